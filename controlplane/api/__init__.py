@@ -1,0 +1,1 @@
+"""flyteidl2's services over Connect: parse, call one use case, render."""

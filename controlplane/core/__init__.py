@@ -1,0 +1,1 @@
+"""PURE. Rules about our nouns: no input or output, no clock, no messages."""

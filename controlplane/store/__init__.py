@@ -1,0 +1,1 @@
+"""Postgres, and nothing else that talks to it. Rows become model values here."""

@@ -1,0 +1,1 @@
+"""Starlette: probes, metrics, signed blobs, and one day the console."""

@@ -1,0 +1,1 @@
+"""What runs in a customer's cluster: the ``agent``, and the ``copilot`` beside a task."""

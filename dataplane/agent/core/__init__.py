@@ -1,0 +1,1 @@
+"""PURE. The agent's decisions: no input or output, no clock, no messages."""

@@ -1,0 +1,1 @@
+"""Where attempts run. Each runtime keeps the one protocol in ``runtimes.protocol``."""

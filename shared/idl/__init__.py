@@ -1,0 +1,1 @@
+"""Wire contracts, and the Python generated from them (``make generate``)."""

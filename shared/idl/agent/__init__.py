@@ -1,0 +1,1 @@
+"""What the control plane and its agents say to each other."""

@@ -1,0 +1,65 @@
+"""
+The life of an action and of each of its attempts, as a table.
+
+The numbers are flyteidl2's ``ActionPhase``, because lists are filtered and sorted by
+them. Everything that changes a phase asks :func:`advance`, or the SQL guard that
+``controlplane.store.guards`` generates from :data:`NEXT`. Terminal is final: a retry is
+a new attempt, and the action returns to QUEUED in the transaction that ended the old one
+(:data:`RETRIED_FROM` says from where that is lawful).
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+
+class Phase(IntEnum):
+    QUEUED = 1
+    WAITING_FOR_RESOURCES = 2
+    INITIALIZING = 3
+    RUNNING = 4
+    SUCCEEDED = 5
+    FAILED = 6
+    ABORTED = 7
+    TIMED_OUT = 8
+    PAUSED = 9
+    RECOVERED = 10
+
+
+_ENDS = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.ABORTED, Phase.TIMED_OUT})
+
+NEXT: Mapping[Phase, frozenset[Phase]] = {
+    Phase.QUEUED: _ENDS
+    | {Phase.WAITING_FOR_RESOURCES, Phase.INITIALIZING, Phase.RUNNING, Phase.RECOVERED},
+    Phase.WAITING_FOR_RESOURCES: _ENDS | {Phase.INITIALIZING, Phase.RUNNING},
+    Phase.INITIALIZING: _ENDS | {Phase.RUNNING},
+    Phase.RUNNING: _ENDS,
+    Phase.PAUSED: _ENDS,
+    Phase.SUCCEEDED: frozenset(),
+    Phase.FAILED: frozenset(),
+    Phase.ABORTED: frozenset(),
+    Phase.TIMED_OUT: frozenset(),
+    Phase.RECOVERED: frozenset(),
+}
+
+TERMINAL = frozenset(phase for phase, following in NEXT.items() if not following)
+
+RETRIED_FROM = frozenset(NEXT) - TERMINAL - {Phase.PAUSED}
+"""Phases from which an action may return to QUEUED, with attempt + 1."""
+
+
+class UnlawfulPhaseError(Exception):
+    """The report names a phase that cannot follow the current one."""
+
+    def __init__(self, current: Phase, reported: Phase) -> None:
+        super().__init__(f"{reported.name} cannot follow {current.name}")
+        self.current = current
+        self.reported = reported
+
+
+def advance(current: Phase, reported: Phase) -> Phase:
+    """Return the phase after a report; a repeated or late one changes nothing."""
+    if reported in NEXT[current]:
+        return reported
+    if reported is current or current in TERMINAL:
+        return current
+    raise UnlawfulPhaseError(current, reported)

@@ -1,0 +1,1 @@
+"""Messages to values and back; a message that breaks its contract ends here."""

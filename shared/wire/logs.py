@@ -1,0 +1,28 @@
+"""Log lines on the wire."""
+
+from collections.abc import Sequence
+
+from shared.idl.agent.v1 import call_pb2
+from shared.model.logs import LogLine, Originator
+from shared.wire.errors import BadMessageError
+from shared.wire.times import from_us, to_us
+
+
+def parse_log_chunk(message: call_pb2.LogChunk) -> Sequence[LogLine]:
+    try:
+        return [
+            LogLine(from_us(line.at_us), line.text, Originator(line.originator))
+            for line in message.lines
+        ]
+    except ValueError as error:
+        raise BadMessageError("log_chunk.lines has an originator unknown here") from error
+
+
+def render_log_chunk(lines: Sequence[LogLine], last_line: int) -> call_pb2.LogChunk:
+    return call_pb2.LogChunk(
+        lines=[
+            call_pb2.LogLine(at_us=to_us(line.at), text=line.text, originator=line.originator)
+            for line in lines
+        ],
+        last_line=last_line,
+    )

@@ -1,0 +1,112 @@
+"""Reports and their acknowledgements on the wire."""
+
+from shared.idl.agent.v1 import report_pb2
+from shared.model.phases import Phase
+from shared.model.reports import (
+    Acknowledgement,
+    ClusterEvent,
+    Failure,
+    FailureKind,
+    Report,
+    Verdict,
+)
+from shared.wire.errors import BadMessageError
+from shared.wire.ids import parse_attempt_id, parse_lease_id, render_attempt_id
+from shared.wire.times import from_us, to_us
+
+
+def parse_report(message: report_pb2.Report) -> Report:
+    if message.version < 1:
+        raise BadMessageError(f"report.version is {message.version}; versions count from 1")
+    return Report(
+        attempt=parse_attempt_id(message.attempt),
+        lease=parse_lease_id(message.lease_id),
+        version=message.version,
+        phase=_parse_phase(message.phase),
+        at=from_us(message.at_us),
+        reason=message.reason,
+        message=message.message,
+        failure=_parse_failure(message.failure) if message.HasField("failure") else None,
+        output_uri=message.output_uri,
+        report_uri=message.report_uri,
+        log_uri=message.log_uri,
+        events=[
+            ClusterEvent(at=from_us(event.at_us), reason=event.reason, message=event.message)
+            for event in message.events
+        ],
+    )
+
+
+def render_report(report: Report) -> report_pb2.Report:
+    return report_pb2.Report(
+        attempt=render_attempt_id(report.attempt),
+        lease_id=report.lease.bytes,
+        version=report.version,
+        phase=report.phase,
+        at_us=to_us(report.at),
+        reason=report.reason,
+        message=report.message,
+        failure=None if report.failure is None else _render_failure(report.failure),
+        output_uri=report.output_uri,
+        report_uri=report.report_uri,
+        log_uri=report.log_uri,
+        events=[
+            report_pb2.ClusterEvent(
+                at_us=to_us(event.at), reason=event.reason, message=event.message
+            )
+            for event in report.events
+        ],
+    )
+
+
+def parse_acknowledgement(message: report_pb2.Acknowledgement) -> Acknowledgement:
+    try:
+        verdict = Verdict(message.verdict)
+    except ValueError as error:
+        raise BadMessageError(
+            f"acknowledgement.verdict is {message.verdict}, which this release does not know"
+        ) from error
+    return Acknowledgement(parse_attempt_id(message.attempt), message.version, verdict)
+
+
+def render_acknowledgement(acknowledgement: Acknowledgement) -> report_pb2.Acknowledgement:
+    return report_pb2.Acknowledgement(
+        attempt=render_attempt_id(acknowledgement.attempt),
+        version=acknowledgement.version,
+        verdict=acknowledgement.verdict,
+    )
+
+
+def _parse_phase(number: int) -> Phase:
+    try:
+        return Phase(number)
+    except ValueError as error:
+        raise BadMessageError(
+            f"report.phase is {number}, which this release does not know"
+        ) from error
+
+
+def _parse_failure(message: report_pb2.Failure) -> Failure:
+    try:
+        kind = FailureKind(message.kind)
+    except ValueError as error:
+        raise BadMessageError(
+            f"failure.kind is {message.kind}, which this release does not know"
+        ) from error
+    return Failure(
+        code=message.code,
+        kind=kind,
+        message=message.message,
+        recoverable=message.recoverable,
+        full_uri=message.full_uri,
+    )
+
+
+def _render_failure(failure: Failure) -> report_pb2.Failure:
+    return report_pb2.Failure(
+        code=failure.code,
+        kind=failure.kind,
+        message=failure.message,
+        recoverable=failure.recoverable,
+        full_uri=failure.full_uri,
+    )
