@@ -1,0 +1,45 @@
+"""Who asks, for which org, and what they may."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+from controlplane.core.errors import NotAllowedError
+from shared.model.ids import OrgName
+
+Subject = NewType("Subject", str)
+
+
+class Permission(StrEnum):
+    """What can be asked for; alphabetical."""
+
+    ACTION_ENQUEUE = "action:enqueue"
+    ACTION_READ = "action:read"
+    BLOB_READ = "blob:read"
+    BLOB_WRITE = "blob:write"
+    PROJECT_READ = "project:read"
+    PROJECT_WRITE = "project:write"
+    RUN_ABORT = "run:abort"
+    RUN_CREATE = "run:create"
+    RUN_READ = "run:read"
+    RUN_SIGNAL = "run:signal"
+    TASK_DEPLOY = "task:deploy"
+    TASK_READ = "task:read"
+
+
+EVERYTHING = frozenset(Permission)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """An authenticated subject, the org it speaks for, and what it may do there."""
+
+    subject: Subject
+    org: OrgName
+    name: str
+    permissions: frozenset[Permission]
+
+    def require(self, permission: Permission) -> None:
+        """Raise NotAllowedError unless the caller holds ``permission``."""
+        if permission not in self.permissions:
+            raise NotAllowedError(f"{self.subject} may not {permission} in org {self.org}")

@@ -1,0 +1,66 @@
+"""
+What the control plane refuses, named for what the caller can do about it.
+
+* RefusalError: the request cannot be granted; the message is for the caller.
+    - InvalidError: it never could; change the request.
+    - NotFoundError: no such thing, or none this caller may know of.
+    - AlreadyExistsError: the name is taken by something else.
+    - NotAllowedError: it exists, and this caller may not do that to it.
+    - UnauthenticatedError: say who you are first.
+    - ConflictError: the world moved on; read again and decide again.
+    - NotReadyError: not in the state it takes; the message says which it takes.
+    - ExhaustedError: a limit is reached; the same call may work later.
+    - UnbuiltError: this release does not do that.
+* UnavailableError: something we need is down; the same call may work later.
+
+Anything else that reaches ``api`` is a bug: logged whole, answered as INTERNAL.
+"""
+
+
+class RefusalError(Exception):
+    """The request cannot be granted."""
+
+
+class InvalidError(RefusalError):
+    """It never could; change the request."""
+
+
+class NotFoundError(RefusalError):
+    """No such thing, or none this caller may know of."""
+
+    def __init__(self, kind: str, name: object) -> None:
+        super().__init__(f"{kind} {name} not found")
+        self.kind = kind
+        self.name = name
+
+
+class AlreadyExistsError(RefusalError):
+    """The name is taken by something else."""
+
+
+class NotAllowedError(RefusalError):
+    """It exists, and this caller may not do that to it."""
+
+
+class UnauthenticatedError(RefusalError):
+    """Say who you are first."""
+
+
+class ConflictError(RefusalError):
+    """The world moved on; read again and decide again."""
+
+
+class NotReadyError(RefusalError):
+    """It is not in the state that this takes."""
+
+
+class ExhaustedError(RefusalError):
+    """A limit is reached; the same call may work later."""
+
+
+class UnbuiltError(RefusalError):
+    """This release does not do that."""
+
+
+class UnavailableError(Exception):
+    """Something we need is down; the same call may work later."""

@@ -1,0 +1,127 @@
+"""
+Transactions, and whose they are.
+
+A query on a tenant's table takes an :class:`OrgTx`, which only
+:meth:`Database.for_org` makes; row-level security backs the type up in Postgres.
+The few passes that look across tenants take a :class:`FleetTx` and say why.
+
+Every connection takes the role ``volary_app``, which owns nothing and bypasses nothing,
+whatever role the address logs in with.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import CursorResult, Row, make_url, text
+from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.sql import Executable
+
+from controlplane.core.errors import UnavailableError
+from shared.model.ids import OrgName
+
+APPLICATION_ROLE = "volary_app"
+
+_SET_ORG = text("SELECT set_config('app.org', :org, true)")
+_SET_FLEET = text("SELECT set_config('app.fleet', 'on', true)")
+
+# SQLSTATEs and their classes that mean "not now": connection, resources, operator, locks.
+_AWAY = ("08", "53", "57", "40", "55P03", "58")
+
+
+@dataclass(frozen=True, slots=True)
+class OrgTx:
+    """A transaction that sees one org's rows."""
+
+    connection: AsyncConnection
+    org: OrgName
+
+    async def execute(
+        self, statement: Executable, values: Mapping[str, object] | None = None
+    ) -> CursorResult[tuple[object, ...]]:
+        """Run a statement that may name ``:org``."""
+        return await self.connection.execute(statement, {"org": self.org, **(values or {})})
+
+    async def rows(
+        self, statement: Executable, values: Mapping[str, object] | None = None
+    ) -> Sequence[Row[tuple[object, ...]]]:
+        return (await self.execute(statement, values)).all()
+
+
+@dataclass(frozen=True, slots=True)
+class FleetTx:
+    """A transaction that sees every org's rows, and why it has to."""
+
+    connection: AsyncConnection
+    reason: str
+
+
+class Database:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @asynccontextmanager
+    async def for_org(self, org: OrgName) -> AsyncIterator[OrgTx]:
+        """Open a transaction on ``org``'s rows; UnavailableError when Postgres is away."""
+        with _away_as_unavailable():
+            async with self._engine.begin() as connection:
+                await connection.execute(_SET_ORG, {"org": org})
+                yield OrgTx(connection, org)
+
+    @asynccontextmanager
+    async def for_fleet(self, reason: str) -> AsyncIterator[FleetTx]:
+        """Open a transaction across orgs; UnavailableError when Postgres is away."""
+        with _away_as_unavailable():
+            async with self._engine.begin() as connection:
+                await connection.execute(_SET_FLEET)
+                yield FleetTx(connection, reason)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def open_database(url: str, *, pool_size: int = 10) -> Database:
+    """
+    Make a pool of connections, opened when they are needed.
+
+    ``url`` is ``postgresql://user:password@host:port/name``, or with ``?host=/socket/dir``.
+    """
+    engine = create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=False,  # a broken connection fails one call, which its caller repeats
+        connect_args={
+            "timeout": 10,
+            "command_timeout": 30,
+            "prepared_statement_cache_size": 500,
+            "server_settings": {
+                "role": APPLICATION_ROLE,
+                "application_name": "volary",
+                "statement_timeout": "20000",
+                "lock_timeout": "10000",
+                "idle_in_transaction_session_timeout": "30000",
+                "jit": "off",  # short statements; compiling them costs more than running them
+                "timezone": "UTC",
+            },
+        },
+    )
+    return Database(engine)
+
+
+@contextmanager
+def _away_as_unavailable() -> Iterator[None]:
+    """Tell "Postgres is away" from "we wrote a wrong statement"; the latter stays a bug."""
+    try:
+        yield
+    except DBAPIError as error:
+        sqlstate = getattr(error.orig, "sqlstate", None) or ""
+        if error.connection_invalidated or sqlstate.startswith(_AWAY):
+            raise UnavailableError("the database cannot do that now; try again") from error
+        raise
+    except PoolTimeoutError as error:
+        raise UnavailableError("every database connection is busy; try again") from error
+    except OSError as error:
+        raise UnavailableError("the database cannot be reached; try again") from error

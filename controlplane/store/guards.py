@@ -1,0 +1,34 @@
+"""
+SQL made from the phase table, so that Postgres and Python agree on what may follow what.
+
+Statements below ``store`` change a phase only ``WHERE`` one of these holds; a row that
+somebody else moved first is left alone.
+"""
+
+from shared.model.phases import NEXT, RETRIED_FROM, TERMINAL
+
+_PAIRS = ", ".join(
+    f"({phase.value},{following.value})"
+    for phase in NEXT
+    for following in sorted(NEXT[phase] | ({phase} - TERMINAL))
+)
+_RETRIED_FROM = ", ".join(str(phase.value) for phase in sorted(RETRIED_FROM))
+_TERMINAL = ", ".join(str(phase.value) for phase in sorted(TERMINAL))
+
+
+def may_become(current: str, following: str) -> str:
+    """Say in SQL that ``following`` may come after ``current``, or repeats what is not over."""
+    return f"({current}, {following}) IN ({_PAIRS})"
+
+
+def may_be_retried(current: str) -> str:
+    """Say in SQL that an action in ``current`` may return to QUEUED with its next attempt."""
+    return f"{current} IN ({_RETRIED_FROM})"
+
+
+def has_ended(current: str) -> str:
+    return f"{current} IN ({_TERMINAL})"
+
+
+def is_live(current: str) -> str:
+    return f"{current} NOT IN ({_TERMINAL})"

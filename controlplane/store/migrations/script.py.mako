@@ -1,0 +1,21 @@
+"""
+${message}
+
+This revision runs while the release before it still serves: add, do not change or take
+away what that release uses. Indexes on large tables: concurrently, in an autocommit block.
+
+Revision: ${up_revision}, after ${down_revision}.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+${imports if imports else ""}
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else "pass"}

@@ -1,0 +1,282 @@
+"""
+The schema on one page. ``org`` leads every key of tenant data, and row-level security
+(``migrations``) holds every one of these tables to the transaction's org.
+
+A run is the action without a parent; ``runs`` holds what all its actions share, and the
+counter that numbers its changes. ``dispatches`` is the only table that is searched for
+work: small, hot, one row for each action that still has something to do.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    Interval,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from shared.model.phases import TERMINAL
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    }
+)
+
+LIVE = f"phase NOT IN ({', '.join(str(phase.value) for phase in sorted(TERMINAL))})"
+"""SQL for "has not ended", from the phase table."""
+
+
+def _at(name: str, *, nullable: bool = False) -> "Column[object]":
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def _text(name: str) -> "Column[str]":
+    return Column(name, Text, nullable=False, server_default="")
+
+
+def _failure() -> "list[Column[object]]":
+    """Return the columns of a Failure; all are NULL or none is."""
+    return [
+        Column("error_code", Text),
+        Column("error_kind", SmallInteger),
+        Column("error_message", Text),
+        Column("error_recoverable", Boolean),
+        Column("error_uri", Text),
+    ]
+
+
+orgs = Table(
+    "orgs",
+    metadata,
+    Column("org", Text, primary_key=True),
+    _at("created_at"),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
+    Column("project", Text, primary_key=True),
+    _text("name"),
+    _text("description"),
+    Column("labels", JSONB, nullable=False, server_default="{}"),
+    Column("state", SmallInteger, nullable=False, server_default="0"),
+    _at("created_at"),
+    _at("updated_at"),
+)
+
+# Content-addressed TaskSpecs, RunSpecs, TraceSpecs and ConditionActions, stored once.
+specs = Table(
+    "specs",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("kind", SmallInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    # The retry and timeout policy, read out of a TaskSpec when it came in.
+    Column("retries", Integer, nullable=False, server_default="0"),
+    Column("backoff_base", Interval, nullable=False, server_default="0"),
+    Column("backoff_factor", Float, nullable=False, server_default="1"),
+    Column("backoff_cap", Interval, nullable=False, server_default="0"),
+    Column("max_runtime", Interval, nullable=False, server_default="0"),
+    Column("queued_timeout", Interval, nullable=False, server_default="0"),
+    Column("deadline", Interval, nullable=False, server_default="0"),
+    _at("created_at"),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("project", Text, primary_key=True),
+    Column("domain", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("spec", LargeBinary, nullable=False),
+    _text("task_type"),
+    _text("short_name"),
+    _text("environment"),
+    _text("function"),
+    _text("description"),
+    Column("is_entrypoint", Boolean, nullable=False, server_default="false"),
+    _text("deployed_by"),
+    _at("deployed_at"),
+    Index(None, "org", "project", "domain", text("deployed_at DESC"), "name", "version"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("run_id", Uuid, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("domain", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    # Numbers the changes of the run's actions. Whoever changes one holds this row's lock,
+    # so numbers become visible in order and a reader past N has missed nothing up to N.
+    Column("change", BigInteger, nullable=False),
+    Column("run_spec", LargeBinary, nullable=False),
+    Column("run_base", Text, nullable=False),
+    _text("raw_data_base"),
+    Column("labels", JSONB, nullable=False, server_default="{}"),
+    Column("source", SmallInteger, nullable=False, server_default="0"),
+    _text("queue"),
+    Column("max_action_concurrency", Integer, nullable=False, server_default="0"),
+    _text("created_by"),
+    _at("created_at"),
+    _at("started_at"),
+    Index(None, "org", "project", "domain", "run", unique=True),
+    Index(None, "org", "project", "domain", text("created_at DESC"), "run_id"),
+    postgresql_with={"fillfactor": "60"},
+)
+
+actions = Table(
+    "actions",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("run_id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("parent", Text),
+    Column("type", SmallInteger, nullable=False),
+    Column("spec", LargeBinary, nullable=False),
+    Column("input_uri", Text, nullable=False),
+    _text("group_name"),
+    _text("cache_key"),
+    _text("task_name"),
+    _text("task_version"),
+    _text("task_type"),
+    _text("short_name"),
+    _text("environment"),
+    _text("function"),
+    Column("phase", SmallInteger, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="1"),
+    Column("change", BigInteger, nullable=False),
+    _at("created_at"),
+    _at("updated_at"),
+    _at("started_at", nullable=True),
+    _at("ended_at", nullable=True),
+    _at("due_at", nullable=True),  # when a condition's patience ends
+    _text("output_uri"),
+    _text("report_uri"),
+    *_failure(),
+    _text("abort_reason"),
+    _text("aborted_by"),
+    Column("condition_type", LargeBinary),  # flyteidl2.core.LiteralType
+    Column("value", LargeBinary),  # flyteidl2.core.Literal
+    _text("signalled_by"),
+    Index(None, "org", "run_id", "name", unique=True),
+    Index(None, "org", "run_id", "change"),
+    Index("actions_live_by_parent", "org", "run_id", "parent", postgresql_where=text(LIVE)),
+    Index("actions_due", "due_at", postgresql_where=text(f"due_at IS NOT NULL AND {LIVE}")),
+    postgresql_with={"fillfactor": "80"},
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("action_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("lease_id", Uuid, nullable=False),
+    Column("cluster", Text, nullable=False),
+    Column("phase", SmallInteger, nullable=False),
+    Column("version", Integer, nullable=False, server_default="0"),  # of the last report applied
+    _at("leased_at"),
+    _at("started_at", nullable=True),
+    _at("ended_at", nullable=True),
+    _text("reason"),
+    _text("message"),
+    *_failure(),
+    _text("output_uri"),
+    _text("report_uri"),
+    _text("log_uri"),
+    postgresql_with={"fillfactor": "80"},
+)
+
+# Append-only, partitioned by day of ``at``; old days are dropped whole.
+action_events = Table(
+    "action_events",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("action_id", Uuid, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("at", DateTime(timezone=True), primary_key=True),
+    Column("phase", SmallInteger, nullable=False),
+    _text("reason"),
+    _text("message"),
+    Column("events", JSONB, nullable=False, server_default="[]"),
+    postgresql_partition_by="RANGE (at)",
+)
+
+dispatches = Table(
+    "dispatches",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("action_id", Uuid, primary_key=True),
+    Column("run_id", Uuid, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    _text("queue"),
+    Column("priority", SmallInteger, nullable=False, server_default="0"),
+    _at("enqueued_at"),
+    _at("available_at"),
+    Column("user_failures", Integer, nullable=False, server_default="0"),
+    Column("system_failures", Integer, nullable=False, server_default="0"),
+    Column("preemptions", Integer, nullable=False, server_default="0"),
+    # Set together while a cluster holds the attempt.
+    Column("lease_id", Uuid),
+    Column("cluster", Text),
+    _at("leased_at", nullable=True),
+    _at("accepted_at", nullable=True),
+    Column("stop_reason", Text),  # the attempt is wanted stopped
+    Index(
+        "dispatches_waiting",
+        "org",
+        text("priority DESC"),
+        "available_at",
+        "action_id",
+        postgresql_where=text("lease_id IS NULL"),
+    ),
+    Index("dispatches_leased", "org", "cluster", postgresql_where=text("lease_id IS NOT NULL")),
+    # The table turns over completely all the time: vacuum it early.
+    postgresql_with={
+        "fillfactor": "70",
+        "autovacuum_vacuum_scale_factor": "0.02",
+        "autovacuum_vacuum_threshold": "500",
+    },
+)
+
+clusters = Table(
+    "clusters",
+    metadata,
+    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
+    Column("cluster", Text, primary_key=True),
+    Column("token_digest", LargeBinary, nullable=False, unique=True),  # SHA-256
+    # Grows with every session accepted; writes of an older session are refused.
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
+    _text("agent_id"),
+    _text("instance_id"),
+    _text("software"),
+    _at("connected_at", nullable=True),
+    _at("seen_at", nullable=True),
+    _at("created_at"),
+)
+
+TENANT_TABLES = tuple(table for table in metadata.sorted_tables if "org" in table.c)
