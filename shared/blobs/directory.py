@@ -1,0 +1,48 @@
+"""
+What a directory needs to be a store, beyond what obstore does for it.
+
+obstore follows symbolic links and does not flush to disk. Here a path that leads through
+a link is refused, and a blob is on disk before it has its name: a power cut leaves the
+old blob or the new one.
+"""
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from shared.blobs.errors import BlobOutsideError
+
+
+class Directory:
+    """The root of a store of files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(os.path.realpath(root))
+
+    def check(self, key: str, uri: str) -> None:
+        """Raise BlobOutsideError if the path to ``key`` leads through a symbolic link."""
+        path = os.path.join(self.root, key)  # noqa: PTH118 - Path would tidy the key
+        if os.path.realpath(path) != path:
+            raise BlobOutsideError(uri, "leads through a symbolic link; the store follows none")
+
+    def draft_key(self, key: str) -> str:
+        """Name a file beside ``key`` for its content to be written to first."""
+        return str(PurePosixPath(key).with_name(f".{secrets.token_hex(8)}.part"))
+
+    def publish(self, draft: str, key: str) -> None:
+        """Flush the draft and give it its name, in place of what had it."""
+        path = self.root / key
+        with (self.root / draft).open("rb") as file:
+            os.fsync(file.fileno())
+        (self.root / draft).replace(path)
+        names = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(names)
+        finally:
+            os.close(names)
+
+    def discard(self, draft: str) -> None:
+        """Remove a draft, if it is there and can be removed."""
+        with suppress(OSError):  # the failure that brought us here is the one to tell
+            (self.root / draft).unlink()

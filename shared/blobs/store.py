@@ -1,0 +1,320 @@
+"""
+Blobs by absolute URI, in an S3 bucket or in a directory: the one place that knows obstore.
+
+A store holds what lies below its base and refuses every other URI. URIs are taken
+literally (nothing is percent-decoded), as the SDK takes them. A write is seen whole or
+not at all. Every failure is one of :mod:`shared.blobs.errors`, its cause chained.
+"""
+
+import asyncio
+import errno
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+import obstore
+from obstore import exceptions
+from obstore.store import LocalStore, S3Store
+
+from shared.blobs.directory import Directory
+from shared.blobs.errors import (
+    BlobNotFoundError,
+    BlobOutsideError,
+    BlobRangeError,
+    BlobStoreError,
+    BlobTooLargeError,
+)
+from shared.blobs.options import S3Options
+
+if TYPE_CHECKING:  # obstore has these for type checkers only
+    from obstore import GetOptions, GetResult
+    from obstore.store import ClientConfig, RetryConfig, S3Config
+
+CHUNK_BYTES = 1024 * 1024
+_PART_BYTES = 8 * 1024 * 1024  # S3 takes 10,000 parts: blobs of up to 80 GB
+_PARTS_AT_ONCE = 2  # bounds the memory of one upload
+_MAX_KEY_BYTES = 1024  # S3's own limit
+
+_CLIENT: "ClientConfig" = {
+    "connect_timeout": timedelta(seconds=5),
+    "read_timeout": timedelta(seconds=30),
+    "timeout": timedelta(hours=1),  # of one whole body; a stalled one ends by read_timeout
+}
+_RETRY: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    size: int
+    etag: str  # quoted, as HTTP has it; changes when the content does
+
+
+class BlobStream:
+    """A blob being read: what it is, which bytes of it come, and those bytes."""
+
+    def __init__(self, uri: str, result: "GetResult") -> None:
+        self._uri = uri
+        self._result = result
+        self.info = BlobInfo(result.meta["size"], result.meta["e_tag"] or "")
+        self.start, self.end = result.range
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _translated("read", self._uri):
+            async for chunk in self._result.stream(min_chunk_size=CHUNK_BYTES):
+                yield bytes(chunk)
+
+
+class BlobStore:
+    """
+    Everything below ``base``: ``file:///directory`` or ``s3://bucket/prefix``.
+
+    Made by :func:`open_store`.
+    """
+
+    def __init__(
+        self, base: str, store: LocalStore | S3Store, *, prefix: str, directory: Directory | None
+    ) -> None:
+        self.base = base
+        self._store = store
+        self._prefix = prefix  # of keys within the bucket; "" or ending in a slash
+        self._directory = directory
+
+    def __repr__(self) -> str:
+        return f"<BlobStore {self.base}>"
+
+    @property
+    def signs(self) -> bool:
+        """Whether the store has signed URLs of its own; a directory has not."""
+        return isinstance(self._store, S3Store)
+
+    def relative(self, uri: str) -> str:
+        """Return the URI's part below the base; raise BlobOutsideError if it has none."""
+        below = f"{self.base}/"
+        if not uri.startswith(below):
+            raise BlobOutsideError(uri, f"is not below {below}")
+        path = uri.removeprefix(below)
+        reason = _unfit(path)
+        if reason:
+            raise BlobOutsideError(uri, reason)
+        return path
+
+    def uri(self, relative: str) -> str:
+        """Return the URI of a path below the base; raise BlobOutsideError if it leaves it."""
+        uri = f"{self.base}/{relative}"
+        self.relative(uri)
+        return uri
+
+    async def read(self, uri: str, *, limit: int) -> bytes:
+        """Return the whole blob, or raise BlobTooLargeError before any of it is fetched."""
+        result = await self._get(uri, {})
+        size = result.meta["size"]
+        if size > limit:
+            raise BlobTooLargeError(uri, size=size, limit=limit)
+        with _translated("read", uri):
+            return bytes(await result.bytes_async())
+
+    async def stream(self, uri: str, *, start: int = 0, end: int | None = None) -> BlobStream:
+        """Open bytes ``start`` to ``end`` (exclusive); an end past the blob's is the blob's."""
+        options: GetOptions = {}
+        if end is not None:
+            options["range"] = (start, end)
+        elif start:
+            options["range"] = {"offset": start}
+        return BlobStream(uri, await self._get(uri, options))
+
+    async def write(self, uri: str, data: bytes) -> None:
+        await self._put(uri, data)
+
+    async def write_stream(self, uri: str, chunks: AsyncIterator[bytes]) -> None:
+        """Write what ``chunks`` gives; if it raises, nothing is written and that is raised."""
+        source = _Source(chunks)
+        try:
+            await self._put(uri, source)
+        except BlobStoreError:
+            if source.error is not None:
+                raise source.error from None
+            raise
+        finally:
+            await source.close()
+
+    async def exists(self, uri: str) -> bool:
+        return await self.head(uri) is not None
+
+    async def head(self, uri: str) -> BlobInfo | None:
+        key = await self._key(uri)
+        try:
+            with _translated("look up", uri):
+                meta = await obstore.head_async(self._store, key)
+        except BlobNotFoundError:
+            return None
+        return BlobInfo(meta["size"], meta["e_tag"] or "")
+
+    async def sign_get(self, uri: str, expires: timedelta) -> str | None:
+        """Return a URL good for one GET, or None where the store signs nothing."""
+        key = await self._key(uri)
+        if not isinstance(self._store, S3Store):
+            return None
+        with _translated("sign a link to", uri):
+            return await obstore.sign_async(self._store, "GET", key, expires)
+
+    async def sign_put(self, uri: str, expires: timedelta) -> str | None:
+        """Return a URL good for one PUT, or None where the store signs nothing."""
+        key = await self._key(uri)
+        if not isinstance(self._store, S3Store):
+            return None
+        with _translated("sign a link to", uri):
+            return await obstore.sign_async(self._store, "PUT", key, expires)
+
+    async def _key(self, uri: str) -> str:
+        key = self._prefix + self.relative(uri)
+        if self._directory is not None:
+            await asyncio.to_thread(self._directory.check, key, uri)
+        return key
+
+    async def _get(self, uri: str, options: "GetOptions") -> "GetResult":
+        key = await self._key(uri)
+        with _translated("read", uri):
+            return await obstore.get_async(self._store, key, options=options)
+
+    async def _put(self, uri: str, content: "bytes | _Source") -> None:
+        key = await self._key(uri)
+        if self._directory is None:
+            await self._send(uri, key, content)
+            return
+        draft = self._directory.draft_key(key)
+        try:
+            await self._send(uri, draft, content)
+            with _translated("write", uri):
+                await asyncio.to_thread(self._directory.publish, draft, key)
+        except BaseException:  # a cancelled upload leaves nothing behind either
+            self._directory.discard(draft)
+            raise
+
+    async def _send(self, uri: str, key: str, content: "bytes | _Source") -> None:
+        with _translated("write", uri):
+            await obstore.put_async(
+                self._store,
+                key,
+                content,
+                chunk_size=_PART_BYTES,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
+
+
+class _Source:
+    """
+    Chunks on their way into obstore, which asks for each in a task of its own.
+
+    When the upload is cancelled it forgets that task; ``close`` does not.
+    """
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._asking: asyncio.Task[object] | None = None
+        self.error: Exception | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self._asking = asyncio.current_task()
+        try:
+            return await anext(self._chunks)
+        except StopAsyncIteration:
+            raise
+        except Exception as error:
+            self.error = error
+            raise
+
+    async def close(self) -> None:
+        if self._asking is not None and not self._asking.done():
+            self._asking.cancel()
+            await asyncio.wait({self._asking})
+
+
+def open_store(base: str, options: S3Options | None = None) -> BlobStore:
+    """
+    Return the store at ``base``; a directory is made if it is missing.
+
+    Raises ValueError for a base that names no store, BlobStoreError for a directory that
+    cannot be made. Whether a bucket can be reached shows at its first use.
+    """
+    base = base.rstrip("/")
+    url = urlsplit(base)
+    if url.query or url.fragment:
+        raise ValueError(f"{base!r} has a query or a fragment; a store is scheme, host and path")
+    match url.scheme:
+        case "file" if not url.netloc and url.path:
+            root = Path(url.path)
+            try:
+                root.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise BlobStoreError(f"cannot make the directory of {base}: {error}") from error
+            directory = Directory(root)
+            return BlobStore(base, LocalStore(directory.root), prefix="", directory=directory)
+        case "s3" if url.netloc:
+            prefix = f"{url.path.strip('/')}/" if url.path else ""
+            return BlobStore(base, _open_bucket(url.netloc, options), prefix=prefix, directory=None)
+    raise ValueError(f"{base!r} is no blob store; give file:///directory or s3://bucket/prefix")
+
+
+def _open_bucket(bucket: str, options: S3Options | None) -> S3Store:
+    if options is None:
+        return S3Store(bucket, client_options=_CLIENT, retry_config=_RETRY)
+    config: S3Config = {"virtual_hosted_style_request": not options.path_style}
+    if options.endpoint:
+        config["endpoint"] = options.endpoint
+    if options.region:
+        config["region"] = options.region
+    if options.access_key:
+        config["access_key_id"] = options.access_key
+    if options.secret_key:
+        config["secret_access_key"] = options.secret_key
+    if options.session_token:
+        config["session_token"] = options.session_token
+    client: ClientConfig = {**_CLIENT, "allow_http": options.allow_http}
+    return S3Store(bucket, config=config, client_options=client, retry_config=_RETRY)
+
+
+def _unfit(path: str) -> str:
+    """Say why a path below the base can name no blob; "" if it can."""
+    if not path or any(part in {"", ".", ".."} for part in path.split("/")):
+        return "has an empty, '.' or '..' part; name a blob below the store's base"
+    if not path.isprintable():
+        return "has a control character; leave it out of the name"
+    if len(path.encode()) > _MAX_KEY_BYTES:
+        return f"is longer than {_MAX_KEY_BYTES} bytes below the base; shorten the name"
+    if re.search(r"#\d+$", path):
+        return "ends in '#' and digits, which a directory keeps for itself; rename it"
+    return ""
+
+
+_REMEDY_BY_ERRNO = {
+    errno.EACCES: "let this process use that directory",
+    errno.EDQUOT: "raise its disk quota",
+    errno.ENAMETOOLONG: "shorten the name",
+    errno.ENOSPC: "free space on its disk",
+    errno.EROFS: "mount it writable",
+}
+
+
+@contextmanager
+def _translated(verb: str, uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (exceptions.BaseError, OSError) as error:
+        if isinstance(error, FileNotFoundError) and verb != "write":
+            raise BlobNotFoundError(uri) from error
+        text = str(error).split("\n", 1)[0]
+        if "range was invalid" in text:
+            raise BlobRangeError(uri) from error
+        number = re.search(r"[(\[](?:os error|Errno) (\d+)[)\]]", text)
+        remedy = _REMEDY_BY_ERRNO.get(int(number[1])) if number else None
+        raise BlobStoreError(
+            f"the store could not {verb} {uri}: {text[:300]}" + (f"; {remedy}" if remedy else "")
+        ) from error
