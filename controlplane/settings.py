@@ -1,0 +1,228 @@
+"""
+The environment, read once, as values.
+
+Only ``main``, ``embedded`` and ``cli`` see a Settings; every other room is handed what it
+needs. Each variable is described in ``docs/settings.md``, and a test compares the two.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Self, TypeVar
+from urllib.parse import urlsplit
+
+from shared.blobs.options import S3Options
+
+_PREFIX = "VOLARY_"
+_OTHER_PROGRAMS = ("VOLARY_AGENT_",)
+
+T = TypeVar("T")
+
+
+class SettingsError(Exception):
+    """A setting is missing or cannot be meant; the message names it and the remedy."""
+
+
+class LogFormat(StrEnum):
+    TEXT = "text"  # for people: colours on a terminal, plain in a pipe
+    JSON = "json"  # for machines: an object a line
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    All that a control plane is told; addresses of databases and keys stay out of its repr.
+
+    Without logins everybody who reaches us is the same caller, so ``host`` must be this
+    machine's loopback: SettingsError otherwise.
+    """
+
+    database_url: str = field(repr=False)
+    owner_database_url: str = field(repr=False)
+    database_pool_size: int = 10
+    host: str = "127.0.0.1"
+    http_port: int = 8100
+    link_port: int = 8101
+    public_url: str = "http://localhost:8100"
+    blob_base: str
+    blob_signing_key: bytes = field(repr=False)
+    s3: S3Options = field(default_factory=S3Options)
+    org: str = "local"
+    cluster: str = "local"
+    cluster_token: str = field(repr=False)
+    log_level: LogLevel = LogLevel.INFO
+    log_format: LogFormat = LogFormat.TEXT
+
+    def __post_init__(self) -> None:
+        require_loopback(self.host)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read every ``VOLARY_`` variable; SettingsError names the first that is wrong."""
+        read = _Reader(environment)
+        database_url = read.required("DATABASE_URL", _database_url)
+        http_port = read.optional("HTTP_PORT", 8100, _port)
+        settings = cls(
+            database_url=database_url,
+            owner_database_url=read.optional("OWNER_DATABASE_URL", database_url, _database_url),
+            database_pool_size=read.optional("DATABASE_POOL_SIZE", 10, _count),
+            host=read.optional("HOST", "127.0.0.1", str),
+            http_port=http_port,
+            link_port=read.optional("LINK_PORT", 8101, _port),
+            public_url=read.optional("PUBLIC_URL", f"http://localhost:{http_port}", _http_url),
+            blob_base=read.required("BLOB_BASE", _blob_base),
+            blob_signing_key=read.required("BLOB_SIGNING_KEY", _key),
+            s3=S3Options(
+                endpoint=read.optional("S3_ENDPOINT", "", _http_url),
+                region=read.optional("S3_REGION", "", str),
+                access_key=read.optional("S3_ACCESS_KEY", "", str),
+                secret_key=read.optional("S3_SECRET_KEY", "", str),
+                session_token=read.optional("S3_SESSION_TOKEN", "", str),
+                path_style=read.optional("S3_PATH_STYLE", True, _truth),
+                allow_http=read.optional("S3_ALLOW_HTTP", False, _truth),
+            ),
+            org=read.optional("ORG", "local", _name),
+            cluster=read.optional("CLUSTER", "local", _name),
+            cluster_token=read.required("CLUSTER_TOKEN", _token),
+            log_level=read.optional("LOG_LEVEL", LogLevel.INFO, _one_of(LogLevel)),
+            log_format=read.optional("LOG_FORMAT", LogFormat.TEXT, _one_of(LogFormat)),
+        )
+        read.require_nothing_unknown()
+        return settings
+
+
+def owner_database_url(environment: Mapping[str, str]) -> str:
+    """Read the one setting that migrating needs."""
+    read = _Reader(environment)
+    owner = read.optional("OWNER_DATABASE_URL", "", _database_url)
+    return owner or read.required("DATABASE_URL", _database_url)
+
+
+def require_loopback(host: str) -> None:
+    if host == "localhost":
+        return
+    try:
+        if ip_address(host).is_loopback:
+            return
+    except ValueError:
+        pass  # a name may lead anywhere
+    raise SettingsError(
+        f"{host} is not this machine's loopback: without logins anybody who reaches Volary may "
+        "do anything, so it listens on 127.0.0.1, ::1 or localhost only"
+    )
+
+
+class _Reader:
+    """Reads variables and remembers their names, so that a misspelt one is not passed over."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._known: set[str] = set()
+
+    def optional(self, name: str, default: T, parse: Callable[[str], T]) -> T:
+        variable = f"{_PREFIX}{name}"
+        self._known.add(variable)
+        text = self._environment.get(variable, "")
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise SettingsError(f"{variable} {error}") from error
+
+    def required(self, name: str, parse: Callable[[str], T]) -> T:
+        value = self.optional(name, None, parse)
+        if value is None:
+            raise SettingsError(f"{_PREFIX}{name} is not set; see docs/settings.md")
+        return value
+
+    def require_nothing_unknown(self) -> None:
+        for name in sorted(self._environment):
+            if name in self._known or not name.startswith(_PREFIX):
+                continue
+            if name.startswith(_OTHER_PROGRAMS):
+                continue
+            near = get_close_matches(name, self._known, n=1)
+            remedy = f"did you mean {near[0]}?" if near else "see docs/settings.md"
+            raise SettingsError(f"{name} is no setting of the control plane; {remedy}")
+
+
+# Parsers: a ValueError's text goes on after the variable's name, and never repeats a secret.
+
+
+def _database_url(text: str) -> str:
+    if urlsplit(text).scheme not in {"postgresql", "postgres"}:
+        raise ValueError("does not begin with postgresql://")
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 <= int(text) <= 65535:
+        raise ValueError(f"is {text!r}, not a port from 0 to 65535")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise ValueError(f"is {text!r}, not a number from 1 to 1000")
+    return int(text)
+
+
+def _http_url(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme not in {"http", "https"} or not url.netloc:
+        raise ValueError(f"is {text!r}, not an http:// or https:// address")
+    return text.rstrip("/")
+
+
+def _blob_base(text: str) -> str:
+    if not text.startswith(("file:///", "s3://")):
+        raise ValueError(f"is {text!r}, not file:///directory or s3://bucket/prefix")
+    return text.rstrip("/")
+
+
+def _key(text: str) -> bytes:
+    if len(text) < 32:
+        raise ValueError("is shorter than 32 characters")
+    return text.encode()
+
+
+def _token(text: str) -> str:
+    if len(text) < 20:
+        raise ValueError("is shorter than 20 characters")
+    return text
+
+
+def _name(text: str) -> str:
+    if len(text) > 63 or not text.replace("-", "").isalnum() or not text.isascii():
+        raise ValueError(f"is {text!r}, not up to 63 letters, digits and dashes")
+    return text
+
+
+def _truth(text: str) -> bool:
+    try:
+        return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+    except KeyError:
+        raise ValueError(f"is {text!r}, neither true nor false") from None
+
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+def _one_of(choices: type[_Choice]) -> Callable[[str], _Choice]:
+    def parse(text: str) -> _Choice:
+        try:
+            return choices(text.lower())
+        except ValueError:
+            raise ValueError(f"is {text!r}, not one of {', '.join(choices)}") from None
+
+    return parse
