@@ -43,3 +43,7 @@ class Caller:
         """Raise NotAllowedError unless the caller holds ``permission``."""
         if permission not in self.permissions:
             raise NotAllowedError(f"{self.subject} may not {permission} in org {self.org}")
+
+
+NOBODY = Caller(subject=Subject(""), org=OrgName(""), name="", permissions=frozenset())
+"""Who calls what anybody may call."""

@@ -1,0 +1,54 @@
+"""
+Refusals as Connect codes; anything else is a bug, told to the caller by request id only.
+
+The in-pod SDK reads codes as orders: ABORTED, INVALID_ARGUMENT and NOT_FOUND fail the
+action it enqueued, RESOURCE_EXHAUSTED makes it wait for as long as it takes, and most others
+are tried again.
+"""
+
+import logging
+
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
+
+from controlplane.core.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    ExhaustedError,
+    InvalidError,
+    NotAllowedError,
+    NotFoundError,
+    NotReadyError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnbuiltError,
+)
+
+logger = logging.getLogger(__name__)
+
+CODES: dict[type[Exception], Code] = {
+    AlreadyExistsError: Code.ALREADY_EXISTS,
+    ConflictError: Code.ABORTED,
+    ExhaustedError: Code.RESOURCE_EXHAUSTED,
+    InvalidError: Code.INVALID_ARGUMENT,
+    NotAllowedError: Code.PERMISSION_DENIED,
+    NotFoundError: Code.NOT_FOUND,
+    NotReadyError: Code.FAILED_PRECONDITION,
+    TimeoutError: Code.DEADLINE_EXCEEDED,
+    UnauthenticatedError: Code.UNAUTHENTICATED,
+    UnavailableError: Code.UNAVAILABLE,
+    UnbuiltError: Code.UNIMPLEMENTED,
+}
+
+
+def answer_for(error: Exception, *, rpc: str, request_id: str) -> ConnectError:
+    """Make the answer to a call that ended in ``error``; log what is a bug of ours."""
+    if isinstance(error, ConnectError):
+        return error
+    for kind in type(error).__mro__:
+        if kind in CODES:
+            return ConnectError(CODES[kind], str(error) or "the call took too long; try again")
+    logger.error("call failed", exc_info=error, extra={"rpc": rpc, "request_id": request_id})
+    return ConnectError(
+        Code.INTERNAL, f"something is wrong on our side; tell your operator request {request_id}"
+    )

@@ -1,0 +1,191 @@
+"""
+What happens around every call: who asks, for which org, is it lawful; then log and count.
+
+Plain functions around a service's method, made once for each RPC when the application is
+built, because the hot path (Enqueue) passes here thousands of times a second. No context
+variables: the method gets its caller as an argument.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
+from connectrpc.request import RequestContext
+from google.protobuf.message import Message
+
+from controlplane.api.errors import answer_for
+from controlplane.api.metrics import CallMetrics
+from controlplane.api.orgs import fill_org
+from controlplane.api.permissions import Access
+from controlplane.api.streams import closing
+from controlplane.api.validation import validate
+from controlplane.authn.anonymous import Anonymous
+from controlplane.core.callers import NOBODY, Caller, Permission
+
+logger = logging.getLogger(__name__)
+
+Context = RequestContext[Any, Any]
+UnaryMethod = Callable[[Caller, Any], Awaitable[Message]]
+StreamMethod = Callable[[Caller, Any], AsyncIterator[Message]]
+
+REQUEST_ID_HEADER = "x-request-id"
+MAX_UNARY_SECONDS = 60.0
+"""No answer takes longer, whatever the caller would wait."""
+
+_REQUEST_ID = re.compile(r"[\w.:/-]{1,200}", re.ASCII)
+_STOPPING = "this replica of the control plane is stopping; connect again"
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """One RPC: its name, ``package.Service/Method``, and what it takes to call it."""
+
+    name: str
+    access: Permission | Access
+
+
+class _Call:
+    """One call, from its arrival to its line in the log."""
+
+    __slots__ = ("_context", "_metrics", "_started", "caller", "code", "request_id", "rpc")
+
+    def __init__(self, rpc: Rpc, context: Context, metrics: CallMetrics) -> None:
+        self.rpc = rpc
+        self.caller: Caller | None = None
+        self.code = "ok"
+        self._context = context
+        self._metrics = metrics
+        self._started = perf_counter()
+        given = context.request_headers().get(REQUEST_ID_HEADER)
+        # Ours goes into logs and headers: a stranger's only if it is plain.
+        self.request_id = given if given and _REQUEST_ID.fullmatch(given) else uuid4().hex
+
+    def failed(self, error: Exception) -> ConnectError:
+        answer = answer_for(error, rpc=self.rpc.name, request_id=self.request_id)
+        self.code = answer.code.value
+        self._context.response_headers()[REQUEST_ID_HEADER] = self.request_id
+        return answer
+
+    def end(self, *, timed: bool) -> None:
+        seconds = perf_counter() - self._started
+        self._metrics.ended(self.rpc.name, self.code, seconds if timed else None)
+        if logger.isEnabledFor(logging.INFO):
+            logger.info(
+                "call ended",
+                extra={
+                    "rpc": self.rpc.name,
+                    "code": self.code,
+                    "ms": round(seconds * 1000, 2),
+                    "request_id": self.request_id,
+                    "subject": self.caller.subject if self.caller else "",
+                    "org": self.caller.org if self.caller else "",
+                },
+            )
+
+
+class Interceptors:
+    """Wraps methods of services; knows the streams that are open."""
+
+    def __init__(self, authn: Anonymous, metrics: CallMetrics) -> None:
+        self._authn = authn
+        self._metrics = metrics
+        self._streams: set[asyncio.Task[Any]] = set()
+        self._ending = asyncio.Event()
+
+    def unary(
+        self, rpc: Rpc, method: UnaryMethod
+    ) -> Callable[[Message, Context], Awaitable[Message]]:
+        async def answer(request: Message, context: Context) -> Message:
+            call = _Call(rpc, context, self._metrics)
+            try:
+                call.caller = self._admit(rpc, request, context)
+                async with asyncio.timeout(_patience(context)):
+                    return await method(call.caller, request)
+            except asyncio.CancelledError:
+                call.code = Code.CANCELED.value
+                raise
+            except Exception as error:
+                raise call.failed(error) from error
+            finally:
+                call.end(timed=True)
+
+        return answer
+
+    def stream(
+        self, rpc: Rpc, method: StreamMethod
+    ) -> Callable[[Message, Context], AsyncIterator[Message]]:
+        async def answer(request: Message, context: Context) -> AsyncGenerator[Message]:
+            call = _Call(rpc, context, self._metrics)
+            try:
+                with self._open(rpc):
+                    call.caller = self._admit(rpc, request, context)
+                    async with closing(method(call.caller, request)) as messages:
+                        async for message in messages:
+                            yield message
+            except (asyncio.CancelledError, GeneratorExit):
+                call.code = Code.CANCELED.value
+                raise
+            except Exception as error:
+                raise call.failed(error) from error
+            finally:
+                call.end(timed=False)
+
+        return answer
+
+    def end_streams(self) -> None:
+        """
+        End every stream with UNAVAILABLE, which clients take as "connect again".
+
+        Called before the server stops: were their tasks merely cancelled, the SDK inside a
+        task would take that for its own wish, and stop watching without a word.
+        """
+        self._ending.set()
+        for task in self._streams:
+            task.cancel()
+
+    def _admit(self, rpc: Rpc, request: Message, context: Context) -> Caller:
+        """Name the caller, and see that they may ask this and have asked it properly."""
+        if rpc.access is Access.PUBLIC:
+            return NOBODY
+        caller = self._authn.caller(context.client_address())
+        if rpc.access is Access.UNBUILT:
+            return caller  # the method refuses; what it does not serve it cannot judge
+        if isinstance(rpc.access, Permission):
+            caller.require(rpc.access)
+        fill_org(request, caller.org)
+        validate(request)
+        return caller
+
+    @contextmanager
+    def _open(self, rpc: Rpc) -> Iterator[None]:
+        """Count the stream that the current task serves, and end it when all are to end."""
+        task = asyncio.current_task()
+        if self._ending.is_set() or task is None:
+            raise ConnectError(Code.UNAVAILABLE, _STOPPING)
+        gauge = self._metrics.streams(rpc.name)
+        gauge.inc()
+        self._streams.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._ending.is_set():
+                raise
+            task.uncancel()
+            raise ConnectError(Code.UNAVAILABLE, _STOPPING) from None
+        finally:
+            self._streams.discard(task)
+            gauge.dec()
+
+
+def _patience(context: Context) -> float:
+    """Seconds this call may take: what the caller would wait, but not for ever."""
+    asked = context.timeout_ms()
+    return MAX_UNARY_SECONDS if asked is None else min(asked / 1000, MAX_UNARY_SECONDS)

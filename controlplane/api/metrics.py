@@ -1,0 +1,30 @@
+"""Counters of the public door."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class CallMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._ended = Counter("volary_api_calls", "Calls ended", ["rpc", "code"], registry=registry)
+        self._seconds = Histogram(
+            "volary_api_call_seconds", "How long unary calls took", ["rpc"], registry=registry
+        )
+        self._streams = Gauge("volary_api_streams", "Streams open", ["rpc"], registry=registry)
+        # ``labels`` takes a lock and makes strings: done once for each pair.
+        self._ended_by: dict[tuple[str, str], Counter] = {}
+        self._seconds_by: dict[str, Histogram] = {}
+
+    def ended(self, rpc: str, code: str, seconds: float | None) -> None:
+        """Count a call; ``seconds`` is None for a stream, whose length means nothing."""
+        counter = self._ended_by.get((rpc, code))
+        if counter is None:
+            counter = self._ended_by[rpc, code] = self._ended.labels(rpc, code)
+        counter.inc()
+        if seconds is not None:
+            histogram = self._seconds_by.get(rpc)
+            if histogram is None:
+                histogram = self._seconds_by[rpc] = self._seconds.labels(rpc)
+            histogram.observe(seconds)
+
+    def streams(self, rpc: str) -> Gauge:
+        return self._streams.labels(rpc)

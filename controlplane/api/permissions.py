@@ -1,0 +1,202 @@
+"""
+What each RPC asks of its caller. Every method of every service has its row.
+
+``tests/architecture`` holds this page to flyteidl2's descriptors, so an RPC that a new
+release of flyteidl2 brings cannot be served, nor refused, by accident.
+"""
+
+from collections.abc import Mapping
+from enum import Enum, auto
+
+from controlplane.core.callers import Permission
+
+
+class Access(Enum):
+    """What is not a permission in an org."""
+
+    PUBLIC = auto()  # anybody, without saying who they are
+    KNOWN = auto()  # anybody who has said who they are
+    UNBUILT = auto()  # this release answers UNIMPLEMENTED
+
+
+PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
+    "flyteidl2.actions.ActionsService": {
+        "Enqueue": Permission.ACTION_ENQUEUE,
+        "WatchForUpdates": Permission.ACTION_READ,
+        "Update": Access.UNBUILT,
+        "Abort": Permission.RUN_ABORT,
+        "Signal": Permission.RUN_SIGNAL,
+    },
+    "flyteidl2.app.AppLogsService": {
+        "TailLogs": Access.UNBUILT,
+    },
+    "flyteidl2.app.AppService": {
+        "Create": Access.UNBUILT,
+        "Get": Access.UNBUILT,
+        "Update": Access.UNBUILT,
+        "UpdateStatus": Access.UNBUILT,
+        "Delete": Access.UNBUILT,
+        "List": Access.UNBUILT,
+        "Watch": Access.UNBUILT,
+        "Lease": Access.UNBUILT,
+    },
+    "flyteidl2.artifact.ArtifactService": {
+        "CreateArtifact": Access.UNBUILT,
+        "GetArtifact": Access.UNBUILT,
+        "ListArtifacts": Access.UNBUILT,
+        "ListArtifactNames": Access.UNBUILT,
+        "ListArtifactMetadataKeys": Access.UNBUILT,
+        "DeleteArtifact": Access.UNBUILT,
+        "DeclareArtifact": Access.UNBUILT,
+        "GetArtifactSchema": Access.UNBUILT,
+        "ListPartitionValues": Access.UNBUILT,
+    },
+    "flyteidl2.auth.AuthMetadataService": {
+        "GetOAuth2Metadata": Access.PUBLIC,
+        "GetPublicClientConfig": Access.PUBLIC,
+    },
+    "flyteidl2.auth.IdentityService": {
+        "UserInfo": Access.KNOWN,
+    },
+    "flyteidl2.cacheservice.CacheService": {
+        "Get": Access.UNBUILT,
+        "Put": Access.UNBUILT,
+        "Delete": Access.UNBUILT,
+        "GetOrExtendReservation": Access.UNBUILT,
+        "ReleaseReservation": Access.UNBUILT,
+    },
+    "flyteidl2.cacheservice.v2.CacheService": {
+        "Get": Access.UNBUILT,
+        "Put": Access.UNBUILT,
+        "Delete": Access.UNBUILT,
+        "GetOrExtendReservation": Access.UNBUILT,
+        "ReleaseReservation": Access.UNBUILT,
+    },
+    "flyteidl2.cluster.ClusterService": {
+        "SelectCluster": Access.KNOWN,
+    },
+    "flyteidl2.connector.AsyncConnectorService": {
+        "CreateTask": Access.UNBUILT,
+        "GetTask": Access.UNBUILT,
+        "DeleteTask": Access.UNBUILT,
+        "GetTaskMetrics": Access.UNBUILT,
+        "GetTaskLogs": Access.UNBUILT,
+    },
+    "flyteidl2.connector.ConnectorMetadataService": {
+        "GetConnector": Access.UNBUILT,
+        "ListConnectors": Access.UNBUILT,
+    },
+    "flyteidl2.dataproxy.DataProxyService": {
+        "CreateUploadLocation": Permission.BLOB_WRITE,
+        "UploadInputs": Permission.BLOB_WRITE,
+        "CreateDownloadLink": Permission.BLOB_READ,
+        "GetActionData": Permission.ACTION_READ,
+        "TailLogs": Permission.ACTION_READ,
+    },
+    "flyteidl2.imagebuilder.ImageService": {
+        "GetImage": Access.UNBUILT,
+    },
+    "flyteidl2.org.DomainService": {
+        "ListDomains": Access.UNBUILT,
+        "CreateDomain": Access.UNBUILT,
+        "GetDomain": Access.UNBUILT,
+        "UpdateDomain": Access.UNBUILT,
+        "DeleteDomain": Access.UNBUILT,
+    },
+    "flyteidl2.project.ProjectService": {
+        "CreateProject": Permission.PROJECT_WRITE,
+        "UpdateProject": Permission.PROJECT_WRITE,
+        "GetProject": Permission.PROJECT_READ,
+        "ListProjects": Permission.PROJECT_READ,
+    },
+    "flyteidl2.secret.SecretService": {
+        "CreateSecret": Access.UNBUILT,
+        "UpdateSecret": Access.UNBUILT,
+        "GetSecret": Access.UNBUILT,
+        "DeleteSecret": Access.UNBUILT,
+        "ListSecrets": Access.UNBUILT,
+    },
+    "flyteidl2.settings.SettingsService": {
+        "GetSettings": Access.UNBUILT,
+        "GetSettingsForEdit": Access.UNBUILT,
+        "CreateSettings": Access.UNBUILT,
+        "UpdateSettings": Access.UNBUILT,
+    },
+    "flyteidl2.task.TaskService": {
+        "DeployTask": Permission.TASK_DEPLOY,
+        "GetTaskDetails": Permission.TASK_READ,
+        "ListTasks": Permission.TASK_READ,
+        "ListVersions": Permission.TASK_READ,
+    },
+    "flyteidl2.trigger.TriggerService": {
+        "DeployTrigger": Access.UNBUILT,
+        "GetTriggerDetails": Access.UNBUILT,
+        "GetTriggerRevisionDetails": Access.UNBUILT,
+        "ListTriggers": Access.UNBUILT,
+        "GetTriggerRevisionHistory": Access.UNBUILT,
+        "UpdateTriggers": Access.UNBUILT,
+        "DeleteTriggers": Access.UNBUILT,
+    },
+    "flyteidl2.workflow.EventsProxyService": {
+        "Record": Access.UNBUILT,
+    },
+    "flyteidl2.workflow.InternalRunService": {
+        "RecordAction": Access.UNBUILT,
+        "RecordActionStream": Access.UNBUILT,
+        "UpdateActionStatus": Access.UNBUILT,
+        "UpdateActionStatusStream": Access.UNBUILT,
+        "RecordActionEvents": Access.UNBUILT,
+        "RecordActionEventStream": Access.UNBUILT,
+    },
+    "flyteidl2.workflow.QueueService": {
+        "EnqueueAction": Permission.ACTION_ENQUEUE,
+        "AbortQueuedRun": Permission.RUN_ABORT,
+        "AbortQueuedAction": Permission.RUN_ABORT,
+    },
+    "flyteidl2.workflow.RunLogsService": {
+        "TailLogs": Access.UNBUILT,
+    },
+    "flyteidl2.workflow.RunService": {
+        "CreateRun": Permission.RUN_CREATE,
+        "AbortRun": Permission.RUN_ABORT,
+        "GetRunDetails": Permission.RUN_READ,
+        "WatchRunDetails": Permission.RUN_READ,
+        "GetActionDetails": Permission.ACTION_READ,
+        "WatchActionDetails": Permission.ACTION_READ,
+        "GetActionData": Permission.ACTION_READ,
+        "ListRuns": Permission.RUN_READ,
+        "WatchRuns": Permission.RUN_READ,
+        "ListActions": Permission.ACTION_READ,
+        "WatchActions": Permission.ACTION_READ,
+        "WatchClusterEvents": Permission.ACTION_READ,
+        "AbortAction": Permission.RUN_ABORT,
+        "SignalEvent": Permission.RUN_SIGNAL,
+        "WatchGroups": Permission.RUN_READ,
+        "GetActionDataURIs": Permission.ACTION_READ,
+        "GetActionLogContext": Permission.ACTION_READ,
+    },
+    "flyteidl2.workflow.StateService": {
+        "Put": Access.UNBUILT,
+        "Get": Access.UNBUILT,
+        "Watch": Permission.ACTION_READ,
+    },
+    "flyteidl2.workflow.TrackedRunService": {
+        "CreateRun": Access.UNBUILT,
+        "ReportActions": Access.UNBUILT,
+        "GetRunDetails": Access.UNBUILT,
+        "WatchRunDetails": Access.UNBUILT,
+        "GetActionDetails": Access.UNBUILT,
+        "WatchActionDetails": Access.UNBUILT,
+        "ListRuns": Access.UNBUILT,
+        "WatchRuns": Access.UNBUILT,
+        "ListActions": Access.UNBUILT,
+        "WatchActions": Access.UNBUILT,
+        "AbortRun": Access.UNBUILT,
+    },
+    "flyteidl2.workflow.TranslatorService": {
+        "LiteralsToLaunchFormJson": Access.UNBUILT,
+        "LaunchFormJsonToLiterals": Access.UNBUILT,
+        "TaskSpecToLaunchFormJson": Access.UNBUILT,
+        "JsonValuesToLiterals": Access.UNBUILT,
+    },
+}

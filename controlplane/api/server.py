@@ -1,0 +1,194 @@
+"""
+Every service of flyteidl2 in one ASGI application, made from flyteidl2's descriptors.
+
+A method that a service class here does not have, and a service that has no class, answer
+UNIMPLEMENTED with a sentence. flyteidl2's generated applications do the same work, but take
+neither a codec nor one table for all services: see DECISIONS.md.
+"""
+
+import asyncio
+import importlib
+import json
+import logging
+import pkgutil
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from typing import Any, NoReturn
+
+import flyteidl2
+from connectrpc.errors import ConnectError
+from connectrpc.method import IdempotencyLevel, MethodInfo
+from connectrpc.server import ConnectASGIApplication, Endpoint
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from controlplane.api.interceptors import Interceptors, Rpc
+from controlplane.api.permissions import PERMISSIONS, Access
+from controlplane.api.wire import CODECS, COMPRESSIONS, MAX_REQUEST_BYTES, too_large
+from controlplane.core.callers import Caller
+from controlplane.core.errors import UnbuiltError
+
+logger = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Event = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Event]]
+Send = Callable[[Event], Awaitable[None]]
+
+PREFIX = "/flyteidl2."
+
+
+class PublicApi:
+    """The ASGI application for every path that starts with :data:`PREFIX`."""
+
+    def __init__(self, services: Mapping[str, object], interceptors: Interceptors) -> None:
+        """Serve ``services`` by their full names; UNIMPLEMENTED for all others."""
+        self._interceptors = interceptors
+        self._endpoints = dict(_endpoints(services, interceptors))
+        self._application = _Application(self._endpoints)
+
+    def end_streams(self) -> None:
+        """Tell every watcher to connect again; no new stream is opened."""
+        self._interceptors.end_streams()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"no RPC is served over {scope['type']}")
+        if scope["path"] not in self._endpoints:
+            await _refuse(send, 404, "unimplemented", f"there is no RPC {scope['path'][:200]}")
+            return
+        if _is_native_grpc(scope):
+            await _refuse(send, 415, "unimplemented", "use Connect or gRPC-Web on this port")
+            return
+        exchange = _Exchange(receive)
+        try:
+            await self._application(scope, exchange.receive, send)
+        except (asyncio.CancelledError, ConnectError):
+            # connectrpc answers and then raises what it was cancelled with.
+            if not exchange.hung_up:
+                raise
+        except Exception:
+            # Answered already, without what is ours to know. Bytes that are not HTTP's idea
+            # of text end here too.
+            logger.exception("call failed outside its method", extra={"path": scope["path"]})
+
+
+class _Application(ConnectASGIApplication[None]):
+    def __init__(self, endpoints: Mapping[str, Any]) -> None:
+        super().__init__(
+            service=None,
+            endpoints=lambda _: endpoints,
+            read_max_bytes=MAX_REQUEST_BYTES,
+            compressions=COMPRESSIONS,
+            codecs=CODECS,
+        )
+
+    @property
+    def path(self) -> str:
+        return ""
+
+
+class _Exchange:
+    """
+    One request's events, so that two things are seen that connectrpc does not look at.
+
+    It collects a body of any length, and it notices that the client of a stream has hung up
+    only when it has something to send: a watcher of a quiet run would stay for ever.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._received = 0
+        self._task = asyncio.current_task()
+        self.hung_up = False
+
+    async def receive(self) -> Event:
+        event = await self._receive()
+        if event["type"] == "http.request":
+            self._received += len(event.get("body", b""))
+            if self._received > MAX_REQUEST_BYTES:
+                raise too_large()
+        elif event["type"] == "http.disconnect" and not self.hung_up:
+            self.hung_up = True
+            # From connectrpc's task that listens for this; the stream is in the other one.
+            if self._task is not None and self._task is not asyncio.current_task():
+                self._task.cancel()
+        return event
+
+
+def services() -> Iterator[ServiceDescriptor]:
+    """Every service that flyteidl2 has generated server code for."""
+    for module in pkgutil.walk_packages(flyteidl2.__path__, "flyteidl2."):
+        if module.name.endswith("_connect"):
+            messages = importlib.import_module(module.name.removesuffix("_connect") + "_pb2")
+            yield from messages.DESCRIPTOR.services_by_name.values()
+
+
+def _endpoints(
+    served: Mapping[str, object], interceptors: Interceptors
+) -> Iterator[tuple[str, Endpoint[Any, Any]]]:
+    for service in services():
+        methods = served.get(service.full_name)
+        for method in service.methods:
+            name = f"{service.full_name}/{method.name}"
+            rpc = Rpc(name, PERMISSIONS[service.full_name][method.name])
+            if methods is None or rpc.access is Access.UNBUILT:
+                rpc, function = Rpc(name, Access.UNBUILT), _refusal(name)
+            else:
+                function = getattr(methods, _snake_case(method.name))
+            yield f"/{name}", _endpoint(rpc, method, function, interceptors)
+
+
+def _endpoint(
+    rpc: Rpc,
+    method: MethodDescriptor,
+    function: Any,  # a unary or a stream method, as the descriptor says
+    interceptors: Interceptors,
+) -> Endpoint[Any, Any]:
+    info: MethodInfo[Any, Any] = MethodInfo(
+        name=method.name,
+        service_name=method.containing_service.full_name,
+        input=GetMessageClass(method.input_type),
+        output=GetMessageClass(method.output_type),
+        idempotency_level=IdempotencyLevel.UNKNOWN,
+    )
+    if method.client_streaming:  # unbuilt, all of them: what streams in is not looked at
+        unread: Any = interceptors.stream(rpc, function)
+        return Endpoint.bidi_stream(info, unread)
+    if method.server_streaming:
+        return Endpoint.server_stream(info, interceptors.stream(rpc, function))
+    return Endpoint.unary(info, interceptors.unary(rpc, function))
+
+
+def _refusal(name: str) -> Callable[[Caller, Message], NoReturn]:
+    def refuse(_caller: Caller, _request: Message) -> NoReturn:
+        raise UnbuiltError(f"{name} is not served by this release of Volary")
+
+    return refuse
+
+
+def _snake_case(name: str) -> str:
+    """Spell a method as Python does: GetActionDataURIs is get_action_data_uris."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _is_native_grpc(scope: Scope) -> bool:
+    """Whether the request needs HTTP trailers, which no ASGI server here can send."""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            return bool(
+                value.startswith(b"application/grpc") and not value.startswith(b"application/grpc-")
+            )
+    return False
+
+
+async def _refuse(send: Send, status: int, code: str, message: str) -> None:
+    """Answer as Connect does; an empty 404 would reach people as "Not Found" and no more."""
+    await send({
+        "type": "http.response.start",
+        "status": status,
+        "headers": [(b"content-type", b"application/json")],
+    })  # fmt: skip
+    body = json.dumps({"code": code, "message": message}).encode()
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,17 @@
+"""Async generators end where their block ends, not when the garbage collector finds them."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+@asynccontextmanager
+async def closing(stream: AsyncIterator[Item]) -> AsyncIterator[AsyncIterator[Item]]:
+    """Close ``stream`` at the end of the block, so that it unsubscribes at once."""
+    try:
+        yield stream
+    finally:
+        if isinstance(stream, AsyncGenerator):
+            await stream.aclose()

@@ -1,0 +1,76 @@
+"""
+Bytes from strangers: bounded before they are unpacked, and a clear answer when they are broken.
+
+connectrpc reads a body whole, unpacks it whole, and only then looks at its size; its own
+gzip would make gigabytes of a few kilobytes. Broken messages would reach the log as bugs.
+"""
+
+import zlib
+from typing import Any
+
+from connectrpc.code import Code
+from connectrpc.codec import Codec, proto_binary_codec, proto_json_codec
+from connectrpc.compression import Compression
+from connectrpc.errors import ConnectError
+from google.protobuf.json_format import ParseError
+from google.protobuf.message import DecodeError, Message
+
+MAX_REQUEST_BYTES = 16 * 1024 * 1024
+"""The SDK sends inputs of up to 10 MiB inline."""
+
+_GZIP = 31  # zlib's spelling of a window of 15 bits within gzip's frame
+
+
+def too_large() -> ConnectError:
+    return ConnectError(
+        Code.RESOURCE_EXHAUSTED,
+        f"the request is larger than {MAX_REQUEST_BYTES} bytes; upload large data as files",
+    )
+
+
+class BoundedGzip(Compression):
+    """Gzip that stops unpacking where a request may not go on."""
+
+    def name(self) -> str:
+        return "gzip"
+
+    def compress(self, data: bytes | bytearray | memoryview) -> bytes:
+        return zlib.compress(data, level=1, wbits=_GZIP)
+
+    def decompress(self, data: bytes | bytearray | memoryview) -> bytes:
+        unpacking = zlib.decompressobj(wbits=_GZIP)
+        try:
+            unpacked = unpacking.decompress(data, MAX_REQUEST_BYTES + 1)
+        except zlib.error as error:
+            raise ConnectError(Code.INVALID_ARGUMENT, "the request is not gzip") from error
+        if len(unpacked) > MAX_REQUEST_BYTES:
+            raise too_large()
+        if not unpacking.eof or unpacking.unused_data:
+            raise ConnectError(Code.INVALID_ARGUMENT, "the request is not one whole gzip stream")
+        return unpacked
+
+
+class CheckedCodec(Codec[Any, Any]):
+    """A codec whose complaint about a broken message is the caller's to read."""
+
+    def __init__(self, codec: Codec[Any, Any]) -> None:
+        self._codec = codec
+
+    def name(self) -> str:
+        return self._codec.name()
+
+    def encode(self, message: Message) -> bytes:
+        return self._codec.encode(message)
+
+    def decode(self, data: bytes | bytearray, message: Message) -> Message:
+        try:
+            return self._codec.decode(data, message)  # type: ignore[no-any-return]
+        except (DecodeError, ParseError, ValueError, RecursionError) as error:
+            raise ConnectError(
+                Code.INVALID_ARGUMENT,
+                f"the request is not a {message.DESCRIPTOR.full_name}",
+            ) from error
+
+
+CODECS = (CheckedCodec(proto_binary_codec()), CheckedCodec(proto_json_codec()))
+COMPRESSIONS = (BoundedGzip(),)

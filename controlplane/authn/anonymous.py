@@ -1,0 +1,39 @@
+"""
+Nobody logs in: everybody who reaches us from this machine may do everything in one org.
+
+For the embedded default only. The SDK sends no credential at all over plaintext, so the
+one thing to check is that the peer is this machine.
+"""
+
+from ipaddress import ip_address
+
+from controlplane.core.callers import EVERYTHING, Caller, Subject
+from controlplane.core.errors import UnauthenticatedError
+from shared.model.ids import OrgName
+
+SUBJECT = Subject("anonymous")
+
+
+class Anonymous:
+    """Turns any peer on loopback into the same caller."""
+
+    def __init__(self, org: OrgName, *, name: str = "Anonymous") -> None:
+        self._caller = Caller(subject=SUBJECT, org=org, name=name, permissions=EVERYTHING)
+
+    def caller(self, peer: str | None) -> Caller:
+        """Name the caller behind ``peer``, an "address:port"; UnauthenticatedError elsewhere."""
+        if peer is not None and not _is_this_machine(peer):
+            raise UnauthenticatedError(
+                "this control plane knows no logins and answers its own machine only"
+            )
+        return self._caller
+
+
+def _is_this_machine(peer: str) -> bool:
+    host = peer.rpartition(":")[0].strip("[]")
+    if host == "127.0.0.1":  # nearly always
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
