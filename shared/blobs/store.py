@@ -38,7 +38,8 @@ if TYPE_CHECKING:  # obstore has these for type checkers only
 CHUNK_BYTES = 1024 * 1024
 _PART_BYTES = 8 * 1024 * 1024  # S3 takes 10,000 parts: blobs of up to 80 GB
 _PARTS_AT_ONCE = 2  # bounds the memory of one upload
-_MAX_KEY_BYTES = 1024  # S3's own limit
+_MAX_KEY_BYTES = 1024 - 256  # S3's limit, less what a base may take of it
+_MAX_PART_BYTES = 255  # a file system's
 
 _CLIENT: "ClientConfig" = {
     "connect_timeout": timedelta(seconds=5),
@@ -287,8 +288,13 @@ def _unfit(path: str) -> str:
         return "has an empty, '.' or '..' part; name a blob below the store's base"
     if not path.isprintable():
         return "has a control character; leave it out of the name"
-    if len(path.encode()) > _MAX_KEY_BYTES:
-        return f"is longer than {_MAX_KEY_BYTES} bytes below the base; shorten the name"
+    if len(path.encode()) > _MAX_KEY_BYTES or any(
+        len(part.encode()) > _MAX_PART_BYTES for part in path.split("/")
+    ):
+        return (
+            f"is longer than {_MAX_KEY_BYTES} bytes below the base, or a part of it than"
+            f" {_MAX_PART_BYTES}; shorten the name"
+        )
     if re.search(r"#\d+$", path):
         return "ends in '#' and digits, which a directory keeps for itself; rename it"
     return ""
@@ -311,7 +317,7 @@ def _translated(verb: str, uri: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError) and verb != "write":
             raise BlobNotFoundError(uri) from error
         text = str(error).split("\n", 1)[0]
-        if "range was invalid" in text:
+        if "range was invalid" in text or "416 Range Not Satisfiable" in text:
             raise BlobRangeError(uri) from error
         number = re.search(r"[(\[](?:os error|Errno) (\d+)[)\]]", text)
         remedy = _REMEDY_BY_ERRNO.get(int(number[1])) if number else None

@@ -1,0 +1,257 @@
+"""
+Signed links into a directory, answered: ``/blobs/…``.
+
+The link is the credential; ``controlplane.core.signing`` says what it allows, this module
+holds the request to it. A body is in place whole and checked, or not at all; none is held
+in memory. What is served was written by tenants' code, so browsers are told to trust none
+of it with our origin.
+"""
+
+import asyncio
+import hashlib
+import logging
+import mimetypes
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from urllib.parse import quote
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from controlplane.core import signing
+from controlplane.core.signing import Grant, LinkError, SigningKeys
+from shared.blobs.errors import (
+    BlobNotFoundError,
+    BlobOutsideError,
+    BlobRangeError,
+    BlobStoreError,
+)
+from shared.blobs.store import BlobInfo, BlobStore, BlobStream
+from shared.kit.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+_TYPES = mimetypes.MimeTypes()
+_SHOWN = ("text/", "image/", "application/json", "application/pdf")
+_GUARDS = {
+    # Tenants' HTML may run its scripts, in an origin of its own that can reach nothing of ours.
+    "Content-Security-Policy": "sandbox allow-scripts",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",  # the address is the credential
+    "Cache-Control": "private, no-cache",
+}
+
+
+class _RefusedBodyError(Exception):
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class SignedBlobs:
+    """The routes under ``/blobs``, for a store that signs nothing itself."""
+
+    def __init__(
+        self,
+        store: BlobStore,
+        keys: SigningKeys,
+        clock: Clock,
+        *,
+        idle: timedelta = timedelta(seconds=60),
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._clock = clock
+        self._idle = idle  # how long an upload may send nothing
+
+    def routes(self) -> list[Route]:
+        path = f"{signing.PREFIX}/{{path:path}}"
+        return [Route(path, self._answer, methods=["GET", "HEAD", "PUT"], name="blobs")]
+
+    async def _answer(self, request: Request) -> Response:
+        path = request.path_params["path"]
+        try:
+            grant = signing.verify(
+                request.method,
+                path,
+                dict(request.query_params),
+                keys=self._keys,
+                now=self._clock.now(),
+            )
+            uri = self._store.uri(path)
+            match request.method:
+                case "PUT":
+                    return await self._put(request, grant, uri)
+                case "HEAD":
+                    return await self._head(uri)
+                case _:
+                    return await self._get(request, uri)
+        except LinkError as error:
+            return _refuse(403, str(error))
+        except BlobNotFoundError:
+            return _refuse(404, f"there is no {path} (any more)")
+        except BlobOutsideError as error:
+            return _refuse(400, str(error))
+        except BlobStoreError as error:
+            logger.exception("store failed", extra={"uri": self._store.base})
+            return _refuse(503, str(error))
+
+    async def _put(self, request: Request, grant: Grant, uri: str) -> Response:
+        try:
+            length = _declared_length(request, grant)
+            _check_declared_md5(request, grant)
+            body = _checked(request, grant, length=length, idle=self._idle)
+            await self._store.write_stream(uri, body)
+        except _RefusedBodyError as error:
+            return _refuse(error.status, str(error))
+        except ClientDisconnect:
+            logger.info("upload broken off", extra={"uri": uri})
+            return _refuse(400, "the body ended early; nothing was kept")
+        info = await self._store.head(uri)
+        return Response(status_code=200, headers={"ETag": info.etag} if info else {})
+
+    async def _head(self, uri: str) -> Response:
+        info = await self._store.head(uri)
+        if info is None:
+            raise BlobNotFoundError(uri)
+        headers = {**_headers(uri, info), "Content-Length": str(info.size)}
+        return Response(headers=headers, media_type=_media_type(uri))
+
+    async def _get(self, request: Request, uri: str) -> Response:
+        try:
+            blob, partial = await self._open(request, uri)
+        except BlobRangeError as error:
+            info = await self._store.head(uri)
+            size = info.size if info else 0
+            return _refuse(416, str(error), {"Content-Range": f"bytes */{size}"})
+        headers = _headers(uri, blob.info)
+        if blob.info.etag and request.headers.get("if-none-match") == blob.info.etag:
+            return Response(status_code=304, headers=headers)
+        headers["Content-Length"] = str(blob.end - blob.start)
+        if partial:
+            headers["Content-Range"] = f"bytes {blob.start}-{blob.end - 1}/{blob.info.size}"
+        return StreamingResponse(
+            aiter(blob),
+            status_code=206 if partial else 200,
+            headers=headers,
+            media_type=_media_type(uri),
+        )
+
+    async def _open(self, request: Request, uri: str) -> tuple[BlobStream, bool]:
+        """Open what the Range header asks for; ranges we do not speak are ignored."""
+        match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", request.headers.get("range", ""))
+        if match is None or not any(match.groups()):
+            return await self._store.stream(uri), False
+        info = await self._store.head(uri)
+        if info is None:
+            raise BlobNotFoundError(uri)
+        if request.headers.get("if-range", info.etag) != info.etag:
+            return await self._store.stream(uri), False
+        first, last = match.groups()
+        if first:
+            start, end = int(first), int(last) + 1 if last else info.size
+        else:
+            start, end = max(0, info.size - int(last)), info.size
+        if not start < min(end, info.size):
+            raise BlobRangeError(uri)
+        return await self._store.stream(uri, start=start, end=end), True
+
+
+def _declared_length(request: Request, grant: Grant) -> int:
+    text = request.headers.get("content-length", "")
+    if not text.isdigit():
+        raise _RefusedBodyError(411, "say how long the body is, in a Content-Length header")
+    length = int(text)
+    if grant.length is not None and length != grant.length:
+        raise _RefusedBodyError(
+            413, f"this link is for a body of {grant.length} bytes, not {length}"
+        )
+    if grant.max_length is not None and length > grant.max_length:
+        raise _RefusedBodyError(
+            413, f"the body has {length} bytes; this link takes at most {grant.max_length}"
+        )
+    return length
+
+
+def _check_declared_md5(request: Request, grant: Grant) -> None:
+    text = request.headers.get("content-md5")
+    if text is None:
+        return
+    try:
+        declared = b64decode(text, validate=True)
+    except (Base64Error, ValueError) as error:
+        raise _RefusedBodyError(400, f"Content-MD5 {text!r} is not base64") from error
+    if len(declared) != 16:
+        raise _RefusedBodyError(400, f"Content-MD5 {text!r} is not of 16 bytes")
+    if grant.md5 and declared != grant.md5:
+        raise _RefusedBodyError(
+            400, f"Content-MD5 is {text}, but this link is for {_base64(grant.md5)}"
+        )
+
+
+async def _checked(
+    request: Request, grant: Grant, *, length: int, idle: timedelta
+) -> AsyncIterator[bytes]:
+    """Give the body on; raise where it turns out not to be what was announced."""
+    digest = hashlib.md5(usedforsecurity=False)
+    received = 0
+    chunks = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout(idle.total_seconds()):
+                chunk = await anext(chunks, None)
+        except TimeoutError as error:
+            raise _RefusedBodyError(
+                408, f"nothing came for {idle.total_seconds():.0f} s; send it again"
+            ) from error
+        if chunk is None:
+            break
+        received += len(chunk)
+        if received > length:
+            raise _RefusedBodyError(413, f"the body goes on after the {length} bytes announced")
+        digest.update(chunk)
+        if chunk:
+            yield chunk
+    if received != length:
+        raise _RefusedBodyError(400, f"the body ended after {received} of {length} bytes")
+    wanted = grant.md5 or b64decode(request.headers.get("content-md5", ""))
+    if wanted and digest.digest() != wanted:
+        raise _RefusedBodyError(
+            400,
+            f"the body's MD5 is {_base64(digest.digest())}, but {_base64(wanted)} was announced;"
+            " nothing was kept",
+        )
+
+
+def _headers(uri: str, info: BlobInfo) -> dict[str, str]:
+    name = quote(uri.rsplit("/", 1)[-1])
+    shown = _media_type(uri).startswith(_SHOWN)
+    headers = {
+        **_GUARDS,
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{name}",
+    }
+    if info.etag:
+        headers["ETag"] = info.etag
+    return headers
+
+
+def _media_type(uri: str) -> str:
+    kind, encoding = _TYPES.guess_type(uri.rsplit("/", 1)[-1])
+    if encoding is not None:  # served as it lies, so that nobody unpacks it on the way
+        return f"application/{encoding}"
+    return kind or "application/octet-stream"
+
+
+def _refuse(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
+    return PlainTextResponse(
+        f"{reason}\n", status_code=status, headers={**_GUARDS, **(headers or {})}
+    )
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode()
