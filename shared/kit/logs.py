@@ -1,0 +1,83 @@
+"""
+One line for each thing that happened, for people or for machines.
+
+Messages are constants; what varies is in ``extra`` and comes out as fields. Both programs
+call :func:`configure` once, first thing, and nobody else touches logging's set-up.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TextIO
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+_COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "31;1"}
+
+_CHATTY = ("asyncio", "grpc", "httpcore", "httpx", "uvicorn.access")
+"""Libraries whose INFO is our DEBUG."""
+
+
+def configure(*, level: str, json_lines: bool = False, stream: TextIO | None = None) -> None:
+    """Send every record of ``level`` and above to ``stream`` (stderr), in one format."""
+    target = sys.stderr if stream is None else stream
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(JsonLines() if json_lines else Text(colours=target.isatty()))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+class Text(logging.Formatter):
+    """``12:34:56.789 INFO    agent connected  cluster=local epoch=3``."""
+
+    def __init__(self, *, colours: bool) -> None:
+        super().__init__()
+        self._colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).astimezone()
+        level = self._paint(f"{record.levelname:<7}", _COLOURS.get(record.levelname, "0"))
+        fields = " ".join(f"{name}={_shown(value)}" for name, value in _fields(record))
+        line = f"{at:%H:%M:%S}.{at.microsecond // 1000:03d} {level} {record.getMessage()}"
+        if fields:
+            line = f"{line}  {self._paint(fields, '2')}"
+        if record.exc_info:
+            line = f"{line}\n{self.formatException(record.exc_info)}"
+        return line
+
+    def _paint(self, text: str, colour: str) -> str:
+        return f"\x1b[{colour}m{text}\x1b[0m" if self._colours else text
+
+
+class JsonLines(logging.Formatter):
+    """An object a line; our names first, then the record's own fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {name: value for name, value in _fields(record) if name not in line}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def _fields(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
+    for name, value in vars(record).items():
+        if name not in _STANDARD and not name.startswith("_"):
+            yield name, value
+
+
+def _shown(value: object) -> str:
+    """A field's value on one line, quoted where it could be taken for two."""
+    text = str(value)
+    plain = text.isprintable() and not any(mark in text for mark in ' "=')
+    return text if plain and text else json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,72 @@
+"""What a log line looks like, to a person and to a machine."""
+
+import io
+import json
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from shared.kit import logs
+
+
+@pytest.fixture(autouse=True)
+def logging_is_put_back() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def lines(*, level: str = "info", json_lines: bool = False) -> io.StringIO:
+    stream = io.StringIO()
+    logs.configure(level=level, json_lines=json_lines, stream=stream)
+    return stream
+
+
+def test_a_person_reads_a_time_a_level_a_sentence_and_fields() -> None:
+    stream = lines()
+    logging.getLogger("any").info("agent connected", extra={"cluster": "local", "epoch": 3})
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d\.\d{3} INFO    agent connected  cluster=local epoch=3\n",
+        stream.getvalue(),
+    )
+
+
+def test_a_field_cannot_forge_a_line_or_another_field() -> None:
+    stream = lines()
+    logging.getLogger("any").info("said", extra={"what": "a b=c\n12:00 ERROR", "nothing": ""})
+    assert stream.getvalue().endswith('said  what="a b=c\\n12:00 ERROR" nothing=""\n')
+
+
+def test_a_machine_reads_an_object_a_line() -> None:
+    stream = lines(json_lines=True)
+    logging.getLogger("any").warning("agent gone", extra={"cluster": "local", "level": "forged"})
+    line = json.loads(stream.getvalue())
+    assert line.pop("at").endswith("+00:00")
+    assert line == {
+        "level": "warning",
+        "logger": "any",
+        "message": "agent gone",
+        "cluster": "local",
+    }
+
+
+@pytest.mark.parametrize("json_lines", [False, True])
+def test_an_exception_is_logged_whole(json_lines: bool) -> None:  # noqa: FBT001
+    stream = lines(json_lines=json_lines)
+    try:
+        raise ValueError("the very reason")  # noqa: TRY301
+    except ValueError:
+        logging.getLogger("any").exception("it broke")
+    assert "the very reason" in stream.getvalue()
+    assert "Traceback" in stream.getvalue()
+
+
+def test_what_is_below_the_level_is_not_written() -> None:
+    stream = lines(level="warning")
+    logging.getLogger("any").info("not this")
+    logging.getLogger("httpx").info("nor this")
+    assert stream.getvalue() == ""
