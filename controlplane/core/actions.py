@@ -8,7 +8,7 @@ and lists see it, ``ActionDetail`` adds what only a page about one action needs.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, auto
 
 from shared.model.ids import (
     ActionId,
@@ -235,4 +235,4 @@ class ProjectDomain:
 class SnapshotEnd(Enum):
     """Ends the snapshot that a watch begins with; what follows are changes."""
 
-    TOKEN = "snapshot-end"
+    TOKEN = auto()

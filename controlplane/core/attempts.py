@@ -100,6 +100,8 @@ def apply(state: AttemptState, reports: Iterable[Report], now: datetime) -> Outc
         applied.append(news)
         state = _take(state, news)
     if not applied or state.phase not in TERMINAL:
+        if state.action_phase not in TERMINAL:
+            state = replace(state, action_phase=state.phase)
         return Outcome(state=state, applied=applied, following=Next.KEEP)
     return _end(state, applied, now)
 

@@ -53,3 +53,15 @@ class Listing:
     orders: Sequence[Order] = ()
     limit: int = DEFAULT_LIMIT
     token: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunScope:
+    """Which runs: of a project and domain, of a task, of one version of it."""
+
+    project: str = ""
+    domain: str = ""
+    task_name: str = ""
+    task_version: str = ""
+    trigger_name: str = ""
+    paused_only: bool = False

@@ -1,0 +1,177 @@
+"""One reader per watched run and replica, and the bells of those who wait for work."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+from controlplane.core.errors import UnavailableError
+from controlplane.feeds.subscriptions import ChangeSubscription, RunsSubscription
+from controlplane.store import actions as store
+from controlplane.store.changes import Notice
+from controlplane.store.database import Database
+from controlplane.store.runs import get_change
+from shared.kit.waking import Bell
+from shared.model.ids import ActionName, ClusterName, OrgName, RunId
+
+log = logging.getLogger(__name__)
+
+_PAGE = 1_000
+_READERS = 4  # transactions at once; a run is read by one at a time
+_RETRY_SECONDS = 0.5
+
+Run = tuple[OrgName, RunId]
+
+
+@dataclass(eq=False, slots=True)
+class _Watched:
+    """A run somebody watches: read up to ``cursor``, and by whom it is wanted."""
+
+    cursor: int
+    subscriptions: set[ChangeSubscription] = field(default_factory=set)
+
+
+class Feeds:
+    """
+    Give each watcher what changed.
+
+    ``notices`` is :func:`controlplane.store.notices.listen`. A notice marks runs as dirty;
+    dirty runs that are watched are read past their cursor and offered to the watchers.
+    """
+
+    def __init__(
+        self, database: Database, notices: Callable[[], AsyncIterator[Notice | None]]
+    ) -> None:
+        self._database = database
+        self._notices = notices
+        self._watched: dict[Run, _Watched] = {}
+        self._dirty: dict[Run, None] = {}  # a set that keeps its order
+        self._busy: set[Run] = set()  # being read
+        self._read_bell = asyncio.Event()
+        self._orgs: defaultdict[OrgName, set[RunsSubscription]] = defaultdict(set)
+        self._work: defaultdict[OrgName, set[Bell]] = defaultdict(set)
+        self._stops: defaultdict[tuple[OrgName, ClusterName], set[Bell]] = defaultdict(set)
+
+    async def run(self) -> None:
+        """Listen and read until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen(), name="feeds-listen")
+            for number in range(_READERS):
+                tasks.create_task(self._read(), name=f"feeds-read-{number}")
+
+    @asynccontextmanager
+    async def changes(
+        self,
+        org: OrgName,
+        run: RunId,
+        *,
+        parent: ActionName | None = None,
+        name: ActionName | None = None,
+    ) -> AsyncIterator[ChangeSubscription]:
+        """Subscribe before reading a snapshot: what is committed from now on is offered."""
+        subscription = ChangeSubscription(parent=parent, name=name)
+        key = (org, run)
+        if key not in self._watched:
+            async with self._database.for_org(org) as tx:
+                cursor = await get_change(tx, run)
+            self._watched.setdefault(key, _Watched(cursor))
+        watched = self._watched[key]
+        watched.subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            watched.subscriptions.discard(subscription)
+            if not watched.subscriptions and self._watched.get(key) is watched:
+                del self._watched[key]
+
+    @contextmanager
+    def runs(self, org: OrgName) -> Iterator[RunsSubscription]:
+        """Subscribe to which of an org's runs change."""
+        subscription = RunsSubscription()
+        self._orgs[org].add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._orgs[org].discard(subscription)
+
+    @contextmanager
+    def work(self, org: OrgName, cluster: ClusterName, bell: Bell) -> Iterator[None]:
+        """Ring ``bell`` when something may be leased, or is wanted stopped on ``cluster``."""
+        self._work[org].add(bell)
+        self._stops[org, cluster].add(bell)
+        try:
+            yield
+        finally:
+            self._work[org].discard(bell)
+            self._stops[org, cluster].discard(bell)
+
+    async def _listen(self) -> None:
+        async for notice in self._notices():
+            if notice is None:
+                self._everything_may_have_changed()
+            else:
+                self._hear(notice)
+
+    def _hear(self, notice: Notice) -> None:
+        if notice.every_run:
+            self._mark([key for key in self._watched if key[0] == notice.org])
+        else:
+            self._mark([(notice.org, run) for run in notice.runs])
+        for subscription in self._orgs.get(notice.org, ()):
+            for run in [None] if notice.every_run else notice.runs:
+                subscription.offer(run)
+        if notice.work:
+            for bell in self._work.get(notice.org, ()):
+                bell.ring()
+        for cluster in notice.stops:
+            for bell in self._stops.get((notice.org, ClusterName(cluster)), ()):
+                bell.ring()
+
+    def _everything_may_have_changed(self) -> None:
+        self._mark(list(self._watched))
+        for subscriptions in self._orgs.values():
+            for subscription in subscriptions:
+                subscription.offer(None)
+        for bells in self._work.values():
+            for bell in bells:
+                bell.ring()
+
+    def _mark(self, runs: list[Run]) -> None:
+        for run in runs:
+            if run in self._watched:
+                self._dirty[run] = None
+        if self._dirty:
+            self._read_bell.set()
+
+    async def _read(self) -> None:
+        while True:
+            key = next((run for run in self._dirty if run not in self._busy), None)
+            if key is None:
+                self._read_bell.clear()
+                await self._read_bell.wait()
+                continue
+            del self._dirty[key]
+            self._busy.add(key)
+            try:
+                await self._read_run(key)
+            except UnavailableError as error:
+                log.warning("could not read a run's changes", extra={"error": str(error)})
+                self._dirty[key] = None
+                await asyncio.sleep(_RETRY_SECONDS)
+            finally:
+                self._busy.discard(key)
+                self._read_bell.set()
+
+    async def _read_run(self, key: Run) -> None:
+        org, run = key
+        more = True
+        while more and (watched := self._watched.get(key)) is not None:
+            async with self._database.for_org(org) as tx:
+                rows = await store.list_changed(tx, run, after=watched.cursor, most=_PAGE)
+            for row in rows:
+                watched.cursor = max(watched.cursor, row.change)
+                for subscription in watched.subscriptions:
+                    subscription.offer(row)
+            more = len(rows) == _PAGE

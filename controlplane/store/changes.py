@@ -1,0 +1,111 @@
+"""
+What a transaction changed, told once: numbers for the run's feed, and one notification.
+
+Locks are always taken in one order: runs (by id), dispatches (by action id), actions,
+attempts. Whoever follows it cannot deadlock with anybody else who does.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from controlplane.store.database import OrgTx
+from controlplane.store.statements import statement
+from shared.model.ids import OrgName, RunId
+
+CHANNEL = "volary"
+MAX_PAYLOAD_BYTES = 7_900  # Postgres takes less than 8,000
+
+_NOTIFY = statement("SELECT pg_notify(:channel, :payload)")
+_ADVANCE = statement("""
+UPDATE runs SET change = n.change
+FROM unnest(CAST(:run_ids AS uuid[]), CAST(:changes AS bigint[])) AS n (run_id, change)
+WHERE runs.org = :org AND runs.run_id = n.run_id
+""")
+_LOCK = statement("""
+SELECT run_id, change FROM runs WHERE org = :org AND run_id = ANY(CAST(:run_ids AS uuid[]))
+ORDER BY run_id FOR UPDATE
+""")
+
+
+class Counters:
+    """The change counters of runs this transaction has locked."""
+
+    def __init__(self, locked: Mapping[RunId, int]) -> None:
+        self._at = dict(locked)
+        self._moved: set[RunId] = set()
+
+    def __contains__(self, run: RunId) -> bool:
+        return run in self._at
+
+    def next(self, run: RunId) -> int:
+        self._at[run] += 1
+        self._moved.add(run)
+        return self._at[run]
+
+    def moved(self) -> Mapping[RunId, int]:
+        return {run: self._at[run] for run in sorted(self._moved)}
+
+
+async def lock_runs(tx: OrgTx, runs: Collection[RunId]) -> Counters:
+    """Lock runs, in order; what then happens to their actions is ours alone until commit."""
+    rows = await tx.rows(_LOCK, {"run_ids": sorted(runs)})
+    return Counters({RunId(row.run_id): row.change for row in rows})
+
+
+async def tell(
+    tx: OrgTx,
+    counters: Counters,
+    *,
+    work: bool = False,
+    stops: Iterable[str] = (),
+) -> None:
+    """Save the counters and notify every replica, once for the whole transaction."""
+    moved = counters.moved()
+    if moved:
+        await tx.execute(_ADVANCE, {"run_ids": list(moved), "changes": list(moved.values())})
+    for payload in payloads(tx.org, list(moved), work=work, stops=sorted(set(stops))):
+        await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What a notification says: look again at these."""
+
+    org: OrgName
+    runs: Sequence[RunId]  # whose actions changed
+    every_run: bool  # too many to name
+    work: bool  # something may be leased
+    stops: Sequence[str]  # clusters on which something is wanted stopped
+
+
+def payloads(org: OrgName, runs: Sequence[RunId], *, work: bool, stops: Sequence[str]) -> list[str]:
+    """Spell a notice; none when there is nothing to say."""
+    if not (runs or work or stops):
+        return []
+    said: dict[str, object] = {"o": org}
+    if work:
+        said["w"] = 1
+    if stops:
+        said["s"] = list(stops)
+    if runs:
+        said["r"] = [run.hex for run in runs]
+    payload = json.dumps(said, separators=(",", ":"))
+    if len(payload.encode()) > MAX_PAYLOAD_BYTES:
+        said["r"] = "*"
+        payload = json.dumps(said, separators=(",", ":"))
+    return [payload]
+
+
+def parse_notice(payload: str) -> Notice:
+    said = json.loads(payload)
+    runs = said.get("r", [])
+    every = runs == "*"
+    return Notice(
+        org=OrgName(said["o"]),
+        runs=[] if every else [RunId(UUID(hex=run)) for run in runs],
+        every_run=every,
+        work=bool(said.get("w")),
+        stops=said.get("s", []),
+    )

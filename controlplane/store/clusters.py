@@ -1,0 +1,100 @@
+"""
+Clusters and their sessions. Each accepted session takes the next epoch; a transaction of
+an older session finds that out here, before it writes anything.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from controlplane.store.database import FleetTx, OrgTx
+from controlplane.store.statements import statement
+from shared.model.ids import ClusterName, OrgName
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRef:
+    org: OrgName
+    name: ClusterName
+
+
+_BY_TOKEN = text("SELECT org, cluster FROM clusters WHERE token_digest = :digest")
+
+_SAVE_ORG = statement(
+    "INSERT INTO orgs (org, created_at) VALUES (:org, :now) ON CONFLICT DO NOTHING"
+)
+
+_SAVE = statement("""
+INSERT INTO clusters (org, cluster, token_digest, created_at)
+VALUES (:org, :cluster, :digest, :now)
+ON CONFLICT (org, cluster) DO UPDATE SET token_digest = EXCLUDED.token_digest
+""")
+
+_OPEN_SESSION = statement("""
+UPDATE clusters
+SET epoch = epoch + 1, agent_id = :agent_id, instance_id = :instance_id, software = :software,
+    connected_at = :now, seen_at = :now
+WHERE org = :org AND cluster = :cluster
+RETURNING epoch
+""")
+
+# Shared, so that one session's transactions run side by side, yet none beside a new session.
+_IS_CURRENT = statement("""
+SELECT 1 FROM clusters WHERE org = :org AND cluster = :cluster AND epoch = :epoch FOR SHARE
+""")
+
+_SEEN = statement("""
+UPDATE clusters SET seen_at = :now WHERE org = :org AND cluster = :cluster AND epoch = :epoch
+RETURNING epoch
+""")
+
+
+async def find_by_token(tx: FleetTx, digest: bytes) -> ClusterRef | None:
+    """Return whose agent holds the token with this SHA-256."""
+    row = (await tx.connection.execute(_BY_TOKEN, {"digest": digest})).one_or_none()
+    return None if row is None else ClusterRef(OrgName(row.org), ClusterName(row.cluster))
+
+
+async def save_org(tx: OrgTx, now: datetime) -> None:
+    """Make the transaction's own org; made already is made."""
+    await tx.execute(_SAVE_ORG, {"now": now})
+
+
+async def save_cluster(tx: OrgTx, cluster: ClusterName, digest: bytes, now: datetime) -> None:
+    """Make the cluster, or give it another token."""
+    await tx.execute(_SAVE, {"cluster": cluster, "digest": digest, "now": now})
+
+
+async def open_session(
+    tx: OrgTx,
+    cluster: ClusterName,
+    *,
+    agent_id: str,
+    instance_id: str,
+    software: str,
+    now: datetime,
+) -> int:
+    """Take the next epoch; from now on every older session of the cluster is superseded."""
+    rows = await tx.rows(
+        _OPEN_SESSION,
+        {
+            "cluster": cluster,
+            "agent_id": agent_id,
+            "instance_id": instance_id,
+            "software": software,
+            "now": now,
+        },
+    )
+    epoch: int = rows[0].epoch
+    return epoch
+
+
+async def is_current(tx: OrgTx, cluster: ClusterName, epoch: int) -> bool:
+    """Whether the session is the latest; if so it stays that until this transaction ends."""
+    return bool(await tx.rows(_IS_CURRENT, {"cluster": cluster, "epoch": epoch}))
+
+
+async def touch_session(tx: OrgTx, cluster: ClusterName, epoch: int, now: datetime) -> bool:
+    """Note that the session lives; False when it is superseded."""
+    return bool(await tx.rows(_SEEN, {"cluster": cluster, "epoch": epoch, "now": now}))

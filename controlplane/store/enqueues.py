@@ -1,0 +1,231 @@
+"""
+Taking in actions, many at a time: one transaction for everything that waits.
+
+Enqueueing is idempotent by (run, action name): a repeat with the same content changes
+nothing, one with other content is told so, and what was there first stays.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+from uuid import UUID
+
+from controlplane.core.actions import ActionType, NewAction
+from controlplane.store.changes import Counters, tell
+from controlplane.store.database import OrgTx
+from controlplane.store.guards import has_ended, is_live
+from controlplane.store.specs import save_specs
+from controlplane.store.statements import statement
+from shared.model.ids import ActionId, RunId, RunKey
+from shared.model.phases import Phase
+
+
+class Enqueued(Enum):
+    """What became of a wish to enqueue."""
+
+    CREATED = auto()
+    REPEATED = auto()  # it was there, with the same content
+    DIFFERENT = auto()  # it was there, with other content, which stays
+    NO_RUN = auto()
+    NO_PARENT = auto()
+    PARENT_ENDED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    id: ActionId  # what it is given if it is new
+    action: NewAction
+
+
+_LOCK_RUNS = statement("""
+SELECT r.run_id, r.project, r.domain, r.run, r.change
+FROM runs r
+JOIN unnest(CAST(:projects AS text[]), CAST(:domains AS text[]), CAST(:runs AS text[]))
+     AS n (project, domain, run) USING (project, domain, run)
+WHERE r.org = :org
+ORDER BY r.run_id FOR UPDATE OF r
+""")
+
+_INSERT = statement(f"""
+WITH n AS (
+    SELECT * FROM unnest(
+        CAST(:id AS uuid[]), CAST(:run_id AS uuid[]), CAST(:name AS text[]),
+        CAST(:parent AS text[]), CAST(:type AS smallint[]), CAST(:spec AS bytea[]),
+        CAST(:input_uri AS text[]), CAST(:group_name AS text[]), CAST(:cache_key AS text[]),
+        CAST(:task_name AS text[]), CAST(:task_version AS text[]), CAST(:task_type AS text[]),
+        CAST(:short_name AS text[]), CAST(:environment AS text[]), CAST(:function AS text[]),
+        CAST(:phase AS smallint[]), CAST(:change AS bigint[]),
+        CAST(:created_at_ AS timestamptz[]), CAST(:started_at_ AS timestamptz[]),
+        CAST(:ended_at_ AS timestamptz[]), CAST(:due_at_ AS timestamptz[]),
+        CAST(:output_uri AS text[]), CAST(:error_code AS text[]),
+        CAST(:error_kind AS smallint[]), CAST(:error_message AS text[]),
+        CAST(:error_recoverable AS boolean[]), CAST(:condition_type AS bytea[])
+    ) AS n (id, run_id, name, parent, type, spec, input_uri, group_name, cache_key, task_name,
+            task_version, task_type, short_name, environment, function, phase, change,
+            created_at, started_at, ended_at, due_at, output_uri, error_code, error_kind,
+            error_message, error_recoverable, condition_type)
+)
+INSERT INTO actions (org, id, run_id, name, parent, type, spec, input_uri, group_name, cache_key,
+                     task_name, task_version, task_type, short_name, environment, function,
+                     phase, change, created_at, updated_at, started_at, ended_at, due_at,
+                     output_uri, error_code, error_kind, error_message, error_recoverable,
+                     condition_type)
+SELECT :org, n.id, n.run_id, n.name, n.parent, n.type, n.spec, n.input_uri, n.group_name,
+       n.cache_key, n.task_name, n.task_version, n.task_type, n.short_name, n.environment,
+       n.function, n.phase, n.change, n.created_at, :now, n.started_at, n.ended_at, n.due_at,
+       n.output_uri, n.error_code, n.error_kind, n.error_message, n.error_recoverable,
+       n.condition_type
+FROM n
+JOIN actions p ON p.org = :org AND p.run_id = n.run_id AND p.name = n.parent
+              AND {is_live("p.phase")}
+ON CONFLICT DO NOTHING
+RETURNING id
+""")
+
+_DISPATCH = statement("""
+INSERT INTO dispatches (org, action_id, run_id, attempt, queue, enqueued_at, available_at)
+SELECT :org, n.id, n.run_id, 1, n.queue, :now, :now
+FROM unnest(CAST(:ids AS uuid[]), CAST(:run_ids AS uuid[]), CAST(:queues AS text[]))
+     AS n (id, run_id, queue)
+""")
+
+_CLASSIFY = statement(f"""
+SELECT n.run_id, n.name, a.id AS existing, a.type, a.spec, a.input_uri, p.id AS parent,
+       {has_ended("p.phase")} AS parent_ended
+FROM unnest(CAST(:run_ids AS uuid[]), CAST(:names AS text[]), CAST(:parents AS text[]))
+     AS n (run_id, name, parent)
+LEFT JOIN actions a ON a.org = :org AND a.run_id = n.run_id AND a.name = n.name
+LEFT JOIN actions p ON p.org = :org AND p.run_id = n.run_id AND p.name = n.parent
+""")
+
+
+async def enqueue(tx: OrgTx, wishes: Sequence[Enqueue], now: datetime) -> Sequence[Enqueued]:
+    """Take in all of them; the answers are in the order of the wishes."""
+    runs, counters = await _lock_runs(tx, wishes)
+    known = [wish for wish in wishes if wish.action.key.run in runs]
+    if not known:
+        return [Enqueued.NO_RUN for _ in wishes]
+    await save_specs(tx, (wish.action.spec for wish in known))
+    created = await _insert(tx, known, runs, counters, now)
+    waiting = [wish for wish in known if wish.id in created and wish.action.type is ActionType.TASK]
+    if waiting:
+        await tx.execute(
+            _DISPATCH,
+            {
+                "ids": [wish.id for wish in waiting],
+                "run_ids": [runs[wish.action.key.run] for wish in waiting],
+                "queues": [wish.action.queue for wish in waiting],
+                "now": now,
+            },
+        )
+    rest = [wish for wish in known if wish.id not in created]
+    answers = await _classify(tx, rest, runs)
+    if created:
+        await tell(tx, counters, work=bool(waiting))
+    return [
+        Enqueued.CREATED if wish.id in created else answers.get(wish.id, Enqueued.NO_RUN)
+        for wish in wishes
+    ]
+
+
+async def _lock_runs(tx: OrgTx, wishes: Sequence[Enqueue]) -> tuple[dict[RunKey, RunId], Counters]:
+    keys = sorted({wish.action.key.run for wish in wishes})
+    rows = await tx.rows(
+        _LOCK_RUNS,
+        {
+            "projects": [key.project for key in keys],
+            "domains": [key.domain for key in keys],
+            "runs": [key.name for key in keys],
+        },
+    )
+    found = {RunKey(row.project, row.domain, row.run): RunId(row.run_id) for row in rows}
+    return found, Counters({RunId(row.run_id): row.change for row in rows})
+
+
+async def _insert(
+    tx: OrgTx,
+    wishes: Sequence[Enqueue],
+    runs: dict[RunKey, RunId],
+    counters: Counters,
+    now: datetime,
+) -> set[UUID]:
+    actions = [wish.action for wish in wishes]
+    failures = [action.trace.failure if action.trace else None for action in actions]
+    rows = await tx.rows(
+        _INSERT,
+        {
+            "id": [wish.id for wish in wishes],
+            "run_id": [runs[action.key.run] for action in actions],
+            "name": [action.key.name for action in actions],
+            "parent": [action.parent for action in actions],
+            "type": [action.type.value for action in actions],
+            "spec": [action.spec.digest for action in actions],
+            "input_uri": [action.input_uri for action in actions],
+            "group_name": [action.group for action in actions],
+            "cache_key": [action.cache_key for action in actions],
+            "task_name": [action.facts.name for action in actions],
+            "task_version": [action.facts.version for action in actions],
+            "task_type": [action.facts.task_type for action in actions],
+            "short_name": [action.facts.short_name for action in actions],
+            "environment": [action.facts.environment for action in actions],
+            "function": [action.facts.function for action in actions],
+            "phase": [_first_phase(action).value for action in actions],
+            "change": [counters.next(runs[action.key.run]) for action in actions],
+            "created_at_": [a.trace.started_at if a.trace else now for a in actions],
+            "started_at_": [a.trace.started_at if a.trace else None for a in actions],
+            "ended_at_": [a.trace.ended_at if a.trace else None for a in actions],
+            "due_at_": [
+                now + a.condition.timeout if a.condition and a.condition.timeout else None
+                for a in actions
+            ],
+            "output_uri": [a.trace.output_uri if a.trace else "" for a in actions],
+            "error_code": [f.code if f else None for f in failures],
+            "error_kind": [f.kind.value if f else None for f in failures],
+            "error_message": [f.message if f else None for f in failures],
+            "error_recoverable": [f.recoverable if f else None for f in failures],
+            "condition_type": [a.condition.literal_type if a.condition else None for a in actions],
+            "now": now,
+        },
+    )
+    return {row.id for row in rows}
+
+
+def _first_phase(action: NewAction) -> Phase:
+    match action.type:
+        case ActionType.TASK:
+            return Phase.QUEUED
+        case ActionType.TRACE:
+            return action.trace.phase if action.trace else Phase.SUCCEEDED
+        case ActionType.CONDITION:
+            return Phase.PAUSED
+
+
+async def _classify(
+    tx: OrgTx, wishes: Sequence[Enqueue], runs: dict[RunKey, RunId]
+) -> dict[UUID, Enqueued]:
+    """Say why some were not created; rare but for parents that replay."""
+    if not wishes:
+        return {}
+    rows = await tx.rows(
+        _CLASSIFY,
+        {
+            "run_ids": [runs[wish.action.key.run] for wish in wishes],
+            "names": [wish.action.key.name for wish in wishes],
+            "parents": [wish.action.parent for wish in wishes],
+        },
+    )
+    found = {(row.run_id, row.name): row for row in rows}
+    answers: dict[UUID, Enqueued] = {}
+    for wish in wishes:
+        action = wish.action
+        row = found[(runs[action.key.run], action.key.name)]
+        content = (action.type.value, action.spec.digest, action.input_uri)
+        if row.existing is not None:
+            same = content == (row.type, row.spec, row.input_uri)
+            answers[wish.id] = Enqueued.REPEATED if same else Enqueued.DIFFERENT
+        elif row.parent is None:
+            answers[wish.id] = Enqueued.NO_PARENT
+        else:
+            answers[wish.id] = Enqueued.PARENT_ENDED
+    return answers

@@ -1,0 +1,130 @@
+"""Rows of actions as values, and the one list of columns that makes them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from controlplane.core.actions import ActionRow, ActionType, RunSource, TaskFacts
+from shared.model.ids import (
+    ActionId,
+    ActionKey,
+    ActionName,
+    DomainName,
+    OrgName,
+    ProjectName,
+    RunId,
+    RunKey,
+    RunName,
+)
+from shared.model.phases import Phase
+from shared.model.reports import Failure, FailureKind
+
+ACTION_COLUMNS = """
+    a.org, a.id, a.run_id, r.project, r.domain, r.run, a.name, a.parent, a.type, a.group_name,
+    a.task_name, a.task_version, a.task_type, a.short_name, a.environment, a.function,
+    a.phase, a.attempts, a.change, a.created_at, a.updated_at, a.started_at, a.ended_at,
+    a.output_uri, a.report_uri, a.error_code, a.error_kind, a.error_message,
+    a.error_recoverable, a.error_uri, a.abort_reason, a.aborted_by, a.value, a.signalled_by,
+    r.created_by, r.source, r.labels
+"""
+
+
+class FailureColumns(Protocol):
+    """What ``tables._failure`` lays out."""
+
+    error_code: str | None
+    error_kind: int | None
+    error_message: str | None
+    error_recoverable: bool | None
+    error_uri: str | None
+
+
+class ActionColumns(FailureColumns, Protocol):
+    """One row of ``ACTION_COLUMNS``."""
+
+    org: str
+    id: UUID
+    run_id: UUID
+    project: str
+    domain: str
+    run: str
+    name: str
+    parent: str | None
+    type: int
+    group_name: str
+    task_name: str
+    task_version: str
+    task_type: str
+    short_name: str
+    environment: str
+    function: str
+    phase: int
+    attempts: int
+    change: int
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    output_uri: str
+    report_uri: str
+    abort_reason: str
+    aborted_by: str
+    value: bytes | None
+    signalled_by: str
+    created_by: str
+    source: int
+    labels: Mapping[str, str]
+
+
+def parse_failure(row: FailureColumns) -> Failure | None:
+    if row.error_code is None:
+        return None
+    return Failure(
+        code=row.error_code,
+        kind=FailureKind(row.error_kind or FailureKind.SYSTEM),
+        message=row.error_message or "",
+        recoverable=bool(row.error_recoverable),
+        full_uri=row.error_uri or "",
+    )
+
+
+def parse_action(row: ActionColumns) -> ActionRow:
+    run = RunKey(ProjectName(row.project), DomainName(row.domain), RunName(row.run))
+    return ActionRow(
+        org=OrgName(row.org),
+        id=ActionId(row.id),
+        run_id=RunId(row.run_id),
+        key=ActionKey(run, ActionName(row.name)),
+        parent=None if row.parent is None else ActionName(row.parent),
+        type=ActionType(row.type),
+        facts=TaskFacts(
+            org=row.org,
+            project=row.project,
+            domain=row.domain,
+            name=row.task_name,
+            version=row.task_version,
+            task_type=row.task_type,
+            short_name=row.short_name,
+            environment=row.environment,
+            function=row.function,
+        ),
+        group=row.group_name,
+        phase=Phase(row.phase),
+        attempts=row.attempts,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        updated_at=row.updated_at,
+        created_by=row.created_by,
+        output_uri=row.output_uri,
+        report_uri=row.report_uri,
+        failure=parse_failure(row),
+        abort_reason=row.abort_reason,
+        aborted_by=row.aborted_by,
+        value=row.value or b"",
+        signalled_by=row.signalled_by,
+        source=RunSource(row.source),
+        labels=row.labels,
+        change=row.change,
+    )

@@ -1,0 +1,53 @@
+"""Specs in Postgres: each message once, under the digest of what it says."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from controlplane.core.actions import Spec
+from controlplane.store.database import OrgTx
+from controlplane.store.statements import statement
+from shared.model.ids import Digest
+
+_SAVE = statement("""
+INSERT INTO specs (org, digest, kind, body, retries, backoff_base, backoff_factor, backoff_cap,
+                   max_runtime, queued_timeout, deadline, created_at)
+SELECT :org, n.*, clock_timestamp()
+FROM unnest(CAST(:digest AS bytea[]), CAST(:kind AS smallint[]), CAST(:body AS bytea[]),
+            CAST(:retries AS integer[]), CAST(:backoff_base AS interval[]),
+            CAST(:backoff_factor AS double precision[]), CAST(:backoff_cap AS interval[]),
+            CAST(:max_runtime AS interval[]), CAST(:queued_timeout AS interval[]),
+            CAST(:deadline AS interval[])) AS n
+ON CONFLICT DO NOTHING
+""")
+
+_FIND = statement("""
+SELECT digest, body FROM specs WHERE org = :org AND digest = ANY(CAST(:digests AS bytea[]))
+""")
+
+
+async def save_specs(tx: OrgTx, specs: Iterable[Spec]) -> None:
+    """Store those not stored yet. In the order of their digests, as all who save do."""
+    wanted = sorted({spec.digest: spec for spec in specs}.items())
+    if not wanted:
+        return
+    made = [spec for _, spec in wanted]
+    await tx.execute(
+        _SAVE,
+        {
+            "digest": [spec.digest for spec in made],
+            "kind": [spec.kind.value for spec in made],
+            "body": [spec.body for spec in made],
+            "retries": [spec.policy.retries for spec in made],
+            "backoff_base": [spec.policy.backoff_base for spec in made],
+            "backoff_factor": [spec.policy.backoff_factor for spec in made],
+            "backoff_cap": [spec.policy.backoff_cap for spec in made],
+            "max_runtime": [spec.policy.max_runtime for spec in made],
+            "queued_timeout": [spec.policy.queued_timeout for spec in made],
+            "deadline": [spec.policy.deadline for spec in made],
+        },
+    )
+
+
+async def find_specs(tx: OrgTx, digests: Collection[Digest]) -> Mapping[Digest, bytes]:
+    """Return the bodies of those there are."""
+    rows = await tx.rows(_FIND, {"digests": list(digests)})
+    return {Digest(row.digest): row.body for row in rows}
