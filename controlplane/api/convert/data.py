@@ -1,0 +1,172 @@
+"""Messages of the data proxy."""
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from flyteidl2.common.identifier_pb2 import ActionIdentifier
+from flyteidl2.common.run_pb2 import OffloadedInputData
+from flyteidl2.core.literals_pb2 import Literal
+from flyteidl2.dataproxy.dataproxy_service_pb2 import (
+    CreateDownloadLinkResponse,
+    CreateUploadLocationRequest,
+    CreateUploadLocationResponse,
+    GetActionDataResponse,
+    PreSignedURLs,
+    UploadInputsRequest,
+    UploadInputsResponse,
+)
+from flyteidl2.task.common_pb2 import Inputs, NamedLiteral, Outputs
+from flyteidl2.task.task_definition_pb2 import TaskSpec
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+
+from controlplane.core.errors import InvalidError, NotReadyError
+from controlplane.usecases.data import ActionData, InputsUpload, Link, Upload, UploadLocation
+from shared.model.ids import ActionKey, ActionName, DomainName, ProjectName, RunKey, RunName
+
+_ONLY_OUTPUT = "o0"  # the name that the SDK gives a single output
+
+Payload = TypeVar("Payload", Inputs, Outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedInputs:
+    """Inputs as the task will read them, and what caching knows them by."""
+
+    body: bytes
+    hash: str
+
+
+def parse_action_key(message: ActionIdentifier) -> ActionKey:
+    run = RunKey(
+        ProjectName(message.run.project), DomainName(message.run.domain), RunName(message.run.name)
+    )
+    return ActionKey(run, ActionName(message.name))
+
+
+def parse_upload(request: CreateUploadLocationRequest) -> Upload:
+    return Upload(
+        project=ProjectName(request.project),
+        domain=DomainName(request.domain),
+        md5=request.content_md5,
+        filename=request.filename,
+        root=request.filename_root,
+        length=request.content_length,
+        expires_in=parse_life(request.expires_in),
+    )
+
+
+def parse_life(message: Duration) -> timedelta:
+    try:
+        life = message.ToTimedelta()
+    except (ValueError, OverflowError) as error:
+        raise InvalidError(f"expires_in is no duration: {error}") from error
+    return life
+
+
+def parse_inputs_upload(request: UploadInputsRequest, body: bytes) -> InputsUpload:
+    if request.WhichOneof("id") == "run_id":
+        project, domain = request.run_id.project, request.run_id.domain
+    else:
+        project, domain = request.project_id.name, request.project_id.domain
+    return InputsUpload(
+        project=ProjectName(project),
+        domain=DomainName(domain),
+        body=body,
+        base=request.base_dir,
+    )
+
+
+def prepare_inputs(given: Inputs, spec: TaskSpec) -> PreparedInputs:
+    """
+    Fill in the task's defaults, and hash what its cache looks at.
+
+    The hash is over all named values in the order of their names, without those that the
+    task tells its cache to ignore and without the context, which is no input.
+    """
+    _check_literals(given.literals)
+    inputs = Inputs()
+    inputs.CopyFrom(given)
+    named = {literal.name for literal in inputs.literals}
+    for default in spec.default_inputs:
+        if default.name not in named and default.parameter.HasField("default"):
+            inputs.literals.add(name=default.name, value=default.parameter.default)
+    ignored = set(spec.task_template.metadata.cache_ignore_input_vars)
+    hashed = Inputs(
+        literals=sorted(
+            (literal for literal in inputs.literals if literal.name not in ignored),
+            key=lambda literal: literal.name,
+        )
+    )
+    digest = hashlib.sha256(hashed.SerializeToString(deterministic=True)).digest()
+    return PreparedInputs(
+        body=inputs.SerializeToString(deterministic=True), hash=b64encode(digest).decode()
+    )
+
+
+def code_bundle_of(spec: bytes) -> str:
+    """Return the URI of the code that a TaskSpec runs; "" if it is all in the image."""
+    return str(TaskSpec.FromString(spec).task_template.metadata.code_bundle_uri)
+
+
+def render_upload(location: UploadLocation) -> CreateUploadLocationResponse:
+    return CreateUploadLocationResponse(
+        signed_url=location.signed_url,
+        native_url=location.native_url,
+        expires_at=location.expires_at,
+        headers=location.headers,
+    )
+
+
+def render_uploaded_inputs(uri: str, prepared: PreparedInputs) -> UploadInputsResponse:
+    return UploadInputsResponse(
+        offloaded_input_data=OffloadedInputData(uri=uri, inputs_hash=prepared.hash)
+    )
+
+
+def render_link(link: Link) -> CreateDownloadLinkResponse:
+    return CreateDownloadLinkResponse(
+        pre_signed_urls=PreSignedURLs(signed_url=[link.signed_url], expires_at=link.expires_at)
+    )
+
+
+def render_action_data(key: ActionKey, data: ActionData) -> GetActionDataResponse:
+    """Raise NotReadyError if what lies there is not what it should be."""
+    response = GetActionDataResponse(inputs_uri=data.inputs_uri, outputs_uri=data.outputs_uri)
+    if data.inputs is not None:
+        response.inputs.CopyFrom(
+            _parse(Inputs, data.inputs, f"inputs of action {key} at {data.inputs_uri}")
+        )
+    if data.outputs is not None:
+        response.outputs.CopyFrom(
+            _parse(Outputs, data.outputs, f"outputs of action {key} at {data.outputs_uri}")
+        )
+    elif data.value:
+        response.outputs.literals.add(name=_ONLY_OUTPUT, value=Literal.FromString(data.value))
+    return response
+
+
+def _parse(kind: type[Payload], body: bytes, what: str) -> Payload:
+    try:
+        return kind.FromString(body)
+    except DecodeError as error:
+        raise NotReadyError(
+            f"the {what} are not a {kind.DESCRIPTOR.full_name}; whatever wrote them did not finish,"
+            " or is not a Flyte task"
+        ) from error
+
+
+def _check_literals(literals: Sequence[NamedLiteral]) -> None:
+    seen: set[str] = set()
+    for position, literal in enumerate(literals):
+        if not literal.name:
+            raise InvalidError(f"inputs.literals[{position}] has no name")
+        if literal.name in seen:
+            raise InvalidError(f"inputs.literals has {literal.name!r} twice")
+        if literal.value.WhichOneof("value") is None:
+            raise InvalidError(f"inputs.literals has no value for {literal.name!r}")
+        seen.add(literal.name)

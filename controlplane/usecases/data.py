@@ -1,0 +1,338 @@
+"""
+Data on its way in and out: uploads, inputs ahead of a run, downloads, what an action read
+and wrote.
+
+Payloads are bytes here; ``api.convert.data`` knows what they mean. Nothing outside the
+caller's org is read, written or signed, whatever URI an action or a task names: pods and
+people write those, so they are not believed.
+"""
+
+import hashlib
+from base64 import b32encode, b64encode
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from controlplane.core import layout, signing
+from controlplane.core.actions import ActionDetail, ActionType
+from controlplane.core.callers import Caller, Permission
+from controlplane.core.errors import (
+    AlreadyExistsError,
+    ExhaustedError,
+    InvalidError,
+    NotFoundError,
+    NotReadyError,
+    UnavailableError,
+)
+from controlplane.core.signing import Grant, Method, SigningKeys
+from shared.blobs.errors import (
+    BlobNotFoundError,
+    BlobOutsideError,
+    BlobStoreError,
+    BlobTooLargeError,
+)
+from shared.blobs.store import BlobStore
+from shared.kit.clock import Clock
+from shared.model.ids import ActionKey, DomainName, ProjectName
+from shared.model.phases import Phase
+
+MAX_UPLOAD_BYTES = 5 * 1024**3
+"""S3's own limit of one PUT."""
+MAX_PAYLOAD_BYTES = 32 * 1024**2
+"""Of one inputs.pb or outputs.pb that we show; the SDK writes up to 10 MiB by default."""
+LINK_LIFE = timedelta(minutes=15)
+MAX_LINK_LIFE = timedelta(hours=1)
+
+_WITH_OUTPUTS = frozenset({Phase.SUCCEEDED, Phase.RECOVERED})
+
+
+class Actions(Protocol):
+    """What we ask of ``usecases.actions``."""
+
+    async def get(self, caller: Caller, key: ActionKey) -> ActionDetail:
+        """Raise NotFoundError if there is no such action, or none the caller may see."""
+        ...
+
+
+class Projects(Protocol):
+    """What we ask of ``usecases.projects``."""
+
+    async def require(self, caller: Caller, project: ProjectName, domain: DomainName) -> None:
+        """Raise NotFoundError if there is no such project, or no such domain in it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file somebody wants to send."""
+
+    project: ProjectName
+    domain: DomainName
+    md5: bytes  # of all of it, 16 bytes
+    filename: str = ""  # "" to be named by its MD5
+    root: str = ""  # groups the files of a directory; "" for a place named by the MD5
+    length: int = 0  # 0 for not known
+    expires_in: timedelta = timedelta(0)  # 0 for the usual
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadLocation:
+    """Where to PUT it, and the URI that it will have."""
+
+    signed_url: str = field(repr=False)
+    native_url: str
+    expires_at: datetime
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputsUpload:
+    """Inputs sent ahead of their run."""
+
+    project: ProjectName
+    domain: DomainName
+    body: bytes  # a flyteidl2.task.Inputs, all of it
+    base: str = ""  # of the run, if it is not to lie in the usual place
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    signed_url: str = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionData:
+    """What an action was given and gave; None for what there is not (yet)."""
+
+    inputs: bytes | None
+    outputs: bytes | None
+    inputs_uri: str
+    outputs_uri: str
+    value: bytes  # of a condition: the flyteidl2.core.Literal it was signalled with
+
+
+class Data:
+    """``public_url`` and ``keys`` are for links into a store that signs none itself."""
+
+    def __init__(
+        self,
+        store: BlobStore,
+        clock: Clock,
+        *,
+        actions: Actions,
+        projects: Projects,
+        keys: SigningKeys,
+        public_url: str,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._actions = actions
+        self._projects = projects
+        self._keys = keys
+        self._public_url = public_url.rstrip("/")
+
+    async def create_upload(self, caller: Caller, upload: Upload) -> UploadLocation:
+        """
+        Give a place and a link for one file.
+
+        Without a root the place is named by the MD5, so that the same file goes where it
+        already is. With one, a file that is there already must be the same.
+        """
+        caller.require(Permission.BLOB_WRITE)
+        _check(upload)
+        await self._projects.require(caller, upload.project, upload.domain)
+        by_md5 = b32encode(upload.md5).decode().rstrip("=").lower()
+        uri = layout.upload_uri(
+            self._store.base,
+            caller.org,
+            upload.project,
+            upload.domain,
+            root=upload.root or by_md5,
+            filename=upload.filename or by_md5,
+        )
+        self._require_own(caller, uri)
+        with _refusing():
+            if upload.root:
+                await self._require_same(uri, upload)
+            expires_at = self._expiry(upload.expires_in)
+            grant = Grant(
+                method=Method.PUT,
+                path=self._store.relative(uri),
+                expires_at=expires_at,
+                length=upload.length or None,
+                max_length=None if upload.length else MAX_UPLOAD_BYTES,
+                md5=upload.md5,
+            )
+            return UploadLocation(
+                signed_url=await self._sign(uri, grant),
+                native_url=uri,
+                expires_at=expires_at,
+                headers={"Content-MD5": b64encode(upload.md5).decode()},
+            )
+
+    async def upload_inputs(self, caller: Caller, upload: InputsUpload) -> str:
+        """Keep inputs where all their bytes name them; the run need not exist yet. Their URI."""
+        caller.require(Permission.BLOB_WRITE)
+        if len(upload.body) > MAX_PAYLOAD_BYTES:
+            raise InvalidError(
+                f"the inputs have {len(upload.body)} bytes, more than {MAX_PAYLOAD_BYTES};"
+                " pass large data as files"
+            )
+        await self._projects.require(caller, upload.project, upload.domain)
+        digest = hashlib.sha256(upload.body).hexdigest()
+        if upload.base:
+            uri = f"{upload.base.rstrip('/')}/inputs/{digest}/{layout.INPUTS}"
+        else:
+            uri = layout.uploaded_inputs_uri(
+                self._store.base, caller.org, upload.project, upload.domain, digest
+            )
+        self._require_own(caller, uri)
+        with _refusing():
+            if not await self._store.exists(uri):
+                await self._store.write(uri, upload.body)
+        return uri
+
+    async def get_action_data(self, caller: Caller, key: ActionKey) -> ActionData:
+        """
+        Return what the action was given and, once it has succeeded, what it gave.
+
+        NotFoundError says which of the two is gone.
+        """
+        caller.require(Permission.ACTION_READ)
+        detail = await self._actions.get(caller, key)
+        inputs = outputs = None
+        inputs_uri, outputs_uri = detail.input_uri, ""
+        if detail.row.type is ActionType.CONDITION:
+            inputs_uri = ""  # what stands there is a placeholder
+        elif inputs_uri:
+            inputs = await self._read(caller, inputs_uri, "inputs of action", key)
+        if detail.row.phase in _WITH_OUTPUTS and detail.row.output_uri:
+            outputs_uri = detail.row.output_uri
+            if detail.row.type is ActionType.TASK:
+                outputs_uri = layout.outputs_uri(outputs_uri)
+            outputs = await self._read(caller, outputs_uri, "outputs of action", key)
+        return ActionData(
+            inputs=inputs,
+            outputs=outputs,
+            inputs_uri=inputs_uri,
+            outputs_uri=outputs_uri,
+            value=detail.row.value,
+        )
+
+    async def link_to_report(
+        self, caller: Caller, key: ActionKey, attempt: int, *, expires_in: timedelta
+    ) -> Link:
+        """Return a link to one attempt's report, as it is now; it may still be written."""
+        caller.require(Permission.BLOB_READ)
+        detail = await self._actions.get(caller, key)
+        found = [one for one in detail.attempts if one.number == attempt]
+        if not found:
+            raise NotFoundError("attempt", f"{attempt} of action {key}")
+        run_base = layout.run_base(self._store.base, caller.org, key.run)
+        prefix = found[0].output_uri or layout.output_prefix(run_base, key.name, attempt)
+        uri = found[0].report_uri or layout.report_uri(prefix)
+        return await self._link(
+            caller, uri, f"report of attempt {attempt} of action", key, expires_in
+        )
+
+    async def link_to_code(
+        self,
+        caller: Caller,
+        key: ActionKey,
+        *,
+        bundle_of: Callable[[bytes], str],
+        expires_in: timedelta,
+    ) -> Link:
+        """Return a link to the code bundle that ``bundle_of`` finds in the action's spec."""
+        caller.require(Permission.BLOB_READ)
+        detail = await self._actions.get(caller, key)
+        uri = bundle_of(detail.spec) if detail.row.type is ActionType.TASK else ""
+        if not uri:
+            raise NotFoundError("code bundle of action", key)
+        return await self._link(caller, uri, "code bundle of action", key, expires_in)
+
+    async def _link(
+        self, caller: Caller, uri: str, what: str, key: ActionKey, expires_in: timedelta
+    ) -> Link:
+        self._require_own(caller, uri, f"{what} {key}")
+        with _refusing():
+            if not await self._store.exists(uri):
+                raise NotFoundError(what, key)
+            expires_at = self._expiry(expires_in)
+            grant = Grant(method=Method.GET, path=self._store.relative(uri), expires_at=expires_at)
+            return Link(await self._sign(uri, grant), expires_at)
+
+    async def _read(self, caller: Caller, uri: str, what: str, key: ActionKey) -> bytes:
+        self._require_own(caller, uri, f"{what} {key}")
+        try:
+            with _refusing():
+                return await self._store.read(uri, limit=MAX_PAYLOAD_BYTES)
+        except BlobNotFoundError as error:
+            # The SDK looks for "inputs" in this text; the URI might have the word in it.
+            raise NotFoundError(what, key) from error
+        except BlobTooLargeError as error:
+            raise ExhaustedError(f"the {what} {key} are too large to show: {error}") from error
+
+    async def _require_same(self, uri: str, upload: Upload) -> None:
+        info = await self._store.head(uri)
+        if info is None:
+            return
+        digest = hashlib.md5(usedforsecurity=False)
+        async for chunk in await self._store.stream(uri):
+            digest.update(chunk)
+        if digest.digest() != upload.md5:
+            raise AlreadyExistsError(
+                f"{uri} is there already, with other content; choose another filename"
+                " or filename_root"
+            )
+
+    async def _sign(self, uri: str, grant: Grant) -> str:
+        life = grant.expires_at - self._clock.now()
+        if grant.method is Method.PUT:
+            url = await self._store.sign_put(uri, life)
+        else:
+            url = await self._store.sign_get(uri, life)
+        return url or self._public_url + signing.sign(grant, self._keys)
+
+    def _expiry(self, asked: timedelta) -> datetime:
+        if asked < timedelta(0) or asked > MAX_LINK_LIFE:
+            raise InvalidError(
+                f"expires_in is {asked}; a link lives at most {MAX_LINK_LIFE}: leave it out or"
+                " ask for less"
+            )
+        return (self._clock.now() + (asked or LINK_LIFE)).replace(microsecond=0)
+
+    def _require_own(self, caller: Caller, uri: str, what: str = "") -> None:
+        if layout.belongs_to(self._store.base, caller.org, uri):
+            return
+        own = layout.org_base(self._store.base, caller.org)
+        if what:
+            raise NotReadyError(
+                f"the {what} lie at {uri}, outside {own}; read them there with your own credentials"
+            )
+        raise InvalidError(f"{uri} does not lie below {own}, where this org's data goes")
+
+
+def _check(upload: Upload) -> None:
+    if len(upload.md5) != 16:
+        raise InvalidError(
+            f"content_md5 has {len(upload.md5)} bytes; give the 16 bytes of the content's MD5"
+        )
+    if not 0 <= upload.length <= MAX_UPLOAD_BYTES:
+        raise InvalidError(
+            f"content_length is {upload.length}; one upload takes at most {MAX_UPLOAD_BYTES} bytes"
+        )
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn what the store says into what a caller can act on."""
+    try:
+        yield
+    except BlobOutsideError as error:
+        raise InvalidError(str(error)) from error
+    except BlobStoreError as error:
+        raise UnavailableError(str(error)) from error

@@ -1,0 +1,142 @@
+"""
+A real S3 server for tests: SeaweedFS, one a session, a bucket a test.
+
+It checks what Amazon's checks: signatures, expiry, Content-MD5. It answers on loopback
+only; stopping it takes SIGKILL, because it waits long for a graceful end.
+"""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+import pytest
+
+from shared.blobs.options import S3Options
+
+_ACCESS_KEY = "key-of-a-test"
+_SECRET_KEY = "secret-of-a-test"  # noqa: S105
+_READY_WITHIN_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class S3ForTests:
+    """Where the server is, and how to enter."""
+
+    options: S3Options
+
+    def new_bucket(self) -> str:
+        """Name a bucket; its first blob makes it."""
+        return f"test-{secrets.token_hex(6)}"
+
+
+@contextmanager
+def running() -> Iterator[S3ForTests]:
+    with tempfile.TemporaryDirectory(prefix="volary-s3-", ignore_cleanup_errors=True) as home:
+        log = Path(home, "log")
+        s3_port, arguments = _arguments(Path(home))
+        with log.open("wb") as output, _process(arguments, home, output) as server:
+            _wait_until_ready(server, s3_port, log)
+            yield S3ForTests(
+                S3Options(
+                    endpoint=f"http://127.0.0.1:{s3_port}",
+                    region="us-east-1",
+                    access_key=_ACCESS_KEY,
+                    secret_key=_SECRET_KEY,
+                    allow_http=True,
+                )
+            )
+
+
+def _arguments(home: Path) -> tuple[int, list[str]]:
+    config = home / "s3.json"
+    config.write_text(
+        json.dumps(
+            {
+                "identities": [
+                    {
+                        "name": "test",
+                        "credentials": [{"accessKey": _ACCESS_KEY, "secretKey": _SECRET_KEY}],
+                        "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+                    }
+                ]
+            }
+        )
+    )
+    parts = ("master", "volume", "filer", "s3")
+    ports = iter(_free_ports(2 * len(parts)))
+    arguments = [str(Path(sys.executable).with_name("weed")), "server", f"-dir={home}"]
+    s3_port = 0
+    for part in parts:
+        port = next(ports)
+        arguments += [f"-{part}.port={port}", f"-{part}.port.grpc={next(ports)}"]
+        s3_port = port
+    arguments += [
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-s3",
+        f"-s3.config={config}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-master.volumeSizeLimitMB=256",
+        "-volume.max=64",
+        "-volume.minFreeSpacePercent=0",
+    ]
+    return s3_port, arguments
+
+
+@contextmanager
+def _process(
+    arguments: list[str], home: str, output: BinaryIO
+) -> Iterator["subprocess.Popen[bytes]"]:
+    server = subprocess.Popen(  # noqa: S603 -- our own arguments
+        arguments, cwd=home, stdout=output, stderr=output, start_new_session=True
+    )
+    try:
+        yield server
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    """Ask until it answers; it tells nobody when it is ready."""
+    deadline = time.monotonic() + _READY_WITHIN_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        try:
+            urlopen(f"http://127.0.0.1:{port}/status", timeout=1).close()
+        except HTTPError:
+            return  # it answers
+        except (URLError, OSError):
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail(f"the S3 server did not start:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3ForTests]:
+    with running() as server:
+        yield server
