@@ -1,0 +1,53 @@
+"""
+What may be a name. Names end up in addresses of pages and in paths of buckets.
+
+flyteidl2's own rules say how long; these say of which characters.
+"""
+
+import re
+
+from controlplane.core.errors import InvalidError
+from controlplane.core.layout import RESERVED_PROJECTS
+from shared.model.ids import ActionName, DomainName, ProjectName, RunName
+
+MAX_LABEL = 63
+MAX_RUN_NAME = 30
+MAX_ACTION_NAME = 30
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_DNS_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_PATH_NAME = re.compile(r"[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?")
+
+
+def parse_project(name: str) -> ProjectName:
+    _check("project", name, _LABEL, MAX_LABEL, "small letters, digits and dashes")
+    if name in RESERVED_PROJECTS:
+        raise InvalidError(f"no project can be called {name!r}; choose another name")
+    return ProjectName(name)
+
+
+def parse_domain(name: str) -> DomainName:
+    _check("domain", name, _LABEL, MAX_LABEL, "small letters, digits and dashes")
+    return DomainName(name)
+
+
+def parse_run(name: str) -> RunName:
+    """Take a name that Kubernetes takes for a service (DNS-1035)."""
+    _check("run", name, _DNS_NAME, MAX_RUN_NAME, "small letters, digits and dashes")
+    return RunName(name)
+
+
+def parse_action(name: str) -> ActionName:
+    _check("action", name, _PATH_NAME, MAX_ACTION_NAME, "letters, digits, dots and dashes")
+    return ActionName(name)
+
+
+def _check(kind: str, name: str, rule: re.Pattern[str], most: int, of_what: str) -> None:
+    if len(name) > most:
+        raise InvalidError(f"{kind} name {name[:most]!r}… is longer than {most} characters")
+    if not rule.fullmatch(name):
+        start = "a letter" if rule is _DNS_NAME else "a letter or digit"
+        raise InvalidError(
+            f"{kind} name {name!r} must be of {of_what}, begin with {start} "
+            "and end with a letter or digit"
+        )

@@ -1,0 +1,52 @@
+"""Projects, and the domains that each of them has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+
+from controlplane.core.errors import NotFoundError
+from shared.model.ids import DomainName, ProjectName
+
+DOMAINS: Mapping[DomainName, str] = {
+    DomainName("development"): "Development",
+    DomainName("staging"): "Staging",
+    DomainName("production"): "Production",
+}
+"""Every project has these; the values are for showing."""
+
+
+class ProjectState(IntEnum):
+    """flyteidl2's numbers."""
+
+    ACTIVE = 0
+    ARCHIVED = 1
+    SYSTEM_GENERATED = 2
+    SYSTEM_ARCHIVED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    id: ProjectName
+    name: str  # for showing
+    description: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    state: ProjectState = ProjectState.ACTIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectRow:
+    project: Project
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPage:
+    rows: Sequence[ProjectRow]
+    token: str
+
+
+def require_domain(domain: DomainName) -> None:
+    """Raise NotFoundError unless projects have this domain."""
+    if domain not in DOMAINS:
+        raise NotFoundError("domain", f"{domain} (there are {', '.join(DOMAINS)})")

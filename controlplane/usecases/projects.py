@@ -1,0 +1,45 @@
+"""What a caller may ask about projects."""
+
+from controlplane.core.callers import Caller, Permission
+from controlplane.core.errors import AlreadyExistsError, NotFoundError
+from controlplane.core.lists import Listing
+from controlplane.core.projects import Project, ProjectPage, ProjectRow
+from controlplane.store import projects as store
+from controlplane.store.database import Database
+from shared.kit.clock import Clock
+from shared.model.ids import ProjectName
+
+
+class Projects:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def create(self, caller: Caller, project: Project) -> None:
+        """Make a project; AlreadyExistsError when the id is taken."""
+        caller.require(Permission.PROJECT_WRITE)
+        async with self._database.for_org(caller.org) as tx:
+            if not await store.create_project(tx, project, now=self._clock.now()):
+                raise AlreadyExistsError(f"project {project.id} exists; update it or choose an id")
+
+    async def update(self, caller: Caller, project: Project) -> None:
+        """Write over a project's words, labels and state; archiving it is a state."""
+        caller.require(Permission.PROJECT_WRITE)
+        async with self._database.for_org(caller.org) as tx:
+            if not await store.update_project(tx, project, now=self._clock.now()):
+                raise NotFoundError("project", project.id)
+
+    async def get(self, caller: Caller, project: ProjectName) -> ProjectRow:
+        caller.require(Permission.PROJECT_READ)
+        async with self._database.for_org(caller.org) as tx:
+            found = await store.find_project(tx, project)
+        if found is None:
+            raise NotFoundError("project", project)
+        return found
+
+    async def list(self, caller: Caller, listing: Listing) -> ProjectPage:
+        """List projects; archived ones only when the filters speak of the state."""
+        caller.require(Permission.PROJECT_READ)
+        hide_archived = all(wish.field != "state" for wish in listing.filters)
+        async with self._database.for_org(caller.org) as tx:
+            return await store.list_projects(tx, listing, hide_archived=hide_archived)

@@ -1,0 +1,56 @@
+"""What a caller may ask about deployed tasks."""
+
+from controlplane.core.callers import Caller, Permission
+from controlplane.core.errors import AlreadyExistsError, NotFoundError, NotReadyError
+from controlplane.core.lists import Listing
+from controlplane.core.projects import ProjectState, require_domain
+from controlplane.core.tasks import NewTask, TaskDetail, TaskKey, TaskPage, TaskScope
+from controlplane.store import projects as project_store, tasks as store
+from controlplane.store.database import Database
+from shared.kit.clock import Clock
+
+
+class Tasks:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def deploy(self, caller: Caller, new: NewTask) -> None:
+        """Write a version down. The same again changes nothing; another spec is refused."""
+        caller.require(Permission.TASK_DEPLOY)
+        require_domain(new.key.domain)
+        async with self._database.for_org(caller.org) as tx:
+            project = await project_store.find_project(tx, new.key.project)
+            if project is None:
+                raise NotFoundError("project", new.key.project)
+            if project.project.state is ProjectState.ARCHIVED:
+                raise NotReadyError(f"project {new.key.project} is archived; make it active first")
+            kept = await store.deploy_task(tx, new, by=caller.subject, now=self._clock.now())
+            if kept != new.spec.digest:
+                raise AlreadyExistsError(
+                    f"task {new.key} is deployed with another spec, which is kept; "
+                    "deploy the new one under a new version"
+                )
+
+    async def get(self, caller: Caller, key: TaskKey) -> TaskDetail:
+        caller.require(Permission.TASK_READ)
+        async with self._database.for_org(caller.org) as tx:
+            found = await store.find_task(tx, key)
+        if found is None:
+            raise NotFoundError("task", key)
+        return found
+
+    async def list_latest(self, caller: Caller, scope: TaskScope, listing: Listing) -> TaskPage:
+        """List the latest version of each task."""
+        caller.require(Permission.TASK_READ)
+        async with self._database.for_org(caller.org) as tx:
+            return await store.list_tasks(tx, scope, listing)
+
+    async def list_versions(self, caller: Caller, scope: TaskScope, listing: Listing) -> TaskPage:
+        """List the versions of one task; NotFoundError when there is none."""
+        caller.require(Permission.TASK_READ)
+        async with self._database.for_org(caller.org) as tx:
+            found = await store.list_versions(tx, scope, listing)
+        if not found.rows and not listing.filters and not listing.token:
+            raise NotFoundError("task", f"{scope.project}/{scope.domain}/{scope.name}")
+        return found
