@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from controlplane.core.actions import ActionRow
+
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
@@ -65,3 +67,16 @@ class RunScope:
     task_version: str = ""
     trigger_name: str = ""
     paused_only: bool = False
+
+    def takes(self, root: ActionRow) -> bool:
+        """Whether a run belongs here, by what its root action shows."""
+        run, facts = root.key.run, root.facts
+        return all(
+            not wanted or wanted == there
+            for wanted, there in (
+                (self.project, run.project),
+                (self.domain, run.domain),
+                (self.task_name, facts.name),
+                (self.task_version, facts.version),
+            )
+        )

@@ -1,0 +1,216 @@
+"""What a caller may ask of actions: enqueue, watch, abort, answer, read their logs."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from controlplane.core.actions import (
+    ActionDetail,
+    ActionRow,
+    ActionType,
+    NewAction,
+    Page,
+    SnapshotEnd,
+)
+from controlplane.core.callers import Caller, Permission
+from controlplane.core.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    NotFoundError,
+    NotReadyError,
+    UnavailableError,
+)
+from controlplane.core.lists import Listing
+from controlplane.feeds.feeds import Feeds
+from controlplane.store import actions as store, lists as store_lists
+from controlplane.store.aborts import abort
+from controlplane.store.database import Database, OrgTx
+from controlplane.store.enqueues import Enqueue, Enqueued, enqueue
+from controlplane.store.runs import find_run, get_change
+from shared.kit.batching import Batcher, OverfullError
+from shared.kit.clock import Clock
+from shared.kit.uuids import new_uuid
+from shared.model.ids import ActionId, ActionKey, ActionName, OrgName, RunId, RunKey
+from shared.model.phases import TERMINAL
+from shared.model.reports import ClusterEvent
+
+MOST_IN_A_COMMIT = 500
+MOST_WAITING = 20_000
+SNAPSHOT_PAGE = 1_000
+
+
+class Actions:
+    """``run`` must be running for ``enqueue`` to be answered."""
+
+    def __init__(self, database: Database, feeds: Feeds, clock: Clock) -> None:
+        self._database = database
+        self._feeds = feeds
+        self._clock = clock
+        self._enqueues: Batcher[OrgName, Enqueue, Enqueued] = Batcher(
+            self._commit,
+            most=MOST_IN_A_COMMIT,
+            most_waiting=MOST_WAITING,
+            shared_fate=(UnavailableError,),
+        )
+
+    async def run(self) -> None:
+        """Commit what is enqueued, in groups, until cancelled."""
+        await self._enqueues.run()
+
+    async def enqueue(self, caller: Caller, new: NewAction) -> None:
+        """
+        Take an action in; asked again with the same content, nothing changes.
+
+        NotFoundError (run, parent), ConflictError (the parent has ended),
+        AlreadyExistsError (same name, other content), UnavailableError.
+        """
+        caller.require(Permission.ACTION_ENQUEUE)
+        wish = Enqueue(ActionId(new_uuid(self._clock.now())), new)
+        try:
+            answer = await self._enqueues.submit(caller.org, wish)
+        except OverfullError as error:
+            raise UnavailableError("too many actions are being enqueued; try again") from error
+        match answer:
+            case Enqueued.CREATED | Enqueued.REPEATED:
+                return
+            case Enqueued.DIFFERENT:
+                raise AlreadyExistsError(
+                    f"action {new.key} exists with another task or other inputs; "
+                    "what was there first stays"
+                )
+            case Enqueued.NO_RUN:
+                raise NotFoundError("run", new.key.run)
+            case Enqueued.NO_PARENT:
+                raise NotFoundError("parent action", ActionKey(new.key.run, new.parent))
+            case Enqueued.PARENT_ENDED:
+                raise ConflictError(
+                    f"parent action {new.key.run}/{new.parent} has ended; "
+                    "nothing more can be enqueued below it"
+                )
+
+    async def abort(self, caller: Caller, action: ActionKey, reason: str) -> None:
+        """Abort an action and all below it; what has ended stays as it ended."""
+        caller.require(Permission.RUN_ABORT)
+        async with self._database.for_org(caller.org) as tx:
+            run = await self._run(tx, action.run)
+            ended = await abort(
+                tx,
+                run,
+                action.name,
+                reason=reason or "no reason given",
+                by=caller.subject,
+                now=self._clock.now(),
+            )
+            if not ended:
+                await self._detail(tx, run, action)  # it must at least exist
+
+    async def detail(self, caller: Caller, action: ActionKey) -> ActionDetail:
+        caller.require(Permission.ACTION_READ)
+        async with self._database.for_org(caller.org) as tx:
+            return await self._detail(tx, await self._run(tx, action.run), action)
+
+    async def list(self, caller: Caller, run: RunKey, listing: Listing) -> Page:
+        caller.require(Permission.ACTION_READ)
+        async with self._database.for_org(caller.org) as tx:
+            return await store_lists.list_actions(tx, await self._run(tx, run), listing)
+
+    async def watch_detail(self, caller: Caller, action: ActionKey) -> AsyncIterator[ActionDetail]:
+        """Yield the action now and after each change; ends once its end has been yielded."""
+        caller.require(Permission.ACTION_READ)
+        async with self._database.for_org(caller.org) as tx:
+            run = await self._run(tx, action.run)
+        async with self._feeds.changes(caller.org, run, name=action.name) as changes:
+            while True:
+                async with self._database.for_org(caller.org) as tx:
+                    detail = await self._detail(tx, run, action)
+                yield detail
+                if detail.row.phase in TERMINAL:
+                    return
+                await changes.take()
+
+    def watch_run(
+        self, caller: Caller, run: RunKey
+    ) -> AsyncIterator[Sequence[ActionRow] | SnapshotEnd]:
+        """Yield all actions of a run, SnapshotEnd, then changes, until cancelled."""
+        return self._watch(caller, run, None)
+
+    def watch_children(
+        self, caller: Caller, parent: ActionKey
+    ) -> AsyncIterator[Sequence[ActionRow] | SnapshotEnd]:
+        """Yield the direct children of ``parent``, SnapshotEnd, then changes, until cancelled."""
+        return self._watch(caller, parent.run, parent.name)
+
+    async def signal(
+        self, caller: Caller, action: ActionKey, parent: ActionName | None, value: bytes
+    ) -> None:
+        """Answer a condition; NotReadyError when it is none, or has been answered."""
+        caller.require(Permission.RUN_SIGNAL)
+        async with self._database.for_org(caller.org) as tx:
+            run = await self._run(tx, action.run)
+            detail = await self._detail(tx, run, action)
+            if parent is not None and detail.row.parent != parent:
+                raise NotFoundError("condition", f"{action} below {parent}")
+            if detail.row.type is not ActionType.CONDITION:
+                raise NotReadyError(f"action {action} is not a condition; only those take signals")
+            answered = await store.signal(
+                tx, run, action.name, value=value, by=caller.subject, now=self._clock.now()
+            )
+            if not answered:
+                raise NotReadyError(
+                    f"condition {action} has ended already ({detail.row.phase.name})"
+                )
+
+    async def cluster_events(
+        self, caller: Caller, action: ActionKey, attempt: int
+    ) -> AsyncIterator[Sequence[ClusterEvent]]:
+        """Yield what the cluster said of one attempt, as it comes, until the action ends."""
+        seen = 0
+        async for detail in self.watch_detail(caller, action):
+            said = next((each.events for each in detail.attempts if each.number == attempt), ())
+            if len(said) > seen:
+                yield said[seen:]
+                seen = len(said)
+
+    async def _watch(
+        self, caller: Caller, key: RunKey, parent: ActionName | None
+    ) -> AsyncIterator[Sequence[ActionRow] | SnapshotEnd]:
+        caller.require(Permission.ACTION_READ)
+        async with self._database.for_org(caller.org) as tx:
+            run = await self._run(tx, key)
+            if parent is not None:
+                await self._detail(tx, run, ActionKey(key, parent))
+        async with self._feeds.changes(caller.org, run, parent=parent) as changes:
+            async with self._database.for_org(caller.org) as tx:
+                complete_to = await get_change(tx, run)
+            after = ""
+            while True:
+                async with self._database.for_org(caller.org) as tx:
+                    rows = await store.list_by_name(
+                        tx, run, after=after, most=SNAPSHOT_PAGE, parent=parent
+                    )
+                if rows:
+                    yield rows
+                    after = rows[-1].key.name
+                if len(rows) < SNAPSHOT_PAGE:
+                    break
+            yield SnapshotEnd.TOKEN
+            while True:
+                # What the snapshot showed is offered again if it came in meanwhile: once
+                # too often is harmless, once too few is not.
+                news = [row for row in await changes.take() if row.change > complete_to]
+                if news:
+                    yield news
+
+    async def _commit(self, org: OrgName, wishes: Sequence[Enqueue]) -> Sequence[Enqueued]:
+        async with self._database.for_org(org) as tx:
+            return await enqueue(tx, wishes, self._clock.now())
+
+    async def _run(self, tx: OrgTx, key: RunKey) -> RunId:
+        run = await find_run(tx, key)
+        if run is None:
+            raise NotFoundError("run", key)
+        return run
+
+    async def _detail(self, tx: OrgTx, run: RunId, action: ActionKey) -> ActionDetail:
+        detail = await store.find_detail(tx, run, action.name)
+        if detail is None:
+            raise NotFoundError("action", action)
+        return detail

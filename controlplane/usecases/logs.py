@@ -1,0 +1,110 @@
+"""
+An attempt's log: live from its agent while it runs, from the org's bucket afterwards.
+
+Lines are counted, so that a reader who began live goes on in the bucket where it was.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from controlplane.core.actions import AttemptDetail
+from controlplane.core.callers import Caller
+from controlplane.core.errors import InvalidError, NotFoundError, UnavailableError
+from controlplane.core.layout import belongs_to
+from controlplane.usecases.actions import Actions
+from shared.blobs.errors import BlobStoreError
+from shared.blobs.store import BlobStore
+from shared.model.ids import ActionKey, AttemptId, ClusterName, OrgName
+from shared.model.logs import LogLine, Originator
+from shared.model.phases import TERMINAL
+
+MAX_LOG_BYTES = 64 * 1024**2
+"""Of one attempt's compressed log; agents ship less."""
+LINES_AT_ONCE = 500
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class LiveLogs(Protocol):
+    """Whoever can ask the agents; ``link.sessions`` does."""
+
+    def follow_logs(
+        self, org: OrgName, cluster: ClusterName, attempt: AttemptId, after_line: int
+    ) -> AsyncIterator[Sequence[LogLine]]:
+        """
+        Yield lines past ``after_line`` until the attempt is over.
+
+        NotFoundError: the agent has no such log (any more). UnavailableError: no agent.
+        """
+        ...
+
+
+class Logs:
+    def __init__(self, actions: Actions, blobs: BlobStore, live: LiveLogs) -> None:
+        self._actions = actions
+        self._blobs = blobs
+        self._live = live
+
+    async def follow(
+        self, caller: Caller, action: ActionKey, attempt: int
+    ) -> AsyncIterator[Sequence[LogLine]]:
+        """Yield an attempt's lines, oldest first, until there will be no more."""
+        seen = 0
+        tried_live_in: object = None
+        found = False
+        async for detail in self._actions.watch_detail(caller, action):
+            there = next((each for each in detail.attempts if each.number == attempt), None)
+            if there is None:
+                if attempt > detail.row.attempts:
+                    raise NotFoundError("attempt", f"{action}, number {attempt}")
+                continue  # not leased yet
+            found = True
+            if there.log_uri:
+                async for lines in self._shipped(caller, there, seen):
+                    yield lines
+                return
+            if there.phase in TERMINAL:
+                return  # it ended without a word
+            if tried_live_in == (there.phase, there.cluster):
+                continue
+            tried_live_in = (there.phase, there.cluster)
+            id_ = AttemptId(detail.row.id, attempt)
+            try:
+                async for lines in self._live.follow_logs(
+                    caller.org, ClusterName(there.cluster), id_, seen
+                ):
+                    seen += len(lines)
+                    yield lines
+            except (NotFoundError, UnavailableError):
+                continue  # the next change says more: it starts, it ends, its agent is back
+        if not found:
+            raise NotFoundError("log of attempt", f"{action}, number {attempt}")
+
+    async def _shipped(
+        self, caller: Caller, attempt: AttemptDetail, after_line: int
+    ) -> AsyncIterator[Sequence[LogLine]]:
+        if not belongs_to(self._blobs.base, caller.org, attempt.log_uri):
+            raise InvalidError(f"the log at {attempt.log_uri} lies outside the org's own store")
+        try:
+            body = await self._blobs.read(attempt.log_uri, limit=MAX_LOG_BYTES)
+        except BlobStoreError as error:
+            raise NotFoundError("log", attempt.log_uri) from error
+        lines = _parse(body)[after_line:]
+        for start in range(0, len(lines), LINES_AT_ONCE):
+            yield lines[start : start + LINES_AT_ONCE]
+
+
+def _parse(body: bytes) -> Sequence[LogLine]:
+    """Read gzip'd JSON lines: t is microseconds since 1970, m the text, o the originator."""
+    try:
+        said = [json.loads(line) for line in gzip.decompress(body).splitlines()]
+        return [
+            LogLine(_EPOCH + timedelta(microseconds=each["t"]), each["m"], Originator(each["o"]))
+            for each in said
+        ]
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        raise UnavailableError("the shipped log cannot be read; it is damaged") from error

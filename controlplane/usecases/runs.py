@@ -1,0 +1,124 @@
+"""What a caller may ask of runs."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from controlplane.core.actions import ActionDetail, ActionRow, NewRun, Page, RunDetail
+from controlplane.core.callers import Caller, Permission
+from controlplane.core.errors import AlreadyExistsError, NotFoundError, NotReadyError
+from controlplane.core.lists import Listing, RunScope
+from controlplane.feeds.feeds import Feeds
+from controlplane.store import actions as store_actions, lists as store_lists, runs as store
+from controlplane.store.aborts import abort
+from controlplane.store.database import Database, OrgTx
+from shared.kit.clock import Clock
+from shared.kit.uuids import new_uuid
+from shared.model.ids import ROOT, RunId, RunKey
+from shared.model.phases import TERMINAL
+
+__all__ = ["RunScope", "Runs"]
+
+FIRST_OF_MANY = 100
+"""How many runs a watch of many shows to begin with, newest first."""
+
+
+class Runs:
+    def __init__(self, database: Database, feeds: Feeds, clock: Clock) -> None:
+        self._database = database
+        self._feeds = feeds
+        self._clock = clock
+
+    async def create(self, caller: Caller, new: NewRun) -> ActionRow:
+        """
+        Make a run; asked again for the same by the same caller, it is the same run.
+
+        NotFoundError (project), NotReadyError (archived), AlreadyExistsError.
+        """
+        caller.require(Permission.RUN_CREATE)
+        now = self._clock.now()
+        key = new.key.run
+        async with self._database.for_org(caller.org) as tx:
+            created, run = await store.create_run(
+                tx, RunId(new_uuid(now)), new, by=caller.subject, now=now
+            )
+            match created:
+                case store.Created.NO_PROJECT:
+                    raise NotFoundError("project", key.project)
+                case store.Created.ARCHIVED_PROJECT:
+                    raise NotReadyError(f"project {key.project} is archived; nothing runs in it")
+                case store.Created.TAKEN:
+                    raise AlreadyExistsError(f"there is another run {key}; choose another name")
+                case store.Created.CREATED | store.Created.REPEATED:
+                    return (await store_actions.list_roots(tx, [run]))[0]
+
+    async def abort(self, caller: Caller, run: RunKey, reason: str) -> None:
+        """Abort a run; what has ended stays as it ended."""
+        caller.require(Permission.RUN_ABORT)
+        async with self._database.for_org(caller.org) as tx:
+            await abort(
+                tx,
+                await self._run(tx, run),
+                ROOT,
+                reason=reason or "no reason given",
+                by=caller.subject,
+                now=self._clock.now(),
+            )
+
+    async def detail(self, caller: Caller, run: RunKey) -> RunDetail:
+        caller.require(Permission.RUN_READ)
+        async with self._database.for_org(caller.org) as tx:
+            return await self._detail(tx, await self._run(tx, run), run)
+
+    async def list(self, caller: Caller, scope: RunScope, listing: Listing) -> Page:
+        caller.require(Permission.RUN_READ)
+        async with self._database.for_org(caller.org) as tx:
+            return await store_lists.list_runs(tx, scope, listing)
+
+    async def watch_detail(self, caller: Caller, run: RunKey) -> AsyncIterator[RunDetail]:
+        """Yield the run now and after each change of its root; ends once its end was yielded."""
+        caller.require(Permission.RUN_READ)
+        async with self._database.for_org(caller.org) as tx:
+            run_id = await self._run(tx, run)
+        async with self._feeds.changes(caller.org, run_id, name=ROOT) as changes:
+            while True:
+                async with self._database.for_org(caller.org) as tx:
+                    detail = await self._detail(tx, run_id, run)
+                yield detail
+                if detail.root.row.phase in TERMINAL:
+                    return
+                await changes.take()
+
+    async def watch_many(
+        self, caller: Caller, scope: RunScope
+    ) -> AsyncIterator[Sequence[ActionRow]]:
+        """Yield the newest runs of ``scope``, then those that change, until cancelled."""
+        caller.require(Permission.RUN_READ)
+        newest = Listing(limit=FIRST_OF_MANY)
+        with self._feeds.runs(caller.org) as changes:
+            async with self._database.for_org(caller.org) as tx:
+                page = await store_lists.list_runs(tx, scope, newest)
+            yield page.rows
+            while True:
+                changed = await changes.take()
+                async with self._database.for_org(caller.org) as tx:
+                    if changed is None:  # too much happened to name: show the newest again
+                        rows = (await store_lists.list_runs(tx, scope, newest)).rows
+                    else:
+                        rows = [
+                            row
+                            for row in await store_actions.list_roots(tx, changed)
+                            if scope.takes(row)
+                        ]
+                if rows:
+                    yield rows
+
+    async def _run(self, tx: OrgTx, key: RunKey) -> RunId:
+        run = await store.find_run(tx, key)
+        if run is None:
+            raise NotFoundError("run", key)
+        return run
+
+    async def _detail(self, tx: OrgTx, run: RunId, key: RunKey) -> RunDetail:
+        root: ActionDetail | None = await store_actions.find_detail(tx, run, ROOT)
+        if root is None:
+            raise NotFoundError("run", key)
+        return RunDetail(root=root, run_spec=await store.get_run_spec(tx, run))
