@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Generator
 
 import pytest
 
-pytest_plugins = ["tests.servers.postgres"]
+pytest_plugins = ["tests.servers.postgres", "tests.servers.seaweed"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,5 @@
 """
-A real S3 server for tests: SeaweedFS, one a session, a bucket a test.
+A real S3 server for tests: SeaweedFS, one a session, a place in its bucket a test.
 
 It checks what Amazon's checks: signatures, expiry, Content-MD5. It answers on loopback
 only; stopping it takes SIGKILL, because it waits long for a graceful end.
@@ -37,9 +37,9 @@ class S3ForTests:
 
     options: S3Options
 
-    def new_bucket(self) -> str:
-        """Name a bucket; its first blob makes it."""
-        return f"test-{secrets.token_hex(6)}"
+    def new_base(self) -> str:
+        """Name a place of this test's own; the first blob makes the bucket."""
+        return f"s3://tests/{secrets.token_hex(6)}"
 
 
 @contextmanager

@@ -1,0 +1,216 @@
+"""We test what a store promises, whatever it is made of."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from shared.blobs.errors import (
+    BlobNotFoundError,
+    BlobOutsideError,
+    BlobRangeError,
+    BlobTooLargeError,
+)
+from shared.blobs.store import CHUNK_BYTES, BlobStore
+
+MIB = 1024 * 1024
+
+
+async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+
+
+async def test_what_is_written_is_read(store: BlobStore) -> None:
+    uri = store.uri("org/run/inputs.pb")
+    await store.write(uri, b"forty-two")
+
+    assert await store.read(uri, limit=9) == b"forty-two"
+    assert await store.exists(uri)
+
+
+async def test_what_is_not_there_is_not_found(store: BlobStore) -> None:
+    uri = store.uri("org/nothing")
+
+    assert not await store.exists(uri)
+    assert await store.head(uri) is None
+    with pytest.raises(BlobNotFoundError, match="org/nothing"):
+        await store.read(uri, limit=10)
+    with pytest.raises(BlobNotFoundError):
+        await store.stream(uri)
+
+
+async def test_a_blob_over_the_limit_is_not_read(store: BlobStore) -> None:
+    uri = store.uri("large")
+    await store.write(uri, b"x" * 11)
+
+    with pytest.raises(BlobTooLargeError, match="11 bytes; at most 10") as refusal:
+        await store.read(uri, limit=10)
+
+    assert refusal.value.size == 11
+
+
+async def test_an_empty_blob_is_a_blob(store: BlobStore) -> None:
+    uri = store.uri("empty")
+    await store.write(uri, b"")
+
+    assert await store.read(uri, limit=0) == b""
+    assert [chunk async for chunk in await store.stream(uri)] == []
+
+
+async def test_the_etag_changes_with_the_content(store: BlobStore) -> None:
+    uri = store.uri("report.html")
+    await store.write(uri, b"first")
+    first = await store.head(uri)
+    await store.write(uri, b"second!")
+    second = await store.head(uri)
+
+    assert first is not None
+    assert second is not None
+    assert (first.size, second.size) == (5, 7)
+    assert first.etag != second.etag
+    assert first.etag.startswith('"')
+
+
+async def test_a_range_is_read_and_no_more(store: BlobStore) -> None:
+    uri = store.uri("digits")
+    await store.write(uri, b"0123456789")
+
+    middle = await store.stream(uri, start=3, end=6)
+    assert (middle.start, middle.end, middle.info.size) == (3, 6, 10)
+    assert b"".join([chunk async for chunk in middle]) == b"345"
+    to_the_end = await store.stream(uri, start=8)
+    assert b"".join([chunk async for chunk in to_the_end]) == b"89"
+    past_the_end = await store.stream(uri, start=8, end=99)
+    assert past_the_end.end == 10
+
+
+async def test_a_range_past_the_end_is_refused(store: BlobStore) -> None:
+    uri = store.uri("digits")
+    await store.write(uri, b"0123456789")
+
+    with pytest.raises(BlobRangeError):
+        await store.stream(uri, start=10, end=12)
+
+
+async def test_a_large_stream_arrives_whole_and_leaves_in_small_pieces(store: BlobStore) -> None:
+    uri = store.uri("large")
+    sent = hashlib.sha256()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for number in range(30):
+            piece = bytes([number]) * MIB
+            sent.update(piece)
+            yield piece
+
+    await store.write_stream(uri, pieces())
+
+    received = hashlib.sha256()
+    async for chunk in await store.stream(uri):
+        assert len(chunk) <= 2 * CHUNK_BYTES
+        received.update(chunk)
+    assert received.digest() == sent.digest()
+
+
+@pytest.mark.parametrize("failure", [ValueError("no"), TimeoutError("late"), EOFError("gone")])
+async def test_a_stream_that_breaks_off_leaves_what_was_there(
+    store: BlobStore, failure: Exception
+) -> None:
+    uri = store.uri("result")
+    await store.write(uri, b"as it was")
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"x" * 20 * MIB
+        raise failure
+
+    with pytest.raises(type(failure)) as raised:
+        await store.write_stream(uri, broken())
+
+    assert raised.value is failure
+    assert await store.read(uri, limit=100) == b"as it was"
+
+
+async def test_a_cancelled_upload_leaves_nothing(store: BlobStore) -> None:
+    uri = store.uri("never")
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"x" * 20 * MIB
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        yield b""
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        upload = tasks.create_task(store.write_stream(uri, endless()))
+        await begun.wait()
+        upload.cancel()
+
+    assert ended.is_set()
+    assert not await store.exists(uri)
+
+
+async def test_of_two_writes_at_once_one_is_there_whole(store: BlobStore) -> None:
+    uri = store.uri("contested")
+    ours, theirs = b"a" * 9 * MIB, b"b" * 9 * MIB
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(store.write(uri, ours))
+        tasks.create_task(store.write_stream(uri, chunks(theirs)))
+
+    assert await store.read(uri, limit=10 * MIB) in {ours, theirs}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b", "a%20b", "a%2Fb", "é 漢", "a+b", "a&b=c?d", "a#b", "~a*b", "back\\slash", ".hidden"],
+)
+async def test_names_are_taken_literally(store: BlobStore, name: str) -> None:
+    uri = store.uri(f"odd/{name}")
+    await store.write(uri, name.encode())
+
+    assert uri == f"{store.base}/odd/{name}"
+    assert await store.read(uri, limit=100) == name.encode()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b"),
+        *("a\nb", "a\0b", "a\x7fb", "a#1", "x" * 256, "/".join(["x" * 200] * 5)),
+    ],
+)
+async def test_names_that_lead_elsewhere_or_nowhere_are_refused(
+    store: BlobStore, path: str
+) -> None:
+    uri = f"{store.base}/{path}"
+
+    with pytest.raises(BlobOutsideError):
+        store.uri(path)
+    with pytest.raises(BlobOutsideError):
+        await store.write(uri, b"")
+    with pytest.raises(BlobOutsideError):
+        await store.read(uri, limit=1)
+    with pytest.raises(BlobOutsideError):
+        await store.head(uri)
+    with pytest.raises(BlobOutsideError):
+        await store.sign_get(uri, timedelta(minutes=1))
+    with pytest.raises(BlobOutsideError):
+        await store.sign_put(uri, timedelta(minutes=1))
+
+
+async def test_what_is_not_below_the_base_is_refused(store: BlobStore) -> None:
+    for uri in (
+        f"{store.base}-of-somebody-else/a",
+        store.base,
+        "file:///etc/passwd",
+        "s3://another-bucket/base/a",
+        "/etc/passwd",
+        "",
+    ):
+        with pytest.raises(BlobOutsideError, match="is not below"):
+            await store.read(uri, limit=1)
