@@ -1,0 +1,56 @@
+"""We test where things lie: the SDK and the agent rely on these very strings."""
+
+import pytest
+
+from controlplane.core import layout
+from shared.model.ids import ActionName, DomainName, OrgName, ProjectName, RunKey, RunName
+
+BASE = "s3://bucket/base"
+ORG = OrgName("acme")
+RUN = RunKey(ProjectName("flights"), DomainName("development"), RunName("r1"))
+RUN_BASE = "s3://bucket/base/acme/flights/development/r1"
+ACTION = ActionName("a0")
+
+
+def test_an_attempt_has_a_prefix_of_its_own() -> None:
+    run_base = layout.run_base(BASE, ORG, RUN)
+    first = layout.output_prefix(run_base, ACTION, 1)
+    second = layout.output_prefix(run_base, ACTION, 2)
+
+    assert run_base == RUN_BASE
+    assert (first, second) == (f"{RUN_BASE}/a0/1", f"{RUN_BASE}/a0/2")
+    assert layout.outputs_uri(first) == f"{RUN_BASE}/a0/1/outputs.pb"
+    assert layout.error_uri(first) == f"{RUN_BASE}/a0/1/error.pb"
+    assert layout.report_uri(first) == f"{RUN_BASE}/a0/1/report.html"
+    assert layout.log_uri(first) == f"{RUN_BASE}/a0/1/logs.jsonl.gz"
+
+
+def test_a_child_reads_where_its_parent_wrote() -> None:
+    assert layout.input_uri(RUN_BASE, ActionName("child")) == f"{RUN_BASE}/child/inputs.pb"
+
+
+def test_raw_data_lies_with_the_attempt_unless_the_run_says_otherwise() -> None:
+    assert layout.raw_data_prefix(RUN_BASE, ACTION, 2) == f"{RUN_BASE}/a0/2/raw"
+    elsewhere = layout.raw_data_prefix(RUN_BASE, ACTION, 2, raw_data_base="s3://theirs/raw/")
+    assert elsewhere == "s3://theirs/raw/r1/a0/2"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://bucket/base/acme",
+        "s3://bucket/base/acme-2/x",
+        "s3://bucket/base/other/x",
+        "s3://bucket/base/acme/../other/x",
+        "s3://bucket/base/acme/x/..",
+        "s3://another/base/acme/x",
+        "",
+    ],
+)
+def test_what_is_not_below_the_org_is_not_its_own(uri: str) -> None:
+    assert not layout.belongs_to(BASE, ORG, uri)
+
+
+def test_what_is_below_the_org_is_its_own() -> None:
+    assert layout.belongs_to(BASE, ORG, layout.run_base(BASE, ORG, RUN))
+    assert layout.belongs_to(BASE, ORG, "s3://bucket/base/acme/a..b/x")
