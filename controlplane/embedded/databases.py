@@ -6,11 +6,15 @@ application's, which is neither, because owners and superusers pass row-level se
 """
 
 from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
+from controlplane.embedded.refusals import UpError
+
 OWNER = "volary_owner"
 APPLICATION = "volary_app"
+OLDEST = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +63,30 @@ async def drop_database(superuser_url: str, name: str) -> None:
         await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     finally:
         await connection.close()
+
+
+async def require_usable(url: str) -> None:
+    """Look at somebody else's server before we depend on it; UpError says what is wrong."""
+    try:
+        connection = await asyncpg.connect(url, timeout=10)
+    except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        raise UpError(
+            f"cannot use the database at {place(url)} ({reason}); check the database URL"
+        ) from error
+    try:
+        number = int(await connection.fetchval("SHOW server_version_num"))
+    finally:
+        await connection.close()
+    if number < OLDEST * 10_000:
+        raise UpError(
+            f"the database at {place(url)} is Postgres {number // 10_000}; "
+            f"Volary needs {OLDEST} or newer"
+        )
+
+
+def place(url: str) -> str:
+    """Return where a database is, without the secret that opens it."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2] or parse_qs(parts.query).get("host", ["localhost"])[0]
+    return f"{host}{parts.path}"

@@ -1,0 +1,96 @@
+"""
+The agent as our child: started again when it dies, stopped before we are.
+
+The two planes may not import each other, so this knows the agent's command line and its
+environment, and nothing else of it.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from controlplane.embedded import launching
+from shared.kit.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+_FIRST_PAUSE = timedelta(seconds=0.5)
+_LONGEST_PAUSE = timedelta(seconds=15)
+_STEADY = timedelta(seconds=60)
+"""An agent that has lived this long has recovered from whatever killed the one before."""
+
+_PATIENCE = timedelta(seconds=20)
+"""For stopping its attempts and saying so, before it is killed."""
+
+
+class AgentProcess:
+    def __init__(self, command: list[str], environment: Mapping[str, str], clock: Clock) -> None:
+        self._command = command
+        self._environment = environment
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Keep an agent running until cancelled; then stop it, and return when it has ended."""
+        pause = _FIRST_PAUSE
+        while True:
+            begun = self._clock.now()
+            code = await self._live_once()
+            if self._clock.now() - begun >= _STEADY:
+                pause = _FIRST_PAUSE
+            _log.warning(
+                "agent ended; starting another",
+                extra={"code": code, "in_seconds": pause.total_seconds()},
+            )
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _live_once(self) -> int:
+        process = await asyncio.create_subprocess_exec(
+            *launching.command(self._command, parent=os.getpid()),
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on, in order
+        )
+        _log.info("agent started", extra={"pid": process.pid})
+        try:
+            return await process.wait()
+        except asyncio.CancelledError:
+            await _stop(process)
+            raise
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    try:
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(_PATIENCE.total_seconds()):
+            await process.wait()
+    except ProcessLookupError:
+        return  # it ended while we turned to it
+    except (TimeoutError, asyncio.CancelledError):
+        # Out of patience, or asked a second time.
+        _log.warning("agent does not stop; killing it", extra={"pid": process.pid})
+        process.kill()
+        await process.wait()
+
+
+def command() -> list[str]:
+    return [sys.executable, "-m", "dataplane.agent", "run"]
+
+
+def environment(
+    *, endpoint: str, cluster: str, token: str, directory: Path, log_level: str
+) -> dict[str, str]:
+    """Return the agent's settings on top of our own environment, which its tasks inherit."""
+    return {
+        **os.environ,
+        "VOLARY_AGENT_ENDPOINT": endpoint,
+        "VOLARY_AGENT_CLUSTER": cluster,
+        "VOLARY_AGENT_TOKEN": token,
+        "VOLARY_AGENT_DIRECTORY": str(directory),
+        "VOLARY_AGENT_LOG_LEVEL": log_level,
+    }

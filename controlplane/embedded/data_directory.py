@@ -1,0 +1,109 @@
+"""
+The directory that ``volary up`` owns: who holds it, its secrets, where things lie in it.
+
+One holder at a time, by a lock that dies with its process. Secrets are made once and
+readable by their owner only. A directory that a newer release has used is left alone,
+because its database may have moved on.
+"""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from controlplane.embedded.refusals import UpError
+
+DEFAULT = Path("~/.volary")
+"""One place that a person can find, copy and delete whole; XDG's would be three."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    root: Path
+
+    @property
+    def postgres(self) -> Path:
+        return self.root / "postgres"
+
+    @property
+    def blobs(self) -> Path:
+        return self.root / "blobs"
+
+    @property
+    def agent(self) -> Path:
+        return self.root / "agent"
+
+    def secret(self, name: str) -> str:
+        """Return the secret of that name, made at its first use: 43 URL-safe characters."""
+        path = self.root / "secrets" / name
+        try:
+            return path.read_text().strip()
+        except FileNotFoundError:
+            made = secrets.token_urlsafe(32)
+            _write_secret(path, made)
+            return made
+
+
+@contextmanager
+def opened(root: Path) -> Iterator[DataDirectory]:
+    """Hold the directory for the length of a block; UpError says why we may not."""
+    root = root.expanduser().absolute()
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UpError(
+            f"cannot write to {root} ({error.strerror}); choose another directory with --data-dir"
+        ) from error
+    try:
+        _hold(lock, root)
+        _require_no_newer_release(root)
+        for name in ("secrets", "agent", "blobs"):
+            (root / name).mkdir(mode=0o700, exist_ok=True)
+        yield DataDirectory(root)
+    finally:
+        os.close(lock)  # and so let go
+
+
+def _hold(lock: int, root: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+        raise UpError(
+            f"{root} is in use by another volary up (pid {holder}); "
+            "stop that one, or choose another directory with --data-dir"
+        ) from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _require_no_newer_release(root: Path) -> None:
+    path, ours = root / "release", version("volary")
+    theirs = path.read_text().strip() if path.exists() else ours
+    if _parts(theirs) > _parts(ours):
+        raise UpError(
+            f"{root} was last used by Volary {theirs} and this is {ours}; "
+            "upgrade, or choose another directory with --data-dir"
+        )
+    path.write_text(f"{ours}\n")
+
+
+def _parts(release: str) -> tuple[int, ...]:
+    """``"0.10.2"`` as numbers, so that 10 comes after 9; what is no number counts as 0."""
+    return tuple(int(part) if part.isdecimal() else 0 for part in release.split("."))
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    """Write it whole or not at all: half a password would lock us out of our own database."""
+    unfinished = path.with_name(f".{path.name}")
+    unfinished.unlink(missing_ok=True)
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"{secret}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(path)

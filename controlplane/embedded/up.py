@@ -1,0 +1,180 @@
+"""
+``volary up``, from the first check to the last goodbye.
+
+Started in the order data directory, ports, Postgres, schema, control plane, agent, and
+stopped in the opposite one. Everything before the control plane is plain synchronous
+code: nothing else is running yet, and a failure unwinds what was started.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from controlplane.embedded import agent, banner, data_directory, databases, ports, postgres
+from controlplane.embedded.data_directory import DataDirectory
+from controlplane.main import serve
+from controlplane.settings import LogLevel, Settings, require_loopback
+from controlplane.store import migrations
+from shared.kit import logs
+from shared.kit.clock import Clock, SystemClock
+from shared.kit.programs import run_until_signalled
+
+_log = logging.getLogger(__name__)
+
+_DATABASE = "volary"
+_CLUSTER = "local"
+_LOOK_EVERY = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the command line asked for; "" leaves the choice to us."""
+
+    data_directory: Path
+    host: str
+    http_port: int
+    link_port: int
+    log_level: LogLevel
+    database_url: str = field(default="", repr=False)
+    blob_base: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Database:
+    owner_url: str = field(repr=False)
+    url: str = field(repr=False)
+    server: postgres.EmbeddedPostgres | None  # none of ours when a URL was given
+
+
+def up(wishes: Wishes) -> None:
+    """
+    Run everything until SIGINT or SIGTERM.
+
+    UpError or SettingsError, with a sentence for the terminal, when that cannot be done.
+    """
+    require_loopback(wishes.host)
+    logs.configure(level=wishes.log_level)
+    with ExitStack() as stack:
+        stack.enter_context(_terminate_as_interrupt())
+        directory = stack.enter_context(data_directory.opened(wishes.data_directory))
+        http_port = ports.require_free(wishes.host, wishes.http_port, option="--http-port")
+        link_port = ports.require_free(wishes.host, wishes.link_port, option="--link-port")
+        database = stack.enter_context(_database(directory, wishes.database_url))
+        migrations.upgrade(database.owner_url)
+        settings = Settings(
+            database_url=database.url,
+            owner_database_url=database.owner_url,
+            host=wishes.host,
+            http_port=http_port,
+            link_port=link_port,
+            public_url=f"http://localhost:{http_port}",
+            blob_base=wishes.blob_base or directory.blobs.as_uri(),
+            blob_signing_key=directory.secret("blob-signing-key").encode(),
+            cluster=_CLUSTER,
+            cluster_token=directory.secret("cluster-token"),
+            log_level=wishes.log_level,
+        )
+        run_until_signalled(_run(directory, settings, database.server))
+    _log.info("stopped")
+
+
+async def _run(
+    directory: DataDirectory, settings: Settings, server: postgres.EmbeddedPostgres | None
+) -> None:
+    """Run until cancelled; what was started last is stopped first."""
+    clock = SystemClock()
+    ready = asyncio.Event()
+    child = agent.AgentProcess(
+        agent.command(),
+        agent.environment(
+            endpoint=f"{settings.host}:{settings.link_port}",
+            cluster=settings.cluster,
+            token=settings.cluster_token,
+            directory=directory.agent,
+            log_level=settings.log_level,
+        ),
+        clock,
+    )
+    async with (
+        _beside(_watch(server, clock), name="postgres watch"),
+        _beside(serve(settings, ready=ready.set), name="control plane"),
+    ):
+        await ready.wait()
+        async with _beside(child.run(), name="agent"):
+            with _announced(directory, settings, server):
+                await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def _beside(service: Coroutine[None, None, None], *, name: str) -> AsyncIterator[None]:
+    """Run a service beside a block; the end of either is the end of both."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(service, name=name)
+        yield
+        task.cancel()
+
+
+async def _watch(server: postgres.EmbeddedPostgres | None, clock: Clock) -> None:
+    while server is not None:
+        server.require_running()
+        await clock.sleep(_LOOK_EVERY)
+
+
+@contextmanager
+def _announced(
+    directory: DataDirectory, settings: Settings, server: postgres.EmbeddedPostgres | None
+) -> Iterator[None]:
+    """Tell people (the banner) and programs (``up.json``) where we are, while we are."""
+    stack = banner.Stack(
+        http_port=settings.http_port,
+        data_directory=directory.root,
+        database="embedded" if server else databases.place(settings.database_url),
+        blobs=settings.blob_base,
+    )
+    banner.show(stack)
+    told = directory.root / "up.json"
+    told.write_text(json.dumps({"pid": os.getpid(), "endpoint": stack.endpoint}) + "\n")
+    try:
+        yield
+    finally:
+        told.unlink(missing_ok=True)
+
+
+@contextmanager
+def _database(directory: DataDirectory, url: str) -> Iterator[_Database]:
+    """Use the database at ``url``, or run one of our own for the length of a block."""
+    if url:
+        asyncio.run(databases.require_usable(url))
+        yield _Database(owner_url=url, url=url, server=None)
+        return
+    passwords = databases.Passwords(
+        owner=directory.secret("postgres-owner"),
+        application=directory.secret("postgres-application"),
+    )
+    with postgres.running(
+        directory.postgres, password=directory.secret("postgres-superuser")
+    ) as server:
+        asyncio.run(databases.ensure_roles(server.url(), passwords))
+        asyncio.run(databases.ensure_database(server.url(), _DATABASE))
+        yield _Database(
+            owner_url=server.url(_DATABASE, user=databases.OWNER, password=passwords.owner),
+            url=server.url(_DATABASE, user=databases.APPLICATION, password=passwords.application),
+            server=server,
+        )
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Have SIGTERM unwind what is being started, as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
