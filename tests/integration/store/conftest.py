@@ -1,0 +1,81 @@
+"""A migrated database with one org, one project and one cluster in it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from sqlalchemy import text
+
+from controlplane.core.actions import ActionDetail, NewAction, NewRun
+from controlplane.store import actions, runs
+from controlplane.store.clusters import save_cluster, save_org
+from controlplane.store.database import Database, open_database
+from controlplane.store.dispatches import claim
+from controlplane.store.enqueues import Enqueue, Enqueued, enqueue
+from controlplane.store.reports import apply_reports
+from shared.kit.uuids import new_uuid
+from shared.model.assignments import Assignment
+from shared.model.ids import ActionId, ActionName, ClusterName, RunId
+from shared.model.reports import Report, Verdict
+from tests.factories import NOW, ORG
+
+CLUSTER = ClusterName("c1")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The store, in the words of the tests: each step is one transaction."""
+
+    database: Database
+
+    async def create(self, new: NewRun) -> RunId:
+        async with self.database.for_org(ORG) as tx:
+            created, run = await runs.create_run(
+                tx, RunId(new_uuid(NOW)), new, by="someone", now=NOW
+            )
+        assert created is runs.Created.CREATED
+        return run
+
+    async def enqueue(self, *new: NewAction) -> list[Enqueued]:
+        async with self.database.for_org(ORG) as tx:
+            wishes = [Enqueue(ActionId(new_uuid(NOW)), action) for action in new]
+            return list(await enqueue(tx, wishes, NOW))
+
+    async def claim(self, most: int = 10, cluster: ClusterName = CLUSTER) -> list[Assignment]:
+        async with self.database.for_org(ORG) as tx:
+            return list(await claim(tx, cluster, most=most, now=NOW))
+
+    async def report(self, *reports: Report, cluster: ClusterName = CLUSTER) -> list[Verdict]:
+        async with self.database.for_org(ORG) as tx:
+            answers = await apply_reports(tx, cluster, reports, NOW)
+        order = {(report.attempt, report.version): at for at, report in enumerate(reports)}
+        answers = sorted(answers, key=lambda each: order[each.attempt, each.version])
+        return [each.verdict for each in answers]
+
+    async def detail(self, run: RunId, name: str = "a0") -> ActionDetail:
+        async with self.database.for_org(ORG) as tx:
+            found = await actions.find_detail(tx, run, ActionName(name))
+        assert found is not None
+        return found
+
+    async def count(self, table: str) -> int:
+        async with self.database.for_org(ORG) as tx:
+            rows = await tx.connection.execute(text(f"SELECT count(*) AS n FROM {table}"))  # noqa: S608
+            return int(rows.one().n)
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    database = open_database(database_url)
+    async with database.for_org(ORG) as tx:
+        await save_org(tx, NOW)
+        await save_cluster(tx, CLUSTER, b"digest", NOW)
+        await tx.connection.execute(
+            text(
+                "INSERT INTO projects (org, project, created_at, updated_at)"
+                " VALUES (:org, 'p', now(), now())"
+            ),
+            {"org": ORG},
+        )
+    yield Store(database)
+    await database.close()
