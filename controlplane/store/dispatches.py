@@ -6,12 +6,12 @@ one of them (``SKIP LOCKED``). A lease that is never accepted goes back.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Row
 
 from controlplane.core.layout import output_prefix, raw_data_prefix
+from controlplane.core.sessions import HeldLease
 from controlplane.store.database import OrgTx
 from controlplane.store.statements import statement
 from shared.model.assignments import Assignment
@@ -85,15 +85,6 @@ WHERE org = :org AND cluster = :cluster AND lease_id IS NOT NULL
 _NEXT_AVAILABLE = statement("""
 SELECT min(available_at) AS available_at FROM dispatches WHERE org = :org AND lease_id IS NULL
 """)
-
-
-@dataclass(frozen=True, slots=True)
-class HeldLease:
-    """A lease as the store has it; ``stop_reason`` when its attempt is wanted stopped."""
-
-    attempt: AttemptId
-    lease: LeaseId
-    stop_reason: str | None
 
 
 async def claim(

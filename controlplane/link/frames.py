@@ -1,0 +1,142 @@
+"""Frames we send, made of values; the shapes are ``shared/idl/agent/v1/link.proto``."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from controlplane.core.sessions import HeldLease, Judgement, Said
+from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2, report_pb2
+from shared.model.assignments import Assignment
+from shared.model.ids import AttemptId, Digest, LeaseId
+from shared.model.reports import Acknowledgement
+from shared.wire.assignments import render_assignment
+from shared.wire.ids import render_attempt_id, render_lease
+from shared.wire.reports import render_acknowledgement
+from shared.wire.times import to_us
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+_KINDS: Mapping[Judgement, link_pb2.VerdictOnLease.Kind] = {
+    Judgement.KEEP: link_pb2.VerdictOnLease.KIND_KEEP,
+    Judgement.STOP: link_pb2.VerdictOnLease.KIND_STOP,
+    Judgement.FORGET: link_pb2.VerdictOnLease.KIND_FORGET,
+}
+
+
+def what_was_said(frame: link_pb2.AgentFrame) -> Said | None:
+    """Name the frame; None for one of a later release, which is passed over."""
+    match frame.WhichOneof("frame"):
+        case "hello":
+            return Said.HELLO
+        case "inventory":
+            return Said.LAST_INVENTORY if frame.inventory.last else Said.INVENTORY
+        case "credit":
+            return Said.CREDIT
+        case "accepted":
+            return Said.ACCEPTED
+        case "reports":
+            return Said.REPORTS
+        case "heartbeat":
+            return Said.HEARTBEAT
+        case "reply":
+            return Said.REPLY
+        case _:
+            return None
+
+
+def render_welcome(
+    *,
+    epoch: int,
+    protocol: int,
+    cluster: str,
+    heartbeat: timedelta,
+    self_fence: timedelta,
+    reassign_after: timedelta,
+    now: datetime,
+) -> link_pb2.ControlFrame:
+    return link_pb2.ControlFrame(
+        welcome=link_pb2.Welcome(
+            epoch=epoch,
+            protocol=protocol,
+            heartbeat_ms=heartbeat // _MILLISECOND,
+            self_fence_ms=self_fence // _MILLISECOND,
+            reassign_after_ms=reassign_after // _MILLISECOND,
+            server_time_us=to_us(now),
+            cluster=cluster,
+        )
+    )
+
+
+def render_refusal(code: str, message: str, *, retry: bool) -> link_pb2.ControlFrame:
+    return link_pb2.ControlFrame(refusal=link_pb2.Refusal(code=code, message=message, retry=retry))
+
+
+def render_verdicts(
+    judged: Sequence[tuple[AttemptId, LeaseId, Judgement]], *, last: bool
+) -> link_pb2.ControlFrame:
+    return link_pb2.ControlFrame(
+        verdicts=link_pb2.Verdicts(
+            verdicts=[
+                link_pb2.VerdictOnLease(lease=render_lease(attempt, lease), kind=_KINDS[judgement])
+                for attempt, lease, judgement in judged
+            ],
+            last=last,
+        )
+    )
+
+
+def render_assignments(
+    assignments: Iterable[Assignment], specs: Mapping[Digest, bytes]
+) -> link_pb2.ControlFrame:
+    """Render assignments with those specs that the session has not sent yet."""
+    return link_pb2.ControlFrame(
+        assignments=assignment_pb2.AssignmentBatch(
+            specs=[assignment_pb2.Spec(digest=digest, body=body) for digest, body in specs.items()],
+            assignments=[render_assignment(assignment) for assignment in assignments],
+        )
+    )
+
+
+def render_acknowledgements(
+    acknowledgements: Iterable[Acknowledgement],
+) -> link_pb2.ControlFrame:
+    return link_pb2.ControlFrame(
+        acknowledgements=report_pb2.AcknowledgementBatch(
+            acknowledgements=[render_acknowledgement(each) for each in acknowledgements]
+        )
+    )
+
+
+def render_stops(stops: Iterable[HeldLease]) -> link_pb2.ControlFrame:
+    return link_pb2.ControlFrame(
+        stops=link_pb2.StopBatch(
+            stops=[
+                link_pb2.Stop(
+                    lease=render_lease(each.attempt, each.lease), reason=each.stop_reason or ""
+                )
+                for each in stops
+            ]
+        )
+    )
+
+
+def render_heartbeat(number: int, now: datetime) -> link_pb2.ControlFrame:
+    return link_pb2.ControlFrame(heartbeat=link_pb2.Heartbeat(number=number, sent_at_us=to_us(now)))
+
+
+def render_follow_logs(call: int, attempt: AttemptId, after_line: int) -> link_pb2.ControlFrame:
+    return link_pb2.ControlFrame(
+        call=call_pb2.Call(
+            id=call,
+            follow_logs=call_pb2.FollowLogs(
+                attempt=render_attempt_id(attempt), after_line=after_line
+            ),
+        )
+    )
+
+
+def render_call_credit(call: int, chunks: int) -> link_pb2.ControlFrame:
+    return link_pb2.ControlFrame(call_credit=call_pb2.CallCredit(id=call, chunks=chunks))
+
+
+def render_call_cancel(call: int) -> link_pb2.ControlFrame:
+    return link_pb2.ControlFrame(call_cancel=call_pb2.CallCancel(id=call))

@@ -1,0 +1,200 @@
+"""
+The door for agents: gRPC, one bidirectional stream for each session.
+
+Who calls is decided from the call's metadata before a single frame is read; a refusal is
+a frame, so that it can name the remedy.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+import grpc
+import grpc.aio
+
+from controlplane.core.errors import UnauthenticatedError, UnavailableError
+from controlplane.core.sessions import (
+    OLDEST_PROTOCOL,
+    PROTOCOL,
+    ProtocolError,
+    Said,
+    Versions,
+    choose_protocol,
+)
+from controlplane.feeds.feeds import Feeds
+from controlplane.link import frames
+from controlplane.link.calls import LiveCalls
+from controlplane.link.session import Session, SessionOverError, Tempo
+from controlplane.usecases.sessions import AgentFacts, Sessions, SupersededError
+from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
+from shared.kit.clock import Clock
+from shared.wire.errors import BadMessageError
+
+log = logging.getLogger(__name__)
+
+MAX_FRAME_BYTES = 32 * 1024 * 1024
+GREETING_SECONDS = 20
+STOP_SECONDS = 2.0
+
+OPTIONS: Sequence[tuple[str, int]] = (
+    ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
+    ("grpc.max_send_message_length", 64 * 1024 * 1024),
+    # Agents ping every 20 s; the server's own default would call that too many.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.so_reuseport", 0),  # a port that is taken must be an error, not shared
+)
+
+
+class _GrpcPipe:
+    """A servicer's context as the session's pipe."""
+
+    def __init__(
+        self, context: "grpc.aio.ServicerContext[link_pb2.AgentFrame, link_pb2.ControlFrame]"
+    ) -> None:
+        self._context = context
+
+    async def read(self) -> link_pb2.AgentFrame | None:
+        frame: object = await self._context.read()
+        return frame if isinstance(frame, link_pb2.AgentFrame) else None  # grpc.aio.EOF
+
+    async def write(self, frame: link_pb2.ControlFrame) -> None:
+        await self._context.write(frame)
+
+
+class LinkDoor(link_pb2_grpc.LinkServiceServicer):
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        feeds: Feeds,
+        live: LiveCalls,
+        clock: Clock,
+        tempo: Tempo,
+    ) -> None:
+        self._sessions = sessions
+        self._feeds = feeds
+        self._live = live
+        self._clock = clock
+        self._tempo = tempo
+
+    async def Connect(  # noqa: N802  # gRPC's name
+        self,
+        _: object,
+        context: "grpc.aio.ServicerContext[link_pb2.AgentFrame, link_pb2.ControlFrame]",
+    ) -> None:
+        pipe = _GrpcPipe(context)
+        try:
+            await self._serve(pipe, _bearer(context.invocation_metadata() or ()))
+        except* SessionOverError as group:
+            await _refuse(pipe, _first(group))
+        except* SupersededError:
+            over = SessionOverError(
+                "superseded",
+                "another agent of this cluster has connected; run one agent for each cluster",
+            )
+            await _refuse(pipe, over)
+        except* (ProtocolError, BadMessageError) as group:
+            log.warning("agent broke the protocol", extra={"error": str(_first_of(group))})
+            await _refuse(pipe, SessionOverError("protocol", str(_first_of(group))))
+        except* UnavailableError as group:
+            await _refuse(pipe, SessionOverError("unavailable", str(_first_of(group))))
+
+    async def _serve(self, pipe: _GrpcPipe, token: str) -> None:
+        try:
+            cluster = await self._sessions.authenticate(token)
+        except UnauthenticatedError as error:
+            raise SessionOverError("unauthenticated", str(error), retry=False) from error
+        try:
+            async with asyncio.timeout(GREETING_SECONDS):
+                frame = await pipe.read()
+        except TimeoutError as error:
+            raise SessionOverError("silent", "no hello was heard") from error
+        if frame is None or frames.what_was_said(frame) is not Said.HELLO:
+            raise SessionOverError("protocol", "the first frame must be a hello")
+        hello = frame.hello
+        protocol = choose_protocol(Versions(hello.protocol_min, hello.protocol_max))
+        if protocol is None:
+            raise SessionOverError(
+                "protocol_version",
+                f"this control plane speaks link protocols {OLDEST_PROTOCOL} to {PROTOCOL}, the "
+                f"agent ({hello.software}) {hello.protocol_min} to {hello.protocol_max}; "
+                "upgrade the older of the two",
+                retry=False,
+            )
+        session = await self._sessions.open(
+            cluster,
+            AgentFacts(
+                agent_id=hello.agent_id[:200],
+                instance_id=hello.instance_id[:200],
+                software=hello.software[:200],
+            ),
+        )
+        facts = {"cluster": cluster.name, "org": cluster.org, "epoch": session.epoch}
+        log.info("agent connected", extra={**facts, "software": hello.software[:200]})
+        pump = Session(
+            pipe,
+            sessions=self._sessions,
+            feeds=self._feeds,
+            live=self._live,
+            clock=self._clock,
+            tempo=self._tempo,
+        )
+        try:
+            await pump.run(session, protocol)
+        finally:
+            log.info("agent disconnected", extra=facts)
+
+
+async def _refuse(pipe: _GrpcPipe, over: SessionOverError) -> None:
+    """Say why the session ends, if the stream still stands."""
+    try:
+        await pipe.write(frames.render_refusal(over.code, str(over), retry=over.retry))
+    except (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError) as error:
+        log.debug("could not say why", extra={"code": over.code, "error": str(error)})
+
+
+def _first(group: BaseExceptionGroup[SessionOverError]) -> SessionOverError:
+    found = _first_of(group)
+    assert isinstance(found, SessionOverError)  # noqa: S101  # what except* has sorted
+    return found
+
+
+def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def _bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    for key, value in metadata:
+        if key == "authorization" and isinstance(value, str) and value.startswith("Bearer "):
+            return value.removeprefix("Bearer ")
+    return ""
+
+
+class LinkServer:
+    """gRPC on ``host:port``; ``start`` raises OSError when the port is taken."""
+
+    def __init__(self, door: LinkDoor, host: str, port: int) -> None:
+        self._server = grpc.aio.server(options=list(OPTIONS))
+        link_pb2_grpc.add_LinkServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            door, self._server
+        )
+        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.port = port
+
+    async def start(self) -> None:
+        try:
+            self.port = self._server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {self._address}") from error
+        await self._server.start()
+
+    async def run(self) -> None:
+        """Serve until cancelled; then say goodbye and stop."""
+        try:
+            await self._server.wait_for_termination()
+        finally:
+            await self._server.stop(STOP_SECONDS)

@@ -1,0 +1,280 @@
+"""
+One agent's stream, pumped: frames in, the store's answers out, work when there is credit.
+
+Four tasks share a session. One reads; one writes down what was read, everything that
+waits in one commit; one leases and stops; one keeps the heartbeat. The first that ends
+ends them all, and the agent comes back.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol, TypeVar
+
+from controlplane.core import sessions as rules
+from controlplane.core.sessions import Credits, HeldLease, Judgement, Said, State
+from controlplane.feeds.feeds import Feeds
+from controlplane.link import frames
+from controlplane.link.calls import Calls, LiveCalls
+from controlplane.usecases.sessions import SessionRef, Sessions
+from shared.idl.agent.v1 import link_pb2
+from shared.kit.clock import Clock
+from shared.kit.waking import Bell
+from shared.model.assignments import Assignment
+from shared.model.ids import AttemptId, Digest, LeaseId
+from shared.model.reports import Report
+from shared.wire.ids import parse_lease
+from shared.wire.reports import parse_report
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+CLAIM_AT_ONCE = 250
+SETTLE_AT_ONCE = 500  # reports in one commit
+MOST_UNSETTLED = 5_000  # reports read and not committed; past that we stop reading
+VERDICTS_AT_ONCE = 1_000
+FRAMES_AHEAD = 1_000  # to be written; past that the session is too slow to go on
+LOOK_AROUND = timedelta(seconds=5)  # how often work is looked for without being told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tempo:
+    """
+    The link's clocks. An agent fences itself before its leases may go elsewhere:
+    ``self_fence`` < ``reassign_after``.
+    """
+
+    heartbeat: timedelta = timedelta(seconds=5)
+    silent_after: timedelta = timedelta(seconds=20)
+    self_fence: timedelta = timedelta(seconds=180)
+    reassign_after: timedelta = timedelta(seconds=300)
+
+
+class Pipe(Protocol):
+    """gRPC's stream, narrowed; None is its end."""
+
+    async def read(self) -> link_pb2.AgentFrame | None: ...
+    async def write(self, frame: link_pb2.ControlFrame) -> None: ...
+
+
+class SessionOverError(Exception):
+    """The session ends; ``code`` and the text are told to the agent."""
+
+    def __init__(self, code: str, message: str, *, retry: bool = True) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retry = retry
+
+
+class Session:
+    def __init__(
+        self,
+        pipe: Pipe,
+        *,
+        sessions: Sessions,
+        feeds: Feeds,
+        live: LiveCalls,
+        clock: Clock,
+        tempo: Tempo,
+    ) -> None:
+        self._pipe = pipe
+        self._sessions = sessions
+        self._feeds = feeds
+        self._live = live
+        self._clock = clock
+        self._tempo = tempo
+        self._state = State.GREETING
+        self._credits = Credits()
+        self._sent_specs: set[Digest] = set()
+        self._sent_stops: set[LeaseId] = set()
+        self._outgoing: asyncio.Queue[link_pb2.ControlFrame] = asyncio.Queue(FRAMES_AHEAD)
+        self._work = Bell()
+        self._settle = Bell()
+        self._room = asyncio.Event()
+        self._accepted: deque[tuple[AttemptId, LeaseId]] = deque()
+        self._reports: deque[Report] = deque()
+        self._calls = Calls(self._send)
+        self._heard_at = clock.now()
+
+    async def run(self, session: SessionRef, protocol: int) -> None:
+        """Serve the agent until either side ends; raises SessionOverError with the reason."""
+        cluster = session.cluster
+        await self._pipe.write(
+            frames.render_welcome(
+                epoch=session.epoch,
+                protocol=protocol,
+                cluster=cluster.name,
+                heartbeat=self._tempo.heartbeat,
+                self_fence=self._tempo.self_fence,
+                reassign_after=self._tempo.reassign_after,
+                now=self._clock.now(),
+            )
+        )
+        self._state = rules.advance(self._state, Said.HELLO)
+        await self._take_stock(session)
+        self._live.add((cluster.org, cluster.name), self._calls)
+        try:
+            with self._feeds.work(cluster.org, cluster.name, self._work):
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._read(), name="link-read")
+                    tasks.create_task(self._write(), name="link-write")
+                    tasks.create_task(self._settle_all(session), name="link-settle")
+                    tasks.create_task(self._hand_out(session), name="link-hand-out")
+                    tasks.create_task(self._beat(session), name="link-beat")
+        finally:
+            self._live.remove((cluster.org, cluster.name), self._calls)
+            self._calls.close()
+
+    async def _take_stock(self, session: SessionRef) -> None:
+        """Hear what the agent holds, judge it, and say again what it may have missed."""
+        inventory: list[tuple[AttemptId, LeaseId]] = []
+        while self._state is not State.OPEN:
+            frame = await self._pipe.read()
+            if frame is None:
+                raise SessionOverError("closed", "the agent closed the stream")
+            said = frames.what_was_said(frame)
+            if said is None:
+                continue
+            self._state = rules.advance(self._state, said)
+            inventory.extend(parse_lease(lease) for lease in frame.inventory.leases)
+            if len(inventory) > rules.MAX_INVENTORY:
+                raise SessionOverError("too_much", "the inventory is longer than we take")
+        held = await self._sessions.list_leases(session)
+        judged = rules.judge(inventory, held)
+        pages = range(0, len(judged), VERDICTS_AT_ONCE) or range(1)
+        for start in pages:
+            await self._pipe.write(
+                frames.render_verdicts(
+                    judged[start : start + VERDICTS_AT_ONCE], last=start == pages[-1]
+                )
+            )
+        kept = [(attempt, lease) for attempt, lease, how in judged if how is not Judgement.FORGET]
+        await self._sessions.settle(session, kept, [])  # what is listed is written down
+        known = {attempt.action for attempt, _ in inventory}
+        missing = sum(1 for action in held if action not in known)
+        log.info(
+            "agent took stock",
+            extra={"cluster": session.cluster.name, "holds": len(inventory), "lacks": missing},
+        )
+
+    async def _read(self) -> None:
+        while (frame := await self._pipe.read()) is not None:
+            said = frames.what_was_said(frame)
+            if said is None:
+                continue  # a frame of a later release
+            self._state = rules.advance(self._state, said)
+            self._heard_at = self._clock.now()
+            match said:
+                case Said.CREDIT:
+                    self._credits.grant(frame.credit.total)
+                    self._work.ring()
+                case Said.ACCEPTED:
+                    self._accepted.extend(parse_lease(lease) for lease in frame.accepted.leases)
+                    self._settle.ring()
+                case Said.REPORTS:
+                    self._reports.extend(parse_report(each) for each in frame.reports.reports)
+                    self._settle.ring()
+                    await self._wait_for_room()
+                case Said.REPLY:
+                    self._calls.take(frame.reply)
+                case _:
+                    pass  # a heartbeat: having heard it is all
+        raise SessionOverError("closed", "the agent closed the stream")
+
+    async def _wait_for_room(self) -> None:
+        """Stop reading while too much is read and not committed; gRPC then holds the agent up."""
+        while len(self._reports) > MOST_UNSETTLED:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _write(self) -> None:
+        while True:
+            await self._pipe.write(await self._outgoing.get())
+
+    async def _settle_all(self, session: SessionRef) -> None:
+        while True:
+            if not (self._accepted or self._reports):
+                await self._settle.wait(at_most=LOOK_AROUND)
+                continue
+            accepted = _take(self._accepted, len(self._accepted))
+            reports = _take(self._reports, SETTLE_AT_ONCE)
+            answers = await self._sessions.settle(session, accepted, reports)
+            self._room.set()
+            if answers:
+                self._send(frames.render_acknowledgements(answers))
+
+    async def _hand_out(self, session: SessionRef) -> None:
+        await self._say_again(session)
+        while True:
+            more = await self._claim(session)
+            if not more:
+                await self._tell_stops(session)
+                await self._work.wait(at_most=await self._pause(session))
+
+    async def _say_again(self, session: SessionRef) -> None:
+        """Resend what an earlier session leased and never heard accepted."""
+        unaccepted = await self._sessions.list_unaccepted(session)
+        for start in range(0, len(unaccepted), CLAIM_AT_ONCE):
+            chunk = unaccepted[start : start + CLAIM_AT_ONCE]
+            while self._credits.room < len(chunk):
+                await self._work.wait(at_most=LOOK_AROUND)
+            await self._assign(session, chunk)
+
+    async def _claim(self, session: SessionRef) -> bool:
+        """Lease what there is credit for; True when there may be more."""
+        most = min(self._credits.room, CLAIM_AT_ONCE)
+        if most == 0:
+            return False
+        claimed = await self._sessions.claim(session, most)
+        if claimed:
+            await self._assign(session, claimed)
+        return len(claimed) == most
+
+    async def _assign(self, session: SessionRef, assignments: Sequence[Assignment]) -> None:
+        named = {digest for each in assignments for digest in (each.task_spec, each.run_spec)}
+        wanted = named - self._sent_specs
+        specs = await self._sessions.find_specs(session, wanted) if wanted else {}
+        self._credits.spend(len(assignments))
+        self._send(frames.render_assignments(assignments, specs))
+        self._sent_specs |= wanted
+
+    async def _tell_stops(self, session: SessionRef) -> None:
+        stops: Collection[HeldLease] = await self._sessions.list_stops(session)
+        news = [each for each in stops if each.lease not in self._sent_stops]
+        if news:
+            self._send(frames.render_stops(news))
+        self._sent_stops = {each.lease for each in stops}
+
+    async def _pause(self, session: SessionRef) -> timedelta:
+        """Sleep until something that waits may be leased, and not for long."""
+        if self._credits.room == 0:
+            return LOOK_AROUND
+        at = await self._sessions.find_next_available(session)
+        if at is None:
+            return LOOK_AROUND
+        return min(max(at - self._clock.now(), timedelta(milliseconds=5)), LOOK_AROUND)
+
+    async def _beat(self, session: SessionRef) -> None:
+        number = 0
+        while True:
+            await self._clock.sleep(self._tempo.heartbeat)
+            now = self._clock.now()
+            if now - self._heard_at > self._tempo.silent_after:
+                raise SessionOverError("silent", "nothing was heard from the agent")
+            await self._sessions.touch(session)
+            number += 1
+            self._send(frames.render_heartbeat(number, now))
+
+    def _send(self, frame: link_pb2.ControlFrame) -> None:
+        try:
+            self._outgoing.put_nowait(frame)
+        except asyncio.QueueFull as error:
+            raise SessionOverError("slow", "the agent does not read what we send") from error
+
+
+def _take(waiting: deque[T], most: int) -> list[T]:
+    return [waiting.popleft() for _ in range(min(len(waiting), most))]
