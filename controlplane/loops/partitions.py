@@ -1,0 +1,31 @@
+"""Keeps days ready for events, and drops those that are older than they are kept."""
+
+from datetime import timedelta
+
+from controlplane.loops.pacing import come_round
+from controlplane.store.database import Database
+from controlplane.store.upkeep import add_event_days, drop_event_days
+from shared.kit.clock import Clock
+
+_AHEAD = 7
+
+
+class EventPartitions:
+    def __init__(
+        self, database: Database, clock: Clock, *, keep: timedelta, every: timedelta
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._keep = keep
+        self._every = every
+
+    async def run(self) -> None:
+        await come_round("event partitions", self.run_once, every=self._every, clock=self._clock)
+
+    async def run_once(self) -> int:
+        """Add and drop days; returns how many. Safe on every replica at once."""
+        today = self._clock.now().date()
+        async with self._database.for_fleet("keep event partitions") as tx:
+            added = await add_event_days(tx, today, _AHEAD)
+            dropped = await drop_event_days(tx, today - self._keep)
+        return added + dropped
