@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from controlplane.core import layout, signing
-from controlplane.core.actions import ActionDetail, ActionType
+from controlplane.core.actions import ActionType
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import (
     AlreadyExistsError,
@@ -26,7 +25,10 @@ from controlplane.core.errors import (
     NotReadyError,
     UnavailableError,
 )
+from controlplane.core.projects import require_domain
 from controlplane.core.signing import Grant, Method, SigningKeys
+from controlplane.usecases.actions import Actions
+from controlplane.usecases.projects import Projects
 from shared.blobs.errors import (
     BlobNotFoundError,
     BlobOutsideError,
@@ -46,22 +48,6 @@ LINK_LIFE = timedelta(minutes=15)
 MAX_LINK_LIFE = timedelta(hours=1)
 
 _WITH_OUTPUTS = frozenset({Phase.SUCCEEDED, Phase.RECOVERED})
-
-
-class Actions(Protocol):
-    """What we ask of ``usecases.actions``."""
-
-    async def get(self, caller: Caller, key: ActionKey) -> ActionDetail:
-        """Raise NotFoundError if there is no such action, or none the caller may see."""
-        ...
-
-
-class Projects(Protocol):
-    """What we ask of ``usecases.projects``."""
-
-    async def require(self, caller: Caller, project: ProjectName, domain: DomainName) -> None:
-        """Raise NotFoundError if there is no such project, or no such domain in it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +129,7 @@ class Data:
         """
         caller.require(Permission.BLOB_WRITE)
         _check(upload)
-        await self._projects.require(caller, upload.project, upload.domain)
+        await self._require_place(caller, upload.project, upload.domain)
         by_md5 = b32encode(upload.md5).decode().rstrip("=").lower()
         uri = layout.upload_uri(
             self._store.base,
@@ -181,7 +167,7 @@ class Data:
                 f"the inputs have {len(upload.body)} bytes, more than {MAX_PAYLOAD_BYTES};"
                 " pass large data as files"
             )
-        await self._projects.require(caller, upload.project, upload.domain)
+        await self._require_place(caller, upload.project, upload.domain)
         digest = hashlib.sha256(upload.body).hexdigest()
         if upload.base:
             uri = f"{upload.base.rstrip('/')}/inputs/{digest}/{layout.INPUTS}"
@@ -202,7 +188,7 @@ class Data:
         NotFoundError says which of the two is gone.
         """
         caller.require(Permission.ACTION_READ)
-        detail = await self._actions.get(caller, key)
+        detail = await self._actions.detail(caller, key)
         inputs = outputs = None
         inputs_uri, outputs_uri = detail.input_uri, ""
         if detail.row.type is ActionType.CONDITION:
@@ -227,7 +213,7 @@ class Data:
     ) -> Link:
         """Return a link to one attempt's report, as it is now; it may still be written."""
         caller.require(Permission.BLOB_READ)
-        detail = await self._actions.get(caller, key)
+        detail = await self._actions.detail(caller, key)
         found = [one for one in detail.attempts if one.number == attempt]
         if not found:
             raise NotFoundError("attempt", f"{attempt} of action {key}")
@@ -248,7 +234,7 @@ class Data:
     ) -> Link:
         """Return a link to the code bundle that ``bundle_of`` finds in the action's spec."""
         caller.require(Permission.BLOB_READ)
-        detail = await self._actions.get(caller, key)
+        detail = await self._actions.detail(caller, key)
         uri = bundle_of(detail.spec) if detail.row.type is ActionType.TASK else ""
         if not uri:
             raise NotFoundError("code bundle of action", key)
@@ -304,6 +290,12 @@ class Data:
                 " ask for less"
             )
         return (self._clock.now() + (asked or LINK_LIFE)).replace(microsecond=0)
+
+    async def _require_place(
+        self, caller: Caller, project: ProjectName, domain: DomainName
+    ) -> None:
+        require_domain(domain)
+        await self._projects.get(caller, project)
 
     def _require_own(self, caller: Caller, uri: str, what: str = "") -> None:
         if layout.belongs_to(self._store.base, caller.org, uri):
