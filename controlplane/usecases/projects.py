@@ -3,11 +3,11 @@
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import AlreadyExistsError, NotFoundError
 from controlplane.core.lists import Listing
-from controlplane.core.projects import Project, ProjectPage, ProjectRow
+from controlplane.core.projects import Project, ProjectPage, ProjectRow, require_domain
 from controlplane.store import projects as store
 from controlplane.store.database import Database
 from shared.kit.clock import Clock
-from shared.model.ids import ProjectName
+from shared.model.ids import DomainName, ProjectName
 
 
 class Projects:
@@ -43,3 +43,8 @@ class Projects:
         hide_archived = all(wish.field != "state" for wish in listing.filters)
         async with self._database.for_org(caller.org) as tx:
             return await store.list_projects(tx, listing, hide_archived=hide_archived)
+
+    async def require(self, caller: Caller, project: ProjectName, domain: DomainName) -> None:
+        """Raise NotFoundError unless there is such a project, and such a domain in it."""
+        require_domain(domain)
+        await self.get(caller, project)

@@ -8,6 +8,7 @@ from controlplane.core.tasks import NewTask, TaskDetail, TaskKey, TaskPage, Task
 from controlplane.store import projects as project_store, tasks as store
 from controlplane.store.database import Database
 from shared.kit.clock import Clock
+from shared.model.ids import DomainName, ProjectName
 
 
 class Tasks:
@@ -39,6 +40,11 @@ class Tasks:
         if found is None:
             raise NotFoundError("task", key)
         return found
+
+    async def get_spec(
+        self, caller: Caller, project: ProjectName, domain: DomainName, name: str, version: str
+    ) -> bytes:
+        return (await self.get(caller, TaskKey(project, domain, name, version))).spec
 
     async def list_latest(self, caller: Caller, scope: TaskScope, listing: Listing) -> TaskPage:
         """List the latest version of each task."""

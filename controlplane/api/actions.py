@@ -1,0 +1,140 @@
+"""
+ActionsService, which running tasks call, and the two older services that it replaces.
+
+QueueService and StateService say the same in other messages; a task whose pod was not told
+of ActionsService uses those, and knows no conditions.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+from flyteidl2.actions.actions_service_pb2 import (
+    AbortRequest,
+    AbortResponse,
+    EnqueueRequest,
+    EnqueueResponse,
+    SignalRequest,
+    SignalResponse,
+    WatchForUpdatesRequest,
+    WatchForUpdatesResponse,
+)
+from flyteidl2.workflow.queue_service_pb2 import (
+    AbortQueuedActionRequest,
+    AbortQueuedActionResponse,
+    AbortQueuedRunRequest,
+    AbortQueuedRunResponse,
+    EnqueueActionRequest,
+    EnqueueActionResponse,
+)
+from flyteidl2.workflow.state_service_pb2 import (
+    ActionUpdate,
+    ControlMessage,
+    WatchRequest,
+    WatchResponse,
+)
+
+from controlplane.api.convert import keys
+from controlplane.api.convert.actions import render_update
+from controlplane.api.convert.enqueues import parse_enqueue
+from controlplane.api.convert.signals import parse_value
+from controlplane.api.convert.texts import parse_text
+from controlplane.api.streams import closing
+from controlplane.core.actions import SnapshotEnd
+from controlplane.core.callers import Caller
+from controlplane.usecases.actions import Actions
+from controlplane.usecases.runs import Runs
+from shared.model.ids import ActionKey
+
+Update = TypeVar("Update", WatchForUpdatesResponse, WatchResponse)
+
+MAX_REASON = 4096
+
+
+class ActionsService:
+    def __init__(self, actions: Actions) -> None:
+        self._actions = actions
+
+    async def enqueue(self, caller: Caller, request: EnqueueRequest) -> EnqueueResponse:
+        await self._actions.enqueue(caller, parse_enqueue(request.action))
+        return EnqueueResponse()
+
+    async def watch_for_updates(
+        self, caller: Caller, request: WatchForUpdatesRequest
+    ) -> AsyncIterator[WatchForUpdatesResponse]:
+        parent = keys.parse_action(request.parent_action_id)
+        async with closing(_updates(self._actions, caller, parent)) as updates:
+            async for update in updates:
+                yield _message(WatchForUpdatesResponse, update)
+
+    async def abort(self, caller: Caller, request: AbortRequest) -> AbortResponse:
+        action = keys.parse_action(request.action_id)
+        reason = parse_text(request.reason, "reason", most=MAX_REASON)
+        await self._actions.abort(caller, action, reason)
+        return AbortResponse()
+
+    async def signal(self, caller: Caller, request: SignalRequest) -> SignalResponse:
+        action = keys.parse_action(request.action_id)
+        detail = await self._actions.detail(caller, action)
+        await self._actions.signal(
+            caller,
+            action,
+            keys.parse_parent(request.parent_action_name),
+            parse_value(request.value, detail),
+        )
+        return SignalResponse()
+
+
+class QueueService:
+    def __init__(self, runs: Runs, actions: Actions) -> None:
+        self._runs = runs
+        self._actions = actions
+
+    async def enqueue_action(
+        self, caller: Caller, request: EnqueueActionRequest
+    ) -> EnqueueActionResponse:
+        await self._actions.enqueue(caller, parse_enqueue(request))
+        return EnqueueActionResponse()
+
+    async def abort_queued_run(
+        self, caller: Caller, request: AbortQueuedRunRequest
+    ) -> AbortQueuedRunResponse:
+        reason = parse_text(request.reason, "reason", most=MAX_REASON)
+        await self._runs.abort(caller, keys.parse_run(request.run_id), reason)
+        return AbortQueuedRunResponse()
+
+    async def abort_queued_action(
+        self, caller: Caller, request: AbortQueuedActionRequest
+    ) -> AbortQueuedActionResponse:
+        reason = parse_text(request.reason, "reason", most=MAX_REASON)
+        await self._actions.abort(caller, keys.parse_action(request.action_id), reason)
+        return AbortQueuedActionResponse()
+
+
+class StateService:
+    def __init__(self, actions: Actions) -> None:
+        self._actions = actions
+
+    async def watch(self, caller: Caller, request: WatchRequest) -> AsyncIterator[WatchResponse]:
+        parent = keys.parse_action(request.parent_action_id)
+        async with closing(_updates(self._actions, caller, parent)) as updates:
+            async for update in updates:
+                yield _message(WatchResponse, update)
+
+
+async def _updates(
+    actions: Actions, caller: Caller, parent: ActionKey
+) -> AsyncIterator[ActionUpdate | SnapshotEnd]:
+    """Yield the children there are, the end of those, then each change."""
+    async with closing(actions.watch_children(caller, parent)) as news:
+        async for rows in news:
+            if rows is SnapshotEnd.TOKEN:
+                yield rows
+                continue
+            for row in rows:
+                yield render_update(row)
+
+
+def _message(make: Callable[..., Update], update: ActionUpdate | SnapshotEnd) -> Update:
+    if update is SnapshotEnd.TOKEN:
+        return make(control_message=ControlMessage(sentinel=True))
+    return make(action_update=update)

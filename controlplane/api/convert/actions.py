@@ -1,0 +1,215 @@
+"""Actions as flyteidl2 shows them: in lists, whole, and as the news that a parent waits for."""
+
+from collections.abc import Iterable, Sequence
+
+from flyteidl2.common.phase_pb2 import ActionPhase
+from flyteidl2.core.execution_pb2 import (
+    ContainerError,
+    ExecutionError,
+    LogContext,
+    PodLogContext,
+)
+from flyteidl2.core.literals_pb2 import Literal
+from flyteidl2.core.types_pb2 import LiteralType
+from flyteidl2.task.common_pb2 import OutputReferences
+from flyteidl2.task.task_definition_pb2 import TaskSpec, TraceSpec
+from flyteidl2.workflow.run_definition_pb2 import (
+    AbortInfo,
+    Action,
+    ActionAttempt,
+    ActionDetails,
+    ActionMetadata,
+    ActionStatus,
+    ClusterEvent as ClusterEventMessage,
+    ConditionAction,
+    ConditionActionMetadata,
+    ErrorInfo,
+    PhaseTransition,
+    SignalInfo,
+    TaskActionMetadata,
+    TraceActionMetadata,
+)
+from flyteidl2.workflow.state_service_pb2 import ActionUpdate
+
+from controlplane.api.convert import keys
+from controlplane.api.convert.identities import render_identity
+from controlplane.core import layout
+from controlplane.core.actions import (
+    ActionDetail,
+    ActionRow,
+    ActionType,
+    AttemptDetail,
+    PhaseChange,
+)
+from shared.model.phases import Phase
+from shared.model.reports import ClusterEvent, Failure, FailureKind
+
+_WITH_OUTPUTS = frozenset({Phase.SUCCEEDED, Phase.RECOVERED})
+
+_ERROR_KINDS = {
+    FailureKind.USER: ErrorInfo.KIND_USER,
+    FailureKind.SYSTEM: ErrorInfo.KIND_SYSTEM,
+    FailureKind.PREEMPTION: ErrorInfo.KIND_SYSTEM,
+}
+_EXECUTION_ERROR_KINDS = {
+    FailureKind.USER: ExecutionError.USER,
+    FailureKind.SYSTEM: ExecutionError.SYSTEM,
+    FailureKind.PREEMPTION: ExecutionError.SYSTEM,
+}
+
+
+def render_action(row: ActionRow) -> Action:
+    return Action(
+        id=keys.render_action(row.org, row.key),
+        metadata=_render_metadata(row),
+        status=_render_status(row),
+    )
+
+
+def render_action_details(detail: ActionDetail) -> ActionDetails:
+    row = detail.row
+    details = ActionDetails(
+        id=keys.render_action(row.org, row.key),
+        metadata=_render_metadata(row, detail.condition_type),
+        status=_render_status(row),
+        attempts=[_render_attempt(attempt) for attempt in detail.attempts],
+    )
+    if row.phase is Phase.ABORTED:
+        details.abort_info.CopyFrom(
+            AbortInfo(reason=row.abort_reason, aborted_by=render_identity(row.aborted_by))
+        )
+    elif row.failure is not None:
+        details.error_info.CopyFrom(_render_failure(row.failure))
+    elif row.value:
+        details.signal_info.CopyFrom(
+            SignalInfo(
+                signalled_by=render_identity(row.signalled_by), output=Literal.FromString(row.value)
+            )
+        )
+    match row.type:
+        case ActionType.TASK:
+            details.task.CopyFrom(TaskSpec.FromString(detail.spec))
+        case ActionType.TRACE:
+            details.trace.CopyFrom(TraceSpec.FromString(detail.spec))
+        case ActionType.CONDITION:
+            details.condition.CopyFrom(ConditionAction.FromString(detail.spec))
+    return details
+
+
+def render_update(row: ActionRow) -> ActionUpdate:
+    """
+    Render what a parent hears of its child.
+
+    A task's outputs are named by the prefix they lie under, a trace's by the file itself:
+    that is how ``row.output_uri`` has them.
+    """
+    update = ActionUpdate(
+        action_id=keys.render_action(row.org, row.key), phase=ActionPhase.Name(row.phase.value)
+    )
+    if row.phase in _WITH_OUTPUTS or row.type is ActionType.TRACE:
+        update.output_uri = row.output_uri
+    if row.failure is not None and row.phase in {Phase.FAILED, Phase.TIMED_OUT}:
+        update.error.CopyFrom(_render_execution_error(row.failure))
+    if row.value:
+        update.value.ParseFromString(row.value)
+    return update
+
+
+def render_cluster_events(events: Iterable[ClusterEvent]) -> Sequence[ClusterEventMessage]:
+    return [
+        ClusterEventMessage(occurred_at=event.at, reason=event.reason, message=event.message)
+        for event in events
+    ]
+
+
+def render_log_context(attempt: AttemptDetail) -> LogContext:
+    """Name where the attempt's lines come from; the process runtime's pods are processes."""
+    name = f"{attempt.cluster}-{attempt.number}"
+    return LogContext(pods=[PodLogContext(pod_name=name)], primary_pod_name=name)
+
+
+def _render_metadata(row: ActionRow, condition_type: bytes = b"") -> ActionMetadata:
+    metadata = ActionMetadata(
+        parent=row.parent or "",
+        group=row.group,
+        executed_by=render_identity(row.created_by),
+        action_type=row.type.value,
+        environment_name=row.facts.environment,
+        funtion_name=row.facts.function,
+        source=row.source.value,
+    )
+    match row.type:
+        case ActionType.TASK:
+            metadata.task.CopyFrom(
+                TaskActionMetadata(
+                    id=keys.render_task_of(row.facts),
+                    task_type=row.facts.task_type,
+                    short_name=row.facts.short_name,
+                )
+            )
+        case ActionType.TRACE:
+            metadata.trace.CopyFrom(TraceActionMetadata(name=row.facts.short_name))
+        case ActionType.CONDITION:
+            metadata.condition.CopyFrom(
+                ConditionActionMetadata(
+                    name=row.facts.short_name, type=LiteralType.FromString(condition_type)
+                )
+            )
+    return metadata
+
+
+def _render_status(row: ActionRow) -> ActionStatus:
+    # A trace began before we heard of it.
+    started_at = min(row.created_at, row.started_at or row.created_at)
+    status = ActionStatus(
+        phase=row.phase.value, start_time=started_at, attempts=max(row.attempts, 1)
+    )
+    if row.ended_at is not None:
+        status.end_time.FromDatetime(row.ended_at)
+        status.duration_ms = max(0, round((row.ended_at - started_at).total_seconds() * 1000))
+    return status
+
+
+def _render_attempt(attempt: AttemptDetail) -> ActionAttempt:
+    rendered = ActionAttempt(
+        attempt=attempt.number,
+        phase=attempt.phase.value,
+        start_time=attempt.started_at,
+        cluster=attempt.cluster,
+        logs_available=attempt.logs_available,
+        cluster_events=render_cluster_events(attempt.events),
+        phase_transitions=[_render_transition(change) for change in attempt.transitions],
+        outputs=OutputReferences(
+            output_uri=layout.outputs_uri(attempt.output_uri) if attempt.output_uri else "",
+            report_uri=attempt.report_uri,
+        ),
+    )
+    if attempt.ended_at is not None:
+        rendered.end_time.FromDatetime(attempt.ended_at)
+    if attempt.failure is not None:
+        rendered.error_info.CopyFrom(_render_failure(attempt.failure))
+    if attempt.logs_available:
+        rendered.log_context.CopyFrom(render_log_context(attempt))
+    return rendered
+
+
+def _render_transition(change: PhaseChange) -> PhaseTransition:
+    return PhaseTransition(
+        phase=change.phase.value, start_time=change.started_at, end_time=change.ended_at
+    )
+
+
+def _render_failure(failure: Failure) -> ErrorInfo:
+    return ErrorInfo(code=failure.code, kind=_ERROR_KINDS[failure.kind], message=failure.message)
+
+
+def _render_execution_error(failure: Failure) -> ExecutionError:
+    return ExecutionError(
+        code=failure.code,
+        kind=_EXECUTION_ERROR_KINDS[failure.kind],
+        message=failure.message,
+        error_uri=failure.full_uri,
+        recoverability=(
+            ContainerError.RECOVERABLE if failure.recoverable else ContainerError.NON_RECOVERABLE
+        ),
+    )

@@ -1,0 +1,138 @@
+"""
+Actions somebody asks for: a task to run, a trace to remember, a condition to wait for.
+
+ActionsService and the older QueueService say it in messages that differ in name only.
+"""
+
+from dataclasses import dataclass
+
+from flyteidl2.actions.actions_service_pb2 import Action as ActionMessage
+from flyteidl2.core.types_pb2 import LiteralType, SimpleType
+from flyteidl2.workflow.queue_service_pb2 import EnqueueActionRequest
+from flyteidl2.workflow.run_definition_pb2 import ConditionAction, TaskAction, TraceAction
+
+from controlplane.api.convert import keys
+from controlplane.api.convert.specs import (
+    parse_condition_spec,
+    parse_task_spec,
+    parse_trace_spec,
+)
+from controlplane.api.convert.texts import parse_text, parse_uri
+from controlplane.api.convert.times import parse_duration, parse_instant
+from controlplane.core.actions import (
+    ActionType,
+    ConditionFacts,
+    NewAction,
+    Spec,
+    TaskFacts,
+    TraceFacts,
+)
+from controlplane.core.errors import InvalidError
+from shared.model.ids import ROOT
+from shared.model.phases import Phase
+from shared.model.reports import Failure, FailureKind
+
+_TRACE_ENDS = frozenset({Phase.SUCCEEDED, Phase.FAILED})
+_SIGNALLED_TYPES = frozenset(
+    {SimpleType.BOOLEAN, SimpleType.INTEGER, SimpleType.FLOAT, SimpleType.STRING}
+)
+# A trace tells of a failure without saying which; the document beside its outputs does.
+_TRACE_FAILURE = Failure(
+    code="TraceFailed",
+    kind=FailureKind.USER,
+    message="the traced function raised; its error.pb says what",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _What:
+    """What kinds of action differ in."""
+
+    type: ActionType
+    spec: Spec
+    facts: TaskFacts
+    cache_key: str = ""
+    queue: str = ""
+    trace: TraceFacts | None = None
+    condition: ConditionFacts | None = None
+
+
+def parse_enqueue(message: ActionMessage | EnqueueActionRequest) -> NewAction:
+    key = keys.parse_action(message.action_id)
+    if key.name == ROOT:
+        raise InvalidError(f"action_id.name: {ROOT} is the run's own action; create a run for it")
+    parent = keys.parse_parent(message.parent_action_name)
+    if parent is None:
+        raise InvalidError("parent_action_name: is empty; every action but a run's first has one")
+    what = _parse_what(message)
+    return NewAction(
+        key=key,
+        parent=parent,
+        type=what.type,
+        spec=what.spec,
+        facts=what.facts,
+        input_uri=parse_uri(message.input_uri, "input_uri"),
+        group=parse_text(message.group, "group", most=256),
+        cache_key=what.cache_key,
+        queue=what.queue,
+        trace=what.trace,
+        condition=what.condition,
+    )
+
+
+def _parse_what(message: ActionMessage | EnqueueActionRequest) -> _What:
+    match message.WhichOneof("spec"):
+        case "task":
+            return _parse_task(message.task)
+        case "trace":
+            return _parse_trace(message.trace)
+        case _:
+            return _parse_condition(message.condition)
+
+
+def _parse_task(message: TaskAction) -> _What:
+    spec, facts = parse_task_spec(message.spec)
+    return _What(
+        type=ActionType.TASK,
+        spec=spec,
+        facts=facts,
+        cache_key=parse_text(message.cache_key.value, "task.cache_key", most=256),
+        queue=parse_text(message.queue, "task.queue", most=256),
+    )
+
+
+def _parse_trace(message: TraceAction) -> _What:
+    if message.phase not in {end.value for end in _TRACE_ENDS}:
+        raise InvalidError("trace.phase: must be SUCCEEDED or FAILED; traces are told of when over")
+    phase = Phase(message.phase)
+    started_at = parse_instant(message.start_time, "trace.start_time")
+    ended_at = parse_instant(message.end_time, "trace.end_time")
+    return _What(
+        type=ActionType.TRACE,
+        spec=parse_trace_spec(message.spec),
+        facts=TaskFacts(short_name=parse_text(message.name, "trace.name", most=255)),
+        trace=TraceFacts(
+            phase=phase,
+            started_at=started_at,
+            ended_at=max(ended_at, started_at) if message.HasField("end_time") else started_at,
+            output_uri=parse_uri(message.outputs.output_uri, "trace.outputs.output_uri"),
+            failure=_TRACE_FAILURE if phase is Phase.FAILED else None,
+        ),
+    )
+
+
+def _parse_condition(message: ConditionAction) -> _What:
+    kind: LiteralType = message.type
+    if kind.WhichOneof("type") != "simple" or kind.simple not in _SIGNALLED_TYPES:
+        raise InvalidError("condition.type: must be a boolean, an integer, a float or a string")
+    timeout = None
+    if message.HasField("timeout"):
+        timeout = parse_duration(message.timeout, "condition.timeout") or None
+    return _What(
+        type=ActionType.CONDITION,
+        spec=parse_condition_spec(message),
+        facts=TaskFacts(short_name=parse_text(message.name, "condition.name", most=255)),
+        condition=ConditionFacts(
+            literal_type=kind.SerializeToString(deterministic=True), timeout=timeout
+        ),
+    )

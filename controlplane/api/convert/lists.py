@@ -1,0 +1,101 @@
+"""What a list is asked for, in flyteidl2's two languages: messages, and projects' own strings."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from flyteidl2.common.list_pb2 import Filter as FilterMessage, ListRequest, Sort
+
+from controlplane.api.convert.texts import parse_text
+from controlplane.core.errors import InvalidError
+from controlplane.core.lists import DEFAULT_LIMIT, MAX_LIMIT, Filter, Listing, Order, Test
+
+_TESTS = {
+    FilterMessage.EQUAL: Test.EQUAL,
+    FilterMessage.NOT_EQUAL: Test.NOT_EQUAL,
+    FilterMessage.GREATER_THAN: Test.GREATER,
+    FilterMessage.GREATER_THAN_OR_EQUAL: Test.GREATER_OR_EQUAL,
+    FilterMessage.LESS_THAN: Test.LESS,
+    FilterMessage.LESS_THAN_OR_EQUAL: Test.LESS_OR_EQUAL,
+    FilterMessage.CONTAINS: Test.CONTAINS,
+    FilterMessage.CONTAINS_CASE_INSENSITIVE: Test.CONTAINS_CASE_INSENSITIVE,
+    FilterMessage.VALUE_IN: Test.IN,
+    FilterMessage.VALUE_NOT_IN: Test.NOT_IN,
+    FilterMessage.ENDS_WITH: Test.ENDS_WITH,
+    FilterMessage.NOT_ENDS_WITH: Test.NOT_ENDS_WITH,
+    FilterMessage.EXISTS: Test.EXISTS,
+    FilterMessage.NOT_EXISTS: Test.NOT_EXISTS,
+}
+_STRING_TESTS = {
+    "eq": Test.EQUAL,
+    "ne": Test.NOT_EQUAL,
+    "gt": Test.GREATER,
+    "gte": Test.GREATER_OR_EQUAL,
+    "lt": Test.LESS,
+    "lte": Test.LESS_OR_EQUAL,
+    "contains": Test.CONTAINS,
+    "value_in": Test.IN,
+}
+_STRING_FILTER = re.compile(r"\s*(\w+)\(\s*([\w.]+)\s*,(.*)\)\s*")
+_MAX_FILTER_TEXT = 8192
+
+
+def parse_listing(message: ListRequest) -> Listing:
+    """Take limit, page, filters and order; InvalidError for what we do not know."""
+    if message.raw_filters:
+        raise InvalidError("raw_filters: are not taken; say it with filters")
+    orders: Sequence[Sort] = message.sort_by_fields
+    if not orders and message.sort_by.key:
+        orders = [message.sort_by]
+    return Listing(
+        filters=parse_filters(message.filters),
+        orders=[parse_order(order) for order in orders],
+        limit=parse_limit(message.limit),
+        token=parse_text(message.token, "token"),
+    )
+
+
+def parse_limit(limit: int) -> int:
+    if limit > MAX_LIMIT:
+        raise InvalidError(f"limit: at most {MAX_LIMIT} can be asked for at once, not {limit}")
+    return limit or DEFAULT_LIMIT
+
+
+def parse_order(message: Sort) -> Order:
+    return Order(
+        parse_text(message.key, "sort_by.key"), ascending=message.direction == Sort.ASCENDING
+    )
+
+
+def parse_filters(messages: Iterable[FilterMessage]) -> Sequence[Filter]:
+    return [_parse_filter(message) for message in messages]
+
+
+def _parse_filter(message: FilterMessage) -> Filter:
+    test = _TESTS.get(message.function)
+    if test is None:
+        raise InvalidError(f"filters.function: {message.function} is not known")
+    field = parse_text(message.field, "filters.field")
+    values = [parse_text(value, f"filters.{field}") for value in message.values]
+    if test is Test.EQUAL and field == "phase" and len(values) > 1:
+        # The SDK gives a string for the list, which makes ["1", "0"] of phase 10.
+        values = ["".join(values)]
+    return Filter(field, test, values)
+
+
+def parse_string_filters(given: str) -> Sequence[Filter]:
+    """Take ``eq(state,0)+contains(name,x)+value_in(id,a;b)``, as lists of projects do."""
+    parse_text(given, "filters", most=_MAX_FILTER_TEXT)
+    return [_parse_string_filter(part) for part in given.split("+") if part.strip()]
+
+
+def _parse_string_filter(part: str) -> Filter:
+    matched = _STRING_FILTER.fullmatch(part)
+    test = _STRING_TESTS.get(matched[1].lower()) if matched else None
+    if matched is None or test is None:
+        raise InvalidError(
+            f"filters: {part!r} is not a filter; write eq(state,0), with one of "
+            f"{', '.join(_STRING_TESTS)}"
+        )
+    value = matched[3].strip()
+    values = [each.strip() for each in value.split(";")] if test is Test.IN else [value]
+    return Filter(matched[2], test, values)

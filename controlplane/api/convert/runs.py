@@ -1,0 +1,183 @@
+"""Runs somebody asks for, and runs as flyteidl2 shows them."""
+
+import secrets
+import string
+from dataclasses import replace
+from datetime import datetime
+
+from flyteidl2.common.run_pb2 import RelationType
+from flyteidl2.task.run_pb2 import RunSpec
+from flyteidl2.task.task_definition_pb2 import TaskIdentifier, TaskSpec
+from flyteidl2.workflow.run_definition_pb2 import Run, RunDetails
+from flyteidl2.workflow.run_service_pb2 import (
+    CreateRunRequest,
+    ListRunsRequest,
+    WatchRunsRequest,
+)
+
+from controlplane.api.convert import keys
+from controlplane.api.convert.actions import render_action, render_action_details
+from controlplane.api.convert.specs import parse_run_spec, parse_task_spec
+from controlplane.api.convert.texts import parse_text, parse_uri
+from controlplane.api.convert.times import parse_instant
+from controlplane.core import layout
+from controlplane.core.actions import ActionRow, NewRun, RunDetail, RunSource
+from controlplane.core.errors import InvalidError, UnbuiltError
+from controlplane.core.lists import RunScope
+from shared.model.ids import ROOT, ActionKey, OrgName, RunKey, RunName
+
+_NAME_LETTERS = string.digits + string.ascii_lowercase
+_NAME_LENGTH = 20
+_MAX_LABELS = 64
+_MAX_LABEL = 253
+_MAX_CONCURRENCY = 1_000_000
+
+
+def parse_run_key(request: CreateRunRequest) -> RunKey:
+    """Take the run's name, or make one where only the project is given."""
+    if request.WhichOneof("id") == "run_id":
+        return keys.parse_run(request.run_id)
+    project, domain = keys.parse_project(request.project_id)
+    letters = (secrets.choice(_NAME_LETTERS) for _ in range(_NAME_LENGTH - 1))
+    return RunKey(project, domain, RunName("r" + "".join(letters)))
+
+
+def parse_new_run(
+    request: CreateRunRequest,
+    key: RunKey,
+    task: TaskSpec,
+    input_uri: str,
+    *,
+    org: OrgName,
+    base: str,
+) -> NewRun:
+    """Put together a run of ``task``; ``base`` is where every org's data lies."""
+    settings: RunSpec = request.run_spec
+    if settings.relation.relation_type == RelationType.RELATION_TYPE_RECOVER:
+        raise UnbuiltError("this release does not recover runs; run the task anew")
+    spec, facts = parse_task_spec(task)
+    return NewRun(
+        key=ActionKey(key, ROOT),
+        spec=spec,
+        run_spec=parse_run_spec(settings),
+        facts=facts,
+        input_uri=input_uri,
+        run_base=layout.run_base(parse_base(settings, org, base), org, key),
+        labels=_parse_labels(settings),
+        source=_parse_source(request.source),
+        queue=parse_text(settings.queue, "run_spec.queue", most=256),
+        raw_data_base=parse_uri(
+            settings.raw_data_storage.raw_data_prefix, "run_spec.raw_data_storage.raw_data_prefix"
+        ),
+        max_action_concurrency=_parse_concurrency(settings.max_action_concurrency),
+        started_at=_parse_start(request),
+    )
+
+
+def parse_base(settings: RunSpec, org: OrgName, base: str) -> str:
+    """
+    Take the place that the caller wants the run's data at; it must be the org's own.
+
+    The run's name is added to it, because names of actions repeat between runs.
+    """
+    if not settings.run_base_dir:
+        return base
+    wanted = parse_uri(settings.run_base_dir, "run_spec.run_base_dir").rstrip("/")
+    _require_own(f"{wanted}/", org, base, "run_spec.run_base_dir")
+    return wanted
+
+
+def parse_offloaded(request: CreateRunRequest, org: OrgName, base: str) -> str:
+    """Take the URI of inputs that were sent before."""
+    uri = parse_uri(request.offloaded_input_data.uri, "offloaded_input_data.uri")
+    _require_own(uri, org, base, "offloaded_input_data.uri")
+    return uri
+
+
+def parse_scope(request: ListRunsRequest) -> RunScope:
+    match request.WhichOneof("scope_by"):
+        case "project_id":
+            project, domain = keys.parse_project(request.project_id)
+            return RunScope(project=project, domain=domain, paused_only=request.paused_actions_only)
+        case "task_name":
+            task = keys.parse_task_name(request.task_name)
+            return RunScope(
+                project=task.project,
+                domain=task.domain,
+                task_name=task.name,
+                paused_only=request.paused_actions_only,
+            )
+        case "task_id":
+            return replace(_scope_of_task(request.task_id), paused_only=request.paused_actions_only)
+        case "trigger_name":
+            raise UnbuiltError("triggers are not served by this release; list a task's runs")
+        case _:
+            return RunScope(paused_only=request.paused_actions_only)
+
+
+def parse_watch_scope(request: WatchRunsRequest) -> RunScope:
+    match request.WhichOneof("target"):
+        case "project_id":
+            project, domain = keys.parse_project(request.project_id)
+            return RunScope(project=project, domain=domain)
+        case "task_id":
+            return _scope_of_task(request.task_id)
+        case "cluster_id":
+            raise UnbuiltError("runs are not watched by cluster in this release; watch a project")
+        case _:
+            return RunScope()
+
+
+def render_run(row: ActionRow) -> Run:
+    return Run(action=render_action(row), labels=row.labels)
+
+
+def render_run_details(detail: RunDetail) -> RunDetails:
+    return RunDetails(
+        run_spec=RunSpec.FromString(detail.run_spec), action=render_action_details(detail.root)
+    )
+
+
+def _scope_of_task(message: TaskIdentifier) -> RunScope:
+    task = keys.parse_task(message)
+    return RunScope(
+        project=task.project, domain=task.domain, task_name=task.name, task_version=task.version
+    )
+
+
+def _require_own(uri: str, org: OrgName, base: str, field: str) -> None:
+    if not layout.belongs_to(base, org, uri):
+        raise InvalidError(f"{field}: must lie below {layout.org_base(base, org)}/")
+
+
+def _parse_labels(settings: RunSpec) -> dict[str, str]:
+    labels = settings.labels.values
+    if len(labels) > _MAX_LABELS:
+        raise InvalidError(f"run_spec.labels: at most {_MAX_LABELS}, not {len(labels)}")
+    return {
+        parse_text(key, "run_spec.labels", most=_MAX_LABEL): parse_text(
+            value, f"run_spec.labels.{key}", most=_MAX_LABEL
+        )
+        for key, value in labels.items()
+    }
+
+
+def _parse_source(number: int) -> RunSource:
+    try:
+        return RunSource(number)
+    except ValueError as error:
+        raise InvalidError(f"source: {number} is not known") from error
+
+
+def _parse_concurrency(wanted: int) -> int:
+    if wanted > _MAX_CONCURRENCY:
+        raise InvalidError(f"run_spec.max_action_concurrency: at most {_MAX_CONCURRENCY}")
+    return wanted
+
+
+def _parse_start(request: CreateRunRequest) -> datetime | None:
+    if request.HasField("run_start_time"):
+        return parse_instant(request.run_start_time, "run_start_time")
+    if request.run_spec.HasField("run_start_time"):
+        return parse_instant(request.run_spec.run_start_time, "run_spec.run_start_time")
+    return None

@@ -1,0 +1,62 @@
+"""Answers to conditions: what was sent, checked against what the condition waits for."""
+
+from flyteidl2.core.literals_pb2 import Literal, Primitive, Scalar
+from flyteidl2.core.types_pb2 import LiteralType, SimpleType
+from flyteidl2.workflow.run_service_pb2 import EventPayload
+
+from controlplane.core.actions import ActionDetail, ActionType
+from controlplane.core.errors import InvalidError, NotReadyError
+
+_MAX_ANSWER_BYTES = 1024 * 1024
+
+_FIELDS = {
+    SimpleType.BOOLEAN: "boolean",
+    SimpleType.INTEGER: "integer",
+    SimpleType.FLOAT: "float_value",
+    SimpleType.STRING: "string_value",
+}
+_GIVEN = {
+    "bool_value": "boolean",
+    "int_value": "integer",
+    "float_value": "float_value",
+    "string_value": "string_value",
+}
+_WORDS = {
+    "boolean": "a boolean",
+    "integer": "an integer",
+    "float_value": "a float",
+    "string_value": "a string",
+}
+
+
+def parse_payload(message: EventPayload, condition: ActionDetail) -> bytes:
+    """Make the literal that a condition is answered with; see :func:`parse_value`."""
+    given = message.WhichOneof("value")
+    value = getattr(message, given)
+    field = _GIVEN[given]
+    if field == "integer" and _field_of(condition) == "float_value":
+        field, value = "float_value", float(value)  # 3 is a float as well
+    return parse_value(Literal(scalar=Scalar(primitive=Primitive(**{field: value}))), condition)
+
+
+def parse_value(message: Literal, condition: ActionDetail) -> bytes:
+    """Take a literal of the type that ``condition`` waits for; InvalidError naming both."""
+    field = _field_of(condition)
+    given = message.scalar.primitive.WhichOneof("value")
+    if given != field:
+        raise InvalidError(
+            f"the condition waits for {_WORDS[field]}, "
+            f"not {_WORDS.get(given or '', 'something else')}"
+        )
+    body: bytes = message.SerializeToString(deterministic=True)
+    if len(body) > _MAX_ANSWER_BYTES:
+        raise InvalidError(f"the answer is {len(body)} bytes; at most {_MAX_ANSWER_BYTES}")
+    return body
+
+
+def _field_of(condition: ActionDetail) -> str:
+    if condition.row.type is not ActionType.CONDITION:
+        raise NotReadyError(
+            f"action {condition.row.key} is not a condition; only those take signals"
+        )
+    return _FIELDS[LiteralType.FromString(condition.condition_type).simple]

@@ -1,0 +1,110 @@
+"""
+TaskSpecs and their like: stored by digest, and read once for what we need to know of them.
+
+A fan-out sends the same TaskSpec thousands of times, so what was read is kept by digest.
+"""
+
+import hashlib
+from collections import OrderedDict
+
+from flyteidl2.core.tasks_pb2 import TaskMetadata
+from flyteidl2.task.run_pb2 import RunSpec
+from flyteidl2.task.task_definition_pb2 import TaskSpec, TraceSpec
+from flyteidl2.workflow.run_definition_pb2 import ConditionAction
+from google.protobuf.message import Message
+
+from controlplane.api.convert.texts import parse_text
+from controlplane.api.convert.times import parse_duration
+from controlplane.core.actions import RetryPolicy, Spec, SpecKind, TaskFacts
+from controlplane.core.errors import InvalidError
+from shared.model.ids import Digest
+
+MAX_SPEC_BYTES = 4 * 1024 * 1024
+MAX_RETRIES = 1000
+
+_KEPT = 512
+_MAX_KEPT_BYTES = 64 * 1024  # together at most 32 MiB
+
+_Read = tuple[Spec, TaskFacts]
+_read: OrderedDict[Digest, _Read] = OrderedDict()
+
+
+def parse_task_spec(message: TaskSpec) -> tuple[Spec, TaskFacts]:
+    """Read a TaskSpec; InvalidError for one that no attempt could be made of."""
+    body = _serialise(message, "task spec")
+    digest = _digest(body)
+    known = _read.get(digest)
+    if known is not None:
+        _read.move_to_end(digest)
+        return known
+    read = (
+        Spec(digest=digest, kind=SpecKind.TASK, body=body, policy=_parse_policy(message)),
+        _parse_facts(message),
+    )
+    if len(body) <= _MAX_KEPT_BYTES:
+        _read[digest] = read
+        if len(_read) > _KEPT:
+            _read.popitem(last=False)
+    return read
+
+
+def parse_run_spec(message: RunSpec) -> Spec:
+    return _spec(message, SpecKind.RUN, "run spec")
+
+
+def parse_trace_spec(message: TraceSpec) -> Spec:
+    return _spec(message, SpecKind.TRACE, "trace spec")
+
+
+def parse_condition_spec(message: ConditionAction) -> Spec:
+    return _spec(message, SpecKind.CONDITION, "condition")
+
+
+def _spec(message: Message, kind: SpecKind, what: str) -> Spec:
+    body = _serialise(message, what)
+    return Spec(digest=_digest(body), kind=kind, body=body)
+
+
+def _serialise(message: Message, what: str) -> bytes:
+    """Equal messages must have equal bytes, and so equal digests."""
+    body: bytes = message.SerializeToString(deterministic=True)
+    if len(body) > MAX_SPEC_BYTES:
+        raise InvalidError(f"the {what} is {len(body)} bytes; at most {MAX_SPEC_BYTES} are taken")
+    return body
+
+
+def _digest(body: bytes) -> Digest:
+    return Digest(hashlib.sha256(body).digest())
+
+
+def _parse_facts(message: TaskSpec) -> TaskFacts:
+    template = message.task_template
+    name = parse_text(template.id.name, "task_template.id.name", most=255)
+    return TaskFacts(
+        org=template.id.org,
+        project=parse_text(template.id.project, "task_template.id.project", most=63),
+        domain=parse_text(template.id.domain, "task_template.id.domain", most=63),
+        name=name,
+        version=parse_text(template.id.version, "task_template.id.version", most=63),
+        short_name=parse_text(message.short_name, "short_name", most=63),
+        task_type=parse_text(template.type, "task_template.type", most=63),
+        environment=parse_text(message.environment.name, "environment.name", most=63),
+        function=name.rpartition(".")[2],  # the SDK's names are {environment}.{function}
+    )
+
+
+def _parse_policy(message: TaskSpec) -> RetryPolicy:
+    metadata: TaskMetadata = message.task_template.metadata
+    retries = metadata.retries.retries
+    if retries > MAX_RETRIES:
+        raise InvalidError(f"retries: {retries} are asked for; at most {MAX_RETRIES} are made")
+    backoff = metadata.retries.backoff
+    return RetryPolicy(
+        retries=retries,
+        backoff_base=parse_duration(backoff.base, "retries.backoff.base"),
+        backoff_factor=backoff.factor if backoff.HasField("factor") else 1.0,
+        backoff_cap=parse_duration(backoff.cap, "retries.backoff.cap"),
+        max_runtime=parse_duration(metadata.timeout, "timeout"),
+        queued_timeout=parse_duration(metadata.timeouts.queued_timeout, "timeouts.queued_timeout"),
+        deadline=parse_duration(metadata.timeouts.deadline, "timeouts.deadline"),
+    )

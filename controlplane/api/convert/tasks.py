@@ -1,0 +1,79 @@
+"""Deployed tasks ↔ flyteidl2's messages."""
+
+from dataclasses import replace
+
+from flyteidl2.task.task_definition_pb2 import Task, TaskDetails, TaskMetadata, TaskSpec
+from flyteidl2.task.task_service_pb2 import (
+    DeployTaskRequest,
+    ListTasksRequest,
+    ListVersionsResponse,
+)
+
+from controlplane.api.convert import keys
+from controlplane.api.convert.identities import render_identity
+from controlplane.api.convert.specs import parse_task_spec
+from controlplane.api.convert.texts import parse_text
+from controlplane.core.errors import UnbuiltError
+from controlplane.core.tasks import NewTask, TaskDetail, TaskRow, TaskScope
+from shared.model.ids import OrgName
+
+
+def parse_deploy(request: DeployTaskRequest) -> NewTask:
+    if request.triggers:
+        raise UnbuiltError(
+            "triggers are not served by this release; deploy the task without its triggers"
+        )
+    spec, facts = parse_task_spec(request.spec)
+    return NewTask(
+        key=keys.parse_task(request.task_id),
+        spec=spec,
+        facts=facts,
+        description=parse_text(
+            request.spec.documentation.short_description, "spec.documentation.short_description"
+        ),
+        is_entrypoint=request.spec.task_template.metadata.is_entrypoint,
+    )
+
+
+def parse_scope(request: ListTasksRequest) -> TaskScope:
+    scope = TaskScope()
+    if request.WhichOneof("scope_by") == "project_id":
+        project, domain = keys.parse_project(request.project_id)
+        scope = TaskScope(project=project, domain=domain)
+    for known in request.known_filters:
+        if known.WhichOneof("filter_by") == "deployed_by":
+            by = parse_text(known.deployed_by, "known_filters.deployed_by")
+            scope = replace(scope, deployed_by=by)
+        else:
+            scope = replace(scope, is_entrypoint=known.is_entrypoint)
+    return scope
+
+
+def render_task(org: OrgName, row: TaskRow) -> Task:
+    return Task(task_id=keys.render_task(org, row.key), metadata=_render_metadata(row))
+
+
+def render_task_details(org: OrgName, detail: TaskDetail) -> TaskDetails:
+    return TaskDetails(
+        task_id=keys.render_task(org, detail.row.key),
+        metadata=_render_metadata(detail.row),
+        spec=TaskSpec.FromString(detail.spec),
+    )
+
+
+def render_version(row: TaskRow) -> ListVersionsResponse.VersionResponse:
+    return ListVersionsResponse.VersionResponse(
+        version=row.key.version,
+        deployed_at=row.deployed_at,
+        deployed_by=render_identity(row.deployed_by),
+    )
+
+
+def _render_metadata(row: TaskRow) -> TaskMetadata:
+    return TaskMetadata(
+        deployed_by=render_identity(row.deployed_by),
+        deployed_at=row.deployed_at,
+        short_name=row.short_name,
+        environment_name=row.environment,
+        short_description=row.description,
+    )

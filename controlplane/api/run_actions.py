@@ -1,0 +1,180 @@
+"""RunService's part about the actions of runs: show, watch, list, abort, answer."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+from flyteidl2.workflow.run_definition_pb2 import EnrichedAction
+from flyteidl2.workflow.run_service_pb2 import (
+    AbortActionRequest,
+    AbortActionResponse,
+    GetActionDataRequest,
+    GetActionDataResponse,
+    GetActionDataURIsRequest,
+    GetActionDataURIsResponse,
+    GetActionDetailsRequest,
+    GetActionDetailsResponse,
+    GetActionLogContextRequest,
+    GetActionLogContextResponse,
+    ListActionsRequest,
+    ListActionsResponse,
+    SignalEventRequest,
+    SignalEventResponse,
+    WatchActionDetailsRequest,
+    WatchActionDetailsResponse,
+    WatchActionsRequest,
+    WatchActionsResponse,
+    WatchClusterEventsRequest,
+    WatchClusterEventsResponse,
+)
+
+from controlplane.api.actions import MAX_REASON
+from controlplane.api.convert import actions as convert, data as convert_data, keys
+from controlplane.api.convert.lists import parse_filters, parse_listing
+from controlplane.api.convert.signals import parse_payload
+from controlplane.api.convert.texts import parse_text
+from controlplane.api.streams import closing
+from controlplane.api.trees import ActionTree, Shown, meets_all
+from controlplane.core import layout
+from controlplane.core.actions import ActionRow, ActionType, SnapshotEnd
+from controlplane.core.callers import Caller
+from controlplane.core.errors import NotFoundError
+from controlplane.usecases.actions import Actions
+from controlplane.usecases.data import Data
+from shared.model.phases import Phase
+
+_WATCHED_PAGE = 1000
+
+
+class RunActions:
+    def __init__(self, actions: Actions, data: Data) -> None:
+        self._actions = actions
+        self._data = data
+
+    async def get_action_details(
+        self, caller: Caller, request: GetActionDetailsRequest
+    ) -> GetActionDetailsResponse:
+        detail = await self._actions.detail(caller, keys.parse_action(request.action_id))
+        return GetActionDetailsResponse(details=convert.render_action_details(detail))
+
+    async def watch_action_details(
+        self, caller: Caller, request: WatchActionDetailsRequest
+    ) -> AsyncIterator[WatchActionDetailsResponse]:
+        action = keys.parse_action(request.action_id)
+        async with closing(self._actions.watch_detail(caller, action)) as details:
+            async for detail in details:
+                yield WatchActionDetailsResponse(details=convert.render_action_details(detail))
+
+    async def get_action_data(
+        self, caller: Caller, request: GetActionDataRequest
+    ) -> GetActionDataResponse:
+        """Answer as DataProxyService does, where clients should ask."""
+        action = keys.parse_action(request.action_id)
+        found = convert_data.render_action_data(
+            action, await self._data.get_action_data(caller, action)
+        )
+        return GetActionDataResponse(inputs=found.inputs, outputs=found.outputs)
+
+    async def get_action_data_uris(
+        self, caller: Caller, request: GetActionDataURIsRequest
+    ) -> GetActionDataURIsResponse:
+        detail = await self._actions.detail(caller, keys.parse_action(request.action_id))
+        return GetActionDataURIsResponse(
+            inputs_uri=detail.input_uri, outputs_uri=_outputs_uri(detail.row)
+        )
+
+    async def get_action_log_context(
+        self, caller: Caller, request: GetActionLogContextRequest
+    ) -> GetActionLogContextResponse:
+        action = keys.parse_action(request.action_id)
+        detail = await self._actions.detail(caller, action)
+        for attempt in detail.attempts:
+            if attempt.number == request.attempt:
+                return GetActionLogContextResponse(
+                    log_context=convert.render_log_context(attempt),
+                    cluster=attempt.cluster,
+                    start_time=attempt.started_at,
+                    end_time=attempt.ended_at,
+                )
+        raise NotFoundError("attempt", f"{action}/{request.attempt}")
+
+    async def list_actions(
+        self, caller: Caller, request: ListActionsRequest
+    ) -> ListActionsResponse:
+        page = await self._actions.list(
+            caller, keys.parse_run(request.run_id), parse_listing(request.request)
+        )
+        return ListActionsResponse(
+            actions=[convert.render_action(row) for row in page.rows], token=page.token
+        )
+
+    async def watch_actions(
+        self, caller: Caller, request: WatchActionsRequest
+    ) -> AsyncIterator[WatchActionsResponse]:
+        run = keys.parse_run(request.run_id)
+        tree = ActionTree(meets_all(parse_filters(request.filter)))
+        snapshot: list[ActionRow] | None = []
+        async with closing(self._actions.watch_run(caller, run)) as news:
+            async for rows in news:
+                if rows is SnapshotEnd.TOKEN:
+                    # Only now is it known what is below what.
+                    for page in _pages(tree.apply(snapshot or ())):
+                        yield page
+                    snapshot = None
+                elif snapshot is not None:
+                    snapshot.extend(rows)
+                else:
+                    for page in _pages(tree.apply(rows)):
+                        yield page
+
+    async def watch_cluster_events(
+        self, caller: Caller, request: WatchClusterEventsRequest
+    ) -> AsyncIterator[WatchClusterEventsResponse]:
+        action = keys.parse_action(request.id)
+        said = self._actions.cluster_events(caller, action, request.attempt)
+        async with closing(said) as pages:
+            async for events in pages:
+                yield WatchClusterEventsResponse(
+                    cluster_events=convert.render_cluster_events(events)
+                )
+
+    async def abort_action(
+        self, caller: Caller, request: AbortActionRequest
+    ) -> AbortActionResponse:
+        reason = parse_text(request.reason, "reason", most=MAX_REASON)
+        await self._actions.abort(caller, keys.parse_action(request.action_id), reason)
+        return AbortActionResponse()
+
+    async def signal_event(
+        self, caller: Caller, request: SignalEventRequest
+    ) -> SignalEventResponse:
+        action = keys.parse_action(request.action_id)
+        condition = await self._actions.detail(caller, action)
+        await self._actions.signal(
+            caller,
+            action,
+            keys.parse_parent(request.parent_action_name),
+            parse_payload(request.payload, condition),
+        )
+        return SignalEventResponse()
+
+
+def _outputs_uri(row: ActionRow) -> str:
+    """Name the file of the outputs, once there is one."""
+    if row.phase not in {Phase.SUCCEEDED, Phase.RECOVERED} or not row.output_uri:
+        return ""
+    return row.output_uri if row.type is ActionType.TRACE else layout.outputs_uri(row.output_uri)
+
+
+def _pages(shown: Sequence[Shown]) -> Iterator[WatchActionsResponse]:
+    for start in range(0, len(shown), _WATCHED_PAGE):
+        yield WatchActionsResponse(
+            enriched_actions=[
+                EnrichedAction(
+                    action=convert.render_action(each.row),
+                    meets_filter=each.meets_filter,
+                    children_phase_counts={
+                        phase.value: count for phase, count in each.below.items()
+                    },
+                )
+                for each in shown[start : start + _WATCHED_PAGE]
+            ]
+        )

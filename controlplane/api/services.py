@@ -1,0 +1,49 @@
+"""Which class serves which of flyteidl2's services; all others answer UNIMPLEMENTED."""
+
+from collections.abc import Mapping
+
+from controlplane.api.actions import ActionsService, QueueService, StateService
+from controlplane.api.clusters import ClusterService
+from controlplane.api.dataproxy import DataProxyService
+from controlplane.api.identity import AuthMetadataService, IdentityService
+from controlplane.api.projects import ProjectService
+from controlplane.api.runs import RunService
+from controlplane.api.tasks import TaskService
+from controlplane.usecases.actions import Actions
+from controlplane.usecases.data import Data
+from controlplane.usecases.logs import Logs
+from controlplane.usecases.projects import Projects
+from controlplane.usecases.runs import Runs
+from controlplane.usecases.tasks import Tasks
+
+
+def services(
+    *,
+    runs: Runs,
+    actions: Actions,
+    tasks: Tasks,
+    projects: Projects,
+    data: Data,
+    logs: Logs,
+    base: str,
+    public_url: str,
+) -> Mapping[str, object]:
+    """
+    Make the services by their full names.
+
+    ``base`` is where every org's data lies; ``public_url`` is this door's own address.
+    """
+    return {
+        "flyteidl2.actions.ActionsService": ActionsService(actions),
+        "flyteidl2.auth.AuthMetadataService": AuthMetadataService(public_url),
+        "flyteidl2.auth.IdentityService": IdentityService(),
+        "flyteidl2.cluster.ClusterService": ClusterService(),
+        "flyteidl2.dataproxy.DataProxyService": DataProxyService(data, tasks, logs),
+        "flyteidl2.project.ProjectService": ProjectService(projects),
+        "flyteidl2.task.TaskService": TaskService(tasks),
+        "flyteidl2.workflow.QueueService": QueueService(runs, actions),
+        "flyteidl2.workflow.RunService": RunService(
+            runs=runs, actions=actions, tasks=tasks, data=data, base=base
+        ),
+        "flyteidl2.workflow.StateService": StateService(actions),
+    }

@@ -1,0 +1,102 @@
+"""
+A run's actions as a tree that is watched: what changed, and what that changes above it.
+
+PURE. For each action the tree knows how many descendants are in which phase, and whether the
+action is shown: it meets the filter, or something below it does. Actions come in any order; a
+child may come before its parent.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from controlplane.core.actions import ActionRow
+from controlplane.core.errors import InvalidError
+from controlplane.core.lists import Filter, Test
+from shared.model.ids import ActionName
+from shared.model.phases import Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """An action to be shown, or, once, to be taken away: then it no longer meets the filter."""
+
+    row: ActionRow
+    meets_filter: bool
+    below: Mapping[Phase, int]
+
+
+def meets_all(filters: Sequence[Filter]) -> Callable[[ActionRow], bool]:
+    """Make the test that the filters of a watch amount to: on names, and on phases."""
+    tests = [_test(wish) for wish in filters]
+    return lambda row: all(test(row) for test in tests)
+
+
+def _test(wish: Filter) -> Callable[[ActionRow], bool]:
+    match wish.field.lower(), wish.test:
+        case "name", (Test.CONTAINS | Test.CONTAINS_CASE_INSENSITIVE):
+            part = "".join(wish.values).lower()
+            return lambda row: any(
+                part in name.lower()
+                for name in (row.key.name, row.facts.short_name, row.facts.name)
+            )
+        case "phase", (Test.IN | Test.EQUAL):
+            phases = frozenset(wish.values)
+            return lambda row: str(row.phase.value) in phases
+        case field, test:
+            raise InvalidError(
+                f"filter: {field} {test} is not watched; watch name contains, or phase in"
+            )
+
+
+class ActionTree:
+    def __init__(self, meets: Callable[[ActionRow], bool]) -> None:
+        self._meets = meets
+        self._rows: dict[ActionName, ActionRow] = {}
+        # Of descendants. Kept for a parent not heard of yet as well: it takes them over.
+        self._phases: dict[ActionName, Counter[Phase]] = {}
+        self._matches: Counter[ActionName] = Counter()
+        self._shown: set[ActionName] = set()
+
+    def apply(self, rows: Iterable[ActionRow]) -> Sequence[Shown]:
+        """Take in the latest states; return every action that looks different now."""
+        touched: dict[ActionName, None] = {}  # a set that keeps its order
+        for row in rows:
+            self._take(row)
+            touched[row.key.name] = None
+            touched.update(dict.fromkeys(self._above(row)))
+        return [shown for name in touched if (shown := self._show(name)) is not None]
+
+    def _take(self, row: ActionRow) -> None:
+        before = self._rows.get(row.key.name)
+        self._rows[row.key.name] = row
+        change: Counter[Phase] = Counter({row.phase: 1})
+        matched = int(self._meets(row))
+        if before is None:
+            change.update(self._phases.get(row.key.name, {}))
+            matched += self._matches[row.key.name]
+        else:
+            change.subtract({before.phase: 1})
+            matched -= int(self._meets(before))
+        for name in self._above(row):
+            self._phases.setdefault(name, Counter()).update(change)
+            self._matches[name] += matched
+
+    def _above(self, row: ActionRow) -> Iterable[ActionName]:
+        name = row.parent
+        while name is not None:
+            yield name
+            parent = self._rows.get(name)
+            name = None if parent is None else parent.parent
+
+    def _show(self, name: ActionName) -> Shown | None:
+        row = self._rows.get(name)
+        if row is None:
+            return None
+        meets = self._meets(row)
+        visible = meets or self._matches[name] > 0
+        if not visible and name not in self._shown:
+            return None
+        (self._shown.add if visible else self._shown.discard)(name)
+        below = {phase: count for phase, count in self._phases.get(name, {}).items() if count}
+        return Shown(row=row, meets_filter=meets, below=below)
