@@ -1,17 +1,11 @@
-"""
-What every test stands on: servers, and the rules that no test may break.
-
-* No test leaves an asyncio task behind.
-* Where ``CI`` is set, nothing is skipped: a tier that cannot run is a failure there.
-"""
+"""What every test stands on: real servers, and the rule that no test leaves a task behind."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator
 
 import pytest
 
-pytest_plugins = ["tests.servers.postgres", "tests.servers.seaweed"]
+pytest_plugins = ["tests.servers.postgres", "tests.servers.seaweed", "tests.tiers"]
 
 
 @pytest.fixture(autouse=True)
@@ -31,12 +25,3 @@ async def no_task_is_left_behind() -> AsyncIterator[None]:
 def _left_since(before: set[asyncio.Task[object]]) -> set[asyncio.Task[object]]:
     since = asyncio.all_tasks() - before
     return {task for task in since if not task.done() and task is not asyncio.current_task()}
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
-        report.outcome = "failed"
-        report.longrepr = f"skipped, and CI skips nothing: {report.longrepr}"
-    return report
