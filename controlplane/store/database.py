@@ -77,6 +77,12 @@ class Database:
                 await connection.execute(_SET_FLEET)
                 yield FleetTx(connection, reason)
 
+    async def ping(self) -> None:
+        """Ask Postgres for a sign of life; UnavailableError when it gives none."""
+        with _away_as_unavailable():
+            async with self._engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+
     async def close(self) -> None:
         await self._engine.dispose()
 

@@ -1,0 +1,53 @@
+"""Probes and metrics: alive, ready, and numbers for Prometheus."""
+
+import logging
+from typing import Protocol
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from controlplane.core.errors import UnavailableError
+
+logger = logging.getLogger(__name__)
+
+
+class Pinged(Protocol):
+    """The database, as far as a probe cares."""
+
+    async def ping(self) -> None:
+        """Raise UnavailableError when it does not answer."""
+        ...
+
+
+class Health:
+    """
+    ``/healthz`` answers as long as this process answers anything: restarting it would not
+    bring Postgres back. ``/readyz`` says whether calls would succeed here now.
+    """
+
+    def __init__(self, database: Pinged, metrics: CollectorRegistry) -> None:
+        self._database = database
+        self._metrics = metrics
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/healthz", self._live),
+            Route("/readyz", self._ready),
+            Route("/metrics", self._numbers),
+        ]
+
+    async def _live(self, _request: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def _ready(self, _request: Request) -> Response:
+        try:
+            await self._database.ping()
+        except UnavailableError as error:
+            logger.warning("not ready", extra={"reason": str(error)})
+            return PlainTextResponse(f"not ready: {error}\n", status_code=503)
+        return PlainTextResponse("ready\n")
+
+    async def _numbers(self, _request: Request) -> Response:
+        return Response(generate_latest(self._metrics), media_type=CONTENT_TYPE_LATEST)
