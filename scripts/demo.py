@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".volary"
 DATA = HOME / "demo"
 LOG = HOME / "demo.log"
-PLACE = ("--project", "default", "--domain", "development")
+PLACE = ("--project", "flytesnacks", "--domain", "development")
 
 _UP_SECONDS = 120.0
 _RUN_SECONDS = 300.0
@@ -63,7 +63,7 @@ def demonstrate(endpoint: str) -> None:
     say("Its inputs and its result")
     flyte(endpoint, "get", "io", *PLACE, run)
     say("Its page, while the stack is up (the console is not built yet)")
-    print(f"http://{endpoint}/v2/domain/development/project/default/runs/{run}")
+    print(f"http://{endpoint}/v2/domain/development/project/flytesnacks/runs/{run}")
 
 
 @contextmanager

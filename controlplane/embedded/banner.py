@@ -33,10 +33,10 @@ Volary {version("volary")} is up.  Ctrl-C stops it.
 
   run a workflow:
     flyte --endpoint {stack.endpoint} --insecure run \\
-      --project default --domain development --follow examples/hello.py main --name you
+      --project flytesnacks --domain development --follow examples/hello.py main --name you
   or write the endpoint down once, and leave it out after that:
     flyte create config --endpoint {stack.endpoint} --insecure \\
-      --project default --domain development
+      --project flytesnacks --domain development
 
   ANONYMOUS: nobody logs in, and whoever reaches this port may do anything, so it
   answers this machine only. Do not forward it.
