@@ -1,0 +1,136 @@
+"""
+Puts the control plane together: every object is made once, here, in this order.
+
+Read this file first; it is the drawing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+
+from controlplane.api import services as api
+from controlplane.api.interceptors import Interceptors
+from controlplane.api.metrics import CallMetrics
+from controlplane.api.server import PublicApi
+from controlplane.authn.anonymous import Anonymous
+from controlplane.core.projects import Project
+from controlplane.core.signing import SigningKey, SigningKeys
+from controlplane.feeds.feeds import Feeds
+from controlplane.link.calls import LiveCalls
+from controlplane.link.server import LinkDoor, LinkServer
+from controlplane.link.session import Tempo
+from controlplane.loops.conditions import ConditionTimeouts
+from controlplane.loops.partitions import EventPartitions
+from controlplane.settings import Settings
+from controlplane.store.database import open_database
+from controlplane.store.notices import listen
+from controlplane.usecases.actions import Actions
+from controlplane.usecases.data import Data
+from controlplane.usecases.foundations import lay_foundations
+from controlplane.usecases.logs import Logs
+from controlplane.usecases.projects import Projects
+from controlplane.usecases.runs import Runs
+from controlplane.usecases.sessions import Sessions
+from controlplane.usecases.tasks import Tasks
+from controlplane.web.app import make_application
+from controlplane.web.blobs import SignedBlobs
+from controlplane.web.health import Health
+from controlplane.web.pages import Pages
+from controlplane.web.serving import HttpServer
+from shared.blobs.store import open_store
+from shared.kit.clock import SystemClock
+from shared.model.ids import ClusterName, OrgName, ProjectName
+
+log = logging.getLogger(__name__)
+
+PROJECTS = (Project(id=ProjectName("flytesnacks"), name="flytesnacks"),)
+"""There from the start, as in the reference."""
+
+
+async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None) -> None:
+    """
+    Serve until cancelled; the first part to fail stops the others.
+
+    ``ready`` is called once both doors are open. OSError: an address is taken.
+    """
+    clock = SystemClock()
+    metrics = CollectorRegistry()
+    database = open_database(settings.database_url, pool_size=settings.database_pool_size)
+    blobs = open_store(settings.blob_base, settings.s3)
+    keys = SigningKeys(current=SigningKey(settings.blob_signing_key))
+    feeds = Feeds(database, partial(listen, settings.database_url))
+    live = LiveCalls()
+
+    actions = Actions(database, feeds, clock)
+    runs = Runs(database, feeds, clock)
+    tasks = Tasks(database, clock)
+    projects = Projects(database, clock)
+    sessions = Sessions(database, clock)
+    logs = Logs(actions, blobs, live)
+    data = Data(
+        blobs,
+        clock,
+        actions=actions,
+        projects=projects,
+        keys=keys,
+        public_url=settings.public_url,
+    )
+
+    authn = Anonymous(OrgName(settings.org))
+    public = PublicApi(
+        api.services(
+            actions=actions,
+            data=data,
+            logs=logs,
+            projects=projects,
+            runs=runs,
+            tasks=tasks,
+            base=blobs.base,
+            public_url=settings.public_url,
+        ),
+        Interceptors(authn, CallMetrics(metrics)),
+    )
+    application = make_application(
+        public=public,
+        routes=[
+            *Health(database, metrics).routes(),
+            *Pages(authn, runs, actions).routes(),
+            *SignedBlobs(blobs, keys, clock).routes(),
+        ],
+    )
+    http = HttpServer(
+        application, settings.host, settings.http_port, before_stop=public.end_streams
+    )
+    door = LinkDoor(sessions=sessions, feeds=feeds, live=live, clock=clock, tempo=Tempo())
+    link = LinkServer(door, settings.host, settings.link_port)
+    conditions = ConditionTimeouts(database, clock, every=timedelta(seconds=1))
+    partitions = EventPartitions(database, clock, keep=timedelta(days=30), every=timedelta(hours=6))
+
+    try:
+        await lay_foundations(
+            database,
+            clock,
+            org=OrgName(settings.org),
+            projects=PROJECTS,
+            cluster=ClusterName(settings.cluster),
+            cluster_token=settings.cluster_token,
+        )
+        await link.start()
+        async with asyncio.TaskGroup() as services:
+            services.create_task(feeds.run(), name="feeds")
+            services.create_task(actions.run(), name="enqueues")
+            services.create_task(conditions.run(), name="condition timeouts")
+            services.create_task(partitions.run(), name="event partitions")
+            services.create_task(link.run(), name="link")
+            services.create_task(http.run(), name="http")
+            log.info(
+                "control plane serves",
+                extra={"http": http.port, "link": link.port, "org": settings.org},
+            )
+            ready()
+    finally:
+        await database.close()

@@ -1,0 +1,30 @@
+"""What must be there before anybody can do anything: an org, its first projects, a cluster."""
+
+import hashlib
+from collections.abc import Sequence
+
+from controlplane.core.projects import Project
+from controlplane.store.clusters import save_cluster, save_org
+from controlplane.store.database import Database
+from controlplane.store.projects import create_project
+from shared.kit.clock import Clock
+from shared.model.ids import ClusterName, OrgName
+
+
+async def lay_foundations(
+    database: Database,
+    clock: Clock,
+    *,
+    org: OrgName,
+    projects: Sequence[Project],
+    cluster: ClusterName,
+    cluster_token: str,
+) -> None:
+    """Make what is not there yet; what is there stays, but for the cluster's token."""
+    now = clock.now()
+    async with database.for_org(org) as tx:
+        await save_org(tx, now)
+        for project in projects:
+            await create_project(tx, project, now=now)
+        digest = hashlib.sha256(cluster_token.encode()).digest()
+        await save_cluster(tx, cluster, digest, now)
