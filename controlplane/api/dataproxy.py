@@ -1,7 +1,6 @@
 """DataProxyService: files, inputs, outputs, reports, code and logs."""
 
 from collections.abc import AsyncIterator
-from typing import Protocol
 
 from flyteidl2.dataproxy.dataproxy_service_pb2 import (
     ArtifactType,
@@ -16,29 +15,24 @@ from flyteidl2.dataproxy.dataproxy_service_pb2 import (
     UploadInputsRequest,
     UploadInputsResponse,
 )
-from flyteidl2.task.task_definition_pb2 import TaskIdentifier, TaskSpec
+from flyteidl2.task.task_definition_pb2 import TaskSpec
 
-from controlplane.api.convert import data as convert
+from controlplane.api.convert import data as convert, keys
+from controlplane.api.convert.logs import render_log_lines
+from controlplane.api.convert.times import parse_duration
+from controlplane.api.streams import closing
 from controlplane.core.callers import Caller
 from controlplane.core.errors import UnbuiltError
 from controlplane.usecases.data import Data
-from shared.model.ids import DomainName, ProjectName
-
-
-class Tasks(Protocol):
-    """What we ask of ``usecases.tasks``."""
-
-    async def get_spec(
-        self, caller: Caller, project: ProjectName, domain: DomainName, name: str, version: str
-    ) -> bytes:
-        """Return the deployed task's TaskSpec, or raise NotFoundError."""
-        ...
+from controlplane.usecases.logs import Logs
+from controlplane.usecases.tasks import Tasks
 
 
 class DataProxyService:
-    def __init__(self, data: Data, tasks: Tasks) -> None:
+    def __init__(self, data: Data, tasks: Tasks, logs: Logs) -> None:
         self._data = data
         self._tasks = tasks
+        self._logs = logs
 
     async def create_upload_location(
         self, caller: Caller, request: CreateUploadLocationRequest
@@ -59,47 +53,44 @@ class DataProxyService:
     async def create_download_link(
         self, caller: Caller, request: CreateDownloadLinkRequest
     ) -> CreateDownloadLinkResponse:
-        expires_in = convert.parse_life(request.expires_in)
-        source = request.WhichOneof("source")
-        key = convert.parse_action_key(request.action_attempt_id.action_id)
+        if request.WhichOneof("source") != "action_attempt_id":
+            raise UnbuiltError("links are made to what attempts left; name one")
+        expires_in = parse_duration(request.expires_in, "expires_in")
+        key = keys.parse_action(request.action_attempt_id.action_id)
         attempt = request.action_attempt_id.attempt
-        match request.artifact_type, source:
-            case (ArtifactType.ARTIFACT_TYPE_REPORT, "action_attempt_id"):
+        match request.artifact_type:
+            case ArtifactType.ARTIFACT_TYPE_REPORT:
                 link = await self._data.link_to_report(caller, key, attempt, expires_in=expires_in)
-            case (ArtifactType.ARTIFACT_TYPE_CODE_BUNDLE, "action_attempt_id"):
+            case ArtifactType.ARTIFACT_TYPE_CODE_BUNDLE:
                 link = await self._data.link_to_code(
                     caller, key, bundle_of=convert.code_bundle_of, expires_in=expires_in
                 )
             case _:
-                raise UnbuiltError(
-                    "links are made to the report and to the code bundle of an action's attempt;"
-                    " name one in action_attempt_id"
-                )
+                raise UnbuiltError("links are made to reports and to code bundles")
         return convert.render_link(link)
 
     async def get_action_data(
         self, caller: Caller, request: GetActionDataRequest
     ) -> GetActionDataResponse:
-        key = convert.parse_action_key(request.action_id)
+        key = keys.parse_action(request.action_id)
         return convert.render_action_data(key, await self._data.get_action_data(caller, key))
 
-    def tail_logs(
-        self, _caller: Caller, _request: TailLogsRequest
+    async def tail_logs(
+        self, caller: Caller, request: TailLogsRequest
     ) -> AsyncIterator[TailLogsResponse]:
-        raise UnbuiltError("logs are not followed by this release yet")
+        action = keys.parse_action(request.action_id)
+        async with closing(self._logs.follow(caller, action, request.attempt)) as batches:
+            async for lines in batches:
+                yield TailLogsResponse(logs=[TailLogsResponse.Logs(lines=render_log_lines(lines))])
 
     async def _spec(self, caller: Caller, request: UploadInputsRequest) -> TaskSpec:
         match request.WhichOneof("task"):
             case "task_spec":
                 return request.task_spec
             case "task_id":
-                return TaskSpec.FromString(await self._deployed(caller, request.task_id))
+                task = await self._tasks.get(caller, keys.parse_task(request.task_id))
+                return TaskSpec.FromString(task.spec)
             case _:
                 raise UnbuiltError(
                     "triggers are not served by this release; name the task in task_id instead"
                 )
-
-    async def _deployed(self, caller: Caller, task: TaskIdentifier) -> bytes:
-        return await self._tasks.get_spec(
-            caller, ProjectName(task.project), DomainName(task.domain), task.name, task.version
-        )

@@ -4,10 +4,8 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TypeVar
 
-from flyteidl2.common.identifier_pb2 import ActionIdentifier
 from flyteidl2.common.run_pb2 import OffloadedInputData
 from flyteidl2.core.literals_pb2 import Literal
 from flyteidl2.dataproxy.dataproxy_service_pb2 import (
@@ -21,12 +19,15 @@ from flyteidl2.dataproxy.dataproxy_service_pb2 import (
 )
 from flyteidl2.task.common_pb2 import Inputs, NamedLiteral, Outputs
 from flyteidl2.task.task_definition_pb2 import TaskSpec
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 
+from controlplane.api.convert.keys import parse_project, parse_run
+from controlplane.api.convert.texts import parse_uri
+from controlplane.api.convert.times import parse_duration
+from controlplane.core import names
 from controlplane.core.errors import InvalidError, NotReadyError
 from controlplane.usecases.data import ActionData, InputsUpload, Link, Upload, UploadLocation
-from shared.model.ids import ActionKey, ActionName, DomainName, ProjectName, RunKey, RunName
+from shared.model.ids import ActionKey
 
 _ONLY_OUTPUT = "o0"  # the name that the SDK gives a single output
 
@@ -41,43 +42,29 @@ class PreparedInputs:
     hash: str
 
 
-def parse_action_key(message: ActionIdentifier) -> ActionKey:
-    run = RunKey(
-        ProjectName(message.run.project), DomainName(message.run.domain), RunName(message.run.name)
-    )
-    return ActionKey(run, ActionName(message.name))
-
-
 def parse_upload(request: CreateUploadLocationRequest) -> Upload:
     return Upload(
-        project=ProjectName(request.project),
-        domain=DomainName(request.domain),
+        project=names.parse_project(request.project),
+        domain=names.parse_domain(request.domain),
         md5=request.content_md5,
-        filename=request.filename,
-        root=request.filename_root,
+        filename=parse_uri(request.filename, "filename"),
+        root=parse_uri(request.filename_root, "filename_root"),
         length=request.content_length,
-        expires_in=parse_life(request.expires_in),
+        expires_in=parse_duration(request.expires_in, "expires_in"),
     )
-
-
-def parse_life(message: Duration) -> timedelta:
-    try:
-        life = message.ToTimedelta()
-    except (ValueError, OverflowError) as error:
-        raise InvalidError(f"expires_in is no duration: {error}") from error
-    return life
 
 
 def parse_inputs_upload(request: UploadInputsRequest, body: bytes) -> InputsUpload:
     if request.WhichOneof("id") == "run_id":
-        project, domain = request.run_id.project, request.run_id.domain
+        run = parse_run(request.run_id)
+        project, domain = run.project, run.domain
     else:
-        project, domain = request.project_id.name, request.project_id.domain
+        project, domain = parse_project(request.project_id)
     return InputsUpload(
-        project=ProjectName(project),
-        domain=DomainName(domain),
+        project=project,
+        domain=domain,
         body=body,
-        base=request.base_dir,
+        base=parse_uri(request.base_dir, "base_dir"),
     )
 
 

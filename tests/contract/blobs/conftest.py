@@ -1,10 +1,35 @@
 """Every test here runs on a directory and on a real S3 server."""
 
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
+from starlette.applications import Starlette
 
+from controlplane.api.dataproxy import DataProxyService
+from controlplane.core.errors import UnavailableError
+from controlplane.core.projects import Project
+from controlplane.core.signing import SigningKey, SigningKeys
+from controlplane.feeds.feeds import Feeds
+from controlplane.store.clusters import save_cluster, save_org
+from controlplane.store.database import open_database
+from controlplane.store.notices import listen
+from controlplane.store.projects import create_project
+from controlplane.usecases.actions import Actions
+from controlplane.usecases.data import Data
+from controlplane.usecases.logs import Logs
+from controlplane.usecases.projects import Projects
+from controlplane.usecases.tasks import Tasks
+from controlplane.web.blobs import SignedBlobs
 from shared.blobs.store import BlobStore, open_store
+from shared.kit.clock import SystemClock
+from shared.model.ids import AttemptId, ClusterName, OrgName, ProjectName
+from shared.model.logs import LogLine
+from tests.contract.blobs.world import World
+from tests.factories import NOW, ORG
+from tests.integration.store.conftest import CLUSTER
+from tests.servers.http import serving
 from tests.servers.seaweed import S3ForTests
 
 
@@ -14,3 +39,38 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
         return open_store(f"file://{tmp_path}/blobs")
     server: S3ForTests = request.getfixturevalue("s3_server")
     return open_store(server.new_base(), server.options)
+
+
+@pytest.fixture
+async def world(store: BlobStore, database_url: str) -> AsyncIterator[World]:
+    database, clock = open_database(database_url), SystemClock()
+    async with database.for_org(ORG) as tx:
+        await save_org(tx, NOW)
+        await save_cluster(tx, CLUSTER, b"digest", NOW)
+        await create_project(tx, Project(id=ProjectName("p"), name="P"), now=NOW)
+    feeds = Feeds(database, lambda: listen(database_url))
+    actions = Actions(database, feeds, clock)
+    keys = SigningKeys(SigningKey(b"k" * 32))
+    routes = SignedBlobs(store, keys, clock).routes()
+    async with serving(Starlette(routes=routes)) as address, httpx.AsyncClient() as http:
+        data = Data(
+            store,
+            clock,
+            actions=actions,
+            projects=Projects(database, clock),
+            keys=keys,
+            public_url=address,
+        )
+        logs = Logs(actions, store, NoAgents())
+        proxy = DataProxyService(data, Tasks(database, clock), logs)
+        yield World(store, proxy, http, database)
+    await database.close()
+
+
+class NoAgents:
+    """Nobody is connected who could follow a log."""
+
+    def follow_logs(
+        self, org: OrgName, cluster: ClusterName, attempt: AttemptId, after_line: int
+    ) -> AsyncIterator[Sequence[LogLine]]:
+        raise UnavailableError(f"no agent of {org}/{cluster}: {attempt} from {after_line}")
