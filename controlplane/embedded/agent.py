@@ -1,8 +1,8 @@
 """
 The agent as our child: started again when it dies, stopped before we are.
 
-The two planes may not import each other, so this knows the agent's command line and its
-environment, and nothing else of it.
+The two planes may not import each other, so this knows the agent's command line and
+nothing else of it.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,14 +23,13 @@ _LONGEST_PAUSE = timedelta(seconds=15)
 _STEADY = timedelta(seconds=60)
 """An agent that has lived this long has recovered from whatever killed the one before."""
 
-_PATIENCE = timedelta(seconds=20)
+_PATIENCE = timedelta(seconds=30)
 """For stopping its attempts and saying so, before it is killed."""
 
 
 class AgentProcess:
-    def __init__(self, command: list[str], environment: Mapping[str, str], clock: Clock) -> None:
+    def __init__(self, command: list[str], clock: Clock) -> None:
         self._command = command
-        self._environment = environment
         self._clock = clock
 
     async def run(self) -> None:
@@ -52,7 +50,6 @@ class AgentProcess:
     async def _live_once(self) -> int:
         process = await asyncio.create_subprocess_exec(
             *launching.command(self._command, parent=os.getpid()),
-            env=self._environment,
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on, in order
         )
@@ -78,19 +75,21 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def command() -> list[str]:
-    return [sys.executable, "-m", "dataplane.agent", "run"]
-
-
-def environment(
-    *, endpoint: str, cluster: str, token: str, directory: Path, log_level: str
-) -> dict[str, str]:
-    """Return the agent's settings on top of our own environment, which its tasks inherit."""
-    return {
-        **os.environ,
-        "VOLARY_AGENT_ENDPOINT": endpoint,
-        "VOLARY_AGENT_CLUSTER": cluster,
-        "VOLARY_AGENT_TOKEN": token,
-        "VOLARY_AGENT_DIRECTORY": str(directory),
-        "VOLARY_AGENT_LOG_LEVEL": log_level,
-    }
+def command(
+    *,
+    link: str,
+    api: str,
+    token_file: Path,
+    directory: Path,
+    log_level: str,
+) -> list[str]:
+    """Return the command line of an agent; ``link`` and ``api`` are ``host:port``."""
+    return [
+        *(sys.executable, "-m", "dataplane.agent", "run"),
+        *("--control-plane", link),
+        *("--public-endpoint", api),
+        *("--token-file", str(token_file)),
+        *("--data-dir", str(directory)),
+        *("--log-level", log_level),
+        "--stop-attempts",
+    ]

@@ -37,9 +37,12 @@ class DataDirectory:
     def agent(self) -> Path:
         return self.root / "agent"
 
+    def secret_file(self, name: str) -> Path:
+        return self.root / "secrets" / name
+
     def secret(self, name: str) -> str:
         """Return the secret of that name, made at its first use: 43 URL-safe characters."""
-        path = self.root / "secrets" / name
+        path = self.secret_file(name)
         try:
             return path.read_text().strip()
         except FileNotFoundError:

@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 _DATABASE = "volary"
 _CLUSTER = "local"
+_CLUSTER_TOKEN = "cluster-token"  # noqa: S105 - its file's name
 _LOOK_EVERY = timedelta(seconds=1)
 
 
@@ -78,7 +79,7 @@ def up(wishes: Wishes) -> None:
             blob_base=wishes.blob_base or directory.blobs.as_uri(),
             blob_signing_key=directory.secret("blob-signing-key").encode(),
             cluster=_CLUSTER,
-            cluster_token=directory.secret("cluster-token"),
+            cluster_token=directory.secret(_CLUSTER_TOKEN),
             log_level=wishes.log_level,
         )
         run_until_signalled(_run(directory, settings, database.server))
@@ -92,11 +93,11 @@ async def _run(
     clock = SystemClock()
     ready = asyncio.Event()
     child = agent.AgentProcess(
-        agent.command(),
-        agent.environment(
-            endpoint=f"{settings.host}:{settings.link_port}",
-            cluster=settings.cluster,
-            token=settings.cluster_token,
+        agent.command(
+            link=f"{settings.host}:{settings.link_port}",
+            # By this name the SDK in a task knows that plaintext is meant.
+            api=f"localhost:{settings.http_port}",
+            token_file=directory.secret_file(_CLUSTER_TOKEN),
             directory=directory.agent,
             log_level=settings.log_level,
         ),
