@@ -16,7 +16,7 @@ from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError, NotFoundError, UnavailableError
 from controlplane.core.layout import belongs_to
 from controlplane.usecases.actions import Actions
-from shared.blobs.errors import BlobStoreError
+from shared.blobs.errors import BlobError, BlobNotFoundError
 from shared.blobs.store import BlobStore
 from shared.model.ids import ActionKey, AttemptId, ClusterName, OrgName
 from shared.model.logs import LogLine, Originator
@@ -91,8 +91,10 @@ class Logs:
             raise InvalidError(f"the log at {attempt.log_uri} lies outside the org's own store")
         try:
             body = await self._blobs.read(attempt.log_uri, limit=MAX_LOG_BYTES)
-        except BlobStoreError as error:
+        except BlobNotFoundError as error:
             raise NotFoundError("log", attempt.log_uri) from error
+        except BlobError as error:
+            raise UnavailableError(str(error)) from error
         lines = _parse(body)[after_line:]
         for start in range(0, len(lines), LINES_AT_ONCE):
             yield lines[start : start + LINES_AT_ONCE]
