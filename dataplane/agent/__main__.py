@@ -1,0 +1,5 @@
+"""``python -m dataplane.agent``."""
+
+from dataplane.agent.cli import main
+
+main()

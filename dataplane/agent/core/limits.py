@@ -1,0 +1,49 @@
+"""
+Every bound of the agent, in one place: what is not listed here is not buffered.
+
+Counts are items, sizes bytes, durations ``timedelta``. Each bound is what keeps one
+neighbour (a slow control plane, a talkative task, a curious watcher) from taking the
+memory of all the others.
+"""
+
+from datetime import timedelta
+
+# The link.
+FRAME_ITEMS = 256  # leases, reports or assignments in one frame we send
+FRAME_BYTES = 2 * 1024 * 1024  # of reports in one frame; one large report may exceed it
+MAX_FRAME_BYTES = 64 * 1024 * 1024  # of one frame we accept; a batch may carry whole specs
+REPORTS_IN_FLIGHT = 4096  # sent and not acknowledged; more wait on disk
+SILENT_INTERVALS = 3  # heartbeats missed before a session counts as dead
+GREETING_TIMEOUT = timedelta(seconds=20)  # from dialling to the last verdict
+HEARTBEAT_FLOOR = timedelta(milliseconds=100)  # a peer that asks for less is not obeyed
+RECONNECT_FIRST = timedelta(milliseconds=200)
+RECONNECT_AT_MOST = timedelta(seconds=30)
+RECONNECT_SPREAD = timedelta(seconds=1)  # after a proper session ended
+
+# Calls the control plane makes.
+CALLS_AT_ONCE = 256
+CALL_CREDIT = 8  # chunks a call may send before it is given more
+CHUNK_LINES = 256
+CHUNK_BYTES = 256 * 1024
+
+# Work.
+INLINE_AT_ONCE = 2000  # attempts that need no process
+STALLED_AFTER = timedelta(seconds=10)  # no process started or ended: ask for one more
+MEMORY_FLOOR = 256 * 1024 * 1024  # less available than this: start nothing more
+SETTLED_REMEMBERED = 10_000  # attempts that are over, in case they are assigned again
+SPECS_PARSED = 512
+
+# The ledger.
+COMMIT_OPERATIONS = 512  # batches written in one transaction
+COMMITS_WAITING = 4096  # batches that may wait for the writing thread
+
+# One attempt.
+LINE_BYTES = 16 * 1024  # of one log line; the rest becomes the next
+LOG_BYTES = 64 * 1024 * 1024  # of one attempt's log
+LAST_LINES = 20  # quoted in a failure
+ERROR_BYTES = 32 * 1024 * 1024  # of an error.pb
+INPUTS_BYTES = 32 * 1024 * 1024  # of an inputs.pb that the agent itself reads
+STOP_GRACE = timedelta(seconds=10)  # from SIGTERM to SIGKILL
+START_TIMEOUT = timedelta(seconds=30)  # for a process to say that it has started
+STORAGE_PATIENCE = timedelta(minutes=5)  # for a store that does not answer
+LOG_SHIPPING_PATIENCE = timedelta(seconds=30)

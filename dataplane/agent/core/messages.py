@@ -1,0 +1,182 @@
+"""What travels on the link, as our own values; ``link.frames`` knows them as protobuf."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+from shared.model.assignments import Assignment
+from shared.model.ids import AttemptId, Digest, LeaseId
+from shared.model.logs import LogLine
+from shared.model.reports import Acknowledgement, Report
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lease:
+    """The right to run one attempt, and for which."""
+
+    attempt: AttemptId
+    id: LeaseId
+
+
+# What the agent says.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    agent_id: str
+    instance_id: str
+    protocol_min: int
+    protocol_max: int
+    software: str
+    capabilities: Sequence[str]
+    last_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    leases: Sequence[Lease]
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    leases: Sequence[Lease]
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    reports: Sequence[Report]
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    lines: Sequence[LogLine]
+    last_line: int  # the number of the last of them, from 1
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The call is answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallError:
+    code: str  # Connect's names: not_found, unimplemented, …
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    call: int
+    answer: LogChunk | Done | CallError
+
+
+# What either side says.
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    number: int
+    sent_at: datetime
+
+
+# What the control plane says.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome:
+    epoch: int
+    protocol: int
+    heartbeat_every: timedelta
+    self_fence_after: timedelta
+    reassign_after: timedelta
+    server_time: datetime
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    code: str
+    message: str
+    retry: bool
+
+
+class VerdictKind(IntEnum):
+    """What becomes of a lease the agent holds; numbers are on the wire."""
+
+    KEEP = 1
+    STOP = 2  # stop it and report its end
+    FORGET = 3  # stop it and say no more of it
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    verdicts: Sequence[tuple[Lease, VerdictKind]]
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Assignments:
+    assignments: Sequence[Assignment]
+    specs: Mapping[Digest, bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgements:
+    acknowledgements: Sequence[Acknowledgement]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    lease: Lease
+    reason: str
+    forget: bool  # the lease is not ours any more: report nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Stops:
+    stops: Sequence[Stop]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Standing wishes; the latest is the whole truth."""
+
+    version: int = 0
+    cordoned: bool = False
+    draining: bool = False
+    reconnect_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FollowLogs:
+    attempt: AttemptId
+    after_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    id: int
+    wish: FollowLogs | None  # None: something this release does not know
+
+
+@dataclass(frozen=True, slots=True)
+class CallCredit:
+    call: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallCancel:
+    call: int
+
+
+AgentMessage = Hello | Inventory | Credit | Accepted | Reports | Heartbeat | Reply
+Work = Verdicts | Assignments | Acknowledgements | Stops | Wanted | Call | CallCredit | CallCancel
+ControlMessage = Welcome | Refusal | Heartbeat | Work

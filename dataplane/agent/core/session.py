@@ -1,0 +1,230 @@
+"""
+One session of the link, as a table: message in, new state and effects out.
+
+Everything that decides what may be said when stands here; ``link.stream`` carries the
+effects out and decides nothing. A message that the table does not allow ends the session
+(the peer broke the protocol); nothing else happens.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum, StrEnum, auto
+
+from dataplane.agent.core import limits
+from dataplane.agent.core.messages import (
+    Acknowledgements,
+    AgentMessage,
+    Assignments,
+    Call,
+    CallCancel,
+    CallCredit,
+    ControlMessage,
+    Heartbeat,
+    Hello,
+    Inventory,
+    Lease,
+    Refusal,
+    Stops,
+    Verdicts,
+    Wanted,
+    Welcome,
+    Work,
+)
+
+
+class State(Enum):
+    GREETING = auto()  # we said hello
+    TAKING_STOCK = auto()  # we listed what we hold and wait for the last verdict
+    OPEN = auto()
+    ENDED = auto()
+
+
+class Event(StrEnum):
+    WELCOME = "welcome"
+    REFUSAL = "refusal"
+    VERDICTS = "verdicts"
+    LAST_VERDICTS = "last verdicts"
+    HEARTBEAT = "heartbeat"
+    ASSIGNMENTS = "assignments"
+    ACKNOWLEDGEMENTS = "acknowledgements"
+    STOPS = "stops"
+    WANTED = "wanted"
+    CALL = "call"
+    CALL_CREDIT = "call credit"
+    CALL_CANCEL = "call cancel"
+
+
+# Stops and standing wishes may overtake the verdicts; work may not.
+NEXT: Mapping[State, Mapping[Event, State]] = {
+    State.GREETING: {
+        Event.WELCOME: State.TAKING_STOCK,
+        Event.REFUSAL: State.ENDED,
+    },
+    State.TAKING_STOCK: {
+        Event.VERDICTS: State.TAKING_STOCK,
+        Event.LAST_VERDICTS: State.OPEN,
+        Event.HEARTBEAT: State.TAKING_STOCK,
+        Event.STOPS: State.TAKING_STOCK,
+        Event.WANTED: State.TAKING_STOCK,
+        Event.REFUSAL: State.ENDED,
+    },
+    State.OPEN: {
+        Event.ASSIGNMENTS: State.OPEN,
+        Event.ACKNOWLEDGEMENTS: State.OPEN,
+        Event.HEARTBEAT: State.OPEN,
+        Event.STOPS: State.OPEN,
+        Event.WANTED: State.OPEN,
+        Event.CALL: State.OPEN,
+        Event.CALL_CREDIT: State.OPEN,
+        Event.CALL_CANCEL: State.OPEN,
+        Event.REFUSAL: State.ENDED,
+    },
+    State.ENDED: {},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    message: AgentMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Hand it to the agent behind the link."""
+
+    message: Work
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The session is over."""
+
+    code: str
+    message: str
+    retry: bool = True
+
+
+Effect = Send | Deliver | End
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Where one session stands."""
+
+    state: State
+    started_at: datetime
+    heard_at: datetime
+    sent_at: datetime
+    epoch: int = 0  # 0: not welcomed yet
+    cluster: str = ""
+    heartbeat_every: timedelta = limits.GREETING_TIMEOUT
+    heartbeats: int = 0  # sent
+    received: int = 0  # assignments, counted against our credit
+    credit: int = 0  # the latest total we gave
+    leave_at: datetime | None = None  # the control plane asked us to come back then
+
+
+def greet(hello: Hello, now: datetime) -> tuple[Session, Sequence[Effect]]:
+    """Begin a session: say hello."""
+    session = Session(state=State.GREETING, started_at=now, heard_at=now, sent_at=now)
+    return session, [Send(hello)]
+
+
+def receive(
+    session: Session, message: ControlMessage, held: Sequence[Lease], now: datetime
+) -> tuple[Session, Sequence[Effect]]:
+    """Return the session after ``message``; ``held`` are the leases for the inventory."""
+    event = _event(message)
+    state = NEXT[session.state].get(event)
+    if state is None:
+        return _end(
+            session,
+            "protocol",
+            f"the control plane sent {event} while {session.state.name.lower()}",
+        )
+    session = replace(session, state=state, heard_at=now)
+    match message:
+        case Welcome():
+            session = replace(
+                session,
+                epoch=message.epoch,
+                cluster=message.cluster,
+                heartbeat_every=max(message.heartbeat_every, limits.HEARTBEAT_FLOOR),
+            )
+            return session, [Send(chunk) for chunk in _inventory(held)]
+        case Refusal():
+            return session, [End(message.code, message.message, message.retry)]
+        case Heartbeat():
+            return session, []
+        case Wanted(reconnect_after=delay):
+            session = replace(session, leave_at=None if delay is None else now + delay)
+            return session, [Deliver(message)]
+        case Assignments():
+            session = replace(session, received=session.received + len(message.assignments))
+            if session.received > session.credit:
+                return _end(
+                    session,
+                    "protocol",
+                    f"{session.received} assignments were sent on a credit of {session.credit}",
+                )
+            return session, [Deliver(message)]
+        case _:
+            return session, [Deliver(message)]
+
+
+def tick(session: Session, now: datetime) -> tuple[Session, Sequence[Effect]]:
+    """Return the session as time passes: a heartbeat is due, or nobody is there."""
+    if session.state is State.ENDED:
+        return session, []
+    if session.state is not State.OPEN:
+        if now - session.started_at >= limits.GREETING_TIMEOUT:
+            return _end(session, "greeting_timeout", "the control plane did not finish greeting")
+    elif now - session.heard_at >= limits.SILENT_INTERVALS * session.heartbeat_every:
+        return _end(session, "silent", "nothing was heard from the control plane")
+    if session.leave_at is not None and now >= session.leave_at:
+        return _end(session, "reconnect", "the control plane asked us to reconnect")
+    if session.state is State.GREETING or now - session.sent_at < session.heartbeat_every / 2:
+        return session, []
+    session = replace(session, heartbeats=session.heartbeats + 1, sent_at=now)
+    return session, [Send(Heartbeat(session.heartbeats, now))]
+
+
+def extend_credit(session: Session, room: int) -> tuple[Session, int | None]:
+    """Return the total to announce for ``room`` more assignments, None if that is no news."""
+    total = session.received + max(0, room)
+    if session.state is not State.OPEN or total <= session.credit:
+        return session, None
+    return replace(session, credit=total), total
+
+
+def _end(session: Session, code: str, message: str) -> tuple[Session, Sequence[Effect]]:
+    return replace(session, state=State.ENDED), [End(code, message)]
+
+
+def _inventory(held: Sequence[Lease]) -> Sequence[Inventory]:
+    chunks = [
+        held[start : start + limits.FRAME_ITEMS]
+        for start in range(0, len(held), limits.FRAME_ITEMS)
+    ] or [()]
+    return [Inventory(chunk, last=at == len(chunks) - 1) for at, chunk in enumerate(chunks)]
+
+
+_EVENT_BY_TYPE: Mapping[type[ControlMessage], Event] = {
+    Welcome: Event.WELCOME,
+    Refusal: Event.REFUSAL,
+    Heartbeat: Event.HEARTBEAT,
+    Assignments: Event.ASSIGNMENTS,
+    Acknowledgements: Event.ACKNOWLEDGEMENTS,
+    Stops: Event.STOPS,
+    Wanted: Event.WANTED,
+    Call: Event.CALL,
+    CallCredit: Event.CALL_CREDIT,
+    CallCancel: Event.CALL_CANCEL,
+}
+
+
+def _event(message: ControlMessage) -> Event:
+    if isinstance(message, Verdicts):
+        return Event.LAST_VERDICTS if message.last else Event.VERDICTS
+    return _EVENT_BY_TYPE[type(message)]

@@ -1,0 +1,127 @@
+"""Assignments and reports as JSON text; ``database.FORMAT`` counts the changes of either."""
+
+import json
+from uuid import UUID
+
+from dataplane.agent.core.instants import from_us, to_us
+from shared.model.assignments import Assignment
+from shared.model.ids import (
+    ActionId,
+    ActionKey,
+    ActionName,
+    AttemptId,
+    Digest,
+    DomainName,
+    LeaseId,
+    OrgName,
+    ProjectName,
+    RunKey,
+    RunName,
+)
+from shared.model.phases import Phase
+from shared.model.reports import ClusterEvent, Failure, FailureKind, Report
+
+
+def render_assignment(assignment: Assignment) -> str:
+    run = assignment.key.run
+    return json.dumps(
+        [
+            assignment.org,
+            run.project,
+            run.domain,
+            run.name,
+            assignment.key.name,
+            assignment.attempt.action.hex,
+            assignment.attempt.number,
+            assignment.lease.hex,
+            assignment.parent,
+            assignment.task_type,
+            assignment.task_spec.hex(),
+            assignment.run_spec.hex(),
+            assignment.input_uri,
+            assignment.run_base,
+            assignment.output_prefix,
+            assignment.previous_output_prefix,
+            assignment.raw_data_prefix,
+            to_us(assignment.run_started_at),
+        ]
+    )
+
+
+def parse_assignment(text: str) -> Assignment:
+    (
+        org, project, domain, run, action, action_id, number, lease, parent, task_type, task_spec,
+        run_spec, input_uri, run_base, output_prefix, previous, raw_data_prefix, started_us,
+    ) = json.loads(text)  # fmt: skip
+    return Assignment(
+        org=OrgName(org),
+        key=ActionKey(
+            RunKey(ProjectName(project), DomainName(domain), RunName(run)), ActionName(action)
+        ),
+        attempt=AttemptId(ActionId(UUID(hex=action_id)), number),
+        lease=LeaseId(UUID(hex=lease)),
+        parent=None if parent is None else ActionName(parent),
+        task_type=task_type,
+        task_spec=Digest(bytes.fromhex(task_spec)),
+        run_spec=Digest(bytes.fromhex(run_spec)),
+        input_uri=input_uri,
+        run_base=run_base,
+        output_prefix=output_prefix,
+        previous_output_prefix=previous,
+        raw_data_prefix=raw_data_prefix,
+        run_started_at=from_us(started_us),
+    )
+
+
+def render_report(report: Report) -> str:
+    failure = report.failure
+    return json.dumps(
+        [
+            int(report.phase),
+            to_us(report.at),
+            report.reason,
+            report.message,
+            None
+            if failure is None
+            else [
+                failure.code,
+                int(failure.kind),
+                failure.message,
+                failure.recoverable,
+                failure.full_uri,
+            ],
+            report.output_uri,
+            report.report_uri,
+            report.log_uri,
+            [[to_us(event.at), event.reason, event.message] for event in report.events],
+        ]
+    )
+
+
+def parse_report(attempt: AttemptId, lease: LeaseId, version: int, text: str) -> Report:
+    phase, at, reason, message, failure, output_uri, report_uri, log_uri, events = json.loads(text)
+    return Report(
+        attempt=attempt,
+        lease=lease,
+        version=version,
+        phase=Phase(phase),
+        at=from_us(at),
+        reason=reason,
+        message=message,
+        failure=None
+        if failure is None
+        else Failure(
+            code=failure[0],
+            kind=FailureKind(failure[1]),
+            message=failure[2],
+            recoverable=failure[3],
+            full_uri=failure[4],
+        ),
+        output_uri=output_uri,
+        report_uri=report_uri,
+        log_uri=log_uri,
+        events=[
+            ClusterEvent(at=from_us(event[0]), reason=event[1], message=event[2])
+            for event in events
+        ],
+    )

@@ -1,0 +1,174 @@
+"""
+One SQLite connection, one thread, transactions shared by whoever waits.
+
+The event loop never touches SQLite: it hands over statements and awaits the commit. What
+queues up while one transaction is being written becomes the next, so that a busy agent
+pays one flush for hundreds of attempts. ``synchronous=FULL``: what is awaited survives a
+power cut, not only our own death.
+"""
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from dataplane.agent.core import limits
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+
+_SCHEMA = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE specs (digest BLOB PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE attempts (
+    attempt TEXT PRIMARY KEY, accepted_us INTEGER NOT NULL, assignment TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE reports (
+    attempt TEXT NOT NULL, version INTEGER NOT NULL, body TEXT NOT NULL,
+    PRIMARY KEY (attempt, version)
+) WITHOUT ROWID;
+"""
+
+Row = tuple[Any, ...]  # what SQLite gives is known where the SQL is
+
+
+class LedgerError(Exception):
+    """The ledger cannot be read or written; the agent must not go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL for many rows; without rows it has no effect."""
+
+    sql: str
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    statements: Sequence[Statement]
+    done: "asyncio.Future[None]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    sql: str
+    row: Row
+    done: "asyncio.Future[list[Row]]"
+
+
+class Database:
+    """Made by :meth:`open`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._waiting: queue.SimpleQueue[_Write | _Read | None] = queue.SimpleQueue()
+        self._room = asyncio.BoundedSemaphore(limits.COMMITS_WAITING)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path) -> AsyncIterator[Self]:
+        database = cls(await asyncio.to_thread(_connect, path))
+        thread = threading.Thread(target=database._serve, name="ledger", daemon=True)
+        thread.start()
+        try:
+            yield database
+        finally:
+            database._waiting.put(None)
+            await asyncio.shield(asyncio.to_thread(thread.join))
+
+    async def write(self, *statements: Statement) -> None:
+        """Return once the statements are committed, all in one transaction."""
+        async with self._room:
+            done: asyncio.Future[None] = self._loop.create_future()
+            self._waiting.put(_Write(statements, done))
+            await done
+
+    async def read(self, sql: str, *values: object) -> list[Row]:
+        async with self._room:
+            done: asyncio.Future[list[Row]] = self._loop.create_future()
+            self._waiting.put(_Read(sql, values, done))
+            return await done
+
+    def _serve(self) -> None:
+        try:
+            while batch := self._next_batch():
+                self._serve_batch(batch)
+        finally:
+            self._connection.close()
+
+    def _next_batch(self) -> list[_Write | _Read]:
+        """Return what waits, at least one; nothing at the end."""
+        batch: list[_Write | _Read] = []
+        first = self._waiting.get()
+        while first is not None:
+            batch.append(first)
+            if len(batch) == limits.COMMIT_OPERATIONS or self._waiting.empty():
+                return batch
+            first = self._waiting.get()
+        self._waiting.put(None)  # the end comes after this batch
+        return batch
+
+    def _serve_batch(self, batch: Sequence[_Write | _Read]) -> None:
+        answers: list[list[Row] | None] = []
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for wish in batch:
+                if isinstance(wish, _Read):
+                    answers.append(self._connection.execute(wish.sql, wish.row).fetchall())
+                    continue
+                for statement in wish.statements:
+                    self._connection.executemany(statement.sql, statement.rows)
+                answers.append(None)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            self._loop.call_soon_threadsafe(_fail, batch, error)
+            return
+        self._loop.call_soon_threadsafe(_answer, batch, answers)
+
+
+def _answer(batch: Sequence[_Write | _Read], answers: Sequence[list[Row] | None]) -> None:
+    for wish, answer in zip(batch, answers, strict=True):
+        if wish.done.done():
+            continue  # nobody waits any longer
+        if isinstance(wish, _Read):
+            wish.done.set_result(answer or [])
+        else:
+            wish.done.set_result(None)
+
+
+def _fail(batch: Sequence[_Write | _Read], cause: sqlite3.Error) -> None:
+    for wish in batch:
+        if not wish.done.done():
+            error = LedgerError("the ledger cannot be used; is the data directory's disk full?")
+            error.__cause__ = cause
+            wish.done.set_exception(error)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found == 0:
+            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
+        elif found != FORMAT:
+            connection.close()
+            raise LedgerError(
+                f"{path} has format {found}, this agent writes {FORMAT}; "
+                "run the agent that wrote it, or give a fresh data directory"
+            )
+    except sqlite3.Error as error:
+        raise LedgerError(f"{path} cannot be opened as the agent's ledger") from error
+    return connection

@@ -1,0 +1,74 @@
+"""Dial the control plane: credentials, transport security, keep-alive."""
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from dataplane.agent.core import limits
+
+_OPTIONS = (
+    # A dead peer is noticed in 30 s even where a firewall swallows the goodbye.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_receive_message_length", limits.MAX_FRAME_BYTES),
+    # Our own loop backs off, with jitter; the channel must not add its own two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+    # Two agents in one process (tests) are two connections.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+class DialError(Exception):
+    """The control plane cannot be dialled as configured; the message names the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The agent's credential, read anew for each session so that it can be rotated."""
+
+    path: Path = field(repr=False)
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return the call's metadata; raise DialError if there is no token to be had."""
+        try:
+            text = self.path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DialError(
+                f"the token file {self.path} cannot be read; check --token-file"
+            ) from error
+        if not re.fullmatch(r"[!-~]{1,16384}", text):
+            raise DialError(f"the token file {self.path} holds no token; check --token-file")
+        return (("authorization", f"Bearer {text}"),)
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether ``host:port`` can only be this machine."""
+    host = address.rsplit(":", 1)[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False  # a name; where it leads is not ours to guess
+
+
+def open_channel(address: str, ca_file: Path | None = None) -> grpc.aio.Channel:
+    """Open a channel to ``host:port``: TLS, but for a loopback address without a CA."""
+    if ca_file is None and is_loopback(address):
+        return grpc.aio.insecure_channel(address, options=_OPTIONS)
+    roots = None
+    if ca_file is not None:
+        try:
+            roots = ca_file.read_bytes()
+        except OSError as error:
+            raise DialError(f"the CA file {ca_file} cannot be read; check --ca-file") from error
+    return grpc.aio.secure_channel(
+        address, grpc.ssl_channel_credentials(root_certificates=roots), options=_OPTIONS
+    )

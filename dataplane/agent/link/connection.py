@@ -1,0 +1,157 @@
+"""
+Stay connected: one session after the other, for as long as the agent runs.
+
+The wait between two grows and is jittered, so that ten thousand agents do not come back
+in the same second; a session that was welcomed sets it back. The link alone decides when
+to dial again; nothing above it retries.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import grpc.aio
+import tenacity
+
+from dataplane.agent.core import limits
+from dataplane.agent.core.messages import Hello
+from dataplane.agent.core.session import End
+from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.link.channel import DialError, Token, open_channel
+from dataplane.agent.link.desk import Desk
+from dataplane.agent.link.stream import Stream
+from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
+from shared.kit.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+PROTOCOL = 1
+SOFTWARE = "volary-agent 0.1.0"
+
+
+class RefusedError(Exception):
+    """The control plane will not have this agent; the message names the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    end: End
+    served: bool  # it was a proper session: the next dial need not wait
+
+
+class Connection:
+    """Dials, runs a session, dials again."""
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        token: Token,
+        ca_file: Path | None,
+        capabilities: Sequence[str],
+        ledger: Ledger,
+        desk: Desk,
+        clock: Clock,
+    ) -> None:
+        self._address = address
+        self._token = token
+        self._ca_file = ca_file
+        self._capabilities = capabilities
+        self._ledger = ledger
+        self._desk = desk
+        self._clock = clock
+        self._instance_id = str(uuid4())
+
+    async def run(self) -> None:
+        """Stay connected until cancelled; raise RefusedError if coming back is no use."""
+        until_served = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_result(lambda outcome: not outcome.served),
+            wait=tenacity.wait_random_exponential(
+                multiplier=limits.RECONNECT_FIRST.total_seconds(),
+                max=limits.RECONNECT_AT_MOST.total_seconds(),
+            ),
+            sleep=self._sleep,
+        )
+        while True:
+            await until_served(self._run_session)
+            await self._sleep(random.uniform(0, limits.RECONNECT_SPREAD.total_seconds()))  # noqa: S311 - spreads a storm, keeps no secret
+
+    async def _run_session(self) -> _Outcome:
+        end, welcomed = await self._dial()
+        fields = {"code": end.code, "detail": end.message, "address": self._address}
+        if not end.retry:
+            raise RefusedError(f"the control plane refused this agent: {end.message}")
+        if end.code == "superseded":
+            logger.error("another agent serves this cluster now; this one waits", extra=fields)
+            return _Outcome(end, served=False)
+        logger.warning("disconnected from the control plane", extra=fields)
+        return _Outcome(end, served=welcomed)
+
+    async def _dial(self) -> tuple[End, bool]:
+        try:
+            metadata = self._token.metadata()
+            channel = open_channel(self._address, self._ca_file)
+        except DialError as error:
+            return End("dial", str(error)), False
+        end = End("unknown", "the call ended without a word")
+        async with channel:
+            stub = link_pb2_grpc.LinkServiceStub(channel)  # type: ignore[no-untyped-call]
+            call = stub.Connect(metadata=metadata)
+            stream = Stream(_Call(call), self._desk, self._clock)
+            try:
+                end = await stream.run(self._hello())
+            except* grpc.aio.AioRpcError as group:
+                end = _describe(group)
+            except* asyncio.InvalidStateError:
+                end = await _read_status(call)
+            finally:
+                call.cancel()
+        return end, stream.welcomed
+
+    def _hello(self) -> Hello:
+        return Hello(
+            agent_id=self._ledger.agent_id,
+            instance_id=self._instance_id,
+            protocol_min=PROTOCOL,
+            protocol_max=PROTOCOL,
+            software=SOFTWARE,
+            capabilities=self._capabilities,
+            last_epoch=self._ledger.last_epoch,
+        )
+
+    async def _sleep(self, seconds: float) -> None:
+        await self._clock.sleep(timedelta(seconds=seconds))
+
+
+class _Call:
+    """A gRPC call as a pipe."""
+
+    def __init__(self, call: "grpc.aio.StreamStreamCall[link_pb2.AgentFrame, Any]") -> None:
+        self._call = call
+
+    async def write(self, frame: link_pb2.AgentFrame) -> None:
+        await self._call.write(frame)
+
+    async def frames(self) -> AsyncIterator[link_pb2.ControlFrame]:
+        while isinstance(frame := await self._call.read(), link_pb2.ControlFrame):
+            yield frame
+
+
+def _describe(group: BaseExceptionGroup[grpc.aio.AioRpcError]) -> End:
+    first = group.exceptions[0]
+    if isinstance(first, BaseExceptionGroup):
+        return _describe(first)
+    return End(first.code().name.lower(), first.details() or "the call failed")
+
+
+async def _read_status(call: "grpc.aio.StreamStreamCall[Any, Any]") -> End:
+    """Tell how a call ended that we tried to write to after its end."""
+    code = await call.code()
+    return End(code.name.lower(), await call.details() or "the call was over already")

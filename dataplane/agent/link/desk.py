@@ -1,0 +1,37 @@
+"""What the link needs of the agent behind it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from dataplane.agent.core.messages import AgentMessage, Lease, Welcome, Work
+from shared.kit.waking import Bell
+
+
+class Desk(Protocol):
+    """
+    Takes what came, and says what is due.
+
+    ``due`` is asked whenever ``bell`` rings and hands over messages that then count as
+    sent; what a broken stream loses, ``begin`` makes due again.
+    """
+
+    @property
+    def bell(self) -> Bell: ...
+
+    async def begin(self) -> Sequence[Lease]:
+        """A session begins: what was unacknowledged is due again. Return what is held."""
+
+    async def welcome(self, welcome: Welcome) -> None:
+        """The control plane took us."""
+
+    async def take(self, message: Work) -> None:
+        """Take a message; returning means that it is safe with us."""
+
+    def room(self) -> int:
+        """Return how many assignments more may come."""
+
+    def due(self) -> Sequence[AgentMessage]:
+        """Return what is to be sent now."""
+
+    async def end(self) -> None:
+        """The session is over; calls end with it."""

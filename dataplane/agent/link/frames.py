@@ -1,0 +1,201 @@
+"""Protobuf frames to our messages and back. A frame that breaks its contract ends here."""
+
+import hashlib
+from datetime import timedelta
+from typing import assert_never
+
+from dataplane.agent.core.messages import (
+    Accepted,
+    Acknowledgements,
+    AgentMessage,
+    Assignments,
+    Call,
+    CallCancel,
+    CallCredit,
+    CallError,
+    ControlMessage,
+    Credit,
+    Done,
+    FollowLogs,
+    Heartbeat,
+    Hello,
+    Inventory,
+    Lease,
+    LogChunk,
+    Refusal,
+    Reply,
+    Reports,
+    Stop,
+    Stops,
+    VerdictKind,
+    Verdicts,
+    Wanted,
+    Welcome,
+)
+from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2, report_pb2
+from shared.model.ids import Digest
+from shared.wire.assignments import parse_assignment
+from shared.wire.errors import BadMessageError
+from shared.wire.ids import (
+    parse_attempt_id,
+    parse_digest,
+    parse_lease,
+    parse_lease_id,
+    render_lease,
+)
+from shared.wire.logs import render_log_chunk
+from shared.wire.reports import parse_acknowledgement, render_report
+from shared.wire.times import from_us, to_us
+
+
+def render_frame(message: AgentMessage) -> link_pb2.AgentFrame:
+    match message:
+        case Hello():
+            return link_pb2.AgentFrame(
+                hello=link_pb2.Hello(
+                    agent_id=message.agent_id,
+                    instance_id=message.instance_id,
+                    protocol_min=message.protocol_min,
+                    protocol_max=message.protocol_max,
+                    software=message.software,
+                    capabilities=message.capabilities,
+                    last_epoch=message.last_epoch,
+                )
+            )
+        case Inventory():
+            return link_pb2.AgentFrame(
+                inventory=link_pb2.Inventory(
+                    leases=[render_lease(lease.attempt, lease.id) for lease in message.leases],
+                    last=message.last,
+                )
+            )
+        case Credit():
+            return link_pb2.AgentFrame(credit=link_pb2.Credit(total=message.total))
+        case Accepted():
+            return link_pb2.AgentFrame(
+                accepted=assignment_pb2.Accepted(
+                    leases=[render_lease(lease.attempt, lease.id) for lease in message.leases]
+                )
+            )
+        case Reports():
+            return link_pb2.AgentFrame(
+                reports=report_pb2.ReportBatch(
+                    reports=[render_report(report) for report in message.reports]
+                )
+            )
+        case Heartbeat():
+            return link_pb2.AgentFrame(
+                heartbeat=link_pb2.Heartbeat(
+                    number=message.number, sent_at_us=to_us(message.sent_at)
+                )
+            )
+        case Reply():
+            return link_pb2.AgentFrame(reply=_render_reply(message))
+        case _:
+            assert_never(message)
+
+
+def _render_reply(reply: Reply) -> call_pb2.Reply:
+    match reply.answer:
+        case LogChunk(lines, last_line):
+            return call_pb2.Reply(id=reply.call, log_chunk=render_log_chunk(lines, last_line))
+        case Done():
+            return call_pb2.Reply(id=reply.call, done=call_pb2.Done())
+        case CallError(code, message):
+            return call_pb2.Reply(
+                id=reply.call, error=call_pb2.CallError(code=code, message=message)
+            )
+        case _:
+            assert_never(reply.answer)
+
+
+def parse_frame(frame: link_pb2.ControlFrame) -> ControlMessage | None:
+    """Return the message, or None for a kind that this release does not know yet."""
+    match frame.WhichOneof("frame"):
+        case "welcome":
+            return _parse_welcome(frame.welcome)
+        case "refusal":
+            return Refusal(frame.refusal.code, frame.refusal.message, frame.refusal.retry)
+        case "verdicts":
+            return Verdicts(
+                [_parse_verdict(verdict) for verdict in frame.verdicts.verdicts],
+                frame.verdicts.last,
+            )
+        case "assignments":
+            return Assignments(
+                [parse_assignment(item) for item in frame.assignments.assignments],
+                dict(_parse_spec(spec) for spec in frame.assignments.specs),
+            )
+        case "acknowledgements":
+            return Acknowledgements(
+                [parse_acknowledgement(item) for item in frame.acknowledgements.acknowledgements]
+            )
+        case "stops":
+            return Stops(
+                [
+                    Stop(
+                        lease=Lease(*parse_lease(stop.lease)),
+                        reason=stop.reason,
+                        forget=stop.forget,
+                    )
+                    for stop in frame.stops.stops
+                ]
+            )
+        case "wanted":
+            wanted = frame.wanted
+            delay = wanted.reconnect_after_ms
+            return Wanted(
+                version=wanted.version,
+                cordoned=wanted.cordoned,
+                draining=wanted.draining,
+                reconnect_after=timedelta(milliseconds=delay) if delay else None,
+            )
+        case "heartbeat":
+            return Heartbeat(frame.heartbeat.number, from_us(frame.heartbeat.sent_at_us))
+        case "call":
+            return Call(frame.call.id, _parse_wish(frame.call))
+        case "call_credit":
+            return CallCredit(frame.call_credit.id, frame.call_credit.chunks)
+        case "call_cancel":
+            return CallCancel(frame.call_cancel.id)
+        case _:
+            return None
+
+
+def _parse_welcome(welcome: link_pb2.Welcome) -> Welcome:
+    if welcome.epoch < 1:
+        raise BadMessageError(f"welcome.epoch is {welcome.epoch}; epochs count from 1")
+    if welcome.heartbeat_ms < 1:
+        raise BadMessageError("welcome.heartbeat_ms is 0; a session needs a heartbeat")
+    return Welcome(
+        epoch=welcome.epoch,
+        protocol=welcome.protocol,
+        heartbeat_every=timedelta(milliseconds=welcome.heartbeat_ms),
+        self_fence_after=timedelta(milliseconds=welcome.self_fence_ms),
+        reassign_after=timedelta(milliseconds=welcome.reassign_after_ms),
+        server_time=from_us(welcome.server_time_us),
+        cluster=welcome.cluster,
+    )
+
+
+def _parse_verdict(verdict: link_pb2.VerdictOnLease) -> tuple[Lease, VerdictKind]:
+    attempt = parse_attempt_id(verdict.lease.attempt)
+    lease = Lease(attempt, parse_lease_id(verdict.lease.lease_id))
+    try:
+        return lease, VerdictKind(verdict.kind)
+    except ValueError as error:
+        raise BadMessageError(
+            f"verdict.kind is {verdict.kind}, which this release does not know"
+        ) from error
+
+
+def _parse_spec(spec: assignment_pb2.Spec) -> tuple[Digest, bytes]:
+    if hashlib.sha256(spec.body).digest() != spec.digest:
+        raise BadMessageError("spec.digest is not the SHA-256 of spec.body")
+    return parse_digest(spec.digest, "spec.digest"), spec.body
+
+
+def _parse_wish(call: call_pb2.Call) -> FollowLogs | None:
+    if call.WhichOneof("wish") != "follow_logs":
+        return None
+    return FollowLogs(parse_attempt_id(call.follow_logs.attempt), call.follow_logs.after_line)

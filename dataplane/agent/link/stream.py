@@ -1,0 +1,133 @@
+"""
+Pump one session: frames in, effects out, and what the desk has to say in between.
+
+The one writer asks the desk what is due whenever its bell rings, so nothing is queued
+here: what is not sent yet is state elsewhere (the outbox, the accepted, the replies).
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from dataplane.agent.core import session as sessions
+from dataplane.agent.core.messages import AgentMessage, Credit, Hello, Lease, Welcome
+from dataplane.agent.core.session import Deliver, Effect, End, Send, Session, State
+from dataplane.agent.link.desk import Desk
+from dataplane.agent.link.frames import parse_frame, render_frame
+from shared.idl.agent.v1 import link_pb2
+from shared.kit.clock import Clock
+from shared.wire.errors import BadMessageError
+
+logger = logging.getLogger(__name__)
+
+
+class Pipe(Protocol):
+    """A bidirectional stream of frames; gRPC's in production."""
+
+    async def write(self, frame: link_pb2.AgentFrame) -> None: ...
+    def frames(self) -> AsyncIterator[link_pb2.ControlFrame]: ...
+
+
+class SessionEnded(Exception):  # noqa: N818 - every session ends; it is no error
+    """The session is over; ``end`` says how."""
+
+    def __init__(self, end: End) -> None:
+        super().__init__(end.message)
+        self.end = end
+
+
+class Stream:
+    """One session over one pipe."""
+
+    def __init__(self, pipe: Pipe, desk: Desk, clock: Clock) -> None:
+        self._pipe = pipe
+        self._desk = desk
+        self._clock = clock
+        self._held: Sequence[Lease] = ()
+        self._session: Session | None = None
+        self._unsent: deque[AgentMessage] = deque()  # the session's own: a handful
+
+    @property
+    def welcomed(self) -> bool:
+        """Whether the control plane took us, so that the next dial need not back off."""
+        return self._session is not None and self._session.epoch > 0
+
+    async def run(self, hello: Hello) -> End:
+        """Run the session to its end."""
+        self._held = await self._desk.begin()
+        self._session, effects = sessions.greet(hello, self._clock.now())
+        end = End("closed", "the control plane closed the stream")
+        try:
+            await self._carry_out(effects)
+            async with asyncio.TaskGroup() as pumps:
+                pumps.create_task(self._read(), name="link.read")
+                pumps.create_task(self._write(), name="link.write")
+        except* SessionEnded as group:
+            end = _first_end(group)
+        finally:
+            await self._desk.end()
+        return end
+
+    async def _read(self) -> None:
+        async for frame in self._pipe.frames():
+            try:
+                message = parse_frame(frame)
+            except BadMessageError as error:
+                raise SessionEnded(End("bad_message", str(error))) from error
+            if message is None:
+                logger.warning("a frame of an unknown kind was skipped")
+                continue
+            session = self._current()
+            self._session, effects = sessions.receive(
+                session, message, self._held, self._clock.now()
+            )
+            if isinstance(message, Welcome):
+                await self._desk.welcome(message)
+            await self._carry_out(effects)
+            self._desk.bell.ring()
+        raise SessionEnded(End("closed", "the control plane closed the stream"))
+
+    async def _write(self) -> None:
+        while True:
+            self._session, effects = sessions.tick(self._current(), self._clock.now())
+            await self._carry_out(effects)
+            while self._unsent:
+                await self._pipe.write(render_frame(self._unsent.popleft()))
+            if self._current().state is State.OPEN:
+                await self._send_due()
+            await self._desk.bell.wait(at_most=self._pause())
+
+    async def _send_due(self) -> None:
+        """Send until nothing is due; credit goes last, when the rest has made room."""
+        while messages := self._desk.due():
+            for message in messages:
+                await self._pipe.write(render_frame(message))
+        self._session, total = sessions.extend_credit(self._current(), self._desk.room())
+        if total is not None:
+            await self._pipe.write(render_frame(Credit(total)))
+
+    async def _carry_out(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(message):
+                    self._unsent.append(message)
+                case Deliver(message):
+                    await self._desk.take(message)
+                case End():
+                    raise SessionEnded(effect)
+
+    def _pause(self) -> timedelta:
+        return self._current().heartbeat_every / 4
+
+    def _current(self) -> Session:
+        if self._session is None:
+            raise AssertionError("the session has not begun")
+        return self._session
+
+
+def _first_end(group: BaseExceptionGroup[SessionEnded]) -> End:
+    first = group.exceptions[0]
+    return _first_end(first) if isinstance(first, BaseExceptionGroup) else first.end

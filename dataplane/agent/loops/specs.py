@@ -1,0 +1,48 @@
+"""Task and run specs by digest, read and parsed once for the many attempts that share them."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from dataplane.agent.core import limits
+from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.runtimes.tasks import RunSettings, Task, parse_run_settings, parse_task
+from shared.model.ids import Digest
+
+_T = TypeVar("_T")
+
+
+class SpecMissingError(Exception):
+    """The control plane named a spec that it never sent."""
+
+
+class Specs:
+    def __init__(self, ledger: Ledger) -> None:
+        self._tasks = _Parsed(ledger, parse_task)
+        self._run_settings = _Parsed(ledger, parse_run_settings)
+
+    async def task(self, digest: Digest) -> Task:
+        return await self._tasks.get(digest)
+
+    async def run_settings(self, digest: Digest) -> RunSettings:
+        return await self._run_settings.get(digest)
+
+
+class _Parsed(Generic[_T]):
+    def __init__(self, ledger: Ledger, parse: Callable[[bytes], _T]) -> None:
+        self._ledger = ledger
+        self._parse = parse
+        self._by_digest: OrderedDict[Digest, _T] = OrderedDict()
+
+    async def get(self, digest: Digest) -> _T:
+        known = self._by_digest.get(digest)
+        if known is not None:
+            self._by_digest.move_to_end(digest)
+            return known
+        body = await self._ledger.spec(digest)
+        if body is None:
+            raise SpecMissingError(f"the control plane did not send the spec {digest.hex()}")
+        parsed = self._by_digest[digest] = self._parse(body)
+        if len(self._by_digest) > limits.SPECS_PARSED:
+            self._by_digest.popitem(last=False)
+        return parsed

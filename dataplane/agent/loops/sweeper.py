@@ -1,0 +1,33 @@
+"""Removes what attempts left behind, once they are settled and nobody is likely to ask."""
+
+import logging
+from datetime import timedelta
+
+from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.runtimes.process.runtime import ProcessRuntime
+from shared.kit.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+_EVERY = timedelta(minutes=1)
+
+
+class Sweeper:
+    def __init__(
+        self, ledger: Ledger, runtime: ProcessRuntime, clock: Clock, *, retention: timedelta
+    ) -> None:
+        self._ledger = ledger
+        self._runtime = runtime
+        self._clock = clock
+        self._retention = retention
+
+    async def run(self) -> None:
+        """Sweep until cancelled, first at once: the last agent may have left strays."""
+        while True:
+            swept = await self.run_once()
+            if swept:
+                logger.debug("swept attempts", extra={"count": swept})
+            await self._clock.sleep(_EVERY)
+
+    async def run_once(self) -> int:
+        return await self._runtime.sweep(self._ledger.held.keys(), self._retention)

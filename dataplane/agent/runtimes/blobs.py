@@ -1,0 +1,58 @@
+"""The store an assignment's URIs are in, and patience with it."""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+import tenacity
+
+from shared.blobs.errors import BlobStoreError
+from shared.blobs.options import S3Options
+from shared.blobs.store import BlobStore, open_store
+from shared.kit.clock import Clock
+from shared.model.assignments import Assignment
+
+_STORES_OPEN = 64
+_T = TypeVar("_T")
+
+
+class Stores:
+    """Opens each store once."""
+
+    def __init__(self, clock: Clock, options: S3Options | None = None) -> None:
+        self._clock = clock
+        self._options = options
+        self._open: OrderedDict[str, BlobStore] = OrderedDict()
+
+    def of(self, assignment: Assignment) -> BlobStore:
+        """Return the org's store: what the run's base is below."""
+        run = assignment.key.run
+        suffix = f"/{assignment.org}/{run.project}/{run.domain}/{run.name}"
+        base = assignment.run_base.rstrip("/").removesuffix(suffix)
+        store = self._open.pop(base, None) or open_store(base, self._options)
+        self._open[base] = store
+        if len(self._open) > _STORES_OPEN:
+            self._open.popitem(last=False)
+        return store
+
+    async def patiently(self, attempt: Callable[[], Awaitable[_T]], at_most: timedelta) -> _T:
+        """Try until the store answers; its last BlobStoreError after ``at_most``."""
+        async for trial in self._trials(at_most):
+            with trial:
+                return await attempt()
+        raise AssertionError("tenacity ended without a result or an error")
+
+    def _trials(self, at_most: timedelta) -> AsyncIterator[tenacity.AttemptManager]:
+        async def sleep(seconds: float) -> None:
+            await self._clock.sleep(timedelta(seconds=seconds))
+
+        return aiter(
+            tenacity.AsyncRetrying(
+                retry=tenacity.retry_if_exception_type(BlobStoreError),
+                wait=tenacity.wait_random_exponential(multiplier=0.2, max=10),
+                stop=tenacity.stop_after_delay(at_most.total_seconds()),
+                sleep=sleep,
+                reraise=True,
+            )
+        )

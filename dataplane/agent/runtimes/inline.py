@@ -1,0 +1,127 @@
+"""Tasks that need no process: ``core-sleep`` waits, ``echo`` hands its inputs on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from flyteidl2.core import literals_pb2
+from flyteidl2.task import common_pb2
+from google.protobuf.message import DecodeError
+
+from dataplane.agent.core import limits
+from dataplane.agent.core.held import News
+from dataplane.agent.core.messages import LogChunk
+from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.protocol import Job, Tell
+from shared.blobs.errors import BlobError
+from shared.kit.clock import Clock
+from shared.model.ids import AttemptId
+from shared.model.phases import Phase
+from shared.model.reports import Failure, FailureKind
+
+SLEEP = "core-sleep"
+ECHO = "echo"
+
+_NOTHING: tuple[LogChunk, ...] = ()
+
+
+class InlineError(Exception):
+    """The inputs are not what the task type needs; the message is for the task's author."""
+
+
+class InlineRuntime:
+    """
+    Runs ``core-sleep`` and ``echo`` inside the agent.
+
+    Neither does anything that cannot be done twice, so after a restart they are simply run
+    again; a sleep counts from when it was accepted.
+    """
+
+    def __init__(self, stores: Stores, clock: Clock) -> None:
+        self._stores = stores
+        self._clock = clock
+
+    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+        try:
+            if job.task.type == SLEEP:
+                return await self._sleep(job, tell, stop)
+            return await self._echo(job)
+        except (InlineError, BlobError) as error:
+            kind = FailureKind.USER if isinstance(error, InlineError) else FailureKind.SYSTEM
+            failure = Failure(code="BadInputs", kind=kind, message=str(error))
+            return News(phase=Phase.FAILED, failure=failure)
+
+    async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:  # noqa: ARG002 - the protocol's
+        """It writes nothing, and so ends at once."""
+        for chunk in _NOTHING:
+            yield chunk
+
+    async def _sleep(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+        duration = await self._read_duration(job)
+        left = duration - (self._clock.now() - job.accepted_at)
+        if duration > timedelta(0) and left > timedelta(0):
+            await tell(News(phase=Phase.RUNNING))
+            try:
+                async with asyncio.timeout(left.total_seconds()):
+                    await stop.wait()
+                return News(phase=Phase.ABORTED)
+            except TimeoutError:
+                pass  # it slept its time
+        return News(phase=Phase.SUCCEEDED, output_uri=job.assignment.output_prefix)
+
+    async def _read_duration(self, job: Job) -> timedelta:
+        """Return the first duration, or else number of seconds, among the inputs."""
+        if not job.task.inputs:
+            return timedelta(0)
+        inputs = await self._read_inputs(job)
+        by_name = {literal.name: literal.value.scalar.primitive for literal in inputs.literals}
+        for variable in sorted(job.task.inputs, key=lambda item: not item.is_duration):
+            if variable.name not in by_name:
+                continue
+            primitive = by_name[variable.name]
+            if primitive.HasField("duration"):
+                return timedelta(microseconds=primitive.duration.ToMicroseconds())
+            if primitive.HasField("integer"):
+                return timedelta(seconds=primitive.integer)
+            if primitive.HasField("float_value"):
+                return timedelta(seconds=primitive.float_value)
+        raise InlineError(
+            f"{SLEEP} needs an input that is a duration or a number of seconds; "
+            f"{job.task.name} got none"
+        )
+
+    async def _echo(self, job: Job) -> News:
+        inputs = await self._read_inputs(job) if job.task.inputs else common_pb2.Inputs()
+        given = {literal.name: literal.value for literal in inputs.literals}
+        names = [variable.name for variable in job.task.inputs]
+        if len(names) != len(job.task.outputs):
+            raise InlineError(
+                f"{ECHO} hands each input on as an output; {job.task.name} has {len(names)} "
+                f"inputs and {len(job.task.outputs)} outputs"
+            )
+        outputs = common_pb2.Outputs(
+            literals=[
+                common_pb2.NamedLiteral(
+                    name=output.name, value=given.get(name, literals_pb2.Literal())
+                )
+                for name, output in zip(names, job.task.outputs, strict=True)
+            ]
+        )
+        prefix = job.assignment.output_prefix
+        store = self._stores.of(job.assignment)
+        body = outputs.SerializeToString()
+        await self._stores.patiently(
+            lambda: store.write(f"{prefix}/outputs.pb", body), limits.STORAGE_PATIENCE
+        )
+        return News(phase=Phase.SUCCEEDED, output_uri=prefix)
+
+    async def _read_inputs(self, job: Job) -> common_pb2.Inputs:
+        store = self._stores.of(job.assignment)
+        uri = job.assignment.input_uri
+        body = await self._stores.patiently(
+            lambda: store.read(uri, limit=limits.INPUTS_BYTES), limits.STORAGE_PATIENCE
+        )
+        try:
+            return common_pb2.Inputs.FromString(body)
+        except DecodeError as error:
+            raise InlineError(f"{uri} is no inputs.pb") from error

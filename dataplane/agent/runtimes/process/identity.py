@@ -1,0 +1,66 @@
+"""A process that can be recognised later: pids are given out again, machines restart."""
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    pid: int
+    started_ticks: int  # since the machine started, as /proc tells it
+    boot_id: str
+
+    @classmethod
+    def of_this_process(cls) -> Self:
+        pid = os.getpid()
+        ticks = read_started_ticks(pid)
+        if ticks is None:
+            raise OSError("/proc does not show this process; the process runtime needs Linux")
+        return cls(pid, ticks, _BOOT_ID.read_text().strip())
+
+    def open_pidfd(self) -> int | None:
+        """Return a descriptor that becomes readable when the process ends; None if it has."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return None
+        # Checked after opening: from here on the descriptor cannot mean another process.
+        if self._is_current():
+            return descriptor
+        os.close(descriptor)
+        return None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Signal the process if it is still there."""
+        descriptor = self.open_pidfd()
+        if descriptor is None:
+            return
+        try:
+            signal.pidfd_send_signal(descriptor, number)
+        except ProcessLookupError:
+            pass  # it ended this moment, which is what a signal is for
+        finally:
+            os.close(descriptor)
+
+    def _is_current(self) -> bool:
+        same_boot = _BOOT_ID.read_text().strip() == self.boot_id
+        return same_boot and read_started_ticks(self.pid) == self.started_ticks
+
+
+def read_stat(pid: int) -> list[str] | None:
+    """Return the fields of /proc/<pid>/stat from the state on; None if it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text[text.rindex(")") + 2 :].split()  # the name before may hold anything
+
+
+def read_started_ticks(pid: int) -> int | None:
+    fields = read_stat(pid)
+    return None if fields is None else int(fields[19])

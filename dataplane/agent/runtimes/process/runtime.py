@@ -1,0 +1,259 @@
+"""
+Runs ``a0`` of this environment as a local process, one shim to each attempt.
+
+The agent may die at any point: whoever comes next finds the attempt's directory, sees
+whether a shim has claimed it, waits for it if it lives, and reads what it wrote if not.
+A claimed attempt is never started again.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dataplane.agent.core import limits
+from dataplane.agent.core.endings import Exit, Remains, judge
+from dataplane.agent.core.held import News
+from dataplane.agent.core.messages import LogChunk
+from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.process import remains, trees
+from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
+from dataplane.agent.runtimes.process.environment import (
+    Endpoint,
+    compose_environment,
+    substitute,
+)
+from dataplane.agent.runtimes.process.identity import Identity
+from dataplane.agent.runtimes.process.logs import LogReader, read_last_lines
+from dataplane.agent.runtimes.process.nursery import Nursery, readable
+from dataplane.agent.runtimes.protocol import Job, NoLogError, Tell
+from shared.blobs.errors import BlobError
+from shared.kit.clock import Clock
+from shared.model.ids import AttemptId
+from shared.model.phases import Phase
+from shared.model.reports import Failure, FailureKind
+
+logger = logging.getLogger(__name__)
+
+_LOOK_FOR_LINES_EVERY = timedelta(milliseconds=200)
+
+
+class StartError(Exception):
+    """The attempt's process could not be started; the message is for an operator."""
+
+
+class ProcessRuntime:
+    def __init__(
+        self,
+        *,
+        root: Path,
+        nursery: Nursery,
+        stores: Stores,
+        base: dict[str, str],
+        endpoint: Endpoint,
+        grace: timedelta,
+        clock: Clock,
+    ) -> None:
+        self._root = root
+        self._nursery = nursery
+        self._stores = stores
+        self._base = base
+        self._endpoint = endpoint
+        self._grace = grace
+        self._clock = clock
+        self._running: set[AttemptId] = set()
+
+    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+        attempt = job.assignment.attempt
+        directory = self._directory(attempt)
+        self._running.add(attempt)
+        try:
+            if directory.find_shim() is None:
+                if stop.is_set():
+                    return News(phase=Phase.ABORTED)
+                await tell(News(phase=Phase.INITIALIZING, reason="StartingProcess"))
+                await self._start(directory, self._prepare(job))
+            await tell(News(phase=Phase.RUNNING))
+            ended = await self._watch(directory, stop)
+            return await self._conclude(job, directory, ended)
+        except StartError as error:
+            return _failed("StartFailed", str(error))
+        except BlobError as error:
+            return _failed("StorageUnavailable", str(error))
+        finally:
+            self._running.discard(attempt)
+
+    async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
+        directory = self._directory(attempt)
+        if attempt not in self._running and not directory.path.is_dir():
+            raise NoLogError(f"this cluster has no log of attempt {attempt}, or has it no longer")
+        reader = LogReader(directory.log)
+        while True:
+            over = attempt not in self._running  # asked before reading: nothing comes after
+            chunk = reader.read(after_line) if directory.log.exists() else None
+            if chunk is not None:
+                yield chunk
+            elif over:
+                return
+            else:
+                await self._clock.sleep(_LOOK_FOR_LINES_EVERY)
+
+    async def sweep(self, held: Collection[AttemptId], older_than: timedelta) -> int:
+        """
+        Remove the directories of attempts that are over and not held; return how many.
+
+        A process whose attempt nobody holds is stopped: its directory goes next time.
+        """
+        kept = {str(attempt) for attempt in held}
+        swept = 0
+        for directory in AttemptDirectory.all_below(self._root):
+            if directory.path.name in kept:
+                continue
+            shim = directory.find_shim()
+            if directory.find_exit() is None and shim is not None and _is_alive(shim):
+                logger.warning("stopping a process nobody holds", extra={"pid": shim.pid})
+                shim.send_signal(signal.SIGTERM)
+            elif self._age(directory) >= older_than:
+                await asyncio.to_thread(shutil.rmtree, directory.path, ignore_errors=True)
+                swept += 1
+        return swept
+
+    def _directory(self, attempt: AttemptId) -> AttemptDirectory:
+        return AttemptDirectory(self._root / str(attempt))
+
+    def _age(self, directory: AttemptDirectory) -> timedelta:
+        return timedelta(seconds=self._clock.now().timestamp() - directory.path.stat().st_mtime)
+
+    def _prepare(self, job: Job) -> Start:
+        container = job.task.container
+        if container is None:
+            raise StartError(f"task {job.task.name} has no container")
+        args = substitute(container.args, job.assignment)
+        environment = compose_environment(job, self._base, self._endpoint)
+        program = shutil.which(args[0], path=environment["PATH"])
+        if program is None:
+            raise StartError(
+                f"there is no {args[0]} on the PATH of the agent; install the flyte package "
+                "in its environment"
+            )
+        _make_local(job.assignment.output_prefix)
+        max_runtime = job.task.max_runtime
+        return Start(
+            argv=[program, *args[1:]],
+            env=environment,
+            notes=_notes(job),
+            max_runtime_seconds=None if max_runtime is None else max_runtime.total_seconds(),
+            memory_limit=container.memory_limit,
+            grace_seconds=self._grace.total_seconds(),
+            line_bytes=limits.LINE_BYTES,
+            log_bytes=limits.LOG_BYTES,
+        )
+
+    async def _start(self, directory: AttemptDirectory, start: Start) -> None:
+        try:
+            await asyncio.to_thread(directory.make, start)
+        except OSError as error:
+            raise StartError(f"{directory.path} cannot be made: {error}") from error
+        if await self._nursery.start(directory, start) or directory.find_shim() is not None:
+            return
+        raise StartError(
+            f"the attempt's process did not start; its keeper said: {_tail(directory.complaints)}"
+        )
+
+    async def _watch(self, directory: AttemptDirectory, stop: asyncio.Event) -> Exit | None:
+        """Wait until the attempt's process has ended, and tell how; None if nobody knows."""
+        shim = directory.find_shim()
+        if shim is None:
+            return None
+        descriptor = shim.open_pidfd()
+        if descriptor is not None:
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    stopping = tasks.create_task(self._pass_on(stop, directory, shim))
+                    await readable(descriptor)
+                    stopping.cancel()
+            finally:
+                os.close(descriptor)
+        ended = directory.find_exit()
+        if ended is None:
+            # The kernel killed the task with its keeper, but perhaps not the task's children.
+            trees.send_signal(trees.list_session(shim.pid), signal.SIGKILL)
+        return ended
+
+    async def _pass_on(
+        self, stop: asyncio.Event, directory: AttemptDirectory, shim: Identity
+    ) -> None:
+        await stop.wait()
+        directory.ask_to_stop()
+        shim.send_signal(signal.SIGTERM)
+
+    async def _conclude(self, job: Job, directory: AttemptDirectory, ended: Exit | None) -> News:
+        assignment = job.assignment
+        left = Remains(
+            exit=ended,
+            output_prefix=assignment.output_prefix,
+            last_lines=await asyncio.to_thread(read_last_lines, directory.log, limits.LAST_LINES),
+            max_runtime_seconds=None
+            if job.task.max_runtime is None
+            else job.task.max_runtime.total_seconds(),
+            memory_limit=None if job.task.container is None else job.task.container.memory_limit,
+        )
+        if ended is not None and ended.killed_for is None:
+            left = replace(left, error=await remains.read_error(self._stores, job))
+            if left.error is None and ended.code == 0:
+                missing = await remains.are_outputs_missing(self._stores, job)
+                left = replace(left, outputs_missing=missing)
+        phase, failure = judge(left)
+        return News(
+            phase=phase,
+            failure=failure,
+            output_uri=assignment.output_prefix if phase is Phase.SUCCEEDED else "",
+            report_uri=await remains.find_report(self._stores, job),
+            log_uri=await remains.ship_log(self._stores, job, directory.log),
+        )
+
+
+def _is_alive(shim: Identity) -> bool:
+    descriptor = shim.open_pidfd()
+    if descriptor is None:
+        return False
+    os.close(descriptor)
+    return True
+
+
+def _failed(code: str, message: str) -> News:
+    failure = Failure(code=code, kind=FailureKind.SYSTEM, message=message)
+    return News(phase=Phase.FAILED, failure=failure)
+
+
+def _notes(job: Job) -> list[str]:
+    notes = []
+    container = job.task.container
+    if container is not None and container.image:
+        notes.append(
+            f"image {container.image} is ignored: this cluster runs tasks as local processes "
+            "in its own environment"
+        )
+    if job.task.secrets:
+        notes.append(f"secrets are not there yet: {', '.join(job.task.secrets)}")
+    return notes
+
+
+def _make_local(prefix: str) -> None:
+    """Make the directory of an output prefix that is one."""
+    url = urlsplit(prefix)
+    if url.scheme in {"", "file"}:
+        Path(url.path).mkdir(parents=True, exist_ok=True)
+
+
+def _tail(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")[-2000:].strip() or "nothing"
+    except FileNotFoundError:
+        return "nothing"

@@ -1,0 +1,81 @@
+"""All the processes of an attempt: find them, weigh them, end them."""
+
+import os
+import re
+import signal
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from dataplane.agent.runtimes.process.identity import read_stat
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_ZOMBIE = "Z"
+
+
+def list_descendants(of: int) -> Sequence[int]:
+    """List the living processes below ``of``, wherever they hide from their group."""
+    children: dict[int, list[int]] = {}
+    for pid in _list_pids():
+        fields = read_stat(pid)
+        if fields is not None and fields[0] != _ZOMBIE:
+            children.setdefault(int(fields[1]), []).append(pid)
+    found: list[int] = []
+    unseen = [of]
+    while unseen:
+        below = children.get(unseen.pop(), [])
+        found += below
+        unseen += below
+    return found
+
+
+def list_session(leader: int) -> Sequence[int]:
+    """List the living processes of a session, its leader's death notwithstanding."""
+    found = []
+    for pid in _list_pids():
+        fields = read_stat(pid)
+        if fields is not None and int(fields[3]) == leader and fields[0] != _ZOMBIE:
+            found.append(pid)
+    return found
+
+
+def send_signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass  # it ended by itself
+
+
+def measure_memory(pids: Sequence[int], limit: int) -> int:
+    """
+    Return the bytes that the processes use together.
+
+    Resident sizes count shared pages once for each process: quick to read, and good enough
+    below the limit. Above it the kernel is asked for proportional sizes.
+    """
+    resident = sum(_read_resident(pid) for pid in pids)
+    if resident <= limit:
+        return resident
+    return sum(_read_proportional(pid) for pid in pids)
+
+
+def _list_pids() -> Sequence[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - names
+
+
+def _read_resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def _read_proportional(pid: int) -> int:
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    except PermissionError:  # it changed its user; what it shares cannot be told
+        return _read_resident(pid)
+    match = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
+    return int(match[1]) * 1024 if match else _read_resident(pid)

@@ -1,0 +1,149 @@
+"""What the runtimes need to know of a TaskSpec and a RunSpec; flyteidl2 stops here."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+
+from flyteidl2.core import tasks_pb2, types_pb2
+from flyteidl2.task import run_pb2, task_definition_pb2
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+
+
+class BadSpecError(Exception):
+    """The spec cannot be run as it is; the message is for whoever wrote the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    name: str
+    is_duration: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """The task's own container, from a container or from a pod template's primary one."""
+
+    image: str = ""
+    command: Sequence[str] = ()
+    args: Sequence[str] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    memory_limit: int | None = None  # bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    name: str
+    type: str
+    container: Container | None
+    inputs: Sequence[Variable]
+    outputs: Sequence[Variable]
+    has_report: bool
+    max_runtime: timedelta | None
+    secrets: Sequence[str]  # what it asks for, for people
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def parse_task(body: bytes) -> Task:
+    try:
+        spec = task_definition_pb2.TaskSpec.FromString(body)
+    except DecodeError as error:
+        raise BadSpecError("the task's spec is no TaskSpec") from error
+    template = spec.task_template
+    interface = template.interface
+    return Task(
+        name=template.id.name,
+        type=template.type,
+        container=_parse_container(template),
+        inputs=_parse_variables(interface.inputs),
+        outputs=_parse_variables(interface.outputs),
+        has_report=template.metadata.generates_deck.value,
+        max_runtime=template.metadata.timeout.ToTimedelta() or None,
+        secrets=[f"{secret.group}/{secret.key}" for secret in template.security_context.secrets],
+    )
+
+
+def parse_run_settings(body: bytes) -> RunSettings:
+    try:
+        spec = run_pb2.RunSpec.FromString(body)
+    except DecodeError as error:
+        raise BadSpecError("the run's spec is no RunSpec") from error
+    return RunSettings(env={pair.key: pair.value for pair in spec.envs.values})
+
+
+def parse_quantity(text: str) -> int:
+    """Return a Kubernetes quantity ("512Mi", "1.5G", "1e9") as bytes."""
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?(m|[kKMGTPE]i?)?", text.strip())
+    if match is None:
+        raise BadSpecError(f"{text!r} is no amount of memory; write 512Mi or 2G")
+    number = Decimal(match[1] + (match[2] or ""))
+    unit = match[3] or ""
+    if unit == "m":
+        return max(1, int(number / 1000))
+    power = " KMGTPE".index(unit[0].upper()) if unit else 0
+    return int(number * (1024 if unit.endswith("i") else 1000) ** power)
+
+
+def _parse_variables(variables: "tasks_pb2.interface_pb2.VariableMap") -> Sequence[Variable]:
+    return [
+        Variable(entry.key, entry.value.type.simple == types_pb2.SimpleType.DURATION)
+        for entry in variables.variables
+    ]
+
+
+def _parse_container(template: tasks_pb2.TaskTemplate) -> Container | None:
+    match template.WhichOneof("target"):
+        case "container":
+            container = template.container
+            return Container(
+                image=container.image,
+                command=list(container.command),
+                args=list(container.args),
+                env={pair.key: pair.value for pair in container.env},
+                memory_limit=_find_memory(container.resources),
+            )
+        case "k8s_pod":
+            return _parse_pod(template)
+        case _:
+            return None
+
+
+def _find_memory(resources: tasks_pb2.Resources) -> int | None:
+    """Return the memory limit; a request alone is the limit too, as Flyte has it."""
+    for entries in (resources.limits, resources.requests):
+        for entry in entries:
+            if entry.name == tasks_pb2.Resources.MEMORY:
+                return parse_quantity(entry.value)
+    return None
+
+
+def _parse_pod(template: tasks_pb2.TaskTemplate) -> Container | None:
+    pod = json_format.MessageToDict(template.k8s_pod.pod_spec)
+    containers = pod.get("containers") or []
+    wanted = template.k8s_pod.primary_container_name or template.config.get(
+        "primary_container_name", "primary"
+    )
+    for container in containers:
+        if container.get("name") == wanted:
+            resources = container.get("resources") or {}
+            memory = (resources.get("limits") or {}).get("memory") or (
+                resources.get("requests") or {}
+            ).get("memory")
+            return Container(
+                image=container.get("image", ""),
+                command=container.get("command") or [],
+                args=container.get("args") or [],
+                env={
+                    entry["name"]: entry.get("value", "")
+                    for entry in container.get("env") or []
+                    if "valueFrom" not in entry
+                },
+                memory_limit=parse_quantity(str(memory)) if memory else None,
+            )
+    return None

@@ -1,0 +1,42 @@
+"""Task types that nothing here can run: they fail at once, and say what would be needed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from dataplane.agent.core.held import News
+from dataplane.agent.core.messages import LogChunk
+from dataplane.agent.runtimes.protocol import Job, Tell
+from shared.model.ids import AttemptId
+from shared.model.phases import Phase
+from shared.model.reports import Failure, FailureKind
+
+_NOTHING: tuple[LogChunk, ...] = ()
+
+_NEEDED = {
+    "raw-container": "a runtime for containers (Kubernetes)",
+    "spark": "Kubernetes with the Spark operator",
+    "ray": "Kubernetes with KubeRay",
+    "dask": "Kubernetes with the Dask operator",
+    "pytorch": "Kubernetes with the training operator",
+    "clustered-task": "Kubernetes with JobSet",
+}
+
+
+class UnsupportedRuntime:
+    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:  # noqa: ARG002 - the protocol's
+        needed = _NEEDED.get(job.task.type, "a runtime that knows this task type")
+        return News(
+            phase=Phase.FAILED,
+            failure=Failure(
+                code="UnsupportedTaskType",
+                kind=FailureKind.USER,
+                message=f"task {job.task.name} is of type {job.task.type!r}, which this cluster's "
+                f"process runtime cannot run: it runs the SDK's own entry point a0 as a local "
+                f"process. It needs {needed}",
+                recoverable=False,
+            ),
+        )
+
+    async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:  # noqa: ARG002 - the protocol's
+        for chunk in _NOTHING:
+            yield chunk
