@@ -233,8 +233,9 @@ async def main() -> None:
     parser.add_argument("--at-once", type=int, default=64, help="Enqueue calls under way")
     parser.add_argument("--rate", type=float, default=100.0, help="actions/s of the steady pace")
     parser.add_argument("--seconds", type=float, default=15.0, help="of the steady pace")
+    parser.add_argument("up", nargs="*", help="passed on to volary up, after --")
     options = parser.parse_args()
-    async with running_stack() as stack:
+    async with running_stack(*options.up) as stack:
         await measure(stack, options)
 
 
