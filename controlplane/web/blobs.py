@@ -25,6 +25,7 @@ from starlette.routing import Route
 from controlplane.core import signing
 from controlplane.core.signing import Grant, LinkError, SigningKeys
 from shared.blobs.errors import (
+    BlobExistsError,
     BlobNotFoundError,
     BlobOutsideError,
     BlobRangeError,
@@ -105,7 +106,11 @@ class SignedBlobs:
             length = _declared_length(request, grant)
             _check_declared_md5(request, grant)
             body = _checked(request, grant, length=length, idle=self._idle)
-            await self._store.write_stream(uri, body)
+            replace = request.headers.get("if-none-match") != "*"
+            await self._store.write_stream(uri, body, replace=replace)
+        except BlobExistsError:
+            if not await self._holds(uri, grant.md5):
+                return _refuse(412, f"{grant.path} is there already, with other content")
         except _RefusedBodyError as error:
             return _refuse(error.status, str(error))
         except ClientDisconnect:
@@ -113,6 +118,13 @@ class SignedBlobs:
             return _refuse(400, "the body ended early; nothing was kept")
         info = await self._store.head(uri)
         return Response(status_code=200, headers={"ETag": info.etag} if info else {})
+
+    async def _holds(self, uri: str, md5: bytes) -> bool:
+        """Whether the blob has this MD5: then who sends it again has what they want."""
+        digest = hashlib.md5(usedforsecurity=False)
+        async for chunk in await self._store.stream(uri):
+            digest.update(chunk)
+        return digest.digest() == md5
 
     async def _head(self, uri: str) -> Response:
         info = await self._store.head(uri)

@@ -30,12 +30,16 @@ class Directory:
         """Name a file beside ``key`` for its content to be written to first."""
         return str(PurePosixPath(key).with_name(f".{secrets.token_hex(8)}.part"))
 
-    def publish(self, draft: str, key: str) -> None:
-        """Flush the draft and give it its name, in place of what had it."""
+    def publish(self, draft: str, key: str, *, replace: bool) -> None:
+        """Flush the draft and give it its name; FileExistsError if not to replace what has it."""
         path = self.root / key
         with (self.root / draft).open("rb") as file:
             os.fsync(file.fileno())
-        (self.root / draft).replace(path)
+        if replace:
+            (self.root / draft).replace(path)
+        else:
+            path.hardlink_to(self.root / draft)
+            (self.root / draft).unlink()
         names = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(names)

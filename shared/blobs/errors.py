@@ -3,6 +3,7 @@ What can go wrong with a blob, named for what the caller can do about it.
 
 * BlobError
     - BlobNotFoundError: there is no such blob.
+    - BlobExistsError: there is one already, and it was not to be replaced.
     - BlobTooLargeError: it is larger than the reader was willing to take.
     - BlobOutsideError: the URI is not one of this store's, or no name a store can hold.
     - BlobRangeError: the blob ends before the wanted range begins.
@@ -17,6 +18,12 @@ class BlobError(Exception):
 class BlobNotFoundError(BlobError):
     def __init__(self, uri: str) -> None:
         super().__init__(f"there is no blob {uri}")
+        self.uri = uri
+
+
+class BlobExistsError(BlobError):
+    def __init__(self, uri: str) -> None:
+        super().__init__(f"{uri} is there already")
         self.uri = uri
 
 

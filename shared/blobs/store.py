@@ -23,6 +23,7 @@ from obstore.store import LocalStore, S3Store
 
 from shared.blobs.directory import Directory
 from shared.blobs.errors import (
+    BlobExistsError,
     BlobNotFoundError,
     BlobOutsideError,
     BlobRangeError,
@@ -32,7 +33,7 @@ from shared.blobs.errors import (
 from shared.blobs.options import S3Options
 
 if TYPE_CHECKING:  # obstore has these for type checkers only
-    from obstore import GetOptions, GetResult
+    from obstore import GetOptions, GetResult, PutMode
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 CHUNK_BYTES = 1024 * 1024
@@ -131,11 +132,18 @@ class BlobStore:
     async def write(self, uri: str, data: bytes) -> None:
         await self._put(uri, data)
 
-    async def write_stream(self, uri: str, chunks: AsyncIterator[bytes]) -> None:
-        """Write what ``chunks`` gives; if it raises, nothing is written and that is raised."""
+    async def write_stream(
+        self, uri: str, chunks: AsyncIterator[bytes], *, replace: bool = True
+    ) -> None:
+        """
+        Write what ``chunks`` gives; if it raises, nothing is written and that is raised.
+
+        Without ``replace`` a blob that is there stays, and BlobExistsError is raised; a
+        bucket then holds all of the new one in memory.
+        """
         source = _Source(chunks)
         try:
-            await self._put(uri, source)
+            await self._put(uri, source, replace=replace)
         except BlobStoreError:
             if source.error is not None:
                 raise source.error from None
@@ -182,26 +190,29 @@ class BlobStore:
         with _translated("read", uri):
             return await obstore.get_async(self._store, key, options=options)
 
-    async def _put(self, uri: str, content: "bytes | _Source") -> None:
+    async def _put(self, uri: str, content: "bytes | _Source", *, replace: bool = True) -> None:
         key = await self._key(uri)
         if self._directory is None:
-            await self._send(uri, key, content)
+            await self._send(uri, key, content, mode="overwrite" if replace else "create")
             return
         draft = self._directory.draft_key(key)
         try:
             await self._send(uri, draft, content)
             with _translated("write", uri):
-                await asyncio.to_thread(self._directory.publish, draft, key)
+                await asyncio.to_thread(self._directory.publish, draft, key, replace=replace)
         except BaseException:  # a cancelled upload leaves nothing behind either
             self._directory.discard(draft)
             raise
 
-    async def _send(self, uri: str, key: str, content: "bytes | _Source") -> None:
+    async def _send(
+        self, uri: str, key: str, content: "bytes | _Source", *, mode: "PutMode" = "overwrite"
+    ) -> None:
         with _translated("write", uri):
             await obstore.put_async(
                 self._store,
                 key,
                 content,
+                mode=mode,
                 chunk_size=_PART_BYTES,
                 max_concurrency=_PARTS_AT_ONCE,
             )
@@ -316,6 +327,8 @@ def _translated(verb: str, uri: str) -> Iterator[None]:
     except (exceptions.BaseError, OSError) as error:
         if isinstance(error, FileNotFoundError) and verb != "write":
             raise BlobNotFoundError(uri) from error
+        if isinstance(error, FileExistsError | exceptions.AlreadyExistsError):
+            raise BlobExistsError(uri) from error
         text = str(error).split("\n", 1)[0]
         if "range was invalid" in text or "416 Range Not Satisfiable" in text:
             raise BlobRangeError(uri) from error

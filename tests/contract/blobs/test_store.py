@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from shared.blobs.errors import (
+    BlobExistsError,
     BlobNotFoundError,
     BlobOutsideError,
     BlobRangeError,
@@ -163,6 +164,34 @@ async def test_of_two_writes_at_once_one_is_there_whole(store: BlobStore) -> Non
         tasks.create_task(store.write_stream(uri, chunks(theirs)))
 
     assert await store.read(uri, limit=10 * MIB) in {ours, theirs}
+
+
+async def test_what_is_not_to_be_replaced_stays(store: BlobStore) -> None:
+    uri = store.uri("once")
+    await store.write_stream(uri, chunks(b"first"), replace=False)
+
+    with pytest.raises(BlobExistsError, match="once is there already"):
+        await store.write_stream(uri, chunks(b"second"), replace=False)
+
+    assert await store.read(uri, limit=10) == b"first"
+
+
+async def test_of_two_that_may_not_replace_one_is_told(store: BlobStore) -> None:
+    uri = store.uri("once")
+
+    async def written(body: bytes) -> bool:
+        try:
+            await store.write_stream(uri, chunks(body), replace=False)
+        except BlobExistsError:
+            return False
+        return True
+
+    bodies = [bytes([number]) * MIB for number in range(4)]
+    async with asyncio.TaskGroup() as tasks:
+        tries = [tasks.create_task(written(body)) for body in bodies]
+
+    [winner] = [body for body, one in zip(bodies, tries, strict=True) if one.result()]
+    assert await store.read(uri, limit=MIB) == winner
 
 
 @pytest.mark.parametrize(

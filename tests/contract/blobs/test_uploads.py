@@ -89,6 +89,26 @@ async def test_the_files_of_a_directory_lie_together(world: World) -> None:
         )
 
 
+async def test_files_of_one_name_sent_at_once_do_not_swallow_each_other(world: World) -> None:
+    bodies = [b"one", b"another"]
+    locations = [
+        await world.proxy.create_upload_location(
+            CALLER, make_request(body, root="b7e1", filename="__init__.py")
+        )
+        for body in bodies
+    ]
+
+    async with asyncio.TaskGroup() as tasks:
+        puts = [
+            tasks.create_task(put(world, location, body))
+            for location, body in zip(locations, bodies, strict=True)
+        ]
+
+    assert sorted(each.result().status_code for each in puts) == [200, 412]
+    kept = await world.blobs.read(locations[0].native_url, limit=100)
+    assert puts[bodies.index(kept)].result().status_code == 200
+
+
 async def test_a_file_without_a_name_is_named_by_its_md5(world: World) -> None:
     location = await world.proxy.create_upload_location(CALLER, make_request(filename=""))
 

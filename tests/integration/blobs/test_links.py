@@ -208,6 +208,21 @@ async def test_an_upload_broken_off_leaves_nothing(served: Served) -> None:
     assert not await served.store.exists(served.store.uri("a"))
 
 
+async def test_what_is_there_stays_if_the_sender_says_so(served: Served) -> None:
+    once = {"If-None-Match": "*"}
+    link = served.put_link("a", md5=MD5)
+    other = served.put_link("a", md5=hashlib.md5(b"x", usedforsecurity=False).digest())
+
+    assert (await served.http.put(link, content=BODY, headers=once)).status_code == 200
+    assert (await served.http.put(link, content=BODY, headers=once)).status_code == 200
+    refused = await served.http.put(other, content=b"x", headers=once)
+
+    assert refused.status_code == 412
+    assert "a is there already, with other content" in refused.text
+    assert served.files() == ["a"]
+    assert await served.store.read(served.store.uri("a"), limit=9) == BODY
+
+
 async def test_of_two_uploads_at_once_one_is_there_whole(served: Served) -> None:
     link = served.put_link("a")
     bodies = [bytes([number]) * 3 * MIB for number in range(4)]
