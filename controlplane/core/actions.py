@@ -163,7 +163,8 @@ class ActionRow:
     ended_at: datetime | None
     updated_at: datetime
     created_by: str
-    output_uri: str
+    output_prefix: str  # of a task: where its current attempt writes
+    output_uri: str  # what it gave: a task's prefix or a trace's file, once it SUCCEEDED
     report_uri: str
     failure: Failure | None
     abort_reason: str

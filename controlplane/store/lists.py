@@ -135,7 +135,7 @@ def _select() -> Select[tuple[object, ...]]:
     joined = actions.join(
         runs, and_(runs.c.org == actions.c.org, runs.c.run_id == actions.c.run_id)
     )
-    shared = ("project", "domain", "run", "created_by", "source", "labels")
+    shared = ("project", "domain", "run", "created_by", "source", "labels", "run_base")
     return select(actions, *(runs.c[name] for name in shared)).select_from(joined)
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from controlplane.core.actions import ActionRow, ActionType, RunSource, TaskFacts
+from controlplane.core.layout import output_prefix
 from shared.model.ids import (
     ActionId,
     ActionKey,
@@ -26,7 +27,7 @@ ACTION_COLUMNS = """
     a.phase, a.attempts, a.change, a.created_at, a.updated_at, a.started_at, a.ended_at,
     a.output_uri, a.report_uri, a.error_code, a.error_kind, a.error_message,
     a.error_recoverable, a.error_uri, a.abort_reason, a.aborted_by, a.value, a.signalled_by,
-    r.created_by, r.source, r.labels
+    r.created_by, r.source, r.labels, r.run_base
 """
 
 
@@ -75,6 +76,7 @@ class ActionColumns(FailureColumns, Protocol):
     created_by: str
     source: int
     labels: Mapping[str, str]
+    run_base: str
 
 
 def parse_failure(row: FailureColumns) -> Failure | None:
@@ -117,6 +119,9 @@ def parse_action(row: ActionColumns) -> ActionRow:
         ended_at=row.ended_at,
         updated_at=row.updated_at,
         created_by=row.created_by,
+        output_prefix=output_prefix(row.run_base, ActionName(row.name), row.attempts)
+        if row.type == ActionType.TASK
+        else "",
         output_uri=row.output_uri,
         report_uri=row.report_uri,
         failure=parse_failure(row),

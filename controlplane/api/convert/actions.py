@@ -106,8 +106,8 @@ def render_update(row: ActionRow) -> ActionUpdate:
     update = ActionUpdate(
         action_id=keys.render_action(row.org, row.key), phase=ActionPhase.Name(row.phase.value)
     )
-    if row.phase in _WITH_OUTPUTS or row.type is ActionType.TRACE:
-        update.output_uri = row.output_uri
+    # The SDK wants to know where a task writes before it has written anything.
+    update.output_uri = row.output_uri or row.output_prefix
     if row.failure is not None and row.phase in {Phase.FAILED, Phase.TIMED_OUT}:
         update.error.CopyFrom(_render_execution_error(row.failure))
     if row.value:
