@@ -60,6 +60,8 @@ def up(
     blob_base: str,
 ) -> None:
     """Run everything on this machine, in the foreground, until Ctrl-C."""
+    # Read when gRPC is loaded. We fork to exec at once: nothing to prepare for, or to log.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     with _sentences():
         from controlplane.embedded.up import Wishes, up as run  # noqa: PLC0415
 

@@ -27,12 +27,16 @@ async def count_words(book: int, shelf: int) -> int:
 async def read_shelf(shelf: int, books: int) -> int:
     """Fan out once more: an action may have children, and those may too."""
     read = functools.partial(count_words, shelf=shelf)
-    counts = [count async for count in flyte.map.aio(read, range(books), concurrency=2)]
-    return sum(int(count) for count in counts)
+    # Without return_exceptions=False a failed book would be among the counts, as an exception.
+    counts = flyte.map.aio(read, range(books), concurrency=2, return_exceptions=False)
+    return sum([count async for count in counts])
 
 
 @env.task
 async def main(shelves: int = 2, books: int = 2) -> int:
+    print(f"reading {shelves} shelves of {books} books")
     with flyte.group("shelves"):
         totals = await asyncio.gather(*(read_shelf(shelf, books) for shelf in range(shelves)))
+    for shelf, total in enumerate(totals):
+        print(f"shelf {shelf} has {total} words")
     return sum(totals)

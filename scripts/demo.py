@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".volary"
@@ -35,35 +36,57 @@ class DemoError(Exception):
 def main() -> int:
     begun = time.monotonic()
     try:
-        say("Starting the embedded Postgres, the control plane and an agent")
+        say("Starting an embedded Postgres, the control plane and an agent")
         with stack() as endpoint:
-            say(f"They are up at {endpoint}, {time.monotonic() - begun:.1f} s after the start")
+            print(f"They are up after {time.monotonic() - begun:.1f} s, at {endpoint}.")
             demonstrate(endpoint)
             say("Stopping everything")
     except DemoError as error:
         print(f"\nThe demo failed: {error}\nThe end of {LOG}:\n", file=sys.stderr)
         print(tail(LOG, lines=40), file=sys.stderr)
         return 1
-    say(f"Done in {time.monotonic() - begun:.1f} s; the database and the files are in {DATA}")
-    print("\nNext: `make up` keeps the stack running, examples/README.md says what to run on it.")
+    print(f"Done, {time.monotonic() - begun:.1f} s after the start.")
+    print(
+        "\nTo look further:\n"
+        f"  .venv/bin/volary up --data-dir {DATA.relative_to(ROOT)}   the same stack, kept running\n"
+        "  examples/README.md                           what to run on it\n"
+        f"  {LOG.relative_to(ROOT)}                             what the stack had to say"
+    )
     return 0
 
 
 def demonstrate(endpoint: str) -> None:
     """Run a workflow of several tasks, and look at it the way a user would."""
     run = f"demo-{secrets.token_hex(4)}"
-    say("Running examples/fan_out.py: one task that calls two, each of which calls three")
+    page = f"http://{endpoint}/v2/domain/development/project/flytesnacks/runs/{run}"
+    say("A workflow: one task that starts two, each of which starts three (examples/fan_out.py)")
     flyte(
         endpoint,
         *("run", *PLACE, "--name", run, "--follow"),
         *("examples/fan_out.py", "main", "--shelves", "2", "--books", "3"),
     )
-    say("Its actions")
+    end = end_of(page)
+    say(f"It {end}. Its nine actions:")
     flyte(endpoint, "get", "action", *PLACE, run)
-    say("Its inputs and its result")
+    say("What went in, and what came out:")
     flyte(endpoint, "get", "io", *PLACE, run)
-    say("Its page, while the stack is up (the console is not built yet)")
-    print(f"http://{endpoint}/v2/domain/development/project/flytesnacks/runs/{run}")
+    say("Its page, while the stack is up:")
+    print(page)
+    if end != "succeeded":
+        raise DemoError(f"the run {end}")
+
+
+def end_of(page: str) -> str:
+    """Wait until the run is over, and return how it ended; DemoError if it goes on and on."""
+    until = time.monotonic() + _RUN_SECONDS
+    while time.monotonic() < until:
+        question = Request(page, headers={"Accept": "application/json"})  # noqa: S310 - ours, http
+        with urlopen(question, timeout=10) as answer:  # noqa: S310
+            facts = json.load(answer)
+        if "ended" in facts:
+            return str(facts["state"])
+        time.sleep(0.1)
+    raise DemoError(f"the run was not over within {_RUN_SECONDS:.0f} s")
 
 
 @contextmanager
@@ -119,7 +142,10 @@ def flyte(endpoint: str, *arguments: str) -> None:
         **os.environ,
         "HOME": str(HOME / "home"),  # the SDK's caches stay out of yours
         "DO_NOT_TRACK": "1",
+        "LOG_LEVEL": "ERROR",  # of the SDK, here and in the tasks
     }
+    if not sys.stdout.isatty():
+        environment.setdefault("COLUMNS", "200")
     (HOME / "home").mkdir(exist_ok=True)
     try:
         code = subprocess.run(  # noqa: S603 - our own command line

@@ -16,7 +16,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "31;1"}
 
-_CHATTY = ("alembic", "asyncio", "grpc", "httpcore", "httpx", "uvicorn.access")
+_CHATTY = ("alembic", "asyncio", "grpc", "httpcore", "httpx", "uvicorn")
 """Libraries whose INFO is our DEBUG."""
 
 
