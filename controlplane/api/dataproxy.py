@@ -73,7 +73,8 @@ class DataProxyService:
         self, caller: Caller, request: GetActionDataRequest
     ) -> GetActionDataResponse:
         key = keys.parse_action(request.action_id)
-        return convert.render_action_data(key, await self._data.get_action_data(caller, key))
+        data = await self._data.get_action_data(caller, key, has_outputs=convert.has_outputs)
+        return convert.render_action_data(key, data)
 
     async def tail_logs(
         self, caller: Caller, request: TailLogsRequest

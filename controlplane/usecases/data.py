@@ -183,11 +183,14 @@ class Data:
                 await self._store.write(uri, upload.body)
         return uri
 
-    async def get_action_data(self, caller: Caller, key: ActionKey) -> ActionData:
+    async def get_action_data(
+        self, caller: Caller, key: ActionKey, *, has_outputs: Callable[[bytes], bool]
+    ) -> ActionData:
         """
         Return what the action was given and, once it has succeeded, what it gave.
 
-        NotFoundError says which of the two is gone.
+        NotFoundError says which of the two is gone. ``has_outputs`` tells of a task's spec
+        whether there should be any: who has none need not write that down.
         """
         caller.require(Permission.ACTION_READ)
         detail = await self._actions.detail(caller, key)
@@ -201,7 +204,12 @@ class Data:
             outputs_uri = detail.row.output_uri
             if detail.row.type is ActionType.TASK:
                 outputs_uri = layout.outputs_uri(outputs_uri)
-            outputs = await self._read(caller, outputs_uri, "outputs of action", key)
+            try:
+                outputs = await self._read(caller, outputs_uri, "outputs of action", key)
+            except NotFoundError:
+                if detail.row.type is not ActionType.TASK or has_outputs(detail.spec):
+                    raise
+                outputs = b""
         return ActionData(
             inputs=inputs,
             outputs=outputs,

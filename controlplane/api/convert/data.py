@@ -100,6 +100,11 @@ def code_bundle_of(spec: bytes) -> str:
     return str(TaskSpec.FromString(spec).task_template.metadata.code_bundle_uri)
 
 
+def has_outputs(spec: bytes) -> bool:
+    """Whether a TaskSpec declares any outputs."""
+    return bool(TaskSpec.FromString(spec).task_template.interface.outputs.variables)
+
+
 def render_upload(location: UploadLocation) -> CreateUploadLocationResponse:
     return CreateUploadLocationResponse(
         signed_url=location.signed_url,

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 import pytest
+from flyteidl2.core.interface_pb2 import TypedInterface, VariableEntry, VariableMap
 from flyteidl2.core.tasks_pb2 import TaskMetadata, TaskTemplate
 from flyteidl2.dataproxy.dataproxy_service_pb2 import (
     ArtifactType,
@@ -31,6 +32,12 @@ from tests.contract.blobs.world import (
 )
 from tests.factories import NOW, ORG
 
+ONE_OUTPUT = TaskSpec(
+    task_template=TaskTemplate(
+        interface=TypedInterface(outputs=VariableMap(variables=[VariableEntry(key="o0")]))
+    )
+).SerializeToString()
+NO_OUTPUTS = TaskSpec(short_name="sleep").SerializeToString()
 REPORT = b"<html><script>alert(1)</script></html>"
 
 
@@ -89,7 +96,9 @@ async def test_an_action_that_failed_shows_its_inputs(world: World) -> None:
 
 
 async def test_what_is_gone_is_named(world: World) -> None:
-    assignment = await world.run(input_uri=f"{world.own}/p/development/inputs/gone/inputs.pb")
+    assignment = await world.run(
+        input_uri=f"{world.own}/p/development/inputs/gone/inputs.pb", body=ONE_OUTPUT
+    )
     with pytest.raises(NotFoundError, match="inputs of action p/development/r1/a0 not found"):
         await get(world)
 
@@ -100,6 +109,13 @@ async def test_what_is_gone_is_named(world: World) -> None:
     with pytest.raises(NotFoundError, match="outputs of action p/development/r1/a0") as refusal:
         await get(world)
     assert "inputs" not in str(refusal.value).replace("outputs", "")
+
+
+async def test_a_task_without_outputs_need_not_write_any(world: World) -> None:
+    assignment = await world.run(input_uri=await keep_inputs(world), body=NO_OUTPUTS)
+    await world.end(assignment, Phase.SUCCEEDED)
+
+    assert (await get(world)).outputs == make_outputs()
 
 
 async def test_what_is_no_protobuf_is_said_to_be_none(world: World) -> None:
