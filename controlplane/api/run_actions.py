@@ -68,9 +68,10 @@ class RunActions:
     ) -> GetActionDataResponse:
         """Answer as DataProxyService does, where clients should ask."""
         action = keys.parse_action(request.action_id)
-        found = convert_data.render_action_data(
-            action, await self._data.get_action_data(caller, action)
+        data = await self._data.get_action_data(
+            caller, action, has_outputs=convert_data.has_outputs
         )
+        found = convert_data.render_action_data(action, data)
         return GetActionDataResponse(inputs=found.inputs, outputs=found.outputs)
 
     async def get_action_data_uris(
