@@ -41,6 +41,7 @@ class HttpServer:
                 loop="none",
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,  # nobody in front of us is believed about who calls
                 timeout_keep_alive=IDLE_SECONDS,
                 timeout_graceful_shutdown=STOP_SECONDS,
                 h11_max_incomplete_event_size=64 * 1024,
