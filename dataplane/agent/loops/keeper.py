@@ -85,6 +85,7 @@ class Keeper:
         self._tasks: asyncio.TaskGroup | None = None
         self._started = asyncio.Event()
         self._emptied = asyncio.Event()
+        self._letting_go: set[AttemptId] = set()
 
     def __repr__(self) -> str:
         return f"<Keeper running={len(self._running)} {self._ledger!r}>"
@@ -240,6 +241,9 @@ class Keeper:
         except Exception:
             logger.exception("an attempt failed inside the agent", extra={"attempt": str(attempt)})
             news = _failed("AgentError", FailureKind.SYSTEM, "the agent failed; its log says how")
+        if news.phase is Phase.ABORTED and attempt in self._letting_go:
+            # Nobody wished it away: tried again, it does what it would have done.
+            news = _failed("AgentStopped", FailureKind.SYSTEM, "its cluster's agent was stopped")
         now = self._clock.now()
         started = [News(phase=Phase.RUNNING)] if news.phase is Phase.SUCCEEDED else []
         await self._ledger.record(attempt, [*started, news], now)
@@ -255,7 +259,8 @@ class Keeper:
                     **({"code": news.failure.code} if news.failure else {}),
                 },
             )
-        if not self._running:
+        self._letting_go.discard(attempt)
+        if not self._letting_go:
             self._emptied.set()
         self._bell.ring()
 
@@ -281,17 +286,22 @@ class Keeper:
 
     async def _let_go(self) -> None:
         """The agent ends: leave the attempts to their shims, or stop them if so wanted."""
-        if self._stop_attempts is None or not self._running:
+        if self._stop_attempts is None:
             return
-        logger.info("stopping all attempts", extra={"count": len(self._running)})
+        processes = {at: item for at, item in self._running.items() if item.needs_process}
+        if not processes:
+            return
+        logger.info("stopping all attempts", extra={"count": len(processes)})
         self._emptied.clear()
-        for running in self._running.values():
-            running.stop.set()
+        for attempt, running in processes.items():
+            if not running.stop.is_set():
+                self._letting_go.add(attempt)
+                running.stop.set()
         try:
             async with asyncio.timeout(self._stop_attempts.total_seconds()):
                 await self._emptied.wait()
         except TimeoutError:
-            logger.warning("attempts are left running", extra={"count": len(self._running)})
+            logger.warning("attempts are left running", extra={"count": len(self._letting_go)})
 
     def _group(self) -> asyncio.TaskGroup:
         if self._tasks is None:

@@ -1,0 +1,128 @@
+"""Tasks for the agent's tests; a0 imports this as a user's module."""
+
+# As users write code:
+# ruff: noqa: ASYNC110, ASYNC220, ASYNC230, ASYNC240, PLC0415, PTH115, S603, T201
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import flyte
+
+env = flyte.TaskEnvironment(name="t")
+
+
+@env.task
+async def add_one(x: int) -> int:
+    print("adding one to", x)
+    return x + 1
+
+
+@env.task
+async def append(ledger: str, seconds: int) -> int:
+    """Leave a mark that it ran, then take its time."""
+    with Path(ledger).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    print("slept, nearly")
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+@env.task
+async def fail(message: str) -> int:
+    raise ValueError(message)
+
+
+@env.task
+async def fail_at_length(size: int) -> int:
+    raise ValueError("x" * size)
+
+
+@env.task
+async def leave() -> int:
+    print("leaving without a word")
+    os._exit(0)
+
+
+@env.task
+async def exit_badly() -> int:
+    print("about to exit")
+    os._exit(3)
+
+
+@env.task
+async def crash() -> int:
+    os.abort()
+
+
+@env.task
+async def grow(mebibytes: int) -> int:
+    held = []
+    for _ in range(mebibytes):
+        held.append(bytearray(os.urandom(2**20)))
+        await asyncio.sleep(0.002)
+    await asyncio.sleep(60)
+    return len(held)
+
+
+@env.task
+async def spawn(pids: str) -> int:
+    """Start a family: a child in a session of its own, and its child."""
+    code = (
+        "import subprocess, sys, time; p = subprocess.Popen(['sleep', '300']); "
+        f"open({pids!r}, 'a').write(f' {{p.pid}}\\n'); time.sleep(300)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    Path(pids).write_text(f"{os.getpid()} {child.pid}")
+    await asyncio.sleep(300)
+    return 0
+
+
+@env.task
+async def ignore_sigterm(ready: str) -> int:
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(ready).touch()
+    await asyncio.sleep(300)
+    return 0
+
+
+@env.task
+async def talk(lines: int) -> int:
+    for number in range(lines):
+        print("line", number)
+    return lines
+
+
+@env.task
+async def talk_slowly(go: str) -> int:
+    print("before")
+    while not Path(go).exists():
+        await asyncio.sleep(0.05)
+    print("after")
+    return 0
+
+
+@env.task
+async def describe(path: str) -> int:
+    """Write down all that a program can see of how it was started."""
+    main = sys.modules["__main__"]
+    description = {
+        "env": dict(os.environ),
+        "argv": sys.argv,
+        "path": [entry for entry in sys.path if entry != "."],
+        "main": [main.__name__, main.__file__, str(main.__spec__)],
+        "umask": os.umask(0o022),
+        "encoding": sys.stdout.encoding,
+        "flags": str(sys.flags),
+        "buffering": repr(sys.stdout),
+        "session": os.getsid(0) == os.getppid(),
+        "group": os.getpgid(0) == os.getpid(),
+        "descriptors": sorted(os.readlink(f"/proc/self/fd/{fd}").split(":")[0] for fd in (0, 1, 2)),
+    }
+    Path(path).write_text(json.dumps(description))
+    return 0

@@ -1,0 +1,193 @@
+"""The agent at the link: credit, repeats, disconnections, calls."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+from shared.idl.agent.v1 import link_pb2
+from shared.model.phases import Phase
+from tests.fakes.control import control_plane
+from tests.integration.agent.world import AgentProcess, Wish, World, agent, until, until_file
+
+
+def _sleep(seconds: float = 0) -> Wish:
+    return Wish(task="nap", type="core-sleep", inputs={"duration": timedelta(seconds=seconds)})
+
+
+async def test_a_thousand_sleeps_of_nothing_all_succeed(world: World) -> None:
+    assignments = [world.make(_sleep()) for _ in range(1000)]
+    async with agent(world):
+        await world.control.assign(*assignments)
+        ends = [await world.control.end_of(assignment) for assignment in assignments]
+
+    assert {end.phase for end in ends} == {Phase.SUCCEEDED}
+    assert len(world.control.accepted) == 1000
+
+
+async def test_a_sleep_sleeps_and_an_abort_wakes_it(world: World) -> None:
+    async with agent(world):
+        short, long = await world.assign(_sleep(0.3)), await world.assign(_sleep(600))
+        slept = await world.control.end_of(short)
+        await world.control.phase_of(long, Phase.RUNNING)
+        await world.control.stop(long)
+        woken = await world.control.end_of(long)
+
+    started = world.control.reports[short.attempt][0]
+    assert slept.phase is Phase.SUCCEEDED
+    assert slept.at - started.at >= timedelta(seconds=0.2)
+    assert woken.phase is Phase.ABORTED
+
+
+async def test_echo_hands_its_inputs_on(world: World) -> None:
+    wish = Wish(task="echo", type="echo", inputs={"x": 5, "y": 7}, outputs=["o0", "o1"])
+    async with agent(world):
+        assignment = await world.assign(wish)
+        end = await world.control.end_of(assignment)
+
+    assert end.phase is Phase.SUCCEEDED
+    values = {
+        name: value.scalar.primitive.integer for name, value in world.outputs(assignment).items()
+    }
+    assert values == {"o0": 5, "o1": 7}
+
+
+async def test_an_assignment_delivered_twice_runs_once_and_is_accepted_twice(
+    world: World, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    assignment = world.make(Wish(task="append", inputs={"ledger": str(marks), "seconds": 1}))
+    async with agent(world):
+        await world.control.assign(assignment, assignment)
+        await world.control.end_of(assignment)
+        await world.control.assign(assignment)
+        await world.control.until(lambda: len(world.control.accepted) == 3)
+
+    assert len(marks.read_text().splitlines()) == 1
+
+
+async def test_a_broken_stream_is_dialled_again_and_work_goes_on(world: World) -> None:
+    async with agent(world):
+        await world.control.end_of(await world.assign(_sleep()))
+        await world.control.disconnect()
+        await world.control.until(lambda: len(world.control.sessions) == 2)
+        await world.control.end_of(await world.assign(_sleep()))
+
+    assert world.control.sessions[1].hello.last_epoch == 1
+
+
+async def test_a_control_plane_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    async with control_plane() as control:
+        port = int(control.address.rpartition(":")[2])
+        world = World(tmp_path, control)
+        started = await AgentProcess.start(world)
+        await control.until(lambda: control.sessions)
+    try:
+        async with control_plane(port) as control:
+            world.control = control
+            await control.until(lambda: control.sessions)
+            end = await control.end_of(await world.assign(_sleep()))
+            assert end.phase is Phase.SUCCEEDED
+    finally:
+        await started.stop()
+
+
+async def test_a_control_plane_that_falls_silent_is_left(world: World) -> None:
+    world.control.heartbeat = timedelta(milliseconds=200)
+    world.control.echoing = False
+    async with agent(world):
+        await world.control.until(lambda: len(world.control.sessions) == 2)
+
+
+async def test_a_refusal_that_is_final_ends_the_agent_with_its_remedy(world: World) -> None:
+    world.control.refusal = link_pb2.Refusal(
+        code="protocol_version", message="upgrade the agent", retry=False
+    )
+    async with agent(world) as started:
+        async with asyncio.timeout(20):
+            code = await started.process.wait()
+
+    assert code == 1
+    assert "upgrade the agent" in started.log.read_text()
+
+
+async def test_an_agent_that_was_superseded_comes_back_later(world: World) -> None:
+    async with agent(world) as started:
+        await world.control.until(lambda: world.control.sessions)
+        refusal = link_pb2.Refusal(code="superseded", message="another one came", retry=True)
+        await world.control.send(link_pb2.ControlFrame(refusal=refusal))
+        await world.control.until(lambda: len(world.control.sessions) == 2)
+
+    assert "another agent serves this cluster" in started.log.read_text()
+
+
+async def test_a_log_is_followed_while_the_task_writes_it(world: World, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    async with agent(world):
+        assignment = await world.assign(Wish(task="talk_slowly", inputs={"go": str(go)}))
+        await world.control.phase_of(assignment, Phase.RUNNING)
+        call = await world.control.follow(assignment.attempt)
+        lines = world.control.logs[call]
+        await world.control.until(lambda: any(line.text == "before" for line in lines))
+        assert not any(line.text == "after" for line in lines)
+        go.touch()
+        await world.control.until(lambda: call in world.control.answers)
+
+    assert world.control.answers[call] == "done"
+    assert any(line.text == "after" for line in lines)
+
+
+async def test_a_long_log_arrives_whole_chunk_by_chunk_and_from_any_line(world: World) -> None:
+    async with agent(world):
+        assignment = await world.assign(Wish(task="talk", inputs={"lines": 5000}))
+        await world.control.end_of(assignment)
+        whole, rest = (
+            await world.control.follow(assignment.attempt),
+            await world.control.follow(assignment.attempt, after_line=4000),
+        )
+        await world.control.until(lambda: {whole, rest} <= set(world.control.answers))
+
+    said = [line.text for line in world.control.logs[whole] if line.text.startswith("line ")]
+    assert said == [f"line {number}" for number in range(5000)]
+    assert world.control.logs[rest] == world.control.logs[whole][4000:]
+
+
+async def test_a_log_this_agent_never_had_is_not_found(world: World) -> None:
+    stranger = world.make(_sleep())
+    async with agent(world):
+        await world.control.until(
+            lambda: world.control.sessions and world.control.sessions[0].credit
+        )
+        call = await world.control.follow(stranger.attempt)
+        await world.control.until(lambda: call in world.control.answers)
+
+    assert world.control.answers[call] == "not_found"
+
+
+async def test_parents_that_fill_every_slot_do_not_starve_their_children(
+    world: World, tmp_path: Path
+) -> None:
+    marks = tmp_path / "marks"
+    wish = Wish(task="append", inputs={"ledger": str(marks), "seconds": 60})
+    parents = [world.make(wish) for _ in range(2)]
+    async with agent(world, "--slots", "2"):
+        await world.control.assign(*parents)
+        await until(lambda: marks.exists() and len(marks.read_text().splitlines()) == 2)
+        child = world.make(_sleep(), parent=parents[0].key.name)
+        await world.control.assign(child)
+        end = await world.control.end_of(child, seconds=25)
+        assert end.phase is Phase.SUCCEEDED
+        for parent in parents:
+            await world.control.stop(parent)
+            await world.control.end_of(parent)
+
+
+async def test_the_agents_token_reaches_no_task(world: World, tmp_path: Path) -> None:
+    description = tmp_path / "description"
+    async with agent(world):
+        assignment = await world.assign(Wish(task="describe", inputs={"path": str(description)}))
+        end = await world.control.end_of(assignment)
+
+    assert end.phase is Phase.SUCCEEDED, end.failure
+    text = await until_file(description, empty=True)
+    assert "a-cluster-token" not in text
+    assert '"_U_EP_OVERRIDE": "localhost:8100"' in text
