@@ -44,7 +44,6 @@ from controlplane.core.actions import (
 from shared.model.phases import Phase
 from shared.model.reports import ClusterEvent, Failure, FailureKind
 
-
 _ERROR_KINDS = {
     FailureKind.USER: ErrorInfo.KIND_USER,
     FailureKind.SYSTEM: ErrorInfo.KIND_SYSTEM,
