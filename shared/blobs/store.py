@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
 import obstore
 from obstore import exceptions
@@ -257,21 +256,21 @@ def open_store(base: str, options: S3Options | None = None) -> BlobStore:
     cannot be made. Whether a bucket can be reached shows at its first use.
     """
     base = base.rstrip("/")
-    url = urlsplit(base)
-    if url.query or url.fragment:
-        raise ValueError(f"{base!r} has a query or a fragment; a store is scheme, host and path")
-    match url.scheme:
-        case "file" if not url.netloc and url.path:
-            root = Path(url.path)
-            try:
-                root.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise BlobStoreError(f"cannot make the directory of {base}: {error}") from error
-            directory = Directory(root)
-            return BlobStore(base, LocalStore(directory.root), prefix="", directory=directory)
-        case "s3" if url.netloc:
-            prefix = f"{url.path.strip('/')}/" if url.path else ""
-            return BlobStore(base, _open_bucket(url.netloc, options), prefix=prefix, directory=None)
+    scheme, _, path = base.partition("://")
+    place, _, below = path.partition("/")
+    if below and (reason := _unfit(below)):
+        raise ValueError(f"{base!r} {reason}")
+    if scheme == "file" and not place and below:
+        root = Path(f"/{below}")
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BlobStoreError(f"cannot make the directory of {base}: {error}") from error
+        directory = Directory(root)
+        return BlobStore(base, LocalStore(directory.root), prefix="", directory=directory)
+    if scheme == "s3" and place:
+        prefix = f"{below}/" if below else ""
+        return BlobStore(base, _open_bucket(place, options), prefix=prefix, directory=None)
     raise ValueError(f"{base!r} is no blob store; give file:///directory or s3://bucket/prefix")
 
 

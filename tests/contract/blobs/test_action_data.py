@@ -13,7 +13,7 @@ from flyteidl2.dataproxy.dataproxy_service_pb2 import (
 )
 from flyteidl2.task.task_definition_pb2 import TaskSpec
 
-from controlplane.core.actions import ActionType
+from controlplane.core.actions import ActionType, TraceFacts
 from controlplane.core.callers import Caller
 from controlplane.core.errors import ExhaustedError, NotFoundError, NotReadyError
 from controlplane.store.actions import signal
@@ -134,6 +134,22 @@ async def test_what_is_too_large_is_not_read(world: World) -> None:
 
     with pytest.raises(ExhaustedError, match="too large to show"):
         await get(world)
+
+
+async def test_a_trace_shows_the_file_it_names(world: World) -> None:
+    await world.run(input_uri=await keep_inputs(world))
+    base = f"{world.own}/p/development/r1/traced"
+    await world.blobs.write(f"{base}/inputs.pb", make_inputs(x=4).SerializeToString())
+    await world.blobs.write(f"{base}/outputs.pb", make_outputs(o0=5).SerializeToString())
+    done = TraceFacts(
+        phase=Phase.SUCCEEDED, started_at=NOW, ended_at=NOW, output_uri=f"{base}/outputs.pb"
+    )
+    await world.enqueue("traced", ActionType.TRACE, trace=done)
+
+    data = await get(world, "traced")
+
+    assert (data.inputs, data.outputs) == (make_inputs(x=4), make_outputs(o0=5))
+    assert data.outputs_uri == f"{base}/outputs.pb"
 
 
 async def test_a_condition_shows_what_it_was_answered(world: World) -> None:

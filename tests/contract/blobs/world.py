@@ -13,7 +13,7 @@ from flyteidl2.core.literals_pb2 import Literal, Primitive, Scalar
 from flyteidl2.task.common_pb2 import Inputs, NamedLiteral, Outputs
 
 from controlplane.api.dataproxy import DataProxyService
-from controlplane.core.actions import ActionType, NewAction, NewRun
+from controlplane.core.actions import ActionType, NewAction, NewRun, TraceFacts
 from controlplane.core.callers import EVERYTHING, Caller, Subject
 from controlplane.store.database import Database
 from shared.blobs.store import BlobStore
@@ -80,10 +80,13 @@ class World:
     async def end(self, assignment: Assignment, phase: Phase) -> None:
         await self._store.report(make_report(assignment, 2, phase))
 
-    async def enqueue(self, name: str, kind: ActionType) -> NewAction:
+    async def enqueue(
+        self, name: str, kind: ActionType, *, trace: TraceFacts | None = None
+    ) -> NewAction:
         new = replace(
             make_new_action(name, kind=kind),
             input_uri=f"{self.own}/p/development/r1/{name}/inputs.pb",
+            trace=trace,
         )
         await self._store.enqueue(new)
         return new

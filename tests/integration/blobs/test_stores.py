@@ -1,0 +1,105 @@
+"""We test stores that cannot be opened or reached, and what a directory does besides."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from shared.blobs.errors import BlobOutsideError, BlobStoreError
+from shared.blobs.options import S3Options
+from shared.blobs.store import open_store
+from tests.servers.seaweed import S3ForTests
+
+SECRET = "hush-hush"  # noqa: S105
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        *("", "/srv/blobs", "file:///", "file://host/dir", "file:relative", "s3://", "s3:///x"),
+        *("gs://bucket", "http://host/dir", "s3://bucket/../a", "file:///a//b", "file:///a/./b"),
+    ],
+)
+def test_a_base_that_names_no_store_is_refused(base: str) -> None:
+    with pytest.raises(ValueError, match=r"is no blob store|empty, '\.' or '\.\.' part"):
+        open_store(base)
+
+
+def test_a_directory_is_made(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}/a/b/")
+
+    assert (tmp_path / "a/b").is_dir()
+    assert store.base == f"file://{tmp_path}/a/b"
+    assert not store.signs
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(BlobStoreError, match=r"cannot make the directory of file://.*/file/blobs"):
+        open_store(f"file://{tmp_path}/file/blobs")
+
+
+def test_secrets_are_not_shown() -> None:
+    options = S3Options(access_key="known", secret_key=SECRET, session_token=SECRET)
+
+    assert SECRET not in repr(options)
+    assert SECRET not in repr(open_store("s3://bucket/x", options))
+
+
+async def test_the_root_may_be_reached_through_a_link_but_nothing_below_it(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "root").symlink_to(tmp_path / "real")
+    (tmp_path / "real/way").symlink_to(tmp_path)
+    store = open_store(f"file://{tmp_path}/root")
+
+    await store.write(store.uri("a"), b"here")
+
+    assert (tmp_path / "real/a").read_bytes() == b"here"
+    with pytest.raises(BlobOutsideError, match="symbolic link"):
+        await store.write(store.uri("way/b"), b"there")
+    with pytest.raises(BlobOutsideError, match="symbolic link"):
+        await store.read(store.uri("way/real/a"), limit=9)
+
+
+async def test_a_directory_is_no_blob(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}")
+    await store.write(store.uri("org/a"), b"")
+
+    assert not await store.exists(store.uri("org"))
+    with pytest.raises(BlobStoreError, match="could not write"):
+        await store.write(store.uri("org"), b"")
+    with pytest.raises(BlobStoreError, match="could not write"):
+        await store.write(store.uri("org/a/b"), b"")
+
+
+async def test_a_directory_signs_nothing(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}")
+
+    assert await store.sign_get(store.uri("a"), timedelta(minutes=1)) is None
+    assert await store.sign_put(store.uri("a"), timedelta(minutes=1)) is None
+
+
+async def test_a_store_that_does_not_answer_is_named() -> None:
+    options = S3Options(
+        endpoint="http://127.0.0.1:1",
+        region="us-east-1",
+        access_key="known",
+        secret_key=SECRET,
+        allow_http=True,
+    )
+    store = open_store("s3://bucket/x", options)
+
+    with pytest.raises(BlobStoreError, match="could not read s3://bucket/x/a") as failure:
+        await store.read(store.uri("a"), limit=1)
+    assert SECRET not in str(failure.value)
+
+
+async def test_a_store_that_does_not_know_us_says_so(s3_server: S3ForTests) -> None:
+    store = open_store(s3_server.new_base(), replace(s3_server.options, secret_key=SECRET))
+
+    with pytest.raises(BlobStoreError, match="403 Forbidden"):
+        await store.write(store.uri("a"), b"")
+    with pytest.raises(BlobStoreError):
+        await store.exists(store.uri("a"))
