@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from controlplane.core.lists import Listing
 from controlplane.core.tasks import NewTask, TaskDetail, TaskKey, TaskPage, TaskRow, TaskScope
@@ -54,7 +54,7 @@ async def list_tasks(tx: OrgTx, scope: TaskScope, listing: Listing) -> TaskPage:
     """List the latest version of each task, newest first unless asked otherwise."""
     latest = (
         _within(tx, scope)
-        .distinct(tasks.c.project, tasks.c.domain, tasks.c.name)
+        .ext(distinct_on(tasks.c.project, tasks.c.domain, tasks.c.name))
         .order_by(
             tasks.c.project,
             tasks.c.domain,

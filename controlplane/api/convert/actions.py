@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.core.execution_pb2 import (
     ContainerError,
     ExecutionError,
@@ -98,14 +97,14 @@ def render_update(row: ActionRow) -> ActionUpdate:
     """
     Render what a parent hears of its child.
 
-    A task's outputs are named by the prefix they lie under, a trace's by the file itself:
-    that is how ``row.output_uri`` has them.
+    A task's outputs are named by the prefix they lie under, before anything lies there; a
+    trace's by the file itself.
     """
     update = ActionUpdate(
-        action_id=keys.render_action(row.org, row.key), phase=ActionPhase.Name(row.phase.value)
+        action_id=keys.render_action(row.org, row.key),
+        phase=row.phase.value,
+        output_uri=row.output_uri or row.output_prefix,
     )
-    # The SDK wants to know where a task writes before it has written anything.
-    update.output_uri = row.output_uri or row.output_prefix
     if row.failure is not None and row.phase in {Phase.FAILED, Phase.TIMED_OUT}:
         update.error.CopyFrom(_render_execution_error(row.failure))
     if row.value:

@@ -1,0 +1,198 @@
+"""
+The public door as it is served: real Postgres, a real directory, HTTP on loopback.
+
+Nothing is running behind it; :meth:`Door.finish` plays the agent through the store.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flyteidl2.actions.actions_service_connect import ActionsServiceClient
+from flyteidl2.auth.auth_service_connect import AuthMetadataServiceClient
+from flyteidl2.auth.identity_connect import IdentityServiceClient
+from flyteidl2.cluster.service_connect import ClusterServiceClient
+from flyteidl2.dataproxy.dataproxy_service_connect import DataProxyServiceClient
+from flyteidl2.project.project_service_connect import ProjectServiceClient
+from flyteidl2.task.task_service_connect import TaskServiceClient
+from flyteidl2.workflow.queue_service_connect import QueueServiceClient
+from flyteidl2.workflow.run_service_connect import RunServiceClient
+from flyteidl2.workflow.state_service_connect import StateServiceClient
+from prometheus_client import CollectorRegistry
+
+from controlplane.api import services as api
+from controlplane.api.interceptors import Interceptors
+from controlplane.api.metrics import CallMetrics
+from controlplane.api.server import PublicApi
+from controlplane.authn.anonymous import Anonymous
+from controlplane.core.projects import Project
+from controlplane.core.signing import SigningKey, SigningKeys
+from controlplane.feeds.feeds import Feeds
+from controlplane.link.calls import LiveCalls
+from controlplane.store.database import Database, open_database
+from controlplane.store.dispatches import claim
+from controlplane.store.notices import listen
+from controlplane.store.reports import apply_reports
+from controlplane.usecases.actions import Actions
+from controlplane.usecases.data import Data
+from controlplane.usecases.foundations import lay_foundations
+from controlplane.usecases.logs import Logs
+from controlplane.usecases.projects import Projects
+from controlplane.usecases.runs import Runs
+from controlplane.usecases.tasks import Tasks
+from controlplane.web.app import make_application
+from controlplane.web.health import Health
+from controlplane.web.pages import Pages
+from shared.blobs.store import BlobStore, open_store
+from shared.kit.clock import SystemClock
+from shared.model.assignments import Assignment
+from shared.model.ids import ClusterName, OrgName, ProjectName
+from shared.model.phases import Phase
+from shared.model.reports import Failure, Report
+from tests.servers.http import serving
+
+ORG = OrgName("acme")
+CLUSTER = ClusterName("local")
+PROJECT = "flytesnacks"
+DOMAIN = "development"
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    url: str
+    api: PublicApi
+    database: Database
+    blobs: BlobStore
+    metrics: CollectorRegistry
+
+    @property
+    def runs(self) -> Any:
+        return RunServiceClient(self.url)
+
+    @property
+    def actions(self) -> Any:
+        return ActionsServiceClient(self.url)
+
+    @property
+    def queue(self) -> Any:
+        return QueueServiceClient(self.url)
+
+    @property
+    def state(self) -> Any:
+        return StateServiceClient(self.url)
+
+    @property
+    def tasks(self) -> Any:
+        return TaskServiceClient(self.url)
+
+    @property
+    def projects(self) -> Any:
+        return ProjectServiceClient(self.url)
+
+    @property
+    def data(self) -> Any:
+        return DataProxyServiceClient(self.url)
+
+    @property
+    def clusters(self) -> Any:
+        return ClusterServiceClient(self.url)
+
+    @property
+    def identity(self) -> Any:
+        return IdentityServiceClient(self.url)
+
+    @property
+    def auth(self) -> Any:
+        return AuthMetadataServiceClient(self.url)
+
+    async def claim(self, most: int = 100) -> Sequence[Assignment]:
+        async with self.database.for_org(ORG) as tx:
+            return await claim(tx, CLUSTER, most=most, now=SystemClock().now())
+
+    async def report(
+        self,
+        assignment: Assignment,
+        *phases: Phase,
+        failure: Failure | None = None,
+        first_version: int = 1,
+    ) -> None:
+        """Report phases of one attempt, as an agent would."""
+        reports = [
+            Report(
+                attempt=assignment.attempt,
+                lease=assignment.lease,
+                version=version,
+                phase=phase,
+                at=SystemClock().now(),
+                failure=failure if phase is phases[-1] else None,
+                output_uri=assignment.output_prefix if phase is Phase.SUCCEEDED else "",
+            )
+            for version, phase in enumerate(phases, start=first_version)
+        ]
+        async with self.database.for_org(ORG) as tx:
+            await apply_reports(tx, CLUSTER, reports, SystemClock().now())
+
+    async def finish(self, phase: Phase = Phase.SUCCEEDED, failure: Failure | None = None) -> None:
+        """Claim whatever waits, and end it."""
+        for assignment in await self.claim():
+            await self.report(assignment, Phase.RUNNING, phase, failure=failure)
+
+
+@asynccontextmanager
+async def open_door(database_url: str, directory: Path) -> AsyncIterator[Door]:
+    clock = SystemClock()
+    metrics = CollectorRegistry()
+    database = open_database(database_url, pool_size=4)
+    blobs = open_store(f"file://{directory}")
+    feeds = Feeds(database, partial(listen, database_url))
+    keys = SigningKeys(current=SigningKey(b"k" * 32))
+    await lay_foundations(
+        database,
+        clock,
+        org=ORG,
+        projects=[Project(id=ProjectName(PROJECT), name=PROJECT)],
+        cluster=CLUSTER,
+        cluster_token="token",  # noqa: S106
+    )
+    actions, runs = Actions(database, feeds, clock), Runs(database, feeds, clock)
+    projects, tasks = Projects(database, clock), Tasks(database, clock)
+    data = Data(
+        blobs, clock, actions=actions, projects=projects, keys=keys, public_url="http://public"
+    )
+    authn = Anonymous(ORG)
+    public = PublicApi(
+        api.services(
+            runs=runs,
+            actions=actions,
+            tasks=tasks,
+            projects=projects,
+            data=data,
+            logs=Logs(actions, blobs, LiveCalls()),
+            base=blobs.base,
+            public_url="http://public",
+        ),
+        Interceptors(authn, CallMetrics(metrics)),
+    )
+    application = make_application(
+        public=public,
+        routes=[*Health(database, metrics).routes(), *Pages(authn, runs, actions).routes()],
+    )
+    async with asyncio.TaskGroup() as tasks_group:
+        background = [
+            tasks_group.create_task(feeds.run()),
+            tasks_group.create_task(actions.run()),
+        ]
+        try:
+            async with serving(application) as url:
+                try:
+                    yield Door(url, public, database, blobs, metrics)
+                finally:
+                    public.end_streams()
+        finally:
+            for task in background:
+                task.cancel()
+    await database.close()

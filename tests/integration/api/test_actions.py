@@ -1,0 +1,292 @@
+"""
+What running tasks ask, over ActionsService and the older two: enqueue, watch, abort, answer.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from connectrpc.code import Code
+from flyteidl2.actions.actions_service_pb2 import (
+    AbortRequest,
+    SignalRequest,
+    WatchForUpdatesRequest,
+)
+from flyteidl2.common.list_pb2 import Filter, ListRequest
+from flyteidl2.common.phase_pb2 import ActionPhase
+from flyteidl2.core.execution_pb2 import ContainerError, ExecutionError
+from flyteidl2.core.types_pb2 import SimpleType
+from flyteidl2.workflow.queue_service_pb2 import AbortQueuedActionRequest, EnqueueActionRequest
+from flyteidl2.workflow.run_definition_pb2 import EnrichedAction
+from flyteidl2.workflow.run_service_pb2 import (
+    EventPayload,
+    GetActionDetailsRequest,
+    ListActionsRequest,
+    SignalEventRequest,
+    WatchActionsRequest,
+)
+from flyteidl2.workflow.state_service_pb2 import WatchRequest
+
+from shared.model.phases import Phase
+from shared.model.reports import Failure, FailureKind
+from tests.integration.api.door import Door
+from tests.integration.api.requests import (
+    action_id,
+    create_run,
+    enqueue,
+    enqueue_condition,
+    enqueue_trace,
+    refusal,
+    run_id,
+    task_spec,
+)
+
+
+@pytest.fixture
+async def running(door: Door) -> Door:
+    """A door with a run whose root is running."""
+    await door.runs.create_run(create_run())
+    (root,) = await door.claim()
+    await door.report(root, Phase.RUNNING)
+    return door
+
+
+async def until_sentinel(updates: AsyncIterator[Any]) -> list[Any]:
+    seen: list[Any] = []
+    async with asyncio.timeout(10):
+        async for message in updates:
+            if message.control_message.sentinel:
+                return seen
+            seen.append(message.action_update)
+    raise AssertionError("the stream ended before its sentinel")
+
+
+async def next_update(updates: AsyncIterator[Any]) -> Any:
+    async with asyncio.timeout(10):
+        return (await anext(updates)).action_update
+
+
+def watch(door: Door) -> Any:
+    return door.actions.watch_for_updates(WatchForUpdatesRequest(parent_action_id=action_id()))
+
+
+async def test_a_parent_hears_of_its_child_from_enqueueing_to_its_outputs(running: Door) -> None:
+    updates = watch(running)
+    assert await until_sentinel(updates) == []
+
+    await running.actions.enqueue(enqueue("c1"))
+    queued = await next_update(updates)
+    await running.finish()
+    ended = await next_update(updates)
+    while ended.phase != ActionPhase.ACTION_PHASE_SUCCEEDED:
+        ended = await next_update(updates)
+    await updates.aclose()
+
+    assert queued.action_id.name == "c1"
+    assert queued.phase == ActionPhase.ACTION_PHASE_QUEUED
+    assert ended.output_uri.endswith("/r1/c1/1")  # a prefix: the SDK adds the file's name
+    assert not ended.HasField("error")
+
+
+async def test_a_restarted_parent_finds_its_children_before_the_sentinel(running: Door) -> None:
+    await running.actions.enqueue(enqueue("done"))
+    await running.finish()
+    await running.actions.enqueue(enqueue("waiting"))
+
+    there = {update.action_id.name: update.phase for update in await until_sentinel(watch(running))}
+
+    assert there == {
+        "done": ActionPhase.ACTION_PHASE_SUCCEEDED,
+        "waiting": ActionPhase.ACTION_PHASE_QUEUED,
+    }
+
+
+async def test_a_child_that_failed_tells_code_kind_and_whether_to_try_again(running: Door) -> None:
+    await running.actions.enqueue(enqueue("c1"))
+    await running.finish(
+        Phase.FAILED,
+        Failure(code="OOMKilled", kind=FailureKind.USER, message="too big", recoverable=False),
+    )
+
+    (update,) = await until_sentinel(watch(running))
+
+    assert update.phase == ActionPhase.ACTION_PHASE_FAILED
+    assert update.error.code == "OOMKilled"
+    assert update.error.kind == ExecutionError.USER
+    assert update.error.recoverability == ContainerError.NON_RECOVERABLE
+    assert update.output_uri.endswith("/r1/c1/1")  # where its error lies, too
+
+
+async def test_enqueueing_the_same_twice_is_the_same_and_other_content_is_refused(
+    running: Door,
+) -> None:
+    await running.actions.enqueue(enqueue("c1"))
+    await running.actions.enqueue(enqueue("c1"))
+
+    code, message = await refusal(
+        running.actions.enqueue(enqueue("c1", spec=task_spec("env.another")))
+    )
+
+    assert code is Code.ALREADY_EXISTS
+    assert "c1" in message
+    assert len(await running.claim()) == 1
+
+
+async def test_enqueueing_below_what_is_not_there_is_refused(running: Door) -> None:
+    for request in (enqueue("c1", run="r2"), enqueue("c1", parent="nobody")):
+        code, _ = await refusal(running.actions.enqueue(request))
+        assert code is Code.NOT_FOUND
+
+
+async def test_a_trace_is_over_when_it_is_told_and_names_its_very_file(running: Door) -> None:
+    file = "file:///blobs/r1/t1/outputs.pb"
+    await running.actions.enqueue(
+        enqueue_trace("t1", phase=ActionPhase.ACTION_PHASE_SUCCEEDED, output_uri=file)
+    )
+
+    (update,) = await until_sentinel(watch(running))
+    details = await running.runs.get_action_details(
+        GetActionDetailsRequest(action_id=action_id("t1"))
+    )
+
+    assert update.phase == ActionPhase.ACTION_PHASE_SUCCEEDED
+    assert update.output_uri == file
+    assert details.details.metadata.trace.name == "add"
+    assert details.details.HasField("trace")
+    assert details.details.status.attempts == 1
+    assert details.details.status.duration_ms == 2000
+
+
+async def test_a_condition_waits_for_an_answer_of_its_type(running: Door) -> None:
+    await running.actions.enqueue(enqueue_condition("ask"))
+    signal = SignalEventRequest(action_id=action_id("ask"), parent_action_name="a0")
+
+    signal.payload.CopyFrom(EventPayload(string_value="yes"))
+    code, message = await refusal(running.runs.signal_event(signal))
+    assert code is Code.INVALID_ARGUMENT
+    assert message == "the condition waits for a boolean, not a string"
+
+    signal.payload.CopyFrom(EventPayload(bool_value=True))
+    await running.runs.signal_event(signal)
+    (update,) = await until_sentinel(watch(running))
+    found = await running.runs.get_action_details(
+        GetActionDetailsRequest(action_id=action_id("ask"))
+    )
+
+    assert update.phase == ActionPhase.ACTION_PHASE_SUCCEEDED
+    assert update.value.scalar.primitive.boolean is True
+    assert found.details.metadata.condition.type.simple == SimpleType.BOOLEAN
+    assert found.details.condition.prompt == "ok?"
+    assert found.details.signal_info.signalled_by.user.id.subject == "anonymous"
+    code, _ = await refusal(running.runs.signal_event(signal))
+    assert code is Code.FAILED_PRECONDITION
+
+
+async def test_a_signal_to_what_is_no_condition_is_refused(running: Door) -> None:
+    request = SignalRequest(action_id=action_id("a0"), parent_action_name="a0")
+    request.value.scalar.primitive.boolean = True
+
+    code, message = await refusal(running.actions.signal(request))
+
+    assert code is Code.FAILED_PRECONDITION
+    assert "not a condition" in message
+
+
+async def test_an_aborted_child_is_told_to_its_parent(running: Door) -> None:
+    await running.actions.enqueue(enqueue("c1"))
+    await running.actions.abort(AbortRequest(action_id=action_id("c1"), reason="enough"))
+
+    (update,) = await until_sentinel(watch(running))
+
+    assert update.phase == ActionPhase.ACTION_PHASE_ABORTED
+
+
+async def test_the_older_services_do_the_same(running: Door) -> None:
+    action = enqueue("c1").action
+    updates = running.state.watch(WatchRequest(parent_action_id=action_id()))
+    assert await until_sentinel(updates) == []
+
+    await running.queue.enqueue_action(
+        EnqueueActionRequest(
+            action_id=action.action_id,
+            parent_action_name="a0",
+            input_uri=action.input_uri,
+            run_output_base=action.run_output_base,
+            task=action.task,
+        )
+    )
+    assert (await next_update(updates)).phase == ActionPhase.ACTION_PHASE_QUEUED
+    await running.queue.abort_queued_action(AbortQueuedActionRequest(action_id=action_id("c1")))
+    assert (await next_update(updates)).phase == ActionPhase.ACTION_PHASE_ABORTED
+    await updates.aclose()
+
+
+async def test_actions_are_listed_by_parent_type_and_phase(running: Door) -> None:
+    await running.actions.enqueue(enqueue("c1", group="fan"))
+    await running.actions.enqueue(enqueue("c2"))
+    await running.actions.enqueue(enqueue("grandchild", parent="c1"))
+    await running.actions.enqueue(enqueue_condition("ask"))
+
+    async def names(**wish: Any) -> list[str]:
+        listed = await running.runs.list_actions(
+            ListActionsRequest(run_id=run_id(), request=ListRequest(filters=[Filter(**wish)]))
+        )
+        return [action.id.name for action in listed.actions]
+
+    assert await names(field="parent_name", values=["c1"]) == ["grandchild"]
+    assert await names(field="action_type", values=["3"]) == ["ask"]
+    assert await names(field="phase", values=["9"]) == ["ask"]
+    assert await names(field="group", values=["fan"]) == ["c1"]
+
+
+class Watched:
+    """A watch of a run's actions: what it shows so far."""
+
+    def __init__(self, door: Door, *filters: Filter) -> None:
+        self._pages = door.runs.watch_actions(WatchActionsRequest(run_id=run_id(), filter=filters))
+        self.shown: dict[str, EnrichedAction] = {}
+
+    async def until(self, name: str, **counts: int) -> None:
+        """Read until ``name`` has these phases below it."""
+        wanted = {Phase[phase].value: count for phase, count in counts.items()}
+        async with asyncio.timeout(10):
+            while name not in self.shown or self._counts(name) != wanted:
+                for action in (await anext(self._pages)).enriched_actions:
+                    self.shown[action.action.id.name] = action
+
+    def _counts(self, name: str) -> dict[int, int]:
+        return dict(self.shown[name].children_phase_counts)
+
+    async def close(self) -> None:
+        await self._pages.aclose()
+
+
+async def test_a_watched_tree_counts_all_descendants_by_phase(running: Door) -> None:
+    await running.actions.enqueue(enqueue("c1"))
+    watched = Watched(running)
+    await watched.until("a0", QUEUED=1)
+
+    await running.actions.enqueue(enqueue("grandchild", parent="c1"))
+    await watched.until("a0", QUEUED=2)
+    child, grandchild = await running.claim()
+    await running.report(grandchild, Phase.RUNNING, Phase.SUCCEEDED)
+    await watched.until("c1", SUCCEEDED=1)
+    await running.report(child, Phase.RUNNING, Phase.SUCCEEDED)
+    await watched.until("a0", SUCCEEDED=2)
+    await watched.close()
+
+
+async def test_what_no_longer_meets_the_filter_says_farewell(running: Door) -> None:
+    await running.actions.enqueue(enqueue("c1"))
+    queued = Filter(function=Filter.VALUE_IN, field="PHASE", values=["1"])
+    watched = Watched(running, queued)
+    await watched.until("a0", QUEUED=1)
+    assert watched.shown["c1"].meets_filter
+    assert not watched.shown["a0"].meets_filter  # shown, because something below it does
+
+    await running.finish()
+    await watched.until("a0", SUCCEEDED=1)
+    await watched.close()
+
+    assert not watched.shown["c1"].meets_filter

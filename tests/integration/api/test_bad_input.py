@@ -1,0 +1,249 @@
+"""
+What strangers send: each is refused at the door, with a code and a sentence that says what to
+change; the door stays up.
+"""
+
+import gzip
+from typing import Any
+
+import httpx
+import pytest
+from connectrpc.code import Code
+from flyteidl2.common.identifier_pb2 import RunIdentifier
+from flyteidl2.common.list_pb2 import Filter, ListRequest
+from flyteidl2.common.phase_pb2 import ActionPhase
+from flyteidl2.core.types_pb2 import SimpleType
+from flyteidl2.workflow.run_service_pb2 import (
+    AbortActionRequest,
+    AbortRunRequest,
+    CreateRunRequest,
+    GetActionDetailsRequest,
+    GetRunDetailsRequest,
+    ListRunsRequest,
+    WatchActionDetailsRequest,
+)
+
+from controlplane.api.wire import MAX_REQUEST_BYTES
+from tests.integration.api.door import DOMAIN, PROJECT, Door
+from tests.integration.api.requests import (
+    action_id,
+    create_run,
+    enqueue,
+    enqueue_condition,
+    enqueue_trace,
+    project_id,
+    refusal,
+    run_id,
+    task_spec,
+)
+
+CREATE_RUN = "/flyteidl2.workflow.RunService/CreateRun"
+HEADERS = {"content-type": "application/proto", "connect-protocol-version": "1"}
+
+
+@pytest.mark.parametrize(
+    "name", ["Upper", "1st", "under_score", "dot.ted", "ends-", "a/b", "..", "r" * 31, "é", "r\0"]
+)
+async def test_a_run_of_a_bad_name_is_refused(door: Door, name: str) -> None:
+    code, message = await refusal(door.runs.create_run(create_run(run_id=run_id(name))))
+
+    assert code is Code.INVALID_ARGUMENT
+    assert "run" in message
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "-a", "a" * 31, "a b", "a0\0"])
+async def test_an_action_of_a_bad_name_is_refused(door: Door, name: str) -> None:
+    code, message = await refusal(door.actions.enqueue(enqueue(name)))
+
+    assert code is Code.INVALID_ARGUMENT
+    assert "action" in message
+
+
+async def test_the_root_cannot_be_enqueued(door: Door) -> None:
+    code, message = await refusal(door.actions.enqueue(enqueue("a0")))
+
+    assert code is Code.INVALID_ARGUMENT
+    assert "create a run" in message
+
+
+async def test_what_is_not_there_is_not_found(door: Door) -> None:
+    await door.runs.create_run(create_run())
+    calls = [
+        door.runs.get_run_details(GetRunDetailsRequest(run_id=run_id("nobody"))),
+        door.runs.get_action_details(GetActionDetailsRequest(action_id=action_id("nobody"))),
+        door.runs.abort_run(AbortRunRequest(run_id=run_id("nobody"))),
+        door.runs.abort_action(AbortActionRequest(action_id=action_id("nobody"))),
+        anext(
+            door.runs.watch_action_details(WatchActionDetailsRequest(action_id=action_id("nobody")))
+        ),
+    ]
+    for call in calls:
+        code, message = await refusal(call)
+        assert code is Code.NOT_FOUND
+        assert "nobody" in message
+
+
+async def test_missing_oneofs_are_named(door: Door) -> None:
+    code, message = await refusal(door.runs.create_run(CreateRunRequest()))
+
+    assert code is Code.INVALID_ARGUMENT
+    assert "id: exactly one" in message
+    assert "task: exactly one" in message
+
+
+async def test_a_field_that_breaks_a_rule_is_named_with_its_path(door: Door) -> None:
+    request = enqueue("c1")
+    request.action.action_id.run.project = ""
+
+    code, message = await refusal(door.actions.enqueue(request))
+
+    assert code is Code.INVALID_ARGUMENT
+    assert message == "action.action_id.run.project: must be at least 1 characters"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("group", "g" * 257), ("input_uri", "u" * 2049), ("group", "a\0b"), ("input_uri", "\0")],
+)
+async def test_over_long_strings_and_nul_are_refused(door: Door, field: str, value: str) -> None:
+    request = enqueue("c1")
+    setattr(request.action, field, value)
+
+    code, message = await refusal(door.actions.enqueue(request))
+
+    assert code is Code.INVALID_ARGUMENT
+    assert field in message
+
+
+async def test_nul_in_what_lists_show_is_refused(door: Door) -> None:
+    for spec in (task_spec("env.a\0b"), task_spec(version="v\0")):
+        code, message = await refusal(door.runs.create_run(create_run(task_spec=spec)))
+        assert code is Code.INVALID_ARGUMENT
+        assert "NUL" in message
+
+
+async def test_a_task_spec_too_large_to_store_is_refused(door: Door) -> None:
+    spec = task_spec()
+    spec.task_template.container.args.append("x" * 5_000_000)
+
+    code, message = await refusal(door.runs.create_run(create_run(task_spec=spec)))
+
+    assert code is Code.INVALID_ARGUMENT
+    assert "bytes" in message
+
+
+async def test_durations_that_nobody_means_are_refused(door: Door) -> None:
+    spec = task_spec()
+    spec.task_template.metadata.timeout.seconds = -1
+
+    code, message = await refusal(door.runs.create_run(create_run(task_spec=spec)))
+
+    assert code is Code.INVALID_ARGUMENT
+    assert message.startswith("timeout")
+
+
+async def test_traces_that_are_not_over_and_conditions_of_odd_types_are_refused(door: Door) -> None:
+    await door.runs.create_run(create_run())
+    for request in (
+        enqueue_trace("t1", phase=ActionPhase.ACTION_PHASE_RUNNING, output_uri="file:///x"),
+        enqueue_condition("c1", SimpleType.DATETIME),
+    ):
+        code, _ = await refusal(door.actions.enqueue(request))
+        assert code is Code.INVALID_ARGUMENT
+
+
+BAD_LISTS: list[dict[str, Any]] = [
+    {"limit": 201},
+    {"token": "nonsense"},
+    {"token": "djE6OTk5OTk5OTk5OTk5OTk5OTk5OTk"},
+    {"filters": [Filter(field="secret", values=["x"])]},
+    {"filters": [Filter(field="phase", values=["many"])]},
+    {"filters": [Filter(field="phase", values=[str(2**63)])]},
+    {"filters": [Filter(field="phase", function=Filter.CONTAINS, values=["1"])]},
+    {"filters": [Filter(field="created_at", values=["yesterday"])]},
+    {"filters": [Filter(field="created_at", values=["2026-01-01T00:00:00"])]},
+    {"filters": [Filter(field="created_at", values=["0001-01-01T00:00:00+14:00"])]},
+    {"filters": [Filter(field="task_name")]},
+    {"filters": [Filter(field="task_name", values=["a\0"])]},
+    {"filters": [Filter(field="labels.a\0", values=["x"])]},
+    {"filters": [Filter(field="task_name", function=99, values=["x"])]},
+    {"filters": [Filter(field="task_name", values=["x"])] * 51},
+    {"filters": [Filter(field="task_name", function=Filter.VALUE_IN, values=["x"] * 201)]},
+    {"sort_by_fields": [{"key": "'; DROP TABLE runs"}]},
+    {"raw_filters": ["x"]},
+]
+
+
+@pytest.mark.parametrize("request_", BAD_LISTS, ids=str)
+async def test_a_list_asked_for_badly_is_refused(door: Door, request_: dict[str, Any]) -> None:
+    code, message = await refusal(
+        door.runs.list_runs(
+            ListRunsRequest(project_id=project_id(), request=ListRequest(**request_))
+        )
+    )
+
+    assert code is Code.INVALID_ARGUMENT
+    assert message
+
+
+async def test_a_number_too_large_for_its_column_finds_nothing(door: Door) -> None:
+    listed = await door.runs.list_runs(
+        ListRunsRequest(
+            project_id=project_id(),
+            request=ListRequest(filters=[Filter(field="phase", values=["99999"])]),
+        )
+    )
+    assert not listed.runs
+
+
+async def test_the_org_of_a_message_is_not_believed(door: Door) -> None:
+    claimed = RunIdentifier(org="somebody-else", project=PROJECT, domain=DOMAIN, name="r1")
+    made = await door.runs.create_run(create_run(run_id=claimed))
+
+    assert made.run.action.id.run.org == "acme"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "words"),
+    [
+        (b"\xff\xff", {}, 400, "not a flyteidl2.workflow.CreateRunRequest"),
+        (b"{", {"content-type": "application/json"}, 400, "not a flyteidl2"),
+        (b"[" * 100_000, {"content-type": "application/json"}, 400, "not a flyteidl2"),
+        (b"plain", {"content-encoding": "gzip"}, 400, "not gzip"),
+        (gzip.compress(b"abc")[:-4], {"content-encoding": "gzip"}, 400, "whole gzip"),
+        (gzip.compress(bytes(2**28)), {"content-encoding": "gzip"}, 429, "larger"),
+        (bytes(MAX_REQUEST_BYTES + 1), {}, 429, "larger"),
+        (b"", {"content-encoding": "br"}, 501, "unknown compression"),
+        (b"", {"content-type": "application/grpc"}, 415, "Connect"),
+        (b"", {"content-type": "text/html"}, 415, ""),
+        (b"", {"connect-timeout-ms": "soon"}, 400, "timeout"),
+        (b"", {"x-request-id": "a b\tc"}, 400, "exactly one"),
+    ],
+    ids=str,
+)
+async def test_bytes_that_are_no_request_are_answered(
+    door: Door, body: bytes, headers: dict[str, str], status: int, words: str
+) -> None:
+    async with httpx.AsyncClient(base_url=door.url) as http:
+        answer = await http.post(CREATE_RUN, content=body, headers=HEADERS | headers)
+
+    assert answer.status_code == status
+    assert words in answer.text
+
+
+async def test_a_header_that_is_not_text_is_answered(door: Door) -> None:
+    async with httpx.AsyncClient(base_url=door.url) as http:
+        answer = await http.post(
+            CREATE_RUN,
+            headers=[(b"content-type", b"application/proto"), (b"x-request-id", b"\xff\xfe")],
+        )
+
+    assert answer.status_code >= 400
+
+
+async def test_an_rpc_that_does_not_exist_is_unimplemented(door: Door) -> None:
+    async with httpx.AsyncClient(base_url=door.url) as http:
+        for path in ("/flyteidl2.workflow.RunService/Nothing", "/flyteidl2.x/Y"):
+            answer = await http.post(path, headers=HEADERS)
+            assert answer.status_code == 404
+            assert answer.json()["code"] == "unimplemented"
