@@ -1,0 +1,128 @@
+"""``volary up`` as a process: coming up, going down, and what it says when it cannot."""
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.servers import volary
+
+
+def refused(*options: str) -> str:
+    """Run ``volary up`` where it must refuse, and return what it said."""
+    ended = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "controlplane.cli", "up", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1, ended
+    assert "Traceback" not in ended.stderr
+    return ended.stderr
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not psutil.wait_procs(processes, timeout=30)[1]
+
+
+def test_it_says_where_it_is_and_that_nobody_logs_in(tmp_path: Path) -> None:
+    with volary.running(tmp_path / "data") as up:
+        said = up.said()
+    assert f"endpoint   {up.endpoint}" in said
+    assert str(tmp_path / "data") in said
+    assert "ANONYMOUS" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_of_it(tmp_path: Path, number: signal.Signals) -> None:
+    with volary.running(tmp_path / "data") as up:
+        up.wait_until_said("agent connected")
+        family = up.family()
+        assert {"postgres"} < {process.name() for process in family}
+        assert up.stop(number) == 0
+    assert gone(family)
+    assert not (tmp_path / "data" / "up.json").exists()
+    assert "Traceback" not in up.said()
+
+
+def test_killed_outright_it_takes_its_children_along_and_comes_up_again(tmp_path: Path) -> None:
+    with volary.running(tmp_path / "data") as up:
+        up.wait_until_said("agent connected")
+        family = up.family()
+        up.process.kill()
+        up.process.wait(10)
+        assert gone(family)
+    with volary.running(tmp_path / "data") as up:
+        up.wait_until_said("agent connected")
+
+
+def test_an_agent_that_dies_is_started_again(tmp_path: Path) -> None:
+    with volary.running(tmp_path / "data") as up:
+        up.wait_until_said("agent connected")
+        agents = [child for child in up.family() if "dataplane.agent" in " ".join(child.cmdline())]
+        agents[0].kill()
+        up.wait_until_said("agent ended; starting another")
+        up.wait_until_said("agent connected", times=2)
+
+
+def test_a_postgres_that_dies_ends_it_with_a_sentence(tmp_path: Path) -> None:
+    with volary.running(tmp_path / "data") as up:
+        psutil.Process(postmaster(up)).kill()
+        assert up.process.wait(60) == 1
+    assert "the embedded Postgres ended" in up.said()
+    assert "Traceback" not in up.said().partition("Error:")[2]
+
+
+def postmaster(up: volary.VolaryUp) -> int:
+    return int((up.data / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+
+
+def test_a_second_one_on_the_same_directory_names_the_first(tmp_path: Path) -> None:
+    with volary.running(tmp_path / "data") as up:
+        said = refused("--data-dir", str(up.data), "--http-port", "0", "--link-port", "0")
+    assert f"in use by another volary up (pid {up.process.pid})" in said
+    assert "--data-dir" in said
+
+
+@pytest.mark.parametrize("option", ["--http-port", "--link-port"])
+def test_a_taken_port_is_named_with_its_option(tmp_path: Path, option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        free = {"--http-port": "0", "--link-port": "0", option: str(port)}
+        said = refused(
+            "--data-dir", str(tmp_path / "data"), *(word for pair in free.items() for word in pair)
+        )
+    assert f"port {port} of 127.0.0.1 is taken" in said
+    assert option in said
+
+
+def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    said = refused("--data-dir", str(tmp_path / "file" / "data"))
+    assert f"cannot write to {tmp_path / 'file' / 'data'} (Not a directory)" in said
+
+
+def test_a_directory_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "release").write_text("99.0.0\n")
+    said = refused("--data-dir", str(tmp_path))
+    assert "last used by Volary 99.0.0" in said
+    assert not (tmp_path / "postgres").exists()
+
+
+def test_other_machines_are_refused_while_nobody_logs_in(tmp_path: Path) -> None:
+    said = refused("--data-dir", str(tmp_path), "--host", "0.0.0.0")  # noqa: S104
+    assert "0.0.0.0 is not this machine's loopback" in said
+
+
+def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_path: Path) -> None:
+    said = refused(
+        *("--data-dir", str(tmp_path), "--http-port", "0", "--link-port", "0"),
+        *("--database-url", "postgresql://me:pa55word@127.0.0.1:1/nowhere"),
+    )
+    assert "cannot use the database at 127.0.0.1:1/nowhere" in said
+    assert "pa55word" not in said

@@ -1,0 +1,91 @@
+"""``volary up`` as a user starts it: a process, with its data in a directory of the test's."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_UP_SECONDS = 60.0
+_STOP_SECONDS = 60.0
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(slots=True)
+class VolaryUp:
+    process: subprocess.Popen[bytes]
+    data: Path
+    log: Path
+    endpoint: str = ""  # host:port of the API, once it is up
+
+    def said(self) -> str:
+        """Everything it has printed so far, stdout and stderr together."""
+        return self.log.read_text(errors="replace")
+
+    def wait_until_up(self) -> None:
+        told = self.data / "up.json"
+
+        def is_up() -> bool:
+            try:
+                where = json.loads(told.read_text())
+            except (FileNotFoundError, json.JSONDecodeError):
+                return False
+            if where["pid"] != self.process.pid:  # of one that was killed
+                return False
+            self.endpoint = where["endpoint"]
+            return True
+
+        self.wait_until(is_up, "it is up")
+
+    def wait_until_said(self, words: str, *, times: int = 1) -> None:
+        self.wait_until(lambda: self.said().count(words) >= times, f"it says {words!r}")
+
+    def wait_until(self, fact: Callable[[], bool], what: str) -> None:
+        """Wait for a fact; AssertionError with the whole log when it ends or dawdles first."""
+        until = time.monotonic() + _UP_SECONDS
+        while not fact():
+            assert self.process.poll() is None, f"ended before {what}:\n{self.said()}"
+            assert time.monotonic() < until, f"{what}: not in time:\n{self.said()}"
+            time.sleep(0.02)
+
+    def family(self) -> list[psutil.Process]:
+        """List the processes it has started, and theirs."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(_STOP_SECONDS)
+
+
+def start(data: Path, *options: str, log: Path | None = None) -> VolaryUp:
+    """Start it on free ports; it may not be up yet, or ever."""
+    said = data.with_name(f"{data.name}.log") if log is None else log
+    command = [sys.executable, "-m", "controlplane.cli", "up", "--data-dir", str(data)]
+    command += ["--http-port", "0", "--link-port", "0", *options]
+    with said.open("wb") as words:
+        process = subprocess.Popen(command, cwd=_ROOT, stdout=words, stderr=words)  # noqa: S603
+    return VolaryUp(process, data, said)
+
+
+@contextmanager
+def running(data: Path, *options: str) -> Iterator[VolaryUp]:
+    """Have it up for the length of a block."""
+    up = start(data, *options)
+    try:
+        up.wait_until_up()
+        yield up
+    finally:
+        if up.process.poll() is None:
+            up.stop()
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The environment of a ``flyte`` command of a test: its caches are the test's own."""
+    return {**os.environ, "HOME": str(home), "DO_NOT_TRACK": "1", "LOG_LEVEL": "ERROR"}
