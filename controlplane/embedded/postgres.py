@@ -72,14 +72,14 @@ class Unprivileged:
             return cls(namespace=True)
         return cls(user=_NOBODY)
 
-    def own(self, directory: Path) -> None:
-        """Hand ``directory`` and all in it to the user the server will be."""
+    def own(self, place: Path) -> None:
+        """Hand a file, or a directory and all in it, to the user the server will be."""
         if os.geteuid() != 0:
             return
         user = os.geteuid() if self.user is None else self.user
-        if directory.stat().st_uid == user:
+        if place.stat().st_uid == user:
             return
-        for path in (directory, *directory.rglob("*")):
+        for path in (place, *place.rglob("*")):
             os.chown(path, user, user, follow_symlinks=False)
 
     def command(self, program: list[str], *, parent: int | None = None) -> list[str]:
@@ -193,28 +193,32 @@ def _initialise(
         shutil.rmtree(unfinished)
     unfinished.mkdir(mode=0o700)
     how.own(unfinished)
-    initdb = [
-        program("initdb"),
-        f"--pgdata={unfinished}",
-        f"--username={SUPERUSER}",
-        "--auth=scram-sha-256",
-        "--pwfile=/dev/stdin",
-        "--encoding=UTF8",
-        "--locale-provider=builtin",
-        "--builtin-locale=C.UTF-8",
-        "--locale=C",
-        "--no-instructions",
-        "--no-sync",  # the server syncs what matters at its first checkpoint
-    ]
-    made = subprocess.run(  # noqa: S603 - our own command line
-        how.command(initdb),
-        input=password.encode(),
-        stdout=words,
-        stderr=words,
-        env=_environment(),
-        timeout=_START_SECONDS,
-        check=False,
-    )
+    with tempfile.NamedTemporaryFile("w", prefix="volary-postgres-") as secret:
+        secret.write(password)
+        secret.flush()
+        how.own(Path(secret.name))
+        initdb = [
+            program("initdb"),
+            f"--pgdata={unfinished}",
+            f"--username={SUPERUSER}",
+            "--auth=scram-sha-256",
+            f"--pwfile={secret.name}",
+            "--encoding=UTF8",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--locale=C",
+            "--no-instructions",
+            "--no-sync",  # the server syncs what matters at its first checkpoint
+        ]
+        made = subprocess.run(  # noqa: S603 - our own command line
+            how.command(initdb),
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=words,
+            env=_environment(),
+            timeout=_START_SECONDS,
+            check=False,
+        )
     if made.returncode != 0:
         raise UpError(_cannot("make its data directory", how, log))
     unfinished.rename(data)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -124,3 +125,30 @@ async def test_the_application_owns_nothing(test_database: DatabaseForTest) -> N
             await connection.execute("CREATE TABLE of_its_own ()")
     finally:
         await connection.close()
+
+
+WAYS = [postgres.Unprivileged.for_this_process()]
+if os.geteuid() == 0:
+    WAYS.append(postgres.Unprivileged(user=65534))
+
+
+@pytest.mark.parametrize("how", WAYS, ids=repr)
+def test_the_server_runs_in_whatever_way_root_is_laid_down(how: postgres.Unprivileged) -> None:
+    with (
+        tempfile.TemporaryDirectory() as home,
+        postgres.running(Path(home) / "pg", password=PASSWORD, unprivileged=how) as server,
+    ):
+        if how.user is not None:
+            assert psutil.Process(server.process.pid).uids().effective == how.user
+        assert ask(server.url(), "SELECT 1") == 1
+
+
+def test_a_directory_that_nobody_can_reach_is_refused_with_the_remedy() -> None:
+    nobody = postgres.Unprivileged(user=65534)
+    with tempfile.TemporaryDirectory() as home:
+        closed = Path(home) / "closed"
+        closed.mkdir(mode=0o700)
+        with pytest.raises(UpError, match=r"(?s)cannot make its data directory.*not below /root"):
+            postgres.running(
+                closed / "data" / "pg", password=PASSWORD, unprivileged=nobody
+            ).__enter__()

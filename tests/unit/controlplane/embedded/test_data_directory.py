@@ -1,0 +1,60 @@
+"""Who holds the data directory, and what becomes of its secrets."""
+
+from pathlib import Path
+
+import pytest
+
+from controlplane.embedded import data_directory
+from controlplane.embedded.refusals import UpError
+
+
+def test_a_secret_is_made_once(tmp_path: Path) -> None:
+    with data_directory.opened(tmp_path) as directory:
+        first = directory.secret("key")
+        assert len(first) >= 43
+        assert directory.secret("key") == first
+        assert directory.secret("another") != first
+    with data_directory.opened(tmp_path) as directory:
+        assert directory.secret("key") == first
+
+
+def test_secrets_are_their_owners_alone(tmp_path: Path) -> None:
+    with data_directory.opened(tmp_path / "new") as directory:
+        directory.secret("key")
+        assert directory.root.stat().st_mode & 0o777 == 0o700
+        assert directory.secret_file("key").parent.stat().st_mode & 0o777 == 0o700
+        assert directory.secret_file("key").stat().st_mode & 0o777 == 0o600
+
+
+def test_half_a_secret_left_by_a_crash_is_none(tmp_path: Path) -> None:
+    with data_directory.opened(tmp_path) as directory:
+        directory.secret_file(".key").write_text("hal")
+        assert len(directory.secret("key")) >= 43
+
+
+def test_it_has_one_holder_at_a_time(tmp_path: Path) -> None:
+    with data_directory.opened(tmp_path), pytest.raises(UpError, match="in use by another"):
+        data_directory.opened(tmp_path).__enter__()
+    with data_directory.opened(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("theirs", "refused"), [("0.0.9", False), ("99.0.0", True), ("0.99.0", True), ("", False)]
+)
+def test_only_a_newer_releases_directory_is_refused(
+    tmp_path: Path, theirs: str, *, refused: bool
+) -> None:
+    (tmp_path / "release").write_text(theirs)
+    if refused:
+        with pytest.raises(UpError, match=f"last used by Volary {theirs}"):
+            data_directory.opened(tmp_path).__enter__()
+    else:
+        with data_directory.opened(tmp_path):
+            pass
+
+
+def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with data_directory.opened(data_directory.DEFAULT) as directory:
+        assert directory.root == tmp_path / ".volary"

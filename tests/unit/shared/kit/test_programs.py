@@ -1,0 +1,51 @@
+"""A program ends when a signal asks it to, after it has stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.kit.programs import run_until_signalled
+
+ROOT = Path(__file__).parents[4]
+
+
+def test_what_a_program_raises_is_raised_unwrapped() -> None:
+    async def wrapped() -> None:
+        raise BaseExceptionGroup("of one", [ExceptionGroup("of one", [KeyError("lone")])])
+
+    with pytest.raises(KeyError, match="lone"):
+        run_until_signalled(wrapped())
+
+
+def test_a_program_that_ends_by_itself_is_over() -> None:
+    async def brief() -> None: ...
+
+    run_until_signalled(brief())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_it_and_it_returns(number: signal.Signals) -> None:
+    text = (
+        "import asyncio\n"
+        "from shared.kit.programs import run_until_signalled\n"
+        "async def program():\n"
+        "    try:\n"
+        "        print('up', flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "    finally:\n"
+        "        print('tidied up', flush=True)\n"
+        "run_until_signalled(program())\n"
+        "print('returned', flush=True)\n"
+    )
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", text], stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ}
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        process.send_signal(number)
+        assert process.stdout.read() == b"tidied up\nreturned\n"
+    assert process.returncode == 0
