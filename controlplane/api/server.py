@@ -136,7 +136,7 @@ def _endpoints(
             if methods is None or rpc.access is Access.UNBUILT:
                 rpc, function = Rpc(name, Access.UNBUILT), _refusal(name)
             else:
-                function = getattr(methods, _snake_case(method.name))
+                function = getattr(methods, snake_case(method.name))
             yield f"/{name}", _endpoint(rpc, method, function, interceptors)
 
 
@@ -168,7 +168,7 @@ def _refusal(name: str) -> Callable[[Caller, Message], NoReturn]:
     return refuse
 
 
-def _snake_case(name: str) -> str:
+def snake_case(name: str) -> str:
     """Spell a method as Python does: GetActionDataURIs is get_action_data_uris."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 

@@ -7,7 +7,6 @@ import gzip
 from typing import Any
 
 import httpx
-import pytest
 from connectrpc.code import Code
 from flyteidl2.common.identifier_pb2 import RunIdentifier
 from flyteidl2.common.list_pb2 import Filter, ListRequest
@@ -41,22 +40,20 @@ CREATE_RUN = "/flyteidl2.workflow.RunService/CreateRun"
 HEADERS = {"content-type": "application/proto", "connect-protocol-version": "1"}
 
 
-@pytest.mark.parametrize(
-    "name", ["Upper", "1st", "under_score", "dot.ted", "ends-", "a/b", "..", "r" * 31, "é", "r\0"]
-)
-async def test_a_run_of_a_bad_name_is_refused(door: Door, name: str) -> None:
-    code, message = await refusal(door.runs.create_run(create_run(run_id=run_id(name))))
+async def test_a_run_of_a_bad_name_is_refused(door: Door) -> None:
+    for name in ("Up", "1st", "under_score", "dot.ted", "ends-", "a/b", "..", "r" * 31, "é", "r\0"):
+        code, message = await refusal(door.runs.create_run(create_run(run_id=run_id(name))))
 
-    assert code is Code.INVALID_ARGUMENT
-    assert "run" in message
+        assert code is Code.INVALID_ARGUMENT, name
+        assert "run" in message
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", "-a", "a" * 31, "a b", "a0\0"])
-async def test_an_action_of_a_bad_name_is_refused(door: Door, name: str) -> None:
-    code, message = await refusal(door.actions.enqueue(enqueue(name)))
+async def test_an_action_of_a_bad_name_is_refused(door: Door) -> None:
+    for name in ("a/b", "..", "-a", "a" * 31, "a b", "a0\0"):
+        code, message = await refusal(door.actions.enqueue(enqueue(name)))
 
-    assert code is Code.INVALID_ARGUMENT
-    assert "action" in message
+        assert code is Code.INVALID_ARGUMENT, name
+        assert "action" in message
 
 
 async def test_the_root_cannot_be_enqueued(door: Door) -> None:
@@ -101,18 +98,20 @@ async def test_a_field_that_breaks_a_rule_is_named_with_its_path(door: Door) -> 
     assert message == "action.action_id.run.project: must be at least 1 characters"
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("group", "g" * 257), ("input_uri", "u" * 2049), ("group", "a\0b"), ("input_uri", "\0")],
-)
-async def test_over_long_strings_and_nul_are_refused(door: Door, field: str, value: str) -> None:
-    request = enqueue("c1")
-    setattr(request.action, field, value)
+async def test_over_long_strings_and_nul_are_refused(door: Door) -> None:
+    for field, value in (
+        ("group", "g" * 257),
+        ("input_uri", "u" * 2049),
+        ("group", "a\0b"),
+        ("input_uri", "\0"),
+    ):
+        request = enqueue("c1")
+        setattr(request.action, field, value)
 
-    code, message = await refusal(door.actions.enqueue(request))
+        code, message = await refusal(door.actions.enqueue(request))
 
-    assert code is Code.INVALID_ARGUMENT
-    assert field in message
+        assert code is Code.INVALID_ARGUMENT
+        assert field in message
 
 
 async def test_nul_in_what_lists_show_is_refused(door: Door) -> None:
@@ -174,16 +173,16 @@ BAD_LISTS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("request_", BAD_LISTS, ids=str)
-async def test_a_list_asked_for_badly_is_refused(door: Door, request_: dict[str, Any]) -> None:
-    code, message = await refusal(
-        door.runs.list_runs(
-            ListRunsRequest(project_id=project_id(), request=ListRequest(**request_))
+async def test_a_list_asked_for_badly_is_refused(door: Door) -> None:
+    for request in BAD_LISTS:
+        code, message = await refusal(
+            door.runs.list_runs(
+                ListRunsRequest(project_id=project_id(), request=ListRequest(**request))
+            )
         )
-    )
 
-    assert code is Code.INVALID_ARGUMENT
-    assert message
+        assert code is Code.INVALID_ARGUMENT, request
+        assert message
 
 
 async def test_a_number_too_large_for_its_column_finds_nothing(door: Door) -> None:
@@ -203,32 +202,29 @@ async def test_the_org_of_a_message_is_not_believed(door: Door) -> None:
     assert made.run.action.id.run.org == "acme"
 
 
-@pytest.mark.parametrize(
-    ("body", "headers", "status", "words"),
-    [
-        (b"\xff\xff", {}, 400, "not a flyteidl2.workflow.CreateRunRequest"),
-        (b"{", {"content-type": "application/json"}, 400, "not a flyteidl2"),
-        (b"[" * 100_000, {"content-type": "application/json"}, 400, "not a flyteidl2"),
-        (b"plain", {"content-encoding": "gzip"}, 400, "not gzip"),
-        (gzip.compress(b"abc")[:-4], {"content-encoding": "gzip"}, 400, "whole gzip"),
-        (gzip.compress(bytes(2**28)), {"content-encoding": "gzip"}, 429, "larger"),
-        (bytes(MAX_REQUEST_BYTES + 1), {}, 429, "larger"),
-        (b"", {"content-encoding": "br"}, 501, "unknown compression"),
-        (b"", {"content-type": "application/grpc"}, 415, "Connect"),
-        (b"", {"content-type": "text/html"}, 415, ""),
-        (b"", {"connect-timeout-ms": "soon"}, 400, "timeout"),
-        (b"", {"x-request-id": "a b\tc"}, 400, "exactly one"),
-    ],
-    ids=str,
-)
-async def test_bytes_that_are_no_request_are_answered(
-    door: Door, body: bytes, headers: dict[str, str], status: int, words: str
-) -> None:
-    async with httpx.AsyncClient(base_url=door.url) as http:
-        answer = await http.post(CREATE_RUN, content=body, headers=HEADERS | headers)
+BAD_BYTES: list[tuple[bytes, dict[str, str], int, str]] = [
+    (b"\xff\xff", {}, 400, "not a flyteidl2.workflow.CreateRunRequest"),
+    (b"{", {"content-type": "application/json"}, 400, "not a flyteidl2"),
+    (b"[" * 100_000, {"content-type": "application/json"}, 400, "not a flyteidl2"),
+    (b"plain", {"content-encoding": "gzip"}, 400, "not gzip"),
+    (gzip.compress(b"abc")[:-4], {"content-encoding": "gzip"}, 400, "whole gzip"),
+    (gzip.compress(bytes(2**28)), {"content-encoding": "gzip"}, 429, "larger"),
+    (bytes(MAX_REQUEST_BYTES + 1), {}, 429, "larger"),
+    (b"", {"content-encoding": "br"}, 501, "unknown compression"),
+    (b"", {"content-type": "application/grpc"}, 415, "Connect"),
+    (b"", {"content-type": "text/html"}, 415, ""),
+    (b"", {"connect-timeout-ms": "soon"}, 400, "timeout"),
+    (b"", {"x-request-id": "a b\tc"}, 400, "exactly one"),
+]
 
-    assert answer.status_code == status
-    assert words in answer.text
+
+async def test_bytes_that_are_no_request_are_answered(door: Door) -> None:
+    async with httpx.AsyncClient(base_url=door.url) as http:
+        for body, headers, status, words in BAD_BYTES:
+            answer = await http.post(CREATE_RUN, content=body, headers=HEADERS | headers)
+
+            assert answer.status_code == status, headers
+            assert words in answer.text
 
 
 async def test_a_header_that_is_not_text_is_answered(door: Door) -> None:

@@ -4,7 +4,6 @@ Deployed tasks and projects through the real door.
 
 from typing import Any
 
-import pytest
 from connectrpc.code import Code
 from flyteidl2.common.list_pb2 import Filter, ListRequest, Sort
 from flyteidl2.project.project_service_pb2 import (
@@ -150,10 +149,10 @@ async def test_an_unknown_project_is_not_found(door: Door) -> None:
         assert code is Code.NOT_FOUND
 
 
-@pytest.mark.parametrize("name", ["", "Vision", "a_b", "-a", "a-", "a" * 64, "a/b", "uploads"])
-async def test_a_project_of_a_bad_name_is_refused(door: Door, name: str) -> None:
-    code, message = await refusal(
-        door.projects.create_project(CreateProjectRequest(project=Project(id=name)))
-    )
-    assert code is Code.INVALID_ARGUMENT
-    assert "project" in message
+async def test_a_project_of_a_bad_name_is_refused(door: Door) -> None:
+    for name in ("", "Vision", "a_b", "-a", "a-", "a" * 64, "a/b", "uploads"):
+        code, message = await refusal(
+            door.projects.create_project(CreateProjectRequest(project=Project(id=name)))
+        )
+        assert code is Code.INVALID_ARGUMENT, name
+        assert "project" in message

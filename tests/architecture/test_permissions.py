@@ -1,0 +1,37 @@
+"""Every RPC that flyteidl2 knows has its row in the permission table, and every row its RPC."""
+
+from controlplane.api import server, services
+from controlplane.api.permissions import PERMISSIONS, Access
+from controlplane.core.callers import Permission
+
+
+def test_every_rpc_has_a_row_and_every_row_an_rpc() -> None:
+    described = {
+        service.full_name: {method.name for method in service.methods}
+        for service in server.services()
+    }
+    listed = {service: set(methods) for service, methods in PERMISSIONS.items()}
+
+    assert listed == described
+
+
+def test_what_is_served_has_a_method_for_each_row_that_is_built() -> None:
+    nothing: object = None
+    served = services.services(
+        runs=nothing,  # type: ignore[arg-type]  # none of them is called
+        actions=nothing,  # type: ignore[arg-type]
+        tasks=nothing,  # type: ignore[arg-type]
+        projects=nothing,  # type: ignore[arg-type]
+        data=nothing,  # type: ignore[arg-type]
+        logs=nothing,  # type: ignore[arg-type]
+        base="",
+        public_url="",
+    )
+    for name, methods in PERMISSIONS.items():
+        for method, access in methods.items():
+            has = hasattr(served.get(name), server.snake_case(method))
+            assert has is (access is not Access.UNBUILT), f"{name}/{method}"
+
+
+def test_permissions_are_in_order() -> None:
+    assert [permission.value for permission in Permission] == sorted(Permission)

@@ -1,0 +1,35 @@
+"""Each refusal has its code, and nothing else is told."""
+
+import pytest
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
+
+from controlplane.api.errors import CODES, answer_for
+from controlplane.core import errors
+
+
+def refusals(kind: type[Exception] = errors.RefusalError) -> set[type[Exception]]:
+    return {each for sub in kind.__subclasses__() for each in {sub, *refusals(sub)}}
+
+
+def test_every_refusal_has_a_code() -> None:
+    assert refusals() | {errors.UnavailableError} <= set(CODES)
+
+
+def test_a_refusal_is_told_in_its_own_words() -> None:
+    answer = answer_for(errors.NotFoundError("run", "p/d/r"), rpc="x", request_id="1")
+    assert (answer.code, answer.message) == (Code.NOT_FOUND, "run p/d/r not found")
+
+
+def test_a_connect_error_is_left_as_it_is() -> None:
+    error = ConnectError(Code.ABORTED, "as it is")
+    assert answer_for(error, rpc="x", request_id="1") is error
+
+
+def test_a_bug_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    answer = answer_for(KeyError("password"), rpc="x", request_id="42")
+
+    assert answer.code is Code.INTERNAL
+    assert "password" not in answer.message
+    assert "42" in answer.message
+    assert caplog.records[0].exc_info

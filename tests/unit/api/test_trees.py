@@ -1,0 +1,164 @@
+"""
+We test what a watched tree shows: counts over all descendants, whatever the order of news,
+and who is visible under a filter.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given, strategies as st
+
+from controlplane.api.trees import ActionTree, Shown, meets_all
+from controlplane.core.actions import ActionRow, ActionType, RunSource, TaskFacts
+from controlplane.core.errors import InvalidError
+from controlplane.core.lists import Filter, Test as By
+from shared.model.ids import (
+    ActionId,
+    ActionKey,
+    ActionName,
+    DomainName,
+    OrgName,
+    ProjectName,
+    RunId,
+    RunKey,
+    RunName,
+)
+from shared.model.phases import Phase
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ID = UUID(int=1)
+RUN = RunKey(ProjectName("p"), DomainName("development"), RunName("r1"))
+
+
+def row(name: str, parent: str | None = None, phase: Phase = Phase.RUNNING) -> ActionRow:
+    return ActionRow(
+        org=OrgName("acme"),
+        id=ActionId(ID),
+        run_id=RunId(ID),
+        key=ActionKey(RUN, ActionName(name)),
+        parent=None if parent is None else ActionName(parent),
+        type=ActionType.TASK,
+        facts=TaskFacts(short_name=f"task-{name}"),
+        group="",
+        phase=phase,
+        attempts=1,
+        created_at=NOW,
+        started_at=None,
+        ended_at=None,
+        updated_at=NOW,
+        created_by="",
+        output_prefix="",
+        output_uri="",
+        report_uri="",
+        failure=None,
+        abort_reason="",
+        aborted_by="",
+        value=b"",
+        signalled_by="",
+        source=RunSource.UNSPECIFIED,
+        labels={},
+        change=1,
+    )
+
+
+def only(phase: Phase) -> ActionTree:
+    return ActionTree(meets_all([Filter("phase", By.IN, [str(phase.value)])]))
+
+
+def names(shown: Sequence[Shown]) -> list[str]:
+    return [each.row.key.name for each in shown]
+
+
+def test_a_change_shows_the_action_and_every_one_above_it() -> None:
+    tree = ActionTree(meets_all([]))
+    tree.apply([row("a0"), row("b", "a0"), row("c", "b"), row("other", "a0")])
+
+    shown = tree.apply([row("c", "b", Phase.SUCCEEDED)])
+
+    assert names(shown) == ["c", "b", "a0"]
+    assert shown[2].below == {Phase.RUNNING: 2, Phase.SUCCEEDED: 1}
+
+
+def test_an_action_that_no_longer_matches_is_shown_once_more() -> None:
+    tree = only(Phase.RUNNING)
+    tree.apply([row("a0", phase=Phase.QUEUED), row("b", "a0")])
+
+    gone = tree.apply([row("b", "a0", Phase.SUCCEEDED)])
+    later = tree.apply([row("b", "a0", Phase.SUCCEEDED)])
+
+    assert [(each.row.key.name, each.meets_filter) for each in gone] == [
+        ("b", False),
+        ("a0", False),
+    ]
+    assert not later
+
+
+def test_what_never_matched_is_never_shown() -> None:
+    assert not only(Phase.FAILED).apply([row("a0"), row("b", "a0")])
+
+
+def test_what_is_above_a_match_is_shown_though_it_does_not_match() -> None:
+    shown = only(Phase.FAILED).apply([row("a0"), row("b", "a0"), row("c", "b", Phase.FAILED)])
+
+    assert {each.row.key.name: each.meets_filter for each in shown} == {
+        "a0": False,
+        "b": False,
+        "c": True,
+    }
+
+
+def test_names_are_looked_for_in_any_case() -> None:
+    tree = ActionTree(meets_all([Filter("NAME", By.CONTAINS_CASE_INSENSITIVE, ["TASK-B"])]))
+    assert [
+        each.row.key.name for each in tree.apply([row("a0"), row("b", "a0")]) if each.meets_filter
+    ] == ["b"]
+
+
+def test_other_filters_are_refused() -> None:
+    with pytest.raises(InvalidError, match="not watched"):
+        meets_all([Filter("group", By.EQUAL, ["g"])])
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[list[ActionRow], list[list[ActionRow]]]:
+    """A tree of actions in their last states, and news that lead there, in batches."""
+    count = draw(st.integers(1, 12))
+    parents = [None, *(draw(st.integers(0, at - 1)) for at in range(1, count))]
+    rows = [
+        row(f"n{at}", None if parent is None else f"n{parent}") for at, parent in enumerate(parents)
+    ]
+    last = [replace(each, phase=draw(st.sampled_from(Phase))) for each in rows]
+    news = draw(st.permutations([*draw(st.lists(st.sampled_from(rows))), *last]))
+    # The last state comes last, however early the first news of an action came.
+    ends = {each.key.name: each for each in last}
+    seen = [*news, *ends.values()]
+    batches = []
+    while seen:
+        size = draw(st.integers(1, len(seen)))
+        batches.append(seen[:size])
+        seen = seen[size:]
+    return last, batches
+
+
+@given(histories())
+def test_in_whatever_order_news_comes_the_counts_are_of_all_descendants(
+    history: tuple[list[ActionRow], list[list[ActionRow]]],
+) -> None:
+    last, batches = history
+    tree = ActionTree(meets_all([]))
+    latest: dict[str, Shown] = {}
+    for batch in batches:
+        latest.update({each.row.key.name: each for each in tree.apply(batch)})
+
+    parents = {each.key.name: each.parent for each in last}
+    expected: dict[str, Counter[Phase]] = {name: Counter() for name in parents}
+    for each in last:
+        above = each.parent
+        while above is not None:
+            expected[above][each.phase] += 1
+            above = parents[above]
+    assert {name: Counter(shown.below) for name, shown in latest.items()} == expected

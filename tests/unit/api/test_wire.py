@@ -1,0 +1,35 @@
+"""Bytes from strangers are unpacked no further than a request may go."""
+
+import gzip
+import os
+
+import pytest
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
+
+from controlplane.api.wire import MAX_REQUEST_BYTES, BoundedGzip
+
+GZIP = BoundedGzip()
+
+
+def test_what_was_packed_is_unpacked() -> None:
+    body = os.urandom(100_000)
+    assert GZIP.decompress(GZIP.compress(body)) == body
+    assert gzip.decompress(GZIP.compress(body)) == body
+    assert GZIP.decompress(gzip.compress(b"")) == b""
+
+
+def test_the_largest_request_is_unpacked_and_one_byte_more_is_refused() -> None:
+    assert len(GZIP.decompress(gzip.compress(bytes(MAX_REQUEST_BYTES)))) == MAX_REQUEST_BYTES
+    with pytest.raises(ConnectError) as raised:
+        GZIP.decompress(gzip.compress(bytes(MAX_REQUEST_BYTES + 1)))
+    assert raised.value.code is Code.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    "body", [b"plain", gzip.compress(b"abc")[:-1], gzip.compress(b"a") + b"more"]
+)
+def test_what_is_not_one_gzip_stream_is_refused(body: bytes) -> None:
+    with pytest.raises(ConnectError) as raised:
+        GZIP.decompress(body)
+    assert raised.value.code is Code.INVALID_ARGUMENT
