@@ -120,8 +120,8 @@ def parse_report(attempt: AttemptId, lease: LeaseId, version: int, text: str) ->
         output_uri=output_uri,
         report_uri=report_uri,
         log_uri=log_uri,
-        events=[
+        events=tuple(
             ClusterEvent(at=from_us(event[0]), reason=event[1], message=event[2])
             for event in events
-        ],
+        ),
     )

@@ -158,17 +158,24 @@ def _fail(batch: Sequence[_Write | _Read], cause: sqlite3.Error) -> None:
 def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        (found,) = connection.execute("PRAGMA user_version").fetchone()
-        if found == 0:
-            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
-        elif found != FORMAT:
+        try:
+            _prepare(connection, path)
+        except BaseException:
             connection.close()
-            raise LedgerError(
-                f"{path} has format {found}, this agent writes {FORMAT}; "
-                "run the agent that wrote it, or give a fresh data directory"
-            )
+            raise
     except sqlite3.Error as error:
         raise LedgerError(f"{path} cannot be opened as the agent's ledger") from error
     return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found == 0:
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={FORMAT}; COMMIT;")
+    elif found != FORMAT:
+        raise LedgerError(
+            f"{path} has format {found}, this agent writes {FORMAT}; "
+            "run the agent that wrote it, or give a fresh data directory"
+        )

@@ -1,0 +1,58 @@
+"""The agent runs in customers' clusters: what it loads is counted, and has reasons."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+_STRANGERS = {
+    "alembic": "the control plane's migrations",
+    "asyncpg": "the control plane's database",
+    "connectrpc": "the public API",
+    "controlplane": "the other plane",
+    "flyte": "the user's SDK; only task processes load it, in the version they bring",
+    "httpx": "the agent has one connection, and that is gRPC",
+    "protovalidate": "the public API",
+    "pydantic": "nobody here needs it",
+    "sqlalchemy": "the control plane's database",
+    "starlette": "the agent serves nothing",
+}
+
+_SHIMS_TOO = {
+    "asyncio": None,
+    "google": "the shim knows no messages",
+    "grpc": "the shim knows no link",
+    "obstore": "the shim knows no store",
+    "sqlite3": "the shim knows no ledger",
+}
+
+
+def _loaded_by(program: str) -> set[str]:
+    code = f"import json, sys; {program}; print(json.dumps(sorted(sys.modules)))"
+    found = subprocess.run(  # noqa: S603 - our own interpreter
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    return {name.partition(".")[0] for name in json.loads(found.stdout)}
+
+
+@pytest.fixture(scope="module")
+def agents_modules() -> set[str]:
+    return _loaded_by("import dataplane.agent.cli")
+
+
+@pytest.mark.parametrize("stranger", sorted(_STRANGERS))
+def test_the_agent_does_not_load(agents_modules: set[str], stranger: str) -> None:
+    assert stranger not in agents_modules, _STRANGERS[stranger]
+
+
+def test_the_shim_loads_little_more_than_the_standard_library() -> None:
+    loaded = _loaded_by("import dataplane.agent.runtimes.process.shim")
+
+    assert not loaded & {name for name, why in _SHIMS_TOO.items() if why}
+
+
+def test_the_zygote_starts_with_as_little() -> None:
+    loaded = _loaded_by("import dataplane.agent.runtimes.process.zygote")
+
+    assert not loaded & {name for name, why in _SHIMS_TOO.items() if why}

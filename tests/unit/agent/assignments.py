@@ -1,0 +1,91 @@
+"""Values for the agent's tests: valid by default; override what matters."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from dataplane.agent.core.held import Held
+from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.tasks import Container, RunSettings, Task, Variable
+from shared.model.assignments import Assignment
+from shared.model.ids import (
+    ActionId,
+    ActionKey,
+    ActionName,
+    AttemptId,
+    Digest,
+    DomainName,
+    LeaseId,
+    OrgName,
+    ProjectName,
+    RunKey,
+    RunName,
+)
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+RUN = RunKey(ProjectName("p"), DomainName("development"), RunName("r1"))
+
+
+def make_assignment(
+    number: int = 1,
+    *,
+    base: str = "file:///blobs",
+    parent: str | None = None,
+    task_type: str = "python",
+    attempt: int = 1,
+) -> Assignment:
+    """Assignment ``number``: of an action, an attempt and a lease of its own."""
+    action = f"a{number}"
+    run_base = f"{base}/acme/p/development/r1"
+    return Assignment(
+        org=OrgName("acme"),
+        key=ActionKey(RUN, ActionName(action)),
+        attempt=AttemptId(ActionId(UUID(int=number)), attempt),
+        lease=LeaseId(UUID(int=1000 * attempt + number)),
+        parent=None if parent is None else ActionName(parent),
+        task_type=task_type,
+        task_spec=Digest(b"t" * 32),
+        run_spec=Digest(b"r" * 32),
+        input_uri=f"{run_base}/{action}/inputs.pb",
+        run_base=run_base,
+        output_prefix=f"{run_base}/{action}/{attempt}",
+        previous_output_prefix=f"{run_base}/{action}/{attempt - 1}" if attempt > 1 else "",
+        raw_data_prefix=f"{base}/raw/r1/{action}",
+        run_started_at=NOW,
+    )
+
+
+def make_held(number: int = 1) -> Held:
+    return Held(assignment=make_assignment(number), accepted_at=NOW)
+
+
+def make_job(
+    assignment: Assignment | None = None,
+    *,
+    args: tuple[str, ...] = ("a0",),
+    env: Mapping[str, str] | None = None,
+    run_env: Mapping[str, str] | None = None,
+    inputs: tuple[Variable, ...] = (),
+    outputs: tuple[Variable, ...] = (),
+) -> Job:
+    assignment = make_assignment() if assignment is None else assignment
+    return Job(
+        assignment=assignment,
+        task=Task(
+            name="t.work",
+            type=assignment.task_type,
+            container=Container(args=args, env=env or {}),
+            inputs=inputs,
+            outputs=outputs,
+            has_report=False,
+            max_runtime=None,
+            secrets=(),
+        ),
+        run=RunSettings(env=run_env or {}),
+        accepted_at=NOW,
+    )
+
+
+def with_lease(assignment: Assignment, lease: int) -> Assignment:
+    return replace(assignment, lease=LeaseId(UUID(int=lease)))

@@ -1,0 +1,114 @@
+"""A row for every way an attempt can end."""
+
+import signal
+
+import pytest
+
+from dataplane.agent.core.endings import Exit, KilledFor, Remains, TaskError, cut_message, judge
+from shared.model.phases import Phase
+from shared.model.reports import MAX_MESSAGE_BYTES, FailureKind
+
+USER, SYSTEM = FailureKind.USER, FailureKind.SYSTEM
+
+
+def make_error(kind: FailureKind = USER, *, recoverable: bool = True) -> TaskError:
+    return TaskError(
+        code="ValueError", message="no", kind=kind, recoverable=recoverable, uri="file:///error.pb"
+    )
+
+
+def make_remains(
+    ended: Exit | None, *, error: TaskError | None = None, outputs_missing: bool = False
+) -> Remains:
+    return Remains(
+        exit=ended,
+        error=error,
+        outputs_missing=outputs_missing,
+        output_prefix="file:///out",
+        last_lines=["the last line"],
+        max_runtime_seconds=2.5,
+        memory_limit=2**30,
+    )
+
+
+@pytest.mark.parametrize(
+    ("remains", "phase", "code", "kind"),
+    [
+        (make_remains(Exit(code=0)), Phase.SUCCEEDED, None, None),
+        (make_remains(Exit(code=0), error=make_error()), Phase.FAILED, "ValueError", USER),
+        (make_remains(Exit(code=1), error=make_error()), Phase.FAILED, "ValueError", USER),
+        (make_remains(Exit(code=0), error=make_error(SYSTEM)), Phase.FAILED, "ValueError", SYSTEM),
+        (make_remains(Exit(code=0), outputs_missing=True), Phase.FAILED, "OutputsMissing", USER),
+        (make_remains(Exit(code=3)), Phase.FAILED, "NonZeroExit", USER),
+        (make_remains(Exit(signal=signal.SIGKILL)), Phase.FAILED, "Interrupted", SYSTEM),
+        (make_remains(Exit(signal=signal.SIGTERM)), Phase.FAILED, "Interrupted", SYSTEM),
+        (make_remains(Exit(signal=signal.SIGSEGV)), Phase.FAILED, "Crashed", USER),
+        (
+            make_remains(Exit(signal=signal.SIGTERM, killed_for=KilledFor.STOPPED)),
+            Phase.ABORTED,
+            None,
+            None,
+        ),
+        (
+            make_remains(Exit(code=0, killed_for=KilledFor.MAX_RUNTIME), error=make_error()),
+            Phase.TIMED_OUT,
+            "MAX_RUNTIME_EXCEEDED",
+            USER,
+        ),
+        (
+            make_remains(Exit(signal=signal.SIGKILL, killed_for=KilledFor.MEMORY)),
+            Phase.FAILED,
+            "OOMKilled",
+            USER,
+        ),
+        (make_remains(None), Phase.FAILED, "ProcessLost", SYSTEM),
+    ],
+    ids=[
+        "well",
+        "error",
+        "error-and-exit",
+        "system-error",
+        "outputs-missing",
+        "exit",
+        "killed",
+        "terminated",
+        "crashed",
+        "stopped",
+        "timed-out",
+        "memory",
+        "lost",
+    ],
+)
+def test_an_end_is_judged(
+    remains: Remains, phase: Phase, code: str | None, kind: FailureKind | None
+) -> None:
+    judged, failure = judge(remains)
+
+    assert judged is phase
+    assert (failure and failure.code, failure and failure.kind) == (code, kind)
+
+
+def test_an_error_that_says_so_is_not_tried_again() -> None:
+    _, failure = judge(make_remains(Exit(code=0), error=make_error(recoverable=False)))
+
+    assert failure is not None
+    assert not failure.recoverable
+
+
+def test_a_bad_exit_quotes_what_was_said_last() -> None:
+    _, failure = judge(make_remains(Exit(code=3)))
+
+    assert failure is not None
+    assert failure.message.endswith("Its last lines:\nthe last line")
+
+
+def test_a_short_message_is_left_alone() -> None:
+    assert cut_message("short", "file:///error.pb") == "short"
+
+
+def test_a_long_message_is_cut_between_characters_and_says_where_the_whole_is() -> None:
+    cut = cut_message("ä" * MAX_MESSAGE_BYTES, "file:///error.pb")
+
+    assert len(cut.encode()) <= MAX_MESSAGE_BYTES
+    assert cut.startswith("äää")
+    assert cut.endswith(f"all {2 * MAX_MESSAGE_BYTES} bytes are in file:///error.pb")

@@ -1,0 +1,101 @@
+"""What a task's process is started with."""
+
+from pathlib import Path
+
+import pytest
+
+from dataplane.agent.runtimes.process.environment import (
+    Endpoint,
+    compose_environment,
+    inherited,
+    substitute,
+    system_variables,
+)
+from tests.unit.agent.assignments import make_assignment, make_job
+
+ENDPOINT = Endpoint(address="localhost:8100", insecure=True)
+
+
+def test_the_system_says_where_the_action_is() -> None:
+    variables = system_variables(make_assignment(3, attempt=2), ENDPOINT)
+
+    assert variables["_U_ORG_NAME"] == "acme"
+    assert variables["FLYTE_INTERNAL_EXECUTION_PROJECT"] == "p"
+    assert variables["FLYTE_INTERNAL_EXECUTION_DOMAIN"] == "development"
+    assert (variables["RUN_NAME"], variables["ACTION_NAME"]) == ("r1", "a3")
+    assert variables["_U_RUN_BASE"] == "file:///blobs/acme/p/development/r1"
+    assert (variables["_U_EP_OVERRIDE"], variables["_U_INSECURE"]) == ("localhost:8100", "true")
+    assert variables["_U_USE_ACTIONS"] == "1"
+    assert variables["FLYTE_ATTEMPT_NUMBER"] == "1"
+
+
+def test_the_run_overrides_the_task_and_the_system_overrides_both() -> None:
+    job = make_job(
+        env={"MINE": "task", "LOG_LEVEL": "10", "_U_ORG_NAME": "mallory"},
+        run_env={"MINE": "run", "ACTION_NAME": "a9"},
+    )
+    environment = compose_environment(job, {"HOME": "/home/me", "LOG_LEVEL": "40"}, ENDPOINT)
+
+    assert environment["HOME"] == "/home/me"
+    assert environment["MINE"] == "run"
+    assert environment["LOG_LEVEL"] == "10"
+    assert environment["_U_ORG_NAME"] == "acme"
+    assert environment["ACTION_NAME"] == "a1"
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "FLYTE_AWS_ENDPOINT", "HOME", "LC_ALL"])
+def test_what_storage_and_programs_need_is_inherited(name: str) -> None:
+    assert inherited({name: "x", "PATH": "/bin"})[name] == "x"
+
+
+@pytest.mark.parametrize(
+    "name", ["VOLARY_AGENT_TOKEN_FILE", "DATABASE_URL", "PYTHONPATH", "EAGER_API_KEY", "LD_PRELOAD"]
+)
+def test_nothing_else_is(name: str) -> None:
+    assert name not in inherited({name: "x", "PATH": "/bin"})
+
+
+def test_the_agents_own_programs_come_first() -> None:
+    path = inherited({"PATH": "/usr/bin"})["PATH"].split(":")
+
+    assert (Path(path[0]) / "a0").exists()
+    assert path[-1] == "/usr/bin"
+
+
+def test_every_placeholder_is_filled_in() -> None:
+    assignment = make_assignment(2, attempt=2)
+    prefix = "file:///blobs/acme/p/development/r1/a2"
+    args = [
+        "{{.input}}",
+        "{{.outputPrefix}}",
+        "{{.rawOutputDataPrefix}}",
+        "{{.checkpointOutputPrefix}}",
+        "{{.prevCheckpointPrefix}}",
+        "{{.runName}}",
+        "{{.actionName}}",
+        "{{.runStartTime}}",
+        "at {{.runName}}/{{.actionName}}",
+        "{{.unknown}}",
+    ]
+
+    assert substitute(args, assignment) == [
+        f"{prefix}/inputs.pb",
+        f"{prefix}/2",
+        "file:///blobs/raw/r1/a2",
+        f"{prefix}/2/_flytecheckpoints",
+        f"{prefix}/1/_flytecheckpoints",
+        "r1",
+        "a2",
+        "2026-06-01T12:00:00+00:00",
+        "at r1/a2",
+        "{{.unknown}}",
+    ]
+
+
+def test_the_first_attempt_has_no_checkpoint_before_it() -> None:
+    assert substitute(["{{.prevCheckpointPrefix}}"], make_assignment()) == [""]
+
+
+def test_what_is_filled_in_is_not_filled_in_again() -> None:
+    # A name may look like a placeholder only to someone who looks twice.
+    assert substitute(["{{.input}}{{.runName}}"], make_assignment())[0].endswith("inputs.pbr1")

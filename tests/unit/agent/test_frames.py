@@ -1,0 +1,141 @@
+"""Frames to messages and back."""
+
+import hashlib
+from datetime import timedelta
+
+import pytest
+
+from dataplane.agent.core.messages import (
+    Accepted,
+    AgentMessage,
+    Assignments,
+    CallError,
+    Credit,
+    Done,
+    Heartbeat,
+    Inventory,
+    Lease,
+    LogChunk,
+    Reply,
+    Reports,
+    Stop,
+    Stops,
+    VerdictKind,
+    Verdicts,
+    Wanted,
+    Welcome,
+)
+from dataplane.agent.link.frames import parse_frame, render_frame
+from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2
+from shared.model.ids import Digest
+from shared.model.logs import LogLine
+from shared.model.phases import Phase
+from shared.wire.assignments import render_assignment
+from shared.wire.errors import BadMessageError
+from shared.wire.ids import render_lease
+from tests.unit.agent.assignments import NOW, make_assignment, make_held
+from tests.unit.agent.test_outbox import make_reports
+from tests.unit.agent.test_session import HELLO
+
+LEASE = make_held().lease
+WIRE_LEASE = render_lease(LEASE.attempt, LEASE.id)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (HELLO, "hello"),
+        (Inventory([LEASE], last=True), "inventory"),
+        (Credit(7), "credit"),
+        (Accepted([LEASE]), "accepted"),
+        (Reports(make_reports(1, Phase.RUNNING)), "reports"),
+        (Heartbeat(3, NOW), "heartbeat"),
+        (Reply(1, LogChunk([LogLine(NOW, "x")], 1)), "reply"),
+        (Reply(1, Done()), "reply"),
+        (Reply(1, CallError("not_found", "no")), "reply"),
+    ],
+    ids=["hello", "inventory", "credit", "accepted", "reports", "beat", "chunk", "done", "error"],
+)
+def test_everything_the_agent_says_has_a_frame(message: AgentMessage, kind: str) -> None:
+    assert render_frame(message).WhichOneof("frame") == kind
+
+
+def test_a_welcome_is_read() -> None:
+    frame = link_pb2.ControlFrame(
+        welcome=link_pb2.Welcome(epoch=3, protocol=1, heartbeat_ms=5000, cluster="local")
+    )
+    message = parse_frame(frame)
+
+    assert isinstance(message, Welcome)
+    assert (message.epoch, message.heartbeat_every) == (3, timedelta(seconds=5))
+
+
+@pytest.mark.parametrize(
+    "welcome",
+    [link_pb2.Welcome(epoch=0, heartbeat_ms=1), link_pb2.Welcome(epoch=1)],
+    ids=["no-epoch", "no-heartbeat"],
+)
+def test_a_welcome_that_promises_nothing_is_bad(welcome: link_pb2.Welcome) -> None:
+    with pytest.raises(BadMessageError, match="welcome"):
+        parse_frame(link_pb2.ControlFrame(welcome=welcome))
+
+
+def test_assignments_are_read_with_their_specs() -> None:
+    assignment = make_assignment()
+    digest = Digest(hashlib.sha256(b"spec").digest())
+    frame = link_pb2.ControlFrame(
+        assignments=assignment_pb2.AssignmentBatch(
+            specs=[assignment_pb2.Spec(digest=digest, body=b"spec")],
+            assignments=[render_assignment(assignment)],
+        )
+    )
+
+    assert parse_frame(frame) == Assignments([assignment], {digest: b"spec"})
+
+
+def test_a_spec_that_is_not_what_its_digest_says_is_bad() -> None:
+    spec = assignment_pb2.Spec(digest=b"x" * 32, body=b"spec")
+    frame = link_pb2.ControlFrame(assignments=assignment_pb2.AssignmentBatch(specs=[spec]))
+
+    with pytest.raises(BadMessageError, match=r"spec\.digest"):
+        parse_frame(frame)
+
+
+def test_stops_and_verdicts_are_read() -> None:
+    stop = link_pb2.Stop(lease=WIRE_LEASE, reason="abort", forget=True)
+    stops = link_pb2.ControlFrame(stops=link_pb2.StopBatch(stops=[stop]))
+    verdict = link_pb2.VerdictOnLease(lease=WIRE_LEASE, kind=link_pb2.VerdictOnLease.KIND_FORGET)
+    verdicts = link_pb2.ControlFrame(verdicts=link_pb2.Verdicts(verdicts=[verdict], last=True))
+
+    assert parse_frame(stops) == Stops([Stop(lease=LEASE, reason="abort", forget=True)])
+    assert parse_frame(verdicts) == Verdicts([(LEASE, VerdictKind.FORGET)], last=True)
+    assert isinstance(LEASE, Lease)
+
+
+def test_a_verdict_this_release_does_not_know_is_bad() -> None:
+    verdict = link_pb2.VerdictOnLease(lease=WIRE_LEASE)
+    frame = link_pb2.ControlFrame(verdicts=link_pb2.Verdicts(verdicts=[verdict]))
+
+    with pytest.raises(BadMessageError, match=r"verdict\.kind"):
+        parse_frame(frame)
+
+
+def test_standing_wishes_are_read() -> None:
+    frame = link_pb2.ControlFrame(
+        wanted=link_pb2.Wanted(version=2, cordoned=True, reconnect_after_ms=1500)
+    )
+
+    assert parse_frame(frame) == Wanted(
+        version=2, cordoned=True, reconnect_after=timedelta(seconds=1.5)
+    )
+
+
+def test_a_call_this_release_does_not_know_has_no_wish() -> None:
+    message = parse_frame(link_pb2.ControlFrame(call=call_pb2.Call(id=5)))
+
+    assert message is not None
+    assert getattr(message, "wish", "?") is None
+
+
+def test_a_frame_of_a_later_release_is_no_message() -> None:
+    assert parse_frame(link_pb2.ControlFrame()) is None

@@ -1,0 +1,129 @@
+"""An attempt's log: written as it comes, cut where it must be, read from any line."""
+
+from pathlib import Path
+
+import pytest
+
+from dataplane.agent.core import limits
+from dataplane.agent.runtimes.process.logs import LogReader, LogWriter, read_last_lines
+from shared.model.logs import LogLine, Originator
+from tests.fakes.clock import FakeClock
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "log.jsonl"
+
+
+def make_writer(path: Path, *, line_bytes: int = 1000, log_bytes: int = 10**6) -> LogWriter:
+    return LogWriter(path, FakeClock(), line_bytes=line_bytes, log_bytes=log_bytes)
+
+
+def read_all(path: Path, after_line: int = 0) -> list[LogLine]:
+    reader = LogReader(path)
+    lines: list[LogLine] = []
+    while chunk := reader.read(after_line):
+        lines += chunk.lines
+    return lines
+
+
+def texts(path: Path) -> list[str]:
+    return [line.text for line in read_all(path)]
+
+
+def test_lines_are_whole_however_they_arrive(path: Path) -> None:
+    writer = make_writer(path)
+    for piece in (b"one\ntw", b"o\n", b"", b"thr", b"ee"):
+        writer.feed(piece)
+    assert texts(path) == ["one", "two"]
+
+    writer.close()
+    assert texts(path) == ["one", "two", "three"]
+
+
+def test_lines_know_when_and_by_whom(path: Path) -> None:
+    writer = make_writer(path)
+    writer.say("ours")
+    writer.feed(b"theirs\n")
+    at = FakeClock().now()
+
+    assert read_all(path) == [
+        LogLine(at, "ours", Originator.SYSTEM),
+        LogLine(at, "theirs", Originator.USER),
+    ]
+    writer.close()
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["with-its-end", "without-an-end"])
+def test_a_long_line_becomes_several(path: Path, *, ended: bool) -> None:
+    writer = make_writer(path, line_bytes=10)
+    writer.feed(b"x" * 25 + (b"\n" if ended else b""))
+    writer.close()
+
+    assert texts(path) == ["x" * 10, "x" * 10, "x" * 5]
+
+
+def test_what_is_no_text_is_shown_all_the_same(path: Path) -> None:
+    writer = make_writer(path)
+    writer.feed(b"\xff\xfe ok\r\n\n")
+    writer.close()
+
+    assert texts(path) == ["\ufffd\ufffd ok", ""]
+
+
+def test_a_log_that_grew_too_long_ends_and_says_so(path: Path) -> None:
+    writer = make_writer(path, log_bytes=500)
+    for number in range(1000):
+        writer.feed(f"line {number}\n".encode())
+    writer.close()
+
+    lines = read_all(path)
+    assert lines[0].text == "line 0"
+    assert "the log ends here" in lines[-1].text
+    assert lines[-1].originator is Originator.SYSTEM
+    assert path.stat().st_size < 700
+
+
+def test_a_log_is_read_on_as_it_grows(path: Path) -> None:
+    writer, reader = make_writer(path), LogReader(path)
+    writer.feed(b"one\n")
+    first = reader.read(0)
+    assert reader.read(0) is None
+    writer.feed(b"two\n")
+    second = reader.read(0)
+    writer.close()
+
+    assert first is not None
+    assert second is not None
+    assert [line.text for line in (*first.lines, *second.lines)] == ["one", "two"]
+    assert (first.last_line, second.last_line) == (1, 2)
+
+
+def test_a_log_is_read_from_any_line(path: Path) -> None:
+    writer = make_writer(path)
+    writer.feed(b"".join(f"{number}\n".encode() for number in range(1, 2 * limits.CHUNK_LINES)))
+    writer.close()
+
+    lines = read_all(path, after_line=limits.CHUNK_LINES + 5)
+    assert lines[0].text == str(limits.CHUNK_LINES + 6)
+    assert lines[-1].text == str(2 * limits.CHUNK_LINES - 1)
+
+
+def test_chunks_have_their_bound(path: Path) -> None:
+    writer = make_writer(path)
+    writer.feed(b"x\n" * (limits.CHUNK_LINES + 1))
+    writer.close()
+    chunk = LogReader(path).read(0)
+
+    assert chunk is not None
+    assert len(chunk.lines) == limits.CHUNK_LINES
+
+
+def test_the_last_lines_are_the_tasks_own(path: Path) -> None:
+    writer = make_writer(path)
+    writer.feed(b"one\ntwo\nthree\n")
+    writer.say("ours")
+    writer.close()
+
+    assert read_last_lines(path, 2) == ["two", "three"]
+    assert read_last_lines(path.parent / "none", 2) == []

@@ -1,0 +1,131 @@
+"""Reports leave the outbox when they are acknowledged, and not when they are sent."""
+
+from datetime import timedelta
+
+from hypothesis import given, strategies as st
+
+from dataplane.agent.core import limits
+from dataplane.agent.core.held import Held, News, draw_up
+from dataplane.agent.core.outbox import Outbox
+from shared.model.phases import Phase
+from shared.model.reports import Acknowledgement, Failure, FailureKind, Report, Verdict
+from tests.unit.agent.assignments import NOW, make_held
+
+
+def make_reports(number: int, *phases: Phase) -> list[Report]:
+    held = make_held(number)
+    reports = []
+    for phase in phases:
+        held, report = draw_up(held, News(phase=phase), NOW)
+        assert report is not None
+        reports.append(report)
+    return reports
+
+
+def acknowledge(report: Report) -> Acknowledgement:
+    return Acknowledgement(report.attempt, report.version, Verdict.APPLIED)
+
+
+def test_reports_are_sent_once_in_a_session_in_their_order() -> None:
+    outbox = Outbox()
+    reports = make_reports(1, Phase.INITIALIZING, Phase.RUNNING)
+    outbox.add(reports)
+
+    assert outbox.take() == reports
+    assert outbox.take() == []
+
+
+def test_a_new_session_says_again_what_was_not_acknowledged() -> None:
+    outbox = Outbox()
+    first, second = make_reports(1, Phase.INITIALIZING, Phase.RUNNING)
+    outbox.add([first, second])
+    outbox.take()
+    outbox.settle(acknowledge(first))
+
+    outbox.rewind()
+    assert outbox.take() == [second]
+
+
+def test_only_the_acknowledgement_of_the_last_word_says_that_it_is_over() -> None:
+    outbox = Outbox()
+    first, last = make_reports(1, Phase.RUNNING, Phase.SUCCEEDED)
+    outbox.add([first, last])
+
+    assert not outbox.settle(acknowledge(first))
+    assert outbox.settle(acknowledge(last))
+    assert not outbox.settle(acknowledge(last))
+
+
+def test_an_acknowledgement_settles_all_versions_before_it() -> None:
+    outbox = Outbox()
+    reports = make_reports(1, Phase.INITIALIZING, Phase.RUNNING, Phase.FAILED)
+    outbox.add(reports)
+
+    assert outbox.settle(acknowledge(reports[-1]))
+    assert outbox.take() == []
+
+
+def test_a_frame_has_its_bound() -> None:
+    outbox = Outbox()
+    for number in range(1, limits.FRAME_ITEMS + 11):
+        outbox.add(make_reports(number, Phase.RUNNING))
+
+    assert len(outbox.take()) == limits.FRAME_ITEMS
+    assert len(outbox.take()) == 10
+
+
+def test_large_reports_make_smaller_frames_and_each_still_goes() -> None:
+    outbox = Outbox()
+    failure = Failure(code="X", kind=FailureKind.USER, message="x" * (limits.FRAME_BYTES // 3))
+    for number in range(1, 8):
+        _, report = draw_up(make_held(number), News(phase=Phase.FAILED, failure=failure), NOW)
+        assert report is not None
+        outbox.add([report])
+
+    sizes = [len(outbox.take()) for _ in range(5)]
+    assert sum(sizes) == 7
+    assert max(sizes) == 2
+
+
+def test_what_is_in_flight_has_its_bound_and_settling_makes_room() -> None:
+    outbox = Outbox()
+    for number in range(1, limits.REPORTS_IN_FLIGHT + 2):
+        outbox.add(make_reports(number, Phase.RUNNING))
+    sent: list[Report] = []
+    while taken := outbox.take():
+        sent += taken
+    assert len(sent) == limits.REPORTS_IN_FLIGHT
+
+    outbox.settle(acknowledge(sent[0]))
+    assert len(outbox.take()) == 1
+
+
+def test_what_is_dropped_is_not_sent() -> None:
+    outbox = Outbox()
+    reports = make_reports(1, Phase.RUNNING)
+    outbox.add(reports)
+    outbox.drop(reports[0].attempt)
+
+    assert outbox.take() == []
+
+
+@given(st.lists(st.sampled_from(Phase), max_size=12))
+def test_versions_count_from_one_without_gaps_whatever_happens(phases: list[Phase]) -> None:
+    held = make_held()
+    reports = []
+    for phase in phases:
+        held, report = draw_up(held, News(phase=phase), NOW + timedelta(seconds=1))
+        if report is not None:
+            reports.append(report)
+
+    assert [report.version for report in reports] == list(range(1, len(reports) + 1))
+    assert held == Held(
+        assignment=held.assignment,
+        accepted_at=held.accepted_at,
+        version=len(reports),
+        phase=reports[-1].phase if reports else Phase.QUEUED,
+    )
+    assert sum(report.phase.name in _ENDS for report in reports) <= 1
+
+
+_ENDS = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "RECOVERED"}

@@ -1,0 +1,245 @@
+"""The link's table: what may be heard when, and what follows."""
+
+from datetime import timedelta
+
+import pytest
+
+from dataplane.agent.core import limits
+from dataplane.agent.core.messages import (
+    Acknowledgements,
+    Assignments,
+    ControlMessage,
+    Heartbeat,
+    Hello,
+    Inventory,
+    Refusal,
+    Stops,
+    Verdicts,
+    Wanted,
+    Welcome,
+)
+from dataplane.agent.core.session import (
+    NEXT,
+    Deliver,
+    End,
+    Event,
+    Send,
+    Session,
+    State,
+    extend_credit,
+    greet,
+    receive,
+    tick,
+)
+from tests.unit.agent.assignments import NOW, make_assignment, make_held
+
+BEAT = timedelta(seconds=5)
+HELLO = Hello(
+    agent_id="a",
+    instance_id="i",
+    protocol_min=1,
+    protocol_max=1,
+    software="test",
+    capabilities=(),
+    last_epoch=0,
+)
+WELCOME = Welcome(
+    epoch=7,
+    protocol=1,
+    heartbeat_every=BEAT,
+    self_fence_after=timedelta(seconds=30),
+    reassign_after=timedelta(seconds=60),
+    server_time=NOW,
+    cluster="local",
+)
+
+
+def make_open_session(*, credit: int = 0) -> Session:
+    session, _ = greet(HELLO, NOW)
+    session, _ = receive(session, WELCOME, [], NOW)
+    session, _ = receive(session, Verdicts([], last=True), [], NOW)
+    if credit:
+        session, _ = extend_credit(session, credit)
+    return session
+
+
+def test_every_state_has_a_row() -> None:
+    assert set(NEXT) == set(State)
+    assert {event for row in NEXT.values() for event in row} == set(Event)
+
+
+def test_a_session_begins_with_hello() -> None:
+    session, effects = greet(HELLO, NOW)
+
+    assert session.state is State.GREETING
+    assert effects == [Send(HELLO)]
+
+
+def test_a_welcome_is_answered_with_the_inventory() -> None:
+    held = make_held().lease
+    session, _ = greet(HELLO, NOW)
+    session, effects = receive(session, WELCOME, [held], NOW)
+
+    assert (session.state, session.epoch) == (State.TAKING_STOCK, 7)
+    assert effects == [Send(Inventory([held], last=True))]
+
+
+def test_an_empty_inventory_is_said_too() -> None:
+    session, _ = greet(HELLO, NOW)
+    _, effects = receive(session, WELCOME, [], NOW)
+
+    assert effects == [Send(Inventory((), last=True))]
+
+
+def test_a_long_inventory_goes_in_chunks_and_only_the_last_says_so() -> None:
+    held = [make_held(number).lease for number in range(1, 2 * limits.FRAME_ITEMS + 2)]
+    session, _ = greet(HELLO, NOW)
+    _, effects = receive(session, WELCOME, held, NOW)
+
+    chunks = [effect.message for effect in effects if isinstance(effect, Send)]
+    assert all(isinstance(chunk, Inventory) for chunk in chunks)
+    assert [chunk.last for chunk in chunks if isinstance(chunk, Inventory)] == [False, False, True]
+    assert [lease for c in chunks if isinstance(c, Inventory) for lease in c.leases] == held
+
+
+def test_the_last_verdict_opens_the_session() -> None:
+    session, _ = greet(HELLO, NOW)
+    session, _ = receive(session, WELCOME, [], NOW)
+    session, _ = receive(session, Verdicts([], last=False), [], NOW)
+    assert session.state is State.TAKING_STOCK
+
+    session, effects = receive(session, Verdicts([], last=True), [], NOW)
+    assert session.state is State.OPEN
+    assert effects == [Deliver(Verdicts([], last=True))]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [Assignments([make_assignment()], {}), Acknowledgements([])],
+    ids=["assignments", "acknowledgements"],
+)
+def test_no_work_comes_before_the_last_verdict(message: ControlMessage) -> None:
+    session, _ = greet(HELLO, NOW)
+    session, _ = receive(session, WELCOME, [], NOW)
+    session, effects = receive(session, message, [], NOW)
+
+    assert session.state is State.ENDED
+    assert isinstance(effects[0], End)
+    assert effects[0].retry
+
+
+@pytest.mark.parametrize("message", [Stops([]), Wanted()], ids=["stops", "wanted"])
+def test_wishes_may_overtake_the_verdicts(message: ControlMessage) -> None:
+    session, _ = greet(HELLO, NOW)
+    session, _ = receive(session, WELCOME, [], NOW)
+    session, effects = receive(session, message, [], NOW)
+
+    assert session.state is State.TAKING_STOCK
+    assert effects == [Deliver(message)]  # type: ignore[arg-type] # one of Work, both
+
+
+@pytest.mark.parametrize("state", [State.GREETING, State.OPEN])
+def test_a_refusal_ends_it_and_says_whether_to_come_back(state: State) -> None:
+    session = greet(HELLO, NOW)[0] if state is State.GREETING else make_open_session()
+    session, effects = receive(session, Refusal("superseded", "another", retry=True), [], NOW)
+
+    assert session.state is State.ENDED
+    assert effects == [End("superseded", "another", retry=True)]
+
+
+def test_a_second_welcome_breaks_the_protocol() -> None:
+    session, effects = receive(make_open_session(), WELCOME, [], NOW)
+
+    assert session.state is State.ENDED
+    assert effects == [End("protocol", "the control plane sent welcome while open")]
+
+
+def test_more_assignments_than_credit_break_the_protocol() -> None:
+    session = make_open_session(credit=1)
+    two = Assignments([make_assignment(1), make_assignment(2)], {})
+    session, effects = receive(session, two, [], NOW)
+
+    assert session.state is State.ENDED
+    assert isinstance(effects[0], End)
+
+
+def test_credit_counts_from_the_start_of_the_session() -> None:
+    session, total = extend_credit(make_open_session(), 3)
+    assert total == 3
+    session, _ = receive(session, Assignments([make_assignment()], {}), [], NOW)
+
+    session, total = extend_credit(session, 3)
+    assert total == 4
+
+
+def test_credit_that_is_no_news_is_not_announced_and_never_taken_back() -> None:
+    session, _ = extend_credit(make_open_session(), 3)
+
+    assert extend_credit(session, 3) == (session, None)
+    assert extend_credit(session, 1) == (session, None)
+
+
+def test_no_credit_is_given_before_the_session_is_open() -> None:
+    session, _ = greet(HELLO, NOW)
+
+    assert extend_credit(session, 3) == (session, None)
+
+
+def test_heartbeats_are_sent_at_the_pace_of_the_welcome() -> None:
+    session = make_open_session()
+    session, effects = tick(session, NOW + BEAT / 4)
+    assert effects == []
+
+    session, effects = tick(session, NOW + BEAT / 2)
+    assert effects == [Send(Heartbeat(1, NOW + BEAT / 2))]
+    session, effects = tick(session, NOW + BEAT)
+    assert effects == [Send(Heartbeat(2, NOW + BEAT))]
+
+
+def test_silence_ends_the_session_after_three_intervals() -> None:
+    session = make_open_session()
+    session, effects = tick(session, NOW + 3 * BEAT - timedelta(milliseconds=1))
+    assert not any(isinstance(effect, End) for effect in effects)
+
+    session, effects = tick(session, NOW + 3 * BEAT)
+    assert isinstance(effects[0], End)
+    assert effects[0].code == "silent"
+
+
+def test_anything_heard_breaks_the_silence() -> None:
+    later = NOW + 2 * BEAT
+    session, _ = receive(make_open_session(), Heartbeat(1, later), [], later)
+    session, effects = tick(session, NOW + 4 * BEAT)
+
+    assert not any(isinstance(effect, End) for effect in effects)
+
+
+def test_a_greeting_that_does_not_come_to_an_end_is_given_up() -> None:
+    session, _ = greet(HELLO, NOW)
+    _, effects = tick(session, NOW + limits.GREETING_TIMEOUT)
+
+    assert isinstance(effects[0], End)
+    assert effects[0].code == "greeting_timeout"
+
+
+def test_a_heartbeat_too_quick_to_keep_is_not_obeyed() -> None:
+    session, _ = greet(HELLO, NOW)
+    quick = Welcome(
+        **{
+            **{name: getattr(WELCOME, name) for name in WELCOME.__slots__},
+            "heartbeat_every": timedelta(milliseconds=1),
+        }
+    )
+    session, _ = receive(session, quick, [], NOW)
+
+    assert session.heartbeat_every == limits.HEARTBEAT_FLOOR
+
+
+def test_a_session_asked_to_reconnect_leaves_when_the_time_has_come() -> None:
+    wanted = Wanted(version=1, reconnect_after=timedelta(seconds=1))
+    session, _ = receive(make_open_session(), wanted, [], NOW)
+    session, effects = tick(session, NOW + timedelta(milliseconds=900))
+    assert not any(isinstance(effect, End) for effect in effects)
+
+    _, effects = tick(session, NOW + timedelta(seconds=1))
+    assert effects == [End("reconnect", "the control plane asked us to reconnect")]
