@@ -71,7 +71,7 @@ class ProcessRuntime:
 
     async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
         attempt = job.assignment.attempt
-        directory = self._directory(attempt)
+        directory = self.directory(attempt)
         self._running.add(attempt)
         try:
             if directory.find_shim() is None:
@@ -90,7 +90,7 @@ class ProcessRuntime:
             self._running.discard(attempt)
 
     async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
-        directory = self._directory(attempt)
+        directory = self.directory(attempt)
         if attempt not in self._running and not directory.path.is_dir():
             raise NoLogError(f"this cluster has no log of attempt {attempt}, or has it no longer")
         reader = LogReader(directory.log)
@@ -124,7 +124,7 @@ class ProcessRuntime:
                 swept += 1
         return swept
 
-    def _directory(self, attempt: AttemptId) -> AttemptDirectory:
+    def directory(self, attempt: AttemptId) -> AttemptDirectory:
         return AttemptDirectory(self._root / str(attempt))
 
     def _age(self, directory: AttemptDirectory) -> timedelta:

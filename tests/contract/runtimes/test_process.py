@@ -1,0 +1,98 @@
+"""What the process runtime promises besides."""
+
+import asyncio
+import os
+import shutil
+import signal
+from datetime import timedelta
+
+import pytest
+
+from dataplane.agent.runtimes.process.runtime import ProcessRuntime
+from dataplane.agent.runtimes.protocol import NoLogError
+from shared.model.phases import Phase
+from tests.contract.runtimes.conftest import Bench, Told
+from tests.unit.agent.assignments import make_assignment
+
+pytestmark = pytest.mark.parametrize("bench", ["process"], indirect=True)
+
+PATIENCE = 20
+
+
+def process(bench: Bench) -> ProcessRuntime:
+    assert isinstance(bench.runtime, ProcessRuntime)
+    return bench.runtime
+
+
+async def test_a_log_that_never_was_is_not_found(bench: Bench) -> None:
+    with pytest.raises(NoLogError):
+        await anext(bench.runtime.follow(make_assignment(9).attempt, 0))
+
+
+async def test_two_runtimes_that_start_the_same_attempt_start_it_once(
+    bench: Bench, told: Told
+) -> None:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+        runs = [
+            tasks.create_task(runtime.run(bench.short, told, asyncio.Event()))
+            for runtime in (bench.runtime, bench.another())
+        ]
+    assert {run.result().phase for run in runs} == {Phase.SUCCEEDED}
+
+    lines = [
+        line.text
+        async for chunk in bench.runtime.follow(bench.short.assignment.attempt, 0)
+        for line in chunk.lines
+    ]
+    assert lines.count("hello") == 1
+
+
+async def test_directories_go_once_they_are_settled_and_old(bench: Bench, told: Told) -> None:
+    attempt = bench.short.assignment.attempt
+    async with asyncio.timeout(PATIENCE):
+        await bench.runtime.run(bench.short, told, asyncio.Event())
+    runtime = process(bench)
+
+    assert await runtime.sweep([attempt], timedelta(0)) == 0
+    assert await runtime.sweep([], timedelta(hours=1)) == 0
+    assert await runtime.sweep([], timedelta(0)) == 1
+    with pytest.raises(NoLogError):
+        await anext(runtime.follow(attempt, 0))
+
+
+async def test_a_process_nobody_holds_is_ended_by_the_sweep(bench: Bench, told: Told) -> None:
+    stop = asyncio.Event()
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(bench.runtime.run(bench.endless, told, stop))
+        while (await told.news.get()).phase is not Phase.RUNNING:
+            pass
+        assert await process(bench).sweep([], timedelta(0)) == 0
+
+    assert run.result().phase is Phase.ABORTED
+
+
+async def test_a_program_that_is_not_there_is_named(bench: Bench, told: Told) -> None:
+    job = bench.short
+    assert job.task.container is not None
+    assert shutil.which("no-such-program") is None
+    object.__setattr__(job.task.container, "args", ("no-such-program",))
+    end = await bench.runtime.run(job, told, asyncio.Event())
+
+    assert end.failure is not None
+    assert end.failure.code == "StartFailed"
+    assert "no-such-program" in end.failure.message
+
+
+async def test_a_shim_killed_in_its_work_takes_the_task_along(bench: Bench, told: Told) -> None:
+    runtime = process(bench)
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(runtime.run(bench.endless, told, asyncio.Event()))
+        while (await told.news.get()).phase is not Phase.RUNNING:
+            pass
+        shim = runtime.directory(bench.endless.assignment.attempt).find_shim()
+        assert shim is not None
+        os.kill(shim.pid, signal.SIGKILL)
+
+    failure = run.result().failure
+    assert failure is not None
+    assert failure.code == "ProcessLost"

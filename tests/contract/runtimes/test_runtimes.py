@@ -1,0 +1,84 @@
+"""What every runtime promises, held against each of them."""
+
+import asyncio
+
+from dataplane.agent.core.held import News
+from shared.model.phases import TERMINAL, Phase
+from tests.contract.runtimes.conftest import Bench, Told
+
+PATIENCE = 20
+
+
+async def _until_running(told: Told) -> None:
+    while (await told.news.get()).phase is not Phase.RUNNING:
+        pass
+
+
+async def test_an_attempt_runs_to_its_end_and_says_where_its_outputs_are(
+    bench: Bench, told: Told
+) -> None:
+    async with asyncio.timeout(PATIENCE):
+        end = await bench.runtime.run(bench.short, told, asyncio.Event())
+
+    assert end.phase is Phase.SUCCEEDED, end.failure
+    assert end.output_uri == bench.short.assignment.output_prefix
+
+
+async def test_nothing_told_on_the_way_is_an_end(bench: Bench, told: Told) -> None:
+    async with asyncio.timeout(PATIENCE):
+        await bench.runtime.run(bench.short, told, asyncio.Event())
+
+    news = [told.news.get_nowait() for _ in range(told.news.qsize())]
+    assert not any(item.phase in TERMINAL for item in news)
+
+
+async def test_a_stop_ends_it_as_aborted(bench: Bench, told: Told) -> None:
+    stop = asyncio.Event()
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(bench.runtime.run(bench.endless, told, stop))
+        await _until_running(told)
+        stop.set()
+
+    assert run.result().phase is Phase.ABORTED
+
+
+async def test_a_stop_that_came_first_is_not_forgotten(bench: Bench, told: Told) -> None:
+    stop = asyncio.Event()
+    stop.set()
+    async with asyncio.timeout(PATIENCE):
+        end = await bench.runtime.run(bench.endless, told, stop)
+
+    assert end.phase is Phase.ABORTED
+
+
+async def test_an_attempt_that_was_let_go_of_can_be_gone_on_with(bench: Bench, told: Told) -> None:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(bench.runtime.run(bench.endless, told, asyncio.Event()))
+        await _until_running(told)
+        first.cancel()
+    assert first.cancelled()
+
+    stop = asyncio.Event()
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+        second = tasks.create_task(bench.another().run(bench.endless, told, stop))
+        await _until_running(told)
+        stop.set()
+    assert second.result().phase is Phase.ABORTED
+
+
+async def test_an_attempt_that_is_over_ends_the_same_when_run_again(
+    bench: Bench, told: Told
+) -> None:
+    async with asyncio.timeout(PATIENCE):
+        first: News = await bench.runtime.run(bench.short, told, asyncio.Event())
+        again = await bench.another().run(bench.short, told, asyncio.Event())
+
+    assert again == first
+
+
+async def test_the_log_of_an_attempt_comes_to_an_end(bench: Bench, told: Told) -> None:
+    async with asyncio.timeout(PATIENCE):
+        await bench.runtime.run(bench.short, told, asyncio.Event())
+        chunks = [chunk async for chunk in bench.runtime.follow(bench.short.assignment.attempt, 0)]
+
+    assert chunks == [] or chunks[-1].lines[-1].text == "hello"
