@@ -51,6 +51,8 @@ class RetryPolicy:
     max_runtime: timedelta = timedelta(0)
     queued_timeout: timedelta = timedelta(0)
     deadline: timedelta = timedelta(0)
+    # Begin it elsewhere when its cluster is cut off for long; otherwise it stays there.
+    replaceable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

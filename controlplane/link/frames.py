@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from controlplane.core.clusters import ClusterWishes
 from controlplane.core.sessions import HeldLease, Judgement, Said
 from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2, report_pb2
 from shared.model.assignments import Assignment
@@ -119,8 +120,41 @@ def render_stops(stops: Iterable[HeldLease]) -> link_pb2.ControlFrame:
     )
 
 
-def render_heartbeat(number: int, now: datetime) -> link_pb2.ControlFrame:
-    return link_pb2.ControlFrame(heartbeat=link_pb2.Heartbeat(number=number, sent_at_us=to_us(now)))
+def render_forget(leases: Iterable[tuple[AttemptId, LeaseId]]) -> link_pb2.ControlFrame:
+    """Render stops of what is the agent's no more, of which it is to say nothing."""
+    return link_pb2.ControlFrame(
+        stops=link_pb2.StopBatch(
+            stops=[
+                link_pb2.Stop(
+                    lease=render_lease(attempt, lease), reason="the lease went back", forget=True
+                )
+                for attempt, lease in leases
+            ]
+        )
+    )
+
+
+def render_confirmed(leases: Iterable[tuple[AttemptId, LeaseId]]) -> link_pb2.ControlFrame:
+    return link_pb2.ControlFrame(
+        confirmed=assignment_pb2.Confirmed(
+            leases=[render_lease(attempt, lease) for attempt, lease in leases]
+        )
+    )
+
+
+def render_wanted(wishes: ClusterWishes) -> link_pb2.ControlFrame:
+    return link_pb2.ControlFrame(
+        wanted=link_pb2.Wanted(
+            version=wishes.version, cordoned=wishes.cordoned, draining=wishes.draining
+        )
+    )
+
+
+def render_heartbeat(number: int, now: datetime, *, noted: int) -> link_pb2.ControlFrame:
+    """``noted`` is the agent's latest heartbeat that the store knows of."""
+    return link_pb2.ControlFrame(
+        heartbeat=link_pb2.Heartbeat(number=number, sent_at_us=to_us(now), noted=noted)
+    )
 
 
 def render_follow_logs(call: int, attempt: AttemptId, after_line: int) -> link_pb2.ControlFrame:

@@ -9,17 +9,18 @@ ends them all, and the agent comes back.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from controlplane.core import sessions as rules
+from controlplane.core.clusters import AgentLoad, ClusterWishes
 from controlplane.core.sessions import Credits, HeldLease, Judgement, Said, State
 from controlplane.feeds.feeds import Feeds
 from controlplane.link import frames
 from controlplane.link.calls import Calls, LiveCalls
-from controlplane.usecases.sessions import SessionRef, Sessions
+from controlplane.usecases.sessions import HandOut, SessionRef, Sessions
 from shared.idl.agent.v1 import link_pb2
 from shared.kit.clock import Clock
 from shared.kit.waking import Bell
@@ -39,6 +40,7 @@ MOST_UNSETTLED = 5_000  # reports read and not committed; past that we stop read
 VERDICTS_AT_ONCE = 1_000
 FRAMES_AHEAD = 1_000  # to be written; past that the session is too slow to go on
 LOOK_AROUND = timedelta(seconds=5)  # how often work is looked for without being told
+LOOK_AGAIN = timedelta(milliseconds=50)  # when what waits is held up by a limit or a lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +101,8 @@ class Session:
         self._reports: deque[Report] = deque()
         self._calls = Calls(self._send)
         self._heard_at = clock.now()
+        self._heartbeat = link_pb2.Heartbeat()  # the latest heard
+        self._wishes: ClusterWishes | None = None
 
     async def run(self, session: SessionRef, protocol: int) -> None:
         """Serve the agent until either side ends; raises SessionOverError with the reason."""
@@ -145,6 +149,15 @@ class Session:
                 raise SessionOverError("too_much", "the inventory is longer than we take")
         held = await self._sessions.list_leases(session)
         judged = rules.judge(inventory, held)
+        known = {attempt.action for attempt, _ in inventory}
+        missing = [action for action in held if action not in known]
+        kept = [(attempt, lease) for attempt, lease, how in judged if how is not Judgement.FORGET]
+        # Before the verdicts: "keep" allows a start, so the lease must not go back any more.
+        await self._sessions.take_stock(session, kept, missing)
+        log.info(
+            "agent took stock",
+            extra={"cluster": session.cluster.name, "holds": len(inventory), "lacks": len(missing)},
+        )
         pages = range(0, len(judged), VERDICTS_AT_ONCE) or range(1)
         for start in pages:
             await self._pipe.write(
@@ -152,14 +165,6 @@ class Session:
                     judged[start : start + VERDICTS_AT_ONCE], last=start == pages[-1]
                 )
             )
-        kept = [(attempt, lease) for attempt, lease, how in judged if how is not Judgement.FORGET]
-        await self._sessions.settle(session, kept, [])  # what is listed is written down
-        known = {attempt.action for attempt, _ in inventory}
-        missing = sum(1 for action in held if action not in known)
-        log.info(
-            "agent took stock",
-            extra={"cluster": session.cluster.name, "holds": len(inventory), "lacks": missing},
-        )
 
     async def _read(self) -> None:
         while (frame := await self._pipe.read()) is not None:
@@ -181,8 +186,10 @@ class Session:
                     await self._wait_for_room()
                 case Said.REPLY:
                     self._calls.take(frame.reply)
+                case Said.HEARTBEAT:
+                    self._heartbeat = frame.heartbeat
                 case _:
-                    pass  # a heartbeat: having heard it is all
+                    pass  # the table lets nothing else through
         raise SessionOverError("closed", "the agent closed the stream")
 
     async def _wait_for_room(self) -> None:
@@ -202,37 +209,31 @@ class Session:
                 continue
             accepted = _take(self._accepted, len(self._accepted))
             reports = _take(self._reports, SETTLE_AT_ONCE)
-            answers = await self._sessions.settle(session, accepted, reports)
+            settled = await self._sessions.settle(session, accepted, reports)
             self._room.set()
-            if answers:
-                self._send(frames.render_acknowledgements(answers))
+            if settled.accepted.confirmed:
+                self._send(frames.render_confirmed(settled.accepted.confirmed))
+            if settled.accepted.gone:
+                self._send(frames.render_forget(settled.accepted.gone))
+            if settled.acknowledged:
+                self._send(frames.render_acknowledgements(settled.acknowledged))
 
     async def _hand_out(self, session: SessionRef) -> None:
-        await self._say_again(session)
         while True:
-            more = await self._claim(session)
-            if not more:
-                await self._tell_stops(session)
-                await self._work.wait(at_most=await self._pause(session))
+            most = min(self._credits.room, CLAIM_AT_ONCE)
+            found = await self._sessions.hand_out(session, most)
+            self._wish(found.wishes)
+            if found.assignments:
+                await self._assign(session, found.assignments)
+                continue
+            self._tell_stops(found.stops)
+            await self._work.wait(at_most=self._pause(found))
 
-    async def _say_again(self, session: SessionRef) -> None:
-        """Resend what an earlier session leased and never heard accepted."""
-        unaccepted = await self._sessions.list_unaccepted(session)
-        for start in range(0, len(unaccepted), CLAIM_AT_ONCE):
-            chunk = unaccepted[start : start + CLAIM_AT_ONCE]
-            while self._credits.room < len(chunk):
-                await self._work.wait(at_most=LOOK_AROUND)
-            await self._assign(session, chunk)
-
-    async def _claim(self, session: SessionRef) -> bool:
-        """Lease what there is credit for; True when there may be more."""
-        most = min(self._credits.room, CLAIM_AT_ONCE)
-        if most == 0:
-            return False
-        claimed = await self._sessions.claim(session, most)
-        if claimed:
-            await self._assign(session, claimed)
-        return len(claimed) == most
+    def _wish(self, wishes: ClusterWishes) -> None:
+        """Tell the agent what is wanted of its cluster, when that has changed."""
+        if self._wishes is None or self._wishes.version != wishes.version:
+            self._send(frames.render_wanted(wishes))
+        self._wishes = wishes
 
     async def _assign(self, session: SessionRef, assignments: Sequence[Assignment]) -> None:
         named = {digest for each in assignments for digest in (each.task_spec, each.run_spec)}
@@ -242,21 +243,18 @@ class Session:
         self._send(frames.render_assignments(assignments, specs))
         self._sent_specs |= wanted
 
-    async def _tell_stops(self, session: SessionRef) -> None:
-        stops: Collection[HeldLease] = await self._sessions.list_stops(session)
+    def _tell_stops(self, stops: Sequence[HeldLease]) -> None:
         news = [each for each in stops if each.lease not in self._sent_stops]
         if news:
             self._send(frames.render_stops(news))
         self._sent_stops = {each.lease for each in stops}
 
-    async def _pause(self, session: SessionRef) -> timedelta:
+    def _pause(self, found: HandOut) -> timedelta:
         """Sleep until something that waits may be leased, and not for long."""
-        if self._credits.room == 0:
+        if found.next_at is None or self._credits.room == 0 or not found.wishes.takes_work:
             return LOOK_AROUND
-        at = await self._sessions.find_next_available(session)
-        if at is None:
-            return LOOK_AROUND
-        return min(max(at - self._clock.now(), timedelta(milliseconds=5)), LOOK_AROUND)
+        wait = found.next_at - self._clock.now()
+        return min(max(wait, LOOK_AGAIN), LOOK_AROUND)
 
     async def _beat(self, session: SessionRef) -> None:
         number = 0
@@ -265,9 +263,11 @@ class Session:
             now = self._clock.now()
             if now - self._heard_at > self._tempo.silent_after:
                 raise SessionOverError("silent", "nothing was heard from the agent")
-            await self._sessions.touch(session)
+            heard = self._heartbeat
+            load = AgentLoad(held=heard.held, running=heard.running, slots=self._credits.room)
+            self._wish(await self._sessions.touch(session, load))
             number += 1
-            self._send(frames.render_heartbeat(number, now))
+            self._send(frames.render_heartbeat(number, now, noted=heard.number))
 
     def _send(self, frame: link_pb2.ControlFrame) -> None:
         try:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from controlplane.store.database import OrgTx
+from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.statements import statement
 from shared.model.ids import OrgName, RunId
 
@@ -109,3 +109,15 @@ def parse_notice(payload: str) -> Notice:
         work=bool(said.get("w")),
         stops=said.get("s", []),
     )
+
+
+async def tell_of_work(tx: FleetTx, org: OrgName) -> None:
+    """Notify, from a pass across orgs, that something waits again."""
+    for payload in payloads(org, [], work=True, stops=[]):
+        await tx.connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
+
+
+async def tell_own_work(tx: OrgTx) -> None:
+    """Notify that something of the transaction's org waits again."""
+    for payload in payloads(tx.org, [], work=True, stops=[]):
+        await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})

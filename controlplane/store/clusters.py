@@ -6,8 +6,9 @@ an older session finds that out here, before it writes anything.
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
+from controlplane.core.clusters import AgentLoad, ClusterWishes
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.statements import statement
 from shared.model.ids import ClusterName, OrgName
@@ -34,7 +35,8 @@ ON CONFLICT (org, cluster) DO UPDATE SET token_digest = EXCLUDED.token_digest
 _OPEN_SESSION = statement("""
 UPDATE clusters
 SET epoch = epoch + 1, agent_id = :agent_id, instance_id = :instance_id, software = :software,
-    connected_at = :now, seen_at = :now
+    connected = true, connected_at = :now, seen_at = :now,
+    seen_served = (SELECT served FROM control_clock)
 WHERE org = :org AND cluster = :cluster
 RETURNING epoch
 """)
@@ -45,8 +47,21 @@ SELECT 1 FROM clusters WHERE org = :org AND cluster = :cluster AND epoch = :epoc
 """)
 
 _SEEN = statement("""
-UPDATE clusters SET seen_at = :now WHERE org = :org AND cluster = :cluster AND epoch = :epoch
-RETURNING epoch
+UPDATE clusters
+SET seen_at = :now, seen_served = (SELECT served FROM control_clock), connected = true,
+    held = :held, running = :running, slots = :slots
+WHERE org = :org AND cluster = :cluster AND epoch = :epoch
+RETURNING cordoned, draining_since, wanted_version, pool
+""")
+
+_WISHES = statement("""
+SELECT cordoned, draining_since, wanted_version, pool FROM clusters
+WHERE org = :org AND cluster = :cluster
+""")
+
+_CLOSED = statement("""
+UPDATE clusters SET connected = false
+WHERE org = :org AND cluster = :cluster AND epoch = :epoch
 """)
 
 
@@ -95,6 +110,37 @@ async def is_current(tx: OrgTx, cluster: ClusterName, epoch: int) -> bool:
     return bool(await tx.rows(_IS_CURRENT, {"cluster": cluster, "epoch": epoch}))
 
 
-async def touch_session(tx: OrgTx, cluster: ClusterName, epoch: int, now: datetime) -> bool:
-    """Note that the session lives; False when it is superseded."""
-    return bool(await tx.rows(_SEEN, {"cluster": cluster, "epoch": epoch, "now": now}))
+async def touch_session(
+    tx: OrgTx, cluster: ClusterName, epoch: int, load: AgentLoad, now: datetime
+) -> ClusterWishes | None:
+    """Note that the session lives; returns what is wanted, None when it is superseded."""
+    rows = await tx.rows(
+        _SEEN,
+        {
+            "cluster": cluster,
+            "epoch": epoch,
+            "held": load.held,
+            "running": load.running,
+            "slots": load.slots,
+            "now": now,
+        },
+    )
+    return _parse_wishes(rows[0]) if rows else None
+
+
+async def get_wishes(tx: OrgTx, cluster: ClusterName) -> ClusterWishes:
+    return _parse_wishes((await tx.rows(_WISHES, {"cluster": cluster}))[0])
+
+
+async def close_session(tx: OrgTx, cluster: ClusterName, epoch: int) -> None:
+    """Note that the session is over, if no newer one has begun."""
+    await tx.execute(_CLOSED, {"cluster": cluster, "epoch": epoch})
+
+
+def _parse_wishes(row: Row[tuple[object, ...]]) -> ClusterWishes:
+    return ClusterWishes(
+        version=row.wanted_version,
+        cordoned=row.cordoned,
+        draining=row.draining_since is not None,
+        pool=row.pool,
+    )

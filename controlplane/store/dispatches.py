@@ -1,75 +1,59 @@
 """
-Work to be handed out, and who holds it: the hot table.
-
-Claiming is one statement: any number of replicas may call it at once, each row goes to
-one of them (``SKIP LOCKED``). A lease that is never accepted goes back.
+Leases, from the hand-out to the end. A lease counts once its agent has written it down and
+we have noted that (accepted): only then may the agent start. One that is never accepted
+goes back as it was, because nobody can have started it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Row
 
-from controlplane.core.layout import output_prefix, raw_data_prefix
 from controlplane.core.sessions import HeldLease
-from controlplane.store.database import OrgTx
+from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.statements import statement
-from shared.model.assignments import Assignment
 from shared.model.ids import (
     ActionId,
-    ActionKey,
-    ActionName,
     AttemptId,
     ClusterName,
-    Digest,
-    DomainName,
     LeaseId,
-    ProjectName,
-    RunKey,
-    RunName,
+    OrgName,
 )
-from shared.model.phases import Phase
-
-_CLAIM = statement(f"""
-WITH picked AS (
-    SELECT org, action_id FROM dispatches
-    WHERE org = :org AND lease_id IS NULL AND available_at <= :now
-    ORDER BY org, priority DESC, available_at, action_id
-    LIMIT :most FOR UPDATE SKIP LOCKED
-), leased AS (
-    UPDATE dispatches d
-    SET lease_id = gen_random_uuid(), cluster = :cluster, leased_at = :now, accepted_at = NULL
-    FROM picked p WHERE d.org = p.org AND d.action_id = p.action_id
-    RETURNING d.action_id, d.run_id, d.attempt, d.lease_id
-), begun AS (
-    INSERT INTO attempts (org, action_id, number, lease_id, cluster, phase, leased_at)
-    SELECT :org, action_id, attempt, lease_id, :cluster, {Phase.QUEUED.value}, :now FROM leased
-    ON CONFLICT (org, action_id, number)
-    DO UPDATE SET lease_id = EXCLUDED.lease_id, cluster = EXCLUDED.cluster,
-                  leased_at = EXCLUDED.leased_at
-)
-SELECT l.action_id, l.attempt, l.lease_id, a.name, a.parent, a.task_type, a.spec, a.input_uri,
-       r.project, r.domain, r.run, r.run_spec, r.run_base, r.raw_data_base, r.started_at
-FROM leased l
-JOIN actions a ON a.org = :org AND a.id = l.action_id
-JOIN runs r ON r.org = :org AND r.run_id = l.run_id
-""")
-
-_HELD = statement("""
-SELECT d.action_id, d.attempt, d.lease_id, a.name, a.parent, a.task_type, a.spec, a.input_uri,
-       r.project, r.domain, r.run, r.run_spec, r.run_base, r.raw_data_base, r.started_at
-FROM dispatches d
-JOIN actions a ON a.org = :org AND a.id = d.action_id
-JOIN runs r ON r.org = :org AND r.run_id = d.run_id
-WHERE d.org = :org AND d.cluster = :cluster AND d.lease_id IS NOT NULL AND d.accepted_at IS NULL
-  AND d.stop_reason IS NULL
-""")
 
 _ACCEPT = statement("""
-UPDATE dispatches d SET accepted_at = :now
+UPDATE dispatches d SET accepted_at = COALESCE(d.accepted_at, :now), missing_since = NULL
 FROM unnest(CAST(:action_ids AS uuid[]), CAST(:lease_ids AS uuid[])) AS n (action_id, lease_id)
 WHERE d.org = :org AND d.cluster = :cluster AND d.action_id = n.action_id
-  AND d.lease_id = n.lease_id AND d.accepted_at IS NULL
+  AND d.lease_id = n.lease_id
+RETURNING d.action_id, d.lease_id, d.stop_reason
+""")
+
+# In the order of all locks on this table, so that two who sweep do not wait for each other.
+_UNACCEPTED = """
+WITH lapsed AS (
+    SELECT org, action_id FROM dispatches
+    WHERE {scope} AND lease_id IS NOT NULL AND accepted_at IS NULL
+    ORDER BY org, action_id FOR UPDATE SKIP LOCKED
+), dropped AS (
+    DELETE FROM dispatches d USING lapsed l
+    WHERE d.org = l.org AND d.action_id = l.action_id AND d.stop_reason IS NOT NULL
+), returned AS (
+    UPDATE dispatches d
+    SET lease_id = NULL, cluster = NULL, leased_at = NULL, missing_since = NULL
+    FROM lapsed l
+    WHERE d.org = l.org AND d.action_id = l.action_id AND d.stop_reason IS NULL
+    RETURNING d.org
+)
+SELECT org, count(*) AS returned FROM returned GROUP BY org
+"""
+_RETURN_OF_CLUSTER = statement(_UNACCEPTED.format(scope="org = :org AND cluster = :cluster"))
+_RETURN_LATE = statement(_UNACCEPTED.format(scope="leased_at < :leased_at"))
+
+_NOTE_MISSING = statement("""
+UPDATE dispatches d SET missing_since = (SELECT served FROM control_clock)
+WHERE d.org = :org AND d.cluster = :cluster AND d.accepted_at IS NOT NULL
+  AND d.missing_since IS NULL AND d.action_id = ANY(CAST(:action_ids AS uuid[]))
 """)
 
 _STOPS = statement("""
@@ -78,27 +62,22 @@ WHERE org = :org AND cluster = :cluster AND lease_id IS NOT NULL AND stop_reason
 """)
 
 _LEASES = statement("""
-SELECT action_id, attempt, lease_id, stop_reason FROM dispatches
-WHERE org = :org AND cluster = :cluster AND lease_id IS NOT NULL
+SELECT action_id, attempt, lease_id, stop_reason, accepted_at IS NOT NULL AS accepted
+FROM dispatches WHERE org = :org AND cluster = :cluster AND lease_id IS NOT NULL
 """)
 
 _NEXT_AVAILABLE = statement("""
-SELECT min(available_at) AS available_at FROM dispatches WHERE org = :org AND lease_id IS NULL
+SELECT min(available_at) AS available_at FROM dispatches
+WHERE org = :org AND pool = :pool AND lease_id IS NULL
 """)
 
 
-async def claim(
-    tx: OrgTx, cluster: ClusterName, *, most: int, now: datetime
-) -> Sequence[Assignment]:
-    """Lease up to ``most`` waiting attempts to ``cluster``; also opens their attempts."""
-    rows = await tx.rows(_CLAIM, {"cluster": cluster, "most": most, "now": now})
-    return [_assignment(tx, row) for row in rows]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What became of leases that an agent has written down; the rest is wanted stopped."""
 
-
-async def list_unaccepted(tx: OrgTx, cluster: ClusterName) -> Sequence[Assignment]:
-    """List what was leased to ``cluster`` but never accepted: said into a broken stream."""
-    rows = await tx.rows(_HELD, {"cluster": cluster})
-    return [_assignment(tx, row) for row in rows]
+    confirmed: Collection[tuple[AttemptId, LeaseId]] = ()  # it may start them
+    gone: Collection[tuple[AttemptId, LeaseId]] = ()  # not its own any more
 
 
 async def accept(
@@ -106,9 +85,9 @@ async def accept(
     cluster: ClusterName,
     leases: Collection[tuple[AttemptId, LeaseId]],
     now: datetime,
-) -> None:
-    """Note that the agent has written these down."""
-    await tx.execute(
+) -> Accepted:
+    """Note that the agent has written these down. Asked again, the answer is the same."""
+    rows = await tx.rows(
         _ACCEPT,
         {
             "cluster": cluster,
@@ -117,6 +96,29 @@ async def accept(
             "now": now,
         },
     )
+    stops = {(row.action_id, row.lease_id): row.stop_reason for row in rows}
+    current = [lease for lease in leases if (lease[0].action, lease[1]) in stops]
+    return Accepted(
+        confirmed=[lease for lease in current if stops[lease[0].action, lease[1]] is None],
+        gone=[lease for lease in leases if (lease[0].action, lease[1]) not in stops],
+    )
+
+
+async def return_unaccepted(tx: OrgTx, cluster: ClusterName) -> int:
+    """Give back what was said into a stream that broke; returns how much waits again."""
+    rows = await tx.rows(_RETURN_OF_CLUSTER, {"cluster": cluster})
+    return sum(int(row.returned) for row in rows)
+
+
+async def return_late(tx: FleetTx, leased_before: datetime) -> Mapping[OrgName, int]:
+    """Give back what was leased before then and is still not accepted; how much, by org."""
+    rows = await tx.connection.execute(_RETURN_LATE, {"leased_at": leased_before})
+    return {OrgName(row.org): row.returned for row in rows.all()}
+
+
+async def note_missing(tx: OrgTx, cluster: ClusterName, actions: Collection[ActionId]) -> None:
+    """Note that an agent does not know of these; they lapse if that stays so."""
+    await tx.execute(_NOTE_MISSING, {"cluster": cluster, "action_ids": sorted(actions)})
 
 
 async def list_stops(tx: OrgTx, cluster: ClusterName) -> Sequence[HeldLease]:
@@ -130,35 +132,12 @@ async def list_leases(tx: OrgTx, cluster: ClusterName) -> Mapping[ActionId, Held
     return {lease.attempt.action: lease for lease in held}
 
 
-async def find_next_available(tx: OrgTx) -> datetime | None:
+async def find_next_available(tx: OrgTx, pool: str) -> datetime | None:
     """Say when the earliest waiting attempt may be leased; None when nothing waits."""
-    found: datetime | None = (await tx.execute(_NEXT_AVAILABLE)).one().available_at
+    row = (await tx.execute(_NEXT_AVAILABLE, {"pool": pool})).one()
+    found: datetime | None = row.available_at
     return found
 
 
 def _held(row: Row[tuple[object, ...]]) -> HeldLease:
     return HeldLease(AttemptId(row.action_id, row.attempt), row.lease_id, row.stop_reason)
-
-
-def _assignment(tx: OrgTx, row: Row[tuple[object, ...]]) -> Assignment:
-    run = RunKey(ProjectName(row.project), DomainName(row.domain), RunName(row.run))
-    name = ActionName(row.name)
-    before = row.attempt - 1
-    return Assignment(
-        org=tx.org,
-        key=ActionKey(run, name),
-        attempt=AttemptId(row.action_id, row.attempt),
-        lease=LeaseId(row.lease_id),
-        parent=None if row.parent is None else ActionName(row.parent),
-        task_type=row.task_type,
-        task_spec=Digest(row.spec),
-        run_spec=Digest(row.run_spec),
-        input_uri=row.input_uri,
-        run_base=row.run_base,
-        output_prefix=output_prefix(row.run_base, name, row.attempt),
-        previous_output_prefix=output_prefix(row.run_base, name, before) if before else "",
-        raw_data_prefix=raw_data_prefix(
-            row.run_base, name, row.attempt, raw_data_base=row.raw_data_base
-        ),
-        run_started_at=row.started_at,
-    )

@@ -5,16 +5,18 @@ Enqueueing is idempotent by (run, action name): a repeat with the same content c
 nothing, one with other content is told so, and what was there first stays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from uuid import UUID
 
 from controlplane.core.actions import ActionType, NewAction
+from controlplane.core.queues import Queue
 from controlplane.store.changes import Counters, tell
 from controlplane.store.database import OrgTx
 from controlplane.store.guards import has_ended, is_live
+from controlplane.store.queues import lock_queues
 from controlplane.store.specs import save_specs
 from controlplane.store.statements import statement
 from shared.model.ids import ActionId, RunId, RunKey
@@ -30,6 +32,8 @@ class Enqueued(Enum):
     NO_RUN = auto()
     NO_PARENT = auto()
     PARENT_ENDED = auto()
+    NO_QUEUE = auto()
+    QUEUE_FULL = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Enqueue:
 
 
 _LOCK_RUNS = statement("""
-SELECT r.run_id, r.project, r.domain, r.run, r.change
+SELECT r.run_id, r.project, r.domain, r.run, r.change, r.queue, r.max_action_concurrency
 FROM runs r
 JOIN unnest(CAST(:projects AS text[]), CAST(:domains AS text[]), CAST(:runs AS text[]))
      AS n (project, domain, run) USING (project, domain, run)
@@ -84,10 +88,12 @@ RETURNING id
 """)
 
 _DISPATCH = statement("""
-INSERT INTO dispatches (org, action_id, run_id, attempt, queue, enqueued_at, available_at)
-SELECT :org, n.id, n.run_id, 1, n.queue, :now, :now
-FROM unnest(CAST(:ids AS uuid[]), CAST(:run_ids AS uuid[]), CAST(:queues AS text[]))
-     AS n (id, run_id, queue)
+INSERT INTO dispatches (org, action_id, run_id, attempt, queue, pool, urgency, limited,
+                        enqueued_at, available_at)
+SELECT :org, n.id, n.run_id, 1, n.queue, n.pool, n.urgency, n.limited, :now, :now
+FROM unnest(CAST(:ids AS uuid[]), CAST(:run_ids AS uuid[]), CAST(:queues AS text[]),
+            CAST(:pools AS text[]), CAST(:urgencies AS smallint[]), CAST(:limited AS boolean[]))
+     AS n (id, run_id, queue, pool, urgency, limited)
 """)
 
 _CLASSIFY = statement(f"""
@@ -100,27 +106,58 @@ LEFT JOIN actions p ON p.org = :org AND p.run_id = n.run_id AND p.name = n.paren
 """)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """A locked run, with what its actions take over from it."""
+
+    id: RunId
+    queue: str
+    is_limited: bool
+
+
 async def enqueue(tx: OrgTx, wishes: Sequence[Enqueue], now: datetime) -> Sequence[Enqueued]:
     """Take in all of them; the answers are in the order of the wishes."""
     runs, counters = await _lock_runs(tx, wishes)
     known = [wish for wish in wishes if wish.action.key.run in runs]
     if not known:
         return [Enqueued.NO_RUN for _ in wishes]
-    await save_specs(tx, (wish.action.spec for wish in known))
-    created = await _insert(tx, known, runs, counters, now)
-    waiting = [wish for wish in known if wish.id in created and wish.action.type is ActionType.TASK]
+    queues = {wish.id: _queue(wish, runs) for wish in known}
+    rooms = await lock_queues(tx, queues.values())
+    answers: dict[UUID, Enqueued] = {}
+    welcome: list[Enqueue] = []
+    for wish in known:
+        if rooms.find(queues[wish.id]) is None:
+            answers[wish.id] = Enqueued.NO_QUEUE
+        elif wish.action.type is ActionType.TASK and not rooms.take(queues[wish.id]):
+            answers[wish.id] = Enqueued.QUEUE_FULL
+        else:
+            welcome.append(wish)
+    await save_specs(tx, (wish.action.spec for wish in welcome))
+    created = await _insert(tx, welcome, runs, counters, now)
+    waiting = [
+        wish for wish in welcome if wish.id in created and wish.action.type is ActionType.TASK
+    ]
     if waiting:
+        places = [rooms.find(queues[wish.id]) or Queue(name="") for wish in waiting]
+        of = [runs[wish.action.key.run] for wish in waiting]
         await tx.execute(
             _DISPATCH,
             {
                 "ids": [wish.id for wish in waiting],
-                "run_ids": [runs[wish.action.key.run] for wish in waiting],
-                "queues": [wish.action.queue for wish in waiting],
+                "run_ids": [run.id for run in of],
+                "queues": [place.name for place in places],
+                "pools": [place.pool for place in places],
+                "urgencies": [-place.priority for place in places],
+                "limited": [
+                    place.is_limited or run.is_limited
+                    for place, run in zip(places, of, strict=True)
+                ],
                 "now": now,
             },
         )
+    # One that is there already is a repeat, even where a new one would find no room.
     rest = [wish for wish in known if wish.id not in created]
-    answers = await _classify(tx, rest, runs)
+    answers.update(await _classify(tx, rest, runs, answers))
     if created:
         await tell(tx, counters, work=bool(waiting))
     return [
@@ -129,7 +166,13 @@ async def enqueue(tx: OrgTx, wishes: Sequence[Enqueue], now: datetime) -> Sequen
     ]
 
 
-async def _lock_runs(tx: OrgTx, wishes: Sequence[Enqueue]) -> tuple[dict[RunKey, RunId], Counters]:
+def _queue(wish: Enqueue, runs: Mapping[RunKey, _Run]) -> str:
+    return wish.action.queue or runs[wish.action.key.run].queue
+
+
+async def _lock_runs(
+    tx: OrgTx, wishes: Sequence[Enqueue]
+) -> tuple[Mapping[RunKey, _Run], Counters]:
     keys = sorted({wish.action.key.run for wish in wishes})
     rows = await tx.rows(
         _LOCK_RUNS,
@@ -139,24 +182,31 @@ async def _lock_runs(tx: OrgTx, wishes: Sequence[Enqueue]) -> tuple[dict[RunKey,
             "runs": [key.name for key in keys],
         },
     )
-    found = {RunKey(row.project, row.domain, row.run): RunId(row.run_id) for row in rows}
+    found = {
+        RunKey(row.project, row.domain, row.run): _Run(
+            id=RunId(row.run_id), queue=row.queue, is_limited=row.max_action_concurrency > 0
+        )
+        for row in rows
+    }
     return found, Counters({RunId(row.run_id): row.change for row in rows})
 
 
 async def _insert(
     tx: OrgTx,
     wishes: Sequence[Enqueue],
-    runs: dict[RunKey, RunId],
+    runs: Mapping[RunKey, _Run],
     counters: Counters,
     now: datetime,
 ) -> set[UUID]:
+    if not wishes:
+        return set()
     actions = [wish.action for wish in wishes]
     failures = [action.trace.failure if action.trace else None for action in actions]
     rows = await tx.rows(
         _INSERT,
         {
             "id": [wish.id for wish in wishes],
-            "run_id": [runs[action.key.run] for action in actions],
+            "run_id": [runs[action.key.run].id for action in actions],
             "name": [action.key.name for action in actions],
             "parent": [action.parent for action in actions],
             "type": [action.type.value for action in actions],
@@ -171,7 +221,7 @@ async def _insert(
             "environment": [action.facts.environment for action in actions],
             "function": [action.facts.function for action in actions],
             "phase": [_first_phase(action).value for action in actions],
-            "change": [counters.next(runs[action.key.run]) for action in actions],
+            "change": [counters.next(runs[action.key.run].id) for action in actions],
             "created_at_": [a.trace.started_at if a.trace else now for a in actions],
             "started_at_": [a.trace.started_at if a.trace else None for a in actions],
             "ended_at_": [a.trace.ended_at if a.trace else None for a in actions],
@@ -202,15 +252,18 @@ def _first_phase(action: NewAction) -> Phase:
 
 
 async def _classify(
-    tx: OrgTx, wishes: Sequence[Enqueue], runs: dict[RunKey, RunId]
-) -> dict[UUID, Enqueued]:
+    tx: OrgTx,
+    wishes: Sequence[Enqueue],
+    runs: Mapping[RunKey, _Run],
+    turned_away: Mapping[UUID, Enqueued],
+) -> Mapping[UUID, Enqueued]:
     """Say why some were not created; rare but for parents that replay."""
     if not wishes:
         return {}
     rows = await tx.rows(
         _CLASSIFY,
         {
-            "run_ids": [runs[wish.action.key.run] for wish in wishes],
+            "run_ids": [runs[wish.action.key.run].id for wish in wishes],
             "names": [wish.action.key.name for wish in wishes],
             "parents": [wish.action.parent for wish in wishes],
         },
@@ -219,11 +272,13 @@ async def _classify(
     answers: dict[UUID, Enqueued] = {}
     for wish in wishes:
         action = wish.action
-        row = found[(runs[action.key.run], action.key.name)]
+        row = found[(runs[action.key.run].id, action.key.name)]
         content = (action.type.value, action.spec.digest, action.input_uri)
         if row.existing is not None:
             same = content == (row.type, row.spec, row.input_uri)
             answers[wish.id] = Enqueued.REPEATED if same else Enqueued.DIFFERENT
+        elif wish.id in turned_away:
+            answers[wish.id] = turned_away[wish.id]
         elif row.parent is None:
             answers[wish.id] = Enqueued.NO_PARENT
         else:

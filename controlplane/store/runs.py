@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from controlplane.core.actions import ActionType, NewRun
 from controlplane.store.changes import Counters, tell
 from controlplane.store.database import OrgTx
+from controlplane.store.queues import lock_queues
 from controlplane.store.specs import save_specs
 from controlplane.store.statements import statement
 from shared.model.ids import RunId, RunKey
@@ -35,9 +36,12 @@ VALUES (:org, :run_id, :run_id, :name, NULL, {ActionType.TASK.value}, :spec, :in
 """)
 
 _INSERT_DISPATCH = statement("""
-INSERT INTO dispatches (org, action_id, run_id, attempt, queue, enqueued_at, available_at)
-VALUES (:org, :run_id, :run_id, 1, :queue, :now, :now)
+INSERT INTO dispatches (org, action_id, run_id, attempt, queue, pool, urgency, limited,
+                        enqueued_at, available_at)
+VALUES (:org, :run_id, :run_id, 1, :queue, :pool, :urgency, :limited, :now, :now)
 """)
+
+_DELETE_RUN = statement("DELETE FROM runs WHERE org = :org AND run_id = :run_id")
 
 _SAME = statement("""
 SELECT r.run_id, r.run_spec = :run_spec AND a.spec = :spec AND a.input_uri = :input_uri
@@ -66,6 +70,8 @@ class Created(Enum):
     REPEATED = auto()  # the same caller asked for the same before
     TAKEN = auto()  # another run has the name
     NO_PROJECT = auto()
+    NO_QUEUE = auto()
+    QUEUE_FULL = auto()
     ARCHIVED_PROJECT = auto()
 
 
@@ -73,6 +79,10 @@ async def create_run(
     tx: OrgTx, run: RunId, new: NewRun, *, by: str, now: datetime
 ) -> tuple[Created, RunId]:
     """Make the run, its root action and its place among the dispatches; or say why not."""
+    rooms = await lock_queues(tx, [new.queue])
+    queue = rooms.find(new.queue)
+    if queue is None:
+        return Created.NO_QUEUE, run
     await save_specs(tx, [new.spec, new.run_spec])
     key = new.key.run
     values = {
@@ -94,6 +104,9 @@ async def create_run(
     made = (await tx.execute(_INSERT_RUN, values)).one_or_none()
     if made is None:
         return await _why_not(tx, run, new, by)
+    if not rooms.take(queue.name):
+        await tx.execute(_DELETE_RUN, {"run_id": run})
+        return Created.QUEUE_FULL, run
     await tx.execute(
         _INSERT_ROOT,
         {
@@ -111,7 +124,17 @@ async def create_run(
             "now": now,
         },
     )
-    await tx.execute(_INSERT_DISPATCH, {"run_id": run, "queue": new.queue, "now": now})
+    await tx.execute(
+        _INSERT_DISPATCH,
+        {
+            "run_id": run,
+            "queue": queue.name,
+            "pool": queue.pool,
+            "urgency": -queue.priority,
+            "limited": queue.is_limited or new.max_action_concurrency > 0,
+            "now": now,
+        },
+    )
     counters = Counters({run: 0})
     counters.next(run)
     await tell(tx, counters, work=True)

@@ -9,13 +9,13 @@ from shared.model.ids import Digest
 
 _SAVE = statement("""
 INSERT INTO specs (org, digest, kind, body, retries, backoff_base, backoff_factor, backoff_cap,
-                   max_runtime, queued_timeout, deadline, created_at)
+                   max_runtime, queued_timeout, deadline, replaceable, created_at)
 SELECT :org, n.*, clock_timestamp()
 FROM unnest(CAST(:digest AS bytea[]), CAST(:kind AS smallint[]), CAST(:body AS bytea[]),
             CAST(:retries AS integer[]), CAST(:backoff_base AS interval[]),
             CAST(:backoff_factor AS double precision[]), CAST(:backoff_cap AS interval[]),
             CAST(:max_runtime AS interval[]), CAST(:queued_timeout AS interval[]),
-            CAST(:deadline AS interval[])) AS n
+            CAST(:deadline AS interval[]), CAST(:replaceable AS boolean[])) AS n
 ON CONFLICT DO NOTHING
 """)
 
@@ -43,6 +43,7 @@ async def save_specs(tx: OrgTx, specs: Iterable[Spec]) -> None:
             "max_runtime": [spec.policy.max_runtime for spec in made],
             "queued_timeout": [spec.policy.queued_timeout for spec in made],
             "deadline": [spec.policy.deadline for spec in made],
+            "replaceable": [spec.policy.replaceable for spec in made],
         },
     )
 

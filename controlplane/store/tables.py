@@ -10,6 +10,7 @@ work: small, hot, one row for each action that still has something to do.
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     DateTime,
     Float,
@@ -97,6 +98,9 @@ specs = Table(
     Column("max_runtime", Interval, nullable=False, server_default="0"),
     Column("queued_timeout", Interval, nullable=False, server_default="0"),
     Column("deadline", Interval, nullable=False, server_default="0"),
+    # What a cut-off cluster holds of it may be leased elsewhere, once that cluster has
+    # had time to stop it; otherwise it stays where it is, however long.
+    Column("replaceable", Boolean, nullable=False, server_default="false"),
     _at("created_at"),
 )
 
@@ -234,7 +238,10 @@ dispatches = Table(
     Column("run_id", Uuid, nullable=False),
     Column("attempt", Integer, nullable=False),
     _text("queue"),
-    Column("priority", SmallInteger, nullable=False, server_default="0"),
+    _text("pool"),  # clusters of this pool may lease it
+    Column("urgency", SmallInteger, nullable=False, server_default="0"),  # smaller goes first
+    # Its run or its queue has a limit that must be counted before it is leased.
+    Column("limited", Boolean, nullable=False, server_default="false"),
     _at("enqueued_at"),
     _at("available_at"),
     Column("user_failures", Integer, nullable=False, server_default="0"),
@@ -246,15 +253,41 @@ dispatches = Table(
     _at("leased_at", nullable=True),
     _at("accepted_at", nullable=True),
     Column("stop_reason", Text),  # the attempt is wanted stopped
+    # Since when (on the control clock) an agent that took stock does not know of it.
+    Column("missing_since", Interval),
     Index(
         "dispatches_waiting",
         "org",
-        text("priority DESC"),
+        "pool",
+        "limited",
+        "urgency",
+        "run_id",
         "available_at",
         "action_id",
         postgresql_where=text("lease_id IS NULL"),
     ),
+    Index(
+        "dispatches_due", "org", "pool", "available_at", postgresql_where=text("lease_id IS NULL")
+    ),
+    Index("dispatches_queued", "org", "queue", postgresql_where=text("lease_id IS NULL")),
     Index("dispatches_leased", "org", "cluster", postgresql_where=text("lease_id IS NOT NULL")),
+    Index(
+        "dispatches_leased_of_run",
+        "org",
+        "run_id",
+        postgresql_where=text("lease_id IS NOT NULL AND limited"),
+    ),
+    Index(
+        "dispatches_leased_of_queue",
+        "org",
+        "queue",
+        postgresql_where=text("lease_id IS NOT NULL AND limited"),
+    ),
+    Index(
+        "dispatches_unaccepted",
+        "leased_at",
+        postgresql_where=text("lease_id IS NOT NULL AND accepted_at IS NULL"),
+    ),
     # The table turns over completely all the time: vacuum it early.
     postgresql_with={
         "fillfactor": "70",
@@ -274,9 +307,44 @@ clusters = Table(
     _text("agent_id"),
     _text("instance_id"),
     _text("software"),
+    _text("pool"),
+    Column("cordoned", Boolean, nullable=False, server_default="false"),
+    _at("draining_since", nullable=True),
+    Column("wanted_version", BigInteger, nullable=False, server_default="0"),
+    Column("connected", Boolean, nullable=False, server_default="false"),
+    Column("held", Integer, nullable=False, server_default="0"),  # by the agent's ledger
+    Column("running", Integer, nullable=False, server_default="0"),  # by the agent's runtimes
+    Column("slots", Integer, nullable=False, server_default="0"),  # credit it had left, last
     _at("connected_at", nullable=True),
     _at("seen_at", nullable=True),
+    # When it was last heard, on the clock that stands still while nobody serves.
+    Column("seen_served", Interval, nullable=False, server_default="0"),
     _at("created_at"),
+)
+
+# How work is routed and bounded; zero is no limit. The queue "" is there without a row.
+queues = Table(
+    "queues",
+    metadata,
+    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
+    Column("queue", Text, primary_key=True),
+    _text("pool"),
+    Column("priority", SmallInteger, nullable=False, server_default="0"),  # larger goes first
+    Column("depth", Integer, nullable=False, server_default="0"),
+    Column("run_concurrency", Integer, nullable=False, server_default="0"),
+    Column("action_concurrency", Integer, nullable=False, server_default="0"),
+    _at("created_at"),
+)
+
+# One row: for how long the control plane has served. Leases are measured on this clock,
+# so that an outage of ours expires nobody's.
+control_clock = Table(
+    "control_clock",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default="true"),
+    Column("served", Interval, nullable=False, server_default="0"),
+    _at("ticked_at"),
+    CheckConstraint("single", name="control_clock_has_one_row"),
 )
 
 TENANT_TABLES = tuple(table for table in metadata.sorted_tables if "org" in table.c)

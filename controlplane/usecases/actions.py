@@ -14,6 +14,7 @@ from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import (
     AlreadyExistsError,
     ConflictError,
+    ExhaustedError,
     NotFoundError,
     NotReadyError,
     UnavailableError,
@@ -80,6 +81,12 @@ class Actions:
                 raise NotFoundError("run", new.key.run)
             case Enqueued.NO_PARENT:
                 raise NotFoundError("parent action", ActionKey(new.key.run, new.parent))
+            case Enqueued.NO_QUEUE:
+                raise NotFoundError("queue", new.queue)
+            case Enqueued.QUEUE_FULL:
+                raise ExhaustedError(
+                    f"the queue of {new.key} is full; the SDK tries again until there is room"
+                )
             case Enqueued.PARENT_ENDED:
                 raise ConflictError(
                     f"parent action {new.key.run}/{new.parent} has ended; "

@@ -4,7 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 
 from controlplane.core.actions import ActionDetail, ActionRow, NewRun, Page, RunDetail
 from controlplane.core.callers import Caller, Permission
-from controlplane.core.errors import AlreadyExistsError, NotFoundError, NotReadyError
+from controlplane.core.errors import (
+    AlreadyExistsError,
+    ExhaustedError,
+    NotFoundError,
+    NotReadyError,
+)
 from controlplane.core.lists import Listing, RunScope
 from controlplane.feeds.feeds import Feeds
 from controlplane.store import actions as store_actions, lists as store_lists, runs as store
@@ -45,6 +50,10 @@ class Runs:
                     raise NotFoundError("project", key.project)
                 case store.Created.ARCHIVED_PROJECT:
                     raise NotReadyError(f"project {key.project} is archived; nothing runs in it")
+                case store.Created.NO_QUEUE:
+                    raise NotFoundError("queue", new.queue)
+                case store.Created.QUEUE_FULL:
+                    raise ExhaustedError(f"queue {new.queue or 'default'} is full; try again later")
                 case store.Created.TAKEN:
                     raise AlreadyExistsError(f"there is another run {key}; choose another name")
                 case store.Created.CREATED | store.Created.REPEATED:

@@ -11,11 +11,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from controlplane.core.clusters import AgentLoad, ClusterWishes
 from controlplane.core.errors import UnauthenticatedError
 from controlplane.core.sessions import HeldLease
 from controlplane.store import clusters, dispatches
+from controlplane.store.changes import tell_own_work
+from controlplane.store.claims import claim
 from controlplane.store.clusters import ClusterRef
 from controlplane.store.database import Database, OrgTx
+from controlplane.store.dispatches import Accepted
 from controlplane.store.reports import apply_reports
 from controlplane.store.specs import find_specs
 from shared.kit.clock import Clock
@@ -34,6 +38,24 @@ class SessionRef:
 
     cluster: ClusterRef
     epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOut:
+    """Work for a cluster; or, when there is none, what else there is to know."""
+
+    wishes: ClusterWishes
+    assignments: Sequence[Assignment] = ()
+    stops: Sequence[HeldLease] = ()
+    next_at: datetime | None = None  # when the earliest waiting attempt may be leased
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a commit made good of what the agent said."""
+
+    accepted: Accepted
+    acknowledged: Sequence[Acknowledgement]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,23 +92,45 @@ class Sessions:
                 software=agent.software,
                 now=self._clock.now(),
             )
+            # Said into a stream that broke, and not begun by anybody: it waits again.
+            if await dispatches.return_unaccepted(tx, cluster.name):
+                await tell_own_work(tx)
         return SessionRef(cluster, epoch)
+
+    async def close(self, session: SessionRef) -> None:
+        """Note that the session is over."""
+        async with self._database.for_org(session.cluster.org) as tx:
+            await clusters.close_session(tx, session.cluster.name, session.epoch)
 
     async def list_leases(self, session: SessionRef) -> Mapping[ActionId, HeldLease]:
         """List what the store says the cluster holds."""
         async with self._current(session) as tx:
             return await dispatches.list_leases(tx, session.cluster.name)
 
-    async def list_unaccepted(self, session: SessionRef) -> Sequence[Assignment]:
-        """List what was leased to the cluster and never accepted: it is to be said again."""
+    async def take_stock(
+        self,
+        session: SessionRef,
+        kept: Collection[tuple[AttemptId, LeaseId]],
+        missing: Collection[ActionId],
+    ) -> None:
+        """Note what the agent holds, and what it should hold and does not know of."""
         async with self._current(session) as tx:
-            return await dispatches.list_unaccepted(tx, session.cluster.name)
+            await dispatches.accept(tx, session.cluster.name, kept, self._clock.now())
+            await dispatches.note_missing(tx, session.cluster.name, missing)
 
-    async def claim(self, session: SessionRef, most: int) -> Sequence[Assignment]:
-        """Lease up to ``most`` waiting attempts to the cluster."""
+    async def hand_out(self, session: SessionRef, most: int) -> HandOut:
+        """Lease up to ``most`` waiting attempts to the cluster; if none, look around instead."""
+        name = session.cluster.name
         async with self._current(session) as tx:
-            return await dispatches.claim(
-                tx, session.cluster.name, most=most, now=self._clock.now()
+            wishes = await clusters.get_wishes(tx, name)
+            if most and wishes.takes_work:
+                claimed = await claim(tx, name, wishes.pool, most=most, now=self._clock.now())
+                if claimed:
+                    return HandOut(wishes=wishes, assignments=claimed)
+            return HandOut(
+                wishes=wishes,
+                stops=await dispatches.list_stops(tx, name),
+                next_at=await dispatches.find_next_available(tx, wishes.pool),
             )
 
     async def find_specs(
@@ -95,39 +139,32 @@ class Sessions:
         async with self._database.for_org(session.cluster.org) as tx:
             return await find_specs(tx, digests)
 
-    async def find_next_available(self, session: SessionRef) -> datetime | None:
-        """Say when the earliest waiting attempt may be leased; None when nothing waits."""
-        async with self._database.for_org(session.cluster.org) as tx:
-            return await dispatches.find_next_available(tx)
-
-    async def list_stops(self, session: SessionRef) -> Sequence[HeldLease]:
-        """List what the cluster holds and should stop."""
-        async with self._database.for_org(session.cluster.org) as tx:
-            return await dispatches.list_stops(tx, session.cluster.name)
-
     async def settle(
         self,
         session: SessionRef,
         accepted: Collection[tuple[AttemptId, LeaseId]],
         reports: Sequence[Report],
-    ) -> Sequence[Acknowledgement]:
+    ) -> Settled:
         """Take the agent's word, in one commit; the answers may be sent when this returns."""
         async with self._current(session) as tx:
             now = self._clock.now()
+            noted = Accepted()
             if accepted:
-                await dispatches.accept(tx, session.cluster.name, accepted, now)
-            if not reports:
-                return []
-            return await apply_reports(tx, session.cluster.name, reports, now)
+                noted = await dispatches.accept(tx, session.cluster.name, accepted, now)
+            acknowledged: Sequence[Acknowledgement] = ()
+            if reports:
+                acknowledged = await apply_reports(tx, session.cluster.name, reports, now)
+        return Settled(accepted=noted, acknowledged=acknowledged)
 
-    async def touch(self, session: SessionRef) -> None:
-        """Note that the session lives."""
+    async def touch(self, session: SessionRef, load: AgentLoad) -> ClusterWishes:
+        """Note that the session lives; returns what is wanted of its cluster."""
         async with self._database.for_org(session.cluster.org) as tx:
-            alive = await clusters.touch_session(
-                tx, session.cluster.name, session.epoch, self._clock.now()
+            wishes = await clusters.touch_session(
+                tx, session.cluster.name, session.epoch, load, self._clock.now()
             )
-        if not alive:
+        if wishes is None:
             raise SupersededError
+        return wishes
 
     @asynccontextmanager
     async def _current(self, session: SessionRef) -> AsyncIterator[OrgTx]:

@@ -30,3 +30,5 @@ class Assignment:
     previous_output_prefix: str  # of the attempt before this one; "" for the first
     raw_data_prefix: str
     run_started_at: datetime
+    # Cut off for long, the agent stops it, because it may then be begun elsewhere.
+    replaceable: bool = False

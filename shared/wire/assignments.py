@@ -38,6 +38,7 @@ def parse_assignment(message: assignment_pb2.Assignment) -> Assignment:
         previous_output_prefix=message.previous_output_prefix,
         raw_data_prefix=message.raw_data_prefix,
         run_started_at=from_us(message.run_started_at_us),
+        replaceable=message.replaceable,
     )
 
 
@@ -61,4 +62,5 @@ def render_assignment(assignment: Assignment) -> assignment_pb2.Assignment:
         previous_output_prefix=assignment.previous_output_prefix,
         raw_data_prefix=assignment.raw_data_prefix,
         run_started_at_us=to_us(assignment.run_started_at),
+        replaceable=assignment.replaceable,
     )

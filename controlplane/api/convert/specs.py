@@ -20,6 +20,8 @@ from controlplane.core.errors import InvalidError
 from shared.model.ids import Digest
 
 MAX_SPEC_BYTES = 4 * 1024 * 1024
+ON_DISCONNECT = "VOLARY_ON_DISCONNECT"
+"""An environment variable of the task: the SDK has no field for this, and needs none."""
 MAX_RETRIES = 1000
 
 _KEPT = 512
@@ -107,4 +109,15 @@ def _parse_policy(message: TaskSpec) -> RetryPolicy:
         max_runtime=parse_duration(metadata.timeout, "timeout"),
         queued_timeout=parse_duration(metadata.timeouts.queued_timeout, "timeouts.queued_timeout"),
         deadline=parse_duration(metadata.timeouts.deadline, "timeouts.deadline"),
+        replaceable=_parse_on_disconnect(message),
     )
+
+
+def _parse_on_disconnect(message: TaskSpec) -> bool:
+    """Read what a task wants when its cluster is cut off for long: an environment variable."""
+    for variable in message.task_template.container.env:
+        if variable.key == ON_DISCONNECT:
+            if variable.value not in {"keep", "replace"}:
+                raise InvalidError(f"{ON_DISCONNECT} is {variable.value!r}; say keep or replace")
+            return bool(variable.value == "replace")
+    return False

@@ -8,9 +8,9 @@ from sqlalchemy import text
 
 from controlplane.core.actions import ActionDetail, NewAction, NewRun
 from controlplane.store import actions, runs
+from controlplane.store.claims import claim
 from controlplane.store.clusters import save_cluster, save_org
 from controlplane.store.database import Database, open_database
-from controlplane.store.dispatches import claim
 from controlplane.store.enqueues import Enqueue, Enqueued, enqueue
 from controlplane.store.reports import apply_reports
 from shared.kit.uuids import new_uuid
@@ -43,7 +43,7 @@ class Store:
 
     async def claim(self, most: int = 10, cluster: ClusterName = CLUSTER) -> list[Assignment]:
         async with self.database.for_org(ORG) as tx:
-            return list(await claim(tx, cluster, most=most, now=NOW))
+            return list(await claim(tx, cluster, "", most=most, now=NOW))
 
     async def report(self, *reports: Report, cluster: ClusterName = CLUSTER) -> list[Verdict]:
         async with self.database.for_org(ORG) as tx:

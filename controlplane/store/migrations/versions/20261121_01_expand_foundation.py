@@ -40,6 +40,8 @@ _ROLE = (
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO volary_app",
     "REVOKE ALL ON alembic_version FROM volary_app",
     "GRANT SELECT ON alembic_version TO volary_app",
+    "INSERT INTO control_clock (ticked_at) VALUES (clock_timestamp())",
+    "REVOKE INSERT, DELETE ON control_clock FROM volary_app",
 )
 
 _PARTITIONS = (
@@ -106,6 +108,7 @@ _TENANT_TABLES = (
     "dispatches",
     "orgs",
     "projects",
+    "queues",
     "runs",
     "specs",
     "tasks",
@@ -231,13 +234,23 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": "80"},
     )
     op.create_table(
+        "control_clock",
+        sa.Column("single", sa.Boolean(), server_default="true", nullable=False),
+        sa.Column("served", sa.Interval(), server_default="0", nullable=False),
+        sa.Column("ticked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("single", name="control_clock_has_one_row"),
+        sa.PrimaryKeyConstraint("single", name=op.f("control_clock_pkey")),
+    )
+    op.create_table(
         "dispatches",
         sa.Column("org", sa.Text(), nullable=False),
         sa.Column("action_id", sa.Uuid(), nullable=False),
         sa.Column("run_id", sa.Uuid(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("queue", sa.Text(), server_default="", nullable=False),
-        sa.Column("priority", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("pool", sa.Text(), server_default="", nullable=False),
+        sa.Column("urgency", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("limited", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("enqueued_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("available_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("user_failures", sa.Integer(), server_default="0", nullable=False),
@@ -256,6 +269,13 @@ def upgrade() -> None:
         },
     )
     op.create_index(
+        "dispatches_due",
+        "dispatches",
+        ["org", "pool", "available_at"],
+        unique=False,
+        postgresql_where=sa.text("lease_id IS NULL"),
+    )
+    op.create_index(
         "dispatches_leased",
         "dispatches",
         ["org", "cluster"],
@@ -263,9 +283,37 @@ def upgrade() -> None:
         postgresql_where=sa.text("lease_id IS NOT NULL"),
     )
     op.create_index(
+        "dispatches_leased_of_queue",
+        "dispatches",
+        ["org", "queue"],
+        unique=False,
+        postgresql_where=sa.text("lease_id IS NOT NULL AND limited"),
+    )
+    op.create_index(
+        "dispatches_leased_of_run",
+        "dispatches",
+        ["org", "run_id"],
+        unique=False,
+        postgresql_where=sa.text("lease_id IS NOT NULL AND limited"),
+    )
+    op.create_index(
+        "dispatches_queued",
+        "dispatches",
+        ["org", "queue"],
+        unique=False,
+        postgresql_where=sa.text("lease_id IS NULL"),
+    )
+    op.create_index(
+        "dispatches_unaccepted",
+        "dispatches",
+        ["leased_at"],
+        unique=False,
+        postgresql_where=sa.text("lease_id IS NOT NULL AND accepted_at IS NULL"),
+    )
+    op.create_index(
         "dispatches_waiting",
         "dispatches",
-        ["org", sa.literal_column("priority DESC"), "available_at", "action_id"],
+        ["org", "pool", "limited", "urgency", "run_id", "available_at", "action_id"],
         unique=False,
         postgresql_where=sa.text("lease_id IS NULL"),
     )
@@ -323,6 +371,7 @@ def upgrade() -> None:
         sa.Column("max_runtime", sa.Interval(), server_default="0", nullable=False),
         sa.Column("queued_timeout", sa.Interval(), server_default="0", nullable=False),
         sa.Column("deadline", sa.Interval(), server_default="0", nullable=False),
+        sa.Column("replaceable", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("org", "digest", name=op.f("specs_pkey")),
     )
@@ -361,8 +410,14 @@ def upgrade() -> None:
         sa.Column("agent_id", sa.Text(), server_default="", nullable=False),
         sa.Column("instance_id", sa.Text(), server_default="", nullable=False),
         sa.Column("software", sa.Text(), server_default="", nullable=False),
+        sa.Column("pool", sa.Text(), server_default="", nullable=False),
+        sa.Column("cordoned", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column("draining_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("wanted_version", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("connected", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("connected_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("seen_served", sa.Interval(), server_default="0", nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["org"], ["orgs.org"], name=op.f("clusters_org_fkey")),
         sa.PrimaryKeyConstraint("org", "cluster", name=op.f("clusters_pkey")),
@@ -383,5 +438,19 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["org"], ["orgs.org"], name=op.f("projects_org_fkey")),
         sa.PrimaryKeyConstraint("org", "project", name=op.f("projects_pkey")),
     )
+    op.create_table(
+        "queues",
+        sa.Column("org", sa.Text(), nullable=False),
+        sa.Column("queue", sa.Text(), nullable=False),
+        sa.Column("pool", sa.Text(), server_default="", nullable=False),
+        sa.Column("priority", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("depth", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("run_concurrency", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("action_concurrency", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["org"], ["orgs.org"], name=op.f("queues_org_fkey")),
+        sa.PrimaryKeyConstraint("org", "queue", name=op.f("queues_pkey")),
+    )
+    # ### end Alembic commands ###
     for statement in (*_ROLE, *_PARTITIONS, *_SECURITY):
         op.execute(statement)

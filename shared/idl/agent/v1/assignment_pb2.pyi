@@ -23,7 +23,7 @@ class Spec(_message.Message):
     def __init__(self, digest: _Optional[bytes] = ..., body: _Optional[bytes] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("attempt", "lease_id", "org", "project", "domain", "run", "action", "parent", "task_type", "task_spec", "run_spec", "input_uri", "run_base", "output_prefix", "previous_output_prefix", "raw_data_prefix", "run_started_at_us")
+    __slots__ = ("attempt", "lease_id", "org", "project", "domain", "run", "action", "parent", "task_type", "task_spec", "run_spec", "input_uri", "run_base", "output_prefix", "previous_output_prefix", "raw_data_prefix", "run_started_at_us", "replaceable")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
     ORG_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,7 @@ class Assignment(_message.Message):
     PREVIOUS_OUTPUT_PREFIX_FIELD_NUMBER: _ClassVar[int]
     RAW_DATA_PREFIX_FIELD_NUMBER: _ClassVar[int]
     RUN_STARTED_AT_US_FIELD_NUMBER: _ClassVar[int]
+    REPLACEABLE_FIELD_NUMBER: _ClassVar[int]
     attempt: AttemptId
     lease_id: bytes
     org: str
@@ -58,7 +59,8 @@ class Assignment(_message.Message):
     previous_output_prefix: str
     raw_data_prefix: str
     run_started_at_us: int
-    def __init__(self, attempt: _Optional[_Union[AttemptId, _Mapping]] = ..., lease_id: _Optional[bytes] = ..., org: _Optional[str] = ..., project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ..., action: _Optional[str] = ..., parent: _Optional[str] = ..., task_type: _Optional[str] = ..., task_spec: _Optional[bytes] = ..., run_spec: _Optional[bytes] = ..., input_uri: _Optional[str] = ..., run_base: _Optional[str] = ..., output_prefix: _Optional[str] = ..., previous_output_prefix: _Optional[str] = ..., raw_data_prefix: _Optional[str] = ..., run_started_at_us: _Optional[int] = ...) -> None: ...
+    replaceable: bool
+    def __init__(self, attempt: _Optional[_Union[AttemptId, _Mapping]] = ..., lease_id: _Optional[bytes] = ..., org: _Optional[str] = ..., project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ..., action: _Optional[str] = ..., parent: _Optional[str] = ..., task_type: _Optional[str] = ..., task_spec: _Optional[bytes] = ..., run_spec: _Optional[bytes] = ..., input_uri: _Optional[str] = ..., run_base: _Optional[str] = ..., output_prefix: _Optional[str] = ..., previous_output_prefix: _Optional[str] = ..., raw_data_prefix: _Optional[str] = ..., run_started_at_us: _Optional[int] = ..., replaceable: _Optional[bool] = ...) -> None: ...
 
 class AssignmentBatch(_message.Message):
     __slots__ = ("specs", "assignments")
@@ -69,6 +71,12 @@ class AssignmentBatch(_message.Message):
     def __init__(self, specs: _Optional[_Iterable[_Union[Spec, _Mapping]]] = ..., assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ...) -> None: ...
 
 class Accepted(_message.Message):
+    __slots__ = ("leases",)
+    LEASES_FIELD_NUMBER: _ClassVar[int]
+    leases: _containers.RepeatedCompositeFieldContainer[Lease]
+    def __init__(self, leases: _Optional[_Iterable[_Union[Lease, _Mapping]]] = ...) -> None: ...
+
+class Confirmed(_message.Message):
     __slots__ = ("leases",)
     LEASES_FIELD_NUMBER: _ClassVar[int]
     leases: _containers.RepeatedCompositeFieldContainer[Lease]

@@ -29,7 +29,7 @@ class AgentFrame(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., inventory: _Optional[_Union[Inventory, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., accepted: _Optional[_Union[_assignment_pb2.Accepted, _Mapping]] = ..., reports: _Optional[_Union[_report_pb2.ReportBatch, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., reply: _Optional[_Union[_call_pb2.Reply, _Mapping]] = ...) -> None: ...
 
 class ControlFrame(_message.Message):
-    __slots__ = ("welcome", "refusal", "verdicts", "assignments", "acknowledgements", "stops", "wanted", "heartbeat", "call", "call_credit", "call_cancel")
+    __slots__ = ("welcome", "refusal", "verdicts", "assignments", "acknowledgements", "stops", "wanted", "heartbeat", "call", "call_credit", "call_cancel", "confirmed")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
     VERDICTS_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,7 @@ class ControlFrame(_message.Message):
     CALL_FIELD_NUMBER: _ClassVar[int]
     CALL_CREDIT_FIELD_NUMBER: _ClassVar[int]
     CALL_CANCEL_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     refusal: Refusal
     verdicts: Verdicts
@@ -52,7 +53,8 @@ class ControlFrame(_message.Message):
     call: _call_pb2.Call
     call_credit: _call_pb2.CallCredit
     call_cancel: _call_pb2.CallCancel
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., verdicts: _Optional[_Union[Verdicts, _Mapping]] = ..., assignments: _Optional[_Union[_assignment_pb2.AssignmentBatch, _Mapping]] = ..., acknowledgements: _Optional[_Union[_report_pb2.AcknowledgementBatch, _Mapping]] = ..., stops: _Optional[_Union[StopBatch, _Mapping]] = ..., wanted: _Optional[_Union[Wanted, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., call_credit: _Optional[_Union[_call_pb2.CallCredit, _Mapping]] = ..., call_cancel: _Optional[_Union[_call_pb2.CallCancel, _Mapping]] = ...) -> None: ...
+    confirmed: _assignment_pb2.Confirmed
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., verdicts: _Optional[_Union[Verdicts, _Mapping]] = ..., assignments: _Optional[_Union[_assignment_pb2.AssignmentBatch, _Mapping]] = ..., acknowledgements: _Optional[_Union[_report_pb2.AcknowledgementBatch, _Mapping]] = ..., stops: _Optional[_Union[StopBatch, _Mapping]] = ..., wanted: _Optional[_Union[Wanted, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., call_credit: _Optional[_Union[_call_pb2.CallCredit, _Mapping]] = ..., call_cancel: _Optional[_Union[_call_pb2.CallCancel, _Mapping]] = ..., confirmed: _Optional[_Union[_assignment_pb2.Confirmed, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("agent_id", "instance_id", "protocol_min", "protocol_max", "software", "capabilities", "last_epoch")
@@ -141,12 +143,18 @@ class Credit(_message.Message):
     def __init__(self, total: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
-    __slots__ = ("number", "sent_at_us")
+    __slots__ = ("number", "sent_at_us", "noted", "held", "running")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     SENT_AT_US_FIELD_NUMBER: _ClassVar[int]
+    NOTED_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_FIELD_NUMBER: _ClassVar[int]
     number: int
     sent_at_us: int
-    def __init__(self, number: _Optional[int] = ..., sent_at_us: _Optional[int] = ...) -> None: ...
+    noted: int
+    held: int
+    running: int
+    def __init__(self, number: _Optional[int] = ..., sent_at_us: _Optional[int] = ..., noted: _Optional[int] = ..., held: _Optional[int] = ..., running: _Optional[int] = ...) -> None: ...
 
 class StopBatch(_message.Message):
     __slots__ = ("stops",)
