@@ -261,6 +261,7 @@ def upgrade() -> None:
         sa.Column("leased_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("stop_reason", sa.Text(), nullable=True),
+        sa.Column("missing_since", sa.Interval(), nullable=True),
         sa.PrimaryKeyConstraint("org", "action_id", name=op.f("dispatches_pkey")),
         postgresql_with={
             "fillfactor": "70",
@@ -415,6 +416,9 @@ def upgrade() -> None:
         sa.Column("draining_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("wanted_version", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("connected", sa.Boolean(), server_default="false", nullable=False),
+        sa.Column("held", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("running", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("slots", sa.Integer(), server_default="0", nullable=False),
         sa.Column("connected_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seen_served", sa.Interval(), server_default="0", nullable=False),
