@@ -33,8 +33,8 @@ from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
 from controlplane.feeds.feeds import Feeds
 from controlplane.link.calls import LiveCalls
+from controlplane.store.claims import claim
 from controlplane.store.database import Database, open_database
-from controlplane.store.dispatches import claim
 from controlplane.store.notices import listen
 from controlplane.store.reports import apply_reports
 from controlplane.usecases.actions import Actions
@@ -111,7 +111,7 @@ class Door:
 
     async def claim(self, most: int = 100) -> Sequence[Assignment]:
         async with self.database.for_org(ORG) as tx:
-            return await claim(tx, CLUSTER, most=most, now=SystemClock().now())
+            return await claim(tx, CLUSTER, "", most=most, now=SystemClock().now())
 
     async def report(
         self,

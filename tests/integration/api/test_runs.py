@@ -197,7 +197,7 @@ async def test_a_watched_action_ends_its_stream_when_it_has_ended(door: Door) ->
 
 
 async def test_a_watched_run_ends_its_stream_when_it_has_ended(door: Door) -> None:
-    await door.runs.create_run(create_run(run_spec=RunSpec(queue="fast")))
+    await door.runs.create_run(create_run(run_spec=RunSpec(max_action_concurrency=7)))
     await door.finish()
 
     updates = [
@@ -206,7 +206,7 @@ async def test_a_watched_run_ends_its_stream_when_it_has_ended(door: Door) -> No
     ]
 
     assert len(updates) == 1
-    assert updates[0].details.run_spec.queue == "fast"
+    assert updates[0].details.run_spec.max_action_concurrency == 7
 
 
 async def test_a_watch_of_runs_shows_those_there_are_and_then_new_ones(door: Door) -> None:
