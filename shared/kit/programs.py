@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Coroutine
+from datetime import timedelta
 
 import uvloop
 
 _log = logging.getLogger(__name__)
 
+_STOP_WITHIN = timedelta(minutes=1)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -16,7 +19,8 @@ def run_until_signalled(program: Coroutine[None, None, None]) -> None:
     """
     Run ``program`` until it ends or a signal asks it to; return only when it has stopped.
 
-    The first signal cancels it; another one cancels whatever is taking its time to stop.
+    The first signal cancels it; another one cancels every task that is taking its time. A
+    program that has not stopped a minute after the first is left as it is, with exit code 1.
     What the program raises is raised here, a group of one as the one.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -30,6 +34,7 @@ def run_until_signalled(program: Coroutine[None, None, None]) -> None:
 
 async def _signalled(program: Coroutine[None, None, None]) -> None:
     task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine runs in a task
     asked = 0
 
     def stop(number: int) -> None:
@@ -39,8 +44,10 @@ async def _signalled(program: Coroutine[None, None, None]) -> None:
             "stopping" if asked == 1 else "stopping at once",
             extra={"signal": signal.Signals(number).name},
         )
-        if task is not None:
-            task.cancel()
+        if asked == 1:
+            loop.call_later(_STOP_WITHIN.total_seconds(), _leave)
+        for each in asyncio.all_tasks() if asked > 1 else {task}:
+            each.cancel()
 
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
@@ -50,6 +57,12 @@ async def _signalled(program: Coroutine[None, None, None]) -> None:
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+
+
+def _leave() -> None:
+    _log.error("it does not stop; leaving it as it is")
+    logging.shutdown()
+    os._exit(1)
 
 
 def _single(error: BaseException) -> BaseException:

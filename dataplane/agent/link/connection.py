@@ -28,6 +28,7 @@ from dataplane.agent.link.channel import DialError, Token, open_channel
 from dataplane.agent.link.desk import Desk
 from dataplane.agent.link.stream import Stream
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
+from shared.kit.cancelling import heed_cancellation
 from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -113,6 +114,7 @@ class Connection:
                 end = await _read_status(call)
             finally:
                 call.cancel()
+        heed_cancellation()  # it may have come in the moment in which the stream broke
         return end, stream.welcomed
 
     def _hello(self) -> Hello:

@@ -26,8 +26,9 @@ def refused(*options: str) -> str:
     return ended.stderr
 
 
-def gone(processes: list[psutil.Process]) -> bool:
-    return not psutil.wait_procs(processes, timeout=30)[1]
+def require_gone(up: volary.VolaryUp, family: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert not alive, f"{[process.cmdline() for process in alive]}\n{up.said()}"
 
 
 def test_it_says_where_it_is_and_that_nobody_logs_in(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ def test_a_signal_stops_all_of_it(tmp_path: Path, number: signal.Signals) -> Non
         family = up.family()
         assert {"postgres"} < {process.name() for process in family}
         assert up.stop(number) == 0
-    assert gone(family)
+    require_gone(up, family)
     assert not (tmp_path / "data" / "up.json").exists()
     assert "Traceback" not in up.said()
 
@@ -56,7 +57,7 @@ def test_killed_outright_it_takes_its_children_along_and_comes_up_again(tmp_path
         family = up.family()
         up.process.kill()
         up.process.wait(10)
-        assert gone(family)
+        require_gone(up, family)
     with volary.running(tmp_path / "data") as up:
         up.wait_until_said("agent connected")
 

@@ -49,3 +49,32 @@ def test_a_signal_stops_it_and_it_returns(number: signal.Signals) -> None:
         process.send_signal(number)
         assert process.stdout.read() == b"tidied up\nreturned\n"
     assert process.returncode == 0
+
+
+def test_a_second_signal_reaches_the_task_that_did_not_heed_the_first() -> None:
+    text = (
+        "import asyncio\n"
+        "from shared.kit.programs import run_until_signalled\n"
+        "async def stubborn():\n"
+        "    print('up', flush=True)\n"
+        "    try:\n"
+        "        await asyncio.Event().wait()\n"
+        "    except asyncio.CancelledError:\n"
+        "        print('not yet', flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "async def program():\n"
+        "    async with asyncio.TaskGroup() as group:\n"
+        "        group.create_task(stubborn())\n"
+        "run_until_signalled(program())\n"
+        "print('returned', flush=True)\n"
+    )
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", text], stdout=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == b"not yet\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == b"returned\n"
+    assert process.returncode == 0

@@ -1,0 +1,16 @@
+"""A wish to stop that a task group has drowned, heard all the same."""
+
+import asyncio
+
+
+def heed_cancellation() -> None:
+    """
+    Raise CancelledError if this task has been cancelled and does not know it yet.
+
+    Call it where a task goes on after its task group has failed. When a child fails in the
+    very moment in which the task is cancelled, a group of Python before 3.13 raises the
+    child's error alone; a loop that takes that for one more failure would run for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
