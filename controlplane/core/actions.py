@@ -171,7 +171,8 @@ class ActionRow:
     failure: Failure | None
     abort_reason: str
     aborted_by: str
-    value: bytes  # flyteidl2.core.Literal: a condition's answer
+    condition_type: bytes  # flyteidl2.core.LiteralType of a condition's answer
+    value: bytes  # flyteidl2.core.Literal: that answer
     signalled_by: str
     source: RunSource
     labels: Mapping[str, str]
@@ -211,7 +212,6 @@ class ActionDetail:
     input_uri: str
     spec_kind: SpecKind
     spec: bytes
-    condition_type: bytes
     attempts: Sequence[AttemptDetail]
 
 

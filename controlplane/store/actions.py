@@ -49,7 +49,7 @@ WHERE a.org = :org AND a.id = ANY(CAST(:ids AS uuid[])) AND r.org = :org
 """)
 
 _DETAIL = statement(f"""
-SELECT {ACTION_COLUMNS}, a.input_uri, a.condition_type, s.kind, s.body
+SELECT {ACTION_COLUMNS}, a.input_uri, s.kind, s.body
 {_FROM} JOIN specs s ON s.org = a.org AND s.digest = a.spec
 WHERE a.org = :org AND a.run_id = :run_id AND a.name = :name
 """)
@@ -123,7 +123,6 @@ async def find_detail(tx: OrgTx, run: RunId, name: ActionName) -> ActionDetail |
         input_uri=row.input_uri,
         spec_kind=SpecKind(row.kind),
         spec=row.body,
-        condition_type=row.condition_type or b"",
         attempts=attempts,
     )
 

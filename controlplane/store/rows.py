@@ -26,7 +26,8 @@ ACTION_COLUMNS = """
     a.task_name, a.task_version, a.task_type, a.short_name, a.environment, a.function,
     a.phase, a.attempts, a.change, a.created_at, a.updated_at, a.started_at, a.ended_at,
     a.output_uri, a.report_uri, a.error_code, a.error_kind, a.error_message,
-    a.error_recoverable, a.error_uri, a.abort_reason, a.aborted_by, a.value, a.signalled_by,
+    a.error_recoverable, a.error_uri, a.abort_reason, a.aborted_by, a.condition_type, a.value,
+    a.signalled_by,
     r.created_by, r.source, r.labels, r.run_base
 """
 
@@ -71,6 +72,7 @@ class ActionColumns(FailureColumns, Protocol):
     report_uri: str
     abort_reason: str
     aborted_by: str
+    condition_type: bytes | None
     value: bytes | None
     signalled_by: str
     created_by: str
@@ -127,6 +129,7 @@ def parse_action(row: ActionColumns) -> ActionRow:
         failure=parse_failure(row),
         abort_reason=row.abort_reason,
         aborted_by=row.aborted_by,
+        condition_type=row.condition_type or b"",
         value=row.value or b"",
         signalled_by=row.signalled_by,
         source=RunSource(row.source),

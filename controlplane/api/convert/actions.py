@@ -67,7 +67,7 @@ def render_action_details(detail: ActionDetail) -> ActionDetails:
     row = detail.row
     details = ActionDetails(
         id=keys.render_action(row.org, row.key),
-        metadata=_render_metadata(row, detail.condition_type),
+        metadata=_render_metadata(row),
         status=_render_status(row),
         attempts=[_render_attempt(attempt) for attempt in detail.attempts],
     )
@@ -125,7 +125,7 @@ def render_log_context(attempt: AttemptDetail) -> LogContext:
     return LogContext(pods=[PodLogContext(pod_name=name)], primary_pod_name=name)
 
 
-def _render_metadata(row: ActionRow, condition_type: bytes = b"") -> ActionMetadata:
+def _render_metadata(row: ActionRow) -> ActionMetadata:
     metadata = ActionMetadata(
         parent=row.parent or "",
         group=row.group,
@@ -149,7 +149,7 @@ def _render_metadata(row: ActionRow, condition_type: bytes = b"") -> ActionMetad
         case ActionType.CONDITION:
             metadata.condition.CopyFrom(
                 ConditionActionMetadata(
-                    name=row.facts.short_name, type=LiteralType.FromString(condition_type)
+                    name=row.facts.short_name, type=LiteralType.FromString(row.condition_type)
                 )
             )
     return metadata

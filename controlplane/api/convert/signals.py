@@ -59,4 +59,4 @@ def _field_of(condition: ActionDetail) -> str:
         raise NotReadyError(
             f"action {condition.row.key} is not a condition; only those take signals"
         )
-    return _FIELDS[LiteralType.FromString(condition.condition_type).simple]
+    return _FIELDS[LiteralType.FromString(condition.row.condition_type).simple]

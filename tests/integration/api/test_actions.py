@@ -236,6 +236,15 @@ async def test_actions_are_listed_by_parent_type_and_phase(running: Door) -> Non
 
     assert await names(field="parent_name", values=["c1"]) == ["grandchild"]
     assert await names(field="action_type", values=["3"]) == ["ask"]
+    (ask,) = (
+        await running.runs.list_actions(
+            ListActionsRequest(
+                run_id=run_id(),
+                request=ListRequest(filters=[Filter(field="action_type", values=["3"])]),
+            )
+        )
+    ).actions
+    assert ask.metadata.condition.type.simple == SimpleType.BOOLEAN
     assert await names(field="phase", values=["9"]) == ["ask"]
     assert await names(field="group", values=["fan"]) == ["c1"]
 

@@ -57,6 +57,7 @@ def row(name: str, parent: str | None = None, phase: Phase = Phase.RUNNING) -> A
         failure=None,
         abort_reason="",
         aborted_by="",
+        condition_type=b"",
         value=b"",
         signalled_by="",
         source=RunSource.UNSPECIFIED,
