@@ -54,11 +54,13 @@ class AttemptDirectory:
         self.work.mkdir(exist_ok=True)
         self._write("start.json", asdict(start))
 
+    def read_start(self) -> Start:
+        return Start(**json.loads((self.path / "start.json").read_text()))
+
     def take_start(self) -> Start:
-        """Read what to run, once: it holds the task's environment."""
-        path = self.path / "start.json"
-        start = Start(**json.loads(path.read_text()))
-        path.unlink()
+        """Read what to run and leave no copy: the task's environment is in it."""
+        start = self.read_start()
+        (self.path / "start.json").unlink()
         return start
 
     def claim(self, identity: Identity) -> bool:

@@ -1,8 +1,8 @@
 """
 The keeper of one attempt's process: small, alone, and alive when the agent is not.
 
-It claims the attempt, starts the task in a process group of its own, writes down what the
-task says, holds it to its limits, ends it when asked (SIGTERM), kills whatever the task
+It claims the attempt, starts the task in a process group of its own, writes down what it
+says, holds it to its limits, ends it when asked (SIGTERM), kills whatever the task
 leaves behind, and writes how it ended. Every process of the attempt is below it, even one
 that left its parents: it is their subreaper. If it is killed, the kernel kills the task.
 
@@ -11,6 +11,8 @@ by the zygote. The descriptor is told "started" once the task runs.
 """
 
 import ctypes
+import json
+import math
 import os
 import resource
 import selectors
@@ -18,6 +20,8 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dataplane.agent.core.endings import Exit, KilledFor
@@ -36,27 +40,34 @@ _LAST_WORDS = 5.0  # seconds to read what was written before the end
 _READ_BYTES = 256 * 1024
 
 
-def keep(directory: AttemptDirectory, ready: int) -> Start:
-    """
-    Keep the attempt to its end.
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Which attempt to keep, and whom to tell that it has started."""
 
-    Returns only in the task's own process, which is to become what ``Start`` says; the
-    shim's process ends here.
+    directory: AttemptDirectory
+    ready: int
+
+
+def keep(
+    wait: Callable[[], Order | None], *, using: int, prepare: Callable[[], None] = lambda: None
+) -> Start:
+    """
+    Keep the attempt that ``wait`` names to its end; None means that there is none to keep.
+
+    The task's process is made first and runs ``prepare`` while the shim waits. ``using``
+    is the descriptor that ``wait`` needs; no other is kept. Returns only in the task's
+    own process, which is to become what ``Start`` says; the shim's process ends here.
     """
     status = 1
     try:
-        _detach(directory, ready)
-        if not directory.claim(Identity.of_this_process()):
-            os._exit(0)  # another shim runs this attempt
-        shim = _Shim(directory, directory.take_start())
-        if directory.is_asked_to_stop:
-            shim.write_exit(Exit(signal=signal.SIGTERM, killed_for=KilledFor.STOPPED))
-            os._exit(0)
-        start = shim.start_task()
+        _detach(using)
+        shim = _Shim()
+        start = shim.fork_task(prepare)
         if start is not None:
             return start
-        os.write(ready, STARTED)
-        os.close(ready)
+        order = wait()
+        if order is None or not shim.begin(order):
+            os._exit(0)  # without us the task's process ends too
         shim.watch()
         status = 0
     except BaseException:  # noqa: BLE001 - the last frame of this process; shim.txt gets it
@@ -65,43 +76,61 @@ def keep(directory: AttemptDirectory, ready: int) -> Start:
 
 
 class _Shim:
-    def __init__(self, directory: AttemptDirectory, start: Start) -> None:
-        self._directory = directory
-        self._start = start
-        self._log = LogWriter(
-            directory.log,
-            SystemClock(),
-            line_bytes=start.line_bytes,
-            log_bytes=start.log_bytes,
-        )
+    def __init__(self) -> None:
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._output, self._task_output = os.pipe2(os.O_CLOEXEC)
+        self._task_start, self._start_task = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._output, False)
         self._task = 0
         self._status: int | None = None
         self._max_rss = 0
         self._killed_for: KilledFor | None = None
         self._asked_to_stop = False
-        self._kill_at = float("inf")
-        self._end_at = float("inf")
-        if start.max_runtime_seconds is not None:
-            self._end_at = time.monotonic() + start.max_runtime_seconds
+        self._kill_at = math.inf
+        self._end_at = math.inf
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._on_stop)
 
-    def start_task(self) -> Start | None:
-        """Fork; return what to become in the child and None in the shim."""
-        for note in self._start.notes:
-            self._log.say(note)
+    def fork_task(self, prepare: Callable[[], None]) -> Start | None:
+        """Fork; return what to become in the child, once it is known, and None in the shim."""
         shim = os.getpid()
         self._task = os.fork()
         if self._task == 0:
             signal.set_wakeup_fd(-1)
-            _become_task(self._directory.work, self._task_output, shim)
-            return self._start
+            _become_task(shim, output=self._task_output, start=self._task_start)
+            prepare()
+            return _read_start(self._task_start)
         os.close(self._task_output)
+        os.close(self._task_start)
         return None
+
+    def begin(self, order: Order) -> bool:
+        """Claim the attempt and start its task; False if it is not to be started by us."""
+        self._directory = order.directory
+        _complain_into(order.directory.complaints)
+        if not order.directory.claim(Identity.of_this_process()):
+            return False  # another shim runs this attempt
+        self._start = start = order.directory.take_start()
+        if order.directory.is_asked_to_stop:
+            ended = Exit(signal=signal.SIGTERM, killed_for=KilledFor.STOPPED)
+            order.directory.write_exit(ended)
+            return False
+        self._log = LogWriter(
+            order.directory.log,
+            SystemClock(),
+            line_bytes=start.line_bytes,
+            log_bytes=start.log_bytes,
+        )
+        for note in start.notes:
+            self._log.say(note)
+        if start.max_runtime_seconds is not None:
+            self._end_at = time.monotonic() + start.max_runtime_seconds
+        with open(self._start_task, "w") as task:  # noqa: PTH123 - a descriptor
+            json.dump({**asdict(start), "work": str(order.directory.work)}, task)
+        os.write(order.ready, STARTED)
+        os.close(order.ready)
+        return True
 
     def watch(self) -> None:
         """Watch the task to its end and beyond, and write down how it ended."""
@@ -119,10 +148,7 @@ class _Shim:
         self._kill_remnants()
         self._read_last_words()
         self._log.close()
-        self.write_exit(self._describe_exit())
-
-    def write_exit(self, ended: Exit) -> None:
-        self._directory.write_exit(ended)
+        self._directory.write_exit(self._describe_exit())
 
     def _on_stop(self, *_: object) -> None:
         self._asked_to_stop = True
@@ -220,24 +246,22 @@ class _Shim:
         )
 
 
-def _detach(directory: AttemptDirectory, ready: int) -> None:
-    """Let go of everything inherited but the descriptor that is told of the start."""
+def _detach(using: int) -> None:
+    """Let go of everything inherited but one descriptor."""
     if os.getpid() != os.getsid(0):
         os.setsid()
     os.umask(0o022)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    complaints = os.open(directory.complaints, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for target, source in ((0, nothing), (1, complaints), (2, complaints)):
-        os.dup2(source, target)
-    os.closerange(3, ready)
-    os.closerange(ready + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-    os.set_inheritable(ready, False)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for target in (0, 1, 2):
+        os.dup2(nothing, target)
+    _close_all_but(using)
+    os.set_inheritable(using, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def _become_task(work: Path, output: int, shim: int) -> None:
+def _become_task(shim: int, *, output: int, start: int) -> None:
     """Make this fresh child look like one that a shell had started."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != shim:
@@ -248,10 +272,32 @@ def _become_task(work: Path, output: int, shim: int) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-    os.chdir(work)
+    _close_all_but(start)
     # When the machine runs out of memory, tasks go first.
     Path("/proc/self/oom_score_adj").write_text("500")
+
+
+def _read_start(descriptor: int) -> Start:
+    """Wait for what to become, and go where it works."""
+    with open(descriptor) as shim:
+        text = shim.read()
+    if not text:
+        os._exit(1)  # the shim had nothing for us
+    start = json.loads(text)
+    os.chdir(start.pop("work"))
+    return Start(**start)
+
+
+def _complain_into(path: Path) -> None:
+    complaints = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(complaints, 1)
+    os.dup2(complaints, 2)
+    os.close(complaints)
+
+
+def _close_all_but(kept: int) -> None:
+    os.closerange(3, kept)
+    os.closerange(kept + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def _prctl(option: int, value: int) -> None:
@@ -265,7 +311,8 @@ def main() -> None:
     """Keep an attempt whose program starts from nothing; our caller waits for nobody."""
     if os.fork() != 0:
         os._exit(0)
-    start = keep(AttemptDirectory(Path(sys.argv[1])), int(sys.argv[2]))
+    order = Order(AttemptDirectory(Path(sys.argv[1])), int(sys.argv[2]))
+    start = keep(lambda: order, using=order.ready)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.execve(start.argv[0], list(start.argv), dict(start.env))  # noqa: S606 - it is our job

@@ -7,6 +7,10 @@ task, and only those: everything the SDK imports but the SDK itself, because imp
 (which is the task's own). A thread is fatal to forking, so the zygote counts its threads
 and refuses to serve with more than one; the agent then starts tasks from nothing.
 
+The SDK itself is imported in the fork, ahead of time if possible: after each start a spare
+is forked that imports it in the environment of the task just started, and the next task
+gets the spare if its environment is the same but for what tells one action from another.
+
 A forked task becomes ``a0`` as if started by the shell: same argv, path, environment and
 ``__main__``. Run by :mod:`dataplane.agent.runtimes.process.nursery`.
 """
@@ -21,29 +25,51 @@ import socket
 import subprocess
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from dataplane.agent.runtimes.process import shim
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
+from dataplane.agent.runtimes.process.shim import Order, keep
 
 REQUEST_BYTES = 4096
 _REAP_EVERY = 1.0  # seconds
 
-# Everything a0 imports on its way to the task. Names that a later SDK lacks are skipped.
+# What a0 imports of the SDK on its way to any task. Names a later SDK lacks are skipped.
+_SDK = (
+    "flyte._bin.runtime",
+    "flyte.storage",
+    "flyte.git",
+    "flyte._internal.controllers.remote",
+    "flyte._internal.controllers.remote._client",
+    "flyte._internal.image_cache",
+    "flyte._internal.resolvers.default",
+    "flyte._internal.runtime.entrypoints",
+    "flyte._utils.asyncify",
+    "flyte.remote._client.controlplane",
+    "flyte.remote._client.auth._session",
+)
+
+# What those import only when they are used.
+_LAZY = (
+    "anyio",
+    "faulthandler",
+    "fsspec.implementations.local",
+    "h2.connection",
+    "httpcore",
+    "httpcore._backends.anyio",
+    "obstore.store",
+    "opentelemetry.baggage.propagation",
+    "opentelemetry.metrics",
+    "opentelemetry.propagate",
+    "opentelemetry.trace.propagation.tracecontext",
+    "pyqwest._glue",
+)
+
 _SCOUT = """
 import importlib, json, sys
 before = set(sys.modules)
-for name in (
-    "flyte._bin.runtime", "flyte.errors", "flyte.storage", "flyte._initialize",
-    "flyte._internal.controllers.remote", "flyte._internal.image_cache",
-    "flyte._internal.resolvers.default", "flyte._internal.runtime.entrypoints",
-    "flyte.remote", "flyte.remote._client.controlplane",
-    "faulthandler", "fsspec.implementations.local", "h2.connection", "httpcore",
-    "httpcore._backends.anyio", "obstore.store", "opentelemetry.baggage.propagation",
-    "opentelemetry.metrics", "opentelemetry.propagate",
-    "opentelemetry.trace.propagation.tracecontext", "pyqwest._glue",
-):
+for name in sys.argv[1:]:
     try:
         importlib.import_module(name)
     except ImportError:
@@ -51,55 +77,137 @@ for name in (
 print(json.dumps([name for name in sys.modules if name not in before]))
 """
 
+_OWN_TO_ONE_ACTION = frozenset(
+    {"ACTION_NAME", "FLYTE_ATTEMPT_NUMBER", "RUN_NAME", "VOLARY_ATTEMPT", "_U_RUN_BASE"}
+)
+"""Variables a0 reads when it runs, never while it is imported."""
+
+Become = Callable[[], None]
+
 
 def main() -> None:
     """Serve the socket whose descriptor is our only argument, until it closes."""
     sys.path[:] = [entry for entry in sys.path if entry]  # "" is there because of -c
-    task = _serve(socket.socket(fileno=int(sys.argv[1])))
-    if task is not None:
-        task()
+    become_task = _Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()
+    if become_task is not None:
+        become_task()
 
 
 def preload() -> int:
     """Import what the SDK needs; return how many threads that left us with."""
     scout = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", _SCOUT],
+        [sys.executable, "-c", _SCOUT, *_SDK, *_LAZY],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         timeout=60,
         check=True,
     )
-    for name in json.loads(scout.stdout):
-        if name.partition(".")[0] in {"flyte", "__main__", "__mp_main__"}:
-            continue
-        try:
-            importlib.import_module(name)
-        except Exception:  # noqa: BLE001, S112 - one module less is only slower
-            continue
+    foreign = [
+        name
+        for name in json.loads(scout.stdout)
+        if name.partition(".")[0] not in {"flyte", "__main__", "__mp_main__"}
+    ]
+    _import(foreign)
     gc.collect()
     gc.freeze()  # the collector would touch, and so copy, every page we share
     return len(list(Path("/proc/self/task").iterdir()))
 
 
-def _serve(agent: socket.socket) -> Callable[[], None] | None:
-    """Fork a shim for each request; return the task to become in a task's process."""
-    threads = preload()
-    agent.send(json.dumps({"threads": threads}).encode())
-    if threads != 1:
+@dataclass(frozen=True, slots=True)
+class _Spare:
+    """A shim that waits, above a process that has the SDK imported in ``env``."""
+
+    orders: socket.socket
+    env: Mapping[str, str]
+
+
+class _Zygote:
+    def __init__(self, agent: socket.socket) -> None:
+        self._agent = agent
+        self._spare: _Spare | None = None
+
+    def serve(self) -> Become | None:
+        """Start a task for each request; returns in a task's process, and at the end."""
+        threads = preload()
+        self._agent.send(json.dumps({"threads": threads}).encode())
+        if threads != 1:
+            return None
+        while True:
+            waiting, _, _ = select.select([self._agent], [], [], _REAP_EVERY)
+            _reap()
+            if not waiting:
+                continue
+            order = _receive(self._agent)
+            if order is None:
+                return None  # the agent is gone
+            env = _shared_part(order.directory.read_start().env)
+            become_task = self._start(order, env) or self._fork_spare(env)
+            if become_task is not None:
+                return become_task
+
+    def _start(self, order: Order, env: Mapping[str, str]) -> Become | None:
+        """Give the attempt to the spare, or to a fresh fork."""
+        spare, self._spare = self._spare, None
+        given = False
+        if spare is not None:
+            with spare.orders:
+                given = spare.env == env and _send(spare.orders, order)
+        if not given and os.fork() == 0:
+            self._agent.detach()  # keep closes it; the object must not close it again later
+            return _task_of(keep(lambda: order, using=order.ready))
+        os.close(order.ready)
         return None
-    while True:
-        readable, _, _ = select.select([agent], [], [], _REAP_EVERY)
-        _reap()
-        if not readable:
-            continue
-        request, descriptors, _, _ = socket.recv_fds(agent, REQUEST_BYTES, 1)
-        if not request:
-            return None  # the agent is gone
-        (ready,) = descriptors
+
+    def _fork_spare(self, env: Mapping[str, str]) -> Become | None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if os.fork() == 0:
-            start = shim.keep(AttemptDirectory(Path(request.decode())), ready)
-            return lambda: become(start)
-        os.close(ready)
+            self._agent.detach()
+            ours.detach()
+
+            def prepare() -> None:
+                theirs.detach()
+                _set_environment(env)
+                _import(_SDK)
+
+            return _task_of(keep(lambda: _receive(theirs), using=theirs.fileno(), prepare=prepare))
+        theirs.close()
+        self._spare = _Spare(ours, env)
+        return None
+
+
+def _task_of(start: Start) -> Become:
+    return lambda: become(start)
+
+
+def _receive(orders: socket.socket) -> Order | None:
+    """Return the next order, None when nobody is left to give one."""
+    text, descriptors, _, _ = socket.recv_fds(orders, REQUEST_BYTES, 1)
+    return Order(AttemptDirectory(Path(text.decode())), descriptors[0]) if text else None
+
+
+def _send(orders: socket.socket, order: Order) -> bool:
+    try:
+        socket.send_fds(orders, [str(order.directory.path).encode()], [order.ready])
+    except OSError:
+        return False  # the spare is gone
+    return True
+
+
+def _shared_part(env: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: value for name, value in env.items() if name not in _OWN_TO_ONE_ACTION}
+
+
+def _import(names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception:  # noqa: BLE001, S112 - who needs it will say what is wrong with it
+            continue
+
+
+def _set_environment(env: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(env)
 
 
 def _reap() -> None:
@@ -114,8 +222,7 @@ def become(start: Start) -> None:
     """Be the program ``start.argv`` names, in this interpreter."""
     program = start.argv[0]
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as an interpreter that starts has it
-    os.environ.clear()
-    os.environ.update(start.env)
+    _set_environment(start.env)
     sys.argv[:] = start.argv
     sys.path.insert(0, str(Path(program).parent))
     sys.modules["__main__"] = module = types.ModuleType("__main__")

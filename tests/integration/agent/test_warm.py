@@ -1,0 +1,110 @@
+"""A task forked of the zygote cannot tell: it finds itself as if started by the shell."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from shared.model.phases import Phase
+from tests.integration.agent.world import AgentProcess, Wish, World, agent, until, until_file
+
+
+async def _until_warm(started: AgentProcess, count: int = 1) -> None:
+    await until(lambda: started.log.read_text().count("the zygote is ready") >= count)
+
+
+async def _describe(world: World, name: str, **env: str) -> dict[str, Any]:
+    path = world.root / name
+    assignment = await world.assign(Wish(task="describe", inputs={"path": str(path)}, env=env))
+    end = await world.control.end_of(assignment)
+    assert end.phase is Phase.SUCCEEDED, end.failure
+    text = await until_file(path, empty=True)
+    for own in (assignment.attempt, assignment.key.name, path.name):
+        text = text.replace(str(own), "OWN")
+    description: dict[str, Any] = json.loads(text)
+    return description
+
+
+async def test_a_task_cannot_tell_how_it_was_started(world: World) -> None:
+    async with agent(world, "--cold"):
+        cold = await _describe(world, "of-nothing")
+    async with agent(world) as started:
+        await _until_warm(started)
+        forked = await _describe(world, "of-a-fork")
+        spare = await _describe(world, "of-a-spare")
+
+    assert forked == cold
+    assert spare == cold
+
+
+async def test_a_spare_made_for_another_environment_is_not_used(world: World) -> None:
+    async with agent(world) as started:
+        await _until_warm(started)
+        first = await _describe(world, "first", COLOUR="red", LOG_LEVEL="30")
+        second = await _describe(world, "second", SHAPE="round", LOG_LEVEL="20")
+
+    assert (first["env"]["COLOUR"], first["env"]["LOG_LEVEL"]) == ("red", "30")
+    assert (second["env"]["SHAPE"], second["env"]["LOG_LEVEL"]) == ("round", "20")
+    assert "COLOUR" not in second["env"]
+
+
+async def test_what_an_interpreter_reads_at_its_start_is_heeded(world: World) -> None:
+    async with agent(world) as started:
+        await _until_warm(started)
+        plain = await _describe(world, "plain")
+        optimised = await _describe(world, "optimised", PYTHONOPTIMIZE="1")
+
+    assert "optimize=0" in plain["flags"]
+    assert "optimize=1" in optimised["flags"]
+
+
+async def test_a_zygote_that_died_is_replaced_and_no_task_waits_for_it(world: World) -> None:
+    async with agent(world) as started:
+        await _until_warm(started)
+        os.kill(_find_zygote(started), signal.SIGKILL)
+        await _describe(world, "meanwhile")
+        await _until_warm(started, 2)
+        await _describe(world, "afterwards")
+
+
+async def test_tasks_outlive_the_zygote_they_were_forked_of(world: World, tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    async with agent(world) as started:
+        await _until_warm(started)
+        assignment = await world.assign(
+            Wish(task="append", inputs={"ledger": str(marks), "seconds": 2}, outputs=["o0"])
+        )
+        await until_file(marks)
+        os.kill(_find_zygote(started), signal.SIGKILL)
+        end = await world.control.end_of(assignment)
+
+    assert end.phase is Phase.SUCCEEDED, end.failure
+
+
+async def test_nothing_of_an_agent_is_left_when_it_has_ended(world: World) -> None:
+    async with agent(world) as started:
+        await _until_warm(started)
+        await _describe(world, "one")  # leaves a spare behind
+        zygote = _find_zygote(started)
+        family = [zygote, *_children(zygote)]
+        assert len(family) > 1
+        await started.kill()
+        await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family))
+
+
+def _find_zygote(started: AgentProcess) -> int:
+    (zygote,) = _children(started.process.pid)
+    return zygote
+
+
+def _children(of: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == of:
+            found.append(int(path.parent.name))
+    return found
