@@ -65,7 +65,7 @@ async def drop_database(superuser_url: str, name: str) -> None:
         await connection.close()
 
 
-async def require_usable(url: str) -> None:
+async def require_usable(url: str, *, oldest: int = OLDEST) -> None:
     """Look at somebody else's server before we depend on it; UpError says what is wrong."""
     try:
         connection = await asyncpg.connect(url, timeout=10)
@@ -78,10 +78,10 @@ async def require_usable(url: str) -> None:
         number = int(await connection.fetchval("SHOW server_version_num"))
     finally:
         await connection.close()
-    if number < OLDEST * 10_000:
+    if number < oldest * 10_000:
         raise UpError(
             f"the database at {place(url)} is Postgres {number // 10_000}; "
-            f"Volary needs {OLDEST} or newer"
+            f"Volary needs {oldest} or newer"
         )
 
 
