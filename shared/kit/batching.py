@@ -8,6 +8,7 @@ a lone item waits for nobody.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -19,14 +20,27 @@ class OverfullError(Exception):
     """More waits than may; the caller should come back later."""
 
 
+class StoppedError(Exception):
+    """The batcher stopped before the item was done; whether it was is not known."""
+
+
+@dataclass(slots=True)
+class _Lane(Generic[T, R]):
+    """What waits under one key, and what is under way."""
+
+    waiting: deque[tuple[T, asyncio.Future[R]]] = field(default_factory=deque)
+    under_way: Sequence[tuple[T, asyncio.Future[R]]] = ()
+
+
 class Batcher(Generic[K, T, R]):
     """
     Collect items by key and hand them to ``flush``, one batch of a key at a time.
 
     ``flush`` returns one result for each item, in order. When it raises, a batch of one
-    gets the exception; a larger one is tried again item by item, so that what is wrong
-    with one item fails nobody else. Exceptions in ``shared_fate`` (the database is away)
-    are given to the whole batch at once.
+    gets the exception; a larger one is tried again in halves, so that what is wrong with
+    one item fails nobody else. Exceptions in ``shared_fate`` (the database is away) are
+    given to the whole batch at once. An item whose submitter has gone is dropped, unless
+    it is under way. ``most_waiting`` is for each key: a full lane is nobody else's trouble.
     """
 
     def __init__(
@@ -41,49 +55,63 @@ class Batcher(Generic[K, T, R]):
         self._most = most
         self._most_waiting = most_waiting
         self._shared_fate = shared_fate
-        self._lanes: dict[K, deque[tuple[T, asyncio.Future[R]]]] = {}
-        self._waiting = 0
+        self._lanes: dict[K, _Lane[T, R]] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
-        """Serve until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            await asyncio.get_running_loop().create_future()
+        """Serve until cancelled; whoever still waits then gets StoppedError."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                await asyncio.get_running_loop().create_future()
+        finally:
+            self._tasks = None
+            for lane in self._lanes.values():
+                for _, future in (*lane.under_way, *lane.waiting):
+                    if not future.done():
+                        future.set_exception(StoppedError("stopped before this was done"))
+            self._lanes.clear()
 
     async def submit(self, key: K, item: T) -> R:
         """Wait until the item's batch is done; OverfullError when too many wait."""
         if self._tasks is None:
-            raise RuntimeError("the batcher is not running")
-        if self._waiting >= self._most_waiting:
-            raise OverfullError(f"{self._waiting} items wait already")
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+            raise StoppedError("the batcher is not running")
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = deque()
+            lane = self._lanes[key] = _Lane()
             self._tasks.create_task(self._serve(key, lane), name="batch-lane")
-        lane.append((item, future))
-        self._waiting += 1
+        elif len(lane.waiting) >= self._most_waiting:
+            raise OverfullError(f"{len(lane.waiting)} items wait already")
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        lane.waiting.append((item, future))
         return await future
 
-    async def _serve(self, key: K, lane: deque[tuple[T, asyncio.Future[R]]]) -> None:
-        while lane:
-            batch = [lane.popleft() for _ in range(min(len(lane), self._most))]
-            self._waiting -= len(batch)
+    async def _serve(self, key: K, lane: _Lane[T, R]) -> None:
+        while batch := self._take(lane):
+            lane.under_way = batch
             await self._finish(key, batch)
         del self._lanes[key]
+
+    def _take(self, lane: _Lane[T, R]) -> Sequence[tuple[T, asyncio.Future[R]]]:
+        batch: list[tuple[T, asyncio.Future[R]]] = []
+        while lane.waiting and len(batch) < self._most:
+            item, future = lane.waiting.popleft()
+            if not future.done():  # else its submitter hung up
+                batch.append((item, future))
+        return batch
 
     async def _finish(self, key: K, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
         try:
             results = await self._flush(key, [item for item, _ in batch])
         except Exception as error:  # noqa: BLE001  # whatever it is, it is the submitters'
-            if len(batch) == 1 or isinstance(error, self._shared_fate):
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
+            if len(batch) > 1 and not isinstance(error, self._shared_fate):
+                half = len(batch) // 2
+                await self._finish(key, batch[:half])
+                await self._finish(key, batch[half:])
                 return
-            for each in batch:
-                await self._finish(key, [each])
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
             return
         for (_, future), result in zip(batch, results, strict=True):
             if not future.done():
