@@ -1,15 +1,16 @@
 """Identifiers made here: UUIDs that sort by the time they were made (version 7)."""
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def new_uuid(at: datetime) -> UUID:
     """Make a UUIDv7: 48 bits of milliseconds, then chance. Neighbours share index pages."""
-    milliseconds = int((at - _EPOCH).total_seconds() * 1000)
+    milliseconds = (at - _EPOCH) // _MILLISECOND
     chance = int.from_bytes(secrets.token_bytes(10))
     value = (milliseconds & (1 << 48) - 1) << 80 | chance
     value &= ~(0xF << 76) & ~(0x3 << 62) & (1 << 128) - 1
