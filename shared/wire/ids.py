@@ -6,9 +6,11 @@ from shared.idl.agent.v1 import assignment_pb2
 from shared.model.ids import ActionId, AttemptId, Digest, LeaseId
 from shared.wire.errors import BadMessageError
 
+_MAX_NUMBER = 2**31 - 1
+
 
 def parse_attempt_id(message: assignment_pb2.AttemptId) -> AttemptId:
-    if message.number < 1:
+    if not 1 <= message.number <= _MAX_NUMBER:
         raise BadMessageError(f"attempt.number is {message.number}; attempts count from 1")
     return AttemptId(ActionId(_parse_uuid(message.action_id, "attempt.action_id")), message.number)
 

@@ -3,6 +3,7 @@
 from shared.idl.agent.v1 import report_pb2
 from shared.model.phases import Phase
 from shared.model.reports import (
+    MAX_MESSAGE_BYTES,
     Acknowledgement,
     ClusterEvent,
     Failure,
@@ -12,11 +13,19 @@ from shared.model.reports import (
 )
 from shared.wire.errors import BadMessageError
 from shared.wire.ids import parse_attempt_id, parse_lease_id, render_attempt_id
+from shared.wire.texts import MAX_CODE_BYTES, parse_uri, parse_words
 from shared.wire.times import from_us, to_us
+
+MAX_EVENTS = 100
+"""Of one report; the first ones are kept, they say how it began."""
+MAX_EVENT_BYTES = 4 * 1024
+
+_MAX_VERSION = 2**31 - 1
+_NOT_OF_ATTEMPTS = frozenset({Phase.PAUSED, Phase.RECOVERED})
 
 
 def parse_report(message: report_pb2.Report) -> Report:
-    if message.version < 1:
+    if not 1 <= message.version <= _MAX_VERSION:
         raise BadMessageError(f"report.version is {message.version}; versions count from 1")
     return Report(
         attempt=parse_attempt_id(message.attempt),
@@ -24,15 +33,19 @@ def parse_report(message: report_pb2.Report) -> Report:
         version=message.version,
         phase=_parse_phase(message.phase),
         at=from_us(message.at_us),
-        reason=message.reason,
-        message=message.message,
+        reason=parse_words(message.reason, MAX_CODE_BYTES),
+        message=parse_words(message.message, MAX_MESSAGE_BYTES),
         failure=_parse_failure(message.failure) if message.HasField("failure") else None,
-        output_uri=message.output_uri,
-        report_uri=message.report_uri,
-        log_uri=message.log_uri,
+        output_uri=parse_uri(message.output_uri, "report.output_uri"),
+        report_uri=parse_uri(message.report_uri, "report.report_uri"),
+        log_uri=parse_uri(message.log_uri, "report.log_uri"),
         events=[
-            ClusterEvent(at=from_us(event.at_us), reason=event.reason, message=event.message)
-            for event in message.events
+            ClusterEvent(
+                at=from_us(event.at_us),
+                reason=parse_words(event.reason, MAX_CODE_BYTES),
+                message=parse_words(event.message, MAX_EVENT_BYTES),
+            )
+            for event in message.events[:MAX_EVENTS]
         ],
     )
 
@@ -79,11 +92,14 @@ def render_acknowledgement(acknowledgement: Acknowledgement) -> report_pb2.Ackno
 
 def _parse_phase(number: int) -> Phase:
     try:
-        return Phase(number)
+        phase = Phase(number)
     except ValueError as error:
         raise BadMessageError(
             f"report.phase is {number}, which this release does not know"
         ) from error
+    if phase in _NOT_OF_ATTEMPTS:
+        raise BadMessageError(f"report.phase is {phase.name}, which no attempt can be in")
+    return phase
 
 
 def _parse_failure(message: report_pb2.Failure) -> Failure:
@@ -94,11 +110,11 @@ def _parse_failure(message: report_pb2.Failure) -> Failure:
             f"failure.kind is {message.kind}, which this release does not know"
         ) from error
     return Failure(
-        code=message.code,
+        code=parse_words(message.code, MAX_CODE_BYTES),
         kind=kind,
-        message=message.message,
+        message=parse_words(message.message, MAX_MESSAGE_BYTES),
         recoverable=message.recoverable,
-        full_uri=message.full_uri,
+        full_uri=parse_uri(message.full_uri, "failure.full_uri"),
     )
 
 

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+from shared.wire.errors import BadMessageError
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -11,4 +13,8 @@ def to_us(at: datetime) -> int:
 
 
 def from_us(us: int) -> datetime:
-    return _EPOCH + us * _MICROSECOND
+    """Return the instant; BadMessageError for one that no calendar of ours has."""
+    try:
+        return _EPOCH + us * _MICROSECOND
+    except OverflowError as error:
+        raise BadMessageError(f"{us} microseconds since 1970 are beyond any calendar") from error
