@@ -20,6 +20,8 @@ PREEMPTION_RETRIES = 20
 _SYSTEM_BACKOFF = timedelta(seconds=1)
 _SYSTEM_BACKOFF_CAP = timedelta(minutes=2)
 
+_BAD_ENDS = frozenset({Phase.FAILED, Phase.TIMED_OUT, Phase.ABORTED})
+
 INTERRUPTED = Failure(
     code="Interrupted",
     kind=FailureKind.SYSTEM,
@@ -89,14 +91,14 @@ def apply(state: AttemptState, reports: Iterable[Report], now: datetime) -> Outc
     """
     Take in the reports of one attempt that are news; what is known changes nothing.
 
-    A phase that cannot follow is kept in the history and moves nothing. Instants after
-    ``now`` become ``now``: an agent's clock does not write the future.
+    A phase that cannot follow is kept in the history and moves nothing. Instants are kept
+    between the lease and ``now``: an agent's clock writes neither the past nor the future.
     """
     applied: list[Report] = []
     for report in sorted(reports, key=lambda each: each.version):
         if report.version <= state.version or state.phase in TERMINAL:
             continue
-        news = report if report.at <= now else replace(report, at=now)
+        news = replace(report, at=min(max(report.at, state.leased_at), now))
         applied.append(news)
         state = _take(state, news)
     if not applied or state.phase not in TERMINAL:
@@ -120,8 +122,8 @@ def _take(state: AttemptState, report: Report) -> AttemptState:
         ended_at=report.at if phase in TERMINAL else None,
         reason=report.reason,
         message=report.message,
-        failure=report.failure,
-        output_uri=report.output_uri,
+        failure=report.failure if phase in _BAD_ENDS else None,
+        output_uri=report.output_uri if phase is Phase.SUCCEEDED else "",
         report_uri=report.report_uri or state.report_uri,
         log_uri=report.log_uri or state.log_uri,
     )
@@ -175,6 +177,7 @@ def _grown(base: timedelta, factor: float, times: int, cap: timedelta) -> timede
     if not base:
         return base
     try:
-        return min(base * factor**times, most)
-    except OverflowError:
+        grown = base * factor**times
+    except (OverflowError, ValueError):  # beyond all measure, or not a number
         return most
+    return max(min(grown, most), timedelta(0))
