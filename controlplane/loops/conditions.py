@@ -1,11 +1,15 @@
 """Ends conditions that nobody answered in time."""
 
+import logging
 from datetime import timedelta
 
+from controlplane.core.errors import UnavailableError
 from controlplane.loops.pacing import come_round
 from controlplane.store.database import Database
 from controlplane.store.upkeep import list_due, time_out
 from shared.kit.clock import Clock
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE = 500
 
@@ -20,11 +24,21 @@ class ConditionTimeouts:
         await come_round("condition timeouts", self.run_once, every=self._every, clock=self._clock)
 
     async def run_once(self) -> int:
-        """Time out what is due; returns how many. Safe on every replica at once."""
+        """
+        Time out what is due; returns how many. Safe on every replica at once.
+
+        One org whose rows are locked for long does not hold up the others.
+        """
         now = self._clock.now()
         async with self._database.for_fleet("time out conditions") as fleet:
             due = await list_due(fleet, most=_AT_ONCE, now=now)
+        ended = 0
         for org, actions in due.items():
-            async with self._database.for_org(org) as tx:
-                await time_out(tx, actions, now)
-        return sum(len(actions) for actions in due.values())
+            try:
+                async with self._database.for_org(org) as tx:
+                    ended += await time_out(tx, actions, now)
+            except UnavailableError as error:
+                log.warning(
+                    "could not time out conditions", extra={"org": org, "error": str(error)}
+                )
+        return ended

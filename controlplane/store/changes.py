@@ -81,33 +81,34 @@ class Notice:
 
 
 def payloads(org: OrgName, runs: Sequence[RunId], *, work: bool, stops: Sequence[str]) -> list[str]:
-    """Spell a notice; none when there is nothing to say."""
+    """Spell a notice; none when there is nothing to say, several when it is too long for one."""
     if not (runs or work or stops):
         return []
-    said: dict[str, object] = {"o": org}
-    if work:
-        said["w"] = 1
-    if stops:
-        said["s"] = list(stops)
-    if runs:
-        said["r"] = [run.hex for run in runs]
-    payload = json.dumps(said, separators=(",", ":"))
-    if len(payload.encode()) > MAX_PAYLOAD_BYTES:
-        said["r"] = "*"
-        payload = json.dumps(said, separators=(",", ":"))
-    return [payload]
+    named = _spell(org, runs=[run.hex for run in runs], work=work, stops=stops)
+    if len(named.encode()) <= MAX_PAYLOAD_BYTES:
+        return [named]
+    return [
+        _spell(org, runs="*" if runs else [], work=work, stops=[]),
+        *(_spell(org, runs=[], work=False, stops=[cluster]) for cluster in stops),
+    ]
+
+
+def _spell(org: OrgName, *, runs: Sequence[str], work: bool, stops: Sequence[str]) -> str:
+    said = {"o": org, "w": int(work), "s": list(stops), "r": runs}
+    return json.dumps({key: value for key, value in said.items() if value}, separators=(",", ":"))
 
 
 def parse_notice(payload: str) -> Notice:
+    """Read a notice; ValueError, LookupError, TypeError or AttributeError when it is none."""
     said = json.loads(payload)
     runs = said.get("r", [])
     every = runs == "*"
     return Notice(
-        org=OrgName(said["o"]),
+        org=OrgName(str(said["o"])),
         runs=[] if every else [RunId(UUID(hex=run)) for run in runs],
         every_run=every,
         work=bool(said.get("w")),
-        stops=said.get("s", []),
+        stops=[str(cluster) for cluster in said.get("s", [])],
     )
 
 

@@ -163,10 +163,12 @@ async def claim(
 ) -> Sequence[Assignment]:
     """Lease up to ``most`` waiting attempts of ``pool`` to ``cluster``; opens their attempts."""
     values = {"cluster": cluster, "pool": pool, "now": now}
-    rows = list(await tx.rows(_CLAIM, {**values, "most": most}))
-    if len(rows) < most and await tx.rows(_ANY_LIMITED, {"pool": pool}):
+    locked: Sequence[Row[tuple[object, ...]]] = ()
+    if await tx.rows(_ANY_LIMITED, {"pool": pool}):  # runs are locked before dispatches
         locked = await tx.rows(_LOCK_LIMITED_RUNS, {"pool": pool, "most": most})
         await tx.rows(_LOCK_QUEUES)
+    rows = list(await tx.rows(_CLAIM, {**values, "most": most}))
+    if locked and len(rows) < most:
         rows += await tx.rows(
             _CLAIM_LIMITED,
             {**values, "most": most - len(rows), "run_ids": [row.run_id for row in locked]},

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql import Executable
 
-from controlplane.core.errors import UnavailableError
+from controlplane.core.errors import InvalidError, UnavailableError
 from shared.model.ids import OrgName
 
 APPLICATION_ROLE = "volary_app"
@@ -26,8 +26,11 @@ APPLICATION_ROLE = "volary_app"
 _SET_ORG = text("SELECT set_config('app.org', :org, true)")
 _SET_FLEET = text("SELECT set_config('app.fleet', 'on', true)")
 
-# SQLSTATEs and their classes that mean "not now": connection, resources, operator, locks.
-_AWAY = ("08", "53", "57", "40", "55P03", "58")
+# SQLSTATEs and their classes that mean "not now": connection, resources, operator, locks,
+# a server that takes no writes (it is being replaced), a transaction that sat idle.
+_AWAY = ("08", "53", "57", "40", "55P03", "58", "25006", "25P03")
+# Text that Postgres has no way to keep: NUL, in a column or in JSON.
+_NOT_TEXT = ("22021", "22P05")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Database:
     @asynccontextmanager
     async def for_org(self, org: OrgName) -> AsyncIterator[OrgTx]:
         """Open a transaction on ``org``'s rows; UnavailableError when Postgres is away."""
-        with _away_as_unavailable():
+        with _errors_as_ours():
             async with self._engine.begin() as connection:
                 await connection.execute(_SET_ORG, {"org": org})
                 yield OrgTx(connection, org)
@@ -72,14 +75,14 @@ class Database:
     @asynccontextmanager
     async def for_fleet(self, reason: str) -> AsyncIterator[FleetTx]:
         """Open a transaction across orgs; UnavailableError when Postgres is away."""
-        with _away_as_unavailable():
+        with _errors_as_ours():
             async with self._engine.begin() as connection:
                 await connection.execute(_SET_FLEET)
                 yield FleetTx(connection, reason)
 
     async def ping(self) -> None:
         """Ask Postgres for a sign of life; UnavailableError when it gives none."""
-        with _away_as_unavailable():
+        with _errors_as_ours():
             async with self._engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
 
@@ -124,14 +127,16 @@ def open_database(url: str, *, pool_size: int = 10) -> Database:
 
 
 @contextmanager
-def _away_as_unavailable() -> Iterator[None]:
-    """Tell "Postgres is away" from "we wrote a wrong statement"; the latter stays a bug."""
+def _errors_as_ours() -> Iterator[None]:
+    """Tell "not now" and "not such text" from "we wrote a wrong statement", which stays a bug."""
     try:
         yield
     except DBAPIError as error:
         sqlstate = getattr(error.orig, "sqlstate", None) or ""
         if error.connection_invalidated or sqlstate.startswith(_AWAY):
             raise UnavailableError("the database cannot do that now; try again") from error
+        if sqlstate in _NOT_TEXT:
+            raise InvalidError("text must not hold NUL characters") from error
         raise
     except PoolTimeoutError as error:
         raise UnavailableError("every database connection is busy; try again") from error

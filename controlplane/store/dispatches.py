@@ -22,10 +22,15 @@ from shared.model.ids import (
 )
 
 _ACCEPT = statement("""
+WITH locked AS (
+    SELECT d.org, d.action_id FROM dispatches d
+    JOIN unnest(CAST(:action_ids AS uuid[]), CAST(:lease_ids AS uuid[])) AS n (action_id, lease_id)
+      ON d.action_id = n.action_id AND d.lease_id = n.lease_id
+    WHERE d.org = :org AND d.cluster = :cluster
+    ORDER BY d.action_id FOR UPDATE OF d
+)
 UPDATE dispatches d SET accepted_at = COALESCE(d.accepted_at, :now), missing_since = NULL
-FROM unnest(CAST(:action_ids AS uuid[]), CAST(:lease_ids AS uuid[])) AS n (action_id, lease_id)
-WHERE d.org = :org AND d.cluster = :cluster AND d.action_id = n.action_id
-  AND d.lease_id = n.lease_id
+FROM locked l WHERE d.org = l.org AND d.action_id = l.action_id
 RETURNING d.action_id, d.lease_id, d.stop_reason
 """)
 

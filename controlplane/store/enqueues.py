@@ -15,7 +15,7 @@ from controlplane.core.actions import ActionType, NewAction
 from controlplane.core.queues import Queue
 from controlplane.store.changes import Counters, tell
 from controlplane.store.database import OrgTx
-from controlplane.store.guards import has_ended, is_live
+from controlplane.store.guards import is_live
 from controlplane.store.queues import lock_queues
 from controlplane.store.specs import save_specs
 from controlplane.store.statements import statement
@@ -96,11 +96,10 @@ FROM unnest(CAST(:ids AS uuid[]), CAST(:run_ids AS uuid[]), CAST(:queues AS text
      AS n (id, run_id, queue, pool, urgency, limited)
 """)
 
-_CLASSIFY = statement(f"""
-SELECT n.run_id, n.name, a.id AS existing, a.type, a.spec, a.input_uri, p.id AS parent,
-       {has_ended("p.phase")} AS parent_ended
-FROM unnest(CAST(:run_ids AS uuid[]), CAST(:names AS text[]), CAST(:parents AS text[]))
-     AS n (run_id, name, parent)
+_CLASSIFY = statement("""
+SELECT n.id, a.id AS existing, a.parent, a.type, a.spec, a.input_uri, p.id AS parent_id
+FROM unnest(CAST(:ids AS uuid[]), CAST(:run_ids AS uuid[]), CAST(:names AS text[]),
+            CAST(:parents AS text[])) AS n (id, run_id, name, parent)
 LEFT JOIN actions a ON a.org = :org AND a.run_id = n.run_id AND a.name = n.name
 LEFT JOIN actions p ON p.org = :org AND p.run_id = n.run_id AND p.name = n.parent
 """)
@@ -263,23 +262,23 @@ async def _classify(
     rows = await tx.rows(
         _CLASSIFY,
         {
+            "ids": [wish.id for wish in wishes],
             "run_ids": [runs[wish.action.key.run].id for wish in wishes],
             "names": [wish.action.key.name for wish in wishes],
             "parents": [wish.action.parent for wish in wishes],
         },
     )
-    found = {(row.run_id, row.name): row for row in rows}
+    found = {row.id: row for row in rows}
     answers: dict[UUID, Enqueued] = {}
     for wish in wishes:
-        action = wish.action
-        row = found[(runs[action.key.run].id, action.key.name)]
-        content = (action.type.value, action.spec.digest, action.input_uri)
+        action, row = wish.action, found[wish.id]
+        content = (action.parent, action.type.value, action.spec.digest, action.input_uri)
         if row.existing is not None:
-            same = content == (row.type, row.spec, row.input_uri)
+            same = content == (row.parent, row.type, row.spec, row.input_uri)
             answers[wish.id] = Enqueued.REPEATED if same else Enqueued.DIFFERENT
         elif wish.id in turned_away:
             answers[wish.id] = turned_away[wish.id]
-        elif row.parent is None:
+        elif row.parent_id is None:
             answers[wish.id] = Enqueued.NO_PARENT
         else:
             answers[wish.id] = Enqueued.PARENT_ENDED

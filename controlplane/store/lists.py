@@ -65,7 +65,8 @@ def _field(name: str) -> Field:
 
 async def list_runs(tx: OrgTx, scope: RunScope, listing: Listing) -> Page:
     """List root actions, newest first unless asked otherwise."""
-    query = _select().where(actions.c.parent.is_(None), runs.c.org == tx.org)
+    # A run's id is its root's: one look-up, however many actions the run has.
+    query = _select().where(actions.c.id == runs.c.run_id, runs.c.org == tx.org)
     for column, wanted in (
         (runs.c.project, scope.project),
         (runs.c.domain, scope.domain),

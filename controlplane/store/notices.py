@@ -7,12 +7,14 @@ made up for by ``None``, which means: look at everything again.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 import asyncpg
 from sqlalchemy import make_url
 
 from controlplane.store.changes import CHANNEL, Notice, parse_notice
+from controlplane.store.database import APPLICATION_ROLE
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +27,10 @@ async def listen(url: str) -> AsyncIterator[Notice | None]:
     failures = 0
     while True:
         try:
-            async for notice in _listen_once(url):
-                failures = 0
-                yield notice
+            async with aclosing(_listen_once(url)) as heard:
+                async for notice in heard:
+                    failures = 0
+                    yield notice
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             delay = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
             failures += 1
@@ -37,11 +40,14 @@ async def listen(url: str) -> AsyncIterator[Notice | None]:
             await asyncio.sleep(delay)
 
 
-async def _listen_once(url: str) -> AsyncIterator[Notice | None]:
+async def _listen_once(url: str) -> AsyncGenerator[Notice | None, None]:
     heard: asyncio.Queue[str | None] = asyncio.Queue()
     dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     connection = await asyncpg.connect(
-        dsn, timeout=10, command_timeout=10, server_settings={"application_name": "volary-listen"}
+        dsn,
+        timeout=10,
+        command_timeout=10,
+        server_settings={"role": APPLICATION_ROLE, "application_name": "volary-listen"},
     )
     try:
         connection.add_termination_listener(lambda _: heard.put_nowait(None))
@@ -57,6 +63,15 @@ async def _listen_once(url: str) -> AsyncIterator[Notice | None]:
                 continue
             if payload is None:
                 raise asyncpg.ConnectionDoesNotExistError("the server closed the connection")
-            yield parse_notice(payload)
+            yield _parse(payload)
     finally:
         connection.terminate()
+
+
+def _parse(payload: str) -> Notice | None:
+    """Anybody who may connect may notify: what is not a notice of ours says nothing sure."""
+    try:
+        return parse_notice(payload)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        log.warning("heard what is not a notice", extra={"error": str(error)})
+        return None

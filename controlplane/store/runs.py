@@ -161,7 +161,9 @@ async def _why_not(tx: OrgTx, run: RunId, new: NewRun, by: str) -> tuple[Created
                 "created_by": by,
             },
         )
-    ).one()
+    ).one_or_none()
+    if there is None:
+        return Created.NO_PROJECT, run  # it was made, or woken up, a moment too late
     return (Created.REPEATED if there.same else Created.TAKEN), RunId(there.run_id)
 
 

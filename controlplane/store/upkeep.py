@@ -42,10 +42,10 @@ async def list_due(
     return due
 
 
-async def time_out(tx: OrgTx, due: Sequence[tuple[ActionId, RunId]], now: datetime) -> None:
-    """End these actions TIMED_OUT, if they still wait."""
+async def time_out(tx: OrgTx, due: Sequence[tuple[ActionId, RunId]], now: datetime) -> int:
+    """End these actions TIMED_OUT, if they still wait; returns how many did."""
     counters = await lock_runs(tx, {run for _, run in due})
-    await tx.execute(
+    ended = await tx.execute(
         _TIME_OUT,
         {
             "ids": [action for action, _ in due],
@@ -54,6 +54,7 @@ async def time_out(tx: OrgTx, due: Sequence[tuple[ActionId, RunId]], now: dateti
         },
     )
     await tell(tx, counters)
+    return ended.rowcount
 
 
 async def add_event_days(tx: FleetTx, first: date, days: int) -> int:
