@@ -16,6 +16,8 @@ PROTOCOL = 1
 OLDEST_PROTOCOL = 1
 
 MAX_INVENTORY = 200_000
+MAX_ITEMS_IN_FRAME = 10_000
+"""Reports or leases; agents send hundreds."""
 MAX_CREDIT_AHEAD = 10_000
 """How much more work than it was sent an agent may ask for at once."""
 
@@ -66,6 +68,12 @@ def advance(state: State, said: Said) -> State:
     return following
 
 
+def require_frame_size(items: int) -> None:
+    """Take a frame of so many; ProtocolError for one that would hold up everybody else."""
+    if items > MAX_ITEMS_IN_FRAME:
+        raise ProtocolError(f"a frame of {items} items; at most {MAX_ITEMS_IN_FRAME} are taken")
+
+
 @dataclass(frozen=True, slots=True)
 class Versions:
     """The protocols an agent speaks, from the oldest to the newest."""
@@ -97,7 +105,7 @@ class Credits:
             raise ProtocolError(
                 f"credit for {total - self.sent} more assignments; at most {MAX_CREDIT_AHEAD}"
             )
-        self.granted = max(self.granted, total)
+        self.granted = total
 
     def spend(self, count: int) -> None:
         self.sent += count

@@ -1,6 +1,6 @@
 """Frames we send, made of values; the shapes are ``shared/idl/agent/v1/link.proto``."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from controlplane.core.clusters import ClusterWishes
@@ -13,6 +13,8 @@ from shared.wire.assignments import render_assignment
 from shared.wire.ids import render_attempt_id, render_lease
 from shared.wire.reports import render_acknowledgement
 from shared.wire.times import to_us
+
+BATCH_BYTES = 8 * 1024 * 1024
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -87,8 +89,34 @@ def render_verdicts(
 
 def render_assignments(
     assignments: Iterable[Assignment], specs: Mapping[Digest, bytes]
+) -> Iterator[link_pb2.ControlFrame]:
+    """
+    Render assignments with those specs that the session has not sent yet.
+
+    A spec comes in or before the frame that first names it; no frame has many bytes of
+    specs beyond ``BATCH_BYTES``, however many assignments bring a large one each.
+    """
+    unsent = dict(specs)
+    batch: list[Assignment] = []
+    along: dict[Digest, bytes] = {}
+    size = 0
+    for assignment in assignments:
+        named = {assignment.task_spec, assignment.run_spec}
+        news = {digest: unsent.pop(digest) for digest in named if digest in unsent}
+        weight = sum(len(body) for body in news.values())
+        if batch and size + weight > BATCH_BYTES:
+            yield _render_batch(batch, along)
+            batch, along, size = [], {}, 0
+        batch.append(assignment)
+        along |= news
+        size += weight
+    if batch:
+        yield _render_batch(batch, along)
+
+
+def _render_batch(
+    assignments: Iterable[Assignment], specs: Mapping[Digest, bytes]
 ) -> link_pb2.ControlFrame:
-    """Render assignments with those specs that the session has not sent yet."""
     return link_pb2.ControlFrame(
         assignments=assignment_pb2.AssignmentBatch(
             specs=[assignment_pb2.Spec(digest=digest, body=body) for digest, body in specs.items()],

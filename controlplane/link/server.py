@@ -29,11 +29,13 @@ from controlplane.usecases.sessions import AgentFacts, Sessions, SupersededError
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.clock import Clock
 from shared.wire.errors import BadMessageError
+from shared.wire.texts import MAX_CODE_BYTES, parse_words
 
 log = logging.getLogger(__name__)
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 GREETING_SECONDS = 20
+REFUSAL_SECONDS = 2.0
 STOP_SECONDS = 2.0
 
 OPTIONS: Sequence[tuple[str, int]] = (
@@ -115,25 +117,26 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
         if frame is None or frames.what_was_said(frame) is not Said.HELLO:
             raise SessionOverError("protocol", "the first frame must be a hello")
         hello = frame.hello
+        software = parse_words(hello.software, MAX_CODE_BYTES)
         protocol = choose_protocol(Versions(hello.protocol_min, hello.protocol_max))
         if protocol is None:
             raise SessionOverError(
                 "protocol_version",
                 f"this control plane speaks link protocols {OLDEST_PROTOCOL} to {PROTOCOL}, the "
-                f"agent ({hello.software}) {hello.protocol_min} to {hello.protocol_max}; "
+                f"agent ({software}) {hello.protocol_min} to {hello.protocol_max}; "
                 "upgrade the older of the two",
                 retry=False,
             )
         session = await self._sessions.open(
             cluster,
             AgentFacts(
-                agent_id=hello.agent_id[:200],
-                instance_id=hello.instance_id[:200],
-                software=hello.software[:200],
+                agent_id=parse_words(hello.agent_id, MAX_CODE_BYTES),
+                instance_id=parse_words(hello.instance_id, MAX_CODE_BYTES),
+                software=software,
             ),
         )
         facts = {"cluster": cluster.name, "org": cluster.org, "epoch": session.epoch}
-        log.info("agent connected", extra={**facts, "software": hello.software[:200]})
+        log.info("agent connected", extra={**facts, "software": software})
         pump = Session(
             pipe,
             sessions=self._sessions,
@@ -149,10 +152,11 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
 
 
 async def _refuse(pipe: _GrpcPipe, over: SessionOverError) -> None:
-    """Say why the session ends, if the stream still stands."""
+    """Say why the session ends, if the stream still stands and somebody reads it."""
     try:
-        await pipe.write(frames.render_refusal(over.code, str(over), retry=over.retry))
-    except (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError) as error:
+        async with asyncio.timeout(REFUSAL_SECONDS):
+            await pipe.write(frames.render_refusal(over.code, str(over), retry=over.retry))
+    except (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError, TimeoutError) as error:
         log.debug("could not say why", extra={"code": over.code, "error": str(error)})
 
 

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from controlplane.core import sessions as rules
 from controlplane.core.clusters import AgentLoad, ClusterWishes
+from controlplane.core.errors import UnavailableError
 from controlplane.core.sessions import Credits, HeldLease, Judgement, Said, State
 from controlplane.feeds.feeds import Feeds
 from controlplane.link import frames
@@ -35,10 +36,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CLAIM_AT_ONCE = 250
+ASSIGN_AT_ONCE = 32  # assignments whose specs are read together
 SETTLE_AT_ONCE = 500  # reports in one commit
 MOST_UNSETTLED = 5_000  # reports read and not committed; past that we stop reading
 VERDICTS_AT_ONCE = 1_000
 FRAMES_AHEAD = 1_000  # to be written; past that the session is too slow to go on
+STOCK_SECONDS = 60.0  # for the whole inventory
 LOOK_AROUND = timedelta(seconds=5)  # how often work is looked for without being told
 LOOK_AGAIN = timedelta(milliseconds=50)  # when what waits is held up by a limit or a lock
 
@@ -97,9 +100,10 @@ class Session:
         self._work = Bell()
         self._settle = Bell()
         self._room = asyncio.Event()
+        self._room.set()
         self._accepted: deque[tuple[AttemptId, LeaseId]] = deque()
         self._reports: deque[Report] = deque()
-        self._calls = Calls(self._send)
+        self._calls = Calls(self._ask)
         self._heard_at = clock.now()
         self._heartbeat = link_pb2.Heartbeat()  # the latest heard
         self._wishes: ClusterWishes | None = None
@@ -107,7 +111,7 @@ class Session:
     async def run(self, session: SessionRef, protocol: int) -> None:
         """Serve the agent until either side ends; raises SessionOverError with the reason."""
         cluster = session.cluster
-        await self._pipe.write(
+        await self._put(
             frames.render_welcome(
                 epoch=session.epoch,
                 protocol=protocol,
@@ -135,18 +139,11 @@ class Session:
 
     async def _take_stock(self, session: SessionRef) -> None:
         """Hear what the agent holds, judge it, and say again what it may have missed."""
-        inventory: list[tuple[AttemptId, LeaseId]] = []
-        while self._state is not State.OPEN:
-            frame = await self._pipe.read()
-            if frame is None:
-                raise SessionOverError("closed", "the agent closed the stream")
-            said = frames.what_was_said(frame)
-            if said is None:
-                continue
-            self._state = rules.advance(self._state, said)
-            inventory.extend(parse_lease(lease) for lease in frame.inventory.leases)
-            if len(inventory) > rules.MAX_INVENTORY:
-                raise SessionOverError("too_much", "the inventory is longer than we take")
+        try:
+            async with asyncio.timeout(STOCK_SECONDS):
+                inventory = await self._read_inventory()
+        except TimeoutError as error:
+            raise SessionOverError("silent", "the inventory did not come to its end") from error
         held = await self._sessions.list_leases(session)
         judged = rules.judge(inventory, held)
         known = {attempt.action for attempt, _ in inventory}
@@ -160,11 +157,29 @@ class Session:
         )
         pages = range(0, len(judged), VERDICTS_AT_ONCE) or range(1)
         for start in pages:
-            await self._pipe.write(
+            await self._put(
                 frames.render_verdicts(
                     judged[start : start + VERDICTS_AT_ONCE], last=start == pages[-1]
                 )
             )
+
+    async def _read_inventory(self) -> list[tuple[AttemptId, LeaseId]]:
+        inventory: list[tuple[AttemptId, LeaseId]] = []
+        while self._state is not State.OPEN:
+            frame = await self._pipe.read()
+            if frame is None:
+                raise SessionOverError("closed", "the agent closed the stream")
+            said = frames.what_was_said(frame)
+            if said is None:
+                continue
+            self._state = rules.advance(self._state, said)
+            self._heard_at = self._clock.now()
+            if len(inventory) + len(frame.inventory.leases) > rules.MAX_INVENTORY:
+                raise SessionOverError(
+                    "too_much", f"the inventory lists more than {rules.MAX_INVENTORY} attempts"
+                )
+            inventory.extend(parse_lease(lease) for lease in frame.inventory.leases)
+        return inventory
 
     async def _read(self) -> None:
         while (frame := await self._pipe.read()) is not None:
@@ -178,9 +193,12 @@ class Session:
                     self._credits.grant(frame.credit.total)
                     self._work.ring()
                 case Said.ACCEPTED:
+                    rules.require_frame_size(len(frame.accepted.leases))
                     self._accepted.extend(parse_lease(lease) for lease in frame.accepted.leases)
                     self._settle.ring()
+                    await self._wait_for_room()
                 case Said.REPORTS:
+                    rules.require_frame_size(len(frame.reports.reports))
                     self._reports.extend(parse_report(each) for each in frame.reports.reports)
                     self._settle.ring()
                     await self._wait_for_room()
@@ -194,13 +212,22 @@ class Session:
 
     async def _wait_for_room(self) -> None:
         """Stop reading while too much is read and not committed; gRPC then holds the agent up."""
-        while len(self._reports) > MOST_UNSETTLED:
+        while len(self._reports) + len(self._accepted) > MOST_UNSETTLED:
             self._room.clear()
             await self._room.wait()
+            self._heard_at = self._clock.now()  # it was we who did not listen
 
     async def _write(self) -> None:
         while True:
-            await self._pipe.write(await self._outgoing.get())
+            await self._put(await self._outgoing.get())
+            self._outgoing.task_done()
+
+    async def _put(self, frame: link_pb2.ControlFrame) -> None:
+        try:
+            async with asyncio.timeout(self._tempo.silent_after.total_seconds()):
+                await self._pipe.write(frame)
+        except TimeoutError as error:
+            raise SessionOverError("slow", "the agent does not read what we send") from error
 
     async def _settle_all(self, session: SessionRef) -> None:
         while True:
@@ -236,12 +263,17 @@ class Session:
         self._wishes = wishes
 
     async def _assign(self, session: SessionRef, assignments: Sequence[Assignment]) -> None:
-        named = {digest for each in assignments for digest in (each.task_spec, each.run_spec)}
-        wanted = named - self._sent_specs
-        specs = await self._sessions.find_specs(session, wanted) if wanted else {}
         self._credits.spend(len(assignments))
-        self._send(frames.render_assignments(assignments, specs))
-        self._sent_specs |= wanted
+        for start in range(0, len(assignments), ASSIGN_AT_ONCE):
+            part = assignments[start : start + ASSIGN_AT_ONCE]
+            named = {digest for each in part for digest in (each.task_spec, each.run_spec)}
+            wanted = named - self._sent_specs
+            specs = await self._sessions.find_specs(session, wanted) if wanted else {}
+            for frame in frames.render_assignments(part, specs):
+                self._send(frame)
+            self._sent_specs |= wanted
+            if wanted:  # they may be large: have no more of them in memory than the agent reads
+                await self._outgoing.join()
 
     def _tell_stops(self, stops: Sequence[HeldLease]) -> None:
         news = [each for each in stops if each.lease not in self._sent_stops]
@@ -261,10 +293,14 @@ class Session:
         while True:
             await self._clock.sleep(self._tempo.heartbeat)
             now = self._clock.now()
-            if now - self._heard_at > self._tempo.silent_after:
+            if self._room.is_set() and now - self._heard_at > self._tempo.silent_after:
                 raise SessionOverError("silent", "nothing was heard from the agent")
             heard = self._heartbeat
-            load = AgentLoad(held=heard.held, running=heard.running, slots=self._credits.room)
+            load = AgentLoad(
+                held=min(heard.held, rules.MAX_INVENTORY),
+                running=min(heard.running, rules.MAX_INVENTORY),
+                slots=min(self._credits.room, rules.MAX_CREDIT_AHEAD),
+            )
             self._wish(await self._sessions.touch(session, load))
             number += 1
             self._send(frames.render_heartbeat(number, now, noted=heard.number))
@@ -274,6 +310,13 @@ class Session:
             self._outgoing.put_nowait(frame)
         except asyncio.QueueFull as error:
             raise SessionOverError("slow", "the agent does not read what we send") from error
+
+    def _ask(self, frame: link_pb2.ControlFrame) -> None:
+        """Send for somebody who waits outside; it is they who hear that there is no room."""
+        try:
+            self._outgoing.put_nowait(frame)
+        except asyncio.QueueFull as error:
+            raise UnavailableError("the cluster's agent is too slow to ask; try again") from error
 
 
 def _take(waiting: deque[T], most: int) -> list[T]:

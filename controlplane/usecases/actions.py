@@ -1,6 +1,9 @@
 """What a caller may ask of actions: enqueue, watch, abort, answer, read their logs."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from datetime import timedelta
 
 from controlplane.core.actions import (
     ActionDetail,
@@ -26,7 +29,7 @@ from controlplane.store.aborts import abort
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.enqueues import Enqueue, Enqueued, enqueue
 from controlplane.store.runs import find_run, get_change
-from shared.kit.batching import Batcher, OverfullError
+from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid
 from shared.model.ids import ActionId, ActionKey, ActionName, OrgName, RunId, RunKey
@@ -69,6 +72,8 @@ class Actions:
             answer = await self._enqueues.submit(caller.org, wish)
         except OverfullError as error:
             raise UnavailableError("too many actions are being enqueued; try again") from error
+        except StoppedError as error:
+            raise UnavailableError("this replica is stopping; try again") from error
         match answer:
             case Enqueued.CREATED | Enqueued.REPEATED:
                 return
@@ -119,11 +124,18 @@ class Actions:
         async with self._database.for_org(caller.org) as tx:
             return await store_lists.list_actions(tx, await self._run(tx, run), listing)
 
-    async def watch_detail(self, caller: Caller, action: ActionKey) -> AsyncIterator[ActionDetail]:
-        """Yield the action now and after each change; ends once its end has been yielded."""
+    async def watch_detail(
+        self, caller: Caller, action: ActionKey, *, at_least_every: timedelta | None = None
+    ) -> AsyncGenerator[ActionDetail, None]:
+        """
+        Yield the action now and after each change; ends once its end has been yielded.
+
+        ``at_least_every``: yield it so often even if nothing changed.
+        """
         caller.require(Permission.ACTION_READ)
         async with self._database.for_org(caller.org) as tx:
             run = await self._run(tx, action.run)
+        patience = None if at_least_every is None else at_least_every.total_seconds()
         async with self._feeds.changes(caller.org, run, name=action.name) as changes:
             while True:
                 async with self._database.for_org(caller.org) as tx:
@@ -131,7 +143,11 @@ class Actions:
                 yield detail
                 if detail.row.phase in TERMINAL:
                     return
-                await changes.take()
+                try:
+                    async with asyncio.timeout(patience):
+                        await changes.take()
+                except TimeoutError:
+                    pass  # asked for
 
     def watch_run(
         self, caller: Caller, run: RunKey
@@ -170,11 +186,12 @@ class Actions:
     ) -> AsyncIterator[Sequence[ClusterEvent]]:
         """Yield what the cluster said of one attempt, as it comes, until the action ends."""
         seen = 0
-        async for detail in self.watch_detail(caller, action):
-            said = next((each.events for each in detail.attempts if each.number == attempt), ())
-            if len(said) > seen:
-                yield said[seen:]
-                seen = len(said)
+        async with aclosing(self.watch_detail(caller, action)) as details:
+            async for detail in details:
+                said = next((each.events for each in detail.attempts if each.number == attempt), ())
+                if len(said) > seen:
+                    yield said[seen:]
+                    seen = len(said)
 
     async def _watch(
         self, caller: Caller, key: RunKey, parent: ActionName | None

@@ -7,11 +7,12 @@ Lines are counted, so that a reader who began live goes on in the bucket where i
 import gzip
 import json
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from controlplane.core.actions import AttemptDetail
+from controlplane.core.actions import ActionDetail, AttemptDetail
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError, NotFoundError, UnavailableError
 from controlplane.core.layout import belongs_to
@@ -25,6 +26,8 @@ from shared.model.phases import TERMINAL
 MAX_LOG_BYTES = 64 * 1024**2
 """Of one attempt's compressed log; agents ship less."""
 LINES_AT_ONCE = 500
+LOOK_AGAIN = timedelta(seconds=2)
+"""How long an agent that was away has to come back before it is asked again."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,7 +37,7 @@ class LiveLogs(Protocol):
 
     def follow_logs(
         self, org: OrgName, cluster: ClusterName, attempt: AttemptId, after_line: int
-    ) -> AsyncIterator[Sequence[LogLine]]:
+    ) -> AsyncGenerator[Sequence[LogLine], None]:
         """
         Yield lines past ``after_line`` until the attempt is over.
 
@@ -54,35 +57,43 @@ class Logs:
     ) -> AsyncIterator[Sequence[LogLine]]:
         """Yield an attempt's lines, oldest first, until there will be no more."""
         seen = 0
-        tried_live_in: object = None
+        tried: object = None  # in vain; with that nothing more is to be had
         found = False
-        async for detail in self._actions.watch_detail(caller, action):
-            there = next((each for each in detail.attempts if each.number == attempt), None)
-            if there is None:
-                if attempt > detail.row.attempts:
-                    raise NotFoundError("attempt", f"{action}, number {attempt}")
-                continue  # not leased yet
-            found = True
-            if there.log_uri:
-                async for lines in self._shipped(caller, there, seen):
-                    yield lines
-                return
-            if there.phase in TERMINAL:
-                return  # it ended without a word
-            if tried_live_in == (there.phase, there.cluster):
-                continue
-            tried_live_in = (there.phase, there.cluster)
-            id_ = AttemptId(detail.row.id, attempt)
-            try:
-                async for lines in self._live.follow_logs(
-                    caller.org, ClusterName(there.cluster), id_, seen
-                ):
-                    seen += len(lines)
-                    yield lines
-            except (NotFoundError, UnavailableError):
-                continue  # the next change says more: it starts, it ends, its agent is back
+        watched = self._actions.watch_detail(caller, action, at_least_every=LOOK_AGAIN)
+        async with aclosing(watched) as details:
+            async for detail in details:
+                there = next((each for each in detail.attempts if each.number == attempt), None)
+                if there is None:
+                    if attempt > detail.row.attempts:
+                        raise NotFoundError("attempt", f"{action}, number {attempt}")
+                    continue  # not leased yet
+                found = True
+                if there.log_uri:
+                    async for lines in self._shipped(caller, there, seen):
+                        yield lines
+                    return
+                if there.phase in TERMINAL:
+                    return  # it ended without a word
+                if tried == (there.phase, there.cluster):
+                    continue
+                try:
+                    async with aclosing(self._live_lines(caller, detail, there, seen)) as live:
+                        async for lines in live:
+                            seen += len(lines)
+                            yield lines
+                except UnavailableError:
+                    continue  # its agent is away; it may be back when we look again
+                except NotFoundError:
+                    pass  # nothing yet: the next phase says more
+                tried = (there.phase, there.cluster)
         if not found:
             raise NotFoundError("log of attempt", f"{action}, number {attempt}")
+
+    def _live_lines(
+        self, caller: Caller, detail: ActionDetail, attempt: AttemptDetail, after_line: int
+    ) -> AsyncGenerator[Sequence[LogLine], None]:
+        id_ = AttemptId(detail.row.id, attempt.number)
+        return self._live.follow_logs(caller.org, ClusterName(attempt.cluster), id_, after_line)
 
     async def _shipped(
         self, caller: Caller, attempt: AttemptDetail, after_line: int

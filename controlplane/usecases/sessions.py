@@ -148,12 +148,13 @@ class Sessions:
         """Take the agent's word, in one commit; the answers may be sent when this returns."""
         async with self._current(session) as tx:
             now = self._clock.now()
-            noted = Accepted()
-            if accepted:
-                noted = await dispatches.accept(tx, session.cluster.name, accepted, now)
+            # Reports first: they lock runs, and runs are locked before dispatches.
             acknowledged: Sequence[Acknowledgement] = ()
             if reports:
                 acknowledged = await apply_reports(tx, session.cluster.name, reports, now)
+            noted = Accepted()
+            if accepted:
+                noted = await dispatches.accept(tx, session.cluster.name, accepted, now)
         return Settled(accepted=noted, acknowledged=acknowledged)
 
     async def touch(self, session: SessionRef, load: AgentLoad) -> ClusterWishes:

@@ -1,6 +1,6 @@
 """Every test here runs on a directory and on a real S3 server."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -72,5 +72,5 @@ class NoAgents:
 
     def follow_logs(
         self, org: OrgName, cluster: ClusterName, attempt: AttemptId, after_line: int
-    ) -> AsyncIterator[Sequence[LogLine]]:
+    ) -> AsyncGenerator[Sequence[LogLine], None]:
         raise UnavailableError(f"no agent of {org}/{cluster}: {attempt} from {after_line}")
