@@ -65,10 +65,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadLocation:
-    """Where to PUT it, and the URI that it will have."""
+    """Where to PUT it, and how tasks will find it."""
 
     signed_url: str = field(repr=False)
-    native_url: str
+    native_url: str  # a path in a directory: the SDK reads some files by paths only
     expires_at: datetime
     headers: Mapping[str, str]
 
@@ -156,7 +156,7 @@ class Data:
             )
             return UploadLocation(
                 signed_url=await self._sign(uri, grant),
-                native_url=uri,
+                native_url=self._store.native(uri),
                 expires_at=expires_at,
                 headers=headers,
             )
@@ -248,6 +248,7 @@ class Data:
         uri = bundle_of(detail.spec) if detail.row.type is ActionType.TASK else ""
         if not uri:
             raise NotFoundError("code bundle of action", key)
+        uri = self._store.uri_of_native(uri)
         return await self._link(caller, uri, "code bundle of action", key, expires_in)
 
     async def _link(

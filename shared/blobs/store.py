@@ -110,6 +110,14 @@ class BlobStore:
         self.relative(uri)
         return uri
 
+    def native(self, uri: str) -> str:
+        """Name a blob for programs that open it without us: in a directory, by its path."""
+        return uri.removeprefix("file://") if self._directory else uri
+
+    def uri_of_native(self, native: str) -> str:
+        """Return the URI of what :meth:`native` named, or of what is a URI already."""
+        return f"file://{native}" if self._directory and native.startswith("/") else native
+
     async def read(self, uri: str, *, limit: int) -> bytes:
         """Return the whole blob, or raise BlobTooLargeError before any of it is fetched."""
         result = await self._get(uri, {})

@@ -81,7 +81,7 @@ def test_every_placeholder_is_filled_in() -> None:
     assert substitute(args, assignment) == [
         f"{prefix}/inputs.pb",
         f"{prefix}/2",
-        "file:///blobs/raw/r1/a2",
+        "/blobs/raw/r1/a2",  # as a path
         f"{prefix}/2/_flytecheckpoints",
         f"{prefix}/1/_flytecheckpoints",
         "r1",

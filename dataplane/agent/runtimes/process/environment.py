@@ -107,7 +107,8 @@ def substitute(args: Sequence[str], assignment: Assignment) -> list[str]:
     values = {
         "{{.input}}": assignment.input_uri,
         "{{.outputPrefix}}": assignment.output_prefix,
-        "{{.rawOutputDataPrefix}}": assignment.raw_data_prefix,
+        # The SDK takes a file: URI here for a path below its working directory.
+        "{{.rawOutputDataPrefix}}": assignment.raw_data_prefix.removeprefix("file://"),
         "{{.checkpointOutputPrefix}}": _checkpoint(assignment.output_prefix),
         "{{.prevCheckpointPrefix}}": _checkpoint(previous) if previous else "",
         "{{.runName}}": assignment.key.run.name,
