@@ -1,0 +1,43 @@
+"""We test that a bell is heard once however often it rings, and that no ring is lost."""
+
+import asyncio
+from datetime import timedelta
+
+from shared.kit.waking import Bell
+
+FOR_EVER = timedelta(hours=1)
+NOT_AT_ALL = timedelta(0)
+
+
+async def test_a_ring_before_the_wait_is_heard() -> None:
+    bell = Bell()
+    bell.ring()
+    async with asyncio.timeout(1):
+        await bell.wait(FOR_EVER)
+
+
+async def test_many_rings_are_heard_once() -> None:
+    bell, heard = Bell(), 0
+    bell.ring()
+    bell.ring()
+    async with asyncio.timeout(1):
+        await bell.wait(FOR_EVER)
+        heard += 1
+        await bell.wait(NOT_AT_ALL)
+    assert heard == 1
+
+
+async def test_a_wait_that_is_cancelled_takes_no_ring_along() -> None:
+    bell = Bell()
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(bell.wait(FOR_EVER))
+        await asyncio.sleep(0)
+        bell.ring()
+        waiting.cancel()
+    async with asyncio.timeout(1):
+        await bell.wait(FOR_EVER)
+
+
+async def test_a_bell_that_never_rings_wakes_in_time() -> None:
+    async with asyncio.timeout(1):
+        await Bell().wait(timedelta(milliseconds=1))

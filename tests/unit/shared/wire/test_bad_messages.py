@@ -1,0 +1,150 @@
+"""We test that a message which breaks its contract is refused by the name of its field."""
+
+import functools
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, strategies as st
+
+from shared.idl.agent.v1 import assignment_pb2, call_pb2, report_pb2
+from shared.model.assignments import Assignment
+from shared.model.logs import Originator
+from shared.model.phases import Phase
+from shared.model.reports import MAX_MESSAGE_BYTES, Acknowledgement, FailureKind, Report, Verdict
+from shared.wire.assignments import parse_assignment, render_assignment
+from shared.wire.errors import BadMessageError
+from shared.wire.ids import parse_attempt_id, parse_digest, parse_lease, render_lease
+from shared.wire.logs import parse_log_chunk
+from shared.wire.reports import (
+    MAX_EVENTS,
+    parse_acknowledgement,
+    parse_report,
+    render_acknowledgement,
+    render_report,
+)
+from shared.wire.texts import MAX_URI_BYTES, parse_words
+from shared.wire.times import from_us
+from tests.unit.shared.wire.values import A_LEASE, AN_ATTEMPT, assignments
+
+BEYOND_ANY_CALENDAR = 2**62
+
+
+def make_report() -> report_pb2.Report:
+    return render_report(
+        Report(attempt=AN_ATTEMPT, lease=A_LEASE, version=1, phase=Phase.FAILED, at=from_us(0))
+    )
+
+
+BAD_FIELDS: Sequence[tuple[str, str, object]] = [
+    # what is named, where it is, what it holds
+    ("attempt.number", "attempt.number", 0),
+    ("attempt.number", "attempt.number", 2**31),
+    ("attempt.action_id", "attempt.action_id", b"short"),
+    ("lease_id", "lease_id", b""),
+    ("report.version", "version", 0),
+    ("report.version", "version", 2**32 - 1),
+    ("report.phase", "phase", 0),
+    ("report.phase", "phase", 99),
+    ("report.phase", "phase", Phase.PAUSED.value),
+    ("report.phase", "phase", Phase.RECOVERED.value),
+    ("microseconds", "at_us", BEYOND_ANY_CALENDAR),
+    ("microseconds", "at_us", -BEYOND_ANY_CALENDAR),
+    ("failure.kind", "failure.kind", 0),
+    ("failure.kind", "failure.kind", 17),
+    ("failure.full_uri", "failure.full_uri", "u" * 3000),
+    ("report.output_uri", "output_uri", "u" * 3000),
+    ("report.report_uri", "report_uri", "file:///a\0b"),
+    ("report.log_uri", "log_uri", "file:///a\0b"),
+]
+
+
+@pytest.mark.parametrize(
+    ("named", "place", "value"),
+    BAD_FIELDS,
+    ids=[f"{place}={str(value)[:30]!r}" for _, place, value in BAD_FIELDS],
+)
+def test_a_report_is_refused(named: str, place: str, value: object) -> None:
+    report = make_report()
+    report.failure.kind = FailureKind.USER
+    *path, field = place.split(".")
+    setattr(functools.reduce(getattr, path, report), field, value)
+    with pytest.raises(BadMessageError, match=named):
+        parse_report(report)
+
+
+def test_an_event_beyond_any_calendar_is_refused() -> None:
+    report = make_report()
+    report.events.add(at_us=BEYOND_ANY_CALENDAR, reason="Pulled")
+    with pytest.raises(BadMessageError, match="calendar"):
+        parse_report(report)
+
+
+@given(assignments, st.sampled_from(["org", "project", "domain", "run", "action", "run_base"]))
+def test_an_assignment_without_a_name_is_refused(assignment: Assignment, field: str) -> None:
+    message = render_assignment(assignment)
+    setattr(message, field, "")
+    with pytest.raises(BadMessageError, match=field):
+        parse_assignment(message)
+
+
+def test_a_digest_of_another_length_is_refused() -> None:
+    with pytest.raises(BadMessageError, match="spec has 31 bytes"):
+        parse_digest(b"d" * 31, "spec")
+
+
+def test_a_lease_of_no_attempt_is_refused() -> None:
+    message = render_lease(AN_ATTEMPT, A_LEASE)
+    message.ClearField("attempt")
+    with pytest.raises(BadMessageError, match=r"attempt\.number"):
+        parse_lease(message)
+
+
+def test_an_attempt_id_with_a_long_uuid_is_refused() -> None:
+    with pytest.raises(BadMessageError, match="17 bytes"):
+        parse_attempt_id(assignment_pb2.AttemptId(action_id=b"u" * 17, number=1))
+
+
+@pytest.mark.parametrize("verdict", [0, 9])
+def test_an_unknown_verdict_is_refused(verdict: int) -> None:
+    message = render_acknowledgement(Acknowledgement(AN_ATTEMPT, 1, Verdict.APPLIED))
+    message.verdict = verdict
+    with pytest.raises(BadMessageError, match=r"acknowledgement\.verdict"):
+        parse_acknowledgement(message)
+
+
+def test_a_line_of_an_originator_unknown_here_is_the_systems() -> None:
+    [line] = parse_log_chunk(call_pb2.LogChunk(lines=[call_pb2.LogLine(originator=7)]))
+    assert line.originator is Originator.SYSTEM
+
+
+def test_what_a_task_wrote_is_cut_and_mended_rather_than_refused() -> None:
+    message = make_report()
+    message.message = "ä" * MAX_MESSAGE_BYTES
+    message.reason = "a\0reason"
+    message.failure.kind = FailureKind.USER
+    message.failure.message = "\0" * MAX_MESSAGE_BYTES
+    for _ in range(MAX_EVENTS + 5):
+        message.events.add(reason="Pulled\0", message="x" * 100_000)
+    report = parse_report(message)
+
+    assert report.reason == "a\N{REPLACEMENT CHARACTER}reason"
+    assert report.message == "ä" * (MAX_MESSAGE_BYTES // 2)
+    assert report.failure is not None
+    assert len(report.failure.message.encode()) <= MAX_MESSAGE_BYTES
+    assert len(report.events) == MAX_EVENTS
+    assert all("\0" not in event.reason for event in report.events)
+    assert max(len(event.message) for event in report.events) < 10_000
+
+
+def test_an_address_is_taken_whole_up_to_its_limit() -> None:
+    message = make_report()
+    message.output_uri = "u" * MAX_URI_BYTES
+    assert parse_report(message).output_uri == message.output_uri
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 50))
+def test_words_are_kept_as_far_as_they_fit(value: str, most: int) -> None:
+    kept = parse_words(value, most)
+    mended = value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    assert mended.startswith(kept)
+    assert most - 4 < len(kept.encode()) <= most or kept == mended

@@ -1,0 +1,77 @@
+"""We test that every value comes off the wire as it went on, through real bytes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from hypothesis import given, strategies as st
+
+from shared.idl.agent.v1 import assignment_pb2, call_pb2, report_pb2
+from shared.model.assignments import Assignment
+from shared.model.ids import AttemptId, Digest, LeaseId
+from shared.model.logs import LogLine
+from shared.model.reports import Acknowledgement, Report
+from shared.wire.assignments import parse_assignment, render_assignment
+from shared.wire.ids import (
+    parse_attempt_id,
+    parse_digest,
+    parse_lease,
+    render_attempt_id,
+    render_lease,
+)
+from shared.wire.logs import parse_log_chunk, render_log_chunk
+from shared.wire.reports import (
+    parse_acknowledgement,
+    parse_report,
+    render_acknowledgement,
+    render_report,
+)
+from shared.wire.times import from_us, to_us
+from tests.unit.shared.wire import values
+
+
+@given(values.instants)
+def test_instants(at: datetime) -> None:
+    assert from_us(to_us(at)) == at
+
+
+@given(values.attempt_ids)
+def test_attempt_ids(attempt: AttemptId) -> None:
+    raw = render_attempt_id(attempt).SerializeToString()
+    assert parse_attempt_id(assignment_pb2.AttemptId.FromString(raw)) == attempt
+
+
+@given(values.attempt_ids, values.lease_ids)
+def test_leases(attempt: AttemptId, lease: LeaseId) -> None:
+    raw = render_lease(attempt, lease).SerializeToString()
+    assert parse_lease(assignment_pb2.Lease.FromString(raw)) == (attempt, lease)
+
+
+@given(values.digests)
+def test_digests(digest: Digest) -> None:
+    assert parse_digest(bytes(digest), "digest") == digest
+
+
+@given(values.assignments)
+def test_assignments(assignment: Assignment) -> None:
+    raw = render_assignment(assignment).SerializeToString()
+    assert parse_assignment(assignment_pb2.Assignment.FromString(raw)) == assignment
+
+
+@given(values.reports)
+def test_reports(report: Report) -> None:
+    raw = render_report(report).SerializeToString()
+    assert parse_report(report_pb2.Report.FromString(raw)) == report
+
+
+@given(values.acknowledgements)
+def test_acknowledgements(acknowledgement: Acknowledgement) -> None:
+    raw = render_acknowledgement(acknowledgement).SerializeToString()
+    assert parse_acknowledgement(report_pb2.Acknowledgement.FromString(raw)) == acknowledgement
+
+
+@given(st.lists(values.log_lines, max_size=5), st.integers(0, 2**63))
+def test_log_chunks(lines: Sequence[LogLine], last: int) -> None:
+    raw = render_log_chunk(lines, last).SerializeToString()
+    chunk = call_pb2.LogChunk.FromString(raw)
+    assert parse_log_chunk(chunk) == lines
+    assert chunk.last_line == last
