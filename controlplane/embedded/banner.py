@@ -22,35 +22,38 @@ class Stack:
         return f"localhost:{self.http_port}"
 
 
-def text(stack: Stack) -> str:
-    return f"""\
-Volary {version("volary")} is up.  Ctrl-C stops it.
-
-  endpoint   {stack.endpoint}  (plaintext)
-  data       {stack.data_directory}
-  database   {stack.database}
-  blobs      {stack.blobs}
-
-  run a workflow:
-    flyte --endpoint {stack.endpoint} --insecure run \\
-      --project flytesnacks --domain development --follow examples/hello.py main --name you
-  or write the endpoint down once, and leave it out after that:
-    flyte create config --endpoint {stack.endpoint} --insecure \\
-      --project flytesnacks --domain development
-
-  ANONYMOUS: nobody logs in, and whoever reaches this port may do anything, so it
-  answers this machine only. Do not forward it.
-"""
+def lines(stack: Stack) -> list[tuple[str, str]]:
+    """List what to tell, line by line, each with the style it has on a terminal."""
+    plain, command = "", "cyan"
+    return [
+        (f"Volary {version('volary')} is up.  Ctrl-C stops it.", "bold green"),
+        ("", plain),
+        (f"  endpoint   {stack.endpoint}  (plaintext)", plain),
+        (f"  data       {stack.data_directory}", plain),
+        (f"  database   {stack.database}", plain),
+        (f"  blobs      {stack.blobs}", plain),
+        ("", plain),
+        ("  Run a first workflow:", plain),
+        (f"    flyte --endpoint {stack.endpoint} --insecure run \\", command),
+        ("      --project flytesnacks --domain development --follow hello", command),
+        ("  Or write the endpoint down once, and leave it out after that:", plain),
+        (f"    flyte create config --endpoint {stack.endpoint} --insecure \\", command),
+        ("      --project flytesnacks --domain development", command),
+        ("", plain),
+        ("  ANONYMOUS: nobody logs in, and whoever reaches this port may do anything,", "yellow"),
+        ("  so it answers this machine only. Do not forward it.", "yellow"),
+        ("", plain),
+    ]
 
 
 def show(stack: Stack, stream: TextIO = sys.stdout) -> None:
-    """Print it, framed on a terminal and plain in a pipe."""
+    """Print it, in colours on a terminal; in no frame, because commands are there to copy."""
     if stream.isatty():
         from rich.console import Console  # noqa: PLC0415 - a pipe needs none of it
-        from rich.panel import Panel  # noqa: PLC0415
 
-        console = Console(file=stream, highlight=False)
-        console.print(Panel(text(stack).rstrip(), expand=False, border_style="green"))
+        console = Console(file=stream, highlight=False, soft_wrap=True)
+        for line, style in lines(stack):
+            console.print(line, style=style or None, markup=False)
     else:
-        stream.write(text(stack))
+        stream.writelines(f"{line}\n" for line, _ in lines(stack))
         stream.flush()
