@@ -62,9 +62,11 @@ class Stream:
         end = End("closed", "the control plane closed the stream")
         try:
             await self._carry_out(effects)
+            # The body waits, not the end of the block: before Python 3.13 a child that fails
+            # while the group is at its end leaves its parent looking cancelled for good.
             async with asyncio.TaskGroup() as pumps:
-                pumps.create_task(self._read(), name="link.read")
                 pumps.create_task(self._write(), name="link.write")
+                await self._read()
         except* SessionEnded as group:
             end = _first_end(group)
         finally:

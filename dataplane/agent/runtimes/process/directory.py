@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 from dataplane.agent.core.endings import Exit, KilledFor
 from dataplane.agent.runtimes.process.identity import Identity
@@ -63,6 +64,10 @@ class AttemptDirectory:
         (self.path / "start.json").unlink()
         return start
 
+    def discard_start(self) -> None:
+        """Leave no copy for a shim that will not come."""
+        (self.path / "start.json").unlink(missing_ok=True)
+
     def claim(self, identity: Identity) -> bool:
         """Say that ``identity`` runs this attempt; False if another one does."""
         draft = self.path / f"shim.{identity.pid}"
@@ -101,7 +106,7 @@ class AttemptDirectory:
         return [cls(path) for path in sorted(root.iterdir())] if root.is_dir() else []
 
     def _write(self, name: str, content: Mapping[str, object]) -> None:
-        draft = self.path / f".{name}"
+        draft = self.path / f".{name}.{uuid4().hex}"  # nobody else's draft
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(content))
         draft.replace(self.path / name)

@@ -160,7 +160,10 @@ class ProcessRuntime:
             await asyncio.to_thread(directory.make, start)
         except OSError as error:
             raise StartError(f"{directory.path} cannot be made: {error}") from error
-        if await self._nursery.start(directory, start) or directory.find_shim() is not None:
+        if await self._nursery.start(directory, start):
+            return
+        directory.discard_start()
+        if directory.find_shim() is not None:
             return
         raise StartError(
             f"the attempt's process did not start; its keeper said: {_tail(directory.complaints)}"
