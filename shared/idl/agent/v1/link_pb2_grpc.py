@@ -32,7 +32,7 @@ class LinkServiceStub:
     agent   Hello                      control plane   Welcome or Refusal
     agent   Inventory… (last = true)   control plane   Verdicts (last = true)
     then, in any order and for as long as the stream lasts: Credit, Accepted, Reports,
-    Heartbeat, Reply up; Assignments, Acknowledgements, Stops, Wanted, Call… down.
+    Heartbeat, Reply up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
 
     The agent proves who it is in the call's metadata (`authorization`), not in messages.
     """
@@ -57,7 +57,7 @@ class LinkServiceServicer:
     agent   Hello                      control plane   Welcome or Refusal
     agent   Inventory… (last = true)   control plane   Verdicts (last = true)
     then, in any order and for as long as the stream lasts: Credit, Accepted, Reports,
-    Heartbeat, Reply up; Assignments, Acknowledgements, Stops, Wanted, Call… down.
+    Heartbeat, Reply up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
 
     The agent proves who it is in the call's metadata (`authorization`), not in messages.
     """
@@ -91,7 +91,7 @@ class LinkService:
     agent   Hello                      control plane   Welcome or Refusal
     agent   Inventory… (last = true)   control plane   Verdicts (last = true)
     then, in any order and for as long as the stream lasts: Credit, Accepted, Reports,
-    Heartbeat, Reply up; Assignments, Acknowledgements, Stops, Wanted, Call… down.
+    Heartbeat, Reply up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
 
     The agent proves who it is in the call's metadata (`authorization`), not in messages.
     """
