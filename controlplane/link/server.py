@@ -103,6 +103,10 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
             await _refuse(pipe, SessionOverError("protocol", str(_first_of(group))))
         except* UnavailableError as group:
             await _refuse(pipe, SessionOverError("unavailable", str(_first_of(group))))
+        except* Exception:
+            # A bug of ours: logged whole here, and none of it is the agent's to know.
+            log.exception("session broke")
+            await _refuse(pipe, SessionOverError("internal", "the session broke; come back"))
 
     async def _serve(self, pipe: _GrpcPipe, token: str) -> None:
         try:

@@ -12,59 +12,57 @@ from datetime import datetime
 from controlplane.store.changes import Counters, lock_runs, tell
 from controlplane.store.database import OrgTx
 from controlplane.store.guards import is_live
-from controlplane.store.statements import statement
+from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, ActionName, RunId
 from shared.model.phases import Phase
 
+# Children are found by their parent's id: an index of their own, and no other would do.
+_CHILDREN_OF = f"""
+SELECT c.org, c.id, c.run_id FROM {{above}} b
+JOIN actions c ON c.org = b.org AND c.parent_id = b.id AND {is_live("c.phase")}
+"""
+
 _LIVE_BELOW = statement(f"""
-WITH RECURSIVE below AS (
-    SELECT c.id, c.run_id, c.name
-    FROM unnest(CAST(:parent_ids AS uuid[]), CAST(:run_ids AS uuid[])) AS n (id, run_id)
-    JOIN actions p ON p.org = :org AND p.id = n.id
-    JOIN actions c ON c.org = :org AND c.run_id = n.run_id AND c.parent = p.name
-                  AND {is_live("c.phase")}
-  UNION
-    SELECT c.id, c.run_id, c.name FROM below b
-    JOIN actions c ON c.org = :org AND c.run_id = b.run_id AND c.parent = b.name
-                  AND {is_live("c.phase")}
+WITH RECURSIVE {given(id="uuid").removeprefix("WITH ")}, below AS (
+    {_CHILDREN_OF.format(above="n")} UNION {_CHILDREN_OF.format(above="below")}
 )
 SELECT id, run_id FROM below ORDER BY id
 """)
 
 _LIVE_AND_BELOW = statement(f"""
 WITH RECURSIVE below AS (
-    SELECT id, run_id, name FROM actions
+    SELECT org, id, run_id FROM actions
     WHERE org = :org AND run_id = :run_id AND name = :name AND {is_live("phase")}
-  UNION
-    SELECT c.id, c.run_id, c.name FROM below b
-    JOIN actions c ON c.org = :org AND c.run_id = b.run_id AND c.parent = b.name
-                  AND {is_live("c.phase")}
+  UNION {_CHILDREN_OF.format(above="below")}
 )
 SELECT id, run_id FROM below ORDER BY id
 """)
 
 _ABORT = statement(f"""
+{given(id="uuid", change="bigint")}
 UPDATE actions a
 SET phase = {Phase.ABORTED.value}, ended_at = :now, updated_at = :now, change = n.change,
     abort_reason = :reason, aborted_by = :by
-FROM unnest(CAST(:ids AS uuid[]), CAST(:changes AS bigint[])) AS n (id, change)
-WHERE a.org = :org AND a.id = n.id AND {is_live("a.phase")}
+FROM n WHERE a.org = n.org AND a.id = n.id AND {is_live("a.phase")}
 """)
 
-_DROP_WAITING = statement("""
-DELETE FROM dispatches
-WHERE org = :org AND action_id = ANY(CAST(:ids AS uuid[])) AND lease_id IS NULL
+_DROP_WAITING = statement(f"""
+{given(id="uuid")}
+DELETE FROM dispatches d USING n
+WHERE d.org = n.org AND d.action_id = n.id AND d.lease_id IS NULL
 """)
 
-_STOP_LEASED = statement("""
-UPDATE dispatches SET stop_reason = :reason
-WHERE org = :org AND action_id = ANY(CAST(:ids AS uuid[])) AND stop_reason IS NULL
-RETURNING cluster
+_STOP_LEASED = statement(f"""
+{given(id="uuid")}
+UPDATE dispatches d SET stop_reason = :reason
+FROM n WHERE d.org = n.org AND d.action_id = n.id AND d.stop_reason IS NULL
+RETURNING d.cluster
 """)
 
-_LOCK_DISPATCHES = statement("""
-SELECT 1 FROM dispatches WHERE org = :org AND action_id = ANY(CAST(:ids AS uuid[]))
-ORDER BY action_id FOR UPDATE
+_LOCK_DISPATCHES = statement(f"""
+{given(id="uuid")}
+SELECT 1 FROM n JOIN dispatches d ON d.org = n.org AND d.action_id = n.id
+ORDER BY d.action_id FOR UPDATE OF d
 """)
 
 PARENT_ENDED = "its parent action ended"
@@ -88,9 +86,7 @@ async def end_descendants(
     """Abort what still lives below actions that ended; returns the clusters to be told."""
     if not parents:
         return []
-    rows = await tx.rows(
-        _LIVE_BELOW, {"parent_ids": list(parents), "run_ids": list(parents.values())}
-    )
+    rows = await tx.rows(_LIVE_BELOW, {"id": list(parents)})
     ended = {ActionId(row.id): RunId(row.run_id) for row in rows}
     return await _end(tx, counters, ended, reason=PARENT_ENDED, by="", now=now)
 
@@ -107,17 +103,17 @@ async def _end(
     if not ended:
         return []
     ids = list(ended)
-    await tx.execute(_LOCK_DISPATCHES, {"ids": ids})
+    await tx.execute(_LOCK_DISPATCHES, {"id": ids})
     await tx.execute(
         _ABORT,
         {
-            "ids": ids,
-            "changes": [counters.next(run) for run in ended.values()],
+            "id": ids,
+            "change": [counters.next(run) for run in ended.values()],
             "reason": reason,
             "by": by,
             "now": now,
         },
     )
-    await tx.execute(_DROP_WAITING, {"ids": ids})
-    rows = await tx.rows(_STOP_LEASED, {"ids": ids, "reason": reason})
+    await tx.execute(_DROP_WAITING, {"id": ids})
+    rows = await tx.rows(_STOP_LEASED, {"id": ids, "reason": reason})
     return sorted({row.cluster for row in rows})

@@ -18,7 +18,7 @@ from controlplane.store.changes import lock_runs, tell
 from controlplane.store.database import OrgTx
 from controlplane.store.guards import may_become
 from controlplane.store.rows import ACTION_COLUMNS, parse_action, parse_failure
-from controlplane.store.statements import statement
+from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, ActionName, RunId
 from shared.model.phases import TERMINAL, Phase
 from shared.model.reports import ClusterEvent
@@ -28,24 +28,28 @@ _FROM = "FROM actions a JOIN runs r ON r.org = a.org AND r.run_id = a.run_id"
 _CHANGED = statement(f"""
 SELECT {ACTION_COLUMNS} {_FROM}
 WHERE a.org = :org AND a.run_id = :run_id AND a.change > :after
-ORDER BY a.change LIMIT :most
+ORDER BY a.org, a.run_id, a.change LIMIT :most
 """)
 
 _BY_NAME = statement(f"""
 SELECT {ACTION_COLUMNS} {_FROM}
 WHERE a.org = :org AND a.run_id = :run_id AND a.name > :after
-ORDER BY a.name LIMIT :most
+ORDER BY a.org, a.run_id, a.name LIMIT :most
 """)
 
 _CHILDREN = statement(f"""
 SELECT {ACTION_COLUMNS} {_FROM}
-WHERE a.org = :org AND a.run_id = :run_id AND a.parent = :parent AND a.name > :after
-ORDER BY a.name LIMIT :most
+WHERE a.org = :org AND a.name > :after AND a.parent_id = (
+    SELECT p.id FROM actions p
+    WHERE p.org = :org AND p.run_id = :run_id AND p.name = :parent
+)
+ORDER BY a.org, a.parent_id, a.name LIMIT :most
 """)
 
 _ROOTS = statement(f"""
+{given(id="uuid")}
 SELECT {ACTION_COLUMNS} {_FROM}
-WHERE a.org = :org AND a.id = ANY(CAST(:ids AS uuid[])) AND r.org = :org
+JOIN n ON a.org = n.org AND a.id = n.id
 """)
 
 _DETAIL = statement(f"""
@@ -101,7 +105,7 @@ async def list_by_name(
 
 async def list_roots(tx: OrgTx, runs: Sequence[RunId]) -> Sequence[ActionRow]:
     """List the root actions of these runs, newest first."""
-    rows = await tx.rows(_ROOTS, {"ids": list(runs)})
+    rows = await tx.rows(_ROOTS, {"id": list(runs)})
     return sorted((parse_action(row) for row in rows), key=lambda row: row.created_at, reverse=True)
 
 

@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from controlplane.store.database import FleetTx, OrgTx
-from controlplane.store.statements import statement
+from controlplane.store.statements import given, statement
 from shared.model.ids import OrgName, RunId
 
 CHANNEL = "volary"
 MAX_PAYLOAD_BYTES = 7_900  # Postgres takes less than 8,000
 
 _NOTIFY = statement("SELECT pg_notify(:channel, :payload)")
-_ADVANCE = statement("""
-UPDATE runs SET change = n.change
-FROM unnest(CAST(:run_ids AS uuid[]), CAST(:changes AS bigint[])) AS n (run_id, change)
-WHERE runs.org = :org AND runs.run_id = n.run_id
+_ADVANCE = statement(f"""
+{given(run_id="uuid", change="bigint")}
+UPDATE runs r SET change = n.change FROM n WHERE r.org = n.org AND r.run_id = n.run_id
 """)
-_LOCK = statement("""
-SELECT run_id, change FROM runs WHERE org = :org AND run_id = ANY(CAST(:run_ids AS uuid[]))
-ORDER BY run_id FOR UPDATE
+_LOCK = statement(f"""
+{given(run_id="uuid")}
+SELECT r.run_id, r.change FROM n JOIN runs r ON r.org = n.org AND r.run_id = n.run_id
+ORDER BY r.run_id FOR UPDATE OF r
 """)
 
 
@@ -50,7 +50,7 @@ class Counters:
 
 async def lock_runs(tx: OrgTx, runs: Collection[RunId]) -> Counters:
     """Lock runs, in order; what then happens to their actions is ours alone until commit."""
-    rows = await tx.rows(_LOCK, {"run_ids": sorted(runs)})
+    rows = await tx.rows(_LOCK, {"run_id": sorted(runs)})
     return Counters({RunId(row.run_id): row.change for row in rows})
 
 
@@ -64,7 +64,7 @@ async def tell(
     """Save the counters and notify every replica, once for the whole transaction."""
     moved = counters.moved()
     if moved:
-        await tx.execute(_ADVANCE, {"run_ids": list(moved), "changes": list(moved.values())})
+        await tx.execute(_ADVANCE, {"run_id": list(moved), "change": list(moved.values())})
     for payload in payloads(tx.org, list(moved), work=work, stops=sorted(set(stops))):
         await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 

@@ -47,7 +47,7 @@ WITH RECURSIVE waiting AS (
         ORDER BY d.org, d.pool, d.limited, d.urgency, d.run_id LIMIT 1
     ) n
     WHERE w.number < :most
-), shares AS (
+), shares AS MATERIALIZED (
     SELECT urgency, run_id,
            GREATEST(1, :most / count(*) OVER (PARTITION BY urgency)) AS share
     FROM waiting ORDER BY urgency, run_id
@@ -58,7 +58,7 @@ _LEASE = f"""
     UPDATE dispatches d
     SET lease_id = gen_random_uuid(), cluster = :cluster, leased_at = :now, accepted_at = NULL
     FROM picked p WHERE d.org = p.org AND d.action_id = p.action_id
-    RETURNING d.action_id, d.run_id, d.attempt, d.lease_id
+    RETURNING d.org, d.action_id, d.run_id, d.attempt, d.lease_id
 ), begun AS (
     INSERT INTO attempts (org, action_id, number, lease_id, cluster, phase, leased_at)
     SELECT :org, action_id, attempt, lease_id, :cluster, {Phase.QUEUED.value}, :now FROM leased
@@ -70,15 +70,15 @@ SELECT l.action_id, l.attempt, l.lease_id, a.name, a.parent, a.task_type, a.spec
        r.project, r.domain, r.run, r.run_spec, r.run_base, r.raw_data_base, r.started_at,
        s.replaceable
 FROM leased l
-JOIN actions a ON a.org = :org AND a.id = l.action_id
-JOIN runs r ON r.org = :org AND r.run_id = l.run_id
-JOIN specs s ON s.org = :org AND s.digest = a.spec
+JOIN actions a ON a.org = l.org AND a.id = l.action_id
+JOIN runs r ON r.org = l.org AND r.run_id = l.run_id
+JOIN specs s ON s.org = l.org AND s.digest = a.spec
 """
 
 _CLAIM = statement(
     _WAITING_RUNS.format(limited="false")
     + """
-, picked AS (
+, picked AS MATERIALIZED (
     SELECT p.org, p.action_id
     FROM shares s CROSS JOIN LATERAL (
         SELECT d.org, d.action_id FROM dispatches d
@@ -133,7 +133,7 @@ WITH candidates AS (
            row_number() OVER (PARTITION BY queue, is_root ORDER BY available_at, action_id)
                AS roots_in_queue
     FROM in_runs i
-), picked AS (
+), picked AS MATERIALIZED (
     SELECT k.org, k.action_id FROM ranked k
     LEFT JOIN queues q ON q.org = k.org AND q.queue = k.queue
     WHERE (COALESCE(q.action_concurrency, 0) = 0

@@ -12,7 +12,7 @@ from sqlalchemy import Row
 
 from controlplane.core.sessions import HeldLease
 from controlplane.store.database import FleetTx, OrgTx
-from controlplane.store.statements import statement
+from controlplane.store.statements import given, statement
 from shared.model.ids import (
     ActionId,
     AttemptId,
@@ -21,12 +21,11 @@ from shared.model.ids import (
     OrgName,
 )
 
-_ACCEPT = statement("""
-WITH locked AS (
-    SELECT d.org, d.action_id FROM dispatches d
-    JOIN unnest(CAST(:action_ids AS uuid[]), CAST(:lease_ids AS uuid[])) AS n (action_id, lease_id)
-      ON d.action_id = n.action_id AND d.lease_id = n.lease_id
-    WHERE d.org = :org AND d.cluster = :cluster
+_ACCEPT = statement(f"""
+{given(action_id="uuid", lease_id="uuid")}, locked AS MATERIALIZED (
+    SELECT d.org, d.action_id FROM n
+    JOIN dispatches d ON d.org = n.org AND d.action_id = n.action_id AND d.lease_id = n.lease_id
+    WHERE d.cluster = :cluster
     ORDER BY d.action_id FOR UPDATE OF d
 )
 UPDATE dispatches d SET accepted_at = COALESCE(d.accepted_at, :now), missing_since = NULL
@@ -55,10 +54,11 @@ SELECT org, count(*) AS returned FROM returned GROUP BY org
 _RETURN_OF_CLUSTER = statement(_UNACCEPTED.format(scope="org = :org AND cluster = :cluster"))
 _RETURN_LATE = statement(_UNACCEPTED.format(scope="leased_at < :leased_at"))
 
-_NOTE_MISSING = statement("""
-UPDATE dispatches d SET missing_since = (SELECT served FROM control_clock)
-WHERE d.org = :org AND d.cluster = :cluster AND d.accepted_at IS NOT NULL
-  AND d.missing_since IS NULL AND d.action_id = ANY(CAST(:action_ids AS uuid[]))
+_NOTE_MISSING = statement(f"""
+{given(action_id="uuid")}
+UPDATE dispatches d SET missing_since = (SELECT served FROM control_clock) FROM n
+WHERE d.org = n.org AND d.action_id = n.action_id AND d.cluster = :cluster
+  AND d.accepted_at IS NOT NULL AND d.missing_since IS NULL
 """)
 
 _STOPS = statement("""
@@ -72,8 +72,11 @@ FROM dispatches WHERE org = :org AND cluster = :cluster AND lease_id IS NOT NULL
 """)
 
 _NEXT_AVAILABLE = statement("""
-SELECT min(available_at) AS available_at FROM dispatches
-WHERE org = :org AND pool = :pool AND lease_id IS NULL
+SELECT min(w.available_at) AS available_at FROM (
+    SELECT available_at FROM dispatches
+    WHERE org = :org AND pool = :pool AND lease_id IS NULL
+    ORDER BY org, pool, limited, urgency, run_id, available_at LIMIT 500
+) w
 """)
 
 
@@ -96,8 +99,8 @@ async def accept(
         _ACCEPT,
         {
             "cluster": cluster,
-            "action_ids": [attempt.action for attempt, _ in leases],
-            "lease_ids": [lease for _, lease in leases],
+            "action_id": [attempt.action for attempt, _ in leases],
+            "lease_id": [lease for _, lease in leases],
             "now": now,
         },
     )
@@ -123,7 +126,7 @@ async def return_late(tx: FleetTx, leased_before: datetime) -> Mapping[OrgName, 
 
 async def note_missing(tx: OrgTx, cluster: ClusterName, actions: Collection[ActionId]) -> None:
     """Note that an agent does not know of these; they lapse if that stays so."""
-    await tx.execute(_NOTE_MISSING, {"cluster": cluster, "action_ids": sorted(actions)})
+    await tx.execute(_NOTE_MISSING, {"cluster": cluster, "action_id": sorted(actions)})
 
 
 async def list_stops(tx: OrgTx, cluster: ClusterName) -> Sequence[HeldLease]:
@@ -138,7 +141,7 @@ async def list_leases(tx: OrgTx, cluster: ClusterName) -> Mapping[ActionId, Held
 
 
 async def find_next_available(tx: OrgTx, pool: str) -> datetime | None:
-    """Say when the earliest waiting attempt may be leased; None when nothing waits."""
+    """Say when something that waits may be leased, by a look at some; None if nothing waits."""
     row = (await tx.execute(_NEXT_AVAILABLE, {"pool": pool})).one()
     found: datetime | None = row.available_at
     return found

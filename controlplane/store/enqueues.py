@@ -18,7 +18,7 @@ from controlplane.store.database import OrgTx
 from controlplane.store.guards import is_live
 from controlplane.store.queues import lock_queues
 from controlplane.store.specs import save_specs
-from controlplane.store.statements import statement
+from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, RunId, RunKey
 from shared.model.phases import Phase
 
@@ -42,66 +42,56 @@ class Enqueue:
     action: NewAction
 
 
-_LOCK_RUNS = statement("""
+_LOCK_RUNS = statement(f"""
+{given(project="text", domain="text", run="text")}
 SELECT r.run_id, r.project, r.domain, r.run, r.change, r.queue, r.max_action_concurrency
-FROM runs r
-JOIN unnest(CAST(:projects AS text[]), CAST(:domains AS text[]), CAST(:runs AS text[]))
-     AS n (project, domain, run) USING (project, domain, run)
-WHERE r.org = :org
+FROM n JOIN runs r
+  ON r.org = n.org AND r.project = n.project AND r.domain = n.domain AND r.run = n.run
 ORDER BY r.run_id FOR UPDATE OF r
 """)
 
 _INSERT = statement(f"""
-WITH n AS (
-    SELECT * FROM unnest(
-        CAST(:id AS uuid[]), CAST(:run_id AS uuid[]), CAST(:name AS text[]),
-        CAST(:parent AS text[]), CAST(:type AS smallint[]), CAST(:spec AS bytea[]),
-        CAST(:input_uri AS text[]), CAST(:group_name AS text[]), CAST(:cache_key AS text[]),
-        CAST(:task_name AS text[]), CAST(:task_version AS text[]), CAST(:task_type AS text[]),
-        CAST(:short_name AS text[]), CAST(:environment AS text[]), CAST(:function AS text[]),
-        CAST(:phase AS smallint[]), CAST(:change AS bigint[]),
-        CAST(:created_at_ AS timestamptz[]), CAST(:started_at_ AS timestamptz[]),
-        CAST(:ended_at_ AS timestamptz[]), CAST(:due_at_ AS timestamptz[]),
-        CAST(:output_uri AS text[]), CAST(:error_code AS text[]),
-        CAST(:error_kind AS smallint[]), CAST(:error_message AS text[]),
-        CAST(:error_recoverable AS boolean[]), CAST(:condition_type AS bytea[])
-    ) AS n (id, run_id, name, parent, type, spec, input_uri, group_name, cache_key, task_name,
-            task_version, task_type, short_name, environment, function, phase, change,
-            created_at, started_at, ended_at, due_at, output_uri, error_code, error_kind,
-            error_message, error_recoverable, condition_type)
-)
-INSERT INTO actions (org, id, run_id, name, parent, type, spec, input_uri, group_name, cache_key,
+{given(
+    id="uuid", run_id="uuid", name="text", parent="text", type="smallint", spec="bytea",
+    input_uri="text", group_name="text", cache_key="text", task_name="text",
+    task_version="text", task_type="text", short_name="text", environment="text",
+    function="text", phase="smallint", change="bigint", created_at_="timestamptz",
+    started_at_="timestamptz", ended_at_="timestamptz", due_at_="timestamptz",
+    output_uri="text", error_code="text", error_kind="smallint", error_message="text",
+    error_recoverable="boolean", condition_type="bytea",
+)}
+INSERT INTO actions (org, id, run_id, name, parent, parent_id, type, spec, input_uri, group_name, cache_key,
                      task_name, task_version, task_type, short_name, environment, function,
                      phase, change, created_at, updated_at, started_at, ended_at, due_at,
                      output_uri, error_code, error_kind, error_message, error_recoverable,
                      condition_type)
-SELECT :org, n.id, n.run_id, n.name, n.parent, n.type, n.spec, n.input_uri, n.group_name,
+SELECT n.org, n.id, n.run_id, n.name, n.parent, p.id, n.type, n.spec, n.input_uri, n.group_name,
        n.cache_key, n.task_name, n.task_version, n.task_type, n.short_name, n.environment,
        n.function, n.phase, n.change, n.created_at, :now, n.started_at, n.ended_at, n.due_at,
        n.output_uri, n.error_code, n.error_kind, n.error_message, n.error_recoverable,
        n.condition_type
 FROM n
-JOIN actions p ON p.org = :org AND p.run_id = n.run_id AND p.name = n.parent
+JOIN actions p ON p.org = n.org AND p.run_id = n.run_id AND p.name = n.parent
               AND {is_live("p.phase")}
 ON CONFLICT DO NOTHING
 RETURNING id
-""")
+""")  # fmt: skip
 
-_DISPATCH = statement("""
+_DISPATCH = statement(f"""
+{given(
+    id="uuid", run_id="uuid", queue="text", pool="text", urgency="smallint", limited="boolean",
+)}
 INSERT INTO dispatches (org, action_id, run_id, attempt, queue, pool, urgency, limited,
                         enqueued_at, available_at)
-SELECT :org, n.id, n.run_id, 1, n.queue, n.pool, n.urgency, n.limited, :now, :now
-FROM unnest(CAST(:ids AS uuid[]), CAST(:run_ids AS uuid[]), CAST(:queues AS text[]),
-            CAST(:pools AS text[]), CAST(:urgencies AS smallint[]), CAST(:limited AS boolean[]))
-     AS n (id, run_id, queue, pool, urgency, limited)
-""")
+SELECT n.org, n.id, n.run_id, 1, n.queue, n.pool, n.urgency, n.limited, :now, :now FROM n
+""")  # fmt: skip
 
-_CLASSIFY = statement("""
+_CLASSIFY = statement(f"""
+{given(id="uuid", run_id="uuid", name="text", parent="text")}
 SELECT n.id, a.id AS existing, a.parent, a.type, a.spec, a.input_uri, p.id AS parent_id
-FROM unnest(CAST(:ids AS uuid[]), CAST(:run_ids AS uuid[]), CAST(:names AS text[]),
-            CAST(:parents AS text[])) AS n (id, run_id, name, parent)
-LEFT JOIN actions a ON a.org = :org AND a.run_id = n.run_id AND a.name = n.name
-LEFT JOIN actions p ON p.org = :org AND p.run_id = n.run_id AND p.name = n.parent
+FROM n
+LEFT JOIN actions a ON a.org = n.org AND a.run_id = n.run_id AND a.name = n.name
+LEFT JOIN actions p ON p.org = n.org AND p.run_id = n.run_id AND p.name = n.parent
 """)
 
 
@@ -142,11 +132,11 @@ async def enqueue(tx: OrgTx, wishes: Sequence[Enqueue], now: datetime) -> Sequen
         await tx.execute(
             _DISPATCH,
             {
-                "ids": [wish.id for wish in waiting],
-                "run_ids": [run.id for run in of],
-                "queues": [place.name for place in places],
-                "pools": [place.pool for place in places],
-                "urgencies": [-place.priority for place in places],
+                "id": [wish.id for wish in waiting],
+                "run_id": [run.id for run in of],
+                "queue": [place.name for place in places],
+                "pool": [place.pool for place in places],
+                "urgency": [-place.priority for place in places],
                 "limited": [
                     place.is_limited or run.is_limited
                     for place, run in zip(places, of, strict=True)
@@ -176,9 +166,9 @@ async def _lock_runs(
     rows = await tx.rows(
         _LOCK_RUNS,
         {
-            "projects": [key.project for key in keys],
-            "domains": [key.domain for key in keys],
-            "runs": [key.name for key in keys],
+            "project": [key.project for key in keys],
+            "domain": [key.domain for key in keys],
+            "run": [key.name for key in keys],
         },
     )
     found = {
@@ -262,10 +252,10 @@ async def _classify(
     rows = await tx.rows(
         _CLASSIFY,
         {
-            "ids": [wish.id for wish in wishes],
-            "run_ids": [runs[wish.action.key.run].id for wish in wishes],
-            "names": [wish.action.key.name for wish in wishes],
-            "parents": [wish.action.parent for wish in wishes],
+            "id": [wish.id for wish in wishes],
+            "run_id": [runs[wish.action.key.run].id for wish in wishes],
+            "name": [wish.action.key.name for wish in wishes],
+            "parent": [wish.action.parent for wish in wishes],
         },
     )
     found = {row.id: row for row in rows}

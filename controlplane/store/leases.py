@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controlplane.store.database import FleetTx, OrgTx
-from controlplane.store.statements import statement
+from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, AttemptId, ClusterName, LeaseId, OrgName
 
 _TICK = statement("""
@@ -27,27 +27,34 @@ RETURNING c.org, c.cluster
 """)
 
 _LAPSED = statement("""
-SELECT d.org, d.cluster, d.action_id, d.attempt, d.lease_id, t.version,
-       d.missing_since IS NOT NULL AND k.served - d.missing_since > :reassign_after AS missing
-FROM control_clock k
-CROSS JOIN clusters c
-JOIN dispatches d ON d.org = c.org AND d.cluster = c.cluster AND d.lease_id IS NOT NULL
-                 AND d.accepted_at IS NOT NULL
-JOIN attempts t ON t.org = d.org AND t.action_id = d.action_id AND t.number = d.attempt
-JOIN actions a ON a.org = d.org AND a.id = d.action_id
-JOIN specs s ON s.org = a.org AND s.digest = a.spec
-WHERE (k.served - c.seen_served > :reassign_after AND (s.replaceable OR d.stop_reason IS NOT NULL))
-   OR (c.connected AND d.missing_since IS NOT NULL
-       AND k.served - d.missing_since > :reassign_after)
-ORDER BY d.org, d.action_id LIMIT :most
+WITH lapsed AS MATERIALIZED (
+    SELECT d.org, d.cluster, d.action_id, d.attempt, d.lease_id, false AS missing,
+           d.stop_reason IS NOT NULL AS stopping
+    FROM control_clock k
+    JOIN clusters c ON k.served - c.seen_served > :reassign_after
+    JOIN dispatches d ON d.org = c.org AND d.cluster = c.cluster AND d.lease_id IS NOT NULL
+    WHERE d.accepted_at IS NOT NULL
+  UNION ALL
+    SELECT d.org, d.cluster, d.action_id, d.attempt, d.lease_id, true, false
+    FROM control_clock k
+    JOIN clusters c ON c.connected
+    JOIN dispatches d ON d.org = c.org AND d.cluster = c.cluster AND d.missing_since IS NOT NULL
+    WHERE d.lease_id IS NOT NULL AND k.served - d.missing_since > :reassign_after
+)
+SELECT l.org, l.cluster, l.action_id, l.attempt, l.lease_id, l.missing, t.version
+FROM lapsed l
+JOIN attempts t ON t.org = l.org AND t.action_id = l.action_id AND t.number = l.attempt
+JOIN actions a ON a.org = l.org AND a.id = l.action_id
+JOIN specs s ON s.org = l.org AND s.digest = a.spec
+WHERE l.missing OR l.stopping OR s.replaceable
+ORDER BY l.org, l.action_id LIMIT :most
 """)
 
 # Whoever still holds the old lease is answered "stale", whatever version it reports.
-_VOID = statement("""
-UPDATE attempts t SET lease_id = gen_random_uuid()
-FROM unnest(CAST(:action_ids AS uuid[]), CAST(:numbers AS integer[]), CAST(:lease_ids AS uuid[]))
-     AS n (action_id, number, lease_id)
-WHERE t.org = :org AND t.action_id = n.action_id AND t.number = n.number
+_VOID = statement(f"""
+{given(action_id="uuid", number="integer", lease_id="uuid")}
+UPDATE attempts t SET lease_id = gen_random_uuid() FROM n
+WHERE t.org = n.org AND t.action_id = n.action_id AND t.number = n.number
   AND t.lease_id = n.lease_id AND t.ended_at IS NOT NULL
 """)
 
@@ -107,8 +114,8 @@ async def void(tx: OrgTx, leases: Sequence[LapsedLease]) -> None:
     await tx.execute(
         _VOID,
         {
-            "action_ids": [lease.attempt.action for lease in leases],
-            "numbers": [lease.attempt.number for lease in leases],
-            "lease_ids": [lease.lease for lease in leases],
+            "action_id": [lease.attempt.action for lease in leases],
+            "number": [lease.attempt.number for lease in leases],
+            "lease_id": [lease.lease for lease in leases],
         },
     )

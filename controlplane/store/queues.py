@@ -19,7 +19,7 @@ ORDER BY queue FOR NO KEY UPDATE
 _WAITING = statement("""
 SELECT count(*) AS waiting FROM (
     SELECT 1 FROM dispatches
-    WHERE org = :org AND queue = :queue AND lease_id IS NULL LIMIT :most
+    WHERE org = :org AND queue = :queue AND queue <> '' AND lease_id IS NULL LIMIT :most
 ) w
 """)
 

@@ -22,108 +22,101 @@ from controlplane.store.changes import Counters, lock_runs, tell
 from controlplane.store.database import OrgTx
 from controlplane.store.guards import may_be_retried, may_become
 from controlplane.store.rows import parse_failure
-from controlplane.store.statements import statement
+from controlplane.store.statements import FAILURE, given, statement
 from shared.model.ids import ActionId, AttemptId, ClusterName, LeaseId, RunId
 from shared.model.phases import TERMINAL, Phase
 from shared.model.reports import Acknowledgement, Report, Verdict
 
-_RUNS = statement("""
-SELECT DISTINCT run_id FROM dispatches
-WHERE org = :org AND action_id = ANY(CAST(:action_ids AS uuid[]))
+_RUNS = statement(f"""
+{given(action_id="uuid")}
+SELECT DISTINCT d.run_id FROM n JOIN dispatches d ON d.org = n.org AND d.action_id = n.action_id
 """)
 
-_STATES = statement("""
+_STATES = statement(f"""
+{given(action_id="uuid")}
 SELECT d.action_id, d.run_id, d.attempt, d.lease_id, d.user_failures, d.system_failures,
-       d.preemptions, d.stop_reason IS NOT NULL AS stop_wanted, a.phase AS action_phase, a.name,
+       d.preemptions, d.cluster, d.stop_reason IS NOT NULL AS stop_wanted, a.phase AS action_phase, a.name,
        t.phase, t.version, t.leased_at, t.started_at, t.ended_at, t.reason, t.message,
        t.error_code, t.error_kind, t.error_message, t.error_recoverable, t.error_uri,
        t.output_uri, t.report_uri, t.log_uri,
        s.retries, s.backoff_base, s.backoff_factor, s.backoff_cap
-FROM dispatches d
+FROM n
+JOIN dispatches d ON d.org = n.org AND d.action_id = n.action_id
 JOIN actions a ON a.org = d.org AND a.id = d.action_id
 JOIN attempts t ON t.org = d.org AND t.action_id = d.action_id AND t.number = d.attempt
 JOIN specs s ON s.org = d.org AND s.digest = a.spec
-WHERE d.org = :org AND d.cluster = :cluster AND d.action_id = ANY(CAST(:action_ids AS uuid[]))
 ORDER BY d.action_id FOR UPDATE OF d
 """)
 
-_SETTLED = statement("""
-SELECT t.action_id, t.number, t.lease_id, t.version FROM attempts t
-JOIN unnest(CAST(:action_ids AS uuid[]), CAST(:numbers AS integer[])) AS n (action_id, number)
-  ON t.action_id = n.action_id AND t.number = n.number
-WHERE t.org = :org
+_SETTLED = statement(f"""
+{given(action_id="uuid", number="integer")}
+SELECT t.action_id, t.number, t.lease_id, t.version
+FROM n JOIN attempts t
+  ON t.org = n.org AND t.action_id = n.action_id AND t.number = n.number
 """)
 
-_WRITE_ATTEMPTS = statement("""
+_WRITE_ATTEMPTS = statement(f"""
+{given(
+    action_id="uuid", number="integer", lease_id="uuid", phase="smallint", version="integer",
+    started_at_="timestamptz", ended_at_="timestamptz", reason="text", message="text",
+    output_uri="text", report_uri="text", log_uri="text", **FAILURE,
+)}
 UPDATE attempts t
 SET phase = n.phase, version = n.version, started_at = n.started_at, ended_at = n.ended_at,
     reason = n.reason, message = n.message, error_code = n.error_code, error_kind = n.error_kind,
     error_message = n.error_message, error_recoverable = n.error_recoverable,
     error_uri = n.error_uri, output_uri = n.output_uri, report_uri = n.report_uri,
     log_uri = n.log_uri
-FROM unnest(
-    CAST(:action_id AS uuid[]), CAST(:number AS integer[]), CAST(:lease_id AS uuid[]),
-    CAST(:phase AS smallint[]), CAST(:version AS integer[]), CAST(:started_at_ AS timestamptz[]),
-    CAST(:ended_at_ AS timestamptz[]), CAST(:reason AS text[]), CAST(:message AS text[]),
-    CAST(:error_code AS text[]), CAST(:error_kind AS smallint[]), CAST(:error_message AS text[]),
-    CAST(:error_recoverable AS boolean[]), CAST(:error_uri AS text[]),
-    CAST(:output_uri AS text[]), CAST(:report_uri AS text[]), CAST(:log_uri AS text[])
-) AS n (action_id, number, lease_id, phase, version, started_at, ended_at, reason, message,
-        error_code, error_kind, error_message, error_recoverable, error_uri, output_uri,
-        report_uri, log_uri)
-WHERE t.org = :org AND t.action_id = n.action_id AND t.number = n.number
+FROM n
+WHERE t.org = n.org AND t.action_id = n.action_id AND t.number = n.number
   AND t.lease_id = n.lease_id AND t.version < n.version
-""")
+""")  # fmt: skip
 
-_WRITE_EVENTS = statement("""
+_WRITE_EVENTS = statement(f"""
+{given(
+    action_id="uuid", attempt="integer", version="integer", at_="timestamptz", phase="smallint",
+    reason="text", message="text", events="jsonb",
+)}
 INSERT INTO action_events (org, action_id, attempt, version, at, phase, reason, message, events)
-SELECT :org, n.action_id, n.attempt, n.version, n.at, n.phase, n.reason, n.message, n.events
-FROM unnest(
-    CAST(:action_id AS uuid[]), CAST(:attempt AS integer[]), CAST(:version AS integer[]),
-    CAST(:happened AS timestamptz[]), CAST(:phase AS smallint[]), CAST(:reason AS text[]),
-    CAST(:message AS text[]), CAST(:events AS jsonb[])
-) AS n (action_id, attempt, version, at, phase, reason, message, events)
-ON CONFLICT DO NOTHING
-""")
+SELECT n.org, n.action_id, n.attempt, n.version, n.at, n.phase, n.reason, n.message, n.events
+FROM n ON CONFLICT DO NOTHING
+""")  # fmt: skip
 
 _WRITE_ACTIONS = statement(f"""
+{given(
+    id="uuid", phase="smallint", attempts="integer", change="bigint", started_at_="timestamptz",
+    ended_at_="timestamptz", output_uri="text", report_uri="text", **FAILURE,
+)}
 UPDATE actions a
 SET phase = n.phase, attempts = n.attempts, change = n.change, updated_at = :now,
     started_at = COALESCE(a.started_at, n.started_at), ended_at = n.ended_at,
     output_uri = n.output_uri, report_uri = n.report_uri, error_code = n.error_code,
     error_kind = n.error_kind, error_message = n.error_message,
     error_recoverable = n.error_recoverable, error_uri = n.error_uri
-FROM unnest(
-    CAST(:id AS uuid[]), CAST(:phase AS smallint[]), CAST(:attempts AS integer[]),
-    CAST(:change AS bigint[]), CAST(:started_at_ AS timestamptz[]),
-    CAST(:ended_at_ AS timestamptz[]), CAST(:output_uri AS text[]),
-    CAST(:report_uri AS text[]), CAST(:error_code AS text[]), CAST(:error_kind AS smallint[]),
-    CAST(:error_message AS text[]), CAST(:error_recoverable AS boolean[]),
-    CAST(:error_uri AS text[])
-) AS n (id, phase, attempts, change, started_at, ended_at, output_uri, report_uri, error_code,
-        error_kind, error_message, error_recoverable, error_uri)
-WHERE a.org = :org AND a.id = n.id
+FROM n
+WHERE a.org = n.org AND a.id = n.id
   AND ({may_become("a.phase", "n.phase")}
        OR (n.phase = {Phase.QUEUED.value} AND n.attempts = a.attempts + 1
            AND {may_be_retried("a.phase")}))
 RETURNING a.id
-""")
+""")  # fmt: skip
 
-_RETRY = statement("""
+_RETRY = statement(f"""
+{given(
+    action_id="uuid", attempt="integer", available_at_="timestamptz", user_failures="integer",
+    system_failures="integer", preemptions="integer",
+)}
 UPDATE dispatches d
 SET attempt = n.attempt, available_at = n.available_at, user_failures = n.user_failures,
     system_failures = n.system_failures, preemptions = n.preemptions,
     lease_id = NULL, cluster = NULL, leased_at = NULL, accepted_at = NULL
-FROM unnest(
-    CAST(:action_id AS uuid[]), CAST(:attempt AS integer[]), CAST(:available AS timestamptz[]),
-    CAST(:user_failures AS integer[]), CAST(:system_failures AS integer[]),
-    CAST(:preemptions AS integer[])
-) AS n (action_id, attempt, available_at, user_failures, system_failures, preemptions)
-WHERE d.org = :org AND d.action_id = n.action_id AND d.attempt = n.attempt - 1
-""")
+FROM n
+WHERE d.org = n.org AND d.action_id = n.action_id AND d.attempt = n.attempt - 1
+""")  # fmt: skip
 
-_END = statement("""
-DELETE FROM dispatches WHERE org = :org AND action_id = ANY(CAST(:action_ids AS uuid[]))
+_END = statement(f"""
+{given(action_id="uuid")}
+DELETE FROM dispatches d USING n WHERE d.org = n.org AND d.action_id = n.action_id
 """)
 
 
@@ -149,7 +142,7 @@ async def apply_reports(
 ) -> Sequence[Acknowledgement]:
     """Take in a frame of reports; the answers may be sent once this is committed."""
     action_ids = sorted({report.attempt.action for report in reports})
-    runs = await tx.rows(_RUNS, {"action_ids": action_ids})
+    runs = await tx.rows(_RUNS, {"action_id": action_ids})
     counters = await lock_runs(tx, [RunId(row.run_id) for row in runs])
     held = await _lock_states(tx, cluster, action_ids)
     batch = _Batch()
@@ -163,8 +156,10 @@ async def apply_reports(
 async def _lock_states(
     tx: OrgTx, cluster: ClusterName, action_ids: Sequence[ActionId]
 ) -> Mapping[AttemptId, _Held]:
-    rows = await tx.rows(_STATES, {"cluster": cluster, "action_ids": action_ids})
-    held = (_parse_held(row) for row in rows)
+    # The cluster is compared here: as a condition it would lead the planner to everything
+    # that the cluster holds.
+    rows = await tx.rows(_STATES, {"action_id": action_ids})
+    held = (_parse_held(row) for row in rows if row.cluster == cluster)
     return {each.state.attempt: each for each in held}
 
 
@@ -232,8 +227,8 @@ async def _answer_unknown(tx: OrgTx, reports: Sequence[Report]) -> list[Acknowle
     rows = await tx.rows(
         _SETTLED,
         {
-            "action_ids": [report.attempt.action for report in reports],
-            "numbers": [report.attempt.number for report in reports],
+            "action_id": [report.attempt.action for report in reports],
+            "number": [report.attempt.number for report in reports],
         },
     )
     settled = {(row.action_id, row.number, row.lease_id): row.version for row in rows}
@@ -262,14 +257,14 @@ async def _write(
     ended = [o.state.attempt.action for _, o in outcomes if o.following is rules.Next.END]
     retried = [o for _, o in outcomes if o.following is rules.Next.RETRY]
     if ended:
-        await tx.execute(_END, {"action_ids": ended})
+        await tx.execute(_END, {"action_id": ended})
     if retried:
         await tx.execute(
             _RETRY,
             {
                 "action_id": [o.state.attempt.action for o in retried],
                 "attempt": [o.state.attempt.number + 1 for o in retried],
-                "available": [o.available_at for o in retried],
+                "available_at_": [o.available_at for o in retried],
                 "user_failures": [o.state.failures.user for o in retried],
                 "system_failures": [o.state.failures.system for o in retried],
                 "preemptions": [o.state.failures.preemption for o in retried],
@@ -325,7 +320,7 @@ async def _write_events(tx: OrgTx, outcomes: Sequence[tuple[_Held, rules.Outcome
             "action_id": [report.attempt.action for report in said],
             "attempt": [report.attempt.number for report in said],
             "version": [report.version for report in said],
-            "happened": [report.at for report in said],
+            "at_": [report.at for report in said],
             "phase": [report.phase.value for report in said],
             "reason": [report.reason for report in said],
             "message": [report.message for report in said],

@@ -4,23 +4,23 @@ from collections.abc import Collection, Iterable, Mapping
 
 from controlplane.core.actions import Spec
 from controlplane.store.database import OrgTx
-from controlplane.store.statements import statement
+from controlplane.store.statements import given, statement
 from shared.model.ids import Digest
 
-_SAVE = statement("""
+_SAVE = statement(f"""
+{given(
+    digest="bytea", kind="smallint", body="bytea", retries="integer", backoff_base="interval",
+    backoff_factor="double precision", backoff_cap="interval", max_runtime="interval",
+    queued_timeout="interval", deadline="interval", replaceable="boolean",
+)}
 INSERT INTO specs (org, digest, kind, body, retries, backoff_base, backoff_factor, backoff_cap,
                    max_runtime, queued_timeout, deadline, replaceable, created_at)
-SELECT :org, n.*, clock_timestamp()
-FROM unnest(CAST(:digest AS bytea[]), CAST(:kind AS smallint[]), CAST(:body AS bytea[]),
-            CAST(:retries AS integer[]), CAST(:backoff_base AS interval[]),
-            CAST(:backoff_factor AS double precision[]), CAST(:backoff_cap AS interval[]),
-            CAST(:max_runtime AS interval[]), CAST(:queued_timeout AS interval[]),
-            CAST(:deadline AS interval[]), CAST(:replaceable AS boolean[])) AS n
-ON CONFLICT DO NOTHING
-""")
+SELECT n.*, clock_timestamp() FROM n ON CONFLICT DO NOTHING
+""")  # fmt: skip
 
-_FIND = statement("""
-SELECT digest, body FROM specs WHERE org = :org AND digest = ANY(CAST(:digests AS bytea[]))
+_FIND = statement(f"""
+{given(digest="bytea")}
+SELECT s.digest, s.body FROM n JOIN specs s ON s.org = n.org AND s.digest = n.digest
 """)
 
 
@@ -50,5 +50,5 @@ async def save_specs(tx: OrgTx, specs: Iterable[Spec]) -> None:
 
 async def find_specs(tx: OrgTx, digests: Collection[Digest]) -> Mapping[Digest, bytes]:
     """Return the bodies of those there are."""
-    rows = await tx.rows(_FIND, {"digests": list(digests)})
+    rows = await tx.rows(_FIND, {"digest": list(digests)})
     return {Digest(row.digest): row.body for row in rows}

@@ -2,12 +2,39 @@
 SQL with its instants typed.
 
 Statements on the hot path take arrays and work on sets; ``unnest`` with a cast on each
-array says what they hold.
+array says what they hold. Such a set is always read through a MATERIALIZED ``n`` that also
+carries the org: the planner cannot look behind that, so it joins from the set by the whole
+key. Were the org a condition of the table, it would find "everything of this org" cheap
+whenever statistics lag behind, which on hot tables they always do.
 """
 
 from sqlalchemy import DateTime, TextClause, bindparam, text
 
 _INSTANT = DateTime(timezone=True)
+
+FAILURE = {
+    "error_code": "text",
+    "error_kind": "smallint",
+    "error_message": "text",
+    "error_recoverable": "boolean",
+    "error_uri": "text",
+}
+"""The columns of a failure, as :func:`given` takes them."""
+
+
+def given(**columns: str) -> str:
+    """
+    Begin a statement with the set ``n`` it works on: the org, and these columns.
+
+    Each value is a column's type; its values are bound as an array of the column's name.
+    A name may end in ``_``, which the column's does not: that keeps ``…_at_`` an array.
+    """
+    arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
+    names = ", ".join(name.removesuffix("_") for name in columns)
+    return (
+        "WITH n AS MATERIALIZED (SELECT CAST(:org AS text) AS org, u.* "
+        f"FROM unnest({arrays}) AS u ({names}))"
+    )
 
 
 def statement(source: str) -> TextClause:

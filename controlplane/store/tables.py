@@ -158,6 +158,7 @@ actions = Table(
     Column("run_id", Uuid, nullable=False),
     Column("name", Text, nullable=False),
     Column("parent", Text),
+    Column("parent_id", Uuid),
     Column("type", SmallInteger, nullable=False),
     Column("spec", LargeBinary, nullable=False),
     Column("input_uri", Text, nullable=False),
@@ -187,7 +188,7 @@ actions = Table(
     _text("signalled_by"),
     Index(None, "org", "run_id", "name", unique=True),
     Index(None, "org", "run_id", "change"),
-    Index("actions_live_by_parent", "org", "run_id", "parent", postgresql_where=text(LIVE)),
+    Index(None, "org", "parent_id", "name"),
     Index("actions_due", "due_at", postgresql_where=text(f"due_at IS NOT NULL AND {LIVE}")),
     postgresql_with={"fillfactor": "80"},
 )
@@ -267,10 +268,18 @@ dispatches = Table(
         postgresql_where=text("lease_id IS NULL"),
     ),
     Index(
-        "dispatches_due", "org", "pool", "available_at", postgresql_where=text("lease_id IS NULL")
+        "dispatches_queued",
+        "org",
+        "queue",
+        postgresql_where=text("lease_id IS NULL AND queue <> ''"),
     ),
-    Index("dispatches_queued", "org", "queue", postgresql_where=text("lease_id IS NULL")),
     Index("dispatches_leased", "org", "cluster", postgresql_where=text("lease_id IS NOT NULL")),
+    Index(
+        "dispatches_missing",
+        "org",
+        "cluster",
+        postgresql_where=text("missing_since IS NOT NULL"),
+    ),
     Index(
         "dispatches_leased_of_run",
         "org",
@@ -282,11 +291,6 @@ dispatches = Table(
         "org",
         "queue",
         postgresql_where=text("lease_id IS NOT NULL AND limited"),
-    ),
-    Index(
-        "dispatches_unaccepted",
-        "leased_at",
-        postgresql_where=text("lease_id IS NOT NULL AND accepted_at IS NULL"),
     ),
     # The table turns over completely all the time: vacuum it early.
     postgresql_with={

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from controlplane.store.changes import lock_runs, tell
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.guards import is_live, may_become
-from controlplane.store.statements import statement
+from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, OrgName, RunId
 from shared.model.phases import Phase
 from shared.model.reports import FailureKind
@@ -19,12 +19,12 @@ ORDER BY due_at LIMIT :most
 """)
 
 _TIME_OUT = statement(f"""
+{given(id="uuid", change="bigint")}
 UPDATE actions a
 SET phase = {Phase.TIMED_OUT.value}, ended_at = :now, updated_at = :now, change = n.change,
     error_code = 'CONDITION_TIMEOUT', error_kind = {FailureKind.USER.value},
     error_message = 'Nobody answered the condition in time.', error_recoverable = false
-FROM unnest(CAST(:ids AS uuid[]), CAST(:changes AS bigint[])) AS n (id, change)
-WHERE a.org = :org AND a.id = n.id AND a.due_at <= :now
+FROM n WHERE a.org = n.org AND a.id = n.id AND a.due_at <= :now
   AND {may_become("a.phase", str(Phase.TIMED_OUT.value))}
 """)
 
@@ -48,8 +48,8 @@ async def time_out(tx: OrgTx, due: Sequence[tuple[ActionId, RunId]], now: dateti
     ended = await tx.execute(
         _TIME_OUT,
         {
-            "ids": [action for action, _ in due],
-            "changes": [counters.next(run) for _, run in due],
+            "id": [action for action, _ in due],
+            "change": [counters.next(run) for _, run in due],
             "now": now,
         },
     )

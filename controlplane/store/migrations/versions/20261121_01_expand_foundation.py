@@ -154,6 +154,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Uuid(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("parent", sa.Text(), nullable=True),
+        sa.Column("parent_id", sa.Uuid(), nullable=True),
         sa.Column("type", sa.SmallInteger(), nullable=False),
         sa.Column("spec", sa.LargeBinary(), nullable=False),
         sa.Column("input_uri", sa.Text(), nullable=False),
@@ -196,11 +197,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("due_at IS NOT NULL AND phase NOT IN (5, 6, 7, 8, 10)"),
     )
     op.create_index(
-        "actions_live_by_parent",
-        "actions",
-        ["org", "run_id", "parent"],
-        unique=False,
-        postgresql_where=sa.text("phase NOT IN (5, 6, 7, 8, 10)"),
+        op.f("actions_org_parent_id_name"), "actions", ["org", "parent_id", "name"], unique=False
     )
     op.create_index(
         op.f("actions_org_run_id_change"), "actions", ["org", "run_id", "change"], unique=False
@@ -270,13 +267,6 @@ def upgrade() -> None:
         },
     )
     op.create_index(
-        "dispatches_due",
-        "dispatches",
-        ["org", "pool", "available_at"],
-        unique=False,
-        postgresql_where=sa.text("lease_id IS NULL"),
-    )
-    op.create_index(
         "dispatches_leased",
         "dispatches",
         ["org", "cluster"],
@@ -298,18 +288,18 @@ def upgrade() -> None:
         postgresql_where=sa.text("lease_id IS NOT NULL AND limited"),
     )
     op.create_index(
+        "dispatches_missing",
+        "dispatches",
+        ["org", "cluster"],
+        unique=False,
+        postgresql_where=sa.text("missing_since IS NOT NULL"),
+    )
+    op.create_index(
         "dispatches_queued",
         "dispatches",
         ["org", "queue"],
         unique=False,
-        postgresql_where=sa.text("lease_id IS NULL"),
-    )
-    op.create_index(
-        "dispatches_unaccepted",
-        "dispatches",
-        ["leased_at"],
-        unique=False,
-        postgresql_where=sa.text("lease_id IS NOT NULL AND accepted_at IS NULL"),
+        postgresql_where=sa.text("lease_id IS NULL AND queue <> ''"),
     )
     op.create_index(
         "dispatches_waiting",
