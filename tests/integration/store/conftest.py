@@ -1,13 +1,16 @@
 """A migrated database with one org, one project and one cluster in it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
 
 import pytest
 from sqlalchemy import text
 
 from controlplane.core.actions import ActionDetail, NewAction, NewRun
 from controlplane.store import actions, runs
+from controlplane.store.aborts import abort
 from controlplane.store.claims import claim
 from controlplane.store.clusters import save_cluster, save_org
 from controlplane.store.database import Database, open_database
@@ -16,10 +19,16 @@ from controlplane.store.reports import apply_reports
 from shared.kit.uuids import new_uuid
 from shared.model.assignments import Assignment
 from shared.model.ids import ActionId, ActionName, ClusterName, RunId
+from shared.model.phases import Phase
 from shared.model.reports import Report, Verdict
 from tests.factories import NOW, ORG
 
 CLUSTER = ClusterName("c1")
+
+_WAITING = text(
+    "SELECT count(*) AS n FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +50,28 @@ class Store:
             wishes = [Enqueue(ActionId(new_uuid(NOW)), action) for action in new]
             return list(await enqueue(tx, wishes, NOW))
 
-    async def claim(self, most: int = 10, cluster: ClusterName = CLUSTER) -> list[Assignment]:
+    async def claim(
+        self, most: int = 10, cluster: ClusterName = CLUSTER, *, now: datetime = NOW
+    ) -> list[Assignment]:
         async with self.database.for_org(ORG) as tx:
-            return list(await claim(tx, cluster, "", most=most, now=NOW))
+            return list(await claim(tx, cluster, "", most=most, now=now))
+
+    async def abort(self, run: RunId, name: str = "a0") -> int:
+        """Abort an action and all below it; returns how many were live."""
+        async with self.database.for_org(ORG) as tx:
+            return await abort(tx, run, ActionName(name), reason="enough", by="someone", now=NOW)
+
+    async def phase(self, run: RunId, name: str = "a0") -> Phase:
+        return (await self.detail(run, name)).row.phase
+
+    async def until_somebody_waits_for_a_lock(self) -> None:
+        """Return once a transaction of this database waits for another."""
+        async with asyncio.timeout(5):
+            while True:
+                async with self.database.for_org(ORG) as tx:
+                    waiting = await tx.rows(_WAITING)
+                if waiting[0].n:
+                    return
 
     async def report(self, *reports: Report, cluster: ClusterName = CLUSTER) -> list[Verdict]:
         async with self.database.for_org(ORG) as tx:

@@ -1,0 +1,188 @@
+"""We test that an abort takes a whole subtree, once, and wins no race that was lost before it."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from controlplane.core.queues import Queue
+from controlplane.store.aborts import abort
+from controlplane.store.changes import lock_runs
+from controlplane.store.clusters import ClusterRef
+from controlplane.store.dispatches import list_stops
+from controlplane.store.enqueues import Enqueued
+from controlplane.store.queues import save_queue
+from controlplane.store.runs import get_change
+from controlplane.usecases.sessions import AgentFacts, Sessions
+from shared.model.ids import ROOT, RunId
+from shared.model.phases import Phase
+from shared.model.reports import FailureKind, Verdict
+from tests.factories import NOW, ORG, make_failure, make_new_action, make_new_run, make_report
+from tests.fakes.clock import FakeClock
+from tests.integration.store.conftest import CLUSTER, Store
+
+
+async def make_tree(store: Store) -> RunId:
+    """Make a0 with children b and c, and grandchildren b1, b2 and c1."""
+    run = await store.create(make_new_run())
+    await store.enqueue(make_new_action("b"), make_new_action("c"))
+    await store.enqueue(
+        make_new_action("b1", parent="b"),
+        make_new_action("b2", parent="b"),
+        make_new_action("c1", parent="c"),
+    )
+    return run
+
+
+async def change_of(store: Store, run: RunId) -> int:
+    async with store.database.for_org(ORG) as tx:
+        return await get_change(tx, run)
+
+
+async def test_an_abort_takes_the_action_and_all_below_it_and_nothing_else(store: Store) -> None:
+    run = await make_tree(store)
+    assert await store.abort(run, "b") == 3
+    for name in ("b", "b1", "b2"):
+        row = (await store.detail(run, name)).row
+        assert (row.phase, row.abort_reason, row.aborted_by) == (
+            Phase.ABORTED,
+            "enough",
+            "someone",
+        )
+    for name in ("a0", "c", "c1"):
+        assert await store.phase(run, name) is Phase.QUEUED
+    assert [each.key.name for each in await store.claim()] == ["a0", "c", "c1"]
+
+
+async def test_aborting_a_run_ends_it_all(store: Store) -> None:
+    run = await make_tree(store)
+    assert await store.abort(run) == 6
+    assert await store.count("dispatches") == 0
+    assert await store.enqueue(make_new_action("late")) == [Enqueued.PARENT_ENDED]
+
+
+async def test_aborting_what_has_ended_changes_nothing(store: Store) -> None:
+    run = await make_tree(store)
+    await store.abort(run, "b")
+    before = await change_of(store, run)
+    assert await store.abort(run, "b") == 0
+    assert await store.abort(run, "nobody") == 0
+    assert await change_of(store, run) == before
+
+
+async def test_what_a_cluster_holds_is_marked_until_its_end_is_reported(store: Store) -> None:
+    run = await store.create(make_new_run())
+    [assignment] = await store.claim()
+    await store.report(make_report(assignment, 1, Phase.RUNNING))
+    await store.abort(run)
+
+    async with store.database.for_org(ORG) as tx:
+        [stop] = await list_stops(tx, CLUSTER)
+    assert (stop.attempt, stop.lease, stop.stop_reason) == (
+        assignment.attempt,
+        assignment.lease,
+        "enough",
+    )
+    assert await store.report(make_report(assignment, 2, Phase.ABORTED)) == [Verdict.APPLIED]
+    assert await store.count("dispatches") == 0
+    assert (await store.detail(run)).attempts[0].phase is Phase.ABORTED
+
+
+@pytest.mark.parametrize("end", [Phase.SUCCEEDED, Phase.FAILED, Phase.TIMED_OUT, Phase.ABORTED])
+async def test_an_abort_that_came_first_stands_whatever_the_agent_reports(
+    store: Store, end: Phase
+) -> None:
+    run = await store.create(make_new_run(retries=3))
+    [assignment] = await store.claim()
+    await store.abort(run)
+    failure = make_failure() if end is Phase.FAILED else None
+    assert await store.report(make_report(assignment, 1, end, failure=failure)) == [Verdict.APPLIED]
+    detail = await store.detail(run)
+    assert detail.row.phase is Phase.ABORTED
+    assert detail.row.output_uri == ""
+    assert detail.attempts[0].phase is end
+    assert await store.count("dispatches") == 0
+    assert await store.claim() == []
+
+
+async def test_a_success_that_came_first_stands(store: Store) -> None:
+    run = await store.create(make_new_run())
+    [assignment] = await store.claim()
+    await store.report(make_report(assignment, 1, Phase.SUCCEEDED))
+    assert await store.abort(run) == 0
+    assert await store.phase(run) is Phase.SUCCEEDED
+
+
+async def test_an_action_waiting_for_its_next_attempt_is_aborted_at_once(store: Store) -> None:
+    run = await store.create(make_new_run(retries=3))
+    [assignment] = await store.claim()
+    await store.report(make_report(assignment, 1, Phase.FAILED, failure=make_failure()))
+    assert await store.abort(run) == 1
+    assert await store.count("dispatches") == 0
+    detail = await store.detail(run)
+    assert detail.row.phase is Phase.ABORTED
+    assert detail.attempts[0].failure == make_failure()
+
+
+async def test_the_end_of_a_parent_waits_for_an_enqueue_below_it(store: Store) -> None:
+    """Nothing slips in below an action that ends: whoever is second sees what the first did."""
+    run = await store.create(make_new_run())
+    async with asyncio.TaskGroup() as tasks:
+        async with store.database.for_org(ORG) as tx:
+            assert await abort(tx, run, ROOT, reason="enough", by="someone", now=NOW) == 1
+            late = tasks.create_task(store.enqueue(make_new_action("late")))
+            await store.until_somebody_waits_for_a_lock()
+        assert await late == [Enqueued.PARENT_ENDED]
+
+
+async def test_settling_and_aborting_at_once_do_not_deadlock(store: Store) -> None:
+    run = await store.create(make_new_run())
+    await store.enqueue(*(make_new_action(f"b{number}") for number in range(5)))
+    sessions = Sessions(store.database, FakeClock(NOW))
+    facts = AgentFacts(agent_id="a", instance_id="i", software="test")
+    session = await sessions.open(ClusterRef(ORG, CLUSTER), facts)
+    held = await store.claim()
+    accepted = [(each.attempt, each.lease) for each in reversed(held)]
+
+    async with asyncio.TaskGroup() as tasks:
+        async with store.database.for_org(ORG) as tx:
+            await lock_runs(tx, [run])
+            running = [make_report(held[0], 1, Phase.RUNNING)]
+            settled = tasks.create_task(sessions.settle(session, accepted, running))
+            await store.until_somebody_waits_for_a_lock()
+            assert await abort(tx, run, ROOT, reason="enough", by="someone", now=NOW) == 6
+        answer = await settled
+    assert [each.verdict for each in answer.acknowledged] == [Verdict.APPLIED]
+    assert answer.accepted.confirmed == []  # all are wanted stopped by now
+    assert await store.phase(run) is Phase.ABORTED
+
+
+async def test_claiming_and_aborting_at_once_do_not_deadlock(store: Store) -> None:
+    run = await store.create(make_new_run())
+    async with store.database.for_org(ORG) as tx:
+        await save_queue(tx, Queue(name="narrow", action_concurrency=1), NOW)
+    narrow = replace(make_new_action("n"), queue="narrow")
+    assert await store.enqueue(narrow, make_new_action("b")) == [Enqueued.CREATED] * 2
+
+    async with asyncio.TaskGroup() as tasks:
+        async with store.database.for_org(ORG) as tx:
+            await lock_runs(tx, [run])
+            claimed = tasks.create_task(store.claim())
+            await store.until_somebody_waits_for_a_lock()
+            assert await abort(tx, run, ROOT, reason="enough", by="someone", now=NOW) == 3
+        assert await claimed == []
+
+
+async def test_a_preempted_attempt_is_tried_again_without_a_word_of_its_failure(
+    store: Store,
+) -> None:
+    run = await store.create(make_new_run(retries=0))
+    [first] = await store.claim()
+    failure = make_failure(FailureKind.PREEMPTION)
+    await store.report(make_report(first, 1, Phase.FAILED, failure=failure))
+    [second] = await store.claim()
+    assert second.attempt.number == 2
+    assert second.previous_output_prefix == first.output_prefix
+    detail = await store.detail(run)
+    assert detail.row.failure is None
+    assert detail.attempts[0].failure == failure

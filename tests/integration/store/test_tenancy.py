@@ -1,0 +1,212 @@
+"""We test the wall between orgs with every org predicate absent: the policies alone must hold."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    Integer,
+    Interval,
+    LargeBinary,
+    Table,
+    Text,
+    Uuid,
+)
+
+from controlplane.store.database import open_database
+from controlplane.store.tables import TENANT_TABLES, metadata
+from shared.model.ids import OrgName
+from tests.servers.postgres import DatabaseForTest
+
+OURS, THEIRS = "ours", "theirs"
+NAMES = [table.name for table in TENANT_TABLES]
+OF_NOBODY = {"control_clock"}
+
+
+@dataclass(frozen=True, slots=True)
+class Walled:
+    """A database with one row of each of two orgs in every tenant table."""
+
+    owner: "asyncpg.Connection[asyncpg.Record]"
+    application: "asyncpg.Connection[asyncpg.Record]"
+
+    @asynccontextmanager
+    async def as_org(self, org: str | None) -> AsyncIterator[None]:
+        """Do as the application does for an org, and undo it."""
+        transaction = self.application.transaction()
+        await transaction.start()
+        if org is not None:
+            await self.application.execute("SELECT set_config('app.org', $1, true)", org)
+        yield
+        await transaction.rollback()
+
+
+@pytest.fixture
+async def walled(test_database: DatabaseForTest) -> AsyncIterator[Walled]:
+    owner = await asyncpg.connect(test_database.owner_url)
+    application = await asyncpg.connect(test_database.url)
+    for org in (OURS, THEIRS):
+        for table in TENANT_TABLES:
+            await owner.execute(_insertion(table, org))
+    yield Walled(owner, application)
+    await application.close()
+    await owner.close()
+
+
+def _insertion(table: Table, org: str) -> str:
+    columns = [column for column in table.c if not column.nullable and not column.server_default]
+    values = [_literal(column, org) for column in columns]
+    names = ", ".join(column.name for column in columns)
+    return f"INSERT INTO {table.name} ({names}) VALUES ({', '.join(values)})"  # noqa: S608
+
+
+def _literal(column: "Column[object]", org: str) -> str:
+    if column.name == "org":
+        return f"'{org}'"
+    match column.type:
+        case Boolean():
+            return "false"
+        case Float() | Integer():
+            return "1"
+        case LargeBinary():
+            return f"'{uuid4().hex}'"
+        case Uuid():
+            return f"'{uuid4()}'"
+        case DateTime():
+            return "now()"
+        case Interval():
+            return "'1s'"
+        case Text():
+            return f"'{uuid4().hex}'"
+        case other:
+            raise AssertionError(f"{column} is of {other}; say here what to put in it")
+
+
+def test_every_table_is_a_tenants_or_known_to_be_nobodys() -> None:
+    assert {table.name for table in metadata.tables.values()} - set(NAMES) == OF_NOBODY
+    for table in TENANT_TABLES:
+        assert next(iter(table.primary_key.columns)).name == "org", table.name
+
+
+async def test_row_level_security_is_on_wherever_there_is_an_org(walled: Walled) -> None:
+    rows = await walled.owner.fetch(
+        "SELECT c.relname, c.relrowsecurity FROM pg_class c"
+        " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'org'"
+        " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')"
+        " AND NOT c.relispartition"
+    )
+    assert {row["relname"] for row in rows} == set(NAMES)
+    assert all(row["relrowsecurity"] for row in rows)
+
+
+async def test_another_orgs_rows_can_neither_be_seen_nor_changed(walled: Walled) -> None:
+    for table in NAMES:
+        async with walled.as_org(OURS):
+            seen = await walled.application.fetch(f"SELECT org FROM {table}")  # noqa: S608
+            assert [row["org"] for row in seen] == [OURS], table
+            updated = await walled.application.execute(f"UPDATE {table} SET org = org")  # noqa: S608
+            assert updated == "UPDATE 1", table
+        async with walled.as_org(OURS):
+            deleted = await walled.application.execute(
+                f"DELETE FROM {table} WHERE org = '{THEIRS}'"  # noqa: S608
+            )
+            assert deleted == "DELETE 0", table
+
+
+async def test_nothing_is_written_into_another_org(walled: Walled) -> None:
+    for table in TENANT_TABLES:
+        async with walled.as_org(OURS):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+                await walled.application.execute(_insertion(table, THEIRS))
+        async with walled.as_org(OURS):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+                await walled.application.execute(
+                    f"UPDATE {table.name} SET org = '{THEIRS}'"  # noqa: S608
+                )
+
+
+async def test_a_session_of_no_org_sees_nothing_and_writes_nothing(walled: Walled) -> None:
+    for table in TENANT_TABLES:
+        async with walled.as_org(None):
+            assert await walled.application.fetch(f"SELECT 1 FROM {table.name}") == []  # noqa: S608
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+                await walled.application.execute(_insertion(table, ""))
+
+
+async def test_an_org_ends_with_its_transaction(walled: Walled) -> None:
+    async with walled.as_org(OURS):
+        assert await walled.application.fetchval("SELECT count(*) FROM actions") == 1
+    assert await walled.application.fetchval("SELECT count(*) FROM actions") == 0
+
+
+async def test_partitions_cannot_be_read_past_the_policy(walled: Walled) -> None:
+    await walled.owner.execute("SELECT add_action_events_days(current_date + 1, 2)")
+    partitions = await walled.owner.fetch(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits"
+        " WHERE inhparent = 'action_events'::regclass"
+    )
+    assert len(partitions) >= 3
+    for partition in partitions:
+        async with walled.as_org(OURS):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
+                await walled.application.fetch(f"SELECT * FROM {partition['name']}")  # noqa: S608
+
+
+ESCAPES = """
+    SET ROLE volary_owner
+    SET ROLE postgres
+    SET SESSION AUTHORIZATION volary_owner
+    ALTER TABLE actions DISABLE ROW LEVEL SECURITY
+    DROP POLICY actions_of_org ON actions
+    CREATE POLICY all_of_it ON actions USING (true)
+    ALTER ROLE volary_app BYPASSRLS
+    CREATE TABLE public.mine (org text)
+    DROP FUNCTION public.drop_action_events_before
+    TRUNCATE actions
+    UPDATE alembic_version SET version_num = 'none'
+"""
+
+
+async def test_the_applications_role_cannot_escape(walled: Walled) -> None:
+    for escape in ESCAPES.strip().splitlines():
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await walled.application.execute(escape)
+        assert refused.value.sqlstate == "42501", escape
+
+
+async def test_turning_row_security_off_is_an_error_and_not_a_way_round(walled: Walled) -> None:
+    async with walled.as_org(OURS):
+        await walled.application.execute("SET LOCAL row_security = off")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await walled.application.fetch("SELECT * FROM actions")
+
+
+@pytest.mark.usefixtures("walled")
+async def test_whoever_logs_in_as_the_owner_is_bound_all_the_same(owner_database_url: str) -> None:
+    database = open_database(owner_database_url)
+    async with database.for_org(OrgName(OURS)) as tx:
+        connection = await tx.connection.get_raw_connection()
+        driver = connection.driver_connection
+        assert driver is not None
+        assert await driver.fetchval("SELECT count(*) FROM actions") == 1
+        await driver.execute("RESET ROLE")
+        assert await driver.fetchval("SELECT count(*) FROM actions") == 1
+    await database.close()
+
+
+@pytest.mark.usefixtures("walled")
+async def test_a_pass_across_orgs_sees_every_org(database_url: str) -> None:
+    database = open_database(database_url)
+    async with database.for_fleet("count what there is") as tx:
+        connection = (await tx.connection.get_raw_connection()).driver_connection
+        assert connection is not None
+        orgs = await connection.fetch("SELECT org FROM actions ORDER BY org")
+    assert [row["org"] for row in orgs] == [OURS, THEIRS]
+    await database.close()
