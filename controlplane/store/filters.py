@@ -112,6 +112,8 @@ async def page(
     ``usual`` is the order where the caller wants none, and what breaks ties: it must end in
     what is unique.
     """
+    if listing.limit < 1:
+        raise InvalidError(f"a page of {listing.limit} rows is none; ask for 1 to {MAX_LIMIT}")
     limit = min(listing.limit, MAX_LIMIT)
     offset = _offset(listing.token)
     if len(listing.filters) > _MAX_FILTERS:

@@ -1,0 +1,135 @@
+"""We test what a transaction makes of a Postgres that is slow, locked, gone, or not pleased."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from controlplane.core.errors import InvalidError, UnavailableError
+from controlplane.store.changes import lock_runs
+from controlplane.store.database import Database, open_database
+from shared.model.ids import RunId
+from tests.factories import ORG, make_new_run
+from tests.integration.store.conftest import Store
+
+
+async def ask(database: Database, statement: str) -> object:
+    async with database.for_org(ORG) as tx:
+        return (await tx.rows(text(statement)))[0][0]
+
+
+async def test_a_lock_that_is_not_to_be_had_is_a_matter_of_trying_again(store: Store) -> None:
+    run = await store.create(make_new_run())
+    async with store.database.for_org(ORG) as holder:
+        await lock_runs(holder, [run])
+        with pytest.raises(UnavailableError, match="try again"):
+            await _lock_impatiently(store, run)
+
+
+async def _lock_impatiently(store: Store, run: RunId) -> None:
+    async with store.database.for_org(ORG) as tx:
+        await tx.execute(text("SET LOCAL lock_timeout = '20ms'"))
+        await lock_runs(tx, [run])
+
+
+async def test_a_statement_that_takes_too_long_is_too(store: Store) -> None:
+    with pytest.raises(UnavailableError, match="try again"):
+        await _sleep_impatiently(store)
+
+
+async def _sleep_impatiently(store: Store) -> None:
+    async with store.database.for_org(ORG) as tx:
+        await tx.execute(text("SET LOCAL statement_timeout = '20ms'"))
+        await tx.execute(text("SELECT pg_sleep(5)"))
+
+
+@pytest.mark.parametrize("statement", ["SELECT nothing FROM nowhere", "SELECT 1 / 0"])
+async def test_a_statement_that_is_wrong_is_a_bug(store: Store, statement: str) -> None:
+    with pytest.raises(DBAPIError):
+        await ask(store.database, statement)
+
+
+async def test_text_that_cannot_be_kept_is_the_callers_to_change(store: Store) -> None:
+    with pytest.raises(InvalidError, match="NUL"):
+        await _say(store, "text", "a\0b")
+    with pytest.raises(InvalidError, match="NUL"):
+        await _say(store, "jsonb", '{"a": "\\u0000"}')
+
+
+async def _say(store: Store, type_: str, said: str) -> None:
+    async with store.database.for_org(ORG) as tx:
+        await tx.execute(text(f"SELECT CAST(:said AS {type_})"), {"said": said})
+
+
+async def test_a_connection_that_is_killed_fails_its_call_and_no_other(
+    database_url: str, owner_database_url: str
+) -> None:
+    owner = await asyncpg.connect(owner_database_url)
+    database = open_database(database_url, pool_size=1)
+    killed = await ask(database, "SELECT pg_backend_pid()")
+    await owner.execute("SELECT pg_terminate_backend($1)", killed)
+    with pytest.raises(UnavailableError):
+        await ask(database, "SELECT 1")
+    assert await ask(database, "SELECT 1") == 1
+    await database.close()
+    await owner.close()
+
+
+async def test_a_connection_killed_at_work_is_a_matter_of_trying_again(
+    database_url: str, owner_database_url: str
+) -> None:
+    owner = await asyncpg.connect(owner_database_url)
+    database = open_database(database_url, pool_size=1)
+    killed = await ask(database, "SELECT pg_backend_pid()")
+    async with asyncio.TaskGroup() as tasks:
+        sleeper = tasks.create_task(_is_unavailable(database, "SELECT pg_sleep(30)"))
+        async with asyncio.timeout(5):
+            while not await owner.fetchval(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid = $1 AND query LIKE '%pg_sleep%' AND state = 'active'",
+                killed,
+            ):
+                pass
+        assert await sleeper
+    assert await ask(database, "SELECT 1") == 1
+    await database.close()
+    await owner.close()
+
+
+async def _is_unavailable(database: Database, statement: str) -> bool:
+    try:
+        await ask(database, statement)
+    except UnavailableError:
+        return True
+    return False
+
+
+async def test_a_server_that_is_not_there_is_a_matter_of_trying_again(database_url: str) -> None:
+    address = database_url.replace("host=", "host=/nowhere") + "&port=1"
+    if "host=" not in database_url:
+        address = "postgresql://nobody:nothing@127.0.0.1:1/nowhere"
+    database = open_database(address)
+    with pytest.raises(UnavailableError, match="try again"):
+        await database.ping()
+    await database.close()
+
+
+async def test_calls_that_are_given_up_at_any_moment_leave_the_pool_whole(
+    database_url: str,
+) -> None:
+    database = open_database(database_url, pool_size=2)
+    loop = asyncio.get_running_loop()
+    for turn in range(40):
+        calls = [
+            loop.create_task(_is_unavailable(database, "SELECT pg_sleep(0.01)")) for _ in range(4)
+        ]
+        for _ in range(turn):
+            await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(*(ask(database, "SELECT 1") for _ in range(4))) == [1] * 4
+    await database.close()
