@@ -79,7 +79,7 @@ class Settings:
             http_port=http_port,
             link_port=read.optional("LINK_PORT", 8101, _port),
             public_url=read.optional("PUBLIC_URL", f"http://localhost:{http_port}", _http_url),
-            blob_base=read.required("BLOB_BASE", _blob_base),
+            blob_base=read.required("BLOB_BASE", parse_blob_base),
             blob_signing_key=read.required("BLOB_SIGNING_KEY", _key),
             s3=S3Options(
                 endpoint=read.optional("S3_ENDPOINT", "", _http_url),
@@ -184,7 +184,8 @@ def _http_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _blob_base(text: str) -> str:
+def parse_blob_base(text: str) -> str:
+    """Tidy the base of a store; a ValueError says what it is not."""
     if not text.startswith(("file:///", "s3://")):
         raise ValueError(f"is {text!r}, not file:///directory or s3://bucket/prefix")
     return text.rstrip("/")

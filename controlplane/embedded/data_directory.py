@@ -10,7 +10,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -55,21 +55,21 @@ class DataDirectory:
 def opened(root: Path) -> Iterator[DataDirectory]:
     """Hold the directory for the length of a block; UpError says why we may not."""
     root = root.expanduser().absolute()
-    try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise UpError(
-            f"cannot write to {root} ({error.strerror}); choose another directory with --data-dir"
-        ) from error
-    try:
-        _hold(lock, root)
-        _require_no_newer_release(root)
-        for name in ("secrets", "agent", "blobs"):
-            (root / name).mkdir(mode=0o700, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            stack.callback(os.close, lock)  # and so let go
+            _hold(lock, root)
+            _require_no_newer_release(root)
+            for name in ("secrets", "agent", "blobs"):
+                (root / name).mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise UpError(
+                f"cannot write to {root} ({error.strerror}); "
+                "choose another directory with --data-dir"
+            ) from error
         yield DataDirectory(root)
-    finally:
-        os.close(lock)  # and so let go
 
 
 def _hold(lock: int, root: Path) -> None:

@@ -10,7 +10,6 @@ left running there is ours to stop.
 
 import importlib.util
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -117,7 +116,7 @@ class EmbeddedPostgres:
             )
 
     def stop(self) -> None:
-        """Stop within 20 seconds; asked again, it has stopped already."""
+        """Stop within 25 seconds; asked again, it has stopped already."""
         for wish, patience in ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
             if self.process.poll() is not None:
                 return
@@ -126,9 +125,6 @@ class EmbeddedPostgres:
                 self.process.wait(patience)
             except subprocess.TimeoutExpired:
                 continue
-        self.require_stopped()
-
-    def require_stopped(self) -> None:
         if self.process.poll() is None:
             raise UpError(f"the embedded Postgres (pid {self.process.pid}) does not stop")
 
@@ -157,7 +153,7 @@ def running(
             _open_for_search(directory)
         words = stack.enter_context(log.open("ab"))
         if not data.exists():
-            _initialise(data, password=password, how=how, words=words, log=log)
+            _initialise(data, password=password, settings=settings, how=how, words=words)
         how.own(data)
         _require_our_version(data)
         _stop_leftover(data)
@@ -185,7 +181,12 @@ def program(name: str) -> str:
 
 
 def _initialise(
-    data: Path, *, password: str, how: Unprivileged, words: IO[bytes], log: Path
+    data: Path,
+    *,
+    password: str,
+    settings: Mapping[str, str],
+    how: Unprivileged,
+    words: IO[bytes],
 ) -> None:
     """Make a new cluster beside ``data`` and move it there, so that half of one never counts."""
     unfinished = data.with_name("data.unfinished")
@@ -208,8 +209,9 @@ def _initialise(
             "--builtin-locale=C.UTF-8",
             "--locale=C",
             "--no-instructions",
-            "--no-sync",  # the server syncs what matters at its first checkpoint
         ]
+        if settings is FORGETFUL:
+            initdb.append("--no-sync")
         made = subprocess.run(  # noqa: S603 - our own command line
             how.command(initdb),
             stdin=subprocess.DEVNULL,
@@ -220,7 +222,7 @@ def _initialise(
             check=False,
         )
     if made.returncode != 0:
-        raise UpError(_cannot("make its data directory", how, log))
+        raise UpError(_cannot("make its data directory", how, Path(words.name)))
     unfinished.rename(data)
 
 
@@ -275,7 +277,7 @@ def _stop_leftover(data: Path) -> None:
         return
     try:
         process = psutil.Process(int(lines[0]))
-        is_ours = process.cwd() == str(data.resolve())
+        is_ours = process.name() == "postgres" and process.cwd() == str(data.resolve())
     except (psutil.Error, ValueError):
         is_ours, process = False, None
     if is_ours and process is not None:
@@ -328,7 +330,3 @@ def tail(log: Path, lines: int = 20) -> str:
     with log.open("rb") as words:
         words.seek(max(0, log.stat().st_size - 16_384))
         return "\n".join(words.read().decode(errors="replace").splitlines()[-lines:])
-
-
-def new_password() -> str:
-    return secrets.token_urlsafe(24)

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from controlplane.embedded import agent, banner, data_directory, databases, ports, postgres
 from controlplane.embedded.data_directory import DataDirectory
+from controlplane.embedded.refusals import UpError
 from controlplane.main import serve
-from controlplane.settings import LogLevel, Settings, require_loopback
+from controlplane.settings import LogLevel, Settings, parse_blob_base, require_loopback
 from controlplane.store import migrations
 from shared.kit import logs
 from shared.kit.clock import Clock, SystemClock
@@ -61,12 +62,18 @@ def up(wishes: Wishes) -> None:
     UpError or SettingsError, with a sentence for the terminal, when that cannot be done.
     """
     require_loopback(wishes.host)
+    try:
+        blob_base = parse_blob_base(wishes.blob_base) if wishes.blob_base else ""
+    except ValueError as error:
+        raise UpError(f"--blob-base {error}") from error
     logs.configure(level=wishes.log_level)
     with ExitStack() as stack:
         stack.enter_context(_terminate_as_interrupt())
         directory = stack.enter_context(data_directory.opened(wishes.data_directory))
         http_port = ports.require_free(wishes.host, wishes.http_port, option="--http-port")
         link_port = ports.require_free(wishes.host, wishes.link_port, option="--link-port")
+        if http_port == link_port:
+            raise UpError(f"--http-port and --link-port are both {http_port}; they must differ")
         database = stack.enter_context(_database(directory, wishes.database_url))
         migrations.upgrade(database.owner_url)
         settings = Settings(
@@ -76,7 +83,7 @@ def up(wishes: Wishes) -> None:
             http_port=http_port,
             link_port=link_port,
             public_url=f"http://localhost:{http_port}",
-            blob_base=wishes.blob_base or directory.blobs.as_uri(),
+            blob_base=blob_base or directory.blobs.as_uri(),
             blob_signing_key=directory.secret("blob-signing-key").encode(),
             cluster=_CLUSTER,
             cluster_token=directory.secret(_CLUSTER_TOKEN),
@@ -94,7 +101,7 @@ async def _run(
     ready = asyncio.Event()
     child = agent.AgentProcess(
         agent.command(
-            link=f"{settings.host}:{settings.link_port}",
+            link=f"{_bracketed(settings.host)}:{settings.link_port}",
             # By this name the SDK in a task knows that plaintext is meant.
             api=f"localhost:{settings.http_port}",
             token_file=directory.secret_file(_CLUSTER_TOKEN),
@@ -111,6 +118,11 @@ async def _run(
         async with _beside(child.run(), name="agent"):
             with _announced(directory, settings, server):
                 await asyncio.Event().wait()
+
+
+def _bracketed(host: str) -> str:
+    """Return a host as an address with a port has it."""
+    return f"[{host}]" if ":" in host else host
 
 
 @asynccontextmanager
@@ -162,6 +174,7 @@ def _database(directory: DataDirectory, url: str) -> Iterator[_Database]:
     with postgres.running(
         directory.postgres, password=directory.secret("postgres-superuser")
     ) as server:
+        _log.info("postgres started", extra={"pid": server.process.pid, "log": server.log})
         asyncio.run(databases.ensure_roles(server.url(), passwords))
         asyncio.run(databases.ensure_database(server.url(), _DATABASE))
         yield _Database(

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from controlplane.embedded import ports
 from tests.servers import volary
 
 
@@ -127,3 +128,20 @@ def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_pat
     )
     assert "cannot use the database at 127.0.0.1:1/nowhere" in said
     assert "pa55word" not in said
+
+
+def test_two_doors_need_two_ports(tmp_path: Path) -> None:
+    port = str(ports.require_free("127.0.0.1", 0, option=""))
+    said = refused("--data-dir", str(tmp_path), "--http-port", port, "--link-port", port)
+    assert f"--http-port and --link-port are both {port}" in said
+
+
+def test_a_blob_base_that_is_none_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    said = refused("--data-dir", str(tmp_path / "data"), "--blob-base", "/tmp/blobs")  # noqa: S108
+    assert "--blob-base is '/tmp/blobs', not file:///directory or s3://bucket/prefix" in said
+    assert not (tmp_path / "data").exists()
+
+
+def test_it_listens_on_the_other_loopback_too(tmp_path: Path) -> None:
+    with volary.running(tmp_path / "data", "--host", "::1") as up:
+        up.wait_until_said("agent connected")
