@@ -11,6 +11,9 @@ from pathlib import Path
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.link.channel import Token
 from dataplane.agent.link.connection import Connection
+from dataplane.agent.loops.attempts import Attempts
+from dataplane.agent.loops.fence import Fence
+from dataplane.agent.loops.followers import Followers
 from dataplane.agent.loops.keeper import Keeper
 from dataplane.agent.loops.sweeper import Sweeper
 from dataplane.agent.runtimes.blobs import Stores
@@ -23,6 +26,7 @@ from dataplane.agent.runtimes.process.runtime import ProcessRuntime
 from dataplane.agent.runtimes.unsupported import UnsupportedRuntime
 from dataplane.agent.settings import Settings
 from shared.kit.clock import SystemClock
+from shared.kit.waking import Bell
 
 
 class DataDirectoryError(Exception):
@@ -53,15 +57,18 @@ async def run_agent(settings: Settings) -> None:
                 process=process,
                 unsupported=UnsupportedRuntime(),
             )
+            bell = Bell()
+            take_along = settings.grace + timedelta(seconds=10) if settings.stop_attempts else None
+            attempts = Attempts(ledger, runtimes, bell, clock, take_along=take_along)
+            followers = Followers(process, bell)
             keeper = Keeper(
                 ledger=ledger,
-                runtimes=runtimes,
+                attempts=attempts,
+                followers=followers,
+                bell=bell,
                 slots=settings.slots,
                 free_memory=FreeMemory(clock),
                 clock=clock,
-                stop_attempts=settings.grace + timedelta(seconds=10)
-                if settings.stop_attempts
-                else None,
             )
             connection = Connection(
                 address=settings.control_plane,
@@ -72,10 +79,13 @@ async def run_agent(settings: Settings) -> None:
                 desk=keeper,
                 clock=clock,
             )
+            fence = Fence(ledger, attempts, clock, grace=settings.grace)
             sweeper = Sweeper(ledger, process, clock, retention=settings.retention)
             async with asyncio.TaskGroup() as services:
                 services.create_task(nursery.run(), name="nursery")
-                services.create_task(keeper.run(), name="keeper")
+                services.create_task(attempts.run(), name="attempts")
+                services.create_task(followers.run(), name="followers")
+                services.create_task(fence.run(), name="fence")
                 services.create_task(connection.run(), name="connection")
                 services.create_task(sweeper.run(), name="sweeper")
 

@@ -42,6 +42,7 @@ class FakeSession:
     sent_specs: set[Digest] = field(default_factory=set)
     inventory: list[tuple[AttemptId, LeaseId]] = field(default_factory=list)
     heartbeats: int = 0
+    heartbeat: link_pb2.Heartbeat = field(default_factory=link_pb2.Heartbeat)
 
 
 class FakeControl:
@@ -54,7 +55,10 @@ class FakeControl:
             link_pb2.VerdictOnLease.KIND_KEEP
         )
         self.acknowledging = True
+        self.confirming = True
         self.echoing = True  # heartbeats
+        self.fence = timedelta(seconds=30)
+        self.reassign = timedelta(seconds=60)
         self.refusal: link_pb2.Refusal | None = None
         self.stale: set[AttemptId] = set()
         self.sessions: list[FakeSession] = []
@@ -140,8 +144,8 @@ class FakeControl:
                 epoch=epoch,
                 protocol=1,
                 heartbeat_ms=int(self.heartbeat.total_seconds() * 1000),
-                self_fence_ms=30_000,
-                reassign_after_ms=60_000,
+                self_fence_ms=int(self.fence.total_seconds() * 1000),
+                reassign_after_ms=int(self.reassign.total_seconds() * 1000),
                 server_time_us=1,
                 cluster="test",
             )
@@ -165,12 +169,17 @@ class FakeControl:
                 await self._pump()
             case "accepted":
                 self.accepted += [parse_lease(lease) for lease in frame.accepted.leases]
+                if self.confirming:
+                    confirmed = assignment_pb2.Confirmed(leases=frame.accepted.leases)
+                    await session.outgoing.put(link_pb2.ControlFrame(confirmed=confirmed))
             case "reports":
                 await self._answer_reports(session, frame.reports.reports)
             case "heartbeat":
                 session.heartbeats += 1
+                session.heartbeat = frame.heartbeat
                 if self.echoing:
-                    await session.outgoing.put(link_pb2.ControlFrame(heartbeat=frame.heartbeat))
+                    beat = link_pb2.Heartbeat(number=1, noted=frame.heartbeat.number)
+                    await session.outgoing.put(link_pb2.ControlFrame(heartbeat=beat))
             case "reply":
                 await self._take_reply(session, frame.reply)
             case unknown:

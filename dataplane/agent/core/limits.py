@@ -14,6 +14,7 @@ FRAME_BYTES = 2 * 1024 * 1024  # of reports in one frame; one large report may e
 MAX_FRAME_BYTES = 64 * 1024 * 1024  # of one frame we accept; a batch may carry whole specs
 REPORTS_IN_FLIGHT = 4096  # sent and not acknowledged; more wait on disk
 SILENT_INTERVALS = 3  # heartbeats missed before a session counts as dead
+HEARTBEATS_UNNOTED = 64  # whose sending times are remembered
 GREETING_TIMEOUT = timedelta(seconds=20)  # from dialling to the last verdict
 HEARTBEAT_FLOOR = timedelta(milliseconds=100)  # a peer that asks for less is not obeyed
 RECONNECT_FIRST = timedelta(milliseconds=200)

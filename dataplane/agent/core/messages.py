@@ -80,10 +80,13 @@ class Reply:
 # What either side says.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
     number: int
     sent_at: datetime
+    noted: int = 0  # from the control plane: the latest of ours that it has noted
+    held: int = 0  # from us: attempts in the ledger
+    running: int = 0  # from us: attempts the runtimes have
 
 
 # What the control plane says.
@@ -94,7 +97,7 @@ class Welcome:
     epoch: int
     protocol: int
     heartbeat_every: timedelta
-    self_fence_after: timedelta
+    fence_after: timedelta
     reassign_after: timedelta
     server_time: datetime
     cluster: str
@@ -125,6 +128,13 @@ class Verdicts:
 class Assignments:
     assignments: Sequence[Assignment]
     specs: Mapping[Digest, bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """Noted as accepted: these may be started, and not before."""
+
+    leases: Sequence[Lease]
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,5 +188,15 @@ class CallCancel:
 
 
 AgentMessage = Hello | Inventory | Credit | Accepted | Reports | Heartbeat | Reply
-Work = Verdicts | Assignments | Acknowledgements | Stops | Wanted | Call | CallCredit | CallCancel
+Work = (
+    Verdicts
+    | Assignments
+    | Confirmed
+    | Acknowledgements
+    | Stops
+    | Wanted
+    | Call
+    | CallCredit
+    | CallCancel
+)
 ControlMessage = Welcome | Refusal | Heartbeat | Work

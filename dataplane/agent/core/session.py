@@ -19,6 +19,7 @@ from dataplane.agent.core.messages import (
     Call,
     CallCancel,
     CallCredit,
+    Confirmed,
     ControlMessage,
     Heartbeat,
     Hello,
@@ -47,6 +48,7 @@ class Event(StrEnum):
     LAST_VERDICTS = "last verdicts"
     HEARTBEAT = "heartbeat"
     ASSIGNMENTS = "assignments"
+    CONFIRMED = "confirmed"
     ACKNOWLEDGEMENTS = "acknowledgements"
     STOPS = "stops"
     WANTED = "wanted"
@@ -71,6 +73,7 @@ NEXT: Mapping[State, Mapping[Event, State]] = {
     },
     State.OPEN: {
         Event.ASSIGNMENTS: State.OPEN,
+        Event.CONFIRMED: State.OPEN,
         Event.ACKNOWLEDGEMENTS: State.OPEN,
         Event.HEARTBEAT: State.OPEN,
         Event.STOPS: State.OPEN,
@@ -105,7 +108,14 @@ class End:
     retry: bool = True
 
 
-Effect = Send | Deliver | End
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """The control plane has noted what we said at that instant."""
+
+    at: datetime
+
+
+Effect = Send | Deliver | Touch | End
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +130,7 @@ class Session:
     cluster: str = ""
     heartbeat_every: timedelta = limits.GREETING_TIMEOUT
     heartbeats: int = 0  # sent
+    unnoted: Sequence[tuple[int, datetime]] = ()  # of those, which are not noted, and when sent
     received: int = 0  # assignments, counted against our credit
     credit: int = 0  # the latest total we gave
     leave_at: datetime | None = None  # the control plane asked us to come back then
@@ -152,11 +163,11 @@ def receive(
                 cluster=message.cluster,
                 heartbeat_every=max(message.heartbeat_every, limits.HEARTBEAT_FLOOR),
             )
-            return session, [Send(chunk) for chunk in _inventory(held)]
+            return session, [Touch(session.started_at), *map(Send, _inventory(held))]
         case Refusal():
             return session, [End(message.code, message.message, message.retry)]
         case Heartbeat():
-            return session, []
+            return _note(session, message)
         case Wanted(reconnect_after=delay):
             session = replace(session, leave_at=None if delay is None else now + delay)
             return session, [Deliver(message)]
@@ -173,7 +184,9 @@ def receive(
             return session, [Deliver(message)]
 
 
-def tick(session: Session, now: datetime) -> tuple[Session, Sequence[Effect]]:
+def tick(
+    session: Session, now: datetime, *, held: int = 0, running: int = 0
+) -> tuple[Session, Sequence[Effect]]:
     """Return the session as time passes: a heartbeat is due, or nobody is there."""
     if session.state is State.ENDED:
         return session, []
@@ -186,8 +199,10 @@ def tick(session: Session, now: datetime) -> tuple[Session, Sequence[Effect]]:
         return _end(session, "reconnect", "the control plane asked us to reconnect")
     if session.state is State.GREETING or now - session.sent_at < session.heartbeat_every / 2:
         return session, []
-    session = replace(session, heartbeats=session.heartbeats + 1, sent_at=now)
-    return session, [Send(Heartbeat(session.heartbeats, now))]
+    number = session.heartbeats + 1
+    unnoted = (*session.unnoted, (number, now))[-limits.HEARTBEATS_UNNOTED :]
+    session = replace(session, heartbeats=number, sent_at=now, unnoted=unnoted)
+    return session, [Send(Heartbeat(number=number, sent_at=now, held=held, running=running))]
 
 
 def extend_credit(session: Session, room: int) -> tuple[Session, int | None]:
@@ -196,6 +211,12 @@ def extend_credit(session: Session, room: int) -> tuple[Session, int | None]:
     if session.state is not State.OPEN or total <= session.credit:
         return session, None
     return replace(session, credit=total), total
+
+
+def _note(session: Session, heartbeat: Heartbeat) -> tuple[Session, Sequence[Effect]]:
+    noted = [at for number, at in session.unnoted if number <= heartbeat.noted]
+    unnoted = tuple(beat for beat in session.unnoted if beat[0] > heartbeat.noted)
+    return replace(session, unnoted=unnoted), [Touch(noted[-1])] if noted else []
 
 
 def _end(session: Session, code: str, message: str) -> tuple[Session, Sequence[Effect]]:
@@ -215,6 +236,7 @@ _EVENT_BY_TYPE: Mapping[type[ControlMessage], Event] = {
     Refusal: Event.REFUSAL,
     Heartbeat: Event.HEARTBEAT,
     Assignments: Event.ASSIGNMENTS,
+    Confirmed: Event.CONFIRMED,
     Acknowledgements: Event.ACKNOWLEDGEMENTS,
     Stops: Event.STOPS,
     Wanted: Event.WANTED,

@@ -44,6 +44,7 @@ def render_assignment(assignment: Assignment) -> str:
             assignment.previous_output_prefix,
             assignment.raw_data_prefix,
             to_us(assignment.run_started_at),
+            assignment.replaceable,
         ]
     )
 
@@ -51,7 +52,7 @@ def render_assignment(assignment: Assignment) -> str:
 def parse_assignment(text: str) -> Assignment:
     (
         org, project, domain, run, action, action_id, number, lease, parent, task_type, task_spec,
-        run_spec, input_uri, run_base, output_prefix, previous, raw_data_prefix, started_us,
+        run_spec, input_uri, run_base, output_prefix, previous, raw_data_prefix, started_us, *later,
     ) = json.loads(text)  # fmt: skip
     return Assignment(
         org=OrgName(org),
@@ -70,6 +71,7 @@ def parse_assignment(text: str) -> Assignment:
         previous_output_prefix=previous,
         raw_data_prefix=raw_data_prefix,
         run_started_at=from_us(started_us),
+        replaceable=bool(later and later[0]),
     )
 
 

@@ -12,21 +12,24 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
 from dataplane.agent.core import limits
+from dataplane.agent.core.fencing import Contact
 from dataplane.agent.core.held import Held, News, draw_up
 from dataplane.agent.core.instants import from_us, to_us
-from dataplane.agent.core.messages import Lease
+from dataplane.agent.core.messages import Lease, Welcome
 from dataplane.agent.core.outbox import Outbox
 from dataplane.agent.ledger import codec
 from dataplane.agent.ledger.database import Database, LedgerError, Statement
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId
 from shared.model.reports import Acknowledgement
+
+_US = timedelta(microseconds=1)
 
 _KEEP_FACT = "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
 _KEEP_SPEC = "INSERT OR IGNORE INTO specs VALUES (?, ?)"
@@ -47,6 +50,7 @@ class Ledger:
         self.outbox = Outbox()
         self.agent_id = ""
         self.last_epoch = 0
+        self.contact: Contact | None = None  # None: there never was a session
 
     def __repr__(self) -> str:
         return f"<Ledger held={len(self._held)} {self.outbox!r}>"
@@ -151,15 +155,39 @@ class Ledger:
         unneeded = [row for row in stored if row[0] not in needed]
         await self._database.write(Statement(_DROP_SPEC, unneeded))
 
-    async def remember_epoch(self, epoch: int) -> None:
-        self.last_epoch = epoch
-        await self._database.write(Statement(_KEEP_FACT, [("last_epoch", str(epoch))]))
+    async def remember_session(self, welcome: Welcome, now: datetime) -> None:
+        """Write down what a session begins with; when we were last in touch is told apart."""
+        self.last_epoch = welcome.epoch
+        at = now if self.contact is None else self.contact.at
+        self.contact = Contact(at, welcome.fence_after, welcome.reassign_after)
+        await self._keep_facts(
+            last_epoch=self.last_epoch,
+            contact_us=to_us(at),
+            fence_us=welcome.fence_after // _US,
+            reassign_us=welcome.reassign_after // _US,
+        )
+
+    async def remember_touch(self, at: datetime) -> None:
+        """Write down that the control plane has noted what we said then."""
+        if self.contact is not None:
+            self.contact = replace(self.contact, at=at)
+            await self._keep_facts(contact_us=to_us(at))
+
+    async def _keep_facts(self, **facts: int | str) -> None:
+        rows = [(name, str(value)) for name, value in facts.items()]
+        await self._database.write(Statement(_KEEP_FACT, rows))
 
     async def _load(self) -> None:
         facts: dict[str, str] = dict(await self._database.read("SELECT name, value FROM facts"))
         self.agent_id = facts.get("agent_id", "") or str(uuid4())
         self.last_epoch = int(facts.get("last_epoch", "0"))
-        await self._database.write(Statement(_KEEP_FACT, [("agent_id", self.agent_id)]))
+        if "contact_us" in facts:
+            self.contact = Contact(
+                from_us(int(facts["contact_us"])),
+                int(facts["fence_us"]) * _US,
+                int(facts["reassign_us"]) * _US,
+            )
+        await self._keep_facts(agent_id=self.agent_id)
         by_key: dict[object, AttemptId] = {}
         for key, accepted_us, text in await self._database.read(
             "SELECT attempt, accepted_us, assignment FROM attempts ORDER BY accepted_us"

@@ -1,6 +1,7 @@
 """What the link needs of the agent behind it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from dataplane.agent.core.messages import AgentMessage, Lease, Welcome, Work
@@ -24,11 +25,17 @@ class Desk(Protocol):
     async def welcome(self, welcome: Welcome) -> None:
         """The control plane took us."""
 
+    async def touch(self, at: datetime) -> None:
+        """The control plane has noted what we said at that instant."""
+
     async def take(self, message: Work) -> None:
         """Take a message; returning means that it is safe with us."""
 
     def room(self) -> int:
         """Return how many assignments more may come."""
+
+    def holding(self) -> tuple[int, int]:
+        """Return how many attempts are held and how many run, for the heartbeat."""
 
     def due(self) -> Sequence[AgentMessage]:
         """Return what is to be sent now."""

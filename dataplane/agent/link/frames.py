@@ -13,6 +13,7 @@ from dataplane.agent.core.messages import (
     CallCancel,
     CallCredit,
     CallError,
+    Confirmed,
     ControlMessage,
     Credit,
     Done,
@@ -86,7 +87,10 @@ def render_frame(message: AgentMessage) -> link_pb2.AgentFrame:
         case Heartbeat():
             return link_pb2.AgentFrame(
                 heartbeat=link_pb2.Heartbeat(
-                    number=message.number, sent_at_us=to_us(message.sent_at)
+                    number=message.number,
+                    sent_at_us=to_us(message.sent_at),
+                    held=message.held,
+                    running=message.running,
                 )
             )
         case Reply():
@@ -126,6 +130,8 @@ def parse_frame(frame: link_pb2.ControlFrame) -> ControlMessage | None:
                 [parse_assignment(item) for item in frame.assignments.assignments],
                 dict(_parse_spec(spec) for spec in frame.assignments.specs),
             )
+        case "confirmed":
+            return Confirmed([Lease(*parse_lease(lease)) for lease in frame.confirmed.leases])
         case "acknowledgements":
             return Acknowledgements(
                 [parse_acknowledgement(item) for item in frame.acknowledgements.acknowledgements]
@@ -151,7 +157,11 @@ def parse_frame(frame: link_pb2.ControlFrame) -> ControlMessage | None:
                 reconnect_after=timedelta(milliseconds=delay) if delay else None,
             )
         case "heartbeat":
-            return Heartbeat(frame.heartbeat.number, from_us(frame.heartbeat.sent_at_us))
+            return Heartbeat(
+                number=frame.heartbeat.number,
+                sent_at=from_us(frame.heartbeat.sent_at_us),
+                noted=frame.heartbeat.noted,
+            )
         case "call":
             return Call(frame.call.id, _parse_wish(frame.call))
         case "call_credit":
@@ -171,7 +181,7 @@ def _parse_welcome(welcome: link_pb2.Welcome) -> Welcome:
         epoch=welcome.epoch,
         protocol=welcome.protocol,
         heartbeat_every=timedelta(milliseconds=welcome.heartbeat_ms),
-        self_fence_after=timedelta(milliseconds=welcome.self_fence_ms),
+        fence_after=timedelta(milliseconds=welcome.self_fence_ms),
         reassign_after=timedelta(milliseconds=welcome.reassign_after_ms),
         server_time=from_us(welcome.server_time_us),
         cluster=welcome.cluster,

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from dataplane.agent.core import session as sessions
 from dataplane.agent.core.messages import AgentMessage, Credit, Hello, Lease, Welcome
-from dataplane.agent.core.session import Deliver, Effect, End, Send, Session, State
+from dataplane.agent.core.session import Deliver, Effect, End, Send, Session, State, Touch
 from dataplane.agent.link.desk import Desk
 from dataplane.agent.link.frames import parse_frame, render_frame
 from shared.idl.agent.v1 import link_pb2
@@ -94,7 +94,10 @@ class Stream:
 
     async def _write(self) -> None:
         while True:
-            self._session, effects = sessions.tick(self._current(), self._clock.now())
+            held, running = self._desk.holding()
+            self._session, effects = sessions.tick(
+                self._current(), self._clock.now(), held=held, running=running
+            )
             await self._carry_out(effects)
             while self._unsent:
                 await self._pipe.write(render_frame(self._unsent.popleft()))
@@ -116,6 +119,8 @@ class Stream:
             match effect:
                 case Send(message):
                     self._unsent.append(message)
+                case Touch(at):
+                    await self._desk.touch(at)
                 case Deliver(message):
                     await self._desk.take(message)
                 case End():

@@ -40,8 +40,16 @@ class Followers:
         self._bell = bell
         self._by_call: dict[int, _Follower] = {}
         self._replies: deque[Reply] = deque()
+        self._tasks: asyncio.TaskGroup | None = None
 
-    def begin(self, call: Call, tasks: asyncio.TaskGroup) -> None:
+    async def run(self) -> None:
+        """Serve calls until cancelled."""
+        async with asyncio.TaskGroup() as self._tasks:
+            await asyncio.get_running_loop().create_future()
+
+    def begin(self, call: Call) -> None:
+        if self._tasks is None:
+            raise RuntimeError("calls are not being served")
         if call.wish is None:
             self._refuse(call, "unimplemented", "this agent does not know such a call; upgrade it")
         elif len(self._by_call) >= limits.CALLS_AT_ONCE:
@@ -50,7 +58,7 @@ class Followers:
             self._refuse(call, "already_exists", f"call {call.id} is under way")
         else:
             credit = asyncio.Semaphore(limits.CALL_CREDIT)
-            task = tasks.create_task(
+            task = self._tasks.create_task(
                 self._follow(call.id, call.wish, credit), name=f"call {call.id}"
             )
             self._by_call[call.id] = _Follower(task, credit)

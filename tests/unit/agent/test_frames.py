@@ -49,7 +49,7 @@ WIRE_LEASE = render_lease(LEASE.attempt, LEASE.id)
         (Credit(7), "credit"),
         (Accepted([LEASE]), "accepted"),
         (Reports(make_reports(1, Phase.RUNNING)), "reports"),
-        (Heartbeat(3, NOW), "heartbeat"),
+        (Heartbeat(number=3, sent_at=NOW, held=2, running=1), "heartbeat"),
         (Reply(1, LogChunk([LogLine(NOW, "x")], 1)), "reply"),
         (Reply(1, Done()), "reply"),
         (Reply(1, CallError("not_found", "no")), "reply"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dataplane.agent.core.fencing import Contact
 from dataplane.agent.core.held import News
 from dataplane.agent.ledger.database import LedgerError
 from dataplane.agent.ledger.ledger import Ledger
@@ -21,6 +22,7 @@ from shared.model.reports import (
     Verdict,
 )
 from tests.unit.agent.assignments import NOW, make_assignment, with_lease
+from tests.unit.agent.test_session import WELCOME
 
 
 @pytest.fixture
@@ -159,14 +161,18 @@ async def test_specs_are_kept_while_an_attempt_needs_them(ledger: Ledger) -> Non
     assert await ledger.spec(unneeded) is None
 
 
-async def test_who_the_agent_is_and_its_last_epoch_survive(path: Path) -> None:
+async def test_who_the_agent_is_and_its_last_session_survive(path: Path) -> None:
     async with Ledger.open(path) as ledger:
         name = ledger.agent_id
-        await ledger.remember_epoch(7)
+        await ledger.remember_session(WELCOME, NOW)
+        await ledger.remember_touch(NOW + timedelta(seconds=5))
 
     async with Ledger.open(path) as ledger:
         assert name
         assert (ledger.agent_id, ledger.last_epoch) == (name, 7)
+        assert ledger.contact == Contact(
+            NOW + timedelta(seconds=5), WELCOME.fence_after, WELCOME.reassign_after
+        )
 
 
 async def test_many_at_once_share_commits_and_all_are_there(path: Path) -> None:

@@ -26,6 +26,7 @@ from dataplane.agent.core.session import (
     Send,
     Session,
     State,
+    Touch,
     extend_credit,
     greet,
     receive,
@@ -47,7 +48,7 @@ WELCOME = Welcome(
     epoch=7,
     protocol=1,
     heartbeat_every=BEAT,
-    self_fence_after=timedelta(seconds=30),
+    fence_after=timedelta(seconds=30),
     reassign_after=timedelta(seconds=60),
     server_time=NOW,
     cluster="local",
@@ -81,14 +82,14 @@ def test_a_welcome_is_answered_with_the_inventory() -> None:
     session, effects = receive(session, WELCOME, [held], NOW)
 
     assert (session.state, session.epoch) == (State.TAKING_STOCK, 7)
-    assert effects == [Send(Inventory([held], last=True))]
+    assert effects == [Touch(NOW), Send(Inventory([held], last=True))]
 
 
 def test_an_empty_inventory_is_said_too() -> None:
     session, _ = greet(HELLO, NOW)
     _, effects = receive(session, WELCOME, [], NOW)
 
-    assert effects == [Send(Inventory((), last=True))]
+    assert effects == [Touch(NOW), Send(Inventory((), last=True))]
 
 
 def test_a_long_inventory_goes_in_chunks_and_only_the_last_says_so() -> None:
@@ -191,9 +192,9 @@ def test_heartbeats_are_sent_at_the_pace_of_the_welcome() -> None:
     assert effects == []
 
     session, effects = tick(session, NOW + BEAT / 2)
-    assert effects == [Send(Heartbeat(1, NOW + BEAT / 2))]
-    session, effects = tick(session, NOW + BEAT)
-    assert effects == [Send(Heartbeat(2, NOW + BEAT))]
+    assert effects == [Send(Heartbeat(number=1, sent_at=NOW + BEAT / 2))]
+    session, effects = tick(session, NOW + BEAT, held=3, running=2)
+    assert effects == [Send(Heartbeat(number=2, sent_at=NOW + BEAT, held=3, running=2))]
 
 
 def test_silence_ends_the_session_after_three_intervals() -> None:
@@ -208,10 +209,34 @@ def test_silence_ends_the_session_after_three_intervals() -> None:
 
 def test_anything_heard_breaks_the_silence() -> None:
     later = NOW + 2 * BEAT
-    session, _ = receive(make_open_session(), Heartbeat(1, later), [], later)
+    session, _ = receive(make_open_session(), Heartbeat(number=1, sent_at=later), [], later)
     session, effects = tick(session, NOW + 4 * BEAT)
 
     assert not any(isinstance(effect, End) for effect in effects)
+
+
+def test_we_are_in_touch_as_of_the_heartbeat_that_was_noted() -> None:
+    session = make_open_session()
+    for number in (1, 2, 3):
+        session, _ = tick(session, NOW + number * BEAT / 2)
+    later = NOW + 2 * BEAT
+
+    session, effects = receive(session, Heartbeat(number=9, sent_at=later, noted=2), [], later)
+    assert effects == [Touch(NOW + BEAT)]
+    session, effects = receive(session, Heartbeat(number=10, sent_at=later, noted=2), [], later)
+    assert effects == []
+    _, effects = receive(session, Heartbeat(number=11, sent_at=later, noted=3), [], later)
+    assert effects == [Touch(NOW + 3 * BEAT / 2)]
+
+
+def test_heartbeats_nobody_notes_are_not_remembered_for_ever() -> None:
+    session = make_open_session()
+    for number in range(1, 3 * limits.HEARTBEATS_UNNOTED):
+        at = NOW + number * BEAT
+        session, _ = tick(session, at)
+        session, _ = receive(session, Heartbeat(number=number, sent_at=at), [], at)
+
+    assert len(session.unnoted) == limits.HEARTBEATS_UNNOTED
 
 
 def test_a_greeting_that_does_not_come_to_an_end_is_given_up() -> None:

@@ -1,0 +1,214 @@
+"""
+Runs attempts: one coroutine for each, from its start until its end is written down.
+
+Whoever wants one stopped says why; a runtime only knows that it was stopped, so what that
+means is decided here. Ending the agent lets go of them; the next agent goes on with what
+the ledger holds.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from dataplane.agent.core.held import Held, News
+from dataplane.agent.ledger.database import LedgerError
+from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.loops.specs import SpecMissingError, Specs
+from dataplane.agent.runtimes.choice import Runtimes
+from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.tasks import BadSpecError
+from shared.kit.clock import Clock
+from shared.kit.waking import Bell
+from shared.model.assignments import Assignment
+from shared.model.ids import AttemptId
+from shared.model.phases import Phase
+from shared.model.reports import Failure, FailureKind
+
+logger = logging.getLogger(__name__)
+
+
+class Reason(Enum):
+    """Why an attempt is stopped."""
+
+    WANTED = auto()  # somebody aborted it
+    FORGOTTEN = auto()  # it is not ours any more
+    AGENT_STOPPED = auto()
+    CUT_OFF = auto()  # it may be begun elsewhere
+
+
+# Nobody wished these away: tried again, they do what they would have done.
+_FAILURES = {
+    Reason.AGENT_STOPPED: ("AgentStopped", "its cluster's agent was stopped, and it with it"),
+    Reason.CUT_OFF: (
+        "CutOff",
+        "its cluster was cut off from the control plane for long; it may be begun elsewhere",
+    ),
+}
+
+
+@dataclass(slots=True)
+class _Running:
+    held: Held
+    needs_process: bool
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    reason: Reason | None = None
+
+
+class Attempts:
+    def __init__(
+        self,
+        ledger: Ledger,
+        runtimes: Runtimes,
+        bell: Bell,
+        clock: Clock,
+        *,
+        take_along: timedelta | None = None,
+    ) -> None:
+        """``take_along``: stop processes when the agent ends, and wait so long for them."""
+        self._ledger = ledger
+        self._runtimes = runtimes
+        self._specs = Specs(ledger)
+        self._bell = bell
+        self._clock = clock
+        self._take_along = take_along
+        self._running: dict[AttemptId, _Running] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._ended = asyncio.Condition()
+        self.started = asyncio.Event()
+        self.moved_at = clock.now()  # when a process last started or ended
+
+    def __repr__(self) -> str:
+        return f"<Attempts running={len(self._running)}>"
+
+    def __contains__(self, attempt: AttemptId) -> bool:
+        return attempt in self._running
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    @property
+    def processes(self) -> Sequence[Assignment]:
+        return [item.held.assignment for item in self._running.values() if item.needs_process]
+
+    async def run(self) -> None:
+        """Run attempts until cancelled; go on with those that an earlier agent started."""
+        async with asyncio.TaskGroup() as self._tasks:
+            begun = [held for held in self._ledger.held.values() if held.version > 0]
+            self.begin(held for held in begun if not held.is_over)
+            if self._running:
+                logger.info("going on with attempts", extra={"count": len(self._running)})
+            self.started.set()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                await self._let_go()
+
+    def begin(self, attempts: Iterable[Held]) -> None:
+        """Run the attempts that do not run yet."""
+        if self._tasks is None:
+            raise RuntimeError("attempts are not being run")
+        for held in attempts:
+            attempt = held.assignment.attempt
+            if attempt in self._running or held.is_over:
+                continue
+            running = _Running(held, self._runtimes.needs_process(held.assignment.task_type))
+            self._running[attempt] = running
+            if running.needs_process:
+                self.moved_at = self._clock.now()
+            self._tasks.create_task(self._keep(running), name=f"attempt {held.assignment.key}")
+
+    def stop(self, attempt: AttemptId, reason: Reason) -> None:
+        """Begin to end an attempt; the first reason given is the one that counts."""
+        running = self._running.get(attempt)
+        if running is not None and running.reason is None:
+            logger.info(
+                "stopping an attempt", extra={"attempt": str(attempt), "reason": reason.name}
+            )
+            running.reason = reason
+            running.stop.set()
+
+    def stop_replaceable(self) -> int:
+        """Stop what may be begun elsewhere; return how many were running."""
+        replaceable = [
+            attempt
+            for attempt, running in self._running.items()
+            if running.held.assignment.replaceable and running.reason is None
+        ]
+        for attempt in replaceable:
+            self.stop(attempt, Reason.CUT_OFF)
+        return len(replaceable)
+
+    async def _keep(self, running: _Running) -> None:
+        """Run one attempt to its end and write that down."""
+        attempt = running.held.assignment.attempt
+        try:
+            news = await self._run(running)
+        except LedgerError:
+            raise  # the agent cannot go on without its memory
+        except Exception:
+            logger.exception("an attempt failed inside the agent", extra={"attempt": str(attempt)})
+            news = _failed("AgentError", FailureKind.SYSTEM, "the agent failed; its log says how")
+        if news.phase is Phase.ABORTED and running.reason in _FAILURES:
+            code, message = _FAILURES[running.reason]
+            news = _failed(code, FailureKind.SYSTEM, message)
+        now = self._clock.now()
+        began = [News(phase=Phase.RUNNING)] if news.phase is Phase.SUCCEEDED else []
+        await self._ledger.record(attempt, [*began, news], now)
+        del self._running[attempt]
+        if running.needs_process:
+            self._note_end(running.held.assignment, news, now)
+        async with self._ended:
+            self._ended.notify_all()
+        self._bell.ring()
+
+    async def _run(self, running: _Running) -> News:
+        assignment = running.held.assignment
+        try:
+            job = Job(
+                assignment=assignment,
+                task=await self._specs.task(assignment.task_spec),
+                run=await self._specs.run_settings(assignment.run_spec),
+                accepted_at=running.held.accepted_at,
+            )
+        except BadSpecError as error:
+            return _failed("BadSpec", FailureKind.USER, str(error))
+        except SpecMissingError as error:
+            return _failed("SpecMissing", FailureKind.SYSTEM, str(error))
+
+        async def tell(news: News) -> None:
+            await self._ledger.record(assignment.attempt, [news], self._clock.now())
+            self._bell.ring()
+
+        return await self._runtimes.choose(job.task).run(job, tell, running.stop)
+
+    def _note_end(self, assignment: Assignment, news: News, now: datetime) -> None:
+        self.moved_at = now
+        fields = {
+            "action": str(assignment.key),
+            "attempt": assignment.attempt.number,
+            "phase": news.phase.name,
+        }
+        if news.failure is not None:
+            fields["code"] = news.failure.code
+        logger.info("attempt ended", extra=fields)
+
+    async def _let_go(self) -> None:
+        """The agent ends: leave the attempts to their shims, or stop them if so wanted."""
+        processes = {assignment.attempt for assignment in self.processes}
+        if self._take_along is None or not processes:
+            return
+        for attempt in processes:
+            self.stop(attempt, Reason.AGENT_STOPPED)
+        try:
+            async with asyncio.timeout(self._take_along.total_seconds()), self._ended:
+                await self._ended.wait_for(lambda: not processes & self._running.keys())
+        except TimeoutError:
+            left = len(processes & self._running.keys())
+            logger.warning("attempts are left running", extra={"count": left})
+
+
+def _failed(code: str, kind: FailureKind, message: str) -> News:
+    return News(phase=Phase.FAILED, failure=Failure(code=code, kind=kind, message=message))

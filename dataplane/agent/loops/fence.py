@@ -1,0 +1,48 @@
+"""
+Stops what may be begun elsewhere, once the agent has been cut off for long.
+
+The control plane leases such an attempt again some time after it last heard of us, and two
+must not run at once; so we stop ours before. What the last contact was is in the ledger,
+because the agent may die and come back while it is cut off.
+"""
+
+import logging
+from datetime import timedelta
+
+from dataplane.agent.core.fencing import fence_at
+from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.loops.attempts import Attempts
+from shared.kit.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+_EVERY = timedelta(seconds=1)
+
+
+class Fence:
+    def __init__(
+        self, ledger: Ledger, attempts: Attempts, clock: Clock, *, grace: timedelta
+    ) -> None:
+        self._ledger = ledger
+        self._attempts = attempts
+        self._clock = clock
+        self._grace = grace
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            self.run_once()
+            await self._clock.sleep(_EVERY)
+
+    def run_once(self) -> int:
+        """Stop what must not go on; return how many attempts that were."""
+        contact = self._ledger.contact
+        if contact is None or self._clock.now() < fence_at(contact, self._grace):
+            return 0
+        stopped = self._attempts.stop_replaceable()
+        if stopped:
+            logger.warning(
+                "cut off from the control plane for too long; replaceable attempts are stopped",
+                extra={"count": stopped, "since": contact.at.isoformat()},
+            )
+        return stopped

@@ -1,0 +1,28 @@
+"""When a cluster that is cut off must let go."""
+
+from datetime import timedelta
+
+from dataplane.agent.core.fencing import Contact, fence_at
+from tests.unit.agent.assignments import NOW
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+def test_it_lets_go_when_the_control_plane_said_so() -> None:
+    contact = Contact(NOW, fence_after=seconds(180), reassign_after=seconds(300))
+
+    assert fence_at(contact, grace=seconds(10)) == NOW + seconds(180)
+
+
+def test_it_lets_go_early_enough_for_the_grace_to_run_out() -> None:
+    contact = Contact(NOW, fence_after=seconds(180), reassign_after=seconds(190))
+
+    assert fence_at(contact, grace=seconds(60)) < NOW + seconds(190 - 60)
+
+
+def test_where_there_is_no_time_at_all_it_lets_go_at_once() -> None:
+    contact = Contact(NOW, fence_after=seconds(5), reassign_after=seconds(6))
+
+    assert fence_at(contact, grace=seconds(60)) == NOW
