@@ -1,7 +1,43 @@
 """What is written about the code agrees with the code."""
 
+import re
+from pathlib import Path
+
+import pytest
+
 from scripts import diagrams
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    path.relative_to(ROOT)
+    for pattern in ("*.md", "docs/*.md", "examples/*.md", "requirements/*.md")
+    for path in ROOT.glob(pattern)
+)
 
 
 def test_the_picture_of_phases_is_drawn_from_the_table() -> None:
     assert diagrams.PHASES.read_text() == diagrams.phases(), "run make diagrams"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    text = (ROOT / document).read_text()
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text)]
+    here = (ROOT / document).parent
+    assert [
+        link for link in links if not link.startswith("https://") and not (here / link).exists()
+    ] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_make_target_that_is_named_exists(document: Path) -> None:
+    named = re.findall(r"(?:`|^    )make ([a-z]+)", (ROOT / document).read_text(), re.MULTILINE)
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(named) <= set(targets)
+
+
+@pytest.mark.parametrize("plane", ["controlplane", "dataplane", "shared"])
+def test_the_decisions_of_a_room_are_counted_from_one(plane: str) -> None:
+    for document in (ROOT / plane).rglob("DECISIONS.md"):
+        numbers = re.findall(r"^## (\d+)\. ", document.read_text(), flags=re.MULTILINE)
+        assert [int(number) for number in numbers] == list(range(1, len(numbers) + 1)), document
