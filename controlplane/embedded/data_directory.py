@@ -54,7 +54,7 @@ class DataDirectory:
 @contextmanager
 def opened(root: Path) -> Iterator[DataDirectory]:
     """Hold the directory for the length of a block; UpError says why we may not."""
-    root = root.expanduser().absolute()
+    root = root.expanduser().resolve()
     with ExitStack() as stack:
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)

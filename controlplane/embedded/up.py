@@ -83,7 +83,8 @@ def up(wishes: Wishes) -> None:
             http_port=http_port,
             link_port=link_port,
             public_url=f"http://localhost:{http_port}",
-            blob_base=blob_base or directory.blobs.as_uri(),
+            # Not as_uri(): neither the store nor the SDK undoes its %20.
+            blob_base=blob_base or f"file://{directory.blobs}",
             blob_signing_key=directory.secret("blob-signing-key").encode(),
             cluster=_CLUSTER,
             cluster_token=directory.secret(_CLUSTER_TOKEN),
