@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,13 +64,21 @@ class VolaryUp:
         return self.process.wait(_STOP_SECONDS)
 
 
-def start(data: Path, *options: str, log: Path | None = None) -> VolaryUp:
+def start(
+    data: Path, *options: str, log: Path | None = None, surroundings: Mapping[str, str] | None = None
+) -> VolaryUp:
     """Start it on free ports; it may not be up yet, or ever."""
     said = data.with_name(f"{data.name}.log") if log is None else log
     command = [sys.executable, "-m", "controlplane.cli", "up", "--data-dir", str(data)]
     command += ["--http-port", "0", "--link-port", "0", *options]
     with said.open("wb") as words:
-        process = subprocess.Popen(command, cwd=_ROOT, stdout=words, stderr=words)  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603
+            command,
+            cwd=_ROOT,
+            stdout=words,
+            stderr=words,
+            env={**os.environ, **(surroundings or {})},
+        )
     return VolaryUp(process, data, said)
 
 
