@@ -105,6 +105,7 @@ class Runs:
         with self._feeds.runs(caller.org) as changes:
             async with self._database.for_org(caller.org) as tx:
                 page = await store_lists.list_runs(tx, scope, newest)
+            shown = {row.id: row.change for row in page.rows}
             yield page.rows
             while True:
                 changed = await changes.take()
@@ -115,7 +116,7 @@ class Runs:
                         rows = [
                             row
                             for row in await store_actions.list_roots(tx, changed)
-                            if scope.takes(row)
+                            if scope.takes(row) and shown.get(row.id) != row.change
                         ]
                 if rows:
                     yield rows
