@@ -63,7 +63,7 @@ WHERE d.org = n.org AND d.action_id = n.action_id AND d.cluster = :cluster
 
 _STOPS = statement("""
 SELECT action_id, attempt, lease_id, stop_reason FROM dispatches
-WHERE org = :org AND cluster = :cluster AND lease_id IS NOT NULL AND stop_reason IS NOT NULL
+WHERE org = :org AND cluster = :cluster AND stop_reason IS NOT NULL
 """)
 
 _LEASES = statement("""

@@ -274,6 +274,13 @@ dispatches = Table(
         postgresql_where=text("lease_id IS NULL AND queue <> ''"),
     ),
     Index("dispatches_leased", "org", "cluster", postgresql_where=text("lease_id IS NOT NULL")),
+    # Asked after every hand-out; what is held may be much, what is to be stopped is little.
+    Index(
+        "dispatches_stopping",
+        "org",
+        "cluster",
+        postgresql_where=text("stop_reason IS NOT NULL"),
+    ),
     Index(
         "dispatches_missing",
         "org",

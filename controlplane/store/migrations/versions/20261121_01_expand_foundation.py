@@ -302,6 +302,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("lease_id IS NULL AND queue <> ''"),
     )
     op.create_index(
+        "dispatches_stopping",
+        "dispatches",
+        ["org", "cluster"],
+        unique=False,
+        postgresql_where=sa.text("stop_reason IS NOT NULL"),
+    )
+    op.create_index(
         "dispatches_waiting",
         "dispatches",
         ["org", "pool", "limited", "urgency", "run_id", "available_at", "action_id"],
