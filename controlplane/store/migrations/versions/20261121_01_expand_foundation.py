@@ -21,10 +21,13 @@ branch_labels = None
 depends_on = None
 
 _ROLE = (
-    # Roles belong to the server, not to the database: another database may have made it.
+    # Roles belong to the server, not to the database: another database may have made it, or
+    # somebody who may, where whoever migrates may not.
     """
     DO $$ BEGIN
-        CREATE ROLE volary_app NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'volary_app') THEN
+            CREATE ROLE volary_app NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
+        END IF;
     EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
     END $$
     """,
