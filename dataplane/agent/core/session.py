@@ -193,7 +193,7 @@ def tick(
     if session.state is not State.OPEN:
         if now - session.started_at >= limits.GREETING_TIMEOUT:
             return _end(session, "greeting_timeout", "the control plane did not finish greeting")
-    elif now - session.heard_at >= limits.SILENT_INTERVALS * session.heartbeat_every:
+    elif now - session.heard_at >= patience(session):
         return _end(session, "silent", "nothing was heard from the control plane")
     if session.leave_at is not None and now >= session.leave_at:
         return _end(session, "reconnect", "the control plane asked us to reconnect")
@@ -203,6 +203,13 @@ def tick(
     unnoted = (*session.unnoted, (number, now))[-limits.HEARTBEATS_UNNOTED :]
     session = replace(session, heartbeats=number, sent_at=now, unnoted=unnoted)
     return session, [Send(Heartbeat(number=number, sent_at=now, held=held, running=running))]
+
+
+def patience(session: Session) -> timedelta:
+    """Return how long the peer may say nothing, or read nothing."""
+    if session.state is not State.OPEN:
+        return limits.GREETING_TIMEOUT
+    return limits.SILENT_INTERVALS * session.heartbeat_every
 
 
 def extend_credit(session: Session, room: int) -> tuple[Session, int | None]:

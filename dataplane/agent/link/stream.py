@@ -100,7 +100,7 @@ class Stream:
             )
             await self._carry_out(effects)
             while self._unsent:
-                await self._pipe.write(render_frame(self._unsent.popleft()))
+                await self._put(self._unsent.popleft())
             if self._current().state is State.OPEN:
                 await self._send_due()
             await self._desk.bell.wait(at_most=self._pause())
@@ -109,10 +109,20 @@ class Stream:
         """Send until nothing is due; credit goes last, when the rest has made room."""
         while messages := self._desk.due():
             for message in messages:
-                await self._pipe.write(render_frame(message))
+                await self._put(message)
         self._session, total = sessions.extend_credit(self._current(), self._desk.room())
         if total is not None:
-            await self._pipe.write(render_frame(Credit(total)))
+            await self._put(Credit(total))
+
+    async def _put(self, message: AgentMessage) -> None:
+        """Send one message; a peer that does not read must not hold up our clock for ever."""
+        at_most = sessions.patience(self._current())
+        try:
+            async with asyncio.timeout(at_most.total_seconds()):
+                await self._pipe.write(render_frame(message))
+        except TimeoutError as error:
+            end = End("slow", "the control plane does not read what we send")
+            raise SessionEnded(end) from error
 
     async def _carry_out(self, effects: Sequence[Effect]) -> None:
         for effect in effects:

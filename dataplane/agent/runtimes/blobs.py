@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import tenacity
 
-from shared.blobs.errors import BlobStoreError
+from shared.blobs.errors import BlobOutsideError, BlobStoreError
 from shared.blobs.options import S3Options
 from shared.blobs.store import BlobStore, open_store
 from shared.kit.clock import Clock
@@ -30,7 +30,10 @@ class Stores:
         run = assignment.key.run
         suffix = f"/{assignment.org}/{run.project}/{run.domain}/{run.name}"
         base = assignment.run_base.rstrip("/").removesuffix(suffix)
-        store = self._open.pop(base, None) or open_store(base, self._options)
+        try:
+            store = self._open.pop(base, None) or open_store(base, self._options)
+        except ValueError as error:
+            raise BlobOutsideError(base, "is no store this agent can open") from error
         self._open[base] = store
         if len(self._open) > _STORES_OPEN:
             self._open.popitem(last=False)

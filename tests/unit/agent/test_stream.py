@@ -1,0 +1,163 @@
+"""One session pumped over a pipe that the test holds the other end of."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+
+from hypothesis import given, strategies as st
+
+from dataplane.agent.core.messages import (
+    AgentMessage,
+    Assignments,
+    ControlMessage,
+    Heartbeat,
+    Lease,
+    Refusal,
+    Stops,
+    Verdicts,
+    Wanted,
+    Welcome,
+    Work,
+)
+from dataplane.agent.core.session import NEXT, State, extend_credit, greet, receive, tick
+from dataplane.agent.link.stream import Stream
+from shared.idl.agent.v1 import link_pb2
+from shared.kit.clock import SystemClock
+from shared.kit.waking import Bell
+from tests.fakes.clock import FakeClock
+from tests.unit.agent.assignments import NOW, make_assignment
+from tests.unit.agent.test_session import BEAT, HELLO, WELCOME
+
+
+class FakePipe:
+    """Both directions as queues; ``stuck`` takes nothing any more."""
+
+    def __init__(self) -> None:
+        self.sent: asyncio.Queue[link_pb2.AgentFrame] = asyncio.Queue()
+        self.coming: asyncio.Queue[link_pb2.ControlFrame | None] = asyncio.Queue()
+        self.stuck = False
+
+    async def write(self, frame: link_pb2.AgentFrame) -> None:
+        if self.stuck:
+            await asyncio.Event().wait()
+        self.sent.put_nowait(frame)
+
+    async def frames(self) -> AsyncIterator[link_pb2.ControlFrame]:
+        while (frame := await self.coming.get()) is not None:
+            yield frame
+
+
+class FakeDesk:
+    """Takes everything, has room for three."""
+
+    def __init__(self) -> None:
+        self.bell = Bell()
+        self.taken: list[Work] = []
+        self.ended = False
+
+    async def begin(self) -> Sequence[Lease]:
+        return []
+
+    async def welcome(self, welcome: Welcome) -> None: ...
+
+    async def touch(self, at: datetime) -> None: ...
+
+    async def take(self, message: Work) -> None:
+        self.taken.append(message)
+
+    def room(self) -> int:
+        return 3
+
+    def holding(self) -> tuple[int, int]:
+        return 0, 0
+
+    def due(self) -> Sequence[AgentMessage]:
+        return []
+
+    async def end(self) -> None:
+        self.ended = True
+
+
+def make_welcome(*, heartbeat_ms: int = 100) -> link_pb2.ControlFrame:
+    return link_pb2.ControlFrame(welcome=link_pb2.Welcome(epoch=1, heartbeat_ms=heartbeat_ms))
+
+
+LAST_VERDICTS = link_pb2.ControlFrame(verdicts=link_pb2.Verdicts(last=True))
+
+
+async def test_a_session_says_hello_then_its_inventory_then_its_credit() -> None:
+    pipe, desk = FakePipe(), FakeDesk()
+    pipe.coming.put_nowait(make_welcome())
+    pipe.coming.put_nowait(LAST_VERDICTS)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(Stream(pipe, desk, SystemClock()).run(HELLO))
+        kinds = [(await pipe.sent.get()).WhichOneof("frame") for _ in range(3)]
+        pipe.coming.put_nowait(None)
+
+    assert kinds == ["hello", "inventory", "credit"]
+    assert run.result().code == "closed"
+    assert desk.ended
+
+
+async def test_a_peer_that_reads_nothing_is_left() -> None:
+    pipe = FakePipe()
+    pipe.coming.put_nowait(make_welcome())
+    pipe.coming.put_nowait(LAST_VERDICTS)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(Stream(pipe, FakeDesk(), SystemClock()).run(HELLO))
+        for _ in range(3):
+            await pipe.sent.get()
+        pipe.stuck = True
+
+    assert run.result().code in {"slow", "silent"}
+
+
+async def test_a_bad_frame_ends_the_session_and_says_which_field() -> None:
+    pipe = FakePipe()
+    pipe.coming.put_nowait(make_welcome(heartbeat_ms=0))
+    async with asyncio.timeout(10):
+        end = await Stream(pipe, FakeDesk(), FakeClock()).run(HELLO)
+
+    assert (end.code, end.retry) == ("bad_message", True)
+    assert "welcome.heartbeat_ms" in end.message
+
+
+async def test_a_task_that_ran_a_session_is_not_left_looking_cancelled() -> None:
+    pipe = FakePipe()
+    pipe.coming.put_nowait(None)
+    async with asyncio.timeout(10):
+        await Stream(pipe, FakeDesk(), FakeClock()).run(HELLO)
+
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+MESSAGES: Sequence[ControlMessage] = [
+    WELCOME,
+    Refusal("no", "no", retry=True),
+    Verdicts([], last=False),
+    Verdicts([], last=True),
+    Heartbeat(number=1, sent_at=NOW, noted=1),
+    Assignments([make_assignment()], {}),
+    Stops([]),
+    Wanted(),
+]
+
+
+@given(st.lists(st.sampled_from(MESSAGES), max_size=20), st.integers(0, 3))
+def test_whatever_comes_the_session_keeps_to_its_table(
+    messages: list[ControlMessage], room: int
+) -> None:
+    session, _ = greet(HELLO, NOW)
+    now = NOW
+    for message in messages:
+        before = session.state
+        now += BEAT / 3
+        session, _ = receive(session, message, [], now)
+        assert session.state in {before, State.ENDED, *NEXT[before].values()}
+        session, _ = extend_credit(session, room)
+        session, _ = tick(session, now)
+        assert session.received <= session.credit or session.state is State.ENDED
+        if before is State.ENDED:
+            assert session.state is State.ENDED
