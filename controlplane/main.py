@@ -21,10 +21,10 @@ from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
 from controlplane.feeds.feeds import Feeds
 from controlplane.link.calls import LiveCalls
+from controlplane.link.metrics import LinkMetrics
 from controlplane.link.server import LinkDoor, LinkServer
-from controlplane.link.session import Tempo
 from controlplane.loops.conditions import ConditionTimeouts
-from controlplane.loops.leases import LeaseExpiry, Patience
+from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.partitions import EventPartitions
 from controlplane.settings import Settings
 from controlplane.store.database import open_database
@@ -63,7 +63,6 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     database = open_database(settings.database_url, pool_size=settings.database_pool_size)
     blobs = open_store(settings.blob_base, settings.s3)
     keys = SigningKeys(current=SigningKey(settings.blob_signing_key))
-    tempo = Tempo()
     feeds = Feeds(database, partial(listen, settings.database_url))
     live = LiveCalls()
 
@@ -107,14 +106,16 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     http = HttpServer(
         application, settings.host, settings.http_port, before_stop=public.end_streams
     )
-    door = LinkDoor(sessions=sessions, feeds=feeds, live=live, clock=clock, tempo=tempo)
-    link = LinkServer(door, settings.host, settings.link_port)
-    leases = LeaseExpiry(
-        database,
-        clock,
-        patience=Patience(silence=tempo.silent_after, reassign_after=tempo.reassign_after),
-        every=timedelta(seconds=2),
+    door = LinkDoor(
+        sessions=sessions,
+        feeds=feeds,
+        live=live,
+        clock=clock,
+        tempo=settings.tempo,
+        metrics=LinkMetrics(metrics),
     )
+    link = LinkServer(door, settings.host, settings.link_port)
+    leases = LeaseExpiry(database, clock, settings.tempo)
     conditions = ConditionTimeouts(database, clock, every=timedelta(seconds=1))
     partitions = EventPartitions(database, clock, keep=timedelta(days=30), every=timedelta(hours=6))
 

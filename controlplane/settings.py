@@ -7,12 +7,14 @@ needs. Each variable is described in ``docs/settings.md``, and a test compares t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
+from controlplane.core.tempo import Tempo
 from shared.blobs.options import S3Options
 
 _PREFIX = "VOLARY_"
@@ -59,6 +61,7 @@ class Settings:
     org: str = "local"
     cluster: str = "local"
     cluster_token: str = field(repr=False)
+    tempo: Tempo = field(default_factory=Tempo)
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.TEXT
 
@@ -93,6 +96,7 @@ class Settings:
             org=read.optional("ORG", "local", _name),
             cluster=read.optional("CLUSTER", "local", _name),
             cluster_token=read.required("CLUSTER_TOKEN", _token),
+            tempo=_read_tempo(read),
             log_level=read.optional("LOG_LEVEL", LogLevel.INFO, _one_of(LogLevel)),
             log_format=read.optional("LOG_FORMAT", LogFormat.TEXT, _one_of(LogFormat)),
         )
@@ -156,6 +160,22 @@ class _Reader:
             raise SettingsError(f"{name} is no setting of the control plane; {remedy}")
 
 
+def _read_tempo(read: _Reader) -> Tempo:
+    usual = Tempo()
+    try:
+        return Tempo(
+            heartbeat=read.optional("LINK_HEARTBEAT_SECONDS", usual.heartbeat, _duration),
+            silent_after=read.optional("LINK_SILENT_AFTER_SECONDS", usual.silent_after, _duration),
+            acceptance=read.optional("LINK_ACCEPT_WITHIN_SECONDS", usual.acceptance, _duration),
+            self_fence=read.optional("LINK_SELF_FENCE_SECONDS", usual.self_fence, _duration),
+            reassign_after=read.optional(
+                "LINK_REASSIGN_AFTER_SECONDS", usual.reassign_after, _duration
+            ),
+        )
+    except ValueError as error:
+        raise SettingsError(f"the {_PREFIX}LINK_…_SECONDS do not go together: {error}") from error
+
+
 # Parsers: a ValueError's text goes on after the variable's name, and never repeats a secret.
 
 
@@ -175,6 +195,16 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise ValueError(f"is {text!r}, not a number from 1 to 1000")
     return int(text)
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 86_400:
+        raise ValueError(f"is {text!r}, not a number of seconds from 0.1 to 86400")
+    return timedelta(seconds=seconds)
 
 
 def _http_url(text: str) -> str:

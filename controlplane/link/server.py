@@ -21,10 +21,12 @@ from controlplane.core.sessions import (
     Versions,
     choose_protocol,
 )
+from controlplane.core.tempo import Tempo
 from controlplane.feeds.feeds import Feeds
 from controlplane.link import frames
 from controlplane.link.calls import LiveCalls
-from controlplane.link.session import Session, SessionOverError, Tempo
+from controlplane.link.metrics import LinkMetrics
+from controlplane.link.session import Session, SessionOverError
 from controlplane.usecases.sessions import AgentFacts, Sessions, SupersededError
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.clock import Clock
@@ -75,12 +77,14 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
         live: LiveCalls,
         clock: Clock,
         tempo: Tempo,
+        metrics: LinkMetrics,
     ) -> None:
         self._sessions = sessions
         self._feeds = feeds
         self._live = live
         self._clock = clock
         self._tempo = tempo
+        self._metrics = metrics
 
     async def Connect(  # noqa: N802  # gRPC's name
         self,
@@ -148,9 +152,12 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
             live=self._live,
             clock=self._clock,
             tempo=self._tempo,
+            metrics=self._metrics,
         )
+        self._metrics.opened.inc()
         try:
-            await pump.run(session, protocol)
+            with self._metrics.sessions.track_inprogress():
+                await pump.run(session, protocol)
         finally:
             log.info("agent disconnected", extra=facts)
 

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
@@ -18,9 +17,11 @@ from controlplane.core import sessions as rules
 from controlplane.core.clusters import AgentLoad, ClusterWishes
 from controlplane.core.errors import UnavailableError
 from controlplane.core.sessions import Credits, HeldLease, Judgement, Said, State
+from controlplane.core.tempo import Tempo
 from controlplane.feeds.feeds import Feeds
 from controlplane.link import frames
 from controlplane.link.calls import Calls, LiveCalls
+from controlplane.link.metrics import LinkMetrics
 from controlplane.usecases.sessions import HandOut, SessionRef, Sessions
 from shared.idl.agent.v1 import link_pb2
 from shared.kit.clock import Clock
@@ -44,19 +45,6 @@ FRAMES_AHEAD = 1_000  # to be written; past that the session is too slow to go o
 STOCK_SECONDS = 60.0  # for the whole inventory
 LOOK_AROUND = timedelta(seconds=5)  # how often work is looked for without being told
 LOOK_AGAIN = timedelta(milliseconds=50)  # when what waits is held up by a limit or a lock
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tempo:
-    """
-    The link's clocks. An agent fences itself before its leases may go elsewhere:
-    ``self_fence`` < ``reassign_after``.
-    """
-
-    heartbeat: timedelta = timedelta(seconds=5)
-    silent_after: timedelta = timedelta(seconds=20)
-    self_fence: timedelta = timedelta(seconds=180)
-    reassign_after: timedelta = timedelta(seconds=300)
 
 
 class Pipe(Protocol):
@@ -85,6 +73,7 @@ class Session:
         live: LiveCalls,
         clock: Clock,
         tempo: Tempo,
+        metrics: LinkMetrics,
     ) -> None:
         self._pipe = pipe
         self._sessions = sessions
@@ -92,6 +81,7 @@ class Session:
         self._live = live
         self._clock = clock
         self._tempo = tempo
+        self._metrics = metrics
         self._state = State.GREETING
         self._credits = Credits()
         self._sent_specs: set[Digest] = set()
@@ -242,6 +232,7 @@ class Session:
                 self._send(frames.render_confirmed(settled.accepted.confirmed))
             if settled.accepted.gone:
                 self._send(frames.render_forget(settled.accepted.gone))
+            self._metrics.answered(settled.acknowledged)
             if settled.acknowledged:
                 self._send(frames.render_acknowledgements(settled.acknowledged))
 
@@ -264,6 +255,7 @@ class Session:
 
     async def _assign(self, session: SessionRef, assignments: Sequence[Assignment]) -> None:
         self._credits.spend(len(assignments))
+        self._metrics.assignments.inc(len(assignments))
         for start in range(0, len(assignments), ASSIGN_AT_ONCE):
             part = assignments[start : start + ASSIGN_AT_ONCE]
             named = {digest for each in part for digest in (each.task_spec, each.run_spec)}

@@ -10,9 +10,9 @@ Gives back leases that nobody speaks for. Three kinds, each after its own patien
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from controlplane.core.tempo import Tempo
 from controlplane.loops.pacing import come_round
 from controlplane.store.changes import tell_of_work
 from controlplane.store.database import Database
@@ -40,34 +40,22 @@ LEASE_LOST = Failure(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long each kind of silence is borne."""
-
-    acceptance: timedelta = timedelta(seconds=10)
-    silence: timedelta = timedelta(seconds=20)
-    reassign_after: timedelta = timedelta(seconds=300)
-
-
 class LeaseExpiry:
-    def __init__(
-        self, database: Database, clock: Clock, *, patience: Patience, every: timedelta
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock, tempo: Tempo) -> None:
         self._database = database
         self._clock = clock
-        self._patience = patience
-        self._every = every
+        self._tempo = tempo
 
     async def run(self) -> None:
-        await come_round("lease expiry", self.run_once, every=self._every, clock=self._clock)
+        await come_round("lease expiry", self.run_once, every=self._tempo.passes, clock=self._clock)
 
     async def run_once(self) -> int:
         """Let the clock run, give back what has lapsed; returns how much. Safe on all replicas."""
         now = self._clock.now()
         async with self._database.for_fleet("let the control clock run") as fleet:
-            await tick(fleet, now, most=5 * self._every)
-            silent = await note_silent(fleet, silent_after=self._patience.silence)
-            returned = await return_late(fleet, now - self._patience.acceptance)
+            await tick(fleet, now, most=5 * self._tempo.passes)
+            silent = await note_silent(fleet, silent_after=self._tempo.silent_after)
+            returned = await return_late(fleet, now - self._tempo.acceptance)
             for org in returned:
                 await tell_of_work(fleet, org)
         for org, cluster in silent:
@@ -77,7 +65,7 @@ class LeaseExpiry:
     async def _expire(self, now: datetime) -> int:
         async with self._database.for_fleet("list leases that lapsed") as fleet:
             lapsed = await list_lapsed(
-                fleet, reassign_after=self._patience.reassign_after, most=_AT_ONCE
+                fleet, reassign_after=self._tempo.reassign_after, most=_AT_ONCE
             )
         for org, leases in lapsed.items():
             by_cluster: dict[ClusterName, list[LapsedLease]] = defaultdict(list)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,7 @@ def test_a_required_setting_that_is_missing_is_named(name: str) -> None:
         ("VOLARY_CLUSTER_TOKEN", "short", "shorter than 20"),
         ("VOLARY_S3_PATH_STYLE", "maybe", "neither true nor false"),
         ("VOLARY_ORG", "a/b", "letters, digits and dashes"),
+        ("VOLARY_LINK_HEARTBEAT_SECONDS", "soon", "not a number of seconds"),
         ("VOLARY_LOG_LEVEL", "loud", "not one of debug, info, warning, error"),
     ],
 )
@@ -86,6 +88,13 @@ def test_a_value_that_cannot_be_meant_is_refused_by_name(
 ) -> None:
     with pytest.raises(SettingsError, match=f"{name} .*{complaint}"):
         settings(**{name: value})
+
+
+def test_the_links_times_must_go_together() -> None:
+    read = settings(VOLARY_LINK_SELF_FENCE_SECONDS="12.5", VOLARY_LINK_REASSIGN_AFTER_SECONDS="30")
+    assert read.tempo.self_fence == timedelta(seconds=12.5)
+    with pytest.raises(SettingsError, match="fences itself before its leases go elsewhere"):
+        settings(VOLARY_LINK_SELF_FENCE_SECONDS="60", VOLARY_LINK_REASSIGN_AFTER_SECONDS="30")
 
 
 def test_a_misspelt_setting_is_refused_with_the_name_that_was_meant() -> None:

@@ -1,0 +1,24 @@
+"""Counters of the agents' door."""
+
+from collections import Counter as Tally
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from shared.model.reports import Acknowledgement, Verdict
+
+
+class LinkMetrics:
+    """``reports`` by verdict: what is REPEATED was said before, so it measures resending."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.assignments = Counter("volary_link_assignments", "Assignments sent", registry=registry)
+        self.opened = Counter("volary_link_opened", "Sessions begun", registry=registry)
+        self.sessions = Gauge("volary_link_sessions", "Sessions open", registry=registry)
+        reports = Counter("volary_link_reports", "Reports heard", ["verdict"], registry=registry)
+        self._reports = {verdict: reports.labels(verdict.name.lower()) for verdict in Verdict}
+
+    def answered(self, acknowledgements: Sequence[Acknowledgement]) -> None:
+        """Count reports by what became of them."""
+        for verdict, count in Tally(each.verdict for each in acknowledgements).items():
+            self._reports[verdict].inc(count)
