@@ -102,14 +102,16 @@ async def test_a_shim_that_vanished_is_the_systems_failure_and_leaves_nothing(
     pids_file = tmp_path / "pids"
     async with agent(world):
         assignment = await world.assign(Wish(task="spawn", inputs={"pids": str(pids_file)}))
-        task, *_ = [int(pid) for pid in (await until_file(pids_file)).split()]
+        family = [int(pid) for pid in (await until_file(pids_file)).split()]
+        task = family[0]
         shim = int((read_stat(task) or [])[1])
         os.kill(shim, signal.SIGKILL)
         end = await world.control.end_of(assignment)
 
     assert end.failure is not None
     assert (end.failure.code, end.failure.kind) == ("ProcessLost", FailureKind.SYSTEM)
-    assert not is_running(task)
+    assert len(family) == 3
+    assert not any(is_running(pid) for pid in family)
 
 
 async def test_an_agent_told_to_stop_leaves_its_attempts_running(

@@ -15,6 +15,9 @@ from pathlib import Path
 from dataplane.agent.runtimes.protocol import Job
 from shared.model.assignments import Assignment
 
+ATTEMPT_VARIABLE = "VOLARY_ATTEMPT"
+"""Marks an attempt's processes, wherever they have gone."""
+
 _INHERITED = frozenset(
     [
         "HOME",
@@ -97,7 +100,7 @@ def system_variables(assignment: Assignment, endpoint: Endpoint) -> dict[str, st
         "_U_INSECURE": "true" if endpoint.insecure else "false",
         "_U_USE_ACTIONS": "1",
         "DO_NOT_TRACK": "1",
-        "VOLARY_ATTEMPT": str(assignment.attempt),
+        ATTEMPT_VARIABLE: str(assignment.attempt),
     }
 
 

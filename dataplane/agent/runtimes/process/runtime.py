@@ -25,6 +25,7 @@ from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.process import remains, trees
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
 from dataplane.agent.runtimes.process.environment import (
+    ATTEMPT_VARIABLE,
     Endpoint,
     compose_environment,
     substitute,
@@ -41,6 +42,7 @@ from shared.model.reports import Failure, FailureKind
 
 logger = logging.getLogger(__name__)
 
+_ROUNDS_OF_KILLING = 100
 _LOOK_FOR_LINES_EVERY = timedelta(milliseconds=200)
 
 
@@ -185,8 +187,7 @@ class ProcessRuntime:
                 os.close(descriptor)
         ended = directory.find_exit()
         if ended is None:
-            # The kernel killed the task with its keeper, but perhaps not the task's children.
-            trees.send_signal(trees.list_session(shim.pid), signal.SIGKILL)
+            await asyncio.to_thread(_kill_orphans, shim, directory)
         return ended
 
     async def _pass_on(
@@ -220,6 +221,17 @@ class ProcessRuntime:
             report_uri=await remains.find_report(self._stores, job),
             log_uri=await remains.ship_log(self._stores, job, directory.log),
         )
+
+
+def _kill_orphans(shim: Identity, directory: AttemptDirectory) -> None:
+    """Kill what a vanished shim left: the kernel killed its task, but not the task's children."""
+    mark = f"{ATTEMPT_VARIABLE}={directory.path.name}".encode()
+    for _ in range(_ROUNDS_OF_KILLING):  # each may find what was forked during the one before
+        orphans = {*trees.list_session(shim.pid), *trees.list_marked(mark)}
+        if not orphans:
+            return
+        trees.send_signal(orphans, signal.SIGKILL)
+    logger.warning("processes do not die", extra={"attempt": directory.path.name})
 
 
 def _is_alive(shim: Identity) -> bool:

@@ -38,12 +38,25 @@ def list_session(leader: int) -> Sequence[int]:
     return found
 
 
+def list_marked(mark: bytes) -> Sequence[int]:
+    """List the living processes that were started with ``mark`` in their environment."""
+    found = []
+    for pid in _list_pids():
+        try:
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            continue  # it is gone, or not ours to look into: then it is not ours to kill
+        if mark in environment.split(b"\0"):
+            found.append(pid)
+    return found
+
+
 def send_signal(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         try:
             os.kill(pid, number)
-        except ProcessLookupError:
-            pass  # it ended by itself
+        except (ProcessLookupError, PermissionError):
+            pass  # it ended by itself, or has become somebody else's
 
 
 def measure_memory(pids: Sequence[int], limit: int) -> int:
