@@ -1,0 +1,107 @@
+"""The ``flyte`` command and ``flyte`` scripts as a user runs them: from a clean home."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.system.stack import Stack
+
+WORKFLOWS = Path(__file__).parent / "workflows"
+SCRIPTS = Path(__file__).parent / "scripts"
+PROJECT, DOMAIN = "flytesnacks", "development"
+
+_CREATED = re.compile(r"Created Run: (\S+)")
+_WITHIN_SECONDS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command left behind: its exit code, and all that it printed."""
+
+    code: int
+    text: str
+
+    @property
+    def run(self) -> str:
+        """The name of the run that it says it has created."""
+        found = _CREATED.search(self.text)
+        assert found, f"no run was created:\n{self.text}"
+        return found[1]
+
+
+class Flyte:
+    """
+    Somebody at a terminal with the ``flyte`` package and a home directory of their own.
+
+    The SDK keeps a cache of uploaded bundles at home, so a home belongs to one stack.
+    """
+
+    def __init__(self, stack: Stack, home: Path, *, place: Path = WORKFLOWS) -> None:
+        self.home = home
+        self._place = place
+        self._config = home / ".flyte" / "config.yaml"
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "DO_NOT_TRACK": "1",
+            "NO_COLOR": "1",
+            "TERM": "dumb",
+            "COLUMNS": "500",
+        }
+        self.endpoint = stack.endpoint
+        home.mkdir(parents=True, exist_ok=True)
+        self._run(
+            *(_program("flyte"), "create", "config", "--endpoint", stack.endpoint, "--insecure"),
+            *("--project", PROJECT, "--domain", DOMAIN, "--output", str(self._config)),
+        )
+
+    def __call__(self, *arguments: str, expect: int = 0) -> Said:
+        """Run ``flyte`` with these arguments, at ``place``."""
+        return self._run(
+            *(_program("flyte"), "--config", str(self._config), "--no-progress", *arguments),
+            expect=expect,
+        )
+
+    def read(self, *arguments: str) -> Any:
+        """Run ``flyte get`` with these arguments, and return what it shows as JSON."""
+        said = self("--output-format", "json-raw", "get", *arguments)
+        # It is wrapped at spaces, as if it were for people.
+        return json.loads(said.text.replace("\n", " "), strict=False)
+
+    def script(self, name: str, *arguments: str, **environment: str) -> Said:
+        """Run one of our scripts, which use ``flyte`` as a library."""
+        return self._run(
+            *(sys.executable, str(SCRIPTS / name), self.endpoint, *arguments),
+            environment=environment,
+        )
+
+    def deploy(self) -> None:
+        """Deploy every workflow, in one go."""
+        self("deploy", "--all", "--recursive", "--root-dir", str(WORKFLOWS), str(WORKFLOWS))
+
+    def _run(
+        self, *command: str, expect: int = 0, environment: Mapping[str, str] | None = None
+    ) -> Said:
+        done = subprocess.run(  # noqa: S603 -- our own command line
+            command,
+            cwd=self._place,
+            env={**self._environment, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_WITHIN_SECONDS,
+            check=False,
+        )
+        said = Said(done.returncode, done.stdout.decode(errors="replace"))
+        assert said.code == expect, f"{command} ended with {said.code}:\n{said.text}"
+        return said
+
+
+def _program(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))

@@ -1,0 +1,84 @@
+"""
+``volary up`` as something that a test kills and starts again.
+
+A :class:`Stack` keeps its data directory and its port over its lives, because that is what
+a person's does, and what its tasks remember.
+"""
+
+import signal
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from tests.servers import volary
+
+
+class Stack:
+    def __init__(
+        self, home: Path, *options: str, surroundings: Mapping[str, str] | None = None
+    ) -> None:
+        self.data = home / "data of jörg, 100% %20"
+        self._home = home
+        self._port = _free_port()
+        self._options = options
+        self._surroundings = surroundings
+        self._up: volary.VolaryUp | None = None
+        self._lives = 0
+        home.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def endpoint(self) -> str:
+        return f"localhost:{self._port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.endpoint}"
+
+    @property
+    def up(self) -> volary.VolaryUp:
+        assert self._up is not None
+        return self._up
+
+    def agent(self) -> psutil.Process:
+        """Return the agent that is running now."""
+        [agent] = [one for one in psutil.Process(self.up.process.pid).children() if _is_agent(one)]
+        return agent
+
+    def start(self) -> None:
+        """Start it, and return when it is up."""
+        self._lives += 1
+        self._up = volary.start(
+            self.data,
+            *("--http-port", str(self._port), *self._options),
+            log=self._home / f"up-{self._lives}.log",
+            surroundings=self._surroundings,
+        )
+        self._up.wait_until_up()
+
+    def kill(self) -> None:
+        """Kill what serves without a word; whatever it had started is on its own."""
+        self.up.stop(signal.SIGKILL)
+
+    @contextmanager
+    def running(self) -> Iterator["Stack"]:
+        """Run it for the length of a block, whatever the block does to it."""
+        try:
+            self.start()
+            yield self
+        finally:
+            if self._up is not None and self._up.process.poll() is None:
+                self._up.stop()
+
+
+def _is_agent(process: psutil.Process) -> bool:
+    return "dataplane.agent" in process.cmdline()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

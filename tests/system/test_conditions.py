@@ -1,0 +1,107 @@
+"""A run that waits for somebody's word goes on when it gets it."""
+
+import pytest
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
+from flyteidl2.common.identifier_pb2 import ActionIdentifier
+from flyteidl2.common.phase_pb2 import ActionPhase
+from flyteidl2.workflow.run_service_pb2 import (
+    EventPayload,
+    SignalEventRequest,
+    WatchActionsRequest,
+)
+
+from tests.system.commands import Flyte
+from tests.system.door import Door, refusal
+
+PAUSED = ActionPhase.ACTION_PHASE_PAUSED
+
+
+async def asked(door: Door, root: ActionIdentifier) -> ActionIdentifier:
+    """Wait until a run asks for somebody's word; name the action that asks."""
+    async for answer in door.runs.watch_actions(
+        WatchActionsRequest(run_id=root.run), timeout_ms=30_000
+    ):
+        for enriched in answer.enriched_actions:
+            if enriched.action.status.phase == PAUSED:
+                return enriched.action.id
+    raise AssertionError("the watch ended")
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "result"),
+    [
+        ("bool", EventPayload(bool_value=False), "bool False"),
+        ("int", EventPayload(int_value=-7), "int -7"),
+        ("float", EventPayload(float_value=0.5), "float 0.5"),
+        ("str", EventPayload(string_value="yes ✓"), "str yes ✓"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_a_word_of_each_type_reaches_the_task(
+    door: Door, kind: str, payload: EventPayload, result: str
+) -> None:
+    root = await door.start("approval.main", kind=kind)
+    condition = await asked(door, root)
+
+    await door.runs.signal_event(
+        SignalEventRequest(action_id=condition, parent_action_name="a0", payload=payload)
+    )
+
+    assert await door.result(root) == [result]
+
+
+async def test_the_command_lists_conditions_and_signals_them(door: Door, flyte: Flyte) -> None:
+    root = await door.start("approval.main", kind="bool")
+    condition = await asked(door, root)
+
+    assert condition.name in str(flyte.read("condition", root.run.name))
+    flyte("signal", "condition", root.run.name, condition.name, "true")
+
+    assert await door.result(root) == ["bool True"]
+
+
+async def test_a_word_of_another_type_is_refused_and_the_run_waits_on(door: Door) -> None:
+    root = await door.start("approval.main", kind="int")
+    condition = await asked(door, root)
+
+    code, message = await refusal(
+        door.runs.signal_event(
+            SignalEventRequest(
+                action_id=condition,
+                parent_action_name="a0",
+                payload=EventPayload(string_value="seven"),
+            )
+        )
+    )
+
+    assert code is Code.INVALID_ARGUMENT
+    assert "integer" in message.lower()
+    assert (await door.details(condition)).status.phase == PAUSED
+
+
+async def test_the_first_word_counts(door: Door) -> None:
+    root = await door.start("approval.main", kind="int")
+    condition = await asked(door, root)
+
+    answers = []
+    for number in (1, 2):
+        request = SignalEventRequest(
+            action_id=condition,
+            parent_action_name="a0",
+            payload=EventPayload(int_value=number),
+        )
+        try:
+            answers.append(str(await door.runs.signal_event(request)))
+        except ConnectError as error:
+            answers.append(error.message)
+
+    assert await door.result(root) == ["int 1"], answers
+
+
+async def test_a_condition_that_nobody_answers_times_out(door: Door) -> None:
+    root = await door.start("approval.impatient")
+
+    assert await door.result(root) == ["nobody answered"]
+    [condition] = await door.children(root)
+    assert condition.status.phase == ActionPhase.ACTION_PHASE_TIMED_OUT

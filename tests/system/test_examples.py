@@ -1,0 +1,73 @@
+"""The examples do what their first lines say."""
+
+from pathlib import Path
+
+import psutil
+import pytest
+from flyteidl2.common.phase_pb2 import ActionPhase
+
+from tests.system.commands import Flyte
+from tests.system.door import Door, action_id
+from tests.system.stack import Stack
+from tests.system.values import Value
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+RESULTS: list[tuple[list[str], list[Value]]] = [
+    (["hello.py", "main", "--name", "you"], ["Hello, you!"]),
+    (["fan_out.py", "main", "--shelves", "2", "--books", "2"], [6002]),
+    (["files.py", "main", "--lines", "12"], [12]),
+    (["failures.py", "main", "--times", "2"], ["coffee, at attempt 2"]),
+    (["failures.py", "main", "--times", "5"], ["no coffee: I am a teapot (attempt 2)"]),
+    (["traces.py", "main", "--name", "you"], ["YOU, DEAR YOU"]),
+    (["reports.py", "main", "--points", "3"], [3]),
+]
+
+
+@pytest.fixture(scope="module")
+def reader(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Flyte:
+    """Somebody who tries the examples where they lie."""
+    return Flyte(stack, tmp_path_factory.mktemp("home"), place=EXAMPLES)
+
+
+@pytest.mark.parametrize(("words", "result"), RESULTS, ids=lambda words: " ".join(map(str, words)))
+async def test_an_example_comes_to_its_result(
+    door: Door, reader: Flyte, words: list[str], result: list[Value]
+) -> None:
+    assert await door.result(action_id(reader("run", *words).run)) == result
+
+
+async def test_a_dataclass_comes_back_as_one(door: Door, reader: Flyte) -> None:
+    run = reader("run", "values.py", "main", "--readings", "[20.5, 21.0, 35.0]").run
+    await door.phase(action_id(run), ActionPhase.ACTION_PHASE_SUCCEEDED)
+    shown = reader("get", "io", "--outputs-only", run).text
+    assert "o0=Summary(count=3, mean=25.5, outliers=[35.0]), o1=False" in shown
+
+
+def test_every_example_is_tried() -> None:
+    tried = {words[0] for words, _ in RESULTS} | {"values.py", "endless.py"}
+    assert tried == {path.name for path in EXAMPLES.glob("*.py")}
+
+
+def test_stopping_the_stack_stops_the_endless_example(own_stack: Stack, tmp_path: Path) -> None:
+    Flyte(own_stack, tmp_path / "home", place=EXAMPLES)("run", "endless.py", "main")
+    up = own_stack.up
+    up.wait_until(lambda: len(tasks(up.family(), own_stack.data)) >= 3, "its three tasks run")
+    family = up.family()
+
+    assert up.stop() == 0
+
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+
+
+def tasks(family: list[psutil.Process], data: Path) -> list[psutil.Process]:
+    """List those that work in an attempt's directory."""
+    found = []
+    for process in family:
+        try:
+            if Path(process.cwd()).is_relative_to(data / "agent" / "attempts"):
+                found.append(process)
+        except psutil.Error:
+            continue  # it ended as we looked
+    return found

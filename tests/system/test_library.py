@@ -1,0 +1,17 @@
+"""``flyte`` as a library, in a script of the user's."""
+
+from tests.system.commands import Flyte
+
+
+def test_a_script_runs_a_task_waits_for_it_and_gets_typed_outputs(flyte: Flyte) -> None:
+    said = flyte.script("waiting.py", "hot")
+
+    assert "Summary ['hot'] True None" in said.text
+
+
+def test_a_script_runs_a_deployed_task_and_sees_its_failure(flyte: Flyte) -> None:
+    said = flyte.script("catching.py", "failing.main", "I am a teapot")
+
+    assert "FAILED" in said.text.upper()
+    assert "TeapotError" in said.text
+    assert "I am a teapot" in said.text

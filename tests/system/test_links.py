@@ -1,0 +1,130 @@
+"""Signed links are good for what they were signed for, and for nothing else."""
+
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from flyteidl2.dataproxy.dataproxy_service_pb2 import (
+    ArtifactType,
+    CreateDownloadLinkRequest,
+    CreateUploadLocationRequest,
+)
+from google.protobuf.duration_pb2 import Duration
+
+from tests.system.commands import Flyte
+from tests.system.door import PROJECT_ID, Door, attempt_id
+from tests.system.waiting import happens
+
+BODY = b"what a laptop sends"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    url: str
+    native: str
+    headers: Mapping[str, str]
+
+    def put(self, body: bytes = BODY, *, url: str = "") -> httpx.Response:
+        md5 = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        return httpx.put(
+            url or self.url, content=body, headers={"Content-MD5": md5, **self.headers}
+        )
+
+
+def get(url: str) -> httpx.Response:
+    return httpx.get(url)
+
+
+async def make_upload(door: Door, *, filename: str, seconds: int = 60) -> Upload:
+    answer = await door.data.create_upload_location(
+        CreateUploadLocationRequest(
+            project=PROJECT_ID.name,
+            domain=PROJECT_ID.domain,
+            content_md5=hashlib.md5(BODY, usedforsecurity=False).digest(),
+            filename=filename,
+            expires_in=Duration(seconds=seconds),
+            add_content_md5_metadata=True,
+        )
+    )
+    return Upload(answer.signed_url, answer.native_url, dict(answer.headers))
+
+
+async def report_link(door: Door, *, seconds: int = 60) -> str:
+    details = await door.finish("reporting.main", title="A report")
+    answer = await door.data.create_download_link(
+        CreateDownloadLinkRequest(
+            artifact_type=ArtifactType.ARTIFACT_TYPE_REPORT,
+            action_attempt_id=attempt_id(details.id),
+            expires_in=Duration(seconds=seconds),
+        )
+    )
+    return str(answer.pre_signed_urls.signed_url[0])
+
+
+async def test_what_was_announced_is_taken(door: Door) -> None:
+    upload = await make_upload(door, filename="taken")
+
+    assert upload.put().status_code in {200, 201, 204}
+
+
+async def test_another_content_than_announced_is_refused(door: Door) -> None:
+    upload = await make_upload(door, filename="other")
+
+    answer = upload.put(b"something else")
+
+    assert answer.status_code == 400
+    assert "MD5" in answer.text
+    assert upload.put().is_success
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (r"altered", "another"),
+        (r"uploads/", "uploads/../"),
+        (r"(expires=)\d+", r"\g<1>9999999999"),
+        (r"(signature=..)..", r"\1xx"),
+        (r"\?.*", ""),
+    ],
+    ids=["name", "path", "expiry", "signature", "none of it"],
+)
+async def test_an_altered_link_is_refused(door: Door, old: str, new: str) -> None:
+    upload = await make_upload(door, filename="altered")
+    altered = re.sub(old, new, upload.url)
+    assert altered != upload.url, upload.url
+
+    answer = upload.put(url=altered)
+
+    assert answer.status_code in {401, 403, 404}
+    assert answer.text
+
+
+async def test_a_link_to_write_does_not_read(door: Door) -> None:
+    upload = await make_upload(door, filename="written")
+    upload.put()
+
+    assert get(upload.url).status_code == 403
+
+
+async def test_an_expired_link_is_refused(door: Door) -> None:
+    url = await report_link(door, seconds=1)
+
+    await happens(lambda: get(url).status_code == 403, within=10)
+    assert "expired" in get(url).text
+
+
+async def test_a_report_is_downloaded_by_its_link(door: Door) -> None:
+    answer = get(await report_link(door))
+
+    assert answer.status_code == 200
+    assert "<h1>A report</h1>" in answer.text
+
+
+def test_the_code_of_a_run_can_be_had_back(flyte: Flyte) -> None:
+    run = flyte("run", "hello.py", "main").run
+
+    assert "hello.py" in flyte("get", "code", run).text

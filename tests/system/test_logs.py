@@ -1,0 +1,71 @@
+"""What a task prints can be read while it runs, and afterwards."""
+
+from pathlib import Path
+
+from connectrpc.code import Code
+from flyteidl2.common.phase_pb2 import ActionPhase
+from flyteidl2.dataproxy.dataproxy_service_pb2 import TailLogsRequest
+
+from tests.system.commands import Flyte
+from tests.system.door import Door, action_id, refusal
+
+
+async def test_lines_come_in_the_order_in_which_they_were_printed(door: Door) -> None:
+    details = await door.finish("talking.main", lines=1000)
+
+    log = await door.log(details.id)
+    assert [line for line in log.splitlines() if line.startswith("line")] == [
+        f"line {number}" for number in range(1000)
+    ]
+
+
+async def test_both_streams_are_in_the_log_and_every_letter(door: Door) -> None:
+    details = await door.finish("talking.main", lines=0)
+
+    log = await door.log(details.id)
+    assert "to the side\n" in log
+    assert "größer ✓ 漢字\n" in log
+
+
+async def test_a_log_is_followed_while_its_task_runs(door: Door, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    root = await door.start("talking.until", gate=str(gate))
+    await door.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
+
+    seen = ""
+    async for answer in door.data.tail_logs(
+        TailLogsRequest(action_id=root, attempt=1), timeout_ms=30_000
+    ):
+        seen += "".join(line.message for logs in answer.logs for line in logs.lines)
+        if "before the gate" in seen:
+            gate.touch()
+
+    assert gate.exists()
+    assert "after the gate, attempt 0" in seen
+
+
+async def test_what_is_no_text_and_what_has_no_end_are_logged_too(door: Door) -> None:
+    details = await door.finish("talking.odd")
+
+    assert details.status.phase == ActionPhase.ACTION_PHASE_SUCCEEDED
+    log = await door.log(details.id)
+    assert "broken bytes" in log
+    assert "no newline at the end" in log
+    assert log.count("x") >= 1_000
+
+
+async def test_the_command_shows_the_log_of_a_finished_run(door: Door, flyte: Flyte) -> None:
+    details = await door.finish("talking.main", lines=3)
+
+    assert "line 2" in flyte("get", "logs", details.id.run.name).text
+
+
+async def test_a_log_that_nobody_wrote_is_not_found(door: Door) -> None:
+    details = await door.finish("hello.main")
+
+    for action, attempt in ((details.id, 2), (action_id("nobody"), 1)):
+        code, message = await refusal(
+            anext(door.data.tail_logs(TailLogsRequest(action_id=action, attempt=attempt)))
+        )
+        assert code is Code.NOT_FOUND
+        assert message

@@ -1,0 +1,111 @@
+"""``flyte get`` shows what is there, and says so when it is not."""
+
+import secrets
+
+import pytest
+
+from tests.system.commands import Flyte
+from tests.system.door import Door
+
+
+async def test_a_run_is_shown_with_its_task_and_phase(door: Door, flyte: Flyte) -> None:
+    details = await door.finish("hello.main")
+
+    shown = flyte("get", "run", details.id.run.name).text
+    assert "hello.main" in shown
+    assert "succeeded" in shown.lower()
+
+
+async def test_runs_are_listed_by_phase_and_task(door: Door, flyte: Flyte) -> None:
+    failed = await door.finish("failing.main", words="I am a teapot")
+    other = await door.finish("hello.main")
+
+    for options in (("--in-phase", "failed"), ("--task-name", "failing.main")):
+        shown = str(flyte.read("run", *options))
+        assert failed.id.run.name in shown
+        assert other.id.run.name not in shown
+
+
+async def test_runs_are_listed_by_label(door: Door, flyte: Flyte) -> None:
+    labelled = flyte("run", "--label", "team=ml", "hello.py", "main").run
+    other = await door.finish("hello.main")
+
+    for options in (("--with-label", "team=ml"), ("--with-label-key", "team")):
+        shown = str(flyte.read("run", *options))
+        assert labelled in shown
+        assert other.id.run.name not in shown
+
+
+async def test_the_actions_of_a_run_are_listed(door: Door, flyte: Flyte) -> None:
+    details = await door.finish("nested.main")
+
+    shown = str(flyte.read("action", details.id.run.name))
+    for child in await door.children(details.id):
+        assert child.id.name in shown
+
+
+async def test_one_action_is_shown(door: Door, flyte: Flyte) -> None:
+    details = await door.finish("nested.main")
+    [child, *_] = await door.children(details.id)
+
+    assert child.id.name in flyte("get", "action", details.id.run.name, child.id.name).text
+
+
+async def test_inputs_and_outputs_of_an_action_are_shown(door: Door, flyte: Flyte) -> None:
+    details = await door.finish("hello.main", name="you")
+
+    shown = flyte("get", "io", details.id.run.name).text
+    assert "{'name': 'you'}" in shown
+    assert "Hello, you!" in shown
+
+
+def test_tasks_are_listed_with_their_versions(flyte: Flyte) -> None:
+    shown = str(flyte.read("task", "hello.main"))
+
+    assert "hello.main" in shown
+    assert "version" in shown
+
+
+def test_a_project_is_made_listed_and_shown(flyte: Flyte) -> None:
+    name = f"p{secrets.token_hex(4)}"
+    flyte("create", "project", "--id", name, "--name", "A project", "--label", "team=ml")
+
+    assert name in str(flyte.read("project"))
+    shown = flyte("get", "project", name).text
+    assert "A project" in shown
+    assert "team" in shown
+
+
+def test_whoami_says_who(flyte: Flyte) -> None:
+    assert '"subject": "anonymous"' in flyte("whoami").text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("get", "run", "nobody"),
+        ("get", "action", "nobody", "a0"),
+        ("get", "io", "nobody"),
+        ("get", "logs", "nobody"),
+        ("get", "project", "nobody"),
+        ("abort", "run", "nobody"),
+        ("abort", "action", "nobody", "a0"),
+        ("signal", "condition", "nobody", "a0", "true"),
+        ("run", "deployed-task", "nobody.main"),
+        ("run", "--project", "nobody", "hello.py", "main"),
+        ("run", "--domain", "nobody", "hello.py", "main"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_not_there_is_named(flyte: Flyte, arguments: tuple[str, ...]) -> None:
+    said = flyte(*arguments, expect=1)
+
+    assert "nobody" in said.text
+    assert "found" in said.text.lower()
+
+
+@pytest.mark.parametrize("kind", ["secret", "trigger", "app"])
+def test_what_is_not_built_yet_says_so(flyte: Flyte, kind: str) -> None:
+    said = flyte("get", kind, expect=1)
+
+    assert "not served by this release of Volary" in said.text

@@ -1,0 +1,57 @@
+"""Tasks that call tasks: every call is an action with a parent, and a group if it has one."""
+
+from collections.abc import Mapping, Sequence
+
+from flyteidl2.common.phase_pb2 import ActionPhase
+from flyteidl2.workflow.run_definition_pb2 import Action
+
+from tests.system.door import Door
+
+
+def by_task(actions: Sequence[Action]) -> Mapping[str, list[Action]]:
+    found: dict[str, list[Action]] = {}
+    for action in actions:
+        found.setdefault(action.metadata.task.short_name, []).append(action)
+    return found
+
+
+async def test_tasks_nest(door: Door) -> None:
+    root = await door.start("nested.main")
+
+    assert await door.result(root) == [10]
+    actions = by_task(await door.children(root))
+    [middle] = actions["middle"]
+    assert middle.metadata.parent == "a0"
+    assert [leaf.metadata.parent for leaf in actions["leaf"]] == [middle.id.name] * 2
+
+
+async def test_every_action_of_a_finished_run_has_succeeded_at_its_first_attempt(
+    door: Door,
+) -> None:
+    details = await door.finish("nested.main")
+
+    for action in await door.children(details.id):
+        assert action.status.phase == ActionPhase.ACTION_PHASE_SUCCEEDED
+        assert action.status.attempts == 1
+        assert action.status.end_time.ToDatetime() >= action.status.start_time.ToDatetime()
+
+
+async def test_groups_name_the_actions_that_belong_together(door: Door) -> None:
+    root = await door.start("nested.grouped")
+
+    assert await door.result(root) == [110]
+    assert {action.metadata.group for action in await door.children(root)} == {"tens", "hundreds"}
+
+
+async def test_a_map_keeps_the_order_of_its_inputs(door: Door) -> None:
+    root = await door.start("nested.mapped", numbers=5)
+
+    assert await door.result(root) == [[0, 2, 4, 6, 8]]
+    assert len(await door.children(root)) == 5
+
+
+async def test_the_outputs_of_a_child_can_be_asked_for(door: Door) -> None:
+    details = await door.finish("nested.main")
+
+    outputs = [await door.outputs(action.id) for action in await door.children(details.id)]
+    assert sorted(outputs, key=str) == [[0], [10], [10]]

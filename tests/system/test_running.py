@@ -1,0 +1,122 @@
+"""Running tasks as users do: with the command, deployed or not, and from a script."""
+
+import secrets
+
+from flyteidl2.common.phase_pb2 import ActionPhase
+
+from tests.system.commands import WORKFLOWS, Flyte
+from tests.system.door import Door, action_id
+
+
+def test_following_a_run_shows_its_log_and_its_page(flyte: Flyte) -> None:
+    said = flyte("run", "--follow", "hello.py", "main", "--name", "you")
+
+    assert "greeting you" in said.text
+    assert f"http://{flyte.endpoint}/v2/domain/development/project/flytesnacks/runs/" in said.text
+
+
+async def test_a_run_can_be_given_a_name(door: Door, flyte: Flyte) -> None:
+    name = f"r{secrets.token_hex(6)}"
+    said = flyte("run", "--name", name, "hello.py", "main")
+
+    assert said.run == name
+    assert await door.result(action_id(name)) == ["Hello, world!"]
+
+
+async def test_a_run_that_is_asked_for_twice_is_one_run(door: Door, flyte: Flyte) -> None:
+    name = f"r{secrets.token_hex(6)}"
+    for _ in range(2):
+        flyte("run", "--name", name, "hello.py", "main")
+
+    assert await door.result(action_id(name)) == ["Hello, world!"]
+
+
+def test_the_name_of_a_run_belongs_to_what_ran_first(flyte: Flyte) -> None:
+    name = f"r{secrets.token_hex(6)}"
+    flyte("run", "--name", name, "hello.py", "main")
+
+    said = flyte("run", "--name", name, "hello.py", "main", "--name", "another", expect=1)
+
+    assert name in said.text
+    assert "already exists" in said.text
+
+
+async def test_a_deployed_task_runs_without_its_code_at_hand(door: Door, flyte: Flyte) -> None:
+    said = flyte("run", "deployed-task", "hello.main", "--name", "you")
+
+    assert await door.result(action_id(said.run)) == ["Hello, you!"]
+
+
+async def test_deploying_the_same_again_changes_nothing(door: Door, flyte: Flyte) -> None:
+    before = await door.task("hello.main")
+    flyte.deploy()
+
+    assert await door.task("hello.main") == before
+
+
+async def test_variables_and_labels_of_a_run_are_kept(door: Door, flyte: Flyte) -> None:
+    said = flyte(
+        *("run", "--env", "FROM_RUN=shell", "--label", "team=ml"),
+        *("surroundings.py", "variables", "--names", '["FROM_RUN"]'),
+    )
+
+    assert await door.result(action_id(said.run)) == [["shell"]]
+
+
+def test_following_a_run_that_fails_shows_why(flyte: Flyte) -> None:
+    said = flyte("run", "--follow", "failing.py", "main", "--words", "I am a teapot")
+
+    assert "TeapotError" in said.text
+    assert "I am a teapot" in said.text
+
+
+async def test_a_file_of_the_users_machine_reaches_the_task(door: Door, flyte: Flyte) -> None:
+    said = flyte("run", "files.py", "size", "--file", str(WORKFLOWS / "files.py"))
+
+    assert await door.result(action_id(said.run)) == [(WORKFLOWS / "files.py").stat().st_size]
+
+
+async def test_files_and_directories_travel_between_tasks(door: Door) -> None:
+    texts = ["one", "two ✓", ""]
+
+    assert await door.result(await door.start("files.main", texts=list(texts))) == [sorted(texts)]
+
+
+async def test_a_run_can_be_run_again(door: Door, flyte: Flyte) -> None:
+    first = await door.finish("hello.main", name="you")
+
+    said = flyte("rerun", first.id.run.name)
+
+    assert said.run != first.id.run.name
+    assert await door.result(action_id(said.run)) == ["Hello, you!"]
+
+
+async def test_a_run_can_be_run_again_with_another_input(door: Door, flyte: Flyte) -> None:
+    first = await door.finish("values.echo", text="one")
+
+    said = flyte("rerun", first.id.run.name, "--text", "two")
+
+    assert await door.result(action_id(said.run)) == ["two"]
+
+
+async def test_one_action_of_a_run_can_be_run_again(door: Door, flyte: Flyte) -> None:
+    first = await door.finish("nested.main")
+    [middle] = [
+        child
+        for child in await door.children(first.id)
+        if child.metadata.task.short_name == "middle"
+    ]
+
+    said = flyte("rerun", first.id.run.name, "--action-name", middle.id.name)
+
+    assert await door.result(action_id(said.run)) == [10]
+
+
+async def test_a_run_that_failed_can_be_run_again(door: Door, flyte: Flyte) -> None:
+    first = await door.finish("failing.main", words="I am a teapot")
+
+    said = flyte("rerun", first.id.run.name, "--words", "still")
+
+    again = await door.ended(action_id(said.run))
+    assert again.status.phase == ActionPhase.ACTION_PHASE_FAILED
+    assert again.error_info.message == "still"

@@ -1,0 +1,25 @@
+"""Conditions: a run waits for somebody's word, or for too long."""
+
+import flyte
+
+env = flyte.TaskEnvironment(name="approval")
+
+
+@env.task
+async def main(kind: str) -> str:
+    types = {"bool": bool, "int": int, "float": float, "str": str}
+    condition = await flyte.new_condition.aio(
+        "approve", prompt="Go on?", data_type=types[kind], description="a test asks"
+    )
+    answer = await condition.wait.aio()
+    return f"{type(answer).__name__} {answer}"
+
+
+@env.task
+async def impatient() -> str:
+    condition = await flyte.new_condition.aio("approve", prompt="Quick?", timeout=1)
+    try:
+        await condition.wait.aio()
+    except flyte.errors.ConditionTimedoutError:
+        return "nobody answered"
+    return "answered"

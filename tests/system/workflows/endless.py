@@ -1,0 +1,42 @@
+"""Work without end and with processes of its own, to be stopped."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import flyte
+
+env = flyte.TaskEnvironment(name="endless")
+
+_STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+time.sleep(3600)
+"""
+
+
+@env.task
+async def worker(pids: str, name: str) -> None:
+    """Start a process that does not care for SIGTERM, write both pids down, and stay."""
+    stubborn = subprocess.Popen([sys.executable, "-c", _STUBBORN])
+    Path(pids, name).write_text(f"{os.getpid()} {stubborn.pid}")
+    signal.pause()
+
+
+@env.task
+async def main(pids: str) -> None:
+    Path(pids, "main").write_text(str(os.getpid()))
+    await asyncio.gather(worker(pids, "left"), worker(pids, "right"))
+
+
+@env.task
+async def catching(pids: str) -> str:
+    """Outlive a child that somebody else aborts."""
+    try:
+        await worker(pids, "only")
+    except flyte.errors.ActionAbortedError as error:
+        return f"aborted: {error}"
+    return "not aborted"
