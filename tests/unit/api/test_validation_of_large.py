@@ -16,6 +16,11 @@ def _large() -> UploadInputsRequest:
     request.project_id.organization = "acme"
     request.project_id.name = "p"
     request.project_id.domain = "development"
+    request.task_id.org = "acme"
+    request.task_id.project = "p"
+    request.task_id.domain = "development"
+    request.task_id.name = "env.task"
+    request.task_id.version = "1"
     return request
 
 
