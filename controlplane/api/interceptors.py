@@ -77,8 +77,11 @@ class _Call:
     def end(self, *, timed: bool) -> None:
         seconds = perf_counter() - self._started
         self._metrics.ended(self.rpc.name, self.code, seconds if timed else None)
-        if logger.isEnabledFor(logging.INFO):
-            logger.info(
+        # Thousands a second go well; what is refused is what somebody will ask about.
+        level = logging.DEBUG if self.code == "ok" else logging.INFO
+        if logger.isEnabledFor(level):
+            logger.log(
+                level,
                 "call ended",
                 extra={
                     "rpc": self.rpc.name,

@@ -1,5 +1,6 @@
 """What a caller may ask of runs."""
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 
 from controlplane.core.actions import ActionDetail, ActionRow, NewRun, Page, RunDetail
@@ -21,6 +22,8 @@ from shared.model.ids import ROOT, RunId, RunKey
 from shared.model.phases import TERMINAL
 
 __all__ = ["RunScope", "Runs"]
+
+log = logging.getLogger(__name__)
 
 FIRST_OF_MANY = 100
 """How many runs a watch of many shows to begin with, newest first."""
@@ -57,7 +60,13 @@ class Runs:
                 case store.Created.TAKEN:
                     raise AlreadyExistsError(f"there is another run {key}; choose another name")
                 case store.Created.CREATED | store.Created.REPEATED:
-                    return (await store_actions.list_roots(tx, [run]))[0]
+                    pass
+            root = (await store_actions.list_roots(tx, [run]))[0]
+        log.info(
+            "run created",
+            extra={"run": str(key), "task": new.facts.name, "by": caller.subject},
+        )
+        return root
 
     async def abort(self, caller: Caller, run: RunKey, reason: str) -> None:
         """Abort a run; what has ended stays as it ended."""
@@ -71,6 +80,7 @@ class Runs:
                 by=caller.subject,
                 now=self._clock.now(),
             )
+        log.info("run aborted", extra={"run": str(run), "by": caller.subject})
 
     async def detail(self, caller: Caller, run: RunKey) -> RunDetail:
         caller.require(Permission.RUN_READ)
