@@ -6,6 +6,7 @@ of ActionsService uses those, and knows no conditions.
 """
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from flyteidl2.actions.actions_service_pb2 import (
@@ -35,15 +36,18 @@ from flyteidl2.workflow.state_service_pb2 import (
 
 from controlplane.api.convert import keys
 from controlplane.api.convert.actions import render_update
-from controlplane.api.convert.enqueues import parse_enqueue
+from controlplane.api.convert.enqueues import parse_enqueue, parse_error_document
 from controlplane.api.convert.signals import parse_value
 from controlplane.api.convert.texts import parse_text
 from controlplane.api.streams import closing
-from controlplane.core.actions import SnapshotEnd
+from controlplane.core.actions import NewAction, SnapshotEnd
 from controlplane.core.callers import Caller
+from controlplane.core.layout import action_base, error_uri
 from controlplane.usecases.actions import Actions
+from controlplane.usecases.data import Data
 from controlplane.usecases.runs import Runs
 from shared.model.ids import ActionKey
+from shared.model.phases import Phase
 
 Update = TypeVar("Update", WatchForUpdatesResponse, WatchResponse)
 
@@ -51,11 +55,15 @@ MAX_REASON = 4096
 
 
 class ActionsService:
-    def __init__(self, actions: Actions) -> None:
+    def __init__(self, actions: Actions, data: Data) -> None:
         self._actions = actions
+        self._data = data
 
     async def enqueue(self, caller: Caller, request: EnqueueRequest) -> EnqueueResponse:
-        await self._actions.enqueue(caller, parse_enqueue(request.action))
+        new = await _with_its_error(
+            self._data, caller, parse_enqueue(request.action), request.action.run_output_base
+        )
+        await self._actions.enqueue(caller, new)
         return EnqueueResponse()
 
     async def watch_for_updates(
@@ -85,14 +93,18 @@ class ActionsService:
 
 
 class QueueService:
-    def __init__(self, runs: Runs, actions: Actions) -> None:
+    def __init__(self, runs: Runs, actions: Actions, data: Data) -> None:
         self._runs = runs
         self._actions = actions
+        self._data = data
 
     async def enqueue_action(
         self, caller: Caller, request: EnqueueActionRequest
     ) -> EnqueueActionResponse:
-        await self._actions.enqueue(caller, parse_enqueue(request))
+        new = await _with_its_error(
+            self._data, caller, parse_enqueue(request), request.run_output_base
+        )
+        await self._actions.enqueue(caller, new)
         return EnqueueActionResponse()
 
     async def abort_queued_run(
@@ -119,6 +131,16 @@ class StateService:
         async with closing(_updates(self._actions, caller, parent)) as updates:
             async for update in updates:
                 yield _message(WatchResponse, update)
+
+
+async def _with_its_error(data: Data, caller: Caller, new: NewAction, run_base: str) -> NewAction:
+    """Read what a trace failed of: it is told of without saying, and has written it down."""
+    trace = new.trace
+    if trace is None or trace.phase is not Phase.FAILED:
+        return new
+    document = await data.find_error(caller, error_uri(action_base(run_base, new.key.name)))
+    failure = parse_error_document(document) if document else None
+    return replace(new, trace=replace(trace, failure=failure)) if failure else new
 
 
 async def _updates(

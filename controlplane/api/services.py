@@ -34,14 +34,14 @@ def services(
     ``base`` is where every org's data lies; ``public_url`` is this door's own address.
     """
     return {
-        "flyteidl2.actions.ActionsService": ActionsService(actions),
+        "flyteidl2.actions.ActionsService": ActionsService(actions, data),
         "flyteidl2.auth.AuthMetadataService": AuthMetadataService(public_url),
         "flyteidl2.auth.IdentityService": IdentityService(),
         "flyteidl2.cluster.ClusterService": ClusterService(),
         "flyteidl2.dataproxy.DataProxyService": DataProxyService(data, tasks, logs),
         "flyteidl2.project.ProjectService": ProjectService(projects),
         "flyteidl2.task.TaskService": TaskService(tasks),
-        "flyteidl2.workflow.QueueService": QueueService(runs, actions),
+        "flyteidl2.workflow.QueueService": QueueService(runs, actions, data),
         "flyteidl2.workflow.RunService": RunService(
             runs=runs, actions=actions, tasks=tasks, data=data, base=base
         ),

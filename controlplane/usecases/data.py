@@ -273,6 +273,17 @@ class Data:
         except BlobTooLargeError as error:
             raise ExhaustedError(f"the {what} {key} are too large to show: {error}") from error
 
+    async def find_error(self, caller: Caller, uri: str) -> bytes | None:
+        """Return the error document at ``uri``; None if there is none of the caller's own."""
+        caller.require(Permission.BLOB_READ)
+        if not layout.belongs_to(self._store.base, caller.org, uri):
+            return None
+        try:
+            with _refusing():
+                return await self._store.read(uri, limit=MAX_PAYLOAD_BYTES)
+        except (BlobNotFoundError, BlobTooLargeError):
+            return None
+
     async def _is_there(self, uri: str, upload: Upload) -> bool:
         """Whether this very content is there; AlreadyExistsError if other content is."""
         if not await self._store.exists(uri):

@@ -7,9 +7,11 @@ ActionsService and the older QueueService say it in messages that differ in name
 from dataclasses import dataclass
 
 from flyteidl2.actions.actions_service_pb2 import Action as ActionMessage
+from flyteidl2.core.execution_pb2 import ContainerError, ErrorDocument, ExecutionError
 from flyteidl2.core.types_pb2 import LiteralType, SimpleType
 from flyteidl2.workflow.queue_service_pb2 import EnqueueActionRequest
 from flyteidl2.workflow.run_definition_pb2 import ConditionAction, TaskAction, TraceAction
+from google.protobuf.message import DecodeError
 
 from controlplane.api.convert import keys
 from controlplane.api.convert.specs import (
@@ -30,8 +32,9 @@ from controlplane.core.actions import (
 from controlplane.core.errors import InvalidError
 from shared.model.ids import ROOT
 from shared.model.phases import Phase
-from shared.model.reports import Failure, FailureKind
+from shared.model.reports import MAX_MESSAGE_BYTES, Failure, FailureKind
 
+_MOST_CODE = 200
 _TRACE_ENDS = frozenset({Phase.SUCCEEDED, Phase.FAILED})
 _SIGNALLED_TYPES = frozenset(
     {SimpleType.BOOLEAN, SimpleType.INTEGER, SimpleType.FLOAT, SimpleType.STRING}
@@ -118,6 +121,22 @@ def _parse_trace(message: TraceAction) -> _What:
             output_uri=parse_uri(message.outputs.output_uri, "trace.outputs.output_uri"),
             failure=_TRACE_FAILURE if phase is Phase.FAILED else None,
         ),
+    )
+
+
+def parse_error_document(body: bytes) -> Failure | None:
+    """Read an error.pb; None when it is not one."""
+    try:
+        error = ErrorDocument.FromString(body).error
+    except DecodeError:
+        return None
+    message = error.message.replace("\0", "\N{REPLACEMENT CHARACTER}").encode()
+    system = error.origin == ExecutionError.SYSTEM
+    return Failure(
+        code=error.code[:_MOST_CODE].replace("\0", "") or _TRACE_FAILURE.code,
+        kind=FailureKind.SYSTEM if system else FailureKind.USER,
+        message=message[:MAX_MESSAGE_BYTES].decode(errors="ignore"),
+        recoverable=error.kind == ContainerError.RECOVERABLE,
     )
 
 
