@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 from controlplane.core import sessions as rules
 from controlplane.core.clusters import AgentLoad, ClusterWishes
 from controlplane.core.errors import UnavailableError
-from controlplane.core.sessions import Credits, HeldLease, Judgement, Said, State
+from controlplane.core.sessions import Credits, HeldLease, Said, State
 from controlplane.core.tempo import Tempo
 from controlplane.feeds.feeds import Feeds
 from controlplane.link import frames
@@ -134,16 +134,9 @@ class Session:
                 inventory = await self._read_inventory()
         except TimeoutError as error:
             raise SessionOverError("silent", "the inventory did not come to its end") from error
-        held = await self._sessions.list_leases(session)
-        judged = rules.judge(inventory, held)
-        known = {attempt.action for attempt, _ in inventory}
-        missing = [action for action in held if action not in known]
-        kept = [(attempt, lease) for attempt, lease, how in judged if how is not Judgement.FORGET]
-        # Before the verdicts: "keep" allows a start, so the lease must not go back any more.
-        await self._sessions.take_stock(session, kept, missing)
+        judged = await self._sessions.take_stock(session, inventory)
         log.info(
-            "agent took stock",
-            extra={"cluster": session.cluster.name, "holds": len(inventory), "lacks": len(missing)},
+            "agent took stock", extra={"cluster": session.cluster.name, "holds": len(inventory)}
         )
         pages = range(0, len(judged), VERDICTS_AT_ONCE) or range(1)
         for start in pages:

@@ -8,7 +8,6 @@ Gives back leases that nobody speaks for. Three kinds, each after its own patien
 """
 
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -17,10 +16,9 @@ from controlplane.loops.pacing import come_round
 from controlplane.store.changes import tell_of_work
 from controlplane.store.database import Database
 from controlplane.store.dispatches import return_late
-from controlplane.store.leases import LapsedLease, list_lapsed, note_silent, tick, void
+from controlplane.store.leases import LapsedLease, list_lapsed, lock_lapsed, note_silent, tick, void
 from controlplane.store.reports import apply_reports
 from shared.kit.clock import Clock
-from shared.model.ids import ClusterName
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind, Report
 
@@ -63,20 +61,17 @@ class LeaseExpiry:
         return sum(returned.values()) + await self._expire(now)
 
     async def _expire(self, now: datetime) -> int:
+        patience, expired = self._tempo.reassign_after, 0
         async with self._database.for_fleet("list leases that lapsed") as fleet:
-            lapsed = await list_lapsed(
-                fleet, reassign_after=self._tempo.reassign_after, most=_AT_ONCE
-            )
-        for org, leases in lapsed.items():
-            by_cluster: dict[ClusterName, list[LapsedLease]] = defaultdict(list)
-            for lease in leases:
-                by_cluster[lease.cluster].append(lease)
-            for cluster, held in by_cluster.items():
+            lapsed = await list_lapsed(fleet, reassign_after=patience, most=_AT_ONCE)
+        for org, clusters in lapsed.items():
+            for cluster in sorted(clusters):
                 async with self._database.for_org(org) as tx:
-                    # What was reported in the meantime has another version, or has ended.
+                    held = await lock_lapsed(tx, cluster, reassign_after=patience, most=_AT_ONCE)
                     await apply_reports(tx, cluster, _reports(held, now), now)
                     await void(tx, held)
-        return sum(len(leases) for leases in lapsed.values())
+                expired += len(held)
+        return expired
 
 
 def _reports(leases: Sequence[LapsedLease], now: datetime) -> Sequence[Report]:

@@ -4,7 +4,7 @@ control plane serves: an outage of ours expires nobody's.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,18 +26,22 @@ WHERE c.connected AND k.served - c.seen_served > :silent_after
 RETURNING c.org, c.cluster
 """)
 
-_LAPSED = statement("""
+_LOCK_CLUSTER = statement("""
+SELECT 1 FROM clusters WHERE org = :org AND cluster = :cluster FOR NO KEY UPDATE
+""")
+
+_LAPSED = """
 WITH lapsed AS MATERIALIZED (
     SELECT d.org, d.cluster, d.action_id, d.attempt, d.lease_id, false AS missing,
            d.stop_reason IS NOT NULL AS stopping
     FROM control_clock k
-    JOIN clusters c ON k.served - c.seen_served > :reassign_after
+    JOIN clusters c ON {scope} AND k.served - c.seen_served > :reassign_after
     JOIN dispatches d ON d.org = c.org AND d.cluster = c.cluster AND d.lease_id IS NOT NULL
     WHERE d.accepted_at IS NOT NULL
   UNION ALL
     SELECT d.org, d.cluster, d.action_id, d.attempt, d.lease_id, true, false
     FROM control_clock k
-    JOIN clusters c ON c.connected
+    JOIN clusters c ON {scope} AND c.connected
     JOIN dispatches d ON d.org = c.org AND d.cluster = c.cluster AND d.missing_since IS NOT NULL
     WHERE d.lease_id IS NOT NULL AND k.served - d.missing_since > :reassign_after
 )
@@ -48,7 +52,9 @@ JOIN actions a ON a.org = l.org AND a.id = l.action_id
 JOIN specs s ON s.org = l.org AND s.digest = a.spec
 WHERE l.missing OR l.stopping OR s.replaceable
 ORDER BY l.org, l.action_id LIMIT :most
-""")
+"""
+_LAPSED_ANYWHERE = statement(_LAPSED.format(scope="true"))
+_LAPSED_OF_CLUSTER = statement(_LAPSED.format(scope="c.org = :org AND c.cluster = :cluster"))
 
 # Whoever still holds the old lease is answered "stale", whatever version it reports.
 _VOID = statement(f"""
@@ -63,7 +69,6 @@ WHERE t.org = n.org AND t.action_id = n.action_id AND t.number = n.number
 class LapsedLease:
     """A lease that nobody speaks for any more."""
 
-    cluster: ClusterName
     attempt: AttemptId
     lease: LeaseId
     version: int  # of the last report that was applied
@@ -92,21 +97,38 @@ async def note_silent(
 
 async def list_lapsed(
     tx: FleetTx, *, reassign_after: timedelta, most: int
-) -> Mapping[OrgName, Sequence[LapsedLease]]:
-    """List what may be leased elsewhere now, by org."""
-    rows = await tx.connection.execute(_LAPSED, {"reassign_after": reassign_after, "most": most})
-    lapsed: dict[OrgName, list[LapsedLease]] = defaultdict(list)
-    for row in rows.all():
-        lapsed[OrgName(row.org)].append(
-            LapsedLease(
-                cluster=ClusterName(row.cluster),
-                attempt=AttemptId(ActionId(row.action_id), row.attempt),
-                lease=LeaseId(row.lease_id),
-                version=row.version,
-                missing=row.missing,
-            )
-        )
+) -> Mapping[OrgName, Collection[ClusterName]]:
+    """List the clusters of which something may be leased elsewhere now, by org."""
+    values = {"reassign_after": reassign_after, "most": most}
+    lapsed: dict[OrgName, set[ClusterName]] = defaultdict(set)
+    for row in (await tx.connection.execute(_LAPSED_ANYWHERE, values)).all():
+        lapsed[OrgName(row.org)].add(ClusterName(row.cluster))
     return lapsed
+
+
+async def lock_lapsed(
+    tx: OrgTx, cluster: ClusterName, *, reassign_after: timedelta, most: int
+) -> Sequence[LapsedLease]:
+    """
+    List what may be leased elsewhere now; until commit the cluster can begin no session.
+
+    One that comes back in this moment is heard either before us, and then nothing has
+    lapsed, or after us, and then it is told that it has lost its leases.
+    """
+    await tx.rows(_LOCK_CLUSTER, {"cluster": cluster})
+    rows = await tx.rows(
+        _LAPSED_OF_CLUSTER,
+        {"cluster": cluster, "reassign_after": reassign_after, "most": most},
+    )
+    return [
+        LapsedLease(
+            attempt=AttemptId(ActionId(row.action_id), row.attempt),
+            lease=LeaseId(row.lease_id),
+            version=row.version,
+            missing=row.missing,
+        )
+        for row in rows
+    ]
 
 
 async def void(tx: OrgTx, leases: Sequence[LapsedLease]) -> None:

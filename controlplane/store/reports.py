@@ -109,7 +109,8 @@ _RETRY = statement(f"""
 UPDATE dispatches d
 SET attempt = n.attempt, available_at = n.available_at, user_failures = n.user_failures,
     system_failures = n.system_failures, preemptions = n.preemptions,
-    lease_id = NULL, cluster = NULL, leased_at = NULL, accepted_at = NULL
+    lease_id = NULL, cluster = NULL, leased_at = NULL, accepted_at = NULL,
+    missing_since = NULL
 FROM n
 WHERE d.org = n.org AND d.action_id = n.action_id AND d.attempt = n.attempt - 1
 """)  # fmt: skip

@@ -6,6 +6,7 @@ that writes: a session that has been superseded writes nothing any more.
 """
 
 import hashlib
+import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from datetime import datetime
 
 from controlplane.core.clusters import AgentLoad, ClusterWishes
 from controlplane.core.errors import UnauthenticatedError
-from controlplane.core.sessions import HeldLease
+from controlplane.core.sessions import HeldLease, Judgement, judge
 from controlplane.store import clusters, dispatches
 from controlplane.store.changes import tell_own_work
 from controlplane.store.claims import claim
@@ -24,8 +25,10 @@ from controlplane.store.reports import apply_reports
 from controlplane.store.specs import find_specs
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
-from shared.model.ids import ActionId, AttemptId, Digest, LeaseId
+from shared.model.ids import AttemptId, Digest, LeaseId
 from shared.model.reports import Acknowledgement, Report
+
+log = logging.getLogger(__name__)
 
 
 class SupersededError(Exception):
@@ -102,21 +105,24 @@ class Sessions:
         async with self._database.for_org(session.cluster.org) as tx:
             await clusters.close_session(tx, session.cluster.name, session.epoch)
 
-    async def list_leases(self, session: SessionRef) -> Mapping[ActionId, HeldLease]:
-        """List what the store says the cluster holds."""
-        async with self._current(session) as tx:
-            return await dispatches.list_leases(tx, session.cluster.name)
-
     async def take_stock(
-        self,
-        session: SessionRef,
-        kept: Collection[tuple[AttemptId, LeaseId]],
-        missing: Collection[ActionId],
-    ) -> None:
-        """Note what the agent holds, and what it should hold and does not know of."""
+        self, session: SessionRef, inventory: Sequence[tuple[AttemptId, LeaseId]]
+    ) -> Sequence[tuple[AttemptId, LeaseId, Judgement]]:
+        """
+        Judge what the agent holds, and note it: "keep" allows a start, so from this commit
+        on the lease must not go back. What it should hold and does not know of is noted too.
+        """
+        name = session.cluster.name
         async with self._current(session) as tx:
-            await dispatches.accept(tx, session.cluster.name, kept, self._clock.now())
-            await dispatches.note_missing(tx, session.cluster.name, missing)
+            await dispatches.accept(tx, name, inventory, self._clock.now())
+            # Read with the inventory locked: nothing in it is given away behind the verdicts.
+            held = await dispatches.list_leases(tx, name)
+            known = {attempt.action for attempt, _ in inventory}
+            missing = [action for action in held if action not in known]
+            await dispatches.note_missing(tx, name, missing)
+        if missing:
+            log.warning("agent lacks leases", extra={"cluster": name, "count": len(missing)})
+        return judge(inventory, held)
 
     async def hand_out(self, session: SessionRef, most: int) -> HandOut:
         """Lease up to ``most`` waiting attempts to the cluster; if none, look around instead."""
