@@ -70,6 +70,8 @@ class RunScope:
 
     def takes(self, root: ActionRow) -> bool:
         """Whether a run belongs here, by what its root action shows."""
+        if self.trigger_name:
+            return False  # no trigger has made a run yet
         run, facts = root.key.run, root.facts
         return all(
             not wanted or wanted == there

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 FIRST_OF_MANY = 100
 """How many runs a watch of many shows to begin with, newest first."""
+MOST_REMEMBERED = 10_000
+"""Of how many runs a watch knows what it has shown; past that it may repeat itself."""
 
 
 class Runs:
@@ -128,6 +130,9 @@ class Runs:
                             for row in await store_actions.list_roots(tx, changed)
                             if scope.takes(row) and shown.get(row.id) != row.change
                         ]
+                if len(shown) > MOST_REMEMBERED:
+                    shown.clear()
+                shown.update((row.id, row.change) for row in rows)
                 if rows:
                     yield rows
 

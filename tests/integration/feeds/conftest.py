@@ -1,0 +1,75 @@
+"""A store, feeds that listen to it, and the use cases that watch."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from controlplane.core.callers import EVERYTHING, Caller, Subject
+from controlplane.feeds.feeds import Feeds
+from controlplane.store.database import Database, OrgTx
+from controlplane.store.notices import listen
+from controlplane.usecases.actions import Actions
+from controlplane.usecases.runs import Runs
+from shared.kit.waking import Bell
+from shared.model.ids import OrgName
+from tests.factories import NOW, ORG
+from tests.fakes.clock import FakeClock
+from tests.integration.store.conftest import CLUSTER, Store, store
+from tests.running import running
+
+__all__ = ["store"]
+
+SOMEBODY = Caller(subject=Subject("someone"), org=ORG, name="", permissions=EVERYTHING)
+
+
+class CountingDatabase(Database):
+    """A database that counts the transactions opened through it."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database._engine)
+        self.opened = 0
+
+    @asynccontextmanager
+    async def for_org(self, org: OrgName) -> AsyncIterator[OrgTx]:
+        self.opened += 1
+        async with super().for_org(org) as tx:
+            yield tx
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    store: Store
+    feeds: Feeds
+    reads: CountingDatabase  # through which the feeds read
+    actions: Actions
+    runs: Runs
+
+
+@pytest.fixture
+async def world(store: Store, database_url: str) -> AsyncIterator[World]:
+    reads = CountingDatabase(store.database)
+    feeds = Feeds(reads, partial(listen, database_url))
+    clock = FakeClock(NOW)
+    async with running(feeds, at_most=25):
+        bell = Bell()
+        with feeds.work(ORG, CLUSTER, bell):
+            await bell.wait(timedelta(seconds=5))  # it rings once they listen
+        yield World(
+            store,
+            feeds,
+            reads,
+            Actions(store.database, feeds, clock),
+            Runs(store.database, feeds, clock),
+        )
+
+
+async def until(fact: Callable[[], bool]) -> None:
+    """Return once ``fact`` holds; ten seconds are too long."""
+    async with asyncio.timeout(10):
+        while not fact():  # noqa: ASYNC110  # facts of many kinds, and none tells us
+            await asyncio.sleep(0)
