@@ -21,11 +21,14 @@ from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
 from controlplane.feeds.feeds import Feeds
 from controlplane.link.calls import LiveCalls
+from controlplane.link.logs import AgentLogs
 from controlplane.link.metrics import LinkMetrics
+from controlplane.link.relays import Agents
 from controlplane.link.server import LinkDoor, LinkServer
 from controlplane.loops.conditions import ConditionTimeouts
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.partitions import EventPartitions
+from controlplane.loops.relays import ForgottenRelays
 from controlplane.settings import Settings
 from controlplane.store.database import open_database
 from controlplane.store.notices import listen
@@ -34,6 +37,7 @@ from controlplane.usecases.data import Data
 from controlplane.usecases.foundations import lay_foundations
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
+from controlplane.usecases.relays import Relays
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.sessions import Sessions
 from controlplane.usecases.tasks import Tasks
@@ -54,7 +58,8 @@ PROJECTS = (Project(id=ProjectName("flytesnacks"), name="flytesnacks"),)
 
 async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None) -> None:
     """
-    Serve until cancelled; the first part to fail stops the others.
+    Serve until cancelled; the first part to fail stops the others. Stopping: probes say
+    "not ready", and after ``stop_delay`` calls and agents are sent to other replicas.
 
     ``ready`` is called once both doors are open. OSError: an address is taken.
     """
@@ -64,6 +69,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     blobs = open_store(settings.blob_base, settings.s3)
     keys = SigningKeys(current=SigningKey(settings.blob_signing_key))
     feeds = Feeds(database, partial(listen, settings.database_url))
+    relays = Relays(database, clock)
     live = LiveCalls()
 
     actions = Actions(database, feeds, clock)
@@ -71,7 +77,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     tasks = Tasks(database, clock)
     projects = Projects(database, clock)
     sessions = Sessions(database, clock)
-    logs = Logs(actions, blobs, live)
+    logs = Logs(actions, blobs, AgentLogs(Agents(live, relays, feeds)))
     data = Data(
         blobs,
         clock,
@@ -95,10 +101,11 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         ),
         Interceptors(authn, CallMetrics(metrics)),
     )
+    health = Health(database, metrics)
     application = make_application(
         public=public,
         routes=[
-            *Health(database, metrics).routes(),
+            *health.routes(),
             *Pages(authn, runs, actions).routes(),
             *SignedBlobs(blobs, keys, clock).routes(),
         ],
@@ -110,6 +117,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         sessions=sessions,
         feeds=feeds,
         live=live,
+        relays=relays,
         clock=clock,
         tempo=settings.tempo,
         metrics=LinkMetrics(metrics),
@@ -118,6 +126,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     leases = LeaseExpiry(database, clock, settings.tempo)
     conditions = ConditionTimeouts(database, clock, every=timedelta(seconds=1))
     partitions = EventPartitions(database, clock, keep=timedelta(days=30), every=timedelta(hours=6))
+    forgotten = ForgottenRelays(database, clock, every=timedelta(seconds=30))
 
     try:
         await lay_foundations(
@@ -129,18 +138,26 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             cluster_token=settings.cluster_token,
         )
         await link.start()
+        # What is built on the others is stopped before them: calls under way are finished.
         async with asyncio.TaskGroup() as services:
             services.create_task(feeds.run(), name="feeds")
             services.create_task(actions.run(), name="enqueues")
-            services.create_task(leases.run(), name="lease expiry")
-            services.create_task(conditions.run(), name="condition timeouts")
-            services.create_task(partitions.run(), name="event partitions")
-            services.create_task(link.run(), name="link")
-            services.create_task(http.run(), name="http")
-            log.info(
-                "control plane serves",
-                extra={"http": http.port, "link": link.port, "org": settings.org},
-            )
-            ready()
+            async with asyncio.TaskGroup() as doors:
+                doors.create_task(leases.run(), name="lease expiry")
+                doors.create_task(conditions.run(), name="condition timeouts")
+                doors.create_task(partitions.run(), name="event partitions")
+                doors.create_task(forgotten.run(), name="forgotten relays")
+                doors.create_task(link.run(), name="link")
+                doors.create_task(http.run(), name="http")
+                log.info(
+                    "control plane serves",
+                    extra={"http": http.port, "link": link.port, "org": settings.org},
+                )
+                ready()
+                try:
+                    await asyncio.get_running_loop().create_future()
+                finally:
+                    health.stop()
+                    await clock.sleep(settings.stop_delay)
     finally:
         await database.close()

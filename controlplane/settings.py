@@ -54,6 +54,7 @@ class Settings:
     host: str = "127.0.0.1"
     http_port: int = 8100
     link_port: int = 8101
+    stop_delay: timedelta = timedelta()
     public_url: str = "http://localhost:8100"
     blob_base: str
     blob_signing_key: bytes = field(repr=False)
@@ -81,6 +82,7 @@ class Settings:
             host=read.optional("HOST", "127.0.0.1", str),
             http_port=http_port,
             link_port=read.optional("LINK_PORT", 8101, _port),
+            stop_delay=read.optional("STOP_DELAY_SECONDS", timedelta(), _seconds),
             public_url=read.optional("PUBLIC_URL", f"http://localhost:{http_port}", _http_url),
             blob_base=read.required("BLOB_BASE", parse_blob_base),
             blob_signing_key=read.required("BLOB_SIGNING_KEY", _key),
@@ -205,6 +207,12 @@ def _duration(text: str) -> timedelta:
     if not 0.1 <= seconds <= 86_400:
         raise ValueError(f"is {text!r}, not a number of seconds from 0.1 to 86400")
     return timedelta(seconds=seconds)
+
+
+def _seconds(text: str) -> timedelta:
+    if not text.isdecimal() or int(text) > 45:
+        raise ValueError(f"is {text!r}, not a number of seconds from 0 to 45")
+    return timedelta(seconds=int(text))
 
 
 def _http_url(text: str) -> str:

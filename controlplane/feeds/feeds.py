@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from controlplane.core.errors import UnavailableError
+from controlplane.core.relays import RelayId
 from controlplane.feeds.subscriptions import ChangeSubscription, RunsSubscription
 from controlplane.store import actions as store
 from controlplane.store.changes import Notice
@@ -23,6 +25,8 @@ _READERS = 4  # transactions at once; a run is read by one at a time
 _RETRY_SECONDS = 0.5
 
 Run = tuple[OrgName, RunId]
+Cluster = tuple[OrgName, ClusterName]
+Key = TypeVar("Key")
 
 
 @dataclass(eq=False, slots=True)
@@ -52,7 +56,9 @@ class Feeds:
         self._read_bell = asyncio.Event()
         self._orgs: defaultdict[OrgName, set[RunsSubscription]] = defaultdict(set)
         self._work: defaultdict[OrgName, set[Bell]] = defaultdict(set)
-        self._stops: defaultdict[tuple[OrgName, ClusterName], set[Bell]] = defaultdict(set)
+        self._stops: defaultdict[Cluster, set[Bell]] = defaultdict(set)
+        self._calls: defaultdict[Cluster, set[Bell]] = defaultdict(set)
+        self._relays: defaultdict[RelayId, set[Bell]] = defaultdict(set)
 
     async def run(self) -> None:
         """Listen and read until cancelled."""
@@ -99,13 +105,16 @@ class Feeds:
     @contextmanager
     def work(self, org: OrgName, cluster: ClusterName, bell: Bell) -> Iterator[None]:
         """Ring ``bell`` when something may be leased, or is wanted stopped on ``cluster``."""
-        self._work[org].add(bell)
-        self._stops[org, cluster].add(bell)
-        try:
+        with _hung(self._work, org, bell), _hung(self._stops, (org, cluster), bell):
             yield
-        finally:
-            self._work[org].discard(bell)
-            self._stops[org, cluster].discard(bell)
+
+    def calls(self, org: OrgName, cluster: ClusterName, bell: Bell) -> AbstractContextManager[None]:
+        """Ring ``bell`` when another replica calls the cluster's agent."""
+        return _hung(self._calls, (org, cluster), bell)
+
+    def relay(self, relay: RelayId, bell: Bell) -> AbstractContextManager[None]:
+        """Ring ``bell`` when there is news on a relayed call."""
+        return _hung(self._relays, relay, bell)
 
     async def _listen(self) -> None:
         async for notice in self._notices():
@@ -123,20 +132,25 @@ class Feeds:
             for run in [None] if notice.every_run else notice.runs:
                 subscription.offer(run)
         if notice.work:
-            for bell in self._work.get(notice.org, ()):
-                bell.ring()
+            _ring(self._work, notice.org)
         for cluster in notice.stops:
-            for bell in self._stops.get((notice.org, ClusterName(cluster)), ()):
-                bell.ring()
+            _ring(self._stops, (notice.org, ClusterName(cluster)))
+        for cluster in notice.called:
+            _ring(self._calls, (notice.org, ClusterName(cluster)))
+        for relay in notice.relays:
+            _ring(self._relays, relay)
 
     def _everything_may_have_changed(self) -> None:
         self._mark(list(self._watched))
         for subscriptions in self._orgs.values():
             for subscription in subscriptions:
                 subscription.offer(None)
-        for bells in self._work.values():
-            for bell in bells:
-                bell.ring()
+        for key in list(self._work):
+            _ring(self._work, key)
+        for cluster in list(self._calls):
+            _ring(self._calls, cluster)
+        for relay in list(self._relays):
+            _ring(self._relays, relay)
 
     def _mark(self, runs: list[Run]) -> None:
         for run in runs:
@@ -175,3 +189,20 @@ class Feeds:
                 for subscription in watched.subscriptions:
                     subscription.offer(row)
             more = len(rows) == _PAGE
+
+
+@contextmanager
+def _hung(bells: dict[Key, set[Bell]], key: Key, bell: Bell) -> Iterator[None]:
+    """Hang a bell under a key for the length of a block."""
+    bells[key].add(bell)
+    try:
+        yield
+    finally:
+        bells[key].discard(bell)
+        if not bells[key]:
+            del bells[key]
+
+
+def _ring(bells: Mapping[Key, Iterable[Bell]], key: Key) -> None:
+    for bell in bells.get(key, ()):
+        bell.ring()

@@ -1,22 +1,19 @@
 """
-Questions to agents: each live session can be asked to follow a log.
+Calls to agents: what each live session can be asked, such as to follow a log.
 
 A call's replies are bounded by the credit given, so a slow reader holds up its own call
 and nothing else on the stream.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from itertools import count
 
-from controlplane.core.errors import NotFoundError, UnavailableError
-from controlplane.link.frames import render_call_cancel, render_call_credit, render_follow_logs
+from controlplane.core.errors import UnavailableError
+from controlplane.link.frames import render_call, render_call_cancel, render_call_credit
 from shared.idl.agent.v1 import call_pb2, link_pb2
-from shared.model.ids import AttemptId, ClusterName, OrgName
-from shared.model.logs import LogLine
-from shared.wire.errors import BadMessageError
-from shared.wire.logs import parse_log_chunk
+from shared.model.ids import ClusterName, OrgName
 
 FIRST_CREDIT = 8
 """Chunks an agent may send before it is given more; the contract's number."""
@@ -56,34 +53,26 @@ class Calls:
         for waiting in self._open.values():
             waiting.put_nowait(_went_away())
 
-    async def follow_logs(
-        self, attempt: AttemptId, after_line: int
-    ) -> AsyncGenerator[Sequence[LogLine], None]:
-        """Yield lines until the attempt is over."""
+    async def ask(self, wish: call_pb2.Call) -> AsyncGenerator[call_pb2.Reply, None]:
+        """Yield the agent's replies; the last is its ``done`` or its ``error``."""
         if self._is_over:
             raise _went_away()
         if len(self._open) >= MOST_CALLS:
-            raise UnavailableError("too many logs are being followed in this cluster; try again")
+            raise UnavailableError("too much is asked of this cluster's agent; try again")
         call = next(self._ids)
         replies: asyncio.Queue[call_pb2.Reply | UnavailableError] = asyncio.Queue()
-        self._send(render_follow_logs(call, attempt, after_line))
+        self._send(render_call(call, wish))
         self._open[call] = replies
         answered = False
         try:
-            while True:
+            while not answered:
                 reply = await replies.get()
                 if isinstance(reply, UnavailableError):
                     raise reply
-                match reply.WhichOneof("answer"):
-                    case "log_chunk":
-                        yield _parse_chunk(reply.log_chunk)
-                        self._send(render_call_credit(call, 1))
-                    case "done":
-                        answered = True
-                        return
-                    case _:
-                        answered = True
-                        raise _refused(reply.error, attempt)
+                answered = is_last(reply)
+                yield reply
+                if not answered:
+                    self._send(render_call_credit(call, 1))
         finally:
             self._open.pop(call, None)
             if not answered and not self._is_over:
@@ -91,21 +80,13 @@ class Calls:
                     self._send(render_call_cancel(call))
 
 
-def _parse_chunk(chunk: call_pb2.LogChunk) -> Sequence[LogLine]:
-    try:
-        return parse_log_chunk(chunk)
-    except BadMessageError as error:
-        raise UnavailableError(f"the agent sent a log that cannot be read: {error}") from error
+def is_last(reply: call_pb2.Reply) -> bool:
+    """Whether the call is over with this; an answer of a later release ends it too."""
+    return not reply.HasField("log_chunk")
 
 
 def _went_away() -> UnavailableError:
     return UnavailableError("the cluster's agent went away; try again")
-
-
-def _refused(error: call_pb2.CallError, attempt: AttemptId) -> Exception:
-    if error.code == "not_found":
-        return NotFoundError("log of attempt", attempt)
-    return UnavailableError(f"the agent cannot follow the log of {attempt}: {error.message}")
 
 
 class LiveCalls:
@@ -121,11 +102,6 @@ class LiveCalls:
         if self._by_cluster.get(cluster) is calls:
             del self._by_cluster[cluster]
 
-    def follow_logs(
-        self, org: OrgName, cluster: ClusterName, attempt: AttemptId, after_line: int
-    ) -> AsyncGenerator[Sequence[LogLine], None]:
-        """Yield lines past ``after_line``; UnavailableError when no agent is connected here."""
-        calls = self._by_cluster.get((org, cluster))
-        if calls is None:
-            raise UnavailableError(f"the agent of cluster {cluster} is not connected; try again")
-        return calls.follow_logs(attempt, after_line)
+    def find(self, cluster: Cluster) -> Calls | None:
+        """Return the calls of the cluster's session; None when this replica has none."""
+        return self._by_cluster.get(cluster)

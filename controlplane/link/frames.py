@@ -185,15 +185,17 @@ def render_heartbeat(number: int, now: datetime, *, noted: int) -> link_pb2.Cont
     )
 
 
-def render_follow_logs(call: int, attempt: AttemptId, after_line: int) -> link_pb2.ControlFrame:
-    return link_pb2.ControlFrame(
-        call=call_pb2.Call(
-            id=call,
-            follow_logs=call_pb2.FollowLogs(
-                attempt=render_attempt_id(attempt), after_line=after_line
-            ),
-        )
+def render_follow_logs(attempt: AttemptId, after_line: int) -> call_pb2.Call:
+    return call_pb2.Call(
+        follow_logs=call_pb2.FollowLogs(attempt=render_attempt_id(attempt), after_line=after_line)
     )
+
+
+def render_call(call: int, wish: call_pb2.Call) -> link_pb2.ControlFrame:
+    """Render a call of what ``wish`` asks, under its number in this session."""
+    frame = link_pb2.ControlFrame(call=wish)
+    frame.call.id = call
+    return frame
 
 
 def render_call_credit(call: int, chunks: int) -> link_pb2.ControlFrame:

@@ -7,7 +7,9 @@ a frame, so that it can name the remedy.
 
 import asyncio
 import logging
+import random
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 
 import grpc
 import grpc.aio
@@ -27,7 +29,8 @@ from controlplane.link import frames
 from controlplane.link.calls import LiveCalls
 from controlplane.link.metrics import LinkMetrics
 from controlplane.link.session import Session, SessionOverError
-from controlplane.usecases.sessions import AgentFacts, Sessions, SupersededError
+from controlplane.usecases.relays import Relays
+from controlplane.usecases.sessions import AgentFacts, SessionRef, Sessions, SupersededError
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.clock import Clock
 from shared.wire.errors import BadMessageError
@@ -38,7 +41,13 @@ log = logging.getLogger(__name__)
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 GREETING_SECONDS = 20
 REFUSAL_SECONDS = 2.0
-STOP_SECONDS = 2.0
+NOTE_SECONDS = 5.0
+LEAVE_A_SECOND = 500
+"""So many agents are sent away each second, when we stop."""
+LEAVE_SECONDS = 3.0
+"""But no session is kept for longer; and nobody leases for an agent that is to leave."""
+STOP_SECONDS = 6.0
+"""Then streams that have not ended are cut."""
 
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
@@ -75,6 +84,7 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
         sessions: Sessions,
         feeds: Feeds,
         live: LiveCalls,
+        relays: Relays,
         clock: Clock,
         tempo: Tempo,
         metrics: LinkMetrics,
@@ -82,9 +92,23 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
         self._sessions = sessions
         self._feeds = feeds
         self._live = live
+        self._relays = relays
         self._clock = clock
         self._tempo = tempo
         self._metrics = metrics
+        self._pumps: set[Session] = set()
+        self._is_closing = False
+
+    def close(self) -> None:
+        """
+        Send every agent to another replica: no session leases any more, and all end soon.
+
+        They leave one after the other, so that nobody is overrun; a lone one leaves at once.
+        """
+        self._is_closing = True
+        spread = min(len(self._pumps) / LEAVE_A_SECOND, LEAVE_SECONDS)
+        for pump in self._pumps:
+            pump.leave(after=timedelta(seconds=random.uniform(0, spread)))  # noqa: S311
 
     async def Connect(  # noqa: N802  # gRPC's name
         self,
@@ -150,16 +174,30 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
             sessions=self._sessions,
             feeds=self._feeds,
             live=self._live,
+            relays=self._relays,
             clock=self._clock,
             tempo=self._tempo,
             metrics=self._metrics,
         )
         self._metrics.opened.inc()
+        self._pumps.add(pump)
+        if self._is_closing:
+            pump.leave(after=timedelta())
         try:
             with self._metrics.sessions.track_inprogress():
                 await pump.run(session, protocol)
         finally:
+            self._pumps.discard(pump)
             log.info("agent disconnected", extra=facts)
+            await self._note_end(session)
+
+    async def _note_end(self, session: SessionRef) -> None:
+        """Let everybody know that the agent is away; if that fails, silence says it later."""
+        try:
+            async with asyncio.timeout(NOTE_SECONDS):
+                await self._sessions.close(session)
+        except (UnavailableError, TimeoutError) as error:
+            log.warning("could not note a session's end", extra={"error": str(error)})
 
 
 async def _refuse(pipe: _GrpcPipe, over: SessionOverError) -> None:
@@ -193,6 +231,7 @@ class LinkServer:
     """gRPC on ``host:port``; ``start`` raises OSError when the port is taken."""
 
     def __init__(self, door: LinkDoor, host: str, port: int) -> None:
+        self._door = door
         self._server = grpc.aio.server(options=list(OPTIONS))
         link_pb2_grpc.add_LinkServiceServicer_to_server(  # type: ignore[no-untyped-call]
             door, self._server
@@ -208,8 +247,9 @@ class LinkServer:
         await self._server.start()
 
     async def run(self) -> None:
-        """Serve until cancelled; then say goodbye and stop."""
+        """Serve until cancelled; then send the agents away and stop."""
         try:
             await self._server.wait_for_termination()
         finally:
+            self._door.close()
             await self._server.stop(STOP_SECONDS)

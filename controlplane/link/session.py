@@ -1,9 +1,9 @@
 """
 One agent's stream, pumped: frames in, the store's answers out, work when there is credit.
 
-Four tasks share a session. One reads; one writes down what was read, everything that
-waits in one commit; one leases and stops; one keeps the heartbeat. The first that ends
-ends them all, and the agent comes back.
+A few tasks share a session. One reads; one writes down what was read, everything that
+waits in one commit; one leases and stops; one keeps the heartbeat; one answers what other
+replicas ask of the agent. The first that ends ends them all, and the agent comes back.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ from controlplane.feeds.feeds import Feeds
 from controlplane.link import frames
 from controlplane.link.calls import Calls, LiveCalls
 from controlplane.link.metrics import LinkMetrics
+from controlplane.link.relays import Answering
+from controlplane.usecases.relays import Relays
 from controlplane.usecases.sessions import HandOut, SessionRef, Sessions
 from shared.idl.agent.v1 import link_pb2
 from shared.kit.clock import Clock
@@ -71,6 +73,7 @@ class Session:
         sessions: Sessions,
         feeds: Feeds,
         live: LiveCalls,
+        relays: Relays,
         clock: Clock,
         tempo: Tempo,
         metrics: LinkMetrics,
@@ -94,9 +97,20 @@ class Session:
         self._accepted: deque[tuple[AttemptId, LeaseId]] = deque()
         self._reports: deque[Report] = deque()
         self._calls = Calls(self._ask)
+        self._answering = Answering(self._calls, relays, feeds)
+        self._leaving = asyncio.Event()
+        self._leave_after = timedelta()
+        self._leases_no_more = asyncio.Event()
+        self._settling = asyncio.Lock()
         self._heard_at = clock.now()
         self._heartbeat = link_pb2.Heartbeat()  # the latest heard
         self._wishes: ClusterWishes | None = None
+
+    def leave(self, *, after: timedelta) -> None:
+        """Lease nothing more, and end after this time: the agent is to go to another replica."""
+        self._leave_after = after
+        self._leaving.set()
+        self._work.ring()
 
     async def run(self, session: SessionRef, protocol: int) -> None:
         """Serve the agent until either side ends; raises SessionOverError with the reason."""
@@ -123,6 +137,8 @@ class Session:
                     tasks.create_task(self._settle_all(session), name="link-settle")
                     tasks.create_task(self._hand_out(session), name="link-hand-out")
                     tasks.create_task(self._beat(session), name="link-beat")
+                    tasks.create_task(self._answering.run(session), name="link-answer")
+                    tasks.create_task(self._leave(), name="link-leave")
         finally:
             self._live.remove((cluster.org, cluster.name), self._calls)
             self._calls.close()
@@ -219,18 +235,28 @@ class Session:
                 continue
             accepted = _take(self._accepted, len(self._accepted))
             reports = _take(self._reports, SETTLE_AT_ONCE)
-            settled = await self._sessions.settle(session, accepted, reports)
-            self._room.set()
-            if settled.accepted.confirmed:
-                self._send(frames.render_confirmed(settled.accepted.confirmed))
-            if settled.accepted.gone:
-                self._send(frames.render_forget(settled.accepted.gone))
-            self._metrics.answered(settled.acknowledged)
-            if settled.acknowledged:
-                self._send(frames.render_acknowledgements(settled.acknowledged))
+            async with self._settling:
+                settled = await self._sessions.settle(session, accepted, reports)
+                self._room.set()
+                if settled.accepted.confirmed:
+                    self._send(frames.render_confirmed(settled.accepted.confirmed))
+                if settled.accepted.gone:
+                    self._send(frames.render_forget(settled.accepted.gone))
+                self._metrics.answered(settled.acknowledged)
+                if settled.acknowledged:
+                    self._send(frames.render_acknowledgements(settled.acknowledged))
+
+    async def _leave(self) -> None:
+        """End the session when told to, between two commits, with all that was said sent."""
+        await self._leaving.wait()
+        await self._clock.sleep(self._leave_after)
+        await self._leases_no_more.wait()
+        async with self._settling:
+            await self._outgoing.join()
+            raise SessionOverError("stopping", "this replica is stopping; connect again")
 
     async def _hand_out(self, session: SessionRef) -> None:
-        while True:
+        while not self._leaving.is_set():
             most = min(self._credits.room, CLAIM_AT_ONCE)
             found = await self._sessions.hand_out(session, most)
             self._wish(found.wishes)
@@ -238,7 +264,9 @@ class Session:
                 await self._assign(session, found.assignments)
                 continue
             self._tell_stops(found.stops)
-            await self._work.wait(at_most=self._pause(found))
+            if not self._leaving.is_set():
+                await self._work.wait(at_most=self._pause(found))
+        self._leases_no_more.set()
 
     def _wish(self, wishes: ClusterWishes) -> None:
         """Tell the agent what is wanted of its cluster, when that has changed."""

@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from controlplane.core.relays import RelayId
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.statements import given, statement
-from shared.model.ids import OrgName, RunId
+from shared.model.ids import ClusterName, OrgName, RunId
 
 CHANNEL = "volary"
 MAX_PAYLOAD_BYTES = 7_900  # Postgres takes less than 8,000
@@ -78,6 +79,8 @@ class Notice:
     every_run: bool  # too many to name
     work: bool  # something may be leased
     stops: Sequence[str]  # clusters on which something is wanted stopped
+    called: Sequence[str]  # clusters whose agents another replica calls
+    relays: Sequence[RelayId]  # there is news on these
 
 
 def payloads(org: OrgName, runs: Sequence[RunId], *, work: bool, stops: Sequence[str]) -> list[str]:
@@ -88,13 +91,21 @@ def payloads(org: OrgName, runs: Sequence[RunId], *, work: bool, stops: Sequence
     if len(named.encode()) <= MAX_PAYLOAD_BYTES:
         return [named]
     return [
-        _spell(org, runs="*" if runs else [], work=work, stops=[]),
-        *(_spell(org, runs=[], work=False, stops=[cluster]) for cluster in stops),
+        _spell(org, runs="*" if runs else [], work=work),
+        *(_spell(org, stops=[cluster]) for cluster in stops),
     ]
 
 
-def _spell(org: OrgName, *, runs: Sequence[str], work: bool, stops: Sequence[str]) -> str:
-    said = {"o": org, "w": int(work), "s": list(stops), "r": runs}
+def _spell(
+    org: OrgName,
+    *,
+    runs: Sequence[str] = (),
+    work: bool = False,
+    stops: Sequence[str] = (),
+    called: Sequence[str] = (),
+    relays: Sequence[str] = (),
+) -> str:
+    said = {"o": org, "w": int(work), "s": stops, "r": runs, "c": called, "l": relays}
     return json.dumps({key: value for key, value in said.items() if value}, separators=(",", ":"))
 
 
@@ -109,6 +120,8 @@ def parse_notice(payload: str) -> Notice:
         every_run=every,
         work=bool(said.get("w")),
         stops=[str(cluster) for cluster in said.get("s", [])],
+        called=[str(cluster) for cluster in said.get("c", [])],
+        relays=[RelayId(UUID(hex=relay)) for relay in said.get("l", [])],
     )
 
 
@@ -122,3 +135,13 @@ async def tell_own_work(tx: OrgTx) -> None:
     """Notify that something of the transaction's org waits again."""
     for payload in payloads(tx.org, [], work=True, stops=[]):
         await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
+
+
+async def tell_of_call(tx: OrgTx, cluster: ClusterName) -> None:
+    """Notify whoever has the stream of the cluster's agent that it is called."""
+    await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": _spell(tx.org, called=[cluster])})
+
+
+async def tell_of_relay(tx: OrgTx, relay: RelayId) -> None:
+    """Notify both ends of a relayed call that there is news."""
+    await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": _spell(tx.org, relays=[relay.hex])})

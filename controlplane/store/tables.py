@@ -15,6 +15,7 @@ from sqlalchemy import (
     DateTime,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     Interval,
@@ -345,6 +346,36 @@ queues = Table(
     Column("run_concurrency", Integer, nullable=False, server_default="0"),
     Column("action_concurrency", Integer, nullable=False, server_default="0"),
     _at("created_at"),
+)
+
+# Calls to an agent whose stream another replica has, and the replies on their way back.
+# Unlogged: should Postgres crash, whoever called calls again.
+relays = Table(
+    "relays",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("relay_id", Uuid, primary_key=True),
+    Column("cluster", Text, nullable=False),
+    Column("wish", LargeBinary, nullable=False),  # volary.agent.v1.Call
+    Column("epoch", BigInteger),  # of the session that answers
+    _at("asked_at"),
+    _at("seen_at"),  # when the caller was there last
+    Index(None, "org", "cluster"),
+    prefixes=["UNLOGGED"],
+    postgresql_with={"fillfactor": "50"},
+)
+
+relay_replies = Table(
+    "relay_replies",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("relay_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("body", LargeBinary, nullable=False),  # volary.agent.v1.Reply
+    ForeignKeyConstraint(
+        ["org", "relay_id"], ["relays.org", "relays.relay_id"], ondelete="CASCADE"
+    ),
+    prefixes=["UNLOGGED"],
 )
 
 # One row: for how long the control plane has served. Leases are measured on this clock,

@@ -24,12 +24,17 @@ class Pinged(Protocol):
 class Health:
     """
     ``/healthz`` answers as long as this process answers anything: restarting it would not
-    bring Postgres back. ``/readyz`` says whether calls would succeed here now.
+    bring Postgres back. ``/readyz`` says whether new calls would do well to come here.
     """
 
     def __init__(self, database: Pinged, metrics: CollectorRegistry) -> None:
         self._database = database
         self._metrics = metrics
+        self._is_stopping = False
+
+    def stop(self) -> None:
+        """Say "not ready" from now on, so that new calls go elsewhere while this one ends."""
+        self._is_stopping = True
 
     def routes(self) -> list[Route]:
         return [
@@ -42,6 +47,8 @@ class Health:
         return PlainTextResponse("alive\n")
 
     async def _ready(self, _request: Request) -> Response:
+        if self._is_stopping:
+            return PlainTextResponse("not ready: this replica is stopping\n", status_code=503)
         try:
             await self._database.ping()
         except UnavailableError as error:

@@ -33,6 +33,8 @@ from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
 from controlplane.feeds.feeds import Feeds
 from controlplane.link.calls import LiveCalls
+from controlplane.link.logs import AgentLogs
+from controlplane.link.relays import Agents
 from controlplane.store.claims import claim
 from controlplane.store.database import Database, open_database
 from controlplane.store.notices import listen
@@ -42,6 +44,7 @@ from controlplane.usecases.data import Data
 from controlplane.usecases.foundations import lay_foundations
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
+from controlplane.usecases.relays import Relays
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.tasks import Tasks
 from controlplane.web.app import make_application
@@ -163,6 +166,7 @@ async def open_door(database_url: str, directory: Path) -> AsyncIterator[Door]:
     data = Data(
         blobs, clock, actions=actions, projects=projects, keys=keys, public_url="http://public"
     )
+    agents = Agents(LiveCalls(), Relays(database, clock), feeds)
     authn = Anonymous(ORG)
     public = PublicApi(
         api.services(
@@ -171,7 +175,7 @@ async def open_door(database_url: str, directory: Path) -> AsyncIterator[Door]:
             tasks=tasks,
             projects=projects,
             data=data,
-            logs=Logs(actions, blobs, LiveCalls()),
+            logs=Logs(actions, blobs, AgentLogs(agents)),
             base=blobs.base,
             public_url="http://public",
         ),

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from uuid import uuid4
+from uuid import NAMESPACE_DNS, uuid4, uuid5
 
 import asyncpg
 import pytest
@@ -78,7 +78,7 @@ def _literal(column: "Column[object]", org: str) -> str:
         case LargeBinary():
             return f"'{uuid4().hex}'"
         case Uuid():
-            return f"'{uuid4()}'"
+            return f"'{uuid5(NAMESPACE_DNS, org)}'"  # what refers to a row of the org finds it
         case DateTime():
             return "now()"
         case Interval():

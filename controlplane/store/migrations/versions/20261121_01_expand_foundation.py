@@ -112,6 +112,8 @@ _TENANT_TABLES = (
     "orgs",
     "projects",
     "queues",
+    "relay_replies",
+    "relays",
     "runs",
     "specs",
     "tasks",
@@ -454,6 +456,35 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["org"], ["orgs.org"], name=op.f("queues_org_fkey")),
         sa.PrimaryKeyConstraint("org", "queue", name=op.f("queues_pkey")),
+    )
+    op.create_table(
+        "relays",
+        sa.Column("org", sa.Text(), nullable=False),
+        sa.Column("relay_id", sa.Uuid(), nullable=False),
+        sa.Column("cluster", sa.Text(), nullable=False),
+        sa.Column("wish", sa.LargeBinary(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=True),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("org", "relay_id", name=op.f("relays_pkey")),
+        prefixes=["UNLOGGED"],
+        postgresql_with={"fillfactor": "50"},
+    )
+    op.create_index(op.f("relays_org_cluster"), "relays", ["org", "cluster"], unique=False)
+    op.create_table(
+        "relay_replies",
+        sa.Column("org", sa.Text(), nullable=False),
+        sa.Column("relay_id", sa.Uuid(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["org", "relay_id"],
+            ["relays.org", "relays.relay_id"],
+            name=op.f("relay_replies_org_relay_id_fkey"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("org", "relay_id", "number", name=op.f("relay_replies_pkey")),
+        prefixes=["UNLOGGED"],
     )
     # ### end Alembic commands ###
     for statement in (*_ROLE, *_PARTITIONS, *_SECURITY):

@@ -31,7 +31,10 @@ def test_what_fits_is_said_in_one(
     if not (run_ids or work or stop):
         assert notices == []
         return
-    assert notices == [Notice(org=org, runs=run_ids, every_run=False, work=work, stops=stop)]
+    said = Notice(
+        org=org, runs=run_ids, every_run=False, work=work, stops=stop, called=[], relays=[]
+    )
+    assert notices == [said]
 
 
 @pytest.mark.parametrize("run_count", [0, 1, 1000])

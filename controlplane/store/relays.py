@@ -1,0 +1,138 @@
+"""
+Calls to agents on their way between replicas, and the replies on their way back.
+
+The row of a call is locked by whoever adds replies or takes them, so that both know for
+certain whether the other has to be woken: the reader when there was nothing to read, the
+writer when there was no room.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import Enum, auto
+
+from controlplane.core.relays import MOST_OF_CLUSTER, MOST_UNREAD, RelayId, Standing
+from controlplane.store.changes import tell_of_call, tell_of_relay
+from controlplane.store.database import FleetTx, OrgTx
+from controlplane.store.statements import statement
+from shared.model.ids import ClusterName
+
+_LOOK = statement("""
+SELECT c.connected, (
+    SELECT count(*) FROM relays r WHERE r.org = c.org AND r.cluster = c.cluster
+) AS relays
+FROM clusters c WHERE c.org = :org AND c.cluster = :cluster
+""")
+
+_ASK = statement("""
+INSERT INTO relays (org, relay_id, cluster, wish, asked_at, seen_at)
+VALUES (:org, :relay, :cluster, :wish, :now, :now)
+""")
+
+_CLAIM = statement("""
+WITH asked AS MATERIALIZED (
+    SELECT org, relay_id FROM relays
+    WHERE org = :org AND cluster = :cluster AND epoch IS NULL FOR UPDATE SKIP LOCKED
+)
+UPDATE relays r SET epoch = :epoch FROM asked a
+WHERE r.org = a.org AND r.relay_id = a.relay_id RETURNING r.relay_id, r.wish
+""")
+
+_LOCK = statement("""
+SELECT 1 FROM relays WHERE org = :org AND relay_id = :relay AND epoch = :epoch FOR UPDATE
+""")
+_COUNT = statement("""
+SELECT count(*) AS unread FROM relay_replies WHERE org = :org AND relay_id = :relay
+""")
+# Written already, if it is not known whether that was committed.
+_PUT = statement("""
+INSERT INTO relay_replies (org, relay_id, number, body) VALUES (:org, :relay, :number, :body)
+ON CONFLICT DO NOTHING
+""")
+
+_SEE = statement("""
+UPDATE relays r SET seen_at = :now FROM clusters c
+WHERE r.org = :org AND r.relay_id = :relay AND c.org = r.org AND c.cluster = r.cluster
+RETURNING r.asked_at, r.epoch, c.epoch AS current, c.connected
+""")
+_TAKE = statement("""
+DELETE FROM relay_replies WHERE org = :org AND relay_id = :relay RETURNING number, body
+""")
+
+_IS_WANTED = statement("SELECT 1 FROM relays WHERE org = :org AND relay_id = :relay")
+_END = statement("DELETE FROM relays WHERE org = :org AND relay_id = :relay")
+_FORGET = statement("DELETE FROM relays WHERE seen_at < :seen_at")
+
+
+class Asked(Enum):
+    ASKED = auto()
+    NO_AGENT = auto()  # none is connected, at any replica
+    TOO_MANY = auto()
+
+
+class Put(Enum):
+    PUT = auto()
+    FULL = auto()  # its reader has to read first
+    GONE = auto()  # nobody waits for it
+
+
+async def ask(tx: OrgTx, relay: RelayId, cluster: ClusterName, wish: bytes, now: datetime) -> Asked:
+    """Leave a call for whichever replica has the cluster's agent."""
+    rows = await tx.rows(_LOOK, {"cluster": cluster})
+    if not rows or not rows[0].connected:
+        return Asked.NO_AGENT
+    if rows[0].relays >= MOST_OF_CLUSTER:
+        return Asked.TOO_MANY
+    await tx.execute(_ASK, {"relay": relay, "cluster": cluster, "wish": wish, "now": now})
+    await tell_of_call(tx, cluster)
+    return Asked.ASKED
+
+
+async def claim(tx: OrgTx, cluster: ClusterName, epoch: int) -> Mapping[RelayId, bytes]:
+    """Take what is asked of the cluster's agent; what each wants, by its id."""
+    rows = await tx.rows(_CLAIM, {"cluster": cluster, "epoch": epoch})
+    return {RelayId(row.relay_id): row.wish for row in rows}
+
+
+async def put(tx: OrgTx, relay: RelayId, epoch: int, number: int, body: bytes) -> Put:
+    """Add a reply, if there is room; the same number twice is one reply."""
+    if not await tx.rows(_LOCK, {"relay": relay, "epoch": epoch}):
+        return Put.GONE
+    unread = (await tx.rows(_COUNT, {"relay": relay}))[0].unread
+    if unread >= MOST_UNREAD:
+        return Put.FULL
+    await tx.execute(_PUT, {"relay": relay, "number": number, "body": body})
+    if unread == 0:
+        await tell_of_relay(tx, relay)
+    return Put.PUT
+
+
+async def take(
+    tx: OrgTx, relay: RelayId, now: datetime
+) -> tuple[Standing | None, Sequence[tuple[int, bytes]]]:
+    """Note that the caller is there, and take its replies, numbered; None if it is gone."""
+    seen = await tx.rows(_SEE, {"relay": relay, "now": now})
+    if not seen:
+        return None, ()
+    [row] = seen
+    taken = await tx.rows(_TAKE, {"relay": relay})
+    if len(taken) >= MOST_UNREAD:
+        await tell_of_relay(tx, relay)
+    standing = Standing(
+        asked_at=row.asked_at, epoch=row.epoch, current=row.current, connected=row.connected
+    )
+    return standing, sorted((reply.number, reply.body) for reply in taken)
+
+
+async def is_wanted(tx: OrgTx, relay: RelayId) -> bool:
+    return bool(await tx.rows(_IS_WANTED, {"relay": relay}))
+
+
+async def end(tx: OrgTx, relay: RelayId) -> None:
+    """Take a call back, with all its replies; whoever answers it is told."""
+    await tx.execute(_END, {"relay": relay})
+    await tell_of_relay(tx, relay)
+
+
+async def forget(tx: FleetTx, seen_before: datetime) -> int:
+    """Delete calls whose callers have gone without a word; returns how many."""
+    return (await tx.connection.execute(_FORGET, {"seen_at": seen_before})).rowcount

@@ -1,0 +1,250 @@
+"""Replicas as an operator runs them, and a real agent: processes that tests stop and kill."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from flyteidl2.actions.actions_service_pb2 import Action, EnqueueRequest
+from flyteidl2.common.identifier_pb2 import ActionIdentifier
+from flyteidl2.core.types_pb2 import LiteralType, SimpleType
+from flyteidl2.task.task_definition_pb2 import TaskSpec
+from flyteidl2.workflow.run_definition_pb2 import ConditionAction, TaskAction
+from flyteidl2.workflow.run_service_pb2 import CreateRunRequest
+
+from controlplane.embedded import ports
+from tests.integration.agent.world import TASKS, Wish, make_inputs, make_task_spec
+from tests.servers.postgres import DatabaseForTest
+from tests.system.door import PROJECT_ID, Door
+
+_TOKEN = "the-token-of-a-cluster-of-tests"  # noqa: S105
+_WITHIN_SECONDS = 60.0
+_ROOT = Path(__file__).parents[3]
+
+
+@dataclass(slots=True)
+class Program:
+    """A process and what it said, over all its lives."""
+
+    command: Sequence[str]
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as words:
+            self.process = subprocess.Popen(  # noqa: S603 -- our own command line
+                self.command, cwd=_ROOT, env=self.environment, stdout=words, stderr=words
+            )
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end of it."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(_WITHIN_SECONDS)
+
+    def kill(self) -> None:
+        self.end(signal.SIGKILL)
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+@dataclass(slots=True)
+class Replica:
+    program: Program
+    http_port: int
+    link_port: int
+    door: Door = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.door = Door(f"http://127.0.0.1:{self.http_port}")
+
+    @property
+    def link(self) -> str:
+        return f"127.0.0.1:{self.link_port}"
+
+    def readiness(self) -> int:
+        """What ``/readyz`` answers; 0 when nobody does."""
+        try:
+            with urlopen(f"{self.door.url}/readyz", timeout=5) as answer:  # noqa: S310 -- ours
+                return int(answer.status)
+        except HTTPError as refusal:
+            return refusal.code
+        except OSError:
+            return 0
+
+    def is_ready(self) -> bool:
+        return self.readiness() == 200
+
+    def start(self) -> None:
+        self.program.start()
+
+    def has_agent(self) -> bool:
+        """Whether an agent's stream ends here, by its log."""
+        said = self.program.said()
+        return said.count("agent took stock") > said.count("agent disconnected")
+
+
+class World:
+    """A database, a bucket, replicas, and at most one agent."""
+
+    def __init__(self, home: Path, database: DatabaseForTest, *, replicas: int) -> None:
+        self.home = home
+        self.blobs = home / "blobs"
+        self._database = database
+        home.mkdir(parents=True, exist_ok=True)
+        self.replicas = [self._replica(number) for number in range(replicas)]
+        self._agent: Program | None = None
+        self._bundle = self._pack()
+
+    @property
+    def agent(self) -> Program:
+        assert self._agent is not None
+        return self._agent
+
+    def start_agent(self, *replicas: Replica) -> None:
+        """Start the agent of the one cluster, to dial these replicas."""
+        token = self.home / "token"
+        token.write_text(_TOKEN)
+        command = [
+            *(sys.executable, "-m", "dataplane.agent", "run", "--token-file", str(token)),
+            *("--control-plane", ",".join(replica.link for replica in replicas)),
+            *("--data-dir", str(self.home / "agent"), "--log-level", "debug"),
+            *("--public-endpoint", f"localhost:{replicas[0].http_port}"),
+        ]
+        self._agent = Program(command, _clean(self.home), self.home / "agent.log")
+        self._agent.start()
+        wait_until(lambda: any(each.has_agent() for each in replicas), "the agent is connected")
+
+    def task(self, wish: Wish) -> TaskSpec:
+        return make_task_spec(wish, self._bundle)
+
+    async def start(self, replica: Replica, wish: Wish) -> ActionIdentifier:
+        """Start a run of its own for a task, and name its root."""
+        created = await replica.door.runs.create_run(
+            CreateRunRequest(
+                project_id=PROJECT_ID, task_spec=self.task(wish), inputs=make_inputs(wish.inputs)
+            )
+        )
+        return created.run.action.id
+
+    def child(self, root: ActionIdentifier, name: str, wish: Wish) -> EnqueueRequest:
+        """Make a request to enqueue a task below ``root``."""
+        inputs = self.blobs / "inputs" / root.run.name / name
+        inputs.mkdir(parents=True)
+        (inputs / "inputs.pb").write_bytes(make_inputs(wish.inputs).SerializeToString())
+        return EnqueueRequest(
+            action=Action(
+                action_id=ActionIdentifier(run=root.run, name=name),
+                parent_action_name=root.name,
+                input_uri=f"{inputs.as_uri()}/inputs.pb",
+                run_output_base=self.blobs.as_uri(),
+                task=TaskAction(spec=self.task(wish)),
+            )
+        )
+
+    def kill_all(self) -> None:
+        for program in [*(replica.program for replica in self.replicas), self._agent]:
+            if program is not None and program.is_running:
+                program.end()
+
+    def said(self) -> str:
+        """Everything that everybody said, for a test that failed."""
+        return "\n".join(
+            f"== {path.name}\n{path.read_text(errors='replace')[-6000:]}"
+            for path in sorted(self.home.glob("*.log"))
+        )
+
+    def _replica(self, number: int) -> Replica:
+        http_port, link_port = (ports.require_free("127.0.0.1", 0, option="") for _ in range(2))
+        environment = {
+            **_clean(self.home),
+            "VOLARY_DATABASE_URL": self._database.url,
+            "VOLARY_DATABASE_POOL_SIZE": "8",
+            "VOLARY_BLOB_BASE": self.blobs.as_uri(),
+            "VOLARY_BLOB_SIGNING_KEY": "k" * 32,
+            "VOLARY_CLUSTER_TOKEN": _TOKEN,
+            "VOLARY_HTTP_PORT": str(http_port),
+            "VOLARY_LINK_PORT": str(link_port),
+            "VOLARY_LOG_LEVEL": "debug",
+        }
+        command = [sys.executable, "-m", "controlplane.cli", "controlplane", "serve"]
+        program = Program(command, environment, self.home / f"replica-{number}.log")
+        return Replica(program, http_port, link_port)
+
+    def _pack(self) -> str:
+        """Pack the tasks as the SDK does for code that is not in the image."""
+        self.blobs.mkdir()
+        path = self.blobs / "bundle.tar.gz"
+        with tarfile.open(path, "w:gz") as archive:
+            for file in TASKS.glob("*.py"):
+                archive.add(file, file.name)
+        return path.as_uri()
+
+
+@contextmanager
+def running(home: Path, database: DatabaseForTest, *, replicas: int) -> Iterator[World]:
+    """Have so many replicas up for the length of a block."""
+    world = World(home, database, replicas=replicas)
+    try:
+        for replica in world.replicas:
+            replica.start()
+        for replica in world.replicas:
+            wait_until(replica.is_ready, f"{replica.program.log.name} is ready")
+        yield world
+    finally:
+        world.kill_all()
+
+
+def nap(seconds: float = 0) -> Wish:
+    """Make a task without a process: it sleeps."""
+    return Wish(task="nap", type="core-sleep", inputs={"duration": timedelta(seconds=seconds)})
+
+
+def condition(root: ActionIdentifier, name: str) -> EnqueueRequest:
+    return EnqueueRequest(
+        action=Action(
+            action_id=ActionIdentifier(run=root.run, name=name),
+            parent_action_name=root.name,
+            input_uri="placeholder",
+            run_output_base="placeholder",
+            condition=ConditionAction(
+                name="approve", type=LiteralType(simple=SimpleType.BOOLEAN), prompt="ok?"
+            ),
+        )
+    )
+
+
+def wait_until(fact: Callable[[], bool], what: str) -> None:
+    """Wait for what another process does: it can only be looked at again and again."""
+    until = time.monotonic() + _WITHIN_SECONDS
+    while not fact():
+        assert time.monotonic() < until, f"{what}: not in time"
+        time.sleep(0.02)
+
+
+async def happens(fact: Callable[[], bool], what: str, *, within: float = 30) -> None:
+    """Wait for what another process does, and let this loop go on."""
+    async with asyncio.timeout(within):
+        while not fact():  # noqa: ASYNC110 - no event crosses processes
+            await asyncio.sleep(0.02)
+    del what
+
+
+def _clean(home: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(_ROOT)}
