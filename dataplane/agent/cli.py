@@ -25,7 +25,10 @@ def main() -> None:
 
 @main.command(context_settings={"auto_envvar_prefix": "VOLARY_AGENT", "show_default": True})
 @click.option(
-    "--control-plane", required=True, metavar="HOST:PORT", help="Where the link is served."
+    "--control-plane",
+    required=True,
+    metavar="HOST:PORT[,…]",
+    help="Where the link is served; several addresses are dialled one after the other.",
 )
 @click.option(
     "--token-file",
@@ -95,7 +98,9 @@ def run(
     """Connect to the control plane and run what it assigns, until told to stop."""
     logs.configure(level=log_level, json_lines=log_json)
     settings = Settings(
-        control_plane=_address(control_plane, "--control-plane"),
+        control_plane=[
+            _address(each.strip(), "--control-plane") for each in control_plane.split(",")
+        ],
         token_file=token_file,
         ca_file=ca_file,
         data_dir=data_dir.resolve(),

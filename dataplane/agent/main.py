@@ -71,7 +71,7 @@ async def run_agent(settings: Settings) -> None:
                 clock=clock,
             )
             connection = Connection(
-                address=settings.control_plane,
+                addresses=settings.control_plane,
                 token=Token(settings.token_file),
                 ca_file=settings.ca_file,
                 capabilities=CAPABILITIES,

@@ -1,5 +1,6 @@
 """What an operator may choose. Only ``main`` and ``cli`` read this."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 class Settings:
     """The agent's settings; ``cli`` says what each means and where it comes from."""
 
-    control_plane: str  # host:port of the link
+    control_plane: Sequence[str]  # host:port of the link, of one replica or of several
     token_file: Path
     ca_file: Path | None
     data_dir: Path

@@ -9,6 +9,7 @@ to dial again; nothing above it retries.
 import asyncio
 import logging
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -48,12 +49,12 @@ class _Outcome:
 
 
 class Connection:
-    """Dials, runs a session, dials again."""
+    """Dials, runs a session, dials again: the next address each time."""
 
     def __init__(
         self,
         *,
-        address: str,
+        addresses: Sequence[str],
         token: Token,
         ca_file: Path | None,
         capabilities: Sequence[str],
@@ -61,7 +62,9 @@ class Connection:
         desk: Desk,
         clock: Clock,
     ) -> None:
-        self._address = address
+        # From the middle of the list, so that not every agent begins at the same replica.
+        self._addresses = deque(addresses)
+        self._addresses.rotate(random.randrange(len(addresses)))  # noqa: S311 - keeps no secret
         self._token = token
         self._ca_file = ca_file
         self._capabilities = capabilities
@@ -85,8 +88,10 @@ class Connection:
             await self._sleep(random.uniform(0, limits.RECONNECT_SPREAD.total_seconds()))  # noqa: S311 - spreads a storm, keeps no secret
 
     async def _run_session(self) -> _Outcome:
-        end, welcomed = await self._dial()
-        fields = {"code": end.code, "detail": end.message, "address": self._address}
+        address = self._addresses[0]
+        self._addresses.rotate(-1)
+        end, welcomed = await self._dial(address)
+        fields = {"code": end.code, "detail": end.message, "address": address}
         if not end.retry:
             raise RefusedError(f"the control plane refused this agent: {end.message}")
         if end.code == "superseded":
@@ -95,10 +100,10 @@ class Connection:
         logger.warning("disconnected from the control plane", extra=fields)
         return _Outcome(end, served=welcomed)
 
-    async def _dial(self) -> tuple[End, bool]:
+    async def _dial(self, address: str) -> tuple[End, bool]:
         try:
             metadata = self._token.metadata()
-            channel = open_channel(self._address, self._ca_file)
+            channel = open_channel(address, self._ca_file)
         except DialError as error:
             return End("dial", str(error)), False
         end = End("unknown", "the call ended without a word")
