@@ -9,7 +9,8 @@ class S3Options:
     What to say instead of the environment; "" leaves that to the environment.
 
     The environment is the usual one: ``AWS_ENDPOINT_URL``, ``AWS_REGION``,
-    ``AWS_ACCESS_KEY_ID``, …, web identity, container and instance credentials.
+    ``AWS_ACCESS_KEY_ID``, ``AWS_ALLOW_HTTP``, …, web identity, container and instance
+    credentials.
     """
 
     endpoint: str = ""  # https://host[:port], for what is not Amazon's

@@ -8,6 +8,7 @@ not at all. Every failure is one of :mod:`shared.blobs.errors`, its cause chaine
 
 import asyncio
 import errno
+import os
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -283,8 +284,7 @@ def open_store(base: str, options: S3Options | None = None) -> BlobStore:
 
 
 def _open_bucket(bucket: str, options: S3Options | None) -> S3Store:
-    if options is None:
-        return S3Store(bucket, client_options=_CLIENT, retry_config=_RETRY)
+    options = options or S3Options()
     config: S3Config = {"virtual_hosted_style_request": not options.path_style}
     if options.endpoint:
         config["endpoint"] = options.endpoint
@@ -296,7 +296,9 @@ def _open_bucket(bucket: str, options: S3Options | None) -> S3Store:
         config["secret_access_key"] = options.secret_key
     if options.session_token:
         config["session_token"] = options.session_token
-    client: ClientConfig = {**_CLIENT, "allow_http": options.allow_http}
+    # obstore reads this from the environment only where no client options are given.
+    allowed = os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"}
+    client: ClientConfig = {**_CLIENT, "allow_http": options.allow_http or allowed}
     return S3Store(bucket, config=config, client_options=client, retry_config=_RETRY)
 
 
