@@ -40,6 +40,7 @@ REQUEST_ID_HEADER = "x-request-id"
 MAX_UNARY_SECONDS = 60.0
 """No answer takes longer, whatever the caller would wait."""
 
+_MAX_LOGGED = 500  # characters of an answer
 _REQUEST_ID = re.compile(r"[\w.:/-]{1,200}", re.ASCII)
 _STOPPING = "this replica of the control plane is stopping; connect again"
 
@@ -55,12 +56,22 @@ class Rpc:
 class _Call:
     """One call, from its arrival to its line in the log."""
 
-    __slots__ = ("_context", "_metrics", "_started", "caller", "code", "request_id", "rpc")
+    __slots__ = (
+        "_answer",
+        "_context",
+        "_metrics",
+        "_started",
+        "caller",
+        "code",
+        "request_id",
+        "rpc",
+    )
 
     def __init__(self, rpc: Rpc, context: Context, metrics: CallMetrics) -> None:
         self.rpc = rpc
         self.caller: Caller | None = None
         self.code = "ok"
+        self._answer = ""
         self._context = context
         self._metrics = metrics
         self._started = perf_counter()
@@ -71,6 +82,7 @@ class _Call:
     def failed(self, error: Exception) -> ConnectError:
         answer = answer_for(error, rpc=self.rpc.name, request_id=self.request_id)
         self.code = answer.code.value
+        self._answer = answer.message
         self._context.response_headers()[REQUEST_ID_HEADER] = self.request_id
         return answer
 
@@ -79,6 +91,8 @@ class _Call:
         self._metrics.ended(self.rpc.name, self.code, seconds if timed else None)
         # Thousands a second go well; what is refused is what somebody will ask about.
         level = logging.DEBUG if self.code == "ok" else logging.INFO
+        if self.code == Code.UNAVAILABLE.value and timed:
+            level = logging.WARNING  # the SDK keeps the answer from its user: "unavailable"
         if logger.isEnabledFor(level):
             logger.log(
                 level,
@@ -90,6 +104,7 @@ class _Call:
                     "request_id": self.request_id,
                     "subject": self.caller.subject if self.caller else "",
                     "org": self.caller.org if self.caller else "",
+                    "answer": self._answer[:_MAX_LOGGED],
                 },
             )
 
