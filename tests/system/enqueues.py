@@ -9,7 +9,7 @@ from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.core.interface_pb2 import Variable, VariableEntry, VariableMap
 from flyteidl2.core.types_pb2 import LiteralType, SimpleType
 from flyteidl2.dataproxy.dataproxy_service_pb2 import UploadInputsRequest
-from flyteidl2.task.task_definition_pb2 import TaskSpec
+from flyteidl2.task.task_definition_pb2 import TaskIdentifier, TaskSpec
 from flyteidl2.workflow.run_definition_pb2 import TaskAction
 from flyteidl2.workflow.run_service_pb2 import AbortRunRequest
 
@@ -48,12 +48,18 @@ async def make_action(
     uploaded = await door.data.upload_inputs(
         UploadInputsRequest(project_id=PROJECT_ID, task_spec=spec, inputs=make_inputs(inputs))
     )
+    task = spec.task_template.id
     return Action(
         action_id=ActionIdentifier(run=parent.run, name=name),
         parent_action_name=parent.name,
         input_uri=uploaded.offloaded_input_data.uri,
         run_output_base="unused",
-        task=TaskAction(id=spec.task_template.id, spec=spec),
+        task=TaskAction(
+            id=TaskIdentifier(
+                project=task.project, domain=task.domain, name=task.name, version=task.version
+            ),
+            spec=spec,
+        ),
     )
 
 

@@ -42,9 +42,12 @@ class Stack:
         assert self._up is not None
         return self._up
 
+    def agents(self) -> list[psutil.Process]:
+        """List the agents that are running now: one, or none for a moment."""
+        return [one for one in psutil.Process(self.up.process.pid).children() if _is_agent(one)]
+
     def agent(self) -> psutil.Process:
-        """Return the agent that is running now."""
-        [agent] = [one for one in psutil.Process(self.up.process.pid).children() if _is_agent(one)]
+        [agent] = self.agents()
         return agent
 
     def start(self) -> None:
@@ -74,7 +77,10 @@ class Stack:
 
 
 def _is_agent(process: psutil.Process) -> bool:
-    return "dataplane.agent" in process.cmdline()
+    try:
+        return "dataplane.agent" in process.cmdline()
+    except psutil.Error:
+        return False  # it has just ended
 
 
 def _free_port() -> int:

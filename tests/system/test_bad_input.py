@@ -45,7 +45,7 @@ Call = Callable[[Door], Any]
 
 
 MISSING: Mapping[str, Call] = {
-    "GetProject": lambda door: door.projects.get_project(GetProjectRequest(id=NO_PROJECT)),
+    "GetProject": lambda door: door.projects.get_project(GetProjectRequest(id="nobody")),
     "GetTaskDetails": lambda door: door.tasks.get_task_details(
         GetTaskDetailsRequest(task_id=NO_TASK)
     ),

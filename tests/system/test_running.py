@@ -2,10 +2,12 @@
 
 import secrets
 
+from connectrpc.code import Code
 from flyteidl2.common.phase_pb2 import ActionPhase
+from flyteidl2.task.task_service_pb2 import DeployTaskRequest
 
 from tests.system.commands import WORKFLOWS, Flyte
-from tests.system.door import Door, action_id
+from tests.system.door import Door, action_id, refusal
 
 
 def test_following_a_run_shows_its_log_and_its_page(flyte: Flyte) -> None:
@@ -47,11 +49,24 @@ async def test_a_deployed_task_runs_without_its_code_at_hand(door: Door, flyte: 
     assert await door.result(action_id(said.run)) == ["Hello, you!"]
 
 
-async def test_deploying_the_same_again_changes_nothing(door: Door, flyte: Flyte) -> None:
-    before = await door.task("hello.main")
-    flyte.deploy()
+async def test_a_version_of_a_task_can_be_deployed_again_as_it_is(door: Door) -> None:
+    task, spec = await door.task("hello.main"), await door.spec("hello.main")
+    await door.tasks.deploy_task(DeployTaskRequest(task_id=task, spec=spec))
 
-    assert await door.task("hello.main") == before
+    assert await door.task("hello.main") == task
+
+
+async def test_a_version_of_a_task_stays_what_it_is(door: Door) -> None:
+    task, spec = await door.task("hello.main"), await door.spec("hello.main")
+    spec.task_template.metadata.retries.retries = 7
+
+    code, message = await refusal(
+        door.tasks.deploy_task(DeployTaskRequest(task_id=task, spec=spec))
+    )
+
+    assert code is Code.ALREADY_EXISTS
+    assert "hello.main" in message
+    assert not (await door.spec("hello.main")).task_template.metadata.retries.retries
 
 
 async def test_variables_and_labels_of_a_run_are_kept(door: Door, flyte: Flyte) -> None:

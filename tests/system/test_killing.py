@@ -1,0 +1,108 @@
+"""Whatever is killed while a run is under way, the run comes to its end, and nothing runs twice."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from flyteidl2.common.identifier_pb2 import ActionIdentifier
+from flyteidl2.common.phase_pb2 import ActionPhase
+from flyteidl2.workflow.run_service_pb2 import WatchActionsRequest
+
+from tests.system.commands import Flyte
+from tests.system.door import Door
+from tests.system.stack import Stack
+from tests.system.waiting import happens
+
+CHILDREN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """A run under way: its first child is over, the others wait for a gate to be opened."""
+
+    stack: Stack
+    door: Door
+    root: ActionIdentifier
+    place: Path
+
+    def journal(self) -> Counter[str]:
+        return Counter((self.place / "journal").read_text().splitlines())
+
+    async def arrive(self) -> Counter[str]:
+        """Open the gate, wait for the end, and return who began and ended how often."""
+        (self.place / "gate").touch()
+        assert await self.door.result(self.root) == [sum(range(CHILDREN))]
+        return self.journal()
+
+
+ONCE = Counter(
+    ["begin main", "end main"]
+    + [f"{what} {number}" for what in ("begin", "end") for number in range(CHILDREN)]
+)
+
+
+@pytest.fixture
+async def journey(own_stack: Stack, tmp_path: Path) -> Journey:
+    flyte = Flyte(own_stack, tmp_path / "home")
+    flyte("deploy", "gated.py", "env")
+    door = Door(own_stack.url)
+    place = tmp_path / "place"
+    place.mkdir()
+    root = await door.start("gated.main", place=str(place), children=CHILDREN)
+    journey = Journey(own_stack, door, root, place)
+    await happens(
+        lambda: (place / "journal").exists() and journey.journal().total() == CHILDREN + 2
+    )
+    await one_has_succeeded(door, root)
+    return journey
+
+
+async def one_has_succeeded(door: Door, root: ActionIdentifier) -> None:
+    async for answer in door.runs.watch_actions(
+        WatchActionsRequest(run_id=root.run), timeout_ms=30_000
+    ):
+        phases = {one.action.status.phase for one in answer.enriched_actions}
+        if ActionPhase.ACTION_PHASE_SUCCEEDED in phases:
+            return
+    raise AssertionError("the watch ended before the first child")
+
+
+def nothing_finished_is_repeated(journal: Counter[str]) -> None:
+    assert journal["begin 0"] == 1
+    assert {line: journal[line] for line in ONCE if line.startswith("end")} == {
+        line: 1 for line in ONCE if line.startswith("end")
+    }
+
+
+async def test_an_agent_that_is_killed_finds_its_tasks_again(journey: Journey) -> None:
+    agent = journey.stack.agent()
+    agent.kill()
+    await happens(lambda: journey.stack.agents() not in ([], [agent]))
+
+    assert await journey.arrive() == ONCE
+
+
+async def test_tasks_that_end_while_there_is_no_agent_are_not_lost(journey: Journey) -> None:
+    agent = journey.stack.agent()
+    (journey.place / "gate").touch()
+    agent.kill()
+
+    assert await journey.arrive() == ONCE
+
+
+async def test_a_control_plane_that_is_killed_goes_on_where_it_was(journey: Journey) -> None:
+    left = psutil.Process(journey.stack.up.process.pid).children(recursive=True)
+    journey.stack.kill()
+    journey.stack.start()
+
+    nothing_finished_is_repeated(await journey.arrive())
+    assert not [one for one in left if one.is_running() and "postgres" in one.name()]
+
+
+async def test_after_a_ctrl_c_a_run_goes_on_when_all_is_up_again(journey: Journey) -> None:
+    assert journey.stack.up.stop() == 0
+    journey.stack.start()
+
+    nothing_finished_is_repeated(await journey.arrive())

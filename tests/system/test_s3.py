@@ -1,0 +1,74 @@
+"""The same on a bucket: a real S3 server in place of a directory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from flyteidl2.dataproxy.dataproxy_service_pb2 import ArtifactType, CreateDownloadLinkRequest
+
+from tests.servers.seaweed import S3ForTests
+from tests.system.commands import WORKFLOWS, Flyte
+from tests.system.door import Door, action_id, attempt_id
+from tests.system.stack import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class OnS3:
+    stack: Stack
+    flyte: Flyte
+    door: Door
+
+
+@pytest.fixture(scope="module")
+def s3(s3_server: S3ForTests, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnS3]:
+    options = s3_server.options
+    surroundings = {
+        "AWS_ENDPOINT_URL": options.endpoint,
+        "AWS_REGION": options.region,
+        "AWS_ACCESS_KEY_ID": options.access_key,
+        "AWS_SECRET_ACCESS_KEY": options.secret_key,
+        "AWS_ALLOW_HTTP": "true",
+        "FLYTE_AWS_ENDPOINT": options.endpoint,
+        "FLYTE_AWS_ACCESS_KEY_ID": options.access_key,
+        "FLYTE_AWS_SECRET_ACCESS_KEY": options.secret_key,
+    }
+    home = tmp_path_factory.mktemp("s3")
+    stack = Stack(home, "--blob-base", s3_server.new_base(), surroundings=surroundings)
+    with stack.running():
+        yield OnS3(stack, Flyte(stack, home / "home"), Door(stack.url))
+
+
+async def test_a_run_goes_through_the_bucket(s3: OnS3) -> None:
+    run = s3.flyte("run", "--follow", "hello.py", "main", "--name", "you").run
+
+    assert await s3.door.result(action_id(run)) == ["Hello, you!"]
+    assert "Hello, you!" in s3.flyte("get", "io", run).text
+    assert "greeting you" in s3.flyte("get", "logs", run).text
+
+
+async def test_files_travel_through_the_bucket(s3: OnS3) -> None:
+    run = s3.flyte("run", "files.py", "main", "--texts", '["one", "two"]').run
+
+    assert await s3.door.result(action_id(run)) == [["one", "two"]]
+
+
+async def test_a_file_of_the_users_machine_goes_to_the_bucket(s3: OnS3) -> None:
+    run = s3.flyte("run", "files.py", "size", "--file", str(WORKFLOWS / "files.py")).run
+
+    assert await s3.door.result(action_id(run)) == [(WORKFLOWS / "files.py").stat().st_size]
+
+
+async def test_a_report_is_downloaded_from_the_bucket_itself(s3: OnS3) -> None:
+    run = s3.flyte("run", "--follow", "reporting.py", "main", "--title", "A report").run
+
+    answer = await s3.door.data.create_download_link(
+        CreateDownloadLinkRequest(
+            artifact_type=ArtifactType.ARTIFACT_TYPE_REPORT,
+            action_attempt_id=attempt_id(action_id(run)),
+        )
+    )
+    [url] = answer.pre_signed_urls.signed_url
+    assert not url.startswith(s3.stack.url)
+    async with httpx.AsyncClient() as http:
+        assert "<h1>A report</h1>" in (await http.get(url)).text
