@@ -102,10 +102,3 @@ def test_what_is_not_there_is_named(flyte: Flyte, arguments: tuple[str, ...]) ->
 
     assert "nobody" in said.text
     assert "found" in said.text.lower()
-
-
-@pytest.mark.parametrize("kind", ["secret", "trigger", "app"])
-def test_what_is_not_built_yet_says_so(flyte: Flyte, kind: str) -> None:
-    said = flyte("get", kind, expect=1)
-
-    assert "not served by this release of Volary" in said.text

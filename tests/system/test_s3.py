@@ -29,9 +29,6 @@ def s3(s3_server: S3ForTests, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "AWS_ACCESS_KEY_ID": options.access_key,
         "AWS_SECRET_ACCESS_KEY": options.secret_key,
         "AWS_ALLOW_HTTP": "true",
-        "FLYTE_AWS_ENDPOINT": options.endpoint,
-        "FLYTE_AWS_ACCESS_KEY_ID": options.access_key,
-        "FLYTE_AWS_SECRET_ACCESS_KEY": options.secret_key,
     }
     home = tmp_path_factory.mktemp("s3")
     stack = Stack(home, "--blob-base", s3_server.new_base(), surroundings=surroundings)

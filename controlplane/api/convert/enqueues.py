@@ -144,6 +144,12 @@ def _parse_condition(message: ConditionAction) -> _What:
     kind: LiteralType = message.type
     if kind.WhichOneof("type") != "simple" or kind.simple not in _SIGNALLED_TYPES:
         raise InvalidError("condition.type: must be a boolean, an integer, a float or a string")
+    if message.HasField("webhook"):
+        # Not "unimplemented": that the SDK in a task would try again and again.
+        raise InvalidError(
+            "condition.webhook: webhooks are not called by this release; leave it out, and let"
+            " `flyte signal condition` answer"
+        )
     timeout = None
     if message.HasField("timeout"):
         timeout = parse_duration(message.timeout, "condition.timeout") or None

@@ -1,0 +1,88 @@
+"""What is not built yet says so, instead of doing half of it or waiting for ever."""
+
+from pathlib import Path
+
+import pytest
+from connectrpc.code import Code
+from flyteidl2.actions.actions_service_pb2 import EnqueueRequest
+from flyteidl2.common.phase_pb2 import ActionPhase
+from flyteidl2.core.security_pb2 import Secret
+from flyteidl2.core.types_pb2 import LiteralType, SimpleType
+from flyteidl2.workflow.run_definition_pb2 import ConditionAction, ConditionWebhook
+from google.protobuf.json_format import MessageToDict
+
+from tests.system.commands import Flyte
+from tests.system.door import Door, refusal
+from tests.system.enqueues import make_action, running_parent, sleep_spec
+
+UNBUILT = Path(__file__).parent / "unbuilt"
+
+
+@pytest.mark.parametrize("kind", ["secret", "trigger", "app"])
+def test_a_service_that_is_not_there_says_so(flyte: Flyte, kind: str) -> None:
+    said = flyte("get", kind, expect=1)
+
+    assert "not served by this release of Volary" in said.text
+
+
+def test_a_schedule_is_not_silently_forgotten(flyte: Flyte) -> None:
+    said = flyte(
+        *("deploy", "--root-dir", str(UNBUILT), str(UNBUILT / "scheduled.py"), "env"), expect=1
+    )
+
+    assert "triggers are not served by this release" in said.text
+
+
+@pytest.mark.parametrize(
+    ("task_type", "needed"),
+    [("raw-container", "containers"), ("spark", "Spark"), ("of-my-own", "of-my-own")],
+)
+async def test_a_task_that_nothing_here_can_run_fails_at_once(
+    door: Door, task_type: str, needed: str
+) -> None:
+    spec = sleep_spec()
+    spec.task_template.type = task_type
+
+    details = await door.finish(spec)
+
+    assert details.status.phase == ActionPhase.ACTION_PHASE_FAILED
+    assert details.status.attempts == 1
+    assert needed in details.error_info.message
+
+
+async def test_a_secret_that_will_be_missing_is_told_in_the_log(door: Door) -> None:
+    spec = await door.spec("hello.main")
+    spec.task_template.security_context.secrets.append(Secret(group="team", key="token"))
+
+    details = await door.finish(spec)
+
+    assert "team/token" in await door.log(details.id)
+
+
+async def test_the_primary_container_of_a_pod_template_runs(door: Door) -> None:
+    spec = await door.spec("hello.main")
+    template = spec.task_template
+    primary = {"name": "primary", "args": list(template.container.args)}
+    pod = {"containers": [{"name": "sidecar", "args": ["sleep"]}, primary]}
+    template.ClearField("container")
+    template.k8s_pod.pod_spec.update(pod)
+    assert MessageToDict(template.k8s_pod.pod_spec) == pod
+
+    assert await door.result(await door.start(spec, name="you")) == ["Hello, you!"]
+
+
+async def test_a_webhook_that_nobody_would_call_is_refused(door: Door) -> None:
+    async with running_parent(door) as parent:
+        action = await make_action(door, parent, "asks", sleep_spec())
+        action.condition.CopyFrom(
+            ConditionAction(
+                name="approve",
+                type=LiteralType(simple=SimpleType.BOOLEAN),
+                webhook=ConditionWebhook(url="https://example.com/hook"),
+            )
+        )
+
+        code, message = await refusal(door.actions.enqueue(EnqueueRequest(action=action)))
+
+        assert code is Code.INVALID_ARGUMENT
+        assert "webhook" in message
