@@ -67,8 +67,9 @@ WHERE org = :org AND cluster = :cluster AND stop_reason IS NOT NULL
 """)
 
 _LEASES = statement("""
-SELECT action_id, attempt, lease_id, stop_reason, accepted_at IS NOT NULL AS accepted
+SELECT action_id, attempt, lease_id, stop_reason
 FROM dispatches WHERE org = :org AND cluster = :cluster AND lease_id IS NOT NULL
+ORDER BY action_id FOR UPDATE
 """)
 
 _NEXT_AVAILABLE = statement("""
@@ -134,8 +135,8 @@ async def list_stops(tx: OrgTx, cluster: ClusterName) -> Sequence[HeldLease]:
     return [_held(row) for row in await tx.rows(_STOPS, {"cluster": cluster})]
 
 
-async def list_leases(tx: OrgTx, cluster: ClusterName) -> Mapping[ActionId, HeldLease]:
-    """List everything that ``cluster`` holds."""
+async def lock_leases(tx: OrgTx, cluster: ClusterName) -> Mapping[ActionId, HeldLease]:
+    """List everything that ``cluster`` holds; until commit nothing of it is given away."""
     held = [_held(row) for row in await tx.rows(_LEASES, {"cluster": cluster})]
     return {lease.attempt.action: lease for lease in held}
 

@@ -114,9 +114,10 @@ class Sessions:
         """
         name = session.cluster.name
         async with self._current(session) as tx:
+            # All at once and in order, what is listed and what is missing: no deadlock, and
+            # nothing is given away behind the verdicts.
+            held = await dispatches.lock_leases(tx, name)
             await dispatches.accept(tx, name, inventory, self._clock.now())
-            # Read with the inventory locked: nothing in it is given away behind the verdicts.
-            held = await dispatches.list_leases(tx, name)
             known = {attempt.action for attempt, _ in inventory}
             missing = [action for action in held if action not in known]
             await dispatches.note_missing(tx, name, missing)

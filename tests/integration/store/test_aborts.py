@@ -4,8 +4,10 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from controlplane.core.queues import Queue
+from controlplane.core.sessions import Judgement
 from controlplane.store.aborts import abort
 from controlplane.store.changes import lock_runs
 from controlplane.store.clusters import ClusterRef
@@ -171,6 +173,28 @@ async def test_claiming_and_aborting_at_once_do_not_deadlock(store: Store) -> No
             await store.until_somebody_waits_for_a_lock()
             assert await abort(tx, run, ROOT, reason="enough", by="someone", now=NOW) == 3
         assert await claimed == []
+
+
+async def test_taking_stock_and_aborting_at_once_do_not_deadlock(store: Store) -> None:
+    run = await store.create(make_new_run())
+    await store.enqueue(*(make_new_action(f"b{number}") for number in range(5)))
+    sessions = Sessions(store.database, FakeClock(NOW))
+    facts = AgentFacts(agent_id="a", instance_id="i", software="test")
+    session = await sessions.open(ClusterRef(ORG, CLUSTER), facts)
+    held = sorted(await store.claim(), key=lambda each: each.attempt)
+    accepted = [(each.attempt, each.lease) for each in held]
+    await sessions.settle(session, accepted, [])
+
+    lock = text("SELECT 1 FROM dispatches WHERE org = :org AND action_id = :id FOR UPDATE")
+    async with asyncio.TaskGroup() as tasks:
+        async with store.database.for_org(ORG) as tx:
+            await tx.execute(lock, {"id": held[0].attempt.action})
+            judged = tasks.create_task(sessions.take_stock(session, accepted[3:]))
+            await store.until_somebody_waits_for_a_lock()
+            await tx.execute(lock, {"id": held[-1].attempt.action})
+            assert await abort(tx, run, ROOT, reason="enough", by="someone", now=NOW) == 6
+        verdicts = await judged
+    assert [judgement for _, _, judgement in verdicts] == [Judgement.STOP] * 3
 
 
 async def test_a_preempted_attempt_is_tried_again_without_a_word_of_its_failure(

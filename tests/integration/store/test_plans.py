@@ -177,7 +177,7 @@ def reports_of(held: Sequence[HeldLease], phase: Phase) -> list[Report]:
 
 
 async def held_by(tx: OrgTx, most: int) -> list[HeldLease]:
-    leases = await dispatches.list_leases(tx, CLUSTER)
+    leases = await dispatches.lock_leases(tx, CLUSTER)
     of_others = [each for each in leases.values() if each.attempt.action != WIDE]
     return of_others[:most]
 
