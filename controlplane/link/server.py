@@ -98,6 +98,14 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
         self._metrics = metrics
         self._pumps: set[Session] = set()
         self._is_closing = False
+        self._serving = 0
+        self._left = asyncio.Event()
+
+    async def wait_until_left(self) -> None:
+        """Return once nobody is served; gRPC waits for its streams, not for what serves them."""
+        while self._serving:
+            self._left.clear()
+            await self._left.wait()
 
     def close(self) -> None:
         """
@@ -115,9 +123,17 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
         _: object,
         context: "grpc.aio.ServicerContext[link_pb2.AgentFrame, link_pb2.ControlFrame]",
     ) -> None:
-        pipe = _GrpcPipe(context)
+        self._serving += 1
         try:
-            await self._serve(pipe, _bearer(context.invocation_metadata() or ()))
+            await self._answer(_GrpcPipe(context), _bearer(context.invocation_metadata() or ()))
+        finally:
+            self._serving -= 1
+            self._left.set()
+
+    async def _answer(self, pipe: _GrpcPipe, token: str) -> None:
+        """Serve the agent; whatever ends that is told to it."""
+        try:
+            await self._serve(pipe, token)
         except* SessionOverError as group:
             await _refuse(pipe, _first(group))
         except* SupersededError:
@@ -249,7 +265,9 @@ class LinkServer:
     async def run(self) -> None:
         """Serve until cancelled; then send the agents away and stop."""
         try:
-            await self._server.wait_for_termination()
+            # gRPC's own wait_for_termination, when cancelled, cancels what stop() waits for.
+            await asyncio.get_running_loop().create_future()
         finally:
             self._door.close()
             await self._server.stop(STOP_SECONDS)
+            await self._door.wait_until_left()

@@ -1,0 +1,263 @@
+"""We test how a session begins, and how it does not."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import grpc
+import grpc.aio
+import pytest
+
+from controlplane.core.tempo import Tempo
+from controlplane.link.server import LinkServer
+from shared.idl.agent.v1 import assignment_pb2, link_pb2
+from shared.model.ids import ActionId, AttemptId, LeaseId
+from shared.model.phases import Phase
+from shared.wire.times import from_us
+from tests.factories import NOW, make_new_action, make_new_run, make_report
+from tests.integration.link.conftest import (
+    PATIENCE,
+    Agent,
+    Door,
+    Lease,
+    calling,
+    lease_of,
+    make_hello,
+    make_inventory,
+    serving,
+)
+from tests.integration.store.conftest import Store
+
+QUICK = Tempo(
+    heartbeat=timedelta(milliseconds=50),
+    silent_after=timedelta(milliseconds=400),
+)
+UNKNOWN_FRAME = bytes([0x9A, 0x06, 0x00])  # field 99, empty: of a release to come
+
+
+def make_lease(number: int) -> Lease:
+    return AttemptId(ActionId(UUID(int=number)), 1), LeaseId(UUID(int=number))
+
+
+async def test_a_session_begins_with_welcome_and_verdicts(door: Door) -> None:
+    async with calling(door) as agent:
+        welcome = await agent.greet()
+        assert (welcome.epoch, welcome.protocol, welcome.cluster) == (1, 1, "c1")
+        assert welcome.heartbeat_ms == 5_000
+        assert 0 < welcome.self_fence_ms < welcome.reassign_after_ms
+        assert abs(from_us(welcome.server_time_us) - NOW) < timedelta(minutes=1)
+        await agent.say(inventory=make_inventory([]))
+        verdicts = (await agent.hear("verdicts")).verdicts
+        assert (list(verdicts.verdicts), verdicts.last) == ([], True)
+
+
+async def test_every_session_has_an_epoch_of_its_own(door: Door) -> None:
+    epochs = []
+    for _ in range(3):
+        async with calling(door) as agent:
+            epochs.append((await agent.greet()).epoch)
+    assert epochs == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "token", [None, "", "another", "x" * 5000], ids=["none", "empty", "another", "long"]
+)
+async def test_whoever_has_no_valid_token_is_told_so_and_need_not_come_back(
+    door: Door, token: str | None
+) -> None:
+    async with calling(door, token) as agent:
+        code, message, retry = await agent.hear_end()
+    assert (code, retry) == ("unauthenticated", False)
+    assert "token" in message
+
+
+async def test_an_agent_of_another_age_is_told_which_to_upgrade(door: Door) -> None:
+    async with calling(door) as agent:
+        await agent.say(hello=make_hello(protocol_min=7, protocol_max=9))
+        code, message, retry = await agent.hear_end()
+    assert (code, retry) == ("protocol_version", False)
+    assert "7 to 9" in message
+    assert "upgrade" in message
+
+
+async def test_an_agent_that_speaks_ours_too_is_welcome(door: Door) -> None:
+    async with calling(door) as agent:
+        assert (await agent.greet(protocol_min=1, protocol_max=9)).protocol == 1
+
+
+async def test_an_agents_names_may_be_odd_and_long(door: Door) -> None:
+    async with calling(door) as agent:
+        await agent.greet(agent_id="a\0b", instance_id="ü" * 10_000, software="\n" * 1000)
+
+
+async def test_the_first_frame_must_be_a_hello(door: Door) -> None:
+    async with calling(door) as agent:
+        await agent.say(heartbeat=link_pb2.Heartbeat(number=1))
+        assert (await agent.hear_end())[0] == "protocol"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"hello": make_hello()},
+        {"credit": link_pb2.Credit(total=1)},
+        {"accepted": assignment_pb2.Accepted()},
+    ],
+    ids=lambda frame: next(iter(frame)),
+)
+async def test_what_comes_out_of_turn_ends_the_session(
+    door: Door, frame: dict[str, object]
+) -> None:
+    async with calling(door) as agent:
+        await agent.greet()
+        await agent.say(**frame)
+        code, message, _ = await agent.hear_end()
+    assert code == "protocol"
+    assert next(iter(frame)) in message
+
+
+async def test_a_second_inventory_ends_the_session(door: Door) -> None:
+    async with calling(door) as agent:
+        await agent.open()
+        await agent.say(inventory=make_inventory([]))
+        assert (await agent.hear_end())[0] == "protocol"
+
+
+async def test_a_lease_that_is_none_ends_the_session_by_the_name_of_its_field(door: Door) -> None:
+    async with calling(door) as agent:
+        await agent.greet()
+        await agent.say(inventory=link_pb2.Inventory(leases=[assignment_pb2.Lease()], last=True))
+        code, message, _ = await agent.hear_end()
+    assert code == "protocol"
+    assert "attempt.number" in message
+
+
+async def test_an_inventory_comes_in_chunks_and_heartbeats_may_come_between(door: Door) -> None:
+    async with calling(door) as agent:
+        await agent.greet()
+        await agent.say(inventory=make_inventory([make_lease(1)], last=False))
+        await agent.say(heartbeat=link_pb2.Heartbeat(number=1))
+        await agent.say_bytes(UNKNOWN_FRAME)
+        await agent.say(inventory=make_inventory([make_lease(2)], last=False))
+        await agent.say(inventory=make_inventory([make_lease(3)]))
+        verdicts = (await agent.hear("verdicts")).verdicts.verdicts
+    assert [each.kind for each in verdicts] == [link_pb2.VerdictOnLease.KIND_FORGET] * 3
+
+
+async def test_a_long_inventory_is_answered_in_pages(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.link.session.VERDICTS_AT_ONCE", 10)
+    async with calling(door) as agent:
+        await agent.greet()
+        await agent.say(inventory=make_inventory([make_lease(n) for n in range(1, 26)]))
+        pages = [(await agent.hear("verdicts")).verdicts for _ in range(3)]
+    assert [len(page.verdicts) for page in pages] == [10, 10, 5]
+    assert [page.last for page in pages] == [False, False, True]
+
+
+async def test_an_inventory_without_bound_is_refused(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.core.sessions.MAX_INVENTORY", 10)
+    async with calling(door) as agent:
+        await agent.greet()
+        await agent.say(inventory=make_inventory([make_lease(n) for n in range(1, 12)]))
+        code, message, _ = await agent.hear_end()
+    assert code == "too_much"
+    assert "10" in message
+
+
+async def test_whoever_says_nothing_is_not_waited_for(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.link.server.GREETING_SECONDS", 0.1)
+    monkeypatch.setattr("controlplane.link.session.STOCK_SECONDS", 0.1)
+    async with calling(door) as agent:
+        assert (await agent.hear_end())[:2] == ("silent", "no hello was heard")
+    async with calling(door) as agent:
+        await agent.greet()
+        assert (await agent.hear_end())[:2] == ("silent", "the inventory did not come to its end")
+
+
+async def test_a_frame_larger_than_any_is_refused_and_nobody_else_notices(door: Door) -> None:
+    async with calling(door) as bystander, calling(door) as agent:
+        await bystander.greet()
+        await agent.say(hello=make_hello(software="x" * 40_000_000))
+        with pytest.raises(grpc.aio.AioRpcError) as ended:
+            await _read_to_the_end(agent)
+        assert ended.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await bystander.say(inventory=make_inventory([]))
+        await bystander.hear("verdicts")
+
+
+async def _read_to_the_end(agent: Agent) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while await agent.call.read() is not grpc.aio.EOF:
+            pass
+
+
+async def test_a_port_that_is_taken_is_an_error(door: Door) -> None:
+    second = LinkServer(door.servicer, "127.0.0.1", door.port)
+    with pytest.raises(OSError, match="cannot listen"):
+        await second.start()
+
+
+async def test_heartbeats_come_and_note_the_agents_own(store: Store, database_url: str) -> None:
+    async with serving(store, database_url, QUICK) as door, calling(door) as agent:
+        await agent.open()
+        await agent.say(heartbeat=link_pb2.Heartbeat(number=41, held=2**32 - 1, running=2**32 - 1))
+        numbers, noted = [], 0
+        async with asyncio.timeout(PATIENCE):
+            while noted != 41:
+                frame = await agent.hear_any(passing_over=["wanted"])
+                assert frame is not None
+                assert frame.WhichOneof("frame") == "heartbeat"
+                numbers.append(frame.heartbeat.number)
+                noted = frame.heartbeat.noted
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_an_agent_that_falls_silent_is_let_go(store: Store, database_url: str) -> None:
+    async with serving(store, database_url, QUICK) as door, calling(door) as agent:
+        await agent.open()
+        assert (await agent.hear_end())[0] == "silent"
+
+
+async def test_the_newer_of_two_sessions_wins_and_the_older_is_told(
+    store: Store, database_url: str
+) -> None:
+    async with serving(store, database_url, QUICK) as door, calling(door) as old:
+        await store.create(make_new_run())
+        await old.open()
+        [assignment] = await old.take(1)
+        async with calling(door) as new:
+            await new.open(lease_of(assignment))
+            code, message, retry = await old.hear_end()
+            assert (code, retry) == ("superseded", True)
+            assert "one agent" in message
+
+
+async def test_what_a_superseded_session_says_is_not_written(door: Door) -> None:
+    run = await door.store.create(make_new_run())
+    async with calling(door) as old:
+        await old.open()
+        [assignment] = await old.take(1)
+        await old.accept(assignment)
+        async with calling(door) as new:
+            await new.open(lease_of(assignment))
+            await old.say_reports(make_report(assignment, 1, Phase.SUCCEEDED))
+            assert (await old.hear_end())[0] == "superseded"
+            assert await door.store.phase(run) is Phase.QUEUED
+            assert await new.report(make_report(assignment, 1, Phase.RUNNING)) == [1]
+    assert await door.store.phase(run) is Phase.RUNNING
+
+
+async def test_a_superseded_session_is_given_no_work(door: Door) -> None:
+    await door.store.create(make_new_run())
+    async with calling(door) as old, calling(door) as new:
+        await old.open()
+        await new.open()
+        await door.store.enqueue(make_new_action("b"))  # which wakes both
+        assert (await old.hear_end())[0] == "superseded"
+        assert len(await new.take(2)) == 2
