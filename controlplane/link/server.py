@@ -68,13 +68,19 @@ class _GrpcPipe:
         self, context: "grpc.aio.ServicerContext[link_pb2.AgentFrame, link_pb2.ControlFrame]"
     ) -> None:
         self._context = context
+        self._is_writing = False
 
     async def read(self) -> link_pb2.AgentFrame | None:
         frame: object = await self._context.read()
         return frame if isinstance(frame, link_pb2.AgentFrame) else None  # grpc.aio.EOF
 
     async def write(self, frame: link_pb2.ControlFrame) -> None:
+        """Write a frame; InvalidStateError once one was given up, which gRPC is stuck with."""
+        if self._is_writing:
+            raise asyncio.InvalidStateError("a frame is on its way already")
+        self._is_writing = True
         await self._context.write(frame)
+        self._is_writing = False
 
 
 class LinkDoor(link_pb2_grpc.LinkServiceServicer):

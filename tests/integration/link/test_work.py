@@ -1,0 +1,393 @@
+"""We test how work goes out and what becomes of it comes home, whatever breaks in between."""
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from controlplane.core.actions import Spec, SpecKind
+from controlplane.core.tempo import Tempo
+from controlplane.store.changes import lock_runs
+from shared.idl.agent.v1 import assignment_pb2, link_pb2, report_pb2
+from shared.model.ids import ActionId, AttemptId, Digest, LeaseId
+from shared.model.phases import Phase
+from shared.model.reports import Verdict
+from shared.wire.reports import render_report
+from tests.factories import ORG, make_failure, make_new_action, make_new_run, make_report
+from tests.integration.link.conftest import (
+    PATIENCE,
+    Door,
+    calling,
+    lease_of,
+    make_leases,
+    serving,
+)
+from tests.integration.store.conftest import Store
+
+KEEP = link_pb2.VerdictOnLease.KIND_KEEP
+STOP = link_pb2.VerdictOnLease.KIND_STOP
+FORGET = link_pb2.VerdictOnLease.KIND_FORGET
+APPLIED, REPEATED, STALE = (
+    verdict.value for verdict in (Verdict.APPLIED, Verdict.REPEATED, Verdict.STALE)
+)
+
+
+def make_large_spec(number: int, size: int) -> Spec:
+    body = bytes([number]) * size
+    return Spec(digest=Digest(hashlib.sha256(body).digest()), kind=SpecKind.TASK, body=body)
+
+
+async def leased(store: Store) -> int:
+    async with store.database.for_org(ORG) as tx:
+        connection = (await tx.connection.get_raw_connection()).driver_connection
+        assert connection is not None
+        count: int = await connection.fetchval(
+            "SELECT count(*) FROM dispatches WHERE lease_id IS NOT NULL"
+        )
+    return count
+
+
+async def test_no_more_is_sent_than_there_is_credit_for(door: Door) -> None:
+    await door.store.create(make_new_run())
+    await door.store.enqueue(*(make_new_action(f"b{number}") for number in range(9)))
+    async with calling(door) as agent:
+        await agent.open()
+        taken = await agent.take(2)
+        # Whatever it was going to send besides would have come before this answer.
+        await agent.accept(*taken)
+        assert await leased(door.store) == 2
+        await agent.say(credit=link_pb2.Credit(total=5))
+        taken += await agent.hear_assignments(3)
+        await agent.accept(*taken)
+        assert await leased(door.store) == 5
+    assert len({each.attempt for each in taken}) == 5
+
+
+async def test_nothing_is_sent_before_credit_is_given(door: Door) -> None:
+    await door.store.create(make_new_run())
+    async with calling(door) as agent:
+        await agent.open()
+        strange = [(AttemptId(ActionId(uuid4()), 1), LeaseId(uuid4()))]
+        await agent.say(accepted=assignment_pb2.Accepted(leases=make_leases(strange)))
+        await agent.hear("stops")
+        assert await leased(door.store) == 0
+
+
+async def test_too_much_credit_at_once_ends_the_session(door: Door) -> None:
+    async with calling(door) as agent:
+        await agent.open()
+        await agent.say(credit=link_pb2.Credit(total=2**64 - 1))
+        assert (await agent.hear_end())[0] == "protocol"
+
+
+async def test_work_that_comes_while_an_agent_waits_reaches_it_at_once(door: Door) -> None:
+    async with calling(door) as agent:
+        await agent.open()
+        await agent.say(credit=link_pb2.Credit(total=10))
+        await door.store.create(make_new_run())
+        async with asyncio.timeout(3):  # it looks around every five seconds, woken or not
+            [assignment] = await agent.hear_assignments(1)
+    assert assignment.key.name == "a0"
+
+
+async def test_a_spec_is_sent_once_a_session_and_before_it_is_named(door: Door) -> None:
+    await door.store.create(make_new_run())
+    await door.store.enqueue(make_new_action("b"), make_new_action("c", body=b"another"))
+    for _ in range(2):
+        async with calling(door) as agent:
+            await agent.open()
+            sent: dict[bytes, bytes] = {}
+            seen = 0
+            for total in range(1, 4):
+                await agent.say(credit=link_pb2.Credit(total=total))
+                batch = (await agent.hear("assignments")).assignments
+                news = {spec.digest: spec.body for spec in batch.specs}
+                assert not news.keys() & sent.keys()
+                sent |= news
+                for each in batch.assignments:
+                    assert {each.task_spec, each.run_spec} <= sent.keys()
+                    seen += 1
+            assert seen == 3
+            assert set(sent.values()) == {b"a task", b"a child", b"another", b"a run"}
+
+
+async def test_many_large_specs_go_in_many_frames(door: Door) -> None:
+    await door.store.create(make_new_run())
+    await door.store.enqueue(
+        *(
+            replace(make_new_action(f"b{number}"), spec=make_large_spec(number, 3 * 1024 * 1024))
+            for number in range(10)
+        )
+    )
+    async with calling(door) as agent:
+        await agent.open()
+        await agent.say(credit=link_pb2.Credit(total=11))
+        sent: set[bytes] = set()
+        taken, frames = 0, 0
+        while taken < 11:
+            frame = await agent.hear("assignments")
+            assert frame.ByteSize() < 13 * 1024 * 1024
+            frames += 1
+            sent |= {spec.digest for spec in frame.assignments.specs}
+            for each in frame.assignments.assignments:
+                assert {each.task_spec, each.run_spec} <= sent
+                taken += 1
+    assert frames >= 3
+
+
+async def test_what_was_accepted_is_confirmed_and_what_was_not_leased_is_gone(door: Door) -> None:
+    await door.store.create(make_new_run())
+    async with calling(door) as agent:
+        await agent.open()
+        [assignment] = await agent.take(1)
+        strange = replace(assignment, lease=LeaseId(uuid4()))
+        leases = make_leases(lease_of(assignment, strange))
+        await agent.say(accepted=assignment_pb2.Accepted(leases=leases))
+        confirmed = (await agent.hear("confirmed")).confirmed
+        assert list(confirmed.leases) == leases[:1]
+        [stop] = (await agent.hear("stops")).stops.stops
+        assert (stop.lease, stop.forget) == (leases[1], True)
+
+
+async def test_an_unaccepted_lease_goes_back_and_out_again(door: Door) -> None:
+    await door.store.create(make_new_run())
+    async with calling(door) as agent:
+        await agent.open()
+        [first] = await agent.take(1)
+    async with calling(door) as agent:
+        await agent.open()
+        [second] = await agent.take(1)
+        assert second.attempt == first.attempt
+        assert second.lease != first.lease
+        assert await agent.report(make_report(first, 1, Phase.RUNNING)) == [STALE]
+        assert await agent.accept(second) == {second.lease}
+
+
+async def test_an_accepted_lease_is_kept_over_a_broken_stream(door: Door) -> None:
+    run = await door.store.create(make_new_run())
+    async with calling(door) as agent:
+        await agent.open()
+        [assignment] = await agent.take(1)
+        await agent.accept(assignment)
+        assert await agent.report(make_report(assignment, 1, Phase.RUNNING)) == [APPLIED]
+    async with calling(door) as agent:
+        [verdict] = await agent.open(lease_of(assignment))
+        assert verdict.kind == KEEP
+        assert await agent.report(
+            make_report(assignment, 1, Phase.RUNNING), make_report(assignment, 2, Phase.SUCCEEDED)
+        ) == [REPEATED, APPLIED]
+    assert await door.store.phase(run) is Phase.SUCCEEDED
+
+
+async def test_an_empty_inventory_deletes_nothing(door: Door) -> None:
+    run = await door.store.create(make_new_run())
+    async with calling(door) as agent:
+        await agent.open()
+        [assignment] = await agent.take(1)
+        await agent.accept(assignment)
+    async with calling(door) as agent:
+        await agent.open([])
+    async with calling(door) as agent:
+        [verdict] = await agent.open(lease_of(assignment))
+        assert verdict.kind == KEEP
+        assert await agent.report(make_report(assignment, 1, Phase.SUCCEEDED)) == [APPLIED]
+    assert await door.store.phase(run) is Phase.SUCCEEDED
+
+
+async def test_a_stop_is_told_at_once_and_again_at_every_reconnection(door: Door) -> None:
+    run = await door.store.create(make_new_run())
+    async with calling(door) as agent:
+        await agent.open()
+        [assignment] = await agent.take(1)
+        await agent.accept(assignment)
+        await door.store.abort(run)
+        async with asyncio.timeout(3):
+            [stop] = (await agent.hear("stops")).stops.stops
+        assert (stop.lease, stop.reason, stop.forget) == (
+            make_leases(lease_of(assignment))[0],
+            "enough",
+            False,
+        )
+    for _ in range(2):
+        async with calling(door) as agent:
+            [verdict] = await agent.open(lease_of(assignment))
+            assert verdict.kind == STOP
+    async with calling(door) as agent:
+        await agent.open(lease_of(assignment))
+        [stop] = (await agent.hear("stops")).stops.stops
+        assert await agent.report(make_report(assignment, 1, Phase.ABORTED)) == [APPLIED]
+    async with calling(door) as agent:
+        [verdict] = await agent.open(lease_of(assignment))
+        assert verdict.kind == FORGET
+    assert await door.store.count("dispatches") == 0
+
+
+async def test_what_is_aborted_before_it_is_accepted_is_not_confirmed(door: Door) -> None:
+    run = await door.store.create(make_new_run())
+    async with calling(door) as agent:
+        await agent.open()
+        [assignment] = await agent.take(1)
+        await door.store.abort(run)
+        await agent.say(accepted=assignment_pb2.Accepted(leases=make_leases(lease_of(assignment))))
+        [stop] = (await agent.hear("stops")).stops.stops
+        assert stop.lease == make_leases(lease_of(assignment))[0]
+        assert await agent.report(make_report(assignment, 1, Phase.ABORTED)) == [APPLIED]
+    assert await door.store.count("dispatches") == 0
+
+
+async def test_a_report_is_acknowledged_after_its_commit_and_not_before(
+    door: Door, owner_database_url: str
+) -> None:
+    """We kill the connection in which it is being written, and say it again."""
+    owner = await asyncpg.connect(owner_database_url)
+    run = await door.store.create(make_new_run())
+    async with calling(door) as agent:
+        await agent.open()
+        [assignment] = await agent.take(1)
+        await agent.accept(assignment)
+        done = make_report(assignment, 1, Phase.SUCCEEDED)
+        async with door.store.database.for_org(ORG) as holder:
+            await lock_runs(holder, [run])
+            await agent.say_reports(done)
+            await door.store.until_somebody_waits_for_a_lock()
+            killed = await owner.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            assert killed == 1
+            code, _, retry = await agent.hear_end()  # and no acknowledgement before it
+            assert (code, retry) == ("unavailable", True)
+    assert await door.store.phase(run) is Phase.QUEUED
+    async with calling(door) as agent:
+        await agent.open(lease_of(assignment))
+        assert await agent.report(done) == [APPLIED]
+        assert await agent.report(done) == [REPEATED]
+    assert await door.store.phase(run) is Phase.SUCCEEDED
+    await owner.close()
+
+
+async def test_a_report_whose_answer_was_lost_is_no_news(door: Door) -> None:
+    run = await door.store.create(make_new_run())
+    async with calling(door) as agent:
+        await agent.open()
+        [assignment] = await agent.take(1)
+        await agent.accept(assignment)
+        done = make_report(assignment, 1, Phase.SUCCEEDED)
+        await agent.say_reports(done)
+        async with asyncio.timeout(PATIENCE):
+            while await door.store.phase(run) is not Phase.SUCCEEDED:
+                pass
+    async with calling(door) as agent:
+        [verdict] = await agent.open(lease_of(assignment))
+        assert verdict.kind == FORGET
+        assert await agent.report(done) == [REPEATED]
+
+
+async def test_a_task_that_writes_odd_things_is_reported_all_the_same(door: Door) -> None:
+    run = await door.store.create(make_new_run())
+    async with calling(door) as agent:
+        await agent.open()
+        [assignment] = await agent.take(1)
+        await agent.accept(assignment)
+        failure = replace(make_failure(), message="\0" + "ü" * 100_000)
+        failed = make_report(assignment, 1, Phase.FAILED, failure=failure)
+        assert await agent.report(failed) == [APPLIED]
+    row = (await door.store.detail(run)).row
+    assert row.phase is Phase.FAILED
+    assert row.failure is not None
+    assert row.failure.message.startswith("\N{REPLACEMENT CHARACTER}üü")
+
+
+async def test_a_report_that_breaks_its_contract_ends_the_session_by_name(door: Door) -> None:
+    await door.store.create(make_new_run())
+    async with calling(door) as agent:
+        await agent.open()
+        [assignment] = await agent.take(1)
+        bad = render_report(make_report(assignment, 1, Phase.RUNNING))
+        bad.phase = 77
+        await agent.say(reports=report_pb2.ReportBatch(reports=[bad]))
+        code, message, _ = await agent.hear_end()
+    assert code == "protocol"
+    assert "report.phase is 77" in message
+
+
+@pytest.mark.parametrize("kind", ["reports", "accepted"])
+async def test_a_frame_of_too_many_items_is_refused(
+    door: Door, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("controlplane.core.sessions.MAX_ITEMS_IN_FRAME", 2)
+    async with calling(door) as agent:
+        await agent.open()
+        if kind == "reports":
+            await agent.say(reports=report_pb2.ReportBatch(reports=[report_pb2.Report()] * 3))
+        else:
+            await agent.say(accepted=assignment_pb2.Accepted(leases=[assignment_pb2.Lease()] * 3))
+        code, message, _ = await agent.hear_end()
+    assert code == "protocol"
+    assert "at most 2" in message
+
+
+async def test_more_reports_than_fit_a_commit_are_all_answered(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.link.session.SETTLE_AT_ONCE", 10)
+    monkeypatch.setattr("controlplane.link.session.MOST_UNSETTLED", 20)
+    await door.store.create(make_new_run())
+    await door.store.enqueue(*(make_new_action(f"b{number}") for number in range(99)))
+    async with calling(door) as agent:
+        await agent.open()
+        taken = await agent.take(100)
+        await agent.accept(*taken)
+        for start in range(0, 100, 25):
+            await agent.say_reports(
+                *(make_report(each, 1, Phase.RUNNING) for each in taken[start : start + 25])
+            )
+        answered = 0
+        while answered < 100:
+            said = (await agent.hear("acknowledgements")).acknowledgements.acknowledgements
+            assert {each.verdict for each in said} == {APPLIED}
+            answered += len(said)
+    assert answered == 100
+
+
+async def test_an_agent_that_does_not_read_is_let_go(
+    store: Store, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tempo = Tempo(heartbeat=timedelta(milliseconds=100), silent_after=timedelta(milliseconds=600))
+    await store.create(make_new_run())
+    await store.enqueue(
+        *(
+            replace(make_new_action(f"b{number}"), spec=make_large_spec(number, 4 * 1024 * 1024))
+            for number in range(20)
+        )
+    )
+    async with serving(store, database_url, tempo) as door, calling(door) as agent:
+        await agent.open()
+        await agent.say(credit=link_pb2.Credit(total=21))
+        async with asyncio.timeout(PATIENCE):
+            while door.servicer._serving:  # it talks, and does not listen
+                await agent.say(heartbeat=link_pb2.Heartbeat(number=1))
+                await asyncio.sleep(0.02)
+    assert "session broke" not in caplog.text
+    assert "ExecuteBatchError" not in caplog.text
+
+
+async def test_work_goes_to_another_session_when_one_breaks_at_once_after_taking_it(
+    door: Door,
+) -> None:
+    await door.store.create(make_new_run())
+    await door.store.enqueue(*(make_new_action(f"b{number}") for number in range(20)))
+    for _ in range(5):
+        async with calling(door) as agent:
+            await agent.open()
+            await agent.say(credit=link_pb2.Credit(total=21))
+    async with calling(door) as agent:
+        await agent.open()
+        taken = await agent.take(21)
+        await agent.accept(*taken)
+    assert len({each.attempt for each in taken}) == 21
+    assert {each.attempt.number for each in taken} == {1}
