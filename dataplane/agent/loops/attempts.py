@@ -41,9 +41,14 @@ class Reason(Enum):
 
 # Nobody wished these away: tried again, they do what they would have done.
 _FAILURES = {
-    Reason.AGENT_STOPPED: ("AgentStopped", "its cluster's agent was stopped, and it with it"),
+    Reason.AGENT_STOPPED: (
+        "AgentStopped",
+        FailureKind.PREEMPTION,  # as often as somebody presses Ctrl-C
+        "its cluster's agent was stopped, and it with it",
+    ),
     Reason.CUT_OFF: (
         "CutOff",
+        FailureKind.SYSTEM,
         "its cluster was cut off from the control plane for long; it may be begun elsewhere",
     ),
 }
@@ -152,8 +157,7 @@ class Attempts:
             logger.exception("an attempt failed inside the agent", extra={"attempt": str(attempt)})
             news = _failed("AgentError", FailureKind.SYSTEM, "the agent failed; its log says how")
         if news.phase is Phase.ABORTED and running.reason in _FAILURES:
-            code, message = _FAILURES[running.reason]
-            news = _failed(code, FailureKind.SYSTEM, message)
+            news = _failed(*_FAILURES[running.reason])
         now = self._clock.now()
         began = [News(phase=Phase.RUNNING)] if news.phase is Phase.SUCCEEDED else []
         await self._ledger.record(attempt, [*began, news], now)

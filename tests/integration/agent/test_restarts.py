@@ -140,7 +140,7 @@ async def test_an_agent_told_to_take_its_attempts_along_does(world: World, tmp_p
     async with agent(world):
         end = await world.control.end_of(assignment)
     assert end.failure is not None
-    assert (end.failure.code, end.failure.kind) == ("AgentStopped", FailureKind.SYSTEM)
+    assert (end.failure.code, end.failure.kind) == ("AgentStopped", FailureKind.PREEMPTION)
 
 
 async def test_a_lease_that_went_elsewhere_meanwhile_is_stopped_in_silence(
