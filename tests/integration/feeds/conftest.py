@@ -1,7 +1,6 @@
 """A store, feeds that listen to it, and the use cases that watch."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -66,10 +65,3 @@ async def world(store: Store, database_url: str) -> AsyncIterator[World]:
             Actions(store.database, feeds, clock),
             Runs(store.database, feeds, clock),
         )
-
-
-async def until(fact: Callable[[], bool]) -> None:
-    """Return once ``fact`` holds; ten seconds are too long."""
-    async with asyncio.timeout(10):
-        while not fact():  # noqa: ASYNC110  # facts of many kinds, and none tells us
-            await asyncio.sleep(0)

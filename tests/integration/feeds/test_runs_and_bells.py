@@ -14,8 +14,9 @@ from shared.kit.waking import Bell
 from shared.model.ids import ClusterName
 from shared.model.phases import Phase
 from tests.factories import NOW, ORG, make_new_action, make_new_run, make_report
-from tests.integration.feeds.conftest import SOMEBODY, World, until
+from tests.integration.feeds.conftest import SOMEBODY, World
 from tests.integration.store.conftest import CLUSTER
+from tests.running import until
 
 ELSEWHERE = ClusterName("c2")
 

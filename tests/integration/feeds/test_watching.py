@@ -22,8 +22,9 @@ from tests.factories import (
     make_report,
     make_run_key,
 )
-from tests.integration.feeds.conftest import SOMEBODY, World, until
+from tests.integration.feeds.conftest import SOMEBODY, World
 from tests.integration.store.conftest import Store
+from tests.running import until
 
 
 @dataclass(slots=True)

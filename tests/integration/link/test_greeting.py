@@ -27,6 +27,7 @@ from tests.integration.link.conftest import (
     serving,
 )
 from tests.integration.store.conftest import Store
+from tests.running import until
 
 QUICK = Tempo(
     heartbeat=timedelta(milliseconds=50),
@@ -261,3 +262,21 @@ async def test_a_superseded_session_is_given_no_work(door: Door) -> None:
         await door.store.enqueue(make_new_action("b"))  # which wakes both
         assert (await old.hear_end())[0] == "superseded"
         assert len(await new.take(2)) == 2
+
+
+async def test_a_door_that_closes_sends_its_agents_away_and_waits_for_them(
+    store: Store, database_url: str
+) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        async with serving(store, database_url, Tempo()) as door:
+            hung_up = tasks.create_task(_stay_until_sent_away(door))
+            await until(lambda: bool(door.servicer._pumps))
+        assert door.servicer._serving == 0
+        assert await hung_up == ("stopping", True)
+
+
+async def _stay_until_sent_away(door: Door) -> tuple[str, bool]:
+    async with calling(door) as agent:
+        await agent.open()
+        code, _, retry = await agent.hear_end()
+    return code, retry

@@ -1,0 +1,217 @@
+"""We test what is asked of an agent while its session lasts: a log is followed, at our pace."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import pytest
+
+from controlplane.core.errors import NotFoundError, UnavailableError
+from controlplane.link.calls import FIRST_CREDIT
+from shared.idl.agent.v1 import call_pb2
+from shared.model.ids import ActionId, AttemptId, ClusterName
+from shared.model.logs import LogLine, Originator
+from shared.wire.logs import render_log_chunk
+from tests.factories import NOW, ORG
+from tests.integration.link.conftest import PATIENCE, Agent, Door, calling
+from tests.integration.store.conftest import CLUSTER
+from tests.running import until
+
+ATTEMPT = AttemptId(ActionId(UUID(int=7)), 1)
+
+
+@dataclass(slots=True)
+class Reader:
+    """Somebody who follows a log, a chunk for each turn they are given."""
+
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    texts: list[str] = field(default_factory=list)
+    raised: BaseException | None = None
+    is_done: bool = False
+
+    async def read(self, lines: AsyncGenerator[Sequence[LogLine], None]) -> None:
+        try:
+            async with aclosing(lines):
+                async for chunk in lines:
+                    self.texts += [line.text for line in chunk]
+                    await self.turns.acquire()
+        except (UnavailableError, NotFoundError) as error:
+            self.raised = error
+        self.is_done = True
+
+
+@asynccontextmanager
+async def reading(
+    door: Door, *, after_line: int = 0, turns: int = 0
+) -> AsyncIterator[tuple[Reader, "asyncio.Task[None]"]]:
+    reader = Reader(asyncio.Semaphore(turns))
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+        lines = door.logs.follow_logs(ORG, CLUSTER, ATTEMPT, after_line)
+        task = tasks.create_task(reader.read(lines))
+        yield reader, task
+        task.cancel()
+
+
+def make_chunk(text: str) -> call_pb2.LogChunk:
+    return render_log_chunk([LogLine(NOW, text, Originator.USER)], 1)
+
+
+async def answer(agent: Agent, call: int, **said: object) -> None:
+    await agent.say(reply=call_pb2.Reply(id=call, **said))  # type: ignore[arg-type]
+
+
+async def test_lines_come_through_as_they_are_said(door: Door) -> None:
+    async with calling(door) as agent:
+        await agent.open()
+        async with reading(door, after_line=41, turns=9) as (reader, _):
+            call = (await agent.hear("call")).call
+            assert call.follow_logs.after_line == 41
+            assert call.follow_logs.attempt.number == 1
+            for text in ("one", "two", "three"):
+                await answer(agent, call.id, log_chunk=make_chunk(text))
+            await answer(agent, call.id, done=call_pb2.Done())
+            await until(lambda: reader.is_done)
+        assert reader.texts == ["one", "two", "three"]
+        assert reader.raised is None
+
+
+async def test_credit_comes_back_a_chunk_at_a_time_as_they_are_read(door: Door) -> None:
+    async with calling(door) as agent:
+        await agent.open()
+        async with reading(door) as (reader, _):
+            call = (await agent.hear("call")).call.id
+            for number in range(FIRST_CREDIT):
+                await answer(agent, call, log_chunk=make_chunk(str(number)))
+            credit = 0
+            while credit < FIRST_CREDIT - 1:
+                reader.turns.release()
+                given = (await agent.hear("call_credit")).call_credit
+                assert (given.id, given.chunks) == (call, 1)
+                credit += given.chunks
+            await answer(agent, call, done=call_pb2.Done())
+            reader.turns.release()
+            reader.turns.release()
+            await until(lambda: reader.is_done)
+        assert reader.texts == [str(number) for number in range(FIRST_CREDIT)]
+
+
+async def test_an_agent_that_says_more_than_it_may_loses_its_reader_and_nothing_else(
+    door: Door,
+) -> None:
+    async with calling(door) as agent:
+        await agent.open()
+        async with reading(door) as (reader, _):
+            call = (await agent.hear("call")).call.id
+            for number in range(FIRST_CREDIT * 3):
+                await answer(agent, call, log_chunk=make_chunk(str(number)))
+            for _ in range(FIRST_CREDIT * 3):
+                reader.turns.release()
+            await until(lambda: reader.is_done)
+        assert isinstance(reader.raised, UnavailableError)
+        assert "more than was asked" in str(reader.raised)
+        frame = await agent.hear_any(passing_over=["heartbeat", "wanted", "call_credit"])
+        assert frame is not None
+        assert frame.call_cancel.id == call
+        async with reading(door):
+            assert (await agent.hear("call")).call.id != call
+
+
+async def test_a_reader_that_goes_away_cancels_the_call(door: Door) -> None:
+    async with calling(door) as agent:
+        await agent.open()
+        async with reading(door) as (reader, task):
+            call = (await agent.hear("call")).call.id
+            await answer(agent, call, log_chunk=make_chunk("one"))
+            await until(lambda: bool(reader.texts))
+            task.cancel()
+            assert (await agent.hear("call_cancel")).call_cancel.id == call
+            await answer(agent, call, log_chunk=make_chunk("too late"))
+            await answer(agent, call, done=call_pb2.Done())
+        async with reading(door, turns=1) as (second, _):
+            again = (await agent.hear("call")).call.id
+            await answer(agent, again, log_chunk=make_chunk("of another"))
+            await answer(agent, again, done=call_pb2.Done())
+            await until(lambda: second.is_done)
+        assert second.texts == ["of another"]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("not_found", NotFoundError), ("unavailable", UnavailableError), ("?", UnavailableError)],
+)
+async def test_an_agents_refusal_is_told(door: Door, code: str, kind: type[Exception]) -> None:
+    async with calling(door) as agent:
+        await agent.open()
+        async with reading(door) as (reader, _):
+            call = (await agent.hear("call")).call.id
+            await answer(agent, call, error=call_pb2.CallError(code=code, message="no such"))
+            await until(lambda: reader.is_done)
+        assert isinstance(reader.raised, kind)
+
+
+async def test_a_log_that_cannot_be_read_fails_its_reader_and_not_the_session(door: Door) -> None:
+    async with calling(door) as agent:
+        await agent.open()
+        async with reading(door) as (reader, _):
+            call = (await agent.hear("call")).call.id
+            line = call_pb2.LogLine(at_us=2**62, text="from beyond the calendar")
+            await answer(agent, call, log_chunk=call_pb2.LogChunk(lines=[line]))
+            await until(lambda: reader.is_done)
+        assert isinstance(reader.raised, UnavailableError)
+        assert (await agent.hear("call_cancel")).call_cancel.id == call
+
+
+async def test_readers_hear_of_it_when_the_agent_goes_away(door: Door) -> None:
+    async with calling(door) as agent:
+        await agent.open()
+        async with reading(door) as (reader, _):
+            await agent.hear("call")
+            agent.call.cancel()
+            await until(lambda: reader.is_done)
+    assert isinstance(reader.raised, UnavailableError)
+    assert "away" in str(reader.raised)
+
+
+async def test_nobody_is_asked_where_no_agent_is(door: Door) -> None:
+    async with reading(door) as (reader, _):
+        await until(lambda: reader.is_done)
+    assert isinstance(reader.raised, UnavailableError)
+    elsewhere = door.logs.follow_logs(ORG, ClusterName("nowhere"), ATTEMPT, 0)
+    async with aclosing(elsewhere):
+        with pytest.raises(UnavailableError):
+            await anext(elsewhere)
+
+
+async def test_the_latest_session_is_the_one_that_is_asked(door: Door) -> None:
+    async with calling(door) as old, calling(door) as new:
+        await old.open()
+        await new.open()
+        async with reading(door):
+            assert (await new.hear("call")).call.follow_logs.attempt.number == 1
+
+
+async def test_a_reply_that_nobody_asked_for_is_passed_over(door: Door) -> None:
+    async with calling(door) as agent:
+        await agent.open()
+        await answer(agent, 99, log_chunk=make_chunk("unasked"))
+        async with reading(door, turns=1) as (reader, _):
+            call = (await agent.hear("call")).call.id
+            await answer(agent, call, done=call_pb2.Done())
+            await until(lambda: reader.is_done)
+        assert reader.texts == []
+
+
+async def test_more_calls_than_an_agent_takes_are_refused(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.link.calls.MOST_CALLS", 1)
+    async with calling(door) as agent:
+        await agent.open()
+        async with reading(door) as (first, _):
+            await agent.hear("call")
+            async with reading(door) as (second, _):
+                await until(lambda: second.is_done)
+            assert isinstance(second.raised, UnavailableError)
+            assert not first.is_done

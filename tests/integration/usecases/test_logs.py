@@ -1,0 +1,165 @@
+"""We test that whoever follows a log gets all of it once, though its agent comes and goes."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from controlplane.core.callers import EVERYTHING, Caller, Subject
+from controlplane.core.errors import NotFoundError, UnavailableError
+from controlplane.feeds.feeds import Feeds
+from controlplane.store.notices import listen
+from controlplane.usecases.actions import Actions
+from controlplane.usecases.logs import Logs
+from shared.blobs.store import BlobStore, open_store
+from shared.model.ids import AttemptId, ClusterName, OrgName
+from shared.model.logs import LogLine
+from shared.model.phases import Phase
+from tests.factories import NOW, ORG, make_action_key, make_new_run, make_report
+from tests.fakes.clock import FakeClock
+from tests.integration.store.conftest import Store, store
+from tests.running import running, until
+
+__all__ = ["store"]
+
+SOMEBODY = Caller(subject=Subject("someone"), org=ORG, name="", permissions=EVERYTHING)
+TEXTS = ["one", "two", "three", "four"]
+
+
+@dataclass(slots=True)
+class ScriptedAgent:
+    """Says what it is told to, one answer for each time it is asked."""
+
+    script: list[Sequence[str] | Exception]
+    asked_from: list[int] = field(default_factory=list)
+
+    async def follow_logs(
+        self, org: OrgName, cluster: ClusterName, attempt: AttemptId, after_line: int
+    ) -> AsyncGenerator[Sequence[LogLine], None]:
+        assert (org, cluster, attempt.number) == (ORG, "c1", 1)
+        self.asked_from.append(after_line)
+        said = self.script.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        for text in said:
+            yield [LogLine(NOW, text)]
+            if text == "(breaks)":
+                raise UnavailableError("it went away")
+
+
+@pytest.fixture
+async def feeds(store: Store, database_url: str) -> AsyncIterator[Feeds]:
+    made = Feeds(store.database, partial(listen, database_url))
+    async with running(made, at_most=20):
+        yield made
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> BlobStore:
+    return open_store(f"file://{tmp_path}")
+
+
+def make_logs(store: Store, feeds: Feeds, blobs: BlobStore, agent: ScriptedAgent) -> Logs:
+    return Logs(Actions(store.database, feeds, FakeClock(NOW)), blobs, agent)
+
+
+async def follow(logs: Logs) -> list[str]:
+    async with asyncio.timeout(10):
+        return [
+            line.text
+            async for lines in logs.follow(SOMEBODY, make_action_key(), 1)
+            for line in lines
+        ]
+
+
+async def ship(blobs: BlobStore, texts: Sequence[str]) -> str:
+    said = [json.dumps({"t": 0, "m": text, "o": 1}) for text in texts]
+    uri = f"{blobs.base}/{ORG}/log.gz"
+    await blobs.write(uri, gzip.compress("\n".join(said).encode()))
+    return uri
+
+
+async def test_a_reader_goes_on_where_it_was_when_the_agent_is_back(
+    store: Store,
+    feeds: Feeds,
+    blobs: BlobStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("controlplane.usecases.logs.LOOK_AGAIN", NOW - NOW)
+    await store.create(make_new_run())
+    [assignment] = await store.claim()
+    await store.report(make_report(assignment, 1, Phase.RUNNING))
+    away = UnavailableError("no agent")
+    agent = ScriptedAgent([away, ["one", "(breaks)"], away, away, ["three"]])
+    uri = await ship(blobs, ["one", "(breaks)", "three", "four"])
+
+    async def end() -> None:
+        await until(lambda: not agent.script)
+        done = replace(make_report(assignment, 2, Phase.SUCCEEDED), log_uri=uri)
+        await store.report(done)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(end())
+        texts = await follow(make_logs(store, feeds, blobs, agent))
+    assert texts == ["one", "(breaks)", "three", "four"]
+    assert agent.asked_from == [0, 0, 2, 2, 2]
+
+
+async def test_a_log_that_was_shipped_is_read_from_the_bucket_alone(
+    store: Store, feeds: Feeds, blobs: BlobStore
+) -> None:
+    await store.create(make_new_run())
+    [assignment] = await store.claim()
+    uri = await ship(blobs, TEXTS)
+    await store.report(replace(make_report(assignment, 1, Phase.SUCCEEDED), log_uri=uri))
+    agent = ScriptedAgent([])
+    assert await follow(make_logs(store, feeds, blobs, agent)) == TEXTS
+    assert agent.asked_from == []
+
+
+async def test_an_agent_that_knows_no_log_is_asked_again_only_when_something_changes(
+    store: Store, feeds: Feeds, blobs: BlobStore
+) -> None:
+    await store.create(make_new_run())
+    [assignment] = await store.claim()
+    agent = ScriptedAgent([NotFoundError("log", "x"), ["one", "two"]])
+    uri = await ship(blobs, TEXTS)
+
+    async def go_on() -> None:
+        await until(lambda: bool(agent.asked_from))
+        await store.report(make_report(assignment, 1, Phase.RUNNING))
+        await until(lambda: not agent.script)
+        done = replace(make_report(assignment, 2, Phase.SUCCEEDED), log_uri=uri)
+        await store.report(done)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(go_on())
+        assert await follow(make_logs(store, feeds, blobs, agent)) == TEXTS
+
+
+async def test_an_attempt_that_never_was_has_no_log(
+    store: Store, feeds: Feeds, blobs: BlobStore
+) -> None:
+    run = await store.create(make_new_run())
+    await store.abort(run)
+    with pytest.raises(NotFoundError):
+        await follow(make_logs(store, feeds, blobs, ScriptedAgent([])))
+
+
+async def test_whoever_stops_reading_leaves_nothing_behind(
+    store: Store, feeds: Feeds, blobs: BlobStore
+) -> None:
+    await store.create(make_new_run())
+    await store.claim()
+    agent = ScriptedAgent([["one", "two"]])
+    shown = make_logs(store, feeds, blobs, agent).follow(SOMEBODY, make_action_key(), 1)
+    assert isinstance(shown, AsyncGenerator)
+    await anext(shown)
+    assert feeds._watched
+    await shown.aclose()
+    assert feeds._watched == {}
