@@ -4,36 +4,30 @@ An attempt's log: live from its agent while it runs, from the org's bucket after
 Lines are counted, so that a reader who began live goes on in the bucket where it was.
 """
 
-import gzip
-import json
-import zlib
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 
 from controlplane.core.actions import ActionDetail, AttemptDetail
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError, NotFoundError, UnavailableError
 from controlplane.core.layout import belongs_to
+from controlplane.core.shipped_logs import MAX_PACKED_BYTES, DamagedLogError, Unpacking
 from controlplane.usecases.actions import Actions
 from shared.blobs.errors import BlobError, BlobNotFoundError
 from shared.blobs.store import BlobStore
 from shared.model.ids import ActionKey, AttemptId, ClusterName, OrgName
-from shared.model.logs import LogLine, Originator
+from shared.model.logs import LogLine
 from shared.model.phases import TERMINAL
 
-MAX_LOG_BYTES = 64 * 1024**2
-"""Of one attempt's compressed log; agents ship less."""
-LINES_AT_ONCE = 500
 LOOK_AGAIN = timedelta(seconds=2)
 """How long an agent that was away has to come back before it is asked again."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 class LiveLogs(Protocol):
-    """Whoever can ask the agents; ``link.sessions`` does."""
+    """Whoever can ask the agents; ``link.logs`` does."""
 
     def follow_logs(
         self, org: OrgName, cluster: ClusterName, attempt: AttemptId, after_line: int
@@ -100,24 +94,21 @@ class Logs:
     ) -> AsyncIterator[Sequence[LogLine]]:
         if not belongs_to(self._blobs.base, caller.org, attempt.log_uri):
             raise InvalidError(f"the log at {attempt.log_uri} lies outside the org's own store")
+        unpacking = Unpacking(after_line)
         try:
-            body = await self._blobs.read(attempt.log_uri, limit=MAX_LOG_BYTES)
+            packed = await self._blobs.stream(attempt.log_uri)
+            if packed.info.size > MAX_PACKED_BYTES:
+                raise InvalidError(f"the log at {attempt.log_uri} is too large; fetch it yourself")
+            async for chunk in packed:
+                for lines in unpacking.feed(chunk):
+                    if lines:
+                        yield lines
+                    await asyncio.sleep(0)  # others have a turn, however fast the reader is
+            if lines := unpacking.close():
+                yield lines
         except BlobNotFoundError as error:
             raise NotFoundError("log", attempt.log_uri) from error
         except BlobError as error:
             raise UnavailableError(str(error)) from error
-        lines = _parse(body)[after_line:]
-        for start in range(0, len(lines), LINES_AT_ONCE):
-            yield lines[start : start + LINES_AT_ONCE]
-
-
-def _parse(body: bytes) -> Sequence[LogLine]:
-    """Read gzip'd JSON lines: t is microseconds since 1970, m the text, o the originator."""
-    try:
-        said = [json.loads(line) for line in gzip.decompress(body).splitlines()]
-        return [
-            LogLine(_EPOCH + timedelta(microseconds=each["t"]), each["m"], Originator(each["o"]))
-            for each in said
-        ]
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
-        raise UnavailableError("the shipped log cannot be read; it is damaged") from error
+        except DamagedLogError as error:
+            raise UnavailableError(f"the shipped log cannot be read: {error}") from error

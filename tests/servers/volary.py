@@ -65,7 +65,10 @@ class VolaryUp:
 
 
 def start(
-    data: Path, *options: str, log: Path | None = None, surroundings: Mapping[str, str] | None = None
+    data: Path,
+    *options: str,
+    log: Path | None = None,
+    surroundings: Mapping[str, str] | None = None,
 ) -> VolaryUp:
     """Start it on free ports; it may not be up yet, or ever."""
     said = data.with_name(f"{data.name}.log") if log is None else log

@@ -1,0 +1,93 @@
+"""We test that a shipped log is unpacked in pieces, and that its bounds hold."""
+
+import gzip
+import json
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, strategies as st
+
+from controlplane.core.shipped_logs import (
+    MAX_LINE_BYTES,
+    MAX_UNPACKED_BYTES,
+    DamagedLogError,
+    Unpacking,
+)
+
+texts = st.lists(st.text(max_size=300), max_size=60)
+
+
+def pack(*messages: str) -> bytes:
+    lines = [json.dumps({"t": number, "m": said, "o": 1}) for number, said in enumerate(messages)]
+    return gzip.compress("".join(f"{line}\n" for line in lines).encode())
+
+
+def chunks(body: bytes, size: int) -> Iterator[bytes]:
+    return (body[start : start + size] for start in range(0, len(body), size))
+
+
+def unpack(body: bytes, *, size: int = 1000, after_line: int = 0) -> list[str]:
+    unpacking = Unpacking(after_line)
+    pages = [page for chunk in chunks(body, size) for page in unpacking.feed(chunk)]
+    return [line.text for page in [*pages, unpacking.close()] for line in page]
+
+
+@given(messages=texts, size=st.integers(1, 700), after_line=st.integers(0, 70))
+def test_the_lines_are_the_same_however_the_log_is_cut(
+    messages: list[str], size: int, after_line: int
+) -> None:
+    assert unpack(pack(*messages), size=size, after_line=after_line) == messages[after_line:]
+
+
+def test_several_members_are_one_log() -> None:
+    assert unpack(pack("one") + pack("two"), size=7) == ["one", "two"]
+
+
+def test_a_last_line_without_its_end_counts() -> None:
+    line = json.dumps({"t": 1, "m": "cut", "o": 2})
+    assert unpack(gzip.compress(line.encode())) == ["cut"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"plain text",
+        pack("a", "b")[:-9],
+        gzip.compress(b"not json\n"),
+        gzip.compress(b"[1]\n"),
+        gzip.compress(b'{"t": 1e300, "m": "late", "o": 1}\n'),
+        gzip.compress(b'{"t": 1, "m": "who", "o": 9}\n'),
+        gzip.compress(b'{"t": 1, "m": 5, "o": 1}\n'),
+        gzip.compress(b"\xff\xfe\n"),
+        gzip.compress(b"[" * 100_000 + b"\n"),
+    ],
+    ids=["empty", "plain", "cut", "words", "list", "late", "nobody", "five", "bytes", "deep"],
+)
+def test_what_no_agent_ships_is_damaged(body: bytes) -> None:
+    with pytest.raises(DamagedLogError):
+        unpack(body)
+
+
+def test_half_a_character_is_no_reason_to_lose_a_log() -> None:
+    assert unpack(gzip.compress(rb'{"t": 1, "m": "\ud800!", "o": 1}')) == ["?!"]
+
+
+def test_a_line_without_an_end_is_not_gathered() -> None:
+    with pytest.raises(DamagedLogError, match=str(MAX_LINE_BYTES)):
+        unpack(gzip.compress(b"0" * (2 * MAX_LINE_BYTES)))
+
+
+def test_a_bomb_is_given_up_and_takes_no_memory() -> None:
+    """A megabyte that unpacks to more than half a gibibyte of empty-looking lines."""
+    part = gzip.compress((b" " * 1000 + b"\n") * 16_000)
+    bomb = part * (MAX_UNPACKED_BYTES // 16_016_000 + 1)
+    unpacking = Unpacking(after_line=1_000_000)
+    tracemalloc.start()
+    with pytest.raises(DamagedLogError, match=str(MAX_UNPACKED_BYTES)):
+        for _ in unpacking.feed(bomb):
+            pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1024**2
