@@ -64,9 +64,11 @@ class Agents:
             try:
                 await self._relays.ask(relay, name, wish.SerializeToString())
                 read = 0
-                answered = False
+                is_claimed = answered = False
                 while not answered:
+                    await news.wait(LOOK_FOR_REPLIES if is_claimed else LOOK_AGAIN)
                     taken = await self._relays.take(relay)
+                    is_claimed = taken.is_claimed
                     for number, body in taken.replies:
                         if number <= read:
                             continue  # put again by who was not sure
@@ -74,8 +76,6 @@ class Agents:
                         reply = _parse(body)
                         answered = is_last(reply)
                         yield reply
-                    if not taken.replies:
-                        await news.wait(LOOK_FOR_REPLIES if taken.is_claimed else LOOK_AGAIN)
             finally:
                 await self._take_back(relay)
 

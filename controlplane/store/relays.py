@@ -28,13 +28,10 @@ INSERT INTO relays (org, relay_id, cluster, wish, asked_at, seen_at)
 VALUES (:org, :relay, :cluster, :wish, :now, :now)
 """)
 
+# Waits for a row that its caller is looking at: nobody would say again that it is there.
 _CLAIM = statement("""
-WITH asked AS MATERIALIZED (
-    SELECT org, relay_id FROM relays
-    WHERE org = :org AND cluster = :cluster AND epoch IS NULL FOR UPDATE SKIP LOCKED
-)
-UPDATE relays r SET epoch = :epoch FROM asked a
-WHERE r.org = a.org AND r.relay_id = a.relay_id RETURNING r.relay_id, r.wish
+UPDATE relays SET epoch = :epoch
+WHERE org = :org AND cluster = :cluster AND epoch IS NULL RETURNING relay_id, wish
 """)
 
 _LOCK = statement("""

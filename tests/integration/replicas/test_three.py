@@ -1,38 +1,119 @@
-"""We test that it is nobody's business which replica the agent or a client is connected to."""
+"""We test that it is nobody's business to which replica the agent or a client is connected."""
 
 import asyncio
 from pathlib import Path
 
+from flyteidl2.common.identifier_pb2 import ActionIdentifier
 from flyteidl2.common.phase_pb2 import ActionPhase
-from flyteidl2.dataproxy.dataproxy_service_pb2 import TailLogsRequest
+from flyteidl2.workflow.run_service_pb2 import AbortRunRequest, EventPayload, SignalEventRequest
 
-from tests.integration.agent.world import Wish
-from tests.integration.replicas.world import World, nap
+from tests.integration.agent.world import Wish, is_running, until_file
+from tests.integration.replicas.clients import SUCCEEDED, log, running_parent, watch, whole_log
+from tests.integration.replicas.world import Replica, World, condition, happens, nap
+
+PAUSED = ActionPhase.ACTION_PHASE_PAUSED
 
 
-async def test_what_is_enqueued_at_one_replica_runs_at_once_on_the_agent_of_another(
+async def test_what_is_enqueued_at_one_replica_runs_at_once_at_the_agent_of_another(
     world: World,
 ) -> None:
     _, second, third = world.replicas
-    root = await world.start(second, nap())
-    details = await third.door.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED, within_ms=4_000)
-    assert details.id == root
+    async with running_parent(world, second) as root:
+        for number in range(5):
+            request = world.child(root, f"c{number}", nap())
+            await second.door.actions.enqueue(request)
+            child = request.action.action_id
+            await third.door.phase(child, SUCCEEDED, within_ms=2_000)  # looking around takes 5 s
 
 
-async def test_a_log_is_followed_live_through_a_replica_without_the_agent(
+async def test_an_abort_at_one_replica_stops_the_process_of_the_agent_of_another(
+    world: World, tmp_path: Path
+) -> None:
+    _, second, third = world.replicas
+    marks = tmp_path / "marks"
+    wish = Wish(task="append", inputs={"ledger": str(marks), "seconds": 600}, outputs=["o0"])
+    root = await world.start(second, wish)
+    pid = int(await until_file(marks))
+
+    await third.door.runs.abort_run(AbortRunRequest(run_id=root.run, reason="enough"))
+
+    await happens(lambda: not is_running(pid), "the end of the process", within=4)
+    details = await second.door.ended(root)
+    assert details.status.phase == ActionPhase.ACTION_PHASE_ABORTED
+
+
+async def test_an_answer_given_at_one_replica_is_seen_at_all(world: World) -> None:
+    first, second, third = world.replicas
+
+    async def see_it_answered(replica: Replica, root: ActionIdentifier) -> None:
+        async for name, phase in watch(replica, root):
+            if (name, phase) == ("ask", SUCCEEDED):
+                return
+
+    async with (
+        running_parent(world, first) as root,
+        asyncio.timeout(10),
+        asyncio.TaskGroup() as watchers,
+    ):
+        for replica in world.replicas:
+            watchers.create_task(see_it_answered(replica, root))
+        await second.door.actions.enqueue(condition(root, "ask"))
+        asked = ActionIdentifier(run=root.run, name="ask")
+        await first.door.phase(asked, PAUSED)
+        await third.door.runs.signal_event(
+            SignalEventRequest(
+                action_id=asked,
+                parent_action_name=root.name,
+                payload=EventPayload(bool_value=True),
+            )
+        )
+
+
+async def test_a_log_is_followed_live_at_every_replica_and_read_there_afterwards(
     world: World, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    _, second, third = world.replicas
-    root = await world.start(
-        second, Wish(task="talk_slowly", inputs={"go": str(gate)}, outputs=["o0"])
-    )
-    await third.door.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
+    wish = Wish(task="talk_slowly", inputs={"go": str(gate)}, outputs=["o0"])
+    root = await world.start(world.replicas[1], wish)
+    waiting = set(range(3))
 
-    seen = ""
-    async with asyncio.timeout(20):
-        async for answer in third.door.data.tail_logs(TailLogsRequest(action_id=root, attempt=1)):
-            seen += "".join(line.message for logs in answer.logs for line in logs.lines)
+    async def follow(number: int) -> str:
+        seen = ""
+        async for part in log(world.replicas[number], root):
+            seen += part
             if "before\n" in seen:
-                gate.touch()
-    assert "after\n" in seen
+                waiting.discard(number)
+                if not waiting:
+                    gate.touch()
+        return seen
+
+    async with asyncio.TaskGroup() as tasks:
+        followed = [tasks.create_task(follow(number)) for number in range(3)]
+    [said] = {each.result() for each in followed}
+    assert said.index("before\n") < said.index("after\n")
+    assert {await whole_log(replica, root) for replica in world.replicas} == {said}
+
+
+async def test_a_long_log_comes_whole_and_in_order_through_another_replica(world: World) -> None:
+    _, second, third = world.replicas
+    lines = 30_000
+    root = await world.start(second, Wish(task="talk", inputs={"lines": lines}, outputs=["o0"]))
+    live = (await whole_log(third, root)).splitlines()
+    assert [line for line in live if line.startswith("line ")] == [
+        f"line {number}" for number in range(lines)
+    ]
+    assert (await whole_log(second, root)).splitlines() == live
+
+
+async def test_a_reader_that_hangs_up_leaves_nothing_behind(world: World, tmp_path: Path) -> None:
+    _, second, _ = world.replicas
+    wish = Wish(task="talk_slowly", inputs={"go": str(tmp_path / "never")}, outputs=["o0"])
+    root = await world.start(second, wish)
+    for _ in range(3):
+        async for part in log(second, root):
+            if "before\n" in part:
+                break
+    async with asyncio.timeout(10):
+        while await world.relays():  # noqa: ASYNC110 - no event crosses processes
+            await asyncio.sleep(0.05)
+    await second.door.runs.abort_run(AbortRunRequest(run_id=root.run))

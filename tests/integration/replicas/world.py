@@ -12,9 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import asyncpg
 from flyteidl2.actions.actions_service_pb2 import Action, EnqueueRequest
 from flyteidl2.common.identifier_pb2 import ActionIdentifier
 from flyteidl2.core.types_pb2 import LiteralType, SimpleType
@@ -157,6 +159,28 @@ class World:
                 task=TaskAction(spec=self.task(wish)),
             )
         )
+
+    async def relays(self) -> int:
+        """Count the calls between replicas that lie in the store."""
+        return int(await self._look("SELECT count(*) FROM relays"))
+
+    async def retries(self) -> int:
+        """Count the attempts that were not the first."""
+        return int(await self._look("SELECT count(*) FROM attempts WHERE number > 1"))
+
+    async def longest_wait(self) -> float:
+        """Return for how many seconds an action waited to be leased, at most."""
+        waits = (
+            "SELECT extract(epoch FROM max(t.leased_at - a.created_at)) FROM attempts t"
+            " JOIN actions a ON a.org = t.org AND a.id = t.action_id"
+        )
+        return float(await self._look(waits))
+
+    async def _look(self, query: str) -> Any:
+        owner = await asyncpg.connect(self._database.owner_url)
+        found = await owner.fetchval(query)
+        await owner.close()
+        return found
 
     def kill_all(self) -> None:
         for program in [*(replica.program for replica in self.replicas), self._agent]:
