@@ -26,8 +26,10 @@ from shared.kit.waking import Bell
 
 log = logging.getLogger(__name__)
 
-LOOK_AROUND = timedelta(seconds=5)  # how often news is looked for without being told
-LOOK_FOR_REPLIES = timedelta(seconds=2)  # and by whoever waits for them
+# How often each looks without being told. Callers give up long before sessions look.
+LOOK_FOR_CALLS = timedelta(seconds=60)
+LOOK_FOR_REPLIES = timedelta(seconds=2)
+LOOK_WHETHER_WANTED = timedelta(seconds=5)
 LOOK_AGAIN = timedelta(milliseconds=500)  # while nobody has taken the call, or the store is away
 GOODBYE_SECONDS = 5.0  # to take a call back; after that the pass over forgotten ones does it
 
@@ -109,7 +111,7 @@ class Answering:
                         claimed = {}
                     for relay, wish in claimed.items():
                         tasks.create_task(self._answer(session, relay, wish), name="link-relay")
-                    await asked.wait(LOOK_AROUND)
+                    await asked.wait(LOOK_FOR_CALLS)
 
     async def _answer(self, session: SessionRef, relay: RelayId, wish: bytes) -> None:
         """Answer one call, for as long as somebody waits for it."""
@@ -121,7 +123,7 @@ class Answering:
                 forwarding.add_done_callback(lambda _: news.ring())
                 while not forwarding.done() and await self._is_wanted(ref):
                     room.ring()
-                    await news.wait(LOOK_AROUND)
+                    await news.wait(LOOK_WHETHER_WANTED)
                 forwarding.cancel()
 
     async def _is_wanted(self, relay: RelayRef) -> bool:
@@ -155,7 +157,7 @@ class Answering:
                     case Put.GONE:
                         return False
                     case Put.FULL:
-                        await room.wait(LOOK_AROUND)
+                        await room.wait(LOOK_WHETHER_WANTED)
             except UnavailableError as error:
                 log.warning("could not relay a reply", extra={"error": str(error)})
                 await room.wait(LOOK_AGAIN)
