@@ -1,0 +1,233 @@
+"""
+Container images made of what runs the tests: this Python, its packages, our sources.
+
+No registry and no builder: an image is a tar with a few JSON files and its layers in it
+(the OCI image layout), and containerd imports it. Libraries are those that ``ldd`` names.
+"""
+
+import hashlib
+import io
+import json
+import platform
+import re
+import subprocess
+import sys
+import sysconfig
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+from shutil import which
+from typing import Any
+
+from packaging.requirements import Requirement
+
+TASK_IMAGE = "volary.test/task:1"
+PAUSE_IMAGE = "volary.test/pause:1"
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+_PREFIX = PurePosixPath("/usr/local")
+_LIBRARY = _PREFIX / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+_SOURCES = PurePosixPath("/opt/volary")
+_ROOT = Path(__file__).parents[2]
+_PROGRAMS = ("sh", "cat", "chmod", "cp", "date", "echo", "env", "false", "head", "kill", "ls")
+_MORE_PROGRAMS = ("mkdir", "mv", "rm", "sleep", "tail", "test", "touch", "true", "wc")
+_DISTRIBUTIONS = ("flyte", "flyteidl2", "obstore", "watchfiles", "click", "grpcio", "tenacity")
+_UNUSED = {"site-packages", "test", "tests", "idlelib", "tkinter", "ensurepip", "turtledemo"}
+_LDD = re.compile(r"^\s*(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Files of an image, by where they are in it."""
+
+    files: dict[PurePosixPath, Path] = field(default_factory=dict)
+    texts: dict[PurePosixPath, str] = field(default_factory=dict)  # made executable
+
+    def write(self, path: Path) -> None:
+        with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+            for directory in sorted(_directories([*self.files, *self.texts])):
+                entry = tarfile.TarInfo(str(directory).lstrip("/"))
+                entry.type = tarfile.DIRTYPE
+                entry.mode = 0o1777 if directory.name == "tmp" else 0o755
+                tar.addfile(entry)
+            for place, source in sorted(self.files.items()):
+                tar.add(source.resolve(), str(place).lstrip("/"), recursive=False, filter=_roots)
+            for place, text in sorted(self.texts.items()):
+                entry = tarfile.TarInfo(str(place).lstrip("/"))
+                entry.size, entry.mode = len(text.encode()), 0o755
+                tar.addfile(entry, io.BytesIO(text.encode()))
+
+
+def write_task_image(path: Path) -> None:
+    """Write the image in which tasks, copilot and agent run: Python, the SDK, our sources."""
+    python = _python()
+    packages = _packages(_DISTRIBUTIONS)
+    programs = _programs([*_PROGRAMS, *_MORE_PROGRAMS])
+    libraries = _libraries(
+        [*programs.files.values(), *python.files.values(), *packages.files.values()]
+    )
+    _write(
+        path,
+        TASK_IMAGE,
+        [_system(), programs, libraries, python, packages, _sources()],
+        {
+            "Env": [f"PATH={_PATH}", f"PYTHONPATH={_SOURCES}", "LANG=C.UTF-8"],
+            "Cmd": ["python3"],
+            "WorkingDir": "/root",
+        },
+    )
+
+
+def write_pause_image(path: Path) -> None:
+    """Write the image whose one process holds a pod's namespaces and does nothing."""
+    programs = _programs(["sleep"])
+    libraries = _libraries(programs.files.values())
+    _write(path, PAUSE_IMAGE, [programs, libraries], {"Cmd": ["/bin/sleep", "infinity"]})
+
+
+def _system() -> Layer:
+    return Layer(
+        texts={
+            PurePosixPath("/etc/passwd"): "root:x:0:0:root:/root:/bin/sh\n",
+            PurePosixPath("/etc/group"): "root:x:0:\n",
+            PurePosixPath("/root/.profile"): "",
+            PurePosixPath("/tmp/.keep"): "",  # noqa: S108 -- inside the image
+            PurePosixPath("/var/tmp/.keep"): "",  # noqa: S108
+        }
+    )
+
+
+def _programs(names: Sequence[str]) -> Layer:
+    found = {name: which(name) for name in names}
+    return Layer({PurePosixPath("/bin") / name: Path(path) for name, path in found.items() if path})
+
+
+def _python() -> Layer:
+    layer = Layer()
+    executable = Path(sys.executable).resolve()
+    for name in ("python", "python3", executable.name):
+        layer.files[_PREFIX / "bin" / name] = executable
+    for source in _files_below(Path(sysconfig.get_path("stdlib")), without=_UNUSED):
+        layer.files[_LIBRARY / source.relative_to(sysconfig.get_path("stdlib"))] = source
+    return layer
+
+
+def _packages(names: Iterable[str]) -> Layer:
+    """Take distributions and what they require, and write their commands anew."""
+    layer = Layer()
+    site = _LIBRARY / "site-packages"
+    for distribution in _with_requirements(names):
+        for file in distribution.files or ():
+            source = Path(str(distribution.locate_file(file)))
+            if ".." not in file.parts and source.is_file():
+                layer.files[site / file] = source
+        for command in distribution.entry_points.select(group="console_scripts"):
+            layer.texts[_PREFIX / "bin" / command.name] = (
+                f"#!{_PREFIX}/bin/python3\nimport sys\n"
+                f"from {command.module} import {command.attr}\nsys.exit({command.attr}())\n"
+            )
+    return layer
+
+
+def _with_requirements(names: Iterable[str]) -> Iterator[metadata.Distribution]:
+    seen: set[str] = set()
+    wanted = list(names)
+    while wanted:
+        name = wanted.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        distribution = metadata.distribution(name)
+        yield distribution
+        for text in distribution.requires or ():
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                wanted.append(requirement.name)
+
+
+def _sources() -> Layer:
+    layer = Layer()
+    for package in ("dataplane", "shared"):
+        for source in _files_below(_ROOT / package, without={"__pycache__"}):
+            layer.files[_SOURCES / source.relative_to(_ROOT)] = source
+    return layer
+
+
+def _libraries(binaries: Iterable[Path]) -> Layer:
+    """Find the libraries of binaries that are not beside them already, where they are found."""
+    candidates = [binary for binary in binaries if _is_binary(binary)]
+    said = subprocess.run(  # noqa: S603 -- our own arguments
+        ["/usr/bin/ldd", *candidates], capture_output=True, text=True, check=False
+    ).stdout  # it complains of each that is static
+    within = str(Path(sysconfig.get_path("purelib")))
+    found = {name for name in _LDD.findall(said) if not name.startswith(within)}
+    return Layer({PurePosixPath(name): Path(name) for name in found})
+
+
+def _is_binary(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
+def _files_below(directory: Path, *, without: set[str]) -> Iterator[Path]:
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and without.isdisjoint(path.relative_to(directory).parts):
+            yield path
+
+
+def _directories(places: Iterable[PurePosixPath]) -> set[PurePosixPath]:
+    return {parent for place in places for parent in place.parents} - {PurePosixPath("/")}
+
+
+def _roots(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    return entry
+
+
+def _write(path: Path, name: str, layers: Sequence[Layer], runs: Mapping[str, Any]) -> None:
+    """Write the layout: layers, what runs, which layers those are, which image that is."""
+    with tarfile.open(path, "w") as tar:
+        described = []
+        for number, layer in enumerate(layers):
+            unnamed = path.with_suffix(f".layer{number}")
+            layer.write(unnamed)
+            described.append(_add_blob(tar, unnamed, "application/vnd.oci.image.layer.v1.tar"))
+            unnamed.unlink()
+        configuration = {
+            "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()],
+            "os": "linux",
+            "config": {**runs},
+            "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in described]},
+        }
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": _add_json(tar, configuration, "application/vnd.oci.image.config.v1+json"),
+            "layers": described,
+        }
+        image = _add_json(tar, manifest, "application/vnd.oci.image.manifest.v1+json")
+        image["annotations"] = {"io.containerd.image.name": name}
+        _add_text(tar, "index.json", json.dumps({"schemaVersion": 2, "manifests": [image]}))
+        _add_text(tar, "oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}))
+
+
+def _add_blob(tar: tarfile.TarFile, blob: Path, media_type: str) -> dict[str, Any]:
+    with blob.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    tar.add(blob, f"blobs/sha256/{digest}")
+    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": blob.stat().st_size}
+
+
+def _add_json(tar: tarfile.TarFile, value: object, media_type: str) -> dict[str, Any]:
+    text = json.dumps(value)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    _add_text(tar, f"blobs/sha256/{digest}", text)
+    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(text.encode())}
+
+
+def _add_text(tar: tarfile.TarFile, name: str, text: str) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = len(text.encode())
+    tar.addfile(entry, io.BytesIO(text.encode()))
