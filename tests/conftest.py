@@ -5,7 +5,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-pytest_plugins = ["tests.servers.postgres", "tests.servers.seaweed", "tests.tiers"]
+pytest_plugins = [
+    "tests.servers.kubernetes",
+    "tests.servers.postgres",
+    "tests.servers.seaweed",
+    "tests.tiers",
+]
 
 
 @pytest.fixture(autouse=True)

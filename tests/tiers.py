@@ -56,4 +56,5 @@ def _idle_tiers(config: pytest.Config) -> list[str]:
     if hasattr(config, "workerinput") or config.args != config.getini("testpaths"):
         return []
     there = {path.relative_to(_TESTS).parts[0] for path in _TESTS.rglob("test_*.py")}
-    return sorted(there - {tier for tier, _ in _outcomes})
+    set_aside = {pattern.removeprefix("tests/") for pattern in config.getini("norecursedirs")}
+    return sorted(there - set_aside - {tier for tier, _ in _outcomes})
