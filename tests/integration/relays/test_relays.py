@@ -251,3 +251,12 @@ async def test_the_agent_of_another_org_is_another_agent(replicas: Pair) -> None
             with pytest.raises(UnavailableError):
                 await anext(here.ask())
         assert theirs.sent == []
+
+
+async def test_calls_are_all_that_a_crash_of_postgres_may_lose(owner_database_url: str) -> None:
+    owner = await asyncpg.connect(owner_database_url)
+    rows = await owner.fetch(
+        "SELECT relname FROM pg_class WHERE relpersistence = 'u' AND relkind = 'r'"
+    )
+    await owner.close()
+    assert {row["relname"] for row in rows} == {"relays", "relay_replies"}
