@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,28 @@ class Said:
     @property
     def run(self) -> str:
         """The name of the run that it says it has created."""
-        found = _CREATED.search(self.text)
-        assert found, f"no run was created:\n{self.text}"
-        return found[1]
+        return _created(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A command that has not ended yet."""
+
+    process: "subprocess.Popen[bytes]"
+    output: Path
+
+    def text(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    @property
+    def run(self) -> str:
+        return _created(self.text())
+
+    def wait(self) -> int:
+        try:
+            return self.process.wait(_WITHIN_SECONDS)
+        finally:
+            self.process.kill()
 
 
 class Flyte:
@@ -53,6 +71,7 @@ class Flyte:
             "NO_COLOR": "1",
             "TERM": "dumb",
             "COLUMNS": "500",
+            "PYTHONUNBUFFERED": "1",
         }
         self.endpoint = stack.endpoint
         home.mkdir(parents=True, exist_ok=True)
@@ -68,30 +87,39 @@ class Flyte:
             expect=expect,
         )
 
+    def begin_script(self, name: str, *arguments: str) -> "Begun":
+        """Start one of our scripts, and do not wait for it."""
+        output = self.home / f"{name}.txt"
+        with output.open("wb") as words:
+            process = subprocess.Popen(  # noqa: S603 -- our own command line
+                (sys.executable, str(SCRIPTS / name), self.endpoint, *arguments),
+                cwd=WORKFLOWS,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=words,
+                stderr=words,
+            )
+        return Begun(process, output)
+
     def read(self, *arguments: str) -> Any:
         """Run ``flyte get`` with these arguments, and return what it shows as JSON."""
         said = self("--output-format", "json-raw", "get", *arguments)
         # It is wrapped at spaces, as if it were for people.
         return json.loads(said.text.replace("\n", " "), strict=False)
 
-    def script(self, name: str, *arguments: str, **environment: str) -> Said:
+    def script(self, name: str, *arguments: str) -> Said:
         """Run one of our scripts, which use ``flyte`` as a library."""
-        return self._run(
-            *(sys.executable, str(SCRIPTS / name), self.endpoint, *arguments),
-            environment=environment,
-        )
+        return self._run(sys.executable, str(SCRIPTS / name), self.endpoint, *arguments)
 
     def deploy(self) -> None:
         """Deploy every workflow, in one go."""
         self("deploy", "--all", "--recursive", "--root-dir", str(WORKFLOWS), str(WORKFLOWS))
 
-    def _run(
-        self, *command: str, expect: int = 0, environment: Mapping[str, str] | None = None
-    ) -> Said:
+    def _run(self, *command: str, expect: int = 0) -> Said:
         done = subprocess.run(  # noqa: S603 -- our own command line
             command,
             cwd=self._place,
-            env={**self._environment, **(environment or {})},
+            env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -101,6 +129,12 @@ class Flyte:
         said = Said(done.returncode, done.stdout.decode(errors="replace"))
         assert said.code == expect, f"{command} ended with {said.code}:\n{said.text}"
         return said
+
+
+def _created(text: str) -> str:
+    found = _CREATED.search(text)
+    assert found, f"no run was created:\n{text}"
+    return found[1]
 
 
 def _program(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import httpx
 from connectrpc.code import Code
@@ -170,14 +170,18 @@ class Door:
         answer.raise_for_status()
         return str(location.native_url)
 
-    async def log(self, action: ActionIdentifier, *, attempt: int = 1) -> str:
-        """Return the whole log of an attempt that has ended."""
-        lines = []
+    async def tail(self, action: ActionIdentifier, *, attempt: int = 1) -> AsyncGenerator[str]:
+        """Yield the lines of an attempt's log, from its first to its last."""
         async for answer in self.data.tail_logs(
             TailLogsRequest(action_id=action, attempt=attempt), timeout_ms=_WITHIN_MS
         ):
-            lines += [line.message for logs in answer.logs for line in logs.lines]
-        return "".join(lines)
+            for logs in answer.logs:
+                for line in logs.lines:
+                    yield line.message
+
+    async def log(self, action: ActionIdentifier, *, attempt: int = 1) -> str:
+        """Return the whole log of an attempt that has ended."""
+        return "".join([line async for line in self.tail(action, attempt=attempt)])
 
 
 PROJECT_ID = ProjectIdentifier(name=PROJECT, domain=DOMAIN)

@@ -23,7 +23,9 @@ async def processes(pids: Path, *names: str) -> Sequence[psutil.Process]:
 
 
 async def are_gone(running: Sequence[psutil.Process]) -> None:
-    await happens(lambda: not any(one.is_running() for one in running), what=f"end of {running}")
+    await happens(
+        lambda: not any(one.is_running() for one in running), otherwise=lambda: str(running)
+    )
 
 
 async def test_an_aborted_run_takes_every_process_along(

@@ -11,7 +11,7 @@ from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.workflow.run_service_pb2 import WatchActionsRequest
 
 from tests.system.commands import Flyte
-from tests.system.door import Door
+from tests.system.door import Door, action_id
 from tests.system.stack import Stack
 from tests.system.waiting import happens
 
@@ -106,3 +106,22 @@ async def test_after_a_ctrl_c_a_run_goes_on_when_all_is_up_again(journey: Journe
     journey.stack.start()
 
     nothing_finished_is_repeated(await journey.arrive())
+
+
+async def test_a_script_that_waits_for_a_run_survives_a_restart_of_the_control_plane(
+    own_stack: Stack, tmp_path: Path
+) -> None:
+    flyte = Flyte(own_stack, tmp_path / "home")
+    flyte("deploy", "talking.py", "env")
+    gate = tmp_path / "gate"
+    waiting = flyte.begin_script("patient.py", str(gate))
+    await happens(lambda: "Created Run" in waiting.text(), otherwise=waiting.text)
+    door = Door(own_stack.url)
+    await door.phase(action_id(waiting.run), ActionPhase.ACTION_PHASE_RUNNING)
+
+    own_stack.kill()
+    own_stack.start()
+    gate.touch()
+
+    assert waiting.wait() == 0, waiting.text()
+    assert "succeeded" in waiting.text().lower()

@@ -1,5 +1,7 @@
 """``flyte`` as a library, in a script of the user's."""
 
+import pytest
+
 from tests.system.commands import Flyte
 
 
@@ -15,3 +17,10 @@ def test_a_script_runs_a_deployed_task_and_sees_its_failure(flyte: Flyte) -> Non
     assert "FAILED" in said.text.upper()
     assert "TeapotError" in said.text
     assert "I am a teapot" in said.text
+
+
+@pytest.mark.parametrize("how", ["bundled", "pickled"])
+def test_a_script_runs_a_task_of_its_own(flyte: Flyte, how: str) -> None:
+    said = flyte.script("in_place.py", how, "one", "two")
+
+    assert "['ONE', 'TWO']" in said.text

@@ -1,7 +1,9 @@
 """Running tasks as users do: with the command, deployed or not, and from a script."""
 
 import secrets
+from pathlib import Path
 
+import httpx
 from connectrpc.code import Code
 from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.task.task_service_pb2 import DeployTaskRequest
@@ -15,6 +17,16 @@ def test_following_a_run_shows_its_log_and_its_page(flyte: Flyte) -> None:
 
     assert "greeting you" in said.text
     assert f"http://{flyte.endpoint}/v2/domain/development/project/flytesnacks/runs/" in said.text
+
+
+def test_the_page_that_is_printed_is_there(flyte: Flyte) -> None:
+    said = flyte("run", "hello.py", "main")
+    [address] = [word for word in said.text.split() if word.endswith(f"runs/{said.run}")]
+
+    answer = httpx.get(address, headers={"Accept": "text/html"}, follow_redirects=True)
+
+    assert answer.status_code == 200
+    assert said.run in answer.text
 
 
 async def test_a_run_can_be_given_a_name(door: Door, flyte: Flyte) -> None:
@@ -47,6 +59,18 @@ async def test_a_deployed_task_runs_without_its_code_at_hand(door: Door, flyte: 
     said = flyte("run", "deployed-task", "hello.main", "--name", "you")
 
     assert await door.result(action_id(said.run)) == ["Hello, you!"]
+
+
+async def test_runs_of_one_name_in_two_projects_are_two_runs(door: Door, flyte: Flyte) -> None:
+    other, name = f"p{secrets.token_hex(4)}", f"r{secrets.token_hex(6)}"
+    flyte("create", "project", "--id", other, "--name", other)
+    flyte("run", "--name", name, "hello.py", "main", "--name", "here")
+    flyte("run", "--project", other, "--name", name, "hello.py", "main", "--name", "there")
+
+    here, there = action_id(name), action_id(name)
+    there.run.project = other
+    assert await door.result(here) == ["Hello, here!"]
+    assert await door.result(there) == ["Hello, there!"]
 
 
 async def test_a_version_of_a_task_can_be_deployed_again_as_it_is(door: Door) -> None:
@@ -89,6 +113,17 @@ async def test_a_file_of_the_users_machine_reaches_the_task(door: Door, flyte: F
     said = flyte("run", "files.py", "size", "--file", str(WORKFLOWS / "files.py"))
 
     assert await door.result(action_id(said.run)) == [(WORKFLOWS / "files.py").stat().st_size]
+
+
+async def test_a_directory_of_the_users_machine_reaches_the_task(
+    door: Door, flyte: Flyte, tmp_path: Path
+) -> None:
+    for number in range(3):
+        tmp_path.joinpath(f"{number}.txt").write_text(f"text {number}")
+
+    said = flyte("run", "files.py", "names", "--directory", str(tmp_path))
+
+    assert await door.result(action_id(said.run)) == [["0.txt", "1.txt", "2.txt"]]
 
 
 async def test_files_and_directories_travel_between_tasks(door: Door) -> None:

@@ -44,3 +44,9 @@ async def size(file: File) -> int:
     """Take a file that the client has uploaded."""
     async with file.open("rb") as stream:
         return len(bytes(await stream.read()))
+
+
+@env.task
+async def names(directory: Dir) -> list[str]:
+    """Take a directory that the client has uploaded."""
+    return sorted([str(file.name) async for file in directory.walk()])
