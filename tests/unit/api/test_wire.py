@@ -27,7 +27,12 @@ def test_the_largest_request_is_unpacked_and_one_byte_more_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"plain", gzip.compress(b"abc")[:-1], gzip.compress(b"a") + b"more"]
+    "body",
+    [
+        pytest.param(b"plain", id="no gzip"),
+        pytest.param(gzip.compress(b"abc")[:-1], id="cut short"),
+        pytest.param(gzip.compress(b"a") + b"more", id="with more behind it"),
+    ],
 )
 def test_what_is_not_one_gzip_stream_is_refused(body: bytes) -> None:
     with pytest.raises(ConnectError) as raised:
