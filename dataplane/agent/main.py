@@ -61,10 +61,12 @@ async def run_agent(settings: Settings) -> None:
             take_along = settings.grace + timedelta(seconds=10) if settings.stop_attempts else None
             attempts = Attempts(ledger, runtimes, bell, clock, take_along=take_along)
             followers = Followers(process, bell)
+            fence = Fence(ledger, attempts, process, clock, grace=settings.grace)
             keeper = Keeper(
                 ledger=ledger,
                 attempts=attempts,
                 followers=followers,
+                fence=fence,
                 bell=bell,
                 slots=settings.slots,
                 free_memory=FreeMemory(clock),
@@ -79,7 +81,6 @@ async def run_agent(settings: Settings) -> None:
                 desk=keeper,
                 clock=clock,
             )
-            fence = Fence(ledger, attempts, clock, grace=settings.grace)
             sweeper = Sweeper(ledger, process, clock, retention=settings.retention)
             async with asyncio.TaskGroup() as services:
                 services.create_task(nursery.run(), name="nursery")

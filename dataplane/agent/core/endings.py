@@ -22,6 +22,7 @@ class KilledFor(StrEnum):
     STOPPED = "stopped"
     MAX_RUNTIME = "max_runtime"
     MEMORY = "memory"
+    CUT_OFF = "cut_off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,12 @@ class Remains:
     max_runtime_seconds: float | None = None
     memory_limit: int | None = None
 
+
+CUT_OFF = Failure(
+    code="CutOff",
+    kind=FailureKind.SYSTEM,
+    message="its cluster was cut off from the control plane for long; it may be begun elsewhere",
+)
 
 # A signal that the task's own code brings about; any other came from outside.
 _CRASHES = {
@@ -99,6 +106,8 @@ def judge(remains: Remains) -> tuple[Phase, Failure | None]:
                 f"limit of {limit:.0f} MiB, and was killed; ask for more with flyte.Resources"
                 "(memory=…)",
             )
+        case KilledFor.CUT_OFF:
+            return Phase.FAILED, CUT_OFF
         case None:
             return _judge_own_end(remains, ended)
 

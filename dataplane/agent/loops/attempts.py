@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
+from dataplane.agent.core.endings import CUT_OFF
 from dataplane.agent.core.held import Held, News
 from dataplane.agent.ledger.database import LedgerError
 from dataplane.agent.ledger.ledger import Ledger
@@ -41,16 +42,12 @@ class Reason(Enum):
 
 # Nobody wished these away: tried again, they do what they would have done.
 _FAILURES = {
-    Reason.AGENT_STOPPED: (
-        "AgentStopped",
-        FailureKind.PREEMPTION,  # as often as somebody presses Ctrl-C
-        "its cluster's agent was stopped, and it with it",
+    Reason.AGENT_STOPPED: Failure(
+        code="AgentStopped",
+        kind=FailureKind.PREEMPTION,  # as often as somebody presses Ctrl-C
+        message="its cluster's agent was stopped, and it with it",
     ),
-    Reason.CUT_OFF: (
-        "CutOff",
-        FailureKind.SYSTEM,
-        "its cluster was cut off from the control plane for long; it may be begun elsewhere",
-    ),
+    Reason.CUT_OFF: CUT_OFF,
 }
 
 
@@ -157,7 +154,7 @@ class Attempts:
             logger.exception("an attempt failed inside the agent", extra={"attempt": str(attempt)})
             news = _failed("AgentError", FailureKind.SYSTEM, "the agent failed; its log says how")
         if news.phase is Phase.ABORTED and running.reason in _FAILURES:
-            news = _failed(*_FAILURES[running.reason])
+            news = News(phase=Phase.FAILED, failure=_FAILURES[running.reason])
         now = self._clock.now()
         began = [News(phase=Phase.RUNNING)] if news.phase is Phase.SUCCEEDED else []
         await self._ledger.record(attempt, [*began, news], now)

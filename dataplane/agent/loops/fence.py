@@ -3,11 +3,13 @@ Stops what may be begun elsewhere, once the agent has been cut off for long.
 
 The control plane leases such an attempt again some time after it last heard of us, and two
 must not run at once; so we stop ours before. What the last contact was is in the ledger,
-because the agent may die and come back while it is cut off.
+because the agent may die and come back while it is cut off. Processes are told as well:
+the agent may die and stay dead, and they stop by themselves.
 """
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from dataplane.agent.core.fencing import fence_at
 from dataplane.agent.ledger.ledger import Ledger
@@ -19,14 +21,29 @@ logger = logging.getLogger(__name__)
 _EVERY = timedelta(seconds=1)
 
 
+class Fenced(Protocol):
+    """A runtime whose processes live on without the agent."""
+
+    def allow_until(self, at: datetime) -> None:
+        """Let what may be begun elsewhere run until then."""
+
+
 class Fence:
     def __init__(
-        self, ledger: Ledger, attempts: Attempts, clock: Clock, *, grace: timedelta
+        self,
+        ledger: Ledger,
+        attempts: Attempts,
+        processes: Fenced,
+        clock: Clock,
+        *,
+        grace: timedelta,
     ) -> None:
         self._ledger = ledger
+        self._processes = processes
         self._attempts = attempts
         self._clock = clock
         self._grace = grace
+        self._until: datetime | None = None
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -37,7 +54,13 @@ class Fence:
     def run_once(self) -> int:
         """Stop what must not go on; return how many attempts that were."""
         contact = self._ledger.contact
-        if contact is None or self._clock.now() < fence_at(contact, self._grace):
+        if contact is None:
+            return 0
+        until = fence_at(contact, self._grace)
+        if until != self._until:
+            self._processes.allow_until(until)
+            self._until = until
+        if self._clock.now() < until:
             return 0
         stopped = self._attempts.stop_replaceable()
         if stopped:

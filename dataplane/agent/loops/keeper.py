@@ -34,6 +34,7 @@ from dataplane.agent.core.messages import (
 from dataplane.agent.core.room import Load, count_slots, room
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.attempts import Attempts, Reason
+from dataplane.agent.loops.fence import Fence
 from dataplane.agent.loops.followers import Followers
 from shared.kit.clock import Clock
 from shared.kit.waking import Bell
@@ -51,6 +52,7 @@ class Keeper:
         ledger: Ledger,
         attempts: Attempts,
         followers: Followers,
+        fence: Fence,
         bell: Bell,
         slots: int,
         free_memory: Callable[[], int],
@@ -59,6 +61,7 @@ class Keeper:
         self._ledger = ledger
         self._attempts = attempts
         self._followers = followers
+        self._fence = fence
         self._bell = bell
         self._slots = slots
         self._free_memory = free_memory
@@ -96,6 +99,7 @@ class Keeper:
 
     async def touch(self, at: datetime) -> None:
         await self._ledger.remember_touch(at)
+        self._fence.run_once()  # now: what is confirmed next must find itself allowed
 
     async def take(self, message: Work) -> None:
         match message:

@@ -28,6 +28,7 @@ class Start:
     max_runtime_seconds: float | None
     memory_limit: int | None  # bytes, of all its processes together
     grace_seconds: float
+    fence: str | None  # a file: past its time of change the task may not run any more
     line_bytes: int
     log_bytes: int
 

@@ -13,7 +13,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -63,6 +63,7 @@ class ProcessRuntime:
         clock: Clock,
     ) -> None:
         self._root = root
+        self._fence = root.with_name("fence")
         self._nursery = nursery
         self._stores = stores
         self._base = base
@@ -126,6 +127,11 @@ class ProcessRuntime:
                 swept += 1
         return swept
 
+    def allow_until(self, at: datetime) -> None:
+        """Let what may be begun elsewhere run until then, with this agent or without it."""
+        self._fence.touch()
+        os.utime(self._fence, (at.timestamp(), at.timestamp()))
+
     def directory(self, attempt: AttemptId) -> AttemptDirectory:
         return AttemptDirectory(self._root / str(attempt))
 
@@ -155,6 +161,7 @@ class ProcessRuntime:
             grace_seconds=self._grace.total_seconds(),
             line_bytes=limits.LINE_BYTES,
             log_bytes=limits.LOG_BYTES,
+            fence=str(self._fence) if job.assignment.replaceable else None,
         )
 
     async def _start(self, directory: AttemptDirectory, start: Start) -> None:

@@ -36,6 +36,7 @@ STARTED = b"started\n"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _WEIGH_EVERY = 0.2  # seconds between two looks at the memory
+_FENCE_EVERY = 1.0  # seconds between two looks at the fence
 _LAST_WORDS = 5.0  # seconds to read what was written before the end
 _READ_BYTES = 256 * 1024
 
@@ -116,6 +117,10 @@ class _Shim:
             ended = Exit(signal=signal.SIGTERM, killed_for=KilledFor.STOPPED)
             order.directory.write_exit(ended)
             return False
+        if self._is_fenced():
+            ended = Exit(signal=signal.SIGTERM, killed_for=KilledFor.CUT_OFF)
+            order.directory.write_exit(ended)
+            return False
         self._log = LogWriter(
             order.directory.log,
             SystemClock(),
@@ -157,6 +162,8 @@ class _Shim:
         pause = min(self._end_at, self._kill_at) - time.monotonic()
         if self._start.memory_limit is not None:
             pause = min(pause, _WEIGH_EVERY)
+        if self._start.fence is not None:
+            pause = min(pause, _FENCE_EVERY)
         return max(0.0, min(pause, 60.0))
 
     def _reap(self) -> bool:
@@ -197,8 +204,24 @@ class _Shim:
         elif now >= self._end_at:
             self._log.say("the task has reached its max runtime and is being stopped")
             self._end(KilledFor.MAX_RUNTIME)
+        elif self._is_fenced():
+            self._log.say("its cluster is cut off for long, and it may be begun elsewhere: stopped")
+            self._end(KilledFor.CUT_OFF)
         elif self._start.memory_limit is not None:
             self._check_memory(self._start.memory_limit)
+
+    def _is_fenced(self) -> bool:
+        """
+        Whether the task may be begun elsewhere by now. Our agent moves the time on as long
+        as it is heard; it may be dead, and nobody else is there to stop the task.
+        """
+        if self._start.fence is None:
+            return False
+        try:
+            until = Path(self._start.fence).stat().st_mtime
+        except FileNotFoundError:
+            return True
+        return SystemClock().now().timestamp() >= until
 
     def _check_memory(self, limit: int) -> None:
         pids = trees.list_descendants(os.getpid())
