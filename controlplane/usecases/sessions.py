@@ -118,8 +118,9 @@ class Sessions:
             # nothing is given away behind the verdicts.
             held = await dispatches.lock_leases(tx, name)
             await dispatches.accept(tx, name, inventory, self._clock.now())
-            known = {attempt.action for attempt, _ in inventory}
-            missing = [action for action in held if action not in known]
+            # By lease: an older one of the same attempt says nothing of the current one.
+            known = {lease for _, lease in inventory}
+            missing = [action for action, each in held.items() if each.lease not in known]
             await dispatches.note_missing(tx, name, missing)
         if missing:
             log.warning("agent lacks leases", extra={"cluster": name, "count": len(missing)})
