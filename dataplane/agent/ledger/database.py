@@ -12,7 +12,7 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,7 @@ class Statement:
 class _Write:
     statements: Sequence[Statement]
     done: "asyncio.Future[None]"
+    then: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +86,16 @@ class Database:
             database._waiting.put(None)
             await asyncio.shield(asyncio.to_thread(thread.join))
 
-    async def write(self, *statements: Statement) -> None:
-        """Return once the statements are committed, all in one transaction."""
+    async def write(self, *statements: Statement, then: Callable[[], None] = lambda: None) -> None:
+        """
+        Return once the statements are committed, all in one transaction.
+
+        ``then`` is called when they are, even if whoever waits has been cancelled meanwhile:
+        what hangs on the commit must not hang on the waiting.
+        """
         async with self._room:
             done: asyncio.Future[None] = self._loop.create_future()
-            self._waiting.put(_Write(statements, done))
+            self._waiting.put(_Write(statements, done, then))
             await done
 
     async def read(self, sql: str, *values: object) -> list[Row]:
@@ -139,6 +145,8 @@ class Database:
 
 def _answer(batch: Sequence[_Write | _Read], answers: Sequence[list[Row] | None]) -> None:
     for wish, answer in zip(batch, answers, strict=True):
+        if isinstance(wish, _Write):
+            wish.then()
         if wish.done.done():
             continue  # nobody waits any longer
         if isinstance(wish, _Read):

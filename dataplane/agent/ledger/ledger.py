@@ -115,9 +115,12 @@ class Ledger:
         self._held[attempt] = held
         key = str(attempt)
         rows = [(key, report.version, codec.render_report(report)) for report in reports]
-        await self._database.write(Statement(_KEEP_REPORT, rows))
-        if attempt in self._held:
-            self.outbox.add(reports)
+
+        def say() -> None:
+            if attempt in self._held:
+                self.outbox.add(reports)
+
+        await self._database.write(Statement(_KEEP_REPORT, rows), then=say)
 
     async def settle(self, acknowledgements: Iterable[Acknowledgement]) -> Sequence[AttemptId]:
         """Take note of what was acknowledged; return the attempts that are over with that."""

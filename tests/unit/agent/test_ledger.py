@@ -208,3 +208,16 @@ async def test_a_file_that_is_no_ledger_is_refused(path: Path) -> None:
     with pytest.raises(LedgerError, match="cannot be opened"):
         async with Ledger.open(path):
             pass
+
+
+async def test_news_goes_out_even_if_whoever_wrote_it_down_is_gone(ledger: Ledger) -> None:
+    """A session that ends in the middle of a stop must not take the attempt's end along."""
+    held = (await ledger.accept([make_assignment()], {}, NOW))[0]
+    attempt = held.assignment.attempt
+    async with asyncio.TaskGroup() as tasks:
+        writing = tasks.create_task(ledger.record(attempt, [News(phase=Phase.ABORTED)], NOW))
+        await asyncio.sleep(0)  # it waits for the disk
+        writing.cancel()
+
+    await ledger.begin_session()
+    assert [report.phase for report in ledger.outbox.take()] == [Phase.ABORTED]
