@@ -40,6 +40,7 @@ REQUEST_ID_HEADER = "x-request-id"
 MAX_UNARY_SECONDS = 60.0
 """No answer takes longer, whatever the caller would wait."""
 
+_UNREMARKABLE = frozenset({"ok", Code.CANCELED.value})
 _MAX_LOGGED = 500  # characters of an answer
 _REQUEST_ID = re.compile(r"[\w.:/-]{1,200}", re.ASCII)
 _STOPPING = "this replica of the control plane is stopping; connect again"
@@ -89,8 +90,9 @@ class _Call:
     def end(self, *, timed: bool) -> None:
         seconds = perf_counter() - self._started
         self._metrics.ended(self.rpc.name, self.code, seconds if timed else None)
-        # Thousands a second go well; what is refused is what somebody will ask about.
-        level = logging.DEBUG if self.code == "ok" else logging.INFO
+        # Thousands a second go well, and a task hangs up when it is done; what is refused is
+        # what somebody will ask about.
+        level = logging.DEBUG if self.code in _UNREMARKABLE else logging.INFO
         if self.code == Code.UNAVAILABLE.value and timed:
             level = logging.WARNING  # the SDK keeps the answer from its user: "unavailable"
         if logger.isEnabledFor(level):

@@ -60,6 +60,16 @@ async def test_an_aborted_action_is_an_exception_in_its_parent(
     assert (await door.details(child.id)).abort_info.reason == "this one"
 
 
+async def test_a_child_that_its_parent_cancels_is_aborted(door: Door, tmp_path: Path) -> None:
+    root = await door.start("endless.cancelling", pids=str(tmp_path))
+    running = await processes(tmp_path, "only")
+
+    assert await door.result(root) == ["cancelled"]
+    await are_gone(running)
+    [child] = await door.children(root)
+    assert child.status.phase == ABORTED
+
+
 async def test_aborting_what_is_finished_changes_nothing(door: Door) -> None:
     details = await door.finish("hello.main")
 

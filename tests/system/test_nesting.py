@@ -50,6 +50,14 @@ async def test_a_map_keeps_the_order_of_its_inputs(door: Door) -> None:
     assert len(await door.children(root)) == 5
 
 
+async def test_parents_that_wait_keep_no_child_from_running(door: Door) -> None:
+    assert await door.result(await door.start("nested.deep", levels=8)) == [8]
+
+
+async def test_more_children_at_once_than_the_machine_has_cores(door: Door) -> None:
+    assert await door.result(await door.start("nested.broad", numbers=25)) == [sum(range(25))]
+
+
 async def test_the_outputs_of_a_child_can_be_asked_for(door: Door) -> None:
     details = await door.finish("nested.main")
 

@@ -40,3 +40,21 @@ async def catching(pids: str) -> str:
     except flyte.errors.ActionAbortedError as error:
         return f"aborted: {error}"
     return "not aborted"
+
+
+@env.task
+async def cancelling(pids: str) -> str:
+    """Start a child, see it at work, and want it no longer."""
+
+    async def change_of_mind() -> None:
+        while not Path(pids, "only").exists():
+            await asyncio.sleep(0.05)
+        raise InterruptedError
+
+    try:
+        async with asyncio.TaskGroup() as together:
+            together.create_task(worker(pids, "only"))
+            together.create_task(change_of_mind())
+    except* InterruptedError:
+        pass
+    return "cancelled"

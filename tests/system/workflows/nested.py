@@ -37,3 +37,14 @@ async def mapped(numbers: int) -> list[int]:
     twice = functools.partial(leaf, factor=2)
     results = [number async for number in flyte.map.aio(twice, range(numbers), concurrency=2)]
     return [number for number in results if not isinstance(number, Exception)]
+
+
+@env.task
+async def deep(levels: int) -> int:
+    """Call itself: each level waits for the one below."""
+    return 1 + await deep(levels - 1) if levels > 1 else 1
+
+
+@env.task
+async def broad(numbers: int) -> int:
+    return sum(await asyncio.gather(*(leaf(number, 1) for number in range(numbers))))
