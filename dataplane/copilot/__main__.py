@@ -1,0 +1,5 @@
+"""``python -m dataplane.copilot``."""
+
+from dataplane.copilot.cli import main
+
+main()

@@ -1,0 +1,253 @@
+"""
+Signed URLs, and who gives them.
+
+``UrlSource`` has two implementations: links that were signed beforehand and stand in a
+file, and an endpoint that signs when asked. The endpoint takes ``POST`` of JSON, with the
+attempt's token as ``Authorization: Bearer …``, below its own address:
+
+    get       {"uris": [uri, …]}                   {"links": [link, …]}
+    list      {"uri": uri, "after": path}          {"blobs": [{"path", "size"}], "more": true}
+    put       {"blobs": [{"uri", "size"}, …]}      {"links": [link | upload, …]}
+    parts     {"upload": id, "uri", "numbers": […]} {"links": [link, …]}
+    complete  {"upload": id, "uri", "etags": […]}  {}
+    abandon   {"upload": id, "uri"}                {}
+
+A ``link`` is ``{"url", "headers"}`` or ``{"refusal": sentence}``; answers are in the order
+of the questions. An ``upload`` is ``{"upload": id, "part_bytes": n}``: the blob goes in
+parts, numbered from 1. ``list`` gives paths below the URI in order, after the path given.
+``complete`` and ``abandon`` may be said twice. 401, 403, 408, 429 and 5xx are asked again,
+``Retry-After`` is kept; another 4xx is final, its body the reason.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from dataplane.copilot.connections import Connections
+from dataplane.copilot.errors import HandoffError, MissingError, PassingError, RefusedError
+from dataplane.copilot.retries import raise_for
+
+BATCH = 256
+"""How many links are asked for at once."""
+
+_T = TypeVar("_T")
+_Said = Mapping[str, object]
+_MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A URL that is its own credential, and what has to be sent with it."""
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewBlob:
+    uri: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartedUpload:
+    """An upload that has begun and takes parts of ``part_bytes``; the last may be shorter."""
+
+    uri: str
+    id: str
+    part_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedBlob:
+    path: str  # below the URI that was listed, as it came
+    size: int
+
+
+class Renewable:
+    """A link that many threads use, and that the first to find it wanting has replaced."""
+
+    def __init__(self, ask: Callable[[], Link], link: Link | None = None) -> None:
+        self._ask = ask
+        self._link = link
+        self._lock = threading.Lock()
+
+    def use(self, attempt: Callable[[Link], _T]) -> _T:
+        """Try with the link; after a PassingError the next try has a fresh one."""
+        with self._lock:
+            link = self._link = self._link or self._ask()
+        try:
+            return attempt(link)
+        except PassingError:
+            with self._lock:
+                if self._link is link:
+                    self._link = None
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    blobs: Sequence[ListedBlob]
+    more: bool
+
+
+class UrlSource(Protocol):
+    """
+    RefusedError when something is not to be had, PassingError when not now.
+
+    Nothing is retried in here. ``list_blobs`` gives what comes after the path ``after``.
+    """
+
+    def links_to_get(self, uris: Sequence[str]) -> list[Link]: ...
+    def links_to_put(self, blobs: Sequence[NewBlob]) -> list[Link | PartedUpload]: ...
+    def links_to_parts(self, upload: PartedUpload, numbers: Sequence[int]) -> list[Link]: ...
+    def complete(self, upload: PartedUpload, etags: Sequence[str]) -> None: ...
+    def abandon(self, upload: PartedUpload) -> None: ...
+    def list_blobs(self, uri: str, *, after: str) -> Page: ...
+
+
+class FiledUrls:
+    """
+    Links from a file, ``{"get": {uri: link}, "put": {…}, "list": {uri: [blob, …]}}``.
+
+    What is not in it is refused. It cannot renew them, so sign for long enough.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            said = json.loads(path.read_bytes())
+            self._links = {verb: dict(said.get(verb, {})) for verb in ("get", "put", "list")}
+        except (OSError, ValueError, AttributeError) as error:
+            raise HandoffError(f"{path} is no file of links: {error}") from error
+        self._path = path
+
+    def links_to_get(self, uris: Sequence[str]) -> list[Link]:
+        return [self._link("get", uri) for uri in uris]
+
+    def links_to_put(self, blobs: Sequence[NewBlob]) -> list[Link | PartedUpload]:
+        return [self._link("put", blob.uri) for blob in blobs]
+
+    def links_to_parts(self, upload: PartedUpload, numbers: Sequence[int]) -> list[Link]:
+        raise RefusedError(f"{self._path} has no links to parts of {upload.uri}: {numbers}")
+
+    def complete(self, upload: PartedUpload, etags: Sequence[str]) -> None:
+        raise RefusedError(f"{self._path} cannot complete {upload.uri} of {len(etags)} parts")
+
+    def abandon(self, upload: PartedUpload) -> None:
+        raise RefusedError(f"{self._path} cannot abandon {upload.uri}")
+
+    def list_blobs(self, uri: str, *, after: str) -> Page:
+        if uri not in self._links["list"]:
+            raise RefusedError(f"{self._path} does not list {uri}; list it beforehand")
+        blobs = [_listed(blob) for blob in _list_of(self._links["list"], uri)]
+        return Page([blob for blob in blobs if blob.path > after], more=False)
+
+    def _link(self, verb: str, uri: str) -> Link:
+        if uri not in self._links[verb]:
+            raise RefusedError(f"{self._path} has no link to {verb} {uri}; sign one beforehand")
+        return _link(self._links[verb][uri], uri)
+
+
+class AskedUrls:
+    """Links from an endpoint; the token is read anew for each question, as it may rotate."""
+
+    def __init__(self, endpoint: str, connections: Connections, *, token_file: Path | None) -> None:
+        self._endpoint = endpoint
+        self._connections = connections
+        self._token_file = token_file
+
+    def links_to_get(self, uris: Sequence[str]) -> list[Link]:
+        answer = self._ask("get", {"uris": list(uris)})
+        return [_link(said, uri) for said, uri in _each(answer, uris)]
+
+    def links_to_put(self, blobs: Sequence[NewBlob]) -> list[Link | PartedUpload]:
+        question = [{"uri": blob.uri, "size": blob.size} for blob in blobs]
+        answer = self._ask("put", {"blobs": question})
+        return [
+            _upload(said, blob.uri) if "upload" in said else _link(said, blob.uri)
+            for said, blob in _each(answer, blobs)
+        ]
+
+    def links_to_parts(self, upload: PartedUpload, numbers: Sequence[int]) -> list[Link]:
+        answer = self._ask("parts", {**_named(upload), "numbers": list(numbers)})
+        return [_link(said, upload.uri) for said, _ in _each(answer, numbers)]
+
+    def complete(self, upload: PartedUpload, etags: Sequence[str]) -> None:
+        self._ask("complete", {**_named(upload), "etags": list(etags)})
+
+    def abandon(self, upload: PartedUpload) -> None:
+        self._ask("abandon", _named(upload))
+
+    def list_blobs(self, uri: str, *, after: str) -> Page:
+        answer = self._ask("list", {"uri": uri, "after": after})
+        blobs = [_listed(blob) for blob in _list_of(answer, "blobs")]
+        return Page(blobs, more=bool(answer.get("more")) and bool(blobs))
+
+    def _ask(self, verb: str, question: Mapping[str, object]) -> Mapping[str, object]:
+        body = json.dumps(question).encode()
+        headers = {"Content-Type": "application/json", **self._authorization()}
+        url = f"{self._endpoint}/{verb}"
+        with self._connections.ask("POST", url, headers=headers, body=body) as answer:
+            raise_for(answer, f"{url} does not answer")
+            text = answer.read(_MAX_ANSWER_BYTES)
+        try:
+            said = json.loads(text)
+        except ValueError as error:
+            raise PassingError(f"{url} answers what is not JSON: {text[:200]!r}") from error
+        if not isinstance(said, dict):
+            raise RefusedError(f"{url} answers what is not a JSON object: {text[:200]!r}")
+        return said
+
+    def _authorization(self) -> dict[str, str]:
+        if self._token_file is None:
+            return {}
+        try:
+            token = self._token_file.read_text().strip()
+        except OSError as error:
+            raise PassingError(f"cannot read the token file: {error}", tries=5) from error
+        return {"Authorization": f"Bearer {token}"}
+
+
+def _named(upload: PartedUpload) -> dict[str, object]:
+    return {"upload": upload.id, "uri": upload.uri}
+
+
+def _each(answer: Mapping[str, object], asked: Sequence[_T]) -> Iterator[tuple[_Said, _T]]:
+    links = _list_of(answer, "links")
+    if len(links) != len(asked):
+        raise RefusedError(f"{len(asked)} links were asked for and {len(links)} given")
+    yield from zip(links, asked, strict=True)
+
+
+def _list_of(answer: Mapping[str, object], name: str) -> list[_Said]:
+    found = answer.get(name)
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise RefusedError(f"the signer's answer has no list of {name!r}")
+    return found
+
+
+def _link(said: _Said, uri: str) -> Link:
+    if said.get("refusal"):
+        error = MissingError if said.get("missing") else RefusedError
+        raise error(f"no link to {uri}: {said['refusal']}")
+    url, headers = said.get("url"), said.get("headers") or {}
+    if not isinstance(url, str) or not isinstance(headers, dict):
+        raise RefusedError(f"the signer's answer has no link to {uri}")
+    return Link(url, {str(name): str(value) for name, value in headers.items()})
+
+
+def _upload(said: _Said, uri: str) -> PartedUpload:
+    part_bytes = said.get("part_bytes")
+    if not isinstance(part_bytes, int) or part_bytes < 1:
+        raise RefusedError(f"the signer's upload of {uri} has no part_bytes")
+    return PartedUpload(uri, str(said["upload"]), part_bytes)
+
+
+def _listed(said: _Said) -> ListedBlob:
+    path, size = said.get("path"), said.get("size")
+    if not isinstance(path, str) or not isinstance(size, int):
+        raise RefusedError("the signer lists a blob without path or size")
+    return ListedBlob(path, size)
