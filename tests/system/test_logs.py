@@ -27,6 +27,17 @@ async def test_both_streams_are_in_the_log_and_every_letter(door: Door) -> None:
     assert "größer ✓ 漢字\n" in log
 
 
+async def test_the_sdk_in_a_parent_has_nothing_to_complain_of(door: Door) -> None:
+    details = await door.finish("nested.main")
+
+    complaints = [
+        line
+        for line in (await door.log(details.id)).splitlines()
+        if ("WARNING" in line or "ERROR" in line) and "Flyte runtime" not in line
+    ]
+    assert complaints == []
+
+
 async def test_a_log_is_followed_while_its_task_runs(door: Door, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     root = await door.start("talking.until", gate=str(gate))
