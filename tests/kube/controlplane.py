@@ -26,6 +26,14 @@ _ITS_OWN_SERVICE = "10.96.0.1"  # the first of them: how pods reach the API serv
 _NOWHERE = "203.0.113.1"  # loopback may not be advertised, and without nodes nobody asks
 _KUBECTL_SECONDS = 60.0
 _READY_WITHIN_SECONDS = 60.0
+# A node that is not heard of is found wanting in seconds; Kubernetes' own defaults are minutes.
+_LOST_NODES = {
+    "kube-apiserver": [
+        "--default-not-ready-toleration-seconds=5",
+        "--default-unreachable-toleration-seconds=5",
+    ],
+    "kube-controller-manager": ["--node-monitor-grace-period=12s", "--node-monitor-period=1s"],
+}
 _CONTROLLERS_OF_OBJECTS = (
     "garbage-collector-controller",
     "namespace-controller",
@@ -123,7 +131,7 @@ def running(
     etcd_address, address = f"http://127.0.0.1:{etcd_port}", f"https://{at}:{port}"
 
     def program(name: str, *flags: str) -> Program:
-        return Program(name, [programs, name, *flags], logs=logs)
+        return Program(name, [programs, name, *flags, *_LOST_NODES.get(name, ())], logs=logs)
 
     def as_client(user: str) -> str:
         return f"--kubeconfig={write_kubeconfig(address, authority, authority.issue(user))}"

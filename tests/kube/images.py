@@ -33,7 +33,8 @@ _ROOT = Path(__file__).parents[2]
 _PROGRAMS = ("sh", "cat", "chmod", "cp", "date", "echo", "env", "false", "head", "kill", "ls")
 _MORE_PROGRAMS = ("mkdir", "mv", "rm", "sleep", "tail", "test", "touch", "true", "wc")
 _DISTRIBUTIONS = ("flyte", "flyteidl2", "obstore", "watchfiles", "click", "grpcio", "tenacity")
-_UNUSED = {"site-packages", "test", "tests", "idlelib", "tkinter", "ensurepip", "turtledemo"}
+_UNUSED = {"site-packages", "test", "tests", "idlelib", "tkinter", "ensurepip", "lib2to3"}
+_TO_EMBED_IT = {Path(sysconfig.get_config_var("LIBPL")).name}  # the largest of the library
 _LDD = re.compile(r"^\s*(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)
 
 
@@ -44,8 +45,9 @@ class Layer:
     files: dict[PurePosixPath, Path] = field(default_factory=dict)
     texts: dict[PurePosixPath, str] = field(default_factory=dict)  # made executable
 
-    def write(self, path: Path) -> None:
-        with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+    def tar(self) -> bytes:
+        written = io.BytesIO()
+        with tarfile.open(fileobj=written, mode="w") as tar:
             for directory in sorted(_directories([*self.files, *self.texts])):
                 entry = tarfile.TarInfo(str(directory).lstrip("/"))
                 entry.type = tarfile.DIRTYPE
@@ -54,9 +56,8 @@ class Layer:
             for place, source in sorted(self.files.items()):
                 tar.add(source.resolve(), str(place).lstrip("/"), recursive=False, filter=_roots)
             for place, text in sorted(self.texts.items()):
-                entry = tarfile.TarInfo(str(place).lstrip("/"))
-                entry.size, entry.mode = len(text.encode()), 0o755
-                tar.addfile(entry, io.BytesIO(text.encode()))
+                _add(tar, str(place).lstrip("/"), text.encode())
+        return written.getvalue()
 
 
 def write_task_image(path: Path) -> None:
@@ -108,7 +109,7 @@ def _python() -> Layer:
     executable = Path(sys.executable).resolve()
     for name in ("python", "python3", executable.name):
         layer.files[_PREFIX / "bin" / name] = executable
-    for source in _files_below(Path(sysconfig.get_path("stdlib")), without=_UNUSED):
+    for source in _files_below(Path(sysconfig.get_path("stdlib")), without=_UNUSED | _TO_EMBED_IT):
         layer.files[_LIBRARY / source.relative_to(sysconfig.get_path("stdlib"))] = source
     return layer
 
@@ -189,12 +190,10 @@ def _roots(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 def _write(path: Path, name: str, layers: Sequence[Layer], runs: Mapping[str, Any]) -> None:
     """Write the layout: layers, what runs, which layers those are, which image that is."""
     with tarfile.open(path, "w") as tar:
-        described = []
-        for number, layer in enumerate(layers):
-            unnamed = path.with_suffix(f".layer{number}")
-            layer.write(unnamed)
-            described.append(_add_blob(tar, unnamed, "application/vnd.oci.image.layer.v1.tar"))
-            unnamed.unlink()
+        described = [
+            _add_blob(tar, layer.tar(), "application/vnd.oci.image.layer.v1.tar")
+            for layer in layers
+        ]
         configuration = {
             "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()],
             "os": "linux",
@@ -209,25 +208,21 @@ def _write(path: Path, name: str, layers: Sequence[Layer], runs: Mapping[str, An
         }
         image = _add_json(tar, manifest, "application/vnd.oci.image.manifest.v1+json")
         image["annotations"] = {"io.containerd.image.name": name}
-        _add_text(tar, "index.json", json.dumps({"schemaVersion": 2, "manifests": [image]}))
-        _add_text(tar, "oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}))
-
-
-def _add_blob(tar: tarfile.TarFile, blob: Path, media_type: str) -> dict[str, Any]:
-    with blob.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    tar.add(blob, f"blobs/sha256/{digest}")
-    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": blob.stat().st_size}
+        _add(tar, "index.json", json.dumps({"schemaVersion": 2, "manifests": [image]}).encode())
+        _add(tar, "oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}).encode())
 
 
 def _add_json(tar: tarfile.TarFile, value: object, media_type: str) -> dict[str, Any]:
-    text = json.dumps(value)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    _add_text(tar, f"blobs/sha256/{digest}", text)
-    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(text.encode())}
+    return _add_blob(tar, json.dumps(value).encode(), media_type)
 
 
-def _add_text(tar: tarfile.TarFile, name: str, text: str) -> None:
+def _add_blob(tar: tarfile.TarFile, content: bytes, media_type: str) -> dict[str, Any]:
+    digest = hashlib.sha256(content).hexdigest()
+    _add(tar, f"blobs/sha256/{digest}", content)
+    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content)}
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     entry = tarfile.TarInfo(name)
-    entry.size = len(text.encode())
-    tar.addfile(entry, io.BytesIO(text.encode()))
+    entry.size, entry.mode = len(content), 0o755
+    tar.addfile(entry, io.BytesIO(content))

@@ -35,6 +35,8 @@ _UP_WITHIN_SECONDS = 30.0
 _PRIVATE_PLACES = ("/run", "/var/lib", "/var/log")
 # The kubelet sets these, and they are the whole machine's: it may set copies.
 _KERNEL_SETTINGS = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
+# Who asks for a name, a registry's say, is refused at once.
+_NO_NAMES = "nameserver 127.0.0.1\n"
 # Reaps those whose parents are gone, as the first process has to.
 _FIRST_PROCESS = "trap exit TERM; sleep infinity & wait"
 
@@ -86,6 +88,7 @@ class Place:
                 *("--propagation", "private", "bash", "-c", _FIRST_PROCESS),
             ],
             logs=home,
+            wrapped=True,
         )
 
     @contextmanager
@@ -122,7 +125,7 @@ class Place:
         return self.run("ctr", "-a", self.containerd_socket, "-n", "k8s.io", *command)
 
     def program(self, name: str, *command: str | Path) -> Program:
-        return Program(name, self.command(*command), logs=self._home)
+        return Program(name, self.command(*command), logs=self._home, wrapped=True)
 
     def _inside(self) -> list[psutil.Process]:
         return psutil.Process(self._first.pid).children()
@@ -146,9 +149,13 @@ class Place:
             self.run("mount", "-t", "tmpfs", "tmpfs", place)
         for setting in _KERNEL_SETTINGS:
             original = Path("/proc/sys", setting)
-            copy = self._home / original.name
-            copy.write_text(original.read_text())
-            self.run("mount", "--bind", copy, original)
+            self._put_over(original, original.read_text())
+        self._put_over(Path("/etc/resolv.conf"), _NO_NAMES)
+
+    def _put_over(self, file: Path, text: str) -> None:
+        copy = self._home / file.name
+        copy.write_text(text)
+        self.run("mount", "--bind", copy, file)
 
 
 @contextmanager
@@ -252,7 +259,8 @@ def _kubelet_command(kube: KubeForTests, home: Path, place: Place) -> Sequence[s
         "oomScoreAdj": 0,  # root may lack CAP_SYS_RESOURCE
         "makeIPTablesUtilChains": False,
         "resolvConf": "",  # there is no DNS, and pods need not think so
-        "enableServer": True,
+        "nodeLeaseDurationSeconds": 8,  # renewed every two
+        "volumeStatsAggPeriod": "2s",  # who fills a volume is evicted in seconds
         "volumePluginDir": str(home / "volume-plugins"),
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-_STOP_SECONDS = 20.0
+import psutil
+
 _LAST_WORDS = 3000  # characters of a log that a failure shows
 
 
@@ -19,25 +20,28 @@ class ProgramError(AssertionError):
 class Program:
     """One program, which may be stopped and started again, or held up for a while."""
 
-    def __init__(self, name: str, arguments: Sequence[str | Path], *, logs: Path) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str | Path], *, logs: Path, wrapped: bool = False
+    ) -> None:
+        """Describe it; ``wrapped`` if what is run is not it, but has it as its child."""
         self.name = name
         self.log = logs / f"{name}.log"
         self._arguments = arguments
+        self._wrapped = wrapped
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
-        assert self._process is not None, f"{self.name} was never started"
-        return self._process.pid
+        return self._started().pid
 
     @contextmanager
     def running(self) -> Iterator["Program"]:
-        """Have it run for the length of a block."""
+        """Have it run for the length of a block; nothing of it is kept, so it is killed."""
         self.start()
         try:
             yield self
         finally:
-            self.stop()
+            self.kill()
 
     def start(self) -> None:
         with self.log.open("ab") as words:
@@ -49,36 +53,38 @@ class Program:
                 start_new_session=True,
             )
 
-    def stop(self) -> None:
-        """Ask it to end; make it, when it takes too long."""
-        assert self._process is not None, f"{self.name} was never started"
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
     def kill(self) -> None:
-        assert self._process is not None, f"{self.name} was never started"
-        self._process.kill()
-        self._process.wait()
+        self._signal(signal.SIGKILL)
+        self._started().wait()
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
         """Let it do nothing for the length of a block: its connections stay, half-open."""
-        assert self._process is not None, f"{self.name} was never started"
-        self._process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            self._process.send_signal(signal.SIGCONT)
+            self._signal(signal.SIGCONT)
+            self._started().send_signal(signal.SIGCONT)  # for a wrapper stops with it
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, f"{self.name} was never started"
+        return self._process
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Signal the program itself; one that is gone hears nothing."""
+        process = self._started()
+        if process.poll() is None and self._wrapped:
+            for child in psutil.Process(process.pid).children():
+                child.send_signal(number)
+        else:
+            process.send_signal(number)
 
     def wait_until(self, fact: Callable[[], bool], what: str, *, within: float) -> None:
         """Wait for a fact that it brings about; ProgramError when it ends or dawdles first."""
-        assert self._process is not None, f"{self.name} was never started"
         deadline = time.monotonic() + within
         while not fact():
-            if self._process.poll() is not None:
+            if self._started().poll() is not None:
                 raise ProgramError(f"{self.name} ended before {what}:\n{self.last_words()}")
             if time.monotonic() > deadline:
                 raise ProgramError(f"{what}: not within {within:g} s:\n{self.last_words()}")

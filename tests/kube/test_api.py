@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.kube.client import KubeClient, KubeError
+from tests.kube.client import KubeClient, KubeError, wait_until
 from tests.kube.controlplane import KubeForTests
 
 _POD = {
@@ -109,7 +109,13 @@ async def test_a_user_without_a_role_is_refused_and_with_one_is_not(
         )
         await api.create(f"{rbac}/rolebindings", _binding(name))
 
-        assert await somebody.list(f"{namespace}/pods") == []
+        async def is_let_in() -> bool:
+            try:
+                return await somebody.list(f"{namespace}/pods") == []
+            except KubeError:
+                return False  # the server has yet to hear of its own roles
+
+        await wait_until(is_let_in, "the role is heard of")
         with pytest.raises(KubeError) as refused:
             await somebody.create(f"{namespace}/pods", _POD)
         assert refused.value.code == 403

@@ -1,9 +1,10 @@
 """A pod on the node is a process: it runs our image, talks, ends, is killed, and is gone."""
 
+import asyncio
 import json
 from typing import Any
 
-from tests.kube import images
+from tests.kube import images, node
 from tests.kube.client import Json, KubeClient
 from tests.servers.kubernetes import NodeForTests
 
@@ -106,6 +107,35 @@ async def test_a_pod_reaches_the_api_server_by_its_service(
 
     assert ended["status"]["phase"] == "Succeeded", said
     assert json.loads(said)["minor"] == "36"
+
+
+async def test_a_pod_reaches_a_server_of_the_test(
+    node_api: KubeClient, node_namespace: str, kube_node: NodeForTests
+) -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"welcome")
+        writer.close()
+
+    machine = kube_node.place.network.machine
+    async with await asyncio.start_server(answer, machine, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        script = f"import socket; print(socket.create_connection(('{machine}', {port})).recv(9))"
+        await node_api.create(f"{node_namespace}/pods", _pod(script))
+        await node_api.wait_for(f"{node_namespace}/pods/one", _has_ended)
+    assert await node_api.log(f"{node_namespace}/pods/one") == "b'welcome'\n"
+
+
+async def test_a_node_that_falls_silent_is_missed_and_welcome_back(
+    node_api: KubeClient, kube_node: NodeForTests
+) -> None:
+    path = f"/api/v1/nodes/{node.NAME}"
+    with kube_node.kubelet.held_up():
+        await node_api.wait_for(path, lambda it: _ready(it) == "Unknown", within=60)
+    await node_api.wait_for(path, lambda it: _ready(it) == "True")
+
+
+def _ready(of: Json) -> str:
+    return next(str(one["status"]) for one in of["status"]["conditions"] if one["type"] == "Ready")
 
 
 def _pod(script: str) -> dict[str, Any]:
