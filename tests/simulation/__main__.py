@@ -1,0 +1,64 @@
+"""``python -m tests.simulation``: run schedules until time is up, and name those that broke."""
+
+import argparse
+import os
+import secrets
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+from tests.simulation.schedule import Verdict, run
+
+_CHUNK = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="simulate", description=__doc__)
+    parser.add_argument("--seed", type=int, help="replay one schedule, and tell all of it")
+    parser.add_argument("--first", type=int, help="the first seed of many; any, if not given")
+    parser.add_argument("--minutes", type=float, default=1.0, help="how long to go on")
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
+    options = parser.parse_args()
+    if options.seed is not None:
+        sys.exit(_replay(options.seed))
+    first = secrets.randbelow(2**31) if options.first is None else options.first
+    sys.exit(_explore(first, 60 * options.minutes, options.processes))
+
+
+def _replay(seed: int) -> bool:
+    verdict = run(seed)
+    print("\n".join(verdict.trace))  # noqa: T201
+    print("\n".join(verdict.broken) or "every promise was kept")  # noqa: T201
+    return bool(verdict.broken)
+
+
+def _explore(first: int, seconds: float, processes: int) -> bool:
+    began = time.monotonic()
+    verdicts: list[Verdict] = []
+    with ProcessPoolExecutor(processes) as pool:
+        while time.monotonic() - began < seconds:
+            seeds = range(first + len(verdicts), first + len(verdicts) + _CHUNK * processes)
+            for verdict in pool.map(_run_silently, seeds, chunksize=_CHUNK // 4):
+                verdicts.append(verdict)
+                if verdict.broken:
+                    print(f"seed {verdict.seed}: {verdict.broken[0][:300]}", flush=True)  # noqa: T201
+    took = time.monotonic() - began
+    broken = sum(bool(verdict.broken) for verdict in verdicts)
+    hours = sum(verdict.seconds for verdict in verdicts) / 3600
+    steps = sum(verdict.steps for verdict in verdicts) / 1e6
+    print(  # noqa: T201
+        f"{len(verdicts)} schedules from seed {first} on, {broken} of them broken: "
+        f"{60 * len(verdicts) / took:.0f} a minute, {hours:.1f} virtual hours, "
+        f"{steps:.1f} million steps"
+    )
+    return broken > 0
+
+
+def _run_silently(seed: int) -> Verdict:
+    verdict = run(seed)
+    verdict.trace.clear()
+    return verdict
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,449 @@
+"""
+Postgres, as far as leases go: every method is one transaction, with the guards of the SQL.
+
+What a report does to an attempt, and what becomes of an inventory, is decided by the
+control plane's own rules. ``tests/contract/store`` runs the same steps against this and
+against the real store, so that what is proven here holds there.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+from uuid import UUID
+
+from controlplane.core import attempts as rules
+from controlplane.core.actions import RetryPolicy
+from controlplane.core.layout import output_prefix
+from controlplane.core.sessions import HeldLease, Judgement, judge
+from controlplane.loops.leases import CLUSTER_LOST, LEASE_LOST
+from controlplane.store.dispatches import Accepted
+from controlplane.usecases.sessions import SupersededError
+from shared.model.assignments import Assignment
+from shared.model.ids import (
+    ROOT,
+    ActionId,
+    ActionKey,
+    ActionName,
+    AttemptId,
+    ClusterName,
+    Digest,
+    LeaseId,
+)
+from shared.model.phases import TERMINAL, Phase
+from shared.model.reports import Acknowledgement, Report, Verdict
+from tests.factories import ORG, make_run_key
+
+PARENT_ENDED = "its parent action ended"
+RUN_SPEC = Digest(hashlib.sha256(b"").digest())
+"""The run's settings are empty, and so is the message that says so."""
+
+Held = tuple[AttemptId, LeaseId]
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Which session of which cluster asks."""
+
+    cluster: ClusterName
+    number: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Action:
+    id: ActionId
+    key: ActionKey
+    parent: ActionId | None
+    policy: RetryPolicy
+    spec: Digest
+    phase: Phase = Phase.QUEUED
+    attempts: int = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class Dispatch:
+    action: ActionId
+    available_at: datetime
+    attempt: int = 1
+    lease: LeaseId | None = None
+    cluster: ClusterName | None = None
+    leased_at: datetime | None = None
+    accepted: bool = False
+    missing_since: timedelta | None = None
+    stop_reason: str | None = None
+    failures: rules.Failures = field(default_factory=rules.Failures)
+
+
+@dataclass(slots=True)
+class Attempt:
+    state: rules.AttemptState
+    lease: LeaseId
+
+
+@dataclass(slots=True)
+class Cluster:
+    epoch: int = 0
+    connected: bool = False
+    seen_served: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Lapse:
+    """A lease that was given away in its agent's place."""
+
+    attempt: AttemptId
+    lease: LeaseId
+    missing: bool
+
+
+class ModelStore:
+    def __init__(self, chance: Random, at: datetime) -> None:
+        self.clusters: dict[ClusterName, Cluster] = defaultdict(Cluster)
+        self.served = timedelta(0)
+        self.ticked_at = at
+        self.actions: dict[ActionId, Action] = {}
+        self.dispatches: dict[ActionId, Dispatch] = {}
+        self.attempts: dict[AttemptId, Attempt] = {}
+        self.accepted: set[Held] = set()  # that were ever noted as accepted
+        self.lapses: list[Lapse] = []
+        self.tell: Callable[[], None] = lambda: None  # work waits, or stops are wanted
+        self._chance = chance
+
+    # What clients ask.
+
+    def create_run(self, name: str, policy: RetryPolicy, spec: Digest, now: datetime) -> ActionId:
+        return self._add(ActionKey(make_run_key(name), ROOT), None, policy, spec, now)
+
+    def enqueue(
+        self, parent: ActionId, name: str, policy: RetryPolicy, spec: Digest, now: datetime
+    ) -> ActionId | None:
+        """Return the new action, or the one that is there; None below a parent that ended."""
+        above = self.actions[parent]
+        key = ActionKey(above.key.run, ActionName(name))
+        for action in self.actions.values():
+            if action.key == key:
+                return action.id
+        if above.phase in TERMINAL:
+            return None
+        return self._add(key, parent, policy, spec, now)
+
+    def abort(self, action: ActionId, reason: str) -> int:
+        """Abort an action and all below it; returns how many were live."""
+        if self.actions[action].phase in TERMINAL:
+            return 0
+        ended = {action, *self._live_below([action])}
+        self._end(ended, reason)
+        return len(ended)
+
+    # What a session asks.
+
+    def open_session(self, name: ClusterName) -> int:
+        cluster = self.clusters[name]
+        cluster.epoch += 1
+        cluster.connected = True
+        cluster.seen_served = self.served
+        self._give_back(lambda dispatch: dispatch.cluster == name)
+        return cluster.epoch
+
+    def close_session(self, at: Epoch) -> None:
+        if at.number == self.clusters[at.cluster].epoch:
+            self.clusters[at.cluster].connected = False
+
+    def take_stock(
+        self, at: Epoch, inventory: Sequence[Held]
+    ) -> Sequence[tuple[AttemptId, LeaseId, Judgement]]:
+        self.require_current(at)
+        self._accept(at.cluster, inventory)
+        held = {
+            dispatch.action: HeldLease(
+                AttemptId(dispatch.action, dispatch.attempt), dispatch.lease, dispatch.stop_reason
+            )
+            for dispatch in self.dispatches.values()
+            if dispatch.lease is not None and dispatch.cluster == at.cluster
+        }
+        known = {lease for _, lease in inventory}
+        for action, each in held.items():
+            dispatch = self.dispatches[action]
+            if each.lease not in known and dispatch.accepted and dispatch.missing_since is None:
+                dispatch.missing_since = self.served
+        return judge(inventory, held)
+
+    def claim(self, at: Epoch, most: int, now: datetime) -> Sequence[Assignment]:
+        self.require_current(at)
+        waiting = [
+            dispatch
+            for dispatch in self.dispatches.values()
+            if dispatch.lease is None and dispatch.available_at <= now
+        ]
+        return [self._lease(at.cluster, dispatch, now) for dispatch in waiting[:most]]
+
+    def list_stops(self, at: Epoch) -> Sequence[HeldLease]:
+        self.require_current(at)
+        return [
+            HeldLease(AttemptId(each.action, each.attempt), each.lease, each.stop_reason)
+            for each in self.dispatches.values()
+            if each.cluster == at.cluster
+            and each.lease is not None
+            and each.stop_reason is not None
+        ]
+
+    def next_at(self) -> datetime | None:
+        return min((d.available_at for d in self.dispatches.values() if not d.lease), default=None)
+
+    def settle(
+        self, at: Epoch, accepted: Sequence[Held], reports: Sequence[Report], now: datetime
+    ) -> tuple[Accepted, Sequence[Acknowledgement]]:
+        self.require_current(at)
+        answers = self.apply_reports(at.cluster, reports, now)
+        current = self._accept(at.cluster, accepted)
+        return Accepted(
+            confirmed=[held for held in accepted if current.get(held, "") is None],
+            gone=[held for held in accepted if held not in current],
+        ), answers
+
+    def touch(self, at: Epoch) -> None:
+        self.require_current(at)
+        self.clusters[at.cluster].connected = True
+        self.clusters[at.cluster].seen_served = self.served
+
+    # What the passes do.
+
+    def tick(self, now: datetime, most: timedelta) -> None:
+        self.served += min(max(now - self.ticked_at, timedelta(0)), most)
+        self.ticked_at = max(self.ticked_at, now)
+
+    def note_silent(self, silent_after: timedelta) -> None:
+        for cluster in self.clusters.values():
+            if self.served - cluster.seen_served > silent_after:
+                cluster.connected = False
+
+    def return_late(self, leased_before: datetime) -> int:
+        return self._give_back(
+            lambda each: each.leased_at is not None and each.leased_at < leased_before
+        )
+
+    def expire(self, name: ClusterName, reassign_after: timedelta, now: datetime) -> int:
+        """Fail what nobody speaks for, in its agent's place; its lease is worth nothing then."""
+        cluster = self.clusters[name]
+        away = self.served - cluster.seen_served > reassign_after
+        lapsed = []
+        for each in self.dispatches.values():
+            if each.lease is None or each.cluster != name:
+                continue
+            replaceable = self.actions[each.action].policy.replaceable
+            missing = (
+                cluster.connected
+                and each.missing_since is not None
+                and self.served - each.missing_since > reassign_after
+            )
+            if missing or (away and each.accepted and (replaceable or each.stop_reason)):
+                attempt = AttemptId(each.action, each.attempt)
+                lapsed.append(Lapse(attempt, each.lease, missing))
+        self.apply_reports(name, [self._obituary(lapse, now) for lapse in lapsed], now)
+        for lapse in lapsed:
+            row = self.attempts[lapse.attempt]
+            if row.state.phase in TERMINAL:
+                row.lease = self._new_lease()
+        self.lapses += lapsed
+        return len(lapsed)
+
+    # How.
+
+    def apply_reports(
+        self, cluster: ClusterName, reports: Sequence[Report], now: datetime
+    ) -> list[Acknowledgement]:
+        answers: list[Acknowledgement] = []
+        by_attempt: dict[AttemptId, list[Report]] = {}
+        for report in reports:
+            dispatch = self.dispatches.get(report.attempt.action)
+            if dispatch is not None and (
+                (dispatch.cluster, dispatch.attempt, dispatch.lease)
+                == (cluster, report.attempt.number, report.lease)
+            ):
+                by_attempt.setdefault(report.attempt, []).append(report)
+                continue
+            known = self.attempts.get(report.attempt)
+            settled = (
+                known is not None
+                and known.lease == report.lease
+                and known.state.version >= report.version
+            )
+            verdict = Verdict.REPEATED if settled else Verdict.STALE
+            answers.append(Acknowledgement(report.attempt, report.version, verdict))
+        for attempt, said in by_attempt.items():
+            news = self._apply(attempt, said, now)
+            answers += [
+                Acknowledgement(
+                    attempt,
+                    report.version,
+                    Verdict.APPLIED if report.version in news else Verdict.REPEATED,
+                )
+                for report in said
+            ]
+        return answers
+
+    def _apply(self, attempt: AttemptId, said: Iterable[Report], now: datetime) -> set[int]:
+        action, dispatch = self.actions[attempt.action], self.dispatches[attempt.action]
+        row = self.attempts[attempt]
+        before = replace(
+            row.state,
+            action_phase=action.phase,
+            failures=dispatch.failures,
+            stop_wanted=dispatch.stop_reason is not None,
+        )
+        outcome = rules.apply(before, said, now)
+        if outcome.applied:
+            row.state = outcome.state
+            if before.action_phase not in TERMINAL:
+                action.phase = outcome.state.action_phase
+                action.attempts = attempt.number + (outcome.following is rules.Next.RETRY)
+            match outcome.following:
+                case rules.Next.END:
+                    del self.dispatches[action.id]
+                case rules.Next.RETRY:
+                    self.dispatches[action.id] = Dispatch(
+                        action=action.id,
+                        available_at=outcome.available_at or now,
+                        attempt=attempt.number + 1,
+                        failures=outcome.state.failures,
+                    )
+                    self.tell()
+                case rules.Next.KEEP:
+                    pass
+            if before.action_phase not in TERMINAL and action.phase in TERMINAL:
+                self._end(set(self._live_below([action.id])), PARENT_ENDED)
+        return {report.version for report in outcome.applied}
+
+    def _add(
+        self,
+        key: ActionKey,
+        parent: ActionId | None,
+        policy: RetryPolicy,
+        spec: Digest,
+        now: datetime,
+    ) -> ActionId:
+        action = ActionId(UUID(int=self._chance.getrandbits(128)))
+        self.actions[action] = Action(id=action, key=key, parent=parent, policy=policy, spec=spec)
+        self.dispatches[action] = Dispatch(action=action, available_at=now)
+        self.tell()
+        return action
+
+    def _live_below(self, above: Sequence[ActionId]) -> list[ActionId]:
+        found: list[ActionId] = []
+        unseen = list(above)
+        while unseen:
+            parent = unseen.pop()
+            below = [
+                each.id
+                for each in self.actions.values()
+                if each.parent == parent and each.phase not in TERMINAL
+            ]
+            found += below
+            unseen += below
+        return found
+
+    def _end(self, actions: Collection[ActionId], reason: str) -> None:
+        for action in sorted(actions):
+            self.actions[action].phase = Phase.ABORTED
+            dispatch = self.dispatches.get(action)
+            if dispatch is not None and dispatch.lease is None:
+                del self.dispatches[action]
+            elif dispatch is not None and dispatch.stop_reason is None:
+                dispatch.stop_reason = reason
+                self.tell()
+
+    def _give_back(self, may: Callable[[Dispatch], bool]) -> int:
+        """Take back leases that are not accepted; those to be stopped are over with that."""
+        returned = 0
+        for each in list(self.dispatches.values()):
+            if each.lease is None or each.accepted or not may(each):
+                continue
+            if each.stop_reason is not None:
+                del self.dispatches[each.action]
+                continue
+            each.lease = each.cluster = each.leased_at = each.missing_since = None
+            returned += 1
+        if returned:
+            self.tell()
+        return returned
+
+    def _accept(self, cluster: ClusterName, leases: Iterable[Held]) -> Mapping[Held, str | None]:
+        """Note what is current as accepted; returns that, and why it is wanted stopped."""
+        current: dict[Held, str | None] = {}
+        for attempt, lease in leases:
+            dispatch = self.dispatches.get(attempt.action)
+            if dispatch is not None and (dispatch.cluster, dispatch.lease) == (cluster, lease):
+                dispatch.accepted, dispatch.missing_since = True, None
+                self.accepted.add((attempt, lease))
+                current[attempt, lease] = dispatch.stop_reason
+        return current
+
+    def _lease(self, cluster: ClusterName, dispatch: Dispatch, now: datetime) -> Assignment:
+        action = self.actions[dispatch.action]
+        attempt = AttemptId(action.id, dispatch.attempt)
+        dispatch.lease, dispatch.cluster = self._new_lease(), cluster
+        dispatch.leased_at, dispatch.accepted = now, False
+        known = self.attempts.get(attempt)
+        if known is None:
+            state = rules.AttemptState(
+                attempt=attempt,
+                phase=Phase.QUEUED,
+                version=0,
+                leased_at=now,
+                action_phase=action.phase,
+                failures=dispatch.failures,
+                policy=action.policy,
+                stop_wanted=False,
+            )
+            self.attempts[attempt] = Attempt(state, dispatch.lease)
+        else:
+            known.lease, known.state = dispatch.lease, replace(known.state, leased_at=now)
+        return _assignment(action, attempt, dispatch.lease, self.actions, now)
+
+    def _obituary(self, lapse: Lapse, now: datetime) -> Report:
+        return Report(
+            attempt=lapse.attempt,
+            lease=lapse.lease,
+            version=self.attempts[lapse.attempt].state.version + 1,
+            phase=Phase.FAILED,
+            at=now,
+            reason="lease_lapsed",
+            failure=LEASE_LOST if lapse.missing else CLUSTER_LOST,
+        )
+
+    def _new_lease(self) -> LeaseId:
+        return LeaseId(UUID(int=self._chance.getrandbits(128)))
+
+    def require_current(self, at: Epoch) -> None:
+        if at.number != self.clusters[at.cluster].epoch:
+            raise SupersededError
+
+
+def _assignment(
+    action: Action,
+    attempt: AttemptId,
+    lease: LeaseId,
+    actions: Mapping[ActionId, Action],
+    now: datetime,
+) -> Assignment:
+    base = f"file:///blobs/{action.key.run.name}"
+    parent = None if action.parent is None else actions[action.parent].key.name
+    return Assignment(
+        org=ORG,
+        key=action.key,
+        attempt=attempt,
+        lease=lease,
+        parent=parent,
+        task_type="python",
+        task_spec=action.spec,
+        run_spec=RUN_SPEC,
+        input_uri=f"{base}/{action.key.name}/inputs.pb",
+        run_base=base,
+        output_prefix=output_prefix(base, action.key.name, attempt.number),
+        previous_output_prefix="",
+        raw_data_prefix=base,
+        run_started_at=now,
+        replaceable=action.policy.replaceable,
+    )

@@ -1,0 +1,211 @@
+"""
+The simulated Postgres: transactions of the model that take time, fail, and are told of.
+
+A transaction may fail before its commit, and after it: then it has happened, and whoever
+asked for it does not know.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from random import Random
+from typing import TypeVar
+
+from controlplane.core.clusters import AgentLoad, ClusterWishes
+from controlplane.core.errors import UnavailableError
+from controlplane.core.relays import RelayId
+from controlplane.core.sessions import Judgement
+from controlplane.core.tempo import Tempo
+from controlplane.loops.pacing import come_round
+from controlplane.store.changes import Notice, parse_notice, payloads
+from controlplane.store.clusters import ClusterRef
+from controlplane.usecases.relays import Relays
+from controlplane.usecases.sessions import AgentFacts, HandOut, SessionRef, Sessions, Settled
+from shared.kit.clock import Clock
+from shared.model.assignments import Assignment
+from shared.model.ids import AttemptId, ClusterName, Digest, LeaseId
+from shared.model.reports import Report
+from tests.factories import ORG
+from tests.simulation.loop import SimLoop
+from tests.simulation.model import Epoch, ModelStore
+
+T = TypeVar("T")
+
+CLUSTERS = tuple(ClusterRef(ORG, ClusterName(name)) for name in ("c1", "c2"))
+WISHES = ClusterWishes(version=0, cordoned=False, draining=False, pool="")
+_NOTICE = parse_notice(payloads(ORG, [], work=True, stops=[each.name for each in CLUSTERS])[0])
+
+
+class SimPostgres:
+    def __init__(self, loop: SimLoop, store: ModelStore, chance: Random) -> None:
+        self.store = store
+        self.is_down = False
+        self.slow = 0.0  # seconds a transaction takes at most, beside the usual
+        self.broken = 0.0  # how many transactions lose their connection
+        self._loop = loop
+        self._chance = chance
+        self._listeners: list[asyncio.Queue[Notice | None]] = []
+        store.tell = self._tell
+
+    async def run(self, transaction: Callable[[], T]) -> T:
+        await asyncio.sleep(self._latency())
+        self._require_up()
+        if self._chance.random() < self.broken / 2:
+            raise UnavailableError("the connection broke before the commit")
+        done = transaction()
+        await asyncio.sleep(self._latency())
+        if self.is_down or self._chance.random() < self.broken / 2:
+            raise UnavailableError("the connection broke after the commit")
+        return done
+
+    async def listen(self) -> AsyncIterator[Notice | None]:
+        """Give notices as a replica hears them; None first, and after each break."""
+        heard: asyncio.Queue[Notice | None] = asyncio.Queue()
+        self._listeners.append(heard)
+        yield None
+        while True:
+            yield await heard.get()
+
+    def break_listening(self) -> None:
+        """Lose what is being said; who listens comes back and looks at everything."""
+        for heard in self._listeners:
+            while not heard.empty():
+                heard.get_nowait()
+            self._loop.call_in_world(self._loop.time() + 0.2, heard.put_nowait, None)
+
+    def _tell(self) -> None:
+        for heard in self._listeners:
+            at = self._loop.time() + self._chance.uniform(0.001, 0.02)
+            if not self.is_down:
+                self._loop.call_in_world(at, heard.put_nowait, _NOTICE)
+
+    def _require_up(self) -> None:
+        if self.is_down:
+            raise UnavailableError("the database cannot be reached; try again")
+
+    def _latency(self) -> float:
+        return self._chance.uniform(0.0005, 0.005) + self._chance.uniform(0, self.slow)
+
+
+class SimSessions(Sessions):
+    """``usecases.sessions`` over the model."""
+
+    def __init__(self, postgres: SimPostgres, specs: Mapping[Digest, bytes], clock: Clock) -> None:
+        self._postgres = postgres
+        self._store = postgres.store
+        self._specs = specs
+        self._now = clock.now
+
+    async def authenticate(self, token: str) -> ClusterRef:
+        named = {each.name: each for each in CLUSTERS}
+        return await self._postgres.run(lambda: named[ClusterName(token)])
+
+    async def open(self, cluster: ClusterRef, agent: AgentFacts) -> SessionRef:
+        del agent
+        epoch = await self._postgres.run(lambda: self._store.open_session(cluster.name))
+        return SessionRef(cluster, epoch)
+
+    async def close(self, session: SessionRef) -> None:
+        await self._postgres.run(lambda: self._store.close_session(_epoch(session)))
+
+    async def take_stock(
+        self, session: SessionRef, inventory: Sequence[tuple[AttemptId, LeaseId]]
+    ) -> Sequence[tuple[AttemptId, LeaseId, Judgement]]:
+        return await self._postgres.run(lambda: self._store.take_stock(_epoch(session), inventory))
+
+    async def hand_out(self, session: SessionRef, most: int) -> HandOut:
+        return await self._postgres.run(lambda: self._hand_out(session, most))
+
+    def _hand_out(self, session: SessionRef, most: int) -> HandOut:
+        claimed: Sequence[Assignment] = ()
+        if most:
+            claimed = self._store.claim(_epoch(session), most, self._now())
+        if claimed:
+            return HandOut(wishes=WISHES, assignments=claimed)
+        stops, next_at = self._store.list_stops(_epoch(session)), self._store.next_at()
+        return HandOut(wishes=WISHES, stops=stops, next_at=next_at)
+
+    async def find_specs(
+        self, session: SessionRef, digests: Collection[Digest]
+    ) -> Mapping[Digest, bytes]:
+        del session
+        return await self._postgres.run(lambda: {each: self._specs[each] for each in digests})
+
+    async def settle(
+        self,
+        session: SessionRef,
+        accepted: Collection[tuple[AttemptId, LeaseId]],
+        reports: Sequence[Report],
+    ) -> Settled:
+        noted, answers = await self._postgres.run(
+            lambda: self._store.settle(_epoch(session), list(accepted), reports, self._now())
+        )
+        return Settled(accepted=noted, acknowledged=answers)
+
+    async def touch(self, session: SessionRef, load: AgentLoad) -> ClusterWishes:
+        del load
+        await self._postgres.run(lambda: self._store.touch(_epoch(session)))
+        return WISHES
+
+
+def _epoch(session: SessionRef) -> Epoch:
+    return Epoch(session.cluster.name, session.epoch)
+
+
+class SimRelays(Relays):
+    """``usecases.relays`` where nobody asks anything."""
+
+    def __init__(self, postgres: SimPostgres) -> None:
+        self._postgres = postgres
+
+    async def claim(self, session: SessionRef) -> Mapping[RelayId, bytes]:
+        def claim() -> Mapping[RelayId, bytes]:
+            self._postgres.store.require_current(_epoch(session))
+            return {}
+
+        return await self._postgres.run(claim)
+
+
+class SimLeaseExpiry:
+    """``loops.leases`` over the model: the same transactions in the same order."""
+
+    def __init__(self, postgres: SimPostgres, clock: Clock, tempo: Tempo) -> None:
+        self._postgres = postgres
+        self._store = postgres.store
+        self._clock = clock
+        self._tempo = tempo
+
+    async def run(self) -> None:
+        every = self._tempo.passes
+        await come_round("lease expiry", self.run_once, every=every, clock=self._clock)
+
+    async def run_once(self) -> int:
+        now = self._clock.now()
+        returned = await self._postgres.run(lambda: self._look_through(now))
+        for cluster in CLUSTERS:
+            returned += await self._postgres.run(partial(self._expire, cluster.name, now))
+        return returned
+
+    def _expire(self, cluster: ClusterName, now: datetime) -> int:
+        return self._store.expire(cluster, self._tempo.reassign_after, now)
+
+    def _look_through(self, now: datetime) -> int:
+        self._store.tick(now, most=5 * self._tempo.passes)
+        self._store.note_silent(self._tempo.silent_after)
+        return self._store.return_late(now - self._tempo.acceptance)
+
+
+class SimClock:
+    """A node's own clock: it goes as all do, and is as wrong as it is told to be."""
+
+    def __init__(self, loop: SimLoop, epoch: datetime) -> None:
+        self.ahead = timedelta(0)
+        self._loop = loop
+        self._epoch = epoch
+
+    def now(self) -> datetime:
+        return self._epoch + timedelta(seconds=self._loop.time()) + self.ahead
+
+    async def sleep(self, delay: timedelta) -> None:
+        await asyncio.sleep(delay.total_seconds())

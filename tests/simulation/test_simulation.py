@@ -1,0 +1,61 @@
+"""
+The link under seeded troubles: a short run of what ``make simulate`` goes on with.
+
+A failure names its seed: ``make simulate SEED=…`` replays it and tells all that happened.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.schedule import run
+
+SHARES = 4
+SCHEDULES = 25
+"""In a share, of which workers take one each. All in all some ten seconds."""
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_no_schedule_breaks_a_promise(share: int) -> None:
+    for seed in range(share, SHARES * SCHEDULES, SHARES):
+        verdict = run(seed)
+        assert not verdict.broken, f"make simulate SEED={seed}: {verdict.broken}"
+
+
+# One for each promise that was once broken in a way only a schedule shows.
+@pytest.mark.parametrize("seed", [89, 95, 176, 184, 201, 459, 3207])
+def test_no_schedule_breaks_a_promise_again(seed: int) -> None:
+    assert not run(seed).broken
+
+
+def test_a_seed_is_a_schedule() -> None:
+    """Replayed elsewhere, with other addresses and other hashes, it is the same to the step."""
+    here = [(verdict.steps, verdict.trace) for verdict in map(run, (3, 89))]
+    told = [f"{steps} {hash_of(trace)}" for steps, trace in here]
+    for hashes in ("1", "2"):
+        assert replay(hashes) == told
+
+
+def hash_of(trace: list[str]) -> int:
+    return sum(len(line) * (number + 1) for number, line in enumerate(trace))
+
+
+def replay(hashes: str) -> list[str]:
+    script = (
+        "from tests.simulation.schedule import run;"
+        "from tests.simulation.test_simulation import hash_of;"
+        "[print(v.steps, hash_of(v.trace)) for v in map(run, (3, 89))]"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(  # noqa: S603 -- our own command line
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONHASHSEED": hashes, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout.split("\n")[:-1]

@@ -1,0 +1,304 @@
+"""
+The simulated world: replicas, installations of the agent, and the network between them.
+
+What makes up a replica and an agent is what ``main`` puts together on either side; keep
+the three alike.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+from flyteidl2.task.task_definition_pb2 import TaskSpec
+from prometheus_client import CollectorRegistry
+
+from controlplane.core.tempo import Tempo
+from controlplane.feeds.feeds import Feeds
+from controlplane.link.calls import LiveCalls
+from controlplane.link.metrics import LinkMetrics
+from controlplane.link.server import LinkDoor
+from controlplane.store.clusters import ClusterRef
+from controlplane.store.database import Database
+from dataplane.agent.core.session import End
+from dataplane.agent.ledger.database import LedgerError
+from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.link.channel import Token
+from dataplane.agent.link.connection import Connection
+from dataplane.agent.link.stream import Stream
+from dataplane.agent.loops.attempts import Attempts
+from dataplane.agent.loops.fence import Fence
+from dataplane.agent.loops.followers import Followers
+from dataplane.agent.loops.keeper import Keeper
+from dataplane.agent.loops.sweeper import Sweeper
+from dataplane.agent.runtimes.choice import Runtimes
+from dataplane.agent.runtimes.process.runtime import ProcessRuntime
+from shared.kit.cancelling import heed_cancellation
+from shared.kit.waking import Bell
+from shared.model.ids import Digest
+from tests.simulation.disk import Disk
+from tests.simulation.loop import Node, SimLoop
+from tests.simulation.machine import Machine, Process, SimRuntime, Witness
+from tests.simulation.model import RUN_SPEC, ModelStore
+from tests.simulation.postgres import (
+    SimClock,
+    SimLeaseExpiry,
+    SimPostgres,
+    SimRelays,
+    SimSessions,
+)
+from tests.simulation.wire import Context, Wire, WireBrokenError
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+GRACE = timedelta(seconds=2)
+_TASK = TaskSpec()
+_TASK.task_template.type = "python"
+_TASK.task_template.container.args.append("a0")
+_BODY = _TASK.SerializeToString(deterministic=True)
+SPEC = Digest(hashlib.sha256(_BODY).digest())
+_SPECS = {SPEC: _BODY, RUN_SPEC: b""}
+
+
+class Replica:
+    """A control plane, through its lives."""
+
+    def __init__(self, world: "World", name: str) -> None:
+        self.name = name
+        self.clock = SimClock(world.loop, EPOCH)
+        self.node: Node | None = None
+        self._world = world
+        self._door: LinkDoor | None = None
+
+    @property
+    def is_up(self) -> bool:
+        return self.node is not None
+
+    def start(self) -> None:
+        world = self._world
+        self.node = world.loop.node(self.name)
+        sessions = SimSessions(world.postgres, _SPECS, self.clock)
+        feeds = Feeds(cast("Database", None), world.postgres.listen)
+        self._door = LinkDoor(
+            sessions=sessions,
+            feeds=feeds,
+            live=LiveCalls(),
+            relays=SimRelays(world.postgres),
+            clock=self.clock,
+            tempo=world.tempo,
+            metrics=LinkMetrics(CollectorRegistry()),
+        )
+        leases = SimLeaseExpiry(world.postgres, self.clock, world.tempo)
+        self.node.spawn(feeds.run(), name=f"{self.name} feeds")
+        self.node.spawn(leases.run(), name=f"{self.name} leases")
+
+    def close(self) -> None:
+        """Send its agents away, as it does when it is told to stop."""
+        if self._door is not None:
+            self._door.close()
+
+    def kill(self) -> None:
+        if self.node is not None:
+            self.node.kill()
+            self.node = None
+
+    def accept(self, wire: Wire) -> None:
+        if self.node is None:
+            raise WireBrokenError
+        wire.on_break = self.node.spawn(self._serve(wire), name=f"{self.name} serves")
+
+    async def _serve(self, wire: Wire) -> None:
+        if self._door is not None:
+            await self._door.Connect(None, cast("Any", Context(wire)))
+            wire.end()
+
+
+class Installation:
+    """An agent with its disk and its machine, through its lives."""
+
+    def __init__(self, world: "World", cluster: ClusterRef, name: str) -> None:
+        self.name = name
+        self.cluster = cluster
+        self.clock = SimClock(world.loop, EPOCH)
+        self.disk = Disk(world.loop, world.chance)
+        self.machine = Machine(
+            name, world.loop, world.chance, world.witness, self.clock, grace=GRACE
+        )
+        self.node: Node | None = None
+        self.is_cut_off = False
+        self.born_at = 0.0
+        self.wire: Wire | None = None
+        self.wires: list[Wire] = []
+        self._world = world
+
+    @property
+    def is_up(self) -> bool:
+        return self.node is not None
+
+    def start(self) -> None:
+        self.born_at = self._world.loop.time()
+        self.node = self._world.loop.node(self.name)
+        self.node.spawn(self._live(), name=self.name)
+
+    def kill(self, *, silently: bool = False) -> None:
+        """Kill it; its peer hears of that from the kernel, or not."""
+        if self.node is None:
+            return
+        self.node.kill()
+        self.node = None
+        if self.wire is not None and silently:
+            self.wire.up.swallows = self.wire.down.swallows = True
+        elif self.wire is not None:
+            self.wire.hang_up()
+
+    async def dial(self) -> Wire:
+        """Reach any replica that is up; WireBrokenError when none can be."""
+        await asyncio.sleep(self._world.chance.uniform(0.001, 0.05))
+        up = [replica for replica in self._world.replicas if replica.is_up]
+        if self.is_cut_off or not up:
+            raise WireBrokenError
+        wire = self._world.make_wire(self.cluster.name)
+        self._world.chance.choice(up).accept(wire)
+        self.wire = wire
+        self.wires.append(wire)
+        return wire
+
+    async def _live(self) -> None:
+        try:
+            await self._run()
+        except* LedgerError:
+            self._world.note(f"{self.name} ends: its disk is full")
+            self.node = None
+            self._world.later(1.0, self._rise)
+
+    def _rise(self) -> None:
+        if not self.is_up:
+            self.start()
+
+    async def _run(self) -> None:
+        """What ``dataplane.agent.main`` puts together."""
+        clock, chance = self.clock, self._world.chance
+        ledger = Ledger(self.disk.open())
+        await ledger._load()
+        runtime = SimRuntime(self.machine, chance)
+        bell = Bell()
+        runtimes = Runtimes(inline=runtime, process=runtime, unsupported=runtime)
+        attempts = Attempts(ledger, runtimes, bell, clock)
+        followers = Followers(runtime, bell)
+        fence = Fence(ledger, attempts, runtime, clock, grace=GRACE)
+        keeper = Keeper(
+            ledger=ledger,
+            attempts=attempts,
+            followers=followers,
+            fence=fence,
+            bell=bell,
+            slots=self._world.slots,
+            free_memory=lambda: 2**40,
+            clock=clock,
+        )
+        connection = SimConnection(self, ledger, keeper)
+        processes = cast("ProcessRuntime", runtime)
+        sweeper = Sweeper(ledger, processes, clock, retention=timedelta(hours=1))
+        async with asyncio.TaskGroup() as services:
+            services.create_task(attempts.run(), name=f"{self.name} attempts")
+            services.create_task(followers.run(), name=f"{self.name} followers")
+            services.create_task(fence.run(), name=f"{self.name} fence")
+            services.create_task(connection.run(), name=f"{self.name} connection")
+            services.create_task(sweeper.run(), name=f"{self.name} sweeper")
+
+
+class SimConnection(Connection):
+    """``link.connection`` but for the dialling."""
+
+    def __init__(self, installation: Installation, ledger: Ledger, keeper: Keeper) -> None:
+        super().__init__(
+            addresses=[installation.name],
+            token=Token(Path("none")),
+            ca_file=None,
+            capabilities=(),
+            ledger=ledger,
+            desk=keeper,
+            clock=installation.clock,
+        )
+        self._installation = installation
+
+    async def _dial(self, address: str) -> tuple[End, bool]:
+        del address
+        try:
+            wire = await self._installation.dial()
+        except WireBrokenError:
+            return End("unavailable", "nobody answers"), False
+        end = End("unknown", "the call ended without a word")
+        stream = Stream(wire, self._desk, self._clock)
+        try:
+            end = await stream.run(self._hello())
+        except* WireBrokenError:
+            end = End("unavailable", "the connection broke")
+        finally:
+            wire.hang_up()
+        heed_cancellation()
+        self._installation._world.ended(self._installation, end)
+        return end, stream.welcomed
+
+
+class World:
+    def __init__(self, loop: SimLoop, chance: Random, *, tempo: Tempo, delay: float) -> None:
+        self.loop = loop
+        self.chance = chance
+        self.tempo = tempo
+        self.slots = 1000
+        self.witness = Witness()
+        self.store = ModelStore(chance, EPOCH)
+        self.postgres = SimPostgres(loop, self.store, chance)
+        self.replicas: list[Replica] = []
+        self.installations: list[Installation] = []
+        self.ends: list[End] = []
+        self.strays: list[Process] = []
+        self.trace: list[str] = []
+        self.cuts: Callable[[], int] = lambda: 0  # after how many frames a new wire is cut
+        self._delay = delay
+
+    def add_replica(self) -> Replica:
+        replica = Replica(self, f"replica {len(self.replicas) + 1}")
+        self.replicas.append(replica)
+        replica.start()
+        return replica
+
+    def add_installation(self, cluster: ClusterRef) -> Installation:
+        """Start an agent of the cluster; the first of each stays when all is well again."""
+        name = f"agent {len(self.installations) + 1} of {cluster.name}"
+        installation = Installation(self, cluster, name)
+        self.installations.append(installation)
+        installation.start()
+        return installation
+
+    def note_strays(self) -> None:
+        """Note what runs on though its agent, which started it, should have stopped it."""
+        born = {each.name: each.born_at for each in self.installations}
+        for process in self.witness.running():
+            if process.started_at > born[process.machine]:
+                self.strays.append(process)
+
+    def is_to_stay(self, installation: Installation) -> bool:
+        of_cluster = [each for each in self.installations if each.cluster == installation.cluster]
+        return of_cluster[0] is installation
+
+    def make_wire(self, token: str) -> Wire:
+        wire = Wire(self.loop, self.chance, delay=self._delay, token=token)
+        wire.cut_after = self.cuts()
+        return wire
+
+    def now(self) -> datetime:
+        return EPOCH + timedelta(seconds=self.loop.time())
+
+    def later(self, seconds: float, do: Callable[..., object], *args: Any) -> None:
+        self.loop.call_in_world(self.loop.time() + seconds, do, *args)
+
+    def note(self, what: str) -> None:
+        self.trace.append(f"{self.loop.time():9.3f} {what}")
+
+    def ended(self, installation: Installation, end: End) -> None:
+        self.ends.append(end)
+        self.note(f"{installation.name}'s session ends: {end.code}")
