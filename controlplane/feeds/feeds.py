@@ -25,6 +25,8 @@ _READERS = 4  # transactions at once; a run is read by one at a time
 _RETRY_SECONDS = 0.5
 
 Run = tuple[OrgName, RunId]
+Bells = dict[Bell, None]
+"""A set that keeps its order: who has waited longest hears first."""
 Cluster = tuple[OrgName, ClusterName]
 Key = TypeVar("Key")
 
@@ -55,10 +57,10 @@ class Feeds:
         self._busy: set[Run] = set()  # being read
         self._read_bell = asyncio.Event()
         self._orgs: defaultdict[OrgName, set[RunsSubscription]] = defaultdict(set)
-        self._work: defaultdict[OrgName, set[Bell]] = defaultdict(set)
-        self._stops: defaultdict[Cluster, set[Bell]] = defaultdict(set)
-        self._calls: defaultdict[Cluster, set[Bell]] = defaultdict(set)
-        self._relays: defaultdict[RelayId, set[Bell]] = defaultdict(set)
+        self._work: defaultdict[OrgName, Bells] = defaultdict(dict)
+        self._stops: defaultdict[Cluster, Bells] = defaultdict(dict)
+        self._calls: defaultdict[Cluster, Bells] = defaultdict(dict)
+        self._relays: defaultdict[RelayId, Bells] = defaultdict(dict)
 
     async def run(self) -> None:
         """Listen and read until cancelled."""
@@ -192,13 +194,13 @@ class Feeds:
 
 
 @contextmanager
-def _hung(bells: dict[Key, set[Bell]], key: Key, bell: Bell) -> Iterator[None]:
+def _hung(bells: dict[Key, Bells], key: Key, bell: Bell) -> Iterator[None]:
     """Hang a bell under a key for the length of a block."""
-    bells[key].add(bell)
+    bells[key][bell] = None
     try:
         yield
     finally:
-        bells[key].discard(bell)
+        bells[key].pop(bell, None)
         if not bells[key]:
             del bells[key]
 

@@ -102,7 +102,7 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
         self._clock = clock
         self._tempo = tempo
         self._metrics = metrics
-        self._pumps: set[Session] = set()
+        self._pumps: dict[Session, None] = {}  # a set that keeps its order
         self._is_closing = False
         self._serving = 0
         self._left = asyncio.Event()
@@ -202,14 +202,14 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
             metrics=self._metrics,
         )
         self._metrics.opened.inc()
-        self._pumps.add(pump)
+        self._pumps[pump] = None
         if self._is_closing:
             pump.leave(after=timedelta())
         try:
             with self._metrics.sessions.track_inprogress():
                 await pump.run(session, protocol)
         finally:
-            self._pumps.discard(pump)
+            del self._pumps[pump]
             log.info("agent disconnected", extra=facts)
             await self._note_end(session)
 

@@ -25,12 +25,6 @@ def test_no_schedule_breaks_a_promise(share: int) -> None:
         assert not verdict.broken, f"make simulate SEED={seed}: {verdict.broken}"
 
 
-# One for each promise that was once broken in a way only a schedule shows.
-@pytest.mark.parametrize("seed", [89, 95, 176, 184, 201, 459, 3207])
-def test_no_schedule_breaks_a_promise_again(seed: int) -> None:
-    assert not run(seed).broken
-
-
 def test_a_seed_is_a_schedule() -> None:
     """Replayed elsewhere, with other addresses and other hashes, it is the same to the step."""
     here = [(verdict.steps, verdict.trace) for verdict in map(run, (3, 89))]
