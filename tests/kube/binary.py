@@ -51,7 +51,10 @@ def build() -> Path:
     unfinished = binary.with_suffix(f".{os.getpid()}")
     try:
         subprocess.run(  # noqa: S603 -- our own arguments
-            [go, "build", "-trimpath", "-ldflags", _link_flags(), "-o", unfinished, "."],
+            [
+                *(go, "build", "-trimpath", "-buildvcs=false"),
+                *("-ldflags", _link_flags(), "-o", unfinished, "."),
+            ],
             cwd=_SOURCE,
             env={**os.environ, "CGO_ENABLED": "0"},
             check=True,

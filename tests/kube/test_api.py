@@ -1,5 +1,6 @@
 """The API server is real: it validates, watches, forgets, refuses and collects garbage."""
 
+import asyncio
 from contextlib import aclosing
 from typing import Any
 
@@ -87,6 +88,17 @@ async def test_what_the_server_has_forgotten_is_gone(
     changes = api.watch(f"{namespace}/secrets", since=first["metadata"]["resourceVersion"])
     with pytest.raises(KubeError, match="410 Expired"):
         await anext(changes)
+
+
+async def test_a_server_that_is_held_up_answers_once_it_is_not(
+    api: KubeClient, kube_api: KubeForTests
+) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        with kube_api.api_server.held_up():
+            answer = tasks.create_task(api.get("/version"))
+            answered, _ = await asyncio.wait([answer], timeout=0.2)
+            assert not answered
+    assert answer.result()["gitVersion"].startswith("v1.36.")
 
 
 async def test_a_user_without_a_role_is_refused_and_with_one_is_not(

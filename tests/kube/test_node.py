@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from tests.kube import images, node
-from tests.kube.client import Json, KubeClient
+from tests.kube.client import Json, KubeClient, wait_until
 from tests.servers.kubernetes import NodeForTests
 
 
@@ -123,6 +123,26 @@ async def test_a_pod_reaches_a_server_of_the_test(
         await node_api.create(f"{node_namespace}/pods", _pod(script))
         await node_api.wait_for(f"{node_namespace}/pods/one", _has_ended)
     assert await node_api.log(f"{node_namespace}/pods/one") == "b'welcome'\n"
+
+
+async def test_a_test_reaches_a_server_of_a_pod(node_api: KubeClient, node_namespace: str) -> None:
+    script = (
+        "import socket\n"
+        "server = socket.create_server(('', 8000))\n"
+        "print('listens', flush=True)\n"
+        "while True: server.accept()[0].send(b'welcome')"
+    )
+    await node_api.create(f"{node_namespace}/pods", _pod(script))
+    pod = await node_api.wait_for(f"{node_namespace}/pods/one", _is_running)
+
+    async def listens() -> bool:
+        return await node_api.log(f"{node_namespace}/pods/one") != ""
+
+    await wait_until(listens, "the pod listens")
+    reader, writer = await asyncio.open_connection(pod["status"]["podIP"], 8000)
+    assert await reader.readexactly(7) == b"welcome"
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_a_node_that_falls_silent_is_missed_and_welcome_back(
