@@ -25,10 +25,10 @@ from controlplane.link.logs import AgentLogs
 from controlplane.link.metrics import LinkMetrics
 from controlplane.link.relays import Agents
 from controlplane.link.server import LinkDoor, LinkServer
-from controlplane.loops.conditions import ConditionTimeouts
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.partitions import EventPartitions
 from controlplane.loops.relays import ForgottenRelays
+from controlplane.loops.timeouts import Timeouts
 from controlplane.settings import Settings
 from controlplane.store.database import open_database
 from controlplane.store.notices import listen
@@ -124,7 +124,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     )
     link = LinkServer(door, settings.host, settings.link_port)
     leases = LeaseExpiry(database, clock, settings.tempo)
-    conditions = ConditionTimeouts(database, clock, every=timedelta(seconds=1))
+    timeouts = Timeouts(database, clock, every=timedelta(seconds=1))
     partitions = EventPartitions(database, clock, keep=timedelta(days=30), every=timedelta(hours=6))
     forgotten = ForgottenRelays(database, clock, every=timedelta(seconds=30))
 
@@ -144,7 +144,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             services.create_task(actions.run(), name="enqueues")
             async with asyncio.TaskGroup() as doors:
                 doors.create_task(leases.run(), name="lease expiry")
-                doors.create_task(conditions.run(), name="condition timeouts")
+                doors.create_task(timeouts.run(), name="timeouts")
                 doors.create_task(partitions.run(), name="event partitions")
                 doors.create_task(forgotten.run(), name="forgotten relays")
                 doors.create_task(link.run(), name="link")

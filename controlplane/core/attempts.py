@@ -29,6 +29,13 @@ INTERRUPTED = Failure(
 )
 
 
+PREEMPTED = Failure(
+    code="Preempted",
+    kind=FailureKind.PREEMPTION,
+    message="The attempt was stopped so that its cluster could be emptied.",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failures:
     """How often an action has failed, and of what."""
@@ -135,6 +142,8 @@ def _end(state: AttemptState, applied: Sequence[Report], now: datetime) -> Outco
         state = replace(state, phase=Phase.FAILED, failure=state.failure or INTERRUPTED)
     if state.action_phase in TERMINAL:  # aborted, and this was the last of it
         return Outcome(state=state, applied=applied, following=Next.END)
+    if state.phase is Phase.ABORTED:  # stopped, though the action is wanted: for its cluster's sake
+        state = replace(state, phase=Phase.FAILED, failure=PREEMPTED)
     if state.phase not in {Phase.FAILED, Phase.TIMED_OUT}:
         ended = replace(state, action_phase=state.phase)
         return Outcome(state=ended, applied=applied, following=Next.END)

@@ -18,6 +18,7 @@ from controlplane.core.clusters import AgentLoad, ClusterWishes
 from controlplane.core.errors import UnavailableError
 from controlplane.core.sessions import Credits, HeldLease, Said, State
 from controlplane.core.tempo import Tempo
+from controlplane.core.turns import Rotation
 from controlplane.feeds.feeds import Feeds
 from controlplane.link import frames
 from controlplane.link.calls import Calls, LiveCalls
@@ -87,6 +88,7 @@ class Session:
         self._metrics = metrics
         self._state = State.GREETING
         self._credits = Credits()
+        self._rotation = Rotation()
         self._sent_specs: set[Digest] = set()
         self._sent_stops: set[LeaseId] = set()
         self._outgoing: asyncio.Queue[link_pb2.ControlFrame] = asyncio.Queue(FRAMES_AHEAD)
@@ -258,7 +260,7 @@ class Session:
     async def _hand_out(self, session: SessionRef) -> None:
         while not self._leaving.is_set():
             most = min(self._credits.room, CLAIM_AT_ONCE)
-            found = await self._sessions.hand_out(session, most)
+            found = await self._sessions.hand_out(session, most, self._rotation)
             self._wish(found.wishes)
             if found.assignments:
                 await self._assign(session, found.assignments)
@@ -296,7 +298,7 @@ class Session:
 
     def _pause(self, found: HandOut) -> timedelta:
         """Sleep until something that waits may be leased, and not for long."""
-        if found.next_at is None or self._credits.room == 0 or not found.wishes.takes_work:
+        if found.next_at is None:
             return LOOK_AROUND
         wait = found.next_at - self._clock.now()
         return min(max(wait, LOOK_AGAIN), LOOK_AROUND)

@@ -53,7 +53,7 @@ class LeaseExpiry:
         async with self._database.for_fleet("let the control clock run") as fleet:
             await tick(fleet, now, most=5 * self._tempo.passes)
             silent = await note_silent(fleet, silent_after=self._tempo.silent_after)
-            returned = await return_late(fleet, now - self._tempo.acceptance)
+            returned = await return_late(fleet, now - self._tempo.acceptance, now)
             for org in returned:
                 await tell_of_work(fleet, org)
         for org, cluster in silent:

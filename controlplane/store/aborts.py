@@ -6,7 +6,7 @@ all live: going down the live ones finds everything. What waits is gone at once;
 cluster holds is marked, and its agent is told until it says that nothing runs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from controlplane.store.changes import Counters, lock_runs, tell
@@ -54,7 +54,7 @@ WHERE d.org = n.org AND d.action_id = n.id AND d.lease_id IS NULL
 
 _STOP_LEASED = statement(f"""
 {given(id="uuid")}
-UPDATE dispatches d SET stop_reason = :reason
+UPDATE dispatches d SET stop_reason = :reason, stop_at = :now
 FROM n WHERE d.org = n.org AND d.action_id = n.id AND d.stop_reason IS NULL
 RETURNING d.cluster
 """)
@@ -91,6 +91,21 @@ async def end_descendants(
     return await _end(tx, counters, ended, reason=PARENT_ENDED, by="", now=now)
 
 
+async def lock_dispatches(tx: OrgTx, actions: Collection[ActionId]) -> None:
+    """Lock what there is of these, in the order of all locks on that table."""
+    await tx.execute(_LOCK_DISPATCHES, {"id": sorted(actions)})
+
+
+async def let_go(
+    tx: OrgTx, actions: Collection[ActionId], *, reason: str, now: datetime
+) -> Sequence[str]:
+    """Drop what waits, have stopped what is leased; returns the clusters to be told."""
+    ids = sorted(actions)
+    await tx.execute(_DROP_WAITING, {"id": ids})
+    rows = await tx.rows(_STOP_LEASED, {"id": ids, "reason": reason, "now": now})
+    return sorted({row.cluster for row in rows})
+
+
 async def _end(
     tx: OrgTx,
     counters: Counters,
@@ -103,7 +118,7 @@ async def _end(
     if not ended:
         return []
     ids = list(ended)
-    await tx.execute(_LOCK_DISPATCHES, {"id": ids})
+    await lock_dispatches(tx, ids)
     await tx.execute(
         _ABORT,
         {
@@ -114,6 +129,4 @@ async def _end(
             "now": now,
         },
     )
-    await tx.execute(_DROP_WAITING, {"id": ids})
-    rows = await tx.rows(_STOP_LEASED, {"id": ids, "reason": reason})
-    return sorted({row.cluster for row in rows})
+    return await let_go(tx, ids, reason=reason, now=now)

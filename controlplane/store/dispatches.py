@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Row
 
+from controlplane.core.explanations import LEASE_RETURNED
 from controlplane.core.sessions import HeldLease
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.statements import given, statement
@@ -20,6 +21,7 @@ from shared.model.ids import (
     LeaseId,
     OrgName,
 )
+from shared.model.phases import Phase
 
 _ACCEPT = statement(f"""
 {given(action_id="uuid", lease_id="uuid")}, locked AS MATERIALIZED (
@@ -34,10 +36,11 @@ RETURNING d.action_id, d.lease_id, d.stop_reason
 """)
 
 # In the order of all locks on this table, so that two who sweep do not wait for each other.
-_UNACCEPTED = """
+# The time it took is told in the action's history, where nobody else would account for it.
+_UNACCEPTED = f"""
 WITH lapsed AS (
-    SELECT org, action_id FROM dispatches
-    WHERE {scope} AND lease_id IS NOT NULL AND accepted_at IS NULL
+    SELECT org, action_id, attempt, cluster, leased_at FROM dispatches
+    WHERE {{scope}} AND lease_id IS NOT NULL AND accepted_at IS NULL
     ORDER BY org, action_id FOR UPDATE SKIP LOCKED
 ), dropped AS (
     DELETE FROM dispatches d USING lapsed l
@@ -47,7 +50,15 @@ WITH lapsed AS (
     SET lease_id = NULL, cluster = NULL, leased_at = NULL, missing_since = NULL
     FROM lapsed l
     WHERE d.org = l.org AND d.action_id = l.action_id AND d.stop_reason IS NULL
-    RETURNING d.org
+    RETURNING d.org, d.action_id, l.attempt, l.cluster, l.leased_at
+), told AS (
+    INSERT INTO action_events (org, action_id, attempt, version, at, phase, reason, message,
+                               events)
+    SELECT org, action_id, attempt, 0, :now, {Phase.QUEUED.value}, '{LEASE_RETURNED}', cluster,
+           jsonb_build_array(jsonb_build_object(
+               'at', leased_at, 'reason', '{LEASE_RETURNED}',
+               'message', 'Cluster ' || cluster || ' did not accept the lease; it waits again.'))
+    FROM returned ON CONFLICT DO NOTHING
 )
 SELECT org, count(*) AS returned FROM returned GROUP BY org
 """
@@ -70,14 +81,6 @@ _LEASES = statement("""
 SELECT action_id, attempt, lease_id, stop_reason
 FROM dispatches WHERE org = :org AND cluster = :cluster AND lease_id IS NOT NULL
 ORDER BY action_id FOR UPDATE
-""")
-
-_NEXT_AVAILABLE = statement("""
-SELECT min(w.available_at) AS available_at FROM (
-    SELECT available_at FROM dispatches
-    WHERE org = :org AND pool = :pool AND lease_id IS NULL
-    ORDER BY org, pool, limited, urgency, run_id, available_at LIMIT 500
-) w
 """)
 
 
@@ -113,15 +116,15 @@ async def accept(
     )
 
 
-async def return_unaccepted(tx: OrgTx, cluster: ClusterName) -> int:
-    """Give back what was said into a stream that broke; returns how much waits again."""
-    rows = await tx.rows(_RETURN_OF_CLUSTER, {"cluster": cluster})
+async def return_unaccepted(tx: OrgTx, cluster: ClusterName, now: datetime) -> int:
+    """Give back what the cluster has not accepted; returns how much waits again."""
+    rows = await tx.rows(_RETURN_OF_CLUSTER, {"cluster": cluster, "now": now})
     return sum(int(row.returned) for row in rows)
 
 
-async def return_late(tx: FleetTx, leased_before: datetime) -> Mapping[OrgName, int]:
+async def return_late(tx: FleetTx, leased_before: datetime, now: datetime) -> Mapping[OrgName, int]:
     """Give back what was leased before then and is still not accepted; how much, by org."""
-    rows = await tx.connection.execute(_RETURN_LATE, {"leased_at": leased_before})
+    rows = await tx.connection.execute(_RETURN_LATE, {"leased_at": leased_before, "now": now})
     return {OrgName(row.org): row.returned for row in rows.all()}
 
 
@@ -139,13 +142,6 @@ async def lock_leases(tx: OrgTx, cluster: ClusterName) -> Mapping[ActionId, Held
     """List everything that ``cluster`` holds; until commit nothing of it is given away."""
     held = [_held(row) for row in await tx.rows(_LEASES, {"cluster": cluster})]
     return {lease.attempt.action: lease for lease in held}
-
-
-async def find_next_available(tx: OrgTx, pool: str) -> datetime | None:
-    """Say when something that waits may be leased, by a look at some; None if nothing waits."""
-    row = (await tx.execute(_NEXT_AVAILABLE, {"pool": pool})).one()
-    found: datetime | None = row.available_at
-    return found
 
 
 def _held(row: Row[tuple[object, ...]]) -> HeldLease:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from controlplane.core.actions import ActionType, NewAction
 from controlplane.core.queues import Queue
+from controlplane.core.timeouts import due_at
 from controlplane.store.changes import Counters, tell
 from controlplane.store.database import OrgTx
 from controlplane.store.guards import is_live
@@ -214,10 +215,7 @@ async def _insert(
             "created_at_": [a.trace.started_at if a.trace else now for a in actions],
             "started_at_": [a.trace.started_at if a.trace else None for a in actions],
             "ended_at_": [a.trace.ended_at if a.trace else None for a in actions],
-            "due_at_": [
-                now + a.condition.timeout if a.condition and a.condition.timeout else None
-                for a in actions
-            ],
+            "due_at_": [_due_at(action, now) for action in actions],
             "output_uri": [a.trace.output_uri if a.trace else "" for a in actions],
             "error_code": [f.code if f else None for f in failures],
             "error_kind": [f.kind.value if f else None for f in failures],
@@ -238,6 +236,14 @@ def _first_phase(action: NewAction) -> Phase:
             return action.trace.phase if action.trace else Phase.SUCCEEDED
         case ActionType.CONDITION:
             return Phase.PAUSED
+
+
+def _due_at(action: NewAction, now: datetime) -> datetime | None:
+    if action.type is ActionType.TASK:
+        return due_at(action.spec.policy, Phase.QUEUED, created_at=now, available_at=now)
+    if action.condition and action.condition.timeout:
+        return now + action.condition.timeout
+    return None
 
 
 async def _classify(

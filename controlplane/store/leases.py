@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controlplane.store.database import FleetTx, OrgTx
+from controlplane.store.guards import has_ended
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, AttemptId, ClusterName, LeaseId, OrgName
 
@@ -50,11 +51,13 @@ FROM lapsed l
 JOIN attempts t ON t.org = l.org AND t.action_id = l.action_id AND t.number = l.attempt
 JOIN actions a ON a.org = l.org AND a.id = l.action_id
 JOIN specs s ON s.org = l.org AND s.digest = a.spec
-WHERE l.missing OR l.stopping OR s.replaceable
+WHERE l.missing OR s.replaceable OR (l.stopping AND {ended})
 ORDER BY l.org, l.action_id LIMIT :most
 """
-_LAPSED_ANYWHERE = statement(_LAPSED.format(scope="true"))
-_LAPSED_OF_CLUSTER = statement(_LAPSED.format(scope="c.org = :org AND c.cluster = :cluster"))
+_LAPSED_ANYWHERE = statement(_LAPSED.format(scope="true", ended=has_ended("a.phase")))
+_LAPSED_OF_CLUSTER = statement(
+    _LAPSED.format(scope="c.org = :org AND c.cluster = :cluster", ended=has_ended("a.phase"))
+)
 
 # Whoever still holds the old lease is answered "stale", whatever version it reports.
 _VOID = statement(f"""

@@ -17,6 +17,7 @@ from sqlalchemy import Row
 
 from controlplane.core import attempts as rules
 from controlplane.core.actions import RetryPolicy
+from controlplane.core.timeouts import due_at
 from controlplane.store.aborts import end_descendants
 from controlplane.store.changes import Counters, lock_runs, tell
 from controlplane.store.database import OrgTx
@@ -35,11 +36,12 @@ SELECT DISTINCT d.run_id FROM n JOIN dispatches d ON d.org = n.org AND d.action_
 _STATES = statement(f"""
 {given(action_id="uuid")}
 SELECT d.action_id, d.run_id, d.attempt, d.lease_id, d.user_failures, d.system_failures,
-       d.preemptions, d.cluster, d.stop_reason IS NOT NULL AS stop_wanted, a.phase AS action_phase, a.name,
+       d.preemptions, d.cluster, d.stop_reason IS NOT NULL AS stop_wanted, d.available_at,
+       d.accepted_at, a.phase AS action_phase, a.created_at,
        t.phase, t.version, t.leased_at, t.started_at, t.ended_at, t.reason, t.message,
        t.error_code, t.error_kind, t.error_message, t.error_recoverable, t.error_uri,
        t.output_uri, t.report_uri, t.log_uri,
-       s.retries, s.backoff_base, s.backoff_factor, s.backoff_cap
+       s.retries, s.backoff_base, s.backoff_factor, s.backoff_cap, s.queued_timeout, s.deadline
 FROM n
 JOIN dispatches d ON d.org = n.org AND d.action_id = n.action_id
 JOIN actions a ON a.org = d.org AND a.id = d.action_id
@@ -58,15 +60,15 @@ FROM n JOIN attempts t
 _WRITE_ATTEMPTS = statement(f"""
 {given(
     action_id="uuid", number="integer", lease_id="uuid", phase="smallint", version="integer",
-    started_at_="timestamptz", ended_at_="timestamptz", reason="text", message="text",
+    accepted_at_="timestamptz", started_at_="timestamptz", ended_at_="timestamptz", reason="text", message="text",
     output_uri="text", report_uri="text", log_uri="text", **FAILURE,
 )}
 UPDATE attempts t
-SET phase = n.phase, version = n.version, started_at = n.started_at, ended_at = n.ended_at,
-    reason = n.reason, message = n.message, error_code = n.error_code, error_kind = n.error_kind,
-    error_message = n.error_message, error_recoverable = n.error_recoverable,
-    error_uri = n.error_uri, output_uri = n.output_uri, report_uri = n.report_uri,
-    log_uri = n.log_uri
+SET phase = n.phase, version = n.version, accepted_at = n.accepted_at,
+    started_at = n.started_at, ended_at = n.ended_at, reason = n.reason, message = n.message,
+    error_code = n.error_code, error_kind = n.error_kind, error_message = n.error_message,
+    error_recoverable = n.error_recoverable, error_uri = n.error_uri,
+    output_uri = n.output_uri, report_uri = n.report_uri, log_uri = n.log_uri
 FROM n
 WHERE t.org = n.org AND t.action_id = n.action_id AND t.number = n.number
   AND t.lease_id = n.lease_id AND t.version < n.version
@@ -85,11 +87,12 @@ FROM n ON CONFLICT DO NOTHING
 _WRITE_ACTIONS = statement(f"""
 {given(
     id="uuid", phase="smallint", attempts="integer", change="bigint", started_at_="timestamptz",
-    ended_at_="timestamptz", output_uri="text", report_uri="text", **FAILURE,
+    ended_at_="timestamptz", due_at_="timestamptz", output_uri="text", report_uri="text",
+    **FAILURE,
 )}
 UPDATE actions a
 SET phase = n.phase, attempts = n.attempts, change = n.change, updated_at = :now,
-    started_at = COALESCE(a.started_at, n.started_at), ended_at = n.ended_at,
+    due_at = n.due_at, started_at = COALESCE(a.started_at, n.started_at), ended_at = n.ended_at,
     output_uri = n.output_uri, report_uri = n.report_uri, error_code = n.error_code,
     error_kind = n.error_kind, error_message = n.error_message,
     error_recoverable = n.error_recoverable, error_uri = n.error_uri
@@ -110,7 +113,7 @@ UPDATE dispatches d
 SET attempt = n.attempt, available_at = n.available_at, user_failures = n.user_failures,
     system_failures = n.system_failures, preemptions = n.preemptions,
     lease_id = NULL, cluster = NULL, leased_at = NULL, accepted_at = NULL,
-    missing_since = NULL
+    stop_reason = NULL, stop_at = NULL, missing_since = NULL
 FROM n
 WHERE d.org = n.org AND d.action_id = n.action_id AND d.attempt = n.attempt - 1
 """)  # fmt: skip
@@ -118,15 +121,19 @@ WHERE d.org = n.org AND d.action_id = n.action_id AND d.attempt = n.attempt - 1
 _END = statement(f"""
 {given(action_id="uuid")}
 DELETE FROM dispatches d USING n WHERE d.org = n.org AND d.action_id = n.action_id
+RETURNING d.limited
 """)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Held:
     """A leased attempt with what is needed to write it back."""
 
     run: RunId
     lease: LeaseId
+    created_at: datetime  # the action
+    available_at: datetime
+    accepted_at: datetime | None
     state: rules.AttemptState
 
 
@@ -187,10 +194,19 @@ def _parse_held(row: Row[tuple[object, ...]]) -> _Held:
             backoff_base=row.backoff_base,
             backoff_factor=row.backoff_factor,
             backoff_cap=row.backoff_cap,
+            queued_timeout=row.queued_timeout,
+            deadline=row.deadline,
         ),
         stop_wanted=row.stop_wanted,
     )
-    return _Held(RunId(row.run_id), LeaseId(row.lease_id), state)
+    return _Held(
+        run=RunId(row.run_id),
+        lease=LeaseId(row.lease_id),
+        created_at=row.created_at,
+        available_at=row.available_at,
+        accepted_at=row.accepted_at,
+        state=state,
+    )
 
 
 def _sort_out(
@@ -257,8 +273,9 @@ async def _write(
     moved = await _write_actions(tx, counters, outcomes, now)
     ended = [o.state.attempt.action for _, o in outcomes if o.following is rules.Next.END]
     retried = [o for _, o in outcomes if o.following is rules.Next.RETRY]
+    room = False  # where a limit may have held others back
     if ended:
-        await tx.execute(_END, {"action_id": ended})
+        room = any(row.limited for row in await tx.rows(_END, {"action_id": ended}))
     if retried:
         await tx.execute(
             _RETRY,
@@ -277,7 +294,7 @@ async def _write(
         if o.state.attempt.action in moved and o.state.action_phase in TERMINAL
     }
     stops = await end_descendants(tx, counters, parents, now)
-    await tell(tx, counters, work=bool(retried), stops=stops)
+    await tell(tx, counters, work=bool(retried) or room, stops=stops)
 
 
 async def _write_attempts(tx: OrgTx, outcomes: Sequence[tuple[_Held, rules.Outcome]]) -> None:
@@ -290,6 +307,7 @@ async def _write_attempts(tx: OrgTx, outcomes: Sequence[tuple[_Held, rules.Outco
             "lease_id": [held.lease for held, _ in outcomes],
             "phase": [state.phase.value for state in states],
             "version": [state.version for state in states],
+            "accepted_at_": [held.accepted_at for held, _ in outcomes],
             "started_at_": [state.started_at for state in states],
             "ended_at_": [state.ended_at for state in states],
             "reason": [state.reason for state in states],
@@ -365,6 +383,15 @@ async def _write_actions(
             "started_at_": [state.started_at for state in following],
             "ended_at_": [
                 state.ended_at if state.action_phase in TERMINAL else None for state in following
+            ],
+            "due_at_": [
+                due_at(
+                    state.policy,
+                    state.action_phase,
+                    created_at=held.created_at,
+                    available_at=o.available_at or held.available_at,
+                )
+                for (held, o), state in zip(live, following, strict=True)
             ],
             "output_uri": [state.output_uri for state in following],
             "report_uri": [state.report_uri for state in following],

@@ -7,6 +7,7 @@ from sqlalchemy import bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.core.actions import ActionType, NewRun
+from controlplane.core.timeouts import due_at
 from controlplane.store.changes import Counters, tell
 from controlplane.store.database import OrgTx
 from controlplane.store.queues import lock_queues
@@ -29,16 +30,16 @@ RETURNING run_id
 _INSERT_ROOT = statement(f"""
 INSERT INTO actions (org, id, run_id, name, parent, type, spec, input_uri, cache_key, task_name,
                      task_version, task_type, short_name, environment, function, phase, change,
-                     created_at, updated_at)
+                     created_at, updated_at, due_at)
 VALUES (:org, :run_id, :run_id, :name, NULL, {ActionType.TASK.value}, :spec, :input_uri,
         :cache_key, :task_name, :task_version, :task_type, :short_name, :environment, :function,
-        {Phase.QUEUED.value}, 1, :now, :now)
+        {Phase.QUEUED.value}, 1, :now, :now, :due_at)
 """)
 
 _INSERT_DISPATCH = statement("""
-INSERT INTO dispatches (org, action_id, run_id, attempt, queue, pool, urgency, limited,
+INSERT INTO dispatches (org, action_id, run_id, is_root, attempt, queue, pool, urgency, limited,
                         enqueued_at, available_at)
-VALUES (:org, :run_id, :run_id, 1, :queue, :pool, :urgency, :limited, :now, :now)
+VALUES (:org, :run_id, :run_id, true, 1, :queue, :pool, :urgency, :limited, :now, :now)
 """)
 
 _DELETE_RUN = statement("DELETE FROM runs WHERE org = :org AND run_id = :run_id")
@@ -121,6 +122,7 @@ async def create_run(
             "short_name": new.facts.short_name,
             "environment": new.facts.environment,
             "function": new.facts.function,
+            "due_at": due_at(new.spec.policy, Phase.QUEUED, created_at=now, available_at=now),
             "now": now,
         },
     )

@@ -178,7 +178,7 @@ actions = Table(
     _at("updated_at"),
     _at("started_at", nullable=True),
     _at("ended_at", nullable=True),
-    _at("due_at", nullable=True),  # when a condition's patience ends
+    _at("due_at", nullable=True),  # when patience with it ends (core.timeouts)
     _text("output_uri"),
     _text("report_uri"),
     *_failure(),
@@ -204,7 +204,12 @@ attempts = Table(
     Column("cluster", Text, nullable=False),
     Column("phase", SmallInteger, nullable=False),
     Column("version", Integer, nullable=False, server_default="0"),  # of the last report applied
+    # Where and since when it waited, for those who ask why it took so long.
+    _text("queue"),
+    _text("pool"),
+    _at("available_at"),
     _at("leased_at"),
+    _at("accepted_at", nullable=True),
     _at("started_at", nullable=True),
     _at("ended_at", nullable=True),
     _text("reason"),
@@ -238,6 +243,7 @@ dispatches = Table(
     Column("org", Text, primary_key=True),
     Column("action_id", Uuid, primary_key=True),
     Column("run_id", Uuid, nullable=False),
+    Column("is_root", Boolean, nullable=False, server_default="false"),
     Column("attempt", Integer, nullable=False),
     _text("queue"),
     _text("pool"),  # clusters of this pool may lease it
@@ -255,14 +261,17 @@ dispatches = Table(
     _at("leased_at", nullable=True),
     _at("accepted_at", nullable=True),
     Column("stop_reason", Text),  # the attempt is wanted stopped
+    _at("stop_at", nullable=True),  # since when
     # Since when (on the control clock) an agent that took stock does not know of it.
     Column("missing_since", Interval),
     Index(
         "dispatches_waiting",
         "org",
         "pool",
-        "limited",
         "urgency",
+        "limited",
+        "queue",
+        "is_root",
         "run_id",
         "available_at",
         "action_id",
@@ -292,12 +301,15 @@ dispatches = Table(
         "dispatches_leased_of_run",
         "org",
         "run_id",
-        postgresql_where=text("lease_id IS NOT NULL AND limited"),
+        "limited",
+        "is_root",
+        postgresql_where=text("lease_id IS NOT NULL"),
     ),
     Index(
         "dispatches_leased_of_queue",
         "org",
         "queue",
+        "is_root",
         postgresql_where=text("lease_id IS NOT NULL AND limited"),
     ),
     # The table turns over completely all the time: vacuum it early.
@@ -319,6 +331,8 @@ clusters = Table(
     _text("agent_id"),
     _text("instance_id"),
     _text("software"),
+    Column("protocol", Integer, nullable=False, server_default="0"),
+    Column("capabilities", JSONB, nullable=False, server_default="[]"),
     _text("pool"),
     Column("cordoned", Boolean, nullable=False, server_default="false"),
     _at("draining_since", nullable=True),
@@ -327,6 +341,7 @@ clusters = Table(
     Column("held", Integer, nullable=False, server_default="0"),  # by the agent's ledger
     Column("running", Integer, nullable=False, server_default="0"),  # by the agent's runtimes
     Column("slots", Integer, nullable=False, server_default="0"),  # credit it had left, last
+    _at("counted_at", nullable=True),  # when this session's agent said so; NULL: not yet
     _at("connected_at", nullable=True),
     _at("seen_at", nullable=True),
     # When it was last heard, on the clock that stands still while nobody serves.
@@ -376,6 +391,20 @@ relay_replies = Table(
         ["org", "relay_id"], ["relays.org", "relays.relay_id"], ondelete="CASCADE"
     ),
     prefixes=["UNLOGGED"],
+)
+
+# What stood in the way of work that waits, since when: a row for each change, kept for as
+# long as events are. Scopes are in core.obstacles.
+obstacles = Table(
+    "obstacles",
+    metadata,
+    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
+    Column("scope", SmallInteger, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("at", DateTime(timezone=True), primary_key=True),
+    _text("reason"),  # "": nothing any more
+    _text("message"),
+    Index(None, "at"),
 )
 
 # One row: for how long the control plane has served. Leases are measured on this clock,

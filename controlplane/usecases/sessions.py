@@ -15,9 +15,10 @@ from datetime import datetime
 from controlplane.core.clusters import AgentLoad, ClusterWishes
 from controlplane.core.errors import UnauthenticatedError
 from controlplane.core.sessions import HeldLease, Judgement, judge
+from controlplane.core.turns import Rotation
 from controlplane.store import clusters, dispatches
 from controlplane.store.changes import tell_own_work
-from controlplane.store.claims import claim
+from controlplane.store.claims import Claimed, claim
 from controlplane.store.clusters import ClusterRef
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatches import Accepted
@@ -50,7 +51,7 @@ class HandOut:
     wishes: ClusterWishes
     assignments: Sequence[Assignment] = ()
     stops: Sequence[HeldLease] = ()
-    next_at: datetime | None = None  # when the earliest waiting attempt may be leased
+    next_at: datetime | None = None  # when it is worth to look again without being told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ class Sessions:
                 now=self._clock.now(),
             )
             # Said into a stream that broke, and not begun by anybody: it waits again.
-            if await dispatches.return_unaccepted(tx, cluster.name):
+            if await dispatches.return_unaccepted(tx, cluster.name, self._clock.now()):
                 await tell_own_work(tx)
         return SessionRef(cluster, epoch)
 
@@ -126,20 +127,23 @@ class Sessions:
             log.warning("agent lacks leases", extra={"cluster": name, "count": len(missing)})
         return judge(inventory, held)
 
-    async def hand_out(self, session: SessionRef, most: int) -> HandOut:
-        """Lease up to ``most`` waiting attempts to the cluster; if none, look around instead."""
+    async def hand_out(self, session: SessionRef, most: int, rotation: Rotation) -> HandOut:
+        """
+        Lease up to ``most`` waiting attempts to the cluster; if none, look around instead.
+
+        ``rotation`` is the session's own.
+        """
         name = session.cluster.name
         async with self._current(session) as tx:
             wishes = await clusters.get_wishes(tx, name)
+            claimed = Claimed()
             if most and wishes.takes_work:
-                claimed = await claim(tx, name, wishes.pool, most=most, now=self._clock.now())
-                if claimed:
-                    return HandOut(wishes=wishes, assignments=claimed)
-            return HandOut(
-                wishes=wishes,
-                stops=await dispatches.list_stops(tx, name),
-                next_at=await dispatches.find_next_available(tx, wishes.pool),
-            )
+                now = self._clock.now()
+                claimed = await claim(tx, name, wishes.pool, rotation=rotation, most=most, now=now)
+                if claimed.assignments:
+                    return HandOut(wishes=wishes, assignments=claimed.assignments)
+            stops = await dispatches.list_stops(tx, name)
+            return HandOut(wishes=wishes, stops=stops, next_at=claimed.next_at)
 
     async def find_specs(
         self, session: SessionRef, digests: Collection[Digest]

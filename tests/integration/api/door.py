@@ -31,6 +31,7 @@ from controlplane.api.server import PublicApi
 from controlplane.authn.anonymous import Anonymous
 from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
+from controlplane.core.turns import Rotation
 from controlplane.feeds.feeds import Feeds
 from controlplane.link.calls import LiveCalls
 from controlplane.link.logs import AgentLogs
@@ -114,7 +115,10 @@ class Door:
 
     async def claim(self, most: int = 100) -> Sequence[Assignment]:
         async with self.database.for_org(ORG) as tx:
-            return await claim(tx, CLUSTER, "", most=most, now=SystemClock().now())
+            found = await claim(
+                tx, CLUSTER, "", rotation=Rotation(), most=most, now=SystemClock().now()
+            )
+            return found.assignments
 
     async def report(
         self,

@@ -2,19 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import pytest
 from sqlalchemy import text
 
 from controlplane.core.actions import ActionDetail, NewAction, NewRun
+from controlplane.core.turns import Rotation
 from controlplane.store import actions, runs
 from controlplane.store.aborts import abort
+from controlplane.store.changes import Notice
 from controlplane.store.claims import claim
 from controlplane.store.clusters import save_cluster, save_org
 from controlplane.store.database import Database, open_database
 from controlplane.store.enqueues import Enqueue, Enqueued, enqueue
+from controlplane.store.notices import listen
 from controlplane.store.reports import apply_reports
 from shared.kit.uuids import new_uuid
 from shared.model.assignments import Assignment
@@ -36,6 +40,7 @@ class Store:
     """The store, in the words of the tests: each step is one transaction."""
 
     database: Database
+    url: str = field(repr=False)
 
     async def create(self, new: NewRun) -> RunId:
         async with self.database.for_org(ORG) as tx:
@@ -51,10 +56,19 @@ class Store:
             return list(await enqueue(tx, wishes, NOW))
 
     async def claim(
-        self, most: int = 10, cluster: ClusterName = CLUSTER, *, now: datetime = NOW
+        self,
+        most: int = 10,
+        cluster: ClusterName = CLUSTER,
+        *,
+        pool: str = "",
+        rotation: Rotation | None = None,
+        now: datetime = NOW,
     ) -> list[Assignment]:
         async with self.database.for_org(ORG) as tx:
-            return list(await claim(tx, cluster, "", most=most, now=now))
+            found = await claim(
+                tx, cluster, pool, rotation=rotation or Rotation(), most=most, now=now
+            )
+            return list(found.assignments)
 
     async def abort(self, run: RunId, name: str = "a0") -> int:
         """Abort an action and all below it; returns how many were live."""
@@ -79,6 +93,24 @@ class Store:
         order = {(report.attempt, report.version): at for at, report in enumerate(reports)}
         answers = sorted(answers, key=lambda each: order[each.attempt, each.version])
         return [each.verdict for each in answers]
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator["asyncio.Queue[Notice]"]:
+        """Hear every notice from here on."""
+        heard: asyncio.Queue[Notice] = asyncio.Queue()
+        ready = asyncio.Event()
+
+        async def listen_on() -> None:
+            async for notice in listen(self.url):
+                ready.set()
+                if notice is not None:
+                    heard.put_nowait(notice)
+
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+            listener = tasks.create_task(listen_on())
+            await ready.wait()
+            yield heard
+            listener.cancel()
 
     async def detail(self, run: RunId, name: str = "a0") -> ActionDetail:
         async with self.database.for_org(ORG) as tx:
@@ -105,5 +137,5 @@ async def store(database_url: str) -> AsyncIterator[Store]:
             ),
             {"org": ORG},
         )
-    yield Store(database)
+    yield Store(database, database_url)
     await database.close()

@@ -7,8 +7,8 @@ from datetime import timedelta
 import asyncpg
 
 from controlplane.core.actions import ActionType, ConditionFacts, NewAction
-from controlplane.loops.conditions import ConditionTimeouts
 from controlplane.loops.partitions import EventPartitions
+from controlplane.loops.timeouts import Timeouts
 from controlplane.store.actions import signal
 from shared.model.ids import ActionName, RunId
 from shared.model.phases import Phase
@@ -40,7 +40,7 @@ async def test_a_condition_that_nobody_answers_ends_when_its_patience_does(store
         make_condition("endless", timeout=None),
     )
     clock = FakeClock(NOW)
-    timeouts = ConditionTimeouts(store.database, clock, every=EVERY)
+    timeouts = Timeouts(store.database, clock, every=EVERY)
     assert await timeouts.run_once() == 0
     clock.advance(timedelta(minutes=1))
     assert await timeouts.run_once() == 1
@@ -61,7 +61,7 @@ async def test_an_answer_in_time_counts_and_one_too_late_does_not(store: Store) 
     )
     assert await answer(store, run, "early")
     clock = FakeClock(NOW + timedelta(hours=1))
-    await ConditionTimeouts(store.database, clock, every=EVERY).run_once()
+    await Timeouts(store.database, clock, every=EVERY).run_once()
     assert not await answer(store, run, "late")
     assert not await answer(store, run, "early")
 
@@ -80,7 +80,7 @@ async def test_two_replicas_that_look_at_once_end_each_condition_once(store: Sto
     await store.create(make_new_run())
     await store.enqueue(*(make_condition(f"q{n}", timeout=timedelta(minutes=1)) for n in range(20)))
     clock = FakeClock(NOW + timedelta(hours=1))
-    passes = [ConditionTimeouts(store.database, clock, every=EVERY).run_once() for _ in range(3)]
+    passes = [Timeouts(store.database, clock, every=EVERY).run_once() for _ in range(3)]
     assert sum(await asyncio.gather(*passes)) == 20
 
 

@@ -109,6 +109,7 @@ _TENANT_TABLES = (
     "attempts",
     "clusters",
     "dispatches",
+    "obstacles",
     "orgs",
     "projects",
     "queues",
@@ -219,7 +220,11 @@ def upgrade() -> None:
         sa.Column("cluster", sa.Text(), nullable=False),
         sa.Column("phase", sa.SmallInteger(), nullable=False),
         sa.Column("version", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("queue", sa.Text(), server_default="", nullable=False),
+        sa.Column("pool", sa.Text(), server_default="", nullable=False),
+        sa.Column("available_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("leased_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reason", sa.Text(), server_default="", nullable=False),
@@ -248,6 +253,7 @@ def upgrade() -> None:
         sa.Column("org", sa.Text(), nullable=False),
         sa.Column("action_id", sa.Uuid(), nullable=False),
         sa.Column("run_id", sa.Uuid(), nullable=False),
+        sa.Column("is_root", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("queue", sa.Text(), server_default="", nullable=False),
         sa.Column("pool", sa.Text(), server_default="", nullable=False),
@@ -263,6 +269,7 @@ def upgrade() -> None:
         sa.Column("leased_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("stop_reason", sa.Text(), nullable=True),
+        sa.Column("stop_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("missing_since", sa.Interval(), nullable=True),
         sa.PrimaryKeyConstraint("org", "action_id", name=op.f("dispatches_pkey")),
         postgresql_with={
@@ -281,16 +288,16 @@ def upgrade() -> None:
     op.create_index(
         "dispatches_leased_of_queue",
         "dispatches",
-        ["org", "queue"],
+        ["org", "queue", "is_root"],
         unique=False,
         postgresql_where=sa.text("lease_id IS NOT NULL AND limited"),
     )
     op.create_index(
         "dispatches_leased_of_run",
         "dispatches",
-        ["org", "run_id"],
+        ["org", "run_id", "limited", "is_root"],
         unique=False,
-        postgresql_where=sa.text("lease_id IS NOT NULL AND limited"),
+        postgresql_where=sa.text("lease_id IS NOT NULL"),
     )
     op.create_index(
         "dispatches_missing",
@@ -316,7 +323,10 @@ def upgrade() -> None:
     op.create_index(
         "dispatches_waiting",
         "dispatches",
-        ["org", "pool", "limited", "urgency", "run_id", "available_at", "action_id"],
+        [
+            *("org", "pool", "urgency", "limited", "queue", "is_root", "run_id"),
+            *("available_at", "action_id"),
+        ],
         unique=False,
         postgresql_where=sa.text("lease_id IS NULL"),
     )
@@ -413,6 +423,13 @@ def upgrade() -> None:
         sa.Column("agent_id", sa.Text(), server_default="", nullable=False),
         sa.Column("instance_id", sa.Text(), server_default="", nullable=False),
         sa.Column("software", sa.Text(), server_default="", nullable=False),
+        sa.Column("protocol", sa.Integer(), server_default="0", nullable=False),
+        sa.Column(
+            "capabilities",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default="[]",
+            nullable=False,
+        ),
         sa.Column("pool", sa.Text(), server_default="", nullable=False),
         sa.Column("cordoned", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("draining_since", sa.DateTime(timezone=True), nullable=True),
@@ -421,6 +438,7 @@ def upgrade() -> None:
         sa.Column("held", sa.Integer(), server_default="0", nullable=False),
         sa.Column("running", sa.Integer(), server_default="0", nullable=False),
         sa.Column("slots", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("counted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("connected_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seen_served", sa.Interval(), server_default="0", nullable=False),
@@ -429,6 +447,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("org", "cluster", name=op.f("clusters_pkey")),
         sa.UniqueConstraint("token_digest", name=op.f("clusters_token_digest_key")),
     )
+    op.create_table(
+        "obstacles",
+        sa.Column("org", sa.Text(), nullable=False),
+        sa.Column("scope", sa.SmallInteger(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("reason", sa.Text(), server_default="", nullable=False),
+        sa.Column("message", sa.Text(), server_default="", nullable=False),
+        sa.ForeignKeyConstraint(["org"], ["orgs.org"], name=op.f("obstacles_org_fkey")),
+        sa.PrimaryKeyConstraint("org", "scope", "name", "at", name=op.f("obstacles_pkey")),
+    )
+    op.create_index(op.f("obstacles_at"), "obstacles", ["at"], unique=False)
     op.create_table(
         "projects",
         sa.Column("org", sa.Text(), nullable=False),

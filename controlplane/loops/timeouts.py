@@ -1,4 +1,4 @@
-"""Ends conditions that nobody answered in time."""
+"""Ends what nobody has patience with any more: conditions, and tasks with a timeout."""
 
 import logging
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 from controlplane.core.errors import UnavailableError
 from controlplane.loops.pacing import come_round
 from controlplane.store.database import Database
-from controlplane.store.upkeep import list_due, time_out
+from controlplane.store.timeouts import list_due, time_out
 from shared.kit.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -14,14 +14,14 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 500
 
 
-class ConditionTimeouts:
+class Timeouts:
     def __init__(self, database: Database, clock: Clock, *, every: timedelta) -> None:
         self._database = database
         self._clock = clock
         self._every = every
 
     async def run(self) -> None:
-        await come_round("condition timeouts", self.run_once, every=self._every, clock=self._clock)
+        await come_round("timeouts", self.run_once, every=self._every, clock=self._clock)
 
     async def run_once(self) -> int:
         """
@@ -30,7 +30,7 @@ class ConditionTimeouts:
         One org whose rows are locked for long does not hold up the others.
         """
         now = self._clock.now()
-        async with self._database.for_fleet("time out conditions") as fleet:
+        async with self._database.for_fleet("end what is due") as fleet:
             due = await list_due(fleet, most=_AT_ONCE, now=now)
         ended = 0
         for org, actions in due.items():
@@ -38,7 +38,5 @@ class ConditionTimeouts:
                 async with self._database.for_org(org) as tx:
                     ended += await time_out(tx, actions, now)
             except UnavailableError as error:
-                log.warning(
-                    "could not time out conditions", extra={"org": org, "error": str(error)}
-                )
+                log.warning("could not end what is due", extra={"org": org, "error": str(error)})
         return ended

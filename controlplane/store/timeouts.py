@@ -1,0 +1,80 @@
+"""
+Patience that ends: of conditions nobody answers, of tasks that wait or take too long.
+
+``actions.due_at`` says when, in an index of its own; nothing is scanned. What has ended
+takes its live descendants with it, as any end does.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from controlplane.core.actions import ActionType
+from controlplane.core.timeouts import DEADLINE, QUEUED_TIMEOUT
+from controlplane.store.aborts import end_descendants, let_go, lock_dispatches
+from controlplane.store.changes import lock_runs, tell
+from controlplane.store.database import FleetTx, OrgTx
+from controlplane.store.guards import is_live, may_become
+from controlplane.store.statements import given, statement
+from shared.model.ids import ActionId, OrgName, RunId
+from shared.model.phases import Phase
+from shared.model.reports import FailureKind
+
+_DUE = statement(f"""
+SELECT org, id, run_id FROM actions
+WHERE due_at <= :now AND due_at IS NOT NULL AND {is_live("phase")}
+ORDER BY due_at LIMIT :most
+""")
+
+# Which limit it was is read from the policy; the deadline is the stronger of the two.
+_TIME_OUT = statement(f"""
+{given(id="uuid", change="bigint")}
+UPDATE actions a
+SET phase = {Phase.TIMED_OUT.value}, ended_at = :now, updated_at = :now, change = n.change,
+    error_kind = {FailureKind.USER.value}, error_recoverable = false, error_uri = '',
+    error_code = CASE
+        WHEN a.type = {ActionType.CONDITION.value} THEN 'CONDITION_TIMEOUT'
+        WHEN s.deadline > interval '0' AND a.created_at + s.deadline <= :now THEN '{DEADLINE}'
+        ELSE '{QUEUED_TIMEOUT}' END,
+    error_message = CASE
+        WHEN a.type = {ActionType.CONDITION.value} THEN 'Nobody answered the condition in time.'
+        WHEN s.deadline > interval '0' AND a.created_at + s.deadline <= :now
+        THEN 'The action did not end within its deadline of ' || s.deadline || '.'
+        ELSE 'The action waited longer than its max_queued_time of ' || s.queued_timeout || '.'
+        END
+FROM n
+JOIN actions b ON b.org = n.org AND b.id = n.id
+JOIN specs s ON s.org = b.org AND s.digest = b.spec
+WHERE a.org = n.org AND a.id = n.id AND a.due_at <= :now
+  AND {may_become("a.phase", str(Phase.TIMED_OUT.value))}
+RETURNING a.id, a.run_id, a.error_message
+""")
+
+
+async def list_due(
+    tx: FleetTx, *, most: int, now: datetime
+) -> Mapping[OrgName, Sequence[tuple[ActionId, RunId]]]:
+    """List the actions whose patience has ended, by org."""
+    due: dict[OrgName, list[tuple[ActionId, RunId]]] = defaultdict(list)
+    for row in (await tx.connection.execute(_DUE, {"now": now, "most": most})).all():
+        due[OrgName(row.org)].append((ActionId(row.id), RunId(row.run_id)))
+    return due
+
+
+async def time_out(tx: OrgTx, due: Sequence[tuple[ActionId, RunId]], now: datetime) -> int:
+    """End these actions TIMED_OUT, if they are still due; returns how many were."""
+    counters = await lock_runs(tx, {run for _, run in due})
+    await lock_dispatches(tx, [action for action, _ in due])
+    ended = await tx.rows(
+        _TIME_OUT,
+        {
+            "id": [action for action, _ in due],
+            "change": [counters.next(run) for _, run in due],
+            "now": now,
+        },
+    )
+    parents = {ActionId(row.id): RunId(row.run_id) for row in ended}
+    stops = await let_go(tx, parents, reason="its time is up", now=now)
+    below = await end_descendants(tx, counters, parents, now)
+    await tell(tx, counters, stops=[*stops, *below])
+    return len(ended)

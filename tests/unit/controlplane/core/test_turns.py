@@ -1,0 +1,137 @@
+"""We test who is served when, and that no limit is ever exceeded."""
+
+from collections import Counter
+from uuid import UUID
+
+from hypothesis import given, strategies as st
+
+from controlplane.core.turns import Lane, QueueRoom, Rotation, Stretch, Turn, is_open, share
+from shared.model.ids import RunId
+
+CHILDREN = Lane(limited=False, queue="", is_root=False)
+LIMITED = Lane(limited=True, queue="q", is_root=False)
+ROOTS = Lane(limited=True, queue="q", is_root=True)
+
+
+def run(number: int) -> RunId:
+    return RunId(UUID(int=number))
+
+
+def turns_in(lane: Lane, *numbers: int) -> list[Turn]:
+    return [Turn(lane, run(number)) for number in numbers]
+
+
+def places(
+    turns: list[Turn],
+    most: int,
+    *,
+    queues: dict[str, QueueRoom] | None = None,
+    runs: dict[RunId, int] | None = None,
+) -> list[int]:
+    dealt = share(turns, most=most, queues=queues or {}, runs=runs or {})
+    return [dealt.get(turn, 0) for turn in turns]
+
+
+def test_what_there_is_is_dealt_out_one_by_one() -> None:
+    assert places(turns_in(CHILDREN, 1, 2, 3), 10) == [4, 3, 3]
+    assert places(turns_in(CHILDREN, 1, 2, 3), 2) == [1, 1, 0]
+    assert places(turns_in(CHILDREN, 1), 10) == [10]
+    assert places(turns_in(CHILDREN, 1), 0) == [0]
+
+
+def test_a_queue_gives_no_more_than_it_has() -> None:
+    turns = turns_in(LIMITED, 1, 2)
+    assert places(turns, 10, queues={"q": QueueRoom(actions=3)}) == [2, 1]
+    assert places(turns, 10, queues={"q": QueueRoom(actions=-2)}) == [0, 0]
+
+
+def test_a_root_counts_as_a_run_and_as_an_action() -> None:
+    turns = [*turns_in(ROOTS, 1, 2, 3), *turns_in(LIMITED, 1)]
+    assert places(turns, 10, queues={"q": QueueRoom(runs=2)}) == [1, 1, 0, 8]
+    assert places(turns, 10, queues={"q": QueueRoom(actions=2, runs=1)}) == [1, 0, 0, 1]
+
+
+def test_a_run_at_its_limit_is_passed_over_and_its_root_is_not_counted() -> None:
+    turns = [*turns_in(LIMITED, 1, 2), *turns_in(ROOTS, 1)]
+    assert places(turns, 10, runs={run(1): 0}) == [0, 9, 1]
+    assert places(turns, 10, runs={run(1): 1, run(2): 2}) == [1, 2, 1]
+
+
+def test_a_lane_is_closed_when_its_queue_is_full() -> None:
+    assert is_open(LIMITED, {})
+    assert is_open(LIMITED, {"q": QueueRoom(runs=0)})
+    assert not is_open(ROOTS, {"q": QueueRoom(runs=0)})
+    assert not is_open(LIMITED, {"q": QueueRoom(actions=0)})
+    assert is_open(Lane(limited=False, queue="q", is_root=True), {"q": QueueRoom(actions=0)})
+
+
+def test_a_round_begins_after_the_one_served_last_and_ends_with_it() -> None:
+    rotation = Rotation()
+    lanes = [CHILDREN, LIMITED, ROOTS]
+    assert rotation.stretches(0, lanes) == [Stretch(lane) for lane in lanes]
+    rotation.served(0, Turn(LIMITED, run(7)))
+    assert rotation.stretches(0, lanes) == [
+        Stretch(LIMITED, after=run(7)),
+        Stretch(ROOTS),
+        Stretch(CHILDREN),
+        Stretch(LIMITED, until=run(7)),
+    ]
+    assert rotation.stretches(0, [CHILDREN, ROOTS]) == [Stretch(ROOTS), Stretch(CHILDREN)]
+    assert rotation.stretches(5, lanes) == [Stretch(lane) for lane in lanes]
+
+
+lanes_of_tests = st.builds(
+    Lane, limited=st.booleans(), queue=st.sampled_from(["", "q", "r"]), is_root=st.booleans()
+)
+some_turns = st.lists(
+    st.builds(Turn, lane=lanes_of_tests, run=st.integers(1, 6).map(run)), unique=True
+)
+rooms = st.none() | st.integers(-1, 6)
+some_queues = st.dictionaries(
+    st.sampled_from(["q", "r"]), st.builds(QueueRoom, actions=rooms, runs=rooms)
+)
+some_runs = st.dictionaries(st.integers(1, 6).map(run), st.integers(-1, 6))
+
+
+@given(some_turns, st.integers(0, 40), some_queues, some_runs)
+def test_no_limit_is_exceeded_and_no_place_is_wasted(
+    turns: list[Turn], most: int, queues: dict[str, QueueRoom], runs: dict[RunId, int]
+) -> None:
+    dealt = share(turns, most=most, queues=queues, runs=runs)
+    assert sum(dealt.values()) <= most
+    in_queue: Counter[str] = Counter()
+    roots: Counter[str] = Counter()
+    in_run: Counter[RunId] = Counter()
+    for turn, count in dealt.items():
+        assert not turn.lane.is_root or count == 1
+        if turn.lane.limited:
+            in_queue[turn.lane.queue] += count
+            if turn.lane.is_root:
+                roots[turn.lane.queue] += count
+            else:
+                in_run[turn.run] += count
+    for name, room in queues.items():
+        assert room.actions is None or in_queue[name] <= max(0, room.actions)
+        assert room.runs is None or roots[name] <= max(0, room.runs)
+    assert all(in_run[of] <= max(0, left) for of, left in runs.items())
+    if sum(dealt.values()) < most:  # then nobody could have had more
+        assert all(turn.lane.limited or turn.lane.is_root for turn in turns)
+
+
+@given(some_turns, st.integers(1, 5))
+def test_whoever_waits_is_served_within_a_round(turns: list[Turn], most: int) -> None:
+    """However few places a round has: no turn is served twice before all are served once."""
+    rotation, lanes = Rotation(), sorted({turn.lane for turn in turns})
+    served: Counter[Turn] = Counter()
+    for _ in range(-(-len(turns) // most)):
+        order = [
+            turn
+            for stretch in rotation.stretches(0, lanes)
+            for turn in sorted(turns)
+            if turn.lane == stretch.lane and stretch.after < turn.run <= stretch.until
+        ]
+        assert sorted(order) == sorted(turns)
+        for turn in order[:most]:
+            served[turn] += 1
+            rotation.served(0, turn)
+    assert set(served) == set(turns)
