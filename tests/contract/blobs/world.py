@@ -97,4 +97,4 @@ class World:
 
     @property
     def _store(self) -> Store:
-        return Store(self.database)
+        return Store(self.database, url="")

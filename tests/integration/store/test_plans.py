@@ -16,13 +16,15 @@ from sqlalchemy import text
 
 from controlplane.core.lists import Listing, RunScope
 from controlplane.core.sessions import HeldLease
-from controlplane.store import actions, dispatches, runs, upkeep
+from controlplane.core.turns import Rotation
+from controlplane.store import actions, dispatches, runs
 from controlplane.store.aborts import abort
-from controlplane.store.claims import claim
+from controlplane.store.claims import Claimed, claim
 from controlplane.store.database import Database, FleetTx, OrgTx, open_database
 from controlplane.store.enqueues import Enqueue, Enqueued, enqueue
 from controlplane.store.lists import list_actions, list_runs
 from controlplane.store.reports import apply_reports
+from controlplane.store.timeouts import list_due
 from shared.kit.uuids import new_uuid
 from shared.model.ids import ROOT, ActionId, ActionName, AttemptId, ClusterName, LeaseId, RunId
 from shared.model.phases import Phase
@@ -63,17 +65,20 @@ INSERT INTO actions (org, id, run_id, name, parent, parent_id, type, spec, input
     FROM orgs, generate_series(1, 2000) n,
          generate_series(1, CASE WHEN n > 1 THEN 20 WHEN org = 'acme' THEN 100000 ELSE 1 END) c;
 
--- What lives waits, but for a part that the cluster holds.
-INSERT INTO dispatches (org, action_id, run_id, attempt, enqueued_at, available_at, lease_id,
-                        cluster, leased_at, accepted_at, stop_reason)
-    SELECT org, id, run_id, 1, :now, :now - interval '1 second', lease, cluster, leased, leased,
+-- What lives waits, but for a part that the cluster holds. The last runs have a limit.
+UPDATE runs SET max_action_concurrency = 5 WHERE substr(run, 2)::integer > 1800;
+INSERT INTO dispatches (org, action_id, run_id, is_root, attempt, pool, limited, enqueued_at,
+                        available_at, lease_id, cluster, leased_at, accepted_at, stop_reason)
+    SELECT org, id, run_id, parent IS NULL, 1,
+           CASE WHEN run_id::text > '00000000-0000-0000-0000-000000000708' THEN 'narrow' ELSE '' END,
+           run_id::text > '00000000-0000-0000-0000-000000000708', :now, :now - interval '1 second', lease, cluster, leased, leased,
            CASE WHEN lease IS NOT NULL AND name = 'c20' THEN 'stop' END
     FROM (SELECT a.*, CASE WHEN held THEN md5('l' || id)::uuid END AS lease,
                  CASE WHEN held THEN 'c1' END AS cluster, CASE WHEN held THEN :now END AS leased
           FROM (SELECT *, parent IS NULL OR id::text < '3' AS held FROM actions) a
           WHERE phase NOT IN (5, 6, 7, 8, 10)) a;
-INSERT INTO attempts (org, action_id, number, lease_id, cluster, phase, leased_at)
-    SELECT a.org, a.id, 1, md5('l' || a.id)::uuid, 'c1', a.phase, :now FROM actions a
+INSERT INTO attempts (org, action_id, number, lease_id, cluster, phase, available_at, leased_at)
+    SELECT a.org, a.id, 1, md5('l' || a.id)::uuid, 'c1', a.phase, :now, :now FROM actions a
     LEFT JOIN dispatches d ON d.org = a.org AND d.action_id = a.id
     WHERE d.action_id IS NULL OR d.lease_id IS NOT NULL;
 INSERT INTO action_events (org, action_id, attempt, version, at, phase)
@@ -184,14 +189,24 @@ async def held_by(tx: OrgTx, most: int) -> list[HeldLease]:
 
 async def test_claiming_touches_what_it_leases(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
-        assert len(await claim(tx, CLUSTER, "", most=50, now=NOW)) == 50
+        found = await claim(tx, CLUSTER, "", rotation=Rotation(), most=50, now=NOW)
+        assert len(found.assignments) == 50
 
     (await large.touch(work)).assert_few(50 * 60)
 
 
+async def test_claiming_what_is_counted_touches_what_it_leases_and_counts(large: Large) -> None:
+    async def work(tx: OrgTx) -> None:
+        found = await claim(tx, CLUSTER, "narrow", rotation=Rotation(), most=50, now=NOW)
+        assert len(found.assignments) == 50
+
+    (await large.touch(work)).assert_few(50 * 70)
+
+
 async def test_claiming_when_nothing_is_due_touches_next_to_nothing(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
-        assert await claim(tx, CLUSTER, "another pool", most=50, now=NOW) == []
+        found = await claim(tx, CLUSTER, "another pool", rotation=Rotation(), most=50, now=NOW)
+        assert found == Claimed()
 
     (await large.touch(work)).assert_few(40)
 
@@ -202,14 +217,6 @@ async def test_what_is_to_be_stopped_is_found_among_all_that_is_held(large: Larg
         assert 0 < len(stops) < 1000
 
     (await large.touch(work)).assert_few(600)
-
-
-async def test_looking_for_what_is_due_next_touches_little(large: Large) -> None:
-    async def work(tx: OrgTx) -> None:
-        # It looks at 500 of them at most.
-        assert await dispatches.find_next_available(tx, "") is not None
-
-    (await large.touch(work)).assert_few(800)
 
 
 async def test_reports_touch_what_they_are_about(large: Large) -> None:
@@ -356,6 +363,6 @@ async def test_a_run_of_few_actions_is_listed_beside_one_of_many(large: Large) -
 
 async def test_passes_over_all_orgs_look_at_what_is_due(large: Large) -> None:
     async def conditions(tx: FleetTx) -> None:
-        assert await upkeep.list_due(tx, most=500, now=NOW + timedelta(days=1)) == {}
+        assert await list_due(tx, most=500, now=NOW + timedelta(days=1)) == {}
 
     (await large.touch_fleet(conditions)).assert_few(20)
