@@ -16,6 +16,8 @@ What the control plane refuses, named for what the caller can do about it.
 Anything else that reaches ``api`` is a bug: logged whole, answered as INTERNAL.
 """
 
+from collections.abc import Sequence
+
 
 class RefusalError(Exception):
     """The request cannot be granted."""
@@ -28,8 +30,12 @@ class InvalidError(RefusalError):
 class NotFoundError(RefusalError):
     """No such thing, or none this caller may know of."""
 
-    def __init__(self, kind: str, name: object) -> None:
-        super().__init__(f"{kind} {name} not found")
+    def __init__(self, kind: str, name: object, *, there_are: Sequence[str] | None = None) -> None:
+        """``there_are``: the names that would have been found, for who may know them."""
+        message = f"{kind} {name} not found"
+        if there_are is not None:
+            message += f"; there is {', '.join(there_are) or 'none'}"
+        super().__init__(message)
         self.kind = kind
         self.name = name
 

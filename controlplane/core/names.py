@@ -42,6 +42,23 @@ def parse_action(name: str) -> ActionName:
     return ActionName(name)
 
 
+def parse_queue(name: str) -> str:
+    """Take the name of a queue that somebody makes; the one nobody names is there already."""
+    _check("queue", name, _LABEL, MAX_LABEL, "small letters, digits and dashes")
+    if name == "default":
+        raise InvalidError(
+            "no queue can be called 'default': whoever names none is in a queue without limits"
+        )
+    return name
+
+
+def parse_pool(name: str) -> str:
+    """Take a pool's name; "" is the pool of clusters that name none."""
+    if name:
+        _check("pool", name, _LABEL, MAX_LABEL, "small letters, digits and dashes")
+    return name
+
+
 def _check(kind: str, name: str, rule: re.Pattern[str], most: int, of_what: str) -> None:
     if len(name) > most:
         raise InvalidError(f"{kind} name {name[:most]!r}… is longer than {most} characters")

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+from controlplane.core.errors import InvalidError
+
+MAX_PRIORITY = 1_000
+MAX_LIMIT = 1_000_000
+
 DEFAULT = ""
 """The queue of whoever names none; it is there without being made."""
 
@@ -21,6 +26,51 @@ class Queue:
     def is_limited(self) -> bool:
         """Whether something must be counted before its work is leased."""
         return bool(self.run_concurrency or self.action_concurrency)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueChange:
+    """What of a queue is to be otherwise; None leaves it as it is."""
+
+    pool: str | None = None
+    priority: int | None = None
+    depth: int | None = None
+    run_concurrency: int | None = None
+    action_concurrency: int | None = None
+
+    def apply(self, queue: Queue) -> Queue:
+        """Return the queue as it is to be; InvalidError for what cannot be meant."""
+        if self.priority is not None and abs(self.priority) > MAX_PRIORITY:
+            raise InvalidError(
+                f"priority {self.priority}: it is between -{MAX_PRIORITY} and {MAX_PRIORITY}"
+            )
+        for name in ("depth", "run_concurrency", "action_concurrency"):
+            limit: int | None = getattr(self, name)
+            if limit is not None and not 0 <= limit <= MAX_LIMIT:
+                raise InvalidError(f"{name} {limit}: it is from 1 to {MAX_LIMIT}; 0 is no limit")
+        return Queue(
+            name=queue.name,
+            pool=queue.pool if self.pool is None else self.pool,
+            priority=_or(self.priority, queue.priority),
+            depth=_or(self.depth, queue.depth),
+            run_concurrency=_or(self.run_concurrency, queue.run_concurrency),
+            action_concurrency=_or(self.action_concurrency, queue.action_concurrency),
+        )
+
+
+def _or(change: int | None, before: int) -> int:
+    return before if change is None else change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStatus:
+    """A queue and what is in it."""
+
+    queue: Queue
+    waiting: int
+    leased: int
+    runs: int  # of the leased, those that are runs
+    clusters: int  # that serve its pool
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from datetime import timedelta
 import grpc
 import grpc.aio
 
+from controlplane.core.clusters import AgentFacts
 from controlplane.core.errors import UnauthenticatedError, UnavailableError
 from controlplane.core.sessions import (
     OLDEST_PROTOCOL,
@@ -30,7 +31,7 @@ from controlplane.link.calls import LiveCalls
 from controlplane.link.metrics import LinkMetrics
 from controlplane.link.session import Session, SessionOverError
 from controlplane.usecases.relays import Relays
-from controlplane.usecases.sessions import AgentFacts, SessionRef, Sessions, SupersededError
+from controlplane.usecases.sessions import SessionRef, Sessions, SupersededError
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.clock import Clock
 from shared.wire.errors import BadMessageError
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 GREETING_SECONDS = 20
 REFUSAL_SECONDS = 2.0
+MOST_CAPABILITIES = 100
 NOTE_SECONDS = 5.0
 LEAVE_A_SECOND = 500
 """So many agents are sent away each second, when we stop."""
@@ -187,6 +189,11 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
                 agent_id=parse_words(hello.agent_id, MAX_CODE_BYTES),
                 instance_id=parse_words(hello.instance_id, MAX_CODE_BYTES),
                 software=software,
+                protocol=protocol,
+                capabilities=[
+                    parse_words(each, MAX_CODE_BYTES)
+                    for each in hello.capabilities[:MOST_CAPABILITIES]
+                ],
             ),
         )
         facts = {"cluster": cluster.name, "org": cluster.org, "epoch": session.epoch}

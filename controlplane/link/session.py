@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from controlplane.core import sessions as rules
@@ -106,6 +106,7 @@ class Session:
         self._settling = asyncio.Lock()
         self._heard_at = clock.now()
         self._heartbeat = link_pb2.Heartbeat()  # the latest heard
+        self._counted_at: datetime | None = None  # when that was
         self._wishes: ClusterWishes | None = None
 
     def leave(self, *, after: timedelta) -> None:
@@ -207,6 +208,7 @@ class Session:
                     self._calls.take(frame.reply)
                 case Said.HEARTBEAT:
                     self._heartbeat = frame.heartbeat
+                    self._counted_at = self._heard_at
                 case _:
                     pass  # the table lets nothing else through
         raise SessionOverError("closed", "the agent closed the stream")
@@ -315,6 +317,7 @@ class Session:
                 held=min(heard.held, rules.MAX_INVENTORY),
                 running=min(heard.running, rules.MAX_INVENTORY),
                 slots=min(self._credits.room, rules.MAX_CREDIT_AHEAD),
+                counted_at=self._counted_at,
             )
             self._wish(await self._sessions.touch(session, load))
             number += 1

@@ -137,6 +137,12 @@ async def tell_own_work(tx: OrgTx) -> None:
         await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
 
+async def tell_cluster(tx: OrgTx, cluster: ClusterName) -> None:
+    """Notify the cluster's session that something else is wanted; others may have its work."""
+    for payload in payloads(tx.org, [], work=True, stops=[cluster]):
+        await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
+
+
 async def tell_of_call(tx: OrgTx, cluster: ClusterName) -> None:
     """Notify whoever has the stream of the cluster's agent that it is called."""
     await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": _spell(tx.org, called=[cluster])})

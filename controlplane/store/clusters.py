@@ -6,9 +6,10 @@ an older session finds that out here, before it writes anything.
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
-from controlplane.core.clusters import AgentLoad, ClusterWishes
+from controlplane.core.clusters import AgentFacts, AgentLoad, ClusterWishes
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.statements import statement
 from shared.model.ids import ClusterName, OrgName
@@ -35,11 +36,12 @@ ON CONFLICT (org, cluster) DO UPDATE SET token_digest = EXCLUDED.token_digest
 _OPEN_SESSION = statement("""
 UPDATE clusters
 SET epoch = epoch + 1, agent_id = :agent_id, instance_id = :instance_id, software = :software,
+    protocol = :protocol, capabilities = :capabilities, counted_at = NULL,
     connected = true, connected_at = :now, seen_at = :now,
     seen_served = (SELECT served FROM control_clock)
 WHERE org = :org AND cluster = :cluster
 RETURNING epoch
-""")
+""").bindparams(bindparam("capabilities", type_=JSONB))
 
 # Shared, so that one session's transactions run side by side, yet none beside a new session.
 _IS_CURRENT = statement("""
@@ -49,7 +51,7 @@ SELECT 1 FROM clusters WHERE org = :org AND cluster = :cluster AND epoch = :epoc
 _SEEN = statement("""
 UPDATE clusters
 SET seen_at = :now, seen_served = (SELECT served FROM control_clock), connected = true,
-    held = :held, running = :running, slots = :slots
+    held = :held, running = :running, slots = :slots, counted_at = :counted_at
 WHERE org = :org AND cluster = :cluster AND epoch = :epoch
 RETURNING cordoned, draining_since, wanted_version, pool
 """)
@@ -84,10 +86,7 @@ async def save_cluster(tx: OrgTx, cluster: ClusterName, digest: bytes, now: date
 async def open_session(
     tx: OrgTx,
     cluster: ClusterName,
-    *,
-    agent_id: str,
-    instance_id: str,
-    software: str,
+    agent: AgentFacts,
     now: datetime,
 ) -> int:
     """Take the next epoch; from now on every older session of the cluster is superseded."""
@@ -95,9 +94,11 @@ async def open_session(
         _OPEN_SESSION,
         {
             "cluster": cluster,
-            "agent_id": agent_id,
-            "instance_id": instance_id,
-            "software": software,
+            "agent_id": agent.agent_id,
+            "instance_id": agent.instance_id,
+            "software": agent.software,
+            "protocol": agent.protocol,
+            "capabilities": list(agent.capabilities),
             "now": now,
         },
     )
@@ -122,6 +123,7 @@ async def touch_session(
             "held": load.held,
             "running": load.running,
             "slots": load.slots,
+            "counted_at": load.counted_at,
             "now": now,
         },
     )

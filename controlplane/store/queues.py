@@ -2,12 +2,15 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from enum import Enum, auto
 
 from sqlalchemy import Row
 
-from controlplane.core.queues import Queue, Room, Rooms
+from controlplane.core.queues import Queue, QueueStatus, Room, Rooms
+from controlplane.store.changes import lock_runs, tell_own_work
 from controlplane.store.database import OrgTx
-from controlplane.store.statements import statement
+from controlplane.store.statements import given, statement
+from shared.model.ids import RunId
 
 _COLUMNS = "queue, pool, priority, depth, run_concurrency, action_concurrency"
 
@@ -33,16 +36,48 @@ SET pool = EXCLUDED.pool, priority = EXCLUDED.priority, depth = EXCLUDED.depth,
     action_concurrency = EXCLUDED.action_concurrency
 """)
 
-# What waits already follows the queue's new settings; what is leased stays where it is.
+# What waits already follows the queue's new settings; what is leased stays where it is,
+# and is counted from now on if anything is. In the order of all locks on this table.
 _FOLLOW = statement("""
+WITH there AS MATERIALIZED (
+    SELECT d.org, d.action_id FROM dispatches d WHERE d.org = :org AND d.queue = :queue
+    ORDER BY d.org, d.action_id FOR UPDATE
+)
 UPDATE dispatches d
-SET pool = :pool, urgency = :urgency,
+SET queue = :becomes, pool = :pool, urgency = :urgency,
     limited = :limited OR r.max_action_concurrency > 0
-FROM runs r
-WHERE d.org = :org AND d.queue = :queue AND r.org = d.org AND r.run_id = d.run_id
+FROM there t, runs r
+WHERE d.org = t.org AND d.action_id = t.action_id AND r.org = d.org AND r.run_id = d.run_id
 """)
 
-_LIST = statement(f"SELECT {_COLUMNS} FROM queues WHERE org = :org ORDER BY queue LIMIT 1000")
+_STATUSES = statement("""
+SELECT q.*,
+    (SELECT count(*) FROM dispatches d
+     WHERE d.org = q.org AND d.queue = q.queue AND d.queue <> '' AND d.lease_id IS NULL) AS waiting,
+    (SELECT count(*) FROM dispatches d
+     WHERE d.org = q.org AND d.queue = q.queue AND d.lease_id IS NOT NULL) AS leased,
+    (SELECT count(*) FROM dispatches d
+     WHERE d.org = q.org AND d.queue = q.queue AND d.lease_id IS NOT NULL AND d.is_root) AS runs,
+    (SELECT count(*) FROM clusters c WHERE c.org = q.org AND c.pool = q.pool) AS clusters
+FROM queues q WHERE q.org = :org ORDER BY q.org, q.queue LIMIT 1000
+""")
+
+_LOCK_ONE = statement(
+    f"SELECT {_COLUMNS} FROM queues WHERE org = :org AND queue = :queue FOR UPDATE"
+)
+
+# A run is in its queue for as long as its root is dispatched.
+_RUNS_IN = statement("""
+SELECT run_id FROM dispatches WHERE org = :org AND queue = :queue AND is_root ORDER BY run_id
+""")
+_ANY_IN = statement("SELECT 1 FROM dispatches WHERE org = :org AND queue = :queue LIMIT 1")
+
+_MOVE_RUNS = statement(f"""
+{given(run_id="uuid")}
+UPDATE runs r SET queue = :becomes FROM n WHERE r.org = n.org AND r.run_id = n.run_id
+""")
+
+_DELETE = statement("DELETE FROM queues WHERE org = :org AND queue = :queue")
 
 
 async def lock_queues(tx: OrgTx, names: Collection[str]) -> Rooms:
@@ -72,19 +107,75 @@ async def save_queue(tx: OrgTx, queue: Queue, now: datetime) -> None:
             "now": now,
         },
     )
+    await _follow(tx, queue.name, queue)
+
+
+async def find_queue(tx: OrgTx, name: str) -> Queue | None:
+    """Find a queue and lock it until commit: nothing enters or leaves meanwhile."""
+    rows = await tx.rows(_LOCK_ONE, {"queue": name})
+    return _parse(rows[0]) if rows else None
+
+
+async def list_queues(tx: OrgTx) -> Sequence[QueueStatus]:
+    """List the queues that were made, and what is in each."""
+    return [
+        QueueStatus(
+            queue=_parse(row),
+            waiting=row.waiting,
+            leased=row.leased,
+            runs=row.runs,
+            clusters=row.clusters,
+        )
+        for row in await tx.rows(_STATUSES)
+    ]
+
+
+class Deleted(Enum):
+    """What became of the wish to delete a queue."""
+
+    DELETED = auto()
+    IN_USE = auto()
+    CHANGED = auto()  # something came in meanwhile: try again
+
+
+async def delete_queue(tx: OrgTx, queue: str, *, into: str | None) -> Deleted:
+    """
+    Delete a queue; what is in it moves ``into`` another, if one is given.
+
+    Runs are locked before queues, as everywhere; so one that comes in between is not moved,
+    and the wish has to be repeated.
+    """
+    runs = [RunId(row.run_id) for row in await tx.rows(_RUNS_IN, {"queue": queue})]
+    if runs and into is None:
+        return Deleted.IN_USE
+    await lock_runs(tx, runs)
+    rooms = await lock_queues(tx, [queue] if into is None else [queue, into])
+    becomes = None if into is None else rooms.find(into)
+    if becomes is None:
+        if await tx.rows(_ANY_IN, {"queue": queue}):
+            return Deleted.IN_USE
+    else:
+        now_in = {row.run_id for row in await tx.rows(_RUNS_IN, {"queue": queue})}
+        if not now_in <= set(runs):
+            return Deleted.CHANGED
+        await tx.execute(_MOVE_RUNS, {"run_id": runs, "becomes": becomes.name})
+        await _follow(tx, queue, becomes)
+    await tx.execute(_DELETE, {"queue": queue})
+    return Deleted.DELETED
+
+
+async def _follow(tx: OrgTx, queue: str, becomes: Queue) -> None:
     await tx.execute(
         _FOLLOW,
         {
-            "queue": queue.name,
-            "pool": queue.pool,
-            "urgency": -queue.priority,
-            "limited": queue.is_limited,
+            "queue": queue,
+            "becomes": becomes.name,
+            "pool": becomes.pool,
+            "urgency": -becomes.priority,
+            "limited": becomes.is_limited,
         },
     )
-
-
-async def list_queues(tx: OrgTx) -> Sequence[Queue]:
-    return [_parse(row) for row in await tx.rows(_LIST)]
+    await tell_own_work(tx)
 
 
 def _parse(row: Row[tuple[object, ...]]) -> Queue:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from controlplane.core.clusters import AgentLoad, ClusterWishes
+from controlplane.core.clusters import AgentFacts, AgentLoad, ClusterWishes
 from controlplane.core.errors import UnauthenticatedError
 from controlplane.core.sessions import HeldLease, Judgement, judge
 from controlplane.core.turns import Rotation
@@ -62,15 +62,6 @@ class Settled:
     acknowledged: Sequence[Acknowledgement]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentFacts:
-    """Who says hello."""
-
-    agent_id: str
-    instance_id: str
-    software: str
-
-
 class Sessions:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -88,16 +79,10 @@ class Sessions:
     async def open(self, cluster: ClusterRef, agent: AgentFacts) -> SessionRef:
         """Begin a session; every older one of the cluster is superseded from now on."""
         async with self._database.for_org(cluster.org) as tx:
-            epoch = await clusters.open_session(
-                tx,
-                cluster.name,
-                agent_id=agent.agent_id,
-                instance_id=agent.instance_id,
-                software=agent.software,
-                now=self._clock.now(),
-            )
+            now = self._clock.now()
+            epoch = await clusters.open_session(tx, cluster.name, agent, now)
             # Said into a stream that broke, and not begun by anybody: it waits again.
-            if await dispatches.return_unaccepted(tx, cluster.name, self._clock.now()):
+            if await dispatches.return_unaccepted(tx, cluster.name, now):
                 await tell_own_work(tx)
         return SessionRef(cluster, epoch)
 

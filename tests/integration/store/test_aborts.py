@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
+from controlplane.core.clusters import AgentFacts
 from controlplane.core.queues import Queue
 from controlplane.core.sessions import Judgement
 from controlplane.store.aborts import abort
@@ -15,7 +16,7 @@ from controlplane.store.dispatches import list_stops
 from controlplane.store.enqueues import Enqueued
 from controlplane.store.queues import save_queue
 from controlplane.store.runs import get_change
-from controlplane.usecases.sessions import AgentFacts, Sessions
+from controlplane.usecases.sessions import Sessions
 from shared.model.ids import ROOT, RunId
 from shared.model.phases import Phase
 from shared.model.reports import FailureKind, Verdict
