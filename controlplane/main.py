@@ -26,6 +26,7 @@ from controlplane.link.metrics import LinkMetrics
 from controlplane.link.relays import Agents
 from controlplane.link.server import LinkDoor, LinkServer
 from controlplane.loops.leases import LeaseExpiry
+from controlplane.loops.obstacles import ObstacleRecord
 from controlplane.loops.partitions import EventPartitions
 from controlplane.loops.relays import ForgottenRelays
 from controlplane.loops.timeouts import Timeouts
@@ -126,6 +127,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     leases = LeaseExpiry(database, clock, settings.tempo)
     timeouts = Timeouts(database, clock, every=timedelta(seconds=1))
     partitions = EventPartitions(database, clock, keep=timedelta(days=30), every=timedelta(hours=6))
+    obstacles = ObstacleRecord(database, clock, keep=timedelta(days=30), every=timedelta(seconds=1))
     forgotten = ForgottenRelays(database, clock, every=timedelta(seconds=30))
 
     try:
@@ -146,6 +148,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 doors.create_task(leases.run(), name="lease expiry")
                 doors.create_task(timeouts.run(), name="timeouts")
                 doors.create_task(partitions.run(), name="event partitions")
+                doors.create_task(obstacles.run(), name="obstacle record")
                 doors.create_task(forgotten.run(), name="forgotten relays")
                 doors.create_task(link.run(), name="link")
                 doors.create_task(http.run(), name="http")

@@ -3,6 +3,7 @@ Clusters and their sessions. Each accepted session takes the next epoch; a trans
 an older session finds that out here, before it writes anything.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +27,8 @@ _BY_TOKEN = text("SELECT org, cluster FROM clusters WHERE token_digest = :digest
 _SAVE_ORG = statement(
     "INSERT INTO orgs (org, created_at) VALUES (:org, :now) ON CONFLICT DO NOTHING"
 )
+
+_ORGS = text("SELECT org FROM orgs ORDER BY org LIMIT 1000")
 
 _SAVE = statement("""
 INSERT INTO clusters (org, cluster, token_digest, created_at)
@@ -76,6 +79,11 @@ async def find_by_token(tx: FleetTx, digest: bytes) -> ClusterRef | None:
 async def save_org(tx: OrgTx, now: datetime) -> None:
     """Make the transaction's own org; made already is made."""
     await tx.execute(_SAVE_ORG, {"now": now})
+
+
+async def list_orgs(tx: FleetTx) -> Sequence[OrgName]:
+    """List the orgs, by name; the first thousand."""
+    return [OrgName(row.org) for row in (await tx.connection.execute(_ORGS)).all()]
 
 
 async def save_cluster(tx: OrgTx, cluster: ClusterName, digest: bytes, now: datetime) -> None:

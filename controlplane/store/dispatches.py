@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Row
 
-from controlplane.core.explanations import LEASE_RETURNED
+from controlplane.core.reasons import LEASE_RETURNED
 from controlplane.core.sessions import HeldLease
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.statements import given, statement

@@ -26,6 +26,14 @@ SELECT count(*) AS waiting FROM (
 ) w
 """)
 
+_FULL = statement("""
+SELECT q.queue FROM queues q
+WHERE q.org = :org AND q.queue = ANY(CAST(:names AS text[])) AND q.depth > 0
+  AND q.depth <= (SELECT count(*) FROM dispatches d
+                  WHERE d.org = q.org AND d.queue = q.queue AND d.queue <> ''
+                    AND d.lease_id IS NULL)
+""")
+
 _SAVE = statement("""
 INSERT INTO queues (org, queue, pool, priority, depth, run_concurrency, action_concurrency,
                     created_at)
@@ -84,13 +92,19 @@ async def lock_queues(tx: OrgTx, names: Collection[str]) -> Rooms:
     """Find the queues of these names and how much room is in them, until commit."""
     rooms: dict[str, Room] = {}
     for row in await tx.rows(_LOCK, {"names": sorted(set(names))}):
-        queue = _parse(row)
+        queue = parse_queue(row)
         left = None
         if queue.depth:
             counted = await tx.rows(_WAITING, {"queue": queue.name, "most": queue.depth})
             left = queue.depth - int(counted[0].waiting)
         rooms[queue.name] = Room(queue, left)
     return Rooms(rooms)
+
+
+async def list_full(tx: OrgTx, names: Collection[str]) -> Collection[str]:
+    """List those of these queues that take no more actions just now."""
+    rows = await tx.rows(_FULL, {"names": sorted(set(names))})
+    return {row.queue for row in rows}
 
 
 async def save_queue(tx: OrgTx, queue: Queue, now: datetime) -> None:
@@ -113,14 +127,14 @@ async def save_queue(tx: OrgTx, queue: Queue, now: datetime) -> None:
 async def find_queue(tx: OrgTx, name: str) -> Queue | None:
     """Find a queue and lock it until commit: nothing enters or leaves meanwhile."""
     rows = await tx.rows(_LOCK_ONE, {"queue": name})
-    return _parse(rows[0]) if rows else None
+    return parse_queue(rows[0]) if rows else None
 
 
 async def list_queues(tx: OrgTx) -> Sequence[QueueStatus]:
     """List the queues that were made, and what is in each."""
     return [
         QueueStatus(
-            queue=_parse(row),
+            queue=parse_queue(row),
             waiting=row.waiting,
             leased=row.leased,
             runs=row.runs,
@@ -178,7 +192,7 @@ async def _follow(tx: OrgTx, queue: str, becomes: Queue) -> None:
     await tell_own_work(tx)
 
 
-def _parse(row: Row[tuple[object, ...]]) -> Queue:
+def parse_queue(row: Row[tuple[object, ...]]) -> Queue:
     return Queue(
         name=row.queue,
         pool=row.pool,

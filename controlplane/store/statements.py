@@ -28,13 +28,12 @@ def given(**columns: str) -> str:
 
     Each value is a column's type; its values are bound as an array of the column's name.
     A name may end in ``_``, which the column's does not: that keeps ``…_at_`` an array.
+    Where ``org`` is among the columns, as in a pass across orgs, it is not the transaction's.
     """
     arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
+    org = "" if "org" in columns else "CAST(:org AS text) AS org, "
     names = ", ".join(name.removesuffix("_") for name in columns)
-    return (
-        "WITH n AS MATERIALIZED (SELECT CAST(:org AS text) AS org, u.* "
-        f"FROM unnest({arrays}) AS u ({names}))"
-    )
+    return f"WITH n AS MATERIALIZED (SELECT {org}u.* FROM unnest({arrays}) AS u ({names}))"
 
 
 def statement(source: str) -> TextClause:

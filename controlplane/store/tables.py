@@ -393,18 +393,27 @@ relay_replies = Table(
     prefixes=["UNLOGGED"],
 )
 
-# What stood in the way of work that waits, since when: a row for each change, kept for as
-# long as events are. Scopes are in core.obstacles.
+# What stood in the way of work that waits, from when until when; kept as long as events
+# are. Scopes are in core.obstacles.
 obstacles = Table(
     "obstacles",
     metadata,
     Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
     Column("scope", SmallInteger, primary_key=True),
     Column("name", Text, primary_key=True),
-    Column("at", DateTime(timezone=True), primary_key=True),
-    _text("reason"),  # "": nothing any more
+    Column("began_at", DateTime(timezone=True), primary_key=True),
+    _at("ended_at", nullable=True),  # NULL: it is still there
+    _text("reason"),
     _text("message"),
-    Index(None, "at"),
+    Index(
+        "obstacles_there",
+        "org",
+        "scope",
+        "name",
+        unique=True,
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    Index(None, "ended_at"),
 )
 
 # One row: for how long the control plane has served. Leases are measured on this clock,

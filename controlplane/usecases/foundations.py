@@ -3,8 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 
+from controlplane.core.errors import NotFoundError
 from controlplane.core.projects import Project
-from controlplane.store.clusters import save_cluster, save_org
+from controlplane.store.clusters import list_orgs, save_cluster, save_org
 from controlplane.store.database import Database
 from controlplane.store.projects import create_project
 from shared.kit.clock import Clock
@@ -28,3 +29,11 @@ async def lay_foundations(
             await create_project(tx, project, now=now)
         digest = hashlib.sha256(cluster_token.encode()).digest()
         await save_cluster(tx, cluster, digest, now)
+
+
+async def require_org(database: Database, org: OrgName) -> None:
+    """Raise NotFoundError, which names the orgs there are, unless this is one of them."""
+    async with database.for_fleet("look for an org") as tx:
+        orgs = await list_orgs(tx)
+    if org not in orgs:
+        raise NotFoundError("org", org, there_are=orgs)

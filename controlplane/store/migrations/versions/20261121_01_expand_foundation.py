@@ -452,13 +452,21 @@ def upgrade() -> None:
         sa.Column("org", sa.Text(), nullable=False),
         sa.Column("scope", sa.SmallInteger(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reason", sa.Text(), server_default="", nullable=False),
         sa.Column("message", sa.Text(), server_default="", nullable=False),
         sa.ForeignKeyConstraint(["org"], ["orgs.org"], name=op.f("obstacles_org_fkey")),
-        sa.PrimaryKeyConstraint("org", "scope", "name", "at", name=op.f("obstacles_pkey")),
+        sa.PrimaryKeyConstraint("org", "scope", "name", "began_at", name=op.f("obstacles_pkey")),
     )
-    op.create_index(op.f("obstacles_at"), "obstacles", ["at"], unique=False)
+    op.create_index(op.f("obstacles_ended_at"), "obstacles", ["ended_at"], unique=False)
+    op.create_index(
+        "obstacles_there",
+        "obstacles",
+        ["org", "scope", "name"],
+        unique=True,
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
     op.create_table(
         "projects",
         sa.Column("org", sa.Text(), nullable=False),

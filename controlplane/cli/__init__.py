@@ -6,14 +6,15 @@ must come at once, and the rest of Volary takes a second to load.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from controlplane.embedded.refusals import UpError
-from controlplane.settings import LogFormat, LogLevel, Settings, SettingsError, owner_database_url
+from controlplane.cli.clusters import cluster
+from controlplane.cli.explanations import explain
+from controlplane.cli.queues import queue
+from controlplane.cli.sentences import sentences
+from controlplane.settings import LogFormat, LogLevel, Settings, owner_database_url
 
 _PORT = click.IntRange(0, 65535)
 _LEVELS = click.Choice(LogLevel, case_sensitive=False)
@@ -62,7 +63,7 @@ def up(
     """Run everything on this machine, in the foreground, until Ctrl-C."""
     # Read when gRPC is loaded. We fork to exec at once: nothing to prepare for, or to log.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    with _sentences():
+    with sentences():
         from controlplane.embedded.up import Wishes, up as run  # noqa: PLC0415
 
         run(
@@ -86,7 +87,7 @@ def controlplane() -> None:
 @controlplane.command()
 def serve() -> None:
     """Serve the API and the agents until SIGTERM."""
-    with _sentences():
+    with sentences():
         from controlplane import main as program  # noqa: PLC0415
         from shared.kit import logs, programs  # noqa: PLC0415
 
@@ -98,7 +99,7 @@ def serve() -> None:
 @controlplane.command()
 def migrate() -> None:
     """Bring the database's schema to this release's, as its owner."""
-    with _sentences():
+    with sentences():
         import asyncio  # noqa: PLC0415
 
         from controlplane.embedded import databases  # noqa: PLC0415
@@ -125,22 +126,6 @@ def version() -> None:
             click.echo(f"{package} (not installed)")
 
 
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """End with a sentence instead of a traceback where one is enough to know what to do."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in {"controlplane", "dataplane", "shared"}:
-            raise  # ours, and a bug
-        raise click.ClickException(
-            f"{error.name} is not installed; pip install 'volary[embedded]'"
-        ) from error
-    except (UpError, SettingsError) as error:
-        raise click.ClickException(str(error)) from error
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-
-
-if __name__ == "__main__":
-    main()
+main.add_command(cluster)
+main.add_command(queue)
+main.add_command(explain)

@@ -1,0 +1,233 @@
+"""``volary cluster …``"""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+import click
+
+from controlplane.cli.operations import Desk, Duration, ago, at_a_desk, facts, span, table
+from controlplane.core.clusters import Attestation, ClusterStatus, HeldAttempt
+from shared.model.ids import ClusterName
+
+NOT_EMPTY = 3
+"""The exit code of a drain whose deadline passed before the cluster was empty."""
+
+_NAME = click.argument("name")
+
+
+@click.group()
+def cluster() -> None:
+    """Look at clusters; take them out of service and put them back."""
+
+
+@cluster.command("list")
+@at_a_desk
+def list_(desk: Desk) -> None:
+    """List the clusters, and how each stands."""
+    from controlplane.cli import operators  # noqa: PLC0415
+
+    async def work(operator: operators.Operator) -> None:
+        found = await operator.clusters.list(operator.caller)
+        now = operator.clock.now()
+        desk.answer(
+            found,
+            table(
+                ("CLUSTER", "POOL", "STANDING", "CONNECTED", "HEARD", "LEASED", "RUNNING", "ROOM"),
+                [
+                    (
+                        *(each.name, each.pool or "-", each.standing, each.connected),
+                        *(ago(each.seen_at, now), each.leased),
+                        *(each.load.running, each.load.slots),
+                    )
+                    for each in found
+                ],
+            ),
+        )
+
+    operators.run(desk, work)
+
+
+@cluster.command()
+@_NAME
+@at_a_desk
+def show(desk: Desk, name: str) -> None:
+    """Show everything about one cluster: its agent, its session, its load."""
+    from controlplane.cli import operators  # noqa: PLC0415
+
+    async def work(operator: operators.Operator) -> None:
+        status = await operator.clusters.get(operator.caller, ClusterName(name))
+        now = operator.clock.now()
+        load, agent = status.load, status.agent
+        desk.answer(
+            status,
+            facts(
+                {
+                    "cluster": status.name,
+                    "pool": status.pool or None,
+                    "standing": status.standing,
+                    "draining since": status.draining_since,
+                    "connected": status.connected,
+                    "last heard": ago(status.seen_at, now),
+                    "session": f"epoch {status.epoch}, began {ago(status.connected_at, now)}",
+                    "agent": agent.software or None,
+                    "installation": agent.agent_id or None,
+                    "instance": agent.instance_id or None,
+                    "protocol": agent.protocol or None,
+                    "runs": ", ".join(agent.capabilities) or None,
+                    "leased": f"{status.leased} ({status.unaccepted} not accepted yet)",
+                    "agent holds": load.held if load.counted_at else "not said yet",
+                    "agent runs": load.running if load.counted_at else "not said yet",
+                    "has room for": load.slots,
+                    "wanted version": status.wanted_version,
+                }
+            ),
+        )
+
+    operators.run(desk, work)
+
+
+@cluster.command()
+@_NAME
+@at_a_desk
+def cordon(desk: Desk, name: str) -> None:
+    """Give it no more work; what it has, it keeps."""
+    from controlplane.cli import operators  # noqa: PLC0415
+
+    async def work(operator: operators.Operator) -> None:
+        status = await operator.clusters.cordon(operator.caller, ClusterName(name))
+        desk.answer(status, [f"{name} is cordoned; it holds {_attempts(status.leased)}."])
+
+    operators.run(desk, work)
+
+
+@cluster.command()
+@_NAME
+@at_a_desk
+def uncordon(desk: Desk, name: str) -> None:
+    """Give it work again, whether it was cordoned or drained."""
+    from controlplane.cli import operators  # noqa: PLC0415
+
+    async def work(operator: operators.Operator) -> None:
+        status = await operator.clusters.uncordon(operator.caller, ClusterName(name))
+        desk.answer(status, [f"{name} takes work again."])
+
+    operators.run(desk, work)
+
+
+@cluster.command()
+@_NAME
+@click.option("--pool", required=True, help='"" is the pool of clusters that name none.')
+@at_a_desk
+def move(desk: Desk, name: str, pool: str) -> None:
+    """Have it serve the queues of another pool; what it has, it keeps."""
+    from controlplane.cli import operators  # noqa: PLC0415
+
+    async def work(operator: operators.Operator) -> None:
+        status = await operator.clusters.move(operator.caller, ClusterName(name), pool)
+        desk.answer(status, [f"{name} serves {f'pool {pool}' if pool else 'the unnamed pool'}."])
+
+    operators.run(desk, work)
+
+
+@cluster.command()
+@_NAME
+@click.option("--wait", is_flag=True, help="Until it is empty, and say so in an attestation.")
+@click.option(
+    "--deadline", type=Duration(), help=f"Wait so long; then end with code {NOT_EMPTY}.  e.g. 10m"
+)
+@click.option(
+    "--stop-rest",
+    is_flag=True,
+    help="Stop what is left (at the deadline, if there is one); it begins anew elsewhere.",
+)
+@at_a_desk
+def drain(
+    desk: Desk, name: str, *, wait: bool, deadline: timedelta | None, stop_rest: bool
+) -> None:
+    """
+    Give it no more work, take back what it has not accepted, and say what is left.
+
+    It is empty when the control plane, the agent and its runtimes agree on zero.
+    """
+    from controlplane.cli import operators  # noqa: PLC0415
+    from controlplane.usecases.clusters import Draining  # noqa: PLC0415
+
+    async def work(operator: operators.Operator) -> Draining:
+        cluster_name = ClusterName(name)
+        found = await operator.clusters.drain(operator.caller, cluster_name)
+        if stop_rest and deadline is None:
+            found = await operator.clusters.stop_rest(operator.caller, cluster_name)
+        if not (wait or deadline is not None):
+            desk.answer(found, _progress(found.status, found.left))
+            return found
+        told = ""
+        async for found in operator.clusters.watch_drain(  # the latest look
+            operator.caller,
+            cluster_name,
+            deadline=deadline,
+            stop_rest=stop_rest and deadline is not None,
+        ):
+            counts = _counts(found.status)
+            if counts != told:
+                click.echo(counts, err=True)
+                told = counts
+        if found.attestation is not None:
+            desk.answer(found.attestation, _attest(found.attestation))
+        else:
+            desk.answer(found, _progress(found.status, found.left))
+        return found
+
+    found = operators.run(desk, work)
+    if deadline is not None and found.attestation is None:
+        click.echo(f"Error: {name} is not empty after {span(deadline)}.", err=True)
+        raise SystemExit(NOT_EMPTY)
+
+
+def _counts(status: ClusterStatus) -> str:
+    if not status.connected:
+        return f"{status.name}: {status.leased} leased; its agent is not connected"
+    load = status.load
+    says = f"{load.held} held, {load.running} running" if load.counted_at else "has not said yet"
+    return f"{status.name}: {status.leased} leased; its agent says: {says}"
+
+
+def _progress(status: ClusterStatus, left: Sequence[HeldAttempt]) -> Iterable[str]:
+    yield f"{status.name} drains since {status.draining_since:%Y-%m-%d %H:%M:%S} UTC."
+    yield _counts(status)
+    if not left:
+        return
+    yield ""
+    yield from table(
+        ("RUN", "ACTION", "ATTEMPT", "PHASE", "SINCE", ""),
+        [
+            (
+                *(each.action.run, each.action.name, each.number),
+                *(each.phase.name.lower(), each.leased_at),
+                "stopping" if each.stop_reason is not None else "",
+            )
+            for each in left
+        ],
+    )
+    if len(left) < status.leased:
+        yield f"… and {status.leased - len(left)} more"
+
+
+def _attest(attestation: Attestation) -> Iterable[str]:
+    yield f"{attestation.cluster} is empty."
+    yield from facts(
+        {
+            "leased by the control plane": attestation.leased,
+            "held by the agent": attestation.held,
+            "run by its runtimes": attestation.running,
+            "agent": attestation.agent_id or None,
+            "instance": attestation.instance_id or None,
+            "session epoch": attestation.epoch,
+            "draining since": attestation.draining_since,
+            "agent's word of": attestation.counted_at,
+            "attested at": attestation.attested_at,
+        }
+    )
+
+
+def _attempts(count: int) -> str:
+    return f"{count} attempt" if count == 1 else f"{count or 'no'} attempts"

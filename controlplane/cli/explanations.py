@@ -1,0 +1,71 @@
+"""``volary explain``"""
+
+from collections.abc import Iterable
+
+import click
+
+from controlplane.cli.operations import Desk, at_a_desk, span, table
+from controlplane.core import names
+from controlplane.core.explanations import Explained
+from shared.model.ids import ActionKey, RunKey
+
+
+@click.command()
+@click.argument("what", metavar="RUN[/ACTION]")
+@click.option("--project", "-p", default="flytesnacks", show_default=True)
+@click.option("--domain", "-d", default="development", show_default=True)
+@at_a_desk
+def explain(desk: Desk, what: str, *, project: str, domain: str) -> None:
+    """Say why a run or an action is where it is, and where its time went."""
+    from controlplane.cli import operators  # noqa: PLC0415
+    from controlplane.usecases.explanations import ExplainedRun  # noqa: PLC0415
+
+    async def work(operator: operators.Operator) -> None:
+        run_name, _, action_name = what.partition("/")
+        run = RunKey(
+            names.parse_project(project), names.parse_domain(domain), names.parse_run(run_name)
+        )
+        if action_name:
+            action = ActionKey(run, names.parse_action(action_name))
+            explained = await operator.explanations.action(operator.caller, action)
+            desk.answer(explained, _lines(explained))
+        else:
+            found = await operator.explanations.run(operator.caller, run)
+            desk.answer(found, _of_run(found))
+
+    def _of_run(found: ExplainedRun) -> Iterable[str]:
+        yield from _lines(found.root)
+        if found.pending:
+            yield ""
+            yield from table(
+                ("PENDING", "ATTEMPT", "PHASE", "CLUSTER", "REASON", ""),
+                [
+                    (
+                        *(each.action.name, each.attempt, each.phase, each.cluster),
+                        *(each.why.reason, each.why.sentence),
+                    )
+                    for each in found.pending
+                ],
+            )
+
+    operators.run(desk, work)
+
+
+def _lines(explained: Explained) -> Iterable[str]:
+    phase = explained.phase.name.lower().replace("_", " ")
+    yield f"{explained.action}: {phase}, attempt {explained.attempt}"
+    yield f"{explained.now.reason}: {explained.now.sentence}"
+    if explained.timeline:
+        yield ""
+        yield from table(
+            ("FROM (UTC)", "FOR", "REASON", ""),
+            [
+                (
+                    f"{each.started_at:%Y-%m-%d %H:%M:%S}",
+                    span(each.ended_at - each.started_at),
+                    each.reason,
+                    each.sentence,
+                )
+                for each in explained.timeline
+            ],
+        )

@@ -1,0 +1,85 @@
+"""
+How operators' commands reach the system: they use the use cases directly on the database.
+
+Whoever may read its secret may do all of this anyway; it works while every replica is down,
+and it needs no door of its own. What is changed is told to every replica by the database
+(``controlplane/DECISIONS.md``). A second to load: commands import this when they are called.
+"""
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from controlplane.cli.operations import Desk
+from controlplane.cli.sentences import sentences
+from controlplane.core.callers import Caller, Permission, Subject
+from controlplane.embedded.reaching import database_url_of
+from controlplane.store.database import open_database
+from controlplane.usecases.clusters import Clusters
+from controlplane.usecases.explanations import Explanations
+from controlplane.usecases.foundations import require_org
+from controlplane.usecases.queues import Queues
+from shared.kit.clock import Clock, SystemClock
+from shared.model.ids import OrgName
+
+T = TypeVar("T")
+
+MAY = frozenset(
+    {
+        Permission.ACTION_READ,
+        Permission.CLUSTER_READ,
+        Permission.CLUSTER_WRITE,
+        Permission.QUEUE_READ,
+        Permission.QUEUE_WRITE,
+        Permission.RUN_READ,
+    }
+)
+
+_DATA_DIRECTORY = Path("~/.volary")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """Somebody at a terminal, and what they may ask."""
+
+    caller: Caller
+    clock: Clock
+    clusters: Clusters
+    queues: Queues
+    explanations: Explanations
+
+
+def run(desk: Desk, work: Callable[[Operator], Awaitable[T]]) -> T:
+    """Do it, in an event loop of its own; a ClickException says why it could not be done."""
+    with sentences():
+        return asyncio.run(_run(desk, work))
+
+
+async def _run(desk: Desk, work: Callable[[Operator], Awaitable[T]]) -> T:
+    database = open_database(_database_url(desk), pool_size=2)
+    clock = SystemClock()
+    org = OrgName(desk.org)
+    subject = Subject(f"operator:{getpass.getuser()}")
+    try:
+        await require_org(database, org)
+        return await work(
+            Operator(
+                caller=Caller(subject=subject, org=org, name=subject, permissions=MAY),
+                clock=clock,
+                clusters=Clusters(database, clock),
+                queues=Queues(database, clock),
+                explanations=Explanations(database, clock),
+            )
+        )
+    finally:
+        await database.close()
+
+
+def _database_url(desk: Desk) -> str:
+    """A directory that was named is meant, whatever the environment says."""
+    if desk.database_url and desk.data_directory is None:
+        return desk.database_url
+    return database_url_of(desk.data_directory or _DATA_DIRECTORY)

@@ -1,0 +1,103 @@
+"""``volary queue …``"""
+
+import click
+
+from controlplane.cli.operations import Desk, at_a_desk, table
+from controlplane.core.queues import QueueChange, QueueStatus
+
+_LIMIT = click.IntRange(min=0)
+
+
+@click.group()
+def queue() -> None:
+    """Say where work goes, in which order, and how much of it at once."""
+
+
+@queue.command("list")
+@at_a_desk
+def list_(desk: Desk) -> None:
+    """List the queues; 0 is no limit."""
+    from controlplane.cli import operators  # noqa: PLC0415
+
+    async def work(operator: operators.Operator) -> None:
+        found = await operator.queues.list(operator.caller)
+        desk.answer(found, _table(*found))
+
+    operators.run(desk, work)
+
+
+@queue.command("set")
+@click.argument("name")
+@click.option("--pool", help="Clusters of this pool serve it; see volary cluster move.")
+@click.option("--priority", type=int, help="Larger goes first.")
+@click.option("--depth", type=_LIMIT, help="How many actions may wait; 0: any number.")
+@click.option("--run-concurrency", type=_LIMIT, help="How many runs may be under way.")
+@click.option("--action-concurrency", type=_LIMIT, help="How many actions may be under way.")
+@at_a_desk
+def set_(
+    desk: Desk,
+    name: str,
+    *,
+    pool: str | None,
+    priority: int | None,
+    depth: int | None,
+    run_concurrency: int | None,
+    action_concurrency: int | None,
+) -> None:
+    """Make a queue, or change what is named of it; what waits in it follows."""
+    from controlplane.cli import operators  # noqa: PLC0415
+
+    async def work(operator: operators.Operator) -> None:
+        status = await operator.queues.set(
+            operator.caller,
+            name,
+            QueueChange(
+                pool=pool,
+                priority=priority,
+                depth=depth,
+                run_concurrency=run_concurrency,
+                action_concurrency=action_concurrency,
+            ),
+        )
+        desk.answer(status, _table(status))
+        if not status.clusters:
+            served = f"pool {status.queue.pool}" if status.queue.pool else "the unnamed pool"
+            click.echo(
+                f"No cluster serves {served}: nothing of this queue runs until one does.", err=True
+            )
+
+    operators.run(desk, work)
+
+
+@queue.command()
+@click.argument("name")
+@click.option("--move-to", help='Its runs and what waits in it; "" is the default queue.')
+@at_a_desk
+def delete(desk: Desk, name: str, *, move_to: str | None) -> None:
+    """Delete a queue. One in use is kept, unless its work may move."""
+    from controlplane.cli import operators  # noqa: PLC0415
+
+    async def work(operator: operators.Operator) -> None:
+        await operator.queues.delete(operator.caller, name, move_to=move_to)
+        desk.answer({"deleted": name}, [f"Queue {name} is deleted."])
+
+    operators.run(desk, work)
+
+
+def _table(*found: QueueStatus) -> "list[str]":
+    return list(
+        table(
+            (
+                *("QUEUE", "POOL", "PRIORITY", "WAITING", "DEPTH", "RUNS", "RUN LIMIT"),
+                *("ACTIONS", "ACTION LIMIT"),
+            ),
+            [
+                (
+                    *(each.queue.name, each.queue.pool or "-", each.queue.priority),
+                    *(each.waiting, each.queue.depth, each.runs, each.queue.run_concurrency),
+                    *(each.leased, each.queue.action_concurrency),
+                )
+                for each in found
+            ],
+        )
+    )

@@ -1,0 +1,58 @@
+"""
+Keeps the record of what stands in the way of work that waits, and since when.
+
+How everything stands is looked at anew each time; what changed is written down. Replicas
+that come while one is at it leave it to that one.
+"""
+
+from datetime import timedelta
+
+from controlplane.core.obstacles import Obstacle, Place, find
+from controlplane.loops.pacing import come_round
+from controlplane.store.database import Database
+from controlplane.store.obstacles import be_alone, begin, end, forget, list_there, read_uses
+from shared.kit.clock import Clock
+from shared.model.ids import OrgName
+
+
+class ObstacleRecord:
+    def __init__(
+        self, database: Database, clock: Clock, *, keep: timedelta, every: timedelta
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._keep = keep
+        self._every = every
+
+    async def run(self) -> None:
+        await come_round("obstacle record", self._pass, every=self._every, clock=self._clock)
+
+    async def _pass(self) -> None:
+        await self.run_once()  # too often something to be worth a line in the log
+
+    async def run_once(self) -> int:
+        """Note what has come and what has gone; returns how much came. Safe on all replicas."""
+        now = self._clock.now()
+        async with self._database.for_fleet("keep the record of obstacles") as tx:
+            if not await be_alone(tx):
+                return 0
+            there: dict[tuple[OrgName, Place], Obstacle] = {}
+            for use in await read_uses(tx):
+                there |= {(use.org, place): found for place, found in find(use).items()}
+            known = await list_there(tx)
+            gone = [
+                key
+                for key, past in known.items()
+                if key not in there or there[key].reason is not past.reason
+            ]
+            new = {
+                key: obstacle
+                for key, obstacle in there.items()
+                if key not in known or known[key].reason is not obstacle.reason
+            }
+            if gone:
+                await end(tx, gone, now)
+            if new:
+                await begin(tx, new, now)
+            await forget(tx, now - self._keep)
+        return len(new)

@@ -1,0 +1,206 @@
+"""How pools, queues and runs stand now, and the record of what stood in the way before."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Row
+
+from controlplane.core.obstacles import (
+    Obstacle,
+    OrgUse,
+    PastObstacle,
+    Place,
+    PoolMember,
+    QueueUse,
+    RunUse,
+    Scope,
+)
+from controlplane.core.reasons import Reason
+from controlplane.store.database import FleetTx, OrgTx
+from controlplane.store.queues import parse_queue
+from controlplane.store.statements import given, statement
+from shared.model.ids import OrgName
+
+_ORGS = statement("SELECT org FROM orgs")
+
+_MEMBERS = """
+SELECT org, cluster, pool, connected, NOT cordoned AND draining_since IS NULL AS takes_work,
+       slots, seen_at
+FROM clusters
+"""
+
+_POOLS = "SELECT DISTINCT org, pool FROM queues"
+
+_LEASED = "l.org = q.org AND l.queue = q.queue AND l.lease_id IS NOT NULL AND l.limited"
+_QUEUES = f"""
+SELECT q.*, (SELECT count(*) FROM dispatches l WHERE {_LEASED}) AS leased,
+       (SELECT count(*) FROM dispatches l WHERE {_LEASED} AND l.is_root) AS runs
+FROM queues q WHERE (q.action_concurrency > 0 OR q.run_concurrency > 0)
+"""
+
+_RUNS = """
+SELECT r.org, r.run_id, r.max_action_concurrency, count(*) AS leased
+FROM dispatches l JOIN runs r ON r.org = l.org AND r.run_id = l.run_id
+WHERE l.lease_id IS NOT NULL AND l.limited AND NOT l.is_root AND r.max_action_concurrency > 0
+      {of}
+GROUP BY r.org, r.run_id, r.max_action_concurrency
+HAVING count(*) >= r.max_action_concurrency
+"""
+
+_FLEET = tuple(statement(source) for source in (_MEMBERS, _POOLS, _QUEUES, _RUNS.format(of="")))
+_ORG = tuple(
+    statement(source)
+    for source in (
+        f"{_MEMBERS} WHERE org = :org",
+        f"{_POOLS} WHERE org = :org",
+        f"{_QUEUES} AND q.org = :org",
+        _RUNS.format(of="AND l.org = :org AND l.run_id = ANY(CAST(:run_ids AS uuid[]))"),
+    )
+)
+
+_ALONE = statement("SELECT pg_try_advisory_xact_lock(hashtext('volary obstacles')) AS alone")
+
+_THERE = statement("SELECT * FROM obstacles WHERE ended_at IS NULL")
+
+_END = statement(f"""
+{given(org="text", scope="smallint", name="text")}
+UPDATE obstacles o SET ended_at = GREATEST(:now, o.began_at)
+FROM n WHERE o.org = n.org AND o.scope = n.scope AND o.name = n.name AND o.ended_at IS NULL
+""")
+
+_BEGIN = statement(f"""
+{given(
+    org="text", scope="smallint", name="text", began_at_="timestamptz", reason="text",
+    message="text",
+)}
+INSERT INTO obstacles (org, scope, name, began_at, reason, message)
+SELECT n.org, n.scope, n.name, n.began_at, n.reason, n.message FROM n ON CONFLICT DO NOTHING
+""")  # fmt: skip
+
+_FORGET = statement("DELETE FROM obstacles WHERE ended_at < :ended_at")
+
+_PAST = statement(f"""
+{given(scope="smallint", name="text")}
+SELECT o.* FROM n JOIN obstacles o ON o.org = n.org AND o.scope = n.scope AND o.name = n.name
+WHERE o.began_at < :until_at AND (o.ended_at IS NULL OR o.ended_at > :since_at)
+ORDER BY o.org, o.scope, o.name, o.began_at LIMIT 5000
+""")
+
+
+async def be_alone(tx: FleetTx) -> bool:
+    """Whether nobody else keeps the record just now; if so, nobody does until commit."""
+    return bool((await tx.connection.execute(_ALONE)).one().alone)
+
+
+async def read_uses(tx: FleetTx) -> Sequence[OrgUse]:
+    """Read how every org's clusters, queues and runs stand."""
+    orgs = [OrgName(row.org) for row in (await tx.connection.execute(_ORGS)).all()]
+    found = [(await tx.connection.execute(made)).all() for made in _FLEET]
+    by_org = [_by_org(rows) for rows in found]
+    return [_use(org, [rows.get(org, []) for rows in by_org]) for org in orgs]
+
+
+async def read_use(tx: OrgTx, runs: Collection[str]) -> OrgUse:
+    """Read how an org's clusters and queues stand, and these of its runs."""
+    return _use(tx.org, [await tx.rows(made, {"run_ids": sorted(runs)}) for made in _ORG])
+
+
+async def list_there(tx: FleetTx) -> Mapping[tuple[OrgName, Place], PastObstacle]:
+    """List the obstacles on record that are still there."""
+    rows = (await tx.connection.execute(_THERE)).all()
+    past = ((OrgName(row.org), _parse_past(row)) for row in rows)
+    return {(org, each.place): each for org, each in past}
+
+
+async def end(tx: FleetTx, gone: Collection[tuple[OrgName, Place]], now: datetime) -> None:
+    """Note that these are not there any more."""
+    await tx.connection.execute(_END, {**_places(gone), "now": now})
+
+
+async def begin(tx: FleetTx, new: Mapping[tuple[OrgName, Place], Obstacle], now: datetime) -> None:
+    """Note that these are there now."""
+    await tx.connection.execute(
+        _BEGIN,
+        {
+            **_places(new),
+            "began_at_": [obstacle.since or now for obstacle in new.values()],
+            "reason": [obstacle.reason.value for obstacle in new.values()],
+            "message": [obstacle.message for obstacle in new.values()],
+        },
+    )
+
+
+async def forget(tx: FleetTx, ended_before: datetime) -> int:
+    """Drop what is too old to be asked for; returns how much."""
+    return (await tx.connection.execute(_FORGET, {"ended_at": ended_before})).rowcount
+
+
+async def list_past(
+    tx: OrgTx, places: Collection[Place], *, since: datetime, until: datetime
+) -> Sequence[PastObstacle]:
+    """List what was in the way at these places during that time."""
+    rows = await tx.rows(
+        _PAST,
+        {
+            "scope": [place.scope.value for place in places],
+            "name": [place.name for place in places],
+            "since_at": since,
+            "until_at": until,
+        },
+    )
+    return [_parse_past(row) for row in rows]
+
+
+_Rows = Sequence[Row[tuple[object, ...]]]
+
+
+def _by_org(rows: _Rows) -> Mapping[OrgName, list[Row[tuple[object, ...]]]]:
+    by_org: dict[OrgName, list[Row[tuple[object, ...]]]] = defaultdict(list)
+    for row in rows:
+        by_org[OrgName(row.org)].append(row)
+    return by_org
+
+
+def _use(org: OrgName, found: Sequence[_Rows]) -> OrgUse:
+    members, pools, queues, runs = found
+    return OrgUse(
+        org=org,
+        members=[
+            PoolMember(
+                cluster=row.cluster,
+                pool=row.pool,
+                connected=row.connected,
+                takes_work=row.takes_work,
+                slots=row.slots,
+                seen_at=row.seen_at,
+            )
+            for row in members
+        ],
+        pools=[row.pool for row in pools],
+        queues=[
+            QueueUse(queue=parse_queue(row), leased=row.leased, runs=row.runs) for row in queues
+        ],
+        runs=[
+            RunUse(run=str(row.run_id), limit=row.max_action_concurrency, leased=row.leased)
+            for row in runs
+        ],
+    )
+
+
+def _places(places: Collection[tuple[OrgName, Place]]) -> dict[str, object]:
+    return {
+        "org": [org for org, _ in places],
+        "scope": [place.scope.value for _, place in places],
+        "name": [place.name for _, place in places],
+    }
+
+
+def _parse_past(row: Row[tuple[object, ...]]) -> PastObstacle:
+    return PastObstacle(
+        place=Place(Scope(row.scope), row.name),
+        reason=Reason(row.reason),
+        message=row.message,
+        began_at=row.began_at,
+        ended_at=row.ended_at,
+    )

@@ -1,0 +1,108 @@
+"""Why actions are where they are, for those who may see them."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from controlplane.core.callers import Caller, Permission
+from controlplane.core.errors import NotFoundError
+from controlplane.core.explanations import (
+    DispatchFacts,
+    Explained,
+    Explanation,
+    explain,
+    explain_dispatch,
+)
+from controlplane.core.obstacles import Obstacle, Place, find
+from controlplane.store import explanations as store
+from controlplane.store.database import Database, OrgTx
+from controlplane.store.obstacles import read_use
+from controlplane.store.queues import list_full
+from controlplane.store.runs import find_run
+from shared.kit.clock import Clock
+from shared.model.ids import ROOT, ActionKey, RunId, RunKey
+
+MOST_PENDING = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingAction:
+    """An action that is not done with, and why."""
+
+    action: ActionKey
+    phase: str
+    attempt: int
+    cluster: str | None
+    why: Explanation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainedRun:
+    """A run's root, and those of its actions that are not done with (the first hundred)."""
+
+    root: Explained
+    pending: Sequence[PendingAction]
+
+
+class Explanations:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def action(self, caller: Caller, action: ActionKey) -> Explained:
+        """Explain one action, now and since it was enqueued."""
+        caller.require(Permission.ACTION_READ)
+        async with self._database.for_org(caller.org) as tx:
+            run = await _find_run(tx, action.run)
+            return await self._action(tx, run, action)
+
+    async def run(self, caller: Caller, run: RunKey) -> ExplainedRun:
+        """Explain a run: its root, and what of it is pending."""
+        caller.require(Permission.RUN_READ)
+        async with self._database.for_org(caller.org) as tx:
+            run_id = await _find_run(tx, run)
+            root = await self._action(tx, run_id, ActionKey(run, ROOT))
+            pending = await store.list_dispatches(tx, run_id, run, most=MOST_PENDING)
+            return ExplainedRun(root=root, pending=await self._explain_all(tx, pending))
+
+    async def _action(self, tx: OrgTx, run: RunId, action: ActionKey) -> Explained:
+        now = self._clock.now()
+        found = await store.find_facts(tx, run, action, now)
+        if found is None:
+            raise NotFoundError("action", action)
+        facts, ahead = found
+        return explain(
+            facts,
+            await _obstacles(tx, {run}),
+            now,
+            ahead=ahead,
+            is_full=facts.queue in await list_full(tx, {facts.queue}),
+        )
+
+    async def _explain_all(
+        self, tx: OrgTx, pending: Sequence[DispatchFacts]
+    ) -> Sequence[PendingAction]:
+        now = self._clock.now()
+        obstacles = await _obstacles(tx, {RunId(UUID(each.run)) for each in pending})
+        full = await list_full(tx, {each.queue for each in pending})
+        return [
+            PendingAction(
+                action=each.action,
+                phase=each.phase.name.lower(),
+                attempt=each.attempt,
+                cluster=each.cluster,
+                why=explain_dispatch(each, obstacles, now, is_full=each.queue in full),
+            )
+            for each in sorted(pending, key=lambda each: each.action)
+        ]
+
+
+async def _find_run(tx: OrgTx, run: RunKey) -> RunId:
+    found = await find_run(tx, run)
+    if found is None:
+        raise NotFoundError("run", run)
+    return found
+
+
+async def _obstacles(tx: OrgTx, runs: Collection[RunId]) -> Mapping[Place, Obstacle]:
+    return find(await read_use(tx, [str(run) for run in runs]))
