@@ -35,6 +35,7 @@ from controlplane.store.database import open_database
 from controlplane.store.notices import listen
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
+from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.foundations import lay_foundations
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
@@ -107,7 +108,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         public=public,
         routes=[
             *health.routes(),
-            *Pages(authn, runs, actions).routes(),
+            *Pages(authn, runs, actions, Explanations(database, clock)).routes(),
             *SignedBlobs(blobs, keys, clock).routes(),
         ],
     )

@@ -1,11 +1,12 @@
 """
 The addresses that the SDK prints: ``/v2/domain/{domain}/project/{project}/runs/{run}``.
 
-A plain page says what an address names and how it stands, as HTML or, for who accepts
+A plain page says what an address names, how it stands and why, as HTML or, for who accepts
 ``application/json``, as JSON. The console will live here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
 
@@ -25,7 +26,9 @@ from controlplane.core.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from controlplane.core.explanations import Explained
 from controlplane.usecases.actions import Actions
+from controlplane.usecases.explanations import Explanations, PendingAction
 from controlplane.usecases.runs import Runs
 from shared.model.ids import ActionKey, RunKey
 
@@ -53,18 +56,32 @@ _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{title}</title>
 <style>body{{font:16px/1.5 system-ui;margin:3rem auto;max-width:48rem;padding:0 1rem}}
-dt{{color:#666}}dd{{margin:0 0 .5rem;white-space:pre-wrap;overflow-wrap:anywhere}}</style>
+dt{{color:#666}}dd{{margin:0 0 .5rem;white-space:pre-wrap;overflow-wrap:anywhere}}
+table{{border-collapse:collapse;font-size:.9em}}caption{{text-align:left;font-weight:bold}}
+td,th{{padding:.1rem .6rem .1rem 0;text-align:left;vertical-align:top}}</style>
 <h1>{title}</h1>
 <dl>{facts}</dl>
-</html>
+{tables}</html>
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Content:
+    """What a page says: facts by name, and rows, which all have the same names, by title."""
+
+    title: str
+    facts: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
+
+
 class Pages:
-    def __init__(self, authn: Anonymous, runs: Runs, actions: Actions) -> None:
+    def __init__(
+        self, authn: Anonymous, runs: Runs, actions: Actions, explanations: Explanations
+    ) -> None:
         self._authn = authn
         self._runs = runs
         self._actions = actions
+        self._explanations = explanations
 
     def routes(self) -> list[Route]:
         place = "/v2/domain/{domain}/project/{project}"
@@ -81,33 +98,50 @@ class Pages:
                 names.parse_domain(request.path_params["domain"]),
                 names.parse_run(request.path_params["name"]),
             )
-            detail = await self._find(caller, run, request.query_params.get("i", ""))
+            action = request.query_params.get("i", "")
+            if action:
+                content = await self._of_action(caller, ActionKey(run, names.parse_action(action)))
+            else:
+                content = await self._of_run(caller, run)
         except (RefusalError, UnavailableError) as error:
             return _refuse(request, error)
-        key = detail.row.key
-        title = f"Run {key.run}" if detail.row.parent is None else f"Action {key}"
-        return _page(request, title, _facts(detail))
+        return _page(request, content)
 
-    async def _find(self, caller: Caller, run: RunKey, action: str) -> ActionDetail:
-        if action:
-            return await self._actions.detail(caller, ActionKey(run, names.parse_action(action)))
-        return (await self._runs.detail(caller, run)).root
+    async def _of_run(self, caller: Caller, run: RunKey) -> _Content:
+        detail = (await self._runs.detail(caller, run)).root
+        explained = await self._explanations.run(caller, run)
+        return _Content(
+            title=f"Run {run}",
+            facts=_facts(detail, explained.root),
+            tables={
+                "pending": [_pending(each) for each in explained.pending],
+                "timeline": _timeline(explained.root),
+            },
+        )
+
+    async def _of_action(self, caller: Caller, action: ActionKey) -> _Content:
+        detail = await self._actions.detail(caller, action)
+        explained = await self._explanations.action(caller, action)
+        title = f"Action {action}" if detail.row.parent is not None else f"Run {action.run}"
+        facts = _facts(detail, explained)
+        return _Content(title=title, facts=facts, tables={"timeline": _timeline(explained)})
 
     async def _other(self, request: Request) -> Response:
         place = request.path_params
         kind = _KINDS.get(place["kind"])
         if kind is None:
-            return _page(request, "There is nothing here", {}, status=404)
+            return _page(request, _Content(title="There is nothing here"), status=404)
         title = f"{kind} {place['project']}/{place['domain']}/{place['name']}"
-        return _page(
-            request, title, {"note": "This release shows runs here; see the rest with flyte get."}
-        )
+        note = "This release shows runs here; see the rest with flyte get."
+        return _page(request, _Content(title=title, facts={"note": note}))
 
 
-def _facts(detail: ActionDetail) -> dict[str, str]:
+def _facts(detail: ActionDetail, explained: Explained) -> dict[str, str]:
     row = detail.row
     facts = {
         "state": row.phase.name.lower().replace("_", " "),
+        "reason": explained.now.reason.value,
+        "why": explained.now.sentence,
         "task": f"{row.facts.name} {row.facts.version}".strip(),
         "attempts": str(max(row.attempts, 1)),
         "created": _instant(row.created_at),
@@ -127,19 +161,55 @@ def _instant(at: datetime | None) -> str:
     return "" if at is None else at.isoformat(timespec="seconds")
 
 
+def _pending(pending: PendingAction) -> dict[str, str]:
+    return {
+        "action": pending.action.name,
+        "attempt": str(pending.attempt),
+        "phase": pending.phase.replace("_", " "),
+        "cluster": pending.cluster or "",
+        "reason": pending.why.reason.value,
+        "why": pending.why.sentence,
+    }
+
+
+def _timeline(explained: Explained) -> Sequence[Mapping[str, str]]:
+    return [
+        {
+            "from": each.started_at.isoformat(timespec="milliseconds"),
+            "until": each.ended_at.isoformat(timespec="milliseconds"),
+            "reason": each.reason.value,
+            "why": each.sentence,
+        }
+        for each in explained.timeline
+    ]
+
+
 def _refuse(request: Request, error: Exception) -> Response:
     status = next((_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES), 400)
-    return _page(request, str(error), {}, status=status)
+    return _page(request, _Content(title=str(error)), status=status)
 
 
-def _page(request: Request, title: str, facts: Mapping[str, str], *, status: int = 200) -> Response:
+def _page(request: Request, content: _Content, *, status: int = 200) -> Response:
     if "application/json" in request.headers.get("accept", ""):
-        return JSONResponse({"title": title, **facts}, status_code=status, headers=_HEADERS)
-    rows = "".join(
-        f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in facts.items()
+        whole = {"title": content.title, **content.facts, **content.tables}
+        return JSONResponse(whole, status_code=status, headers=_HEADERS)
+    page = _PAGE.format(
+        title=escape(content.title),
+        facts="".join(
+            f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>"
+            for name, words in content.facts.items()
+        ),
+        tables="".join(_table(title, rows) for title, rows in content.tables.items() if rows),
     )
-    page = _PAGE.format(title=escape(title), facts=rows)
     return HTMLResponse(page, status_code=status, headers=_HEADERS)
+
+
+def _table(title: str, rows: Sequence[Mapping[str, str]]) -> str:
+    heads = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
+    cells = "".join(
+        f"<tr>{''.join(f'<td>{escape(words)}</td>' for words in row.values())}</tr>" for row in rows
+    )
+    return f"<table><caption>{escape(title)}</caption><tr>{heads}</tr>{cells}</table>\n"
 
 
 def _peer(request: Request) -> str | None:

@@ -42,6 +42,7 @@ from controlplane.store.notices import listen
 from controlplane.store.reports import apply_reports
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
+from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.foundations import lay_foundations
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
@@ -187,7 +188,10 @@ async def open_door(database_url: str, directory: Path) -> AsyncIterator[Door]:
     )
     application = make_application(
         public=public,
-        routes=[*Health(database, metrics).routes(), *Pages(authn, runs, actions).routes()],
+        routes=[
+            *Health(database, metrics).routes(),
+            *Pages(authn, runs, actions, Explanations(database, clock)).routes(),
+        ],
     )
     async with asyncio.TaskGroup() as tasks_group:
         background = [

@@ -7,11 +7,12 @@ from typing import Protocol
 
 from sqlalchemy import text
 
+from controlplane.core.clusters import AgentFacts
 from controlplane.core.tempo import Tempo
-from controlplane.loops.conditions import ConditionTimeouts
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.partitions import EventPartitions
 from controlplane.loops.relays import ForgottenRelays
+from controlplane.loops.timeouts import Timeouts
 from controlplane.store import dispatches
 from controlplane.store.clusters import open_session
 from shared.model.assignments import Assignment
@@ -53,7 +54,8 @@ async def served(store: Store) -> timedelta:
 
 async def connect(store: Store) -> None:
     async with store.database.for_org(ORG) as tx:
-        await open_session(tx, CLUSTER, agent_id="a", instance_id="i", software="test", now=NOW)
+        agent = AgentFacts(agent_id="a", instance_id="i", software="test")
+        await open_session(tx, CLUSTER, agent, NOW)
 
 
 async def accept(store: Store, leased: Sequence[Assignment]) -> None:
@@ -129,7 +131,7 @@ async def test_all_passes_run_beside_each_other_and_beside_work(store: Store) ->
     clock = FakeClock(NOW)
     passes: list[Pass] = [
         expiry(store, clock),
-        ConditionTimeouts(store.database, clock, every=EVERY),
+        Timeouts(store.database, clock, every=EVERY),
         EventPartitions(store.database, clock, keep=timedelta(days=1), every=EVERY),
         ForgottenRelays(store.database, clock, every=EVERY),
     ]

@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from controlplane.core.clusters import AgentFacts
 from controlplane.feeds.feeds import Feeds
 from controlplane.link.calls import FIRST_CREDIT, Calls, LiveCalls
 from controlplane.link.frames import render_follow_logs
@@ -18,7 +19,7 @@ from controlplane.store.database import Database, open_database
 from controlplane.store.notices import listen
 from controlplane.store.tables import relay_replies, relays
 from controlplane.usecases.relays import Relays
-from controlplane.usecases.sessions import AgentFacts, SessionRef, Sessions
+from controlplane.usecases.sessions import SessionRef, Sessions
 from shared.idl.agent.v1 import call_pb2, link_pb2
 from shared.kit.clock import SystemClock
 from shared.kit.uuids import new_uuid

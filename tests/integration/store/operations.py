@@ -1,0 +1,70 @@
+"""An operator at work on a store, with an agent's session to look at."""
+
+from dataclasses import dataclass, field
+
+from controlplane.core.callers import EVERYTHING, Caller, Subject
+from controlplane.core.clusters import AgentFacts, AgentLoad
+from controlplane.core.turns import Rotation
+from controlplane.store.clusters import ClusterRef
+from controlplane.usecases.clusters import Clusters
+from controlplane.usecases.explanations import Explanations
+from controlplane.usecases.queues import Queues
+from controlplane.usecases.sessions import SessionRef, Sessions
+from shared.model.assignments import Assignment
+from shared.model.ids import ClusterName
+from tests.factories import ORG
+from tests.fakes.clock import FakeClock
+from tests.integration.store.conftest import CLUSTER, Store
+
+OPERATOR = Caller(subject=Subject("operator"), org=ORG, name="", permissions=EVERYTHING)
+
+
+@dataclass(slots=True)
+class Agent:
+    """A session, in the words of the tests."""
+
+    sessions: Sessions
+    session: SessionRef
+    clock: FakeClock
+    rotation: Rotation = field(default_factory=Rotation)
+
+    async def take(self, most: int = 10) -> list[Assignment]:
+        return list((await self.sessions.hand_out(self.session, most, self.rotation)).assignments)
+
+    async def accept(self, *assignments: Assignment) -> None:
+        accepted = [(each.attempt, each.lease) for each in assignments]
+        await self.sessions.settle(self.session, accepted, [])
+
+    async def say(self, *, held: int, running: int, slots: int = 10) -> None:
+        now = self.clock.now()
+        load = AgentLoad(held=held, running=running, slots=slots, counted_at=now)
+        await self.sessions.touch(self.session, load)
+
+
+@dataclass(slots=True)
+class Operations:
+    store: Store
+    clock: FakeClock
+    clusters: Clusters
+    queues: Queues
+    explanations: Explanations
+
+    @classmethod
+    def on(cls, store: Store, clock: FakeClock) -> "Operations":
+        return cls(
+            store=store,
+            clock=clock,
+            clusters=Clusters(store.database, clock),
+            queues=Queues(store.database, clock),
+            explanations=Explanations(store.database, clock),
+        )
+
+    async def connect(self, cluster: ClusterName = CLUSTER) -> Agent:
+        sessions = Sessions(self.store.database, self.clock)
+        facts = AgentFacts(
+            agent_id="a", instance_id="i", software="test 1.0", protocol=1, capabilities=["python"]
+        )
+        session = await sessions.open(ClusterRef(ORG, cluster), facts)
+        agent = Agent(sessions, session, self.clock)
+        await agent.say(held=0, running=0)
+        return agent

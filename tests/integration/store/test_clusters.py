@@ -1,0 +1,259 @@
+"""We test what operators do to clusters, and that a drained one is empty when it is said to be."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+
+from controlplane.core.callers import Caller
+from controlplane.core.clusters import ClusterStatus, Standing
+from controlplane.core.errors import ConflictError, InvalidError, NotAllowedError, NotFoundError
+from controlplane.store.clusters import save_cluster
+from controlplane.usecases.clusters import Clusters, Draining
+from shared.model.ids import ClusterName
+from shared.model.phases import Phase
+from shared.model.reports import FailureKind, Verdict
+from tests.factories import NOW, ORG, make_new_action, make_new_run, make_report
+from tests.fakes.clock import FakeClock
+from tests.integration.store.conftest import CLUSTER, Store
+from tests.integration.store.operations import OPERATOR, Operations
+
+
+class ClockOfAWatch(FakeClock):
+    """A clock whose sleeper finds something done when it wakes."""
+
+    def __init__(self) -> None:
+        super().__init__(NOW)
+        self.meanwhile: list[Callable[[], Awaitable[None]]] = []
+
+    async def sleep(self, delay: timedelta) -> None:
+        await super().sleep(delay)
+        if self.meanwhile:
+            await self.meanwhile.pop(0)()
+
+
+@pytest.fixture
+def clock() -> ClockOfAWatch:
+    return ClockOfAWatch()
+
+
+@pytest.fixture
+def operations(store: Store, clock: ClockOfAWatch) -> Operations:
+    return Operations.on(store, clock)
+
+
+async def looks(watch: AsyncIterator[Draining]) -> list[Draining]:
+    return [found async for found in watch]
+
+
+async def test_a_cluster_shows_its_agent_its_session_and_its_load(operations: Operations) -> None:
+    agent = await operations.connect()
+    await operations.store.create(make_new_run())
+    await agent.take()
+    await agent.say(held=1, running=0, slots=3)
+
+    [status] = await operations.clusters.list(OPERATOR)
+    assert (status.name, status.standing, status.epoch) == (CLUSTER, Standing.READY, 1)
+    assert (status.agent.software, status.agent.protocol) == ("test 1.0", 1)
+    assert status.agent.capabilities == ["python"]
+    assert (status.leased, status.unaccepted) == (1, 1)
+    assert (status.load.held, status.load.running, status.load.slots) == (1, 0, 3)
+    assert status.load.counted_at == status.seen_at == NOW
+
+
+async def test_a_new_session_has_said_nothing_of_what_it_holds(operations: Operations) -> None:
+    agent = await operations.connect()
+    await agent.say(held=0, running=0)
+    await agent.sessions.open(agent.session.cluster, (await get(operations)).agent)
+    assert (await get(operations)).load.counted_at is None
+
+
+async def get(operations: Operations) -> ClusterStatus:
+    return await operations.clusters.get(OPERATOR, CLUSTER)
+
+
+async def test_a_cordoned_cluster_keeps_what_it_has_and_gets_no_more(
+    operations: Operations,
+) -> None:
+    agent, store = await operations.connect(), operations.store
+    await store.create(make_new_run("r1"))
+    [held] = await agent.take()
+    async with store.listening() as heard:
+        status = await operations.clusters.cordon(OPERATOR, CLUSTER)
+        assert list((await heard.get()).stops) == [CLUSTER]  # its session looks at once
+    assert (status.standing, status.wanted_version) == (Standing.CORDONED, 1)
+
+    await store.create(make_new_run("r2"))
+    assert await agent.take() == []
+    await agent.accept(held)
+    assert await store.report(make_report(held, 1, Phase.SUCCEEDED)) == [Verdict.APPLIED]
+
+    await operations.clusters.cordon(OPERATOR, CLUSTER)  # again: no change
+    status = await operations.clusters.uncordon(OPERATOR, CLUSTER)
+    assert (status.standing, status.wanted_version) == (Standing.READY, 2)
+    assert [each.key.run.name for each in await agent.take()] == ["r2"]
+
+
+async def test_a_drain_takes_back_what_is_not_accepted_and_lists_what_is_left(
+    operations: Operations,
+) -> None:
+    agent, store = await operations.connect(), operations.store
+    await store.create(make_new_run())
+    await store.enqueue(make_new_action("n1"), make_new_action("n2"))
+    held = {str(each.key.name): each for each in await agent.take()}
+    await agent.accept(held["a0"], held["n1"])
+    other = ClusterName("c2")
+    async with store.database.for_org(ORG) as tx:
+        await save_cluster(tx, other, b"other", NOW)
+
+    found = await operations.clusters.drain(OPERATOR, CLUSTER)
+    assert found.returned == 1
+    assert [(each.action.name, each.number, each.leased_at) for each in found.left] == [
+        ("a0", 1, NOW),
+        ("n1", 1, NOW),
+    ]
+    elsewhere = await operations.connect(other)
+    assert [each.key.name for each in await elsewhere.take()] == ["n2"]
+    assert await agent.take() == []
+
+    # The agent comes too late with its word for the one that went: it may not start it.
+    accepted = [(held["n2"].attempt, held["n2"].lease)]
+    settled = await agent.sessions.settle(agent.session, accepted, [])
+    assert (settled.accepted.confirmed, list(settled.accepted.gone)) == ([], accepted)
+
+
+async def test_a_drain_ends_when_all_three_agree_on_zero(
+    operations: Operations, clock: ClockOfAWatch
+) -> None:
+    agent, store = await operations.connect(), operations.store
+    await store.create(make_new_run())
+    [held] = await agent.take()
+    await agent.accept(held)
+    await agent.say(held=1, running=1)
+    await operations.clusters.drain(OPERATOR, CLUSTER)
+
+    async def end() -> None:
+        await store.report(make_report(held, 1, Phase.SUCCEEDED))
+
+    async def clean_up() -> None:
+        await agent.say(held=0, running=1)
+
+    async def be_empty() -> None:
+        await agent.say(held=0, running=0)
+
+    clock.meanwhile = [end, clean_up, be_empty]
+    found = await looks(operations.clusters.watch_drain(OPERATOR, CLUSTER, deadline=None))
+    assert [(each.status.leased, each.status.load.running) for each in found] == [
+        (1, 1),
+        (0, 1),
+        (0, 1),
+        (0, 0),
+    ]
+    assert [each.attestation is not None for each in found] == [False, False, False, True]
+    attestation = found[-1].attestation
+    assert attestation is not None
+    assert (attestation.epoch, attestation.draining_since) == (1, NOW)
+    assert attestation.counted_at == clock.now() == attestation.attested_at
+
+
+async def test_an_agent_that_is_away_attests_nothing(operations: Operations) -> None:
+    agent = await operations.connect()
+    await operations.clusters.drain(OPERATOR, CLUSTER)
+    await agent.sessions.close(agent.session)
+    found = await looks(
+        operations.clusters.watch_drain(OPERATOR, CLUSTER, deadline=timedelta(seconds=10))
+    )
+    assert found[-1].attestation is None
+    assert not found[-1].status.connected
+
+
+async def test_at_the_deadline_what_is_left_is_stopped_and_begins_anew_elsewhere(
+    operations: Operations, clock: ClockOfAWatch
+) -> None:
+    agent, store = await operations.connect(), operations.store
+    run = await store.create(make_new_run(retries=0))
+    [held] = await agent.take()
+    await agent.accept(held)
+    await agent.say(held=1, running=1)
+    await operations.clusters.drain(OPERATOR, CLUSTER)
+    watch = operations.clusters.watch_drain(
+        OPERATOR, CLUSTER, deadline=timedelta(seconds=2), stop_rest=True
+    )
+    stopped: list[Draining] = []
+    async for found in watch:
+        stopped.append(found)
+        if found.stopped:
+            stops = (await agent.sessions.hand_out(agent.session, 0, agent.rotation)).stops
+            assert [each.lease for each in stops] == [held.lease]
+            aborted = make_report(held, 1, Phase.ABORTED)
+            assert await store.report(aborted) == [Verdict.APPLIED]
+            clock.advance(timedelta(seconds=5))
+            await agent.say(held=0, running=0)
+
+            async def be_empty() -> None:
+                await agent.say(held=0, running=0)
+
+            clock.meanwhile = [be_empty, be_empty]
+    assert [each.stopped for each in stopped if each.stopped] == [1]
+    assert stopped[-1].attestation is not None
+
+    detail = await store.detail(run)
+    assert (detail.row.phase, detail.row.attempts) == (Phase.QUEUED, 2)
+    failure = detail.attempts[0].failure
+    assert failure is not None
+    assert (failure.code, failure.kind) == ("Preempted", FailureKind.PREEMPTION)
+    assert await agent.take() == []
+    await operations.clusters.uncordon(OPERATOR, CLUSTER)
+    [again] = await agent.take()
+    assert again.attempt.number == 2
+    assert (await agent.sessions.hand_out(agent.session, 0, agent.rotation)).stops == []
+
+
+async def test_what_ends_well_while_it_is_stopped_has_ended_well(operations: Operations) -> None:
+    agent, store = await operations.connect(), operations.store
+    run = await store.create(make_new_run())
+    [held] = await agent.take()
+    await agent.accept(held)
+    await operations.clusters.drain(OPERATOR, CLUSTER)
+    await operations.clusters.stop_rest(OPERATOR, CLUSTER)
+    await store.report(make_report(held, 1, Phase.SUCCEEDED))
+    assert await store.phase(run) is Phase.SUCCEEDED
+
+
+async def test_a_cluster_in_another_pool_serves_that_pool(operations: Operations) -> None:
+    agent, store = await operations.connect(), operations.store
+    await store.create(make_new_run())
+    assert (await operations.clusters.move(OPERATOR, CLUSTER, "gpus")).pool == "gpus"
+    assert await agent.take() == []
+    await operations.clusters.move(OPERATOR, CLUSTER, "")
+    assert len(await agent.take()) == 1
+
+
+async def test_an_unknown_cluster_is_refused_with_the_names_of_those_there_are(
+    operations: Operations,
+) -> None:
+    for wish in (operations.clusters.get, operations.clusters.cordon, operations.clusters.drain):
+        with pytest.raises(NotFoundError, match="cluster x not found; there is c1"):
+            await wish(OPERATOR, ClusterName("x"))
+
+
+async def test_a_drain_that_nobody_began_or_somebody_ended_is_not_watched(
+    operations: Operations,
+) -> None:
+    with pytest.raises(ConflictError, match="volary cluster drain"):
+        await looks(operations.clusters.watch_drain(OPERATOR, CLUSTER, deadline=None))
+    with pytest.raises(ConflictError):
+        await operations.clusters.stop_rest(OPERATOR, CLUSTER)
+
+
+async def test_a_pool_has_a_name_that_can_be_typed(operations: Operations) -> None:
+    with pytest.raises(InvalidError, match="pool name"):
+        await operations.clusters.move(OPERATOR, CLUSTER, "No Pool")
+
+
+async def test_nobody_does_any_of_this_without_permission(operations: Operations) -> None:
+    nobody = Caller(subject=OPERATOR.subject, org=ORG, name="", permissions=frozenset())
+    clusters: Clusters = operations.clusters
+    for wish in (clusters.get, clusters.cordon, clusters.uncordon, clusters.drain):
+        with pytest.raises(NotAllowedError):
+            await wish(nobody, CLUSTER)
