@@ -1,0 +1,149 @@
+"""We test what operators do to queues, and what becomes of the work in them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from controlplane.core.callers import Caller
+from controlplane.core.errors import (
+    ConflictError,
+    InvalidError,
+    NotAllowedError,
+    NotFoundError,
+    RefusalError,
+)
+from controlplane.core.queues import QueueChange
+from controlplane.store.enqueues import Enqueued
+from controlplane.usecases.queues import Queues
+from shared.model.ids import RunId
+from shared.model.phases import Phase
+from tests.factories import NOW, ORG, make_new_action, make_new_run, make_report
+from tests.fakes.clock import FakeClock
+from tests.integration.store.conftest import Store
+from tests.integration.store.operations import OPERATOR
+
+
+@pytest.fixture
+def queues(store: Store) -> Queues:
+    return Queues(store.database, FakeClock(NOW))
+
+
+async def run_in(store: Store, queue: str, name: str = "r1") -> RunId:
+    return await store.create(replace(make_new_run(name), queue=queue))
+
+
+async def test_a_queue_is_made_and_changed_in_what_is_named(queues: Queues) -> None:
+    made = await queues.set(OPERATOR, "gpu", QueueChange(pool="gpus", depth=5, priority=2))
+    assert (made.queue.pool, made.queue.depth, made.queue.priority) == ("gpus", 5, 2)
+    assert made.clusters == 0
+    changed = await queues.set(OPERATOR, "gpu", QueueChange(depth=0, action_concurrency=3))
+    assert (changed.queue.pool, changed.queue.depth, changed.queue.action_concurrency) == (
+        "gpus",
+        0,
+        3,
+    )
+    [listed] = await queues.list(OPERATOR)
+    assert listed == changed
+
+
+async def test_a_list_says_what_is_in_each(store: Store, queues: Queues) -> None:
+    await queues.set(OPERATOR, "q", QueueChange())
+    await run_in(store, "q")
+    await store.claim()
+    await store.enqueue(*(make_new_action(f"n{number}") for number in range(3)))
+    await store.claim(most=1)
+    [status] = await queues.list(OPERATOR)
+    assert (status.waiting, status.leased, status.runs, status.clusters) == (2, 2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("Queue", QueueChange(), "queue name 'Queue'"),
+        ("", QueueChange(), "queue name ''"),
+        ("q" * 64, QueueChange(), "longer than 63"),
+        ("default", QueueChange(), "called 'default'"),
+        ("q", QueueChange(pool="p/q"), "pool name 'p/q'"),
+        ("q", QueueChange(depth=-1), "depth -1"),
+        ("q", QueueChange(run_concurrency=1_000_001), "run_concurrency 1000001"),
+        ("q", QueueChange(action_concurrency=-5), "action_concurrency -5"),
+        ("q", QueueChange(priority=1_001), "priority 1001"),
+    ],
+)
+async def test_what_cannot_be_meant_is_refused(
+    queues: Queues, name: str, change: QueueChange, words: str
+) -> None:
+    with pytest.raises(InvalidError, match=words.replace("(", r"\(")):
+        await queues.set(OPERATOR, name, change)
+
+
+async def test_an_empty_queue_is_deleted_and_nothing_enters_it_any_more(
+    store: Store, queues: Queues
+) -> None:
+    await queues.set(OPERATOR, "q", QueueChange())
+    await store.create(make_new_run())
+    await queues.delete(OPERATOR, "q", move_to=None)
+    assert await queues.list(OPERATOR) == []
+    late = replace(make_new_action("n"), queue="q")
+    assert await store.enqueue(late) == [Enqueued.NO_QUEUE]
+
+
+async def test_a_queue_in_use_is_kept(store: Store, queues: Queues) -> None:
+    await queues.set(OPERATOR, "q", QueueChange())
+    await run_in(store, "q")
+    with pytest.raises(ConflictError, match="queue q is in use"):
+        await queues.delete(OPERATOR, "q", move_to=None)
+    [root] = await store.claim()
+    with pytest.raises(ConflictError):  # a run under way will enqueue into it
+        await queues.delete(OPERATOR, "q", move_to=None)
+    await store.report(make_report(root, 1, Phase.SUCCEEDED))
+    await queues.delete(OPERATOR, "q", move_to=None)
+
+
+async def test_a_single_action_in_a_queue_keeps_it_too(store: Store, queues: Queues) -> None:
+    await queues.set(OPERATOR, "q", QueueChange())
+    await store.create(make_new_run())
+    await store.enqueue(replace(make_new_action("n"), queue="q"))
+    with pytest.raises(ConflictError):
+        await queues.delete(OPERATOR, "q", move_to=None)
+
+
+@pytest.mark.parametrize("move_to", ["other", ""])
+async def test_the_work_of_a_deleted_queue_moves_with_its_runs(
+    store: Store, queues: Queues, move_to: str
+) -> None:
+    await queues.set(OPERATOR, "other", QueueChange(priority=5))
+    await queues.set(OPERATOR, "q", QueueChange(pool="nowhere"))
+    run = await run_in(store, "q")
+    await store.enqueue(replace(make_new_action("n1"), queue="q"))
+    assert await store.claim() == []
+
+    await queues.delete(OPERATOR, "q", move_to=move_to)
+    assert {each.key.name for each in await store.claim()} == {"a0", "n1"}
+    assert await store.enqueue(make_new_action("n2")) == [Enqueued.CREATED]  # its run moved too
+    assert len(await store.claim()) == 1
+    assert await store.phase(run, "n2") is Phase.QUEUED
+
+
+async def test_names_that_are_not_there_are_refused_with_those_that_are(queues: Queues) -> None:
+    await queues.set(OPERATOR, "q", QueueChange())
+    with pytest.raises(NotFoundError, match="queue x not found; there is q"):
+        await queues.delete(OPERATOR, "x", move_to=None)
+    with pytest.raises(NotFoundError, match="queue y not found; there is q"):
+        await queues.delete(OPERATOR, "q", move_to="y")
+    with pytest.raises(InvalidError, match="itself"):
+        await queues.delete(OPERATOR, "q", move_to="q")
+
+
+async def test_nobody_does_any_of_this_without_permission(queues: Queues) -> None:
+    nobody = Caller(subject=OPERATOR.subject, org=ORG, name="", permissions=frozenset())
+    wishes: list[Callable[[], object]] = [
+        lambda: queues.list(nobody),
+        lambda: queues.set(nobody, "q", QueueChange()),
+        lambda: queues.delete(nobody, "q", move_to=None),
+    ]
+    for wish in wishes:
+        with pytest.raises(NotAllowedError):
+            await wish()  # type: ignore[misc]  # each is a coroutine
+    assert issubclass(NotAllowedError, RefusalError)

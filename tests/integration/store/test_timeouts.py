@@ -1,0 +1,143 @@
+"""We test that tasks end that wait or take longer than their author has patience for."""
+
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from controlplane.core.actions import NewAction, NewRun, RetryPolicy, Spec
+from controlplane.core.timeouts import DEADLINE, QUEUED_TIMEOUT
+from controlplane.loops.timeouts import Timeouts
+from shared.model.ids import Digest, RunId
+from shared.model.phases import Phase
+from shared.model.reports import FailureKind, Verdict
+from tests.factories import NOW, make_failure, make_new_action, make_new_run, make_report
+from tests.fakes.clock import FakeClock
+from tests.integration.store.conftest import Store
+
+MINUTE = timedelta(minutes=1)
+
+
+def with_policy(spec: Spec, policy: RetryPolicy) -> Spec:
+    digest = hashlib.sha256(spec.digest + repr(policy).encode()).digest()
+    return replace(spec, digest=Digest(digest), policy=policy)
+
+
+def action(name: str, **policy: object) -> NewAction:
+    new = make_new_action(name)
+    return replace(new, spec=with_policy(new.spec, RetryPolicy(**policy)))  # type: ignore[arg-type]
+
+
+def run_with(**policy: object) -> NewRun:
+    new = make_new_run()
+    return replace(new, spec=with_policy(new.spec, RetryPolicy(**policy)))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(NOW)
+
+
+@pytest.fixture
+def timeouts(store: Store, clock: FakeClock) -> Timeouts:
+    return Timeouts(store.database, clock, every=timedelta(hours=1))
+
+
+async def how_it_ended(store: Store, run: RunId, name: str = "a0") -> tuple[Phase, str]:
+    row = (await store.detail(run, name)).row
+    return row.phase, row.failure.code if row.failure else ""
+
+
+async def test_an_action_that_waits_too_long_ends(
+    store: Store, clock: FakeClock, timeouts: Timeouts
+) -> None:
+    run = await store.create(make_new_run())
+    await store.enqueue(action("n", queued_timeout=MINUTE), action("patient"))
+    assert await timeouts.run_once() == 0
+    clock.advance(MINUTE)
+    assert await timeouts.run_once() == 1
+    assert await timeouts.run_once() == 0
+
+    row = (await store.detail(run, "n")).row
+    assert row.failure is not None
+    assert (row.phase, row.failure.code) == (Phase.TIMED_OUT, QUEUED_TIMEOUT)
+    assert row.failure.kind is FailureKind.USER
+    assert "max_queued_time of 00:01:00" in row.failure.message
+    assert {each.key.name for each in await store.claim()} == {"a0", "patient"}
+
+
+async def test_what_its_cluster_has_begun_with_waits_no_more(
+    store: Store, clock: FakeClock, timeouts: Timeouts
+) -> None:
+    await store.create(run_with(queued_timeout=MINUTE))
+    [held] = await store.claim()
+    await store.report(make_report(held, 1, Phase.WAITING_FOR_RESOURCES))
+    await store.report(make_report(held, 2, Phase.INITIALIZING))
+    clock.advance(2 * MINUTE)
+    assert await timeouts.run_once() == 0
+
+
+async def test_what_waits_at_its_cluster_waits_still(
+    store: Store, clock: FakeClock, timeouts: Timeouts
+) -> None:
+    run = await store.create(run_with(queued_timeout=MINUTE))
+    [held] = await store.claim()
+    await store.report(make_report(held, 1, Phase.WAITING_FOR_RESOURCES))
+    clock.advance(MINUTE)
+    async with store.listening() as heard:
+        assert await timeouts.run_once() == 1
+        assert list((await heard.get()).stops) == ["c1"]
+    assert await how_it_ended(store, run) == (Phase.TIMED_OUT, QUEUED_TIMEOUT)
+
+    # Its cluster stops it, and that is the end of it: no retry.
+    assert await store.report(make_report(held, 2, Phase.ABORTED)) == [Verdict.APPLIED]
+    assert await how_it_ended(store, run) == (Phase.TIMED_OUT, QUEUED_TIMEOUT)
+    assert await store.count("dispatches") == 0
+
+
+async def test_each_attempt_waits_anew_and_backoff_is_not_waiting(
+    store: Store, clock: FakeClock, timeouts: Timeouts
+) -> None:
+    policy = {"queued_timeout": MINUTE, "retries": 1, "backoff_base": 10 * MINUTE}
+    run = await store.create(run_with(**policy))
+    [held] = await store.claim()
+    await store.report(make_report(held, 1, Phase.FAILED, failure=make_failure()))
+    clock.advance(10 * MINUTE)
+    assert await timeouts.run_once() == 0
+    clock.advance(MINUTE)
+    assert await timeouts.run_once() == 1
+    detail = await store.detail(run)
+    assert await how_it_ended(store, run) == (Phase.TIMED_OUT, QUEUED_TIMEOUT)
+    assert detail.attempts[0].failure == make_failure()  # the attempt's own error stays
+
+
+async def test_a_deadline_bounds_all_attempts_and_what_they_started(
+    store: Store, clock: FakeClock, timeouts: Timeouts
+) -> None:
+    run = await store.create(run_with(deadline=10 * MINUTE, queued_timeout=MINUTE, retries=9))
+    [held] = await store.claim()
+    await store.report(make_report(held, 1, Phase.RUNNING))
+    await store.enqueue(make_new_action("n"))
+    clock.advance(9 * MINUTE)
+    assert await timeouts.run_once() == 0
+    clock.advance(MINUTE)
+    assert await timeouts.run_once() == 1
+    assert await how_it_ended(store, run) == (Phase.TIMED_OUT, DEADLINE)
+    assert await store.phase(run, "n") is Phase.ABORTED
+
+    assert await store.report(make_report(held, 2, Phase.FAILED, failure=make_failure())) == [
+        Verdict.APPLIED
+    ]
+    assert await how_it_ended(store, run) == (Phase.TIMED_OUT, DEADLINE)
+
+
+async def test_an_end_in_time_is_the_end(
+    store: Store, clock: FakeClock, timeouts: Timeouts
+) -> None:
+    run = await store.create(run_with(deadline=MINUTE))
+    [held] = await store.claim()
+    await store.report(make_report(held, 1, Phase.SUCCEEDED))
+    clock.advance(2 * MINUTE)
+    assert await timeouts.run_once() == 0
+    assert await how_it_ended(store, run) == (Phase.SUCCEEDED, "")
