@@ -12,16 +12,17 @@ from functools import partial
 from random import Random
 from typing import TypeVar
 
-from controlplane.core.clusters import AgentLoad, ClusterWishes
+from controlplane.core.clusters import AgentFacts, AgentLoad, ClusterWishes
 from controlplane.core.errors import UnavailableError
 from controlplane.core.relays import RelayId
 from controlplane.core.sessions import Judgement
 from controlplane.core.tempo import Tempo
+from controlplane.core.turns import Rotation
 from controlplane.loops.pacing import come_round
 from controlplane.store.changes import Notice, parse_notice, payloads
 from controlplane.store.clusters import ClusterRef
 from controlplane.usecases.relays import Relays
-from controlplane.usecases.sessions import AgentFacts, HandOut, SessionRef, Sessions, Settled
+from controlplane.usecases.sessions import HandOut, SessionRef, Sessions, Settled
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, ClusterName, Digest, LeaseId
@@ -114,7 +115,8 @@ class SimSessions(Sessions):
     ) -> Sequence[tuple[AttemptId, LeaseId, Judgement]]:
         return await self._postgres.run(lambda: self._store.take_stock(_epoch(session), inventory))
 
-    async def hand_out(self, session: SessionRef, most: int) -> HandOut:
+    async def hand_out(self, session: SessionRef, most: int, rotation: Rotation) -> HandOut:
+        del rotation  # whose turn it is makes no difference to what may go wrong
         return await self._postgres.run(lambda: self._hand_out(session, most))
 
     def _hand_out(self, session: SessionRef, most: int) -> HandOut:
@@ -123,7 +125,8 @@ class SimSessions(Sessions):
             claimed = self._store.claim(_epoch(session), most, self._now())
         if claimed:
             return HandOut(wishes=WISHES, assignments=claimed)
-        stops, next_at = self._store.list_stops(_epoch(session)), self._store.next_at()
+        stops = self._store.list_stops(_epoch(session))
+        next_at = self._store.next_at() if most else None
         return HandOut(wishes=WISHES, stops=stops, next_at=next_at)
 
     async def find_specs(
