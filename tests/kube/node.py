@@ -29,7 +29,7 @@ from tests.kube.programs import Program
 
 NAME = "node-1"
 _PLUGINS = Path("/usr/lib/cni")
-_NEEDED = ("containerd", "ctr", "runc", "iptables", "ip", "nsenter", "unshare")
+_NEEDED = ("containerd", "ctr", "runc", "iptables", "ip", "nsenter", "setpriv", "unshare")
 _UP_WITHIN_SECONDS = 30.0
 # What a node writes outside its directory it writes to memory of its own.
 _PRIVATE_PLACES = ("/run", "/var/lib", "/var/log")
@@ -69,7 +69,7 @@ def missing() -> str:
     if not (_PLUGINS / "bridge").exists():
         lacking.append("containernetworking-plugins")
     if lacking:
-        return f"a node needs {', '.join(lacking)}: run make kube-node-packages"
+        return f"a node needs {', '.join(lacking)}: run make kube-packages"
     return ""
 
 
@@ -84,6 +84,7 @@ class Place:
         self._first = Program(
             "first-process",
             [
+                *("setpriv", "--pdeathsig", "KILL"),  # nothing outlives tests that were killed
                 *("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"),
                 *("--propagation", "private", "bash", "-c", _FIRST_PROCESS),
             ],
@@ -97,7 +98,9 @@ class Place:
         with cgroups.made(self.cgroup), self._first.running():
             try:
                 self._first.wait_until(
-                    lambda: bool(self._inside()), "it has namespaces", within=_UP_WITHIN_SECONDS
+                    lambda: [one.name() for one in self._inside()] == ["bash"],
+                    "it has namespaces",
+                    within=_UP_WITHIN_SECONDS,
                 )
                 self._join_networks()
                 self._make_private()
