@@ -272,6 +272,7 @@ class ModelStore:
             )
             verdict = Verdict.REPEATED if settled else Verdict.STALE
             answers.append(Acknowledgement(report.attempt, report.version, verdict))
+        live = {action.id for action in self.actions.values() if action.phase not in TERMINAL}
         for attempt, said in by_attempt.items():
             news = self._apply(attempt, said, now)
             answers += [
@@ -282,6 +283,8 @@ class ModelStore:
                 )
                 for report in said
             ]
+        ended = [each for each in live if self.actions[each].phase in TERMINAL]
+        self._end(self._live_below(sorted(ended)), PARENT_ENDED)
         return answers
 
     def _apply(self, attempt: AttemptId, said: Iterable[Report], now: datetime) -> set[int]:
@@ -312,8 +315,6 @@ class ModelStore:
                     self.tell()
                 case rules.Next.KEEP:
                     pass
-            if before.action_phase not in TERMINAL and action.phase in TERMINAL:
-                self._end(set(self._live_below([action.id])), PARENT_ENDED)
         return {report.version for report in outcome.applied}
 
     def _add(
@@ -345,7 +346,7 @@ class ModelStore:
         return found
 
     def _end(self, actions: Collection[ActionId], reason: str) -> None:
-        for action in sorted(actions):
+        for action in sorted(set(actions)):
             self.actions[action].phase = Phase.ABORTED
             dispatch = self.dispatches.get(action)
             if dispatch is not None and dispatch.lease is None:

@@ -1,0 +1,61 @@
+"""Whatever is asked of them in whatever order, the model and Postgres answer the same."""
+
+from collections.abc import AsyncIterator
+from random import Random
+
+import pytest
+from sqlalchemy import text
+
+from controlplane.store.clusters import save_cluster, save_org
+from controlplane.store.database import Database, open_database
+from tests.contract.store.steps import CLUSTERS, Steps
+from tests.factories import NOW, ORG
+from tests.fakes.clock import FakeClock
+from tests.simulation.model import ModelStore
+
+SEEDS = range(6)
+LENGTH = 60
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = open_database(database_url)
+    async with database.for_org(ORG) as tx:
+        await save_org(tx, NOW)
+        for cluster in CLUSTERS:
+            await save_cluster(tx, cluster, cluster.encode(), NOW)
+        await tx.connection.execute(
+            text(
+                "INSERT INTO projects (org, project, created_at, updated_at)"
+                " VALUES (:org, 'p', now(), now())"
+            ),
+            {"org": ORG},
+        )
+    yield database
+    await database.close()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_the_model_does_what_postgres_does(seed: int, database: Database) -> None:
+    chance = Random(seed)
+    clock = FakeClock(NOW)
+    steps = Steps(chance, clock, ModelStore(chance, NOW), database)
+    async with database.for_fleet("begin at the model's beginning") as tx:
+        await tx.connection.execute(
+            text("UPDATE control_clock SET served = interval '0', ticked_at = :now"), {"now": NOW}
+        )
+    kinds = [
+        *(steps.create, steps.enqueue, steps.enqueue, steps.enqueue, steps.open),
+        *(steps.touch, steps.claim, steps.claim, steps.claim, steps.look_around),
+        *(steps.take_stock, steps.take_stock, steps.settle, steps.settle, steps.settle),
+        *(steps.settle, steps.settle, steps.look_through, steps.look_through),
+        *chance.choices([steps.abort, steps.close, steps.wait_long], k=3),
+    ]
+    taken = []
+    for kind in [steps.create, steps.open, *chance.choices(kinds, k=LENGTH)]:
+        modelled, real = await kind()
+        taken.append(f"{kind.__name__}: {modelled}")
+        told = "\n".join(taken[-12:])
+        assert modelled == real, f"seed {seed}, after\n{told}"
+        expected, found = await steps.state()
+        assert expected == found, f"seed {seed}, after\n{told}"
