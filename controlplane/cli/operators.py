@@ -16,6 +16,7 @@ from typing import TypeVar
 from controlplane.cli.operations import Desk
 from controlplane.cli.sentences import sentences
 from controlplane.core.callers import Caller, Permission, Subject
+from controlplane.embedded.databases import require_usable
 from controlplane.embedded.reaching import database_url_of
 from controlplane.store.database import open_database
 from controlplane.usecases.clusters import Clusters
@@ -59,7 +60,9 @@ def run(desk: Desk, work: Callable[[Operator], Awaitable[T]]) -> T:
 
 
 async def _run(desk: Desk, work: Callable[[Operator], Awaitable[T]]) -> T:
-    database = open_database(_database_url(desk), pool_size=2)
+    url = _database_url(desk)
+    await require_usable(url)
+    database = open_database(url, pool_size=2)
     clock = SystemClock()
     org = OrgName(desk.org)
     subject = Subject(f"operator:{getpass.getuser()}")

@@ -157,7 +157,8 @@ def of_queue(use: QueueUse) -> Obstacle | None:
         return None
     return Obstacle(
         reason=Reason.QUEUE_LIMIT,
-        message=f"Queue {use.queue.name} has {use.leased} actions under way and allows {limit}.",
+        message=f"Queue {use.queue.name} is at its limit of actions under way: "
+        f"{use.leased} of {limit}.",
     )
 
 
@@ -167,7 +168,7 @@ def of_queue_runs(use: QueueUse) -> Obstacle | None:
         return None
     return Obstacle(
         reason=Reason.QUEUE_LIMIT,
-        message=f"Queue {use.queue.name} has {use.runs} runs under way and allows {limit}.",
+        message=f"Queue {use.queue.name} is at its limit of runs under way: {use.runs} of {limit}.",
     )
 
 
@@ -176,7 +177,7 @@ def of_run(use: RunUse) -> Obstacle | None:
         return None
     return Obstacle(
         reason=Reason.RUN_LIMIT,
-        message=f"The run has {use.leased} actions under way and allows {use.limit}.",
+        message=f"The run is at its limit of actions under way: {use.leased} of {use.limit}.",
     )
 
 

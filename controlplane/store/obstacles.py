@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Row
 
@@ -21,6 +21,8 @@ from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.queues import parse_queue
 from controlplane.store.statements import given, statement
 from shared.model.ids import OrgName
+
+AT_ONCE = timedelta(seconds=10)
 
 _ORGS = statement("SELECT org FROM orgs")
 
@@ -67,6 +69,16 @@ _END = statement(f"""
 {given(org="text", scope="smallint", name="text")}
 UPDATE obstacles o SET ended_at = GREATEST(:now, o.began_at)
 FROM n WHERE o.org = n.org AND o.scope = n.scope AND o.name = n.name AND o.ended_at IS NULL
+""")
+
+# What comes back at once had not gone: a busy pool is full, though a place comes free now
+# and then.
+_COME_BACK = statement(f"""
+{given(org="text", scope="smallint", name="text", reason="text")}
+UPDATE obstacles o SET ended_at = NULL
+FROM n WHERE o.org = n.org AND o.scope = n.scope AND o.name = n.name AND o.reason = n.reason
+  AND o.ended_at > :ended_at
+RETURNING o.org, o.scope, o.name
 """)
 
 _BEGIN = statement(f"""
@@ -120,13 +132,19 @@ async def end(tx: FleetTx, gone: Collection[tuple[OrgName, Place]], now: datetim
 
 async def begin(tx: FleetTx, new: Mapping[tuple[OrgName, Place], Obstacle], now: datetime) -> None:
     """Note that these are there now."""
+    reasons = [obstacle.reason.value for obstacle in new.values()]
+    rows = await tx.connection.execute(
+        _COME_BACK, {**_places(new), "reason": reasons, "ended_at": now - AT_ONCE}
+    )
+    back = {(OrgName(row.org), Place(Scope(row.scope), row.name)) for row in rows.all()}
+    others = {key: obstacle for key, obstacle in new.items() if key not in back}
     await tx.connection.execute(
         _BEGIN,
         {
-            **_places(new),
-            "began_at_": [obstacle.since or now for obstacle in new.values()],
-            "reason": [obstacle.reason.value for obstacle in new.values()],
-            "message": [obstacle.message for obstacle in new.values()],
+            **_places(others),
+            "began_at_": [obstacle.since or now for obstacle in others.values()],
+            "reason": [obstacle.reason.value for obstacle in others.values()],
+            "message": [obstacle.message for obstacle in others.values()],
         },
     )
 

@@ -1,0 +1,280 @@
+"""We test that the store knows the reason of what waits, now and afterwards."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from controlplane.core.explanations import Explained
+from controlplane.core.queues import QueueChange
+from controlplane.core.reasons import Reason
+from controlplane.core.tempo import Tempo
+from controlplane.loops.leases import LeaseExpiry
+from controlplane.loops.obstacles import ObstacleRecord
+from shared.model.ids import ActionKey
+from shared.model.phases import Phase
+from shared.model.reports import Report
+from tests.factories import (
+    NOW,
+    make_action_key,
+    make_failure,
+    make_new_action,
+    make_new_run,
+    make_report,
+    make_run_key,
+)
+from tests.fakes.clock import FakeClock
+from tests.integration.store.conftest import CLUSTER, Store
+from tests.integration.store.operations import OPERATOR, Operations
+
+DAYS = timedelta(days=30)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock(NOW)
+
+
+@pytest.fixture
+def operations(store: Store, clock: FakeClock) -> Operations:
+    return Operations.on(store, clock)
+
+
+@pytest.fixture
+def record(store: Store, clock: FakeClock) -> ObstacleRecord:
+    return ObstacleRecord(store.database, clock, keep=DAYS, every=timedelta(hours=1))
+
+
+async def explain(operations: Operations, name: str = "a0") -> Explained:
+    return await operations.explanations.action(OPERATOR, make_action_key(name))
+
+
+def told(explained: Explained) -> Sequence[tuple[Reason, int]]:
+    return [
+        (each.reason, int((each.ended_at - each.started_at).total_seconds()))
+        for each in explained.timeline
+    ]
+
+
+async def go_on(clock: FakeClock, record: ObstacleRecord, seconds: int) -> None:
+    """Let time pass, and the record be kept, second by second."""
+    for _ in range(seconds):
+        await record.run_once()
+        clock.advance(timedelta(seconds=1))
+    await record.run_once()
+
+
+async def test_the_seconds_a_run_waited_are_told_when_it_is_long_over(
+    operations: Operations, clock: FakeClock, record: ObstacleRecord
+) -> None:
+    store = operations.store
+    await record.run_once()
+    await store.create(make_new_run())
+    await go_on(clock, record, 3)  # nobody is there
+    agent = await operations.connect()
+    await agent.say(held=0, running=0, slots=0)
+    await go_on(clock, record, 4)  # somebody is, and full
+    await agent.say(held=0, running=0, slots=1)
+    await go_on(clock, record, 2)
+    assert (await explain(operations)).now.reason is Reason.FAIRNESS
+    [held] = await agent.take()
+    clock.advance(timedelta(seconds=1))
+    await agent.accept(held)
+    clock.advance(timedelta(seconds=1))
+    begun = replace(make_report(held, 1, Phase.RUNNING), at=clock.now())
+    clock.advance(timedelta(seconds=5))
+    ended = replace(make_report(held, 2, Phase.SUCCEEDED), at=clock.now())
+    await agent.sessions.settle(agent.session, [], [begun, ended])
+    clock.advance(timedelta(days=1))
+
+    explained = await explain(operations)
+    assert told(explained) == [
+        (Reason.NO_CLUSTER, 3),
+        (Reason.NO_CREDIT, 4),
+        (Reason.FAIRNESS, 2),
+        (Reason.LEASED_NOT_ACCEPTED, 1),
+        (Reason.ACCEPTED_NOT_STARTED, 1),
+        (Reason.RUNNING, 5),
+    ]
+    assert explained.now.reason is Reason.ENDED
+
+
+async def test_limits_are_named_by_who_set_them(
+    operations: Operations, clock: FakeClock, record: ObstacleRecord
+) -> None:
+    store = operations.store
+    agent = await operations.connect()
+    await store.create(replace(make_new_run(), max_action_concurrency=1))
+    await agent.take()
+    await store.enqueue(make_new_action("n1"), make_new_action("n2"))
+    await operations.clusters.cordon(OPERATOR, CLUSTER)
+    why = await explain(operations, "n1")
+    assert why.now.reason is Reason.NO_CLUSTER
+    assert "cordoned or drained (c1)" in why.now.sentence
+    await operations.clusters.uncordon(OPERATOR, CLUSTER)
+
+    [leased] = await agent.take()  # the run allows one
+    [waits] = {"n1", "n2"} - {str(leased.key.name)}
+    await go_on(clock, record, 3)
+    explained = await explain(operations, waits)
+    assert explained.now.reason is Reason.RUN_LIMIT
+    assert told(explained)[-1] == (Reason.RUN_LIMIT, 3)
+
+
+async def test_a_full_queue_is_what_its_actions_wait_for(operations: Operations) -> None:
+    store = operations.store
+    agent = await operations.connect()
+    await operations.queues.set(OPERATOR, "q", QueueChange(action_concurrency=1, depth=2))
+    await store.create(make_new_run())
+    [root] = await agent.take()
+    await agent.accept(root)
+    await store.report(make_report(root, 1, Phase.RUNNING))
+    await store.enqueue(*(replace(make_new_action(f"q{n}"), queue="q") for n in range(2)))
+    [leased] = await agent.take()
+    waits = "q0" if leased.key.name == "q1" else "q1"
+    why = await explain(operations, waits)
+    assert why.now.reason is Reason.QUEUE_LIMIT
+    assert "limit of actions under way: 1 of 1" in why.now.sentence
+
+
+async def test_a_run_in_a_full_queue_is_told_why_its_actions_are_refused(
+    operations: Operations,
+) -> None:
+    store = operations.store
+    agent = await operations.connect()
+    await operations.queues.set(OPERATOR, "q", QueueChange(depth=1))
+    await store.create(replace(make_new_run(), queue="q"))
+    [root] = await agent.take()
+    await agent.accept(root)
+    await store.report(make_report(root, 1, Phase.RUNNING))
+    assert (await explain(operations)).now.reason is Reason.RUNNING
+    await store.enqueue(make_new_action("n1"))
+    assert (await explain(operations)).now.reason is Reason.QUEUE_FULL
+
+
+async def test_who_goes_first_is_counted(operations: Operations) -> None:
+    store = operations.store
+    await operations.connect()
+    await operations.queues.set(OPERATOR, "urgent", QueueChange(priority=1))
+    await store.create(make_new_run("r1"))
+    await store.create(make_new_run("r2"))
+    await store.enqueue(
+        *(make_new_action(f"n{number}") for number in range(3)),
+        replace(make_new_action("u"), queue="urgent"),
+    )
+    sentences = [(await explain(operations, f"n{number}")).now.sentence for number in range(3)]
+    for ahead in range(3):
+        assert any(
+            f"1 more urgent and {ahead} of its own run go first, and room is shared with 1 of"
+            in sentence
+            for sentence in sentences
+        )
+
+
+async def test_a_lease_that_nobody_accepted_is_told_of(
+    operations: Operations, clock: FakeClock
+) -> None:
+    store = operations.store
+    agent = await operations.connect()
+    run = await store.create(make_new_run())
+    clock.advance(timedelta(seconds=1))
+    await agent.take()
+    assert (await explain(operations)).now.reason is Reason.LEASED_NOT_ACCEPTED
+    clock.advance(timedelta(seconds=11))
+    assert await LeaseExpiry(store.database, clock, Tempo()).run_once() == 1
+    clock.advance(timedelta(seconds=2))
+    explained = await explain(operations)
+    assert told(explained) == [
+        (Reason.FAIRNESS, 1),
+        (Reason.LEASED_NOT_ACCEPTED, 11),
+        (Reason.FAIRNESS, 2),
+    ]
+    assert "It is next" in explained.now.sentence
+    detail = await store.detail(run)
+    assert [event.reason for event in detail.attempts[0].events] == ["LeaseReturned"]
+
+
+async def test_what_agents_report_is_passed_on(operations: Operations) -> None:
+    store = operations.store
+    agent = await operations.connect()
+    await store.create(make_new_run(retries=1))
+    [held] = await agent.take()
+    await agent.accept(held)
+    assert (await explain(operations)).now.reason is Reason.ACCEPTED_NOT_STARTED
+    pulling = Report(
+        attempt=held.attempt,
+        lease=held.lease,
+        version=1,
+        phase=Phase.INITIALIZING,
+        at=NOW,
+        reason="ImagePullBackOff",
+        message="no such image",
+    )
+    await store.report(pulling)
+    why = (await explain(operations)).now
+    assert (why.reason, why.sentence) == (
+        Reason.IMAGE,
+        "Its cluster says: initializing, no such image.",
+    )
+
+
+async def test_a_silent_cluster_is_named_with_since_when(
+    operations: Operations, clock: FakeClock, record: ObstacleRecord
+) -> None:
+    store = operations.store
+    agent = await operations.connect()
+    await store.create(make_new_run())
+    [held] = await agent.take()
+    await agent.accept(held)
+    await store.report(make_report(held, 1, Phase.RUNNING))
+    clock.advance(timedelta(seconds=5))
+    await agent.sessions.close(agent.session)
+    await go_on(clock, record, 3)
+    explained = await explain(operations)
+    assert explained.now.reason is Reason.CLUSTER_SILENT
+    assert "c1 is not heard since 2026-06-01 12:00:00 UTC" in explained.now.sentence
+
+
+async def test_all_that_is_pending_in_a_run_is_listed_with_its_reason(
+    operations: Operations,
+) -> None:
+    store = operations.store
+    agent = await operations.connect()
+    await operations.queues.set(OPERATOR, "gpu", QueueChange(pool="gpus"))
+    await store.create(make_new_run())
+    [root] = await agent.take()
+    await agent.accept(root)
+    await store.report(make_report(root, 1, Phase.RUNNING))
+    await store.enqueue(
+        make_new_action("done"), make_new_action("n"), replace(make_new_action("g"), queue="gpu")
+    )
+    done = next(each for each in await agent.take(1))
+    await store.report(make_report(done, 1, Phase.FAILED, failure=make_failure(recoverable=False)))
+    other = {"n", "done"} - {str(done.key.name)}
+    found = await operations.explanations.run(OPERATOR, make_run_key())
+    assert {(each.action.name, each.why.reason) for each in found.pending} == {
+        ("a0", Reason.RUNNING),
+        ("g", Reason.NO_CLUSTER),
+        *((name, Reason.FAIRNESS) for name in other),
+    }
+    assert found.root.action == ActionKey(make_run_key(), found.root.action.name)
+
+
+async def test_the_record_is_kept_by_one_replica_at_a_time_and_not_for_ever(
+    operations: Operations, clock: FakeClock, record: ObstacleRecord
+) -> None:
+    await asyncio.gather(*(record.run_once() for _ in range(4)))
+    assert await operations.store.count("obstacles") == 1
+    agent = await operations.connect()
+    await record.run_once()
+    await agent.sessions.close(agent.session)
+    clock.advance(timedelta(seconds=5))
+    await record.run_once()  # it comes back at once: the same obstacle as before
+    assert await operations.store.count("obstacles") == 2  # and that the cluster is silent
+    await operations.connect()
+    await record.run_once()
+    clock.advance(DAYS + timedelta(seconds=1))
+    await record.run_once()
+    assert await operations.store.count("obstacles") == 0
