@@ -88,5 +88,7 @@ async def require_usable(url: str, *, oldest: int = OLDEST) -> None:
 def place(url: str) -> str:
     """Return where a database is, without the secret that opens it."""
     parts = urlsplit(url)
+    if parts.scheme not in {"postgresql", "postgres"}:  # no telling what of it is secret
+        return "an address that does not begin with postgresql://"
     host = parts.netloc.rpartition("@")[2] or parse_qs(parts.query).get("host", ["localhost"])[0]
     return f"{host}{parts.path}"

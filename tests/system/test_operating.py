@@ -1,0 +1,141 @@
+"""An operator at a terminal beside a stack that works: cordon, explain, drain, queues."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flyteidl2.common.phase_pb2 import ActionPhase
+from flyteidl2.task.run_pb2 import RunSpec
+
+from tests.system.commands import Flyte
+from tests.system.door import Door
+from tests.system.stack import Stack
+from tests.system.test_aborts import are_gone, processes
+from tests.system.waiting import happens
+
+NOT_EMPTY = 3
+
+
+class Operator:
+    """Somebody at a terminal with the ``volary`` command, beside the stack's data directory."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._data = stack.data
+
+    def __call__(self, *arguments: str, expect: int = 0) -> str:
+        done = subprocess.run(  # noqa: S603 -- our own command line
+            [
+                *(sys.executable, "-m", "controlplane.cli", *arguments),
+                *("--data-dir", str(self._data)),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+        assert done.returncode == expect, f"{arguments} ended with {done.returncode}:\n{done}"
+        return done.stdout + done.stderr
+
+    def read(self, *arguments: str, expect: int = 0) -> Any:
+        said = self(*arguments, "--output", "json", expect=expect)
+        return json.JSONDecoder().raw_decode(said)[0]  # what is told meanwhile comes after it
+
+    def reasons(self, run: str, action: str = "a0") -> Sequence[str]:
+        explained = self.read("explain", f"{run}/{action}")
+        return [each["reason"] for each in explained["timeline"]]
+
+
+@pytest.fixture
+def operator(own_stack: Stack) -> Operator:
+    own_stack.up.wait_until_said("agent connected")
+    return Operator(own_stack)
+
+
+@pytest.fixture
+def flyte(own_stack: Stack, tmp_path: Path) -> Flyte:
+    return Flyte(own_stack, tmp_path / "home")
+
+
+async def test_what_waits_for_a_cordoned_cluster_says_so_and_goes_on_when_it_is_not(
+    own_stack: Stack, operator: Operator, flyte: Flyte
+) -> None:
+    operator("cluster", "cordon", "local")
+    flyte("deploy", "hello.py", "env")
+    door = Door(own_stack.url)
+    root = await door.start("hello.main")
+    why = operator.read("explain", root.run.name)
+    assert why["root"]["now"]["reason"] == "no_cluster"
+    assert "cordoned or drained (local)" in operator("explain", root.run.name)
+    assert [each["why"]["reason"] for each in why["pending"]] == ["no_cluster"]
+
+    assert "takes work again" in operator("cluster", "uncordon", "local")
+    await door.ended(root)
+    assert operator.reasons(root.run.name)[0] == "no_cluster"
+    assert operator.reasons(root.run.name)[-1] == "running"
+
+
+async def test_a_drained_cluster_lists_what_is_left_and_is_empty_when_that_is_stopped(
+    own_stack: Stack, operator: Operator, flyte: Flyte, tmp_path: Path
+) -> None:
+    flyte("deploy", "endless.py", "env")
+    door = Door(own_stack.url)
+    root = await door.start("endless.catching", pids=str(tmp_path))
+    running = await processes(tmp_path, "only")
+
+    found = operator.read("cluster", "drain", "local")
+    assert len(found["left"]) == 2
+    assert found["attestation"] is None
+    said = operator("cluster", "drain", "local", "--deadline", "1s", expect=NOT_EMPTY)
+    assert "2 leased" in said
+    assert "local is not empty after 1s" in said
+
+    said = operator("cluster", "drain", "local", "--deadline", "0s", "--stop-rest")
+    assert "local is empty." in said
+    await are_gone(running)
+    [status] = operator.read("cluster", "list")
+    assert (status["leased"], status["load"]["held"], status["load"]["running"]) == (0, 0, 0)
+
+    # Nothing is lost by it: both wait, and begin anew with the attempt that follows.
+    (tmp_path / "only").unlink()
+    pending = operator.read("explain", root.run.name)["pending"]
+    assert [(each["attempt"], each["why"]["reason"]) for each in pending] == [
+        (2, "no_cluster"),
+        (2, "no_cluster"),
+    ]
+    operator("cluster", "uncordon", "local")
+    again = await processes(tmp_path, "only")
+    assert {one.pid for one in again}.isdisjoint(one.pid for one in running)
+    flyte("abort", "run", root.run.name, "--reason", "enough")
+    await are_gone(again)
+    details = await door.ended(root)
+    assert details.status.phase == ActionPhase.ACTION_PHASE_ABORTED
+
+
+async def test_a_queue_sends_work_to_the_clusters_of_its_pool(
+    own_stack: Stack, operator: Operator, flyte: Flyte
+) -> None:
+    said = operator("queue", "set", "gpu", "--pool", "gpus", "--depth", "10")
+    assert "No cluster serves pool gpus" in said
+    flyte("deploy", "hello.py", "env")
+    door = Door(own_stack.url)
+    root = await door.start("hello.main", run_spec=RunSpec(queue="gpu"))
+    assert "No cluster serves pool gpus" in operator("explain", root.run.name)
+    assert "is in use" in operator("queue", "delete", "gpu", expect=1)
+
+    operator("cluster", "move", "local", "--pool", "gpus")
+    await door.ended(root)
+    await happens(lambda: operator.read("queue", "list")[0]["leased"] == 0)
+    operator("queue", "delete", "gpu")
+    assert operator.read("queue", "list") == []
+
+
+def test_names_that_are_not_there_are_refused_with_those_that_are(operator: Operator) -> None:
+    assert "cluster x not found; there is local" in operator("cluster", "show", "x", expect=1)
+    assert "org y not found; there is local" in operator(
+        "cluster", "list", "--org", "y", expect=1
+    )
+    assert "run flytesnacks/development/nope not found" in operator("explain", "nope", expect=1)
