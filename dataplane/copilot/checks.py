@@ -9,12 +9,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from dataplane.copilot.connections import Answer
 from dataplane.copilot.errors import PassingError, RefusedError, UnfitError
 
 _CORRUPT_TRIES = 4
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class Headers(Protocol):
+    """What is asked of an answer here."""
+
+    @property
+    def status(self) -> int: ...
+    def header(self, name: str) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +33,7 @@ class Version:
     etag: str
 
 
-def read_version(answer: Answer, start: int, uri: str) -> Version:
+def read_version(answer: Headers, start: int, uri: str) -> Version:
     """Return what an answer to a request for bytes from ``start`` on says of the whole."""
     etag = answer.header("ETag")
     if answer.status == 206:
@@ -40,7 +48,7 @@ def read_version(answer: Answer, start: int, uri: str) -> Version:
     return Version(int(length) if length.isdigit() else -1, etag)
 
 
-def known_md5(answer: Answer) -> bytes | None:
+def known_md5(answer: Headers) -> bytes | None:
     """
     Return the MD5 of the whole blob, if the store tells it.
 

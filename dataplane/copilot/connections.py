@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from dataplane.copilot.deadlines import Deadline
 from dataplane.copilot.errors import PassingError, RefusedError
 
 BUFFER_BYTES = 512 * 1024
+_MOMENT_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +110,13 @@ class Connections:
 
     def __init__(
         self,
+        deadline: Deadline,
         *,
         ca_file: Path | None = None,
         connect_seconds: float = 10,
-        idle_seconds: float = 60,
+        idle_seconds: float = 30,
     ) -> None:
+        self._deadline = deadline
         self._ca_file = ca_file
         self._connect_seconds = connect_seconds
         self._idle_seconds = idle_seconds
@@ -164,6 +168,7 @@ class Connections:
         connection: http.client.HTTPConnection,
         request: "_Request",
     ) -> http.client.HTTPResponse:
+        connection.sock.settimeout(self._at_most(self._idle_seconds))
         try:
             connection.putrequest(request.method, request.target)
             for name, value in request.all_headers():
@@ -203,21 +208,25 @@ class Connections:
         proxy = _proxy_for(parts)
         at = proxy or parts
         port = at.port or (80 if at.scheme == "http" else 443)
+        connect_seconds = self._at_most(self._connect_seconds)
         connection: http.client.HTTPConnection
         if parts.scheme == "https":
             connection = http.client.HTTPSConnection(
-                at.hostname or "", port, timeout=self._connect_seconds, context=self._trust()
+                at.hostname or "", port, timeout=connect_seconds, context=self._trust()
             )
         else:
             connection = http.client.HTTPConnection(
-                at.hostname or "", port, timeout=self._connect_seconds
+                at.hostname or "", port, timeout=connect_seconds
             )
         if proxy:
             connection.set_tunnel(parts.hostname, parts.port)
         connection.connect()
-        connection.sock.settimeout(self._idle_seconds)
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
+
+    def _at_most(self, seconds: float) -> float:
+        """No wait outlasts the deadline by more than a moment; 0 would mean not to wait at all."""
+        return min(seconds, self._deadline.left() + _MOMENT_SECONDS)
 
     def _trust(self) -> ssl.SSLContext:
         with self._tls_lock:

@@ -1,46 +1,49 @@
-"""How much time is left; it can only become less."""
+"""How much time is left; a signal may make it less."""
 
-import threading
 import time
 from collections.abc import Callable
 
 from dataplane.copilot.errors import LateError
 
+_SLICE_SECONDS = 0.25
+
 
 class Deadline:
-    """
-    An instant of a monotonic clock, and a bell that ends every wait for it.
+    """An instant of a monotonic clock, shared by all threads."""
 
-    Shared by all threads. ``stop`` is for a program that is told to leave at once.
-    """
-
-    def __init__(self, seconds: float, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        nap: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._now = now
+        self._nap = nap
         self._at = now() + seconds
-        self._stopped = threading.Event()
 
     def shorten(self, seconds: float) -> None:
         """Allow ``seconds`` from now, if that is less than what is left."""
         self._at = min(self._at, self._now() + seconds)
 
-    def extend_to(self, seconds: float) -> None:
-        """Allow ``seconds`` from now, to say why nothing else could be done in time."""
+    def extend(self, seconds: float) -> None:
+        """Allow ``seconds`` from now at least, to say why the rest did not suffice."""
         self._at = max(self._at, self._now() + seconds)
 
     def left(self) -> float:
         """Return the seconds left; 0 when it is over."""
-        return 0.0 if self._stopped.is_set() else max(0.0, self._at - self._now())
-
-    def stop(self) -> None:
-        self._stopped.set()
+        return max(0.0, self._at - self._now())
 
     def require(self, doing: str) -> None:
         """Raise LateError when it is over."""
         if not self.left():
             raise LateError(
-                f"the time allowed was over while {doing}; allow more, or give the task less to move"
+                f"the time allowed was over while {doing}; allow more, or give the task less to"
+                " move"
             )
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, but not past the end, and not when told to stop."""
-        self._stopped.wait(min(seconds, self.left()))
+        """Sleep, but not past the end, wherever that is moved to in the meantime."""
+        until = self._now() + seconds
+        while (rest := min(until - self._now(), self.left())) > 0:
+            self._nap(min(rest, _SLICE_SECONDS))

@@ -17,67 +17,78 @@ from typing import ClassVar
 
 from shared.model.reports import Failure, FailureKind
 
+_THE_SAME_NEXT_TIME = frozenset({"InputInvalid", "InputTooLarge"})
+
 
 class CopilotError(Exception):
     """The message names the thing and the remedy."""
 
     exit_code: ClassVar[int] = 1
+    code = "CopilotFailed"  # for machines
+    recoverable = True  # another attempt may do
 
     def failure(self) -> Failure:
-        """Say it as an attempt's failure; ours, and worth another attempt, if not overruled."""
+        """Say it as an attempt's failure."""
         return Failure(
-            code=type(self).__name__.removesuffix("Error"),
+            code=self.code,
             kind=FailureKind.SYSTEM,
             message=str(self),
+            recoverable=self.recoverable,
         )
 
 
 class HandoffError(CopilotError):
     exit_code = 2
+    code = "CopilotMisled"
+    recoverable = False
 
 
 class UnfitError(CopilotError):
-    """
-    ``code`` is for machines: ``OutputMissing``, ``OutputInvalid``, ``InputInvalid``, …
-
-    Another attempt may leave better outputs; it will get the same inputs.
-    """
+    """``code`` is ``OutputMissing``, ``OutputInvalid``, ``InputInvalid``, … ."""
 
     exit_code = 3
 
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.code = code
+        self.recoverable = code not in _THE_SAME_NEXT_TIME
 
     def failure(self) -> Failure:
         return Failure(
             code=self.code,
             kind=FailureKind.USER,
             message=str(self),
-            recoverable=not self.code.startswith("Input"),
+            recoverable=self.recoverable,
         )
 
 
 class TransferError(CopilotError):
-    pass
+    code = "TransferFailed"
 
 
 class PassingError(TransferError):
-    """``after``: the seconds we were asked to wait; None for our own back-off."""
+    """
+    ``after``: the seconds we were asked to wait; None for our own back-off.
 
-    def __init__(self, message: str, *, after: float | None = None, tries: int | None = None):
+    ``tries``: how often this may happen to one transfer; None while there is time.
+    """
+
+    def __init__(
+        self, message: str, *, after: float | None = None, tries: int | None = None
+    ) -> None:
         super().__init__(message)
         self.after = after
-        self.tries = tries  # how often this may happen to one transfer; None: while time lasts
+        self.tries = tries
 
 
 class RefusedError(TransferError):
-    pass
+    code = "TransferRefused"
+    recoverable = False
 
 
 class MissingError(RefusedError):
-    pass
+    code = "BlobMissing"
 
 
 class LateError(CopilotError):
-    pass
+    code = "CopilotLate"

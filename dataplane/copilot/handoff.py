@@ -21,10 +21,12 @@ from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from dataplane.copilot.errors import HandoffError
 
 _MAX_BYTES = 1024 * 1024
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _E = TypeVar("_E", bound=Enum)
 _N = TypeVar("_N")
 
@@ -82,7 +84,7 @@ class Limits:
 class Seconds:
     start: float = 0.0  # until the task has to have left a first file; 0: it need not
     whole: float = 7 * 24 * 3600.0  # of one command, waiting for the task included
-    grace: float = 3600.0  # from SIGTERM on; a little less than the pod's
+    grace: float = 3600.0  # from SIGTERM on; half a minute less than the pod's
     patience: float = 300.0  # how long one transfer may go on failing
 
 
@@ -151,6 +153,9 @@ def _links(part: "_Part") -> Links:
     endpoint = part.text("endpoint").rstrip("/")
     if not endpoint.startswith(("http://", "https://")):
         raise HandoffError(f"links.endpoint is {endpoint!r}, not an http(s) address")
+    host = urlsplit(endpoint).hostname or ""
+    if endpoint.startswith("http://") and part.has("token_file") and host not in _LOOPBACK:
+        raise HandoffError(f"links.endpoint is {endpoint!r}: a token travels by https only")
     return Links(
         endpoint=endpoint,
         token_file=part.path("token_file", "") if part.has("token_file") else None,

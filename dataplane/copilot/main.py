@@ -95,7 +95,7 @@ def _concluded(
             },
         )
         return 0
-    deadline.extend_to(_LAST_WORDS_SECONDS)
+    deadline.extend(_LAST_WORDS_SECONDS)
     try:
         transfers.send_bytes(_error_uri(told), documents.render_error(failure))
     except CopilotError as error:
@@ -107,7 +107,7 @@ def _concluded(
 
 @contextmanager
 def _transfers(told: Handoff, deadline: Deadline) -> Iterator[Transfers]:
-    connections = Connections(ca_file=told.links.ca_file)
+    connections = Connections(deadline, ca_file=told.links.ca_file)
     retries = Retries(deadline, patience_seconds=told.seconds.patience)
     with Pool(told.parallel, deadline) as pool:
         yield Transfers(_source(told, connections), connections, retries, pool)

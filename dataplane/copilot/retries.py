@@ -5,6 +5,7 @@ The only module that knows tenacity. Each try after the first is made with a fre
 those who call: an expired one is the usual reason, and asking costs little.
 """
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -21,11 +22,12 @@ from dataplane.copilot.errors import MissingError, PassingError, RefusedError
 
 _T = TypeVar("_T")
 
+_REASON_BYTES = 4096
 _MOST_SECONDS = 120.0  # a Retry-After beyond this is not kept
 _TRIES = 4  # of what a fresh link should have mended
 _MENDED_BY_A_LINK = frozenset({400, 401, 403})  # some stores say 400 to an expired token
 _BUSY = frozenset({408, 409, 425, 429})
-_back_off = wait_exponential_jitter(initial=0.2, max=15, jitter=0.5)
+_back_off = wait_exponential_jitter(multiplier=0.2, max=15, jitter=0.5)
 
 
 class Retries:
@@ -62,8 +64,7 @@ def raise_for(answer: Answer, failed: str) -> None:
     status = answer.status
     if 200 <= status < 300:
         return
-    said = " ".join(answer.read(2000).decode(errors="replace").split())[:500]
-    message = f"{failed}: {status} {said}".rstrip()
+    message = f"{failed}: {status} {_reason(answer.read(_REASON_BYTES))}".rstrip()
     if status in _MENDED_BY_A_LINK:
         raise PassingError(message, after=0.0, tries=_TRIES)
     if status in _BUSY or status >= 500:
@@ -71,6 +72,19 @@ def raise_for(answer: Answer, failed: str) -> None:
     if status == 404:
         raise MissingError(message)
     raise RefusedError(message)
+
+
+def _reason(body: bytes) -> str:
+    """
+    Return what a person can use of an error's body.
+
+    Stores answer a wrong signature with all that was signed, tokens included: of XML only
+    the code and the message are taken.
+    """
+    text = " ".join(body.decode(errors="replace").split())
+    if text.startswith(("<", "\ufeff<")):
+        text = ": ".join(re.findall(r"<(?:Code|Message)>([^<]*)", text))
+    return text[:300]
 
 
 def _wait(state: RetryCallState) -> float:

@@ -22,7 +22,7 @@ from typing import TypeVar
 from dataplane.copilot import checks
 from dataplane.copilot.checks import Version
 from dataplane.copilot.connections import Connections, Slice
-from dataplane.copilot.errors import RefusedError, TransferError, UnfitError
+from dataplane.copilot.errors import PassingError, RefusedError, TransferError, UnfitError
 from dataplane.copilot.pool import Pool, Work
 from dataplane.copilot.retries import Retries, raise_for
 from dataplane.copilot.urls import (
@@ -174,7 +174,9 @@ class Transfers:
             ):
                 raise_for(answer, f"cannot fetch bytes {start} to {end} of {fetch.uri}")
                 if checks.read_version(answer, start, fetch.uri) != version:
-                    raise RefusedError(f"{fetch.uri} was written anew while it was being fetched")
+                    raise PassingError(
+                        f"{fetch.uri} was written anew while it was being fetched", tries=1
+                    )
                 at = start
                 for chunk in answer.chunks(self._connections.buffer):
                     at += checks.write_all(file, chunk, at)

@@ -2,11 +2,12 @@
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from controlplane.web.blobs import SignedBlobs
 from shared.blobs.store import open_store
@@ -20,6 +21,8 @@ from tests.integration.copilot.buckets import (
 )
 from tests.integration.copilot.pods import Pod
 from tests.integration.copilot.signer import Signer
+from tests.integration.copilot.unreliable import Unreliable
+from tests.kube.certificates import Authority, Identity
 from tests.servers.azurite import AzureForTests, azure_server
 from tests.servers.http import serving
 from tests.servers.seaweed import S3ForTests
@@ -32,23 +35,50 @@ TOKEN = "token-of-an-attempt"  # noqa: S105
 
 @asynccontextmanager
 async def pod_over(
-    bucket: Bucket, root: Path, *, parts_above: int | None = None
+    bucket: Bucket,
+    root: Path,
+    *,
+    parts_above: int | None = None,
+    identity: Identity | None = None,
 ) -> AsyncIterator[Pod]:
     signer = Signer(bucket, token=TOKEN, parts_above=parts_above, part_bytes=5 * MIB)
-    async with serving(Starlette(routes=signer.routes())) as address:
+    async with _serving(Starlette(routes=signer.routes()), identity) as address:
         yield Pod(root, signer, address)
+
+
+@asynccontextmanager
+async def directory_pod(home: Path, identity: Identity | None = None) -> AsyncIterator[Pod]:
+    """Over a directory, behind the control plane's own links; both behind TLS, or neither."""
+    root = home / "bucket"
+    store = open_store(f"file://{root}")
+    blobs = Unreliable(Starlette(routes=SignedBlobs(store, KEYS, SystemClock()).routes()))
+    async with (
+        _serving(blobs, identity) as public,
+        pod_over(DirectoryBucket(root, public), home, identity=identity) as made,
+    ):
+        made.faulty = blobs
+        yield made
+
+
+def _serving(application: ASGIApp, identity: Identity | None) -> AbstractAsyncContextManager[str]:
+    if identity is None:
+        return serving(application)
+    return serving(application, certificate=identity.certificate, key=identity.key)
 
 
 @pytest.fixture
 async def pod(tmp_path: Path) -> AsyncIterator[Pod]:
-    """Over a directory, behind the control plane's own links."""
-    root = tmp_path / "bucket"
-    store = open_store(f"file://{root}")
-    blobs = Starlette(routes=SignedBlobs(store, KEYS, SystemClock()).routes())
-    async with (
-        serving(blobs) as public,
-        pod_over(DirectoryBucket(root, public), tmp_path) as made,
-    ):
+    async with directory_pod(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def tls_pod(tmp_path: Path) -> AsyncIterator[Pod]:
+    """Everything behind certificates of an authority that only ``ca_file`` names."""
+    authority = Authority(tmp_path / "authority")
+    identity = authority.issue("store", reached_at=["127.0.0.1"])
+    async with directory_pod(tmp_path, identity) as made:
+        made.told = {"links": {"ca_file": str(authority.certificate)}}
         yield made
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from flyteidl2.core.types_pb2 import LiteralType
 from flyteidl2.task.common_pb2 import Inputs, NamedLiteral, Outputs
 
 from tests.integration.copilot.signer import Signer
+from tests.integration.copilot.unreliable import Unreliable
 
 _PATIENCE_SECONDS = 60
+Running = AbstractAsyncContextManager[asyncio.subprocess.Process]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,12 @@ class Pod:
     outputs_wanted: dict[str, LiteralType] = field(default_factory=dict)
     told: dict[str, object] = field(default_factory=dict)  # over the usual handoff
     token: str = "token-of-an-attempt"  # noqa: S105
+    faulty: Unreliable | None = None  # what stands before the store, where something does
+
+    @property
+    def store(self) -> Unreliable:
+        assert self.faulty is not None
+        return self.faulty
 
     @property
     def inputs_at(self) -> Path:
@@ -88,10 +96,18 @@ class Pod:
             process.terminate()
             return await _end(process)
 
-    @asynccontextmanager
-    async def running_sidecar(self, **told: object) -> AsyncIterator[asyncio.subprocess.Process]:
+    def running_download(self, **told: object) -> Running:
+        return self._running("download", told)
+
+    def running_sidecar(self, **told: object) -> Running:
         self.outputs_at.mkdir(exist_ok=True)
-        process = await self._start("sidecar", told)
+        return self._running("sidecar", told)
+
+    @asynccontextmanager
+    async def _running(
+        self, command: str, told: Mapping[str, object]
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        process = await self._start(command, told)
         try:
             yield process
         finally:

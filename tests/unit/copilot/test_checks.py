@@ -1,0 +1,82 @@
+"""We test what a store's headers are taken to mean."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from dataplane.copilot import checks
+from dataplane.copilot.errors import RefusedError, UnfitError
+
+MD5 = "5d41402abc4b2a76b9719d911017c592"
+
+
+class Said:
+    """An answer's status and headers."""
+
+    def __init__(self, status: int = 200, **headers: str) -> None:
+        self.status = status
+        self._headers = {name.replace("_", "-").lower(): text for name, text in headers.items()}
+
+    def header(self, name: str) -> str:
+        return self._headers.get(name.lower(), "")
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        (Said(ETag=f'"{MD5}"'), True),
+        (Said(Content_MD5="XUFAKrxLKna5cZ2REBfFkg=="), True),
+        (Said(x_ms_blob_content_md5="XUFAKrxLKna5cZ2REBfFkg=="), True),
+        (Said(ETag=f'"{MD5}"', x_amz_server_side_encryption="AES256"), True),
+        (Said(ETag=f'"{MD5}"', x_amz_server_side_encryption="aws:kms"), False),
+        (Said(ETag=f'"{MD5}"', x_amz_server_side_encryption_customer_algorithm="AES256"), False),
+        (Said(ETag=f'"{MD5}-7"'), False),
+        (Said(ETag='"0x8DC1234"'), False),
+        (Said(Content_MD5="no base64"), False),
+        (Said(), False),
+    ],
+)
+def test_an_md5_is_known_only_where_the_store_means_one(said: Said, known: bool) -> None:  # noqa: FBT001
+    assert checks.known_md5(said) == (bytes.fromhex(MD5) if known else None)
+
+
+def test_a_part_tells_of_the_whole() -> None:
+    said = Said(206, Content_Range="bytes 10-19/100", ETag='"e"')
+    assert checks.read_version(said, 10, "s3://b/x") == checks.Version(100, '"e"')
+
+
+@pytest.mark.parametrize("said", ["bytes 0-9/100", "bytes 10-19/*", "", "lines 10-19/100"])
+def test_a_part_that_was_not_asked_for_is_refused(said: str) -> None:
+    with pytest.raises(RefusedError, match="s3://b/x"):
+        checks.read_version(Said(206, Content_Range=said), 10, "s3://b/x")
+
+
+def test_the_whole_is_no_part() -> None:
+    with pytest.raises(RefusedError, match="where a part was asked for"):
+        checks.read_version(Said(200, Content_Length="100"), 10, "s3://b/x")
+
+
+def test_a_full_volume_is_no_fault_of_the_network() -> None:
+    with (
+        pytest.raises(UnfitError, match="ask for more ephemeral storage") as told,
+        checks.writing(Path("/var/inputs/x")),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert told.value.failure().recoverable
+
+
+def test_a_file_that_grows_while_it_is_shipped_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_text("longer now")
+    with (
+        pytest.raises(UnfitError, match="changed while it was being shipped"),
+        checks.opened(path, 3),
+    ):
+        pass
+
+
+def test_no_symbolic_link_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "x").symlink_to("/etc/passwd")
+    with pytest.raises(UnfitError, match="cannot read"), checks.opened(tmp_path / "x", 3):
+        pass

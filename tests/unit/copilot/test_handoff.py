@@ -1,0 +1,72 @@
+"""We test that a handoff is read once, and that what is wrong in it is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dataplane.copilot.errors import HandoffError
+from dataplane.copilot.handoff import Format, Layout, Limits, Seconds, parse_handoff
+
+LEAST = {
+    "links": {"endpoint": "https://door:8443/copilot/"},
+    "inputs": {"uri": "s3://b/a0/inputs.pb"},
+    "outputs": {"prefix": "s3://b/a0/1/", "raw_prefix": "s3://b/a0/1/raw"},
+}
+
+
+def test_addresses_are_enough() -> None:
+    told = parse_handoff(json.dumps(LEAST).encode())
+
+    assert told.links.endpoint == "https://door:8443/copilot"
+    assert (told.inputs.path, told.outputs.path) == (Path("/var/inputs"), Path("/var/outputs"))
+    assert (told.inputs.format, told.inputs.layout) == (Format.JSON, Layout.DIRECT)
+    assert told.outputs.prefix == "s3://b/a0/1"
+    assert (told.limits, told.seconds) == (Limits(), Seconds())
+    assert told.stay
+
+
+def test_all_can_be_said_and_more_is_ignored() -> None:
+    said = {
+        **LEAST,
+        "inputs": {"uri": "x", "format": "YAML", "layout": "NAMED_DIR", "new": 1},
+        "limits": {"files": 5},
+        "seconds": {"start": 0.5, "newer": 1},
+        "parallel": 1000,
+        "stay": False,
+    }
+    told = parse_handoff(json.dumps(said).encode())
+
+    assert (told.inputs.format, told.inputs.layout) == (Format.YAML, Layout.NAMED_DIR)
+    assert (told.limits, told.seconds) == (Limits(files=5), Seconds(start=0.5))
+    assert (told.parallel, told.stay) == (64, False)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"links": None}, "no object 'links'"),
+        ({"links": {"endpoint": "door:8443"}}, "not an http"),
+        ({"links": {"endpoint": "http://door", "token_file": "/t"}}, "travels by https only"),
+        ({"links": {"file": "links.json"}}, "links.file is 'links.json'; give an absolute path"),
+        ({"inputs": {}}, "inputs.uri"),
+        ({"inputs": {"uri": "x", "format": "XML"}}, "give one of JSON, YAML, PROTO"),
+        ({"inputs": {"uri": "x", "path": "var"}}, "an absolute path"),
+        ({"inputs": {"uri": "x", "run_started_at": "2026-01-01"}}, "an instant with its offset"),
+        ({"outputs": {"prefix": "x", "raw_prefix": "y", "interface": "?"}}, "give base64"),
+        ({"limits": {"files": -1}}, "limits.files is '-1'; give a number of 0 or more"),
+        ({"seconds": {"whole": True}}, "seconds.whole"),
+        ({"seconds": []}, "no object 'seconds'"),
+        ({"parallel": "many"}, "handoff's parallel"),
+        ({"stay": 1}, "true or false"),
+    ],
+)
+def test_what_is_wrong_is_named(change: dict[str, object], reason: str) -> None:
+    with pytest.raises(HandoffError, match=reason):
+        parse_handoff(json.dumps({**LEAST, **change}).encode())
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"x" * 2_000_000])
+def test_what_is_no_handoff_is_refused(text: bytes) -> None:
+    with pytest.raises(HandoffError):
+        parse_handoff(text)

@@ -1,0 +1,133 @@
+"""We test what is tried again, when, and when that ends; on a clock of our own."""
+
+import pytest
+
+from dataplane.copilot.deadlines import Deadline
+from dataplane.copilot.errors import LateError, PassingError, RefusedError
+from dataplane.copilot.pool import Pool, Work
+from dataplane.copilot.retries import Retries
+
+
+class Hands:
+    """A clock that moves by naps."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def now(self) -> float:
+        return self.at
+
+    def nap(self, seconds: float) -> None:
+        self.at += seconds
+
+    def deadline(self, seconds: float) -> Deadline:
+        return Deadline(seconds, now=self.now, nap=self.nap)
+
+
+class Failing:
+    """Fails as it is told to, then returns how often it was tried."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = list(errors)
+        self.tries = 0
+
+    def __call__(self) -> int:
+        self.tries += 1
+        if self._errors:
+            raise self._errors.pop(0)
+        return self.tries
+
+
+def test_what_passes_is_tried_again() -> None:
+    hands = Hands()
+    retries = Retries(hands.deadline(100), patience_seconds=100)
+
+    assert retries.run(Failing(PassingError("1"), PassingError("2"))) == 3
+    assert 0 < hands.at < 5
+
+
+def test_a_wait_that_was_asked_for_is_kept() -> None:
+    hands = Hands()
+    retries = Retries(hands.deadline(100), patience_seconds=100)
+
+    retries.run(Failing(PassingError("busy", after=30.0)))
+
+    assert hands.at == pytest.approx(30)
+
+
+def test_a_fresh_link_is_tried_at_once_and_then_with_care() -> None:
+    hands = Hands()
+    retries = Retries(hands.deadline(100), patience_seconds=100)
+
+    retries.run(Failing(PassingError("expired", after=0.0)))
+    assert hands.at == 0
+    retries.run(Failing(*[PassingError("expired", after=0.0)] * 2))
+    assert hands.at > 0
+
+
+def test_what_is_refused_is_not_tried_again() -> None:
+    attempt = Failing(RefusedError("no"))
+    with pytest.raises(RefusedError):
+        Retries(Hands().deadline(100), patience_seconds=100).run(attempt)
+    assert attempt.tries == 1
+
+
+def test_tries_are_counted_where_they_are_few() -> None:
+    attempt = Failing(*[PassingError("no", tries=4)] * 9)
+    with pytest.raises(PassingError):
+        Retries(Hands().deadline(1000), patience_seconds=1000).run(attempt)
+    assert attempt.tries == 4
+
+
+def test_no_wait_outlasts_the_deadline() -> None:
+    hands = Hands()
+    with pytest.raises(PassingError):
+        Retries(hands.deadline(5), patience_seconds=1000).run(
+            Failing(*[PassingError("busy", after=60.0)] * 9)
+        )
+    assert hands.at == pytest.approx(5)
+
+
+def test_a_deadline_only_moves_as_it_is_told() -> None:
+    hands = Hands()
+    deadline = hands.deadline(10)
+    deadline.shorten(20)
+    assert deadline.left() == 10
+    deadline.shorten(2)
+    assert deadline.left() == 2
+    hands.at = 2
+    assert deadline.left() == 0
+    with pytest.raises(LateError, match="while dawdling"):
+        deadline.require("dawdling")
+    deadline.extend(3)
+    deadline.require("dawdling")
+    assert deadline.left() == 3
+
+
+def test_work_may_turn_out_to_be_more() -> None:
+    done: list[str] = []
+
+    def split(name: str, depth: int) -> Work:
+        def work() -> list[Work]:
+            done.append(name)
+            return [split(f"{name}.{n}", depth - 1) for n in range(3)] if depth else []
+
+        return work
+
+    with Pool(4, Deadline(60)) as pool:
+        pool.run(iter([split("a", 2), split("b", 0)]), "testing")
+
+    assert len(done) == 1 + 3 + 9 + 1
+
+
+def test_nothing_is_begun_after_the_first_error() -> None:
+    begun = 0
+
+    def work() -> list[Work]:
+        nonlocal begun
+        begun += 1
+        raise RefusedError("no")
+
+    with Pool(1, Deadline(60)) as pool, pytest.raises(RefusedError):
+        pool.run(iter([work] * 1000), "testing")
+    assert begun < 10
