@@ -135,7 +135,5 @@ async def test_a_queue_sends_work_to_the_clusters_of_its_pool(
 
 def test_names_that_are_not_there_are_refused_with_those_that_are(operator: Operator) -> None:
     assert "cluster x not found; there is local" in operator("cluster", "show", "x", expect=1)
-    assert "org y not found; there is local" in operator(
-        "cluster", "list", "--org", "y", expect=1
-    )
+    assert "org y not found; there is local" in operator("cluster", "list", "--org", "y", expect=1)
     assert "run flytesnacks/development/nope not found" in operator("explain", "nope", expect=1)
