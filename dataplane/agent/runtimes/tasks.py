@@ -43,6 +43,7 @@ class Task:
     has_report: bool
     max_runtime: timedelta | None
     secrets: Sequence[str]  # what it asks for, for people
+    template: tasks_pb2.TaskTemplate = field(repr=False)  # the whole, for what Kubernetes needs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,7 @@ def parse_task(body: bytes) -> Task:
         has_report=template.metadata.generates_deck.value,
         max_runtime=template.metadata.timeout.ToTimedelta() or None,
         secrets=[f"{secret.group}/{secret.key}" for secret in template.security_context.secrets],
+        template=template,
     )
 
 

@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+from flyteidl2.core import tasks_pb2
+
 from dataplane.agent.core.held import Held
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import Container, RunSettings, Task, Variable
@@ -68,6 +70,7 @@ def make_job(
     run_env: Mapping[str, str] | None = None,
     inputs: tuple[Variable, ...] = (),
     outputs: tuple[Variable, ...] = (),
+    template: tasks_pb2.TaskTemplate | None = None,
 ) -> Job:
     assignment = make_assignment() if assignment is None else assignment
     return Job(
@@ -81,6 +84,9 @@ def make_job(
             has_report=False,
             max_runtime=None,
             secrets=(),
+            template=tasks_pb2.TaskTemplate(type=assignment.task_type)
+            if template is None
+            else template,
         ),
         run=RunSettings(env=run_env or {}),
         accepted_at=NOW,

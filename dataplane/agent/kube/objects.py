@@ -1,0 +1,115 @@
+"""Kinds of objects, what they are called and how they are labelled."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.model.assignments import Assignment
+
+Object = Mapping[str, Any]
+"""One object of the API, as JSON; never changed in place."""
+
+MANAGED_LABEL = "volary.dev/managed"  # "true" on everything the agent makes
+ORG_LABEL = "volary.dev/org"
+PROJECT_LABEL = "volary.dev/project"
+DOMAIN_LABEL = "volary.dev/domain"
+RUN_LABEL = "volary.dev/run"
+ACTION_LABEL = "volary.dev/action"
+ATTEMPT_LABEL = "volary.dev/attempt"
+"""An AttemptId as text: how an object is found again, whatever it is called."""
+
+_MAX_NAME = 63 - len("-workers-0-0-xxxxx")  # operators append to the names of theirs
+_MAX_LABEL = 63
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    group: str  # "" for the core
+    version: str
+    plural: str
+    name: str  # the "kind" of its objects
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def base(self) -> str:
+        """The API's path above ``namespaces/…`` or ``<plural>``."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+
+CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap")
+EVENT = Kind("", "v1", "events", "Event")
+LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
+NAMESPACE = Kind("", "v1", "namespaces", "Namespace")
+POD = Kind("", "v1", "pods", "Pod")
+POD_TEMPLATE = Kind("", "v1", "podtemplates", "PodTemplate")
+SECRET = Kind("", "v1", "secrets", "Secret")
+SERVICE = Kind("", "v1", "services", "Service")
+TASK_ACTION = Kind("volary.dev", "v1", "taskactions", "TaskAction")
+TOKEN_REVIEW = Kind("authentication.k8s.io", "v1", "tokenreviews", "TokenReview")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Name:
+    """Which object of a kind; ``namespace`` is "" for what has none."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+def name_of(obj: Object) -> Name:
+    metadata = obj["metadata"]
+    return Name(metadata.get("namespace", ""), metadata["name"])
+
+
+def name_attempt(assignment: Assignment, namespace_template: str) -> Name:
+    """
+    Return how the attempt's TaskAction, and its pod or other resource, are called.
+
+    The same attempt always has the same name, so making it twice is harmless, and no other
+    ever has it: the end is made of the attempt's identifier.
+    """
+    key = assignment.key
+    mark = hashlib.sha256(str(assignment.attempt).encode()).hexdigest()[:8]
+    tail = f"{assignment.attempt.number}-{mark}"
+    readable = _as_name(f"{key.run.name}-{key.name}")[: _MAX_NAME - len(tail) - 1].rstrip("-")
+    name = f"{readable}-{tail}"
+    if not name[0].isalpha():  # a Service, which some operators make of it, begins with a letter
+        name = f"t{name}"[:_MAX_NAME]
+    namespace = namespace_template.format(
+        org=assignment.org, project=key.run.project, domain=key.run.domain
+    )
+    return Name(_as_name(namespace)[:_MAX_LABEL].rstrip("-"), name)
+
+
+def label_attempt(assignment: Assignment) -> dict[str, str]:
+    """Return the labels of everything that is made for the attempt."""
+    run = assignment.key.run
+    labels = {
+        ORG_LABEL: assignment.org,
+        PROJECT_LABEL: run.project,
+        DOMAIN_LABEL: run.domain,
+        RUN_LABEL: run.name,
+        ACTION_LABEL: assignment.key.name,
+    }
+    return {
+        MANAGED_LABEL: "true",
+        ATTEMPT_LABEL: str(assignment.attempt),
+        **{name: as_label(value) for name, value in labels.items()},
+    }
+
+
+def as_label(text: str) -> str:
+    """Return what of ``text`` a label's value may hold."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", text)[:_MAX_LABEL].strip("-_.")
+
+
+def _as_name(text: str) -> str:
+    return re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-") or "x"
