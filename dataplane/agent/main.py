@@ -17,13 +17,13 @@ from dataplane.agent.loops.followers import Followers
 from dataplane.agent.loops.keeper import Keeper
 from dataplane.agent.loops.sweeper import Sweeper
 from dataplane.agent.runtimes.blobs import Stores
-from dataplane.agent.runtimes.choice import CAPABILITIES, Runtimes
+from dataplane.agent.runtimes.choice import PROCESS_CAPABILITIES, Runtimes, suits_process
 from dataplane.agent.runtimes.inline import InlineRuntime
 from dataplane.agent.runtimes.machine import FreeMemory
 from dataplane.agent.runtimes.process.environment import Endpoint, inherited
 from dataplane.agent.runtimes.process.nursery import Nursery
 from dataplane.agent.runtimes.process.runtime import ProcessRuntime
-from dataplane.agent.runtimes.unsupported import UnsupportedRuntime
+from dataplane.agent.runtimes.unsupported import PROCESS, UnsupportedRuntime
 from dataplane.agent.settings import Settings
 from shared.kit.clock import SystemClock
 from shared.kit.waking import Bell
@@ -54,8 +54,10 @@ async def run_agent(settings: Settings) -> None:
             )
             runtimes = Runtimes(
                 inline=InlineRuntime(stores, clock),
-                process=process,
-                unsupported=UnsupportedRuntime(),
+                main=process,
+                suits_main=suits_process,
+                unsupported=UnsupportedRuntime(PROCESS),
+                capabilities=PROCESS_CAPABILITIES,
             )
             bell = Bell()
             take_along = settings.grace + timedelta(seconds=10) if settings.stop_attempts else None
@@ -76,7 +78,7 @@ async def run_agent(settings: Settings) -> None:
                 addresses=settings.control_plane,
                 token=Token(settings.token_file),
                 ca_file=settings.ca_file,
-                capabilities=CAPABILITIES,
+                capabilities=runtimes.capabilities,
                 ledger=ledger,
                 desk=keeper,
                 clock=clock,

@@ -2,7 +2,8 @@
 An attempt the agent has accepted and the control plane has not yet settled.
 
 Versions count the attempt's reports from 1 without gaps; only :func:`draw_up` gives one
-out. What the phase table forbids or knows already is not reported at all.
+out. What the phase table forbids is not reported at all, and a phase that is known already
+only with another reason: every pending second is to be explained.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ class Held:
     accepted_at: datetime
     version: int = 0  # of the latest report
     phase: Phase = Phase.QUEUED  # in the latest report
+    reason: str = ""  # in the latest report
 
     @property
     def lease(self) -> Lease:
@@ -46,10 +48,13 @@ class News:
 
 
 def draw_up(held: Held, news: News, at: datetime) -> tuple[Held, Report | None]:
-    """Return the next report, or None where the phase is known or can no longer follow."""
-    if news.phase not in NEXT[held.phase]:
+    """Return the next report, or None where it is known or can no longer follow."""
+    explains = (
+        news.phase is held.phase and not held.is_over and news.reason not in ("", held.reason)
+    )
+    if news.phase not in NEXT[held.phase] and not explains:
         return held, None
-    held = replace(held, version=held.version + 1, phase=news.phase)
+    held = replace(held, version=held.version + 1, phase=news.phase, reason=news.reason)
     return held, Report(
         attempt=held.assignment.attempt,
         lease=held.assignment.lease,

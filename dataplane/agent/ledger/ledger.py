@@ -209,5 +209,7 @@ class Ledger:
                 raise LedgerError(f"the ledger has a report of {key}, which it does not hold")
             held = self._held[attempt]
             report = codec.parse_report(attempt, held.assignment.lease, version, text)
-            self._held[attempt] = replace(held, version=report.version, phase=report.phase)
+            self._held[attempt] = replace(
+                held, version=report.version, phase=report.phase, reason=report.reason
+            )
             self.outbox.add([report])

@@ -22,7 +22,16 @@ _NEEDED = {
 }
 
 
+PROCESS = "process runtime cannot run: it runs the SDK's own entry point a0 as a local process"
+KUBERNETES = "agent cannot run: it has no plugin for it, and it is no container either"
+
+
 class UnsupportedRuntime:
+    """``why`` ends "which this cluster's …"."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
     async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:  # noqa: ARG002 - the protocol's
         needed = _NEEDED.get(job.task.type, "a runtime that knows this task type")
         return News(
@@ -31,8 +40,7 @@ class UnsupportedRuntime:
                 code="UnsupportedTaskType",
                 kind=FailureKind.USER,
                 message=f"task {job.task.name} is of type {job.task.type!r}, which this cluster's "
-                f"process runtime cannot run: it runs the SDK's own entry point a0 as a local "
-                f"process. It needs {needed}",
+                f"{self._why}. It needs {needed}",
                 recoverable=False,
             ),
         )
