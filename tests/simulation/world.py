@@ -184,7 +184,13 @@ class Installation:
         await ledger._load()
         runtime = SimRuntime(self.machine, chance)
         bell = Bell()
-        runtimes = Runtimes(inline=runtime, process=runtime, unsupported=runtime)
+        runtimes = Runtimes(
+            inline=runtime,
+            main=runtime,
+            suits_main=lambda _: True,
+            unsupported=runtime,
+            capabilities=(),
+        )
         attempts = Attempts(ledger, runtimes, bell, clock)
         followers = Followers(runtime, bell)
         fence = Fence(ledger, attempts, runtime, clock, grace=GRACE)
