@@ -1,8 +1,8 @@
 """
 A real S3 server for tests: SeaweedFS, one a session, a place in its bucket a test.
 
-It checks what Amazon's checks: signatures, expiry, Content-MD5. It answers on loopback
-only; stopping it takes SIGKILL, because it waits long for a graceful end.
+It checks what Amazon's checks: signatures, expiry, Content-MD5. It answers on one address,
+loopback unless it is to be reached from elsewhere; stopping it takes SIGKILL, because it waits long for a graceful end.
 """
 
 import json
@@ -43,15 +43,16 @@ class S3ForTests:
 
 
 @contextmanager
-def running() -> Iterator[S3ForTests]:
+def running(address: str = "127.0.0.1") -> Iterator[S3ForTests]:
+    """Have a server for the length of a block; ``address`` is one of this machine's."""
     with tempfile.TemporaryDirectory(prefix="volary-s3-", ignore_cleanup_errors=True) as home:
         log = Path(home, "log")
-        s3_port, arguments = _arguments(Path(home))
+        s3_port, arguments = _arguments(Path(home), address)
         with log.open("wb") as output, _process(arguments, home, output) as server:
-            _wait_until_ready(server, s3_port, log)
+            _wait_until_ready(server, f"{address}:{s3_port}", log)
             yield S3ForTests(
                 S3Options(
-                    endpoint=f"http://127.0.0.1:{s3_port}",
+                    endpoint=f"http://{address}:{s3_port}",
                     region="us-east-1",
                     access_key=_ACCESS_KEY,
                     secret_key=_SECRET_KEY,
@@ -60,7 +61,7 @@ def running() -> Iterator[S3ForTests]:
             )
 
 
-def _arguments(home: Path) -> tuple[int, list[str]]:
+def _arguments(home: Path, address: str) -> tuple[int, list[str]]:
     config = home / "s3.json"
     config.write_text(
         json.dumps(
@@ -76,7 +77,7 @@ def _arguments(home: Path) -> tuple[int, list[str]]:
         )
     )
     parts = ("master", "volume", "filer", "s3")
-    ports = iter(_free_ports(2 * len(parts)))
+    ports = iter(_free_ports(address, 2 * len(parts)))
     arguments = [str(Path(sys.executable).with_name("weed")), "server", f"-dir={home}"]
     s3_port = 0
     for part in parts:
@@ -84,8 +85,8 @@ def _arguments(home: Path) -> tuple[int, list[str]]:
         arguments += [f"-{part}.port={port}", f"-{part}.port.grpc={next(ports)}"]
         s3_port = port
     arguments += [
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
+        f"-ip={address}",
+        f"-ip.bind={address}",
         "-s3",
         f"-s3.config={config}",
         "-s3.port.iceberg=0",
@@ -111,14 +112,14 @@ def _process(
         server.wait()
 
 
-def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+def _wait_until_ready(server: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
     """Ask until it answers; it tells nobody when it is ready."""
     deadline = time.monotonic() + _READY_WITHIN_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
             break
         try:
-            urlopen(f"http://127.0.0.1:{port}/status", timeout=1).close()
+            urlopen(f"http://{address}/status", timeout=1).close()
         except HTTPError:
             return  # it answers
         except (URLError, OSError):
@@ -128,11 +129,11 @@ def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, log: Path) -
     pytest.fail(f"the S3 server did not start:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def _free_ports(count: int) -> list[int]:
+def _free_ports(address: str, count: int) -> list[int]:
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
-            one.bind(("127.0.0.1", 0))
+            one.bind((address, 0))
         return [one.getsockname()[1] for one in sockets]
 
 
