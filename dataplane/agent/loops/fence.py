@@ -43,7 +43,6 @@ class Fence:
         self._attempts = attempts
         self._clock = clock
         self._grace = grace
-        self._until: datetime | None = None
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -51,16 +50,17 @@ class Fence:
             self.run_once()
             await self._clock.sleep(_EVERY)
 
+    def move_on(self) -> None:
+        """The control plane has noted us: let processes run until it may have forgotten us."""
+        if self._ledger.contact is not None:
+            self._processes.allow_until(fence_at(self._ledger.contact, self._grace))
+
     def run_once(self) -> int:
         """Stop what must not go on; return how many attempts that were."""
         contact = self._ledger.contact
         if contact is None:
             return 0
-        until = fence_at(contact, self._grace)
-        if until != self._until:
-            self._processes.allow_until(until)
-            self._until = until
-        if self._clock.now() < until:
+        if self._clock.now() < fence_at(contact, self._grace):
             return 0
         stopped = self._attempts.stop_replaceable()
         if stopped:

@@ -28,7 +28,7 @@ class Start:
     max_runtime_seconds: float | None
     memory_limit: int | None  # bytes, of all its processes together
     grace_seconds: float
-    fence: str | None  # a file: past its time of change the task may not run any more
+    fence: str | None  # a FenceFile, if the task may be begun elsewhere
     line_bytes: int
     log_bytes: int
 

@@ -21,7 +21,7 @@ class Identity:
         ticks = read_started_ticks(pid)
         if ticks is None:
             raise OSError("/proc does not show this process; the process runtime needs Linux")
-        return cls(pid, ticks, _BOOT_ID.read_text().strip())
+        return cls(pid, ticks, read_boot_id())
 
     def open_pidfd(self) -> int | None:
         """Return a descriptor that becomes readable when the process ends; None if it has."""
@@ -48,8 +48,13 @@ class Identity:
             os.close(descriptor)
 
     def _is_current(self) -> bool:
-        same_boot = _BOOT_ID.read_text().strip() == self.boot_id
+        same_boot = read_boot_id() == self.boot_id
         return same_boot and read_started_ticks(self.pid) == self.started_ticks
+
+
+def read_boot_id() -> str:
+    """Return what tells this run of the machine from all others."""
+    return _BOOT_ID.read_text().strip()
 
 
 def read_stat(pid: int) -> list[str] | None:

@@ -30,6 +30,7 @@ from dataplane.agent.runtimes.process.environment import (
     compose_environment,
     substitute,
 )
+from dataplane.agent.runtimes.process.fence import FenceFile
 from dataplane.agent.runtimes.process.identity import Identity
 from dataplane.agent.runtimes.process.logs import LogReader, read_last_lines
 from dataplane.agent.runtimes.process.nursery import Nursery, readable
@@ -63,7 +64,7 @@ class ProcessRuntime:
         clock: Clock,
     ) -> None:
         self._root = root
-        self._fence = root.with_name("fence")
+        self._fence = FenceFile(root.with_name("fence"))
         self._nursery = nursery
         self._stores = stores
         self._base = base
@@ -129,8 +130,7 @@ class ProcessRuntime:
 
     def allow_until(self, at: datetime) -> None:
         """Let what may be begun elsewhere run until then, with this agent or without it."""
-        self._fence.touch()
-        os.utime(self._fence, (at.timestamp(), at.timestamp()))
+        self._fence.open_for((at - self._clock.now()).total_seconds())
 
     def directory(self, attempt: AttemptId) -> AttemptDirectory:
         return AttemptDirectory(self._root / str(attempt))
@@ -161,7 +161,7 @@ class ProcessRuntime:
             grace_seconds=self._grace.total_seconds(),
             line_bytes=limits.LINE_BYTES,
             log_bytes=limits.LOG_BYTES,
-            fence=str(self._fence) if job.assignment.replaceable else None,
+            fence=str(self._fence.path) if job.assignment.replaceable else None,
         )
 
     async def _start(self, directory: AttemptDirectory, start: Start) -> None:

@@ -27,6 +27,7 @@ from pathlib import Path
 from dataplane.agent.core.endings import Exit, KilledFor
 from dataplane.agent.runtimes.process import trees
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
+from dataplane.agent.runtimes.process.fence import FenceFile
 from dataplane.agent.runtimes.process.identity import Identity
 from dataplane.agent.runtimes.process.logs import LogWriter
 from shared.kit.clock import SystemClock
@@ -212,16 +213,10 @@ class _Shim:
 
     def _is_fenced(self) -> bool:
         """
-        Whether the task may be begun elsewhere by now. Our agent moves the time on as long
-        as it is heard; it may be dead, and nobody else is there to stop the task.
+        Whether the task may be begun elsewhere by now. Our agent may be dead, and nobody
+        else is there to stop the task.
         """
-        if self._start.fence is None:
-            return False
-        try:
-            until = Path(self._start.fence).stat().st_mtime
-        except FileNotFoundError:
-            return True
-        return SystemClock().now().timestamp() >= until
+        return self._start.fence is not None and FenceFile(Path(self._start.fence)).is_closed
 
     def _check_memory(self, limit: int) -> None:
         pids = trees.list_descendants(os.getpid())
