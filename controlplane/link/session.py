@@ -310,6 +310,7 @@ class Session:
         while True:
             await self._clock.sleep(self._tempo.heartbeat)
             now = self._clock.now()
+            self._heard_at = min(self._heard_at, now)  # clocks are set back
             if self._room.is_set() and now - self._heard_at > self._tempo.silent_after:
                 raise SessionOverError("silent", "nothing was heard from the agent")
             heard = self._heartbeat

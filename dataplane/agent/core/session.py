@@ -190,6 +190,13 @@ def tick(
     """Return the session as time passes: a heartbeat is due, or nobody is there."""
     if session.state is State.ENDED:
         return session, []
+    # Of a clock that was set back we would have to wait until it has caught up.
+    session = replace(
+        session,
+        started_at=min(session.started_at, now),
+        heard_at=min(session.heard_at, now),
+        sent_at=min(session.sent_at, now),
+    )
     if session.state is not State.OPEN:
         if now - session.started_at >= limits.GREETING_TIMEOUT:
             return _end(session, "greeting_timeout", "the control plane did not finish greeting")
