@@ -217,7 +217,7 @@ def _disk_is_slow(faults: Faults) -> str:
 
 
 def _agents_clock_jumps(faults: Faults) -> str:
-    agent, jump = faults.agent(), faults.chance.choice([1, 30, 3600])
+    agent, jump = faults.agent(), faults.chance.choice([-3600, -30, -1, 1, 30, 3600])
     agent.clock.ahead += timedelta(seconds=jump)
     return f"{agent.name} by {jump} s"
 

@@ -68,13 +68,13 @@ class Machine:
         self._chance = chance
         self._witness = witness
         self._clock = clock
-        self._fence_at: datetime | None = None
+        self._fence_at: float | None = None  # on a clock that nobody sets back
         self._is_looking = False
         self._grace = grace.total_seconds()
 
     def allow_until(self, at: datetime) -> None:
         """Let what is replaceable run until then, as the shims do by themselves."""
-        self._fence_at = at
+        self._fence_at = self._loop.time() + (at - self._clock.now()).total_seconds()
         self._look_at_fence()
 
     def start(self, job: Job) -> None:
@@ -109,7 +109,7 @@ class Machine:
             self._end(process, None)
 
     def _is_fenced(self) -> bool:
-        return self._fence_at is None or self._clock.now() >= self._fence_at
+        return self._fence_at is None or self._loop.time() >= self._fence_at
 
     def _look_at_fence(self) -> None:
         """Each shim looks once a second; they agree here on when."""

@@ -7,7 +7,7 @@ against the real store, so that what is proven here holds there.
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -108,6 +108,7 @@ class ModelStore:
         self.attempts: dict[AttemptId, Attempt] = {}
         self.accepted: set[Held] = set()  # that were ever noted as accepted
         self.lapses: list[Lapse] = []
+        self.verdicts: Counter[Verdict] = Counter()  # on what agents reported
         self.tell: Callable[[], None] = lambda: None  # work waits, or stops are wanted
         self._chance = chance
 
@@ -197,6 +198,7 @@ class ModelStore:
     ) -> tuple[Accepted, Sequence[Acknowledgement]]:
         self.require_current(at)
         answers = self.apply_reports(at.cluster, reports, now)
+        self.verdicts.update(answer.verdict for answer in answers)
         current = self._accept(at.cluster, accepted)
         return Accepted(
             confirmed=[held for held in accepted if current.get(held, "") is None],

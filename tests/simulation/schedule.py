@@ -2,11 +2,12 @@
 
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
+from typing import Any
 
 from controlplane.core.actions import RetryPolicy
 from controlplane.core.tempo import Tempo
@@ -34,12 +35,22 @@ class Verdict:
 
 
 def run(seed: int) -> Verdict:
+    """Play the schedule of a seed."""
+    return perform(seed, _make_world, _play)
+
+
+def perform(
+    seed: int,
+    make: Callable[[Random, SimLoop], World],
+    play: Callable[[World, Random], Coroutine[Any, Any, None]],
+) -> Verdict:
+    """Make a world, have something played in it to the end, and judge that."""
     chance = Random(seed)
     loop = SimLoop()
     with _one_source_of_chance(seed), _errors() as errors:
-        world = _make_world(loop, chance)
+        world = make(chance, loop)
         try:
-            loop.run_until_complete(_play(world, chance))
+            loop.run_until_complete(play(world, chance))
         except DeadlockError:
             errors.append("deadlock: nothing is ready and no timer is set")
         broken = [*errors, *broken_promises(world)]
@@ -50,7 +61,7 @@ def run(seed: int) -> Verdict:
     return Verdict(seed=seed, broken=broken, trace=world.trace, seconds=seconds, steps=steps)
 
 
-def _make_world(loop: SimLoop, chance: Random) -> World:
+def _make_world(chance: Random, loop: SimLoop) -> World:
     second = timedelta(seconds=1)
     tempo = Tempo(
         heartbeat=second,
