@@ -20,6 +20,11 @@ ACTION_LABEL = "volary.dev/action"
 ATTEMPT_LABEL = "volary.dev/attempt"
 """An AttemptId as text: how an object is found again, whatever it is called."""
 
+INPUT_URI_ANNOTATION = "volary.dev/input-uri"
+OUTPUT_PREFIX_ANNOTATION = "volary.dev/output-prefix"
+RAW_DATA_PREFIX_ANNOTATION = "volary.dev/raw-data-prefix"
+RUN_BASE_ANNOTATION = "volary.dev/run-base"
+
 _MAX_NAME = 63 - len("-workers-0-0-xxxxx")  # operators append to the names of theirs
 _MAX_LABEL = 63
 
@@ -41,6 +46,9 @@ class Kind:
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 
 
+ACCESS_REVIEW = Kind(
+    "authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview"
+)
 CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap")
 EVENT = Kind("", "v1", "events", "Event")
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
@@ -103,6 +111,27 @@ def label_attempt(assignment: Assignment) -> dict[str, str]:
         MANAGED_LABEL: "true",
         ATTEMPT_LABEL: str(assignment.attempt),
         **{name: as_label(value) for name, value in labels.items()},
+    }
+
+
+def annotate_attempt(assignment: Assignment) -> dict[str, str]:
+    """
+    Return what the door goes by when a pod calls: names as they are, and its prefixes.
+
+    The keys of the names are those of the labels, which may hold only a part of a name.
+    """
+    run = assignment.key.run
+    return {
+        ORG_LABEL: assignment.org,
+        PROJECT_LABEL: run.project,
+        DOMAIN_LABEL: run.domain,
+        RUN_LABEL: run.name,
+        ACTION_LABEL: assignment.key.name,
+        ATTEMPT_LABEL: str(assignment.attempt),
+        INPUT_URI_ANNOTATION: assignment.input_uri,
+        OUTPUT_PREFIX_ANNOTATION: assignment.output_prefix,
+        RAW_DATA_PREFIX_ANNOTATION: assignment.raw_data_prefix,
+        RUN_BASE_ANNOTATION: assignment.run_base,
     }
 
 

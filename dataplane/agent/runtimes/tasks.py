@@ -49,6 +49,7 @@ class Task:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    spec: run_pb2.RunSpec = field(default_factory=run_pb2.RunSpec, repr=False)  # the whole
 
 
 def parse_task(body: bytes) -> Task:
@@ -76,7 +77,7 @@ def parse_run_settings(body: bytes) -> RunSettings:
         spec = run_pb2.RunSpec.FromString(body)
     except DecodeError as error:
         raise BadSpecError("the run's spec is no RunSpec") from error
-    return RunSettings(env={pair.key: pair.value for pair in spec.envs.values})
+    return RunSettings(env={pair.key: pair.value for pair in spec.envs.values}, spec=spec)
 
 
 def parse_quantity(text: str) -> int:
