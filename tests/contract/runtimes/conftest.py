@@ -11,8 +11,9 @@ import pytest
 
 from dataplane.agent.core.held import News
 from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.environment import Endpoint
 from dataplane.agent.runtimes.inline import InlineRuntime
-from dataplane.agent.runtimes.process.environment import Endpoint, inherited
+from dataplane.agent.runtimes.process.environment import inherited
 from dataplane.agent.runtimes.process.nursery import Nursery
 from dataplane.agent.runtimes.process.runtime import ProcessRuntime
 from dataplane.agent.runtimes.protocol import Job, Runtime

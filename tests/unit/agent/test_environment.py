@@ -4,13 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.agent.runtimes.process.environment import (
-    Endpoint,
-    compose_environment,
-    inherited,
-    substitute,
-    system_variables,
-)
+from dataplane.agent.runtimes.environment import Endpoint, substitute, system_variables
+from dataplane.agent.runtimes.process.environment import compose_environment, inherited
 from tests.unit.agent.assignments import make_assignment, make_job
 
 ENDPOINT = Endpoint(address="localhost:8100", insecure=True)

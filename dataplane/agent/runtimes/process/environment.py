@@ -1,5 +1,5 @@
 """
-What a task's process is started with: its environment and its arguments.
+What a task's process is started with: its environment.
 
 The task's own variables, then the run's, lie over a small inherited base; what tells the
 SDK where it is lies over all, so that nobody can pretend to be another action. Nothing
@@ -8,15 +8,11 @@ else of the agent's environment reaches a task, above all not its token.
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
+from dataplane.agent.runtimes.environment import Endpoint, system_variables
 from dataplane.agent.runtimes.protocol import Job
-from shared.model.assignments import Assignment
-
-ATTEMPT_VARIABLE = "VOLARY_ATTEMPT"
-"""Marks an attempt's processes, wherever they have gone."""
 
 _INHERITED = frozenset(
     [
@@ -50,14 +46,6 @@ _INHERITED = frozenset(
 _INHERITED_FAMILIES = ("LC_", "AWS_", "FLYTE_AWS_", "AZURE_", "FLYTE_STORAGE_")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where tasks find the control plane's public API."""
-
-    address: str  # host:port
-    insecure: bool
-
-
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what every task inherits of ``environ``: the base below the task's own."""
     base = {
@@ -83,49 +71,3 @@ def compose_environment(job: Job, base: Mapping[str, str], endpoint: Endpoint) -
         **job.run.env,
         **system_variables(job.assignment, endpoint),
     }
-
-
-def system_variables(assignment: Assignment, endpoint: Endpoint) -> dict[str, str]:
-    """Return what the SDK in the process asks of its surroundings."""
-    run = assignment.key.run
-    return {
-        "_U_ORG_NAME": assignment.org,
-        "FLYTE_INTERNAL_EXECUTION_PROJECT": run.project,
-        "FLYTE_INTERNAL_EXECUTION_DOMAIN": run.domain,
-        "RUN_NAME": run.name,
-        "ACTION_NAME": assignment.key.name,
-        "FLYTE_ATTEMPT_NUMBER": str(assignment.attempt.number - 1),  # the SDK counts from 0
-        "_U_RUN_BASE": assignment.run_base,
-        "_U_EP_OVERRIDE": endpoint.address,
-        "_U_INSECURE": "true" if endpoint.insecure else "false",
-        "_U_USE_ACTIONS": "1",
-        "DO_NOT_TRACK": "1",
-        ATTEMPT_VARIABLE: str(assignment.attempt),
-    }
-
-
-def substitute(args: Sequence[str], assignment: Assignment) -> list[str]:
-    """Fill in the placeholders that the SDK leaves in a task's arguments."""
-    previous = assignment.previous_output_prefix
-    values = {
-        "{{.input}}": assignment.input_uri,
-        "{{.outputPrefix}}": assignment.output_prefix,
-        # The SDK takes a file: URI here for a path below its working directory.
-        "{{.rawOutputDataPrefix}}": assignment.raw_data_prefix.removeprefix("file://"),
-        "{{.checkpointOutputPrefix}}": _checkpoint(assignment.output_prefix),
-        "{{.prevCheckpointPrefix}}": _checkpoint(previous) if previous else "",
-        "{{.runName}}": assignment.key.run.name,
-        "{{.actionName}}": assignment.key.name,
-        "{{.runStartTime}}": assignment.run_started_at.isoformat(),
-    }
-    filled = []
-    for arg in args:
-        text = arg
-        for placeholder, value in values.items():
-            text = text.replace(placeholder, value)
-        filled.append(text)
-    return filled
-
-
-def _checkpoint(prefix: str) -> str:
-    return f"{prefix}/_flytecheckpoints"

@@ -22,14 +22,10 @@ from dataplane.agent.core.endings import Exit, Remains, judge
 from dataplane.agent.core.held import News
 from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.environment import ATTEMPT_VARIABLE, Endpoint, substitute
 from dataplane.agent.runtimes.process import remains, trees
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
-from dataplane.agent.runtimes.process.environment import (
-    ATTEMPT_VARIABLE,
-    Endpoint,
-    compose_environment,
-    substitute,
-)
+from dataplane.agent.runtimes.process.environment import compose_environment
 from dataplane.agent.runtimes.process.fence import FenceFile
 from dataplane.agent.runtimes.process.identity import Identity
 from dataplane.agent.runtimes.process.logs import LogReader, read_last_lines

@@ -1,0 +1,67 @@
+"""What every task is told of its surroundings, whichever runtime runs it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.model.assignments import Assignment
+
+ATTEMPT_VARIABLE = "VOLARY_ATTEMPT"
+"""Marks an attempt's processes, wherever they have gone."""
+
+_PLACEHOLDER = re.compile(r"\{\{\s*\.(\w+)\s*\}\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where tasks find the control plane's public API."""
+
+    address: str  # host:port
+    insecure: bool
+
+
+def system_variables(assignment: Assignment, endpoint: Endpoint) -> dict[str, str]:
+    """Return what the SDK in the process asks of its surroundings."""
+    run = assignment.key.run
+    return {
+        "_U_ORG_NAME": assignment.org,
+        "FLYTE_INTERNAL_EXECUTION_PROJECT": run.project,
+        "FLYTE_INTERNAL_EXECUTION_DOMAIN": run.domain,
+        "RUN_NAME": run.name,
+        "ACTION_NAME": assignment.key.name,
+        "FLYTE_ATTEMPT_NUMBER": str(assignment.attempt.number - 1),  # the SDK counts from 0
+        "_U_RUN_BASE": assignment.run_base,
+        "_U_EP_OVERRIDE": endpoint.address,
+        "_U_INSECURE": "true" if endpoint.insecure else "false",
+        "_U_USE_ACTIONS": "1",
+        "DO_NOT_TRACK": "1",
+        ATTEMPT_VARIABLE: str(assignment.attempt),
+    }
+
+
+def substitute(args: Sequence[str], assignment: Assignment) -> list[str]:
+    """Fill in the placeholders that the SDK leaves in a task's arguments; others stay."""
+    previous = assignment.previous_output_prefix
+    values = {
+        "input": assignment.input_uri,
+        "inputPrefix": assignment.input_uri.rpartition("/")[0],
+        "outputPrefix": assignment.output_prefix,
+        # The SDK takes a file: URI here for a path below its working directory.
+        "rawOutputDataPrefix": assignment.raw_data_prefix.removeprefix("file://"),
+        "checkpointOutputPrefix": _checkpoint(assignment.output_prefix),
+        "prevCheckpointPrefix": _checkpoint(previous) if previous else "",
+        "perRetryUniqueKey": str(assignment.attempt),
+        "runName": assignment.key.run.name,
+        "actionName": assignment.key.name,
+        "runStartTime": assignment.run_started_at.isoformat(),
+    }
+    by_name = {name.lower(): value for name, value in values.items()}
+
+    def fill(found: re.Match[str]) -> str:
+        return by_name.get(found[1].lower(), found[0])
+
+    return [_PLACEHOLDER.sub(fill, arg) for arg in args]
+
+
+def _checkpoint(prefix: str) -> str:
+    return f"{prefix}/_flytecheckpoints"
