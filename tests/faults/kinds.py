@@ -1,0 +1,199 @@
+"""The kinds of faults. Each does its harm, waits as long as that takes, and makes it good."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from random import Random
+
+import asyncpg
+
+from tests.faults.proxy import Proxy
+from tests.faults.world import REASSIGN_SECONDS, Agent, Replica, World
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """Whom to harm, by chance."""
+
+    world: World
+    chance: Random
+
+    def agent(self) -> Agent:
+        return self.chance.choice(self.world.agents[:2])
+
+    def replica(self) -> Replica:
+        return self.chance.choice(self.world.replicas)
+
+    async def last(self, least: float, most: float) -> None:
+        await asyncio.sleep(self.chance.uniform(least, most))
+
+
+Kind = Callable[[Harm], Awaitable[None]]
+
+
+async def replica_is_killed(harm: Harm) -> None:
+    harm.replica().program.send(signal.SIGKILL)
+    await harm.last(1, 3)
+
+
+async def replica_is_stopped(harm: Harm) -> None:
+    harm.replica().program.send(signal.SIGTERM)
+    await harm.last(1, 3)
+
+
+async def agent_is_killed(harm: Harm) -> None:
+    harm.agent().program.send(signal.SIGKILL)
+    await harm.last(1, 3)
+
+
+async def replica_is_paused(harm: Harm) -> None:
+    await _pause(harm, harm.replica().program.send)
+
+
+async def agent_is_paused(harm: Harm) -> None:
+    await _pause(harm, harm.agent().program.send)
+
+
+async def _pause(harm: Harm, send: Callable[[signal.Signals], None]) -> None:
+    send(signal.SIGSTOP)
+    try:
+        await harm.last(0.5, 3)
+    finally:
+        send(signal.SIGCONT)
+
+
+async def database_connections_are_killed(harm: Harm) -> None:
+    connection = await asyncpg.connect(harm.world.superuser_url)
+    try:
+        for _ in range(3):
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name LIKE 'volary%' AND datname = $1",
+                harm.world.database.name,
+            )
+            await harm.last(0.1, 0.5)
+    finally:
+        await connection.close()
+
+
+async def database_is_out_of_reach(harm: Harm) -> None:
+    """For one replica; it refuses what is new, or says nothing to anything."""
+    proxy = harm.replica().database
+    proxy.refuses = True
+    if harm.chance.random() < 0.5:
+        proxy.cut()
+    else:
+        proxy.swallows_up = proxy.swallows_down = True
+    await harm.last(1, 3)
+    proxy.heal()
+
+
+async def streams_are_cut(harm: Harm) -> None:
+    links = harm.agent().links
+    for _ in range(4):
+        for link in links:
+            link.cut()
+        await harm.last(0.1, 0.5)
+
+
+async def streams_are_cut_between_frames(harm: Harm) -> None:
+    links = harm.agent().links
+    for frames in harm.chance.sample(range(1, 25), 4):
+        for link in links:
+            link.cut_after_frames = frames
+            link.cut()
+        await harm.last(0.3, 0.6)
+    _heal(links)
+
+
+async def streams_are_cut_within_frames(harm: Harm) -> None:
+    links = harm.agent().links
+    for _ in range(4):
+        for link in links:
+            link.cut_after_bytes = harm.chance.randint(1, 1_500)
+            link.cut()
+        await harm.last(0.3, 0.6)
+    _heal(links)
+
+
+async def one_direction_is_swallowed(harm: Harm) -> None:
+    links, up = harm.agent().links, harm.chance.random() < 0.5
+    for link in links:
+        link.swallows_up, link.swallows_down = up, not up
+    await harm.last(2, 4)
+    _heal(links)
+
+
+async def both_directions_are_swallowed(harm: Harm) -> None:
+    links = harm.agent().links
+    for link in links:
+        link.swallows_up = link.swallows_down = True
+    await harm.last(1, 3)
+    _heal(links)
+
+
+async def everything_is_late(harm: Harm) -> None:
+    links = [link for agent in harm.world.agents for link in agent.links]
+    for link in links:
+        link.delay = 0.1
+    await harm.last(2, 3)
+    _heal(links)
+
+
+async def agents_disk_is_full(harm: Harm) -> None:
+    program = harm.agent().program
+    program.limit_files(4096)
+    await harm.last(1, 2)
+    program.limit_files(None)
+
+
+async def another_agent_comes(harm: Harm) -> None:
+    """One with the same identity, on another machine, for a while."""
+    world = harm.world
+    if len(world.agents) < 3:
+        await world.make_agent("local", "agent-imposter", "--stop-attempts")
+    imposter = world.agents[2].program
+    await imposter.start()
+    await harm.last(3, 5)
+    await imposter.end(signal.SIGTERM)
+
+
+async def cluster_is_given_up(harm: Harm) -> None:
+    """Cut off for so long that its work is begun elsewhere; its agent may even be dead."""
+    agent = harm.agent()
+    for link in agent.links:
+        link.refuses = True
+        link.cut()
+    dies = harm.chance.random() < 0.5
+    if dies:
+        await agent.program.end(signal.SIGKILL)
+    await harm.last(REASSIGN_SECONDS + 1, REASSIGN_SECONDS + 4)
+    _heal(agent.links)
+    if dies:
+        await agent.program.start()
+
+
+def _heal(links: Iterable[Proxy]) -> None:
+    for link in links:
+        link.heal()
+
+
+KINDS: tuple[Kind, ...] = (
+    replica_is_killed,
+    replica_is_stopped,
+    agent_is_killed,
+    replica_is_paused,
+    agent_is_paused,
+    database_connections_are_killed,
+    database_is_out_of_reach,
+    streams_are_cut,
+    streams_are_cut_between_frames,
+    streams_are_cut_within_frames,
+    one_direction_is_swallowed,
+    both_directions_are_swallowed,
+    everything_is_late,
+    agents_disk_is_full,
+    another_agent_comes,
+    cluster_is_given_up,
+)

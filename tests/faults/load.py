@@ -1,0 +1,158 @@
+"""
+What clients ask for while everything breaks: sleeps by the dozen, and processes that sign.
+
+A client keeps asking until it is answered, at one replica or the other, as the SDK does.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count, cycle
+from random import Random
+from typing import TypeVar
+
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
+from flyteidl2.actions.actions_service_pb2 import Action, EnqueueRequest
+from flyteidl2.common.identifier_pb2 import ActionIdentifier, RunIdentifier
+from flyteidl2.task.task_definition_pb2 import TaskSpec
+from flyteidl2.workflow.run_definition_pb2 import TaskAction
+from flyteidl2.workflow.run_service_pb2 import AbortRunRequest, CreateRunRequest
+
+from tests.faults.world import World
+from tests.integration.agent.world import Wish, make_inputs, make_task_spec
+from tests.system.door import PROJECT_ID, Door
+
+T = TypeVar("T")
+
+_AWAY = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.UNKNOWN, Code.INTERNAL, Code.CANCELED}
+_CALL_MS = 5_000
+_ON_DISCONNECT = "VOLARY_ON_DISCONNECT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How much is asked for a second."""
+
+    sleeps: float = 20.0
+    chores: float = 1.0
+    victims: float = 0.2  # runs that are aborted a little later
+
+
+@dataclass(slots=True)
+class Load:
+    world: World
+    chance: Random
+    pace: Pace
+    asked: int = 0
+    aborted: set[str] = field(default_factory=set)  # runs
+    _roots: list[RunIdentifier] = field(default_factory=list)
+
+    async def run(self) -> None:
+        """Ask until cancelled; calls that are under way then are given up."""
+        root = await self._begin()
+        async with asyncio.TaskGroup() as calls:
+            calls.create_task(self._sleeps(calls, root), name="sleeps")
+            calls.create_task(self._chores(calls, root), name="chores")
+            calls.create_task(self._victims(calls), name="victims")
+
+    async def finish(self) -> None:
+        """Abort the runs whose children were asked for; they would sleep for an hour."""
+        for root in self._roots:
+            await self._abort(root)
+
+    async def _sleeps(self, calls: asyncio.TaskGroup, root: ActionIdentifier) -> None:
+        for number in count():
+            await asyncio.sleep(self.chance.expovariate(self.pace.sleeps))
+            long = self.chance.random() < 0.2
+            wish = _nap(self.chance.choice([1, 3])) if long else Wish(task="nap", type="core-sleep")
+            calls.create_task(self._enqueue(root, f"s{number}", wish), name="enqueue")
+
+    async def _chores(self, calls: asyncio.TaskGroup, root: ActionIdentifier) -> None:
+        for number in count():
+            await asyncio.sleep(self.chance.expovariate(self.pace.chores))
+            lasts = self.chance.choice([10, 500, 3_000, 8_000])
+            wish = self._chore(lasts, replaceable=self.chance.random() < 0.5)
+            calls.create_task(self._enqueue(root, f"c{number}", wish), name="enqueue")
+
+    async def _victims(self, calls: asyncio.TaskGroup) -> None:
+        while True:
+            await asyncio.sleep(self.chance.expovariate(self.pace.victims))
+            calls.create_task(self._make_victim(), name="victim")
+
+    async def _make_victim(self) -> None:
+        root = await self._begin()
+        self.aborted.add(root.run.name)
+        for number in range(2):
+            wish = self._chore(60_000, replaceable=bool(number))
+            await self._enqueue(root, f"v{number}", wish)
+        await asyncio.sleep(self.chance.uniform(0, 3))
+        await self._abort(root.run)
+
+    async def _begin(self) -> ActionIdentifier:
+        """Make a run whose root sleeps as long as it is let."""
+        wish = _nap(3600)
+        name = f"r{self.chance.getrandbits(48):x}"
+        request = CreateRunRequest(
+            run_id=RunIdentifier(project=PROJECT_ID.name, domain=PROJECT_ID.domain, name=name),
+            task_spec=self._spec(wish),
+            inputs=make_inputs(wish.inputs),
+        )
+        made = await self._ask(lambda door: door.runs.create_run(request, timeout_ms=_CALL_MS))
+        self._roots.append(made.run.action.id.run)
+        self.asked += 1
+        return made.run.action.id
+
+    async def _enqueue(self, root: ActionIdentifier, name: str, wish: Wish) -> None:
+        request = EnqueueRequest(
+            action=Action(
+                action_id=ActionIdentifier(run=root.run, name=name),
+                parent_action_name=root.name,
+                input_uri=self._inputs(wish),
+                run_output_base=f"file://{self.world.blobs}",
+                task=TaskAction(spec=self._spec(wish)),
+            )
+        )
+        await self._ask(lambda door: door.actions.enqueue(request, timeout_ms=_CALL_MS))
+        self.asked += 1
+
+    async def _abort(self, run: RunIdentifier) -> None:
+        request = AbortRunRequest(run_id=run, reason="the test has seen enough of it")
+        await self._ask(lambda door: door.runs.abort_run(request, timeout_ms=_CALL_MS))
+
+    async def _ask(self, call: Callable[[Door], Awaitable[T]]) -> T:
+        doors = [replica.door for replica in self.world.replicas]
+        for door in cycle(self.chance.sample(doors, len(doors))):
+            try:
+                return await call(door)
+            except ConnectError as error:
+                if error.code not in _AWAY:
+                    raise
+            await asyncio.sleep(0.1)
+        raise AssertionError("there are no replicas")
+
+    def _chore(self, milliseconds: int, *, replaceable: bool) -> Wish:
+        return Wish(
+            task="chore",
+            module="chore",
+            inputs={"ledger": str(self.world.ledger.path), "milliseconds": milliseconds},
+            outputs=("o0",),
+            env={_ON_DISCONNECT: "replace" if replaceable else "keep"},
+        )
+
+    def _spec(self, wish: Wish) -> TaskSpec:
+        return make_task_spec(wish, self.world.bundle)
+
+    def _inputs(self, wish: Wish) -> str:
+        """Put the inputs where all who have the same find them."""
+        body = make_inputs(wish.inputs).SerializeToString(deterministic=True)
+        path = self.world.blobs / "inputs" / body.hex()[-80:] / "inputs.pb"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+        return f"file://{path}"
+
+
+def _nap(seconds: float) -> Wish:
+    return Wish(task="nap", type="core-sleep", inputs={"duration": timedelta(seconds=seconds)})

@@ -1,0 +1,156 @@
+"""
+A TCP proxy that does what networks do: delays, swallows, cuts, refuses.
+
+It can cut a connection after so many bytes, or after so many HTTP/2 frames, that is between
+any two frames of the link.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_CHUNK = 64 * 1024
+_PREFACE = 24  # bytes of HTTP/2 before a client's first frame
+_HEADER = 9  # bytes before each frame; the first three are its length
+
+Target = tuple[str, int] | Path
+"""A host and a port, or a Unix socket."""
+
+
+@dataclass(slots=True)
+class Frames:
+    """Counts the HTTP/2 frames of one direction as their bytes go by."""
+
+    left: int  # bytes of what is under way
+    count: int = 0
+    _header: bytearray = field(default_factory=bytearray)
+
+    def feed(self, data: bytes, most: int) -> int:
+        """Take in bytes; returns how many of them belong to the first ``most`` frames."""
+        at = 0
+        while at < len(data):
+            if self.left:
+                step = min(self.left, len(data) - at)
+                self.left -= step
+                at += step
+                continue
+            if self.count >= most:
+                return at
+            step = min(_HEADER - len(self._header), len(data) - at)
+            self._header += data[at : at + step]
+            at += step
+            if len(self._header) == _HEADER:
+                self.left = int.from_bytes(self._header[:3])
+                self._header.clear()
+                self.count += 1
+        return at
+
+
+@dataclass(eq=False, slots=True)
+class _Pair:
+    """A client's connection and ours to the target."""
+
+    client: asyncio.StreamWriter
+    target: asyncio.StreamWriter
+
+    def abort(self) -> None:
+        for writer in (self.client, self.target):
+            writer.transport.abort()
+
+
+class Proxy:
+    def __init__(self, target: Target, tasks: asyncio.TaskGroup) -> None:
+        self.target = target
+        self.port = 0
+        self.delay = 0.0  # seconds, each way
+        self.swallows_up = False  # what the client says is not heard
+        self.swallows_down = False
+        self.refuses = False
+        self.cut_after_bytes = 0  # of each direction of a new connection; 0: never
+        self.cut_after_frames = 0
+        self._pairs: set[_Pair] = set()
+        self._tasks = tasks
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        for pair in list(self._pairs):
+            pair.abort()
+
+    def heal(self) -> None:
+        """Let everything through from now on; connections that have lost bytes are cut."""
+        lossy = self.swallows_up or self.swallows_down
+        self.swallows_up = self.swallows_down = self.refuses = False
+        self.delay = 0.0
+        self.cut_after_bytes = self.cut_after_frames = 0
+        if lossy:
+            self.cut()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        async with server:
+            try:
+                yield
+            finally:
+                self.refuses = True
+                self.cut()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refuses:
+            writer.transport.abort()
+            return
+        self._tasks.create_task(self._serve(reader, writer), name="proxy")
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            up_reader, up_writer = await self._connect()
+        except OSError:
+            writer.transport.abort()
+            return
+        pair = _Pair(writer, up_writer)
+        self._pairs.add(pair)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._pass_on(reader, up_writer, pair, is_up=True))
+                tasks.create_task(self._pass_on(up_reader, writer, pair, is_up=False))
+        finally:
+            self._pairs.discard(pair)
+            pair.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self.target, Path):
+            return await asyncio.open_unix_connection(self.target)
+        return await asyncio.open_connection(*self.target)
+
+    async def _pass_on(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        pair: _Pair,
+        *,
+        is_up: bool,
+    ) -> None:
+        """Pass bytes on until either side ends, or the cut that this connection is due."""
+        frames = Frames(_PREFACE if is_up else 0)
+        most_frames, bytes_left = self.cut_after_frames, self.cut_after_bytes
+        try:
+            while data := await reader.read(_CHUNK):
+                if self.delay:
+                    await asyncio.sleep(self.delay)
+                kept = len(data)
+                if most_frames:
+                    kept = frames.feed(data, most_frames)
+                if bytes_left:
+                    kept = min(kept, bytes_left)
+                    bytes_left -= kept
+                if not (self.swallows_up if is_up else self.swallows_down):
+                    writer.write(data[:kept])
+                    await writer.drain()
+                if kept < len(data) or (self.cut_after_bytes and not bytes_left):
+                    break
+        except OSError:
+            pass  # one side has gone, and takes the other with it
+        pair.abort()

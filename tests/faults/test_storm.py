@@ -1,0 +1,28 @@
+"""Every kind of fault once, in any order, under load: nothing is lost, nothing runs twice."""
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.faults.kinds import KINDS
+from tests.faults.load import Pace
+from tests.faults.storm import storm
+from tests.faults.world import running
+from tests.servers.postgres import DatabaseForTest, PostgresForTests
+
+SEED = 1
+
+
+@pytest.mark.timeout(240)
+async def test_a_storm_loses_nothing_and_doubles_nothing(
+    postgres_server: PostgresForTests, test_database: DatabaseForTest, tmp_path: Path
+) -> None:
+    chance = Random(SEED)
+    told: list[str] = []
+    async with running(tmp_path / "world", test_database, postgres_server._superuser_url) as world:
+        kinds = chance.sample(KINDS, len(KINDS))
+        reckoning = await storm(world, chance, kinds, Pace(), told.append)
+        assert not reckoning.broken, f"{told}: {reckoning}\n{world.said()}"
+    assert reckoning.processes > 5
+    assert reckoning.ends["SUCCEEDED"] > 100

@@ -1,0 +1,302 @@
+"""
+Two replicas, two clusters with an agent each, and a proxy on every way between them.
+
+All of it on this machine, at a pace that lets a cluster be given up in seconds.
+"""
+
+import asyncio
+import hashlib
+import os
+import resource
+import signal
+import sys
+import tarfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
+
+import httpx
+
+from controlplane.embedded import ports
+from controlplane.store.clusters import save_cluster
+from controlplane.store.database import Database, open_database
+from shared.kit.clock import SystemClock
+from shared.model.ids import ClusterName, OrgName
+from tests.faults.ledger import Ledger
+from tests.faults.proxy import Proxy, Target
+from tests.servers.postgres import DatabaseForTest
+from tests.system.door import Door
+
+ORG = OrgName("local")
+GRACE_SECONDS = 1.0
+PACE = {
+    "HEARTBEAT": "0.5",
+    "SILENT_AFTER": "2",
+    "ACCEPT_WITHIN": "2",
+    "SELF_FENCE": "4",
+    "REASSIGN_AFTER": "9",
+}
+REASSIGN_SECONDS = 9.0
+_ROOT = Path(__file__).parents[2]
+_TASKS = Path(__file__).parent / "tasks"
+_READY_SECONDS = 60
+
+
+@dataclass(slots=True)
+class Program:
+    """A process, through its lives."""
+
+    name: str
+    command: Sequence[str]
+    environment: dict[str, str]
+    log: Path
+    process: asyncio.subprocess.Process | None = None
+    is_wanted: bool = False  # started again when it ends
+    lives: int = 0
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.returncode is None
+
+    async def start(self) -> None:
+        self.is_wanted = True
+        if self.is_running:
+            return
+        self.lives += 1
+        with self.log.open("ab") as words:
+            self.process = await asyncio.create_subprocess_exec(
+                *self.command, cwd=_ROOT, env=self.environment, stdout=words, stderr=words
+            )
+
+    def send(self, number: signal.Signals) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(number)
+
+    async def end(self, number: signal.Signals) -> None:
+        """Send a signal and wait for the end of it; it stays ended."""
+        self.is_wanted = False
+        self.send(signal.SIGCONT)
+        self.send(number)
+        if self.process is not None:
+            await self.process.wait()
+
+    def limit_files(self, size: int | None) -> None:
+        """Let it write no further than ``size`` bytes into any file: to it, the disk is full."""
+        if self.process is not None and self.process.returncode is None:
+            most = resource.RLIM_INFINITY if size is None else size
+            limits = (most, resource.RLIM_INFINITY)
+            resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, limits)
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+@dataclass(slots=True)
+class Replica:
+    program: Program
+    door: Door
+    link_port: int
+    database: Proxy
+
+    async def is_ready(self) -> bool:
+        try:
+            async with httpx.AsyncClient(timeout=2) as client:
+                answer = await client.get(f"{self.door.url}/readyz")
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == 200
+
+    async def counted(self, name: str) -> float:
+        """Add up a counter of its ``/metrics``; 0 while it is away."""
+        try:
+            async with httpx.AsyncClient(timeout=2) as client:
+                text = (await client.get(f"{self.door.url}/metrics")).text
+        except httpx.HTTPError:
+            return 0.0
+        lines = [line for line in text.splitlines() if line.startswith(name)]
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+@dataclass(slots=True)
+class Agent:
+    program: Program
+    cluster: ClusterName
+    data: Path
+    links: Sequence[Proxy]  # to each replica
+
+
+@dataclass(slots=True)
+class World:
+    home: Path
+    database: DatabaseForTest
+    superuser_url: str
+    store: Database
+    ledger: Ledger
+    stack: AsyncExitStack
+    tasks: asyncio.TaskGroup
+    replicas: list[Replica] = field(default_factory=list)
+    agents: list[Agent] = field(default_factory=list)
+
+    @property
+    def blobs(self) -> Path:
+        return self.home / "blobs"
+
+    @property
+    def bundle(self) -> str:
+        return f"file://{self.blobs}/bundle.tar.gz"
+
+    @property
+    def programs(self) -> list[Program]:
+        of_agents = [each.program for each in self.agents]
+        return [*(each.program for each in self.replicas), *of_agents]
+
+    @property
+    def proxies(self) -> list[Proxy]:
+        links = [proxy for each in self.agents for proxy in each.links]
+        return [*links, *(each.database for each in self.replicas)]
+
+    async def make_agent(self, cluster: str, name: str, *options: str) -> Agent:
+        """Make an agent of the cluster, with a proxy to each replica; it is not started yet."""
+        links = [Proxy(("127.0.0.1", each.link_port), self.tasks) for each in self.replicas]
+        for link in links:
+            await self.stack.enter_async_context(link.running())
+        token, data = self.home / f"token-{cluster}", self.home / name
+        token.write_text(_token(cluster))
+        addresses = ",".join(f"127.0.0.1:{each.port}" for each in links)
+        command = [
+            *(sys.executable, "-m", "dataplane.agent", "run", "--token-file", str(token)),
+            *("--control-plane", addresses, "--data-dir", str(data)),
+            *("--public-endpoint", self.replicas[0].door.url.removeprefix("http://")),
+            *("--grace-seconds", str(GRACE_SECONDS), "--slots", "16", *options),
+        ]
+        program = Program(name, command, _clean(self.home), self.home / f"{name}.log")
+        agent = Agent(program, ClusterName(cluster), data, links)
+        self.agents.append(agent)
+        return agent
+
+    async def keep_up(self) -> None:
+        """Start again whatever ends though nobody asked for that, as a supervisor does."""
+        while True:
+            for program in self.programs:
+                ended = program.process is not None and program.process.returncode is not None
+                if program.is_wanted and ended:
+                    await program.start()
+            await asyncio.sleep(0.2)
+
+    def said(self) -> str:
+        """Everything that everybody said last, for a test that failed."""
+        return "\n".join(f"== {each.name}\n{each.said()[-4000:]}" for each in self.programs)
+
+
+@asynccontextmanager
+async def running(
+    home: Path, database: DatabaseForTest, superuser_url: str
+) -> AsyncIterator[World]:
+    """Have it all up for the length of a block; nothing of it is left behind."""
+    store, ledger = open_database(database.url, pool_size=2), Ledger(home / "ledger.jsonl")
+    async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+        world = World(home, database, superuser_url, store, ledger, stack, tasks)
+        _pack(world.blobs)
+        stack.push_async_callback(store.close)
+        await stack.enter_async_context(_ended(world))
+        for number in (1, 2):
+            world.replicas.append(await _make_replica(world, number, stack))
+        await world.replicas[0].program.start()
+        await until(world.replicas[0].is_ready, "the first replica is ready", _READY_SECONDS)
+        await world.replicas[1].program.start()
+        async with store.for_org(ORG) as tx:
+            digest = hashlib.sha256(_token("other").encode()).digest()
+            await save_cluster(tx, ClusterName("other"), digest, SystemClock().now())
+        for cluster in ("local", "other"):
+            agent = await world.make_agent(cluster, f"agent-{cluster}")
+            await agent.program.start()
+        for replica in world.replicas:
+            await until(replica.is_ready, "a replica is ready", _READY_SECONDS)
+        await stack.enter_async_context(world.ledger.watched())
+        supervising = tasks.create_task(world.keep_up(), name="supervisor")
+        stack.callback(supervising.cancel)
+        yield world
+
+
+async def until(fact: Callable[[], Awaitable[bool]], what: str, seconds: float) -> None:
+    """Wait for what other processes do: it can only be looked at again and again."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not await fact():  # noqa: ASYNC110 -- no event crosses processes
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"{what}: not within {seconds} s") from None
+
+
+async def _make_replica(world: World, number: int, stack: AsyncExitStack) -> Replica:
+    http_port, link_port = (ports.require_free("127.0.0.1", 0, option="") for _ in range(2))
+    database = Proxy(_target(world.database.url), world.tasks)
+    await stack.enter_async_context(database.running())
+    environment = {
+        **_clean(world.home),
+        "VOLARY_DATABASE_URL": _through(database, world.database.url),
+        "VOLARY_DATABASE_POOL_SIZE": "8",
+        "VOLARY_BLOB_BASE": f"file://{world.blobs}",
+        "VOLARY_BLOB_SIGNING_KEY": "k" * 32,
+        "VOLARY_CLUSTER_TOKEN": _token("local"),
+        "VOLARY_HTTP_PORT": str(http_port),
+        "VOLARY_LINK_PORT": str(link_port),
+        **{f"VOLARY_LINK_{name}_SECONDS": seconds for name, seconds in PACE.items()},
+    }
+    command = [sys.executable, "-m", "controlplane.cli", "controlplane", "serve"]
+    name = f"replica-{number}"
+    program = Program(name, command, environment, world.home / f"{name}.log")
+    return Replica(program, Door(f"http://127.0.0.1:{http_port}"), link_port, database)
+
+
+@asynccontextmanager
+async def _ended(world: World) -> AsyncIterator[None]:
+    """Leave no process behind, however the block ends."""
+    try:
+        yield
+    finally:
+        await _end_all(world)
+
+
+async def _end_all(world: World) -> None:
+    for proxy in world.proxies:
+        proxy.heal()
+    for program in world.programs:
+        program.is_wanted = False
+    for program in world.programs:
+        await program.end(signal.SIGKILL)
+    for ran in world.ledger.ran:
+        if ran.died_at is None:
+            os.kill(ran.pid, signal.SIGKILL)
+
+
+def _pack(blobs: Path) -> None:
+    """Pack the tasks as the SDK does for code that is not in the image."""
+    blobs.mkdir(parents=True)
+    with tarfile.open(blobs / "bundle.tar.gz", "w:gz") as archive:
+        for file in _TASKS.glob("*.py"):
+            archive.add(file, file.name)
+
+
+def _token(cluster: str) -> str:
+    return f"the-token-of-cluster-{cluster}"
+
+
+def _target(url: str) -> Target:
+    """Where the server of a database's address listens; for a socket, its file."""
+    parts = urlsplit(url)
+    if parts.hostname:
+        return parts.hostname, parts.port or 5432
+    return Path(unquote(parse_qs(parts.query)["host"][0])) / ".s.PGSQL.5432"
+
+
+def _through(proxy: Proxy, url: str) -> str:
+    parts = urlsplit(url)
+    place = f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}"
+    return urlunsplit(parts._replace(netloc=place, query=""))
+
+
+def _clean(home: Path) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(_ROOT)}
