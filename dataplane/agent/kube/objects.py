@@ -27,6 +27,7 @@ RUN_BASE_ANNOTATION = "volary.dev/run-base"
 
 _MAX_NAME = 63 - len("-workers-0-0-xxxxx")  # operators append to the names of theirs
 _MAX_LABEL = 63
+_MARK = re.compile(r"-([0-9]+-[0-9a-f]{8})(?:-|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +86,27 @@ def name_attempt(assignment: Assignment, namespace_template: str) -> Name:
     ever has it: the end is made of the attempt's identifier.
     """
     key = assignment.key
-    mark = hashlib.sha256(str(assignment.attempt).encode()).hexdigest()[:8]
-    tail = f"{assignment.attempt.number}-{mark}"
-    readable = _as_name(f"{key.run.name}-{key.name}")[: _MAX_NAME - len(tail) - 1].rstrip("-")
-    name = f"{readable}-{tail}"
-    if not name[0].isalpha():  # a Service, which some operators make of it, begins with a letter
-        name = f"t{name}"[:_MAX_NAME]
+    tail = mark_attempt(str(assignment.attempt))
+    readable = _as_name(f"{key.run.name}-{key.name}")
+    if not readable[0].isalpha():  # a Service, which some operators make of it, begins with one
+        readable = f"t{readable}"
+    name = f"{readable[: _MAX_NAME - len(tail) - 1].rstrip('-')}-{tail}"
     namespace = namespace_template.format(
         org=assignment.org, project=key.run.project, domain=key.run.domain
     )
     return Name(_as_name(namespace)[:_MAX_LABEL].rstrip("-"), name)
+
+
+def mark_attempt(attempt: str) -> str:
+    """Return the end of the attempt's name, which tells it from all others."""
+    number = attempt.rpartition("-")[2]
+    return f"{number}-{hashlib.sha256(attempt.encode()).hexdigest()[:8]}"
+
+
+def find_mark(name: str) -> str:
+    """Return the mark in the name of an object made for an attempt; "" if it has none."""
+    found = _MARK.search(name)
+    return found[1] if found else ""
 
 
 def label_attempt(assignment: Assignment) -> dict[str, str]:

@@ -1,0 +1,333 @@
+"""
+What the agent asks of the Kubernetes API: one method for each verb, JSON in and out.
+
+Every call ends: each try has a timeout, and passing errors (``errors``) are waited for until
+the client's patience is used up. So a call may be carried out twice; names are computed, and
+whoever creates takes ExistsError for done where that is what it means. Watches and logs are
+streams, and not tried again: who follows them knows where to go on.
+"""
+
+import json
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from dataplane.agent.kube import limits
+from dataplane.agent.kube.errors import (
+    ConflictError,
+    GoneError,
+    KubeError,
+    NotFoundError,
+    parse_status,
+)
+from dataplane.agent.kube.objects import (
+    ACCESS_REVIEW,
+    POD,
+    TOKEN_REVIEW,
+    Kind,
+    Name,
+    Object,
+    name_of,
+)
+from dataplane.agent.kube.requests import MERGE, Request, selectors
+from dataplane.agent.kube.retries import persist
+
+if TYPE_CHECKING:
+    from dataplane.agent.kube.transport import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A whole list at one moment; a watch goes on from ``resource_version``."""
+
+    items: Sequence[Object]
+    resource_version: str
+
+
+class ChangeKind(StrEnum):
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+    BOOKMARK = "BOOKMARK"  # nothing happened; only the resource version is news
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    kind: ChangeKind
+    object: Object
+
+    @property
+    def resource_version(self) -> str:
+        return str(self.object["metadata"]["resourceVersion"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reviewed:
+    """What the API server says of a token."""
+
+    authenticated: bool
+    user: str = ""  # "system:serviceaccount:<namespace>:<name>"
+    extra: Mapping[str, Sequence[str]]
+    error: str = ""  # why not
+
+    @property
+    def pod(self) -> str:
+        """Name of the pod that the token is bound to, "" if to none."""
+        return next(iter(self.extra.get("authentication.kubernetes.io/pod-name", ())), "")
+
+    @property
+    def pod_uid(self) -> str:
+        return next(iter(self.extra.get("authentication.kubernetes.io/pod-uid", ())), "")
+
+
+class Kube:
+    """Made by :meth:`open`."""
+
+    def __init__(self, transport: "Transport", *, patience: timedelta | None) -> None:
+        self._transport = transport
+        self._patience = patience
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, kubeconfig: Path | None = None, *, patience: timedelta | None = limits.PATIENCE
+    ) -> AsyncIterator[Self]:
+        """Enter as the kubeconfig says, or as the service account of the pod we are in."""
+        # Its library takes a second to import: nobody pays who has no cluster.
+        from dataplane.agent.kube.transport import Transport  # noqa: PLC0415
+
+        async with Transport.open(kubeconfig) as transport:
+            yield cls(transport, patience=patience)
+
+    @property
+    def requests(self) -> Counter[tuple[str, str, int]]:
+        """Requests made, by verb, resource and HTTP code (0: no answer); each try counts."""
+        return self._transport.requests
+
+    def with_patience(self, patience: timedelta | None) -> "Kube":
+        """Return the same client, but waiting so long for what passes; None: for ever."""
+        return Kube(self._transport, patience=patience)
+
+    async def get(self, kind: Kind, name: Name) -> Object:
+        return await self._ask(Request(verb="get", method="GET", kind=kind, name=name))
+
+    async def list(
+        self, kind: Kind, *, namespace: str = "", labels: str = "", fields: str = ""
+    ) -> Listing:
+        """List all, in pages of one moment; ``labels`` and ``fields`` are selectors."""
+        query = selectors(labels, fields)
+        try:
+            return await self._list(kind, namespace, {**query, "limit": str(limits.PAGE_ITEMS)})
+        except GoneError:
+            # The moment was forgotten between two pages. Whole lists need no moment to be kept.
+            return await self._list(kind, namespace, query)
+
+    async def create(self, kind: Kind, obj: Object) -> Object:
+        """Create it where its metadata says; ExistsError, also if an earlier try was heard."""
+        place = Name(name_of(obj).namespace, "")
+        return await self._ask(
+            Request(verb="create", method="POST", kind=kind, name=place, body=obj)
+        )
+
+    async def patch(
+        self, kind: Kind, name: Name, body: Mapping[str, Any], *, status: bool = False
+    ) -> Object:
+        """Merge ``body`` into it (RFC 7386: null removes, lists are replaced)."""
+        request = Request(
+            verb="patch",
+            method="PATCH",
+            kind=kind,
+            name=name,
+            part="status" if status else "",
+            body=body,
+            content_type=MERGE,
+        )
+        return await self._ask(request)
+
+    async def replace(self, kind: Kind, obj: Object, *, status: bool = False) -> Object:
+        """Put ``obj`` in its place; ConflictError if it was changed since it was read."""
+        part = "status" if status else ""
+        return await self._ask(
+            Request(verb="update", method="PUT", kind=kind, name=name_of(obj), part=part, body=obj)
+        )
+
+    async def delete(
+        self,
+        kind: Kind,
+        name: Name,
+        *,
+        uid: str = "",
+        grace: int | None = None,
+        propagation: str = "Background",
+    ) -> bool:
+        """
+        Ask for its end; return whether it was there. ``grace`` is seconds, None its own.
+
+        With ``uid``, another object of the same name is left alone, and it was not there.
+        A pod is gone only once its containers have ended: watch for it.
+        """
+        options: dict[str, Any] = {"propagationPolicy": propagation}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        try:
+            await self._ask(
+                Request(verb="delete", method="DELETE", kind=kind, name=name, body=options)
+            )
+        except NotFoundError:
+            return False
+        except ConflictError:
+            if not uid:
+                raise
+            return False
+        return True
+
+    async def watch(
+        self,
+        kind: Kind,
+        *,
+        since: str,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        lasting: timedelta = limits.WATCH_LASTS,
+    ) -> AsyncGenerator[Change, None]:
+        """
+        Give each change after ``since``, for about ``lasting``, then end.
+
+        Go on from the last change's resource version, bookmarks included. GoneError when the
+        server has forgotten ``since``; UnreachableError when the connection is dead, which is
+        noticed because the server would have ended the watch by then.
+        """
+        seconds = max(1, round(lasting.total_seconds()))
+        query = {
+            **selectors(labels, fields),
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": since,
+            "timeoutSeconds": str(seconds),
+        }
+        place = Name(namespace, "")
+        request = Request(verb="watch", method="GET", kind=kind, name=place, query=query)
+        silence = timedelta(seconds=seconds) + limits.WATCH_MARGIN
+        async with self._transport.stream(request, silence=silence) as chunks:
+            async for line in _lines(chunks):
+                told = json.loads(line)
+                if told["type"] == "ERROR":
+                    raise parse_status(told["object"])
+                yield Change(ChangeKind(told["type"]), told["object"])
+
+    async def log(
+        self,
+        pod: Name,
+        container: str,
+        *,
+        follow: bool = False,
+        since_time: datetime | None = None,
+        tail_lines: int | None = None,
+        timestamps: bool = False,
+        previous: bool = False,
+        limit_bytes: int | None = None,
+        silence: timedelta | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        """
+        Give the log's bytes as they come, not line by line; followed, to the container's end.
+
+        ``silence``: UnreachableError when nothing comes for so long. ``since_time`` is cut to
+        whole seconds by the server.
+        """
+        query = {"container": container, "follow": str(follow).lower()}
+        query |= {"timestamps": str(timestamps).lower(), "previous": str(previous).lower()}
+        if since_time is not None:
+            query["sinceTime"] = since_time.isoformat().replace("+00:00", "Z")
+        if tail_lines is not None:
+            query["tailLines"] = str(tail_lines)
+        if limit_bytes is not None:
+            query["limitBytes"] = str(limit_bytes)
+        if not follow and silence is None:
+            silence = limits.CALL_TIMEOUT
+        request = Request(verb="get", method="GET", kind=POD, name=pod, part="log", query=query)
+        async with self._transport.stream(request, silence=silence) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def review_token(self, token: str, audience: str) -> Reviewed:
+        """Ask whose token it is, and whether it is meant for ``audience``."""
+        spec = {"token": token, "audiences": [audience]}
+        review = await self._review(TOKEN_REVIEW, spec)
+        status = review.get("status") or {}
+        user = status.get("user") or {}
+        meant = audience in (status.get("audiences") or ())
+        return Reviewed(
+            authenticated=bool(status.get("authenticated")) and meant,
+            user=str(user.get("username", "")),
+            extra=user.get("extra") or {},
+            error=str(status.get("error", "")),
+        )
+
+    async def may(
+        self, verb: str, kind: Kind, namespace: str = "", *, part: str = "", name: str = ""
+    ) -> bool:
+        """Ask whether we may; ``part`` is a subresource, ``namespace`` "" means in all."""
+        attributes = {
+            "verb": verb,
+            "group": kind.group,
+            "version": kind.version,
+            "resource": kind.plural,
+            "subresource": part,
+            "namespace": namespace,
+            "name": name,
+        }
+        review = await self._review(ACCESS_REVIEW, {"resourceAttributes": attributes})
+        return bool((review.get("status") or {}).get("allowed"))
+
+    async def _list(self, kind: Kind, namespace: str, query: Mapping[str, str]) -> Listing:
+        items: list[Object] = []
+        page: dict[str, Any] = {}
+        while not page or page["metadata"].get("continue"):
+            asked = dict(query)
+            if page:
+                asked["continue"] = page["metadata"]["continue"]
+            place = Name(namespace, "")
+            request = Request(verb="list", method="GET", kind=kind, name=place, query=asked)
+            page = await self._ask(request, at_most=limits.LIST_TIMEOUT)
+            # What is in a list does not say what it is; whoever holds one wants to know.
+            items += (
+                {"apiVersion": kind.api_version, "kind": kind.name, **item}
+                for item in page["items"] or ()
+            )
+        return Listing(items, str(page["metadata"]["resourceVersion"]))
+
+    async def _review(self, kind: Kind, spec: Mapping[str, Any]) -> Object:
+        """Ask a question that the API takes for an object."""
+        body = {"apiVersion": kind.api_version, "kind": kind.name, "spec": spec}
+        return await self._ask(
+            Request(verb="create", method="POST", kind=kind, name=Name("", ""), body=body)
+        )
+
+    async def _ask(
+        self, request: Request, *, at_most: timedelta = limits.CALL_TIMEOUT
+    ) -> dict[str, Any]:
+        return await persist(
+            lambda: self._transport.ask(request, at_most=at_most), patience=self._patience
+        )
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    rest = bytearray()
+    async for chunk in chunks:
+        *whole, last = chunk.split(b"\n")
+        for line in whole:
+            rest += line
+            if rest.strip():
+                yield bytes(rest)
+            rest.clear()
+        rest += last
+        if len(rest) > limits.CHANGE_BYTES:
+            raise KubeError(200, "TooLarge", f"a change exceeds {limits.CHANGE_BYTES} bytes")

@@ -1,0 +1,112 @@
+"""
+What can go wrong when the Kubernetes API is asked, by what the caller can do about it.
+
+    KubeError
+    ├── NotFoundError       it is not there, or the API has no such kind
+    ├── ExistsError         an object of that name is there already
+    ├── ConflictError       somebody changed it since it was read: read again
+    ├── GoneError           the server has forgotten that version: list again
+    ├── InvalidError        the object is wrong: asking again is no use
+    ├── ForbiddenError      the agent may not: somebody has to grant it, or a quota is used up
+    ├── UnauthorizedError   the agent's credentials are not accepted
+    ├── BusyError           the server cannot now; ``retry_after`` if it says when
+    └── UnreachableError    no answer; whether it was done is not known
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+
+class KubeError(Exception):
+    """The API refused: ``code`` is HTTP's (0: no answer), ``reason`` Kubernetes' one word."""
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(f"{message} ({code} {reason})" if code else message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same call may succeed a little later, with nobody doing anything."""
+        return self.code >= 500
+
+
+class NotFoundError(KubeError):
+    pass
+
+
+class ExistsError(KubeError):
+    pass
+
+
+class ConflictError(KubeError):
+    pass
+
+
+class GoneError(KubeError):
+    pass
+
+
+class InvalidError(KubeError):
+    pass
+
+
+class ForbiddenError(KubeError):
+    pass
+
+
+class UnauthorizedError(KubeError):
+    pass
+
+
+class BusyError(KubeError):
+    def __init__(
+        self, code: int, reason: str, message: str, retry_after: timedelta | None = None
+    ) -> None:
+        super().__init__(code, reason, message)
+        self.retry_after = retry_after
+
+    @property
+    def passing(self) -> bool:
+        return True
+
+
+class UnreachableError(KubeError):
+    def __init__(self, message: str) -> None:
+        super().__init__(0, "Unreachable", message)
+
+    @property
+    def passing(self) -> bool:
+        return True
+
+
+_BY_CODE: Mapping[int, type[KubeError]] = {
+    400: InvalidError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    409: ConflictError,
+    410: GoneError,
+    413: InvalidError,
+    422: InvalidError,
+}
+_BUSY = (429, 503, 504)
+
+
+def parse_status(status: Mapping[str, Any], *, retry_after: str = "") -> KubeError:
+    """Return the error that a ``Status`` object tells; ``retry_after`` is HTTP's header."""
+    code = int(status.get("code") or 0)
+    reason = str(status.get("reason") or "")
+    message = str(status.get("message") or reason or "the API server gave no reason")
+    if code in _BUSY:
+        details = status.get("details") or {}
+        seconds = retry_after or str(details.get("retryAfterSeconds") or "")
+        wait = timedelta(seconds=int(seconds)) if seconds.isdecimal() else None
+        return BusyError(code, reason, message, wait)
+    if reason == "AlreadyExists":
+        return ExistsError(code, reason, message)
+    if reason == "Expired":
+        return GoneError(code, reason, message)
+    return _BY_CODE.get(code, KubeError)(code, reason, message)

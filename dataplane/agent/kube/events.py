@@ -1,0 +1,140 @@
+"""
+What the cluster says of our objects: the latest events of each attempt.
+
+Events carry no labels and outlive their objects by an hour, in numbers. They are told apart
+by the name of the object they are about, which contains its attempt's mark; the rest is not
+kept. Those of an attempt that somebody waits for are kept until nobody does; of the others,
+the latest few thousand attempts', for whoever comes to wait later.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+
+from dataplane.agent.kube import limits
+from dataplane.agent.kube.client import Change, ChangeKind, Kube
+from dataplane.agent.kube.errors import KubeError
+from dataplane.agent.kube.following import Counts, Following
+from dataplane.agent.kube.objects import EVENT, Object, find_mark, mark_attempt
+from dataplane.agent.kube.waking import Wakers
+from shared.kit.clock import Clock
+
+
+class Events:
+    """An informer of events; call :meth:`run` in a task."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        *,
+        namespace: str = "",
+        clock: Clock,
+        lasting: timedelta = limits.WATCH_LASTS,
+    ) -> None:
+        # By mark, then by the event's own name. The oldest attempt is first.
+        self._by_mark: OrderedDict[str, OrderedDict[str, Object]] = OrderedDict()
+        self._wakers = Wakers(left=self._forget)
+        self._synced = asyncio.Event()
+        self._following = Following(
+            kube, EVENT, self, namespace=namespace, labels="", clock=clock, lasting=lasting
+        )
+
+    def __repr__(self) -> str:
+        return f"<Events attempts={len(self._by_mark)}>"
+
+    @property
+    def counts(self) -> Counts:
+        return self._following.counts
+
+    @property
+    def problem(self) -> KubeError | None:
+        """Why nothing is heard at present; None when all is well."""
+        return self._following.problem
+
+    async def run(self) -> None:
+        """Keep up with the cluster until cancelled."""
+        await self._following.run()
+
+    async def synced(self) -> None:
+        await self._synced.wait()
+
+    def of_attempt(self, attempt: str) -> Sequence[Object]:
+        """Return the latest events of the attempt's objects, oldest first."""
+        return sorted(self._by_mark.get(mark_attempt(attempt), {}).values(), key=happened_at)
+
+    def waking(
+        self, attempt: str, event: asyncio.Event | None = None
+    ) -> AbstractContextManager[asyncio.Event]:
+        """As an informer's; the attempt's events are dropped when nobody waits any more."""
+        return self._wakers.waking(mark_attempt(attempt), event)
+
+    def replace(self, items: Sequence[Object]) -> None:
+        """For :class:`Following`. An event that has expired meanwhile is still true."""
+        for item in items:
+            self._keep(item)
+        self._synced.set()
+        self._wakers.wake_all()
+
+    def apply(self, change: Change) -> None:
+        """For :class:`Following`."""
+        if change.kind is not ChangeKind.DELETED:
+            self._wakers.wake(filter(None, [self._keep(change.object)]))
+            return
+        mark = find_mark(str(change.object["involvedObject"].get("name", "")))
+        if mark not in self._wakers:
+            self._forget(mark)  # it has expired, so its attempt's others are about to
+
+    def _keep(self, item: Object) -> str:
+        """Return the mark of the attempt that it is about, "" if it is about none of ours."""
+        mark = find_mark(str(item["involvedObject"].get("name", "")))
+        if not mark:
+            return ""
+        events = self._by_mark.get(mark)
+        if events is None:
+            events = self._by_mark[mark] = OrderedDict()
+            self._make_room()
+        name = str(item["metadata"]["name"])
+        events[name] = _pick(item)
+        events.move_to_end(name)
+        if len(events) > limits.EVENTS_OF_ATTEMPT:
+            events.popitem(last=False)
+        return mark
+
+    def _make_room(self) -> None:
+        if len(self._by_mark) <= limits.ATTEMPTS_WITH_EVENTS:
+            return
+        unattended = next((mark for mark in self._by_mark if mark not in self._wakers), None)
+        if unattended is not None:
+            del self._by_mark[unattended]
+
+    def _forget(self, mark: str) -> None:
+        self._by_mark.pop(mark, None)
+
+
+def happened_at(event: Object) -> str:
+    """Return when it happened last, as the API writes instants; they sort as text."""
+    series = event.get("series") or {}
+    return str(
+        series.get("lastObservedTime")
+        or event.get("lastTimestamp")
+        or event.get("eventTime")
+        or event["metadata"].get("creationTimestamp")
+        or ""
+    )
+
+
+_READ = ("apiVersion", "kind", "type", "reason", "message", "count", "involvedObject", "series")
+_READ_TIMES = ("firstTimestamp", "lastTimestamp", "eventTime", "reportingComponent", "source")
+
+
+def _pick(item: Object) -> Object:
+    """Keep what is read: there are many of them."""
+    metadata = {
+        key: item["metadata"][key]
+        for key in ("namespace", "name", "uid", "creationTimestamp")
+        if key in item["metadata"]
+    }
+    kept = {key: item[key] for key in (*_READ, *_READ_TIMES) if item.get(key) is not None}
+    return {**kept, "metadata": metadata}

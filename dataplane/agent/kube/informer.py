@@ -1,0 +1,132 @@
+"""
+The cluster's objects of one kind, in memory and up to date, found by name or by attempt.
+
+What is here is what the server said last: it may be late, and it is never invented. Nothing
+leaves the cache because asking failed.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+
+from dataplane.agent.kube import limits
+from dataplane.agent.kube.client import Change, ChangeKind, Kube
+from dataplane.agent.kube.errors import KubeError
+from dataplane.agent.kube.following import Counts, Following
+from dataplane.agent.kube.objects import ATTEMPT_LABEL, Kind, Name, Object, name_of
+from dataplane.agent.kube.waking import Wakers
+from shared.kit.clock import Clock
+
+
+class Informer:
+    """Call :meth:`run` in a task; ``namespace`` "" means all, ``labels`` is a selector."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        kind: Kind,
+        *,
+        namespace: str = "",
+        labels: str = "",
+        clock: Clock,
+        lasting: timedelta = limits.WATCH_LASTS,
+    ) -> None:
+        self._kind = kind
+        self._objects: dict[Name, Object] = {}
+        self._by_attempt: dict[str, dict[Name, Object]] = {}
+        self._wakers = Wakers()
+        self._synced = asyncio.Event()
+        self._following = Following(
+            kube, kind, self, namespace=namespace, labels=labels, clock=clock, lasting=lasting
+        )
+
+    def __repr__(self) -> str:
+        return f"<Informer {self._kind.plural} objects={len(self._objects)}>"
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    @property
+    def counts(self) -> Counts:
+        return self._following.counts
+
+    @property
+    def problem(self) -> KubeError | None:
+        """Why nothing is heard at present; None when all is well."""
+        return self._following.problem
+
+    async def run(self) -> None:
+        """Keep up with the cluster until cancelled."""
+        await self._following.run()
+
+    async def synced(self) -> None:
+        """Return once everything has been listed; first that may take until it is allowed."""
+        await self._synced.wait()
+
+    def get(self, name: Name) -> Object | None:
+        return self._objects.get(name)
+
+    def all(self) -> Collection[Object]:
+        return self._objects.values()
+
+    def of_attempt(self, attempt: str) -> Sequence[Object]:
+        """Return what carries the attempt's label."""
+        return list(self._by_attempt.get(attempt, {}).values())
+
+    def waking(
+        self, attempt: str, event: asyncio.Event | None = None
+    ) -> AbstractContextManager[asyncio.Event]:
+        """
+        Set the event at each change to the attempt's objects; whoever waits for it clears it.
+
+        An event handed in may be woken by several informers.
+        """
+        return self._wakers.waking(attempt, event)
+
+    def replace(self, items: Sequence[Object]) -> None:
+        """For :class:`Following`."""
+        self._objects = {}
+        self._by_attempt = {}
+        for item in items:
+            self._keep(item)
+        self._synced.set()
+        self._wakers.wake_all()
+
+    def apply(self, change: Change) -> None:
+        """For :class:`Following`."""
+        name = name_of(change.object)
+        was = self._objects.get(name)
+        if was is not None:
+            self._drop(name, was)
+        if change.kind is not ChangeKind.DELETED:
+            self._keep(change.object)
+        self._wakers.wake({attempt_of(obj) for obj in (was, change.object) if obj is not None})
+
+    def _keep(self, item: Object) -> None:
+        item = without_managed_fields(item)
+        name = name_of(item)
+        self._objects[name] = item
+        attempt = attempt_of(item)
+        if attempt:
+            self._by_attempt.setdefault(attempt, {})[name] = item
+
+    def _drop(self, name: Name, item: Object) -> None:
+        del self._objects[name]
+        attempt = attempt_of(item)
+        siblings = self._by_attempt.get(attempt)
+        if siblings is not None:
+            siblings.pop(name, None)
+            if not siblings:
+                del self._by_attempt[attempt]
+
+
+def attempt_of(item: Object) -> str:
+    """Return the AttemptId, as text, that the object is labelled with; "" if it is not."""
+    return str((item["metadata"].get("labels") or {}).get(ATTEMPT_LABEL, ""))
+
+
+def without_managed_fields(item: Object) -> Object:
+    """Leave out who set what: half of an object's bytes, and nobody here reads it."""
+    metadata = {key: value for key, value in item["metadata"].items() if key != "managedFields"}
+    return {**item, "metadata": metadata}

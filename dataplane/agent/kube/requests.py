@@ -1,0 +1,45 @@
+"""One request to the API: which path and query a verb on a kind means."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from dataplane.agent.kube.objects import Kind, Name
+
+JSON = "application/json"
+MERGE = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    verb: str  # Kubernetes' word, for the count
+    method: str
+    kind: Kind
+    name: Name  # with an empty name: of all in the namespace
+    part: str = ""  # a subresource: "status", "log"
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    content_type: str = JSON
+
+    @property
+    def resource(self) -> str:
+        """As roles and metrics name it: "pods", "pods/status"."""
+        return f"{self.kind.plural}/{self.part}" if self.part else self.kind.plural
+
+    @property
+    def path(self) -> str:
+        parts = [self.kind.base.strip("/")]
+        if self.name.namespace:
+            parts += ["namespaces", quote(self.name.namespace, safe="")]
+        parts.append(self.kind.plural)
+        if self.name.name:
+            parts.append(quote(self.name.name, safe=""))
+        if self.part:
+            parts.append(self.part)
+        return "/" + "/".join(parts)
+
+
+def selectors(labels: str, fields: str) -> dict[str, str]:
+    query = {"labelSelector": labels, "fieldSelector": fields}
+    return {name: value for name, value in query.items() if value}

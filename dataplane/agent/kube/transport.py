@@ -1,0 +1,144 @@
+"""
+Connections to one API server and the credentials for them, as the library makes them.
+
+Its typed models are not used: what goes out and comes in is JSON. This module costs a second
+to import; only :meth:`Kube.open` does.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.client.rest import RESTClientObject
+
+from dataplane.agent.kube import limits
+from dataplane.agent.kube.errors import KubeError, UnreachableError, parse_status
+from dataplane.agent.kube.requests import JSON, Request
+
+
+class NoAccessError(Exception):
+    """There is no way into a cluster here; the message names the remedy."""
+
+
+class Transport:
+    """Made by :meth:`open`."""
+
+    def __init__(self, configuration: Configuration, rest: RESTClientObject) -> None:
+        self._configuration = configuration
+        self._rest = rest
+        self._under_way = asyncio.Semaphore(limits.CALLS_AT_ONCE)
+        self.requests: Counter[tuple[str, str, int]] = Counter()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, kubeconfig: Path | None) -> AsyncIterator[Self]:
+        configuration = Configuration()
+        try:
+            if kubeconfig is None:
+                config.load_incluster_config(client_configuration=configuration)
+            else:
+                await config.load_kube_config(
+                    str(kubeconfig), client_configuration=configuration, persist_config=False
+                )
+        except config.ConfigException as error:
+            where = "this is no pod of a cluster" if kubeconfig is None else f"{kubeconfig}"
+            raise NoAccessError(f"{where}: {error}; give a kubeconfig") from error
+        configuration.connection_pool_maxsize = None  # bounded here, by kind of call
+        rest = RESTClientObject(configuration)
+        try:
+            yield cls(configuration, rest)
+        finally:
+            await rest.close()
+
+    async def ask(self, request: Request, *, at_most: timedelta) -> dict[str, Any]:
+        """Return the answer's JSON; KubeError if there is none."""
+        waiting = aiohttp.ClientTimeout(
+            total=at_most.total_seconds(), sock_connect=limits.CONNECT_TIMEOUT.total_seconds()
+        )
+        async with self._under_way, self._answered(request, waiting) as answer:
+            body = await _read(answer, limits.ANSWER_BYTES)
+            try:
+                return dict(json.loads(body))
+            except ValueError as error:
+                raise KubeError(answer.status, "BadAnswer", "the answer is not JSON") from error
+
+    @asynccontextmanager
+    async def stream(
+        self, request: Request, *, silence: timedelta | None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Give the answer's bytes as they come; UnreachableError if none do for ``silence``."""
+        waiting = aiohttp.ClientTimeout(
+            sock_connect=limits.CONNECT_TIMEOUT.total_seconds(),
+            sock_read=None if silence is None else silence.total_seconds(),
+        )
+        async with self._answered(request, waiting) as answer:
+            yield answer.content.iter_any()
+
+    @asynccontextmanager
+    async def _answered(
+        self, request: Request, waiting: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        counted = (request.verb, request.resource)
+        answer: aiohttp.ClientResponse | None = None
+        try:
+            answer = await self._rest.request(
+                request.method,
+                f"{self._configuration.host}{request.path}",
+                query_params=request.query,
+                headers=await self._headers(request),
+                body=request.body,
+                _preload_content=False,
+                _request_timeout=waiting,
+            )
+            self.requests[*counted, answer.status] += 1
+            if answer.status >= 400:
+                raise await _refusal(answer)
+            yield answer
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if answer is None:
+                self.requests[*counted, 0] += 1
+            said = str(error) or type(error).__name__
+            raise UnreachableError(
+                f"{request.verb} {request.resource}: no answer from the API server: {said}"
+            ) from error
+        finally:
+            if answer is not None:
+                answer.release()  # closes what was not read to its end
+
+    async def _headers(self, request: Request) -> dict[str, str]:
+        headers = {
+            "Accept": JSON,
+            "Content-Type": request.content_type,
+            "User-Agent": "volary-agent",
+        }
+        for setting in (await self._configuration.auth_settings()).values():
+            headers[setting["key"]] = setting["value"]
+        return headers
+
+
+async def _read(answer: aiohttp.ClientResponse, at_most: int) -> bytes:
+    body = bytearray()
+    async for chunk in answer.content.iter_any():
+        body += chunk
+        if len(body) > at_most:
+            answer.close()
+            raise KubeError(answer.status, "TooLarge", f"the answer exceeds {at_most} bytes")
+    return bytes(body)
+
+
+async def _refusal(answer: aiohttp.ClientResponse) -> KubeError:
+    text = (await _read(answer, limits.ERROR_BYTES)).decode(errors="replace")
+    try:
+        status = dict(json.loads(text))
+    except ValueError:
+        status = {"message": text.strip()[:1000]}
+    status["code"] = answer.status  # a proxy's answer has none, an aggregated server's another
+    return parse_status(status, retry_after=answer.headers.get("Retry-After", ""))

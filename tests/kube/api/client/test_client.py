@@ -1,0 +1,273 @@
+"""The agent's client on the real API: every verb, every refusal, and no call without an end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from dataplane.agent.kube import limits
+from dataplane.agent.kube.client import Change, ChangeKind, Kube
+from dataplane.agent.kube.errors import (
+    ConflictError,
+    ExistsError,
+    ForbiddenError,
+    GoneError,
+    InvalidError,
+    NotFoundError,
+    UnauthorizedError,
+    UnreachableError,
+)
+from dataplane.agent.kube.objects import CONFIG_MAP, POD, SECRET, Kind, Name, Object, name_of
+from dataplane.agent.kube.transport import NoAccessError
+from tests.kube.client import KubeClient, wait_until
+from tests.kube.controlplane import KubeForTests
+
+AT_ONCE = timedelta(0)
+
+
+@pytest.fixture
+async def kube(kube_api: KubeForTests) -> AsyncIterator[Kube]:
+    async with Kube.open(kube_api.kubeconfig()) as opened:
+        yield opened
+
+
+@pytest.fixture
+def place(namespace: str) -> str:
+    return namespace.rpartition("/")[2]
+
+
+def make_map(place: str, name: str, **data: str) -> Object:
+    return {"metadata": {"namespace": place, "name": name, "labels": {"of": "me"}}, "data": data}
+
+
+def make_pod(place: str, name: str = "one") -> dict[str, Any]:
+    container = {"name": "main", "image": "example.test/nothing:1"}
+    return {"metadata": {"namespace": place, "name": name}, "spec": {"containers": [container]}}
+
+
+async def test_an_object_is_made_read_changed_and_deleted(kube: Kube, place: str) -> None:
+    name = Name(place, "one")
+    made = await kube.create(CONFIG_MAP, make_map(place, "one", a="1", b="2"))
+    assert name_of(made) == name
+
+    merged = await kube.patch(CONFIG_MAP, name, {"data": {"a": None, "c": "3"}})
+    assert merged["data"] == {"b": "2", "c": "3"}
+
+    await kube.replace(CONFIG_MAP, {**merged, "data": {"d": "4"}})
+    assert (await kube.get(CONFIG_MAP, name))["data"] == {"d": "4"}
+
+    assert await kube.delete(CONFIG_MAP, name)
+    assert not await kube.delete(CONFIG_MAP, name)
+
+
+async def test_status_is_written_apart(kube: Kube, place: str) -> None:
+    await kube.create(POD, make_pod(place))
+    patch = {"status": {"phase": "Running"}, "spec": {"activeDeadlineSeconds": 5}}
+
+    told = await kube.patch(POD, Name(place, "one"), patch, status=True)
+
+    assert told["status"]["phase"] == "Running"
+    assert "activeDeadlineSeconds" not in told["spec"]
+    assert kube.requests["patch", "pods/status", 200] == 1
+
+
+async def test_a_list_of_many_pages_is_whole(
+    kube: Kube, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        await kube.create(CONFIG_MAP, make_map(place, f"m{number}"))
+    monkeypatch.setattr(limits, "PAGE_ITEMS", 2)
+
+    listing = await kube.list(CONFIG_MAP, namespace=place, labels="of=me")
+
+    assert [item["metadata"]["name"] for item in listing.items] == ["m0", "m1", "m2", "m3", "m4"]
+    assert {item["kind"] for item in listing.items} == {"ConfigMap"}
+    assert kube.requests["list", "configmaps", 200] == 3
+
+
+async def test_a_list_whose_moment_is_forgotten_between_pages_is_whole_all_the_same(
+    kube: Kube,
+    place: str,
+    api: KubeClient,
+    kube_api: KubeForTests,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(3):
+        await kube.create(CONFIG_MAP, make_map(place, f"m{number}"))
+    monkeypatch.setattr(limits, "PAGE_ITEMS", 1)
+    ask, pages = kube._transport.ask, 0
+
+    async def forget_after_the_first_page(*args: Any, **rest: Any) -> dict[str, Any]:
+        nonlocal pages
+        pages += 1
+        if pages == 2:
+            await api.create(f"/api/v1/namespaces/{place}/secrets", {"metadata": {"name": "s"}})
+            await asyncio.to_thread(kube_api.forget_the_past)
+        return await ask(*args, **rest)
+
+    monkeypatch.setattr(kube._transport, "ask", forget_after_the_first_page)
+
+    listing = await kube.list(CONFIG_MAP, namespace=place, labels="of=me")
+
+    assert len(listing.items) == 3
+    assert kube.requests["list", "configmaps", 410] == 1
+
+
+async def test_refusals_say_what_the_caller_can_do(
+    kube: Kube, place: str, kube_api: KubeForTests
+) -> None:
+    one = make_map(place, "one")
+    made = await kube.create(CONFIG_MAP, one)
+    with pytest.raises(ExistsError):
+        await kube.create(CONFIG_MAP, one)
+    with pytest.raises(NotFoundError):
+        await kube.get(CONFIG_MAP, Name(place, "two"))
+    with pytest.raises(NotFoundError):
+        await kube.list(Kind("example.test", "v1", "things", "Thing"))
+    await kube.patch(CONFIG_MAP, Name(place, "one"), {"data": {"a": "1"}})
+    with pytest.raises(ConflictError):
+        await kube.replace(CONFIG_MAP, made)
+    with pytest.raises(InvalidError, match=r"spec\.containers"):
+        await kube.create(POD, {"metadata": {"namespace": place, "name": "p"}, "spec": {}})
+
+    async with Kube.open(kube_api.kubeconfig("nobody", groups=["none"])) as nobody:
+        with pytest.raises(ForbiddenError, match="nobody"):
+            await nobody.list(SECRET, namespace=place)
+        assert not await nobody.may("list", SECRET, place)
+    assert await kube.may("list", SECRET, place)
+    assert await kube.may("create", POD, part="exec")
+
+
+async def test_another_object_of_the_same_name_is_not_deleted(kube: Kube, place: str) -> None:
+    name = Name(place, "one")
+    first = await kube.create(CONFIG_MAP, make_map(place, "one"))
+    await kube.delete(CONFIG_MAP, name)
+    second = await kube.create(CONFIG_MAP, make_map(place, "one"))
+
+    assert not await kube.delete(CONFIG_MAP, name, uid=first["metadata"]["uid"])
+    assert await kube.delete(CONFIG_MAP, name, uid=second["metadata"]["uid"])
+
+
+async def test_a_watch_gives_each_change_and_ends_as_agreed(kube: Kube, place: str) -> None:
+    since = (await kube.list(CONFIG_MAP, namespace=place)).resource_version
+    await kube.create(CONFIG_MAP, make_map(place, "one", large="x" * 900_000))
+    await kube.delete(CONFIG_MAP, Name(place, "one"))
+
+    seen = await _watch(kube, place, since)
+
+    changes = [change for change in seen if change.kind is not ChangeKind.BOOKMARK]
+    assert [change.kind for change in changes] == [ChangeKind.ADDED, ChangeKind.DELETED]
+    last = seen[-1].resource_version
+    assert [change.kind for change in await _watch(kube, place, last)] in (
+        [],
+        [ChangeKind.BOOKMARK],
+    )
+
+
+async def test_a_watch_from_what_is_forgotten_says_so(
+    kube: Kube, place: str, kube_api: KubeForTests
+) -> None:
+    since = (await kube.list(CONFIG_MAP, namespace=place)).resource_version
+    await kube.create(CONFIG_MAP, make_map(place, "one"))
+    await asyncio.to_thread(kube_api.forget_the_past)
+
+    with pytest.raises(GoneError):
+        await _watch(kube, place, since)
+
+
+async def test_a_watch_on_which_nobody_speaks_any_more_ends(
+    kube: Kube, place: str, kube_api: KubeForTests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "WATCH_MARGIN", timedelta(seconds=1))
+    since = (await kube.list(CONFIG_MAP, namespace=place)).resource_version
+    changes = kube.watch(CONFIG_MAP, namespace=place, since=since, lasting=timedelta(seconds=1))
+    await kube.create(CONFIG_MAP, make_map(place, "one"))
+    async with aclosing(changes):
+        assert (await anext(changes)).kind is ChangeKind.ADDED
+        with kube_api.api_server.held_up(), pytest.raises(UnreachableError):
+            async for _ in changes:
+                pass
+
+
+async def test_a_call_to_a_server_that_does_not_answer_ends(
+    kube: Kube, place: str, kube_api: KubeForTests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CALL_TIMEOUT", timedelta(milliseconds=300))
+    with kube_api.api_server.held_up(), pytest.raises(UnreachableError):
+        await kube.with_patience(AT_ONCE).create(CONFIG_MAP, make_map(place, "one"))
+
+
+async def test_a_call_waits_for_a_server_that_comes_back(
+    kube: Kube, place: str, kube_api: KubeForTests
+) -> None:
+    await kube.create(CONFIG_MAP, make_map(place, "one"))
+    kube_api.api_server.kill()
+    async with asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(kube.get(CONFIG_MAP, Name(place, "one")))
+        kube_api.api_server.start()
+        await asyncio.to_thread(kube_api.wait_until_ready)
+    assert name_of(asked.result()) == Name(place, "one")
+    assert kube.requests["get", "configmaps", 0] > 0
+
+
+async def test_a_token_says_whose_it_is_and_for_whom(
+    kube: Kube, place: str, api: KubeClient
+) -> None:
+    pod = await kube.create(POD, make_pod(place))
+    made = await api.create(
+        f"/api/v1/namespaces/{place}/serviceaccounts/default/token",
+        {
+            "spec": {
+                "audiences": ["the-door"],
+                "boundObjectRef": {
+                    "kind": "Pod", "apiVersion": "v1", "name": "one", "uid": pod["metadata"]["uid"]
+                },
+            }
+        },
+    )  # fmt: skip
+    token = made["status"]["token"]
+
+    reviewed = await kube.review_token(token, "the-door")
+    assert reviewed.authenticated
+    assert reviewed.user == f"system:serviceaccount:{place}:default"
+    assert (reviewed.pod, reviewed.pod_uid) == ("one", pod["metadata"]["uid"])
+
+    assert not (await kube.review_token(token, "another")).authenticated
+    assert not (await kube.review_token("nonsense", "the-door")).authenticated
+
+    await kube.delete(POD, Name(place, "one"), grace=0)
+
+    async def is_dead() -> bool:
+        return not (await kube.review_token(token, "the-door")).authenticated
+
+    await wait_until(is_dead, "the token died with its pod")  # the server remembers for 10 s
+
+
+async def test_credentials_that_are_not_accepted_are_named(
+    kube_api: KubeForTests, tmp_path: Any
+) -> None:
+    text = kube_api.kubeconfig().read_text()
+    (tmp_path / "config").write_text(
+        text.replace('"client-certificate"', '"was"').replace('"client-key"', '"token"')
+    )
+    async with Kube.open(tmp_path / "config") as stranger:
+        with pytest.raises(UnauthorizedError):
+            await stranger.list(POD)
+
+
+async def test_outside_of_a_cluster_the_remedy_is_named(tmp_path: Any) -> None:
+    with pytest.raises(NoAccessError, match="kubeconfig"):
+        async with Kube.open():
+            pass
+    with pytest.raises(NoAccessError, match="kubeconfig"):
+        async with Kube.open(tmp_path / "missing"):
+            pass
+
+
+async def _watch(kube: Kube, place: str, since: str) -> list[Change]:
+    changes = kube.watch(CONFIG_MAP, namespace=place, since=since, lasting=timedelta(seconds=1))
+    async with aclosing(changes):
+        return [change async for change in changes if change.object["kind"] == "ConfigMap"]
