@@ -24,6 +24,12 @@ from typing import Any
 from packaging.requirements import Requirement
 
 TASK_IMAGE = "volary.test/task:1"
+# What the SDK and our examples ask for, so that they run as they are.
+_PYTHON = f"py{sys.version_info.major}.{sys.version_info.minor}"
+_ALIASES = (
+    f"ghcr.io/flyteorg/flyte:{_PYTHON}-v{metadata.version('flyte')}",
+    "docker.io/library/python:3.12-slim",
+)
 PAUSE_IMAGE = "volary.test/pause:1"
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 _PREFIX = PurePosixPath("/usr/local")
@@ -70,7 +76,7 @@ def write_task_image(path: Path) -> None:
     )
     _write(
         path,
-        TASK_IMAGE,
+        [TASK_IMAGE, *_ALIASES],
         [_system(), programs, libraries, python, packages, _sources()],
         {
             "Env": [f"PATH={_PATH}", f"PYTHONPATH={_SOURCES}", "LANG=C.UTF-8"],
@@ -84,7 +90,7 @@ def write_pause_image(path: Path) -> None:
     """Write the image whose one process holds a pod's namespaces and does nothing."""
     programs = _programs(["sleep"])
     libraries = _libraries(programs.files.values())
-    _write(path, PAUSE_IMAGE, [programs, libraries], {"Cmd": ["/bin/sleep", "infinity"]})
+    _write(path, [PAUSE_IMAGE], [programs, libraries], {"Cmd": ["/bin/sleep", "infinity"]})
 
 
 def _system() -> Layer:
@@ -187,7 +193,9 @@ def _roots(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-def _write(path: Path, name: str, layers: Sequence[Layer], runs: Mapping[str, Any]) -> None:
+def _write(
+    path: Path, names: Sequence[str], layers: Sequence[Layer], runs: Mapping[str, Any]
+) -> None:
     """Write the layout: layers, what runs, which layers those are, which image that is."""
     with tarfile.open(path, "w") as tar:
         described = [
@@ -207,8 +215,8 @@ def _write(path: Path, name: str, layers: Sequence[Layer], runs: Mapping[str, An
             "layers": described,
         }
         image = _add_json(tar, manifest, "application/vnd.oci.image.manifest.v1+json")
-        image["annotations"] = {"io.containerd.image.name": name}
-        _add(tar, "index.json", json.dumps({"schemaVersion": 2, "manifests": [image]}).encode())
+        named = [{**image, "annotations": {"io.containerd.image.name": name}} for name in names]
+        _add(tar, "index.json", json.dumps({"schemaVersion": 2, "manifests": named}).encode())
         _add(tar, "oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}).encode())
 
 
