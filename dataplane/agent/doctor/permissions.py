@@ -1,0 +1,227 @@
+"""
+What the agent asks of the API server, by feature: the only place that says it.
+
+``infra/helm/volary-agent/permissions.yaml`` is written from this table (``python -m
+scripts.permissions``), the chart grants what is in it for the features that are in use, and
+the doctor asks the API server for each. A call that is not in the table is refused in every
+cluster, so whoever adds a call to the ``kube`` room or above adds its row here.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Feature(StrEnum):
+    """What may be in use or not; the chart's values choose."""
+
+    AGENT = "agent"
+    CREATE_NAMESPACES = "createNamespaces"
+    PULL_SECRETS = "pullSecrets"
+    # Plugins: each is an operator's resource.
+    CLUSTERED = "clustered"
+    DASK = "dask"
+    MPI = "mpi"
+    PYTORCH = "pytorch"
+    RAY = "ray"
+    SPARK = "spark"
+    TENSORFLOW = "tensorflow"
+
+
+class Scope(StrEnum):
+    HOME = "home"  # the agent's own namespace
+    TASKS = "tasks"  # wherever tasks run: one namespace, or any
+    CLUSTER = "cluster"  # what is in no namespace
+
+
+class Named(StrEnum):
+    """Objects whose names are an installation's own; a rule for them is for them alone."""
+
+    DOOR_AUTHORITY = "doorAuthority"  # the Secret with the door's certificate authority
+    DOOR_CERTIFICATE = "doorCertificate"  # the ConfigMaps that publish its certificate
+    DOOR_SERVICE = "doorService"
+    LEASE = "lease"
+    PULL_SECRETS = "pullSecrets"
+    TASK_ACTION_DEFINITION = "taskActionDefinition"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Verbs on one resource, and what they are for."""
+
+    feature: Feature = Feature.AGENT
+    scope: Scope
+    group: str = ""  # "" is the core's
+    resource: str  # the plural; "pods/log" for a subresource
+    verbs: Sequence[str]
+    named: Named | None = None  # None: whatever its name
+    why: str
+
+
+READ = ("get", "list", "watch")
+LIVE = ("create", "delete", "get", "list", "patch", "watch")
+
+TABLE: Sequence[Rule] = (
+    # In its own namespace.
+    Rule(
+        scope=Scope.HOME,
+        group="coordination.k8s.io",
+        resource="leases",
+        verbs=("create",),
+        why="two agents agree on which of them leads",
+    ),
+    Rule(
+        scope=Scope.HOME,
+        group="coordination.k8s.io",
+        resource="leases",
+        verbs=("get", "patch", "update"),
+        named=Named.LEASE,
+        why="two agents agree on which of them leads",
+    ),
+    Rule(
+        scope=Scope.HOME,
+        resource="configmaps",
+        verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+        why="task specs, each once, and what the agent has to remember",
+    ),
+    Rule(
+        scope=Scope.HOME,
+        resource="secrets",
+        verbs=("create",),
+        why="the door makes a certificate authority of its own",
+    ),
+    Rule(
+        scope=Scope.HOME,
+        resource="secrets",
+        verbs=("get", "patch", "update"),
+        named=Named.DOOR_AUTHORITY,
+        why="every replica of the door has the same certificate authority",
+    ),
+    Rule(
+        scope=Scope.HOME,
+        resource="services",
+        verbs=("get",),
+        named=Named.DOOR_SERVICE,
+        why="the kubelet's probes reach the door by its address, for nodes resolve no names",
+    ),
+    # Where tasks run.
+    Rule(
+        scope=Scope.TASKS,
+        group="volary.dev",
+        resource="taskactions",
+        verbs=LIVE,
+        why="the ledger: what was accepted, until its end is acknowledged",
+    ),
+    Rule(
+        scope=Scope.TASKS,
+        group="volary.dev",
+        resource="taskactions/status",
+        verbs=("patch",),
+        why="the ledger: what was reported",
+    ),
+    Rule(
+        scope=Scope.TASKS,
+        resource="pods",
+        verbs=LIVE,
+        why="tasks",
+    ),
+    Rule(
+        scope=Scope.TASKS,
+        resource="pods/log",
+        verbs=("get",),
+        why="logs, live and when a task ends",
+    ),
+    Rule(
+        scope=Scope.TASKS,
+        resource="events",
+        verbs=READ,
+        why="what the cluster says of a task: why it waits, why it failed",
+    ),
+    Rule(
+        scope=Scope.TASKS,
+        resource="podtemplates",
+        verbs=READ,
+        why="templates that tasks name",
+    ),
+    Rule(
+        scope=Scope.TASKS,
+        resource="configmaps",
+        verbs=("create",),
+        why="the door's certificate, for pods to trust",
+    ),
+    Rule(
+        scope=Scope.TASKS,
+        resource="configmaps",
+        verbs=("get", "patch", "update"),
+        named=Named.DOOR_CERTIFICATE,
+        why="the door's certificate, for pods to trust",
+    ),
+    Rule(
+        feature=Feature.PULL_SECRETS,
+        scope=Scope.TASKS,
+        resource="secrets",
+        verbs=("get",),
+        named=Named.PULL_SECRETS,
+        why="the doctor sees whether they are there",
+    ),
+    # What is in no namespace.
+    Rule(
+        scope=Scope.CLUSTER,
+        group="authentication.k8s.io",
+        resource="tokenreviews",
+        verbs=("create",),
+        why="the door asks whose token a pod shows",
+    ),
+    Rule(
+        scope=Scope.CLUSTER,
+        group="apiextensions.k8s.io",
+        resource="customresourcedefinitions",
+        verbs=("get",),
+        named=Named.TASK_ACTION_DEFINITION,
+        why="the doctor sees whether the definition is this release's",
+    ),
+    Rule(
+        scope=Scope.CLUSTER,
+        resource="namespaces",
+        verbs=("get",),
+        why="is a project's namespace there, or about to go?",
+    ),
+    Rule(
+        feature=Feature.CREATE_NAMESPACES,
+        scope=Scope.CLUSTER,
+        resource="namespaces",
+        verbs=("create",),
+        why="a new project's tasks need no administrator",
+    ),
+    # Plugins.
+    *(
+        Rule(
+            feature=feature,
+            scope=Scope.TASKS,
+            group=group,
+            resource=resource,
+            verbs=LIVE,
+            why=f"{feature} tasks",
+        )
+        for feature, group, resource in (
+            (Feature.CLUSTERED, "jobset.x-k8s.io", "jobsets"),
+            (Feature.DASK, "kubernetes.dask.org", "daskjobs"),
+            (Feature.MPI, "kubeflow.org", "mpijobs"),
+            (Feature.PYTORCH, "kubeflow.org", "pytorchjobs"),
+            (Feature.RAY, "ray.io", "rayjobs"),
+            (Feature.SPARK, "sparkoperator.k8s.io", "sparkapplications"),
+            (Feature.TENSORFLOW, "kubeflow.org", "tfjobs"),
+        )
+    ),
+)
+
+PLUGINS: Collection[Feature] = tuple(
+    feature
+    for feature in Feature
+    if feature not in {Feature.AGENT, Feature.CREATE_NAMESPACES, Feature.PULL_SECRETS}
+)
+
+
+def rules_of(features: Collection[Feature]) -> Iterator[Rule]:
+    """Give what an agent with these features needs, in the table's order."""
+    return (rule for rule in TABLE if rule.feature is Feature.AGENT or rule.feature in features)

@@ -1,0 +1,66 @@
+{{- define "agent.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "agent.selectorLabels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: agent
+{{- end -}}
+
+{{- define "agent.labels" -}}
+{{ include "agent.selectorLabels" . }}
+app.kubernetes.io/part-of: volary
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "agent.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "agent.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- required "give serviceAccount.name when serviceAccount.create is false" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "agent.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "agent.copilotImage" -}}
+{{- default (printf "volary/copilot:%s" (default .Chart.AppVersion .Values.image.tag)) .Values.copilot.image -}}
+{{- end -}}
+
+{{- define "agent.doorName" -}}
+{{- printf "%s-door" (include "agent.fullname" .) -}}
+{{- end -}}
+
+{{/* How pods reach the door. No cluster domain: pods search for it, and not every cluster has the usual one. */}}
+{{- define "agent.doorAddress" -}}
+{{- $host := printf "%s.%s.svc" (include "agent.doorName" .) .Release.Namespace -}}
+{{- if or (contains "docker" $host) (contains "localhost" $host) -}}
+{{- fail (printf "the SDK in a pod would speak plaintext to %s, because its name contains \"docker\" or \"localhost\"; choose another release name, namespace or fullnameOverride" $host) -}}
+{{- end -}}
+{{- printf "%s:443" $host -}}
+{{- end -}}
+
+{{/* The namespace all tasks are in, or "" if that depends on the task. */}}
+{{- define "agent.onlyNamespace" -}}
+{{- if not (contains "{" .Values.namespaces.template) -}}
+{{- .Values.namespaces.template -}}
+{{- end -}}
+{{- end -}}

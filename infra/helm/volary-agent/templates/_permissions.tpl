@@ -1,0 +1,28 @@
+{{/*
+The rules of permissions.yaml for one scope, of the features in use, as a role has them.
+
+Takes (dict "root" $ "scope" "home"|"tasks"|"cluster").
+*/}}
+{{- define "agent.rules" -}}
+{{- $root := .root -}}
+{{- $scope := .scope -}}
+{{- $features := dict "agent" true "createNamespaces" (and $root.Values.namespaces.create (eq (include "agent.onlyNamespace" $root) "")) "pullSecrets" (not (empty $root.Values.tasks.pullSecrets)) -}}
+{{- $features = merge $features $root.Values.plugins -}}
+{{- $names := dict
+      "doorAuthority" (list (include "agent.doorName" $root))
+      "doorCertificate" (list "volary-door")
+      "doorService" (list (include "agent.doorName" $root))
+      "lease" (list (include "agent.fullname" $root))
+      "pullSecrets" $root.Values.tasks.pullSecrets
+      "taskActionDefinition" (list "taskactions.volary.dev") -}}
+{{- range $root.Files.Get "permissions.yaml" | fromYamlArray }}
+{{- if and (eq .scope $scope) (index $features .feature) }}
+- apiGroups: [{{ .group | quote }}] # {{ .why }}
+  resources: [{{ .resource | quote }}]
+  {{- if .named }}
+  resourceNames: {{ index $names .named | toJson }}
+  {{- end }}
+  verbs: {{ .verbs | toJson }}
+{{- end }}
+{{- end }}
+{{- end -}}
