@@ -4,7 +4,7 @@ import asyncio
 import json
 from typing import Any
 
-from tests.kube import images, node
+from tests.kube import images, nodes
 from tests.kube.client import Json, KubeClient, wait_until
 from tests.servers.kubernetes import NodeForTests
 
@@ -148,7 +148,7 @@ async def test_a_test_reaches_a_server_of_a_pod(node_api: KubeClient, node_names
 async def test_a_node_that_falls_silent_is_missed_and_welcome_back(
     node_api: KubeClient, kube_node: NodeForTests
 ) -> None:
-    path = f"/api/v1/nodes/{node.NAME}"
+    path = f"/api/v1/nodes/{nodes.NAME}"
     with kube_node.kubelet.held_up():
         await node_api.wait_for(path, lambda it: _ready(it) == "Unknown", within=60)
     await node_api.wait_for(path, lambda it: _ready(it) == "True")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kube import binary, controlplane, node
+from tests.kube import binary, controlplane, nodes
 from tests.kube.controlplane import KubeForTests
 from tests.kube.programs import Program
 
@@ -26,7 +26,7 @@ class NodeForTests:
     """A cluster whose one node runs pods."""
 
     kube: KubeForTests
-    place: node.Place
+    place: nodes.Place
     kubelet: Program
 
 
@@ -40,13 +40,13 @@ def kube_api(request: pytest.FixtureRequest) -> Iterator[KubeForTests]:
 @pytest.fixture(scope="session")
 def kube_node(request: pytest.FixtureRequest) -> Iterator[NodeForTests]:
     _skip_unless_built()
-    if lacking := node.missing():
+    if lacking := nodes.missing():
         pytest.skip(lacking)
     with (
         _home(request) as home,
-        node.Place(home, node.free_network()).made() as place,
+        nodes.Place(home, nodes.free_network()).made() as place,
         controlplane.running(home / "control", at=place.network.machine, with_nodes=True) as kube,
-        node.running(kube, place, home) as kubelet,
+        nodes.running(kube, place, home) as kubelet,
     ):
         yield NodeForTests(kube, place, kubelet)
 

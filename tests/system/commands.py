@@ -8,9 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from tests.system.stack import Stack
+from typing import Any, Protocol
 
 WORKFLOWS = Path(__file__).parent / "workflows"
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -54,6 +52,11 @@ class Begun:
             self.process.kill()
 
 
+class Reachable(Protocol):
+    @property
+    def endpoint(self) -> str: ...
+
+
 class Flyte:
     """
     Somebody at a terminal with the ``flyte`` package and a home directory of their own.
@@ -61,7 +64,7 @@ class Flyte:
     The SDK keeps a cache of uploaded bundles at home, so a home belongs to one stack.
     """
 
-    def __init__(self, stack: Stack, home: Path, *, place: Path = WORKFLOWS) -> None:
+    def __init__(self, stack: Reachable, home: Path, *, place: Path = WORKFLOWS) -> None:
         self.home = home
         self._place = place
         self._config = home / ".flyte" / "config.yaml"
