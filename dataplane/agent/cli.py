@@ -1,8 +1,11 @@
 """``volary-agent``: parse arguments, call ``main``."""
 
+import socket
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -10,12 +13,15 @@ from dataplane.agent.core.room import default_slots
 from dataplane.agent.ledger.database import LedgerError
 from dataplane.agent.link.channel import DialError, is_loopback
 from dataplane.agent.link.connection import RefusedError
-from dataplane.agent.main import DataDirectoryError, run_agent
+from dataplane.agent.main import run_agent
+from dataplane.agent.main.processes import DataDirectoryError
 from dataplane.agent.runtimes.machine import read_total_memory
-from dataplane.agent.settings import Settings
+from dataplane.agent.settings import KubernetesSettings, ProcessSettings, Settings
 from shared.kit import logs, programs
 
 _LEVELS = ("debug", "info", "warning", "error")
+_POD_SLOTS = 1000
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 @click.group(context_settings={"auto_envvar_prefix": "VOLARY_AGENT"})
@@ -24,6 +30,12 @@ def main() -> None:
 
 
 @main.command(context_settings={"auto_envvar_prefix": "VOLARY_AGENT", "show_default": True})
+@click.option(
+    "--runtime",
+    type=click.Choice(["process", "kubernetes"]),
+    default="process",
+    help="What attempts run in. The options below say where one of them is meant.",
+)
 @click.option(
     "--control-plane",
     required=True,
@@ -42,23 +54,17 @@ def main() -> None:
     help="Certificates to trust instead of the system's. A loopback address needs no TLS.",
 )
 @click.option(
-    "--data-dir",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The agent's memory and its attempts' directories. One agent at a time.",
-)
-@click.option(
     "--public-endpoint",
     required=True,
     metavar="HOST:PORT",
-    help="Where tasks reach the control plane's API.",
+    help="Where the control plane's API is served: to tasks, or to the door they go through.",
 )
 @click.option(
     "--slots",
     type=click.IntRange(1, 100_000),
-    help="Processes at once. A soft bound: parents that wait for their children take no slot, "
+    help="Attempts at once. A soft bound: parents that wait for their children take no slot, "
     "and when nothing moves one more is asked for, as memory allows. "
-    "[default: one for each 256 MiB of memory, 4 to 256]",
+    f"[default: {_POD_SLOTS} pods, or one process for each 256 MiB of memory, 4 to 256]",
 )
 @click.option(
     "--grace-seconds",
@@ -70,47 +76,115 @@ def main() -> None:
     "--retention-seconds",
     type=click.FloatRange(0),
     default=3600.0,
-    help="Keep the directories and logs of ended attempts so long.",
+    help="Keep what is left of ended attempts so long: directories, or TaskActions.",
 )
-@click.option("--warm/--cold", default=True, help="Fork tasks of a process that has the SDK ready.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="process: the agent's memory and its attempts' directories. One agent at a time.",
+)
+@click.option(
+    "--warm/--cold", default=True, help="process: fork tasks of one that has the SDK ready."
+)
 @click.option(
     "--stop-attempts/--leave-attempts",
     default=False,
-    help="When this agent is stopped: abort its attempts, or leave them to be adopted.",
+    help="process: when this agent is stopped, abort its attempts, or leave them to be adopted.",
+)
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="kubernetes: how to reach the API server. [default: as the pod's service account]",
+)
+@click.option("--namespace", help="kubernetes: the agent's own. [default: the pod's]")
+@click.option(
+    "--namespace-template",
+    default="{project}-{domain}",
+    help="kubernetes: where an attempt's pod goes; {org}, {project}, {domain}, or one for all.",
+)
+@click.option(
+    "--create-namespaces/--no-create-namespaces",
+    default=True,
+    help="kubernetes: make namespaces that are missing.",
+)
+@click.option(
+    "--identity",
+    default=socket.gethostname,
+    show_default="the host's name",
+    help="kubernetes: this replica among those of the agent.",
+)
+@click.option(
+    "--lease-name", default="volary-agent", help="kubernetes: the Lease that one replica holds."
+)
+@click.option(
+    "--door-listen",
+    default="0.0.0.0:8443",
+    metavar="HOST:PORT",
+    help="kubernetes: where pods are served.",
+)
+@click.option(
+    "--door-address",
+    metavar="HOST:PORT",
+    help="kubernetes: the same as pods reach it. [default: the Service volary-agent-door "
+    "of the agent's namespace, port 443]",
+)
+@click.option("--copilot-image", default="", help="kubernetes: brings the data of raw containers.")
+@click.option(
+    "--service-account", default="default", help="kubernetes: of pods whose task names none."
+)
+@click.option(
+    "--env-from-secret",
+    default="",
+    help="kubernetes: a Secret of an attempt's namespace whose entries are its variables, such "
+    "as the credentials of a bucket. Better: give the service account an identity.",
+)
+@click.option(
+    "--image-pull-secrets", default="", metavar="NAME[,…]", help="kubernetes: for every pod."
+)
+@click.option(
+    "--pending-timeout-seconds",
+    type=click.FloatRange(0),
+    default=1800.0,
+    help="kubernetes: a pod that does not begin in this time is given up. 0: never.",
+)
+@click.option(
+    "--metrics-listen", default="", metavar="HOST:PORT", help="kubernetes: for Prometheus."
 )
 @click.option("--log-level", type=click.Choice(_LEVELS, case_sensitive=False), default="info")
 @click.option("--log-json", is_flag=True, help="Log a JSON object a line.")
 def run(
     *,
+    runtime: str,
     control_plane: str,
     token_file: Path,
     ca_file: Path | None,
-    data_dir: Path,
     public_endpoint: str,
     slots: int | None,
     grace_seconds: float,
     retention_seconds: float,
-    warm: bool,
-    stop_attempts: bool,
     log_level: str,
     log_json: bool,
+    **of_runtime: Any,
 ) -> None:
     """Connect to the control plane and run what it assigns, until told to stop."""
     logs.configure(level=log_level, json_lines=log_json)
+    own: ProcessSettings | KubernetesSettings
+    if runtime == "process":
+        own = _process_settings(public_endpoint, of_runtime)
+        slots = slots or default_slots(read_total_memory())
+    else:
+        own = _kubernetes_settings(public_endpoint, of_runtime)
+        slots = slots or _POD_SLOTS
     settings = Settings(
         control_plane=[
             _address(each.strip(), "--control-plane") for each in control_plane.split(",")
         ],
         token_file=token_file,
         ca_file=ca_file,
-        data_dir=data_dir.resolve(),
-        public_endpoint=_address(public_endpoint, "--public-endpoint"),
-        public_insecure=is_loopback(public_endpoint),
-        slots=default_slots(read_total_memory()) if slots is None else slots,
+        slots=slots,
         grace=timedelta(seconds=grace_seconds),
         retention=timedelta(seconds=retention_seconds),
-        warm=warm,
-        stop_attempts=stop_attempts,
+        runtime=own,
     )
     try:
         programs.run_until_signalled(run_agent(settings))
@@ -119,8 +193,70 @@ def run(
         sys.exit(1)
 
 
+def _process_settings(public_endpoint: str, given: dict[str, Any]) -> ProcessSettings:
+    if given["data_dir"] is None:
+        raise click.UsageError("--data-dir is needed: processes of this machine leave files")
+    endpoint = _address(public_endpoint, "--public-endpoint")
+    return ProcessSettings(
+        data_dir=given["data_dir"].resolve(),
+        public_endpoint=endpoint,
+        public_insecure=is_loopback(endpoint),
+        warm=given["warm"],
+        stop_attempts=given["stop_attempts"],
+    )
+
+
+def _kubernetes_settings(public_endpoint: str, given: dict[str, Any]) -> KubernetesSettings:
+    namespace = given["namespace"] or _find_namespace()
+    endpoint = _address(public_endpoint, "--public-endpoint")
+    scheme = "http" if is_loopback(endpoint) else "https"
+    door_address = given["door_address"] or f"volary-agent-door.{namespace}.svc:443"
+    return KubernetesSettings(
+        kubeconfig=given["kubeconfig"],
+        namespace=namespace,
+        namespace_template=_template(given["namespace_template"]),
+        create_namespaces=given["create_namespaces"],
+        identity=given["identity"],
+        lease_name=given["lease_name"],
+        public_url=f"{scheme}://{endpoint}",
+        door_listen=_address(given["door_listen"], "--door-listen"),
+        door_address=_address(door_address, "--door-address"),
+        copilot_image=given["copilot_image"],
+        service_account=given["service_account"],
+        env_from_secret=given["env_from_secret"],
+        image_pull_secrets=[name for name in given["image_pull_secrets"].split(",") if name],
+        pending_timeout=timedelta(seconds=given["pending_timeout_seconds"]),
+        metrics_listen=given["metrics_listen"]
+        and _address(given["metrics_listen"], "--metrics-listen"),
+    )
+
+
+def _find_namespace() -> str:
+    try:
+        return _OWN_NAMESPACE.read_text().strip()
+    except OSError as error:
+        raise click.UsageError(
+            "--namespace is needed: this is no pod, so it has no namespace of its own"
+        ) from error
+
+
+def _template(text: str) -> str:
+    try:
+        text.format(org="o", project="p", domain="d")
+    except (KeyError, IndexError, ValueError) as error:
+        raise click.BadParameter(
+            f"{text!r} is no template; it may hold {{org}}, {{project}} and {{domain}}",
+            param_hint="--namespace-template",
+        ) from error
+    return text
+
+
 def _address(text: str, option: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
+    parts = urlsplit(f"//{text}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if not parts.hostname or not port or parts.path:
         raise click.BadParameter(f"{text!r} is not host:port", param_hint=option)
     return text

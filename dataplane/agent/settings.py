@@ -7,17 +7,45 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSettings:
+    """How tasks run as processes of this machine."""
+
+    data_dir: Path
+    public_endpoint: str  # host:port of the API, for tasks
+    public_insecure: bool
+    warm: bool
+    stop_attempts: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubernetesSettings:
+    """How tasks run as pods of a cluster."""
+
+    kubeconfig: Path | None  # None: the pod's own account
+    namespace: str  # the agent's own
+    namespace_template: str  # of attempts: {org}, {project}, {domain}
+    create_namespaces: bool
+    identity: str  # of this replica, among those of the agent
+    lease_name: str
+    public_url: str  # http(s)://host:port of the control plane's API
+    door_listen: str  # host:port
+    door_address: str  # host:port, as pods reach it
+    copilot_image: str
+    service_account: str
+    env_from_secret: str  # "" for none: name of a Secret in the namespace of each attempt
+    image_pull_secrets: Sequence[str]
+    pending_timeout: timedelta
+    metrics_listen: str  # "" for none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The agent's settings; ``cli`` says what each means and where it comes from."""
 
     control_plane: Sequence[str]  # host:port of the link, of one replica or of several
     token_file: Path
     ca_file: Path | None
-    data_dir: Path
-    public_endpoint: str  # host:port of the API, for tasks
-    public_insecure: bool
     slots: int
     grace: timedelta
     retention: timedelta
-    warm: bool
-    stop_attempts: bool
+    runtime: ProcessSettings | KubernetesSettings
