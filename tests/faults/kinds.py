@@ -9,7 +9,7 @@ from random import Random
 import asyncpg
 
 from tests.faults.proxy import Proxy
-from tests.faults.world import REASSIGN_SECONDS, Agent, Replica, World
+from tests.faults.world import REASSIGN_SECONDS, Agent, Program, Replica, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,20 @@ async def agents_disk_is_full(harm: Harm) -> None:
     program.limit_files(None)
 
 
+async def clock_of_a_replica_jumps(harm: Harm) -> None:
+    await _jump(harm, harm.replica().program)
+
+
+async def clock_of_an_agent_jumps(harm: Harm) -> None:
+    await _jump(harm, harm.agent().program)
+
+
+async def _jump(harm: Harm, program: Program) -> None:
+    program.set_clock(harm.chance.choice([-3600, -5, 5, 3600]))
+    await harm.last(1, 3)
+    program.set_clock(0)
+
+
 async def another_agent_comes(harm: Harm) -> None:
     """One with the same identity, on another machine, for a while."""
     world = harm.world
@@ -194,6 +208,8 @@ KINDS: tuple[Kind, ...] = (
     both_directions_are_swallowed,
     everything_is_late,
     agents_disk_is_full,
+    clock_of_a_replica_jumps,
+    clock_of_an_agent_jumps,
     another_agent_comes,
     cluster_is_given_up,
 )

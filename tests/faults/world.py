@@ -9,6 +9,7 @@ import hashlib
 import os
 import resource
 import signal
+import struct
 import sys
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -41,6 +42,7 @@ PACE = {
 REASSIGN_SECONDS = 9.0
 _ROOT = Path(__file__).parents[2]
 _TASKS = Path(__file__).parent / "tasks"
+_CLOCKS = Path(__file__).parent / "clocks"
 _READY_SECONDS = 60
 
 
@@ -51,10 +53,14 @@ class Program:
     name: str
     command: Sequence[str]
     environment: dict[str, str]
-    log: Path
+    home: Path
     process: asyncio.subprocess.Process | None = None
     is_wanted: bool = False  # started again when it ends
     lives: int = 0
+
+    @property
+    def log(self) -> Path:
+        return self.home / f"{self.name}.log"
 
     @property
     def is_running(self) -> bool:
@@ -65,9 +71,13 @@ class Program:
         if self.is_running:
             return
         self.lives += 1
+        if not self._clock.exists():
+            self.set_clock(0)
+        environment = {**_clean(self.home), **self.environment}
+        environment["TESTS_CLOCK"] = str(self._clock)
         with self.log.open("ab") as words:
             self.process = await asyncio.create_subprocess_exec(
-                *self.command, cwd=_ROOT, env=self.environment, stdout=words, stderr=words
+                *self.command, cwd=_ROOT, env=environment, stdout=words, stderr=words
             )
 
     def send(self, number: signal.Signals) -> None:
@@ -88,6 +98,15 @@ class Program:
             most = resource.RLIM_INFINITY if size is None else size
             limits = (most, resource.RLIM_INFINITY)
             resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, limits)
+
+    def set_clock(self, ahead: float) -> None:
+        """Set its clock to be so many seconds ahead of the machine's."""
+        with self._clock.open("r+b" if self._clock.exists() else "wb") as file:
+            file.write(struct.pack("d", ahead))
+
+    @property
+    def _clock(self) -> Path:
+        return self.home / f"{self.name}.clock"
 
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -171,7 +190,7 @@ class World:
             *("--public-endpoint", self.replicas[0].door.url.removeprefix("http://")),
             *("--grace-seconds", str(GRACE_SECONDS), "--slots", "16", *options),
         ]
-        program = Program(name, command, _clean(self.home), self.home / f"{name}.log")
+        program = Program(name, command, {}, self.home)
         agent = Agent(program, ClusterName(cluster), data, links)
         self.agents.append(agent)
         return agent
@@ -235,7 +254,6 @@ async def _make_replica(world: World, number: int, stack: AsyncExitStack) -> Rep
     database = Proxy(_target(world.database.url), world.tasks)
     await stack.enter_async_context(database.running())
     environment = {
-        **_clean(world.home),
         "VOLARY_DATABASE_URL": _through(database, world.database.url),
         "VOLARY_DATABASE_POOL_SIZE": "8",
         "VOLARY_BLOB_BASE": f"file://{world.blobs}",
@@ -247,7 +265,7 @@ async def _make_replica(world: World, number: int, stack: AsyncExitStack) -> Rep
     }
     command = [sys.executable, "-m", "controlplane.cli", "controlplane", "serve"]
     name = f"replica-{number}"
-    program = Program(name, command, environment, world.home / f"{name}.log")
+    program = Program(name, command, environment, world.home)
     return Replica(program, Door(f"http://127.0.0.1:{http_port}"), link_port, database)
 
 
@@ -299,4 +317,4 @@ def _through(proxy: Proxy, url: str) -> str:
 
 
 def _clean(home: Path) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(_ROOT)}
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": f"{_CLOCKS}:{_ROOT}"}
