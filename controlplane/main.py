@@ -23,6 +23,7 @@ from controlplane.feeds.feeds import Feeds
 from controlplane.link.calls import LiveCalls
 from controlplane.link.logs import AgentLogs
 from controlplane.link.metrics import LinkMetrics
+from controlplane.link.probes import Probes
 from controlplane.link.relays import Agents
 from controlplane.link.server import LinkDoor, LinkServer
 from controlplane.loops.leases import LeaseExpiry
@@ -124,7 +125,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         tempo=settings.tempo,
         metrics=LinkMetrics(metrics),
     )
-    link = LinkServer(door, settings.host, settings.link_port)
+    probes = Probes(sessions, clock, blob_base=blobs.base)
+    link = LinkServer(door, probes, settings.host, settings.link_port)
     leases = LeaseExpiry(database, clock, settings.tempo)
     timeouts = Timeouts(database, clock, every=timedelta(seconds=1))
     partitions = EventPartitions(database, clock, keep=timedelta(days=30), every=timedelta(hours=6))

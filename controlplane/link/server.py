@@ -8,7 +8,7 @@ a frame, so that it can name the remedy.
 import asyncio
 import logging
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 import grpc
@@ -29,10 +29,11 @@ from controlplane.feeds.feeds import Feeds
 from controlplane.link import frames
 from controlplane.link.calls import LiveCalls
 from controlplane.link.metrics import LinkMetrics
+from controlplane.link.probes import Probes, read_bearer
 from controlplane.link.session import Session, SessionOverError
 from controlplane.usecases.relays import Relays
 from controlplane.usecases.sessions import SessionRef, Sessions, SupersededError
-from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
+from shared.idl.agent.v1 import link_pb2, link_pb2_grpc, probe_pb2_grpc
 from shared.kit.clock import Clock
 from shared.wire.errors import BadMessageError
 from shared.wire.texts import MAX_CODE_BYTES, parse_words
@@ -133,7 +134,7 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
     ) -> None:
         self._serving += 1
         try:
-            await self._answer(_GrpcPipe(context), _bearer(context.invocation_metadata() or ()))
+            await self._answer(_GrpcPipe(context), read_bearer(context.invocation_metadata() or ()))
         finally:
             self._serving -= 1
             self._left.set()
@@ -249,21 +250,17 @@ def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-def _bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    for key, value in metadata:
-        if key == "authorization" and isinstance(value, str) and value.startswith("Bearer "):
-            return value.removeprefix("Bearer ")
-    return ""
-
-
 class LinkServer:
     """gRPC on ``host:port``; ``start`` raises OSError when the port is taken."""
 
-    def __init__(self, door: LinkDoor, host: str, port: int) -> None:
+    def __init__(self, door: LinkDoor, probes: Probes, host: str, port: int) -> None:
         self._door = door
         self._server = grpc.aio.server(options=list(OPTIONS))
         link_pb2_grpc.add_LinkServiceServicer_to_server(  # type: ignore[no-untyped-call]
             door, self._server
+        )
+        probe_pb2_grpc.add_ProbeServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            probes, self._server
         )
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.port = port

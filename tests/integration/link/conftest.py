@@ -18,6 +18,7 @@ from controlplane.feeds.feeds import Feeds
 from controlplane.link.calls import LiveCalls
 from controlplane.link.logs import AgentLogs
 from controlplane.link.metrics import LinkMetrics
+from controlplane.link.probes import Probes
 from controlplane.link.relays import Agents
 from controlplane.link.server import LinkDoor, LinkServer
 from controlplane.store.clusters import save_cluster
@@ -38,6 +39,7 @@ from tests.running import running
 __all__ = ["store"]
 
 TOKEN = "a-token-of-a-test"  # noqa: S105
+BLOB_BASE = "file:///blobs"
 PATIENCE = 8.0
 """Seconds for anything an agent waits for."""
 
@@ -64,6 +66,7 @@ class Door:
     store: Store
     logs: AgentLogs
     servicer: LinkDoor
+    probes: Probes
     port: int
 
 
@@ -183,8 +186,9 @@ async def serving(store: Store, url: str, tempo: Tempo) -> AsyncIterator[Door]:
     clock, live = PacedClock(), LiveCalls()
     feeds = Feeds(store.database, partial(listen, url))
     relays = Relays(store.database, clock)
+    sessions = Sessions(store.database, clock)
     door = LinkDoor(
-        sessions=Sessions(store.database, clock),
+        sessions=sessions,
         feeds=feeds,
         live=live,
         relays=relays,
@@ -192,10 +196,11 @@ async def serving(store: Store, url: str, tempo: Tempo) -> AsyncIterator[Door]:
         tempo=tempo,
         metrics=LinkMetrics(CollectorRegistry()),
     )
-    server = LinkServer(door, "127.0.0.1", 0)
+    probes = Probes(sessions, clock, blob_base=BLOB_BASE)
+    server = LinkServer(door, probes, "127.0.0.1", 0)
     await server.start()
     async with running(feeds, at_most=30), running(server, at_most=30):
-        yield Door(store, AgentLogs(Agents(live, relays, feeds)), door, server.port)
+        yield Door(store, AgentLogs(Agents(live, relays, feeds)), door, probes, server.port)
 
 
 @pytest.fixture

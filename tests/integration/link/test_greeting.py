@@ -199,7 +199,7 @@ async def _read_to_the_end(agent: Agent) -> None:
 
 
 async def test_a_port_that_is_taken_is_an_error(door: Door) -> None:
-    second = LinkServer(door.servicer, "127.0.0.1", door.port)
+    second = LinkServer(door.servicer, door.probes, "127.0.0.1", door.port)
     with pytest.raises(OSError, match="cannot listen"):
         await second.start()
 
