@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 from controlplane.core import sessions as rules
 from controlplane.core.clusters import AgentLoad, ClusterWishes
 from controlplane.core.errors import UnavailableError
-from controlplane.core.sessions import Credits, HeldLease, Said, State
+from controlplane.core.sessions import Credits, HeldLease, Judgement, Said, State
 from controlplane.core.tempo import Tempo
 from controlplane.core.turns import Rotation
 from controlplane.feeds.feeds import Feeds
@@ -130,9 +130,11 @@ class Session:
             )
         )
         self._state = rules.advance(self._state, Said.HELLO)
-        await self._take_stock(session)
+        judged = await self._take_stock(session)
+        # First, because who saw the agent hear its verdicts may ask it something.
         self._live.add((cluster.org, cluster.name), self._calls)
         try:
+            await self._tell_verdicts(judged)
             with self._feeds.work(cluster.org, cluster.name, self._work):
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read(), name="link-read")
@@ -146,8 +148,10 @@ class Session:
             self._live.remove((cluster.org, cluster.name), self._calls)
             self._calls.close()
 
-    async def _take_stock(self, session: SessionRef) -> None:
-        """Hear what the agent holds, judge it, and say again what it may have missed."""
+    async def _take_stock(
+        self, session: SessionRef
+    ) -> Sequence[tuple[AttemptId, LeaseId, Judgement]]:
+        """Hear what the agent holds, and judge it."""
         try:
             async with asyncio.timeout(STOCK_SECONDS):
                 inventory = await self._read_inventory()
@@ -157,6 +161,9 @@ class Session:
         log.info(
             "agent took stock", extra={"cluster": session.cluster.name, "holds": len(inventory)}
         )
+        return judged
+
+    async def _tell_verdicts(self, judged: Sequence[tuple[AttemptId, LeaseId, Judgement]]) -> None:
         pages = range(0, len(judged), VERDICTS_AT_ONCE) or range(1)
         for start in pages:
             await self._put(

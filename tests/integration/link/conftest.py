@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import grpc.aio
 import pytest
@@ -27,7 +27,7 @@ from controlplane.usecases.relays import Relays
 from controlplane.usecases.sessions import Sessions
 from shared.idl.agent.v1 import assignment_pb2, link_pb2, report_pb2
 from shared.model.assignments import Assignment
-from shared.model.ids import AttemptId, LeaseId
+from shared.model.ids import ActionId, AttemptId, LeaseId
 from shared.model.reports import Report
 from shared.wire.assignments import parse_assignment
 from shared.wire.ids import render_lease
@@ -140,6 +140,12 @@ class Agent:
         await self.say(accepted=assignment_pb2.Accepted(leases=make_leases(lease_of(*assignments))))
         confirmed = (await self.hear("confirmed")).confirmed
         return {LeaseId(parse_uuid(each.lease_id)) for each in confirmed.leases}
+
+    async def be_heard(self) -> None:
+        """Return once everything said before has been read: this is answered in its turn."""
+        strange = [(AttemptId(ActionId(uuid4()), 1), LeaseId(uuid4()))]
+        await self.say(accepted=assignment_pb2.Accepted(leases=make_leases(strange)))
+        await self.hear("stops")
 
     async def report(self, *reports: Report) -> list[int]:
         """Report; return the verdicts, as they were acknowledged."""

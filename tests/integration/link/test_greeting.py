@@ -1,6 +1,7 @@
 """We test how a session begins, and how it does not."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -29,10 +30,8 @@ from tests.integration.link.conftest import (
 from tests.integration.store.conftest import Store
 from tests.running import until
 
-QUICK = Tempo(
-    heartbeat=timedelta(milliseconds=50),
-    silent_after=timedelta(milliseconds=400),
-)
+QUICK = Tempo(heartbeat=timedelta(milliseconds=50))
+IMPATIENT = replace(QUICK, silent_after=timedelta(milliseconds=400))
 UNKNOWN_FRAME = bytes([0x9A, 0x06, 0x00])  # field 99, empty: of a release to come
 
 
@@ -220,7 +219,7 @@ async def test_heartbeats_come_and_note_the_agents_own(store: Store, database_ur
 
 
 async def test_an_agent_that_falls_silent_is_let_go(store: Store, database_url: str) -> None:
-    async with serving(store, database_url, QUICK) as door, calling(door) as agent:
+    async with serving(store, database_url, IMPATIENT) as door, calling(door) as agent:
         await agent.open()
         assert (await agent.hear_end())[0] == "silent"
 

@@ -2,18 +2,20 @@
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 import asyncpg
+import grpc
 import pytest
 
 from controlplane.core.actions import Spec, SpecKind
 from controlplane.core.tempo import Tempo
 from controlplane.store.changes import lock_runs
 from shared.idl.agent.v1 import assignment_pb2, link_pb2, report_pb2
-from shared.model.ids import ActionId, AttemptId, Digest, LeaseId
+from shared.model.ids import Digest, LeaseId
 from shared.model.phases import Phase
 from shared.model.reports import Verdict
 from shared.wire.reports import render_report
@@ -71,9 +73,7 @@ async def test_nothing_is_sent_before_credit_is_given(door: Door) -> None:
     await door.store.create(make_new_run())
     async with calling(door) as agent:
         await agent.open()
-        strange = [(AttemptId(ActionId(uuid4()), 1), LeaseId(uuid4()))]
-        await agent.say(accepted=assignment_pb2.Accepted(leases=make_leases(strange)))
-        await agent.hear("stops")
+        await agent.be_heard()
         assert await leased(door.store) == 0
 
 
@@ -369,9 +369,11 @@ async def test_an_agent_that_does_not_read_is_let_go(
         await agent.open()
         await agent.say(credit=link_pb2.Credit(total=21))
         async with asyncio.timeout(PATIENCE):
-            while door.servicer._serving:  # it talks, and does not listen
-                await agent.say(heartbeat=link_pb2.Heartbeat(number=1))
-                await asyncio.sleep(0.02)
+            with suppress(grpc.RpcError, asyncio.InvalidStateError):  # it is let go in mid-word
+                while door.servicer._serving:  # it talks, and does not listen
+                    await agent.say(heartbeat=link_pb2.Heartbeat(number=1))
+                    await asyncio.sleep(0.02)
+            await door.servicer.wait_until_left()
     assert "session broke" not in caplog.text
 
 
