@@ -1,15 +1,15 @@
 """What the runtimes need to know of a TaskSpec and a RunSpec; flyteidl2 stops here."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal
 
 from flyteidl2.core import tasks_pb2, types_pb2
 from flyteidl2.task import run_pb2, task_definition_pb2
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
+
+from dataplane.agent.runtimes.quantities import read_quantity
 
 
 class BadSpecError(Exception):
@@ -82,15 +82,10 @@ def parse_run_settings(body: bytes) -> RunSettings:
 
 def parse_quantity(text: str) -> int:
     """Return a Kubernetes quantity ("512Mi", "1.5G", "1e9") as bytes."""
-    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?(m|[kKMGTPE]i?)?", text.strip())
-    if match is None:
+    amount = read_quantity(text)
+    if amount is None:
         raise BadSpecError(f"{text!r} is no amount of memory; write 512Mi or 2G")
-    number = Decimal(match[1] + (match[2] or ""))
-    unit = match[3] or ""
-    if unit == "m":
-        return max(1, int(number / 1000))
-    power = " KMGTPE".index(unit[0].upper()) if unit else 0
-    return int(number * (1024 if unit.endswith("i") else 1000) ** power)
+    return max(1, int(amount)) if amount else 0
 
 
 def _parse_variables(variables: "tasks_pb2.interface_pb2.VariableMap") -> Sequence[Variable]:

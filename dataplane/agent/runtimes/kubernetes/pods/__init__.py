@@ -1,0 +1,36 @@
+"""
+The pod of a task, as the SDK needs it: functions of a job and a cluster's settings, no I/O.
+
+``templates`` builds it, ``settings`` is what a cluster may choose. A pod is laid over itself
+in layers, the later one winning (``merging``):
+
+    our defaults < the named PodTemplate < the task's pod_spec or container < the run < the system
+
+The system's layer is what nobody may change: who the action is, how it reaches the door.
+What cannot be built is a BadSpecError that names the field and what to do.
+"""
+
+from dataplane.agent.runtimes.kubernetes.pods.inputs import needs_inputs, with_inputs
+from dataplane.agent.runtimes.kubernetes.pods.own import primary_name
+from dataplane.agent.runtimes.kubernetes.pods.replicas import Replica
+from dataplane.agent.runtimes.kubernetes.pods.settings import (
+    Accelerator,
+    Copilot,
+    Door,
+    Fence,
+    Placement,
+)
+from dataplane.agent.runtimes.kubernetes.pods.templates import PodTemplates
+
+__all__ = [
+    "Accelerator",
+    "Copilot",
+    "Door",
+    "Fence",
+    "Placement",
+    "PodTemplates",
+    "Replica",
+    "needs_inputs",
+    "primary_name",
+    "with_inputs",
+]

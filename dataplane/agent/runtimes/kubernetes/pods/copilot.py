@@ -1,0 +1,170 @@
+"""
+The two containers beside a raw container: one brings its inputs, one ships its outputs.
+
+``volary-download`` is an init container. ``volary-sidecar`` is a native sidecar: the kubelet
+ends it when the task has ended, and waits for it as long as the pod's grace allows. Both
+have links from the door and no credentials of the store.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from flyteidl2.core import tasks_pb2
+
+from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.kubernetes.pods import identity
+from dataplane.agent.runtimes.kubernetes.pods.environment import literal
+from dataplane.agent.runtimes.kubernetes.pods.settings import Copilot, Door
+from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.tasks import BadSpecError
+
+DOWNLOAD = "volary-download"
+SIDECAR = "volary-sidecar"
+HANDOFF_VARIABLE = "VOLARY_COPILOT_HANDOFF"
+
+_INPUTS, _OUTPUTS = "volary-inputs", "volary-outputs"
+_AFTERWARDS = timedelta(seconds=60)  # of the pod's grace, to write why it was not enough
+_LONGEST_TASK = timedelta(days=366)
+_RAW = "raw-container"
+_USUAL_INPUTS, _USUAL_OUTPUTS = "/var/inputs", "/var/outputs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Where a raw container expects its inputs and leaves its outputs."""
+
+    inputs: str = _USUAL_INPUTS
+    outputs: str = _USUAL_OUTPUTS
+    format: str = "JSON"
+    layout: str = "DIRECT"
+
+
+def find_paths(job: Job) -> Paths | None:
+    """Return the paths of a task that needs the copilot; None if it does not."""
+    template = job.task.template
+    target = template.WhichOneof("target")
+    config = template.k8s_pod.data_config if target == "k8s_pod" else template.container.data_config
+    if config.enabled:
+        paths = _read(config)
+    elif target == "k8s_pod" and template.type == _RAW:
+        paths = Paths()  # the SDK leaves them out beside a pod template; these are its own
+    else:
+        return None
+    for path in (paths.inputs, paths.outputs):
+        if not path.startswith("/") or path == "/":
+            raise BadSpecError(f"the data directory {path!r} is no absolute path below /")
+    if paths.inputs == paths.outputs:
+        raise BadSpecError(
+            f"input_data_dir and output_data_dir are both {paths.inputs}; choose two directories"
+        )
+    return paths
+
+
+def containers(
+    job: Job, paths: Paths, settings: Copilot, door: Door, security: Object
+) -> list[dict[str, Any]]:
+    def container(name: str, command: str, mount: Object, whole: timedelta) -> dict[str, Any]:
+        handoff = render_handoff(job, paths, settings, door, whole)
+        made: dict[str, Any] = {
+            "name": name,
+            "image": settings.image,
+            "command": [*settings.command, command, "--log-json"],
+            "env": [{"name": HANDOFF_VARIABLE, "value": literal(handoff)}],
+            "resources": {"requests": dict(settings.requests), "limits": dict(settings.limits)},
+            "volumeMounts": [mount, identity.mount()],
+            "securityContext": dict(security),
+        }
+        if settings.image_pull_policy:
+            made["imagePullPolicy"] = settings.image_pull_policy
+        return made
+
+    longest = job.task.max_runtime or _LONGEST_TASK
+    inputs, outputs = mounts(paths)
+    download = container(DOWNLOAD, "download", inputs, settings.bring_within)
+    sidecar = container(SIDECAR, "sidecar", outputs, longest + 2 * settings.ship_within)
+    return [download, {**sidecar, "restartPolicy": "Always"}]
+
+
+def mounts(paths: Paths) -> tuple[dict[str, Any], dict[str, Any]]:
+    return (
+        {"name": _INPUTS, "mountPath": paths.inputs},
+        {"name": _OUTPUTS, "mountPath": paths.outputs},
+    )
+
+
+def volumes() -> list[dict[str, Any]]:
+    return [{"name": _INPUTS, "emptyDir": {}}, {"name": _OUTPUTS, "emptyDir": {}}]
+
+
+def pod_grace(settings: Copilot) -> timedelta:
+    """Return how long the pod may take to end; the kubelet counts from the task's end."""
+    return settings.ship_within + _AFTERWARDS
+
+
+def security_beside(spec: Object, primary: Object) -> dict[str, Any]:
+    """
+    Return the security context of a container that reads what the primary one wrote.
+
+    It is the same user, where one is named. Else it is root without root's powers but that
+    of reading any file, because a program may leave its outputs readable to itself alone.
+    """
+    stated: Mapping[str, Any] = {
+        **(spec.get("securityContext") or {}),
+        **(primary.get("securityContext") or {}),
+    }
+    user = {name: stated[name] for name in ("runAsUser", "runAsGroup") if name in stated}
+    context: dict[str, Any] = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+    if user.get("runAsUser") or stated.get("runAsNonRoot"):
+        return {**context, **user}
+    context["capabilities"] = {"drop": ["ALL"], "add": ["DAC_OVERRIDE"]}
+    return {**context, **user, "runAsUser": 0}
+
+
+def render_handoff(job: Job, paths: Paths, settings: Copilot, door: Door, whole: timedelta) -> str:
+    assignment = job.assignment
+    interface = job.task.template.interface.outputs.SerializeToString(deterministic=True)
+    return json.dumps(
+        {
+            "links": {
+                "endpoint": f"https://{door.address}/copilot",
+                "token_file": identity.TOKEN_FILE,
+                "ca_file": identity.CA_FILE,
+            },
+            "inputs": {
+                "uri": assignment.input_uri,
+                "path": paths.inputs,
+                "format": paths.format,
+                "layout": paths.layout,
+                "run_started_at": assignment.run_started_at.isoformat(),
+            },
+            "outputs": {
+                "prefix": assignment.output_prefix,
+                "raw_prefix": assignment.raw_data_prefix,
+                "path": paths.outputs,
+                "interface": b64encode(interface).decode(),
+            },
+            "seconds": {
+                "whole": whole.total_seconds(),
+                "grace": settings.ship_within.total_seconds(),
+            },
+        },
+        separators=(",", ":"),
+    )
+
+
+def _read(config: tasks_pb2.DataLoadingConfig) -> Paths:
+    kinds = tasks_pb2.DataLoadingConfig
+    return Paths(
+        inputs=config.input_path or _USUAL_INPUTS,
+        outputs=config.output_path or _USUAL_OUTPUTS,
+        format=kinds.LiteralMapFormat.Name(config.format),
+        layout=kinds.FileInputLayout.Name(config.file_input_layout),
+    )

@@ -1,0 +1,94 @@
+"""Devices, shared memory, and on which nodes a task may run: layers of a pod spec."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flyteidl2.core import tasks_pb2
+
+from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.kubernetes.pods.settings import Accelerator, Placement
+from dataplane.agent.runtimes.quantities import read_quantity
+from dataplane.agent.runtimes.tasks import BadSpecError
+
+_SHARED_MEMORY = "flyte-shm"
+
+
+def find_accelerator(
+    wanted: tasks_pb2.GPUAccelerator, known: Mapping[str, Accelerator]
+) -> Accelerator:
+    """Return how the class of devices is asked for here; BadSpecError if it is not."""
+    kinds = tasks_pb2.GPUAccelerator.DeviceClass
+    name = kinds.Name(wanted.device_class) if wanted.device_class in kinds.values() else ""
+    if name not in known:
+        raise BadSpecError(
+            f"this cluster has no devices of class {name or wanted.device_class}, only of"
+            f" {', '.join(sorted(known)) or 'none'}; ask for another in Resources"
+        )
+    return known[name]
+
+
+def place_on_device(wanted: tasks_pb2.GPUAccelerator, accelerator: Accelerator) -> dict[str, Any]:
+    """Return the layer that chooses nodes with that device, and with its partition."""
+    layer: dict[str, Any] = {"nodeSelector": {}, "tolerations": []}
+
+    def require(label: str, value: str) -> None:
+        layer["nodeSelector"][label] = value
+        layer["tolerations"].append(_toleration(label, value))
+
+    if wanted.device and accelerator.device_label:
+        require(accelerator.device_label, wanted.device)
+    if wanted.partition_size:
+        if not accelerator.partition_label:
+            raise BadSpecError(
+                f"this cluster's {accelerator.resource} have no partitions, and the task asks for"
+                f" {wanted.partition_size}; leave the partition out"
+            )
+        require(accelerator.partition_label, wanted.partition_size)
+    layer["tolerations"].append(
+        {"key": accelerator.resource, "operator": "Exists", "effect": "NoSchedule"}
+    )
+    return layer
+
+
+def without_partitions(spec: Object, accelerator: Accelerator) -> dict[str, Any]:
+    """Return the affinity, with nodes that have partitioned devices left out of every term."""
+    affinity = dict(spec.get("affinity") or {})
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+    nodes = dict(affinity.get("nodeAffinity") or {})
+    terms = (nodes.get(required) or {}).get("nodeSelectorTerms") or [{}]
+    absent = {"key": accelerator.partition_label, "operator": "DoesNotExist"}
+    nodes[required] = {
+        "nodeSelectorTerms": [
+            {**term, "matchExpressions": [*(term.get("matchExpressions") or ()), absent]}
+            for term in terms
+        ]
+    }
+    return {**affinity, "nodeAffinity": nodes}
+
+
+def place(placement: Placement) -> dict[str, Any]:
+    return {
+        "nodeSelector": dict(placement.node_selector),
+        "tolerations": [dict(each) for each in placement.tolerations],
+    }
+
+
+def share_memory(wanted: tasks_pb2.SharedMemory, primary: str) -> dict[str, Any]:
+    """Return the layer with a file system in memory, which counts as the container's memory."""
+    volume = wanted.mount_name or _SHARED_MEMORY
+    memory: dict[str, Any] = {"medium": "Memory"}
+    if wanted.size_limit:
+        if read_quantity(wanted.size_limit) is None:
+            raise BadSpecError(
+                f"shared memory of {wanted.size_limit!r} is no amount; write shm='2Gi' or 'auto'"
+            )
+        memory["sizeLimit"] = wanted.size_limit
+    mount = {"name": volume, "mountPath": wanted.mount_path or "/dev/shm"}  # noqa: S108 - it is
+    return {
+        "volumes": [{"name": volume, "emptyDir": memory}],
+        "containers": [{"name": primary, "volumeMounts": [mount]}],
+    }
+
+
+def _toleration(label: str, value: str) -> dict[str, str]:
+    return {"key": label, "operator": "Equal", "value": value, "effect": "NoSchedule"}

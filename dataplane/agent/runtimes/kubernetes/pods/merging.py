@@ -1,0 +1,117 @@
+"""
+How one pod spec is laid over another: as Kubernetes' own strategic merge has it.
+
+Objects are merged field by field; lists of things with a key, thing by thing; a few lists
+grow; everything else above replaces what is below.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from dataplane.agent.kube.objects import Object
+
+_KEYS: Mapping[str, str] = {
+    "containers": "name",
+    "env": "name",
+    "ephemeralContainers": "name",
+    "hostAliases": "ip",
+    "imagePullSecrets": "name",
+    "initContainers": "name",
+    "ports": "containerPort",
+    "resourceClaims": "name",
+    "schedulingGates": "name",
+    "volumeDevices": "devicePath",
+    "volumeMounts": "mountPath",
+    "volumes": "name",
+}
+_MERGED_INSIDE = frozenset({"containers", "ephemeralContainers", "initContainers"})
+_GROWING = frozenset({"envFrom", "tolerations", "topologySpreadConstraints"})
+_WHOLE = frozenset({"lifecycle", "livenessProbe", "readinessProbe", "startupProbe"})
+"""Objects of which only one field may be set, so that two of them merged are none."""
+
+
+def merge(below: Object, above: Object) -> dict[str, Any]:
+    """Return ``below`` with ``above`` laid over it; neither is changed."""
+    merged = dict(below)
+    for name, value in above.items():
+        if value is None:
+            continue
+        merged[name] = _merge_field(name, merged.get(name), value)
+    return merged
+
+
+def merge_template(template: Object, spec: Object, primary: str) -> dict[str, Any]:
+    """
+    Return a pod spec over a PodTemplate's, as Flyte reads these.
+
+    The template's container ``default`` is below each of the pod's containers, ``primary``
+    below the primary one, ``default-init`` below each init container; a container of the
+    same name is below its own; others come along.
+    """
+    merged = merge(
+        {name: value for name, value in template.items() if name not in _MERGED_INSIDE},
+        {name: value for name, value in spec.items() if name not in _MERGED_INSIDE},
+    )
+    merged["containers"] = _merge_containers(
+        template.get("containers") or (),
+        spec.get("containers") or (),
+        {"default": None, "primary": primary},
+    )
+    inits = _merge_containers(
+        template.get("initContainers") or (),
+        spec.get("initContainers") or (),
+        {"default-init": None},
+    )
+    if inits:
+        merged["initContainers"] = inits
+    return merged
+
+
+def _merge_containers(
+    below: Iterable[Object], above: Iterable[Object], patterns: Mapping[str, str | None]
+) -> list[dict[str, Any]]:
+    """Lay containers over others; a pattern is below all of them, or below the one it names."""
+    named = {container["name"]: container for container in below}
+    found = {name: named.pop(name) for name in patterns if name in named}
+    merged = []
+    for container in above:
+        name = container["name"]
+        base: Object = {}
+        for pattern, only in patterns.items():
+            if pattern in found and only in {None, name}:
+                base = merge(base, found[pattern])
+        base = merge(base, named.pop(name, {}))
+        merged.append(merge(base, container))
+    return [*merged, *(dict(container) for container in named.values())]
+
+
+def _merge_field(name: str, below: object, above: Any) -> Any:
+    if isinstance(below, Mapping) and isinstance(above, Mapping) and name not in _WHOLE:
+        if name == "resources":
+            return _merge_resources(below, above)
+        return merge(below, above)
+    if isinstance(below, Sequence) and isinstance(above, Sequence) and not isinstance(above, str):
+        if name in _KEYS:
+            return _merge_list(below, above, _KEYS[name], inside=name in _MERGED_INSIDE)
+        if name in _GROWING:
+            return [*below, *(each for each in above if each not in below)]
+    return above
+
+
+def _merge_list(below: Sequence[Any], above: Sequence[Any], key: str, *, inside: bool) -> list[Any]:
+    merged = {each.get(key): each for each in below}
+    for each in above:
+        known = merged.get(each.get(key))
+        merged[each.get(key)] = merge(known, each) if inside and known else each
+    return list(merged.values())
+
+
+def _merge_resources(below: Object, above: Object) -> dict[str, Any]:
+    """What is above asked or limited of one resource replaces both of it below."""
+    said = {name for part in ("requests", "limits") for name in above.get(part) or {}}
+    kept = {
+        part: {name: value for name, value in (below.get(part) or {}).items() if name not in said}
+        for part in ("requests", "limits")
+    }
+    merged = merge({**below, **kept}, above)
+    return {name: value for name, value in merged.items() if value != {}}

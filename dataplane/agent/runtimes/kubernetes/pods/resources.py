@@ -1,0 +1,127 @@
+"""What a container asks for and may use, as Kubernetes has it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from flyteidl2.core import tasks_pb2
+
+from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.quantities import read_quantity
+from dataplane.agent.runtimes.tasks import BadSpecError
+
+GPU = "gpu"
+"""What the SDK writes for a device of whatever class."""
+
+_NAMES: Mapping[int, str] = {
+    tasks_pb2.Resources.CPU: "cpu",
+    tasks_pb2.Resources.MEMORY: "memory",
+    tasks_pb2.Resources.GPU: GPU,
+    tasks_pb2.Resources.STORAGE: "ephemeral-storage",
+    tasks_pb2.Resources.EPHEMERAL_STORAGE: "ephemeral-storage",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What is filled in and what is refused, for one task."""
+
+    gpu: str  # the resource that ``gpu`` stands for
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    maxima: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_resources(message: tasks_pb2.Resources) -> dict[str, Any]:
+    """Return flyteidl2's resources in Kubernetes' words."""
+    return {
+        part: amounts
+        for part, entries in (("requests", message.requests), ("limits", message.limits))
+        if (amounts := read_amounts(entries))
+    }
+
+
+def complete(resources: Object, rules: Rules, container: str) -> dict[str, Any]:
+    """
+    Return the resources with nothing left open.
+
+    A request is the limit where there is none, as Flyte has it, so that a task runs on a
+    full node as it ran on an empty one; a limit alone is the request. BadSpecError for what
+    is no quantity, for a request above its limit, for more than the cluster gives.
+    """
+    requests = _rename(resources.get("requests") or {}, rules.gpu)
+    limits = _rename(resources.get("limits") or {}, rules.gpu)
+    for name in sorted({*requests, *limits, *rules.defaults}):
+        if name not in requests and name not in limits:
+            requests[name] = _lower(rules.defaults[name], rules.maxima.get(name))
+        requests.setdefault(name, limits.get(name, ""))
+        limits.setdefault(name, requests[name])
+        _check(name, requests[name], limits[name], rules.maxima.get(name), container)
+    completed = {name: value for name, value in resources.items() if value is not None}
+    return {
+        **completed,
+        "requests": dict(sorted(requests.items())),
+        "limits": dict(sorted(limits.items())),
+    }
+
+
+def read_amounts(entries: Iterable[tasks_pb2.Resources.ResourceEntry]) -> dict[str, str]:
+    amounts = {}
+    for entry in entries:
+        if entry.name not in _NAMES:
+            raise BadSpecError(
+                "resources name something that is neither CPU, MEMORY, GPU nor EPHEMERAL_STORAGE;"
+                " ask for it in a pod_template"
+            )
+        amounts[_NAMES[entry.name]] = entry.value
+    return amounts
+
+
+def least(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]:
+    """Return the lower one of each amount."""
+    return {**second, **{name: _lower(text, second.get(name)) for name, text in first.items()}}
+
+
+def rename_gpu(resources: Object, gpu: str) -> dict[str, Any]:
+    """Return the resources with ``gpu`` under the cluster's name for it."""
+    return {
+        part: _rename(amounts, gpu) if part in {"requests", "limits"} and amounts else amounts
+        for part, amounts in resources.items()
+    }
+
+
+def _rename(amounts: Mapping[str, object], gpu: str) -> dict[str, str]:
+    # A number in a pod_spec is a number there and text here.
+    return {gpu if name == GPU else name: str(amount) for name, amount in amounts.items()}
+
+
+def _check(name: str, request: str, limit: str, most: str | None, container: str) -> None:
+    asked, allowed = _read(name, request), _read(name, limit)
+    if "/" in name and asked != allowed:
+        raise BadSpecError(
+            f"container {container} requests {request} {name} and is limited to {limit};"
+            " devices are not shared: ask for one number"
+        )
+    if asked > allowed:
+        raise BadSpecError(
+            f"container {container} requests {request} of {name} and is limited to {limit};"
+            " raise the limit or lower the request"
+        )
+    if most is not None and allowed > _read(name, most):
+        raise BadSpecError(
+            f"container {container} wants {limit} of {name} and this cluster gives a container"
+            f" {most} at most; lower it in Resources, or ask for a higher maximum"
+        )
+
+
+def _lower(text: str, most: str | None) -> str:
+    return text if most is None or _read("", text) <= _read("", most) else most
+
+
+def _read(name: str, text: str) -> Decimal:
+    amount = read_quantity(text)
+    if amount is None:
+        raise BadSpecError(
+            f"{text!r} is no amount of {name or 'anything'}; write 2, 500m, 512Mi or 2G"
+        )
+    return amount

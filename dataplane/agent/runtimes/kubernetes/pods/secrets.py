@@ -1,0 +1,89 @@
+"""
+A task's secrets: references to Kubernetes Secrets, never a value.
+
+``Secret(group="db", key="PASSWORD")`` is the data key ``PASSWORD`` of the Secret ``db`` in
+the task's namespace; without a group the Secret is ``volary-secrets``. As a file it is
+``/etc/flyte/secrets/<group>/<key, lower case>``.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flyteidl2.core import security_pb2
+
+from dataplane.agent.runtimes.tasks import BadSpecError
+
+DIRECTORY = "/etc/flyte/secrets"
+DEFAULT_SECRET = "volary-secrets"  # noqa: S105 - the name of an object
+VOLUME = "volary-secrets"
+
+_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One secret: the object and the key that hold it, and where the task looks for it."""
+
+    secret: str
+    key: str
+    variable: str = ""
+    path: str = ""  # below DIRECTORY
+
+
+def read_secrets(secrets: Iterable[security_pb2.Secret]) -> list[Wanted]:
+    return [_read(secret) for secret in secrets]
+
+
+def as_variables(wanted: Iterable[Wanted]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": each.variable,
+            "valueFrom": {"secretKeyRef": {"name": each.secret, "key": each.key}},
+        }
+        for each in wanted
+        if each.variable
+    ]
+
+
+def as_volume(wanted: Sequence[Wanted]) -> dict[str, Any] | None:
+    """Return one volume that has all of the files; None if there is no file."""
+    by_secret: dict[str, list[dict[str, str]]] = {}
+    for each in wanted:
+        if each.path:
+            items = by_secret.setdefault(each.secret, [])
+            items.append({"key": each.key, "path": each.path})
+    sources = [{"secret": {"name": name, "items": items}} for name, items in by_secret.items()]
+    return {"name": VOLUME, "projected": {"sources": sources}} if sources else None
+
+
+def _read(secret: security_pb2.Secret) -> Wanted:
+    name = object_name(secret.group) if secret.group else DEFAULT_SECRET
+    if _KEY.fullmatch(secret.key) is None or secret.key in {".", ".."}:
+        raise BadSpecError(
+            f"the secret's key {secret.key!r} is no key of a Kubernetes Secret; use letters,"
+            " digits, '-', '_' and '.'"
+        )
+    if secret.mount_requirement == security_pb2.Secret.FILE:
+        path = "/".join(filter(None, [secret.group, secret.key.lower()]))
+        if any(part in {"", ".", ".."} for part in path.split("/")):
+            raise BadSpecError(f"the secret's group {secret.group!r} leads out of {DIRECTORY}")
+        return Wanted(secret=name, key=secret.key, path=path)
+    usual = "_".join(filter(None, [secret.group, secret.key])).upper()
+    variable = secret.env_var or re.sub(r"[^A-Z0-9_]", "_", usual)
+    if _VARIABLE.fullmatch(variable) is None:
+        raise BadSpecError(
+            f"the secret {secret.key!r} cannot be the variable {variable!r};"
+            " choose a name with as_env_var"
+        )
+    return Wanted(secret=name, key=secret.key, variable=variable)
+
+
+def object_name(group: str) -> str:
+    """Return how the Secret of a group is called: "My_Team" is in ``my-team``."""
+    name = re.sub(r"[^a-z0-9.-]+", "-", group.lower()).strip("-.")
+    if not name:
+        raise BadSpecError(f"the secret's group {group!r} has no letter or digit for a name")
+    return name[:253]

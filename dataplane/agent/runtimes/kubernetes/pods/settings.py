@@ -1,0 +1,90 @@
+"""What a cluster may choose about the pods of its tasks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import MappingProxyType
+
+from dataplane.agent.kube.objects import Object
+
+DOOR_CONFIG_MAP = "volary-door"
+"""In each task namespace; its key ``ca.crt`` is the certificate of the door's authority."""
+
+DOOR_AUDIENCE = "volary-door"
+"""Whom a pod's projected token is for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Where pods reach their agent, and by what they know it."""
+
+    address: str  # host:port, by a name that its certificate has
+    token_life: timedelta = timedelta(hours=1)  # the kubelet renews it; ten minutes at least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """
+    How the kubelet stops what may be begun elsewhere.
+
+    The kubelet resolves no cluster names: ``host`` is an address, the door's ClusterIP. It
+    stops a container ``failures`` times ``period`` after the door answers no more, at the latest.
+    """
+
+    host: str
+    port: int
+    path: str = "/fence"
+    period: timedelta = timedelta(seconds=5)
+    timeout: timedelta = timedelta(seconds=3)
+    failures: int = 3
+    grace: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copilot:
+    """What moves the inputs and outputs of raw containers."""
+
+    image: str
+    command: Sequence[str] = ("volary-copilot",)
+    image_pull_policy: str = ""  # "": as Kubernetes has it for the image's tag
+    requests: Mapping[str, str] = field(default_factory=lambda: {"cpu": "100m", "memory": "128Mi"})
+    limits: Mapping[str, str] = field(default_factory=lambda: {"cpu": "1", "memory": "512Mi"})
+    bring_within: timedelta = timedelta(hours=24)
+    ship_within: timedelta = timedelta(hours=1)  # after the task has ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Which nodes: labels that they have, taints that are tolerated."""
+
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: Sequence[Object] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """How one class of devices is asked for; a label of "" is none."""
+
+    resource: str
+    device_label: str = ""  # of nodes; its value is the device's name
+    partition_label: str = ""  # of nodes; its value is the partition's size
+
+
+ACCELERATORS: Mapping[str, Accelerator] = MappingProxyType(
+    {
+        "NVIDIA_GPU": Accelerator(
+            resource="nvidia.com/gpu",
+            device_label="k8s.amazonaws.com/accelerator",
+            partition_label="k8s.amazonaws.com/gpu-partition-size",
+        ),
+        "GOOGLE_TPU": Accelerator(
+            resource="google.com/tpu",
+            device_label="cloud.google.com/gke-tpu-accelerator",
+            partition_label="cloud.google.com/gke-tpu-topology",
+        ),
+        "AMAZON_NEURON": Accelerator(resource="aws.amazon.com/neuron"),
+        "AMD_GPU": Accelerator(resource="amd.com/gpu"),
+        "HABANA_GAUDI": Accelerator(resource="habana.ai/gaudi"),
+    }
+)
+"""By flyteidl2's GPUAccelerator.DeviceClass; the labels are those of Flyte's defaults."""

@@ -1,0 +1,289 @@
+"""Lays the layers of a task's pod over each other."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from flyteidl2.core import tasks_pb2
+
+from dataplane.agent.kube.objects import Name, Object
+from dataplane.agent.runtimes.environment import substitute
+from dataplane.agent.runtimes.kubernetes.pods import (
+    copilot,
+    devices,
+    fencing,
+    identity,
+    metadata,
+    resources,
+    secrets,
+)
+from dataplane.agent.runtimes.kubernetes.pods.environment import (
+    compose_environment,
+    pod_variables,
+)
+from dataplane.agent.runtimes.kubernetes.pods.merging import merge, merge_template
+from dataplane.agent.runtimes.kubernetes.pods.own import Own, read_own
+from dataplane.agent.runtimes.kubernetes.pods.replicas import Replica
+from dataplane.agent.runtimes.kubernetes.pods.settings import (
+    ACCELERATORS,
+    Accelerator,
+    Copilot,
+    Door,
+    Fence,
+    Placement,
+)
+from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.tasks import BadSpecError
+
+_KUBERNETES_GRACE = 30  # what the API server writes into a PodTemplate that names no grace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodTemplates:
+    """
+    Builds pods for one cluster, as its settings have it.
+
+    ``templates`` are the cluster's PodTemplates, of the task's namespace and of the agent's;
+    it may be a mapping that is kept up to date by somebody else.
+    """
+
+    door: Door
+    copilot: Copilot | None = None  # None: raw containers with data are refused
+    fence: Fence | None = None  # None: replaceable tasks are stopped by the agent alone
+    templates: Mapping[Name, Object] = field(default_factory=dict)
+    default_template: str = ""
+    agent_namespace: str = ""
+    service_account: str = ""  # "": the namespace's default
+    env_secret: str = ""  # a Secret of the task's namespace, all keys of which are variables
+    image_pull_secrets: Sequence[str] = ()
+    defaults: Mapping[str, str] = field(default_factory=lambda: {"cpu": "1", "memory": "1Gi"})
+    maxima: Mapping[str, str] = field(default_factory=dict)  # of one container
+    accelerators: Mapping[str, Accelerator] = field(default_factory=lambda: ACCELERATORS)
+    placement: Placement = field(default_factory=Placement)
+    interruptible: Placement = field(default_factory=Placement)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    grace: timedelta = timedelta(seconds=30)
+
+    def build(self, job: Job, name: Name) -> Object:
+        """Return the attempt's pod; BadSpecError, for whoever wrote the task, if it cannot be."""
+        made = self.template(job, name)
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name.name, "namespace": name.namespace, **made["metadata"]},
+            "spec": made["spec"],
+        }
+
+    def template(self, job: Job, name: Name, replica: Replica | None = None) -> Object:
+        """
+        Return ``{"metadata": {labels, annotations}, "spec": …}``: a PodTemplateSpec.
+
+        ``name`` is that of the attempt's resource. Without ``replica`` it is the task's own
+        pod, else one of a distributed job's.
+        """
+        own = read_own(job.task.template, replica)
+        named = self._named_template(job, name.namespace)
+        spec = merge_template(
+            merge(self._defaults(replica), named.get("spec") or {}), own.spec, own.primary
+        )
+        spec = self._complete(spec, own, job)
+        spec["restartPolicy"] = "Never" if replica is None else replica.restart_policy
+        spec["terminationGracePeriodSeconds"] = self._seconds_to_end(own, named)
+        if replica is None:
+            spec = self._add_copilot(spec, own.primary, job)
+        about = named.get("metadata") or {}
+        labels = (self.labels, about.get("labels") or {}, own.labels)
+        annotations = (self.annotations, about.get("annotations") or {}, own.annotations)
+        role = "" if replica is None else replica.role
+        return {
+            "metadata": {
+                "labels": metadata.compose_labels(job, role, *labels),
+                "annotations": metadata.compose_annotations(job, own.primary, *annotations),
+            },
+            "spec": spec,
+        }
+
+    def environment(self, job: Job, replica: Replica | None = None) -> list[Object]:
+        """Return the whole environment of the task's main container, or of a replica's."""
+        own = read_own(job.task.template, replica)
+        return self._environment(job, _find(own.spec, own.primary).get("env") or ())
+
+    def complete_resources(self, job: Job, asked: tasks_pb2.Resources, what: str) -> Object:
+        """Return the resources of a container, called ``what`` in errors, that asks for these."""
+        return resources.complete(resources.read_resources(asked), self._rules(job), what)
+
+    def _defaults(self, replica: Replica | None) -> dict[str, Any]:
+        """Return the lowest layer: what any template may say otherwise."""
+        return {
+            **devices.place(self.placement),
+            "automountServiceAccountToken": replica is not None and replica.calls_kubernetes,
+            "enableServiceLinks": False,
+            "imagePullSecrets": [{"name": each} for each in self.image_pull_secrets],
+            "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+            **({"serviceAccountName": self.service_account} if self.service_account else {}),
+        }
+
+    def _named_template(self, job: Job, namespace: str) -> Object:
+        """Return what the PodTemplate that the task names, or the cluster's default, holds."""
+        asked = (
+            job.task.template.metadata.pod_template_name
+            or job.run.spec.default_settings.pod_template_name
+        )
+        wanted = asked or self.default_template
+        if not wanted:
+            return {}
+        for place in (namespace, self.agent_namespace):
+            found = self.templates.get(Name(place, wanted))
+            if found is not None:
+                template: Object = found.get("template") or {}
+                return template
+        if not asked:
+            return {}  # a default is used where there is one
+        raise BadSpecError(
+            f"there is no PodTemplate {asked!r} in the namespace {namespace}; create it there,"
+            " or name another as pod_template"
+        )
+
+    def _complete(self, spec: dict[str, Any], own: Own, job: Job) -> dict[str, Any]:
+        """Lay the run's and the system's layers over the task's."""
+        template, primary = job.task.template, own.primary
+        spec = {**spec, "containers": [dict(each) for each in spec["containers"]]}
+        for container in spec["containers"]:
+            _settle(container, job)
+            if container["name"] == primary:
+                self._complete_primary(container, job)
+            elif container.get("resources"):
+                container["resources"] = resources.rename_gpu(
+                    container["resources"], self._rules(job).gpu
+                )
+        for container in spec.get("initContainers") or ():
+            _settle(container, job)
+        for layer in self._layers(job, primary):
+            spec = merge(spec, layer)
+        wanted = template.extended_resources.gpu_accelerator
+        if wanted.WhichOneof("partition_size_value") == "unpartitioned" and wanted.unpartitioned:
+            accelerator = devices.find_accelerator(wanted, self.accelerators)
+            if accelerator.partition_label:
+                spec["affinity"] = devices.without_partitions(spec, accelerator)
+        if job.assignment.replaceable and self.fence is not None:
+            spec["containers"] = fencing.put_up(spec["containers"], self.fence)
+        return {name: value for name, value in spec.items() if value not in ([], {})}
+
+    def _complete_primary(self, container: dict[str, Any], job: Job) -> None:
+        if not container.get("image"):
+            raise BadSpecError(
+                f"container {container['name']} of task {job.task.name} names no image; give its"
+                " environment one"
+            )
+        container["env"] = self._environment(job, container.get("env") or ())
+        container["resources"] = resources.complete(
+            container.get("resources") or {}, self._rules(job), container["name"]
+        )
+        if self.env_secret:
+            source = {"secretRef": {"name": self.env_secret}}
+            container["envFrom"] = [*(container.get("envFrom") or ()), source]
+
+    def _layers(self, job: Job, primary: str) -> Iterable[Object]:
+        template = job.task.template
+        yield {
+            "volumes": [identity.volume(self.door)],
+            "containers": [{"name": primary, "volumeMounts": [identity.mount()]}],
+        }
+        files = secrets.as_volume(secrets.read_secrets(template.security_context.secrets))
+        if files is not None:
+            mount = {"name": files["name"], "mountPath": secrets.DIRECTORY, "readOnly": True}
+            yield {
+                "volumes": [files],
+                "containers": [{"name": primary, "volumeMounts": [mount]}],
+            }
+        extended = template.extended_resources
+        if extended.HasField("shared_memory"):
+            yield devices.share_memory(extended.shared_memory, primary)
+        if extended.HasField("gpu_accelerator"):
+            accelerator = devices.find_accelerator(extended.gpu_accelerator, self.accelerators)
+            yield devices.place_on_device(extended.gpu_accelerator, accelerator)
+        if _is_interruptible(job):
+            yield devices.place(self.interruptible)
+        account = (
+            job.run.spec.security_context.run_as.k8s_service_account
+            or template.security_context.run_as.k8s_service_account
+        )
+        if account:
+            yield {"serviceAccountName": account}
+
+    def _environment(self, job: Job, own: Iterable[Object]) -> list[Object]:
+        wanted = secrets.read_secrets(job.task.template.security_context.secrets)
+        return compose_environment(
+            [*own, *secrets.as_variables(wanted)],
+            job.run.env,
+            pod_variables(job.assignment, self.door),
+        )
+
+    def _rules(self, job: Job) -> resources.Rules:
+        said = job.run.spec.default_settings.task_resource_defaults
+        wanted = job.task.template.extended_resources.gpu_accelerator
+        return resources.Rules(
+            gpu=devices.find_accelerator(wanted, self.accelerators).resource,
+            defaults={**self.defaults, **resources.read_amounts(said.requests)},
+            maxima=resources.least(resources.read_amounts(said.max), self.maxima),
+        )
+
+    def _seconds_to_end(self, own: Own, named: Object) -> int:
+        said = own.spec.get("terminationGracePeriodSeconds")
+        if said is not None:
+            return int(said)
+        templated = (named.get("spec") or {}).get("terminationGracePeriodSeconds")
+        if templated not in {None, _KUBERNETES_GRACE}:
+            return int(templated)
+        return int(self.grace.total_seconds())
+
+    def _add_copilot(self, spec: dict[str, Any], primary: str, job: Job) -> dict[str, Any]:
+        paths = copilot.find_paths(job)
+        if paths is None:
+            return spec
+        if self.copilot is None:
+            raise BadSpecError(
+                f"task {job.task.name} is a raw container with data, for which this cluster has no"
+                " copilot; have the agent's copilot image set"
+            )
+        mounts = list(copilot.mounts(paths))
+        spec = merge(
+            spec,
+            {
+                "volumes": copilot.volumes(),
+                "containers": [{"name": primary, "volumeMounts": mounts}],
+            },
+        )
+        security = copilot.security_beside(spec, _find(spec, primary))
+        beside = copilot.containers(job, paths, self.copilot, self.door, security)
+        grace = int(copilot.pod_grace(self.copilot).total_seconds())
+        return {
+            **spec,
+            "initContainers": [*beside, *(spec.get("initContainers") or ())],
+            "terminationGracePeriodSeconds": max(grace, spec["terminationGracePeriodSeconds"]),
+        }
+
+
+def _settle(container: dict[str, Any], job: Job) -> None:
+    """Fill in placeholders, and what every container of a task has."""
+    for name in ("command", "args"):
+        if container.get(name):
+            container[name] = substitute([str(word) for word in container[name]], job.assignment)
+    container["terminationMessagePolicy"] = "FallbackToLogsOnError"
+    security = container.get("securityContext") or {}
+    powers = (security.get("capabilities") or {}).get("add") or ()
+    if not security.get("privileged") and not {"SYS_ADMIN", "CAP_SYS_ADMIN"} & set(powers):
+        container["securityContext"] = {"allowPrivilegeEscalation": False, **security}
+
+
+def _find(spec: Object, name: str) -> Object:
+    found: Object = next(each for each in spec["containers"] if each["name"] == name)
+    return found
+
+
+def _is_interruptible(job: Job) -> bool:
+    if job.run.spec.HasField("interruptible"):
+        return bool(job.run.spec.interruptible.value)
+    return bool(job.task.template.metadata.interruptible)
