@@ -8,7 +8,7 @@ killed ended for our reason, whatever it managed to write.
 
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dataplane.agent.core import limits
@@ -66,7 +66,7 @@ CUT_OFF = Failure(
 )
 
 # A signal that the task's own code brings about; any other came from outside.
-_CRASHES = {
+CRASHES = {
     signal.SIGABRT,
     signal.SIGBUS,
     signal.SIGFPE,
@@ -114,49 +114,47 @@ def judge(remains: Remains) -> tuple[Phase, Failure | None]:
 
 def _judge_own_end(remains: Remains, ended: Exit) -> tuple[Phase, Failure | None]:
     if remains.error is not None:
-        error = remains.error
-        return Phase.FAILED, Failure(
-            code=error.code or "UserError",
-            kind=error.kind,
-            message=cut_message(error.message, error.uri),
-            recoverable=error.recoverable,
-            full_uri=error.uri,
-        )
-    if ended.signal is not None:
-        name = signal.Signals(ended.signal).name
-        if ended.signal in _CRASHES:
-            return Phase.FAILED, Failure(
-                code="Crashed",
-                kind=FailureKind.USER,
-                message=_quoted(f"the task's process crashed with {name}", remains.last_lines),
-            )
-        return Phase.FAILED, Failure(
-            code="Interrupted",
-            kind=FailureKind.SYSTEM,
-            message=_quoted(
-                f"the task's process was killed from outside with {name}", remains.last_lines
-            ),
-        )
-    if ended.code != 0:
-        return Phase.FAILED, Failure(
-            code="NonZeroExit",
-            kind=FailureKind.USER,
-            message=_quoted(
-                f"the task's process exited with code {ended.code} and left no error.pb",
-                remains.last_lines,
-            ),
-        )
-    if remains.outputs_missing:
-        return Phase.FAILED, Failure(
-            code="OutputsMissing",
-            kind=FailureKind.USER,
-            message=_quoted(
-                "the task declares outputs and exited with code 0, but there is no "
-                f"outputs.pb under {remains.output_prefix}",
-                remains.last_lines,
-            ),
-        )
-    return Phase.SUCCEEDED, None
+        return Phase.FAILED, failure_of_error(remains.error)
+    failure = failure_of_exit(code=ended.code, signal_number=ended.signal)
+    if failure is None and remains.outputs_missing:
+        failure = failure_of_no_outputs(remains.output_prefix)
+    if failure is None:
+        return Phase.SUCCEEDED, None
+    return Phase.FAILED, quote(failure, remains.last_lines)
+
+
+def failure_of_error(error: TaskError) -> Failure:
+    return Failure(
+        code=error.code or "UserError",
+        kind=error.kind,
+        message=cut_message(error.message, error.uri),
+        recoverable=error.recoverable,
+        full_uri=error.uri,
+    )
+
+
+def failure_of_exit(*, code: int | None, signal_number: int | None) -> Failure | None:
+    """Return what the end of a process that left no error.pb means, None if it ended well."""
+    if signal_number is not None:
+        name = signal.Signals(signal_number).name
+        if signal_number in CRASHES:
+            message = f"the task's process crashed with {name}"
+            return Failure(code="Crashed", kind=FailureKind.USER, message=message)
+        message = f"the task's process was killed from outside with {name}"
+        return Failure(code="Interrupted", kind=FailureKind.SYSTEM, message=message)
+    if code != 0:
+        message = f"the task's process exited with code {code} and left no error.pb"
+        return Failure(code="NonZeroExit", kind=FailureKind.USER, message=message)
+    return None
+
+
+def failure_of_no_outputs(output_prefix: str) -> Failure:
+    return Failure(
+        code="OutputsMissing",
+        kind=FailureKind.USER,
+        message="the task declares outputs and exited with code 0, but there is no "
+        f"outputs.pb under {output_prefix}",
+    )
 
 
 def cut_message(message: str, full_uri: str) -> str:
@@ -169,10 +167,12 @@ def cut_message(message: str, full_uri: str) -> str:
     return kept + note
 
 
-def _quoted(sentence: str, lines: Sequence[str]) -> str:
+def quote(failure: Failure, lines: Sequence[str]) -> Failure:
+    """Add the last of what the task wrote, as much as a report may carry."""
+    sentence = failure.message
     if not lines:
-        return f"{sentence}; it wrote nothing"
+        return replace(failure, message=f"{sentence}; it wrote nothing")
     quoted = "\n".join(lines[-limits.LAST_LINES :])
-    room = MAX_MESSAGE_BYTES - len(sentence.encode()) - 40
+    room = max(1, MAX_MESSAGE_BYTES - len(sentence.encode()) - 40)
     kept = quoted.encode()[-room:].decode(errors="ignore")
-    return f"{sentence}. Its last lines:\n{kept}"
+    return replace(failure, message=f"{sentence}. Its last lines:\n{kept}")

@@ -35,7 +35,8 @@ class Observation:
     stage: Stage
     reason: str = ""  # machine-readable: "Unschedulable", "ImagePullBackOff", …
     message: str = ""  # the same for people
-    failure: Failure | None = None  # with FAILED, always
+    # With FAILED, always; with SUCCEEDED, what to say if its outputs do not prove it right.
+    failure: Failure | None = None
     look_again_at: datetime | None = None  # time alone will change the answer, at that instant
     log_pods: Sequence[str] | None = None  # names, main one first; None: all of the attempt's
 

@@ -1,0 +1,76 @@
+"""What the cluster said of an attempt: ``Event`` objects, as they are judged by and reported."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+
+from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.kubernetes.statuses import instant
+from shared.model.reports import ClusterEvent
+
+MOST_EVENTS = 50  # of one attempt
+MOST_BYTES = 1024  # of one message
+
+
+def about(events: Iterable[Object], pod: Object) -> Iterator[Object]:
+    """Give the events of one pod; its uid tells it from an earlier one of its name."""
+    metadata = pod["metadata"]
+    for event in events:
+        involved = event["involvedObject"]
+        same = involved.get("name") == metadata["name"] and involved.get("kind") == "Pod"
+        if same and involved.get("uid", "") in {"", metadata.get("uid", "")}:
+            yield event
+
+
+def first_at(event: Object) -> datetime | None:
+    """Return when it happened for the first time."""
+    return (
+        instant(event.get("firstTimestamp"))
+        or instant(event.get("eventTime"))
+        or instant(event["metadata"].get("creationTimestamp"))
+    )
+
+
+def last_at(event: Object) -> datetime | None:
+    """Return when it happened last."""
+    series = event.get("series") or {}
+    return (
+        instant(series.get("lastObservedTime"))
+        or instant(event.get("lastTimestamp"))
+        or first_at(event)
+    )
+
+
+def key_of(event: Object) -> str:
+    """Name the event: one that happens again keeps its name, and its count grows."""
+    return str(event["metadata"].get("name", ""))
+
+
+def told(events: Collection[Object]) -> Sequence[ClusterEvent]:
+    """
+    Return the events as they are reported, each but once and in the order they began.
+
+    Several of one reason and message (three containers, one image) are one. Of too many the
+    first are kept, which tell how it began, and the last, which tell how it ended.
+    """
+    by_words: dict[tuple[str, str], ClusterEvent] = {}
+    for event in events:
+        at = first_at(event)
+        if at is None:
+            continue
+        reason = str(event.get("reason") or "Event")
+        message = _cut(str(event.get("message") or ""))
+        known = by_words.get((reason, message))
+        if known is None or at < known.at:
+            by_words[reason, message] = ClusterEvent(at=at, reason=reason, message=message)
+    found = sorted(by_words.values(), key=lambda one: one.at)
+    if len(found) > MOST_EVENTS:
+        half = MOST_EVENTS // 2
+        found = [*found[:half], *found[-half:]]
+    return found
+
+
+def _cut(message: str) -> str:
+    raw = message.strip().encode()
+    if len(raw) <= MOST_BYTES:
+        return raw.decode()
+    return raw[: MOST_BYTES - 3].decode(errors="ignore") + "…"

@@ -1,0 +1,301 @@
+"""
+How a pod ended, one row for each way, from what its status and its events say.
+
+The rows are asked in this order, and the first that knows decides: what the kernel did
+(memory), what the cluster did (deadline, eviction, preemption, shutdown, a lost node), what
+init containers did, what the container itself did. Who is to blame decides which budget of
+retries pays: USER for what the task did or asked for, PREEMPTION for an orderly end of its
+node, SYSTEM for everything that just happened to it.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
+
+from dataplane.agent.core.endings import CRASHES, CUT_OFF, failure_of_exit
+from dataplane.agent.core.entrance import FENCE_PATH
+from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.kubernetes import events, statuses
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surroundings
+from dataplane.agent.runtimes.kubernetes.waiting import failed_with
+from shared.model.reports import Failure, FailureKind
+
+USER, SYSTEM, PREEMPTION = FailureKind.USER, FailureKind.SYSTEM, FailureKind.PREEMPTION
+
+MAX_RUNTIME_EXCEEDED = "MAX_RUNTIME_EXCEEDED"
+"""The code of a failure that is a time-out."""
+
+OOM_KILLED = "OOMKilled"
+_SIGKILL = 9
+_KILLED = frozenset({137, 143, 247})  # 247: a shell's or a launcher's word for -SIGKILL
+_CRASHED = frozenset(128 + int(number) for number in CRASHES)
+_UNFIT_FILES = frozenset({3})  # the copilot's word for what the user has to mend
+_TOLERANCE = timedelta(seconds=1)  # instants of the API have whole seconds
+
+_DISRUPTIONS: Mapping[str, tuple[str, FailureKind, str]] = {
+    "PreemptionByScheduler": (
+        "Preempted",
+        PREEMPTION,
+        "a pod of higher priority was given its place",
+    ),
+    "EvictionByEvictionAPI": ("Drained", PREEMPTION, "it was evicted, as when a node is drained"),
+    "TerminationByKubelet": ("NodeShutdown", PREEMPTION, "its node was shut down"),
+    "DeletionByTaintManager": ("NodeLost", SYSTEM, "its node became unfit or was not heard of"),
+    "DeletionByPodGC": ("NodeLost", SYSTEM, "its node is gone"),
+}
+
+_POD_REASONS: Mapping[str, tuple[str, FailureKind, str]] = {
+    "NodeAffinity": ("NodeAffinity", SYSTEM, "its node's labels were changed"),
+    "NodeLost": ("NodeLost", SYSTEM, "its node was not heard of"),
+    "NodeShutdown": ("NodeShutdown", PREEMPTION, "its node was shut down"),
+    "Preempting": ("Preempted", PREEMPTION, "its node needed the place for a critical pod"),
+    "Shutdown": ("NodeShutdown", PREEMPTION, "its node was shut down"),
+    "Terminated": ("NodeShutdown", PREEMPTION, "its node was shut down"),
+    "UnexpectedAdmissionError": ("UnexpectedAdmissionError", SYSTEM, "its node refused it"),
+}
+
+_OWN_LIMIT = re.compile(r"exceeds the (?:total )?limit|exceeded its local ephemeral storage limit")
+_NO_SUCH_PROGRAM = re.compile(
+    r"executable file not found|no such file or directory|permission denied|exec format error",
+    re.IGNORECASE,
+)
+
+
+def look(pod: Object, around: Surroundings, *, interruptible: bool = False) -> Observation | None:
+    """Say how the pod ended; None while it has not."""
+    primary = statuses.primary_of(pod)
+    if primary not in {container["name"] for container in pod["spec"]["containers"]}:
+        return failed_with(_no_primary(primary))
+    status = statuses.container_status(pod, primary)
+    ended = statuses.terminated(status)
+    over = statuses.has_ended(pod)
+    if not over and not (ended and statuses.others_running(pod, primary)):
+        return None
+    disturbed = _killed_for_memory(pod, status) or _cluster_did(pod, interruptible=interruptible)
+    if ended and ended.get("exitCode") == 0:
+        if disturbed is not None and not _was_over_before(pod, ended):
+            return Observation(stage=Stage.SUCCEEDED, failure=disturbed)
+        return Observation(stage=Stage.SUCCEEDED, failure=_copilot_failed(pod))
+    failure = disturbed or _init_did(pod)
+    if failure is None and ended:
+        failure = _container_did(pod, ended, around.events)
+    if failure is None:
+        failure = _nobody_knows(pod, primary)
+    return failed_with(failure)
+
+
+def gone(pods: Collection[Object], *, interruptible: bool = False) -> Failure:
+    """Say what it means that somebody else took the resource away; ``pods`` as last seen."""
+    for pod in pods:
+        disturbed = _disrupted(pod, interruptible=interruptible)
+        if disturbed is not None:
+            return disturbed
+    return Failure(
+        code="DeletedFromOutside",
+        kind=SYSTEM,
+        message="its pod was deleted, and not by the agent: by a person, a namespace's end or "
+        "another controller",
+    )
+
+
+def last_words(pod: Object) -> Iterable[str]:
+    """Return the end of the primary container's log as the kubelet kept it in the status."""
+    ended = statuses.terminated(statuses.container_status(pod, statuses.primary_of(pod)))
+    return str(ended.get("message") or "").splitlines()
+
+
+def _no_primary(primary: str) -> Failure:
+    return Failure(
+        code="PrimaryContainerNotFound",
+        kind=USER,
+        message=f"the pod has no container {primary!r}, which its template calls the primary one",
+        recoverable=False,
+    )
+
+
+def _killed_for_memory(pod: Object, status: Object) -> Failure | None:
+    """The kernel killed something in the container; not always its first process."""
+    if statuses.terminated(status).get("reason") != OOM_KILLED:
+        return None
+    name = status["name"]
+    container = next(one for one in pod["spec"]["containers"] if one["name"] == name)
+    limit = ((container.get("resources") or {}).get("limits") or {}).get("memory", "")
+    of_limit = f", which is {limit}" if limit else ""
+    return Failure(
+        code=OOM_KILLED,
+        kind=USER,
+        message=f"the task used more memory than its limit{of_limit}, and was killed; ask for "
+        "more with flyte.Resources(memory=…)",
+    )
+
+
+def _cluster_did(pod: Object, *, interruptible: bool) -> Failure | None:
+    status = pod.get("status") or {}
+    reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
+    if reason == "DeadlineExceeded":
+        seconds = pod["spec"].get("activeDeadlineSeconds", "?")
+        return Failure(
+            code=MAX_RUNTIME_EXCEEDED,
+            kind=USER,
+            message=f"the pod ran longer than its active deadline of {seconds} s and was killed",
+        )
+    if reason == "Evicted":
+        return _evicted(message)
+    disturbed = _disrupted(pod, interruptible=interruptible)
+    if disturbed is not None:
+        return disturbed
+    if reason.startswith("OutOf"):
+        return Failure(code=reason, kind=SYSTEM, message=_and("its node had no room left", message))
+    row = _POD_REASONS.get(reason)
+    return None if row is None else _of_row(row, message, interruptible=interruptible)
+
+
+def _evicted(message: str) -> Failure:
+    """The kubelet evicts for a limit of the pod's own, or because all of the node runs short."""
+    if _OWN_LIMIT.search(message):
+        return Failure(
+            code="EphemeralStorageExceeded",
+            kind=USER,
+            message=f"{message.strip()}; ask for more with flyte.Resources(disk=…)",
+        )
+    return Failure(
+        code="Evicted",
+        kind=SYSTEM,
+        message=_and("its node ran short of something, and evicted it", message),
+    )
+
+
+def _disrupted(pod: Object, *, interruptible: bool) -> Failure | None:
+    found = statuses.condition(pod, "DisruptionTarget")
+    if not statuses.is_true(found):
+        return None
+    reason, message = str(found.get("reason") or ""), str(found.get("message") or "")
+    row = _DISRUPTIONS.get(reason, ("Disrupted", SYSTEM, f"it was disrupted ({reason})"))
+    return _of_row(row, message, interruptible=interruptible)
+
+
+def _of_row(row: tuple[str, FailureKind, str], message: str, *, interruptible: bool) -> Failure:
+    code, kind, sentence = row
+    if code == "NodeLost" and interruptible:  # such nodes go without a word: that was the bargain
+        kind = PREEMPTION
+    return Failure(code=code, kind=kind, message=_and(f"the task was stopped: {sentence}", message))
+
+
+def _was_over_before(pod: Object, ended: Object) -> bool:
+    """Whether the container had ended when the cluster began to disturb the pod."""
+    found = statuses.condition(pod, "DisruptionTarget")
+    began = statuses.instant(found.get("lastTransitionTime"))
+    finished = statuses.instant(ended.get("finishedAt"))
+    if not statuses.is_true(found) or began is None or finished is None:
+        return False
+    return finished + _TOLERANCE < began
+
+
+def _init_did(pod: Object) -> Failure | None:
+    lasting = statuses.sidecars(pod)
+    if statuses.began_at(pod) is not None:
+        return None
+    for status in statuses.init_statuses(pod):
+        ended = statuses.terminated(status)
+        if status["name"] in lasting or not ended or ended.get("exitCode") == 0:
+            continue
+        if status["name"].startswith(statuses.OURS):
+            return _copilot(status["name"], ended)
+        if ended.get("reason") == OOM_KILLED:
+            message = f"init container {status['name']} used more memory than its limit"
+            return Failure(code=OOM_KILLED, kind=USER, message=message)
+        return Failure(
+            code="InitContainerFailed",
+            kind=USER,
+            message=_and(f"init container {status['name']} {_how(ended)}", ended.get("message")),
+        )
+    return None
+
+
+def _copilot_failed(pod: Object) -> Failure | None:
+    """Our sidecar ended badly after the task ended well; what it shipped decides."""
+    for status in statuses.init_statuses(pod):
+        ended = statuses.terminated(status)
+        name = status["name"]
+        if name.startswith(statuses.OURS) and ended and ended.get("exitCode") != 0:
+            return _copilot(name, ended)
+    return None
+
+
+def _copilot(name: str, ended: Object) -> Failure:
+    kind = USER if ended.get("exitCode") in _UNFIT_FILES else SYSTEM
+    return Failure(
+        code="CopilotFailed",
+        kind=kind,
+        message=_and(
+            f"{name}, which moves inputs and outputs, {_how(ended)}", ended.get("message")
+        ),
+    )
+
+
+def _container_did(pod: Object, ended: Object, said: Iterable[Object]) -> Failure | None:
+    code = int(ended.get("exitCode") or 0)
+    reason, message = str(ended.get("reason") or ""), str(ended.get("message") or "")
+    if reason in {"StartError", "ContainerCannotRun"}:
+        return Failure(
+            code="StartError",
+            kind=USER if _NO_SUCH_PROGRAM.search(message) else SYSTEM,
+            message=_and("the container could not be started", message),
+            recoverable=not _NO_SUCH_PROGRAM.search(message),
+        )
+    if reason == "ContainerStatusUnknown":
+        sentence = "its node lost track of the container, as when it is restarted"
+        return Failure(code="Interrupted", kind=SYSTEM, message=_and(sentence, message))
+    if code in _KILLED and _failed_liveness(pod, said):
+        return CUT_OFF if _is_fenced(pod) else _not_alive()
+    if code in _KILLED:
+        number = _SIGKILL if code == 247 else code - 128
+        return failure_of_exit(code=None, signal_number=number)
+    if code in _CRASHED:
+        return failure_of_exit(code=None, signal_number=code - 128)
+    return failure_of_exit(code=code, signal_number=None)
+
+
+def _not_alive() -> Failure:
+    return Failure(
+        code="LivenessProbeFailed",
+        kind=USER,
+        message="the container did not answer the liveness probe of its pod template",
+    )
+
+
+def _failed_liveness(pod: Object, said: Iterable[Object]) -> bool:
+    return any(
+        event.get("reason") == "Killing"
+        and "failed liveness probe" in str(event.get("message") or "")
+        for event in events.about(said, pod)
+    )
+
+
+def _is_fenced(pod: Object) -> bool:
+    primary = statuses.primary_of(pod)
+    container = next(one for one in pod["spec"]["containers"] if one["name"] == primary)
+    probe = (container.get("livenessProbe") or {}).get("httpGet") or {}
+    return probe.get("path") == FENCE_PATH
+
+
+def _nobody_knows(pod: Object, primary: str) -> Failure:
+    status = pod.get("status") or {}
+    if status.get("phase") == "Succeeded":
+        return _no_primary(primary)
+    reason, message = str(status.get("reason") or ""), str(status.get("message") or "")
+    return Failure(
+        code=reason or "PodFailed",
+        kind=SYSTEM,
+        message=_and("the pod failed, and its container has left no word of how it ended", message),
+    )
+
+
+def _how(ended: Object) -> str:
+    return f"exited with code {ended.get('exitCode')}"
+
+
+def _and(sentence: str, message: object) -> str:
+    """Add what Kubernetes says itself."""
+    words = str(message or "").strip()
+    return f"{sentence}: {words}" if words else sentence

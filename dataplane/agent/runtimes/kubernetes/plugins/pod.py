@@ -1,0 +1,43 @@
+"""A task that is one pod: the SDK's own, raw containers, whatever brings a pod of its own."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from dataplane.agent.kube.objects import POD, Kind, Name, Object
+from dataplane.agent.runtimes.kubernetes import failures, statuses, waiting
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surroundings
+from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
+from dataplane.agent.runtimes.kubernetes.waiting import Patience
+from dataplane.agent.runtimes.protocol import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodPlugin:
+    patience: Patience = field(default_factory=Patience)
+
+    @property
+    def task_types(self) -> Collection[str]:
+        return ("python", "python-task", "raw-container", "actor", "sidecar", "pod", "container")
+
+    @property
+    def kind(self) -> Kind:
+        return POD
+
+    def build(self, job: Job, name: Name, pods: PodTemplates) -> Object:
+        return {"apiVersion": POD.api_version, "kind": POD.name, **pods.build(job, name)}
+
+    def observe(self, job: Job, resource: Object, around: Surroundings) -> Observation:
+        interruptible = bool(job.task.template.metadata.interruptible)
+        return observe_pod(resource, around, self.patience, interruptible=interruptible)
+
+
+def observe_pod(
+    pod: Object, around: Surroundings, patience: Patience, *, interruptible: bool = False
+) -> Observation:
+    """Say how far one pod has come, from its placement to its end."""
+    ended = failures.look(pod, around, interruptible=interruptible)
+    if ended is not None:
+        return ended
+    if statuses.began_at(pod) is not None:
+        return Observation(stage=Stage.RUNNING)
+    return waiting.look(pod, around, patience)

@@ -1,0 +1,130 @@
+"""
+Reading what the API says of a pod and of its containers; what is absent reads as empty.
+
+PURE, as is everything that judges by it: ``waiting`` (why it does not run yet) and
+``failures`` (why it ended badly).
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from dataplane.agent.kube.objects import Object
+
+DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+"""The annotation that names a pod's primary container, for us as for ``kubectl logs``."""
+OURS = "volary-"
+"""How the names of the containers begin that the agent adds to a task's."""
+
+_NOTHING: Object = {}
+_ENDED = frozenset({"Succeeded", "Failed"})
+
+
+def primary_of(pod: Object) -> str:
+    """Return the name of the container that the pod is about: the annotated, or its first."""
+    annotated = (pod["metadata"].get("annotations") or {}).get(DEFAULT_CONTAINER, "")
+    return str(annotated or pod["spec"]["containers"][0]["name"])
+
+
+def phase_of(pod: Object) -> str:
+    return str((pod.get("status") or {}).get("phase") or "Pending")
+
+
+def has_ended(pod: Object) -> bool:
+    """Whether nothing of the pod runs any more, nor ever will."""
+    return phase_of(pod) in _ENDED
+
+
+def is_being_deleted(obj: Object) -> bool:
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def condition(pod: Object, kind: str) -> Object:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return next((one for one in conditions if one.get("type") == kind), _NOTHING)
+
+
+def is_true(found: Object) -> bool:
+    return found.get("status") == "True"
+
+
+def container_status(pod: Object, name: str) -> Object:
+    """Return the status of one container, of whichever sort."""
+    return next((one for one in _statuses(pod) if one.get("name") == name), _NOTHING)
+
+
+def init_statuses(pod: Object) -> Sequence[Object]:
+    return (pod.get("status") or {}).get("initContainerStatuses") or ()
+
+
+def waiting(status: Object) -> Object:
+    return (status.get("state") or {}).get("waiting") or _NOTHING
+
+
+def running(status: Object) -> Object:
+    return (status.get("state") or {}).get("running") or _NOTHING
+
+
+def terminated(status: Object) -> Object:
+    return (status.get("state") or {}).get("terminated") or _NOTHING
+
+
+def sidecars(pod: Object) -> Collection[str]:
+    """Name the init containers that run as long as the others do (native sidecars)."""
+    return {
+        one["name"]
+        for one in pod["spec"].get("initContainers") or ()
+        if one.get("restartPolicy") == "Always"
+    }
+
+
+def others_running(pod: Object, primary: str) -> Sequence[str]:
+    """Name the containers besides the primary one that keep the pod alive: not native sidecars."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return [one["name"] for one in statuses if one["name"] != primary and not terminated(one)]
+
+
+def began_at(pod: Object) -> datetime | None:
+    """Return when the primary container began to run, None if it has not."""
+    status = container_status(pod, primary_of(pod))
+    return instant(running(status).get("startedAt") or terminated(status).get("startedAt"))
+
+
+def instant(text: object) -> datetime | None:
+    """Read an instant as the API writes it; its nanoseconds are cut."""
+    if not isinstance(text, str) or not text:
+        return None
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return read if read.tzinfo is not None else read.replace(tzinfo=UTC)
+
+
+def latest(*instants: datetime | None) -> datetime | None:
+    known = [one for one in instants if one is not None]
+    return max(known) if known else None
+
+
+def placed_at(pod: Object) -> datetime | None:
+    """Return when a node was found for the pod, None if none was."""
+    scheduled = condition(pod, "PodScheduled")
+    return instant(scheduled.get("lastTransitionTime")) if is_true(scheduled) else None
+
+
+def created_at(obj: Object) -> datetime | None:
+    return instant(obj["metadata"].get("creationTimestamp"))
+
+
+def expected_gone_at(obj: Object) -> datetime | None:
+    """Return when what is being deleted should be gone: its grace is in that already."""
+    return instant(obj["metadata"].get("deletionTimestamp"))
+
+
+def seconds(duration: timedelta) -> str:
+    return f"{duration.total_seconds():.0f} s"
+
+
+def _statuses(pod: Object) -> Iterator[Object]:
+    status = pod.get("status") or {}
+    yield from status.get("containerStatuses") or ()
+    yield from status.get("initContainerStatuses") or ()

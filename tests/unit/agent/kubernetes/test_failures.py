@@ -1,0 +1,269 @@
+"""A row for every way a pod can end, and a few that differ from what one would expect."""
+
+import pytest
+
+from dataplane.agent.core.entrance import FENCE_PATH
+from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.kubernetes import failures
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage
+from shared.model.reports import FailureKind
+from tests.unit.agent.kubernetes.objects import (
+    disrupted,
+    ended,
+    make_event,
+    make_pod,
+    make_status,
+    observe,
+    runs,
+    waits,
+)
+
+USER, SYSTEM, PREEMPTION = FailureKind.USER, FailureKind.SYSTEM, FailureKind.PREEMPTION
+
+COPILOT = {"name": "volary-copilot", "image": "copilot:1", "restartPolicy": "Always"}
+FENCED = {"name": "main", "livenessProbe": {"httpGet": {"path": FENCE_PATH, "port": 8443}}}
+OTHERWISE_LIVE = {"name": "main", "livenessProbe": {"httpGet": {"path": "/", "port": 80}}}
+PROBE_FAILED = make_event("Killing", "Container main failed liveness probe, will be restarted")
+
+
+def failed(code: int, reason: str = "", message: str = "") -> Object:
+    return make_pod(phase="Failed", state=ended(code, reason, message))
+
+
+def refused(reason: str, message: str = "") -> Object:
+    """Make a pod that its node ended, or never began."""
+    return make_pod(phase="Failed", status={"reason": reason, "message": message})
+
+
+def disturbed(reason: str, message: str = "", *, code: int = 137) -> Object:
+    return make_pod(
+        phase="Failed",
+        state=ended(code),
+        status={"conditions": [disrupted(reason, message)]},
+    )
+
+
+def with_init(name: str, code: int, message: str = "", *, reason: str = "") -> Object:
+    return make_pod(
+        phase="Failed",
+        state=waits("PodInitializing"),
+        status={"initContainerStatuses": [make_status(name, ended(code, reason, message))]},
+    )
+
+
+ROWS = [
+    # What the container did.
+    ("exit", failed(3), "NonZeroExit", USER, True),
+    ("abort", failed(134), "Crashed", USER, True),
+    ("segmentation-fault", failed(139), "Crashed", USER, True),
+    ("killed", failed(137), "Interrupted", SYSTEM, True),
+    ("terminated", failed(143), "Interrupted", SYSTEM, True),
+    ("a-child-killed", failed(247), "Interrupted", SYSTEM, True),
+    ("unknown", failed(137, "ContainerStatusUnknown"), "Interrupted", SYSTEM, True),
+    ("memory", failed(137, "OOMKilled"), "OOMKilled", USER, True),
+    ("memory-of-a-child", failed(1, "OOMKilled"), "OOMKilled", USER, True),
+    (
+        "no-program",
+        failed(128, "StartError", 'exec: "a0": executable file not found in $PATH'),
+        "StartError",
+        USER,
+        False,
+    ),
+    ("start", failed(128, "StartError", "cgroup: device busy"), "StartError", SYSTEM, True),
+    # What init containers did.
+    ("init", with_init("fetch", 2), "InitContainerFailed", USER, True),
+    ("init-memory", with_init("fetch", 137, reason="OOMKilled"), "OOMKilled", USER, True),
+    ("copilot", with_init("volary-copilot-download", 1), "CopilotFailed", SYSTEM, True),
+    ("copilot-unfit", with_init("volary-copilot-download", 3), "CopilotFailed", USER, True),
+    # What the node did.
+    (
+        "disk-of-an-empty-dir",
+        refused("Evicted", 'Usage of EmptyDir volume "d" exceeds the limit "1Mi". '),
+        "EphemeralStorageExceeded",
+        USER,
+        True,
+    ),
+    (
+        "disk-of-the-pod",
+        refused("Evicted", "Pod ephemeral local storage usage exceeds the total limit of "),
+        "EphemeralStorageExceeded",
+        USER,
+        True,
+    ),
+    (
+        "disk-of-a-container",
+        refused("Evicted", 'Container main exceeded its local ephemeral storage limit "1Gi". '),
+        "EphemeralStorageExceeded",
+        USER,
+        True,
+    ),
+    (
+        "pressure",
+        refused("Evicted", "The node was low on resource: memory. Threshold quantity: 100Mi"),
+        "Evicted",
+        SYSTEM,
+        True,
+    ),
+    ("deadline", refused("DeadlineExceeded"), "MAX_RUNTIME_EXCEEDED", USER, True),
+    ("critical-pod", refused("Preempting"), "Preempted", PREEMPTION, True),
+    ("shutdown", refused("Shutdown"), "NodeShutdown", PREEMPTION, True),
+    ("terminated-node", refused("Terminated"), "NodeShutdown", PREEMPTION, True),
+    ("node-shutdown", refused("NodeShutdown"), "NodeShutdown", PREEMPTION, True),
+    ("node-affinity", refused("NodeAffinity"), "NodeAffinity", SYSTEM, True),
+    ("node-lost", refused("NodeLost"), "NodeLost", SYSTEM, True),
+    ("no-room", refused("OutOfcpu"), "OutOfcpu", SYSTEM, True),
+    ("no-device", refused("UnexpectedAdmissionError"), "UnexpectedAdmissionError", SYSTEM, True),
+    ("unheard-of", refused("Cosmic"), "Cosmic", SYSTEM, True),
+    ("no-word", refused(""), "PodFailed", SYSTEM, True),
+    # What the cluster did.
+    ("preempted", disturbed("PreemptionByScheduler"), "Preempted", PREEMPTION, True),
+    ("drained", disturbed("EvictionByEvictionAPI"), "Drained", PREEMPTION, True),
+    ("kubelet", disturbed("TerminationByKubelet"), "NodeShutdown", PREEMPTION, True),
+    ("taint", disturbed("DeletionByTaintManager"), "NodeLost", SYSTEM, True),
+    ("node-gone", disturbed("DeletionByPodGC"), "NodeLost", SYSTEM, True),
+    ("new-disruption", disturbed("DeletionByAliens"), "Disrupted", SYSTEM, True),
+]
+
+
+@pytest.mark.parametrize(
+    ("pod", "code", "kind", "recoverable"),
+    [row[1:] for row in ROWS],
+    ids=[row[0] for row in ROWS],
+)
+def test_an_end_is_told_by_its_row(
+    pod: Object, code: str, kind: FailureKind, *, recoverable: bool
+) -> None:
+    seen = observe(pod)
+
+    assert seen.stage is Stage.FAILED
+    assert seen.failure is not None
+    assert (seen.failure.code, seen.failure.kind) == (code, kind)
+    assert seen.failure.recoverable is recoverable
+    assert seen.failure.message
+
+
+def test_an_exit_with_zero_is_success() -> None:
+    pod = make_pod(phase="Succeeded", state=ended(0))
+    assert observe(pod) == Observation(stage=Stage.SUCCEEDED)
+
+
+def test_kubernetes_own_words_are_passed_on() -> None:
+    failure = observe(refused("Evicted", "The node was low on resource: memory.")).failure
+
+    assert failure is not None
+    assert "The node was low on resource: memory." in failure.message
+
+
+def test_the_memory_limit_is_in_the_sentence() -> None:
+    failure = observe(failed(137, "OOMKilled")).failure
+
+    assert failure is not None
+    assert "64Mi" in failure.message
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Running"])
+def test_a_child_killed_for_memory_puts_a_good_exit_in_doubt(phase: str) -> None:
+    """Nobody knows whether the task noticed; its outputs tell."""
+    other = make_status("proxy", runs())
+    main = make_status("main", ended(0, "OOMKilled"))
+    seen = observe(make_pod(phase=phase, status={"containerStatuses": [main, other]}))
+
+    assert seen.stage is Stage.SUCCEEDED
+    assert seen.failure is not None
+    assert seen.failure.code == "OOMKilled"
+
+
+def test_a_good_exit_during_an_eviction_is_in_doubt() -> None:
+    pod = disturbed("EvictionByEvictionAPI", code=0)
+    seen = observe(pod)
+
+    assert seen.stage is Stage.SUCCEEDED
+    assert seen.failure is not None
+    assert seen.failure.kind is PREEMPTION
+
+
+def test_a_good_exit_before_an_eviction_is_success() -> None:
+    pod = make_pod(
+        phase="Succeeded",
+        state=ended(0, seconds_ago=100),
+        status={"conditions": [disrupted("EvictionByEvictionAPI", seconds_ago=20)]},
+    )
+    assert observe(pod) == Observation(stage=Stage.SUCCEEDED)
+
+
+def test_a_copilot_that_failed_puts_a_good_exit_in_doubt() -> None:
+    pod = make_pod(
+        phase="Succeeded",
+        state=ended(0),
+        spec={"initContainers": [COPILOT]},
+        status={"initContainerStatuses": [make_status("volary-copilot", ended(1))]},
+    )
+    seen = observe(pod)
+
+    assert seen.stage is Stage.SUCCEEDED
+    assert seen.failure is not None
+    assert seen.failure.code == "CopilotFailed"
+
+
+def test_a_task_is_over_although_another_container_goes_on() -> None:
+    statuses = [make_status("main", ended(3)), make_status("proxy", runs())]
+    seen = observe(make_pod(status={"containerStatuses": statuses}))
+
+    assert seen.stage is Stage.FAILED
+
+
+def test_a_task_is_not_over_while_its_copilot_ships() -> None:
+    pod = make_pod(
+        state=ended(0),
+        spec={"initContainers": [COPILOT]},
+        status={"initContainerStatuses": [make_status("volary-copilot", runs())]},
+    )
+    assert observe(pod) == Observation(stage=Stage.RUNNING)
+
+
+def test_a_lost_node_is_a_preemption_of_a_task_that_may_be_interrupted() -> None:
+    seen = observe(disturbed("DeletionByPodGC"), interruptible=True)
+
+    assert seen.failure is not None
+    assert seen.failure.kind is PREEMPTION
+
+
+def test_a_pod_killed_by_the_fence_was_cut_off() -> None:
+    pod = make_pod(phase="Failed", state=ended(137), spec={"containers": [FENCED]})
+    failure = observe(pod, [PROBE_FAILED]).failure
+
+    assert failure is not None
+    assert (failure.code, failure.kind) == ("CutOff", SYSTEM)
+
+
+def test_a_probe_of_the_users_own_is_the_users_own() -> None:
+    pod = make_pod(phase="Failed", state=ended(137), spec={"containers": [OTHERWISE_LIVE]})
+    failure = observe(pod, [PROBE_FAILED]).failure
+
+    assert failure is not None
+    assert (failure.code, failure.kind) == ("LivenessProbeFailed", USER)
+
+
+def test_a_pod_without_the_primary_container_it_names_fails_at_once() -> None:
+    annotations = {"kubectl.kubernetes.io/default-container": "primary"}
+    seen = observe(make_pod(phase="Pending", metadata={"annotations": annotations}))
+
+    assert seen.failure is not None
+    assert seen.failure.code == "PrimaryContainerNotFound"
+    assert not seen.failure.recoverable
+
+
+def test_what_others_deleted_was_deleted_from_outside() -> None:
+    failure = failures.gone([make_pod(state=runs())])
+
+    assert (failure.code, failure.kind) == ("DeletedFromOutside", SYSTEM)
+
+
+def test_what_was_deleted_for_a_drain_was_drained() -> None:
+    pod = make_pod(state=runs(), status={"conditions": [disrupted("EvictionByEvictionAPI")]})
+
+    assert failures.gone([pod]).code == "Drained"
+
+
+def test_the_kubelets_copy_of_the_last_words_is_there_when_the_log_is_not() -> None:
+    assert list(failures.last_words(failed(3, message="one\ntwo"))) == ["one", "two"]
