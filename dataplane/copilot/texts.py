@@ -15,6 +15,8 @@ from google.protobuf import json_format, struct_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from shared.kit.numerals import render_duration, render_float
+
 NULL = "null"
 
 _SECOND = 1_000_000_000  # in nanoseconds, as all durations here
@@ -51,37 +53,6 @@ def render_primitive(value: literals_pb2.Primitive) -> str:
             return render_duration(value.duration.ToNanoseconds())
         case _:
             return NULL
-
-
-def render_float(value: float) -> str:
-    """All digits and no exponent; NaN, +Inf, -Inf."""
-    if value != value:  # noqa: PLR0124 - that is what makes it NaN
-        return "NaN"
-    if value in {float("inf"), float("-inf")}:
-        return "+Inf" if value > 0 else "-Inf"
-    digits = format(Decimal(repr(value)), "f")
-    return digits.rstrip("0").rstrip(".") if "." in digits else digits
-
-
-def render_duration(nanoseconds: int) -> str:
-    """``1h2m3.5s``, ``1.5ms``, ``0s``."""
-    sign, rest = "-" if nanoseconds < 0 else "", abs(nanoseconds)
-    if 0 < rest < _SECOND:
-        unit = next(unit for unit in ("ms", "µs", "ns") if rest >= _UNITS[unit])
-        return f"{sign}{_trimmed(rest, _UNITS[unit])}{unit}"
-    hours, rest = divmod(rest, _UNITS["h"])
-    minutes, rest = divmod(rest, _UNITS["m"])
-    text = f"{_trimmed(rest, _SECOND)}s"
-    if hours or minutes:
-        text = f"{minutes}m{text}"
-    return f"{sign}{hours}h{text}" if hours else f"{sign}{text}"
-
-
-def _trimmed(amount: int, unit: int) -> str:
-    """Divide by a power of ten."""
-    whole, part = divmod(amount, unit)
-    digits = str(part).zfill(len(str(unit)) - 1).rstrip("0") if part else ""
-    return f"{whole}.{digits}" if digits else str(whole)
 
 
 def parse_simple(kind: int, text: str) -> literals_pb2.Scalar:

@@ -19,6 +19,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, strategies
 
 from dataplane.copilot import texts
+from shared.kit import numerals
 
 SECOND = 1_000_000_000
 LONGEST = 315_576_000_000 * SECOND  # what a protobuf Duration takes
@@ -46,7 +47,7 @@ def test_strings_survive_with_all_their_white_space(value: str) -> None:
 
 @given(strategies.integers(-LONGEST, LONGEST))
 def test_durations_survive(value: int) -> None:
-    assert texts.parse_duration(texts.render_duration(value)) == value
+    assert texts.parse_duration(numerals.render_duration(value)) == value
 
 
 @given(strategies.datetimes(timezones=strategies.just(UTC)))
@@ -72,7 +73,7 @@ def test_instants_survive(value: datetime) -> None:
     ],
 )
 def test_durations_are_written_as_go_writes_them(nanoseconds: int, text: str) -> None:
-    assert texts.render_duration(nanoseconds) == text
+    assert numerals.render_duration(nanoseconds) == text
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_durations_are_read_as_people_write_them(text: str, seconds: float | Non
     [(3.0, "3"), (0.1, "0.1"), (1e22, "1" + "0" * 22), (math.inf, "+Inf"), (-math.inf, "-Inf")],
 )
 def test_floats_are_written_without_exponents(value: float, text: str) -> None:
-    assert texts.render_float(value) == text
+    assert numerals.render_float(value) == text
 
 
 @pytest.mark.parametrize(
