@@ -1,7 +1,7 @@
 """What every task is told of its surroundings, whichever runtime runs it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from shared.model.assignments import Assignment
@@ -39,7 +39,9 @@ def system_variables(assignment: Assignment, endpoint: Endpoint) -> dict[str, st
     }
 
 
-def substitute(args: Sequence[str], assignment: Assignment) -> list[str]:
+def substitute(
+    args: Sequence[str], assignment: Assignment, *, quote: Callable[[str], str] = str
+) -> list[str]:
     """Fill in the placeholders that the SDK leaves in a task's arguments; others stay."""
     previous = assignment.previous_output_prefix
     values = {
@@ -58,7 +60,8 @@ def substitute(args: Sequence[str], assignment: Assignment) -> list[str]:
     by_name = {name.lower(): value for name, value in values.items()}
 
     def fill(found: re.Match[str]) -> str:
-        return by_name.get(found[1].lower(), found[0])
+        value = by_name.get(found[1].lower())
+        return found[0] if value is None else quote(value)
 
     return [_PLACEHOLDER.sub(fill, arg) for arg in args]
 

@@ -1,7 +1,7 @@
 """
 The variables of a task's main container, in layers, each once.
 
-    the task's own < its secrets < the run's < the system's
+    usual ones < the task's own < its secrets < the run's < the system's
 
 The system's come first in the list: ``$(NAME)`` refers to what stands before it.
 """
@@ -17,6 +17,7 @@ from dataplane.agent.runtimes.kubernetes.pods import identity
 from dataplane.agent.runtimes.kubernetes.pods.settings import Door
 from shared.model.assignments import Assignment
 
+_USUAL = {"PYTHONUNBUFFERED": "1"}  # a line is in the log when it is written
 _REFERENCE = re.compile(r"\$(?=[$(])")
 
 
@@ -34,7 +35,8 @@ def compose_environment(
 ) -> list[Object]:
     """Lay the variables over each other; ``own`` in order, the later one of a name winning."""
     composed: dict[str, Object] = {entry["name"]: entry for entry in variables(system)}
-    below = {entry["name"]: entry for entry in [*own, *variables(run)]}
+    layers = [*variables(_USUAL), *own, *variables(run)]
+    below = {entry["name"]: entry for entry in layers}
     for name, entry in below.items():
         composed.setdefault(name, entry)
     return list(composed.values())
@@ -46,5 +48,4 @@ def pod_variables(assignment: Assignment, door: Door) -> dict[str, str]:
         **system_variables(assignment, Endpoint(address=door.address, insecure=False)),
         "FLYTE_AUTH_TYPE": "ExternalCommand",
         "FLYTE_AUTH_COMMAND": json.dumps(["cat", identity.TOKEN_FILE]),
-        "PYTHONUNBUFFERED": "1",  # a line is in the log when it is written
     }

@@ -13,8 +13,10 @@ from flyteidl2.task import common_pb2
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
+from dataplane.agent.runtimes.kubernetes.pods.environment import literal
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
+from shared.kit.numerals import render_duration, render_float
 
 _INPUT = re.compile(r"\{\{\s*\.inputs\.([^}\s]+)\s*\}\}", re.IGNORECASE)
 _MAX_BYTES = 128 * 1024  # of one argument, as Linux has it
@@ -49,13 +51,16 @@ def with_inputs(job: Job, body: bytes) -> Job:
             )
         return text
 
+    def quoted(found: re.Match[str]) -> str:
+        return literal(fill(found))
+
     template = tasks_pb2.TaskTemplate()
     template.CopyFrom(job.task.template)
     if template.WhichOneof("target") == "k8s_pod":
         for container in template.k8s_pod.pod_spec["containers"]:
             for name in ("command", "args"):
                 if name in container:
-                    container[name] = [_INPUT.sub(fill, word) for word in container[name]]
+                    container[name] = [_INPUT.sub(quoted, word) for word in container[name]]
     else:
         container = template.container
         container.command[:] = [_INPUT.sub(fill, word) for word in container.command]
@@ -96,9 +101,9 @@ def _render_primitive(primitive: literals_pb2.Primitive) -> str:
         case "datetime":
             return str(primitive.datetime.ToJsonString())
         case "duration":
-            return str(primitive.duration.ToJsonString())
+            return render_duration(primitive.duration.ToNanoseconds())
         case "float_value":
-            return repr(primitive.float_value)
+            return render_float(primitive.float_value)
         case "integer":
             return str(primitive.integer)
         case _:

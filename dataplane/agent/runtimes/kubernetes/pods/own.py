@@ -139,8 +139,9 @@ def _read_replica(container: Object, replica: Replica) -> dict[str, Any]:
         said["command"] = [literal(word) for word in replica.command]
     if replica.args is not None:
         said["args"] = [literal(word) for word in replica.args]
-    if replica.env:
-        said["env"] = [*(container.get("env") or ()), *variables(replica.env)]
+    added = [*variables(replica.env), *replica.references]
+    if added:
+        said["env"] = [*(container.get("env") or ()), *added]
     if replica.resources is not None and (asked := read_resources(replica.resources)):
         said["resources"] = asked
     return said

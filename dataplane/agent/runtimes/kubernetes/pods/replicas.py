@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from flyteidl2.core import tasks_pb2
 
+from dataplane.agent.kube.objects import Object
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replica:
@@ -23,5 +25,6 @@ class Replica:
     args: Sequence[str] | None = None
     resources: tasks_pb2.Resources | None = None
     env: Mapping[str, str] = field(default_factory=dict)  # over the task's, below the run's
+    references: Sequence[Object] = ()  # further variables, as Kubernetes has them: valueFrom …
     restart_policy: str = "Never"
     calls_kubernetes: bool = False  # mounts the service account's token, as Spark's driver needs

@@ -20,6 +20,7 @@ from dataplane.agent.runtimes.kubernetes.pods import (
 )
 from dataplane.agent.runtimes.kubernetes.pods.environment import (
     compose_environment,
+    literal,
     pod_variables,
 )
 from dataplane.agent.runtimes.kubernetes.pods.merging import merge, merge_template
@@ -270,7 +271,8 @@ def _settle(container: dict[str, Any], job: Job) -> None:
     """Fill in placeholders, and what every container of a task has."""
     for name in ("command", "args"):
         if container.get(name):
-            container[name] = substitute([str(word) for word in container[name]], job.assignment)
+            words = [str(word) for word in container[name]]
+            container[name] = substitute(words, job.assignment, quote=literal)
     container["terminationMessagePolicy"] = "FallbackToLogsOnError"
     security = container.get("securityContext") or {}
     powers = (security.get("capabilities") or {}).get("add") or ()
