@@ -48,3 +48,15 @@ STOP_GRACE = timedelta(seconds=10)  # from SIGTERM to SIGKILL
 START_TIMEOUT = timedelta(seconds=30)  # for a process to say that it has started
 STORAGE_PATIENCE = timedelta(minutes=5)  # for a store that does not answer
 LOG_SHIPPING_PATIENCE = timedelta(seconds=30)
+
+# Connectors: calls to one are bounded, as is what it may say.
+CONNECTOR_MESSAGE_BYTES = 64 * 1024 * 1024  # inputs on their way, outputs on theirs
+CONNECTOR_DIAL_TIMEOUT = timedelta(seconds=10)
+CONNECTOR_CREATE_TIMEOUT = timedelta(seconds=60)  # of CreateTask and of DeleteTask
+CONNECTOR_LOOK_TIMEOUT = timedelta(seconds=30)
+CONNECTOR_LOOK_FIRST = timedelta(seconds=1)  # between two looks at a job, growing
+CONNECTOR_LOOK_AT_MOST = timedelta(seconds=30)
+CONNECTOR_PATIENCE = timedelta(minutes=10)  # with a connector that does not answer
+CONNECTOR_GONE_WITHIN = timedelta(seconds=30)  # from DeleteTask to the end of the job
+CONNECTOR_LOG_LINES = 10_000  # of one attempt's log
+CONNECTOR_LOGS_KEPT = 256  # of attempts that are over

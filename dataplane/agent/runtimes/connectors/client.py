@@ -1,0 +1,172 @@
+"""
+One connector server: its calls, each with a timeout, and what can go wrong with them.
+
+* ConnectorError: the message is for people.
+    - ConnectorAwayError: nobody answered, or not in time; the same call may work later.
+    - ConnectorRefusedError: it answered, and would not.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import grpc
+import grpc.aio
+from flyteidl2.connector import connector_pb2, service_pb2_grpc
+
+from dataplane.agent.core import limits
+
+_T = TypeVar("_T")
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", limits.CONNECTOR_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", limits.CONNECTOR_MESSAGE_BYTES),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
+_MESSAGE_CHARACTERS = 4_000  # of what a connector says of a failure: SDKs send whole tracebacks
+
+# The request was not at fault: the same one may be granted later.
+_AWAY = {
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNAVAILABLE,
+}
+
+
+class ConnectorError(Exception):
+    pass
+
+
+class ConnectorAwayError(ConnectorError):
+    pass
+
+
+class ConnectorRefusedError(ConnectorError):
+    pass
+
+
+class ConnectorSettingError(Exception):
+    """An endpoint cannot be used as configured; the message names the remedy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a connector server listens, and how it is spoken to."""
+
+    address: str  # host:port
+    secure: bool = False
+    ca_file: Path | None = None  # if ``secure``: whom to trust instead of the system's CAs
+
+    def __str__(self) -> str:
+        return self.address
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Category:
+    """A task type as connectors know it."""
+
+    name: str
+    version: int
+
+    def render(self) -> connector_pb2.TaskCategory:
+        return connector_pb2.TaskCategory(name=self.name, version=self.version)
+
+
+class ConnectorClient:
+    """Calls to one server, over one channel that the first of them opens."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._channel: grpc.aio.Channel | None = None
+
+    def __repr__(self) -> str:
+        return f"<ConnectorClient {self.endpoint}>"
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def reach(self, within: timedelta = limits.CONNECTOR_DIAL_TIMEOUT) -> None:
+        """Return once the server can be spoken to; ConnectorAwayError if that takes long."""
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                await self._open().channel_ready()
+        except TimeoutError:
+            raise ConnectorAwayError(
+                f"no connector answers at {self.endpoint}; start it, or correct the agent's "
+                "setting for connectors"
+            ) from None
+
+    async def list_categories(self) -> Sequence[Category]:
+        stub = service_pb2_grpc.ConnectorMetadataServiceStub(self._open())
+        timeout = limits.CONNECTOR_LOOK_TIMEOUT.total_seconds()
+        call = stub.ListConnectors(connector_pb2.ListConnectorsRequest(), timeout=timeout)
+        answer = await self._ask("list what it runs", call)
+        return [
+            Category(category.name, category.version)
+            for connector in answer.connectors
+            for category in connector.supported_task_categories
+        ]
+
+    async def create(self, request: connector_pb2.CreateTaskRequest) -> bytes:
+        """Create the job; return the bytes by which it is known from now on."""
+        timeout = limits.CONNECTOR_CREATE_TIMEOUT.total_seconds()
+        call = self._tasks.CreateTask(request, timeout=timeout)
+        answer = await self._ask("create the job", call)
+        return bytes(answer.resource_meta)
+
+    async def look(self, request: connector_pb2.GetTaskRequest) -> connector_pb2.Resource:
+        timeout = limits.CONNECTOR_LOOK_TIMEOUT.total_seconds()
+        call = self._tasks.GetTask(request, timeout=timeout)
+        answer = await self._ask("say how the job does", call)
+        return answer.resource
+
+    async def delete(self, request: connector_pb2.DeleteTaskRequest) -> None:
+        timeout = limits.CONNECTOR_CREATE_TIMEOUT.total_seconds()
+        await self._ask("delete the job", self._tasks.DeleteTask(request, timeout=timeout))
+
+    def _open(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            self._channel = _open_channel(self.endpoint)
+        return self._channel
+
+    @property
+    def _tasks(self) -> service_pb2_grpc.AsyncConnectorServiceStub:
+        return service_pb2_grpc.AsyncConnectorServiceStub(self._open())
+
+    async def _ask(self, what: str, call: Awaitable[_T]) -> _T:
+        with self._translated(what):
+            return await call
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except grpc.aio.AioRpcError as error:
+            said = (error.details() or error.code().name).strip()[:_MESSAGE_CHARACTERS]
+            message = f"the connector at {self.endpoint} did not {what}: {said}"
+            if error.code() in _AWAY:
+                raise ConnectorAwayError(message) from error
+            raise ConnectorRefusedError(message) from error
+
+
+def _open_channel(endpoint: Endpoint) -> grpc.aio.Channel:
+    if not endpoint.secure:
+        return grpc.aio.insecure_channel(endpoint.address, options=_OPTIONS)
+    roots = None
+    if endpoint.ca_file is not None:
+        try:
+            roots = endpoint.ca_file.read_bytes()
+        except OSError as error:
+            raise ConnectorSettingError(
+                f"the CA file {endpoint.ca_file} of the connector at {endpoint} cannot be read; "
+                "correct the agent's setting for connectors"
+            ) from error
+    credentials = grpc.ssl_channel_credentials(root_certificates=roots)
+    return grpc.aio.secure_channel(endpoint.address, credentials, options=_OPTIONS)

@@ -1,0 +1,113 @@
+"""
+Which connector serves which task type.
+
+A type named in the settings has the endpoint named there. Every other belongs to the first
+endpoint that lists it; the lists are asked for again and again, so that a connector may be
+added, or be late, without a restart of the agent. What was listed once stays known while
+its server is away: its jobs run on.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from dataplane.agent.runtimes.connectors.client import (
+    ConnectorClient,
+    ConnectorError,
+    ConnectorSettingError,
+    Endpoint,
+)
+from shared.kit.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorSettings:
+    endpoints: Sequence[Endpoint] = ()  # asked what they serve; the first that does has it
+    by_type: Mapping[str, Endpoint] = field(default_factory=dict)
+    ask_every: timedelta = timedelta(seconds=30)
+
+    def __bool__(self) -> bool:
+        return bool(self.endpoints or self.by_type)
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """Read ``host:port``, ``grpc://host:port`` or, for TLS, ``grpcs://host:port``."""
+    match = re.fullmatch(r"(?:(grpcs?)://)?([^\s/]+:\d{1,5})", text)
+    if match is None:
+        raise ConnectorSettingError(
+            f"{text!r} is no address of a connector; write host:port, or grpcs://host:port for TLS"
+        )
+    return Endpoint(address=match[2], secure=match[1] == "grpcs")
+
+
+class Endpoints:
+    """Clients of all endpoints, and what each serves as far as it is known."""
+
+    def __init__(self, settings: ConnectorSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        wanted = dict.fromkeys([*settings.by_type.values(), *settings.endpoints])
+        self._clients = {endpoint: ConnectorClient(endpoint) for endpoint in wanted}
+        self._listed: dict[Endpoint, frozenset[str]] = {}
+        self._complained: set[Endpoint] = set()
+
+    def __repr__(self) -> str:
+        return f"<Endpoints {', '.join(str(endpoint) for endpoint in self._clients)}>"
+
+    @property
+    def task_types(self) -> frozenset[str]:
+        return frozenset(self._settings.by_type).union(*self._listed.values())
+
+    def find(self, task_type: str) -> ConnectorClient | None:
+        if task_type in self._settings.by_type:
+            return self._clients[self._settings.by_type[task_type]]
+        for endpoint in self._settings.endpoints:
+            if task_type in self._listed.get(endpoint, ()):
+                return self._clients[endpoint]
+        return None
+
+    async def run(self) -> None:
+        """Ask what is served until cancelled, then close the channels."""
+        try:
+            while True:
+                await self.ask()
+                await self._clock.sleep(self._settings.ask_every)
+        finally:
+            await self.close()
+
+    async def ask(self) -> None:
+        """Ask every endpoint once what it serves; one that does not answer is asked again."""
+        async with asyncio.TaskGroup() as tasks:
+            for endpoint in self._settings.endpoints:
+                tasks.create_task(self._ask(endpoint))
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.close()
+
+    async def _ask(self, endpoint: Endpoint) -> None:
+        client = self._clients[endpoint]
+        try:
+            await client.reach()
+            categories = await client.list_categories()
+        except (ConnectorError, ConnectorSettingError) as error:
+            if endpoint not in self._complained:  # once, and not every half minute
+                logger.warning(
+                    "a connector does not say what it serves",
+                    extra={"endpoint": str(endpoint), "error": str(error)},
+                )
+                self._complained.add(endpoint)
+            return
+        self._complained.discard(endpoint)
+        served = frozenset(category.name for category in categories)
+        if served != self._listed.get(endpoint):
+            logger.info(
+                "a connector serves task types",
+                extra={"endpoint": str(endpoint), "task_types": sorted(served)},
+            )
+            self._listed[endpoint] = served

@@ -1,0 +1,270 @@
+"""One job in the service behind a connector: created, looked at until it is over, deleted."""
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from flyteidl2.connector import connector_pb2
+from flyteidl2.core import security_pb2
+
+from dataplane.agent.core import limits
+from dataplane.agent.core.endings import cut_message
+from dataplane.agent.core.held import News
+from dataplane.agent.runtimes.connectors import requests
+from dataplane.agent.runtimes.connectors.client import (
+    ConnectorAwayError,
+    ConnectorClient,
+    ConnectorError,
+    ConnectorRefusedError,
+)
+from dataplane.agent.runtimes.connectors.judging import read_failure, read_phase, read_reason
+from dataplane.agent.runtimes.connectors.receipts import Receipts
+from dataplane.agent.runtimes.connectors.transcript import Transcript
+from dataplane.agent.runtimes.process.remains import are_outputs_missing, find_report, read_error
+from dataplane.agent.runtimes.protocol import Job, Tell
+from shared.blobs.errors import BlobError
+from shared.kit.clock import Clock
+from shared.model.phases import TERMINAL, Phase
+from shared.model.reports import ClusterEvent, Failure, FailureKind
+
+logger = logging.getLogger(__name__)
+
+_REFUSALS = 3  # to delete a job, until it is left alone
+
+
+class LostJobError(Exception):
+    """The attempt is over although its job may not be; the failure says why."""
+
+    def __init__(self, failure: Failure, phase: Phase = Phase.FAILED) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+        self.phase = phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often a job is looked at, and how long a silent connector is borne with."""
+
+    first: timedelta = limits.CONNECTOR_LOOK_FIRST
+    at_most: timedelta = limits.CONNECTOR_LOOK_AT_MOST
+    patience: timedelta = limits.CONNECTOR_PATIENCE
+    dial: timedelta = limits.CONNECTOR_DIAL_TIMEOUT
+    settle: timedelta = limits.CONNECTOR_CREATE_TIMEOUT * 2  # another agent's creation
+
+    def pause(self, looks: int) -> timedelta:
+        """Return the time until the next look, after ``looks`` without news."""
+        grown = min(self.first * 1.5 ** min(looks, 32), self.at_most)
+        return grown * random.uniform(0.8, 1.2)  # noqa: S311 - spreads calls
+
+
+@dataclass(slots=True, kw_only=True)
+class RemoteJob:
+    job: Job
+    client: ConnectorClient
+    connection: security_pb2.Connection = field(repr=False)
+    receipts: Receipts
+    log: Transcript
+    tell: Tell
+    stop: asyncio.Event
+    pace: Pace
+    clock: Clock
+    _links: dict[str, str] = field(default_factory=dict)  # said already, by name
+    _untold: list[ClusterEvent] = field(default_factory=list)
+
+    async def find(self) -> connector_pb2.GetTaskRequest | None:
+        """Return the receipt of a job that was created before."""
+        return await self.receipts.find(self.job)
+
+    async def create(self) -> connector_pb2.GetTaskRequest:
+        """Create the job, unless that was begun before; return its receipt."""
+        inputs = await requests.read_inputs(self.receipts.stores, self.job)
+        request = requests.ask_to_create(self.job, inputs, self.connection)
+        await self._reach()
+        if not await self.receipts.begin(self.job):
+            return await self._wait_for_receipt()
+        await self.tell(News(phase=Phase.INITIALIZING, reason="CreatingJob"))
+        try:
+            resource_meta = await self.client.create(request)
+        except ConnectorAwayError as error:
+            raise _lost(f"it is not known whether its job was created: {error}") from error
+        receipt = requests.make_receipt(self.job, resource_meta)
+        try:
+            await self.receipts.keep(self.job, receipt)
+        except BlobError:
+            await self._delete(receipt)  # nobody could find it again
+            raise
+        return receipt
+
+    async def watch(self, receipt: connector_pb2.GetTaskRequest) -> News:
+        """Look at the job until it is over or unwanted; return how the attempt ended."""
+        request = requests.ask_how_it_does(receipt, self.connection)
+        looks = 0
+        reason = ""
+        silent_since: datetime | None = None
+        while not self.stop.is_set():
+            if self._left_to_run() <= timedelta(0):
+                await self._delete(receipt)
+                raise self._overran()
+            try:
+                resource = await self.client.look(request)
+            except ConnectorError as error:
+                silent_since = silent_since or self.clock.now()
+                await self._bear(receipt, silent_since, error)
+            else:
+                silent_since = None
+                await self._take_note(resource)
+                phase = read_phase(resource)
+                if phase in TERMINAL:
+                    return await self._conclude(resource)
+                if phase is not None and read_reason(resource) != reason:
+                    reason, looks = read_reason(resource), 0
+                    await self.tell(self._news(phase, reason, resource.message))
+            await self._pause(looks)
+            looks += 1
+        await self._delete(receipt)
+        return self._news(Phase.ABORTED)
+
+    async def _reach(self) -> None:
+        """Wait for the connector before anything is begun: now it is safe to try again."""
+        since = self.clock.now()
+        while True:
+            try:
+                return await self.client.reach(self.pace.dial)
+            except ConnectorAwayError as error:
+                if self.stop.is_set() or self.clock.now() - since > self.pace.patience:
+                    raise
+                await self.log.say(str(error))
+                news = News(phase=Phase.QUEUED, reason="ConnectorAway", message=str(error))
+                await self.tell(news)
+
+    async def _wait_for_receipt(self) -> connector_pb2.GetTaskRequest:
+        """Another agent, perhaps still at work, has begun to create the job."""
+        deadline = self.clock.now() + self.pace.settle
+        while self.clock.now() < deadline and not self.stop.is_set():
+            receipt = await self.receipts.find(self.job)
+            if receipt is not None:
+                return receipt
+            await self._pause(looks=0)
+        raise _lost("an agent ended while it created the attempt's job, and left no word of it")
+
+    async def _bear(
+        self, receipt: connector_pb2.GetTaskRequest, since: datetime, error: ConnectorError
+    ) -> None:
+        """Put up with a connector that does not answer, for a while."""
+        await self.log.say(str(error))
+        if self.clock.now() - since > self.pace.patience:
+            await self._delete(receipt)
+            raise _lost(f"its job cannot be looked at any more: {error}") from error
+
+    async def _take_note(self, resource: connector_pb2.Resource) -> None:
+        for link in resource.log_links:
+            if self._links.get(link.name) != link.uri:
+                self._links[link.name] = link.uri
+                text = f"{link.name}: {link.uri}"
+                self._untold.append(
+                    ClusterEvent(at=self.clock.now(), reason="LogLink", message=text)
+                )
+                await self.log.say(text)
+        await self.log.say(resource.message)
+
+    def _news(self, phase: Phase, reason: str = "", message: str = "") -> News:
+        events, self._untold = self._untold, []
+        return News(phase=phase, reason=reason, message=message, events=events)
+
+    async def _conclude(self, resource: connector_pb2.Resource) -> News:
+        stores, prefix = self.receipts.stores, self.job.assignment.output_prefix
+        failure = None
+        if read_phase(resource) is Phase.FAILED:
+            failure = read_failure(resource)
+        elif resource.HasField("outputs") or not self.job.task.outputs:
+            store, body = stores.of(self.job.assignment), resource.outputs.SerializeToString()
+            await stores.patiently(
+                lambda: store.write(f"{prefix}/outputs.pb", body), limits.STORAGE_PATIENCE
+            )
+        if self.job.task.container is not None:  # perhaps it was the SDK's own entry point
+            failure = await self._read_error() or failure
+        if failure is None and await are_outputs_missing(stores, self.job):
+            failure = Failure(
+                code="OutputsMissing",
+                kind=FailureKind.USER,
+                message="the job succeeded, but its connector gave no outputs, and there is no "
+                f"outputs.pb under {prefix}",
+            )
+        if failure is not None:
+            return News(phase=Phase.FAILED, failure=failure, events=self._untold)
+        report = await find_report(stores, self.job)
+        return News(
+            phase=Phase.SUCCEEDED, output_uri=prefix, report_uri=report, events=self._untold
+        )
+
+    async def _read_error(self) -> Failure | None:
+        error = await read_error(self.receipts.stores, self.job)
+        if error is None:
+            return None
+        return Failure(
+            code=error.code or "UserError",
+            kind=error.kind,
+            message=cut_message(error.message, error.uri),
+            recoverable=error.recoverable,
+            full_uri=error.uri,
+        )
+
+    async def _delete(self, receipt: connector_pb2.GetTaskRequest) -> None:
+        """Delete the job and see it gone, as far as its connector lets us."""
+        request = requests.ask_to_delete(receipt, self.connection)
+        since, refusals = self.clock.now(), 0
+        while True:
+            try:
+                await self.client.delete(request)
+                return await self._see_gone(receipt)
+            except ConnectorError as error:
+                refusals += isinstance(error, ConnectorRefusedError)
+                await self.log.say(str(error))
+                if refusals == _REFUSALS or self.clock.now() - since > self.pace.patience:
+                    logger.warning(
+                        "a connector's job may run on",
+                        extra={"attempt": str(self.job.assignment.attempt), "error": str(error)},
+                    )
+                    return None
+                await self.clock.sleep(self.pace.first)
+
+    async def _see_gone(self, receipt: connector_pb2.GetTaskRequest) -> None:
+        request = requests.ask_how_it_does(receipt, self.connection)
+        deadline = self.clock.now() + limits.CONNECTOR_GONE_WITHIN
+        while self.clock.now() < deadline:
+            try:
+                resource = await self.client.look(request)
+            except ConnectorError:
+                return  # it is not known any more, or its connector is away: it was told
+            if read_phase(resource) in TERMINAL:
+                return
+            await self.clock.sleep(self.pace.first)
+
+    def _left_to_run(self) -> timedelta:
+        if self.job.task.max_runtime is None:
+            return timedelta.max
+        return self.job.accepted_at + self.job.task.max_runtime - self.clock.now()
+
+    def _overran(self) -> LostJobError:
+        limit = (self.job.task.max_runtime or timedelta(0)).total_seconds()
+        failure = Failure(
+            code="MAX_RUNTIME_EXCEEDED",
+            kind=FailureKind.USER,
+            message=f"the task ran longer than its max runtime of {limit:g} s and was deleted",
+        )
+        return LostJobError(failure, Phase.TIMED_OUT)
+
+    async def _pause(self, looks: int) -> None:
+        """Wait until the next look, or until somebody wants it ended."""
+        delay = min(self.pace.pause(looks), max(self._left_to_run(), timedelta(0)))
+        try:
+            async with asyncio.timeout(delay.total_seconds()):
+                await self.stop.wait()
+        except TimeoutError:
+            pass  # nobody does
+
+
+def _lost(message: str) -> LostJobError:
+    return LostJobError(Failure(code="ConnectorLost", kind=FailureKind.SYSTEM, message=message))

@@ -1,0 +1,153 @@
+"""What a connector is told of an attempt."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from flyteidl2.connector import connector_pb2
+from flyteidl2.core import identifier_pb2, security_pb2, tasks_pb2
+from flyteidl2.task import common_pb2
+from google.protobuf import json_format
+
+from dataplane.agent.core import limits
+from dataplane.agent.kube.objects import label_attempt
+from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.connectors.client import Category
+from dataplane.agent.runtimes.environment import substitute
+from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.tasks import BadSpecError
+
+
+class SecretValues(Protocol):
+    """Where the agent may look up the secrets that tasks name."""
+
+    async def find(self, job: Job, name: str) -> str | None:
+        """Return the secret's value, None if the task's project has none of that name."""
+
+
+class NoSecretValues:
+    async def find(self, job: Job, name: str) -> str | None:  # noqa: ARG002 - the protocol's
+        return None
+
+
+async def read_inputs(stores: Stores, job: Job) -> common_pb2.Inputs:
+    """Return the attempt's inputs; BlobError or DecodeError if they cannot be had."""
+    if not job.task.inputs:
+        return common_pb2.Inputs()
+    store, uri = stores.of(job.assignment), job.assignment.input_uri
+    body = await stores.patiently(
+        lambda: store.read(uri, limit=limits.INPUTS_BYTES), limits.STORAGE_PATIENCE
+    )
+    return common_pb2.Inputs.FromString(body)
+
+
+async def connect(job: Job, secrets: SecretValues) -> security_pb2.Connection:
+    """
+    Return the credentials of the task: what its plugin wrote as ``secrets`` into ``custom``.
+
+    BadSpecError names the first that is missing. Never written down: every call has them anew.
+    """
+    custom = json_format.MessageToDict(job.task.template.custom)
+    named = custom.get("secrets") or {}
+    if not isinstance(named, dict):
+        raise BadSpecError(f"task {job.task.name} has secrets that are no names by use")
+    values = {}
+    for use, name in named.items():
+        if name is None:
+            continue  # the SDK writes an option that was left out as null
+        value = await secrets.find(job, str(name))
+        if value is None:
+            raise BadSpecError(
+                f"task {job.task.name} needs the secret {name!r} as its {use}, and this cluster "
+                f"has none of that name for {job.assignment.key.run.project}/"
+                f"{job.assignment.key.run.domain}"
+            )
+        values[use] = value
+    return security_pb2.Connection(task_type=job.task.type, secrets=values)
+
+
+def ask_to_create(
+    job: Job, inputs: common_pb2.Inputs, connection: security_pb2.Connection
+) -> connector_pb2.CreateTaskRequest:
+    return connector_pb2.CreateTaskRequest(
+        inputs=inputs,
+        template=_fill_in(job),
+        output_prefix=job.assignment.output_prefix,
+        task_execution_metadata=_describe(job),
+        connection=connection,
+    )
+
+
+def make_receipt(job: Job, resource_meta: bytes) -> connector_pb2.GetTaskRequest:
+    template = job.task.template
+    return connector_pb2.GetTaskRequest(
+        resource_meta=resource_meta,
+        task_category=Category(template.type, template.task_type_version).render(),
+        output_prefix=job.assignment.output_prefix,
+    )
+
+
+def ask_to_delete(
+    receipt: connector_pb2.GetTaskRequest, connection: security_pb2.Connection
+) -> connector_pb2.DeleteTaskRequest:
+    return connector_pb2.DeleteTaskRequest(
+        resource_meta=receipt.resource_meta,
+        task_category=receipt.task_category,
+        connection=connection,
+    )
+
+
+def ask_how_it_does(
+    receipt: connector_pb2.GetTaskRequest, connection: security_pb2.Connection
+) -> connector_pb2.GetTaskRequest:
+    request = connector_pb2.GetTaskRequest(connection=connection)
+    request.MergeFrom(receipt)
+    return request
+
+
+def _fill_in(job: Job) -> tasks_pb2.TaskTemplate:
+    """Return the template without placeholders, for what runs the SDK's own entry point."""
+    template = tasks_pb2.TaskTemplate()
+    template.CopyFrom(job.task.template)
+    if template.HasField("container"):
+        args = substitute(template.container.args, job.assignment)
+        template.container.args[:] = args
+    return template
+
+
+def _describe(job: Job) -> connector_pb2.TaskExecutionMetadata:
+    assignment, template = job.assignment, job.task.template
+    run = assignment.key.run
+    execution = identifier_pb2.WorkflowExecutionIdentifier(
+        project=run.project, domain=run.domain, name=run.name, org=assignment.org
+    )
+    identity = template.security_context.run_as
+    return connector_pb2.TaskExecutionMetadata(
+        # The same for the same attempt: what a connector may recognise it by.
+        task_execution_id=identifier_pb2.TaskExecutionIdentifier(
+            task_id=template.id,
+            node_execution_id=identifier_pb2.NodeExecutionIdentifier(
+                node_id=assignment.key.name, execution_id=execution
+            ),
+            retry_attempt=assignment.attempt.number - 1,
+        ),
+        labels=label_attempt(assignment),
+        k8s_service_account=identity.k8s_service_account,
+        environment_variables=_environment(job),
+        interruptible=template.metadata.interruptible,
+        identity=identity,
+    )
+
+
+def _environment(job: Job) -> Mapping[str, str]:
+    own = {} if job.task.container is None else job.task.container.env
+    run = job.assignment.key.run
+    return {
+        **own,
+        **job.run.env,
+        "_U_ORG_NAME": job.assignment.org,
+        "FLYTE_INTERNAL_EXECUTION_PROJECT": run.project,
+        "FLYTE_INTERNAL_EXECUTION_DOMAIN": run.domain,
+        "RUN_NAME": run.name,
+        "ACTION_NAME": job.assignment.key.name,
+        "_U_RUN_BASE": job.assignment.run_base,
+    }

@@ -1,0 +1,149 @@
+"""
+Runs attempts in some other service, by a connector: created once, looked at, deleted if stopped.
+
+What has to outlive the agent is the attempt's receipt (:mod:`.receipts`), so an agent that
+comes later goes on looking. A job that is given up is deleted as far as that is possible
+before its attempt ends, so that no retry runs beside it.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from google.protobuf.message import DecodeError
+
+from dataplane.agent.core import limits
+from dataplane.agent.core.held import News
+from dataplane.agent.core.messages import LogChunk
+from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.connectors import requests
+from dataplane.agent.runtimes.connectors.client import (
+    ConnectorAwayError,
+    ConnectorRefusedError,
+    ConnectorSettingError,
+)
+from dataplane.agent.runtimes.connectors.endpoints import Endpoints
+from dataplane.agent.runtimes.connectors.jobs import LostJobError, Pace, RemoteJob
+from dataplane.agent.runtimes.connectors.receipts import Receipts, UnreadableReceiptError
+from dataplane.agent.runtimes.connectors.transcript import Transcript
+from dataplane.agent.runtimes.process.remains import LOG_NAME
+from dataplane.agent.runtimes.protocol import Job, NoLogError, Tell
+from dataplane.agent.runtimes.tasks import BadSpecError
+from shared.blobs.errors import BlobError
+from shared.kit.clock import Clock
+from shared.model.ids import AttemptId
+from shared.model.phases import Phase
+from shared.model.reports import Failure, FailureKind
+
+logger = logging.getLogger(__name__)
+
+
+class ConnectorRuntime:
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        stores: Stores,
+        clock: Clock,
+        *,
+        secrets: requests.SecretValues | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self._endpoints = endpoints
+        self._stores = stores
+        self._clock = clock
+        self._secrets = secrets or requests.NoSecretValues()
+        self._pace = pace or Pace()
+        self._logs: OrderedDict[AttemptId, Transcript] = OrderedDict()
+
+    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+        async with self._logging(job) as log:
+            try:
+                news = await self._run(job, tell, stop, log)
+            except LostJobError as error:
+                news = News(phase=error.phase, failure=error.failure)
+            except BadSpecError as error:
+                news = _failed("BadSpec", FailureKind.USER, str(error))
+            except DecodeError:
+                uri = job.assignment.input_uri
+                news = _failed("BadInputs", FailureKind.USER, f"{uri} is no inputs.pb")
+            except ConnectorSettingError as error:
+                news = _failed("NoConnector", FailureKind.SYSTEM, str(error))
+            except ConnectorRefusedError as error:
+                news = _failed("ConnectorRefused", FailureKind.USER, str(error))
+            except ConnectorAwayError as error:
+                news = _failed("ConnectorAway", FailureKind.SYSTEM, str(error))
+            except (BlobError, UnreadableReceiptError) as error:
+                news = _failed("StorageUnavailable", FailureKind.SYSTEM, str(error))
+            if news.failure is not None:
+                await log.say(news.failure.message)
+            return replace(news, log_uri=await self._ship(job, log))
+
+    async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
+        log = self._logs.get(attempt)
+        if log is None:
+            raise NoLogError(f"this agent has no log of attempt {attempt}, or has it no longer")
+        async for chunk in log.follow(after_line):
+            yield chunk
+
+    async def _run(self, job: Job, tell: Tell, stop: asyncio.Event, log: Transcript) -> News:
+        client = self._endpoints.find(job.task.type)
+        if client is None:
+            raise ConnectorSettingError(
+                f"no connector of this cluster serves tasks of type {job.task.type!r} now"
+            )
+        remote = RemoteJob(
+            job=job,
+            client=client,
+            connection=await requests.connect(job, self._secrets),
+            receipts=Receipts(self._stores),
+            log=log,
+            tell=tell,
+            stop=stop,
+            pace=self._pace,
+            clock=self._clock,
+        )
+        receipt = await remote.find()
+        if receipt is None:
+            if stop.is_set():
+                return News(phase=Phase.ABORTED)
+            receipt = await remote.create()
+        return await remote.watch(receipt)
+
+    async def _ship(self, job: Job, log: Transcript) -> str:
+        """Write the log beside the outputs; return where, "" if that failed or it is empty."""
+        if not log:
+            return ""
+        uri = f"{job.assignment.output_prefix}/{LOG_NAME}"
+        try:
+            store = self._stores.of(job.assignment)
+            body = log.pack()
+            await self._stores.patiently(
+                lambda: store.write(uri, body), limits.LOG_SHIPPING_PATIENCE
+            )
+        except BlobError:
+            logger.warning("a log was not shipped", extra={"uri": uri}, exc_info=True)
+            return ""
+        return uri
+
+    @asynccontextmanager
+    async def _logging(self, job: Job) -> AsyncIterator[Transcript]:
+        attempt = job.assignment.attempt
+        log = self._logs[attempt] = Transcript(self._clock)
+        try:
+            yield log
+        finally:
+            await log.end()
+            self._logs.move_to_end(attempt)
+            self._forget()
+
+    def _forget(self) -> None:
+        over = [attempt for attempt, log in self._logs.items() if log.is_over]
+        for attempt in over[: -limits.CONNECTOR_LOGS_KEPT]:
+            del self._logs[attempt]
+
+
+def _failed(code: str, kind: FailureKind, message: str) -> News:
+    return News(phase=Phase.FAILED, failure=Failure(code=code, kind=kind, message=message))

@@ -1,0 +1,67 @@
+"""What is known of a job while it runs, as an attempt's log: ours and the connector's words."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from functools import partial
+
+from dataplane.agent.core import limits
+from dataplane.agent.core.instants import to_us
+from dataplane.agent.core.messages import LogChunk
+from shared.kit.clock import Clock
+from shared.model.logs import LogLine, Originator
+
+
+class Transcript:
+    """Lines said so far; followers are woken by each, and by the end."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lines: list[LogLine] = []
+        self._ended = False
+        self._news = asyncio.Condition()
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    @property
+    def is_over(self) -> bool:
+        return self._ended
+
+    async def say(self, text: str) -> None:
+        """Add a line, unless it is what was said last or there are very many."""
+        text = text.strip()
+        if not text or len(self._lines) >= limits.CONNECTOR_LOG_LINES:
+            return
+        if self._lines and self._lines[-1].text == text:
+            return
+        self._lines.append(LogLine(self._clock.now(), text, Originator.SYSTEM))
+        async with self._news:
+            self._news.notify_all()
+
+    async def end(self) -> None:
+        self._ended = True
+        async with self._news:
+            self._news.notify_all()
+
+    async def follow(self, after_line: int) -> AsyncIterator[LogChunk]:
+        while True:
+            async with self._news:
+                await self._news.wait_for(partial(self._has_news, after_line))
+            lines = self._lines[after_line : after_line + limits.CHUNK_LINES]
+            if not lines:
+                return
+            after_line += len(lines)
+            yield LogChunk(lines, after_line)
+
+    def _has_news(self, after_line: int) -> bool:
+        return self._ended or len(self._lines) > after_line
+
+    def pack(self) -> bytes:
+        """Return the lines as a shipped log has them."""
+        encoded = "".join(
+            json.dumps({"t": to_us(line.at), "m": line.text, "o": int(line.originator)}) + "\n"
+            for line in self._lines
+        )
+        return gzip.compress(encoded.encode(), mtime=0)

@@ -1,0 +1,1 @@
+"""Attempts run by the SDK's own connector server."""

@@ -1,0 +1,152 @@
+"""A job is created once, whoever dies; and a connector may be away."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.connectors.client import Endpoint
+from dataplane.agent.runtimes.connectors.receipts import Receipts
+from dataplane.agent.runtimes.protocol import Job
+from shared.kit.clock import SystemClock
+from shared.model.phases import Phase
+from shared.model.reports import FailureKind
+from tests.integration.connectors.names import TASK_TYPE
+from tests.integration.connectors.world import (
+    PACE,
+    Agent,
+    Jobs,
+    Server,
+    agent_of,
+    make_connector_job,
+    serving,
+)
+from tests.kube.programs import free_ports
+
+PATIENCE = 30
+
+
+async def test_the_next_agent_goes_on_with_the_same_job(
+    server: Server, jobs: Jobs, tmp_path: Path
+) -> None:
+    jobs.all_do("RUNNING")
+    job = make_connector_job(tmp_path)
+    async with asyncio.timeout(PATIENCE):
+        async with agent_of(server.endpoint) as first, asyncio.TaskGroup() as tasks:
+            run = tasks.create_task(first.run(job))
+            while (await first.told.get()).phase is not Phase.RUNNING:
+                pass
+            run.cancel()
+        jobs.does(jobs.created[0], "SUCCEEDED")
+        async with agent_of(server.endpoint) as second:
+            end = await second.run(job)
+    assert end.phase is Phase.SUCCEEDED, end.failure
+    assert len(jobs.created) == 1
+    assert jobs.deleted == []
+
+
+async def test_a_creation_of_which_nothing_is_known_is_not_tried_again(
+    agent: Agent, jobs: Jobs, tmp_path: Path
+) -> None:
+    job = make_connector_job(tmp_path)
+    assert await Receipts(Stores(SystemClock())).begin(job)  # and that agent died
+
+    async with asyncio.timeout(PATIENCE):
+        end = await agent.run(job)
+    assert end.phase is Phase.FAILED
+    assert end.failure is not None
+    assert (end.failure.code, end.failure.kind) == ("ConnectorLost", FailureKind.SYSTEM)
+    assert jobs.created == []
+
+
+async def test_of_two_agents_at_once_one_creates_and_both_watch(
+    server: Server, jobs: Jobs, tmp_path: Path
+) -> None:
+    jobs.all_do("SUCCEEDED")
+    job = make_connector_job(tmp_path)
+    async with (
+        asyncio.timeout(PATIENCE),
+        agent_of(server.endpoint) as one,
+        agent_of(server.endpoint) as other,
+        asyncio.TaskGroup() as tasks,
+    ):
+        runs = [tasks.create_task(agent.run(job)) for agent in (one, other)]
+    assert [run.result().phase for run in runs] == [Phase.SUCCEEDED, Phase.SUCCEEDED]
+    assert len(jobs.created) == 1
+
+
+async def test_a_job_outlives_its_connectors_restart(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.jobs.all_do("RUNNING")
+        async with (
+            asyncio.timeout(PATIENCE),
+            agent_of(server.endpoint) as agent,
+            asyncio.TaskGroup() as tasks,
+        ):
+            run = tasks.create_task(agent.run(make_connector_job(tmp_path)))
+            while (await agent.told.get()).phase is not Phase.RUNNING:
+                pass
+            server.kill()
+            await asyncio.to_thread(server.start)
+            server.jobs.does(server.jobs.created[0], "SUCCEEDED")
+        assert run.result().phase is Phase.SUCCEEDED, run.result().failure
+        assert len(server.jobs.created) == 1
+
+
+async def test_nothing_is_begun_while_the_connector_is_away(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        job = make_connector_job(tmp_path)
+        async with asyncio.timeout(PATIENCE), agent_of(server.endpoint) as agent:
+            server.kill()
+            async with asyncio.TaskGroup() as tasks:
+                run = tasks.create_task(agent.run(job))
+                assert (await agent.told.get()).reason == "ConnectorAway"
+                assert await _is_untouched(job)
+                server.jobs.all_do("SUCCEEDED")
+                await asyncio.to_thread(server.start)
+            assert run.result().phase is Phase.SUCCEEDED, run.result().failure
+
+
+async def _is_untouched(job: Job) -> bool:
+    store = Stores(SystemClock()).of(job.assignment)
+    return not await store.exists(f"{job.assignment.output_prefix}/connector.begun")
+
+
+async def test_a_connector_that_stays_away_fails_the_attempt_as_the_systems(
+    tmp_path: Path,
+) -> None:
+    with serving(tmp_path) as server:
+        server.jobs.all_do("RUNNING")
+        async with (
+            asyncio.timeout(PATIENCE),
+            agent_of(server.endpoint, pace=replace(PACE, patience=timedelta(seconds=1))) as agent,
+            asyncio.TaskGroup() as tasks,
+        ):
+            run = tasks.create_task(agent.run(make_connector_job(tmp_path)))
+            while (await agent.told.get()).phase is not Phase.RUNNING:
+                pass
+            server.kill()
+        end = run.result()
+    assert end.failure is not None
+    assert (end.failure.code, end.failure.kind) == ("ConnectorLost", FailureKind.SYSTEM)
+
+
+async def test_a_task_type_is_served_from_when_its_connector_is_there(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        (nobody,) = free_ports(1)
+        server.kill()
+        async with agent_of(
+            Endpoint(address=f"127.0.0.1:{nobody}"), server.endpoint, ask=False
+        ) as agent:
+            assert agent.endpoints.task_types == frozenset()
+            end = await agent.run(make_connector_job(tmp_path))
+            assert end.failure is not None
+            assert end.failure.code == "NoConnector"
+
+            await asyncio.to_thread(server.start)
+            async with asyncio.timeout(PATIENCE):
+                await agent.endpoints.ask()
+            assert agent.endpoints.task_types == {TASK_TYPE}
+            server.kill()
+            assert agent.endpoints.find(TASK_TYPE) is not None  # its jobs run on

@@ -1,0 +1,215 @@
+"""The SDK's connector server as a process, its jobs, and runtimes beside it."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from flyteidl2.core import tasks_pb2
+from google.protobuf import struct_pb2
+
+from dataplane.agent.core.held import News
+from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.connectors.client import Endpoint
+from dataplane.agent.runtimes.connectors.endpoints import ConnectorSettings, Endpoints
+from dataplane.agent.runtimes.connectors.jobs import Pace
+from dataplane.agent.runtimes.connectors.requests import SecretValues
+from dataplane.agent.runtimes.connectors.runtime import ConnectorRuntime
+from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.tasks import Variable
+from shared.kit.clock import SystemClock
+from tests.integration.agent.world import make_inputs
+from tests.integration.connectors.names import DIRECTORY_VARIABLE, TASK_TYPE
+from tests.kube.programs import free_ports
+from tests.unit.agent.assignments import make_assignment, make_job
+
+PACE = Pace(
+    first=timedelta(milliseconds=20),
+    at_most=timedelta(milliseconds=50),
+    patience=timedelta(seconds=20),
+    dial=timedelta(milliseconds=300),
+    settle=timedelta(seconds=1),
+)
+_REPOSITORY = Path(__file__).parents[3]
+_READY_WITHIN_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """What the test's connector was asked for, and how its jobs do."""
+
+    directory: Path
+
+    def clear(self) -> None:
+        for path in self.directory.iterdir():
+            path.unlink()
+
+    @property
+    def created(self) -> Sequence[str]:
+        return sorted(path.stem for path in self.directory.glob("*.asked"))
+
+    @property
+    def deleted(self) -> Sequence[str]:
+        return sorted(path.stem for path in self.directory.glob("*.deleted"))
+
+    def asked(self, job: str) -> Mapping[str, object]:
+        asked: Mapping[str, object] = json.loads((self.directory / f"{job}.asked").read_text())
+        return asked
+
+    def all_do(self, phase: str, **more: object) -> None:
+        """Say how every job does from its creation on."""
+        (self.directory / "default.json").write_text(json.dumps({"phase": phase, **more}))
+
+    def does(self, job: str, phase: str, **more: object) -> None:
+        draft = self.directory / f"{job}.draft"
+        draft.write_text(json.dumps({"phase": phase, **more}))
+        draft.replace(self.directory / f"{job}.json")
+
+    def refuse(self, why: str) -> None:
+        (self.directory / "refuse").write_text(why)
+
+
+@dataclass(slots=True)
+class Server:
+    """The server's process; it may be killed, and started again at the same address."""
+
+    endpoint: Endpoint
+    jobs: Jobs
+    log: Path
+    metrics_port: int
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        port = int(self.endpoint.address.rsplit(":", 1)[1])
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own arguments
+                [
+                    str(Path(sys.executable).parent / "c0"),
+                    *("--port", str(port)),
+                    *("--prometheus_port", str(self.metrics_port)),
+                    *("--modules", "tests.integration.connectors.connector"),
+                ],
+                cwd=_REPOSITORY,
+                env={
+                    **os.environ,
+                    DIRECTORY_VARIABLE: str(self.jobs.directory),
+                    "PYTHONPATH": str(_REPOSITORY),
+                    "DO_NOT_TRACK": "1",
+                },
+                stdout=output,
+                stderr=output,
+            )
+        deadline = time.monotonic() + _READY_WITHIN_SECONDS
+        while not _listens(port):
+            assert self._process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def serving(directory: Path) -> Iterator[Server]:
+    jobs = Jobs(directory / "jobs")
+    jobs.directory.mkdir()
+    port, metrics_port = free_ports(2)
+    endpoint = Endpoint(address=f"127.0.0.1:{port}")
+    server = Server(endpoint, jobs, directory / "server.log", metrics_port)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+class KnownSecrets:
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+
+    async def find(self, job: Job, name: str) -> str | None:  # noqa: ARG002 - the protocol's
+        return self._values.get(name)
+
+
+@dataclass(slots=True)
+class Agent:
+    """One agent's runtime; ``told`` is what it told of its attempts."""
+
+    endpoints: Endpoints
+    runtime: ConnectorRuntime
+    told: asyncio.Queue[News] = field(default_factory=asyncio.Queue)
+
+    async def tell(self, news: News) -> None:
+        self.told.put_nowait(news)
+
+    async def run(self, job: Job, stop: asyncio.Event | None = None) -> News:
+        return await self.runtime.run(job, self.tell, stop or asyncio.Event())
+
+
+@asynccontextmanager
+async def agent_of(
+    *endpoints: Endpoint,
+    secrets: SecretValues | None = None,
+    ask: bool = True,
+    pace: Pace = PACE,
+) -> AsyncIterator[Agent]:
+    clock = SystemClock()
+    asked = Endpoints(ConnectorSettings(endpoints=endpoints), clock)
+    try:
+        if ask:
+            await asked.ask()
+        runtime = ConnectorRuntime(asked, Stores(clock), clock, secrets=secrets, pace=pace)
+        yield Agent(asked, runtime)
+    finally:
+        await asked.close()
+
+
+def make_connector_job(
+    root: Path,
+    *,
+    number: int = 1,
+    custom: Mapping[str, Any] | None = None,
+    has_container: bool = False,
+    max_runtime: timedelta | None = None,
+    outputs: tuple[Variable, ...] = (),
+) -> Job:
+    """One attempt of the test connector's type, with an input ``n`` in a store below ``root``."""
+    assignment = make_assignment(number, base=f"file://{root}/blobs", task_type=TASK_TYPE)
+    path = Path(assignment.input_uri.removeprefix("file://"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(make_inputs({"n": 7}).SerializeToString())
+    template = tasks_pb2.TaskTemplate(type=TASK_TYPE)
+    entry = template.interface.inputs.variables.add(key="n")
+    entry.value.type.simple = 1  # INTEGER
+    if custom is not None:
+        struct = struct_pb2.Struct()
+        struct.update(dict(custom))
+        template.custom.CopyFrom(struct)
+    if has_container:
+        template.container.args.extend(["a0", "--outputs-path", "{{.outputPrefix}}"])
+    job = make_job(
+        assignment,
+        inputs=(Variable("n", is_duration=False),),
+        outputs=outputs,
+        template=template,
+    )
+    task = replace(job.task, max_runtime=max_runtime)
+    if not has_container:
+        task = replace(task, container=None)
+    return replace(job, task=task, accepted_at=SystemClock().now())
