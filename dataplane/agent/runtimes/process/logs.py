@@ -1,18 +1,20 @@
 """
-An attempt's log: one JSON object a line, ``{"t": microseconds, "m": text, "o": who}``.
+An attempt's log: a file of lines as :mod:`dataplane.agent.runtimes.lines` has them.
 
 The shim writes it, the agent follows and ships it as it is, so a line's number is its
 place in the file. A long line is cut into pieces, a long log ends early and says so.
 """
 
-import json
+import gzip
+import shutil
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.instants import from_us, to_us
 from dataplane.agent.core.messages import LogChunk
+from dataplane.agent.runtimes.lines import decode_line, encode_line
 from shared.kit.clock import Clock
 from shared.model.logs import LogLine, Originator
 
@@ -56,14 +58,14 @@ class LogWriter:
     def _write(self, texts: Sequence[str], originator: Originator) -> None:
         if self._left <= 0 or not texts:
             return
-        at = to_us(self._clock.now())
+        at = self._clock.now()
         encoded = []
         for text in texts:
-            line = _encode(at, text, originator)
+            line = encode_line(LogLine(at, text, originator))
             self._left -= len(line)
             if self._left <= 0:
                 note = "the log ends here: it has reached its size limit; the task runs on"
-                encoded.append(_encode(at, note, Originator.SYSTEM))
+                encoded.append(encode_line(LogLine(at, note, Originator.SYSTEM)))
                 break
             encoded.append(line)
         try:
@@ -93,7 +95,7 @@ class LogReader:
                 self._offset += len(raw)
                 self._line += 1
                 if self._line > after_line:
-                    lines.append(_decode(raw))
+                    lines.append(decode_line(raw))
                     size += len(raw)
         return LogChunk(lines, self._line) if lines else None
 
@@ -109,17 +111,13 @@ def read_last_lines(path: Path, count: int) -> Sequence[str]:
         return []
     if size > limits.CHUNK_BYTES:
         raws = raws[1:]  # cut in the middle
-    lines = [_decode(raw) for raw in raws if raw]
+    lines = [decode_line(raw) for raw in raws if raw]
     return [line.text for line in lines if line.originator is Originator.USER][-count:]
 
 
-def _encode(at: int, text: str, originator: Originator) -> bytes:
-    line = {"t": at, "m": text, "o": int(originator)}
-    return (
-        json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode(errors="replace") + b"\n"
-    )
-
-
-def _decode(raw: bytes) -> LogLine:
-    line = json.loads(raw)
-    return LogLine(from_us(line["t"]), line["m"], Originator(line["o"]))
+def pack_log(path: Path) -> bytes:
+    """Return the log gzip'd, as it is shipped; FileNotFoundError if there is none."""
+    packed = BytesIO()
+    with path.open("rb") as file, gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as gz:
+        shutil.copyfileobj(file, gz)
+    return packed.getvalue()

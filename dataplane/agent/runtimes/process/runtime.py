@@ -21,14 +21,15 @@ from dataplane.agent.core import limits
 from dataplane.agent.core.endings import Exit, Remains, judge
 from dataplane.agent.core.held import News
 from dataplane.agent.core.messages import LogChunk
+from dataplane.agent.runtimes import remains
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.environment import ATTEMPT_VARIABLE, Endpoint, substitute
-from dataplane.agent.runtimes.process import remains, trees
+from dataplane.agent.runtimes.process import trees
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
 from dataplane.agent.runtimes.process.environment import compose_environment
 from dataplane.agent.runtimes.process.fence import FenceFile
 from dataplane.agent.runtimes.process.identity import Identity
-from dataplane.agent.runtimes.process.logs import LogReader, read_last_lines
+from dataplane.agent.runtimes.process.logs import LogReader, pack_log, read_last_lines
 from dataplane.agent.runtimes.process.nursery import Nursery, readable
 from dataplane.agent.runtimes.protocol import Job, NoLogError, Tell
 from shared.blobs.errors import BlobError
@@ -222,8 +223,15 @@ class ProcessRuntime:
             failure=failure,
             output_uri=assignment.output_prefix if phase is Phase.SUCCEEDED else "",
             report_uri=await remains.find_report(self._stores, job),
-            log_uri=await remains.ship_log(self._stores, job, directory.log),
+            log_uri=await self._ship_log(job, directory),
         )
+
+    async def _ship_log(self, job: Job, directory: AttemptDirectory) -> str:
+        try:
+            packed = await asyncio.to_thread(pack_log, directory.log)
+        except FileNotFoundError:
+            return ""  # it never came so far as to have one
+        return await remains.ship_log(self._stores, job, packed)
 
 
 def _kill_orphans(shim: Identity, directory: AttemptDirectory) -> None:

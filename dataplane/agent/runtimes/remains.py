@@ -1,11 +1,6 @@
-"""What an attempt left in the store: its error, its outputs, its report; and its log, shipped."""
+"""What an attempt left in the store: its error, its outputs, its report; and its log is put beside them."""
 
-import asyncio
-import gzip
 import logging
-import shutil
-from io import BytesIO
-from pathlib import Path
 
 from flyteidl2.core import execution_pb2
 from google.protobuf.message import DecodeError
@@ -20,6 +15,7 @@ from shared.model.reports import FailureKind
 logger = logging.getLogger(__name__)
 
 LOG_NAME = "logs.jsonl.gz"
+OUTPUTS_NAME = "outputs.pb"
 
 
 async def read_error(stores: Stores, job: Job) -> TaskError | None:
@@ -57,11 +53,7 @@ def _unreadable(uri: str, why: str) -> TaskError:
 
 
 async def are_outputs_missing(stores: Stores, job: Job) -> bool:
-    if not job.task.outputs:
-        return False
-    uri = f"{job.assignment.output_prefix}/outputs.pb"
-    store = stores.of(job.assignment)
-    return not await stores.patiently(lambda: store.exists(uri), limits.STORAGE_PATIENCE)
+    return bool(job.task.outputs) and not await has_outputs(stores, job)
 
 
 async def find_report(stores: Stores, job: Job) -> str:
@@ -74,23 +66,25 @@ async def find_report(stores: Stores, job: Job) -> str:
     return uri if found else ""
 
 
-async def ship_log(stores: Stores, job: Job, log: Path) -> str:
-    """Copy the log, compressed, beside the outputs; return where, "" if that failed."""
-    uri = f"{job.assignment.output_prefix}/{LOG_NAME}"
+async def has_outputs(stores: Stores, job: Job) -> bool:
+    """Whether the SDK wrote outputs.pb: the last thing it does when all went well."""
+    uri = f"{job.assignment.output_prefix}/{OUTPUTS_NAME}"
+    store = stores.of(job.assignment)
+    return await stores.patiently(lambda: store.exists(uri), limits.STORAGE_PATIENCE)
+
+
+async def ship_log(stores: Stores, job: Job, packed: bytes) -> str:
+    """Put the log, gzip'd lines, beside the outputs; return where, "" if that failed."""
+    uri = log_uri(job)
     store = stores.of(job.assignment)
     try:
-        body = await asyncio.to_thread(_compress, log)
-        await stores.patiently(lambda: store.write(uri, body), limits.LOG_SHIPPING_PATIENCE)
-    except FileNotFoundError:
-        return ""  # it never came so far as to have one
+        await stores.patiently(lambda: store.write(uri, packed), limits.LOG_SHIPPING_PATIENCE)
     except BlobError:
         logger.warning("a log was not shipped", extra={"uri": uri}, exc_info=True)
         return ""
     return uri
 
 
-def _compress(path: Path) -> bytes:
-    packed = BytesIO()
-    with path.open("rb") as file, gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as gz:
-        shutil.copyfileobj(file, gz)
-    return packed.getvalue()
+def log_uri(job: Job) -> str:
+    """Return where the attempt's shipped log is, or will be."""
+    return f"{job.assignment.output_prefix}/{LOG_NAME}"
