@@ -287,6 +287,15 @@ class Kube:
         review = await self._review(ACCESS_REVIEW, {"resourceAttributes": attributes})
         return bool((review.get("status") or {}).get("allowed"))
 
+    async def look(self, path: str) -> tuple[Mapping[str, Any], datetime | None]:
+        """Return what is no object, such as ``/version``, and the server's time, to the second."""
+        nothing = Kind("", "", "", "")
+        request = Request(verb="get", method="GET", kind=nothing, name=Name("", ""), at=path)
+        return await persist(
+            lambda: self._transport.ask_dated(request, at_most=limits.CALL_TIMEOUT),
+            patience=self._patience,
+        )
+
     async def _list(self, kind: Kind, namespace: str, query: Mapping[str, str]) -> Listing:
         items: list[Object] = []
         page: dict[str, Any] = {}

@@ -21,14 +21,19 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     content_type: str = JSON
+    at: str = ""  # instead of kind and name: what is no object, such as "/version"
 
     @property
     def resource(self) -> str:
         """As roles and metrics name it: "pods", "pods/status"."""
+        if self.at:
+            return self.at
         return f"{self.kind.plural}/{self.part}" if self.part else self.kind.plural
 
     @property
     def path(self) -> str:
+        if self.at:
+            return self.at
         parts = [self.kind.base.strip("/")]
         if self.name.namespace:
             parts += ["namespaces", quote(self.name.namespace, safe="")]

@@ -10,7 +10,8 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,13 +61,19 @@ class Transport:
 
     async def ask(self, request: Request, *, at_most: timedelta) -> dict[str, Any]:
         """Return the answer's JSON; KubeError if there is none."""
+        return (await self.ask_dated(request, at_most=at_most))[0]
+
+    async def ask_dated(
+        self, request: Request, *, at_most: timedelta
+    ) -> tuple[dict[str, Any], datetime | None]:
+        """Return the answer's JSON, and when the server says it answered, to the second."""
         waiting = aiohttp.ClientTimeout(
             total=at_most.total_seconds(), sock_connect=limits.CONNECT_TIMEOUT.total_seconds()
         )
         async with self._under_way, self._answered(request, waiting) as answer:
             body = await _read(answer, limits.ANSWER_BYTES)
             try:
-                return dict(json.loads(body))
+                return dict(json.loads(body)), _date(answer.headers.get("Date", ""))
             except ValueError as error:
                 raise KubeError(answer.status, "BadAnswer", "the answer is not JSON") from error
 
@@ -122,6 +129,13 @@ class Transport:
         for setting in (await self._configuration.auth_settings()).values():
             headers[setting["key"]] = setting["value"]
         return headers
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text)
+    except ValueError:
+        return None
 
 
 async def _read(answer: aiohttp.ClientResponse, at_most: int) -> bytes:
