@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from dataplane.agent.core.room import default_slots
-from dataplane.agent.ledger.database import LedgerError
+from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.link.channel import DialError, is_loopback
 from dataplane.agent.link.connection import RefusedError
 from dataplane.agent.main import run_agent

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from random import Random
 from typing import TypeVar
 
-from dataplane.agent.ledger.database import _SCHEMA, Database, LedgerError, Row, Statement
+from dataplane.agent.ledger.database import _SCHEMA, Database, Row, Statement
+from dataplane.agent.ledger.journal import LedgerError
+from dataplane.agent.ledger.sqlite import SqliteJournal
 from tests.simulation.loop import SimLoop
 
 T = TypeVar("T")
@@ -29,8 +31,8 @@ class Disk:
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._connection.executescript(_SCHEMA)
 
-    def open(self) -> Database:
-        return _SimDatabase(self)
+    def open(self) -> SqliteJournal:
+        return SqliteJournal(_SimDatabase(self))
 
     def close(self) -> None:
         self._connection.close()

@@ -24,7 +24,7 @@ from controlplane.link.server import LinkDoor
 from controlplane.store.clusters import ClusterRef
 from controlplane.store.database import Database
 from dataplane.agent.core.session import End
-from dataplane.agent.ledger.database import LedgerError
+from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.link.channel import Token
 from dataplane.agent.link.connection import Connection
@@ -181,7 +181,7 @@ class Installation:
         """What ``dataplane.agent.main`` puts together."""
         clock, chance = self.clock, self._world.chance
         ledger = Ledger(self.disk.open())
-        await ledger._load()
+        await ledger.load()
         runtime = SimRuntime(self.machine, chance)
         bell = Bell()
         runtimes = Runtimes(

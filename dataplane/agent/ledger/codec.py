@@ -19,7 +19,7 @@ from shared.model.ids import (
     RunName,
 )
 from shared.model.phases import Phase
-from shared.model.reports import ClusterEvent, Failure, FailureKind, Report
+from shared.model.reports import ClusterEvent, Failure, FailureKind, LogLink, Report
 
 
 def render_assignment(assignment: Assignment) -> str:
@@ -96,12 +96,15 @@ def render_report(report: Report) -> str:
             report.report_uri,
             report.log_uri,
             [[to_us(event.at), event.reason, event.message] for event in report.events],
+            [[link.name, link.uri] for link in report.log_links],
         ]
     )
 
 
 def parse_report(attempt: AttemptId, lease: LeaseId, version: int, text: str) -> Report:
-    phase, at, reason, message, failure, output_uri, report_uri, log_uri, events = json.loads(text)
+    fields = json.loads(text)
+    phase, at, reason, message, failure, output_uri, report_uri, log_uri, events = fields[:9]
+    [log_links] = fields[9:] or [[]]  # the first release had none
     return Report(
         attempt=attempt,
         lease=lease,
@@ -126,4 +129,5 @@ def parse_report(attempt: AttemptId, lease: LeaseId, version: int, text: str) ->
             ClusterEvent(at=from_us(event[0]), reason=event[1], message=event[2])
             for event in events
         ),
+        log_links=tuple(LogLink(name, uri) for name, uri in log_links),
     )

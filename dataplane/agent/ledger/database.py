@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dataplane.agent.core import limits
+from dataplane.agent.ledger.journal import LedgerError
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +38,6 @@ CREATE TABLE reports (
 """
 
 Row = tuple[Any, ...]  # what SQLite gives is known where the SQL is
-
-
-class LedgerError(Exception):
-    """The ledger cannot be read or written; the agent must not go on."""
 
 
 @dataclass(frozen=True, slots=True)

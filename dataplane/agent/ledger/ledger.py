@@ -1,9 +1,9 @@
 """
 The agent's memory: what it holds, what it said, what it still has to say.
 
-Everything is read once, at the start, and kept in memory as well; SQLite is there for the
-next start. A change is made in memory when it is asked for and is durable when the call
-returns; nobody sends or starts anything before that. An attempt's reports stay on disk
+Everything is read once, at the start, and kept in memory as well; the journal is there for
+the next start. A change is made in memory when it is asked for and is durable when the call
+returns; nobody sends or starts anything before that. An attempt's reports stay in the journal
 until its last one is acknowledged: after a restart all of them are said again, and an
 acknowledgement in between costs no write.
 """
@@ -23,28 +23,20 @@ from dataplane.agent.core.held import Held, News, draw_up
 from dataplane.agent.core.instants import from_us, to_us
 from dataplane.agent.core.messages import Lease, Welcome
 from dataplane.agent.core.outbox import Outbox
-from dataplane.agent.ledger import codec
-from dataplane.agent.ledger.database import Database, LedgerError, Statement
+from dataplane.agent.ledger.journal import Journal
+from dataplane.agent.ledger.sqlite import SqliteJournal
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId
 from shared.model.reports import Acknowledgement
 
 _US = timedelta(microseconds=1)
 
-_KEEP_FACT = "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
-_KEEP_SPEC = "INSERT OR IGNORE INTO specs VALUES (?, ?)"
-_KEEP_ATTEMPT = "INSERT OR IGNORE INTO attempts VALUES (?, ?, ?)"
-_KEEP_REPORT = "INSERT INTO reports VALUES (?, ?, ?)"
-_DROP_ATTEMPT = "DELETE FROM attempts WHERE attempt = ?"
-_DROP_REPORTS = "DELETE FROM reports WHERE attempt = ?"
-_DROP_SPEC = "DELETE FROM specs WHERE digest = ?"
-
 
 class Ledger:
-    """Made by :meth:`open`."""
+    """Made by :meth:`open`, or from a journal and then loaded, once."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
         self._held: dict[AttemptId, Held] = {}
         self._settled: OrderedDict[AttemptId, LeaseId] = OrderedDict()
         self.outbox = Outbox()
@@ -58,11 +50,32 @@ class Ledger:
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Self]:
-        """Open the ledger at ``path``; it is made if it is missing."""
-        async with Database.open(path) as database:
-            ledger = cls(database)
-            await ledger._load()
+        """Open the ledger of one machine, at ``path``; it is made if it is missing."""
+        async with SqliteJournal.open(path) as journal:
+            ledger = cls(journal)
+            await ledger.load()
             yield ledger
+
+    async def load(self) -> None:
+        """Read the journal; nothing may be asked before."""
+        contents = await self._journal.load()
+        facts = contents.facts
+        self.last_epoch = int(facts.get("last_epoch", "0"))
+        if "contact_us" in facts:
+            self.contact = Contact(
+                from_us(int(facts["contact_us"])),
+                int(facts["fence_us"]) * _US,
+                int(facts["reassign_us"]) * _US,
+            )
+        self.agent_id = facts.get("agent_id", "") or str(uuid4())
+        await self._remember(agent_id=self.agent_id)
+        for entry in contents.entries:
+            held = Held(assignment=entry.assignment, accepted_at=entry.accepted_at)
+            if entry.reports:
+                last = entry.reports[-1]
+                held = replace(held, version=last.version, phase=last.phase)
+            self._held[entry.assignment.attempt] = held
+            self.outbox.add(entry.reports)
 
     @property
     def held(self) -> Mapping[AttemptId, Held]:
@@ -83,21 +96,19 @@ class Ledger:
     ) -> Sequence[Held]:
         """Write down those that are new, with the specs that came along; return the new."""
         fresh: dict[AttemptId, Held] = {}
+        asked: dict[AttemptId, Held] = {}
         for assignment in assignments:
             held = Held(assignment=assignment, accepted_at=at)
             if assignment.attempt not in self._held and not self.knows(held.lease):
-                fresh[assignment.attempt] = held
-        self._held |= fresh
-        await self._database.write(
-            Statement(_KEEP_SPEC, list(specs.items())),
-            Statement(
-                _KEEP_ATTEMPT,
-                [
-                    (str(attempt), to_us(at), codec.render_assignment(held.assignment))
-                    for attempt, held in fresh.items()
-                ],
-            ),
-        )
+                self._held[assignment.attempt] = fresh[assignment.attempt] = held
+            known = self._held.get(assignment.attempt)
+            if known is not None and known.lease == held.lease:
+                asked[assignment.attempt] = known
+        # Those that were accepted before as well: they may not be written down yet.
+        for attempt in await self._journal.accept(list(asked.values()), specs):
+            fresh.pop(attempt, None)
+            if self._held.get(attempt) is asked[attempt]:
+                del self._held[attempt]
         return list(fresh.values())
 
     async def record(self, attempt: AttemptId, news: Sequence[News], at: datetime) -> None:
@@ -113,14 +124,12 @@ class Ledger:
         if not reports:
             return
         self._held[attempt] = held
-        key = str(attempt)
-        rows = [(key, report.version, codec.render_report(report)) for report in reports]
 
         def say() -> None:
             if attempt in self._held:
                 self.outbox.add(reports)
 
-        await self._database.write(Statement(_KEEP_REPORT, rows), then=say)
+        await self._journal.record(reports, then=say)
 
     async def settle(self, acknowledgements: Iterable[Acknowledgement]) -> Sequence[AttemptId]:
         """Take note of what was acknowledged; return the attempts that are over with that."""
@@ -137,14 +146,10 @@ class Ledger:
         while len(self._settled) > limits.SETTLED_REMEMBERED:
             self._settled.popitem(last=False)
         if known:
-            keys = [(str(attempt),) for attempt in known]
-            await self._database.write(
-                Statement(_DROP_ATTEMPT, keys), Statement(_DROP_REPORTS, keys)
-            )
+            await self._journal.forget(known)
 
     async def spec(self, digest: Digest) -> bytes | None:
-        rows = await self._database.read("SELECT body FROM specs WHERE digest = ?", digest)
-        return bytes(rows[0][0]) if rows else None
+        return await self._journal.spec(digest)
 
     async def begin_session(self) -> None:
         """Everything unacknowledged is unsent again; specs nobody needs are dropped."""
@@ -154,16 +159,14 @@ class Ledger:
             for held in self._held.values()
             for digest in (held.assignment.task_spec, held.assignment.run_spec)
         }
-        stored = await self._database.read("SELECT digest FROM specs")
-        unneeded = [row for row in stored if row[0] not in needed]
-        await self._database.write(Statement(_DROP_SPEC, unneeded))
+        await self._journal.keep_specs(needed)
 
     async def remember_session(self, welcome: Welcome, now: datetime) -> None:
         """Write down what a session begins with; when we were last in touch is told apart."""
         self.last_epoch = welcome.epoch
         at = now if self.contact is None else self.contact.at
         self.contact = Contact(at, welcome.fence_after, welcome.reassign_after)
-        await self._keep_facts(
+        await self._remember(
             last_epoch=self.last_epoch,
             contact_us=to_us(at),
             fence_us=welcome.fence_after // _US,
@@ -174,42 +177,7 @@ class Ledger:
         """Write down that the control plane has noted what we said then."""
         if self.contact is not None:
             self.contact = replace(self.contact, at=at)
-            await self._keep_facts(contact_us=to_us(at))
+            await self._remember(contact_us=to_us(at))
 
-    async def _keep_facts(self, **facts: int | str) -> None:
-        rows = [(name, str(value)) for name, value in facts.items()]
-        await self._database.write(Statement(_KEEP_FACT, rows))
-
-    async def _load(self) -> None:
-        facts: dict[str, str] = dict(await self._database.read("SELECT name, value FROM facts"))
-        self.agent_id = facts.get("agent_id", "") or str(uuid4())
-        self.last_epoch = int(facts.get("last_epoch", "0"))
-        if "contact_us" in facts:
-            self.contact = Contact(
-                from_us(int(facts["contact_us"])),
-                int(facts["fence_us"]) * _US,
-                int(facts["reassign_us"]) * _US,
-            )
-        await self._keep_facts(agent_id=self.agent_id)
-        by_key: dict[object, AttemptId] = {}
-        for key, accepted_us, text in await self._database.read(
-            "SELECT attempt, accepted_us, assignment FROM attempts ORDER BY accepted_us"
-        ):
-            assignment = codec.parse_assignment(text)
-            by_key[key] = assignment.attempt
-            self._held[assignment.attempt] = Held(
-                assignment=assignment,
-                accepted_at=from_us(accepted_us),
-            )
-        for key, version, text in await self._database.read(
-            "SELECT attempt, version, body FROM reports ORDER BY attempt, version"
-        ):
-            attempt = by_key.get(key)
-            if attempt is None:
-                raise LedgerError(f"the ledger has a report of {key}, which it does not hold")
-            held = self._held[attempt]
-            report = codec.parse_report(attempt, held.assignment.lease, version, text)
-            self._held[attempt] = replace(
-                held, version=report.version, phase=report.phase, reason=report.reason
-            )
-            self.outbox.add([report])
+    async def _remember(self, **facts: int | str) -> None:
+        await self._journal.remember({name: str(value) for name, value in facts.items()})

@@ -15,7 +15,7 @@ from enum import Enum, auto
 
 from dataplane.agent.core.endings import CUT_OFF
 from dataplane.agent.core.held import Held, News
-from dataplane.agent.ledger.database import LedgerError
+from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.specs import SpecMissingError, Specs
 from dataplane.agent.runtimes.choice import Runtimes

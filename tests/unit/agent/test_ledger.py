@@ -10,7 +10,7 @@ import pytest
 
 from dataplane.agent.core.fencing import Contact
 from dataplane.agent.core.held import News
-from dataplane.agent.ledger.database import LedgerError
+from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.ledger.ledger import Ledger
 from shared.model.ids import Digest
 from shared.model.phases import Phase
