@@ -15,6 +15,7 @@ from typing import Any
 
 from flyteidl2.core import tasks_pb2
 
+from dataplane.agent.core import entrance
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes.pods import identity
 from dataplane.agent.runtimes.kubernetes.pods.environment import literal
@@ -134,9 +135,9 @@ def render_handoff(job: Job, paths: Paths, settings: Copilot, door: Door, whole:
     return json.dumps(
         {
             "links": {
-                "endpoint": f"https://{door.address}/copilot",
-                "token_file": identity.TOKEN_FILE,
-                "ca_file": identity.CA_FILE,
+                "endpoint": f"https://{door.address}{entrance.COPILOT_PATH}",
+                "token_file": entrance.TOKEN_FILE,
+                "ca_file": entrance.CA_FILE,
             },
             "inputs": {
                 "uri": assignment.input_uri,

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dataplane.agent.core import entrance
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.environment import Endpoint, system_variables
-from dataplane.agent.runtimes.kubernetes.pods import identity
 from dataplane.agent.runtimes.kubernetes.pods.settings import Door
 from shared.model.assignments import Assignment
 
@@ -47,5 +47,5 @@ def pod_variables(assignment: Assignment, door: Door) -> dict[str, str]:
     return {
         **system_variables(assignment, Endpoint(address=door.address, insecure=False)),
         "FLYTE_AUTH_TYPE": "ExternalCommand",
-        "FLYTE_AUTH_COMMAND": json.dumps(["cat", identity.TOKEN_FILE]),
+        "FLYTE_AUTH_COMMAND": json.dumps(["cat", entrance.TOKEN_FILE]),
     }

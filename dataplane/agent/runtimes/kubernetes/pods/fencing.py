@@ -7,6 +7,7 @@ nobody answers when agent and node have lost each other. Either way the kubelet 
 
 from typing import Any
 
+from dataplane.agent.core.entrance import FENCE_PATH
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes.pods.settings import Fence
 from dataplane.agent.runtimes.tasks import BadSpecError
@@ -27,7 +28,7 @@ def _probe(container: Object, fence: Fence) -> dict[str, Any]:
         "httpGet": {
             "host": fence.host,
             "port": fence.port,
-            "path": fence.path,
+            "path": FENCE_PATH,
             "scheme": "HTTPS",
         },
         "periodSeconds": int(fence.period.total_seconds()),

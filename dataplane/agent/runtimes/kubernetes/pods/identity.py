@@ -4,32 +4,31 @@ By what a pod is known at the door: a token that the kubelet projects and that d
 Beside it stands the certificate of the door's authority. No secret is made for either.
 """
 
+from pathlib import PurePosixPath
 from typing import Any
 
-from dataplane.agent.runtimes.kubernetes.pods.settings import DOOR_AUDIENCE, DOOR_CONFIG_MAP, Door
+from dataplane.agent.core import entrance
+from dataplane.agent.runtimes.kubernetes.pods.settings import Door
 
 VOLUME = "volary-door"
-DIRECTORY = "/var/run/volary"
-TOKEN_FILE = f"{DIRECTORY}/token"
-CA_FILE = f"{DIRECTORY}/ca.crt"
 
 
 def volume(door: Door) -> dict[str, Any]:
     token = {
-        "audience": DOOR_AUDIENCE,
+        "audience": entrance.TOKEN_AUDIENCE,
         "expirationSeconds": int(door.token_life.total_seconds()),
-        "path": "token",
+        "path": PurePosixPath(entrance.TOKEN_FILE).name,
     }
     return {
         "name": VOLUME,
         "projected": {
             "sources": [
                 {"serviceAccountToken": token},
-                {"configMap": {"name": DOOR_CONFIG_MAP}},
+                {"configMap": {"name": entrance.CA_CONFIG_MAP}},
             ]
         },
     }
 
 
 def mount() -> dict[str, Any]:
-    return {"name": VOLUME, "mountPath": DIRECTORY, "readOnly": True}
+    return {"name": VOLUME, "mountPath": entrance.DIRECTORY, "readOnly": True}

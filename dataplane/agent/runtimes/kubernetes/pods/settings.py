@@ -7,12 +7,6 @@ from types import MappingProxyType
 
 from dataplane.agent.kube.objects import Object
 
-DOOR_CONFIG_MAP = "volary-door"
-"""In each task namespace; its key ``ca.crt`` is the certificate of the door's authority."""
-
-DOOR_AUDIENCE = "volary-door"
-"""Whom a pod's projected token is for."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
@@ -33,7 +27,6 @@ class Fence:
 
     host: str
     port: int
-    path: str = "/fence"
     period: timedelta = timedelta(seconds=5)
     timeout: timedelta = timedelta(seconds=3)
     failures: int = 3
