@@ -28,10 +28,12 @@ from controlplane.link.relays import Agents
 from controlplane.link.server import LinkDoor, LinkServer
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.obstacles import ObstacleRecord
+from controlplane.loops.pacing import come_round
 from controlplane.loops.partitions import EventPartitions
 from controlplane.loops.relays import ForgottenRelays
 from controlplane.loops.timeouts import Timeouts
 from controlplane.settings import Settings
+from controlplane.store.clock import StoreClock
 from controlplane.store.database import open_database
 from controlplane.store.notices import listen
 from controlplane.usecases.actions import Actions
@@ -50,7 +52,6 @@ from controlplane.web.health import Health
 from controlplane.web.pages import Pages
 from controlplane.web.serving import HttpServer
 from shared.blobs.store import open_store
-from shared.kit.clock import SystemClock
 from shared.model.ids import ClusterName, OrgName, ProjectName
 
 log = logging.getLogger(__name__)
@@ -66,9 +67,9 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
 
     ``ready`` is called once both doors are open. OSError: an address is taken.
     """
-    clock = SystemClock()
-    metrics = CollectorRegistry()
     database = open_database(settings.database_url, pool_size=settings.database_pool_size)
+    clock = StoreClock(database)
+    metrics = CollectorRegistry()
     blobs = open_store(settings.blob_base, settings.s3)
     keys = SigningKeys(current=SigningKey(settings.blob_signing_key))
     feeds = Feeds(database, partial(listen, settings.database_url))
@@ -133,7 +134,10 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     obstacles = ObstacleRecord(database, clock, keep=timedelta(days=30), every=timedelta(seconds=1))
     forgotten = ForgottenRelays(database, clock, every=timedelta(seconds=30))
 
+    setting = partial(come_round, "clock", clock.set, every=timedelta(seconds=5), clock=clock)
+
     try:
+        await clock.set()
         await lay_foundations(
             database,
             clock,
@@ -145,6 +149,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         await link.start()
         # What is built on the others is stopped before them: calls under way are finished.
         async with asyncio.TaskGroup() as services:
+            services.create_task(setting(), name="clock")
             services.create_task(feeds.run(), name="feeds")
             services.create_task(actions.run(), name="enqueues")
             async with asyncio.TaskGroup() as doors:
