@@ -21,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="faults", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
+    parser.add_argument("--kind", action="append", help="of fault, and no others; repeatable")
     parser.add_argument("--keep", type=Path, help="where all that was said is kept")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)  # noqa: T201
@@ -44,9 +45,11 @@ async def _run(
     def tell(what: str) -> None:
         print(f"{time.monotonic() - began:7.1f} {what}", flush=True)  # noqa: T201
 
+    known = [kind for kind in KINDS if not options.kind or kind.__name__ in options.kind]
+
     def kinds() -> Iterator[Kind]:
         while time.monotonic() - began < 60 * options.minutes:
-            yield chance.choice(KINDS)
+            yield chance.choice(known)
 
     async with running(home, database, server._superuser_url) as world:
         reckoning = await storm(world, chance, kinds(), Pace(), tell)

@@ -21,6 +21,7 @@ from tests.faults.world import ORG, World, until
 _AT_ONCE = 2
 _CALM_SECONDS = 90
 """By when everything has ended, once nothing breaks any more."""
+_CLOCK_SECONDS = 10
 
 _TERMINAL = ", ".join(str(phase.value) for phase in sorted(TERMINAL))
 
@@ -36,6 +37,9 @@ SELECT (SELECT count(*) FROM dispatches WHERE org = :org) AS dispatches,
 _ENDED = text("""
 SELECT r.run, a.id, a.name, a.phase, a.attempts, a.error_code, a.error_kind, a.output_uri
 FROM actions a JOIN runs r ON r.org = a.org AND r.run_id = a.run_id WHERE a.org = :org
+""")
+_CLOCK = text("""
+SELECT extract(epoch FROM clock_timestamp() - ticked_at) AS behind FROM control_clock
 """)
 _ATTEMPTS = text("""
 SELECT action_id, number, phase, error_code FROM attempts WHERE org = :org
@@ -120,6 +124,9 @@ async def _compare(world: World, load: Load, reckoning: Reckoning) -> None:
     broken += ledger.still_running(ran)
     # What its agent has forgotten may run beside its successor, and only that.
     broken += [what for attempt, what in ledger.overlaps(ran) if attempt not in lost]
+    [clock] = await _rows(world, _CLOCK)
+    if abs(clock.behind) > _CLOCK_SECONDS:
+        broken.append(f"the control clock is {clock.behind:.0f} s behind")
     ends = await _rows(world, _ENDS)
     broken += [f"{row.action_id}-{row.attempt} ended {row.times} times" for row in ends]
     started = {each.attempt: each for each in ran}
