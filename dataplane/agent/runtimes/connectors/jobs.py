@@ -22,8 +22,8 @@ from dataplane.agent.runtimes.connectors.client import (
 from dataplane.agent.runtimes.connectors.judging import read_failure, read_phase, read_reason
 from dataplane.agent.runtimes.connectors.receipts import Receipts
 from dataplane.agent.runtimes.connectors.transcript import Transcript
-from dataplane.agent.runtimes.process.remains import are_outputs_missing, find_report, read_error
 from dataplane.agent.runtimes.protocol import Job, Tell
+from dataplane.agent.runtimes.remains import are_outputs_missing, find_report, read_error
 from shared.blobs.errors import BlobError
 from shared.kit.clock import Clock
 from shared.model.phases import TERMINAL, Phase

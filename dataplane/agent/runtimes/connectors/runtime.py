@@ -29,8 +29,8 @@ from dataplane.agent.runtimes.connectors.endpoints import Endpoints
 from dataplane.agent.runtimes.connectors.jobs import LostJobError, Pace, RemoteJob
 from dataplane.agent.runtimes.connectors.receipts import Receipts, UnreadableReceiptError
 from dataplane.agent.runtimes.connectors.transcript import Transcript
-from dataplane.agent.runtimes.process.remains import LOG_NAME
 from dataplane.agent.runtimes.protocol import Job, NoLogError, Tell
+from dataplane.agent.runtimes.remains import LOG_NAME
 from dataplane.agent.runtimes.tasks import BadSpecError
 from shared.blobs.errors import BlobError
 from shared.kit.clock import Clock
