@@ -6,14 +6,13 @@ The variables of a task's main container, in layers, each once.
 The system's come first in the list: ``$(NAME)`` refers to what stands before it.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dataplane.agent.core import entrance
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.environment import Endpoint, system_variables
+from dataplane.agent.runtimes.kubernetes.door import door_environment
 from dataplane.agent.runtimes.kubernetes.pods.settings import Door
 from shared.model.assignments import Assignment
 
@@ -44,8 +43,5 @@ def compose_environment(
 
 def pod_variables(assignment: Assignment, door: Door) -> dict[str, str]:
     """Return what the SDK in a pod is told: where its action is, and how to enter the door."""
-    return {
-        **system_variables(assignment, Endpoint(address=door.address, insecure=False)),
-        "FLYTE_AUTH_TYPE": "ExternalCommand",
-        "FLYTE_AUTH_COMMAND": json.dumps(["cat", entrance.TOKEN_FILE]),
-    }
+    endpoint = Endpoint(address=door.address, insecure=False)
+    return {**system_variables(assignment, endpoint), **door_environment(door.address)}

@@ -1,0 +1,249 @@
+"""What the SDK in a pod is told: the contract's arguments, variables and files."""
+
+import json
+from collections.abc import Mapping
+
+import flyte
+import pytest
+from flyteidl2.core import literals_pb2, security_pb2
+from flyteidl2.task import run_pb2
+from kubernetes.client import (
+    V1Container,
+    V1EnvVar,
+    V1EnvVarSource,
+    V1ObjectFieldSelector,
+    V1PodSpec,
+)
+
+from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
+from dataplane.agent.runtimes.tasks import BadSpecError
+from tests.unit.agent.kubernetes.pods.sdk import (
+    CLUSTER,
+    DOOR,
+    IMAGE,
+    build,
+    main_container,
+    make_task,
+    serialise,
+    values_of,
+    volume,
+)
+
+
+def envs(**values: str) -> run_pb2.Envs:
+    return run_pb2.Envs(
+        values=[literals_pb2.KeyValuePair(key=key, value=value) for key, value in values.items()]
+    )
+
+
+def test_a_task_is_one_container_that_runs_what_the_sdk_wrote() -> None:
+    pod = build(serialise(make_task(), attempt=2))
+
+    assert (pod["apiVersion"], pod["kind"]) == ("v1", "Pod")
+    assert pod["metadata"]["namespace"] == "p-development"
+    (container,) = pod["spec"]["containers"]
+    assert (container["name"], container["image"]) == ("primary", IMAGE)
+    assert "command" not in container
+    args = container["args"]
+    prefix = "s3://bucket/acme/p/development/r1/a1"
+    assert args[0] == "a0"
+    assert said(args) == {
+        "--inputs": f"{prefix}/inputs.pb",
+        "--outputs-path": f"{prefix}/2",
+        "--version": "v1",
+        "--raw-data-path": "s3://bucket/raw/r1/a1",
+        "--checkpoint-path": f"{prefix}/2/_flytecheckpoints",
+        "--prev-checkpoint": f"{prefix}/1/_flytecheckpoints",
+        "--run-name": "r1",
+        "--name": "a1",
+        "--run-start-time": "2026-06-01T12:00:00+00:00",
+    }
+    assert not any("{{" in arg for arg in args)
+
+
+def said(args: list[str]) -> Mapping[str, str]:
+    options = args[1 : args.index("--resolver")]
+    return dict(zip(options[::2], options[1::2], strict=True))
+
+
+def test_every_variable_of_the_contract_is_there() -> None:
+    values = values_of(main_container(build(serialise(make_task(), attempt=3))))
+
+    assert values["_U_ORG_NAME"] == "acme"
+    assert values["FLYTE_INTERNAL_EXECUTION_PROJECT"] == "p"
+    assert values["FLYTE_INTERNAL_EXECUTION_DOMAIN"] == "development"
+    assert (values["RUN_NAME"], values["ACTION_NAME"]) == ("r1", "a1")
+    assert values["_U_RUN_BASE"] == "s3://bucket/acme/p/development/r1"
+    assert (values["_U_EP_OVERRIDE"], values["_U_INSECURE"]) == (DOOR.address, "false")
+    assert values["_U_USE_ACTIONS"] == "1"
+    assert values["FLYTE_ATTEMPT_NUMBER"] == "2"
+    assert values["FLYTE_ADMIN_CACERTFILEPATH"] == "/var/run/volary/ca.crt"
+    assert values["FLYTE_AUTH_TYPE"] == "ExternalCommand"
+    assert json.loads(values["FLYTE_AUTH_COMMAND"]) == ["cat", "/var/run/volary/token"]
+
+
+def test_nothing_makes_the_sdk_take_an_ordinary_pod_for_a_worker() -> None:
+    values = values_of(main_container(build(serialise(make_task()))))
+
+    assert not {"RANK", "TORCHELASTIC_RUN_ID", "FLYTE_CLUSTERED_WORKER"} & set(values)
+
+
+def test_the_run_overrides_the_task_and_the_system_overrides_both() -> None:
+    task = make_task(env_vars={"MINE": "task", "LEVEL": "10", "_U_ORG_NAME": "mallory"})
+    values = values_of(
+        main_container(build(serialise(task, envs=envs(MINE="run", ACTION_NAME="a9"))))
+    )
+
+    assert (values["MINE"], values["LEVEL"]) == ("run", "10")
+    assert (values["_U_ORG_NAME"], values["ACTION_NAME"]) == ("acme", "a1")
+
+
+def test_each_variable_is_there_once() -> None:
+    task = make_task(env_vars={"RUN_NAME": "mine", "A": "1"})
+    names = [
+        entry["name"] for entry in main_container(build(serialise(task, envs=envs(A="2"))))["env"]
+    ]
+
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("text", ["$(RUN_NAME)", "$$", "a$b", "$$(RUN_NAME)", "$(", "100$"])
+def test_a_value_arrives_as_it_was_written(text: str) -> None:
+    task = make_task(env_vars={"MINE": text})
+    container = main_container(build(serialise(task, envs=envs(ALSO=text))))
+    written = {entry["name"]: entry.get("value", "") for entry in container["env"]}
+
+    assert expand(written["MINE"]) == expand(written["ALSO"]) == text
+
+
+def expand(text: str) -> str:
+    """Kubernetes' expansion, where no variable is found: ``$$`` becomes ``$``."""
+    expanded, at = "", 0
+    while at < len(text):
+        if text[at] == "$" and text[at + 1 : at + 2] == "$":
+            at += 1
+        elif text[at] == "$" and text[at + 1 : at + 2] == "(" and ")" in text[at:]:
+            return f"a reference was left in {text!r}"
+        expanded += text[at]
+        at += 1
+    return expanded
+
+
+def test_a_pod_template_speaks_kubernetes_language_so_its_references_stay() -> None:
+    address = V1EnvVarSource(field_ref=V1ObjectFieldSelector(field_path="status.podIP"))
+    template = flyte.PodTemplate(
+        pod_spec=V1PodSpec(
+            containers=[
+                V1Container(
+                    name="primary",
+                    env=[
+                        V1EnvVar(name="ADDRESS", value_from=address),
+                        V1EnvVar(name="URL", value="http://$(ADDRESS)/$(RUN_NAME)"),
+                    ],
+                )
+            ]
+        )
+    )
+    env = main_container(build(serialise(make_task(pod_template=template))))["env"]
+    names = [entry["name"] for entry in env]
+
+    assert {"name": "URL", "value": "http://$(ADDRESS)/$(RUN_NAME)"} in env
+    assert names.index("RUN_NAME") < names.index("ADDRESS") < names.index("URL")
+
+
+def test_the_token_is_the_kubelets_and_the_certificate_lies_beside_it() -> None:
+    pod = build(serialise(make_task()))
+
+    (mount,) = main_container(pod)["volumeMounts"]
+    assert (mount["mountPath"], mount["readOnly"]) == ("/var/run/volary", True)
+    token, certificate = volume(pod, mount["name"])["projected"]["sources"]
+    assert token == {
+        "serviceAccountToken": {
+            "audience": "volary-door",
+            "expirationSeconds": 3600,
+            "path": "token",
+        }
+    }
+    assert certificate == {"configMap": {"name": "volary-door"}}
+
+
+def test_the_kubernetes_api_is_none_of_a_tasks_business() -> None:
+    spec = build(serialise(make_task()))["spec"]
+
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+
+
+def test_the_bucket_is_reached_by_a_secret_of_which_only_the_name_is_said() -> None:
+    cluster = PodTemplates(door=DOOR, env_secret="bucket-access")  # noqa: S106 - a name
+    container = main_container(build(serialise(make_task()), cluster))
+
+    assert container["envFrom"] == [{"secretRef": {"name": "bucket-access"}}]
+
+
+def test_who_a_task_runs_as_is_for_the_run_then_the_task_then_the_cluster_to_say() -> None:
+    cluster = PodTemplates(door=DOOR, service_account="cluster")
+    run = security_pb2.SecurityContext(run_as=security_pb2.Identity(k8s_service_account="run"))
+    task = make_task()
+    template = flyte.PodTemplate(
+        pod_spec=V1PodSpec(
+            containers=[V1Container(name="primary")], service_account_name="template"
+        )
+    )
+    of_task = make_task(pod_template=template, service_account="task")
+
+    assert build(serialise(of_task), cluster)["spec"]["serviceAccountName"] == "task"
+    of_template = make_task(pod_template=template)
+    assert build(serialise(of_template), cluster)["spec"]["serviceAccountName"] == "template"
+    assert "serviceAccountName" not in build(serialise(task))["spec"]
+    assert build(serialise(task), cluster)["spec"]["serviceAccountName"] == "cluster"
+    said_so = build(serialise(of_task, security_context=run), cluster)
+    assert said_so["spec"]["serviceAccountName"] == "run"
+
+
+def test_a_task_ends_once_and_its_last_words_are_kept() -> None:
+    pod = build(serialise(make_task()))
+
+    assert pod["spec"]["restartPolicy"] == "Never"
+    assert main_container(pod)["terminationMessagePolicy"] == "FallbackToLogsOnError"
+    assert pod["spec"]["terminationGracePeriodSeconds"] == 30
+    assert "activeDeadlineSeconds" not in pod["spec"]  # it would count the image's pull
+
+
+def test_only_a_task_that_may_be_replaced_is_fenced() -> None:
+    assert "livenessProbe" not in main_container(build(serialise(make_task())))
+
+    probe = main_container(build(serialise(make_task(), replaceable=True)))["livenessProbe"]
+    assert probe["httpGet"] == {
+        "host": "10.96.0.7",
+        "port": 8443,
+        "path": "/fence",
+        "scheme": "HTTPS",
+    }
+    assert (probe["periodSeconds"], probe["failureThreshold"]) == (5, 3)
+
+
+def test_a_probe_in_the_fences_place_is_refused_with_both_ways_out() -> None:
+    container = V1Container(name="primary", liveness_probe={"tcpSocket": {"port": 80}})
+    template = flyte.PodTemplate(pod_spec=V1PodSpec(containers=[container]))
+    task = make_task(pod_template=template)
+
+    assert "tcpSocket" in main_container(build(serialise(task)))["livenessProbe"]
+    with pytest.raises(BadSpecError, match=r"primary has a livenessProbe.*disconnect policy"):
+        build(serialise(task, replaceable=True))
+
+
+def test_no_privileges_are_gained_by_default() -> None:
+    pod = build(serialise(make_task()), CLUSTER)
+
+    assert pod["spec"]["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+    assert main_container(pod)["securityContext"] == {"allowPrivilegeEscalation": False}
+    assert "workingDir" not in main_container(pod)
+
+
+def test_a_template_that_needs_privileges_is_not_made_invalid() -> None:
+    template = flyte.PodTemplate().allow_fuse(privileged=True)
+    container = main_container(build(serialise(make_task(pod_template=template))))
+
+    assert container["securityContext"]["privileged"] is True
+    assert "allowPrivilegeEscalation" not in container["securityContext"]
