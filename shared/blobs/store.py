@@ -159,6 +159,15 @@ class BlobStore:
         finally:
             await source.close()
 
+    async def delete(self, uri: str) -> None:
+        """Remove the blob, if it is there."""
+        key = await self._key(uri)
+        try:
+            with _translated("delete", uri):
+                await obstore.delete_async(self._store, key)
+        except BlobNotFoundError:
+            return
+
     async def exists(self, uri: str) -> bool:
         return await self.head(uri) is not None
 
