@@ -20,7 +20,7 @@ from shared.model.ids import (
     RunId,
 )
 from shared.model.phases import Phase
-from shared.model.reports import ClusterEvent, Failure
+from shared.model.reports import ClusterEvent, Failure, LogLink
 
 
 class ActionType(IntEnum):
@@ -199,6 +199,7 @@ class AttemptDetail:
     output_uri: str
     report_uri: str
     log_uri: str
+    log_links: Sequence[LogLink]
     logs_available: bool
     transitions: Sequence[PhaseChange]
     events: Sequence[ClusterEvent]

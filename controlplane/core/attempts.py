@@ -13,7 +13,7 @@ from enum import Enum, auto
 from controlplane.core.actions import RetryPolicy
 from shared.model.ids import AttemptId
 from shared.model.phases import TERMINAL, Phase, UnlawfulPhaseError, advance
-from shared.model.reports import Failure, FailureKind, Report
+from shared.model.reports import Failure, FailureKind, LogLink, Report
 
 SYSTEM_RETRIES = 4
 PREEMPTION_RETRIES = 20
@@ -70,6 +70,7 @@ class AttemptState:
     output_uri: str = ""
     report_uri: str = ""
     log_uri: str = ""
+    log_links: Sequence[LogLink] = ()
     action_phase: Phase
     failures: Failures
     policy: RetryPolicy
@@ -133,6 +134,7 @@ def _take(state: AttemptState, report: Report) -> AttemptState:
         output_uri=report.output_uri if phase is Phase.SUCCEEDED else "",
         report_uri=report.report_uri or state.report_uri,
         log_uri=report.log_uri or state.log_uri,
+        log_links=report.log_links or state.log_links,
     )
 
 

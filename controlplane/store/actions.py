@@ -17,7 +17,7 @@ from controlplane.core.actions import (
 from controlplane.store.changes import lock_runs, tell
 from controlplane.store.database import OrgTx
 from controlplane.store.guards import may_become
-from controlplane.store.rows import ACTION_COLUMNS, parse_action, parse_failure
+from controlplane.store.rows import ACTION_COLUMNS, parse_action, parse_failure, parse_log_links
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, ActionName, RunId
 from shared.model.phases import TERMINAL, Phase
@@ -60,7 +60,8 @@ WHERE a.org = :org AND a.run_id = :run_id AND a.name = :name
 
 _ATTEMPTS = statement("""
 SELECT number, cluster, phase, leased_at, started_at, ended_at, reason, message, error_code,
-       error_kind, error_message, error_recoverable, error_uri, output_uri, report_uri, log_uri
+       error_kind, error_message, error_recoverable, error_uri, output_uri, report_uri, log_uri,
+       log_links
 FROM attempts WHERE org = :org AND action_id = :id ORDER BY number
 """)
 
@@ -176,6 +177,7 @@ def _parse_attempt(
         output_uri=row.output_uri,
         report_uri=row.report_uri,
         log_uri=row.log_uri,
+        log_links=parse_log_links(row),
         logs_available=bool(row.log_uri) or phase is Phase.RUNNING,
         transitions=_transitions(row, events),
         events=[

@@ -22,7 +22,7 @@ from controlplane.store.aborts import end_descendants
 from controlplane.store.changes import Counters, lock_runs, tell
 from controlplane.store.database import OrgTx
 from controlplane.store.guards import may_be_retried, may_become
-from controlplane.store.rows import parse_failure
+from controlplane.store.rows import parse_failure, parse_log_links
 from controlplane.store.statements import FAILURE, given, statement
 from shared.model.ids import ActionId, AttemptId, ClusterName, LeaseId, RunId
 from shared.model.phases import TERMINAL, Phase
@@ -40,7 +40,7 @@ SELECT d.action_id, d.run_id, d.attempt, d.lease_id, d.user_failures, d.system_f
        d.accepted_at, a.phase AS action_phase, a.created_at,
        t.phase, t.version, t.leased_at, t.started_at, t.ended_at, t.reason, t.message,
        t.error_code, t.error_kind, t.error_message, t.error_recoverable, t.error_uri,
-       t.output_uri, t.report_uri, t.log_uri,
+       t.output_uri, t.report_uri, t.log_uri, t.log_links,
        s.retries, s.backoff_base, s.backoff_factor, s.backoff_cap, s.queued_timeout, s.deadline
 FROM n
 JOIN dispatches d ON d.org = n.org AND d.action_id = n.action_id
@@ -61,14 +61,16 @@ _WRITE_ATTEMPTS = statement(f"""
 {given(
     action_id="uuid", number="integer", lease_id="uuid", phase="smallint", version="integer",
     accepted_at_="timestamptz", started_at_="timestamptz", ended_at_="timestamptz", reason="text", message="text",
-    output_uri="text", report_uri="text", log_uri="text", **FAILURE,
+    output_uri="text", report_uri="text", log_uri="text", log_links="jsonb",
+    **FAILURE,
 )}
 UPDATE attempts t
 SET phase = n.phase, version = n.version, accepted_at = n.accepted_at,
     started_at = n.started_at, ended_at = n.ended_at, reason = n.reason, message = n.message,
     error_code = n.error_code, error_kind = n.error_kind, error_message = n.error_message,
     error_recoverable = n.error_recoverable, error_uri = n.error_uri,
-    output_uri = n.output_uri, report_uri = n.report_uri, log_uri = n.log_uri
+    output_uri = n.output_uri, report_uri = n.report_uri, log_uri = n.log_uri,
+    log_links = n.log_links
 FROM n
 WHERE t.org = n.org AND t.action_id = n.action_id AND t.number = n.number
   AND t.lease_id = n.lease_id AND t.version < n.version
@@ -185,6 +187,7 @@ def _parse_held(row: Row[tuple[object, ...]]) -> _Held:
         output_uri=row.output_uri,
         report_uri=row.report_uri,
         log_uri=row.log_uri,
+        log_links=parse_log_links(row),
         action_phase=Phase(row.action_phase),
         failures=rules.Failures(
             user=row.user_failures, system=row.system_failures, preemption=row.preemptions
@@ -315,6 +318,9 @@ async def _write_attempts(tx: OrgTx, outcomes: Sequence[tuple[_Held, rules.Outco
             "output_uri": [state.output_uri for state in states],
             "report_uri": [state.report_uri for state in states],
             "log_uri": [state.log_uri for state in states],
+            "log_links": [
+                json.dumps([[link.name, link.uri] for link in state.log_links]) for state in states
+            ],
             **_failure_arrays(states),
         },
     )

@@ -1,6 +1,6 @@
 """Rows of actions as values, and the one list of columns that makes them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -19,7 +19,7 @@ from shared.model.ids import (
     RunName,
 )
 from shared.model.phases import Phase
-from shared.model.reports import Failure, FailureKind
+from shared.model.reports import Failure, FailureKind, LogLink
 
 ACTION_COLUMNS = """
     a.org, a.id, a.run_id, r.project, r.domain, r.run, a.name, a.parent, a.type, a.group_name,
@@ -40,6 +40,12 @@ class FailureColumns(Protocol):
     error_message: str | None
     error_recoverable: bool | None
     error_uri: str | None
+
+
+class LogColumns(Protocol):
+    """What ``attempts`` has of an attempt's logs elsewhere."""
+
+    log_links: Sequence[tuple[str, str]]
 
 
 class ActionColumns(FailureColumns, Protocol):
@@ -79,6 +85,10 @@ class ActionColumns(FailureColumns, Protocol):
     source: int
     labels: Mapping[str, str]
     run_base: str
+
+
+def parse_log_links(row: LogColumns) -> Sequence[LogLink]:
+    return [LogLink(name, uri) for name, uri in row.log_links]
 
 
 def parse_failure(row: FailureColumns) -> Failure | None:

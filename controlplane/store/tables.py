@@ -218,6 +218,7 @@ attempts = Table(
     _text("output_uri"),
     _text("report_uri"),
     _text("log_uri"),
+    Column("log_links", JSONB, nullable=False, server_default="[]"),
     postgresql_with={"fillfactor": "80"},
 )
 

@@ -40,6 +40,14 @@ class ClusterEvent:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class LogLink:
+    """Where somebody else keeps a log of the attempt, for people."""
+
+    name: str
+    uri: str  # http or https
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """
@@ -61,6 +69,7 @@ class Report:
     report_uri: str = ""  # its report.html, if there is one
     log_uri: str = ""  # its shipped log, once there is one
     events: Sequence[ClusterEvent] = field(default=())
+    log_links: Sequence[LogLink] = ()  # all of them; none: as before
 
 
 class Verdict(IntEnum):

@@ -8,6 +8,7 @@ from shared.model.reports import (
     ClusterEvent,
     Failure,
     FailureKind,
+    LogLink,
     Report,
     Verdict,
 )
@@ -19,8 +20,10 @@ from shared.wire.times import from_us, to_us
 MAX_EVENTS = 100
 """Of one report; the first ones are kept, they say how it began."""
 MAX_EVENT_BYTES = 4 * 1024
+MAX_LOG_LINKS = 20
 
 _MAX_VERSION = 2**31 - 1
+_FOR_BROWSERS = ("http://", "https://")
 _NOT_OF_ATTEMPTS = frozenset({Phase.PAUSED, Phase.RECOVERED})
 
 
@@ -47,6 +50,11 @@ def parse_report(message: report_pb2.Report) -> Report:
             )
             for event in message.events[:MAX_EVENTS]
         ],
+        log_links=[
+            LogLink(parse_words(link.name, MAX_CODE_BYTES), parse_uri(link.uri, "log_link.uri"))
+            for link in message.log_links[:MAX_LOG_LINKS]
+            if link.uri.startswith(_FOR_BROWSERS)
+        ],
     )
 
 
@@ -69,6 +77,7 @@ def render_report(report: Report) -> report_pb2.Report:
             )
             for event in report.events
         ],
+        log_links=[report_pb2.LogLink(name=link.name, uri=link.uri) for link in report.log_links],
     )
 
 

@@ -7,6 +7,7 @@ from flyteidl2.core.execution_pb2 import (
     ExecutionError,
     LogContext,
     PodLogContext,
+    TaskLog,
 )
 from flyteidl2.core.literals_pb2 import Literal
 from flyteidl2.core.types_pb2 import LiteralType
@@ -175,6 +176,7 @@ def _render_attempt(attempt: AttemptDetail) -> ActionAttempt:
         cluster=attempt.cluster,
         logs_available=attempt.logs_available,
         cluster_events=render_cluster_events(attempt.events),
+        log_info=[TaskLog(name=link.name, uri=link.uri, ready=True) for link in attempt.log_links],
         phase_transitions=[_render_transition(change) for change in attempt.transitions],
         outputs=OutputReferences(
             output_uri=layout.outputs_uri(attempt.output_uri) if attempt.output_uri else "",

@@ -13,7 +13,7 @@ from datetime import datetime
 from dataplane.agent.core.messages import Lease
 from shared.model.assignments import Assignment
 from shared.model.phases import NEXT, TERMINAL, Phase
-from shared.model.reports import ClusterEvent, Failure, Report
+from shared.model.reports import ClusterEvent, Failure, LogLink, Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,7 @@ class News:
     report_uri: str = ""
     log_uri: str = ""
     events: Sequence[ClusterEvent] = ()
+    log_links: Sequence[LogLink] = ()
 
 
 def draw_up(held: Held, news: News, at: datetime) -> tuple[Held, Report | None]:
@@ -68,4 +69,5 @@ def draw_up(held: Held, news: News, at: datetime) -> tuple[Held, Report | None]:
         report_uri=news.report_uri,
         log_uri=news.log_uri,
         events=news.events,
+        log_links=news.log_links,
     )

@@ -57,7 +57,7 @@ from shared.kit.clock import SystemClock
 from shared.model.assignments import Assignment
 from shared.model.ids import ClusterName, OrgName, ProjectName
 from shared.model.phases import Phase
-from shared.model.reports import Failure, Report
+from shared.model.reports import Failure, LogLink, Report
 from tests.servers.http import serving
 
 ORG = OrgName("acme")
@@ -127,6 +127,7 @@ class Door:
         *phases: Phase,
         failure: Failure | None = None,
         first_version: int = 1,
+        log_links: Sequence[LogLink] = (),
     ) -> None:
         """Report phases of one attempt, as an agent would."""
         reports = [
@@ -138,6 +139,7 @@ class Door:
                 at=SystemClock().now(),
                 failure=failure if phase is phases[-1] else None,
                 output_uri=assignment.output_prefix if phase is Phase.SUCCEEDED else "",
+                log_links=log_links if version == first_version else (),
             )
             for version, phase in enumerate(phases, start=first_version)
         ]

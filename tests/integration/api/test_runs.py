@@ -27,7 +27,7 @@ from flyteidl2.workflow.run_service_pb2 import (
 )
 
 from shared.model.phases import Phase
-from shared.model.reports import Failure, FailureKind
+from shared.model.reports import Failure, FailureKind, LogLink
 from tests.integration.api.door import DOMAIN, ORG, PROJECT, Door
 from tests.integration.api.requests import (
     action_id,
@@ -154,6 +154,18 @@ async def test_a_failed_run_shows_its_error_on_the_action_and_on_the_attempt(doo
     assert attempt.attempt == 1
     assert attempt.error_info.message == "x must be positive"
     assert [change.phase for change in attempt.phase_transitions][-1] == Phase.FAILED.value
+
+
+async def test_links_to_logs_elsewhere_stay_with_their_attempt(door: Door) -> None:
+    await door.runs.create_run(create_run())
+    [assignment] = await door.claim()
+    link = LogLink("Cloud", "https://cloud/logs")
+    await door.report(assignment, Phase.RUNNING, Phase.SUCCEEDED, log_links=[link])
+
+    found = await door.runs.get_action_details(GetActionDetailsRequest(action_id=action_id()))
+
+    [shown] = found.details.attempts[0].log_info
+    assert (shown.name, shown.uri, shown.ready) == ("Cloud", "https://cloud/logs", True)
 
 
 async def test_a_succeeded_run_names_its_outputs(door: Door) -> None:

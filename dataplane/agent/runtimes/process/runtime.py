@@ -24,6 +24,7 @@ from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes import remains
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.environment import ATTEMPT_VARIABLE, Endpoint, substitute
+from dataplane.agent.runtimes.log_links import render_log_links
 from dataplane.agent.runtimes.process import trees
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
 from dataplane.agent.runtimes.process.environment import compose_environment
@@ -80,7 +81,7 @@ class ProcessRuntime:
                     return News(phase=Phase.ABORTED)
                 await tell(News(phase=Phase.INITIALIZING, reason="StartingProcess"))
                 await self._start(directory, self._prepare(job))
-            await tell(News(phase=Phase.RUNNING))
+            await tell(News(phase=Phase.RUNNING, log_links=render_log_links(job)))
             ended = await self._watch(directory, stop)
             return await self._conclude(job, directory, ended)
         except StartError as error:

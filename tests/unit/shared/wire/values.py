@@ -26,6 +26,7 @@ from shared.model.reports import (
     ClusterEvent,
     Failure,
     FailureKind,
+    LogLink,
     Report,
     Verdict,
 )
@@ -68,6 +69,7 @@ failures = st.builds(
     full_uri=texts,
 )
 events = st.builds(ClusterEvent, at=instants, reason=texts, message=texts)
+log_links = st.builds(LogLink, texts, texts.map("https://{}".format))
 reports = st.builds(
     Report,
     attempt=attempt_ids,
@@ -82,6 +84,7 @@ reports = st.builds(
     report_uri=texts,
     log_uri=texts,
     events=st.lists(events, max_size=3),
+    log_links=st.lists(log_links, max_size=3),
 )
 acknowledgements = st.builds(Acknowledgement, attempt_ids, numbers, st.sampled_from(Verdict))
 log_lines = st.builds(LogLine, instants, texts, st.sampled_from(Originator))
