@@ -1,7 +1,8 @@
-"""``volary-agent``: parse arguments, call ``main``."""
+"""``volary-agent``: parse arguments, call ``main`` or ``doctor``."""
 
 import socket
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,56 @@ def main() -> None:
 )
 @click.option("--log-level", type=click.Choice(_LEVELS, case_sensitive=False), default="info")
 @click.option("--log-json", is_flag=True, help="Log a JSON object a line.")
-def run(
+def run(*, log_level: str, log_json: bool, **given: Any) -> None:
+    """Connect to the control plane and run what it assigns, until told to stop."""
+    logs.configure(level=log_level, json_lines=log_json)
+    settings = _settings(**given)
+    try:
+        programs.run_until_signalled(run_agent(settings))
+    except (DataDirectoryError, DialError, LedgerError, RefusedError) as error:
+        click.echo(f"volary-agent: {error}", err=True)
+        sys.exit(1)
+
+
+@main.command(
+    context_settings={"auto_envvar_prefix": "VOLARY_AGENT", "show_default": True},
+    params=[
+        *run.params,
+        click.Option(
+            ["--task-namespace"],
+            multiple=True,
+            help="kubernetes: a namespace of tasks to look at, too.",
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="For programs."),
+    ],
+)
+def doctor(
+    *,
+    log_level: str,
+    log_json: bool,
+    task_namespace: Sequence[str],
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """
+    Look at all that an agent with these options depends on, and say what to do.
+
+    Exits with 1 if something fails. Changes nothing, but for one small blob that is written
+    and deleted; an agent that runs does not notice.
+    """
+    import asyncio  # noqa: PLC0415
+
+    from dataplane.agent.doctor.examination import examine  # noqa: PLC0415
+    from dataplane.agent.doctor.findings import is_well, render_json, render_text  # noqa: PLC0415
+    from shared.kit.clock import SystemClock  # noqa: PLC0415
+
+    logs.configure(level=log_level, json_lines=log_json)
+    findings = asyncio.run(examine(_settings(**given), task_namespace, SystemClock()))
+    click.echo(render_json(findings) if as_json else render_text(findings))
+    sys.exit(0 if is_well(findings) else 1)
+
+
+def _settings(
     *,
     runtime: str,
     control_plane: str,
@@ -162,12 +212,8 @@ def run(
     slots: int | None,
     grace_seconds: float,
     retention_seconds: float,
-    log_level: str,
-    log_json: bool,
     **of_runtime: Any,
-) -> None:
-    """Connect to the control plane and run what it assigns, until told to stop."""
-    logs.configure(level=log_level, json_lines=log_json)
+) -> Settings:
     own: ProcessSettings | KubernetesSettings
     if runtime == "process":
         own = _process_settings(public_endpoint, of_runtime)
@@ -175,7 +221,7 @@ def run(
     else:
         own = _kubernetes_settings(public_endpoint, of_runtime)
         slots = slots or _POD_SLOTS
-    settings = Settings(
+    return Settings(
         control_plane=[
             _address(each.strip(), "--control-plane") for each in control_plane.split(",")
         ],
@@ -186,11 +232,6 @@ def run(
         retention=timedelta(seconds=retention_seconds),
         runtime=own,
     )
-    try:
-        programs.run_until_signalled(run_agent(settings))
-    except (DataDirectoryError, DialError, LedgerError, RefusedError) as error:
-        click.echo(f"volary-agent: {error}", err=True)
-        sys.exit(1)
 
 
 def _process_settings(public_endpoint: str, given: dict[str, Any]) -> ProcessSettings:

@@ -93,7 +93,7 @@ TABLE: Sequence[Rule] = (
     Rule(
         scope=Scope.HOME,
         resource="secrets",
-        verbs=("get", "patch", "update"),
+        verbs=("get",),
         named=Named.DOOR_AUTHORITY,
         why="every replica of the door has the same certificate authority",
     ),
@@ -152,7 +152,7 @@ TABLE: Sequence[Rule] = (
     Rule(
         scope=Scope.TASKS,
         resource="configmaps",
-        verbs=("get", "patch", "update"),
+        verbs=("get", "patch"),
         named=Named.DOOR_CERTIFICATE,
         why="the door's certificate, for pods to trust",
     ),

@@ -1,0 +1,271 @@
+"""The API server: does it answer, has it what the agent needs, may the agent do what it must?"""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dataplane.agent.doctor.clocks import judge_skew
+from dataplane.agent.doctor.findings import Finding, doubt, fault, fine
+from dataplane.agent.doctor.permissions import PLUGINS, TABLE, Feature, Named, Rule, Scope, rules_of
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.errors import ForbiddenError, KubeError, NotFoundError
+from dataplane.agent.kube.objects import NAMESPACE, SECRET, Kind, Name, Object
+from dataplane.agent.settings import KubernetesSettings
+from shared.kit.clock import Clock
+
+ABOUT = "kubernetes"
+DEFINITION = Kind(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition"
+)
+DEFINITION_NAME = "taskactions.volary.dev"
+OLDEST_MINOR = 29  # copilots are init containers that go on running
+_APPLY = "kubectl apply --server-side --force-conflicts -f crds/taskactions.yaml (of the chart)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """One agent's cluster, as its settings have it."""
+
+    kube: Kube
+    settings: KubernetesSettings
+    namespaces: Sequence[str]  # of tasks, to be looked at: the one there is, or those asked for
+    clock: Clock
+
+    @property
+    def only_namespace(self) -> str:
+        """Where all tasks run; "" if that depends on the task."""
+        template = self.settings.namespace_template
+        return "" if "{" in template else template
+
+    def names(self) -> Mapping[Named, Sequence[str]]:
+        service = self.settings.door_address.partition(".")[0]
+        return {
+            Named.DOOR_AUTHORITY: [service],
+            Named.DOOR_CERTIFICATE: ["volary-door"],
+            Named.DOOR_SERVICE: [service],
+            Named.LEASE: [self.settings.lease_name],
+            Named.PULL_SECRETS: list(self.settings.image_pull_secrets),
+            Named.TASK_ACTION_DEFINITION: [DEFINITION_NAME],
+        }
+
+
+async def look_at_server(patient: Patient) -> Sequence[Finding]:
+    """Version and clock; KubeError if there is no answer."""
+    version, at = await patient.kube.look("/version")
+    told = f"{version.get('major', '?')}.{version.get('minor', '?')}"
+    minor = "".join(filter(str.isdigit, str(version.get("minor", ""))))
+    findings = [
+        fine(ABOUT, f"the API server answers, version {told}")
+        if minor and int(minor) >= OLDEST_MINOR
+        else fault(
+            ABOUT,
+            f"the API server is of version {told}",
+            f"upgrade it to 1.{OLDEST_MINOR} or newer",
+        )
+    ]
+    if at is not None:  # cut to whole seconds
+        skew = patient.clock.now() - (at + timedelta(milliseconds=500))
+        findings.append(judge_skew(skew, "the API server's"))
+    return findings
+
+
+async def look_at_definition(patient: Patient) -> Sequence[Finding]:
+    """Is there the resource that the ledger is made of, as this release has it?"""
+    try:
+        definition = await patient.kube.get(DEFINITION, Name("", DEFINITION_NAME))
+    except NotFoundError:
+        return [fault(ABOUT, f"there is no {DEFINITION_NAME}", _APPLY)]
+    except ForbiddenError:
+        return []  # the permissions say so
+    return [_judge_definition(definition)]
+
+
+def _judge_definition(definition: Object) -> Finding:
+    conditions = definition.get("status", {}).get("conditions", ())
+    if ("Established", "True") not in {(each["type"], each["status"]) for each in conditions}:
+        return fault(
+            ABOUT,
+            f"{DEFINITION_NAME} is not established",
+            f"kubectl describe crd {DEFINITION_NAME}: another may have its names",
+        )
+    served = {each["name"]: each for each in definition["spec"]["versions"] if each["served"]}
+    if "v1" not in served or "status" not in served["v1"].get("subresources", {}):
+        return fault(ABOUT, f"{DEFINITION_NAME} is not this release's", _APPLY)
+    return fine(ABOUT, f"{DEFINITION_NAME} is there")
+
+
+async def look_at_permissions(patient: Patient) -> Sequence[Finding]:
+    """Ask for each right that the features in use need."""
+    wanted = [
+        (rule, name)
+        for rule in rules_of(_features(patient.settings, patient.only_namespace))
+        for name in (patient.names()[rule.named] if rule.named else [""])
+    ]
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(_find_lack(patient, rule, name)) for rule, name in wanted]
+    lacks = [
+        _judge_lack(patient, rule, name, each.result())
+        for (rule, name), each in zip(wanted, asked, strict=True)
+        if each.result()
+    ]
+    return lacks or [fine("permissions", f"all that is needed is granted, by {len(wanted)} rules")]
+
+
+async def _find_lack(patient: Patient, rule: Rule, name: str = "") -> Sequence[str]:
+    """Return the verbs of a rule that are not granted."""
+    plural, _, part = rule.resource.partition("/")
+    kind = Kind(rule.group, "*", plural, "")
+    namespace = _namespace(patient, rule)
+    return [
+        verb
+        for verb in rule.verbs
+        if not await patient.kube.may(verb, kind, namespace, part=part, name=name)
+    ]
+
+
+def _namespace(patient: Patient, rule: Rule) -> str:
+    match rule.scope:
+        case Scope.HOME:
+            return patient.settings.namespace
+        case Scope.TASKS:
+            return patient.only_namespace
+        case Scope.CLUSTER:
+            return ""
+
+
+def _judge_lack(patient: Patient, rule: Rule, name: str, verbs: Sequence[str]) -> Finding:
+    resource = f"{rule.resource}.{rule.group}" if rule.group else rule.resource
+    named = f" {name}" if name else ""
+    namespace = _namespace(patient, rule)
+    if namespace:
+        where = f" in namespace {namespace}"
+    else:
+        where = " in every namespace" if rule.scope is Scope.TASKS else ""
+    return fault(
+        "permissions",
+        f"may not {', '.join(verbs)} {resource}{named}{where} ({rule.why})",
+        "upgrade the chart with rbac.create, or add this to the agent's role",
+    )
+
+
+def _features(settings: KubernetesSettings, only_namespace: str) -> Collection[Feature]:
+    """Return what is in use by the settings; which operators are is not among them."""
+    features = set()
+    if settings.create_namespaces and not only_namespace:
+        features.add(Feature.CREATE_NAMESPACES)
+    if settings.image_pull_secrets:
+        features.add(Feature.PULL_SECRETS)
+    return features
+
+
+async def look_at_plugins(patient: Patient) -> Sequence[Finding]:
+    """Which operators are here, and may the agent use them? Those that are not are not missed."""
+    rules = [rule for rule in TABLE if rule.feature in PLUGINS]
+    async with asyncio.TaskGroup() as tasks:
+        served = [tasks.create_task(_is_served(patient, rule)) for rule in rules]
+        lacking = [tasks.create_task(_find_lack(patient, rule)) for rule in rules]
+    return [
+        finding
+        for rule, here, lack in zip(rules, served, lacking, strict=True)
+        if (finding := _judge_plugin(rule, is_served=here.result(), may_use=not lack.result()))
+    ]
+
+
+def _judge_plugin(rule: Rule, *, is_served: bool, may_use: bool) -> Finding | None:
+    resource = f"{rule.resource}.{rule.group}"
+    if is_served and may_use:
+        return fine("plugins", f"{rule.feature}: {resource} can be used")
+    if is_served:
+        return doubt(
+            "plugins",
+            f"{rule.feature}: {resource} is served, and the agent may not use it",
+            f"set plugins.{rule.feature} of the chart, if tasks are to use it",
+        )
+    if may_use:
+        return doubt(
+            "plugins",
+            f"{rule.feature}: the agent may use {resource}, and nobody serves it",
+            f"install its operator, or unset plugins.{rule.feature} of the chart",
+        )
+    return None
+
+
+async def _is_served(patient: Patient, rule: Rule) -> bool:
+    try:
+        groups, _ = await patient.kube.look(f"/apis/{rule.group}")
+        version = groups["preferredVersion"]["groupVersion"]
+        resources, _ = await patient.kube.look(f"/apis/{version}")
+    except NotFoundError:
+        return False
+    return any(each["name"] == rule.resource for each in resources["resources"])
+
+
+async def look_at_namespaces(patient: Patient) -> Sequence[Finding]:
+    """Look at where tasks run, as far as that is known, and at what has to be there."""
+    namespaces = [patient.only_namespace] if patient.only_namespace else patient.namespaces
+    if not namespaces:
+        who = "the agent makes them" if patient.settings.create_namespaces else "you make them"
+        return [fine("namespaces", f"{patient.settings.namespace_template}: {who}")]
+    findings: list[Finding] = []
+    for namespace in namespaces:
+        findings += await _look_at_namespace(patient, namespace)
+    return findings
+
+
+async def _look_at_namespace(patient: Patient, namespace: str) -> Sequence[Finding]:
+    try:
+        found = await patient.kube.get(NAMESPACE, Name("", namespace))
+    except NotFoundError:
+        return [
+            fault("namespaces", f"there is no {namespace}", f"kubectl create namespace {namespace}")
+        ]
+    except ForbiddenError:
+        return []  # the permissions say so
+    if found["metadata"].get("deletionTimestamp"):
+        return [
+            fault(
+                "namespaces",
+                f"{namespace} is being deleted",
+                "wait until it is gone, and make it again",
+            )
+        ]
+    findings = [fine("namespaces", f"{namespace} is there")]
+    for secret in patient.settings.image_pull_secrets:
+        findings += await _look_at_pull_secret(patient, Name(namespace, secret))
+    return findings
+
+
+async def _look_at_pull_secret(patient: Patient, name: Name) -> Sequence[Finding]:
+    try:
+        secret = await patient.kube.get(SECRET, name)
+    except NotFoundError:
+        return [
+            fault(
+                "images",
+                f"there is no Secret {name} to pull images with",
+                f"kubectl --namespace {name.namespace} create secret docker-registry {name.name} …",
+            )
+        ]
+    except ForbiddenError:
+        return []  # the permissions say so
+    if secret.get("type") not in {
+        "kubernetes.io/dockerconfigjson",
+        "kubernetes.io/dockercfg",
+    }:
+        return [
+            fault(
+                "images",
+                f"the Secret {name} is of type {secret.get('type')}: no image is pulled with it",
+                f"kubectl --namespace {name.namespace} create secret docker-registry {name.name} …",
+            )
+        ]
+    return [fine("images", f"the Secret {name} is there")]
+
+
+def judge_no_answer(error: KubeError) -> Finding:
+    return fault(
+        ABOUT,
+        str(error),
+        "allow egress to the API server (networkPolicy.egressPorts), or correct --kubeconfig",
+    )

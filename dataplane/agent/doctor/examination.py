@@ -1,0 +1,105 @@
+"""All checks, side by side; none waits for longer than it may, and none stops another."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
+
+from dataplane.agent.doctor import cluster, controlplane, door, storage
+from dataplane.agent.doctor.cluster import Patient
+from dataplane.agent.doctor.findings import Finding, doubt, fault
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.errors import KubeError
+from dataplane.agent.kube.transport import NoAccessError
+from dataplane.agent.settings import KubernetesSettings, Settings
+from shared.kit.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+_WITHIN = timedelta(seconds=30)  # one check
+_PATIENCE = timedelta(seconds=5)  # with an API server that does not answer
+
+Check = Callable[[], Coroutine[None, None, Sequence[Finding]]]
+
+
+async def examine(settings: Settings, namespaces: Sequence[str], clock: Clock) -> Sequence[Finding]:
+    """Look at everything; ``namespaces`` of tasks are looked at besides the one there may be."""
+    async with asyncio.TaskGroup() as tasks:
+        outside = tasks.create_task(_examine_outside(settings, clock))
+        inside = tasks.create_task(_examine_inside(settings, namespaces, clock))
+    return [*inside.result(), *outside.result()]
+
+
+async def _examine_outside(settings: Settings, clock: Clock) -> Sequence[Finding]:
+    by_links = isinstance(settings.runtime, KubernetesSettings)
+
+    async def link_and_storage() -> Sequence[Finding]:
+        answers = await controlplane.ask_replicas(settings, clock)
+        if answers.probed is None:
+            unknown = doubt(
+                storage.ABOUT,
+                "not looked at: the control plane did not say where it is",
+                "see to the control plane first",
+            )
+            return [*answers.findings, unknown]
+        base = answers.probed.storage_base
+        return [*answers.findings, *await storage.try_storage(base, by_links=by_links)]
+
+    return await _all(
+        (controlplane.LINK, link_and_storage),
+        (controlplane.API, lambda: controlplane.ask_api(settings, _api_address(settings), clock)),
+    )
+
+
+def _api_address(settings: Settings) -> str:
+    if isinstance(settings.runtime, KubernetesSettings):
+        return settings.runtime.public_url.partition("://")[2]
+    return settings.runtime.public_endpoint
+
+
+async def _examine_inside(
+    settings: Settings, namespaces: Sequence[str], clock: Clock
+) -> Sequence[Finding]:
+    own = settings.runtime
+    if not isinstance(own, KubernetesSettings):
+        return []
+    try:
+        async with Kube.open(own.kubeconfig, patience=_PATIENCE) as kube:
+            patient = Patient(kube=kube, settings=own, namespaces=namespaces, clock=clock)
+            try:
+                first = await cluster.look_at_server(patient)
+            except KubeError as error:
+                return [cluster.judge_no_answer(error)]
+            rest = await _all(
+                (cluster.ABOUT, lambda: cluster.look_at_definition(patient)),
+                ("permissions", lambda: cluster.look_at_permissions(patient)),
+                ("plugins", lambda: cluster.look_at_plugins(patient)),
+                ("namespaces", lambda: cluster.look_at_namespaces(patient)),
+                (door.ABOUT, lambda: door.look_at_door(patient)),
+            )
+            return [*first, *rest]
+    except NoAccessError as error:
+        return [fault(cluster.ABOUT, str(error), "run it in the agent's pod, or with --kubeconfig")]
+
+
+async def _all(*checks: tuple[str, Check]) -> Sequence[Finding]:
+    async with asyncio.TaskGroup() as tasks:
+        looking = [tasks.create_task(_look(about, check)) for about, check in checks]
+    return [finding for each in looking for finding in each.result()]
+
+
+async def _look(about: str, check: Check) -> Sequence[Finding]:
+    try:
+        async with asyncio.timeout(_WITHIN.total_seconds()):
+            return await check()
+    except TimeoutError:
+        return [
+            fault(about, f"no answer within {_WITHIN.seconds} s", "try again; look at the network")
+        ]
+    except KubeError as error:
+        return [fault(about, str(error), "try again; look at the API server")]
+    except Exception as error:  # the others have still something to say
+        logger.exception("a check broke", extra={"check": about})
+        return [
+            fault(about, f"the check itself broke: {error!r}", "report this, with what is above")
+        ]

@@ -1,0 +1,95 @@
+"""The bucket: one small blob is written, read, linked to and deleted."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import uuid4
+
+import aiohttp
+
+from dataplane.agent.doctor.findings import Finding, doubt, fault, fine
+from shared.blobs.errors import BlobError, BlobStoreError
+from shared.blobs.options import S3Options
+from shared.blobs.store import BlobStore, open_store
+
+ABOUT = "storage"
+PREFIX = ".doctor"
+_WITHIN = timedelta(seconds=20)
+_CONTENT = b"volary-agent doctor: this may be deleted\n"
+_CREDENTIALS = (
+    "grant the agent's identity (serviceAccount.annotations, storage.existingSecret) to get, "
+    "put, list and delete below that prefix"
+)
+
+
+async def try_storage(
+    base: str, *, by_links: bool, options: S3Options | None = None
+) -> Sequence[Finding]:
+    """
+    ``base`` is where the control plane says that this cluster reads and writes; ``by_links``:
+    copilots will go there by links.
+    """
+    try:
+        store = open_store(base, options)
+    except (ValueError, BlobStoreError) as error:
+        return [fault(ABOUT, str(error), "correct VOLARY_BLOB_BASE of the control plane")]
+    uri = store.uri(f"{PREFIX}/{uuid4()}")
+    findings: list[Finding] = []
+    try:
+        async with asyncio.timeout(_WITHIN.total_seconds()):
+            await store.write(uri, _CONTENT)
+            try:
+                if await store.read(uri, limit=len(_CONTENT)) != _CONTENT:
+                    findings.append(_rewritten(uri))
+                if by_links:
+                    findings.append(await _follow_link(store, uri))
+            finally:
+                await store.delete(uri)
+    except TimeoutError:
+        findings.append(
+            fault(
+                ABOUT,
+                f"{base} does not answer within {_WITHIN.seconds} s",
+                "allow egress to the bucket (networkPolicy), and see that a metadata server "
+                "or token file gives credentials",
+            )
+        )
+    except BlobError as error:
+        findings.append(fault(ABOUT, str(error), _CREDENTIALS))
+    else:
+        findings.insert(0, fine(ABOUT, f"{base} can be written to, read from and deleted from"))
+    return findings
+
+
+def _rewritten(uri: str) -> Finding:
+    return fault(
+        ABOUT, f"{uri} is not read as it was written", "look for what changes blobs on their way"
+    )
+
+
+async def _follow_link(store: BlobStore, uri: str) -> Finding:
+    """Copilots have no credentials: they go by links that the door signs."""
+    link = await store.sign_get(uri, timedelta(minutes=1))
+    if link is None:
+        return doubt(
+            ABOUT,
+            f"{store.base} signs no links",
+            "use a bucket, if tasks are to run raw containers: a directory cannot be reached "
+            "from their pods",
+        )
+    try:
+        async with aiohttp.ClientSession() as session, session.get(link) as answer:
+            status, content = answer.status, await answer.content.read(len(_CONTENT) + 1)
+    except (aiohttp.ClientError, OSError) as error:
+        return fault(
+            ABOUT,
+            f"a signed link is not answered: {type(error).__name__}",
+            "let pods reach the bucket's own address",
+        )
+    if status == 200 and content == _CONTENT:
+        return fine(ABOUT, "signed links are good")
+    return fault(
+        ABOUT,
+        f"a signed link is answered with {status}",
+        "set the clock, and let the agent's identity read below that prefix",
+    )
