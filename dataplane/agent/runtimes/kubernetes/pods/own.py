@@ -89,7 +89,7 @@ def _read_container(container: tasks_pb2.Container) -> dict[str, Any]:
 
 
 def _read_pod(pod: tasks_pb2.K8sPod, template: tasks_pb2.TaskTemplate) -> Own:
-    spec = json_format.MessageToDict(pod.pod_spec)
+    spec: dict[str, Any] = _with_integers(json_format.MessageToDict(pod.pod_spec))
     asked = _named_primary(pod, template)
     containers = spec.get("containers")
     if not isinstance(containers, list) or not all(
@@ -113,6 +113,15 @@ def _read_pod(pod: tasks_pb2.K8sPod, template: tasks_pb2.TaskTemplate) -> Own:
         labels=dict(pod.metadata.labels),
         annotations=dict(pod.metadata.annotations),
     )
+
+
+def _with_integers(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Return JSON as it was before a Struct, which knows no integers, took it."""
+    if isinstance(value, dict):
+        return {name: _with_integers(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_integers(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _lay_replica(own: Own, replica: Replica) -> Own:

@@ -1,0 +1,289 @@
+"""Pods that bring a spec of their own, and PodTemplates of the cluster below them."""
+
+from dataclasses import replace
+from typing import Any
+
+import flyte
+import pytest
+from flyteidl2.core import literals_pb2, tasks_pb2
+from flyteidl2.task import run_pb2
+from kubernetes.client import (
+    V1Container,
+    V1ContainerPort,
+    V1EmptyDirVolumeSource,
+    V1EnvVar,
+    V1PodSpec,
+    V1Toleration,
+    V1Volume,
+    V1VolumeMount,
+)
+
+from dataplane.agent.kube.objects import Name
+from dataplane.agent.runtimes.kubernetes.pods import Placement, PodTemplates
+from dataplane.agent.runtimes.tasks import BadSpecError
+from tests.unit.agent.kubernetes.pods.sdk import (
+    CLUSTER,
+    DOOR,
+    IMAGE,
+    build,
+    init_container,
+    main_container,
+    make_task,
+    serialise,
+    values_of,
+    with_template,
+)
+
+TEAM_POD = flyte.PodTemplate(
+    primary_container_name="main",
+    labels={"team": "blue", "volary.dev/run": "r666"},
+    annotations={"note": "mine", "volary.dev/output-prefix": "s3://elsewhere"},
+    pod_spec=V1PodSpec(
+        containers=[
+            V1Container(
+                name="beside",
+                image="beside:1",
+                args=["--run", "{{.runName}}"],
+                ports=[V1ContainerPort(container_port=8080)],
+            ),
+            V1Container(
+                name="main",
+                env=[V1EnvVar(name="A", value="template"), V1EnvVar(name="B", value="template")],
+                volume_mounts=[V1VolumeMount(name="scratch", mount_path="/scratch")],
+            ),
+        ],
+        init_containers=[V1Container(name="first", image="first:1", args=["{{.actionName}}"])],
+        volumes=[V1Volume(name="scratch", empty_dir=V1EmptyDirVolumeSource(size_limit="1Gi"))],
+        tolerations=[V1Toleration(key="team", operator="Exists")],
+        node_selector={"pool": "blue"},
+        termination_grace_period_seconds=7,
+    ),
+)
+
+
+def in_cluster(spec: dict[str, Any], place: str = "p-development", **more: Any) -> PodTemplates:
+    """Return a cluster that has the PodTemplate ``usual``, as its API server completes it."""
+    completed = {"restartPolicy": "Always", "terminationGracePeriodSeconds": 30, **spec}
+    template = {"template": {"metadata": {"labels": {"from": "cluster"}}, "spec": completed}}
+    return replace(CLUSTER, templates={Name(place, "usual"): template}, **more)
+
+
+def test_a_pod_spec_is_kept_and_its_main_container_is_the_tasks() -> None:
+    pod = build(serialise(make_task(pod_template=TEAM_POD, env_vars={"C": "task"})))
+    main = main_container(pod, "main")
+
+    assert [each["name"] for each in pod["spec"]["containers"]] == ["beside", "main"]
+    assert (main["image"], main["args"][0]) == (IMAGE, "a0")
+    assert "{{" not in " ".join(main["args"])
+    values = values_of(main)
+    assert (values["A"], values["B"], values["C"]) == ("template", "template", "task")
+    assert {"name": "scratch", "mountPath": "/scratch"} in main["volumeMounts"]
+    assert pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] == "main"
+    assert pod["spec"]["nodeSelector"] == {"pool": "blue"}
+    assert pod["spec"]["terminationGracePeriodSeconds"] == 7
+
+
+def test_placeholders_are_filled_in_everywhere_but_the_token_is_for_the_main_container() -> None:
+    pod = build(serialise(make_task(pod_template=TEAM_POD)))
+    beside = main_container(pod, "beside")
+
+    assert beside["args"] == ["--run", "r1"]
+    assert init_container(pod, "first")["args"] == ["a1"]
+    assert beside["ports"] == [{"containerPort": 8080}]
+    assert "volumeMounts" not in beside
+    assert "env" not in beside
+
+
+def test_labels_and_annotations_come_along_and_none_of_them_is_ours() -> None:
+    metadata = build(serialise(make_task(pod_template=TEAM_POD)))["metadata"]
+
+    assert (metadata["labels"]["team"], metadata["labels"]["volary.dev/run"]) == ("blue", "r1")
+    assert metadata["annotations"]["note"] == "mine"
+    assert metadata["annotations"]["volary.dev/output-prefix"].startswith("s3://bucket/")
+
+
+def test_a_pod_template_of_labels_alone_is_enough() -> None:
+    task = make_task(pod_template=flyte.PodTemplate(labels={"queue": "fast"}))
+    pod = build(serialise(task))
+
+    assert pod["metadata"]["labels"]["queue"] == "fast"
+    assert main_container(pod)["image"] == IMAGE
+
+
+def test_a_run_labels_its_pods_as_far_as_kubernetes_takes_it() -> None:
+    job = serialise(
+        make_task(),
+        labels=run_pb2.Labels(values={"team": "a b", "no good key": "x", "volary.dev/run": "r2"}),
+        annotations=run_pb2.Annotations(values={"why": "it was asked for", "bad key": "x"}),
+    )
+    metadata = build(job)["metadata"]
+
+    assert (metadata["labels"]["team"], metadata["labels"]["volary.dev/run"]) == ("a-b", "r1")
+    assert metadata["annotations"]["why"] == "it was asked for"
+    assert not {"no good key", "bad key"} & {*metadata["labels"], *metadata["annotations"]}
+
+
+def test_what_a_cluster_says_of_all_its_pods_is_said() -> None:
+    cluster = replace(
+        CLUSTER,
+        labels={"cost": "ml"},
+        annotations={
+            "mesh": "off",
+            "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
+        },
+        image_pull_secrets=["registry"],
+        placement=Placement(node_selector={"pool": "tasks"}),
+    )
+    pod = build(serialise(make_task()), cluster)
+
+    assert pod["metadata"]["labels"]["cost"] == "ml"
+    assert pod["metadata"]["annotations"]["mesh"] == "off"
+    assert pod["metadata"]["annotations"]["cluster-autoscaler.kubernetes.io/safe-to-evict"] == (
+        "true"
+    )
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    assert pod["spec"]["nodeSelector"] == {"pool": "tasks"}
+
+
+def test_the_autoscaler_leaves_a_task_where_it_is() -> None:
+    annotations = build(serialise(make_task()))["metadata"]["annotations"]
+
+    assert annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+
+
+def test_an_interruptible_task_may_go_where_it_can_be_interrupted() -> None:
+    spot = Placement(
+        node_selector={"spot": "true"}, tolerations=[{"key": "spot", "operator": "Exists"}]
+    )
+    cluster = replace(CLUSTER, interruptible=spot)
+    task = make_task(interruptible=True)
+
+    assert build(serialise(task), cluster)["spec"]["nodeSelector"] == {"spot": "true"}
+    assert build(serialise(task), cluster)["spec"]["tolerations"] == list(spot.tolerations)
+    assert "nodeSelector" not in build(serialise(make_task()), cluster)["spec"]
+    not_this_time = serialise(task, interruptible={"value": False})
+    assert "nodeSelector" not in build(not_this_time, cluster)["spec"]
+
+
+def test_the_task_lies_over_the_template_that_it_names() -> None:
+    cluster = in_cluster(
+        {
+            "containers": [
+                {
+                    "name": "default",
+                    "image": "none",
+                    "env": [{"name": "A", "value": "default"}, {"name": "B", "value": "default"}],
+                    "resources": {"limits": {"memory": "2Gi", "cpu": "2"}},
+                },
+                {"name": "primary", "image": "none", "env": [{"name": "A", "value": "primary"}]},
+                {"name": "proxy", "image": "proxy:1"},
+            ],
+            "initContainers": [{"name": "prepare", "image": "prepare:1"}],
+            "tolerations": [{"key": "a", "operator": "Exists"}],
+            "nodeSelector": {"pool": "usual", "zone": "b"},
+            "imagePullSecrets": [{"name": "registry"}],
+            "priorityClassName": "batch",
+        }
+    )
+    task = make_task(
+        pod_template="usual", env_vars={"B": "task"}, resources=flyte.Resources(memory="1Gi")
+    )
+    pod = build(serialise(task), cluster)
+    main = main_container(pod)
+
+    assert main["image"] == IMAGE
+    assert (values_of(main)["A"], values_of(main)["B"]) == ("primary", "task")
+    assert main["resources"]["limits"] == {"cpu": "2", "memory": "1Gi"}
+    assert [each["name"] for each in pod["spec"]["containers"]] == ["primary", "proxy"]
+    assert init_container(pod, "prepare")["image"] == "prepare:1"
+    assert pod["spec"]["priorityClassName"] == "batch"
+    assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    assert pod["spec"]["restartPolicy"] == "Never"
+    assert pod["metadata"]["labels"]["from"] == "cluster"
+
+
+def test_a_template_of_the_agents_namespace_is_for_all_namespaces() -> None:
+    cluster = in_cluster({"priorityClassName": "x"}, "volary", agent_namespace="volary")
+
+    assert build(serialise(make_task(pod_template="usual")), cluster)["spec"][
+        "priorityClassName"
+    ] == ("x")
+
+
+def test_the_clusters_default_template_is_below_every_pod_that_names_none() -> None:
+    cluster = in_cluster({"priorityClassName": "x"}, default_template="usual")
+
+    assert build(serialise(make_task()), cluster)["spec"]["priorityClassName"] == "x"
+    assert (
+        "priorityClassName"
+        not in build(serialise(make_task()), replace(cluster, default_template="nowhere"))["spec"]
+    )
+
+
+def test_a_template_that_is_not_there_is_named() -> None:
+    with pytest.raises(BadSpecError, match="no PodTemplate 'usual' in the namespace p-development"):
+        build(serialise(make_task(pod_template="usual")))
+
+
+def test_the_grace_of_a_template_counts_unless_kubernetes_wrote_it() -> None:
+    task = serialise(make_task(pod_template="usual"))
+
+    assert grace(task, in_cluster({"terminationGracePeriodSeconds": 90})) == 90
+    assert grace(task, replace(in_cluster({}), grace=CLUSTER.grace * 2)) == 60
+
+
+def grace(job: Any, cluster: PodTemplates) -> int:
+    return int(build(job, cluster)["spec"]["terminationGracePeriodSeconds"])
+
+
+def test_a_spec_without_the_container_it_is_about_is_refused_by_its_names() -> None:
+    job = serialise(make_task(pod_template=TEAM_POD))
+    lost = with_template(job, k8s_pod=tasks_pb2.K8sPod(primary_container_name="gone"))
+
+    with pytest.raises(BadSpecError, match="'beside', 'main' and no container 'gone'"):
+        build(lost)
+
+
+def test_a_restart_policy_is_refused_in_favour_of_retries() -> None:
+    spec = V1PodSpec(containers=[V1Container(name="primary")], restart_policy="OnFailure")
+
+    with pytest.raises(BadSpecError, match="restartPolicy is 'OnFailure'; leave it out"):
+        build(serialise(make_task(pod_template=flyte.PodTemplate(pod_spec=spec))))
+
+
+def test_a_task_without_container_or_image_is_refused() -> None:
+    nothing = tasks_pb2.TaskTemplate(type="sql-task", id={"name": "work.query"})
+    job = serialise(make_task())
+
+    with pytest.raises(BadSpecError, match=r"work\.query of type sql-task has neither"):
+        build(replace(job, task=replace(job.task, template=nothing)))
+    blank = tasks_pb2.TaskTemplate()
+    blank.CopyFrom(job.task.template)
+    blank.container.image = ""
+    with pytest.raises(BadSpecError, match="names no image; give its environment one"):
+        build(replace(job, task=replace(job.task, template=blank)))
+
+
+def test_a_container_may_ask_for_a_port_and_an_architecture() -> None:
+    container = tasks_pb2.Container(
+        ports=[tasks_pb2.ContainerPort(container_port=80, name="web")],
+        architecture=tasks_pb2.Container.ARM64,
+        env=[literals_pb2.KeyValuePair(key="A", value="1")],
+    )
+    pod = build(with_template(serialise(make_task()), container=container))
+
+    assert main_container(pod)["ports"] == [{"containerPort": 80, "name": "web"}]
+    assert pod["spec"]["nodeSelector"] == {"kubernetes.io/arch": "arm64"}
+
+
+def test_building_changes_nothing_that_was_handed_in() -> None:
+    cluster = in_cluster({"containers": [{"name": "default", "image": "none", "args": ["x"]}]})
+    job = serialise(make_task(pod_template="usual"))
+    before = repr(cluster)
+
+    assert build(job, cluster) == build(job, cluster)
+    assert repr(cluster) == before
+
+
+def test_a_cluster_needs_to_say_no_more_than_where_its_door_is() -> None:
+    assert build(serialise(make_task()), PodTemplates(door=DOOR))["kind"] == "Pod"

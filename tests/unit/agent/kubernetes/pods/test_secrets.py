@@ -1,0 +1,92 @@
+"""A task's secrets are referred to, by name; a value is nowhere in a pod."""
+
+import flyte
+import pytest
+from flyteidl2.core import security_pb2
+
+from dataplane.agent.runtimes.tasks import BadSpecError
+from tests.unit.agent.kubernetes.pods.sdk import (
+    build,
+    main_container,
+    make_task,
+    serialise,
+    volume,
+    with_template,
+)
+
+
+def test_a_secret_is_a_variable_by_reference() -> None:
+    task = make_task(secrets=["my-key", flyte.Secret("PASSWORD", group="Data_Base")])
+    env = main_container(build(serialise(task)))["env"]
+
+    assert {
+        "name": "MY_KEY",
+        "valueFrom": {"secretKeyRef": {"name": "volary-secrets", "key": "my-key"}},
+    } in env
+    assert {
+        "name": "DATA_BASE_PASSWORD",
+        "valueFrom": {"secretKeyRef": {"name": "data-base", "key": "PASSWORD"}},
+    } in env
+
+
+def test_a_variable_is_called_as_the_task_says() -> None:
+    task = make_task(secrets=flyte.Secret("k", as_env_var="OPENAI_API_KEY"))
+    names = [entry["name"] for entry in main_container(build(serialise(task)))["env"]]
+
+    assert "OPENAI_API_KEY" in names
+
+
+def test_secrets_as_files_lie_by_group_in_lower_case() -> None:
+    task = make_task(
+        secrets=[
+            flyte.Secret("TOKEN", group="Hub", mount="/etc/flyte/secrets"),
+            flyte.Secret("OTHER", group="Hub", mount="/etc/flyte/secrets"),
+            flyte.Secret("Plain", mount="/etc/flyte/secrets"),
+        ]
+    )
+    pod = build(serialise(task))
+
+    assert {
+        "name": "volary-secrets",
+        "mountPath": "/etc/flyte/secrets",
+        "readOnly": True,
+    } in main_container(pod)["volumeMounts"]
+    assert volume(pod, "volary-secrets")["projected"]["sources"] == [
+        {
+            "secret": {
+                "name": "hub",
+                "items": [
+                    {"key": "TOKEN", "path": "Hub/token"},
+                    {"key": "OTHER", "path": "Hub/other"},
+                ],
+            }
+        },
+        {"secret": {"name": "volary-secrets", "items": [{"key": "Plain", "path": "plain"}]}},
+    ]
+
+
+def test_a_secret_cannot_pretend_to_be_the_system() -> None:
+    task = make_task(secrets=flyte.Secret("k", as_env_var="_U_ORG_NAME"))
+    env = main_container(build(serialise(task)))["env"]
+
+    assert [entry for entry in env if entry["name"] == "_U_ORG_NAME"] == [
+        {"name": "_U_ORG_NAME", "value": "acme"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("secret", "message"),
+    [
+        ({"key": "a/b"}, "'a/b' is no key of a Kubernetes Secret; use letters"),
+        ({"key": ".."}, "is no key of a Kubernetes Secret"),
+        ({"key": "k", "group": "!!"}, "group '!!' has no letter or digit"),
+        ({"key": "k", "group": "../x", "mount_requirement": "FILE"}, "leads out of /etc/flyte"),
+        ({"key": "k", "env_var": "a b"}, "cannot be the variable 'a b'; choose .* as_env_var"),
+    ],
+)
+def test_what_names_no_secret_is_refused(secret: dict[str, str], message: str) -> None:
+    said = security_pb2.SecurityContext(secrets=[security_pb2.Secret(**secret)])
+    job = with_template(serialise(make_task()), security_context=said)
+
+    with pytest.raises(BadSpecError, match=message):
+        build(job)
