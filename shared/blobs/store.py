@@ -56,6 +56,12 @@ class BlobInfo:
     etag: str  # quoted, as HTTP has it; changes when the content does
 
 
+@dataclass(frozen=True, slots=True)
+class ListedBlob:
+    path: str  # below the URI that was listed
+    size: int
+
+
 class BlobStream:
     """A blob being read: what it is, which bytes of it come, and those bytes."""
 
@@ -179,6 +185,24 @@ class BlobStore:
         except BlobNotFoundError:
             return None
         return BlobInfo(meta["size"], meta["e_tag"] or "")
+
+    async def list_below(self, uri: str, *, after: str = "", limit: int) -> list[ListedBlob]:
+        """Return the first ``limit`` blobs below the URI whose paths come after ``after``."""
+        key = await self._key(uri)
+        above = f"{key}/"
+        offset = f"{above}{after}" if after else None
+        found: list[ListedBlob] = []
+        with _translated("list", uri):
+            async for page in obstore.list(
+                self._store, prefix=above, offset=offset, chunk_size=limit
+            ):
+                found += (
+                    ListedBlob(meta["path"].removeprefix(above), meta["size"]) for meta in page
+                )
+                if self._directory is None and len(found) >= limit:
+                    break
+        # A bucket lists in order, a directory as it comes.
+        return sorted(found, key=lambda blob: blob.path.encode())[:limit]
 
     async def sign_get(self, uri: str, expires: timedelta) -> str | None:
         """Return a URL good for one GET, or None where the store signs nothing."""

@@ -1,0 +1,117 @@
+"""
+The server: TLS, one route for each of the door's trades, a quiet end.
+
+``/package.Service/Method`` is the proxy's, ``/copilot/…`` the signer's. ``/fence`` answers
+200 while attempts that may be begun elsewhere may go on, for the kubelet to ask; ``/healthz``
+while the loop turns, ``/readyz`` while calls are taken.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from dataplane.agent.core.entrance import COPILOT_PATH, FENCE_PATH
+from dataplane.agent.door import limits
+from dataplane.agent.door.authority import Authority
+from dataplane.agent.door.metrics import Counts
+from dataplane.agent.door.proxy import Proxy
+from dataplane.agent.door.refusals import Code, RefusedError
+from dataplane.agent.door.signer import Signer
+
+logger = logging.getLogger(__name__)
+
+
+class Door:
+    def __init__(
+        self,
+        *,
+        listen: str,
+        authority: Authority,
+        proxy: Proxy,
+        signer: Signer,
+        is_fresh: Callable[[], bool],
+        counts: Counts,
+    ) -> None:
+        """``listen`` is ``host:port``; ``is_fresh`` says whether contact was recent enough."""
+        self._listen = listen
+        self.authority = authority
+        self.counts = counts
+        self._proxy = proxy
+        self._signer = signer
+        self._is_fresh = is_fresh
+        self._ending = False
+        self.started = asyncio.Event()
+        self.port = 0  # once started
+
+    async def run(self) -> None:
+        """Serve until cancelled; then let calls finish, and send streams elsewhere."""
+        runner = web.AppRunner(
+            self._application(),
+            access_log=None,
+            auto_decompress=False,
+            handler_cancellation=True,  # a pod that hangs up frees what it held
+            max_field_size=limits.HEADER_BYTES,
+            max_line_size=limits.HEADER_BYTES,
+            shutdown_timeout=limits.STOP_WITHIN.total_seconds(),
+        )
+        await runner.setup()
+        try:
+            host, _, port = self._listen.rpartition(":")
+            site = web.TCPSite(
+                runner, host.strip("[]"), int(port), ssl_context=self.authority.context
+            )
+            await site.start()
+            self.port = runner.addresses[0][1]
+            self.started.set()
+            logger.info("the door is open", extra={"listen": self._listen, "port": self.port})
+            await self.authority.run()
+        finally:
+            self._ending = True
+            self._proxy.end_streams()
+            await runner.cleanup()
+
+    def _application(self) -> web.Application:
+        application = web.Application(
+            client_max_size=limits.REQUEST_BYTES, middlewares=[_answer_always]
+        )
+        application.router.add_get(FENCE_PATH, self._fence)
+        application.router.add_get("/healthz", _well)
+        application.router.add_get("/readyz", self._ready)
+        application.router.add_post(f"{COPILOT_PATH}/{{verb}}", self._signer.answer)
+        application.router.add_post("/{service}/{method}", self._proxy.answer)
+        return application
+
+    async def _fence(self, _: web.Request) -> web.Response:
+        if self._is_fresh():
+            return web.Response(text="the control plane is in touch\n")
+        return web.Response(
+            status=503, text="cut off from the control plane: this may be begun elsewhere\n"
+        )
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        if self._ending:
+            return web.Response(status=503, text="stopping\n")
+        return web.Response(text="ready\n")
+
+
+async def _well(_: web.Request) -> web.Response:
+    return web.Response(text="well\n")
+
+
+@web.middleware
+async def _answer_always(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer what nobody foresaw as the clients understand it, and keep the rest from them."""
+    try:
+        return await handler(request)
+    except (web.HTTPException, ConnectionError):
+        raise
+    except Exception:
+        logger.exception("a call failed in the door", extra={"path": request.path})
+        refusal = RefusedError(Code.INTERNAL, "the agent's door failed; its log says why")
+        return web.Response(
+            status=refusal.code.status, body=refusal.as_body(), content_type="application/json"
+        )

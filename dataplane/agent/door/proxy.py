@@ -1,0 +1,219 @@
+"""
+Calls of the SDK: who asks, what about, and on to the control plane if it may be.
+
+An answer goes back as it comes, no faster than it is read. A stream whose other end is
+lost is ended with UNAVAILABLE, on which the SDK connects again; it would take a mere end
+for the end of the matter.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import aiohttp
+from aiohttp import web
+
+from dataplane.agent.door import limits, ours
+from dataplane.agent.door.callers import Caller
+from dataplane.agent.door.kin import Kin
+from dataplane.agent.door.lines import Lines
+from dataplane.agent.door.metrics import Counts
+from dataplane.agent.door.questions import Question, judge, parse, read_body
+from dataplane.agent.door.refusals import Code, RefusedError
+from dataplane.agent.door.rules import RPCS, Rpc, Scope, remedy
+from dataplane.agent.door.tokens import Tokens
+from dataplane.agent.door.upstream import Upstream, introduce, passed_back, passed_on
+
+logger = logging.getLogger(__name__)
+
+_LOST = "the agent has lost the control plane; connect again"
+_STOPPING = "this replica of the agent is stopping; connect again"
+_PREFIX_BYTES = 5
+
+
+class Proxy:
+    def __init__(
+        self, *, tokens: Tokens, kin: Kin, lines: Lines, upstream: Upstream, counts: Counts
+    ) -> None:
+        self._tokens = tokens
+        self._kin = kin
+        self._lines = lines
+        self._upstream = upstream
+        self._counts = counts
+        self._ending = asyncio.Event()
+        self._streams: set[asyncio.Task[object]] = set()
+
+    def end_streams(self) -> None:
+        """End every stream so that its client connects again, to another replica."""
+        self._ending.set()
+        for task in self._streams:
+            task.cancel()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer a ``POST /package.Service/Method``."""
+        name = request.path.removeprefix("/")
+        rpc = RPCS.get(name)
+        is_stream = rpc.is_stream if rpc else "connect+" in request.content_type
+        try:
+            if rpc is None:
+                return await self._turn_away(name, request)
+            if rpc.rule.scope is Scope.OURS:
+                return await ours.answer(rpc, request)
+            caller = await self._tokens.admit(request.headers.get("authorization"))
+            holding = self._lines.stream if rpc.is_stream else self._lines.call
+            async with holding(caller.uid):
+                return await self._forward(rpc, caller, request)
+        except RefusedError as refusal:
+            self._counts.refused(name if rpc else "", refusal.code)
+            logger.info(
+                "call refused",
+                extra={"rpc": name, "code": refusal.code.word, "detail": refusal.message},
+            )
+            return _refused(refusal, is_stream=is_stream)
+
+    async def _turn_away(self, name: str, request: web.Request) -> web.StreamResponse:
+        await self._tokens.admit(request.headers.get("authorization"))  # strangers learn nothing
+        raise RefusedError(Code.PERMISSION_DENIED, f"a task may not call {name}; {remedy(name)}")
+
+    async def _forward(self, rpc: Rpc, caller: Caller, request: web.Request) -> web.StreamResponse:
+        headers = passed_on(request.headers.items())
+        question = await self._question(rpc, caller, request, headers)
+        sending = self._upstream.send(
+            rpc.name,
+            question.body,
+            headers={**headers, **introduce(caller, request.remote or "")},
+            within=None if rpc.is_stream else limits.CALL_WITHIN.total_seconds(),
+        )
+        async with sending as answer:
+            self._counts.passed(rpc.name)
+            response = web.StreamResponse(status=answer.status, headers=passed_back(answer.headers))
+            await response.prepare(request)
+            if rpc.is_stream:
+                with self._counts.streaming():
+                    await self._pass_stream(answer, response, request)
+            else:
+                await self._pass_whole(answer, response, request)
+            return response
+
+    async def _question(
+        self, rpc: Rpc, caller: Caller, request: web.Request, headers: Mapping[str, str]
+    ) -> Question:
+        body = await read_body(request, limits.REQUEST_BYTES)
+        question = parse(rpc, body, headers)
+        await judge(question, caller, self._kin)
+        return question
+
+    async def _pass_whole(
+        self, answer: aiohttp.ClientResponse, response: web.StreamResponse, request: web.Request
+    ) -> None:
+        try:
+            async for chunk in _chunks(answer):
+                await response.write(chunk)
+        except _LostError:
+            _cut(request)  # the client was told of more
+        else:
+            await response.write_eof()
+
+    async def _pass_stream(
+        self, answer: aiohttp.ClientResponse, response: web.StreamResponse, request: web.Request
+    ) -> None:
+        envelopes = _Envelopes()
+        try:
+            with self._listed():
+                async for chunk in _chunks(answer):
+                    envelopes.feed(chunk)
+                    await response.write(chunk)
+            if envelopes.is_over or answer.status != HTTPStatus.OK:
+                await response.write_eof()
+                return
+            lost = _LOST
+        except _LostError as error:
+            logger.info("a stream was lost", extra={"detail": str(error.__cause__)})
+            lost = _LOST
+        except _StoppingError:
+            lost = _STOPPING
+        if not envelopes.is_between:
+            _cut(request)
+            return
+        await response.write(RefusedError(Code.UNAVAILABLE, lost).as_end_of_stream())
+        await response.write_eof()
+
+    @contextmanager
+    def _listed(self) -> Iterator[None]:
+        """Have the stream that the current task serves among those that can be ended."""
+        task = asyncio.current_task()
+        if task is None or self._ending.is_set():
+            raise _StoppingError
+        self._streams.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._ending.is_set():
+                raise  # the pod hung up
+            task.uncancel()
+            raise _StoppingError from None
+        finally:
+            self._streams.discard(task)
+
+
+class _LostError(Exception):
+    """The control plane's side of a stream broke."""
+
+
+class _StoppingError(Exception):
+    """This door ends."""
+
+
+async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in answer.content.iter_any():
+            yield chunk
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise _LostError from error
+
+
+class _Envelopes:
+    """Where in a stream of envelopes the bytes are that went past."""
+
+    def __init__(self) -> None:
+        self._prefix = bytearray()
+        self._missing = 0  # of the envelope that has begun
+        self.is_over = False  # the last one has begun
+
+    @property
+    def is_between(self) -> bool:
+        return not self._prefix and not self._missing and not self.is_over
+
+    def feed(self, chunk: bytes) -> None:
+        at = 0
+        while at < len(chunk):
+            if self._missing:
+                took = min(self._missing, len(chunk) - at)
+                self._missing -= took
+                at += took
+                continue
+            took = min(_PREFIX_BYTES - len(self._prefix), len(chunk) - at)
+            self._prefix += chunk[at : at + took]
+            at += took
+            if len(self._prefix) == _PREFIX_BYTES:
+                self._missing = int.from_bytes(self._prefix[1:], "big")
+                self.is_over = bool(self._prefix[0] & 0b10)
+                self._prefix.clear()
+
+
+def _refused(refusal: RefusedError, *, is_stream: bool) -> web.Response:
+    if is_stream:
+        return web.Response(
+            body=refusal.as_end_of_stream(), content_type="application/connect+proto"
+        )
+    return web.Response(
+        status=refusal.code.status, body=refusal.as_body(), content_type="application/json"
+    )
+
+
+def _cut(request: web.Request) -> None:
+    """Break the connection: the client sees that the answer is not whole."""
+    if request.transport is not None:
+        request.transport.abort()

@@ -1,0 +1,231 @@
+"""
+Signed links for copilots, which have no access to the bucket of their own.
+
+``POST /copilot/{get,list,put,parts,complete,abandon}``, JSON in and out; the copilot's
+``urls`` describes each. A link lives for a quarter of an hour: a copilot whose link has
+expired asks for another.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from dataplane.agent.door import limits
+from dataplane.agent.door.bounds import Bounds, OutOfBoundsError
+from dataplane.agent.door.callers import Caller
+from dataplane.agent.door.lines import Lines
+from dataplane.agent.door.metrics import Counts
+from dataplane.agent.door.questions import read_body
+from dataplane.agent.door.refusals import Code, RefusedError
+from dataplane.agent.door.tokens import Tokens
+from shared.blobs.errors import BlobNotFoundError, BlobOutsideError, BlobStoreError
+from shared.blobs.store import BlobStore
+from shared.blobs.uploads import Uploads
+
+logger = logging.getLogger(__name__)
+
+Said = Mapping[str, Any]
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+_AT_ONCE = 16  # requests to the store for one question
+
+
+class Signer:
+    def __init__(
+        self,
+        *,
+        tokens: Tokens,
+        lines: Lines,
+        bounds: Bounds,
+        uploads: Callable[[BlobStore], Uploads],
+        counts: Counts,
+    ) -> None:
+        self._tokens = tokens
+        self._lines = lines
+        self._bounds = bounds
+        self._uploads = uploads
+        self._counts = counts
+        self._verbs: Mapping[str, Callable[[Caller, Said], Awaitable[Said]]] = {
+            "get": self._get,
+            "list": self._list,
+            "put": self._put,
+            "parts": self._parts,
+            "complete": self._complete,
+            "abandon": self._abandon,
+        }
+
+    async def answer(self, request: web.Request) -> web.Response:
+        verb = request.match_info["verb"]
+        try:
+            caller = await self._tokens.admit(request.headers.get("authorization"))
+            async with self._lines.call(caller.uid):
+                question = _parse(await read_body(request, limits.QUESTION_BYTES))
+                async with asyncio.timeout(limits.STORE_WITHIN.total_seconds()):
+                    return web.json_response(await self._say(verb, caller, question))
+        except RefusedError as refusal:
+            error = refusal
+        except OutOfBoundsError as out:
+            error = RefusedError(Code.INVALID_ARGUMENT, str(out))  # 403 would be asked again
+        except BlobNotFoundError as missing:
+            error = RefusedError(Code.INVALID_ARGUMENT, str(missing))
+        except BlobOutsideError as outside:
+            error = RefusedError(Code.INVALID_ARGUMENT, str(outside))
+        except (BlobStoreError, TimeoutError) as failed:
+            logger.warning("no links: the store fails", extra={"detail": str(failed)})
+            error = RefusedError(Code.UNAVAILABLE, f"the store does not do it just now: {failed}")
+        self._counts.refused(f"copilot/{verb}" if verb in self._verbs else "", error.code)
+        return web.Response(status=error.code.status, text=error.message)
+
+    async def _say(self, verb: str, caller: Caller, question: Said) -> Said:
+        if verb not in self._verbs:
+            raise RefusedError(Code.INVALID_ARGUMENT, f"the signer knows no {verb!r}")
+        self._counts.links[verb] += 1
+        return await self._verbs[verb](caller, question)
+
+    async def _get(self, caller: Caller, question: Said) -> Said:
+        store = self._store(caller)
+
+        async def link(uri: str) -> Said:
+            try:
+                await self._bounds.require_read(caller, uri)
+                return {"url": await store.sign_get(uri, limits.LINK_LASTS), "headers": {}}
+            except (OutOfBoundsError, BlobOutsideError) as refused:
+                return {"refusal": str(refused)}
+
+        return {"links": await _each(link, _texts(question, "uris"))}
+
+    async def _list(self, caller: Caller, question: Said) -> Said:
+        uri = _text(question, "uri").rstrip("/")
+        after = question.get("after", "")
+        if not isinstance(after, str):
+            raise RefusedError(Code.INVALID_ARGUMENT, "'after' is no path")
+        await self._bounds.require_read(caller, uri)
+        # One more than is given, to know whether there is more.
+        found = await self._store(caller).list_below(uri, after=after, limit=limits.PAGE_BLOBS + 1)
+        page = found[: limits.PAGE_BLOBS]
+        return {
+            "blobs": [{"path": blob.path, "size": blob.size} for blob in page],
+            "more": len(found) > len(page),
+        }
+
+    async def _put(self, caller: Caller, question: Said) -> Said:
+        store = self._store(caller)
+        uploads = self._uploads(store)
+
+        async def link(blob: Any) -> Said:
+            uri, size = _text(blob, "uri"), _count(blob, "size")
+            try:
+                self._bounds.require_written(caller, uri)
+                if size <= limits.WHOLE_BYTES:
+                    return {"url": await store.sign_put(uri, limits.LINK_LASTS), "headers": {}}
+                upload = await uploads.begin(uri)
+            except (OutOfBoundsError, BlobOutsideError) as refused:
+                return {"refusal": str(refused)}
+            return {
+                "upload": upload,
+                "part_bytes": max(limits.PART_BYTES, -(-size // limits.PARTS)),
+            }
+
+        return {"links": await _each(link, _list_of(question, "blobs"))}
+
+    async def _parts(self, caller: Caller, question: Said) -> Said:
+        uri, upload, uploads = self._named(caller, question)
+
+        async def link(number: Any) -> Said:
+            if not isinstance(number, int) or not 1 <= number <= limits.PARTS:
+                return {"refusal": f"{number!r} is no part of an upload"}
+            return {
+                "url": await uploads.sign_part(uri, upload, number, limits.LINK_LASTS),
+                "headers": {},
+            }
+
+        return {"links": await _each(link, _list_of(question, "numbers"))}
+
+    async def _complete(self, caller: Caller, question: Said) -> Said:
+        uri, upload, uploads = self._named(caller, question)
+        etags = _texts(question, "etags", at_most=limits.PARTS)
+        await uploads.complete(uri, upload, etags)
+        return {}
+
+    async def _abandon(self, caller: Caller, question: Said) -> Said:
+        uri, upload, uploads = self._named(caller, question)
+        await uploads.abandon(uri, upload)
+        return {}
+
+    def _named(self, caller: Caller, question: Said) -> tuple[str, str, Uploads]:
+        """Return the upload that the question is about."""
+        uri, upload = _text(question, "uri"), _text(question, "upload")
+        self._bounds.require_written(caller, uri)
+        return uri, upload, self._uploads(self._store(caller))
+
+    def _store(self, caller: Caller) -> BlobStore:
+        store = self._bounds.store(caller)
+        if not store.signs:
+            raise RefusedError(
+                Code.INVALID_ARGUMENT,
+                f"{store.base} signs no links: raw containers in Kubernetes need a bucket"
+                " (s3://…) as the control plane's store",
+            )
+        return store
+
+
+def _parse(body: bytes) -> Said:
+    try:
+        said = json.loads(body)
+    except ValueError as error:
+        raise RefusedError(Code.INVALID_ARGUMENT, "the question is not JSON") from error
+    if not isinstance(said, dict):
+        raise RefusedError(Code.INVALID_ARGUMENT, "the question is not a JSON object")
+    return said
+
+
+async def _each(link: Callable[[_T], Awaitable[_R]], asked: Sequence[_T]) -> list[_R]:
+    """Ask for each, some at a time; the answers are in the order of the questions."""
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(each: _T) -> _R:
+        async with room:
+            return await link(each)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(each)) for each in asked]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    return [task.result() for task in tasks]
+
+
+def _list_of(said: Said, name: str, *, at_most: int = limits.LINKS_AT_ONCE) -> list[Any]:
+    found = said.get(name)
+    if not isinstance(found, list):
+        raise RefusedError(Code.INVALID_ARGUMENT, f"the question has no list of {name!r}")
+    if len(found) > at_most:
+        raise RefusedError(
+            Code.INVALID_ARGUMENT, f"{len(found)} {name} are too many at once; ask for {at_most}"
+        )
+    return found
+
+
+def _texts(said: Said, name: str, *, at_most: int = limits.LINKS_AT_ONCE) -> list[str]:
+    found = _list_of(said, name, at_most=at_most)
+    if not all(isinstance(each, str) for each in found):
+        raise RefusedError(Code.INVALID_ARGUMENT, f"{name!r} are not all texts")
+    return found
+
+
+def _text(said: Any, name: str) -> str:
+    found = said.get(name) if isinstance(said, dict) else None
+    if not isinstance(found, str) or not found:
+        raise RefusedError(Code.INVALID_ARGUMENT, f"the question has no {name!r}")
+    return found
+
+
+def _count(said: Said, name: str) -> int:
+    found = said.get(name)
+    if not isinstance(found, int) or found < 0:
+        raise RefusedError(Code.INVALID_ARGUMENT, f"the question has no {name!r}")
+    return found
