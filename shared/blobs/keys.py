@@ -10,7 +10,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -19,7 +19,6 @@ from shared.blobs.asking import Answer, UnansweredError, ask
 from shared.blobs.errors import BlobStoreError
 from shared.blobs.options import S3Options
 from shared.blobs.sigv4 import AccessKey
-from shared.kit.clock import Clock
 
 _FRESH_FOR = timedelta(minutes=20)  # links signed with it live for minutes; so does it, at least
 _CONTAINER_HOST = "http://169.254.170.2"
@@ -31,10 +30,14 @@ class AccessKeys:
     """Finds the key when it is first wanted, and anew before it expires."""
 
     def __init__(
-        self, options: S3Options, clock: Clock, environment: Mapping[str, str] | None = None
+        self,
+        options: S3Options,
+        now: Callable[[], datetime],
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        """``now`` reads a clock; without an ``environment`` it is the process's."""
         self._options = options
-        self._clock = clock
+        self._now = now
         self._environment = os.environ if environment is None else environment
         self._key: AccessKey | None = None
         self._lock = asyncio.Lock()
@@ -53,7 +56,7 @@ class AccessKeys:
             return self._key
 
     def _is_stale(self, key: AccessKey) -> bool:
-        return key.until is not None and key.until - self._clock.now() < _FRESH_FOR
+        return key.until is not None and key.until - self._now() < _FRESH_FOR
 
     async def _find(self) -> AccessKey:
         said, environment = self._options, self._environment

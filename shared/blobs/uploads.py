@@ -1,8 +1,8 @@
 """Uploads in parts by people without credentials: begun and completed here, signed to them."""
 
 import re
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 from xml.sax.saxutils import escape
 
@@ -11,7 +11,6 @@ from shared.blobs.errors import BlobNotFoundError, BlobStoreError
 from shared.blobs.keys import AccessKeys
 from shared.blobs.sigv4 import presign
 from shared.blobs.store import BlobStore
-from shared.kit.clock import Clock
 
 _OURS = timedelta(minutes=5)  # of links that are followed at once
 
@@ -19,10 +18,10 @@ _OURS = timedelta(minutes=5)  # of links that are followed at once
 class Uploads:
     """Of blobs of a store that signs (``BlobStore.signs``)."""
 
-    def __init__(self, store: BlobStore, keys: AccessKeys, clock: Clock) -> None:
+    def __init__(self, store: BlobStore, keys: AccessKeys, now: Callable[[], datetime]) -> None:
         self._store = store
         self._keys = keys
-        self._clock = clock
+        self._now = now
 
     async def begin(self, uri: str) -> str:
         """Return the id of a new upload; BlobStoreError if the store does not begin one."""
@@ -83,7 +82,7 @@ class Uploads:
             query,
             key=await self._keys.current(),
             region=credential.split("/")[2],
-            now=self._clock.now(),
+            now=self._now(),
             expires=expires,
         )
 

@@ -49,10 +49,10 @@ async def open_door(
     CertificateError or KubeError if its certificate authority cannot be had.
     """
     authority = await Authority.open(kube, site.secret, site.places, clock)
-    keys = AccessKeys(site.s3 or S3Options(), clock)
+    keys = AccessKeys(site.s3 or S3Options(), clock.now)
 
     def uploads(store: BlobStore) -> Uploads:
-        return Uploads(store, keys, clock)
+        return Uploads(store, keys, clock.now)
 
     async with Upstream.open(site.control_plane, site.credential, trust=site.trust) as upstream:
         counts, lines, tokens = Counts(), Lines(), Tokens(kube, pods, clock)
