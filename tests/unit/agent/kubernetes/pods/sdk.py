@@ -1,5 +1,6 @@
 """Tasks as the SDK itself writes them down, and the pods that come of them."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,10 @@ from dataplane.agent.runtimes.kubernetes.pods import (
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import parse_run_settings, parse_task
 from tests.unit.agent.assignments import make_assignment, make_job
+
+with warnings.catch_warnings():  # of the SDK's own making
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from flyte.extras import ContainerTask
 
 IMAGE = "registry.test/work:1"
 NAMESPACES = "{project}-{domain}"
@@ -63,6 +68,23 @@ def serialise(
     )
     settings = parse_run_settings(run_pb2.RunSpec(**run).SerializeToString())
     return replace(make_job(assignment), task=parsed, run=settings)
+
+
+def make_raw(**said: Any) -> Job:
+    task = ContainerTask(
+        **{
+            "name": "greet",
+            "image": flyte.Image.from_base(IMAGE),
+            "command": ["sh", "-c"],
+            "arguments": ["cat /var/inputs/name > /var/outputs/greeting; echo $$ $(date)"],
+            "inputs": {"name": str},
+            "outputs": {"greeting": str},
+            **said,
+        }
+    )
+    environment = flyte.TaskEnvironment.from_task("raw", task)
+    assert environment.name == "raw"
+    return serialise(task)
 
 
 def with_template(job: Job, **changed: Any) -> Job:

@@ -1,0 +1,181 @@
+"""Raw containers: who brings their inputs and ships their outputs."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import flyte
+import pytest
+from flyteidl2.core import interface_pb2, tasks_pb2
+from kubernetes.client import V1Container, V1PodSpec, V1SecurityContext
+
+from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
+from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.tasks import BadSpecError
+from dataplane.copilot.cli import HANDOFF_VARIABLE
+from dataplane.copilot.handoff import Format, Handoff, Layout, parse_handoff
+from tests.unit.agent.kubernetes.pods.sdk import (
+    CLUSTER,
+    DOOR,
+    build,
+    init_container,
+    main_container,
+    make_raw,
+    make_task,
+    serialise,
+    values_of,
+    volume,
+    with_template,
+)
+
+
+def handoff_of(container: Object) -> Handoff:
+    return parse_handoff(values_of(container)[HANDOFF_VARIABLE].encode())
+
+
+def test_one_container_brings_inputs_and_a_native_sidecar_ships_outputs() -> None:
+    pod = build(make_raw())
+    download, sidecar = pod["spec"]["initContainers"]
+
+    assert (download["name"], sidecar["name"]) == ("volary-download", "volary-sidecar")
+    assert download["command"] == ["volary-copilot", "download", "--log-json"]
+    assert sidecar["command"] == ["volary-copilot", "sidecar", "--log-json"]
+    assert "restartPolicy" not in download
+    assert sidecar["restartPolicy"] == "Always"
+    assert download["image"] == sidecar["image"] == "registry.test/copilot:1"
+
+
+def test_they_share_directories_with_the_task_and_nothing_more_than_they_need() -> None:
+    pod = build(make_raw(input_data_dir="/in", output_data_dir="/out"))
+
+    def mounts(container: Object) -> dict[str, str]:
+        return {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
+
+    door = {"/var/run/volary": "volary-door"}
+    inputs, outputs = {"/in": "volary-inputs"}, {"/out": "volary-outputs"}
+    assert mounts(init_container(pod, "volary-download")) == {**inputs, **door}
+    assert mounts(init_container(pod, "volary-sidecar")) == {**outputs, **door}
+    assert mounts(main_container(pod)) == {**inputs, **outputs, **door}
+    assert volume(pod, "volary-inputs")["emptyDir"] == {}
+
+
+def test_the_copilot_understands_what_it_is_handed() -> None:
+    pod = build(make_raw(metadata_format="YAML", file_input_layout="NAMED_DIR"))
+    told = handoff_of(init_container(pod, "volary-sidecar"))
+
+    assert told.links.endpoint == f"https://{DOOR.address}/copilot"
+    assert told.links.token_file == Path("/var/run/volary/token")
+    assert told.links.ca_file == Path("/var/run/volary/ca.crt")
+    prefix = "s3://bucket/acme/p/development/r1/a1"
+    assert (told.inputs.uri, told.inputs.path) == (f"{prefix}/inputs.pb", Path("/var/inputs"))
+    assert (told.inputs.format, told.inputs.layout) == (Format.YAML, Layout.NAMED_DIR)
+    assert (told.outputs.prefix, told.outputs.path) == (f"{prefix}/1", Path("/var/outputs"))
+    assert told.outputs.raw_prefix == "s3://bucket/raw/r1/a1"
+    interface = interface_pb2.VariableMap.FromString(told.outputs.interface)
+    assert [entry.key for entry in interface.variables] == ["greeting"]
+
+
+def test_there_is_time_to_ship_outputs_and_then_to_say_why_it_was_not_enough() -> None:
+    pod = build(make_raw())
+    told = handoff_of(init_container(pod, "volary-sidecar"))
+
+    assert pod["spec"]["terminationGracePeriodSeconds"] > told.seconds.grace + 30
+    assert build(serialise(make_task()))["spec"]["terminationGracePeriodSeconds"] == 30
+
+
+def test_the_sidecar_waits_for_the_longest_of_tasks() -> None:
+    def whole(job: Job) -> float:
+        return handoff_of(init_container(build(job), "volary-sidecar")).seconds.whole
+
+    assert whole(make_raw()) > timedelta(days=365).total_seconds()
+    assert whole(make_raw(timeout=timedelta(hours=2))) == pytest.approx(4 * 3600)
+
+
+def test_the_task_gets_the_command_that_was_written_dollars_and_all() -> None:
+    args = main_container(build(make_raw()))["args"]
+
+    assert args == [
+        "sh",
+        "-c",
+        "cat /var/inputs/name > /var/outputs/greeting; echo $$$ $$(date)",
+    ]
+
+
+def test_the_copilot_is_small_and_has_no_powers_but_to_read_what_the_task_wrote() -> None:
+    for container in build(make_raw())["spec"]["initContainers"]:
+        assert container["resources"]["requests"] == {"cpu": "100m", "memory": "128Mi"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"], "add": ["DAC_OVERRIDE"]},
+            "readOnlyRootFilesystem": True,
+            "runAsUser": 0,
+        }
+        assert "envFrom" not in container
+
+
+def make_raw_pod(security: V1SecurityContext | None = None) -> Job:
+    spec = V1PodSpec(
+        containers=[V1Container(name="primary", security_context=security)],
+        init_containers=[V1Container(name="mine", image="mine:1")],
+    )
+    return make_raw(pod_template=flyte.PodTemplate(pod_spec=spec))
+
+
+def test_it_is_the_same_user_as_the_task_where_that_is_said() -> None:
+    as_somebody = make_raw_pod(V1SecurityContext(run_as_user=1000))
+    as_nobody_in_particular = make_raw_pod(V1SecurityContext(run_as_non_root=True))
+
+    for job, user in ((as_somebody, 1000), (as_nobody_in_particular, None)):
+        security = init_container(build(job), "volary-sidecar")["securityContext"]
+        assert security.get("runAsUser") == user
+        assert "add" not in security["capabilities"]
+
+
+def test_beside_a_pod_template_the_sdk_leaves_out_the_directories_so_they_are_the_usual() -> None:
+    pod = build(make_raw_pod())
+    names = [container["name"] for container in pod["spec"]["initContainers"]]
+
+    assert names == ["volary-download", "volary-sidecar", "mine"]
+    assert handoff_of(init_container(pod, "volary-download")).inputs.path == Path("/var/inputs")
+
+
+def test_a_task_with_an_entry_point_of_the_sdk_needs_no_copilot() -> None:
+    assert "initContainers" not in build(serialise(make_task()))["spec"]
+
+
+def test_a_cluster_without_copilot_says_what_is_missing() -> None:
+    with pytest.raises(BadSpecError, match="no copilot; have the agent's copilot image set"):
+        build(make_raw(), PodTemplates(door=DOOR))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "message"),
+    [
+        ("/data", "/data", "are both /data; choose two"),
+        ("data", "/out", "'data' is no absolute path"),
+        ("/in", "/", "'/' is no absolute path below /"),
+    ],
+)
+def test_directories_that_cannot_be_are_refused(inputs: str, outputs: str, message: str) -> None:
+    config = tasks_pb2.DataLoadingConfig(enabled=True, input_path=inputs, output_path=outputs)
+    job = with_template(make_raw(), container=tasks_pb2.Container(data_config=config))
+
+    with pytest.raises(BadSpecError, match=message):
+        build(job)
+
+
+def test_a_cluster_may_run_the_copilot_otherwise() -> None:
+    assert CLUSTER.copilot is not None
+    copilot = replace(
+        CLUSTER.copilot,
+        command=("python", "-m", "dataplane.copilot"),
+        image_pull_policy="Never",
+        ship_within=timedelta(minutes=2),
+    )
+    pod = build(make_raw(), replace(CLUSTER, copilot=copilot))
+    sidecar = init_container(pod, "volary-sidecar")
+
+    assert sidecar["command"][:3] == ["python", "-m", "dataplane.copilot"]
+    assert sidecar["imagePullPolicy"] == "Never"
+    assert pod["spec"]["terminationGracePeriodSeconds"] == 180

@@ -1,0 +1,116 @@
+"""Inputs that a raw container's arguments mention by name."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import flyte
+import pytest
+from flyteidl2.core import literals_pb2
+from flyteidl2.task import common_pb2
+from google.protobuf import json_format, struct_pb2
+
+from dataplane.agent.runtimes.kubernetes.pods import needs_inputs, with_inputs
+from dataplane.agent.runtimes.tasks import BadSpecError
+from tests.unit.agent.kubernetes.pods.sdk import (
+    build,
+    main_container,
+    make_raw,
+    make_task,
+    serialise,
+)
+
+
+def primitive(**value: Any) -> literals_pb2.Literal:
+    return literals_pb2.Literal(
+        scalar=literals_pb2.Scalar(primitive=literals_pb2.Primitive(**value))
+    )
+
+
+def make_inputs(**literals: literals_pb2.Literal) -> bytes:
+    named = [common_pb2.NamedLiteral(name=name, value=value) for name, value in literals.items()]
+    return bytes(common_pb2.Inputs(literals=named).SerializeToString())
+
+
+def asking_for(*arguments: str) -> Any:
+    return make_raw(command=["echo"], arguments=list(arguments))
+
+
+def said(value: literals_pb2.Literal) -> str:
+    job = with_inputs(asking_for("{{.inputs.x}}"), make_inputs(x=value))
+    return str(main_container(build(job))["args"][1])
+
+
+def test_only_what_mentions_inputs_needs_them() -> None:
+    assert needs_inputs(asking_for("a", "--name={{.inputs.name}}"))
+    assert needs_inputs(asking_for("{{ .Inputs.name }}"))
+    assert not needs_inputs(asking_for("/var/inputs/name", "{{.runName}}"))
+    assert not needs_inputs(serialise(make_task()))
+
+
+def test_values_are_put_where_they_are_mentioned() -> None:
+    job = asking_for("--from={{.inputs.a}}..{{ .Inputs.b }}", "{{.runName}}")
+    filled = with_inputs(job, make_inputs(a=primitive(integer=1), b=primitive(string_value="z")))
+
+    assert main_container(build(filled))["args"] == ["echo", "--from=1..z", "r1"]
+    assert needs_inputs(job)  # what was handed in is as it was
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (primitive(integer=-7), "-7"),
+        (primitive(float_value=1.0), "1"),
+        (primitive(float_value=0.5), "0.5"),
+        (primitive(boolean=True), "true"),
+        (primitive(string_value="two words"), "two words"),
+        (primitive(datetime=datetime(2026, 1, 2, tzinfo=UTC)), "2026-01-02T00:00:00Z"),
+        (primitive(duration=timedelta(minutes=1, seconds=2)), "1m2s"),
+        (literals_pb2.Literal(scalar={"blob": {"uri": "s3://b/k"}}), "s3://b/k"),
+        (literals_pb2.Literal(scalar={"none_type": {}}), ""),
+        (
+            literals_pb2.Literal(
+                collection={"literals": [primitive(integer=1), primitive(integer=2)]}
+            ),
+            "[1,2]",
+        ),
+        (
+            literals_pb2.Literal(
+                scalar={"generic": json_format.ParseDict({"a": [True]}, struct_pb2.Struct())}
+            ),
+            '{"a": [true]}',
+        ),
+    ],
+)
+def test_a_value_is_written_as_the_copilot_writes_it(
+    value: literals_pb2.Literal, text: str
+) -> None:
+    assert said(value) == text
+
+
+def test_a_value_is_neither_filled_in_again_nor_expanded_by_kubernetes() -> None:
+    assert said(primitive(string_value="{{.inputs.x}} $(RUN_NAME)")) == (
+        "{{.inputs.x}} $$(RUN_NAME)"
+    )
+
+
+def test_a_pod_templates_containers_are_filled_in_too() -> None:
+    job = make_raw(
+        command=["echo"], arguments=["{{.inputs.x}}"], pod_template=flyte.PodTemplate(labels={})
+    )
+    filled = with_inputs(job, make_inputs(x=primitive(string_value="$(A)")))
+
+    assert needs_inputs(job)
+    assert main_container(build(filled))["args"] == ["echo", "$$(A)"]
+
+
+def test_what_no_text_stands_for_is_refused_with_a_way_out() -> None:
+    binary = literals_pb2.Literal(scalar={"binary": {"value": b"\x00", "tag": "msgpack"}})
+
+    with pytest.raises(BadSpecError, match="input 'x' is no text, number, file or list of these"):
+        said(binary)
+    with pytest.raises(BadSpecError, match="mentions the input 'x', which is not there"):
+        with_inputs(asking_for("{{.inputs.x}}"), make_inputs())
+    with pytest.raises(BadSpecError, match="too long for an argument; read its file"):
+        said(primitive(string_value="x" * 200_000))
+    with pytest.raises(BadSpecError, match=r"inputs\.pb is no"):
+        with_inputs(asking_for("{{.inputs.x}}"), b"\xff\xff")
