@@ -1,0 +1,203 @@
+"""The agent's chart, as helm renders it: what each value brings about, and what it refuses."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from dataplane.agent import cli
+from tests.integration.charts.values import AGENT, put
+from tests.servers.helm import Helm, HelmError
+
+CHART = "volary-agent"
+
+
+def find(objects: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:
+    found = [
+        each
+        for each in objects
+        if each["kind"] == kind and (not name or each["metadata"]["name"] == name)
+    ]
+    assert len(found) == 1, f"{len(found)} of {kind} {name}"
+    return found[0]
+
+
+def pod_of(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    return dict(find(objects, "Deployment")["spec"]["template"]["spec"])
+
+
+VALUE_SETS: Mapping[str, Mapping[str, Any]] = {
+    "fewest": {},
+    "one namespace": {"namespaces__template": "tasks"},
+    "namespaces made by others": {"namespaces__create": False},
+    "every plugin": {
+        "plugins": dict.fromkeys(
+            ["clustered", "dask", "mpi", "pytorch", "ray", "spark", "tensorflow"], True
+        )
+    },
+    "own certificates": {"controlPlane__certificateAuthority__existingConfigMap": "ca"},
+    "one replica": {"replicas": 1},
+    "no roles, no account": {
+        "rbac__create": False,
+        "serviceAccount": {"create": False, "name": "mine"},
+    },
+    "monitored": {"metrics__podMonitor__enabled": True, "networkPolicy__metricsFrom": [{}]},
+    "all that tasks may have": {
+        "tasks": {
+            "serviceAccount": "tasks",
+            "pullSecrets": ["registry", "other"],
+            "environmentSecret": "bucket",
+            "slots": 100,
+            "pendingTimeoutSeconds": 600,
+            "graceSeconds": 30,
+            "retentionSeconds": 60,
+        }
+    },
+    "placed": {
+        "priorityClassName": "system-cluster-critical",
+        "nodeSelector": {"pool": "system"},
+        "tolerations": [{"operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "podLabels": {"azure.workload.identity/use": "true"},
+        "podAnnotations": {"a": "b"},
+        "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+        "image": {"digest": "sha256:" + "a" * 64, "pullSecrets": ["registry"]},
+    },
+}
+
+
+@pytest.mark.parametrize("changes", VALUE_SETS.values(), ids=VALUE_SETS)
+def test_a_set_of_values_passes_the_linter(helm: Helm, changes: Mapping[str, Any]) -> None:
+    helm.lint(CHART, put(AGENT, **changes))
+
+
+REFUSED = {
+    "no control plane": ({"controlPlane__link": ""}, "/controlPlane/link"),
+    "a link with a scheme": (
+        {"controlPlane__link": "https://volary.example.com:8101"},
+        "/controlPlane/link",
+    ),
+    "an api without a port": ({"controlPlane__api": "volary.example.com"}, "/controlPlane/api"),
+    "no token": ({"token__existingSecret": ""}, "/token/existingSecret"),
+    "a misspelt value": ({"replica": 3}, "replica"),
+    "a misspelt plugin": ({"plugins__sparks": True}, "sparks"),
+    "a braced word that is none": ({"namespaces__template": "{team}"}, "/namespaces/template"),
+    "a namespace in capitals": ({"namespaces__template": "Tasks"}, "/namespaces/template"),
+    "no replicas": ({"replicas": 0}, "/replicas"),
+    "a port of the system's": ({"door__port": 443}, "/door/port"),
+    "a digest that is none": ({"image__digest": "sha256:abc"}, "/image/digest"),
+    "a word for a number": ({"tasks__slots": "many"}, "/tasks/slots"),
+}
+
+
+@pytest.mark.parametrize(("changes", "named"), REFUSED.values(), ids=REFUSED)
+def test_a_value_that_cannot_be_meant_is_refused_and_named(
+    helm: Helm, changes: Mapping[str, Any], named: str
+) -> None:
+    with pytest.raises(HelmError, match="don't meet the specifications") as refused:
+        helm.template(CHART, put(AGENT, **changes))
+    assert named in str(refused.value)
+
+
+def test_a_name_for_which_the_sdk_would_leave_tls_is_refused(helm: Helm) -> None:
+    with pytest.raises(HelmError, match="speak plaintext"):
+        helm.template(CHART, AGENT, release="dockerised")
+
+
+def test_every_variable_is_an_option_of_the_agent(helm: Helm) -> None:
+    values = put(
+        AGENT,
+        **VALUE_SETS["all that tasks may have"],
+        controlPlane__certificateAuthority__existingConfigMap="ca",
+    )
+    variables = find(helm.template(CHART, values), "ConfigMap")["data"]
+    options = {f"VOLARY_AGENT_{option.name}".upper() for option in cli.run.params}
+    assert set(variables) <= options
+    context = cli.run.make_context("run", [], auto_envvar_prefix="X", resilient_parsing=True)
+    for option in cli.run.params:
+        if (text := variables.get(f"VOLARY_AGENT_{option.name}".upper())) is not None:
+            option.type_cast_value(context, text)
+
+
+def test_no_variable_of_a_service_is_taken_for_an_option(helm: Helm) -> None:
+    assert pod_of(helm.template(CHART, AGENT))["enableServiceLinks"] is False
+
+
+def test_no_secret_is_in_the_release(helm: Helm) -> None:
+    objects = helm.template(CHART, put(AGENT, storage__existingSecret="bucket"))
+    assert "Secret" not in {each["kind"] for each in objects}
+
+
+def test_changed_settings_replace_the_pods(helm: Helm) -> None:
+    def checksum(**changes: Any) -> str:
+        template = find(helm.template(CHART, put(AGENT, **changes)), "Deployment")["spec"]
+        return str(template["template"]["metadata"]["annotations"]["checksum/settings"])
+
+    assert checksum() == checksum(replicas=3) != checksum(tasks__slots=7)
+
+
+def test_all_tasks_in_one_namespace_need_rights_in_no_other(helm: Helm) -> None:
+    objects = helm.template(CHART, put(AGENT, namespaces__template="tasks"))
+    everywhere = {
+        resource
+        for each in objects
+        if each["kind"] == "ClusterRole"
+        for rule in each["rules"]
+        for resource in rule["resources"]
+    }
+    assert everywhere == {"tokenreviews", "customresourcedefinitions", "namespaces"}
+    role = find(objects, "Role", "volary-agent-tasks")
+    assert role["metadata"]["namespace"] == "tasks"
+    namespaces = [rule for rule in _rules(objects) if rule["resources"] == ["namespaces"]]
+    assert [rule["verbs"] for rule in namespaces] == [["get"]]
+
+
+def test_who_may_not_make_namespaces_is_not_told_to(helm: Helm) -> None:
+    objects = helm.template(CHART, put(AGENT, namespaces__create=False))
+    assert find(objects, "ConfigMap")["data"]["VOLARY_AGENT_CREATE_NAMESPACES"] == "false"
+    assert not any(
+        rule["resources"] == ["namespaces"] and "create" in rule["verbs"]
+        for rule in _rules(objects)
+    )
+
+
+@pytest.mark.parametrize(
+    ("plugin", "group"),
+    [("spark", "sparkoperator.k8s.io"), ("ray", "ray.io"), ("clustered", "jobset.x-k8s.io")],
+)
+def test_a_plugin_brings_its_rights_and_no_other(helm: Helm, plugin: str, group: str) -> None:
+    def groups(**changes: Any) -> set[str]:
+        rules = _rules(helm.template(CHART, put(AGENT, **changes)))
+        return {group for rule in rules for group in rule["apiGroups"]}
+
+    assert groups(**{f"plugins__{plugin}": True}) - groups() == {group}
+
+
+def test_the_policy_lets_the_agent_reach_what_it_dials(helm: Helm) -> None:
+    values = put(AGENT, controlPlane={"link": "a.test:18101,b.test:28101", "api": "a.test:8443"})
+    policy = find(helm.template(CHART, values), "NetworkPolicy")["spec"]
+    ports = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+    assert {53, 443, 6443, 8443, 18101, 28101} == ports
+    assert policy["ingress"] == [{"ports": [{"port": "door"}]}]
+
+
+def test_one_replica_has_no_budget_that_would_hold_up_a_drain(helm: Helm) -> None:
+    kinds = {each["kind"] for each in helm.template(CHART, put(AGENT, replicas=1))}
+    assert "PodDisruptionBudget" not in kinds
+
+
+def test_two_releases_of_one_cluster_do_not_meet(helm: Helm) -> None:
+    def cluster_wide(release: str, namespace: str) -> set[tuple[str, str]]:
+        objects = helm.template(CHART, AGENT, release=release, namespace=namespace)
+        return {
+            (each["kind"], each["metadata"]["name"])
+            for each in objects
+            if "namespace" not in each["metadata"]
+        }
+
+    assert not cluster_wide("volary", "one") & cluster_wide("volary", "two")
+    assert not cluster_wide("left", "one") & cluster_wide("right", "one")
+
+
+def _rules(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [rule for each in objects if each["kind"].endswith("Role") for rule in each["rules"]]
