@@ -1,5 +1,7 @@
 """A task's secrets are referred to, by name; a value is nowhere in a pod."""
 
+from pathlib import Path
+
 import flyte
 import pytest
 from flyteidl2.core import security_pb2
@@ -13,6 +15,8 @@ from tests.unit.agent.kubernetes.pods.sdk import (
     volume,
     with_template,
 )
+
+MOUNT = Path("/etc/flyte/secrets")
 
 
 def test_a_secret_is_a_variable_by_reference() -> None:
@@ -39,9 +43,9 @@ def test_a_variable_is_called_as_the_task_says() -> None:
 def test_secrets_as_files_lie_by_group_in_lower_case() -> None:
     task = make_task(
         secrets=[
-            flyte.Secret("TOKEN", group="Hub", mount="/etc/flyte/secrets"),
-            flyte.Secret("OTHER", group="Hub", mount="/etc/flyte/secrets"),
-            flyte.Secret("Plain", mount="/etc/flyte/secrets"),
+            flyte.Secret("TOKEN", group="Hub", mount=MOUNT),
+            flyte.Secret("OTHER", group="Hub", mount=MOUNT),
+            flyte.Secret("Plain", mount=MOUNT),
         ]
     )
     pod = build(serialise(task))
