@@ -34,7 +34,7 @@ from dataplane.agent.kube.objects import (
     Object,
     name_of,
 )
-from dataplane.agent.kube.requests import MERGE, Request, selectors
+from dataplane.agent.kube.requests import JSON, MERGE, METADATA_LIST, Request, selectors
 from dataplane.agent.kube.retries import persist
 
 if TYPE_CHECKING:
@@ -117,15 +117,23 @@ class Kube:
         return await self._ask(Request(verb="get", method="GET", kind=kind, name=name))
 
     async def list(
-        self, kind: Kind, *, namespace: str = "", labels: str = "", fields: str = ""
+        self,
+        kind: Kind,
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        only_metadata: bool = False,
     ) -> Listing:
         """List all, in pages of one moment; ``labels`` and ``fields`` are selectors."""
+        accept = METADATA_LIST if only_metadata else JSON
         query = selectors(labels, fields)
+        paged = {**query, "limit": str(limits.PAGE_ITEMS)}
         try:
-            return await self._list(kind, namespace, {**query, "limit": str(limits.PAGE_ITEMS)})
+            return await self._list(kind, namespace, paged, accept)
         except GoneError:
             # The moment was forgotten between two pages. Whole lists need no moment to be kept.
-            return await self._list(kind, namespace, query)
+            return await self._list(kind, namespace, query, accept)
 
     async def create(self, kind: Kind, obj: Object) -> Object:
         """Create it where its metadata says; ExistsError, also if an earlier try was heard."""
@@ -296,7 +304,9 @@ class Kube:
             patience=self._patience,
         )
 
-    async def _list(self, kind: Kind, namespace: str, query: Mapping[str, str]) -> Listing:
+    async def _list(
+        self, kind: Kind, namespace: str, query: Mapping[str, str], accept: str
+    ) -> Listing:
         items: list[Object] = []
         page: dict[str, Any] = {}
         while not page or page["metadata"].get("continue"):
@@ -304,11 +314,13 @@ class Kube:
             if page:
                 asked["continue"] = page["metadata"]["continue"]
             place = Name(namespace, "")
-            request = Request(verb="list", method="GET", kind=kind, name=place, query=asked)
+            request = Request(
+                verb="list", method="GET", kind=kind, name=place, query=asked, accept=accept
+            )
             page = await self._ask(request, at_most=limits.LIST_TIMEOUT)
             # What is in a list does not say what it is; whoever holds one wants to know.
             items += (
-                {"apiVersion": kind.api_version, "kind": kind.name, **item}
+                {**item, "apiVersion": kind.api_version, "kind": kind.name}
                 for item in page["items"] or ()
             )
         return Listing(items, str(page["metadata"]["resourceVersion"]))

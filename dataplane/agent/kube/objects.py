@@ -12,6 +12,7 @@ Object = Mapping[str, Any]
 """One object of the API, as JSON; never changed in place."""
 
 MANAGED_LABEL = "volary.dev/managed"  # "true" on everything the agent makes
+AGENT_LABEL = "volary.dev/agent"  # the agent's own namespace, where two share a cluster
 ORG_LABEL = "volary.dev/org"
 PROJECT_LABEL = "volary.dev/project"
 DOMAIN_LABEL = "volary.dev/domain"

@@ -9,6 +9,7 @@ from dataplane.agent.kube.objects import Kind, Name
 
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     content_type: str = JSON
+    accept: str = JSON
     at: str = ""  # instead of kind and name: what is no object, such as "/version"
 
     @property

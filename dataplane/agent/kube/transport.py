@@ -22,7 +22,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 
 from dataplane.agent.kube import limits
 from dataplane.agent.kube.errors import KubeError, UnreachableError, parse_status
-from dataplane.agent.kube.requests import JSON, Request
+from dataplane.agent.kube.requests import Request
 
 
 class NoAccessError(Exception):
@@ -122,7 +122,7 @@ class Transport:
 
     async def _headers(self, request: Request) -> dict[str, str]:
         headers = {
-            "Accept": JSON,
+            "Accept": request.accept,
             "Content-Type": request.content_type,
             "User-Agent": "volary-agent",
         }

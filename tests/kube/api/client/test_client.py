@@ -1,7 +1,6 @@
 """The agent's client on the real API: every verb, every refusal, and no call without an end."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
@@ -26,17 +25,6 @@ from tests.kube.client import KubeClient, wait_until
 from tests.kube.controlplane import KubeForTests
 
 AT_ONCE = timedelta(0)
-
-
-@pytest.fixture
-async def kube(kube_api: KubeForTests) -> AsyncIterator[Kube]:
-    async with Kube.open(kube_api.kubeconfig()) as opened:
-        yield opened
-
-
-@pytest.fixture
-def place(namespace: str) -> str:
-    return namespace.rpartition("/")[2]
 
 
 def make_map(place: str, name: str, **data: str) -> Object:

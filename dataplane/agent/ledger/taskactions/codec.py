@@ -1,0 +1,194 @@
+"""
+Attempts as TaskActions: fields that people can read, as infra/helm's definition names them.
+
+A newer agent may add fields, never change the meaning of one; what an older one does not
+know it keeps and ignores.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from dataplane.agent.core.held import Held
+from dataplane.agent.kube.objects import TASK_ACTION, Name, Object
+from dataplane.agent.ledger.journal import Entry
+from shared.model.assignments import Assignment
+from shared.model.ids import (
+    ActionId,
+    ActionKey,
+    ActionName,
+    AttemptId,
+    Digest,
+    DomainName,
+    LeaseId,
+    OrgName,
+    ProjectName,
+    RunKey,
+    RunName,
+)
+from shared.model.phases import Phase
+from shared.model.reports import ClusterEvent, Failure, FailureKind, Report
+
+_SHOWN = 1024  # characters of a message in the status itself; the report has all of it
+
+
+class BadEntryError(Exception):
+    """The TaskAction is none of the agent's making; the message names the field."""
+
+
+def render_entry(held: Held, name: Name, labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return the TaskAction of an accepted attempt, without reports."""
+    return {
+        "apiVersion": TASK_ACTION.api_version,
+        "kind": TASK_ACTION.name,
+        "metadata": {"namespace": name.namespace, "name": name.name, "labels": dict(labels)},
+        "spec": _render_assignment(held.assignment)
+        | {"acceptedAt": _render_instant(held.accepted_at)},
+    }
+
+
+def parse_entry(obj: Object) -> Entry:
+    try:
+        spec = obj["spec"]
+        assignment = _parse_assignment(spec)
+        reports = (obj.get("status") or {}).get("reports") or {}
+        return Entry(
+            assignment,
+            datetime.fromisoformat(spec["acceptedAt"]),
+            [
+                _parse_report(assignment, version, reports[str(version)])
+                for version in sorted(map(int, reports))
+            ],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadEntryError(f"{type(error).__name__}: {error}") from error
+
+
+def parse_lease(obj: Object) -> str:
+    """Return under which lease the TaskAction was accepted, as text; "" if it says nothing."""
+    return str((obj.get("spec") or {}).get("lease", ""))
+
+
+def render_status(reports: Iterable[Report]) -> dict[str, Any]:
+    """Return what the reports add to the status; the last is the attempt's present state."""
+    status: dict[str, Any] = {"reports": {}}
+    for report in reports:
+        status["reports"][str(report.version)] = _render_report(report)
+        failure = report.failure
+        status |= {
+            "phase": report.phase.name,
+            "reason": failure.code if failure is not None else report.reason,
+            "message": (failure.message if failure is not None else report.message)[:_SHOWN],
+        }
+    return status
+
+
+def _render_assignment(assignment: Assignment) -> dict[str, Any]:
+    run = assignment.key.run
+    fields: dict[str, Any] = {
+        "org": assignment.org,
+        "project": run.project,
+        "domain": run.domain,
+        "run": run.name,
+        "action": assignment.key.name,
+        "actionId": str(assignment.attempt.action),
+        "attempt": assignment.attempt.number,
+        "lease": str(assignment.lease),
+        "taskType": assignment.task_type,
+        "taskSpec": assignment.task_spec.hex(),
+        "runSpec": assignment.run_spec.hex(),
+        "inputUri": assignment.input_uri,
+        "runBase": assignment.run_base,
+        "outputPrefix": assignment.output_prefix,
+        "previousOutputPrefix": assignment.previous_output_prefix,
+        "rawDataPrefix": assignment.raw_data_prefix,
+        "runStartedAt": _render_instant(assignment.run_started_at),
+        "replaceable": assignment.replaceable,
+    }
+    if assignment.parent is not None:
+        fields["parent"] = assignment.parent
+    return fields
+
+
+def _parse_assignment(spec: Mapping[str, Any]) -> Assignment:
+    run = RunKey(ProjectName(spec["project"]), DomainName(spec["domain"]), RunName(spec["run"]))
+    parent = spec.get("parent")
+    return Assignment(
+        org=OrgName(spec["org"]),
+        key=ActionKey(run, ActionName(spec["action"])),
+        attempt=AttemptId(ActionId(UUID(spec["actionId"])), int(spec["attempt"])),
+        lease=LeaseId(UUID(spec["lease"])),
+        parent=None if parent is None else ActionName(parent),
+        task_type=spec["taskType"],
+        task_spec=Digest(bytes.fromhex(spec["taskSpec"])),
+        run_spec=Digest(bytes.fromhex(spec["runSpec"])),
+        input_uri=spec["inputUri"],
+        run_base=spec["runBase"],
+        output_prefix=spec["outputPrefix"],
+        previous_output_prefix=spec.get("previousOutputPrefix", ""),
+        raw_data_prefix=spec["rawDataPrefix"],
+        run_started_at=datetime.fromisoformat(spec["runStartedAt"]),
+        replaceable=bool(spec.get("replaceable", False)),
+    )
+
+
+def _render_report(report: Report) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "reason": report.reason,
+        "message": report.message,
+        "outputUri": report.output_uri,
+        "reportUri": report.report_uri,
+        "logUri": report.log_uri,
+        "events": [
+            {"at": _render_instant(event.at), "reason": event.reason, "message": event.message}
+            for event in report.events
+        ],
+    }
+    if report.failure is not None:
+        fields["failure"] = {
+            "code": report.failure.code,
+            "kind": report.failure.kind.name,
+            "message": report.failure.message,
+            "recoverable": report.failure.recoverable,
+            "fullUri": report.failure.full_uri,
+        }
+    told = {name: value for name, value in fields.items() if value}
+    return {"phase": report.phase.name, "at": _render_instant(report.at), **told}
+
+
+def _parse_report(assignment: Assignment, version: int, fields: Mapping[str, Any]) -> Report:
+    failure = fields.get("failure")
+    return Report(
+        attempt=assignment.attempt,
+        lease=assignment.lease,
+        version=version,
+        phase=Phase[fields["phase"]],
+        at=datetime.fromisoformat(fields["at"]),
+        reason=fields.get("reason", ""),
+        message=fields.get("message", ""),
+        failure=None
+        if failure is None
+        else Failure(
+            code=failure["code"],
+            kind=FailureKind[failure["kind"]],
+            message=failure.get("message", ""),
+            recoverable=bool(failure.get("recoverable", True)),
+            full_uri=failure.get("fullUri", ""),
+        ),
+        output_uri=fields.get("outputUri", ""),
+        report_uri=fields.get("reportUri", ""),
+        log_uri=fields.get("logUri", ""),
+        events=tuple(
+            ClusterEvent(
+                at=datetime.fromisoformat(event["at"]),
+                reason=event["reason"],
+                message=event["message"],
+            )
+            for event in fields.get("events", ())
+        ),
+    )
+
+
+def _render_instant(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,305 @@
+"""
+The ledger in the cluster: a TaskAction for each attempt, written by tasks of this journal.
+
+Whoever asks waits for the write and may be cancelled; the write goes on. While the API cannot
+be reached writes wait, for as long as it takes. What is over stays for ``retention``, for
+people to look at; an agent that begins anew meanwhile says its reports once more.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, Self, TypeVar
+
+from dataplane.agent.core.held import Held
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.errors import KubeError, NotFoundError
+from dataplane.agent.kube.namespaces import Namespaces
+from dataplane.agent.kube.objects import (
+    AGENT_LABEL,
+    TASK_ACTION,
+    Object,
+    label_attempt,
+    name_attempt,
+    name_of,
+)
+from dataplane.agent.ledger.journal import Contents, Entry, LedgerError
+from dataplane.agent.ledger.taskactions import codec, limits
+from dataplane.agent.ledger.taskactions.facts import Facts
+from dataplane.agent.ledger.taskactions.specs import Specs
+from dataplane.agent.ledger.taskactions.writing import Page, Writer
+from shared.kit.clock import Clock
+from shared.kit.waking import Bell
+from shared.model.ids import AttemptId, Digest
+from shared.model.reports import Report
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+class TaskActionJournal:
+    """Made by :meth:`open`."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        tasks: asyncio.TaskGroup,
+        *,
+        place: str,
+        namespace_template: str,
+        namespaces: Namespaces,
+        retention: timedelta,
+        clock: Clock,
+    ) -> None:
+        self._kube = kube.with_patience(None)
+        self._tasks = tasks
+        self._place = place
+        self._template = namespace_template
+        self._retention = retention
+        self._clock = clock
+        self._specs = Specs(self._kube, place)
+        self._facts = Facts(self._kube, place, clock)
+        self._writer = Writer(self._kube, namespaces, place=place, labels=self._label, clock=clock)
+        self._pages: dict[AttemptId, Page] = {}
+        self._writing: set[Page] = set()
+        self._settled: deque[tuple[datetime, Page]] = deque()
+        self._bell = Bell()
+        self._idle = asyncio.Event()  # set while nothing is being written
+        self._idle.set()
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def __repr__(self) -> str:
+        return f"<TaskActionJournal attempts={len(self._pages)} writing={len(self._writing)}>"
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        kube: Kube,
+        *,
+        place: str,
+        namespace_template: str,
+        namespaces: Namespaces,
+        retention: timedelta,
+        clock: Clock,
+    ) -> AsyncIterator[Self]:
+        """
+        Write with ``kube``; ``place`` is the agent's namespace.
+
+        ``namespace_template`` says where an attempt's TaskAction is: see ``name_attempt``.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            journal = cls(
+                kube,
+                tasks,
+                place=place,
+                namespace_template=namespace_template,
+                namespaces=namespaces,
+                retention=retention,
+                clock=clock,
+            )
+            journal._start(journal._facts.run(), "ledger.facts")
+            journal._start(journal._sweep(), "ledger.sweep")
+            try:
+                yield journal
+            finally:
+                await journal._finish()
+
+    @property
+    def unwritten(self) -> int:
+        """How many attempts have something that is not written yet."""
+        return len(self._writing)
+
+    @property
+    def settled(self) -> int:
+        """How many TaskActions wait for their retention to end."""
+        return len(self._settled)
+
+    async def load(self) -> Contents:
+        facts = await self._facts.load()
+        entries: dict[AttemptId, Entry] = {}
+        for obj in await self._list():
+            try:
+                entry = codec.parse_entry(obj)
+            except codec.BadEntryError as error:
+                logger.error(  # noqa: TRY400 - somebody's object, no fault of ours
+                    "a TaskAction cannot be read and is left alone",
+                    extra={"task_action": str(name_of(obj)), "detail": str(error)},
+                )
+                continue
+            attempt = entry.assignment.attempt
+            if attempt in entries and len(entries[attempt].reports) > len(entry.reports):
+                continue
+            page = Page(
+                Held(assignment=entry.assignment, accepted_at=entry.accepted_at), name_of(obj)
+            )
+            page.reports = {report.version: report for report in entry.reports}
+            page.took(obj, len(page.reports))
+            self._pages[attempt] = page
+            entries[attempt] = entry
+        return Contents(facts, sorted(entries.values(), key=lambda entry: entry.accepted_at))
+
+    async def accept(
+        self, attempts: Sequence[Held], specs: Mapping[Digest, bytes]
+    ) -> Collection[AttemptId]:
+        return await self._carry_out(self._accept(attempts, specs))
+
+    async def record(
+        self, reports: Sequence[Report], *, then: Callable[[], None] = lambda: None
+    ) -> None:
+        if not reports:
+            return
+        page = self._pages.get(reports[0].attempt)
+        if page is None:
+            return  # it was not taken, or is forgotten
+        page.reports |= {report.version: report for report in reports}
+        written = page.wait_for(reports[-1].version, then)
+        self._write(page)
+        await written
+
+    async def forget(self, attempts: Sequence[AttemptId]) -> None:
+        now = self._clock.now()
+        for attempt in attempts:
+            page = self._pages.pop(attempt, None)
+            if page is None:
+                continue
+            if page.is_over:
+                self._settled.append((now + self._retention, page))
+            else:
+                page.is_leaving = True
+                self._write(page)
+        self._bell.ring()
+
+    async def remember(self, facts: Mapping[str, str]) -> None:
+        if "agent_id" in facts:  # whoever has said who it is must stay that
+            await self._carry_out(self._facts.write_now(facts))
+        else:
+            self._facts.write_soon(facts)
+
+    async def spec(self, digest: Digest) -> bytes | None:
+        return await self._specs.get(digest)
+
+    async def keep_specs(self, needed: Collection[Digest]) -> None:
+        self._specs.keep(frozenset(needed))
+        self._start(self._drop_specs(), "ledger.specs")
+
+    async def _accept(
+        self, attempts: Sequence[Held], specs: Mapping[Digest, bytes]
+    ) -> Collection[AttemptId]:
+        for digest, body in specs.items():
+            await self._specs.put(digest, body)
+        pages = [self._page(held) for held in attempts]
+        made = [page.wait_for(0, lambda: None) for page in pages]
+        for page in pages:
+            self._write(page)
+        await asyncio.gather(*made)
+        refused = [page.held.assignment.attempt for page in pages if page.is_refused]
+        for attempt in refused:
+            self._pages.pop(attempt, None)
+        return refused
+
+    def _page(self, held: Held) -> Page:
+        page = self._pages.get(held.assignment.attempt)
+        if page is None or page.held.lease != held.lease:
+            page = Page(held, name_attempt(held.assignment, self._template))
+            self._pages[held.assignment.attempt] = page
+        return page
+
+    def _write(self, page: Page) -> None:
+        """See to it that the page is written; one task for each that is not."""
+        if page not in self._writing and not page.is_done:
+            self._begin(page)
+            self._start(self._write_out(page), f"ledger {page.name}")
+
+    def _begin(self, page: Page) -> None:
+        self._writing.add(page)
+        self._idle.clear()
+
+    async def _write_out(self, page: Page) -> None:
+        try:
+            await self._writer.write(page)
+        finally:
+            self._writing.discard(page)
+            if not self._writing:
+                self._idle.set()
+
+    async def _sweep(self) -> None:
+        """Delete what has been settled for long enough."""
+        while True:
+            pause = timedelta(hours=1)
+            now = self._clock.now()
+            due: list[Page] = []
+            while self._settled and len(due) < limits.DELETES_AT_ONCE:
+                at, page = self._settled[0]
+                if at > now:
+                    pause = at - now
+                    break
+                due.append(page)
+                self._settled.popleft()
+            await asyncio.gather(*(self._delete(page) for page in due))
+            if not due:
+                await self._bell.wait(at_most=pause)
+
+    async def _delete(self, page: Page) -> None:
+        page.is_leaving = True
+        if page not in self._writing and not page.is_done:
+            self._begin(page)
+            await self._write_out(page)
+
+    async def _drop_specs(self) -> None:
+        try:
+            await self._specs.drop()
+        except KubeError as error:
+            logger.warning("specs are not dropped", extra={"detail": str(error)})
+
+    async def _list(self) -> Sequence[Object]:
+        everywhere = "{" in self._template
+        namespaces = [""] if everywhere else sorted({self._template, self._place})
+        try:
+            return [
+                obj
+                for namespace in namespaces
+                for obj in (
+                    await self._kube.list(
+                        TASK_ACTION, namespace=namespace, labels=f"{AGENT_LABEL}={self._place}"
+                    )
+                ).items
+            ]
+        except NotFoundError as error:
+            raise LedgerError(
+                "this cluster does not know TaskActions; apply crds/taskactions.yaml of the "
+                "agent's chart"
+            ) from error
+        except KubeError as error:
+            raise LedgerError("the agent may not list TaskActions; see its role") from error
+
+    def _label(self, held: Held) -> Mapping[str, str]:
+        return {**label_attempt(held.assignment), AGENT_LABEL: self._place}
+
+    async def _carry_out(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do it even if whoever asked is cancelled meanwhile."""
+        task = self._tasks.create_task(work, name="ledger")
+        self._note(task)
+        return await asyncio.shield(task)
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._note(self._tasks.create_task(work, name=name))
+
+    def _note(self, task: asyncio.Task[Any]) -> None:
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _finish(self) -> None:
+        """Write what is left, for a while; what is not written then the next agent will miss."""
+        try:
+            async with asyncio.timeout(limits.CLOSING.total_seconds()):
+                await self._facts.flush()
+                await self._idle.wait()
+        except TimeoutError:
+            logger.warning("the ledger is not all written", extra={"count": len(self._writing)})
+        for task in self._running:
+            task.cancel()

@@ -1,0 +1,117 @@
+"""
+Specs by digest, each once: gzip in ConfigMaps of the agent's namespace that never change.
+
+A large one is cut in pieces. The first is written last and read first, so that a spec is
+there whole or not at all.
+"""
+
+import asyncio
+import base64
+import gzip
+import hashlib
+import logging
+import zlib
+from collections.abc import Collection
+from typing import Any
+
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.errors import ExistsError, NotFoundError
+from dataplane.agent.kube.objects import AGENT_LABEL, CONFIG_MAP, MANAGED_LABEL, Name
+from shared.model.ids import Digest
+
+logger = logging.getLogger(__name__)
+
+_LABEL = "volary.dev/spec"
+_PIECES = "volary.dev/pieces"  # annotation: how many there are
+_PIECE_BYTES = 900 * 1024  # of the 1 MiB that a ConfigMap may have
+_SPEC_BYTES = 64 * 1024 * 1024  # of one spec, unpacked: more does not come over the link
+_KEY = "spec.gz"
+
+
+class Specs:
+    def __init__(self, kube: Kube, place: str) -> None:
+        """``place`` is the agent's namespace; ``kube`` must be patient."""
+        self._kube = kube
+        self._place = place
+        self._stored: set[Digest] = set()  # written in this life, and not dropped
+        self._needed: Collection[Digest] = ()
+        self._wanted: set[Digest] = set()  # those that came since that was said
+        self._writing = asyncio.Lock()  # none is dropped while it is written again
+
+    async def put(self, digest: Digest, body: bytes) -> None:
+        """Write it down, unless it is."""
+        self._wanted.add(digest)
+        async with self._writing:
+            if digest in self._stored:
+                return
+            packed = await asyncio.to_thread(gzip.compress, body, 6, mtime=0)
+            pieces = [packed[at : at + _PIECE_BYTES] for at in range(0, len(packed), _PIECE_BYTES)]
+            for number in reversed(range(len(pieces))):
+                try:
+                    await self._kube.create(
+                        CONFIG_MAP, self._render(digest, number, pieces[number], len(pieces))
+                    )
+                except ExistsError:
+                    continue  # what a digest names never changes
+            self._stored.add(digest)
+
+    async def get(self, digest: Digest) -> bytes | None:
+        try:
+            first = await self._kube.get(CONFIG_MAP, self._name(digest, 0))
+            packed = _unwrap(first)
+            for number in range(1, int(first["metadata"]["annotations"][_PIECES])):
+                packed += _unwrap(await self._kube.get(CONFIG_MAP, self._name(digest, number)))
+        except NotFoundError:
+            return None
+        body = await asyncio.to_thread(_unpack, packed)
+        if hashlib.sha256(body).digest() != digest:
+            logger.error("a spec was changed by somebody", extra={"digest": digest.hex()})
+            return None
+        return body
+
+    def keep(self, needed: Collection[Digest]) -> None:
+        """Of what is there and does not come again only these are needed from now on."""
+        self._needed = needed
+        self._wanted.clear()
+
+    async def drop(self) -> int:
+        """Drop what is not needed; return how many ConfigMaps that were."""
+        selector = f"{_LABEL}=true,{AGENT_LABEL}={self._place}"
+        listing = await self._kube.list(
+            CONFIG_MAP, namespace=self._place, labels=selector, only_metadata=True
+        )
+        dropped = 0
+        for item in listing.items:
+            name = str(item["metadata"]["name"])
+            digest = Digest(bytes.fromhex(name.split("-")[1]))
+            async with self._writing:
+                if digest in self._needed or digest in self._wanted:
+                    continue
+                self._stored.discard(digest)
+                await self._kube.delete(CONFIG_MAP, Name(self._place, name))
+                dropped += 1
+        return dropped
+
+    def _name(self, digest: Digest, number: int) -> Name:
+        return Name(self._place, f"spec-{digest.hex()}" + (f"-{number}" if number else ""))
+
+    def _render(self, digest: Digest, number: int, piece: bytes, pieces: int) -> dict[str, Any]:
+        name = self._name(digest, number)
+        return {
+            "metadata": {
+                "namespace": name.namespace,
+                "name": name.name,
+                "labels": {MANAGED_LABEL: "true", _LABEL: "true", AGENT_LABEL: self._place},
+                "annotations": {_PIECES: str(pieces)},
+            },
+            "immutable": True,
+            "binaryData": {_KEY: base64.b64encode(piece).decode()},
+        }
+
+
+def _unwrap(obj: Any) -> bytes:
+    return base64.b64decode(obj["binaryData"][_KEY])
+
+
+def _unpack(packed: bytes) -> bytes:
+    return zlib.decompressobj(wbits=31).decompress(packed, _SPEC_BYTES)

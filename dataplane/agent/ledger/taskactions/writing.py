@@ -1,0 +1,245 @@
+"""
+One TaskAction and what it should be: made, told its reports, deleted, by one writer in order.
+
+News that comes while a write is under way goes into the next one. Every write but the first
+says which version of the object it changes, so that of two agents that write the same ledger
+the second is refused, and ends.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dataplane.agent.core.held import Held
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.errors import ConflictError, ExistsError, KubeError, NotFoundError
+from dataplane.agent.kube.namespaces import Namespaces, NoNamespaceError
+from dataplane.agent.kube.objects import TASK_ACTION, Name, Object
+from dataplane.agent.ledger.journal import LedgerError
+from dataplane.agent.ledger.taskactions import codec, limits
+from shared.kit.clock import Clock
+from shared.model.phases import TERMINAL
+from shared.model.reports import Report
+
+logger = logging.getLogger(__name__)
+
+_TRIES = 5  # to make one whose name is taken by what is left of another lease
+
+
+@dataclass(slots=True, eq=False)
+class Page:
+    """One attempt's TaskAction; ``uid`` is "" while there is none."""
+
+    held: Held
+    name: Name
+    uid: str = ""
+    resource_version: str = ""
+    reports: dict[int, Report] = field(default_factory=dict)  # by version, all of them
+    written: int = 0  # the last version that is in the object
+    is_refused: bool = False  # the API does not take it
+    is_leaving: bool = False  # to be deleted now
+    waiting: list[tuple[int, Callable[[], None], "asyncio.Future[None]"]] = field(
+        default_factory=list
+    )
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.reports) and self.reports[max(self.reports)].phase in TERMINAL
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to write."""
+        if self.is_leaving:
+            return not self.uid
+        return self.is_refused or (bool(self.uid) and self.written >= len(self.reports))
+
+    def wait_for(self, version: int, then: Callable[[], None]) -> "asyncio.Future[None]":
+        """Return what is done when that version is written (0: the object is there)."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append((version, then, future))
+        self.answer()
+        return future
+
+    def answer(self) -> None:
+        """Tell those whose version is written, in order; all, if nothing more will be."""
+        lost = self.is_refused or self.is_leaving
+        left = []
+        for version, then, future in self.waiting:
+            is_written = bool(self.uid) and version <= self.written
+            if not lost and not is_written:
+                left.append((version, then, future))
+                continue
+            if is_written:
+                then()
+            if not future.done():
+                future.set_result(None)
+        self.waiting = left
+
+    def took(self, obj: Object, written: int) -> None:
+        """The object is so now."""
+        self.name = Name(obj["metadata"]["namespace"], obj["metadata"]["name"])
+        self.uid = obj["metadata"]["uid"]
+        self.resource_version = obj["metadata"]["resourceVersion"]
+        self.written = written
+
+    def lost(self) -> None:
+        """There is no object any more."""
+        self.uid = ""
+        self.written = 0
+
+
+class Writer:
+    def __init__(
+        self,
+        kube: Kube,
+        namespaces: Namespaces,
+        *,
+        place: str,
+        labels: Callable[[Held], Mapping[str, str]],
+        clock: Clock,
+    ) -> None:
+        """``kube`` must be patient; ``place`` is the agent's namespace."""
+        self._kube = kube
+        self._namespaces = namespaces
+        self._place = place
+        self._labels = labels
+        self._clock = clock
+
+    async def write(self, page: Page) -> None:
+        """Write until nothing is left to write; the one call at a time for this page."""
+        while not page.is_done:
+            if page.is_leaving:
+                await self._insist(lambda: self._delete(page))
+            elif not page.uid:
+                await self._insist(lambda: self._create(page))
+            else:
+                await self._insist(lambda: self._tell(page))
+            page.answer()
+
+    async def _create(self, page: Page) -> None:
+        """Make it where its attempt runs or, where that is refused, where the agent does."""
+        try:
+            await self._create_at(page, page.name)
+        except _RefusedError as refused:
+            logger.warning(
+                "a TaskAction is kept in the agent's namespace, for its own does not take it",
+                extra={"task_action": str(page.name), "detail": str(refused)},
+            )
+            try:
+                await self._create_at(page, Name(self._place, page.name.name))
+            except _RefusedError as again:
+                logger.error(  # noqa: TRY400 - a refusal, not a fault of ours
+                    "an assignment is not accepted: the API takes no TaskAction for it",
+                    extra={"task_action": str(page.name), "detail": str(again)},
+                )
+                page.is_refused = True
+
+    async def _create_at(self, page: Page, name: Name) -> None:
+        body = codec.render_entry(page.held, name, self._labels(page.held))
+        for _ in range(_TRIES):
+            try:
+                made = await self._kube.create(TASK_ACTION, body)
+            except ExistsError:
+                if await self._is_ours(page, name):
+                    return
+            except NotFoundError as error:
+                if name.namespace == self._place:
+                    raise _RefusedError(error.message) from error
+                await self._make_room(name)
+            except ConflictError:
+                continue
+            except KubeError as error:
+                raise _RefusedError(error.message) from error
+            else:
+                page.took(made, 0)
+                return
+        raise _RefusedError("another of its name comes again and again")
+
+    async def _make_room(self, name: Name) -> None:
+        try:
+            await self._namespaces.ensure(name.namespace)
+        except NoNamespaceError as error:
+            raise _RefusedError(str(error)) from error
+
+    async def _is_ours(self, page: Page, name: Name) -> bool:
+        """Whether what is there is this attempt under this lease; what is left of another goes."""
+        try:
+            there = await self._kube.get(TASK_ACTION, name)
+        except NotFoundError:
+            return False
+        if codec.parse_lease(there) == str(page.held.assignment.lease):
+            page.took(there, _agree(page, there))
+            return True
+        await self._kube.delete(TASK_ACTION, name, uid=there["metadata"]["uid"])
+        return False
+
+    async def _tell(self, page: Page) -> None:
+        upto = len(page.reports)
+        news = [_fit(page.reports[version]) for version in range(page.written + 1, upto + 1)]
+        guard = {"uid": page.uid, "resourceVersion": page.resource_version}
+        body: dict[str, Any] = {"metadata": guard, "status": codec.render_status(news)}
+        try:
+            page.took(await self._kube.patch(TASK_ACTION, page.name, body, status=True), upto)
+        except NotFoundError:
+            page.lost()  # deleted from outside: it is made again, for it must be remembered
+        except ConflictError:
+            await self._look_again(page)
+
+    async def _look_again(self, page: Page) -> None:
+        """It is not as we know it: a lost answer to us, somebody's label, or another agent."""
+        try:
+            there = await self._kube.get(TASK_ACTION, page.name)
+        except NotFoundError:
+            page.lost()
+            return
+        if codec.parse_lease(there) != str(page.held.assignment.lease):
+            raise LedgerError(f"TaskAction {page.name} was taken over by another agent")
+        page.took(there, _agree(page, there))
+
+    async def _delete(self, page: Page) -> None:
+        await self._kube.delete(TASK_ACTION, page.name, uid=page.uid)
+        page.lost()
+
+    async def _insist(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Try until the API takes it: what must be remembered waits, and is not dropped."""
+        while True:
+            try:
+                return await write()
+            except KubeError as error:
+                logger.error(  # noqa: TRY400 - a refusal, not a fault of ours
+                    "the API refuses what the agent must write down; it will be tried again",
+                    extra={"detail": str(error)},
+                )
+                await self._clock.sleep(limits.REFUSED_AGAIN_AFTER)
+
+
+class _RefusedError(Exception):
+    """This TaskAction cannot be made there."""
+
+
+def _agree(page: Page, there: Object) -> int:
+    """Return up to which version the object has our reports; LedgerError if not only ours."""
+    try:
+        found: Sequence[Report] = codec.parse_entry(there).reports
+    except codec.BadEntryError as error:
+        raise LedgerError(f"TaskAction {page.name} was changed by somebody") from error
+    for report in found:
+        ours = page.reports.get(report.version)
+        if ours is None or _fit(ours) != report:
+            raise LedgerError(f"TaskAction {page.name} has reports of another agent")
+    return len(found)
+
+
+def _fit(report: Report) -> Report:
+    """Leave out the oldest events of too many."""
+    size, kept = 0, []
+    for event in reversed(report.events):
+        size += len(event.message) + len(event.reason) + 64
+        if size > limits.EVENTS_BYTES:
+            break
+        kept.append(event)
+    if len(kept) == len(report.events):
+        return report
+    return replace(report, events=tuple(reversed(kept)))

@@ -1,0 +1,265 @@
+"""What a ledger promises, wherever it is written down."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import timedelta
+
+from dataplane.agent.core.fencing import Contact
+from dataplane.agent.core.held import News
+from dataplane.agent.ledger.ledger import Ledger
+from shared.model.assignments import Assignment
+from shared.model.ids import AttemptId, Digest
+from shared.model.phases import Phase
+from shared.model.reports import (
+    Acknowledgement,
+    ClusterEvent,
+    Failure,
+    FailureKind,
+    Verdict,
+)
+from tests.running import until
+from tests.unit.agent.assignments import NOW, make_assignment, with_lease
+from tests.unit.agent.test_session import WELCOME
+
+Open = Callable[[], AbstractAsyncContextManager[Ledger]]
+"""Opens the one ledger, as it was left; a fixture ``reopen`` gives it."""
+
+FAILED = News(
+    phase=Phase.FAILED,
+    reason="why",
+    message="said",
+    failure=Failure(
+        code="X",
+        kind=FailureKind.PREEMPTION,
+        message="ä",
+        recoverable=False,
+        full_uri="file:///e",
+    ),
+    report_uri="file:///r",
+    log_uri="file:///l",
+    events=(ClusterEvent(at=NOW, reason="Killed", message="by hand"),),
+)
+
+
+def acknowledged(attempt: AttemptId, version: int) -> list[Acknowledgement]:
+    return [Acknowledgement(attempt, version, Verdict.APPLIED)]
+
+
+def digest_of(body: bytes) -> Digest:
+    return Digest(hashlib.sha256(body).digest())
+
+
+def with_specs(task: bytes, run: bytes, number: int = 1) -> Assignment:
+    assignment = make_assignment(number)
+    return replace(assignment, task_spec=digest_of(task), run_spec=digest_of(run))
+
+
+class LedgerPromises:
+    async def test_what_was_accepted_is_there_after_a_restart(self, reopen: Open) -> None:
+        first, second = make_assignment(1), make_assignment(2, parent="a1", attempt=3)
+        async with reopen() as ledger:
+            await ledger.accept([first, second], {}, NOW)
+
+        async with reopen() as ledger:
+            assert {held.assignment for held in ledger.held.values()} == {first, second}
+            assert {held.accepted_at for held in ledger.held.values()} == {NOW}
+
+    async def test_an_assignment_delivered_twice_is_one(self, reopen: Open) -> None:
+        assignment = make_assignment()
+        async with reopen() as ledger:
+            assert len(await ledger.accept([assignment, assignment], {}, NOW)) == 1
+            assert len(await ledger.accept([assignment], {}, NOW)) == 0
+            assert len(ledger.leases()) == 1
+
+    async def test_an_assignment_delivered_twice_is_known_when_it_is_written(
+        self, reopen: Open
+    ) -> None:
+        assignment = make_assignment()
+        async with reopen() as ledger, asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(ledger.accept([assignment], {}, NOW))
+            await asyncio.sleep(0)
+            assert await ledger.accept([assignment], {}, NOW) == []
+            assert first.done()
+
+    async def test_an_attempt_under_another_lease_is_not_accepted(self, reopen: Open) -> None:
+        assignment = make_assignment()
+        async with reopen() as ledger:
+            await ledger.accept([assignment], {}, NOW)
+
+            assert await ledger.accept([with_lease(assignment, 99)], {}, NOW) == []
+            assert ledger.held[assignment.attempt].assignment == assignment
+
+    async def test_a_forgotten_attempt_is_accepted_under_another_lease(self, reopen: Open) -> None:
+        assignment = make_assignment()
+        other = with_lease(assignment, 99)
+        async with reopen() as ledger:
+            await ledger.accept([assignment], {}, NOW)
+            await ledger.record(assignment.attempt, [News(phase=Phase.RUNNING)], NOW)
+            await ledger.forget([assignment.attempt])
+            assert len(await ledger.accept([other], {}, NOW)) == 1
+            await ledger.record(assignment.attempt, [News(phase=Phase.INITIALIZING)], NOW)
+
+        async with reopen() as ledger:
+            (held,) = ledger.held.values()
+            assert (held.assignment, held.phase) == (other, Phase.INITIALIZING)
+
+    async def test_a_report_is_sendable_only_once_it_is_written(self, reopen: Open) -> None:
+        attempt = make_assignment().attempt
+        async with reopen() as ledger:
+            await ledger.accept([make_assignment()], {}, NOW)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(ledger.record(attempt, [News(phase=Phase.RUNNING)], NOW))
+                await asyncio.sleep(0)
+                assert ledger.outbox.take() == []
+            assert [report.phase for report in ledger.outbox.take()] == [Phase.RUNNING]
+
+    async def test_reports_are_whole_and_said_again_after_a_restart(self, reopen: Open) -> None:
+        attempt = make_assignment().attempt
+        at = NOW + timedelta(microseconds=1)
+        async with reopen() as ledger:
+            await ledger.accept([make_assignment()], {}, NOW)
+            await ledger.record(attempt, [News(phase=Phase.RUNNING), FAILED], at)
+            said = ledger.outbox.take()
+
+        async with reopen() as ledger:
+            assert ledger.outbox.take() == said
+            held = ledger.held[attempt]
+            assert (held.version, held.phase, held.is_over) == (2, Phase.FAILED, True)
+
+    async def test_news_that_comes_together_is_said_in_order(self, reopen: Open) -> None:
+        attempt = make_assignment().attempt
+        phases = [Phase.INITIALIZING, Phase.RUNNING, Phase.SUCCEEDED]
+        async with reopen() as ledger:
+            await ledger.accept([make_assignment()], {}, NOW)
+            async with asyncio.TaskGroup() as tasks:
+                for phase in phases:
+                    tasks.create_task(ledger.record(attempt, [News(phase=phase)], NOW))
+            assert [report.phase for report in ledger.outbox.take()] == phases
+
+        async with reopen() as ledger:
+            assert [report.version for report in ledger.outbox.take()] == [1, 2, 3]
+
+    async def test_versions_go_on_after_a_restart(self, reopen: Open) -> None:
+        attempt = make_assignment().attempt
+        async with reopen() as ledger:
+            await ledger.accept([make_assignment()], {}, NOW)
+            await ledger.record(attempt, [News(phase=Phase.RUNNING)], NOW)
+        async with reopen() as ledger:
+            await ledger.settle(acknowledged(attempt, 1))
+            await ledger.record(attempt, [News(phase=Phase.SUCCEEDED)], NOW)
+            assert [report.version for report in ledger.outbox.take()] == [2]
+
+    async def test_what_is_known_already_is_not_reported_again(self, reopen: Open) -> None:
+        attempt = make_assignment().attempt
+        async with reopen() as ledger:
+            await ledger.accept([make_assignment()], {}, NOW)
+            for phase in (Phase.RUNNING, Phase.INITIALIZING, Phase.RUNNING):
+                await ledger.record(attempt, [News(phase=phase)], NOW)
+
+            assert [report.phase for report in ledger.outbox.take()] == [Phase.RUNNING]
+
+    async def test_an_attempt_is_over_when_its_last_report_is_acknowledged(
+        self, reopen: Open
+    ) -> None:
+        attempt = make_assignment().attempt
+        async with reopen() as ledger:
+            await ledger.accept([make_assignment()], {}, NOW)
+            await ledger.record(attempt, [News(phase=Phase.RUNNING)], NOW)
+            await ledger.record(attempt, [News(phase=Phase.SUCCEEDED)], NOW)
+
+            assert await ledger.settle(acknowledged(attempt, 1)) == []
+            assert await ledger.settle(acknowledged(attempt, 2)) == [attempt]
+            assert ledger.leases() == []
+
+    async def test_a_settled_assignment_that_comes_again_is_known_and_not_run(
+        self, reopen: Open
+    ) -> None:
+        assignment = make_assignment()
+        async with reopen() as ledger:
+            (held,) = await ledger.accept([assignment], {}, NOW)
+            await ledger.record(assignment.attempt, [News(phase=Phase.SUCCEEDED)], NOW)
+            await ledger.settle(acknowledged(assignment.attempt, 1))
+
+            assert await ledger.accept([assignment], {}, NOW) == []
+            assert ledger.knows(held.lease)
+
+    async def test_nothing_is_said_of_what_was_forgotten(self, reopen: Open) -> None:
+        attempt = make_assignment().attempt
+        async with reopen() as ledger:
+            await ledger.accept([make_assignment()], {}, NOW)
+            await ledger.forget([attempt])
+            await ledger.record(attempt, [News(phase=Phase.FAILED)], NOW)
+
+            assert ledger.outbox.take() == []
+
+        async with reopen() as ledger:
+            assert ledger.leases() == []
+
+    async def test_news_goes_out_even_if_whoever_wrote_it_down_is_gone(self, reopen: Open) -> None:
+        """A session that ends in the middle of a stop must not take the attempt's end along."""
+        attempt = make_assignment().attempt
+        async with reopen() as ledger:
+            await ledger.accept([make_assignment()], {}, NOW)
+            async with asyncio.TaskGroup() as tasks:
+                recording = tasks.create_task(
+                    ledger.record(attempt, [News(phase=Phase.ABORTED)], NOW)
+                )
+                await asyncio.sleep(0)
+                recording.cancel()
+            await until(lambda: phases_said(ledger) == [Phase.ABORTED])
+
+    async def test_what_was_begun_to_be_accepted_is_accepted_if_the_session_ends(
+        self, reopen: Open
+    ) -> None:
+        assignment = with_specs(b"task", b"run")
+        async with reopen() as ledger:
+            async with asyncio.TaskGroup() as tasks:
+                specs = {assignment.task_spec: b"task"}
+                accepting = tasks.create_task(ledger.accept([assignment], specs, NOW))
+                await asyncio.sleep(0)
+                accepting.cancel()
+            assert ledger.leases()
+            assert await ledger.accept([assignment], {}, NOW) == []
+
+        async with reopen() as ledger:
+            assert [held.assignment for held in ledger.held.values()] == [assignment]
+            assert await ledger.spec(assignment.task_spec) == b"task"
+
+    async def test_specs_are_kept_while_an_attempt_needs_them(self, reopen: Open) -> None:
+        assignment, unneeded = with_specs(b"task", b"run"), digest_of(b"?")
+        specs = {assignment.task_spec: b"task", assignment.run_spec: b"run", unneeded: b"?"}
+        async with reopen() as ledger:
+            await ledger.accept([assignment], specs, NOW)
+            assert await ledger.spec(unneeded) == b"?"
+
+            await ledger.begin_session()
+            await until_gone(ledger, unneeded)
+            assert await ledger.spec(assignment.task_spec) == b"task"
+            assert await ledger.spec(assignment.run_spec) == b"run"
+
+    async def test_who_the_agent_is_and_its_last_session_survive(self, reopen: Open) -> None:
+        async with reopen() as ledger:
+            agent_id = ledger.agent_id
+            await ledger.remember_session(WELCOME, NOW)
+            await ledger.remember_touch(NOW + timedelta(seconds=1))
+
+        async with reopen() as ledger:
+            assert ledger.agent_id == agent_id
+            assert ledger.last_epoch == WELCOME.epoch
+            assert ledger.contact == Contact(
+                NOW + timedelta(seconds=1), WELCOME.fence_after, WELCOME.reassign_after
+            )
+
+
+def phases_said(ledger: Ledger) -> list[Phase]:
+    ledger.outbox.rewind()
+    return [report.phase for report in ledger.outbox.take()]
+
+
+async def until_gone(ledger: Ledger, spec: Digest) -> None:
+    async with asyncio.timeout(10):
+        while await ledger.spec(spec) is not None:  # noqa: ASYNC110 - it is dropped in time
+            await asyncio.sleep(0)

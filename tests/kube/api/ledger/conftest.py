@@ -1,0 +1,44 @@
+"""A ledger in a cluster that can be closed and opened again."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.namespaces import Namespaces
+from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.ledger.taskactions.journal import TaskActionJournal
+from shared.kit.clock import SystemClock
+
+OpenWith = Callable[[Kube], AbstractAsyncContextManager[Ledger]]
+
+
+@asynccontextmanager
+async def open_ledger(
+    kube: Kube,
+    place: str,
+    *,
+    template: str = "",
+    retention: timedelta = timedelta(minutes=10),
+    create: bool = False,
+) -> AsyncIterator[Ledger]:
+    """Open the ledger of the agent in ``place``, where its attempts run as well."""
+    async with TaskActionJournal.open(
+        kube,
+        place=place,
+        namespace_template=template or place,
+        namespaces=Namespaces(kube, create=create),
+        retention=retention,
+        clock=SystemClock(),
+    ) as journal:
+        ledger = Ledger(journal)
+        await ledger.load()
+        yield ledger
+
+
+@pytest.fixture
+def open_with(place: str, task_actions: None) -> OpenWith:
+    del task_actions
+    return lambda kube: open_ledger(kube, place)
