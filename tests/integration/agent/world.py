@@ -193,13 +193,17 @@ class AgentProcess:
 
     @classmethod
     async def start(cls, world: World, *options: str) -> Self:
-        token = world.root / "token"
-        token.write_text(TOKEN)
-        log = world.root / "agent.log"
+        return await cls.dial(world.control.address, TOKEN, world.root, *options)
+
+    @classmethod
+    async def dial(cls, address: str, token: str, root: Path, *options: str) -> Self:
+        """Start one that keeps everything below ``root`` and dials ``address``."""
+        (root / "token").write_text(token)
+        log = root / "agent.log"
         command = [
             *(sys.executable, "-m", "dataplane.agent", "run"),
-            *("--control-plane", world.control.address, "--token-file", str(token)),
-            *("--data-dir", str(world.root / "agent"), "--public-endpoint", "localhost:8100"),
+            *("--control-plane", address, "--token-file", str(root / "token")),
+            *("--data-dir", str(root / "agent"), "--public-endpoint", "localhost:8100"),
             *("--log-level", "debug", *options),
         ]
         with log.open("ab") as output:
@@ -207,8 +211,8 @@ class AgentProcess:
                 *command,
                 stdout=output,
                 stderr=output,
-                cwd=world.root,
-                env={"PATH": os.environ["PATH"], "HOME": str(world.root)},
+                cwd=root,
+                env={"PATH": os.environ["PATH"], "HOME": str(root)},
             )
         return cls(process, log)
 
@@ -227,8 +231,14 @@ class AgentProcess:
 async def agent(world: World, *options: str) -> AsyncIterator[AgentProcess]:
     """Run an agent for the length of a block, and leave nothing of it behind."""
     started = await AgentProcess.start(world, *options)
-    try:
+    async with stopped_afterwards(started):
         yield started
+
+
+@asynccontextmanager
+async def stopped_afterwards(started: AgentProcess) -> AsyncIterator[None]:
+    try:
+        yield
     finally:
         if started.process.returncode is None:
             await started.stop()

@@ -1,0 +1,89 @@
+"""What today's code makes of a frame, as plain values that a file can hold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from controlplane.core.sessions import Said
+from controlplane.link.calls import is_last
+from controlplane.link.frames import what_was_said
+from dataplane.agent.link.frames import parse_frame
+from shared.idl.agent.v1 import call_pb2, link_pb2
+from shared.wire.ids import parse_lease
+from shared.wire.logs import parse_log_chunk
+from shared.wire.reports import parse_report
+from tests.contract.wire.recordings import Frame, twin
+
+
+def meaning(frame: Frame) -> object:
+    """Read a frame as the side does that it was sent to."""
+    if isinstance(frame, link_pb2.AgentFrame):
+        return plain(_as_control_plane(frame))
+    return plain(parse_frame(frame))
+
+
+def _as_control_plane(frame: link_pb2.AgentFrame) -> Mapping[str, object]:
+    said = what_was_said(frame)
+    return {"said": said, "content": _content(said, frame)}
+
+
+def _content(said: Said | None, frame: link_pb2.AgentFrame) -> object:
+    match said:
+        case Said.HELLO:
+            return frame.hello
+        case Said.INVENTORY | Said.LAST_INVENTORY:
+            return [parse_lease(lease) for lease in frame.inventory.leases]
+        case Said.CREDIT:
+            return frame.credit
+        case Said.ACCEPTED:
+            return [parse_lease(lease) for lease in frame.accepted.leases]
+        case Said.REPORTS:
+            return [parse_report(report) for report in frame.reports.reports]
+        case Said.HEARTBEAT:
+            return frame.heartbeat
+        case Said.REPLY:
+            return _answer(frame.reply)
+        case None:
+            return None
+
+
+def _answer(reply: call_pb2.Reply) -> Mapping[str, object]:
+    lines = parse_log_chunk(reply.log_chunk) if reply.HasField("log_chunk") else None
+    return {"id": reply.id, "last": is_last(reply), "lines": lines, "error": reply.error}
+
+
+def plain(value: object) -> object:
+    match value:
+        case Enum():
+            return value.name
+        case Message():
+            return twin(value)
+        case bytes() | bytearray():
+            return value.hex()
+        case UUID() | datetime():
+            return str(value)
+        case timedelta():
+            return value.total_seconds()
+        case Mapping():
+            return {str(plain(key)): plain(each) for key, each in value.items()}
+        case str() | int() | float() | None:
+            return value
+        case Sequence():
+            return [plain(each) for each in value]
+        case _ if is_dataclass(value):
+            return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+        case _:
+            raise AssertionError(f"{type(value)} has no plain form")
+
+
+def is_kept(recorded: object, today: object) -> bool:
+    """Whether today's meaning holds all that was meant then; it may hold more."""
+    if isinstance(recorded, dict) and isinstance(today, dict):
+        return all(key in today and is_kept(recorded[key], today[key]) for key in recorded)
+    if isinstance(recorded, list) and isinstance(today, list):
+        return len(recorded) == len(today) and all(map(is_kept, recorded, today))
+    return recorded == today

@@ -1,0 +1,124 @@
+"""Record the session of this release: a tap between a real agent and a real door."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from shared.model.phases import Phase
+from tests.contract.wire.recordings import (
+    AGENT,
+    CONTROL,
+    PLACE,
+    WORLD,
+    Event,
+    Exchange,
+    kind_of,
+    parse,
+)
+from tests.contract.wire.session import PATIENCE, People, lay_out, place_of
+from tests.integration.agent.world import AgentProcess, stopped_afterwards
+from tests.integration.link.conftest import TOKEN, Door
+from tests.running import until
+
+METHOD = "/volary.agent.v1.LinkService/Connect"
+
+
+class Tap(grpc.GenericRpcHandler):
+    """Hands the bytes of each stream on, both ways, and writes them down in their order."""
+
+    def __init__(self, door: str) -> None:
+        self.events: list[Event] = []
+        self._door = door
+        self._cut = asyncio.Event()
+
+    def note(self, by: str, kind: str, raw: bytes = b"") -> None:
+        self.events.append(Event(by=by, kind=kind, raw=raw))
+
+    def cut(self) -> None:
+        """End the stream that stands, without a word to either side."""
+        self.note(WORLD, "cut")
+        self._cut.set()
+        self._cut = asyncio.Event()
+
+    def count(self, kind: str) -> int:
+        return sum(event.kind == kind for event in self.events)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        assert handler_call_details.method == METHOD
+        return grpc.stream_stream_rpc_method_handler(self._connect)
+
+    async def _connect(self, said: AsyncIterator[bytes], agent: Any) -> None:
+        cut = self._cut
+        tokens = [pair for pair in agent.invocation_metadata() if pair[0] == "authorization"]
+        async with grpc.aio.insecure_channel(self._door) as channel:
+            call: Any = channel.stream_stream(METHOD)(metadata=tokens)
+            async with asyncio.TaskGroup() as pumps:
+                up = pumps.create_task(self._pump_up(said, call))
+                down = pumps.create_task(self._pump_down(call, agent))
+                await cut.wait()
+                up.cancel()
+                down.cancel()
+            call.cancel()
+
+    async def _pump_up(self, said: AsyncIterator[bytes], call: Any) -> None:
+        async for raw in said:
+            self.note(AGENT, kind_of(parse(AGENT, raw)), raw)
+            await call.write(raw)
+
+    async def _pump_down(self, call: Any, agent: Any) -> None:
+        while isinstance(raw := await call.read(), bytes):
+            self.note(CONTROL, kind_of(parse(CONTROL, raw)), raw)
+            await agent.write(raw)
+
+
+@asynccontextmanager
+async def tapped(door: Door) -> AsyncIterator[tuple[Tap, str]]:
+    """Serve a way to the door that is listened in on; yields its address."""
+    tap = Tap(f"127.0.0.1:{door.port}")
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server.add_generic_rpc_handlers((tap,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield tap, f"127.0.0.1:{port}"
+    finally:
+        await server.stop(grace=None)
+
+
+async def record(door: Door, directory: Path) -> Sequence[Event]:
+    """Live through the story, and return it in the order in which it came about."""
+    place = place_of(directory)
+    lay_out(place)
+    people = People(door, str(place))
+    async with tapped(door) as (tap, address):
+        agent = await AgentProcess.dial(address, TOKEN, directory, "--cold")
+        async with stopped_afterwards(agent):
+            await _live_through(people, tap)
+    exchange = Exchange({str(place).encode(): PLACE.encode()})
+    return [replace(event, raw=exchange(event.raw)) for event in tap.events]
+
+
+async def _live_through(people: People, tap: Tap) -> None:
+    async def act(what: str) -> None:
+        tap.note(WORLD, what)
+        await people.act(what)
+
+    await until(lambda: tap.count("credit") == 1, at_most=PATIENCE)
+    await act("begin r1")
+    await people.until_phase("r1", Phase.SUCCEEDED)
+    await act("begin r2")
+    await people.until_phase("r2", Phase.RUNNING)
+    await act("follow r2")
+    await until(lambda: tap.count("heartbeat") >= 3, at_most=PATIENCE)
+    tap.cut()
+    await until(lambda: tap.count("verdicts") == 2, at_most=PATIENCE)
+    before = tap.count("acknowledgements")
+    await act("abort r2")
+    await people.until_phase("r2", Phase.ABORTED)
+    await until(lambda: tap.count("acknowledgements") > before, at_most=PATIENCE)

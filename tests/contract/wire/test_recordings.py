@@ -1,0 +1,97 @@
+"""What releases said is read as it was meant, and their sessions are lived through again."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from shared.model.phases import Phase
+from tests.contract.wire import schema
+from tests.contract.wire.meanings import is_kept, meaning
+from tests.contract.wire.recording import record
+from tests.contract.wire.recordings import (
+    PLACE,
+    RECORDED,
+    Event,
+    Exchange,
+    kind_of,
+    load,
+    releases,
+    save,
+    this_release,
+    twin,
+    twins,
+)
+from tests.contract.wire.replaying import play_agent, recorded_control_plane
+from tests.contract.wire.samples import make_samples
+from tests.contract.wire.session import PATIENCE, People, lay_out, place_of
+from tests.integration.agent.world import AgentProcess, stopped_afterwards
+from tests.integration.link.conftest import TOKEN, Door
+
+FRAMES, SESSION = "frames.json", "session.json"
+REMEDY = "run make wire-fixtures, and commit what it writes"
+
+each_release = pytest.mark.parametrize("release", releases() if RECORDED.exists() else [])
+
+
+@pytest.mark.skipif("VOLARY_RECORD_WIRE" in os.environ, reason="it is about to be")
+def test_this_release_is_recorded_as_it_is() -> None:
+    assert this_release() in releases(), REMEDY
+    assert schema.load(this_release()) == schema.todays(), REMEDY
+    recorded = [(event.by, event.raw) for event in load(this_release(), FRAMES)]
+    assert recorded == [(event.by, event.raw) for event in make_samples()], REMEDY
+
+
+async def test_a_session_of_this_release_is_as_its_recording(door: Door, tmp_path: Path) -> None:
+    session = await record(door, tmp_path)
+    if "VOLARY_RECORD_WIRE" in os.environ:
+        schema.save(this_release(), schema.todays())
+        save(this_release(), FRAMES, make_samples())
+        save(this_release(), SESSION, session)
+    recorded = load(this_release(), SESSION)
+    assert kinds(session) == kinds(recorded), REMEDY
+
+
+def kinds(events: Sequence[Event]) -> set[tuple[str, str]]:
+    return {(event.by, event.kind) for event in events}
+
+
+@each_release
+def test_the_schema_has_only_grown_since(release: str) -> None:
+    assert schema.rules(schema.load(release)) <= schema.rules(schema.todays())
+
+
+@each_release
+@pytest.mark.parametrize("name", [FRAMES, SESSION])
+def test_a_frame_says_what_its_twin_says(release: str, name: str) -> None:
+    for event, message in twins(release, name):
+        assert twin(event.frame) == message
+        assert kind_of(event.frame) == event.kind
+
+
+@each_release
+def test_a_frame_means_what_it_meant(release: str) -> None:
+    for event in load(release, FRAMES):
+        assert is_kept(event.means, meaning(event.frame)), event
+
+
+@each_release
+async def test_todays_control_plane_serves_the_agent_of(release: str, door: Door) -> None:
+    people = People(door, PLACE)
+    await play_agent(load(release, SESSION), door, people)
+    await people.until_phase("r1", Phase.SUCCEEDED)
+    await people.until_phase("r2", Phase.ABORTED)
+    assert people.followed == 1
+
+
+@each_release
+async def test_todays_agent_serves_the_control_plane_of(release: str, tmp_path: Path) -> None:
+    place = place_of(tmp_path)
+    lay_out(place)
+    exchange = Exchange({PLACE.encode(): str(place).encode()})
+    async with recorded_control_plane(load(release, SESSION), exchange) as (control, address):
+        agent = await AgentProcess.dial(address, TOKEN, tmp_path, "--cold")
+        async with stopped_afterwards(agent), asyncio.timeout(PATIENCE):
+            await control.over.wait()
