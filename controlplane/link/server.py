@@ -177,11 +177,12 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
         software = parse_words(hello.software, MAX_CODE_BYTES)
         protocol = choose_protocol(Versions(hello.protocol_min, hello.protocol_max))
         if protocol is None:
+            older = "the agent" if hello.protocol_max < OLDEST_PROTOCOL else "the control plane"
             raise SessionOverError(
                 "protocol_version",
                 f"this control plane speaks link protocols {OLDEST_PROTOCOL} to {PROTOCOL}, the "
                 f"agent ({software}) {hello.protocol_min} to {hello.protocol_max}; "
-                "upgrade the older of the two",
+                f"upgrade {older}",
                 retry=False,
             )
         session = await self._sessions.open(

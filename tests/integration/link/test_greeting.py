@@ -71,13 +71,19 @@ async def test_whoever_has_no_valid_token_is_told_so_and_need_not_come_back(
     assert "token" in message
 
 
-async def test_an_agent_of_another_age_is_told_which_to_upgrade(door: Door) -> None:
+@pytest.mark.parametrize(
+    ("oldest", "newest", "remedy"),
+    [(7, 9, "upgrade the control plane"), (0, 0, "upgrade the agent")],
+)
+async def test_an_agent_of_another_age_is_told_which_to_upgrade(
+    door: Door, oldest: int, newest: int, remedy: str
+) -> None:
     async with calling(door) as agent:
-        await agent.say(hello=make_hello(protocol_min=7, protocol_max=9))
+        await agent.say(hello=make_hello(protocol_min=oldest, protocol_max=newest))
         code, message, retry = await agent.hear_end()
     assert (code, retry) == ("protocol_version", False)
-    assert "7 to 9" in message
-    assert "upgrade" in message
+    assert f"{oldest} to {newest}" in message
+    assert remedy in message
 
 
 async def test_an_agent_that_speaks_ours_too_is_welcome(door: Door) -> None:
