@@ -33,6 +33,9 @@ def main() -> None:
         place = (options.keep or Path(home)) / "world"
         reckoning = asyncio.run(_run(place, server, database, options))
     print(reckoning)  # noqa: T201
+    if reckoning.broken:
+        # The same faults in the same order; processes take their own time all the same.
+        print(f"again: make faults SEED={options.seed} MINUTES={options.minutes:g}")  # noqa: T201
     sys.exit(bool(reckoning.broken))
 
 

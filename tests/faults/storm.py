@@ -85,10 +85,10 @@ async def storm(
                 harms.create_task(harm(), name="harm")
         working.cancel()
     tell("calm")
-    return await _reckon(world, load)
+    return await _reckon(world, load, tell)
 
 
-async def _reckon(world: World, load: Load) -> Reckoning:
+async def _reckon(world: World, load: Load, tell: Callable[[str], None]) -> Reckoning:
     """Wait until all is over, and compare what was said with what was."""
     reckoning = Reckoning(asked=load.asked)
 
@@ -101,8 +101,10 @@ async def _reckon(world: World, load: Load) -> Reckoning:
 
     try:
         await until(children_have_ended, "every child has ended", _CALM_SECONDS)
+        tell("every child has ended")
         await load.finish()
         await until(nothing_is_left, "nothing is leased, held or run", _CALM_SECONDS)
+        tell("nothing is left")
     except AssertionError as error:
         reckoning.broken.append(str(error))
         reckoning.broken += [str(tuple(row)) for row in (await _rows(world, _LIVE))[:10]]
