@@ -38,6 +38,8 @@ if TYPE_CHECKING:  # obstore has these for type checkers only
 
 CHUNK_BYTES = 1024 * 1024
 _PART_BYTES = 8 * 1024 * 1024  # S3 takes 10,000 parts: blobs of up to 80 GB
+_ENDPOINTS = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+_PAGE_BLOBS = 1000  # what S3 gives at once
 _PARTS_AT_ONCE = 2  # bounds the memory of one upload
 _MAX_KEY_BYTES = 1024 - 256  # S3's limit, less what a base may take of it
 _MAX_PART_BYTES = 255  # a file system's
@@ -91,6 +93,9 @@ class BlobStore:
         self._store = store
         self._prefix = prefix  # of keys within the bucket; "" or ending in a slash
         self._directory = directory
+        # Of others who speak S3 not all list by bytes: "a-" may come after "a/b". A directory
+        # lists as it likes. Whoever goes on after a path would miss some.
+        self._is_in_order = directory is None and _is_amazons(store)
 
     def __repr__(self) -> str:
         return f"<BlobStore {self.base}>"
@@ -190,19 +195,20 @@ class BlobStore:
         """Return the first ``limit`` blobs below the URI whose paths come after ``after``."""
         key = await self._key(uri)
         above = f"{key}/"
-        offset = f"{above}{after}" if after else None
+        offset = f"{above}{after}" if after and self._is_in_order else None
         found: list[ListedBlob] = []
         with _translated("list", uri):
             async for page in obstore.list(
-                self._store, prefix=above, offset=offset, chunk_size=limit
+                self._store, prefix=above, offset=offset, chunk_size=_PAGE_BLOBS
             ):
                 found += (
-                    ListedBlob(meta["path"].removeprefix(above), meta["size"]) for meta in page
+                    ListedBlob(path, meta["size"])
+                    for meta in page
+                    if _rank(path := meta["path"].removeprefix(above)) > _rank(after)
                 )
-                if self._directory is None and len(found) >= limit:
+                if self._is_in_order and len(found) >= limit:
                     break
-        # A bucket lists in order, a directory as it comes.
-        return sorted(found, key=lambda blob: blob.path.encode())[:limit]
+        return sorted(found, key=lambda blob: _rank(blob.path))[:limit]
 
     async def sign_get(self, uri: str, expires: timedelta) -> str | None:
         """Return a URL good for one GET, or None where the store signs nothing."""
@@ -333,6 +339,16 @@ def _open_bucket(bucket: str, options: S3Options | None) -> S3Store:
     allowed = os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"}
     client: ClientConfig = {**_CLIENT, "allow_http": options.allow_http or allowed}
     return S3Store(bucket, config=config, client_options=client, retry_config=_RETRY)
+
+
+def _is_amazons(store: LocalStore | S3Store) -> bool:
+    named = any(os.environ.get(name) for name in _ENDPOINTS)
+    return isinstance(store, S3Store) and not named and not store.config.get("endpoint")
+
+
+def _rank(path: str) -> bytes:
+    """Where S3 has a path among others: by the bytes of its name."""
+    return path.encode()
 
 
 def _unfit(path: str) -> str:

@@ -46,7 +46,7 @@ NAMESPACES_KNOWN = 4096
 
 # The signer.
 LINKS_AT_ONCE = 512  # of one question; copilots ask for 256
-PAGE_BLOBS = 1000
+PAGE_BLOBS = 5000  # a copilot takes an answer of 16 MiB
 STORES_OPEN = 64
 LINK_LASTS = timedelta(minutes=15)
 PART_BYTES = 32 * 1024 * 1024  # at least; S3 takes 10,000 parts of an upload
