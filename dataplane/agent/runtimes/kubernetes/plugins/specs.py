@@ -1,0 +1,72 @@
+"""Reading what a task type's SDK plugin wrote into ``custom``, and laying pods over the task's."""
+
+from typing import Any, TypeVar
+
+from flyteidl2.core import tasks_pb2
+from google.protobuf import json_format, struct_pb2
+from google.protobuf.message import Message
+
+from dataplane.agent.runtimes.kubernetes.pods.merging import merge
+from dataplane.agent.runtimes.kubernetes.pods.own import read_own
+from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.tasks import BadSpecError
+
+_M = TypeVar("_M", bound=Message)
+
+
+def read_custom(job: Job, kind: type[_M]) -> _M:
+    """Return the task's ``custom`` as the message it stands for; a newer SDK may say more."""
+    message = kind()
+    try:
+        json_format.ParseDict(
+            json_format.MessageToDict(job.task.template.custom), message, ignore_unknown_fields=True
+        )
+    except json_format.ParseError as error:
+        raise BadSpecError(
+            f"what task {job.task.name} says of its {job.task.type} job cannot be read: {error}"
+        ) from error
+    return message
+
+
+def lay_over(
+    template: tasks_pb2.TaskTemplate, above: tasks_pb2.K8sPod, name: str
+) -> tasks_pb2.K8sPod:
+    """
+    Return the task's own pod with ``above`` laid over it, as one K8sPod.
+
+    The container of ``above`` that is meant is the one it calls primary, else ``name``, else
+    the task's primary, else its only one; it may leave out what the task says already, above
+    all the image.
+    """
+    own = read_own(template)
+    spec = json_format.MessageToDict(above.pod_spec)
+    containers = spec.get("containers") or []
+    if not isinstance(containers, list) or not all(isinstance(each, dict) for each in containers):
+        raise BadSpecError(f"the pod template of {name} has containers that are no list of objects")
+    meant = _find_meant(containers, [above.primary_container_name, name, own.primary])
+    spec["containers"] = [
+        {**each, "name": own.primary} if each is meant else each for each in containers
+    ]
+    body = struct_pb2.Struct()
+    body.update(merge(own.spec, spec))
+    laid = tasks_pb2.K8sPod(pod_spec=body, primary_container_name=own.primary)
+    for field in ("labels", "annotations"):
+        getattr(laid.metadata, field).update(getattr(own, field))
+        getattr(laid.metadata, field).update(getattr(above.metadata, field))
+    return laid
+
+
+def _find_meant(containers: list[dict[str, Any]], names: list[str]) -> dict[str, Any] | None:
+    by_name = {each.get("name"): each for each in containers}
+    for name in names:
+        if name in by_name:
+            return by_name[name]
+    return containers[0] if len(containers) == 1 else None
+
+
+def need_at_least(count: int, least: int, what: str, job: Job) -> int:
+    if count < least:
+        raise BadSpecError(
+            f"task {job.task.name} asks for {count} {what}; it needs at least {least}"
+        )
+    return count
