@@ -184,13 +184,7 @@ class Installation:
         await ledger.load()
         runtime = SimRuntime(self.machine, chance)
         bell = Bell()
-        runtimes = Runtimes(
-            inline=runtime,
-            main=runtime,
-            suits_main=lambda _: True,
-            unsupported=runtime,
-            capabilities=(),
-        )
+        runtimes = Runtimes(choices=[], unsupported=runtime, capabilities=())
         attempts = Attempts(ledger, runtimes, bell, clock)
         followers = Followers(runtime, bell)
         fence = Fence(ledger, attempts, runtime, clock, grace=GRACE)

@@ -51,6 +51,10 @@ _FAILURES = {
 }
 
 
+_BEGUN = frozenset({Phase.INITIALIZING, Phase.RUNNING})
+"""What is in one of these was made by somebody: an agent that finds nothing makes no second."""
+
+
 @dataclass(slots=True)
 class _Running:
     held: Held
@@ -173,6 +177,7 @@ class Attempts:
                 task=await self._specs.task(assignment.task_spec),
                 run=await self._specs.run_settings(assignment.run_spec),
                 accepted_at=running.held.accepted_at,
+                begun=running.held.phase in _BEGUN,
             )
         except BadSpecError as error:
             return _failed("BadSpec", FailureKind.USER, str(error))

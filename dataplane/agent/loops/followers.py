@@ -8,8 +8,9 @@ credit in memory and nothing else. Calls live as long as their session.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from dataplane.agent.core import limits
 from dataplane.agent.core.messages import (
@@ -22,8 +23,9 @@ from dataplane.agent.core.messages import (
     LogChunk,
     Reply,
 )
-from dataplane.agent.runtimes.protocol import NoLogError, Runtime
+from dataplane.agent.runtimes.protocol import NoLogError
 from shared.kit.waking import Bell
+from shared.model.ids import AttemptId
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +36,16 @@ class _Follower:
     credit: asyncio.Semaphore
 
 
+class Followed(Protocol):
+    """A runtime, or several, as far as their logs go."""
+
+    def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
+        """As a runtime's."""
+
+
 class Followers:
-    def __init__(self, runtime: Runtime, bell: Bell) -> None:
-        self._runtime = runtime
+    def __init__(self, logs: Followed, bell: Bell) -> None:
+        self._logs = logs
         self._bell = bell
         self._by_call: dict[int, _Follower] = {}
         self._replies: deque[Reply] = deque()
@@ -88,7 +97,7 @@ class Followers:
 
     async def _follow(self, call: int, wish: FollowLogs, credit: asyncio.Semaphore) -> None:
         try:
-            async for chunk in self._runtime.follow(wish.attempt, wish.after_line):
+            async for chunk in self._logs.follow(wish.attempt, wish.after_line):
                 await credit.acquire()
                 self._reply(call, chunk)
             self._reply(call, Done())

@@ -11,7 +11,13 @@ from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.sweeper import Sweeper
 from dataplane.agent.main.services import Equipment, run_services
 from dataplane.agent.runtimes.blobs import Stores
-from dataplane.agent.runtimes.choice import PROCESS_CAPABILITIES, Runtimes, suits_process
+from dataplane.agent.runtimes.choice import (
+    PROCESS_CAPABILITIES,
+    Choice,
+    Runtimes,
+    is_inline,
+    suits_process,
+)
 from dataplane.agent.runtimes.environment import Endpoint
 from dataplane.agent.runtimes.inline import InlineRuntime
 from dataplane.agent.runtimes.machine import FreeMemory
@@ -44,9 +50,10 @@ async def run_processes(settings: Settings, own: ProcessSettings) -> None:
                 clock=clock,
             )
             runtimes = Runtimes(
-                inline=InlineRuntime(stores, clock),
-                main=process,
-                suits_main=suits_process,
+                choices=[
+                    Choice(is_inline, InlineRuntime(stores, clock)),
+                    Choice(suits_process, process),
+                ],
                 unsupported=UnsupportedRuntime(PROCESS),
                 capabilities=PROCESS_CAPABILITIES,
             )
@@ -54,7 +61,7 @@ async def run_processes(settings: Settings, own: ProcessSettings) -> None:
             equipment = Equipment(
                 ledger=ledger,
                 runtimes=runtimes,
-                logged=process,
+                logs=process,
                 fenced=process,
                 free_memory=FreeMemory(clock),
                 take_along=settings.grace + timedelta(seconds=10) if own.stop_attempts else None,

@@ -10,10 +10,9 @@ from dataplane.agent.link.channel import Token
 from dataplane.agent.link.connection import Connection
 from dataplane.agent.loops.attempts import Attempts
 from dataplane.agent.loops.fence import Fence, Fenced
-from dataplane.agent.loops.followers import Followers
+from dataplane.agent.loops.followers import Followed, Followers
 from dataplane.agent.loops.keeper import Keeper
 from dataplane.agent.runtimes.choice import Runtimes
-from dataplane.agent.runtimes.protocol import Runtime
 from dataplane.agent.settings import Settings
 from shared.kit.clock import Clock
 from shared.kit.waking import Bell
@@ -25,7 +24,7 @@ class Equipment:
 
     ledger: Ledger
     runtimes: Runtimes
-    logged: Runtime  # whose logs can be followed
+    logs: Followed
     fenced: Fenced
     free_memory: Callable[[], int]  # bytes that are left for attempts
     take_along: timedelta | None = None  # stop attempts when the agent ends
@@ -37,7 +36,7 @@ async def run_services(settings: Settings, equipment: Equipment, clock: Clock) -
     bell = Bell()
     ledger = equipment.ledger
     attempts = Attempts(ledger, equipment.runtimes, bell, clock, take_along=equipment.take_along)
-    followers = Followers(equipment.logged, bell)
+    followers = Followers(equipment.logs, bell)
     fence = Fence(ledger, attempts, equipment.fenced, clock, grace=settings.grace)
     keeper = Keeper(
         ledger=ledger,

@@ -1,42 +1,65 @@
 """Which runtime runs which task."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 
+from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes.inline import ECHO, SLEEP
-from dataplane.agent.runtimes.protocol import Runtime
+from dataplane.agent.runtimes.protocol import NoLogError, Runtime
 from dataplane.agent.runtimes.tasks import Task
+from shared.model.ids import AttemptId
 
 ENTRY_POINT = "a0"
 INLINE = frozenset({SLEEP, ECHO})
+PROCESS_CAPABILITIES = ("python", "actor", "python-task", *sorted(INLINE))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    suits: Callable[[Task], bool]
+    runtime: Runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtimes:
-    """All that one agent has; ``main`` is the one that its cluster is named for."""
+    """All that one agent has: the first that suits a task runs it."""
 
-    inline: Runtime
-    main: Runtime
-    suits_main: Callable[[Task], bool]
-    by_type: Mapping[str, Runtime] = field(default_factory=dict)
+    choices: Sequence[Choice]
     unsupported: Runtime
     capabilities: Sequence[str]  # task types, for the control plane
 
     def choose(self, task: Task) -> Runtime:
-        """Return the runtime for the task: by its type, else the main one if it suits."""
-        if task.type in INLINE:
-            return self.inline
-        if task.type in self.by_type:
-            return self.by_type[task.type]
-        return self.main if self.suits_main(task) else self.unsupported
+        for choice in self.choices:
+            if choice.suits(task):
+                return choice.runtime
+        return self.unsupported
 
     def needs_process(self, task_type: str) -> bool:
         return task_type not in INLINE
 
 
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """The logs of several runtimes, for whoever does not know which of them ran an attempt."""
+
+    runtimes: Sequence[Runtime]
+
+    async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
+        """As a runtime's; NoLogError if none of them has it."""
+        for runtime in self.runtimes:
+            try:
+                async for chunk in runtime.follow(attempt, after_line):
+                    yield chunk
+            except NoLogError:
+                continue  # said before the first chunk, or not at all
+            return
+        raise NoLogError(f"this agent has no log of attempt {attempt}, or has it no longer")
+
+
+def is_inline(task: Task) -> bool:
+    return task.type in INLINE
+
+
 def suits_process(task: Task) -> bool:
     """Whether the process runtime can run it: what the SDK itself starts, it can."""
     return task.container is not None and list(task.container.args[:1]) == [ENTRY_POINT]
-
-
-PROCESS_CAPABILITIES = ("python", "actor", "python-task", *sorted(INLINE))
