@@ -1,8 +1,9 @@
 """
 A pytest plugin: says which tiers ran, and under ``CI`` takes no "not today" for an answer.
 
-A tier is a folder of ``tests/``. Where ``CI`` is set, a skipped test has failed, and so has
-a whole run in which a tier with tests in it ran none of them.
+A tier is a folder of ``tests/``; ``kube`` is two, for they need different things. Where
+``CI`` is set, a skipped test has failed, and so has a whole run in which a tier with tests
+in it ran none of them.
 """
 
 import os
@@ -16,6 +17,7 @@ _TESTS = Path(__file__).parent
 _STRICT = bool(os.environ.get("CI"))
 
 _outcomes: Counter[tuple[str, str]] = Counter()
+_why_not: dict[str, str] = {}  # the first reason for which a tier has skipped a test
 
 
 @pytest.hookimpl(wrapper=True)
@@ -29,8 +31,10 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" or (report.when == "setup" and not report.passed):
-        tier = report.nodeid.removeprefix("tests/").split("/")[0]
+        tier = _tier_of(Path(report.nodeid.partition("::")[0].removeprefix("tests/")))
         _outcomes[tier, report.outcome] += 1
+        if report.skipped and isinstance(report.longrepr, tuple | list):
+            _why_not.setdefault(tier, str(report.longrepr[2]).removeprefix("Skipped: "))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -47,6 +51,8 @@ def pytest_terminal_summary(
             f"{count} {outcome}" for (of, outcome), count in sorted(_outcomes.items()) if of == tier
         )
         terminalreporter.line(f"{tier:<14} {counts}")
+        if tier in _why_not:
+            terminalreporter.line(f"{'':<14} skipped: {_why_not[tier]}", red=True)
     for tier in _idle_tiers(config):
         terminalreporter.line(f"{tier:<14} RAN NOTHING", red=True)
 
@@ -55,6 +61,13 @@ def _idle_tiers(config: pytest.Config) -> list[str]:
     """List the tiers that have tests and ran none, if all were asked for."""
     if hasattr(config, "workerinput") or config.args != config.getini("testpaths"):
         return []
-    there = {path.relative_to(_TESTS).parts[0] for path in _TESTS.rglob("test_*.py")}
+    there = {_tier_of(path.relative_to(_TESTS)) for path in _TESTS.rglob("test_*.py")}
     set_aside = {pattern.removeprefix("tests/") for pattern in config.getini("norecursedirs")}
-    return sorted(there - set_aside - {tier for tier, _ in _outcomes})
+    idle = there - {tier for tier, _ in _outcomes}
+    return sorted(tier for tier in idle if tier.split("/")[0] not in set_aside)
+
+
+def _tier_of(path: Path) -> str:
+    """Name the tier of a file of ours, by its path below ``tests/``."""
+    folders = path.parts[:-1]
+    return "/".join(folders[:2] if folders[:1] == ("kube",) else folders[:1])

@@ -30,6 +30,13 @@ class NodeForTests:
     kubelet: Program
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist, afterwards, goes by the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and {"kube_api", "kube_node"} & {*item.fixturenames}:
+            item.add_marker(pytest.mark.xdist_group("kube"))
+
+
 @pytest.fixture(scope="session")
 def kube_api(request: pytest.FixtureRequest) -> Iterator[KubeForTests]:
     _skip_unless_built()
