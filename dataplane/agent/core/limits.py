@@ -60,3 +60,17 @@ CONNECTOR_PATIENCE = timedelta(minutes=10)  # with a connector that does not ans
 CONNECTOR_GONE_WITHIN = timedelta(seconds=30)  # from DeleteTask to the end of the job
 CONNECTOR_LOG_LINES = 10_000  # of one attempt's log
 CONNECTOR_LOGS_KEPT = 256  # of attempts that are over
+
+# Attempts in Kubernetes.
+KUBE_WRITES_AT_ONCE = 32  # creations and deletions of attempts' resources under way
+KUBE_LOOK_EVERY = timedelta(seconds=30)  # at each attempt, whatever is heard of it
+KUBE_QUOTA_LOOK_FIRST = timedelta(seconds=2)  # between two tries where a quota is used up
+KUBE_QUOTA_LOOK_AT_MOST = timedelta(seconds=60)
+KUBE_LOGS_AT_ONCE = 8  # captured; each has a few megabytes in memory
+KUBE_LOG_SOURCES = 32  # containers whose lines make up one attempt's log
+KUBE_LOG_SILENCE = timedelta(minutes=5)  # of a followed container, then it is asked anew
+KUBE_LOG_POLL = timedelta(seconds=1)  # between two looks at the logs of several containers
+KUBE_LOG_SETTLED = timedelta(seconds=2)  # older lines come no more: clocks of nodes differ
+KUBE_LOG_PIECE = 1024 * 1024  # bytes of one container's log in one look
+KUBE_ENDED_REMEMBERED = 10_000  # attempts that are over, in case their logs are followed
+KUBE_LAST_LINES_BYTES = 8 * 1024  # of the last lines, as they are kept while a pod goes

@@ -30,6 +30,14 @@ class Job:
     task: Task
     run: RunSettings
     accepted_at: datetime
+    begun: bool = False  # an earlier agent told that it was being made, or ran
+
+    @property
+    def interruptible(self) -> bool:
+        """Whether its node may be taken away at any time: as the run says, or else the task."""
+        if self.run.spec.HasField("interruptible"):
+            return bool(self.run.spec.interruptible.value)
+        return bool(self.task.template.metadata.interruptible)
 
 
 class NoLogError(Exception):

@@ -76,8 +76,8 @@ async def has_outputs(stores: Stores, job: Job) -> bool:
 async def ship_log(stores: Stores, job: Job, packed: bytes) -> str:
     """Put the log, gzip'd lines, beside the outputs; return where, "" if that failed."""
     uri = log_uri(job)
-    store = stores.of(job.assignment)
     try:
+        store = stores.of(job.assignment)
         await stores.patiently(lambda: store.write(uri, packed), limits.LOG_SHIPPING_PATIENCE)
     except BlobError:
         logger.warning("a log was not shipped", extra={"uri": uri}, exc_info=True)

@@ -34,6 +34,16 @@ def has_ended(pod: Object) -> bool:
     return phase_of(pod) in _ENDED
 
 
+def is_quiet(pod: Object) -> bool:
+    """
+    Whether it is certain that no process of the pod is left.
+
+    A phase alone may have been written by somebody who cannot know, as when a node is lost.
+    """
+    known = list(_statuses(pod))
+    return has_ended(pod) and bool(known) and not any(running(status) for status in known)
+
+
 def is_being_deleted(obj: Object) -> bool:
     return bool(obj["metadata"].get("deletionTimestamp"))
 

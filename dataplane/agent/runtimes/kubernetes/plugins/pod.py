@@ -27,8 +27,7 @@ class PodPlugin:
         return {"apiVersion": POD.api_version, "kind": POD.name, **pods.build(job, name)}
 
     def observe(self, job: Job, resource: Object, around: Surroundings) -> Observation:
-        interruptible = bool(job.task.template.metadata.interruptible)
-        return observe_pod(resource, around, self.patience, interruptible=interruptible)
+        return observe_pod(resource, around, self.patience, interruptible=job.interruptible)
 
 
 def observe_pod(

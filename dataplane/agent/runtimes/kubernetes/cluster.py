@@ -1,0 +1,64 @@
+"""The cluster, as the courses of all attempts share it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from dataplane.agent.core import limits
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.events import Events
+from dataplane.agent.kube.informer import Informer
+from dataplane.agent.kube.objects import POD, Kind
+from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
+from shared.kit.clock import Clock
+
+
+async def _leave(namespace: str) -> None:
+    """Leave the namespace as it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """One cluster, what is known of it, and how we behave in it."""
+
+    kube: Kube
+    informers: Mapping[Kind, Informer]  # of pods, and of each kind that a plugin here makes
+    events: Events
+    templates: PodTemplates
+    stores: Stores
+    clock: Clock
+    namespaces: str = "{project}-{domain}"
+    prepare: Callable[[str], Awaitable[None]] = _leave  # a namespace, before a pod is made in it
+    grace: timedelta = limits.STOP_GRACE  # from SIGTERM to SIGKILL, when we end a pod
+    # A pod that is still there so long after it should be gone: its node is lost. Its object is
+    # removed, and with it its token; what runs on reaches nobody any more.
+    lost_after: timedelta = timedelta(minutes=5)
+    writes: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(limits.KUBE_WRITES_AT_ONCE)
+    )
+    captures: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(limits.KUBE_LOGS_AT_ONCE)
+    )
+
+    @property
+    def pods(self) -> Informer:
+        return self.informers[POD]
+
+    @contextmanager
+    def waking(self, attempt: str, kind: Kind) -> Iterator[asyncio.Event]:
+        """Set the event at whatever may concern the attempt."""
+        with ExitStack() as stack:
+            changed = asyncio.Event()
+            stack.enter_context(self.events.waking(attempt, changed))
+            for informer in {id(one): one for one in (self.pods, self.informers[kind])}.values():
+                stack.enter_context(informer.waking(attempt, changed))
+            yield changed
+
+    async def synced(self, kind: Kind) -> None:
+        """Return once all that is there has been seen."""
+        await self.pods.synced()
+        await self.informers[kind].synced()
+        await self.events.synced()

@@ -1,0 +1,256 @@
+"""
+One attempt's way: its resource is made, followed to its end, judged, and removed.
+
+Level-triggered: each time it wakes it looks at everything anew, and whatever an earlier
+agent has done is found rather than remembered. A resource is made once: one that was there
+and is gone was deleted by somebody, and its attempt is over. A failure is told only when
+nothing of the attempt runs any more, so that no retry runs beside it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from dataplane.agent.core import limits
+from dataplane.agent.core.held import News
+from dataplane.agent.kube.errors import KubeError
+from dataplane.agent.kube.objects import POD, Object
+from dataplane.agent.kube.retries import persist
+from dataplane.agent.runtimes import remains
+from dataplane.agent.runtimes.kubernetes import events, failures, logs, refusals, statuses
+from dataplane.agent.runtimes.kubernetes.cluster import Cluster
+from dataplane.agent.runtimes.kubernetes.endings import conclude
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, Plugin, Stage, Surroundings
+from dataplane.agent.runtimes.kubernetes.resource import Resource
+from dataplane.agent.runtimes.kubernetes.tails import View
+from dataplane.agent.runtimes.kubernetes.verdicts import Verdict
+from dataplane.agent.runtimes.protocol import Job, Tell
+from dataplane.agent.runtimes.tasks import BadSpecError
+from shared.model.phases import Phase
+from shared.model.reports import ClusterEvent, Failure, FailureKind
+
+logger = logging.getLogger(__name__)
+
+_PHASES = {
+    Stage.QUEUED: Phase.WAITING_FOR_RESOURCES,
+    Stage.INITIALIZING: Phase.INITIALIZING,
+    Stage.RUNNING: Phase.RUNNING,
+}
+
+
+class Course:
+    def __init__(
+        self, cluster: Cluster, plugin: Plugin, job: Job, tell: Tell, stop: asyncio.Event
+    ) -> None:
+        self._cluster = cluster
+        self._plugin = plugin
+        self._job = job
+        self._tell = tell
+        self._stop = stop
+        self._resource = Resource(cluster, plugin.kind, job.assignment)
+        self._last: Sequence[Object] = ()  # the pods, as they were seen last
+        self._log_pods: Sequence[str] | None = None
+        self._told: set[tuple[Phase, str]] = set()
+        self._told_events: set[ClusterEvent] = set()
+        self._changed = asyncio.Event()
+
+    def view(self, *, over: bool) -> View:
+        """Say what there is to read of the attempt's log."""
+        grows = self._plugin.kind != POD
+        return View(pods=self._resource.pods(), names=self._log_pods, over=over, grows=grows)
+
+    async def run(self) -> News:
+        """Go the whole way, or what is left of it."""
+        attempt = str(self._job.assignment.attempt)
+        with self._cluster.waking(attempt, self._plugin.kind) as self._changed:
+            await self._cluster.synced(self._plugin.kind)
+            verdict = await self._resource.find_verdict() if self._job.begun else None
+            if verdict is not None:  # an earlier agent was about to remove it
+                return await self._remove_and_tell(verdict)
+            if not (self._job.begun or self._resource.was_seen()):
+                failed = await self._make()
+                if failed is not None:
+                    return failed
+            return await self._follow()
+
+    async def _make(self) -> News | None:
+        """Make the resource; return how the attempt ended if that cannot be."""
+        try:
+            built = self._plugin.build(self._job, self._resource.name, self._cluster.templates)
+        except BadSpecError as error:
+            return _failed(
+                Failure(
+                    code="BadSpec", kind=FailureKind.USER, message=str(error), recoverable=False
+                )
+            )
+        pause = limits.KUBE_QUOTA_LOOK_FIRST
+        began = self._cluster.clock.now()
+        while not self._stop.is_set():
+            refusal = await self._resource.make(built)
+            if refusal is None:
+                return None
+            if refusal.failure is not None:
+                return _failed(refusal.failure)
+            if refusal.patience is not None:
+                waited = self._cluster.clock.now() - began
+                if waited >= refusal.patience:
+                    return _failed(refusals.give_up(refusal))
+            await self._tell_once(Phase.WAITING_FOR_RESOURCES, refusal.reason, refusal.message)
+            await self._pause(pause)
+            pause = min(2 * pause, limits.KUBE_QUOTA_LOOK_AT_MOST)
+        return News(phase=Phase.ABORTED)
+
+    async def _follow(self) -> News:
+        while True:
+            resource = await self._resource.see()
+            if resource is None:
+                return await (self._abort() if self._stop.is_set() else self._conclude_gone())
+            seen = self._look(resource)
+            if seen.stage in {Stage.SUCCEEDED, Stage.FAILED}:
+                return await self._conclude(seen)
+            if self._stop.is_set():
+                return await self._abort()
+            deadline = self._deadline()
+            if deadline is not None and self._cluster.clock.now() >= deadline:
+                return await self._conclude(self._overdue())
+            if statuses.is_being_deleted(resource):
+                await self._resource.release_lost(resource)
+            await self._tell_seen(seen)
+            instants = [one for one in (seen.look_again_at, deadline) if one is not None]
+            now = self._cluster.clock.now()
+            await self._pause(min([limits.KUBE_LOOK_EVERY, *(one - now for one in instants)]))
+
+    def _look(self, resource: Object) -> Observation:
+        pods = self._resource.pods()
+        if pods:
+            self._last = pods
+        around = Surroundings(
+            now=self._cluster.clock.now(), pods=pods, events=self._resource.events()
+        )
+        seen = self._plugin.observe(self._job, resource, around)
+        self._log_pods = seen.log_pods
+        return seen
+
+    def _deadline(self) -> datetime | None:
+        """Return when the task will have run for as long as it may."""
+        most = self._job.task.max_runtime
+        began = [at for pod in self._last if (at := statuses.began_at(pod)) is not None]
+        return None if most is None or not began else min(began) + most
+
+    def _overdue(self) -> Observation:
+        most = self._job.task.max_runtime or timedelta(0)
+        failure = Failure(
+            code=failures.MAX_RUNTIME_EXCEEDED,
+            kind=FailureKind.USER,
+            message="the task ran longer than its max runtime of "
+            f"{most.total_seconds():g} s and was killed",
+        )
+        return Observation(stage=Stage.FAILED, failure=failure, log_pods=self._log_pods)
+
+    async def _tell_seen(self, seen: Observation) -> None:
+        phase = _PHASES[seen.stage]
+        if phase is Phase.WAITING_FOR_RESOURCES and not seen.reason:
+            return  # a moment's matter
+        await self._tell_once(phase, seen.reason, seen.message)
+
+    async def _tell_once(self, phase: Phase, reason: str, message: str) -> None:
+        """Tell a phase, and each reason for it once: reasons may alternate for hours."""
+        if (phase, reason) in self._told:
+            return
+        self._told.add((phase, reason))
+        await self._tell(
+            News(phase=phase, reason=reason, message=message, events=self._fresh_events())
+        )
+
+    def _fresh_events(self) -> Sequence[ClusterEvent]:
+        said = events.told(self._resource.events())
+        fresh = [one for one in said if one not in self._told_events]
+        self._told_events.update(fresh)
+        return fresh
+
+    async def _conclude(self, seen: Observation) -> News:
+        """Keep what there is to keep, remove what still runs, and say how it ended."""
+        log_uri, last_lines = await self._capture()
+        ended_well = seen.stage is Stage.SUCCEEDED
+        verdict = Verdict(
+            ended_well=ended_well,
+            failure=seen.failure,
+            log_uri=log_uri,
+            last_lines=last_lines,
+            events=self._fresh_events(),
+        )
+        if self._resource.is_quiet(trusted=ended_well):
+            return await self._tell_end(verdict)
+        await self._resource.keep_verdict(verdict)
+        return await self._remove_and_tell(verdict)
+
+    async def _conclude_gone(self) -> News:
+        """Somebody else took it away; it may have ended before, and its outputs tell."""
+        failure = failures.gone(self._last, interruptible=self._job.interruptible)
+        verdict = Verdict(ended_well=True, failure=failure, events=self._fresh_events())
+        return await self._remove_and_tell(verdict)  # its pods may linger
+
+    async def _abort(self) -> News:
+        log_uri, _ = await self._capture()
+        said = self._fresh_events()
+        await self._resource.remove(self._cluster.grace, self._wait)
+        return News(phase=Phase.ABORTED, log_uri=log_uri, events=said)
+
+    async def _remove_and_tell(self, verdict: Verdict) -> News:
+        grace = None if verdict.ended_well else self._cluster.grace
+        await self._resource.remove(grace, self._wait)
+        return await self._tell_end(verdict)
+
+    async def _tell_end(self, verdict: Verdict) -> News:
+        return await conclude(self._cluster.stores, self._job, verdict)
+
+    async def _capture(self) -> tuple[str, Sequence[str]]:
+        """Ship the log; return where it is, and its last lines."""
+        pods = self._resource.pods()
+        sources = logs.list_sources(pods, self._log_pods, begun=True)
+        captured = logs.Captured(b"", [])
+        if sources:
+            try:
+                async with self._cluster.captures:
+                    captured = await persist(
+                        lambda: logs.capture(self._cluster.kube, sources),
+                        patience=limits.LOG_SHIPPING_PATIENCE,
+                    )
+            except KubeError as error:
+                logger.warning(
+                    "a log was not read",
+                    extra={"resource": str(self._resource.name), "detail": str(error)},
+                )
+        lines = captured.last_lines or [
+            line for pod in pods[:1] for line in failures.last_words(pod)
+        ]
+        if not captured.packed:
+            return "", lines
+        return await remains.ship_log(self._cluster.stores, self._job, captured.packed), lines
+
+    async def _pause(self, at_most: timedelta) -> None:
+        """Wait for news or a stop, but no longer than that."""
+        if self._stop.is_set():
+            return
+        async with asyncio.TaskGroup() as tasks:
+            stopping = tasks.create_task(self._wake_at_stop())
+            await self._wait(at_most)
+            stopping.cancel()
+
+    async def _wait(self, at_most: timedelta) -> None:
+        """Wait for news, but no longer than that."""
+        try:
+            async with asyncio.timeout(max(0.0, at_most.total_seconds())):
+                await self._changed.wait()
+        except TimeoutError:
+            pass  # time alone may have changed something
+        self._changed.clear()
+
+    async def _wake_at_stop(self) -> None:
+        await self._stop.wait()
+        self._changed.set()
+
+
+def _failed(failure: Failure) -> News:
+    return News(phase=Phase.FAILED, reason=failure.code, message=failure.message, failure=failure)

@@ -1,0 +1,103 @@
+"""
+What the cluster says of an attempt's end, and what the task itself left, brought together.
+
+The task's own word counts for more, except where it was silenced: what was preempted, timed
+out or fenced ended for that reason, whatever it managed to write. A task that the kernel
+killed for memory and that wrote an error failed of its memory.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dataplane.agent.core.endings import (
+    CUT_OFF,
+    TaskError,
+    cut_message,
+    failure_of_error,
+    failure_of_no_outputs,
+    quote,
+)
+from dataplane.agent.core.held import News
+from dataplane.agent.runtimes import remains
+from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.choice import suits_process
+from dataplane.agent.runtimes.kubernetes.failures import MAX_RUNTIME_EXCEEDED, OOM_KILLED
+from dataplane.agent.runtimes.kubernetes.verdicts import Verdict
+from dataplane.agent.runtimes.protocol import Job
+from shared.blobs.errors import BlobError
+from shared.model.phases import Phase
+from shared.model.reports import Failure, FailureKind
+
+_FINAL = frozenset({MAX_RUNTIME_EXCEEDED, CUT_OFF.code})
+
+
+async def conclude(stores: Stores, job: Job, verdict: Verdict) -> News:
+    """Return the attempt's last news."""
+    prefix = job.assignment.output_prefix
+    try:
+        failure = await _judge(stores, job, verdict)
+        report_uri = await remains.find_report(stores, job)
+    except BlobError as error:
+        message = f"it is not known how the task ended: {error}"
+        failure = Failure(code="StorageUnavailable", kind=FailureKind.SYSTEM, message=message)
+        report_uri = ""
+    if failure is None:
+        phase = Phase.SUCCEEDED
+    elif failure.code == MAX_RUNTIME_EXCEEDED:
+        phase = Phase.TIMED_OUT
+    else:
+        phase = Phase.FAILED
+    return News(
+        phase=phase,
+        failure=failure,
+        output_uri=prefix if failure is None else "",
+        report_uri=report_uri,
+        log_uri=verdict.log_uri,
+        events=verdict.events,
+    )
+
+
+async def _judge(stores: Stores, job: Job, verdict: Verdict) -> Failure | None:
+    failure = verdict.failure
+    if failure is not None and (failure.kind is FailureKind.PREEMPTION or failure.code in _FINAL):
+        if verdict.ended_well and await _is_proven(stores, job):
+            return None
+        return _quoted(failure, verdict.last_lines)
+    error = await remains.read_error(stores, job)
+    if error is not None:
+        return _of_memory(failure, error) or failure_of_error(error)
+    if not verdict.ended_well and failure is not None:
+        return _quoted(failure, verdict.last_lines)
+    if failure is not None:
+        proven = await _is_proven(stores, job)
+        return None if proven else _quoted(failure, verdict.last_lines)
+    if await remains.are_outputs_missing(stores, job):
+        return quote(failure_of_no_outputs(job.assignment.output_prefix), verdict.last_lines)
+    return None
+
+
+async def _is_proven(stores: Stores, job: Job) -> bool:
+    """
+    Whether the task's outputs say that it did all it had to.
+
+    Only the SDK's own entry point writes them last of all, and only if all went well; what
+    the copilot ships may be half of it.
+    """
+    if not suits_process(job.task) or await remains.read_error(stores, job) is not None:
+        return False
+    return await remains.has_outputs(stores, job)
+
+
+def _of_memory(failure: Failure | None, error: TaskError) -> Failure | None:
+    if failure is None or failure.code != OOM_KILLED:
+        return None
+    said = cut_message(error.message, error.uri)
+    return replace(
+        failure,
+        message=cut_message(f"{failure.message}\nThe task itself says: {said}", error.uri),
+        full_uri=error.uri,
+    )
+
+
+def _quoted(failure: Failure, lines: Sequence[str]) -> Failure:
+    return quote(failure, lines) if lines else failure

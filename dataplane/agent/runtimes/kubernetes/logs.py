@@ -1,0 +1,266 @@
+"""
+The log of an attempt: what its containers wrote, as one, in the order of the kubelet's clock.
+
+The same containers in the same order give the same lines, live and shipped, so that whoever
+was interrupted goes on after a line's number. A container's log is what its node still has:
+nodes keep the last ten megabytes or so.
+"""
+
+import asyncio
+import re
+import zlib
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dataplane.agent.core import limits
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.errors import InvalidError, NotFoundError
+from dataplane.agent.kube.objects import Name, Object, name_of
+from dataplane.agent.runtimes.kubernetes import statuses
+from dataplane.agent.runtimes.lines import encode_line
+from shared.model.logs import LogLine, Originator
+
+_GZIP = 16 + zlib.MAX_WBITS
+_BATCH_LINES = 1024
+_NORMAL_LENGTH = len("2026-06-01T12:00:00.000000000Z")
+_FRACTION = re.compile(r"\.(\d+)")
+_FULL = "the log ends here: it has reached its size limit; the task runs on"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One container whose lines belong to the log."""
+
+    pod: Name
+    container: str
+    mark: str = ""  # put before each line, where there are several
+    originator: Originator = Originator.USER
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line with the instant the kubelet gave it, as text: it has nanoseconds, and sorts."""
+
+    instant: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    packed: bytes  # gzip'd lines, as they are shipped; empty: there were none
+    last_lines: Sequence[str]  # of the task itself
+
+
+def list_sources(
+    pods: Collection[Object], names: Sequence[str] | None, *, begun: bool
+) -> Sequence[Source]:
+    """
+    List the containers that make up the log, the task's own first.
+
+    ``names`` are the pods, the main one first, None for all there are. ``begun``: only those
+    that have something to read; the others are not known to the kubelet yet.
+    """
+    by_name = {pod["metadata"]["name"]: pod for pod in pods}
+    chosen = sorted(by_name) if names is None else [name for name in names if name in by_name]
+    sources = [
+        _source(by_name[name], container, is_main=index == 0)
+        for index, name in enumerate(chosen)
+        for container in _containers(by_name[name])
+        if not begun or _has_begun(by_name[name], container)
+    ]
+    return sources[: limits.KUBE_LOG_SOURCES]
+
+
+async def read(
+    kube: Kube,
+    source: Source,
+    *,
+    after: str = "",
+    follow: bool = False,
+    limit_bytes: int | None = None,
+) -> AsyncGenerator[Sequence[Line], None]:
+    """
+    Give the lines of the second of ``after`` and later, as they come; none without a container.
+
+    KubeError when the way to them broke; go on with the last line's instant, and leave out
+    what is not newer (the API counts in whole seconds).
+    """
+    since = statuses.instant(after) if after else None
+    chunks = kube.log(
+        source.pod,
+        source.container,
+        follow=follow,
+        since_time=since,
+        timestamps=True,
+        limit_bytes=limit_bytes,
+        silence=limits.KUBE_LOG_SILENCE if follow else None,
+    )
+    parser = _Parser()
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                lines = list(parser.feed(chunk))
+                if lines:
+                    yield lines
+    except (InvalidError, NotFoundError):
+        return  # not begun yet, or gone already
+    lines = list(parser.close())
+    if lines and limit_bytes is None:  # what a limit cut is read again, whole
+        yield lines
+
+
+async def capture(kube: Kube, sources: Sequence[Source]) -> Captured:
+    """Read all there is, bounded; KubeError when the way to it broke."""
+    packer = zlib.compressobj(wbits=_GZIP)
+    packed: list[bytes] = []
+    last: deque[str] = deque(maxlen=limits.LAST_LINES)
+    left = limits.LOG_BYTES
+    merged = _merge([_paged(kube, source) for source in sources])
+    async with aclosing(merged):
+        async for batch in merged:
+            raw, size = await asyncio.to_thread(_pack, packer, batch, left)
+            packed.append(raw)
+            left -= size
+            last.extend(line.text for line in batch if line.originator is Originator.USER)
+            if left <= 0:
+                break
+    if left == limits.LOG_BYTES:
+        return Captured(b"", [])
+    packed.append(packer.flush())
+    return Captured(b"".join(packed), _bounded(last))
+
+
+def as_log_line(source: Source, line: Line, at: datetime) -> LogLine:
+    return LogLine(statuses.instant(line.instant) or at, source.mark + line.text, source.originator)
+
+
+def _containers(pod: Object) -> Iterator[str]:
+    primary = statuses.primary_of(pod)
+    yield primary
+    for group in ("initContainers", "containers"):
+        for container in pod["spec"].get(group) or ():
+            if container["name"] != primary:
+                yield container["name"]
+
+
+def _source(pod: Object, container: str, *, is_main: bool) -> Source:
+    is_ours = container.startswith(statuses.OURS)
+    is_primary = container == statuses.primary_of(pod)
+    if is_main:
+        mark = "" if is_primary else f"[{container}] "
+    else:
+        name = pod["metadata"]["name"]
+        mark = f"[{name}] " if is_primary else f"[{name}/{container}] "
+    originator = Originator.SYSTEM if is_ours else Originator.USER
+    return Source(name_of(pod), container, mark, originator)
+
+
+def _has_begun(pod: Object, container: str) -> bool:
+    status = statuses.container_status(pod, container)
+    return bool(statuses.running(status) or statuses.terminated(status))
+
+
+class _Parser:
+    """Takes ``<instant> <text>`` lines out of bytes that are cut anywhere."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._instant = ""
+
+    def feed(self, data: bytes) -> Iterator[Line]:
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        for raw in whole:
+            yield from self._parse(raw)
+        while len(self._rest) > 2 * limits.LINE_BYTES:
+            raw, self._rest = self._rest[: limits.LINE_BYTES], self._rest[limits.LINE_BYTES :]
+            yield from self._parse(raw)
+
+    def close(self) -> Iterator[Line]:
+        if self._rest:
+            yield from self._parse(self._rest)
+            self._rest = b""
+
+    def _parse(self, raw: bytes) -> Iterator[Line]:
+        instant, space, text = raw.partition(b" ")
+        said = _in_utc(instant.decode(errors="replace"))
+        if space and said:
+            self._instant = said
+        else:
+            text = raw  # the rest of a line that was too long
+        for start in range(0, max(1, len(text)), limits.LINE_BYTES):
+            piece = text[start : start + limits.LINE_BYTES]
+            yield Line(self._instant, piece.decode(errors="replace").removesuffix("\r"))
+
+
+def _in_utc(instant: str) -> str:
+    """Return the instant with nine digits and in UTC, so that it sorts as text; "" if it is none."""
+    at = statuses.instant(instant)
+    if at is None:
+        return ""
+    if len(instant) == _NORMAL_LENGTH and instant[-1] == "Z":
+        return instant
+    fraction = _FRACTION.search(instant)
+    digits = (fraction[1] if fraction else "")[:9].ljust(9, "0")
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{digits}Z"
+
+
+async def _paged(kube: Kube, source: Source) -> AsyncIterator[tuple[str, LogLine]]:
+    """Give each line of a source with the instant by which it is sorted."""
+    async with aclosing(read(kube, source)) as chunks:
+        async for lines in chunks:
+            for line in lines:
+                at = statuses.instant(line.instant)
+                if at is not None:
+                    yield line.instant, as_log_line(source, line, at)
+
+
+async def _merge(
+    sources: Sequence[AsyncIterator[tuple[str, LogLine]]],
+) -> AsyncGenerator[Sequence[LogLine], None]:
+    """Merge what is sorted by instant, in batches; of two at one instant the first source's."""
+    heads = [(await anext(source, None), index) for index, source in enumerate(sources)]
+    batch: list[LogLine] = []
+    while True:
+        ready = [(head[0], index) for head, index in heads if head is not None]
+        if not ready:
+            break
+        _, index = min(ready)
+        head = heads[index][0]
+        if head is not None:
+            batch.append(head[1])
+        heads[index] = (await anext(sources[index], None), index)
+        if len(batch) >= _BATCH_LINES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _pack(packer: "zlib._Compress", batch: Sequence[LogLine], left: int) -> tuple[bytes, int]:
+    """Return the batch packed, and its size unpacked; cut where nothing is left."""
+    encoded: list[bytes] = []
+    size = 0
+    for line in batch:
+        raw = encode_line(line)
+        size += len(raw)
+        if size > left:
+            encoded.append(encode_line(LogLine(line.at, _FULL, Originator.SYSTEM)))
+            break
+        encoded.append(raw)
+    return packer.compress(b"".join(encoded)), size
+
+
+def _bounded(lines: Collection[str]) -> Sequence[str]:
+    """Keep the last of the last lines, as much as may be written down with a pod."""
+    kept: deque[str] = deque()
+    left = limits.KUBE_LAST_LINES_BYTES
+    for line in reversed(lines if isinstance(lines, deque) else list(lines)):
+        raw = line.encode()[: max(0, left)]
+        left -= len(raw) + 1
+        if left < 0:
+            break
+        kept.appendleft(raw.decode(errors="ignore"))
+    return list(kept)

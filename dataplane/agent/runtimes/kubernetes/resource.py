@@ -1,0 +1,221 @@
+"""
+The resource of one attempt, and its pods: made once, seen, and removed until nothing runs.
+
+What is there is what the informers say; what was asked for is not taken for done.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+
+from dataplane.agent.core import limits
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.errors import ExistsError, KubeError, NotFoundError
+from dataplane.agent.kube.objects import (
+    ATTEMPT_LABEL,
+    POD,
+    TASK_ACTION,
+    Kind,
+    Object,
+    label_attempt,
+    name_attempt,
+    name_of,
+)
+from dataplane.agent.runtimes.kubernetes import refusals, statuses
+from dataplane.agent.runtimes.kubernetes.cluster import Cluster
+from dataplane.agent.runtimes.kubernetes.refusals import Refusal
+from dataplane.agent.runtimes.kubernetes.verdicts import (
+    ANNOTATION,
+    Verdict,
+    find_verdict,
+    render_verdict,
+)
+from shared.model.assignments import Assignment
+
+logger = logging.getLogger(__name__)
+
+_UNSEEN_FOR = timedelta(seconds=10)  # made by us and not heard of: ask
+
+Pause = Callable[[timedelta], Awaitable[None]]
+
+
+class Resource:
+    def __init__(self, cluster: Cluster, kind: Kind, assignment: Assignment) -> None:
+        self.name = name_attempt(assignment, cluster.namespaces)
+        self.kind = kind
+        self._cluster = cluster
+        self._assignment = assignment
+        self._attempt = str(assignment.attempt)
+        self._informer = cluster.informers[kind]
+        self._made: tuple[Object, datetime] | None = None  # by us, and not heard of yet
+
+    def pods(self) -> Sequence[Object]:
+        """Return the attempt's pods, the one of its own name first."""
+        pods = self._cluster.pods.of_attempt(self._attempt)
+        return sorted(pods, key=lambda pod: (name_of(pod) != self.name, name_of(pod)))
+
+    def events(self) -> Sequence[Object]:
+        return self._cluster.events.of_attempt(self._attempt)
+
+    def was_seen(self) -> bool:
+        """Whether it is there, or the cluster has said something of it."""
+        return self._informer.get(self.name) is not None or any(
+            event["involvedObject"].get("kind") in {self.kind.name, POD.name}
+            for event in self.events()
+        )
+
+    def is_quiet(self, *, trusted: bool) -> bool:
+        """
+        Whether nothing of it runs any more, so that it may stay for people to look at.
+
+        ``trusted``: its own word that it is done is enough, if it has one; an operator that
+        has failed may still have pods to make.
+        """
+        pods = self.pods()
+        if self.kind != POD and not trusted:
+            return False
+        return all(statuses.is_quiet(pod) for pod in pods)
+
+    async def see(self) -> Object | None:
+        """Return it as it was last heard of; None once it is gone."""
+        found = self._informer.get(self.name)
+        if found is not None:
+            self._made = None
+            return found
+        if self._made is None:
+            return None
+        made, at = self._made
+        if self._cluster.clock.now() - at < _UNSEEN_FOR:
+            return made
+        try:
+            made = await self._cluster.kube.get(self.kind, self.name)
+        except NotFoundError:
+            self._made = None
+            return None
+        except KubeError as error:
+            self._warn("a resource is not seen", error)
+        self._made = (made, self._cluster.clock.now())
+        return made
+
+    async def make(self, built: Object) -> Refusal | None:
+        """Create it once; return why the API server does not take it."""
+        kube = self._cluster.kube.with_patience(timedelta(0))  # the caller has other things to heed
+        try:
+            body = await self._owned(kube, built)
+            async with self._cluster.writes:
+                made = await kube.create(self.kind, body)
+        except ExistsError:
+            return await self._adopt(kube)
+        except KubeError as error:
+            return refusals.judge(error, self.kind)
+        self._made = (made, self._cluster.clock.now())
+        return None
+
+    async def remove(self, grace: timedelta | None, pause: Pause) -> None:
+        """Delete it and its pods; return when nothing of them runs. ``grace`` None: their own."""
+        asked: set[str] = set()
+        while remaining := self._remaining():
+            for obj in remaining:
+                if obj["metadata"]["uid"] not in asked:
+                    if await self._delete(obj, grace):
+                        asked.add(obj["metadata"]["uid"])
+                else:
+                    await self.release_lost(obj)
+            await pause(limits.KUBE_LOOK_EVERY)
+
+    async def release_lost(self, obj: Object) -> None:
+        """Remove the object of a pod whose node does not answer: nobody else ever would."""
+        due = statuses.expected_gone_at(obj)
+        if not _is_pod(obj) or due is None:
+            return
+        if self._cluster.clock.now() < due + self._cluster.lost_after:
+            return
+        logger.warning("a pod's node is lost; removing the pod", extra={"pod": str(name_of(obj))})
+        await self._delete(obj, timedelta(0))
+
+    async def find_verdict(self) -> Verdict | None:
+        """Return how an earlier agent found that it ended, before it set about removing it."""
+        kube = self._cluster.kube.with_patience(None)
+        try:
+            return find_verdict(await kube.get(TASK_ACTION, self.name))
+        except NotFoundError:
+            return None
+
+    async def keep_verdict(self, verdict: Verdict) -> None:
+        body = {"metadata": {"annotations": {ANNOTATION: render_verdict(verdict)}}}
+        try:
+            async with self._cluster.writes:
+                await self._cluster.kube.patch(TASK_ACTION, self.name, body)
+        except KubeError as error:
+            self._warn("a verdict was not kept, which an agent that dies now would need", error)
+
+    async def _owned(self, kube: Kube, built: Object) -> Object:
+        """Add what is the same for all: name, labels, and the TaskAction as owner."""
+        metadata = {
+            **built.get("metadata", {}),
+            "name": self.name.name,
+            "namespace": self.name.namespace,
+        }
+        metadata["labels"] = {**(metadata.get("labels") or {}), **label_attempt(self._assignment)}
+        try:
+            owner = await kube.get(TASK_ACTION, self.name)
+        except NotFoundError as error:
+            self._warn("an attempt has no TaskAction", error)
+            return {**built, "metadata": metadata}
+        metadata["ownerReferences"] = [
+            {
+                "apiVersion": TASK_ACTION.api_version,
+                "kind": TASK_ACTION.name,
+                "name": self.name.name,
+                "uid": owner["metadata"]["uid"],
+                "controller": True,
+                "blockOwnerDeletion": False,
+            }
+        ]
+        return {**built, "metadata": metadata}
+
+    async def _adopt(self, kube: Kube) -> Refusal | None:
+        """Take what is there for ours, if it is."""
+        try:
+            found = await kube.get(self.kind, self.name)
+        except NotFoundError:
+            return None  # it was an earlier try of ours, and somebody has deleted it since
+        except KubeError as error:
+            return refusals.judge(error, self.kind)
+        labels = found["metadata"].get("labels") or {}
+        if labels.get(ATTEMPT_LABEL) != self._attempt:
+            return refusals.taken(str(self.name), self.kind)
+        self._made = (found, self._cluster.clock.now())
+        return None
+
+    def _remaining(self) -> Sequence[Object]:
+        """Return what has to go: the resource, and once it is gone the pods that it has left."""
+        resource = self._informer.get(self.name)
+        if resource is None and self._made is not None:
+            resource = self._made[0]
+        return [
+            obj
+            for obj in ([resource] if resource is not None else self.pods())
+            if not (_is_pod(obj) and statuses.is_being_deleted(obj) and statuses.has_ended(obj))
+        ]
+
+    async def _delete(self, obj: Object, grace: timedelta | None) -> bool:
+        self._made = None
+        seconds = None if grace is None or not _is_pod(obj) else round(grace.total_seconds())
+        kind = POD if _is_pod(obj) else self.kind
+        try:
+            async with self._cluster.writes:
+                await self._cluster.kube.delete(
+                    kind, name_of(obj), uid=obj["metadata"]["uid"], grace=seconds
+                )
+        except KubeError as error:
+            self._warn("a resource was not deleted; trying again", error)
+            return False
+        return True
+
+    def _warn(self, what: str, error: KubeError) -> None:
+        logger.warning(what, extra={"resource": str(self.name), "detail": str(error)})
+
+
+def _is_pod(obj: Object) -> bool:
+    return obj.get("kind") == POD.name

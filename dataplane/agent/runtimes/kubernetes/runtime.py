@@ -1,0 +1,158 @@
+"""Runs attempts in a cluster of Kubernetes, one course to each, and finds their logs."""
+
+import asyncio
+import zlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass, field
+
+from dataplane.agent.core import limits
+from dataplane.agent.core.held import News
+from dataplane.agent.core.messages import LogChunk
+from dataplane.agent.runtimes.kubernetes.cluster import Cluster
+from dataplane.agent.runtimes.kubernetes.course import Course
+from dataplane.agent.runtimes.kubernetes.plugin import Plugin
+from dataplane.agent.runtimes.kubernetes.tails import Tail, View
+from dataplane.agent.runtimes.lines import decode_line
+from dataplane.agent.runtimes.protocol import Job, NoLogError, Tell
+from shared.blobs.errors import BlobError
+from shared.model.ids import AttemptId
+from shared.model.logs import LogLine
+from shared.model.phases import Phase
+from shared.model.reports import Failure, FailureKind
+
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+@dataclass(slots=True)
+class _Known:
+    """An attempt whose log may be asked for."""
+
+    job: Job
+    course: Course
+    plugin: Plugin
+    over: bool = False
+    log_uri: str = ""
+    followers: set[asyncio.Event] = field(default_factory=set)
+
+    def view(self) -> View:
+        return self.course.view(over=self.over)
+
+    def end(self, log_uri: str) -> None:
+        self.over = True
+        self.log_uri = log_uri
+        for follower in self.followers:
+            follower.set()
+
+
+class KubernetesRuntime:
+    """``plugins`` by task type; ``default`` is for every other task that has a container."""
+
+    def __init__(self, cluster: Cluster, plugins: Mapping[str, Plugin], default: Plugin) -> None:
+        self._cluster = cluster
+        self._plugins = plugins
+        self._default = default
+        self._known: OrderedDict[AttemptId, _Known] = OrderedDict()
+
+    def __repr__(self) -> str:
+        running = sum(not known.over for known in self._known.values())
+        return f"<KubernetesRuntime running={running}>"
+
+    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+        plugin = self._plugins.get(job.task.type, self._default)
+        if plugin.kind not in self._cluster.informers:
+            return _unsupported(job, plugin)
+        course = Course(self._cluster, plugin, job, tell, stop)
+        known = self._remember(_Known(job, course, plugin))
+        log_uri = ""
+        try:
+            news = await course.run()
+            log_uri = news.log_uri
+            return news
+        finally:
+            known.end(log_uri)
+
+    async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
+        known = self._known.get(attempt)
+        if known is None:
+            raise NoLogError(f"this agent has no log of attempt {attempt}, or has it no longer")
+        line = 0
+        with ExitStack() as stack:
+            changed = asyncio.Event()
+            pods, events = self._cluster.pods, self._cluster.events
+            stack.enter_context(pods.waking(str(attempt), changed))
+            stack.enter_context(events.waking(str(attempt), changed))
+            known.followers.add(changed)
+            stack.callback(known.followers.discard, changed)
+            tail = Tail(self._cluster.kube, known.view, changed, self._cluster.clock)
+            async with aclosing(tail.batches()) as batches:
+                async for batch in batches:
+                    for chunk in _chunks(batch, before=line, after=after_line):
+                        yield chunk
+                    line += len(batch)
+        if not known.log_uri:
+            for chunk in _chunks(tail.rest(), before=line, after=after_line):
+                yield chunk
+            return
+        seen, line = line, 0
+        async for batch in self._read_shipped(known):
+            for chunk in _chunks(batch, before=line, after=max(seen, after_line)):
+                yield chunk
+            line += len(batch)
+
+    async def _read_shipped(self, known: _Known) -> AsyncIterator[Sequence[LogLine]]:
+        """Give the lines of a log that is in the store."""
+        unpacked = zlib.decompressobj(wbits=_GZIP)
+        store = self._cluster.stores.of(known.job.assignment)
+        rest = b""
+        try:
+            async for packed in await store.stream(known.log_uri):
+                raw = await asyncio.to_thread(unpacked.decompress, packed)
+                *whole, rest = (rest + raw).split(b"\n")
+                yield [decode_line(line) for line in whole]
+        except BlobError as error:
+            raise NoLogError(f"the log is not to be had: {error}") from error
+
+    def _remember(self, known: _Known) -> _Known:
+        attempt = known.job.assignment.attempt
+        self._known[attempt] = known
+        self._known.move_to_end(attempt)
+        while len(self._known) > limits.KUBE_ENDED_REMEMBERED:
+            oldest = next((one for one, it in self._known.items() if it.over), None)
+            if oldest is None:
+                break
+            del self._known[oldest]
+        return known
+
+
+def _chunks(lines: Sequence[LogLine], *, before: int, after: int) -> Iterator[LogChunk]:
+    """Cut lines, of which ``before`` came earlier, into chunks; leave out those up to ``after``."""
+    chunk: list[LogLine] = []
+    size = 0
+    number = before
+    for number, line in enumerate(lines, before + 1):
+        if number <= after:
+            continue
+        chunk.append(line)
+        size += len(line.text)
+        if len(chunk) >= limits.CHUNK_LINES or size >= limits.CHUNK_BYTES:
+            yield LogChunk(chunk, number)
+            chunk, size = [], 0
+    if chunk:
+        yield LogChunk(chunk, number)
+
+
+def _unsupported(job: Job, plugin: Plugin) -> News:
+    kind = plugin.kind
+    return News(
+        phase=Phase.FAILED,
+        failure=Failure(
+            code="UnsupportedTaskType",
+            kind=FailureKind.USER,
+            message=f"task {job.task.name} is of type {job.task.type!r}, for which this cluster "
+            f"would need {kind.plural}.{kind.group}; have the operator that brings them "
+            "installed, then restart the agent",
+            recoverable=False,
+        ),
+    )
