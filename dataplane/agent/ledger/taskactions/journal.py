@@ -68,9 +68,8 @@ class TaskActionJournal:
         self._writing: set[Page] = set()
         self._settled: deque[tuple[datetime, Page]] = deque()
         self._bell = Bell()
-        self._idle = asyncio.Event()  # set while nothing is being written
-        self._idle.set()
-        self._running: set[asyncio.Task[Any]] = set()
+        self._work: set[asyncio.Task[Any]] = set()  # what has an end
+        self._accepting = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<TaskActionJournal attempts={len(self._pages)} writing={len(self._writing)}>"
@@ -102,11 +101,13 @@ class TaskActionJournal:
                 retention=retention,
                 clock=clock,
             )
-            journal._start(journal._facts.run(), "ledger.facts")
-            journal._start(journal._sweep(), "ledger.sweep")
+            facts = tasks.create_task(journal._facts.run(), name="ledger.facts")
+            sweep = tasks.create_task(journal._sweep(), name="ledger.sweep")
             try:
                 yield journal
             finally:
+                facts.cancel()
+                sweep.cancel()
                 await journal._finish()
 
     @property
@@ -190,8 +191,9 @@ class TaskActionJournal:
     async def _accept(
         self, attempts: Sequence[Held], specs: Mapping[Digest, bytes]
     ) -> Collection[AttemptId]:
-        for digest, body in specs.items():
-            await self._specs.put(digest, body)
+        async with self._accepting:  # whoever brings no specs relies on those of the last
+            for digest, body in specs.items():
+                await self._specs.put(digest, body)
         pages = [self._page(held) for held in attempts]
         made = [page.wait_for(0, lambda: None) for page in pages]
         for page in pages:
@@ -212,20 +214,14 @@ class TaskActionJournal:
     def _write(self, page: Page) -> None:
         """See to it that the page is written; one task for each that is not."""
         if page not in self._writing and not page.is_done:
-            self._begin(page)
+            self._writing.add(page)
             self._start(self._write_out(page), f"ledger {page.name}")
-
-    def _begin(self, page: Page) -> None:
-        self._writing.add(page)
-        self._idle.clear()
 
     async def _write_out(self, page: Page) -> None:
         try:
             await self._writer.write(page)
         finally:
             self._writing.discard(page)
-            if not self._writing:
-                self._idle.set()
 
     async def _sweep(self) -> None:
         """Delete what has been settled for long enough."""
@@ -247,7 +243,7 @@ class TaskActionJournal:
     async def _delete(self, page: Page) -> None:
         page.is_leaving = True
         if page not in self._writing and not page.is_done:
-            self._begin(page)
+            self._writing.add(page)
             await self._write_out(page)
 
     async def _drop_specs(self) -> None:
@@ -290,16 +286,17 @@ class TaskActionJournal:
         self._note(self._tasks.create_task(work, name=name))
 
     def _note(self, task: asyncio.Task[Any]) -> None:
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
 
     async def _finish(self) -> None:
         """Write what is left, for a while; what is not written then the next agent will miss."""
         try:
             async with asyncio.timeout(limits.CLOSING.total_seconds()):
                 await self._facts.flush()
-                await self._idle.wait()
+                while self._work:
+                    await asyncio.wait(self._work)
         except TimeoutError:
-            logger.warning("the ledger is not all written", extra={"count": len(self._writing)})
-        for task in self._running:
+            logger.warning("the ledger is not all written", extra={"count": len(self._work)})
+        for task in self._work:
             task.cancel()
