@@ -62,6 +62,8 @@ def running(address: str = "127.0.0.1") -> Iterator[S3ForTests]:
 
 
 def _arguments(home: Path, address: str) -> tuple[int, list[str]]:
+    # Read where it runs. The first blob makes a volume, of which it would make seven: seconds.
+    (home / "master.toml").write_text("[master.volume_growth]\ncopy_1 = 1\n")
     config = home / "s3.json"
     config.write_text(
         json.dumps(
