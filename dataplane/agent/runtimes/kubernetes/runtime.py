@@ -3,20 +3,20 @@
 import asyncio
 import zlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 
 from dataplane.agent.core import limits
 from dataplane.agent.core.held import News
 from dataplane.agent.core.messages import LogChunk
+from dataplane.agent.kube.objects import POD
 from dataplane.agent.runtimes.kubernetes.cluster import Cluster
 from dataplane.agent.runtimes.kubernetes.course import Course
 from dataplane.agent.runtimes.kubernetes.plugin import Plugin
 from dataplane.agent.runtimes.kubernetes.tails import Tail, View
 from dataplane.agent.runtimes.lines import decode_line
 from dataplane.agent.runtimes.protocol import Job, NoLogError, Tell
-from shared.blobs.errors import BlobError
 from shared.model.ids import AttemptId
 from shared.model.logs import LogLine
 from shared.model.phases import Phase
@@ -47,12 +47,12 @@ class _Known:
 
 
 class KubernetesRuntime:
-    """``plugins`` by task type; ``default`` is for every other task that has a container."""
+    """Runs what one of ``plugins`` has the type of, and as a pod whatever else it is given."""
 
-    def __init__(self, cluster: Cluster, plugins: Mapping[str, Plugin], default: Plugin) -> None:
+    def __init__(self, cluster: Cluster, plugins: Sequence[Plugin]) -> None:
         self._cluster = cluster
-        self._plugins = plugins
-        self._default = default
+        self._by_type = {name: plugin for plugin in plugins for name in plugin.task_types}
+        self._default = next(plugin for plugin in plugins if plugin.kind == POD)
         self._known: OrderedDict[AttemptId, _Known] = OrderedDict()
 
     def __repr__(self) -> str:
@@ -60,7 +60,7 @@ class KubernetesRuntime:
         return f"<KubernetesRuntime running={running}>"
 
     async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
-        plugin = self._plugins.get(job.task.type, self._default)
+        plugin = self._by_type.get(job.task.type, self._default)
         if plugin.kind not in self._cluster.informers:
             return _unsupported(job, plugin)
         course = Course(self._cluster, plugin, job, tell, stop)
@@ -106,13 +106,10 @@ class KubernetesRuntime:
         unpacked = zlib.decompressobj(wbits=_GZIP)
         store = self._cluster.stores.of(known.job.assignment)
         rest = b""
-        try:
-            async for packed in await store.stream(known.log_uri):
-                raw = await asyncio.to_thread(unpacked.decompress, packed)
-                *whole, rest = (rest + raw).split(b"\n")
-                yield [decode_line(line) for line in whole]
-        except BlobError as error:
-            raise NoLogError(f"the log is not to be had: {error}") from error
+        async for packed in await store.stream(known.log_uri):
+            raw = await asyncio.to_thread(unpacked.decompress, packed)
+            *whole, rest = (rest + raw).split(b"\n")
+            yield [decode_line(line) for line in whole]
 
     def _remember(self, known: _Known) -> _Known:
         attempt = known.job.assignment.attempt
