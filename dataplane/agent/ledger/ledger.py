@@ -12,15 +12,14 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.fencing import Contact
+from dataplane.agent.core.fencing import Contact, read_contact, write_contact
 from dataplane.agent.core.held import Held, News, draw_up
-from dataplane.agent.core.instants import from_us, to_us
 from dataplane.agent.core.messages import Lease, Welcome
 from dataplane.agent.core.outbox import Outbox
 from dataplane.agent.ledger.journal import Journal
@@ -28,8 +27,6 @@ from dataplane.agent.ledger.sqlite import SqliteJournal
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId
 from shared.model.reports import Acknowledgement
-
-_US = timedelta(microseconds=1)
 
 
 class Ledger:
@@ -61,19 +58,14 @@ class Ledger:
         contents = await self._journal.load()
         facts = contents.facts
         self.last_epoch = int(facts.get("last_epoch", "0"))
-        if "contact_us" in facts:
-            self.contact = Contact(
-                from_us(int(facts["contact_us"])),
-                int(facts["fence_us"]) * _US,
-                int(facts["reassign_us"]) * _US,
-            )
+        self.contact = read_contact(facts)
         self.agent_id = facts.get("agent_id", "") or str(uuid4())
         await self._remember(agent_id=self.agent_id)
         for entry in contents.entries:
             held = Held(assignment=entry.assignment, accepted_at=entry.accepted_at)
             if entry.reports:
                 last = entry.reports[-1]
-                held = replace(held, version=last.version, phase=last.phase)
+                held = replace(held, version=last.version, phase=last.phase, reason=last.reason)
             self._held[entry.assignment.attempt] = held
             self.outbox.add(entry.reports)
 
@@ -166,18 +158,13 @@ class Ledger:
         self.last_epoch = welcome.epoch
         at = now if self.contact is None else self.contact.at
         self.contact = Contact(at, welcome.fence_after, welcome.reassign_after)
-        await self._remember(
-            last_epoch=self.last_epoch,
-            contact_us=to_us(at),
-            fence_us=welcome.fence_after // _US,
-            reassign_us=welcome.reassign_after // _US,
-        )
+        await self._remember(last_epoch=self.last_epoch, **write_contact(self.contact))
 
     async def remember_touch(self, at: datetime) -> None:
         """Write down that the control plane has noted what we said then."""
         if self.contact is not None:
             self.contact = replace(self.contact, at=at)
-            await self._remember(contact_us=to_us(at))
+            await self._remember(**write_contact(self.contact))
 
     async def _remember(self, **facts: int | str) -> None:
         await self._journal.remember({name: str(value) for name, value in facts.items()})
