@@ -1,0 +1,169 @@
+"""One agent leads at a time; another takes over in seconds, however the first one ended."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import pytest
+
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.election import Election, Terms
+from dataplane.agent.kube.objects import LEASE, Name
+from shared.kit.clock import SystemClock
+from tests.kube.controlplane import KubeForTests
+from tests.running import until
+
+SHORT = Terms(
+    length=timedelta(seconds=3),
+    deadline=timedelta(seconds=1.5),
+    every=timedelta(seconds=0.4),
+    look_every=timedelta(seconds=0.2),
+)
+
+
+class Candidate:
+    """An agent that does nothing but lead, and notes when."""
+
+    def __init__(self, kube: Kube, place: str, name: str, terms: Terms = SHORT) -> None:
+        self.election = Election(kube, Name(place, "agent"), name, SystemClock(), terms)
+        self.leading = asyncio.Event()
+        self.stopped_at: float | None = None
+        self.began_at: float | None = None
+
+    async def run(self) -> None:
+        await self.election.run(self._work)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.began_at = loop.time()
+        self.leading.set()
+        try:
+            await loop.create_future()
+        finally:
+            self.leading.clear()
+            self.stopped_at = loop.time()
+
+
+@pytest.fixture
+async def kubes(kube_api: KubeForTests) -> AsyncIterator[list[Kube]]:
+    """Two clients with connections of their own."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(Kube.open(kube_api.kubeconfig())) for _ in range(2)]
+
+
+async def holder(kube: Kube, place: str) -> str:
+    lease = await kube.get(LEASE, Name(place, "agent"))
+    return str(lease["spec"]["holderIdentity"])
+
+
+async def test_one_leads_and_the_other_waits(kubes: list[Kube], place: str) -> None:
+    first, second = Candidate(kubes[0], place, "first"), Candidate(kubes[1], place, "second")
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(candidate.run()) for candidate in (first, second)]
+        done, _ = await asyncio.wait(
+            [tasks.create_task(each.leading.wait()) for each in (first, second)],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        assert len(done) == 1
+        leader, other = (first, second) if first.leading.is_set() else (second, first)
+        # It is renewed beyond its length, or the other would have it.
+        lease = Name(place, "agent")
+        version = (await kubes[0].get(LEASE, lease))["metadata"]["resourceVersion"]
+        changes = kubes[0].watch(LEASE, namespace=place, since=version)
+        renewals = 0
+        async for _ in changes:
+            renewals += 1
+            if renewals > SHORT.length / SHORT.every + 1:
+                break
+        await changes.aclose()
+        assert leader.election.leads
+        assert not other.election.leads
+
+        running[(first, second).index(leader)].cancel()
+        await other.leading.wait()
+        assert leader.stopped_at is not None
+        assert other.began_at is not None
+        assert 0 < other.began_at - leader.stopped_at < SHORT.length.total_seconds()
+        running[(first, second).index(other)].cancel()
+
+
+async def test_who_cannot_renew_stops_before_another_begins(kubes: list[Kube], place: str) -> None:
+    """The first one's connection falls silent; the second one's does not."""
+    first, second = Candidate(kubes[0], place, "first"), Candidate(kubes[1], place, "second")
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        leading = tasks.create_task(first.run())
+        await first.leading.wait()
+        waiting = tasks.create_task(second.run())
+
+        kubes[0]._transport._under_way = asyncio.Semaphore(0)  # its calls wait for ever
+        await second.leading.wait()
+
+        assert first.stopped_at is not None
+        assert second.began_at is not None
+        assert second.began_at - first.stopped_at > 0.5
+        assert await holder(kubes[1], place) == "second"
+        leading.cancel()
+        waiting.cancel()
+
+
+async def test_a_standby_takes_over_from_the_dead_in_less_than_ten_seconds(
+    kubes: list[Kube], place: str
+) -> None:
+    now = asyncio.get_running_loop().time
+    dead = Election(kubes[0], Name(place, "agent"), "dead", SystemClock())
+    await dead._acquire()
+    died_at = now()
+    standby = Candidate(kubes[1], place, "standby", Terms())
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(standby.run())
+        await standby.leading.wait()
+        assert Terms().deadline.total_seconds() < now() - died_at < 10
+        task.cancel()
+
+
+async def test_who_has_lost_it_waits_and_leads_again(kubes: list[Kube], place: str) -> None:
+    first = Candidate(kubes[0], place, "first")
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(first.run())
+        await first.leading.wait()
+        taken = {"spec": {"holderIdentity": "somebody", "leaseDurationSeconds": 1}}
+        await kubes[1].patch(LEASE, Name(place, "agent"), taken)
+        await until(lambda: not first.leading.is_set())
+        await first.leading.wait()
+        assert first.election.terms_begun == 2
+        assert await holder(kubes[1], place) == "first"
+        task.cancel()
+
+
+async def test_the_next_container_of_the_same_pod_leads_at_once(
+    kubes: list[Kube], place: str
+) -> None:
+    await Election(kubes[0], Name(place, "agent"), "pod", SystemClock())._acquire()
+    again = Candidate(kubes[1], place, "pod")
+    async with asyncio.timeout(2), asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(again.run())
+        await again.leading.wait()
+        task.cancel()
+
+
+async def test_a_restarted_api_server_is_survived(
+    kubes: list[Kube], place: str, kube_api: KubeForTests
+) -> None:
+    first = Candidate(kubes[0], place, "first", Terms())
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(first.run())
+        await first.leading.wait()
+        await asyncio.to_thread(kube_api.restart_api_server)
+        await first.leading.wait()
+        assert await holder(kubes[1], place) == "first"
+        task.cancel()
+
+
+async def test_work_that_is_done_ends_the_term(kubes: list[Kube], place: str) -> None:
+    async def work() -> None:
+        assert await holder(kubes[0], place) == "first"
+
+    await Election(kubes[0], Name(place, "agent"), "first", SystemClock(), SHORT).run(work)
+
+    assert await holder(kubes[1], place) == ""
