@@ -44,9 +44,8 @@ def lay_over(
     if not isinstance(containers, list) or not all(isinstance(each, dict) for each in containers):
         raise BadSpecError(f"the pod template of {name} has containers that are no list of objects")
     meant = _find_meant(containers, [above.primary_container_name, name, own.primary])
-    spec["containers"] = [
-        {**each, "name": own.primary} if each is meant else each for each in containers
-    ]
+    if meant is not None:
+        meant["name"] = own.primary
     body = struct_pb2.Struct()
     body.update(merge(own.spec, spec))
     laid = tasks_pb2.K8sPod(pod_spec=body, primary_container_name=own.primary)

@@ -1,0 +1,137 @@
+"""An API server with the operators' definitions takes what is built, field by field."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import pytest
+from flyteidl2.plugins.kubeflow import mpi_pb2, tensorflow_pb2
+
+from dataplane.agent.kube.objects import Kind, Name
+from dataplane.agent.runtimes.protocol import Job
+from tests.kube.client import Json, KubeClient, KubeError
+from tests.unit.agent.kubernetes.plugins.jobs import (
+    SDK_TASKS,
+    job_of,
+    load_template,
+    make_template,
+    plugin_of,
+    sdk_job,
+)
+from tests.unit.agent.kubernetes.pods.sdk import CLUSTER
+
+_STRICTLY = "fieldValidation=Strict"  # an unknown field is refused, not dropped
+
+
+def _mpi() -> Job:
+    custom = mpi_pb2.DistributedMPITrainingTask(slots=2)
+    custom.worker_replicas.common.replicas = 3
+    return job_of(make_template("mpi", custom))
+
+
+def _tensorflow() -> Job:
+    custom = tensorflow_pb2.DistributedTensorflowTrainingTask()
+    for role in ("worker", "ps", "chief", "evaluator"):
+        getattr(custom, f"{role}_replicas").replicas = 1
+    return job_of(make_template("tensorflow", custom))
+
+
+def _with_master() -> Job:
+    template = load_template("pytorch")
+    template.custom.Clear()
+    template.custom.update({"workers": 3})
+    template.task_type_version = 0
+    return job_of(template)
+
+
+JOBS: Mapping[str, Callable[[], Job]] = {
+    **{task: partial(sdk_job, task) for task in SDK_TASKS},
+    "mpi": _mpi,
+    "tensorflow": _tensorflow,
+    "pytorch with a master": _with_master,
+}
+
+
+def _build(task: str, namespace: str) -> tuple[Kind, Json]:
+    job = JOBS[task]()
+    plugin = plugin_of(job)
+    resource = plugin.build(job, Name(namespace, "r1-a1-1-0a1b2c3d"), CLUSTER)
+    return plugin.kind, json.loads(json.dumps(resource))
+
+
+def _collection(kind: Kind, namespace: str) -> str:
+    return f"{kind.base}/namespaces/{namespace}/{kind.plural}"
+
+
+@pytest.mark.parametrize("task", JOBS)
+async def test_the_resource_is_taken_and_comes_back_as_it_was(
+    kube: KubeClient, namespace: str, task: str
+) -> None:
+    kind, resource = _build(task, namespace)
+    made = await kube.create(f"{_collection(kind, namespace)}?{_STRICTLY}", resource)
+    lost = list(_missing(resource["spec"], made["spec"], "spec"))
+    assert lost == []
+    await kube.delete(f"{_collection(kind, namespace)}/{resource['metadata']['name']}")
+
+
+@pytest.mark.parametrize("task", JOBS)
+async def test_its_pods_are_pods(kube: KubeClient, namespace: str, task: str) -> None:
+    _, resource = _build(task, namespace)
+    templates = list(_pod_templates(resource["spec"]))
+    assert templates
+    for number, template in enumerate(templates):
+        wanted = {
+            "metadata": {"name": f"template-{number}"},
+            "template": {"metadata": template["metadata"], "spec": template["spec"]},
+        }
+        path = f"/api/v1/namespaces/{namespace}/podtemplates?dryRun=All&{_STRICTLY}"
+        made = (await kube.create(path, wanted))["template"]
+        assert list(_missing(template["spec"], made["spec"], "spec")) == []
+
+
+async def test_the_job_of_a_jobset_is_a_job(kube: KubeClient, namespace: str) -> None:
+    _, resource = _build("clustered-task", namespace)
+    (replicated,) = resource["spec"]["replicatedJobs"]
+    job = {"metadata": {"name": "workers"}, "spec": replicated["template"]["spec"]}
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs?dryRun=All&{_STRICTLY}"
+    made = await kube.create(path, job)
+    assert made["spec"]["podFailurePolicy"]["rules"][0]["action"] == "FailJob"
+
+
+async def test_the_definitions_are_not_lenient(kube: KubeClient, namespace: str) -> None:
+    """What the tests above rest on: a field that does not exist is refused."""
+    for task in JOBS:
+        kind, resource = _build(task, namespace)
+        resource["spec"]["noSuchField"] = 1
+        with pytest.raises(KubeError, match="noSuchField"):
+            await kube.create(f"{_collection(kind, namespace)}?{_STRICTLY}", resource)
+
+
+def _pod_templates(node: Any) -> Iterator[Json]:
+    """Find what has the form of a pod template, wherever it stands."""
+    if isinstance(node, list):
+        for each in node:
+            yield from _pod_templates(each)
+    elif isinstance(node, dict):
+        spec = node.get("spec")
+        if isinstance(spec, dict) and "containers" in spec:
+            yield node
+        else:
+            for each in node.values():
+                yield from _pod_templates(each)
+
+
+def _missing(said: Any, kept: Any, path: str) -> Iterator[str]:
+    """Name what was said and was not kept; defaults may have come besides."""
+    if isinstance(said, dict) and isinstance(kept, dict):
+        for name, value in said.items():
+            if name in kept:
+                yield from _missing(value, kept[name], f"{path}.{name}")
+            elif value not in ({}, [], "", None):
+                yield f"{path}.{name}"
+    elif isinstance(said, list) and isinstance(kept, list) and len(said) == len(kept):
+        for number, (one, other) in enumerate(zip(said, kept, strict=True)):
+            yield from _missing(one, other, f"{path}[{number}]")
+    elif said != kept:
+        yield f"{path}: {said!r} became {kept!r}"
