@@ -54,7 +54,7 @@ async def _run(
         while time.monotonic() - began < 60 * options.minutes:
             yield chance.choice(known)
 
-    async with running(home, database, server._superuser_url) as world:
+    async with running(home, database, server.superuser_url) as world:
         reckoning = await storm(world, chance, kinds(), Pace(), tell)
         if reckoning.broken:
             print(world.said())  # noqa: T201

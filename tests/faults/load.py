@@ -48,6 +48,7 @@ class Load:
     asked: int = 0
     aborted: set[str] = field(default_factory=set)  # runs
     _roots: list[RunIdentifier] = field(default_factory=list)
+    _specs: dict[str, TaskSpec] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Ask until cancelled; calls that are under way then are given up."""
@@ -142,7 +143,10 @@ class Load:
         )
 
     def _spec(self, wish: Wish) -> TaskSpec:
-        return make_task_spec(wish, self.world.bundle)
+        key = repr(wish)
+        if key not in self._specs:
+            self._specs[key] = make_task_spec(wish, self.world.bundle)
+        return self._specs[key]
 
     def _inputs(self, wish: Wish) -> str:
         """Put the inputs where all who have the same find them."""

@@ -18,7 +18,6 @@ from tests.faults.kinds import Harm, Kind
 from tests.faults.load import Load, Pace
 from tests.faults.world import ORG, World, until
 
-_AT_ONCE = 2
 _CALM_SECONDS = 90
 """By when everything has ended, once nothing breaks any more."""
 _CLOCK_SECONDS = 10
@@ -68,8 +67,10 @@ async def storm(
     kinds: Iterable[Kind],
     pace: Pace,
     tell: Callable[[str], None] = lambda _: None,
+    *,
+    at_once: int = 2,
 ) -> Reckoning:
-    """Harm the world in these ways, two at a time, while it works; ``tell`` hears of each."""
+    """Harm the world in these ways, some at once, while it works; ``tell`` hears of each."""
     load, due = Load(world, chance, pace), iter(kinds)
 
     async def harm() -> None:
@@ -81,7 +82,7 @@ async def storm(
         working = tasks.create_task(load.run(), name="load")
         await asyncio.sleep(1)  # there is something to be harmed
         async with asyncio.TaskGroup() as harms:
-            for _ in range(_AT_ONCE):
+            for _ in range(at_once):
                 harms.create_task(harm(), name="harm")
         working.cancel()
     tell("calm")

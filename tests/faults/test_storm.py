@@ -20,7 +20,7 @@ async def test_a_storm_loses_nothing_and_doubles_nothing(
 ) -> None:
     chance = Random(SEED)
     told: list[str] = []
-    async with running(tmp_path / "world", test_database, postgres_server._superuser_url) as world:
+    async with running(tmp_path / "world", test_database, postgres_server.superuser_url) as world:
         kinds = chance.sample(KINDS, len(KINDS))
         reckoning = await storm(world, chance, kinds, Pace(), told.append)
         assert not reckoning.broken, f"{told}: {reckoning}\n{world.said()}"

@@ -12,7 +12,7 @@ import signal
 import struct
 import sys
 import tarfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,18 +32,29 @@ from tests.system.door import Door
 
 ORG = OrgName("local")
 GRACE_SECONDS = 1.0
-PACE = {
-    "HEARTBEAT": "0.5",
-    "SILENT_AFTER": "2",
-    "ACCEPT_WITHIN": "2",
-    "SELF_FENCE": "4",
-    "REASSIGN_AFTER": "9",
-}
 REASSIGN_SECONDS = 9.0
 _ROOT = Path(__file__).parents[2]
 _TASKS = Path(__file__).parent / "tasks"
 _CLOCKS = Path(__file__).parent / "clocks"
 _READY_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What a world consists of, and at what pace; usually one in which seconds are long."""
+
+    replicas: Sequence[OrgName] = (ORG, ORG)  # whose API each is
+    agents: Sequence[tuple[OrgName, str]] = ((ORG, "local"), (ORG, "other"))  # of clusters
+    slots: int = 16
+    tempo: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "HEARTBEAT": 0.5,
+            "SILENT_AFTER": 2,
+            "ACCEPT_WITHIN": 2,
+            "SELF_FENCE": 4,
+            "REASSIGN_AFTER": REASSIGN_SECONDS,
+        }
+    )
 
 
 @dataclass(slots=True)
@@ -149,6 +160,7 @@ class Agent:
 @dataclass(slots=True)
 class World:
     home: Path
+    shape: Shape
     database: DatabaseForTest
     superuser_url: str
     store: Database
@@ -188,7 +200,7 @@ class World:
             *(sys.executable, "-m", "dataplane.agent", "run", "--token-file", str(token)),
             *("--control-plane", addresses, "--data-dir", str(data)),
             *("--public-endpoint", self.replicas[0].door.url.removeprefix("http://")),
-            *("--grace-seconds", str(GRACE_SECONDS), "--slots", "16", *options),
+            *("--grace-seconds", str(GRACE_SECONDS), "--slots", str(self.shape.slots), *options),
         ]
         program = Program(name, command, {}, self.home)
         agent = Agent(program, ClusterName(cluster), data, links)
@@ -204,6 +216,12 @@ class World:
                     await program.start()
             await asyncio.sleep(0.2)
 
+    async def until_ready(self, replica: Replica) -> None:
+        try:
+            await until(replica.is_ready, f"{replica.program.name} is ready", _READY_SECONDS)
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{self.said()}") from None
+
     def said(self) -> str:
         """Everything that everybody said last, for a test that failed."""
         return "\n".join(f"== {each.name}\n{each.said()[-4000:]}" for each in self.programs)
@@ -211,28 +229,27 @@ class World:
 
 @asynccontextmanager
 async def running(
-    home: Path, database: DatabaseForTest, superuser_url: str
+    home: Path, database: DatabaseForTest, superuser_url: str, shape: Shape | None = None
 ) -> AsyncIterator[World]:
     """Have it all up for the length of a block; nothing of it is left behind."""
     store, ledger = open_database(database.url, pool_size=2), Ledger(home / "ledger.jsonl")
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
-        world = World(home, database, superuser_url, store, ledger, stack, tasks)
+        shape = shape or Shape()
+        world = World(home, shape, database, superuser_url, store, ledger, stack, tasks)
         _pack(world.blobs)
         stack.push_async_callback(store.close)
         await stack.enter_async_context(_ended(world))
-        for number in (1, 2):
-            world.replicas.append(await _make_replica(world, number, stack))
-        await world.replicas[0].program.start()
-        await until(world.replicas[0].is_ready, "the first replica is ready", _READY_SECONDS)
-        await world.replicas[1].program.start()
-        async with store.for_org(ORG) as tx:
-            digest = hashlib.sha256(_token("other").encode()).digest()
-            await save_cluster(tx, ClusterName("other"), digest, SystemClock().now())
-        for cluster in ("local", "other"):
+        for number, org in enumerate(shape.replicas, 1):
+            replica = await _make_replica(world, number, org, stack)
+            world.replicas.append(replica)
+            await replica.program.start()
+            await world.until_ready(replica)
+        for org, cluster in shape.agents:
+            async with store.for_org(org) as tx:
+                digest = hashlib.sha256(_token(cluster).encode()).digest()
+                await save_cluster(tx, ClusterName(cluster), digest, SystemClock().now())
             agent = await world.make_agent(cluster, f"agent-{cluster}")
             await agent.program.start()
-        for replica in world.replicas:
-            await until(replica.is_ready, "a replica is ready", _READY_SECONDS)
         await stack.enter_async_context(world.ledger.watched())
         supervising = tasks.create_task(world.keep_up(), name="supervisor")
         stack.callback(supervising.cancel)
@@ -249,7 +266,8 @@ async def until(fact: Callable[[], Awaitable[bool]], what: str, seconds: float) 
         raise AssertionError(f"{what}: not within {seconds} s") from None
 
 
-async def _make_replica(world: World, number: int, stack: AsyncExitStack) -> Replica:
+async def _make_replica(world: World, number: int, org: OrgName, stack: AsyncExitStack) -> Replica:
+    cluster = next(cluster for of, cluster in world.shape.agents if of == org)
     http_port, link_port = (ports.require_free("127.0.0.1", 0, option="") for _ in range(2))
     database = Proxy(_target(world.database.url), world.tasks)
     await stack.enter_async_context(database.running())
@@ -258,10 +276,12 @@ async def _make_replica(world: World, number: int, stack: AsyncExitStack) -> Rep
         "VOLARY_DATABASE_POOL_SIZE": "8",
         "VOLARY_BLOB_BASE": f"file://{world.blobs}",
         "VOLARY_BLOB_SIGNING_KEY": "k" * 32,
-        "VOLARY_CLUSTER_TOKEN": _token("local"),
+        "VOLARY_ORG": org,
+        "VOLARY_CLUSTER": cluster,
+        "VOLARY_CLUSTER_TOKEN": _token(cluster),
         "VOLARY_HTTP_PORT": str(http_port),
         "VOLARY_LINK_PORT": str(link_port),
-        **{f"VOLARY_LINK_{name}_SECONDS": seconds for name, seconds in PACE.items()},
+        **{f"VOLARY_LINK_{name}_SECONDS": str(each) for name, each in world.shape.tempo.items()},
     }
     command = [sys.executable, "-m", "controlplane.cli", "controlplane", "serve"]
     name = f"replica-{number}"

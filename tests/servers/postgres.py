@@ -40,6 +40,11 @@ class PostgresForTests:
         self._superuser_url = superuser_url
         self._template: str | None = None
 
+    @property
+    def superuser_url(self) -> str:
+        """For what only a superuser may do, as killing the connections of others."""
+        return self._superuser_url
+
     @classmethod
     @contextmanager
     def running(cls) -> Iterator["PostgresForTests"]:
