@@ -5,6 +5,7 @@ A client keeps asking until it is answered, at one replica or the other, as the 
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -41,6 +42,18 @@ class Pace:
 
 
 @dataclass(slots=True)
+class _Beat:
+    """Moments at random, so many a second, however long it takes to do what is due."""
+
+    chance: Random
+    at: float = field(default_factory=time.monotonic)
+
+    async def next(self, rate: float) -> None:
+        self.at += self.chance.expovariate(rate)
+        await asyncio.sleep(self.at - time.monotonic())
+
+
+@dataclass(slots=True)
 class Load:
     world: World
     chance: Random
@@ -64,22 +77,25 @@ class Load:
             await self._abort(root)
 
     async def _sleeps(self, calls: asyncio.TaskGroup, root: ActionIdentifier) -> None:
+        beat = _Beat(self.chance)
         for number in count():
-            await asyncio.sleep(self.chance.expovariate(self.pace.sleeps))
+            await beat.next(self.pace.sleeps)
             long = self.chance.random() < 0.2
             wish = _nap(self.chance.choice([1, 3])) if long else Wish(task="nap", type="core-sleep")
             calls.create_task(self._enqueue(root, f"s{number}", wish), name="enqueue")
 
     async def _chores(self, calls: asyncio.TaskGroup, root: ActionIdentifier) -> None:
+        beat = _Beat(self.chance)
         for number in count():
-            await asyncio.sleep(self.chance.expovariate(self.pace.chores))
+            await beat.next(self.pace.chores)
             lasts = self.chance.choice([10, 500, 3_000, 8_000])
             wish = self._chore(lasts, replaceable=self.chance.random() < 0.5)
             calls.create_task(self._enqueue(root, f"c{number}", wish), name="enqueue")
 
     async def _victims(self, calls: asyncio.TaskGroup) -> None:
+        beat = _Beat(self.chance)
         while True:
-            await asyncio.sleep(self.chance.expovariate(self.pace.victims))
+            await beat.next(self.pace.victims)
             calls.create_task(self._make_victim(), name="victim")
 
     async def _make_victim(self) -> None:
