@@ -17,7 +17,7 @@ from dataplane.agent.runtimes.tasks import Variable
 from shared.kit.clock import SystemClock
 from shared.model.ids import ActionId, AttemptId
 from shared.model.phases import Phase
-from shared.model.reports import FailureKind
+from shared.model.reports import FailureKind, LogLink
 from tests.integration.connectors.world import (
     Agent,
     Jobs,
@@ -76,8 +76,7 @@ async def test_a_job_is_created_watched_and_its_outputs_are_written(
         "retry": 0,
     }
     assert (running.reason, running.message) == ("ConnectorRunning", "step 1 of 2")
-    (event,) = running.events
-    assert (event.reason, event.message) == ("LogLink", "Console: https://jobs.example/1")
+    assert list(running.log_links) == [LogLink("Console", "https://jobs.example/1")]
     lines = [json.loads(line)["m"] for line in gzip.decompress(_read(end.log_uri)).splitlines()]
     assert lines == ["Console: https://jobs.example/1", "step 1 of 2"]
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from flyteidl2.connector import connector_pb2
@@ -22,12 +22,13 @@ from dataplane.agent.runtimes.connectors.client import (
 from dataplane.agent.runtimes.connectors.judging import read_failure, read_phase, read_reason
 from dataplane.agent.runtimes.connectors.receipts import Receipts
 from dataplane.agent.runtimes.connectors.transcript import Transcript
+from dataplane.agent.runtimes.log_links import render_log_links
 from dataplane.agent.runtimes.protocol import Job, Tell
 from dataplane.agent.runtimes.remains import are_outputs_missing, find_report, read_error
 from shared.blobs.errors import BlobError
 from shared.kit.clock import Clock
 from shared.model.phases import TERMINAL, Phase
-from shared.model.reports import ClusterEvent, Failure, FailureKind
+from shared.model.reports import Failure, FailureKind, LogLink
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +71,7 @@ class RemoteJob:
     stop: asyncio.Event
     pace: Pace
     clock: Clock
-    _links: dict[str, str] = field(default_factory=dict)  # said already, by name
-    _untold: list[ClusterEvent] = field(default_factory=list)
+    _links: dict[str, str] = field(default_factory=dict)  # URIs by name
 
     async def find(self) -> connector_pb2.GetTaskRequest | None:
         """Return the receipt of a job that was created before."""
@@ -162,16 +162,13 @@ class RemoteJob:
         for link in resource.log_links:
             if self._links.get(link.name) != link.uri:
                 self._links[link.name] = link.uri
-                text = f"{link.name}: {link.uri}"
-                self._untold.append(
-                    ClusterEvent(at=self.clock.now(), reason="LogLink", message=text)
-                )
-                await self.log.say(text)
+                await self.log.say(f"{link.name}: {link.uri}")
         await self.log.say(resource.message)
 
     def _news(self, phase: Phase, reason: str = "", message: str = "") -> News:
-        events, self._untold = self._untold, []
-        return News(phase=phase, reason=reason, message=message, events=events)
+        links = [LogLink(name, uri) for name, uri in self._links.items()]
+        of_task = render_log_links(self.job)
+        return News(phase=phase, reason=reason, message=message, log_links=[*of_task, *links])
 
     async def _conclude(self, resource: connector_pb2.Resource) -> News:
         stores, prefix = self.receipts.stores, self.job.assignment.output_prefix
@@ -193,11 +190,9 @@ class RemoteJob:
                 f"outputs.pb under {prefix}",
             )
         if failure is not None:
-            return News(phase=Phase.FAILED, failure=failure, events=self._untold)
+            return replace(self._news(Phase.FAILED), failure=failure)
         report = await find_report(stores, self.job)
-        return News(
-            phase=Phase.SUCCEEDED, output_uri=prefix, report_uri=report, events=self._untold
-        )
+        return replace(self._news(Phase.SUCCEEDED), output_uri=prefix, report_uri=report)
 
     async def _read_error(self) -> Failure | None:
         error = await read_error(self.receipts.stores, self.job)

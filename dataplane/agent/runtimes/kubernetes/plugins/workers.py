@@ -81,10 +81,9 @@ class Workers:
 
     def cause(self) -> Failure | None:
         """Return the failure of the pod that failed first."""
-        interruptible = bool(self.job.task.template.metadata.interruptible)
         found: list[tuple[tuple[datetime, bool], Failure]] = []
         for pod in self._ordered:
-            seen = failures.look(pod, self.around, interruptible=interruptible)
+            seen = failures.look(pod, self.around, interruptible=self.job.interruptible)
             if seen is not None and seen.stage is Stage.FAILED and seen.failure is not None:
                 # The API's instants have whole seconds; of two in one, the telling one.
                 when = (_ended_at(pod), seen.failure.code in _UNTELLING)
