@@ -33,7 +33,8 @@ class Issued:
 
 def make_authority(now: datetime) -> KeyPair:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("volary-door")
+    # Not the name of what it signs: that would pass for signed by itself.
+    name = _name("volary-door authority")
     certificate = (
         _builder(name, name, key.public_key(), now, now + limits.CA_LASTS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

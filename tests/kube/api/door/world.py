@@ -1,11 +1,10 @@
 """A door in this process before a real API server, and pods that knock at it."""
 
 import asyncio
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,6 +66,7 @@ class World:
     namespace: str  # its name
     informer: Informer
     door: Door
+    transport: pyqwest.HTTPTransport
     home: Path
 
     @property
@@ -84,12 +84,24 @@ class World:
 
     def http(self) -> pyqwest.Client:
         """Make an HTTP client as the SDK makes its own."""
-        transport = pyqwest.HTTPTransport(tls_ca_cert=self.door.authority.certificate)
-        return pyqwest.Client(transport=transport)
+        return pyqwest.Client(transport=self.transport)
 
     def clients(self, token: str) -> Mapping[str, Any]:
         """Return the arguments of a flyteidl2 client that shows a token."""
         return {"http_client": self.http(), "interceptors": [_Showing(token)]}
+
+    @asynccontextmanager
+    async def second(self, control_plane: str) -> AsyncIterator["World"]:
+        """Open another replica of the door."""
+        site = _site(self.namespace, control_plane)
+        opening = open_door(
+            site, kube=self.kube, pods=self.informer, clock=SystemClock(), is_fresh=lambda: True
+        )
+        async with opening as door, asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(door.run())
+            await door.started.wait()
+            yield replace(self, door=door)
+            running.cancel()
 
     async def pod(self, run: str = "r1", *, action: str = "a0", base: str = "s3://bucket") -> Pod:
         """Make a pod; nobody runs it."""
@@ -173,7 +185,6 @@ async def world(
     s3: S3Options | None = None,
     is_fresh: Callable[[], bool] = lambda: True,
     clock: Clock | None = None,
-    listen: str = "127.0.0.1:0",
 ) -> AsyncIterator[World]:
     """Open a door for the length of a block, in a namespace of its own."""
     clock = clock or SystemClock()
@@ -182,15 +193,7 @@ async def world(
         namespace = await stack.enter_async_context(api.namespace())
         kube = await stack.enter_async_context(Kube.open(kube_api.kubeconfig()))
         informer = Informer(kube, POD, labels=f"{MANAGED_LABEL}=true", clock=clock)
-        site = Site(
-            listen=listen,
-            places=["127.0.0.1", "localhost", "door.test"],
-            secret=Name(namespace, "volary-agent-door"),
-            control_plane=control_plane,
-            trust=None,
-            credential=lambda: {"authorization": f"Bearer {AGENTS_TOKEN}"},
-            s3=s3,
-        )
+        site = _site(namespace, control_plane, s3)
         door = await stack.enter_async_context(
             open_door(site, kube=kube, pods=informer, clock=clock, is_fresh=is_fresh)
         )
@@ -199,10 +202,25 @@ async def world(
             await informer.synced()
             await door.started.wait()
             try:
-                yield World(kube, api, namespace, informer, door, home)
+                async with pyqwest.HTTPTransport(
+                    tls_ca_cert=door.authority.certificate
+                ) as transport:
+                    yield World(kube, api, namespace, informer, door, transport, home)
             finally:
                 for task in running:
                     task.cancel()
+
+
+def _site(namespace: str, control_plane: str, s3: S3Options | None = None) -> Site:
+    return Site(
+        listen="127.0.0.1:0",
+        places=["127.0.0.1", "localhost", "door.test"],
+        secret=Name(namespace, "volary-agent-door"),
+        control_plane=control_plane,
+        trust=None,
+        credential=lambda: {"authorization": f"Bearer {AGENTS_TOKEN}"},
+        s3=s3,
+    )
 
 
 def assign(run: str, action: str, base: str) -> Assignment:
@@ -232,9 +250,3 @@ async def until(fact: Callable[[], bool], *, seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not fact():  # noqa: ASYNC110 - the informer rings for attempts only
             await asyncio.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
