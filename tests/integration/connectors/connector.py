@@ -16,6 +16,7 @@ from flyte.connectors import AsyncConnector, ConnectorRegistry, Resource, Resour
 from flyteidl2.connector.connector_pb2 import TaskExecutionMetadata
 from flyteidl2.core.execution_pb2 import TaskExecution, TaskLog
 from flyteidl2.core.tasks_pb2 import TaskTemplate
+from google.protobuf import json_format
 
 from tests.integration.connectors.names import DIRECTORY_VARIABLE, TASK_TYPE
 
@@ -55,9 +56,11 @@ class JobConnector(AsyncConnector[JobMeta]):
             raise ValueError(refusal.read_text())
         job = uuid4().hex
         (self._jobs / f"{job}.asked").write_text(json.dumps(asked))
+        does = json_format.MessageToDict(task_template.custom).get("does")
         default = self._jobs / "default.json"
-        does = default.read_text() if default.exists() else '{"phase": "QUEUED"}'
-        (self._jobs / f"{job}.json").write_text(does)
+        if does is None:
+            does = json.loads(default.read_text()) if default.exists() else {"phase": "QUEUED"}
+        (self._jobs / f"{job}.json").write_text(json.dumps(does))
         return JobMeta(job)
 
     async def get(self, resource_meta: JobMeta, **_: str) -> Resource:
