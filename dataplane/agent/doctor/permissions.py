@@ -58,8 +58,8 @@ class Rule:
     why: str
 
 
-READ = ("get", "list", "watch")
-LIVE = ("create", "delete", "get", "list", "patch", "watch")
+FOLLOW = ("list", "watch")
+RUN = ("create", "delete", "get", "list", "watch")
 
 TABLE: Sequence[Rule] = (
     # In its own namespace.
@@ -74,15 +74,29 @@ TABLE: Sequence[Rule] = (
         scope=Scope.HOME,
         group="coordination.k8s.io",
         resource="leases",
-        verbs=("get", "patch", "update"),
+        verbs=("get", "update"),
         named=Named.LEASE,
         why="two agents agree on which of them leads",
     ),
     Rule(
         scope=Scope.HOME,
         resource="configmaps",
-        verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
+        verbs=("create", "delete", "get", "list", "patch"),
         why="task specs, each once, and what the agent has to remember",
+    ),
+    Rule(
+        scope=Scope.HOME,
+        group="volary.dev",
+        resource="taskactions",
+        verbs=("create", "delete", "get", "list"),
+        why="the ledger of tasks whose own namespace is not to be had",
+    ),
+    Rule(
+        scope=Scope.HOME,
+        group="volary.dev",
+        resource="taskactions/status",
+        verbs=("patch",),
+        why="the ledger of tasks whose own namespace is not to be had",
     ),
     Rule(
         scope=Scope.HOME,
@@ -109,7 +123,7 @@ TABLE: Sequence[Rule] = (
         scope=Scope.TASKS,
         group="volary.dev",
         resource="taskactions",
-        verbs=LIVE,
+        verbs=("create", "delete", "get", "list", "patch"),
         why="the ledger: what was accepted, until its end is acknowledged",
     ),
     Rule(
@@ -122,7 +136,7 @@ TABLE: Sequence[Rule] = (
     Rule(
         scope=Scope.TASKS,
         resource="pods",
-        verbs=LIVE,
+        verbs=RUN,
         why="tasks",
     ),
     Rule(
@@ -134,13 +148,13 @@ TABLE: Sequence[Rule] = (
     Rule(
         scope=Scope.TASKS,
         resource="events",
-        verbs=READ,
+        verbs=FOLLOW,
         why="what the cluster says of a task: why it waits, why it failed",
     ),
     Rule(
         scope=Scope.TASKS,
         resource="podtemplates",
-        verbs=READ,
+        verbs=FOLLOW,
         why="templates that tasks name",
     ),
     Rule(
@@ -200,7 +214,7 @@ TABLE: Sequence[Rule] = (
             scope=Scope.TASKS,
             group=group,
             resource=resource,
-            verbs=LIVE,
+            verbs=RUN,
             why=f"{feature} tasks",
         )
         for feature, group, resource in (

@@ -1,0 +1,250 @@
+"""The doctor in front of a real API server, as the agent that the chart installed."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from dataplane.agent import cli
+from dataplane.agent.doctor.examination import examine
+from dataplane.agent.doctor.findings import Finding, Outcome
+from dataplane.agent.settings import Settings
+from shared.kit.clock import Clock, SystemClock
+from tests.kube.api.install.conftest import NAME, Installed, installed
+from tests.kube.client import KubeClient, wait_until
+from tests.kube.controlplane import KubeForTests
+from tests.kube.programs import free_ports
+from tests.servers.helm import Helm
+
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+class Late(SystemClock):
+    def now(self) -> datetime:
+        return super().now() - timedelta(minutes=1)
+
+
+async def settings_of(agent: Installed, **changes: str) -> Settings:
+    """Read what the chart tells the agent, as the agent does, with some of it changed."""
+    async with agent.kube.client() as administrator:
+        told = await administrator.get(f"/api/v1/namespaces/{agent.namespace}/configmaps/{NAME}")
+    nowhere = f"127.0.0.1:{free_ports(1)[0]}"
+    here = {"kubeconfig": str(agent.kubeconfig()), "control_plane": nowhere}
+    environment = told["data"] | {
+        f"VOLARY_AGENT_{name.upper()}": value
+        for name, value in {**here, "public_endpoint": nowhere, **changes}.items()
+    }
+    with CliRunner().isolation(env=environment):
+        given = dict(cli.run.make_context("run", []).params)
+    for name in ("log_level", "log_json"):
+        del given[name]
+    return cli._settings(**given)
+
+
+async def look(
+    agent: Installed, about: str, *, clock: Clock | None = None, **changes: str
+) -> Sequence[Finding]:
+    """Examine, and return what is found about one thing."""
+    settings = await settings_of(agent, **changes)
+    findings = await examine(settings, [], clock or SystemClock())
+    return [finding for finding in findings if finding.about == about]
+
+
+async def look_until(agent: Installed, about: str, outcome: Outcome) -> Sequence[Finding]:
+    """The same, once the API server has heard of roles that were just bound."""
+    findings: Sequence[Finding] = []
+
+    async def is_so() -> bool:
+        nonlocal findings
+        findings = await look(agent, about)
+        return {finding.outcome for finding in findings} == {outcome}
+
+    await wait_until(is_so, f"{about} is {outcome}")
+    return findings
+
+
+async def test_an_agent_as_installed_has_all_that_it_needs(agent: Installed) -> None:
+    (permissions,) = await look_until(agent, "permissions", Outcome.OK)
+    assert "all that is needed is granted" in permissions.text
+    kubernetes = await look_until(agent, "kubernetes", Outcome.OK)
+    assert [finding.text for finding in kubernetes] == [
+        "the API server answers, version 1.36",
+        "taskactions.volary.dev is there",
+    ]
+    assert [finding.outcome for finding in await look(agent, "clock")] == [Outcome.OK]
+    (namespaces,) = await look(agent, "namespaces")
+    assert namespaces.text == "{project}-{domain}: the agent makes them"
+    (door,) = await look(agent, "door")
+    assert "yet" in door.text  # for no agent has started
+
+
+async def test_an_agent_without_roles_is_told_each_that_it_lacks(
+    helm: Helm, kube_api: KubeForTests, api: KubeClient
+) -> None:
+    async with installed(helm, kube_api, api, rbac__create=False) as agent:
+        found = await look(agent, "permissions")
+    texts = {finding.text for finding in found}
+    assert {finding.outcome for finding in found} == {Outcome.FAIL}
+    assert "may not create, delete, get, list, watch pods in every namespace (tasks)" in texts
+    assert any(
+        text.startswith(f"may not get, update leases.coordination.k8s.io {NAME} in")
+        for text in texts
+    )
+    assert any(text.startswith("may not create tokenreviews.authentication") for text in texts)
+    assert all("rbac.create" in finding.remedy for finding in found)
+
+
+async def test_a_right_that_was_taken_away_is_named_alone(
+    agent: Installed, api: KubeClient
+) -> None:
+    await look_until(agent, "permissions", Outcome.OK)
+    path = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{agent.namespace}-{NAME}-tasks"
+    role = await api.get(path)
+    rules = [rule for rule in role["rules"] if rule["resources"] != ["pods/log"]]
+    await api.patch(path, {"rules": rules})
+    (found,) = await look_until(agent, "permissions", Outcome.FAIL)
+    assert found.text.startswith("may not get pods/log in every namespace")
+
+
+async def test_without_the_definition_it_says_how_to_have_it(
+    agent: Installed, api: KubeClient
+) -> None:
+    await look_until(agent, "kubernetes", Outcome.OK)
+    path = f"{DEFINITIONS}/taskactions.volary.dev"
+    definition = await api.get(path)
+    await api.delete(path)
+    await api.wait_until_gone(path)
+    try:
+        found = (await look(agent, "kubernetes"))[1]
+        assert found.outcome is Outcome.FAIL
+        assert "kubectl apply --server-side" in found.remedy
+    finally:
+        metadata = {"name": definition["metadata"]["name"]}
+        await api.create(DEFINITIONS, {"metadata": metadata, "spec": definition["spec"]})
+
+
+async def test_a_clock_that_is_late_is_told_by_how_much(agent: Installed) -> None:
+    (found,) = await look(agent, "clock", clock=Late())
+    assert found.outcome is Outcome.FAIL
+    assert "behind the API server's" in found.text
+    assert 58 < float(found.text.split()[0]) < 62
+
+
+async def test_an_api_server_that_is_not_there(agent: Installed, tmp_path: Path) -> None:
+    config = json.loads(agent.kubeconfig().read_text())
+    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{free_ports(1)[0]}"
+    nowhere = tmp_path / "kubeconfig"
+    nowhere.write_text(json.dumps(config))
+    (found,) = await look(agent, "kubernetes", kubeconfig=str(nowhere))
+    assert found.outcome is Outcome.FAIL
+    assert "no answer from the API server" in found.text
+    (found,) = await look(agent, "kubernetes", kubeconfig=str(tmp_path / "absent"))
+    assert "give a kubeconfig" in found.text
+
+
+async def test_the_namespace_of_all_tasks_and_its_secrets(
+    agent: Installed, api: KubeClient
+) -> None:
+    agent.upgrade(tasks__pullSecrets=["registry"])
+    (found,) = await look(agent, "namespaces", namespace_template="not-there")
+    assert found.text == "there is no not-there"
+    assert found.remedy == "kubectl create namespace not-there"
+
+    async with api.namespace() as tasks:
+
+        async def is_missed() -> bool:
+            images = await look(agent, "images", namespace_template=tasks)
+            return bool(images) and "there is no Secret" in images[0].text
+
+        await wait_until(is_missed, "the Secret is missed")
+        secrets = f"/api/v1/namespaces/{tasks}/secrets"
+        await api.create(secrets, {"metadata": {"name": "registry"}})
+        (found,) = await look(agent, "images", namespace_template=tasks)
+        assert "no image is pulled with it" in found.text
+        await api.delete(f"{secrets}/registry")
+        await api.create(
+            secrets,
+            {
+                "metadata": {"name": "registry"},
+                "type": "kubernetes.io/dockerconfigjson",
+                "stringData": {".dockerconfigjson": '{"auths": {}}'},
+            },
+        )
+        (found,) = await look(agent, "images", namespace_template=tasks)
+        assert found.outcome is Outcome.OK
+
+
+async def test_an_operator_is_seen_and_what_is_missing_to_use_it(
+    agent: Installed, api: KubeClient
+) -> None:
+    await look_until(agent, "permissions", Outcome.OK)
+    assert not await look(agent, "plugins")
+    await api.create(DEFINITIONS, _definition("rayjobs", "ray.io"))
+    try:
+        (found,) = await look_until(agent, "plugins", Outcome.WARN)
+        assert "rayjobs.ray.io is served, and the agent may not use it" in found.text
+        assert "plugins.ray" in found.remedy
+        agent.upgrade(plugins__ray=True)
+        (found,) = await look_until(agent, "plugins", Outcome.OK)
+        assert "can be used" in found.text
+    finally:
+        await api.delete(f"{DEFINITIONS}/rayjobs.ray.io")
+    (found,) = await look_until(agent, "plugins", Outcome.WARN)
+    assert "nobody serves it" in found.text
+
+
+async def test_a_door_without_a_service(agent: Installed, api: KubeClient) -> None:
+    await look_until(agent, "permissions", Outcome.OK)
+    await api.delete(f"/api/v1/namespaces/{agent.namespace}/services/{NAME}-door")
+    (found,) = await look(agent, "door")
+    assert found.outcome is Outcome.FAIL
+    assert "there is no Service" in found.text
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["for programs", "for people"])
+def test_the_command_says_it_all_and_fails(
+    kube_api: KubeForTests, tmp_path: Path, *, as_json: bool
+) -> None:
+    done = CliRunner().invoke(
+        cli.main,
+        ["doctor", *(["--json"] if as_json else [])],
+        env={
+            "VOLARY_AGENT_RUNTIME": "kubernetes",
+            "VOLARY_AGENT_KUBECONFIG": str(kube_api.kubeconfig()),
+            "VOLARY_AGENT_NAMESPACE": "default",
+            "VOLARY_AGENT_CONTROL_PLANE": f"127.0.0.1:{free_ports(1)[0]}",
+            "VOLARY_AGENT_TOKEN_FILE": str(tmp_path / "token"),
+            "VOLARY_AGENT_PUBLIC_ENDPOINT": "127.0.0.1:1",
+        },
+    )
+    assert done.exit_code == 1
+    if as_json:
+        said = json.loads(done.stdout)
+        assert said["well"] is False
+        assert {"about", "outcome", "text", "remedy"} == set(said["findings"][0])
+    else:
+        assert "ok    kubernetes" in done.stdout
+        assert "FAIL  control plane" in done.stdout
+
+
+def _definition(plural: str, group: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": plural, "kind": plural.capitalize()},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": {"type": "object"}},
+                }
+            ],
+        },
+    }
