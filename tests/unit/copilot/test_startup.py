@@ -1,7 +1,7 @@
 """The copilot runs before and after every raw container: what it loads is counted."""
 
 import json
-import os
+import resource
 import subprocess
 import sys
 
@@ -21,6 +21,7 @@ _STRANGERS = {
 }
 _MOST_MODULES = 260
 _MOST_SECONDS = 0.2
+_PYTHON_SECONDS = 0.02
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +52,18 @@ def test_the_command_line_loads_fewer(arguments: list[str]) -> None:
 
 
 def test_the_copilot_is_ready_in_milliseconds() -> None:
-    """Seconds of CPU, the best of some: a busy machine is not its fault."""
-    assert min(_cpu_seconds() for _ in range(7)) < _MOST_SECONDS
-
-
-def _cpu_seconds() -> float:
-    before = os.times()
-    subprocess.run(
-        [sys.executable, "-c", "import dataplane.copilot.main"],
-        check=True,
-        timeout=60,
+    """
+    Seconds of CPU, the best of some, on a machine where Python alone takes 20 ms. Where it
+    takes longer, as on a busy one, so may we.
+    """
+    alone, ready = (
+        min(_cpu_seconds(code) for _ in range(7)) for code in ("", "import dataplane.copilot.main")
     )
-    after = os.times()
-    used = after.children_user + after.children_system
-    return used - before.children_user - before.children_system
+    assert ready < _MOST_SECONDS * max(1, alone / _PYTHON_SECONDS)
+
+
+def _cpu_seconds(code: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)  # noqa: S603
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
