@@ -18,7 +18,14 @@ from dataplane.agent.kube.errors import KubeError
 from dataplane.agent.kube.objects import POD, Object
 from dataplane.agent.kube.retries import persist
 from dataplane.agent.runtimes import remains
-from dataplane.agent.runtimes.kubernetes import events, failures, logs, refusals, statuses
+from dataplane.agent.runtimes.kubernetes import (
+    events,
+    failures,
+    logs,
+    mentions,
+    refusals,
+    statuses,
+)
 from dataplane.agent.runtimes.kubernetes.cluster import Cluster
 from dataplane.agent.runtimes.kubernetes.endings import conclude
 from dataplane.agent.runtimes.kubernetes.plugin import Observation, Plugin, Stage, Surroundings
@@ -27,6 +34,7 @@ from dataplane.agent.runtimes.kubernetes.tails import View
 from dataplane.agent.runtimes.kubernetes.verdicts import Verdict
 from dataplane.agent.runtimes.protocol import Job, Tell
 from dataplane.agent.runtimes.tasks import BadSpecError
+from shared.blobs.errors import BlobError
 from shared.model.phases import Phase
 from shared.model.reports import ClusterEvent, Failure, FailureKind
 
@@ -77,12 +85,17 @@ class Course:
     async def _make(self) -> News | None:
         """Make the resource; return how the attempt ended if that cannot be."""
         try:
-            built = self._plugin.build(self._job, self._resource.name, self._cluster.templates)
+            job = await mentions.fill_in(self._cluster.stores, self._job)
+            built = self._plugin.build(job, self._resource.name, self._cluster.templates)
         except BadSpecError as error:
             return _failed(
                 Failure(
                     code="BadSpec", kind=FailureKind.USER, message=str(error), recoverable=False
                 )
+            )
+        except BlobError as error:
+            return _failed(
+                Failure(code="StorageUnavailable", kind=FailureKind.SYSTEM, message=str(error))
             )
         pause = limits.KUBE_QUOTA_LOOK_FIRST
         began = self._cluster.clock.now()
