@@ -1,0 +1,36 @@
+"""An agent that dies at a write: just before it is made, or before its answer is heard."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, cast
+
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.requests import Request
+from dataplane.agent.kube.transport import Transport
+
+
+class _Dying:
+    def __init__(self, transport: Transport, at_write: int, *, is_heard: bool) -> None:
+        self._transport = transport
+        self._left = at_write
+        self._is_heard = is_heard
+        self.died = asyncio.Event()
+        self.requests = transport.requests
+
+    async def ask(self, request: Request, *, at_most: timedelta) -> dict[str, Any]:
+        if request.method == "GET":
+            return await self._transport.ask(request, at_most=at_most)
+        self._left -= 1
+        if self._left > 0:
+            return await self._transport.ask(request, at_most=at_most)
+        if self._left == 0 and self._is_heard:
+            await self._transport.ask(request, at_most=at_most)
+        self.died.set()
+        never: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        return await never
+
+
+def make_dying(kube: Kube, at_write: int, *, is_heard: bool) -> tuple[Kube, asyncio.Event]:
+    """Return a client whose n-th write is its last, and what is set when it is made."""
+    dying = _Dying(kube._transport, at_write, is_heard=is_heard)
+    return Kube(cast("Transport", dying), patience=None), dying.died

@@ -1,0 +1,105 @@
+"""Killed at whichever write: what was said stands, and the next agent goes on."""
+
+import asyncio
+from datetime import timedelta
+from itertools import count
+
+import pytest
+
+from dataplane.agent.core.held import News
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.objects import TASK_ACTION
+from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.ledger.taskactions import limits
+from shared.model.phases import Phase
+from shared.model.reports import Report
+from tests.contract.ledger.promises import acknowledged, with_specs
+from tests.kube.api.ledger.conftest import open_ledger
+from tests.kube.api.ledger.dying import make_dying
+from tests.unit.agent.assignments import NOW
+from tests.unit.agent.test_session import WELCOME
+
+ASSIGNMENT = with_specs(b"task", b"run")
+ATTEMPT = ASSIGNMENT.attempt
+SPECS = {ASSIGNMENT.task_spec: b"task", ASSIGNMENT.run_spec: b"run"}
+PHASES = (Phase.INITIALIZING, Phase.RUNNING, Phase.SUCCEEDED)
+AT_ONCE = timedelta(0)
+FEWEST = 7  # writes: the agent's id, two specs, its TaskAction, the reports, its end
+
+
+class World:
+    """What others have heard of the agent, through its lives."""
+
+    def __init__(self) -> None:
+        self.is_accepted = False
+        self.is_settled = False
+        self.said: dict[int, Report] = {}
+
+    async def live(self, ledger: Ledger) -> None:
+        """Do what is left to do, as an agent and its control plane do."""
+        self.check(ledger)
+        await ledger.begin_session()
+        await ledger.remember_session(WELCOME, NOW)
+        self.hear(ledger)
+        if not self.is_settled:  # or nobody asks for it any more
+            await ledger.accept([ASSIGNMENT], SPECS, NOW)
+        self.is_accepted = True
+        for phase in PHASES:
+            await ledger.record(ATTEMPT, [News(phase=phase)], NOW)
+            self.hear(ledger)
+        self.is_settled = True
+        await ledger.settle(acknowledged(ATTEMPT, max(self.said)))
+
+    def hear(self, ledger: Ledger) -> None:
+        for report in ledger.outbox.take():
+            assert self.said.setdefault(report.version, report) == report
+
+    def check(self, ledger: Ledger) -> None:
+        """What was said must be known."""
+        held = ledger.held.get(ATTEMPT)
+        if self.is_settled and held is None:
+            return
+        if self.is_accepted:
+            assert held is not None
+        if self.said:
+            assert held is not None
+            assert held.version >= max(self.said)
+
+
+@pytest.mark.parametrize("is_heard", [False, True], ids=["before", "after"])
+async def test_killed_at_each_write_the_next_agent_goes_on(
+    kube: Kube,
+    place: str,
+    task_actions: None,
+    monkeypatch: pytest.MonkeyPatch,
+    is_heard: bool,  # noqa: FBT001
+) -> None:
+    del task_actions
+    monkeypatch.setattr(limits, "CLOSING", AT_ONCE)
+    for at_write in count(1):
+        world = World()
+        dying, died = make_dying(kube, at_write, is_heard=is_heard)
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(_live_in(world, dying, place))
+            ended = tasks.create_task(died.wait())
+            await asyncio.wait([first, ended], return_when=asyncio.FIRST_COMPLETED)
+            first.cancel()
+            ended.cancel()
+        if not died.is_set():
+            assert at_write > FEWEST
+            return
+
+        async with asyncio.timeout(20):
+            await _live_in(world, kube, place)
+            assert [report.phase for report in world.said.values()] == list(PHASES)
+            assert list(world.said) == [1, 2, 3]
+            while (await kube.list(TASK_ACTION, namespace=place)).items:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)  # an agent deletes in time what was settled at its end
+
+
+async def _live_in(world: World, kube: Kube, place: str) -> None:
+    async with open_ledger(kube, place, retention=AT_ONCE) as ledger:
+        await world.live(ledger)
+        async with asyncio.timeout(5):
+            while (await kube.list(TASK_ACTION, namespace=place)).items:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
