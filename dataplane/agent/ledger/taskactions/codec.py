@@ -56,9 +56,9 @@ def parse_entry(obj: Object) -> Entry:
         return Entry(
             assignment,
             datetime.fromisoformat(spec["acceptedAt"]),
-            [
+            [  # a gap is a missing key
                 _parse_report(assignment, version, reports[str(version)])
-                for version in sorted(map(int, reports))
+                for version in range(1, len(reports) + 1)
             ],
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -117,8 +117,8 @@ def _parse_assignment(spec: Mapping[str, Any]) -> Assignment:
     return Assignment(
         org=OrgName(spec["org"]),
         key=ActionKey(run, ActionName(spec["action"])),
-        attempt=AttemptId(ActionId(UUID(spec["actionId"])), int(spec["attempt"])),
-        lease=LeaseId(UUID(spec["lease"])),
+        attempt=AttemptId(ActionId(UUID(str(spec["actionId"]))), int(spec["attempt"])),
+        lease=LeaseId(UUID(str(spec["lease"]))),
         parent=None if parent is None else ActionName(parent),
         task_type=spec["taskType"],
         task_spec=Digest(bytes.fromhex(spec["taskSpec"])),

@@ -1,0 +1,133 @@
+"""Attempts as TaskActions: the same after a round trip, and as the definition has it."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dataplane.agent.core.held import Held
+from dataplane.agent.kube.objects import TASK_ACTION, Name
+from dataplane.agent.ledger.journal import Entry
+from dataplane.agent.ledger.taskactions.codec import (
+    BadEntryError,
+    parse_entry,
+    parse_lease,
+    render_entry,
+    render_status,
+)
+from shared.model.phases import Phase
+from shared.model.reports import ClusterEvent, Failure, FailureKind, Report
+from tests.unit.agent.assignments import NOW, make_assignment
+
+ASSIGNMENT = replace(
+    make_assignment(3, parent="a0", attempt=2),
+    run_started_at=NOW + timedelta(microseconds=123456),
+    replaceable=True,
+)
+HELD = Held(assignment=ASSIGNMENT, accepted_at=NOW + timedelta(microseconds=1))
+NAME = Name("p-development", "r1-a3-2-abcdef01")
+FAILURE = Failure(
+    code="OOMKilled",
+    kind=FailureKind.USER,
+    message="m" * 2000,
+    recoverable=False,
+    full_uri="s3://b/e",
+)
+_DEFINITION = (
+    Path(__file__).parents[4] / "infra" / "helm" / "volary-agent" / "crds" / "taskactions.yaml"
+)
+
+
+def make_report(version: int, phase: Phase, **rest: Any) -> Report:
+    return Report(
+        attempt=ASSIGNMENT.attempt,
+        lease=ASSIGNMENT.lease,
+        version=version,
+        phase=phase,
+        at=NOW + timedelta(microseconds=version),
+        **rest,
+    )
+
+
+REPORTS = [
+    make_report(1, Phase.INITIALIZING, reason="ImagePull", message="ä"),
+    make_report(
+        2,
+        Phase.FAILED,
+        failure=FAILURE,
+        report_uri="r",
+        log_uri="l",
+        events=(ClusterEvent(at=NOW, reason="Killed", message="by hand"),),
+    ),
+]
+
+
+def make_task_action() -> dict[str, Any]:
+    return render_entry(HELD, NAME, {"some": "label"}) | {"status": render_status(REPORTS)}
+
+
+def test_an_attempt_is_the_same_after_a_round_trip() -> None:
+    assert parse_entry(make_task_action()) == Entry(ASSIGNMENT, HELD.accepted_at, REPORTS)
+    assert parse_lease(make_task_action()) == str(ASSIGNMENT.lease)
+
+    first = Held(assignment=make_assignment(), accepted_at=NOW)
+    assert parse_entry(render_entry(first, NAME, {})) == Entry(make_assignment(), NOW, [])
+
+
+def test_reports_are_read_in_the_order_of_their_versions_without_gaps() -> None:
+    obj = make_task_action()
+    report = obj["status"]["reports"]["1"]
+    obj["status"]["reports"] = {str(version): report for version in range(11, 0, -1)}
+    assert [report.version for report in parse_entry(obj).reports] == list(range(1, 12))
+
+    del obj["status"]["reports"]["7"]
+    with pytest.raises(BadEntryError, match="7"):
+        parse_entry(obj)
+
+
+def test_the_status_says_in_short_how_it_stands() -> None:
+    status = render_status(REPORTS)
+
+    assert (status["phase"], status["reason"]) == ("FAILED", "OOMKilled")
+    assert len(status["message"]) == 1024
+    assert len(status["reports"]["2"]["failure"]["message"]) == 2000
+
+
+def test_what_a_newer_agent_added_is_ignored() -> None:
+    obj = make_task_action()
+    obj["spec"]["colour"] = "blue"
+    obj["status"]["reports"]["1"]["mood"] = {"good": True}
+
+    assert parse_entry(obj).reports == REPORTS
+
+
+@pytest.mark.parametrize("field", ["org", "actionId", "lease", "taskSpec", "runStartedAt"])
+def test_what_is_none_of_ours_names_the_field(field: str) -> None:
+    without, wrong = make_task_action(), make_task_action()
+    del without["spec"][field]
+    wrong["spec"][field] = 5
+
+    with pytest.raises(BadEntryError, match=field):
+        parse_entry(without)
+    if field != "org":
+        with pytest.raises(BadEntryError):
+            parse_entry(wrong)
+
+
+def test_the_definition_has_every_field_that_is_written() -> None:
+    definition = yaml.safe_load(_DEFINITION.read_text())["spec"]
+    (version,) = definition["versions"]
+    schema = version["schema"]["openAPIV3Schema"]["properties"]
+    written = make_task_action()
+
+    assert definition["group"] == TASK_ACTION.group
+    assert definition["names"]["plural"] == TASK_ACTION.plural
+    assert written["spec"].keys() == schema["spec"]["properties"].keys()
+    assert set(schema["spec"]["required"]) <= written["spec"].keys()
+    report = schema["status"]["properties"]["reports"]["additionalProperties"]["properties"]
+    rendered = render_status([replace(REPORTS[1], reason="r", message="m", output_uri="o")])
+    assert rendered["reports"]["2"].keys() == report.keys()
+    assert rendered["reports"]["2"]["failure"].keys() == report["failure"]["properties"].keys()
