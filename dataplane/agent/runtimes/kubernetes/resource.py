@@ -101,6 +101,7 @@ class Resource:
         """Create it once; return why the API server does not take it."""
         kube = self._cluster.kube.with_patience(timedelta(0))  # the caller has other things to heed
         try:
+            await self._cluster.prepare(self.name.namespace)
             body = await self._owned(kube, built)
             async with self._cluster.writes:
                 made = await kube.create(self.kind, body)
