@@ -1,18 +1,17 @@
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.kube.api.plugins.definitions import NoDefinitionsError, fetch_definitions
-from tests.kube.client import Json, KubeClient, KubeError
+from tests.kube.client import Json, KubeError
 from tests.kube.controlplane import KubeForTests
 
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
-@pytest.fixture(scope="session")
-def operators(kube_api: KubeForTests) -> KubeForTests:
-    """An API server that knows the operators' resources; the operators are not there."""
+@pytest.fixture(scope="session", autouse=True)
+def operators(kube_api: KubeForTests) -> None:
+    """Have the operators' resources known to the API server; the operators are not there."""
     try:
         definitions = fetch_definitions()
     except NoDefinitionsError as error:
@@ -31,21 +30,8 @@ def operators(kube_api: KubeForTests) -> KubeForTests:
                 await kube.wait_for(path, _is_served)
 
     asyncio.run(install())
-    return kube_api
 
 
 def _is_served(definition: Json) -> bool:
     conditions = definition.get("status", {}).get("conditions") or []
     return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
-
-
-@pytest.fixture
-async def kube(operators: KubeForTests) -> AsyncIterator[KubeClient]:
-    async with operators.client() as client:
-        yield client
-
-
-@pytest.fixture
-async def namespace(kube: KubeClient) -> AsyncIterator[str]:
-    async with kube.namespace() as name:
-        yield name

@@ -17,6 +17,7 @@ from tests.unit.agent.kubernetes.plugins.jobs import (
     load_template,
     make_template,
     plugin_of,
+    pod_templates,
     sdk_job,
 )
 from tests.unit.agent.kubernetes.pods.sdk import CLUSTER
@@ -66,60 +67,46 @@ def _collection(kind: Kind, namespace: str) -> str:
 
 @pytest.mark.parametrize("task", JOBS)
 async def test_the_resource_is_taken_and_comes_back_as_it_was(
-    kube: KubeClient, namespace: str, task: str
+    api: KubeClient, place: str, task: str
 ) -> None:
-    kind, resource = _build(task, namespace)
-    made = await kube.create(f"{_collection(kind, namespace)}?{_STRICTLY}", resource)
+    kind, resource = _build(task, place)
+    made = await api.create(f"{_collection(kind, place)}?{_STRICTLY}", resource)
     lost = list(_missing(resource["spec"], made["spec"], "spec"))
     assert lost == []
-    await kube.delete(f"{_collection(kind, namespace)}/{resource['metadata']['name']}")
+    await api.delete(f"{_collection(kind, place)}/{resource['metadata']['name']}")
 
 
 @pytest.mark.parametrize("task", JOBS)
-async def test_its_pods_are_pods(kube: KubeClient, namespace: str, task: str) -> None:
-    _, resource = _build(task, namespace)
-    templates = list(_pod_templates(resource["spec"]))
+async def test_its_pods_are_pods(api: KubeClient, place: str, task: str) -> None:
+    _, resource = _build(task, place)
+    templates = list(pod_templates(resource["spec"]))
     assert templates
     for number, template in enumerate(templates):
         wanted = {
             "metadata": {"name": f"template-{number}"},
             "template": {"metadata": template["metadata"], "spec": template["spec"]},
         }
-        path = f"/api/v1/namespaces/{namespace}/podtemplates?dryRun=All&{_STRICTLY}"
-        made = (await kube.create(path, wanted))["template"]
+        path = f"/api/v1/namespaces/{place}/podtemplates?dryRun=All&{_STRICTLY}"
+        made = (await api.create(path, wanted))["template"]
         assert list(_missing(template["spec"], made["spec"], "spec")) == []
 
 
-async def test_the_job_of_a_jobset_is_a_job(kube: KubeClient, namespace: str) -> None:
-    _, resource = _build("clustered-task", namespace)
+async def test_the_job_of_a_jobset_is_a_job(api: KubeClient, place: str) -> None:
+    _, resource = _build("clustered-task", place)
     (replicated,) = resource["spec"]["replicatedJobs"]
     job = {"metadata": {"name": "workers"}, "spec": replicated["template"]["spec"]}
-    path = f"/apis/batch/v1/namespaces/{namespace}/jobs?dryRun=All&{_STRICTLY}"
-    made = await kube.create(path, job)
+    path = f"/apis/batch/v1/namespaces/{place}/jobs?dryRun=All&{_STRICTLY}"
+    made = await api.create(path, job)
     assert made["spec"]["podFailurePolicy"]["rules"][0]["action"] == "FailJob"
 
 
-async def test_the_definitions_are_not_lenient(kube: KubeClient, namespace: str) -> None:
+async def test_the_definitions_are_not_lenient(api: KubeClient, place: str) -> None:
     """What the tests above rest on: a field that does not exist is refused."""
     for task in JOBS:
-        kind, resource = _build(task, namespace)
+        kind, resource = _build(task, place)
         resource["spec"]["noSuchField"] = 1
         with pytest.raises(KubeError, match="noSuchField"):
-            await kube.create(f"{_collection(kind, namespace)}?{_STRICTLY}", resource)
-
-
-def _pod_templates(node: Any) -> Iterator[Json]:
-    """Find what has the form of a pod template, wherever it stands."""
-    if isinstance(node, list):
-        for each in node:
-            yield from _pod_templates(each)
-    elif isinstance(node, dict):
-        spec = node.get("spec")
-        if isinstance(spec, dict) and "containers" in spec:
-            yield node
-        else:
-            for each in node.values():
-                yield from _pod_templates(each)
+            await api.create(f"{_collection(kind, place)}?{_STRICTLY}", resource)
 
 
 def _missing(said: Any, kept: Any, path: str) -> Iterator[str]:

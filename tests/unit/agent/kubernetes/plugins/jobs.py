@@ -1,7 +1,7 @@
 """Jobs of distributed tasks, as the SDK's plugins write them, and what becomes of them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,17 @@ from flyteidl2.task import task_definition_pb2
 from google.protobuf import json_format, struct_pb2
 from google.protobuf.message import Message
 
-from dataplane.agent.kube.objects import Name, Object, name_attempt
+from dataplane.agent.kube.objects import Name, name_attempt
 from dataplane.agent.runtimes.kubernetes.plugin import Plugin
 from dataplane.agent.runtimes.kubernetes.plugins.registry import all_plugins, find_plugin
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
+from dataplane.agent.runtimes.kubernetes.pods.metadata import ROLE_LABEL
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import parse_task
 from tests.unit.agent.assignments import make_assignment, make_job
 from tests.unit.agent.kubernetes.pods.sdk import CLUSTER
 
 TASKS = Path(__file__).with_name("tasks")
-ARGS = ["--inputs", "s3://bucket/acme/p/development/r1/a1/inputs.pb"]
 SDK_TASKS = sorted(path.stem for path in TASKS.glob("*.json"))
 
 
@@ -76,9 +76,15 @@ def variables(template: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {each["name"]: each.get("value", each.get("valueFrom")) for each in env}
 
 
-def with_status(resource: Object, status: Mapping[str, Any]) -> Object:
-    return {
-        **resource,
-        "metadata": {**resource["metadata"], "creationTimestamp": "2026-06-01T11:59:30Z"},
-        "status": status,
-    }
+def pod_templates(node: Any) -> Iterator[Any]:
+    """Find the pods of all roles in a resource's spec, wherever they stand."""
+    if isinstance(node, list):
+        for each in node:
+            yield from pod_templates(each)
+    elif isinstance(node, dict):
+        labels = (node.get("metadata") or {}).get("labels") or {}
+        if ROLE_LABEL in labels:
+            yield node
+        else:
+            for each in node.values():
+                yield from pod_templates(each)
