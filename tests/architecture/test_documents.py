@@ -41,3 +41,11 @@ def test_the_decisions_of_a_room_are_counted_from_one(plane: str) -> None:
     for document in (ROOT / plane).rglob("DECISIONS.md"):
         numbers = re.findall(r"^## (\d+)\. ", document.read_text(), flags=re.MULTILINE)
         assert [int(number) for number in numbers] == list(range(1, len(numbers) + 1)), document
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_test_that_is_named_exists(document: Path) -> None:
+    text = (ROOT / document).read_text()
+    for path, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text):
+        assert (ROOT / path).exists(), path
+        assert not name or f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
