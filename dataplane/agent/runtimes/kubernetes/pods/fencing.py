@@ -14,16 +14,26 @@ from dataplane.agent.runtimes.tasks import BadSpecError
 
 
 def put_up(containers: list[dict[str, Any]], fence: Fence) -> list[dict[str, Any]]:
-    return [{**container, "livenessProbe": _probe(container, fence)} for container in containers]
+    for container in containers:
+        _require_no_probe(container)
+    alive = _probe(fence)
+    begun = {**alive, "periodSeconds": 1, "timeoutSeconds": 1}
+    return [
+        {**container, "livenessProbe": alive, "startupProbe": begun} for container in containers
+    ]
 
 
-def _probe(container: Object, fence: Fence) -> dict[str, Any]:
-    if container.get("livenessProbe"):
-        raise BadSpecError(
-            f"container {container['name']} has a livenessProbe, and so has the fence of a task"
-            " that may be replaced when its cluster is cut off; leave it out, or let the task's"
-            " disconnect policy be to keep it"
-        )
+def _require_no_probe(container: Object) -> None:
+    for probe in ("livenessProbe", "startupProbe"):
+        if container.get(probe):
+            raise BadSpecError(
+                f"container {container['name']} has a {probe}, and so has the fence of a task"
+                " that may be replaced when its cluster is cut off; leave it out, or let the"
+                " task's disconnect policy be to keep it"
+            )
+
+
+def _probe(fence: Fence) -> dict[str, Any]:
     return {
         "httpGet": {
             "host": fence.host,

@@ -115,7 +115,7 @@ def _read_pod(pod: tasks_pb2.K8sPod, template: tasks_pb2.TaskTemplate) -> Own:
     )
 
 
-def _with_integers(value: Any) -> Any:  # noqa: ANN401 - any JSON
+def _with_integers(value: Any) -> Any:
     """Return JSON as it was before a Struct, which knows no integers, took it."""
     if isinstance(value, dict):
         return {name: _with_integers(each) for name, each in value.items()}

@@ -21,16 +21,22 @@ class Fence:
     """
     How the kubelet stops what may be begun elsewhere.
 
-    The kubelet resolves no cluster names: ``host`` is an address, the door's ClusterIP. It
-    stops a container ``failures`` times ``period`` after the door answers no more, at the latest.
+    The kubelet resolves no cluster names: ``host`` is an address, the door's ClusterIP. A
+    container that has just begun is looked at each second, so that a pod whose image took long
+    to come does not begin what has begun elsewhere.
     """
 
     host: str
     port: int
     period: timedelta = timedelta(seconds=5)
     timeout: timedelta = timedelta(seconds=3)
-    failures: int = 3
+    failures: int = 3  # of either kind in a row
     grace: timedelta = timedelta(seconds=5)
+
+    @property
+    def takes(self) -> timedelta:
+        """From the door's last consent until nothing runs any more, at the latest."""
+        return self.failures * self.period + self.timeout + self.grace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from dataplane.agent.runtimes.tasks import BadSpecError
 from tests.unit.agent.kubernetes.pods.sdk import (
     CLUSTER,
     DOOR,
+    FENCE,
     IMAGE,
     build,
     main_container,
@@ -221,6 +222,24 @@ def test_only_a_task_that_may_be_replaced_is_fenced() -> None:
         "scheme": "HTTPS",
     }
     assert (probe["periodSeconds"], probe["failureThreshold"]) == (5, 3)
+
+
+def test_what_begins_behind_a_closed_fence_is_stopped_in_seconds() -> None:
+    container = main_container(build(serialise(make_task(), replaceable=True)))
+    alive, begun = container["livenessProbe"], container["startupProbe"]
+
+    assert begun["httpGet"] == alive["httpGet"]
+    assert (begun["periodSeconds"], begun["timeoutSeconds"], begun["failureThreshold"]) == (1, 1, 3)
+
+
+def test_the_fence_says_how_long_it_takes() -> None:
+    probe = main_container(build(serialise(make_task(), replaceable=True)))["livenessProbe"]
+
+    assert FENCE.takes.total_seconds() == (
+        probe["periodSeconds"] * probe["failureThreshold"]
+        + probe["timeoutSeconds"]
+        + probe["terminationGracePeriodSeconds"]
+    )
 
 
 def test_a_probe_in_the_fences_place_is_refused_with_both_ways_out() -> None:
