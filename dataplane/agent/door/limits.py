@@ -6,6 +6,9 @@ from datetime import timedelta
 REQUEST_BYTES = 16 * 1024 * 1024  # of one call, packed or unpacked: the control plane's own bound
 OUR_BYTES = 64 * 1024  # of a call that the door answers before it knows who asks
 QUESTION_BYTES = 4 * 1024 * 1024  # of one question of a copilot
+STREAM_REQUEST_BYTES = 256 * 1024  # of a call that is answered by a stream: it only names things
+BODIES = 256 * 1024 * 1024  # bytes of all calls under way
+BODIES_OF_POD = 64 * 1024 * 1024  # bytes of one pod's
 REQUEST_WITHIN = timedelta(seconds=60)  # from its first byte to its last
 HEADER_BYTES = 32 * 1024  # of one header; a token has about 1 KiB
 

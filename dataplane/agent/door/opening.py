@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from dataplane.agent.door.authority import Authority
+from dataplane.agent.door.bodies import Bodies
 from dataplane.agent.door.bounds import Bounds
 from dataplane.agent.door.door import Door
 from dataplane.agent.door.kin import Kin
@@ -55,17 +56,20 @@ async def open_door(
         return Uploads(store, keys, clock.now)
 
     async with Upstream.open(site.control_plane, site.credential, trust=site.trust) as upstream:
-        counts, lines, tokens = Counts(), Lines(), Tokens(kube, pods, clock)
+        tokens = Tokens(kube, pods, clock)
+        lines, bodies, counts = Lines(), Bodies(), Counts()
         proxy = Proxy(
             tokens=tokens,
             kin=Kin(upstream, clock),
             lines=lines,
+            bodies=bodies,
             upstream=upstream,
             counts=counts,
         )
         signer = Signer(
             tokens=tokens,
             lines=lines,
+            bodies=bodies,
             bounds=Bounds(partial(open_store, options=site.s3)),
             uploads=uploads,
             counts=counts,

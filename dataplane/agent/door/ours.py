@@ -12,7 +12,8 @@ from flyteidl2.cluster.payload_pb2 import SelectClusterRequest, SelectClusterRes
 from google.protobuf.message import Message
 
 from dataplane.agent.door import limits
-from dataplane.agent.door.questions import parse, read_body
+from dataplane.agent.door.bodies import Bodies
+from dataplane.agent.door.questions import parse
 from dataplane.agent.door.refusals import Code, RefusedError
 from dataplane.agent.door.rules import Rpc
 from dataplane.agent.door.upstream import passed_on
@@ -44,8 +45,8 @@ _ANSWERS: Mapping[str, Callable[[Any], Message]] = {
 }
 
 
-async def answer(rpc: Rpc, request: web.Request) -> web.Response:
-    body = await read_body(request, limits.OUR_BYTES)
-    question = parse(rpc, body, passed_on(request.headers.items()))
+async def answer(rpc: Rpc, request: web.Request, bodies: Bodies) -> web.Response:
+    async with bodies.read(request, limits.OUR_BYTES) as body:
+        question = parse(rpc, body, passed_on(request.headers.items()))
     said = _ANSWERS[rpc.name](question.message)
     return web.Response(body=said.SerializeToString(), content_type="application/proto")

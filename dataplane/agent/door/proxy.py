@@ -8,7 +8,7 @@ for the end of the matter.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 
@@ -16,11 +16,12 @@ import aiohttp
 from aiohttp import web
 
 from dataplane.agent.door import limits, ours
+from dataplane.agent.door.bodies import Bodies
 from dataplane.agent.door.callers import Caller
 from dataplane.agent.door.kin import Kin
 from dataplane.agent.door.lines import Lines
 from dataplane.agent.door.metrics import Counts
-from dataplane.agent.door.questions import Question, judge, parse, read_body
+from dataplane.agent.door.questions import judge, parse
 from dataplane.agent.door.refusals import Code, RefusedError
 from dataplane.agent.door.rules import RPCS, Rpc, Scope, remedy
 from dataplane.agent.door.tokens import Tokens
@@ -35,11 +36,19 @@ _PREFIX_BYTES = 5
 
 class Proxy:
     def __init__(
-        self, *, tokens: Tokens, kin: Kin, lines: Lines, upstream: Upstream, counts: Counts
+        self,
+        *,
+        tokens: Tokens,
+        kin: Kin,
+        lines: Lines,
+        bodies: Bodies,
+        upstream: Upstream,
+        counts: Counts,
     ) -> None:
         self._tokens = tokens
         self._kin = kin
         self._lines = lines
+        self._bodies = bodies
         self._upstream = upstream
         self._counts = counts
         self._ending = asyncio.Event()
@@ -60,7 +69,7 @@ class Proxy:
             if rpc is None:
                 return await self._turn_away(name, request)
             if rpc.rule.scope is Scope.OURS:
-                return await ours.answer(rpc, request)
+                return await ours.answer(rpc, request, self._bodies)
             caller = await self._tokens.admit(request.headers.get("authorization"))
             holding = self._lines.stream if rpc.is_stream else self._lines.call
             async with holding(caller.uid):
@@ -79,31 +88,27 @@ class Proxy:
 
     async def _forward(self, rpc: Rpc, caller: Caller, request: web.Request) -> web.StreamResponse:
         headers = passed_on(request.headers.items())
-        question = await self._question(rpc, caller, request, headers)
-        sending = self._upstream.send(
-            rpc.name,
-            question.body,
-            headers={**headers, **introduce(caller, request.remote or "")},
-            within=None if rpc.is_stream else limits.CALL_WITHIN.total_seconds(),
-        )
-        async with sending as answer:
-            self._counts.passed(rpc.name)
-            response = web.StreamResponse(status=answer.status, headers=passed_back(answer.headers))
-            await response.prepare(request)
-            if rpc.is_stream:
-                with self._counts.streaming():
-                    await self._pass_stream(answer, response, request)
-            else:
-                await self._pass_whole(answer, response, request)
-            return response
-
-    async def _question(
-        self, rpc: Rpc, caller: Caller, request: web.Request, headers: Mapping[str, str]
-    ) -> Question:
-        body = await read_body(request, limits.REQUEST_BYTES)
-        question = parse(rpc, body, headers)
-        await judge(question, caller, self._kin)
-        return question
+        limit = limits.STREAM_REQUEST_BYTES if rpc.is_stream else limits.REQUEST_BYTES
+        async with self._bodies.read(request, limit, pod=caller.uid) as body:
+            await judge(parse(rpc, body, headers), caller, self._kin)
+            sending = self._upstream.send(
+                rpc.name,
+                body,
+                headers={**headers, **introduce(caller, request.remote or "")},
+                within=None if rpc.is_stream else limits.CALL_WITHIN.total_seconds(),
+            )
+            async with sending as answer:
+                self._counts.passed(rpc.name)
+                response = web.StreamResponse(
+                    status=answer.status, headers=passed_back(answer.headers)
+                )
+                await response.prepare(request)
+                if rpc.is_stream:
+                    with self._counts.streaming():
+                        await self._pass_stream(answer, response, request)
+                else:
+                    await self._pass_whole(answer, response, request)
+                return response
 
     async def _pass_whole(
         self, answer: aiohttp.ClientResponse, response: web.StreamResponse, request: web.Request

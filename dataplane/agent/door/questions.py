@@ -1,15 +1,14 @@
-"""What a call says: read whole and within bounds, unpacked and understood, and judged."""
+"""What a call says: unpacked and understood, within bounds, and judged."""
 
-import asyncio
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
 from google.protobuf.message import DecodeError
 
 from dataplane.agent.door import limits
+from dataplane.agent.door.bodies import too_large
 from dataplane.agent.door.callers import Caller
 from dataplane.agent.door.kin import Kin
 from dataplane.agent.door.refusals import Code, RefusedError
@@ -24,26 +23,7 @@ _PACKED = 0b1
 @dataclass(frozen=True, slots=True)
 class Question:
     rpc: Rpc
-    body: bytes  # as it came, and as it goes on
     message: Any  # of the RPC's request type
-
-
-async def read_body(request: web.BaseRequest, limit: int) -> bytes:
-    """Return the whole body; RefusedError if it is larger, or does not come."""
-    if request.content_length is not None and request.content_length > limit:
-        raise _too_large(limit)
-    body = bytearray()
-    try:
-        async with asyncio.timeout(limits.REQUEST_WITHIN.total_seconds()):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > limit:
-                    raise _too_large(limit)
-    except TimeoutError as error:
-        raise RefusedError(
-            Code.DEADLINE_EXCEEDED, "the call's body did not come in time"
-        ) from error
-    return bytes(body)
 
 
 def parse(rpc: Rpc, body: bytes, headers: Mapping[str, str]) -> Question:
@@ -66,7 +46,7 @@ def parse(rpc: Rpc, body: bytes, headers: Mapping[str, str]) -> Question:
         raise RefusedError(
             Code.INVALID_ARGUMENT, f"the body is no {rpc.request.DESCRIPTOR.full_name}"
         ) from error
-    return Question(rpc, body, message)
+    return Question(rpc, message)
 
 
 async def judge(question: Question, caller: Caller, kin: Kin) -> None:
@@ -113,17 +93,10 @@ def _unpack(body: bytes, encoding: str) -> bytes:
             Code.INVALID_ARGUMENT, "the body is said to be gzip and is not"
         ) from error
     if len(unpacked) > limits.REQUEST_BYTES:
-        raise _too_large(limits.REQUEST_BYTES)
+        raise too_large(limits.REQUEST_BYTES)
     if not unpacking.eof:
         raise RefusedError(Code.INVALID_ARGUMENT, "the packed body ends before its time")
     if unpacking.unused_data:
         # Whoever reads on would see another message than was judged here.
         raise RefusedError(Code.INVALID_ARGUMENT, "something follows the packed body")
     return unpacked
-
-
-def _too_large(limit: int) -> RefusedError:
-    return RefusedError(
-        Code.RESOURCE_EXHAUSTED,
-        f"the call is larger than {limit} bytes; upload large data as files",
-    )

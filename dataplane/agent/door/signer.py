@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from dataplane.agent.door import limits
+from dataplane.agent.door.bodies import Bodies
 from dataplane.agent.door.bounds import Bounds, OutOfBoundsError
 from dataplane.agent.door.callers import Caller
 from dataplane.agent.door.lines import Lines
 from dataplane.agent.door.metrics import Counts
-from dataplane.agent.door.questions import read_body
 from dataplane.agent.door.refusals import Code, RefusedError
 from dataplane.agent.door.tokens import Tokens
 from shared.blobs.errors import BlobNotFoundError, BlobOutsideError, BlobStoreError
@@ -40,12 +40,14 @@ class Signer:
         *,
         tokens: Tokens,
         lines: Lines,
+        bodies: Bodies,
         bounds: Bounds,
         uploads: Callable[[BlobStore], Uploads],
         counts: Counts,
     ) -> None:
         self._tokens = tokens
         self._lines = lines
+        self._bodies = bodies
         self._bounds = bounds
         self._uploads = uploads
         self._counts = counts
@@ -63,7 +65,9 @@ class Signer:
         try:
             caller = await self._tokens.admit(request.headers.get("authorization"))
             async with self._lines.call(caller.uid):
-                question = _parse(await read_body(request, limits.QUESTION_BYTES))
+                reading = self._bodies.read(request, limits.QUESTION_BYTES, pod=caller.uid)
+                async with reading as body:
+                    question = _parse(body)
                 async with asyncio.timeout(limits.STORE_WITHIN.total_seconds()):
                     return web.json_response(await self._say(verb, caller, question))
         except RefusedError as refusal:

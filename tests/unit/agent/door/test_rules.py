@@ -1,0 +1,76 @@
+"""The table of what a task may call, against all that flyteidl2 has."""
+
+import pytest
+
+from dataplane.agent.door.callers import identify
+from dataplane.agent.door.kin import Kin
+from dataplane.agent.door.questions import Question, judge
+from dataplane.agent.door.refusals import RefusedError
+from dataplane.agent.door.rules import RPCS, Scope, remedy
+from dataplane.agent.kube.objects import annotate_attempt
+from tests.unit.agent.assignments import make_assignment
+
+_OF_OTHERS = [
+    "flyteidl2.actions.ActionsService/Update",
+    "flyteidl2.app.AppService/Create",
+    "flyteidl2.project.ProjectService/CreateProject",
+    "flyteidl2.project.ProjectService/UpdateProject",
+    "flyteidl2.secret.SecretService/GetSecret",
+    "flyteidl2.settings.SettingsService/UpdateSettings",
+    "flyteidl2.trigger.TriggerService/DeployTrigger",
+    "flyteidl2.workflow.InternalRunService/RecordAction",
+    "flyteidl2.workflow.QueueService/AbortQueuedRun",
+    "flyteidl2.workflow.RunService/ListRuns",
+    "flyteidl2.workflow.RunService/WatchRuns",
+    "flyteidl2.workflow.StateService/Put",
+]
+
+
+class _NoKin(Kin):
+    """Knows of no run that another has started."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def descends(self, run: object, ancestor: object, org: str) -> bool:
+        del run, ancestor, org
+        return False
+
+
+@pytest.mark.parametrize("name", sorted(RPCS))
+async def test_a_message_that_names_nothing_is_about_nothing_of_the_callers(name: str) -> None:
+    """So a rule that looks in the wrong place lets nobody through."""
+    rpc = RPCS[name]
+    pod = {
+        "metadata": {
+            "namespace": "n",
+            "name": "p",
+            "uid": "u",
+            "annotations": annotate_attempt(make_assignment()),
+        }
+    }
+    question = Question(rpc, rpc.request())
+    if rpc.rule.scope in {Scope.ANY, Scope.OURS}:
+        await judge(question, identify(pod), _NoKin())
+        return
+    with pytest.raises(RefusedError):
+        await judge(question, identify(pod), _NoKin())
+
+
+@pytest.mark.parametrize("name", _OF_OTHERS)
+def test_what_is_not_a_tasks_is_not_in_the_table(name: str) -> None:
+    assert name not in RPCS
+    assert remedy(name)
+
+
+def test_the_streams_are_those_that_flyteidl2_has() -> None:
+    streams = {name.rpartition("/")[2] for name, rpc in RPCS.items() if rpc.is_stream}
+    assert streams == {
+        "TailLogs",
+        "Watch",
+        "WatchActionDetails",
+        "WatchActions",
+        "WatchClusterEvents",
+        "WatchForUpdates",
+        "WatchRunDetails",
+    }
