@@ -71,11 +71,11 @@ def look(pod: Object, around: Surroundings, *, interruptible: bool = False) -> O
     over = statuses.has_ended(pod)
     if not over and not (ended and statuses.others_running(pod, primary)):
         return None
-    disturbed = _killed_for_memory(pod, status) or _cluster_did(pod, interruptible=interruptible)
+    disturbed = _killed_for_memory(pod, status)
+    if disturbed is None and not _was_over_before(pod, ended):
+        disturbed = _cluster_did(pod, interruptible=interruptible)
     if ended and ended.get("exitCode") == 0:
-        if disturbed is not None and not _was_over_before(pod, ended):
-            return Observation(stage=Stage.SUCCEEDED, failure=disturbed)
-        return Observation(stage=Stage.SUCCEEDED, failure=_copilot_failed(pod))
+        return Observation(stage=Stage.SUCCEEDED, failure=disturbed or _copilot_failed(pod))
     failure = disturbed or _init_did(pod)
     if failure is None and ended:
         failure = _container_did(pod, ended, around.events)
@@ -90,12 +90,7 @@ def gone(pods: Collection[Object], *, interruptible: bool = False) -> Failure:
         disturbed = _disrupted(pod, interruptible=interruptible)
         if disturbed is not None:
             return disturbed
-    return Failure(
-        code="DeletedFromOutside",
-        kind=SYSTEM,
-        message="its pod was deleted, and not by the agent: by a person, a namespace's end or "
-        "another controller",
-    )
+    return _deleted()
 
 
 def last_words(pod: Object) -> Iterable[str]:
@@ -165,10 +160,19 @@ def _evicted(message: str) -> Failure:
     )
 
 
+def _deleted() -> Failure:
+    return Failure(
+        code="DeletedFromOutside",
+        kind=SYSTEM,
+        message="its pod was deleted, and not by the agent: by a person, a namespace's end or "
+        "another controller",
+    )
+
+
 def _disrupted(pod: Object, *, interruptible: bool) -> Failure | None:
     found = statuses.condition(pod, "DisruptionTarget")
     if not statuses.is_true(found):
-        return None
+        return _deleted() if statuses.is_being_deleted(pod) else None
     reason, message = str(found.get("reason") or ""), str(found.get("message") or "")
     row = _DISRUPTIONS.get(reason, ("Disrupted", SYSTEM, f"it was disrupted ({reason})"))
     return _of_row(row, message, interruptible=interruptible)
@@ -183,12 +187,13 @@ def _of_row(row: tuple[str, FailureKind, str], message: str, *, interruptible: b
 
 def _was_over_before(pod: Object, ended: Object) -> bool:
     """Whether the container had ended when the cluster began to disturb the pod."""
-    found = statuses.condition(pod, "DisruptionTarget")
-    began = statuses.instant(found.get("lastTransitionTime"))
     finished = statuses.instant(ended.get("finishedAt"))
-    if not statuses.is_true(found) or began is None or finished is None:
-        return False
-    return finished + _TOLERANCE < began
+    found = statuses.condition(pod, "DisruptionTarget")
+    if statuses.is_true(found):
+        began = statuses.instant(found.get("lastTransitionTime"))
+    else:
+        began = statuses.asked_to_go_at(pod)
+    return finished is not None and began is not None and finished + _TOLERANCE < began
 
 
 def _init_did(pod: Object) -> Failure | None:

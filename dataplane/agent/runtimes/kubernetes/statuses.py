@@ -130,6 +130,13 @@ def expected_gone_at(obj: Object) -> datetime | None:
     return instant(obj["metadata"].get("deletionTimestamp"))
 
 
+def asked_to_go_at(obj: Object) -> datetime | None:
+    """Return when its deletion was asked for."""
+    due = expected_gone_at(obj)
+    grace = obj["metadata"].get("deletionGracePeriodSeconds") or 0
+    return None if due is None else due - timedelta(seconds=grace)
+
+
 def seconds(duration: timedelta) -> str:
     return f"{duration.total_seconds():.0f} s"
 

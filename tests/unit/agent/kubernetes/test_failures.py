@@ -8,6 +8,7 @@ from dataplane.agent.runtimes.kubernetes import failures
 from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage
 from shared.model.reports import FailureKind
 from tests.unit.agent.kubernetes.objects import (
+    ago,
     disrupted,
     ended,
     make_event,
@@ -251,6 +252,32 @@ def test_a_pod_without_the_primary_container_it_names_fails_at_once() -> None:
     assert seen.failure is not None
     assert seen.failure.code == "PrimaryContainerNotFound"
     assert not seen.failure.recoverable
+
+
+def being_deleted(code: int, *, seconds_ago: float) -> Object:
+    """Make a pod that somebody asked to go half a minute ago."""
+    metadata = {"deletionTimestamp": ago(0), "deletionGracePeriodSeconds": 30}
+    state = ended(code, seconds_ago=seconds_ago)
+    return make_pod(phase="Failed" if code else "Succeeded", state=state, metadata=metadata)
+
+
+@pytest.mark.parametrize("code", [1, 137, 143])
+def test_what_ended_badly_because_others_deleted_it_says_so(code: int) -> None:
+    failure = observe(being_deleted(code, seconds_ago=5)).failure
+
+    assert failure is not None
+    assert failure.code == "DeletedFromOutside"
+
+
+def test_what_ended_badly_before_others_deleted_it_ended_by_itself() -> None:
+    failure = observe(being_deleted(3, seconds_ago=60)).failure
+
+    assert failure is not None
+    assert failure.code == "NonZeroExit"
+
+
+def test_what_ended_well_before_others_deleted_it_is_success() -> None:
+    assert observe(being_deleted(0, seconds_ago=60)) == Observation(stage=Stage.SUCCEEDED)
 
 
 def test_what_others_deleted_was_deleted_from_outside() -> None:

@@ -1,0 +1,73 @@
+"""Agents that come and go, aborts, and a node that does not answer any more."""
+
+import asyncio
+from datetime import timedelta
+
+from shared.model.phases import Phase
+from shared.model.reports import FailureKind
+from tests.kube import nodes
+from tests.kube.client import Json, KubeClient
+from tests.kube.node.runtime.conftest import Begin
+from tests.kube.node.runtime.test_endings import code_of, is_quiet, make_pod
+from tests.servers.kubernetes import NodeForTests
+
+
+async def test_an_abort_ends_the_pod_before_it_is_told(begin: Begin, node_api: KubeClient) -> None:
+    async with begin() as agent:
+        job = await agent.jobs.make("echo begun; sleep 600")
+        attempt = agent.start(job)
+        await attempt.told.until(Phase.RUNNING)
+        attempt.stop.set()
+        end = await attempt.end()
+        assert await is_quiet(node_api, agent.jobs.path(job))
+
+    assert end.phase is Phase.ABORTED
+    assert end.log_uri
+
+
+async def test_the_next_agent_goes_on_with_what_runs(begin: Begin, node_api: KubeClient) -> None:
+    async with begin() as first:
+        job = await first.jobs.make("sleep 3; echo done")
+        attempt = first.start(job)
+        await attempt.told.until(Phase.RUNNING)
+        uid = (await node_api.get(first.jobs.path(job)))["metadata"]["uid"]
+        await attempt.let_go()
+
+    async with begin() as second:
+        end = await second.start(job).end()
+        pod = await node_api.get(second.jobs.path(job))
+
+    assert end.phase is Phase.SUCCEEDED, end.failure
+    assert pod["metadata"]["uid"] == uid
+
+
+async def test_a_pod_on_a_lost_node_is_given_up_once_nothing_of_it_can_speak(
+    begin: Begin, node_api: KubeClient, kube_node: NodeForTests
+) -> None:
+    pod = make_pod("sleep 600", pod_terminationGracePeriodSeconds=1)
+    pod["tolerations"] = [
+        {
+            "key": f"node.kubernetes.io/{sort}",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": 1,
+        }
+        for sort in ("not-ready", "unreachable")
+    ]
+    async with begin(lost_after=timedelta(seconds=2)) as agent:
+        job = await agent.jobs.make(pod=pod)
+        attempt = agent.start(job)
+        await attempt.told.until(Phase.RUNNING)
+        async with asyncio.timeout(120):
+            with kube_node.kubelet.held_up():
+                end = await attempt.end(within=100)
+                assert not await node_api.exists(agent.jobs.path(job))
+        await node_api.wait_for(f"/api/v1/nodes/{nodes.NAME}", _is_ready, within=60)
+
+    assert code_of(end) == ("NodeLost", FailureKind.SYSTEM)
+
+
+def _is_ready(it: Json) -> bool:
+    return any(
+        one["type"] == "Ready" and one["status"] == "True" for one in it["status"]["conditions"]
+    )
