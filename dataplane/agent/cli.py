@@ -2,7 +2,7 @@
 
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from dataplane.agent.link.connection import RefusedError
 from dataplane.agent.main import run_agent
 from dataplane.agent.main.processes import DataDirectoryError
 from dataplane.agent.runtimes.machine import read_total_memory
-from dataplane.agent.settings import KubernetesSettings, ProcessSettings, Settings
+from dataplane.agent.settings import DOOR, KubernetesSettings, ProcessSettings, Settings
 from shared.kit import logs, programs
 
 _LEVELS = ("debug", "info", "warning", "error")
@@ -129,6 +129,18 @@ def main() -> None:
     help="kubernetes: the same as pods reach it. [default: the Service volary-agent-door "
     "of the agent's namespace, port 443]",
 )
+@click.option(
+    "--connectors",
+    default="",
+    metavar="ADDRESS[,…]",
+    help="kubernetes: connectors, host:port or grpcs://host:port, asked for what they serve.",
+)
+@click.option(
+    "--connector-for",
+    multiple=True,
+    metavar="TYPE=ADDRESS",
+    help="kubernetes: the connector of one type of task, whatever others say.",
+)
 @click.option("--copilot-image", default="", help="kubernetes: brings the data of raw containers.")
 @click.option(
     "--service-account", default="default", help="kubernetes: of pods whose task names none."
@@ -222,9 +234,7 @@ def _settings(
         own = _kubernetes_settings(public_endpoint, of_runtime)
         slots = slots or _POD_SLOTS
     return Settings(
-        control_plane=[
-            _address(each.strip(), "--control-plane") for each in control_plane.split(",")
-        ],
+        control_plane=[_address(each, "--control-plane") for each in _split(control_plane)],
         token_file=token_file,
         ca_file=ca_file,
         slots=slots,
@@ -251,7 +261,7 @@ def _kubernetes_settings(public_endpoint: str, given: dict[str, Any]) -> Kuberne
     namespace = given["namespace"] or _find_namespace()
     endpoint = _address(public_endpoint, "--public-endpoint")
     scheme = "http" if is_loopback(endpoint) else "https"
-    door_address = given["door_address"] or f"volary-agent-door.{namespace}.svc:443"
+    door_address = given["door_address"] or f"{DOOR}.{namespace}.svc:443"
     return KubernetesSettings(
         kubeconfig=given["kubeconfig"],
         namespace=namespace,
@@ -259,17 +269,31 @@ def _kubernetes_settings(public_endpoint: str, given: dict[str, Any]) -> Kuberne
         create_namespaces=given["create_namespaces"],
         identity=given["identity"],
         lease_name=given["lease_name"],
+        connectors=_split(given["connectors"]),
+        connector_by_type=_by_type(given["connector_for"]),
         public_url=f"{scheme}://{endpoint}",
         door_listen=_address(given["door_listen"], "--door-listen"),
         door_address=_address(door_address, "--door-address"),
         copilot_image=given["copilot_image"],
         service_account=given["service_account"],
         env_from_secret=given["env_from_secret"],
-        image_pull_secrets=[name for name in given["image_pull_secrets"].split(",") if name],
+        image_pull_secrets=_split(given["image_pull_secrets"]),
         pending_timeout=timedelta(seconds=given["pending_timeout_seconds"]),
         metrics_listen=given["metrics_listen"]
         and _address(given["metrics_listen"], "--metrics-listen"),
     )
+
+
+def _split(text: str) -> Sequence[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _by_type(given: Sequence[str]) -> Mapping[str, str]:
+    for text in given:
+        name, _, address = text.partition("=")
+        if not (name and address):
+            raise click.BadParameter(f"{text!r} is not TYPE=ADDRESS", param_hint="--connector-for")
+    return {name: address for name, _, address in (text.partition("=") for text in given)}
 
 
 def _find_namespace() -> str:

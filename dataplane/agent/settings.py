@@ -1,9 +1,12 @@
 """What an operator may choose. Only ``main`` and ``cli`` read this."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+
+DOOR = "volary-agent-door"
+"""What the chart calls the door's Service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,8 @@ class KubernetesSettings:
     create_namespaces: bool
     identity: str  # of this replica, among those of the agent
     lease_name: str
+    connectors: Sequence[str]  # addresses, asked for what they serve
+    connector_by_type: Mapping[str, str]  # addresses of those that are not asked
     public_url: str  # http(s)://host:port of the control plane's API
     door_listen: str  # host:port
     door_address: str  # host:port, as pods reach it
@@ -36,6 +41,20 @@ class KubernetesSettings:
     image_pull_secrets: Sequence[str]
     pending_timeout: timedelta
     metrics_listen: str  # "" for none
+
+    @property
+    def door_host(self) -> str:
+        return self.door_address.rpartition(":")[0].strip("[]")
+
+    @property
+    def door_port(self) -> int:
+        return int(self.door_address.rpartition(":")[2])
+
+    @property
+    def door_name(self) -> str:
+        """What the door's Service and its Secret are called."""
+        name = self.door_host.partition(".")[0]
+        return DOOR if name.isdigit() or ":" in name else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -254,11 +254,13 @@ def condition(root: ActionIdentifier, name: str) -> EnqueueRequest:
     )
 
 
-def wait_until(fact: Callable[[], bool], what: str) -> None:
+def wait_until(
+    fact: Callable[[], bool], what: str, *, said: Callable[[], str] = lambda: ""
+) -> None:
     """Wait for what another process does: it can only be looked at again and again."""
     until = time.monotonic() + _WITHIN_SECONDS
     while not fact():
-        assert time.monotonic() < until, f"{what}: not in time"
+        assert time.monotonic() < until, f"{what}: not in time\n{said()}"
         time.sleep(0.02)
 
 

@@ -1,0 +1,96 @@
+"""What the agent of a cluster counts, for Prometheus: collected when it is asked for."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from dataplane.agent.door.door import Door
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.election import Election
+from dataplane.agent.kube.events import Events
+from dataplane.agent.kube.informer import Informer
+from dataplane.agent.kube.objects import Kind
+
+
+class Metrics(Collector):
+    def __init__(
+        self,
+        kube: Kube,
+        informers: Mapping[Kind, Informer],
+        events: Events,
+        door: Door,
+        election: Election,
+    ) -> None:
+        self._kube = kube
+        self._informers = informers
+        self._events = events
+        self._door = door
+        self._election = election
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    async def serve(self, listen: str) -> None:
+        """Answer ``/metrics`` at ``host:port`` until cancelled."""
+        application = web.Application()
+        application.router.add_get("/metrics", self._answer)
+        host, _, port = listen.rpartition(":")
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await runner.cleanup()
+
+    def collect(self) -> Iterable[Metric]:
+        leads = GaugeMetricFamily("volary_agent_leads", "Whether this replica leads")
+        leads.add_metric([], float(self._election.leads))
+        yield leads
+        requests = CounterMetricFamily(
+            "volary_agent_kube_requests",
+            "Requests to the API server; code 0: no answer",
+            labels=["verb", "resource", "code"],
+        )
+        for (verb, resource, code), count in self._kube.requests.items():
+            requests.add_metric([verb, resource, str(code)], count)
+        yield requests
+        yield from self._informed()
+        yield from self._of_door()
+
+    def _informed(self) -> Iterable[Metric]:
+        held = GaugeMetricFamily(
+            "volary_agent_informer_objects", "Objects in memory", labels=["resource"]
+        )
+        failures = CounterMetricFamily(
+            "volary_agent_informer_failures", "Lists and watches that broke", labels=["resource"]
+        )
+        for kind, informer in self._informers.items():
+            held.add_metric([kind.plural], len(informer))
+            failures.add_metric([kind.plural], informer.counts.failures)
+        failures.add_metric(["events"], self._events.counts.failures)
+        yield held
+        yield failures
+
+    def _of_door(self) -> Iterable[Metric]:
+        counts = self._door.counts
+        calls = CounterMetricFamily("volary_agent_door_calls", "Calls passed on", labels=["rpc"])
+        for rpc, count in counts.calls.items():
+            calls.add_metric([rpc], count)
+        yield calls
+        refusals = CounterMetricFamily(
+            "volary_agent_door_refusals", "Calls refused", labels=["rpc", "code"]
+        )
+        for (rpc, code), count in counts.refusals.items():
+            refusals.add_metric([rpc, code], count)
+        yield refusals
+        streams = GaugeMetricFamily("volary_agent_door_streams", "Streams open now")
+        streams.add_metric([], counts.streams)
+        yield streams
+
+    async def _answer(self, _: web.Request) -> web.Response:
+        body = generate_latest(self._registry)
+        return web.Response(body=body, headers={"content-type": "text/plain; version=0.0.4"})
