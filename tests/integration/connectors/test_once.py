@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from dataplane.agent.runtimes.blobs import Stores
-from dataplane.agent.runtimes.connectors.client import Endpoint
 from dataplane.agent.runtimes.connectors.receipts import Receipts
 from dataplane.agent.runtimes.protocol import Job
 from shared.kit.clock import SystemClock
@@ -22,7 +21,6 @@ from tests.integration.connectors.world import (
     make_connector_job,
     serving,
 )
-from tests.kube.programs import free_ports
 
 PATIENCE = 30
 
@@ -132,21 +130,34 @@ async def test_a_connector_that_stays_away_fails_the_attempt_as_the_systems(
     assert (end.failure.code, end.failure.kind) == ("ConnectorLost", FailureKind.SYSTEM)
 
 
-async def test_a_task_type_is_served_from_when_its_connector_is_there(tmp_path: Path) -> None:
+async def test_an_attempt_waits_for_a_connector_that_has_not_been_heard_of_yet(
+    tmp_path: Path,
+) -> None:
     with serving(tmp_path) as server:
-        (nobody,) = free_ports(1)
+        server.jobs.all_do("SUCCEEDED")
         server.kill()
-        async with agent_of(
-            Endpoint(address=f"127.0.0.1:{nobody}"), server.endpoint, ask=False
-        ) as agent:
-            assert agent.endpoints.task_types == frozenset()
-            end = await agent.run(make_connector_job(tmp_path))
-            assert end.failure is not None
-            assert end.failure.code == "NoConnector"
-
+        async with (
+            asyncio.timeout(PATIENCE),
+            agent_of(server.endpoint, ask=False) as agent,
+            asyncio.TaskGroup() as tasks,
+        ):
+            assert agent.endpoints.may_serve(TASK_TYPE)
+            run = tasks.create_task(agent.run(make_connector_job(tmp_path)))
+            assert (await agent.told.get()).reason == "ConnectorAway"
             await asyncio.to_thread(server.start)
-            async with asyncio.timeout(PATIENCE):
-                await agent.endpoints.ask()
-            assert agent.endpoints.task_types == {TASK_TYPE}
+            await agent.endpoints.ask()
+        assert run.result().phase is Phase.SUCCEEDED, run.result().failure
+
+
+async def test_what_nobody_serves_is_refused_once_all_were_heard(agent: Agent) -> None:
+    assert agent.endpoints.task_types == {TASK_TYPE}
+    assert agent.endpoints.may_serve(TASK_TYPE)
+    assert not agent.endpoints.may_serve("no-such-type")
+
+
+async def test_a_connector_that_goes_away_is_still_known(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        async with agent_of(server.endpoint) as agent:
             server.kill()
+            await agent.endpoints.ask()
             assert agent.endpoints.find(TASK_TYPE) is not None  # its jobs run on

@@ -71,6 +71,20 @@ class Endpoints:
                 return self._clients[endpoint]
         return None
 
+    def may_serve(self, task_type: str) -> bool:
+        """
+        Whether the type is served, as far as is known, or will be once a connector answers.
+
+        An agent that was started anew must not take an attempt for one that nobody can run
+        because its connector happens to be away.
+        """
+        return self.find(task_type) is not None or not self.all_heard
+
+    @property
+    def all_heard(self) -> bool:
+        """Whether every connector that is asked has answered since the agent began."""
+        return all(endpoint in self._listed for endpoint in self._settings.endpoints)
+
     async def run(self) -> None:
         """Ask what is served until cancelled, then close the channels."""
         try:

@@ -17,11 +17,15 @@ from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
 
 
+class SecretsAwayError(Exception):
+    """Nobody says what a secret is; the same question may be answered later."""
+
+
 class SecretValues(Protocol):
     """Where the agent may look up the secrets that tasks name."""
 
     async def find(self, job: Job, name: str) -> str | None:
-        """Return the secret's value, None if the task's project has none of that name."""
+        """Return the value, None if the task's project has no such secret; SecretsAwayError."""
 
 
 class NoSecretValues:

@@ -22,6 +22,7 @@ from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.connectors import requests
 from dataplane.agent.runtimes.connectors.client import (
     ConnectorAwayError,
+    ConnectorClient,
     ConnectorRefusedError,
     ConnectorSettingError,
 )
@@ -69,6 +70,8 @@ class ConnectorRuntime:
             except DecodeError:
                 uri = job.assignment.input_uri
                 news = _failed("BadInputs", FailureKind.USER, f"{uri} is no inputs.pb")
+            except requests.SecretsAwayError as error:
+                news = _failed("SecretsUnavailable", FailureKind.SYSTEM, str(error))
             except ConnectorSettingError as error:
                 news = _failed("NoConnector", FailureKind.SYSTEM, str(error))
             except ConnectorRefusedError as error:
@@ -89,11 +92,9 @@ class ConnectorRuntime:
             yield chunk
 
     async def _run(self, job: Job, tell: Tell, stop: asyncio.Event, log: Transcript) -> News:
-        client = self._endpoints.find(job.task.type)
+        client = await self._find(job, tell, stop, log)
         if client is None:
-            raise ConnectorSettingError(
-                f"no connector of this cluster serves tasks of type {job.task.type!r} now"
-            )
+            return News(phase=Phase.ABORTED)
         remote = RemoteJob(
             job=job,
             client=client,
@@ -111,6 +112,28 @@ class ConnectorRuntime:
                 return News(phase=Phase.ABORTED)
             receipt = await remote.create()
         return await remote.watch(receipt)
+
+    async def _find(
+        self, job: Job, tell: Tell, stop: asyncio.Event, log: Transcript
+    ) -> ConnectorClient | None:
+        """Return the job's connector, waiting for one that is away; None once it is stopped."""
+        since = self._clock.now()
+        while True:
+            client = self._endpoints.find(job.task.type)
+            if client is not None:
+                return client
+            waited = self._clock.now() - since
+            if stop.is_set():
+                return None
+            if self._endpoints.all_heard or waited > self._pace.patience:
+                raise ConnectorSettingError(
+                    f"no connector that answers serves tasks of type {job.task.type!r}; start "
+                    "one, or correct the agent's setting for connectors"
+                )
+            message = f"waiting for a connector that serves tasks of type {job.task.type!r}"
+            await log.say(message)
+            await tell(News(phase=Phase.QUEUED, reason="ConnectorAway", message=message))
+            await self._clock.sleep(self._pace.first)
 
     async def _ship(self, job: Job, log: Transcript) -> str:
         """Write the log beside the outputs; return where, "" if that failed or it is empty."""

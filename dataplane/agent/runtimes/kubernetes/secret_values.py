@@ -1,0 +1,44 @@
+"""
+The values of secrets that tasks of connectors name, read in the tasks' namespaces.
+
+The one place where the agent reads what is in a task's Secret: a connector is no pod, and
+cannot be handed a reference. Only the Secret for secrets without a group is looked into.
+"""
+
+import binascii
+from base64 import b64decode
+
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.errors import KubeError, NotFoundError
+from dataplane.agent.kube.objects import SECRET, Name, name_attempt
+from dataplane.agent.runtimes.connectors.requests import SecretsAwayError
+from dataplane.agent.runtimes.kubernetes.pods.secrets import DEFAULT_SECRET
+from dataplane.agent.runtimes.protocol import Job
+
+
+class KubeSecretValues:
+    """Needs the permission to get the Secret of that name, and no other."""
+
+    def __init__(self, kube: Kube, namespaces: str) -> None:
+        """``namespaces`` is the template of the tasks' namespaces."""
+        self._kube = kube
+        self._namespaces = namespaces
+
+    async def find(self, job: Job, name: str) -> str | None:
+        """Return the value, None where there is none; SecretsAwayError if nobody says."""
+        namespace = name_attempt(job.assignment, self._namespaces).namespace
+        try:
+            secret = await self._kube.get(SECRET, Name(namespace, DEFAULT_SECRET))
+        except NotFoundError:
+            return None
+        except KubeError as error:
+            raise SecretsAwayError(
+                f"the Secret {DEFAULT_SECRET} in {namespace} cannot be read: {error}"
+            ) from error
+        encoded = (secret.get("data") or {}).get(name)
+        if encoded is None:
+            return None
+        try:
+            return b64decode(encoded, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return None  # no text, and so nothing that a connector could be given

@@ -1,0 +1,30 @@
+"""Secrets of connectors' tasks are found where those of pods are."""
+
+from base64 import b64encode
+
+import pytest
+
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.runtimes.kubernetes.secret_values import KubeSecretValues
+from tests.kube.client import KubeClient
+from tests.unit.agent.assignments import make_job
+
+
+@pytest.fixture
+def values(kube: Kube, place: str) -> KubeSecretValues:
+    return KubeSecretValues(kube, place)
+
+
+async def test_a_value_is_a_key_of_the_secret_for_those_without_a_group(
+    values: KubeSecretValues, api: KubeClient, namespace: str
+) -> None:
+    data = {"token": b64encode(b"hush").decode(), "binary": b64encode(b"\xff\xfe").decode()}
+    secret = {"metadata": {"name": "volary-secrets"}, "data": data}
+    await api.create(f"{namespace}/secrets", secret)
+    assert await values.find(make_job(), "token") == "hush"
+    assert await values.find(make_job(), "absent") is None
+    assert await values.find(make_job(), "binary") is None
+
+
+async def test_without_the_secret_there_is_no_value(values: KubeSecretValues) -> None:
+    assert await values.find(make_job(), "token") is None
