@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from shutil import which
 from typing import Any
 
+import certifi
 from packaging.requirements import Requirement
 
 TASK_IMAGE = "volary.test/task:1"
@@ -39,6 +40,8 @@ _ROOT = Path(__file__).parents[2]
 _PROGRAMS = ("sh", "cat", "chmod", "cp", "date", "echo", "env", "false", "head", "kill", "ls")
 _MORE_PROGRAMS = ("mkdir", "mv", "rm", "sleep", "tail", "test", "touch", "true", "wc")
 _DISTRIBUTIONS = ("flyte", "flyteidl2", "obstore", "watchfiles", "click", "grpcio", "tenacity")
+# Where TLS clients look for authorities.
+_AUTHORITIES = PurePosixPath("/etc/ssl/certs/ca-certificates.crt")
 _UNUSED = {"site-packages", "test", "tests", "idlelib", "tkinter", "ensurepip", "lib2to3"}
 _TO_EMBED_IT = {Path(sysconfig.get_config_var("LIBPL")).name}  # the largest of the library
 _LDD = re.compile(r"^\s*(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)
@@ -95,6 +98,7 @@ def write_pause_image(path: Path) -> None:
 
 def _system() -> Layer:
     return Layer(
+        files={_AUTHORITIES: Path(certifi.where())},
         texts={
             PurePosixPath("/etc/passwd"): "root:x:0:0:root:/root:/bin/sh\n",
             PurePosixPath("/etc/group"): "root:x:0:\n",
