@@ -55,6 +55,7 @@ from dataplane.agent.runtimes.kubernetes.pods import (
     PodTemplates,
 )
 from dataplane.agent.runtimes.kubernetes.runtime import KubernetesRuntime
+from dataplane.agent.runtimes.kubernetes.secret_values import KubeSecretValues
 from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.tasks import Task
 from dataplane.agent.runtimes.unsupported import KUBERNETES, UnsupportedRuntime
@@ -152,7 +153,8 @@ class _Leader:
     async def _equip(self, ledger: Ledger) -> Equipment:
         stores = Stores(self.clock)
         endpoints = Endpoints(self.connectors, self.clock)
-        connectors = ConnectorRuntime(endpoints, stores, self.clock)
+        secrets = KubeSecretValues(self.kube, self.own.namespace_template)
+        connectors = ConnectorRuntime(endpoints, stores, self.clock, secrets=secrets)
         cluster = Cluster(
             kube=self.kube,
             informers=self.sight.informers,
@@ -169,7 +171,9 @@ class _Leader:
         pods = KubernetesRuntime(cluster, self.plugins)
 
         def suits_connectors(task: Task) -> bool:
-            return endpoints.find(task.type) is not None
+            if task.type in types:
+                return endpoints.find(task.type) is not None
+            return endpoints.may_serve(task.type)
 
         types = {name for plugin in self.plugins for name in plugin.task_types}
         runtimes = Runtimes(
