@@ -7,6 +7,7 @@ the Lease also keeps the ledger, the link and the attempts, and lets go of them 
 
 import asyncio
 import ipaddress
+import logging
 import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,6 +62,8 @@ from dataplane.agent.runtimes.tasks import Task
 from dataplane.agent.runtimes.unsupported import KUBERNETES, UnsupportedRuntime
 from dataplane.agent.settings import KubernetesSettings, Settings
 from shared.kit.clock import Clock, SystemClock
+
+logger = logging.getLogger(__name__)
 
 _OURS = f"{MANAGED_LABEL}=true"
 
@@ -196,15 +199,20 @@ class _Leader:
 
 
 async def _find_plugins(kube: Kube, own: KubernetesSettings) -> Sequence[Plugin]:
-    """Return the plugins whose resources this API server knows."""
+    """Return the plugins whose resources this API server knows, and lets us make."""
+    namespace = "" if "{" in own.namespace_template else own.namespace_template
     found = []
     for plugin in all_plugins(Patience(pending=own.pending_timeout or None)):
         try:
             known, _ = await kube.look(plugin.kind.base)
         except NotFoundError:
             continue  # its operator is not installed
-        if any(each.get("name") == plugin.kind.plural for each in known.get("resources", ())):
-            found.append(plugin)
+        if not any(each.get("name") == plugin.kind.plural for each in known.get("resources", ())):
+            continue
+        if plugin.kind != POD and not await kube.may("create", plugin.kind, namespace):
+            logger.warning("an operator may not be used", extra={"kind": plugin.kind.plural})
+            continue
+        found.append(plugin)
     return found
 
 

