@@ -26,7 +26,7 @@ OUTPUT_PREFIX_ANNOTATION = "volary.dev/output-prefix"
 RAW_DATA_PREFIX_ANNOTATION = "volary.dev/raw-data-prefix"
 RUN_BASE_ANNOTATION = "volary.dev/run-base"
 
-_MAX_NAME = 63 - len("-workers-0-0-xxxxx")  # operators append to the names of theirs
+_MAX_NAME = 63 - len("-workers-0-9999-xxxxx")  # operators append to the names of theirs
 _MAX_LABEL = 63
 _MARK = re.compile(r"-([0-9]+-[0-9a-f]{8})(?:-|$)")
 

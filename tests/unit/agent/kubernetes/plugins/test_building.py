@@ -1,5 +1,6 @@
 """What is built of what the SDK's plugins write."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from flyteidl2.plugins.kubeflow import mpi_pb2, tensorflow_pb2
 
 from dataplane.agent.runtimes.kubernetes.plugins.registry import all_plugins
 from dataplane.agent.runtimes.tasks import BadSpecError
+from shared.model.ids import ActionName, RunName
 from tests.unit.agent.kubernetes.plugins.jobs import (
     SDK_TASKS,
     build,
@@ -245,6 +247,14 @@ def test_clustered_pods_are_told_who_they_are() -> None:
     assert path == "metadata.labels['jobset.sigs.k8s.io/jobset-name']"
     assert container(job["template"], "primary")["args"][0] == "clustered"
     assert job["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_the_names_of_a_thousand_pods_are_short_enough_for_the_jobset_controller() -> None:
+    job = sdk_job("clustered-task")
+    key = replace(job.assignment.key, name=ActionName("a" * 30))
+    key = replace(key, run=replace(key.run, name=RunName("r" * 30)))
+    name = name_of(replace(job, assignment=replace(job.assignment, key=key))).name
+    assert len(f"{name}-workers-0-999-abcde") <= 63  # what it asks of the last one
 
 
 def test_a_jobset_begins_anew_as_often_as_the_task_says_and_freely_for_its_nodes() -> None:
