@@ -38,7 +38,19 @@ _LIBRARY = _PREFIX / "lib" / f"python{sys.version_info.major}.{sys.version_info.
 _SOURCES = PurePosixPath("/opt/volary")
 _ROOT = Path(__file__).parents[2]
 _PROGRAMS = ("sh", "cat", "chmod", "cp", "date", "echo", "env", "false", "head", "kill", "ls")
-_MORE_PROGRAMS = ("mkdir", "mv", "rm", "sleep", "tail", "test", "touch", "true", "wc")
+_MORE_PROGRAMS = (
+    "gzip",
+    "mkdir",
+    "mv",
+    "rm",
+    "sleep",
+    "tail",
+    "tar",
+    "test",
+    "touch",
+    "true",
+    "wc",
+)
 _DISTRIBUTIONS = ("flyte", "flyteidl2", "obstore", "watchfiles", "click", "grpcio", "tenacity")
 # Where TLS clients look for authorities.
 _AUTHORITIES = PurePosixPath("/etc/ssl/certs/ca-certificates.crt")
@@ -105,7 +117,7 @@ def _system() -> Layer:
             PurePosixPath("/root/.profile"): "",
             PurePosixPath("/tmp/.keep"): "",  # noqa: S108 -- inside the image
             PurePosixPath("/var/tmp/.keep"): "",  # noqa: S108
-        }
+        },
     )
 
 
