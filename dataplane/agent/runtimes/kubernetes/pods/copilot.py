@@ -19,7 +19,7 @@ from dataplane.agent.core import entrance
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes.pods import identity
 from dataplane.agent.runtimes.kubernetes.pods.environment import literal
-from dataplane.agent.runtimes.kubernetes.pods.settings import Copilot, Door
+from dataplane.agent.runtimes.kubernetes.pods.settings import LAST_WORDS, Copilot, Door
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
 
@@ -28,7 +28,6 @@ SIDECAR = "volary-sidecar"
 HANDOFF_VARIABLE = "VOLARY_COPILOT_HANDOFF"
 
 _INPUTS, _OUTPUTS = "volary-inputs", "volary-outputs"
-_AFTERWARDS = timedelta(seconds=60)  # of the pod's grace, to write why it was not enough
 _LONGEST_TASK = timedelta(days=366)
 _RAW = "raw-container"
 _USUAL_INPUTS, _USUAL_OUTPUTS = "/var/inputs", "/var/outputs"
@@ -103,7 +102,7 @@ def volumes() -> list[dict[str, Any]]:
 
 def pod_grace(settings: Copilot) -> timedelta:
     """Return how long the pod may take to end; the kubelet counts from the task's end."""
-    return settings.ship_within + _AFTERWARDS
+    return settings.ship_within + LAST_WORDS
 
 
 def security_beside(spec: Object, primary: Object) -> dict[str, Any]:

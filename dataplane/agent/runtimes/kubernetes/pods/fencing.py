@@ -44,5 +44,4 @@ def _probe(fence: Fence) -> dict[str, Any]:
         "periodSeconds": int(fence.period.total_seconds()),
         "timeoutSeconds": int(fence.timeout.total_seconds()),
         "failureThreshold": fence.failures,
-        "terminationGracePeriodSeconds": int(fence.grace.total_seconds()),
     }

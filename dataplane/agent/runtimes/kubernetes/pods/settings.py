@@ -7,6 +7,9 @@ from types import MappingProxyType
 
 from dataplane.agent.kube.objects import Object
 
+LAST_WORDS = timedelta(seconds=35)
+"""Of a pod's grace, for the copilot to write why the rest was not enough; it takes 20 s."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
@@ -24,6 +27,10 @@ class Fence:
     The kubelet resolves no cluster names: ``host`` is an address, the door's ClusterIP. A
     container that has just begun is looked at each second, so that a pod whose image took long
     to come does not begin what has begun elsewhere.
+
+    A program may well ignore SIGTERM, and a kubelet that ends a pod's only container waits as
+    long as the *pod's* grace says, whatever the probe's. So the pods of what may be replaced
+    have this grace, and a raw container's outputs have to be shipped within ``shipping``.
     """
 
     host: str
@@ -31,12 +38,14 @@ class Fence:
     period: timedelta = timedelta(seconds=5)
     timeout: timedelta = timedelta(seconds=3)
     failures: int = 3  # of either kind in a row
-    grace: timedelta = timedelta(seconds=5)
+    grace: timedelta = timedelta(seconds=10)
+    shipping: timedelta = timedelta(seconds=30)
 
     @property
     def takes(self) -> timedelta:
         """From the door's last consent until nothing runs any more, at the latest."""
-        return self.failures * self.period + self.timeout + self.grace
+        grace = max(self.grace, self.shipping + LAST_WORDS)
+        return self.failures * self.period + self.timeout + grace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Lays the layers of a task's pod over each other."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -91,7 +91,7 @@ class PodTemplates:
         )
         spec = self._complete(spec, own, job)
         spec["restartPolicy"] = "Never" if replica is None else replica.restart_policy
-        spec["terminationGracePeriodSeconds"] = self._seconds_to_end(own, named)
+        spec["terminationGracePeriodSeconds"] = round(self._grace(job, own, named).total_seconds())
         if replica is None:
             spec = self._add_copilot(spec, own.primary, job)
         about = named.get("metadata") or {}
@@ -168,8 +168,9 @@ class PodTemplates:
             accelerator = devices.find_accelerator(wanted, self.accelerators)
             if accelerator.partition_label:
                 spec["affinity"] = devices.without_partitions(spec, accelerator)
-        if job.assignment.replaceable and self.fence is not None:
-            spec["containers"] = fencing.put_up(spec["containers"], self.fence)
+        fence = self._fence_of(job)
+        if fence is not None:
+            spec["containers"] = fencing.put_up(spec["containers"], fence)
         return {name: value for name, value in spec.items() if value not in ([], {})}
 
     def _complete_primary(self, container: dict[str, Any], job: Job) -> None:
@@ -231,14 +232,27 @@ class PodTemplates:
             maxima=resources.least(resources.read_amounts(said.max), self.maxima),
         )
 
-    def _seconds_to_end(self, own: Own, named: Object) -> int:
+    def _fence_of(self, job: Job) -> Fence | None:
+        return self.fence if job.assignment.replaceable else None
+
+    def _grace(self, job: Job, own: Own, named: Object) -> timedelta:
         said = own.spec.get("terminationGracePeriodSeconds")
+        fence = self._fence_of(job)
+        if fence is not None:
+            most = fence.grace.total_seconds()
+            if said is not None and said > most:
+                raise BadSpecError(
+                    f"pod_spec.terminationGracePeriodSeconds is {said}, and a task that may be"
+                    f" replaced when its cluster is cut off has {most:.0f}; lower it, or let the"
+                    " task's disconnect policy be to keep it"
+                )
+            return fence.grace if said is None else timedelta(seconds=said)
         if said is not None:
-            return int(said)
+            return timedelta(seconds=said)
         templated = (named.get("spec") or {}).get("terminationGracePeriodSeconds")
         if templated not in {None, _KUBERNETES_GRACE}:
-            return int(templated)
-        return int(self.grace.total_seconds())
+            return timedelta(seconds=templated)
+        return self.grace
 
     def _add_copilot(self, spec: dict[str, Any], primary: str, job: Job) -> dict[str, Any]:
         paths = copilot.find_paths(job)
@@ -257,9 +271,12 @@ class PodTemplates:
                 "containers": [{"name": primary, "volumeMounts": mounts}],
             },
         )
+        settings, fence = self.copilot, self._fence_of(job)
+        if fence is not None:
+            settings = replace(settings, ship_within=min(settings.ship_within, fence.shipping))
         security = copilot.security_beside(spec, _find(spec, primary))
-        beside = copilot.containers(job, paths, self.copilot, self.door, security)
-        grace = int(copilot.pod_grace(self.copilot).total_seconds())
+        beside = copilot.containers(job, paths, settings, self.door, security)
+        grace = round(copilot.pod_grace(settings).total_seconds())
         return {
             **spec,
             "initContainers": [*beside, *(spec.get("initContainers") or ())],

@@ -18,6 +18,7 @@ from dataplane.copilot.handoff import Format, Handoff, Layout, parse_handoff
 from tests.unit.agent.kubernetes.pods.sdk import (
     CLUSTER,
     DOOR,
+    FENCE,
     build,
     init_container,
     main_container,
@@ -82,6 +83,15 @@ def test_there_is_time_to_ship_outputs_and_then_to_say_why_it_was_not_enough() -
 
     assert pod["spec"]["terminationGracePeriodSeconds"] > told.seconds.grace + 30
     assert build(serialise(make_task()))["spec"]["terminationGracePeriodSeconds"] == 30
+
+
+def test_what_may_be_replaced_has_to_be_shipped_before_it_is() -> None:
+    job = make_raw()
+    pod = build(replace(job, assignment=replace(job.assignment, replaceable=True)))
+    told = handoff_of(init_container(pod, "volary-sidecar"))
+
+    assert told.seconds.grace == FENCE.shipping.total_seconds()
+    assert pod["spec"]["terminationGracePeriodSeconds"] == told.seconds.grace + 35
 
 
 def test_the_sidecar_waits_for_the_longest_of_tasks() -> None:
@@ -178,4 +188,4 @@ def test_a_cluster_may_run_the_copilot_otherwise() -> None:
 
     assert sidecar["command"][:3] == ["python", "-m", "dataplane.copilot"]
     assert sidecar["imagePullPolicy"] == "Never"
-    assert pod["spec"]["terminationGracePeriodSeconds"] == 180
+    assert pod["spec"]["terminationGracePeriodSeconds"] == 155

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import flyte
 import pytest
@@ -24,11 +25,15 @@ from tests.unit.agent.kubernetes.pods.sdk import (
     IMAGE,
     build,
     main_container,
+    make_raw,
     make_task,
     serialise,
     values_of,
     volume,
 )
+
+RAW = make_raw()
+REPLACEABLE = replace(RAW.assignment, replaceable=True)
 
 
 def envs(**values: str) -> run_pb2.Envs:
@@ -233,13 +238,25 @@ def test_what_begins_behind_a_closed_fence_is_stopped_in_seconds() -> None:
 
 
 def test_the_fence_says_how_long_it_takes() -> None:
-    probe = main_container(build(serialise(make_task(), replaceable=True)))["livenessProbe"]
+    # The kubelet waits for the pod's grace, whatever a probe's, for the last of its containers.
+    for job in (serialise(make_task(), replaceable=True), replace(RAW, assignment=REPLACEABLE)):
+        pod = build(job)
+        probe = main_container(pod)["livenessProbe"]
+        most = (
+            probe["periodSeconds"] * probe["failureThreshold"]
+            + probe["timeoutSeconds"]
+            + pod["spec"]["terminationGracePeriodSeconds"]
+        )
+        assert FENCE.takes.total_seconds() >= most
 
-    assert FENCE.takes.total_seconds() == (
-        probe["periodSeconds"] * probe["failureThreshold"]
-        + probe["timeoutSeconds"]
-        + probe["terminationGracePeriodSeconds"]
-    )
+
+def test_a_pod_that_wants_longer_than_the_fence_allows_is_refused() -> None:
+    spec = V1PodSpec(containers=[V1Container(name="primary")], termination_grace_period_seconds=120)
+    task = make_task(pod_template=flyte.PodTemplate(pod_spec=spec))
+
+    assert build(serialise(task))["spec"]["terminationGracePeriodSeconds"] == 120
+    with pytest.raises(BadSpecError, match=r"is 120, and a task .* has 10; lower it, or let"):
+        build(serialise(task, replaceable=True))
 
 
 def test_a_probe_in_the_fences_place_is_refused_with_both_ways_out() -> None:
