@@ -41,9 +41,18 @@ class Journal(Protocol):
         """Read everything but the specs."""
 
     async def accept(
-        self, attempts: Sequence[Held], specs: Mapping[Digest, bytes]
-    ) -> Collection[AttemptId]:
-        """Write them down, the specs first; return those that it will not take."""
+        self,
+        attempts: Sequence[Held],
+        specs: Mapping[Digest, bytes],
+        *,
+        then: Callable[[Collection[AttemptId]], None] = lambda _: None,
+    ) -> None:
+        """
+        Write them down, the specs first; some may be so already, or be about to.
+
+        ``then`` is called when they are, with those that are refused, even if whoever waits
+        has been cancelled meanwhile.
+        """
 
     async def record(
         self, reports: Sequence[Report], *, then: Callable[[], None] = lambda: None
@@ -51,8 +60,7 @@ class Journal(Protocol):
         """
         Write down the next reports of one attempt.
 
-        ``then`` is called when they are, even if whoever waits has been cancelled meanwhile:
-        what hangs on the writing must not hang on the waiting.
+        ``then`` as above: what hangs on the writing must not hang on the waiting.
         """
 
     async def forget(self, attempts: Sequence[AttemptId]) -> None:

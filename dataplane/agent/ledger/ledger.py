@@ -8,8 +8,9 @@ until its last one is acknowledged: after a restart all of them are said again, 
 acknowledgement in between costs no write.
 """
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -35,6 +36,7 @@ class Ledger:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._held: dict[AttemptId, Held] = {}
+        self._unwritten: dict[LeaseId, asyncio.Event] = {}  # accepted; set when written down
         self._settled: OrderedDict[AttemptId, LeaseId] = OrderedDict()
         self.outbox = Outbox()
         self.agent_id = ""
@@ -86,22 +88,42 @@ class Ledger:
     async def accept(
         self, assignments: Iterable[Assignment], specs: Mapping[Digest, bytes], at: datetime
     ) -> Sequence[Held]:
-        """Write down those that are new, with the specs that came along; return the new."""
+        """
+        Write down those that are new, with the specs that came along; return the new.
+
+        They are held at once, so that an inventory has them; begun they may be when they are
+        written.
+        """
         fresh: dict[AttemptId, Held] = {}
-        asked: dict[AttemptId, Held] = {}
+        asked: dict[AttemptId, Held] = {}  # with those that came before: are they written?
         for assignment in assignments:
+            attempt = assignment.attempt
             held = Held(assignment=assignment, accepted_at=at)
-            if assignment.attempt not in self._held and not self.knows(held.lease):
-                self._held[assignment.attempt] = fresh[assignment.attempt] = held
-            known = self._held.get(assignment.attempt)
-            if known is not None and known.lease == held.lease:
-                asked[assignment.attempt] = known
-        # Those that were accepted before as well: they may not be written down yet.
-        for attempt in await self._journal.accept(list(asked.values()), specs):
-            fresh.pop(attempt, None)
-            if self._held.get(attempt) is asked[attempt]:
-                del self._held[attempt]
+            if attempt not in self._held and not self.knows(held.lease):
+                self._held[attempt] = fresh[attempt] = held
+                self._unwritten[assignment.lease] = asyncio.Event()
+            known = self._find(held.lease)
+            if known is not None:
+                asked[attempt] = known
+
+        def note(refused: Collection[AttemptId]) -> None:
+            for attempt, held in asked.items():
+                if attempt in refused and self._find(held.lease) is not None:
+                    del self._held[attempt]
+                    fresh.pop(attempt, None)
+                written = self._unwritten.pop(held.lease.id, None)
+                if written is not None:
+                    written.set()
+
+        await self._journal.accept(list(asked.values()), specs, then=note)
         return list(fresh.values())
+
+    async def written(self, lease: Lease) -> bool:
+        """Wait until it is written down what is held; return False if it is not held after all."""
+        unwritten = self._unwritten.get(lease.id)
+        if unwritten is not None:
+            await unwritten.wait()
+        return self._find(lease) is not None
 
     async def record(self, attempt: AttemptId, news: Sequence[News], at: datetime) -> None:
         """Write down what happened; it goes out once that is done. No news is left out."""
@@ -165,6 +187,10 @@ class Ledger:
         if self.contact is not None:
             self.contact = replace(self.contact, at=at)
             await self._remember(**write_contact(self.contact))
+
+    def _find(self, lease: Lease) -> Held | None:
+        held = self._held.get(lease.attempt)
+        return held if held is not None and held.lease == lease else None
 
     async def _remember(self, **facts: int | str) -> None:
         await self._journal.remember({name: str(value) for name, value in facts.items()})

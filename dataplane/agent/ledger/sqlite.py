@@ -53,8 +53,12 @@ class SqliteJournal:
         return Contents(facts, list(entries.values()))
 
     async def accept(
-        self, attempts: Sequence[Held], specs: Mapping[Digest, bytes]
-    ) -> Collection[AttemptId]:
+        self,
+        attempts: Sequence[Held],
+        specs: Mapping[Digest, bytes],
+        *,
+        then: Callable[[Collection[AttemptId]], None] = lambda _: None,
+    ) -> None:
         rows = [
             (
                 str(held.assignment.attempt),
@@ -64,9 +68,10 @@ class SqliteJournal:
             for held in attempts
         ]
         await self._database.write(
-            Statement(_KEEP_SPEC, list(specs.items())), Statement(_KEEP_ATTEMPT, rows)
+            Statement(_KEEP_SPEC, list(specs.items())),
+            Statement(_KEEP_ATTEMPT, rows),
+            then=lambda: then(()),
         )
-        return ()
 
     async def record(
         self, reports: Sequence[Report], *, then: Callable[[], None] = lambda: None

@@ -8,7 +8,7 @@ the ledger holds.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -126,6 +126,12 @@ class Attempts:
                 self.moved_at = self._clock.now()
             self._tasks.create_task(self._keep(running), name=f"attempt {held.assignment.key}")
 
+    def begin_aside(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Do what must neither hold up a session nor end with it."""
+        if self._tasks is None:
+            raise RuntimeError("attempts are not being run")
+        self._tasks.create_task(work, name=name)
+
     def stop(self, attempt: AttemptId, reason: Reason) -> None:
         """Begin to end an attempt; the first reason given is the one that counts."""
         running = self._running.get(attempt)
@@ -150,6 +156,9 @@ class Attempts:
     async def _keep(self, running: _Running) -> None:
         """Run one attempt to its end and write that down."""
         attempt = running.held.assignment.attempt
+        if not await self._ledger.written(running.held.lease):
+            del self._running[attempt]
+            return
         try:
             news = await self._run(running)
         except LedgerError:

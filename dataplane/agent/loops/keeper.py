@@ -6,8 +6,9 @@ has confirmed that it knows: until then it may go elsewhere. It is never queued 
 of room here; how much comes is settled by the credit alone.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime
 
 from dataplane.agent.core import limits
@@ -104,7 +105,8 @@ class Keeper:
     async def take(self, message: Work) -> None:
         match message:
             case Assignments():
-                await self._accept(message)
+                self._arriving += len(message.assignments)
+                await self._aside(self._accept(message), "accept")
             case Confirmed():
                 self._confirm(message.leases)
             case Acknowledgements():
@@ -153,13 +155,26 @@ class Keeper:
     async def end(self) -> None:
         self._followers.end()
 
+    async def _aside(self, work: Coroutine[None, None, None], name: str) -> None:
+        """
+        Begin what waits for the ledger: however long that takes, the session is pumped on.
+
+        What it does to the memory before it first waits is done when this returns.
+        """
+        self._attempts.begin_aside(work, name)
+        await asyncio.sleep(0)
+
     async def _accept(self, message: Assignments) -> None:
-        self._arriving += len(message.assignments)
         try:
             fresh = await self._ledger.accept(message.assignments, message.specs, self._clock.now())
         finally:
             self._arriving -= len(message.assignments)
-        self._unconfirmed |= {held.assignment.attempt for held in fresh}
+        # A session that began meanwhile has listed them, and may have begun them.
+        self._unconfirmed |= {
+            held.assignment.attempt
+            for held in fresh
+            if held.assignment.attempt not in self._attempts
+        }
         for assignment in message.assignments:
             lease = Lease(assignment.attempt, assignment.lease)
             if self._ledger.knows(lease):
@@ -203,8 +218,11 @@ class Keeper:
             self._attempts.stop(attempt, Reason.WANTED)
         elif not held.is_over:
             self._unconfirmed.discard(attempt)
-            await self._ledger.record(attempt, [News(phase=Phase.ABORTED)], self._clock.now())
-            self._bell.ring()
+            await self._aside(self._abort(attempt), "abort")
+
+    async def _abort(self, attempt: AttemptId) -> None:
+        await self._ledger.record(attempt, [News(phase=Phase.ABORTED)], self._clock.now())
+        self._bell.ring()
 
     async def _forget(self, attempt: AttemptId) -> None:
         """It is not ours any more: stop it and say nothing."""

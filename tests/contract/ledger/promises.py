@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from dataplane.agent.core.fencing import Contact
 from dataplane.agent.core.held import News
+from dataplane.agent.core.messages import Lease
 from dataplane.agent.ledger.ledger import Ledger
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest
@@ -83,6 +84,23 @@ class LedgerPromises:
             await asyncio.sleep(0)
             assert await ledger.accept([assignment], {}, NOW) == []
             assert first.done()
+
+    async def test_an_attempt_is_held_at_once_and_may_be_begun_when_it_is_written(
+        self, reopen: Open
+    ) -> None:
+        assignment = make_assignment()
+        lease = Lease(assignment.attempt, assignment.lease)
+        async with reopen() as ledger, asyncio.TaskGroup() as tasks:
+            accepting = tasks.create_task(ledger.accept([assignment], {}, NOW))
+            await asyncio.sleep(0)
+            assert ledger.leases() == [lease]
+            waiting = tasks.create_task(ledger.written(lease))
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            assert len(await accepting) == 1
+            assert await waiting
+            assert await ledger.written(lease)
+            assert not await ledger.written(Lease(assignment.attempt, make_assignment(2).lease))
 
     async def test_an_attempt_under_another_lease_is_not_accepted(self, reopen: Open) -> None:
         assignment = make_assignment()

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from dataplane.agent.core.held import Held
 from dataplane.agent.kube.client import Kube
@@ -37,8 +37,6 @@ from shared.model.ids import AttemptId, Digest
 from shared.model.reports import Report
 
 logger = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
 
 
 class TaskActionJournal:
@@ -145,9 +143,13 @@ class TaskActionJournal:
         return Contents(facts, sorted(entries.values(), key=lambda entry: entry.accepted_at))
 
     async def accept(
-        self, attempts: Sequence[Held], specs: Mapping[Digest, bytes]
-    ) -> Collection[AttemptId]:
-        return await self._carry_out(self._accept(attempts, specs))
+        self,
+        attempts: Sequence[Held],
+        specs: Mapping[Digest, bytes],
+        *,
+        then: Callable[[Collection[AttemptId]], None] = lambda _: None,
+    ) -> None:
+        await self._carry_out(self._accept(attempts, specs, then))
 
     async def record(
         self, reports: Sequence[Report], *, then: Callable[[], None] = lambda: None
@@ -189,8 +191,11 @@ class TaskActionJournal:
         self._start(self._drop_specs(), "ledger.specs")
 
     async def _accept(
-        self, attempts: Sequence[Held], specs: Mapping[Digest, bytes]
-    ) -> Collection[AttemptId]:
+        self,
+        attempts: Sequence[Held],
+        specs: Mapping[Digest, bytes],
+        then: Callable[[Collection[AttemptId]], None],
+    ) -> None:
         async with self._accepting:  # whoever brings no specs relies on those of the last
             for digest, body in specs.items():
                 await self._specs.put(digest, body)
@@ -202,7 +207,7 @@ class TaskActionJournal:
         refused = [page.held.assignment.attempt for page in pages if page.is_refused]
         for attempt in refused:
             self._pages.pop(attempt, None)
-        return refused
+        then(refused)
 
     def _page(self, held: Held) -> Page:
         page = self._pages.get(held.assignment.attempt)
@@ -276,11 +281,11 @@ class TaskActionJournal:
     def _label(self, held: Held) -> Mapping[str, str]:
         return {**label_attempt(held.assignment), AGENT_LABEL: self._place}
 
-    async def _carry_out(self, work: Coroutine[Any, Any, _T]) -> _T:
+    async def _carry_out(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it even if whoever asked is cancelled meanwhile."""
         task = self._tasks.create_task(work, name="ledger")
         self._note(task)
-        return await asyncio.shield(task)
+        await asyncio.shield(task)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._note(self._tasks.create_task(work, name=name))
