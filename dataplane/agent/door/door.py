@@ -110,8 +110,11 @@ async def _answer_always(
     except (web.HTTPException, ConnectionError):
         raise
     except Exception:
+        if request.writer.output_size > 0:
+            raise  # half an answer is out: the connection ends
         logger.exception("a call failed in the door", extra={"path": request.path})
-        refusal = RefusedError(Code.INTERNAL, "the agent's door failed; its log says why")
+        # Not INTERNAL: the SDK takes that for the end of a stream it follows.
+        refusal = RefusedError(Code.UNAVAILABLE, "the agent's door failed; its log says why")
         return web.Response(
             status=refusal.code.status, body=refusal.as_body(), content_type="application/json"
         )

@@ -14,7 +14,6 @@ class Code(Enum):
     UNAUTHENTICATED = "unauthenticated", 401  # the SDK then reads its token anew
     PERMISSION_DENIED = "permission_denied", 403
     RESOURCE_EXHAUSTED = "resource_exhausted", 429
-    INTERNAL = "internal", 500
     UNIMPLEMENTED = "unimplemented", 501
     UNAVAILABLE = "unavailable", 503  # the SDK then tries again
     DEADLINE_EXCEEDED = "deadline_exceeded", 504

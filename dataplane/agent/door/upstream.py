@@ -75,7 +75,11 @@ class Upstream:
             socket_factory=_open_socket,
         )
         session = aiohttp.ClientSession(
-            connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Nobody but the caller may say that they understand a packed answer.
+            skip_auto_headers=["Accept", "Accept-Encoding", "User-Agent"],
         )
         async with session:
             yield cls(session, url, credential)

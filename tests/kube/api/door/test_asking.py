@@ -251,6 +251,7 @@ async def test_two_ways_to_read_a_call_are_one(here: World, control: Control, po
                 ("content-encoding", "gzip"),
                 ("authorization", f"Bearer {pod.token}"),
                 ("cookie", "a=b"),
+                ("accept-encoding", "identity"),
                 ("x-forwarded-for", "10.0.0.1"),
                 ("x-volary-attempt", "another"),
             ],
@@ -260,6 +261,7 @@ async def test_two_ways_to_read_a_call_are_one(here: World, control: Control, po
     assert seen.headers.get("content-encoding", "identity") == "identity"
     assert seen.headers["x-volary-attempt"] == str(pod.assignment.attempt)
     assert seen.headers["x-forwarded-for"] == "127.0.0.1"
+    assert seen.headers.get("accept-encoding", "identity") == "identity"
     assert "cookie" not in seen.headers
 
 

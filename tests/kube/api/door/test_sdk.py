@@ -4,12 +4,13 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from dataplane.agent.core import entrance
 from dataplane.agent.runtimes.kubernetes.door import door_environment
 from tests.integration.replicas.world import _TOKEN, Program, World, _clean, running
-from tests.kube.api.door.world import until, world
+from tests.kube.api.door.world import Pod, World as Doors, until, world
 from tests.kube.controlplane import KubeForTests
 from tests.servers.postgres import DatabaseForTest
 from tests.system.commands import DOMAIN, PROJECT
@@ -34,10 +35,32 @@ async def main(n: int) -> int:
     doubled = await asyncio.gather(*(double(x) for x in range(n)))
     return await note(sum(doubled))
 
+@env.task
+async def wait_for(path: str) -> int:
+    import pathlib
+    while not pathlib.Path(path).exists():
+        await asyncio.sleep(0.05)
+    return 7
+
+@env.task
+async def patient(n: int) -> int:
+    import os
+    return 2 * await wait_for(os.environ["GO"])
+
+@env.task
+async def answer(n: int) -> int:
+    return 14 * n
+
+@env.task
+async def starts(n: int) -> int:
+    run = await flyte.run.aio(answer, n=n)
+    await run.wait.aio(quiet=True)
+    return list(await run.outputs.aio())[0]
+
 if __name__ == "__main__":
     flyte.init(endpoint=sys.argv[1], insecure=True, project="{PROJECT}", domain="{DOMAIN}")
     context = flyte.with_runcontext(name="{_RUN}", env_vars=json.loads(sys.argv[2]))
-    run = context.run(main, n=3)
+    run = context.run(globals()[sys.argv[3]], n=3)
     run.wait()
     print("outputs", list(run.outputs()))
 """
@@ -47,34 +70,66 @@ async def test_nested_tasks_of_the_real_sdk_work_through_the_door(
     kube_api: KubeForTests, test_database: DatabaseForTest, tmp_path: Path
 ) -> None:
     with running(tmp_path / "world", test_database, replicas=1) as plane:
-        replica = plane.replicas[0]
-        async with world(kube_api, tmp_path, replica.door.url) as here:
-            pod = await here.pod(_RUN)
-            (tmp_path / "token").write_text(f"{pod.token}\n")
-            address = here.url.removeprefix("https://")
-            environment = {
-                name: value.replace(entrance.TOKEN_FILE, str(tmp_path / "token")).replace(
-                    entrance.CA_FILE, str(here.ca_file)
-                )
-                for name, value in door_environment(address).items()
-            }
-            agent = _agent(plane, address)
-            agent.start()
-            try:
-                said = await _run(tmp_path, replica.door.url, environment)
-                assert "outputs [7]" in said
-            finally:
-                agent.end()
+        url = plane.replicas[0].door.url
+        async with world(kube_api, tmp_path, url) as here:
+            said = await _run(plane, here, await here.pod(_RUN), "main")
+            assert "outputs [7]" in said
             calls = here.door.counts.calls
             assert calls["flyteidl2.actions.ActionsService/Enqueue"] == 4  # a trace is one, too
             assert calls["flyteidl2.actions.ActionsService/WatchForUpdates"] >= 1
             await until(lambda: here.door.counts.streams == 0)
 
 
-async def _run(home: Path, url: str, environment: dict[str, str]) -> str:
+async def test_a_task_outlives_the_replica_of_the_door_that_it_used(
+    kube_api: KubeForTests, test_database: DatabaseForTest, tmp_path: Path
+) -> None:
+    with running(tmp_path / "world", test_database, replicas=1) as plane:
+        url = plane.replicas[0].door.url
+        async with world(kube_api, tmp_path, url) as here, asyncio.TaskGroup() as tasks:
+            pod = await here.pod(_RUN)
+            async with here.second(url) as first:
+                port = first.door.port
+                run = tasks.create_task(_run(plane, first, pod, "patient"))
+                await until(lambda: first.door.counts.streams == 1, seconds=60)
+            (plane.home / "go").touch()  # what is waited for happens while nobody is there
+            async with here.second(url, port=port) as then:
+                assert "outputs [14]" in await run
+                assert then.door.counts.calls["flyteidl2.actions.ActionsService/WatchForUpdates"]
+
+
+async def test_a_task_starts_another_run_and_waits_for_it(
+    kube_api: KubeForTests, test_database: DatabaseForTest, tmp_path: Path
+) -> None:
+    with running(tmp_path / "world", test_database, replicas=1) as plane:
+        async with world(kube_api, tmp_path, plane.replicas[0].door.url) as here:
+            said = await _run(plane, here, await here.pod(_RUN), "starts")
+            assert "outputs [42]" in said
+
+
+async def _run(plane: World, here: Doors, pod: Pod, task: str) -> str:
+    """Run a task of the workflow, whose pod enters by this door; return what was printed."""
+    address = here.url.removeprefix("https://")
+    token = here.home / "token-of-the-pod"
+    token.write_text(f"{pod.token}\n")
+    places = {entrance.TOKEN_FILE: str(token), entrance.CA_FILE: str(here.ca_file)}
+    environment = {"GO": str(plane.home / "go")}
+    for name, value in door_environment(address).items():
+        for place, real in places.items():
+            value = value.replace(place, real)  # noqa: PLW2901
+        environment[name] = value
+    agent = _agent(plane, address)
+    agent.start()
+    try:
+        return await _start(here.home, plane.replicas[0].door.url, environment, task)
+    finally:
+        agent.end()
+
+
+async def _start(home: Path, url: str, environment: Mapping[str, str], task: str) -> str:
     (home / "workflow.py").write_text(_WORKFLOW)
+    command = [sys.executable, "workflow.py", url.removeprefix("http://")]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "workflow.py", url.removeprefix("http://"), json.dumps(environment)),
+        *(*command, json.dumps(environment), task),
         cwd=home,
         env={**os.environ, "HOME": str(home), "DO_NOT_TRACK": "1", "LOG_LEVEL": "WARNING"},
         stdout=asyncio.subprocess.PIPE,

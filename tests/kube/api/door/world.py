@@ -91,9 +91,9 @@ class World:
         return {"http_client": self.http(), "interceptors": [_Showing(token)]}
 
     @asynccontextmanager
-    async def second(self, control_plane: str) -> AsyncIterator["World"]:
+    async def second(self, control_plane: str, *, port: int = 0) -> AsyncIterator["World"]:
         """Open another replica of the door."""
-        site = _site(self.namespace, control_plane)
+        site = replace(_site(self.namespace, control_plane), listen=f"127.0.0.1:{port}")
         opening = open_door(
             site, kube=self.kube, pods=self.informer, clock=SystemClock(), is_fresh=lambda: True
         )
