@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from dataplane.agent import cli
+from dataplane.agent.settings import KubernetesSettings
 from tests.integration.charts.values import AGENT, put
 from tests.servers.helm import Helm, HelmError
 
@@ -51,6 +53,12 @@ VALUE_SETS: Mapping[str, Mapping[str, Any]] = {
             "pendingTimeoutSeconds": 600,
             "graceSeconds": 30,
             "retentionSeconds": 60,
+        }
+    },
+    "connectors": {
+        "connectors": {
+            "addresses": ["one:8000", "grpcs://two.example.com:443"],
+            "byType": {"snowflake": "three:8000", "bigquery": "grpcs://four.example.com:443"},
         }
     },
     "placed": {
@@ -108,15 +116,21 @@ def test_every_variable_is_an_option_of_the_agent(helm: Helm) -> None:
     values = put(
         AGENT,
         **VALUE_SETS["all that tasks may have"],
+        **VALUE_SETS["connectors"],
         controlPlane__certificateAuthority__existingConfigMap="ca",
     )
     variables = find(helm.template(CHART, values), "ConfigMap")["data"]
     options = {f"VOLARY_AGENT_{option.name}".upper() for option in cli.run.params}
     assert set(variables) <= options
-    context = cli.run.make_context("run", [], auto_envvar_prefix="X", resilient_parsing=True)
-    for option in cli.run.params:
-        if (text := variables.get(f"VOLARY_AGENT_{option.name}".upper())) is not None:
-            option.type_cast_value(context, text)
+    with CliRunner().isolation(env=variables):
+        given = dict(cli.run.make_context("run", []).params)
+    del given["log_level"], given["log_json"]
+    settings = cli._settings(**given)
+    assert settings.slots == 100
+    assert isinstance(settings.runtime, KubernetesSettings)
+    assert settings.runtime.image_pull_secrets == ["registry", "other"]
+    assert settings.runtime.door_host == "volary-agent-door.volary.svc"
+    assert set(settings.runtime.connector_by_type) == {"snowflake", "bigquery"}
 
 
 def test_no_variable_of_a_service_is_taken_for_an_option(helm: Helm) -> None:
