@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from dataplane.agent.runtimes.connectors.client import (
     ConnectorClient,
@@ -36,13 +37,20 @@ class ConnectorSettings:
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """Read ``host:port``, ``grpc://host:port`` or, for TLS, ``grpcs://host:port``."""
-    match = re.fullmatch(r"(?:(grpcs?)://)?([^\s/]+:\d{1,5})", text)
+    """
+    Read ``host:port`` or ``grpc://host:port``; for TLS ``grpcs://host:port``.
+
+    The latter may end in ``?ca=/path/of/a/file``: whom to trust instead of the system's CAs.
+    """
+    match = re.fullmatch(r"(?:grpc://)?([^\s/?]+:\d{1,5})", text)
+    if match is not None:
+        return Endpoint(address=match[1])
+    match = re.fullmatch(r"grpcs://([^\s/?]+:\d{1,5})(?:\?ca=(/\S+))?", text)
     if match is None:
         raise ConnectorSettingError(
             f"{text!r} is no address of a connector; write host:port, or grpcs://host:port for TLS"
         )
-    return Endpoint(address=match[2], secure=match[1] == "grpcs")
+    return Endpoint(address=match[1], secure=True, ca_file=Path(match[2]) if match[2] else None)
 
 
 class Endpoints:
