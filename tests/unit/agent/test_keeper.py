@@ -1,0 +1,181 @@
+"""A ledger that cannot write holds up neither the session nor anything but what it must."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dataplane.agent.core.held import Held, News
+from dataplane.agent.core.messages import (
+    Accepted,
+    Assignments,
+    Confirmed,
+    Lease,
+    LogChunk,
+    Stop,
+    Stops,
+    VerdictKind,
+    Verdicts,
+)
+from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.ledger.sqlite import SqliteJournal
+from dataplane.agent.loops.attempts import Attempts
+from dataplane.agent.loops.fence import Fence
+from dataplane.agent.loops.followers import Followers
+from dataplane.agent.loops.keeper import Keeper
+from dataplane.agent.runtimes.choice import Runtimes
+from dataplane.agent.runtimes.protocol import Job, Tell
+from shared.kit.waking import Bell
+from shared.model.ids import AttemptId, Digest
+from shared.model.phases import Phase
+from tests.fakes.clock import FakeClock
+from tests.running import until
+from tests.unit.agent.assignments import make_assignment
+
+ASSIGNMENT = make_assignment()
+LEASE = Lease(ASSIGNMENT.attempt, ASSIGNMENT.lease)
+# Serialised messages of no fields: a task of no name and no settings.
+SPECS = {ASSIGNMENT.task_spec: b"", ASSIGNMENT.run_spec: b""}
+
+
+class SlowJournal(SqliteJournal):
+    """Writes attempts and reports once it may."""
+
+    may_write: asyncio.Event
+
+    async def accept(
+        self,
+        attempts: Sequence[Held],
+        specs: Mapping[Digest, bytes],
+        *,
+        then: Callable[[Collection[AttemptId]], None] = lambda _: None,
+    ) -> None:
+        await self.may_write.wait()
+        await super().accept(attempts, specs, then=then)
+
+
+class NotedRuntime:
+    """Notes what is begun, and ends it when it is stopped."""
+
+    def __init__(self) -> None:
+        self.begun: list[AttemptId] = []
+
+    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+        del tell
+        self.begun.append(job.assignment.attempt)
+        await stop.wait()
+        return News(phase=Phase.ABORTED)
+
+    async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
+        del attempt, after_line
+        for nothing in list[LogChunk]():
+            yield nothing
+
+    def allow_until(self, _: object) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    keeper: Keeper
+    ledger: Ledger
+    attempts: Attempts
+    runtime: NotedRuntime
+    journal: SlowJournal
+
+    def accepted(self) -> list[Lease]:
+        return [
+            lease
+            for message in self.keeper.due()
+            if isinstance(message, Accepted)
+            for lease in message.leases
+        ]
+
+
+@asynccontextmanager
+async def make_world(path: Path) -> AsyncIterator[World]:
+    async with SlowJournal.open(path) as journal:
+        journal.may_write = asyncio.Event()
+        ledger, bell, clock, runtime = Ledger(journal), Bell(), FakeClock(), NotedRuntime()
+        await ledger.load()
+        runtimes = Runtimes(choices=(), unsupported=runtime, capabilities=())
+        attempts = Attempts(ledger, runtimes, bell, clock)
+        keeper = Keeper(
+            ledger=ledger,
+            attempts=attempts,
+            followers=Followers(runtime, bell),
+            fence=Fence(ledger, attempts, runtime, clock, grace=timedelta(0)),
+            bell=bell,
+            slots=10,
+            free_memory=lambda: 2**40,
+            clock=clock,
+        )
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(attempts.run())
+            await keeper.begin()
+            yield World(keeper, ledger, attempts, runtime, journal)
+            task.cancel()
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with make_world(tmp_path / "ledger.sqlite3") as made:
+        yield made
+
+
+async def test_assignments_are_taken_while_the_ledger_waits_and_said_when_it_has_written(
+    world: World,
+) -> None:
+    room = world.keeper.room()
+    await world.keeper.take(Assignments([ASSIGNMENT], SPECS))
+    assert world.keeper.room() == room - 1
+    assert world.accepted() == []
+
+    world.journal.may_write.set()
+    await until(lambda: world.accepted() == [LEASE])
+    assert world.keeper.room() == room - 1
+
+    await world.keeper.take(Confirmed([LEASE]))
+    await until(lambda: world.runtime.begun == [ASSIGNMENT.attempt])
+
+
+async def test_what_the_next_session_keeps_is_begun_when_it_is_written(world: World) -> None:
+    await world.keeper.take(Assignments([ASSIGNMENT], SPECS))
+    await world.keeper.end()  # the session has broken
+
+    assert await world.keeper.begin() == [LEASE]
+    await world.keeper.take(Verdicts([(LEASE, VerdictKind.KEEP)], last=True))
+    await asyncio.sleep(0)
+    assert ASSIGNMENT.attempt in world.attempts
+    assert world.runtime.begun == []
+
+    world.journal.may_write.set()
+    await until(lambda: world.runtime.begun == [ASSIGNMENT.attempt])
+    room = world.keeper.room()
+    await until(lambda: world.accepted() == [LEASE])  # said once more, which does no harm
+    assert world.keeper.room() == room
+
+
+async def test_what_is_stopped_before_it_is_written_never_begins(world: World) -> None:
+    await world.keeper.take(Assignments([ASSIGNMENT], SPECS))
+    await world.keeper.take(Stops([Stop(lease=LEASE, reason="abort", forget=False)]))
+    assert world.ledger.held[ASSIGNMENT.attempt].phase is Phase.ABORTED
+
+    world.journal.may_write.set()
+    await until(lambda: world.accepted() == [LEASE])
+    await world.keeper.take(Confirmed([LEASE]))
+    assert ASSIGNMENT.attempt not in world.attempts
+
+
+async def test_what_is_forgotten_before_it_is_written_never_begins(world: World) -> None:
+    await world.keeper.take(Assignments([ASSIGNMENT], SPECS))
+    await world.keeper.take(Confirmed([LEASE]))
+    await world.keeper.take(Stops([Stop(lease=LEASE, reason="verdict", forget=True)]))
+
+    world.journal.may_write.set()
+    await until(lambda: ASSIGNMENT.attempt not in world.attempts)
+    assert world.runtime.begun == []
