@@ -42,25 +42,16 @@ async def ensure_roles(superuser_url: str, passwords: Passwords) -> None:
         await connection.close()
 
 
-async def ensure_database(superuser_url: str, name: str, *, template: str = "template1") -> None:
-    """Make database ``name`` for the owner, a copy of ``template``, unless it is there."""
+async def ensure_database(superuser_url: str, name: str) -> None:
+    """Make database ``name`` for the owner, unless it is there."""
     connection = await asyncpg.connect(superuser_url)
     try:
         if await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
             return
         await connection.execute(
-            f'CREATE DATABASE "{name}" OWNER {OWNER} TEMPLATE "{template}" STRATEGY file_copy'
+            f'CREATE DATABASE "{name}" OWNER {OWNER} TEMPLATE template1 STRATEGY file_copy'
         )
         await connection.execute(f'GRANT CONNECT ON DATABASE "{name}" TO {APPLICATION}')
-    finally:
-        await connection.close()
-
-
-async def drop_database(superuser_url: str, name: str) -> None:
-    """Drop database ``name``, whoever is connected to it."""
-    connection = await asyncpg.connect(superuser_url)
-    try:
-        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     finally:
         await connection.close()
 

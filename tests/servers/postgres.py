@@ -10,12 +10,13 @@ import asyncio
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 
 from controlplane.embedded import databases, postgres
@@ -36,8 +37,9 @@ class DatabaseForTest:
 class PostgresForTests:
     """A server, and the way to databases on it."""
 
-    def __init__(self, superuser_url: str) -> None:
+    def __init__(self, superuser_url: str, execute: Callable[[str], object]) -> None:
         self._superuser_url = superuser_url
+        self._execute = execute  # as the superuser
         self._template: str | None = None
 
     @property
@@ -48,17 +50,13 @@ class PostgresForTests:
     @classmethod
     @contextmanager
     def running(cls) -> Iterator["PostgresForTests"]:
-        given = os.environ.get("TEST_DATABASE_URL")
-        if given:
-            yield cls(given)
-            return
-        with (
-            tempfile.TemporaryDirectory(prefix="volary-tests-", ignore_cleanup_errors=True) as home,
-            postgres.running(
-                Path(home), password=secrets.token_hex(), settings=postgres.FORGETFUL
-            ) as server,
-        ):
-            yield cls(server.url())
+        with _server() as url:
+            asyncio.run(databases.ensure_roles(url, _PASSWORDS))
+            # One connection, kept: to make one takes as long as to make a database.
+            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+                superuser = runner.run(asyncpg.connect(url))
+                yield cls(url, lambda statement: runner.run(superuser.execute(statement)))
+                runner.run(superuser.close())
 
     @contextmanager
     def empty(self) -> Iterator[DatabaseForTest]:
@@ -85,16 +83,15 @@ class PostgresForTests:
         try:
             yield self._database(name)
         finally:
-            asyncio.run(databases.drop_database(self._superuser_url, name))
+            self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def _make(self, *, template: str) -> str:
         name = f"test_{secrets.token_hex(6)}"
-
-        async def make() -> None:
-            await databases.ensure_roles(self._superuser_url, _PASSWORDS)
-            await databases.ensure_database(self._superuser_url, name, template=template)
-
-        asyncio.run(make())
+        self._execute(
+            f'CREATE DATABASE "{name}" OWNER {databases.OWNER}'
+            f' TEMPLATE "{template}" STRATEGY file_copy'
+        )
+        self._execute(f'GRANT CONNECT ON DATABASE "{name}" TO {databases.APPLICATION}')
         return name
 
     def _database(self, name: str) -> DatabaseForTest:
@@ -110,6 +107,22 @@ class PostgresForTests:
         return urlunsplit(
             given._replace(netloc=f"{user}:{quote(password, safe='')}@{place}", path=f"/{name}")
         )
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    """Have a server for the length of a block; yields the superuser's way in."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="volary-tests-", ignore_cleanup_errors=True) as home,
+        postgres.running(
+            Path(home), password=secrets.token_hex(), settings=postgres.FORGETFUL
+        ) as server,
+    ):
+        yield server.url()
 
 
 @pytest.fixture(scope="session")
