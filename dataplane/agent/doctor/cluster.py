@@ -11,6 +11,7 @@ from dataplane.agent.doctor.permissions import PLUGINS, TABLE, Feature, Named, R
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ForbiddenError, KubeError, NotFoundError
 from dataplane.agent.kube.objects import NAMESPACE, SECRET, Kind, Name, Object
+from dataplane.agent.runtimes.kubernetes.pods.secrets import DEFAULT_SECRET
 from dataplane.agent.settings import KubernetesSettings
 from shared.kit.clock import Clock
 
@@ -47,6 +48,7 @@ class Patient:
             Named.LEASE: [self.settings.lease_name],
             Named.PULL_SECRETS: list(self.settings.image_pull_secrets),
             Named.TASK_ACTION_DEFINITION: [DEFINITION_NAME],
+            Named.TASK_SECRETS: [DEFAULT_SECRET],
         }
 
 
@@ -154,6 +156,8 @@ def _features(settings: KubernetesSettings, only_namespace: str) -> Collection[F
     features = set()
     if settings.create_namespaces and not only_namespace:
         features.add(Feature.CREATE_NAMESPACES)
+    if settings.connectors or settings.connector_by_type:
+        features.add(Feature.CONNECTORS)
     if settings.image_pull_secrets:
         features.add(Feature.PULL_SECRETS)
     return features

@@ -16,6 +16,7 @@ class Feature(StrEnum):
     """What may be in use or not; the chart's values choose."""
 
     AGENT = "agent"
+    CONNECTORS = "connectors"
     CREATE_NAMESPACES = "createNamespaces"
     PULL_SECRETS = "pullSecrets"
     # Plugins: each is an operator's resource.
@@ -43,6 +44,7 @@ class Named(StrEnum):
     LEASE = "lease"
     PULL_SECRETS = "pullSecrets"
     TASK_ACTION_DEFINITION = "taskActionDefinition"
+    TASK_SECRETS = "taskSecrets"  # of tasks that name no group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +180,14 @@ TABLE: Sequence[Rule] = (
         named=Named.PULL_SECRETS,
         why="the doctor sees whether they are there",
     ),
+    Rule(
+        feature=Feature.CONNECTORS,
+        scope=Scope.TASKS,
+        resource="secrets",
+        verbs=("get",),
+        named=Named.TASK_SECRETS,
+        why="connectors are given the secrets that their tasks name",
+    ),
     # What is in no namespace.
     Rule(
         scope=Scope.CLUSTER,
@@ -232,7 +242,13 @@ TABLE: Sequence[Rule] = (
 PLUGINS: Collection[Feature] = tuple(
     feature
     for feature in Feature
-    if feature not in {Feature.AGENT, Feature.CREATE_NAMESPACES, Feature.PULL_SECRETS}
+    if feature
+    not in {
+        Feature.AGENT,
+        Feature.CONNECTORS,
+        Feature.CREATE_NAMESPACES,
+        Feature.PULL_SECRETS,
+    }
 )
 
 

@@ -6,7 +6,7 @@ Takes (dict "root" $ "scope" "home"|"tasks"|"cluster").
 {{- define "agent.rules" -}}
 {{- $root := .root -}}
 {{- $scope := .scope -}}
-{{- $features := dict "agent" true "createNamespaces" (and $root.Values.namespaces.create (eq (include "agent.onlyNamespace" $root) "")) "pullSecrets" (not (empty $root.Values.tasks.pullSecrets)) -}}
+{{- $features := dict "agent" true "createNamespaces" (and $root.Values.namespaces.create (eq (include "agent.onlyNamespace" $root) "")) "pullSecrets" (not (empty $root.Values.tasks.pullSecrets)) "connectors" (or (not (empty $root.Values.connectors.addresses)) (not (empty $root.Values.connectors.byType))) -}}
 {{- $features = merge $features $root.Values.plugins -}}
 {{- $names := dict
       "doorAuthority" (list (include "agent.doorName" $root))
@@ -14,7 +14,8 @@ Takes (dict "root" $ "scope" "home"|"tasks"|"cluster").
       "doorService" (list (include "agent.doorName" $root))
       "lease" (list (include "agent.fullname" $root))
       "pullSecrets" $root.Values.tasks.pullSecrets
-      "taskActionDefinition" (list "taskactions.volary.dev") -}}
+      "taskActionDefinition" (list "taskactions.volary.dev")
+      "taskSecrets" (list "volary-secrets") -}}
 {{- range $root.Files.Get "permissions.yaml" | fromYamlArray }}
 {{- if and (eq .scope $scope) (index $features .feature) }}
 - apiGroups: [{{ .group | quote }}] # {{ .why }}

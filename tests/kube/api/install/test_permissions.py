@@ -20,12 +20,14 @@ NAMES: Mapping[Named | None, str] = {
     Named.LEASE: NAME,
     Named.PULL_SECRETS: PULL_SECRET,
     Named.TASK_ACTION_DEFINITION: "taskactions.volary.dev",
+    Named.TASK_SECRETS: "volary-secrets",
 }
 VERSIONS = {"kubernetes.dask.org": "v1", "ray.io": "v1", "sparkoperator.k8s.io": "v1beta2"}
 VERSIONS |= {"jobset.x-k8s.io": "v1alpha2"}
 EVERYTHING: Mapping[str, Any] = {
     "plugins": {plugin.value: True for plugin in PLUGINS},
     "tasks__pullSecrets": [PULL_SECRET],
+    "connectors__addresses": ["connectors.team:8000"],
 }
 
 
