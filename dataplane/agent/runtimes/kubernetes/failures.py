@@ -28,6 +28,7 @@ MAX_RUNTIME_EXCEEDED = "MAX_RUNTIME_EXCEEDED"
 OOM_KILLED = "OOMKilled"
 _SIGKILL = 9
 _KILLED = frozenset({137, 143, 247})  # 247: a shell's or a launcher's word for -SIGKILL
+_PROBES_FAILED = ("Liveness probe failed", "Startup probe failed")
 _CRASHED = frozenset(128 + int(number) for number in CRASHES)
 _UNFIT_FILES = frozenset({3})  # the copilot's word for what the user has to mend
 _TOLERANCE = timedelta(seconds=1)  # instants of the API have whole seconds
@@ -270,10 +271,14 @@ def _not_alive() -> Failure:
 
 
 def _failed_liveness(pod: Object, said: Iterable[Object]) -> bool:
-    return any(
-        event.get("reason") == "Killing"
-        and "failed liveness probe" in str(event.get("message") or "")
-        for event in events.about(said, pod)
+    """
+    Whether the kubelet ended it for a probe's sake.
+
+    Of the last container of a pod that restarts nothing it says only that it is stopping.
+    """
+    about = [(one.get("reason"), str(one.get("message") or "")) for one in events.about(said, pod)]
+    return any(reason == "Killing" for reason, _ in about) and any(
+        reason == "Unhealthy" and message.startswith(_PROBES_FAILED) for reason, message in about
     )
 
 

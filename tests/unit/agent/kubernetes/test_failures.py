@@ -24,7 +24,10 @@ USER, SYSTEM, PREEMPTION = FailureKind.USER, FailureKind.SYSTEM, FailureKind.PRE
 COPILOT = {"name": "volary-copilot", "image": "copilot:1", "restartPolicy": "Always"}
 FENCED = {"name": "main", "livenessProbe": {"httpGet": {"path": FENCE_PATH, "port": 8443}}}
 OTHERWISE_LIVE = {"name": "main", "livenessProbe": {"httpGet": {"path": "/", "port": 80}}}
-PROBE_FAILED = make_event("Killing", "Container main failed liveness probe, will be restarted")
+PROBE_FAILED = (
+    make_event("Unhealthy", "Liveness probe failed: HTTP probe failed with statuscode: 503"),
+    make_event("Killing", "Stopping container main"),
+)
 
 
 def failed(code: int, reason: str = "", message: str = "") -> Object:
@@ -231,7 +234,7 @@ def test_a_lost_node_is_a_preemption_of_a_task_that_may_be_interrupted() -> None
 
 def test_a_pod_killed_by_the_fence_was_cut_off() -> None:
     pod = make_pod(phase="Failed", state=ended(137), spec={"containers": [FENCED]})
-    failure = observe(pod, [PROBE_FAILED]).failure
+    failure = observe(pod, PROBE_FAILED).failure
 
     assert failure is not None
     assert (failure.code, failure.kind) == ("CutOff", SYSTEM)
@@ -239,7 +242,7 @@ def test_a_pod_killed_by_the_fence_was_cut_off() -> None:
 
 def test_a_probe_of_the_users_own_is_the_users_own() -> None:
     pod = make_pod(phase="Failed", state=ended(137), spec={"containers": [OTHERWISE_LIVE]})
-    failure = observe(pod, [PROBE_FAILED]).failure
+    failure = observe(pod, PROBE_FAILED).failure
 
     assert failure is not None
     assert (failure.code, failure.kind) == ("LivenessProbeFailed", USER)
