@@ -92,11 +92,17 @@ class Agent:
     tasks: asyncio.TaskGroup
     begun: list[Attempt] = field(default_factory=list)
 
-    def start(self, job: Job) -> Attempt:
+    async def start(self, job: Job) -> Attempt:
         told, stop = Told(), asyncio.Event()
         run = self.tasks.create_task(self.runtime.run(job, told, stop))
         self.begun.append(Attempt(told=told, stop=stop, run=run))
+        await asyncio.sleep(0)  # it is known from its first step on
         return self.begun[-1]
+
+    async def run(self, job: Job, *, within: float = PATIENCE) -> News:
+        """Run it to its end."""
+        attempt = await self.start(job)
+        return await attempt.end(within=within)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +120,7 @@ class Jobs:
         *,
         number: int = 1,
         command: Sequence[str] = (),
+        args: Sequence[str] = (),
         image: str = images.TASK_IMAGE,
         limits: Mapping[int, str] | None = None,
         max_runtime: timedelta | None = None,
@@ -128,9 +135,9 @@ class Jobs:
         template.id.name = "t.work"
         template.metadata.interruptible = interruptible
         if pod is None:
-            words = list(command) or ["sh", "-c", script]
             template.container.image = image
-            template.container.command.extend(words)
+            template.container.command.extend(command or ([] if args else ["sh", "-c", script]))
+            template.container.args.extend(args)
             for name, amount in (limits or {}).items():
                 template.container.resources.limits.add(name=name, value=amount)
         else:

@@ -63,6 +63,7 @@ CONNECTOR_LOGS_KEPT = 256  # of attempts that are over
 
 # Attempts in Kubernetes.
 KUBE_WRITES_AT_ONCE = 32  # creations and deletions of attempts' resources under way
+KUBE_OBJECT_BYTES = 1_400_000  # of one resource; etcd takes 1.5 MiB, and status is to come
 KUBE_LOOK_EVERY = timedelta(seconds=30)  # at each attempt, whatever is heard of it
 KUBE_QUOTA_LOOK_FIRST = timedelta(seconds=2)  # between two tries where a quota is used up
 KUBE_QUOTA_LOOK_AT_MOST = timedelta(seconds=60)

@@ -57,6 +57,15 @@ def judge(error: KubeError, kind: Kind) -> Refusal:
     )
 
 
+def too_large(size: int, at_most: int) -> Refusal:
+    """Say that no API server would take it; there is no need to send it."""
+    return _given_up(
+        "TooLarge",
+        f"the task makes a resource of {size} bytes, and Kubernetes takes {at_most}; give it less "
+        "in its arguments and environment",
+    )
+
+
 def taken(name: str, kind: Kind) -> Refusal:
     """Say that somebody else's resource has the name."""
     message = (
@@ -69,7 +78,7 @@ def taken(name: str, kind: Kind) -> Refusal:
 
 def _forbidden(error: ForbiddenError) -> Refusal:
     said = error.message
-    if "exceeded quota" in said:
+    if "exceeded quota" in said or "status unknown for quota" in said:
         return _waiting("QuotaExceeded", error, "the namespace's quota is used up")
     if _NO_RIGHT.search(said):
         return _waiting("AgentForbidden", error, "grant the agent's service account the right")

@@ -4,6 +4,7 @@ The resource of one attempt, and its pods: made once, seen, and removed until no
 What is there is what the informers say; what was asked for is not taken for done.
 """
 
+import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
@@ -103,6 +104,9 @@ class Resource:
         try:
             await self._cluster.prepare(self.name.namespace)
             body = await self._owned(kube, built)
+            size = len(json.dumps(body))
+            if size > limits.KUBE_OBJECT_BYTES:
+                return refusals.too_large(size, limits.KUBE_OBJECT_BYTES)
             async with self._cluster.writes:
                 made = await kube.create(self.kind, body)
         except ExistsError:

@@ -51,7 +51,7 @@ async def is_quiet(api: KubeClient, path: str) -> bool:
 async def test_an_exit_with_zero_is_success_and_costs_one_write(begin: Begin) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("echo hello")
-        attempt = agent.start(job)
+        attempt = await agent.start(job)
         end = await attempt.end()
         writes = {
             key[:2]: count
@@ -67,7 +67,7 @@ async def test_an_exit_with_zero_is_success_and_costs_one_write(begin: Begin) ->
 
 async def test_an_exit_with_another_code_quotes_the_last_lines(begin: Begin) -> None:
     async with begin() as agent:
-        end = await agent.start(await agent.jobs.make("echo one; echo two; exit 3")).end()
+        end = await agent.run(await agent.jobs.make("echo one; echo two; exit 3"))
 
     assert (end.phase, code_of(end)) == (Phase.FAILED, ("NonZeroExit", USER))
     assert end.failure is not None
@@ -77,7 +77,7 @@ async def test_an_exit_with_another_code_quotes_the_last_lines(begin: Begin) -> 
 
 async def test_the_cluster_s_events_are_told_once(begin: Begin) -> None:
     async with begin() as agent:
-        attempt = agent.start(await agent.jobs.make("sleep 1"))
+        attempt = await agent.start(await agent.jobs.make("sleep 1"))
         end = await attempt.end()
 
     events = [event for news in [*attempt.told.all, end] for event in news.events]
@@ -90,7 +90,7 @@ async def test_too_much_memory(begin: Begin) -> None:
         job = await agent.jobs.make(
             command=["python3", "-c", GREEDY], limits={tasks_pb2.Resources.MEMORY: "64Mi"}
         )
-        end = await agent.start(job).end()
+        end = await agent.run(job)
 
     assert code_of(end) == ("OOMKilled", USER)
     assert end.failure is not None
@@ -102,14 +102,14 @@ async def test_too_much_memory_of_a_child_that_the_task_does_not_notice(begin: B
         job = await agent.jobs.make(
             f'python3 -c "{GREEDY}"; true', limits={tasks_pb2.Resources.MEMORY: "64Mi"}
         )
-        end = await agent.start(job).end()
+        end = await agent.run(job)
 
     assert code_of(end) == ("OOMKilled", USER)
 
 
 async def test_killed_from_outside(begin: Begin) -> None:
     async with begin() as agent:
-        end = await agent.start(await agent.jobs.make("sh -c 'kill -9 $$'; exit $?")).end()
+        end = await agent.run(await agent.jobs.make("sh -c 'kill -9 $$'; exit $?"))
 
     assert code_of(end) == ("Interrupted", SYSTEM)
 
@@ -118,14 +118,14 @@ async def test_an_error_document_counts_for_more_than_the_exit(begin: Begin) -> 
     async with begin() as agent:
         job = await agent.jobs.make("exit 0")
         agent.jobs.leave(job, "error.pb", error_document("ValueError", "no such thing"))
-        end = await agent.start(job).end()
+        end = await agent.run(job)
 
     assert code_of(end) == ("ValueError", USER)
 
 
 async def test_missing_outputs(begin: Begin) -> None:
     async with begin() as agent:
-        end = await agent.start(await agent.jobs.make("echo hello", outputs=["o0"])).end()
+        end = await agent.run(await agent.jobs.make("echo hello", outputs=["o0"]))
 
     assert code_of(end) == ("OutputsMissing", USER)
 
@@ -199,7 +199,7 @@ async def test_what_a_pod_template_can_bring_about(
     begin: Begin, pod: Mapping[str, Any], code: tuple[str, FailureKind], reasons: set[str]
 ) -> None:
     async with begin(patience=SOON) as agent:
-        attempt = agent.start(await agent.jobs.make(pod=pod))
+        attempt = await agent.start(await agent.jobs.make(pod=pod))
         end = await attempt.end(within=90)
 
     assert code_of(end) == code
@@ -210,7 +210,7 @@ async def test_what_a_pod_template_can_bring_about(
 async def test_no_node_is_told_with_the_schedulers_words_and_not_for_ever(begin: Begin) -> None:
     pod = make_pod(pod_nodeSelector={"pool": "none-of-these"})
     async with begin(patience=Patience(pending=timedelta(seconds=4))) as agent:
-        attempt = agent.start(await agent.jobs.make(pod=pod))
+        attempt = await agent.start(await agent.jobs.make(pod=pod))
         waiting = await attempt.told.until(Phase.WAITING_FOR_RESOURCES)
         end = await attempt.end()
 
@@ -226,7 +226,7 @@ async def test_a_task_that_runs_too_long_is_killed_and_gone(
 ) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("echo begun; sleep 600", max_runtime=timedelta(seconds=2))
-        end = await agent.start(job).end()
+        end = await agent.run(job)
         assert await is_quiet(node_api, agent.jobs.path(job))
 
     assert (end.phase, code_of(end)) == (Phase.TIMED_OUT, ("MAX_RUNTIME_EXCEEDED", USER))
@@ -237,7 +237,7 @@ async def test_a_task_that_runs_too_long_is_killed_and_gone(
 async def test_a_pod_that_somebody_deletes(begin: Begin, node_api: KubeClient) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("sleep 600")
-        attempt = agent.start(job)
+        attempt = await agent.start(job)
         await attempt.told.until(Phase.RUNNING)
         await node_api.delete(agent.jobs.path(job), gracePeriodSeconds="1")
         end = await attempt.end()
@@ -248,7 +248,7 @@ async def test_a_pod_that_somebody_deletes(begin: Begin, node_api: KubeClient) -
 async def test_a_pod_that_a_drain_evicts(begin: Begin, node_api: KubeClient) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("sleep 600")
-        attempt = agent.start(job)
+        attempt = await agent.start(job)
         await attempt.told.until(Phase.RUNNING)
         path = agent.jobs.path(job)
         eviction = {
@@ -271,7 +271,7 @@ async def test_the_task_s_end_is_the_end_although_another_container_goes_on(
     pod["terminationGracePeriodSeconds"] = 1
     async with begin() as agent:
         job = await agent.jobs.make(pod=pod)
-        end = await agent.start(job).end()
+        end = await agent.run(job)
         assert await is_quiet(node_api, agent.jobs.path(job))
 
     assert end.phase is Phase.SUCCEEDED, end.failure

@@ -15,7 +15,7 @@ from tests.servers.kubernetes import NodeForTests
 async def test_an_abort_ends_the_pod_before_it_is_told(begin: Begin, node_api: KubeClient) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("echo begun; sleep 600")
-        attempt = agent.start(job)
+        attempt = await agent.start(job)
         await attempt.told.until(Phase.RUNNING)
         attempt.stop.set()
         end = await attempt.end()
@@ -28,13 +28,13 @@ async def test_an_abort_ends_the_pod_before_it_is_told(begin: Begin, node_api: K
 async def test_the_next_agent_goes_on_with_what_runs(begin: Begin, node_api: KubeClient) -> None:
     async with begin() as first:
         job = await first.jobs.make("sleep 3; echo done")
-        attempt = first.start(job)
+        attempt = await first.start(job)
         await attempt.told.until(Phase.RUNNING)
         uid = (await node_api.get(first.jobs.path(job)))["metadata"]["uid"]
         await attempt.let_go()
 
     async with begin() as second:
-        end = await second.start(job).end()
+        end = await second.run(job)
         pod = await node_api.get(second.jobs.path(job))
 
     assert end.phase is Phase.SUCCEEDED, end.failure
@@ -56,7 +56,7 @@ async def test_a_pod_on_a_lost_node_is_given_up_once_nothing_of_it_can_speak(
     ]
     async with begin(lost_after=timedelta(seconds=2)) as agent:
         job = await agent.jobs.make(pod=pod)
-        attempt = agent.start(job)
+        attempt = await agent.start(job)
         await attempt.told.until(Phase.RUNNING)
         async with asyncio.timeout(120):
             with kube_node.kubelet.held_up():

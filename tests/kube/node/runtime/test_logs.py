@@ -22,7 +22,7 @@ def read_shipped(uri: str) -> list[str]:
 async def test_a_log_is_followed_from_before_it_begins_to_its_end(begin: Begin) -> None:
     async with begin() as agent:
         job = await agent.jobs.make(TALKING)
-        attempt = agent.start(job)
+        attempt = await agent.start(job)
         lines = await read_log(agent, job)
         await attempt.end()
 
@@ -34,7 +34,7 @@ async def test_a_log_is_followed_from_before_it_begins_to_its_end(begin: Begin) 
 async def test_a_line_comes_before_the_log_is_over(begin: Begin) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("echo begun; sleep 600")
-        attempt = agent.start(job)
+        attempt = await agent.start(job)
         follow = agent.runtime.follow(job.assignment.attempt, 0)
         first = await anext(follow)
         assert texts(first.lines) == ["begun"]
@@ -47,7 +47,7 @@ async def test_a_line_comes_before_the_log_is_over(begin: Begin) -> None:
 async def test_who_was_interrupted_goes_on_after_a_line(begin: Begin) -> None:
     async with begin() as agent:
         job = await agent.jobs.make(TALKING)
-        attempt = agent.start(job)
+        attempt = await agent.start(job)
         live = await read_log(agent, job, after=3)
         await attempt.end()
         afterwards = await read_log(agent, job, after=3)
@@ -66,7 +66,7 @@ async def test_what_is_shipped_is_what_was_followed(begin: Begin) -> None:
     pod["terminationGracePeriodSeconds"] = 1
     async with begin() as agent:
         job = await agent.jobs.make(pod=pod)
-        attempt = agent.start(job)
+        attempt = await agent.start(job)
         live = await read_log(agent, job)
         end = await attempt.end()
 
@@ -79,7 +79,7 @@ async def test_what_is_shipped_is_what_was_followed(begin: Begin) -> None:
 async def test_a_log_outlives_its_pod(begin: Begin) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("echo begun; sleep 600")
-        attempt = agent.start(job)
+        attempt = await agent.start(job)
         await attempt.told.until(Phase.RUNNING)
         await anext(agent.runtime.follow(job.assignment.attempt, 0))
         attempt.stop.set()

@@ -1,0 +1,187 @@
+"""Agents that die at bad moments, an API server that does not answer, pods that go."""
+
+import asyncio
+from dataclasses import replace
+
+from shared.model.phases import Phase
+from shared.model.reports import FailureKind
+from tests.kube.api.runtime.conftest import Begin
+from tests.kube.api.runtime.kubelet import Kubelet
+from tests.kube.attempts import error_document
+from tests.kube.client import KubeClient, wait_until
+from tests.kube.controlplane import KubeForTests
+
+SIDE = {"name": "side", "image": "side:1"}
+MAIN = {"name": "primary", "image": "main:1"}
+
+
+async def test_what_ended_while_no_agent_was_there_has_ended(
+    begin: Begin, kubelet: Kubelet
+) -> None:
+    async with begin() as first:
+        job = await first.jobs.make("true")
+        path = first.jobs.path(job)
+        attempt = await first.start(job)
+        await kubelet.run(path)
+        await attempt.told.until(Phase.RUNNING)
+        await attempt.let_go()
+    await kubelet.end(path, 0)
+
+    async with begin() as second:
+        end = await second.run(replace(job, begun=True))
+
+    assert end.phase is Phase.SUCCEEDED
+
+
+async def test_a_pod_that_was_made_by_an_agent_that_died_at_once_is_taken_over(
+    begin: Begin, kubelet: Kubelet, api: KubeClient
+) -> None:
+    async with begin() as first:
+        job = await first.jobs.make("true")
+        path = first.jobs.path(job)
+        attempt = await first.start(job)
+        uid = (await kubelet.place(path))["metadata"]["uid"]
+        await attempt.let_go()
+
+    async with begin() as second:
+        attempt = await second.start(job)
+        await kubelet.end(path, 0)
+        end = await attempt.end()
+
+    assert end.phase is Phase.SUCCEEDED
+    assert (await api.get(path))["metadata"]["uid"] == uid
+
+
+async def test_a_failure_is_not_told_before_the_pod_is_gone(begin: Begin, kubelet: Kubelet) -> None:
+    async with begin() as agent:
+        job = await agent.jobs.make(pod={"containers": [MAIN, SIDE]})
+        path = agent.jobs.path(job)
+        attempt = await agent.start(job)
+        await kubelet.run(path)
+        await kubelet.say(path, "Running", {"terminated": {"exitCode": 3, "reason": "Error"}})
+        await kubelet.api.wait_for(path, lambda pod: "deletionTimestamp" in pod["metadata"])
+        assert not attempt.run.done()
+        await kubelet.finish(path)
+        end = await attempt.end()
+
+    assert end.failure is not None
+    assert end.failure.code == "NonZeroExit"
+
+
+async def test_an_agent_that_dies_between_a_verdict_and_its_report_leaves_the_verdict(
+    begin: Begin, kubelet: Kubelet
+) -> None:
+    async with begin() as first:
+        job = await first.jobs.make(pod={"containers": [MAIN, SIDE]})
+        path = first.jobs.path(job)
+        attempt = await first.start(job)
+        await kubelet.run(path)
+        await kubelet.say(path, "Running", {"terminated": {"exitCode": 3, "reason": "Error"}})
+        await kubelet.api.wait_for(path, lambda pod: "deletionTimestamp" in pod["metadata"])
+        await attempt.let_go()
+    await kubelet.finish(path)
+
+    async with begin() as second:
+        end = await second.run(replace(job, begun=True))
+
+    assert end.failure is not None
+    assert (end.failure.code, end.failure.kind) == ("NonZeroExit", FailureKind.USER)
+
+
+async def test_outputs_of_the_sdk_prove_a_success_that_nobody_saw(
+    begin: Begin, kubelet: Kubelet
+) -> None:
+    async with begin() as agent:
+        job = await agent.jobs.make(args=["a0", "--name", "x"], outputs=["o0"])
+        path = agent.jobs.path(job)
+        attempt = await agent.start(job)
+        await kubelet.run(path)
+        await attempt.told.until(Phase.RUNNING)
+        agent.jobs.leave(job, "outputs.pb")
+        await kubelet.finish(path)
+        end = await attempt.end()
+
+    assert end.phase is Phase.SUCCEEDED
+
+
+async def test_an_error_of_the_task_is_told_although_its_pod_is_gone(
+    begin: Begin, kubelet: Kubelet
+) -> None:
+    async with begin() as agent:
+        job = await agent.jobs.make(args=["a0", "--name", "x"])
+        path = agent.jobs.path(job)
+        attempt = await agent.start(job)
+        await kubelet.run(path)
+        await attempt.told.until(Phase.RUNNING)
+        agent.jobs.leave(job, "error.pb", error_document("ValueError", "no such thing"))
+        await kubelet.finish(path)
+        end = await attempt.end()
+
+    assert end.failure is not None
+    assert end.failure.code == "ValueError"
+
+
+async def test_each_reason_is_told_once_however_they_alternate(
+    begin: Begin, kubelet: Kubelet
+) -> None:
+    async with begin() as agent:
+        job = await agent.jobs.make("true")
+        path = agent.jobs.path(job)
+        attempt = await agent.start(job)
+        await kubelet.place(path)
+        for reason in ("ErrImagePull", "ImagePullBackOff", "ErrImagePull"):
+            await kubelet.wait(path, reason, f"the words of {reason}")
+            if reason not in {news.reason for news in attempt.told.all}:
+                await attempt.told.until(Phase.INITIALIZING, reason)
+        await kubelet.say(path, "Running", {"running": {"startedAt": "2026-06-01T12:00:00Z"}})
+        await attempt.told.until(Phase.RUNNING)
+
+    reasons = [news.reason for news in attempt.told.all if news.phase is Phase.INITIALIZING]
+    assert len(reasons) == len(set(reasons))
+    assert {"ErrImagePull", "ImagePullBackOff"} <= set(reasons)
+
+
+async def test_an_api_server_that_does_not_answer_fails_nothing(
+    begin: Begin, kubelet: Kubelet, kube_api: KubeForTests
+) -> None:
+    async with begin() as agent:
+        job = await agent.jobs.make("true")
+        path = agent.jobs.path(job)
+        attempt = await agent.start(job)
+        await kubelet.run(path)
+        await attempt.told.until(Phase.RUNNING)
+        with kube_api.api_server.held_up():
+            await asyncio.wait([attempt.run], timeout=1)
+        assert not attempt.run.done()
+        await kubelet.end(path, 0)
+        end = await attempt.end()
+
+    assert end.phase is Phase.SUCCEEDED
+
+
+async def test_a_server_that_forgets_the_past_is_looked_at_anew(
+    begin: Begin, kubelet: Kubelet, kube_api: KubeForTests
+) -> None:
+    async with begin() as agent:
+        job = await agent.jobs.make("true")
+        path = agent.jobs.path(job)
+        attempt = await agent.start(job)
+        await kubelet.run(path)
+        await attempt.told.until(Phase.RUNNING)
+        await asyncio.to_thread(kube_api.forget_the_past)
+        await kubelet.end(path, 0)
+        end = await attempt.end()
+
+    assert end.phase is Phase.SUCCEEDED
+
+
+async def test_an_abort_before_there_is_a_node_is_quick(begin: Begin, kubelet: Kubelet) -> None:
+    async with begin() as agent:
+        job = await agent.jobs.make("true")
+        attempt = await agent.start(job)
+        await wait_until(lambda: kubelet.api.exists(agent.jobs.path(job)), "the pod is there")
+        attempt.stop.set()
+        end = await attempt.end(within=10)
+
+    assert end.phase is Phase.ABORTED
+    assert not await kubelet.api.exists(agent.jobs.path(job))

@@ -1,0 +1,164 @@
+"""A resource is made once, and what the API server says against it is told or judged."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from shared.model.phases import Phase
+from shared.model.reports import FailureKind
+from tests.kube.api.runtime.conftest import Begin
+from tests.kube.api.runtime.kubelet import Kubelet
+from tests.kube.client import KubeClient, wait_until
+
+USER, SYSTEM = FailureKind.USER, FailureKind.SYSTEM
+CONTAINER = {"name": "main", "image": "other:1"}
+
+
+async def test_a_pod_is_owned_by_its_task_action_and_goes_with_it(
+    begin: Begin, api: KubeClient, namespace: str, kubelet: Kubelet
+) -> None:
+    async with begin() as agent:
+        job = await agent.jobs.make("true")
+        path = agent.jobs.path(job)
+        attempt = await agent.start(job)
+        await kubelet.run(path)
+        await kubelet.end(path, 0)
+        end = await attempt.end()
+
+    name = path.rpartition("/")[2]
+    owners = (await api.get(path))["metadata"]["ownerReferences"]
+    assert end.phase is Phase.SUCCEEDED
+    assert [(owner["kind"], owner["name"]) for owner in owners] == [("TaskAction", name)]
+    await api.delete(f"{namespace.replace('/api/', '/apis/volary.dev/')}/taskactions/{name}")
+
+    async def is_going() -> bool:
+        return (
+            not await api.exists(path) or "deletionTimestamp" in (await api.get(path))["metadata"]
+        )
+
+    await wait_until(is_going, "the pod goes with its owner")
+
+
+async def test_a_pod_of_somebody_else_with_the_same_name_is_left_alone(
+    begin: Begin, api: KubeClient, namespace: str
+) -> None:
+    async with begin() as agent:
+        job = await agent.jobs.make("true")
+        path = agent.jobs.path(job)
+        other = {"metadata": {"name": path.rpartition("/")[2]}, "spec": {"containers": [CONTAINER]}}
+        made = await api.create(f"{namespace}/pods", other)
+        end = await agent.run(job)
+
+    assert end.failure is not None
+    assert (end.failure.code, end.failure.kind) == ("NameTaken", SYSTEM)
+    assert (await api.get(path))["metadata"]["uid"] == made["metadata"]["uid"]
+
+
+async def test_a_quota_that_is_used_up_is_waited_for_and_told(
+    begin: Begin, api: KubeClient, namespace: str, kubelet: Kubelet
+) -> None:
+    await _no_pods(api, namespace)
+    async with begin() as agent:
+        job = await agent.jobs.make("true")
+        attempt = await agent.start(job)
+        waiting = await attempt.told.until(Phase.WAITING_FOR_RESOURCES, "QuotaExceeded")
+        await api.delete(f"{namespace}/resourcequotas/few")
+        await kubelet.run(agent.jobs.path(job))
+        await attempt.told.until(Phase.RUNNING)
+
+    assert waiting.reason == "QuotaExceeded"
+    assert "few" in waiting.message
+
+
+async def test_an_abort_is_heard_while_a_quota_is_waited_for(
+    begin: Begin, api: KubeClient, namespace: str
+) -> None:
+    await _no_pods(api, namespace)
+    async with begin() as agent:
+        attempt = await agent.start(await agent.jobs.make("true"))
+        await attempt.told.until(Phase.WAITING_FOR_RESOURCES)
+        attempt.stop.set()
+        end = await attempt.end(within=5)
+
+    assert end.phase is Phase.ABORTED
+
+
+async def _no_pods(api: KubeClient, namespace: str) -> None:
+    quotas = f"{namespace}/resourcequotas"
+    await api.create(quotas, {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "0"}}})
+    none = {"status": {"hard": {"pods": "0"}, "used": {"pods": "0"}}}
+    await api.patch(f"{quotas}/few/status", none)  # its controller does not run here
+
+
+async def _strict(api: KubeClient, namespace: str) -> None:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    await api.patch(namespace, {"metadata": {"labels": labels}})
+
+
+async def _small(api: KubeClient, namespace: str) -> None:
+    limit = {"type": "Container", "max": {"memory": "16Mi"}}
+    await api.create(
+        f"{namespace}/limitranges", {"metadata": {"name": "small"}, "spec": {"limits": [limit]}}
+    )
+
+
+async def _nothing(api: KubeClient, namespace: str) -> None:
+    del api, namespace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Never:
+    """Something the API server will not take."""
+
+    prepare: Callable[[KubeClient, str], Awaitable[None]] = _nothing
+    container: Mapping[str, object] = field(default_factory=dict)
+    code: str
+    words: str
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Never(prepare=_strict, code="Forbidden", words="PodSecurity"),
+        Never(prepare=_small, code="Forbidden", words="maximum memory"),
+        Never(container={"imagePullPolicy": "Sometimes"}, code="Invalid", words="imagePullPolicy"),
+        Never(container={"args": ["x" * 2_000_000]}, code="TooLarge", words="bytes"),
+    ],
+    ids=["pod-security", "limit-range", "invalid", "too-large"],
+)
+async def test_what_the_api_server_will_never_take_is_the_authors_to_mend(
+    begin: Begin, api: KubeClient, namespace: str, case: Never
+) -> None:
+    await case.prepare(api, namespace)
+    pod = {"containers": [{**CONTAINER, "name": "primary", **case.container}]}
+    async with begin() as agent:
+        end = await agent.run(await agent.jobs.make(pod=pod))
+
+    assert end.failure is not None
+    assert (end.failure.code, end.failure.kind) == (case.code, USER), end.failure.message
+    assert case.words in end.failure.message
+    assert not end.failure.recoverable
+
+
+async def test_a_task_that_makes_no_pod_fails_at_once(begin: Begin) -> None:
+    async with begin() as agent:
+        job = await agent.jobs.make("true", pod={"containers": [{**CONTAINER, "name": "other"}]})
+        end = await agent.run(job)
+
+    assert end.failure is not None
+    assert end.failure.kind is USER
+    assert not end.failure.recoverable
+    assert "primary" in end.failure.message
+
+
+async def test_what_was_begun_and_is_not_there_is_not_begun_again(
+    begin: Begin, api: KubeClient
+) -> None:
+    async with begin() as agent:
+        job = await agent.jobs.make("true")
+        end = await agent.run(replace(job, begun=True))
+
+    assert end.failure is not None
+    assert (end.failure.code, end.failure.kind) == ("DeletedFromOutside", SYSTEM)
+    assert not await api.exists(agent.jobs.path(job))
