@@ -65,7 +65,7 @@ class Killer:
 async def measure(ground: Ground, minutes: float, rate: float, chance: Random) -> None:
     async with ground.world(_SHAPE) as world:
         killer, reports = Killer(minutes, rate), Reports()
-        pace = Pace(sleeps=rate, chores=0.5, victims=0.05)
+        pace = Pace(sleeps=rate, chores=0.5, victims=0.05, calls=4_000)
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(reports.watch(world))
             reckoning = await storm(world, chance, killer.kinds(), pace, at_once=1)
@@ -115,7 +115,7 @@ async def measure_delay(ground: Ground, seconds: float, rate: float, chance: Ran
     async with ground.world(_SHAPE) as world:
         for link in world.agents[0].links:
             link.delay = 0.1
-        pace, reports = Pace(sleeps=rate, chores=0.5, victims=0.05), Reports()
+        pace, reports = Pace(sleeps=rate, chores=0.5, victims=0.05, calls=4_000), Reports()
         reckoning = await storm(world, chance, rest(), pace, at_once=1)
         await reports.look(world)
     title = f"Acknowledgements 200 ms late: {rate:.0f} actions/s for {seconds:.0f} s"

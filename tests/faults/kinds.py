@@ -142,10 +142,10 @@ async def everything_is_late(harm: Harm) -> None:
 
 
 async def agents_disk_is_full(harm: Harm) -> None:
-    program = harm.agent().program
-    program.limit_files(4096)
+    agent = harm.agent()
+    agent.fill_disk()
     await harm.last(1, 2)
-    program.limit_files(None)
+    agent.make_room()
 
 
 async def clock_of_a_replica_jumps(harm: Harm) -> None:

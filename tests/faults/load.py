@@ -6,7 +6,7 @@ A client keeps asking until it is answered, at one replica or the other, as the 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count, cycle
@@ -28,7 +28,7 @@ from tests.system.door import PROJECT_ID, Door
 T = TypeVar("T")
 
 _AWAY = {Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.UNKNOWN, Code.INTERNAL, Code.CANCELED}
-_CALL_MS = 5_000
+_CALL_MS = 10_000
 _ON_DISCONNECT = "VOLARY_ON_DISCONNECT"
 
 
@@ -39,6 +39,7 @@ class Pace:
     sleeps: float = 20.0
     chores: float = 1.0
     victims: float = 0.2  # runs that are aborted a little later
+    calls: int = 40  # under way; past that nothing is asked, however late it gets
 
 
 @dataclass(slots=True)
@@ -62,6 +63,10 @@ class Load:
     aborted: set[str] = field(default_factory=set)  # runs
     _roots: list[RunIdentifier] = field(default_factory=list)
     _specs: dict[str, TaskSpec] = field(default_factory=dict)
+    _places: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._places = asyncio.Semaphore(self.pace.calls)
 
     async def run(self) -> None:
         """Ask until cancelled; calls that are under way then are given up."""
@@ -82,7 +87,7 @@ class Load:
             await beat.next(self.pace.sleeps)
             long = self.chance.random() < 0.2
             wish = _nap(self.chance.choice([1, 3])) if long else Wish(task="nap", type="core-sleep")
-            calls.create_task(self._enqueue(root, f"s{number}", wish), name="enqueue")
+            await self._begin_call(calls, self._enqueue(root, f"s{number}", wish))
 
     async def _chores(self, calls: asyncio.TaskGroup, root: ActionIdentifier) -> None:
         beat = _Beat(self.chance)
@@ -90,7 +95,14 @@ class Load:
             await beat.next(self.pace.chores)
             lasts = self.chance.choice([10, 500, 3_000, 8_000])
             wish = self._chore(lasts, replaceable=self.chance.random() < 0.5)
-            calls.create_task(self._enqueue(root, f"c{number}", wish), name="enqueue")
+            await self._begin_call(calls, self._enqueue(root, f"c{number}", wish))
+
+    async def _begin_call(
+        self, calls: asyncio.TaskGroup, call: Coroutine[object, object, None]
+    ) -> None:
+        await self._places.acquire()
+        task = calls.create_task(call, name="enqueue")
+        task.add_done_callback(lambda _: self._places.release())
 
     async def _victims(self, calls: asyncio.TaskGroup) -> None:
         beat = _Beat(self.chance)

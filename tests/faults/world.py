@@ -5,16 +5,19 @@ All of it on this machine, at a pace that lets a cluster be given up in seconds.
 """
 
 import asyncio
+import errno
 import hashlib
 import os
 import resource
 import signal
 import struct
+import subprocess
 import sys
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
@@ -37,6 +40,7 @@ _ROOT = Path(__file__).parents[2]
 _TASKS = Path(__file__).parent / "tasks"
 _CLOCKS = Path(__file__).parent / "clocks"
 _READY_SECONDS = 60
+_DISK_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +159,24 @@ class Agent:
     cluster: ClusterName
     data: Path
     links: Sequence[Proxy]  # to each replica
+    has_own_disk: bool
+
+    def fill_disk(self) -> None:
+        """Leave no room on its disk; without a disk of its own, let its files grow no more."""
+        if not self.has_own_disk:
+            self.program.limit_files(4096)
+            return
+        with self._ballast.open("ab", buffering=0) as file:
+            while _is_room_for(file, bytes(64 * 1024)) or _is_room_for(file, bytes(512)):
+                pass
+
+    def make_room(self) -> None:
+        self._ballast.unlink(missing_ok=True)
+        self.program.limit_files(None)
+
+    @property
+    def _ballast(self) -> Path:
+        return self.data / "ballast"
 
 
 @dataclass(slots=True)
@@ -190,10 +212,12 @@ class World:
 
     async def make_agent(self, cluster: str, name: str, *options: str) -> Agent:
         """Make an agent of the cluster, with a proxy to each replica; it is not started yet."""
+        data = self.home / name
+        data.mkdir()
         links = [Proxy(("127.0.0.1", each.link_port), self.tasks) for each in self.replicas]
         for link in links:
             await self.stack.enter_async_context(link.running())
-        token, data = self.home / f"token-{cluster}", self.home / name
+        token = self.home / f"token-{cluster}"
         token.write_text(_token(cluster))
         addresses = ",".join(f"127.0.0.1:{each.port}" for each in links)
         command = [
@@ -203,9 +227,20 @@ class World:
             *("--grace-seconds", str(GRACE_SECONDS), "--slots", str(self.shape.slots), *options),
         ]
         program = Program(name, command, {}, self.home)
-        agent = Agent(program, ClusterName(cluster), data, links)
+        agent = Agent(program, ClusterName(cluster), data, links, await self._mount(data))
         self.agents.append(agent)
         return agent
+
+    async def _mount(self, data: Path) -> bool:
+        """Give the directory a disk of its own, a small one; False: only root may do that."""
+        if os.geteuid() != 0:
+            return False
+        mount = ("mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES},mode=700", "tmpfs", str(data))
+        process = await asyncio.create_subprocess_exec(*mount, stderr=subprocess.DEVNULL)
+        if await process.wait():
+            return False
+        self.stack.push_async_callback(_unmount, data)
+        return True
 
     async def keep_up(self) -> None:
         """Start again whatever ends though nobody asked for that, as a supervisor does."""
@@ -308,6 +343,21 @@ async def _end_all(world: World) -> None:
     for ran in world.ledger.ran:
         if ran.died_at is None:
             os.kill(ran.pid, signal.SIGKILL)
+
+
+async def _unmount(data: Path) -> None:
+    # Lazily: whatever runs there still has just been told to die.
+    process = await asyncio.create_subprocess_exec("umount", "-l", str(data))
+    assert not await process.wait()
+
+
+def _is_room_for(file: FileIO, more: bytes) -> bool:
+    try:
+        return file.write(more) == len(more)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return False
 
 
 def _pack(blobs: Path) -> None:

@@ -207,6 +207,15 @@ def test_silence_ends_the_session_after_three_intervals() -> None:
     assert effects[0].code == "silent"
 
 
+def test_a_clock_that_is_set_back_does_not_prolong_the_silence() -> None:
+    hour = timedelta(hours=1)
+    session, _ = tick(make_open_session(), NOW - hour)
+    session, effects = tick(session, NOW - hour + BEAT / 2)
+    assert effects == [Send(Heartbeat(number=1, sent_at=NOW - hour + BEAT / 2))]
+    _, effects = tick(session, NOW - hour + 3 * BEAT)
+    assert isinstance(effects[0], End)
+
+
 def test_anything_heard_breaks_the_silence() -> None:
     later = NOW + 2 * BEAT
     session, _ = receive(make_open_session(), Heartbeat(number=1, sent_at=later), [], later)
