@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import signal
 import tempfile
 from pathlib import Path
 from random import Random
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--flood", type=int, default=50_000, help="actions that are queued")
     parser.add_argument("--seconds", type=float, default=30.0, help="of every other part")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves nothing behind either
     for part in options.only or _PARTS:
         print(f"load of the machine: {os.getloadavg()}")
         with (

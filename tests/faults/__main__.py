@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument("--kind", action="append", help="of fault, and no others; repeatable")
     parser.add_argument("--keep", type=Path, help="where all that was said is kept")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves nothing behind either
     print(f"seed {options.seed}", flush=True)  # noqa: T201
     with (
         tempfile.TemporaryDirectory(prefix="volary-faults-") as home,

@@ -14,7 +14,7 @@ from tests.servers.postgres import DatabaseForTest, PostgresForTests
 SEED = 1
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 async def test_a_storm_loses_nothing_and_doubles_nothing(
     postgres_server: PostgresForTests, test_database: DatabaseForTest, tmp_path: Path
 ) -> None:
