@@ -76,7 +76,10 @@ async def run_pods(settings: Settings, own: KubernetesSettings) -> None:
         Kube.open(own.kubeconfig) as kube_of_election,
     ):
         plugins = await _find_plugins(kube, own)
-        contacts = Contacts(kube, own.namespace, settings.grace, clock)
+        fence = await _find_fence(kube, own)
+        # Consent ends so early that the kubelet, the slowest of all, is through in time.
+        takes = settings.grace if fence is None else max(settings.grace, fence.takes)
+        contacts = Contacts(kube, own.namespace, takes, clock)
         sight = _look(kube, plugins, own, clock)
         async with open_door(
             _site(settings, own),
@@ -93,6 +96,7 @@ async def run_pods(settings: Settings, own: KubernetesSettings) -> None:
                 sight=sight,
                 door=door,
                 contacts=contacts,
+                fence=fence,
                 connectors=_connectors(own),
                 clock=clock,
             )
@@ -132,6 +136,7 @@ class _Leader:
     sight: _Sight
     door: Door
     contacts: Contacts
+    fence: Fence | None
     connectors: ConnectorSettings
     clock: Clock
 
@@ -149,11 +154,11 @@ class _Leader:
             await ledger.load()
             self.contacts.ledger = ledger
             try:
-                await run_services(self.settings, await self._equip(ledger), self.clock)
+                await run_services(self.settings, self._equip(ledger), self.clock)
             finally:
                 self.contacts.ledger = None
 
-    async def _equip(self, ledger: Ledger) -> Equipment:
+    def _equip(self, ledger: Ledger) -> Equipment:
         stores = Stores(self.clock)
         endpoints = Endpoints(self.connectors, self.clock)
         secrets = KubeSecretValues(self.kube, self.own.namespace_template)
@@ -162,9 +167,7 @@ class _Leader:
             kube=self.kube,
             informers=self.sight.informers,
             events=self.sight.events,
-            templates=_pod_templates(
-                self.settings, self.own, self.sight, await _find_fence(self.kube, self.own)
-            ),
+            templates=_pod_templates(self.settings, self.own, self.sight, self.fence),
             stores=stores,
             clock=self.clock,
             namespaces=self.own.namespace_template,
