@@ -94,7 +94,7 @@ UPGRADE = (
 async def test_two_programs_that_upgrade_at_once_take_turns(
     empty_database: DatabaseForTest,
 ) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         both = [
             await asyncio.create_subprocess_exec(
                 sys.executable,

@@ -40,7 +40,7 @@ __all__ = ["store"]
 
 TOKEN = "a-token-of-a-test"  # noqa: S105
 BLOB_BASE = "file:///blobs"
-PATIENCE = 8.0
+PATIENCE = 20.0
 """Seconds for anything an agent waits for."""
 
 Lease = tuple[AttemptId, LeaseId]
@@ -205,7 +205,7 @@ async def serving(store: Store, url: str, tempo: Tempo) -> AsyncIterator[Door]:
     probes = Probes(sessions, clock, blob_base=BLOB_BASE)
     server = LinkServer(door, probes, "127.0.0.1", 0)
     await server.start()
-    async with running(feeds, at_most=30), running(server, at_most=30):
+    async with running(feeds, at_most=60), running(server, at_most=60):
         yield Door(store, AgentLogs(Agents(live, relays, feeds)), door, probes, server.port)
 
 
