@@ -21,7 +21,7 @@ LINE_WITHIN = timedelta(seconds=20)
 # The control plane.
 CONNECT_WITHIN = timedelta(seconds=5)
 CALL_WITHIN = timedelta(seconds=65)  # a little longer than the control plane gives itself
-IDLE_CONNECTION = timedelta(seconds=60)
+IDLE_CONNECTION = timedelta(seconds=45)  # before the control plane, or what stands there, ends it
 SILENT_PEER = timedelta(seconds=30)  # a dead one on an idle stream is noticed after about that
 
 # Tokens.

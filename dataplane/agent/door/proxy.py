@@ -24,6 +24,7 @@ from dataplane.agent.door.metrics import Counts
 from dataplane.agent.door.questions import judge, parse
 from dataplane.agent.door.refusals import Code, RefusedError
 from dataplane.agent.door.rules import RPCS, Rpc, Scope, remedy
+from dataplane.agent.door.sockets import be_watchful
 from dataplane.agent.door.tokens import Tokens
 from dataplane.agent.door.upstream import Upstream, introduce, passed_back, passed_on
 
@@ -104,6 +105,7 @@ class Proxy:
                 )
                 await response.prepare(request)
                 if rpc.is_stream:
+                    _watch(request)
                     with self._counts.streaming():
                         await self._pass_stream(answer, response, request)
                 else:
@@ -216,6 +218,13 @@ def _refused(refusal: RefusedError, *, is_stream: bool) -> web.Response:
     return web.Response(
         status=refusal.code.status, body=refusal.as_body(), content_type="application/json"
     )
+
+
+def _watch(request: web.Request) -> None:
+    """Notice when a pod's node is gone, from which nobody hangs up."""
+    there = request.transport.get_extra_info("socket") if request.transport else None
+    if there is not None:
+        be_watchful(there)
 
 
 def _cut(request: web.Request) -> None:

@@ -69,11 +69,19 @@ class Tokens:
         if known.refusal is not None:
             raise RefusedError(*known.refusal)
         pod = await self._pod(known)
-        if pod is not None:
-            return identify(pod)
-        gone = (Code.PERMISSION_DENIED, f"the pod {known.pod} is gone; nobody may speak for it")
-        self._remember(mark, replace(known, refusal=gone))  # a uid does not come back
-        raise RefusedError(*gone)
+        if pod is None:
+            # A uid does not come back.
+            raise self._refuse(mark, known, f"the pod {known.pod} is gone; nobody may speak for it")
+        if (pod["metadata"].get("labels") or {}).get(MANAGED_LABEL) != "true":
+            soon = replace(known, until=self._clock.now() + limits.REFUSAL_LASTS)
+            raise self._refuse(mark, soon, f"the pod {known.pod} is no attempt of this agent's")
+        return identify(pod)
+
+    def _refuse(self, mark: bytes, known: _Known, why: str) -> RefusedError:
+        """Remember that the token is no good, and say so."""
+        refusal = (Code.PERMISSION_DENIED, why)
+        self._remember(mark, replace(known, refusal=refusal))
+        return RefusedError(*refusal)
 
     def _recall(self, mark: bytes) -> _Known | None:
         known = self._known.get(mark)
@@ -129,10 +137,6 @@ class Tokens:
             pod = await self._ask_for(known.pod)
         if pod is None or pod["metadata"]["uid"] != known.uid:
             return None
-        if (pod["metadata"].get("labels") or {}).get(MANAGED_LABEL) != "true":
-            raise RefusedError(
-                Code.PERMISSION_DENIED, f"the pod {known.pod} is no attempt of this agent's"
-            )
         return pod
 
     async def _ask_for(self, name: Name) -> Object | None:

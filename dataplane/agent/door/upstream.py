@@ -5,7 +5,6 @@ A call goes on as it came, byte by byte and packed as it was, but for its header
 passed on, the pod's token never; the agent's credential and whose call it is are added.
 """
 
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 from dataplane.agent.door import limits
 from dataplane.agent.door.callers import Caller
 from dataplane.agent.door.refusals import Code, RefusedError
+from dataplane.agent.door.sockets import open_watchful
 
 Credential = Callable[[], Mapping[str, str]]
 """Gives the headers by which the control plane knows the agent, as they are now."""
@@ -72,7 +72,7 @@ class Upstream:
             limit=0,  # every pod has its own limits; one for all would be one pod's to use up
             keepalive_timeout=limits.IDLE_CONNECTION.total_seconds(),
             ssl=trust or True,
-            socket_factory=_open_socket,
+            socket_factory=open_watchful,
         )
         session = aiohttp.ClientSession(
             connector=connector,
@@ -155,16 +155,3 @@ def introduce(caller: Caller, peer: str) -> dict[str, str]:
 def passed_back(came: Mapping[str, str]) -> dict[str, str]:
     """Return what of an answer's headers goes on."""
     return {name: value for name, value in came.items() if name.lower() not in _KEPT_BACK}
-
-
-def _open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    """Open a socket that notices a dead peer, for streams may be silent for hours."""
-    family, kind, protocol, *_ = address
-    opened = socket.socket(family, kind, protocol)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        third = max(1, int(limits.SILENT_PEER.total_seconds()) // 3)
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, third)
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, third)
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
-    return opened
