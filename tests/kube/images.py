@@ -145,12 +145,16 @@ def _packages(names: Iterable[str]) -> Layer:
             source = Path(str(distribution.locate_file(file)))
             if ".." not in file.parts and source.is_file():
                 layer.files[site / file] = source
-        for command in distribution.entry_points.select(group="console_scripts"):
-            layer.texts[_PREFIX / "bin" / command.name] = (
-                f"#!{_PREFIX}/bin/python3\nimport sys\n"
-                f"from {command.module} import {command.attr}\nsys.exit({command.attr}())\n"
-            )
+        _add_commands(layer, distribution)
     return layer
+
+
+def _add_commands(layer: Layer, distribution: metadata.Distribution) -> None:
+    for command in distribution.entry_points.select(group="console_scripts"):
+        layer.texts[_PREFIX / "bin" / command.name] = (
+            f"#!{_PREFIX}/bin/python3\nimport sys\n"
+            f"from {command.module} import {command.attr}\nsys.exit({command.attr}())\n"
+        )
 
 
 def _with_requirements(names: Iterable[str]) -> Iterator[metadata.Distribution]:
@@ -174,6 +178,7 @@ def _sources() -> Layer:
     for package in ("dataplane", "shared"):
         for source in _files_below(_ROOT / package, without={"__pycache__"}):
             layer.files[_SOURCES / source.relative_to(_ROOT)] = source
+    _add_commands(layer, metadata.distribution("volary"))
     return layer
 
 
