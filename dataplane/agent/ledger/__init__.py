@@ -1,6 +1,7 @@
 """
 What the agent must not forget: accepted assignments, and reports not yet acknowledged.
 
-SQLite, in the agent's data directory; one thread writes. ``ledger`` is what others use.
+``ledger`` is what others use. It is written into a ``journal``: ``sqlite`` in the data directory
+of an agent on one machine, ``taskactions`` in a cluster.
 No messages, no network.
 """
