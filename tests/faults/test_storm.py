@@ -22,7 +22,7 @@ async def test_a_storm_loses_nothing_and_doubles_nothing(
     told: list[str] = []
     async with running(tmp_path / "world", test_database, postgres_server.superuser_url) as world:
         kinds = chance.sample(KINDS, len(KINDS))
-        reckoning = await storm(world, chance, kinds, Pace(), told.append)
+        reckoning = await storm(world, chance, kinds, Pace(), told.append, at_once=3)
         assert not reckoning.broken, f"{told}: {reckoning}\n{world.said()}"
     assert reckoning.processes > 5
     assert reckoning.ends["SUCCEEDED"] > 100
