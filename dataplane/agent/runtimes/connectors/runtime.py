@@ -57,7 +57,8 @@ class ConnectorRuntime:
         self._clock = clock
         self._secrets = secrets or requests.NoSecretValues()
         self._pace = pace or Pace()
-        self._logs: OrderedDict[AttemptId, Transcript] = OrderedDict()
+        self._running: dict[AttemptId, Transcript] = {}
+        self._over: OrderedDict[AttemptId, Transcript] = OrderedDict()
 
     async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
         async with self._logging(job) as log:
@@ -85,7 +86,7 @@ class ConnectorRuntime:
             return replace(news, log_uri=await self._ship(job, log))
 
     async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
-        log = self._logs.get(attempt)
+        log = self._running.get(attempt) or self._over.get(attempt)
         if log is None:
             raise NoLogError(f"this agent has no log of attempt {attempt}, or has it no longer")
         async for chunk in log.follow(after_line):
@@ -137,7 +138,7 @@ class ConnectorRuntime:
 
     async def _ship(self, job: Job, log: Transcript) -> str:
         """Write the log beside the outputs; return where, "" if that failed or it is empty."""
-        if not log:
+        if log.is_empty:
             return ""
         uri = f"{job.assignment.output_prefix}/{LOG_NAME}"
         try:
@@ -154,18 +155,15 @@ class ConnectorRuntime:
     @asynccontextmanager
     async def _logging(self, job: Job) -> AsyncIterator[Transcript]:
         attempt = job.assignment.attempt
-        log = self._logs[attempt] = Transcript(self._clock)
+        log = self._running[attempt] = Transcript(self._clock)
         try:
             yield log
         finally:
             await log.end()
-            self._logs.move_to_end(attempt)
-            self._forget()
-
-    def _forget(self) -> None:
-        over = [attempt for attempt, log in self._logs.items() if log.is_over]
-        for attempt in over[: -limits.CONNECTOR_LOGS_KEPT]:
-            del self._logs[attempt]
+            self._over[attempt] = self._running.pop(attempt)
+            self._over.move_to_end(attempt)
+            while len(self._over) > limits.CONNECTOR_LOGS_KEPT:
+                self._over.popitem(last=False)
 
 
 def _failed(code: str, kind: FailureKind, message: str) -> News:

@@ -22,12 +22,9 @@ class Transcript:
         self._ended = False
         self._news = asyncio.Condition()
 
-    def __bool__(self) -> bool:
-        return bool(self._lines)
-
     @property
-    def is_over(self) -> bool:
-        return self._ended
+    def is_empty(self) -> bool:
+        return not self._lines
 
     async def say(self, text: str) -> None:
         """Add a line, unless it is what was said last or there are very many."""
