@@ -1,6 +1,6 @@
 """An agent's runtime on a node where pods run."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -37,9 +37,3 @@ async def begin(
     await node_api.create(f"{node_namespace}/configmaps", authority)
     namespace = node_namespace.rpartition("/")[2]
     return lambda **said: agent_in(kube_node.kube.kubeconfig(), namespace, tmp_path, **said)
-
-
-@pytest.fixture
-async def agent(begin: Begin) -> AsyncIterator[Agent]:
-    async with begin() as one:
-        yield one
