@@ -226,10 +226,7 @@ class Kube:
         silence = timedelta(seconds=seconds) + limits.WATCH_MARGIN
         async with self._transport.stream(request, silence=silence) as chunks:
             async for line in _lines(chunks):
-                told = json.loads(line)
-                if told["type"] == "ERROR":
-                    raise parse_status(told["object"])
-                yield Change(ChangeKind(told["type"]), told["object"])
+                yield _parse_change(line)
 
     async def log(
         self,
@@ -338,6 +335,16 @@ class Kube:
         return await persist(
             lambda: self._transport.ask(request, at_most=at_most), patience=self._patience
         )
+
+
+def _parse_change(line: bytes) -> Change:
+    try:
+        told = json.loads(line)
+        if told["type"] != "ERROR":
+            return Change(ChangeKind(told["type"]), told["object"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise KubeError(200, "BadAnswer", "a change is not as it should be") from error
+    raise parse_status(told["object"])
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

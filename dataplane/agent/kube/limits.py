@@ -5,6 +5,7 @@ from datetime import timedelta
 CALLS_AT_ONCE = 64  # requests under way; watches and logs are not counted, their callers are
 CALL_TIMEOUT = timedelta(seconds=15)  # one try
 LIST_TIMEOUT = timedelta(seconds=60)  # one page
+TOKEN_READ_EVERY = timedelta(minutes=1)  # of a kubeconfig's user; programs say how long theirs last
 CONNECT_TIMEOUT = timedelta(seconds=10)
 PATIENCE = timedelta(seconds=30)  # for all tries of one call together
 RETRY_FIRST = timedelta(milliseconds=100)

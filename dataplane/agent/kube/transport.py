@@ -29,6 +29,20 @@ class NoAccessError(Exception):
     """There is no way into a cluster here; the message names the remedy."""
 
 
+class _Refreshing:
+    """Asks for a token again in time, where a program or a file gives it."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+        self._read_at = asyncio.get_running_loop().time()
+
+    async def __call__(self, configuration: Configuration) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._read_at >= limits.TOKEN_READ_EVERY.total_seconds():
+            self._read_at = now
+            await self._loader.load_and_set(configuration)
+
+
 class Transport:
     """Made by :meth:`open`."""
 
@@ -46,9 +60,10 @@ class Transport:
             if kubeconfig is None:
                 config.load_incluster_config(client_configuration=configuration)
             else:
-                await config.load_kube_config(
+                loader = await config.load_kube_config(
                     str(kubeconfig), client_configuration=configuration, persist_config=False
                 )
+                configuration.refresh_api_key_hook = _Refreshing(loader)
         except config.ConfigException as error:
             where = "this is no pod of a cluster" if kubeconfig is None else f"{kubeconfig}"
             raise NoAccessError(f"{where}: {error}; give a kubeconfig") from error
@@ -126,7 +141,11 @@ class Transport:
             "Content-Type": request.content_type,
             "User-Agent": "volary-agent",
         }
-        for setting in (await self._configuration.auth_settings()).values():
+        try:
+            settings = await self._configuration.auth_settings()
+        except config.ConfigException as error:  # its file is being replaced
+            raise UnreachableError(f"the credentials cannot be read: {error}") from error
+        for setting in settings.values():
             headers[setting["key"]] = setting["value"]
         return headers
 

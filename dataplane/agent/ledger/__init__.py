@@ -3,5 +3,5 @@ What the agent must not forget: accepted assignments, and reports not yet acknow
 
 ``ledger`` is what others use. It is written into a ``journal``: ``sqlite`` in the data directory
 of an agent on one machine, ``taskactions`` in a cluster.
-No messages, no network.
+No messages of the link.
 """

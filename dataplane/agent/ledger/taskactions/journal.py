@@ -301,7 +301,10 @@ class TaskActionJournal:
                 await self._facts.flush()
                 while self._work:
                     await asyncio.wait(self._work)
-        except TimeoutError:
-            logger.warning("the ledger is not all written", extra={"count": len(self._work)})
+        except (KubeError, TimeoutError) as error:
+            logger.warning(
+                "the ledger is not all written",
+                extra={"count": len(self._work), "detail": str(error)},
+            )
         for task in self._work:
             task.cancel()

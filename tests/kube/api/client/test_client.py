@@ -1,8 +1,10 @@
 """The agent's client on the real API: every verb, every refusal, and no call without an end."""
 
 import asyncio
+import json
 from contextlib import aclosing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -235,18 +237,47 @@ async def test_a_token_says_whose_it_is_and_for_whom(
 
 
 async def test_credentials_that_are_not_accepted_are_named(
-    kube_api: KubeForTests, tmp_path: Any
+    kube_api: KubeForTests, tmp_path: Path
 ) -> None:
     text = kube_api.kubeconfig().read_text()
-    (tmp_path / "config").write_text(
-        text.replace('"client-certificate"', '"was"').replace('"client-key"', '"token"')
-    )
-    async with Kube.open(tmp_path / "config") as stranger:
+    stranger = text.replace('"client-certificate"', '"was"').replace('"client-key"', '"token"')
+    (tmp_path / "config").write_text(stranger)
+    async with Kube.open(tmp_path / "config") as kube:
         with pytest.raises(UnauthorizedError):
-            await stranger.list(POD)
+            await kube.list(POD)
 
 
-async def test_outside_of_a_cluster_the_remedy_is_named(tmp_path: Any) -> None:
+async def test_a_program_that_gives_tokens_is_asked_again(
+    kube_api: KubeForTests,
+    api: KubeClient,
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "TOKEN_READ_EVERY", AT_ONCE)
+    made = await api.create(f"/api/v1/namespaces/{place}/serviceaccounts/default/token", {})
+    given = tmp_path / "given"
+    version = "client.authentication.k8s.io/v1"
+    text = kube_api.kubeconfig().read_text()
+    access = json.loads(text)
+    access["users"][0]["user"] = {
+        "exec": {"apiVersion": version, "command": "/bin/cat", "args": [str(given)]}
+    }
+    (tmp_path / "config").write_text(json.dumps(access))
+
+    def give(token: str) -> None:
+        credential = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": token}}
+        given.write_text(json.dumps(credential))
+
+    give("nonsense")
+    async with Kube.open(tmp_path / "config") as by_program:
+        with pytest.raises(UnauthorizedError):
+            await by_program.may("get", POD)
+        give(made["status"]["token"])
+        assert not await by_program.may("get", POD)
+
+
+async def test_outside_of_a_cluster_the_remedy_is_named(tmp_path: Path) -> None:
     with pytest.raises(NoAccessError, match="kubeconfig"):
         async with Kube.open():
             pass
