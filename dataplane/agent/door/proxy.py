@@ -18,6 +18,7 @@ from aiohttp import web
 from dataplane.agent.door import limits, ours
 from dataplane.agent.door.bodies import Bodies
 from dataplane.agent.door.callers import Caller
+from dataplane.agent.door.envelopes import Envelopes
 from dataplane.agent.door.kin import Kin
 from dataplane.agent.door.lines import Lines
 from dataplane.agent.door.metrics import Counts
@@ -32,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 _LOST = "the agent has lost the control plane; connect again"
 _STOPPING = "this replica of the agent is stopping; connect again"
-_PREFIX_BYTES = 5
 
 
 class Proxy:
@@ -126,7 +126,7 @@ class Proxy:
     async def _pass_stream(
         self, answer: aiohttp.ClientResponse, response: web.StreamResponse, request: web.Request
     ) -> None:
-        envelopes = _Envelopes()
+        envelopes = Envelopes()
         try:
             with self._listed():
                 async for chunk in _chunks(answer):
@@ -179,35 +179,6 @@ async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             yield chunk
     except (aiohttp.ClientError, TimeoutError) as error:
         raise _LostError from error
-
-
-class _Envelopes:
-    """Where in a stream of envelopes the bytes are that went past."""
-
-    def __init__(self) -> None:
-        self._prefix = bytearray()
-        self._missing = 0  # of the envelope that has begun
-        self.is_over = False  # the last one has begun
-
-    @property
-    def is_between(self) -> bool:
-        return not self._prefix and not self._missing and not self.is_over
-
-    def feed(self, chunk: bytes) -> None:
-        at = 0
-        while at < len(chunk):
-            if self._missing:
-                took = min(self._missing, len(chunk) - at)
-                self._missing -= took
-                at += took
-                continue
-            took = min(_PREFIX_BYTES - len(self._prefix), len(chunk) - at)
-            self._prefix += chunk[at : at + took]
-            at += took
-            if len(self._prefix) == _PREFIX_BYTES:
-                self._missing = int.from_bytes(self._prefix[1:], "big")
-                self.is_over = bool(self._prefix[0] & 0b10)
-                self._prefix.clear()
 
 
 def _refused(refusal: RefusedError, *, is_stream: bool) -> web.Response:
