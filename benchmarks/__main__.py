@@ -3,13 +3,17 @@
 import asyncio
 import sys
 
-from benchmarks import dispatch, hello, large_run
+from benchmarks import copilot, dispatch, hello, large_run
 
 
 async def main() -> None:
     sys.argv[1:] = []
     for benchmark in (dispatch, large_run, hello):
         await benchmark.main()
+    if copilot.can_run():
+        await copilot.main()
+    else:
+        print("The copilot is compared with aws, which is not here: pip install awscli")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class S3ForTests:
     """Where the server is, and how to enter."""
 
     options: S3Options
+    pid: int
 
     def new_base(self) -> str:
         """Name a place of this test's own; the first blob makes the bucket."""
@@ -57,7 +58,8 @@ def running(address: str = "127.0.0.1") -> Iterator[S3ForTests]:
                     access_key=_ACCESS_KEY,
                     secret_key=_SECRET_KEY,
                     allow_http=True,
-                )
+                ),
+                server.pid,
             )
 
 
