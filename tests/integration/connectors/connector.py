@@ -5,6 +5,7 @@ A connector of the test's, for the SDK's server to load: its jobs are files in a
 is written down beside it.
 """
 
+import asyncio
 import json
 import os
 from dataclasses import dataclass
@@ -54,6 +55,9 @@ class JobConnector(AsyncConnector[JobMeta]):
         refusal = self._jobs / "refuse"
         if refusal.exists():
             raise ValueError(refusal.read_text())
+        (self._jobs / "arrived").touch()
+        while (self._jobs / "hold").exists():  # noqa: ASYNC110 - the test is another process
+            await asyncio.sleep(0.02)
         job = uuid4().hex
         (self._jobs / f"{job}.asked").write_text(json.dumps(asked))
         does = json_format.MessageToDict(task_template.custom).get("does")

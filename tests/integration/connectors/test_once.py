@@ -21,6 +21,7 @@ from tests.integration.connectors.world import (
     make_connector_job,
     serving,
 )
+from tests.running import until
 
 PATIENCE = 30
 
@@ -56,6 +57,27 @@ async def test_a_creation_of_which_nothing_is_known_is_not_tried_again(
     assert end.failure is not None
     assert (end.failure.code, end.failure.kind) == ("ConnectorLost", FailureKind.SYSTEM)
     assert jobs.created == []
+
+
+async def test_an_agent_that_ends_while_a_job_is_created_sees_it_created(
+    server: Server, jobs: Jobs, tmp_path: Path
+) -> None:
+    jobs.all_do("SUCCEEDED")
+    jobs.hold()
+    job = make_connector_job(tmp_path)
+    async with asyncio.timeout(PATIENCE):
+        async with agent_of(server.endpoint) as first, asyncio.TaskGroup() as tasks:
+            serving_until = tasks.create_task(first.endpoints.run())
+            run = tasks.create_task(first.run(job))
+            await until(lambda: jobs.has_arrived)
+            run.cancel()
+            serving_until.cancel()
+            await until(run.done)
+            jobs.let_go()
+        async with agent_of(server.endpoint) as second:
+            end = await second.run(job)
+    assert end.phase is Phase.SUCCEEDED, end.failure
+    assert len(jobs.created) == 1
 
 
 async def test_of_two_agents_at_once_one_creates_and_both_watch(

@@ -74,6 +74,18 @@ class Jobs:
         draft.write_text(json.dumps({"phase": phase, **more}))
         draft.replace(self.directory / f"{job}.json")
 
+    @property
+    def has_arrived(self) -> bool:
+        """Whether a job was asked for, created or not."""
+        return (self.directory / "arrived").exists()
+
+    def hold(self) -> None:
+        """Let no job be created for the time being."""
+        (self.directory / "hold").touch()
+
+    def let_go(self) -> None:
+        (self.directory / "hold").unlink()
+
     def refuse(self, why: str) -> None:
         (self.directory / "refuse").write_text(why)
 

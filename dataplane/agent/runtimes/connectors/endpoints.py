@@ -10,10 +10,11 @@ its server is away: its jobs run on.
 import asyncio
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 from dataplane.agent.runtimes.connectors.client import (
     ConnectorClient,
@@ -22,6 +23,8 @@ from dataplane.agent.runtimes.connectors.client import (
     Endpoint,
 )
 from shared.kit.clock import Clock
+
+_T = TypeVar("_T")
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +66,7 @@ class Endpoints:
         self._clients = {endpoint: ConnectorClient(endpoint) for endpoint in wanted}
         self._listed: dict[Endpoint, frozenset[str]] = {}
         self._complained: set[Endpoint] = set()
+        self._lasting: asyncio.TaskGroup | None = None
 
     def __repr__(self) -> str:
         return f"<Endpoints {', '.join(str(endpoint) for endpoint in self._clients)}>"
@@ -94,13 +98,40 @@ class Endpoints:
         return all(endpoint in self._listed for endpoint in self._settings.endpoints)
 
     async def run(self) -> None:
-        """Ask what is served until cancelled, then close the channels."""
+        """Ask what is served until cancelled; then finish what was begun, and close."""
         try:
-            while True:
-                await self.ask()
-                await self._clock.sleep(self._settings.ask_every)
+            async with asyncio.TaskGroup() as self._lasting:
+                try:
+                    await self._ask_again_and_again()
+                except asyncio.CancelledError:
+                    pass  # leaving the group waits for it; each call has its timeout
+            raise asyncio.CancelledError
         finally:
+            self._lasting = None
             await self.close()
+
+    async def finish(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """
+        Carry out what must not be left half done, although its caller may be cancelled.
+
+        Only while :meth:`run` runs; else it is cancelled with its caller.
+        """
+        if self._lasting is None:
+            return await work
+        outcome: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+
+        async def carry_out() -> None:
+            try:
+                value = await work
+            except Exception as error:  # noqa: BLE001 - it is the caller's
+                if not outcome.done():
+                    outcome.set_exception(error)
+            else:
+                if not outcome.done():
+                    outcome.set_result(value)
+
+        self._lasting.create_task(carry_out())
+        return await outcome
 
     async def ask(self) -> None:
         """Ask every endpoint once what it serves; one that does not answer is asked again."""
@@ -111,6 +142,11 @@ class Endpoints:
     async def close(self) -> None:
         for client in self._clients.values():
             await client.close()
+
+    async def _ask_again_and_again(self) -> None:
+        while True:
+            await self.ask()
+            await self._clock.sleep(self._settings.ask_every)
 
     async def _ask(self, endpoint: Endpoint) -> None:
         client = self._clients[endpoint]

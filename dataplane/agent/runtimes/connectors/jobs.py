@@ -19,6 +19,7 @@ from dataplane.agent.runtimes.connectors.client import (
     ConnectorError,
     ConnectorRefusedError,
 )
+from dataplane.agent.runtimes.connectors.endpoints import Endpoints
 from dataplane.agent.runtimes.connectors.judging import read_failure, read_phase, read_reason
 from dataplane.agent.runtimes.connectors.receipts import Receipts
 from dataplane.agent.runtimes.connectors.transcript import Transcript
@@ -64,6 +65,7 @@ class Pace:
 class RemoteJob:
     job: Job
     client: ConnectorClient
+    endpoints: Endpoints
     connection: security_pb2.Connection = field(repr=False)
     receipts: Receipts
     log: Transcript
@@ -82,9 +84,17 @@ class RemoteJob:
         inputs = await requests.read_inputs(self.receipts.stores, self.job)
         request = requests.ask_to_create(self.job, inputs, self.connection)
         await self._reach()
-        if not await self.receipts.begin(self.job):
-            return await self._wait_for_receipt()
         await self.tell(News(phase=Phase.INITIALIZING, reason="CreatingJob"))
+        # From the claim to the receipt, even if the agent is told to end meanwhile.
+        receipt = await self.endpoints.finish(self._create(request))
+        return await self._wait_for_receipt() if receipt is None else receipt
+
+    async def _create(
+        self, request: connector_pb2.CreateTaskRequest
+    ) -> connector_pb2.GetTaskRequest | None:
+        """Create the job; None if that was begun before."""
+        if not await self.receipts.begin(self.job):
+            return None
         try:
             resource_meta = await self.client.create(request)
         except ConnectorAwayError as error:

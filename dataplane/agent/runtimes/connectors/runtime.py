@@ -99,6 +99,7 @@ class ConnectorRuntime:
         remote = RemoteJob(
             job=job,
             client=client,
+            endpoints=self._endpoints,
             connection=await requests.connect(job, self._secrets),
             receipts=Receipts(self._stores),
             log=log,

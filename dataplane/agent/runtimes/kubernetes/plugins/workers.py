@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes import failures, statuses, waiting
@@ -19,6 +20,7 @@ from dataplane.agent.runtimes.protocol import Job
 from shared.model.reports import Failure, FailureKind
 
 _OPERATOR_WITHIN = timedelta(minutes=1)  # to say anything at all of a new resource
+_LOOKED_AT = 32  # pods that have not begun; of a thousand, the next come when these have
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _UNTELLING = frozenset({"NonZeroExit", "Interrupted", "Crashed", "PodFailed"})
 
@@ -44,10 +46,15 @@ class Workers:
 
     def preparing(self, stage: Stage, reason: str, message: str = "") -> Observation:
         """Say why the job does not run yet: what holds up one of its pods, else its own word."""
-        held = [
-            (pod, waiting.look(pod, self.around, self.patience))
+        not_begun = (
+            pod
             for pod in self._ordered
             if not statuses.has_ended(pod) and statuses.began_at(pod) is None
+        )
+        # One reason is enough, and this is asked again at every change to any of them.
+        held = [
+            (pod, waiting.look(pod, self.around, self.patience))
+            for pod in islice(not_begun, _LOOKED_AT)
         ]
         for wanted in (Stage.FAILED, Stage.QUEUED, Stage.INITIALIZING):
             for pod, seen in held:
