@@ -40,7 +40,7 @@ class Patient:
         return "" if "{" in template else template
 
     def names(self) -> Mapping[Named, Sequence[str]]:
-        service = self.settings.door_address.partition(".")[0]
+        service = self.settings.door_name
         return {
             Named.DOOR_AUTHORITY: [service],
             Named.DOOR_CERTIFICATE: ["volary-door"],

@@ -10,8 +10,7 @@ import aiohttp
 from dataplane.agent.core.entrance import FENCE_PATH
 from dataplane.agent.doctor.cluster import Patient
 from dataplane.agent.doctor.findings import Finding, Outcome, doubt, fault, fine
-from dataplane.agent.doctor.permissions import Named
-from dataplane.agent.doctor.reaching import Place, reach, split_address
+from dataplane.agent.doctor.reaching import Place, reach
 from dataplane.agent.kube.errors import ForbiddenError, NotFoundError
 from dataplane.agent.kube.objects import SECRET, SERVICE, Name
 
@@ -21,9 +20,7 @@ _ANSWER_WITHIN = timedelta(seconds=5)
 
 async def look_at_door(patient: Patient) -> Sequence[Finding]:
     settings = patient.settings
-    host, port = split_address(settings.door_address)
-    service = Name(settings.namespace, patient.names()[Named.DOOR_SERVICE][0])
-    secret = Name(settings.namespace, patient.names()[Named.DOOR_AUTHORITY][0])
+    service = secret = Name(settings.namespace, settings.door_name)
     try:
         await patient.kube.get(SERVICE, service)
     except NotFoundError:
@@ -59,8 +56,8 @@ async def look_at_door(patient: Patient) -> Sequence[Finding]:
     ca = b64decode(held["data"]["tls.crt"]).decode()
     place = Place(
         about=ABOUT,
-        host=host,
-        port=port,
+        host=settings.door_host,
+        port=settings.door_port,
         setting="--door-address",
         ca=ca,
         ca_setting=f"the Secret {secret}: delete it and restart the agent, to give the door",
