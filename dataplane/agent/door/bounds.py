@@ -6,6 +6,7 @@ uploads, and results of other runs. All of it is its org's; a link is signed wit
 access to the bucket, so the agent may not be talked into more.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
@@ -28,7 +29,8 @@ class Bounds:
     def __init__(self, open_store: Callable[[str], BlobStore]) -> None:
         self._open_store = open_store
         self._stores: OrderedDict[str, BlobStore] = OrderedDict()
-        self._named: OrderedDict[str, frozenset[str]] = OrderedDict()
+        self._named: OrderedDict[str, frozenset[str]] = OrderedDict()  # by inputs.pb
+        self._reading: dict[str, asyncio.Lock] = {}
 
     def store(self, caller: Caller) -> BlobStore:
         """Return the store that the attempt's run lies in; RefusedError if it cannot be opened."""
@@ -46,13 +48,16 @@ class Bounds:
 
     def require_written(self, caller: Caller, uri: str) -> None:
         """OutOfBoundsError unless the attempt may write there."""
-        for prefix in (caller.output_prefix, caller.raw_data_prefix):
-            if _is_below(uri, prefix) and _is_below(uri, _org(caller)):
-                return
-        raise OutOfBoundsError(
-            f"{uri} is below neither {caller.output_prefix} nor {caller.raw_data_prefix},"
-            " where the attempt may write"
-        )
+        if not any(_is_below(uri, own) for own in (caller.output_prefix, caller.raw_data_prefix)):
+            raise OutOfBoundsError(
+                f"{uri} is below neither {caller.output_prefix} nor {caller.raw_data_prefix},"
+                " where the attempt may write"
+            )
+        if not _is_below(uri, _org(caller)):
+            raise OutOfBoundsError(
+                f"{uri} is outside {_org(caller)}, where raw containers of this org write; choose"
+                " a raw_data_storage below it, or leave it out"
+            )
 
     async def require_read(self, caller: Caller, uri: str) -> None:
         """OutOfBoundsError unless the attempt may read it."""
@@ -67,12 +72,19 @@ class Bounds:
         )
 
     async def _inputs(self, caller: Caller) -> frozenset[str]:
-        """Return the URIs of the org's that the attempt's inputs name."""
-        named = self._named.pop(caller.input_uri, None)
-        if named is None:
-            named = await self._read_inputs(caller)
-        self._named[caller.input_uri] = named
-        while len(self._named) > limits.INPUTS_KNOWN:
+        """Return the URIs that the attempt's inputs name; read once, however many ask."""
+        uri = caller.input_uri
+        lock = self._reading.setdefault(uri, asyncio.Lock())
+        try:
+            async with lock:
+                named = self._named.pop(uri, None)
+                if named is None:
+                    named = await self._read_inputs(caller)
+                self._named[uri] = named
+        finally:
+            if not lock.locked():
+                self._reading.pop(uri, None)
+        while len(self._named) > 1 and sum(map(len, self._named.values())) > limits.URIS_KNOWN:
             self._named.popitem(last=False)
         return named
 

@@ -56,7 +56,7 @@ PART_BYTES = 32 * 1024 * 1024  # at least; S3 takes 10,000 parts of an upload
 PARTS = 10_000
 WHOLE_BYTES = 64 * 1024 * 1024  # up to here a blob goes in one piece
 INPUTS_BYTES = 32 * 1024 * 1024  # of an inputs.pb that says what may be read
-INPUTS_KNOWN = 256
+URIS_KNOWN = 200_000  # of all inputs that are remembered; one may have more
 STORE_WITHIN = timedelta(seconds=30)
 
 # The end.

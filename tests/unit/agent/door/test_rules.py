@@ -1,5 +1,7 @@
 """The table of what a task may call, against all that flyteidl2 has."""
 
+from pathlib import Path
+
 import pytest
 
 from dataplane.agent.door.callers import identify
@@ -74,3 +76,13 @@ def test_the_streams_are_those_that_flyteidl2_has() -> None:
         "WatchForUpdates",
         "WatchRunDetails",
     }
+
+
+def test_the_page_for_operators_names_every_service_and_method() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "door.md").read_text()
+    families = ("Abort", "Get", "Watch")
+    for name in RPCS:
+        service, _, method = name.rpartition("/")
+        assert f"`{service.rpartition('.')[2]}`" in page, service
+        if RPCS[name].rule.scope is not Scope.OURS and not method.startswith(families):
+            assert method in page, name
