@@ -15,6 +15,12 @@ from dataplane.agent.runtimes.quantities import read_quantity
 class BadSpecError(Exception):
     """The spec cannot be run as it is; the message is for whoever wrote the task."""
 
+    code = "BadSpec"  # of the failure
+
+
+class NoPrimaryContainerError(BadSpecError):
+    code = "PrimaryContainerNotFound"  # the SDK has an exception for it
+
 
 @dataclass(frozen=True, slots=True)
 class Variable:

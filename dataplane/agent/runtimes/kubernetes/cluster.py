@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from dataplane.agent.core import limits
 from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.errors import KubeError
 from dataplane.agent.kube.events import Events
 from dataplane.agent.kube.informer import Informer
 from dataplane.agent.kube.objects import POD, Kind
@@ -62,3 +63,8 @@ class Cluster:
         await self.pods.synced()
         await self.informers[kind].synced()
         await self.events.synced()
+
+    def problem(self, kind: Kind) -> KubeError | None:
+        """Return why something is not seen at present."""
+        watching = (self.pods, self.informers[kind], self.events)
+        return next((one.problem for one in watching if one.problem is not None), None)

@@ -47,6 +47,11 @@ _PHASES = {
 }
 
 
+_UNSEEN_FOR = timedelta(seconds=10)  # then it is told why
+_PASSING = timedelta(seconds=1)  # an image that is on the node, a volume that is at hand
+_ORDINARY = frozenset({"ContainerCreating", "PodInitializing", "Pulling"})
+
+
 class Course:
     def __init__(
         self, cluster: Cluster, plugin: Plugin, job: Job, tell: Tell, stop: asyncio.Event
@@ -59,6 +64,7 @@ class Course:
         self._resource = Resource(cluster, plugin.kind, job.assignment)
         self._last: Sequence[Object] = ()  # the pods, as they were seen last
         self._log_pods: Sequence[str] | None = None
+        self._preparing_since: datetime | None = None
         self._told: set[tuple[Phase, str]] = set()
         self._told_events: set[ClusterEvent] = set()
         self._changed = asyncio.Event()
@@ -72,7 +78,7 @@ class Course:
         """Go the whole way, or what is left of it."""
         attempt = str(self._job.assignment.attempt)
         with self._cluster.waking(attempt, self._plugin.kind) as self._changed:
-            await self._cluster.synced(self._plugin.kind)
+            await self._see_all()
             verdict = await self._resource.find_verdict() if self._job.begun else None
             if verdict is not None:  # an earlier agent was about to remove it
                 return await self._remove_and_tell(verdict)
@@ -82,6 +88,17 @@ class Course:
                     return failed
             return await self._follow()
 
+    async def _see_all(self) -> None:
+        """Wait until all that is there has been seen; tell why, if that takes long."""
+        try:
+            async with asyncio.timeout(_UNSEEN_FOR.total_seconds()):
+                await self._cluster.synced(self._plugin.kind)
+        except TimeoutError:
+            why = self._cluster.problem(self._plugin.kind) or "it is still listing"
+            message = f"the agent does not see the cluster yet: {why}"
+            await self._tell_once(Phase.WAITING_FOR_RESOURCES, "KubernetesUnavailable", message)
+            await self._cluster.synced(self._plugin.kind)
+
     async def _make(self) -> News | None:
         """Make the resource; return how the attempt ended if that cannot be."""
         try:
@@ -90,7 +107,7 @@ class Course:
         except BadSpecError as error:
             return _failed(
                 Failure(
-                    code="BadSpec", kind=FailureKind.USER, message=str(error), recoverable=False
+                    code=error.code, kind=FailureKind.USER, message=str(error), recoverable=False
                 )
             )
         except BlobError as error:
@@ -129,8 +146,9 @@ class Course:
                 return await self._conclude(self._overdue())
             if statuses.is_being_deleted(resource):
                 await self._resource.release_lost(resource)
-            await self._tell_seen(seen)
-            instants = [one for one in (seen.look_again_at, deadline) if one is not None]
+            look_again_at = await self._tell_seen(seen)
+            wanted = (look_again_at, seen.look_again_at, deadline)
+            instants = [one for one in wanted if one is not None]
             now = self._cluster.clock.now()
             await self._pause(min([limits.KUBE_LOOK_EVERY, *(one - now for one in instants)]))
 
@@ -161,11 +179,18 @@ class Course:
         )
         return Observation(stage=Stage.FAILED, failure=failure, log_pods=self._log_pods)
 
-    async def _tell_seen(self, seen: Observation) -> None:
+    async def _tell_seen(self, seen: Observation) -> datetime | None:
+        """Tell how far it is; what may be over in a moment is told at the instant returned."""
         phase = _PHASES[seen.stage]
         if phase is Phase.WAITING_FOR_RESOURCES and not seen.reason:
-            return  # a moment's matter
+            return None
+        if phase is Phase.INITIALIZING and seen.reason in _ORDINARY:
+            now = self._cluster.clock.now()
+            self._preparing_since = self._preparing_since or now
+            if now < self._preparing_since + _PASSING:
+                return self._preparing_since + _PASSING
         await self._tell_once(phase, seen.reason, seen.message)
+        return None
 
     async def _tell_once(self, phase: Phase, reason: str, message: str) -> None:
         """Tell a phase, and each reason for it once: reasons may alternate for hours."""

@@ -147,7 +147,7 @@ async def test_a_task_that_makes_no_pod_fails_at_once(begin: Begin) -> None:
         end = await agent.run(job)
 
     assert end.failure is not None
-    assert end.failure.kind is USER
+    assert (end.failure.code, end.failure.kind) == ("PrimaryContainerNotFound", USER)
     assert not end.failure.recoverable
     assert "primary" in end.failure.message
 

@@ -11,7 +11,7 @@ from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes.pods.environment import literal, variables
 from dataplane.agent.runtimes.kubernetes.pods.replicas import Replica
 from dataplane.agent.runtimes.kubernetes.pods.resources import read_resources
-from dataplane.agent.runtimes.tasks import BadSpecError
+from dataplane.agent.runtimes.tasks import BadSpecError, NoPrimaryContainerError
 
 PRIMARY = "primary"
 """How a task's container is called, unless its pod template calls it something else."""
@@ -98,7 +98,7 @@ def _read_pod(pod: tasks_pb2.K8sPod, template: tasks_pb2.TaskTemplate) -> Own:
         raise BadSpecError("pod_spec.containers is no list of containers with names")
     names = [each["name"] for each in containers]
     if asked not in names:
-        raise BadSpecError(
+        raise NoPrimaryContainerError(
             f"pod_spec.containers has {', '.join(map(repr, names))} and no container {asked!r};"
             " name one of them as primary_container_name"
         )

@@ -1,0 +1,59 @@
+"""Events as they are told: once each, in order, and not too many."""
+
+from datetime import timedelta
+
+from dataplane.agent.runtimes.kubernetes import events
+from tests.unit.agent.assignments import NOW
+from tests.unit.agent.kubernetes.objects import ago, make_event, make_pod
+
+
+def test_they_are_told_in_the_order_in_which_they_began() -> None:
+    told = events.told(
+        [
+            make_event("Started", "started", seconds_ago=1),
+            make_event("Scheduled", "assigned", seconds_ago=9),
+        ]
+    )
+    assert [(event.reason, event.at) for event in told] == [
+        ("Scheduled", NOW - timedelta(seconds=9)),
+        ("Started", NOW - timedelta(seconds=1)),
+    ]
+
+
+def test_what_is_said_of_three_containers_is_told_once() -> None:
+    same = [make_event("Pulled", "present", seconds_ago=second) for second in (3, 7, 5)]
+
+    assert [event.at for event in events.told(same)] == [NOW - timedelta(seconds=7)]
+
+
+def test_of_too_many_the_first_and_the_last_are_told() -> None:
+    many = [make_event("Event", f"{number}", seconds_ago=1000 - number) for number in range(200)]
+    told = events.told(many)
+
+    assert len(told) == events.MOST_EVENTS
+    assert (told[0].message, told[-1].message) == ("0", "199")
+
+
+def test_a_long_message_is_cut_between_characters() -> None:
+    (told,) = events.told([make_event("Event", "ä" * 5000)])
+
+    assert len(told.message.encode()) <= events.MOST_BYTES
+    assert told.message.startswith("ää")
+
+
+def test_the_scheduler_s_events_have_their_own_times() -> None:
+    event = {
+        **make_event("FailedScheduling", "no node"),
+        "firstTimestamp": None,
+        "lastTimestamp": None,
+        "eventTime": ago(30).replace("Z", ".123456Z"),
+    }
+    assert events.first_at(event) == NOW - timedelta(seconds=30) + timedelta(microseconds=123456)
+
+
+def test_events_of_another_pod_of_that_name_are_not_this_ones() -> None:
+    pod = make_pod()
+    other = make_event("Killing", "stopping")
+    other = {**other, "involvedObject": {**other["involvedObject"], "uid": "another"}}
+
+    assert list(events.about([other], pod)) == []

@@ -1,0 +1,125 @@
+"""The cluster's word and the task's own: which counts for more, and what is written down."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flyteidl2.core import execution_pb2
+
+from dataplane.agent.core.endings import CUT_OFF
+from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.kubernetes.endings import conclude
+from dataplane.agent.runtimes.kubernetes.verdicts import (
+    ANNOTATION,
+    Verdict,
+    find_verdict,
+    render_verdict,
+)
+from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.tasks import Variable
+from shared.kit.clock import SystemClock
+from shared.model.phases import Phase
+from shared.model.reports import ClusterEvent, Failure, FailureKind
+from tests.unit.agent.assignments import NOW, make_assignment, make_job
+
+USER, SYSTEM, PREEMPTION = FailureKind.USER, FailureKind.SYSTEM, FailureKind.PREEMPTION
+WELL = Verdict(ended_well=True, failure=None)
+
+
+def failed(code: str, kind: FailureKind = USER) -> Verdict:
+    failure = Failure(code=code, kind=kind, message=f"it was {code}")
+    return Verdict(ended_well=False, failure=failure, last_lines=["the last line"])
+
+
+def doubted(code: str, kind: FailureKind = USER) -> Verdict:
+    return replace(failed(code, kind), ended_well=True)
+
+
+def make(base: Path, *files: str, args: tuple[str, ...] = ("a0",)) -> Job:
+    job = make_job(
+        make_assignment(base=f"file://{base}"), args=args, outputs=(Variable("o0", False),)
+    )
+    prefix = Path(job.assignment.output_prefix.removeprefix("file://"))
+    prefix.mkdir(parents=True)
+    error = execution_pb2.ContainerError(code="ValueError", message="no such thing")
+    bodies = {
+        "error.pb": execution_pb2.ErrorDocument(error=error).SerializeToString(),
+        "outputs.pb": b"",
+    }
+    for name in files:
+        (prefix / name).write_bytes(bodies[name])
+    return job
+
+
+@pytest.mark.parametrize(
+    ("verdict", "files", "phase", "code"),
+    [
+        (WELL, ["outputs.pb"], Phase.SUCCEEDED, None),
+        (WELL, [], Phase.FAILED, "OutputsMissing"),
+        (WELL, ["error.pb"], Phase.FAILED, "ValueError"),
+        (failed("NonZeroExit"), ["error.pb"], Phase.FAILED, "ValueError"),
+        (failed("NonZeroExit"), [], Phase.FAILED, "NonZeroExit"),
+        (failed("Interrupted", SYSTEM), ["outputs.pb"], Phase.FAILED, "Interrupted"),
+        (failed("Drained", PREEMPTION), ["error.pb"], Phase.FAILED, "Drained"),
+        (failed(CUT_OFF.code, SYSTEM), ["error.pb"], Phase.FAILED, "CutOff"),
+        (failed("MAX_RUNTIME_EXCEEDED"), ["error.pb"], Phase.TIMED_OUT, "MAX_RUNTIME_EXCEEDED"),
+        (failed("OOMKilled"), ["error.pb"], Phase.FAILED, "OOMKilled"),
+        (doubted("OOMKilled"), ["outputs.pb"], Phase.SUCCEEDED, None),
+        (doubted("OOMKilled"), [], Phase.FAILED, "OOMKilled"),
+        (doubted("Drained", PREEMPTION), ["outputs.pb"], Phase.SUCCEEDED, None),
+        (doubted("Drained", PREEMPTION), ["error.pb", "outputs.pb"], Phase.FAILED, "Drained"),
+        (doubted("DeletedFromOutside", SYSTEM), [], Phase.FAILED, "DeletedFromOutside"),
+    ],
+    ids=[
+        "well", "no-outputs", "error", "exit-and-error", "exit", "killed-late", "drained", "fenced",
+        "late", "memory", "memory-noticed", "memory-unnoticed", "drained-when-done",
+        "drained-in-failing", "gone",
+    ],
+)  # fmt: skip
+async def test_an_end_is_concluded(
+    tmp_path: Path, verdict: Verdict, files: list[str], phase: Phase, code: str | None
+) -> None:
+    news = await conclude(Stores(SystemClock()), make(tmp_path, *files), verdict)
+
+    assert news.phase is phase
+    assert (news.failure and news.failure.code) == code
+    assert bool(news.output_uri) is (phase is Phase.SUCCEEDED)
+
+
+async def test_outputs_prove_nothing_where_the_sdk_does_not_write_them(tmp_path: Path) -> None:
+    job = make(tmp_path, "outputs.pb", args=("sh", "-c", "true"))
+    news = await conclude(Stores(SystemClock()), job, doubted("OOMKilled"))
+
+    assert news.phase is Phase.FAILED
+
+
+async def test_a_failure_of_memory_quotes_the_task(tmp_path: Path) -> None:
+    job = make(tmp_path, "error.pb")
+    news = await conclude(Stores(SystemClock()), job, failed("OOMKilled"))
+
+    assert news.failure is not None
+    assert "no such thing" in news.failure.message
+    assert news.failure.full_uri.endswith("/error.pb")
+
+
+async def test_a_failure_quotes_the_last_lines(tmp_path: Path) -> None:
+    news = await conclude(Stores(SystemClock()), make(tmp_path), failed("NonZeroExit"))
+
+    assert news.failure is not None
+    assert news.failure.message == "it was NonZeroExit. Its last lines:\nthe last line"
+
+
+def test_a_verdict_is_read_as_it_was_written() -> None:
+    verdict = replace(
+        failed("NonZeroExit"),
+        log_uri="s3://bucket/logs.jsonl.gz",
+        events=[ClusterEvent(at=NOW, reason="Killing", message="stopping")],
+    )
+    annotated = {"metadata": {"annotations": {ANNOTATION: render_verdict(verdict)}}}
+
+    assert find_verdict(annotated) == verdict
+
+
+@pytest.mark.parametrize("text", ["", "no json", "{}", '{"failure": 3}', "[]"])
+def test_what_is_no_verdict_is_none(text: str) -> None:
+    assert find_verdict({"metadata": {"annotations": {ANNOTATION: text}}}) is None
