@@ -6,6 +6,7 @@ from typing import Any
 from flyteidl2.core import tasks_pb2
 
 from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.kubernetes.pods.resources import GPU
 from dataplane.agent.runtimes.kubernetes.pods.settings import Accelerator, Placement
 from dataplane.agent.runtimes.quantities import read_quantity
 from dataplane.agent.runtimes.tasks import BadSpecError
@@ -25,6 +26,14 @@ def find_accelerator(
             f" {', '.join(sorted(known)) or 'none'}; ask for another in Resources"
         )
     return known[name]
+
+
+def name_of_gpu(extended: tasks_pb2.ExtendedResources, known: Mapping[str, Accelerator]) -> str:
+    """Return the resource that a number of GPUs stands for, whichever class the task means."""
+    if extended.HasField("gpu_accelerator"):
+        return find_accelerator(extended.gpu_accelerator, known).resource
+    usual = known.get("NVIDIA_GPU") or next(iter(known.values()), None)
+    return GPU if usual is None else usual.resource
 
 
 def place_on_device(wanted: tasks_pb2.GPUAccelerator, accelerator: Accelerator) -> dict[str, Any]:

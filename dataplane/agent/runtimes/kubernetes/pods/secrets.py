@@ -50,11 +50,16 @@ def as_variables(wanted: Iterable[Wanted]) -> list[dict[str, Any]]:
 
 def as_volume(wanted: Sequence[Wanted]) -> dict[str, Any] | None:
     """Return one volume that has all of the files; None if there is no file."""
-    by_secret: dict[str, list[dict[str, str]]] = {}
+    by_path: dict[str, Wanted] = {}
     for each in wanted:
-        if each.path:
-            items = by_secret.setdefault(each.secret, [])
-            items.append({"key": each.key, "path": each.path})
+        if each.path and by_path.setdefault(each.path, each) != each:
+            raise BadSpecError(
+                f"two secrets are both {DIRECTORY}/{each.path}: keys are files in lower case;"
+                " give one of them another group, or take it as a variable"
+            )
+    by_secret: dict[str, list[dict[str, str]]] = {}
+    for path, each in by_path.items():
+        by_secret.setdefault(each.secret, []).append({"key": each.key, "path": path})
     sources = [{"secret": {"name": name, "items": items}} for name, items in by_secret.items()]
     return {"name": VOLUME, "projected": {"sources": sources}} if sources else None
 

@@ -225,9 +225,8 @@ class PodTemplates:
 
     def _rules(self, job: Job) -> resources.Rules:
         said = job.run.spec.default_settings.task_resource_defaults
-        wanted = job.task.template.extended_resources.gpu_accelerator
         return resources.Rules(
-            gpu=devices.find_accelerator(wanted, self.accelerators).resource,
+            gpu=devices.name_of_gpu(job.task.template.extended_resources, self.accelerators),
             defaults={**self.defaults, **resources.read_amounts(said.requests)},
             maxima=resources.least(resources.read_amounts(said.max), self.maxima),
         )

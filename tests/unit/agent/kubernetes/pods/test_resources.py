@@ -174,6 +174,14 @@ def test_a_class_that_the_cluster_has_not_is_refused() -> None:
         ask(flyte.Resources(gpu="AppleSilicon"), cluster)
 
 
+def test_a_number_of_gpus_is_whatever_the_cluster_has() -> None:
+    other = PodTemplates(door=DOOR, accelerators={"AMD_GPU": Accelerator(resource="amd.com/gpu")})
+    none = PodTemplates(door=DOOR, accelerators={})
+
+    assert ask(flyte.Resources(gpu=2), other)["limits"]["amd.com/gpu"] == "2"
+    assert ask(flyte.Resources(cpu=2), none)["limits"]["cpu"] == "2"
+
+
 @pytest.mark.parametrize(("size", "written"), [("2Gi", {"sizeLimit": "2Gi"}), ("auto", {})])
 def test_shared_memory_is_a_file_system_in_memory(size: str, written: dict[str, str]) -> None:
     pod = build(serialise(make_task(resources=flyte.Resources(shm=size))))

@@ -69,6 +69,17 @@ def test_secrets_as_files_lie_by_group_in_lower_case() -> None:
     ]
 
 
+def test_a_secret_asked_for_twice_is_there_once_and_two_of_one_name_are_refused() -> None:
+    def files(*keys: str) -> int:
+        task = make_task(secrets=[flyte.Secret(key, mount=MOUNT) for key in keys])
+        (source,) = volume(build(serialise(task)), "volary-secrets")["projected"]["sources"]
+        return len(source["secret"]["items"])
+
+    assert files("token", "token") == 1
+    with pytest.raises(BadSpecError, match="two secrets are both /etc/flyte/secrets/token"):
+        files("token", "TOKEN")
+
+
 def test_a_secret_cannot_pretend_to_be_the_system() -> None:
     task = make_task(secrets=flyte.Secret("k", as_env_var="_U_ORG_NAME"))
     env = main_container(build(serialise(task)))["env"]
