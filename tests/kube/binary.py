@@ -47,6 +47,7 @@ def build() -> Path:
     go = shutil.which("go")
     if go is None:
         raise NoKubernetesError("there is no Go toolchain: install Go 1.26 and put go on the PATH")
+    sys.stderr.write("Building Kubernetes for the tests: minutes at first, seconds later.\n")
     _CACHE.mkdir(parents=True, exist_ok=True)
     unfinished = binary.with_suffix(f".{os.getpid()}")
     try:
@@ -80,4 +81,7 @@ def _link_flags() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{build()}\n")
+    try:
+        sys.stdout.write(f"{build()}\n")
+    except (NoKubernetesError, subprocess.CalledProcessError) as error:
+        sys.exit(f"Kubernetes could not be built: {error}")

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.kube import binary, controlplane, nodes
 from tests.kube.controlplane import KubeForTests
@@ -30,11 +32,17 @@ class NodeForTests:
     kubelet: Program
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist, afterwards, goes by the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if isinstance(item, pytest.Function) and {"kube_api", "kube_node"} & {*item.fixturenames}:
-            item.add_marker(pytest.mark.xdist_group("kube"))
+class OneWorkerHasKubernetes(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands out tests one by one, but those of ``tests/kube`` to a single worker of xdist."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/kube" if nodeid.startswith("tests/kube/") else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneWorkerHasKubernetes:
+    config.option.loadscopereorder = False  # clusters that nobody needs yet need not be there
+    return OneWorkerHasKubernetes(config, log)
 
 
 @pytest.fixture(scope="session")
