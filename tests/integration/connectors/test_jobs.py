@@ -147,6 +147,19 @@ async def test_a_stop_deletes_the_job_and_sees_it_gone(
     assert jobs.deleted == jobs.created
 
 
+async def test_a_job_that_was_over_before_it_was_stopped_has_ended_by_itself(
+    agent: Agent, jobs: Jobs, tmp_path: Path
+) -> None:
+    jobs.all_do("SUCCEEDED")
+    job = make_connector_job(tmp_path)
+    await agent.run(job)
+    stop = asyncio.Event()
+    stop.set()
+    again = await agent.run(job, stop)
+    assert again.phase is Phase.SUCCEEDED
+    assert jobs.deleted == []
+
+
 async def test_a_job_that_overruns_is_deleted(agent: Agent, jobs: Jobs, tmp_path: Path) -> None:
     jobs.all_do("RUNNING")
     job = make_connector_job(tmp_path, max_runtime=timedelta(milliseconds=300))

@@ -59,6 +59,20 @@ async def test_a_creation_of_which_nothing_is_known_is_not_tried_again(
     assert jobs.created == []
 
 
+async def test_a_stop_is_heard_while_nothing_is_known_of_a_creation(
+    agent: Agent, jobs: Jobs, tmp_path: Path
+) -> None:
+    job = make_connector_job(tmp_path)
+    assert await Receipts(Stores(SystemClock())).begin(job)
+    stop = asyncio.Event()
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(agent.run(job, stop))
+        assert (await agent.told.get()).reason == "CreatingJob"
+        stop.set()
+    assert run.result().phase is Phase.ABORTED
+    assert jobs.created == []
+
+
 async def test_an_agent_that_ends_while_a_job_is_created_sees_it_created(
     server: Server, jobs: Jobs, tmp_path: Path
 ) -> None:
@@ -131,6 +145,18 @@ async def test_nothing_is_begun_while_the_connector_is_away(tmp_path: Path) -> N
 async def _is_untouched(job: Job) -> bool:
     store = Stores(SystemClock()).of(job.assignment)
     return not await store.exists(f"{job.assignment.output_prefix}/connector.begun")
+
+
+async def test_a_stop_is_heard_while_the_connector_is_away(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        async with asyncio.timeout(PATIENCE), agent_of(server.endpoint) as agent:
+            server.kill()
+            stop = asyncio.Event()
+            async with asyncio.TaskGroup() as tasks:
+                run = tasks.create_task(agent.run(make_connector_job(tmp_path), stop))
+                assert (await agent.told.get()).reason == "ConnectorAway"
+                stop.set()
+            assert run.result().phase is Phase.ABORTED
 
 
 async def test_a_connector_that_stays_away_fails_the_attempt_as_the_systems(

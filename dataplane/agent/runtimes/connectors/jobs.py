@@ -79,11 +79,12 @@ class RemoteJob:
         """Return the receipt of a job that was created before."""
         return await self.receipts.find(self.job)
 
-    async def create(self) -> connector_pb2.GetTaskRequest:
-        """Create the job, unless that was begun before; return its receipt."""
+    async def create(self) -> connector_pb2.GetTaskRequest | None:
+        """Create the job, unless that was begun before; return its receipt, None if stopped."""
         inputs = await requests.read_inputs(self.receipts.stores, self.job)
         request = requests.ask_to_create(self.job, inputs, self.connection)
-        await self._reach()
+        if not await self._reach():
+            return None
         await self.tell(News(phase=Phase.INITIALIZING, reason="CreatingJob"))
         # From the claim to the receipt, even if the agent is told to end meanwhile.
         receipt = await self.endpoints.finish(self._create(request))
@@ -113,10 +114,9 @@ class RemoteJob:
         looks = 0
         reason = ""
         silent_since: datetime | None = None
-        while not self.stop.is_set():
-            if self._left_to_run() <= timedelta(0):
-                await self._delete(receipt)
-                raise self._overran()
+        while True:
+            # Asked before the look: what was over before it was stopped has ended by itself.
+            is_stopped, is_overdue = self.stop.is_set(), self._left_to_run() <= timedelta(0)
             try:
                 resource = await self.client.look(request)
             except ConnectorError as error:
@@ -131,30 +131,40 @@ class RemoteJob:
                 if phase is not None and read_reason(resource) != reason:
                     reason, looks = read_reason(resource), 0
                     await self.tell(self._news(phase, reason, resource.message))
+            if is_stopped or is_overdue:
+                await self._delete(receipt)
+                if is_stopped:
+                    return self._news(Phase.ABORTED)
+                raise self._overran()
             await self._pause(looks)
             looks += 1
-        await self._delete(receipt)
-        return self._news(Phase.ABORTED)
 
-    async def _reach(self) -> None:
-        """Wait for the connector before anything is begun: now it is safe to try again."""
+    async def _reach(self) -> bool:
+        """
+        Wait for the connector before anything is begun: now it is safe to try again.
+
+        False once the attempt is stopped.
+        """
         since = self.clock.now()
-        while True:
+        while not self.stop.is_set():
             try:
-                return await self.client.reach(self.pace.dial)
+                await self.client.reach(self.pace.dial)
             except ConnectorAwayError as error:
-                if self.stop.is_set() or self.clock.now() - since > self.pace.patience:
+                if self.clock.now() - since > self.pace.patience:
                     raise
                 await self.log.say(str(error))
                 news = News(phase=Phase.QUEUED, reason="ConnectorAway", message=str(error))
                 await self.tell(news)
+            else:
+                return True
+        return False
 
-    async def _wait_for_receipt(self) -> connector_pb2.GetTaskRequest:
+    async def _wait_for_receipt(self) -> connector_pb2.GetTaskRequest | None:
         """Another agent, perhaps still at work, has begun to create the job."""
         deadline = self.clock.now() + self.pace.settle
-        while self.clock.now() < deadline and not self.stop.is_set():
+        while self.clock.now() < deadline:
             receipt = await self.receipts.find(self.job)
-            if receipt is not None:
+            if receipt is not None or self.stop.is_set():
                 return receipt
             await self._pause(looks=0)
         raise _lost("an agent ended while it created the attempt's job, and left no word of it")

@@ -109,10 +109,10 @@ class ConnectorRuntime:
             clock=self._clock,
         )
         receipt = await remote.find()
-        if receipt is None:
-            if stop.is_set():
-                return News(phase=Phase.ABORTED)
+        if receipt is None and not stop.is_set():
             receipt = await remote.create()
+        if receipt is None:
+            return News(phase=Phase.ABORTED)
         return await remote.watch(receipt)
 
     async def _find(
