@@ -21,6 +21,9 @@ ACTION_LABEL = "volary.dev/action"
 ATTEMPT_LABEL = "volary.dev/attempt"
 """An AttemptId as text: how an object is found again, whatever it is called."""
 
+GRACE_ANNOTATION = "volary.dev/grace"
+"""Seconds from SIGTERM to SIGKILL that a task asks for, when it is stopped."""
+
 INPUT_URI_ANNOTATION = "volary.dev/input-uri"
 OUTPUT_PREFIX_ANNOTATION = "volary.dev/output-prefix"
 RAW_DATA_PREFIX_ANNOTATION = "volary.dev/raw-data-prefix"

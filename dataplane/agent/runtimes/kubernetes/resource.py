@@ -14,6 +14,7 @@ from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ExistsError, KubeError, NotFoundError
 from dataplane.agent.kube.objects import (
     ATTEMPT_LABEL,
+    GRACE_ANNOTATION,
     POD,
     TASK_ACTION,
     Kind,
@@ -206,7 +207,7 @@ class Resource:
 
     async def _delete(self, obj: Object, grace: timedelta | None) -> bool:
         self._made = None
-        seconds = None if grace is None or not _is_pod(obj) else round(grace.total_seconds())
+        seconds = _seconds_to_end(obj, grace)
         kind = POD if _is_pod(obj) else self.kind
         try:
             async with self._cluster.writes:
@@ -220,6 +221,14 @@ class Resource:
 
     def _warn(self, what: str, error: KubeError) -> None:
         logger.warning(what, extra={"resource": str(self.name), "detail": str(error)})
+
+
+def _seconds_to_end(obj: Object, grace: timedelta | None) -> int | None:
+    """Return what a task's pod has, or asks for; None leaves it to the object's own spec."""
+    if grace is None or not _is_pod(obj):
+        return None
+    asked = str((obj["metadata"].get("annotations") or {}).get(GRACE_ANNOTATION, ""))
+    return int(asked) if asked.isascii() and asked.isdigit() else round(grace.total_seconds())
 
 
 def _is_pod(obj: Object) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from flyteidl2.core import tasks_pb2
 
-from dataplane.agent.kube.objects import Name, Object
+from dataplane.agent.kube.objects import GRACE_ANNOTATION, Name, Object
 from dataplane.agent.runtimes.environment import substitute
 from dataplane.agent.runtimes.kubernetes.pods import (
     copilot,
@@ -91,17 +91,22 @@ class PodTemplates:
         )
         spec = self._complete(spec, own, job)
         spec["restartPolicy"] = "Never" if replica is None else replica.restart_policy
-        spec["terminationGracePeriodSeconds"] = round(self._grace(job, own, named).total_seconds())
+        grace, is_asked_for = self._grace(job, own, named)
+        spec["terminationGracePeriodSeconds"] = round(grace.total_seconds())
         if replica is None:
             spec = self._add_copilot(spec, own.primary, job)
         about = named.get("metadata") or {}
         labels = (self.labels, about.get("labels") or {}, own.labels)
         annotations = (self.annotations, about.get("annotations") or {}, own.annotations)
         role = "" if replica is None else replica.role
+        asked = {GRACE_ANNOTATION: str(round(grace.total_seconds()))} if is_asked_for else {}
         return {
             "metadata": {
                 "labels": metadata.compose_labels(job, role, *labels),
-                "annotations": metadata.compose_annotations(job, own.primary, *annotations),
+                "annotations": {
+                    **metadata.compose_annotations(job, own.primary, *annotations),
+                    **asked,
+                },
             },
             "spec": spec,
         }
@@ -234,7 +239,8 @@ class PodTemplates:
     def _fence_of(self, job: Job) -> Fence | None:
         return self.fence if job.assignment.replaceable else None
 
-    def _grace(self, job: Job, own: Own, named: Object) -> timedelta:
+    def _grace(self, job: Job, own: Own, named: Object) -> tuple[timedelta, bool]:
+        """Return the time to end in, and whether the task or its template asks for that one."""
         said = own.spec.get("terminationGracePeriodSeconds")
         fence = self._fence_of(job)
         if fence is not None:
@@ -245,13 +251,11 @@ class PodTemplates:
                     f" replaced when its cluster is cut off has {most:.0f}; lower it, or let the"
                     " task's disconnect policy be to keep it"
                 )
-            return fence.grace if said is None else timedelta(seconds=said)
-        if said is not None:
-            return timedelta(seconds=said)
-        templated = (named.get("spec") or {}).get("terminationGracePeriodSeconds")
-        if templated not in {None, _KUBERNETES_GRACE}:
-            return timedelta(seconds=templated)
-        return self.grace
+            return (fence.grace, False) if said is None else (timedelta(seconds=said), True)
+        if said is None:
+            said = (named.get("spec") or {}).get("terminationGracePeriodSeconds")
+            said = None if said == _KUBERNETES_GRACE else said
+        return (self.grace, False) if said is None else (timedelta(seconds=said), True)
 
     def _add_copilot(self, spec: dict[str, Any], primary: str, job: Job) -> dict[str, Any]:
         paths = copilot.find_paths(job)

@@ -20,6 +20,7 @@ from kubernetes.client import (
 
 from dataplane.agent.kube.objects import Name
 from dataplane.agent.runtimes.kubernetes.pods import Placement, PodTemplates
+from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
 from tests.unit.agent.kubernetes.pods.sdk import (
     CLUSTER,
@@ -28,6 +29,7 @@ from tests.unit.agent.kubernetes.pods.sdk import (
     build,
     init_container,
     main_container,
+    make_raw,
     make_task,
     serialise,
     values_of,
@@ -230,6 +232,22 @@ def test_the_grace_of_a_template_counts_unless_kubernetes_wrote_it() -> None:
 
     assert grace(task, in_cluster({"terminationGracePeriodSeconds": 90})) == 90
     assert grace(task, replace(in_cluster({}), grace=CLUSTER.grace * 2)) == 60
+
+
+def test_the_grace_that_a_task_asks_for_is_told_to_whoever_stops_it() -> None:
+    spec = V1PodSpec(containers=[V1Container(name="primary")])
+    template = flyte.PodTemplate(pod_spec=spec).with_termination_grace_period(90)
+    raw = make_raw(pod_template=template)
+
+    assert asked_grace(serialise(make_task(pod_template=template))) == "90"
+    assert asked_grace(raw) == "90"  # not the pod's own, which is for shipping outputs
+    assert grace(raw, CLUSTER) > 3600
+    assert asked_grace(serialise(make_task())) is None
+
+
+def asked_grace(job: Job) -> str | None:
+    annotations: dict[str, str] = build(job)["metadata"]["annotations"]
+    return annotations.get("volary.dev/grace")
 
 
 def grace(job: Any, cluster: PodTemplates) -> int:
