@@ -46,7 +46,7 @@ MOST_UNSETTLED = 5_000  # reports read and not committed; past that we stop read
 VERDICTS_AT_ONCE = 1_000
 FRAMES_AHEAD = 1_000  # to be written; past that the session is too slow to go on
 STOCK_SECONDS = 60.0  # for the whole inventory
-LOOK_AROUND = timedelta(seconds=5)  # how often work is looked for without being told
+LOOK_AROUND = timedelta(seconds=15)  # how often work is looked for without being told
 LOOK_AGAIN = timedelta(milliseconds=50)  # when what waits is held up by a limit or a lock
 
 
@@ -283,6 +283,7 @@ class Session:
         """Tell the agent what is wanted of its cluster, when that has changed."""
         if self._wishes is None or self._wishes.version != wishes.version:
             self._send(frames.render_wanted(wishes))
+            self._work.ring()  # it may be wanted to work again
         self._wishes = wishes
 
     async def _assign(self, session: SessionRef, assignments: Sequence[Assignment]) -> None:

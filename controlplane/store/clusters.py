@@ -3,7 +3,7 @@ Clusters and their sessions. Each accepted session takes the next epoch; a trans
 an older session finds that out here, before it writes anything.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.core.clusters import AgentFacts, AgentLoad, ClusterWishes
 from controlplane.store.database import FleetTx, OrgTx
-from controlplane.store.statements import statement
+from controlplane.store.statements import given, statement
 from shared.model.ids import ClusterName, OrgName
 
 
@@ -57,6 +57,21 @@ SET seen_at = :now, seen_served = (SELECT served FROM control_clock), connected 
     held = :held, running = :running, slots = :slots, counted_at = :counted_at
 WHERE org = :org AND cluster = :cluster AND epoch = :epoch
 RETURNING cordoned, draining_since, wanted_version, pool
+""")
+
+# All whose rows nobody is at: one that is busy must not hold up the signs of life of the others.
+_ALL_SEEN = statement(f"""
+{given(cluster="text", epoch="bigint", held="int", running="int", slots="int", counted_at_="timestamptz")},
+free AS MATERIALIZED (
+    SELECT n.* FROM n JOIN clusters c
+      ON c.org = n.org AND c.cluster = n.cluster AND c.epoch = n.epoch
+    FOR NO KEY UPDATE OF c SKIP LOCKED
+)
+UPDATE clusters c
+SET seen_at = :now, seen_served = (SELECT served FROM control_clock), connected = true,
+    held = f.held, running = f.running, slots = f.slots, counted_at = f.counted_at
+FROM free f WHERE c.org = f.org AND c.cluster = f.cluster
+RETURNING c.cluster, c.epoch, c.cordoned, c.draining_since, c.wanted_version, c.pool
 """)
 
 _WISHES = statement("""
@@ -136,6 +151,25 @@ async def touch_session(
         },
     )
     return _parse_wishes(rows[0]) if rows else None
+
+
+async def touch_sessions(
+    tx: OrgTx, sessions: Sequence[tuple[ClusterName, int, AgentLoad]], now: datetime
+) -> Mapping[tuple[ClusterName, int], ClusterWishes]:
+    """Note that these live; a cluster and epoch that is not returned is superseded, or busy."""
+    rows = await tx.rows(
+        _ALL_SEEN,
+        {
+            "cluster": [cluster for cluster, _, _ in sessions],
+            "epoch": [epoch for _, epoch, _ in sessions],
+            "held": [load.held for _, _, load in sessions],
+            "running": [load.running for _, _, load in sessions],
+            "slots": [load.slots for _, _, load in sessions],
+            "counted_at_": [load.counted_at for _, _, load in sessions],
+            "now": now,
+        },
+    )
+    return {(ClusterName(row.cluster), row.epoch): _parse_wishes(row) for row in rows}
 
 
 async def get_wishes(tx: OrgTx, cluster: ClusterName) -> ClusterWishes:

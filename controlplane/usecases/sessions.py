@@ -25,11 +25,14 @@ from controlplane.store.dispatches import Accepted
 from controlplane.store.reports import apply_reports
 from controlplane.store.specs import find_specs
 from shared.kit.clock import Clock
+from shared.kit.together import Together
 from shared.model.assignments import Assignment
-from shared.model.ids import AttemptId, Digest, LeaseId
+from shared.model.ids import AttemptId, Digest, LeaseId, OrgName
 from shared.model.reports import Acknowledgement, Report
 
 log = logging.getLogger(__name__)
+
+TOUCHES_AT_ONCE = 500
 
 
 class SupersededError(Exception):
@@ -66,6 +69,9 @@ class Sessions:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._touches: Together[OrgName, tuple[SessionRef, AgentLoad], ClusterWishes | None] = (
+            Together(self._touch_all, most=TOUCHES_AT_ONCE)
+        )
 
     async def authenticate(self, token: str) -> ClusterRef:
         """Return whose agent holds the token; UnauthenticatedError when nobody's does."""
@@ -156,6 +162,9 @@ class Sessions:
 
     async def touch(self, session: SessionRef, load: AgentLoad) -> ClusterWishes:
         """Note that the session lives; returns what is wanted of its cluster."""
+        wishes = await self._touches.join(session.cluster.org, (session, load))
+        if wishes is not None:
+            return wishes
         async with self._database.for_org(session.cluster.org) as tx:
             wishes = await clusters.touch_session(
                 tx, session.cluster.name, session.epoch, load, self._clock.now()
@@ -163,6 +172,15 @@ class Sessions:
         if wishes is None:
             raise SupersededError
         return wishes
+
+    async def _touch_all(
+        self, org: OrgName, touches: Sequence[tuple[SessionRef, AgentLoad]]
+    ) -> Sequence[ClusterWishes | None]:
+        """Touch those that can be had at once; None for the others."""
+        sessions = [(session.cluster.name, session.epoch, load) for session, load in touches]
+        async with self._database.for_org(org) as tx:
+            found = await clusters.touch_sessions(tx, sessions, self._clock.now())
+        return [found.get((cluster, epoch)) for cluster, epoch, _ in sessions]
 
     @asynccontextmanager
     async def _current(self, session: SessionRef) -> AsyncIterator[OrgTx]:
