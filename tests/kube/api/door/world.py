@@ -68,10 +68,11 @@ class World:
     door: Door
     transport: pyqwest.HTTPTransport
     home: Path
+    address: str  # where the door is, without its port
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self.door.port}"
+        return f"https://{self.address}:{self.door.port}"
 
     @property
     def ca_file(self) -> Path:
@@ -93,7 +94,7 @@ class World:
     @asynccontextmanager
     async def second(self, control_plane: str, *, port: int = 0) -> AsyncIterator["World"]:
         """Open another replica of the door."""
-        site = replace(_site(self.namespace, control_plane), listen=f"127.0.0.1:{port}")
+        site = _site(self.namespace, control_plane, listen=f"{self.address}:{port}")
         opening = open_door(
             site, kube=self.kube, pods=self.informer, clock=SystemClock(), is_fresh=lambda: True
         )
@@ -185,6 +186,7 @@ async def world(
     s3: S3Options | None = None,
     is_fresh: Callable[[], bool] = lambda: True,
     clock: Clock | None = None,
+    address: str = "127.0.0.1",
 ) -> AsyncIterator[World]:
     """Open a door for the length of a block, in a namespace of its own."""
     clock = clock or SystemClock()
@@ -193,7 +195,7 @@ async def world(
         namespace = await stack.enter_async_context(api.namespace())
         kube = await stack.enter_async_context(Kube.open(kube_api.kubeconfig()))
         informer = Informer(kube, POD, labels=f"{MANAGED_LABEL}=true", clock=clock)
-        site = _site(namespace, control_plane, s3)
+        site = _site(namespace, control_plane, listen=f"{address}:0", s3=s3)
         door = await stack.enter_async_context(
             open_door(site, kube=kube, pods=informer, clock=clock, is_fresh=is_fresh)
         )
@@ -205,16 +207,16 @@ async def world(
                 async with pyqwest.HTTPTransport(
                     tls_ca_cert=door.authority.certificate
                 ) as transport:
-                    yield World(kube, api, namespace, informer, door, transport, home)
+                    yield World(kube, api, namespace, informer, door, transport, home, address)
             finally:
                 for task in running:
                     task.cancel()
 
 
-def _site(namespace: str, control_plane: str, s3: S3Options | None = None) -> Site:
+def _site(namespace: str, control_plane: str, *, listen: str, s3: S3Options | None = None) -> Site:
     return Site(
-        listen="127.0.0.1:0",
-        places=["127.0.0.1", "localhost", "door.test"],
+        listen=listen,
+        places=[listen.rpartition(":")[0], "localhost", "door.test"],
         secret=Name(namespace, "volary-agent-door"),
         control_plane=control_plane,
         trust=None,
