@@ -27,6 +27,7 @@ from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)
 
+_PATIENCE_SECONDS = limits.REVIEW_PATIENCE.total_seconds()
 _BEARER = "bearer "
 _ACCOUNT = "system:serviceaccount:"
 _TOKENLESS = (
@@ -111,10 +112,10 @@ class Tokens:
 
     async def _review(self, token: str) -> _Known:
         try:
-            async with self._room:
+            async with asyncio.timeout(_PATIENCE_SECONDS), self._room:
                 self.reviews += 1
                 reviewed = await self._kube.review_token(token, TOKEN_AUDIENCE)
-        except KubeError as error:
+        except (KubeError, TimeoutError) as error:
             logger.warning("a token could not be reviewed", extra={"detail": str(error)})
             raise RefusedError(
                 Code.UNAVAILABLE,
@@ -141,10 +142,11 @@ class Tokens:
 
     async def _ask_for(self, name: Name) -> Object | None:
         try:
-            return await self._kube.get(POD, name)
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                return await self._kube.get(POD, name)
         except NotFoundError:
             return None
-        except KubeError as error:
+        except (KubeError, TimeoutError) as error:
             raise RefusedError(
                 Code.UNAVAILABLE,
                 f"the agent cannot ask the Kubernetes API for the pod {name}; try again",

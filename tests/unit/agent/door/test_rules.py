@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dataplane.agent.door import limits
 from dataplane.agent.door.callers import identify
 from dataplane.agent.door.kin import Kin
 from dataplane.agent.door.questions import Question, judge
@@ -12,6 +13,7 @@ from dataplane.agent.door.rules import RPCS, Scope, remedy
 from dataplane.agent.kube.objects import annotate_attempt
 from tests.unit.agent.assignments import make_assignment
 
+_PAGE = Path(__file__).parents[4] / "docs" / "door.md"
 _OF_OTHERS = [
     "flyteidl2.actions.ActionsService/Update",
     "flyteidl2.app.AppService/Create",
@@ -79,10 +81,18 @@ def test_the_streams_are_those_that_flyteidl2_has() -> None:
 
 
 def test_the_page_for_operators_names_every_service_and_method() -> None:
-    page = (Path(__file__).parents[4] / "docs" / "door.md").read_text()
+    page = _PAGE.read_text()
     families = ("Abort", "Get", "Watch")
     for name in RPCS:
         service, _, method = name.rpartition("/")
         assert f"`{service.rpartition('.')[2]}`" in page, service
         if RPCS[name].rule.scope is not Scope.OURS and not method.startswith(families):
             assert method in page, name
+
+
+def test_the_page_for_operators_has_the_bounds() -> None:
+    page = _PAGE.read_text()
+    assert f"{limits.STREAMS_OF_POD} streams" in page
+    assert f"{limits.WAITING_OF_POD} waiting calls" in page
+    assert f"{limits.REQUEST_BYTES // 2**20} MiB at once" in page
+    assert f"above {limits.WHOLE_BYTES // 2**20} MiB" in page
