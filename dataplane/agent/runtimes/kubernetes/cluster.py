@@ -1,7 +1,7 @@
 """The cluster, as the courses of all attempts share it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +15,7 @@ from dataplane.agent.kube.objects import POD, Kind
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
 from shared.kit.clock import Clock
+from shared.model.reports import LogLink
 
 
 async def _leave(namespace: str) -> None:
@@ -37,6 +38,7 @@ class Cluster:
     # A pod that is still there so long after it should be gone: its node is lost. Its object is
     # removed, and with it its token; what runs on reaches nobody any more.
     lost_after: timedelta = timedelta(minutes=5)
+    log_links: Sequence[LogLink] = ()  # the cluster's own, with placeholders
     writes: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(limits.KUBE_WRITES_AT_ONCE)
     )

@@ -10,14 +10,15 @@ nothing of the attempt runs any more, so that no retry runs beside it.
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dataplane.agent.core import limits
 from dataplane.agent.core.held import News
 from dataplane.agent.kube.errors import KubeError
-from dataplane.agent.kube.objects import POD, Object
+from dataplane.agent.kube.objects import POD, Object, name_of
 from dataplane.agent.kube.retries import persist
-from dataplane.agent.runtimes import remains
+from dataplane.agent.runtimes import log_links, remains
 from dataplane.agent.runtimes.kubernetes import (
     events,
     failures,
@@ -36,7 +37,7 @@ from dataplane.agent.runtimes.protocol import Job, Tell
 from dataplane.agent.runtimes.tasks import BadSpecError
 from shared.blobs.errors import BlobError
 from shared.model.phases import Phase
-from shared.model.reports import ClusterEvent, Failure, FailureKind
+from shared.model.reports import ClusterEvent, Failure, FailureKind, LogLink
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Course:
         self._preparing_since: datetime | None = None
         self._told: set[tuple[Phase, str]] = set()
         self._told_events: set[ClusterEvent] = set()
+        self._told_links = False
         self._changed = asyncio.Event()
 
     def view(self, *, over: bool) -> View:
@@ -144,6 +146,8 @@ class Course:
             deadline = self._deadline()
             if deadline is not None and self._cluster.clock.now() >= deadline:
                 return await self._conclude(self._overdue())
+            if self._job.begun and not self._told:
+                self._fresh_events()  # an earlier agent has told them
             if statuses.is_being_deleted(resource):
                 await self._resource.release_lost(resource)
             look_again_at = await self._tell_seen(seen)
@@ -198,8 +202,24 @@ class Course:
             return
         self._told.add((phase, reason))
         await self._tell(
-            News(phase=phase, reason=reason, message=message, events=self._fresh_events())
+            News(
+                phase=phase,
+                reason=reason,
+                message=message,
+                events=self._fresh_events(),
+                log_links=self._fresh_links() if phase is Phase.RUNNING else (),
+            )
         )
+
+    def _fresh_links(self) -> Sequence[LogLink]:
+        """Return where else the log is kept, once there is a pod that has one."""
+        pods = self._last
+        if self._told_links or not pods:
+            return ()
+        self._told_links = True
+        names = self._log_pods or [name_of(pods[0]).name]
+        pod = log_links.Pod(self._resource.name.namespace, next(iter(names)))
+        return log_links.render_log_links(self._job, pod, self._cluster.log_links)
 
     def _fresh_events(self) -> Sequence[ClusterEvent]:
         said = events.told(self._resource.events())
@@ -241,7 +261,8 @@ class Course:
         return await self._tell_end(verdict)
 
     async def _tell_end(self, verdict: Verdict) -> News:
-        return await conclude(self._cluster.stores, self._job, verdict)
+        news = await conclude(self._cluster.stores, self._job, verdict)
+        return replace(news, log_links=self._fresh_links())
 
     async def _capture(self) -> tuple[str, Sequence[str]]:
         """Ship the log; return where it is, and its last lines."""

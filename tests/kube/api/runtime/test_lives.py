@@ -141,6 +141,23 @@ async def test_each_reason_is_told_once_however_they_alternate(
     assert {"ErrImagePull", "ImagePullBackOff"} <= set(reasons)
 
 
+async def test_links_to_logs_are_told_with_the_pods_name(begin: Begin, kubelet: Kubelet) -> None:
+    async with begin() as agent:
+        job = await agent.jobs.make("true")
+        uri = "https://logs.example/{{.namespace}}/{{.podName}}"
+        job.task.template.metadata.log_links.add(name="logs", uri=uri)
+        path = agent.jobs.path(job)
+        attempt = await agent.start(job)
+        await kubelet.run(path)
+        running = await attempt.told.until(Phase.RUNNING)
+        await kubelet.end(path, 0)
+        end = await attempt.end()
+
+    namespace, name = path.split("/")[4], path.rpartition("/")[2]
+    assert [link.uri for link in running.log_links] == [f"https://logs.example/{namespace}/{name}"]
+    assert list(end.log_links) == []
+
+
 async def test_an_api_server_that_does_not_answer_fails_nothing(
     begin: Begin, kubelet: Kubelet, kube_api: KubeForTests
 ) -> None:

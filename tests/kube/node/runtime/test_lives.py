@@ -1,6 +1,7 @@
 """Agents that come and go, aborts, and a node that does not answer any more."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from shared.model.phases import Phase
@@ -34,11 +35,16 @@ async def test_the_next_agent_goes_on_with_what_runs(begin: Begin, node_api: Kub
         await attempt.let_go()
 
     async with begin() as second:
-        end = await second.run(job)
+        going_on = await second.start(replace(job, begun=True))
+        end = await going_on.end()
         pod = await node_api.get(second.jobs.path(job))
 
     assert end.phase is Phase.SUCCEEDED, end.failure
     assert pod["metadata"]["uid"] == uid
+    before = {event for news in attempt.told.all for event in news.events}
+    after = {event for news in [*going_on.told.all, end] for event in news.events}
+    assert before
+    assert not before & after
 
 
 async def test_a_pod_on_a_lost_node_is_given_up_once_nothing_of_it_can_speak(
