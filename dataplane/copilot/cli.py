@@ -26,6 +26,10 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
+    if options.command == "ready":
+        from dataplane.copilot.readiness import hears_sigterm  # noqa: PLC0415
+
+        return 0 if hears_sigterm() else 1
     from dataplane.copilot.errors import HandoffError  # noqa: PLC0415 - after --help
     from dataplane.copilot.handoff import load_handoff, parse_handoff  # noqa: PLC0415
     from shared.kit import logs  # noqa: PLC0415
@@ -50,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="volary-copilot", description="Moves a raw container's inputs and outputs."
     )
-    parser.add_argument("command", choices=["download", "sidecar"])
+    parser.add_argument("command", choices=["download", "ready", "sidecar"])
     parser.add_argument(
         "--handoff",
         type=Path,

@@ -86,6 +86,13 @@ def containers(
     inputs, outputs = mounts(paths)
     download = container(DOWNLOAD, "download", inputs, settings.bring_within)
     sidecar = container(SIDECAR, "sidecar", outputs, longest + 2 * settings.ship_within)
+    # The task is not started before its sidecar can be told that it has ended.
+    sidecar["startupProbe"] = {
+        "exec": {"command": [*settings.command, "ready"]},
+        "periodSeconds": 1,
+        "timeoutSeconds": 10,
+        "failureThreshold": 120,
+    }
     return [download, {**sidecar, "restartPolicy": "Always"}]
 
 

@@ -1,0 +1,34 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from dataplane.copilot.readiness import hears_sigterm
+
+LISTENING = "import signal; signal.signal(signal.SIGTERM, lambda *_: None); {rest}"
+WAITING = "print('here', flush=True); input()"
+
+
+def heard(program: str) -> bool:
+    with subprocess.Popen(  # noqa: S603 -- our own interpreter
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            return hears_sigterm(Path(f"/proc/{process.pid}/status"))
+        finally:
+            process.kill()
+
+
+def test_a_process_that_has_not_asked_for_sigterm_does_not_hear_it() -> None:
+    assert not heard(WAITING)
+
+
+def test_a_process_that_has_asked_for_it_does() -> None:
+    assert heard(LISTENING.format(rest=WAITING))
+
+
+def test_sigterm_is_told_from_its_neighbours() -> None:
+    other = f"import signal; signal.signal({signal.SIGALRM.value}, lambda *_: None); {WAITING}"
+    assert not heard(other)
