@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surroundings
@@ -254,6 +254,7 @@ def test_workers_are_counted_as_people_count() -> None:
 _WORDS = st.text(max_size=12) | st.sampled_from(["Retrying", "SUSPENDING", "RestartingJobSet"])
 
 
+@settings(deadline=None)
 @given(task=st.sampled_from(SDK_TASKS), word=_WORDS, other=_WORDS)
 def test_a_status_that_nobody_knows_is_still_going(task: str, word: str, other: str) -> None:
     known = {state for _, status, *_ in [*GOING, *SUCCEEDED, *FAILED] for state in _words(status)}
