@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -111,7 +112,12 @@ async def test_a_directory_begins_no_uploads(tmp_path: object) -> None:
         await Uploads(directory, AccessKeys(key, now), now).begin(directory.uri("any"))
 
 
-async def test_blobs_are_listed_in_order_and_page_by_page(store: BlobStore) -> None:
+@pytest.mark.parametrize("kind", ["bucket", "directory"])
+async def test_blobs_are_listed_in_order_and_page_by_page(
+    store: BlobStore, tmp_path: Path, kind: str
+) -> None:
+    if kind == "directory":
+        store = open_store(f"file://{tmp_path}/blobs")
     for name in ["b", "a/2", "a/1", "a-", "c/d/e", "ä"]:
         await store.write(store.uri(f"listed/{name}"), name.encode())
     await store.write(store.uri("listed-not/x"), b"")
@@ -126,3 +132,4 @@ async def test_blobs_are_listed_in_order_and_page_by_page(store: BlobStore) -> N
     ):
         paged += [blob.path for blob in page]
     assert paged == [blob.path for blob in whole]
+    assert await store.list_below(store.uri("nothing-here"), limit=2) == []
