@@ -174,7 +174,8 @@ class _Leader:
             prepare=self.door.authority.publish,
             grace=self.settings.grace,
         )
-        pods = KubernetesRuntime(cluster, self.plugins)
+        # All of them: what lacks its operator says so, and is not run as some pod.
+        pods = KubernetesRuntime(cluster, _all_plugins(self.own))
 
         def suits_connectors(task: Task) -> bool:
             if task.type in types:
@@ -201,11 +202,15 @@ class _Leader:
         )
 
 
+def _all_plugins(own: KubernetesSettings) -> Sequence[Plugin]:
+    return all_plugins(Patience(pending=own.pending_timeout or None))
+
+
 async def _find_plugins(kube: Kube, own: KubernetesSettings) -> Sequence[Plugin]:
     """Return the plugins whose resources this API server knows, and lets us make."""
     namespace = "" if "{" in own.namespace_template else own.namespace_template
     found = []
-    for plugin in all_plugins(Patience(pending=own.pending_timeout or None)):
+    for plugin in _all_plugins(own):
         try:
             known, _ = await kube.look(plugin.kind.base)
         except NotFoundError:
