@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from dataplane.agent.core.room import default_slots
+from dataplane.agent.kube.errors import KubeError, NoAccessError
 from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.link.channel import DialError, is_loopback
 from dataplane.agent.link.connection import RefusedError
@@ -171,8 +172,11 @@ def run(*, log_level: str, log_json: bool, **given: Any) -> None:
     settings = _settings(**given)
     try:
         programs.run_until_signalled(run_agent(settings))
-    except (DataDirectoryError, DialError, LedgerError, RefusedError) as error:
+    except (DataDirectoryError, DialError, LedgerError, NoAccessError, RefusedError) as error:
         click.echo(f"volary-agent: {error}", err=True)
+        sys.exit(1)
+    except KubeError as error:
+        click.echo(f"volary-agent: {error}; volary-agent doctor says more", err=True)
         sys.exit(1)
 
 

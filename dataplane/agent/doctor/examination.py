@@ -9,8 +9,7 @@ from dataplane.agent.doctor import cluster, controlplane, door, storage
 from dataplane.agent.doctor.cluster import Patient
 from dataplane.agent.doctor.findings import Finding, doubt, fault
 from dataplane.agent.kube.client import Kube
-from dataplane.agent.kube.errors import KubeError
-from dataplane.agent.kube.transport import NoAccessError
+from dataplane.agent.kube.errors import KubeError, NoAccessError
 from dataplane.agent.settings import KubernetesSettings, Settings
 from shared.kit.clock import Clock
 

@@ -18,6 +18,10 @@ from datetime import timedelta
 from typing import Any
 
 
+class NoAccessError(Exception):
+    """There is no way into a cluster here; the message names the remedy."""
+
+
 class KubeError(Exception):
     """The API refused: ``code`` is HTTP's (0: no answer), ``reason`` Kubernetes' one word."""
 

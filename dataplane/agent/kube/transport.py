@@ -21,12 +21,8 @@ from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
 from dataplane.agent.kube import limits
-from dataplane.agent.kube.errors import KubeError, UnreachableError, parse_status
+from dataplane.agent.kube.errors import KubeError, NoAccessError, UnreachableError, parse_status
 from dataplane.agent.kube.requests import Request
-
-
-class NoAccessError(Exception):
-    """There is no way into a cluster here; the message names the remedy."""
 
 
 class _Refreshing:

@@ -17,12 +17,12 @@ from dataplane.agent.kube.errors import (
     ForbiddenError,
     GoneError,
     InvalidError,
+    NoAccessError,
     NotFoundError,
     UnauthorizedError,
     UnreachableError,
 )
 from dataplane.agent.kube.objects import CONFIG_MAP, POD, SECRET, Kind, Name, Object, name_of
-from dataplane.agent.kube.transport import NoAccessError
 from tests.kube.client import KubeClient, wait_until
 from tests.kube.controlplane import KubeForTests
 
