@@ -6,6 +6,7 @@ out or fenced ended for that reason, whatever it managed to write. A task that t
 killed for memory and that wrote an error failed of its memory.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,6 +29,8 @@ from shared.blobs.errors import BlobError
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
 
+logger = logging.getLogger(__name__)
+
 _FINAL = frozenset({MAX_RUNTIME_EXCEEDED, CUT_OFF.code})
 
 
@@ -36,11 +39,9 @@ async def conclude(stores: Stores, job: Job, verdict: Verdict) -> News:
     prefix = job.assignment.output_prefix
     try:
         failure = await _judge(stores, job, verdict)
-        report_uri = await remains.find_report(stores, job)
     except BlobError as error:
         message = f"it is not known how the task ended: {error}"
         failure = Failure(code="StorageUnavailable", kind=FailureKind.SYSTEM, message=message)
-        report_uri = ""
     if failure is None:
         phase = Phase.SUCCEEDED
     elif failure.code == MAX_RUNTIME_EXCEEDED:
@@ -51,10 +52,20 @@ async def conclude(stores: Stores, job: Job, verdict: Verdict) -> News:
         phase=phase,
         failure=failure,
         output_uri=prefix if failure is None else "",
-        report_uri=report_uri,
+        report_uri=await _find_report(stores, job),
         log_uri=verdict.log_uri,
         events=verdict.events,
     )
+
+
+async def _find_report(stores: Stores, job: Job) -> str:
+    try:
+        return await remains.find_report(stores, job)
+    except BlobError:
+        logger.warning(
+            "it is not known whether there is a report", extra={"action": str(job.assignment.key)}
+        )
+        return ""
 
 
 async def _judge(stores: Stores, job: Job, verdict: Verdict) -> Failure | None:

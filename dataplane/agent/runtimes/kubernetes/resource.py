@@ -89,15 +89,7 @@ class Resource:
         made, at = self._made
         if self._cluster.clock.now() - at < _UNSEEN_FOR:
             return made
-        try:
-            made = await self._cluster.kube.get(self.kind, self.name)
-        except NotFoundError:
-            self._made = None
-            return None
-        except KubeError as error:
-            self._warn("a resource is not seen", error)
-        self._made = (made, self._cluster.clock.now())
-        return made
+        return await self._ask()
 
     async def make(self, built: Object) -> Refusal | None:
         """Create it once; return why the API server does not take it."""
@@ -120,7 +112,7 @@ class Resource:
     async def remove(self, grace: timedelta | None, pause: Pause) -> None:
         """Delete it and its pods; return when nothing of them runs. ``grace`` None: their own."""
         asked: set[str] = set()
-        while remaining := self._remaining():
+        while remaining := await self._remaining():
             for obj in remaining:
                 if obj["metadata"]["uid"] not in asked:
                     if await self._delete(obj, grace):
@@ -194,16 +186,31 @@ class Resource:
         self._made = (found, self._cluster.clock.now())
         return None
 
-    def _remaining(self) -> Sequence[Object]:
+    async def _remaining(self) -> Sequence[Object]:
         """Return what has to go: the resource, and once it is gone the pods that it has left."""
         resource = self._informer.get(self.name)
         if resource is None and self._made is not None:
-            resource = self._made[0]
+            resource = await self._ask()  # not heard of yet, or already no more
         return [
             obj
             for obj in ([resource] if resource is not None else self.pods())
             if not (_is_pod(obj) and statuses.is_being_deleted(obj) and statuses.has_ended(obj))
         ]
+
+    async def _ask(self) -> Object | None:
+        """Return what we made as the server has it now; None if it is gone."""
+        if self._made is None:
+            return None
+        made, _ = self._made
+        try:
+            made = await self._cluster.kube.get(self.kind, self.name)
+        except NotFoundError:
+            self._made = None
+            return None
+        except KubeError as error:
+            self._warn("a resource is not seen", error)
+        self._made = (made, self._cluster.clock.now())
+        return made
 
     async def _delete(self, obj: Object, grace: timedelta | None) -> bool:
         self._made = None

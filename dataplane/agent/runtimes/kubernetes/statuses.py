@@ -96,7 +96,8 @@ def others_running(pod: Object, primary: str) -> Sequence[str]:
 def began_at(pod: Object) -> datetime | None:
     """Return when the primary container began to run, None if it has not."""
     status = container_status(pod, primary_of(pod))
-    return instant(running(status).get("startedAt") or terminated(status).get("startedAt"))
+    at = instant(running(status).get("startedAt") or terminated(status).get("startedAt"))
+    return at if at is not None and at.timestamp() > 0 else None  # 1970: it never did
 
 
 def instant(text: object) -> datetime | None:

@@ -4,7 +4,7 @@ import pytest
 
 from dataplane.agent.core.entrance import FENCE_PATH
 from dataplane.agent.kube.objects import Object
-from dataplane.agent.runtimes.kubernetes import failures
+from dataplane.agent.runtimes.kubernetes import failures, statuses
 from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage
 from shared.model.reports import FailureKind
 from tests.unit.agent.kubernetes.objects import (
@@ -297,3 +297,10 @@ def test_what_was_deleted_for_a_drain_was_drained() -> None:
 
 def test_the_kubelets_copy_of_the_last_words_is_there_when_the_log_is_not() -> None:
     assert list(failures.last_words(failed(3, message="one\ntwo"))) == ["one", "two"]
+
+
+def test_what_could_not_be_started_never_began() -> None:
+    state = ended(128, "StartError")
+    state["terminated"]["startedAt"] = "1970-01-01T00:00:00Z"  # as kubelets have it
+
+    assert statuses.began_at(make_pod(phase="Failed", state=state)) is None
