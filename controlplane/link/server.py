@@ -31,6 +31,7 @@ from controlplane.link.calls import LiveCalls
 from controlplane.link.metrics import LinkMetrics
 from controlplane.link.probes import Probes, read_bearer
 from controlplane.link.session import Session, SessionOverError
+from controlplane.link.turnstile import Turnstile
 from controlplane.usecases.relays import Relays
 from controlplane.usecases.sessions import SessionRef, Sessions, SupersededError
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc, probe_pb2_grpc
@@ -42,6 +43,8 @@ log = logging.getLogger(__name__)
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 GREETING_SECONDS = 20
+GREETINGS_AT_ONCE = 8
+GREETING_DAWDLE_SECONDS = 2.0
 REFUSAL_SECONDS = 2.0
 MOST_CAPABILITIES = 100
 NOTE_SECONDS = 5.0
@@ -106,6 +109,7 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
         self._tempo = tempo
         self._metrics = metrics
         self._pumps: dict[Session, None] = {}  # a set that keeps its order
+        self._turnstile = Turnstile(GREETINGS_AT_ONCE, dawdle=GREETING_DAWDLE_SECONDS)
         self._is_closing = False
         self._serving = 0
         self._left = asyncio.Event()
@@ -185,42 +189,43 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
                 f"upgrade {older}",
                 retry=False,
             )
-        session = await self._sessions.open(
-            cluster,
-            AgentFacts(
-                agent_id=parse_words(hello.agent_id, MAX_CODE_BYTES),
-                instance_id=parse_words(hello.instance_id, MAX_CODE_BYTES),
-                software=software,
-                protocol=protocol,
-                capabilities=[
-                    parse_words(each, MAX_CODE_BYTES)
-                    for each in hello.capabilities[:MOST_CAPABILITIES]
-                ],
-            ),
-        )
-        facts = {"cluster": cluster.name, "org": cluster.org, "epoch": session.epoch}
-        log.info("agent connected", extra={**facts, "software": software})
-        pump = Session(
-            pipe,
-            sessions=self._sessions,
-            feeds=self._feeds,
-            live=self._live,
-            relays=self._relays,
-            clock=self._clock,
-            tempo=self._tempo,
-            metrics=self._metrics,
-        )
-        self._metrics.opened.inc()
-        self._pumps[pump] = None
-        if self._is_closing:
-            pump.leave(after=timedelta())
-        try:
-            with self._metrics.sessions.track_inprogress():
-                await pump.run(session, protocol)
-        finally:
-            del self._pumps[pump]
-            log.info("agent disconnected", extra=facts)
-            await self._note_end(session)
+        async with self._turnstile.passed() as greeted:
+            session = await self._sessions.open(
+                cluster,
+                AgentFacts(
+                    agent_id=parse_words(hello.agent_id, MAX_CODE_BYTES),
+                    instance_id=parse_words(hello.instance_id, MAX_CODE_BYTES),
+                    software=software,
+                    protocol=protocol,
+                    capabilities=[
+                        parse_words(each, MAX_CODE_BYTES)
+                        for each in hello.capabilities[:MOST_CAPABILITIES]
+                    ],
+                ),
+            )
+            facts = {"cluster": cluster.name, "org": cluster.org, "epoch": session.epoch}
+            log.info("agent connected", extra={**facts, "software": software})
+            pump = Session(
+                pipe,
+                sessions=self._sessions,
+                feeds=self._feeds,
+                live=self._live,
+                relays=self._relays,
+                clock=self._clock,
+                tempo=self._tempo,
+                metrics=self._metrics,
+            )
+            self._metrics.opened.inc()
+            self._pumps[pump] = None
+            if self._is_closing:
+                pump.leave(after=timedelta())
+            try:
+                with self._metrics.sessions.track_inprogress():
+                    await pump.run(session, protocol, greeted)
+            finally:
+                del self._pumps[pump]
+                log.info("agent disconnected", extra=facts)
+                await self._note_end(session)
 
     async def _note_end(self, session: SessionRef) -> None:
         """Let everybody know that the agent is away; if that fails, silence says it later."""

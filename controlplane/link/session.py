@@ -9,7 +9,7 @@ replicas ask of the agent. The first that ends ends them all, and the agent come
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -115,8 +115,12 @@ class Session:
         self._leaving.set()
         self._work.ring()
 
-    async def run(self, session: SessionRef, protocol: int) -> None:
-        """Serve the agent until either side ends; raises SessionOverError with the reason."""
+    async def run(self, session: SessionRef, protocol: int, greeted: Callable[[], None]) -> None:
+        """
+        Serve the agent until either side ends; raises SessionOverError with the reason.
+
+        ``greeted`` is called once the agent has its verdicts.
+        """
         cluster = session.cluster
         await self._put(
             frames.render_welcome(
@@ -135,6 +139,7 @@ class Session:
         self._live.add((cluster.org, cluster.name), self._calls)
         try:
             await self._tell_verdicts(judged)
+            greeted()
             with self._feeds.work(cluster.org, cluster.name, self._work):
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read(), name="link-read")
