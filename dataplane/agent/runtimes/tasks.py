@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from flyteidl2.core import tasks_pb2, types_pb2
 from flyteidl2.task import run_pb2, task_definition_pb2
-from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
+from dataplane.agent.runtimes.pod_specs import find_flaw, read_pod_spec
 from dataplane.agent.runtimes.quantities import read_quantity
 
 
@@ -128,7 +128,9 @@ def _find_memory(resources: tasks_pb2.Resources) -> int | None:
 
 
 def _parse_pod(template: tasks_pb2.TaskTemplate) -> Container | None:
-    pod = json_format.MessageToDict(template.k8s_pod.pod_spec)
+    pod = read_pod_spec(template.k8s_pod.pod_spec)
+    if flaw := find_flaw(pod, "pod_spec"):
+        raise BadSpecError(flaw)
     containers = pod.get("containers") or []
     wanted = template.k8s_pod.primary_container_name or template.config.get(
         "primary_container_name", "primary"

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flyteidl2.core import tasks_pb2
-from google.protobuf import json_format
 
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes.pods.environment import literal, variables
 from dataplane.agent.runtimes.kubernetes.pods.replicas import Replica
 from dataplane.agent.runtimes.kubernetes.pods.resources import read_resources
+from dataplane.agent.runtimes.pod_specs import find_flaw, read_pod_spec
 from dataplane.agent.runtimes.tasks import BadSpecError, NoPrimaryContainerError
 
 PRIMARY = "primary"
@@ -89,12 +89,12 @@ def _read_container(container: tasks_pb2.Container) -> dict[str, Any]:
 
 
 def _read_pod(pod: tasks_pb2.K8sPod, template: tasks_pb2.TaskTemplate) -> Own:
-    spec: dict[str, Any] = _with_integers(json_format.MessageToDict(pod.pod_spec))
+    spec = read_pod_spec(pod.pod_spec)
     asked = _named_primary(pod, template)
+    if flaw := find_flaw(spec, "pod_spec"):
+        raise BadSpecError(flaw)
     containers = spec.get("containers")
-    if not isinstance(containers, list) or not all(
-        isinstance(each, dict) and each.get("name") for each in containers
-    ):
+    if not containers or not all(each["name"] for each in containers):
         raise BadSpecError("pod_spec.containers is no list of containers with names")
     names = [each["name"] for each in containers]
     if asked not in names:
@@ -113,15 +113,6 @@ def _read_pod(pod: tasks_pb2.K8sPod, template: tasks_pb2.TaskTemplate) -> Own:
         labels=dict(pod.metadata.labels),
         annotations=dict(pod.metadata.annotations),
     )
-
-
-def _with_integers(value: Any) -> Any:
-    """Return JSON as it was before a Struct, which knows no integers, took it."""
-    if isinstance(value, dict):
-        return {name: _with_integers(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_with_integers(each) for each in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _lay_replica(own: Own, replica: Replica) -> Own:

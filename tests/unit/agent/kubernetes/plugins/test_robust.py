@@ -1,13 +1,21 @@
 """Whatever somebody writes into a spec: it is built, or refused with words for them."""
 
 import json
+from copy import deepcopy
 from typing import Any
 
 from google.protobuf import json_format
 from hypothesis import given, settings, strategies as st
 
 from dataplane.agent.runtimes.tasks import BadSpecError
-from tests.unit.agent.kubernetes.plugins.jobs import SDK_TASKS, build, job_of, load_template
+from tests.unit.agent.kubernetes.plugins.jobs import (
+    SDK_TASKS,
+    build,
+    job_of,
+    load_template,
+    name_of,
+)
+from tests.unit.agent.kubernetes.pods.sdk import CLUSTER
 
 _LEAVES = (
     st.none()
@@ -26,6 +34,27 @@ _JSON = st.recursive(
 )
 
 
+_POD = {
+    "containers": [
+        {
+            "name": "primary",
+            "image": "registry.example/team/work:1",
+            "args": ["a0"],
+            "env": [{"name": "A", "value": "b"}],
+            "ports": [{"containerPort": 80}],
+            "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": 1}},
+            "securityContext": {"privileged": False, "capabilities": {"add": ["X"]}},
+            "volumeMounts": [{"name": "v", "mountPath": "/v"}],
+        }
+    ],
+    "initContainers": [{"name": "first", "image": "registry.example/team/work:1"}],
+    "nodeSelector": {"a": "b"},
+    "terminationGracePeriodSeconds": 5,
+    "tolerations": [{"key": "a"}],
+    "volumes": [{"name": "v", "emptyDir": {}}],
+}
+
+
 def _paths(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     below = (
         node.items()
@@ -42,12 +71,7 @@ def _paths(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def test_a_spec_with_something_else_in_it(task: str, where: int, what: Any) -> None:
     template = load_template(task)
     custom = json_format.MessageToDict(template.custom)
-    paths = _paths(custom)
-    *above, last = paths[1 + where % (len(paths) - 1)]
-    node: Any = custom
-    for key in above:
-        node = node[key]
-    node[last] = what
+    _put(custom, where, what)
     template.custom.Clear()
     template.custom.update(custom)
     try:
@@ -55,3 +79,27 @@ def test_a_spec_with_something_else_in_it(task: str, where: int, what: Any) -> N
     except BadSpecError:
         return
     assert json.dumps(resource)
+
+
+@settings(max_examples=80, deadline=None)
+@given(where=st.integers(0, 10_000), what=_JSON)
+def test_a_pod_with_something_else_in_it(where: int, what: Any) -> None:
+    template = load_template("dask")
+    template.type = "python"
+    pod = deepcopy(_POD)
+    _put(pod, where, what)
+    template.k8s_pod.pod_spec.update(pod)
+    try:
+        job = job_of(template)
+        built = CLUSTER.build(job, name_of(job))
+    except BadSpecError:
+        return
+    assert json.dumps(built)
+
+
+def _put(node: Any, where: int, what: Any) -> None:
+    paths = _paths(node)
+    *above, last = paths[1 + where % (len(paths) - 1)]
+    for key in above:
+        node = node[key]
+    node[last] = what

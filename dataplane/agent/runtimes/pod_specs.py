@@ -1,0 +1,77 @@
+"""
+Pod specs as tasks bring them: JSON in a protobuf Struct, written by whoever wrote the task.
+
+What is laid over something, or looked into, must have the form that this expects; the API
+server looks at all the rest.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import json_format, struct_pb2
+
+_OBJECTS = frozenset(
+    {"capabilities", "limits", "nodeSelector", "requests", "resources", "securityContext"}
+)
+_AMOUNTS = frozenset({"limits", "requests"})
+_WORDS = frozenset({"add", "args", "command", "drop"})
+_COUNTS = frozenset({"containerPort", "terminationGracePeriodSeconds"})
+_LISTS: Mapping[str, str] = {  # and by what the things in them are known
+    "containers": "name",
+    "env": "name",
+    "envFrom": "",
+    "imagePullSecrets": "name",
+    "initContainers": "name",
+    "ports": "containerPort",
+    "tolerations": "",
+    "volumeMounts": "mountPath",
+    "volumes": "name",
+}
+
+
+def read_pod_spec(spec: struct_pb2.Struct) -> dict[str, Any]:
+    """Return the JSON as it was before a Struct, which knows no integers, took it; no nulls."""
+    read: dict[str, Any] = _restore(json_format.MessageToDict(spec))
+    return read
+
+
+def find_flaw(node: Mapping[str, Any], path: str) -> str:
+    """Say what is not of the form that it has to be, and where; "" if nothing is."""
+    for name, value in node.items():
+        place = f"{path}.{name}"
+        if name in _OBJECTS and not isinstance(value, dict):
+            return f"{place} is no object"
+        if name in _AMOUNTS and not all(_is_scalar(each) for each in value.values()):
+            return f"{place} has something that is no amount"
+        if name in _WORDS and not (isinstance(value, list) and all(map(_is_scalar, value))):
+            return f"{place} is no list of words"
+        if name in _COUNTS and not (isinstance(value, int) and value >= 0):
+            return f"{place} is no whole number"
+        if name in _OBJECTS and (flaw := find_flaw(value, place)):
+            return flaw
+        if name in _LISTS and (flaw := _find_flaw_of_list(value, _LISTS[name], place)):
+            return flaw
+    return ""
+
+
+def _find_flaw_of_list(value: object, key: str, path: str) -> str:
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        return f"{path} is no list of objects"
+    for number, each in enumerate(value):
+        if key and not _is_scalar(each.get(key)):
+            return f"{path}[{number}] has no {key}"
+        if flaw := find_flaw(each, f"{path}[{number}]"):
+            return flaw
+    return ""
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _restore(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _restore(each) for name, each in value.items() if each is not None}
+    if isinstance(value, list):
+        return [_restore(each) for each in value if each is not None]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
