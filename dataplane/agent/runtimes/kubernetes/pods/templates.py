@@ -211,7 +211,7 @@ class PodTemplates:
         if extended.HasField("gpu_accelerator"):
             accelerator = devices.find_accelerator(extended.gpu_accelerator, self.accelerators)
             yield devices.place_on_device(extended.gpu_accelerator, accelerator)
-        if _is_interruptible(job):
+        if job.interruptible:
             yield devices.place(self.interruptible)
         account = (
             job.run.spec.security_context.run_as.k8s_service_account
@@ -303,9 +303,3 @@ def _settle(container: dict[str, Any], job: Job) -> None:
 def _find(spec: Object, name: str) -> Object:
     found: Object = next(each for each in spec["containers"] if each["name"] == name)
     return found
-
-
-def _is_interruptible(job: Job) -> bool:
-    if job.run.spec.HasField("interruptible"):
-        return bool(job.run.spec.interruptible.value)
-    return bool(job.task.template.metadata.interruptible)
