@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from connectrpc.errors import ConnectError
 from flyteidl2.common.phase_pb2 import ActionPhase
 
 from tests.integration.replicas.world import wait_until
@@ -15,6 +16,9 @@ from tests.servers.kubernetes import NodeForTests
 from tests.servers.postgres import PostgresForTests
 from tests.system.commands import Flyte
 from tests.system.door import Door, action_id
+
+_PODS = f"/api/v1/namespaces/{TASKS}/pods"
+_WITHIN_MS = 300_000  # eight pods, each of which imports the SDK
 
 EXAMPLES = Path(__file__).parents[4] / "examples"
 
@@ -47,27 +51,49 @@ def door(world: World) -> Door:
     return world.control.door
 
 
-async def test_the_cluster_example_comes_to_its_result(
+async def test_the_cluster_example_does_all_that_its_first_lines_say(
     world: World, flyte: Flyte, door: Door, kube_node: NodeForTests
 ) -> None:
     root = action_id(flyte("run", "cluster.py", "main", "--words", "40").run)
 
-    assert await door.result(root) == ["Hi! 6, 40 words, attempt 1"], world.said()
+    try:
+        main = await door.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED, within_ms=_WITHIN_MS)
+    except (AssertionError, ConnectError) as error:
+        raise AssertionError(world.said()) from error
+
+    # The secret, the fan-out, what the raw container counted, the attempt that came through.
+    assert await door.outputs(root) == ["Hi! 6, 40 words, attempt 1"]
+    assert main.attempts[-1].outputs.report_uri.endswith("/report.html")
+    by_task = {action.metadata.task.short_name: action for action in await door.children(root)}
+    assert by_task["endless"].status.phase == ActionPhase.ACTION_PHASE_ABORTED
+    flaky = await door.ended(by_task["flaky"].id)
+    assert [attempt.phase for attempt in flaky.attempts] == [
+        ActionPhase.ACTION_PHASE_FAILED,
+        ActionPhase.ACTION_PHASE_SUCCEEDED,
+    ]
+    assert flaky.attempts[0].error_info.code == "NonZeroExit"
+    counted = await door.ended(by_task["count"].id)
+    assert {event.reason for event in counted.attempts[0].cluster_events} >= {"Scheduled"}
+    async with kube_node.kube.client() as kube:
+        await _nothing_runs_any_more(kube)
+
+
+async def test_hello_runs_in_a_pod_whose_log_outlives_it(
+    flyte: Flyte, door: Door, kube_node: NodeForTests
+) -> None:
+    root = action_id(flyte("run", "hello.py", "main", "--name", "pod").run)
+    await door.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED, within_ms=_WITHIN_MS)
+    assert await door.outputs(root) == ["Hello, pod!"]
 
     async with kube_node.kube.client() as kube:
-        await _no_pod_is_left_running(kube)
+        for pod in await kube.list(_PODS, labelSelector=f"volary.dev/run={root.run.name}"):
+            await kube.delete(f"{_PODS}/{pod['metadata']['name']}", gracePeriodSeconds="0")
+
+    assert "greeting pod" in await door.log(root)
 
 
-async def test_hello_runs_in_a_pod(flyte: Flyte, door: Door) -> None:
-    root = action_id(flyte("run", "hello.py", "main", "--name", "pod").run)
-    await door.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED)
-    assert await door.result(root) == ["Hello, pod!"]
-
-
-async def _no_pod_is_left_running(kube: KubeClient) -> None:
-    pods = await kube.list(f"/api/v1/namespaces/{TASKS}/pods")
-    for pod in pods:
-        name = pod["metadata"]["name"]
-        path = f"/api/v1/namespaces/{TASKS}/pods/{name}"
+async def _nothing_runs_any_more(kube: KubeClient) -> None:
+    """An aborted pod is given its grace; then it is gone."""
+    for pod in await kube.list(_PODS):
         if pod["status"]["phase"] not in {"Succeeded", "Failed"}:
-            await kube.wait_until_gone(path)
+            await kube.wait_until_gone(f"{_PODS}/{pod['metadata']['name']}")
