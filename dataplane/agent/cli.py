@@ -17,6 +17,7 @@ from dataplane.agent.link.channel import DialError, is_loopback
 from dataplane.agent.link.connection import RefusedError
 from dataplane.agent.main import run_agent
 from dataplane.agent.main.processes import DataDirectoryError
+from dataplane.agent.runtimes.kubernetes.pods import Choices, ChoicesError, parse_choices
 from dataplane.agent.runtimes.machine import read_total_memory
 from dataplane.agent.settings import DOOR, KubernetesSettings, ProcessSettings, Settings
 from shared.kit import logs, programs
@@ -156,6 +157,12 @@ def main() -> None:
     "--image-pull-secrets", default="", metavar="NAME[,…]", help="kubernetes: for every pod."
 )
 @click.option(
+    "--pods",
+    default="",
+    metavar="JSON",
+    help="kubernetes: what holds for every pod: defaults, maxima, nodes, labels; docs/pods.md.",
+)
+@click.option(
     "--pending-timeout-seconds",
     type=click.FloatRange(0),
     default=1800.0,
@@ -282,10 +289,18 @@ def _kubernetes_settings(public_endpoint: str, given: dict[str, Any]) -> Kuberne
         service_account=given["service_account"],
         env_from_secret=given["env_from_secret"],
         image_pull_secrets=_split(given["image_pull_secrets"]),
+        pods=_choices(given["pods"]),
         pending_timeout=timedelta(seconds=given["pending_timeout_seconds"]),
         metrics_listen=given["metrics_listen"]
         and _address(given["metrics_listen"], "--metrics-listen"),
     )
+
+
+def _choices(text: str) -> Choices:
+    try:
+        return parse_choices(text)
+    except ChoicesError as error:
+        raise click.BadParameter(str(error), param_hint="--pods") from error
 
 
 def _split(text: str) -> Sequence[str]:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from dataplane.agent.runtimes.kubernetes.pods import Choices
+
 DOOR = "volary-agent-door"
 """What the chart calls the door's Service."""
 
@@ -39,6 +41,7 @@ class KubernetesSettings:
     service_account: str
     env_from_secret: str  # "" for none: name of a Secret in the namespace of each attempt
     image_pull_secrets: Sequence[str]
+    pods: Choices
     pending_timeout: timedelta
     metrics_listen: str  # "" for none
 

@@ -264,7 +264,7 @@ def _site(settings: Settings, own: KubernetesSettings) -> Site:
 def _pod_templates(
     settings: Settings, own: KubernetesSettings, sight: _Sight, fence: Fence | None
 ) -> PodTemplates:
-    return PodTemplates(
+    templates = PodTemplates(
         door=DoorOfPods(address=own.door_address),
         copilot=Copilot(image=own.copilot_image) if own.copilot_image else None,
         fence=fence,
@@ -275,6 +275,7 @@ def _pod_templates(
         image_pull_secrets=own.image_pull_secrets,
         grace=settings.grace,
     )
+    return own.pods.apply(templates)
 
 
 async def _find_fence(kube: Kube, own: KubernetesSettings) -> Fence | None:

@@ -10,6 +10,7 @@ The system's layer is what nobody may change: who the action is, how it reaches 
 What cannot be built is a BadSpecError that names the field and what to do.
 """
 
+from dataplane.agent.runtimes.kubernetes.pods.choices import Choices, ChoicesError, parse_choices
 from dataplane.agent.runtimes.kubernetes.pods.inputs import needs_inputs, with_inputs
 from dataplane.agent.runtimes.kubernetes.pods.own import primary_name
 from dataplane.agent.runtimes.kubernetes.pods.replicas import Replica
@@ -24,6 +25,8 @@ from dataplane.agent.runtimes.kubernetes.pods.templates import PodTemplates
 
 __all__ = [
     "Accelerator",
+    "Choices",
+    "ChoicesError",
     "Copilot",
     "Door",
     "Fence",
@@ -31,6 +34,7 @@ __all__ = [
     "PodTemplates",
     "Replica",
     "needs_inputs",
+    "parse_choices",
     "primary_name",
     "with_inputs",
 ]

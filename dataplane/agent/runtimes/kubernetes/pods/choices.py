@@ -1,0 +1,152 @@
+"""
+What an operator says of all pods of a cluster: one JSON object, as it stands in the chart.
+
+    {"defaults": {"cpu": "1", "memory": "1Gi"}, "maxima": {"memory": "64Gi"},
+     "template": "usual", "labels": {…}, "annotations": {…},
+     "nodeSelector": {…}, "tolerations": […],
+     "interruptible": {"nodeSelector": {…}, "tolerations": […]},
+     "accelerators": {"NVIDIA_GPU": {"resource": "nvidia.com/gpu",
+                                     "deviceLabel": "…", "partitionLabel": "…"}}}
+
+All of it may be left out; a class of devices that is not named is asked for as usual.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.kubernetes.pods.settings import ACCELERATORS, Accelerator, Placement
+from dataplane.agent.runtimes.kubernetes.pods.templates import PodTemplates
+from dataplane.agent.runtimes.quantities import read_quantity
+
+
+class ChoicesError(ValueError):
+    """What the operator wrote is not to be understood; the message names the field."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    defaults: Mapping[str, str] = field(default_factory=dict)  # beside the usual ones
+    maxima: Mapping[str, str] = field(default_factory=dict)
+    template: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    placement: Placement = field(default_factory=Placement)
+    interruptible: Placement = field(default_factory=Placement)
+    accelerators: Mapping[str, Accelerator] = field(default_factory=dict)  # beside the usual ones
+
+    def apply(self, templates: PodTemplates) -> PodTemplates:
+        return replace(
+            templates,
+            defaults={**templates.defaults, **self.defaults},
+            maxima=self.maxima,
+            default_template=self.template,
+            labels=self.labels,
+            annotations=self.annotations,
+            placement=self.placement,
+            interruptible=self.interruptible,
+            accelerators={**templates.accelerators, **self.accelerators},
+        )
+
+
+def parse_choices(text: str) -> Choices:
+    """Return what ``text`` says, "" nothing; ChoicesError naming the field that is wrong."""
+    try:
+        said = json.loads(text or "{}")
+    except ValueError as error:
+        raise ChoicesError(f"it is no JSON: {error}") from error
+    whole = _Part(said, "it")
+    choices = Choices(
+        defaults=whole.amounts("defaults"),
+        maxima=whole.amounts("maxima"),
+        template=whole.text("template"),
+        labels=whole.texts("labels"),
+        annotations=whole.texts("annotations"),
+        placement=_placement(whole),
+        interruptible=_placement(whole.part("interruptible")),
+        accelerators=_accelerators(whole.part("accelerators")),
+    )
+    whole.require_no_more()
+    return choices
+
+
+def _placement(part: "_Part") -> Placement:
+    return Placement(
+        node_selector=part.texts("nodeSelector"), tolerations=part.objects("tolerations")
+    )
+
+
+def _accelerators(part: "_Part") -> dict[str, Accelerator]:
+    found = {}
+    for name in part.names():
+        if name not in ACCELERATORS:
+            known = ", ".join(sorted(ACCELERATORS))
+            raise ChoicesError(f"{part.name}.{name} is no class of devices; write one of {known}")
+        device = part.part(name)
+        found[name] = Accelerator(
+            resource=device.text("resource") or ACCELERATORS[name].resource,
+            device_label=device.text("deviceLabel"),
+            partition_label=device.text("partitionLabel"),
+        )
+    return found
+
+
+class _Part:
+    """One JSON object, of which everything has to be understood."""
+
+    def __init__(self, said: object, name: str) -> None:
+        if not isinstance(said, dict):
+            raise ChoicesError(f"{name} is {said!r}, not an object")
+        self._said = said
+        self._parts: list[_Part] = []
+        self._read: set[str] = set()
+        self.name = name
+
+    def names(self) -> Sequence[str]:
+        return list(self._said)
+
+    def part(self, name: str) -> "_Part":
+        part = _Part(self._take(name, {}), self._field(name))
+        self._parts.append(part)
+        return part
+
+    def text(self, name: str) -> str:
+        value = self._take(name, "")
+        if not isinstance(value, str):
+            raise ChoicesError(f"{self._field(name)} is {value!r}, not a text")
+        return value
+
+    def texts(self, name: str) -> dict[str, str]:
+        part = _Part(self._take(name, {}), self._field(name))
+        return {each: part.text(each) for each in part.names()}
+
+    def amounts(self, name: str) -> dict[str, str]:
+        amounts = self.texts(name)
+        for resource, amount in amounts.items():
+            if read_quantity(amount) is None:
+                field_name = f"{self._field(name)}.{resource}"
+                raise ChoicesError(f"{field_name} is {amount!r}; write an amount as 2 or 512Mi")
+        return amounts
+
+    def objects(self, name: str) -> Sequence[Object]:
+        value = self._take(name, [])
+        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+            raise ChoicesError(f"{self._field(name)} is {value!r}, not a list of objects")
+        return tuple(value)
+
+    def require_no_more(self) -> None:
+        """ChoicesError for a name that nobody has asked for, which will be a slip."""
+        for name in self._said:
+            if name not in self._read:
+                raise ChoicesError(f"{self._field(name)} is not known; leave it out")
+        for part in self._parts:
+            part.require_no_more()
+
+    def _take(self, name: str, usual: object) -> object:
+        self._read.add(name)
+        value = self._said.get(name)
+        return usual if value is None else value
+
+    def _field(self, name: str) -> str:
+        return name if self.name == "it" else f"{self.name}.{name}"

@@ -1,0 +1,68 @@
+"""What an operator says of all pods of a cluster."""
+
+import json
+
+import flyte
+import pytest
+
+from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.kubernetes.pods import ChoicesError, PodTemplates, parse_choices
+from dataplane.agent.runtimes.protocol import Job
+from tests.unit.agent.kubernetes.pods.sdk import DOOR, build, main_container, make_task, serialise
+
+SAID = {
+    "defaults": {"memory": "2Gi"},
+    "maxima": {"memory": "64Gi"},
+    "labels": {"cost": "ml"},
+    "annotations": {"mesh": "off"},
+    "nodeSelector": {"pool": "tasks"},
+    "tolerations": [{"key": "tasks", "operator": "Exists"}],
+    "interruptible": {"nodeSelector": {"spot": "true"}},
+    "accelerators": {"NVIDIA_GPU": {"deviceLabel": "cloud.google.com/gke-accelerator"}},
+}
+
+
+def build_as(said: object, job: Job) -> Object:
+    return build(job, parse_choices(json.dumps(said)).apply(PodTemplates(door=DOOR)))
+
+
+def test_what_is_said_is_done() -> None:
+    task = make_task(interruptible=True, resources=flyte.Resources(gpu="T4:1"))
+    pod = build_as(SAID, serialise(task))
+
+    limits = main_container(pod)["resources"]["limits"]
+    assert limits == {"cpu": "1", "memory": "2Gi", "nvidia.com/gpu": "1"}
+    assert pod["metadata"]["labels"]["cost"] == "ml"
+    assert pod["metadata"]["annotations"]["mesh"] == "off"
+    assert pod["spec"]["nodeSelector"] == {
+        "pool": "tasks",
+        "spot": "true",
+        "cloud.google.com/gke-accelerator": "nvidia-tesla-t4",
+    }
+    assert {"key": "tasks", "operator": "Exists"} in pod["spec"]["tolerations"]
+
+
+@pytest.mark.parametrize("nothing", ["", "{}", '{"interruptible": null}'])
+def test_nothing_need_be_said(nothing: str) -> None:
+    templates = PodTemplates(door=DOOR)
+
+    assert parse_choices(nothing).apply(templates) == templates
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("[]", r"it is \[\], not an object"),
+        ("{", "it is no JSON"),
+        ('{"default": {}}', "default is not known; leave it out"),
+        ('{"defaults": {"memory": 2}}', "defaults.memory is 2, not a text"),
+        ('{"maxima": {"memory": "lots"}}', "maxima.memory is 'lots'; write an amount"),
+        ('{"tolerations": {}}', "tolerations is {}, not a list of objects"),
+        ('{"interruptible": {"pool": "x"}}', "interruptible.pool is not known"),
+        ('{"accelerators": {"GPU": {}}}', "accelerators.GPU is no class .* AMD_GPU"),
+        ('{"accelerators": {"AMD_GPU": {"label": ""}}}', "accelerators.AMD_GPU.label is not known"),
+    ],
+)
+def test_what_is_not_understood_is_named(said: str, message: str) -> None:
+    with pytest.raises(ChoicesError, match=message):
+        parse_choices(said)
