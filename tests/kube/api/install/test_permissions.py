@@ -190,3 +190,40 @@ async def test_without_its_roles_the_account_may_nothing(
             if await is_allowed(agent, verb, path)
         ]
     assert not allowed
+
+
+async def test_it_touches_only_what_it_made_itself(everything: Installed, api: KubeClient) -> None:
+    async with api.namespace() as tasks, everything.client() as agent:
+        await _wait_for_roles(agent, tasks)
+        pods = f"/api/v1/namespaces/{tasks}/pods"
+
+        async def is_guarded() -> bool:
+            try:
+                await agent.create(f"{pods}?dryRun=All", _pod("mine", labelled=False))
+            except KubeError as error:
+                assert "volary.dev/managed" in str(error)  # noqa: PT017
+                return True
+            return False
+
+        await wait_until(is_guarded, "the guard stands")
+        await agent.create(pods, _pod("mine", labelled=True))
+        await api.create(pods, _pod("theirs", labelled=False))
+        with pytest.raises(KubeError, match="only what is labelled"):
+            await agent.delete(f"{pods}/theirs")
+        await agent.delete(f"{pods}/mine", gracePeriodSeconds="0")
+        await api.wait_until_gone(f"{pods}/mine")
+
+        await agent.create(
+            f"/api/v1/namespaces/{everything.namespace}/configmaps", {"metadata": {"name": "own"}}
+        )
+        with pytest.raises(KubeError, match="denied to the agent"):
+            await agent.create("/api/v1/namespaces/kube-system/pods", _pod("mine", labelled=True))
+        await api.create(f"{pods}?dryRun=All", _pod("others", labelled=False))
+
+
+def _pod(name: str, *, labelled: bool) -> dict[str, Any]:
+    labels = {"volary.dev/managed": "true"} if labelled else {"app": "theirs"}
+    return {
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"containers": [{"name": "main", "image": "example.test/nothing:1"}]},
+    }
