@@ -17,6 +17,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from importlib.util import cache_from_source
 from pathlib import Path, PurePosixPath
 from shutil import which
 from typing import Any
@@ -145,6 +146,10 @@ def _packages(names: Iterable[str]) -> Layer:
             source = Path(str(distribution.locate_file(file)))
             if ".." not in file.parts and source.is_file():
                 layer.files[site / file] = source
+                if source.suffix == ".py":  # compiled, it starts in a third of the time
+                    compiled = Path(cache_from_source(source))
+                    if compiled.is_file():
+                        layer.files[site / file.parent / "__pycache__" / compiled.name] = compiled
         _add_commands(layer, distribution)
     return layer
 
