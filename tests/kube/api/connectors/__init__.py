@@ -1,0 +1,1 @@
+"""A connector's task, from the SDK through control plane and agent to the connector."""
