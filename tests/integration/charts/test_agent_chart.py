@@ -1,5 +1,6 @@
 """The agent's chart, as helm renders it: what each value brings about, and what it refuses."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +50,7 @@ VALUE_SETS: Mapping[str, Mapping[str, Any]] = {
             "serviceAccount": "tasks",
             "pullSecrets": ["registry", "other"],
             "environmentSecret": "bucket",
+            "pods": {"defaults": {"cpu": "500m"}, "labels": {"team": '"quoted"'}},
             "slots": 100,
             "pendingTimeoutSeconds": 600,
             "graceSeconds": 30,
@@ -129,6 +131,7 @@ def test_every_variable_is_an_option_of_the_agent(helm: Helm) -> None:
     assert settings.slots == 100
     assert isinstance(settings.runtime, KubernetesSettings)
     assert settings.runtime.image_pull_secrets == ["registry", "other"]
+    assert json.loads(variables["VOLARY_AGENT_PODS"]) == values["tasks"]["pods"]
     assert settings.runtime.door_host == "volary-agent-door.volary.svc"
     assert set(settings.runtime.connector_by_type) == {"snowflake", "bigquery"}
 
