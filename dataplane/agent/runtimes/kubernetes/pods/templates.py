@@ -266,6 +266,11 @@ class PodTemplates:
                 f"task {job.task.name} is a raw container with data, for which this cluster has no"
                 " copilot; have the agent's copilot image set"
             )
+        if spec.get("shareProcessNamespace"):
+            raise BadSpecError(
+                "pod_spec.shareProcessNamespace does not go with the copilot, which has to be the"
+                " first process of its container to hear that the task has ended; leave it out"
+            )
         mounts = list(copilot.mounts(paths))
         spec = merge(
             spec,

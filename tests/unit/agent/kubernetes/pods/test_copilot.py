@@ -175,6 +175,15 @@ def test_directories_that_cannot_be_are_refused(inputs: str, outputs: str, messa
         build(job)
 
 
+def test_a_sidecar_that_would_not_hear_of_the_end_is_refused() -> None:
+    spec = V1PodSpec(containers=[V1Container(name="primary")], share_process_namespace=True)
+    template = flyte.PodTemplate(pod_spec=spec)
+
+    assert build(serialise(make_task(pod_template=template)))["spec"]["shareProcessNamespace"]
+    with pytest.raises(BadSpecError, match="shareProcessNamespace does not go with the copilot"):
+        build(make_raw(pod_template=template))
+
+
 def test_a_cluster_may_run_the_copilot_otherwise() -> None:
     assert CLUSTER.copilot is not None
     copilot = replace(
