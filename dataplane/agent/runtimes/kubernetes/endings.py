@@ -31,6 +31,7 @@ from shared.model.reports import Failure, FailureKind
 
 logger = logging.getLogger(__name__)
 
+_WITHOUT_OUTPUTS = frozenset({"OutputInvalid", "OutputMissing"})  # the copilot's codes
 _FINAL = frozenset({MAX_RUNTIME_EXCEEDED, CUT_OFF.code})
 
 
@@ -75,6 +76,8 @@ async def _judge(stores: Stores, job: Job, verdict: Verdict) -> Failure | None:
             return None
         return _quoted(failure, verdict.last_lines)
     error = await remains.read_error(stores, job)
+    if error is not None and failure is not None and _is_consequence(error, verdict):
+        return _quoted(failure, verdict.last_lines)
     if error is not None:
         return _of_memory(failure, error) or failure_of_error(error)
     if not verdict.ended_well and failure is not None:
@@ -85,6 +88,11 @@ async def _judge(stores: Stores, job: Job, verdict: Verdict) -> Failure | None:
     if await remains.are_outputs_missing(stores, job):
         return quote(failure_of_no_outputs(job.assignment.output_prefix), verdict.last_lines)
     return None
+
+
+def _is_consequence(error: TaskError, verdict: Verdict) -> bool:
+    """Whether the copilot complains of outputs that a task which failed has not left."""
+    return not verdict.ended_well and error.code in _WITHOUT_OUTPUTS
 
 
 async def _is_proven(stores: Stores, job: Job) -> bool:

@@ -93,6 +93,23 @@ async def test_outputs_prove_nothing_where_the_sdk_does_not_write_them(tmp_path:
     assert news.phase is Phase.FAILED
 
 
+@pytest.mark.parametrize(
+    ("verdict", "code"), [(failed("NonZeroExit"), "NonZeroExit"), (WELL, "OutputMissing")]
+)
+async def test_a_task_that_failed_is_not_blamed_for_the_outputs_it_did_not_leave(
+    tmp_path: Path, verdict: Verdict, code: str
+) -> None:
+    job = make(tmp_path, args=("sh", "-c", "exit 3"))
+    said = execution_pb2.ContainerError(code="OutputMissing", message="the task left no x")
+    prefix = Path(job.assignment.output_prefix.removeprefix("file://"))
+    (prefix / "error.pb").write_bytes(execution_pb2.ErrorDocument(error=said).SerializeToString())
+
+    news = await conclude(Stores(SystemClock()), job, verdict)
+
+    assert news.failure is not None
+    assert news.failure.code == code
+
+
 async def test_a_failure_of_memory_quotes_the_task(tmp_path: Path) -> None:
     job = make(tmp_path, "error.pb")
     news = await conclude(Stores(SystemClock()), job, failed("OOMKilled"))
