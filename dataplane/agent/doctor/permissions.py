@@ -102,6 +102,12 @@ TABLE: Sequence[Rule] = (
     ),
     Rule(
         scope=Scope.HOME,
+        resource="podtemplates",
+        verbs=FOLLOW,
+        why="templates that tasks of any namespace may name",
+    ),
+    Rule(
+        scope=Scope.HOME,
         resource="secrets",
         verbs=("create",),
         why="the door makes a certificate authority of its own",

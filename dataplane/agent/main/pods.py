@@ -106,7 +106,8 @@ async def run_pods(settings: Settings, own: KubernetesSettings) -> None:
             async with asyncio.TaskGroup() as services:
                 for kind, informer in sight.informers.items():
                     services.create_task(informer.run(), name=f"informer of {kind.plural}")
-                services.create_task(sight.templates.run(), name="informer of pod templates")
+                for informer in sight.templates:
+                    services.create_task(informer.run(), name="informer of pod templates")
                 services.create_task(sight.events.run(), name="informer of events")
                 services.create_task(contacts.run(), name="contacts")
                 services.create_task(door.run(), name="door")
@@ -121,7 +122,7 @@ class _Sight:
 
     informers: Mapping[Kind, Informer]  # of pods, and of the plugins' resources
     pods: Informer
-    templates: Informer
+    templates: Sequence[Informer]  # of the namespaces of tasks, and of the agent's own
     events: Events
 
 
@@ -234,7 +235,10 @@ def _look(kube: Kube, plugins: Sequence[Plugin], own: KubernetesSettings, clock:
     return _Sight(
         informers=informers,
         pods=informers[POD],
-        templates=Informer(kube, POD_TEMPLATE, namespace=namespace, clock=clock),
+        templates=[
+            Informer(kube, POD_TEMPLATE, namespace=each, clock=clock)
+            for each in sorted({namespace, own.namespace if namespace else ""})
+        ],
         events=Events(kube, namespace=namespace, clock=clock),
     )
 
@@ -295,18 +299,18 @@ async def _find_fence(kube: Kube, own: KubernetesSettings) -> Fence | None:
 
 @dataclass(frozen=True, slots=True)
 class _ByName(Mapping[Name, Object]):
-    """What an informer has, as a mapping that stays up to date."""
+    """What informers have, as a mapping that stays up to date."""
 
-    informer: Informer
+    informers: Sequence[Informer]
 
     def __getitem__(self, name: Name) -> Object:
-        found = self.informer.get(name)
-        if found is None:
-            raise KeyError(name)
-        return found
+        for informer in self.informers:
+            if found := informer.get(name):
+                return found
+        raise KeyError(name)
 
     def __iter__(self) -> Iterator[Name]:
-        return iter([name_of(obj) for obj in self.informer.all()])
+        return iter([name_of(obj) for informer in self.informers for obj in informer.all()])
 
     def __len__(self) -> int:
-        return len(self.informer)
+        return sum(map(len, self.informers))
