@@ -148,10 +148,9 @@ class Course:
                 return await self._conclude(self._overdue())
             if self._job.begun and not self._told:
                 self._fresh_events()  # an earlier agent has told them
-            if statuses.is_being_deleted(resource):
-                await self._resource.release_lost(resource)
+            lost_at = await self._resource.release_lost(resource)
             look_again_at = await self._tell_seen(seen)
-            wanted = (look_again_at, seen.look_again_at, deadline)
+            wanted = (lost_at, look_again_at, seen.look_again_at, deadline)
             instants = [one for one in wanted if one is not None]
             now = self._cluster.clock.now()
             await self._pause(min([limits.KUBE_LOOK_EVERY, *(one - now for one in instants)]))
@@ -267,7 +266,7 @@ class Course:
     async def _capture(self) -> tuple[str, Sequence[str]]:
         """Ship the log; return where it is, and its last lines."""
         pods = self._resource.pods()
-        sources = logs.list_sources(pods, self._log_pods, begun=True)
+        sources = logs.list_sources(pods, self._log_pods, begun=False)  # statuses come late
         captured = logs.Captured(b"", [])
         if sources:
             try:

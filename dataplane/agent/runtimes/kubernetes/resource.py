@@ -113,23 +113,31 @@ class Resource:
         """Delete it and its pods; return when nothing of them runs. ``grace`` None: their own."""
         asked: set[str] = set()
         while remaining := await self._remaining():
+            due: list[datetime] = []
             for obj in remaining:
                 if obj["metadata"]["uid"] not in asked:
                     if await self._delete(obj, grace):
                         asked.add(obj["metadata"]["uid"])
-                else:
-                    await self.release_lost(obj)
-            await pause(limits.KUBE_LOOK_EVERY)
+                elif at := await self.release_lost(obj):
+                    due.append(at)
+            now = self._cluster.clock.now()
+            await pause(min([limits.KUBE_LOOK_EVERY, *(at - now for at in due)]))
 
-    async def release_lost(self, obj: Object) -> None:
-        """Remove the object of a pod whose node does not answer: nobody else ever would."""
-        due = statuses.expected_gone_at(obj)
-        if not _is_pod(obj) or due is None:
-            return
-        if self._cluster.clock.now() < due + self._cluster.lost_after:
-            return
+    async def release_lost(self, obj: Object) -> datetime | None:
+        """
+        Remove the object of a pod whose node does not answer: nobody else ever would.
+
+        Return when that is due, if it is not yet.
+        """
+        expected = statuses.expected_gone_at(obj)
+        if not _is_pod(obj) or expected is None:
+            return None
+        due = expected + self._cluster.lost_after
+        if self._cluster.clock.now() < due:
+            return due
         logger.warning("a pod's node is lost; removing the pod", extra={"pod": str(name_of(obj))})
         await self._delete(obj, timedelta(0))
+        return None
 
     async def find_verdict(self) -> Verdict | None:
         """Return how an earlier agent found that it ended, before it set about removing it."""
