@@ -87,7 +87,8 @@ class Load:
             await beat.next(self.pace.sleeps)
             long = self.chance.random() < 0.2
             wish = _nap(self.chance.choice([1, 3])) if long else Wish(task="nap", type="core-sleep")
-            await self._begin_call(calls, self._enqueue(root, f"s{number}", wish))
+            await self._places.acquire()
+            self._call(calls, self._enqueue(root, f"s{number}", wish))
 
     async def _chores(self, calls: asyncio.TaskGroup, root: ActionIdentifier) -> None:
         beat = _Beat(self.chance)
@@ -95,12 +96,10 @@ class Load:
             await beat.next(self.pace.chores)
             lasts = self.chance.choice([10, 500, 3_000, 8_000])
             wish = self._chore(lasts, replaceable=self.chance.random() < 0.5)
-            await self._begin_call(calls, self._enqueue(root, f"c{number}", wish))
+            await self._places.acquire()
+            self._call(calls, self._enqueue(root, f"c{number}", wish))
 
-    async def _begin_call(
-        self, calls: asyncio.TaskGroup, call: Coroutine[object, object, None]
-    ) -> None:
-        await self._places.acquire()
+    def _call(self, calls: asyncio.TaskGroup, call: Coroutine[object, object, None]) -> None:
         task = calls.create_task(call, name="enqueue")
         task.add_done_callback(lambda _: self._places.release())
 
