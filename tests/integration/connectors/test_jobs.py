@@ -28,7 +28,7 @@ from tests.integration.connectors.world import (
 )
 from tests.running import until
 
-PATIENCE = 20
+PATIENCE = 60
 
 
 def _failure_of(news: News) -> tuple[str, FailureKind, bool, str]:

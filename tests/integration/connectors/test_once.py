@@ -23,7 +23,7 @@ from tests.integration.connectors.world import (
 )
 from tests.running import until
 
-PATIENCE = 30
+PATIENCE = 90
 
 
 async def test_the_next_agent_goes_on_with_the_same_job(
@@ -46,12 +46,13 @@ async def test_the_next_agent_goes_on_with_the_same_job(
 
 
 async def test_a_creation_of_which_nothing_is_known_is_not_tried_again(
-    agent: Agent, jobs: Jobs, tmp_path: Path
+    server: Server, jobs: Jobs, tmp_path: Path
 ) -> None:
     job = make_connector_job(tmp_path)
     assert await Receipts(Stores(SystemClock())).begin(job)  # and that agent died
 
-    async with asyncio.timeout(PATIENCE):
+    pace = replace(PACE, settle=timedelta(milliseconds=500))
+    async with asyncio.timeout(PATIENCE), agent_of(server.endpoint, pace=pace) as agent:
         end = await agent.run(job)
     assert end.phase is Phase.FAILED
     assert end.failure is not None

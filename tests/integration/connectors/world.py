@@ -35,9 +35,9 @@ from tests.unit.agent.assignments import make_assignment, make_job
 PACE = Pace(
     first=timedelta(milliseconds=20),
     at_most=timedelta(milliseconds=50),
-    patience=timedelta(seconds=20),
-    dial=timedelta(milliseconds=300),
-    settle=timedelta(seconds=1),
+    patience=timedelta(seconds=80),
+    dial=timedelta(seconds=2),
+    settle=timedelta(seconds=30),
 )
 _REPOSITORY = Path(__file__).parents[3]
 _READY_WITHIN_SECONDS = 60
