@@ -116,7 +116,7 @@ class Resource:
             due: list[datetime] = []
             for obj in remaining:
                 if obj["metadata"]["uid"] not in asked:
-                    if await self._delete(obj, grace):
+                    if await self._delete(obj, _seconds_to_end(obj, grace)):
                         asked.add(obj["metadata"]["uid"])
                 elif at := await self.release_lost(obj):
                     due.append(at)
@@ -136,7 +136,7 @@ class Resource:
         if self._cluster.clock.now() < due:
             return due
         logger.warning("a pod's node is lost; removing the pod", extra={"pod": str(name_of(obj))})
-        await self._delete(obj, timedelta(0))
+        await self._delete(obj, 0)
         return None
 
     async def find_verdict(self) -> Verdict | None:
@@ -220,9 +220,8 @@ class Resource:
         self._made = (made, self._cluster.clock.now())
         return made
 
-    async def _delete(self, obj: Object, grace: timedelta | None) -> bool:
+    async def _delete(self, obj: Object, seconds: int | None) -> bool:
         self._made = None
-        seconds = _seconds_to_end(obj, grace)
         kind = POD if _is_pod(obj) else self.kind
         try:
             async with self._cluster.writes:

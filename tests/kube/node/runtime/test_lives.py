@@ -1,8 +1,10 @@
 """Agents that come and go, aborts, and a node that does not answer any more."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from shared.model.phases import Phase
 from shared.model.reports import FailureKind
@@ -17,7 +19,7 @@ async def test_an_abort_ends_the_pod_before_it_is_told(begin: Begin, node_api: K
     async with begin() as agent:
         job = await agent.jobs.make("echo begun; sleep 600")
         attempt = await agent.start(job)
-        await attempt.told.until(Phase.RUNNING)
+        await anext(agent.runtime.follow(job.assignment.attempt, 0))
         attempt.stop.set()
         end = await attempt.end()
         assert await is_quiet(node_api, agent.jobs.path(job))
@@ -64,13 +66,41 @@ async def test_a_pod_on_a_lost_node_is_given_up_once_nothing_of_it_can_speak(
         job = await agent.jobs.make(pod=pod)
         attempt = await agent.start(job)
         await attempt.told.until(Phase.RUNNING)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(180), another_node(node_api):
             with kube_node.kubelet.held_up():
-                end = await attempt.end(within=100)
+                await node_api.wait_for(
+                    agent.jobs.path(job),
+                    lambda it: "deletionTimestamp" in it["metadata"],
+                    within=80,
+                )
+                end = await attempt.end(within=60)
                 assert not await node_api.exists(agent.jobs.path(job))
         await node_api.wait_for(f"/api/v1/nodes/{nodes.NAME}", _is_ready, within=60)
 
     assert code_of(end) == ("NodeLost", FailureKind.SYSTEM)
+
+
+@asynccontextmanager
+async def another_node(api: KubeClient) -> AsyncIterator[None]:
+    """A node that is well: where all fall silent, Kubernetes evicts nothing."""
+    path = "/api/v1/nodes/well"
+    node = {"metadata": {"name": "well"}, "spec": {"unschedulable": True}}
+
+    async def beat() -> None:
+        while True:
+            now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"  # noqa: TID251 - as a kubelet has it
+            well = {"type": "Ready", "status": "True", "lastHeartbeatTime": now, "reason": "Well"}
+            await api.patch(f"{path}/status", {"status": {"conditions": [well]}})
+            await asyncio.sleep(1)
+
+    await api.create("/api/v1/nodes", node)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            beating = tasks.create_task(beat())
+            yield
+            beating.cancel()
+    finally:
+        await api.delete(path)
 
 
 def _is_ready(it: Json) -> bool:
