@@ -75,13 +75,14 @@ class Watched:
 class Bench:
     """One run whose root sleeps long, so that actions can be enqueued below it."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, child: TaskSpec | None = None) -> None:
+        """``child`` is what is enqueued; else a sleep of nothing."""
         self._address = f"http://{endpoint}"
         self.runs = RunServiceClient(self._address)
         self.actions = ActionsServiceClient(self._address)
         self.run = RunIdentifier()
         self.watched = Watched()
-        self._child = sleep_spec("child", asks_how_long=False)
+        self._child = child or sleep_spec("child", asks_how_long=False)
 
     async def begin(self) -> None:
         hour = Literal(scalar=Scalar(primitive=Primitive(integer=3600)))
