@@ -221,7 +221,6 @@ class Resource:
         return made
 
     async def _delete(self, obj: Object, seconds: int | None) -> bool:
-        self._made = None
         kind = POD if _is_pod(obj) else self.kind
         try:
             async with self._cluster.writes:

@@ -9,7 +9,7 @@ from shared.model.phases import Phase
 from shared.model.reports import FailureKind
 from tests.kube.api.runtime.conftest import Begin
 from tests.kube.api.runtime.kubelet import Kubelet
-from tests.kube.client import KubeClient, wait_until
+from tests.kube.client import KubeClient, KubeError, wait_until
 
 USER, SYSTEM = FailureKind.USER, FailureKind.SYSTEM
 CONTAINER = {"name": "main", "image": "other:1"}
@@ -33,11 +33,13 @@ async def test_a_pod_is_owned_by_its_task_action_and_goes_with_it(
     await api.delete(f"{namespace.replace('/api/', '/apis/volary.dev/')}/taskactions/{name}")
 
     async def is_going() -> bool:
-        return (
-            not await api.exists(path) or "deletionTimestamp" in (await api.get(path))["metadata"]
-        )
+        try:
+            return "deletionTimestamp" in (await api.get(path))["metadata"]
+        except KubeError as error:
+            return error.code == 404
 
-    await wait_until(is_going, "the pod goes with its owner")
+    # The collector of garbage looks for new kinds every half minute.
+    await wait_until(is_going, "the pod goes with its owner", within=90)
 
 
 async def test_a_pod_of_somebody_else_with_the_same_name_is_left_alone(
