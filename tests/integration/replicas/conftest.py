@@ -9,7 +9,7 @@ from tests.integration.replicas.world import World, running
 from tests.servers.postgres import DatabaseForTest, PostgresForTests
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world(
     postgres_server: PostgresForTests, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
