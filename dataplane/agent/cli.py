@@ -143,6 +143,13 @@ def main() -> None:
     metavar="TYPE=ADDRESS",
     help="kubernetes: the connector of one type of task, whatever others say.",
 )
+@click.option(
+    "--log-link",
+    multiple=True,
+    metavar="NAME=URI",
+    help="kubernetes: where the cluster keeps logs, shown with each attempt; the URI may hold "
+    "{{.podName}}, {{.namespace}}, {{.runName}}, {{.actionName}}, {{.attempt}}.",
+)
 @click.option("--copilot-image", default="", help="kubernetes: brings the data of raw containers.")
 @click.option(
     "--service-account", default="default", help="kubernetes: of pods whose task names none."
@@ -281,7 +288,8 @@ def _kubernetes_settings(public_endpoint: str, given: dict[str, Any]) -> Kuberne
         identity=given["identity"],
         lease_name=given["lease_name"],
         connectors=_split(given["connectors"]),
-        connector_by_type=_by_type(given["connector_for"]),
+        connector_by_type=_pairs(given["connector_for"], "--connector-for", "TYPE=ADDRESS"),
+        log_links=_pairs(given["log_link"], "--log-link", "NAME=URI"),
         public_url=f"{scheme}://{endpoint}",
         door_listen=_address(given["door_listen"], "--door-listen"),
         door_address=_address(door_address, "--door-address"),
@@ -307,12 +315,14 @@ def _split(text: str) -> Sequence[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _by_type(given: Sequence[str]) -> Mapping[str, str]:
+def _pairs(given: Sequence[str], option: str, form: str) -> Mapping[str, str]:
+    pairs = {}
     for text in given:
-        name, _, address = text.partition("=")
-        if not (name and address):
-            raise click.BadParameter(f"{text!r} is not TYPE=ADDRESS", param_hint="--connector-for")
-    return {name: address for name, _, address in (text.partition("=") for text in given)}
+        name, _, value = text.partition("=")
+        if not (name and value):
+            raise click.BadParameter(f"{text!r} is not {form}", param_hint=option)
+        pairs[name] = value
+    return pairs
 
 
 def _find_namespace() -> str:

@@ -34,6 +34,7 @@ class KubernetesSettings:
     lease_name: str
     connectors: Sequence[str]  # addresses, asked for what they serve
     connector_by_type: Mapping[str, str]  # addresses of those that are not asked
+    log_links: Mapping[str, str]  # by name: the cluster's own, with placeholders
     public_url: str  # http(s)://host:port of the control plane's API
     door_listen: str  # host:port
     door_address: str  # host:port, as pods reach it

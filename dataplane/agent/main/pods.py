@@ -62,6 +62,7 @@ from dataplane.agent.runtimes.tasks import Task
 from dataplane.agent.runtimes.unsupported import KUBERNETES, UnsupportedRuntime
 from dataplane.agent.settings import KubernetesSettings, Settings
 from shared.kit.clock import Clock, SystemClock
+from shared.model.reports import LogLink
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +174,7 @@ class _Leader:
             clock=self.clock,
             namespaces=self.own.namespace_template,
             prepare=self.door.authority.publish,
+            log_links=[LogLink(name, uri) for name, uri in self.own.log_links.items()],
             grace=self.settings.grace,
         )
         # All of them: what lacks its operator says so, and is not run as some pod.
