@@ -2,15 +2,19 @@
 The one file that has Kubernetes' programs in it: ``make kube`` builds it, tests find it.
 
 It stands in ``.cache/kube/`` under the digest of what it is built from, so that a stale one
-is never run and going back to an older commit builds nothing.
+is never run and going back to an older commit builds nothing. It takes minutes the first
+time, so it can be begun beside other things: whoever wants it meanwhile waits.
 """
 
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
@@ -32,15 +36,49 @@ def path() -> Path:
 
 
 def find() -> Path:
-    """Give the binary; NoKubernetesError while nobody has built it."""
+    """Give the binary, once whoever builds it is done; NoKubernetesError if nobody does."""
     binary = path()
+    if not binary.exists() and _CACHE.is_dir():
+        with _only_builder():
+            pass  # it was being built, or nobody builds it
     if not binary.exists():
-        raise NoKubernetesError(f"{binary.name} is not built yet: run make kube (it needs Go)")
+        raise NoKubernetesError(
+            f"{binary.name} is not built: run make kube (it needs Go). {_last_words()}"
+        )
     return binary
 
 
+def _last_words() -> str:
+    """Tell how a builder in the background ended."""
+    log = _CACHE / "build.log"
+    said = log.read_text(errors="replace").strip() if log.exists() else ""
+    return f"It was tried:\n{said[-2000:]}" if said else ""
+
+
+def begin() -> None:
+    """Start to build it beside whatever comes next; what the builder says is in a log."""
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with _only_builder() as lock, (_CACHE / "build.log").open("wb") as log:
+        if not path().exists():
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.kube.binary", "locked"],
+                cwd=_ROOT,
+                pass_fds=[lock],  # the lock is the builder's now, and gone with it
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+
 def build() -> Path:
-    """Build the binary unless it is there: minutes at first, seconds from Go's own cache."""
+    """Build it here and now, unless it is there."""
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    with _only_builder():
+        return _build()
+
+
+def _build() -> Path:
     binary = path()
     if binary.exists():
         return binary
@@ -48,7 +86,7 @@ def build() -> Path:
     if go is None:
         raise NoKubernetesError("there is no Go toolchain: install Go 1.26 and put go on the PATH")
     sys.stderr.write("Building Kubernetes for the tests: minutes at first, seconds later.\n")
-    _CACHE.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
     unfinished = binary.with_suffix(f".{os.getpid()}")
     try:
         subprocess.run(  # noqa: S603 -- our own arguments
@@ -80,8 +118,25 @@ def _link_flags() -> str:
     return " ".join(["-s", "-w", *stamps])
 
 
+@contextmanager
+def _only_builder() -> Iterator[int]:
+    """Wait until nobody builds, and see that nobody begins; gives the lock's descriptor."""
+    lock = os.open(_CACHE / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock
+    finally:
+        os.close(lock)  # whoever inherited it keeps the lock
+
+
 if __name__ == "__main__":
     try:
-        sys.stdout.write(f"{build()}\n")
+        match sys.argv[1:]:
+            case ["begin"]:
+                begin()
+            case ["locked"]:
+                _build()
+            case _:
+                sys.stdout.write(f"{build()}\n")
     except (NoKubernetesError, subprocess.CalledProcessError) as error:
         sys.exit(f"Kubernetes could not be built: {error}")
