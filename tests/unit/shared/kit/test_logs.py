@@ -14,8 +14,11 @@ from shared.kit import logs
 @pytest.fixture(autouse=True)
 def logging_is_put_back() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, factory = list(root.handlers), root.level, logging.getLogRecordFactory()
+    # The SDK, once another test has imported it, adds fields of its own to every record.
+    logging.setLogRecordFactory(logging.LogRecord)
     yield
+    logging.setLogRecordFactory(factory)
     root.handlers[:] = handlers
     root.setLevel(level)
 
