@@ -41,7 +41,7 @@ class OneWorkerHasKubernetes(LoadScopeScheduling):  # type: ignore[misc]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneWorkerHasKubernetes:
-    config.option.loadscopereorder = False  # clusters that nobody needs yet need not be there
+    config.option.loadscopereorder = True  # what takes longest, and cannot be shared, first
     return OneWorkerHasKubernetes(config, log)
 
 
