@@ -4,6 +4,7 @@ A real Azure blob server for tests: Azurite, from npm, kept in ``.cache``.
 It checks shared access signatures and their expiry. One a session.
 """
 
+import fcntl
 import hmac
 import shutil
 import signal
@@ -55,10 +56,13 @@ def _program() -> Path:
         if npm is None:
             pytest.skip("Azurite comes from npm, and there is no npm here")
         _HOME.mkdir(parents=True, exist_ok=True)
-        subprocess.run(  # noqa: S603 - fixed words
-            [npm, "install", "--no-fund", "--no-audit", "--silent", f"azurite@{_VERSION}"],
-            cwd=_HOME, check=True, timeout=300,
-        )  # fmt: skip
+        with (_HOME / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # npm does not bear another in its directory
+            if not found.exists():
+                subprocess.run(  # noqa: S603 - fixed words
+                    [npm, "install", "--no-fund", "--no-audit", "--silent", f"azurite@{_VERSION}"],
+                    cwd=_HOME, check=True, timeout=300,
+                )  # fmt: skip
     return found
 
 
