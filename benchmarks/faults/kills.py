@@ -22,7 +22,8 @@ from tests.faults.storm import Reckoning, storm
 from tests.faults.world import ORG, Shape
 
 _EVERY_SECONDS = 10.0
-_SHAPE = Shape(agents=((ORG, "local"),), tempo={})
+_SLOTS = 96  # an agent's own choice on a machine of 24 GiB; few slots are few assignments a breath
+_SHAPE = Shape(agents=((ORG, "local"),), slots=_SLOTS, tempo={})
 _TIMES = """
 SELECT extract(epoch FROM t.started_at) AS started, t.number,
        extract(epoch FROM t.started_at - a.created_at) AS took
