@@ -17,7 +17,7 @@ from typing import Any
 
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ConflictError, ExistsError, KubeError, NotFoundError
-from dataplane.agent.kube.objects import LEASE, MANAGED_LABEL, Name, Object, name_of
+from dataplane.agent.kube.objects import LEASE, MANAGED_LABEL, Name, Object
 from shared.kit.cancelling import heed_cancellation
 from shared.kit.clock import Clock
 
@@ -106,7 +106,7 @@ class Election:
 
     def _is_free(self, lease: Object, since: float) -> bool:
         spec = lease.get("spec") or {}
-        if spec.get("holderIdentity", "") in ("", self._identity):
+        if _holder(lease) in ("", self._identity):
             return True
         return self._time() - since >= float(spec.get("leaseDurationSeconds") or 0)
 
@@ -140,7 +140,7 @@ class Election:
             lease = await self._find()
         except KubeError:
             return self._held
-        holder = ((lease or {}).get("spec") or {}).get("holderIdentity", "")
+        holder = _holder(lease or {})
         if holder != self._identity:
             raise _LostError(f"the Lease is {holder or 'nobody'}'s now")
         return lease
@@ -186,20 +186,32 @@ class Election:
     async def _release(self) -> None:
         """Give it back if it is ours, so that nobody need wait."""
         lease, self._held = self._held, None
-        if lease is None:
-            return
-        free = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
         try:
             async with asyncio.timeout(self._terms.every.total_seconds()):
-                await self._kube.replace(LEASE, {**lease, "spec": free})
+                await self._give_back(lease)
         except (KubeError, TimeoutError) as error:
             logger.info(
                 "the Lease is not given back; it will run out",
-                extra={"lease": str(name_of(lease)), "detail": str(error)},
+                extra={"lease": str(self._name), "detail": str(error)},
             )
+
+    async def _give_back(self, lease: Object | None) -> None:
+        while lease is not None and _holder(lease) == self._identity:
+            free = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+            try:
+                await self._kube.replace(LEASE, {**lease, "spec": free})
+            except ConflictError:
+                # By who took it, or by a renewal of ours that was cut short and heard all the same.
+                lease = await self._find()
+            else:
+                return
 
     def _time(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _holder(lease: Object) -> str:
+    return str((lease.get("spec") or {}).get("holderIdentity") or "")
 
 
 def _micro(at: datetime) -> str:

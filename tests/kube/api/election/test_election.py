@@ -1,13 +1,14 @@
 """One agent leads at a time; another takes over in seconds, however the first one ended."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
 from datetime import timedelta
+from itertools import groupby
 
 import pytest
 
-from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.client import ChangeKind, Kube
 from dataplane.agent.kube.election import Election, Terms
 from dataplane.agent.kube.objects import LEASE, Name
 from shared.kit.clock import SystemClock
@@ -26,6 +27,7 @@ class Candidate:
     """An agent that does nothing but lead, and notes when."""
 
     def __init__(self, kube: Kube, place: str, name: str, terms: Terms = SHORT) -> None:
+        self.name = name
         self.election = Election(kube, Name(place, "agent"), name, SystemClock(), terms)
         self.leading = asyncio.Event()
         self.stopped_at: float | None = None
@@ -57,6 +59,16 @@ async def holder(kube: Kube, place: str) -> str:
     return str(lease["spec"]["holderIdentity"])
 
 
+async def holders(kube: Kube, place: str) -> AsyncGenerator[str]:
+    """Give the Lease's holder at each change from now on, "" when nobody holds it."""
+    lease = await kube.get(LEASE, Name(place, "agent"))
+    version = lease["metadata"]["resourceVersion"]
+    async with aclosing(kube.watch(LEASE, namespace=place, since=version)) as changes:
+        async for change in changes:
+            if change.kind is not ChangeKind.BOOKMARK:
+                yield str(change.object["spec"].get("holderIdentity", ""))
+
+
 async def test_one_leads_and_the_other_waits(kubes: list[Kube], place: str) -> None:
     first, second = Candidate(kubes[0], place, "first"), Candidate(kubes[1], place, "second")
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
@@ -68,24 +80,47 @@ async def test_one_leads_and_the_other_waits(kubes: list[Kube], place: str) -> N
         assert len(done) == 1
         leader, other = (first, second) if first.leading.is_set() else (second, first)
         # It is renewed beyond its length, or the other would have it.
-        lease = Name(place, "agent")
-        version = (await kubes[0].get(LEASE, lease))["metadata"]["resourceVersion"]
-        changes = kubes[0].watch(LEASE, namespace=place, since=version)
         renewals = 0
-        async for _ in changes:
-            renewals += 1
-            if renewals > SHORT.length / SHORT.every + 1:
-                break
-        await changes.aclose()
-        assert leader.election.leads
-        assert not other.election.leads
+        async with aclosing(holders(kubes[0], place)) as seen:
+            async for name in seen:
+                assert name == leader.name
+                renewals += 1
+                if renewals > SHORT.length / SHORT.every + 1:
+                    break
+            assert leader.election.leads
+            assert not other.election.leads
 
-        running[(first, second).index(leader)].cancel()
+            # Who stops gives it back, or the other would have to wait until it has run out.
+            running[(first, second).index(leader)].cancel()
+            passed = [name async for name in _until(seen, other.name)]
+        assert [name for name, _ in groupby(passed) if name != leader.name] == ["", other.name]
         await other.leading.wait()
         assert leader.stopped_at is not None
         assert other.began_at is not None
         assert leader.stopped_at <= other.began_at
         running[(first, second).index(other)].cancel()
+
+
+async def _until(names: AsyncGenerator[str], last: str) -> AsyncGenerator[str]:
+    async for name in names:
+        yield name
+        if name == last:
+            return
+
+
+async def test_who_stops_gives_the_lease_back_although_a_renewal_was_cut_short(
+    kubes: list[Kube], place: str
+) -> None:
+    """The renewal was carried out, and nobody heard of that."""
+    lease = Name(place, "agent")
+    first = Candidate(kubes[0], place, "first", Terms())
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(first.run())
+        await first.leading.wait()
+        await kubes[1].patch(LEASE, lease, {"spec": {"renewTime": "2026-06-01T12:00:00.000000Z"}})
+        task.cancel()
+
+    assert await holder(kubes[1], place) == ""
 
 
 async def test_who_cannot_renew_stops_before_another_begins(kubes: list[Kube], place: str) -> None:
