@@ -60,7 +60,7 @@ async def stand(address: str, tokens: Sequence[Path]) -> None:
                 addresses=[address],
                 token=Token(token),
                 ca_file=None,
-                capabilities=(),
+                capabilities=tuple,
                 ledger=idler,  # type: ignore[arg-type]
                 desk=idler,
                 clock=SystemClock(),

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -57,7 +57,7 @@ class Connection:
         addresses: Sequence[str],
         token: Token,
         ca_file: Path | None,
-        capabilities: Sequence[str],
+        capabilities: Callable[[], Sequence[str]],
         ledger: Ledger,
         desk: Desk,
         clock: Clock,
@@ -129,7 +129,7 @@ class Connection:
             protocol_min=PROTOCOL,
             protocol_max=PROTOCOL,
             software=SOFTWARE,
-            capabilities=self._capabilities,
+            capabilities=self._capabilities(),
             last_epoch=self._ledger.last_epoch,
         )
 

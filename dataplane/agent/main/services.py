@@ -52,7 +52,7 @@ async def run_services(settings: Settings, equipment: Equipment, clock: Clock) -
         addresses=settings.control_plane,
         token=Token(settings.token_file),
         ca_file=settings.ca_file,
-        capabilities=equipment.runtimes.capabilities,
+        capabilities=equipment.runtimes.list_capabilities,
         ledger=ledger,
         desk=keeper,
         clock=clock,

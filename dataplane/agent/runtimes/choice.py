@@ -1,6 +1,6 @@
 """Which runtime runs which task."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from dataplane.agent.core.messages import LogChunk
@@ -26,13 +26,17 @@ class Runtimes:
 
     choices: Sequence[Choice]
     unsupported: Runtime
-    capabilities: Sequence[str]  # task types, for the control plane
+    capabilities: Sequence[str]  # task types, for the control plane; "*" for any pod
+    found: Callable[[], Collection[str]] = tuple  # more of them, which come and go
 
     def choose(self, task: Task) -> Runtime:
         for choice in self.choices:
             if choice.suits(task):
                 return choice.runtime
         return self.unsupported
+
+    def list_capabilities(self) -> Sequence[str]:
+        return sorted({*self.capabilities, *self.found()})
 
     def needs_process(self, task_type: str) -> bool:
         return task_type not in INLINE
@@ -47,11 +51,15 @@ class Logs:
     async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
         """As a runtime's; NoLogError if none of them has it."""
         for runtime in self.runtimes:
+            began = False
             try:
                 async for chunk in runtime.follow(attempt, after_line):
+                    began = True
                     yield chunk
             except NoLogError:
-                continue  # said before the first chunk, or not at all
+                if began:
+                    raise  # the rest of it is gone; nobody else has another rest
+                continue
             return
         raise NoLogError(f"this agent has no log of attempt {attempt}, or has it no longer")
 
