@@ -18,11 +18,13 @@ from dataplane.agent.link.connection import RefusedError
 from dataplane.agent.main import run_agent
 from dataplane.agent.main.processes import DataDirectoryError
 from dataplane.agent.runtimes.kubernetes.pods import Choices, ChoicesError, parse_choices
+from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.machine import read_total_memory
 from dataplane.agent.settings import DOOR, KubernetesSettings, ProcessSettings, Settings
 from shared.kit import logs, programs
 
 _LEVELS = ("debug", "info", "warning", "error")
+_PATIENCE = Patience()
 _POD_SLOTS = 1000
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -176,6 +178,30 @@ def main() -> None:
     help="kubernetes: a pod that does not begin in this time is given up. 0: never.",
 )
 @click.option(
+    "--image-patience-seconds",
+    type=click.FloatRange(0),
+    default=_PATIENCE.image.total_seconds(),
+    help="kubernetes: from the first pull of an image that fails until its pod is given up.",
+)
+@click.option(
+    "--config-patience-seconds",
+    type=click.FloatRange(0),
+    default=_PATIENCE.config.total_seconds(),
+    help="kubernetes: the same where a Secret or ConfigMap of its environment is missing.",
+)
+@click.option(
+    "--volume-patience-seconds",
+    type=click.FloatRange(0),
+    default=_PATIENCE.volume.total_seconds(),
+    help="kubernetes: the same where what it mounts is missing.",
+)
+@click.option(
+    "--container-patience-seconds",
+    type=click.FloatRange(0),
+    default=_PATIENCE.container.total_seconds(),
+    help="kubernetes: the same where the node cannot make or start a container.",
+)
+@click.option(
     "--metrics-listen", default="", metavar="HOST:PORT", help="kubernetes: for Prometheus."
 )
 @click.option("--log-level", type=click.Choice(_LEVELS, case_sensitive=False), default="info")
@@ -298,7 +324,13 @@ def _kubernetes_settings(public_endpoint: str, given: dict[str, Any]) -> Kuberne
         env_from_secret=given["env_from_secret"],
         image_pull_secrets=_split(given["image_pull_secrets"]),
         pods=_choices(given["pods"]),
-        pending_timeout=timedelta(seconds=given["pending_timeout_seconds"]),
+        patience=Patience(
+            image=timedelta(seconds=given["image_patience_seconds"]),
+            container=timedelta(seconds=given["container_patience_seconds"]),
+            config=timedelta(seconds=given["config_patience_seconds"]),
+            volume=timedelta(seconds=given["volume_patience_seconds"]),
+            pending=timedelta(seconds=given["pending_timeout_seconds"]) or None,
+        ),
         metrics_listen=given["metrics_listen"]
         and _address(given["metrics_listen"], "--metrics-listen"),
     )

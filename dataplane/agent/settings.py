@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from dataplane.agent.runtimes.kubernetes.pods import Choices
+from dataplane.agent.runtimes.kubernetes.waiting import Patience
 
 DOOR = "volary-agent-door"
 """What the chart calls the door's Service."""
@@ -43,7 +44,7 @@ class KubernetesSettings:
     env_from_secret: str  # "" for none: name of a Secret in the namespace of each attempt
     image_pull_secrets: Sequence[str]
     pods: Choices
-    pending_timeout: timedelta
+    patience: Patience
     metrics_listen: str  # "" for none
 
     @property

@@ -57,7 +57,6 @@ from dataplane.agent.runtimes.kubernetes.pods import (
 )
 from dataplane.agent.runtimes.kubernetes.runtime import KubernetesRuntime
 from dataplane.agent.runtimes.kubernetes.secret_values import KubeSecretValues
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.tasks import Task
 from dataplane.agent.runtimes.unsupported import KUBERNETES, UnsupportedRuntime
 from dataplane.agent.settings import KubernetesSettings, Settings
@@ -156,11 +155,11 @@ class _Leader:
             await ledger.load()
             self.contacts.ledger = ledger
             try:
-                await run_services(self.settings, self._equip(ledger), self.clock)
+                await run_services(self.settings, self._equip(ledger, journal), self.clock)
             finally:
                 self.contacts.ledger = None
 
-    def _equip(self, ledger: Ledger) -> Equipment:
+    def _equip(self, ledger: Ledger, journal: TaskActionJournal) -> Equipment:
         stores = Stores(self.clock)
         endpoints = Endpoints(self.connectors, self.clock)
         secrets = KubeSecretValues(self.kube, self.own.namespace_template)
@@ -172,6 +171,7 @@ class _Leader:
             templates=_pod_templates(self.settings, self.own, self.sight, self.fence),
             stores=stores,
             clock=self.clock,
+            owners=journal,
             namespaces=self.own.namespace_template,
             prepare=self.door.authority.publish,
             log_links=[LogLink(name, uri) for name, uri in self.own.log_links.items()],
@@ -193,7 +193,8 @@ class _Leader:
                 Choice(lambda task: task.type in types or task.container is not None, pods),
             ],
             unsupported=UnsupportedRuntime(KUBERNETES),
-            capabilities=sorted({*types, *INLINE}),
+            capabilities=[*types, *INLINE, "*"],
+            found=lambda: endpoints.task_types,
         )
         return Equipment(
             ledger=ledger,
@@ -206,7 +207,7 @@ class _Leader:
 
 
 def _all_plugins(own: KubernetesSettings) -> Sequence[Plugin]:
-    return all_plugins(Patience(pending=own.pending_timeout or None))
+    return all_plugins(own.patience)
 
 
 async def _find_plugins(kube: Kube, own: KubernetesSettings) -> Sequence[Plugin]:
