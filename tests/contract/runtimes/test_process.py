@@ -4,10 +4,12 @@ import asyncio
 import os
 import shutil
 import signal
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from dataplane.agent.runtimes.process.identity import Identity, read_boot_id, read_started_ticks
 from dataplane.agent.runtimes.process.runtime import ProcessRuntime
 from dataplane.agent.runtimes.protocol import NoLogError
 from shared.model.phases import Phase
@@ -96,3 +98,49 @@ async def test_a_shim_killed_in_its_work_takes_the_task_along(bench: Bench, told
     failure = run.result().failure
     assert failure is not None
     assert failure.code == "ProcessLost"
+
+
+async def test_what_ran_and_left_no_claim_is_ended_and_not_started_again(
+    bench: Bench, told: Told
+) -> None:
+    """A disk may forget after a power cut, and people remove directories."""
+    runtime, stop = process(bench), asyncio.Event()
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(runtime.run(bench.endless, told, stop))
+        while (await told.news.get()).phase is not Phase.RUNNING:
+            pass
+        directory = runtime.directory(bench.endless.assignment.attempt)
+        (directory.path / "shim.json").unlink()
+        again = await bench.another().run(replace(bench.endless, told=Phase.RUNNING), told, stop)
+
+    assert again.failure is not None
+    assert again.failure.code == "ProcessLost"
+    assert run.result().phase is Phase.FAILED
+    assert directory.find_shim() is None
+
+
+@pytest.mark.parametrize("boot_id", [None, "an-earlier-one"], ids=["pid-reused", "restarted"])
+async def test_a_session_that_is_anothers_by_now_is_left_alone(
+    bench: Bench, told: Told, boot_id: str | None
+) -> None:
+    runtime = process(bench)
+    stranger = await asyncio.create_subprocess_exec("sleep", "300", start_new_session=True)
+    try:
+        ticks = read_started_ticks(stranger.pid)
+        assert ticks is not None
+        if boot_id is None:
+            gone = Identity(stranger.pid, ticks - 1, read_boot_id())
+        else:
+            gone = Identity(stranger.pid, ticks, boot_id)
+        directory = runtime.directory(bench.endless.assignment.attempt)
+        directory.path.mkdir(parents=True)
+        assert directory.claim(gone)
+        async with asyncio.timeout(PATIENCE):
+            end = await runtime.run(bench.endless, told, asyncio.Event())
+        assert end.failure is not None
+        assert end.failure.code == "ProcessLost"
+        assert stranger.returncode is None
+        assert read_started_ticks(stranger.pid) == ticks
+    finally:
+        stranger.kill()
+        await stranger.wait()

@@ -47,6 +47,12 @@ class Identity:
         finally:
             os.close(descriptor)
 
+    @property
+    def keeps_its_pid(self) -> bool:
+        """Whether its pid, and so its session, has not become another's."""
+        same_boot = read_boot_id() == self.boot_id
+        return same_boot and read_started_ticks(self.pid) in {None, self.started_ticks}
+
     def _is_current(self) -> bool:
         same_boot = read_boot_id() == self.boot_id
         return same_boot and read_started_ticks(self.pid) == self.started_ticks

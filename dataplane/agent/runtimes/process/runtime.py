@@ -3,7 +3,7 @@ Runs ``a0`` of this environment as a local process, one shim to each attempt.
 
 The agent may die at any point: whoever comes next finds the attempt's directory, sees
 whether a shim has claimed it, waits for it if it lives, and reads what it wrote if not.
-A claimed attempt is never started again.
+A claimed attempt is never started again, nor is one that ran and whose directory is gone.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ class ProcessRuntime:
         directory = self.directory(attempt)
         self._running.add(attempt)
         try:
-            if directory.find_shim() is None:
+            if directory.find_shim() is None and job.told is not Phase.RUNNING:
                 if stop.is_set():
                     return News(phase=Phase.ABORTED)
                 await tell(News(phase=Phase.INITIALIZING, reason="StartingProcess"))
@@ -179,7 +179,8 @@ class ProcessRuntime:
     async def _watch(self, directory: AttemptDirectory, stop: asyncio.Event) -> Exit | None:
         """Wait until the attempt's process has ended, and tell how; None if nobody knows."""
         shim = directory.find_shim()
-        if shim is None:
+        if shim is None:  # it ran, and its claim is gone: the disk lost it, or somebody took it
+            await asyncio.to_thread(_kill_orphans, None, directory)
             return None
         descriptor = shim.open_pidfd()
         if descriptor is not None:
@@ -235,11 +236,12 @@ class ProcessRuntime:
         return await remains.ship_log(self._stores, job, packed)
 
 
-def _kill_orphans(shim: Identity, directory: AttemptDirectory) -> None:
+def _kill_orphans(shim: Identity | None, directory: AttemptDirectory) -> None:
     """Kill what a vanished shim left: the kernel killed its task, but not the task's children."""
     mark = f"{ATTEMPT_VARIABLE}={directory.path.name}".encode()
     for _ in range(_ROUNDS_OF_KILLING):  # each may find what was forked during the one before
-        orphans = {*trees.list_session(shim.pid), *trees.list_marked(mark)}
+        session = trees.list_session(shim.pid) if shim is not None and shim.keeps_its_pid else ()
+        orphans = {*session, *trees.list_marked(mark)}
         if not orphans:
             return
         trees.send_signal(orphans, signal.SIGKILL)
