@@ -51,16 +51,18 @@ _FAILURES = {
 }
 
 
-_BEGUN = frozenset({Phase.INITIALIZING, Phase.RUNNING})
-"""What is in one of these was made by somebody: an agent that finds nothing makes no second."""
-
-
 @dataclass(slots=True)
 class _Running:
     held: Held
     needs_process: bool
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     reason: Reason | None = None
+    task: "asyncio.Task[None] | None" = None
+
+    @property
+    def is_let_go(self) -> bool:
+        """Whether nobody looks after it any more, although it may run on."""
+        return self.task is None or self.task.done() or self.task.cancelling() > 0
 
 
 class Attempts:
@@ -124,7 +126,9 @@ class Attempts:
             self._running[attempt] = running
             if running.needs_process:
                 self.moved_at = self._clock.now()
-            self._tasks.create_task(self._keep(running), name=f"attempt {held.assignment.key}")
+            running.task = self._tasks.create_task(
+                self._keep(running), name=f"attempt {held.assignment.key}"
+            )
 
     def begin_aside(self, work: Coroutine[None, None, None], name: str) -> None:
         """Do what must neither hold up a session nor end with it."""
@@ -165,7 +169,7 @@ class Attempts:
             raise  # the agent cannot go on without its memory
         except Exception:
             logger.exception("an attempt failed inside the agent", extra={"attempt": str(attempt)})
-            news = _failed("AgentError", FailureKind.SYSTEM, "the agent failed; its log says how")
+            news = await self._give_up(running)
         if news.phase is Phase.ABORTED and running.reason in _FAILURES:
             news = News(phase=Phase.FAILED, failure=_FAILURES[running.reason])
         now = self._clock.now()
@@ -178,15 +182,32 @@ class Attempts:
             self._ended.notify_all()
         self._bell.ring()
 
+    async def _give_up(self, running: _Running) -> News:
+        """End what may still run before a failure of ours is told: no retry may run beside it."""
+        attempt = running.held.assignment.attempt
+        running.stop.set()
+        try:
+            news = await self._run(running)
+        except LedgerError:
+            raise
+        except Exception:
+            logger.exception("an attempt may run on", extra={"attempt": str(attempt)})
+        else:
+            if running.reason is not None or news.phase is not Phase.ABORTED:
+                return news
+        return _failed("AgentError", FailureKind.SYSTEM, "the agent failed; its log says how")
+
     async def _run(self, running: _Running) -> News:
         assignment = running.held.assignment
+        known = self._ledger.held.get(assignment.attempt, running.held)
         try:
             job = Job(
                 assignment=assignment,
                 task=await self._specs.task(assignment.task_spec),
                 run=await self._specs.run_settings(assignment.run_spec),
                 accepted_at=running.held.accepted_at,
-                begun=running.held.phase in _BEGUN,
+                told=known.phase,
+                told_reason=known.reason,
             )
         except BadSpecError as error:
             return _failed("BadSpec", FailureKind.USER, str(error))
@@ -212,7 +233,11 @@ class Attempts:
 
     async def _let_go(self) -> None:
         """The agent ends: leave the attempts to their shims, or stop them if so wanted."""
-        processes = {assignment.attempt for assignment in self.processes}
+        processes = {
+            attempt
+            for attempt, running in self._running.items()
+            if running.needs_process and not running.is_let_go
+        }
         if self._take_along is None or not processes:
             return
         for attempt in processes:

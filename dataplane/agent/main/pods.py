@@ -155,11 +155,11 @@ class _Leader:
             await ledger.load()
             self.contacts.ledger = ledger
             try:
-                await run_services(self.settings, self._equip(ledger, journal), self.clock)
+                await run_services(self.settings, self._equip(ledger), self.clock)
             finally:
                 self.contacts.ledger = None
 
-    def _equip(self, ledger: Ledger, journal: TaskActionJournal) -> Equipment:
+    def _equip(self, ledger: Ledger) -> Equipment:
         stores = Stores(self.clock)
         endpoints = Endpoints(self.connectors, self.clock)
         secrets = KubeSecretValues(self.kube, self.own.namespace_template)
@@ -171,7 +171,6 @@ class _Leader:
             templates=_pod_templates(self.settings, self.own, self.sight, self.fence),
             stores=stores,
             clock=self.clock,
-            owners=journal,
             namespaces=self.own.namespace_template,
             prepare=self.door.authority.publish,
             log_links=[LogLink(name, uri) for name, uri in self.own.log_links.items()],

@@ -17,6 +17,7 @@ from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes.tasks import RunSettings, Task
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId
+from shared.model.phases import Phase
 
 Tell = Callable[[News], Awaitable[None]]
 """Takes what happens to an attempt on its way; returns when it is written down."""
@@ -30,7 +31,8 @@ class Job:
     task: Task
     run: RunSettings
     accepted_at: datetime
-    begun: bool = False  # an earlier agent told that it was being made, or ran
+    told: Phase = Phase.QUEUED  # the latest that was told of it before, by an earlier agent
+    told_reason: str = ""  # and why it was so
 
     @property
     def interruptible(self) -> bool:

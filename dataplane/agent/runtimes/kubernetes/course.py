@@ -18,6 +18,7 @@ from dataplane.agent.core.held import News
 from dataplane.agent.kube.errors import KubeError
 from dataplane.agent.kube.objects import POD, Object, name_of
 from dataplane.agent.kube.retries import persist
+from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.runtimes import log_links, remains
 from dataplane.agent.runtimes.kubernetes import (
     events,
@@ -63,6 +64,8 @@ class Course:
         self._tell = tell
         self._stop = stop
         self._resource = Resource(cluster, plugin.kind, job.assignment)
+        # An earlier agent told of the resource, and not of what kept it from being made.
+        self._begun = job.told is not Phase.QUEUED and job.told_reason not in refusals.WAITED_FOR
         self._last: Sequence[Object] = ()  # the pods, as they were seen last
         self._log_pods: Sequence[str] | None = None
         self._preparing_since: datetime | None = None
@@ -81,14 +84,25 @@ class Course:
         attempt = str(self._job.assignment.attempt)
         with self._cluster.waking(attempt, self._plugin.kind) as self._changed:
             await self._see_all()
-            verdict = await self._resource.find_verdict() if self._job.begun else None
+            try:
+                return await self._go_on()
+            except LedgerError:
+                raise  # the agent ends, and the next one goes on
+            except Exception:
+                # Whatever is wrong with us, no retry may run beside what we have made.
+                await self._resource.remove(self._cluster.grace, self._wait)
+                raise
+
+    async def _go_on(self) -> News:
+        if self._begun or self._resource.was_seen():
+            verdict = await self._resource.find_verdict()
             if verdict is not None:  # an earlier agent was about to remove it
                 return await self._remove_and_tell(verdict)
-            if not (self._job.begun or self._resource.was_seen()):
-                failed = await self._make()
-                if failed is not None:
-                    return failed
-            return await self._follow()
+        else:
+            failed = await self._make()
+            if failed is not None:
+                return failed
+        return await self._follow()
 
     async def _see_all(self) -> None:
         """Wait until all that is there has been seen; tell why, if that takes long."""
@@ -98,7 +112,8 @@ class Course:
         except TimeoutError:
             why = self._cluster.problem(self._plugin.kind) or "it is still listing"
             message = f"the agent does not see the cluster yet: {why}"
-            await self._tell_once(Phase.WAITING_FOR_RESOURCES, "KubernetesUnavailable", message)
+            if not self._begun:  # else it is as it was, as far as is known
+                await self._tell_once(Phase.WAITING_FOR_RESOURCES, refusals.AWAY, message)
             await self._cluster.synced(self._plugin.kind)
 
     async def _make(self) -> News | None:
@@ -146,7 +161,7 @@ class Course:
             deadline = self._deadline()
             if deadline is not None and self._cluster.clock.now() >= deadline:
                 return await self._conclude(self._overdue())
-            if self._job.begun and not self._told:
+            if self._begun and not self._told:
                 self._fresh_events()  # an earlier agent has told them
             lost_at = await self._resource.release_lost(resource)
             look_again_at = await self._tell_seen(seen)

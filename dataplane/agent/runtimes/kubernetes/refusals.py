@@ -26,6 +26,20 @@ _NO_RIGHT = re.compile(r"^\S+ is forbidden: User \"|cannot create resource")
 _ACCOUNT_PATIENCE = timedelta(seconds=60)
 
 
+AWAY = "KubernetesUnavailable"
+WAITED_FOR = frozenset(
+    {
+        "AgentForbidden",
+        "AgentUnauthorized",
+        AWAY,
+        "NamespaceMissing",
+        "QuotaExceeded",
+        "ServiceAccountMissing",
+    }
+)
+"""Reasons of what is waited for. As long as one of them was told last, nothing was made."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     reason: str
@@ -47,7 +61,7 @@ def judge(error: KubeError, kind: Kind) -> Refusal:
     if isinstance(error, NotFoundError):
         return _nowhere(error, kind)
     if error.passing or isinstance(error, ConflictError):
-        return _waiting("KubernetesUnavailable", error, "the API server does not take it now")
+        return _waiting(AWAY, error, "the API server does not take it now")
     return Refusal(
         reason=error.reason,
         message=error.message,

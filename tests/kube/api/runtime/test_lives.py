@@ -28,7 +28,7 @@ async def test_what_ended_while_no_agent_was_there_has_ended(
     await kubelet.end(path, 0)
 
     async with begin() as second:
-        end = await second.run(replace(job, begun=True))
+        end = await second.run(replace(job, told=Phase.RUNNING))
 
     assert end.phase is Phase.SUCCEEDED
 
@@ -82,7 +82,7 @@ async def test_an_agent_that_dies_between_a_verdict_and_its_report_leaves_the_ve
     await kubelet.finish(path)
 
     async with begin() as second:
-        end = await second.run(replace(job, begun=True))
+        end = await second.run(replace(job, told=Phase.RUNNING))
 
     assert end.failure is not None
     assert (end.failure.code, end.failure.kind) == ("NonZeroExit", FailureKind.USER)

@@ -9,6 +9,7 @@ from shared.model.phases import Phase
 from shared.model.reports import FailureKind
 from tests.kube.api.runtime.conftest import Begin
 from tests.kube.api.runtime.kubelet import Kubelet
+from tests.kube.api.runtime.quotas import no_pods
 from tests.kube.client import KubeClient, KubeError, wait_until
 
 USER, SYSTEM = FailureKind.USER, FailureKind.SYSTEM
@@ -60,7 +61,7 @@ async def test_a_pod_of_somebody_else_with_the_same_name_is_left_alone(
 async def test_a_quota_that_is_used_up_is_waited_for_and_told(
     begin: Begin, api: KubeClient, namespace: str, kubelet: Kubelet
 ) -> None:
-    await _no_pods(api, namespace)
+    await no_pods(api, namespace)
     async with begin() as agent:
         job = await agent.jobs.make("true")
         attempt = await agent.start(job)
@@ -76,7 +77,7 @@ async def test_a_quota_that_is_used_up_is_waited_for_and_told(
 async def test_an_abort_is_heard_while_a_quota_is_waited_for(
     begin: Begin, api: KubeClient, namespace: str
 ) -> None:
-    await _no_pods(api, namespace)
+    await no_pods(api, namespace)
     async with begin() as agent:
         attempt = await agent.start(await agent.jobs.make("true"))
         await attempt.told.until(Phase.WAITING_FOR_RESOURCES)
@@ -84,13 +85,6 @@ async def test_an_abort_is_heard_while_a_quota_is_waited_for(
         end = await attempt.end(within=5)
 
     assert end.phase is Phase.ABORTED
-
-
-async def _no_pods(api: KubeClient, namespace: str) -> None:
-    quotas = f"{namespace}/resourcequotas"
-    await api.create(quotas, {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "0"}}})
-    none = {"status": {"hard": {"pods": "0"}, "used": {"pods": "0"}}}
-    await api.patch(f"{quotas}/few/status", none)  # its controller does not run here
 
 
 async def _strict(api: KubeClient, namespace: str) -> None:
@@ -159,7 +153,7 @@ async def test_what_was_begun_and_is_not_there_is_not_begun_again(
 ) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("true")
-        end = await agent.run(replace(job, begun=True))
+        end = await agent.run(replace(job, told=Phase.RUNNING))
 
     assert end.failure is not None
     assert (end.failure.code, end.failure.kind) == ("DeletedFromOutside", SYSTEM)

@@ -37,7 +37,7 @@ async def test_the_next_agent_goes_on_with_what_runs(begin: Begin, node_api: Kub
         await attempt.let_go()
 
     async with begin() as second:
-        going_on = await second.start(replace(job, begun=True))
+        going_on = await second.start(replace(job, told=Phase.RUNNING))
         end = await going_on.end()
         pod = await node_api.get(second.jobs.path(job))
 

@@ -70,6 +70,7 @@ def test_what_may_be_granted_or_pass_is_waited_for(error: KubeError, reason: str
     refusal = refusals.judge(error, POD)
 
     assert refusal.reason == reason
+    assert refusal.reason in refusals.WAITED_FOR
     assert refusal.failure is None
     assert error.message in refusal.message
 

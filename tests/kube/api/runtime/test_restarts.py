@@ -1,0 +1,122 @@
+"""An agent that begins anew goes by what was told: what was made is not made again, nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+from flyteidl2.task import task_definition_pb2
+
+from dataplane.agent.kube.objects import Object
+from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.loops.attempts import Attempts
+from dataplane.agent.runtimes.choice import Runtimes
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, Surroundings
+from dataplane.agent.runtimes.kubernetes.plugins.pod import PodPlugin
+from dataplane.agent.runtimes.kubernetes.runtime import KubernetesRuntime
+from dataplane.agent.runtimes.protocol import Job
+from shared.kit.clock import SystemClock
+from shared.kit.waking import Bell
+from shared.model.phases import Phase
+from shared.model.reports import FailureKind
+from tests.contract.ledger.promises import digest_of
+from tests.kube.api.ledger.conftest import open_ledger
+from tests.kube.api.runtime.conftest import Begin
+from tests.kube.api.runtime.kubelet import Kubelet
+from tests.kube.api.runtime.quotas import no_pods
+from tests.kube.attempts import Agent, Told
+from tests.kube.client import KubeClient, wait_until
+from tests.running import running, until
+
+PLACED = "PodScheduled"
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One life of an agent that remembers: its ledger, and what runs by it."""
+
+    ledger: Ledger
+    attempts: Attempts
+
+
+@asynccontextmanager
+async def life_of(agent: Agent, place: str) -> AsyncIterator[Life]:
+    runtimes = Runtimes(choices=(), unsupported=agent.runtime, capabilities=())
+    async with open_ledger(agent.cluster.kube, place) as ledger:
+        attempts = Attempts(ledger, runtimes, Bell(), SystemClock())
+        async with running(attempts):
+            await attempts.started.wait()
+            yield Life(ledger, attempts)
+
+
+async def test_a_quota_is_waited_for_beyond_the_agents_life(
+    begin: Begin, api: KubeClient, namespace: str, place: str, kubelet: Kubelet
+) -> None:
+    await no_pods(api, namespace)
+    async with begin() as agent, life_of(agent, place) as first:
+        job = await agent.jobs.make("true", owned=False)
+        spec = task_definition_pb2.TaskSpec(task_template=job.task.template).SerializeToString()
+        specs = {digest_of(body): body for body in (spec, b"")}
+        assignment = replace(job.assignment, task_spec=digest_of(spec), run_spec=digest_of(b""))
+        attempt, path = assignment.attempt, agent.jobs.path(job)
+        held = first.ledger.held
+        first.attempts.begin(
+            await first.ledger.accept([assignment], specs, agent.cluster.clock.now())
+        )
+        await until(lambda: held[attempt].reason == "QuotaExceeded")
+
+    async with begin() as agent, life_of(agent, place) as second:
+        held = second.ledger.held
+        assert (held[attempt].phase, held[attempt].assignment) == (
+            Phase.WAITING_FOR_RESOURCES,
+            assignment,
+        )
+        await api.delete(f"{namespace}/resourcequotas/few")
+        await kubelet.run(path)
+        await until(lambda: held[attempt].phase is Phase.RUNNING)
+        await kubelet.end(path, 0)
+        await until(lambda: held[attempt].phase is Phase.SUCCEEDED)
+
+
+async def test_a_pod_that_had_no_node_and_is_gone_is_not_made_again(
+    begin: Begin, api: KubeClient
+) -> None:
+    """It may have had one, while no agent was there; events of that do not last."""
+    async with begin() as first:
+        job = await first.jobs.make("true")
+        path = first.jobs.path(job)
+        attempt = await first.start(job)
+        await wait_until(lambda: api.exists(path), "the pod is there")
+        unplaced = {"type": PLACED, "status": "False", "reason": "Unschedulable", "message": "full"}
+        await api.patch(f"{path}/status", {"status": {"conditions": [unplaced]}})
+        told = await attempt.told.until(Phase.WAITING_FOR_RESOURCES, "Unschedulable")
+        await attempt.let_go()
+    await api.delete(path)
+
+    async with begin() as second:
+        end = await second.run(replace(job, told=told.phase, told_reason=told.reason))
+
+    assert end.failure is not None
+    assert (end.failure.code, end.failure.kind) == ("DeletedFromOutside", FailureKind.SYSTEM)
+    assert not await api.exists(path)
+
+
+class Broken(PodPlugin):
+    def observe(self, job: Job, resource: Object, around: Surroundings) -> Observation:
+        del job, resource, around
+        raise RuntimeError("a fault of ours")
+
+
+async def test_what_was_made_goes_before_a_fault_of_ours_is_told(
+    begin: Begin, api: KubeClient
+) -> None:
+    async with begin() as agent:
+        job = await agent.jobs.make("true")
+        runtime = KubernetesRuntime(agent.cluster, [Broken()])
+        async with asyncio.timeout(20):
+            with pytest.raises(RuntimeError, match="a fault of ours"):
+                await runtime.run(job, Told(), asyncio.Event())
+
+        assert agent.cluster.kube.requests["create", "pods", 201] == 1
+        assert not await api.exists(agent.jobs.path(job))

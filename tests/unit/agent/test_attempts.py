@@ -1,0 +1,105 @@
+"""What fails inside the agent is ended before that is told; nobody waits for what is let go of."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dataplane.agent.core.held import News
+from dataplane.agent.core.messages import LogChunk
+from dataplane.agent.ledger.journal import LedgerError
+from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.ledger.sqlite import SqliteJournal
+from dataplane.agent.loops.attempts import Attempts
+from dataplane.agent.runtimes.choice import Runtimes
+from dataplane.agent.runtimes.protocol import Job, Tell
+from shared.kit.clock import SystemClock
+from shared.kit.waking import Bell
+from shared.model.phases import Phase
+from shared.model.reports import Report
+from tests.running import running, until
+from tests.unit.agent.assignments import NOW, make_assignment
+
+FIRST, SECOND = make_assignment(1), make_assignment(2)
+# Serialised messages of no fields: a task of no name and no settings.
+SPECS = {FIRST.task_spec: b"", FIRST.run_spec: b""}
+
+
+@dataclass(slots=True)
+class Faulty:
+    """Fails at the first attempt's first go; ends what it is then told to stop as ``end`` says."""
+
+    end: Phase = Phase.ABORTED
+    goes: list[tuple[Phase, bool]] = field(default_factory=list)  # told before, stopped
+
+    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+        self.goes.append((job.told, stop.is_set()))
+        if len(self.goes) == 1:
+            await tell(News(phase=Phase.RUNNING))
+            raise RuntimeError("a fault of ours")
+        await stop.wait()
+        return News(phase=self.end)
+
+    async def follow(self, attempt: object, after_line: int) -> AsyncIterator[LogChunk]:
+        del attempt, after_line
+        for nothing in list[LogChunk]():
+            yield nothing
+
+
+def make_attempts(
+    ledger: Ledger, runtime: Faulty, *, take_along: timedelta | None = None
+) -> Attempts:
+    runtimes = Runtimes(choices=(), unsupported=runtime, capabilities=())
+    return Attempts(ledger, runtimes, Bell(), SystemClock(), take_along=take_along)
+
+
+@pytest.mark.parametrize(
+    ("end", "phase"),
+    [(Phase.ABORTED, Phase.FAILED), (Phase.SUCCEEDED, Phase.SUCCEEDED)],
+    ids=["stopped", "was-over"],
+)
+async def test_what_runs_is_ended_before_a_fault_of_ours_is_told(
+    tmp_path: Path, end: Phase, phase: Phase
+) -> None:
+    runtime = Faulty(end=end)
+    async with Ledger.open(tmp_path / "ledger.sqlite3") as ledger:
+        attempts = make_attempts(ledger, runtime)
+        async with running(attempts):
+            await attempts.started.wait()
+            attempts.begin(await ledger.accept([FIRST], SPECS, NOW))
+            await until(lambda: FIRST.attempt not in attempts)
+
+        assert runtime.goes == [(Phase.QUEUED, False), (Phase.RUNNING, True)]
+        reports = ledger.outbox.take()
+    assert [report.phase for report in reports] == [Phase.RUNNING, phase]
+    failure = reports[-1].failure
+    assert (failure.code if failure else None) == ("AgentError" if phase is Phase.FAILED else None)
+
+
+class FullJournal(SqliteJournal):
+    """Has no room for reports."""
+
+    async def record(
+        self, reports: Sequence[Report], *, then: Callable[[], None] = lambda: None
+    ) -> None:
+        del reports, then
+        raise LedgerError("the disk is full")
+
+
+async def test_an_agent_without_memory_does_not_wait_for_what_it_has_let_go_of(
+    tmp_path: Path,
+) -> None:
+    """It was to stop its processes when it ends; it cannot, and the next agent goes on."""
+    runtime = Faulty()
+    async with FullJournal.open(tmp_path / "ledger.sqlite3") as journal:
+        ledger = Ledger(journal)
+        await ledger.load()
+        attempts = make_attempts(ledger, runtime, take_along=timedelta(hours=1))
+        with pytest.RaisesGroup(LedgerError, flatten_subgroups=True):
+            async with asyncio.timeout(20), asyncio.TaskGroup() as services:
+                services.create_task(attempts.run())
+                await attempts.started.wait()
+                attempts.begin(await ledger.accept([SECOND, FIRST], SPECS, NOW))
