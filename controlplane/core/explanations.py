@@ -13,14 +13,19 @@ from datetime import datetime
 from itertools import pairwise
 
 from controlplane.core.actions import ActionType
+from controlplane.core.facts import (
+    MOST_AHEAD,
+    ActionFacts,
+    Ahead,
+    AttemptFacts,
+    DispatchFacts,
+    Said,
+    places,
+)
 from controlplane.core.obstacles import Obstacle, PastObstacle, Place, Scope
 from controlplane.core.reasons import Reason
 from shared.model.ids import ActionKey
 from shared.model.phases import TERMINAL, Phase
-from shared.model.reports import Failure
-
-MOST_AHEAD = 1_000
-"""As far as it is counted who goes first."""
 
 # Of several obstacles the one that has to go first: room is no use without a cluster.
 _GRAVEST = (Reason.NO_CLUSTER, Reason.QUEUE_LIMIT, Reason.RUN_LIMIT, Reason.NO_CREDIT)
@@ -53,92 +58,6 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What an agent reported of an attempt."""
-
-    at: datetime
-    phase: Phase
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReturnedLease:
-    """A lease that no agent accepted."""
-
-    cluster: str
-    leased_at: datetime
-    returned_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptFacts:
-    number: int
-    cluster: str
-    available_at: datetime
-    leased_at: datetime
-    accepted_at: datetime | None
-    ended_at: datetime | None
-    failure: Failure | None = None
-    said: Sequence[Said] = ()
-    returned: Sequence[ReturnedLease] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DispatchFacts:
-    """An action that is not done with, as dispatching sees it."""
-
-    action: ActionKey
-    phase: Phase
-    attempt: int
-    is_root: bool
-    pool: str
-    queue: str
-    run: str  # its id
-    available_at: datetime
-    cluster: str | None = None  # that holds it
-    leased_at: datetime | None = None
-    accepted_at: datetime | None = None
-    stop_at: datetime | None = None
-    stop_reason: str | None = None
-    said: Said | None = None  # the latest of this attempt
-
-    def places(self) -> Sequence[Place]:
-        """Return where obstacles would be in its way while it waits."""
-        return places(pool=self.pool, queue=self.queue, run=self.run, is_root=self.is_root)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ahead:
-    """How many go first, each counted up to ``MOST_AHEAD``."""
-
-    more_urgent: int
-    of_its_run: int
-    beside_it: int  # of other runs, as urgent as it is
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionFacts:
-    """Everything that is known of one action's time."""
-
-    action: ActionKey
-    type: ActionType
-    phase: Phase
-    created_at: datetime
-    ended_at: datetime | None
-    failure: Failure | None = None
-    abort_reason: str = ""
-    aborted_by: str = ""
-    is_root: bool
-    pool: str
-    queue: str
-    run: str  # its id
-    attempts: Sequence[AttemptFacts] = ()
-    dispatch: DispatchFacts | None = None
-    past: Sequence[PastObstacle] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
     """An action's reason now, and for all the time before."""
 
@@ -148,11 +67,6 @@ class Explained:
     now: Explanation
     as_of: datetime
     timeline: Sequence[Interval]
-
-
-def places(*, pool: str, queue: str, run: str, is_root: bool) -> Sequence[Place]:
-    own = Place(Scope.QUEUE_RUNS, queue) if is_root else Place(Scope.RUN, run)
-    return (Place(Scope.POOL, pool), Place(Scope.QUEUE, queue), own)
 
 
 def explain(

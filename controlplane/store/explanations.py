@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Row
 
 from controlplane.core.actions import ActionType
-from controlplane.core.explanations import (
+from controlplane.core.facts import (
     MOST_AHEAD,
     ActionFacts,
     Ahead,

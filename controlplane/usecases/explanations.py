@@ -6,13 +6,8 @@ from uuid import UUID
 
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import NotFoundError
-from controlplane.core.explanations import (
-    DispatchFacts,
-    Explained,
-    Explanation,
-    explain,
-    explain_dispatch,
-)
+from controlplane.core.explanations import Explained, Explanation, explain, explain_dispatch
+from controlplane.core.facts import DispatchFacts
 from controlplane.core.obstacles import Obstacle, Place, find
 from controlplane.store import explanations as store
 from controlplane.store.database import Database, OrgTx

@@ -9,17 +9,14 @@ import pytest
 from hypothesis import given, strategies as st
 
 from controlplane.core.actions import ActionType
-from controlplane.core.explanations import (
+from controlplane.core.explanations import Explained, explain, explain_dispatch, timeline
+from controlplane.core.facts import (
     ActionFacts,
     Ahead,
     AttemptFacts,
     DispatchFacts,
-    Explained,
     ReturnedLease,
     Said,
-    explain,
-    explain_dispatch,
-    timeline,
 )
 from controlplane.core.obstacles import Obstacle, PastObstacle, Place, Scope
 from controlplane.core.reasons import Reason
