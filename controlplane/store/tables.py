@@ -1,6 +1,7 @@
 """
-The schema on one page. ``org`` leads every key of tenant data, and row-level security
-(``migrations``) holds every one of these tables to the transaction's org.
+The schema on one page, which is therefore a long one. ``org`` leads every key of tenant
+data, and row-level security (``migrations``) holds every one of these tables to the
+transaction's org.
 
 A run is the action without a parent; ``runs`` holds what all its actions share, and the
 counter that numbers its changes. ``dispatches`` is the only table that is searched for
