@@ -8,6 +8,7 @@ same thing: their turn. What a limit holds back is passed over and holds up nobo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from shared.model.ids import RunId
@@ -42,11 +43,20 @@ class Stretch:
     until: RunId = LAST
 
 
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """A round that has found nobody who may go, as far as it has come."""
+
+    first: Turn  # that it looked at
+    next_at: datetime | None  # when somebody may go of those it has passed over
+
+
 @dataclass(slots=True)
 class Rotation:
     """Where each round stands, by urgency; kept by one who claims."""
 
     _served: dict[int, Turn] = field(default_factory=dict)
+    _searches: dict[int, _Search] = field(default_factory=dict)
 
     def stretches(self, urgency: int, lanes: Sequence[Lane]) -> Sequence[Stretch]:
         """Put the lanes in the order of this round: it ends where the last one was served."""
@@ -68,6 +78,42 @@ class Rotation:
     def served(self, urgency: int, turn: Turn) -> None:
         """Begin the next round after ``turn``."""
         self._served[urgency] = turn
+        self._searches.pop(urgency, None)
+
+    def pass_over(
+        self, urgency: int, waiting: Sequence[tuple[Turn, datetime]], *, look: int, now: datetime
+    ) -> datetime | None:
+        """
+        Go on behind these turns, none of which may go, whatever its instant says.
+
+        Returns when it is worth to look again, None if only when told. Of ``look`` turns there
+        may be more behind: it is ``now``, until a whole round has found nobody.
+        """
+        next_at = min((at for _, at in waiting if at > now), default=None)
+        search = self._searches.pop(urgency, None)
+        if len(waiting) < look:
+            return next_at
+        before, last = self._served.get(urgency), waiting[-1][0]
+        self._served[urgency] = last
+        if search is None:
+            self._searches[urgency] = _Search(waiting[0][0], next_at)
+            return now
+        next_at = min((at for at in (next_at, search.next_at) if at is not None), default=None)
+        if before is not None and _is_reached(search.first, before, last):
+            return next_at
+        self._searches[urgency] = _Search(search.first, next_at)
+        return now
+
+    def look_anew(self) -> None:
+        """Pass over nobody unseen: some of those who could not go may be able to now."""
+        self._searches.clear()
+
+
+def _is_reached(turn: Turn, after: Turn, until: Turn) -> bool:
+    """Whether a round comes by ``turn`` on its way from ``after`` to ``until``."""
+    if after < until:
+        return after < turn <= until
+    return turn > after or turn <= until
 
 
 @dataclass(slots=True, kw_only=True)

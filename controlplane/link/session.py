@@ -280,8 +280,8 @@ class Session:
                 await self._assign(session, found.assignments)
                 continue
             self._tell_stops(found.stops)
-            if not self._leaving.is_set():
-                await self._work.wait(at_most=self._pause(found))
+            if not self._leaving.is_set() and await self._work.wait(at_most=self._pause(found)):
+                self._rotation.look_anew()
         self._leases_no_more.set()
 
     def _wish(self, wishes: ClusterWishes) -> None:

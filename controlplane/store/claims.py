@@ -208,11 +208,7 @@ async def _claim_level(
         if leased:
             return Claimed(assignments=leased)
         return Claimed(next_at=now)  # somebody else has them locked
-    if len(waiting) == look:  # all of these are held back: go on behind them
-        rotation.served(urgency, waiting[-1][0])
-        return Claimed(next_at=now)
-    later = [available_at for _, available_at in waiting if available_at > now]
-    return Claimed(next_at=min(later, default=None))
+    return Claimed(next_at=rotation.pass_over(urgency, waiting, look=look, now=now))
 
 
 async def _list_turns(

@@ -22,7 +22,7 @@ from shared.model.ids import ClusterName, OrgName, RunId
 from shared.model.phases import Phase
 from shared.model.reports import FailureKind
 from tests.factories import NOW, ORG, make_failure, make_new_action, make_new_run, make_report
-from tests.integration.store.conftest import Store
+from tests.integration.store.conftest import CLUSTER, Store
 
 FLOOD = 50_000
 
@@ -154,6 +154,21 @@ async def test_more_runs_in_backoff_than_are_looked_at_hold_up_nobody(store: Sto
     for _ in range(6):
         leased += await store.claim(rotation=rotation)
     assert names(leased) == ["first/n"]
+
+
+async def test_whoever_finds_nobody_in_a_whole_round_rests_until_the_first_may_go(
+    store: Store,
+) -> None:
+    run = await begin(store, "first")
+    later = NOW + timedelta(hours=1)
+    await flood(store, run, many=500, scattered=True, available_at=later)
+    rotation = Rotation()
+    looks = []
+    for _ in range(6):
+        async with store.database.for_org(ORG) as tx:
+            found = await claim(tx, CLUSTER, "", rotation=rotation, most=1, now=NOW)
+        looks.append(found.next_at)
+    assert looks == [*[NOW] * 5, later]
 
 
 async def test_the_more_urgent_goes_first_however_much_there_is_of_the_other(store: Store) -> None:

@@ -1,12 +1,14 @@
 """We test who is served when, and that no limit is ever exceeded."""
 
 from collections import Counter
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from hypothesis import given, strategies as st
 
 from controlplane.core.turns import Lane, QueueRoom, Rotation, Stretch, Turn, is_open, share
 from shared.model.ids import RunId
+from tests.factories import NOW
 
 CHILDREN = Lane(limited=False, queue="", is_root=False)
 LIMITED = Lane(limited=True, queue="q", is_root=False)
@@ -78,6 +80,48 @@ def test_a_round_begins_after_the_one_served_last_and_ends_with_it() -> None:
     ]
     assert rotation.stretches(0, [CHILDREN, ROOTS]) == [Stretch(ROOTS), Stretch(CHILDREN)]
     assert rotation.stretches(5, lanes) == [Stretch(lane) for lane in lanes]
+
+
+def look_for(rotation: Rotation, waiting: dict[Turn, datetime], *, look: int) -> datetime | None:
+    """Look at the next turns of a round, of which none may go."""
+    lanes = sorted({turn.lane for turn in waiting})
+    order = [
+        (turn, waiting[turn])
+        for stretch in rotation.stretches(0, lanes)
+        for turn in sorted(waiting)
+        if turn.lane == stretch.lane and stretch.after < turn.run <= stretch.until
+    ]
+    return rotation.pass_over(0, order[:look], look=look, now=NOW)
+
+
+def test_a_round_that_finds_nobody_rests_until_the_first_of_all_may_go() -> None:
+    soon, later = NOW + timedelta(seconds=5), NOW + timedelta(hours=1)
+    turns = [*turns_in(CHILDREN, *range(1, 6)), *turns_in(ROOTS, *range(1, 6))]
+    for first in turns:  # whoever it is that may go first, and wherever the round begins
+        waiting = {turn: soon if turn == first else later for turn in turns}
+        for begin in turns:
+            rotation = Rotation()
+            rotation.served(0, begin)
+            looks = [look_for(rotation, waiting, look=4) for _ in range(3)]
+            assert looks == [NOW, NOW, soon]
+
+
+def test_a_round_that_nothing_but_a_limit_holds_up_rests_until_it_is_told() -> None:
+    rotation, waiting = Rotation(), dict.fromkeys(turns_in(LIMITED, *range(1, 11)), NOW)
+    assert [look_for(rotation, waiting, look=4) for _ in range(4)] == [NOW, NOW, None, NOW]
+
+
+def test_what_is_told_on_the_way_is_looked_at_in_a_whole_round() -> None:
+    rotation, waiting = Rotation(), dict.fromkeys(turns_in(LIMITED, *range(1, 11)), NOW)
+    assert [look_for(rotation, waiting, look=4) for _ in range(2)] == [NOW, NOW]
+    rotation.look_anew()
+    assert [look_for(rotation, waiting, look=4) for _ in range(3)] == [NOW, NOW, None]
+
+
+def test_few_who_wait_are_a_round_at_once() -> None:
+    later = NOW + timedelta(hours=1)
+    assert look_for(Rotation(), dict.fromkeys(turns_in(LIMITED, 1, 2), later), look=4) == later
+    assert look_for(Rotation(), {}, look=4) is None
 
 
 lanes_of_tests = st.builds(
