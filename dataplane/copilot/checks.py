@@ -5,13 +5,15 @@ import os
 import re
 import stat
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from dataplane.copilot.errors import PassingError, RefusedError, UnfitError
+
+CRC32 = "x-amz-checksum-crc32"
 
 _CORRUPT_TRIES = 4
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -74,6 +76,23 @@ def require_md5(wanted: bytes | None, found: bytes, uri: str) -> None:
             f"{uri} did not arrive as it is kept: its MD5 is {found.hex()}, not {wanted.hex()}",
             tries=_CORRUPT_TRIES,
         )
+
+
+def require_crc32(said: Headers, wanted: str, md5: Callable[[], bytes], uri: str) -> None:
+    """
+    Hold an answer to a PUT to the CRC-32 that was sent.
+
+    A store that has checked one repeats it. Of one that does not, its ETag is taken, if that
+    is an MD5; ``md5`` computes what it should be.
+    """
+    kept = said.header(CRC32)
+    if kept == wanted or (not kept and known_md5(said) == md5()):
+        return
+    raise PassingError(
+        f"{uri} did not arrive as it was sent: the store tells the CRC-32 {kept or 'not at all'}"
+        f" and the ETag {said.header('ETag')}, where {wanted} was sent",
+        tries=_CORRUPT_TRIES,
+    )
 
 
 @contextmanager

@@ -1,17 +1,16 @@
 """
 Blobs to files and files to blobs, many at once and large ones in parts.
 
-Bytes go from socket to file and back through one buffer a thread, so memory does not grow
-with sizes. What is sent carries its MD5, and the store refuses what arrives otherwise;
-what is fetched is held to its length, its ETag (all parts of one version) and, where the
-store tells it, its MD5.
+Bytes go from socket to file through one buffer a thread and back in the kernel, so memory
+does not grow with sizes. What is sent has its CRC-32 in its link or carries its MD5, and the
+store refuses what arrives otherwise; what is fetched is held to its length, its ETag (all
+parts of one version) and, where the store tells it, its MD5.
 """
 
 import hashlib
 import logging
 import os
 import threading
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from dataplane.copilot import checks
+from dataplane.copilot import checks, sums
 from dataplane.copilot.checks import Version
 from dataplane.copilot.connections import Connections, Slice
 from dataplane.copilot.errors import PassingError, RefusedError, TransferError, UnfitError
@@ -32,6 +31,7 @@ from dataplane.copilot.urls import (
     NewBlob,
     PartedUpload,
     Renewable,
+    SentPart,
     UrlSource,
 )
 
@@ -100,7 +100,7 @@ class Transfers:
                             f"{uri} has more than {limit} bytes; pass large data as files",
                             code="InputTooLarge",
                         )
-                checks.require_md5(checks.known_md5(answer), self._md5(bytes(body)), uri)
+                checks.require_md5(checks.known_md5(answer), sums.md5([body]), uri)
                 return bytes(body)
 
         return self._with(self._renewable_get(uri), attempt)
@@ -204,32 +204,35 @@ class Transfers:
     def _begin_parts(self, send: Send, upload: PartedUpload) -> Sequence[Work]:
         with self._lock:
             self._begun.append(upload)
-        starts = range(0, send.size, upload.part_bytes)
-        etags = [""] * len(starts)
-        works: list[Work] = []
-        for first in range(0, len(starts), BATCH):
-            numbers = range(first + 1, min(first + BATCH, len(starts)) + 1)
-            links = self._retries.run(partial(self._source.links_to_parts, upload, numbers))
-            for number, link in zip(numbers, links, strict=True):
-                works.append(partial(self._send_part, send, upload, number, link, etags))
-        return works
+        count = -(-send.size // upload.part_bytes)
+        sent: dict[int, SentPart] = {}
+        return [
+            partial(self._send_part, send, upload, number, count, sent)
+            for number in range(1, count + 1)
+        ]
 
     def _send_part(
-        self, send: Send, upload: PartedUpload, number: int, link: Link, etags: list[str]
+        self, send: Send, upload: PartedUpload, number: int, count: int, sent: dict[int, SentPart]
     ) -> Sequence[Work]:
         start = (number - 1) * upload.part_bytes
-        renewable = Renewable(lambda: self._source.links_to_parts(upload, [number])[0], link)
         with checks.opened(send.path, send.size) as file:
             body = Slice(file, start, min(upload.part_bytes, send.size - start))
-            etag = self._with(renewable, lambda link: self._put(link, send.uri, body))
-        with self._lock:
-            etags[number - 1] = etag
-            if not all(etags):
-                return []
-        return [partial(self._complete, send, upload, etags)]
 
-    def _complete(self, send: Send, upload: PartedUpload, etags: Sequence[str]) -> Sequence[Work]:
-        self._retries.run(partial(self._source.complete, upload, etags))
+            def ask() -> Link:
+                crc32 = sums.crc32(self._chunks(body)) if upload.wants_crc32 else ""
+                return self._source.link_to_part(upload, number, crc32=crc32)
+
+            part = self._with(Renewable(ask), lambda link: self._put(link, send.uri, body))
+        with self._lock:
+            sent[number] = part
+            if len(sent) < count:
+                return []
+        return [partial(self._complete, send, upload, [sent[at + 1] for at in range(count)])]
+
+    def _complete(
+        self, send: Send, upload: PartedUpload, parts: Sequence[SentPart]
+    ) -> Sequence[Work]:
+        self._retries.run(partial(self._source.complete, upload, parts))
         with self._lock:
             self._begun.remove(upload)
         self._note(send.uri, send.size)
@@ -245,21 +248,20 @@ class Transfers:
             except TransferError:
                 _log.warning("parts left in the store", extra={"uri": upload.uri}, exc_info=True)
 
-    def _put(self, link: Link, uri: str, body: bytes | Slice) -> str:
-        """Return the ETag; the store refuses a body with another MD5 than is said."""
-        headers = {**link.headers, "Content-MD5": b64encode(self._md5(body)).decode()}
+    def _put(self, link: Link, uri: str, body: bytes | Slice) -> SentPart:
+        """Send it; the store refuses a body with another checksum than link or header say."""
+        headers = dict(link.headers)
+        if not link.crc32:
+            headers["Content-MD5"] = sums.in_base64(sums.md5(self._chunks(body)))
         with self._connections.ask("PUT", link.url, headers=headers, body=body) as answer:
             raise_for(answer, f"cannot ship {uri}")
             answer.read(_MOST_ANSWER_BYTES)
-            return answer.header("ETag") or "-"
+        if link.crc32:
+            checks.require_crc32(answer, link.crc32, lambda: sums.md5(self._chunks(body)), uri)
+        return SentPart(answer.header("ETag") or "-", link.crc32)
 
-    def _md5(self, body: bytes | Slice) -> bytes:
-        if isinstance(body, bytes):
-            return hashlib.md5(body, usedforsecurity=False).digest()
-        digest = hashlib.md5(usedforsecurity=False)
-        for chunk in body.chunks(self._connections.buffer):
-            digest.update(chunk)
-        return digest.digest()
+    def _chunks(self, body: bytes | Slice) -> Iterable[bytes | memoryview]:
+        return [body] if isinstance(body, bytes) else body.chunks(self._connections.buffer)
 
     def _with(self, link: Renewable, attempt: Callable[[Link], _T]) -> _T:
         return self._retries.run(lambda: link.use(attempt))

@@ -7,16 +7,21 @@ attempt's token as ``Authorization: Bearer …``, below its own address:
 
     get       {"uris": [uri, …]}                   {"links": [link, …]}
     list      {"uri": uri, "after": path}          {"blobs": [{"path", "size"}], "more": true}
-    put       {"blobs": [{"uri", "size"}, …]}      {"links": [link | upload, …]}
-    parts     {"upload": id, "uri", "numbers": […]} {"links": [link, …]}
-    complete  {"upload": id, "uri", "etags": […]}  {}
+    put       {"blobs": [{"uri", "size"}, …],      {"links": [link | upload, …]}
+               "checksums": ["crc32"]}
+    parts     {"upload": id, "uri",                {"links": [link, …]}
+               "numbers": […], "crc32": […]}
+    complete  {"upload": id, "uri",                {}
+               "etags": […], "crc32": […]}
     abandon   {"upload": id, "uri"}                {}
 
 A ``link`` is ``{"url", "headers"}`` or ``{"refusal": sentence}``; answers are in the order
-of the questions. An ``upload`` is ``{"upload": id, "part_bytes": n}``: the blob goes in
-parts, numbered from 1. ``list`` gives paths below the URI in order, after the path given.
-``complete`` and ``abandon`` may be said twice. 401, 403, 408, 429 and 5xx are asked again,
-``Retry-After`` is kept; another 4xx is final, its body the reason.
+of the questions. An ``upload`` is ``{"upload": id, "part_bytes": n, "checksum": "crc32"}``:
+the blob goes in parts, numbered from 1. Where it names the checksum, which it does only for
+those who have said that they know it, each part's is told as S3 has it: a link to a part is
+for bytes with that CRC-32 only, which its headers repeat. ``list`` gives paths below the URI
+in order, after the path given. ``complete`` and ``abandon`` may be said twice. 401, 403, 408,
+429 and 5xx are asked again, ``Retry-After`` is kept; another 4xx is final, its body the reason.
 """
 
 import json
@@ -26,6 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from dataplane.copilot.checks import CRC32
 from dataplane.copilot.connections import Connections
 from dataplane.copilot.errors import HandoffError, MissingError, PassingError, RefusedError
 from dataplane.copilot.retries import raise_for
@@ -45,6 +51,11 @@ class Link:
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def crc32(self) -> str:
+        """The checksum that the store holds the body to; "" if the link names none."""
+        return self.headers.get(CRC32, "")
+
 
 @dataclass(frozen=True, slots=True)
 class NewBlob:
@@ -59,6 +70,15 @@ class PartedUpload:
     uri: str
     id: str
     part_bytes: int
+    wants_crc32: bool = False  # of each part
+
+
+@dataclass(frozen=True, slots=True)
+class SentPart:
+    """``crc32`` is the one that its link was for."""
+
+    etag: str
+    crc32: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +123,8 @@ class UrlSource(Protocol):
 
     def links_to_get(self, uris: Sequence[str]) -> list[Link]: ...
     def links_to_put(self, blobs: Sequence[NewBlob]) -> list[Link | PartedUpload]: ...
-    def links_to_parts(self, upload: PartedUpload, numbers: Sequence[int]) -> list[Link]: ...
-    def complete(self, upload: PartedUpload, etags: Sequence[str]) -> None: ...
+    def link_to_part(self, upload: PartedUpload, number: int, *, crc32: str) -> Link: ...
+    def complete(self, upload: PartedUpload, parts: Sequence[SentPart]) -> None: ...
     def abandon(self, upload: PartedUpload) -> None: ...
     def list_blobs(self, uri: str, *, after: str) -> Page: ...
 
@@ -130,11 +150,11 @@ class FiledUrls:
     def links_to_put(self, blobs: Sequence[NewBlob]) -> list[Link | PartedUpload]:
         return [self._link("put", blob.uri) for blob in blobs]
 
-    def links_to_parts(self, upload: PartedUpload, numbers: Sequence[int]) -> list[Link]:
-        raise RefusedError(f"{self._path} has no links to parts of {upload.uri}: {numbers}")
+    def link_to_part(self, upload: PartedUpload, number: int, *, crc32: str) -> Link:  # noqa: ARG002
+        raise RefusedError(f"{self._path} has no link to part {number} of {upload.uri}")
 
-    def complete(self, upload: PartedUpload, etags: Sequence[str]) -> None:
-        raise RefusedError(f"{self._path} cannot complete {upload.uri} of {len(etags)} parts")
+    def complete(self, upload: PartedUpload, parts: Sequence[SentPart]) -> None:
+        raise RefusedError(f"{self._path} cannot complete {upload.uri} of {len(parts)} parts")
 
     def abandon(self, upload: PartedUpload) -> None:
         raise RefusedError(f"{self._path} cannot abandon {upload.uri}")
@@ -165,18 +185,21 @@ class AskedUrls:
 
     def links_to_put(self, blobs: Sequence[NewBlob]) -> list[Link | PartedUpload]:
         question = [{"uri": blob.uri, "size": blob.size} for blob in blobs]
-        answer = self._ask("put", {"blobs": question})
+        answer = self._ask("put", {"blobs": question, "checksums": ["crc32"]})
         return [
             _upload(said, blob.uri) if "upload" in said else _link(said, blob.uri)
             for said, blob in _each(answer, blobs)
         ]
 
-    def links_to_parts(self, upload: PartedUpload, numbers: Sequence[int]) -> list[Link]:
-        answer = self._ask("parts", {**_named(upload), "numbers": list(numbers)})
-        return [_link(said, upload.uri) for said, _ in _each(answer, numbers)]
+    def link_to_part(self, upload: PartedUpload, number: int, *, crc32: str) -> Link:
+        sums = {"crc32": [crc32]} if upload.wants_crc32 else {}
+        answer = self._ask("parts", {**_named(upload), "numbers": [number], **sums})
+        return next(_link(said, upload.uri) for said, _ in _each(answer, [number]))
 
-    def complete(self, upload: PartedUpload, etags: Sequence[str]) -> None:
-        self._ask("complete", {**_named(upload), "etags": list(etags)})
+    def complete(self, upload: PartedUpload, parts: Sequence[SentPart]) -> None:
+        sums = {"crc32": [part.crc32 for part in parts]} if upload.wants_crc32 else {}
+        etags = [part.etag for part in parts]
+        self._ask("complete", {**_named(upload), "etags": etags, **sums})
 
     def abandon(self, upload: PartedUpload) -> None:
         self._ask("abandon", _named(upload))
@@ -243,7 +266,9 @@ def _upload(said: _Said, uri: str) -> PartedUpload:
     part_bytes = said.get("part_bytes")
     if not isinstance(part_bytes, int) or part_bytes < 1:
         raise RefusedError(f"the signer's upload of {uri} has no part_bytes")
-    return PartedUpload(uri, str(said["upload"]), part_bytes)
+    return PartedUpload(
+        uri, str(said["upload"]), part_bytes, wants_crc32=said.get("checksum") == "crc32"
+    )
 
 
 def _listed(said: _Said) -> ListedBlob:

@@ -4,6 +4,7 @@ import asyncio
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPResponse
 from urllib.error import HTTPError
 
 _TIMEOUT_SECONDS = 20.0
@@ -18,6 +19,7 @@ class UnansweredError(Exception):
 class Answer:
     status: int
     body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)  # by names in small letters
 
     @property
     def text(self) -> str:
@@ -44,9 +46,14 @@ def _ask(request: urllib.request.Request, timeout: float, *, nearby: bool) -> An
     proxies = urllib.request.ProxyHandler({} if nearby else None)
     try:
         with urllib.request.build_opener(proxies).open(request, timeout=timeout) as answer:
-            return Answer(answer.status, answer.read(_MAX_ANSWER_BYTES))
+            return _answer(answer.status, answer)
     except HTTPError as refusal:
         with refusal:
-            return Answer(refusal.code, refusal.read(_MAX_ANSWER_BYTES))
+            return _answer(refusal.code, refusal)
     except OSError as error:
         raise UnansweredError(f"{request.host} does not answer: {error}") from error
+
+
+def _answer(status: int, response: HTTPResponse | HTTPError) -> Answer:
+    headers = {name.lower(): text for name, text in response.headers.items()}
+    return Answer(status, response.read(_MAX_ANSWER_BYTES), headers)

@@ -26,22 +26,29 @@ def presign(
     url: str,
     query: Mapping[str, str],
     *,
+    headers: Mapping[str, str] | None = None,
     key: AccessKey,
     region: str,
     now: datetime,
     expires: timedelta,
 ) -> str:
-    """Return ``url``, which has no query yet, with ``query`` and a signature of it all."""
+    """
+    Return ``url``, which has no query yet, with ``query`` and a signature of it all.
+
+    It is good for requests with exactly these ``headers``.
+    """
     parts = urlsplit(url)
     stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     scope = f"{stamp[:8]}/{region}/s3/aws4_request"
+    signed = {"host": parts.netloc, **{n.lower(): text for n, text in (headers or {}).items()}}
+    names = ";".join(sorted(signed))
     said = {
         **query,
         "X-Amz-Algorithm": _ALGORITHM,
         "X-Amz-Credential": f"{key.id}/{scope}",
         "X-Amz-Date": stamp,
         "X-Amz-Expires": str(int(expires.total_seconds())),
-        "X-Amz-SignedHeaders": "host",
+        "X-Amz-SignedHeaders": names,
     }
     if key.session_token:
         said["X-Amz-Security-Token"] = key.session_token
@@ -49,9 +56,8 @@ def presign(
         f"{name}={value}"
         for name, value in sorted((_quoted(name), _quoted(value)) for name, value in said.items())
     )
-    request = "\n".join(
-        [method, parts.path or "/", canonical_query, f"host:{parts.netloc}", "", "host", _PAYLOAD]
-    )
+    lines = [f"{name}:{signed[name]}" for name in sorted(signed)]
+    request = "\n".join([method, parts.path or "/", canonical_query, *lines, "", names, _PAYLOAD])
     to_sign = "\n".join([_ALGORITHM, stamp, scope, hashlib.sha256(request.encode()).hexdigest()])
     signing_key = f"AWS4{key.secret}".encode()
     for part in scope.split("/"):

@@ -54,7 +54,7 @@ STORES_OPEN = 64
 LINK_LASTS = timedelta(minutes=15)
 PART_BYTES = 32 * 1024 * 1024  # at least; S3 takes 10,000 parts of an upload
 PARTS = 10_000
-WHOLE_BYTES = 64 * 1024 * 1024  # up to here a blob goes in one piece
+WHOLE_BYTES = 32 * 1024 * 1024  # up to here a blob goes in one piece
 INPUTS_BYTES = 32 * 1024 * 1024  # of an inputs.pb that says what may be read
 URIS_KNOWN = 200_000  # of all inputs that are remembered; one may have more
 STORE_WITHIN = timedelta(seconds=30)

@@ -9,6 +9,7 @@ expired asks for another.
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -24,7 +25,7 @@ from dataplane.agent.door.refusals import Code, RefusedError
 from dataplane.agent.door.tokens import Tokens
 from shared.blobs.errors import BlobNotFoundError, BlobOutsideError, BlobStoreError
 from shared.blobs.store import BlobStore
-from shared.blobs.uploads import Uploads
+from shared.blobs.uploads import CRC32, Part, Uploads
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ Said = Mapping[str, Any]
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _AT_ONCE = 16  # requests to the store for one question
+_CRC32 = re.compile("[A-Za-z0-9+/]{6}==")
 
 
 class Signer:
@@ -119,6 +121,7 @@ class Signer:
     async def _put(self, caller: Caller, question: Said) -> Said:
         store = self._store(caller)
         uploads = self._uploads(store)
+        able = "checksums" in question and "crc32" in _list_of(question, "checksums")
 
         async def link(blob: Any) -> Said:
             uri, size = _text(blob, "uri"), _count(blob, "size")
@@ -126,12 +129,13 @@ class Signer:
                 self._bounds.require_written(caller, uri)
                 if size <= limits.WHOLE_BYTES:
                     return {"url": await store.sign_put(uri, limits.LINK_LASTS), "headers": {}}
-                upload = await uploads.begin(uri)
+                upload = await uploads.begin(uri, crc32=able)
             except (OutOfBoundsError, BlobOutsideError) as refused:
                 return {"refusal": str(refused)}
             return {
-                "upload": upload,
+                "upload": upload.id,
                 "part_bytes": max(limits.PART_BYTES, -(-size // limits.PARTS)),
+                "checksum": "crc32" if upload.wants_crc32 else "",
             }
 
         return {"links": await _each(link, _list_of(question, "blobs"))}
@@ -139,20 +143,24 @@ class Signer:
     async def _parts(self, caller: Caller, question: Said) -> Said:
         uri, upload, uploads = self._named(caller, question)
 
-        async def link(number: Any) -> Said:
+        async def link(part: tuple[Any, str]) -> Said:
+            number, crc32 = part
             if not isinstance(number, int) or not 1 <= number <= limits.PARTS:
                 return {"refusal": f"{number!r} is no part of an upload"}
-            return {
-                "url": await uploads.sign_part(uri, upload, number, limits.LINK_LASTS),
-                "headers": {},
-            }
+            url = await uploads.sign_part(uri, upload, number, limits.LINK_LASTS, crc32=crc32)
+            return {"url": url, "headers": {CRC32: crc32} if crc32 else {}}
 
-        return {"links": await _each(link, _list_of(question, "numbers"))}
+        numbers = _list_of(question, "numbers")
+        crc32s = _crc32s(question, len(numbers))
+        return {"links": await _each(link, list(zip(numbers, crc32s, strict=True)))}
 
     async def _complete(self, caller: Caller, question: Said) -> Said:
         uri, upload, uploads = self._named(caller, question)
         etags = _texts(question, "etags", at_most=limits.PARTS)
-        await uploads.complete(uri, upload, etags)
+        crc32s = _crc32s(question, len(etags))
+        await uploads.complete(
+            uri, upload, [Part(*said) for said in zip(etags, crc32s, strict=True)]
+        )
         return {}
 
     async def _abandon(self, caller: Caller, question: Said) -> Said:
@@ -218,6 +226,16 @@ def _texts(said: Said, name: str, *, at_most: int = limits.LINKS_AT_ONCE) -> lis
     found = _list_of(said, name, at_most=at_most)
     if not all(isinstance(each, str) for each in found):
         raise RefusedError(Code.INVALID_ARGUMENT, f"{name!r} are not all texts")
+    return found
+
+
+def _crc32s(said: Said, count: int) -> list[str]:
+    """Return one for each of ``count`` parts; "" where the upload has none."""
+    if "crc32" not in said:
+        return [""] * count
+    found = _texts(said, "crc32", at_most=limits.PARTS)
+    if len(found) != count or not all(map(_CRC32.fullmatch, found)):
+        raise RefusedError(Code.INVALID_ARGUMENT, "'crc32' is not one of each part, in base64")
     return found
 
 

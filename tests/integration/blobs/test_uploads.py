@@ -1,18 +1,25 @@
 """Uploads in parts, signed here and sent by others, on a real S3 server."""
 
+import zlib
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from shared.blobs.errors import BlobNotFoundError, BlobStoreError
 from shared.blobs.keys import AccessKeys
 from shared.blobs.options import S3Options
 from shared.blobs.store import BlobStore, open_store
-from shared.blobs.uploads import Uploads
+from shared.blobs.uploads import CRC32, Part, Uploads
 from shared.kit.clock import SystemClock
+from tests.servers.http import serving
 from tests.servers.seaweed import S3ForTests
 
 _MINUTE = timedelta(minutes=1)
@@ -39,37 +46,86 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
+@pytest.mark.parametrize("crc32", [True, False])
 @pytest.mark.parametrize("name", _NAMES)
 async def test_parts_become_one_blob(
-    store: BlobStore, uploads: Uploads, http: httpx.AsyncClient, name: str
+    store: BlobStore,
+    uploads: Uploads,
+    http: httpx.AsyncClient,
+    name: str,
+    crc32: bool,  # noqa: FBT001
 ) -> None:
     uri = store.uri(f"directory/{name}")
-    upload = await uploads.begin(uri)
-    etags = []
+    upload = await uploads.begin(uri, crc32=crc32)
+    assert upload.wants_crc32 == crc32
+    parts = []
     for number, body in enumerate([_PART, b"the end"], start=1):
-        link = await uploads.sign_part(uri, upload, number, _MINUTE)
-        sent = await http.put(link, content=body)
+        checksum = _crc32(body) if crc32 else ""
+        link = await uploads.sign_part(uri, upload.id, number, _MINUTE, crc32=checksum)
+        sent = await http.put(link, content=body, headers={CRC32: checksum} if crc32 else {})
         assert sent.status_code == 200, sent.text
-        etags.append(sent.headers["etag"])
+        assert sent.headers.get(CRC32, "") == checksum
+        parts.append(Part(sent.headers["etag"], checksum))
 
-    await uploads.complete(uri, upload, etags)
-    await uploads.complete(uri, upload, etags)  # whoever heard no answer says it again
+    await uploads.complete(uri, upload.id, parts)
+    await uploads.complete(uri, upload.id, parts)  # whoever heard no answer says it again
 
     assert await store.read(uri, limit=2**23) == _PART + b"the end"
+
+
+async def test_a_store_holds_a_part_to_the_checksum_of_its_link(
+    store: BlobStore, uploads: Uploads, http: httpx.AsyncClient
+) -> None:
+    uri, checksum = store.uri("checked"), _crc32(_PART)
+    upload = (await uploads.begin(uri, crc32=True)).id
+    link = await uploads.sign_part(uri, upload, 1, _MINUTE, crc32=checksum)
+
+    altered = await http.put(link, content=b"x" + _PART[1:], headers={CRC32: checksum})
+    assert (altered.status_code, "BadDigest" in altered.text) == (400, True), altered.text
+    other = {CRC32: _crc32(b"x" + _PART[1:])}
+    assert (await http.put(link, content=_PART, headers=other)).status_code == 403
+    assert (await http.put(link, content=_PART)).status_code == 403
+    good = await http.put(link, content=_PART, headers={CRC32: checksum})
+    assert good.status_code == 200, good.text
+    await uploads.abandon(uri, upload)
+
+
+@pytest.mark.parametrize("status", [400, 501, 200])
+async def test_a_store_without_checksums_is_asked_for_none(status: int) -> None:
+    """Some refuse the header, others do as if it were not there."""
+
+    async def begin(request: Request) -> Response:
+        if "x-amz-checksum-algorithm" in request.headers and status != 200:
+            return Response("<Error><Code>NotImplemented</Code></Error>", status)
+        return Response("<R><UploadId>an-upload</UploadId></R>")
+
+    now = SystemClock().now
+    async with serving(Starlette(routes=[Route("/{k:path}", begin, methods=["POST"])])) as url:
+        key = S3Options(
+            endpoint=url,
+            region="us-east-1",
+            access_key="any",
+            secret_key="any",  # noqa: S106
+            allow_http=True,
+        )
+        other = open_store("s3://bucket/base", key)
+        upload = await Uploads(other, AccessKeys(key, now), now).begin(other.uri("any"), crc32=True)
+
+    assert (upload.id, upload.wants_crc32) == ("an-upload", False)
 
 
 async def test_an_abandoned_upload_takes_no_more_parts(
     store: BlobStore, uploads: Uploads, http: httpx.AsyncClient
 ) -> None:
     uri = store.uri("given-up")
-    upload = await uploads.begin(uri)
+    upload = (await uploads.begin(uri)).id
     await uploads.abandon(uri, upload)
     await uploads.abandon(uri, upload)
 
     link = await uploads.sign_part(uri, upload, 1, _MINUTE)
     assert (await http.put(link, content=b"late")).status_code == 404
     with pytest.raises(BlobNotFoundError):
-        await uploads.complete(uri, upload, ['"0"'])
+        await uploads.complete(uri, upload, [Part('"0"')])
     assert not await store.exists(uri)
 
 
@@ -77,7 +133,7 @@ async def test_a_link_is_good_for_its_part_and_no_other(
     store: BlobStore, uploads: Uploads, http: httpx.AsyncClient
 ) -> None:
     uri = store.uri("bound")
-    upload = await uploads.begin(uri)
+    upload = (await uploads.begin(uri)).id
     link = await uploads.sign_part(uri, upload, 1, _MINUTE)
 
     assert (await http.put(link.replace("partNumber=1", "partNumber=2"))).status_code == 403
@@ -133,3 +189,7 @@ async def test_blobs_are_listed_in_order_and_page_by_page(
         paged += [blob.path for blob in page]
     assert paged == [blob.path for blob in whole]
     assert await store.list_below(store.uri("nothing-here"), limit=2) == []
+
+
+def _crc32(body: bytes) -> str:
+    return b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()

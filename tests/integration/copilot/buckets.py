@@ -25,7 +25,9 @@ from shared.blobs.options import S3Options
 from tests.servers.azurite import CONTAINER, AzureForTests
 
 KEYS = SigningKeys(SigningKey(b"k" * 32))
+Parts = Sequence[tuple[str, str]]  # ETag and, or "", CRC-32
 _HOUR = timedelta(hours=1)
+_NONE: Mapping[str, str] = {}
 _VERBS: Mapping[Method, Literal["GET", "PUT"]] = {Method.GET: "GET", Method.PUT: "PUT"}
 
 
@@ -38,9 +40,9 @@ class Bucket(Protocol):
     @property
     def store(self) -> ObjectStore: ...
     def link(self, method: Method, key: str, *, expired: bool = False) -> dict[str, object]: ...
-    async def begin(self, key: str) -> str: ...
-    def part_link(self, key: str, upload: str, number: int) -> dict[str, object]: ...
-    async def complete(self, key: str, upload: str, etags: Sequence[str]) -> None: ...
+    async def begin(self, key: str, *, crc32: bool) -> dict[str, object]: ...
+    def part_link(self, key: str, upload: str, number: int, crc32: str) -> dict[str, object]: ...
+    async def complete(self, key: str, upload: str, parts: Parts) -> None: ...
     async def abandon(self, key: str, upload: str) -> None: ...
 
 
@@ -61,14 +63,14 @@ class DirectoryBucket:
             + sign(Grant(method=method, path=key, expires_at=expires_at), KEYS)
         }
 
-    async def begin(self, key: str) -> str:
-        raise NotImplementedError(key)
+    async def begin(self, key: str, *, crc32: bool) -> dict[str, object]:
+        raise NotImplementedError(key, crc32)
 
-    def part_link(self, key: str, upload: str, number: int) -> dict[str, object]:
-        raise NotImplementedError(key, upload, number)
+    def part_link(self, key: str, upload: str, number: int, crc32: str) -> dict[str, object]:
+        raise NotImplementedError(key, upload, number, crc32)
 
-    async def complete(self, key: str, upload: str, etags: Sequence[str]) -> None:
-        raise NotImplementedError(key, upload, etags)
+    async def complete(self, key: str, upload: str, parts: Parts) -> None:
+        raise NotImplementedError(key, upload, parts)
 
     async def abandon(self, key: str, upload: str) -> None:
         raise NotImplementedError(key, upload)
@@ -98,26 +100,39 @@ class S3Bucket:
         # A server of now cannot be asked to have expired something; it says 403 as well.
         return {"url": url.replace("Signature=", "Signature=0") if expired else url}
 
-    async def begin(self, key: str) -> str:
-        answer = await self._call("POST", key, {"uploads": ""})
+    async def begin(self, key: str, *, crc32: bool) -> dict[str, object]:
+        wanted = {"x-amz-checksum-algorithm": "CRC32"} if crc32 else {}
+        answer = await self._call("POST", key, {"uploads": ""}, headers=wanted)
         found = re.search("<UploadId>(.+?)</UploadId>", answer)
         assert found
-        return found[1]
+        return {"upload": found[1], "checksum": "crc32" if crc32 else ""}
 
-    def part_link(self, key: str, upload: str, number: int) -> dict[str, object]:
+    def part_link(self, key: str, upload: str, number: int, crc32: str) -> dict[str, object]:
         query = {"partNumber": str(number), "uploadId": upload}
-        return {"url": self._presigned("PUT", key, query)}
+        headers = {"x-amz-checksum-crc32": crc32} if crc32 else {}
+        return {"url": self._presigned("PUT", key, query, headers), "headers": headers}
 
-    async def complete(self, key: str, upload: str, etags: Sequence[str]) -> None:
-        parts = "".join(
-            f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"
-            for number, etag in enumerate(etags, 1)
+    async def complete(self, key: str, upload: str, parts: Parts) -> None:
+        listed = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag>"
+            + (f"<ChecksumCRC32>{crc32}</ChecksumCRC32>" if crc32 else "")
+            + "</Part>"
+            for number, (etag, crc32) in enumerate(parts, 1)
         )
-        body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>"
+        body = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>"
         await self._call("POST", key, {"uploadId": upload}, body)
 
     async def abandon(self, key: str, upload: str) -> None:
         await self._call("DELETE", key, {"uploadId": upload})
+
+    async def checksum(self, key: str) -> str:
+        """Return the CRC-32 that the store keeps of a blob, if it does."""
+        headers = {"x-amz-checksum-mode": "ENABLED"}
+        link = self._presigned("HEAD", key, {}, headers)
+        async with httpx.AsyncClient() as http:
+            answer = await http.head(link, headers=headers)
+        assert answer.is_success, answer.status_code
+        return str(answer.headers.get("x-amz-checksum-crc32", ""))
 
     async def uploads(self) -> list[str]:
         """Keys of what has begun and is neither complete nor abandoned."""
@@ -125,15 +140,27 @@ class S3Bucket:
         return re.findall("<Key>(.+?)</Key>", answer)
 
     async def _call(
-        self, method: str, key: str | None, query: Mapping[str, str], body: str = ""
+        self,
+        method: str,
+        key: str | None,
+        query: Mapping[str, str],
+        body: str = "",
+        headers: Mapping[str, str] = _NONE,
     ) -> str:
+        link = self._presigned(method, key, query, headers)
         async with httpx.AsyncClient(timeout=60) as http:
-            answer = await http.request(method, self._presigned(method, key, query), content=body)
+            answer = await http.request(method, link, content=body, headers=headers)
         assert answer.is_success, answer.text
         return answer.text
 
-    def _presigned(self, method: str, key: str | None, query: Mapping[str, str]) -> str:
-        """Signature version 4, in the query."""
+    def _presigned(
+        self,
+        method: str,
+        key: str | None,
+        query: Mapping[str, str],
+        headers: Mapping[str, str] = _NONE,
+    ) -> str:
+        """Signature version 4, in the query; one header, if any, comes after the host's."""
         now = datetime.now(UTC)  # noqa: TID251 - the server's clock is real too
         at, scope = f"{now:%Y%m%dT%H%M%SZ}", f"{now:%Y%m%d}/{self._options.region}/s3/aws4_request"
         host = urlsplit(self._options.endpoint).netloc
@@ -144,16 +171,18 @@ class S3Bucket:
             "X-Amz-Credential": f"{self._options.access_key}/{scope}",
             "X-Amz-Date": at,
             "X-Amz-Expires": "3600",
-            "X-Amz-SignedHeaders": "host",
+            "X-Amz-SignedHeaders": ";".join(["host", *headers]),
         }
         pairs = "&".join(f"{name}={quote(terms[name], safe='')}" for name in sorted(terms))
-        request = f"{method}\n{path}\n{pairs}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD"
+        said = "".join(f"{name}:{text}\n" for name, text in {"host": host, **headers}.items())
+        names = terms["X-Amz-SignedHeaders"]
+        request = f"{method}\n{path}\n{pairs}\n{said}\n{names}\nUNSIGNED-PAYLOAD"
         digest = hashlib.sha256(request.encode()).hexdigest()
         key_bytes = f"AWS4{self._options.secret_key}".encode()
         for word in scope.split("/"):
             key_bytes = hmac.digest(key_bytes, word.encode(), "sha256")
-        said = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{digest}"
-        signature = hmac.new(key_bytes, said.encode(), "sha256").hexdigest()
+        to_sign = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{digest}"
+        signature = hmac.new(key_bytes, to_sign.encode(), "sha256").hexdigest()
         return f"{self._options.endpoint}{path}?{pairs}&X-Amz-Signature={signature}"
 
 
@@ -171,17 +200,18 @@ class AzureBucket:
             said["headers"] = {"x-ms-blob-type": "BlockBlob"}
         return said
 
-    async def begin(self, key: str) -> str:
-        return hashlib.sha256(key.encode()).hexdigest()
+    async def begin(self, key: str, *, crc32: bool) -> dict[str, object]:  # noqa: ARG002
+        return {"upload": hashlib.sha256(key.encode()).hexdigest()}
 
-    def part_link(self, key: str, upload: str, number: int) -> dict[str, object]:
+    def part_link(self, key: str, upload: str, number: int, crc32: str) -> dict[str, object]:
+        assert not crc32, "Azure knows another"
         return {
             "url": f"{self._put(key)}&comp=block&blockid={quote(_block(upload, number), safe='')}"
         }
 
-    async def complete(self, key: str, upload: str, etags: Sequence[str]) -> None:
+    async def complete(self, key: str, upload: str, parts: Parts) -> None:
         blocks = "".join(
-            f"<Latest>{_block(upload, number)}</Latest>" for number in range(1, len(etags) + 1)
+            f"<Latest>{_block(upload, number)}</Latest>" for number in range(1, len(parts) + 1)
         )
         body = f"<?xml version='1.0' encoding='utf-8'?><BlockList>{blocks}</BlockList>"
         async with httpx.AsyncClient(timeout=60) as http:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
 from base64 import b64encode
@@ -38,6 +39,7 @@ class Pod:
     outputs_wanted: dict[str, LiteralType] = field(default_factory=dict)
     told: dict[str, object] = field(default_factory=dict)  # over the usual handoff
     token: str = "token-of-an-attempt"  # noqa: S105
+    environment: dict[str, str] = field(default_factory=dict)  # besides ours
     faulty: Unreliable | None = None  # what stands before the store, where something does
 
     @property
@@ -141,7 +143,7 @@ class Pod:
         handoff.write_text(json.dumps(self._handoff(token, {**self.told, **told})))
         return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "dataplane.copilot", command, "--handoff", str(handoff),
-            stderr=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE, env={**os.environ, **self.environment},
         )  # fmt: skip
 
     def _handoff(self, token: Path, told: Mapping[str, object]) -> dict[str, object]:

@@ -41,6 +41,7 @@ class Signer:
         self.bucket = bucket
         self.faults = Faults()
         self.token = token
+        self.checksums = True  # whether it knows of any; an agent of an older release does not
         self._parts_above = parts_above
         self._part_bytes = part_bytes
 
@@ -85,24 +86,33 @@ class Signer:
     async def _put(self, asked: dict[str, object]) -> dict[str, object]:
         blobs = asked["blobs"]
         assert isinstance(blobs, list)
-        return {"links": [await self._put_one(blob["uri"], blob["size"]) for blob in blobs]}
+        crc32 = self.checksums and "crc32" in _texts(asked.get("checksums", []))
+        return {"links": [await self._put_one(each["uri"], each["size"], crc32) for each in blobs]}
 
-    async def _put_one(self, uri: str, size: int) -> dict[str, object]:
+    async def _put_one(self, uri: str, size: int, crc32: bool) -> dict[str, object]:  # noqa: FBT001
         if self._parts_above is None or size <= self._parts_above:
             return self._link(Method.PUT, uri)
-        upload = await self.bucket.begin(self._key(uri))
-        return {"upload": upload, "part_bytes": self._part_bytes}
+        begun = await self.bucket.begin(self._key(uri), crc32=crc32)
+        return {**begun, "part_bytes": self._part_bytes}
 
     async def _parts(self, asked: dict[str, object]) -> dict[str, object]:
         key, numbers = self._key(str(asked["uri"])), asked["numbers"]
         assert isinstance(numbers, list)
         if f"{asked['uri']}/parts" in self.faults.refused:
             return {"links": [{"refusal": "as planned"} for _ in numbers]}
-        return {"links": [self.bucket.part_link(key, str(asked["upload"]), n) for n in numbers]}
+        upload, crc32s = str(asked["upload"]), _crc32s(asked, len(numbers))
+        return {
+            "links": [
+                self.bucket.part_link(key, upload, number, crc32)
+                for number, crc32 in zip(numbers, crc32s, strict=True)
+            ]
+        }
 
     async def _complete(self, asked: dict[str, object]) -> dict[str, object]:
         key = self._key(str(asked["uri"]))
-        await self.bucket.complete(key, str(asked["upload"]), _texts(asked["etags"]))
+        etags = _texts(asked["etags"])
+        parts = list(zip(etags, _crc32s(asked, len(etags)), strict=True))
+        await self.bucket.complete(key, str(asked["upload"]), parts)
         return {}
 
     async def _abandon(self, asked: dict[str, object]) -> dict[str, object]:
@@ -120,6 +130,10 @@ class Signer:
 
     def _key(self, uri: str) -> str:
         return uri.removeprefix(f"{self.bucket.base}/")
+
+
+def _crc32s(asked: dict[str, object], count: int) -> Sequence[str]:
+    return _texts(asked.get("crc32", [""] * count))
 
 
 def _texts(value: object) -> Sequence[str]:

@@ -1,12 +1,13 @@
 """We test what a store's headers are taken to mean."""
 
 import errno
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from dataplane.copilot import checks
-from dataplane.copilot.errors import RefusedError, UnfitError
+from dataplane.copilot import checks, sums
+from dataplane.copilot.errors import PassingError, RefusedError, UnfitError
 
 MD5 = "5d41402abc4b2a76b9719d911017c592"
 
@@ -39,6 +40,23 @@ class Said:
 )
 def test_an_md5_is_known_only_where_the_store_means_one(said: Said, known: bool) -> None:  # noqa: FBT001
     assert checks.known_md5(said) == (bytes.fromhex(MD5) if known else None)
+
+
+@pytest.mark.parametrize(
+    ("said", "good"),
+    [
+        (Said(x_amz_checksum_crc32="NhCmhg=="), True),
+        (Said(x_amz_checksum_crc32="NhCmhg==", ETag='"other"'), True),
+        (Said(x_amz_checksum_crc32="AAAAAA==", ETag=f'"{MD5}"'), False),
+        (Said(ETag=f'"{MD5}"'), True),
+        (Said(ETag=f'"{"0" * 32}"'), False),
+        (Said(ETag='"0x8DC1234"'), False),
+        (Said(), False),
+    ],
+)
+def test_a_store_has_to_say_that_it_has_what_was_sent(said: Said, good: bool) -> None:  # noqa: FBT001
+    with nullcontext() if good else pytest.raises(PassingError, match="did not arrive"):
+        checks.require_crc32(said, sums.crc32([b"hel", b"lo"]), lambda: sums.md5([b"hello"]), "x")
 
 
 def test_a_part_tells_of_the_whole() -> None:

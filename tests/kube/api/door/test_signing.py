@@ -121,7 +121,24 @@ async def test_a_raw_container_gets_its_inputs_and_its_outputs_are_kept(scene: S
     uri = outputs["large"].scalar.blob.uri
     assert uri.startswith(f"{scene.pod.assignment.raw_data_prefix}/")
     assert await scene.store.read(uri, limit=2 * _LARGE) == large
-    assert scene.here.door.counts.links["complete"] == 1, "it went in parts"
+    counts = scene.here.door.counts.links
+    assert (counts["parts"], counts["complete"]) == (3, 1), "it went in parts"
+
+
+async def test_parts_have_checksums_where_copilot_and_store_know_them(scene: Scene) -> None:
+    uri = f"{scene.pod.assignment.output_prefix}/large"
+    asked: dict[str, object] = {"blobs": [{"uri": uri, "size": _LARGE}]}
+    _, older = await scene.ask("put", asked)
+    _, newer = await scene.ask("put", {**asked, "checksums": ["md6", "crc32"]})
+    assert [each["links"][0]["checksum"] for each in (older, newer)] == ["", "crc32"]
+
+    upload = {"uri": uri, "upload": newer["links"][0]["upload"]}
+    _, links = await scene.ask("parts", {**upload, "numbers": [1], "crc32": ["AAAAAA=="]})
+    assert links["links"][0]["headers"] == {"x-amz-checksum-crc32": "AAAAAA=="}
+    for crc32 in ([], ["AAAAAA==", "AAAAAA=="], [1], ["AAAA\nA=="], "AAAAAA=="):
+        for verb, of in (("parts", {"numbers": [1]}), ("complete", {"etags": ["x"]})):
+            status, words = await scene.ask(verb, {**upload, **of, "crc32": crc32})
+            assert (status, "crc32" in words) == (400, True), (verb, crc32)
 
 
 async def test_written_is_below_the_attempts_own_prefixes_only(scene: Scene) -> None:
