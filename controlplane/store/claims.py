@@ -16,21 +16,10 @@ from sqlalchemy import Row
 from controlplane.core.layout import output_prefix, raw_data_prefix
 from controlplane.core.turns import Lane, QueueRoom, Rotation, Stretch, Turn, is_open, share
 from controlplane.store.database import OrgTx
+from controlplane.store.rows import parse_key
 from controlplane.store.statements import given, statement
 from shared.model.assignments import Assignment
-from shared.model.ids import (
-    ActionKey,
-    ActionName,
-    AttemptId,
-    ClusterName,
-    Digest,
-    DomainName,
-    LeaseId,
-    ProjectName,
-    RunId,
-    RunKey,
-    RunName,
-)
+from shared.model.ids import ActionName, AttemptId, ClusterName, Digest, LeaseId, RunId
 from shared.model.phases import Phase
 
 LOOK = 100
@@ -269,12 +258,11 @@ def _lanes(lanes: Iterable[Lane]) -> dict[str, object]:
 
 
 def _assignment(tx: OrgTx, row: Row[tuple[object, ...]]) -> Assignment:
-    run = RunKey(ProjectName(row.project), DomainName(row.domain), RunName(row.run))
-    name = ActionName(row.name)
+    key = parse_key(row)
     before = row.attempt - 1
     return Assignment(
         org=tx.org,
-        key=ActionKey(run, name),
+        key=key,
         attempt=AttemptId(row.action_id, row.attempt),
         lease=LeaseId(row.lease_id),
         parent=None if row.parent is None else ActionName(row.parent),
@@ -283,10 +271,10 @@ def _assignment(tx: OrgTx, row: Row[tuple[object, ...]]) -> Assignment:
         run_spec=Digest(row.run_spec),
         input_uri=row.input_uri,
         run_base=row.run_base,
-        output_prefix=output_prefix(row.run_base, name, row.attempt),
-        previous_output_prefix=output_prefix(row.run_base, name, before) if before else "",
+        output_prefix=output_prefix(row.run_base, key.name, row.attempt),
+        previous_output_prefix=output_prefix(row.run_base, key.name, before) if before else "",
         raw_data_prefix=raw_data_prefix(
-            row.run_base, name, row.attempt, raw_data_base=row.raw_data_base
+            row.run_base, key.name, row.attempt, raw_data_base=row.raw_data_base
         ),
         run_started_at=row.started_at,
         replaceable=row.replaceable,

@@ -14,16 +14,9 @@ from sqlalchemy import Row, TextClause
 from controlplane.core.clusters import AgentFacts, AgentLoad, ClusterStatus, HeldAttempt
 from controlplane.store.changes import tell_cluster
 from controlplane.store.database import OrgTx
+from controlplane.store.rows import parse_key
 from controlplane.store.statements import statement
-from shared.model.ids import (
-    ActionKey,
-    ActionName,
-    ClusterName,
-    DomainName,
-    ProjectName,
-    RunKey,
-    RunName,
-)
+from shared.model.ids import ClusterName
 from shared.model.phases import Phase
 
 MOST = 1_000
@@ -151,9 +144,8 @@ def _parse(row: Row[tuple[object, ...]]) -> ClusterStatus:
 
 
 def _parse_held(row: Row[tuple[object, ...]]) -> HeldAttempt:
-    run = RunKey(ProjectName(row.project), DomainName(row.domain), RunName(row.run))
     return HeldAttempt(
-        action=ActionKey(run, ActionName(row.name)),
+        action=parse_key(row),
         number=row.attempt,
         phase=Phase(row.phase),
         leased_at=row.leased_at,

@@ -48,16 +48,21 @@ class LogColumns(Protocol):
     log_links: Sequence[tuple[str, str]]
 
 
-class ActionColumns(FailureColumns, Protocol):
+class KeyColumns(Protocol):
+    """What ``runs`` and ``actions`` call an action."""
+
+    project: str
+    domain: str
+    run: str
+    name: str
+
+
+class ActionColumns(KeyColumns, FailureColumns, Protocol):
     """One row of ``ACTION_COLUMNS``."""
 
     org: str
     id: UUID
     run_id: UUID
-    project: str
-    domain: str
-    run: str
-    name: str
     parent: str | None
     type: int
     group_name: str
@@ -87,6 +92,11 @@ class ActionColumns(FailureColumns, Protocol):
     run_base: str
 
 
+def parse_key(row: KeyColumns) -> ActionKey:
+    run = RunKey(ProjectName(row.project), DomainName(row.domain), RunName(row.run))
+    return ActionKey(run, ActionName(row.name))
+
+
 def parse_log_links(row: LogColumns) -> Sequence[LogLink]:
     return [LogLink(name, uri) for name, uri in row.log_links]
 
@@ -104,12 +114,12 @@ def parse_failure(row: FailureColumns) -> Failure | None:
 
 
 def parse_action(row: ActionColumns) -> ActionRow:
-    run = RunKey(ProjectName(row.project), DomainName(row.domain), RunName(row.run))
+    key = parse_key(row)
     return ActionRow(
         org=OrgName(row.org),
         id=ActionId(row.id),
         run_id=RunId(row.run_id),
-        key=ActionKey(run, ActionName(row.name)),
+        key=key,
         parent=None if row.parent is None else ActionName(row.parent),
         type=ActionType(row.type),
         facts=TaskFacts(
@@ -131,7 +141,7 @@ def parse_action(row: ActionColumns) -> ActionRow:
         ended_at=row.ended_at,
         updated_at=row.updated_at,
         created_by=row.created_by,
-        output_prefix=output_prefix(row.run_base, ActionName(row.name), row.attempts)
+        output_prefix=output_prefix(row.run_base, key.name, row.attempts)
         if row.type == ActionType.TASK
         else "",
         output_uri=row.output_uri,
