@@ -47,8 +47,9 @@ RETURNING epoch
 """).bindparams(bindparam("capabilities", type_=JSONB))
 
 # Shared, so that one session's transactions run side by side, yet none beside a new session.
-_IS_CURRENT = statement("""
-SELECT 1 FROM clusters WHERE org = :org AND cluster = :cluster AND epoch = :epoch FOR SHARE
+_WISHES = statement("""
+SELECT cordoned, draining_since, wanted_version, pool FROM clusters
+WHERE org = :org AND cluster = :cluster AND epoch = :epoch FOR SHARE
 """)
 
 _SEEN = statement("""
@@ -72,11 +73,6 @@ SET seen_at = :now, seen_served = (SELECT served FROM control_clock), connected 
     held = f.held, running = f.running, slots = f.slots, counted_at = f.counted_at
 FROM free f WHERE c.org = f.org AND c.cluster = f.cluster
 RETURNING c.cluster, c.epoch, c.cordoned, c.draining_since, c.wanted_version, c.pool
-""")
-
-_WISHES = statement("""
-SELECT cordoned, draining_since, wanted_version, pool FROM clusters
-WHERE org = :org AND cluster = :cluster
 """)
 
 _CLOSED = statement("""
@@ -129,9 +125,13 @@ async def open_session(
     return epoch
 
 
-async def is_current(tx: OrgTx, cluster: ClusterName, epoch: int) -> bool:
-    """Whether the session is the latest; if so it stays that until this transaction ends."""
-    return bool(await tx.rows(_IS_CURRENT, {"cluster": cluster, "epoch": epoch}))
+async def find_wishes(tx: OrgTx, cluster: ClusterName, epoch: int) -> ClusterWishes | None:
+    """
+    Return what is wanted of the session's cluster, None when it is superseded; one that is
+    the latest stays that until this transaction ends.
+    """
+    rows = await tx.rows(_WISHES, {"cluster": cluster, "epoch": epoch})
+    return _parse_wishes(rows[0]) if rows else None
 
 
 async def touch_session(
@@ -170,10 +170,6 @@ async def touch_sessions(
         },
     )
     return {(ClusterName(row.cluster), row.epoch): _parse_wishes(row) for row in rows}
-
-
-async def get_wishes(tx: OrgTx, cluster: ClusterName) -> ClusterWishes:
-    return _parse_wishes((await tx.rows(_WISHES, {"cluster": cluster}))[0])
 
 
 async def close_session(tx: OrgTx, cluster: ClusterName, epoch: int) -> None:

@@ -66,7 +66,7 @@ class Relays:
         """Take what others ask of this session's agent; what each wants, by its id."""
         cluster = session.cluster
         async with self._database.for_org(cluster.org) as tx:
-            if not await clusters.is_current(tx, cluster.name, session.epoch):
+            if await clusters.find_wishes(tx, cluster.name, session.epoch) is None:
                 raise SupersededError
             return await store.claim(tx, cluster.name, session.epoch)
 

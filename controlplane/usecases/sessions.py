@@ -105,7 +105,7 @@ class Sessions:
         on the lease must not go back. What it should hold and does not know of is noted too.
         """
         name = session.cluster.name
-        async with self._current(session) as tx:
+        async with self._current(session) as (tx, _):
             # All at once and in order, what is listed and what is missing: no deadlock, and
             # nothing is given away behind the verdicts.
             held = await dispatches.lock_leases(tx, name)
@@ -125,8 +125,7 @@ class Sessions:
         ``rotation`` is the session's own.
         """
         name = session.cluster.name
-        async with self._current(session) as tx:
-            wishes = await clusters.get_wishes(tx, name)
+        async with self._current(session) as (tx, wishes):
             claimed = Claimed()
             if most and wishes.takes_work:
                 now = self._clock.now()
@@ -149,7 +148,7 @@ class Sessions:
         reports: Sequence[Report],
     ) -> Settled:
         """Take the agent's word, in one commit; the answers may be sent when this returns."""
-        async with self._current(session) as tx:
+        async with self._current(session) as (tx, _):
             now = self._clock.now()
             # Reports first: they lock runs, and runs are locked before dispatches.
             acknowledged: Sequence[Acknowledgement] = ()
@@ -183,8 +182,10 @@ class Sessions:
         return [found.get((cluster, epoch)) for cluster, epoch, _ in sessions]
 
     @asynccontextmanager
-    async def _current(self, session: SessionRef) -> AsyncIterator[OrgTx]:
+    async def _current(self, session: SessionRef) -> AsyncIterator[tuple[OrgTx, ClusterWishes]]:
+        """Open a transaction in which the session stays the latest; SupersededError."""
         async with self._database.for_org(session.cluster.org) as tx:
-            if not await clusters.is_current(tx, session.cluster.name, session.epoch):
+            wishes = await clusters.find_wishes(tx, session.cluster.name, session.epoch)
+            if wishes is None:
                 raise SupersededError
-            yield tx
+            yield tx, wishes

@@ -5,7 +5,7 @@ import asyncio
 from sqlalchemy import text
 
 from controlplane.core.clusters import AgentFacts, AgentLoad
-from controlplane.store.clusters import ClusterRef, is_current, save_cluster
+from controlplane.store.clusters import ClusterRef, find_wishes, save_cluster
 from controlplane.usecases.sessions import SessionRef, Sessions, SupersededError
 from shared.kit.clock import SystemClock
 from shared.model.ids import ClusterName
@@ -40,7 +40,7 @@ async def test_a_busy_cluster_holds_up_no_other(store: Store) -> None:
     sessions, one, other = await make_sessions(store)
     async with asyncio.TaskGroup() as tasks:
         async with store.database.for_org(ORG) as tx:
-            assert await is_current(tx, one.cluster.name, one.epoch)
+            assert await find_wishes(tx, one.cluster.name, one.epoch)
             waits = tasks.create_task(sessions.touch(one, AgentLoad()))
             await sessions.touch(other, AgentLoad())
             assert not waits.done()
