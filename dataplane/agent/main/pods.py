@@ -153,11 +153,8 @@ class _Leader:
         ) as journal:
             ledger = Ledger(journal)
             await ledger.load()
-            self.contacts.ledger = ledger
-            try:
+            with self.contacts.leading(ledger):
                 await run_services(self.settings, self._equip(ledger), self.clock)
-            finally:
-                self.contacts.ledger = None
 
     def _equip(self, ledger: Ledger) -> Equipment:
         stores = Stores(self.clock)
