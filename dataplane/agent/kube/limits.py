@@ -15,6 +15,7 @@ RETRY_AFTER_AT_MOST = timedelta(seconds=60)  # however long the server asks for
 PAGE_ITEMS = 250
 ANSWER_BYTES = 128 * 1024 * 1024  # of one answer; a page of the largest pods is half of it
 ERROR_BYTES = 64 * 1024
+READ_BYTES = 2 * 1024 * 1024  # of a connection, before its sender has to wait
 CHANGE_BYTES = 8 * 1024 * 1024  # of one line of a watch; etcd's objects have 1.5 MiB
 
 WATCH_LASTS = timedelta(seconds=50)  # then the server ends it and we go on where it was

@@ -1,8 +1,7 @@
 """
-Connections to one API server and the credentials for them, as the library makes them.
+Connections to one API server: requests go out and answers come in, as JSON.
 
-Its typed models are not used: what goes out and comes in is JSON. This module costs a second
-to import; only :meth:`Kube.open` does.
+This module takes a while to import; only :meth:`Kube.open` does.
 """
 
 import asyncio
@@ -14,61 +13,40 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import aiohttp
-from kubernetes.aio import config
-from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.client.rest import RESTClientObject
+from yarl import URL
 
 from dataplane.agent.kube import limits
-from dataplane.agent.kube.errors import KubeError, NoAccessError, UnreachableError, parse_status
+from dataplane.agent.kube.access import Access, find_access
+from dataplane.agent.kube.errors import KubeError, UnreachableError, parse_status
 from dataplane.agent.kube.requests import Request
-
-
-class _Refreshing:
-    """Asks for a token again in time, where a program or a file gives it."""
-
-    def __init__(self, loader: Any) -> None:
-        self._loader = loader
-        self._read_at = asyncio.get_running_loop().time()
-
-    async def __call__(self, configuration: Configuration) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._read_at >= limits.TOKEN_READ_EVERY.total_seconds():
-            self._read_at = now
-            await self._loader.load_and_set(configuration)
 
 
 class Transport:
     """Made by :meth:`open`."""
 
-    def __init__(self, configuration: Configuration, rest: RESTClientObject) -> None:
-        self._configuration = configuration
-        self._rest = rest
+    def __init__(self, access: Access, session: aiohttp.ClientSession) -> None:
+        self._access = access
+        self._session = session
         self._under_way = asyncio.Semaphore(limits.CALLS_AT_ONCE)
         self.requests: Counter[tuple[str, str, int]] = Counter()
 
     @classmethod
     @asynccontextmanager
     async def open(cls, kubeconfig: Path | None) -> AsyncIterator[Self]:
-        configuration = Configuration()
-        try:
-            if kubeconfig is None:
-                config.load_incluster_config(client_configuration=configuration)
-            else:
-                loader = await config.load_kube_config(
-                    str(kubeconfig), client_configuration=configuration, persist_config=False
-                )
-                configuration.refresh_api_key_hook = _Refreshing(loader)
-        except config.ConfigException as error:
-            where = "this is no pod of a cluster" if kubeconfig is None else f"{kubeconfig}"
-            raise NoAccessError(f"{where}: {error}; give a kubeconfig") from error
-        configuration.connection_pool_maxsize = None  # bounded here, by kind of call
-        rest = RESTClientObject(configuration)
-        try:
-            yield cls(configuration, rest)
-        finally:
-            await rest.close()
+        access = await find_access(kubeconfig)
+        # The session does not look at the environment itself: it would do so in two threads,
+        # at each request. How many connections there are is bounded here, by kind of call.
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=access.tls),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "volary-agent"},
+            proxy=access.proxy,
+            read_bufsize=limits.READ_BYTES,
+        ) as session:
+            yield cls(access, session)
 
     async def ask(self, request: Request, *, at_most: timedelta) -> dict[str, Any]:
         """Return the answer's JSON; KubeError if there is none."""
@@ -107,14 +85,13 @@ class Transport:
         counted = (request.verb, request.resource)
         answer: aiohttp.ClientResponse | None = None
         try:
-            answer = await self._rest.request(
+            answer = await self._session.request(
                 request.method,
-                f"{self._configuration.host}{request.path}",
-                query_params=request.query,
+                self._url(request),
                 headers=await self._headers(request),
-                body=request.body,
-                _preload_content=False,
-                _request_timeout=waiting,
+                data=None if request.body is None else json.dumps(request.body).encode(),
+                timeout=waiting,
+                server_hostname=self._access.server_name,
             )
             self.requests[*counted, answer.status] += 1
             if answer.status >= 400:
@@ -129,21 +106,31 @@ class Transport:
             ) from error
         finally:
             if answer is not None:
-                answer.release()  # closes what was not read to its end
+                _leave(answer)
+
+    def _url(self, request: Request) -> URL:
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        return URL(f"{self._access.address}{request.path}{query}", encoded=True)
 
     async def _headers(self, request: Request) -> dict[str, str]:
-        headers = {
+        return {
             "Accept": request.accept,
             "Content-Type": request.content_type,
-            "User-Agent": "volary-agent",
+            **await self._access.credentials(),
         }
-        try:
-            settings = await self._configuration.auth_settings()
-        except config.ConfigException as error:  # its file is being replaced
-            raise UnreachableError(f"the credentials cannot be read: {error}") from error
-        for setting in settings.values():
-            headers[setting["key"]] = setting["value"]
-        return headers
+
+
+def _leave(answer: aiohttp.ClientResponse) -> None:
+    """
+    Give its connection back, or cut it where the answer was not read to its end.
+
+    To take leave of a watch as TLS would have it is to wait for a server that may be dead,
+    with a connection that nobody holds any more and that outlives the client.
+    """
+    connection = answer.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    answer.release()
 
 
 def _date(text: str) -> datetime | None:

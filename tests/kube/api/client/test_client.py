@@ -6,10 +6,12 @@ from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
-from dataplane.agent.kube import limits
+from dataplane.agent.kube import access, limits
 from dataplane.agent.kube.client import Change, ChangeKind, Kube
 from dataplane.agent.kube.errors import (
     ConflictError,
@@ -259,11 +261,11 @@ async def test_a_program_that_gives_tokens_is_asked_again(
     given = tmp_path / "given"
     version = "client.authentication.k8s.io/v1"
     text = kube_api.kubeconfig().read_text()
-    access = json.loads(text)
-    access["users"][0]["user"] = {
+    config = json.loads(text)
+    config["users"][0]["user"] = {
         "exec": {"apiVersion": version, "command": "/bin/cat", "args": [str(given)]}
     }
-    (tmp_path / "config").write_text(json.dumps(access))
+    (tmp_path / "config").write_text(json.dumps(config))
 
     def give(token: str) -> None:
         credential = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": token}}
@@ -275,6 +277,32 @@ async def test_a_program_that_gives_tokens_is_asked_again(
             await by_program.may("get", POD)
         give(made["status"]["token"])
         assert not await by_program.may("get", POD)
+
+
+async def test_a_pod_enters_with_its_account_whose_token_is_renewed_in_its_file(
+    kube_api: KubeForTests,
+    api: KubeClient,
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address = urlsplit(kube_api.address)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(address.hostname))
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(address.port))
+    monkeypatch.setattr(access, "_ACCOUNT", tmp_path)
+    monkeypatch.setattr(limits, "TOKEN_READ_EVERY", AT_ONCE)
+    made = await api.create(f"/api/v1/namespaces/{place}/serviceaccounts/default/token", {})
+    (tmp_path / "ca.crt").write_bytes(kube_api.authority.certificate.read_bytes())
+    token = tmp_path / "token"
+    token.write_text("nonsense")
+    async with Kube.open() as of_pod:
+        with pytest.raises(UnauthorizedError):
+            await of_pod.may("get", POD)
+        token.write_text("")
+        with pytest.raises(UnreachableError, match="empty"):
+            await of_pod.with_patience(AT_ONCE).may("get", POD)
+        token.write_text(made["status"]["token"])
+        assert not await of_pod.may("get", POD)
 
 
 async def test_outside_of_a_cluster_the_remedy_is_named(tmp_path: Path) -> None:
@@ -290,3 +318,16 @@ async def _watch(kube: Kube, place: str, since: str) -> list[Change]:
     changes = kube.watch(CONFIG_MAP, namespace=place, since=since, lasting=timedelta(seconds=1))
     async with aclosing(changes):
         return [change async for change in changes if change.object["kind"] == "ConfigMap"]
+
+
+async def test_a_watch_that_is_left_leaves_no_connection_behind(
+    kube_api: KubeForTests, place: str
+) -> None:
+    process, before = psutil.Process(), len(psutil.Process().net_connections("tcp"))
+    async with Kube.open(kube_api.kubeconfig()) as kube:
+        await kube.create(CONFIG_MAP, make_map(place, "one"))
+        async with aclosing(kube.watch(CONFIG_MAP, namespace=place, since="0")) as changes:
+            await anext(changes)
+            assert len(process.net_connections("tcp")) > before
+
+    assert len(process.net_connections("tcp")) == before
