@@ -1,6 +1,7 @@
 """
 What the agent asks of the Kubernetes API: one method for each verb, JSON in and out.
 
+Of what comes in numbers, in lists and watches, there is only what ``picking`` keeps.
 Every call ends: each try has a timeout, and passing errors (``errors``) are waited for until
 the client's patience is used up. So a call may be carried out twice; names are computed, and
 whoever creates takes ExistsError for done where that is what it means. Watches and logs are
@@ -34,6 +35,7 @@ from dataplane.agent.kube.objects import (
     Object,
     name_of,
 )
+from dataplane.agent.kube.picking import pick
 from dataplane.agent.kube.requests import JSON, MERGE, METADATA_LIST, Request, selectors
 from dataplane.agent.kube.retries import persist
 
@@ -226,7 +228,7 @@ class Kube:
         silence = timedelta(seconds=seconds) + limits.WATCH_MARGIN
         async with self._transport.stream(request, silence=silence) as chunks:
             async for line in _lines(chunks):
-                yield _parse_change(line)
+                yield _parse_change(kind, line)
 
     async def log(
         self,
@@ -315,11 +317,7 @@ class Kube:
                 verb="list", method="GET", kind=kind, name=place, query=asked, accept=accept
             )
             page = await self._ask(request, at_most=limits.LIST_TIMEOUT)
-            # What is in a list does not say what it is; whoever holds one wants to know.
-            items += (
-                {**item, "apiVersion": kind.api_version, "kind": kind.name}
-                for item in page["items"] or ()
-            )
+            items += (pick(kind, item) for item in page["items"] or ())
         return Listing(items, str(page["metadata"]["resourceVersion"]))
 
     async def _review(self, kind: Kind, spec: Mapping[str, Any]) -> Object:
@@ -337,11 +335,11 @@ class Kube:
         )
 
 
-def _parse_change(line: bytes) -> Change:
+def _parse_change(kind: Kind, line: bytes) -> Change:
     try:
         told = json.loads(line)
         if told["type"] != "ERROR":
-            return Change(ChangeKind(told["type"]), told["object"])
+            return Change(ChangeKind(told["type"]), pick(kind, told["object"]))
     except (KeyError, TypeError, ValueError) as error:
         raise KubeError(200, "BadAnswer", "a change is not as it should be") from error
     raise parse_status(told["object"])

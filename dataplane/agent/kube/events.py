@@ -15,15 +15,14 @@ from datetime import timedelta
 
 from dataplane.agent.kube import limits
 from dataplane.agent.kube.client import Change, ChangeKind, Kube
-from dataplane.agent.kube.errors import KubeError
-from dataplane.agent.kube.following import Counts, Following
+from dataplane.agent.kube.following import Following
 from dataplane.agent.kube.objects import EVENT, Object, find_mark, mark_attempt
 from dataplane.agent.kube.waking import Wakers
 from shared.kit.clock import Clock
 
 
-class Events:
-    """An informer of events; call :meth:`run` in a task."""
+class Events(Following):
+    """An informer of events."""
 
     def __init__(
         self,
@@ -33,32 +32,13 @@ class Events:
         clock: Clock,
         lasting: timedelta = limits.WATCH_LASTS,
     ) -> None:
+        super().__init__(kube, EVENT, namespace=namespace, clock=clock, lasting=lasting)
         # By mark, then by the event's own name. The oldest attempt is first.
         self._by_mark: OrderedDict[str, OrderedDict[str, Object]] = OrderedDict()
         self._wakers = Wakers(left=self._forget)
-        self._synced = asyncio.Event()
-        self._following = Following(
-            kube, EVENT, self, namespace=namespace, labels="", clock=clock, lasting=lasting
-        )
 
     def __repr__(self) -> str:
         return f"<Events attempts={len(self._by_mark)}>"
-
-    @property
-    def counts(self) -> Counts:
-        return self._following.counts
-
-    @property
-    def problem(self) -> KubeError | None:
-        """Why nothing is heard at present; None when all is well."""
-        return self._following.problem
-
-    async def run(self) -> None:
-        """Keep up with the cluster until cancelled."""
-        await self._following.run()
-
-    async def synced(self) -> None:
-        await self._synced.wait()
 
     def of_attempt(self, attempt: str) -> Sequence[Object]:
         """Return the latest events of the attempt's objects, oldest first."""
@@ -71,14 +51,12 @@ class Events:
         return self._wakers.waking(mark_attempt(attempt), event)
 
     def replace(self, items: Sequence[Object]) -> None:
-        """For :class:`Following`. An event that has expired meanwhile is still true."""
+        """Keep what is known as well: an event that has expired meanwhile is still true."""
         for item in items:
             self._keep(item)
-        self._synced.set()
         self._wakers.wake_all()
 
     def apply(self, change: Change) -> None:
-        """For :class:`Following`."""
         if change.kind is not ChangeKind.DELETED:
             self._wakers.wake(filter(None, [self._keep(change.object)]))
             return
@@ -96,7 +74,7 @@ class Events:
             events = self._by_mark[mark] = OrderedDict()
             self._make_room()
         name = str(item["metadata"]["name"])
-        events[name] = _pick(item)
+        events[name] = item
         events.move_to_end(name)
         if len(events) > limits.EVENTS_OF_ATTEMPT:
             events.popitem(last=False)
@@ -123,18 +101,3 @@ def happened_at(event: Object) -> str:
         or event["metadata"].get("creationTimestamp")
         or ""
     )
-
-
-_READ = ("apiVersion", "kind", "type", "reason", "message", "count", "involvedObject", "series")
-_READ_TIMES = ("firstTimestamp", "lastTimestamp", "eventTime", "reportingComponent", "source")
-
-
-def _pick(item: Object) -> Object:
-    """Keep what is read: there are many of them."""
-    metadata = {
-        key: item["metadata"][key]
-        for key in ("namespace", "name", "uid", "creationTimestamp")
-        if key in item["metadata"]
-    }
-    kept = {key: item[key] for key in (*_READ, *_READ_TIMES) if item.get(key) is not None}
-    return {**kept, "metadata": metadata}

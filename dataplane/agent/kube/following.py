@@ -6,13 +6,14 @@ until there is a whole new list. Each watch ends after a minute by agreement and
 the last resource version, so a connection that died without a word is noticed soon after.
 """
 
+import asyncio
 import logging
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
 
 from dataplane.agent.kube import limits
 from dataplane.agent.kube.client import Change, ChangeKind, Kube
@@ -26,16 +27,6 @@ _SHORT = timedelta(milliseconds=500)  # the shortest watch that we ask for lasts
 _DOUBLINGS = 10
 
 
-class Cache(Protocol):
-    """What the list and the changes are put into."""
-
-    def replace(self, items: Sequence[Object]) -> None:
-        """Take ``items`` for all there is."""
-
-    def apply(self, change: Change) -> None:
-        """Take note of one change, never of a bookmark."""
-
-
 @dataclass(slots=True)
 class Counts:
     """For metrics."""
@@ -46,33 +37,47 @@ class Counts:
     failures: int = 0
 
 
-class Following:
+class Following(ABC):
+    """Whoever keeps what is heard of a kind; call :meth:`run` in a task."""
+
     def __init__(
         self,
         kube: Kube,
         kind: Kind,
-        cache: Cache,
         *,
-        namespace: str,
-        labels: str,
+        namespace: str = "",
+        labels: str = "",
         clock: Clock,
-        lasting: timedelta,
+        lasting: timedelta = limits.WATCH_LASTS,
     ) -> None:
+        """``namespace`` "" means all, ``labels`` is a selector, ``lasting`` of one watch."""
         self._kube = kube.with_patience(timedelta(0))  # the loop below is the patience
         self._kind = kind
-        self._cache = cache
         self._namespace = namespace
         self._labels = labels
         self._clock = clock
         self._lasting = lasting
         self._since = ""  # the resource version up to which all is known; "": list first
         self._failures = 0  # in a row
+        self._listed = asyncio.Event()
         self.counts = Counts()
         self.problem: KubeError | None = None
         """Why nothing is heard at present; None when all is well."""
 
+    @abstractmethod
+    def replace(self, items: Sequence[Object]) -> None:
+        """Take ``items`` for all there is."""
+
+    @abstractmethod
+    def apply(self, change: Change) -> None:
+        """Take note of one change, never of a bookmark."""
+
+    async def synced(self) -> None:
+        """Return once everything has been listed; first that may take until it is allowed."""
+        await self._listed.wait()
+
     async def run(self) -> None:
-        """List and watch until cancelled."""
+        """Keep up with the cluster until cancelled."""
         while True:
             try:
                 if not self._since:
@@ -92,8 +97,9 @@ class Following:
     async def _list(self) -> None:
         listing = await self._kube.list(self._kind, namespace=self._namespace, labels=self._labels)
         self.counts.lists += 1
-        self._cache.replace(listing.items)
+        self.replace(listing.items)
         self._since = listing.resource_version
+        self._listed.set()
         self._note_success()
 
     async def _watch(self) -> None:
@@ -113,7 +119,7 @@ class Following:
                 heard = True
                 if change.kind is not ChangeKind.BOOKMARK:
                     self.counts.changes += 1
-                    self._cache.apply(change)
+                    self.apply(change)
                 self._since = change.resource_version
                 self._note_success()
         if not heard and self._clock.now() - began < _SHORT:

@@ -12,16 +12,13 @@ from datetime import timedelta
 
 from dataplane.agent.kube import limits
 from dataplane.agent.kube.client import Change, ChangeKind, Kube
-from dataplane.agent.kube.errors import KubeError
-from dataplane.agent.kube.following import Counts, Following
+from dataplane.agent.kube.following import Following
 from dataplane.agent.kube.objects import ATTEMPT_LABEL, Kind, Name, Object, name_of
 from dataplane.agent.kube.waking import Wakers
 from shared.kit.clock import Clock
 
 
-class Informer:
-    """Call :meth:`run` in a task; ``namespace`` "" means all, ``labels`` is a selector."""
-
+class Informer(Following):
     def __init__(
         self,
         kube: Kube,
@@ -32,37 +29,18 @@ class Informer:
         clock: Clock,
         lasting: timedelta = limits.WATCH_LASTS,
     ) -> None:
-        self._kind = kind
+        super().__init__(
+            kube, kind, namespace=namespace, labels=labels, clock=clock, lasting=lasting
+        )
         self._objects: dict[Name, Object] = {}
         self._by_attempt: dict[str, dict[Name, Object]] = {}
         self._wakers = Wakers()
-        self._synced = asyncio.Event()
-        self._following = Following(
-            kube, kind, self, namespace=namespace, labels=labels, clock=clock, lasting=lasting
-        )
 
     def __repr__(self) -> str:
         return f"<Informer {self._kind.plural} objects={len(self._objects)}>"
 
     def __len__(self) -> int:
         return len(self._objects)
-
-    @property
-    def counts(self) -> Counts:
-        return self._following.counts
-
-    @property
-    def problem(self) -> KubeError | None:
-        """Why nothing is heard at present; None when all is well."""
-        return self._following.problem
-
-    async def run(self) -> None:
-        """Keep up with the cluster until cancelled."""
-        await self._following.run()
-
-    async def synced(self) -> None:
-        """Return once everything has been listed; first that may take until it is allowed."""
-        await self._synced.wait()
 
     def get(self, name: Name) -> Object | None:
         return self._objects.get(name)
@@ -85,16 +63,13 @@ class Informer:
         return self._wakers.waking(attempt, event)
 
     def replace(self, items: Sequence[Object]) -> None:
-        """For :class:`Following`."""
         self._objects = {}
         self._by_attempt = {}
         for item in items:
             self._keep(item)
-        self._synced.set()
         self._wakers.wake_all()
 
     def apply(self, change: Change) -> None:
-        """For :class:`Following`."""
         name = name_of(change.object)
         was = self._objects.get(name)
         if was is not None:
@@ -104,7 +79,6 @@ class Informer:
         self._wakers.wake({attempt_of(obj) for obj in (was, change.object) if obj is not None})
 
     def _keep(self, item: Object) -> None:
-        item = without_managed_fields(item)
         name = name_of(item)
         self._objects[name] = item
         attempt = attempt_of(item)
@@ -124,9 +98,3 @@ class Informer:
 def attempt_of(item: Object) -> str:
     """Return the AttemptId, as text, that the object is labelled with; "" if it is not."""
     return str((item["metadata"].get("labels") or {}).get(ATTEMPT_LABEL, ""))
-
-
-def without_managed_fields(item: Object) -> Object:
-    """Leave out who set what: half of an object's bytes, and nobody here reads it."""
-    metadata = {key: value for key, value in item["metadata"].items() if key != "managedFields"}
-    return {**item, "metadata": metadata}

@@ -116,7 +116,7 @@ async def test_what_happened_before_what_the_server_remembers_is_seen(
     await kube.create(CONFIG_MAP, make_map(place, "stays", "one"))
     await kube.create(CONFIG_MAP, make_map(place, "goes", "one"))
     await becomes(informer, "one", lambda found: len(found) == 2)
-    asked = informer._following._kube
+    asked = informer._kube
     watch = asked.watch
     back_then = (await kube.list(CONFIG_MAP, namespace=place)).resource_version
     monkeypatch.setattr(asked, "watch", lambda *a, **b: watch(*a, **{**b, "since": back_then}))
