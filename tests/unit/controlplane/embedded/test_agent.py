@@ -49,12 +49,12 @@ async def test_cancelling_stops_the_agent_and_waits_for_it(tmp_path: Path) -> No
     told, farewell = tmp_path / "pid", tmp_path / "farewell"
     os.mkfifo(told)
     text = (
-        "import os, signal, sys, time\n"
-        "def stop(*_):\n"
-        f"    open({str(farewell)!r}, 'w').write('bye'); sys.exit(0)\n"
-        "signal.signal(signal.SIGTERM, stop)\n"
+        "import os, signal\n"
+        # Not by a handler, which a signal in the moment before a sleep would not call.
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
         f"open({str(told)!r}, 'w').write(str(os.getpid()))\n"
-        "time.sleep(60)\n"
+        "signal.sigwait({signal.SIGTERM})\n"
+        f"open({str(farewell)!r}, 'w').write('bye')\n"
     )
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         task = group.create_task(AgentProcess(program(text), SystemClock()).run())
