@@ -9,7 +9,7 @@ So an attempt that has children here takes no slot, and while every slot is take
 nothing moves, one more is asked for at a time, as long as there is memory.
 """
 
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -40,15 +40,39 @@ def room(load: Load, slots: int) -> int:
     return max(0, min(by_inline, by_process))
 
 
-def count_slots(running: Iterable[Assignment]) -> int:
-    """Count the slots that running processes take; a parent of one of them takes none."""
-    assignments = list(running)
-    parents = {
-        ActionKey(assignment.key.run, assignment.parent)
-        for assignment in assignments
-        if assignment.parent is not None
-    }
-    return sum(assignment.key not in parents for assignment in assignments)
+class Slots:
+    """Counts running processes, and the slots they take; a parent of one of them takes none."""
+
+    def __init__(self) -> None:
+        self._running: Counter[ActionKey] = Counter()
+        self._children: Counter[ActionKey] = Counter()  # that run, by their parent
+        self._total = 0
+        self.taken = 0
+
+    def __len__(self) -> int:
+        return self._total
+
+    def add(self, assignment: Assignment) -> None:
+        self._count(assignment, 1)
+
+    def remove(self, assignment: Assignment) -> None:
+        self._count(assignment, -1)
+
+    def _count(self, assignment: Assignment, change: int) -> None:
+        self._total += change
+        key = assignment.key
+        parent = None if assignment.parent is None else ActionKey(key.run, assignment.parent)
+        for concerned, counts in ((key, self._running), (parent, self._children)):
+            if concerned is None:
+                continue
+            self.taken -= self._taken_by(concerned)
+            counts[concerned] += change
+            if not counts[concerned]:
+                del counts[concerned]
+            self.taken += self._taken_by(concerned)
+
+    def _taken_by(self, key: ActionKey) -> int:
+        return 0 if key in self._children else self._running[key]
 
 
 def default_slots(memory: int) -> int:

@@ -8,13 +8,14 @@ the ledger holds.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from dataplane.agent.core.endings import CUT_OFF
 from dataplane.agent.core.held import Held, News
+from dataplane.agent.core.room import Slots
 from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.specs import SpecMissingError, Specs
@@ -83,6 +84,7 @@ class Attempts:
         self._clock = clock
         self._take_along = take_along
         self._running: dict[AttemptId, _Running] = {}
+        self.slots = Slots()
         self._tasks: asyncio.TaskGroup | None = None
         self._ended = asyncio.Condition()
         self.started = asyncio.Event()
@@ -96,10 +98,6 @@ class Attempts:
 
     def __len__(self) -> int:
         return len(self._running)
-
-    @property
-    def processes(self) -> Sequence[Assignment]:
-        return [item.held.assignment for item in self._running.values() if item.needs_process]
 
     async def run(self) -> None:
         """Run attempts until cancelled; go on with those that an earlier agent started."""
@@ -125,6 +123,7 @@ class Attempts:
             running = _Running(held, self._runtimes.needs_process(held.assignment.task_type))
             self._running[attempt] = running
             if running.needs_process:
+                self.slots.add(held.assignment)
                 self.moved_at = self._clock.now()
             running.task = self._tasks.create_task(
                 self._keep(running), name=f"attempt {held.assignment.key}"
@@ -161,7 +160,7 @@ class Attempts:
         """Run one attempt to its end and write that down."""
         attempt = running.held.assignment.attempt
         if not await self._ledger.written(running.held.lease):
-            del self._running[attempt]
+            self._drop(running)
             return
         try:
             news = await self._run(running)
@@ -175,12 +174,18 @@ class Attempts:
         now = self._clock.now()
         began = [News(phase=Phase.RUNNING)] if news.phase is Phase.SUCCEEDED else []
         await self._ledger.record(attempt, [*began, news], now)
-        del self._running[attempt]
+        self._drop(running)
         if running.needs_process:
             self._note_end(running.held.assignment, news, now)
         async with self._ended:
             self._ended.notify_all()
         self._bell.ring()
+
+    def _drop(self, running: _Running) -> None:
+        assignment = running.held.assignment
+        del self._running[assignment.attempt]
+        if running.needs_process:
+            self.slots.remove(assignment)
 
     async def _give_up(self, running: _Running) -> News:
         """End what may still run before a failure of ours is told: no retry may run beside it."""

@@ -32,7 +32,7 @@ from dataplane.agent.core.messages import (
     Welcome,
     Work,
 )
-from dataplane.agent.core.room import Load, count_slots, room
+from dataplane.agent.core.room import Load, room
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.attempts import Attempts, Reason
 from dataplane.agent.loops.fence import Fence
@@ -128,10 +128,10 @@ class Keeper:
     def room(self) -> int:
         if self._wanted.cordoned or self._wanted.draining:
             return 0
-        processes = self._attempts.processes
+        slots = self._attempts.slots
         load = Load(
-            processes=count_slots(processes),
-            inline=len(self._attempts) - len(processes),
+            processes=slots.taken,
+            inline=len(self._attempts) - len(slots),
             arriving=self._arriving + len(self._unconfirmed),
             still_for=self._clock.now() - self._attempts.moved_at,
             free_memory=self._free_memory(),

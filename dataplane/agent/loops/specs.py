@@ -1,8 +1,10 @@
 """Task and run specs by digest, read and parsed once for the many attempts that share them."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from dataplane.agent.core import limits
 from dataplane.agent.ledger.ledger import Ledger
@@ -33,16 +35,22 @@ class _Parsed(Generic[_T]):
         self._ledger = ledger
         self._parse = parse
         self._by_digest: OrderedDict[Digest, _T] = OrderedDict()
+        self._reading: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, digest: Digest) -> _T:
-        known = self._by_digest.get(digest)
-        if known is not None:
-            self._by_digest.move_to_end(digest)
-            return known
+        if digest not in self._by_digest:
+            # An agent that begins anew asks two thousand times at once; it is read once.
+            reading = self._reading.setdefault(digest, asyncio.Lock())
+            async with reading:
+                if digest not in self._by_digest:
+                    await self._read(digest)
+        self._by_digest.move_to_end(digest)
+        return self._by_digest[digest]
+
+    async def _read(self, digest: Digest) -> None:
         body = await self._ledger.spec(digest)
         if body is None:
             raise SpecMissingError(f"the control plane did not send the spec {digest.hex()}")
-        parsed = self._by_digest[digest] = self._parse(body)
+        self._by_digest[digest] = self._parse(body)
         if len(self._by_digest) > limits.SPECS_PARSED:
             self._by_digest.popitem(last=False)
-        return parsed

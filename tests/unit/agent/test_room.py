@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.room import Load, count_slots, default_slots, room
+from dataplane.agent.core.room import Load, Slots, default_slots, room
 from tests.unit.agent.assignments import make_assignment
 
 PLENTY = 8 * 2**30
@@ -64,10 +64,24 @@ def test_a_parent_whose_child_runs_here_takes_no_slot() -> None:
         make_assignment(2, parent="a1"),
         make_assignment(3, parent="a9"),
     )
+    slots = Slots()
+    taken = []
+    for step, assignment in (
+        *((slots.add, each) for each in (parent, child, other)),
+        *((slots.remove, each) for each in (child, parent, other)),
+    ):
+        step(assignment)
+        taken.append((slots.taken, len(slots)))
 
-    assert count_slots([parent]) == 1
-    assert count_slots([parent, child]) == 1
-    assert count_slots([parent, child, other]) == 2
+    assert taken == [(1, 1), (1, 2), (2, 3), (2, 2), (1, 1), (0, 0)]
+
+
+def test_a_child_that_comes_before_its_parent_counts_for_it() -> None:
+    slots = Slots()
+    slots.add(make_assignment(2, parent="a1"))
+    slots.add(make_assignment(1))
+
+    assert slots.taken == 1
 
 
 @pytest.mark.parametrize(("memory", "slots"), [(GIB // 2, 4), (16 * GIB, 64), (512 * GIB, 256)])
