@@ -223,7 +223,7 @@ class Attempts:
             await self._ledger.record(assignment.attempt, [news], self._clock.now())
             self._bell.ring()
 
-        return await self._runtimes.choose(job.task).run(job, tell, running.stop)
+        return await self._runtimes.choose(job).run(job, tell, running.stop)
 
     def _note_end(self, assignment: Assignment, news: News, now: datetime) -> None:
         self.moved_at = now

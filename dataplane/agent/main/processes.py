@@ -52,7 +52,7 @@ async def run_processes(settings: Settings, own: ProcessSettings) -> None:
             runtimes = Runtimes(
                 choices=[
                     Choice(is_inline, InlineRuntime(stores, clock)),
-                    Choice(suits_process, process),
+                    Choice(lambda job: suits_process(job.task), process),
                 ],
                 unsupported=UnsupportedRuntime(PROCESS),
                 capabilities=PROCESS_CAPABILITIES,

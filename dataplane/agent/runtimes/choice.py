@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes.inline import ECHO, SLEEP
-from dataplane.agent.runtimes.protocol import NoLogError, Runtime
+from dataplane.agent.runtimes.protocol import Job, NoLogError, Runtime
 from dataplane.agent.runtimes.tasks import Task
 from shared.model.ids import AttemptId
 
@@ -16,7 +16,7 @@ PROCESS_CAPABILITIES = ("python", "actor", "python-task", *sorted(INLINE))
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    suits: Callable[[Task], bool]
+    suits: Callable[[Job], bool]
     runtime: Runtime
 
 
@@ -29,9 +29,9 @@ class Runtimes:
     capabilities: Sequence[str]  # task types, for the control plane; "*" for any pod
     found: Callable[[], Collection[str]] = tuple  # more of them, which come and go
 
-    def choose(self, task: Task) -> Runtime:
+    def choose(self, job: Job) -> Runtime:
         for choice in self.choices:
-            if choice.suits(task):
+            if choice.suits(job):
                 return choice.runtime
         return self.unsupported
 
@@ -64,8 +64,8 @@ class Logs:
         raise NoLogError(f"this agent has no log of attempt {attempt}, or has it no longer")
 
 
-def is_inline(task: Task) -> bool:
-    return task.type in INLINE
+def is_inline(job: Job) -> bool:
+    return job.task.type in INLINE
 
 
 def suits_process(task: Task) -> bool:

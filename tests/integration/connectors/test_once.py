@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.connectors.receipts import Receipts
+from dataplane.agent.runtimes.connectors.requests import SecretsAwayError
 from dataplane.agent.runtimes.protocol import Job
 from shared.kit.clock import SystemClock
 from shared.model.phases import Phase
@@ -210,3 +211,61 @@ async def test_a_connector_that_goes_away_is_still_known(tmp_path: Path) -> None
             server.kill()
             await agent.endpoints.ask()
             assert agent.endpoints.find(TASK_TYPE) is not None  # its jobs run on
+
+
+class SecretsAway:
+    """Says nothing for a while, as an API server that restarts."""
+
+    def __init__(self, times: int) -> None:
+        self._times = times
+
+    async def find(self, job: Job, name: str) -> str | None:
+        del job
+        self._times -= 1
+        if self._times >= 0:
+            raise SecretsAwayError(f"the secret {name} cannot be read")
+        return "hush-hush"
+
+
+async def test_a_job_is_not_given_up_because_its_secrets_cannot_be_read_for_a_moment(
+    server: Server, jobs: Jobs, tmp_path: Path
+) -> None:
+    """It runs: an attempt that failed of that would be tried again beside it."""
+    jobs.all_do("RUNNING")
+    job = make_connector_job(tmp_path, custom={"secrets": {"token": "service-token"}})
+    async with asyncio.timeout(PATIENCE):
+        async with (
+            agent_of(server.endpoint, secrets=SecretsAway(0)) as first,
+            asyncio.TaskGroup() as tasks,
+        ):
+            run = tasks.create_task(first.run(job))
+            while (await first.told.get()).phase is not Phase.RUNNING:
+                pass
+            run.cancel()
+        jobs.does(jobs.created[0], "SUCCEEDED")
+        async with agent_of(server.endpoint, secrets=SecretsAway(3)) as second:
+            end = await second.run(job)
+    assert end.phase is Phase.SUCCEEDED, end.failure
+    assert len(jobs.created) == 1
+
+
+async def test_a_job_whose_secret_is_gone_is_the_systems_loss_and_not_the_users_mistake(
+    server: Server, jobs: Jobs, tmp_path: Path
+) -> None:
+    jobs.all_do("RUNNING")
+    job = make_connector_job(tmp_path, custom={"secrets": {"token": "service-token"}})
+    async with asyncio.timeout(PATIENCE):
+        async with (
+            agent_of(server.endpoint, secrets=SecretsAway(0)) as first,
+            asyncio.TaskGroup() as tasks,
+        ):
+            run = tasks.create_task(first.run(job))
+            while (await first.told.get()).phase is not Phase.RUNNING:
+                pass
+            run.cancel()
+        async with agent_of(server.endpoint) as second:
+            end = await second.run(job)
+    assert end.failure is not None
+    assert (end.failure.code, end.failure.kind) == ("ConnectorLost", FailureKind.SYSTEM)
+    assert "may run on" in end.failure.message
+    assert "'service-token'" in end.failure.message

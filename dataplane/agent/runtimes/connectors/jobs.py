@@ -10,7 +10,7 @@ from flyteidl2.connector import connector_pb2
 from flyteidl2.core import security_pb2
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.endings import cut_message
+from dataplane.agent.core.endings import failure_of_error
 from dataplane.agent.core.held import News
 from dataplane.agent.runtimes.connectors import requests
 from dataplane.agent.runtimes.connectors.client import (
@@ -20,7 +20,12 @@ from dataplane.agent.runtimes.connectors.client import (
     ConnectorRefusedError,
 )
 from dataplane.agent.runtimes.connectors.endpoints import Endpoints
-from dataplane.agent.runtimes.connectors.judging import read_failure, read_phase, read_reason
+from dataplane.agent.runtimes.connectors.judging import (
+    CREATING,
+    read_failure,
+    read_phase,
+    read_reason,
+)
 from dataplane.agent.runtimes.connectors.receipts import Receipts
 from dataplane.agent.runtimes.connectors.transcript import Transcript
 from dataplane.agent.runtimes.log_links import render_log_links
@@ -75,17 +80,13 @@ class RemoteJob:
     clock: Clock
     _links: dict[str, str] = field(default_factory=dict)  # URIs by name
 
-    async def find(self) -> connector_pb2.GetTaskRequest | None:
-        """Return the receipt of a job that was created before."""
-        return await self.receipts.find(self.job)
-
     async def create(self) -> connector_pb2.GetTaskRequest | None:
         """Create the job, unless that was begun before; return its receipt, None if stopped."""
         inputs = await requests.read_inputs(self.receipts.stores, self.job)
         request = requests.ask_to_create(self.job, inputs, self.connection)
         if not await self._reach():
             return None
-        await self.tell(News(phase=Phase.INITIALIZING, reason="CreatingJob"))
+        await self.tell(News(phase=Phase.INITIALIZING, reason=CREATING))
         # From the claim to the receipt, even if the agent is told to end meanwhile.
         receipt = await self.endpoints.finish(self._create(request))
         return await self._wait_for_receipt() if receipt is None else receipt
@@ -99,7 +100,7 @@ class RemoteJob:
         try:
             resource_meta = await self.client.create(request)
         except ConnectorAwayError as error:
-            raise _lost(f"it is not known whether its job was created: {error}") from error
+            raise lost(f"it is not known whether its job was created: {error}") from error
         receipt = requests.make_receipt(self.job, resource_meta)
         try:
             await self.receipts.keep(self.job, receipt)
@@ -167,7 +168,7 @@ class RemoteJob:
             if receipt is not None or self.stop.is_set():
                 return receipt
             await self._pause(looks=0)
-        raise _lost("an agent ended while it created the attempt's job, and left no word of it")
+        raise lost("an agent ended while it created the attempt's job, and left no word of it")
 
     async def _bear(
         self, receipt: connector_pb2.GetTaskRequest, since: datetime, error: ConnectorError
@@ -176,7 +177,7 @@ class RemoteJob:
         await self.log.say(str(error))
         if self.clock.now() - since > self.pace.patience:
             await self._delete(receipt)
-            raise _lost(f"its job cannot be looked at any more: {error}") from error
+            raise lost(f"its job cannot be looked at any more: {error}") from error
 
     async def _take_note(self, resource: connector_pb2.Resource) -> None:
         for link in resource.log_links:
@@ -201,7 +202,8 @@ class RemoteJob:
                 lambda: store.write(f"{prefix}/outputs.pb", body), limits.STORAGE_PATIENCE
             )
         if self.job.task.container is not None:  # perhaps it was the SDK's own entry point
-            failure = await self._read_error() or failure
+            error = await read_error(stores, self.job)
+            failure = failure if error is None else failure_of_error(error)
         if failure is None and await are_outputs_missing(stores, self.job):
             failure = Failure(
                 code="OutputsMissing",
@@ -213,18 +215,6 @@ class RemoteJob:
             return replace(self._news(Phase.FAILED), failure=failure)
         report = await find_report(stores, self.job)
         return replace(self._news(Phase.SUCCEEDED), output_uri=prefix, report_uri=report)
-
-    async def _read_error(self) -> Failure | None:
-        error = await read_error(self.receipts.stores, self.job)
-        if error is None:
-            return None
-        return Failure(
-            code=error.code or "UserError",
-            kind=error.kind,
-            message=cut_message(error.message, error.uri),
-            recoverable=error.recoverable,
-            full_uri=error.uri,
-        )
 
     async def _delete(self, receipt: connector_pb2.GetTaskRequest) -> None:
         """Delete the job and see it gone, as far as its connector lets us."""
@@ -281,5 +271,5 @@ class RemoteJob:
             pass  # nobody does
 
 
-def _lost(message: str) -> LostJobError:
+def lost(message: str) -> LostJobError:
     return LostJobError(Failure(code="ConnectorLost", kind=FailureKind.SYSTEM, message=message))

@@ -15,6 +15,10 @@ _GOING = {
     _Remote.RUNNING: Phase.RUNNING,
 }
 _MESSAGE_CHARACTERS = 8_000
+_REASON = "Connector"
+
+CREATING = "CreatingJob"
+"""The reason of an attempt for which a connector is asked to create a job."""
 
 
 def read_phase(resource: connector_pb2.Resource) -> Phase | None:
@@ -30,7 +34,12 @@ def read_phase(resource: connector_pb2.Resource) -> Phase | None:
 
 def read_reason(resource: connector_pb2.Resource) -> str:
     """Return the connector's own word for the phase, machine-readable."""
-    return f"Connector{_Remote.Phase.Name(resource.phase).title().replace('_', '')}"
+    return f"{_REASON}{_Remote.Phase.Name(resource.phase).title().replace('_', '')}"
+
+
+def is_of_job(reason: str) -> bool:
+    """Whether the reason of an attempt that has begun says that a connector runs it."""
+    return reason == CREATING or reason.startswith(_REASON)
 
 
 def read_failure(resource: connector_pb2.Resource) -> Failure:

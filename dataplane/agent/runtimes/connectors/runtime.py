@@ -7,11 +7,11 @@ before its attempt ends, so that no retry runs beside it.
 """
 
 import asyncio
-import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import TypeVar
 
 from google.protobuf.message import DecodeError
 
@@ -27,19 +27,20 @@ from dataplane.agent.runtimes.connectors.client import (
     ConnectorSettingError,
 )
 from dataplane.agent.runtimes.connectors.endpoints import Endpoints
-from dataplane.agent.runtimes.connectors.jobs import LostJobError, Pace, RemoteJob
+from dataplane.agent.runtimes.connectors.jobs import LostJobError, Pace, RemoteJob, lost
+from dataplane.agent.runtimes.connectors.judging import is_of_job
 from dataplane.agent.runtimes.connectors.receipts import Receipts, UnreadableReceiptError
 from dataplane.agent.runtimes.connectors.transcript import Transcript
 from dataplane.agent.runtimes.protocol import Job, NoLogError, Tell
-from dataplane.agent.runtimes.remains import LOG_NAME
+from dataplane.agent.runtimes.remains import ship_log
 from dataplane.agent.runtimes.tasks import BadSpecError
-from shared.blobs.errors import BlobError
+from shared.blobs.errors import BlobError, BlobStoreError
 from shared.kit.clock import Clock
 from shared.model.ids import AttemptId
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
 
-logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 class ConnectorRuntime:
@@ -59,6 +60,18 @@ class ConnectorRuntime:
         self._pace = pace or Pace()
         self._running: dict[AttemptId, Transcript] = {}
         self._over: OrderedDict[AttemptId, Transcript] = OrderedDict()
+
+    def suits(self, job: Job, *, others: Collection[str]) -> bool:
+        """
+        Whether a connector is to run it; ``others`` are the types that somebody else can run.
+
+        Whoever has begun an attempt goes on with it, whatever connectors are heard by now.
+        """
+        if job.told is not Phase.QUEUED:
+            return is_of_job(job.told_reason)
+        if job.task.type in others:
+            return self._endpoints.find(job.task.type) is not None
+        return self._endpoints.may_serve(job.task.type)
 
     async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
         async with self._logging(job) as log:
@@ -96,19 +109,26 @@ class ConnectorRuntime:
         client = await self._find(job, tell, stop, log)
         if client is None:
             return News(phase=Phase.ABORTED)
+        receipts = Receipts(self._stores)
+        receipt = await self._insist(lambda: receipts.find(job), stop, log)
+        try:
+            connection = await self._insist(lambda: requests.connect(job, self._secrets), stop, log)
+        except (BadSpecError, requests.SecretsAwayError) as error:
+            if receipt is None:
+                raise
+            raise lost(f"its job cannot be looked at any more, and may run on: {error}") from error
         remote = RemoteJob(
             job=job,
             client=client,
             endpoints=self._endpoints,
-            connection=await requests.connect(job, self._secrets),
-            receipts=Receipts(self._stores),
+            connection=connection,
+            receipts=receipts,
             log=log,
             tell=tell,
             stop=stop,
             pace=self._pace,
             clock=self._clock,
         )
-        receipt = await remote.find()
         if receipt is None and not stop.is_set():
             receipt = await remote.create()
         if receipt is None:
@@ -137,21 +157,22 @@ class ConnectorRuntime:
             await tell(News(phase=Phase.QUEUED, reason="ConnectorAway", message=message))
             await self._clock.sleep(self._pace.first)
 
+    async def _insist(
+        self, ask: Callable[[], Awaitable[_T]], stop: asyncio.Event, log: Transcript
+    ) -> _T:
+        """Ask until somebody answers, or for long: a job that cannot be looked at may run on."""
+        since = self._clock.now()
+        while True:
+            try:
+                return await ask()
+            except (BlobStoreError, requests.SecretsAwayError) as error:
+                if stop.is_set() or self._clock.now() - since > self._pace.patience:
+                    raise
+                await log.say(str(error))
+            await self._clock.sleep(self._pace.first)
+
     async def _ship(self, job: Job, log: Transcript) -> str:
-        """Write the log beside the outputs; return where, "" if that failed or it is empty."""
-        if log.is_empty:
-            return ""
-        uri = f"{job.assignment.output_prefix}/{LOG_NAME}"
-        try:
-            store = self._stores.of(job.assignment)
-            body = log.pack()
-            await self._stores.patiently(
-                lambda: store.write(uri, body), limits.LOG_SHIPPING_PATIENCE
-            )
-        except BlobError:
-            logger.warning("a log was not shipped", extra={"uri": uri}, exc_info=True)
-            return ""
-        return uri
+        return "" if log.is_empty else await ship_log(self._stores, job, log.pack())
 
     @asynccontextmanager
     async def _logging(self, job: Job) -> AsyncIterator[Transcript]:
