@@ -79,12 +79,18 @@ class InlineRuntime:
             if variable.name not in by_name:
                 continue
             primitive = by_name[variable.name]
-            if primitive.HasField("duration"):
-                return timedelta(microseconds=primitive.duration.ToMicroseconds())
-            if primitive.HasField("integer"):
-                return timedelta(seconds=primitive.integer)
-            if primitive.HasField("float_value"):
-                return timedelta(seconds=primitive.float_value)
+            try:
+                if primitive.HasField("duration"):
+                    return timedelta(microseconds=primitive.duration.ToMicroseconds())
+                if primitive.HasField("integer"):
+                    return timedelta(seconds=primitive.integer)
+                if primitive.HasField("float_value"):
+                    return timedelta(seconds=primitive.float_value)
+            except (OverflowError, ValueError) as error:
+                raise InlineError(
+                    f"{job.task.name} is to sleep for its {variable.name}, which is no time: "
+                    f"{error}"
+                ) from error
         raise InlineError(
             f"{SLEEP} needs an input that is a duration or a number of seconds; "
             f"{job.task.name} got none"

@@ -26,6 +26,19 @@ PROCESS = "process runtime cannot run: it runs the SDK's own entry point a0 as a
 KUBERNETES = "agent cannot run: it has no plugin for it, and it is no container either"
 
 
+def unsupported(job: Job, why: str) -> News:
+    """Say that nobody can run it; ``why`` goes on after the task's type."""
+    return News(
+        phase=Phase.FAILED,
+        failure=Failure(
+            code="UnsupportedTaskType",
+            kind=FailureKind.USER,
+            message=f"task {job.task.name} is of type {job.task.type!r}, {why}",
+            recoverable=False,
+        ),
+    )
+
+
 class UnsupportedRuntime:
     """``why`` ends "which this cluster's …"."""
 
@@ -34,16 +47,7 @@ class UnsupportedRuntime:
 
     async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:  # noqa: ARG002 - the protocol's
         needed = _NEEDED.get(job.task.type, "a runtime that knows this task type")
-        return News(
-            phase=Phase.FAILED,
-            failure=Failure(
-                code="UnsupportedTaskType",
-                kind=FailureKind.USER,
-                message=f"task {job.task.name} is of type {job.task.type!r}, which this cluster's "
-                f"{self._why}. It needs {needed}",
-                recoverable=False,
-            ),
-        )
+        return unsupported(job, f"which this cluster's {self._why}. It needs {needed}")
 
     async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:  # noqa: ARG002 - the protocol's
         for chunk in _NOTHING:

@@ -17,10 +17,9 @@ from dataplane.agent.runtimes.kubernetes.plugin import Plugin
 from dataplane.agent.runtimes.kubernetes.tails import Tail, View
 from dataplane.agent.runtimes.lines import decode_line
 from dataplane.agent.runtimes.protocol import Job, NoLogError, Tell
+from dataplane.agent.runtimes.unsupported import unsupported
 from shared.model.ids import AttemptId
 from shared.model.logs import LogLine
-from shared.model.phases import Phase
-from shared.model.reports import Failure, FailureKind
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -62,7 +61,11 @@ class KubernetesRuntime:
     async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
         plugin = self._by_type.get(job.task.type, self._default)
         if plugin.kind not in self._cluster.informers:
-            return _unsupported(job, plugin)
+            return unsupported(
+                job,
+                f"for which this cluster would need {plugin.kind.plural}.{plugin.kind.group}; "
+                "have the operator that brings them installed, then restart the agent",
+            )
         course = Course(self._cluster, plugin, job, tell, stop)
         known = self._remember(_Known(job, course, plugin))
         log_uri = ""
@@ -138,18 +141,3 @@ def _chunks(lines: Sequence[LogLine], *, before: int, after: int) -> Iterator[Lo
             chunk, size = [], 0
     if chunk:
         yield LogChunk(chunk, number)
-
-
-def _unsupported(job: Job, plugin: Plugin) -> News:
-    kind = plugin.kind
-    return News(
-        phase=Phase.FAILED,
-        failure=Failure(
-            code="UnsupportedTaskType",
-            kind=FailureKind.USER,
-            message=f"task {job.task.name} is of type {job.task.type!r}, for which this cluster "
-            f"would need {kind.plural}.{kind.group}; have the operator that brings them "
-            "installed, then restart the agent",
-            recoverable=False,
-        ),
-    )

@@ -1,0 +1,59 @@
+"""Tasks that the agent does itself, and inputs with which it cannot."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from flyteidl2.task import common_pb2
+
+from dataplane.agent.core.held import News
+from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.inline import InlineRuntime
+from dataplane.agent.runtimes.tasks import Variable
+from shared.kit.clock import SystemClock
+from shared.model.assignments import Assignment
+from shared.model.phases import Phase
+from shared.model.reports import FailureKind
+from tests.unit.agent.assignments import make_assignment, make_job
+
+
+async def say_nothing(news: News) -> None:
+    del news
+
+
+def leave_inputs(assignment: Assignment, seconds: float) -> None:
+    inputs = common_pb2.Inputs()
+    primitive = inputs.literals.add(name="pause").value.scalar.primitive
+    if isinstance(seconds, int):
+        primitive.integer = seconds
+    else:
+        primitive.float_value = seconds
+    path = Path(assignment.input_uri.removeprefix("file://"))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(inputs.SerializeToString())
+
+
+async def sleep(root: Path, seconds: float) -> News:
+    assignment = make_assignment(base=f"file://{root}", task_type="core-sleep")
+    leave_inputs(assignment, seconds)
+    clock = SystemClock()
+    job = make_job(assignment, inputs=(Variable("pause", is_duration=False),))
+    return await InlineRuntime(Stores(clock), clock).run(job, say_nothing, asyncio.Event())
+
+
+@pytest.mark.parametrize("seconds", [10**15, 1e300, float("inf"), float("nan")], ids=str)
+async def test_a_sleep_of_no_length_that_there_is_is_its_authors_mistake(
+    tmp_path: Path, seconds: float
+) -> None:
+    end = await sleep(tmp_path, seconds)
+
+    assert end.failure is not None
+    assert (end.failure.code, end.failure.kind) == ("BadInputs", FailureKind.USER)
+    assert "pause" in end.failure.message
+
+
+@pytest.mark.parametrize("seconds", [0, -1, -1e9], ids=str)
+async def test_a_sleep_that_is_over_when_it_begins_ends_well(
+    tmp_path: Path, seconds: float
+) -> None:
+    assert (await sleep(tmp_path, seconds)).phase is Phase.SUCCEEDED
