@@ -27,14 +27,31 @@ class Journey:
     root: ActionIdentifier
     place: Path
 
+    def lines(self) -> list[str]:
+        return (self.place / "journal").read_text().splitlines()
+
     def journal(self) -> Counter[str]:
-        return Counter((self.place / "journal").read_text().splitlines())
+        """Count who began and who ended, in whichever attempt."""
+        return Counter(line.partition(",")[0] for line in self.lines())
 
     async def arrive(self) -> Counter[str]:
-        """Open the gate, wait for the end, and return who began and ended how often."""
+        """
+        Open the gate, wait for the end, and return who began and ended how often.
+
+        Whatever was tried again, no attempt began a second time.
+        """
         (self.place / "gate").touch()
         assert await self.door.result(self.root) == [sum(range(CHILDREN))]
+        assert len(set(self.lines())) == len(self.lines()), self.lines()
         return self.journal()
+
+    async def story(self) -> str:
+        """Say what was written, and how each attempt ended."""
+        names = [self.root, *(child.id for child in await self.door.children(self.root))]
+        told = [
+            str(attempt) for name in names for attempt in (await self.door.details(name)).attempts
+        ]
+        return "\n".join([*self.lines(), *told])
 
 
 ONCE = Counter(
@@ -81,7 +98,7 @@ async def test_an_agent_that_is_killed_finds_its_tasks_again(journey: Journey) -
     agent.kill()
     await happens(lambda: journey.stack.agents() not in ([], [agent]))
 
-    assert await journey.arrive() == ONCE
+    assert await journey.arrive() == ONCE, await journey.story()
 
 
 async def test_tasks_that_end_while_there_is_no_agent_are_not_lost(journey: Journey) -> None:
@@ -89,7 +106,7 @@ async def test_tasks_that_end_while_there_is_no_agent_are_not_lost(journey: Jour
     (journey.place / "gate").touch()
     agent.kill()
 
-    assert await journey.arrive() == ONCE
+    assert await journey.arrive() == ONCE, await journey.story()
 
 
 async def test_a_control_plane_that_is_killed_goes_on_where_it_was(journey: Journey) -> None:

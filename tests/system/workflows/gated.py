@@ -5,6 +5,7 @@ The first child waits for nothing, and so is over by then.
 """
 
 import asyncio
+import os
 from pathlib import Path
 
 import flyte
@@ -14,7 +15,7 @@ env = flyte.TaskEnvironment(name="gated")
 
 def note(place: str, line: str) -> None:
     with Path(place, "journal").open("a") as lines:
-        lines.write(f"{line}\n")
+        lines.write(f"{line}, attempt {os.environ['FLYTE_ATTEMPT_NUMBER']}\n")
 
 
 @env.task
