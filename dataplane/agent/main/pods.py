@@ -57,7 +57,7 @@ from dataplane.agent.runtimes.kubernetes.pods import (
 )
 from dataplane.agent.runtimes.kubernetes.runtime import KubernetesRuntime
 from dataplane.agent.runtimes.kubernetes.secret_values import KubeSecretValues
-from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.tasks import Task
 from dataplane.agent.runtimes.unsupported import KUBERNETES, UnsupportedRuntime
 from dataplane.agent.settings import KubernetesSettings, Settings
 from shared.kit.clock import Clock, SystemClock
@@ -154,9 +154,9 @@ class _Leader:
             ledger = Ledger(journal)
             await ledger.load()
             with self.contacts.leading(ledger):
-                await run_services(self.settings, self._equip(ledger), self.clock)
+                await run_services(self.settings, self._equip(ledger, journal), self.clock)
 
-    def _equip(self, ledger: Ledger) -> Equipment:
+    def _equip(self, ledger: Ledger, journal: TaskActionJournal) -> Equipment:
         stores = Stores(self.clock)
         endpoints = Endpoints(self.connectors, self.clock)
         secrets = KubeSecretValues(self.kube, self.own.namespace_template)
@@ -168,6 +168,7 @@ class _Leader:
             templates=_pod_templates(self.settings, self.own, self.sight, self.fence),
             stores=stores,
             clock=self.clock,
+            owners=journal,
             namespaces=self.own.namespace_template,
             prepare=self.door.authority.publish,
             log_links=[LogLink(name, uri) for name, uri in self.own.log_links.items()],
@@ -176,15 +177,17 @@ class _Leader:
         # All of them: what lacks its operator says so, and is not run as some pod.
         pods = KubernetesRuntime(cluster, _all_plugins(self.own))
 
-        def suits_pods(job: Job) -> bool:
-            return job.task.type in types or job.task.container is not None
+        def suits_connectors(task: Task) -> bool:
+            if task.type in types:
+                return endpoints.find(task.type) is not None
+            return endpoints.may_serve(task.type)
 
         types = {name for plugin in self.plugins for name in plugin.task_types}
         runtimes = Runtimes(
             choices=[
                 Choice(is_inline, InlineRuntime(stores, self.clock)),
-                Choice(lambda job: connectors.suits(job, others=types), connectors),
-                Choice(suits_pods, pods),
+                Choice(suits_connectors, connectors),
+                Choice(lambda task: task.type in types or task.container is not None, pods),
             ],
             unsupported=UnsupportedRuntime(KUBERNETES),
             capabilities=[*types, *INLINE, "*"],

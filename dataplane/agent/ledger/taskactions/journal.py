@@ -2,8 +2,9 @@
 The ledger in the cluster: a TaskAction for each attempt, written by tasks of this journal.
 
 Whoever asks waits for the write and may be cancelled; the write goes on. While the API cannot
-be reached writes wait, for as long as it takes. What is over stays for ``retention``, for
-people to look at; an agent that begins anew meanwhile says its reports once more.
+be reached writes wait, for as long as it takes. What is over stays for ``retention``, the
+latest few thousand, for people to look at; an agent that begins anew meanwhile says their
+reports once more.
 """
 
 import asyncio
@@ -186,6 +187,24 @@ class TaskActionJournal:
     async def spec(self, digest: Digest) -> bytes | None:
         return await self._specs.get(digest)
 
+    def find_object(self, attempt: AttemptId) -> Object | None:
+        """Return the metadata of the attempt's TaskAction as it was heard of last, if it is."""
+        page = self._pages.get(attempt)
+        if page is None or not page.uid:
+            return None
+        metadata = {"namespace": page.name.namespace, "name": page.name.name, "uid": page.uid}
+        return {"metadata": {**metadata, "annotations": page.annotations}}
+
+    def note_object(self, attempt: AttemptId, obj: Object) -> None:
+        """
+        Take note of annotations that somebody else among us has written.
+
+        Not of its resource version: only our own writes show that nobody else writes here.
+        """
+        page = self._pages.get(attempt)
+        if page is not None and page.uid == obj["metadata"]["uid"]:
+            page.annotations = obj["metadata"].get("annotations") or {}
+
     async def keep_specs(self, needed: Collection[Digest]) -> None:
         self._specs.keep(frozenset(needed))
         self._start(self._drop_specs(), "ledger.specs")
@@ -229,14 +248,14 @@ class TaskActionJournal:
             self._writing.discard(page)
 
     async def _sweep(self) -> None:
-        """Delete what has been settled for long enough."""
+        """Delete what has been settled for long enough, and the oldest of too many."""
         while True:
             pause = timedelta(hours=1)
             now = self._clock.now()
             due: list[Page] = []
             while self._settled and len(due) < limits.DELETES_AT_ONCE:
                 at, page = self._settled[0]
-                if at > now:
+                if at > now and len(self._settled) <= limits.SETTLED_KEPT:
                     pause = at - now
                     break
                 due.append(page)

@@ -36,6 +36,7 @@ class Page:
     name: Name
     uid: str = ""
     resource_version: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
     reports: dict[int, Report] = field(default_factory=dict)  # by version, all of them
     written: int = 0  # the last version that is in the object
     is_refused: bool = False  # the API does not take it
@@ -82,6 +83,7 @@ class Page:
         self.name = Name(obj["metadata"]["namespace"], obj["metadata"]["name"])
         self.uid = obj["metadata"]["uid"]
         self.resource_version = obj["metadata"]["resourceVersion"]
+        self.annotations = obj["metadata"].get("annotations") or {}
         self.written = written
 
     def lost(self) -> None:

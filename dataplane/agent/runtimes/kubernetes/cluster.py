@@ -5,21 +5,41 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
 
 from dataplane.agent.core import limits
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import KubeError
 from dataplane.agent.kube.events import Events
 from dataplane.agent.kube.informer import Informer
-from dataplane.agent.kube.objects import POD, Kind
+from dataplane.agent.kube.objects import POD, Kind, Object
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
 from shared.kit.clock import Clock
+from shared.model.ids import AttemptId
 from shared.model.reports import LogLink
 
 
 async def _leave(namespace: str) -> None:
     """Leave the namespace as it is."""
+
+
+class Owners(Protocol):
+    """The ledger, which has written the attempts' TaskActions and so need not be asked for."""
+
+    def find_object(self, attempt: AttemptId) -> Object | None:
+        """Return the metadata of the attempt's TaskAction; None if the API has to be asked."""
+
+    def note_object(self, attempt: AttemptId, obj: Object) -> None:
+        """Take note of the TaskAction as the API returned it."""
+
+
+class _Unknown:
+    def find_object(self, attempt: AttemptId) -> Object | None:
+        """Return None."""
+
+    def note_object(self, attempt: AttemptId, obj: Object) -> None:
+        """Take no note."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +52,7 @@ class Cluster:
     templates: PodTemplates
     stores: Stores
     clock: Clock
+    owners: Owners = field(default_factory=_Unknown)
     namespaces: str = "{project}-{domain}"
     prepare: Callable[[str], Awaitable[None]] = _leave  # a namespace, before a pod is made in it
     grace: timedelta = limits.STOP_GRACE  # from SIGTERM to SIGKILL, when we end a pod

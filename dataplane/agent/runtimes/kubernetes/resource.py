@@ -141,9 +141,8 @@ class Resource:
 
     async def find_verdict(self) -> Verdict | None:
         """Return how an earlier agent found that it ended, before it set about removing it."""
-        kube = self._cluster.kube.with_patience(None)
         try:
-            return find_verdict(await kube.get(TASK_ACTION, self.name))
+            return find_verdict(await self._find_owner(self._cluster.kube.with_patience(None)))
         except NotFoundError:
             return None
 
@@ -151,7 +150,8 @@ class Resource:
         body = {"metadata": {"annotations": {ANNOTATION: render_verdict(verdict)}}}
         try:
             async with self._cluster.writes:
-                await self._cluster.kube.patch(TASK_ACTION, self.name, body)
+                kept = await self._cluster.kube.patch(TASK_ACTION, self.name, body)
+            self._cluster.owners.note_object(self._assignment.attempt, kept)
         except KubeError as error:
             self._warn("a verdict was not kept, which an agent that dies now would need", error)
 
@@ -164,7 +164,7 @@ class Resource:
         }
         metadata["labels"] = {**(metadata.get("labels") or {}), **label_attempt(self._assignment)}
         try:
-            owner = await kube.get(TASK_ACTION, self.name)
+            owner = await self._find_owner(kube)
         except NotFoundError as error:
             self._warn("an attempt has no TaskAction", error)
             return {**built, "metadata": metadata}
@@ -179,6 +179,13 @@ class Resource:
             }
         ]
         return {**built, "metadata": metadata}
+
+    async def _find_owner(self, kube: Kube) -> Object:
+        """Return the attempt's TaskAction, at least its metadata; NotFoundError without one."""
+        known = self._cluster.owners.find_object(self._assignment.attempt)
+        if known is not None and name_of(known) == self.name:
+            return known
+        return await kube.get(TASK_ACTION, self.name)
 
     async def _adopt(self, kube: Kube) -> Refusal | None:
         """Take what is there for ours, if it is."""

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,24 +16,29 @@ from shared.kit.clock import SystemClock
 OpenWith = Callable[[Kube], AbstractAsyncContextManager[Ledger]]
 
 
-@asynccontextmanager
-async def open_ledger(
+def open_journal(
     kube: Kube,
     place: str,
     *,
     template: str = "",
     retention: timedelta = timedelta(minutes=10),
     create: bool = False,
-) -> AsyncIterator[Ledger]:
-    """Open the ledger of the agent in ``place``, where its attempts run as well."""
-    async with TaskActionJournal.open(
+) -> AbstractAsyncContextManager[TaskActionJournal]:
+    """Open the journal of the agent in ``place``, where its attempts run as well."""
+    return TaskActionJournal.open(
         kube,
         place=place,
         namespace_template=template or place,
         namespaces=Namespaces(kube, create=create),
         retention=retention,
         clock=SystemClock(),
-    ) as journal:
+    )
+
+
+@asynccontextmanager
+async def open_ledger(kube: Kube, place: str, **how: Any) -> AsyncIterator[Ledger]:
+    """Open that agent's ledger; ``how`` as for the journal."""
+    async with open_journal(kube, place, **how) as journal:
         ledger = Ledger(journal)
         await ledger.load()
         yield ledger

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from dataplane.agent.core.held import News
+from dataplane.agent.core.held import Held, News
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.objects import (
     AGENT_LABEL,
@@ -15,12 +15,13 @@ from dataplane.agent.kube.objects import (
     TASK_ACTION,
     Name,
     name_attempt,
+    name_of,
 )
 from dataplane.agent.ledger.journal import LedgerError
-from dataplane.agent.ledger.taskactions import specs
+from dataplane.agent.ledger.taskactions import limits, specs
 from shared.model.phases import Phase
 from tests.contract.ledger.promises import FAILED, acknowledged, digest_of, with_specs
-from tests.kube.api.ledger.conftest import open_ledger
+from tests.kube.api.ledger.conftest import open_journal, open_ledger
 from tests.kube.controlplane import KubeForTests
 from tests.unit.agent.assignments import NOW, make_assignment
 
@@ -148,6 +149,46 @@ async def test_settled_ones_stay_for_people_to_look_at(kube: Kube, place: str) -
         await ledger.settle(acknowledged(ATTEMPT, 1))
         assert (await kube.list(TASK_ACTION, namespace=place)).items
         await until_deleted(kube, place)
+
+
+async def test_of_too_many_settled_ones_the_oldest_go_before_their_time(
+    kube: Kube, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SETTLED_KEPT", 1)
+    async with open_ledger(kube, place, retention=timedelta(hours=1)) as ledger:
+        for number in (1, 2, 3):
+            each = make_assignment(number)
+            await ledger.accept([each], {}, NOW)
+            await ledger.record(each.attempt, [FAILED], NOW)
+            await ledger.settle(acknowledged(each.attempt, 1))
+        async with asyncio.timeout(10):
+            while len((await kube.list(TASK_ACTION, namespace=place)).items) > 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await kube.get(TASK_ACTION, name_attempt(make_assignment(3), place))
+
+
+async def test_whoever_is_owned_need_not_ask_for_the_owner(kube: Kube, place: str) -> None:
+    async with open_journal(kube, place) as journal:
+        await journal.accept([Held(assignment=ASSIGNMENT, accepted_at=NOW)], {})
+        name = name_attempt(ASSIGNMENT, place)
+        made = await kube.get(TASK_ACTION, name)
+        found = journal.find_object(ATTEMPT)
+        assert found is not None
+        assert found["metadata"]["uid"] == made["metadata"]["uid"]
+        assert name_of(found) == name
+
+        noted = {"metadata": {"annotations": {"volary.dev/verdict": "{}"}}}
+        journal.note_object(ATTEMPT, await kube.patch(TASK_ACTION, name, noted))
+        found = journal.find_object(ATTEMPT)
+        assert found is not None
+        assert found["metadata"]["annotations"] == {"volary.dev/verdict": "{}"}
+        assert journal.find_object(make_assignment(2).attempt) is None
+
+    async with open_journal(kube, place) as journal:  # the next agent's
+        await journal.load()
+        found = journal.find_object(ATTEMPT)
+        assert found is not None
+        assert found["metadata"]["annotations"] == {"volary.dev/verdict": "{}"}
 
 
 async def test_a_spec_is_written_once_and_cut_if_it_is_large(
