@@ -1,0 +1,182 @@
+"""A control plane, and an agent on a cluster without a node: what is measured."""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import asyncpg
+import psutil
+import yaml
+from flyteidl2.core.tasks_pb2 import Container, TaskTemplate
+from flyteidl2.task.task_definition_pb2 import TaskSpec
+
+from benchmarks.dispatch import DOMAIN, PROJECT
+from controlplane.embedded import ports
+from dataplane.agent.kube.client import Kube
+from tests.integration.replicas.world import Program, Replica
+from tests.kube import controlplane
+from tests.kube.client import KubeClient
+from tests.kube.controlplane import KubeForTests
+from tests.servers.postgres import PostgresForTests
+
+NAMESPACE = f"{PROJECT}-{DOMAIN}"  # of the pods
+_OWN_NAMESPACE = "volary"
+_CRDS = Path(__file__).parents[2] / "infra" / "helm" / "volary-agent" / "crds"
+_WITHIN_SECONDS = 600.0
+
+
+def pod_spec() -> TaskSpec:
+    """Make a task of one container that takes nothing and gives nothing."""
+    template = TaskTemplate(
+        type="raw-container", container=Container(image="benchmark:1", args=["true"])
+    )
+    template.id.name, template.id.version = "bench.pod", "1"
+    template.id.project, template.id.domain = PROJECT, DOMAIN
+    return TaskSpec(task_template=template, short_name="pod")
+
+
+class World:
+    """The programs, and what they have cost so far."""
+
+    def __init__(
+        self, home: Path, kube: KubeForTests, database_url: str, profile: Path | None
+    ) -> None:
+        token = secrets.token_hex(16)
+        (home / "token").write_text(token)
+        (home / "blobs").mkdir()
+        http_port, link_port, door_port = (
+            ports.require_free("127.0.0.1", 0, option="") for _ in range(3)
+        )
+        surroundings = {"PATH": os.environ["PATH"], "HOME": str(home), "DO_NOT_TRACK": "1"}
+        serve = [sys.executable, "-m", "controlplane.cli", "controlplane", "serve"]
+        settings = {
+            "VOLARY_DATABASE_URL": database_url,
+            "VOLARY_BLOB_BASE": (home / "blobs").as_uri(),
+            "VOLARY_BLOB_SIGNING_KEY": secrets.token_hex(16),
+            "VOLARY_CLUSTER_TOKEN": token,
+            "VOLARY_HTTP_PORT": str(http_port),
+            "VOLARY_LINK_PORT": str(link_port),
+            "VOLARY_LOG_LEVEL": "warning",
+        }
+        self.kube = kube
+        self.control = Replica(
+            Program(serve, {**surroundings, **settings}, home / "control-plane.log"),
+            http_port,
+            link_port,
+        )
+        profiled = [] if profile is None else ["-m", "cProfile", "-o", str(profile)]
+        self.agent = Program(
+            [
+                *(sys.executable, *profiled, "-m", "dataplane.agent"),
+                *("run", "--runtime", "kubernetes"),
+                *("--control-plane", self.control.link, "--token-file", str(home / "token")),
+                *("--kubeconfig", str(kube.kubeconfig()), "--namespace", _OWN_NAMESPACE),
+                *("--public-endpoint", f"127.0.0.1:{http_port}", "--slots", "20000"),
+                *("--door-listen", f"127.0.0.1:{door_port}"),
+                *("--door-address", f"127.0.0.1:{door_port}", "--identity", "benchmark"),
+            ],
+            surroundings,
+            home / "agent.log",
+        )
+        self._postgres = asyncio.run(_find_server(database_url))
+
+    @property
+    def process(self) -> psutil.Process:
+        """The agent."""
+        return _process(self.agent)
+
+    def connections(self) -> int:
+        return self.agent.said().count("connected to the control plane")
+
+    def cpu_seconds(self) -> Mapping[str, float]:
+        """Return what each part has used of processors so far."""
+        parts = {
+            "agent": [self.process],
+            "API server": [psutil.Process(self.kube.api_server.pid)],
+            "etcd": [psutil.Process(self.kube.etcd.pid)],
+            "Kubernetes' controllers": [psutil.Process(self.kube.controllers.pid)],
+            "control plane": [_process(self.control.program)],
+            "Postgres": [self._postgres, *self._postgres.children()],
+            "kubelet and client, this program": [psutil.Process()],
+        }
+        return {part: sum(map(_cpu, processes)) for part, processes in parts.items()}
+
+
+def _process(program: Program) -> psutil.Process:
+    if program.process is None:
+        raise RuntimeError(f"{program.log.name}: it does not run")
+    return psutil.Process(program.process.pid)
+
+
+def _cpu(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+async def _find_server(url: str) -> psutil.Process:
+    connection = await asyncpg.connect(url)
+    try:
+        backend = psutil.Process(await connection.fetchval("SELECT pg_backend_pid()"))
+        return backend.parent() or backend
+    finally:
+        await connection.close()
+
+
+@contextmanager
+def servers(profile: Path | None) -> Iterator[World]:
+    with (
+        tempfile.TemporaryDirectory(prefix="volary-benchmark-") as directory,
+        controlplane.running(Path(directory, "kube")) as kube,
+        PostgresForTests.running() as server,
+        server.migrated() as database,
+    ):
+        yield World(Path(directory), kube, database.url, profile)
+
+
+@asynccontextmanager
+async def running(world: World) -> AsyncIterator[Kube]:
+    """Have both up for the length of a block; the client is for the kubelet."""
+    async with world.kube.client() as client:
+        await _prepare(client)
+    async with Kube.open(world.kube.kubeconfig()) as kube:
+        try:
+            world.control.start()
+            await until(world.control.is_ready, "the control plane is ready")
+            world.agent.start()
+            await until(lambda: world.connections() > 0, "the agent is connected")
+            yield kube
+        except BaseException:
+            print(world.agent.said()[-4000:], world.control.program.said()[-2000:])
+            raise
+        finally:
+            for program in (world.agent, world.control.program):
+                if program.is_running:
+                    program.end(signal.SIGTERM)
+
+
+async def _prepare(kube: KubeClient) -> None:
+    for crd in _CRDS.glob("*.yaml"):
+        await kube.create(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            yaml.safe_load(crd.read_text()),
+        )
+    for namespace in (_OWN_NAMESPACE, NAMESPACE):
+        await kube.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+
+
+async def until(fact: Callable[[], bool], what: str, *, within: float = _WITHIN_SECONDS) -> None:
+    deadline = time.monotonic() + within
+    while not fact():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {within:g} s")
+        await asyncio.sleep(0.02)
