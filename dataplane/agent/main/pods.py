@@ -57,7 +57,7 @@ from dataplane.agent.runtimes.kubernetes.pods import (
 )
 from dataplane.agent.runtimes.kubernetes.runtime import KubernetesRuntime
 from dataplane.agent.runtimes.kubernetes.secret_values import KubeSecretValues
-from dataplane.agent.runtimes.tasks import Task
+from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.unsupported import KUBERNETES, UnsupportedRuntime
 from dataplane.agent.settings import KubernetesSettings, Settings
 from shared.kit.clock import Clock, SystemClock
@@ -177,17 +177,15 @@ class _Leader:
         # All of them: what lacks its operator says so, and is not run as some pod.
         pods = KubernetesRuntime(cluster, _all_plugins(self.own))
 
-        def suits_connectors(task: Task) -> bool:
-            if task.type in types:
-                return endpoints.find(task.type) is not None
-            return endpoints.may_serve(task.type)
+        def suits_pods(job: Job) -> bool:
+            return job.task.type in types or job.task.container is not None
 
         types = {name for plugin in self.plugins for name in plugin.task_types}
         runtimes = Runtimes(
             choices=[
                 Choice(is_inline, InlineRuntime(stores, self.clock)),
-                Choice(suits_connectors, connectors),
-                Choice(lambda task: task.type in types or task.container is not None, pods),
+                Choice(lambda job: connectors.suits(job, others=types), connectors),
+                Choice(suits_pods, pods),
             ],
             unsupported=UnsupportedRuntime(KUBERNETES),
             capabilities=[*types, *INLINE, "*"],
