@@ -2,12 +2,21 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
+from dataplane.agent.runtimes.process.environment import inherited
+from dataplane.agent.runtimes.process.identity import Identity
+from dataplane.agent.runtimes.process.nursery import Nursery
+from shared.kit.clock import SystemClock
 from shared.model.phases import Phase
 from tests.integration.agent.world import AgentProcess, Wish, World, agent, until, until_file
+from tests.running import running
 
 
 async def _until_warm(started: AgentProcess, count: int = 1) -> None:
@@ -108,3 +117,37 @@ def _children(of: int) -> list[int]:
         if int(fields[1]) == of:
             found.append(int(path.parent.name))
     return found
+
+
+async def test_an_attempt_that_a_late_shim_has_taken_costs_no_zygote(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An agent was killed when it had asked for a shim; the next one asks, too."""
+    base = inherited(os.environ)
+    program = shutil.which("a0", path=base["PATH"])
+    assert program is not None
+    directory = AttemptDirectory(tmp_path / "attempt")
+    start = Start(
+        argv=[program],
+        env=base,
+        notes=[],
+        max_runtime_seconds=None,
+        memory_limit=None,
+        grace_seconds=1,
+        fence=None,
+        line_bytes=1000,
+        log_bytes=1000,
+    )
+    directory.make(start)
+    assert directory.claim(Identity.of_this_process())
+    directory.discard_start()
+    following = AttemptDirectory(tmp_path / "following")
+    following.make(start)
+    nursery = Nursery(base, tmp_path, SystemClock(), warm=True)
+    async with running(nursery, at_most=60):
+        await nursery.ready.wait()
+        assert not await nursery.start(directory, start)
+        assert await nursery.start(following, start)
+        await until(lambda: following.find_exit() is not None)
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
+    assert directory.find_shim() == Identity.of_this_process()

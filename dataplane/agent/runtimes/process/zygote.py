@@ -140,7 +140,11 @@ class _Zygote:
             order = _receive(self._agent)
             if order is None:
                 return None  # the agent is gone
-            env = _shared_part(order.directory.read_start().env)
+            try:
+                env = _shared_part(order.directory.read_start().env)
+            except FileNotFoundError:
+                os.close(order.ready)  # a shim that an earlier agent asked for has taken it
+                continue
             become_task = self._start(order, env) or self._fork_spare(env)
             if become_task is not None:
                 return become_task
