@@ -13,6 +13,7 @@ FRAME_ITEMS = 256  # leases, reports or assignments in one frame we send
 FRAME_BYTES = 2 * 1024 * 1024  # of reports in one frame; one large report may exceed it
 MAX_FRAME_BYTES = 64 * 1024 * 1024  # of one frame we accept; a batch may carry whole specs
 REPORTS_IN_FLIGHT = 4096  # sent and not acknowledged; more wait on disk
+PLENTY_OF_CREDIT = 256  # assignments that may come: more than that is not announced one by one
 SILENT_INTERVALS = 3  # heartbeats missed before a session counts as dead
 HEARTBEATS_UNNOTED = 64  # whose sending times are remembered
 GREETING_TIMEOUT = timedelta(seconds=20)  # from dialling to the last verdict

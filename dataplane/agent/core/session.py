@@ -220,9 +220,17 @@ def patience(session: Session) -> timedelta:
 
 
 def extend_credit(session: Session, room: int) -> tuple[Session, int | None]:
-    """Return the total to announce for ``room`` more assignments, None if that is no news."""
+    """
+    Return the total to announce for ``room`` more assignments, None if that is no news.
+
+    A little more is none while there is plenty left: each announcement has the peer look
+    for work, and would follow each attempt that ends.
+    """
     total = session.received + max(0, room)
     if session.state is not State.OPEN or total <= session.credit:
+        return session, None
+    left = session.credit - session.received
+    if left >= limits.PLENTY_OF_CREDIT and 4 * left >= 3 * room:
         return session, None
     return replace(session, credit=total), total
 

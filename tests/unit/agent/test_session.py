@@ -180,6 +180,16 @@ def test_credit_that_is_no_news_is_not_announced_and_never_taken_back() -> None:
     assert extend_credit(session, 1) == (session, None)
 
 
+def test_while_there_is_plenty_of_credit_only_much_more_is_announced() -> None:
+    plenty = limits.PLENTY_OF_CREDIT
+    session, _ = extend_credit(make_open_session(), plenty)
+
+    assert extend_credit(session, plenty * 5 // 4) == (session, None)
+    assert extend_credit(session, 2 * plenty)[1] == 2 * plenty
+    session, _ = extend_credit(make_open_session(), plenty - 1)
+    assert extend_credit(session, plenty)[1] == plenty
+
+
 def test_no_credit_is_given_before_the_session_is_open() -> None:
     session, _ = greet(HELLO, NOW)
 
