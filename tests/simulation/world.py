@@ -198,7 +198,7 @@ class Installation:
             free_memory=lambda: 2**40,
             clock=clock,
         )
-        connection = SimConnection(self, ledger, keeper)
+        connection = SimConnection(self, runtimes, ledger, keeper)
         processes = cast("ProcessRuntime", runtime)
         sweeper = Sweeper(ledger, processes, clock, retention=timedelta(hours=1))
         async with asyncio.TaskGroup() as services:
@@ -212,12 +212,14 @@ class Installation:
 class SimConnection(Connection):
     """``link.connection`` but for the dialling."""
 
-    def __init__(self, installation: Installation, ledger: Ledger, keeper: Keeper) -> None:
+    def __init__(
+        self, installation: Installation, runtimes: Runtimes, ledger: Ledger, keeper: Keeper
+    ) -> None:
         super().__init__(
             addresses=[installation.name],
             token=Token(Path("none")),
             ca_file=None,
-            capabilities=(),
+            capabilities=runtimes.list_capabilities,
             ledger=ledger,
             desk=keeper,
             clock=installation.clock,
