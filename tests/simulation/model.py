@@ -6,19 +6,18 @@ control plane's own rules. ``tests/contract/store`` runs the same steps against 
 against the real store, so that what is proven here holds there.
 """
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
 from uuid import UUID
 
 from controlplane.core import attempts as rules
 from controlplane.core.actions import RetryPolicy
-from controlplane.core.layout import output_prefix
 from controlplane.core.sessions import HeldLease, Judgement, judge
 from controlplane.loops.leases import CLUSTER_LOST, LEASE_LOST
+from controlplane.store.aborts import PARENT_ENDED
 from controlplane.store.dispatches import Accepted
 from controlplane.usecases.sessions import SupersededError
 from shared.model.assignments import Assignment
@@ -34,68 +33,18 @@ from shared.model.ids import (
 )
 from shared.model.phases import TERMINAL, Phase
 from shared.model.reports import Acknowledgement, Report, Verdict
-from tests.factories import ORG, make_run_key
-
-PARENT_ENDED = "its parent action ended"
-RUN_SPEC = Digest(hashlib.sha256(b"").digest())
-"""The run's settings are empty, and so is the message that says so."""
+from tests.factories import make_run_key
+from tests.simulation.rows import (
+    Action,
+    Attempt,
+    Cluster,
+    Dispatch,
+    Epoch,
+    Lapse,
+    render_assignment,
+)
 
 Held = tuple[AttemptId, LeaseId]
-
-
-@dataclass(frozen=True, slots=True)
-class Epoch:
-    """Which session of which cluster asks."""
-
-    cluster: ClusterName
-    number: int
-
-
-@dataclass(slots=True, kw_only=True)
-class Action:
-    id: ActionId
-    key: ActionKey
-    parent: ActionId | None
-    policy: RetryPolicy
-    spec: Digest
-    phase: Phase = Phase.QUEUED
-    attempts: int = 1
-
-
-@dataclass(slots=True, kw_only=True)
-class Dispatch:
-    action: ActionId
-    available_at: datetime
-    attempt: int = 1
-    lease: LeaseId | None = None
-    cluster: ClusterName | None = None
-    leased_at: datetime | None = None
-    accepted: bool = False
-    missing_since: timedelta | None = None
-    stop_reason: str | None = None
-    failures: rules.Failures = field(default_factory=rules.Failures)
-
-
-@dataclass(slots=True)
-class Attempt:
-    state: rules.AttemptState
-    lease: LeaseId
-
-
-@dataclass(slots=True)
-class Cluster:
-    epoch: int = 0
-    connected: bool = False
-    seen_served: timedelta = timedelta(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Lapse:
-    """A lease that was given away in its agent's place."""
-
-    attempt: AttemptId
-    lease: LeaseId
-    missing: bool
 
 
 class ModelStore:
@@ -403,7 +352,7 @@ class ModelStore:
             self.attempts[attempt] = Attempt(state, dispatch.lease)
         else:
             known.lease, known.state = dispatch.lease, replace(known.state, leased_at=now)
-        return _assignment(action, attempt, dispatch.lease, self.actions, now)
+        return render_assignment(action, attempt, dispatch.lease, self.actions, now)
 
     def _obituary(self, lapse: Lapse, now: datetime) -> Report:
         return Report(
@@ -422,31 +371,3 @@ class ModelStore:
     def require_current(self, at: Epoch) -> None:
         if at.number != self.clusters[at.cluster].epoch:
             raise SupersededError
-
-
-def _assignment(
-    action: Action,
-    attempt: AttemptId,
-    lease: LeaseId,
-    actions: Mapping[ActionId, Action],
-    now: datetime,
-) -> Assignment:
-    base = f"file:///blobs/{action.key.run.name}"
-    parent = None if action.parent is None else actions[action.parent].key.name
-    return Assignment(
-        org=ORG,
-        key=action.key,
-        attempt=attempt,
-        lease=lease,
-        parent=parent,
-        task_type="python",
-        task_spec=action.spec,
-        run_spec=RUN_SPEC,
-        input_uri=f"{base}/{action.key.name}/inputs.pb",
-        run_base=base,
-        output_prefix=output_prefix(base, action.key.name, attempt.number),
-        previous_output_prefix="",
-        raw_data_prefix=base,
-        run_started_at=now,
-        replaceable=action.policy.replaceable,
-    )

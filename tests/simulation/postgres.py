@@ -29,7 +29,8 @@ from shared.model.ids import AttemptId, ClusterName, Digest, LeaseId
 from shared.model.reports import Report
 from tests.factories import ORG
 from tests.simulation.loop import SimLoop
-from tests.simulation.model import Epoch, ModelStore
+from tests.simulation.model import ModelStore
+from tests.simulation.rows import Epoch
 
 T = TypeVar("T")
 

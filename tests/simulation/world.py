@@ -42,7 +42,7 @@ from shared.model.ids import Digest
 from tests.simulation.disk import Disk
 from tests.simulation.loop import Node, SimLoop
 from tests.simulation.machine import Machine, Process, SimRuntime, Witness
-from tests.simulation.model import RUN_SPEC, ModelStore
+from tests.simulation.model import ModelStore
 from tests.simulation.postgres import (
     SimClock,
     SimLeaseExpiry,
@@ -50,6 +50,7 @@ from tests.simulation.postgres import (
     SimRelays,
     SimSessions,
 )
+from tests.simulation.rows import RUN_SPEC
 from tests.simulation.wire import Context, Wire, WireBrokenError
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

@@ -23,7 +23,8 @@ from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind, Report
 from tests.factories import ORG, make_new_action, make_new_run, make_spec
 from tests.fakes.clock import FakeClock
-from tests.simulation.model import Epoch, ModelStore
+from tests.simulation.model import ModelStore
+from tests.simulation.rows import Epoch
 
 TEMPO = Tempo(
     heartbeat=timedelta(seconds=1),
