@@ -152,6 +152,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             services.create_task(setting(), name="clock")
             services.create_task(feeds.run(), name="feeds")
             services.create_task(actions.run(), name="enqueues")
+            services.create_task(sessions.run(), name="signs of life")
             async with asyncio.TaskGroup() as doors:
                 doors.create_task(leases.run(), name="lease expiry")
                 doors.create_task(timeouts.run(), name="timeouts")

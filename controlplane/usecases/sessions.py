@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from controlplane.core.clusters import AgentFacts, AgentLoad, ClusterWishes
-from controlplane.core.errors import UnauthenticatedError
+from controlplane.core.errors import UnauthenticatedError, UnavailableError
 from controlplane.core.sessions import HeldLease, Judgement, judge
 from controlplane.core.turns import Rotation
 from controlplane.store import clusters, dispatches
@@ -24,8 +24,8 @@ from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatches import Accepted
 from controlplane.store.reports import apply_reports
 from controlplane.store.specs import find_specs
+from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.clock import Clock
-from shared.kit.together import Together
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId, OrgName
 from shared.model.reports import Acknowledgement, Report
@@ -33,6 +33,7 @@ from shared.model.reports import Acknowledgement, Report
 log = logging.getLogger(__name__)
 
 TOUCHES_AT_ONCE = 500
+MOST_TOUCHES_WAITING = 20_000  # a session has one at a time
 
 
 class SupersededError(Exception):
@@ -66,12 +67,23 @@ class Settled:
 
 
 class Sessions:
+    """``run`` must be running for ``touch`` to be answered."""
+
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._touches: Together[OrgName, tuple[SessionRef, AgentLoad], ClusterWishes | None] = (
-            Together(self._touch_all, most=TOUCHES_AT_ONCE)
+        self._touches: Batcher[OrgName, tuple[SessionRef, AgentLoad], ClusterWishes | None] = (
+            Batcher(
+                self._touch_all,
+                most=TOUCHES_AT_ONCE,
+                most_waiting=MOST_TOUCHES_WAITING,
+                shared_fate=(UnavailableError,),
+            )
         )
+
+    async def run(self) -> None:
+        """Note signs of life, in groups, until cancelled."""
+        await self._touches.run()
 
     async def authenticate(self, token: str) -> ClusterRef:
         """Return whose agent holds the token; UnauthenticatedError when nobody's does."""
@@ -160,8 +172,17 @@ class Sessions:
         return Settled(accepted=noted, acknowledged=acknowledged)
 
     async def touch(self, session: SessionRef, load: AgentLoad) -> ClusterWishes:
-        """Note that the session lives; returns what is wanted of its cluster."""
-        wishes = await self._touches.join(session.cluster.org, (session, load))
+        """
+        Note that the session lives; returns what is wanted of its cluster.
+
+        SupersededError, UnavailableError.
+        """
+        try:
+            wishes = await self._touches.submit(session.cluster.org, (session, load))
+        except OverfullError as error:
+            raise UnavailableError("too many agents are heard at once; try again") from error
+        except StoppedError as error:
+            raise UnavailableError("this replica is stopping; try again") from error
         if wishes is not None:
             return wishes
         async with self._database.for_org(session.cluster.org) as tx:

@@ -79,10 +79,10 @@ class Steps:
     known: list[Known] = field(default_factory=list)
     epochs: list[tuple[ClusterName, int]] = field(default_factory=list)
     names: int = 0
+    sessions: Sessions = field(init=False)
 
-    @property
-    def sessions(self) -> Sessions:
-        return Sessions(self.database, self.clock)
+    def __post_init__(self) -> None:
+        self.sessions = Sessions(self.database, self.clock)
 
     async def create(self) -> tuple[object, object]:
         spec, self.names = self._spec(), self.names + 1

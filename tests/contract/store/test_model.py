@@ -11,6 +11,7 @@ from controlplane.store.database import Database, open_database
 from tests.contract.store.steps import CLUSTERS, Steps
 from tests.factories import NOW, ORG
 from tests.fakes.clock import FakeClock
+from tests.running import running
 from tests.simulation.model import ModelStore
 
 SEEDS = range(6)
@@ -52,10 +53,11 @@ async def test_the_model_does_what_postgres_does(seed: int, database: Database) 
         *chance.choices([steps.abort, steps.close, steps.wait_long], k=3),
     ]
     taken = []
-    for kind in [steps.create, steps.open, *chance.choices(kinds, k=LENGTH)]:
-        modelled, real = await kind()
-        taken.append(f"{kind.__name__}: {modelled}")
-        told = "\n".join(taken[-12:])
-        assert modelled == real, f"seed {seed}, after\n{told}"
-        expected, found = await steps.state()
-        assert expected == found, f"seed {seed}, after\n{told}"
+    async with running(steps.sessions, at_most=60):
+        for kind in [steps.create, steps.open, *chance.choices(kinds, k=LENGTH)]:
+            modelled, real = await kind()
+            taken.append(f"{kind.__name__}: {modelled}")
+            told = "\n".join(taken[-12:])
+            assert modelled == real, f"seed {seed}, after\n{told}"
+            expected, found = await steps.state()
+            assert expected == found, f"seed {seed}, after\n{told}"

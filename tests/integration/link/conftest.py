@@ -205,7 +205,11 @@ async def serving(store: Store, url: str, tempo: Tempo) -> AsyncIterator[Door]:
     probes = Probes(sessions, clock, blob_base=BLOB_BASE)
     server = LinkServer(door, probes, "127.0.0.1", 0)
     await server.start()
-    async with running(feeds, at_most=60), running(server, at_most=60):
+    async with (
+        running(feeds, at_most=60),
+        running(sessions, at_most=60),
+        running(server, at_most=60),
+    ):
         yield Door(store, AgentLogs(Agents(live, relays, feeds)), door, probes, server.port)
 
 

@@ -1,6 +1,9 @@
 """An operator at work on a store, with an agent's session to look at."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Self
 
 from controlplane.core.callers import EVERYTHING, Caller, Subject
 from controlplane.core.clusters import AgentFacts, AgentLoad
@@ -15,6 +18,7 @@ from shared.model.ids import ClusterName
 from tests.factories import ORG
 from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import CLUSTER, Store
+from tests.running import running
 
 OPERATOR = Caller(subject=Subject("operator"), org=ORG, name="", permissions=EVERYTHING)
 
@@ -48,23 +52,27 @@ class Operations:
     clusters: Clusters
     queues: Queues
     explanations: Explanations
+    sessions: Sessions
 
     @classmethod
-    def on(cls, store: Store, clock: FakeClock) -> "Operations":
-        return cls(
+    @asynccontextmanager
+    async def on(cls, store: Store, clock: FakeClock) -> AsyncIterator[Self]:
+        operations = cls(
             store=store,
             clock=clock,
             clusters=Clusters(store.database, clock),
             queues=Queues(store.database, clock),
             explanations=Explanations(store.database, clock),
+            sessions=Sessions(store.database, clock),
         )
+        async with running(operations.sessions):
+            yield operations
 
     async def connect(self, cluster: ClusterName = CLUSTER) -> Agent:
-        sessions = Sessions(self.store.database, self.clock)
         facts = AgentFacts(
             agent_id="a", instance_id="i", software="test 1.0", protocol=1, capabilities=["python"]
         )
-        session = await sessions.open(ClusterRef(ORG, cluster), facts)
-        agent = Agent(sessions, session, self.clock)
+        session = await self.sessions.open(ClusterRef(ORG, cluster), facts)
+        agent = Agent(self.sessions, session, self.clock)
         await agent.say(held=0, running=0)
         return agent

@@ -38,8 +38,9 @@ def clock() -> ClockOfAWatch:
 
 
 @pytest.fixture
-def operations(store: Store, clock: ClockOfAWatch) -> Operations:
-    return Operations.on(store, clock)
+async def operations(store: Store, clock: ClockOfAWatch) -> AsyncIterator[Operations]:
+    async with Operations.on(store, clock) as operations:
+        yield operations
 
 
 async def looks(watch: AsyncIterator[Draining]) -> list[Draining]:

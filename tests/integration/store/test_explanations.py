@@ -1,7 +1,7 @@
 """We test that the store knows the reason of what waits, now and afterwards."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -38,8 +38,9 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def operations(store: Store, clock: FakeClock) -> Operations:
-    return Operations.on(store, clock)
+async def operations(store: Store, clock: FakeClock) -> AsyncIterator[Operations]:
+    async with Operations.on(store, clock) as operations:
+        yield operations
 
 
 @pytest.fixture

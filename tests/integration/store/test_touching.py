@@ -1,44 +1,52 @@
 """We test how signs of life are noted: many in one commit, and nobody waits for another."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import pytest
 from sqlalchemy import text
 
 from controlplane.core.clusters import AgentFacts, AgentLoad
+from controlplane.core.errors import UnavailableError
 from controlplane.store.clusters import ClusterRef, find_wishes, save_cluster
 from controlplane.usecases.sessions import SessionRef, Sessions, SupersededError
 from shared.kit.clock import SystemClock
 from shared.model.ids import ClusterName
 from tests.factories import NOW, ORG
 from tests.integration.store.conftest import CLUSTER, Store
+from tests.running import running
 
 FACTS = AgentFacts(agent_id="a", instance_id="i", software="s", protocol=1, capabilities=())
 OTHER = ClusterName("c2")
 
 
-async def make_sessions(store: Store) -> tuple[Sessions, SessionRef, SessionRef]:
+@asynccontextmanager
+async def two_sessions(store: Store) -> AsyncIterator[tuple[Sessions, SessionRef, SessionRef]]:
     async with store.database.for_org(ORG) as tx:
         await save_cluster(tx, OTHER, b"digest-of-c2", NOW)
     sessions = Sessions(store.database, SystemClock())
-    one, other = [await sessions.open(ClusterRef(ORG, name), FACTS) for name in (CLUSTER, OTHER)]
-    return sessions, one, other
+    async with running(sessions):
+        one, other = [
+            await sessions.open(ClusterRef(ORG, name), FACTS) for name in (CLUSTER, OTHER)
+        ]
+        yield sessions, one, other
 
 
 async def test_signs_of_life_are_noted_together_with_what_is_wanted_of_each(store: Store) -> None:
-    sessions, *both = await make_sessions(store)
-    touches = (
-        sessions.touch(session, AgentLoad(held=held, running=0, slots=0, counted_at=NOW))
-        for held, session in enumerate(both, 1)
-    )
-    assert [wishes.takes_work for wishes in await asyncio.gather(*touches)] == [True, True]
+    async with two_sessions(store) as (sessions, *both):
+        touches = (
+            sessions.touch(session, AgentLoad(held=held, running=0, slots=0, counted_at=NOW))
+            for held, session in enumerate(both, 1)
+        )
+        assert [wishes.takes_work for wishes in await asyncio.gather(*touches)] == [True, True]
     async with store.database.for_org(ORG) as tx:
         rows = await tx.rows(text("SELECT cluster, held FROM clusters WHERE org = :org"))
     assert {row.cluster: row.held for row in rows} == {CLUSTER: 1, OTHER: 2}
 
 
 async def test_a_busy_cluster_holds_up_no_other(store: Store) -> None:
-    sessions, one, other = await make_sessions(store)
-    async with asyncio.TaskGroup() as tasks:
+    async with two_sessions(store) as (sessions, one, other), asyncio.TaskGroup() as tasks:
         async with store.database.for_org(ORG) as tx:
             assert await find_wishes(tx, one.cluster.name, one.epoch)
             waits = tasks.create_task(sessions.touch(one, AgentLoad()))
@@ -48,12 +56,21 @@ async def test_a_busy_cluster_holds_up_no_other(store: Store) -> None:
 
 
 async def test_a_session_that_was_superseded_is_told_among_others(store: Store) -> None:
-    sessions, old, other = await make_sessions(store)
-    await sessions.open(old.cluster, FACTS)
-    told = await asyncio.gather(
-        sessions.touch(old, AgentLoad()),
-        sessions.touch(other, AgentLoad()),
-        return_exceptions=True,
-    )
+    async with two_sessions(store) as (sessions, old, other):
+        await sessions.open(old.cluster, FACTS)
+        told = await asyncio.gather(
+            sessions.touch(old, AgentLoad()),
+            sessions.touch(other, AgentLoad()),
+            return_exceptions=True,
+        )
     assert isinstance(told[0], SupersededError)
     assert not isinstance(told[1], BaseException)
+
+
+async def test_who_is_heard_when_nobody_notes_it_any_more_may_try_another_replica(
+    store: Store,
+) -> None:
+    async with two_sessions(store) as (sessions, one, _):
+        pass
+    with pytest.raises(UnavailableError, match="this replica is stopping"):
+        await sessions.touch(one, AgentLoad())
