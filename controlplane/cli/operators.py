@@ -18,12 +18,13 @@ from controlplane.cli.sentences import sentences
 from controlplane.core.callers import Caller, Permission, Subject
 from controlplane.embedded.databases import require_usable
 from controlplane.embedded.reaching import database_url_of
+from controlplane.store.clock import StoreClock
 from controlplane.store.database import open_database
 from controlplane.usecases.clusters import Clusters
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.foundations import require_org
 from controlplane.usecases.queues import Queues
-from shared.kit.clock import Clock, SystemClock
+from shared.kit.clock import Clock
 from shared.model.ids import OrgName
 
 T = TypeVar("T")
@@ -63,10 +64,11 @@ async def _run(desk: Desk, work: Callable[[Operator], Awaitable[T]]) -> T:
     url = _database_url(desk)
     await require_usable(url)
     database = open_database(url, pool_size=2)
-    clock = SystemClock()
+    clock = StoreClock(database)
     org = OrgName(desk.org)
     subject = Subject(f"operator:{getpass.getuser()}")
     try:
+        await clock.set()
         await require_org(database, org)
         return await work(
             Operator(
