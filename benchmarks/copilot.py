@@ -6,7 +6,9 @@ by turn. The copilot gets its links from a signer in this process, over HTTP, as
 ``aws`` has the bucket's keys. Files and server are in memory, where there is room, because a
 disk would be measured else. The server's seconds of CPU have a column of their own: on the
 same machine they bound what any program can reach. ``--gateway`` names a versitygw, which
-needs fewer than SeaweedFS.
+needs fewer than SeaweedFS; ``--cores`` leaves more of the machine to the server. What
+others use of the machine meanwhile is shown: where that is much, seconds say little, and
+seconds of CPU more. ``--calm-within`` waits for them before each turn.
 """
 
 import argparse
@@ -26,9 +28,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil
 from starlette.applications import Starlette
 
 from benchmarks import gateway
+from benchmarks.quota import limited
 from benchmarks.stack import table
 from shared.blobs.store import open_store
 from tests.integration.copilot.buckets import S3Bucket
@@ -41,6 +45,7 @@ from tests.servers.seaweed import S3ForTests
 
 _MIB = 1024 * 1024
 _PARTS_ABOVE = 64 * _MIB
+_LOOK_SECONDS = 2.0
 _MEMORY = Path("/dev/shm")  # noqa: S108 - on purpose
 
 
@@ -49,6 +54,7 @@ class Cost:
     seconds: float
     cpu_seconds: float
     server_cpu_seconds: float
+    others_cpu_seconds: float  # of whoever else is on this machine
 
 
 class _Meter:
@@ -56,11 +62,16 @@ class _Meter:
 
     def __init__(self, server: int) -> None:
         self._server = server
-        self._began = time.perf_counter(), _children_cpu(), _cpu_of(server)
+        self._began = self._now()
 
     def read(self) -> Cost:
-        ended = time.perf_counter(), _children_cpu(), _cpu_of(self._server)
-        return Cost(*(end - begin for begin, end in zip(self._began, ended, strict=True)))
+        now = self._now()
+        return Cost(*(end - begin for begin, end in zip(self._began, now, strict=True)))
+
+    def _now(self) -> tuple[float, float, float, float]:
+        children, server = _children_cpu(), _cpu_of(self._server)
+        ours = children + server + time.process_time()  # here is who signs
+        return time.perf_counter(), children, server, _busy() - ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +138,15 @@ class Bench:
 
     async def _copy(self, load: Load, source: str, target: str) -> Cost:
         options = self._server.options
-        words = [self._aws, "--endpoint-url", options.endpoint, "s3", "cp", "--only-show-errors"]
+        words = [
+            *self._pod.words,
+            self._aws,
+            "--endpoint-url",
+            options.endpoint,
+            "s3",
+            "cp",
+            "--only-show-errors",
+        ]
         if load.path.is_dir():
             words.append("--recursive")
         meter = _Meter(self._server.pid)
@@ -159,6 +178,22 @@ def _children_cpu() -> float:
 def _cpu_of(process: int) -> float:
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _busy() -> float:
+    """Seconds of CPU of the whole machine."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
+
+
+def _wait_for_calm(seconds: float) -> None:
+    """Return when others use less than a tenth of a core, or when ``seconds`` are over."""
+    deadline = time.monotonic() + seconds
+    calm = False
+    while not calm and time.monotonic() < deadline:
+        before = _busy() - time.process_time()
+        time.sleep(_LOOK_SECONDS)
+        calm = _busy() - time.process_time() - before < _LOOK_SECONDS / 10
 
 
 def _require(code: int | None, said: bytes) -> None:
@@ -196,16 +231,31 @@ async def measure(
     costs: dict[tuple[str, str, str], list[Cost]] = defaultdict(list)
     for load in loads:
         for _ in range(options.times):
-            costs[load.name, "up", "aws s3 cp"].append(await bench.aws_up(load))
-            costs[load.name, "up", "copilot"].append(await bench.up(load))
-            costs[load.name, "down", "aws s3 cp"].append(await bench.aws_down(load))
-            costs[load.name, "down", "copilot"].append(await bench.down(load))
+            for way, program, turn in (
+                ("up", "aws s3 cp", bench.aws_up),
+                ("up", "copilot", bench.up),
+                ("down", "aws s3 cp", bench.aws_down),
+                ("down", "copilot", bench.down),
+            ):
+                await asyncio.to_thread(_wait_for_calm, options.calm_within)
+                costs[load.name, way, program].append(await turn(load))
     aws = subprocess.run(  # noqa: ASYNC221, S603 - our own argument, and nothing else waits
         [options.aws, "--version"], capture_output=True, text=True, check=True
     ).stdout.split()[0]
-    title = f"Moving data: {aws}, {server}, median of {options.times}"
+    cores = f", {options.cores:g} cores for it" if options.cores else ""
+    title = f"Moving data: {aws}, {server}{cores}, median of {options.times}"
     with table(
-        title, "what", "way", "program", "s", "MiB/s", "files/s", "CPU s", "server's", "times aws"
+        title,
+        "what",
+        "way",
+        "program",
+        "s",
+        "MiB/s",
+        "files/s",
+        "CPU s",
+        "server's",
+        "others'",
+        "times aws",
     ) as rows:
         for load in loads:
             for way in ("up", "down"):
@@ -221,6 +271,7 @@ async def measure(
                         f"{load.file_count / cost.seconds:.0f}",
                         f"{cost.cpu_seconds:.2f}",
                         f"{cost.server_cpu_seconds:.2f}",
+                        f"{cost.others_cpu_seconds:.2f}",
                         f"{usual.seconds / cost.seconds:.1f}",
                     )
 
@@ -240,6 +291,7 @@ def _median(costs: Sequence[Cost]) -> Cost:
         statistics.median(cost.seconds for cost in costs),
         statistics.median(cost.cpu_seconds for cost in costs),
         statistics.median(cost.server_cpu_seconds for cost in costs),
+        statistics.median(cost.others_cpu_seconds for cost in costs),
     )
 
 
@@ -264,6 +316,8 @@ async def main() -> None:
     parser.add_argument("--part-megabytes", type=int, default=16, help="of parts that go up")
     parser.add_argument("--parallel", type=int, default=16, help="the copilot's requests at once")
     parser.add_argument("--gateway", type=Path, help="a versitygw to measure against")
+    parser.add_argument("--cores", type=float, help="at most, for each of the two programs")
+    parser.add_argument("--calm-within", type=float, default=0, metavar="SECONDS")
     parser.add_argument("--aws", default=shutil.which("aws"), help="the program to compare with")
     options = parser.parse_args()
     if not _is_there(options.aws):
@@ -273,6 +327,7 @@ async def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="volary-copilot-") as home,
         _server(options.gateway, Path(home)) as (server, name),
+        limited(options.cores) as words,
     ):
         base = server.new_base()
         store = open_store(base, server.options)
@@ -284,7 +339,8 @@ async def main() -> None:
             part_bytes=options.part_megabytes * _MIB,
         )
         async with serving(Starlette(routes=signer.routes())) as address:
-            pod = Pod(Path(home), signer, address, told={"parallel": options.parallel})
+            told: dict[str, object] = {"parallel": options.parallel}
+            pod = Pod(Path(home), signer, address, words=words, told=told)
             bench = Bench(server, pod, options.aws)
             await measure(bench, _loads(Path(home), options), options, name)
 

@@ -28,7 +28,7 @@ def running(program: Path, root: Path) -> Iterator[S3ForTests]:
         port = free.getsockname()[1]
     (root / "tests").mkdir(parents=True)
     server = subprocess.Popen(  # noqa: S603 - our own arguments
-        [program, "--port", f"127.0.0.1:{port}", "--region", "us-east-1", "posix", root],
+        [program, "--port", f"127.0.0.1:{port}", "--keep-alive", "posix", root],
         env={**os.environ, "ROOT_ACCESS_KEY": _KEY, "ROOT_SECRET_KEY": _SECRET},
         stdout=subprocess.DEVNULL,
     )

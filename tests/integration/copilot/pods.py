@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,7 @@ class Pod:
     outputs_wanted: dict[str, LiteralType] = field(default_factory=dict)
     told: dict[str, object] = field(default_factory=dict)  # over the usual handoff
     token: str = "token-of-an-attempt"  # noqa: S105
+    words: Sequence[str] = ()  # before its command
     environment: dict[str, str] = field(default_factory=dict)  # besides ours
     faulty: Unreliable | None = None  # what stands before the store, where something does
 
@@ -142,7 +143,7 @@ class Pod:
         handoff = self.root / f"{command}.json"
         handoff.write_text(json.dumps(self._handoff(token, {**self.told, **told})))
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "dataplane.copilot", command, "--handoff", str(handoff),
+            *self.words, sys.executable, "-m", "dataplane.copilot", command, "--handoff", str(handoff),
             stderr=asyncio.subprocess.PIPE, env={**os.environ, **self.environment},
         )  # fmt: skip
 

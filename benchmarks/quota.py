@@ -1,0 +1,31 @@
+"""A share of the processors for what is compared: what is left is the server's, as if elsewhere."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.kube import cgroups
+
+_PERIOD_MICROSECONDS = 20_000
+_ONE_TREE = Path("/sys/fs/cgroup")  # of version 2
+_CPU_TREE = _ONE_TREE / "cpu"  # of version 1
+
+
+@contextmanager
+def limited(cores: float | None) -> Iterator[Sequence[str]]:
+    """Give the words that begin a command which has ``cores`` processors at most; as root."""
+    if cores is None:
+        yield []
+        return
+    quota = int(cores * _PERIOD_MICROSECONDS)
+    with cgroups.made(f"volary-benchmark-{os.getpid()}") as name:
+        if _CPU_TREE.exists():
+            group = _CPU_TREE / name
+            (group / "cpu.cfs_period_us").write_text(str(_PERIOD_MICROSECONDS))
+            (group / "cpu.cfs_quota_us").write_text(str(quota))
+        else:
+            group = _ONE_TREE / name
+            (group / "cpu.max").write_text(f"{quota} {_PERIOD_MICROSECONDS}")
+        enter = f'echo $$ > {group / "cgroup.procs"} && exec "$0" "$@"'
+        yield ["/bin/sh", "-c", enter]
