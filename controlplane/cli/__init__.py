@@ -6,6 +6,8 @@ must come at once, and the rest of Volary takes a second to load.
 """
 
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -109,6 +111,14 @@ def migrate() -> None:
         asyncio.run(databases.require_usable(url))
         migrations.upgrade(url)
         click.echo("The schema is up to date.")
+
+
+@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def agent(words: Sequence[str]) -> None:
+    """Run an agent, or its doctor: the same as volary-agent."""
+    # Another program, which shares no code with this one: this process becomes it.
+    os.execv(sys.executable, [sys.executable, "-m", "dataplane.agent", *words])  # noqa: S606
 
 
 @main.command()

