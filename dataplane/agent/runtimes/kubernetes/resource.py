@@ -140,11 +140,20 @@ class Resource:
         return None
 
     async def find_verdict(self) -> Verdict | None:
-        """Return how an earlier agent found that it ended, before it set about removing it."""
-        try:
-            return find_verdict(await self._find_owner(self._cluster.kube.with_patience(None)))
-        except NotFoundError:
-            return None
+        """
+        Return how an earlier agent found that it ended, before it set about removing it.
+
+        Asked until there is an answer: an attempt that runs is not ended because of a refusal.
+        """
+        kube = self._cluster.kube.with_patience(None)
+        while True:
+            try:
+                return find_verdict(await self._find_owner(kube))
+            except NotFoundError:
+                return None
+            except KubeError as error:
+                self._warn("it is not known how far an attempt came; asking again", error)
+            await self._cluster.clock.sleep(limits.KUBE_LOOK_EVERY)
 
     async def keep_verdict(self, verdict: Verdict) -> None:
         body = {"metadata": {"annotations": {ANNOTATION: render_verdict(verdict)}}}

@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import pytest
 from flyteidl2.task import task_definition_pb2
 
+from dataplane.agent.core import limits
+from dataplane.agent.kube.errors import UnauthorizedError
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.attempts import Attempts
@@ -18,6 +21,7 @@ from dataplane.agent.runtimes.kubernetes.runtime import KubernetesRuntime
 from dataplane.agent.runtimes.protocol import Job
 from shared.kit.clock import SystemClock
 from shared.kit.waking import Bell
+from shared.model.ids import AttemptId
 from shared.model.phases import Phase
 from shared.model.reports import FailureKind
 from tests.contract.ledger.promises import digest_of
@@ -100,6 +104,46 @@ async def test_a_pod_that_had_no_node_and_is_gone_is_not_made_again(
     assert end.failure is not None
     assert (end.failure.code, end.failure.kind) == ("DeletedFromOutside", FailureKind.SYSTEM)
     assert not await api.exists(path)
+
+
+class Refused:
+    """Owners of whom nothing is known, and who may not be asked for at first."""
+
+    def __init__(self) -> None:
+        self.refusals = 0
+
+    def find_object(self, attempt: AttemptId) -> Object | None:
+        del attempt
+        self.refusals += 1
+        if self.refusals == 1:
+            raise UnauthorizedError(401, "Unauthorized", "Unauthorized")
+        return None
+
+    def note_object(self, attempt: AttemptId, obj: Object) -> None:
+        del attempt, obj
+
+
+async def test_a_pod_is_not_ended_because_the_next_agent_may_not_ask_at_first(
+    begin: Begin, kubelet: Kubelet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "KUBE_LOOK_EVERY", timedelta(milliseconds=100))
+    async with begin() as first:
+        job = await first.jobs.make("true")
+        path = first.jobs.path(job)
+        attempt = await first.start(job)
+        await kubelet.run(path)
+        told = await attempt.told.until(Phase.RUNNING)
+        await attempt.let_go()
+
+    async with begin() as second:
+        owners = Refused()
+        runtime = KubernetesRuntime(replace(second.cluster, owners=owners), [PodPlugin()])
+        await kubelet.end(path, 0)
+        async with asyncio.timeout(20):
+            end = await runtime.run(replace(job, told=told.phase), Told(), asyncio.Event())
+
+    assert owners.refusals > 1
+    assert end.phase is Phase.SUCCEEDED
 
 
 class Broken(PodPlugin):
