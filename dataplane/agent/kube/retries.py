@@ -38,7 +38,8 @@ async def persist(call: Callable[[], Awaitable[_T]], *, patience: timedelta | No
 
 def _pause(error: KubeError, failures: int) -> timedelta:
     """Back off, and no less than the server asks for."""
-    longest = min(limits.RETRY_AT_MOST, limits.RETRY_FIRST * 2 ** min(failures - 1, _DOUBLINGS))
+    doublings = min(failures - 1, _DOUBLINGS)
+    longest: timedelta = min(limits.RETRY_AT_MOST, limits.RETRY_FIRST * 2**doublings)
     pause = longest * random.random()  # noqa: S311 - spreads a storm, keeps no secret
     if isinstance(error, BusyError) and error.retry_after is not None:
         pause += min(error.retry_after, limits.RETRY_AFTER_AT_MOST)
