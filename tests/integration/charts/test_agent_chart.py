@@ -59,7 +59,7 @@ VALUE_SETS: Mapping[str, Mapping[str, Any]] = {
     },
     "connectors": {
         "connectors": {
-            "addresses": ["one:8000", "grpcs://two.example.com:443"],
+            "addresses": ["one:8000", "grpcs://two.example.com:443?ca=/etc/two/ca.crt"],
             "byType": {"snowflake": "three:8000", "bigquery": "grpcs://four.example.com:443"},
         }
     },
@@ -96,6 +96,10 @@ REFUSED = {
     "no replicas": ({"replicas": 0}, "/replicas"),
     "a port of the system's": ({"door__port": 443}, "/door/port"),
     "a digest that is none": ({"image__digest": "sha256:abc"}, "/image/digest"),
+    "an authority without tls": (
+        {"connectors__addresses": ["one:8000?ca=/etc/one/ca.crt"]},
+        "/connectors/addresses/0",
+    ),
     "a word for a number": ({"tasks__slots": "many"}, "/tasks/slots"),
 }
 
