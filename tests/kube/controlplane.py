@@ -63,6 +63,10 @@ class KubeForTests:
         """Enter with a service account's token."""
         return KubeClient(self.address, self._trust(None), token=token)
 
+    def trust(self) -> ssl.SSLContext:
+        """What the administrator shows and believes, for another client."""
+        return self._trust(self.admin)
+
     def kubeconfig(self, user: str = "kubernetes-admin", groups: Sequence[str] = ()) -> Path:
         """Write a file for programs that want one; the default user may do everything."""
         identity = self.admin if not groups else self.authority.issue(user, groups=groups)

@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from tests.kube import binary, cgroups, images
+from tests.kube import binary, cgroups, images, names
 from tests.kube.binary import NoKubernetesError
 from tests.kube.controlplane import KubeForTests, write_kubeconfig
 from tests.kube.programs import Program
@@ -261,7 +261,9 @@ def _kubelet_command(kube: KubeForTests, home: Path, place: Place) -> Sequence[s
         "failSwapOn": False,
         "oomScoreAdj": 0,  # root may lack CAP_SYS_RESOURCE
         "makeIPTablesUtilChains": False,
-        "resolvConf": "",  # there is no DNS, and pods need not think so
+        "clusterDNS": [place.network.machine],
+        "clusterDomain": names.DOMAIN,
+        "resolvConf": "",  # no names but the cluster's
         "nodeLeaseDurationSeconds": 8,  # renewed every two
         "volumeStatsAggPeriod": "2s",  # who fills a volume is evicted in seconds
         "volumePluginDir": str(home / "volume-plugins"),

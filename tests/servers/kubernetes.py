@@ -18,7 +18,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.kube import binary, controlplane, nodes
+from tests.kube import binary, controlplane, names, nodes
 from tests.kube.controlplane import KubeForTests
 from tests.kube.programs import Program
 
@@ -61,6 +61,7 @@ def kube_node(request: pytest.FixtureRequest) -> Iterator[NodeForTests]:
         _home(request) as home,
         nodes.Place(home, nodes.free_network()).made() as place,
         controlplane.running(home / "control", at=place.network.machine, with_nodes=True) as kube,
+        names.serving(kube, place.network.machine),
         nodes.running(kube, place, home) as kubelet,
     ):
         yield NodeForTests(kube, place, kubelet)

@@ -1,122 +1,154 @@
-"""The chart's own pods on a real node: they become ready, do the work, and need no more rights."""
+"""Both charts' own pods, of images as they are released, and Ada's workflows on them."""
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from connectrpc.errors import ConnectError
+from flyteidl2.common.identifier_pb2 import ActionIdentifier
 from flyteidl2.common.phase_pb2 import ActionPhase
 
-from tests.integration.replicas.world import wait_until
-from tests.kube.certificates import Authority
-from tests.kube.client import KubeClient
-from tests.kube.node.examples.world import World, running
-from tests.kube.node.install.world import HOME, TASKS, Installation, fronts
-from tests.servers import seaweed
-from tests.servers.helm import Helm, helm
-from tests.servers.kubernetes import NodeForTests
-from tests.servers.postgres import PostgresForTests
+from tests.kube.client import Json, KubeClient, wait_until
+from tests.kube.node.install.world import (
+    AGENT,
+    AGENTS,
+    CONTROL_PLANE,
+    LEASE,
+    PLANE,
+    TASKS,
+    Installation,
+)
 from tests.system.commands import Flyte
-from tests.system.door import action_id
-
-__all__ = ["helm"]
+from tests.system.door import Door, action_id
 
 EXAMPLES = Path(__file__).parents[4] / "examples"
 _REFUSED = re.compile(r'^volary_agent_kube_requests_total\{code="40[13]".*$', re.MULTILINE)
+_WITHIN_MS = 300_000  # eight pods, each of which imports the SDK
+_ATTEMPT = ("volary.dev/run", "volary.dev/action", "volary.dev/attempt")
 
 
 @pytest.fixture(scope="module")
-def installation(
-    kube_node: NodeForTests,
-    postgres_server: PostgresForTests,
-    helm: Helm,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Installation]:
-    home = tmp_path_factory.mktemp("installed")
-    machine = kube_node.place.network.machine
-    authority = Authority(home / "authority")
-    shows = authority.issue("front", reached_at=[machine])
-
-    async def with_client(work: Callable[[KubeClient], Awaitable[None]]) -> None:
-        async with kube_node.kube.client() as kube:
-            await work(kube)
-
-    with (
-        seaweed.running(machine) as s3,
-        postgres_server.migrated() as database,
-        running(World(home / "world", kube_node, s3, database)) as world,
-        fronts(
-            machine, shows, {"h2": world.control.link_port, "http/1.1": world.control.http_port}
-        ) as ports,
-    ):
-        there = Installation(
-            world=world,
-            helm=helm.with_cluster(kube_node.kube.kubeconfig()),
-            authority=authority,
-            link_port=ports["h2"],
-            api_port=ports["http/1.1"],
-        )
-        asyncio.run(with_client(there.install))
-        wait_until(world.control.has_agent, "the agent is connected", said=world.said)
-        yield there
-        asyncio.run(with_client(there.uninstall))
-
-
-@pytest.fixture
-async def kube(kube_node: NodeForTests) -> AsyncIterator[KubeClient]:
-    async with kube_node.kube.client() as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def flyte(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Flyte:
-    return Flyte(installation.world, tmp_path_factory.mktemp("home"), place=EXAMPLES)
+def ada(installation: Installation) -> Flyte:
+    return installation.flyte(EXAMPLES)
 
 
 async def test_the_doctor_finds_nothing_wrong_from_inside(
     installation: Installation, kube: KubeClient
 ) -> None:
-    for pod in await installation.agents(kube):
+    for pod in await installation.pods(kube, AGENTS, "agent"):
         said = await asyncio.to_thread(installation.doctor, pod["metadata"]["name"])
         for words in (
             "knows this agent as cluster local",
             "all that is needed is granted",
             "in touch with the control plane",
             "signed links are good",
-            f"{TASKS} is there",
         ):
             assert words in said
 
 
-async def test_a_task_runs_with_the_rights_that_the_chart_gives(
-    installation: Installation, kube: KubeClient, flyte: Flyte
+async def test_the_cluster_example_runs_on_both_charts(
+    installation: Installation, kube: KubeClient, ada: Flyte
 ) -> None:
-    await _run_hello(installation, kube, flyte, "chart")
+    with installation.door() as door:
+        root = await _begin(ada)
+        await _has_come_through(installation, kube, door, root)
     async with httpx.AsyncClient() as asking:
-        for pod in await installation.agents(kube):
+        for pod in await installation.pods(kube, AGENTS, "agent"):
             answer = await asking.get(f"http://{pod['status']['podIP']}:9102/metrics")
             assert "volary_agent_kube_requests_total" in answer.text
-            assert not _REFUSED.findall(answer.text)
+            assert not _REFUSED.findall(answer.text)  # the chart's roles suffice
 
 
-async def test_work_goes_on_when_the_pod_that_leads_is_deleted(
-    installation: Installation, kube: KubeClient, flyte: Flyte
+async def _begin(ada: Flyte) -> ActionIdentifier:
+    said = await asyncio.to_thread(ada, "run", "cluster.py", "main", "--words", "40")
+    return action_id(said.run)
+
+
+async def _has_come_through(
+    there: Installation, kube: KubeClient, door: Door, root: ActionIdentifier
 ) -> None:
-    lease = await kube.get(f"/apis/coordination.k8s.io/v1/namespaces/{HOME}/leases/volary-agent")
-    leads = lease["spec"]["holderIdentity"]
-    assert leads in {pod["metadata"]["name"] for pod in await installation.agents(kube)}
-    await kube.delete(f"/api/v1/namespaces/{HOME}/pods/{leads}")
-    await _run_hello(installation, kube, flyte, "successor")
-
-
-async def _run_hello(there: Installation, kube: KubeClient, flyte: Flyte, name: str) -> None:
-    door = there.world.control.door
-    root = action_id(flyte("run", "hello.py", "main", "--name", name).run)
+    """Wait for its end: it did what its first lines say, and nothing ran twice."""
     try:
-        await door.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED)
-        assert await door.result(root) == [f"Hello, {name}!"]
+        await door.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED, within_ms=_WITHIN_MS)
     except (AssertionError, ConnectError) as error:
         raise AssertionError(f"{error}\n{await there.said(kube)}") from error
+    assert await door.outputs(root) == ["Hi! 6, 40 words, attempt 1"]
+    attempts = {
+        action.metadata.task.short_name: len((await door.details(action.id)).attempts)
+        for action in await door.children(root)
+    }
+    assert attempts == {"double": 1, "count": 1, "flaky": 2, "endless": 1}
+
+
+async def test_what_runs_goes_on_while_everything_is_replaced(
+    installation: Installation, kube: KubeClient, ada: Flyte
+) -> None:
+    """The pod that leads is killed, then both releases are upgraded, with a run under way."""
+    root = await _begin(ada)
+    async with _witnessed(kube, root) as made:
+        await wait_until(_is_so(lambda: len(made) >= 3), "tasks are pods", within=120)
+        await _replace_everything(installation, kube)
+        with installation.door() as door:
+            await _has_come_through(installation, kube, door, root)
+    assert max(Counter(made.values()).values()) == 1
+
+
+async def _replace_everything(installation: Installation, kube: KubeClient) -> None:
+    lease = await kube.get(LEASE)
+    # Not as a pod that is deleted is stopped: its processes are gone, and nobody was told.
+    container = next(
+        status["containerID"].removeprefix("containerd://")
+        for pod in await installation.pods(kube, AGENTS, "agent")
+        if pod["metadata"]["name"] == lease["spec"]["holderIdentity"]
+        for status in pod["status"]["containerStatuses"]
+    )
+    installation.node.place.ctr("task", "kill", "--signal", "SIGKILL", container)
+
+    renewed = (await kube.get(LEASE))["spec"]["renewTime"]
+    await kube.wait_for(LEASE, lambda lease: bool(lease["spec"]["renewTime"] != renewed))
+    for chart, namespace, values in (
+        (CONTROL_PLANE, PLANE, installation.control_plane_values()),
+        (AGENT, AGENTS, installation.agent_values()),
+    ):
+        changed = {**values, "log": {"level": "debug"}}
+        await asyncio.to_thread(installation.run_helm, "upgrade", chart, namespace, changed)
+    await installation.wait_until_ready(kube)
+
+
+@asynccontextmanager
+async def _witnessed(
+    kube: KubeClient, root: ActionIdentifier
+) -> AsyncIterator[Mapping[str, tuple[str, ...]]]:
+    """Note every pod of a run that there ever is: whose attempt it is, by its own identity."""
+    pods = f"/api/v1/namespaces/{TASKS}/pods"
+    mine = {"labelSelector": f"volary.dev/run={root.run.name}"}
+    made: dict[str, tuple[str, ...]] = {}
+
+    def note(pod: Json) -> None:
+        labels = pod["metadata"]["labels"]
+        made[pod["metadata"]["uid"]] = tuple(labels[label] for label in _ATTEMPT)
+
+    async def look(since: str) -> None:
+        async with aclosing(kube.watch(pods, since=since, **mine)) as changes:
+            async for change in changes:
+                note(change["object"])
+
+    listed = await kube.get(pods, **mine)
+    for pod in listed["items"]:
+        note(pod)
+    async with asyncio.TaskGroup() as tasks:
+        looking = tasks.create_task(look(listed["metadata"]["resourceVersion"]))
+        yield made
+        looking.cancel()
+
+
+def _is_so(fact: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
+    async def ask() -> bool:
+        return fact()
+
+    return ask

@@ -1,202 +1,292 @@
 """
-A cluster as a customer has it: the chart's own pods, under the chart's own account, and a
-control plane outside, behind TLS.
+Both charts on one cluster, as docs/install.md tells people to install them.
 
-The image is that of the tests, and the packages it lacks are the machine's, mounted; names are
-not resolved on this node, so the door goes by its Service's address. All else is the chart's.
+Images are those of the Containerfile, by the names that the charts' defaults come to; the
+front is the example's. Postgres and the bucket are outside. Values say where things are, and
+for how small a node; nothing else of the charts is changed.
 """
 
 import asyncio
-import ssl
-import threading
-from collections.abc import Iterator
+import base64
+import json
+import re
+import secrets
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import certifi
+import yaml
 
-from tests.kube.certificates import Authority, Identity
-from tests.kube.client import KubeClient, KubeError, wait_until
-from tests.kube.images import TASK_IMAGE
-from tests.kube.node.examples.world import _TOKEN, World
+from tests.integration.charts.values import put
+from tests.kube import binary
+from tests.kube.certificates import Authority
+from tests.kube.client import Json, KubeClient, KubeError, wait_until
+from tests.kube.node.install.database import DatabaseForPods
+from tests.kube.programs import Program
 from tests.servers.helm import CHARTS, Helm
+from tests.servers.kubernetes import NodeForTests
+from tests.servers.seaweed import S3ForTests
+from tests.system.commands import DOMAIN, PROJECT, Flyte
+from tests.system.door import Door
 
-HOME = "volary-installed"
-TASKS = "volary-installed-tasks"
-NAME = "volary-agent"
-_DEPLOYMENT = f"/apis/apps/v1/namespaces/{HOME}/deployments/{NAME}"
-_SITE = Path(certifi.__file__).parents[1]
+PLANE = "volary-plane"
+AGENTS = "volary-agents"
+TASKS = f"volary-tasks-{PROJECT}-{DOMAIN}"
+AGENT, CONTROL_PLANE = "volary-agent", "volary-controlplane"
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{AGENTS}/leases/{AGENT}"
+_PLANE_HOST = f"{CONTROL_PLANE}.{PLANE}.svc"
+_EXAMPLES = CHARTS / CONTROL_PLANE / "examples"
+_FORWARDS = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
+_SMALL = {"requests": {"cpu": "50m", "memory": "128Mi"}}
 _READY_WITHIN = 180.0
 
 
-@contextmanager
-def fronts(at: str, shows: Identity, targets: dict[str, int]) -> Iterator[dict[str, int]]:
-    """Take TLS at ``at`` and pass it on to ports of loopback; ``targets`` by protocol (ALPN)."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="fronts")
-    thread.start()
-
-    async def open_one(protocol: str, target: int) -> asyncio.Server:
-        trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        trust.load_cert_chain(shows.certificate, shows.key)
-        trust.set_alpn_protocols([protocol])
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            behind = await asyncio.open_connection("127.0.0.1", target)
-            try:
-                async with asyncio.TaskGroup() as ways:
-                    ways.create_task(_pass_on(reader, behind[1]))
-                    ways.create_task(_pass_on(behind[0], writer))
-            except asyncio.CancelledError:
-                return  # the test is over; asyncio would log each connection that is cut
-            finally:
-                for each in (writer, behind[1]):
-                    each.transport.abort()
-
-        return await asyncio.start_server(serve, at, 0, ssl=trust)
-
-    def wait(work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, loop).result(10)
-
-    servers = {protocol: wait(open_one(protocol, port)) for protocol, port in targets.items()}
-    try:
-        yield {name: server.sockets[0].getsockname()[1] for name, server in servers.items()}
-    finally:
-        wait(_end(list(servers.values())))
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
-
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass  # whoever hung up has heard all that there was
-    finally:
-        writer.close()
-
-
-async def _end(servers: list[asyncio.Server]) -> None:
-    for server in servers:
-        server.close()
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    for _ in range(5):  # what was aborted is closed in the loop's next turns
-        await asyncio.sleep(0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Installation:
-    world: World
+    """What the platform engineer has in front of them."""
+
+    home: Path
+    node: NodeForTests
     helm: Helm
+    s3: S3ForTests
+    database: DatabaseForPods
     authority: Authority
-    link_port: int
-    api_port: int
+    cluster_token: str = field(default_factory=secrets.token_hex, repr=False)
+    callers_key: str = field(default_factory=secrets.token_hex, repr=False)
+    _forwarded: int = 0
 
     @property
     def machine(self) -> str:
-        return self.world.node.place.network.machine
+        return self.node.place.network.machine
 
-    def values(self) -> dict[str, Any]:
-        repository, _, tag = TASK_IMAGE.partition(":")
+    # What the page says to do.
+
+    async def install_control_plane(self, kube: KubeClient) -> str:
+        await _make_namespace(kube, PLANE)
+        options = self.s3.options
+        shows = self.authority.issue(
+            "front", reached_at=[_PLANE_HOST, self.node.place.network.node]
+        )
+        for name, entries in {
+            "volary-database": {"url": self.database.url, "owner-url": self.database.owner_url},
+            "volary-keys": {
+                "blob-signing-key": secrets.token_hex(),
+                "cluster-token": self.cluster_token,
+            },
+            "volary-bucket": {"access-key": options.access_key, "secret-key": options.secret_key},
+            "volary-tls": {
+                "tls.crt": shows.certificate.read_text(),
+                "tls.key": shows.key.read_text(),
+            },
+            "volary-callers": {
+                "callers": f'"Bearer {self.callers_key}" ada;\n"Bearer {self.cluster_token}" local;\n'
+            },
+        }.items():
+            await make_secret(kube, PLANE, name, entries)
+        await _make_map(
+            kube, PLANE, "volary-front", {"front.conf": (_EXAMPLES / "front.conf").read_text()}
+        )
+        return await asyncio.to_thread(
+            self.run_helm, "install", CONTROL_PLANE, PLANE, self.control_plane_values()
+        )
+
+    async def install_agent(self, kube: KubeClient) -> str:
+        for namespace in (AGENTS, TASKS):
+            await _make_namespace(kube, namespace)
+            await make_secret(kube, namespace, "bucket", self._bucket())
+        await make_secret(kube, TASKS, "examples", {"greeting": "Hi"})
+        await self.make_agent_secrets(kube, AGENTS, self.cluster_token)
+        return await asyncio.to_thread(self.run_helm, "install", AGENT, AGENTS, self.agent_values())
+
+    async def make_agent_secrets(self, kube: KubeClient, namespace: str, token: str) -> None:
+        await make_secret(kube, namespace, "volary-token", {"token": token})
+        authority = self.authority.certificate.read_text()
+        await _make_map(kube, namespace, "authority", {"ca.crt": authority})
+
+    def control_plane_values(self) -> Json:
+        example = yaml.safe_load((_EXAMPLES / "values.yaml").read_text())
+        options = self.s3.options
+        return put(
+            example,
+            blobs={
+                "base": "s3://tests/volary",
+                "s3": {
+                    "endpoint": options.endpoint,
+                    "region": options.region,
+                    "existingSecret": "volary-bucket",
+                },
+            },
+            service__type="NodePort",
+            resources=_SMALL,
+            extraEnv=[{"name": "VOLARY_S3_ALLOW_HTTP", "value": "true"}],
+        )
+
+    def agent_values(self) -> Json:
         return {
-            "image": {"repository": repository, "tag": tag},
-            "copilot": {"image": TASK_IMAGE},
             "controlPlane": {
-                "link": f"{self.machine}:{self.link_port}",
-                "api": f"{self.machine}:{self.api_port}",
+                "link": f"{_PLANE_HOST}:8101",
+                "api": f"{_PLANE_HOST}:443",
                 "certificateAuthority": {"existingConfigMap": "authority"},
             },
             "token": {"existingSecret": "volary-token"},
-            "namespaces": {"template": TASKS},
+            "namespaces": {"template": "volary-tasks-{project}-{domain}"},
             "tasks": {"environmentSecret": "bucket"},
             "storage": {"existingSecret": "bucket"},
-            "extraEnv": [{"name": "PYTHONPATH", "value": "/opt/volary:/site"}],
-            "extraVolumes": [{"name": "site", "hostPath": {"path": str(_SITE)}}],
-            "extraVolumeMounts": [{"name": "site", "mountPath": "/site", "readOnly": True}],
+            "resources": _SMALL,
         }
 
-    async def install(self, kube: KubeClient) -> None:
-        """Do what the page tells a platform engineer to do."""
-        for namespace in (HOME, TASKS):
-            await kube.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
-            await kube.create(
-                f"/api/v1/namespaces/{namespace}/secrets",
-                {"metadata": {"name": "bucket"}, "stringData": self.world._for_tasks()},
-            )
-        await kube.create(
-            f"/api/v1/namespaces/{TASKS}/secrets",
-            {"metadata": {"name": "examples"}, "stringData": {"greeting": "Hi"}},
-        )
-        await kube.create(
-            f"/api/v1/namespaces/{HOME}/secrets",
-            {"metadata": {"name": "volary-token"}, "stringData": {"token": _TOKEN}},
-        )
-        await kube.create(
-            f"/api/v1/namespaces/{HOME}/configmaps",
-            {
-                "metadata": {"name": "authority"},
-                "data": {"ca.crt": self.authority.certificate.read_text()},
-            },
-        )
-        await asyncio.to_thread(
-            self.helm.run,
-            *("install", "volary", CHARTS / "volary-agent", f"--namespace={HOME}"),
-            values=self.values(),
-        )
-        await self._suit_node(kube)
-        await wait_until(
-            lambda: self._is_ready(kube), "both agents are ready", within=_READY_WITHIN
-        )
+    def run_helm(self, verb: str, chart: str, namespace: str, values: Json | None = None) -> str:
+        """Install or upgrade the release ``volary``; HelmError with helm's words."""
+        where = f"--namespace={namespace}"
+        return self.helm.run(verb, "volary", CHARTS / chart, where, values=values)
 
     async def uninstall(self, kube: KubeClient) -> None:
-        """Leave the node to others."""
-        await asyncio.to_thread(self.helm.run, "uninstall", "volary", f"--namespace={HOME}")
-        for namespace in (TASKS, HOME):
+        for namespace in (AGENTS, PLANE):
+            await asyncio.to_thread(
+                self.helm.run, "uninstall", "volary", f"--namespace={namespace}"
+            )
+        for namespace in (TASKS, AGENTS, PLANE):
             await kube.delete(f"/api/v1/namespaces/{namespace}")
 
-    async def _suit_node(self, kube: KubeClient) -> None:
-        """Start the program of an image without one; reach the door where there are no names."""
-        service = await kube.get(f"/api/v1/namespaces/{HOME}/services/{NAME}-door")
-        deployment = await kube.get(_DEPLOYMENT)
-        container = deployment["spec"]["template"]["spec"]["containers"][0]
-        container["command"] = ["python3", "-m", "dataplane.agent"]
-        address = f"{service['spec']['clusterIP']}:443"
-        container["env"].append({"name": "VOLARY_AGENT_DOOR_ADDRESS", "value": address})
-        del deployment["metadata"]["resourceVersion"]  # its controller counts pods meanwhile
-        await kube.replace(_DEPLOYMENT, deployment)
+    # What is there then.
 
-    async def _is_ready(self, kube: KubeClient) -> bool:
-        status = (await kube.get(_DEPLOYMENT))["status"]
-        return bool(status.get("readyReplicas") == 2 and status.get("updatedReplicas") == 2)
+    async def wait_until_ready(self, kube: KubeClient) -> None:
+        for namespace, name in ((PLANE, CONTROL_PLANE), (AGENTS, AGENT)):
 
-    async def agents(self, kube: KubeClient) -> list[dict[str, Any]]:
-        """The pods of the release that are not about to go."""
-        pods = await kube.list(
-            f"/api/v1/namespaces/{HOME}/pods", labelSelector="app.kubernetes.io/component=agent"
-        )
-        return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+            async def is_ready(
+                path: str = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}",
+            ) -> bool:
+                found = await kube.get(path)
+                status = found["status"]
+                wanted = found["spec"]["replicas"]
+                counts = ("replicas", "readyReplicas", "updatedReplicas")
+                return status.get("observedGeneration") == found["metadata"]["generation"] and all(
+                    status.get(count) == wanted for count in counts
+                )
 
-    async def said(self, kube: KubeClient) -> str:
-        """What everybody said, for a test that failed."""
-        words = [self.world.said()]
-        for pod in await self.agents(kube):
-            name = pod["metadata"]["name"]
             try:
-                log = await kube.log(f"/api/v1/namespaces/{HOME}/pods/{name}")
-            except KubeError as error:
-                log = str(error)
-            words.append(f"== {name} {pod['status']}\n{log[-8000:]}")
-        return "\n".join(words)
+                await wait_until(is_ready, f"{name} is ready", within=_READY_WITHIN)
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{await self.said(kube)}") from None
+
+    async def pods(self, kube: KubeClient, namespace: str, component: str) -> list[Json]:
+        """The pods of a release that are not about to go."""
+        found = await kube.list(
+            f"/api/v1/namespaces/{namespace}/pods",
+            labelSelector=f"app.kubernetes.io/component={component}",
+        )
+        return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
 
     def doctor(self, pod: str) -> str:
         """Run it in the agent's pod; AssertionError with its words if something fails."""
-        command = ("python3", "-m", "dataplane.agent", "doctor")
-        return self.world.node.kube.kubectl("exec", "-n", HOME, pod, "--", *command)
+        return self.node.kube.kubectl("exec", "-n", AGENTS, pod, "--", "volary-agent", "doctor")
+
+    def flyte(self, place: Path) -> Flyte:
+        """Be Ada, outside of the cluster, with a key of hers and the unmodified SDK."""
+        port = self.node.kube.kubectl(
+            *("get", "service", "-n", PLANE, CONTROL_PLANE),
+            *("-o", "jsonpath={.spec.ports[?(@.name=='http')].nodePort}"),
+        )
+        endpoint = f"{self.node.place.network.node}:{port}"
+        key = self.home / "key"
+        key.write_text(self.callers_key)
+        config = {
+            "admin": {
+                "endpoint": f"dns:///{endpoint}",
+                "authType": "ExternalCommand",
+                "command": ["cat", str(key)],
+                "caCertFilePath": str(self.authority.certificate),
+            },
+            "task": {"project": PROJECT, "domain": DOMAIN},
+        }
+        flyte = Flyte(_At(endpoint), self.home / "ada", place=place)
+        (flyte.home / ".flyte" / "config.yaml").write_text(yaml.safe_dump(config))
+        return flyte
+
+    @contextmanager
+    def door(self) -> Iterator[Door]:
+        """Enter as whoever may forward ports of the control plane's pods."""
+        self._forwarded += 1
+        command: list[str | Path] = [
+            *(binary.find(), "kubectl", f"--kubeconfig={self.node.kube.kubeconfig()}"),
+            *("--namespace", PLANE, "port-forward", f"deploy/{CONTROL_PLANE}", ":8100"),
+        ]
+        forward = Program(f"forward-{self._forwarded}", command, logs=self.home)
+        with forward.running():
+            forward.wait_until(
+                lambda: bool(_FORWARDS.search(forward.last_words())), "it forwards", within=30
+            )
+            found = _FORWARDS.search(forward.last_words())
+            assert found
+            yield Door(f"http://127.0.0.1:{found[1]}")
+
+    async def said(self, kube: KubeClient) -> str:
+        """What everybody said, for a test that failed."""
+        words = []
+        for namespace in (PLANE, AGENTS, TASKS):
+            words.append(f"== events of {namespace}\n{await events(kube, namespace)}")
+            for pod in await kube.list(f"/api/v1/namespaces/{namespace}/pods"):
+                name = pod["metadata"]["name"]
+                words.append(f"== {name} {json.dumps(pod['status'])}")
+                for container in pod["spec"]["containers"]:
+                    log = await log_of(kube, namespace, name, container["name"])
+                    words.append(f"-- {container['name']}\n{log[-6000:]}")
+        return "\n".join(words)
+
+    def _bucket(self) -> dict[str, str]:
+        options = self.s3.options
+        return {
+            "AWS_ENDPOINT_URL": options.endpoint,
+            "AWS_REGION": options.region,
+            "AWS_ACCESS_KEY_ID": options.access_key,
+            "AWS_SECRET_ACCESS_KEY": options.secret_key,
+            "AWS_ALLOW_HTTP": "true",
+            "FLYTE_AWS_ENDPOINT": options.endpoint,
+            "FLYTE_AWS_ACCESS_KEY_ID": options.access_key,
+            "FLYTE_AWS_SECRET_ACCESS_KEY": options.secret_key,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    endpoint: str
+
+
+async def log_of(kube: KubeClient, namespace: str, pod: str, container: str, **query: str) -> str:
+    """Read a log, or why there is none."""
+    try:
+        return await kube.log(
+            f"/api/v1/namespaces/{namespace}/pods/{pod}", container=container, **query
+        )
+    except KubeError as error:
+        return str(error)
+
+
+async def events(kube: KubeClient, namespace: str) -> str:
+    """What ``kubectl describe`` ends with, of everything in a namespace."""
+    found = await kube.list(f"/api/v1/namespaces/{namespace}/events")
+    return "\n".join(
+        f"{each['involvedObject']['name']}: {each['reason']}: {each['message']}" for each in found
+    )
+
+
+async def make_secret(
+    kube: KubeClient, namespace: str, name: str, entries: Mapping[str, str]
+) -> None:
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in entries.items()}
+    await kube.create(
+        f"/api/v1/namespaces/{namespace}/secrets", {"metadata": {"name": name}, "data": data}
+    )
+
+
+async def _make_map(
+    kube: KubeClient, namespace: str, name: str, entries: Mapping[str, str]
+) -> None:
+    body = {"metadata": {"name": name}, "data": dict(entries)}
+    await kube.create(f"/api/v1/namespaces/{namespace}/configmaps", body)
+
+
+async def _make_namespace(kube: KubeClient, name: str) -> None:
+    labels = {} if name == TASKS else {"pod-security.kubernetes.io/enforce": "restricted"}
+    await kube.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}})

@@ -1,0 +1,82 @@
+"""The images as they were built: what is in them, as whom they run, how they start and end."""
+
+import json
+import re
+
+import pytest
+
+from tests.kube import containerfile
+from tests.kube.client import Json, KubeClient
+from tests.kube.node.install import archive
+from tests.servers.kubernetes import NodeForTests
+
+_RUNS_AS = {
+    "controlplane": (["volary"], ["controlplane", "serve"]),
+    "agent": (["volary-agent"], ["run"]),
+    "copilot": (["volary-copilot"], ["--help"]),
+}
+_MOST_MEBIBYTES = {"controlplane": 190, "agent": 240, "copilot": 50}
+_NOT_WANTED = re.compile(
+    r"(^|/)(\.cache|gcc|cc1|g\+\+|make|Makefile|uv)(/|$)|(^|/)(tests?/kube|source|wheels)/|\.whl$"
+)
+_RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+# As a pod starts it; the best of five, for the first reads its files from the disk.
+_TELL_CPU = """
+import json, os, resource, subprocess
+def spent():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+took = []
+for _ in range(5):
+    before = spent()
+    subprocess.run(["volary-copilot", "--help"], check=True, stdout=subprocess.DEVNULL)
+    took.append(spent() - before)
+print(json.dumps({"seconds": min(took), "user": os.getuid(), "group": os.getgid()}))
+"""
+
+
+@pytest.mark.parametrize("program", containerfile.PROGRAMS)
+def test_an_image_has_its_program_and_no_more(stocked_node: NodeForTests, program: str) -> None:
+    del stocked_node  # skips where there is no archive
+    with archive.opened(containerfile.find()) as images:
+        image = images.image(containerfile.name_image(program))
+    config = image.config["config"]
+    assert config["User"] == "65532:65532"
+    assert (config["Entrypoint"], config["Cmd"]) == _RUNS_AS[program]
+    assert not [path for path in image.sizes if _NOT_WANTED.search(path)]
+    assert image.size < _MOST_MEBIBYTES[program] * 2**20
+
+
+async def test_the_copilot_starts_in_a_fifth_of_a_second(
+    stocked_node: NodeForTests, kube: KubeClient
+) -> None:
+    del stocked_node
+    async with kube.namespace() as namespace:
+        path = await _run(kube, namespace, "copilot", ["python3", "-c", _TELL_CPU])
+        await kube.wait_for(path, _has_succeeded)
+        said = json.loads(await kube.log(path))
+    assert said["seconds"] < 0.2
+    assert (said["user"], said["group"]) == (65532, 65532)
+
+
+async def _run(kube: KubeClient, namespace: str, program: str, command: list[str]) -> str:
+    """Start a pod of an image as strictly as pods can be had; returns its path."""
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    container = {
+        "name": program,
+        "image": containerfile.name_image(program),
+        "imagePullPolicy": "Never",
+        "command": command,
+        "securityContext": _RESTRICTED,
+    }
+    spec = {"restartPolicy": "Never", "containers": [container]}
+    await kube.create(pods, {"metadata": {"name": program}, "spec": spec})
+    return f"{pods}/{program}"
+
+
+def _has_succeeded(pod: Json) -> bool:
+    return bool(pod["status"].get("phase") == "Succeeded")
