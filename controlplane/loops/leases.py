@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
+from controlplane.core.errors import UnavailableError
 from controlplane.core.tempo import Tempo
 from controlplane.loops.pacing import come_round
 from controlplane.store.changes import tell_of_work
@@ -19,6 +20,7 @@ from controlplane.store.dispatches import return_late
 from controlplane.store.leases import LapsedLease, list_lapsed, lock_lapsed, note_silent, tick, void
 from controlplane.store.reports import apply_reports
 from shared.kit.clock import Clock
+from shared.model.ids import ClusterName, OrgName
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind, Report
 
@@ -61,17 +63,31 @@ class LeaseExpiry:
         return sum(returned.values()) + await self._expire(now)
 
     async def _expire(self, now: datetime) -> int:
-        patience, expired = self._tempo.reassign_after, 0
+        """One cluster whose rows are locked for long does not hold up the others."""
+        expired = 0
         async with self._database.for_fleet("list leases that lapsed") as fleet:
-            lapsed = await list_lapsed(fleet, reassign_after=patience, most=_AT_ONCE)
+            lapsed = await list_lapsed(
+                fleet, reassign_after=self._tempo.reassign_after, most=_AT_ONCE
+            )
         for org, clusters in lapsed.items():
             for cluster in sorted(clusters):
-                async with self._database.for_org(org) as tx:
-                    held = await lock_lapsed(tx, cluster, reassign_after=patience, most=_AT_ONCE)
-                    await apply_reports(tx, cluster, _reports(held, now), now)
-                    await void(tx, held)
-                expired += len(held)
+                try:
+                    expired += await self._expire_cluster(org, cluster, now)
+                except UnavailableError as error:
+                    log.warning(
+                        "could not give back what lapsed",
+                        extra={"org": org, "cluster": cluster, "error": str(error)},
+                    )
         return expired
+
+    async def _expire_cluster(self, org: OrgName, cluster: ClusterName, now: datetime) -> int:
+        async with self._database.for_org(org) as tx:
+            held = await lock_lapsed(
+                tx, cluster, reassign_after=self._tempo.reassign_after, most=_AT_ONCE
+            )
+            await apply_reports(tx, cluster, _reports(held, now), now)
+            await void(tx, held)
+        return len(held)
 
 
 def _reports(leases: Sequence[LapsedLease], now: datetime) -> Sequence[Report]:
