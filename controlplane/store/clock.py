@@ -4,6 +4,7 @@ The database's clock. Replicas go by it, because their own may differ, and be se
 Between two looks it is carried on by a counter of this machine that nobody can set.
 """
 
+import logging
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +13,11 @@ from sqlalchemy import text
 from controlplane.store.database import Database
 from shared.kit.clock import SystemClock
 
+log = logging.getLogger(__name__)
+
 _NOW = text("SELECT clock_timestamp() AS now")
+_JUMP = timedelta(seconds=1)
+"""No clock goes so wrong between two looks; it was set."""
 
 
 class StoreClock(SystemClock):
@@ -38,5 +43,8 @@ class StoreClock(SystemClock):
             found: datetime = (await tx.connection.execute(_NOW)).one().now
             after = time.monotonic()
         origin = found.astimezone(UTC) - timedelta(seconds=(before + after) / 2)
-        if self._origin is None or abs(origin - self._origin) > timedelta(seconds=after - before):
+        moved = timedelta() if self._origin is None else origin - self._origin
+        if abs(moved) > _JUMP:
+            log.warning("the database's clock was set", extra={"seconds": moved.total_seconds()})
+        if self._origin is None or abs(moved) > timedelta(seconds=after - before):
             self._origin = origin

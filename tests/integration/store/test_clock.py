@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import TextClause, text
 
 from controlplane.cli import operators
 from controlplane.cli.operations import Desk
@@ -12,6 +13,10 @@ from tests.factories import ORG
 from tests.integration.store.conftest import Store
 
 HOUR = timedelta(hours=1)
+
+
+def _hour_ago() -> TextClause:
+    return text("SELECT clock_timestamp() - interval '1 hour' AS now")
 
 
 def machine_is_ahead(patch: pytest.MonkeyPatch, by: timedelta) -> None:
@@ -29,6 +34,21 @@ async def test_a_machine_whose_clock_is_wrong_goes_by_the_databases(
     assert timedelta(0) <= clock.now() - right < HOUR / 2
     machine_is_ahead(monkeypatch, -HOUR)
     assert timedelta(0) <= clock.now() - right < HOUR / 2
+
+
+async def test_a_database_whose_clock_was_set_is_followed_and_told_of(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = StoreClock(store.database)
+    with monkeypatch.context() as patch:
+        patch.setattr("controlplane.store.clock._NOW", _hour_ago())
+        await clock.set()
+        await clock.set()
+    assert not caplog.records
+    await clock.set()
+    assert SystemClock().now() - clock.now() < HOUR / 2
+    [told] = caplog.records
+    assert told.getMessage() == "the database's clock was set"
 
 
 async def test_it_goes_on_between_two_looks_and_is_not_unsettled_by_them(store: Store) -> None:
