@@ -256,6 +256,8 @@ class Session:
                 self._room.set()
                 if settled.accepted.confirmed:
                     self._send(frames.render_confirmed(settled.accepted.confirmed))
+                if settled.accepted.stops:
+                    self._send(frames.render_stops(settled.accepted.stops))
                 if settled.accepted.gone:
                     self._send(frames.render_forget(settled.accepted.gone))
                 self._metrics.answered(settled.acknowledged)

@@ -86,9 +86,10 @@ ORDER BY action_id FOR UPDATE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """What became of leases that an agent has written down; the rest is wanted stopped."""
+    """What became of leases that an agent has written down."""
 
     confirmed: Collection[tuple[AttemptId, LeaseId]] = ()  # it may start them
+    stops: Collection[HeldLease] = ()  # they are wanted stopped, whether or not it was told
     gone: Collection[tuple[AttemptId, LeaseId]] = ()  # not its own any more
 
 
@@ -108,11 +109,16 @@ async def accept(
             "now": now,
         },
     )
-    stops = {(row.action_id, row.lease_id): row.stop_reason for row in rows}
-    current = [lease for lease in leases if (lease[0].action, lease[1]) in stops]
+    reasons = {(row.action_id, row.lease_id): row.stop_reason for row in rows}
+    held = [
+        HeldLease(attempt, lease, reasons[attempt.action, lease])
+        for attempt, lease in leases
+        if (attempt.action, lease) in reasons
+    ]
     return Accepted(
-        confirmed=[lease for lease in current if stops[lease[0].action, lease[1]] is None],
-        gone=[lease for lease in leases if (lease[0].action, lease[1]) not in stops],
+        confirmed=[(each.attempt, each.lease) for each in held if each.stop_reason is None],
+        stops=[each for each in held if each.stop_reason is not None],
+        gone=[lease for lease in leases if (lease[0].action, lease[1]) not in reasons],
     )
 
 

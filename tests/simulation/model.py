@@ -151,6 +151,7 @@ class ModelStore:
         current = self._accept(at.cluster, accepted)
         return Accepted(
             confirmed=[held for held in accepted if current.get(held, "") is None],
+            stops=[HeldLease(*held, reason) for held in accepted if (reason := current.get(held))],
             gone=[held for held in accepted if held not in current],
         ), answers
 

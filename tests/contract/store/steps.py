@@ -195,9 +195,18 @@ class Steps:
         settled = await self.sessions.settle(session, [each.store for each in accepted], really)
         translate = {each.store: each.model for each in self.known}
         return (
-            (sorted(noted.confirmed), sorted(noted.gone), sorted(map(str, answers))),
+            (
+                sorted(noted.confirmed),
+                sorted((each.attempt, each.lease, each.stop_reason) for each in noted.stops),
+                sorted(noted.gone),
+                sorted(map(str, answers)),
+            ),
             (
                 sorted(translate[each] for each in settled.accepted.confirmed),
+                sorted(
+                    (*translate[each.attempt, each.lease], each.stop_reason)
+                    for each in settled.accepted.stops
+                ),
                 sorted(translate[each] for each in settled.accepted.gone),
                 sorted(map(str, settled.acknowledged)),
             ),

@@ -226,15 +226,20 @@ async def test_a_stop_is_told_at_once_and_again_at_every_reconnection(door: Door
     assert await door.store.count("dispatches") == 0
 
 
-async def test_what_is_aborted_before_it_is_accepted_is_not_confirmed(door: Door) -> None:
+async def test_accepting_what_was_aborted_is_answered_by_a_stop_told_before_or_not(
+    door: Door,
+) -> None:
     run = await door.store.create(make_new_run())
     async with calling(door) as agent:
         await agent.open()
         [assignment] = await agent.take(1)
         await door.store.abort(run)
-        await agent.say(accepted=assignment_pb2.Accepted(leases=make_leases(lease_of(assignment))))
-        [stop] = (await agent.hear("stops")).stops.stops
-        assert stop.lease == make_leases(lease_of(assignment))[0]
+        lease = make_leases(lease_of(assignment))
+        for accepting in (False, True):
+            if accepting:
+                await agent.say(accepted=assignment_pb2.Accepted(leases=lease))
+            [stop] = (await agent.hear("stops")).stops.stops
+            assert (stop.lease, stop.forget) == (lease[0], False)
         assert await agent.report(make_report(assignment, 1, Phase.ABORTED)) == [APPLIED]
     assert await door.store.count("dispatches") == 0
 
