@@ -40,6 +40,8 @@ class Faults:
             self._thaw(replica)
             self._rise(replica)
         for installation in world.installations:
+            for wire in installation.wires:
+                wire.disorder()
             installation.disk.is_full = False
             installation.is_cut_off = False
             installation.disk.latency = 0.01
@@ -103,6 +105,20 @@ def _one_direction_is_swallowed(faults: Faults) -> str:
         agent.wire.up.swallows |= bool(up)
         agent.wire.down.swallows |= bool(down)
     return f"{agent.name}, up {up}, down {down}"
+
+
+def _frames_come_twice(faults: Faults) -> str:
+    agent, share = faults.agent(), faults.chance.choice([0.05, 0.5])
+    if agent.wire is not None:
+        agent.wire.disorder(repeats=share)
+    return f"{agent.name}, {share} of them"
+
+
+def _frames_overtake_each_other(faults: Faults) -> str:
+    agent, share = faults.agent(), faults.chance.choice([0.05, 0.5])
+    if agent.wire is not None:
+        agent.wire.disorder(strays=share)
+    return f"{agent.name}, {share} of them"
 
 
 def _agent_is_cut_off(faults: Faults, lasts: float | None = None) -> str:
@@ -239,6 +255,8 @@ KINDS = (
     _stream_is_cut,
     _streams_are_cut_after_some_frames,
     _one_direction_is_swallowed,
+    _frames_come_twice,
+    _frames_overtake_each_other,
     _agent_is_cut_off,
     _agent_is_killed,
     _machine_reboots,

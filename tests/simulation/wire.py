@@ -3,6 +3,7 @@ A stream between an agent and a replica: frames in order, each with its delay, u
 
 It can be cut at any frame, and each direction can swallow what is said into it, as a
 firewall does that has forgotten the connection. Who waits notices late, or by silence.
+It can also do what gRPC never does: bring a frame twice, or after those that were said later.
 """
 
 import asyncio
@@ -29,6 +30,8 @@ class _Lane(Generic[F]):
         self.sent = 0
         self.swallows = False
         self.is_cut = False
+        self.repeats = 0.0  # the share of frames that come twice
+        self.strays = 0.0  # the share that others overtake
         self._loop = loop
         self._chance = chance
         self._delay = delay
@@ -36,8 +39,11 @@ class _Lane(Generic[F]):
 
     def put(self, frame: F) -> None:
         self.sent += 1
-        if not (self.swallows or self.is_cut):
-            self._loop.call_in_world(self._next(), self._arrive, frame)
+        if self.swallows or self.is_cut:
+            return
+        self._loop.call_in_world(self._astray() or self._next(), self._arrive, frame)
+        if self.repeats and self._chance.random() < self.repeats:
+            self._loop.call_in_world(self._astray() or self._next(), self._arrive, frame)
 
     def close(self) -> None:
         """End it properly: what was said before is heard."""
@@ -47,6 +53,12 @@ class _Lane(Generic[F]):
         late = self._loop.time() + self._chance.uniform(0.0005, self._delay)
         self._arrives = max(self._arrives, late)
         return self._arrives
+
+    def _astray(self) -> float | None:
+        """Draw when a frame comes that others overtake; None: this one keeps its place."""
+        if not self.strays or self._chance.random() >= self.strays:
+            return None
+        return self._loop.time() + self._chance.uniform(0.0005, 5 * self._delay)
 
     def _arrive(self, frame: F | None) -> None:
         if not (self.swallows or self.is_cut):
@@ -62,6 +74,7 @@ class Wire:
         self.on_break: Callable[[], object] = lambda: None
         self.said: Counter[tuple[bytes, int, int]] = Counter()  # reports of this session
         self.cut_after = 0  # frames in both directions; 0: none
+        self.is_disordered = False  # at some time it was
         self._token = token
         self._loop = loop
         self._chance = chance
@@ -124,6 +137,12 @@ class Wire:
         self.up.is_cut = self.down.is_cut = True
         self._notice_later(self._break_at_replica, swallowed=silent_up)
         self._notice_later(self._break_at_agent, swallowed=silent_down)
+
+    def disorder(self, *, repeats: float = 0.0, strays: float = 0.0) -> None:
+        """From now on bring that share of frames twice, or late; with neither, in order."""
+        self.is_disordered = self.is_disordered or bool(repeats or strays)
+        for lane in (self.up, self.down):
+            lane.repeats, lane.strays = repeats, strays
 
     def _count(self) -> None:
         if self.cut_after and self.up.sent + self.down.sent >= self.cut_after:

@@ -242,7 +242,7 @@ class SimConnection(Connection):
         finally:
             wire.hang_up()
         heed_cancellation()
-        self._installation._world.ended(self._installation, end)
+        self._installation._world.ended(self._installation, wire, end)
         return end, stream.welcomed
 
 
@@ -302,6 +302,7 @@ class World:
     def note(self, what: str) -> None:
         self.trace.append(f"{self.loop.time():9.3f} {what}")
 
-    def ended(self, installation: Installation, end: End) -> None:
-        self.ends.append(end)
+    def ended(self, installation: Installation, wire: Wire, end: End) -> None:
+        if not (wire.is_disordered and end.code == "protocol"):  # that is what it is for
+            self.ends.append(end)
         self.note(f"{installation.name}'s session ends: {end.code}")
