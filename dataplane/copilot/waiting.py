@@ -86,7 +86,9 @@ def await_end(
 
 def _wake_ups(directory: Path, until: threading.Event) -> Iterator[None]:
     """Give a turn at once, for what happens in the directory, and every second; end by signal."""
-    from watchfiles import watch  # noqa: PLC0415 - the download does not wait
+    yield
+    # Slow to import, and the task may have ended already; the download never waits.
+    from watchfiles import watch  # noqa: PLC0415
 
     for polling in (None, True):
         try:
