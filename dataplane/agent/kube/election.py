@@ -125,8 +125,7 @@ class Election:
                 async with asyncio.timeout_at(at_most):
                     return await self._take(self._held)
             except ConflictError:
-                async with asyncio.timeout_at(deadline):
-                    self._held = await self._look_again()
+                self._held = await self._look_again(deadline)
             except TimeoutError:
                 pass
             except KubeError as error:
@@ -134,11 +133,12 @@ class Election:
             await self._clock.sleep(self._terms.every / 8)
         raise _LostError(f"the Lease could not be renewed in time: {said}")
 
-    async def _look_again(self) -> Object | None:
+    async def _look_again(self, deadline: float) -> Object | None:
         """It was changed: by a renewal of ours that was not answered, or by who took it."""
         try:
-            lease = await self._find()
-        except KubeError:
+            async with asyncio.timeout_at(deadline):
+                lease = await self._find()
+        except (KubeError, TimeoutError):
             return self._held
         holder = _holder(lease or {})
         if holder != self._identity:

@@ -123,6 +123,24 @@ async def test_who_stops_gives_the_lease_back_although_a_renewal_was_cut_short(
     assert await holder(kubes[1], place) == ""
 
 
+async def test_who_is_not_told_why_it_could_not_renew_stops_and_leads_again_later(
+    kubes: list[Kube], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Candidate(kubes[0], place, "first")
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        leading = tasks.create_task(first.run())
+        await first.leading.wait()
+        with monkeypatch.context() as silent:
+            silent.setattr(first.election._kube, "get", lambda *_: asyncio.Event().wait())
+            labels = {"metadata": {"labels": {"somebody": "was-here"}}}
+            await kubes[1].patch(LEASE, Name(place, "agent"), labels)
+            await until(lambda: first.stopped_at is not None)
+
+        await first.leading.wait()
+        assert first.election.terms_begun == 2
+        leading.cancel()
+
+
 async def test_who_cannot_renew_stops_before_another_begins(kubes: list[Kube], place: str) -> None:
     """The first one's connection falls silent; the second one's does not."""
     first, second = Candidate(kubes[0], place, "first"), Candidate(kubes[1], place, "second")
