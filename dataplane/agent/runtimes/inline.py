@@ -58,7 +58,8 @@ class InlineRuntime:
 
     async def _sleep(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
         duration = await self._read_duration(job)
-        left = duration - (self._clock.now() - job.accepted_at)
+        slept = self._clock.now() - job.accepted_at
+        left = duration - max(slept, timedelta(0))  # the clock may have been set back since
         if duration > timedelta(0) and left > timedelta(0):
             await tell(News(phase=Phase.RUNNING))
             try:

@@ -24,7 +24,8 @@ class FreeMemory:
 
     def __call__(self) -> int:
         now = self._clock.now()
-        if self._read_at is None or now - self._read_at >= _FRESH_FOR:
+        # An instant to come is one of a clock that was set back since.
+        if self._read_at is None or not timedelta(0) <= now - self._read_at < _FRESH_FOR:
             self._bytes = _read("MemAvailable")
             self._read_at = now
         return self._bytes

@@ -1,6 +1,8 @@
 """Tasks that the agent does itself, and inputs with which it cannot."""
 
 import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -33,11 +35,12 @@ def leave_inputs(assignment: Assignment, seconds: float) -> None:
     path.write_bytes(inputs.SerializeToString())
 
 
-async def sleep(root: Path, seconds: float) -> News:
+async def sleep(root: Path, seconds: float, accepted_at: datetime | None = None) -> News:
     assignment = make_assignment(base=f"file://{root}", task_type="core-sleep")
     leave_inputs(assignment, seconds)
     clock = SystemClock()
     job = make_job(assignment, inputs=(Variable("pause", is_duration=False),))
+    job = replace(job, accepted_at=accepted_at or job.accepted_at)
     return await InlineRuntime(Stores(clock), clock).run(job, say_nothing, asyncio.Event())
 
 
@@ -57,3 +60,10 @@ async def test_a_sleep_that_is_over_when_it_begins_ends_well(
     tmp_path: Path, seconds: float
 ) -> None:
     assert (await sleep(tmp_path, seconds)).phase is Phase.SUCCEEDED
+
+
+async def test_a_sleep_lasts_no_longer_because_the_clock_was_set_back(tmp_path: Path) -> None:
+    in_an_hour = SystemClock().now() + timedelta(hours=1)
+    async with asyncio.timeout(60):
+        end = await sleep(tmp_path, 0.01, accepted_at=in_an_hour)
+    assert end.phase is Phase.SUCCEEDED

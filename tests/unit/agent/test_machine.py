@@ -1,0 +1,28 @@
+"""What the agent reads off its machine."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dataplane.agent.runtimes import machine
+from tests.fakes.clock import FakeClock
+
+
+def test_free_memory_is_read_again_after_a_moment_or_when_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, clock = tmp_path / "meminfo", FakeClock()
+    monkeypatch.setattr(machine, "_MEMINFO", told)
+    free = machine.FreeMemory(clock)
+
+    def read(kilobytes: int) -> int:
+        told.write_text(f"MemAvailable:    {kilobytes} kB\n")
+        return free() // 1024
+
+    assert read(1) == 1
+    assert read(2) == 1
+    clock.advance(timedelta(seconds=1))
+    assert read(3) == 3
+    clock.advance(-timedelta(hours=1))
+    assert read(4) == 4
