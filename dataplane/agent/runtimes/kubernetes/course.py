@@ -133,6 +133,7 @@ class Course:
             )
         pause = limits.KUBE_QUOTA_LOOK_FIRST
         began = self._cluster.clock.now()
+        unanswered = False
         while not self._stop.is_set():
             refusal = await self._resource.make(built)
             if refusal is None:
@@ -146,7 +147,10 @@ class Course:
             await self._tell_once(Phase.WAITING_FOR_RESOURCES, refusal.reason, refusal.message)
             await self._pause(pause)
             pause = min(2 * pause, limits.KUBE_QUOTA_LOOK_AT_MOST)
-        return News(phase=Phase.ABORTED)
+            unanswered = unanswered or refusal.reason == refusals.AWAY
+            if unanswered and self._resource.was_seen():
+                return None  # it was made all the same, and may itself use up the quota
+        return await self._abort() if unanswered else News(phase=Phase.ABORTED)
 
     async def _follow(self) -> News:
         while True:

@@ -1,7 +1,8 @@
 """
 The resource of one attempt, and its pods: made once, seen, and removed until nothing runs.
 
-What is there is what the informers say; what was asked for is not taken for done.
+What is there is what the informers say; what was asked for is not taken for done. What they
+have never said may be late, as when a watch has died without a word: then the server is asked.
 """
 
 import json
@@ -49,7 +50,8 @@ class Resource:
         self._assignment = assignment
         self._attempt = str(assignment.attempt)
         self._informer = cluster.informers[kind]
-        self._made: tuple[Object, datetime] | None = None  # by us, and not heard of yet
+        self._heard = False  # by the informer, which then hears of its end as well
+        self._made: tuple[Object, datetime] | None = None  # is there, and not heard of yet
 
     def pods(self) -> Sequence[Object]:
         """Return the attempt's pods, the one of its own name first."""
@@ -80,12 +82,11 @@ class Resource:
 
     async def see(self) -> Object | None:
         """Return it as it was last heard of; None once it is gone."""
-        found = self._informer.get(self.name)
-        if found is not None:
-            self._made = None
+        found = self._hear()
+        if found is not None or self._heard:
             return found
         if self._made is None:
-            return None
+            return await self._ask()
         made, at = self._made
         if self._cluster.clock.now() - at < _UNSEEN_FOR:
             return made
@@ -106,7 +107,7 @@ class Resource:
             return await self._adopt(kube)
         except KubeError as error:
             return refusals.judge(error, self.kind)
-        self._made = (made, self._cluster.clock.now())
+        self._heard, self._made = False, (made, self._cluster.clock.now())
         return None
 
     async def remove(self, grace: timedelta | None, pause: Pause) -> None:
@@ -204,16 +205,15 @@ class Resource:
             return None  # it was an earlier try of ours, and somebody has deleted it since
         except KubeError as error:
             return refusals.judge(error, self.kind)
-        labels = found["metadata"].get("labels") or {}
-        if labels.get(ATTEMPT_LABEL) != self._attempt:
+        if not self._is_ours(found):
             return refusals.taken(str(self.name), self.kind)
-        self._made = (found, self._cluster.clock.now())
+        self._heard, self._made = False, (found, self._cluster.clock.now())
         return None
 
     async def _remaining(self) -> Sequence[Object]:
         """Return what has to go: the resource, and once it is gone the pods that it has left."""
-        resource = self._informer.get(self.name)
-        if resource is None and self._made is not None:
+        resource = self._hear()
+        if resource is None and not self._heard:
             resource = await self._ask()  # not heard of yet, or already no more
         return [
             obj
@@ -221,20 +221,34 @@ class Resource:
             if not (_is_pod(obj) and statuses.is_being_deleted(obj) and statuses.has_ended(obj))
         ]
 
+    def _hear(self) -> Object | None:
+        found = self._informer.get(self.name)
+        if found is not None:
+            self._heard, self._made = True, None
+        return found
+
     async def _ask(self) -> Object | None:
-        """Return what we made as the server has it now; None if it is gone."""
-        if self._made is None:
-            return None
-        made, _ = self._made
-        try:
-            made = await self._cluster.kube.get(self.kind, self.name)
-        except NotFoundError:
-            self._made = None
-            return None
-        except KubeError as error:
-            self._warn("a resource is not seen", error)
-        self._made = (made, self._cluster.clock.now())
-        return made
+        """Return it as the server has it now; None if it is gone, or another's."""
+        while True:
+            try:
+                found = await self._cluster.kube.get(self.kind, self.name)
+            except NotFoundError:
+                break
+            except KubeError as error:
+                self._warn("a resource is not seen", error)
+                if self._made is None:
+                    await self._cluster.clock.sleep(limits.KUBE_LOOK_EVERY)
+                    continue
+                found = self._made[0]
+            if not self._is_ours(found):
+                break
+            self._made = (found, self._cluster.clock.now())
+            return found
+        self._heard, self._made = True, None
+        return None
+
+    def _is_ours(self, found: Object) -> bool:
+        return (found["metadata"].get("labels") or {}).get(ATTEMPT_LABEL) == self._attempt
 
     async def _delete(self, obj: Object, seconds: int | None) -> bool:
         kind = POD if _is_pod(obj) else self.kind
