@@ -17,6 +17,8 @@ from dataplane.agent.link.channel import DialError, is_loopback
 from dataplane.agent.link.connection import RefusedError
 from dataplane.agent.main import run_agent
 from dataplane.agent.main.processes import DataDirectoryError
+from dataplane.agent.runtimes.connectors.client import ConnectorSettingError, Endpoint
+from dataplane.agent.runtimes.connectors.endpoints import parse_endpoint
 from dataplane.agent.runtimes.kubernetes.pods import Choices, ChoicesError, parse_choices
 from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.machine import read_total_memory
@@ -305,6 +307,7 @@ def _kubernetes_settings(public_endpoint: str, given: dict[str, Any]) -> Kuberne
     namespace = given["namespace"] or _find_namespace()
     endpoint = _address(public_endpoint, "--public-endpoint")
     scheme = "http" if is_loopback(endpoint) else "https"
+    by_type = _pairs(given["connector_for"], "--connector-for", "TYPE=ADDRESS")
     door_address = given["door_address"] or f"{DOOR}.{namespace}.svc:443"
     return KubernetesSettings(
         kubeconfig=given["kubeconfig"],
@@ -313,8 +316,8 @@ def _kubernetes_settings(public_endpoint: str, given: dict[str, Any]) -> Kuberne
         create_namespaces=given["create_namespaces"],
         identity=given["identity"],
         lease_name=given["lease_name"],
-        connectors=_split(given["connectors"]),
-        connector_by_type=_pairs(given["connector_for"], "--connector-for", "TYPE=ADDRESS"),
+        connectors=[_endpoint(each, "--connectors") for each in _split(given["connectors"])],
+        connector_by_type={name: _endpoint(at, "--connector-for") for name, at in by_type.items()},
         log_links=_pairs(given["log_link"], "--log-link", "NAME=URI"),
         public_url=f"{scheme}://{endpoint}",
         door_listen=_address(given["door_listen"], "--door-listen"),
@@ -341,6 +344,13 @@ def _choices(text: str) -> Choices:
         return parse_choices(text)
     except ChoicesError as error:
         raise click.BadParameter(str(error), param_hint="--pods") from error
+
+
+def _endpoint(text: str, option: str) -> Endpoint:
+    try:
+        return parse_endpoint(text)
+    except ConnectorSettingError as error:
+        raise click.BadParameter(str(error), param_hint=option) from error
 
 
 def _split(text: str) -> Sequence[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from dataplane.agent.runtimes.connectors.client import Endpoint
 from dataplane.agent.runtimes.kubernetes.pods import Choices
 from dataplane.agent.runtimes.kubernetes.waiting import Patience
 
@@ -33,8 +34,8 @@ class KubernetesSettings:
     create_namespaces: bool
     identity: str  # of this replica, among those of the agent
     lease_name: str
-    connectors: Sequence[str]  # addresses, asked for what they serve
-    connector_by_type: Mapping[str, str]  # addresses of those that are not asked
+    connectors: Sequence[Endpoint]  # asked for what they serve
+    connector_by_type: Mapping[str, Endpoint]  # these are not asked
     log_links: Mapping[str, str]  # by name: the cluster's own, with placeholders
     public_url: str  # http(s)://host:port of the control plane's API
     door_listen: str  # host:port

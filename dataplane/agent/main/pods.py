@@ -33,17 +33,13 @@ from dataplane.agent.kube.objects import (
 )
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.ledger.taskactions.journal import TaskActionJournal
-from dataplane.agent.link.channel import Token
+from dataplane.agent.link.channel import DialError, Token
 from dataplane.agent.main.contact import Contacts
 from dataplane.agent.main.metrics import Metrics
 from dataplane.agent.main.services import Equipment, run_services
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.choice import INLINE, Choice, Logs, Runtimes, is_inline
-from dataplane.agent.runtimes.connectors.endpoints import (
-    ConnectorSettings,
-    Endpoints,
-    parse_endpoint,
-)
+from dataplane.agent.runtimes.connectors.endpoints import ConnectorSettings, Endpoints
 from dataplane.agent.runtimes.connectors.runtime import ConnectorRuntime
 from dataplane.agent.runtimes.inline import InlineRuntime
 from dataplane.agent.runtimes.kubernetes.cluster import Cluster
@@ -97,7 +93,9 @@ async def run_pods(settings: Settings, own: KubernetesSettings) -> None:
                 door=door,
                 contacts=contacts,
                 fence=fence,
-                connectors=_connectors(own),
+                connectors=ConnectorSettings(
+                    endpoints=own.connectors, by_type=own.connector_by_type
+                ),
                 clock=clock,
             )
             lease = Name(own.namespace, own.lease_name)
@@ -241,17 +239,16 @@ def _look(kube: Kube, plugins: Sequence[Plugin], own: KubernetesSettings, clock:
     )
 
 
-def _connectors(own: KubernetesSettings) -> ConnectorSettings:
-    return ConnectorSettings(
-        endpoints=[parse_endpoint(each) for each in own.connectors],
-        by_type={name: parse_endpoint(each) for name, each in own.connector_by_type.items()},
-    )
-
-
 def _site(settings: Settings, own: KubernetesSettings) -> Site:
     trust = None
     if settings.ca_file is not None:
-        trust = ssl.create_default_context(cafile=settings.ca_file)
+        try:
+            trust = ssl.create_default_context(cafile=settings.ca_file)
+        except OSError as error:  # SSLError is one
+            raise DialError(
+                f"the CA file {settings.ca_file} holds no certificates that can be read; check "
+                "--ca-file"
+            ) from error
     token = Token(settings.token_file)
     return Site(
         listen=own.door_listen,

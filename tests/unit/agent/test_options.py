@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 
+import click
 import pytest
 
 from dataplane.agent import cli
+from dataplane.agent.link.channel import DialError
+from dataplane.agent.main import pods
+from dataplane.agent.runtimes.connectors.client import Endpoint
 from dataplane.agent.runtimes.kubernetes.waiting import Patience
-from dataplane.agent.settings import KubernetesSettings
+from dataplane.agent.settings import KubernetesSettings, Settings
 
 NEEDED = {
     "RUNTIME": "kubernetes",
@@ -18,15 +23,21 @@ NEEDED = {
 }
 
 
-def settings_of(
+def all_settings_of(
     monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str], *options: str
-) -> KubernetesSettings:
+) -> Settings:
     for name, value in {**NEEDED, **variables}.items():
         monkeypatch.setenv(f"VOLARY_AGENT_{name}", value)
     given = cli.run.make_context("volary-agent", list(options)).params
-    settings = cli._settings(
+    return cli._settings(
         **{name: value for name, value in given.items() if name not in {"log_level", "log_json"}}
     )
+
+
+def settings_of(
+    monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str], *options: str
+) -> KubernetesSettings:
+    settings = all_settings_of(monkeypatch, variables, *options)
     assert isinstance(settings.runtime, KubernetesSettings)
     return settings.runtime
 
@@ -55,3 +66,43 @@ def test_what_nobody_says_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> N
         container=timedelta(seconds=180),
         pending=timedelta(seconds=1800),
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--connectors", "one:8000,https://two.example.com"),
+        ("--connectors", "one"),
+        ("--connector-for", "snowflake=grpcs://one"),
+    ],
+)
+def test_an_address_of_a_connector_that_is_none_is_refused_with_its_option(
+    monkeypatch: pytest.MonkeyPatch, option: str, value: str
+) -> None:
+    with pytest.raises(click.BadParameter, match="no address of a connector") as refused:
+        settings_of(monkeypatch, {}, option, value)
+    assert refused.value.param_hint == option
+
+
+def test_connectors_are_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = settings_of(
+        monkeypatch, {"CONNECTORS": "one:8000, grpcs://two:443"}, "--connector-for", "x=three:1"
+    )
+    assert own.connectors == [
+        Endpoint(address="one:8000"),
+        Endpoint(address="two:443", secure=True),
+    ]
+    assert own.connector_by_type == {"x": Endpoint(address="three:1")}
+
+
+@pytest.mark.parametrize("text", [None, "no certificate"], ids=["missing", "garbage"])
+def test_certificates_that_cannot_be_read_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None
+) -> None:
+    path = tmp_path / "ca.pem"
+    if text is not None:
+        path.write_text(text)
+    settings = all_settings_of(monkeypatch, {"CA_FILE": str(path)})
+    assert isinstance(settings.runtime, KubernetesSettings)
+    with pytest.raises(DialError, match=r"ca\.pem.*check --ca-file"):
+        pods._site(settings, settings.runtime)
