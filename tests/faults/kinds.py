@@ -117,6 +117,23 @@ async def streams_are_cut_within_frames(harm: Harm) -> None:
     _heal(links)
 
 
+async def messages_come_twice(harm: Harm) -> None:
+    await _disorder(harm, repeats=0.3)
+
+
+async def messages_change_places(harm: Harm) -> None:
+    await _disorder(harm, swaps=0.3)
+
+
+async def _disorder(harm: Harm, *, repeats: float = 0.0, swaps: float = 0.0) -> None:
+    links = harm.agent().links
+    for link in links:
+        link.repeats, link.swaps = repeats, swaps
+        link.cut()
+    await harm.last(2, 4)
+    _heal(links)
+
+
 async def one_direction_is_swallowed(harm: Harm) -> None:
     links, up = harm.agent().links, harm.chance.random() < 0.5
     for link in links:
@@ -204,6 +221,8 @@ KINDS: tuple[Kind, ...] = (
     streams_are_cut,
     streams_are_cut_between_frames,
     streams_are_cut_within_frames,
+    messages_come_twice,
+    messages_change_places,
     one_direction_is_swallowed,
     both_directions_are_swallowed,
     everything_is_late,

@@ -2,50 +2,24 @@
 A TCP proxy that does what networks do: delays, swallows, cuts, refuses.
 
 It can cut a connection after so many bytes, or after so many HTTP/2 frames, that is between
-any two frames of the link.
+any two frames of the link. And it can do what networks do not, because TCP hides it: bring a
+message of the link twice, or after the one that was said next.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
+
+from tests.faults.frames import PREFACE, Disorder, Frames
 
 _CHUNK = 64 * 1024
-_PREFACE = 24  # bytes of HTTP/2 before a client's first frame
-_HEADER = 9  # bytes before each frame; the first three are its length
+_SEED = 1  # of whose message is repeated
 
 Target = tuple[str, int] | Path
 """A host and a port, or a Unix socket."""
-
-
-@dataclass(slots=True)
-class Frames:
-    """Counts the HTTP/2 frames of one direction as their bytes go by."""
-
-    left: int  # bytes of what is under way
-    count: int = 0
-    _header: bytearray = field(default_factory=bytearray)
-
-    def feed(self, data: bytes, most: int) -> int:
-        """Take in bytes; returns how many of them belong to the first ``most`` frames."""
-        at = 0
-        while at < len(data):
-            if self.left:
-                step = min(self.left, len(data) - at)
-                self.left -= step
-                at += step
-                continue
-            if self.count >= most:
-                return at
-            step = min(_HEADER - len(self._header), len(data) - at)
-            self._header += data[at : at + step]
-            at += step
-            if len(self._header) == _HEADER:
-                self.left = int.from_bytes(self._header[:3])
-                self._header.clear()
-                self.count += 1
-        return at
 
 
 @dataclass(eq=False, slots=True)
@@ -70,6 +44,9 @@ class Proxy:
         self.refuses = False
         self.cut_after_bytes = 0  # of each direction of a new connection; 0: never
         self.cut_after_frames = 0
+        self.repeats = 0.0  # the share of a new connection's messages that come twice
+        self.swaps = 0.0  # the share that come after the next one
+        self._chance = Random(_SEED)
         self._pairs: set[_Pair] = set()
         self._tasks = tasks
 
@@ -79,10 +56,10 @@ class Proxy:
             pair.abort()
 
     def heal(self) -> None:
-        """Let everything through from now on; connections that have lost bytes are cut."""
-        lossy = self.swallows_up or self.swallows_down
+        """Let everything through from now on; connections that are not whole are cut."""
+        lossy = bool(self.swallows_up or self.swallows_down or self.repeats or self.swaps)
         self.swallows_up = self.swallows_down = self.refuses = False
-        self.delay = 0.0
+        self.delay = self.repeats = self.swaps = 0.0
         self.cut_after_bytes = self.cut_after_frames = 0
         if lossy:
             self.cut()
@@ -134,12 +111,18 @@ class Proxy:
         is_up: bool,
     ) -> None:
         """Pass bytes on until either side ends, or the cut that this connection is due."""
-        frames = Frames(_PREFACE if is_up else 0)
+        preface = PREFACE if is_up else 0
+        frames = Frames(preface)
+        disorder = None
+        if self.repeats or self.swaps:
+            disorder = Disorder(preface, self._chance, repeats=self.repeats, swaps=self.swaps)
         most_frames, bytes_left = self.cut_after_frames, self.cut_after_bytes
         try:
             while data := await reader.read(_CHUNK):
                 if self.delay:
                     await asyncio.sleep(self.delay)
+                if disorder is not None:
+                    data = disorder.feed(data)
                 kept = len(data)
                 if most_frames:
                     kept = frames.feed(data, most_frames)
