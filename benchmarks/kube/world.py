@@ -18,12 +18,12 @@ from flyteidl2.core.tasks_pb2 import Container, TaskTemplate
 from flyteidl2.task.task_definition_pb2 import TaskSpec
 
 from benchmarks.dispatch import DOMAIN, PROJECT
-from controlplane.embedded import ports
 from dataplane.agent.kube.client import Kube
-from tests.integration.replicas.world import Program, Replica
+from tests.integration.replicas.world import Replica
 from tests.kube import controlplane
 from tests.kube.client import KubeClient
 from tests.kube.controlplane import KubeForTests
+from tests.programs import Program, free_ports
 from tests.servers.postgres import PostgresForTests
 
 NAMESPACE = f"{PROJECT}-{DOMAIN}"  # of the pods
@@ -51,9 +51,7 @@ class World:
         token = secrets.token_hex(16)
         (home / "token").write_text(token)
         (home / "blobs").mkdir()
-        http_port, link_port, door_port = (
-            ports.require_free("127.0.0.1", 0, option="") for _ in range(3)
-        )
+        http_port, link_port, door_port = free_ports(3)
         surroundings = {"PATH": os.environ["PATH"], "HOME": str(home), "DO_NOT_TRACK": "1"}
         serve = [sys.executable, "-m", "controlplane.cli", "controlplane", "serve"]
         settings = {
@@ -67,12 +65,13 @@ class World:
         }
         self.kube = kube
         self.control = Replica(
-            Program(serve, {**surroundings, **settings}, home / "control-plane.log"),
+            Program("control-plane", serve, logs=home, environment={**surroundings, **settings}),
             http_port,
             link_port,
         )
         profiled = [] if profile is None else ["-m", "cProfile", "-o", str(profile)]
         self.agent = Program(
+            "agent",
             [
                 *(sys.executable, *profiled, "-m", "dataplane.agent"),
                 *("run", "--runtime", "kubernetes"),
@@ -82,8 +81,8 @@ class World:
                 *("--door-listen", f"127.0.0.1:{door_port}"),
                 *("--door-address", f"127.0.0.1:{door_port}", "--identity", "benchmark"),
             ],
-            surroundings,
-            home / "agent.log",
+            logs=home,
+            environment=surroundings,
         )
         self._postgres = asyncio.run(_find_server(database_url))
 
@@ -94,6 +93,10 @@ class World:
 
     def connections(self) -> int:
         return self.agent.said().count("connected to the control plane")
+
+    def terms_lost(self) -> int:
+        """Return how often it could not renew its Lease in time, and began anew."""
+        return self.agent.said().count("this agent leads no longer")
 
     def cpu_seconds(self) -> Mapping[str, float]:
         """Return what each part has used of processors so far."""
@@ -110,9 +113,7 @@ class World:
 
 
 def _process(program: Program) -> psutil.Process:
-    if program.process is None:
-        raise RuntimeError(f"{program.log.name}: it does not run")
-    return psutil.Process(program.process.pid)
+    return psutil.Process(program.pid)
 
 
 def _cpu(process: psutil.Process) -> float:

@@ -23,13 +23,13 @@ from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 import httpx
 
-from controlplane.embedded import ports
 from controlplane.store.clusters import save_cluster
 from controlplane.store.database import Database, open_database
 from shared.kit.clock import SystemClock
 from shared.model.ids import ClusterName, OrgName
 from tests.faults.ledger import Ledger
 from tests.faults.proxy import Proxy, Target
+from tests.programs import free_ports
 from tests.servers.postgres import DatabaseForTest
 from tests.system.door import Door
 
@@ -303,7 +303,7 @@ async def until(fact: Callable[[], Awaitable[bool]], what: str, seconds: float) 
 
 async def _make_replica(world: World, number: int, org: OrgName, stack: AsyncExitStack) -> Replica:
     cluster = next(cluster for of, cluster in world.shape.agents if of == org)
-    http_port, link_port = (ports.require_free("127.0.0.1", 0, option="") for _ in range(2))
+    http_port, link_port = free_ports(2)
     database = Proxy(_target(world.database.url), world.tasks)
     await stack.enter_async_context(database.running())
     environment = {

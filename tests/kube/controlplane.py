@@ -19,7 +19,7 @@ import httpx
 from tests.kube import binary
 from tests.kube.certificates import Authority, Identity
 from tests.kube.client import KubeClient
-from tests.kube.programs import Program, free_ports
+from tests.programs import Program, free_ports
 
 SERVICE_ADDRESSES = "10.96.0.0/16"
 _ITS_OWN_SERVICE = "10.96.0.1"  # the first of them: how pods reach the API server

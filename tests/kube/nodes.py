@@ -25,7 +25,7 @@ import psutil
 from tests.kube import binary, cgroups, images, names
 from tests.kube.binary import NoKubernetesError
 from tests.kube.controlplane import KubeForTests, write_kubeconfig
-from tests.kube.programs import Program
+from tests.programs import Program
 
 NAME = "node-1"
 _PLUGINS = Path("/usr/lib/cni")

@@ -20,7 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.kube import binary, controlplane, names, nodes
 from tests.kube.controlplane import KubeForTests
-from tests.kube.programs import Program
+from tests.programs import Program
 
 
 @dataclass(frozen=True, slots=True)

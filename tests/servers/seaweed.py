@@ -9,13 +9,12 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +24,7 @@ from urllib.request import urlopen
 import pytest
 
 from shared.blobs.options import S3Options
+from tests.programs import free_ports
 
 _ACCESS_KEY = "key-of-a-test"
 _SECRET_KEY = "secret-of-a-test"  # noqa: S105
@@ -81,7 +81,7 @@ def _arguments(home: Path, address: str) -> tuple[int, list[str]]:
         )
     )
     parts = ("master", "volume", "filer", "s3")
-    ports = iter(_free_ports(address, 2 * len(parts)))
+    ports = iter(free_ports(2 * len(parts), host=address))
     arguments = [str(Path(sys.executable).with_name("weed")), "server", f"-dir={home}"]
     s3_port = 0
     for part in parts:
@@ -131,14 +131,6 @@ def _wait_until_ready(server: "subprocess.Popen[bytes]", address: str, log: Path
         else:
             return
     pytest.fail(f"the S3 server did not start:\n{log.read_text(errors='replace')[-2000:]}")
-
-
-def _free_ports(address: str, count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((address, 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 @pytest.fixture(scope="session")

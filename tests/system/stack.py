@@ -6,13 +6,13 @@ a person's does, and what its tasks remember.
 """
 
 import signal
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
+from tests.programs import free_ports
 from tests.servers import volary
 
 
@@ -22,7 +22,7 @@ class Stack:
     ) -> None:
         self.data = home / "data of jörg, 100% %20"
         self._home = home
-        self._port = _free_port()
+        [self._port] = free_ports(1)
         self._options = options
         self._surroundings = surroundings
         self._up: volary.VolaryUp | None = None
@@ -81,10 +81,3 @@ def _is_agent(process: psutil.Process) -> bool:
         return "dataplane.agent" in process.cmdline()
     except psutil.Error:
         return False  # it has just ended
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -4,9 +4,7 @@ import asyncio
 import json
 import os
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,7 +27,7 @@ from dataplane.agent.runtimes.tasks import Variable
 from shared.kit.clock import SystemClock
 from tests.integration.agent.world import make_inputs
 from tests.integration.connectors.names import DIRECTORY_VARIABLE, TASK_TYPE
-from tests.kube.programs import free_ports
+from tests.programs import Program, free_ports
 from tests.unit.agent.assignments import make_assignment, make_job
 
 PACE = Pace(
@@ -90,46 +88,37 @@ class Jobs:
         (self.directory / "refuse").write_text(why)
 
 
-@dataclass(slots=True)
 class Server:
     """The server's process; it may be killed, and started again at the same address."""
 
-    endpoint: Endpoint
-    jobs: Jobs
-    log: Path
-    metrics_port: int
-    _process: subprocess.Popen[bytes] | None = None
+    def __init__(self, directory: Path, jobs: Jobs) -> None:
+        self._port, metrics_port = free_ports(2)
+        self.endpoint = Endpoint(address=f"127.0.0.1:{self._port}")
+        self.jobs = jobs
+        self._program = Program(
+            "server",
+            [
+                Path(sys.executable).parent / "c0",
+                *("--port", str(self._port), "--prometheus_port", str(metrics_port)),
+                *("--modules", "tests.integration.connectors.connector"),
+            ],
+            logs=directory,
+            environment={
+                **os.environ,
+                DIRECTORY_VARIABLE: str(jobs.directory),
+                "PYTHONPATH": str(_REPOSITORY),
+                "DO_NOT_TRACK": "1",
+            },
+        )
 
     def start(self) -> None:
-        port = int(self.endpoint.address.rsplit(":", 1)[1])
-        with self.log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own arguments
-                [
-                    str(Path(sys.executable).parent / "c0"),
-                    *("--port", str(port)),
-                    *("--prometheus_port", str(self.metrics_port)),
-                    *("--modules", "tests.integration.connectors.connector"),
-                ],
-                cwd=_REPOSITORY,
-                env={
-                    **os.environ,
-                    DIRECTORY_VARIABLE: str(self.jobs.directory),
-                    "PYTHONPATH": str(_REPOSITORY),
-                    "DO_NOT_TRACK": "1",
-                },
-                stdout=output,
-                stderr=output,
-            )
-        deadline = time.monotonic() + _READY_WITHIN_SECONDS
-        while not _listens(port):
-            assert self._process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.02)
+        self._program.start()
+        self._program.wait_until(
+            lambda: _listens(self._port), "it listens", within=_READY_WITHIN_SECONDS
+        )
 
     def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        self._program.kill()
 
 
 def _listens(port: int) -> bool:
@@ -141,9 +130,7 @@ def _listens(port: int) -> bool:
 def serving(directory: Path) -> Iterator[Server]:
     jobs = Jobs(directory / "jobs")
     jobs.directory.mkdir()
-    port, metrics_port = free_ports(2)
-    endpoint = Endpoint(address=f"127.0.0.1:{port}")
-    server = Server(endpoint, jobs, directory / "server.log", metrics_port)
+    server = Server(directory, jobs)
     try:
         server.start()
         yield server

@@ -15,7 +15,7 @@ from dataplane.agent.doctor.findings import Finding, Outcome
 from dataplane.agent.doctor.reaching import Place, reach, read_ca, split_address
 from shared.kit.clock import SystemClock
 from tests.kube.certificates import Authority
-from tests.kube.programs import free_ports
+from tests.programs import free_ports
 from tests.servers.http import serving
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from dataplane.agent.doctor.findings import Outcome
 from dataplane.agent.doctor.storage import PREFIX, try_storage
 from shared.blobs.store import open_store
-from tests.kube.programs import free_ports
+from tests.programs import free_ports
 from tests.servers.seaweed import S3ForTests
 
 

@@ -11,15 +11,16 @@ from urllib.request import urlopen
 
 import pytest
 
-from controlplane.embedded import databases, ports
+from controlplane.embedded import databases
 from controlplane.embedded.refusals import UpError
+from tests.programs import free_ports
 from tests.servers.postgres import DatabaseForTest
 
 COMMAND = [sys.executable, "-m", "controlplane.cli", "controlplane"]
 
 
 def settings(database: DatabaseForTest, home: Path) -> dict[str, str]:
-    free = [ports.require_free("127.0.0.1", 0, option="") for _ in range(2)]
+    free = free_ports(2)
     return {
         **os.environ,
         "VOLARY_DATABASE_URL": database.url,

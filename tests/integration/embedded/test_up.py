@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from controlplane.embedded import ports
+from tests.programs import free_ports
 from tests.servers import volary
 
 
@@ -131,7 +131,7 @@ def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_pat
 
 
 def test_two_doors_need_two_ports(tmp_path: Path) -> None:
-    port = str(ports.require_free("127.0.0.1", 0, option=""))
+    port = str(free_ports(1)[0])
     said = refused("--data-dir", str(tmp_path), "--http-port", port, "--link-port", port)
     assert f"--http-port and --link-port are both {port}" in said
 

@@ -2,12 +2,10 @@
 
 import asyncio
 import os
-import signal
-import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,46 +22,14 @@ from flyteidl2.task.task_definition_pb2 import TaskSpec
 from flyteidl2.workflow.run_definition_pb2 import ConditionAction, TaskAction
 from flyteidl2.workflow.run_service_pb2 import CreateRunRequest
 
-from controlplane.embedded import ports
 from tests.integration.agent.world import TASKS, Wish, make_inputs, make_task_spec
+from tests.programs import Program, free_ports
 from tests.servers.postgres import DatabaseForTest
 from tests.system.door import PROJECT_ID, Door
 
-_TOKEN = "the-token-of-a-cluster-of-tests"  # noqa: S105
+TOKEN = "the-token-of-a-cluster-of-tests"  # noqa: S105
 _WITHIN_SECONDS = 60.0
 _ROOT = Path(__file__).parents[3]
-
-
-@dataclass(slots=True)
-class Program:
-    """A process and what it said, over all its lives."""
-
-    command: Sequence[str]
-    environment: dict[str, str]
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as words:
-            self.process = subprocess.Popen(  # noqa: S603 -- our own command line
-                self.command, cwd=_ROOT, env=self.environment, stdout=words, stderr=words
-            )
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal and wait for the end of it."""
-        assert self.process is not None
-        self.process.send_signal(number)
-        return self.process.wait(_WITHIN_SECONDS)
-
-    def kill(self) -> None:
-        self.end(signal.SIGKILL)
-
-    @property
-    def is_running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def said(self) -> str:
-        return self.log.read_text(errors="replace")
 
 
 @dataclass(slots=True)
@@ -96,6 +62,9 @@ class Replica:
     def start(self) -> None:
         self.program.start()
 
+    def wait_until_ready(self) -> None:
+        self.program.wait_until(self.is_ready, "it is ready", within=_WITHIN_SECONDS)
+
     def has_agent(self) -> bool:
         """Whether an agent's stream ends here, by its log."""
         said = self.program.said()
@@ -122,14 +91,14 @@ class World:
     def start_agent(self, *replicas: Replica) -> None:
         """Start the agent of the one cluster, to dial these replicas."""
         token = self.home / "token"
-        token.write_text(_TOKEN)
+        token.write_text(TOKEN)
         command = [
             *(sys.executable, "-m", "dataplane.agent", "run", "--token-file", str(token)),
             *("--control-plane", ",".join(replica.link for replica in replicas)),
             *("--data-dir", str(self.home / "agent"), "--log-level", "debug"),
             *("--public-endpoint", f"localhost:{replicas[0].http_port}"),
         ]
-        self._agent = Program(command, _clean(self.home), self.home / "agent.log")
+        self._agent = Program("agent", command, logs=self.home, environment=surroundings(self.home))
         self._agent.start()
         wait_until(lambda: any(each.has_agent() for each in replicas), "the agent is connected")
 
@@ -195,20 +164,20 @@ class World:
         )
 
     def _replica(self, number: int) -> Replica:
-        http_port, link_port = (ports.require_free("127.0.0.1", 0, option="") for _ in range(2))
+        http_port, link_port = free_ports(2)
         environment = {
-            **_clean(self.home),
+            **surroundings(self.home),
             "VOLARY_DATABASE_URL": self._database.url,
             "VOLARY_DATABASE_POOL_SIZE": "8",
             "VOLARY_BLOB_BASE": self.blobs.as_uri(),
             "VOLARY_BLOB_SIGNING_KEY": "k" * 32,
-            "VOLARY_CLUSTER_TOKEN": _TOKEN,
+            "VOLARY_CLUSTER_TOKEN": TOKEN,
             "VOLARY_HTTP_PORT": str(http_port),
             "VOLARY_LINK_PORT": str(link_port),
             "VOLARY_LOG_LEVEL": "debug",
         }
         command = [sys.executable, "-m", "controlplane.cli", "controlplane", "serve"]
-        program = Program(command, environment, self.home / f"replica-{number}.log")
+        program = Program(f"replica-{number}", command, logs=self.home, environment=environment)
         return Replica(program, http_port, link_port)
 
     def _pack(self) -> str:
@@ -229,7 +198,7 @@ def running(home: Path, database: DatabaseForTest, *, replicas: int) -> Iterator
         for replica in world.replicas:
             replica.start()
         for replica in world.replicas:
-            wait_until(replica.is_ready, f"{replica.program.log.name} is ready")
+            replica.wait_until_ready()
         yield world
     finally:
         world.kill_all()
@@ -272,5 +241,6 @@ async def happens(fact: Callable[[], bool], what: str, *, within: float = 30) ->
     del what
 
 
-def _clean(home: Path) -> dict[str, str]:
+def surroundings(home: Path) -> dict[str, str]:
+    """The environment of a program that knows of nothing but its home."""
     return {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(_ROOT)}

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from dataplane.agent.core import entrance
 from dataplane.agent.runtimes.kubernetes.door import door_environment
-from tests.integration.replicas.world import _TOKEN, Program, World, _clean, running
+from tests.integration.replicas.world import TOKEN, World, running, surroundings
 from tests.kube.api.door.world import Pod, World as Doors, until, world
 from tests.kube.controlplane import KubeForTests
+from tests.programs import Program
 from tests.servers.postgres import DatabaseForTest
 from tests.system.commands import DOMAIN, PROJECT
 
@@ -150,10 +151,10 @@ async def _start(home: Path, url: str, environment: Mapping[str, str], task: str
 def _agent(plane: World, endpoint: str) -> Program:
     """Make an agent whose tasks are told that the door is the control plane."""
     token = plane.home / "token"
-    token.write_text(_TOKEN)
+    token.write_text(TOKEN)
     command = [
         *(sys.executable, "-m", "dataplane.agent", "run", "--token-file", str(token)),
         *("--control-plane", plane.replicas[0].link, "--data-dir", str(plane.home / "agent")),
         *("--public-endpoint", endpoint, "--log-level", "debug"),
     ]
-    return Program(command, _clean(plane.home), plane.home / "agent.log")
+    return Program("agent", command, logs=plane.home, environment=surroundings(plane.home))

@@ -17,7 +17,7 @@ from shared.kit.clock import Clock, SystemClock
 from tests.kube.api.install.conftest import NAME, Installed, installed
 from tests.kube.client import KubeClient, wait_until
 from tests.kube.controlplane import KubeForTests
-from tests.kube.programs import free_ports
+from tests.programs import free_ports
 from tests.servers.helm import Helm
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

@@ -9,7 +9,6 @@ import base64
 import os
 import secrets
 import signal
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,8 @@ from typing import Any
 
 import yaml
 
-from tests.integration.replicas.world import Program, Replica, wait_until
+from tests.integration.replicas.world import Replica
+from tests.programs import Program, free_ports
 from tests.servers.kubernetes import NodeForTests
 from tests.servers.postgres import DatabaseForTest
 from tests.servers.seaweed import S3ForTests
@@ -56,7 +56,8 @@ class World:
         token = self.home / "token"
         token.write_text(_TOKEN)
         machine = self.node.place.network.machine
-        door = f"{machine}:{_free_port(machine)}"
+        [port] = free_ports(1, host=machine)
+        door = f"{machine}:{port}"
         command = [
             *(sys.executable, "-m", "dataplane.agent", "run", "--runtime", "kubernetes"),
             *("--token-file", str(token), "--control-plane", self.control.link),
@@ -67,7 +68,7 @@ class World:
             *("--log-level", "debug", *options),
         ]
         environment = {**_surroundings(self.home), **self._aws()}
-        agent = Program(command, environment, self.home / f"agent-{number}.log")
+        agent = Program(f"agent-{number}", command, logs=self.home, environment=environment)
         agent.start()
         self.agents.append(agent)
         return agent
@@ -98,7 +99,7 @@ class World:
         )
 
     def _control_plane(self) -> Replica:
-        http_port, link_port = _free_port("127.0.0.1"), _free_port("127.0.0.1")
+        http_port, link_port = free_ports(2)
         options = self._s3.options
         environment = {
             **_surroundings(self.home),
@@ -116,7 +117,7 @@ class World:
             "VOLARY_LOG_LEVEL": "debug",
         }
         command = [sys.executable, "-m", "controlplane.cli", "controlplane", "serve"]
-        program = Program(command, environment, self.home / "control-plane.log")
+        program = Program("control-plane", command, logs=self.home, environment=environment)
         return Replica(program, http_port, link_port)
 
     def _aws(self) -> dict[str, str]:
@@ -144,7 +145,7 @@ def running(world: World) -> Iterator[World]:
     """Have the control plane up for the length of a block; agents are started by the test."""
     try:
         world.control.start()
-        wait_until(world.control.is_ready, "the control plane is ready")
+        world.control.wait_until_ready()
         yield world
     finally:
         world.end()
@@ -157,10 +158,3 @@ def _secret(name: str, entries: Mapping[str, str]) -> dict[str, Any]:
 
 def _surroundings(home: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(home), "DO_NOT_TRACK": "1"}
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -23,7 +23,7 @@ from tests.kube import binary
 from tests.kube.certificates import Authority
 from tests.kube.client import Json, KubeClient, KubeError, wait_until
 from tests.kube.node.install.database import DatabaseForPods
-from tests.kube.programs import Program
+from tests.programs import Program
 from tests.servers.helm import CHARTS, Helm
 from tests.servers.kubernetes import NodeForTests
 from tests.servers.seaweed import S3ForTests

@@ -1,16 +1,19 @@
 """Programs that run behind a test: started with a log of their own, waited for, stopped."""
 
+import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
 
 _LAST_WORDS = 3000  # characters of a log that a failure shows
+_END_SECONDS = 60.0
+_ROOT = Path(__file__).parents[1]
 
 
 class ProgramError(AssertionError):
@@ -21,18 +24,32 @@ class Program:
     """One program, which may be stopped and started again, or held up for a while."""
 
     def __init__(
-        self, name: str, arguments: Sequence[str | Path], *, logs: Path, wrapped: bool = False
+        self,
+        name: str,
+        arguments: Sequence[str | Path],
+        *,
+        logs: Path,
+        environment: Mapping[str, str] | None = None,
+        wrapped: bool = False,
     ) -> None:
-        """Describe it; ``wrapped`` if what is run is not it, but has it as its child."""
+        """
+        Describe it; ``environment`` None is the test's own, ``wrapped`` says that what is run
+        is not it, but has it as its child.
+        """
         self.name = name
         self.log = logs / f"{name}.log"
         self._arguments = arguments
+        self.environment = dict(os.environ if environment is None else environment)
         self._wrapped = wrapped
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
         return self._started().pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     @contextmanager
     def running(self) -> Iterator["Program"]:
@@ -47,6 +64,8 @@ class Program:
         with self.log.open("ab") as words:
             self._process = subprocess.Popen(  # noqa: S603 -- our own arguments
                 self._arguments,
+                cwd=_ROOT,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=words,
                 stderr=words,
@@ -54,8 +73,12 @@ class Program:
             )
 
     def kill(self) -> None:
-        self._signal(signal.SIGKILL)
-        self._started().wait()
+        self.end(signal.SIGKILL)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end of it; returns its exit code."""
+        self._signal(number)
+        return self._started().wait(_END_SECONDS)
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
@@ -90,14 +113,18 @@ class Program:
                 raise ProgramError(f"{what}: not within {within:g} s:\n{self.last_words()}")
             time.sleep(0.02)
 
+    def said(self) -> str:
+        """Everything it has said, in all its lives."""
+        return self.log.read_text(errors="replace")
+
     def last_words(self) -> str:
-        return self.log.read_text(errors="replace")[-_LAST_WORDS:]
+        return self.said()[-_LAST_WORDS:]
 
 
-def free_ports(count: int) -> list[int]:
+def free_ports(count: int, *, host: str = "127.0.0.1") -> list[int]:
     """Find ports that nobody listens on, all different."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
-            one.bind(("127.0.0.1", 0))
+            one.bind((host, 0))
         return [one.getsockname()[1] for one in sockets]
