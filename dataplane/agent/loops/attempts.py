@@ -9,7 +9,7 @@ the ledger holds.
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -21,7 +21,7 @@ from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.specs import SpecMissingError, Specs
 from dataplane.agent.runtimes.choice import Runtimes
 from dataplane.agent.runtimes.protocol import Job
-from dataplane.agent.runtimes.tasks import BadSpecError
+from dataplane.agent.runtimes.tasks import BadSpecError, parse_run_settings, parse_task
 from shared.kit.clock import Clock
 from shared.kit.waking import Bell
 from shared.model.assignments import Assignment
@@ -205,25 +205,35 @@ class Attempts:
     async def _run(self, running: _Running) -> News:
         assignment = running.held.assignment
         known = self._ledger.held.get(assignment.attempt, running.held)
+        job = Job(
+            assignment=assignment,
+            task=replace(parse_task(b""), type=assignment.task_type),
+            run=parse_run_settings(b""),
+            accepted_at=running.held.accepted_at,
+            told=known.phase,
+            told_reason=known.reason,
+        )
         try:
-            job = Job(
-                assignment=assignment,
-                task=await self._specs.task(assignment.task_spec),
-                run=await self._specs.run_settings(assignment.run_spec),
-                accepted_at=running.held.accepted_at,
-                told=known.phase,
-                told_reason=known.reason,
-            )
+            task = await self._specs.task(assignment.task_spec)
+            run = await self._specs.run_settings(assignment.run_spec)
         except BadSpecError as error:
-            return _failed("BadSpec", FailureKind.USER, str(error))
+            failed = _failed("BadSpec", FailureKind.USER, str(error))
         except SpecMissingError as error:
-            return _failed("SpecMissing", FailureKind.SYSTEM, str(error))
+            failed = _failed("SpecMissing", FailureKind.SYSTEM, str(error))
+        else:
+            return await self._go(replace(job, task=task, run=run), running.stop)
+        if known.phase is not Phase.QUEUED:
+            # An earlier agent knew what it is, and began it. Now it can only be ended.
+            running.stop.set()
+            await self._go(job, running.stop)
+        return failed
 
+    async def _go(self, job: Job, stop: asyncio.Event) -> News:
         async def tell(news: News) -> None:
-            await self._ledger.record(assignment.attempt, [news], self._clock.now())
+            await self._ledger.record(job.assignment.attempt, [news], self._clock.now())
             self._bell.ring()
 
-        return await self._runtimes.choose(job).run(job, tell, running.stop)
+        return await self._runtimes.choose(job).run(job, tell, stop)
 
     def _note_end(self, assignment: Assignment, news: News, now: datetime) -> None:
         self.moved_at = now

@@ -15,7 +15,7 @@ from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.ledger.sqlite import SqliteJournal
 from dataplane.agent.loops.attempts import Attempts
 from dataplane.agent.runtimes.choice import Runtimes
-from dataplane.agent.runtimes.protocol import Job, Tell
+from dataplane.agent.runtimes.protocol import Job, Runtime, Tell
 from shared.kit.clock import SystemClock
 from shared.kit.waking import Bell
 from shared.model.phases import Phase
@@ -50,7 +50,7 @@ class Faulty:
 
 
 def make_attempts(
-    ledger: Ledger, runtime: Faulty, *, take_along: timedelta | None = None
+    ledger: Ledger, runtime: Runtime, *, take_along: timedelta | None = None
 ) -> Attempts:
     runtimes = Runtimes(choices=(), unsupported=runtime, capabilities=())
     return Attempts(ledger, runtimes, Bell(), SystemClock(), take_along=take_along)
@@ -77,6 +77,41 @@ async def test_what_runs_is_ended_before_a_fault_of_ours_is_told(
     assert [report.phase for report in reports] == [Phase.RUNNING, phase]
     failure = reports[-1].failure
     assert (failure.code if failure else None) == ("AgentError" if phase is Phase.FAILED else None)
+
+
+class Noted:
+    """Notes what it is given; ends it when it is told to."""
+
+    def __init__(self) -> None:
+        self.goes: list[tuple[str, Phase, bool]] = []
+
+    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+        del tell
+        self.goes.append((job.task.type, job.told, stop.is_set()))
+        await stop.wait()
+        return News(phase=Phase.ABORTED)
+
+    async def follow(self, attempt: object, after_line: int) -> AsyncIterator[LogChunk]:
+        del attempt, after_line
+        for nothing in list[LogChunk]():
+            yield nothing
+
+
+async def test_what_runs_is_ended_when_nobody_knows_any_more_what_it_is(tmp_path: Path) -> None:
+    """Somebody has removed its spec; of what was not begun nothing has to be ended."""
+    runtime = Noted()
+    async with Ledger.open(tmp_path / "ledger.sqlite3") as ledger:
+        held = await ledger.accept([FIRST, SECOND], {}, NOW)
+        await ledger.record(FIRST.attempt, [News(phase=Phase.RUNNING)], NOW)
+        attempts = make_attempts(ledger, runtime)
+        async with running(attempts):
+            await attempts.started.wait()
+            attempts.begin(held)
+            await until(lambda: len(attempts) == 0)
+
+        assert runtime.goes == [("python", Phase.RUNNING, True)]
+        codes = {one.attempt: one.failure.code for one in ledger.outbox.take() if one.failure}
+    assert codes == {FIRST.attempt: "SpecMissing", SECOND.attempt: "SpecMissing"}
 
 
 class FullJournal(SqliteJournal):
