@@ -136,7 +136,8 @@ def _errors_as_ours() -> Iterator[None]:
     except DBAPIError as error:
         sqlstate = getattr(error.orig, "sqlstate", None) or ""
         if error.connection_invalidated or sqlstate.startswith(_AWAY):
-            raise UnavailableError("the database cannot do that now; try again") from error
+            why = f"SQLSTATE {sqlstate}" if sqlstate else "its connection broke"
+            raise UnavailableError(f"the database cannot do that now ({why}); try again") from error
         if sqlstate in _NOT_TEXT:
             raise InvalidError("text must not hold NUL characters") from error
         raise
