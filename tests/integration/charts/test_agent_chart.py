@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from dataplane.agent import cli
+from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.settings import KubernetesSettings
 from tests.integration.charts.values import AGENT, put
+from tests.kube.certificates import Authority
 from tests.servers.helm import Helm, HelmError
 
 CHART = "volary-agent"
@@ -53,6 +57,10 @@ VALUE_SETS: Mapping[str, Mapping[str, Any]] = {
             "pods": {"defaults": {"cpu": "500m"}, "labels": {"team": '"quoted"'}},
             "slots": 100,
             "pendingTimeoutSeconds": 600,
+            "imagePatienceSeconds": 0,
+            "configPatienceSeconds": 61,
+            "volumePatienceSeconds": 62,
+            "containerPatienceSeconds": 63,
             "graceSeconds": 30,
             "retentionSeconds": 60,
         }
@@ -118,11 +126,13 @@ def test_a_name_for_which_the_sdk_would_leave_tls_is_refused(helm: Helm) -> None
         helm.template(CHART, AGENT, release="dockerised")
 
 
-def test_every_variable_is_an_option_of_the_agent(helm: Helm) -> None:
+def test_every_variable_is_an_option_of_the_agent(helm: Helm, tmp_path: Path) -> None:
+    authority = Authority(tmp_path).certificate  # the agent reads it at once
     values = put(
         AGENT,
         **VALUE_SETS["all that tasks may have"],
         **VALUE_SETS["connectors"],
+        connectors__addresses=["one:8000", f"grpcs://two.example.com:443?ca={authority}"],
         controlPlane__certificateAuthority__existingConfigMap="ca",
     )
     variables = find(helm.template(CHART, values), "ConfigMap")["data"]
@@ -134,6 +144,13 @@ def test_every_variable_is_an_option_of_the_agent(helm: Helm) -> None:
     settings = cli._settings(**given)
     assert settings.slots == 100
     assert isinstance(settings.runtime, KubernetesSettings)
+    assert settings.runtime.patience == Patience(
+        image=timedelta(),
+        config=timedelta(seconds=61),
+        volume=timedelta(seconds=62),
+        container=timedelta(seconds=63),
+        pending=timedelta(seconds=600),
+    )
     assert settings.runtime.image_pull_secrets == ["registry", "other"]
     assert json.loads(variables["VOLARY_AGENT_PODS"]) == values["tasks"]["pods"]
     assert settings.runtime.door_host == "volary-agent-door.volary.svc"
