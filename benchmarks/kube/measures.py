@@ -56,6 +56,7 @@ async def measure(world: World, options: argparse.Namespace) -> None:
             if options.live:
                 await _live(ground, rows, options.live)
                 await _rebuild(ground, rows)
+            rows.add_row("Lease not renewed in time, by all of them", str(world.terms_lost()))
         for task in (guard, played, watching):
             task.cancel()
         await bench.end()
