@@ -12,7 +12,8 @@ from benchmarks.dispatch import Bench
 from benchmarks.faults.readings import Ground, rows
 from benchmarks.stack import percentile, table
 from shared.model.ids import OrgName
-from tests.faults.world import ORG, Shape, World, until
+from tests.faults.world import ORG, Shape, World
+from tests.running import until
 
 _OTHER = OrgName("other")
 APART = Shape(replicas=(ORG, _OTHER), agents=((ORG, "flooded"), (_OTHER, "quiet")), tempo={})
@@ -57,7 +58,7 @@ async def _measure(
     async def is_drained_a_little() -> bool:
         return await _queued(world) < before
 
-    await until(is_drained_a_little, "the flooded agent works", 120)
+    await until(is_drained_a_little, "the flooded agent works", at_most=120)
     async with asyncio.TaskGroup() as tasks:
         for number in range(int(seconds * rate)):
             tasks.create_task(quiet.enqueue(f"q{number}"))
@@ -67,7 +68,7 @@ async def _measure(
     async def all_were_leased() -> bool:
         return len(await _waits(world, quiet)) >= int(seconds * rate)
 
-    await until(all_were_leased, "all were leased", 120)
+    await until(all_were_leased, "all were leased", at_most=120)
     return await _waits(world, quiet), before, after
 
 

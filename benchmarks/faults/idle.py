@@ -12,7 +12,8 @@ from benchmarks.stack import table
 from controlplane.store.clusters import save_cluster
 from shared.kit.clock import SystemClock
 from shared.model.ids import ClusterName
-from tests.faults.world import ORG, Program, Shape, World, until
+from tests.faults.world import ORG, Program, Shape, World
+from tests.running import until
 
 _SHAPE = Shape(replicas=(ORG,), agents=((ORG, "local"),), tempo={})
 _SESSIONS = "volary_link_sessions"
@@ -39,7 +40,7 @@ async def measure(ground: Ground, count: int, seconds: float) -> None:
             )
             replica.program.send(signal.SIGKILL)
             killed = time.monotonic()
-            await until(lambda: _has_begun_again(world), "it starts again", _WITHIN_SECONDS)
+            await until(lambda: _has_begun_again(world), "it starts again", at_most=_WITHIN_SECONDS)
             await world.until_ready(replica)
             taken["s from the kill until it serves again"] = time.monotonic() - killed
             ready = time.monotonic()
@@ -72,7 +73,7 @@ async def _all_here(world: World, count: int) -> None:
     async def here() -> bool:
         return await world.replicas[0].counted(_SESSIONS) > count  # and the agent that works
 
-    await until(here, f"{count} agents are here", _WITHIN_SECONDS)
+    await until(here, f"{count} agents are here", at_most=_WITHIN_SECONDS)
 
 
 async def _has_begun_again(world: World) -> bool:

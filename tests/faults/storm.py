@@ -16,11 +16,13 @@ from shared.model.reports import FailureKind
 from tests.faults import ledger
 from tests.faults.kinds import Harm, Kind
 from tests.faults.load import Load, Pace
-from tests.faults.world import ORG, World, until
+from tests.faults.world import ORG, World
+from tests.running import until
 
 _CALM_SECONDS = 90
 """By when everything has ended, once nothing breaks any more."""
 _CLOCK_SECONDS = 10
+_UNDER_WAY = 20  # actions
 
 _TERMINAL = ", ".join(str(phase.value) for phase in sorted(TERMINAL))
 
@@ -80,7 +82,7 @@ async def storm(
 
     async with asyncio.TaskGroup() as tasks:
         working = tasks.create_task(load.run(), name="load")
-        await asyncio.sleep(1)  # there is something to be harmed
+        await until(lambda: load.asked > _UNDER_WAY, "there is something to be harmed")
         async with asyncio.TaskGroup() as harms:
             for _ in range(at_once):
                 harms.create_task(harm(), name="harm")
@@ -101,10 +103,10 @@ async def _reckon(world: World, load: Load, tell: Callable[[str], None]) -> Reck
         return not (left.dispatches or left.held or left.running)
 
     try:
-        await until(children_have_ended, "every child has ended", _CALM_SECONDS)
+        await until(children_have_ended, "every child has ended", at_most=_CALM_SECONDS)
         tell("every child has ended")
         await load.finish()
-        await until(nothing_is_left, "nothing is leased, held or run", _CALM_SECONDS)
+        await until(nothing_is_left, "nothing is leased, held or run", at_most=_CALM_SECONDS)
         tell("nothing is left")
     except AssertionError as error:
         reckoning.broken.append(str(error))

@@ -14,7 +14,7 @@ import struct
 import subprocess
 import sys
 import tarfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from io import FileIO
@@ -30,6 +30,7 @@ from shared.model.ids import ClusterName, OrgName
 from tests.faults.ledger import Ledger
 from tests.faults.proxy import Proxy, Target
 from tests.programs import free_ports
+from tests.running import until
 from tests.servers.postgres import DatabaseForTest
 from tests.system.door import Door
 
@@ -252,10 +253,8 @@ class World:
             await asyncio.sleep(0.2)
 
     async def until_ready(self, replica: Replica) -> None:
-        try:
-            await until(replica.is_ready, f"{replica.program.name} is ready", _READY_SECONDS)
-        except AssertionError as error:
-            raise AssertionError(f"{error}:\n{self.said()}") from None
+        name = replica.program.name
+        await until(replica.is_ready, f"{name} is ready", at_most=_READY_SECONDS, said=self.said)
 
     def said(self) -> str:
         """Everything that everybody said last, for a test that failed."""
@@ -289,16 +288,6 @@ async def running(
         supervising = tasks.create_task(world.keep_up(), name="supervisor")
         stack.callback(supervising.cancel)
         yield world
-
-
-async def until(fact: Callable[[], Awaitable[bool]], what: str, seconds: float) -> None:
-    """Wait for what other processes do: it can only be looked at again and again."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not await fact():  # noqa: ASYNC110 -- no event crosses processes
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        raise AssertionError(f"{what}: not within {seconds} s") from None
 
 
 async def _make_replica(world: World, number: int, org: OrgName, stack: AsyncExitStack) -> Replica:

@@ -8,9 +8,9 @@ from connectrpc.code import Code
 from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.workflow.run_service_pb2 import AbortActionRequest, AbortRunRequest
 
+from tests.running import until
 from tests.system.commands import Flyte
 from tests.system.door import Door, action_id, refusal, run_id
-from tests.system.waiting import happens
 
 ABORTED = ActionPhase.ACTION_PHASE_ABORTED
 
@@ -18,14 +18,12 @@ ABORTED = ActionPhase.ACTION_PHASE_ABORTED
 async def processes(pids: Path, *names: str) -> Sequence[psutil.Process]:
     """Wait until these tasks have written down the pids of what they are; return those."""
     files = [pids / name for name in names]
-    await happens(lambda: all(file.exists() and file.read_text() for file in files))
+    await until(lambda: all(file.exists() and file.read_text() for file in files))
     return [psutil.Process(int(pid)) for file in files for pid in file.read_text().split()]
 
 
 async def are_gone(running: Sequence[psutil.Process]) -> None:
-    await happens(
-        lambda: not any(one.is_running() for one in running), otherwise=lambda: str(running)
-    )
+    await until(lambda: not any(one.is_running() for one in running), said=lambda: str(running))
 
 
 async def test_an_aborted_run_takes_every_process_along(

@@ -13,9 +13,9 @@ from flyteidl2.workflow.queue_service_pb2 import (
 )
 from flyteidl2.workflow.state_service_pb2 import WatchRequest
 
+from tests.running import until
 from tests.system.door import Door, refusal
 from tests.system.enqueues import enqueue, make_action, running_parent, sleep_spec
-from tests.system.waiting import happens
 
 
 async def test_the_same_action_twice_runs_once(door: Door, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ async def test_the_older_services_abort(door: Door, tmp_path: Path, what: str) -
     async with running_parent(door) as parent:
         action = await make_action(door, parent, "older", spec, pids=str(tmp_path), name="one")
         await enqueue(door, action)
-        await happens((tmp_path / "one").exists)
+        await until((tmp_path / "one").exists)
         if what == "action":
             await door.queue.abort_queued_action(
                 AbortQueuedActionRequest(action_id=action.action_id, reason="older")

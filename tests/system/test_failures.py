@@ -10,9 +10,9 @@ from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.dataproxy.dataproxy_service_pb2 import GetActionDataRequest
 from flyteidl2.workflow.run_definition_pb2 import ActionDetails, ErrorInfo
 
+from tests.running import until
 from tests.system.door import Door, refusal
 from tests.system.stack import Stack
-from tests.system.waiting import happens
 
 FAILED = ActionPhase.ACTION_PHASE_FAILED
 
@@ -90,7 +90,7 @@ async def test_a_task_killed_from_outside_says_so_and_is_tried_again(
 ) -> None:
     pid_file = tmp_path / "pid"
     root = await door.start("failing.dawdling", pid_file=str(pid_file))
-    await happens(lambda: pid_file.exists() and bool(pid_file.read_text()))
+    await until(lambda: pid_file.exists() and bool(pid_file.read_text()))
 
     os.kill(int(pid_file.read_text()), signal.SIGKILL)
 

@@ -10,10 +10,10 @@ from flyteidl2.common.identifier_pb2 import ActionIdentifier
 from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.workflow.run_service_pb2 import WatchActionsRequest
 
+from tests.running import until
 from tests.system.commands import Flyte
 from tests.system.door import Door, action_id
 from tests.system.stack import Stack
-from tests.system.waiting import happens
 
 CHILDREN = 3
 
@@ -69,9 +69,7 @@ async def journey(own_stack: Stack, tmp_path: Path) -> Journey:
     place.mkdir()
     root = await door.start("gated.main", place=str(place), children=CHILDREN)
     journey = Journey(own_stack, door, root, place)
-    await happens(
-        lambda: (place / "journal").exists() and journey.journal().total() == CHILDREN + 2
-    )
+    await until(lambda: (place / "journal").exists() and journey.journal().total() == CHILDREN + 2)
     await one_has_succeeded(door, root)
     return journey
 
@@ -96,7 +94,7 @@ def nothing_finished_is_repeated(journal: Counter[str]) -> None:
 async def test_an_agent_that_is_killed_finds_its_tasks_again(journey: Journey) -> None:
     agent = journey.stack.agent()
     agent.kill()
-    await happens(lambda: journey.stack.agents() not in ([], [agent]))
+    await until(lambda: journey.stack.agents() not in ([], [agent]))
 
     assert await journey.arrive() == ONCE, await journey.story()
 
@@ -132,7 +130,7 @@ async def test_a_script_that_waits_for_a_run_survives_a_restart_of_the_control_p
     flyte("deploy", "talking.py", "env")
     gate = tmp_path / "gate"
     waiting = flyte.begin_script("patient.py", str(gate))
-    await happens(lambda: "Created Run" in waiting.text(), otherwise=waiting.text)
+    await until(lambda: "Created Run" in waiting.text(), said=waiting.text)
     door = Door(own_stack.url)
     await door.phase(action_id(waiting.run), ActionPhase.ACTION_PHASE_RUNNING)
 

@@ -15,9 +15,9 @@ from flyteidl2.dataproxy.dataproxy_service_pb2 import (
 )
 from google.protobuf.duration_pb2 import Duration
 
+from tests.running import until
 from tests.system.commands import Flyte
 from tests.system.door import PROJECT_ID, Door, attempt_id
-from tests.system.waiting import happens
 
 BODY = b"what a laptop sends"
 
@@ -113,7 +113,7 @@ async def test_a_link_to_write_does_not_read(door: Door) -> None:
 async def test_an_expired_link_is_refused(door: Door) -> None:
     url = await report_link(door, seconds=1)
 
-    await happens(lambda: get(url).status_code == 403, within=10)
+    await until(lambda: get(url).status_code == 403, at_most=10)
     assert "expired" in get(url).text
 
 

@@ -11,11 +11,11 @@ import pytest
 from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.task.run_pb2 import RunSpec
 
+from tests.running import until
 from tests.system.commands import Flyte
 from tests.system.door import Door
 from tests.system.stack import Stack
 from tests.system.test_aborts import are_gone, processes
-from tests.system.waiting import happens
 
 NOT_EMPTY = 3
 
@@ -128,7 +128,7 @@ async def test_a_queue_sends_work_to_the_clusters_of_its_pool(
 
     operator("cluster", "move", "local", "--pool", "gpus")
     await door.ended(root)
-    await happens(lambda: operator.read("queue", "list")[0]["leased"] == 0)
+    await until(lambda: operator.read("queue", "list")[0]["leased"] == 0)
     operator("queue", "delete", "gpu")
     assert operator.read("queue", "list") == []
 

@@ -20,7 +20,8 @@ from tests.integration.replicas.clients import (
     watch,
     whole_log,
 )
-from tests.integration.replicas.world import Replica, World, happens, nap
+from tests.integration.replicas.world import Replica, World, nap
+from tests.running import until
 
 
 async def all_succeed(
@@ -94,7 +95,7 @@ async def test_a_log_goes_on_when_the_replica_with_the_agent_is_killed(
     async for part in log(reader, root):
         if "before\n" not in seen and "before\n" in seen + part:
             with_agent.program.kill()
-            await happens(
+            await until(
                 lambda: reader.has_agent() or other.has_agent(), "the agent is connected again"
             )
             gate.touch()
@@ -150,7 +151,7 @@ async def test_three_replicas_are_restarted_one_after_the_other_under_load(
             for replica in own_world.replicas:
                 assert await asyncio.to_thread(replica.program.end) == 0
                 replica.start()
-                await happens(replica.is_ready, "it is ready again")
+                await until(replica.is_ready, "it is ready again")
             restarted.set()
         await all_succeed(watcher, root, names)
     assert len(names) > 50
@@ -164,11 +165,11 @@ async def test_a_replica_says_that_it_stops_before_it_does(own_world: World) -> 
     replica.program.end()
     replica.program.environment["VOLARY_STOP_DELAY_SECONDS"] = "2"
     replica.start()
-    await happens(replica.is_ready, "it is ready again")
+    await until(replica.is_ready, "it is ready again")
     root = await own_world.start(other, nap())  # it waits: there is no agent
     async with asyncio.TaskGroup() as tasks:
         stopped = tasks.create_task(asyncio.to_thread(replica.program.end))
-        await happens(lambda: replica.readiness() == 503, "it says that it is not ready")
+        await until(lambda: replica.readiness() == 503, "it says that it is not ready")
         await replica.door.actions.enqueue(own_world.child(root, "late", nap()))
         assert replica.program.is_running
     assert stopped.result() == 0

@@ -9,7 +9,8 @@ from flyteidl2.workflow.run_service_pb2 import AbortRunRequest, EventPayload, Si
 
 from tests.integration.agent.world import Wish, is_running, until_file
 from tests.integration.replicas.clients import SUCCEEDED, log, running_parent, watch, whole_log
-from tests.integration.replicas.world import Replica, World, condition, happens, nap
+from tests.integration.replicas.world import Replica, World, condition, nap
+from tests.running import until
 
 PAUSED = ActionPhase.ACTION_PHASE_PAUSED
 
@@ -37,7 +38,7 @@ async def test_an_abort_at_one_replica_stops_the_process_of_the_agent_of_another
 
     await third.door.runs.abort_run(AbortRunRequest(run_id=root.run, reason="enough"))
 
-    await happens(lambda: not is_running(pid), "the end of the process", within=4)
+    await until(lambda: not is_running(pid), "the end of the process", at_most=4)
     details = await second.door.ended(root)
     assert details.status.phase == ActionPhase.ACTION_PHASE_ABORTED
 

@@ -1,6 +1,5 @@
 """Replicas as an operator runs them, and a real agent: processes that tests stop and kill."""
 
-import asyncio
 import os
 import sys
 import tarfile
@@ -231,14 +230,6 @@ def wait_until(
     while not fact():
         assert time.monotonic() < until, f"{what}: not in time\n{said()}"
         time.sleep(0.02)
-
-
-async def happens(fact: Callable[[], bool], what: str, *, within: float = 30) -> None:
-    """Wait for what another process does, and let this loop go on."""
-    async with asyncio.timeout(within):
-        while not fact():  # noqa: ASYNC110 - no event crosses processes
-            await asyncio.sleep(0.02)
-    del what
 
 
 def surroundings(home: Path) -> dict[str, str]:
