@@ -46,6 +46,12 @@ def test_the_agent_does_not_load(agents_modules: set[str], stranger: str) -> Non
     assert stranger not in agents_modules, _STRANGERS[stranger]
 
 
+def test_an_agent_in_a_pod_loads_no_models_of_kubernetes() -> None:
+    loaded = _loaded_by("import dataplane.agent.main.pods, dataplane.agent.kube.transport")
+
+    assert "kubernetes" not in loaded, "its 1,400 modules are half of an agent's memory"
+
+
 def test_the_shim_loads_little_more_than_the_standard_library() -> None:
     loaded = _loaded_by("import dataplane.agent.runtimes.process.shim")
 
