@@ -11,12 +11,11 @@ from urllib.parse import urlsplit
 import click
 
 from dataplane.agent.core.room import default_slots
-from dataplane.agent.kube.errors import KubeError, NoAccessError
+from dataplane.agent.core.setup import SetupError
+from dataplane.agent.kube.errors import KubeError
 from dataplane.agent.ledger.journal import LedgerError
-from dataplane.agent.link.channel import DialError, is_loopback
-from dataplane.agent.link.connection import RefusedError
+from dataplane.agent.link.channel import is_loopback
 from dataplane.agent.main import run_agent
-from dataplane.agent.main.processes import DataDirectoryError
 from dataplane.agent.runtimes.connectors.client import ConnectorSettingError, Endpoint
 from dataplane.agent.runtimes.connectors.endpoints import parse_endpoint
 from dataplane.agent.runtimes.kubernetes.pods import Choices, ChoicesError, parse_choices
@@ -214,7 +213,7 @@ def run(*, log_level: str, log_json: bool, **given: Any) -> None:
     settings = _settings(**given)
     try:
         programs.run_until_signalled(run_agent(settings))
-    except (DataDirectoryError, DialError, LedgerError, NoAccessError, RefusedError) as error:
+    except (LedgerError, SetupError) as error:
         click.echo(f"volary-agent: {error}", err=True)
         sys.exit(1)
     except KubeError as error:

@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from dataplane.agent.core.setup import SetupError
 from dataplane.agent.door import limits
 
 
-class CertificateError(Exception):
+class CertificateError(SetupError):
     """A certificate or key cannot be used; the message names where it came from."""
 
 

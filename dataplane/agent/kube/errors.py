@@ -17,8 +17,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from dataplane.agent.core.setup import SetupError
 
-class NoAccessError(Exception):
+
+class NoAccessError(SetupError):
     """There is no way into a cluster here; the message names the remedy."""
 
 

@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 
 from dataplane.agent.core import limits
+from dataplane.agent.core.setup import SetupError
 
 _OPTIONS = (
     # A dead peer is noticed in 30 s even where a firewall swallows the goodbye.
@@ -25,7 +26,7 @@ _OPTIONS = (
 )
 
 
-class DialError(Exception):
+class DialError(SetupError):
     """The control plane cannot be dialled as configured; the message names the remedy."""
 
 

@@ -24,6 +24,7 @@ import tenacity
 from dataplane.agent.core import limits
 from dataplane.agent.core.messages import Hello
 from dataplane.agent.core.session import End
+from dataplane.agent.core.setup import SetupError
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.link.channel import DialError, Token, open_channel
 from dataplane.agent.link.desk import Desk
@@ -38,7 +39,7 @@ PROTOCOL = 1
 SOFTWARE = "volary-agent 0.1.0"
 
 
-class RefusedError(Exception):
+class RefusedError(SetupError):
     """The control plane will not have this agent; the message names the remedy."""
 
 

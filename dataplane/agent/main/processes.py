@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+from dataplane.agent.core.setup import SetupError
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.sweeper import Sweeper
 from dataplane.agent.main.services import Equipment, run_services
@@ -29,7 +30,7 @@ from dataplane.agent.settings import ProcessSettings, Settings
 from shared.kit.clock import SystemClock
 
 
-class DataDirectoryError(Exception):
+class DataDirectoryError(SetupError):
     """The data directory cannot be used; the message names the remedy."""
 
 

@@ -6,9 +6,14 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from dataplane.agent import cli
+from dataplane.agent.door.certificates import CertificateError
+from dataplane.agent.kube.errors import NoAccessError
+from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.link.channel import DialError
+from dataplane.agent.link.connection import RefusedError
 from dataplane.agent.main import pods
 from dataplane.agent.runtimes.connectors.client import Endpoint
 from dataplane.agent.runtimes.kubernetes.waiting import Patience
@@ -106,3 +111,30 @@ def test_certificates_that_cannot_be_read_are_named(
     assert isinstance(settings.runtime, KubernetesSettings)
     with pytest.raises(DialError, match=r"ca\.pem.*check --ca-file"):
         pods._site(settings, settings.runtime)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CertificateError("the door's authority has expired; delete its Secret"),
+        DialError("the token file cannot be read; check --token-file"),
+        LedgerError("the disk is full"),
+        NoAccessError("no kubeconfig; give one"),
+        RefusedError("this agent is too old; upgrade it"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_agent_that_cannot_work_says_why_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def fail(settings: Settings) -> None:
+        del settings
+        raise error
+
+    monkeypatch.setattr(cli, "run_agent", fail)
+    monkeypatch.setattr("dataplane.agent.cli.logs.configure", lambda **_: None)
+    variables = {f"VOLARY_AGENT_{name}": value for name, value in NEEDED.items()}
+    ended = CliRunner().invoke(cli.run, [], env=variables)
+
+    assert ended.exit_code == 1
+    assert ended.output == f"volary-agent: {error}\n"
