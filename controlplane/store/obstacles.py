@@ -72,12 +72,14 @@ FROM n WHERE o.org = n.org AND o.scope = n.scope AND o.name = n.name AND o.ended
 """)
 
 # What comes back at once had not gone: a busy pool is full, though a place comes free now
-# and then.
+# and then. The latest alone comes back: where a clock was set back there may be two of late.
 _COME_BACK = statement(f"""
 {given(org="text", scope="smallint", name="text", reason="text")}
 UPDATE obstacles o SET ended_at = NULL
 FROM n WHERE o.org = n.org AND o.scope = n.scope AND o.name = n.name AND o.reason = n.reason
   AND o.ended_at > :ended_at
+  AND o.began_at = (SELECT max(l.began_at) FROM obstacles l
+                    WHERE l.org = n.org AND l.scope = n.scope AND l.name = n.name)
 RETURNING o.org, o.scope, o.name
 """)
 

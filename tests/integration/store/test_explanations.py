@@ -8,16 +8,19 @@ from datetime import timedelta
 import pytest
 
 from controlplane.core.explanations import Explained
+from controlplane.core.obstacles import Obstacle, Place, Scope
 from controlplane.core.queues import QueueChange
 from controlplane.core.reasons import Reason
 from controlplane.core.tempo import Tempo
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.obstacles import ObstacleRecord
+from controlplane.store import obstacles
 from shared.model.ids import ActionKey
 from shared.model.phases import Phase
 from shared.model.reports import Report
 from tests.factories import (
     NOW,
+    ORG,
     make_action_key,
     make_failure,
     make_new_action,
@@ -279,3 +282,15 @@ async def test_the_record_is_kept_by_one_replica_at_a_time_and_not_for_ever(
     clock.advance(DAYS + timedelta(seconds=1))
     await record.run_once()
     assert await operations.store.count("obstacles") == 0
+
+
+async def test_a_clock_that_is_set_back_does_not_break_the_record(store: Store) -> None:
+    key = ORG, Place(Scope.POOL, "")
+    full = {key: Obstacle(reason=Reason.NO_CREDIT, message="The clusters are full.")}
+    async with store.database.for_fleet("keep the record of obstacles") as tx:
+        for began in (0, 20):
+            await obstacles.begin(tx, full, NOW + timedelta(seconds=began))
+            await obstacles.end(tx, [key], NOW + timedelta(seconds=began + 1))
+        await obstacles.begin(tx, full, NOW + timedelta(seconds=5))
+        [there] = (await obstacles.list_there(tx)).values()
+    assert there.began_at == NOW + timedelta(seconds=20)
