@@ -67,7 +67,8 @@ SELECT q.*,
     (SELECT count(*) FROM dispatches d
      WHERE d.org = q.org AND d.queue = q.queue AND d.lease_id IS NOT NULL AND d.is_root) AS runs,
     (SELECT count(*) FROM clusters c WHERE c.org = q.org AND c.pool = q.pool) AS clusters
-FROM queues q WHERE q.org = :org ORDER BY q.org, q.queue LIMIT 1000
+FROM queues q WHERE q.org = :org AND (:any OR q.queue = :queue)
+ORDER BY q.org, q.queue LIMIT 1000
 """)
 
 _LOCK_ONE = statement(
@@ -131,17 +132,14 @@ async def find_queue(tx: OrgTx, name: str) -> Queue | None:
 
 
 async def list_queues(tx: OrgTx) -> Sequence[QueueStatus]:
-    """List the queues that were made, and what is in each."""
-    return [
-        QueueStatus(
-            queue=parse_queue(row),
-            waiting=row.waiting,
-            leased=row.leased,
-            runs=row.runs,
-            clusters=row.clusters,
-        )
-        for row in await tx.rows(_STATUSES)
-    ]
+    """List the queues that were made, and what is in each; the first thousand."""
+    return [_parse_status(row) for row in await tx.rows(_STATUSES, {"any": True, "queue": ""})]
+
+
+async def find_status(tx: OrgTx, name: str) -> QueueStatus | None:
+    """Find a queue that was made, and what is in it."""
+    rows = await tx.rows(_STATUSES, {"any": False, "queue": name})
+    return _parse_status(rows[0]) if rows else None
 
 
 class Deleted(Enum):
@@ -190,6 +188,16 @@ async def _follow(tx: OrgTx, queue: str, becomes: Queue) -> None:
         },
     )
     await tell_own_work(tx)
+
+
+def _parse_status(row: Row[tuple[object, ...]]) -> QueueStatus:
+    return QueueStatus(
+        queue=parse_queue(row),
+        waiting=row.waiting,
+        leased=row.leased,
+        runs=row.runs,
+        clusters=row.clusters,
+    )
 
 
 def parse_queue(row: Row[tuple[object, ...]]) -> Queue:

@@ -36,9 +36,9 @@ class Queues:
         async with self._database.for_org(caller.org) as tx:
             queue = change.apply(await store.find_queue(tx, name) or Queue(name=name))
             await store.save_queue(tx, queue, self._clock.now())
-            statuses = await store.list_queues(tx)
+            status = await _get(tx, name)
         log.info("queue set", extra={"queue": name, "by": caller.subject})
-        return next(each for each in statuses if each.queue.name == name)
+        return status
 
     async def delete(self, caller: Caller, name: str, *, move_to: str | None) -> None:
         """
@@ -51,9 +51,9 @@ class Queues:
             raise InvalidError(f"queue {name} cannot move to itself; name another")
         for _ in range(_TRIES):
             async with self._database.for_org(caller.org) as tx:
-                await self._require(tx, name)
+                await _get(tx, name)
                 if move_to:
-                    await self._require(tx, move_to)
+                    await _get(tx, move_to)
                 deleted = await store.delete_queue(tx, name, into=move_to)
             match deleted:
                 case Deleted.DELETED:
@@ -68,7 +68,10 @@ class Queues:
                     continue
         raise ConflictError(f"runs keep coming into queue {name}; try again")
 
-    async def _require(self, tx: OrgTx, name: str) -> None:
+
+async def _get(tx: OrgTx, name: str) -> QueueStatus:
+    status = await store.find_status(tx, name)
+    if status is None:
         there_are = [each.queue.name for each in await store.list_queues(tx)]
-        if name not in there_are:
-            raise NotFoundError("queue", name, there_are=there_are)
+        raise NotFoundError("queue", name, there_are=there_are)
+    return status

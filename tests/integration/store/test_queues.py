@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from controlplane.core.callers import Caller
 from controlplane.core.errors import (
@@ -134,6 +135,18 @@ async def test_names_that_are_not_there_are_refused_with_those_that_are(queues: 
         await queues.delete(OPERATOR, "q", move_to="y")
     with pytest.raises(InvalidError, match="itself"):
         await queues.delete(OPERATOR, "q", move_to="q")
+
+
+async def test_one_of_very_many_is_found(store: Store, queues: Queues) -> None:
+    async with store.database.for_org(ORG) as tx:
+        await tx.execute(
+            text(
+                "INSERT INTO queues (org, queue, created_at)"
+                " SELECT :org, 'a' || number, now() FROM generate_series(1, 1001) number"
+            )
+        )
+    assert (await queues.set(OPERATOR, "z", QueueChange(depth=1))).queue.depth == 1
+    await queues.delete(OPERATOR, "z", move_to="a1")
 
 
 async def test_nobody_does_any_of_this_without_permission(queues: Queues) -> None:
