@@ -79,6 +79,10 @@ class Course:
         grows = self._plugin.kind != POD
         return View(pods=self._resource.pods(), names=self._log_pods, over=over, grows=grows)
 
+    def forget(self) -> None:
+        """Drop what was seen on the way: thousands that are over are known by their logs."""
+        self._last = ()
+
     async def run(self) -> News:
         """Go the whole way, or what is left of it."""
         attempt = str(self._job.assignment.attempt)

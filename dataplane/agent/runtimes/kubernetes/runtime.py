@@ -41,6 +41,7 @@ class _Known:
     def end(self, log_uri: str) -> None:
         self.over = True
         self.log_uri = log_uri
+        self.course.forget()
         for follower in self.followers:
             follower.set()
 
