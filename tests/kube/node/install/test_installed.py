@@ -120,6 +120,24 @@ async def _replace_everything(installation: Installation, kube: KubeClient) -> N
     await installation.wait_until_ready(kube)
 
 
+@pytest.mark.parametrize(
+    ("namespace", "program"), [(AGENTS, "agent"), (PLANE, "controlplane")], ids=["agent", "plane"]
+)
+async def test_process_one_is_the_program_and_ends_well_when_told_to(
+    installation: Installation, kube: KubeClient, namespace: str, program: str
+) -> None:
+    pod = (await installation.pods(kube, namespace, program))[0]["metadata"]["name"]
+    tell = ("python3", "-c", "import os, signal; os.kill(1, signal.SIGTERM)")
+    installation.node.kube.kubectl("exec", "-n", namespace, pod, "-c", program, "--", *tell)
+
+    def has_ended_well(pod: Json) -> bool:
+        (status,) = (each for each in pod["status"]["containerStatuses"] if each["name"] == program)
+        return bool(status["lastState"].get("terminated", {}).get("exitCode") == 0)
+
+    await kube.wait_for(f"/api/v1/namespaces/{namespace}/pods/{pod}", has_ended_well, within=60)
+    await installation.wait_until_ready(kube)
+
+
 @asynccontextmanager
 async def _witnessed(
     kube: KubeClient, root: ActionIdentifier

@@ -92,14 +92,16 @@ class Installation:
         )
 
     async def install_agent(self, kube: KubeClient) -> str:
-        for namespace in (AGENTS, TASKS):
-            await _make_namespace(kube, namespace)
-            await make_secret(kube, namespace, "bucket", self._bucket())
+        await self.prepare_agent(kube, AGENTS, token=self.cluster_token)
+        await _make_namespace(kube, TASKS)
+        await make_secret(kube, TASKS, "bucket", self._bucket())
         await make_secret(kube, TASKS, "examples", {"greeting": "Hi"})
-        await self.make_agent_secrets(kube, AGENTS, self.cluster_token)
         return await asyncio.to_thread(self.run_helm, "install", AGENT, AGENTS, self.agent_values())
 
-    async def make_agent_secrets(self, kube: KubeClient, namespace: str, token: str) -> None:
+    async def prepare_agent(self, kube: KubeClient, namespace: str, *, token: str) -> None:
+        """Make what the chart expects to find."""
+        await _make_namespace(kube, namespace)
+        await make_secret(kube, namespace, "bucket", self._bucket())
         await make_secret(kube, namespace, "volary-token", {"token": token})
         authority = self.authority.certificate.read_text()
         await _make_map(kube, namespace, "authority", {"ca.crt": authority})
