@@ -19,6 +19,7 @@ from shared.model.reports import (
     ClusterEvent,
     Failure,
     FailureKind,
+    LogLink,
     Verdict,
 )
 from tests.running import until
@@ -41,6 +42,7 @@ FAILED = News(
     ),
     report_uri="file:///r",
     log_uri="file:///l",
+    log_links=(LogLink("elsewhere", "https://logs.test/a1"),),
     events=(ClusterEvent(at=NOW, reason="Killed", message="by hand"),),
 )
 

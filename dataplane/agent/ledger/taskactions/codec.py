@@ -28,7 +28,7 @@ from shared.model.ids import (
     RunName,
 )
 from shared.model.phases import Phase
-from shared.model.reports import ClusterEvent, Failure, FailureKind, Report
+from shared.model.reports import ClusterEvent, Failure, FailureKind, LogLink, Report
 
 _SHOWN = 1024  # characters of a message in the status itself; the report has all of it
 
@@ -140,6 +140,7 @@ def _render_report(report: Report) -> dict[str, Any]:
         "outputUri": report.output_uri,
         "reportUri": report.report_uri,
         "logUri": report.log_uri,
+        "logLinks": [{"name": link.name, "uri": link.uri} for link in report.log_links],
         "events": [
             {"at": _render_instant(event.at), "reason": event.reason, "message": event.message}
             for event in report.events
@@ -179,6 +180,7 @@ def _parse_report(assignment: Assignment, version: int, fields: Mapping[str, Any
         output_uri=fields.get("outputUri", ""),
         report_uri=fields.get("reportUri", ""),
         log_uri=fields.get("logUri", ""),
+        log_links=tuple(LogLink(link["name"], link["uri"]) for link in fields.get("logLinks", ())),
         events=tuple(
             ClusterEvent(
                 at=datetime.fromisoformat(event["at"]),
