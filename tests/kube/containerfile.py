@@ -126,7 +126,8 @@ class Builder:
 
     def push(self, name: str, layout: Path) -> None:
         """Write an image into a layout."""
-        self._buildah("push", "--quiet", name, f"oci:{layout}:{name}")
+        quickly = ("--compression-format=gzip", "--compression-level=1")
+        self._buildah("push", "--quiet", *quickly, name, f"oci:{layout}:{name}")
 
     def _buildah(self, command: str, *arguments: str | Path) -> None:
         _run(

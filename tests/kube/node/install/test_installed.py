@@ -29,6 +29,7 @@ from tests.system.door import Door, action_id
 EXAMPLES = Path(__file__).parents[4] / "examples"
 _REFUSED = re.compile(r'^volary_agent_kube_requests_total\{code="40[13]".*$', re.MULTILINE)
 _WITHIN_MS = 300_000  # eight pods, each of which imports the SDK
+_PODS = f"/api/v1/namespaces/{TASKS}/pods"
 _ATTEMPT = ("volary.dev/run", "volary.dev/action", "volary.dev/attempt")
 
 
@@ -51,12 +52,26 @@ async def test_the_doctor_finds_nothing_wrong_from_inside(
             assert words in said
 
 
-async def test_the_cluster_example_runs_on_both_charts(
+async def test_the_cluster_example_comes_through_though_its_agent_is_killed(
     installation: Installation, kube: KubeClient, ada: Flyte
 ) -> None:
-    with installation.door() as door:
-        root = await _begin(ada)
-        await _has_come_through(installation, kube, door, root)
+    root = await _begin(ada, "cluster.py", "main", "--words", "40")
+    async with _witnessed(kube, root) as made:
+        await wait_until(_is_so(lambda: len(made) >= 3), "tasks are pods", within=120)
+        await _kill_leader(installation, kube)
+        with installation.door() as door:
+            try:
+                main = await door.phase(
+                    root, ActionPhase.ACTION_PHASE_SUCCEEDED, within_ms=_WITHIN_MS
+                )
+            except (AssertionError, ConnectError) as error:
+                raise AssertionError(f"{error}\n{await installation.said(kube)}") from error
+            # The secret, the fan-out, what the raw container counted, the second attempt.
+            assert await door.outputs(root) == ["Hi! 6, 40 words, attempt 1"]
+            assert main.attempts[-1].outputs.report_uri.endswith("/report.html")
+            attempts = await _attempts_of(door, root)
+    assert attempts == {"double": 1, "count": 1, "flaky": 2, "endless": 1}
+    assert max(Counter(made.values()).values()) == 1  # no attempt was ever two pods
     async with httpx.AsyncClient() as asking:
         for pod in await installation.pods(kube, AGENTS, "agent"):
             answer = await asking.get(f"http://{pod['status']['podIP']}:9102/metrics")
@@ -64,43 +79,47 @@ async def test_the_cluster_example_runs_on_both_charts(
             assert not _REFUSED.findall(answer.text)  # the chart's roles suffice
 
 
-async def _begin(ada: Flyte) -> ActionIdentifier:
-    said = await asyncio.to_thread(ada, "run", "cluster.py", "main", "--words", "40")
-    return action_id(said.run)
-
-
-async def _has_come_through(
-    there: Installation, kube: KubeClient, door: Door, root: ActionIdentifier
+async def test_what_runs_goes_on_while_both_releases_are_upgraded(
+    installation: Installation, kube: KubeClient, ada: Flyte
 ) -> None:
-    """Wait for its end: it did what its first lines say, and nothing ran twice."""
-    try:
-        await door.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED, within_ms=_WITHIN_MS)
-    except (AssertionError, ConnectError) as error:
-        raise AssertionError(f"{error}\n{await there.said(kube)}") from error
-    assert await door.outputs(root) == ["Hi! 6, 40 words, attempt 1"]
-    attempts = {
+    root = await _begin(ada, "endless.py", "main")
+    async with _witnessed(kube, root) as made:
+        await wait_until(_is_so(lambda: len(made) == 3), "tasks are pods", within=120)
+        for chart, namespace, values in (
+            (CONTROL_PLANE, PLANE, installation.control_plane_values()),
+            (AGENT, AGENTS, installation.agent_values()),
+        ):
+            changed = {**values, "log": {"level": "debug"}}
+            await asyncio.to_thread(installation.run_helm, "upgrade", chart, namespace, changed)
+        await installation.wait_until_ready(kube)
+        with installation.door() as door:
+            await door.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
+            await asyncio.to_thread(ada, "abort", "run", root.run.name)
+            await door.phase(root, ActionPhase.ACTION_PHASE_ABORTED)
+            assert await _attempts_of(door, root) == {"tick": 1}
+        assert len(made) == 3
+        await wait_until(lambda: _has_no_pods(kube, root), "its pods are gone", within=90)
+
+
+async def _begin(ada: Flyte, *example: str) -> ActionIdentifier:
+    return action_id((await asyncio.to_thread(ada, "run", *example)).run)
+
+
+async def _attempts_of(door: Door, root: ActionIdentifier) -> Mapping[str, int]:
+    """Count the attempts of each child, by the names of their tasks."""
+    return {
         action.metadata.task.short_name: len((await door.details(action.id)).attempts)
         for action in await door.children(root)
     }
-    assert attempts == {"double": 1, "count": 1, "flaky": 2, "endless": 1}
 
 
-async def test_what_runs_goes_on_while_everything_is_replaced(
-    installation: Installation, kube: KubeClient, ada: Flyte
-) -> None:
-    """The pod that leads is killed, then both releases are upgraded, with a run under way."""
-    root = await _begin(ada)
-    async with _witnessed(kube, root) as made:
-        await wait_until(_is_so(lambda: len(made) >= 3), "tasks are pods", within=120)
-        await _replace_everything(installation, kube)
-        with installation.door() as door:
-            await _has_come_through(installation, kube, door, root)
-    assert max(Counter(made.values()).values()) == 1
+async def _has_no_pods(kube: KubeClient, root: ActionIdentifier) -> bool:
+    return not await kube.list(_PODS, labelSelector=f"volary.dev/run={root.run.name}")
 
 
-async def _replace_everything(installation: Installation, kube: KubeClient) -> None:
+async def _kill_leader(installation: Installation, kube: KubeClient) -> None:
+    """End it as no pod that is deleted ends: nobody was told. Return when somebody leads."""
     lease = await kube.get(LEASE)
-    # Not as a pod that is deleted is stopped: its processes are gone, and nobody was told.
     container = next(
         status["containerID"].removeprefix("containerd://")
         for pod in await installation.pods(kube, AGENTS, "agent")
@@ -108,16 +127,8 @@ async def _replace_everything(installation: Installation, kube: KubeClient) -> N
         for status in pod["status"]["containerStatuses"]
     )
     installation.node.place.ctr("task", "kill", "--signal", "SIGKILL", container)
-
     renewed = (await kube.get(LEASE))["spec"]["renewTime"]
     await kube.wait_for(LEASE, lambda lease: bool(lease["spec"]["renewTime"] != renewed))
-    for chart, namespace, values in (
-        (CONTROL_PLANE, PLANE, installation.control_plane_values()),
-        (AGENT, AGENTS, installation.agent_values()),
-    ):
-        changed = {**values, "log": {"level": "debug"}}
-        await asyncio.to_thread(installation.run_helm, "upgrade", chart, namespace, changed)
-    await installation.wait_until_ready(kube)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +154,6 @@ async def _witnessed(
     kube: KubeClient, root: ActionIdentifier
 ) -> AsyncIterator[Mapping[str, tuple[str, ...]]]:
     """Note every pod of a run that there ever is: whose attempt it is, by its own identity."""
-    pods = f"/api/v1/namespaces/{TASKS}/pods"
     mine = {"labelSelector": f"volary.dev/run={root.run.name}"}
     made: dict[str, tuple[str, ...]] = {}
 
@@ -152,11 +162,11 @@ async def _witnessed(
         made[pod["metadata"]["uid"]] = tuple(labels[label] for label in _ATTEMPT)
 
     async def look(since: str) -> None:
-        async with aclosing(kube.watch(pods, since=since, **mine)) as changes:
+        async with aclosing(kube.watch(_PODS, since=since, **mine)) as changes:
             async for change in changes:
                 note(change["object"])
 
-    listed = await kube.get(pods, **mine)
+    listed = await kube.get(_PODS, **mine)
     for pod in listed["items"]:
         note(pod)
     async with asyncio.TaskGroup() as tasks:
