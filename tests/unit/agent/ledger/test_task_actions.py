@@ -19,7 +19,7 @@ from dataplane.agent.ledger.taskactions.codec import (
     render_status,
 )
 from shared.model.phases import Phase
-from shared.model.reports import ClusterEvent, Failure, FailureKind, Report
+from shared.model.reports import ClusterEvent, Failure, FailureKind, LogLink, Report
 from tests.unit.agent.assignments import NOW, make_assignment
 
 ASSIGNMENT = replace(
@@ -128,6 +128,8 @@ def test_the_definition_has_every_field_that_is_written() -> None:
     assert written["spec"].keys() == schema["spec"]["properties"].keys()
     assert set(schema["spec"]["required"]) <= written["spec"].keys()
     report = schema["status"]["properties"]["reports"]["additionalProperties"]["properties"]
-    rendered = render_status([replace(REPORTS[1], reason="r", message="m", output_uri="o")])
+    link = LogLink("elsewhere", "https://logs.test/a1")
+    full = replace(REPORTS[1], reason="r", message="m", output_uri="o", log_links=[link])
+    rendered = render_status([full])
     assert rendered["reports"]["2"].keys() == report.keys()
     assert rendered["reports"]["2"]["failure"].keys() == report["failure"]["properties"].keys()
