@@ -79,7 +79,11 @@ def _make(archive: Path) -> None:
     # The last stage first: this builder makes all before it as well, and remembers them.
     for program in reversed(PROGRAMS):
         builder.build(name_image(program), CONTAINERFILE, ROOT, f"--target={program}")
+    for program in PROGRAMS:  # what takes longest has a name, so that it is kept
+        stage = f"{program}-environment"
+        builder.build(f"localhost/{stage}", CONTAINERFILE, ROOT, f"--target={stage}")
     builder.build(FRONT_IMAGE, _FRONT / "Containerfile", _FRONT)
+    builder.forget_the_nameless()
     for old in _CACHE.glob("images-*.tar"):
         old.unlink()
     with tempfile.TemporaryDirectory(dir=_CACHE) as layout:
@@ -128,6 +132,10 @@ class Builder:
         """Write an image into a layout."""
         quickly = ("--compression-format=gzip", "--compression-level=1")
         self._buildah("push", "--quiet", *quickly, name, f"oci:{layout}:{name}")
+
+    def forget_the_nameless(self) -> None:
+        """Remove what earlier builds left, or each would leave half a gigabyte."""
+        self._buildah("rmi", "--prune")
 
     def _buildah(self, command: str, *arguments: str | Path) -> None:
         _run(
