@@ -45,6 +45,7 @@ WITH lapsed AS (
 ), dropped AS (
     DELETE FROM dispatches d USING lapsed l
     WHERE d.org = l.org AND d.action_id = l.action_id AND d.stop_reason IS NOT NULL
+    RETURNING d.org
 ), returned AS (
     UPDATE dispatches d
     SET lease_id = NULL, cluster = NULL, leased_at = NULL, missing_since = NULL
@@ -60,7 +61,8 @@ WITH lapsed AS (
                'message', 'Cluster ' || cluster || ' did not accept the lease; it waits again.'))
     FROM returned ON CONFLICT DO NOTHING
 )
-SELECT org, count(*) AS returned FROM returned GROUP BY org
+SELECT org, count(*) AS returned
+FROM (SELECT org FROM returned UNION ALL SELECT org FROM dropped) AS freed GROUP BY org
 """
 _RETURN_OF_CLUSTER = statement(_UNACCEPTED.format(scope="org = :org AND cluster = :cluster"))
 _RETURN_LATE = statement(_UNACCEPTED.format(scope="leased_at < :leased_at"))
@@ -123,13 +125,17 @@ async def accept(
 
 
 async def return_unaccepted(tx: OrgTx, cluster: ClusterName, now: datetime) -> int:
-    """Give back what the cluster has not accepted; returns how much waits again."""
+    """
+    Give back what the cluster has not accepted; returns how many leases that were.
+
+    What is wanted stopped does not wait again, but others may have its place.
+    """
     rows = await tx.rows(_RETURN_OF_CLUSTER, {"cluster": cluster, "now": now})
     return sum(int(row.returned) for row in rows)
 
 
 async def return_late(tx: FleetTx, leased_before: datetime, now: datetime) -> Mapping[OrgName, int]:
-    """Give back what was leased before then and is still not accepted; how much, by org."""
+    """Give back what was leased before then and is not accepted; how many leases, by org."""
     rows = await tx.connection.execute(_RETURN_LATE, {"leased_at": leased_before, "now": now})
     return {OrgName(row.org): row.returned for row in rows.all()}
 

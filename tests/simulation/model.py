@@ -313,11 +313,11 @@ class ModelStore:
         for each in list(self.dispatches.values()):
             if each.lease is None or each.accepted or not may(each):
                 continue
+            returned += 1
             if each.stop_reason is not None:
                 del self.dispatches[each.action]
                 continue
             each.lease = each.cluster = each.leased_at = each.missing_since = None
-            returned += 1
         if returned:
             self.tell()
         return returned

@@ -78,3 +78,17 @@ async def test_a_cluster_whose_row_is_locked_holds_up_no_other(
         await end_who_waits_for_a_lock(postgres_server.superuser_url, store)
         assert await expiring == 1
     assert await expiry.run_once() == 1
+
+
+async def test_the_place_of_what_was_aborted_before_it_was_accepted_is_offered_at_once(
+    store: Store,
+) -> None:
+    clock = FakeClock(NOW)
+    run = await store.create(make_new_run())
+    assert len(await store.claim()) == 1
+    await store.abort(run)
+    clock.advance(TEMPO.acceptance + SECOND)
+    async with store.listening() as heard:
+        await LeaseExpiry(store.database, clock, TEMPO).run_once()
+        assert (await heard.get()).work
+    assert await store.count("dispatches") == 0
