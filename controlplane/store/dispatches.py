@@ -45,7 +45,10 @@ WITH lapsed AS (
 ), dropped AS (
     DELETE FROM dispatches d USING lapsed l
     WHERE d.org = l.org AND d.action_id = l.action_id AND d.stop_reason IS NOT NULL
-    RETURNING d.org
+    RETURNING d.org, d.action_id, l.attempt
+), closed AS (
+    UPDATE attempts t SET phase = {Phase.ABORTED.value}, ended_at = :now FROM dropped x
+    WHERE t.org = x.org AND t.action_id = x.action_id AND t.number = x.attempt
 ), returned AS (
     UPDATE dispatches d
     SET lease_id = NULL, cluster = NULL, leased_at = NULL, missing_since = NULL

@@ -315,6 +315,8 @@ class ModelStore:
                 continue
             returned += 1
             if each.stop_reason is not None:
+                attempt = self.attempts[AttemptId(each.action, each.attempt)]
+                attempt.state = replace(attempt.state, phase=Phase.ABORTED)
                 del self.dispatches[each.action]
                 continue
             each.lease = each.cluster = each.leased_at = each.missing_since = None

@@ -14,6 +14,7 @@ from controlplane.loops.leases import LeaseExpiry
 from controlplane.store.clusters import ClusterRef, save_cluster
 from controlplane.usecases.sessions import Sessions
 from shared.model.ids import ClusterName
+from shared.model.phases import Phase
 from tests.factories import NOW, ORG, make_new_run
 from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import CLUSTER, Store
@@ -80,7 +81,7 @@ async def test_a_cluster_whose_row_is_locked_holds_up_no_other(
     assert await expiry.run_once() == 1
 
 
-async def test_the_place_of_what_was_aborted_before_it_was_accepted_is_offered_at_once(
+async def test_what_was_aborted_before_it_was_accepted_is_over_and_its_place_offered(
     store: Store,
 ) -> None:
     clock = FakeClock(NOW)
@@ -92,3 +93,5 @@ async def test_the_place_of_what_was_aborted_before_it_was_accepted_is_offered_a
         await LeaseExpiry(store.database, clock, TEMPO).run_once()
         assert (await heard.get()).work
     assert await store.count("dispatches") == 0
+    [attempt] = (await store.detail(run)).attempts
+    assert attempt.phase is Phase.ABORTED
