@@ -6,6 +6,7 @@ Between two looks it is carried on by a counter of this machine that nobody can 
 
 import logging
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
@@ -18,6 +19,26 @@ log = logging.getLogger(__name__)
 _NOW = text("SELECT clock_timestamp() AS now")
 _JUMP = timedelta(seconds=1)
 """No clock goes so wrong between two looks; it was set."""
+FINE = timedelta(milliseconds=20)
+"""A look that leaves more doubt is mended by a better one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the database's clock showed when our counter was zero, and how far off that may be."""
+
+    origin: datetime
+    doubt: timedelta  # half of what the look took
+
+
+def is_news(known: Look, found: Look) -> bool:
+    """
+    Tell whether to go by the new look instead.
+
+    A difference that may be due to the time that either took is none: time that goes back by
+    a millisecond helps nobody.
+    """
+    return abs(found.origin - known.origin) > min(known.doubt, FINE) + found.doubt
 
 
 class StoreClock(SystemClock):
@@ -25,26 +46,23 @@ class StoreClock(SystemClock):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._origin: datetime | None = None  # when the counter was zero
+        self._look: Look | None = None
 
     def now(self) -> datetime:
-        if self._origin is None:
+        if self._look is None:
             return super().now()
-        return self._origin + timedelta(seconds=time.monotonic())
+        return self._look.origin + timedelta(seconds=time.monotonic())
 
     async def set(self) -> None:
-        """
-        Look at the database's clock, and go by it; UnavailableError when Postgres is away.
-
-        A difference that may be due to the time that the look took is none.
-        """
+        """Look at the database's clock, and go by it; UnavailableError when Postgres is away."""
         async with self._database.for_fleet("look at the clock") as tx:
             before = time.monotonic()
             found: datetime = (await tx.connection.execute(_NOW)).one().now
             after = time.monotonic()
         origin = found.astimezone(UTC) - timedelta(seconds=(before + after) / 2)
-        moved = timedelta() if self._origin is None else origin - self._origin
-        if abs(moved) > _JUMP:
-            log.warning("the database's clock was set", extra={"seconds": moved.total_seconds()})
-        if self._origin is None or abs(moved) > timedelta(seconds=after - before):
-            self._origin = origin
+        look, known = Look(origin, timedelta(seconds=(after - before) / 2)), self._look
+        if known is not None and abs(look.origin - known.origin) > _JUMP:
+            seconds = (look.origin - known.origin).total_seconds()
+            log.warning("the database's clock was set", extra={"seconds": seconds})
+        if known is None or is_news(known, look):
+            self._look = look

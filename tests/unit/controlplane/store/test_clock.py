@@ -1,0 +1,29 @@
+"""We test which looks at the database's clock change what time it is."""
+
+from datetime import timedelta
+
+import pytest
+
+from controlplane.store.clock import FINE, Look, is_news
+from tests.factories import NOW
+
+
+@pytest.mark.parametrize(
+    ("doubt", "moved", "new_doubt", "expected"),
+    [
+        (5, 6, 2, False),  # within both doubts together, not within the second alone
+        (5, -6, 2, False),
+        (2, 6, 5, False),
+        (5, 8, 2, True),
+        (5, -8, 2, True),
+        (1_000, 500, 1, True),  # the first look took two seconds: it is mended
+        (1_000, -500, 1, True),
+        (1_000, FINE.total_seconds() * 1_000, 1, False),
+    ],
+)
+def test_a_difference_that_looking_explains_is_none_unless_the_first_took_long(
+    doubt: float, moved: float, new_doubt: float, *, expected: bool
+) -> None:
+    known = Look(NOW, timedelta(milliseconds=doubt))
+    found = Look(NOW + timedelta(milliseconds=moved), timedelta(milliseconds=new_doubt))
+    assert is_news(known, found) is expected
