@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 from dataclasses import replace
 from datetime import timedelta
 
@@ -98,6 +99,31 @@ async def test_a_shim_killed_in_its_work_takes_the_task_along(bench: Bench, told
     failure = run.result().failure
     assert failure is not None
     assert failure.code == "ProcessLost"
+
+
+async def test_what_was_aborted_before_its_shim_came_is_not_started_by_it(
+    bench: Bench, told: Told
+) -> None:
+    """An agent died when it had ordered a shim; the next one is told to stop the attempt."""
+    runtime, stop = process(bench), asyncio.Event()
+    directory = runtime.directory(bench.endless.assignment.attempt)
+    directory.make(runtime._prepare(bench.endless))
+    stop.set()
+    end = await runtime.run(replace(bench.endless, told=Phase.INITIALIZING), told, stop)
+    assert end.phase is Phase.ABORTED
+
+    started, ready = os.pipe()
+    shim = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "dataplane.agent.runtimes.process.shim"),
+        *(str(directory.path), str(ready)),
+        pass_fds=[ready],
+    )
+    os.close(ready)
+    async with asyncio.timeout(PATIENCE):
+        await shim.wait()
+    assert os.read(started, 1) == b""
+    os.close(started)
+    assert not directory.log.exists()
 
 
 async def test_what_ran_and_left_no_claim_is_ended_and_not_started_again(

@@ -77,10 +77,11 @@ class ProcessRuntime:
         self._running.add(attempt)
         try:
             if directory.find_shim() is None and job.told is not Phase.RUNNING:
-                if stop.is_set():
+                if not stop.is_set():
+                    await tell(News(phase=Phase.INITIALIZING, reason="StartingProcess"))
+                    await self._start(directory, self._prepare(job))
+                elif self._withdraw(directory):
                     return News(phase=Phase.ABORTED)
-                await tell(News(phase=Phase.INITIALIZING, reason="StartingProcess"))
-                await self._start(directory, self._prepare(job))
             await tell(News(phase=Phase.RUNNING, log_links=render_log_links(job)))
             ended = await self._watch(directory, stop)
             return await self._conclude(job, directory, ended)
@@ -169,12 +170,16 @@ class ProcessRuntime:
             raise StartError(f"{directory.path} cannot be made: {error}") from error
         if await self._nursery.start(directory, start):
             return
-        directory.discard_start()
-        if directory.find_shim() is not None:
+        if not self._withdraw(directory):
             return
         raise StartError(
             f"the attempt's process did not start; its keeper said: {_tail(directory.complaints)}"
         )
+
+    def _withdraw(self, directory: AttemptDirectory) -> bool:
+        """Leave nothing to start to a shim that comes late; False if one has come."""
+        directory.discard_start()
+        return directory.find_shim() is None
 
     async def _watch(self, directory: AttemptDirectory, stop: asyncio.Event) -> Exit | None:
         """Wait until the attempt's process has ended, and tell how; None if nobody knows."""
