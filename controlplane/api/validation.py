@@ -1,12 +1,19 @@
-"""The rules written in flyteidl2's own files, told to the caller by field and rule."""
+"""
+Checks requests against the rules in flyteidl2's own files; names fields and rules to the caller.
 
+A rule that cannot be evaluated refuses the request: it never answers 500, and never lets an
+unchecked message through.
+"""
+
+from collections.abc import Sequence
 from functools import cache
 
 from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from protovalidate import Validator, Violation
+from protovalidate import EvaluationError, Validator, Violation
 
+from controlplane.api.numbered_enums import copy_with_numbered_enums
 from controlplane.core.errors import InvalidError
 
 _MOST_NAMED = 5
@@ -16,18 +23,32 @@ each, and a list may have a hundred thousand of them."""
 _PAYLOAD = "flyteidl2.core.Literal"
 """A user's own data. The only rules inside it are about the names of artifacts."""
 
-_validator = Validator()  # keeps the compiled rules of every type it has seen
+_validator = Validator()  # keeps the compiled rules of every type it has seen, by its name
+_validator_of_copies = Validator()
 
 
 def validate(message: Message) -> None:
     """Raise InvalidError naming the fields that break a rule, and the rules."""
     if message.ByteSize() > _LARGE_BYTES:
         message = _without_what_has_no_rules(message)
-    violations = _validator.collect_violations(message)
+    violations = _collect_violations(message)
     if violations:
         named = "; ".join(_sentence(violation) for violation in violations[:_MOST_NAMED])
         more = len(violations) - _MOST_NAMED
         raise InvalidError(named + (f"; and {more} more" if more > 0 else ""))
+
+
+def _collect_violations(message: Message) -> Sequence[Violation]:
+    try:
+        return _validator.collect_violations(message)
+    except EvaluationError:
+        pass  # some rule names an enum value; few messages come to such a rule
+    try:
+        return _validator_of_copies.collect_violations(copy_with_numbered_enums(message))
+    except EvaluationError as error:
+        raise InvalidError(
+            f"a rule of {message.DESCRIPTOR.full_name} could not be evaluated: {error}"
+        ) from error
 
 
 def _sentence(violation: Violation) -> str:
