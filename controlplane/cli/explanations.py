@@ -6,12 +6,34 @@ import click
 
 from controlplane.cli.operations import Desk, at_a_desk, span, table
 from controlplane.core import names
+from controlplane.core.errors import InvalidError
 from controlplane.core.explanations import Explained
 from shared.model.ids import ActionKey, RunKey
 
 
+def parse_target(what: str, *, project: str, domain: str) -> tuple[RunKey, ActionKey | None]:
+    """
+    Take RUN, RUN/ACTION, or what logs show: PROJECT/DOMAIN/RUN and PROJECT/DOMAIN/RUN/ACTION.
+
+    InvalidError for any other form.
+    """
+    parts = what.split("/")
+    if len(parts) in {3, 4}:
+        project, domain, *parts = parts
+    if len(parts) not in {1, 2}:
+        raise InvalidError(
+            f"{what!r} names no run; write RUN, RUN/ACTION, PROJECT/DOMAIN/RUN or"
+            " PROJECT/DOMAIN/RUN/ACTION"
+        )
+    run = RunKey(
+        names.parse_project(project), names.parse_domain(domain), names.parse_run(parts[0])
+    )
+    action = ActionKey(run, names.parse_action(parts[1])) if len(parts) == 2 else None
+    return run, action
+
+
 @click.command()
-@click.argument("what", metavar="RUN[/ACTION]")
+@click.argument("what", metavar="[PROJECT/DOMAIN/]RUN[/ACTION]")
 @click.option("--project", "-p", default="flytesnacks", show_default=True)
 @click.option("--domain", "-d", default="development", show_default=True)
 @at_a_desk
@@ -21,12 +43,8 @@ def explain(desk: Desk, what: str, *, project: str, domain: str) -> None:
     from controlplane.usecases.explanations import ExplainedRun  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
-        run_name, _, action_name = what.partition("/")
-        run = RunKey(
-            names.parse_project(project), names.parse_domain(domain), names.parse_run(run_name)
-        )
-        if action_name:
-            action = ActionKey(run, names.parse_action(action_name))
+        run, action = parse_target(what, project=project, domain=domain)
+        if action is not None:
             explained = await operator.explanations.action(operator.caller, action)
             desk.answer(explained, _lines(explained))
         else:

@@ -4,6 +4,7 @@ What the control plane refuses, named for what the caller can do about it.
 * RefusalError: the request cannot be granted; the message is for the caller.
     - InvalidError: it never could; change the request.
     - NotFoundError: no such thing, or none this caller may know of.
+        - QueueNotFoundError: an operator makes the queue.
     - AlreadyExistsError: the name is taken by something else.
     - NotAllowedError: it exists, and this caller may not do that to it.
     - UnauthenticatedError: say who you are first.
@@ -16,6 +17,7 @@ What the control plane refuses, named for what the caller can do about it.
 Anything else that reaches ``api`` is a bug: logged whole, answered as INTERNAL.
 """
 
+import shlex
 from collections.abc import Sequence
 
 
@@ -30,14 +32,31 @@ class InvalidError(RefusalError):
 class NotFoundError(RefusalError):
     """No such thing, or none this caller may know of."""
 
-    def __init__(self, kind: str, name: object, *, there_are: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        name: object,
+        *,
+        there_are: Sequence[str] | None = None,
+        remedy: str = "",
+    ) -> None:
         """``there_are``: the names that would have been found, for who may know them."""
         message = f"{kind} {name} not found"
         if there_are is not None:
             message += f"; there is {', '.join(there_are) or 'none'}"
+        if remedy:
+            message += f"; {remedy}"
         super().__init__(message)
         self.kind = kind
         self.name = name
+
+
+class QueueNotFoundError(NotFoundError):
+    """No queue of that name; an operator makes one."""
+
+    def __init__(self, name: str) -> None:
+        remedy = f"an operator creates it with `volary queue set {shlex.quote(name)}`"
+        super().__init__("queue", name, remedy=remedy)
 
 
 class AlreadyExistsError(RefusalError):

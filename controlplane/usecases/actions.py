@@ -20,6 +20,7 @@ from controlplane.core.errors import (
     ExhaustedError,
     NotFoundError,
     NotReadyError,
+    QueueNotFoundError,
     UnavailableError,
 )
 from controlplane.core.lists import Listing
@@ -87,7 +88,7 @@ class Actions:
             case Enqueued.NO_PARENT:
                 raise NotFoundError("parent action", ActionKey(new.key.run, new.parent))
             case Enqueued.NO_QUEUE:
-                raise NotFoundError("queue", new.queue)
+                raise QueueNotFoundError(new.queue)
             case Enqueued.QUEUE_FULL:
                 raise ExhaustedError(
                     f"the queue of {new.key} is full; the SDK tries again until there is room"

@@ -19,8 +19,8 @@ from controlplane.usecases.actions import Actions
 from shared.blobs.errors import BlobError, BlobNotFoundError
 from shared.blobs.store import BlobStore
 from shared.model.ids import ActionKey, AttemptId, ClusterName, OrgName
-from shared.model.logs import LogLine
-from shared.model.phases import TERMINAL
+from shared.model.logs import LogLine, Originator
+from shared.model.phases import TERMINAL, Phase
 
 LOOK_AGAIN = timedelta(seconds=2)
 """How long an agent that was away has to come back before it is asked again."""
@@ -49,13 +49,20 @@ class Logs:
     async def follow(
         self, caller: Caller, action: ActionKey, attempt: int
     ) -> AsyncIterator[Sequence[LogLine]]:
-        """Yield an attempt's lines, oldest first, until there will be no more."""
+        """
+        Yield an attempt's lines, oldest first, until there will be no more.
+
+        An action that was aborted between two attempts has a last attempt without a log:
+        then the lines are those of the last attempt that has one.
+        """
         seen = 0
+        last: ActionDetail | None = None
         tried: object = None  # in vain; with that nothing more is to be had
         found = False
         watched = self._actions.watch_detail(caller, action, at_least_every=LOOK_AGAIN)
         async with aclosing(watched) as details:
             async for detail in details:
+                last = detail
                 there = next((each for each in detail.attempts if each.number == attempt), None)
                 if there is None:
                     if attempt > detail.row.attempts:
@@ -67,7 +74,7 @@ class Logs:
                         yield lines
                     return
                 if there.phase in TERMINAL:
-                    return  # it ended without a word
+                    break  # it ended without a log
                 if tried == (there.phase, there.cluster):
                     continue
                 try:
@@ -80,7 +87,11 @@ class Logs:
                 except NotFoundError:
                     pass  # nothing yet: the next phase says more
                 tried = (there.phase, there.cluster)
-        if not found:
+        if last is not None and not seen and (earlier := _earlier_log(last, attempt)):
+            yield [_note(last, attempt, earlier.number)]
+            async for lines in self._shipped(caller, earlier, 0):
+                yield lines
+        elif not found:
             raise NotFoundError("log of attempt", f"{action}, number {attempt}")
 
     def _live_lines(
@@ -112,3 +123,18 @@ class Logs:
             raise UnavailableError(str(error)) from error
         except DamagedLogError as error:
             raise UnavailableError(f"the shipped log cannot be read: {error}") from error
+
+
+def _earlier_log(detail: ActionDetail, attempt: int) -> AttemptDetail | None:
+    """Return the last attempt with a log, if ``attempt`` is the last of an aborted action."""
+    if detail.row.phase is not Phase.ABORTED or attempt != detail.row.attempts:
+        return None
+    logged = [each for each in detail.attempts if each.number < attempt and each.log_uri]
+    return max(logged, key=lambda each: each.number, default=None)
+
+
+def _note(detail: ActionDetail, attempt: int, shown: int) -> LogLine:
+    text = (
+        f"attempt {attempt} was aborted before it wrote a log; this is the log of attempt {shown}"
+    )
+    return LogLine(detail.row.ended_at or detail.row.updated_at, text, Originator.SYSTEM)

@@ -10,6 +10,7 @@ from controlplane.core.errors import (
     ExhaustedError,
     NotFoundError,
     NotReadyError,
+    QueueNotFoundError,
 )
 from controlplane.core.lists import Listing, RunScope
 from controlplane.feeds.feeds import Feeds
@@ -56,7 +57,7 @@ class Runs:
                 case store.Created.ARCHIVED_PROJECT:
                     raise NotReadyError(f"project {key.project} is archived; nothing runs in it")
                 case store.Created.NO_QUEUE:
-                    raise NotFoundError("queue", new.queue)
+                    raise QueueNotFoundError(new.queue)
                 case store.Created.QUEUE_FULL:
                     raise ExhaustedError(f"queue {new.queue or 'default'} is full; try again later")
                 case store.Created.TAKEN:

@@ -19,7 +19,7 @@ from controlplane.api.convert.specs import (
     parse_task_spec,
     parse_trace_spec,
 )
-from controlplane.api.convert.texts import parse_text, parse_uri
+from controlplane.api.convert.texts import parse_label, parse_text, parse_uri
 from controlplane.api.convert.times import parse_duration, parse_instant
 from controlplane.core.actions import (
     ActionType,
@@ -75,7 +75,7 @@ def parse_enqueue(message: ActionMessage | EnqueueActionRequest) -> NewAction:
         spec=what.spec,
         facts=what.facts,
         input_uri=parse_uri(message.input_uri, "input_uri"),
-        group=parse_text(message.group, "group", most=256),
+        group=parse_label(message.group),
         cache_key=what.cache_key,
         queue=what.queue,
         trace=what.trace,
@@ -113,7 +113,7 @@ def _parse_trace(message: TraceAction) -> _What:
     return _What(
         type=ActionType.TRACE,
         spec=parse_trace_spec(message.spec),
-        facts=TaskFacts(short_name=parse_text(message.name, "trace.name", most=255)),
+        facts=TaskFacts(short_name=parse_label(message.name)),
         trace=TraceFacts(
             phase=phase,
             started_at=started_at,
@@ -156,7 +156,7 @@ def _parse_condition(message: ConditionAction) -> _What:
     return _What(
         type=ActionType.CONDITION,
         spec=parse_condition_spec(message),
-        facts=TaskFacts(short_name=parse_text(message.name, "condition.name", most=255)),
+        facts=TaskFacts(short_name=parse_label(message.name)),
         condition=ConditionFacts(
             literal_type=kind.SerializeToString(deterministic=True), timeout=timeout
         ),

@@ -55,6 +55,7 @@ def parse_new_run(
     settings: RunSpec = request.run_spec
     if settings.relation.relation_type == RelationType.RELATION_TYPE_RECOVER:
         raise UnbuiltError("this release does not recover runs; run the task anew")
+    _require_no_notifications(settings)
     spec, facts = parse_task_spec(task)
     return NewRun(
         key=ActionKey(key, ROOT),
@@ -72,6 +73,15 @@ def parse_new_run(
         max_action_concurrency=_parse_concurrency(settings.max_action_concurrency),
         started_at=_parse_start(request),
     )
+
+
+def _require_no_notifications(settings: RunSpec) -> None:
+    if settings.notification_rule_name or settings.HasField("notification_rules"):
+        named = settings.notification_rule_name
+        raise UnbuiltError(
+            f"notifications{f' (rule {named!r})' if named else ''} are not sent by this release;"
+            " start the run without notifications"
+        )
 
 
 def parse_base(settings: RunSpec, org: OrgName, base: str) -> str:

@@ -13,6 +13,7 @@ from flyteidl2.task.task_definition_pb2 import TaskSpec, TraceSpec
 from flyteidl2.workflow.run_definition_pb2 import ConditionAction
 from google.protobuf.message import Message
 
+from controlplane.api.convert.environments import check_run, check_task
 from controlplane.api.convert.texts import parse_text
 from controlplane.api.convert.times import parse_duration
 from controlplane.core.actions import RetryPolicy, Spec, SpecKind, TaskFacts
@@ -39,6 +40,7 @@ def parse_task_spec(message: TaskSpec) -> tuple[Spec, TaskFacts]:
     if known is not None:
         _read.move_to_end(digest)
         return known
+    check_task(message.task_template)
     read = (
         Spec(digest=digest, kind=SpecKind.TASK, body=body, policy=_parse_policy(message)),
         _parse_facts(message),
@@ -51,6 +53,7 @@ def parse_task_spec(message: TaskSpec) -> tuple[Spec, TaskFacts]:
 
 
 def parse_run_spec(message: RunSpec) -> Spec:
+    check_run(message)
     return _spec(message, SpecKind.RUN, "run spec")
 
 

@@ -4,6 +4,7 @@ from controlplane.core.errors import InvalidError
 
 MAX_URI = 2048
 MAX_WORDS = 1024
+MAX_LABEL = 256
 
 
 def parse_text(value: str, field: str, *, most: int = MAX_WORDS) -> str:
@@ -13,6 +14,16 @@ def parse_text(value: str, field: str, *, most: int = MAX_WORDS) -> str:
     if "\0" in value:
         raise InvalidError(f"{field}: must not hold NUL characters")
     return value
+
+
+def parse_label(value: str, *, most: int = MAX_LABEL) -> str:
+    """
+    Take a string that only people read, shortened to ``most`` characters.
+
+    NUL characters become U+FFFD. An enqueue refused for a label would fail its parent.
+    """
+    value = value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return value if len(value) <= most else f"{value[: most - 1]}…"
 
 
 def parse_uri(value: str, field: str) -> str:

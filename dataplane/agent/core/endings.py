@@ -6,6 +6,7 @@ looked at before the exit code, and the exit code before the outputs. A process 
 killed ended for our reason, whatever it managed to write.
 """
 
+import re
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -64,6 +65,9 @@ CUT_OFF = Failure(
     kind=FailureKind.SYSTEM,
     message="its cluster was cut off from the control plane for long; it may be begun elsewhere",
 )
+
+_SDK_SYSTEM_ERROR = "RuntimeSystemError"
+_REFUSED_CHILD = re.compile(r"Action launch failed \((?:INVALID_ARGUMENT|NOT_FOUND)\)")
 
 # A signal that the task's own code brings about; any other came from outside.
 CRASHES = {
@@ -124,11 +128,18 @@ def _judge_own_end(remains: Remains, ended: Exit) -> tuple[Phase, Failure | None
 
 
 def failure_of_error(error: TaskError) -> Failure:
+    """
+    Return what error.pb says.
+
+    The SDK reports a child that the control plane refused as a system failure that may be
+    retried. The same request would be refused again, so it is the user's and final.
+    """
+    is_refusal = error.code == _SDK_SYSTEM_ERROR and _REFUSED_CHILD.search(error.message)
     return Failure(
         code=error.code or "UserError",
-        kind=error.kind,
+        kind=FailureKind.USER if is_refusal else error.kind,
         message=cut_message(error.message, error.uri),
-        recoverable=error.recoverable,
+        recoverable=error.recoverable and not is_refusal,
         full_uri=error.uri,
     )
 

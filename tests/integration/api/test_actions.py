@@ -249,6 +249,29 @@ async def test_actions_are_listed_by_parent_type_and_phase(running: Door) -> Non
     assert await names(field="group", values=["fan"]) == ["c1"]
 
 
+@pytest.mark.parametrize(
+    ("group", "shown"), [("g" * 300, "g" * 255 + "…"), ("a\0b", "a\N{REPLACEMENT CHARACTER}b")]
+)
+async def test_group_name_that_is_too_long_is_shortened(
+    running: Door, group: str, shown: str
+) -> None:
+    await running.actions.enqueue(enqueue("c1", group=group))
+    await running.actions.enqueue(enqueue("c1", group=group))  # again: the same
+
+    listed = await running.runs.list_actions(ListActionsRequest(run_id=run_id()))
+    assert [each.metadata.group for each in listed.actions if each.id.name == "c1"] == [shown]
+
+
+async def test_enqueue_into_an_unknown_queue_names_the_command_that_makes_it(running: Door) -> None:
+    request = enqueue("c1")
+    request.action.task.queue = "gpu"
+
+    code, message = await refusal(running.actions.enqueue(request))
+
+    assert code is Code.NOT_FOUND
+    assert "volary queue set gpu" in message
+
+
 class Watched:
     """A watch of a run's actions: what it shows so far."""
 

@@ -100,9 +100,7 @@ async def test_a_field_that_breaks_a_rule_is_named_with_its_path(door: Door) -> 
 
 async def test_over_long_strings_and_nul_are_refused(door: Door) -> None:
     for field, value in (
-        ("group", "g" * 257),
         ("input_uri", "u" * 2049),
-        ("group", "a\0b"),
         ("input_uri", "\0"),
     ):
         request = enqueue("c1")

@@ -140,6 +140,31 @@ async def test_a_trigger_cannot_be_run_yet_and_the_answer_says_what_can(door: Do
     assert "task_id" in message
 
 
+async def test_run_with_notifications_is_refused(door: Door) -> None:
+    named, inline = create_run(), create_run()
+    named.run_spec.notification_rule_name = "nightly"
+    inline.run_spec.notification_rules.rules.add(
+        on_phases=[ActionPhase.ACTION_PHASE_SUCCEEDED], delivery_config_name="mail"
+    )
+
+    for request in (named, inline):
+        code, message = await refusal(door.runs.create_run(request))
+        assert code is Code.UNIMPLEMENTED
+        assert "notifications" in message
+        assert "start the run without" in message
+    assert "'nightly'" in (await refusal(door.runs.create_run(named)))[1]
+
+
+async def test_run_in_an_unknown_queue_names_the_command_that_makes_it(door: Door) -> None:
+    request = create_run()
+    request.run_spec.queue = "gpu"
+
+    code, message = await refusal(door.runs.create_run(request))
+
+    assert code is Code.NOT_FOUND
+    assert "volary queue set gpu" in message
+
+
 async def test_a_failed_run_shows_its_error_on_the_action_and_on_the_attempt(door: Door) -> None:
     await door.runs.create_run(create_run())
     failure = Failure(code="ValueError", kind=FailureKind.USER, message="x must be positive")

@@ -20,7 +20,14 @@ from shared.blobs.store import BlobStore, open_store
 from shared.model.ids import AttemptId, ClusterName, OrgName
 from shared.model.logs import LogLine
 from shared.model.phases import Phase
-from tests.factories import NOW, ORG, make_action_key, make_new_run, make_report
+from tests.factories import (
+    NOW,
+    ORG,
+    make_action_key,
+    make_failure,
+    make_new_run,
+    make_report,
+)
 from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import Store, store
 from tests.running import running, until
@@ -68,11 +75,11 @@ def make_logs(store: Store, feeds: Feeds, blobs: BlobStore, agent: ScriptedAgent
     return Logs(Actions(store.database, feeds, FakeClock(NOW)), blobs, agent)
 
 
-async def follow(logs: Logs) -> list[str]:
+async def follow(logs: Logs, attempt: int = 1) -> list[str]:
     async with asyncio.timeout(10):
         return [
             line.text
-            async for lines in logs.follow(SOMEBODY, make_action_key(), 1)
+            async for lines in logs.follow(SOMEBODY, make_action_key(), attempt)
             for line in lines
         ]
 
@@ -149,6 +156,22 @@ async def test_an_attempt_that_never_was_has_no_log(
     await store.abort(run)
     with pytest.raises(NotFoundError):
         await follow(make_logs(store, feeds, blobs, ScriptedAgent([])))
+
+
+async def test_log_of_an_action_aborted_between_attempts_is_that_of_the_attempt_before(
+    store: Store, feeds: Feeds, blobs: BlobStore
+) -> None:
+    run = await store.create(make_new_run(retries=1))
+    [assignment] = await store.claim()
+    uri = await ship(blobs, TEXTS)
+    failed = make_report(assignment, 1, Phase.FAILED, failure=make_failure())
+    await store.report(replace(failed, log_uri=uri))
+    await store.abort(run)
+
+    note, *texts = await follow(make_logs(store, feeds, blobs, ScriptedAgent([])), attempt=2)
+
+    assert texts == TEXTS
+    assert note == "attempt 2 was aborted before it wrote a log; this is the log of attempt 1"
 
 
 async def test_whoever_stops_reading_leaves_nothing_behind(

@@ -112,3 +112,37 @@ def test_a_long_message_is_cut_between_characters_and_says_where_the_whole_is() 
     assert len(cut.encode()) <= MAX_MESSAGE_BYTES
     assert cut.startswith("äää")
     assert cut.endswith(f"all {2 * MAX_MESSAGE_BYTES} bytes are in file:///error.pb")
+
+
+@pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "NOT_FOUND"])
+def test_child_that_the_control_plane_refused_spends_no_retries(code: str) -> None:
+    error = TaskError(
+        code="RuntimeSystemError",
+        message="Controller failed for action c1 (non-retryable RuntimeSystemError): "
+        f"Action launch failed ({code}): the queue 'gpu' does not exist",
+        kind=SYSTEM,
+        recoverable=True,
+        uri="file:///error.pb",
+    )
+
+    phase, failure = judge(make_remains(Exit(code=0), error=error))
+
+    assert phase is Phase.FAILED
+    assert failure is not None
+    assert (failure.kind, failure.recoverable) == (USER, False)
+    assert failure.message == error.message
+
+
+def test_child_that_could_not_be_launched_for_now_may_be_retried() -> None:
+    error = TaskError(
+        code="RuntimeSystemError",
+        message="Action launch failed (UNAVAILABLE): the database does not answer",
+        kind=SYSTEM,
+        recoverable=True,
+        uri="file:///error.pb",
+    )
+
+    _, failure = judge(make_remains(Exit(code=0), error=error))
+
+    assert failure is not None
+    assert (failure.kind, failure.recoverable) == (SYSTEM, True)
