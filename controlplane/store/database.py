@@ -10,10 +10,10 @@ whatever role the address logs in with.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import CursorResult, Row, make_url, text
+from sqlalchemy import CursorResult, ExceptionContext, Row, event, make_url, text
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql import Executable
@@ -29,6 +29,7 @@ _SET_FLEET = text("SELECT set_config('app.fleet', 'on', true)")
 # SQLSTATEs and their classes that mean "not now": connection, resources, operator, locks,
 # a server that takes no writes (it is being replaced), a transaction that sat idle.
 _AWAY = ("08", "53", "57", "40", "55P03", "58", "25006", "25P03")
+_UNREACHABLE = "the database cannot be reached; try again"
 # Text that Postgres has no way to keep: NUL, in a column or in JSON.
 _NOT_TEXT = ("22021", "22P05")
 
@@ -67,27 +68,41 @@ class Database:
     @asynccontextmanager
     async def for_org(self, org: OrgName) -> AsyncIterator[OrgTx]:
         """Open a transaction on ``org``'s rows; UnavailableError when Postgres is away."""
-        with _errors_as_ours():
-            async with self._engine.begin() as connection:
-                await connection.execute(_SET_ORG, {"org": org})
-                yield OrgTx(connection, org)
+        async with self._transaction() as connection:
+            await connection.execute(_SET_ORG, {"org": org})
+            yield OrgTx(connection, org)
 
     @asynccontextmanager
     async def for_fleet(self, reason: str) -> AsyncIterator[FleetTx]:
         """Open a transaction across orgs; UnavailableError when Postgres is away."""
-        with _errors_as_ours():
-            async with self._engine.begin() as connection:
-                await connection.execute(_SET_FLEET)
-                yield FleetTx(connection, reason)
+        async with self._transaction() as connection:
+            await connection.execute(_SET_FLEET)
+            yield FleetTx(connection, reason)
 
     async def ping(self) -> None:
         """Ask Postgres for a sign of life; UnavailableError when it gives none."""
-        with _errors_as_ours():
-            async with self._engine.connect() as connection:
-                await connection.execute(text("SELECT 1"))
+        async with self._transaction() as connection:
+            await connection.execute(text("SELECT 1"))
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        """
+        Open a transaction; the driver's errors are ours, those of the block stay what they are.
+
+        An OSError of the block (a file, an agent's socket, a deadline) is not the database's:
+        the driver's own are told apart where they are raised (:func:`_driver_errors_as_ours`).
+        """
+        with _errors_as_ours():
+            async with AsyncExitStack() as stack:
+                try:
+                    connection = await stack.enter_async_context(self._engine.connect())
+                except OSError as error:
+                    raise UnavailableError(_UNREACHABLE) from error
+                async with connection.begin():
+                    yield connection
 
 
 def open_database(url: str, *, pool_size: int = 10) -> Database:
@@ -125,6 +140,7 @@ def open_database(url: str, *, pool_size: int = 10) -> Database:
             },
         },
     )
+    event.listen(engine.sync_engine, "handle_error", _driver_errors_as_ours)
     return Database(engine)
 
 
@@ -143,5 +159,11 @@ def _errors_as_ours() -> Iterator[None]:
         raise
     except PoolTimeoutError as error:
         raise UnavailableError("every database connection is busy; try again") from error
-    except OSError as error:
-        raise UnavailableError("the database cannot be reached; try again") from error
+
+
+def _driver_errors_as_ours(context: ExceptionContext) -> UnavailableError | None:
+    """Return what SQLAlchemy raises in place of an OSError of a statement, BEGIN or COMMIT."""
+    if not isinstance(context.original_exception, OSError):
+        return None
+    context.is_disconnect = True  # the connection is not used again
+    return UnavailableError(_UNREACHABLE)

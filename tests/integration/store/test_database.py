@@ -4,6 +4,8 @@ import asyncio
 
 import asyncpg
 import pytest
+from asyncpg.prepared_stmt import PreparedStatement
+from asyncpg.transaction import Transaction
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -114,6 +116,44 @@ async def test_a_server_that_is_not_there_is_a_matter_of_trying_again(database_u
     with pytest.raises(UnavailableError, match="try again"):
         await database.ping()
     await database.close()
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("inputs.pb"), ConnectionResetError("the agent hung up")], ids=str
+)
+async def test_os_error_of_a_block_is_not_the_databases(store: Store, error: OSError) -> None:
+    with pytest.raises(type(error)) as raised:
+        await _fail_inside(store, error)
+    assert raised.value is error
+
+
+async def _fail_inside(store: Store, error: OSError) -> None:
+    async with store.database.for_org(ORG) as tx:
+        await tx.execute(text("SELECT 1"))
+        raise error
+
+
+async def test_deadline_of_a_block_is_not_the_databases(store: Store) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05), store.database.for_org(ORG) as tx:
+            await tx.execute(text("SELECT pg_sleep(5)"))
+
+
+@pytest.mark.parametrize("step", ["execute", "start", "commit"])
+async def test_os_error_of_the_driver_is_a_matter_of_trying_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A network that breaks while a statement, BEGIN or COMMIT is under way."""
+
+    async def break_off(*_: object, **__: object) -> None:
+        raise ConnectionResetError("reset by peer")
+
+    of = PreparedStatement if step == "execute" else Transaction
+    monkeypatch.setattr(of, "fetch" if step == "execute" else step, break_off)
+    with pytest.raises(UnavailableError, match="cannot be reached; try again"):
+        await ask(store.database, "SELECT 1")
+    monkeypatch.undo()
+    assert await ask(store.database, "SELECT 1") == 1
 
 
 async def test_calls_that_are_given_up_at_any_moment_leave_the_pool_whole(
