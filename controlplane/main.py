@@ -19,7 +19,7 @@ from controlplane.api.server import PublicApi
 from controlplane.authn.anonymous import Anonymous
 from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
-from controlplane.feeds.feeds import Feeds
+from controlplane.feeds.feeds import FAILED_READS, Feeds
 from controlplane.link.calls import LiveCalls
 from controlplane.link.logs import AgentLogs
 from controlplane.link.metrics import LinkMetrics
@@ -28,7 +28,7 @@ from controlplane.link.relays import Agents
 from controlplane.link.server import LinkDoor, LinkServer
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.obstacles import ObstacleRecord
-from controlplane.loops.pacing import come_round
+from controlplane.loops.pacing import FAILED_PASSES, come_round
 from controlplane.loops.partitions import EventPartitions
 from controlplane.loops.relays import ForgottenRelays
 from controlplane.loops.timeouts import Timeouts
@@ -62,14 +62,17 @@ PROJECTS = (Project(id=ProjectName("flytesnacks"), name="flytesnacks"),)
 
 async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None) -> None:
     """
-    Serve until cancelled; the first part to fail stops the others. Stopping: probes say
-    "not ready", and after ``stop_delay`` calls and agents are sent to other replicas.
+    Serve until cancelled. Stopping: probes say "not ready", and after ``stop_delay`` calls and
+    agents are sent to other replicas. What fails at the start ends the process; what fails
+    later (a pass of a loop, a read of changes) is logged, counted and tried again.
 
     ``ready`` is called once both doors are open. OSError: an address is taken.
     """
     database = open_database(settings.database_url, pool_size=settings.database_pool_size)
     clock = StoreClock(database)
     metrics = CollectorRegistry()
+    metrics.register(FAILED_PASSES)
+    metrics.register(FAILED_READS)
     blobs = open_store(settings.blob_base, settings.s3)
     keys = SigningKeys(current=SigningKey(settings.blob_signing_key))
     feeds = Feeds(database, partial(listen, settings.database_url))

@@ -26,6 +26,7 @@ from shared.model.reports import ClusterEvent, Failure, LogLink
 class ActionType(IntEnum):
     """flyteidl2's numbers."""
 
+    UNKNOWN = 0  # read from a row that a later release wrote
     TASK = 1
     TRACE = 2
     CONDITION = 3
@@ -34,6 +35,7 @@ class ActionType(IntEnum):
 class SpecKind(IntEnum):
     """What a stored, content-addressed blob is."""
 
+    UNKNOWN = 0  # read from a row that a later release wrote
     TASK = 1  # flyteidl2.task.TaskSpec
     RUN = 2  # flyteidl2.task.RunSpec
     TRACE = 3  # flyteidl2.task.TraceSpec
@@ -119,7 +121,7 @@ class NewAction:
 class RunSource(IntEnum):
     """flyteidl2's numbers."""
 
-    UNSPECIFIED = 0
+    UNSPECIFIED = 0  # also what this release cannot read
     WEB = 1
     CLI = 2
     SCHEDULE_TRIGGER = 3

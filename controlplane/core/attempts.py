@@ -48,7 +48,7 @@ class Failures:
         match kind:
             case FailureKind.USER:
                 return replace(self, user=self.user + 1)
-            case FailureKind.SYSTEM:
+            case FailureKind.SYSTEM | FailureKind.UNKNOWN:
                 return replace(self, system=self.system + 1)
             case FailureKind.PREEMPTION:
                 return replace(self, preemption=self.preemption + 1)
@@ -174,7 +174,7 @@ def retry_delay(failure: Failure, before: Failures, policy: RetryPolicy) -> time
             return _grown(
                 policy.backoff_base, policy.backoff_factor, before.user, policy.backoff_cap
             )
-        case FailureKind.SYSTEM:
+        case FailureKind.SYSTEM | FailureKind.UNKNOWN:
             if before.system >= SYSTEM_RETRIES:
                 return None
             return _grown(_SYSTEM_BACKOFF, 2.0, before.system, _SYSTEM_BACKOFF_CAP)

@@ -101,6 +101,8 @@ def _of_now(
 ) -> Explanation:
     if facts.phase in TERMINAL:
         return Explanation(reason=Reason.ENDED, sentence=_how_it_ended(facts))
+    if Phase.UNKNOWN is facts.phase or facts.type is ActionType.UNKNOWN:
+        return _UNREADABLE
     if facts.type is ActionType.CONDITION:
         return Explanation(reason=Reason.SIGNAL, sentence="It waits for an answer.")
     if facts.dispatch is None:
@@ -159,6 +161,13 @@ _WAITS = Explanation(
 )
 
 
+_UNREADABLE = Explanation(
+    reason=Reason.UNKNOWN,
+    sentence="A later release of Volary wrote it, and this one cannot read it; "
+    "finish the upgrade, then ask again.",
+)
+
+
 def timeline(facts: ActionFacts, now: datetime) -> Sequence[Interval]:
     """Account for all the time from the action's enqueueing to its end, or to ``now``."""
     start, end = facts.created_at, facts.ended_at or now
@@ -185,6 +194,9 @@ def _marks(facts: ActionFacts) -> Iterable[_Mark]:
         case ActionType.TRACE:
             what = Explanation(reason=Reason.RUNNING, sentence="It ran in its parent's process.")
             yield _Mark(facts.created_at, what)
+            return
+        case ActionType.UNKNOWN:
+            yield _Mark(facts.created_at, _UNREADABLE)
             return
         case ActionType.TASK:
             pass

@@ -18,6 +18,7 @@ from shared.model.ids import OrgName
 class Scope(IntEnum):
     """Whose way it is in; numbers are in the store."""
 
+    UNKNOWN = 0  # read from a row that a later release wrote
     POOL = 1
     QUEUE = 2  # all its actions
     QUEUE_RUNS = 3  # its root actions

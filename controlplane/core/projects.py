@@ -17,8 +17,9 @@ DOMAINS: Mapping[DomainName, str] = {
 
 
 class ProjectState(IntEnum):
-    """flyteidl2's numbers."""
+    """flyteidl2's numbers, but for UNKNOWN, which flyteidl2 has no number for."""
 
+    UNKNOWN = -1  # read from a row that a later release wrote
     ACTIVE = 0
     ARCHIVED = 1
     SYSTEM_GENERATED = 2

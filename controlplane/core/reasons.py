@@ -22,6 +22,7 @@ class Reason(StrEnum):
     RUN_LIMIT = "run_limit"
     SIGNAL = "signal"  # a condition waits for its answer
     STOPPING = "stopping"  # it is wanted stopped, and its cluster has not said that it is
+    UNKNOWN = "unknown"  # read from a row that a later release wrote
     UNSCHEDULABLE = "unschedulable"  # its cluster finds no place for it
     WAITING_FOR_RESOURCES = "waiting_for_resources"
 

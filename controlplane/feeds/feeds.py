@@ -3,10 +3,18 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import (
+    AbstractContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass, field
 from typing import TypeVar
+
+from prometheus_client import Counter
 
 from controlplane.core.errors import UnavailableError
 from controlplane.core.relays import RelayId
@@ -20,9 +28,16 @@ from shared.model.ids import ActionName, ClusterName, OrgName, RunId
 
 log = logging.getLogger(__name__)
 
+FAILED_READS = Counter(
+    "volary_feed_failures",
+    "Reads of a run's changes, and of notifications, that failed and were repeated later.",
+    ["what"],
+    registry=None,  # ``main`` registers it
+)
+
 _PAGE = 1_000
 _READERS = 4  # transactions at once; a run is read by one at a time
-_RETRY_SECONDS = 0.5
+_BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0)
 
 Run = tuple[OrgName, RunId]
 Bells = dict[Bell, None]
@@ -37,6 +52,8 @@ class _Watched:
 
     cursor: int
     subscriptions: set[ChangeSubscription] = field(default_factory=set)
+    failed: int = 0  # reads in a row
+    retry_at: float = 0.0  # by the event loop's time; not read before
 
 
 class Feeds:
@@ -48,7 +65,7 @@ class Feeds:
     """
 
     def __init__(
-        self, database: Database, notices: Callable[[], AsyncIterator[Notice | None]]
+        self, database: Database, notices: Callable[[], AsyncGenerator[Notice | None, None]]
     ) -> None:
         self._database = database
         self._notices = notices
@@ -119,11 +136,24 @@ class Feeds:
         return _hung(self._relays, relay, bell)
 
     async def _listen(self) -> None:
-        async for notice in self._notices():
-            if notice is None:
-                self._everything_may_have_changed()
-            else:
-                self._hear(notice)
+        failed = 0
+        while True:
+            try:
+                async with aclosing(self._notices()) as notices:
+                    async for notice in notices:
+                        failed = 0
+                        self._receive(notice)
+            except Exception:
+                FAILED_READS.labels("notifications").inc()
+                log.exception("listening for notifications failed", extra={"in_a_row": failed + 1})
+            await asyncio.sleep(_backoff(failed))
+            failed += 1
+
+    def _receive(self, notice: Notice | None) -> None:
+        if notice is None:
+            self._everything_may_have_changed()
+        else:
+            self._hear(notice)
 
     def _hear(self, notice: Notice) -> None:
         if notice.every_run:
@@ -143,6 +173,8 @@ class Feeds:
             _ring(self._relays, relay)
 
     def _everything_may_have_changed(self) -> None:
+        for watched in self._watched.values():
+            watched.retry_at = 0.0  # Postgres is back
         self._mark(list(self._watched))
         for subscriptions in self._orgs.values():
             for subscription in subscriptions:
@@ -163,10 +195,12 @@ class Feeds:
 
     async def _read(self) -> None:
         while True:
-            key = next((run for run in self._dirty if run not in self._busy), None)
+            key, pause = self._next_run()
             if key is None:
                 self._read_bell.clear()
-                await self._read_bell.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._read_bell.wait()
                 continue
             del self._dirty[key]
             self._busy.add(key)
@@ -174,11 +208,36 @@ class Feeds:
                 await self._read_run(key)
             except UnavailableError as error:
                 log.warning("could not read a run's changes", extra={"error": str(error)})
-                self._dirty[key] = None
-                await asyncio.sleep(_RETRY_SECONDS)
+                self._retry_later(key)
+            except Exception:
+                log.exception("reading a run's changes failed", extra={"run": key[1]})
+                self._retry_later(key)
             finally:
                 self._busy.discard(key)
                 self._read_bell.set()
+
+    def _next_run(self) -> tuple[Run | None, float | None]:
+        """Return a run to read now; if there is none, in how many seconds one is to be retried."""
+        now = asyncio.get_running_loop().time()
+        pause: float | None = None
+        for run in self._dirty:
+            if run in self._busy:
+                continue
+            watched = self._watched.get(run)
+            wait = 0.0 if watched is None else watched.retry_at - now
+            if wait <= 0:
+                return run, None
+            pause = wait if pause is None else min(pause, wait)
+        return None, pause
+
+    def _retry_later(self, key: Run) -> None:
+        """Mark a run as dirty again; no reader waits for it, so that other runs are read."""
+        FAILED_READS.labels("changes").inc()
+        watched = self._watched.get(key)
+        if watched is not None:
+            watched.retry_at = asyncio.get_running_loop().time() + _backoff(watched.failed)
+            watched.failed += 1
+            self._dirty[key] = None
 
     async def _read_run(self, key: Run) -> None:
         org, run = key
@@ -190,7 +249,12 @@ class Feeds:
                 watched.cursor = max(watched.cursor, row.change)
                 for subscription in watched.subscriptions:
                     subscription.offer(row)
+            watched.failed = 0
             more = len(rows) == _PAGE
+
+
+def _backoff(failed: int) -> float:
+    return _BACKOFF_SECONDS[min(failed, len(_BACKOFF_SECONDS) - 1)]
 
 
 @contextmanager

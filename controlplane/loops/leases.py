@@ -11,9 +11,8 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from controlplane.core.errors import UnavailableError
 from controlplane.core.tempo import Tempo
-from controlplane.loops.pacing import come_round
+from controlplane.loops.pacing import come_round, isolated
 from controlplane.store.changes import tell_of_work
 from controlplane.store.database import Database
 from controlplane.store.dispatches import return_late
@@ -63,7 +62,7 @@ class LeaseExpiry:
         return sum(returned.values()) + await self._expire(now)
 
     async def _expire(self, now: datetime) -> int:
-        """One cluster whose rows are locked for long does not hold up the others."""
+        """One cluster whose rows are locked, or cannot be read, does not hold up the others."""
         expired = 0
         async with self._database.for_fleet("list leases that lapsed") as fleet:
             lapsed = await list_lapsed(
@@ -71,13 +70,8 @@ class LeaseExpiry:
             )
         for org, clusters in lapsed.items():
             for cluster in sorted(clusters):
-                try:
+                with isolated("lease expiry", org=org, cluster=cluster):
                     expired += await self._expire_cluster(org, cluster, now)
-                except UnavailableError as error:
-                    log.warning(
-                        "could not give back what lapsed",
-                        extra={"org": org, "cluster": cluster, "error": str(error)},
-                    )
         return expired
 
     async def _expire_cluster(self, org: OrgName, cluster: ClusterName, now: datetime) -> int:

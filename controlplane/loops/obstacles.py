@@ -5,14 +5,18 @@ How everything stands is looked at anew each time; what changed is written down.
 that come while one is at it leave it to that one.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from controlplane.core.obstacles import Obstacle, Place, find
+from controlplane.core.obstacles import Obstacle, PastObstacle, Place, Scope, find
+from controlplane.core.reasons import Reason
 from controlplane.loops.pacing import come_round
 from controlplane.store.database import Database
 from controlplane.store.obstacles import be_alone, begin, end, forget, list_there, read_uses
 from shared.kit.clock import Clock
 from shared.model.ids import OrgName
+
+LEFT_TO_OTHERS = timedelta(minutes=10)
+"""For so long this release leaves alone what only a later one can have written."""
 
 
 class ObstacleRecord:
@@ -40,15 +44,17 @@ class ObstacleRecord:
             for use in await read_uses(tx):
                 there |= {(use.org, place): found for place, found in find(use).items()}
             known = await list_there(tx)
+            others = {key for key, past in known.items() if _is_of_later_release(past, now)}
             gone = [
                 key
                 for key, past in known.items()
-                if key not in there or there[key].reason is not past.reason
+                if key not in others and (key not in there or there[key].reason is not past.reason)
             ]
             new = {
                 key: obstacle
                 for key, obstacle in there.items()
-                if key not in known or known[key].reason is not obstacle.reason
+                if key not in others
+                and (key not in known or known[key].reason is not obstacle.reason)
             }
             if gone:
                 await end(tx, gone, now)
@@ -56,3 +62,15 @@ class ObstacleRecord:
                 await begin(tx, new, now)
             await forget(tx, now - self._keep)
         return len(new)
+
+
+def _is_of_later_release(past: PastObstacle, now: datetime) -> bool:
+    """
+    Tell whether a replica of a later release keeps this row.
+
+    While releases run side by side each would otherwise end the other's row once a second.
+    After a rollback the row is ended; one whose scope is unknown cannot be named, and stays.
+    """
+    if past.place.scope is Scope.UNKNOWN:
+        return True
+    return past.reason is Reason.UNKNOWN and now - past.began_at < LEFT_TO_OTHERS

@@ -1,15 +1,11 @@
 """Ends what nobody has patience with any more: conditions, and tasks with a timeout."""
 
-import logging
 from datetime import timedelta
 
-from controlplane.core.errors import UnavailableError
-from controlplane.loops.pacing import come_round
+from controlplane.loops.pacing import come_round, isolated
 from controlplane.store.database import Database
 from controlplane.store.timeouts import list_due, time_out
 from shared.kit.clock import Clock
-
-log = logging.getLogger(__name__)
 
 _AT_ONCE = 500
 
@@ -27,16 +23,14 @@ class Timeouts:
         """
         Time out what is due; returns how many. Safe on every replica at once.
 
-        One org whose rows are locked for long does not hold up the others.
+        One org whose rows are locked, or cannot be read, does not hold up the others.
         """
         now = self._clock.now()
         async with self._database.for_fleet("end what is due") as fleet:
             due = await list_due(fleet, most=_AT_ONCE, now=now)
         ended = 0
         for org, actions in due.items():
-            try:
+            with isolated("timeouts", org=org):
                 async with self._database.for_org(org) as tx:
                     ended += await time_out(tx, actions, now)
-            except UnavailableError as error:
-                log.warning("could not end what is due", extra={"org": org, "error": str(error)})
         return ended

@@ -17,7 +17,13 @@ from controlplane.core.actions import (
 from controlplane.store.changes import lock_runs, tell
 from controlplane.store.database import OrgTx
 from controlplane.store.guards import may_become
-from controlplane.store.rows import ACTION_COLUMNS, parse_action, parse_failure, parse_log_links
+from controlplane.store.rows import (
+    ACTION_COLUMNS,
+    parse_action,
+    parse_enum,
+    parse_failure,
+    parse_log_links,
+)
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, ActionName, RunId
 from shared.model.phases import TERMINAL, Phase
@@ -126,7 +132,7 @@ async def find_detail(tx: OrgTx, run: RunId, name: ActionName) -> ActionDetail |
     return ActionDetail(
         row=action,
         input_uri=row.input_uri,
-        spec_kind=SpecKind(row.kind),
+        spec_kind=parse_enum(row.kind, SpecKind.UNKNOWN),
         spec=row.body,
         attempts=attempts,
     )
@@ -166,7 +172,7 @@ async def _events_by_attempt(
 def _parse_attempt(
     row: Row[tuple[object, ...]], events: Sequence[Row[tuple[object, ...]]]
 ) -> AttemptDetail:
-    phase = Phase(row.phase)
+    phase = parse_enum(row.phase, Phase.UNKNOWN)
     return AttemptDetail(
         number=row.number,
         phase=phase,
@@ -203,7 +209,7 @@ def _transitions(
     """Say when the attempt entered each phase and left it; it begins QUEUED, when leased."""
     entered: list[tuple[Phase, datetime]] = [(Phase.QUEUED, row.leased_at)]
     for event in events:
-        phase = Phase(event.phase)
+        phase = parse_enum(event.phase, Phase.UNKNOWN)
         if phase is not entered[-1][0] and entered[-1][0] not in TERMINAL:
             entered.append((phase, max(event.at, entered[-1][1])))
     left = [at for _, at in entered[1:]]

@@ -14,7 +14,7 @@ from sqlalchemy import Row, TextClause
 from controlplane.core.clusters import AgentFacts, AgentLoad, ClusterStatus, HeldAttempt
 from controlplane.store.changes import tell_cluster
 from controlplane.store.database import OrgTx
-from controlplane.store.rows import parse_key
+from controlplane.store.rows import parse_enum, parse_key
 from controlplane.store.statements import statement
 from shared.model.ids import ClusterName
 from shared.model.phases import Phase
@@ -147,7 +147,7 @@ def _parse_held(row: Row[tuple[object, ...]]) -> HeldAttempt:
     return HeldAttempt(
         action=parse_key(row),
         number=row.attempt,
-        phase=Phase(row.phase),
+        phase=parse_enum(row.phase, Phase.UNKNOWN),
         leased_at=row.leased_at,
         accepted_at=row.accepted_at,
         stop_reason=row.stop_reason,

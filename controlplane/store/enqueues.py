@@ -236,6 +236,8 @@ def _first_phase(action: NewAction) -> Phase:
             return action.trace.phase if action.trace else Phase.SUCCEEDED
         case ActionType.CONDITION:
             return Phase.PAUSED
+        case ActionType.UNKNOWN:
+            raise ValueError("a new action has no type")
 
 
 def _due_at(action: NewAction, now: datetime) -> datetime | None:

@@ -21,7 +21,7 @@ from controlplane.core.obstacles import Place, Scope
 from controlplane.core.reasons import LEASE_RETURNED
 from controlplane.store.database import OrgTx
 from controlplane.store.obstacles import list_past
-from controlplane.store.rows import parse_failure
+from controlplane.store.rows import parse_enum, parse_failure
 from controlplane.store.statements import statement
 from shared.model.ids import (
     ActionKey,
@@ -146,8 +146,8 @@ async def find_facts(
     }
     facts = ActionFacts(
         action=action,
-        type=ActionType(row.type),
-        phase=Phase(row.phase),
+        type=parse_enum(row.type, ActionType.UNKNOWN),
+        phase=parse_enum(row.phase, Phase.UNKNOWN),
         created_at=row.created_at,
         ended_at=row.ended_at,
         failure=parse_failure(row),
@@ -215,13 +215,18 @@ def _attempts(
 
 
 def _parse_said(event: Row[tuple[object, ...]]) -> Said:
-    return Said(at=event.at, phase=Phase(event.phase), reason=event.reason, message=event.message)
+    return Said(
+        at=event.at,
+        phase=parse_enum(event.phase, Phase.UNKNOWN),
+        reason=event.reason,
+        message=event.message,
+    )
 
 
 def _parse_dispatch(row: Row[tuple[object, ...]], run: RunKey) -> DispatchFacts:
     return DispatchFacts(
         action=ActionKey(run, ActionName(row.name)),
-        phase=Phase(row.phase),
+        phase=parse_enum(row.phase, Phase.UNKNOWN),
         attempt=row.attempt,
         is_root=row.is_root,
         pool=row.pool,
@@ -237,7 +242,7 @@ def _parse_dispatch(row: Row[tuple[object, ...]], run: RunKey) -> DispatchFacts:
         if row.said_at is None
         else Said(
             at=row.said_at,
-            phase=Phase(row.said_phase),
+            phase=parse_enum(row.said_phase, Phase.UNKNOWN),
             reason=row.said_reason,
             message=row.said_message,
         ),

@@ -7,7 +7,7 @@ made up for by ``None``, which means: look at everything again.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import asyncpg
@@ -22,7 +22,7 @@ _PROBE_SECONDS = 15
 _BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
-async def listen(url: str) -> AsyncIterator[Notice | None]:
+async def listen(url: str) -> AsyncGenerator[Notice | None, None]:
     """Yield notices until cancelled; None after every (re)connection: look at everything."""
     failures = 0
     while True:

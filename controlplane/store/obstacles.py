@@ -19,6 +19,7 @@ from controlplane.core.obstacles import (
 from controlplane.core.reasons import Reason
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.queues import parse_queue
+from controlplane.store.rows import parse_enum
 from controlplane.store.statements import given, statement
 from shared.model.ids import OrgName
 
@@ -138,7 +139,10 @@ async def begin(tx: FleetTx, new: Mapping[tuple[OrgName, Place], Obstacle], now:
     rows = await tx.connection.execute(
         _COME_BACK, {**_places(new), "reason": reasons, "ended_at": now - AT_ONCE}
     )
-    back = {(OrgName(row.org), Place(Scope(row.scope), row.name)) for row in rows.all()}
+    back = {
+        (OrgName(row.org), Place(parse_enum(row.scope, Scope.UNKNOWN), row.name))
+        for row in rows.all()
+    }
     others = {key: obstacle for key, obstacle in new.items() if key not in back}
     await tx.connection.execute(
         _BEGIN,
@@ -218,8 +222,8 @@ def _places(places: Collection[tuple[OrgName, Place]]) -> dict[str, object]:
 
 def _parse_past(row: Row[tuple[object, ...]]) -> PastObstacle:
     return PastObstacle(
-        place=Place(Scope(row.scope), row.name),
-        reason=Reason(row.reason),
+        place=Place(parse_enum(row.scope, Scope.UNKNOWN), row.name),
+        reason=parse_enum(row.reason, Reason.UNKNOWN),
         message=row.message,
         began_at=row.began_at,
         ended_at=row.ended_at,

@@ -10,6 +10,7 @@ from controlplane.core.lists import Listing
 from controlplane.core.projects import Project, ProjectPage, ProjectRow, ProjectState
 from controlplane.store.database import OrgTx
 from controlplane.store.filters import among, instants, numbers, page, texts
+from controlplane.store.rows import parse_enum
 from controlplane.store.tables import projects
 from shared.model.ids import ProjectName
 
@@ -86,7 +87,7 @@ def _parse(row: Any) -> ProjectRow:
             name=row.name,
             description=row.description,
             labels=row.labels,
-            state=ProjectState(row.state),
+            state=parse_enum(row.state, ProjectState.UNKNOWN),
         ),
         created_at=row.created_at,
     )

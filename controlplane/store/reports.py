@@ -6,6 +6,7 @@ read, ``outcomes`` writes what came of it. A report of a lease that has moved on
 nothing and is answered as stale.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,11 +19,13 @@ from controlplane.core.actions import RetryPolicy
 from controlplane.store.changes import lock_runs
 from controlplane.store.database import OrgTx
 from controlplane.store.outcomes import Held, write_outcomes
-from controlplane.store.rows import parse_failure, parse_log_links
+from controlplane.store.rows import parse_enum, parse_failure, parse_log_links
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, AttemptId, ClusterName, LeaseId, RunId
 from shared.model.phases import Phase
 from shared.model.reports import Acknowledgement, Report, Verdict
+
+log = logging.getLogger(__name__)
 
 _RUNS = statement(f"""
 {given(action_id="uuid")}
@@ -91,7 +94,7 @@ async def _lock_states(
 def _parse_held(row: Row[tuple[object, ...]]) -> Held:
     state = rules.AttemptState(
         attempt=AttemptId(row.action_id, row.attempt),
-        phase=Phase(row.phase),
+        phase=parse_enum(row.phase, Phase.UNKNOWN),
         version=row.version,
         leased_at=row.leased_at,
         started_at=row.started_at,
@@ -103,7 +106,7 @@ def _parse_held(row: Row[tuple[object, ...]]) -> Held:
         report_uri=row.report_uri,
         log_uri=row.log_uri,
         log_links=parse_log_links(row),
-        action_phase=Phase(row.action_phase),
+        action_phase=parse_enum(row.action_phase, Phase.UNKNOWN),
         failures=rules.Failures(
             user=row.user_failures, system=row.system_failures, preemption=row.preemptions
         ),
@@ -137,6 +140,13 @@ def _sort_out(
         known = held.get(report.attempt)
         if known is None or known.lease != report.lease:
             unknown.append(report)
+        elif Phase.UNKNOWN in (known.state.phase, known.state.action_phase):
+            # Not acknowledged, so that the agent sends it again: to a replica that can read
+            # the row, once the upgrade is through.
+            log.warning(
+                "report refused: row written by a later release",
+                extra={"action": report.attempt.action, "attempt": report.attempt.number},
+            )
         else:
             by_attempt[report.attempt].append(report)
     for attempt, said in by_attempt.items():

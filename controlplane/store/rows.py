@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from enum import Enum
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from controlplane.core.actions import ActionRow, ActionType, RunSource, TaskFacts
@@ -20,6 +21,8 @@ from shared.model.ids import (
 )
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind, LogLink
+
+E = TypeVar("E", bound=Enum)
 
 ACTION_COLUMNS = """
     a.org, a.id, a.run_id, r.project, r.domain, r.run, a.name, a.parent, a.type, a.group_name,
@@ -92,6 +95,19 @@ class ActionColumns(KeyColumns, FailureColumns, Protocol):
     run_base: str
 
 
+def parse_enum(value: object, unknown: E) -> E:
+    """
+    Return the member with this value, or ``unknown`` when there is none.
+
+    While a release is rolled out or back, rows hold values of a later release: they must
+    not fail the statement that reads them, of which thousands of other rows are part.
+    """
+    try:
+        return type(unknown)(value)
+    except ValueError:
+        return unknown
+
+
 def parse_key(row: KeyColumns) -> ActionKey:
     run = RunKey(ProjectName(row.project), DomainName(row.domain), RunName(row.run))
     return ActionKey(run, ActionName(row.name))
@@ -106,7 +122,7 @@ def parse_failure(row: FailureColumns) -> Failure | None:
         return None
     return Failure(
         code=row.error_code,
-        kind=FailureKind(row.error_kind or FailureKind.SYSTEM),
+        kind=parse_enum(row.error_kind or FailureKind.SYSTEM.value, FailureKind.UNKNOWN),
         message=row.error_message or "",
         recoverable=bool(row.error_recoverable),
         full_uri=row.error_uri or "",
@@ -121,7 +137,7 @@ def parse_action(row: ActionColumns) -> ActionRow:
         run_id=RunId(row.run_id),
         key=key,
         parent=None if row.parent is None else ActionName(row.parent),
-        type=ActionType(row.type),
+        type=parse_enum(row.type, ActionType.UNKNOWN),
         facts=TaskFacts(
             org=row.org,
             project=row.project,
@@ -134,7 +150,7 @@ def parse_action(row: ActionColumns) -> ActionRow:
             function=row.function,
         ),
         group=row.group_name,
-        phase=Phase(row.phase),
+        phase=parse_enum(row.phase, Phase.UNKNOWN),
         attempts=row.attempts,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -152,7 +168,7 @@ def parse_action(row: ActionColumns) -> ActionRow:
         condition_type=row.condition_type or b"",
         value=row.value or b"",
         signalled_by=row.signalled_by,
-        source=RunSource(row.source),
+        source=parse_enum(row.source, RunSource.UNSPECIFIED),
         labels=row.labels,
         change=row.change,
     )

@@ -13,6 +13,8 @@ from enum import IntEnum
 
 
 class Phase(IntEnum):
+    UNKNOWN = 0
+    """Read from a row that a later release wrote; never written, and in no row of the table."""
     QUEUED = 1
     WAITING_FOR_RESOURCES = 2
     INITIALIZING = 3
@@ -58,7 +60,7 @@ class UnlawfulPhaseError(Exception):
 
 def advance(current: Phase, reported: Phase) -> Phase:
     """Return the phase after a report; a repeated or late one changes nothing."""
-    if reported in NEXT[current]:
+    if reported in NEXT.get(current, ()):
         return reported
     if reported is current or current in TERMINAL:
         return current

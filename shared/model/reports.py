@@ -12,6 +12,7 @@ from shared.model.phases import Phase
 class FailureKind(IntEnum):
     """Who is to blame, which decides the retry budget; numbers are on the wire."""
 
+    UNKNOWN = 0  # read from a row that a later release wrote; never sent or written
     USER = 1
     SYSTEM = 2
     PREEMPTION = 3

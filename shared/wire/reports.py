@@ -24,7 +24,7 @@ MAX_LOG_LINKS = 20
 
 _MAX_VERSION = 2**31 - 1
 _FOR_BROWSERS = ("http://", "https://")
-_NOT_OF_ATTEMPTS = frozenset({Phase.PAUSED, Phase.RECOVERED})
+_NOT_OF_ATTEMPTS = frozenset({Phase.UNKNOWN, Phase.PAUSED, Phase.RECOVERED})
 
 
 def parse_report(message: report_pb2.Report) -> Report:
@@ -118,6 +118,8 @@ def _parse_failure(message: report_pb2.Failure) -> Failure:
         raise BadMessageError(
             f"failure.kind is {message.kind}, which this release does not know"
         ) from error
+    if kind is FailureKind.UNKNOWN:
+        raise BadMessageError("failure.kind is not set; set it to user, system or preemption")
     return Failure(
         code=parse_words(message.code, MAX_CODE_BYTES),
         kind=kind,

@@ -6,7 +6,7 @@ asked for it does not know.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
@@ -61,7 +61,7 @@ class SimPostgres:
             raise UnavailableError("the connection broke after the commit")
         return done
 
-    async def listen(self) -> AsyncIterator[Notice | None]:
+    async def listen(self) -> AsyncGenerator[Notice | None, None]:
         """Give notices as a replica hears them; None first, and after each break."""
         heard: asyncio.Queue[Notice | None] = asyncio.Queue()
         self._listeners.append(heard)

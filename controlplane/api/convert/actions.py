@@ -45,11 +45,13 @@ from shared.model.phases import Phase
 from shared.model.reports import ClusterEvent, Failure, FailureKind
 
 _ERROR_KINDS = {
+    FailureKind.UNKNOWN: ErrorInfo.KIND_UNSPECIFIED,
     FailureKind.USER: ErrorInfo.KIND_USER,
     FailureKind.SYSTEM: ErrorInfo.KIND_SYSTEM,
     FailureKind.PREEMPTION: ErrorInfo.KIND_SYSTEM,
 }
 _EXECUTION_ERROR_KINDS = {
+    FailureKind.UNKNOWN: ExecutionError.UNKNOWN,
     FailureKind.USER: ExecutionError.USER,
     FailureKind.SYSTEM: ExecutionError.SYSTEM,
     FailureKind.PREEMPTION: ExecutionError.SYSTEM,
@@ -91,6 +93,8 @@ def render_action_details(detail: ActionDetail) -> ActionDetails:
             details.trace.CopyFrom(TraceSpec.FromString(detail.spec))
         case ActionType.CONDITION:
             details.condition.CopyFrom(ConditionAction.FromString(detail.spec))
+        case ActionType.UNKNOWN:
+            pass  # what every action has is shown
     return details
 
 
@@ -153,6 +157,8 @@ def _render_metadata(row: ActionRow) -> ActionMetadata:
                     name=row.facts.short_name, type=LiteralType.FromString(row.condition_type)
                 )
             )
+        case ActionType.UNKNOWN:
+            pass
     return metadata
 
 

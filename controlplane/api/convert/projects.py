@@ -53,6 +53,9 @@ def _parse_labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 def _parse_state(number: int) -> ProjectState:
     try:
-        return ProjectState(number)
+        state = ProjectState(number)
     except ValueError as error:
         raise InvalidError(f"project.state: {number} is not known") from error
+    if state is ProjectState.UNKNOWN:
+        raise InvalidError(f"project.state: {number} is not known")
+    return state

@@ -63,7 +63,7 @@ assignments = st.builds(
 failures = st.builds(
     Failure,
     code=texts,
-    kind=st.sampled_from(FailureKind),
+    kind=st.sampled_from(sorted(set(FailureKind) - {FailureKind.UNKNOWN})),
     message=texts,
     recoverable=st.booleans(),
     full_uri=texts,
@@ -75,7 +75,7 @@ reports = st.builds(
     attempt=attempt_ids,
     lease=lease_ids,
     version=numbers,
-    phase=st.sampled_from(sorted(set(Phase) - {Phase.PAUSED, Phase.RECOVERED})),
+    phase=st.sampled_from(sorted(set(Phase) - {Phase.UNKNOWN, Phase.PAUSED, Phase.RECOVERED})),
     at=instants,
     reason=texts,
     message=texts,

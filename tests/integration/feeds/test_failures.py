@@ -1,0 +1,99 @@
+"""We test that a read which fails is repeated, and holds up no other run."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from controlplane.core.actions import ActionRow
+from controlplane.feeds.feeds import FAILED_READS, Feeds
+from controlplane.store import actions as store_actions
+from controlplane.store.changes import Notice
+from controlplane.store.database import OrgTx
+from controlplane.store.notices import listen
+from shared.kit.waking import Bell
+from shared.model.ids import RunId
+from tests.factories import ORG, make_new_run
+from tests.integration.feeds.conftest import World
+from tests.integration.store.conftest import CLUSTER, Store
+from tests.running import running, until
+
+MORE_THAN_READERS = 6
+
+
+def failed_reads(what: str) -> float:
+    registry = CollectorRegistry()
+    registry.register(FAILED_READS)
+    return registry.get_sample_value("volary_feed_failures_total", {"what": what}) or 0.0
+
+
+class Reads:
+    """Reads of changes, of which those of some runs fail."""
+
+    def __init__(self, broken: set[RunId]) -> None:
+        self.broken = broken
+        self.failed: list[RunId] = []
+        self._read = store_actions.list_changed
+
+    async def __call__(
+        self, tx: OrgTx, run: RunId, *, after: int, most: int
+    ) -> Sequence[ActionRow]:
+        if run in self.broken:
+            self.failed.append(run)
+            raise ValueError("a row cannot be read")
+        return await self._read(tx, run, after=after, most=most)
+
+
+async def test_failed_read_is_repeated_and_holds_up_no_other_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"r{number}" for number in range(MORE_THAN_READERS + 1)]
+    runs = [await world.store.create(make_new_run(name)) for name in names]
+    broken = runs[:-1]
+    reads = Reads(set(broken))
+    monkeypatch.setattr(store_actions, "list_changed", reads)
+    before = failed_reads("changes")
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+        taken = [tasks.create_task(_take_one(world, run)) for run in runs]
+        await until(lambda: len(world.feeds._watched) == len(runs))
+        for run in runs:
+            await world.store.abort(run)
+        await taken[-1]
+        await until(lambda: len(reads.failed) > 2 * len(broken))
+        assert set(reads.failed) == set(broken)
+        assert not any(task.done() for task in taken[:-1])
+        assert failed_reads("changes") - before >= 2 * len(broken)
+
+        reads.broken.clear()  # what could not be read can be read
+    assert [task.result() for task in taken] == runs
+
+
+async def _take_one(world: World, run: RunId) -> RunId:
+    async with world.feeds.changes(ORG, run) as subscription:
+        [row] = await subscription.take()
+        return row.run_id
+
+
+async def test_listening_goes_on_after_any_failure(store: Store, database_url: str) -> None:
+    opened = 0
+
+    async def notices() -> AsyncGenerator[Notice | None, None]:
+        nonlocal opened
+        opened += 1
+        if opened == 1:
+            raise ValueError("not a notification")
+        async for notice in listen(database_url):
+            yield notice
+
+    before = failed_reads("notifications")
+    feeds = Feeds(store.database, partial(notices))
+    async with running(feeds, at_most=25):
+        bell = Bell()
+        with feeds.work(ORG, CLUSTER, bell):
+            await bell.wait(timedelta(seconds=20))
+    assert opened == 2
+    assert failed_reads("notifications") == before + 1
