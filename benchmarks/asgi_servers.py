@@ -38,6 +38,7 @@ from controlplane.authn.anonymous import Anonymous
 from controlplane.core.callers import Caller
 from controlplane.web.app import make_application
 from controlplane.web.health import Health
+from controlplane.web.origins import OriginCheck
 from shared.model.ids import OrgName
 
 _DOOR = "benchmarks.asgi_servers:make_door"
@@ -71,7 +72,11 @@ def make_door() -> Any:
         {"flyteidl2.actions.ActionsService": nothing},
         Interceptors(Anonymous(OrgName("acme")), CallMetrics(metrics)),
     )
-    return make_application(public=public, routes=Health(nothing, metrics).routes())
+    return make_application(
+        public=public,
+        routes=Health(nothing, metrics).routes(),
+        origin_check=OriginCheck("http://localhost"),
+    )
 
 
 def _command(server: str, port: int) -> Sequence[str]:

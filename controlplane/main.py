@@ -49,6 +49,7 @@ from controlplane.usecases.tasks import Tasks
 from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
 from controlplane.web.health import Health
+from controlplane.web.origins import OriginCheck
 from controlplane.web.pages import Pages
 from controlplane.web.serving import HttpServer
 from shared.blobs.store import open_store
@@ -116,6 +117,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             *Pages(authn, runs, actions, Explanations(database, clock)).routes(),
             *SignedBlobs(blobs, keys, clock).routes(),
         ],
+        origin_check=OriginCheck(settings.public_url),
     )
     http = HttpServer(
         application, settings.host, settings.http_port, before_stop=public.end_streams

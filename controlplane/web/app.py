@@ -6,17 +6,32 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from controlplane.web import origins
+from controlplane.web.origins import OriginCheck
+
 RPC_PREFIX = "/flyteidl2."
 
 
-def make_application(*, public: ASGIApp, routes: Sequence[BaseRoute]) -> ASGIApp:
-    """Send every RPC to ``public``, and everything else where ``routes`` say."""
+def make_application(
+    *, public: ASGIApp, routes: Sequence[BaseRoute], origin_check: OriginCheck
+) -> ASGIApp:
+    """
+    Send every RPC to ``public``, and everything else where ``routes`` say.
+
+    What ``origin_check`` refuses reaches neither.
+    """
     others = Starlette(routes=routes)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"nothing is served over {scope['type']}")
         # Before any routing: RPCs are nearly all there is, and their names are looked up by
         # the application that serves them.
-        if scope["type"] == "http" and scope["path"].startswith(RPC_PREFIX):
+        is_rpc = scope["path"].startswith(RPC_PREFIX)
+        refusal = origin_check.find_refusal(scope["headers"])
+        if refusal is not None:
+            await origins.answer(refusal, scope["path"], send, is_rpc=is_rpc)
+        elif is_rpc:
             await public(scope, receive, send)
         else:
             await others(scope, receive, send)

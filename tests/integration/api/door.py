@@ -50,7 +50,9 @@ from controlplane.usecases.relays import Relays
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.tasks import Tasks
 from controlplane.web.app import make_application
+from controlplane.web.blobs import SignedBlobs
 from controlplane.web.health import Health
+from controlplane.web.origins import OriginCheck
 from controlplane.web.pages import Pages
 from shared.blobs.store import BlobStore, open_store
 from shared.kit.clock import SystemClock
@@ -193,7 +195,9 @@ async def open_door(database_url: str, directory: Path) -> AsyncIterator[Door]:
         routes=[
             *Health(database, metrics).routes(),
             *Pages(authn, runs, actions, Explanations(database, clock)).routes(),
+            *SignedBlobs(blobs, keys, clock).routes(),
         ],
+        origin_check=OriginCheck("http://public"),
     )
     async with asyncio.TaskGroup() as tasks_group:
         background = [
