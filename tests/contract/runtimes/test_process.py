@@ -126,18 +126,30 @@ async def test_what_was_aborted_before_its_shim_came_is_not_started_by_it(
     assert not directory.log.exists()
 
 
-async def test_what_ran_and_left_no_claim_is_ended_and_not_started_again(
-    bench: Bench, told: Told
+@pytest.mark.parametrize("prefix", [(), ("env", "-i")], ids=["marked", "without-environment"])
+async def test_running_attempt_whose_claim_is_lost_is_killed_and_not_started_again(
+    bench: Bench, told: Told, prefix: tuple[str, ...]
 ) -> None:
-    """A disk may forget after a power cut, and people remove directories."""
+    """
+    A disk may forget after a power cut, and people remove directories.
+
+    A task without our variable in its environment stands for one that has not come to its exec
+    yet, and for one that a warm worker forked.
+    """
+    container = bench.endless.task.container
+    assert container is not None
+    task = replace(
+        bench.endless.task, container=replace(container, args=(*prefix, *container.args))
+    )
+    job = replace(bench.endless, task=task)
     runtime, stop = process(bench), asyncio.Event()
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
-        run = tasks.create_task(runtime.run(bench.endless, told, stop))
+        run = tasks.create_task(runtime.run(job, told, stop))
         while (await told.news.get()).phase is not Phase.RUNNING:
             pass
-        directory = runtime.directory(bench.endless.assignment.attempt)
+        directory = runtime.directory(job.assignment.attempt)
         (directory.path / "shim.json").unlink()
-        again = await bench.another().run(replace(bench.endless, told=Phase.RUNNING), told, stop)
+        again = await bench.another().run(replace(job, told=Phase.RUNNING), told, stop)
 
     assert again.failure is not None
     assert again.failure.code == "ProcessLost"

@@ -242,11 +242,20 @@ class ProcessRuntime:
 
 
 def _kill_orphans(shim: Identity | None, directory: AttemptDirectory) -> None:
-    """Kill what a vanished shim left: the kernel killed its task, but not the task's children."""
+    """
+    Kill every process of an attempt whose shim has ended or whose claim is lost.
+
+    ``shim`` is None if the claim is lost. A live shim is then found by its working directory:
+    the mark in the environment of a task is not there before its exec, nor in a forked one.
+    """
     mark = f"{ATTEMPT_VARIABLE}={directory.path.name}".encode()
+    sessions = {shim.pid} if shim is not None and shim.keeps_its_pid else set()
     for _ in range(_ROUNDS_OF_KILLING):  # each may find what was forked during the one before
-        session = trees.list_session(shim.pid) if shim is not None and shim.keeps_its_pid else ()
-        orphans = {*session, *trees.list_marked(mark)}
+        shims = trees.list_working_in(directory.path)
+        sessions.update(shims)
+        orphans = {*shims, *trees.list_marked(mark)}
+        for leader in sessions:
+            orphans.update(trees.list_session(leader), trees.list_descendants(leader))
         if not orphans:
             return
         trees.send_signal(orphans, signal.SIGKILL)

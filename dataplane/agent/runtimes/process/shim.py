@@ -111,6 +111,7 @@ class _Shim:
         """Claim the attempt and start its task; False if it is not to be started by us."""
         self._directory = order.directory
         _complain_into(order.directory.complaints)
+        os.chdir(order.directory.path)  # marks this shim, if its claim is ever lost
         if not order.directory.claim(Identity.of_this_process()):
             return False  # another shim runs this attempt
         self._start = start = order.directory.take_start()

@@ -51,6 +51,20 @@ def list_marked(mark: bytes) -> Sequence[int]:
     return found
 
 
+def list_working_in(directory: Path) -> Sequence[int]:
+    """List the living processes whose working directory this is, or was until it was removed."""
+    real = os.path.realpath(directory)
+    found = []
+    for pid in _list_pids():
+        try:
+            where = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115 - not a path once it is removed
+        except OSError:
+            continue  # it has ended, or belongs to another user
+        if where.removesuffix(" (deleted)") == real:
+            found.append(pid)
+    return found
+
+
 def send_signal(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         try:
