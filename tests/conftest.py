@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 pytest_plugins = [
+    "tests.program_logs",
     "tests.servers.kubernetes",
     "tests.servers.postgres",
     "tests.servers.seaweed",

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from tests import program_logs
+
 _LAST_WORDS = 3000  # characters of a log that a failure shows
 _END_SECONDS = 60.0
 _ROOT = Path(__file__).parents[1]
@@ -61,6 +63,7 @@ class Program:
             self.kill()
 
     def start(self) -> None:
+        program_logs.follow(self.name, self.log)
         with self.log.open("ab") as words:
             self._process = subprocess.Popen(  # noqa: S603 -- our own arguments
                 self._arguments,

@@ -64,6 +64,7 @@ class FakeControl:
         self.sessions: list[FakeSession] = []
         self.reports: dict[AttemptId, list[Report]] = defaultdict(list)
         self.received: list[Report] = []  # repeats too
+        self.stopped: set[AttemptId] = set()  # asked again of each session, as ours does
         self.accepted: list[tuple[AttemptId, LeaseId]] = []
         self.logs: dict[int, list[LogLine]] = defaultdict(list)
         self.answers: dict[int, str] = {}
@@ -85,6 +86,8 @@ class FakeControl:
         await self.sessions[-1].outgoing.put(frame)
 
     async def stop(self, assignment: Assignment, *, forget: bool = False) -> None:
+        if not forget:
+            self.stopped.add(assignment.attempt)
         lease = render_lease(assignment.attempt, assignment.lease)
         stop = link_pb2.Stop(lease=lease, reason="the user aborted it", forget=forget)
         await self.send(link_pb2.ControlFrame(stops=link_pb2.StopBatch(stops=[stop])))
@@ -102,18 +105,24 @@ class FakeControl:
     async def disconnect(self) -> None:
         await self.sessions[-1].outgoing.put(None)
 
-    async def until(self, fact: Callable[[], Any], *, seconds: float = 30) -> None:
-        """Wait until ``fact`` holds; it is looked at whenever something comes in."""
-        async with asyncio.timeout(seconds), self._changed:
-            await self._changed.wait_for(lambda: bool(fact()))
+    async def until(self, fact: Callable[[], Any], *, seconds: float = 60) -> None:
+        """Wait until ``fact`` holds; it is checked whenever a frame is received."""
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait_for(lambda: bool(fact()))
+        except TimeoutError:
+            raise AssertionError(
+                f"not within {seconds:g} s: {len(self.sessions)} sessions, "
+                f"accepted {self.accepted}, received {self.received}"
+            ) from None
 
-    async def end_of(self, assignment: Assignment, *, seconds: float = 30) -> Report:
+    async def end_of(self, assignment: Assignment, *, seconds: float = 60) -> Report:
         """Wait for the attempt's terminal report."""
         reports = self.reports[assignment.attempt]
         await self.until(lambda: reports and reports[-1].phase in TERMINAL, seconds=seconds)
         return reports[-1]
 
-    async def phase_of(self, assignment: Assignment, phase: Phase, *, seconds: float = 30) -> None:
+    async def phase_of(self, assignment: Assignment, phase: Phase, *, seconds: float = 60) -> None:
         reports = self.reports[assignment.attempt]
         await self.until(lambda: any(r.phase is phase for r in reports), seconds=seconds)
 
@@ -187,10 +196,12 @@ class FakeControl:
 
     async def _answer_inventory(self, session: FakeSession, inventory: link_pb2.Inventory) -> None:
         session.inventory += [parse_lease(lease) for lease in inventory.leases]
-        verdicts = [
-            link_pb2.VerdictOnLease(lease=lease, kind=self.verdict_on(parse_lease(lease)[0]))
-            for lease in inventory.leases
-        ]
+        verdicts = []
+        for lease in inventory.leases:
+            attempt = parse_lease(lease)[0]
+            stop = attempt in self.stopped
+            kind = link_pb2.VerdictOnLease.KIND_STOP if stop else self.verdict_on(attempt)
+            verdicts.append(link_pb2.VerdictOnLease(lease=lease, kind=kind))
         await session.outgoing.put(
             link_pb2.ControlFrame(
                 verdicts=link_pb2.Verdicts(verdicts=verdicts, last=inventory.last)

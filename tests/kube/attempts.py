@@ -38,7 +38,7 @@ from shared.model.phases import Phase
 from tests.kube import images
 from tests.unit.agent.assignments import make_assignment, make_job
 
-PATIENCE = 40
+PATIENCE = 60
 _DOOR = Door(address="volary-door.test:8443")
 
 

@@ -15,7 +15,7 @@ import httpx
 
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 _ANSWER_WITHIN_SECONDS = 30.0
-_FACT_WITHIN_SECONDS = 30.0
+_FACT_WITHIN_SECONDS = 60.0
 
 Json = dict[str, Any]
 

@@ -30,7 +30,7 @@ from tests.programs import Program
 NAME = "node-1"
 _PLUGINS = Path("/usr/lib/cni")
 _NEEDED = ("containerd", "ctr", "runc", "iptables", "ip", "nsenter", "setpriv", "unshare")
-_UP_WITHIN_SECONDS = 30.0
+_UP_WITHIN_SECONDS = 60.0
 # What a node writes outside its directory it writes to memory of its own.
 _PRIVATE_PLACES = ("/run", "/var/lib", "/var/log")
 # The kubelet sets these, and they are the whole machine's: it may set copies.

@@ -23,6 +23,8 @@ from urllib.request import Request, urlopen
 import pytest
 from obstore.store import AzureStore
 
+from tests import program_logs
+
 _VERSION = "3.35.0"
 _HOME = Path(__file__).parents[2] / ".cache" / f"azurite-{_VERSION}"
 _READY_WITHIN_SECONDS = 60
@@ -74,6 +76,7 @@ def running() -> Iterator[AzureForTests]:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="volary-azurite-", ignore_cleanup_errors=True) as home:
         log = Path(home, "log")
+        program_logs.follow("azurite", log)
         with log.open("wb") as output:
             server = subprocess.Popen(  # noqa: S603 - our own arguments
                 [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", home,

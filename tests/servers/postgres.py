@@ -21,6 +21,7 @@ import pytest
 
 from controlplane.embedded import databases, postgres
 from controlplane.store import migrations
+from tests import program_logs
 
 _PASSWORDS = databases.Passwords(owner="owner-of-a-test", application="application-of-a-test")
 
@@ -122,6 +123,7 @@ def _server() -> Iterator[str]:
             Path(home), password=secrets.token_hex(), settings=postgres.FORGETFUL
         ) as server,
     ):
+        program_logs.follow("postgres", server.log)
         yield server.url()
 
 

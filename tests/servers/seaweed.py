@@ -24,6 +24,7 @@ from urllib.request import urlopen
 import pytest
 
 from shared.blobs.options import S3Options
+from tests import program_logs
 from tests.programs import free_ports
 
 _ACCESS_KEY = "key-of-a-test"
@@ -48,6 +49,7 @@ def running(address: str = "127.0.0.1") -> Iterator[S3ForTests]:
     """Have a server for the length of a block; ``address`` is one of this machine's."""
     with tempfile.TemporaryDirectory(prefix="volary-s3-", ignore_cleanup_errors=True) as home:
         log = Path(home, "log")
+        program_logs.follow("seaweedfs", log)
         s3_port, arguments = _arguments(Path(home), address)
         with log.open("wb") as output, _process(arguments, home, output) as server:
             _wait_until_ready(server, f"{address}:{s3_port}", log)

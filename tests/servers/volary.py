@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from tests import program_logs
+
 _UP_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 _ROOT = Path(__file__).parents[2]
@@ -74,6 +76,8 @@ def start(
     said = data.with_name(f"{data.name}.log") if log is None else log
     command = [sys.executable, "-m", "controlplane.cli", "up", "--data-dir", str(data)]
     command += ["--http-port", "0", "--link-port", "0", *options]
+    program_logs.follow("volary up", said)
+    program_logs.follow("attempt", data / "agent" / "attempts")
     with said.open("wb") as words:
         process = subprocess.Popen(  # noqa: S603
             command,

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests import program_logs
+
 WORKFLOWS = Path(__file__).parent / "workflows"
 SCRIPTS = Path(__file__).parent / "scripts"
 PROJECT, DOMAIN = "flytesnacks", "development"
@@ -94,6 +96,7 @@ class Flyte:
     def begin_script(self, name: str, *arguments: str) -> "Begun":
         """Start one of our scripts, and do not wait for it."""
         output = self.home / f"{name}.txt"
+        program_logs.follow(name, output)
         with output.open("wb") as words:
             process = subprocess.Popen(  # noqa: S603 -- our own command line
                 (sys.executable, str(SCRIPTS / name), self.endpoint, *arguments),

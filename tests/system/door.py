@@ -44,15 +44,14 @@ from flyteidl2.workflow.state_service_connect import StateServiceClient
 from tests.system.commands import DOMAIN, PROJECT
 from tests.system.values import Value, from_literals, make_inputs
 
-TERMINAL = frozenset(
+FAILED = frozenset(
     [
-        ActionPhase.ACTION_PHASE_SUCCEEDED,
         ActionPhase.ACTION_PHASE_FAILED,
         ActionPhase.ACTION_PHASE_ABORTED,
         ActionPhase.ACTION_PHASE_TIMED_OUT,
-        ActionPhase.ACTION_PHASE_RECOVERED,
     ]
 )
+TERMINAL = FAILED | {ActionPhase.ACTION_PHASE_SUCCEEDED, ActionPhase.ACTION_PHASE_RECOVERED}
 _WITHIN_MS = 60_000
 
 
@@ -141,6 +140,9 @@ class Door:
         return await self.ended(await self.start(task, run_spec=run_spec, **inputs))
 
     async def outputs(self, action: ActionIdentifier) -> list[Value]:
+        """Return the outputs of an action; AssertionError with its error if it has failed."""
+        details = await self.details(action)
+        assert details.status.phase not in FAILED, f"there are no outputs: {details}"
         data = await self.data.get_action_data(GetActionDataRequest(action_id=action))
         return from_literals(data.outputs.literals)
 

@@ -84,7 +84,7 @@ async def look_at_definition(patient: Patient) -> Sequence[Finding]:
 
 
 def _judge_definition(definition: Object) -> Finding:
-    conditions = definition.get("status", {}).get("conditions", ())
+    conditions = definition.get("status", {}).get("conditions") or ()
     if ("Established", "True") not in {(each["type"], each["status"]) for each in conditions}:
         return fault(
             ABOUT,

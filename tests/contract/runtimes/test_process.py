@@ -19,7 +19,7 @@ from tests.unit.agent.assignments import make_assignment
 
 pytestmark = pytest.mark.parametrize("bench", ["process"], indirect=True)
 
-PATIENCE = 20
+PATIENCE = 60
 
 
 def process(bench: Bench) -> ProcessRuntime:

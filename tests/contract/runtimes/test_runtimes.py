@@ -6,7 +6,7 @@ from dataplane.agent.core.held import News
 from shared.model.phases import TERMINAL, Phase
 from tests.contract.runtimes.conftest import Bench, Told
 
-PATIENCE = 20
+PATIENCE = 60
 
 
 async def _until_running(told: Told) -> None:

@@ -27,7 +27,7 @@ from tests.integration.store.conftest import CLUSTER
 
 SLEEPS = {"r1": timedelta(seconds=0.1), "r2": timedelta(minutes=10)}
 """The runs of the story, and how long the one task of each sleeps."""
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 Fact = tuple[object, ...]
 

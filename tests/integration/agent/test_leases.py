@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from shared.idl.agent.v1 import assignment_pb2, link_pb2
 from shared.model.assignments import Assignment
 from shared.model.phases import Phase
@@ -61,12 +63,17 @@ async def test_a_verdict_to_keep_confirms(world: World, tmp_path: Path) -> None:
     assert end.phase is Phase.SUCCEEDED, end.failure
 
 
-async def test_what_waits_for_its_confirmation_can_be_stopped(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("breaks", [False, True], ids=["connected", "session-breaks"])
+async def test_unconfirmed_attempt_is_aborted_by_a_stop(
+    world: World, tmp_path: Path, *, breaks: bool
+) -> None:
     marks = tmp_path / "marks"
     world.control.confirming = False
     async with agent(world):
         assignment = await world.assign(_append(marks))
         await world.control.until(lambda: world.control.accepted)
+        if breaks:  # as it does where nothing was heard for some heartbeats
+            await world.control.disconnect()
         await world.control.stop(assignment)
         end = await world.control.end_of(assignment)
 

@@ -30,6 +30,7 @@ from shared.model.ids import (
     RunKey,
     RunName,
 )
+from tests import program_logs
 from tests.fakes.control import TOKEN, FakeControl
 
 TASKS = Path(__file__).parent / "tasks"
@@ -200,6 +201,8 @@ class AgentProcess:
         """Start one that keeps everything below ``root`` and dials ``address``."""
         (root / "token").write_text(token)
         log = root / "agent.log"
+        program_logs.follow("agent", log)
+        program_logs.follow("attempt", root / "agent" / "attempts")
         command = [
             *(sys.executable, "-m", "dataplane.agent", "run"),
             *("--control-plane", address, "--token-file", str(root / "token")),
@@ -223,7 +226,7 @@ class AgentProcess:
     async def stop(self) -> int:
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self.process.wait()
 
 
@@ -244,7 +247,7 @@ async def stopped_afterwards(started: AgentProcess) -> AsyncIterator[None]:
             await started.stop()
 
 
-async def until(fact: Callable[[], bool], *, seconds: float = 20) -> None:
+async def until(fact: Callable[[], bool], *, seconds: float = 60) -> None:
     """Wait for what other processes do: it can only be looked at again and again."""
     async with asyncio.timeout(seconds):
         while not fact():  # noqa: ASYNC110 - no event crosses processes

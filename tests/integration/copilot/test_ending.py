@@ -20,7 +20,7 @@ async def test_what_is_under_way_at_sigterm_is_finished(pod: Pod) -> None:
         await _reached(pod)
         sidecar.terminate()
         _release(pod)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await sidecar.wait() == 0
     assert await pod.get("a0/1/raw/f") == b"content"
     assert await pod.shipped()
@@ -35,7 +35,7 @@ async def test_a_second_sigterm_aborts(pod: Pod) -> None:
         sidecar.terminate()
         await _reached(pod)
         sidecar.terminate()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await sidecar.wait() == 143
     _release(pod)
     assert await pod.get("a0/1/outputs.pb") is None
@@ -53,7 +53,7 @@ async def test_the_grace_after_sigterm_ends(pod: Pod) -> None:
         pod.store.began.clear()
         await _reached(pod)  # it has given up and wants to say so
         _release(pod)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await sidecar.wait() == 1
     error = await pod.error()
     assert error is not None
@@ -67,7 +67,7 @@ async def test_sigterm_ends_a_download_at_once(pod: Pod) -> None:
     async with pod.running_download() as download:
         await _reached(pod)
         download.terminate()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await download.wait() == 143
     _release(pod)
 
@@ -88,7 +88,7 @@ async def test_an_error_told_before_sigterm_counts(pod: Pod) -> None:
 
 async def test_a_task_that_does_not_begin_is_not_waited_for(pod: Pod) -> None:
     async with pod.running_sidecar(seconds={"start": 0.2}, stay=False) as sidecar:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await sidecar.wait() == 1
     error = await pod.error()
     assert error is not None
@@ -103,13 +103,13 @@ async def test_a_task_that_has_begun_is_waited_for(pod: Pod) -> None:
             async with asyncio.timeout(2):
                 await sidecar.wait()
         pod.leave("_SUCCESS", "")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await sidecar.wait() == 0
 
 
 async def test_a_task_that_does_not_end_is_not_waited_for(pod: Pod) -> None:
     async with pod.running_sidecar(seconds={"whole": 0.5}) as sidecar:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await sidecar.wait() == 1
     error = await pod.error()
     assert error is not None
@@ -123,7 +123,7 @@ async def test_where_nothing_can_be_watched_it_is_polled(
     async with pod.running_sidecar(stay=False) as sidecar:
         await pod.is_waiting(sidecar)
         pod.leave("_SUCCESS", "")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await sidecar.wait() == 0
 
 
@@ -154,7 +154,7 @@ async def _hold(pod: Pod) -> None:
 
 
 async def _reached(pod: Pod) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await pod.store.began.wait()
 
 

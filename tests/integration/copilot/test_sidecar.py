@@ -186,7 +186,7 @@ async def test_the_mark_of_success_is_enough(pod: Pod) -> None:
     async with pod.running_sidecar(stay=False) as sidecar:
         pod.leave("x", "1")
         pod.leave("_SUCCESS", "")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await sidecar.wait() == 0
     assert await pod.shipped() == {"x": primitive(1)}
 
@@ -194,12 +194,12 @@ async def test_the_mark_of_success_is_enough(pod: Pod) -> None:
 async def test_a_native_sidecar_stays_until_it_is_told(pod: Pod) -> None:
     async with pod.running_sidecar() as sidecar:
         pod.leave("_SUCCESS", "")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await pod.get("a0/1/outputs.pb") is None:  # noqa: ASYNC110 - in a process
                 await asyncio.sleep(0.01)
         assert sidecar.returncode is None
         sidecar.terminate()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await sidecar.wait() == 0
     assert pod.signer.faults.asked["put"] == 1, "what was shipped is not shipped again"
 

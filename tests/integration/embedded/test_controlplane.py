@@ -13,6 +13,7 @@ import pytest
 
 from controlplane.embedded import databases
 from controlplane.embedded.refusals import UpError
+from tests import program_logs
 from tests.programs import free_ports
 from tests.servers.postgres import DatabaseForTest
 
@@ -56,6 +57,7 @@ def test_it_migrates_as_the_owner_and_serves_as_the_application(
     assert migrate(environment) == "The schema is up to date.\n"  # and once more does no harm
 
     log = tmp_path / "log"
+    program_logs.follow("control plane", log)
     with (
         log.open("wb") as words,
         subprocess.Popen(  # noqa: S603

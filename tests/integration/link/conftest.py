@@ -40,7 +40,7 @@ __all__ = ["store"]
 
 TOKEN = "a-token-of-a-test"  # noqa: S105
 BLOB_BASE = "file:///blobs"
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds for anything an agent waits for."""
 
 Lease = tuple[AttemptId, LeaseId]

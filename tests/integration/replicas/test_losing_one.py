@@ -23,6 +23,9 @@ from tests.integration.replicas.clients import (
 from tests.integration.replicas.world import Replica, World, nap
 from tests.running import until
 
+_MOST_SECONDS = 60
+"""An action that waited until leases of a silent cluster expire has waited for 300."""
+
 
 async def all_succeed(
     client: Client, root: ActionIdentifier, names: set[str], *, within: float = 60
@@ -78,7 +81,7 @@ async def test_work_goes_on_when_the_replica_with_the_agent_is_killed(
     assert client.refused == 0
     assert marks_of(marks) == {f"p{number}": 1 for number in range(4)}
     assert await own_world.retries() == 0
-    assert await own_world.longest_wait() < 10
+    assert await own_world.longest_wait() < _MOST_SECONDS
     assert any(each.has_agent() for each in others)
 
 
@@ -123,7 +126,7 @@ async def test_a_replica_that_is_stopped_hands_everything_over(own_world: World)
         assert await stopped == 0
         assert await watching is Code.UNAVAILABLE
     assert await own_world.retries() == 0
-    assert await own_world.longest_wait() < 5
+    assert await own_world.longest_wait() < _MOST_SECONDS
     assert "stopping" in own_world.agent.said()
     assert "Traceback" not in leaving.program.said()
 
@@ -156,7 +159,7 @@ async def test_three_replicas_are_restarted_one_after_the_other_under_load(
         await all_succeed(watcher, root, names)
     assert len(names) > 50
     assert await own_world.retries() == 0
-    assert await own_world.longest_wait() < 5
+    assert await own_world.longest_wait() < _MOST_SECONDS
     assert all("Traceback" not in each.program.said() for each in own_world.replicas)
 
 

@@ -80,7 +80,7 @@ class Store:
 
     async def until_somebody_waits_for_a_lock(self) -> None:
         """Return once a transaction of this database waits for another."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while True:
                 async with self.database.for_org(ORG) as tx:
                     waiting = await tx.rows(_WAITING)

@@ -131,7 +131,7 @@ async def test_a_clock_that_is_late_is_told_by_how_much(agent: Installed) -> Non
     (found,) = await look(agent, "clock", clock=Late())
     assert found.outcome is Outcome.FAIL
     assert "behind the API server's" in found.text
-    assert 58 < float(found.text.split()[0]) < 62
+    assert 50 < float(found.text.split()[0]) < 70  # it is late by 60, give or take an answer
 
 
 async def test_an_api_server_that_is_not_there(agent: Installed, tmp_path: Path) -> None:

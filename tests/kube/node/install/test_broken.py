@@ -43,7 +43,7 @@ async def test_a_token_of_no_cluster_is_named_in_the_pods_status_and_all_can_be_
 def _last_words(pod: Json) -> str:
     states = [
         status.get(which, {}).get("terminated", {})
-        for status in pod["status"].get("containerStatuses", ())
+        for status in pod["status"].get("containerStatuses") or ()
         for which in ("state", "lastState")
     ]
     return " ".join(state.get("message", "") for state in states)
