@@ -1,8 +1,9 @@
 """
 What a report does to an attempt, and what an attempt's end does to its action.
 
-Budgets are separate and never refilled: a task's own retries for what its code did wrong,
-a few for what the system did wrong, more for pre-emptions that nobody is to blame for.
+Budgets are separate and never refilled: a task's own retries for what its code did wrong, at
+least a few for what the system did wrong, more for pre-emptions that nobody is to blame for.
+An error that says trying again is no use is not tried again, whoever is to blame.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ from shared.model.phases import TERMINAL, Phase, UnlawfulPhaseError, advance
 from shared.model.reports import Failure, FailureKind, LogLink, Report
 
 SYSTEM_RETRIES = 4
+"""At least; a task that asks for more retries gets those."""
 PREEMPTION_RETRIES = 20
 _SYSTEM_BACKOFF = timedelta(seconds=1)
 _SYSTEM_BACKOFF_CAP = timedelta(minutes=2)
@@ -175,7 +177,7 @@ def retry_delay(failure: Failure, before: Failures, policy: RetryPolicy) -> time
                 policy.backoff_base, policy.backoff_factor, before.user, policy.backoff_cap
             )
         case FailureKind.SYSTEM | FailureKind.UNKNOWN:
-            if before.system >= SYSTEM_RETRIES:
+            if not failure.recoverable or before.system >= max(SYSTEM_RETRIES, policy.retries):
                 return None
             return _grown(_SYSTEM_BACKOFF, 2.0, before.system, _SYSTEM_BACKOFF_CAP)
         case FailureKind.PREEMPTION:

@@ -175,7 +175,11 @@ def test_whatever_an_unwanted_attempt_ends_as_its_action_stays_aborted(end: Phas
         (FailureKind.USER, Failures(user=1), 1, False),
         (FailureKind.USER, Failures(system=4, preemption=20), 1, True),
         (FailureKind.SYSTEM, Failures(), 0, True),
-        (FailureKind.SYSTEM, Failures(system=SYSTEM_RETRIES), 9, False),
+        (FailureKind.SYSTEM, Failures(system=SYSTEM_RETRIES), 0, False),
+        (FailureKind.SYSTEM, Failures(system=SYSTEM_RETRIES), SYSTEM_RETRIES, False),
+        (FailureKind.SYSTEM, Failures(system=9), 10, True),
+        (FailureKind.SYSTEM, Failures(system=10), 10, False),
+        (FailureKind.SYSTEM, Failures(system=1), 1, True),
         (FailureKind.SYSTEM, Failures(user=9), 0, True),
         (FailureKind.PREEMPTION, Failures(preemption=PREEMPTION_RETRIES - 1), 0, True),
         (FailureKind.PREEMPTION, Failures(preemption=PREEMPTION_RETRIES), 9, False),
@@ -190,8 +194,9 @@ def test_each_kind_of_failure_has_a_budget_of_its_own(
     assert outcome.state.failures == before.plus(kind)
 
 
-def test_what_the_task_calls_final_is_final() -> None:
-    failure = make_failure(recoverable=False)
+@pytest.mark.parametrize("kind", [FailureKind.USER, FailureKind.SYSTEM])
+def test_non_recoverable_failure_is_not_retried(kind: FailureKind) -> None:
+    failure = make_failure(kind, recoverable=False)
     assert retry_delay(failure, Failures(), RetryPolicy(retries=5)) is None
 
 
@@ -283,7 +288,7 @@ def test_budgets_are_never_refilled(state: AttemptState, lives: Sequence[Sequenc
             retries[outcome.state.failure.kind] += 1
             state = _next_attempt(outcome)
     assert retries[FailureKind.USER] <= state.policy.retries
-    assert retries[FailureKind.SYSTEM] <= SYSTEM_RETRIES
+    assert retries[FailureKind.SYSTEM] <= max(SYSTEM_RETRIES, state.policy.retries)
     assert retries[FailureKind.PREEMPTION] <= PREEMPTION_RETRIES
 
 
