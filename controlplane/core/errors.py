@@ -13,6 +13,7 @@ What the control plane refuses, named for what the caller can do about it.
     - ExhaustedError: a limit is reached; the same call may work later.
     - UnbuiltError: this release does not do that.
 * UnavailableError: something we need is down; the same call may work later.
+    - BusyError: somebody else has locked what it is about; other things can be done meanwhile.
 
 Anything else that reaches ``api`` is a bug: logged whole, answered as INTERNAL.
 """
@@ -89,3 +90,11 @@ class UnbuiltError(RefusalError):
 
 class UnavailableError(Exception):
     """Something we need is down; the same call may work later."""
+
+
+class BusyError(UnavailableError):
+    """
+    Another transaction holds a lock on what this is about; the same call may work later.
+
+    It says nothing about other rows: a batch that fails so is tried again one by one.
+    """

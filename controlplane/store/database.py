@@ -12,23 +12,28 @@ whatever role the address logs in with.
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import CursorResult, ExceptionContext, Row, event, make_url, text
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql import Executable
 
-from controlplane.core.errors import InvalidError, UnavailableError
+from controlplane.core.errors import BusyError, InvalidError, UnavailableError
 from shared.model.ids import OrgName
 
 APPLICATION_ROLE = "volary_app"
 
 _SET_ORG = text("SELECT set_config('app.org', :org, true)")
+_SET_ORG_AND_LOCK_TIMEOUT = text(
+    "SELECT set_config('app.org', :org, true), set_config('lock_timeout', :lock_timeout, true)"
+)
 _SET_FLEET = text("SELECT set_config('app.fleet', 'on', true)")
 
 # SQLSTATEs and their classes that mean "not now": connection, resources, operator, locks,
 # a server that takes no writes (it is being replaced), a transaction that sat idle.
-_AWAY = ("08", "53", "57", "40", "55P03", "58", "25006", "25P03")
+_AWAY = ("08", "53", "57", "40", "58", "25006", "25P03")
+_LOCK_TIMEOUT = "55P03"
 _UNREACHABLE = "the database cannot be reached; try again"
 # Text that Postgres has no way to keep: NUL, in a column or in JSON.
 _NOT_TEXT = ("22021", "22P05")
@@ -66,10 +71,22 @@ class Database:
         self._engine = engine
 
     @asynccontextmanager
-    async def for_org(self, org: OrgName) -> AsyncIterator[OrgTx]:
-        """Open a transaction on ``org``'s rows; UnavailableError when Postgres is away."""
+    async def for_org(
+        self, org: OrgName, *, lock_timeout: timedelta | None = None
+    ) -> AsyncIterator[OrgTx]:
+        """
+        Open a transaction on ``org``'s rows; UnavailableError when Postgres is away.
+
+        ``lock_timeout``: BusyError after waiting so long for a lock, instead of ten seconds.
+        """
         async with self._transaction() as connection:
-            await connection.execute(_SET_ORG, {"org": org})
+            if lock_timeout is None:
+                await connection.execute(_SET_ORG, {"org": org})
+            else:
+                milliseconds = str(lock_timeout // timedelta(milliseconds=1))
+                await connection.execute(
+                    _SET_ORG_AND_LOCK_TIMEOUT, {"org": org, "lock_timeout": milliseconds}
+                )
             yield OrgTx(connection, org)
 
     @asynccontextmanager
@@ -151,6 +168,8 @@ def _errors_as_ours() -> Iterator[None]:
         yield
     except DBAPIError as error:
         sqlstate = getattr(error.orig, "sqlstate", None) or ""
+        if sqlstate == _LOCK_TIMEOUT:
+            raise BusyError("another transaction has locked it for long; try again") from error
         if error.connection_invalidated or sqlstate.startswith(_AWAY):
             why = f"SQLSTATE {sqlstate}" if sqlstate else "its connection broke"
             raise UnavailableError(f"the database cannot do that now ({why}); try again") from error

@@ -3,9 +3,12 @@ Taking in actions, many at a time: one transaction for everything that waits.
 
 Enqueueing is idempotent by (run, action name): a repeat with the same content changes
 nothing, one with other content is told so, and what was there first stays.
+
+A batch waits for no run and no queue that another transaction has locked, unless it is asked
+to: those are answered BUSY, so that one locked run delays nobody else's actions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -17,7 +20,7 @@ from controlplane.core.timeouts import due_at
 from controlplane.store.changes import Counters, tell
 from controlplane.store.database import OrgTx
 from controlplane.store.guards import is_live
-from controlplane.store.queues import lock_queues
+from controlplane.store.queues import lock_free_queues, lock_queues
 from controlplane.store.specs import save_specs
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, RunId, RunKey
@@ -35,6 +38,7 @@ class Enqueued(Enum):
     PARENT_ENDED = auto()
     NO_QUEUE = auto()
     QUEUE_FULL = auto()
+    BUSY = auto()  # another transaction has locked its run or queue: try again, apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +47,21 @@ class Enqueue:
     action: NewAction
 
 
-_LOCK_RUNS = statement(f"""
+_RUNS = f"""
 {given(project="text", domain="text", run="text")}
 SELECT r.run_id, r.project, r.domain, r.run, r.change, r.queue, r.max_action_concurrency
 FROM n JOIN runs r
   ON r.org = n.org AND r.project = n.project AND r.domain = n.domain AND r.run = n.run
-ORDER BY r.run_id FOR UPDATE OF r
+ORDER BY r.run_id FOR UPDATE OF r {{unless_locked}}
+"""
+_LOCK_RUNS = statement(_RUNS.format(unless_locked=""))
+_LOCK_FREE_RUNS = statement(_RUNS.format(unless_locked="SKIP LOCKED"))
+
+_WHICH_EXIST = statement(f"""
+{given(project="text", domain="text", run="text")}
+SELECT r.project, r.domain, r.run
+FROM n JOIN runs r
+  ON r.org = n.org AND r.project = n.project AND r.domain = n.domain AND r.run = n.run
 """)
 
 _INSERT = statement(f"""
@@ -105,15 +118,30 @@ class _Run:
     is_limited: bool
 
 
-async def enqueue(tx: OrgTx, wishes: Sequence[Enqueue], now: datetime) -> Sequence[Enqueued]:
-    """Take in all of them; the answers are in the order of the wishes."""
-    runs, counters = await _lock_runs(tx, wishes)
+async def enqueue(
+    tx: OrgTx, wishes: Sequence[Enqueue], now: datetime, *, skip_locked: bool = False
+) -> Sequence[Enqueued]:
+    """
+    Take in all of them; the answers are in the order of the wishes.
+
+    ``skip_locked``: answer BUSY for those whose run or queue another transaction has locked.
+    """
+    runs, counters = await _lock_runs(tx, wishes, skip_locked=skip_locked)
     known = [wish for wish in wishes if wish.action.key.run in runs]
-    if not known:
-        return [Enqueued.NO_RUN for _ in wishes]
-    queues = {wish.id: _queue(wish, runs) for wish in known}
-    rooms = await lock_queues(tx, queues.values())
     answers: dict[UUID, Enqueued] = {}
+    if skip_locked:
+        missing = {wish.action.key.run for wish in wishes if wish.action.key.run not in runs}
+        exist = await _find_which_exist(tx, missing) if missing else set()
+        answers = {wish.id: Enqueued.BUSY for wish in wishes if wish.action.key.run in exist}
+    if not known:
+        return [answers.get(wish.id, Enqueued.NO_RUN) for wish in wishes]
+    queues = {wish.id: _queue(wish, runs) for wish in known}
+    if skip_locked:
+        rooms, locked = await lock_free_queues(tx, queues.values())
+        answers |= {wish.id: Enqueued.BUSY for wish in known if queues[wish.id] in locked}
+        known = [wish for wish in known if wish.id not in answers]
+    else:
+        rooms = await lock_queues(tx, queues.values())
     welcome: list[Enqueue] = []
     for wish in known:
         if rooms.find(queues[wish.id]) is None:
@@ -161,16 +189,11 @@ def _queue(wish: Enqueue, runs: Mapping[RunKey, _Run]) -> str:
 
 
 async def _lock_runs(
-    tx: OrgTx, wishes: Sequence[Enqueue]
+    tx: OrgTx, wishes: Sequence[Enqueue], *, skip_locked: bool
 ) -> tuple[Mapping[RunKey, _Run], Counters]:
-    keys = sorted({wish.action.key.run for wish in wishes})
     rows = await tx.rows(
-        _LOCK_RUNS,
-        {
-            "project": [key.project for key in keys],
-            "domain": [key.domain for key in keys],
-            "run": [key.name for key in keys],
-        },
+        _LOCK_FREE_RUNS if skip_locked else _LOCK_RUNS,
+        _names({wish.action.key.run for wish in wishes}),
     )
     found = {
         RunKey(row.project, row.domain, row.run): _Run(
@@ -179,6 +202,20 @@ async def _lock_runs(
         for row in rows
     }
     return found, Counters({RunId(row.run_id): row.change for row in rows})
+
+
+async def _find_which_exist(tx: OrgTx, runs: Collection[RunKey]) -> Collection[RunKey]:
+    rows = await tx.rows(_WHICH_EXIST, _names(runs))
+    return {RunKey(row.project, row.domain, row.run) for row in rows}
+
+
+def _names(runs: Collection[RunKey]) -> dict[str, object]:
+    keys = sorted(runs)
+    return {
+        "project": [key.project for key in keys],
+        "domain": [key.domain for key in keys],
+        "run": [key.name for key in keys],
+    }
 
 
 async def _insert(

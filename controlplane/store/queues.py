@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 from sqlalchemy import Row
 
-from controlplane.core.queues import Queue, QueueStatus, Room, Rooms
+from controlplane.core.queues import DEFAULT, Queue, QueueStatus, Room, Rooms
 from controlplane.store.changes import lock_runs, tell_own_work
 from controlplane.store.database import OrgTx
 from controlplane.store.statements import given, statement
@@ -17,6 +17,14 @@ _COLUMNS = "queue, pool, priority, depth, run_concurrency, action_concurrency"
 _LOCK = statement(f"""
 SELECT {_COLUMNS} FROM queues WHERE org = :org AND queue = ANY(CAST(:names AS text[]))
 ORDER BY queue FOR NO KEY UPDATE
+""")
+
+_LOCK_FREE = statement(f"""
+SELECT {_COLUMNS} FROM queues WHERE org = :org AND queue = ANY(CAST(:names AS text[]))
+ORDER BY queue FOR NO KEY UPDATE SKIP LOCKED
+""")
+_WHICH_EXIST = statement("""
+SELECT queue FROM queues WHERE org = :org AND queue = ANY(CAST(:names AS text[]))
 """)
 
 _WAITING = statement("""
@@ -91,8 +99,23 @@ _DELETE = statement("DELETE FROM queues WHERE org = :org AND queue = :queue")
 
 async def lock_queues(tx: OrgTx, names: Collection[str]) -> Rooms:
     """Find the queues of these names and how much room is in them, until commit."""
+    return await _count_rooms(tx, await tx.rows(_LOCK, {"names": sorted(set(names))}))
+
+
+async def lock_free_queues(tx: OrgTx, names: Collection[str]) -> tuple[Rooms, Collection[str]]:
+    """As ``lock_queues``, but skip those that another transaction holds, and name them."""
+    wanted = set(names)
+    rooms = await _count_rooms(tx, await tx.rows(_LOCK_FREE, {"names": sorted(wanted)}))
+    missing = {name for name in wanted if name not in rooms.rooms and name != DEFAULT}
+    if not missing:
+        return rooms, ()
+    rows = await tx.rows(_WHICH_EXIST, {"names": sorted(missing)})
+    return rooms, {row.queue for row in rows}
+
+
+async def _count_rooms(tx: OrgTx, rows: Sequence[Row[tuple[object, ...]]]) -> Rooms:
     rooms: dict[str, Room] = {}
-    for row in await tx.rows(_LOCK, {"names": sorted(set(names))}):
+    for row in rows:
         queue = parse_queue(row)
         left = None
         if queue.depth:

@@ -1,8 +1,10 @@
 """What a caller may ask of actions: enqueue, watch, abort, answer, read their logs."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import timedelta
 
 from controlplane.core.actions import (
@@ -16,6 +18,7 @@ from controlplane.core.actions import (
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import (
     AlreadyExistsError,
+    BusyError,
     ConflictError,
     ExhaustedError,
     NotFoundError,
@@ -38,8 +41,28 @@ from shared.model.phases import TERMINAL
 from shared.model.reports import ClusterEvent
 
 MOST_IN_A_COMMIT = 500
+SHARED_LOCK_TIMEOUT = timedelta(milliseconds=250)
+"""How long the actions of many runs wait together; locked runs and queues are skipped."""
+LOCK_TIMEOUT = timedelta(milliseconds=250)
+LOCK_RETRY_INTERVAL = timedelta(milliseconds=250)
+LOCK_TRIES = 20
+"""A locked run's own actions: ten seconds in all, half of it without a connection."""
+LOCK_WAITERS = 3
+"""Connections that may wait for locked runs at once."""
 MOST_WAITING = 20_000
 SNAPSHOT_PAGE = 1_000
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Apart:
+    """Whose enqueues wait together for a lock: one run's, into one queue ("": the run's)."""
+
+    org: OrgName
+    run: RunKey
+    queue: str
 
 
 class Actions:
@@ -55,10 +78,19 @@ class Actions:
             most_waiting=MOST_WAITING,
             shared_fate=(UnavailableError,),
         )
+        self._enqueues_of_locked: Batcher[_Apart, Enqueue, Enqueued] = Batcher(
+            self._commit_apart,
+            most=MOST_IN_A_COMMIT,
+            most_waiting=MOST_WAITING,
+            shared_fate=(UnavailableError,),
+        )
+        self._lock_waiters = asyncio.Semaphore(LOCK_WAITERS)
 
     async def run(self) -> None:
         """Commit what is enqueued, in groups, until cancelled."""
-        await self._enqueues.run()
+        async with asyncio.TaskGroup() as batchers:
+            batchers.create_task(self._enqueues.run(), name="enqueues")
+            batchers.create_task(self._enqueues_of_locked.run(), name="enqueues of locked runs")
 
     async def enqueue(self, caller: Caller, new: NewAction) -> None:
         """
@@ -70,7 +102,7 @@ class Actions:
         caller.require(Permission.ACTION_ENQUEUE)
         wish = Enqueue(ActionId(new_uuid(self._clock.now())), new)
         try:
-            answer = await self._enqueues.submit(caller.org, wish)
+            answer = await self._take_in(caller.org, wish)
         except OverfullError as error:
             raise UnavailableError("too many actions are being enqueued; try again") from error
         except StoppedError as error:
@@ -98,6 +130,8 @@ class Actions:
                     f"parent action {new.key.run}/{new.parent} has ended; "
                     "nothing more can be enqueued below it"
                 )
+            case Enqueued.BUSY:
+                raise _busy(new.key.run)
 
     async def abort(self, caller: Caller, action: ActionKey, reason: str) -> None:
         """Abort an action and all below it; what has ended stays as it ended."""
@@ -224,9 +258,44 @@ class Actions:
                 if news:
                     yield news
 
+    async def _take_in(self, org: OrgName, wish: Enqueue) -> Enqueued:
+        """
+        Enqueue with all that waits in the org; what another transaction holds up, apart.
+
+        One locked run, queue or spec delays nobody else's actions.
+        """
+        apart = _Apart(org, wish.action.key.run, wish.action.queue)
+        if apart not in self._enqueues_of_locked:
+            answer = await self._enqueues.submit(org, wish)
+            if answer is not Enqueued.BUSY:
+                return answer
+        return await self._enqueues_of_locked.submit(apart, wish)
+
     async def _commit(self, org: OrgName, wishes: Sequence[Enqueue]) -> Sequence[Enqueued]:
-        async with self._database.for_org(org) as tx:
-            return await enqueue(tx, wishes, self._clock.now())
+        try:
+            async with self._database.for_org(org, lock_timeout=SHARED_LOCK_TIMEOUT) as tx:
+                return await enqueue(tx, wishes, self._clock.now(), skip_locked=True)
+        except BusyError:  # a row that cannot be skipped: it is not known whose
+            return [Enqueued.BUSY for _ in wishes]
+
+    async def _commit_apart(self, apart: "_Apart", wishes: Sequence[Enqueue]) -> Sequence[Enqueued]:
+        """Wait for the lock a moment at a time, so that others have the connection between."""
+        for attempt in range(LOCK_TRIES):
+            if attempt:
+                await self._clock.sleep(LOCK_RETRY_INTERVAL)
+            try:
+                async with (
+                    self._lock_waiters,
+                    self._database.for_org(apart.org, lock_timeout=LOCK_TIMEOUT) as tx,
+                ):
+                    return await enqueue(tx, wishes, self._clock.now())
+            except BusyError:
+                continue
+        log.warning(
+            "enqueue gave up on a locked run",
+            extra={"org": apart.org, "run": str(apart.run), "waiting": len(wishes)},
+        )
+        return [Enqueued.BUSY for _ in wishes]
 
     async def _run(self, tx: OrgTx, key: RunKey) -> RunId:
         run = await find_run(tx, key)
@@ -239,3 +308,7 @@ class Actions:
         if detail is None:
             raise NotFoundError("action", action)
         return detail
+
+
+def _busy(run: RunKey) -> BusyError:
+    return BusyError(f"run {run} or its queue is locked by another transaction; try again")

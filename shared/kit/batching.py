@@ -58,6 +58,10 @@ class Batcher(Generic[K, T, R]):
         self._lanes: dict[K, _Lane[T, R]] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
+    def __contains__(self, key: K) -> bool:
+        """Whether something of this key waits or is under way."""
+        return key in self._lanes
+
     async def run(self) -> None:
         """Serve until cancelled; whoever still waits then gets StoppedError."""
         try:

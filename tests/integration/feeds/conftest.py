@@ -34,9 +34,11 @@ class CountingDatabase(Database):
         self.opened = 0
 
     @asynccontextmanager
-    async def for_org(self, org: OrgName) -> AsyncIterator[OrgTx]:
+    async def for_org(
+        self, org: OrgName, *, lock_timeout: timedelta | None = None
+    ) -> AsyncIterator[OrgTx]:
         self.opened += 1
-        async with super().for_org(org) as tx:
+        async with super().for_org(org, lock_timeout=lock_timeout) as tx:
             yield tx
 
 
