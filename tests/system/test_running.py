@@ -10,6 +10,7 @@ from flyteidl2.task.task_service_pb2 import DeployTaskRequest
 
 from tests.system.commands import WORKFLOWS, Flyte
 from tests.system.door import Door, action_id, refusal
+from tests.system.values import KEPT
 
 
 def test_following_a_run_shows_its_log_and_its_page(flyte: Flyte) -> None:
@@ -170,3 +171,11 @@ async def test_a_run_that_failed_can_be_run_again(door: Door, flyte: Flyte) -> N
     again = await door.ended(action_id(said.run))
     assert again.status.phase == ActionPhase.ACTION_PHASE_FAILED
     assert again.error_info.message == "still"
+
+
+async def test_files_of_a_temporary_directory_are_kept_and_downloads_are_private(
+    door: Door,
+) -> None:
+    [seen] = await door.result(await door.start("keeping.main"))
+
+    assert seen == [KEPT] * 4

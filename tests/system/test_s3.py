@@ -11,6 +11,7 @@ from tests.servers.seaweed import S3ForTests
 from tests.system.commands import WORKFLOWS, Flyte
 from tests.system.door import Door, action_id, attempt_id
 from tests.system.stack import Stack
+from tests.system.values import KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +70,9 @@ async def test_a_report_is_downloaded_from_the_bucket_itself(s3: OnS3) -> None:
     assert not url.startswith(s3.stack.url)
     async with httpx.AsyncClient() as http:
         assert "<h1>A report</h1>" in (await http.get(url)).text
+
+
+async def test_files_of_a_temporary_directory_are_kept_as_on_the_embedded_default(s3: OnS3) -> None:
+    run = s3.flyte("run", "keeping.py", "main").run
+
+    assert await s3.door.result(action_id(run)) == [[KEPT] * 4]

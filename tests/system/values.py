@@ -1,9 +1,13 @@
 """Python values as Flyte's literals and back: the few kinds that tests hand over by hand."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 
 from flyteidl2.core.literals_pb2 import Literal, LiteralCollection, Primitive, Scalar
 from flyteidl2.task.common_pb2 import Inputs, NamedLiteral
+
+KEPT = ["first", "first", "first", "note.txt", hashlib.sha256(b"first").hexdigest()]
+"""What each reader in ``workflows/keeping.py`` sees, on every store."""
 
 Value = str | int | float | bool | None | list["Value"]
 
