@@ -36,6 +36,7 @@ from flyteidl2.workflow.run_service_connect import RunServiceClient
 from flyteidl2.workflow.run_service_pb2 import (
     AbortRunRequest,
     CreateRunRequest,
+    GetActionDataURIsRequest,
     ListActionsRequest,
 )
 from rich.progress import Progress
@@ -82,6 +83,7 @@ class Bench:
         self.actions = ActionsServiceClient(self._address)
         self.run = RunIdentifier()
         self.watched = Watched()
+        self._inputs = ""  # the root's: the children's are not read
         self._child = child or sleep_spec("child", asks_how_long=False)
 
     async def begin(self) -> None:
@@ -95,6 +97,10 @@ class Bench:
             )
         )
         self.run = made.run.action.id.run
+        uris = await self.runs.get_action_data_uris(
+            GetActionDataURIsRequest(action_id=made.run.action.id)
+        )
+        self._inputs = uris.inputs_uri
 
     async def watch(self) -> None:
         """Note when each child's end arrives, as a parent in a pod would."""
@@ -123,8 +129,8 @@ class Bench:
                 action=Action(
                     action_id=ActionIdentifier(run=self.run, name=name),
                     parent_action_name="a0",
-                    input_uri=f"file:///nowhere/{name}/inputs.pb",
-                    run_output_base="file:///nowhere",
+                    input_uri=self._inputs,
+                    run_output_base="unused",
                     task=TaskAction(
                         id=TaskIdentifier(
                             org="x", project=PROJECT, domain=DOMAIN, name="bench.child", version="1"

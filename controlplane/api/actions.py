@@ -12,6 +12,7 @@ from typing import TypeVar
 from flyteidl2.actions.actions_service_pb2 import (
     AbortRequest,
     AbortResponse,
+    Action as ActionMessage,
     EnqueueRequest,
     EnqueueResponse,
     SignalRequest,
@@ -40,7 +41,7 @@ from controlplane.api.convert.enqueues import parse_enqueue, parse_error_documen
 from controlplane.api.convert.signals import parse_value
 from controlplane.api.convert.texts import parse_text
 from controlplane.api.streams import closing
-from controlplane.core.actions import NewAction, SnapshotEnd
+from controlplane.core.actions import ActionType, NewAction, SnapshotEnd
 from controlplane.core.callers import Caller
 from controlplane.core.layout import action_base, error_uri
 from controlplane.usecases.actions import Actions
@@ -60,9 +61,7 @@ class ActionsService:
         self._data = data
 
     async def enqueue(self, caller: Caller, request: EnqueueRequest) -> EnqueueResponse:
-        new = await _with_its_error(
-            self._data, caller, parse_enqueue(request.action), request.action.run_output_base
-        )
+        new = await _parse(self._data, caller, request.action)
         await self._actions.enqueue(caller, new)
         return EnqueueResponse()
 
@@ -101,9 +100,7 @@ class QueueService:
     async def enqueue_action(
         self, caller: Caller, request: EnqueueActionRequest
     ) -> EnqueueActionResponse:
-        new = await _with_its_error(
-            self._data, caller, parse_enqueue(request), request.run_output_base
-        )
+        new = await _parse(self._data, caller, request)
         await self._actions.enqueue(caller, new)
         return EnqueueActionResponse()
 
@@ -131,6 +128,18 @@ class StateService:
         async with closing(_updates(self._actions, caller, parent)) as updates:
             async for update in updates:
                 yield _message(WatchResponse, update)
+
+
+async def _parse(
+    data: Data, caller: Caller, message: ActionMessage | EnqueueActionRequest
+) -> NewAction:
+    """Read the action to be enqueued; InvalidError if it names data outside the caller's org."""
+    new = parse_enqueue(message)
+    if new.type is ActionType.TASK:  # the SDK sends a placeholder for the others
+        data.require_own(caller, new.input_uri, "input_uri")
+    if new.trace is not None:
+        data.require_own(caller, new.trace.output_uri, "trace.outputs.output_uri")
+    return await _with_its_error(data, caller, new, message.run_output_base)
 
 
 async def _with_its_error(data: Data, caller: Caller, new: NewAction, run_base: str) -> NewAction:

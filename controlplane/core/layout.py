@@ -36,6 +36,11 @@ def belongs_to(base: str, org: OrgName, uri: str) -> bool:
     return uri.startswith(own) and ".." not in uri.removeprefix(own).split("/")
 
 
+def is_of_another_org(base: str, org: OrgName, uri: str) -> bool:
+    """Whether ``uri`` lies in our store, but not in the org's part of it."""
+    return f"{uri.rstrip('/')}/".startswith(f"{base}/") and not belongs_to(base, org, f"{uri}/")
+
+
 def run_base(base: str, org: OrgName, run: RunKey) -> str:
     return f"{base}/{org}/{run.project}/{run.domain}/{run.name}"
 

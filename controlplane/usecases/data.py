@@ -171,12 +171,8 @@ class Data:
             )
         await self._require_place(caller, upload.project, upload.domain)
         digest = hashlib.sha256(upload.body).hexdigest()
-        if upload.base:
-            uri = f"{upload.base.rstrip('/')}/inputs/{digest}/{layout.INPUTS}"
-        else:
-            uri = layout.uploaded_inputs_uri(
-                self._store.base, caller.org, upload.project, upload.domain, digest
-            )
+        base = upload.base.rstrip("/") or self._store.base
+        uri = layout.uploaded_inputs_uri(base, caller.org, upload.project, upload.domain, digest)
         self._require_own(caller, uri)
         with _refusing():
             if not await self._store.exists(uri):
@@ -283,6 +279,12 @@ class Data:
                 return await self._store.read(uri, limit=MAX_PAYLOAD_BYTES)
         except (BlobNotFoundError, BlobTooLargeError):
             return None
+
+    def require_own(self, caller: Caller, uri: str, field: str) -> None:
+        """InvalidError naming ``field`` unless ``uri`` is empty or the caller's org's."""
+        if uri and not layout.belongs_to(self._store.base, caller.org, uri):
+            own = layout.org_base(self._store.base, caller.org)
+            raise InvalidError(f"{field}: must lie below {own}/, where this org's data goes")
 
     async def _is_there(self, uri: str, upload: Upload) -> bool:
         """Whether this very content is there; AlreadyExistsError if other content is."""

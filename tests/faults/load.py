@@ -178,7 +178,7 @@ class Load:
     def _inputs(self, wish: Wish) -> str:
         """Put the inputs where all who have the same find them."""
         body = make_inputs(wish.inputs).SerializeToString(deterministic=True)
-        path = self.world.blobs / "inputs" / body.hex()[-80:] / "inputs.pb"
+        path = self.world.blobs / "local" / "inputs" / body.hex()[-80:] / "inputs.pb"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(body)

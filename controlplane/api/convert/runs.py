@@ -4,6 +4,7 @@ import secrets
 import string
 from dataclasses import replace
 from datetime import datetime
+from typing import NoReturn
 
 from flyteidl2.common.run_pb2 import RelationType
 from flyteidl2.task.run_pb2 import RunSpec
@@ -67,9 +68,7 @@ def parse_new_run(
         labels=_parse_labels(settings),
         source=_parse_source(request.source),
         queue=parse_text(settings.queue, "run_spec.queue", most=256),
-        raw_data_base=parse_uri(
-            settings.raw_data_storage.raw_data_prefix, "run_spec.raw_data_storage.raw_data_prefix"
-        ),
+        raw_data_base=_parse_raw_data_base(settings, org, base),
         max_action_concurrency=_parse_concurrency(settings.max_action_concurrency),
         started_at=_parse_start(request),
     )
@@ -94,6 +93,15 @@ def parse_base(settings: RunSpec, org: OrgName, base: str) -> str:
         return base
     wanted = parse_uri(settings.run_base_dir, "run_spec.run_base_dir").rstrip("/")
     _require_own(f"{wanted}/", org, base, "run_spec.run_base_dir")
+    return wanted
+
+
+def _parse_raw_data_base(settings: RunSpec, org: OrgName, base: str) -> str:
+    """Take where files and tables go: anywhere but in another org's part of our store."""
+    field = "run_spec.raw_data_storage.raw_data_prefix"
+    wanted = parse_uri(settings.raw_data_storage.raw_data_prefix, field)
+    if wanted and layout.is_of_another_org(base, org, wanted):
+        _refuse_foreign(field, org, base)
     return wanted
 
 
@@ -157,7 +165,11 @@ def _scope_of_task(message: TaskIdentifier) -> RunScope:
 
 def _require_own(uri: str, org: OrgName, base: str, field: str) -> None:
     if not layout.belongs_to(base, org, uri):
-        raise InvalidError(f"{field}: must lie below {layout.org_base(base, org)}/")
+        _refuse_foreign(field, org, base)
+
+
+def _refuse_foreign(field: str, org: OrgName, base: str) -> NoReturn:
+    raise InvalidError(f"{field}: must lie below {layout.org_base(base, org)}/")
 
 
 def _parse_labels(settings: RunSpec) -> dict[str, str]:

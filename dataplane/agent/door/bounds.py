@@ -20,6 +20,8 @@ from dataplane.agent.door.refusals import Code, RefusedError
 from shared.blobs.errors import BlobError, BlobNotFoundError, BlobStoreError
 from shared.blobs.store import BlobStore
 
+_STEPS = frozenset({".", ".."})
+
 
 class OutOfBoundsError(Exception):
     """The attempt has no business there; the message says why."""
@@ -60,10 +62,10 @@ class Bounds:
             )
 
     async def require_read(self, caller: Caller, uri: str) -> None:
-        """OutOfBoundsError unless the attempt may read it."""
-        if uri == caller.input_uri or _is_below(uri, caller.run_base):
-            return
+        """OutOfBoundsError unless the attempt may read it: first of all it must be its org's."""
         if _is_below(uri, _org(caller)):
+            if uri == caller.input_uri or _is_below(uri, caller.run_base):
+                return
             named = await self._inputs(caller)
             if uri in named or any(_is_below(uri, each) for each in named):
                 return
@@ -89,6 +91,8 @@ class Bounds:
         return named
 
     async def _read_inputs(self, caller: Caller) -> frozenset[str]:
+        if not _is_below(caller.input_uri, _org(caller)):
+            return frozenset()  # what another org's inputs name is not said either
         store = self.store(caller)
         try:
             body = await store.read(caller.input_uri, limit=limits.INPUTS_BYTES)
@@ -152,4 +156,10 @@ def _org(caller: Caller) -> str:
 
 
 def _is_below(uri: str, prefix: str) -> bool:
-    return bool(prefix) and uri.startswith(f"{prefix.rstrip('/')}/")
+    """Whether ``uri`` lies below ``prefix``, without a step back out of it."""
+    below = f"{prefix.rstrip('/')}/"
+    return (
+        bool(prefix)
+        and uri.startswith(below)
+        and _STEPS.isdisjoint(uri.removeprefix(below).split("/"))
+    )

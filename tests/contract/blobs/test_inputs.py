@@ -136,7 +136,7 @@ async def test_inputs_that_make_no_sense_are_refused(world: World) -> None:
 
 async def test_inputs_go_below_the_base_asked_for_if_it_is_the_orgs(world: World) -> None:
     uri, _ = await upload(world, make_inputs(x=1), base_dir=f"{world.own}/elsewhere/")
-    assert uri.startswith(f"{world.own}/elsewhere/inputs/")
+    assert uri.startswith(f"{world.own}/elsewhere/acme/p/development/inputs/")
 
     for base in (
         f"{world.blobs.base}/rival",

@@ -14,7 +14,7 @@ from flyteidl2.workflow.run_service_pb2 import CreateRunRequest
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.integration.api.door import DOMAIN, PROJECT
+from tests.integration.api.door import DOMAIN, ORG, PROJECT, Door
 
 
 def project_id() -> ProjectIdentifier:
@@ -58,14 +58,21 @@ def create_run(name: str = "r1", **fields: Any) -> CreateRunRequest:
 
 
 def enqueue(
-    name: str, *, parent: str = "a0", run: str = "r1", spec: TaskSpec | None = None, group: str = ""
+    door: Door,
+    name: str,
+    *,
+    parent: str = "a0",
+    run: str = "r1",
+    spec: TaskSpec | None = None,
+    group: str = "",
 ) -> EnqueueRequest:
+    run_base = f"{door.blobs.base}/{ORG}/{PROJECT}/{DOMAIN}/{run}"
     return EnqueueRequest(
         action=Action(
             action_id=action_id(name, run=run),
             parent_action_name=parent,
-            input_uri=f"file:///blobs/{run}/{name}/inputs.pb",
-            run_output_base=f"file:///blobs/{run}",
+            input_uri=f"{run_base}/{name}/inputs.pb",
+            run_output_base=run_base,
             group=group,
             task=TaskAction(id=task_id("env.child"), spec=spec or task_spec("env.child")),
         )

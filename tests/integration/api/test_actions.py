@@ -30,7 +30,7 @@ from flyteidl2.workflow.state_service_pb2 import WatchRequest
 
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
-from tests.integration.api.door import Door
+from tests.integration.api.door import ORG, Door
 from tests.integration.api.requests import (
     action_id,
     create_run,
@@ -75,7 +75,7 @@ async def test_a_parent_hears_of_its_child_from_enqueueing_to_its_outputs(runnin
     updates = watch(running)
     assert await until_sentinel(updates) == []
 
-    await running.actions.enqueue(enqueue("c1"))
+    await running.actions.enqueue(enqueue(running, "c1"))
     queued = await next_update(updates)
     await running.finish()
     ended = await next_update(updates)
@@ -90,9 +90,9 @@ async def test_a_parent_hears_of_its_child_from_enqueueing_to_its_outputs(runnin
 
 
 async def test_a_restarted_parent_finds_its_children_before_the_sentinel(running: Door) -> None:
-    await running.actions.enqueue(enqueue("done"))
+    await running.actions.enqueue(enqueue(running, "done"))
     await running.finish()
-    await running.actions.enqueue(enqueue("waiting"))
+    await running.actions.enqueue(enqueue(running, "waiting"))
 
     there = {update.action_id.name: update.phase for update in await until_sentinel(watch(running))}
 
@@ -103,7 +103,7 @@ async def test_a_restarted_parent_finds_its_children_before_the_sentinel(running
 
 
 async def test_a_child_that_failed_tells_code_kind_and_whether_to_try_again(running: Door) -> None:
-    await running.actions.enqueue(enqueue("c1"))
+    await running.actions.enqueue(enqueue(running, "c1"))
     await running.finish(
         Phase.FAILED,
         Failure(code="OOMKilled", kind=FailureKind.USER, message="too big", recoverable=False),
@@ -121,11 +121,11 @@ async def test_a_child_that_failed_tells_code_kind_and_whether_to_try_again(runn
 async def test_enqueueing_the_same_twice_is_the_same_and_other_content_is_refused(
     running: Door,
 ) -> None:
-    await running.actions.enqueue(enqueue("c1"))
-    await running.actions.enqueue(enqueue("c1"))
+    await running.actions.enqueue(enqueue(running, "c1"))
+    await running.actions.enqueue(enqueue(running, "c1"))
 
     code, message = await refusal(
-        running.actions.enqueue(enqueue("c1", spec=task_spec("env.another")))
+        running.actions.enqueue(enqueue(running, "c1", spec=task_spec("env.another")))
     )
 
     assert code is Code.ALREADY_EXISTS
@@ -134,13 +134,13 @@ async def test_enqueueing_the_same_twice_is_the_same_and_other_content_is_refuse
 
 
 async def test_enqueueing_below_what_is_not_there_is_refused(running: Door) -> None:
-    for request in (enqueue("c1", run="r2"), enqueue("c1", parent="nobody")):
+    for request in (enqueue(running, "c1", run="r2"), enqueue(running, "c1", parent="nobody")):
         code, _ = await refusal(running.actions.enqueue(request))
         assert code is Code.NOT_FOUND
 
 
 async def test_a_trace_is_over_when_it_is_told_and_names_its_very_file(running: Door) -> None:
-    file = "file:///blobs/r1/t1/outputs.pb"
+    file = f"{running.blobs.base}/{ORG}/p/d/r1/t1/outputs.pb"
     await running.actions.enqueue(
         enqueue_trace("t1", phase=ActionPhase.ACTION_PHASE_SUCCEEDED, output_uri=file)
     )
@@ -194,7 +194,7 @@ async def test_a_signal_to_what_is_no_condition_is_refused(running: Door) -> Non
 
 
 async def test_an_aborted_child_is_told_to_its_parent(running: Door) -> None:
-    await running.actions.enqueue(enqueue("c1"))
+    await running.actions.enqueue(enqueue(running, "c1"))
     await running.actions.abort(AbortRequest(action_id=action_id("c1"), reason="enough"))
 
     (update,) = await until_sentinel(watch(running))
@@ -203,7 +203,7 @@ async def test_an_aborted_child_is_told_to_its_parent(running: Door) -> None:
 
 
 async def test_the_older_services_do_the_same(running: Door) -> None:
-    action = enqueue("c1").action
+    action = enqueue(running, "c1").action
     updates = running.state.watch(WatchRequest(parent_action_id=action_id()))
     assert await until_sentinel(updates) == []
 
@@ -223,9 +223,9 @@ async def test_the_older_services_do_the_same(running: Door) -> None:
 
 
 async def test_actions_are_listed_by_parent_type_and_phase(running: Door) -> None:
-    await running.actions.enqueue(enqueue("c1", group="fan"))
-    await running.actions.enqueue(enqueue("c2"))
-    await running.actions.enqueue(enqueue("grandchild", parent="c1"))
+    await running.actions.enqueue(enqueue(running, "c1", group="fan"))
+    await running.actions.enqueue(enqueue(running, "c2"))
+    await running.actions.enqueue(enqueue(running, "grandchild", parent="c1"))
     await running.actions.enqueue(enqueue_condition("ask"))
 
     async def names(**wish: Any) -> list[str]:
@@ -255,15 +255,15 @@ async def test_actions_are_listed_by_parent_type_and_phase(running: Door) -> Non
 async def test_group_name_that_is_too_long_is_shortened(
     running: Door, group: str, shown: str
 ) -> None:
-    await running.actions.enqueue(enqueue("c1", group=group))
-    await running.actions.enqueue(enqueue("c1", group=group))  # again: the same
+    await running.actions.enqueue(enqueue(running, "c1", group=group))
+    await running.actions.enqueue(enqueue(running, "c1", group=group))  # again: the same
 
     listed = await running.runs.list_actions(ListActionsRequest(run_id=run_id()))
     assert [each.metadata.group for each in listed.actions if each.id.name == "c1"] == [shown]
 
 
 async def test_enqueue_into_an_unknown_queue_names_the_command_that_makes_it(running: Door) -> None:
-    request = enqueue("c1")
+    request = enqueue(running, "c1")
     request.action.task.queue = "gpu"
 
     code, message = await refusal(running.actions.enqueue(request))
@@ -295,11 +295,11 @@ class Watched:
 
 
 async def test_a_watched_tree_counts_all_descendants_by_phase(running: Door) -> None:
-    await running.actions.enqueue(enqueue("c1"))
+    await running.actions.enqueue(enqueue(running, "c1"))
     watched = Watched(running)
     await watched.until("a0", QUEUED=1)
 
-    await running.actions.enqueue(enqueue("grandchild", parent="c1"))
+    await running.actions.enqueue(enqueue(running, "grandchild", parent="c1"))
     await watched.until("a0", QUEUED=2)
     child, grandchild = await running.claim()
     await running.report(grandchild, Phase.RUNNING, Phase.SUCCEEDED)
@@ -310,7 +310,7 @@ async def test_a_watched_tree_counts_all_descendants_by_phase(running: Door) -> 
 
 
 async def test_what_no_longer_meets_the_filter_says_farewell(running: Door) -> None:
-    await running.actions.enqueue(enqueue("c1"))
+    await running.actions.enqueue(enqueue(running, "c1"))
     queued = Filter(function=Filter.VALUE_IN, field="PHASE", values=["1"])
     watched = Watched(running, queued)
     await watched.until("a0", QUEUED=1)

@@ -50,14 +50,14 @@ async def test_a_run_of_a_bad_name_is_refused(door: Door) -> None:
 
 async def test_an_action_of_a_bad_name_is_refused(door: Door) -> None:
     for name in ("a/b", "..", "-a", "a" * 31, "a b", "a0\0"):
-        code, message = await refusal(door.actions.enqueue(enqueue(name)))
+        code, message = await refusal(door.actions.enqueue(enqueue(door, name)))
 
         assert code is Code.INVALID_ARGUMENT, name
         assert "action" in message
 
 
 async def test_the_root_cannot_be_enqueued(door: Door) -> None:
-    code, message = await refusal(door.actions.enqueue(enqueue("a0")))
+    code, message = await refusal(door.actions.enqueue(enqueue(door, "a0")))
 
     assert code is Code.INVALID_ARGUMENT
     assert "create a run" in message
@@ -89,7 +89,7 @@ async def test_missing_oneofs_are_named(door: Door) -> None:
 
 
 async def test_a_field_that_breaks_a_rule_is_named_with_its_path(door: Door) -> None:
-    request = enqueue("c1")
+    request = enqueue(door, "c1")
     request.action.action_id.run.project = ""
 
     code, message = await refusal(door.actions.enqueue(request))
@@ -103,7 +103,7 @@ async def test_over_long_strings_and_nul_are_refused(door: Door) -> None:
         ("input_uri", "u" * 2049),
         ("input_uri", "\0"),
     ):
-        request = enqueue("c1")
+        request = enqueue(door, "c1")
         setattr(request.action, field, value)
 
         code, message = await refusal(door.actions.enqueue(request))

@@ -44,13 +44,13 @@ async def test_a_full_queue_refuses_in_the_words_that_the_sdk_backs_off_by(
     await queues.set(OPERATOR, "short", QueueChange(depth=1))
     await door.runs.create_run(create_run())
     await door.claim()
-    await door.actions.enqueue(into("short", enqueue("n1")))
-    code, sentence = await refusal(door.actions.enqueue(into("short", enqueue("n2"))))
+    await door.actions.enqueue(into("short", enqueue(door, "n1")))
+    code, sentence = await refusal(door.actions.enqueue(into("short", enqueue(door, "n2"))))
     assert code is Code.RESOURCE_EXHAUSTED
     assert "full" in sentence
 
     assert len(await door.claim()) == 1
-    await door.actions.enqueue(into("short", enqueue("n2")))
+    await door.actions.enqueue(into("short", enqueue(door, "n2")))
 
 
 async def test_a_run_for_a_full_queue_is_refused_and_leaves_nothing(
@@ -77,7 +77,7 @@ async def test_the_sdk_hears_which_timeout_it_was(door: Door) -> None:
     for name, field in (("waits", "queued_timeout"), ("late", "deadline")):
         spec = task_spec("env.child", version=name)
         getattr(spec.task_template.metadata.timeouts, field).FromSeconds(60)
-        await door.actions.enqueue(enqueue(name, spec=spec))
+        await door.actions.enqueue(enqueue(door, name, spec=spec))
     clock = FakeClock(SystemClock().now() + timedelta(seconds=61))
     assert await Timeouts(door.database, clock, every=timedelta(1)).run_once() == 2
 
@@ -95,8 +95,8 @@ async def test_the_page_of_a_run_says_why_each_action_waits(door: Door, queues: 
     await door.runs.create_run(create_run())
     [root] = await door.claim()
     await door.report(root, Phase.RUNNING)
-    await door.actions.enqueue(enqueue("plain"))
-    await door.actions.enqueue(into("gpu", enqueue("wants-gpu")))
+    await door.actions.enqueue(enqueue(door, "plain"))
+    await door.actions.enqueue(into("gpu", enqueue(door, "wants-gpu")))
 
     address = f"{door.url}/v2/domain/{DOMAIN}/project/{PROJECT}/runs/r1"
     async with httpx.AsyncClient(headers={"accept": "application/json"}) as http:

@@ -115,7 +115,7 @@ class World:
 
     def child(self, root: ActionIdentifier, name: str, wish: Wish) -> EnqueueRequest:
         """Make a request to enqueue a task below ``root``."""
-        inputs = self.blobs / "inputs" / root.run.name / name
+        inputs = self.blobs / "local" / "inputs" / root.run.name / name
         inputs.mkdir(parents=True)
         (inputs / "inputs.pb").write_bytes(make_inputs(wish.inputs).SerializeToString())
         return EnqueueRequest(

@@ -1,6 +1,7 @@
 """Which URIs an attempt may read and write, over a directory as store."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,35 @@ async def test_another_orgs_is_not_read_though_the_inputs_name_it(base: str) -> 
     for uri in (f"{base}/another/x", "s3://elsewhere/y"):
         with pytest.raises(OutOfBoundsError):
             await bounds.require_read(caller, uri)
+
+
+@pytest.mark.parametrize("where", ["another/x/inputs.pb", "acme/../another/x/inputs.pb"])
+async def test_input_uri_of_another_org_is_not_read(base: str, where: str) -> None:
+    caller = replace(_caller(base), input_uri=f"{base}/{where}")
+    foreign = Inputs()
+    foreign.literals.add(name="a").value.CopyFrom(_blob(f"{base}/{caller.org}/private"))
+    await open_store(base).write(f"{base}/another/x/inputs.pb", foreign.SerializeToString())
+    bounds = Bounds(open_store)
+    # Neither those inputs, nor what they name.
+    for uri in (caller.input_uri, f"{base}/another/x/inputs.pb", f"{base}/{caller.org}/private"):
+        with pytest.raises(OutOfBoundsError):
+            await bounds.require_read(caller, uri)
+
+
+async def test_own_input_uri_is_read(base: str) -> None:
+    caller = replace(_caller(base))
+    caller = replace(caller, input_uri=f"{base}/{caller.org}/q/production/inputs/1/inputs.pb")
+    await Bounds(open_store).require_read(caller, caller.input_uri)
+
+
+async def test_steps_out_of_the_run_are_not_followed(base: str) -> None:
+    caller = _caller(base)
+    steps = "../" * 4
+    for uri in (f"{caller.run_base}/{steps}another/x", f"{caller.run_base}/./a1/outputs.pb"):
+        with pytest.raises(OutOfBoundsError):
+            await Bounds(open_store).require_read(caller, uri)
+    with pytest.raises(OutOfBoundsError):
+        Bounds(open_store).require_written(caller, f"{caller.output_prefix}/{steps}another/x")
 
 
 async def test_without_inputs_only_the_run_is_read(base: str) -> None:
