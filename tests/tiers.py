@@ -17,7 +17,7 @@ _TESTS = Path(__file__).parent
 _STRICT = bool(os.environ.get("CI"))
 
 _outcomes: Counter[tuple[str, str]] = Counter()
-_why_not: dict[str, str] = {}  # the first reason for which a tier has skipped a test
+_left_out: Counter[tuple[str, str]] = Counter()  # skipped tests, by tier and reason
 
 
 @pytest.hookimpl(wrapper=True)
@@ -34,7 +34,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         tier = _tier_of(Path(report.nodeid.partition("::")[0].removeprefix("tests/")))
         _outcomes[tier, report.outcome] += 1
         if report.skipped and isinstance(report.longrepr, tuple | list):
-            _why_not.setdefault(tier, str(report.longrepr[2]).removeprefix("Skipped: "))
+            _left_out[tier, str(report.longrepr[2]).removeprefix("Skipped: ")] += 1
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -51,10 +51,12 @@ def pytest_terminal_summary(
             f"{count} {outcome}" for (of, outcome), count in sorted(_outcomes.items()) if of == tier
         )
         terminalreporter.line(f"{tier:<14} {counts}")
-        if tier in _why_not:
-            terminalreporter.line(f"{'':<14} skipped: {_why_not[tier]}", red=True)
     for tier in _idle_tiers(config):
         terminalreporter.line(f"{tier:<14} RAN NOTHING", red=True)
+    if _left_out:
+        terminalreporter.section("LEFT OUT: THIS MACHINE DID NOT TEST EVERYTHING", red=True)
+        for (tier, reason), count in sorted(_left_out.items()):
+            terminalreporter.line(f"{tier:<14} {count} skipped: {reason}", red=True, bold=True)
 
 
 def _idle_tiers(config: pytest.Config) -> list[str]:
