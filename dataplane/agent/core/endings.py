@@ -3,7 +3,10 @@ How an attempt ended, judged from what is left of it.
 
 The SDK's entry point exits 0 on a user's failure and writes error.pb, so the error is
 looked at before the exit code, and the exit code before the outputs. A process that we
-killed ended for our reason, whatever it managed to write.
+killed ended for our reason, unless it was done: one that exited with 0 and left its outputs
+has succeeded, whatever was asked of it meanwhile.
+
+Classification is total: an ending that no rule knows is a user failure with the raw facts.
 """
 
 import re
@@ -28,10 +31,11 @@ class KilledFor(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """How the process ended; exactly one of ``code`` and ``signal`` is set."""
+    """How the process ended; neither ``code`` nor ``signal`` is set if the kernel said neither."""
 
     code: int | None = None
     signal: int | None = None
+    wait_status: int | None = None  # as the kernel gave it, if it is neither
     killed_for: KilledFor | None = None
     max_rss: int = 0  # bytes
 
@@ -54,6 +58,7 @@ class Remains:
     exit: Exit | None  # None: the process and its keeper vanished
     error: TaskError | None = None
     outputs_missing: bool = False  # declared, and not there
+    outputs_written: bool = False  # the SDK wrote outputs.pb, which it does last of all
     output_prefix: str
     last_lines: Sequence[str] = ()
     max_runtime_seconds: float | None = None
@@ -80,17 +85,26 @@ CRASHES = {
     signal.SIGTRAP,
 }
 
+# SIGRTMIN and SIGRTMAX have names and no meaning, as those between them.
+_NAMED = frozenset(signal.Signals) - {signal.SIGRTMIN, signal.SIGRTMAX}
+
 
 def judge(remains: Remains) -> tuple[Phase, Failure | None]:
     """Return the terminal phase and, unless it is SUCCEEDED or ABORTED, why."""
     ended = remains.exit
     if ended is None:
+        if _is_proven(remains):
+            return Phase.SUCCEEDED, None
+        if remains.error is not None:
+            return Phase.FAILED, failure_of_error(remains.error)
         return Phase.FAILED, Failure(
             code="ProcessLost",
             kind=FailureKind.SYSTEM,
             message="the attempt's process is gone and left no word of how it ended; "
             "the machine was probably restarted, or its keeper was killed",
         )
+    if ended.killed_for is not None and ended.code == 0 and _is_proven(remains):
+        return Phase.SUCCEEDED, None  # it was done before it could heed us
     match ended.killed_for:
         case KilledFor.STOPPED:
             return Phase.ABORTED, None
@@ -99,7 +113,7 @@ def judge(remains: Remains) -> tuple[Phase, Failure | None]:
                 code="MAX_RUNTIME_EXCEEDED",
                 kind=FailureKind.USER,
                 message="the task ran longer than its max runtime of "
-                f"{remains.max_runtime_seconds:g} s and was killed",
+                f"{remains.max_runtime_seconds or 0:g} s and was killed",
             )
         case KilledFor.MEMORY:
             limit = (remains.memory_limit or 0) / 2**20
@@ -116,10 +130,18 @@ def judge(remains: Remains) -> tuple[Phase, Failure | None]:
             return _judge_own_end(remains, ended)
 
 
+def _is_proven(remains: Remains) -> bool:
+    """Whether what the task left says that it had done all it had to."""
+    return remains.outputs_written and remains.error is None
+
+
 def _judge_own_end(remains: Remains, ended: Exit) -> tuple[Phase, Failure | None]:
     if remains.error is not None:
         return Phase.FAILED, failure_of_error(remains.error)
-    failure = failure_of_exit(code=ended.code, signal_number=ended.signal)
+    if ended.code is None and ended.signal is None:
+        failure: Failure | None = _failure_of_status(ended.wait_status)
+    else:
+        failure = failure_of_exit(code=ended.code, signal_number=ended.signal)
     if failure is None and remains.outputs_missing:
         failure = failure_of_no_outputs(remains.output_prefix)
     if failure is None:
@@ -147,7 +169,11 @@ def failure_of_error(error: TaskError) -> Failure:
 def failure_of_exit(*, code: int | None, signal_number: int | None) -> Failure | None:
     """Return what the end of a process that left no error.pb means, None if it ended well."""
     if signal_number is not None:
-        name = signal.Signals(signal_number).name
+        name = name_signal(signal_number)
+        if signal_number not in _NAMED:
+            # Nothing but a program sends these: the task's own, as far as is known.
+            message = f"the task's process was ended by signal {signal_number} ({name})"
+            return Failure(code="EndedBySignal", kind=FailureKind.USER, message=message)
         if signal_number in CRASHES:
             message = f"the task's process crashed with {name}"
             return Failure(code="Crashed", kind=FailureKind.USER, message=message)
@@ -157,6 +183,24 @@ def failure_of_exit(*, code: int | None, signal_number: int | None) -> Failure |
         message = f"the task's process exited with code {code} and left no error.pb"
         return Failure(code="NonZeroExit", kind=FailureKind.USER, message=message)
     return None
+
+
+def name_signal(number: int) -> str:
+    """Return the signal's name; real-time signals are counted from the first of them."""
+    if number in _NAMED:
+        return signal.Signals(number).name
+    if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+    return "a signal without a name"
+
+
+def _failure_of_status(wait_status: int | None) -> Failure:
+    known = "nothing" if wait_status is None else f"wait status {wait_status:#x}"
+    return Failure(
+        code="UnknownEnding",
+        kind=FailureKind.USER,
+        message=f"the task's process ended with neither an exit code nor a signal ({known})",
+    )
 
 
 def failure_of_no_outputs(output_prefix: str) -> Failure:

@@ -147,6 +147,31 @@ async def test_an_abort_kills_the_whole_family(world: World, tmp_path: Path) -> 
     assert not any(is_running(pid) for pid in pids)
 
 
+async def test_task_that_finishes_after_a_stop_has_succeeded(world: World, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    async with agent(world):
+        assignment = await world.assign(
+            Wish(task="finish_when_asked", inputs={"ready": str(ready)}, outputs=["o0"])
+        )
+        await until_file(ready, empty=True)
+        await world.control.stop(assignment)
+        end = await world.control.end_of(assignment)
+
+    assert end.phase is Phase.SUCCEEDED, end.failure
+    assert world.outputs(assignment)["o0"].scalar.primitive.integer == 7
+
+
+async def test_task_that_ends_by_a_real_time_signal_is_a_user_failure(world: World) -> None:
+    number = signal.SIGRTMIN + 2
+    async with agent(world):
+        assignment = await world.assign(Wish(task="end_by_signal", inputs={"number": number}))
+        end = await world.control.end_of(assignment)
+
+    assert end.failure is not None
+    assert (end.failure.code, end.failure.kind) == ("EndedBySignal", FailureKind.USER)
+    assert "SIGRTMIN+2" in end.failure.message
+
+
 async def test_an_abort_does_not_ask_twice(world: World, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     async with agent(world, "--grace-seconds", "0.5"):

@@ -79,7 +79,9 @@ class JobConnector(AsyncConnector[JobMeta]):
 
     async def delete(self, resource_meta: JobMeta, **_: str) -> None:
         (self._jobs / f"{resource_meta.job}.deleted").touch()
-        (self._jobs / f"{resource_meta.job}.json").write_text('{"phase": "ABORTED"}')
+        path = self._jobs / f"{resource_meta.job}.json"
+        phase = json.loads(path.read_text()).get("when_deleted", "ABORTED")
+        path.write_text(json.dumps({"phase": phase}))
 
 
 ConnectorRegistry.register(JobConnector())

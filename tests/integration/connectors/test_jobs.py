@@ -160,6 +160,19 @@ async def test_a_job_that_was_over_before_it_was_stopped_has_ended_by_itself(
     assert jobs.deleted == []
 
 
+async def test_job_that_succeeds_while_it_is_deleted_has_succeeded(
+    agent: Agent, jobs: Jobs, tmp_path: Path
+) -> None:
+    jobs.all_do("RUNNING", when_deleted="SUCCEEDED")
+    stop = asyncio.Event()
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(agent.run(make_connector_job(tmp_path), stop))
+        await _told_until(agent, Phase.RUNNING)
+        stop.set()
+    assert run.result().phase is Phase.SUCCEEDED
+    assert jobs.deleted == jobs.created
+
+
 async def test_a_job_that_overruns_is_deleted(agent: Agent, jobs: Jobs, tmp_path: Path) -> None:
     jobs.all_do("RUNNING")
     job = make_connector_job(tmp_path, max_runtime=timedelta(milliseconds=300))

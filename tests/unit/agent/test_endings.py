@@ -1,10 +1,20 @@
 """A row for every way an attempt can end."""
 
+import os
 import signal
+from itertools import product
 
 import pytest
 
-from dataplane.agent.core.endings import Exit, KilledFor, Remains, TaskError, cut_message, judge
+from dataplane.agent.core.endings import (
+    Exit,
+    KilledFor,
+    Remains,
+    TaskError,
+    cut_message,
+    judge,
+)
+from dataplane.agent.runtimes.process.shim import parse_wait_status
 from shared.model.phases import Phase
 from shared.model.reports import MAX_MESSAGE_BYTES, FailureKind
 
@@ -18,12 +28,17 @@ def make_error(kind: FailureKind = USER, *, recoverable: bool = True) -> TaskErr
 
 
 def make_remains(
-    ended: Exit | None, *, error: TaskError | None = None, outputs_missing: bool = False
+    ended: Exit | None,
+    *,
+    error: TaskError | None = None,
+    outputs_missing: bool = False,
+    outputs_written: bool = False,
 ) -> Remains:
     return Remains(
         exit=ended,
         error=error,
         outputs_missing=outputs_missing,
+        outputs_written=outputs_written,
         output_prefix="file:///out",
         last_lines=["the last line"],
         max_runtime_seconds=2.5,
@@ -62,6 +77,32 @@ def make_remains(
             USER,
         ),
         (make_remains(None), Phase.FAILED, "ProcessLost", SYSTEM),
+        (make_remains(None, outputs_written=True), Phase.SUCCEEDED, None, None),
+        (make_remains(None, error=make_error()), Phase.FAILED, "ValueError", USER),
+        (
+            make_remains(Exit(code=0, killed_for=KilledFor.STOPPED), outputs_written=True),
+            Phase.SUCCEEDED,
+            None,
+            None,
+        ),
+        (
+            make_remains(Exit(code=0, killed_for=KilledFor.CUT_OFF), outputs_written=True),
+            Phase.SUCCEEDED,
+            None,
+            None,
+        ),
+        (
+            make_remains(Exit(code=0, killed_for=KilledFor.STOPPED)),
+            Phase.ABORTED,
+            None,
+            None,
+        ),
+        (
+            make_remains(Exit(signal=signal.SIGRTMIN + 2)),
+            Phase.FAILED,
+            "EndedBySignal",
+            USER,
+        ),
     ],
     ids=[
         "well",
@@ -77,6 +118,12 @@ def make_remains(
         "timed-out",
         "memory",
         "lost",
+        "lost-after-its-outputs",
+        "lost-after-its-error",
+        "stopped-when-done",
+        "cut-off-when-done",
+        "stopped-with-a-good-exit-and-no-outputs",
+        "real-time-signal",
     ],
 )
 def test_an_end_is_judged(
@@ -86,6 +133,34 @@ def test_an_end_is_judged(
 
     assert judged is phase
     assert (failure and failure.code, failure and failure.kind) == (code, kind)
+
+
+def test_classification_knows_every_wait_status() -> None:
+    """All 65,536 of them, with and without each reason of ours to kill."""
+    for status, killed_for in product(range(2**16), [None, *KilledFor]):
+        ended = parse_wait_status(status)
+        phase, failure = judge(
+            Remains(
+                exit=Exit(
+                    code=ended.code,
+                    signal=ended.signal,
+                    wait_status=ended.wait_status,
+                    killed_for=killed_for,
+                ),
+                output_prefix="file:///out",
+            )
+        )
+        assert phase is not Phase.SUCCEEDED or (os.WIFEXITED(status) and ended.code == 0)
+        assert phase is Phase.FAILED or killed_for is not None or ended.code == 0
+        assert failure is not None or phase in {Phase.SUCCEEDED, Phase.ABORTED}
+
+
+def test_an_unknown_signal_is_a_user_failure_with_its_number() -> None:
+    _, failure = judge(make_remains(parse_wait_status(signal.SIGRTMIN + 2)))
+
+    assert failure is not None
+    assert failure.kind is USER
+    assert f"signal {signal.SIGRTMIN + 2} (SIGRTMIN+2)" in failure.message
 
 
 def test_an_error_that_says_so_is_not_tried_again() -> None:

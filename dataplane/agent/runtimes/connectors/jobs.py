@@ -133,7 +133,9 @@ class RemoteJob:
                     reason, looks = read_reason(resource), 0
                     await self.tell(self._news(phase, reason, resource.message))
             if is_stopped or is_overdue:
-                await self._delete(receipt)
+                last = await self._delete(receipt)
+                if last is not None and read_phase(last) is Phase.SUCCEEDED:
+                    return await self._conclude(last)  # it was done before it was deleted
                 if is_stopped:
                     return self._news(Phase.ABORTED)
                 raise self._overran()
@@ -216,8 +218,8 @@ class RemoteJob:
         report = await find_report(stores, self.job)
         return replace(self._news(Phase.SUCCEEDED), output_uri=prefix, report_uri=report)
 
-    async def _delete(self, receipt: connector_pb2.GetTaskRequest) -> None:
-        """Delete the job and see it gone, as far as its connector lets us."""
+    async def _delete(self, receipt: connector_pb2.GetTaskRequest) -> connector_pb2.Resource | None:
+        """Delete the job and see it gone, as far as its connector lets us; return how it ended."""
         request = requests.ask_to_delete(receipt, self.connection)
         since, refusals = self.clock.now(), 0
         while True:
@@ -235,17 +237,20 @@ class RemoteJob:
                     return None
                 await self.clock.sleep(self.pace.first)
 
-    async def _see_gone(self, receipt: connector_pb2.GetTaskRequest) -> None:
+    async def _see_gone(
+        self, receipt: connector_pb2.GetTaskRequest
+    ) -> connector_pb2.Resource | None:
         request = requests.ask_how_it_does(receipt, self.connection)
         deadline = self.clock.now() + limits.CONNECTOR_GONE_WITHIN
         while self.clock.now() < deadline:
             try:
                 resource = await self.client.look(request)
             except ConnectorError:
-                return  # it is not known any more, or its connector is away: it was told
+                return None  # it is not known any more, or its connector is away: it was told
             if read_phase(resource) in TERMINAL:
-                return
+                return resource
             await self.clock.sleep(self.pace.first)
+        return None
 
     def _left_to_run(self) -> timedelta:
         if self.job.task.max_runtime is None:

@@ -29,7 +29,7 @@ from dataplane.agent.runtimes.kubernetes import (
     statuses,
 )
 from dataplane.agent.runtimes.kubernetes.cluster import Cluster
-from dataplane.agent.runtimes.kubernetes.endings import conclude
+from dataplane.agent.runtimes.kubernetes.endings import conclude, has_succeeded
 from dataplane.agent.runtimes.kubernetes.plugin import Observation, Plugin, Stage, Surroundings
 from dataplane.agent.runtimes.kubernetes.resource import Resource
 from dataplane.agent.runtimes.kubernetes.tails import View
@@ -275,6 +275,10 @@ class Course:
         log_uri, _ = await self._capture()
         said = self._fresh_events()
         await self._resource.remove(self._cluster.grace, self._wait)
+        began = any(statuses.began_at(pod) is not None for pod in self._last)
+        if began and await has_succeeded(self._cluster.stores, self._job):
+            verdict = Verdict(ended_well=True, failure=None, log_uri=log_uri, events=said)
+            return await self._tell_end(verdict)
         return News(phase=Phase.ABORTED, log_uri=log_uri, events=said)
 
     async def _remove_and_tell(self, verdict: Verdict) -> News:

@@ -59,6 +59,19 @@ async def conclude(stores: Stores, job: Job, verdict: Verdict) -> News:
     )
 
 
+async def has_succeeded(stores: Stores, job: Job) -> bool:
+    """Whether an attempt that was stopped had written its outputs first."""
+    try:
+        return await _is_proven(stores, job)
+    except BlobError:
+        logger.warning(
+            "outputs of a stopped attempt not checked, it counts as stopped",
+            extra={"action": str(job.assignment.key)},
+            exc_info=True,
+        )
+        return False
+
+
 async def _find_report(stores: Stores, job: Job) -> str:
     try:
         return await remains.find_report(stores, job)

@@ -219,11 +219,7 @@ class ProcessRuntime:
             else job.task.max_runtime.total_seconds(),
             memory_limit=None if job.task.container is None else job.task.container.memory_limit,
         )
-        if ended is not None and ended.killed_for is None:
-            left = replace(left, error=await remains.read_error(self._stores, job))
-            if left.error is None and ended.code == 0:
-                missing = await remains.are_outputs_missing(self._stores, job)
-                left = replace(left, outputs_missing=missing)
+        left = await self._collect(job, left)
         phase, failure = judge(left)
         return News(
             phase=phase,
@@ -232,6 +228,21 @@ class ProcessRuntime:
             report_uri=await remains.find_report(self._stores, job),
             log_uri=await self._ship_log(job, directory),
         )
+
+    async def _collect(self, job: Job, left: Remains) -> Remains:
+        """Add what the task left in the store, as far as it decides how the attempt ended."""
+        ended = left.exit
+        if ended is not None and ended.killed_for is not None and ended.code != 0:
+            return left  # we killed it
+        error = await remains.read_error(self._stores, job)
+        if error is not None:
+            return replace(left, error=error)
+        if ended is None or ended.killed_for is not None:
+            return replace(left, outputs_written=await remains.has_outputs(self._stores, job))
+        if ended.code == 0:
+            missing = await remains.are_outputs_missing(self._stores, job)
+            return replace(left, outputs_missing=missing)
+        return left
 
     async def _ship_log(self, job: Job, directory: AttemptDirectory) -> str:
         try:

@@ -21,7 +21,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dataplane.agent.core.endings import Exit, KilledFor
@@ -255,14 +255,17 @@ class _Shim:
             pass
 
     def _describe_exit(self) -> Exit:
-        status = 0 if self._status is None else self._status
-        signalled = os.WIFSIGNALED(status)
-        return Exit(
-            code=None if signalled else os.waitstatus_to_exitcode(status),
-            signal=os.WTERMSIG(status) if signalled else None,
-            killed_for=self._killed_for,
-            max_rss=self._max_rss,
-        )
+        ended = parse_wait_status(0 if self._status is None else self._status)
+        return replace(ended, killed_for=self._killed_for, max_rss=self._max_rss)
+
+
+def parse_wait_status(status: int) -> Exit:
+    """Return what a wait status of the kernel says, whatever it is."""
+    if os.WIFSIGNALED(status):
+        return Exit(signal=os.WTERMSIG(status))
+    if os.WIFEXITED(status):
+        return Exit(code=os.WEXITSTATUS(status))
+    return Exit(wait_status=status)
 
 
 def _detach(using: int) -> None:

@@ -92,6 +92,28 @@ async def ignore_sigterm(ready: str) -> int:
 
 
 @env.task
+async def finish_when_asked(ready: str) -> int:
+    """Take SIGTERM for the word to finish, and finish."""
+    import signal
+
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
+    Path(ready).touch()
+    await asked.wait()
+    return 7
+
+
+@env.task
+async def end_by_signal(number: int) -> int:
+    import signal
+
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    await asyncio.sleep(300)
+    return 0
+
+
+@env.task
 async def talk(lines: int) -> int:
     for number in range(lines):
         print("line", number)

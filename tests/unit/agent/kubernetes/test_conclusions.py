@@ -8,7 +8,7 @@ from flyteidl2.core import execution_pb2
 
 from dataplane.agent.core.endings import CUT_OFF
 from dataplane.agent.runtimes.blobs import Stores
-from dataplane.agent.runtimes.kubernetes.endings import conclude
+from dataplane.agent.runtimes.kubernetes.endings import conclude, has_succeeded
 from dataplane.agent.runtimes.kubernetes.verdicts import (
     ANNOTATION,
     Verdict,
@@ -140,3 +140,21 @@ def test_a_verdict_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize("text", ["", "no json", "{}", '{"failure": 3}', "[]"])
 def test_what_is_no_verdict_is_none(text: str) -> None:
     assert find_verdict({"metadata": {"annotations": {ANNOTATION: text}}}) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "args", "succeeded"),
+    [
+        (["outputs.pb"], ("a0",), True),
+        (["outputs.pb", "error.pb"], ("a0",), False),
+        ([], ("a0",), False),
+        (["outputs.pb"], ("train",), False),
+    ],
+    ids=["outputs", "outputs-and-error", "nothing", "another-program"],
+)
+async def test_a_stopped_attempt_that_had_written_its_outputs_has_succeeded(
+    tmp_path: Path, files: list[str], args: tuple[str, ...], *, succeeded: bool
+) -> None:
+    job = make(tmp_path, *files, args=args)
+
+    assert await has_succeeded(Stores(SystemClock()), job) is succeeded
