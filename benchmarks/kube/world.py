@@ -172,7 +172,8 @@ async def _prepare(kube: KubeClient) -> None:
             yaml.safe_load(crd.read_text()),
         )
     for namespace in (_OWN_NAMESPACE, NAMESPACE):
-        await kube.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+        labels = {"volary.dev/managed": "true"} if namespace == NAMESPACE else {}
+        await kube.create("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": labels}})
 
 
 async def until(fact: Callable[[], bool], what: str, *, within: float = _WITHIN_SECONDS) -> None:

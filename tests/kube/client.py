@@ -131,7 +131,9 @@ class KubeClient:
     @asynccontextmanager
     async def namespace(self) -> AsyncIterator[str]:
         """A namespace of a test's own, pods can be made in it at once; swept up afterwards."""
-        made = await self.create("/api/v1/namespaces", {"metadata": {"generateName": "test-"}})
+        labels = {"volary.dev/managed": "true"}  # tasks may run in it
+        metadata = {"generateName": "test-", "labels": labels}
+        made = await self.create("/api/v1/namespaces", {"metadata": metadata})
         name = str(made["metadata"]["name"])
         path = f"/api/v1/namespaces/{name}"
         try:

@@ -10,7 +10,12 @@ from dataplane.agent.doctor.findings import Finding, doubt, fault, fine
 from dataplane.agent.doctor.permissions import PLUGINS, TABLE, Feature, Named, Rule, Scope, rules_of
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ForbiddenError, KubeError, NotFoundError
-from dataplane.agent.kube.objects import NAMESPACE, SECRET, Kind, Name, Object
+from dataplane.agent.kube.namespaces import (
+    POD_SECURITY,
+    POD_SECURITY_PIN,
+    POD_SECURITY_VERSION,
+)
+from dataplane.agent.kube.objects import MANAGED_LABEL, NAMESPACE, SECRET, Kind, Name, Object
 from dataplane.agent.runtimes.kubernetes.pods.secrets import DEFAULT_SECRET
 from dataplane.agent.settings import KubernetesSettings
 from shared.kit.clock import Clock
@@ -234,10 +239,30 @@ async def _look_at_namespace(patient: Patient, namespace: str) -> Sequence[Findi
                 "wait until it is gone, and make it again",
             )
         ]
-    findings = [fine("namespaces", f"{namespace} is there")]
+    findings = [*_judge_namespace(patient, found)]
     for secret in patient.settings.image_pull_secrets:
         findings += await _look_at_pull_secret(patient, Name(namespace, secret))
     return findings
+
+
+def _judge_namespace(patient: Patient, found: Object) -> Sequence[Finding]:
+    """Say whether tasks may run in it, and whether the API server holds them to a level."""
+    name, labels = found["metadata"]["name"], found["metadata"].get("labels") or {}
+    if name == patient.settings.namespace:
+        remedy = "choose another --namespace-template"
+        return [fault("namespaces", f"{name} is the agent's own, where no task runs", remedy)]
+    if labels.get(MANAGED_LABEL) != "true":
+        remedy = f"kubectl label namespace {name} {MANAGED_LABEL}=true"
+        return [
+            fault("namespaces", f"{name} is not labelled for tasks, so none runs there", remedy)
+        ]
+    if POD_SECURITY not in labels:
+        remedy = (
+            f"kubectl label namespace {name} {POD_SECURITY}=baseline"
+            f" {POD_SECURITY_VERSION}={POD_SECURITY_PIN}"
+        )
+        return [doubt("namespaces", f"{name} enforces no Pod Security level", remedy)]
+    return [fine("namespaces", f"{name} is there")]
 
 
 async def _look_at_pull_secret(patient: Patient, name: Name) -> Sequence[Finding]:

@@ -9,14 +9,20 @@ the latest few thousand attempts', for whoever comes to wait later.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 
 from dataplane.agent.kube import limits
 from dataplane.agent.kube.client import Change, ChangeKind, Kube
 from dataplane.agent.kube.following import Following
-from dataplane.agent.kube.objects import EVENT, Object, find_mark, mark_attempt
+from dataplane.agent.kube.objects import (
+    EVENT,
+    Object,
+    find_mark,
+    mark_attempt,
+    short_mark_of,
+)
 from dataplane.agent.kube.waking import Wakers
 from shared.kit.clock import Clock
 
@@ -42,13 +48,21 @@ class Events(Following):
 
     def of_attempt(self, attempt: str) -> Sequence[Object]:
         """Return the latest events of the attempt's objects, oldest first."""
-        return sorted(self._by_mark.get(mark_attempt(attempt), {}).values(), key=happened_at)
+        found = [
+            event
+            for mark in (mark_attempt(attempt), short_mark_of(attempt))
+            for event in self._by_mark.get(mark, {}).values()
+        ]
+        return sorted(found, key=happened_at)
 
-    def waking(
-        self, attempt: str, event: asyncio.Event | None = None
-    ) -> AbstractContextManager[asyncio.Event]:
+    @contextmanager
+    def waking(self, attempt: str, event: asyncio.Event | None = None) -> Iterator[asyncio.Event]:
         """As an informer's; the attempt's events are dropped when nobody waits any more."""
-        return self._wakers.waking(mark_attempt(attempt), event)
+        with (
+            self._wakers.waking(mark_attempt(attempt), event) as changed,
+            self._wakers.waking(short_mark_of(attempt), changed),
+        ):
+            yield changed
 
     def replace(self, items: Sequence[Object]) -> None:
         """Keep what is known as well: an event that has expired meanwhile is still true."""

@@ -1,11 +1,11 @@
 """Kinds of objects, what they are called and how they are labelled."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dataplane.agent.kube.names import as_label, digest, render_namespace
 from shared.model.assignments import Assignment
 
 Object = Mapping[str, Any]
@@ -30,8 +30,10 @@ RAW_DATA_PREFIX_ANNOTATION = "volary.dev/raw-data-prefix"
 RUN_BASE_ANNOTATION = "volary.dev/run-base"
 
 _MAX_NAME = 63 - len("-workers-0-9999-xxxxx")  # operators append to the names of theirs
-_MAX_LABEL = 63
-_MARK = re.compile(r"-([0-9]+-[0-9a-f]{8})(?:-|$)")
+_MARK_DIGITS = 12
+_SHORT_MARK_DIGITS = 8  # of earlier releases; pods of theirs may still run
+_MARK = re.compile(rf"-([0-9]+-[0-9a-f]{{{_MARK_DIGITS}}})(?=-|$)")
+_SHORT_MARK = re.compile(rf"-([0-9]+-[0-9a-f]{{{_SHORT_MARK_DIGITS}}})(?=-|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ def name_attempt(assignment: Assignment, namespace_template: str) -> Name:
     Return how the attempt's TaskAction, and its pod or other resource, are called.
 
     The same attempt always has the same name, so making it twice is harmless, and no other
-    ever has it: the end is made of the attempt's identifier.
+    ever has it: the end is made of the attempt's identifier. An attempt that an earlier release
+    accepted may be called otherwise: ask ``Owners.find_object`` before this.
     """
     key = assignment.key
     tail = mark_attempt(str(assignment.attempt))
@@ -95,22 +98,35 @@ def name_attempt(assignment: Assignment, namespace_template: str) -> Name:
     if not readable[0].isalpha():  # a Service, which some operators make of it, begins with one
         readable = f"t{readable}"
     name = f"{readable[: _MAX_NAME - len(tail) - 1].rstrip('-')}-{tail}"
-    namespace = namespace_template.format(
-        org=assignment.org, project=key.run.project, domain=key.run.domain
-    )
-    return Name(_as_name(namespace)[:_MAX_LABEL].rstrip("-"), name)
+    return Name(namespace_of(assignment, namespace_template), name)
+
+
+def namespace_of(assignment: Assignment, template: str) -> str:
+    """Return the namespace of the attempt's project and domain; two of them never share one."""
+    run = assignment.key.run
+    values = {"org": assignment.org, "project": run.project, "domain": run.domain}
+    return render_namespace(template, values)
 
 
 def mark_attempt(attempt: str) -> str:
     """Return the end of the attempt's name, which tells it from all others."""
     number = attempt.rpartition("-")[2]
-    return f"{number}-{hashlib.sha256(attempt.encode()).hexdigest()[:8]}"
+    return f"{number}-{digest(attempt, _MARK_DIGITS)}"
+
+
+def short_mark_of(attempt: str) -> str:
+    """Return the mark that an earlier release gave the attempt's objects."""
+    return mark_attempt(attempt)[: _SHORT_MARK_DIGITS - _MARK_DIGITS]
 
 
 def find_mark(name: str) -> str:
-    """Return the mark in the name of an object made for an attempt; "" if it has none."""
-    found = _MARK.search(name)
-    return found[1] if found else ""
+    """
+    Return the mark in the name of an object made for an attempt; "" if it has none.
+
+    The last one: what stands before it are names that people chose, which may look like marks.
+    """
+    found = _MARK.findall(name) or _SHORT_MARK.findall(name)
+    return str(found[-1]) if found else ""
 
 
 def label_attempt(assignment: Assignment) -> dict[str, str]:
@@ -134,7 +150,7 @@ def annotate_attempt(assignment: Assignment) -> dict[str, str]:
     """
     Return what the door goes by when a pod calls: names as they are, and its prefixes.
 
-    The keys of the names are those of the labels, which may hold only a part of a name.
+    The keys of the names are those of the labels, which hold a part of a long name.
     """
     run = assignment.key.run
     return {
@@ -149,11 +165,6 @@ def annotate_attempt(assignment: Assignment) -> dict[str, str]:
         RAW_DATA_PREFIX_ANNOTATION: assignment.raw_data_prefix,
         RUN_BASE_ANNOTATION: assignment.run_base,
     }
-
-
-def as_label(text: str) -> str:
-    """Return what of ``text`` a label's value may hold."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", text)[:_MAX_LABEL].strip("-_.")
 
 
 def _as_name(text: str) -> str:

@@ -141,23 +141,34 @@ class _Leader:
 
     async def lead(self) -> None:
         """Keep the ledger and run its attempts, until cancelled."""
+        namespaces = Namespaces(
+            self.kube,
+            own=self.own.namespace,
+            template=self.own.namespace_template,
+            create=self.own.create_namespaces,
+            clock=self.clock,
+        )
         async with TaskActionJournal.open(
             self.kube,
             place=self.own.namespace,
             namespace_template=self.own.namespace_template,
-            namespaces=Namespaces(self.kube, create=self.own.create_namespaces),
+            namespaces=namespaces,
             retention=self.settings.retention,
             clock=self.clock,
         ) as journal:
             ledger = Ledger(journal)
             await ledger.load()
             with self.contacts.leading(ledger):
-                await run_services(self.settings, self._equip(ledger, journal), self.clock)
+                await run_services(
+                    self.settings, self._equip(ledger, journal, namespaces), self.clock
+                )
 
-    def _equip(self, ledger: Ledger, journal: TaskActionJournal) -> Equipment:
+    def _equip(
+        self, ledger: Ledger, journal: TaskActionJournal, namespaces: Namespaces
+    ) -> Equipment:
         stores = Stores(self.clock)
         endpoints = Endpoints(self.connectors, self.clock)
-        secrets = KubeSecretValues(self.kube, self.own.namespace_template)
+        secrets = KubeSecretValues(self.kube, self.own.namespace_template, namespaces)
         connectors = ConnectorRuntime(endpoints, stores, self.clock, secrets=secrets)
         cluster = Cluster(
             kube=self.kube,
@@ -168,6 +179,7 @@ class _Leader:
             clock=self.clock,
             owners=journal,
             namespaces=self.own.namespace_template,
+            ensure=namespaces.ensure,
             prepare=self.door.authority.publish,
             log_links=[LogLink(name, uri) for name, uri in self.own.log_links.items()],
             grace=self.settings.grace,

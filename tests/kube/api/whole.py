@@ -8,7 +8,7 @@ from typing import cast
 
 from tests.kube.client import KubeClient
 from tests.kube.controlplane import KubeForTests
-from tests.kube.node.examples.world import NAMESPACE, TASKS, World, running
+from tests.kube.node.examples.world import NAMESPACE, TASKS, World, label_namespace, running
 from tests.servers import seaweed
 from tests.servers.kubernetes import NodeForTests
 from tests.servers.postgres import DatabaseForTest
@@ -21,7 +21,7 @@ _MACHINE = "127.0.0.1"
 async def places(api: KubeClient, secrets: Mapping[str, str]) -> AsyncIterator[None]:
     """Have the agent's namespace and that of tasks, with their secrets."""
     for name in (NAMESPACE, TASKS):
-        await api.create(_NAMESPACES, {"metadata": {"name": name}})
+        await api.create(_NAMESPACES, {"metadata": label_namespace(name)})
     secret = {"metadata": {"name": "volary-secrets"}, "stringData": dict(secrets)}
     await api.create(f"{_NAMESPACES}/{TASKS}/secrets", secret)
     yield

@@ -141,6 +141,7 @@ class Writer:
     async def _create_at(self, page: Page, name: Name) -> None:
         body = codec.render_entry(page.held, name, self._labels(page.held))
         for _ in range(_TRIES):
+            await self._make_room(page, name)
             try:
                 made = await self._kube.create(TASK_ACTION, body)
             except ExistsError:
@@ -149,7 +150,7 @@ class Writer:
             except NotFoundError as error:
                 if name.namespace == self._place:
                     raise _RefusedError(error.message) from error
-                await self._make_room(name)
+                self._namespaces.forget(name.namespace)
             except ConflictError:
                 continue
             except KubeError as error:
@@ -159,9 +160,12 @@ class Writer:
                 return
         raise _RefusedError("another of its name comes again and again")
 
-    async def _make_room(self, name: Name) -> None:
+    async def _make_room(self, page: Page, name: Name) -> None:
+        """Have the namespace, which is ours; the agent's own needs no such look."""
+        if name.namespace == self._place:
+            return
         try:
-            await self._namespaces.ensure(name.namespace)
+            await self._namespaces.ensure(name.namespace, page.held.assignment)
         except NoNamespaceError as error:
             raise _RefusedError(str(error)) from error
 

@@ -16,12 +16,17 @@ from dataplane.agent.kube.objects import POD, Kind, Object
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
 from shared.kit.clock import Clock
+from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId
 from shared.model.reports import LogLink
 
 
 async def _leave(namespace: str) -> None:
     """Leave the namespace as it is."""
+
+
+async def _take_any(namespace: str, assignment: Assignment) -> None:
+    """Take the namespace for ours."""
 
 
 class Owners(Protocol):
@@ -54,7 +59,9 @@ class Cluster:
     clock: Clock
     owners: Owners = field(default_factory=_Unknown)
     namespaces: str = "{project}-{domain}"
-    prepare: Callable[[str], Awaitable[None]] = _leave  # a namespace, before a pod is made in it
+    # Before a pod is made in a namespace: NoNamespaceError if it is not for tasks.
+    ensure: Callable[[str, Assignment], Awaitable[None]] = _take_any
+    prepare: Callable[[str], Awaitable[None]] = _leave
     grace: timedelta = limits.STOP_GRACE  # from SIGTERM to SIGKILL, when we end a pod
     # A pod that is still there so long after it should be gone: its node is lost. Its object is
     # removed, and with it its token; what runs on reaches nobody any more.

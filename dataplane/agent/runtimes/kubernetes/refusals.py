@@ -17,6 +17,11 @@ from dataplane.agent.kube.errors import (
     NotFoundError,
     UnauthorizedError,
 )
+from dataplane.agent.kube.namespaces import (
+    ForeignNamespaceError,
+    NoNamespaceError,
+    UnlabelledNamespaceError,
+)
 from dataplane.agent.kube.objects import Kind
 from shared.model.reports import Failure, FailureKind
 
@@ -33,6 +38,7 @@ WAITED_FOR = frozenset(
         "AgentUnauthorized",
         AWAY,
         "NamespaceMissing",
+        "NamespaceUnlabelled",
         "QuotaExceeded",
         "ServiceAccountMissing",
     }
@@ -88,6 +94,15 @@ def taken(name: str, kind: Kind) -> Refusal:
     )
     failure = Failure(code="NameTaken", kind=FailureKind.SYSTEM, message=message)
     return Refusal(reason=failure.code, message=message, failure=failure)
+
+
+def without_namespace(error: NoNamespaceError) -> Refusal:
+    """Say that the attempt's namespace is not there, or not for tasks."""
+    if isinstance(error, ForeignNamespaceError):
+        return _given_up("NamespaceForeign", str(error))
+    unlabelled = isinstance(error, UnlabelledNamespaceError)
+    reason = "NamespaceUnlabelled" if unlabelled else "NamespaceMissing"
+    return Refusal(reason=reason, message=str(error))
 
 
 def _forbidden(error: ForbiddenError) -> Refusal:

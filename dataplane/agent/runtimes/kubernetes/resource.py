@@ -13,12 +13,14 @@ from datetime import datetime, timedelta
 from dataplane.agent.core import limits
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ExistsError, KubeError, NotFoundError
+from dataplane.agent.kube.namespaces import NoNamespaceError
 from dataplane.agent.kube.objects import (
     ATTEMPT_LABEL,
     GRACE_ANNOTATION,
     POD,
     TASK_ACTION,
     Kind,
+    Name,
     Object,
     label_attempt,
     name_attempt,
@@ -44,7 +46,9 @@ Pause = Callable[[timedelta], Awaitable[None]]
 
 class Resource:
     def __init__(self, cluster: Cluster, kind: Kind, assignment: Assignment) -> None:
-        self.name = name_attempt(assignment, cluster.namespaces)
+        self.name = _name_of_record(cluster, assignment) or name_attempt(
+            assignment, cluster.namespaces
+        )
         self.kind = kind
         self._cluster = cluster
         self._assignment = assignment
@@ -52,6 +56,12 @@ class Resource:
         self._informer = cluster.informers[kind]
         self._heard = False  # by the informer, which then hears of its end as well
         self._made: tuple[Object, datetime] | None = None  # is there, and not heard of yet
+
+    def recall_name(self) -> None:
+        """Take the name of what is there for the attempt: an earlier release named it otherwise."""
+        if self._informer.get(self.name) is None:
+            for earlier in self._informer.of_attempt(self._attempt):
+                self.name = name_of(earlier)
 
     def pods(self) -> Sequence[Object]:
         """Return the attempt's pods, the one of its own name first."""
@@ -96,6 +106,7 @@ class Resource:
         """Create it once; return why the API server does not take it."""
         kube = self._cluster.kube.with_patience(timedelta(0))  # the caller has other things to heed
         try:
+            await self._cluster.ensure(self.name.namespace, self._assignment)
             await self._cluster.prepare(self.name.namespace)
             body = await self._owned(kube, built)
             size = len(json.dumps(body))
@@ -105,6 +116,8 @@ class Resource:
                 made = await kube.create(self.kind, body)
         except ExistsError:
             return await self._adopt(kube)
+        except NoNamespaceError as error:
+            return refusals.without_namespace(error)
         except KubeError as error:
             return refusals.judge(error, self.kind)
         self._heard, self._made = False, (made, self._cluster.clock.now())
@@ -264,6 +277,14 @@ class Resource:
 
     def _warn(self, what: str, error: KubeError) -> None:
         logger.warning(what, extra={"resource": str(self.name), "detail": str(error)})
+
+
+def _name_of_record(cluster: Cluster, assignment: Assignment) -> Name | None:
+    """Return the name of the attempt's TaskAction, unless it had to be kept with the agent."""
+    record = cluster.owners.find_object(assignment.attempt)
+    if record is None or name_of(record).namespace == cluster.templates.agent_namespace:
+        return None
+    return name_of(record)
 
 
 def _seconds_to_end(obj: Object, grace: timedelta | None) -> int | None:

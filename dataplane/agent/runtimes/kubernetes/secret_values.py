@@ -10,7 +10,8 @@ from base64 import b64decode
 
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import KubeError, NotFoundError
-from dataplane.agent.kube.objects import SECRET, Name, name_attempt
+from dataplane.agent.kube.namespaces import Namespaces, NoNamespaceError
+from dataplane.agent.kube.objects import SECRET, Name, namespace_of
 from dataplane.agent.runtimes.connectors.requests import SecretsAwayError
 from dataplane.agent.runtimes.kubernetes.pods.secrets import DEFAULT_SECRET
 from dataplane.agent.runtimes.protocol import Job
@@ -19,19 +20,21 @@ from dataplane.agent.runtimes.protocol import Job
 class KubeSecretValues:
     """Needs the permission to get the Secret of that name, and no other."""
 
-    def __init__(self, kube: Kube, namespaces: str) -> None:
-        """``namespaces`` is the template of the tasks' namespaces."""
+    def __init__(self, kube: Kube, template: str, namespaces: Namespaces) -> None:
+        """``template`` is that of the tasks' namespaces."""
         self._kube = kube
+        self._template = template
         self._namespaces = namespaces
 
     async def find(self, job: Job, name: str) -> str | None:
         """Return the value, None where there is none; SecretsAwayError if nobody says."""
-        namespace = name_attempt(job.assignment, self._namespaces).namespace
+        namespace = namespace_of(job.assignment, self._template)
         try:
+            await self._namespaces.ensure(namespace, job.assignment)
             secret = await self._kube.get(SECRET, Name(namespace, DEFAULT_SECRET))
         except NotFoundError:
             return None
-        except KubeError as error:
+        except (KubeError, NoNamespaceError) as error:
             raise SecretsAwayError(
                 f"the Secret {DEFAULT_SECRET} in {namespace} cannot be read: {error}"
             ) from error

@@ -13,6 +13,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Of what is in no namespace. A namespace has no dot, so "a-b" with "c" is never "a" with "b-c". */}}
+{{- define "agent.clusterName" -}}
+{{- printf "%s.%s" .Release.Namespace (include "agent.fullname" .) -}}
+{{- end -}}
+
 {{- define "agent.selectorLabels" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
 app.kubernetes.io/instance: {{ .Release.Name }}

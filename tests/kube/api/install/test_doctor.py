@@ -102,7 +102,7 @@ async def test_a_right_that_was_taken_away_is_named_alone(
     agent: Installed, api: KubeClient
 ) -> None:
     await look_until(agent, "permissions", Outcome.OK)
-    path = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{agent.namespace}-{NAME}-tasks"
+    path = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{agent.namespace}.{NAME}-tasks"
     role = await api.get(path)
     rules = [rule for rule in role["rules"] if rule["resources"] != ["pods/log"]]
     await api.patch(path, {"rules": rules})
@@ -155,6 +155,14 @@ async def test_the_namespace_of_all_tasks_and_its_secrets(
     assert found.remedy == "kubectl create namespace not-there"
 
     async with api.namespace() as tasks:
+        (found,) = await look(agent, "namespaces", namespace_template=tasks)
+        assert found.text == f"{tasks} enforces no Pod Security level"
+        path = f"/api/v1/namespaces/{tasks}"
+        label = "volary.dev/managed"
+        await api.patch(path, {"metadata": {"labels": {label: None}}})
+        (found,) = await look(agent, "namespaces", namespace_template=tasks)
+        assert found.remedy == f"kubectl label namespace {tasks} {label}=true"
+        await api.patch(path, {"metadata": {"labels": {label: "true"}}})
 
         async def is_missed() -> bool:
             images = await look(agent, "images", namespace_template=tasks)

@@ -61,7 +61,7 @@ async def test_an_upgrade_changes_what_the_values_change(api: KubeClient, agent:
     ]
     assert checksum[0] != checksum[1]
     role = await api.get(
-        f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{agent.namespace}-{NAME}-tasks"
+        f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{agent.namespace}.{NAME}-tasks"
     )
     assert "sparkapplications" in {name for rule in role["rules"] for name in rule["resources"]}
 
@@ -75,7 +75,7 @@ async def test_uninstalling_leaves_the_definition_and_what_was_recorded(
         f"/apis/apps/v1/namespaces/{agent.namespace}/deployments/{NAME}",
         f"/api/v1/namespaces/{agent.namespace}/configmaps/{NAME}",
         f"{namespaced}/roles/{NAME}",
-        f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{agent.namespace}-{NAME}-tasks",
+        f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{agent.namespace}.{NAME}-tasks",
     ):
         await api.wait_until_gone(path)
     assert await api.exists(DEFINITION)

@@ -29,7 +29,9 @@ def open_journal(
         kube,
         place=place,
         namespace_template=template or place,
-        namespaces=Namespaces(kube, create=create),
+        namespaces=Namespaces(
+            kube, own=place, template=template or place, create=create, clock=SystemClock()
+        ),
         retention=retention,
         clock=SystemClock(),
     )

@@ -5,14 +5,17 @@ from base64 import b64encode
 import pytest
 
 from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.namespaces import Namespaces
 from dataplane.agent.runtimes.kubernetes.secret_values import KubeSecretValues
+from shared.kit.clock import SystemClock
 from tests.kube.client import KubeClient
 from tests.unit.agent.assignments import make_job
 
 
 @pytest.fixture
 def values(kube: Kube, place: str) -> KubeSecretValues:
-    return KubeSecretValues(kube, place)
+    namespaces = Namespaces(kube, own="volary", template=place, create=False, clock=SystemClock())
+    return KubeSecretValues(kube, place, namespaces)
 
 
 async def test_a_value_is_a_key_of_the_secret_for_those_without_a_group(

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import pytest
+from flyteidl2.task import run_pb2
 
+from dataplane.agent.runtimes.tasks import RunSettings
 from shared.model.phases import Phase
 from shared.model.reports import FailureKind
 from tests.kube.api.runtime.conftest import Begin
@@ -41,6 +43,26 @@ async def test_a_pod_is_owned_by_its_task_action_and_goes_with_it(
 
     # The collector of garbage looks for new kinds every half minute.
     await wait_until(is_going, "the pod goes with its owner", within=90)
+
+
+async def test_labels_that_kubernetes_refuses_are_left_out_and_an_event_says_so(
+    begin: Begin, api: KubeClient, kubelet: Kubelet
+) -> None:
+    spec = run_pb2.RunSpec(labels=run_pb2.Labels(values={"größe": "xl", "team": "a/b", "ok": "d"}))
+    async with begin() as agent:
+        job = replace(await agent.jobs.make("true"), run=RunSettings(spec=spec))
+        path = agent.jobs.path(job)
+        attempt = await agent.start(job)
+        await kubelet.run(path)
+        await kubelet.end(path, 0)
+        end = await attempt.end()
+        events = [event for news in (*attempt.told.all, end) for event in news.events]
+
+    assert (await api.get(path))["metadata"]["labels"]["ok"] == "d"
+    remarks = {event.reason: event.message for event in events if event.reason.startswith("Labels")}
+    assert set(remarks) == {"LabelsLeftOut", "LabelsRewritten"}
+    assert "'größe'" in remarks["LabelsLeftOut"]
+    assert len([event for event in events if event.reason == "LabelsLeftOut"]) == 1
 
 
 async def test_a_pod_of_somebody_else_with_the_same_name_is_left_alone(

@@ -32,6 +32,11 @@ _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _TOKEN = secrets.token_hex(16)
 
 
+def label_namespace(name: str) -> dict[str, Any]:
+    """Return the metadata of a namespace; what the page on installing says of those of tasks."""
+    return {"name": name, "labels": {"volary.dev/managed": "true"} if name == TASKS else {}}
+
+
 class World:
     def __init__(
         self, home: Path, node: NodeForTests, s3: S3ForTests, database: DatabaseForTest
@@ -81,7 +86,7 @@ class World:
                 if not await kube.exists(f"{_CRDS}/{definition['metadata']['name']}"):
                     await kube.create(_CRDS, definition)  # other tests of the node want it too
             for namespace in (NAMESPACE, TASKS):
-                await kube.create("/api/v1/namespaces", {"metadata": {"name": namespace}})
+                await kube.create("/api/v1/namespaces", {"metadata": label_namespace(namespace)})
             secrets_of_tasks = f"/api/v1/namespaces/{TASKS}/secrets"
             await kube.create(secrets_of_tasks, _secret(BUCKET_SECRET, self._for_tasks()))
             await kube.create(secrets_of_tasks, _secret("examples", {"greeting": "Hi"}))

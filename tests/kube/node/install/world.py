@@ -290,5 +290,11 @@ async def _make_map(
 
 
 async def _make_namespace(kube: KubeClient, name: str) -> None:
-    labels = {} if name == TASKS else {"pod-security.kubernetes.io/enforce": "restricted"}
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    if name == TASKS:
+        labels = {
+            "volary.dev/managed": "true",
+            "pod-security.kubernetes.io/enforce": "baseline",
+            "pod-security.kubernetes.io/enforce-version": "v1.33",
+        }
     await kube.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": labels}})

@@ -6,11 +6,11 @@ from dataclasses import replace
 from hypothesis import given, strategies as st
 
 from dataplane.agent.kube.objects import (
-    as_label,
     find_mark,
     label_attempt,
     mark_attempt,
     name_attempt,
+    short_mark_of,
 )
 from shared.model.assignments import Assignment
 from shared.model.ids import ActionKey, ActionName, DomainName, ProjectName, RunKey, RunName
@@ -75,7 +75,14 @@ def test_strangers_have_no_mark() -> None:
     assert find_mark("r1-a1") == ""
 
 
-def test_what_a_label_may_not_hold_is_left_out() -> None:
-    assert as_label("a b/ü") == "a-b"
-    assert as_label("x" * 80) == "x" * 63
-    assert as_label("/") == ""
+def test_a_name_that_looks_like_a_mark_does_not_hide_the_mark() -> None:
+    assignment = named("r-1", "abcdef123456")
+    name = name_attempt(assignment, "one").name
+    assert name.startswith("r-1-abcdef123456-")
+    assert find_mark(name) == mark_attempt(str(assignment.attempt))
+
+
+def test_an_object_of_an_earlier_release_is_found_by_its_shorter_mark() -> None:
+    attempt = str(named("r1", "a1").attempt)
+    assert find_mark(f"r1-a1-{short_mark_of(attempt)}") == short_mark_of(attempt)
+    assert mark_attempt(attempt).startswith(short_mark_of(attempt))

@@ -13,6 +13,7 @@ from typing import Any
 
 from flyteidl2.core import security_pb2
 
+from dataplane.agent.kube.names import MAX_SUBDOMAIN, is_subdomain
 from dataplane.agent.runtimes.tasks import BadSpecError
 
 DIRECTORY = "/etc/flyte/secrets"
@@ -34,7 +35,25 @@ class Wanted:
 
 
 def read_secrets(secrets: Iterable[security_pb2.Secret]) -> list[Wanted]:
-    return [_read(secret) for secret in secrets]
+    """Return where each secret is; BadSpecError where two of them would be one."""
+    groups: dict[str, str] = {}
+    by_variable: dict[str, Wanted] = {}
+    wanted = []
+    for secret in secrets:
+        each = _read(secret)
+        group = secret.group or DEFAULT_SECRET
+        if groups.setdefault(each.secret, group) != group:
+            raise BadSpecError(
+                f"the groups {groups[each.secret]!r} and {group!r} are both the Secret"
+                f" {each.secret}; rename one of them"
+            )
+        if each.variable and by_variable.setdefault(each.variable, each) != each:
+            raise BadSpecError(
+                f"two secrets are both the variable {each.variable}; give one of them another"
+                " name with as_env_var"
+            )
+        wanted.append(each)
+    return wanted
 
 
 def as_variables(wanted: Iterable[Wanted]) -> list[dict[str, Any]]:
@@ -89,6 +108,9 @@ def _read(secret: security_pb2.Secret) -> Wanted:
 def object_name(group: str) -> str:
     """Return how the Secret of a group is called: "My_Team" is in ``my-team``."""
     name = re.sub(r"[^a-z0-9.-]+", "-", group.lower()).strip("-.")
-    if not name:
-        raise BadSpecError(f"the secret's group {group!r} has no letter or digit for a name")
-    return name[:253]
+    if not is_subdomain(name):
+        raise BadSpecError(
+            f"the secret's group {group[:80]!r} gives no name of a Kubernetes Secret; use letters,"
+            f" digits, '-' and '.', at most {MAX_SUBDOMAIN} of them"
+        )
+    return name

@@ -80,6 +80,17 @@ def test_a_secret_asked_for_twice_is_there_once_and_two_of_one_name_are_refused(
         files("token", "TOKEN")
 
 
+def test_secrets_that_would_be_one_secret_or_one_variable_are_refused() -> None:
+    def ask(*secrets: flyte.Secret) -> None:
+        build(serialise(make_task(secrets=list(secrets))))
+
+    ask(flyte.Secret("a", group="My_Team"), flyte.Secret("b", group="My_Team"))
+    with pytest.raises(BadSpecError, match="'My_Team' and 'my-team' are both the Secret my-team"):
+        ask(flyte.Secret("a", group="My_Team"), flyte.Secret("b", group="my-team"))
+    with pytest.raises(BadSpecError, match="both the variable API_KEY; give one"):
+        ask(flyte.Secret("api-key"), flyte.Secret("api_key"))
+
+
 def test_a_secret_cannot_pretend_to_be_the_system() -> None:
     task = make_task(secrets=flyte.Secret("k", as_env_var="_U_ORG_NAME"))
     env = main_container(build(serialise(task)))["env"]
@@ -94,8 +105,10 @@ def test_a_secret_cannot_pretend_to_be_the_system() -> None:
     [
         ({"key": "a/b"}, "'a/b' is no key of a Kubernetes Secret; use letters"),
         ({"key": ".."}, "is no key of a Kubernetes Secret"),
-        ({"key": "k", "group": "!!"}, "group '!!' has no letter or digit"),
+        ({"key": "k", "group": "!!"}, "group '!!' gives no name of a Kubernetes Secret"),
         ({"key": "k", "group": "../x", "mount_requirement": "FILE"}, "leads out of /etc/flyte"),
+        ({"key": "k", "group": "x" * 254}, "at most 253 of them"),
+        ({"key": "k", "group": "a..b"}, "gives no name of a Kubernetes Secret"),
         ({"key": "k", "env_var": "a b"}, "cannot be the variable 'a b'; choose .* as_env_var"),
     ],
 )
