@@ -6,11 +6,14 @@ A fan-out sends the same TaskSpec thousands of times, so what was read is kept b
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
-from flyteidl2.core.tasks_pb2 import TaskMetadata
+from flyteidl2.core.tasks_pb2 import TaskMetadata, TaskTemplate
 from flyteidl2.task.run_pb2 import RunSpec
 from flyteidl2.task.task_definition_pb2 import TaskSpec, TraceSpec
 from flyteidl2.workflow.run_definition_pb2 import ConditionAction
+from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from controlplane.api.convert.environments import check_run, check_task
@@ -23,6 +26,8 @@ from shared.model.ids import Digest
 MAX_SPEC_BYTES = 4 * 1024 * 1024
 ON_DISCONNECT = "VOLARY_ON_DISCONNECT"
 """An environment variable of the task: the SDK has no field for this, and needs none."""
+ON_DISCONNECT_KEY = "volary.dev/on-disconnect"
+"""The same as a label or annotation of the task's pod template."""
 MAX_RETRIES = 1000
 
 _KEPT = 512
@@ -112,15 +117,50 @@ def _parse_policy(message: TaskSpec) -> RetryPolicy:
         max_runtime=parse_duration(metadata.timeout, "timeout"),
         queued_timeout=parse_duration(metadata.timeouts.queued_timeout, "timeouts.queued_timeout"),
         deadline=parse_duration(metadata.timeouts.deadline, "timeouts.deadline"),
-        replaceable=_parse_on_disconnect(message),
+        replaceable=_parse_on_disconnect(message.task_template),
     )
 
 
-def _parse_on_disconnect(message: TaskSpec) -> bool:
-    """Read what a task wants when its cluster is cut off for long: an environment variable."""
-    for variable in message.task_template.container.env:
-        if variable.key == ON_DISCONNECT:
-            if variable.value not in {"keep", "replace"}:
-                raise InvalidError(f"{ON_DISCONNECT} is {variable.value!r}; say keep or replace")
-            return bool(variable.value == "replace")
-    return False
+def _parse_on_disconnect(template: TaskTemplate) -> bool:
+    """
+    Read what a task wants when its cluster is cut off for long: a variable, label or annotation.
+
+    The variable is the main container's, with or without a pod template; label and annotation
+    are the pod template's. Where there are several they have to agree.
+    """
+    said: dict[str, str] = {}
+    if template.WhichOneof("target") == "k8s_pod":
+        metadata = template.k8s_pod.metadata
+        for place, values in (("label", metadata.labels), ("annotation", metadata.annotations)):
+            if ON_DISCONNECT_KEY in values:
+                said[f"the {place} {ON_DISCONNECT_KEY}"] = values[ON_DISCONNECT_KEY]
+        variables = _variables_of_pod(template)
+    else:
+        variables = {pair.key: pair.value for pair in template.container.env}
+    if ON_DISCONNECT in variables:
+        said[ON_DISCONNECT] = variables[ON_DISCONNECT]
+    for place, value in said.items():
+        if value not in {"keep", "replace"}:
+            raise InvalidError(f"{place} is {value!r}; say keep or replace")
+    if len(set(said.values())) > 1:
+        differing = " and ".join(f"{place} is {value}" for place, value in said.items())
+        raise InvalidError(f"{differing}; say one of the two")
+    return "replace" in said.values()
+
+
+def _variables_of_pod(template: TaskTemplate) -> dict[str, str]:
+    """Return the variables with values of a pod's main container; its form is nobody's promise."""
+    pod = template.k8s_pod
+    primary = pod.primary_container_name or template.config.get("primary_container_name", "primary")
+    return {
+        entry["name"]: str(entry.get("value", ""))
+        for container in _objects_in(json_format.MessageToDict(pod.pod_spec), "containers")
+        if container.get("name") == primary
+        for entry in _objects_in(container, "env")
+        if isinstance(entry.get("name"), str)
+    }
+
+
+def _objects_in(parent: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    listed = parent.get(name)
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []

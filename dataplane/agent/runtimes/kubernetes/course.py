@@ -71,6 +71,7 @@ class Course:
         self._preparing_since: datetime | None = None
         self._told: set[tuple[Phase, str]] = set()
         self._told_events: set[ClusterEvent] = set()
+        self._remarks: Sequence[ClusterEvent] = ()  # our own, of what was left out
         self._told_links = False
         self._changed = asyncio.Event()
 
@@ -88,6 +89,7 @@ class Course:
         attempt = str(self._job.assignment.attempt)
         with self._cluster.waking(attempt, self._plugin.kind) as self._changed:
             await self._see_all()
+            self._resource.recall_name()
             try:
                 return await self._go_on()
             except LedgerError:
@@ -124,7 +126,7 @@ class Course:
         """Make the resource; return how the attempt ended if that cannot be."""
         try:
             job = await mentions.fill_in(self._cluster.stores, self._job)
-            built = self._plugin.build(job, self._resource.name, self._cluster.templates)
+            built = self._build(job)
         except BadSpecError as error:
             return _failed(
                 Failure(
@@ -155,6 +157,19 @@ class Course:
             if unanswered and self._resource.was_seen():
                 return None  # it was made all the same, and may itself use up the quota
         return await self._abort() if unanswered else News(phase=Phase.ABORTED)
+
+    def _build(self, job: Job) -> Object:
+        """Build the resource; what had to be left out of it becomes events of the attempt."""
+        at = self._cluster.clock.now()
+        remarks: dict[tuple[str, str], ClusterEvent] = {}  # each once, of however many pods
+
+        def remark(reason: str, message: str) -> None:
+            remarks[reason, message] = ClusterEvent(at=at, reason=reason, message=message)
+
+        templates = replace(self._cluster.templates, remark=remark)
+        built = self._plugin.build(job, self._resource.name, templates)
+        self._remarks = list(remarks.values())
+        return built
 
     async def _follow(self) -> News:
         while True:
@@ -244,7 +259,7 @@ class Course:
         return log_links.render_log_links(self._job, pod, self._cluster.log_links)
 
     def _fresh_events(self) -> Sequence[ClusterEvent]:
-        said = events.told(self._resource.events())
+        said = [*self._remarks, *events.told(self._resource.events())]
         fresh = [one for one in said if one not in self._told_events]
         self._told_events.update(fresh)
         return fresh

@@ -16,6 +16,7 @@ from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surro
 from dataplane.agent.runtimes.kubernetes.plugins.specs import need_at_least, read_custom
 from dataplane.agent.runtimes.kubernetes.plugins.workers import Workers, operator_failure
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates, Replica
+from dataplane.agent.runtimes.kubernetes.pods.merging import merge
 from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.quantities import read_quantity
@@ -90,9 +91,10 @@ def _make_scheduler(
     )
     made = pods.template(job, name, replica)
     container = _find(made, "scheduler")
-    container["ports"] = [
+    ports = [
         {"name": each, "containerPort": port, "protocol": "TCP"} for each, port in _PORTS.items()
     ]
+    container["ports"] = merge(container, {"ports": ports})["ports"]
     container.setdefault("readinessProbe", _READY)
     service = {
         "type": "ClusterIP",

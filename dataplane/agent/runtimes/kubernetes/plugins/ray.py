@@ -21,6 +21,7 @@ from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surro
 from dataplane.agent.runtimes.kubernetes.plugins.specs import lay_over, read_custom
 from dataplane.agent.runtimes.kubernetes.plugins.workers import Workers, operator_failure
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates, Replica
+from dataplane.agent.runtimes.kubernetes.pods.merging import merge
 from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
@@ -139,9 +140,7 @@ def _make_head(
     replica = Replica(role="head", container_name=_HEAD, calls_kubernetes=scales)
     template = _make_pod(job, name, pods, group, replica)
     container = template["spec"]["containers"][0]
-    known = {port["containerPort"] for port in container.get("ports") or ()}
-    added = [port for port in _HEAD_PORTS if port["containerPort"] not in known]
-    container["ports"] = [*(container.get("ports") or ()), *added]
+    container["ports"] = merge({"ports": list(_HEAD_PORTS)}, container)["ports"]
     params = {"dashboard-host": "0.0.0.0", "disable-usage-stats": "true"}  # noqa: S104 - in a pod
     return {
         "rayStartParams": {**params, **dict(group.ray_start_params)},

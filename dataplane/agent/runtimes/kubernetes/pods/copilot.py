@@ -64,9 +64,19 @@ def find_paths(job: Job) -> Paths | None:
     return paths
 
 
+def moves_inputs(job: Job) -> bool:
+    return bool(job.task.template.interface.inputs.variables)
+
+
+def moves_outputs(job: Job) -> bool:
+    return bool(job.task.template.interface.outputs.variables)
+
+
 def containers(
     job: Job, paths: Paths, settings: Copilot, door: Door, security: Object
 ) -> list[dict[str, Any]]:
+    """Return the containers that the task's data needs: none, one or both."""
+
     def container(name: str, command: str, mount: Object, whole: timedelta) -> dict[str, Any]:
         handoff = render_handoff(job, paths, settings, door, whole)
         made: dict[str, Any] = {
@@ -84,7 +94,11 @@ def containers(
 
     longest = job.task.max_runtime or _LONGEST_TASK
     inputs, outputs = mounts(paths)
-    download = container(DOWNLOAD, "download", inputs, settings.bring_within)
+    made = []
+    if moves_inputs(job):
+        made.append(container(DOWNLOAD, "download", inputs, settings.bring_within))
+    if not moves_outputs(job):
+        return made
     sidecar = container(SIDECAR, "sidecar", outputs, longest + 2 * settings.ship_within)
     # The task is not started before its sidecar can be told that it has ended.
     sidecar["startupProbe"] = {
@@ -93,7 +107,7 @@ def containers(
         "timeoutSeconds": 10,
         "failureThreshold": 120,
     }
-    return [download, {**sidecar, "restartPolicy": "Always"}]
+    return [*made, {**sidecar, "restartPolicy": "Always"}]
 
 
 def mounts(paths: Paths) -> tuple[dict[str, Any], dict[str, Any]]:

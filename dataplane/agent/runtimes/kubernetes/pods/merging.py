@@ -10,19 +10,19 @@ from typing import Any
 
 from dataplane.agent.kube.objects import Object
 
-_KEYS: Mapping[str, str] = {
-    "containers": "name",
-    "env": "name",
-    "ephemeralContainers": "name",
-    "hostAliases": "ip",
-    "imagePullSecrets": "name",
-    "initContainers": "name",
-    "ports": "containerPort",
-    "resourceClaims": "name",
-    "schedulingGates": "name",
-    "volumeDevices": "devicePath",
-    "volumeMounts": "mountPath",
-    "volumes": "name",
+_KEYS: Mapping[str, Mapping[str, Any]] = {  # fields that tell things apart, and their defaults
+    "containers": {"name": None},
+    "env": {"name": None},
+    "ephemeralContainers": {"name": None},
+    "hostAliases": {"ip": None},
+    "imagePullSecrets": {"name": None},
+    "initContainers": {"name": None},
+    "ports": {"containerPort": None, "protocol": "TCP"},
+    "resourceClaims": {"name": None},
+    "schedulingGates": {"name": None},
+    "volumeDevices": {"devicePath": None},
+    "volumeMounts": {"mountPath": None},
+    "volumes": {"name": None},
 }
 _MERGED_INSIDE = frozenset({"containers", "ephemeralContainers", "initContainers"})
 _GROWING = frozenset({"envFrom", "tolerations", "topologySpreadConstraints"})
@@ -98,11 +98,16 @@ def _merge_field(name: str, below: object, above: Any) -> Any:
     return above
 
 
-def _merge_list(below: Sequence[Any], above: Sequence[Any], key: str, *, inside: bool) -> list[Any]:
-    merged = {each.get(key): each for each in below}
+def _merge_list(
+    below: Sequence[Any], above: Sequence[Any], keys: Mapping[str, Any], *, inside: bool
+) -> list[Any]:
+    def identify(thing: Object) -> tuple[Any, ...]:
+        return tuple(thing.get(key) or default for key, default in keys.items())
+
+    merged = {identify(each): each for each in below}
     for each in above:
-        known = merged.get(each.get(key))
-        merged[each.get(key)] = merge(known, each) if inside and known else each
+        known = merged.get(identify(each))
+        merged[identify(each)] = merge(known, each) if inside and known else each
     return list(merged.values())
 
 

@@ -66,6 +66,7 @@ class PodTemplates:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     grace: timedelta = timedelta(seconds=30)
+    remark: metadata.Remark = lambda _, __: None  # told what Kubernetes would not take
 
     def build(self, job: Job, name: Name) -> Object:
         """Return the attempt's pod; BadSpecError, for whoever wrote the task, if it cannot be."""
@@ -102,9 +103,11 @@ class PodTemplates:
         asked = {GRACE_ANNOTATION: str(round(grace.total_seconds()))} if is_asked_for else {}
         return {
             "metadata": {
-                "labels": metadata.compose_labels(job, role, *labels),
+                "labels": metadata.compose_labels(job, role, *labels, remark=self.remark),
                 "annotations": {
-                    **metadata.compose_annotations(job, own.primary, *annotations),
+                    **metadata.compose_annotations(
+                        job, own.primary, *annotations, remark=self.remark
+                    ),
                     **asked,
                 },
             },
@@ -261,16 +264,7 @@ class PodTemplates:
         paths = copilot.find_paths(job)
         if paths is None:
             return spec
-        if self.copilot is None:
-            raise BadSpecError(
-                f"task {job.task.name} is a raw container with data, for which this cluster has no"
-                " copilot; have the agent's copilot image set"
-            )
-        if spec.get("shareProcessNamespace"):
-            raise BadSpecError(
-                "pod_spec.shareProcessNamespace does not go with the copilot, which has to be the"
-                " first process of its container to hear that the task has ended; leave it out"
-            )
+        # Both directories are there, whether or not there is data: programs look for them.
         mounts = list(copilot.mounts(paths))
         spec = merge(
             spec,
@@ -279,12 +273,25 @@ class PodTemplates:
                 "containers": [{"name": primary, "volumeMounts": mounts}],
             },
         )
+        ships = copilot.moves_outputs(job)
+        if not (ships or copilot.moves_inputs(job)):
+            return spec
+        if self.copilot is None:
+            raise BadSpecError(
+                f"task {job.task.name} is a raw container with data, for which this cluster has no"
+                " copilot; have the agent's copilot image set"
+            )
+        if ships and spec.get("shareProcessNamespace"):
+            raise BadSpecError(
+                "pod_spec.shareProcessNamespace does not go with the copilot, which has to be the"
+                " first process of its container to hear that the task has ended; leave it out"
+            )
         settings, fence = self.copilot, self._fence_of(job)
         if fence is not None:
             settings = replace(settings, ship_within=min(settings.ship_within, fence.shipping))
         security = copilot.security_beside(spec, _find(spec, primary))
         beside = copilot.containers(job, paths, settings, self.door, security)
-        grace = round(copilot.pod_grace(settings).total_seconds())
+        grace = round(copilot.pod_grace(settings).total_seconds()) if ships else 0
         return {
             **spec,
             "initContainers": [*beside, *(spec.get("initContainers") or ())],

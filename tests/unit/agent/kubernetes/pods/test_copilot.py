@@ -154,6 +154,22 @@ def test_a_task_with_an_entry_point_of_the_sdk_needs_no_copilot() -> None:
     assert "initContainers" not in build(serialise(make_task()))["spec"]
 
 
+def test_only_the_containers_come_that_have_data_to_move() -> None:
+    def beside(job: Job, cluster: PodTemplates = CLUSTER) -> list[str]:
+        return [each["name"] for each in build(job, cluster)["spec"].get("initContainers", [])]
+
+    nothing = make_raw(inputs={}, outputs={}, arguments=["true"])
+    only_inputs, only_outputs = make_raw(outputs={}), make_raw(inputs={}, arguments=["true"])
+    assert beside(only_inputs) == ["volary-download"]
+    assert beside(only_outputs) == ["volary-sidecar"]
+    assert beside(nothing) == []
+    assert beside(nothing, replace(CLUSTER, copilot=None)) == []
+    for job in (nothing, only_inputs):
+        pod = build(job)
+        assert pod["spec"]["terminationGracePeriodSeconds"] == 30  # nothing is to be shipped
+        assert "/var/outputs" in {each["mountPath"] for each in main_container(pod)["volumeMounts"]}
+
+
 def test_a_cluster_without_copilot_says_what_is_missing() -> None:
     with pytest.raises(BadSpecError, match="no copilot; have the agent's copilot image set"):
         build(make_raw(), PodTemplates(door=DOOR))

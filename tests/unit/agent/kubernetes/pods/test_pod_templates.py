@@ -118,11 +118,48 @@ def test_a_run_labels_its_pods_as_far_as_kubernetes_takes_it() -> None:
         labels=run_pb2.Labels(values={"team": "a b", "no good key": "x", "volary.dev/run": "r2"}),
         annotations=run_pb2.Annotations(values={"why": "it was asked for", "bad key": "x"}),
     )
-    metadata = build(job)["metadata"]
+    remarks: dict[str, str] = {}
+    metadata = build(job, replace(CLUSTER, remark=remarks.__setitem__))["metadata"]
 
-    assert (metadata["labels"]["team"], metadata["labels"]["volary.dev/run"]) == ("a-b", "r1")
+    assert metadata["labels"]["team"].startswith("a-b-")
+    assert metadata["labels"]["volary.dev/run"] == "r1"
     assert metadata["annotations"]["why"] == "it was asked for"
     assert not {"no good key", "bad key"} & {*metadata["labels"], *metadata["annotations"]}
+    assert "'no good key'" in remarks["LabelsLeftOut"]
+    assert "'bad key'" in remarks["AnnotationsLeftOut"]
+    assert f"'team={metadata['labels']['team']}'" in remarks["LabelsRewritten"]
+
+
+def test_labels_are_judged_by_kubernetes_own_letters_whoever_says_them() -> None:
+    keys = ["propriétaire", "größe", "team..x/owner", "-x", "x" * 64]
+    values = {**dict.fromkeys(keys, "v"), "x/y": "c", "ok": "d"}
+    remarks: list[str] = []
+    cluster = replace(CLUSTER, remark=lambda reason, _: remarks.append(reason))
+    of_run = serialise(make_task(), labels=run_pb2.Labels(values=values))
+    of_template = serialise(make_task(pod_template=flyte.PodTemplate(labels=dict(values))))
+
+    for job in (of_run, of_template):
+        labels = build(job, cluster)["metadata"]["labels"]
+        assert {name for name in labels if not name.startswith("volary.dev/")} == {"x/y", "ok"}
+    assert remarks == ["LabelsLeftOut"] * 2
+
+
+def test_what_is_said_of_labels_is_short_however_many_there_are() -> None:
+    values = {f"ü{number}-{'x' * 100}": "v" for number in range(10_000)}
+    remarks: dict[str, str] = {}
+    job = serialise(make_task(), labels=run_pb2.Labels(values=values))
+    build(job, replace(CLUSTER, remark=remarks.__setitem__))
+
+    assert len(remarks["LabelsLeftOut"]) < 1024
+    assert remarks["LabelsLeftOut"].endswith("and 9990 more")
+
+
+def test_more_annotations_than_an_object_may_have_are_refused() -> None:
+    values = {"note": "x" * 257 * 1024}
+    job = serialise(make_task(), annotations=run_pb2.Annotations(values=values))
+
+    with pytest.raises(BadSpecError, match="Kubernetes takes 262144; give the run"):
+        build(job)
 
 
 def test_what_a_cluster_says_of_all_its_pods_is_said() -> None:

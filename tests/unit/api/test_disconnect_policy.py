@@ -1,0 +1,63 @@
+"""What a task wants when its cluster is cut off: said by a variable, a label or an annotation."""
+
+from typing import Any
+
+import flyte
+import pytest
+from flyte._internal.runtime.task_serde import translate_task_to_wire
+from kubernetes.client import V1Container, V1EnvVar, V1PodSpec
+
+from controlplane.api.convert.specs import parse_task_spec
+from controlplane.core.errors import InvalidError
+from tests.unit.agent.kubernetes.pods import sdk
+
+_VARIABLE = "VOLARY_ON_DISCONNECT"
+_KEY = "volary.dev/on-disconnect"
+
+
+def is_replaceable(**said: Any) -> bool:
+    wire = translate_task_to_wire(sdk.make_task(**said), sdk._CONTEXT)
+    return parse_task_spec(wire)[0].policy.replaceable
+
+
+def template(variable: str | None = None, **metadata: Any) -> flyte.PodTemplate:
+    env = None if variable is None else [V1EnvVar(name=_VARIABLE, value=variable)]
+    spec = V1PodSpec(containers=[V1Container(name="primary", env=env), V1Container(name="other")])
+    return flyte.PodTemplate(pod_spec=spec, **metadata)
+
+
+def test_the_variable_is_read_with_and_without_a_pod_template() -> None:
+    for more in ({}, {"pod_template": template()}):
+        assert is_replaceable(env_vars={_VARIABLE: "replace"}, **more)
+        assert not is_replaceable(env_vars={_VARIABLE: "keep"}, **more)
+        assert not is_replaceable(**more)
+        with pytest.raises(InvalidError, match="VOLARY_ON_DISCONNECT is 'nonsense'; say keep"):
+            is_replaceable(env_vars={_VARIABLE: "nonsense"}, **more)
+    assert is_replaceable(pod_template=template("replace"))
+
+
+@pytest.mark.parametrize("place", ["labels", "annotations"])
+def test_a_label_or_annotation_of_the_pod_template_says_the_same(place: str) -> None:
+    def say(value: str) -> flyte.PodTemplate:
+        metadata: dict[str, Any] = {place: {_KEY: value}}
+        return template(**metadata)
+
+    assert is_replaceable(pod_template=say("replace"))
+    assert not is_replaceable(pod_template=say("keep"))
+    with pytest.raises(InvalidError, match=f"the {place[:-1]} {_KEY} is 'x'; say keep or replace"):
+        is_replaceable(pod_template=say("x"))
+
+
+def test_places_that_do_not_agree_are_refused() -> None:
+    said = template(annotations={_KEY: "keep"})
+    with pytest.raises(InvalidError, match=r"on-disconnect is keep and VOLARY_ON_DISCONNECT is re"):
+        is_replaceable(pod_template=said, env_vars={_VARIABLE: "replace"})
+
+
+def test_a_pod_template_of_no_known_form_says_nothing_of_it() -> None:
+    wire = translate_task_to_wire(sdk.make_task(pod_template=template()), sdk._CONTEXT)
+    wire.task_template.k8s_pod.pod_spec.update({"containers": ["text", {"name": "primary"}]})
+    before = wire.SerializeToString(deterministic=True)
+
+    assert not parse_task_spec(wire)[0].policy.replaceable
+    assert wire.SerializeToString(deterministic=True) == before
