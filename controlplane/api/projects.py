@@ -13,8 +13,12 @@ from flyteidl2.project.project_service_pb2 import (
 )
 
 from controlplane.api.convert import projects as convert
-from controlplane.api.convert.lists import parse_limit, parse_order, parse_string_filters
-from controlplane.api.convert.texts import parse_text
+from controlplane.api.convert.lists import (
+    parse_limit,
+    parse_order,
+    parse_string_filters,
+    parse_token,
+)
 from controlplane.core import names
 from controlplane.core.callers import Caller
 from controlplane.core.lists import Listing
@@ -48,7 +52,7 @@ class ProjectService:
             filters=parse_string_filters(request.filters),
             orders=[parse_order(request.sort_by)] if request.sort_by.key else [],
             limit=parse_limit(request.limit),
-            token=parse_text(request.token, "token"),
+            token=parse_token(request.token),
         )
         page = await self._projects.list(caller, listing)
         return ListProjectsResponse(

@@ -1,30 +1,27 @@
 """
-What a caller asks of a list becomes SQL here, from a fixed set of field names for each list.
+Turns a caller's filters into SQL, from a fixed set of field names for each list.
 
 Whatever a caller writes is a bound value of a type that every comparison takes; only names
-found in a :data:`Fields` reach the text. Pages are offsets in an opaque token: lists are
-short-lived, and any order must do.
+found in a :data:`Fields` reach the text. A row without a value in a field passes NOT_EQUAL,
+NOT_IN and NOT_ENDS_WITH: what is not there is not equal. ``pages`` makes pages of it.
 """
 
-import base64
-import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Select, literal, not_
+from sqlalchemy import BigInteger, ColumnElement, Select, Uuid, literal, not_, or_
 
 from controlplane.core.errors import InvalidError
-from controlplane.core.lists import MAX_LIMIT, Filter, Listing, Order, Test
-from controlplane.store.database import OrgTx
+from controlplane.core.lists import Filter, Test
 
 Value = ColumnElement[Any]
 Parse = Callable[[str], Value]
 
 _MAX_FILTERS = 50
 _MAX_VALUES = 200
-_MAX_OFFSET = 10_000_000
 
 _TEXT_TESTS = frozenset({
     Test.CONTAINS,
@@ -41,6 +38,12 @@ class Field:
     column: Value
     parse: Parse
     is_text: bool = False
+    is_moving: bool = False
+    """All values change with time, and keep their order: pages are by offset."""
+
+    @property
+    def is_nullable(self) -> bool:
+        return getattr(self.column, "nullable", True)
 
 
 Fields = Callable[[str], Field]
@@ -51,7 +54,7 @@ def texts(column: object) -> Field:
     return Field(column, literal, is_text=True)  # type: ignore[arg-type]
 
 
-def numbers(column: object, parse: Callable[[str], int] = int) -> Field:
+def numbers(column: object, parse: Callable[[str], int] = int, *, is_moving: bool = False) -> Field:
     def number(value: str) -> Value:
         try:
             whole = parse(value)
@@ -61,7 +64,7 @@ def numbers(column: object, parse: Callable[[str], int] = int) -> Field:
             raise InvalidError(f"{value!r} is too large a number")
         return literal(whole, BigInteger)
 
-    return Field(column, number)  # type: ignore[arg-type]
+    return Field(column, number, is_moving=is_moving)  # type: ignore[arg-type]
 
 
 def instants(column: object) -> Field:
@@ -88,6 +91,16 @@ def booleans(column: object) -> Field:
     return Field(column, boolean)  # type: ignore[arg-type]
 
 
+def uuids(column: object) -> Field:
+    def uuid(value: str) -> Value:
+        try:
+            return literal(UUID(value), Uuid)
+        except ValueError as error:
+            raise InvalidError(f"{value!r} is not a UUID") from error
+
+    return Field(column, uuid)  # type: ignore[arg-type]
+
+
 def among(fields: Mapping[str, Field]) -> Fields:
     """Find fields in ``fields`` and nowhere else."""
 
@@ -99,35 +112,11 @@ def among(fields: Mapping[str, Field]) -> Fields:
     return find
 
 
-async def page(
-    tx: OrgTx,
-    query: Select[Any],
-    fields: Fields,
-    listing: Listing,
-    usual: Sequence[Value],
-) -> tuple[Sequence[Any], str]:
-    """
-    Run ``query`` as ``listing`` wants it; return rows, and the token of the next page or "".
-
-    ``usual`` is the order where the caller wants none, and what breaks ties: it must end in
-    what is unique.
-    """
-    if listing.limit < 1:
-        raise InvalidError(f"a page of {listing.limit} rows is none; ask for 1 to {MAX_LIMIT}")
-    limit = min(listing.limit, MAX_LIMIT)
-    offset = _offset(listing.token)
-    if len(listing.filters) > _MAX_FILTERS:
-        raise InvalidError(f"{len(listing.filters)} filters; at most {_MAX_FILTERS} are taken")
-    for wish in listing.filters:
-        query = query.where(_condition(fields, wish))
-    query = query.order_by(*(_order(fields, order) for order in listing.orders), *usual)
-    rows = (await tx.connection.execute(query.offset(offset).limit(limit + 1))).all()
-    return rows[:limit], _token(offset + limit) if len(rows) > limit else ""
-
-
-def _order(fields: Fields, order: Order) -> Value:
-    column = fields(order.field).column
-    return column.asc().nulls_last() if order.ascending else column.desc().nulls_last()
+def restrict(query: Select[Any], fields: Fields, filters: Sequence[Filter]) -> Select[Any]:
+    """Add the filters to a query, joined by AND; InvalidError for what cannot be asked."""
+    if len(filters) > _MAX_FILTERS:
+        raise InvalidError(f"{len(filters)} filters; at most {_MAX_FILTERS} are taken")
+    return query.where(*(_condition(fields, each) for each in filters))
 
 
 def _condition(fields: Fields, wish: Filter) -> ColumnElement[bool]:
@@ -144,7 +133,7 @@ def _condition(fields: Fields, wish: Filter) -> ColumnElement[bool]:
     values = [field.parse(value) for value in wish.values]
     if wish.test in {Test.IN, Test.NOT_IN}:
         one_of = field.column.in_(values)
-        return one_of if wish.test is Test.IN else not_(one_of)
+        return one_of if wish.test is Test.IN else _or_missing(field.column, not_(one_of))
     if len(values) != 1:
         raise InvalidError(f"the filter on {wish.field} takes one value, not {len(values)}")
     return _compare(wish.test, field.column, values[0], wish.values[0])
@@ -159,9 +148,9 @@ def _compare(test: Test, column: Value, value: Value, raw: str) -> ColumnElement
         case Test.ENDS_WITH:
             return column.endswith(raw, autoescape=True)
         case Test.NOT_ENDS_WITH:
-            return not_(column.endswith(raw, autoescape=True))
+            return _or_missing(column, not_(column.endswith(raw, autoescape=True)))
         case Test.NOT_EQUAL:
-            return column != value
+            return column.is_distinct_from(value)
         case Test.GREATER:
             return column > value
         case Test.GREATER_OR_EQUAL:
@@ -174,18 +163,5 @@ def _compare(test: Test, column: Value, value: Value, raw: str) -> ColumnElement
             return column == value
 
 
-def _token(offset: int) -> str:
-    return base64.urlsafe_b64encode(f"v1:{offset}".encode()).decode().rstrip("=")
-
-
-def _offset(token: str) -> int:
-    if not token:
-        return 0
-    try:
-        decoded = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
-        version, _, offset = decoded.partition(":")
-        if version == "v1" and 0 <= int(offset) <= _MAX_OFFSET:
-            return int(offset)
-    except (binascii.Error, ValueError) as error:
-        raise InvalidError("the page token is not one of ours; start at the first page") from error
-    raise InvalidError("the page token is of another release; start at the first page")
+def _or_missing(column: Value, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return or_(column.is_(None), condition)

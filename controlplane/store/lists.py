@@ -9,7 +9,8 @@ from controlplane.core.actions import Page
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import Listing, RunScope
 from controlplane.store.database import OrgTx
-from controlplane.store.filters import Field, instants, numbers, page, texts
+from controlplane.store.filters import Field, instants, numbers, texts, uuids
+from controlplane.store.pages import Key, page
 from controlplane.store.rows import parse_action
 from controlplane.store.tables import actions, runs
 from shared.model.ids import RunId
@@ -49,7 +50,7 @@ _FIELDS: Mapping[str, Field] = {
     "updated_at": instants(actions.c.updated_at),
     "started_at": instants(actions.c.started_at),
     "ended_at": instants(actions.c.ended_at),
-    "duration_ms": numbers(_DURATION),
+    "duration_ms": numbers(_DURATION, is_moving=True),
 }
 _LABEL = "labels."
 
@@ -88,7 +89,7 @@ async def list_runs(tx: OrgTx, scope: RunScope, listing: Listing) -> Page:
             )
             .exists()
         )
-    newest = (runs.c.created_at.desc(), runs.c.run_id)
+    newest = (Key(instants(runs.c.created_at), ascending=False), Key(uuids(runs.c.run_id)))
     rows, token = await page(tx, query, _field, listing, newest)
     return Page([parse_action(row) for row in rows], token)
 
@@ -96,7 +97,7 @@ async def list_runs(tx: OrgTx, scope: RunScope, listing: Listing) -> Page:
 async def list_actions(tx: OrgTx, run: RunId, listing: Listing) -> Page:
     """List a run's actions, oldest first unless asked otherwise."""
     query = _select().where(actions.c.org == tx.org, actions.c.run_id == run)
-    oldest = (actions.c.created_at.asc(), actions.c.name)
+    oldest = (Key(instants(actions.c.created_at)), Key(texts(actions.c.name)))
     rows, token = await page(tx, query, _field, listing, oldest)
     return Page([parse_action(row) for row in rows], token)
 

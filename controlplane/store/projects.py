@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 from controlplane.core.lists import Listing
 from controlplane.core.projects import Project, ProjectPage, ProjectRow, ProjectState
 from controlplane.store.database import OrgTx
-from controlplane.store.filters import among, instants, numbers, page, texts
+from controlplane.store.filters import among, instants, numbers, texts
+from controlplane.store.pages import Key, page
 from controlplane.store.rows import parse_enum
 from controlplane.store.tables import projects
 from shared.model.ids import ProjectName
@@ -66,7 +67,7 @@ async def list_projects(tx: OrgTx, listing: Listing, *, hide_archived: bool) -> 
     query = select(projects).where(projects.c.org == tx.org)
     if hide_archived:
         query = query.where(projects.c.state != ProjectState.ARCHIVED.value)
-    oldest = (projects.c.created_at.asc(), projects.c.project.asc())
+    oldest = (Key(instants(projects.c.created_at)), Key(texts(projects.c.project)))
     rows, token = await page(tx, query, _FIELDS, listing, oldest)
     return ProjectPage([_parse(row) for row in rows], token)
 

@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from controlplane.core.lists import Listing
 from controlplane.core.tasks import NewTask, TaskDetail, TaskKey, TaskPage, TaskRow, TaskScope
 from controlplane.store.database import OrgTx
-from controlplane.store.filters import among, booleans, instants, page, texts
+from controlplane.store.filters import among, booleans, instants, texts
+from controlplane.store.pages import Key, page
 from controlplane.store.specs import save_specs
 from controlplane.store.tables import specs, tasks
 from shared.model.ids import Digest, DomainName, ProjectName
@@ -116,11 +117,11 @@ async def _page(tx: OrgTx, query: Select[Any], columns: Any, listing: Listing) -
         "created_at": instants(columns.deployed_at),
     })  # fmt: skip
     newest = (
-        columns.deployed_at.desc(),
-        columns.project.asc(),
-        columns.domain.asc(),
-        columns.name.asc(),
-        columns.version.desc(),
+        Key(instants(columns.deployed_at), ascending=False),
+        Key(texts(columns.project)),
+        Key(texts(columns.domain)),
+        Key(texts(columns.name)),
+        Key(texts(columns.version), ascending=False),
     )
     rows, token = await page(tx, query, fields, listing, newest)
     return TaskPage([_parse(row) for row in rows], token)

@@ -37,6 +37,7 @@ _STRING_TESTS = {
 }
 _STRING_FILTER = re.compile(r"\s*(\w+)\(\s*([\w.]+)\s*,(.*)\)\s*")
 _MAX_FILTER_TEXT = 8192
+_MAX_TOKEN = 16 * 1024
 
 
 def parse_listing(message: ListRequest) -> Listing:
@@ -50,8 +51,13 @@ def parse_listing(message: ListRequest) -> Listing:
         filters=parse_filters(message.filters),
         orders=[parse_order(order) for order in orders],
         limit=parse_limit(message.limit),
-        token=parse_text(message.token, "token"),
+        token=parse_token(message.token),
     )
+
+
+def parse_token(token: str) -> str:
+    """Take a page's token, which holds values of the row that the page before ended with."""
+    return parse_text(token, "token", most=_MAX_TOKEN)
 
 
 def parse_limit(limit: int) -> int:

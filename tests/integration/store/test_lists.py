@@ -1,11 +1,14 @@
 """We test lists: every field with every test, orders, pages, and what no list can be asked."""
 
+import base64
 import itertools
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import Filter, Listing, Order, RunScope, Test as How
@@ -102,6 +105,13 @@ FOUND: Sequence[tuple[Filter, set[str]]] = [
     (Filter("duration_ms", How.EQUAL, ["0"]), {"b1"}),
     (Filter("labels.team", How.NOT_EXISTS), {"a0", "b1", "b_2"}),
     (Filter("name", How.EQUAL, ["' OR 1=1 --"]), set()),
+    (Filter("parent_name", How.NOT_EQUAL, ["x"]), {"a0", "b1", "b_2"}),
+    (Filter("parent_name", How.NOT_EQUAL, ["a0"]), {"a0"}),
+    (Filter("parent_name", How.NOT_IN, ["a0", "x"]), {"a0"}),
+    (Filter("parent_name", How.NOT_ENDS_WITH, ["0"]), {"a0"}),
+    (Filter("ended_at", How.NOT_EQUAL, ["2026-06-01T12:00:00Z"]), {"a0", "b_2"}),
+    (Filter("labels.team", How.NOT_EQUAL, ["blue"]), {"a0", "b1", "b_2"}),
+    (Filter("labels.team", How.NOT_IN, ["blue", "red"]), {"a0", "b1", "b_2"}),
 ]
 
 
@@ -136,6 +146,90 @@ async def page_through(store: Store, run: RunId, order: Order) -> list[str]:
         token = page.token
         if not token:
             return seen
+
+
+@pytest.mark.parametrize(
+    "orders", [(), (Order("name"), Order("created_at", ascending=True)), (Order("ended_at"),)]
+)
+async def test_pages_of_runs_show_each_once_while_runs_begin(
+    store: Store, orders: Sequence[Order]
+) -> None:
+    await fill(store, range(1000))
+    seen: list[str] = []
+    token = ""
+    for turn in itertools.count(1):
+        async with store.database.for_org(ORG) as tx:
+            listing = Listing(orders=orders, limit=100, token=token)
+            page = await list_runs(tx, RunScope(), listing)
+        seen += [row.key.run.name for row in page.rows]
+        token = page.token
+        if not token:
+            break
+        await fill(store, range(1000 * turn, 1000 * turn + 37))
+
+    assert len(seen) == len(set(seen))
+    assert set(seen) >= {f"r{number}" for number in range(1000)}
+
+
+async def fill(store: Store, numbers: range) -> None:
+    """Create runs, a second apart, in one statement: what is tested is how they are listed."""
+    begun = NOW + timedelta(seconds=numbers.start)
+    if not numbers.start:
+        await store.create(make_new_run("seed"))
+    async with store.database.for_org(ORG) as tx:
+        await tx.connection.execute(
+            text("""
+            WITH made AS (
+                INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base,
+                                  created_at, started_at)
+                SELECT org, gen_random_uuid(), project, domain, 'r' || n, 1, run_spec, run_base,
+                       CAST(:begun AS timestamptz) + n / 3 * interval '1 second', :begun
+                FROM runs, generate_series(CAST(:first AS int), CAST(:last AS int)) n
+                WHERE org = :org AND run = 'seed'
+                RETURNING *
+            )
+            INSERT INTO actions (org, id, run_id, name, type, spec, input_uri, phase, change,
+                                 created_at, updated_at)
+            SELECT made.org, made.run_id, made.run_id, 'a0', a.type, a.spec, a.input_uri,
+                   a.phase, 1, made.created_at, made.created_at
+            FROM made, actions a, runs seed
+            WHERE seed.org = :org AND seed.run = 'seed' AND a.org = :org AND a.id = seed.run_id
+            """),
+            {"org": ORG, "begun": begun, "first": numbers.start, "last": numbers.stop - 1},
+        )
+
+
+async def test_page_token_is_good_for_its_own_order_only(store: Store) -> None:
+    await make_runs(store)
+    async with store.database.for_org(ORG) as tx:
+        first = await list_runs(tx, RunScope(), Listing(limit=1))
+        for order in (Order("name"), Order("duration_ms")):
+            with pytest.raises(InvalidError, match="another order"):
+                await list_runs(tx, RunScope(), Listing(orders=[order], token=first.token))
+
+
+FORGED = [
+    [[], None, None],
+    [[], []],
+    [[], ["yesterday", "x"]],
+    [[], ["2026-06-01T12:00:00Z", 5]],
+    [[], ["2026-06-01T12:00:00Z", "a\0b"]],
+    [[], 7],
+    [["-duration_ms"], -1],
+    [["-duration_ms"], "1"],
+    {"a": 1},
+]
+
+
+@pytest.mark.parametrize("body", FORGED, ids=str)
+async def test_forged_page_token_is_refused(store: Store, body: object) -> None:
+    run = await store.create(make_new_run())
+    token = base64.urlsafe_b64encode(json.dumps(body).encode()).decode()
+    moving = isinstance(body, list) and body[0] == ["-duration_ms"]
+    orders = [Order("duration_ms")] if moving else []
+
+    with pytest.raises(InvalidError, match=r"start at the first page|not a time"):
+        await list_all(store, run, Listing(orders=orders, token=token))
 
 
 async def test_orders_are_followed_and_what_is_not_there_comes_last(store: Store) -> None:

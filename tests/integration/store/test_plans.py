@@ -353,6 +353,24 @@ async def test_the_newest_runs_are_listed_without_their_actions(large: Large) ->
     (await large.touch(work)).assert_few(51 * 10)
 
 
+async def test_a_late_page_of_runs_is_listed_without_those_before_it(large: Large) -> None:
+    async def work(tx: OrgTx) -> None:
+        scope, token = RunScope(project="p", domain="development"), ""
+        for _ in range(8):
+            page = await list_runs(tx, scope, Listing(limit=200, token=token))
+            token = page.token
+        tokens.append(token)
+
+    async def late(tx: OrgTx) -> None:
+        scope = RunScope(project="p", domain="development")
+        page = await list_runs(tx, scope, Listing(limit=50, token=tokens[0]))
+        assert page.rows[0].key.run.name == "r1601"
+
+    tokens: list[str] = []
+    await large.touch(work)
+    (await large.touch(late)).assert_few(51 * 10)
+
+
 async def test_a_run_of_few_actions_is_listed_beside_one_of_many(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         small = RunId(UUID(int=7))
