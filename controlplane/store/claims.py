@@ -7,15 +7,32 @@ goes to one of them (``SKIP LOCKED``). Where limits must be counted, one claims 
 in an org, because two who count at once would both find room.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Row
 
 from controlplane.core.layout import output_prefix, raw_data_prefix
-from controlplane.core.turns import Lane, QueueRoom, Rotation, Stretch, Turn, is_open, share
+from controlplane.core.turns import (
+    Handover,
+    Lane,
+    QueueRoom,
+    Rotation,
+    Shares,
+    Stretch,
+    Turn,
+    is_open,
+    share,
+)
 from controlplane.store.database import OrgTx
+from controlplane.store.limits import (
+    count_queue_rooms,
+    count_run_rooms,
+    list_handovers_in_queues,
+    list_handovers_in_runs,
+    lock_limits,
+)
 from controlplane.store.rows import parse_key
 from controlplane.store.statements import given, statement
 from shared.model.assignments import Assignment
@@ -66,38 +83,26 @@ FROM n CROSS JOIN LATERAL (
 LIMIT :look
 """)
 
-_LOCK_LIMITS = statement("SELECT 1 FROM orgs WHERE org = :org FOR NO KEY UPDATE")
-
-_LEASED = "l.org = n.org AND l.lease_id IS NOT NULL AND l.limited"
-_QUEUE_ROOMS = statement(f"""
-{given(queue="text")}
-SELECT q.queue,
-       CASE WHEN q.action_concurrency > 0 THEN q.action_concurrency - (
-           SELECT count(*) FROM dispatches l WHERE {_LEASED} AND l.queue = n.queue
-       ) END AS actions,
-       CASE WHEN q.run_concurrency > 0 THEN q.run_concurrency - (
-           SELECT count(*) FROM dispatches l WHERE {_LEASED} AND l.queue = n.queue AND l.is_root
-       ) END AS runs
-FROM n JOIN queues q ON q.org = n.org AND q.queue = n.queue
-""")
-
-_RUN_ROOMS = statement(f"""
-{given(run_id="uuid")}
-SELECT r.run_id, r.max_action_concurrency - (
-    SELECT count(*) FROM dispatches l WHERE {_LEASED} AND l.run_id = n.run_id AND NOT l.is_root
-) AS actions
-FROM n JOIN runs r ON r.org = n.org AND r.run_id = n.run_id
-WHERE r.max_action_concurrency > 0
-""")
-
 _LEASE = statement(f"""
 {given(limited="boolean", queue="text", is_root="boolean", run_id="uuid", places="integer")},
-picked AS MATERIALIZED (
+handed AS MATERIALIZED (
+    SELECT CAST(:org AS text) AS org, u.*
+    FROM unnest(CAST(:parents AS uuid[]), CAST(:parent_queues AS text[])) AS u (parent_id, queue)
+), picked AS MATERIALIZED (
     SELECT p.* FROM n CROSS JOIN LATERAL (
         SELECT d.org, d.action_id FROM dispatches d
         WHERE {_WAITS} AND d.urgency = :urgency AND d.limited = n.limited AND d.queue = n.queue
           AND d.is_root = n.is_root AND d.run_id = n.run_id AND d.available_at <= :now
         ORDER BY {_ORDER}, d.action_id LIMIT n.places FOR UPDATE SKIP LOCKED
+    ) p
+  UNION ALL
+    SELECT p.* FROM handed h CROSS JOIN LATERAL (
+        SELECT d.org, d.action_id FROM dispatches d
+        WHERE d.org = h.org AND d.parent_id = h.parent_id AND d.lease_id IS NULL
+          AND d.queue = h.queue AND d.pool = :pool AND d.urgency = :urgency AND d.limited
+          AND d.available_at <= :now
+        ORDER BY d.org, d.parent_id, d.lease_id, d.queue, d.available_at
+        LIMIT 1 FOR UPDATE SKIP LOCKED
     ) p
 ), leased AS (
     UPDATE dispatches d
@@ -182,22 +187,69 @@ async def _claim_level(
     tx, now = claimant.tx, claimant.now
     queues: Mapping[str, QueueRoom] = {}
     if any(lane.limited for lane in lanes):
-        await tx.execute(_LOCK_LIMITS)
-        queues = await _queue_rooms(tx, {lane.queue for lane in lanes if lane.limited})
+        await lock_limits(tx)
+        queues = await count_queue_rooms(
+            tx, {lane.queue for lane in lanes if lane.limited}, most=most
+        )
     stretches = rotation.stretches(urgency, [lane for lane in lanes if is_open(lane, queues)])
     look = max(most, LOOK)
     waiting = await _list_turns(claimant, urgency, stretches, look=look) if stretches else []
     ready = [turn for turn, available_at in waiting if available_at <= now]
-    limited = {turn.run for turn in ready if turn.lane.limited and not turn.lane.is_root}
-    runs = await _run_rooms(tx, limited) if limited else {}
-    dealt = share(ready, most=most, queues=queues, runs=runs)
-    if dealt:
-        rotation.served(urgency, list(dealt)[-1])
-        leased = await _lease(claimant, urgency, dealt)
+    handovers, runs = await _limits(claimant, urgency, lanes, ready, queues, most=most)
+    turns = rotation.in_order(urgency, [*ready, *(each.turn for each in handovers)])
+    if len(waiting) == look:  # what comes after them is for the next round, which begins there
+        last = waiting[-1][0]
+        known = rotation.in_order(urgency, [*turns, last])
+        seen = set(known[: known.index(last) + 1])
+        turns = [turn for turn in turns if turn in seen]
+    shares = share(
+        turns,
+        most=most,
+        queues=queues,
+        runs=runs,
+        handovers=[each for each in handovers if each.available_at <= now],
+    )
+    if shares.last is not None:
+        rotation.served(urgency, shares.last)
+        leased = await _lease(claimant, urgency, shares)
         if leased:
             return Claimed(assignments=leased)
         return Claimed(next_at=now)  # somebody else has them locked
-    return Claimed(next_at=rotation.pass_over(urgency, waiting, look=look, now=now))
+    later = [each.available_at for each in handovers if each.available_at > now]
+    next_at = rotation.pass_over(urgency, waiting, look=look, now=now)
+    return Claimed(next_at=min([*later, *([next_at] if next_at else [])], default=None))
+
+
+async def _limits(
+    claimant: _Claimant,
+    urgency: int,
+    lanes: Sequence[Lane],
+    ready: Sequence[Turn],
+    queues: Mapping[str, QueueRoom],
+    *,
+    most: int,
+) -> tuple[Sequence[Handover], Mapping[RunId, int]]:
+    """
+    Find the parents that hand their places on, and how much room runs with a limit have.
+
+    Where a limit leaves room for all that are asked for, nobody needs a parent's place.
+    """
+    tx = claimant.tx
+    inner = {lane.queue for lane in lanes if lane.limited and not lane.is_root}
+    short = {name for name in inner if _is_short(queues.get(name), most)}
+    in_queues = await list_handovers_in_queues(tx, short, pool=claimant.pool, urgency=urgency)
+    concerned = {turn.run for turn in ready if turn.lane.limited and not turn.lane.is_root}
+    runs = await count_run_rooms(tx, concerned | {each.turn.run for each in in_queues}, most=most)
+    short_runs = {run for run, room in runs.items() if room < most}
+    in_runs = await list_handovers_in_runs(
+        tx, short_runs, inner, pool=claimant.pool, urgency=urgency
+    )
+    known = {(each.turn, each.parent) for each in in_queues}
+    return [*in_queues, *(each for each in in_runs if (each.turn, each.parent) not in known)], runs
+
+
+def _is_short(room: QueueRoom | None, most: int) -> bool:
+    return room is not None and room.actions is not None and room.actions < most
 
 
 async def _list_turns(
@@ -220,25 +272,15 @@ async def _list_turns(
     ]
 
 
-async def _queue_rooms(tx: OrgTx, queues: Collection[str]) -> Mapping[str, QueueRoom]:
-    rows = await tx.rows(_QUEUE_ROOMS, {"queue": sorted(queues)})
-    return {row.queue: QueueRoom(actions=row.actions, runs=row.runs) for row in rows}
-
-
-async def _run_rooms(tx: OrgTx, runs: Collection[RunId]) -> Mapping[RunId, int]:
-    rows = await tx.rows(_RUN_ROOMS, {"run_id": sorted(runs)})
-    return {RunId(row.run_id): int(row.actions) for row in rows}
-
-
-async def _lease(
-    claimant: _Claimant, urgency: int, dealt: Mapping[Turn, int]
-) -> Sequence[Assignment]:
+async def _lease(claimant: _Claimant, urgency: int, shares: Shares) -> Sequence[Assignment]:
     rows = await claimant.tx.rows(
         _LEASE,
         {
-            **_lanes(turn.lane for turn in dealt),
-            "run_id": [turn.run for turn in dealt],
-            "places": list(dealt.values()),
+            **_lanes(turn.lane for turn in shares.places),
+            "run_id": [turn.run for turn in shares.places],
+            "places": list(shares.places.values()),
+            "parents": [each.parent for each in shares.handovers],
+            "parent_queues": [each.turn.lane.queue for each in shares.handovers],
             "cluster": claimant.cluster,
             "pool": claimant.pool,
             "urgency": urgency,

@@ -20,6 +20,7 @@ from controlplane.core.timeouts import due_at
 from controlplane.store.changes import Counters, tell
 from controlplane.store.database import OrgTx
 from controlplane.store.guards import is_live
+from controlplane.store.limits import WAITS_IN_QUEUE
 from controlplane.store.queues import lock_free_queues, lock_queues
 from controlplane.store.specs import save_specs
 from controlplane.store.statements import given, statement
@@ -88,17 +89,29 @@ FROM n
 JOIN actions p ON p.org = n.org AND p.run_id = n.run_id AND p.name = n.parent
               AND {is_live("p.phase")}
 ON CONFLICT DO NOTHING
-RETURNING id
+RETURNING id, parent_id
 """)  # fmt: skip
 
 _DISPATCH = statement(f"""
 {given(
-    id="uuid", run_id="uuid", queue="text", pool="text", urgency="smallint", limited="boolean",
+    id="uuid", run_id="uuid", parent_id="uuid", queue="text", pool="text", urgency="smallint",
+    limited="boolean",
 )}
-INSERT INTO dispatches (org, action_id, run_id, attempt, queue, pool, urgency, limited,
+INSERT INTO dispatches (org, action_id, run_id, parent_id, attempt, queue, pool, urgency, limited,
                         enqueued_at, available_at)
-SELECT n.org, n.id, n.run_id, 1, n.queue, n.pool, n.urgency, n.limited, :now, :now FROM n
+SELECT n.org, n.id, n.run_id, n.parent_id, 1, n.queue, n.pool, n.urgency, n.limited, :now, :now
+FROM n
 """)  # fmt: skip
+
+_ONLY_CHILDREN = statement(f"""
+{given(id="uuid", run_id="uuid", parent="text", queue="text")}
+SELECT n.id, p.id AS parent_id
+FROM n
+JOIN actions p ON p.org = n.org AND p.run_id = n.run_id AND p.name = n.parent
+JOIN dispatches l ON l.org = p.org AND l.action_id = p.id AND l.lease_id IS NOT NULL
+                 AND l.queue = n.queue
+WHERE {WAITS_IN_QUEUE} IS NULL
+""")
 
 _CLASSIFY = statement(f"""
 {given(id="uuid", run_id="uuid", name="text", parent="text")}
@@ -143,13 +156,18 @@ async def enqueue(
     else:
         rooms = await lock_queues(tx, queues.values())
     welcome: list[Enqueue] = []
+    refused: list[Enqueue] = []
     for wish in known:
         if rooms.find(queues[wish.id]) is None:
             answers[wish.id] = Enqueued.NO_QUEUE
         elif wish.action.type is ActionType.TASK and not rooms.take(queues[wish.id]):
             answers[wish.id] = Enqueued.QUEUE_FULL
+            refused.append(wish)
         else:
             welcome.append(wish)
+    if refused:
+        only_children = await _find_only_children(tx, refused, runs, queues)
+        welcome.extend(wish for wish in refused if wish.id in only_children)
     await save_specs(tx, (wish.action.spec for wish in welcome))
     created = await _insert(tx, welcome, runs, counters, now)
     waiting = [
@@ -163,6 +181,7 @@ async def enqueue(
             {
                 "id": [wish.id for wish in waiting],
                 "run_id": [run.id for run in of],
+                "parent_id": [created[wish.id] for wish in waiting],
                 "queue": [place.name for place in places],
                 "pool": [place.pool for place in places],
                 "urgency": [-place.priority for place in places],
@@ -204,6 +223,29 @@ async def _lock_runs(
     return found, Counters({RunId(row.run_id): row.change for row in rows})
 
 
+async def _find_only_children(
+    tx: OrgTx,
+    refused: Sequence[Enqueue],
+    runs: Mapping[RunKey, _Run],
+    queues: Mapping[ActionId, str],
+) -> Collection[UUID]:
+    """
+    Find those that enter a full queue: each parent under way in it may have one child waiting.
+
+    Else what waits before the child would wait for the parent's place, and the parent for it.
+    """
+    rows = await tx.rows(
+        _ONLY_CHILDREN,
+        {
+            "id": [wish.id for wish in refused],
+            "run_id": [runs[wish.action.key.run].id for wish in refused],
+            "parent": [wish.action.parent for wish in refused],
+            "queue": [queues[wish.id] for wish in refused],
+        },
+    )
+    return {row.parent_id: row.id for row in rows}.values()
+
+
 async def _find_which_exist(tx: OrgTx, runs: Collection[RunKey]) -> Collection[RunKey]:
     rows = await tx.rows(_WHICH_EXIST, _names(runs))
     return {RunKey(row.project, row.domain, row.run) for row in rows}
@@ -224,9 +266,10 @@ async def _insert(
     runs: Mapping[RunKey, _Run],
     counters: Counters,
     now: datetime,
-) -> set[UUID]:
+) -> Mapping[UUID, UUID]:
+    """Insert those that are new and whose parent lives; returns them, with their parents."""
     if not wishes:
-        return set()
+        return {}
     actions = [wish.action for wish in wishes]
     failures = [action.trace.failure if action.trace else None for action in actions]
     rows = await tx.rows(
@@ -262,7 +305,7 @@ async def _insert(
             "now": now,
         },
     )
-    return {row.id for row in rows}
+    return {row.id: row.parent_id for row in rows}
 
 
 def _first_phase(action: NewAction) -> Phase:

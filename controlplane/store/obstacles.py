@@ -18,6 +18,7 @@ from controlplane.core.obstacles import (
 )
 from controlplane.core.reasons import Reason
 from controlplane.store.database import FleetTx, OrgTx
+from controlplane.store.limits import IN_QUEUE, IN_RUN
 from controlplane.store.queues import parse_queue
 from controlplane.store.rows import parse_enum
 from controlplane.store.statements import given, statement
@@ -35,20 +36,35 @@ FROM clusters
 
 _POOLS = "SELECT DISTINCT org, pool FROM queues"
 
-_LEASED = "l.org = q.org AND l.queue = q.queue AND l.lease_id IS NOT NULL AND l.limited"
+# Which of what is leased takes a place is asked only where all of it would reach the limit.
+_OF_QUEUE = "l.org = q.org AND l.queue = q.queue AND l.lease_id IS NOT NULL AND l.limited"
 _QUEUES = f"""
-SELECT q.*, (SELECT count(*) FROM dispatches l WHERE {_LEASED}) AS leased,
-       (SELECT count(*) FROM dispatches l WHERE {_LEASED} AND l.is_root) AS runs
-FROM queues q WHERE (q.action_concurrency > 0 OR q.run_concurrency > 0)
+SELECT q.*,
+       CASE WHEN q.action_concurrency = 0 OR a.leased < q.action_concurrency THEN a.leased
+            ELSE (SELECT count(*) FROM dispatches l
+                  WHERE l.org = q.org AND l.queue = q.queue AND {IN_QUEUE}) END AS leased,
+       a.runs
+FROM queues q CROSS JOIN LATERAL (
+    SELECT count(*) AS leased, count(*) FILTER (WHERE l.is_root) AS runs
+    FROM dispatches l WHERE {_OF_QUEUE}
+) a
+WHERE (q.action_concurrency > 0 OR q.run_concurrency > 0)
 """
 
-_RUNS = """
-SELECT r.org, r.run_id, r.max_action_concurrency, count(*) AS leased
-FROM dispatches l JOIN runs r ON r.org = l.org AND r.run_id = l.run_id
-WHERE l.lease_id IS NOT NULL AND l.limited AND NOT l.is_root AND r.max_action_concurrency > 0
-      {of}
-GROUP BY r.org, r.run_id, r.max_action_concurrency
-HAVING count(*) >= r.max_action_concurrency
+_RUNS = f"""
+SELECT f.*, a.leased
+FROM (
+    SELECT r.org, r.run_id, r.max_action_concurrency
+    FROM dispatches l JOIN runs r ON r.org = l.org AND r.run_id = l.run_id
+    WHERE l.lease_id IS NOT NULL AND l.limited AND NOT l.is_root AND r.max_action_concurrency > 0
+          {{of}}
+    GROUP BY r.org, r.run_id, r.max_action_concurrency
+    HAVING count(*) >= r.max_action_concurrency
+) f CROSS JOIN LATERAL (
+    SELECT count(*) AS leased FROM dispatches l
+    WHERE l.org = f.org AND l.run_id = f.run_id AND {IN_RUN}
+) a
+WHERE a.leased >= f.max_action_concurrency
 """
 
 _FLEET = tuple(statement(source) for source in (_MEMBERS, _POOLS, _QUEUES, _RUNS.format(of="")))

@@ -245,6 +245,7 @@ dispatches = Table(
     Column("org", Text, primary_key=True),
     Column("action_id", Uuid, primary_key=True),
     Column("run_id", Uuid, nullable=False),
+    Column("parent_id", Uuid),  # the action that enqueued it; none has a root
     Column("is_root", Boolean, nullable=False, server_default="false"),
     Column("attempt", Integer, nullable=False),
     _text("queue"),
@@ -313,6 +314,16 @@ dispatches = Table(
         "queue",
         "is_root",
         postgresql_where=text("lease_id IS NOT NULL AND limited"),
+    ),
+    # What waits of a parent's children, and what is leased of them (store.limits).
+    Index(
+        "dispatches_children",
+        "org",
+        "parent_id",
+        "lease_id",
+        "queue",
+        "available_at",
+        postgresql_where=text("parent_id IS NOT NULL"),
     ),
     # The table turns over completely all the time: vacuum it early.
     postgresql_with={

@@ -67,9 +67,9 @@ INSERT INTO actions (org, id, run_id, name, parent, parent_id, type, spec, input
 
 -- What lives waits, but for a part that the cluster holds. The last runs have a limit.
 UPDATE runs SET max_action_concurrency = 5 WHERE substr(run, 2)::integer > 1800;
-INSERT INTO dispatches (org, action_id, run_id, is_root, attempt, pool, limited, enqueued_at,
+INSERT INTO dispatches (org, action_id, run_id, parent_id, is_root, attempt, pool, limited, enqueued_at,
                         available_at, lease_id, cluster, leased_at, accepted_at, stop_reason)
-    SELECT org, id, run_id, parent IS NULL, 1,
+    SELECT org, id, run_id, parent_id, parent IS NULL, 1,
            CASE WHEN run_id::text > '00000000-0000-0000-0000-000000000708' THEN 'narrow' ELSE '' END,
            run_id::text > '00000000-0000-0000-0000-000000000708', :now, :now - interval '1 second', lease, cluster, leased, leased,
            CASE WHEN lease IS NOT NULL AND name = 'c20' THEN 'stop' END

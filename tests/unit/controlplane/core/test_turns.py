@@ -6,8 +6,17 @@ from uuid import UUID
 
 from hypothesis import given, strategies as st
 
-from controlplane.core.turns import Lane, QueueRoom, Rotation, Stretch, Turn, is_open, share
-from shared.model.ids import RunId
+from controlplane.core.turns import (
+    Handover,
+    Lane,
+    QueueRoom,
+    Rotation,
+    Stretch,
+    Turn,
+    is_open,
+    share,
+)
+from shared.model.ids import ActionId, RunId
 from tests.factories import NOW
 
 CHILDREN = Lane(limited=False, queue="", is_root=False)
@@ -30,7 +39,7 @@ def places(
     queues: dict[str, QueueRoom] | None = None,
     runs: dict[RunId, int] | None = None,
 ) -> list[int]:
-    dealt = share(turns, most=most, queues=queues or {}, runs=runs or {})
+    dealt = share(turns, most=most, queues=queues or {}, runs=runs or {}).places
     return [dealt.get(turn, 0) for turn in turns]
 
 
@@ -141,7 +150,7 @@ some_runs = st.dictionaries(st.integers(1, 6).map(run), st.integers(-1, 6))
 def test_no_limit_is_exceeded_and_no_place_is_wasted(
     turns: list[Turn], most: int, queues: dict[str, QueueRoom], runs: dict[RunId, int]
 ) -> None:
-    dealt = share(turns, most=most, queues=queues, runs=runs)
+    dealt = share(turns, most=most, queues=queues, runs=runs).places
     assert sum(dealt.values()) <= most
     in_queue: Counter[str] = Counter()
     roots: Counter[str] = Counter()
@@ -179,3 +188,57 @@ def test_whoever_waits_is_served_within_a_round(turns: list[Turn], most: int) ->
             served[turn] += 1
             rotation.served(0, turn)
     assert set(served) == set(turns)
+
+
+def handover(turn: Turn, parent: int, *, in_queue: bool = False, in_run: bool = False) -> Handover:
+    return Handover(
+        turn=turn,
+        parent=ActionId(UUID(int=parent)),
+        in_queue=in_queue,
+        in_run=in_run,
+        available_at=NOW,
+    )
+
+
+def test_handover_needs_no_room_in_the_limit_that_its_parent_has_a_place_in() -> None:
+    [turn] = turns_in(LIMITED, 1)
+    full, short = {"q": QueueRoom(actions=0)}, {run(1): 0}
+    both = handover(turn, 7, in_queue=True, in_run=True)
+    shares = share([turn], most=9, queues=full, runs=short, handovers=[both])
+    assert (shares.handovers, shares.places, shares.last) == ([both], {}, turn)
+
+    in_queue, in_run = handover(turn, 7, in_queue=True), handover(turn, 7, in_run=True)
+    assert not share([turn], most=9, queues=full, runs=short, handovers=[in_queue]).handovers
+    assert not share([turn], most=9, queues=full, runs=short, handovers=[in_run]).handovers
+    assert share([turn], most=9, queues=full, runs={}, handovers=[in_queue]).handovers
+    assert share([turn], most=9, queues={}, runs=short, handovers=[in_run]).handovers == [in_run]
+
+
+def test_handover_of_one_limit_uses_up_the_room_of_the_other() -> None:
+    [turn] = turns_in(LIMITED, 1)
+    waiting = [handover(turn, parent, in_queue=True) for parent in range(5)]
+    shares = share(
+        [turn], most=9, queues={"q": QueueRoom(actions=0)}, runs={run(1): 2}, handovers=waiting
+    )
+    assert (shares.handovers, shares.places) == (waiting[:2], {})
+
+
+def test_handover_of_a_parents_place_in_its_run_happens_once() -> None:
+    first, second = Turn(LIMITED, run(1)), Turn(Lane(True, "r", False), run(1))
+    waiting = [handover(turn, 7, in_run=True) for turn in (first, second)]
+    shares = share([first, second], most=9, queues={}, runs={run(1): 0}, handovers=waiting)
+    assert shares.handovers == waiting[:1]
+
+
+def test_handovers_of_one_run_take_turns_with_other_runs() -> None:
+    turns = turns_in(LIMITED, 1, 2)
+    waiting = [handover(turns[0], parent, in_queue=True) for parent in range(5)]
+    shares = share(turns, most=4, queues={"q": QueueRoom(actions=9)}, runs={}, handovers=waiting)
+    assert (shares.handovers, shares.places) == (waiting[:2], {turns[1]: 2})
+
+
+def test_round_comes_to_turns_in_the_order_of_its_stretches() -> None:
+    rotation, turns = Rotation(), [*turns_in(CHILDREN, 1, 2), *turns_in(LIMITED, 1, 2)]
+    assert rotation.in_order(0, reversed(turns)) == turns
+    rotation.served(0, turns[1])
+    assert rotation.in_order(0, turns) == [*turns[2:], *turns[:2]]
