@@ -49,6 +49,7 @@ class RunService(RunActions):
         key = convert.parse_run_key(request)
         require_domain(key.domain)
         task = await self._task(caller, request)
+        await self._data.require_code(caller, convert_data.parse_code_bundle(task))
         input_uri = await self._input_uri(caller, request, key, task)
         new = convert.parse_new_run(request, key, task, input_uri, org=caller.org, base=self._base)
         root = await self._runs.create(caller, new)

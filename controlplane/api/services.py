@@ -40,7 +40,7 @@ def services(
         "flyteidl2.cluster.ClusterService": ClusterService(),
         "flyteidl2.dataproxy.DataProxyService": DataProxyService(data, tasks, logs),
         "flyteidl2.project.ProjectService": ProjectService(projects),
-        "flyteidl2.task.TaskService": TaskService(tasks),
+        "flyteidl2.task.TaskService": TaskService(tasks, data),
         "flyteidl2.workflow.QueueService": QueueService(runs, actions, data),
         "flyteidl2.workflow.RunService": RunService(
             runs=runs, actions=actions, tasks=tasks, data=data, base=base

@@ -12,17 +12,22 @@ from flyteidl2.task.task_service_pb2 import (
 )
 
 from controlplane.api.convert import keys, tasks as convert
+from controlplane.api.convert.data import parse_code_bundle
 from controlplane.api.convert.lists import parse_listing
 from controlplane.core.callers import Caller
+from controlplane.usecases.data import Data
 from controlplane.usecases.tasks import Tasks
 
 
 class TaskService:
-    def __init__(self, tasks: Tasks) -> None:
+    def __init__(self, tasks: Tasks, data: Data) -> None:
         self._tasks = tasks
+        self._data = data
 
     async def deploy_task(self, caller: Caller, request: DeployTaskRequest) -> DeployTaskResponse:
-        await self._tasks.deploy(caller, convert.parse_deploy(request))
+        new = convert.parse_deploy(request)
+        await self._data.require_code(caller, parse_code_bundle(request.spec))
+        await self._tasks.deploy(caller, new)
         return DeployTaskResponse()
 
     async def get_task_details(

@@ -230,6 +230,28 @@ class Data:
             caller, uri, f"report of attempt {attempt} of action", key, expires_in
         )
 
+    async def require_code(self, caller: Caller, address: str) -> None:
+        """
+        Raise NotReadyError if the code bundle of a task is not in the store (any more).
+
+        "" is no bundle. A bundle in another bucket is not looked for: only the task can.
+        """
+        uri = self._store.uri_of_native(address)
+        if not address or (self._store.signs and not uri.startswith(f"{self._store.base}/")):
+            return
+        with _refusing():
+            if layout.belongs_to(self._store.base, caller.org, uri):
+                if await self._store.exists(uri):
+                    return
+                why = "is not there"
+            else:
+                why = f"is outside {layout.org_base(self._store.base, caller.org)}"
+        raise NotReadyError(
+            f"the task's code bundle {address} {why}: the SDK remembers for a day what it"
+            " uploaded, even to a store that has been replaced; run `flyte delete local-cache`"
+            " and try again (a deployed task: deploy it again)"
+        )
+
     async def link_to_code(
         self,
         caller: Caller,

@@ -4,6 +4,7 @@ import hashlib
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 from flyteidl2.common.run_pb2 import OffloadedInputData
@@ -21,6 +22,7 @@ from flyteidl2.task.common_pb2 import Inputs, NamedLiteral, Outputs
 from flyteidl2.task.task_definition_pb2 import TaskSpec
 from google.protobuf.message import DecodeError
 
+from controlplane.api.convert.environments import list_pod_containers
 from controlplane.api.convert.keys import parse_project, parse_run
 from controlplane.api.convert.texts import parse_uri
 from controlplane.api.convert.times import parse_duration
@@ -29,6 +31,7 @@ from controlplane.core.errors import InvalidError, NotReadyError
 from controlplane.usecases.data import ActionData, InputsUpload, Link, Upload, UploadLocation
 from shared.model.ids import ActionKey
 
+_BUNDLE_OPTIONS = frozenset({"--tgz", "--pkl"})  # of the SDK's entry point
 _ONLY_OUTPUT = "o0"  # the name that the SDK gives a single output
 
 Payload = TypeVar("Payload", Inputs, Outputs)
@@ -98,6 +101,18 @@ def prepare_inputs(given: Inputs, spec: TaskSpec) -> PreparedInputs:
 def code_bundle_of(spec: bytes) -> str:
     """Return the URI of the code that a TaskSpec runs; "" if it is all in the image."""
     return str(TaskSpec.FromString(spec).task_template.metadata.code_bundle_uri)
+
+
+def parse_code_bundle(task: TaskSpec) -> str:
+    """Return the address of the code that the SDK in a task will fetch; "" if it fetches none."""
+    template = task.task_template
+    processes: list[Sequence[str]] = [template.container.args]
+    processes += [args for _, _, args in list_pod_containers(template.k8s_pod.pod_spec)]
+    for args in processes:
+        for option, address in pairwise(args):
+            if option in _BUNDLE_OPTIONS:
+                return str(address)
+    return str(template.metadata.code_bundle_uri)
 
 
 def has_outputs(spec: bytes) -> bool:

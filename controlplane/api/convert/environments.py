@@ -33,7 +33,7 @@ def check_task(template: TaskTemplate) -> None:
         [*container.command, *container.args],
         "task_template.container",
     )
-    for name, variables, arguments in _pod_containers(template.k8s_pod.pod_spec):
+    for name, variables, arguments in list_pod_containers(template.k8s_pod.pod_spec):
         _check(variables, arguments, f"task_template.k8s_pod: container {name!r}")
 
 
@@ -84,7 +84,8 @@ def _check_variable(name: str, value: str, where: str) -> None:
         )
 
 
-def _pod_containers(pod: Struct) -> Iterator[tuple[str, _Variables, Sequence[str]]]:
+def list_pod_containers(pod: Struct) -> Iterator[tuple[str, _Variables, Sequence[str]]]:
+    """Yield each container's name, its variables, and its command with its arguments."""
     for kind in ("containers", "initContainers"):
         for value in _items(pod, kind):
             container = value.struct_value
