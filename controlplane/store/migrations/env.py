@@ -46,4 +46,19 @@ async def _run() -> None:
         await engine.dispose()
 
 
-asyncio.run(_run())
+def _write_sql() -> None:
+    """Write the statements instead of running them, for a linter and for who reviews them."""
+    context.configure(
+        dialect_name="postgresql",
+        target_metadata=metadata,
+        literal_binds=True,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    _write_sql()
+else:
+    asyncio.run(_run())

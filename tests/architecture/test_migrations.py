@@ -1,0 +1,74 @@
+"""Squawk, a linter of Postgres migrations, over the SQL that each revision writes."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.script import Script, ScriptDirectory
+
+from controlplane.store import migrations
+
+_OLDEST_POSTGRES = "15"
+_NOT_OUR_RULES = {
+    "prefer-bigint-over-int": "small numbers are small on purpose; keys are UUIDs",
+    "prefer-bigint-over-smallint": "the same",
+    "prefer-robust-stmts": "each revision is one transaction, and Alembic notes it in the same",
+    "require-lock-timeout": "migrations/env.py sets it for all",
+    "require-statement-timeout": "migrations/env.py sets it for all",
+}
+_EXCEPTIONS: Mapping[str, Mapping[str, str]] = {}
+"""Rules that a revision may break, by its name: ``{"0042": {rule: reason}}``."""
+
+_SCRIPT = ScriptDirectory.from_config(migrations.config("postgresql://nobody@nowhere/nothing"))
+_REVISIONS = sorted(_SCRIPT.walk_revisions(), key=lambda revision: revision.path)
+
+
+def write_sql(revision: Script) -> str:
+    """Write what an upgrade to this revision, from the one before, would execute."""
+    config = migrations.config("postgresql://nobody@nowhere/nothing")
+    config.output_buffer = io.StringIO()
+    before = revision.down_revision or "base"
+    command.upgrade(config, f"{before}:{revision.revision}", sql=True)
+    return config.output_buffer.getvalue()
+
+
+def find_complaints(sql: str, *, except_for: Mapping[str, str]) -> list[str]:
+    excluded = [f"--exclude={rule}" for rule in {**_NOT_OUR_RULES, **except_for}]
+    squawk = Path(sys.executable).with_name("squawk")
+    done = subprocess.run(  # noqa: S603 -- our own arguments
+        [squawk, f"--pg-version={_OLDEST_POSTGRES}", "--reporter=json", *excluded],
+        input=sql,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    complaints = json.loads(done.stdout)
+    return [f"{each['rule_name']} (line {each['line']}): {each['message']}" for each in complaints]
+
+
+@pytest.mark.parametrize("revision", _REVISIONS, ids=lambda revision: Path(revision.path).stem)
+def test_revision_does_nothing_that_blocks_those_who_serve(revision: Script) -> None:
+    sql = write_sql(revision)
+    assert revision.revision in sql
+    sql = "BEGIN;\n" + sql[sql.index("-- Running upgrade") :]  # without Alembic's own table
+    excepted = _EXCEPTIONS.get(revision.revision, {})
+    assert find_complaints(sql, except_for=excepted) == [], sql
+
+
+def test_linter_sees_what_blocks() -> None:
+    sql = "ALTER TABLE runs ADD COLUMN x text NOT NULL; CREATE INDEX runs_x ON runs (x);"
+    rules = [complaint.partition(" ")[0] for complaint in find_complaints(sql, except_for={})]
+    assert "require-concurrent-index-creation" in rules
+    assert "adding-required-field" in rules
+
+
+def test_every_exception_is_still_needed() -> None:
+    revisions = {revision.revision: revision for revision in _REVISIONS}
+    for name, rules in _EXCEPTIONS.items():
+        found = "\n".join(find_complaints(write_sql(revisions[name]), except_for={}))
+        assert [rule for rule in rules if rule not in found] == []
