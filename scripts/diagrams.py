@@ -21,7 +21,7 @@ def phases() -> str:
         [
             "# The life of an action",
             "",
-            "Drawn from `shared/model/phases.py` by `make diagrams`; change that, not this.",
+            "Drawn from `shared/model/phases.py` by `make docs`; change that, not this.",
             "",
             "```mermaid",
             "stateDiagram-v2",
@@ -40,11 +40,3 @@ def _beginnings() -> list[Phase]:
     """List the phases that follow no other: an action begins in one of them."""
     followers = frozenset[Phase]().union(*NEXT.values())
     return [phase for phase in NEXT if phase not in followers]
-
-
-def main() -> None:
-    PHASES.write_text(phases())
-
-
-if __name__ == "__main__":
-    main()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = [
     "tests.program_logs",
@@ -12,6 +13,10 @@ pytest_plugins = [
     "tests.servers.seaweed",
     "tests.tiers",
 ]
+
+# A deadline of milliseconds fails on a busy machine, and says nothing on an idle one.
+settings.register_profile("volary", deadline=None)
+settings.load_profile("volary")
 
 
 @pytest.fixture(autouse=True)

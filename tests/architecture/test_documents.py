@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import diagrams
+from scripts import decisions, diagrams
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -16,7 +16,31 @@ DOCUMENTS = sorted(
 
 
 def test_the_picture_of_phases_is_drawn_from_the_table() -> None:
-    assert diagrams.PHASES.read_text() == diagrams.phases(), "run make diagrams"
+    assert diagrams.PHASES.read_text() == diagrams.phases(), "run make docs"
+
+
+def test_index_of_decisions_lists_every_decision() -> None:
+    assert decisions.INDEX.read_text() == decisions.render_index(), "run make docs"
+
+
+@pytest.mark.parametrize("fragment", sorted((ROOT / ".changes").iterdir()), ids=lambda p: p.name)
+def test_changelog_fragment_is_named_by_kind_and_has_one_paragraph(fragment: Path) -> None:
+    assert re.fullmatch(
+        r"\d+\.(added|changed|fixed|removed|security)(\.[a-z]?\d+)?\.md", fragment.name
+    ), "name it <issue>.<added|changed|fixed|removed|security>.<letter><number>.md"
+    text = fragment.read_text()
+    assert text.strip()
+    assert "\n" not in text.strip(), "one line: a release makes a list of them"
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md"])
+def test_every_path_that_is_named_exists(document: str) -> None:
+    named = re.findall(
+        r"`((?:controlplane|dataplane|shared|tests|scripts)/[^`*<]*)`",
+        (ROOT / document).read_text(),
+    )
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
@@ -31,8 +55,8 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_every_make_target_that_is_named_exists(document: Path) -> None:
-    named = re.findall(r"(?:`|^    )make ([a-z]+)", (ROOT / document).read_text(), re.MULTILINE)
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = re.findall(r"(?:`|^    )make ([a-z-]+)", (ROOT / document).read_text(), re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(named) <= set(targets)
 
 
