@@ -21,11 +21,20 @@ _NOT_OUR_RULES = {
     "require-lock-timeout": "migrations/env.py sets it for all",
     "require-statement-timeout": "migrations/env.py sets it for all",
 }
-_EXCEPTIONS: Mapping[str, Mapping[str, str]] = {}
-"""Rules that a revision may break, by its name: ``{"0042": {rule: reason}}``."""
+_EXCEPTIONS: Mapping[str, Mapping[str, str]] = {
+    "expand_dispatch_parents": {
+        "require-concurrent-index-creation": "dispatches has only what waits or is leased",
+    },
+}
+"""Rules that a revision may break, with the reason; by its kind and subject, as in its file."""
 
 _SCRIPT = ScriptDirectory.from_config(migrations.config("postgresql://nobody@nowhere/nothing"))
 _REVISIONS = sorted(_SCRIPT.walk_revisions(), key=lambda revision: revision.path)
+
+
+def name_revision(revision: Script) -> str:
+    """Return its kind and subject: its number may change before it is released."""
+    return Path(revision.path).stem.split("_", 2)[2]
 
 
 def write_sql(revision: Script) -> str:
@@ -56,7 +65,7 @@ def test_revision_does_nothing_that_blocks_those_who_serve(revision: Script) -> 
     sql = write_sql(revision)
     assert revision.revision in sql
     sql = "BEGIN;\n" + sql[sql.index("-- Running upgrade") :]  # without Alembic's own table
-    excepted = _EXCEPTIONS.get(revision.revision, {})
+    excepted = _EXCEPTIONS.get(name_revision(revision), {})
     assert find_complaints(sql, except_for=excepted) == [], sql
 
 
@@ -68,7 +77,7 @@ def test_linter_sees_what_blocks() -> None:
 
 
 def test_every_exception_is_still_needed() -> None:
-    revisions = {revision.revision: revision for revision in _REVISIONS}
+    revisions = {name_revision(revision): revision for revision in _REVISIONS}
     for name, rules in _EXCEPTIONS.items():
         found = "\n".join(find_complaints(write_sql(revisions[name]), except_for={}))
         assert [rule for rule in rules if rule not in found] == []
