@@ -147,6 +147,7 @@ class _Leader:
             template=self.own.namespace_template,
             create=self.own.create_namespaces,
             clock=self.clock,
+            pod_security=self.own.pods.security.level,
         )
         async with TaskActionJournal.open(
             self.kube,

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from dataplane.agent import cli
+from dataplane.agent.runtimes.kubernetes.pods import Security
 from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.settings import KubernetesSettings
 from tests.integration.charts.values import AGENT, put
@@ -17,6 +18,8 @@ from tests.kube.certificates import Authority
 from tests.servers.helm import Helm, HelmError
 
 CHART = "volary-agent"
+_SCHEMA = Path(__file__).parents[3] / "infra" / "helm" / CHART / "values.schema.json"
+_SECURITY = json.loads(_SCHEMA.read_text())["properties"]["tasks"]["properties"]["security"]
 
 
 def find(objects: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:
@@ -55,6 +58,11 @@ VALUE_SETS: Mapping[str, Mapping[str, Any]] = {
             "pullSecrets": ["registry", "other"],
             "environmentSecret": "bucket",
             "pods": {"defaults": {"cpu": "500m"}, "labels": {"team": '"quoted"'}},
+            "security": {
+                "hostPath": True,
+                "capabilities": ["IPC_LOCK"],
+                "serviceAccounts": ["etl"],
+            },
             "slots": 100,
             "pendingTimeoutSeconds": 600,
             "imagePatienceSeconds": 0,
@@ -108,6 +116,11 @@ REFUSED = {
         {"connectors__addresses": ["one:8000?ca=/etc/one/ca.crt"]},
         "/connectors/addresses/0",
     ),
+    "an allowance that is none": ({"tasks__security__root": True}, "root"),
+    "an allowance in the wrong place": (
+        {"tasks__pods": {"security": {"hostPath": True}}},
+        "/tasks/pods",
+    ),
     "a word for a number": ({"tasks__slots": "many"}, "/tasks/slots"),
 }
 
@@ -152,7 +165,12 @@ def test_every_variable_is_an_option_of_the_agent(helm: Helm, tmp_path: Path) ->
         pending=timedelta(seconds=600),
     )
     assert settings.runtime.image_pull_secrets == ["registry", "other"]
-    assert json.loads(variables["VOLARY_AGENT_PODS"]) == values["tasks"]["pods"]
+    pods = json.loads(variables["VOLARY_AGENT_PODS"])
+    assert {**pods, "security": None} == {**values["tasks"]["pods"], "security": None}
+    assert set(pods["security"]) == set(_SECURITY["properties"])
+    assert settings.runtime.pods.security == Security(
+        host_path=True, capabilities=("IPC_LOCK",), service_accounts=("etl",)
+    )
     assert settings.runtime.door_host == "volary-agent-door.volary.svc"
     assert set(settings.runtime.connector_by_type) == {"snowflake", "bigquery"}
 

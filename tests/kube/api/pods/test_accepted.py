@@ -11,11 +11,11 @@ from flyteidl2.core import tasks_pb2
 from kubernetes.client import V1Container, V1PodSpec, V1SecurityContext
 
 from dataplane.agent.kube.objects import Name, Object, name_attempt
-from dataplane.agent.runtimes.kubernetes.pods import Placement, PodTemplates, Replica
+from dataplane.agent.runtimes.kubernetes.pods import Placement, PodTemplates, Replica, Security
 from dataplane.agent.runtimes.protocol import Job
 from tests.kube.client import KubeClient, KubeError
+from tests.unit.agent.kubernetes.pods import sdk
 from tests.unit.agent.kubernetes.pods.sdk import (
-    CLUSTER,
     make_raw,
     make_task,
     serialise,
@@ -26,6 +26,9 @@ from tests.unit.agent.kubernetes.pods.test_pod_templates import TEAM_POD
 STRICTLY = "dryRun=All&fieldValidation=Strict"
 VALUE = "correct-horse-battery-staple"
 
+CLUSTER = replace(
+    sdk.CLUSTER, security=Security(host_path=True, unconfined=True, capabilities=("SYS_ADMIN",))
+)
 CLUSTER_WITH_ALL = replace(
     CLUSTER,
     env_secret="bucket-access",  # noqa: S106 - a name

@@ -6,6 +6,7 @@ Spark itself computes from its configuration (memory, cores) is left out of them
 3 in the image, and version 2 of the operator.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from dataplane.agent.kube.objects import Kind, Name, Object
 from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surroundings
 from dataplane.agent.runtimes.kubernetes.plugins.specs import lay_over, read_custom
 from dataplane.agent.runtimes.kubernetes.plugins.workers import Workers, operator_failure
-from dataplane.agent.runtimes.kubernetes.pods import PodTemplates, Replica
+from dataplane.agent.runtimes.kubernetes.pods import PodTemplates, Replica, security
 from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
@@ -32,6 +33,13 @@ _TYPES: Mapping[int, str] = {
     spark_pb2.SparkApplication.R: "R",
 }
 _COMPUTED = ("cpu", "memory")  # by Spark, from its configuration
+_HOST_PATHS = re.compile(r"spark\.kubernetes\.(driver|executor)\.volumes\.hostPath\.")
+_ACCOUNTS = re.compile(r"spark\.kubernetes\.authenticate\.((driver|executor)\.)?serviceAccountName")
+# What acts as the operator: its credentials, its files, other namespaces, code in its process.
+_FOREIGN = re.compile(
+    r"spark\.kubernetes\.(authenticate\.|namespace$|context$|file\.upload\.path$"
+    r"|(driver|executor)\.(podTemplate|pod\.featureSteps))\w*"
+)
 _PREPARING = frozenset({"SUBMITTED", "PENDING_RERUN", "INVALIDATING", "SUSPENDED", "RESUMING"})
 _RUNNING = frozenset({"RUNNING", "SUCCEEDING", "FAILING", "UNKNOWN"})
 
@@ -71,7 +79,7 @@ class SparkPlugin:
             "mainApplicationFile": custom.mainApplicationFile,
             "mainClass": custom.mainClass,
             "arguments": arguments,
-            "sparkConf": _configure(custom, name),
+            "sparkConf": _configure(custom, name, pods),
             "hadoopConf": dict(custom.hadoopConf),
             "restartPolicy": {"type": "Never"},
             "driver": {"image": image, "serviceAccount": account, "template": driving},
@@ -134,7 +142,25 @@ def _bare(made: Object, name: str) -> tuple[list[str], str]:
     return list(container.pop("args", [])), str(container["image"])
 
 
-def _configure(custom: spark_pb2.SparkJob, name: Name) -> dict[str, str]:
+def _require_allowed(conf: Mapping[str, str], pods: PodTemplates) -> None:
+    """BadSpecError for configuration that goes round the pods' own rules."""
+    for key, value in conf.items():
+        if _HOST_PATHS.match(key) and not pods.security.host_path:
+            raise BadSpecError(
+                f"sparkConf {key} mounts files of the node; leave it out, or have"
+                f" {security.CHART}.hostPath set in the values of the agent's chart"
+            )
+        if _ACCOUNTS.fullmatch(key):
+            pods.security.require_account(value, pods.service_account, f"sparkConf {key}")
+        elif found := _FOREIGN.match(key):
+            raise BadSpecError(
+                f"sparkConf {found[0]} is for whoever submits the application, which is the"
+                " operator here, with rights of its own; leave it out"
+            )
+
+
+def _configure(custom: spark_pb2.SparkJob, name: Name, pods: PodTemplates) -> dict[str, str]:
+    _require_allowed(custom.sparkConf, pods)
     conf: dict[str, str] = {}
     if custom.executorPath:
         conf["spark.pyspark.python"] = custom.executorPath

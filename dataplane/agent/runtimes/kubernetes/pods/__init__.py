@@ -14,6 +14,7 @@ from dataplane.agent.runtimes.kubernetes.pods.choices import Choices, ChoicesErr
 from dataplane.agent.runtimes.kubernetes.pods.inputs import needs_inputs, with_inputs
 from dataplane.agent.runtimes.kubernetes.pods.own import primary_name
 from dataplane.agent.runtimes.kubernetes.pods.replicas import Replica
+from dataplane.agent.runtimes.kubernetes.pods.security import Security
 from dataplane.agent.runtimes.kubernetes.pods.settings import (
     Accelerator,
     Copilot,
@@ -33,6 +34,7 @@ __all__ = [
     "Placement",
     "PodTemplates",
     "Replica",
+    "Security",
     "needs_inputs",
     "parse_choices",
     "primary_name",

@@ -5,6 +5,7 @@ What an operator says of all pods of a cluster: one JSON object, as it stands in
      "template": "usual", "labels": {…}, "annotations": {…},
      "nodeSelector": {…}, "tolerations": […],
      "interruptible": {"nodeSelector": {…}, "tolerations": […]},
+     "security": {"hostPath": true, "capabilities": ["IPC_LOCK"], "serviceAccounts": ["etl"]},
      "accelerators": {"NVIDIA_GPU": {"resource": "nvidia.com/gpu",
                                      "deviceLabel": "…", "partitionLabel": "…"}}}
 
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.kubernetes.pods.security import Security
 from dataplane.agent.runtimes.kubernetes.pods.settings import ACCELERATORS, Accelerator, Placement
 from dataplane.agent.runtimes.kubernetes.pods.templates import PodTemplates
 from dataplane.agent.runtimes.quantities import read_quantity
@@ -35,6 +37,7 @@ class Choices:
     placement: Placement = field(default_factory=Placement)
     interruptible: Placement = field(default_factory=Placement)
     accelerators: Mapping[str, Accelerator] = field(default_factory=dict)  # beside the usual ones
+    security: Security = field(default_factory=Security)
 
     def apply(self, templates: PodTemplates) -> PodTemplates:
         return replace(
@@ -47,6 +50,7 @@ class Choices:
             placement=self.placement,
             interruptible=self.interruptible,
             accelerators={**templates.accelerators, **self.accelerators},
+            security=self.security,
         )
 
 
@@ -66,6 +70,7 @@ def parse_choices(text: str) -> Choices:
         placement=_placement(whole),
         interruptible=_placement(whole.part("interruptible")),
         accelerators=_accelerators(whole.part("accelerators")),
+        security=_security(whole.part("security")),
     )
     whole.require_no_more()
     return choices
@@ -74,6 +79,19 @@ def parse_choices(text: str) -> Choices:
 def _placement(part: "_Part") -> Placement:
     return Placement(
         node_selector=part.texts("nodeSelector"), tolerations=part.objects("tolerations")
+    )
+
+
+def _security(part: "_Part") -> Security:
+    return Security(
+        privileged=part.flag("privileged"),
+        host_path=part.flag("hostPath"),
+        host_namespaces=part.flag("hostNamespaces"),
+        host_ports=part.flag("hostPorts"),
+        probe_hosts=part.flag("probeHosts"),
+        unconfined=part.flag("unconfined"),
+        capabilities=part.words("capabilities"),
+        service_accounts=part.words("serviceAccounts"),
     )
 
 
@@ -128,6 +146,18 @@ class _Part:
                 field_name = f"{self._field(name)}.{resource}"
                 raise ChoicesError(f"{field_name} is {amount!r}; write an amount as 2 or 512Mi")
         return amounts
+
+    def flag(self, name: str) -> bool:
+        value = self._take(name, False)
+        if not isinstance(value, bool):
+            raise ChoicesError(f"{self._field(name)} is {value!r}; write true or false")
+        return value
+
+    def words(self, name: str) -> Sequence[str]:
+        value = self._take(name, [])
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise ChoicesError(f"{self._field(name)} is {value!r}, not a list of names")
+        return tuple(value)
 
     def objects(self, name: str) -> Sequence[Object]:
         value = self._take(name, [])

@@ -26,6 +26,7 @@ from dataplane.agent.runtimes.kubernetes.pods.environment import (
 from dataplane.agent.runtimes.kubernetes.pods.merging import merge, merge_template
 from dataplane.agent.runtimes.kubernetes.pods.own import Own, read_own
 from dataplane.agent.runtimes.kubernetes.pods.replicas import Replica
+from dataplane.agent.runtimes.kubernetes.pods.security import Security
 from dataplane.agent.runtimes.kubernetes.pods.settings import (
     ACCELERATORS,
     Accelerator,
@@ -60,6 +61,7 @@ class PodTemplates:
     image_pull_secrets: Sequence[str] = ()
     defaults: Mapping[str, str] = field(default_factory=lambda: {"cpu": "1", "memory": "1Gi"})
     maxima: Mapping[str, str] = field(default_factory=dict)  # of one container
+    security: Security = field(default_factory=Security)
     accelerators: Mapping[str, Accelerator] = field(default_factory=lambda: ACCELERATORS)
     placement: Placement = field(default_factory=Placement)
     interruptible: Placement = field(default_factory=Placement)
@@ -90,26 +92,23 @@ class PodTemplates:
         spec = merge_template(
             merge(self._defaults(replica), named.get("spec") or {}), own.spec, own.primary
         )
+        about = named.get("metadata") or {}
+        annotations = (self.annotations, about.get("annotations") or {}, own.annotations)
+        described = metadata.compose_annotations(job, own.primary, *annotations, remark=self.remark)
+        self.security.require_allowed(spec, described)
         spec = self._complete(spec, own, job)
         spec["restartPolicy"] = "Never" if replica is None else replica.restart_policy
         grace, is_asked_for = self._grace(job, own, named)
         spec["terminationGracePeriodSeconds"] = round(grace.total_seconds())
         if replica is None:
             spec = self._add_copilot(spec, own.primary, job)
-        about = named.get("metadata") or {}
         labels = (self.labels, about.get("labels") or {}, own.labels)
-        annotations = (self.annotations, about.get("annotations") or {}, own.annotations)
         role = "" if replica is None else replica.role
         asked = {GRACE_ANNOTATION: str(round(grace.total_seconds()))} if is_asked_for else {}
         return {
             "metadata": {
                 "labels": metadata.compose_labels(job, role, *labels, remark=self.remark),
-                "annotations": {
-                    **metadata.compose_annotations(
-                        job, own.primary, *annotations, remark=self.remark
-                    ),
-                    **asked,
-                },
+                "annotations": {**described, **asked},
             },
             "spec": spec,
         }
@@ -159,6 +158,8 @@ class PodTemplates:
         """Lay the run's and the system's layers over the task's."""
         template, primary = job.task.template, own.primary
         spec = {**spec, "containers": [dict(each) for each in spec["containers"]]}
+        if alias := spec.pop("serviceAccount", ""):  # what it was called before
+            spec["serviceAccountName"] = alias
         for container in spec["containers"]:
             _settle(container, job)
             if container["name"] == primary:
@@ -171,6 +172,9 @@ class PodTemplates:
             _settle(container, job)
         for layer in self._layers(job, primary):
             spec = merge(spec, layer)
+        self.security.require_account(
+            str(spec.get("serviceAccountName") or ""), self.service_account, "serviceAccountName"
+        )
         wanted = template.extended_resources.gpu_accelerator
         if wanted.WhichOneof("partition_size_value") == "unpartitioned" and wanted.unpartitioned:
             accelerator = devices.find_accelerator(wanted, self.accelerators)

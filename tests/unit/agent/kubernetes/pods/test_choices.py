@@ -54,6 +54,9 @@ def test_nothing_need_be_said(nothing: str) -> None:
     [
         ("[]", r"it is \[\], not an object"),
         ("{", "it is no JSON"),
+        ('{"security": {"hostPath": "no"}}', "security.hostPath is 'no'; write true or false"),
+        ('{"security": {"capabilities": "ALL"}}', "security.capabilities is 'ALL', not a list"),
+        ('{"security": {"root": true}}', "security.root is not known"),
         ('{"default": {}}', "default is not known; leave it out"),
         ('{"defaults": {"memory": 2}}', "defaults.memory is 2, not a text"),
         ('{"maxima": {"memory": "lots"}}', "maxima.memory is 'lots'; write an amount"),

@@ -16,7 +16,7 @@ from kubernetes.client import (
     V1PodSpec,
 )
 
-from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
+from dataplane.agent.runtimes.kubernetes.pods import PodTemplates, Security
 from dataplane.agent.runtimes.tasks import BadSpecError
 from tests.unit.agent.kubernetes.pods.sdk import (
     CLUSTER,
@@ -188,7 +188,11 @@ def test_the_bucket_is_reached_by_a_secret_of_which_only_the_name_is_said() -> N
 
 
 def test_who_a_task_runs_as_is_for_the_run_then_the_task_then_the_cluster_to_say() -> None:
-    cluster = PodTemplates(door=DOOR, service_account="cluster")
+    cluster = PodTemplates(
+        door=DOOR,
+        service_account="cluster",
+        security=Security(service_accounts=("run", "task", "template")),
+    )
     run = security_pb2.SecurityContext(run_as=security_pb2.Identity(k8s_service_account="run"))
     task = make_task()
     template = flyte.PodTemplate(
@@ -279,7 +283,8 @@ def test_no_privileges_are_gained_by_default() -> None:
 
 def test_a_template_that_needs_privileges_is_not_made_invalid() -> None:
     template = flyte.PodTemplate().allow_fuse(privileged=True)
-    container = main_container(build(serialise(make_task(pod_template=template))))
+    cluster = replace(CLUSTER, security=Security(privileged=True, host_path=True, unconfined=True))
+    container = main_container(build(serialise(make_task(pod_template=template)), cluster))
 
     assert container["securityContext"]["privileged"] is True
     assert "allowPrivilegeEscalation" not in container["securityContext"]

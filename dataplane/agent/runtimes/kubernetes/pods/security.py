@@ -1,0 +1,197 @@
+"""
+What a task's pod may do to its node, and as which service account it may run.
+
+PURE. The rules are those of the Pod Security Standard "baseline", looked at here as well as by
+the API server: a namespace may lack the label, an operator's resource is no pod yet, and the
+sentence names the chart's value that would allow it. Each allowance is an operator's choice.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.tasks import BadSpecError
+
+CHART = "tasks.security"
+"""Where the chart's values have the fields of ``Security``."""
+ANY = "*"
+
+_CAPABILITIES = frozenset(
+    {
+        "AUDIT_WRITE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "MKNOD",
+        "NET_BIND_SERVICE",
+        "SETFCAP",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+        "SYS_CHROOT",
+    }
+)
+_SYSCTLS = frozenset(
+    {
+        "kernel.shm_rmid_forced",
+        "net.ipv4.ip_local_port_range",
+        "net.ipv4.ip_local_reserved_ports",
+        "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.ping_group_range",
+        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",
+        "net.ipv4.tcp_keepalive_probes",
+        "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_rmem",
+        "net.ipv4.tcp_syncookies",
+        "net.ipv4.tcp_wmem",
+    }
+)
+_SELINUX_TYPES = frozenset(
+    {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
+)
+_HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
+_CONTAINERS = ("initContainers", "containers")  # ephemeral ones never come into a pod
+_HANDLERS = ("livenessProbe", "readinessProbe", "startupProbe")
+_APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+
+_RISKS: Mapping[str, str] = {
+    "privileged": "which makes the task the owner of its node, of every pod on it and their secrets",
+    "host_path": "which gives the task files of its node, among them the kubelet's credentials",
+    "host_namespaces": "which shows the task the processes or the network of its node",
+    "host_ports": "which lets the task listen at its node's address",
+    "probe_hosts": "which has the node send requests to hosts of the task's choice",
+    "unconfined": "which takes away what keeps the task from its node's kernel",
+    "capabilities": "which is a power over its node that tasks do not have",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """What an operator allows tasks beyond the standard; nothing, if nothing is said."""
+
+    privileged: bool = False
+    host_path: bool = False
+    host_namespaces: bool = False
+    host_ports: bool = False
+    probe_hosts: bool = False
+    unconfined: bool = False  # without seccomp, AppArmor, SELinux; any sysctl or procMount
+    capabilities: Sequence[str] = ()  # beyond the standard's; "*": any
+    service_accounts: Sequence[str] = ()  # beyond the cluster's own choice; "*": any
+
+    @property
+    def level(self) -> str:
+        """The Pod Security level that the API server can enforce where tasks run."""
+        allowed = any(getattr(self, each.name) for each in fields(self) if each.name in _RISKS)
+        return "privileged" if allowed else "baseline"
+
+    def require_allowed(self, spec: Object, annotations: Mapping[str, str]) -> None:
+        """BadSpecError, with field and remedy, for a pod spec that asks for what is not allowed."""
+        for power, field, value in _asked(spec, annotations):
+            if self._allows(power, value):
+                continue
+            raise BadSpecError(
+                f"{field} is {value!r}, {_RISKS[power]}; leave it out, or have"
+                f" {CHART}.{_camel(power)} set in the values of the agent's chart"
+            )
+
+    def _allows(self, power: str, value: Any) -> bool:
+        if power != "capabilities":
+            return bool(getattr(self, power))
+        allowed = {_bare(each) for each in self.capabilities}
+        return self.privileged or bool({ANY, _bare(value)} & allowed)
+
+    def require_account(self, name: str, usual: str, field: str) -> None:
+        """BadSpecError if a task may not run as that service account; ``usual`` it always may."""
+        if name in {"", usual or "default"} or {ANY, name} & set(self.service_accounts):
+            return
+        raise BadSpecError(
+            f"{field} is {name!r}, as which no task of this cluster may run; leave it out, or have"
+            f" the name added to {CHART}.serviceAccounts in the values of the agent's chart"
+        )
+
+
+def _asked(spec: Object, annotations: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
+    """Give what goes beyond the standard: the power, the field, and what is in it."""
+    for name in _HOST_NAMESPACES:
+        if spec.get(name):
+            yield "host_namespaces", f"pod_spec.{name}", spec[name]
+    for number, volume in enumerate(_objects(spec, "volumes")):
+        if volume.get("hostPath") is not None:
+            yield "host_path", f"pod_spec.volumes[{number}].hostPath", volume["hostPath"]
+    yield from _asked_of_context(_object(spec, "securityContext"), "pod_spec.securityContext")
+    for listing in _CONTAINERS:
+        for container in _objects(spec, listing):
+            field = f"pod_spec.{listing}[{container.get('name', '')}]"
+            yield from _asked_of_container(container, field)
+    for key, value in annotations.items():
+        confined = value == "runtime/default" or value.startswith("localhost/")
+        if key.startswith(_APPARMOR) and value and not confined:
+            yield "unconfined", f"the annotation {key}", value
+
+
+def _asked_of_container(container: Object, field: str) -> Iterator[tuple[str, str, Any]]:
+    context, at = _object(container, "securityContext"), f"{field}.securityContext"
+    if context.get("privileged"):
+        yield "privileged", f"{at}.privileged", context["privileged"]
+    for name in _object(context, "capabilities").get("add") or ():
+        if _bare(name) not in _CAPABILITIES:
+            yield "capabilities", f"{at}.capabilities.add", name
+    if context.get("procMount", "Default") not in {"Default", ""}:
+        yield "unconfined", f"{at}.procMount", context["procMount"]
+    yield from _asked_of_context(context, at)
+    for number, port in enumerate(_objects(container, "ports")):
+        if port.get("hostPort"):
+            yield "host_ports", f"{field}.ports[{number}].hostPort", port["hostPort"]
+    lifecycle = _object(container, "lifecycle")
+    handlers = {name: _object(container, name) for name in _HANDLERS}
+    handlers |= {f"lifecycle.{name}": _object(lifecycle, name) for name in ("postStart", "preStop")}
+    for name, handler in handlers.items():
+        for action in ("httpGet", "tcpSocket"):
+            if host := _object(handler, action).get("host"):
+                yield "probe_hosts", f"{field}.{name}.{action}.host", host
+
+
+def _asked_of_context(context: Object, at: str) -> Iterator[tuple[str, str, Any]]:
+    """What the contexts of pods and of containers have in common."""
+    if _object(context, "windowsOptions").get("hostProcess"):
+        yield "privileged", f"{at}.windowsOptions.hostProcess", True
+    for name in ("seccompProfile", "appArmorProfile"):
+        kind = _object(context, name).get("type", "")
+        if kind not in {"", "RuntimeDefault", "Localhost"}:
+            yield "unconfined", f"{at}.{name}.type", kind
+    selinux = _object(context, "seLinuxOptions")
+    if selinux.get("type", "") not in _SELINUX_TYPES:
+        yield "unconfined", f"{at}.seLinuxOptions.type", selinux["type"]
+    for name in ("user", "role"):
+        if selinux.get(name):
+            yield "unconfined", f"{at}.seLinuxOptions.{name}", selinux[name]
+    for sysctl in _objects(context, "sysctls"):
+        if sysctl.get("name") not in _SYSCTLS:
+            yield "unconfined", f"{at}.sysctls", sysctl.get("name")
+
+
+def _bare(capability: object) -> str:
+    """Return SYS_ADMIN for CAP_SYS_ADMIN: container runtimes take both."""
+    return str(capability).removeprefix("CAP_")
+
+
+def _object(parent: Object, name: str) -> Object:
+    """Return an object of a spec; what is none the API server refuses."""
+    value = parent.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _objects(parent: Object, name: str) -> Sequence[Object]:
+    value = parent.get(name)
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return ()
+    return [each for each in value if isinstance(each, Mapping)]
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

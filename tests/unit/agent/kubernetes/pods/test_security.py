@@ -1,0 +1,252 @@
+"""A task's pod is held to Pod Security's "baseline", unless an operator allows more by name."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import flyte
+import pytest
+from flyteidl2.core import security_pb2, tasks_pb2
+from flyteidl2.task import run_pb2
+from google.protobuf import json_format, struct_pb2
+
+from dataplane.agent.kube.objects import Name, Object
+from dataplane.agent.runtimes.kubernetes.pods import (
+    PodTemplates,
+    Replica,
+    Security,
+    parse_choices,
+)
+from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.tasks import BadSpecError
+from tests.unit.agent.kubernetes.pods.sdk import (
+    CLUSTER,
+    DOOR,
+    IMAGE,
+    build,
+    main_container,
+    make_task,
+    serialise,
+)
+
+_PROBE = {"httpGet": {"host": "169.254.169.254", "port": 80}}
+_APPARMOR = "container.apparmor.security.beta.kubernetes.io/primary"
+
+OF_CONTAINER: Mapping[str, tuple[Object, str, str]] = {
+    "privileged": ({"securityContext": {"privileged": True}}, "privileged", "privileged"),
+    "capabilities": (
+        {"securityContext": {"capabilities": {"add": ["CHOWN", "SYS_ADMIN"]}}},
+        "capabilities.add is 'SYS_ADMIN'",
+        "capabilities",
+    ),
+    "a capability by its other name": (
+        {"securityContext": {"capabilities": {"add": ["CAP_BPF"]}}},
+        "capabilities.add is 'CAP_BPF'",
+        "capabilities",
+    ),
+    "all capabilities": (
+        {"securityContext": {"capabilities": {"add": ["ALL"]}}},
+        "capabilities.add is 'ALL'",
+        "capabilities",
+    ),
+    "a port of the node": (
+        {"ports": [{"containerPort": 1, "hostPort": 1}]},
+        "hostPort",
+        "hostPorts",
+    ),
+    "a probe elsewhere": ({"readinessProbe": _PROBE}, "readinessProbe.httpGet.host", "probeHosts"),
+    "a hook elsewhere": (
+        {"lifecycle": {"postStart": {"tcpSocket": {"host": "db", "port": 1}}}},
+        "lifecycle.postStart.tcpSocket.host",
+        "probeHosts",
+    ),
+    "no seccomp": (
+        {"securityContext": {"seccompProfile": {"type": "Unconfined"}}},
+        "seccompProfile.type",
+        "unconfined",
+    ),
+    "no AppArmor": (
+        {"securityContext": {"appArmorProfile": {"type": "Unconfined"}}},
+        "appArmorProfile.type",
+        "unconfined",
+    ),
+    "an SELinux type": (
+        {"securityContext": {"seLinuxOptions": {"type": "spc_t"}}},
+        "seLinuxOptions.type",
+        "unconfined",
+    ),
+    "an SELinux role": (
+        {"securityContext": {"seLinuxOptions": {"role": "system_r"}}},
+        "seLinuxOptions.role",
+        "unconfined",
+    ),
+    "all of /proc": ({"securityContext": {"procMount": "Unmasked"}}, "procMount", "unconfined"),
+    "a Windows host process": (
+        {"securityContext": {"windowsOptions": {"hostProcess": True}}},
+        "windowsOptions.hostProcess",
+        "privileged",
+    ),
+}
+OF_POD: Mapping[str, tuple[Object, str, str]] = {
+    "the node's network": ({"hostNetwork": True}, "pod_spec.hostNetwork", "hostNamespaces"),
+    "the node's processes": ({"hostPID": True}, "pod_spec.hostPID", "hostNamespaces"),
+    "the node's IPC": ({"hostIPC": True}, "pod_spec.hostIPC", "hostNamespaces"),
+    "the node's files": (
+        {"volumes": [{"name": "root", "hostPath": {"path": "/"}}]},
+        r"pod_spec.volumes\[0\].hostPath",
+        "hostPath",
+    ),
+    "no seccomp of the pod": (
+        {"securityContext": {"seccompProfile": {"type": "Unconfined"}}},
+        "pod_spec.securityContext.seccompProfile.type",
+        "unconfined",
+    ),
+    "a sysctl": (
+        {"securityContext": {"sysctls": [{"name": "kernel.core_pattern", "value": "|/x"}]}},
+        "sysctls is 'kernel.core_pattern'",
+        "unconfined",
+    ),
+}
+
+
+def job_of(spec: Object) -> Job:
+    """Return a task whose pod template is that spec."""
+    job = serialise(make_task(pod_template=flyte.PodTemplate(labels={"a": "b"})))
+    template = tasks_pb2.TaskTemplate()
+    template.CopyFrom(job.task.template)
+    template.k8s_pod.primary_container_name = "primary"
+    template.k8s_pod.pod_spec.CopyFrom(json_format.ParseDict(dict(spec), struct_pb2.Struct()))
+    return replace(job, task=replace(job.task, template=template))
+
+
+def pod_with(container: Object, *, listing: str = "containers") -> Job:
+    main = {"name": "primary", "image": IMAGE}
+    if listing == "containers":
+        return job_of({"containers": [{**main, **container}]})
+    return job_of({"containers": [main], listing: [{"name": "x", "image": IMAGE, **container}]})
+
+
+def allowing(name: str) -> PodTemplates:
+    value: object = ["*"] if name == "capabilities" else True
+    choices = parse_choices(json.dumps({"security": {name: value}}))
+    return choices.apply(CLUSTER)
+
+
+@pytest.mark.parametrize("listing", ["containers", "initContainers"])
+@pytest.mark.parametrize(("asked", "field", "value"), OF_CONTAINER.values(), ids=OF_CONTAINER)
+def test_a_container_beyond_baseline_is_refused_with_field_and_chart_value(
+    asked: Object, field: str, value: str, listing: str
+) -> None:
+    job = pod_with(asked, listing=listing)
+    with pytest.raises(BadSpecError, match=rf"{field}.* have tasks\.security\.{value} set"):
+        build(job)
+    for replica in (Replica(role="worker"), Replica(role="worker", container_name="pytorch")):
+        with pytest.raises(BadSpecError, match=rf"tasks\.security\.{value} set"):
+            build(job, replica=replica)
+    assert build(job, allowing(value))
+
+
+@pytest.mark.parametrize(("asked", "field", "value"), OF_POD.values(), ids=OF_POD)
+def test_a_pod_beyond_baseline_is_refused_with_field_and_chart_value(
+    asked: dict[str, Any], field: str, value: str
+) -> None:
+    job = job_of({"containers": [{"name": "primary", "image": IMAGE}], **asked})
+    with pytest.raises(BadSpecError, match=rf"{field}.* have tasks\.security\.{value} set"):
+        build(job)
+    assert build(job, allowing(value))
+
+
+def test_apparmor_is_not_switched_off_by_an_annotation_of_pod_or_run() -> None:
+    def of_template(value: str) -> Job:
+        return serialise(make_task(pod_template=flyte.PodTemplate(annotations={_APPARMOR: value})))
+
+    of_run = serialise(
+        make_task(), annotations=run_pb2.Annotations(values={_APPARMOR: "unconfined"})
+    )
+    assert build(of_template("runtime/default"))
+    for job in (of_template("unconfined"), of_run):
+        with pytest.raises(BadSpecError, match=r"the annotation .* tasks\.security\.unconfined"):
+            build(job)
+        assert build(job, allowing("unconfined"))
+
+
+def test_a_named_pod_template_is_held_to_the_same() -> None:
+    template = {"template": {"spec": {"containers": [], "hostNetwork": True}}}
+    name = replace(CLUSTER, default_template="usual")
+    cluster = replace(name, templates={Name("p-development", "usual"): template})
+    with pytest.raises(BadSpecError, match=r"hostNetwork is True"):
+        build(serialise(make_task()), cluster)
+
+
+def test_what_baseline_allows_is_allowed() -> None:
+    context = {
+        "capabilities": {"add": ["NET_BIND_SERVICE", "CHOWN"], "drop": ["ALL"]},
+        "seccompProfile": {"type": "Localhost", "localhostProfile": "p.json"},
+        "seLinuxOptions": {"type": "container_t", "level": "s0:c1"},
+        "runAsUser": 0,
+        "privileged": False,
+    }
+    probe = {"httpGet": {"port": 80}}
+    container = {
+        "securityContext": context,
+        "readinessProbe": probe,
+        "ports": [{"containerPort": 1}],
+    }
+    assert main_container(build(pod_with(container)))["securityContext"]["runAsUser"] == 0
+    assert build(serialise(make_task(), replaceable=True))  # the fence is a probe with a host
+
+
+def test_only_service_accounts_that_are_listed_may_be_named() -> None:
+    def of_run(name: str) -> Job:
+        identity = security_pb2.Identity(k8s_service_account=name)
+        return serialise(
+            make_task(), security_context=security_pb2.SecurityContext(run_as=identity)
+        )
+
+    main = {"containers": [{"name": "primary", "image": IMAGE}]}
+    ways = [
+        of_run("admin"),
+        serialise(make_task(service_account="admin")),
+        job_of({**main, "serviceAccountName": "admin"}),
+        job_of({**main, "serviceAccount": "admin"}),
+    ]
+    cluster = PodTemplates(door=DOOR, service_account="tasks")
+    for job in ways:
+        for here in (cluster, CLUSTER):
+            with pytest.raises(BadSpecError, match=r"'admin'.*tasks\.security\.serviceAccounts"):
+                build(job, here)
+            for listed in (("admin",), ("*",)):
+                allowed = replace(here, security=Security(service_accounts=listed))
+                spec = build(job, allowed)["spec"]
+                assert spec["serviceAccountName"] == "admin"
+                assert "serviceAccount" not in spec
+    assert build(of_run("tasks"), cluster)["spec"]["serviceAccountName"] == "tasks"
+    assert build(of_run("default"))["spec"]["serviceAccountName"] == "default"
+    with pytest.raises(BadSpecError, match="'default'"):
+        build(of_run("default"), cluster)
+
+
+def test_a_capability_may_be_allowed_alone() -> None:
+    asked = {"securityContext": {"capabilities": {"add": ["IPC_LOCK"]}}}
+    cluster = replace(CLUSTER, security=Security(capabilities=("IPC_LOCK",)))
+    assert build(pod_with(asked), cluster)
+    asked = {"securityContext": {"capabilities": {"add": ["IPC_LOCK", "SYS_ADMIN"]}}}
+    with pytest.raises(BadSpecError, match="'SYS_ADMIN'"):
+        build(pod_with(asked), cluster)
+
+
+def test_the_level_of_namespaces_is_what_the_allowances_leave_of_it() -> None:
+    assert Security().level == Security(service_accounts=("*",)).level == "baseline"
+    assert Security(host_path=True).level == Security(capabilities=("BPF",)).level == "privileged"
+
+
+@pytest.mark.parametrize("odd", ["text", 1, ["text"], [1]])
+def test_fields_of_no_known_form_are_left_to_the_api_server(odd: object) -> None:
+    main = {"name": "primary", "image": IMAGE, "lifecycle": odd, "readinessProbe": odd}
+    assert build(job_of({"containers": [main]}))
+
+
+def test_a_truth_of_another_type_is_a_truth() -> None:
+    with pytest.raises(BadSpecError, match="privileged is 'yes'"):
+        build(pod_with({"securityContext": {"privileged": "yes"}}))
