@@ -26,6 +26,7 @@ from controlplane.link.metrics import LinkMetrics
 from controlplane.link.probes import Probes
 from controlplane.link.relays import Agents
 from controlplane.link.server import LinkDoor, LinkServer
+from controlplane.loops.cascades import Cascades
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.obstacles import ObstacleRecord
 from controlplane.loops.pacing import FAILED_PASSES, come_round
@@ -134,6 +135,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     probes = Probes(sessions, clock, blob_base=blobs.base)
     link = LinkServer(door, probes, settings.host, settings.link_port)
     leases = LeaseExpiry(database, clock, settings.tempo)
+    cascades = Cascades(database, feeds.cascades, clock, every=timedelta(seconds=5))
     timeouts = Timeouts(database, clock, every=timedelta(seconds=1))
     partitions = EventPartitions(database, clock, keep=timedelta(days=30), every=timedelta(hours=6))
     obstacles = ObstacleRecord(database, clock, keep=timedelta(days=30), every=timedelta(seconds=1))
@@ -160,6 +162,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             services.create_task(sessions.run(), name="signs of life")
             async with asyncio.TaskGroup() as doors:
                 doors.create_task(leases.run(), name="lease expiry")
+                doors.create_task(cascades.run(), name="cascades")
                 doors.create_task(timeouts.run(), name="timeouts")
                 doors.create_task(partitions.run(), name="event partitions")
                 doors.create_task(obstacles.run(), name="obstacle record")

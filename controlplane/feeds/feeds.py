@@ -78,6 +78,7 @@ class Feeds:
         self._stops: defaultdict[Cluster, Bells] = defaultdict(dict)
         self._calls: defaultdict[Cluster, Bells] = defaultdict(dict)
         self._relays: defaultdict[RelayId, Bells] = defaultdict(dict)
+        self._cascades: defaultdict[None, Bells] = defaultdict(dict)
 
     async def run(self) -> None:
         """Listen and read until cancelled."""
@@ -135,6 +136,10 @@ class Feeds:
         """Ring ``bell`` when there is news on a relayed call."""
         return _hung(self._relays, relay, bell)
 
+    def cascades(self, bell: Bell) -> AbstractContextManager[None]:
+        """Ring ``bell`` when an action ended with more below it than ended with it."""
+        return _hung(self._cascades, None, bell)
+
     async def _listen(self) -> None:
         failed = 0
         while True:
@@ -171,6 +176,8 @@ class Feeds:
             _ring(self._calls, (notice.org, ClusterName(cluster)))
         for relay in notice.relays:
             _ring(self._relays, relay)
+        if notice.cascades:
+            _ring(self._cascades, None)
 
     def _everything_may_have_changed(self) -> None:
         for watched in self._watched.values():
@@ -185,6 +192,7 @@ class Feeds:
             _ring(self._calls, cluster)
         for relay in list(self._relays):
             _ring(self._relays, relay)
+        _ring(self._cascades, None)
 
     def _mark(self, runs: list[Run]) -> None:
         for run in runs:

@@ -23,7 +23,12 @@ LONGEST_BACKOFF = timedelta(minutes=1)
 
 
 async def come_round(
-    name: str, run_once: Callable[[], Awaitable[object]], *, every: timedelta, clock: Clock
+    name: str,
+    run_once: Callable[[], Awaitable[object]],
+    *,
+    every: timedelta,
+    clock: Clock,
+    pause: Callable[[timedelta], Awaitable[object]] | None = None,
 ) -> None:
     """
     Run a pass for ever. A pass does not retry inside: the next one is the retry.
@@ -32,6 +37,8 @@ async def come_round(
     cannot read or write the next one often can. While the database is unavailable the next
     pass comes at the usual interval; after any other failure, which is a fault of ours or in
     the data, the interval doubles with each one in a row, up to a minute.
+
+    ``pause`` waits for the next pass in place of the clock, at most as long as it is told.
     """
     failed = 0
     while True:
@@ -47,7 +54,7 @@ async def come_round(
             FAILED_PASSES.labels(name).inc()
             failed += 1
             log.exception("pass failed", extra={"pass": name, "in_a_row": failed})
-        await clock.sleep(backoff(every, failed))
+        await (pause or clock.sleep)(backoff(every, failed))
 
 
 def backoff(every: timedelta, failed: int) -> timedelta:

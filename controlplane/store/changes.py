@@ -61,12 +61,15 @@ async def tell(
     *,
     work: bool = False,
     stops: Iterable[str] = (),
+    cascades: bool = False,
 ) -> None:
     """Save the counters and notify every replica, once for the whole transaction."""
     moved = counters.moved()
     if moved:
         await tx.execute(_ADVANCE, {"run_id": list(moved), "change": list(moved.values())})
-    for payload in payloads(tx.org, list(moved), work=work, stops=sorted(set(stops))):
+    for payload in payloads(
+        tx.org, list(moved), work=work, stops=sorted(set(stops)), cascades=cascades
+    ):
         await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
 
@@ -81,17 +84,25 @@ class Notice:
     stops: Sequence[str]  # clusters on which something is wanted stopped
     called: Sequence[str]  # clusters whose agents another replica calls
     relays: Sequence[RelayId]  # there is news on these
+    cascades: bool  # a marker was left for the cascade loop
 
 
-def payloads(org: OrgName, runs: Sequence[RunId], *, work: bool, stops: Sequence[str]) -> list[str]:
+def payloads(
+    org: OrgName,
+    runs: Sequence[RunId],
+    *,
+    work: bool,
+    stops: Sequence[str],
+    cascades: bool = False,
+) -> list[str]:
     """Spell a notice; none when there is nothing to say, several when it is too long for one."""
-    if not (runs or work or stops):
+    if not (runs or work or stops or cascades):
         return []
-    named = _spell(org, runs=[run.hex for run in runs], work=work, stops=stops)
+    named = _spell(org, runs=[run.hex for run in runs], work=work, stops=stops, cascades=cascades)
     if len(named.encode()) <= MAX_PAYLOAD_BYTES:
         return [named]
     return [
-        _spell(org, runs="*" if runs else [], work=work),
+        _spell(org, runs="*" if runs else [], work=work, cascades=cascades),
         *(_spell(org, stops=[cluster]) for cluster in stops),
     ]
 
@@ -104,8 +115,17 @@ def _spell(
     stops: Sequence[str] = (),
     called: Sequence[str] = (),
     relays: Sequence[str] = (),
+    cascades: bool = False,
 ) -> str:
-    said = {"o": org, "w": int(work), "s": stops, "r": runs, "c": called, "l": relays}
+    said = {
+        "o": org,
+        "w": int(work),
+        "s": stops,
+        "r": runs,
+        "c": called,
+        "l": relays,
+        "d": int(cascades),
+    }
     return json.dumps({key: value for key, value in said.items() if value}, separators=(",", ":"))
 
 
@@ -122,6 +142,7 @@ def parse_notice(payload: str) -> Notice:
         stops=[str(cluster) for cluster in said.get("s", [])],
         called=[str(cluster) for cluster in said.get("c", [])],
         relays=[RelayId(UUID(hex=relay)) for relay in said.get("l", [])],
+        cascades=bool(said.get("d")),
     )
 
 

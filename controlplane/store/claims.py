@@ -25,6 +25,7 @@ from controlplane.core.turns import (
     is_open,
     share,
 )
+from controlplane.store.cascades import no_marker
 from controlplane.store.database import OrgTx
 from controlplane.store.limits import (
     count_queue_rooms,
@@ -80,6 +81,7 @@ FROM n CROSS JOIN LATERAL (
     )
     SELECT run_id, available_at FROM turns
 ) t
+WHERE {no_marker("n.org", "t.run_id")}
 LIMIT :look
 """)
 
@@ -95,12 +97,13 @@ handed AS MATERIALIZED (
           AND d.is_root = n.is_root AND d.run_id = n.run_id AND d.available_at <= :now
         ORDER BY {_ORDER}, d.action_id LIMIT n.places FOR UPDATE SKIP LOCKED
     ) p
+    WHERE {no_marker("n.org", "n.run_id")}
   UNION ALL
     SELECT p.* FROM handed h CROSS JOIN LATERAL (
         SELECT d.org, d.action_id FROM dispatches d
         WHERE d.org = h.org AND d.parent_id = h.parent_id AND d.lease_id IS NULL
           AND d.queue = h.queue AND d.pool = :pool AND d.urgency = :urgency AND d.limited
-          AND d.available_at <= :now
+          AND d.available_at <= :now AND {no_marker("d.org", "d.run_id")}
         ORDER BY d.org, d.parent_id, d.lease_id, d.queue, d.available_at
         LIMIT 1 FOR UPDATE SKIP LOCKED
     ) p

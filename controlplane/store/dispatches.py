@@ -12,6 +12,7 @@ from sqlalchemy import Row
 
 from controlplane.core.reasons import LEASE_RETURNED
 from controlplane.core.sessions import HeldLease
+from controlplane.store.cascades import above
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.statements import given, statement
 from shared.model.ids import (
@@ -23,15 +24,22 @@ from shared.model.ids import (
 )
 from shared.model.phases import Phase
 
+# A lease below an action that ended meanwhile is wanted stopped, though its turn in the
+# cascade has not come.
 _ACCEPT = statement(f"""
 {given(action_id="uuid", lease_id="uuid")}, locked AS MATERIALIZED (
-    SELECT d.org, d.action_id FROM n
+    SELECT d.org, d.action_id, d.run_id FROM n
     JOIN dispatches d ON d.org = n.org AND d.action_id = n.action_id AND d.lease_id = n.lease_id
     WHERE d.cluster = :cluster
     ORDER BY d.action_id FOR UPDATE OF d
+), judged AS MATERIALIZED (
+    SELECT l.org, l.action_id, {above("l.org", "l.run_id", "l.action_id")} AS reason FROM locked l
 )
-UPDATE dispatches d SET accepted_at = COALESCE(d.accepted_at, :now), missing_since = NULL
-FROM locked l WHERE d.org = l.org AND d.action_id = l.action_id
+UPDATE dispatches d
+SET accepted_at = COALESCE(d.accepted_at, :now), missing_since = NULL,
+    stop_reason = COALESCE(d.stop_reason, l.reason),
+    stop_at = COALESCE(d.stop_at, CASE WHEN l.reason IS NOT NULL THEN :now END)
+FROM judged l WHERE d.org = l.org AND d.action_id = l.action_id
 RETURNING d.action_id, d.lease_id, d.stop_reason
 """)
 

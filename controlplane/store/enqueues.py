@@ -17,6 +17,7 @@ from uuid import UUID
 from controlplane.core.actions import ActionType, NewAction
 from controlplane.core.queues import Queue
 from controlplane.core.timeouts import due_at
+from controlplane.store.cascades import above
 from controlplane.store.changes import Counters, tell
 from controlplane.store.database import OrgTx
 from controlplane.store.guards import is_live
@@ -88,6 +89,7 @@ SELECT n.org, n.id, n.run_id, n.name, n.parent, p.id, n.type, n.spec, n.input_ur
 FROM n
 JOIN actions p ON p.org = n.org AND p.run_id = n.run_id AND p.name = n.parent
               AND {is_live("p.phase")}
+WHERE {above("n.org", "n.run_id", "p.id")} IS NULL
 ON CONFLICT DO NOTHING
 RETURNING id, parent_id
 """)  # fmt: skip

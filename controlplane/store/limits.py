@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import Row
 
 from controlplane.core.turns import Handover, Lane, QueueRoom, Turn
+from controlplane.store.cascades import no_marker
 from controlplane.store.database import OrgTx
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, RunId
@@ -111,7 +112,7 @@ FROM n
 JOIN dispatches l
   ON l.org = n.org AND l.queue = n.queue AND l.lease_id IS NOT NULL AND l.limited
 CROSS JOIN LATERAL ({_FIRST_CHILD.format(queue="l.queue")}) w
-WHERE {_LEASED_IN_QUEUE} IS NULL
+WHERE {_LEASED_IN_QUEUE} IS NULL AND {no_marker("l.org", "l.run_id")}
 LIMIT {MOST_HANDOVERS}
 """)
 
@@ -122,6 +123,7 @@ FROM n
 JOIN dispatches l ON l.org = n.org AND l.run_id = n.run_id AND {IN_RUN}
 CROSS JOIN unnest(CAST(:queues AS text[])) AS lane (queue)
 CROSS JOIN LATERAL ({_FIRST_CHILD.format(queue="lane.queue")}) w
+WHERE {no_marker("n.org", "n.run_id")}
 LIMIT {MOST_HANDOVERS}
 """)
 

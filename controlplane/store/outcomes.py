@@ -13,7 +13,7 @@ from uuid import UUID
 
 from controlplane.core import attempts as rules
 from controlplane.core.timeouts import due_at
-from controlplane.store.aborts import end_descendants
+from controlplane.store.cascades import PARENT_ENDED, EndedParent, end_descendants
 from controlplane.store.changes import Counters, tell
 from controlplane.store.database import OrgTx
 from controlplane.store.guards import may_be_retried, may_become
@@ -130,13 +130,19 @@ async def write_outcomes(
                 "preemptions": [o.state.failures.preemption for o in retried],
             },
         )
-    parents = {
-        o.state.attempt.action: held.run
+    parents = [
+        EndedParent(id=o.state.attempt.action, run=held.run, reason=PARENT_ENDED)
         for held, o in outcomes
         if o.state.attempt.action in moved and o.state.action_phase in TERMINAL
-    }
-    stops = await end_descendants(tx, counters, parents, now)
-    await tell(tx, counters, work=bool(retried) or room, stops=stops)
+    ]
+    below = await end_descendants(tx, counters, parents, now)
+    await tell(
+        tx,
+        counters,
+        work=bool(retried) or room,
+        stops=below.stops,
+        cascades=below.is_marked,
+    )
 
 
 async def _write_attempts(tx: OrgTx, outcomes: Sequence[tuple[Held, rules.Outcome]]) -> None:

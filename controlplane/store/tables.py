@@ -333,6 +333,20 @@ dispatches = Table(
     },
 )
 
+# Below these ended actions live descendants may be left, which the cascade loop ends.
+cascades = Table(
+    "cascades",
+    metadata,
+    Column("org", Text, primary_key=True),
+    Column("run_id", Uuid, primary_key=True),
+    Column("action_id", Uuid, primary_key=True),
+    _text("past"),  # its children up to this name are done
+    _text("reason"),  # what the descendants are given as abort_reason and aborted_by
+    _text("aborted_by"),
+    _at("created_at"),
+    postgresql_with={"fillfactor": "70"},
+)
+
 clusters = Table(
     "clusters",
     metadata,

@@ -11,7 +11,13 @@ from datetime import datetime
 
 from controlplane.core.actions import ActionType
 from controlplane.core.timeouts import DEADLINE, QUEUED_TIMEOUT
-from controlplane.store.aborts import end_descendants, let_go, lock_dispatches
+from controlplane.store.cascades import (
+    PARENT_ENDED,
+    EndedParent,
+    end_descendants,
+    lock_dispatches,
+    release,
+)
 from controlplane.store.changes import lock_runs, tell
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.guards import is_live, may_become
@@ -73,8 +79,11 @@ async def time_out(tx: OrgTx, due: Sequence[tuple[ActionId, RunId]], now: dateti
             "now": now,
         },
     )
-    parents = {ActionId(row.id): RunId(row.run_id) for row in ended}
-    stops = await let_go(tx, parents, reason="its time is up", now=now)
+    parents = [
+        EndedParent(id=ActionId(row.id), run=RunId(row.run_id), reason=PARENT_ENDED)
+        for row in ended
+    ]
+    stops = await release(tx, {parent.id: "its time is up" for parent in parents}, now)
     below = await end_descendants(tx, counters, parents, now)
-    await tell(tx, counters, stops=[*stops, *below])
+    await tell(tx, counters, stops=[*stops, *below.stops], cascades=below.is_marked)
     return len(ended)

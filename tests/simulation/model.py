@@ -17,7 +17,7 @@ from controlplane.core import attempts as rules
 from controlplane.core.actions import RetryPolicy
 from controlplane.core.sessions import HeldLease, Judgement, judge
 from controlplane.loops.leases import CLUSTER_LOST, LEASE_LOST
-from controlplane.store.aborts import PARENT_ENDED
+from controlplane.store.cascades import PARENT_ENDED
 from controlplane.store.dispatches import Accepted
 from controlplane.usecases.sessions import SupersededError
 from shared.model.assignments import Assignment

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Protocol
 
@@ -9,6 +10,7 @@ from sqlalchemy import text
 
 from controlplane.core.clusters import AgentFacts
 from controlplane.core.tempo import Tempo
+from controlplane.loops.cascades import Cascades
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.partitions import EventPartitions
 from controlplane.loops.relays import ForgottenRelays
@@ -134,6 +136,7 @@ async def test_all_passes_run_beside_each_other_and_beside_work(store: Store) ->
         Timeouts(store.database, clock, every=EVERY),
         EventPartitions(store.database, clock, keep=timedelta(days=1), every=EVERY),
         ForgottenRelays(store.database, clock, every=EVERY),
+        Cascades(store.database, lambda _: nullcontext(), clock, every=EVERY),
     ]
     ended = 0
     for turn in range(12):

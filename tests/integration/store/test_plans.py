@@ -19,6 +19,7 @@ from controlplane.core.sessions import HeldLease
 from controlplane.core.turns import Rotation
 from controlplane.store import actions, dispatches, runs
 from controlplane.store.aborts import abort
+from controlplane.store.cascades import EXAMINED, PAGE, end_page
 from controlplane.store.claims import Claimed, claim
 from controlplane.store.database import Database, FleetTx, OrgTx, open_database
 from controlplane.store.enqueues import Enqueue, Enqueued, enqueue
@@ -335,13 +336,20 @@ async def test_aborting_a_leaf_touches_the_leaf(large: Large) -> None:
     (await large.touch(work)).assert_few(100)
 
 
-async def test_aborting_a_wide_run_reads_each_child_once(large: Large) -> None:
+async def test_abort_of_a_wide_run_reads_a_part_of_its_children(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
-        assert await abort(tx, WIDE, ROOT, reason="enough", by="someone", now=NOW) == 5001
+        assert await abort(tx, WIDE, ROOT, reason="enough", by="someone", now=NOW) == 1
 
-    touched = await large.touch(work)
-    assert touched.scans == {}
-    assert sum(touched.pages.values()) < 5 * 100_000
+    (await large.touch(work)).assert_few((EXAMINED + PAGE) * 2)
+
+
+async def test_a_page_of_a_cascade_reads_the_children_that_follow(large: Large) -> None:
+    async def work(tx: OrgTx) -> None:
+        assert await abort(tx, WIDE, ROOT, reason="enough", by="someone", now=NOW) == 1
+        for _ in range(3):
+            assert await end_page(tx, WIDE, NOW) in range(EXAMINED // 25, PAGE)
+
+    (await large.touch(work)).assert_few(4 * (EXAMINED + PAGE) * 2 + 3 * EXAMINED // 20 * 60)
 
 
 async def test_the_newest_runs_are_listed_without_their_actions(large: Large) -> None:

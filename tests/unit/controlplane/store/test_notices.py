@@ -32,7 +32,14 @@ def test_what_fits_is_said_in_one(
         assert notices == []
         return
     said = Notice(
-        org=org, runs=run_ids, every_run=False, work=work, stops=stop, called=[], relays=[]
+        org=org,
+        runs=run_ids,
+        every_run=False,
+        work=work,
+        stops=stop,
+        called=[],
+        relays=[],
+        cascades=False,
     )
     assert notices == [said]
 

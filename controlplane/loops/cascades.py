@@ -1,0 +1,80 @@
+"""
+Ends the descendants of actions that ended with too many of them to end at once.
+
+Looks for markers whenever one was left, and regularly; a page is one short transaction, and
+the runs with markers get a page each in turn.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from uuid import UUID
+
+from controlplane.loops.pacing import come_round, isolated
+from controlplane.store.cascades import end_page, list_cascading
+from controlplane.store.database import Database
+from shared.kit.clock import Clock
+from shared.kit.waking import Bell
+from shared.model.ids import OrgName, RunId
+
+_RUNS = 500
+_START = (OrgName(""), RunId(UUID(int=0)))
+
+
+class Cascades:
+    """``wakeups`` registers a bell that rings when a marker was left: ``Feeds.cascades``."""
+
+    def __init__(
+        self,
+        database: Database,
+        wakeups: Callable[[Bell], AbstractContextManager[None]],
+        clock: Clock,
+        *,
+        every: timedelta,
+    ) -> None:
+        self._database = database
+        self._wakeups = wakeups
+        self._clock = clock
+        self._every = every
+
+    async def run(self) -> None:
+        bell = Bell()
+        with self._wakeups(bell):
+            await come_round(
+                "cascades", self.run_once, every=self._every, clock=self._clock, pause=bell.wait
+            )
+
+    async def run_once(self) -> int:
+        """
+        End descendants until no marker is left; returns how many. Safe on every replica at once.
+
+        A run whose page fails is tried again in the next pass, and delays no other run.
+        """
+        ended = 0
+        skipped: set[tuple[OrgName, RunId]] = set()
+        while runs := [run for run in await self._list() if run not in skipped]:
+            for run in runs:
+                page = await self._end_page(*run)
+                if page is None:
+                    skipped.add(run)
+                else:
+                    ended += page
+        return ended
+
+    async def _list(self) -> Sequence[tuple[OrgName, RunId]]:
+        found: list[tuple[OrgName, RunId]] = []
+        more = True
+        while more:
+            async with self._database.for_fleet("list the runs with a cascade") as fleet:
+                page = await list_cascading(fleet, found[-1] if found else _START, most=_RUNS)
+            found.extend(page)
+            more = len(page) == _RUNS
+        return found
+
+    async def _end_page(self, org: OrgName, run: RunId) -> int | None:
+        """End a page of one run; None if that failed or another replica is at it."""
+        page: int | None = None
+        with isolated("cascades", org=org, run_id=str(run)):
+            async with self._database.for_org(org) as tx:
+                page = await end_page(tx, run, self._clock.now())
+        return page
