@@ -50,6 +50,32 @@ async def test_a_task_that_nothing_here_can_run_fails_at_once(
     assert needed in details.error_info.message
 
 
+@pytest.mark.parametrize(("task_type", "needed"), [("dask", "Dask"), ("ray", "KubeRay")])
+async def test_task_that_is_a_cluster_of_processes_is_refused_though_the_sdk_starts_it(
+    door: Door, task_type: str, needed: str
+) -> None:
+    spec = await door.spec("hello.main")
+    spec.task_template.type = task_type
+
+    details = await door.finish(spec)
+
+    assert details.status.phase == ActionPhase.ACTION_PHASE_FAILED
+    assert details.status.attempts == 1
+    assert needed in details.error_info.message
+
+
+async def test_ignored_features_are_told_in_the_log(door: Door) -> None:
+    spec = await door.spec("hello.main")
+    spec.task_template.metadata.discoverable = True
+    spec.task_template.extended_resources.gpu_accelerator.device = "nvidia-tesla-t4"
+
+    details = await door.finish(spec)
+
+    log = await door.log(details.id)
+    assert "nvidia-tesla-t4 is ignored" in log
+    assert "does not cache results" in log
+
+
 async def test_a_secret_that_will_be_missing_is_told_in_the_log(door: Door) -> None:
     spec = await door.spec("hello.main")
     spec.task_template.security_context.secrets.append(Secret(group="team", key="token"))

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from dataplane.agent.core.messages import LogChunk
+from dataplane.agent.runtimes.features import NEEDED_BY_TYPE
 from dataplane.agent.runtimes.inline import ECHO, SLEEP
 from dataplane.agent.runtimes.protocol import Job, NoLogError, Runtime
 from dataplane.agent.runtimes.tasks import Task
@@ -68,6 +69,15 @@ def is_inline(job: Job) -> bool:
     return job.task.type in INLINE
 
 
-def suits_process(task: Task) -> bool:
-    """Whether the process runtime can run it: what the SDK itself starts, it can."""
+def starts_with_sdk(task: Task) -> bool:
+    """Whether the SDK's own entry point is what is started; it tells how the task ended."""
     return task.container is not None and list(task.container.args[:1]) == [ENTRY_POINT]
+
+
+def suits_process(task: Task) -> bool:
+    """
+    Whether the process runtime can run it: what the SDK itself starts, it can.
+
+    Not what is a cluster of processes (Dask, Ray, …), though the SDK starts each of them.
+    """
+    return starts_with_sdk(task) and task.type not in NEEDED_BY_TYPE

@@ -5,22 +5,13 @@ from collections.abc import AsyncIterator
 
 from dataplane.agent.core.held import News
 from dataplane.agent.core.messages import LogChunk
+from dataplane.agent.runtimes.features import NEEDED_BY_TYPE
 from dataplane.agent.runtimes.protocol import Job, Tell
 from shared.model.ids import AttemptId
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
 
 _NOTHING: tuple[LogChunk, ...] = ()
-
-_NEEDED = {
-    "raw-container": "a runtime for containers (Kubernetes)",
-    "spark": "Kubernetes with the Spark operator",
-    "ray": "Kubernetes with KubeRay",
-    "dask": "Kubernetes with the Dask operator",
-    "pytorch": "Kubernetes with the training operator",
-    "clustered-task": "Kubernetes with JobSet",
-}
-
 
 PROCESS = "process runtime cannot run: it runs the SDK's own entry point a0 as a local process"
 KUBERNETES = "agent cannot run: it has no plugin for it, and it is no container either"
@@ -46,7 +37,7 @@ class UnsupportedRuntime:
         self._why = why
 
     async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:  # noqa: ARG002 - the protocol's
-        needed = _NEEDED.get(job.task.type, "a runtime that knows this task type")
+        needed = NEEDED_BY_TYPE.get(job.task.type, "a runtime that knows this task type")
         return unsupported(job, f"which this cluster's {self._why}. It needs {needed}")
 
     async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:  # noqa: ARG002 - the protocol's

@@ -31,6 +31,7 @@ from dataplane.agent.runtimes.connectors.jobs import LostJobError, Pace, RemoteJ
 from dataplane.agent.runtimes.connectors.judging import is_of_job
 from dataplane.agent.runtimes.connectors.receipts import Receipts, UnreadableReceiptError
 from dataplane.agent.runtimes.connectors.transcript import Transcript
+from dataplane.agent.runtimes.features import RuntimeKind, list_ignored
 from dataplane.agent.runtimes.protocol import Job, NoLogError, Tell
 from dataplane.agent.runtimes.remains import ship_log
 from dataplane.agent.runtimes.tasks import BadSpecError
@@ -75,6 +76,9 @@ class ConnectorRuntime:
 
     async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
         async with self._logging(job) as log:
+            if job.told is Phase.QUEUED:
+                for sentence in list_ignored(job, RuntimeKind.CONNECTORS):
+                    await log.say(sentence)
             try:
                 news = await self._run(job, tell, stop, log)
             except LostJobError as error:

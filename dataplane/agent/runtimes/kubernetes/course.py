@@ -20,6 +20,7 @@ from dataplane.agent.kube.objects import POD, Object, name_of
 from dataplane.agent.kube.retries import persist
 from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.runtimes import log_links, remains
+from dataplane.agent.runtimes.features import REASON, RuntimeKind, list_ignored
 from dataplane.agent.runtimes.kubernetes import (
     events,
     failures,
@@ -166,6 +167,8 @@ class Course:
         def remark(reason: str, message: str) -> None:
             remarks[reason, message] = ClusterEvent(at=at, reason=reason, message=message)
 
+        for sentence in list_ignored(job, RuntimeKind.PODS):
+            remark(REASON, sentence)
         templates = replace(self._cluster.templates, remark=remark)
         built = self._plugin.build(job, self._resource.name, templates)
         self._remarks = list(remarks.values())

@@ -21,7 +21,7 @@ from dataplane.agent.core.endings import (
 from dataplane.agent.core.held import News
 from dataplane.agent.runtimes import remains
 from dataplane.agent.runtimes.blobs import Stores
-from dataplane.agent.runtimes.choice import suits_process
+from dataplane.agent.runtimes.choice import starts_with_sdk
 from dataplane.agent.runtimes.kubernetes.failures import MAX_RUNTIME_EXCEEDED, OOM_KILLED
 from dataplane.agent.runtimes.kubernetes.verdicts import Verdict
 from dataplane.agent.runtimes.protocol import Job
@@ -115,7 +115,7 @@ async def _is_proven(stores: Stores, job: Job) -> bool:
     Only the SDK's own entry point writes them last of all, and only if all went well; what
     the copilot ships may be half of it.
     """
-    if not suits_process(job.task) or await remains.read_error(stores, job) is not None:
+    if not starts_with_sdk(job.task) or await remains.read_error(stores, job) is not None:
         return False
     return await remains.has_outputs(stores, job)
 

@@ -24,6 +24,7 @@ from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes import remains
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.environment import ATTEMPT_VARIABLE, Endpoint, substitute
+from dataplane.agent.runtimes.features import RuntimeKind, list_ignored
 from dataplane.agent.runtimes.log_links import render_log_links
 from dataplane.agent.runtimes.process import trees
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
@@ -154,7 +155,7 @@ class ProcessRuntime:
         return Start(
             argv=[program, *args[1:]],
             env=environment,
-            notes=_notes(job),
+            notes=list(list_ignored(job, RuntimeKind.PROCESS)),
             max_runtime_seconds=None if max_runtime is None else max_runtime.total_seconds(),
             memory_limit=container.memory_limit,
             grace_seconds=self._grace.total_seconds(),
@@ -284,19 +285,6 @@ def _is_alive(shim: Identity) -> bool:
 def _failed(code: str, message: str) -> News:
     failure = Failure(code=code, kind=FailureKind.SYSTEM, message=message)
     return News(phase=Phase.FAILED, failure=failure)
-
-
-def _notes(job: Job) -> list[str]:
-    notes = []
-    container = job.task.container
-    if container is not None and container.image:
-        notes.append(
-            f"image {container.image} is ignored: this cluster runs tasks as local processes "
-            "in its own environment"
-        )
-    if job.task.secrets:
-        notes.append(f"secrets are not there yet: {', '.join(job.task.secrets)}")
-    return notes
 
 
 def _make_local(prefix: str) -> None:

@@ -1,0 +1,147 @@
+"""
+What tasks may ask for and which runtimes provide it: the one table for all runtimes.
+
+A runtime that runs a task without something it asks for says so in the attempt's log or
+events, with the reason. A feature that is built is a change to a row here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from flyteidl2.core import tasks_pb2
+
+from dataplane.agent.runtimes.protocol import Job
+
+REASON = "FeatureIgnored"
+"""Of the event that says it, where a runtime has no log of its own."""
+
+
+class RuntimeKind(StrEnum):
+    PROCESS = "runs tasks as local processes in its own environment"
+    PODS = "runs tasks as pods"
+    CONNECTORS = "hands the task to a connector"
+
+
+@dataclass(frozen=True, slots=True)
+class _Feature:
+    what: str
+    find: Callable[[Job], str | None]
+    """Return what exactly was asked for, "" if the name says all, None if it was not asked."""
+    provided_by: frozenset[RuntimeKind] = frozenset()
+    otherwise: str = ""
+    """What happens instead, for those that do not provide it; "" if the runtime's kind says it."""
+
+
+_PODS = frozenset({RuntimeKind.PODS})
+_ELSEWHERE = frozenset({RuntimeKind.PODS, RuntimeKind.CONNECTORS})
+_ALWAYS_PROVIDED = frozenset({tasks_pb2.Resources.MEMORY, tasks_pb2.Resources.UNKNOWN})
+
+
+def _is(condition: object) -> str | None:
+    return "" if condition else None
+
+
+def _find_image(job: Job) -> str | None:
+    container = job.task.container
+    return container.image if container is not None and container.image else None
+
+
+def _find_pod_template(job: Job) -> str | None:
+    template = job.task.template
+    if name := template.metadata.pod_template_name:
+        return str(name)
+    return _is(template.HasField("k8s_pod"))
+
+
+def _find_accelerator(job: Job) -> str | None:
+    resources = job.task.template.extended_resources
+    return resources.gpu_accelerator.device if resources.HasField("gpu_accelerator") else None
+
+
+def _find_resources(job: Job) -> str | None:
+    resources = job.task.template.container.resources
+    asked = {
+        tasks_pb2.Resources.ResourceName.Name(entry.name).lower().replace("_", " ")
+        for entries in (resources.requests, resources.limits)
+        for entry in entries
+        if entry.name not in _ALWAYS_PROVIDED
+    }
+    return ", ".join(sorted(asked)) or None
+
+
+def _find_service_account(job: Job) -> str | None:
+    of_run = job.run.spec.security_context.run_as.k8s_service_account
+    of_task = job.task.template.security_context.run_as.k8s_service_account
+    return of_run or of_task or None
+
+
+def _find_secrets(job: Job) -> str | None:
+    return ", ".join(job.task.secrets) or None
+
+
+_TABLE: Sequence[_Feature] = (
+    _Feature("image", _find_image, _ELSEWHERE),
+    _Feature(
+        "the pod template",
+        _find_pod_template,
+        _PODS,
+        "only the arguments, variables and memory of its primary container are used",
+    ),
+    _Feature("the accelerator", _find_accelerator, _PODS),
+    _Feature("the resource request for", _find_resources, _PODS),
+    _Feature(
+        "the shared memory size",
+        lambda job: _is(job.task.template.extended_resources.HasField("shared_memory")),
+        _PODS,
+        "the machine's own applies",
+    ),
+    _Feature("the service account", _find_service_account, _PODS),
+    _Feature(
+        "the request for secrets",
+        _find_secrets,
+        _ELSEWHERE,
+        "a local process has neither variables nor files for them; use a Kubernetes cluster",
+    ),
+    _Feature(
+        "the request for OAuth2 tokens",
+        lambda job: _is(job.task.template.security_context.tokens),
+        otherwise="this release hands out none",
+    ),
+    _Feature(
+        "the cache setting",
+        lambda job: _is(job.task.template.metadata.discoverable),
+        otherwise="this release does not cache results, and the task runs each time",
+    ),
+    _Feature(
+        "the reuse policy",
+        lambda job: _is(job.task.template.HasField("reuse_policy")),
+        otherwise="this release starts a process or a pod of its own for each attempt",
+    ),
+)
+
+
+def list_ignored(job: Job, kind: RuntimeKind) -> Sequence[str]:
+    """Return a sentence for each feature that the task asks for and the runtime ignores."""
+    sentences = []
+    for feature in _TABLE:
+        found = None if kind in feature.provided_by else feature.find(job)
+        if found is not None:
+            named = f"{feature.what} {found}" if found else feature.what
+            sentences.append(
+                f"{named} is ignored: {feature.otherwise or f'this cluster {kind.value}'}"
+            )
+    return sentences
+
+
+NEEDED_BY_TYPE: Mapping[str, str] = {
+    "raw-container": "a runtime for containers (Kubernetes)",
+    "spark": "Kubernetes with the Spark operator",
+    "ray": "Kubernetes with KubeRay",
+    "dask": "Kubernetes with the Dask operator",
+    "pytorch": "Kubernetes with the training operator",
+    "tensorflow": "Kubernetes with the training operator",
+    "mpi": "Kubernetes with the training operator",
+    "clustered-task": "Kubernetes with JobSet",
+}
+"""Task types that are more than one process, and what runs them."""

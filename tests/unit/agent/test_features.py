@@ -1,0 +1,120 @@
+"""What a runtime ignores of what a task asks for is said, by one table for all runtimes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from flyteidl2.core.security_pb2 import OAuth2TokenRequest
+from flyteidl2.core.tasks_pb2 import Resources, TaskTemplate
+
+from dataplane.agent.runtimes.choice import suits_process
+from dataplane.agent.runtimes.features import NEEDED_BY_TYPE, RuntimeKind, list_ignored
+from tests.unit.agent.assignments import make_job
+
+PROCESS, PODS, CONNECTORS = RuntimeKind
+
+Change = Callable[[TaskTemplate], object]
+
+ASKED: dict[str, tuple[Change, str, set[RuntimeKind]]] = {
+    "pod template by name": (
+        lambda template: setattr(template.metadata, "pod_template_name", "gpu"),
+        "pod template gpu",
+        {PROCESS, CONNECTORS},
+    ),
+    "pod template": (
+        lambda template: template.k8s_pod.SetInParent(),
+        "pod template",
+        {PROCESS, CONNECTORS},
+    ),
+    "accelerator": (
+        lambda template: setattr(
+            template.extended_resources.gpu_accelerator, "device", "nvidia-tesla-t4"
+        ),
+        "nvidia-tesla-t4",
+        {PROCESS, CONNECTORS},
+    ),
+    "cpu and gpu": (
+        lambda template: template.container.resources.requests.extend(
+            [
+                Resources.ResourceEntry(name=Resources.GPU, value="1"),
+                Resources.ResourceEntry(name=Resources.CPU, value="2"),
+                Resources.ResourceEntry(name=Resources.MEMORY, value="1Gi"),
+            ]
+        ),
+        "resource request for cpu, gpu",
+        {PROCESS, CONNECTORS},
+    ),
+    "shared memory": (
+        lambda template: setattr(template.extended_resources.shared_memory, "size_limit", "1Gi"),
+        "shared memory",
+        {PROCESS, CONNECTORS},
+    ),
+    "service account": (
+        lambda template: setattr(
+            template.security_context.run_as, "k8s_service_account", "trainer"
+        ),
+        "service account trainer",
+        {PROCESS, CONNECTORS},
+    ),
+    "tokens": (
+        lambda template: template.security_context.tokens.append(OAuth2TokenRequest(name="x")),
+        "OAuth2",
+        {PROCESS, PODS, CONNECTORS},
+    ),
+    "cache": (
+        lambda template: setattr(template.metadata, "discoverable", True),
+        "runs each time",
+        {PROCESS, PODS, CONNECTORS},
+    ),
+    "reuse": (
+        lambda template: template.reuse_policy.SetInParent(),
+        "reuse policy",
+        {PROCESS, PODS, CONNECTORS},
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "says", "ignored_by"), ASKED.values(), ids=ASKED)
+def test_ignored_feature_is_said_by_the_runtimes_that_ignore_it(
+    change: Change, says: str, ignored_by: set[RuntimeKind]
+) -> None:
+    template = TaskTemplate()
+    change(template)
+    job = make_job(template=template)
+
+    said = {kind: list_ignored(job, kind) for kind in RuntimeKind}
+
+    assert {kind for kind, sentences in said.items() if sentences} == ignored_by
+    for kind in ignored_by:
+        [sentence] = said[kind]
+        assert says in sentence
+        assert "is ignored: " in sentence
+
+
+def test_secrets_and_image_are_said_to_be_ignored_by_local_processes_only() -> None:
+    job = make_job()
+    assert job.task.container is not None
+    container = replace(job.task.container, image="mine:1")
+    job = replace(job, task=replace(job.task, secrets=["team/token"], container=container))
+
+    image, secrets = list_ignored(job, PROCESS)
+
+    assert image == (
+        "image mine:1 is ignored: this cluster runs tasks as local processes in its own environment"
+    )
+    assert "team/token" in secrets
+    assert not list_ignored(job, PODS)
+    assert not list_ignored(job, CONNECTORS)
+
+
+@pytest.mark.parametrize("kind", RuntimeKind)
+def test_task_that_asks_for_nothing_is_told_nothing(kind: RuntimeKind) -> None:
+    assert not list_ignored(make_job(), kind)
+
+
+@pytest.mark.parametrize("task_type", NEEDED_BY_TYPE)
+def test_task_of_several_processes_is_not_run_as_one_local_process(task_type: str) -> None:
+    task = make_job(args=("a0", "--inputs", "x")).task
+
+    assert suits_process(replace(task, type="python"))
+    assert not suits_process(replace(task, type=task_type))
