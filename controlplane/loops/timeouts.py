@@ -1,13 +1,24 @@
 """Ends what nobody has patience with any more: conditions, and tasks with a timeout."""
 
+import logging
+from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from controlplane.loops.pacing import come_round, isolated
+from controlplane.store.changes import lock_free_runs
 from controlplane.store.database import Database
-from controlplane.store.timeouts import list_due, time_out
+from controlplane.store.timeouts import DueRun, list_due, time_out
 from shared.kit.clock import Clock
+from shared.model.ids import OrgName, RunId
 
-_AT_ONCE = 500
+log = logging.getLogger(__name__)
+
+RUNS_AT_ONCE = 1_000
+ACTIONS_AT_ONCE = 500
+LOCK_TIMEOUT = timedelta(seconds=1)
+
+_START = (OrgName(""), RunId(UUID(int=0)))
 
 
 class Timeouts:
@@ -23,14 +34,31 @@ class Timeouts:
         """
         Time out what is due; returns how many. Safe on every replica at once.
 
-        One org whose rows are locked, or cannot be read, does not hold up the others.
+        A run that is locked, or cannot be read, does not hold up the others; it is due again
+        in the next pass.
         """
-        now = self._clock.now()
-        async with self._database.for_fleet("end what is due") as fleet:
-            due = await list_due(fleet, most=_AT_ONCE, now=now)
+        ended, after = 0, _START
+        while due := await self._list(after):
+            for each in due:
+                with isolated("timeouts", org=each.org, run_id=str(each.run)):
+                    ended += await self._time_out(each)
+            after = (due[-1].org, due[-1].run)
+        return ended
+
+    async def _list(self, after: tuple[OrgName, RunId]) -> Sequence[DueRun]:
+        async with self._database.for_fleet("list runs with timeouts") as fleet:
+            return await list_due(fleet, after=after, most=RUNS_AT_ONCE, now=self._clock.now())
+
+    async def _time_out(self, due: DueRun) -> int:
+        """End the run's actions that are due, in short transactions; none if it is locked."""
         ended = 0
-        for org, actions in due.items():
-            with isolated("timeouts", org=org):
-                async with self._database.for_org(org) as tx:
-                    ended += await time_out(tx, actions, now)
+        for start in range(0, len(due.actions), ACTIONS_AT_ONCE):
+            page = due.actions[start : start + ACTIONS_AT_ONCE]
+            async with self._database.for_org(due.org, lock_timeout=LOCK_TIMEOUT) as tx:
+                if due.run not in await lock_free_runs(tx, [due.run]):
+                    log.info("timeouts skipped a locked run", extra={"run_id": str(due.run)})
+                    break
+                ended += await time_out(
+                    tx, [(action, due.run) for action in page], self._clock.now()
+                )
         return ended

@@ -30,6 +30,13 @@ ORDER BY r.run_id FOR UPDATE OF r
 """)
 
 
+_LOCK_FREE = statement(f"""
+{given(run_id="uuid")}
+SELECT r.run_id, r.change FROM n JOIN runs r ON r.org = n.org AND r.run_id = n.run_id
+ORDER BY r.run_id FOR UPDATE OF r SKIP LOCKED
+""")
+
+
 class Counters:
     """The change counters of runs this transaction has locked."""
 
@@ -52,6 +59,12 @@ class Counters:
 async def lock_runs(tx: OrgTx, runs: Collection[RunId]) -> Counters:
     """Lock runs, in order; what then happens to their actions is ours alone until commit."""
     rows = await tx.rows(_LOCK, {"run_id": sorted(runs)})
+    return Counters({RunId(row.run_id): row.change for row in rows})
+
+
+async def lock_free_runs(tx: OrgTx, runs: Collection[RunId]) -> Counters:
+    """As ``lock_runs``, but skip those that another transaction holds."""
+    rows = await tx.rows(_LOCK_FREE, {"run_id": sorted(runs)})
     return Counters({RunId(row.run_id): row.change for row in rows})
 
 

@@ -3,15 +3,14 @@ What becomes of leases when nobody speaks for them, on the clock that only runs 
 control plane serves: an outage of ours expires nobody's.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.guards import has_ended
 from controlplane.store.statements import given, statement
-from shared.model.ids import ActionId, AttemptId, ClusterName, LeaseId, OrgName
+from shared.model.ids import ActionId, AttemptId, ClusterName, LeaseId, OrgName, RunId
 
 _TICK = statement("""
 UPDATE control_clock
@@ -20,10 +19,15 @@ SET served = served + LEAST(GREATEST(:now - ticked_at, interval '0'), :most),
 RETURNING served
 """)
 
+# A cluster whose row another transaction holds is being heard, or is for the next pass.
 _SILENT = statement("""
-UPDATE clusters c SET connected = false
-FROM control_clock k
-WHERE c.connected AND k.served - c.seen_served > :silent_after
+WITH silent AS MATERIALIZED (
+    SELECT c.org, c.cluster FROM clusters c CROSS JOIN control_clock k
+    WHERE c.connected AND k.served - c.seen_served > :silent_after
+    ORDER BY c.org, c.cluster FOR NO KEY UPDATE OF c SKIP LOCKED
+)
+UPDATE clusters c SET connected = false FROM silent s
+WHERE c.org = s.org AND c.cluster = s.cluster
 RETURNING c.org, c.cluster
 """)
 
@@ -31,33 +35,50 @@ _LOCK_CLUSTER = statement("""
 SELECT 1 FROM clusters WHERE org = :org AND cluster = :cluster FOR NO KEY UPDATE
 """)
 
-_LAPSED = """
+# What may have lapsed of the cluster ``c``: the accepted leases of one that is away, and what
+# the agent of one that is there does not know of.
+_AWAY = """
+d.org = c.org AND d.cluster = c.cluster AND d.lease_id IS NOT NULL AND d.accepted_at IS NOT NULL
+AND k.served - c.seen_served > :reassign_after
+"""
+_MISSING = """
+d.org = c.org AND d.cluster = c.cluster AND d.missing_since IS NOT NULL
+AND d.lease_id IS NOT NULL AND c.connected AND k.served - d.missing_since > :reassign_after
+"""
+
+# By cluster: what cannot be given back stays, and would hide all others behind a limit of rows.
+_LAPSED_ANYWHERE = statement(f"""
+SELECT c.org, c.cluster FROM clusters c CROSS JOIN control_clock k
+WHERE (c.org, c.cluster) > (:org_after, :cluster_after)
+  AND ((SELECT 1 FROM dispatches d WHERE {_MISSING} LIMIT 1) IS NOT NULL
+       OR (SELECT 1 FROM dispatches d
+           JOIN actions a ON a.org = d.org AND a.id = d.action_id
+           JOIN specs s ON s.org = a.org AND s.digest = a.spec
+           WHERE {_AWAY} AND (s.replaceable OR (d.stop_reason IS NOT NULL
+                                                AND {has_ended("a.phase")}))
+           LIMIT 1) IS NOT NULL)
+ORDER BY c.org, c.cluster LIMIT :most
+""")
+
+_LAPSED_OF_CLUSTER = statement(f"""
 WITH lapsed AS MATERIALIZED (
-    SELECT d.org, d.cluster, d.action_id, d.attempt, d.lease_id, false AS missing,
+    SELECT d.org, d.run_id, d.action_id, d.attempt, d.lease_id, false AS missing,
            d.stop_reason IS NOT NULL AS stopping
-    FROM control_clock k
-    JOIN clusters c ON {scope} AND k.served - c.seen_served > :reassign_after
-    JOIN dispatches d ON d.org = c.org AND d.cluster = c.cluster AND d.lease_id IS NOT NULL
-    WHERE d.accepted_at IS NOT NULL
+    FROM clusters c CROSS JOIN control_clock k JOIN dispatches d ON {_AWAY}
+    WHERE c.org = :org AND c.cluster = :cluster AND d.action_id > :after
   UNION ALL
-    SELECT d.org, d.cluster, d.action_id, d.attempt, d.lease_id, true, false
-    FROM control_clock k
-    JOIN clusters c ON {scope} AND c.connected
-    JOIN dispatches d ON d.org = c.org AND d.cluster = c.cluster AND d.missing_since IS NOT NULL
-    WHERE d.lease_id IS NOT NULL AND k.served - d.missing_since > :reassign_after
+    SELECT d.org, d.run_id, d.action_id, d.attempt, d.lease_id, true, false
+    FROM clusters c CROSS JOIN control_clock k JOIN dispatches d ON {_MISSING}
+    WHERE c.org = :org AND c.cluster = :cluster AND d.action_id > :after
 )
-SELECT l.org, l.cluster, l.action_id, l.attempt, l.lease_id, l.missing, t.version
+SELECT l.action_id, l.run_id, l.attempt, l.lease_id, l.missing, t.version
 FROM lapsed l
 JOIN attempts t ON t.org = l.org AND t.action_id = l.action_id AND t.number = l.attempt
 JOIN actions a ON a.org = l.org AND a.id = l.action_id
 JOIN specs s ON s.org = l.org AND s.digest = a.spec
-WHERE l.missing OR s.replaceable OR (l.stopping AND {ended})
-ORDER BY l.org, l.action_id LIMIT :most
-"""
-_LAPSED_ANYWHERE = statement(_LAPSED.format(scope="true", ended=has_ended("a.phase")))
-_LAPSED_OF_CLUSTER = statement(
-    _LAPSED.format(scope="c.org = :org AND c.cluster = :cluster", ended=has_ended("a.phase"))
-)
+WHERE l.missing OR s.replaceable OR (l.stopping AND {has_ended("a.phase")})
+ORDER BY l.action_id LIMIT :most
+""")
 
 # Whoever still holds the old lease is answered "stale", whatever version it reports.
 _VOID = statement(f"""
@@ -74,6 +95,7 @@ class LapsedLease:
 
     attempt: AttemptId
     lease: LeaseId
+    run: RunId
     version: int  # of the last report that was applied
     missing: bool  # its agent is there and does not know of it; else its agent is away
 
@@ -99,21 +121,32 @@ async def note_silent(
 
 
 async def list_lapsed(
-    tx: FleetTx, *, reassign_after: timedelta, most: int
-) -> Mapping[OrgName, Collection[ClusterName]]:
-    """List the clusters of which something may be leased elsewhere now, by org."""
-    values = {"reassign_after": reassign_after, "most": most}
-    lapsed: dict[OrgName, set[ClusterName]] = defaultdict(set)
-    for row in (await tx.connection.execute(_LAPSED_ANYWHERE, values)).all():
-        lapsed[OrgName(row.org)].add(ClusterName(row.cluster))
-    return lapsed
+    tx: FleetTx,
+    *,
+    reassign_after: timedelta,
+    after: tuple[OrgName, ClusterName],
+    most: int,
+) -> Sequence[tuple[OrgName, ClusterName]]:
+    """List clusters of which something may be leased elsewhere now, by name, past ``after``."""
+    org, cluster = after
+    rows = await tx.connection.execute(
+        _LAPSED_ANYWHERE,
+        {
+            "reassign_after": reassign_after,
+            "org_after": org,
+            "cluster_after": cluster,
+            "most": most,
+        },
+    )
+    return [(OrgName(row.org), ClusterName(row.cluster)) for row in rows.all()]
 
 
 async def lock_lapsed(
-    tx: OrgTx, cluster: ClusterName, *, reassign_after: timedelta, most: int
+    tx: OrgTx, cluster: ClusterName, *, reassign_after: timedelta, after: ActionId, most: int
 ) -> Sequence[LapsedLease]:
     """
-    List what may be leased elsewhere now; until commit the cluster can begin no session.
+    List what may be leased elsewhere now, past ``after``; until commit the cluster can begin
+    no session.
 
     One that comes back in this moment is heard either before us, and then nothing has
     lapsed, or after us, and then it is told that it has lost its leases.
@@ -121,12 +154,13 @@ async def lock_lapsed(
     await tx.rows(_LOCK_CLUSTER, {"cluster": cluster})
     rows = await tx.rows(
         _LAPSED_OF_CLUSTER,
-        {"cluster": cluster, "reassign_after": reassign_after, "most": most},
+        {"cluster": cluster, "reassign_after": reassign_after, "after": after, "most": most},
     )
     return [
         LapsedLease(
             attempt=AttemptId(ActionId(row.action_id), row.attempt),
             lease=LeaseId(row.lease_id),
+            run=RunId(row.run_id),
             version=row.version,
             missing=row.missing,
         )

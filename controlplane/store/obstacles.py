@@ -25,6 +25,7 @@ from controlplane.store.statements import given, statement
 from shared.model.ids import OrgName
 
 AT_ONCE = timedelta(seconds=10)
+MOST_OF_PLACE = 2_000
 
 _ORGS = statement("SELECT org FROM orgs")
 
@@ -113,9 +114,12 @@ _FORGET = statement("DELETE FROM obstacles WHERE ended_at < :ended_at")
 
 _PAST = statement(f"""
 {given(scope="smallint", name="text")}
-SELECT o.* FROM n JOIN obstacles o ON o.org = n.org AND o.scope = n.scope AND o.name = n.name
-WHERE o.began_at < :until_at AND (o.ended_at IS NULL OR o.ended_at > :since_at)
-ORDER BY o.org, o.scope, o.name, o.began_at LIMIT 5000
+SELECT p.* FROM n CROSS JOIN LATERAL (
+    SELECT o.* FROM obstacles o
+    WHERE o.org = n.org AND o.scope = n.scope AND o.name = n.name
+      AND o.began_at < :until_at AND (o.ended_at IS NULL OR o.ended_at > :since_at)
+    ORDER BY o.org, o.scope, o.name, o.began_at LIMIT {MOST_OF_PLACE}
+) p
 """)
 
 

@@ -57,7 +57,14 @@ DELETE FROM relay_replies WHERE org = :org AND relay_id = :relay RETURNING numbe
 
 _IS_WANTED = statement("SELECT 1 FROM relays WHERE org = :org AND relay_id = :relay")
 _END = statement("DELETE FROM relays WHERE org = :org AND relay_id = :relay")
-_FORGET = statement("DELETE FROM relays WHERE seen_at < :seen_at")
+# Skips what another transaction holds: somebody is at it, or the next pass will have it.
+_FORGET = statement("""
+WITH forgotten AS MATERIALIZED (
+    SELECT org, relay_id FROM relays WHERE seen_at < :seen_at
+    ORDER BY org, relay_id FOR UPDATE SKIP LOCKED
+)
+DELETE FROM relays r USING forgotten f WHERE r.org = f.org AND r.relay_id = f.relay_id
+""")
 
 
 class Asked(Enum):

@@ -5,8 +5,8 @@ Patience that ends: of conditions nobody answers, of tasks that wait or take too
 takes its live descendants with it, as any end does.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from controlplane.core.actions import ActionType
@@ -26,10 +26,14 @@ from shared.model.ids import ActionId, OrgName, RunId
 from shared.model.phases import Phase
 from shared.model.reports import FailureKind
 
+DUE_OF_RUN = 5_000
+
+# By run: a run whose rows are locked stays due, and would hide all others behind a limit of rows.
 _DUE = statement(f"""
-SELECT org, id, run_id FROM actions
+SELECT org, run_id, (array_agg(id))[1:{DUE_OF_RUN}] AS ids FROM actions
 WHERE due_at <= :now AND due_at IS NOT NULL AND {is_live("phase")}
-ORDER BY due_at LIMIT :most
+  AND (org, run_id) > (:org_after, :run_after)
+GROUP BY org, run_id ORDER BY org, run_id LIMIT :most
 """)
 
 # Which limit it was is read from the policy; the deadline is the stronger of the two.
@@ -57,14 +61,29 @@ RETURNING a.id, a.run_id, a.error_message
 """)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueRun:
+    """A run with actions whose time is up; at most ``DUE_OF_RUN`` of them."""
+
+    org: OrgName
+    run: RunId
+    actions: Sequence[ActionId]
+
+
 async def list_due(
-    tx: FleetTx, *, most: int, now: datetime
-) -> Mapping[OrgName, Sequence[tuple[ActionId, RunId]]]:
-    """List the actions whose patience has ended, by org."""
-    due: dict[OrgName, list[tuple[ActionId, RunId]]] = defaultdict(list)
-    for row in (await tx.connection.execute(_DUE, {"now": now, "most": most})).all():
-        due[OrgName(row.org)].append((ActionId(row.id), RunId(row.run_id)))
-    return due
+    tx: FleetTx, *, after: tuple[OrgName, RunId], most: int, now: datetime
+) -> Sequence[DueRun]:
+    """List runs with actions whose time is up, by org and run; those past ``after``."""
+    org, run = after
+    values = {"now": now, "most": most, "org_after": org, "run_after": run}
+    return [
+        DueRun(
+            org=OrgName(row.org),
+            run=RunId(row.run_id),
+            actions=[ActionId(action) for action in row.ids],
+        )
+        for row in (await tx.connection.execute(_DUE, values)).all()
+    ]
 
 
 async def time_out(tx: OrgTx, due: Sequence[tuple[ActionId, RunId]], now: datetime) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from controlplane.core.clusters import AgentFacts, AgentLoad, ClusterWishes
-from controlplane.core.errors import UnauthenticatedError, UnavailableError
+from controlplane.core.errors import BusyError, UnauthenticatedError, UnavailableError
 from controlplane.core.sessions import HeldLease, Judgement, judge
 from controlplane.core.turns import Rotation
 from controlplane.store import clusters, dispatches
@@ -198,8 +198,11 @@ class Sessions:
     ) -> Sequence[ClusterWishes | None]:
         """Touch those that can be had at once; None for the others."""
         sessions = [(session.cluster.name, session.epoch, load) for session, load in touches]
-        async with self._database.for_org(org) as tx:
-            found = await clusters.touch_sessions(tx, sessions, self._clock.now())
+        try:
+            async with self._database.for_org(org) as tx:
+                found = await clusters.touch_sessions(tx, sessions, self._clock.now())
+        except BusyError:  # a lock that some of them wait for ends none of the others' sessions
+            found = {}
         return [found.get((cluster, epoch)) for cluster, epoch, _ in sessions]
 
     @asynccontextmanager

@@ -5,17 +5,19 @@ from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
+import pytest
 from sqlalchemy import text
 
 from controlplane.core.actions import RetryPolicy
 from controlplane.core.clusters import AgentFacts
 from controlplane.core.tempo import Tempo
+from controlplane.loops import leases as leases_loop
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.store.clusters import ClusterRef, save_cluster
 from controlplane.usecases.sessions import Sessions
 from shared.model.ids import ClusterName
 from shared.model.phases import Phase
-from tests.factories import NOW, ORG, make_new_run
+from tests.factories import NOW, ORG, make_new_action, make_new_run
 from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import CLUSTER, Store
 from tests.servers.postgres import PostgresForTests
@@ -32,15 +34,31 @@ OTHER = ClusterName("c2")
 FACTS = AgentFacts(agent_id="a", instance_id="i", software="s", protocol=1, capabilities=())
 
 
-async def hold(store: Store, clock: FakeClock, cluster: ClusterName) -> None:
-    """Have the cluster hold a run's root that may be begun elsewhere."""
+async def hold(store: Store, clock: FakeClock, cluster: ClusterName, *, children: int = 0) -> None:
+    """Have the cluster hold a run's root and children, which may be begun elsewhere."""
     new = make_new_run(f"of-{cluster}")
     spec = replace(new.spec, policy=RetryPolicy(replaceable=True))
     await store.create(replace(new, spec=spec))
+    made = (make_new_action(f"n{number}", run=f"of-{cluster}") for number in range(children))
+    await store.enqueue(*(replace(each, spec=spec) for each in made))
     sessions = Sessions(store.database, clock)
     session = await sessions.open(ClusterRef(ORG, cluster), FACTS)
-    [held] = await store.claim(cluster=cluster)
-    await sessions.settle(session, [(held.attempt, held.lease)], [])
+    held = await store.claim(1 + children, cluster=cluster)
+    assert len(held) == 1 + children
+    await sessions.settle(session, [(each.attempt, each.lease) for each in held], [])
+
+
+async def start_clock(store: Store) -> None:
+    async with store.database.for_org(ORG) as tx:
+        await tx.connection.execute(text("UPDATE control_clock SET ticked_at = :now"), {"now": NOW})
+
+
+async def pass_until_lapsed(clock: FakeClock, expiry: LeaseExpiry) -> None:
+    """Let the lease clock run until the next pass is the one that gives leases back."""
+    for _ in range(10):
+        clock.advance(5 * TEMPO.passes)
+        assert await expiry.run_once() == 0
+    clock.advance(5 * TEMPO.passes)
 
 
 async def end_who_waits_for_a_lock(superuser_url: str, store: Store) -> None:
@@ -64,14 +82,11 @@ async def test_a_cluster_whose_row_is_locked_holds_up_no_other(
     clock = FakeClock(NOW)
     async with store.database.for_org(ORG) as tx:
         await save_cluster(tx, OTHER, b"digest-of-c2", NOW)
-        await tx.connection.execute(text("UPDATE control_clock SET ticked_at = :now"), {"now": NOW})
+    await start_clock(store)
     for cluster in (CLUSTER, OTHER):
         await hold(store, clock, cluster)
     expiry = LeaseExpiry(store.database, clock, TEMPO)
-    for _ in range(10):
-        clock.advance(5 * TEMPO.passes)
-        assert await expiry.run_once() == 0
-    clock.advance(5 * TEMPO.passes)
+    await pass_until_lapsed(clock, expiry)
     async with asyncio.TaskGroup() as tasks, store.database.for_org(ORG) as tx:
         lock = "SELECT 1 FROM clusters WHERE org = :org AND cluster = :name FOR SHARE"
         await tx.rows(text(lock), {"name": CLUSTER})
@@ -95,3 +110,49 @@ async def test_what_was_aborted_before_it_was_accepted_is_over_and_its_place_off
     assert await store.count("dispatches") == 0
     [attempt] = (await store.detail(run)).attempts
     assert attempt.phase is Phase.ABORTED
+
+
+@pytest.mark.parametrize("children", [0, 599])
+async def test_lapsed_leases_of_a_locked_run_hide_no_other_cluster(
+    store: Store, children: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases_loop, "CLUSTERS_AT_ONCE", 1)
+    clock = FakeClock(NOW)
+    async with store.database.for_org(ORG) as tx:
+        await save_cluster(tx, OTHER, b"digest-of-c2", NOW)
+    await start_clock(store)
+    await hold(store, clock, CLUSTER, children=children)
+    await hold(store, clock, OTHER)
+    expiry = LeaseExpiry(store.database, clock, TEMPO)
+    await pass_until_lapsed(clock, expiry)
+    async with store.database.for_org(ORG) as tx:
+        await tx.execute(text("SELECT 1 FROM runs WHERE run = 'of-c1' FOR UPDATE"))
+        assert await expiry.run_once() == 1
+    assert await expiry.run_once() == 1 + children
+
+
+async def read_served(store: Store) -> timedelta:
+    async with store.database.for_org(ORG) as tx:
+        [row] = await tx.rows(text("SELECT served FROM control_clock"))
+    served: timedelta = row.served
+    return served
+
+
+async def test_lease_clock_goes_on_while_leases_cannot_be_returned(
+    store: Store, postgres_server: PostgresForTests
+) -> None:
+    clock = FakeClock(NOW)
+    await start_clock(store)
+    run = await store.create(make_new_run())
+    assert len(await store.claim()) == 1
+    await store.abort(run)
+    clock.advance(TEMPO.acceptance + SECOND)
+    before = await read_served(store)
+    expiry = LeaseExpiry(store.database, clock, TEMPO)
+    async with asyncio.TaskGroup() as tasks, store.database.for_org(ORG) as tx:
+        await tx.rows(text("SELECT 1 FROM attempts FOR UPDATE"))
+        passing = tasks.create_task(expiry.run_once())
+        await end_who_waits_for_a_lock(postgres_server.superuser_url, store)
+        assert await passing == 0
+    assert await read_served(store) > before
+    assert await expiry.run_once() == 1

@@ -27,7 +27,16 @@ from controlplane.store.lists import list_actions, list_runs
 from controlplane.store.reports import apply_reports
 from controlplane.store.timeouts import list_due
 from shared.kit.uuids import new_uuid
-from shared.model.ids import ROOT, ActionId, ActionName, AttemptId, ClusterName, LeaseId, RunId
+from shared.model.ids import (
+    ROOT,
+    ActionId,
+    ActionName,
+    AttemptId,
+    ClusterName,
+    LeaseId,
+    OrgName,
+    RunId,
+)
 from shared.model.phases import Phase
 from shared.model.reports import Report, Verdict
 from tests.factories import NOW, ORG, make_new_action, make_run_key
@@ -389,6 +398,8 @@ async def test_a_run_of_few_actions_is_listed_beside_one_of_many(large: Large) -
 
 async def test_passes_over_all_orgs_look_at_what_is_due(large: Large) -> None:
     async def conditions(tx: FleetTx) -> None:
-        assert await list_due(tx, most=500, now=NOW + timedelta(days=1)) == {}
+        after = (OrgName(""), RunId(UUID(int=0)))
+        tomorrow = NOW + timedelta(days=1)
+        assert list(await list_due(tx, after=after, most=500, now=tomorrow)) == []
 
     (await large.touch_fleet(conditions)).assert_few(20)

@@ -5,14 +5,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from controlplane.core.actions import NewAction, NewRun, RetryPolicy, Spec
 from controlplane.core.timeouts import DEADLINE, QUEUED_TIMEOUT
+from controlplane.loops import timeouts as timeouts_loop
 from controlplane.loops.timeouts import Timeouts
 from shared.model.ids import Digest, RunId
 from shared.model.phases import Phase
 from shared.model.reports import FailureKind, Verdict
-from tests.factories import NOW, make_failure, make_new_action, make_new_run, make_report
+from tests.factories import NOW, ORG, make_failure, make_new_action, make_new_run, make_report
 from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import Store
 
@@ -141,3 +143,43 @@ async def test_an_end_in_time_is_the_end(
     clock.advance(2 * MINUTE)
     assert await timeouts.run_once() == 0
     assert await how_it_ended(store, run) == (Phase.SUCCEEDED, "")
+
+
+LOCK_RUN = text("SELECT 1 FROM runs WHERE run = :run FOR UPDATE")
+
+
+async def make_due(store: Store, run: str, number: int) -> None:
+    await store.create(make_new_run(run))
+    await store.enqueue(
+        *(
+            replace(
+                make_new_action(f"n{each}", run=run),
+                spec=with_policy(make_new_action("n").spec, RetryPolicy(queued_timeout=MINUTE)),
+            )
+            for each in range(number)
+        )
+    )
+
+
+async def test_timeouts_of_a_locked_run_hold_up_no_other_run(
+    store: Store, clock: FakeClock, timeouts: Timeouts
+) -> None:
+    """Not those of its own org either, and whichever run is listed first."""
+    for run in ("ra", "rb", "rc"):
+        await make_due(store, run, 600 if run == "rb" else 1)
+    clock.advance(MINUTE)
+    async with store.database.for_org(ORG) as tx:
+        await tx.execute(LOCK_RUN, {"run": "rb"})
+        assert await timeouts.run_once() == 2
+    assert await timeouts.run_once() == 600
+    assert await timeouts.run_once() == 0
+
+
+async def test_timeouts_of_every_run_are_found_page_by_page(
+    store: Store, clock: FakeClock, timeouts: Timeouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timeouts_loop, "RUNS_AT_ONCE", 2)
+    for number in range(5):
+        await make_due(store, f"r{number}", 1)
+    clock.advance(MINUTE)
+    assert await timeouts.run_once() == 5
