@@ -121,7 +121,11 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         origin_check=OriginCheck(settings.public_url),
     )
     http = HttpServer(
-        application, settings.host, settings.http_port, before_stop=public.end_streams
+        application,
+        settings.host,
+        settings.http_port,
+        before_stop=public.end_streams,
+        limits=settings.http_limits,
     )
     door = LinkDoor(
         sessions=sessions,

@@ -15,6 +15,7 @@ from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from controlplane.core.tempo import Tempo
+from controlplane.web.limits import HttpLimits
 from shared.blobs.options import S3Options
 
 _PREFIX = "VOLARY_"
@@ -54,6 +55,7 @@ class Settings:
     host: str = "127.0.0.1"
     http_port: int = 8100
     link_port: int = 8101
+    http_limits: HttpLimits = field(default_factory=HttpLimits)
     stop_delay: timedelta = timedelta()
     public_url: str = "http://localhost:8100"
     blob_base: str
@@ -82,6 +84,7 @@ class Settings:
             host=read.optional("HOST", "127.0.0.1", str),
             http_port=http_port,
             link_port=read.optional("LINK_PORT", 8101, _port),
+            http_limits=_read_http_limits(read),
             stop_delay=read.optional("STOP_DELAY_SECONDS", timedelta(), _seconds),
             public_url=read.optional("PUBLIC_URL", f"http://localhost:{http_port}", _http_url),
             blob_base=read.required("BLOB_BASE", parse_blob_base),
@@ -162,6 +165,20 @@ class _Reader:
             raise SettingsError(f"{name} is no setting of the control plane; {remedy}")
 
 
+def _read_http_limits(read: _Reader) -> HttpLimits:
+    usual = HttpLimits()
+    return HttpLimits(
+        connections=read.optional("HTTP_CONNECTIONS", usual.connections, _many),
+        connections_per_address=read.optional(
+            "HTTP_CONNECTIONS_PER_ADDRESS", usual.connections_per_address, _many
+        ),
+        head_bytes=read.optional("HTTP_HEAD_BYTES", usual.head_bytes, _head_bytes),
+        headers=read.optional("HTTP_HEADERS", usual.headers, _count),
+        head_within=read.optional("HTTP_HEAD_SECONDS", usual.head_within, _duration),
+        body_within=read.optional("HTTP_BODY_SECONDS", usual.body_within, _duration),
+    )
+
+
 def _read_tempo(read: _Reader) -> Tempo:
     usual = Tempo()
     try:
@@ -196,6 +213,18 @@ def _port(text: str) -> int:
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise ValueError(f"is {text!r}, not a number from 1 to 1000")
+    return int(text)
+
+
+def _many(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+        raise ValueError(f"is {text!r}, not a number from 1 to 1000000")
+    return int(text)
+
+
+def _head_bytes(text: str) -> int:
+    if not text.isdecimal() or not 4096 <= int(text) <= 1024 * 1024:
+        raise ValueError(f"is {text!r}, not a number of bytes from 4096 to 1048576")
     return int(text)
 
 

@@ -6,16 +6,25 @@ Why uvicorn: ``controlplane/api/DECISIONS.md``.
 
 import asyncio
 import contextlib
+import logging
+import resource
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from controlplane.web.connection import IDLE_SECONDS, BoundedConnection
+from controlplane.web.limits import HttpLimits
+from shared.kit.connections import Connections
+
+logger = logging.getLogger(__name__)
+
 STOP_SECONDS = 5
 """How long calls under way may take when we stop; streams were told to go elsewhere."""
-IDLE_SECONDS = 75
-"""How long a connection may say nothing between two calls; longer than proxies keep theirs."""
+_OTHER_FILES = 512
+"""Open files that are kept for all but connections of clients: the database, agents, logs."""
 
 
 class _Server(uvicorn.Server):
@@ -28,8 +37,20 @@ class _Server(uvicorn.Server):
 
 class HttpServer:
     def __init__(
-        self, application: ASGIApp, host: str, port: int, *, before_stop: Callable[[], None]
+        self,
+        application: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        before_stop: Callable[[], None],
+        limits: HttpLimits | None = None,
     ) -> None:
+        limits = limits or HttpLimits()
+        self.connections = Connections(
+            "http",
+            most=_fit_open_files(limits.connections),
+            most_per_address=limits.connections_per_address,
+        )
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
         self._before_stop = before_stop
@@ -37,6 +58,10 @@ class HttpServer:
             uvicorn.Config(
                 application,
                 access_log=False,
+                http=partial(  # type: ignore[arg-type]  # it is called, and no more
+                    BoundedConnection, limits=limits, connections=self.connections
+                ),
+                ws="none",
                 lifespan="off",
                 loop="none",
                 log_config=None,
@@ -44,7 +69,6 @@ class HttpServer:
                 proxy_headers=False,  # nobody in front of us is believed about who calls
                 timeout_keep_alive=IDLE_SECONDS,
                 timeout_graceful_shutdown=STOP_SECONDS,
-                h11_max_incomplete_event_size=64 * 1024,
             )
         )
 
@@ -52,6 +76,7 @@ class HttpServer:
         """Serve until cancelled; then let calls end, and stop."""
         try:
             async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(self.connections.run(), name="http connections")
                 served = tasks.create_task(
                     self._server.serve(sockets=[self._socket]), name="uvicorn"
                 )
@@ -62,8 +87,23 @@ class HttpServer:
                     self._server.should_exit = True
                     await served
                     raise
+                finally:
+                    watching.cancel()
         finally:
             self._socket.close()
+
+
+def _fit_open_files(connections: int) -> int:
+    """Take no more connections than this process may have files open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY or connections <= files - _OTHER_FILES:
+        return connections
+    fitting = max(files - _OTHER_FILES, files // 2)
+    logger.warning(
+        "fewer connections than VOLARY_HTTP_CONNECTIONS: raise the limit of open files (ulimit -n)",
+        extra={"wanted": connections, "taken": fitting, "open_files": files},
+    )
+    return fitting
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -52,15 +52,18 @@ from controlplane.usecases.tasks import Tasks
 from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
 from controlplane.web.health import Health
+from controlplane.web.limits import HttpLimits
 from controlplane.web.origins import OriginCheck
 from controlplane.web.pages import Pages
+from controlplane.web.serving import HttpServer
 from shared.blobs.store import BlobStore, open_store
 from shared.kit.clock import SystemClock
+from shared.kit.connections import Connections
 from shared.model.assignments import Assignment
 from shared.model.ids import ClusterName, OrgName, ProjectName
 from shared.model.phases import Phase
 from shared.model.reports import Failure, LogLink, Report
-from tests.servers.http import serving
+from tests.running import running
 
 ORG = OrgName("acme")
 CLUSTER = ClusterName("local")
@@ -75,6 +78,7 @@ class Door:
     database: Database
     blobs: BlobStore
     metrics: CollectorRegistry
+    connections: Connections
 
     @property
     def runs(self) -> Any:
@@ -155,7 +159,9 @@ class Door:
 
 
 @asynccontextmanager
-async def open_door(database_url: str, directory: Path) -> AsyncIterator[Door]:
+async def open_door(
+    database_url: str, directory: Path, *, limits: HttpLimits | None = None
+) -> AsyncIterator[Door]:
     clock = SystemClock()
     metrics = CollectorRegistry()
     database = open_database(database_url, pool_size=4)
@@ -205,11 +211,12 @@ async def open_door(database_url: str, directory: Path) -> AsyncIterator[Door]:
             tasks_group.create_task(actions.run()),
         ]
         try:
-            async with serving(application) as url:
-                try:
-                    yield Door(url, public, database, blobs, metrics)
-                finally:
-                    public.end_streams()
+            http = HttpServer(
+                application, "127.0.0.1", 0, before_stop=public.end_streams, limits=limits
+            )
+            async with running(http, at_most=300):
+                url = f"http://127.0.0.1:{http.port}"
+                yield Door(url, public, database, blobs, metrics, http.connections)
         finally:
             for task in background:
                 task.cancel()
