@@ -23,9 +23,17 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from controlplane.api import headers
+from controlplane.api.headers import BadHeaderError, Protocol
 from controlplane.api.interceptors import Interceptors, Rpc
 from controlplane.api.permissions import PERMISSIONS, Access
-from controlplane.api.wire import CODECS, COMPRESSIONS, MAX_REQUEST_BYTES, too_large
+from controlplane.api.wire import (
+    CODECS,
+    COMPRESSIONS,
+    MAX_REQUEST_BYTES,
+    CheckedProtocol,
+    too_large,
+)
 from controlplane.core.callers import Caller
 from controlplane.core.errors import UnbuiltError
 
@@ -58,7 +66,12 @@ class PublicApi:
         if scope["path"] not in self._endpoints:
             await _refuse(send, 404, "unimplemented", f"there is no RPC {scope['path'][:200]}")
             return
-        if _is_native_grpc(scope):
+        try:
+            protocol = headers.check(scope["headers"])
+        except BadHeaderError as error:
+            await _refuse(send, 400, "invalid_argument", str(error))
+            return
+        if protocol is Protocol.NATIVE_GRPC:
             await _refuse(send, 415, "unimplemented", "use Connect or gRPC-Web on this port")
             return
         exchange = _Exchange(receive)
@@ -69,8 +82,7 @@ class PublicApi:
             if not exchange.hung_up:
                 raise
         except Exception:
-            # Answered already, without what is ours to know. Bytes that are not HTTP's idea
-            # of text end here too.
+            # Answered already, without what is ours to know.
             logger.exception("call failed outside its method", extra={"path": scope["path"]})
 
 
@@ -87,6 +99,9 @@ class _Application(ConnectASGIApplication[None]):
     @property
     def path(self) -> str:
         return ""
+
+    async def _handle_stream(self, receive: Any, send: Any, protocol: Any, *others: Any) -> None:
+        await super()._handle_stream(receive, send, CheckedProtocol(protocol), *others)
 
 
 class _Exchange:
@@ -171,16 +186,6 @@ def _refusal(name: str) -> Callable[[Caller, Message], NoReturn]:
 def snake_case(name: str) -> str:
     """Spell a method as Python does: GetActionDataURIs is get_action_data_uris."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def _is_native_grpc(scope: Scope) -> bool:
-    """Whether the request needs HTTP trailers, which no ASGI server here can send."""
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            return bool(
-                value.startswith(b"application/grpc") and not value.startswith(b"application/grpc-")
-            )
-    return False
 
 
 async def _refuse(send: Send, status: int, code: str, message: str) -> None:

@@ -12,7 +12,7 @@ from connectrpc.code import Code
 from connectrpc.codec import Codec, proto_binary_codec, proto_json_codec
 from connectrpc.compression import Compression
 from connectrpc.errors import ConnectError
-from google.protobuf.json_format import ParseError
+from google.protobuf.json_format import ParseError, SerializeToJsonError
 from google.protobuf.message import DecodeError, Message
 
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
@@ -50,6 +50,51 @@ class BoundedGzip(Compression):
         return unpacked
 
 
+class _NoCompression(Compression):
+    """Of a stream whose headers name none: an envelope may not say that it is compressed."""
+
+    def name(self) -> str:
+        return "identity"
+
+    def compress(self, data: bytes | bytearray | memoryview) -> bytes:
+        return bytes(data)
+
+    def decompress(self, data: bytes | bytearray | memoryview) -> bytes:
+        del data
+        raise ConnectError(
+            Code.INVALID_ARGUMENT,
+            "an envelope of the request is flagged as compressed, but no header names its encoding",
+        )
+
+
+class CheckedProtocol:
+    """
+    A protocol of connectrpc's that takes the client at its word about compression.
+
+    connectrpc answers "internal" to a compressed envelope without an encoding, and takes an
+    encoding that it does not know for none.
+    """
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._protocol, name)
+
+    def negotiate_stream_compression(
+        self, headers: Any, compressions: dict[str, Compression]
+    ) -> tuple[Compression | None, Compression]:
+        """Return the request's compression, None for one that is not known, and the answer's."""
+        _, answers = self._protocol.negotiate_stream_compression(headers, compressions)
+        named = headers.get(self._protocol.compression_header_name(), "identity")
+        if named == "identity":
+            return _NO_COMPRESSION, answers
+        return compressions.get(named), answers
+
+
+_NO_COMPRESSION = _NoCompression()
+
+
 class CheckedCodec(Codec[Any, Any]):
     """A codec whose complaint about a broken message is the caller's to read."""
 
@@ -60,7 +105,15 @@ class CheckedCodec(Codec[Any, Any]):
         return self._codec.name()
 
     def encode(self, message: Message) -> bytes:
-        return self._codec.encode(message)
+        try:
+            return self._codec.encode(message)
+        except (SerializeToJsonError, TypeError, ValueError) as error:
+            # What a tenant wrote, such as a NaN in a Struct, need not have a form in JSON.
+            raise ConnectError(
+                Code.FAILED_PRECONDITION,
+                f"the answer cannot be written as {self.name()}: {error};"
+                " ask for application/proto",
+            ) from error
 
     def decode(self, data: bytes | bytearray, message: Message) -> Message:
         try:

@@ -5,9 +5,11 @@ import os
 
 import pytest
 from connectrpc.code import Code
+from connectrpc.codec import proto_json_codec
 from connectrpc.errors import ConnectError
+from google.protobuf.struct_pb2 import Struct
 
-from controlplane.api.wire import MAX_REQUEST_BYTES, BoundedGzip
+from controlplane.api.wire import MAX_REQUEST_BYTES, BoundedGzip, CheckedCodec
 
 GZIP = BoundedGzip()
 
@@ -38,3 +40,11 @@ def test_what_is_not_one_gzip_stream_is_refused(body: bytes) -> None:
     with pytest.raises(ConnectError) as raised:
         GZIP.decompress(body)
     assert raised.value.code is Code.INVALID_ARGUMENT
+
+
+def test_answer_without_a_form_in_json_is_refused_with_the_remedy() -> None:
+    struct = Struct()
+    struct.fields["loss"].number_value = float("nan")
+    with pytest.raises(ConnectError, match="ask for application/proto") as raised:
+        CheckedCodec(proto_json_codec()).encode(struct)
+    assert raised.value.code is Code.FAILED_PRECONDITION

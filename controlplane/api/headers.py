@@ -1,0 +1,57 @@
+"""
+Headers of a call that connectrpc would stumble over: judged before it sees them.
+
+It decodes every header as UTF-8, and reads ``Grpc-Timeout`` without looking whether it is one;
+what it raises then would be an answer of 500, and a traceback in our log.
+"""
+
+import re
+from collections.abc import Iterable
+from enum import Enum, auto
+
+_TIMEOUT = re.compile(rb"[0-9]{1,8}[HMSmun]")
+_MAX_QUOTED = 100  # characters of a header in a sentence
+
+
+class Protocol(Enum):
+    NATIVE_GRPC = auto()  # needs HTTP trailers, which no ASGI server here can send
+    OTHER = auto()
+
+
+class BadHeaderError(Exception):
+    """The message is for the caller."""
+
+
+def check(headers: Iterable[tuple[bytes, bytes]]) -> Protocol:
+    """Judge the headers of a call, their names in lower case; tell which protocol it speaks."""
+    content_types = 0
+    protocol = Protocol.OTHER
+    for name, value in headers:
+        if not value.isascii():
+            _require_utf8(name, value)
+        if name == b"content-type":
+            content_types += 1
+            if value == b"application/grpc" or value.startswith(b"application/grpc+"):
+                protocol = Protocol.NATIVE_GRPC
+        elif name == b"grpc-timeout" and not _TIMEOUT.fullmatch(value):
+            raise BadHeaderError(
+                f"grpc-timeout is {_quote(value)}: write up to 8 digits and one of H M S m u n"
+            )
+        elif name == b"connect-timeout-ms" and not (value.isdigit() and len(value) <= 10):
+            raise BadHeaderError(f"connect-timeout-ms is {_quote(value)}: write up to 10 digits")
+    if content_types > 1:
+        raise BadHeaderError(f"the call has {content_types} content-type headers; send one")
+    return protocol
+
+
+def _require_utf8(name: bytes, value: bytes) -> None:
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        raise BadHeaderError(
+            f"the header {name.decode('latin-1')[:_MAX_QUOTED]} is not UTF-8"
+        ) from error
+
+
+def _quote(value: bytes) -> str:
+    return repr(value.decode("utf-8", "replace")[:_MAX_QUOTED])
