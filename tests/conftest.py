@@ -16,6 +16,7 @@ pytest_plugins = [
 
 # A deadline of milliseconds fails on a busy machine, and says nothing on an idle one.
 settings.register_profile("volary", deadline=None)
+settings.register_profile("repeatable", deadline=None, derandomize=True)  # for make coverage
 settings.load_profile("volary")
 
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from dataplane.agent.core.fencing import Contact, fence_at
+from dataplane.agent.core.fencing import Contact, fence_at, read_contact, write_contact
 from tests.unit.agent.assignments import NOW
 
 
@@ -26,3 +26,13 @@ def test_where_there_is_no_time_at_all_it_lets_go_at_once() -> None:
     contact = Contact(NOW, fence_after=seconds(5), reassign_after=seconds(6))
 
     assert fence_at(contact, grace=seconds(60)) == NOW
+
+
+def test_contact_is_read_as_it_was_written() -> None:
+    contact = Contact(NOW, fence_after=seconds(1.5), reassign_after=seconds(300))
+    written = {name: str(value) for name, value in write_contact(contact).items()}
+    assert read_contact(written) == contact
+
+
+def test_agent_that_never_had_contact_has_none() -> None:
+    assert read_contact({}) is None

@@ -29,6 +29,7 @@ from dataplane.agent.core.session import (
     Touch,
     extend_credit,
     greet,
+    patience,
     receive,
     tick,
 )
@@ -287,3 +288,10 @@ def test_a_session_asked_to_reconnect_leaves_when_the_time_has_come() -> None:
 
     _, effects = tick(session, NOW + timedelta(seconds=1))
     assert effects == [End("reconnect", "the control plane asked us to reconnect")]
+
+
+def test_peer_has_the_greeting_timeout_first_and_some_heartbeats_later() -> None:
+    greeting, _ = greet(HELLO, NOW)
+    assert patience(greeting) == limits.GREETING_TIMEOUT
+    opened = make_open_session()
+    assert patience(opened) == limits.SILENT_INTERVALS * opened.heartbeat_every

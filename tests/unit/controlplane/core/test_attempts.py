@@ -12,6 +12,7 @@ from hypothesis import given, strategies as st
 from controlplane.core.actions import RetryPolicy
 from controlplane.core.attempts import (
     INTERRUPTED,
+    PREEMPTED,
     PREEMPTION_RETRIES,
     SYSTEM_RETRIES,
     AttemptState,
@@ -314,3 +315,12 @@ def test_an_action_aborted_stays_aborted(state: AttemptState, said: Sequence[Rep
 def _next_attempt(outcome: Outcome) -> AttemptState:
     state = outcome.state
     return make_state(failures=state.failures, retries=state.policy.retries)
+
+
+def test_attempt_that_was_stopped_for_its_cluster_is_preempted_and_tried_again() -> None:
+    state = make_state(Phase.RUNNING, stop_wanted=True)
+    outcome = apply(state, [say(1, Phase.ABORTED)], NOW)
+    assert outcome.following is Next.RETRY
+    assert outcome.state.phase is Phase.FAILED
+    assert outcome.state.failure == PREEMPTED
+    assert outcome.state.failures == Failures(preemption=1)

@@ -9,6 +9,7 @@ from controlplane.core.clusters import (
     AgentFacts,
     AgentLoad,
     ClusterStatus,
+    ClusterWishes,
     Emptying,
     Standing,
 )
@@ -82,3 +83,10 @@ def test_a_lease_that_comes_back_begins_it_all_again() -> None:
 )
 def test_how_a_cluster_stands_is_said_in_a_word(status: ClusterStatus, standing: Standing) -> None:
     assert status.standing is standing
+
+
+@pytest.mark.parametrize("cordoned", [False, True])
+@pytest.mark.parametrize("draining", [False, True])
+def test_cluster_takes_work_unless_cordoned_or_draining(*, cordoned: bool, draining: bool) -> None:
+    wishes = ClusterWishes(version=1, cordoned=cordoned, draining=draining, pool="")
+    assert wishes.takes_work is not (cordoned or draining)

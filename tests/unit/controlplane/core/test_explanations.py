@@ -256,6 +256,15 @@ def test_what_went_back_and_waits_again_is_not_said_to_be_leased() -> None:
     ]
 
 
+def test_attempt_that_is_leased_and_not_accepted_is_said_to_be_leased() -> None:
+    leased = AttemptFacts(
+        number=1, cluster="c1", available_at=NOW, leased_at=NOW + SECOND, accepted_at=None,
+        ended_at=None,
+    )  # fmt: skip
+    told = timeline(facts(attempts=[leased], dispatch=LEASED), NOW + 9 * SECOND)
+    assert reasons(told) == [(Reason.FAIRNESS, 1), (Reason.LEASED_NOT_ACCEPTED, 8)]
+
+
 def test_what_waits_for_its_next_attempt_is_told_so() -> None:
     failed = AttemptFacts(
         number=1, cluster="c1", available_at=NOW, leased_at=NOW, accepted_at=NOW,

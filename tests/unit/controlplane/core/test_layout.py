@@ -1,0 +1,66 @@
+"""Where inputs, outputs, logs and uploads lie below an org's base."""
+
+import pytest
+
+from controlplane.core import layout
+from shared.model.ids import ActionName, DomainName, ProjectName
+from tests.factories import ORG, make_run_key
+
+BASE = "s3://bucket/volary"
+RUN_BASE = layout.run_base(BASE, ORG, make_run_key("r1"))
+ACTION = ActionName("a1")
+
+
+def test_every_uri_of_an_action_belongs_to_its_org_alone() -> None:
+    prefix = layout.output_prefix(RUN_BASE, ACTION, 2)
+    uris = [
+        layout.action_base(RUN_BASE, ACTION),
+        layout.input_uri(RUN_BASE, ACTION),
+        layout.raw_data_prefix(RUN_BASE, ACTION, 2),
+        layout.outputs_uri(prefix),
+        layout.error_uri(prefix),
+        layout.report_uri(prefix),
+        layout.log_uri(prefix),
+        layout.uploaded_inputs_uri(BASE, ORG, ProjectName("p"), DomainName("d"), "digest"),
+        layout.upload_uri(
+            BASE, ORG, ProjectName("p"), DomainName("d"), root="root", filename="f.tar.gz"
+        ),
+    ]
+    assert len(set(uris)) == len(uris)
+    assert all(layout.belongs_to(BASE, ORG, uri) for uri in uris)
+    assert not any(layout.is_of_another_org(BASE, ORG, uri) for uri in uris)
+
+
+def test_attempts_write_to_different_places() -> None:
+    first, second = (layout.output_prefix(RUN_BASE, ACTION, number) for number in (1, 2))
+    assert not first.startswith(f"{second}/")
+    assert first != second
+    assert layout.raw_data_prefix(RUN_BASE, ACTION, 1) != layout.raw_data_prefix(
+        RUN_BASE, ACTION, 2
+    )
+
+
+@pytest.mark.parametrize("base", ["s3://mine/raw", "s3://mine/raw/"])
+def test_raw_data_goes_below_the_base_that_a_run_names(base: str) -> None:
+    found = layout.raw_data_prefix(RUN_BASE, ACTION, 3, raw_data_base=base)
+    assert found == "s3://mine/raw/r1/a1/3"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"{BASE}/other/p/d/r1/inputs.pb",
+        f"{BASE}/{ORG}/../other/inputs.pb",
+        f"{BASE}/{ORG}x/inputs.pb",
+        f"{BASE}",
+        f"{BASE}/other",
+    ],
+)
+def test_uri_of_another_org_is_told_from_ours(uri: str) -> None:
+    assert not layout.belongs_to(BASE, ORG, uri)
+    assert layout.is_of_another_org(BASE, ORG, uri)
+
+
+def test_uri_outside_the_store_is_of_no_org() -> None:
+    assert not layout.is_of_another_org(BASE, ORG, "s3://elsewhere/f")
+    assert not layout.belongs_to(BASE, ORG, "s3://elsewhere/f")

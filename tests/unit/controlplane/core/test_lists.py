@@ -1,0 +1,30 @@
+"""Which runs a scope takes, by their root action."""
+
+import pytest
+
+from controlplane.core.actions import TaskFacts
+from controlplane.core.lists import RunScope
+from tests.unit.controlplane.feeds.test_subscriptions import make_row
+
+ROOT = make_row(1, 1)  # in project p, domain development
+
+
+@pytest.mark.parametrize(
+    ("scope", "takes"),
+    [
+        (RunScope(), True),
+        (RunScope(project="p", domain="development"), True),
+        (RunScope(project="other"), False),
+        (RunScope(domain="production"), False),
+        (RunScope(task_name=ROOT.facts.name), True),
+        (RunScope(task_name="other"), False),
+        (RunScope(task_version="other"), False),
+        (RunScope(project="p", task_version="other"), False),
+        (RunScope(trigger_name="nightly"), False),
+    ],
+)
+def test_scope_takes_runs_of_which_all_that_it_names_is_true(
+    scope: RunScope, *, takes: bool
+) -> None:
+    assert ROOT.facts == TaskFacts()
+    assert scope.takes(ROOT) is takes

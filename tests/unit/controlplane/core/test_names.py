@@ -1,0 +1,59 @@
+"""Which names projects, domains, runs, actions, queues and pools may have."""
+
+from collections.abc import Callable
+
+import pytest
+
+from controlplane.core.errors import InvalidError
+from controlplane.core.layout import RESERVED_PROJECTS
+from controlplane.core.names import (
+    parse_action,
+    parse_domain,
+    parse_pool,
+    parse_project,
+    parse_queue,
+    parse_run,
+)
+
+
+@pytest.mark.parametrize(
+    ("parse", "name"),
+    [
+        (parse_project, "p"),
+        (parse_project, "0-project"),
+        (parse_project, "p" * 63),
+        (parse_domain, "development"),
+        (parse_run, "r" * 30),
+        (parse_action, "A.b_c-1"),
+        (parse_queue, "gpu-1"),
+        (parse_pool, "gpu-1"),
+        (parse_pool, ""),
+    ],
+)
+def test_allowed_name_is_taken_as_it_is(parse: Callable[[str], str], name: str) -> None:
+    assert parse(name) == name
+
+
+@pytest.mark.parametrize(
+    ("parse", "name", "why"),
+    [
+        (parse_project, "p" * 64, "longer than 63"),
+        (parse_project, "", "must be of"),
+        (parse_project, "Project", "small letters"),
+        (parse_project, "-p", "begin with a letter or digit"),
+        (parse_project, "p\n", "must be of"),
+        (parse_project, sorted(RESERVED_PROJECTS)[0], "choose another name"),
+        (parse_domain, "a/b", "domain name 'a/b'"),
+        (parse_run, "1r", "begin with a letter "),
+        (parse_run, "r" * 31, "longer than 30"),
+        (parse_action, "a/../b", "letters, digits, dots"),
+        (parse_queue, "default", "without limits"),
+        (parse_queue, "", "queue name"),
+        (parse_pool, "Pool", "pool name"),
+    ],
+)
+def test_refused_name_is_named_with_the_rule(
+    parse: Callable[[str], str], name: str, why: str
+) -> None:
+    with pytest.raises(InvalidError, match=why):
+        parse(name)

@@ -1,0 +1,63 @@
+"""What may change of a queue, and how many actions it lets in."""
+
+import pytest
+
+from controlplane.core.errors import InvalidError
+from controlplane.core.queues import (
+    DEFAULT,
+    MAX_LIMIT,
+    MAX_PRIORITY,
+    Queue,
+    QueueChange,
+    Room,
+    Rooms,
+)
+
+GPU = Queue(name="gpu", pool="big", priority=3, depth=7, run_concurrency=2)
+
+
+def test_change_keeps_what_it_does_not_name() -> None:
+    assert QueueChange().apply(GPU) == GPU
+    changed = QueueChange(pool="", priority=0, action_concurrency=4).apply(GPU)
+    assert changed == Queue(
+        name="gpu", pool="", priority=0, depth=7, run_concurrency=2, action_concurrency=4
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (QueueChange(priority=MAX_PRIORITY + 1), "between -1000 and 1000"),
+        (QueueChange(priority=-MAX_PRIORITY - 1), "between -1000 and 1000"),
+        (QueueChange(depth=-1), "depth -1"),
+        (QueueChange(run_concurrency=MAX_LIMIT + 1), "run_concurrency 1000001"),
+        (QueueChange(action_concurrency=-5), "0 is no limit"),
+    ],
+)
+def test_change_out_of_range_is_refused_by_name(change: QueueChange, why: str) -> None:
+    with pytest.raises(InvalidError, match=why):
+        change.apply(GPU)
+
+
+def test_queue_is_limited_by_either_concurrency_and_not_by_depth() -> None:
+    assert GPU.is_limited
+    assert Queue(name="q", action_concurrency=1).is_limited
+    assert not Queue(name="q", depth=1).is_limited
+
+
+def test_full_queue_lets_nothing_more_in() -> None:
+    rooms = Rooms({"gpu": Room(GPU, left=2)})
+    assert [rooms.take("gpu") for _ in range(4)] == [True, True, False, False]
+
+
+def test_queue_without_a_limit_lets_everything_in() -> None:
+    rooms = Rooms({"gpu": Room(GPU, left=None)})
+    assert all(rooms.take("gpu") for _ in range(1_000))
+    assert rooms.take(DEFAULT)
+
+
+def test_queue_is_found_by_name_and_the_default_is_always_there() -> None:
+    rooms = Rooms({"gpu": Room(GPU, left=0)})
+    assert rooms.find("gpu") is GPU
+    assert rooms.find(DEFAULT) == Queue(name=DEFAULT)
+    assert rooms.find("absent") is None

@@ -1,0 +1,94 @@
+"""Small rules of which each has one function: callers, domains, errors, scopes, silence, time."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from controlplane.core.actions import RetryPolicy
+from controlplane.core.callers import EVERYTHING, NOBODY, Permission
+from controlplane.core.errors import NotAllowedError, NotFoundError, QueueNotFoundError
+from controlplane.core.projects import require_domain
+from controlplane.core.relays import ANSWERED_WITHIN, Standing
+from controlplane.core.tasks import TaskKey
+from controlplane.core.tempo import Tempo
+from controlplane.core.timeouts import due_at
+from shared.model.ids import DomainName, ProjectName
+from shared.model.phases import Phase
+from tests.factories import NOW, ORG
+
+MINUTE = timedelta(minutes=1)
+
+
+def test_caller_without_a_permission_is_refused_by_its_name() -> None:
+    allowed = replace(NOBODY, org=ORG, permissions=EVERYTHING)
+    for permission in Permission:
+        allowed.require(permission)
+        with pytest.raises(NotAllowedError, match=permission):
+            NOBODY.require(permission)
+
+
+def test_domain_that_projects_do_not_have_is_refused_with_those_they_have() -> None:
+    require_domain(DomainName("production"))
+    with pytest.raises(NotFoundError, match="development"):
+        require_domain(DomainName("elsewhere"))
+
+
+def test_not_found_names_what_is_there_and_the_remedy() -> None:
+    assert str(NotFoundError("run", "r1")) == "run r1 not found"
+    assert str(NotFoundError("pool", "p", there_are=["a", "b"])).endswith("there is a, b")
+    assert str(NotFoundError("pool", "p", there_are=[])).endswith("there is none")
+    assert "volary queue set 'a b'" in str(QueueNotFoundError("a b"))
+
+
+def test_task_key_reads_as_the_command_line_writes_it() -> None:
+    key = TaskKey(ProjectName("p"), DomainName("d"), "env.main", "v1")
+    assert str(key) == "p/d/env.main@v1"
+
+
+@pytest.mark.parametrize(
+    ("times", "why"),
+    [
+        ({"heartbeat": timedelta(0)}, "two heartbeats"),
+        ({"heartbeat": timedelta(seconds=11)}, "two heartbeats"),
+        ({"silent_after": timedelta(seconds=300)}, "fallen silent"),
+        ({"self_fence": timedelta(seconds=300)}, "fences itself"),
+        ({"self_fence": timedelta(0)}, "fences itself"),
+        ({"acceptance": timedelta(0)}, "time to accept"),
+    ],
+)
+def test_link_timings_that_do_not_go_together_are_refused(
+    times: dict[str, timedelta], why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        Tempo(**times)
+
+
+def test_leases_are_checked_more_often_than_agents_send_heartbeats() -> None:
+    assert timedelta(0) < Tempo().passes < Tempo().heartbeat
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_action_is_due_at_the_earlier_of_its_timeouts(phase: Phase) -> None:
+    def due(policy: RetryPolicy) -> timedelta | None:
+        at = due_at(policy, phase, created_at=NOW, available_at=NOW + 2 * MINUTE)
+        return None if at is None else at - NOW
+
+    waits = phase in {Phase.QUEUED, Phase.WAITING_FOR_RESOURCES}
+    assert due(RetryPolicy()) is None
+    assert due(RetryPolicy(deadline=9 * MINUTE)) == 9 * MINUTE
+    assert due(RetryPolicy(queued_timeout=3 * MINUTE)) == (5 * MINUTE if waits else None)
+    both = RetryPolicy(deadline=9 * MINUTE, queued_timeout=3 * MINUTE)
+    assert due(both) == (5 if waits else 9) * MINUTE
+    late = RetryPolicy(deadline=MINUTE, queued_timeout=3 * MINUTE)
+    assert due(late) == MINUTE
+
+
+def test_forwarded_call_is_lost_when_unanswered_or_its_session_is_over() -> None:
+    unanswered = Standing(asked_at=NOW, epoch=None, current=4, connected=True)
+    assert not unanswered.is_lost(NOW)
+    assert unanswered.is_lost(NOW + ANSWERED_WITHIN)
+    answered = replace(unanswered, epoch=4)
+    assert not answered.is_lost(NOW + 9 * ANSWERED_WITHIN)
+    assert replace(answered, connected=False).is_lost(NOW)
+    assert replace(answered, current=5).is_lost(NOW)
