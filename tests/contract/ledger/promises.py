@@ -280,6 +280,6 @@ def phases_said(ledger: Ledger) -> list[Phase]:
 
 
 async def until_gone(ledger: Ledger, spec: Digest) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await ledger.spec(spec) is not None:  # noqa: ASYNC110 - it is dropped in time
             await asyncio.sleep(0)

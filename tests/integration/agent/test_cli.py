@@ -15,7 +15,7 @@ async def _refused(*options: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         output, _ = await process.communicate()
     assert process.returncode not in {0, None}
     return output.decode()
@@ -36,7 +36,7 @@ async def test_a_second_agent_in_one_directory_is_refused(world: World) -> None:
     async with agent(world):
         await world.control.until(lambda: world.control.sessions)
         second = await AgentProcess.start(world)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await second.process.wait() == 1
 
     assert "another agent works in" in second.log.read_text()

@@ -104,7 +104,7 @@ async def test_a_refusal_that_is_final_ends_the_agent_with_its_remedy(world: Wor
         code="protocol_version", message="upgrade the agent", retry=False
     )
     async with agent(world) as started:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             code = await started.process.wait()
 
     assert code == 1
@@ -168,14 +168,14 @@ async def test_parents_that_fill_every_slot_do_not_starve_their_children(
     world: World, tmp_path: Path
 ) -> None:
     marks = tmp_path / "marks"
-    wish = Wish(task="append", inputs={"ledger": str(marks), "seconds": 60})
+    wish = Wish(task="append", inputs={"ledger": str(marks), "seconds": 600})
     parents = [world.make(wish) for _ in range(2)]
     async with agent(world, "--slots", "2"):
         await world.control.assign(*parents)
         await until(lambda: marks.exists() and len(marks.read_text().splitlines()) == 2)
         child = world.make(_sleep(), parent=parents[0].key.name)
         await world.control.assign(child)
-        end = await world.control.end_of(child, seconds=25)
+        end = await world.control.end_of(child, seconds=60)
         assert end.phase is Phase.SUCCEEDED
         for parent in parents:
             await world.control.stop(parent)

@@ -54,7 +54,7 @@ async def running(door: Door) -> Door:
 
 async def until_sentinel(updates: AsyncIterator[Any]) -> list[Any]:
     seen: list[Any] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for message in updates:
             if message.control_message.sentinel:
                 return seen
@@ -63,7 +63,7 @@ async def until_sentinel(updates: AsyncIterator[Any]) -> list[Any]:
 
 
 async def next_update(updates: AsyncIterator[Any]) -> Any:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return (await anext(updates)).action_update
 
 
@@ -282,7 +282,7 @@ class Watched:
     async def until(self, name: str, **counts: int) -> None:
         """Read until ``name`` has these phases below it."""
         wanted = {Phase[phase].value: count for phase, count in counts.items()}
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while name not in self.shown or self._counts(name) != wanted:
                 for action in (await anext(self._pages)).enriched_actions:
                     self.shown[action.action.id.name] = action

@@ -66,7 +66,7 @@ async def test_every_rpc_that_is_not_built_says_so_by_name(door: Door) -> None:
     assert len(UNBUILT) > 50
 
     for method in UNBUILT:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             code, message = await refusal(call(client, method))
         assert code is Code.UNIMPLEMENTED, method.full_name
         assert f"{method.containing_service.full_name}/{method.name}" in message
@@ -105,7 +105,7 @@ async def test_a_watcher_that_hangs_up_is_let_go_of_though_nothing_changes(door:
 
     await updates.aclose()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while open_streams(door):  # noqa: ASYNC110 -- a gauge calls nobody back
             await asyncio.sleep(0)
 
@@ -117,7 +117,7 @@ async def test_when_the_door_closes_watchers_are_told_to_come_again(door: Door) 
     door.api.end_streams()
 
     for stream in (watched, door.runs.watch_runs(WatchRunsRequest(project_id=project_id()))):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             code, message = await refusal(anext(stream))
         assert code is Code.UNAVAILABLE
         assert "connect again" in message

@@ -52,7 +52,7 @@ class Served:
 
     async def files_change(self, *, begun: bool) -> None:
         """Wait until there are files (``begun``), or none; a file system calls nobody back."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while bool(self.files()) is not begun:  # noqa: ASYNC110
                 await asyncio.sleep(0)
 

@@ -56,7 +56,7 @@ async def world(store: Store, database_url: str) -> AsyncIterator[World]:
     reads = CountingDatabase(store.database)
     feeds = Feeds(reads, partial(listen, database_url))
     clock = FakeClock(NOW)
-    async with running(feeds, at_most=25):
+    async with running(feeds, at_most=60):
         bell = Bell()
         with feeds.work(ORG, CLUSTER, bell):
             await bell.wait(timedelta(seconds=5))  # it rings once they listen

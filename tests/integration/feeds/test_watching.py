@@ -136,7 +136,7 @@ async def test_a_snapshot_comes_first_then_its_end_then_changes(world: World) ->
     await world.store.enqueue(make_new_action("b"))
     batches: list[object] = []
     shown = world.actions.watch_run(SOMEBODY, make_run_key())
-    async with asyncio.timeout(10), closing(shown):
+    async with asyncio.timeout(60), closing(shown):
         async for batch in shown:
             if isinstance(batch, SnapshotEnd):
                 batches.append(batch)
@@ -167,7 +167,7 @@ async def test_what_happens_during_a_snapshot_is_shown_after_it(
     run = await world.store.create(make_new_run())
     await world.store.enqueue(*(make_new_action(f"c{number}") for number in range(4)))
     shown = world.actions.watch_run(SOMEBODY, make_run_key())
-    async with asyncio.timeout(10), closing(shown):
+    async with asyncio.timeout(60), closing(shown):
         first = await anext(shown)
         assert not isinstance(first, SnapshotEnd)
         assert [row.key.name for row in first] == ["a0", "c0"]
@@ -279,7 +279,7 @@ async def test_a_watch_of_one_action_ends_with_it(world: World) -> None:
     await world.store.create(make_new_run())
     [assignment] = await world.store.claim()
     phases: list[Phase] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for detail in world.actions.watch_detail(SOMEBODY, make_action_key()):
             phases.append(detail.row.phase)
             if detail.row.phase is Phase.QUEUED:

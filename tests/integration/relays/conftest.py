@@ -132,7 +132,7 @@ async def replica(database_url: str) -> AsyncIterator[Replica]:
     feeds = Feeds(database, partial(listen, database_url))
     asked = Relays(database, clock)
     live = LiveCalls()
-    async with running(feeds, at_most=30):
+    async with running(feeds, at_most=60):
         bell = Bell()
         with feeds.work(ORG, CLUSTER, bell):
             await bell.wait(timedelta(seconds=5))  # it rings once they listen
@@ -144,6 +144,6 @@ async def replica(database_url: str) -> AsyncIterator[Replica]:
 
 async def until(fact: Callable[[], bool]) -> None:
     """Return once ``fact`` holds; ten seconds are too long."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not fact():  # noqa: ASYNC110 - facts of many kinds, and none tells us
             await asyncio.sleep(0.005)

@@ -41,7 +41,7 @@ async def watch(replica: Replica, root: ActionIdentifier) -> AsyncIterator[Seen]
 
 
 async def log(replica: Replica, action: ActionIdentifier) -> AsyncIterator[str]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         async for answer in replica.door.data.tail_logs(
             TailLogsRequest(action_id=action, attempt=1)
         ):

@@ -24,7 +24,7 @@ async def test_what_is_enqueued_at_one_replica_runs_at_once_at_the_agent_of_anot
             request = world.child(root, f"c{number}", nap())
             await second.door.actions.enqueue(request)
             child = request.action.action_id
-            await third.door.phase(child, SUCCEEDED, within_ms=2_000)  # looking around takes 5 s
+            await third.door.phase(child, SUCCEEDED, within_ms=12_000)  # looking around takes 15 s
 
 
 async def test_an_abort_at_one_replica_stops_the_process_of_the_agent_of_another(
@@ -38,7 +38,7 @@ async def test_an_abort_at_one_replica_stops_the_process_of_the_agent_of_another
 
     await third.door.runs.abort_run(AbortRunRequest(run_id=root.run, reason="enough"))
 
-    await until(lambda: not is_running(pid), "the end of the process", at_most=4)
+    await until(lambda: not is_running(pid), "the end of the process", at_most=12)
     details = await second.door.ended(root)
     assert details.status.phase == ActionPhase.ACTION_PHASE_ABORTED
 
@@ -53,7 +53,7 @@ async def test_an_answer_given_at_one_replica_is_seen_at_all(world: World) -> No
 
     async with (
         running_parent(world, first) as root,
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         asyncio.TaskGroup() as watchers,
     ):
         for replica in world.replicas:
@@ -114,7 +114,7 @@ async def test_a_reader_that_hangs_up_leaves_nothing_behind(world: World, tmp_pa
         async for part in log(second, root):
             if "before\n" in part:
                 break
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await world.relays():  # noqa: ASYNC110 - no event crosses processes
             await asyncio.sleep(0.05)
     await second.door.runs.abort_run(AbortRunRequest(run_id=root.run))

@@ -106,7 +106,7 @@ class Store:
                 if notice is not None:
                     heard.put_nowait(notice)
 
-        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             listener = tasks.create_task(listen_on())
             await ready.wait()
             yield heard

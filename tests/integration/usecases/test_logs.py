@@ -62,7 +62,7 @@ class ScriptedAgent:
 @pytest.fixture
 async def feeds(store: Store, database_url: str) -> AsyncIterator[Feeds]:
     made = Feeds(store.database, partial(listen, database_url))
-    async with running(made, at_most=20):
+    async with running(made, at_most=60):
         yield made
 
 
@@ -76,7 +76,7 @@ def make_logs(store: Store, feeds: Feeds, blobs: BlobStore, agent: ScriptedAgent
 
 
 async def follow(logs: Logs, attempt: int = 1) -> list[str]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [
             line.text
             async for lines in logs.follow(SOMEBODY, make_action_key(), attempt)

@@ -134,7 +134,7 @@ async def test_an_agent_without_memory_does_not_wait_for_what_it_has_let_go_of(
         await ledger.load()
         attempts = make_attempts(ledger, runtime, take_along=timedelta(hours=1))
         with pytest.RaisesGroup(LedgerError, flatten_subgroups=True):
-            async with asyncio.timeout(20), asyncio.TaskGroup() as services:
+            async with asyncio.timeout(60), asyncio.TaskGroup() as services:
                 services.create_task(attempts.run())
                 await attempts.started.wait()
                 attempts.begin(await ledger.accept([SECOND, FIRST], SPECS, NOW))

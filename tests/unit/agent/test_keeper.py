@@ -114,7 +114,7 @@ async def make_world(path: Path) -> AsyncIterator[World]:
             free_memory=lambda: 2**40,
             clock=clock,
         )
-        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             task = tasks.create_task(attempts.run())
             await keeper.begin()
             yield World(keeper, ledger, attempts, runtime, journal)

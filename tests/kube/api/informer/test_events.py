@@ -31,7 +31,7 @@ def make_event(place: str, about: str, number: int, **rest: Any) -> dict[str, An
 
 @asynccontextmanager
 async def running(events: Events) -> AsyncIterator[Events]:
-    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         task = tasks.create_task(events.run())
         await events.synced()
         yield events

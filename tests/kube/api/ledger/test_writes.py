@@ -40,7 +40,7 @@ def task_action_writes(kube: Kube) -> dict[str, int]:
 
 
 async def until_deleted(kube: Kube, place: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await kube.list(TASK_ACTION, namespace=place)).items:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -161,7 +161,7 @@ async def test_of_too_many_settled_ones_the_oldest_go_before_their_time(
             await ledger.accept([each], {}, NOW)
             await ledger.record(each.attempt, [FAILED], NOW)
             await ledger.settle(acknowledged(each.attempt, 1))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len((await kube.list(TASK_ACTION, namespace=place)).items) > 1:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await kube.get(TASK_ACTION, name_attempt(make_assignment(3), place))
@@ -208,7 +208,7 @@ async def test_a_spec_is_written_once_and_cut_if_it_is_large(
         assert await ledger.spec(first.task_spec) == large
         await ledger.forget([first.attempt, second.attempt])
         await ledger.begin_session()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len((await kube.list(CONFIG_MAP, namespace=place)).items) > 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)  # the facts and the cluster's own are left
         await ledger.accept([first], sent, NOW)

@@ -198,7 +198,7 @@ async def test_an_abort_before_there_is_a_node_is_quick(begin: Begin, kubelet: K
         attempt = await agent.start(job)
         await wait_until(lambda: kubelet.api.exists(agent.jobs.path(job)), "the pod is there")
         attempt.stop.set()
-        end = await attempt.end(within=10)
+        end = await attempt.end(within=20)
 
     assert end.phase is Phase.ABORTED
     assert not await kubelet.api.exists(agent.jobs.path(job))
@@ -211,11 +211,11 @@ async def test_an_abort_right_after_the_creation_leaves_no_pod(
         job = await agent.jobs.make("true")
         attempt = await agent.start(job)
         created = ("create", "pods", 201)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not agent.cluster.kube.requests[created]:  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0)
         attempt.stop.set()
-        end = await attempt.end(within=10)
+        end = await attempt.end(within=20)
 
     assert end.phase is Phase.ABORTED
     assert not await kubelet.api.exists(agent.jobs.path(job))

@@ -104,7 +104,7 @@ async def test_an_abort_is_heard_while_a_quota_is_waited_for(
         attempt = await agent.start(await agent.jobs.make("true"))
         await attempt.told.until(Phase.WAITING_FOR_RESOURCES)
         attempt.stop.set()
-        end = await attempt.end(within=5)
+        end = await attempt.end(within=20)
 
     assert end.phase is Phase.ABORTED
 

@@ -139,7 +139,7 @@ async def test_a_pod_is_not_ended_because_the_next_agent_may_not_ask_at_first(
         owners = Refused()
         runtime = KubernetesRuntime(replace(second.cluster, owners=owners), [PodPlugin()])
         await kubelet.end(path, 0)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             end = await runtime.run(replace(job, told=told.phase), Told(), asyncio.Event())
 
     assert owners.refusals > 1
@@ -158,7 +158,7 @@ async def test_what_was_made_goes_before_a_fault_of_ours_is_told(
     async with begin() as agent:
         job = await agent.jobs.make("true")
         runtime = KubernetesRuntime(agent.cluster, [Broken()])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             with pytest.raises(RuntimeError, match="a fault of ours"):
                 await runtime.run(job, Told(), asyncio.Event())
 

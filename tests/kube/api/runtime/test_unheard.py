@@ -87,7 +87,7 @@ async def test_a_failure_is_not_told_before_a_pod_that_a_late_cache_has_not_is_g
         deafen(second)
         asked = second.cluster.kube.requests
         attempt = await second.start(replace(job, told=Phase.RUNNING))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while asked["get", "pods", 200] < 3:  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.02)
         assert not attempt.run.done()

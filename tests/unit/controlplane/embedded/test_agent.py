@@ -31,7 +31,7 @@ def program(text: str) -> list[str]:
 
 async def started(told: Path) -> int:
     """Wait until the program has written its process id into the pipe ``told``."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         return int(await asyncio.to_thread(told.read_text))
 
 

@@ -196,7 +196,7 @@ async def test_a_flush_with_too_few_results_is_a_bug_that_nobody_waits_for() -> 
     batcher: Batcher[str, int, int] = Batcher(flush, most=10, most_waiting=10)
 
     async def run_and_submit() -> None:
-        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             tasks.create_task(batcher.run())
             await asyncio.sleep(0)
             await batcher.submit("k", 1)
