@@ -17,7 +17,7 @@ SCRIPTS = Path(__file__).parent / "scripts"
 PROJECT, DOMAIN = "flytesnacks", "development"
 
 _CREATED = re.compile(r"Created Run: (\S+)")
-_WITHIN_SECONDS = 90
+_WITHIN_SECONDS = 150
 
 
 @dataclass(frozen=True, slots=True)
