@@ -42,7 +42,7 @@ def test_allowed_name_is_taken_as_it_is(parse: Callable[[str], str], name: str) 
         (parse_project, "Project", "small letters"),
         (parse_project, "-p", "begin with a letter or digit"),
         (parse_project, "p\n", "must be of"),
-        (parse_project, sorted(RESERVED_PROJECTS)[0], "choose another name"),
+        (parse_project, min(RESERVED_PROJECTS), "choose another name"),
         (parse_domain, "a/b", "domain name 'a/b'"),
         (parse_run, "1r", "begin with a letter "),
         (parse_run, "r" * 31, "longer than 30"),
