@@ -1,6 +1,7 @@
 """RunService's part about runs: start, show, watch, list, abort."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from flyteidl2.task.task_definition_pb2 import TaskSpec
 from flyteidl2.workflow.run_service_pb2 import (
@@ -50,9 +51,10 @@ class RunService(RunActions):
         require_domain(key.domain)
         task = await self._task(caller, request)
         await self._data.require_code(caller, convert_data.parse_code_bundle(task))
+        new = convert.parse_new_run(request, key, task, org=caller.org, base=self._base)
+        # Last: what is refused before leaves no inputs behind.
         input_uri = await self._input_uri(caller, request, key, task)
-        new = convert.parse_new_run(request, key, task, input_uri, org=caller.org, base=self._base)
-        root = await self._runs.create(caller, new)
+        root = await self._runs.create(caller, replace(new, input_uri=input_uri))
         return CreateRunResponse(run=convert.render_run(root))
 
     async def abort_run(self, caller: Caller, request: AbortRunRequest) -> AbortRunResponse:
@@ -109,7 +111,6 @@ class RunService(RunActions):
         if request.WhichOneof("input_wrapper") == "offloaded_input_data":
             return convert.parse_offloaded(request, caller.org, self._base)
         prepared = convert_data.prepare_inputs(request.inputs, task)
-        convert.parse_base(request.run_spec, caller.org, self._base)
         upload = InputsUpload(
             project=key.project,
             domain=key.domain,

@@ -47,12 +47,15 @@ def parse_new_run(
     request: CreateRunRequest,
     key: RunKey,
     task: TaskSpec,
-    input_uri: str,
     *,
     org: OrgName,
     base: str,
 ) -> NewRun:
-    """Put together a run of ``task``; ``base`` is where every org's data lies."""
+    """
+    Put together a run of ``task``, without its inputs.
+
+    ``base`` is where every org's data lies.
+    """
     settings: RunSpec = request.run_spec
     if settings.relation.relation_type == RelationType.RELATION_TYPE_RECOVER:
         raise UnbuiltError("this release does not recover runs; run the task anew")
@@ -63,7 +66,7 @@ def parse_new_run(
         spec=spec,
         run_spec=parse_run_spec(settings),
         facts=facts,
-        input_uri=input_uri,
+        input_uri="",
         run_base=layout.run_base(parse_base(settings, org, base), org, key),
         labels=_parse_labels(settings),
         source=_parse_source(request.source),

@@ -96,6 +96,12 @@ _TABLE: Sequence[_Feature] = (
         _PODS,
         "the machine's own applies",
     ),
+    _Feature(
+        "the request for annotations",
+        lambda job: ", ".join(sorted(job.run.spec.annotations.values)) or None,
+        _PODS,
+        "there is no pod to carry them",
+    ),
     _Feature("the service account", _find_service_account, _PODS),
     _Feature(
         "the request for secrets",

@@ -23,10 +23,11 @@ from flyteidl2.workflow.run_service_pb2 import (
 )
 
 from controlplane.api.wire import MAX_REQUEST_BYTES
-from tests.integration.api.door import DOMAIN, PROJECT, Door
+from tests.integration.api.door import DOMAIN, ORG, PROJECT, Door
 from tests.integration.api.requests import (
     action_id,
     create_run,
+    deploy,
     enqueue,
     enqueue_condition,
     enqueue_trace,
@@ -110,6 +111,27 @@ async def test_over_long_strings_and_nul_are_refused(door: Door) -> None:
 
         assert code is Code.INVALID_ARGUMENT
         assert field in message
+
+
+async def test_environment_that_no_process_can_have_is_refused_by_every_call(door: Door) -> None:
+    spec = task_spec()
+    spec.task_template.container.env.add(key="A=B", value="1")
+    deployment = deploy()
+    deployment.spec.CopyFrom(spec)
+    run = create_run()
+    run.run_spec.envs.values.add(key="SETTINGS", value="x" * 200_000)
+
+    for call, name in (
+        (door.runs.create_run(create_run(task_spec=spec)), "'A=B'"),
+        (door.runs.create_run(run), "'SETTINGS' has 200010 bytes"),
+        (door.tasks.deploy_task(deployment), "'A=B'"),
+        (door.actions.enqueue(enqueue(door, "c1", spec=spec)), "'A=B'"),
+    ):
+        code, message = await refusal(call)
+        assert code is Code.INVALID_ARGUMENT
+        assert name in message
+    # Nor has a refused run left its inputs behind.
+    assert not await door.blobs.list_below(f"{door.blobs.base}/{ORG}", limit=1)
 
 
 async def test_nul_in_what_lists_show_is_refused(door: Door) -> None:

@@ -107,6 +107,16 @@ def test_secrets_and_image_are_said_to_be_ignored_by_local_processes_only() -> N
     assert not list_ignored(job, CONNECTORS)
 
 
+def test_annotations_of_a_run_are_said_to_be_ignored_where_there_is_no_pod() -> None:
+    job = make_job()
+    job.run.spec.annotations.values["owner"] = "me"
+
+    said = {kind: list_ignored(job, kind) for kind in RuntimeKind}
+
+    assert {kind for kind, sentences in said.items() if sentences} == {PROCESS, CONNECTORS}
+    assert "owner" in said[PROCESS][0]
+
+
 @pytest.mark.parametrize("kind", RuntimeKind)
 def test_task_that_asks_for_nothing_is_told_nothing(kind: RuntimeKind) -> None:
     assert not list_ignored(make_job(), kind)
