@@ -34,7 +34,9 @@ class Informer(Following):
         )
         self._objects: dict[Name, Object] = {}
         self._by_attempt: dict[str, dict[Name, Object]] = {}
-        self._wakers = Wakers()
+        # As they were deleted, of attempts that somebody waits for: how they ended.
+        self._deleted: dict[str, dict[Name, Object]] = {}
+        self._wakers = Wakers(left=self._forget)
 
     def __repr__(self) -> str:
         return f"<Informer {self._kind.plural} objects={len(self._objects)}>"
@@ -51,6 +53,10 @@ class Informer(Following):
     def of_attempt(self, attempt: str) -> Sequence[Object]:
         """Return what carries the attempt's label."""
         return list(self._by_attempt.get(attempt, {}).values())
+
+    def deleted_of_attempt(self, attempt: str) -> Sequence[Object]:
+        """Return the attempt's objects that were deleted, as long as somebody waits for it."""
+        return list(self._deleted.get(attempt, {}).values())
 
     def waking(
         self, attempt: str, event: asyncio.Event | None = None
@@ -76,7 +82,15 @@ class Informer(Following):
             self._drop(name, was)
         if change.kind is not ChangeKind.DELETED:
             self._keep(change.object)
+        elif (attempt := attempt_of(change.object)) in self._wakers:
+            deleted = self._deleted.setdefault(attempt, {})
+            deleted[name] = change.object
+            while len(deleted) > limits.DELETED_OF_ATTEMPT:
+                del deleted[next(iter(deleted))]
         self._wakers.wake({attempt_of(obj) for obj in (was, change.object) if obj is not None})
+
+    def _forget(self, attempt: str) -> None:
+        self._deleted.pop(attempt, None)
 
     def _keep(self, item: Object) -> None:
         name = name_of(item)

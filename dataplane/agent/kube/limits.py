@@ -26,6 +26,7 @@ WATCH_MARGIN = timedelta(seconds=10)  # silent for so much longer, the connectio
 RELIST_AT_MOST = timedelta(seconds=30)  # between two tries to list
 
 EVENTS_OF_ATTEMPT = 100  # the latest
+DELETED_OF_ATTEMPT = 16  # objects, as they were deleted; the latest
 ATTEMPTS_WITH_EVENTS = 4096  # of those that nobody waits for
 
 NAMESPACE_SEEN_FOR = timedelta(minutes=1)  # then it is read again: somebody may have claimed it

@@ -293,15 +293,28 @@ class Course:
         log_uri, _ = await self._capture()
         said = self._fresh_events()
         await self._resource.remove(self._cluster.grace, self._wait)
-        began = any(statuses.began_at(pod) is not None for pod in self._last)
-        if began and await has_succeeded(self._cluster.stores, self._job):
+        if await self._was_done():
             verdict = Verdict(ended_well=True, failure=None, log_uri=log_uri, events=said)
-            return await self._tell_end(verdict)
+            news = await self._tell_end(verdict)
+            if news.phase is Phase.SUCCEEDED:
+                return news
         return News(phase=Phase.ABORTED, log_uri=log_uri, events=said)
+
+    async def _was_done(self) -> bool:
+        """Whether the task ended by itself before it could heed a stop, as far as is known."""
+        pod = self._resource.last_pod()
+        if pod is not None and statuses.ended_by_itself(pod):
+            return True
+        began = self._begun or any(statuses.began_at(each) is not None for each in self._last)
+        return began and await has_succeeded(self._cluster.stores, self._job)
 
     async def _remove_and_tell(self, verdict: Verdict) -> News:
         grace = None if verdict.ended_well else self._cluster.grace
         await self._resource.remove(grace, self._wait)
+        pod = self._resource.last_pod()
+        if pod is not None and statuses.exited_with_0(pod):
+            # It was done before it could heed us; the failure stands unless its outputs prove it.
+            verdict = replace(verdict, ended_well=True)
         return await self._tell_end(verdict)
 
     async def _tell_end(self, verdict: Verdict) -> News:

@@ -68,6 +68,13 @@ class Resource:
         pods = self._cluster.pods.of_attempt(self._attempt)
         return sorted(pods, key=lambda pod: (name_of(pod) != self.name, name_of(pod)))
 
+    def last_pod(self) -> Object | None:
+        """Return the pod of a plain task as it is, or as it was when it was deleted."""
+        if self.kind != POD:
+            return None
+        gone = self._cluster.pods.deleted_of_attempt(self._attempt)
+        return next((pod for pod in (*self.pods(), *gone) if name_of(pod) == self.name), None)
+
     def events(self) -> Sequence[Object]:
         return self._cluster.events.of_attempt(self._attempt)
 

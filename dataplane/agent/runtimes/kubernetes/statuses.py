@@ -100,6 +100,21 @@ def began_at(pod: Object) -> datetime | None:
     return at if at is not None and at.timestamp() > 0 else None  # 1970: it never did
 
 
+def ended_by_itself(pod: Object) -> bool:
+    """
+    Whether the primary container exited with 0 before the pod's deletion was asked for.
+
+    The API's instants have whole seconds: an end in the second of the asking may be its answer.
+    """
+    ended = terminated(container_status(pod, primary_of(pod)))
+    at, asked = instant(ended.get("finishedAt")), asked_to_go_at(pod)
+    return ended.get("exitCode") == 0 and at is not None and (asked is None or at < asked)
+
+
+def exited_with_0(pod: Object) -> bool:
+    return terminated(container_status(pod, primary_of(pod))).get("exitCode") == 0
+
+
 def instant(text: object) -> datetime | None:
     """Read an instant as the API writes it; its nanoseconds are cut."""
     if not isinstance(text, str) or not text:

@@ -30,12 +30,13 @@ class Kubelet:
     async def wait(self, path: str, reason: str, message: str = "") -> None:
         await self.say(path, "Pending", {"waiting": {"reason": reason, "message": message}})
 
-    async def end(self, path: str, code: int, *, reason: str = "") -> None:
+    async def end(self, path: str, code: int, *, reason: str = "", seconds: float = 0) -> None:
+        """Say that its first container has ended, so many seconds from now."""
         terminated = {
             "exitCode": code,
             "reason": reason or ("Error" if code else "Completed"),
-            "startedAt": _now(seconds=-5),
-            "finishedAt": _now(),
+            "startedAt": _now(seconds=seconds - 5),
+            "finishedAt": _now(seconds=seconds),
         }
         await self.say(path, "Failed" if code else "Succeeded", {"terminated": terminated})
 
