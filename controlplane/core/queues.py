@@ -7,6 +7,9 @@ from controlplane.core.errors import InvalidError
 MAX_PRIORITY = 1_000
 MAX_LIMIT = 1_000_000
 
+ANY_POOL = "*"
+"""In place of the names of pools: whichever they are. No pool can have this name."""
+
 DEFAULT = ""
 """The queue of whoever names none; it is there without being made."""
 

@@ -3,7 +3,15 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import (
     AbstractContextManager,
     aclosing,
@@ -44,6 +52,8 @@ Bells = dict[Bell, None]
 """A set that keeps its order: who has waited longest hears first."""
 Cluster = tuple[OrgName, ClusterName]
 Key = TypeVar("Key")
+Takes = Callable[[Collection[str]], bool]
+"""Whether work in one of these pools (or in ``ANY_POOL``) is for the one who waits."""
 
 
 @dataclass(eq=False, slots=True)
@@ -54,6 +64,10 @@ class _Watched:
     subscriptions: set[ChangeSubscription] = field(default_factory=set)
     failed: int = 0  # reads in a row
     retry_at: float = 0.0  # by the event loop's time; not read before
+
+
+def _takes_any(_: Collection[str]) -> bool:
+    return True
 
 
 class Feeds:
@@ -74,7 +88,7 @@ class Feeds:
         self._busy: set[Run] = set()  # being read
         self._read_bell = asyncio.Event()
         self._orgs: defaultdict[OrgName, set[RunsSubscription]] = defaultdict(set)
-        self._work: defaultdict[OrgName, Bells] = defaultdict(dict)
+        self._work: defaultdict[OrgName, dict[Bell, Takes]] = defaultdict(dict)
         self._stops: defaultdict[Cluster, Bells] = defaultdict(dict)
         self._calls: defaultdict[Cluster, Bells] = defaultdict(dict)
         self._relays: defaultdict[RelayId, Bells] = defaultdict(dict)
@@ -123,10 +137,22 @@ class Feeds:
             self._orgs[org].discard(subscription)
 
     @contextmanager
-    def work(self, org: OrgName, cluster: ClusterName, bell: Bell) -> Iterator[None]:
-        """Ring ``bell`` when something may be leased, or is wanted stopped on ``cluster``."""
-        with _hung(self._work, org, bell), _hung(self._stops, (org, cluster), bell):
-            yield
+    def work(
+        self, org: OrgName, cluster: ClusterName, bell: Bell, takes: Takes = _takes_any
+    ) -> Iterator[None]:
+        """
+        Ring ``bell`` when something may be leased in pools that ``takes`` accepts, or is wanted
+        stopped on ``cluster``.
+        """
+        waiters = self._work[org]
+        waiters[bell] = takes
+        try:
+            with _hung(self._stops, (org, cluster), bell):
+                yield
+        finally:
+            del waiters[bell]
+            if not waiters and self._work.get(org) is waiters:
+                del self._work[org]
 
     def calls(self, org: OrgName, cluster: ClusterName, bell: Bell) -> AbstractContextManager[None]:
         """Ring ``bell`` when another replica calls the cluster's agent."""
@@ -169,7 +195,9 @@ class Feeds:
             for run in [None] if notice.every_run else notice.runs:
                 subscription.offer(run)
         if notice.work:
-            _ring(self._work, notice.org)
+            for bell, takes in self._work.get(notice.org, {}).items():
+                if takes(notice.work):
+                    bell.ring()
         for cluster in notice.stops:
             _ring(self._stops, (notice.org, ClusterName(cluster)))
         for cluster in notice.called:
@@ -186,8 +214,9 @@ class Feeds:
         for subscriptions in self._orgs.values():
             for subscription in subscriptions:
                 subscription.offer(None)
-        for key in list(self._work):
-            _ring(self._work, key)
+        for waiters in self._work.values():
+            for bell in waiters:
+                bell.ring()
         for cluster in list(self._calls):
             _ring(self._calls, cluster)
         for relay in list(self._relays):

@@ -9,13 +9,14 @@ replicas ask of the agent. The first that ends ends them all, and the agent come
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from controlplane.core import sessions as rules
 from controlplane.core.clusters import AgentLoad, ClusterWishes
 from controlplane.core.errors import UnavailableError
+from controlplane.core.queues import ANY_POOL
 from controlplane.core.sessions import Credits, HeldLease, Judgement, Said, State
 from controlplane.core.tempo import Tempo
 from controlplane.core.turns import Rotation
@@ -108,6 +109,7 @@ class Session:
         self._heartbeat = link_pb2.Heartbeat()  # the latest heard
         self._counted_at: datetime | None = None  # when that was
         self._wishes: ClusterWishes | None = None
+        self._is_claiming = False
 
     def leave(self, *, after: timedelta) -> None:
         """Lease nothing more, and end after this time: the agent is to go to another replica."""
@@ -140,7 +142,7 @@ class Session:
         try:
             await self._tell_verdicts(judged)
             greeted()
-            with self._feeds.work(cluster.org, cluster.name, self._work):
+            with self._feeds.work(cluster.org, cluster.name, self._work, self._takes):
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read(), name="link-read")
                     tasks.create_task(self._write(), name="link-write")
@@ -276,8 +278,10 @@ class Session:
     async def _hand_out(self, session: SessionRef) -> None:
         while not self._leaving.is_set():
             most = min(self._credits.room, CLAIM_AT_ONCE)
+            self._is_claiming = True
             found = await self._sessions.hand_out(session, most, self._rotation)
             self._wish(found.wishes)
+            self._is_claiming = False
             if found.assignments:
                 await self._assign(session, found.assignments)
                 continue
@@ -285,6 +289,21 @@ class Session:
             if not self._leaving.is_set() and await self._work.wait(at_most=self._pause(found)):
                 self._rotation.look_anew()
         self._leases_no_more.set()
+
+    def _takes(self, pools: Collection[str]) -> bool:
+        """
+        Tell whether a notice of work in these pools is worth a transaction.
+
+        Without credit it is not: whoever gives credit looks for work then. While a claim is
+        under way it is not known which pool and how much credit will be ours after it.
+        """
+        if self._is_claiming or self._wishes is None:
+            return True
+        return (
+            self._credits.room > 0
+            and self._wishes.takes_work
+            and (ANY_POOL in pools or self._wishes.pool in pools)
+        )
 
     def _wish(self, wishes: ClusterWishes) -> None:
         """Tell the agent what is wanted of its cluster, when that has changed."""

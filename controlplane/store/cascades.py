@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from controlplane.core.queues import ANY_POOL
 from controlplane.store.changes import Counters, lock_runs, tell
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.guards import is_live
@@ -266,7 +267,7 @@ async def end_page(tx: OrgTx, run: RunId, now: datetime) -> int | None:
     done = [parent.id for parent in parents if parent.id not in left]
     await tx.execute(_UNMARK, {"run_id": [run] * len(done), "action_id": done})
     over = not left and not await tx.rows(_ANY_MARKER, {"run_id": run})
-    await tell(tx, counters, work=over, stops=stops)
+    await tell(tx, counters, work=[ANY_POOL] if over else [], stops=stops)
     return len(doomed)
 
 

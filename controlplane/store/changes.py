@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from controlplane.core.queues import ANY_POOL
 from controlplane.core.relays import RelayId
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.statements import given, statement
@@ -72,16 +73,20 @@ async def tell(
     tx: OrgTx,
     counters: Counters,
     *,
-    work: bool = False,
+    work: Collection[str] = (),
     stops: Iterable[str] = (),
     cascades: bool = False,
 ) -> None:
-    """Save the counters and notify every replica, once for the whole transaction."""
+    """
+    Save the counters and notify every replica, once for the whole transaction.
+
+    ``work``: the pools in which something may be leased now (``ANY_POOL``: in any).
+    """
     moved = counters.moved()
     if moved:
         await tx.execute(_ADVANCE, {"run_id": list(moved), "change": list(moved.values())})
     for payload in payloads(
-        tx.org, list(moved), work=work, stops=sorted(set(stops)), cascades=cascades
+        tx.org, list(moved), work=sorted(set(work)), stops=sorted(set(stops)), cascades=cascades
     ):
         await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
@@ -93,7 +98,7 @@ class Notice:
     org: OrgName
     runs: Sequence[RunId]  # whose actions changed
     every_run: bool  # too many to name
-    work: bool  # something may be leased
+    work: Sequence[str]  # pools in which something may be leased; ANY_POOL among them: in any
     stops: Sequence[str]  # clusters on which something is wanted stopped
     called: Sequence[str]  # clusters whose agents another replica calls
     relays: Sequence[RelayId]  # there is news on these
@@ -104,7 +109,7 @@ def payloads(
     org: OrgName,
     runs: Sequence[RunId],
     *,
-    work: bool,
+    work: Sequence[str],
     stops: Sequence[str],
     cascades: bool = False,
 ) -> list[str]:
@@ -115,7 +120,7 @@ def payloads(
     if len(named.encode()) <= MAX_PAYLOAD_BYTES:
         return [named]
     return [
-        _spell(org, runs="*" if runs else [], work=work, cascades=cascades),
+        _spell(org, runs="*" if runs else [], work=[ANY_POOL] if work else [], cascades=cascades),
         *(_spell(org, stops=[cluster]) for cluster in stops),
     ]
 
@@ -124,7 +129,7 @@ def _spell(
     org: OrgName,
     *,
     runs: Sequence[str] = (),
-    work: bool = False,
+    work: Sequence[str] = (),
     stops: Sequence[str] = (),
     called: Sequence[str] = (),
     relays: Sequence[str] = (),
@@ -132,7 +137,7 @@ def _spell(
 ) -> str:
     said = {
         "o": org,
-        "w": int(work),
+        "w": work,
         "s": stops,
         "r": runs,
         "c": called,
@@ -151,7 +156,7 @@ def parse_notice(payload: str) -> Notice:
         org=OrgName(str(said["o"])),
         runs=[] if every else [RunId(UUID(hex=run)) for run in runs],
         every_run=every,
-        work=bool(said.get("w")),
+        work=_parse_work(said.get("w")),
         stops=[str(cluster) for cluster in said.get("s", [])],
         called=[str(cluster) for cluster in said.get("c", [])],
         relays=[RelayId(UUID(hex=relay)) for relay in said.get("l", [])],
@@ -159,21 +164,28 @@ def parse_notice(payload: str) -> Notice:
     )
 
 
+def _parse_work(said: object) -> Sequence[str]:
+    """Read the pools; the release before this one says 1 for "in any"."""
+    if isinstance(said, list):
+        return [str(pool) for pool in said]
+    return [ANY_POOL] if said else []
+
+
 async def tell_of_work(tx: FleetTx, org: OrgName) -> None:
     """Notify, from a pass across orgs, that something waits again."""
-    for payload in payloads(org, [], work=True, stops=[]):
+    for payload in payloads(org, [], work=[ANY_POOL], stops=[]):
         await tx.connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
 
 async def tell_own_work(tx: OrgTx) -> None:
     """Notify that something of the transaction's org waits again."""
-    for payload in payloads(tx.org, [], work=True, stops=[]):
+    for payload in payloads(tx.org, [], work=[ANY_POOL], stops=[]):
         await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
 
 async def tell_cluster(tx: OrgTx, cluster: ClusterName) -> None:
     """Notify the cluster's session that something else is wanted; others may have its work."""
-    for payload in payloads(tx.org, [], work=True, stops=[cluster]):
+    for payload in payloads(tx.org, [], work=[ANY_POOL], stops=[cluster]):
         await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
 

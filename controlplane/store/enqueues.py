@@ -94,15 +94,22 @@ ON CONFLICT DO NOTHING
 RETURNING id, parent_id
 """)  # fmt: skip
 
+# Returns the pools with work: its own, and that of a parent which has lost its place in another
+# queue's limit, because what it waits for is not there.
 _DISPATCH = statement(f"""
 {given(
     id="uuid", run_id="uuid", parent_id="uuid", queue="text", pool="text", urgency="smallint",
     limited="boolean",
-)}
+)}, made AS (
 INSERT INTO dispatches (org, action_id, run_id, parent_id, attempt, queue, pool, urgency, limited,
                         enqueued_at, available_at)
 SELECT n.org, n.id, n.run_id, n.parent_id, 1, n.queue, n.pool, n.urgency, n.limited, :now, :now
 FROM n
+)
+SELECT pool FROM n
+UNION
+SELECT p.pool FROM n JOIN dispatches p ON p.org = n.org AND p.action_id = n.parent_id
+WHERE p.limited AND p.lease_id IS NOT NULL AND p.queue <> n.queue
 """)  # fmt: skip
 
 _ONLY_CHILDREN = statement(f"""
@@ -175,10 +182,11 @@ async def enqueue(
     waiting = [
         wish for wish in welcome if wish.id in created and wish.action.type is ActionType.TASK
     ]
+    work: set[str] = set()
     if waiting:
         places = [rooms.find(queues[wish.id]) or Queue(name="") for wish in waiting]
         of = [runs[wish.action.key.run] for wish in waiting]
-        await tx.execute(
+        rows = await tx.rows(
             _DISPATCH,
             {
                 "id": [wish.id for wish in waiting],
@@ -194,11 +202,12 @@ async def enqueue(
                 "now": now,
             },
         )
+        work = {row.pool for row in rows}
     # One that is there already is a repeat, even where a new one would find no room.
     rest = [wish for wish in known if wish.id not in created]
     answers.update(await _classify(tx, rest, runs, answers))
     if created:
-        await tell(tx, counters, work=bool(waiting))
+        await tell(tx, counters, work=work)
     return [
         Enqueued.CREATED if wish.id in created else answers.get(wish.id, Enqueued.NO_RUN)
         for wish in wishes

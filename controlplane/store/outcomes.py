@@ -12,6 +12,7 @@ from datetime import datetime
 from uuid import UUID
 
 from controlplane.core import attempts as rules
+from controlplane.core.queues import ANY_POOL
 from controlplane.core.timeouts import due_at
 from controlplane.store.cascades import PARENT_ENDED, EndedParent, end_descendants
 from controlplane.store.changes import Counters, tell
@@ -82,6 +83,7 @@ SET attempt = n.attempt, available_at = n.available_at, user_failures = n.user_f
     stop_reason = NULL, stop_at = NULL, missing_since = NULL
 FROM n
 WHERE d.org = n.org AND d.action_id = n.action_id AND d.attempt = n.attempt - 1
+RETURNING d.limited, d.pool
 """)  # fmt: skip
 
 _END = statement(f"""
@@ -115,11 +117,10 @@ async def write_outcomes(
     moved = await _write_actions(tx, counters, outcomes, now)
     ended = [o.state.attempt.action for _, o in outcomes if o.following is rules.Next.END]
     retried = [o for _, o in outcomes if o.following is rules.Next.RETRY]
-    room = False  # where a limit may have held others back
-    if ended:
-        room = any(row.limited for row in await tx.rows(_END, {"action_id": ended}))
+    rows = await tx.rows(_END, {"action_id": ended}) if ended else []
+    work = {ANY_POOL for row in rows if row.limited}  # a limit may have held others back
     if retried:
-        await tx.execute(
+        rows = await tx.rows(
             _RETRY,
             {
                 "action_id": [o.state.attempt.action for o in retried],
@@ -130,6 +131,7 @@ async def write_outcomes(
                 "preemptions": [o.state.failures.preemption for o in retried],
             },
         )
+        work |= {ANY_POOL if row.limited else row.pool for row in rows}
     parents = [
         EndedParent(id=o.state.attempt.action, run=held.run, reason=PARENT_ENDED)
         for held, o in outcomes
@@ -139,7 +141,7 @@ async def write_outcomes(
     await tell(
         tx,
         counters,
-        work=bool(retried) or room,
+        work=work,
         stops=below.stops,
         cascades=below.is_marked,
     )

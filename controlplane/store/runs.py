@@ -139,7 +139,7 @@ async def create_run(
     )
     counters = Counters({run: 0})
     counters.next(run)
-    await tell(tx, counters, work=True)
+    await tell(tx, counters, work=[queue.pool])
     return Created.CREATED, run
 
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from controlplane.core.clusters import AgentFacts, AgentLoad, ClusterWishes
 from controlplane.core.errors import UnavailableError
+from controlplane.core.queues import ANY_POOL
 from controlplane.core.relays import RelayId
 from controlplane.core.sessions import Judgement
 from controlplane.core.tempo import Tempo
@@ -36,7 +37,9 @@ T = TypeVar("T")
 
 CLUSTERS = tuple(ClusterRef(ORG, ClusterName(name)) for name in ("c1", "c2"))
 WISHES = ClusterWishes(version=0, cordoned=False, draining=False, pool="")
-_NOTICE = parse_notice(payloads(ORG, [], work=True, stops=[each.name for each in CLUSTERS])[0])
+_NOTICE = parse_notice(
+    payloads(ORG, [], work=[ANY_POOL], stops=[each.name for each in CLUSTERS])[0]
+)
 
 
 class SimPostgres:

@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given, strategies as st
 
+from controlplane.core.queues import ANY_POOL
 from controlplane.store.changes import MAX_PAYLOAD_BYTES, Notice, parse_notice, payloads
 from shared.model.ids import OrgName, RunId
 
@@ -13,19 +14,19 @@ runs = st.lists(st.uuids().map(RunId), max_size=5, unique=True)
 stops = st.lists(st.text(max_size=63), max_size=5, unique=True).map(sorted)
 
 
-def read(org: OrgName, run_ids: list[RunId], *, work: bool, stop: list[str]) -> list[Notice]:
+def read(org: OrgName, run_ids: list[RunId], *, work: list[str], stop: list[str]) -> list[Notice]:
     said = payloads(org, run_ids, work=work, stops=stop)
     assert all(len(payload.encode()) <= MAX_PAYLOAD_BYTES for payload in said)
     return [parse_notice(payload) for payload in said]
 
 
-@given(org=orgs, run_ids=runs, stop=stops, work=st.booleans())
+@given(org=orgs, run_ids=runs, stop=stops, work=stops)
 def test_what_fits_is_said_in_one(
     org: OrgName,
     run_ids: list[RunId],
     stop: list[str],
     *,
-    work: bool,
+    work: list[str],
 ) -> None:
     notices = read(org, run_ids, work=work, stop=stop)
     if not (run_ids or work or stop):
@@ -46,12 +47,15 @@ def test_what_fits_is_said_in_one(
 
 @pytest.mark.parametrize("run_count", [0, 1, 1000])
 @pytest.mark.parametrize("stop_count", [0, 1, 1000])
-def test_what_does_not_fit_is_said_all_the_same(run_count: int, stop_count: int) -> None:
+@pytest.mark.parametrize("pools", [["p"], [f"{number:063d}" for number in range(1000)]])
+def test_what_does_not_fit_is_said_all_the_same(
+    run_count: int, stop_count: int, pools: list[str]
+) -> None:
     run_ids = [RunId(UUID(int=number)) for number in range(run_count)]
     stop = [f"{number:063d}" for number in range(stop_count)]
-    notices = read(OrgName("o" * 63), run_ids, work=True, stop=stop)
+    notices = read(OrgName("o" * 63), run_ids, work=pools, stop=stop)
     assert {cluster for notice in notices for cluster in notice.stops} == set(stop)
-    assert any(notice.work for notice in notices)
+    assert any({*pools} <= {*notice.work} or ANY_POOL in notice.work for notice in notices)
     if run_count:
         named = {run for notice in notices for run in notice.runs}
         assert named == set(run_ids) or any(notice.every_run for notice in notices)
@@ -62,3 +66,8 @@ def test_what_does_not_fit_is_said_all_the_same(run_count: int, stop_count: int)
 def test_what_is_no_notice_is_an_error(nonsense: str) -> None:
     with pytest.raises((ValueError, LookupError, TypeError, AttributeError)):
         parse_notice(nonsense)
+
+
+def test_work_of_the_release_before_is_in_any_pool() -> None:
+    assert parse_notice('{"o":"acme","w":1}').work == [ANY_POOL]
+    assert parse_notice('{"o":"acme","s":["c"]}').work == []
