@@ -122,13 +122,7 @@ async def find_detail(tx: OrgTx, run: RunId, name: ActionName) -> ActionDetail |
     if row is None:
         return None
     action = parse_action(row)
-    attempts: Sequence[AttemptDetail] = []
-    if action.type is ActionType.TASK:
-        events = await _events_by_attempt(tx, action.id)
-        attempts = [
-            _parse_attempt(attempt, events.get(attempt.number, []))
-            for attempt in await tx.rows(_ATTEMPTS, {"id": action.id})
-        ]
+    attempts = await list_attempts(tx, action.id) if action.type is ActionType.TASK else []
     return ActionDetail(
         row=action,
         input_uri=row.input_uri,
@@ -136,6 +130,15 @@ async def find_detail(tx: OrgTx, run: RunId, name: ActionName) -> ActionDetail |
         spec=row.body,
         attempts=attempts,
     )
+
+
+async def list_attempts(tx: OrgTx, action: ActionId) -> Sequence[AttemptDetail]:
+    """List a task's attempts, with what happened to each."""
+    events = await _events_by_attempt(tx, action)
+    return [
+        _parse_attempt(attempt, events.get(attempt.number, []))
+        for attempt in await tx.rows(_ATTEMPTS, {"id": action})
+    ]
 
 
 async def signal(

@@ -33,6 +33,7 @@ from controlplane.store.aborts import abort
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.enqueues import Enqueue, Enqueued, enqueue
 from controlplane.store.runs import find_run, get_change
+from controlplane.usecases.details import refresh
 from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid
@@ -172,17 +173,18 @@ class Actions:
             run = await self._run(tx, action.run)
         patience = None if at_least_every is None else at_least_every.total_seconds()
         async with self._feeds.changes(caller.org, run, name=action.name) as changes:
+            detail = await self._read_detail(caller, run, action)
             while True:
-                async with self._database.for_org(caller.org) as tx:
-                    detail = await self._detail(tx, run, action)
                 yield detail
                 if detail.row.phase in TERMINAL:
                     return
                 try:
                     async with asyncio.timeout(patience):
-                        await changes.take()
-                except TimeoutError:
-                    pass  # asked for
+                        offered = await changes.take()
+                except TimeoutError:  # asked for
+                    detail = await self._read_detail(caller, run, action)
+                else:
+                    detail = await refresh(self._database, caller.org, detail, offered)
 
     def watch_run(
         self, caller: Caller, run: RunKey
@@ -302,6 +304,10 @@ class Actions:
         if run is None:
             raise NotFoundError("run", key)
         return run
+
+    async def _read_detail(self, caller: Caller, run: RunId, action: ActionKey) -> ActionDetail:
+        async with self._database.for_org(caller.org) as tx:
+            return await self._detail(tx, run, action)
 
     async def _detail(self, tx: OrgTx, run: RunId, action: ActionKey) -> ActionDetail:
         detail = await store.find_detail(tx, run, action.name)

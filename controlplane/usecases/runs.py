@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from controlplane.core.actions import ActionDetail, ActionRow, NewRun, Page, RunDetail
 from controlplane.core.callers import Caller, Permission
@@ -17,6 +18,7 @@ from controlplane.feeds.feeds import Feeds
 from controlplane.store import actions as store_actions, lists as store_lists, runs as store
 from controlplane.store.aborts import abort
 from controlplane.store.database import Database, OrgTx
+from controlplane.usecases.details import refresh
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid
 from shared.model.ids import ROOT, RunId, RunKey
@@ -101,13 +103,14 @@ class Runs:
         async with self._database.for_org(caller.org) as tx:
             run_id = await self._run(tx, run)
         async with self._feeds.changes(caller.org, run_id, name=ROOT) as changes:
+            async with self._database.for_org(caller.org) as tx:
+                detail = await self._detail(tx, run_id, run)
             while True:
-                async with self._database.for_org(caller.org) as tx:
-                    detail = await self._detail(tx, run_id, run)
                 yield detail
                 if detail.root.row.phase in TERMINAL:
                     return
-                await changes.take()
+                root = await refresh(self._database, caller.org, detail.root, await changes.take())
+                detail = replace(detail, root=root)
 
     async def watch_many(
         self, caller: Caller, scope: RunScope

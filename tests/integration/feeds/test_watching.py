@@ -12,9 +12,11 @@ import pytest
 from controlplane.api.streams import closing
 from controlplane.core.actions import ActionRow, SnapshotEnd
 from controlplane.store.actions import list_by_name
+from controlplane.usecases.actions import Actions
 from shared.model.ids import RunId
 from shared.model.phases import Phase
 from tests.factories import (
+    NOW,
     ORG,
     make_action_key,
     make_new_action,
@@ -22,7 +24,8 @@ from tests.factories import (
     make_report,
     make_run_key,
 )
-from tests.integration.feeds.conftest import SOMEBODY, World
+from tests.fakes.clock import FakeClock
+from tests.integration.feeds.conftest import SOMEBODY, CountingDatabase, World
 from tests.integration.store.conftest import Store
 from tests.running import until
 
@@ -289,6 +292,25 @@ async def test_a_watch_of_one_action_ends_with_it(world: World) -> None:
     assert phases[0] is Phase.QUEUED
     assert phases[-1] is Phase.SUCCEEDED
     assert world.feeds._watched == {}
+
+
+async def test_watch_of_one_action_reads_only_its_attempts_after_a_change(world: World) -> None:
+    await world.store.create(make_new_run())
+    [assignment] = await world.store.claim()
+    reads = CountingDatabase(world.store.database)
+    actions = Actions(reads, world.feeds, FakeClock(NOW))
+    async with asyncio.timeout(10):
+        details = actions.watch_detail(SOMEBODY, make_action_key())
+        first = await anext(details)
+        opened = reads.opened
+        await world.store.report(make_report(assignment, 1, Phase.RUNNING))
+        running = await anext(details)
+        while running.row.phase is not Phase.RUNNING:  # the feed may offer what is known
+            running = await anext(details)
+        assert running.spec is first.spec
+        assert [each.phase for each in running.attempts] == [Phase.RUNNING]
+        assert reads.opened - opened == 1
+        await details.aclose()
 
 
 async def test_nothing_is_watched_once_nobody_watches(world: World) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from controlplane.core.actions import ActionType, ConditionFacts, NewAction, TraceFacts
+from controlplane.core.actions import ActionType, ConditionFacts, NewAction, RetryPolicy, TraceFacts
 from controlplane.store import runs
 from controlplane.store.enqueues import Enqueue, Enqueued, enqueue
 from shared.kit.uuids import new_uuid
@@ -124,6 +124,27 @@ async def test_a_spec_is_stored_once_however_many_use_it(store: Store) -> None:
     async with store.database.for_org(ORG) as tx:
         rows = await tx.rows(text("SELECT count(*) AS n FROM specs WHERE body = 'the same'"))
     assert rows[0].n == 1
+
+
+async def test_policy_that_was_read_otherwise_before_is_put_right(store: Store) -> None:
+    """A spec is stored once by its digest; a parser that was mended reads it anew."""
+    await store.create(make_new_run())
+    before = make_new_action("b")
+    await store.enqueue(before)
+    mended = replace(before.spec, policy=RetryPolicy(retries=3, backoff_factor=2.0))
+    await store.enqueue(replace(make_new_action("c"), spec=mended))
+    async with store.database.for_org(ORG) as tx:
+        [row] = await tx.rows(
+            text("SELECT retries, backoff_factor, xmin FROM specs WHERE digest = :digest"),
+            {"digest": mended.digest},
+        )
+    assert (row.retries, row.backoff_factor) == (3, 2.0)
+    await store.enqueue(replace(make_new_action("d"), spec=mended))
+    async with store.database.for_org(ORG) as tx:
+        [again] = await tx.rows(
+            text("SELECT xmin FROM specs WHERE digest = :digest"), {"digest": mended.digest}
+        )
+    assert again.xmin == row.xmin  # what agrees is not written
 
 
 async def create(store: Store, name: str = "r1", **wishes: object) -> tuple[runs.Created, RunId]:
