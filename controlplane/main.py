@@ -137,7 +137,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         metrics=LinkMetrics(metrics),
     )
     probes = Probes(sessions, clock, blob_base=blobs.base)
-    link = LinkServer(door, probes, settings.host, settings.link_port)
+    link = LinkServer(door, probes, settings.host, settings.link_port, limits=settings.link_limits)
     leases = LeaseExpiry(database, clock, settings.tempo)
     cascades = Cascades(database, feeds.cascades, clock, every=timedelta(seconds=5))
     timeouts = Timeouts(database, clock, every=timedelta(seconds=1))

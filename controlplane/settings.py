@@ -15,6 +15,7 @@ from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from controlplane.core.tempo import Tempo
+from controlplane.link.limits import LinkLimits
 from controlplane.web.limits import HttpLimits
 from shared.blobs.options import S3Options
 
@@ -55,6 +56,7 @@ class Settings:
     host: str = "127.0.0.1"
     http_port: int = 8100
     link_port: int = 8101
+    link_limits: LinkLimits = field(default_factory=LinkLimits)
     http_limits: HttpLimits = field(default_factory=HttpLimits)
     stop_delay: timedelta = timedelta()
     public_url: str = "http://localhost:8100"
@@ -84,6 +86,9 @@ class Settings:
             host=read.optional("HOST", "127.0.0.1", str),
             http_port=http_port,
             link_port=read.optional("LINK_PORT", 8101, _port),
+            link_limits=LinkLimits(
+                connections=read.optional("LINK_CONNECTIONS", LinkLimits().connections, _many)
+            ),
             http_limits=_read_http_limits(read),
             stop_delay=read.optional("STOP_DELAY_SECONDS", timedelta(), _seconds),
             public_url=read.optional("PUBLIC_URL", f"http://localhost:{http_port}", _http_url),

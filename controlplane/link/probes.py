@@ -8,6 +8,7 @@ import grpc.aio
 from controlplane.core.errors import UnauthenticatedError, UnavailableError
 from controlplane.core.layout import org_base
 from controlplane.core.sessions import OLDEST_PROTOCOL, PROTOCOL
+from controlplane.link.handlers import Unreadable
 from controlplane.usecases.sessions import Sessions
 from shared.idl.agent.v1 import probe_pb2, probe_pb2_grpc
 from shared.kit.clock import Clock
@@ -26,9 +27,11 @@ class Probes(probe_pb2_grpc.ProbeServiceServicer):
 
     async def Probe(  # noqa: N802  # gRPC's name
         self,
-        _: probe_pb2.ProbeRequest,
+        request: probe_pb2.ProbeRequest | Unreadable,
         context: "grpc.aio.ServicerContext[probe_pb2.ProbeRequest, probe_pb2.ProbeReply]",
     ) -> probe_pb2.ProbeReply:
+        if isinstance(request, Unreadable):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(request.error))
         try:
             cluster = await self._sessions.authenticate(
                 read_bearer(context.invocation_metadata() or ())

@@ -28,13 +28,15 @@ from controlplane.core.tempo import Tempo
 from controlplane.feeds.feeds import Feeds
 from controlplane.link import frames
 from controlplane.link.calls import LiveCalls
+from controlplane.link.handlers import Unreadable, add_handlers
+from controlplane.link.limits import LinkLimits
 from controlplane.link.metrics import LinkMetrics
 from controlplane.link.probes import Probes, read_bearer
 from controlplane.link.session import Session, SessionOverError
 from controlplane.link.turnstile import Turnstile
 from controlplane.usecases.relays import Relays
 from controlplane.usecases.sessions import SessionRef, Sessions, SupersededError
-from shared.idl.agent.v1 import link_pb2, link_pb2_grpc, probe_pb2_grpc
+from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.clock import Clock
 from shared.wire.errors import BadMessageError
 from shared.wire.texts import MAX_CODE_BYTES, parse_words
@@ -78,6 +80,8 @@ class _GrpcPipe:
 
     async def read(self) -> link_pb2.AgentFrame | None:
         frame: object = await self._context.read()
+        if isinstance(frame, Unreadable):
+            raise frame.error
         return frame if isinstance(frame, link_pb2.AgentFrame) else None  # grpc.aio.EOF
 
     async def write(self, frame: link_pb2.ControlFrame) -> None:
@@ -259,15 +263,19 @@ def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
 class LinkServer:
     """gRPC on ``host:port``; ``start`` raises OSError when the port is taken."""
 
-    def __init__(self, door: LinkDoor, probes: Probes, host: str, port: int) -> None:
+    def __init__(
+        self,
+        door: LinkDoor,
+        probes: Probes,
+        host: str,
+        port: int,
+        *,
+        limits: LinkLimits | None = None,
+    ) -> None:
         self._door = door
-        self._server = grpc.aio.server(options=list(OPTIONS))
-        link_pb2_grpc.add_LinkServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            door, self._server
-        )
-        probe_pb2_grpc.add_ProbeServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            probes, self._server
-        )
+        limits = limits or LinkLimits()
+        self._server = grpc.aio.server(options=[*OPTIONS, *limits.as_options()])
+        add_handlers(self._server, connect=door.Connect, probe=probes.Probe)
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.port = port
 

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from controlplane.core.tempo import Tempo
 from controlplane.feeds.feeds import Feeds
 from controlplane.link.calls import LiveCalls
+from controlplane.link.limits import LinkLimits
 from controlplane.link.logs import AgentLogs
 from controlplane.link.metrics import LinkMetrics
 from controlplane.link.probes import Probes
@@ -185,7 +186,9 @@ def make_inventory(held: Sequence[Lease], *, last: bool = True) -> link_pb2.Inve
 
 
 @asynccontextmanager
-async def serving(store: Store, url: str, tempo: Tempo) -> AsyncIterator[Door]:
+async def serving(
+    store: Store, url: str, tempo: Tempo, *, limits: LinkLimits | None = None
+) -> AsyncIterator[Door]:
     """Serve agents as ``controlplane.main`` does."""
     async with store.database.for_org(ORG) as tx:
         await save_cluster(tx, CLUSTER, hashlib.sha256(TOKEN.encode()).digest(), NOW)
@@ -203,7 +206,7 @@ async def serving(store: Store, url: str, tempo: Tempo) -> AsyncIterator[Door]:
         metrics=LinkMetrics(CollectorRegistry()),
     )
     probes = Probes(sessions, clock, blob_base=BLOB_BASE)
-    server = LinkServer(door, probes, "127.0.0.1", 0)
+    server = LinkServer(door, probes, "127.0.0.1", 0, limits=limits)
     await server.start()
     async with (
         running(feeds, at_most=60),

@@ -1,0 +1,63 @@
+"""
+The link port's RPCs, with messages that are read without an exception.
+
+gRPC's own generated handlers raise where bytes are no message: a traceback in our log, and
+"unknown" or a broken session for the caller.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from shared.idl.agent.v1 import link_pb2, probe_pb2
+from shared.wire.errors import BadMessageError
+
+_M = TypeVar("_M", bound=Message)
+
+
+class Unreadable:
+    """Stands for a message whose bytes are none."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    @property
+    def error(self) -> BadMessageError:
+        return BadMessageError(f"what was sent is no {self._kind}: the frame cannot be read")
+
+
+def add_handlers(server: grpc.aio.Server, *, connect: Any, probe: Any) -> None:
+    """Serve Connect and Probe; their methods are given messages, or :class:`Unreadable`."""
+    link = {
+        "Connect": grpc.stream_stream_rpc_method_handler(
+            connect,
+            request_deserializer=_reading(link_pb2.AgentFrame),
+            response_serializer=link_pb2.ControlFrame.SerializeToString,
+        )
+    }
+    probes = {
+        "Probe": grpc.unary_unary_rpc_method_handler(
+            probe,
+            request_deserializer=_reading(probe_pb2.ProbeRequest),
+            response_serializer=probe_pb2.ProbeReply.SerializeToString,
+        )
+    }
+    server.add_generic_rpc_handlers(
+        (
+            grpc.method_handlers_generic_handler("volary.agent.v1.LinkService", link),
+            grpc.method_handlers_generic_handler("volary.agent.v1.ProbeService", probes),
+        )
+    )
+
+
+def _reading(kind: type[_M]) -> Callable[[bytes], _M | Unreadable]:
+    def read(raw: bytes) -> _M | Unreadable:
+        try:
+            return kind.FromString(raw)
+        except DecodeError:
+            return Unreadable(kind.DESCRIPTOR.name)
+
+    return read

@@ -1,0 +1,44 @@
+"""What somebody may hold of the link port: time to begin, and metadata."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import grpc
+import grpc.aio
+import pytest
+
+from controlplane.core.tempo import Tempo
+from controlplane.link.limits import LinkLimits
+from tests.integration.link.conftest import Door, calling, serving
+from tests.integration.store.conftest import Store
+
+LIMITS = LinkLimits(handshake_within=timedelta(seconds=1))
+
+
+@pytest.fixture
+async def limited(store: Store, database_url: str) -> AsyncIterator[Door]:
+    async with serving(store, database_url, Tempo(), limits=LIMITS) as door:
+        yield door
+
+
+async def read_to_end(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(30):
+        try:
+            return await reader.read()
+        except ConnectionError:
+            return b""
+
+
+async def test_connection_that_says_nothing_is_closed(limited: Door) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", limited.port)
+    await read_to_end(reader)
+    writer.transport.abort()
+
+
+async def test_call_with_too_much_metadata_is_refused(limited: Door) -> None:
+    async with calling(limited, token="x" * LIMITS.metadata_bytes) as agent:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await agent.call.read()
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert f"{LIMITS.metadata_bytes}" in str(raised.value.details())
