@@ -179,3 +179,7 @@ async def test_files_of_a_temporary_directory_are_kept_and_downloads_are_private
     [seen] = await door.result(await door.start("keeping.main"))
 
     assert seen == [KEPT] * 4
+
+
+async def test_file_of_a_name_is_found_by_the_next_attempt(door: Door) -> None:
+    assert await door.result(await door.start("keeping.resume")) == ["of the first attempt"]

@@ -76,3 +76,9 @@ async def test_files_of_a_temporary_directory_are_kept_as_on_the_embedded_defaul
     run = s3.flyte("run", "keeping.py", "main").run
 
     assert await s3.door.result(action_id(run)) == [[KEPT] * 4]
+
+
+async def test_file_of_a_name_is_found_by_the_next_attempt(s3: OnS3) -> None:
+    run = s3.flyte("run", "keeping.py", "resume").run
+
+    assert await s3.door.result(action_id(run)) == ["of the first attempt"]

@@ -66,6 +66,17 @@ def edit_synchronously(file: File, hashed: File, directory: Dir) -> list[str]:
     return [*texts, note.name, hashed.hash or "no hash"]
 
 
+@env.task(retries=1)
+async def resume() -> str:
+    """Fail once after writing a file that the second attempt finds by its name."""
+    file = File.named_remote("weights.txt")
+    if await file.exists():
+        return Path(await file.download()).read_text()
+    async with file.open("wb") as stream:
+        await stream.write(b"of the first attempt")
+    raise RuntimeError("the first attempt ends here")
+
+
 @env.task
 async def main() -> list[list[str]]:
     """Hand both kinds of files to both kinds of readers, one after the other."""

@@ -4,6 +4,8 @@ Makes files in a ``file://`` store behave in a task as files in a bucket do: cop
 The SDK short-cuts local paths. ``from_local`` uploads nothing and returns a reference to the
 task's own path, which vanishes with the attempt; ``download`` returns the stored file itself,
 so that a task that edits its download changes the input of every other. Here both copy.
+``named_remote`` takes the run's ``file:`` address for a path below the working directory;
+here it is the path in the store, where other attempts find it.
 
 The SDK loads this as a plugin of types (``flyte.plugins.types`` in pyproject.toml) when it is
 initialised; outside a task on a ``file://`` store nothing is changed. Standard library and
@@ -34,10 +36,21 @@ def install() -> None:
     files = _Files(org_base=Path(run_base.removeprefix(_SCHEME)).parents[2], work=Path.cwd())
     for kind in (File, Dir):
         for name in ("from_local", "from_local_sync"):
-            replacement = _uploading(files, kind.__dict__[name].__func__, name)
-            setattr(kind, name, classmethod(replacement))
+            _replace(kind, name, functools.partial(_uploading, files))
         for name in ("download", "download_sync"):
-            setattr(kind, name, _downloading(files, kind.__dict__[name], name))
+            _replace(kind, name, functools.partial(_downloading, files))
+    _replace(File, "named_remote", _naming)
+
+
+def _replace(
+    kind: type, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> None:
+    """Put what ``make`` makes of a method in its place."""
+    original = kind.__dict__[name]
+    if isinstance(original, classmethod):
+        setattr(kind, name, classmethod(make(original.__func__)))
+    else:
+        setattr(kind, name, make(original))
 
 
 class _Files:
@@ -81,7 +94,7 @@ def copy(source: Path, target: Path) -> None:
             copy(path, target / path.relative_to(source))
 
 
-def _uploading(files: _Files, original: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _uploading(files: _Files, original: Callable[..., Any]) -> Callable[..., Any]:
     def begin(
         path: str | Path, destination: str | None, hash_method: object
     ) -> tuple[Path, Path | None, str | None]:
@@ -94,7 +107,7 @@ def _uploading(files: _Files, original: Callable[..., Any], name: str) -> Callab
             return local, place, None
         return local, None, str(place)  # the SDK hashes what it copies itself
 
-    if name.endswith("_sync"):
+    if original.__name__.endswith("_sync"):
 
         @functools.wraps(original)
         def from_local_sync(
@@ -131,6 +144,19 @@ def _uploading(files: _Files, original: Callable[..., Any], name: str) -> Callab
     return from_local
 
 
+def _naming(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def named_remote(cls: type, name: str) -> Any:
+        file = original(cls, name)
+        _, mistaken, path = file.path.partition("/file:/")
+        if mistaken:
+            file.path = f"/{path}"
+            Path(file.path).parent.mkdir(parents=True, exist_ok=True)
+        return file
+
+    return named_remote
+
+
 def _hash_method(cls: type, args: tuple[Any, ...], more: dict[str, Any]) -> object:
     """Return the hash method that ``File.from_local`` was given; a Dir takes none."""
     from flyte.io import File  # noqa: PLC0415 - only in a task
@@ -140,8 +166,8 @@ def _hash_method(cls: type, args: tuple[Any, ...], more: dict[str, Any]) -> obje
     return args[0] if args else more.get("hash_method")
 
 
-def _downloading(files: _Files, original: Callable[..., Any], name: str) -> Callable[..., Any]:
-    if name.endswith("_sync"):
+def _downloading(files: _Files, original: Callable[..., Any]) -> Callable[..., Any]:
+    if original.__name__.endswith("_sync"):
 
         @functools.wraps(original)
         def download_sync(self: Any, local_path: str | Path | None = None) -> Any:
