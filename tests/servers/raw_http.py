@@ -1,6 +1,7 @@
 """HTTP by hand: bytes to a socket, and what comes back."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -75,11 +76,13 @@ class RawHttp:
 
 
 @asynccontextmanager
-async def connected(url: str, *, source: str = "127.0.0.1") -> AsyncIterator[RawHttp]:
-    """Connect to a plain HTTP server from an address of loopback."""
+async def connected(
+    url: str, *, source: str = "127.0.0.1", trust: ssl.SSLContext | None = None
+) -> AsyncIterator[RawHttp]:
+    """Connect to an HTTP server from an address of loopback, by TLS if ``trust`` is given."""
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(
-        address.hostname, address.port, local_addr=(source, 0)
+        address.hostname, address.port, local_addr=(source, 0), ssl=trust
     )
     try:
         yield RawHttp(reader, writer)

@@ -15,10 +15,12 @@ from aiohttp import web
 from dataplane.agent.core.entrance import COPILOT_PATH, FENCE_PATH
 from dataplane.agent.door import limits
 from dataplane.agent.door.authority import Authority
+from dataplane.agent.door.connection import BoundedHandler
 from dataplane.agent.door.metrics import Counts
 from dataplane.agent.door.proxy import Proxy
 from dataplane.agent.door.refusals import Code, RefusedError
 from dataplane.agent.door.signer import Signer
+from shared.kit.connections import Connections
 
 logger = logging.getLogger(__name__)
 
@@ -44,33 +46,46 @@ class Door:
         self._ending = False
         self.started = asyncio.Event()
         self.port = 0  # once started
+        self.connections = Connections(
+            "door", most=limits.CONNECTIONS, most_per_address=limits.CONNECTIONS_OF_ADDRESS
+        )
 
     async def run(self) -> None:
         """Serve until cancelled; then let calls finish, and send streams elsewhere."""
         runner = web.AppRunner(
             self._application(),
             access_log=None,
-            auto_decompress=False,
             handler_cancellation=True,  # a pod that hangs up frees what it held
-            max_field_size=limits.HEADER_BYTES,
-            max_line_size=limits.HEADER_BYTES,
             shutdown_timeout=limits.STOP_WITHIN.total_seconds(),
         )
         await runner.setup()
+        listening = await self._serve(runner)
         try:
-            host, _, port = self._listen.rpartition(":")
-            site = web.TCPSite(
-                runner, host.strip("[]"), int(port), ssl_context=self.authority.context
-            )
-            await site.start()
-            self.port = runner.addresses[0][1]
+            self.port = listening.sockets[0].getsockname()[1]
             self.started.set()
             logger.info("the door is open", extra={"listen": self._listen, "port": self.port})
-            await self.authority.run()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.authority.run(), name="door certificate")
+                tasks.create_task(self.connections.run(), name="door connections")
         finally:
             self._ending = True
+            listening.close()
             self._proxy.end_streams()
             await runner.cleanup()
+
+    async def _serve(self, runner: web.AppRunner) -> asyncio.Server:
+        server = runner.server
+        assert server is not None  # noqa: S101  # it is set up
+        loop = asyncio.get_running_loop()
+        host, _, port = self._listen.rpartition(":")
+        return await loop.create_server(
+            lambda: BoundedHandler(server, connections=self.connections, loop=loop),
+            host.strip("[]"),
+            int(port),
+            ssl=self.authority.context,
+            ssl_handshake_timeout=limits.HANDSHAKE_WITHIN.total_seconds(),
+            backlog=1024,
+        )
 
     def _application(self) -> web.Application:
         application = web.Application(

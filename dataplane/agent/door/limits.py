@@ -11,6 +11,15 @@ BODIES = 256 * 1024 * 1024  # bytes of all calls under way
 BODIES_OF_POD = 64 * 1024 * 1024  # bytes of one pod's
 REQUEST_WITHIN = timedelta(seconds=60)  # from its first byte to its last
 HEADER_BYTES = 32 * 1024  # of one header; a token has about 1 KiB
+HEADERS = 100  # of one call
+HEAD_BYTES = 64 * 1024  # of a request line and headers that are not whole
+HEAD_WITHIN = timedelta(seconds=10)  # from the connection, or a request's first byte
+HANDSHAKE_WITHIN = timedelta(seconds=10)  # of TLS
+IDLE_POD = timedelta(seconds=75)  # between two calls on a connection
+
+# Connections: a pod of the SDK's has one for each stream, and some for calls.
+CONNECTIONS = 8192
+CONNECTIONS_OF_ADDRESS = 2048  # a pod's own; where the network hides pods, all those of a node
 
 # What one pod may have under way; other pods have as much.
 CALLS_OF_POD = 32  # the SDK has 20 workers; more wait in line

@@ -188,7 +188,9 @@ class Signer:
 def _parse(body: bytes) -> Said:
     try:
         said = json.loads(body)
-    except ValueError as error:
+        # A lone surrogate is a text in JSON, and none anywhere else.
+        json.dumps(said, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
         raise RefusedError(Code.INVALID_ARGUMENT, "the question is not JSON") from error
     if not isinstance(said, dict):
         raise RefusedError(Code.INVALID_ARGUMENT, "the question is not a JSON object")

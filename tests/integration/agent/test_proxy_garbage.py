@@ -1,0 +1,267 @@
+"""
+Whatever bytes a pod sends to its agent's proxy: refused as the pod's, without a traceback, and
+within bounds. No Kubernetes: tokens are taken at their word here.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import ssl
+import struct
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+import pytest
+from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest, WatchRunDetailsRequest
+from starlette.responses import PlainTextResponse
+
+from dataplane.agent.door import limits
+from dataplane.agent.door.authority import Authority
+from dataplane.agent.door.bodies import Bodies
+from dataplane.agent.door.bounds import Bounds
+from dataplane.agent.door.callers import Caller, identify
+from dataplane.agent.door.certificates import make_authority
+from dataplane.agent.door.door import Door
+from dataplane.agent.door.kin import Kin
+from dataplane.agent.door.lines import Lines
+from dataplane.agent.door.metrics import Counts
+from dataplane.agent.door.proxy import Proxy
+from dataplane.agent.door.refusals import Code, RefusedError
+from dataplane.agent.door.signer import Signer
+from dataplane.agent.door.tokens import Tokens
+from dataplane.agent.door.upstream import Upstream
+from dataplane.agent.kube.objects import annotate_attempt
+from shared.blobs.store import open_store
+from shared.kit.clock import SystemClock
+from tests.running import running, until
+from tests.servers.http import serving
+from tests.servers.raw_http import connected, head_of
+from tests.unit.agent.assignments import make_assignment
+
+UNARY = "/flyteidl2.workflow.RunService/GetRunDetails"
+STREAM = "/flyteidl2.workflow.RunService/WatchRunDetails"
+TOKEN = "authorization: Bearer good"  # noqa: S105
+MUTATIONS = 300
+
+
+class _TakenAtTheirWord:
+    """Takes one token, as :class:`Tokens` takes those of pods."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    async def admit(self, authorization: str | None) -> Caller:
+        if authorization != "Bearer good":
+            raise RefusedError(Code.UNAUTHENTICATED, "no token came with the call")
+        return self._caller
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    door: Door
+    caller: Caller
+    trust: ssl.SSLContext
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.door.port}"
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
+    clock = SystemClock()
+    base = f"file://{tmp_path}/blobs"
+    pod = {"namespace": "n", "name": "p", "uid": "u"}
+    annotations = annotate_attempt(make_assignment(1, base=base))
+    caller = identify({"metadata": {**pod, "annotations": annotations}})
+    pair = make_authority(clock.now())
+    authority = Authority(cast(Any, None), pair, ["127.0.0.1"], clock)
+    tokens = cast(Tokens, _TakenAtTheirWord(caller))
+    lines, bodies, counts = Lines(), Bodies(), Counts()
+    async with (
+        serving(PlainTextResponse("", headers={"x-answered": "yes"})) as address,
+        Upstream.open(address, dict) as upstream,
+    ):
+        door = Door(
+            listen="127.0.0.1:0",
+            authority=authority,
+            proxy=Proxy(
+                tokens=tokens,
+                kin=Kin(upstream, clock),
+                lines=lines,
+                bodies=bodies,
+                upstream=upstream,
+                counts=counts,
+            ),
+            signer=Signer(
+                tokens=tokens,
+                lines=lines,
+                bodies=bodies,
+                bounds=Bounds(open_store),
+                uploads=cast(Any, None),
+                counts=counts,
+            ),
+            is_fresh=lambda: True,
+            counts=counts,
+        )
+        async with running(door, at_most=300):
+            await door.started.wait()
+            trust = ssl.create_default_context(cadata=authority.certificate.decode())
+            yield Opened(door, caller, trust)
+
+
+def call(path: str, body: bytes, *headers: str) -> bytes:
+    return head_of(path, f"content-length: {len(body)}", *headers) + body
+
+
+def envelope(message: bytes, flags: int = 0) -> bytes:
+    return struct.pack(">BI", flags, len(message)) + message
+
+
+def requests(caller: Caller) -> Mapping[str, bytes]:
+    run = {"project": caller.run.project, "domain": caller.run.domain, "name": caller.run.name}
+    own = GetRunDetailsRequest(run_id=run).SerializeToString()
+    watched = envelope(WatchRunDetailsRequest(run_id=run).SerializeToString())
+    proto, connect = "content-type: application/proto", "content-type: application/connect+proto"
+    ask = json.dumps({"uris": [f"{caller.run_base}/x"]}).encode()
+    return {
+        "a call": call(UNARY, own, proto, TOKEN),
+        "a stream": call(STREAM, watched, connect, TOKEN),
+        "a question": call("/copilot/get", ask, TOKEN),
+        "a token that is no UTF-8": call(UNARY, own, proto, "authorization: Bearer \xff"),
+        "a header that is no UTF-8": call(UNARY, own, proto, TOKEN, "user-agent: \xff\xfe"),
+        "an action header that is no UTF-8": call(UNARY, own, proto, TOKEN, "x-actions-a: \xff"),
+        "an encoding that is no UTF-8": call(UNARY, own, proto, TOKEN, "content-encoding: \xff"),
+        "a content type that is no UTF-8": call(UNARY, own, "content-type: \xff", TOKEN),
+        "an RPC that is no UTF-8": call("/flyteidl2.x/%ff\xff", own, proto, TOKEN),
+        "a compressed envelope": call(STREAM, envelope(watched, 1), connect, TOKEN),
+        "half an envelope": call(STREAM, watched[:3], connect, TOKEN),
+        "no protobuf": call(UNARY, b"\xff" * 30, proto, TOKEN),
+        "no gzip": call(UNARY, own, proto, TOKEN, "content-encoding: gzip"),
+        **{
+            f"a question of {body[:30]!r}": call("/copilot/get", body, TOKEN)
+            for body in (
+                b"",
+                b"[]",
+                b"\xff",
+                b"[" * 100_000,
+                b'{"uris": [1]}',
+                b'{"uris": ["\\ud800"]}',
+                b'{"uris": ["\\u0000", "", "..", "x/../y"]}',
+                b'{"\\ud800": 1}',
+            )
+        },
+        "a list below no text": call("/copilot/list", b'{"uri": "\\ud800"}', TOKEN),
+        "a size of any length": call(
+            "/copilot/put",
+            json.dumps({"blobs": [{"uri": f"{caller.output_prefix}/x", "size": 10**400}]}).encode(),
+            TOKEN,
+        ),
+        "a verb that is none": call("/copilot/%ff", b"{}", TOKEN),
+        "no HTTP": bytes(100),
+        "HTTP 2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "a method that is none": b"FOO / HTTP/1.1\r\nhost: x\r\n\r\n",
+        "a length that is none": head_of(UNARY, "content-length: x"),
+        "two lengths": head_of(UNARY, "content-length: 1", "content-length: 2"),
+        "chunks that are none": head_of(UNARY, proto, TOKEN, "transfer-encoding: chunked") + b"z\r\n",
+        "a header without a name": head_of(UNARY, ": x"),
+        "a long header": head_of(UNARY, f"x-a: {'x' * 40_000}"),
+        "many headers": head_of(UNARY, *[f"x-{number}: y" for number in range(200)]),
+        "a websocket": head_of(UNARY, "upgrade: websocket", "connection: upgrade"),
+    }  # fmt: skip
+
+
+async def judge(opened: Opened, request: bytes, caplog: pytest.LogCaptureFixture) -> bytes:
+    """Send a request; nothing that comes back or is logged may look like a bug."""
+    caplog.clear()
+    async with connected(opened.url, trust=opened.trust) as client:
+        await client.send(
+            request + b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        said = b""
+        while True:  # TLS has no half-closed connections: the last answer is followed by the end
+            try:
+                async with asyncio.timeout(0.5):
+                    part = await client.reader.read(65536)
+            except (TimeoutError, ConnectionError):
+                break
+            if not part:
+                break
+            said += part
+    for status in re.findall(rb"HTTP/1.1 (\d{3}) ", said):
+        assert status < b"500" or status == b"501", said
+    bugs = [record for record in caplog.records if record.exc_info or record.levelno >= 40]
+    assert not bugs, (bugs[0].getMessage(), bugs[0].exc_text or bugs[0].exc_info)
+    return said
+
+
+async def test_garbage_is_refused_as_the_pods(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    wrong = {}
+    for name, request in requests(opened.caller).items():
+        try:
+            said = await judge(opened, request, caplog)
+            if name in {"a call", "a stream"}:
+                assert b"x-answered: yes" in said.lower()
+        except AssertionError as error:
+            wrong[name] = str(error)
+    assert not wrong
+
+
+async def test_mutated_calls_are_never_bugs(
+    opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    chance = Random(8)
+    seeds = list(requests(opened.caller).values())[:3]
+    for number in range(MUTATIONS):
+        request = bytearray(chance.choice(seeds))
+        for _ in range(chance.randint(1, 4)):
+            request[chance.randrange(len(request))] = chance.randrange(256)
+        # Such as a length that promises more: the next request is not read as its body.
+        request += b"\r\n\r\n" * 20
+        try:
+            await judge(opened, bytes(request), caplog)
+        except AssertionError as error:
+            raise AssertionError(f"mutation {number}: {bytes(request)!r}") from error
+
+
+async def test_requests_that_are_half_sent_are_ended(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HEAD_WITHIN", timedelta(seconds=1))
+    async with AsyncExitStack() as clients:
+        said = []
+        for half in (b"", b"POST", head_of(UNARY, TOKEN)[:-2]):
+            client = await clients.enter_async_context(connected(opened.url, trust=opened.trust))
+            await client.send(half)
+            said.append(client.read_to_end())
+        assert all(b" 408 " in each for each in await asyncio.gather(*said))
+    await until(lambda: len(opened.door.connections) == 0, "all are closed")
+
+
+async def test_head_that_never_ends_is_refused(opened: Opened) -> None:
+    async with connected(opened.url, trust=opened.trust) as client:
+        taken = await client.send_all(
+            [b"POST / HTTP/1.1\r\n", *[b"x-a: " + b"y" * 20_000 + b"\r\n"] * 2_000]
+        )
+    assert taken < 8 * 1024 * 1024
+
+
+async def test_connections_from_one_address_are_bounded(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opened.door.connections, "_most_per_address", 3)
+    async with AsyncExitStack() as clients:
+        for _ in range(3):
+            await clients.enter_async_context(connected(opened.url, trust=opened.trust))
+        async with connected(opened.url, trust=opened.trust) as one_more:
+            assert b" 503 " in await one_more.read_to_end()
