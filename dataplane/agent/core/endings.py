@@ -65,6 +65,8 @@ class Remains:
     memory_limit: int | None = None
 
 
+PROCESS_LOST = "ProcessLost"
+
 CUT_OFF = Failure(
     code="CutOff",
     kind=FailureKind.SYSTEM,
@@ -98,7 +100,7 @@ def judge(remains: Remains) -> tuple[Phase, Failure | None]:
         if remains.error is not None:
             return Phase.FAILED, failure_of_error(remains.error)
         return Phase.FAILED, Failure(
-            code="ProcessLost",
+            code=PROCESS_LOST,
             kind=FailureKind.SYSTEM,
             message="the attempt's process is gone and left no word of how it ended; "
             "the machine was probably restarted, or its keeper was killed",

@@ -46,6 +46,9 @@ LAST_LINES = 20  # quoted in a failure
 ERROR_BYTES = 32 * 1024 * 1024  # of an error.pb
 INPUTS_BYTES = 32 * 1024 * 1024  # of an inputs.pb that the agent itself reads
 STOP_GRACE = timedelta(seconds=10)  # from SIGTERM to SIGKILL
+SHIM_MARGIN = timedelta(seconds=15)  # past a task's grace: a shim that takes longer is killed
+SHIM_LOOK_EVERY = timedelta(seconds=2)  # whether somebody stopped a shim
+ORPHANS_DIE_WITHIN = timedelta(seconds=10)  # from SIGKILL
 START_TIMEOUT = timedelta(seconds=30)  # for a process to say that it has started
 STORAGE_PATIENCE = timedelta(minutes=5)  # for a store that does not answer
 LOG_SHIPPING_PATIENCE = timedelta(seconds=30)

@@ -126,7 +126,7 @@ async def test_an_attempt_that_a_late_shim_has_taken_costs_no_zygote(
     base = inherited(os.environ)
     program = shutil.which("a0", path=base["PATH"])
     assert program is not None
-    directory = AttemptDirectory(tmp_path / "attempt")
+    directory = AttemptDirectory(tmp_path / "attempts" / "first")
     start = Start(
         argv=[program],
         env=base,
@@ -140,8 +140,8 @@ async def test_an_attempt_that_a_late_shim_has_taken_costs_no_zygote(
     )
     directory.make(start)
     assert directory.claim(Identity.of_this_process())
-    directory.discard_start()
-    following = AttemptDirectory(tmp_path / "following")
+    directory.take_start()
+    following = AttemptDirectory(tmp_path / "attempts" / "following")
     following.make(start)
     nursery = Nursery(base, tmp_path, SystemClock(), warm=True)
     async with running(nursery, at_most=60):

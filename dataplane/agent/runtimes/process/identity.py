@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+_STOPPED = ("T", "t")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -46,6 +47,20 @@ class Identity:
             pass  # it ended this moment, which is what a signal is for
         finally:
             os.close(descriptor)
+
+    @property
+    def is_alive(self) -> bool:
+        descriptor = self.open_pidfd()
+        if descriptor is None:
+            return False
+        os.close(descriptor)
+        return True
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was sent SIGSTOP, or is being traced, and so does nothing."""
+        fields = read_stat(self.pid)
+        return fields is not None and fields[0] in _STOPPED and self._is_current()
 
     @property
     def keeps_its_pid(self) -> bool:

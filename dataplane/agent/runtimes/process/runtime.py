@@ -4,13 +4,12 @@ Runs ``a0`` of this environment as a local process, one shim to each attempt.
 The agent may die at any point: whoever comes next finds the attempt's directory, sees
 whether a shim has claimed it, waits for it if it lives, and reads what it wrote if not.
 A claimed attempt is never started again, nor is one that ran and whose directory is gone.
+An attempt whose state cannot be read is ended and fails; others do not notice.
 """
 
 import asyncio
 import logging
-import os
 import shutil
-import signal
 from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,21 +17,22 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.endings import Exit, Remains, judge
+from dataplane.agent.core.endings import PROCESS_LOST, Exit, Remains, judge
 from dataplane.agent.core.held import News
 from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes import remains
 from dataplane.agent.runtimes.blobs import Stores
-from dataplane.agent.runtimes.environment import ATTEMPT_VARIABLE, Endpoint, substitute
+from dataplane.agent.runtimes.environment import Endpoint, substitute
 from dataplane.agent.runtimes.features import RuntimeKind, list_ignored
 from dataplane.agent.runtimes.log_links import render_log_links
-from dataplane.agent.runtimes.process import trees
-from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
+from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start, Withdrawn
 from dataplane.agent.runtimes.process.environment import compose_environment
 from dataplane.agent.runtimes.process.fence import FenceFile
 from dataplane.agent.runtimes.process.identity import Identity
 from dataplane.agent.runtimes.process.logs import LogReader, pack_log, read_last_lines
-from dataplane.agent.runtimes.process.nursery import Nursery, readable
+from dataplane.agent.runtimes.process.nursery import Nursery
+from dataplane.agent.runtimes.process.state_files import StateUnreadableError
+from dataplane.agent.runtimes.process.watching import Bounds, ask_to_end, kill_all, wait_for_end
 from dataplane.agent.runtimes.protocol import Job, NoLogError, Tell
 from shared.blobs.errors import BlobError
 from shared.kit.clock import Clock
@@ -42,7 +42,6 @@ from shared.model.reports import Failure, FailureKind
 
 logger = logging.getLogger(__name__)
 
-_ROUNDS_OF_KILLING = 100
 _LOOK_FOR_LINES_EVERY = timedelta(milliseconds=200)
 
 
@@ -61,6 +60,7 @@ class ProcessRuntime:
         endpoint: Endpoint,
         grace: timedelta,
         clock: Clock,
+        shim_margin: timedelta = limits.SHIM_MARGIN,
     ) -> None:
         self._root = root
         self._fence = FenceFile(root.with_name("fence"))
@@ -68,7 +68,7 @@ class ProcessRuntime:
         self._stores = stores
         self._base = base
         self._endpoint = endpoint
-        self._grace = grace
+        self._bounds = Bounds(grace=grace, margin=shim_margin)
         self._clock = clock
         self._running: set[AttemptId] = set()
 
@@ -77,21 +77,32 @@ class ProcessRuntime:
         directory = self.directory(attempt)
         self._running.add(attempt)
         try:
-            if directory.find_shim() is None and job.told is not Phase.RUNNING:
-                if not stop.is_set():
-                    await tell(News(phase=Phase.INITIALIZING, reason="StartingProcess"))
-                    await self._start(directory, self._prepare(job))
-                elif self._withdraw(directory):
-                    return News(phase=Phase.ABORTED)
-            await tell(News(phase=Phase.RUNNING, log_links=render_log_links(job)))
-            ended = await self._watch(directory, stop)
-            return await self._conclude(job, directory, ended)
+            return await self._run(job, directory, tell, stop)
+        except StateUnreadableError as error:
+            return await self._quarantine(job, directory, error)
         except StartError as error:
             return _failed("StartFailed", str(error))
         except BlobError as error:
             return _failed("StorageUnavailable", str(error))
         finally:
             self._running.discard(attempt)
+
+    async def _run(
+        self, job: Job, directory: AttemptDirectory, tell: Tell, stop: asyncio.Event
+    ) -> News:
+        claim = directory.find_claim()
+        if claim is None and job.told is not Phase.RUNNING:
+            if not stop.is_set():
+                await tell(News(phase=Phase.INITIALIZING, reason="StartingProcess"))
+                await self._start(directory, self._prepare(job))
+            elif directory.withdraw(Withdrawn()):
+                return News(phase=Phase.ABORTED)
+            claim = directory.find_claim()
+        if isinstance(claim, Withdrawn):
+            return _failed(claim.code, claim.message) if claim.code else News(phase=Phase.ABORTED)
+        await tell(News(phase=Phase.RUNNING, log_links=render_log_links(job)))
+        ended = await self._watch(job, directory, claim, stop)
+        return await self._conclude(job, directory, ended)
 
     async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
         directory = self.directory(attempt)
@@ -119,14 +130,36 @@ class ProcessRuntime:
         for directory in AttemptDirectory.all_below(self._root):
             if directory.path.name in kept:
                 continue
-            shim = directory.find_shim()
-            if directory.find_exit() is None and shim is not None and _is_alive(shim):
-                logger.warning("stopping a process nobody holds", extra={"pid": shim.pid})
-                shim.send_signal(signal.SIGTERM)
-            elif self._age(directory) >= older_than:
-                await asyncio.to_thread(shutil.rmtree, directory.path, ignore_errors=True)
-                swept += 1
+            fields = {"attempt": directory.path.name}
+            try:
+                swept += await self._sweep(directory, older_than)
+            except StateUnreadableError as error:
+                logger.error("attempt quarantined", extra={**fields, "detail": str(error)})  # noqa: TRY400 - its state, no fault of ours
+                await asyncio.to_thread(kill_all, directory, None)
+                directory.quarantine(error, _unreadable(error))
+            except OSError:
+                logger.warning("attempt not swept", extra=fields, exc_info=True)
         return swept
+
+    async def _sweep(self, directory: AttemptDirectory, older_than: timedelta) -> bool:
+        """Stop the attempt's process, or remove what is left; whether it was removed."""
+        shim = directory.find_shim()
+        has_ended = directory.find_exit() is not None
+        if not has_ended and shim is not None and shim.is_alive:
+            asked_at = directory.asked_to_stop_at
+            if asked_at is None:
+                logger.warning("stopping a process nobody holds", extra={"pid": shim.pid})
+                ask_to_end(shim, directory)
+            elif self._clock.now().timestamp() - asked_at > self._bounds.to_end.total_seconds():
+                logger.error("killing a process nobody holds", extra={"pid": shim.pid})
+                await asyncio.to_thread(kill_all, directory, shim)
+            return False
+        if self._age(directory) < older_than:
+            return False
+        if not has_ended:
+            await asyncio.to_thread(kill_all, directory, shim)
+        await asyncio.to_thread(directory.remove)
+        return True
 
     def allow_until(self, at: datetime) -> None:
         """Let what may be begun elsewhere run until then, with this agent or without it."""
@@ -136,7 +169,7 @@ class ProcessRuntime:
         return AttemptDirectory(self._root / str(attempt))
 
     def _age(self, directory: AttemptDirectory) -> timedelta:
-        return timedelta(seconds=self._clock.now().timestamp() - directory.path.stat().st_mtime)
+        return timedelta(seconds=self._clock.now().timestamp() - directory.made_at)
 
     def _prepare(self, job: Job) -> Start:
         container = job.task.container
@@ -158,7 +191,7 @@ class ProcessRuntime:
             notes=list(list_ignored(job, RuntimeKind.PROCESS)),
             max_runtime_seconds=None if max_runtime is None else max_runtime.total_seconds(),
             memory_limit=container.memory_limit,
-            grace_seconds=self._grace.total_seconds(),
+            grace_seconds=self._bounds.grace.total_seconds(),
             line_bytes=limits.LINE_BYTES,
             log_bytes=limits.LOG_BYTES,
             fence=str(self._fence.path) if job.assignment.replaceable else None,
@@ -171,43 +204,45 @@ class ProcessRuntime:
             raise StartError(f"{directory.path} cannot be made: {error}") from error
         if await self._nursery.start(directory, start):
             return
-        if not self._withdraw(directory):
-            return
-        raise StartError(
+        message = (
             f"the attempt's process did not start; its keeper said: {_tail(directory.complaints)}"
         )
+        if directory.withdraw(Withdrawn("StartFailed", message)):
+            raise StartError(message)
 
-    def _withdraw(self, directory: AttemptDirectory) -> bool:
-        """Leave nothing to start to a shim that comes late; False if one has come."""
-        directory.discard_start()
-        return directory.find_shim() is None
-
-    async def _watch(self, directory: AttemptDirectory, stop: asyncio.Event) -> Exit | None:
+    async def _watch(
+        self, job: Job, directory: AttemptDirectory, shim: Identity | None, stop: asyncio.Event
+    ) -> Exit | None:
         """Wait until the attempt's process has ended, and tell how; None if nobody knows."""
-        shim = directory.find_shim()
-        if shim is None:  # it ran, and its claim is gone: the disk lost it, or somebody took it
-            await asyncio.to_thread(_kill_orphans, None, directory)
-            return None
-        descriptor = shim.open_pidfd()
-        if descriptor is not None:
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    stopping = tasks.create_task(self._pass_on(stop, directory, shim))
-                    await readable(descriptor)
-                    stopping.cancel()
-            finally:
-                os.close(descriptor)
-        ended = directory.find_exit()
-        if ended is None:
-            await asyncio.to_thread(_kill_orphans, shim, directory)
-        return ended
+        if shim is not None:
+            await wait_for_end(
+                shim,
+                directory,
+                stop,
+                max_runtime=job.task.max_runtime,
+                bounds=self._bounds,
+                clock=self._clock,
+            )
+            ended = directory.find_exit()
+            if ended is not None:
+                return ended
+        # It ran, and its claim or its exit is missing: it was killed, or the disk lost it.
+        await asyncio.to_thread(kill_all, directory, shim)
+        return directory.find_exit()  # a shim may have written it in its last moment
 
-    async def _pass_on(
-        self, stop: asyncio.Event, directory: AttemptDirectory, shim: Identity
-    ) -> None:
-        await stop.wait()
-        directory.ask_to_stop()
-        shim.send_signal(signal.SIGTERM)
+    async def _quarantine(
+        self, job: Job, directory: AttemptDirectory, error: StateUnreadableError
+    ) -> News:
+        """End the attempt, and judge it by what it left in the store."""
+        logger.error("attempt quarantined", extra={"attempt": directory.path.name}, exc_info=error)
+        await asyncio.to_thread(kill_all, directory, None)
+        reason = _unreadable(error)
+        directory.quarantine(error, reason)
+        news = await self._conclude(job, directory, None)
+        if news.failure is None or news.failure.code != PROCESS_LOST:
+            return news
+        failure = replace(news.failure, code=reason.code, message=reason.message)
+        return replace(news, failure=failure)
 
     async def _conclude(self, job: Job, directory: AttemptDirectory, ended: Exit | None) -> News:
         assignment = job.assignment
@@ -253,33 +288,12 @@ class ProcessRuntime:
         return await remains.ship_log(self._stores, job, packed)
 
 
-def _kill_orphans(shim: Identity | None, directory: AttemptDirectory) -> None:
-    """
-    Kill every process of an attempt whose shim has ended or whose claim is lost.
-
-    ``shim`` is None if the claim is lost. A live shim is then found by its working directory:
-    the mark in the environment of a task is not there before its exec, nor in a forked one.
-    """
-    mark = f"{ATTEMPT_VARIABLE}={directory.path.name}".encode()
-    sessions = {shim.pid} if shim is not None and shim.keeps_its_pid else set()
-    for _ in range(_ROUNDS_OF_KILLING):  # each may find what was forked during the one before
-        shims = trees.list_working_in(directory.path)
-        sessions.update(shims)
-        orphans = {*shims, *trees.list_marked(mark)}
-        for leader in sessions:
-            orphans.update(trees.list_session(leader), trees.list_descendants(leader))
-        if not orphans:
-            return
-        trees.send_signal(orphans, signal.SIGKILL)
-    logger.warning("processes do not die", extra={"attempt": directory.path.name})
-
-
-def _is_alive(shim: Identity) -> bool:
-    descriptor = shim.open_pidfd()
-    if descriptor is None:
-        return False
-    os.close(descriptor)
-    return True
+def _unreadable(error: StateUnreadableError) -> Withdrawn:
+    message = (
+        f"the attempt's state is unreadable and was set aside: {error}; a power cut may have "
+        "damaged it, or the task wrote over it"
+    )
+    return Withdrawn("StateUnreadable", message)
 
 
 def _failed(code: str, message: str) -> News:

@@ -7,7 +7,7 @@ leaves behind, and writes how it ended. Every process of the attempt is below it
 that left its parents: it is their subreaper. If it is killed, the kernel kills the task.
 
 Run as ``python -m dataplane.agent.runtimes.process.shim DIRECTORY DESCRIPTOR``, or forked
-by the zygote. The descriptor is told "started" once the task runs.
+by the zygote. The descriptor is told "started" once the attempt is claimed and about to run.
 """
 
 import ctypes
@@ -15,6 +15,7 @@ import json
 import math
 import os
 import resource
+import select
 import selectors
 import signal
 import sys
@@ -38,6 +39,8 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _WEIGH_EVERY = 0.2  # seconds between two looks at the memory
 _FENCE_EVERY = 1.0  # seconds between two looks at the fence
+_REMNANTS_DIE_WITHIN = 5.0  # seconds from the task's end
+_SIGKILL_EVERY = 0.1  # seconds, to those that were forked meanwhile
 _LAST_WORDS = 5.0  # seconds to read what was written before the end
 _READ_BYTES = 256 * 1024
 
@@ -133,10 +136,10 @@ class _Shim:
             self._log.say(note)
         if start.max_runtime_seconds is not None:
             self._end_at = time.monotonic() + start.max_runtime_seconds
+        os.write(order.ready, STARTED)  # first: the task may stop us
+        os.close(order.ready)
         with open(self._start_task, "w") as task:  # noqa: PTH123 - a descriptor
             json.dump({**asdict(start), "work": str(order.directory.work)}, task)
-        os.write(order.ready, STARTED)
-        os.close(order.ready)
         return True
 
     def watch(self) -> None:
@@ -239,20 +242,29 @@ class _Shim:
         trees.send_signal(trees.list_descendants(os.getpid()), signal.SIGTERM)
 
     def _kill_remnants(self) -> None:
-        """Kill what the task left behind, until nothing is below us."""
+        """Kill what the task left behind, until nothing is below us or the kernel cannot."""
+        until = time.monotonic() + _REMNANTS_DIE_WITHIN
         while True:
-            trees.send_signal(trees.list_descendants(os.getpid()), signal.SIGKILL)
+            remnants = trees.list_descendants(os.getpid())
+            trees.send_signal(remnants, signal.SIGKILL)
             try:
-                _, _, used = os.wait4(-1, 0)
+                pid, _, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
-            self._note_memory(used)
+            if pid != 0:
+                self._note_memory(used)
+            elif time.monotonic() >= until:
+                self._log.say(f"processes of the task survive SIGKILL: {remnants}")
+                return
+            elif select.select([self._wake], [], [], _SIGKILL_EVERY)[0]:  # SIGCHLD, usually
+                os.read(self._wake, 4096)
 
     def _read_last_words(self) -> None:
+        """Read to the end; a writer that survived SIGKILL keeps it open for ever."""
         until = time.monotonic() + _LAST_WORDS
-        os.set_blocking(self._output, True)  # every writer is dead: the end is near
-        while time.monotonic() < until and self._read_output():
-            pass
+        while (left := until - time.monotonic()) > 0:
+            if not select.select([self._output], [], [], left)[0] or not self._read_output():
+                return
 
     def _describe_exit(self) -> Exit:
         ended = parse_wait_status(0 if self._status is None else self._status)

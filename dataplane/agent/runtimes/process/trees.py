@@ -2,7 +2,9 @@
 
 import os
 import re
+import select
 import signal
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -63,6 +65,49 @@ def list_working_in(directory: Path) -> Sequence[int]:
         if where.removesuffix(" (deleted)") == real:
             found.append(pid)
     return found
+
+
+def list_complaining_into(path: Path) -> Sequence[int]:
+    """List the living processes whose standard error is the file ``path``."""
+    names = {os.path.realpath(path), f"{os.path.realpath(path)} (deleted)"}
+    found = []
+    for pid in _list_pids():
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/2")  # noqa: PTH115 - a name, not a path
+        except OSError:
+            continue  # it is gone, not ours to look into, or has none
+        if target in names:
+            found.append(pid)
+    return found
+
+
+def kill(pids: Iterable[int], within: float) -> None:
+    """Send SIGKILL, and wait until all have ended, ``within`` seconds at most."""
+    until = time.monotonic() + within
+    ending = select.poll()
+    descriptors: set[int] = set()
+    waiting: set[int] = set()
+    try:
+        for pid in pids:
+            try:
+                descriptor = os.pidfd_open(pid)
+            except ProcessLookupError:
+                continue
+            descriptors.add(descriptor)
+            try:
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                continue  # it ended by itself, or has become somebody else's
+            ending.register(descriptor, select.POLLIN)
+            waiting.add(descriptor)
+        while waiting and (left := until - time.monotonic()) > 0:
+            ended = {descriptor for descriptor, _ in ending.poll(left * 1000)}
+            for descriptor in ended:
+                ending.unregister(descriptor)
+            waiting -= ended
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def send_signal(pids: Iterable[int], number: signal.Signals) -> None:

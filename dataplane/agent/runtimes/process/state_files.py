@@ -1,0 +1,110 @@
+"""
+State files of one attempt: written whole, read with distrust.
+
+The agent and the shim run as the user that tasks run as, and machines lose power, so a state
+file may hold anything. ``StateUnreadableError`` says which file it is; it is the fault of
+one attempt and never ends the agent.
+"""
+
+import errno
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+_MAX_BYTES = 16 * 1024 * 1024  # a start order has a task's whole environment in it
+_NOT_A_FILE = {errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENOTDIR}
+
+
+class StateUnreadableError(Exception):
+    """A state file does not hold what we write."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        super().__init__(f"{path} cannot be read: {detail}")
+        self.path = path
+        self.detail = detail
+
+
+def replace_file(path: Path, content: Mapping[str, object], *, durable: bool) -> None:
+    """Write the file, whole or not at all; ``durable``: it outlives a power cut."""
+    draft = _write_draft(path, content, durable=durable)
+    draft.replace(path)
+    if durable:
+        _sync_directory(path.parent)
+
+
+def create_file(path: Path, content: Mapping[str, object]) -> bool:
+    """Write the file durably; False if there is one. Of several callers one succeeds."""
+    draft = _write_draft(path, content, durable=True)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    _sync_directory(path.parent)
+    return True
+
+
+def read_file(path: Path) -> dict[str, Any] | None:
+    """Return the object in the file, None if there is no file; never waits for a pipe."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in _NOT_A_FILE or isinstance(error, PermissionError):
+            raise StateUnreadableError(path, str(error.strerror)) from error
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise StateUnreadableError(path, "it is not a regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            raw = file.read(_MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(raw) > _MAX_BYTES:
+        raise StateUnreadableError(path, f"it is larger than {_MAX_BYTES} bytes")
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        detail = "it is empty" if not raw else f"it is not JSON ({error})"
+        raise StateUnreadableError(path, detail) from error
+    if not isinstance(found, dict):
+        raise StateUnreadableError(path, "it is not a JSON object")
+    return found
+
+
+def set_aside(path: Path) -> Path | None:
+    """Rename an unreadable file for people to look at; return its new name, None if it is gone."""
+    aside = path.with_name(f"{path.name}.unreadable")
+    try:
+        path.replace(aside)
+    except FileNotFoundError:
+        return None
+    except OSError:  # a directory of that name is there already
+        aside = path.with_name(f"{path.name}.unreadable.{uuid4().hex}")
+        path.replace(aside)
+    return aside
+
+
+def _write_draft(path: Path, content: Mapping[str, object], *, durable: bool) -> Path:
+    draft = path.with_name(f".{path.name}.{uuid4().hex}")  # nobody else's
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(content, file)
+        file.flush()
+        if durable:
+            os.fsync(descriptor)
+    return draft
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,222 @@
+"""State of one attempt that cannot be read, or a shim that does not answer: its own fault only."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dataplane.agent.runtimes.process.directory import AttemptDirectory
+from dataplane.agent.runtimes.process.identity import Identity, read_boot_id, read_started_ticks
+from dataplane.agent.runtimes.process.runtime import ProcessRuntime
+from dataplane.agent.runtimes.protocol import Job
+from shared.model.phases import Phase
+from tests.contract.runtimes.conftest import Bench, Told
+from tests.integration.agent.world import is_running, until
+from tests.unit.agent.assignments import make_assignment, make_job
+
+pytestmark = pytest.mark.parametrize("bench", ["process"], indirect=True)
+
+PATIENCE = 20
+
+
+def _fill(content: bytes) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        path.write_bytes(content)
+
+    return damage
+
+
+def _make_pipe(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+def _make_directory(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.mkdir()
+
+
+def _make_loop(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.symlink_to(path)
+
+
+DAMAGES = {
+    "garbage": _fill(b"garbage\n"),
+    "empty": _fill(b""),
+    "no-text": _fill(b"\xff\x00\xfe"),
+    "list": _fill(b"[1, 2]"),
+    "other-object": _fill(b'{"code": "x", "pid": "y"}'),
+    "pid-of-nothing": _fill(b'{"pid": -1, "started_ticks": 1, "boot_id": "b", "code": 1.5}'),
+    "deep": _fill(b"[" * 100_000),
+    "pipe": _make_pipe,
+    "directory": _make_directory,
+    "loop": _make_loop,
+}
+
+
+def process(bench: Bench) -> ProcessRuntime:
+    assert isinstance(bench.runtime, ProcessRuntime)
+    return bench.runtime
+
+
+def shell(bench: Bench, script: str, number: int = 7) -> Job:
+    base = bench.short.assignment.run_base.partition("/blobs")[0] + "/blobs"
+    return make_job(make_assignment(number, base=base), args=("sh", "-c", script))
+
+
+async def _begin_and_let_go(bench: Bench, told: Told) -> AttemptDirectory:
+    """Start an attempt under an agent that ends."""
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(bench.runtime.run(bench.endless, told, asyncio.Event()))
+        while (await told.news.get()).phase is not Phase.RUNNING:
+            pass
+        run.cancel()
+    return process(bench).directory(bench.endless.assignment.attempt)
+
+
+def _shim_of(directory: AttemptDirectory) -> Identity:
+    shim = directory.find_shim()
+    assert shim is not None
+    return shim
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+async def test_unreadable_claim_ends_its_attempt_and_is_quarantined(
+    bench: Bench, told: Told, damage: Callable[[Path], None]
+) -> None:
+    directory = await _begin_and_let_go(bench, told)
+    shim = _shim_of(directory)
+    damage(directory.path / "shim.json")
+
+    for _ in range(2):  # the second agent finds what the first left behind
+        async with asyncio.timeout(PATIENCE):
+            end = await bench.another().run(
+                replace(bench.endless, told=Phase.RUNNING), told, asyncio.Event()
+            )
+        assert end.failure is not None
+        assert end.failure.code == "StateUnreadable"
+        assert "shim.json" in end.failure.message
+        assert not is_running(shim.pid)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+async def test_unreadable_exit_fails_its_attempt(
+    bench: Bench, told: Told, damage: Callable[[Path], None]
+) -> None:
+    async with asyncio.timeout(PATIENCE):
+        await bench.runtime.run(bench.short, told, asyncio.Event())
+    directory = process(bench).directory(bench.short.assignment.attempt)
+    damage(directory.path / "exit.json")
+
+    end = await bench.another().run(replace(bench.short, told=Phase.RUNNING), told, asyncio.Event())
+    assert end.failure is not None
+    assert end.failure.code == "StateUnreadable"
+    assert "exit.json" in end.failure.message
+
+
+async def test_unreadable_exit_does_not_undo_a_success(bench: Bench, told: Told) -> None:
+    prefix = bench.short.assignment.output_prefix.removeprefix("file://")
+    job = shell(bench, f"touch {prefix}/outputs.pb", number=1)
+    async with asyncio.timeout(PATIENCE):
+        await bench.runtime.run(job, told, asyncio.Event())
+    directory = process(bench).directory(bench.short.assignment.attempt)
+    (directory.path / "exit.json").write_bytes(b"")
+
+    end = await bench.another().run(replace(bench.short, told=Phase.RUNNING), told, asyncio.Event())
+    assert end.phase is Phase.SUCCEEDED
+
+
+@pytest.mark.parametrize("name", ["shim.json", "exit.json"])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+async def test_sweep_outlives_unreadable_state_and_ends_the_attempt(
+    bench: Bench, told: Told, name: str, damage: Callable[[Path], None]
+) -> None:
+    directory = await _begin_and_let_go(bench, told)
+    shim = _shim_of(directory)
+    damage(directory.path / name)
+    settled = process(bench).directory(make_assignment(9).attempt)
+    settled.path.mkdir()
+
+    swept = [await process(bench).sweep([], timedelta(0)) for _ in range(2)]
+    await until(lambda: not is_running(shim.pid))
+    assert sum(swept) == 2  # both attempts, once the unreadable one was quarantined
+    assert not directory.path.exists()
+
+
+async def test_task_that_writes_beside_its_working_directory_reaches_no_state(
+    bench: Bench, told: Told
+) -> None:
+    job = shell(bench, "for f in shim exit start; do echo garbage > ../$f.json; done; rm -rf ../*")
+    async with asyncio.timeout(PATIENCE):
+        end = await bench.runtime.run(job, told, asyncio.Event())
+
+    assert end.phase is Phase.SUCCEEDED, end.failure
+    assert process(bench).directory(job.assignment.attempt).find_shim() is not None
+
+
+@pytest.mark.parametrize("moment", ["running", "before-a-stop"])
+async def test_task_that_stops_its_shim_is_ended_all_the_same(
+    bench: Bench, told: Told, moment: str
+) -> None:
+    job = shell(bench, "kill -STOP $PPID; " + ("exit 0" if moment == "running" else "sleep 300"))
+    stop = asyncio.Event()
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(bench.runtime.run(job, told, stop))
+        if moment == "before-a-stop":
+            while (await told.news.get()).phase is not Phase.RUNNING:
+                pass
+            shim = _shim_of(process(bench).directory(job.assignment.attempt))
+            await until(lambda: shim.is_stopped)
+            stop.set()
+
+    expected = Phase.SUCCEEDED if moment == "running" else Phase.ABORTED
+    assert run.result().phase is expected, run.result().failure
+
+
+async def test_shim_that_does_not_end_in_time_is_killed(bench: Bench, told: Told) -> None:
+    """Here a process that ignores SIGTERM stands for a shim that hangs."""
+    runtime = process(bench)
+    runtime._bounds = replace(runtime._bounds, margin=timedelta(0))
+    hung = await asyncio.create_subprocess_exec(
+        *("sh", "-c", "trap '' TERM; echo ready; sleep 300"),
+        start_new_session=True,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert hung.stdout is not None
+    await hung.stdout.readline()
+    ticks = read_started_ticks(hung.pid)
+    assert ticks is not None
+    directory = runtime.directory(bench.endless.assignment.attempt)
+    directory.path.mkdir(parents=True)
+    assert directory.claim(Identity(hung.pid, ticks, read_boot_id()))
+    stop = asyncio.Event()
+    stop.set()
+    async with asyncio.timeout(PATIENCE):
+        end = await runtime.run(bench.endless, told, stop)
+        assert await hung.wait() == -signal.SIGKILL
+
+    assert end.failure is not None
+    assert end.failure.code == "ProcessLost"
+
+
+async def test_withdrawn_attempt_stays_withdrawn_and_its_shim_gets_no_claim(
+    bench: Bench, told: Told
+) -> None:
+    """A shim that has read its order claims the attempt just after it was aborted."""
+    runtime, stop = process(bench), asyncio.Event()
+    directory = runtime.directory(bench.endless.assignment.attempt)
+    directory.make(runtime._prepare(bench.endless))
+    stop.set()
+    first = await runtime.run(replace(bench.endless, told=Phase.INITIALIZING), told, stop)
+
+    assert not directory.claim(Identity.of_this_process())
+    with pytest.raises(FileNotFoundError):
+        directory.read_start()
+    again = await bench.another().run(replace(bench.endless, told=Phase.INITIALIZING), told, stop)
+    assert (first.phase, again.phase) == (Phase.ABORTED, Phase.ABORTED)
