@@ -26,14 +26,21 @@ def fence_at(contact: Contact, grace: timedelta) -> datetime:
 
 
 def read_contact(facts: Mapping[str, str]) -> Contact | None:
-    """Return the contact that an agent wrote down; None if it never had any."""
+    """
+    Return the contact that an agent wrote down; None if it never had any.
+
+    One that cannot be read counts as long ago: what may be begun elsewhere must stop.
+    """
     if "contact_us" not in facts:
         return None
-    return Contact(
-        from_us(int(facts["contact_us"])),
-        int(facts["fence_us"]) * _US,
-        int(facts["reassign_us"]) * _US,
-    )
+    try:
+        return Contact(
+            from_us(int(facts["contact_us"])),
+            int(facts["fence_us"]) * _US,
+            int(facts["reassign_us"]) * _US,
+        )
+    except (KeyError, ValueError, OverflowError):
+        return Contact(from_us(0), timedelta(0), timedelta(0))
 
 
 def write_contact(contact: Contact) -> dict[str, int]:

@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 
+_PRIMARY_CODE = 0xFF  # of an extended result code
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_ASIDE = ".unreadable"
+
 _SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE specs (digest BLOB PRIMARY KEY, body BLOB NOT NULL);
@@ -161,20 +165,39 @@ def _fail(batch: Sequence[_Write | _Read], cause: sqlite3.Error) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    """Open the file; one that is damaged is set aside, and a new one made."""
     try:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            _prepare(connection, path)
-        except BaseException:
-            connection.close()
-            raise
+            return _open(path)
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & _PRIMARY_CODE not in _DAMAGED:
+                raise
+            logger.exception(
+                "ledger damaged, starting a new one",
+                extra={"path": str(path), "kept_as": f"{path}{_ASIDE}"},
+            )
+            for suffix in ("", "-wal", "-shm"):
+                damaged = path.with_name(path.name + suffix)
+                if damaged.exists():
+                    damaged.replace(path.with_name(path.name + suffix + _ASIDE))
+            return _open(path)
     except sqlite3.Error as error:
         raise LedgerError(f"{path} cannot be opened as the agent's ledger") from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
+    _check(connection)
     connection.execute("PRAGMA synchronous=FULL")
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found == 0:
@@ -184,3 +207,12 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} has format {found}, this agent writes {FORMAT}; "
             "run the agent that wrote it, or give a fresh data directory"
         )
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """Raise DatabaseError if a page is damaged; some milliseconds for thousands of attempts."""
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        error = sqlite3.DatabaseError(found)
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error

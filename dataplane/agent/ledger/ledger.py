@@ -9,6 +9,7 @@ acknowledgement in between costs no write.
 """
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -28,6 +29,8 @@ from dataplane.agent.ledger.sqlite import SqliteJournal
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId
 from shared.model.reports import Acknowledgement
+
+logger = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -59,7 +62,7 @@ class Ledger:
         """Read the journal; nothing may be asked before."""
         contents = await self._journal.load()
         facts = contents.facts
-        self.last_epoch = int(facts.get("last_epoch", "0"))
+        self.last_epoch = _read_epoch(facts)
         self.contact = read_contact(facts)
         self.agent_id = facts.get("agent_id", "") or str(uuid4())
         await self._remember(agent_id=self.agent_id)
@@ -194,3 +197,12 @@ class Ledger:
 
     async def _remember(self, **facts: int | str) -> None:
         await self._journal.remember({name: str(value) for name, value in facts.items()})
+
+
+def _read_epoch(facts: Mapping[str, str]) -> int:
+    text = facts.get("last_epoch", "0")
+    try:
+        return int(text)
+    except ValueError:
+        logger.error("last epoch unreadable in the ledger, counting from 0", extra={"text": text})  # noqa: TRY400 - the text says it
+        return 0

@@ -1,5 +1,13 @@
-"""The journal of an agent on one machine: a file that SQLite keeps."""
+"""
+The journal of an agent on one machine: a file that SQLite keeps.
 
+A row that cannot be read is moved to the table ``unreadable``, with all rows of its attempt:
+the attempt is not held, and the control plane begins it again. Specs are checked against
+their digests.
+"""
+
+import hashlib
+import logging
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,17 +17,31 @@ from dataplane.agent.core.held import Held
 from dataplane.agent.core.instants import from_us, to_us
 from dataplane.agent.ledger import codec
 from dataplane.agent.ledger.database import Database, Statement
-from dataplane.agent.ledger.journal import Contents, Entry, LedgerError
+from dataplane.agent.ledger.journal import Contents, Entry
 from shared.model.ids import AttemptId, Digest
 from shared.model.reports import Report
 
 _KEEP_FACT = "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
-_KEEP_SPEC = "INSERT OR IGNORE INTO specs VALUES (?, ?)"
+_KEEP_SPEC = "INSERT INTO specs VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
 _KEEP_ATTEMPT = "INSERT OR IGNORE INTO attempts VALUES (?, ?, ?)"
 _KEEP_REPORT = "INSERT INTO reports VALUES (?, ?, ?)"
 _DROP_ATTEMPT = "DELETE FROM attempts WHERE attempt = ?"
 _DROP_REPORTS = "DELETE FROM reports WHERE attempt = ?"
+_MAKE_UNREADABLE = (
+    "CREATE TABLE IF NOT EXISTS unreadable (attempt TEXT, version INTEGER, body TEXT)"
+)
+_MOVE_ATTEMPT = (
+    "INSERT INTO unreadable SELECT attempt, 0, assignment FROM attempts WHERE attempt = ?"
+)
+_MOVE_REPORTS = (
+    "INSERT INTO unreadable SELECT attempt, version, body FROM reports WHERE attempt = ?"
+)
 _DROP_SPEC = "DELETE FROM specs WHERE digest = ?"
+
+logger = logging.getLogger(__name__)
+
+# What a codec raises for what it did not write.
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
 
 
 class SqliteJournal:
@@ -34,23 +56,60 @@ class SqliteJournal:
             yield cls(database)
 
     async def load(self) -> Contents:
-        facts: dict[str, str] = dict(await self._database.read("SELECT name, value FROM facts"))
+        facts = {
+            str(name): str(value)
+            for name, value in await self._database.read("SELECT name, value FROM facts")
+        }
         entries: dict[object, Entry] = {}
         reports: dict[object, list[Report]] = {}
+        unreadable: dict[object, str] = {}
         for key, accepted_us, text in await self._database.read(
             "SELECT attempt, accepted_us, assignment FROM attempts ORDER BY accepted_us"
         ):
             reports[key] = []
-            entries[key] = Entry(codec.parse_assignment(text), from_us(accepted_us), reports[key])
+            try:
+                assignment = codec.parse_assignment(text)
+                if str(assignment.attempt) != key:
+                    raise ValueError(f"it is of attempt {assignment.attempt}")
+                entries[key] = Entry(assignment, from_us(accepted_us), reports[key])
+            except _UNREADABLE as error:
+                unreadable[key] = f"its assignment: {error!r}"
         for key, version, text in await self._database.read(
             "SELECT attempt, version, body FROM reports ORDER BY attempt, version"
         ):
             entry = entries.get(key)
             if entry is None:
-                raise LedgerError(f"the ledger has a report of {key}, which it does not hold")
+                unreadable.setdefault(key, "reports of an attempt that is not held")
+                continue
             held = entry.assignment
-            reports[key].append(codec.parse_report(held.attempt, held.lease, version, text))
-        return Contents(facts, list(entries.values()))
+            try:
+                if version != len(reports[key]) + 1:
+                    raise ValueError(f"report {len(reports[key]) + 1} is missing")
+                report = codec.parse_report(held.attempt, held.lease, version, text)
+            except _UNREADABLE as error:
+                unreadable.setdefault(key, f"report {version}: {error!r}")
+                continue
+            reports[key].append(report)
+        await self._quarantine(unreadable)
+        readable = [entry for key, entry in entries.items() if key not in unreadable]
+        return Contents(facts, readable)
+
+    async def _quarantine(self, unreadable: Mapping[object, str]) -> None:
+        if not unreadable:
+            return
+        for key, detail in unreadable.items():
+            logger.error(
+                "attempt unreadable in the ledger, set aside",
+                extra={"attempt": str(key), "detail": detail},
+            )
+        keys = [(key,) for key in unreadable]
+        await self._database.write(
+            Statement(_MAKE_UNREADABLE, [()]),
+            Statement(_MOVE_ATTEMPT, keys),
+            Statement(_MOVE_REPORTS, keys),
+            Statement(_DROP_ATTEMPT, keys),
+            Statement(_DROP_REPORTS, keys),
+        )
 
     async def accept(
         self,
@@ -90,7 +149,14 @@ class SqliteJournal:
 
     async def spec(self, digest: Digest) -> bytes | None:
         rows = await self._database.read("SELECT body FROM specs WHERE digest = ?", digest)
-        return bytes(rows[0][0]) if rows else None
+        if not rows:
+            return None
+        body = bytes(rows[0][0])
+        if hashlib.sha256(body).digest() == digest:
+            return body
+        logger.error("spec damaged in the ledger, dropped", extra={"digest": digest.hex()})
+        await self._database.write(Statement(_DROP_SPEC, [(digest,)]))
+        return None
 
     async def keep_specs(self, needed: Collection[Digest]) -> None:
         stored = await self._database.read("SELECT digest FROM specs")

@@ -50,6 +50,7 @@ async def run_processes(settings: Settings, own: ProcessSettings) -> None:
                 grace=settings.grace,
                 clock=clock,
             )
+            await process.kill_unheld(ledger.held)
             runtimes = Runtimes(
                 choices=[
                     Choice(is_inline, InlineRuntime(stores, clock)),

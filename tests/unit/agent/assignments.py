@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from uuid import UUID
 
 from flyteidl2.core import tasks_pb2
@@ -29,6 +30,9 @@ NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 RUN = RunKey(ProjectName("p"), DomainName("development"), RunName("r1"))
 
 
+EMPTY_SPEC = Digest(sha256(b"").digest())
+
+
 def make_assignment(
     number: int = 1,
     *,
@@ -47,8 +51,8 @@ def make_assignment(
         lease=LeaseId(UUID(int=1000 * attempt + number)),
         parent=None if parent is None else ActionName(parent),
         task_type=task_type,
-        task_spec=Digest(b"t" * 32),
-        run_spec=Digest(b"r" * 32),
+        task_spec=EMPTY_SPEC,
+        run_spec=EMPTY_SPEC,
         input_uri=f"{run_base}/{action}/inputs.pb",
         run_base=run_base,
         output_prefix=f"{run_base}/{action}/{attempt}",

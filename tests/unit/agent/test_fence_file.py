@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from dataplane.agent.runtimes.process.fence import FenceFile
 
 
@@ -28,7 +30,13 @@ def test_what_was_allowed_before_a_restart_of_the_machine_is_not_allowed_after(
     assert fence.is_closed
 
 
-def test_what_cannot_be_read_allows_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["", "garbage", "null", "[1]", '["a", null]', "{}", "[" * 100_000])
+def test_unreadable_fence_is_closed(tmp_path: Path, text: str) -> None:
     fence = FenceFile(tmp_path / "fence")
-    fence.path.write_text("")
+    fence.path.write_text(text)
     assert fence.is_closed
+
+
+def test_fence_that_is_no_file_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "fence").mkdir()
+    assert FenceFile(tmp_path / "fence").is_closed

@@ -41,13 +41,3 @@ async def test_a_ledger_of_another_format_is_refused_with_the_remedy(path: Path)
     with pytest.raises(LedgerError, match="fresh data directory"):
         async with Ledger.open(path):
             pass
-
-
-async def test_a_file_that_is_no_ledger_is_refused(path: Path) -> None:
-    path.write_text(  # noqa: ASYNC240 - a test has time
-        "this is no database, but quite long enough to look like a file of one" * 20
-    )
-
-    with pytest.raises(LedgerError, match="cannot be opened"):
-        async with Ledger.open(path):
-            pass

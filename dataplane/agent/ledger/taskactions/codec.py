@@ -61,7 +61,7 @@ def parse_entry(obj: Object) -> Entry:
                 for version in range(1, len(reports) + 1)
             ],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise BadEntryError(f"{type(error).__name__}: {error}") from error
 
 

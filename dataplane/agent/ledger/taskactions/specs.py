@@ -10,8 +10,10 @@ import base64
 import gzip
 import hashlib
 import logging
+import re
 import zlib
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from dataplane.agent.kube.client import Kube
@@ -26,6 +28,7 @@ _PIECES = "volary.dev/pieces"  # annotation: how many there are
 _PIECE_BYTES = 900 * 1024  # of the 1 MiB that a ConfigMap may have
 _SPEC_BYTES = 64 * 1024 * 1024  # of one spec, unpacked: more does not come over the link
 _KEY = "spec.gz"
+_NAME = re.compile(r"spec-([0-9a-f]{64})(?:-[0-9]+)?")
 
 
 class Specs:
@@ -61,13 +64,24 @@ class Specs:
             packed = _unwrap(first)
             for number in range(1, int(first["metadata"]["annotations"][_PIECES])):
                 packed += _unwrap(await self._kube.get(CONFIG_MAP, self._name(digest, number)))
+            body = await asyncio.to_thread(_unpack, packed)
         except NotFoundError:
             return None
-        body = await asyncio.to_thread(_unpack, packed)
+        except (AttributeError, LookupError, TypeError, ValueError, zlib.error) as error:
+            await self._discard(digest, repr(error))
+            return None
         if hashlib.sha256(body).digest() != digest:
-            logger.error("a spec was changed by somebody", extra={"digest": digest.hex()})
+            await self._discard(digest, "its digest is another")
             return None
         return body
+
+    async def _discard(self, digest: Digest, detail: str) -> None:
+        """Delete a spec that cannot be read, so that it is written again when it comes again."""
+        logger.error("spec damaged, deleted", extra={"digest": digest.hex(), "detail": detail})
+        async with self._writing:
+            self._stored.discard(digest)
+            with suppress(NotFoundError):
+                await self._kube.delete(CONFIG_MAP, self._name(digest, 0))
 
     def keep(self, needed: Collection[Digest]) -> None:
         """Of what is there and does not come again only these are needed from now on."""
@@ -83,7 +97,10 @@ class Specs:
         dropped = 0
         for item in listing.items:
             name = str(item["metadata"]["name"])
-            digest = Digest(bytes.fromhex(name.split("-")[1]))
+            found = _NAME.fullmatch(name)
+            if found is None:
+                continue  # somebody else's, with our labels
+            digest = Digest(bytes.fromhex(found[1]))
             async with self._writing:
                 if digest in self._needed or digest in self._wanted:
                     continue

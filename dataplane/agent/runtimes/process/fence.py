@@ -28,9 +28,9 @@ class FenceFile:
     def is_closed(self) -> bool:
         try:
             boot_id, until = json.loads(self.path.read_text())
-        except (FileNotFoundError, ValueError):
-            return True
-        return bool(boot_id != read_boot_id()) or _uptime() >= float(until)
+            return bool(boot_id != read_boot_id()) or _uptime() >= float(until)
+        except (OSError, TypeError, ValueError, RecursionError):
+            return True  # unreadable: nobody vouches for us
 
 
 def _uptime() -> float:

@@ -25,6 +25,7 @@ from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.environment import Endpoint, substitute
 from dataplane.agent.runtimes.features import RuntimeKind, list_ignored
 from dataplane.agent.runtimes.log_links import render_log_links
+from dataplane.agent.runtimes.process import trees
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start, Withdrawn
 from dataplane.agent.runtimes.process.environment import compose_environment
 from dataplane.agent.runtimes.process.fence import FenceFile
@@ -140,6 +141,22 @@ class ProcessRuntime:
             except OSError:
                 logger.warning("attempt not swept", extra=fields, exc_info=True)
         return swept
+
+    async def kill_unheld(self, held: Collection[AttemptId]) -> None:
+        """Kill the processes of attempts that are not held, before they can begin elsewhere."""
+        kept = {str(attempt) for attempt in held}
+        for directory in AttemptDirectory.all_below(self._root):
+            fields = {"attempt": directory.path.name}
+            if directory.path.name in kept:
+                continue
+            try:
+                shim = directory.find_shim()
+                alive = shim is not None and shim.is_alive
+            except (OSError, StateUnreadableError):
+                shim, alive = None, bool(trees.list_complaining_into(directory.complaints))
+            if alive:
+                logger.warning("killing a process nobody holds", extra=fields)
+                await asyncio.to_thread(kill_all, directory, shim)
 
     async def _sweep(self, directory: AttemptDirectory, older_than: timedelta) -> bool:
         """Stop the attempt's process, or remove what is left; whether it was removed."""
