@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,93 @@ async def test_what_an_interpreter_reads_at_its_start_is_heeded(world: World) ->
     assert "optimize=1" in optimised["flags"]
 
 
+_FIXED_WHEN_LOADED = {
+    "TZ": "Asia/Tokyo",
+    "LANG": "C",
+    "LC_ALL": "C.UTF-8",
+    "PYTHONUTF8": "1",
+    "PYTHONHASHSEED": "7",
+    "PYTHONOPTIMIZE": "1",
+    "FSSPEC_FILE_AUTO_MKDIR": "0",
+    "FSSPEC_S3_ANON": "1",
+    "MSGPACK_PUREPYTHON": "1",
+}
+
+
+async def test_variables_read_when_a_process_is_loaded_are_heeded_warm_as_cold(
+    world: World,
+) -> None:
+    async def describe_each(how: str) -> dict[str, str]:
+        found = {}
+        for name, value in {"": "", **_FIXED_WHEN_LOADED}.items():
+            path = world.root / f"{how}-{name}"
+            wish = Wish(
+                task="describe_loaded",
+                inputs={"path": str(path)},
+                env={name: value} if name else {},
+            )
+            end = await world.control.end_of(await world.assign(wish))
+            assert end.phase is Phase.SUCCEEDED, end.failure
+            found[name] = await until_file(path, empty=True)
+        return found
+
+    async with agent(world, "--cold"):
+        cold = await describe_each("cold")
+    async with agent(world) as started:
+        await _until_warm(started)
+        warm = await describe_each("warm")
+
+    assert warm == cold
+    unseen = {name for name, text in cold.items() if name and text == cold[""]}
+    assert unseen <= {"LANG", "LC_ALL", "PYTHONUTF8"}  # as the machine's, perhaps
+
+
+async def test_variable_of_the_tasks_own_keeps_the_warm_start(world: World) -> None:
+    base = inherited(os.environ)
+    nursery = Nursery(base, world.root, SystemClock(), warm=True)
+    program = shutil.which("a0", path=base["PATH"])
+    assert program is not None
+    async with running(nursery, at_most=60):
+        await nursery.ready.wait()
+        for env, may_fork in [
+            ({}, True),
+            ({"COLOUR": "red", "LOG_LEVEL": "30", "VOLARY_ATTEMPT": "1"}, True),
+            ({"TZ": "Asia/Tokyo"}, False),
+            ({"MSGPACK_PUREPYTHON": "1"}, False),
+            ({"FSSPEC_S3_ANON": "1"}, False),
+        ]:
+            assert nursery._may_fork(_make_start(program, {**base, **env})) is may_fork, env
+
+
+async def test_package_that_starts_threads_leaves_warm_start_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As numpy does, and with it pandas, which the SDK imports where they are installed."""
+    (tmp_path / "msgpack").mkdir()
+    (tmp_path / "msgpack" / "__init__.py").write_text(
+        "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    )
+    base = {**inherited(os.environ), "PYTHONPATH": str(tmp_path)}
+    caplog.set_level("INFO")
+    nursery = Nursery(base, tmp_path, SystemClock(), warm=True)
+    async with running(nursery, at_most=60):
+        await nursery.ready.wait()
+        directory = AttemptDirectory(tmp_path / "attempts" / "first")
+        program = shutil.which("a0", path=base["PATH"])
+        assert program is not None
+        start = _make_start(program, base)
+        directory.make(start)
+        assert nursery._may_fork(start)
+        assert await nursery.start(directory, start)
+        await until(lambda: directory.find_exit() is not None)
+    (left_out,) = (
+        record.__dict__["packages"]
+        for record in caplog.records
+        if "start threads" in record.message
+    )
+    assert "msgpack" in left_out
+
+
 async def test_a_zygote_that_died_is_replaced_and_no_task_waits_for_it(world: World) -> None:
     async with agent(world) as started:
         await _until_warm(started)
@@ -119,17 +207,10 @@ def _children(of: int) -> list[int]:
     return found
 
 
-async def test_an_attempt_that_a_late_shim_has_taken_costs_no_zygote(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """An agent was killed when it had asked for a shim; the next one asks, too."""
-    base = inherited(os.environ)
-    program = shutil.which("a0", path=base["PATH"])
-    assert program is not None
-    directory = AttemptDirectory(tmp_path / "attempts" / "first")
-    start = Start(
+def _make_start(program: str, env: Mapping[str, str]) -> Start:
+    return Start(
         argv=[program],
-        env=base,
+        env=env,
         notes=[],
         max_runtime_seconds=None,
         memory_limit=None,
@@ -138,6 +219,17 @@ async def test_an_attempt_that_a_late_shim_has_taken_costs_no_zygote(
         line_bytes=1000,
         log_bytes=1000,
     )
+
+
+async def test_an_attempt_that_a_late_shim_has_taken_costs_no_zygote(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An agent was killed when it had asked for a shim; the next one asks, too."""
+    base = inherited(os.environ)
+    program = shutil.which("a0", path=base["PATH"])
+    assert program is not None
+    directory = AttemptDirectory(tmp_path / "attempts" / "first")
+    start = _make_start(program, base)
     directory.make(start)
     assert directory.claim(Identity.of_this_process())
     directory.take_start()

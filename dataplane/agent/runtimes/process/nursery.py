@@ -14,13 +14,15 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 from dataplane.agent.core import limits
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
+from dataplane.agent.runtimes.process.fixed_variables import find_fixed
 from dataplane.agent.runtimes.process.shim import STARTED
-from dataplane.agent.runtimes.process.zygote import REQUEST_BYTES
+from dataplane.agent.runtimes.process.zygote import GREETING_BYTES, PROBE, Greeting
 from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -28,9 +30,8 @@ logger = logging.getLogger(__name__)
 _RESTART_AFTER = timedelta(seconds=1)
 _RESTART_AT_MOST = timedelta(seconds=60)
 
-# What an interpreter, the loader or the C library looks at only while it starts.
-_SETTLED_AT_START = ("PYTHON", "LD_", "MALLOC_", "GLIBC_")
-
+_GREETING_WITHIN = timedelta(minutes=2)  # imports of a cold disk take long
+_DIES_WITHIN = timedelta(seconds=10)  # from SIGKILL
 
 _Begin = Callable[[AttemptDirectory, int], Awaitable[None]]
 
@@ -45,6 +46,9 @@ class Nursery:
         self._warm = warm
         self._program = shutil.which("a0", path=base["PATH"])
         self._zygote: socket.socket | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._greeting: Greeting | None = None
+        self._probe = False  # whether to leave out packages that start threads
         self.ready = asyncio.Event()  # set while a zygote serves
 
     async def run(self) -> None:
@@ -69,36 +73,51 @@ class Nursery:
         False: this shim did not start a task. ``directory`` then tells whether another
         one did.
         """
+        fields = {"directory": str(directory.path)}
         if self._zygote is not None and self._may_fork(start):
-            if await self._await_start(directory, self._fork):
-                return True
-            if directory.find_shim() is not None:
+            try:
+                if await self._await_start(directory, self._fork):
+                    return True
+            except TimeoutError:
+                logger.warning("zygote does not answer, killed", extra=fields)
+                if self._process is not None and self._process.returncode is None:
+                    self._process.kill()  # another one is started
+            if directory.find_claim() is not None:
                 return False
             logger.warning("the zygote did not start a task; starting it from nothing")
-        return await self._await_start(directory, self._spawn)
+        try:
+            return await self._await_start(directory, self._spawn)
+        except TimeoutError:
+            logger.warning("shim did not start in time", extra=fields)
+            return False
 
     def _may_fork(self, start: Start) -> bool:
         """Whether a fork of the zygote cannot be told from a fresh interpreter."""
-        if self._program is None or start.argv[0] != self._program:
+        if self._program is None or start.argv[0] != self._program or self._greeting is None:
             return False
-        return _at_start(start.env) == _at_start(self._base)
+        greeting = self._greeting
+        fixed = find_fixed(start.env, self._base, read=greeting.read, packages=greeting.packages)
+        if fixed:
+            logger.debug("task started cold, for its variables", extra={"variables": fixed})
+        return not fixed
 
     async def _await_start(self, directory: AttemptDirectory, begin: _Begin) -> bool:
+        """Begin, and wait until the shim has claimed the attempt; TimeoutError if it is late."""
         told, ready = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        fields = {"directory": str(directory.path)}
         try:
-            try:
-                await begin(directory, ready)
-            except OSError:
-                logger.warning("a shim could not be started", extra=fields, exc_info=True)
-                return False
-            finally:
-                os.close(ready)
             async with asyncio.timeout(limits.START_TIMEOUT.total_seconds()):
+                try:
+                    await begin(directory, ready)
+                finally:
+                    os.close(ready)
                 await readable(told)
             return os.read(told, len(STARTED)) == STARTED
         except TimeoutError:
-            logger.warning("a shim did not start in time", extra=fields)
+            raise
+        except OSError:
+            logger.warning(
+                "shim not started", extra={"directory": str(directory.path)}, exc_info=True
+            )
             return False
         finally:
             os.close(told)
@@ -118,7 +137,11 @@ class Nursery:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        await process.wait()  # it has left a child of its own behind, which outlives us
+        try:
+            await process.wait()  # it has left a child of its own behind, which outlives us
+        except asyncio.CancelledError:
+            await _kill(process)
+            raise
 
     async def _run_zygote(self) -> bool:
         """Run a zygote to its end; False if there is no use in another one."""
@@ -131,6 +154,7 @@ class Nursery:
                 "-c",
                 code,
                 str(theirs.fileno()),
+                *([PROBE] if self._probe else []),
                 pass_fds=(theirs.fileno(),),
                 env=self._base,
                 cwd=self._home,
@@ -140,30 +164,67 @@ class Nursery:
                 start_new_session=True,
             )
             theirs.close()
+            self._process = process
             try:
-                loop = asyncio.get_running_loop()
-                greeting = await loop.sock_recv(ours, REQUEST_BYTES)
-                if greeting:
-                    threads = json.loads(greeting)["threads"]
-                    if threads != 1:
-                        logger.warning(
-                            "the SDK's imports start threads; tasks start from nothing",
-                            extra={"threads": threads},
-                        )
-                        return False
-                    logger.info("the zygote is ready", extra={"pid": process.pid})
+                greeting = await _receive_greeting(ours)
+                if greeting is not None and greeting.threads != 1:
+                    return self._note_threads(greeting)
+                if greeting is not None:
+                    self._note_ready(greeting, process.pid)
                     self._zygote = ours
                     self.ready.set()
-                await process.wait()
+                    await process.wait()
+            except TimeoutError:
+                logger.warning("zygote not ready in time, killed", extra={"pid": process.pid})
             finally:
-                self._zygote = None
+                self._zygote = self._process = self._greeting = None
                 self.ready.clear()
                 ours.close()
-                if process.returncode is None:
-                    process.kill()  # its forks are not its children's keepers: they go on
-                    await process.wait()
+                await _kill(process)  # its forks are not its children's keepers: they go on
         logger.warning("the zygote ended; starting another", extra={"code": process.returncode})
         return True
+
+    def _note_ready(self, greeting: Greeting, pid: int) -> None:
+        self._greeting = greeting
+        logger.info("the zygote is ready", extra={"pid": pid})
+        if greeting.left_out:
+            logger.info(
+                "packages start threads when they are imported, so each task imports them itself",
+                extra={"packages": greeting.left_out},
+            )
+
+    def _note_threads(self, greeting: Greeting) -> bool:
+        """Try again without the packages that start threads; False if that was tried."""
+        if not self._probe:
+            self._probe = True
+            return True
+        logger.warning(
+            "warm start is off, each task costs some 0.4 s more: this environment starts threads "
+            "in every interpreter; remove the .pth file or sitecustomize that does, or silence "
+            "this with --cold",
+            extra={"threads": greeting.threads},
+        )
+        return False
+
+
+async def _receive_greeting(zygote: socket.socket) -> Greeting | None:
+    """Return what a zygote says when it is ready, None if it ended; TimeoutError if it is late."""
+    async with asyncio.timeout(_GREETING_WITHIN.total_seconds()):
+        greeting = await asyncio.get_running_loop().sock_recv(zygote, GREETING_BYTES)
+    return Greeting(**json.loads(greeting)) if greeting else None
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a process that is ours, and wait for its end, but not for ever."""
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        process.kill()
+    try:
+        async with asyncio.timeout(_DIES_WITHIN.total_seconds()):
+            await process.wait()
+    except TimeoutError:
+        logger.error("process survives SIGKILL", extra={"pid": process.pid})  # noqa: TRY400
 
 
 async def readable(descriptor: int) -> None:
@@ -175,9 +236,3 @@ async def readable(descriptor: int) -> None:
         await seen.wait()
     finally:
         loop.remove_reader(descriptor)
-
-
-def _at_start(environment: Mapping[str, str]) -> Mapping[str, str]:
-    return {
-        name: value for name, value in environment.items() if name.startswith(_SETTLED_AT_START)
-    }

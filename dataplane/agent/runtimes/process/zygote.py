@@ -5,7 +5,11 @@ Starting ``a0`` is nearly all imports. The zygote does those that are the same f
 task, and only those: everything the SDK imports but the SDK itself, because importing
 ``flyte`` starts a thread (which would not exist in a fork) and reads the environment
 (which is the task's own). A thread is fatal to forking, so the zygote counts its threads
-and refuses to serve with more than one; the agent then starts tasks from nothing.
+and refuses to serve with more than one. Told to probe, it first imports each package in a
+fork, and leaves out those that start threads (numpy does, and with it pandas).
+
+What a process reads while it is loaded, a fork has from the zygote: the greeting names the
+variables that the imports read, and the agent starts a task from nothing that has others.
 
 The SDK itself is imported in the fork, ahead of time if possible: after each start a spare
 is forked that imports it in the environment of the task just started, and the next task
@@ -25,14 +29,18 @@ import socket
 import subprocess
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
+from dataplane.agent.runtimes.process.fixed_variables import list_foreign_packages, recording
 from dataplane.agent.runtimes.process.shim import Order, keep
+from dataplane.agent.runtimes.process.state_files import StateUnreadableError
 
 REQUEST_BYTES = 4096
+GREETING_BYTES = 64 * 1024
+PROBE = "--probe"
 _REAP_EVERY = 1.0  # seconds
 
 # What a0 imports of the SDK on its way to any task. Names a later SDK lacks are skipped.
@@ -85,16 +93,27 @@ _OWN_TO_ONE_ACTION = frozenset(
 Become = Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greeting:
+    """What the zygote tells the agent once it has imported what it can."""
+
+    threads: int  # of the zygote; it serves with one only
+    read: Sequence[str]  # variables that the imports looked up
+    packages: Sequence[str]  # what was imported, apart from the standard library
+    left_out: Sequence[str]  # packages that start threads when they are imported
+
+
 def main() -> None:
-    """Serve the socket whose descriptor is our only argument, until it closes."""
+    """Serve the socket whose descriptor is our first argument, until it closes."""
     sys.path[:] = [entry for entry in sys.path if entry]  # "" is there because of -c
-    become_task = _Zygote(socket.socket(fileno=int(sys.argv[1]))).serve()
+    agent = socket.socket(fileno=int(sys.argv[1]))
+    become_task = _Zygote(agent).serve(probe=PROBE in sys.argv)
     if become_task is not None:
         become_task()
 
 
-def preload() -> int:
-    """Import what the SDK needs; return how many threads that left us with."""
+def preload(*, probe: bool) -> Greeting:
+    """Import what the SDK needs, and with ``probe`` only packages that start no threads."""
     scout = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", _SCOUT, *_SDK, *_LAZY],
         stdout=subprocess.PIPE,
@@ -107,9 +126,40 @@ def preload() -> int:
         for name in json.loads(scout.stdout)
         if name.partition(".")[0] not in {"flyte", "__main__", "__mp_main__"}
     ]
-    _import(foreign)
+    with recording() as read:
+        left_out = _import_threadless(foreign) if probe else []
+        if not probe:
+            _import(foreign)
     gc.collect()
     gc.freeze()  # the collector would touch, and so copy, every page we share
+    return Greeting(
+        threads=_count_threads(),
+        read=sorted(read),
+        packages=list_foreign_packages(foreign),
+        left_out=left_out,
+    )
+
+
+def _import_threadless(names: Iterable[str]) -> Sequence[str]:
+    """Import packages that start no threads; return the others. A fork tries each first."""
+    by_package: dict[str, list[str]] = {}
+    for name in names:
+        by_package.setdefault(name.partition(".")[0], []).append(name)
+    left_out = []
+    for package, modules in by_package.items():
+        child = os.fork()
+        if child == 0:
+            _import(modules)
+            os._exit(_count_threads() - 1)
+        _, status = os.waitpid(child, 0)
+        if status == 0:
+            _import(modules)
+        else:
+            left_out.append(package)
+    return left_out
+
+
+def _count_threads() -> int:
     return len(list(Path("/proc/self/task").iterdir()))
 
 
@@ -126,11 +176,11 @@ class _Zygote:
         self._agent = agent
         self._spare: _Spare | None = None
 
-    def serve(self) -> Become | None:
+    def serve(self, *, probe: bool) -> Become | None:
         """Start a task for each request; returns in a task's process, and at the end."""
-        threads = preload()
-        self._agent.send(json.dumps({"threads": threads}).encode())
-        if threads != 1:
+        greeting = preload(probe=probe)
+        self._agent.send(json.dumps(asdict(greeting)).encode())
+        if greeting.threads != 1:
             return None
         while True:
             waiting, _, _ = select.select([self._agent], [], [], _REAP_EVERY)
@@ -142,8 +192,8 @@ class _Zygote:
                 return None  # the agent is gone
             try:
                 env = _shared_part(order.directory.read_start().env)
-            except FileNotFoundError:
-                os.close(order.ready)  # a shim that an earlier agent asked for has taken it
+            except (FileNotFoundError, StateUnreadableError):
+                os.close(order.ready)  # taken by a shim that an earlier agent asked for, or spoilt
                 continue
             become_task = self._start(order, env) or self._fork_spare(env)
             if become_task is not None:
@@ -227,6 +277,9 @@ def become(start: Start) -> None:
     program = start.argv[0]
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as an interpreter that starts has it
     _set_environment(start.env)
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()  # else all forks draw the same numbers; Python's own is seeded by fork
     sys.argv[:] = start.argv
     sys.path.insert(0, str(Path(program).parent))
     sys.modules["__main__"] = module = types.ModuleType("__main__")

@@ -148,3 +148,26 @@ async def describe(path: str) -> int:
     }
     Path(path).write_text(json.dumps(description))
     return 0
+
+
+@env.task
+async def describe_loaded(path: str) -> int:
+    """Write down what was fixed when the C library, Python and packages were loaded."""
+    import email.utils
+    import locale
+    import time
+    from importlib import import_module
+
+    description = {
+        "zone": [time.strftime("%z"), time.tzname, time.localtime(0).tm_hour],
+        "aware": email.utils.localtime().strftime("%z"),
+        "collation": locale.setlocale(locale.LC_COLLATE),
+        "preferred": locale.getpreferredencoding(),
+        "encodings": [sys.stdout.encoding, sys.getfilesystemencoding()],
+        "flags": str(sys.flags),
+        "hash": hash("volary") if "PYTHONHASHSEED" in os.environ else 0,
+        "fsspec": import_module("fsspec").config.conf,
+        "msgpack": import_module("msgpack").Packer.__module__,
+    }
+    Path(path).write_text(json.dumps(description))
+    return 0

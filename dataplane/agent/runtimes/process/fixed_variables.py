@@ -1,0 +1,69 @@
+"""
+Variables whose value a process keeps from when it was loaded, so that a fork cannot change them.
+
+The C library, the interpreter and native libraries read some while they are loaded: those have
+known names. Python modules read others while they are imported: the zygote records them. A
+variable that begins with the name of an imported package counts as well, because its native
+part may read it unseen.
+"""
+
+import os
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+_READ_WHEN_LOADED = (
+    *("PYTHON", "LD_", "MALLOC_", "GLIBC_", "GCONV_PATH", "LC_", "LANG", "LOCPATH", "NLSPATH"),
+    *("TZ", "RES_OPTIONS", "LOCALDOMAIN", "HOSTALIASES", "OPENSSL_", "SSL_CERT_", "RUST_"),
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "BLIS_", "OPENBLAS_", "GOTO_", "NUMEXPR_", "VECLIB_"),
+    *("NPY_", "ARROW_", "CUDA_", "TOKIO_", "GRPC_", "UV_"),
+)
+"""Names, or how they begin."""
+
+
+def find_fixed(
+    env: Mapping[str, str],
+    base: Mapping[str, str],
+    *,
+    read: Collection[str],
+    packages: Sequence[str],
+) -> Sequence[str]:
+    """
+    Return what ``env`` says otherwise than ``base``, and a fork of a process that was loaded
+    with ``base`` would not heed.
+
+    ``read`` are the variables that its imports read, ``packages`` what it imported.
+    """
+    beginnings = (*_READ_WHEN_LOADED, *(f"{package.upper()}_" for package in packages))
+    return sorted(
+        name
+        for name in {*env, *base}
+        if env.get(name) != base.get(name) and (name in read or name.startswith(beginnings))
+    )
+
+
+@contextmanager
+def recording() -> Iterator[set[str]]:
+    """Collect the names of the variables that Python code looks up meanwhile."""
+    names: set[str] = set()
+
+    class Recording(os._Environ[str]):  # noqa: SLF001 - the class of os.environ
+        def __getitem__(self, name: str) -> str:
+            names.add(name)
+            return str(super().__getitem__(name))
+
+        def __contains__(self, name: object) -> bool:
+            names.add(str(name))
+            return bool(super().__contains__(name))
+
+    os.environ.__class__ = Recording
+    try:
+        yield names
+    finally:
+        os.environ.__class__ = os._Environ  # noqa: SLF001 - what it was
+
+
+def list_foreign_packages(modules: Sequence[str]) -> Sequence[str]:
+    """Return the packages of the modules that do not come with Python."""
+    packages = {name.partition(".")[0].lstrip("_") for name in modules}
+    return sorted(packages - sys.stdlib_module_names)
