@@ -1,11 +1,15 @@
 """An attempt's log: written as it comes, cut where it must be, read from any line."""
 
+import asyncio
+import gzip
+import threading
 from pathlib import Path
 
 import pytest
 
 from dataplane.agent.core import limits
-from dataplane.agent.runtimes.process.logs import LogReader, LogWriter, read_last_lines
+from dataplane.agent.runtimes.process import logs
+from dataplane.agent.runtimes.process.logs import LogReader, LogWriter, pack_log, read_last_lines
 from shared.model.logs import LogLine, Originator
 from tests.fakes.clock import FakeClock
 
@@ -25,6 +29,10 @@ def read_all(path: Path, after_line: int = 0) -> list[LogLine]:
     while chunk := reader.read(after_line):
         lines += chunk.lines
     return lines
+
+
+def read_raw(path: Path) -> bytes:
+    return path.read_bytes()
 
 
 def texts(path: Path) -> list[str]:
@@ -69,6 +77,69 @@ def test_what_is_no_text_is_shown_all_the_same(path: Path) -> None:
     writer.close()
 
     assert texts(path) == ["\ufffd\ufffd ok", ""]
+
+
+@pytest.mark.parametrize("ended", [True, False], ids=["with-its-end", "without-an-end"])
+@pytest.mark.parametrize("line_bytes", range(4, 12))
+def test_long_line_is_cut_between_characters(path: Path, line_bytes: int, *, ended: bool) -> None:
+    text = "é漢🙂x" * 20
+    writer = make_writer(path, line_bytes=line_bytes)
+    for byte in text.encode() + (b"\n" if ended else b""):
+        writer.feed(bytes([byte]))
+    writer.close()
+
+    assert "".join(texts(path)) == text
+    assert all(len(piece.encode()) <= line_bytes for piece in texts(path))
+
+
+def test_long_line_that_is_no_text_is_cut_all_the_same(path: Path) -> None:
+    writer = make_writer(path, line_bytes=10)
+    writer.feed(b"\x80" * 25)
+    writer.close()
+
+    assert [len(text) for text in texts(path)] == [10, 10, 5]
+
+
+@pytest.mark.parametrize("size", [1, 7, 10**6], ids=["bytes", "pieces", "whole"])
+def test_progress_bar_is_one_line_with_its_last_state(path: Path, size: int) -> None:
+    said = b"".join(b"\rstep %d/3000 " % step + b"#" * 40 for step in range(3001)) + b"\ndone\r\n"
+    writer = make_writer(path)
+    for start in range(0, len(said), size):
+        writer.feed(said[start : start + size])
+    writer.close()
+
+    assert texts(path) == ["step 3000/3000 " + "#" * 40, "done"]
+
+
+async def test_packed_log_is_the_log(path: Path) -> None:
+    writer = make_writer(path, log_bytes=10**8)
+    writer.feed(b"".join(b"line %d\n" % number for number in range(50_000)))
+    writer.close()
+
+    whole = read_raw(path)
+    assert len(whole) > 2**21  # several pieces
+    assert gzip.decompress(await pack_log(path)) == whole
+
+
+async def test_packing_a_log_can_be_cancelled(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = make_writer(path)
+    writer.close()
+    packed = threading.Event()
+    pieces = 0
+
+    def pack_without_end(*_: object) -> bool:
+        nonlocal pieces
+        pieces += 1
+        packed.set()
+        return True
+
+    monkeypatch.setattr(logs, "_pack_piece", pack_without_end)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        packing = tasks.create_task(pack_log(path))
+        await asyncio.to_thread(packed.wait)
+        packing.cancel()
+    assert packing.cancelled()
+    assert pieces > 0
 
 
 def test_a_log_that_grew_too_long_ends_and_says_so(path: Path) -> None:

@@ -20,7 +20,7 @@ from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import InvalidError, NotFoundError
 from dataplane.agent.kube.objects import Name, Object, name_of
 from dataplane.agent.runtimes.kubernetes import statuses
-from dataplane.agent.runtimes.lines import encode_line
+from dataplane.agent.runtimes.lines import cut_text, encode_line, find_cut, overwrite
 from shared.model.logs import LogLine, Originator
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -175,7 +175,8 @@ class _Parser:
         for raw in whole:
             yield from self._parse(raw)
         while len(self._rest) > 2 * limits.LINE_BYTES:
-            raw, self._rest = self._rest[: limits.LINE_BYTES], self._rest[limits.LINE_BYTES :]
+            cut = find_cut(self._rest, limits.LINE_BYTES)
+            raw, self._rest = self._rest[:cut], self._rest[cut:]
             yield from self._parse(raw)
 
     def close(self) -> Iterator[Line]:
@@ -190,9 +191,8 @@ class _Parser:
             self._instant = said
         else:
             text = raw  # the rest of a line that was too long
-        for start in range(0, max(1, len(text)), limits.LINE_BYTES):
-            piece = text[start : start + limits.LINE_BYTES]
-            yield Line(self._instant, piece.decode(errors="replace").removesuffix("\r"))
+        for piece in cut_text(overwrite(text), limits.LINE_BYTES):
+            yield Line(self._instant, piece.decode(errors="replace"))
 
 
 def _in_utc(instant: str) -> str:

@@ -5,18 +5,21 @@ The shim writes it, the agent follows and ships it as it is, so a line's number 
 place in the file. A long line is cut into pieces, a long log ends early and says so.
 """
 
+import asyncio
 import gzip
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 from dataplane.agent.core import limits
 from dataplane.agent.core.messages import LogChunk
-from dataplane.agent.runtimes.lines import decode_line, encode_line
+from dataplane.agent.runtimes.lines import cut_text, decode_line, encode_line, overwrite
 from shared.kit.clock import Clock
 from shared.model.logs import LogLine, Originator
+
+_PACKING_LEVEL = 1  # the fastest
+_PACKED_BYTES = 1024 * 1024  # in one go
 
 
 class LogWriter:
@@ -32,15 +35,13 @@ class LogWriter:
     def feed(self, data: bytes) -> None:
         """Take what the task wrote; its last line may be unfinished."""
         *lines, rest = (self._unfinished + data).split(b"\n")
-        pieces = [piece for line in lines for piece in self._cut(line)]
-        while len(rest) > self._line_bytes:
-            pieces.append(rest[: self._line_bytes])
-            rest = rest[self._line_bytes :]
-        self._unfinished = rest
-        self._write(
-            [piece.decode(errors="replace").removesuffix("\r") for piece in pieces],
-            Originator.USER,
-        )
+        pieces = [piece for line in lines for piece in cut_text(overwrite(line), self._line_bytes)]
+        if b"\r" in rest:  # begun again, perhaps for the thousandth time
+            ended = len(rest.rstrip(b"\r"))
+            rest = overwrite(rest) + rest[ended:]
+        *more, self._unfinished = cut_text(rest, self._line_bytes)
+        texts = [piece.decode(errors="replace") for piece in (*pieces, *more)]
+        self._write(texts, Originator.USER)
 
     def say(self, text: str) -> None:
         """Add a line of our own."""
@@ -50,10 +51,6 @@ class LogWriter:
         if self._unfinished:
             self.feed(b"\n")
         self._file.close()
-
-    def _cut(self, line: bytes) -> Iterator[bytes]:
-        for start in range(0, max(1, len(line)), self._line_bytes):
-            yield line[start : start + self._line_bytes]
 
     def _write(self, texts: Sequence[str], originator: Originator) -> None:
         if self._left <= 0 or not texts:
@@ -115,9 +112,24 @@ def read_last_lines(path: Path, count: int) -> Sequence[str]:
     return [line.text for line in lines if line.originator is Originator.USER][-count:]
 
 
-def pack_log(path: Path) -> bytes:
-    """Return the log gzip'd, as it is shipped; FileNotFoundError if there is none."""
+async def pack_log(path: Path) -> bytes:
+    """
+    Return the log gzip'd, as it is shipped; FileNotFoundError if there is none.
+
+    Packed fast, piece by piece: whoever is cancelled stops after the piece under way.
+    """
     packed = BytesIO()
-    with path.open("rb") as file, gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as gz:
-        shutil.copyfileobj(file, gz)
+    with (
+        path.open("rb") as file,
+        gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=_PACKING_LEVEL, mtime=0) as gz,
+    ):
+        while await asyncio.to_thread(_pack_piece, file, gz):
+            pass
     return packed.getvalue()
+
+
+def _pack_piece(file: BinaryIO, gz: gzip.GzipFile) -> bool:
+    """Pack the next piece; False at the end."""
+    piece = file.read(_PACKED_BYTES)
+    gz.write(piece)
+    return bool(piece)

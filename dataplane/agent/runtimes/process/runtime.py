@@ -299,7 +299,7 @@ class ProcessRuntime:
 
     async def _ship_log(self, job: Job, directory: AttemptDirectory) -> str:
         try:
-            packed = await asyncio.to_thread(pack_log, directory.log)
+            packed = await pack_log(directory.log)
         except FileNotFoundError:
             return ""  # it never came so far as to have one
         return await remains.ship_log(self._stores, job, packed)
