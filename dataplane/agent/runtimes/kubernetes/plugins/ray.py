@@ -16,6 +16,7 @@ from typing import Any
 from flyteidl2.core import tasks_pb2
 from flyteidl2.plugins import ray_pb2
 
+from dataplane.agent.kube.names import is_dns_label
 from dataplane.agent.kube.objects import Kind, Name, Object
 from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surroundings
 from dataplane.agent.runtimes.kubernetes.plugins.specs import lay_over, read_custom
@@ -151,6 +152,11 @@ def _make_head(
 def _make_group(
     job: Job, name: Name, pods: PodTemplates, group: ray_pb2.WorkerGroupSpec
 ) -> dict[str, Any]:
+    if not is_dns_label(group.group_name):
+        raise BadSpecError(
+            f"the worker group {group.group_name!r} of Ray task {job.task.name} gives no name of a"
+            " pod; use small letters, digits and '-'"
+        )
     replica = Replica(role="worker", container_name=_WORKER)
     return {
         "groupName": group.group_name,

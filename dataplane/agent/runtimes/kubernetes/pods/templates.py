@@ -17,6 +17,7 @@ from dataplane.agent.runtimes.kubernetes.pods import (
     metadata,
     resources,
     secrets,
+    validity,
 )
 from dataplane.agent.runtimes.kubernetes.pods.environment import (
     compose_environment,
@@ -102,6 +103,7 @@ class PodTemplates:
         spec["terminationGracePeriodSeconds"] = round(grace.total_seconds())
         if replica is None:
             spec = self._add_copilot(spec, own.primary, job)
+        validity.require_valid(spec)
         labels = (self.labels, about.get("labels") or {}, own.labels)
         role = "" if replica is None else replica.role
         asked = {GRACE_ANNOTATION: str(round(grace.total_seconds()))} if is_asked_for else {}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from flyteidl2.plugins.kubeflow import mpi_pb2, tensorflow_pb2
+from google.protobuf import json_format, struct_pb2
 
 from dataplane.agent.runtimes.kubernetes.plugins.registry import all_plugins
 from dataplane.agent.runtimes.tasks import BadSpecError
@@ -139,6 +140,15 @@ def test_ray_is_handed_the_command_and_makes_its_own_cluster() -> None:
         (group["groupName"], group["minReplicas"], group["replicas"], group["maxReplicas"])
         for group in cluster["workerGroupSpecs"]
     ] == [("cpu", 0, 2, 2), ("gpu", 0, 1, 3)]
+
+
+def test_a_group_of_rays_whose_name_no_pod_can_have_is_refused() -> None:
+    template = load_template("ray")
+    custom = json_format.MessageToDict(template.custom)
+    custom["rayCluster"]["workerGroupSpec"][0]["groupName"] = "cpu_Group"
+    template.custom.CopyFrom(json_format.ParseDict(custom, struct_pb2.Struct()))
+    with pytest.raises(BadSpecError, match="worker group 'cpu_Group' of Ray task"):
+        build(job_of(template))
 
 
 def test_rays_pods_are_the_tasks_under_what_each_group_says() -> None:

@@ -1,0 +1,116 @@
+"""
+Values that Kubernetes would refuse, refused where the pod is built, by field.
+
+PURE. The API server judges a pod, and says it worse; an operator's resource it takes as it is, and
+then no pod ever comes of it. Nothing is repaired here: what may be rewritten (labels) is in
+``metadata``.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from dataplane.agent.kube.names import (
+    is_dns_label,
+    is_label_key,
+    is_label_value,
+    is_subdomain,
+)
+from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.quantities import read_quantity
+from dataplane.agent.runtimes.tasks import BadSpecError
+
+_VARIABLE = re.compile(r"[ -<>-~]+")  # printable ASCII without "="
+_PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]+(?:-[a-z0-9]+)*")
+_MAX_PORT = 65535
+_MAX_PORT_NAME = 15
+_PROTOCOLS = frozenset({"TCP", "UDP", "SCTP"})
+_OPERATORS = frozenset({"", "Equal", "Exists", "Lt", "Gt"})
+_EFFECTS = frozenset({"", "NoSchedule", "PreferNoSchedule", "NoExecute"})
+_SHOWN = 80
+
+_Flaw = tuple[str, Any, str]  # the field, what is in it, what it may be
+
+
+def require_valid(spec: Object) -> None:
+    """BadSpecError for the first field that no pod can have."""
+    for field, value, remedy in _flaws(spec):
+        shown = repr(value)
+        shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
+        raise BadSpecError(f"pod_spec.{field} is {shown}, which Kubernetes refuses; {remedy}")
+
+
+def _flaws(spec: Object) -> Iterator[_Flaw]:
+    names: set[str] = set()
+    for listing in ("initContainers", "containers"):
+        for container in spec.get(listing) or ():
+            name = str(container.get("name", ""))
+            field = f"{listing}[{name[:_SHOWN]}]"
+            if not is_dns_label(name):
+                yield f"{listing}.name", name, "use small letters, digits and '-', at most 63"
+            if name in names:
+                yield f"{listing}.name", name, "it is there twice: give each another name"
+            names.add(name)
+            yield from _flaws_of_container(container, field)
+    for volume in spec.get("volumes") or ():
+        name = str(volume.get("name", ""))
+        if not is_dns_label(name):
+            yield "volumes.name", name, "use small letters, digits and '-', at most 63"
+        size = (volume.get("emptyDir") or {}).get("sizeLimit")
+        if size is not None and read_quantity(str(size)) is None:
+            yield f"volumes[{name}].emptyDir.sizeLimit", size, "write an amount as 512Mi or 2G"
+    yield from _flaws_of_placement(spec)
+    account = str(spec.get("serviceAccountName") or "")
+    if account and not is_subdomain(account):
+        yield "serviceAccountName", account, "name a service account of the namespace"
+
+
+def _flaws_of_container(container: Object, field: str) -> Iterator[_Flaw]:
+    image = str(container.get("image") or "")
+    if image != image.strip():
+        yield f"{field}.image", image, "leave out the blanks around it"
+    for entry in container.get("env") or ():
+        if not _VARIABLE.fullmatch(str(entry.get("name", ""))):
+            remedy = "a variable's name is of printable ASCII without '='"
+            yield f"{field}.env.name", entry.get("name"), remedy
+    for port in container.get("ports") or ():
+        yield from _flaws_of_port(port, f"{field}.ports")
+    for part in ("requests", "limits"):
+        for name, amount in ((container.get("resources") or {}).get(part) or {}).items():
+            if not is_label_key(name):
+                yield f"{field}.resources.{part}", name, "name a resource such as example.com/fpga"
+            if read_quantity(str(amount)) is None:
+                remedy = "write an amount as 2, 500m or 512Mi"
+                yield f"{field}.resources.{part}.{name}", amount, remedy
+    for mount in container.get("volumeMounts") or ():
+        path = str(mount.get("mountPath") or "")
+        if not path or ":" in path:
+            yield f"{field}.volumeMounts.mountPath", path, "write a path without ':'"
+
+
+def _flaws_of_port(port: Object, field: str) -> Iterator[_Flaw]:
+    number, name = port.get("containerPort"), str(port.get("name") or "")
+    if not isinstance(number, int) or not 0 < number <= _MAX_PORT:
+        yield f"{field}.containerPort", number, f"write a number from 1 to {_MAX_PORT}"
+    if (port.get("protocol") or "TCP") not in _PROTOCOLS:
+        yield f"{field}.protocol", port["protocol"], "write TCP, UDP or SCTP"
+    if name and (len(name) > _MAX_PORT_NAME or not _PORT_NAME.fullmatch(name)):
+        remedy = f"use at most {_MAX_PORT_NAME} small letters, digits and single dashes"
+        yield f"{field}.name", name, remedy
+
+
+def _flaws_of_placement(spec: Object) -> Iterator[_Flaw]:
+    selector: Mapping[str, Any] = spec.get("nodeSelector") or {}
+    for key, value in selector.items():
+        if not is_label_key(key) or not is_label_value(str(value)):
+            yield "nodeSelector", f"{key}={value}", "give a label that a node may have"
+    tolerations: Sequence[Object] = spec.get("tolerations") or ()
+    for each in tolerations:
+        key, value = str(each.get("key") or ""), str(each.get("value") or "")
+        if (key and not is_label_key(key)) or not is_label_value(value):
+            yield "tolerations", f"{key}={value}", "give a taint that a node may have"
+        if (each.get("operator") or "") not in _OPERATORS:
+            yield "tolerations.operator", each["operator"], "write Equal or Exists"
+        if (each.get("effect") or "") not in _EFFECTS:
+            remedy = "write NoSchedule, PreferNoSchedule or NoExecute"
+            yield "tolerations.effect", each["effect"], remedy
