@@ -5,7 +5,7 @@ What is laid over something, or looked into, must have the form that this expect
 server looks at all the rest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2
@@ -52,6 +52,20 @@ def find_flaw(node: Mapping[str, Any], path: str) -> str:
         if name in _LISTS and (flaw := _find_flaw_of_list(value, _LISTS[name], place)):
             return flaw
     return ""
+
+
+def object_in(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the object of that name; nothing for what is none, which the API server refuses."""
+    value = parent.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def objects_in(parent: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
+    """Return the objects of that list; what is none is left out."""
+    value = parent.get(name)
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return ()
+    return [each for each in value if isinstance(each, Mapping)]
 
 
 def _find_flaw_of_list(value: object, key: str, path: str) -> str:

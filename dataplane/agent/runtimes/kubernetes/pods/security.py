@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.pod_specs import object_in, objects_in
 from dataplane.agent.runtimes.tasks import BadSpecError
 
 CHART = "tasks.security"
@@ -119,12 +120,12 @@ def _asked(spec: Object, annotations: Mapping[str, str]) -> Iterator[tuple[str, 
     for name in _HOST_NAMESPACES:
         if spec.get(name):
             yield "host_namespaces", f"pod_spec.{name}", spec[name]
-    for number, volume in enumerate(_objects(spec, "volumes")):
+    for number, volume in enumerate(objects_in(spec, "volumes")):
         if volume.get("hostPath") is not None:
             yield "host_path", f"pod_spec.volumes[{number}].hostPath", volume["hostPath"]
-    yield from _asked_of_context(_object(spec, "securityContext"), "pod_spec.securityContext")
+    yield from _asked_of_context(object_in(spec, "securityContext"), "pod_spec.securityContext")
     for listing in _CONTAINERS:
-        for container in _objects(spec, listing):
+        for container in objects_in(spec, listing):
             field = f"pod_spec.{listing}[{container.get('name', '')}]"
             yield from _asked_of_container(container, field)
     for key, value in annotations.items():
@@ -134,62 +135,51 @@ def _asked(spec: Object, annotations: Mapping[str, str]) -> Iterator[tuple[str, 
 
 
 def _asked_of_container(container: Object, field: str) -> Iterator[tuple[str, str, Any]]:
-    context, at = _object(container, "securityContext"), f"{field}.securityContext"
+    context, at = object_in(container, "securityContext"), f"{field}.securityContext"
     if context.get("privileged"):
         yield "privileged", f"{at}.privileged", context["privileged"]
-    for name in _object(context, "capabilities").get("add") or ():
+    for name in object_in(context, "capabilities").get("add") or ():
         if _bare(name) not in _CAPABILITIES:
             yield "capabilities", f"{at}.capabilities.add", name
-    if context.get("procMount", "Default") not in {"Default", ""}:
+    if str(context.get("procMount") or "Default") != "Default":
         yield "unconfined", f"{at}.procMount", context["procMount"]
     yield from _asked_of_context(context, at)
-    for number, port in enumerate(_objects(container, "ports")):
+    for number, port in enumerate(objects_in(container, "ports")):
         if port.get("hostPort"):
             yield "host_ports", f"{field}.ports[{number}].hostPort", port["hostPort"]
-    lifecycle = _object(container, "lifecycle")
-    handlers = {name: _object(container, name) for name in _HANDLERS}
-    handlers |= {f"lifecycle.{name}": _object(lifecycle, name) for name in ("postStart", "preStop")}
+    lifecycle = object_in(container, "lifecycle")
+    handlers = {name: object_in(container, name) for name in _HANDLERS}
+    handlers |= {
+        f"lifecycle.{name}": object_in(lifecycle, name) for name in ("postStart", "preStop")
+    }
     for name, handler in handlers.items():
         for action in ("httpGet", "tcpSocket"):
-            if host := _object(handler, action).get("host"):
+            if host := object_in(handler, action).get("host"):
                 yield "probe_hosts", f"{field}.{name}.{action}.host", host
 
 
 def _asked_of_context(context: Object, at: str) -> Iterator[tuple[str, str, Any]]:
     """What the contexts of pods and of containers have in common."""
-    if _object(context, "windowsOptions").get("hostProcess"):
+    if object_in(context, "windowsOptions").get("hostProcess"):
         yield "privileged", f"{at}.windowsOptions.hostProcess", True
     for name in ("seccompProfile", "appArmorProfile"):
-        kind = _object(context, name).get("type", "")
+        kind = str(object_in(context, name).get("type") or "")
         if kind not in {"", "RuntimeDefault", "Localhost"}:
             yield "unconfined", f"{at}.{name}.type", kind
-    selinux = _object(context, "seLinuxOptions")
-    if selinux.get("type", "") not in _SELINUX_TYPES:
+    selinux = object_in(context, "seLinuxOptions")
+    if str(selinux.get("type") or "") not in _SELINUX_TYPES:
         yield "unconfined", f"{at}.seLinuxOptions.type", selinux["type"]
     for name in ("user", "role"):
         if selinux.get(name):
             yield "unconfined", f"{at}.seLinuxOptions.{name}", selinux[name]
-    for sysctl in _objects(context, "sysctls"):
-        if sysctl.get("name") not in _SYSCTLS:
+    for sysctl in objects_in(context, "sysctls"):
+        if str(sysctl.get("name")) not in _SYSCTLS:
             yield "unconfined", f"{at}.sysctls", sysctl.get("name")
 
 
 def _bare(capability: object) -> str:
     """Return SYS_ADMIN for CAP_SYS_ADMIN: container runtimes take both."""
     return str(capability).removeprefix("CAP_")
-
-
-def _object(parent: Object, name: str) -> Object:
-    """Return an object of a spec; what is none the API server refuses."""
-    value = parent.get(name)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _objects(parent: Object, name: str) -> Sequence[Object]:
-    value = parent.get(name)
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return ()
-    return [each for each in value if isinstance(each, Mapping)]
 
 
 def _camel(name: str) -> str:

@@ -1,7 +1,7 @@
 """A task's pod is held to Pod Security's "baseline", unless an operator allows more by name."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -239,6 +239,24 @@ def test_a_capability_may_be_allowed_alone() -> None:
 def test_the_level_of_namespaces_is_what_the_allowances_leave_of_it() -> None:
     assert Security().level == Security(service_accounts=("*",)).level == "baseline"
     assert Security(host_path=True).level == Security(capabilities=("BPF",)).level == "privileged"
+
+
+@pytest.mark.parametrize("odd", [[False], {"a": ["b"]}, 1])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda odd: {"securityContext": {"procMount": odd}},
+        lambda odd: {"securityContext": {"seccompProfile": {"type": odd}}},
+        lambda odd: {"securityContext": {"seLinuxOptions": {"type": odd}}},
+        lambda odd: {"securityContext": {"appArmorProfile": {"type": odd}}},
+    ],
+    ids=["procMount", "seccomp", "SELinux", "AppArmor"],
+)
+def test_a_value_of_no_known_form_is_refused_and_no_fault_of_ours(
+    asked: Callable[[object], Object], odd: object
+) -> None:
+    with pytest.raises(BadSpecError, match=r"tasks\.security\.unconfined"):
+        build(pod_with(asked(odd)))
 
 
 @pytest.mark.parametrize("odd", ["text", 1, ["text"], [1]])

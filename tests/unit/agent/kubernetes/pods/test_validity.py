@@ -1,6 +1,7 @@
 """Values that no pod can have are refused by field, for pods and for operators' pods alike."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import pytest
 
@@ -74,6 +75,22 @@ def test_a_pod_that_cannot_be_is_refused_by_field(asked: Object, message: str) -
     for replica in (None, Replica(role="worker")):
         with pytest.raises(BadSpecError, match=message):
             build(job_of({**main, **asked}), replica=replica)
+
+
+@pytest.mark.parametrize("odd", [[False], {"a": ["b"]}, "text", 1])
+def test_fields_of_no_known_form_are_refused_or_left_to_the_api_server(odd: object) -> None:
+    tolerations = [{"key": odd}, {"operator": odd}, {"effect": odd}, {"value": odd}]
+    for each in tolerations:
+        with suppress(BadSpecError):
+            build(
+                job_of({"containers": [{"name": "primary", "image": IMAGE}], "tolerations": [each]})
+            )
+    volumes = [{"name": "v", "emptyDir": odd}, {"name": "v", "emptyDir": {"sizeLimit": odd}}]
+    for volume in volumes:
+        with suppress(BadSpecError):
+            build(
+                job_of({"containers": [{"name": "primary", "image": IMAGE}], "volumes": [volume]})
+            )
 
 
 def test_a_variable_of_the_task_is_judged_without_a_pod_template_too() -> None:
