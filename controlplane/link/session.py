@@ -26,7 +26,7 @@ from controlplane.link.calls import Calls, LiveCalls
 from controlplane.link.metrics import LinkMetrics
 from controlplane.link.relays import Answering
 from controlplane.usecases.relays import Relays
-from controlplane.usecases.sessions import HandOut, SessionRef, Sessions
+from controlplane.usecases.sessions import HandOut, SessionRef, Sessions, Settled
 from shared.idl.agent.v1 import link_pb2
 from shared.kit.clock import Clock
 from shared.kit.waking import Bell
@@ -48,6 +48,7 @@ VERDICTS_AT_ONCE = 1_000
 FRAMES_AHEAD = 1_000  # to be written; past that the session is too slow to go on
 STOCK_SECONDS = 60.0  # for the whole inventory
 LOOK_AROUND = timedelta(seconds=15)  # how often work is looked for without being told
+LOCK_RETRY = timedelta(milliseconds=100)  # when reports wait for a locked run
 LOOK_AGAIN = timedelta(milliseconds=50)  # when what waits is held up by a limit or a lock
 
 
@@ -99,6 +100,7 @@ class Session:
         self._room.set()
         self._accepted: deque[tuple[AttemptId, LeaseId]] = deque()
         self._reports: deque[Report] = deque()
+        self._locked: Sequence[Report] = ()  # reports on runs that another transaction holds
         self._calls = Calls(self._ask)
         self._answering = Answering(self._calls, relays, feeds)
         self._leaving = asyncio.Event()
@@ -229,7 +231,7 @@ class Session:
 
     async def _wait_for_room(self) -> None:
         """Stop reading while too much is read and not committed; gRPC then holds the agent up."""
-        while len(self._reports) + len(self._accepted) > MOST_UNSETTLED:
+        while len(self._reports) + len(self._accepted) + len(self._locked) > MOST_UNSETTLED:
             self._room.clear()
             await self._room.wait()
             self._heard_at = self._clock.now()  # it was we who did not listen
@@ -249,12 +251,15 @@ class Session:
     async def _settle_all(self, session: SessionRef) -> None:
         while True:
             if not (self._accepted or self._reports):
-                await self._settle.wait(at_most=LOOK_AROUND)
-                continue
+                await self._settle.wait(at_most=LOCK_RETRY if self._locked else LOOK_AROUND)
+                if not (self._accepted or self._reports or self._locked):
+                    continue
             accepted = _take(self._accepted, len(self._accepted))
             reports = _take(self._reports, SETTLE_AT_ONCE)
             async with self._settling:
-                settled = await self._sessions.settle(session, accepted, reports)
+                # With what is left from before, so that no report overtakes an earlier one.
+                settled = await self._sessions.settle(session, accepted, [*self._locked, *reports])
+                self._locked = settled.locked
                 self._room.set()
                 if settled.accepted.confirmed:
                     self._send(frames.render_confirmed(settled.accepted.confirmed))
@@ -262,9 +267,16 @@ class Session:
                     self._send(frames.render_stops(settled.accepted.stops))
                 if settled.accepted.gone:
                     self._send(frames.render_forget(settled.accepted.gone))
-                self._metrics.answered(settled.acknowledged)
-                if settled.acknowledged:
-                    self._send(frames.render_acknowledgements(settled.acknowledged))
+                self._acknowledge(settled)
+                if self._locked:
+                    settled = await self._sessions.settle_locked(session, self._locked)
+                    self._locked = settled.locked
+                    self._acknowledge(settled)
+
+    def _acknowledge(self, settled: Settled) -> None:
+        self._metrics.answered(settled.acknowledged)
+        if settled.acknowledged:
+            self._send(frames.render_acknowledgements(settled.acknowledged))
 
     async def _leave(self) -> None:
         """End the session when told to, between two commits, with all that was said sent."""

@@ -16,7 +16,7 @@ from sqlalchemy import Row
 
 from controlplane.core import attempts as rules
 from controlplane.core.actions import RetryPolicy
-from controlplane.store.changes import lock_runs
+from controlplane.store.changes import Counters, lock_free_runs, lock_runs
 from controlplane.store.database import OrgTx
 from controlplane.store.outcomes import Held, write_outcomes
 from controlplane.store.rows import parse_enum, parse_failure, parse_log_links
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 _RUNS = statement(f"""
 {given(action_id="uuid")}
-SELECT DISTINCT d.run_id FROM n JOIN dispatches d ON d.org = n.org AND d.action_id = n.action_id
+SELECT d.action_id, d.run_id FROM n JOIN dispatches d ON d.org = n.org AND d.action_id = n.action_id
 """)
 
 _STATES = statement(f"""
@@ -69,9 +69,42 @@ async def apply_reports(
     tx: OrgTx, cluster: ClusterName, reports: Sequence[Report], now: datetime
 ) -> Sequence[Acknowledgement]:
     """Take in a frame of reports; the answers may be sent once this is committed."""
+    runs = await _find_runs(tx, reports)
+    counters = await lock_runs(tx, set(runs.values()))
+    return await _apply(tx, cluster, counters, reports, now)
+
+
+async def apply_free_reports(
+    tx: OrgTx, cluster: ClusterName, reports: Sequence[Report], now: datetime
+) -> tuple[Sequence[Acknowledgement], Sequence[Report]]:
+    """
+    Take in those reports whose runs no other transaction holds.
+
+    Returns the answers, and the reports that are left: one locked run delays no other's.
+    """
+    runs = await _find_runs(tx, reports)
+    counters = await lock_free_runs(tx, set(runs.values()))
+    locked = {action for action, run in runs.items() if run not in counters}
+    free = [report for report in reports if report.attempt.action not in locked]
+    left = [report for report in reports if report.attempt.action in locked]
+    return (await _apply(tx, cluster, counters, free, now) if free else []), left
+
+
+async def _find_runs(tx: OrgTx, reports: Sequence[Report]) -> Mapping[ActionId, RunId]:
+    rows = await tx.rows(
+        _RUNS, {"action_id": sorted({report.attempt.action for report in reports})}
+    )
+    return {ActionId(row.action_id): RunId(row.run_id) for row in rows}
+
+
+async def _apply(
+    tx: OrgTx,
+    cluster: ClusterName,
+    counters: Counters,
+    reports: Sequence[Report],
+    now: datetime,
+) -> Sequence[Acknowledgement]:
     action_ids = sorted({report.attempt.action for report in reports})
-    runs = await tx.rows(_RUNS, {"action_id": action_ids})
-    counters = await lock_runs(tx, [RunId(row.run_id) for row in runs])
     held = await _lock_states(tx, cluster, action_ids)
     batch = _Batch()
     unknown = _sort_out(batch, held, reports, now)

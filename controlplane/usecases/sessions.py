@@ -10,7 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from controlplane.core.clusters import AgentFacts, AgentLoad, ClusterWishes
 from controlplane.core.errors import BusyError, UnauthenticatedError, UnavailableError
@@ -22,7 +22,7 @@ from controlplane.store.claims import Claimed, claim
 from controlplane.store.clusters import ClusterRef
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatches import Accepted
-from controlplane.store.reports import apply_reports
+from controlplane.store.reports import apply_free_reports, apply_reports
 from controlplane.store.specs import find_specs
 from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.clock import Clock
@@ -32,6 +32,8 @@ from shared.model.reports import Acknowledgement, Report
 
 log = logging.getLogger(__name__)
 
+LOCK_TIMEOUT = timedelta(milliseconds=250)
+"""How long reports on locked runs wait before others get their turn."""
 TOUCHES_AT_ONCE = 500
 MOST_TOUCHES_WAITING = 20_000  # a session has one at a time
 
@@ -64,6 +66,7 @@ class Settled:
 
     accepted: Accepted
     acknowledged: Sequence[Acknowledgement]
+    locked: Sequence[Report] = ()  # not taken in yet: another transaction holds their runs
 
 
 class Sessions:
@@ -159,17 +162,35 @@ class Sessions:
         accepted: Collection[tuple[AttemptId, LeaseId]],
         reports: Sequence[Report],
     ) -> Settled:
-        """Take the agent's word, in one commit; the answers may be sent when this returns."""
+        """
+        Take the agent's word, in one commit; the answers may be sent when this returns.
+
+        Reports on runs that another transaction holds are left: ``settle_locked`` waits for them.
+        """
         async with self._current(session) as (tx, _):
             now = self._clock.now()
             # Reports first: they lock runs, and runs are locked before dispatches.
             acknowledged: Sequence[Acknowledgement] = ()
+            locked: Sequence[Report] = ()
             if reports:
-                acknowledged = await apply_reports(tx, session.cluster.name, reports, now)
+                acknowledged, locked = await apply_free_reports(
+                    tx, session.cluster.name, reports, now
+                )
             noted = Accepted()
             if accepted:
                 noted = await dispatches.accept(tx, session.cluster.name, accepted, now)
-        return Settled(accepted=noted, acknowledged=acknowledged)
+        return Settled(accepted=noted, acknowledged=acknowledged, locked=locked)
+
+    async def settle_locked(self, session: SessionRef, reports: Sequence[Report]) -> Settled:
+        """Take in reports whose runs were locked, after a moment's wait; else they are left."""
+        try:
+            async with self._current(session, lock_timeout=LOCK_TIMEOUT) as (tx, _):
+                acknowledged = await apply_reports(
+                    tx, session.cluster.name, reports, self._clock.now()
+                )
+        except BusyError:
+            return Settled(accepted=Accepted(), acknowledged=(), locked=reports)
+        return Settled(accepted=Accepted(), acknowledged=acknowledged)
 
     async def touch(self, session: SessionRef, load: AgentLoad) -> ClusterWishes:
         """
@@ -206,9 +227,11 @@ class Sessions:
         return [found.get((cluster, epoch)) for cluster, epoch, _ in sessions]
 
     @asynccontextmanager
-    async def _current(self, session: SessionRef) -> AsyncIterator[tuple[OrgTx, ClusterWishes]]:
+    async def _current(
+        self, session: SessionRef, *, lock_timeout: timedelta | None = None
+    ) -> AsyncIterator[tuple[OrgTx, ClusterWishes]]:
         """Open a transaction in which the session stays the latest; SupersededError."""
-        async with self._database.for_org(session.cluster.org) as tx:
+        async with self._database.for_org(session.cluster.org, lock_timeout=lock_timeout) as tx:
             wishes = await clusters.find_wishes(tx, session.cluster.name, session.epoch)
             if wishes is None:
                 raise SupersededError

@@ -275,6 +275,33 @@ async def test_a_report_is_acknowledged_after_its_commit_and_not_before(
     await owner.close()
 
 
+async def test_report_is_acknowledged_while_another_run_is_locked(door: Door) -> None:
+    locked = await door.store.create(make_new_run("ra"))
+    await door.store.create(make_new_run("rb"))
+    async with calling(door) as agent:
+        await agent.open()
+        held = {str(each.key.run.name): each for each in await agent.take(2)}
+        await agent.accept(*held.values())
+        running, done = (
+            make_report(held["ra"], version, phase)
+            for version, phase in ((1, Phase.RUNNING), (2, Phase.SUCCEEDED))
+        )
+        async with door.store.database.for_org(ORG) as holder:
+            await lock_runs(holder, [locked])
+            await agent.say_reports(running, make_report(held["rb"], 1, Phase.RUNNING))
+            answer = (await agent.hear("acknowledgements")).acknowledgements
+            assert [each.verdict for each in answer.acknowledgements] == [APPLIED]
+            await agent.say_reports(done, make_report(held["rb"], 2, Phase.SUCCEEDED))
+            answer = (await agent.hear("acknowledgements")).acknowledgements
+            assert [each.verdict for each in answer.acknowledgements] == [APPLIED]
+        answer = (await agent.hear("acknowledgements")).acknowledgements
+        assert [(each.version, each.verdict) for each in answer.acknowledgements] == [
+            (1, APPLIED),
+            (2, APPLIED),
+        ]
+    assert await door.store.phase(locked) is Phase.SUCCEEDED
+
+
 async def test_a_report_whose_answer_was_lost_is_no_news(door: Door) -> None:
     run = await door.store.create(make_new_run())
     async with calling(door) as agent:
