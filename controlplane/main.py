@@ -34,6 +34,7 @@ from controlplane.loops.partitions import EventPartitions
 from controlplane.loops.relays import ForgottenRelays
 from controlplane.loops.timeouts import Timeouts
 from controlplane.settings import Settings
+from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import open_database
 from controlplane.store.notices import listen
@@ -69,15 +70,23 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     later (a pass of a loop, a read of changes) is logged, counted and tried again.
 
     ``ready`` is called once both doors are open. OSError: an address is taken.
+    UnfitDatabaseError: a way to the database is not as we need it.
     """
-    database = open_database(settings.database_url, pool_size=settings.database_pool_size)
+    addresses = settings.addresses
+    await require_fit(addresses)
+    database = open_database(
+        addresses.orgs,
+        pool_size=settings.database_pool_size,
+        fleet_url=addresses.fleet,
+        pooled=addresses.pooled,
+    )
     clock = StoreClock(database)
     metrics = CollectorRegistry()
     metrics.register(FAILED_PASSES)
     metrics.register(FAILED_READS)
     blobs = open_store(settings.blob_base, settings.s3)
     keys = SigningKeys(current=SigningKey(settings.blob_signing_key))
-    feeds = Feeds(database, partial(listen, settings.database_url))
+    feeds = Feeds(database, partial(listen, addresses.direct))
     relays = Relays(database, clock)
     live = LiveCalls()
 

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
+from controlplane.core.addresses import Addresses
 from controlplane.core.tempo import Tempo
 from controlplane.link.limits import LinkLimits
 from controlplane.web.limits import HttpLimits
@@ -52,6 +53,8 @@ class Settings:
 
     database_url: str = field(repr=False)
     owner_database_url: str = field(repr=False)
+    fleet_database_url: str = field(default="", repr=False)
+    direct_database_url: str = field(default="", repr=False)
     database_pool_size: int = 10
     host: str = "127.0.0.1"
     http_port: int = 8100
@@ -73,6 +76,10 @@ class Settings:
     def __post_init__(self) -> None:
         require_loopback(self.host)
 
+    @property
+    def addresses(self) -> Addresses:
+        return _addresses(self.database_url, self.fleet_database_url, self.direct_database_url)
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read every ``VOLARY_`` variable; SettingsError names the first that is wrong."""
@@ -82,6 +89,8 @@ class Settings:
         settings = cls(
             database_url=database_url,
             owner_database_url=read.optional("OWNER_DATABASE_URL", database_url, _database_url),
+            fleet_database_url=read.optional("FLEET_DATABASE_URL", "", _database_url),
+            direct_database_url=read.optional("DIRECT_DATABASE_URL", "", _database_url),
             database_pool_size=read.optional("DATABASE_POOL_SIZE", 10, _count),
             host=read.optional("HOST", "127.0.0.1", str),
             http_port=http_port,
@@ -115,10 +124,32 @@ class Settings:
 
 
 def owner_database_url(environment: Mapping[str, str]) -> str:
-    """Read the one setting that migrating needs."""
+    """Return where to migrate: as the owner, or else at least past a pooler."""
     read = _Reader(environment)
     owner = read.optional("OWNER_DATABASE_URL", "", _database_url)
-    return owner or read.required("DATABASE_URL", _database_url)
+    direct = read.optional("DIRECT_DATABASE_URL", "", _database_url)
+    return owner or direct or read.required("DATABASE_URL", _database_url)
+
+
+def database_addresses(environment: Mapping[str, str], database_url: str = "") -> Addresses:
+    """
+    Return the ways to the database, by ``database_url`` if that is given.
+
+    One that differs from the environment's stands alone: the others are not its own.
+    """
+    read = _Reader(environment)
+    configured = read.optional("DATABASE_URL", "", _database_url)
+    if database_url and database_url != configured:
+        return _addresses(database_url, "", "")
+    return _addresses(
+        read.required("DATABASE_URL", _database_url),
+        read.optional("FLEET_DATABASE_URL", "", _database_url),
+        read.optional("DIRECT_DATABASE_URL", "", _database_url),
+    )
+
+
+def _addresses(orgs: str, fleet: str, direct: str) -> Addresses:
+    return Addresses(orgs=orgs, fleet=fleet or orgs, direct=direct or orgs)
 
 
 def require_loopback(host: str) -> None:

@@ -16,7 +16,13 @@ from controlplane.cli.clusters import cluster
 from controlplane.cli.explanations import explain
 from controlplane.cli.queues import queue
 from controlplane.cli.sentences import sentences
-from controlplane.settings import LogFormat, LogLevel, Settings, owner_database_url
+from controlplane.settings import (
+    LogFormat,
+    LogLevel,
+    Settings,
+    database_addresses,
+    owner_database_url,
+)
 
 _PORT = click.IntRange(0, 65535)
 _LEVELS = click.Choice(LogLevel, case_sensitive=False)
@@ -111,6 +117,24 @@ def migrate() -> None:
         asyncio.run(databases.require_usable(url))
         migrations.upgrade(url)
         click.echo("The schema is up to date.")
+
+
+@controlplane.command()
+def check() -> None:
+    """Check the ways to the database; exits with 1 and a sentence for each problem."""
+    with sentences():
+        import asyncio  # noqa: PLC0415
+
+        from controlplane.store.checks import find_problems  # noqa: PLC0415
+
+        addresses = database_addresses(os.environ)
+        problems = asyncio.run(find_problems(addresses))
+        for problem in problems:
+            click.echo(problem)
+        if problems:
+            raise SystemExit(1)
+        way = "through a pooler" if addresses.pooled else "directly"
+        click.echo(f"The database is reached {way}; both roles and notifications work.")
 
 
 @main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})

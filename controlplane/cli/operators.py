@@ -8,6 +8,7 @@ and it needs no door of its own. What is changed is told to every replica by the
 
 import asyncio
 import getpass
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from controlplane.cli.sentences import sentences
 from controlplane.core.callers import Caller, Permission, Subject
 from controlplane.embedded.databases import require_usable
 from controlplane.embedded.reaching import database_url_of
+from controlplane.settings import database_addresses
+from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import open_database
 from controlplane.usecases.clusters import Clusters
@@ -61,9 +64,12 @@ def run(desk: Desk, work: Callable[[Operator], Awaitable[T]]) -> T:
 
 
 async def _run(desk: Desk, work: Callable[[Operator], Awaitable[T]]) -> T:
-    url = _database_url(desk)
-    await require_usable(url)
-    database = open_database(url, pool_size=2)
+    addresses = database_addresses(os.environ, _database_url(desk))
+    await require_usable(addresses.direct)
+    await require_fit(addresses)
+    database = open_database(
+        addresses.orgs, pool_size=2, fleet_url=addresses.fleet, pooled=addresses.pooled
+    )
     clock = StoreClock(database)
     org = OrgName(desk.org)
     subject = Subject(f"operator:{getpass.getuser()}")

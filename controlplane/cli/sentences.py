@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import click
 
-from controlplane.core.errors import RefusalError, UnavailableError
+from controlplane.core.errors import RefusalError, UnavailableError, UnfitDatabaseError
 from controlplane.embedded.refusals import UpError
 from controlplane.settings import SettingsError
 
@@ -21,7 +21,7 @@ def sentences() -> Iterator[None]:
         raise click.ClickException(
             f"{error.name} is not installed; pip install 'volary[embedded]'"
         ) from error
-    except (UpError, SettingsError, RefusalError, UnavailableError) as error:
+    except (UpError, SettingsError, RefusalError, UnavailableError, UnfitDatabaseError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -12,6 +12,7 @@ What the control plane refuses, named for what the caller can do about it.
     - NotReadyError: not in the state it takes; the message says which it takes.
     - ExhaustedError: a limit is reached; the same call may work later.
     - UnbuiltError: this release does not do that.
+* UnfitDatabaseError: the operator has to change something before this can start.
 * UnavailableError: something we need is down; the same call may work later.
     - BusyError: somebody else has locked what it is about; other things can be done meanwhile.
 
@@ -24,6 +25,10 @@ from collections.abc import Sequence
 
 class RefusalError(Exception):
     """The request cannot be granted."""
+
+
+class UnfitDatabaseError(Exception):
+    """The database, or a way to it, is not as we need it; the message says what to change."""
 
 
 class InvalidError(RefusalError):

@@ -1,8 +1,9 @@
 """
 Roles and databases inside a server that is ours.
 
-Three roles: the superuser, used here and nowhere else; the owner, which migrates; and the
-application's, which is neither, because owners and superusers pass row-level security by.
+Three users: the superuser, used here and nowhere else; the owner, which migrates; and the
+one that the control plane logs in as, which is neither, because owners and superusers pass
+row-level security by. It works in the roles of ``store.connections``, by being their member.
 """
 
 from dataclasses import dataclass, field
@@ -11,9 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from controlplane.embedded.refusals import UpError
+from controlplane.store.connections import APPLICATION_ROLE
 
 OWNER = "volary_owner"
-APPLICATION = "volary_app"
+LOGIN = "volary_login"
 OLDEST = 15
 
 
@@ -24,12 +26,12 @@ class Passwords:
 
 
 async def ensure_roles(superuser_url: str, passwords: Passwords) -> None:
-    """Bring both roles about, with these passwords; repeated, it changes nothing."""
+    """Create both users and the application's role; repeated, it changes nothing."""
     connection = await asyncpg.connect(superuser_url)
     try:
         for role, password, may in (
             (OWNER, passwords.owner, "CREATEROLE"),  # migrations make the roles they need
-            (APPLICATION, passwords.application, "NOCREATEROLE"),
+            (LOGIN, passwords.application, "NOCREATEROLE"),
         ):
             if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role):
                 await connection.execute(f"CREATE ROLE {role}")
@@ -37,7 +39,16 @@ async def ensure_roles(superuser_url: str, passwords: Passwords) -> None:
             await connection.execute(
                 f"ALTER ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS {may} PASSWORD {secret}"
             )
-        await connection.execute(f"GRANT {APPLICATION} TO {OWNER}")
+        # Migrations grant the fleet's role to whom the application's has been granted.
+        if not await connection.fetchval(
+            "SELECT true FROM pg_roles WHERE rolname = $1", APPLICATION_ROLE
+        ):
+            await connection.execute(f"CREATE ROLE {APPLICATION_ROLE}")
+        await connection.execute(f"ALTER ROLE {APPLICATION_ROLE} NOLOGIN PASSWORD NULL")
+        await connection.execute(f"GRANT {APPLICATION_ROLE} TO {OWNER}, {LOGIN}")
+        # So that the owner may look at the control plane's sessions, and end them.
+        await connection.execute(f"GRANT {LOGIN} TO {OWNER}")
+        await connection.execute(f"ALTER ROLE {LOGIN} SET role = '{APPLICATION_ROLE}'")
     finally:
         await connection.close()
 
@@ -51,7 +62,7 @@ async def ensure_database(superuser_url: str, name: str) -> None:
         await connection.execute(
             f'CREATE DATABASE "{name}" OWNER {OWNER} TEMPLATE template1 STRATEGY file_copy'
         )
-        await connection.execute(f'GRANT CONNECT ON DATABASE "{name}" TO {APPLICATION}')
+        await connection.execute(f'GRANT CONNECT ON DATABASE "{name}" TO {LOGIN}')
     finally:
         await connection.close()
 

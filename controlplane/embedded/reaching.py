@@ -1,6 +1,6 @@
 """
 How a command reaches the database of a ``volary up`` that runs: by its socket, as the
-application's role, with the secret that lies in the data directory. The directory itself
+control plane's user, with the secret that lies in the data directory. The directory itself
 stays its holder's: nothing is locked here, and nothing written.
 """
 
@@ -31,6 +31,6 @@ def database_url_of(root: Path) -> str:
             f"cannot read {root} ({error.strerror}); run this as the user who runs volary up"
         ) from error
     return (
-        f"postgresql://{databases.APPLICATION}:{quote(password, safe='')}@/{DATABASE}"
+        f"postgresql://{databases.LOGIN}:{quote(password, safe='')}@/{DATABASE}"
         f"?host={quote(sockets)}"
     )

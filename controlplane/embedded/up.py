@@ -180,7 +180,7 @@ def _database(directory: DataDirectory, url: str) -> Iterator[_Database]:
         asyncio.run(databases.ensure_database(server.url(), _DATABASE))
         yield _Database(
             owner_url=server.url(_DATABASE, user=databases.OWNER, password=passwords.owner),
-            url=server.url(_DATABASE, user=databases.APPLICATION, password=passwords.application),
+            url=server.url(_DATABASE, user=databases.LOGIN, password=passwords.application),
             server=server,
         )
 

@@ -14,7 +14,7 @@ import asyncpg
 from sqlalchemy import make_url
 
 from controlplane.store.changes import CHANNEL, Notice, parse_notice
-from controlplane.store.database import APPLICATION_ROLE
+from controlplane.store.connections import APPLICATION_ROLE
 
 log = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import secrets
 import sys
 from collections.abc import Mapping
 
@@ -110,24 +111,27 @@ async def test_two_programs_that_upgrade_at_once_take_turns(
     assert await describe(empty_database.owner_url, INDEXES)
 
 
-async def test_the_application_may_read_and_write_rows_and_nothing_else(
-    test_database: DatabaseForTest,
+@pytest.mark.parametrize("role", ["volary_app", "volary_fleet"])
+async def test_role_may_read_and_write_rows_and_nothing_else(
+    test_database: DatabaseForTest, role: str
 ) -> None:
     owner = await asyncpg.connect(test_database.owner_url)
     granted = await owner.fetch(
         "SELECT table_name, privilege_type FROM information_schema.role_table_grants"
-        " WHERE grantee = 'volary_app' AND table_schema = 'public'"
+        " WHERE grantee = $1 AND table_schema = 'public'",
+        role,
     )
-    [role] = await owner.fetch(
+    [attributes] = await owner.fetch(
         "SELECT rolsuper, rolbypassrls, rolcreaterole, rolcreatedb FROM pg_roles"
-        " WHERE rolname = 'volary_app'"
+        " WHERE rolname = $1",
+        role,
     )
     owned = await owner.fetchval(
-        "SELECT count(*) FROM pg_class WHERE pg_get_userbyid(relowner) = 'volary_app'"
+        "SELECT count(*) FROM pg_class WHERE pg_get_userbyid(relowner) = $1", role
     )
     await owner.close()
 
-    assert not any(role.values())
+    assert not any(attributes.values())
     assert owned == 0
     rights: dict[str, set[str]] = {}
     for row in granted:
@@ -138,7 +142,7 @@ async def test_the_application_may_read_and_write_rows_and_nothing_else(
     assert all(each == {"SELECT", "INSERT", "UPDATE", "DELETE"} for each in rights.values())
 
 
-@pytest.mark.parametrize("role", ["volary_app", "volary_owner"])
+@pytest.mark.parametrize("role", ["volary_app", "volary_fleet", "volary_owner"])
 async def test_days_are_the_only_thing_the_application_can_make(
     test_database: DatabaseForTest, role: str
 ) -> None:
@@ -158,6 +162,28 @@ async def test_days_are_the_only_thing_the_application_can_make(
         assert function["prosecdef"]
         assert function["proconfig"] == ["search_path=pg_catalog, public"]
         assert function["may"]
+
+
+async def test_migration_lets_every_login_of_the_application_serve_the_fleet(
+    empty_database: DatabaseForTest, postgres_server: PostgresForTests
+) -> None:
+    superuser = await asyncpg.connect(postgres_server.superuser_url)
+    login = f"login_{secrets.token_hex(6)}"
+    await superuser.execute(f"CREATE ROLE {login} LOGIN; GRANT volary_app TO {login}")
+    try:
+        await asyncio.to_thread(migrations.upgrade, empty_database.owner_url)
+        [role] = await superuser.fetch(
+            "SELECT pg_has_role($1, 'volary_fleet', 'MEMBER') AS member,"
+            " pg_has_role($1, 'volary_fleet', 'USAGE') AS inherits",
+            login,
+        )
+        assert role["member"]
+        # Postgres 15 goes by the attribute of the login, which is its administrator's.
+        assert not role["inherits"] or superuser.get_server_version().major < 16
+    finally:
+        await superuser.execute(f"REVOKE volary_app FROM {login}")
+        await superuser.execute(f"DROP OWNED BY {login}; DROP ROLE {login}")
+        await superuser.close()
 
 
 async def test_strangers_cannot_drop_days(test_database: DatabaseForTest) -> None:

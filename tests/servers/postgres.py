@@ -92,14 +92,14 @@ class PostgresForTests:
             f'CREATE DATABASE "{name}" OWNER {databases.OWNER}'
             f' TEMPLATE "{template}" STRATEGY file_copy'
         )
-        self._execute(f'GRANT CONNECT ON DATABASE "{name}" TO {databases.APPLICATION}')
+        self._execute(f'GRANT CONNECT ON DATABASE "{name}" TO {databases.LOGIN}')
         return name
 
     def _database(self, name: str) -> DatabaseForTest:
         return DatabaseForTest(
             name=name,
             owner_url=self._url(name, databases.OWNER, _PASSWORDS.owner),
-            url=self._url(name, databases.APPLICATION, _PASSWORDS.application),
+            url=self._url(name, databases.LOGIN, _PASSWORDS.application),
         )
 
     def _url(self, name: str, user: str, password: str) -> str:

@@ -110,7 +110,7 @@ async def test_both_roles_are_bound_by_row_level_security(empty_database: Databa
     try:
         rows = await connection.fetch(
             "SELECT rolname FROM pg_roles WHERE rolname = ANY($1) AND (rolsuper OR rolbypassrls)",
-            [databases.OWNER, databases.APPLICATION],
+            [databases.OWNER, databases.LOGIN],
         )
         assert rows == []
     finally:
@@ -120,7 +120,8 @@ async def test_both_roles_are_bound_by_row_level_security(empty_database: Databa
 async def test_the_application_owns_nothing(test_database: DatabaseForTest) -> None:
     connection = await asyncpg.connect(test_database.url)
     try:
-        assert await connection.fetchval("SELECT current_user") == databases.APPLICATION
+        assert await connection.fetchval("SELECT session_user") == databases.LOGIN
+        assert await connection.fetchval("SELECT current_user") == "volary_app"
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute("CREATE TABLE of_its_own ()")
     finally:

@@ -30,7 +30,7 @@ class CountingDatabase(Database):
     """A database that counts the transactions opened through it."""
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database._engine)
+        super().__init__(database._orgs, database._fleet)
         self.opened = 0
 
     @asynccontextmanager

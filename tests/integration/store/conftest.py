@@ -30,8 +30,8 @@ from tests.factories import NOW, ORG
 CLUSTER = ClusterName("c1")
 
 _WAITING = text(
-    "SELECT count(*) AS n FROM pg_stat_activity"
-    " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    "SELECT count(*) AS n FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+    " WHERE a.datname = current_database() AND NOT l.granted"
 )
 
 

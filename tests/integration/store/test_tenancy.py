@@ -1,8 +1,11 @@
 """We test the wall between orgs with every org predicate absent: the policies alone must hold."""
 
-from collections.abc import AsyncIterator
+import json
+import secrets
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import NAMESPACE_DNS, uuid4, uuid5
 
 import asyncpg
@@ -18,12 +21,15 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    make_url,
+    text,
 )
+from sqlalchemy.exc import DBAPIError
 
-from controlplane.store.database import open_database
+from controlplane.store.database import Database, open_database
 from controlplane.store.tables import TENANT_TABLES, metadata
 from shared.model.ids import OrgName
-from tests.servers.postgres import DatabaseForTest
+from tests.servers.postgres import DatabaseForTest, PostgresForTests
 
 OURS, THEIRS = "ours", "theirs"
 NAMES = [table.name for table in TENANT_TABLES]
@@ -199,6 +205,97 @@ async def test_whoever_logs_in_as_the_owner_is_bound_all_the_same(owner_database
         await driver.execute("RESET ROLE")
         assert await driver.fetchval("SELECT count(*) FROM actions") == 1
     await database.close()
+
+
+@pytest.mark.parametrize("setting", ["app.fleet", "app.is_fleet", "volary.fleet"])
+async def test_no_setting_widens_what_a_transaction_of_an_org_sees(
+    walled: Walled, setting: str
+) -> None:
+    for table in NAMES:
+        async with walled.as_org(OURS):
+            await walled.application.execute("SELECT set_config($1, 'on', true)", setting)
+            seen = await walled.application.fetch(f"SELECT org FROM {table}")  # noqa: S608
+            assert [row["org"] for row in seen] == [OURS], table
+
+
+async def test_no_policy_of_the_application_names_anything_but_the_org(walled: Walled) -> None:
+    rows = await walled.owner.fetch(
+        "SELECT tablename, roles::text[] AS roles, qual, with_check FROM pg_policies"
+        " WHERE schemaname = 'public' AND NOT roles::text[] = '{volary_fleet}'"
+    )
+    assert {row["tablename"] for row in rows} == set(NAMES)
+    for row in rows:
+        assert row["roles"] == ["volary_app"]
+        assert row["qual"] == "((org = current_setting('app.org'::text, true)) IS TRUE)"
+        assert row["with_check"] is None  # the same as is seen
+
+
+async def test_policy_filters_rows_and_leads_to_none(walled: Walled) -> None:
+    """
+    As a condition of an index it would be: whenever statistics are older than the rows, "all
+    of this org" then looks cheaper than thirty rows by their whole key.
+    """
+    await walled.application.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+    for table in TENANT_TABLES:
+        async with walled.as_org(OURS):
+            plan = await walled.application.fetchval(
+                f"EXPLAIN (FORMAT JSON) SELECT * FROM {table.name}"  # noqa: S608
+            )
+        assert "current_setting" in plan, table.name
+        conditions = list(_index_conditions(json.loads(plan)[0]["Plan"]))
+        assert not any("current_setting" in condition for condition in conditions), table.name
+
+
+def _index_conditions(node: Mapping[str, Any]) -> Iterator[str]:
+    if "Index Cond" in node:
+        yield node["Index Cond"]
+    for each in node.get("Plans", ()):
+        yield from _index_conditions(each)
+
+
+async def test_fleet_pass_cannot_escape_either(walled: Walled) -> None:
+    await walled.application.execute("SET ROLE volary_fleet")
+    for escape in ESCAPES.strip().splitlines():
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await walled.application.execute(escape)
+        assert refused.value.sqlstate == "42501", escape
+
+
+@pytest.mark.usefixtures("walled")
+async def test_login_of_its_own_keeps_transactions_of_orgs_from_the_fleets_role(
+    test_database: DatabaseForTest, postgres_server: PostgresForTests
+) -> None:
+    superuser = await asyncpg.connect(postgres_server.superuser_url)
+    suffix = secrets.token_hex(6)
+    orgs, fleet = f"orgs_{suffix}", f"fleet_{suffix}"
+    for login, role in ((orgs, "volary_app"), (fleet, "volary_fleet")):
+        await superuser.execute(
+            f"CREATE ROLE {login} LOGIN PASSWORD 'a-test'; GRANT {role} TO {login}"
+        )
+    database = open_database(
+        _logged_in_as(test_database.url, orgs),
+        fleet_url=_logged_in_as(test_database.url, fleet),
+    )
+    try:
+        async with database.for_fleet("count what there is") as tx:
+            found = (await tx.connection.execute(text("SELECT org FROM actions"))).all()
+            assert {row.org for row in found} == {OURS, THEIRS}
+        with pytest.raises(DBAPIError, match="permission denied to set role"):
+            await _become(database, "volary_fleet")
+    finally:
+        await database.close()
+        await superuser.execute(f"DROP ROLE {orgs}; DROP ROLE {fleet}")
+        await superuser.close()
+
+
+async def _become(database: Database, role: str) -> None:
+    async with database.for_org(OrgName(OURS)) as tx:
+        await tx.execute(text("SELECT set_config('role', :role, true)"), {"role": role})
+
+
+def _logged_in_as(url: str, login: str) -> str:
+    made = make_url(url).set(username=login, password="a-test")  # noqa: S106
+    return made.render_as_string(hide_password=False)
 
 
 @pytest.mark.usefixtures("walled")

@@ -44,6 +44,6 @@ def running(address: str) -> Iterator[DatabaseForPods]:
             asyncio.run(databases.ensure_database(server.url(), _NAME))
             place = f"{address}:{_PORT}/{_NAME}"
             yield DatabaseForPods(
-                url=f"postgresql://{databases.APPLICATION}:{passwords.application}@{place}",
+                url=f"postgresql://{databases.LOGIN}:{passwords.application}@{place}",
                 owner_url=f"postgresql://{databases.OWNER}:{passwords.owner}@{place}",
             )

@@ -125,7 +125,7 @@ def test_the_database_of_a_directory_is_found_by_its_socket(tmp_path: Path) -> N
     pid = tmp_path / "postgres" / "data" / "postmaster.pid"
     pid.write_text("1\n/data\n123\n5432\n/tmp/volary postgres-x\n\n 1 2\nready\n")
     assert database_url_of(tmp_path) == (
-        "postgresql://volary_app:a%2Fb@/volary?host=/tmp/volary%20postgres-x"
+        "postgresql://volary_login:a%2Fb@/volary?host=/tmp/volary%20postgres-x"
     )
     pid.unlink()
     with pytest.raises(UpError):

@@ -1,0 +1,116 @@
+"""
+Connections to Postgres: in which role, with which settings, directly or through a pooler.
+
+A pooler that hands out transactions (pgbouncer's transaction mode, RDS Proxy) refuses or
+ignores start-up parameters, and gives each transaction another connection of its own. There
+everything that a session would have is set at the beginning of each transaction, in the
+statement that names the org anyway, and no statement stays prepared.
+"""
+
+from collections.abc import Mapping
+
+from sqlalchemy import TextClause, event, make_url, text
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from controlplane.core.errors import UnavailableError
+
+APPLICATION_ROLE = "volary_app"
+"""Sees the rows of the org that its transaction names, and no others."""
+FLEET_ROLE = "volary_fleet"
+"""Sees the rows of every org."""
+
+UNREACHABLE = "the database cannot be reached; try again"
+
+_LIMITS: Mapping[str, str] = {
+    "statement_timeout": "20000",
+    "lock_timeout": "10000",
+    "idle_in_transaction_session_timeout": "30000",
+    "jit": "off",  # short statements; compiling them costs more than running them
+    # Every statement of ours goes by an index, whatever the statistics say: a
+    # table that is empty when a plan is made has a thousand rows a second later.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
+    "plan_cache_mode": "force_custom_plan",
+    "timezone": "UTC",
+}
+
+
+def open_engine(url: str, *, role: str, size: int, pooled: bool) -> AsyncEngine:
+    """
+    Make a pool of ``size`` connections in ``role``, opened when they are needed.
+
+    ``url`` is ``postgresql://user:password@host:port/name``, or with ``?host=/socket/dir``;
+    ``pooled``: it leads to a pooler that hands out transactions, not sessions.
+    """
+    engine = create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"),
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=False,  # a broken connection fails one call, which its caller repeats
+        connect_args={
+            "timeout": 10,
+            "command_timeout": 30,
+            **(_pooled_options() if pooled else _direct_options(role)),
+        },
+    )
+    event.listen(engine.sync_engine, "handle_error", _driver_errors_as_ours)
+    return engine
+
+
+def begin_of_org(*, pooled: bool, lock_timeout: bool = False) -> TextClause:
+    """
+    Return what a transaction of an org begins with; it takes ``:org``.
+
+    All is one statement, so that a pooler costs no round trip here; what it sets ends with
+    the transaction, and reaches no other client of the pooler. ``lock_timeout``: it takes
+    ``:lock_timeout`` as well, in milliseconds.
+    """
+    calls = _calls(APPLICATION_ROLE) if pooled else []
+    if lock_timeout:
+        calls.append("set_config('lock_timeout', :lock_timeout, true)")
+    return text(f"SELECT {', '.join([*calls, _SET_ORG])}")
+
+
+def begin_of_fleet() -> TextClause:
+    """Return what a transaction across orgs begins with behind a pooler; directly: nothing."""
+    return text(f"SELECT {', '.join(_calls(FLEET_ROLE))}")
+
+
+_SET_ORG = "set_config('app.org', :org, true)"
+
+
+def _calls(role: str) -> list[str]:
+    settings = {"role": role, **_LIMITS}
+    return [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
+
+
+def _direct_options(role: str) -> Mapping[str, object]:
+    # As the session's default the role holds even after RESET ROLE.
+    return {
+        "prepared_statement_cache_size": 500,
+        "server_settings": {"role": role, "application_name": "volary", **_LIMITS},
+    }
+
+
+def _pooled_options() -> Mapping[str, object]:
+    # The unnamed statement is prepared and run within one transaction, hence on one
+    # connection of the pooler's, and leaves nothing behind there. A named one would.
+    return {
+        "statement_cache_size": 0,
+        "prepared_statement_cache_size": 0,
+        "prepared_statement_name_func": str,
+        "server_settings": {"application_name": "volary"},
+    }
+
+
+def _driver_errors_as_ours(context: ExceptionContext) -> UnavailableError | None:
+    """Return what SQLAlchemy raises in place of an OSError of a statement, BEGIN or COMMIT."""
+    if not isinstance(context.original_exception, OSError):
+        return None
+    context.is_disconnect = True  # the connection is not used again
+    return UnavailableError(UNREACHABLE)
