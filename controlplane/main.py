@@ -74,27 +74,29 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     """
     addresses = settings.addresses
     await require_fit(addresses)
-    database = open_database(
-        addresses.orgs,
-        pool_size=settings.database_pool_size,
-        fleet_url=addresses.fleet,
-        pooled=addresses.pooled,
+    pool = partial(
+        open_database, addresses.orgs, fleet_url=addresses.fleet, pooled=addresses.pooled
     )
-    clock = StoreClock(database)
+    # Apart, so that a crowd of clients keeps neither agents nor loops nor probes waiting.
+    database = pool(pool_size=settings.database_pool_size)
+    link_database = pool(pool_size=settings.link_pool_size)
+    loop_database = pool(pool_size=settings.loop_pool_size)
+    probe_database = pool(pool_size=1)
+    clock = StoreClock(loop_database)
     metrics = CollectorRegistry()
     metrics.register(FAILED_PASSES)
     metrics.register(FAILED_READS)
     blobs = open_store(settings.blob_base, settings.s3)
     keys = SigningKeys(current=SigningKey(settings.blob_signing_key))
-    feeds = Feeds(database, partial(listen, addresses.direct))
-    relays = Relays(database, clock)
+    feeds = Feeds(loop_database, partial(listen, addresses.direct), callers=database)
+    relays = Relays(link_database, clock)
     live = LiveCalls()
 
     actions = Actions(database, feeds, clock)
     runs = Runs(database, feeds, clock)
     tasks = Tasks(database, clock)
     projects = Projects(database, clock)
-    sessions = Sessions(database, clock)
+    sessions = Sessions(link_database, clock)
     logs = Logs(actions, blobs, AgentLogs(Agents(live, relays, feeds)))
     data = Data(
         blobs,
@@ -119,7 +121,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         ),
         Interceptors(authn, CallMetrics(metrics)),
     )
-    health = Health(database, metrics)
+    health = Health(probe_database, metrics)
     application = make_application(
         public=public,
         routes=[
@@ -147,12 +149,16 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     )
     probes = Probes(sessions, clock, blob_base=blobs.base)
     link = LinkServer(door, probes, settings.host, settings.link_port, limits=settings.link_limits)
-    leases = LeaseExpiry(database, clock, settings.tempo)
-    cascades = Cascades(database, feeds.cascades, clock, every=timedelta(seconds=5))
-    timeouts = Timeouts(database, clock, every=timedelta(seconds=1))
-    partitions = EventPartitions(database, clock, keep=timedelta(days=30), every=timedelta(hours=6))
-    obstacles = ObstacleRecord(database, clock, keep=timedelta(days=30), every=timedelta(seconds=1))
-    forgotten = ForgottenRelays(database, clock, every=timedelta(seconds=30))
+    leases = LeaseExpiry(loop_database, clock, settings.tempo)
+    cascades = Cascades(loop_database, feeds.cascades, clock, every=timedelta(seconds=5))
+    timeouts = Timeouts(loop_database, clock, every=timedelta(seconds=1))
+    partitions = EventPartitions(
+        loop_database, clock, keep=timedelta(days=30), every=timedelta(hours=6)
+    )
+    obstacles = ObstacleRecord(
+        loop_database, clock, keep=timedelta(days=30), every=timedelta(seconds=1)
+    )
+    forgotten = ForgottenRelays(loop_database, clock, every=timedelta(seconds=30))
 
     setting = partial(come_round, "clock", clock.set, every=timedelta(seconds=5), clock=clock)
 
@@ -193,4 +199,5 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                     health.stop()
                     await clock.sleep(settings.stop_delay)
     finally:
-        await database.close()
+        for each in (database, link_database, loop_database, probe_database):
+            await each.close()

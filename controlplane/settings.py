@@ -56,6 +56,8 @@ class Settings:
     fleet_database_url: str = field(default="", repr=False)
     direct_database_url: str = field(default="", repr=False)
     database_pool_size: int = 10
+    link_pool_size: int = 4
+    loop_pool_size: int = 4
     host: str = "127.0.0.1"
     http_port: int = 8100
     link_port: int = 8101
@@ -92,6 +94,8 @@ class Settings:
             fleet_database_url=read.optional("FLEET_DATABASE_URL", "", _database_url),
             direct_database_url=read.optional("DIRECT_DATABASE_URL", "", _database_url),
             database_pool_size=read.optional("DATABASE_POOL_SIZE", 10, _count),
+            link_pool_size=read.optional("DATABASE_LINK_POOL_SIZE", 4, _count),
+            loop_pool_size=read.optional("DATABASE_LOOP_POOL_SIZE", 4, _count),
             host=read.optional("HOST", "127.0.0.1", str),
             http_port=http_port,
             link_port=read.optional("LINK_PORT", 8101, _port),

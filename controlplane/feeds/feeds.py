@@ -31,6 +31,7 @@ from controlplane.store import actions as store
 from controlplane.store.changes import Notice
 from controlplane.store.database import Database
 from controlplane.store.runs import get_change
+from shared.kit.admission import AdmissionLimiter
 from shared.kit.waking import Bell
 from shared.model.ids import ActionName, ClusterName, OrgName, RunId
 
@@ -42,6 +43,10 @@ FAILED_READS = Counter(
     ["what"],
     registry=None,  # ``main`` registers it
 )
+
+OPENINGS_AT_ONCE = 4
+OPENING_SECONDS = 2.0  # a watcher that takes its snapshot more slowly holds up no other
+MOST_OPENINGS_WAITING = 5_000
 
 _PAGE = 1_000
 _READERS = 4  # transactions at once; a run is read by one at a time
@@ -76,12 +81,20 @@ class Feeds:
 
     ``notices`` is :func:`controlplane.store.notices.listen`. A notice marks runs as dirty;
     dirty runs that are watched are read past their cursor and offered to the watchers.
+    ``callers``: the pool for what an opening watch reads, if not the one that changes are
+    read through.
     """
 
     def __init__(
-        self, database: Database, notices: Callable[[], AsyncGenerator[Notice | None, None]]
+        self,
+        database: Database,
+        notices: Callable[[], AsyncGenerator[Notice | None, None]],
+        *,
+        callers: Database | None = None,
     ) -> None:
         self._database = database
+        self._callers = callers or database
+        self._admission = AdmissionLimiter(OPENINGS_AT_ONCE, hold_at_most=OPENING_SECONDS)
         self._notices = notices
         self._watched: dict[Run, _Watched] = {}
         self._dirty: dict[Run, None] = {}  # a set that keeps its order
@@ -102,6 +115,20 @@ class Feeds:
                 tasks.create_task(self._read(), name=f"feeds-read-{number}")
 
     @asynccontextmanager
+    async def opening(self) -> AsyncIterator[Callable[[], None]]:
+        """
+        Wait for the turn to open a watch; call what is yielded once the snapshot was shown.
+
+        A replica that dies sends all its watchers to another at once, and each reads a whole
+        snapshot: side by side they would keep the event loop and the pool from all else.
+        UnavailableError when too many wait.
+        """
+        if self._admission.waiting >= MOST_OPENINGS_WAITING:
+            raise UnavailableError("too many watches are being opened at once; try again")
+        async with self._admission.admitted() as opened:
+            yield opened
+
+    @asynccontextmanager
     async def changes(
         self,
         org: OrgName,
@@ -114,7 +141,7 @@ class Feeds:
         subscription = ChangeSubscription(parent=parent, name=name)
         key = (org, run)
         if key not in self._watched:
-            async with self._database.for_org(org) as tx:
+            async with self._callers.for_org(org) as tx:
                 cursor = await get_change(tx, run)
             self._watched.setdefault(key, _Watched(cursor))
         watched = self._watched[key]

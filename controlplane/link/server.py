@@ -33,10 +33,10 @@ from controlplane.link.limits import LinkLimits
 from controlplane.link.metrics import LinkMetrics
 from controlplane.link.probes import Probes, read_bearer
 from controlplane.link.session import Session, SessionOverError
-from controlplane.link.turnstile import Turnstile
 from controlplane.usecases.relays import Relays
 from controlplane.usecases.sessions import SessionRef, Sessions, SupersededError
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
+from shared.kit.admission import AdmissionLimiter
 from shared.kit.clock import Clock
 from shared.wire.errors import BadMessageError
 from shared.wire.texts import MAX_CODE_BYTES, parse_words
@@ -113,7 +113,7 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
         self._tempo = tempo
         self._metrics = metrics
         self._pumps: dict[Session, None] = {}  # a set that keeps its order
-        self._turnstile = Turnstile(GREETINGS_AT_ONCE, dawdle=GREETING_DAWDLE_SECONDS)
+        self._admission = AdmissionLimiter(GREETINGS_AT_ONCE, hold_at_most=GREETING_DAWDLE_SECONDS)
         self._is_closing = False
         self._serving = 0
         self._left = asyncio.Event()
@@ -193,7 +193,7 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
                 f"upgrade {older}",
                 retry=False,
             )
-        async with self._turnstile.passed() as greeted:
+        async with self._admission.admitted() as greeted:
             session = await self._sessions.open(
                 cluster,
                 AgentFacts(

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -169,13 +169,18 @@ class Actions:
         ``at_least_every``: yield it so often even if nothing changed.
         """
         caller.require(Permission.ACTION_READ)
-        async with self._database.for_org(caller.org) as tx:
-            run = await self._run(tx, action.run)
         patience = None if at_least_every is None else at_least_every.total_seconds()
-        async with self._feeds.changes(caller.org, run, name=action.name) as changes:
+        async with AsyncExitStack() as stack:
+            opened = await stack.enter_async_context(self._feeds.opening())
+            async with self._database.for_org(caller.org) as tx:
+                run = await self._run(tx, action.run)
+            changes = await stack.enter_async_context(
+                self._feeds.changes(caller.org, run, name=action.name)
+            )
             detail = await self._read_detail(caller, run, action)
             while True:
                 yield detail
+                opened()
                 if detail.row.phase in TERMINAL:
                     return
                 try:
@@ -234,11 +239,15 @@ class Actions:
         self, caller: Caller, key: RunKey, parent: ActionName | None
     ) -> AsyncIterator[Sequence[ActionRow] | SnapshotEnd]:
         caller.require(Permission.ACTION_READ)
-        async with self._database.for_org(caller.org) as tx:
-            run = await self._run(tx, key)
-            if parent is not None:
-                await self._detail(tx, run, ActionKey(key, parent))
-        async with self._feeds.changes(caller.org, run, parent=parent) as changes:
+        async with AsyncExitStack() as stack:
+            opened = await stack.enter_async_context(self._feeds.opening())
+            async with self._database.for_org(caller.org) as tx:
+                run = await self._run(tx, key)
+                if parent is not None:
+                    await self._detail(tx, run, ActionKey(key, parent))
+            changes = await stack.enter_async_context(
+                self._feeds.changes(caller.org, run, parent=parent)
+            )
             async with self._database.for_org(caller.org) as tx:
                 complete_to = await get_change(tx, run)
             after = ""
@@ -253,6 +262,7 @@ class Actions:
                 if len(rows) < SNAPSHOT_PAGE:
                     break
             yield SnapshotEnd.TOKEN
+            opened()
             while True:
                 # What the snapshot showed is offered again if it came in meanwhile: once
                 # too often is harmless, once too few is not.

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from controlplane.core.actions import ActionDetail, ActionRow, NewRun, Page, RunDetail
@@ -100,13 +101,18 @@ class Runs:
     async def watch_detail(self, caller: Caller, run: RunKey) -> AsyncIterator[RunDetail]:
         """Yield the run now and after each change of its root; ends once its end was yielded."""
         caller.require(Permission.RUN_READ)
-        async with self._database.for_org(caller.org) as tx:
-            run_id = await self._run(tx, run)
-        async with self._feeds.changes(caller.org, run_id, name=ROOT) as changes:
+        async with AsyncExitStack() as stack:
+            opened = await stack.enter_async_context(self._feeds.opening())
+            async with self._database.for_org(caller.org) as tx:
+                run_id = await self._run(tx, run)
+            changes = await stack.enter_async_context(
+                self._feeds.changes(caller.org, run_id, name=ROOT)
+            )
             async with self._database.for_org(caller.org) as tx:
                 detail = await self._detail(tx, run_id, run)
             while True:
                 yield detail
+                opened()
                 if detail.root.row.phase in TERMINAL:
                     return
                 root = await refresh(self._database, caller.org, detail.root, await changes.take())
@@ -119,10 +125,11 @@ class Runs:
         caller.require(Permission.RUN_READ)
         newest = Listing(limit=FIRST_OF_MANY)
         with self._feeds.runs(caller.org) as changes:
-            async with self._database.for_org(caller.org) as tx:
-                page = await store_lists.list_runs(tx, scope, newest)
-            shown = {row.id: row.change for row in page.rows}
-            yield page.rows
+            async with self._feeds.opening():
+                async with self._database.for_org(caller.org) as tx:
+                    page = await store_lists.list_runs(tx, scope, newest)
+                shown = {row.id: row.change for row in page.rows}
+                yield page.rows
             while True:
                 changed = await changes.take()
                 async with self._database.for_org(caller.org) as tx:

@@ -1,5 +1,6 @@
 """Probes and metrics: alive, ready, and numbers for Prometheus."""
 
+import asyncio
 import logging
 from typing import Protocol
 
@@ -11,6 +12,9 @@ from starlette.routing import Route
 from controlplane.core.errors import UnavailableError
 
 logger = logging.getLogger(__name__)
+
+PING_SECONDS = 3
+"""Less than a probe waits, so that it hears why."""
 
 
 class Pinged(Protocol):
@@ -25,6 +29,7 @@ class Health:
     """
     ``/healthz`` answers as long as this process answers anything: restarting it would not
     bring Postgres back. ``/readyz`` says whether new calls would do well to come here.
+    ``database`` is a pool of its own: a probe never waits for connections that callers use.
     """
 
     def __init__(self, database: Pinged, metrics: CollectorRegistry) -> None:
@@ -50,11 +55,18 @@ class Health:
         if self._is_stopping:
             return PlainTextResponse("not ready: this replica is stopping\n", status_code=503)
         try:
-            await self._database.ping()
+            async with asyncio.timeout(PING_SECONDS):
+                await self._database.ping()
         except UnavailableError as error:
-            logger.warning("not ready", extra={"reason": str(error)})
-            return PlainTextResponse(f"not ready: {error}\n", status_code=503)
+            return _not_ready(str(error))
+        except TimeoutError:
+            return _not_ready(f"the database has not answered within {PING_SECONDS} s")
         return PlainTextResponse("ready\n")
 
     async def _numbers(self, _request: Request) -> Response:
         return Response(generate_latest(self._metrics), media_type=CONTENT_TYPE_LATEST)
+
+
+def _not_ready(reason: str) -> Response:
+    logger.warning("not ready", extra={"reason": reason})
+    return PlainTextResponse(f"not ready: {reason}\n", status_code=503)

@@ -1,0 +1,53 @@
+"""We test that so many are admitted at a time, in order, and that none blocks the rest for ever."""
+
+import asyncio
+
+from shared.kit.admission import AdmissionLimiter
+
+
+async def test_admission_is_in_order_and_so_many_at_a_time() -> None:
+    limiter, inside, most, order = AdmissionLimiter(2, hold_at_most=60), 0, 0, []
+
+    async def come(number: int) -> None:
+        nonlocal inside, most
+        async with limiter.admitted():
+            order.append(number)
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+
+    async with asyncio.TaskGroup() as crowd:
+        for number in range(9):
+            crowd.create_task(come(number))
+    assert (most, order) == (2, list(range(9)))
+
+
+async def test_admission_is_given_back_early_and_once() -> None:
+    limiter = AdmissionLimiter(1, hold_at_most=60)
+    async with limiter.admitted() as release:
+        release()
+        release()  # once is enough
+        async with limiter.admitted():
+            pass
+
+
+async def test_admission_of_a_slow_one_ends_by_itself() -> None:
+    limiter = AdmissionLimiter(1, hold_at_most=0.01)
+    async with asyncio.timeout(5), limiter.admitted(), limiter.admitted():
+        pass
+
+
+async def test_admission_that_is_no_longer_waited_for_leaves_no_gap() -> None:
+    limiter = AdmissionLimiter(1, hold_at_most=60)
+
+    async def come() -> None:
+        async with limiter.admitted():
+            pass
+
+    async with asyncio.TaskGroup() as crowd:
+        async with limiter.admitted():
+            waits = crowd.create_task(come())
+            await asyncio.sleep(0)
+            waits.cancel()
+        crowd.create_task(come())
