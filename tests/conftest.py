@@ -9,6 +9,7 @@ from hypothesis import settings
 pytest_plugins = [
     "tests.program_logs",
     "tests.servers.kubernetes",
+    "tests.servers.pgbouncer",
     "tests.servers.postgres",
     "tests.servers.seaweed",
     "tests.tiers",
