@@ -12,6 +12,11 @@ from dataplane.agent.kube.errors import (
     UnauthorizedError,
     UnreachableError,
 )
+from dataplane.agent.kube.namespaces import (
+    ForeignNamespaceError,
+    NoNamespaceError,
+    UnlabelledNamespaceError,
+)
 from dataplane.agent.kube.objects import POD, Kind
 from dataplane.agent.runtimes.kubernetes import refusals
 from shared.model.reports import FailureKind
@@ -128,3 +133,19 @@ def test_a_service_account_is_given_a_while_to_come() -> None:
 
     failure = refusals.give_up(refusal)
     assert (failure.code, failure.recoverable) == ("ServiceAccountMissing", False)
+
+
+def test_a_namespace_that_can_be_mended_is_waited_for_and_anothers_is_not() -> None:
+    for error, reason in (
+        (NoNamespaceError("create it"), "NamespaceMissing"),
+        (UnlabelledNamespaceError("label it"), "NamespaceUnlabelled"),
+    ):
+        refusal = refusals.without_namespace(error)
+        assert (refusal.reason, refusal.message) == (reason, str(error))
+        assert refusal.failure is None
+        assert reason in refusals.WAITED_FOR  # else the next agent takes the pod for made
+
+    failure = refusals.without_namespace(ForeignNamespaceError("not yours")).failure
+    assert failure is not None
+    assert (failure.code, failure.kind) == ("NamespaceForeign", FailureKind.USER)
+    assert not failure.recoverable
