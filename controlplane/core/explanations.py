@@ -28,7 +28,13 @@ from shared.model.ids import ActionKey
 from shared.model.phases import TERMINAL, Phase
 
 # Of several obstacles the one that has to go first: room is no use without a cluster.
-_GRAVEST = (Reason.NO_CLUSTER, Reason.QUEUE_LIMIT, Reason.RUN_LIMIT, Reason.NO_CREDIT)
+_GRAVEST = (
+    Reason.NO_CLUSTER,
+    Reason.DEADLOCK,
+    Reason.QUEUE_LIMIT,
+    Reason.RUN_LIMIT,
+    Reason.NO_CREDIT,
+)
 
 _BY_PHASE: Mapping[Phase, Reason] = {
     Phase.QUEUED: Reason.ACCEPTED_NOT_STARTED,

@@ -9,6 +9,7 @@ class Reason(StrEnum):
     ACCEPTED_NOT_STARTED = "accepted_not_started"  # its agent has it, and says no more
     BACKOFF = "backoff"  # the policy of its task says to wait before the next attempt
     CLUSTER_SILENT = "cluster_silent"  # its cluster is not heard
+    DEADLOCK = "deadlock"  # limits wait for each other: nothing goes on by itself
     ENDED = "ended"
     FAIRNESS = "fairness"  # there is room, and it is shared with what waits beside it
     IMAGE = "image"  # its cluster cannot get its container image yet

@@ -41,18 +41,18 @@ def _child(condition: str = "") -> str:
 
 WAITS_IN_QUEUE = _child("AND c.lease_id IS NULL AND c.queue = l.queue")
 """NULL where no child of the dispatch ``l`` waits in its queue."""
-_LEASED_IN_QUEUE = _child("AND c.lease_id IS NOT NULL AND c.queue = l.queue")
-_LEASED = _child("AND c.lease_id IS NOT NULL")
+LEASED_IN_QUEUE = _child("AND c.lease_id IS NOT NULL AND c.queue = l.queue")
+LEASED = _child("AND c.lease_id IS NOT NULL")
 
 IN_QUEUE = f"""
 l.lease_id IS NOT NULL AND l.limited
 AND CASE WHEN {_child()} IS NULL THEN true
-         WHEN {_LEASED_IN_QUEUE} IS NOT NULL THEN false
+         WHEN {LEASED_IN_QUEUE} IS NOT NULL THEN false
          ELSE {WAITS_IN_QUEUE} IS NOT NULL END
 """
 """Whether the dispatch ``l`` takes a place in its queue's limit of actions."""
 
-IN_RUN = f"l.lease_id IS NOT NULL AND l.limited AND NOT l.is_root AND {_LEASED} IS NULL"
+IN_RUN = f"l.lease_id IS NOT NULL AND l.limited AND NOT l.is_root AND {LEASED} IS NULL"
 """Whether the dispatch ``l`` takes a place in its run's limit of actions."""
 
 # Without children nothing passes on, and what is leased is cheaply counted: only where that
@@ -107,12 +107,12 @@ ORDER BY c.org, c.parent_id, c.lease_id, c.queue, c.available_at LIMIT 1
 _OF_QUEUES = statement(f"""
 {given(queue="text")}
 SELECT l.action_id AS parent, w.run_id, w.queue, w.available_at, true AS in_queue,
-       NOT l.is_root AND {_LEASED} IS NULL AS in_run
+       NOT l.is_root AND {LEASED} IS NULL AS in_run
 FROM n
 JOIN dispatches l
   ON l.org = n.org AND l.queue = n.queue AND l.lease_id IS NOT NULL AND l.limited
 CROSS JOIN LATERAL ({_FIRST_CHILD.format(queue="l.queue")}) w
-WHERE {_LEASED_IN_QUEUE} IS NULL AND {no_marker("l.org", "l.run_id")}
+WHERE {LEASED_IN_QUEUE} IS NULL AND {no_marker("l.org", "l.run_id")}
 LIMIT {MOST_HANDOVERS}
 """)
 

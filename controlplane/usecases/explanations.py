@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from controlplane.core.callers import Caller, Permission
+from controlplane.core.deadlocks import find_deadlocks
 from controlplane.core.errors import NotFoundError
 from controlplane.core.explanations import Explained, Explanation, explain, explain_dispatch
 from controlplane.core.facts import DispatchFacts
 from controlplane.core.obstacles import Obstacle, Place, find
 from controlplane.store import explanations as store
 from controlplane.store.database import Database, OrgTx
+from controlplane.store.deadlocks import list_kept_limits
 from controlplane.store.obstacles import read_use
 from controlplane.store.queues import list_full
 from controlplane.store.runs import find_run
@@ -100,4 +102,5 @@ async def _find_run(tx: OrgTx, run: RunKey) -> RunId:
 
 
 async def _obstacles(tx: OrgTx, runs: Collection[RunId]) -> Mapping[Place, Obstacle]:
-    return find(await read_use(tx, [str(run) for run in runs]))
+    found = find(await read_use(tx, [str(run) for run in runs]))
+    return {**found, **find_deadlocks(await list_kept_limits(tx))}

@@ -294,3 +294,34 @@ async def test_a_clock_that_is_set_back_does_not_break_the_record(store: Store) 
         await obstacles.begin(tx, full, NOW + timedelta(seconds=5))
         [there] = (await obstacles.list_there(tx)).values()
     assert there.began_at == NOW + timedelta(seconds=20)
+
+
+async def test_limits_that_wait_for_each_other_are_named_as_a_deadlock(
+    operations: Operations,
+) -> None:
+    """
+    The queue's one place is kept for child z of the root, which needs the run's one place; that
+    is kept for child y of x, which needs the queue's.
+    """
+    store = operations.store
+    agent = await operations.connect()
+    await operations.queues.set(OPERATOR, "q", QueueChange(action_concurrency=1))
+    await operations.queues.set(OPERATOR, "other", QueueChange(priority=0))
+    await store.create(replace(make_new_run(), queue="q", max_action_concurrency=1))
+    assert len(await agent.take()) == 1
+    await store.enqueue(replace(make_new_action("x"), queue="other"))
+    assert len(await agent.take()) == 1
+    await store.enqueue(replace(make_new_action("z"), queue="q"))
+    assert (await explain(operations, "z")).now.reason is not Reason.DEADLOCK
+    await store.enqueue(replace(make_new_action("y", parent="x"), queue="q"))
+    assert await agent.take() == []
+    for name in ("z", "y"):
+        why = (await explain(operations, name)).now
+        assert why.reason is Reason.DEADLOCK
+        assert "queue q and run r1" in why.sentence
+        assert "volary queue set q --action-concurrency" in why.sentence
+
+    await operations.queues.set(OPERATOR, "q", QueueChange(action_concurrency=2))
+    [went] = await agent.take()
+    assert went.key.name == "y"
+    assert (await explain(operations, "z")).now.reason is not Reason.DEADLOCK
