@@ -1,7 +1,8 @@
-"""What somebody may hold of the link port: time to begin, and metadata."""
+"""What somebody may hold of the link port: connections, time to begin, metadata."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import grpc
@@ -12,6 +13,7 @@ from controlplane.core.tempo import Tempo
 from controlplane.link.limits import LinkLimits
 from tests.integration.link.conftest import Door, calling, serving
 from tests.integration.store.conftest import Store
+from tests.running import until
 
 LIMITS = LinkLimits(handshake_within=timedelta(seconds=1))
 
@@ -28,6 +30,31 @@ async def read_to_end(reader: asyncio.StreamReader) -> bytes:
             return await reader.read()
         except ConnectionError:
             return b""
+
+
+async def test_connections_above_their_number_are_closed(store: Store, database_url: str) -> None:
+    limits = LinkLimits(connections=6)
+    async with serving(store, database_url, Tempo(), limits=limits) as door:
+        async with calling(door) as agent:
+            await agent.open()
+            async with AsyncExitStack() as sockets, asyncio.TaskGroup() as tasks:
+                reading = []
+                for _ in range(2 * limits.connections):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+                    sockets.callback(writer.close)
+                    reading.append(tasks.create_task(read_to_end(reader)))
+                # The agent has one of the six. Nobody's time to begin is over by then.
+                most = limits.connections + 1
+                await until(
+                    lambda: sum(each.done() for each in reading) >= most,
+                    "they are closed",
+                    at_most=limits.handshake_within.total_seconds() / 2,
+                )
+                for each in reading:
+                    each.cancel()
+            await agent.be_heard()  # a session that is open is not harmed
+        async with calling(door) as agent:
+            await agent.open()
 
 
 async def test_connection_that_says_nothing_is_closed(limited: Door) -> None:
