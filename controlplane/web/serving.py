@@ -94,9 +94,14 @@ class HttpServer:
 
 
 def _fit_open_files(connections: int) -> int:
-    """Take no more connections than this process may have files open."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files == resource.RLIM_INFINITY or connections <= files - _OTHER_FILES:
+    """Let this process open as many files as that takes; returns how many connections fit."""
+    needed = connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or needed <= soft:
+        return connections
+    files = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    if files == needed:
         return connections
     fitting = max(files - _OTHER_FILES, files // 2)
     logger.warning(
