@@ -181,8 +181,8 @@ class World:
 
     def _pack(self) -> str:
         """Pack the tasks as the SDK does for code that is not in the image."""
-        self.blobs.mkdir()
-        path = self.blobs / "bundle.tar.gz"
+        (self.blobs / "local").mkdir(parents=True)
+        path = self.blobs / "local" / "bundle.tar.gz"
         with tarfile.open(path, "w:gz") as archive:
             for file in TASKS.glob("*.py"):
                 archive.add(file, file.name)
