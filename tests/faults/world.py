@@ -199,7 +199,7 @@ class World:
 
     @property
     def bundle(self) -> str:
-        return f"file://{self.blobs}/bundle.tar.gz"
+        return f"file://{self.blobs}/{ORG}/bundle.tar.gz"
 
     @property
     def programs(self) -> list[Program]:
@@ -270,7 +270,7 @@ async def running(
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         shape = shape or Shape()
         world = World(home, shape, database, superuser_url, store, ledger, stack, tasks)
-        _pack(world.blobs)
+        _pack(world.blobs / ORG)
         stack.push_async_callback(store.close)
         await stack.enter_async_context(_ended(world))
         for number, org in enumerate(shape.replicas, 1):
@@ -349,10 +349,10 @@ def _is_room_for(file: FileIO, more: bytes) -> bool:
         return False
 
 
-def _pack(blobs: Path) -> None:
+def _pack(base: Path) -> None:
     """Pack the tasks as the SDK does for code that is not in the image."""
-    blobs.mkdir(parents=True)
-    with tarfile.open(blobs / "bundle.tar.gz", "w:gz") as archive:
+    base.mkdir(parents=True)
+    with tarfile.open(base / "bundle.tar.gz", "w:gz") as archive:
         for file in _TASKS.glob("*.py"):
             archive.add(file, file.name)
 
