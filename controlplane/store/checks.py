@@ -51,7 +51,7 @@ async def find_problems(addresses: Addresses) -> Sequence[str]:
         await _check_notifications(addresses)
     except _Problem as problem:
         problems.append(str(problem))
-    return problems
+    return list(dict.fromkeys(problems))  # both fail alike where nobody answers
 
 
 async def _problems_of_roles(addresses: Addresses) -> AsyncIterator[str]:

@@ -107,6 +107,7 @@ async def test_address_that_nobody_answers_is_named_without_its_password() -> No
     assert said.startswith("VOLARY_DATABASE_URL: cannot connect to 127.0.0.1:1/nowhere (")
     assert "pa55word" not in said
     assert said.count("cannot connect") == 1
+    assert await find_problems(addresses(url)) == [said]
 
 
 async def test_direct_address_of_another_database_is_named(
