@@ -30,9 +30,12 @@ DUE_OF_RUN = 5_000
 
 # By run: a run whose rows are locked stays due, and would hide all others behind a limit of rows.
 _DUE = statement(f"""
-SELECT org, run_id, (array_agg(id))[1:{DUE_OF_RUN}] AS ids FROM actions
-WHERE due_at <= :now AND due_at IS NOT NULL AND {is_live("phase")}
-  AND (org, run_id) > (:org_after, :run_after)
+WITH due AS MATERIALIZED (
+    SELECT org, run_id, id FROM actions
+    WHERE due_at <= :now AND due_at IS NOT NULL AND {is_live("phase")}
+)
+SELECT org, run_id, (array_agg(id))[1:{DUE_OF_RUN}] AS ids FROM due
+WHERE (org, run_id) > (:org_after, :run_after)
 GROUP BY org, run_id ORDER BY org, run_id LIMIT :most
 """)
 
