@@ -97,7 +97,7 @@ class Bench:
             )
         )
         self.run = made.run.action.id.run
-        uris = await self.runs.get_action_data_uris(
+        uris = await self.runs.get_action_data_u_r_is(
             GetActionDataURIsRequest(action_id=made.run.action.id)
         )
         self._inputs = uris.inputs_uri

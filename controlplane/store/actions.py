@@ -54,8 +54,11 @@ ORDER BY a.org, a.parent_id, a.name LIMIT :most
 
 _ROOTS = statement(f"""
 {given(id="uuid")}
-SELECT {ACTION_COLUMNS} {_FROM}
-JOIN n ON a.org = n.org AND a.id = n.id
+SELECT {ACTION_COLUMNS} FROM n
+CROSS JOIN LATERAL (SELECT * FROM actions a WHERE a.org = n.org AND a.id = n.id LIMIT 1) a
+CROSS JOIN LATERAL (
+    SELECT * FROM runs r WHERE r.org = a.org AND r.run_id = a.run_id LIMIT 1
+) r
 """)
 
 _DETAIL = statement(f"""
@@ -112,6 +115,7 @@ async def list_by_name(
 
 async def list_roots(tx: OrgTx, runs: Sequence[RunId]) -> Sequence[ActionRow]:
     """List the root actions of these runs, newest first."""
+    await tx.plan_for(len(runs))
     rows = await tx.rows(_ROOTS, {"id": list(runs)})
     return sorted((parse_action(row) for row in rows), key=lambda row: row.created_at, reverse=True)
 

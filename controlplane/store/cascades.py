@@ -18,7 +18,7 @@ from datetime import datetime
 from controlplane.core.queues import ANY_POOL
 from controlplane.store.changes import Counters, lock_runs, tell
 from controlplane.store.database import FleetTx, OrgTx
-from controlplane.store.guards import is_live
+from controlplane.store.guards import is_live, unestimated
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, OrgName, RunId
 from shared.model.phases import Phase
@@ -54,19 +54,20 @@ _ABORT = statement(f"""
 UPDATE actions a
 SET phase = {Phase.ABORTED.value}, ended_at = :now, updated_at = :now, change = n.change,
     abort_reason = n.reason, aborted_by = n.by
-FROM n WHERE a.org = n.org AND a.id = n.id AND {is_live("a.phase")}
+FROM n WHERE a.org = n.org AND a.id = n.id AND {unestimated(is_live("a.phase"))}
 """)
 
 _DROP_WAITING = statement(f"""
 {given(id="uuid")}
 DELETE FROM dispatches d USING n
-WHERE d.org = n.org AND d.action_id = n.id AND d.lease_id IS NULL
+WHERE d.org = n.org AND d.action_id = n.id AND {unestimated("d.lease_id IS NULL")}
 """)
 
 _STOP_LEASED = statement(f"""
 {given(id="uuid", reason="text")}
-UPDATE dispatches d SET stop_reason = n.reason, stop_at = :now
-FROM n WHERE d.org = n.org AND d.action_id = n.id AND d.stop_reason IS NULL
+UPDATE dispatches d
+SET stop_reason = COALESCE(d.stop_reason, n.reason), stop_at = COALESCE(d.stop_at, :now)
+FROM n WHERE d.org = n.org AND d.action_id = n.id
 RETURNING d.cluster
 """)
 
@@ -201,6 +202,7 @@ async def _end_all(
     """Abort these live actions, in this order; returns the clusters that must stop something."""
     if not actions:
         return ()
+    await tx.plan_for(len(actions))
     await lock_dispatches(tx, [each.id for each in actions])
     await tx.execute(
         _ABORT,
@@ -333,6 +335,7 @@ def _from(level: Sequence[_Branch], at: int, read: tuple[int, str]) -> list[_Bra
 
 async def _lock_free(tx: OrgTx, actions: Sequence[EndedParent]) -> bool:
     """Lock the dispatches of these without waiting; False if another transaction has one."""
+    await tx.plan_for(len(actions))
     ids = {"id": sorted(each.id for each in actions)}
     there = await tx.rows(_LIST_DISPATCHES, ids)
     return len(await tx.rows(_LOCK_FREE_DISPATCHES, ids)) >= len(there)

@@ -14,6 +14,7 @@ from controlplane.core.reasons import LEASE_RETURNED
 from controlplane.core.sessions import HeldLease
 from controlplane.store.cascades import above
 from controlplane.store.database import FleetTx, OrgTx
+from controlplane.store.guards import unestimated
 from controlplane.store.statements import given, statement
 from shared.model.ids import (
     ActionId,
@@ -30,7 +31,7 @@ _ACCEPT = statement(f"""
 {given(action_id="uuid", lease_id="uuid")}, locked AS MATERIALIZED (
     SELECT d.org, d.action_id, d.run_id FROM n
     JOIN dispatches d ON d.org = n.org AND d.action_id = n.action_id AND d.lease_id = n.lease_id
-    WHERE d.cluster = :cluster
+    WHERE {unestimated("d.cluster = :cluster")}
     ORDER BY d.action_id FOR UPDATE OF d
 ), judged AS MATERIALIZED (
     SELECT l.org, l.action_id, {above("l.org", "l.run_id", "l.action_id")} AS reason FROM locked l
@@ -81,8 +82,8 @@ _RETURN_LATE = statement(_UNACCEPTED.format(scope="leased_at < :leased_at"))
 _NOTE_MISSING = statement(f"""
 {given(action_id="uuid")}
 UPDATE dispatches d SET missing_since = (SELECT served FROM control_clock) FROM n
-WHERE d.org = n.org AND d.action_id = n.action_id AND d.cluster = :cluster
-  AND d.accepted_at IS NOT NULL AND d.missing_since IS NULL
+WHERE d.org = n.org AND d.action_id = n.action_id
+  AND {unestimated("d.cluster = :cluster AND d.accepted_at IS NOT NULL AND d.missing_since IS NULL")}
 """)
 
 _STOPS = statement("""
@@ -113,6 +114,7 @@ async def accept(
     now: datetime,
 ) -> Accepted:
     """Note that the agent has written these down. Asked again, the answer is the same."""
+    await tx.plan_for(len(leases))
     rows = await tx.rows(
         _ACCEPT,
         {
@@ -153,6 +155,7 @@ async def return_late(tx: FleetTx, leased_before: datetime, now: datetime) -> Ma
 
 async def note_missing(tx: OrgTx, cluster: ClusterName, actions: Collection[ActionId]) -> None:
     """Note that an agent does not know of these; they lapse if that stays so."""
+    await tx.plan_for(len(actions))
     await tx.execute(_NOTE_MISSING, {"cluster": cluster, "action_id": sorted(actions)})
 
 

@@ -87,9 +87,11 @@ SELECT n.org, n.id, n.run_id, n.name, n.parent, p.id, n.type, n.spec, n.input_ur
        n.output_uri, n.error_code, n.error_kind, n.error_message, n.error_recoverable,
        n.condition_type
 FROM n
-JOIN actions p ON p.org = n.org AND p.run_id = n.run_id AND p.name = n.parent
-              AND {is_live("p.phase")}
-WHERE {above("n.org", "n.run_id", "p.id")} IS NULL
+CROSS JOIN LATERAL (
+    SELECT p.id, p.phase FROM actions p
+    WHERE p.org = n.org AND p.run_id = n.run_id AND p.name = n.parent LIMIT 1
+) p
+WHERE {is_live("p.phase")} AND {above("n.org", "n.run_id", "p.id")} IS NULL
 ON CONFLICT DO NOTHING
 RETURNING id, parent_id
 """)  # fmt: skip
@@ -126,8 +128,14 @@ _CLASSIFY = statement(f"""
 {given(id="uuid", run_id="uuid", name="text", parent="text")}
 SELECT n.id, a.id AS existing, a.parent, a.type, a.spec, a.input_uri, p.id AS parent_id
 FROM n
-LEFT JOIN actions a ON a.org = n.org AND a.run_id = n.run_id AND a.name = n.name
-LEFT JOIN actions p ON p.org = n.org AND p.run_id = n.run_id AND p.name = n.parent
+LEFT JOIN LATERAL (
+    SELECT a.id, a.parent, a.type, a.spec, a.input_uri FROM actions a
+    WHERE a.org = n.org AND a.run_id = n.run_id AND a.name = n.name LIMIT 1
+) a ON true
+LEFT JOIN LATERAL (
+    SELECT p.id FROM actions p
+    WHERE p.org = n.org AND p.run_id = n.run_id AND p.name = n.parent LIMIT 1
+) p ON true
 """)
 
 
@@ -148,6 +156,7 @@ async def enqueue(
 
     ``skip_locked``: answer BUSY for those whose run or queue another transaction has locked.
     """
+    await tx.plan_for(len(wishes))
     runs, counters = await _lock_runs(tx, wishes, skip_locked=skip_locked)
     known = [wish for wish in wishes if wish.action.key.run in runs]
     answers: dict[UUID, Enqueued] = {}

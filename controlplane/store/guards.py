@@ -26,6 +26,17 @@ def may_be_retried(current: str) -> str:
     return f"{current} IN ({_RETRIED_FROM})"
 
 
+def unestimated(condition: str) -> str:
+    """
+    Say a condition so that Postgres takes it to hold for half of the rows.
+
+    It is for conditions on the table that a set is joined with. Estimated by statistics that
+    are missing or old, such a condition holds for no row, and the plan then joins each row of
+    the set with each row of the table.
+    """
+    return f"CASE WHEN {condition} THEN true ELSE false END"
+
+
 def has_ended(current: str) -> str:
     return f"{current} IN ({_TERMINAL})"
 

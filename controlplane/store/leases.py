@@ -170,6 +170,7 @@ async def lock_lapsed(
 
 async def void(tx: OrgTx, leases: Sequence[LapsedLease]) -> None:
     """Make the leases of attempts that were ended in their agent's place worthless."""
+    await tx.plan_for(len(leases))
     await tx.execute(
         _VOID,
         {

@@ -8,7 +8,7 @@ nothing and is answered as stale.
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from sqlalchemy import Row
 
 from controlplane.core import attempts as rules
 from controlplane.core.actions import RetryPolicy
+from controlplane.store.cascades import lock_dispatches
 from controlplane.store.changes import Counters, lock_free_runs, lock_runs
 from controlplane.store.database import OrgTx
 from controlplane.store.outcomes import Held, write_outcomes
@@ -66,7 +67,10 @@ class _Batch:
 
 
 async def apply_reports(
-    tx: OrgTx, cluster: ClusterName, reports: Sequence[Report], now: datetime
+    tx: OrgTx,
+    cluster: ClusterName,
+    reports: Sequence[Report],
+    now: datetime,
 ) -> Sequence[Acknowledgement]:
     """Take in a frame of reports; the answers may be sent once this is committed."""
     runs = await _find_runs(tx, reports)
@@ -75,22 +79,34 @@ async def apply_reports(
 
 
 async def apply_free_reports(
-    tx: OrgTx, cluster: ClusterName, reports: Sequence[Report], now: datetime
+    tx: OrgTx,
+    cluster: ClusterName,
+    reports: Sequence[Report],
+    now: datetime,
+    *,
+    also_lock: Collection[ActionId] = (),
 ) -> tuple[Sequence[Acknowledgement], Sequence[Report]]:
     """
     Take in those reports whose runs no other transaction holds.
 
     Returns the answers, and the reports that are left: one locked run delays no other's.
+    ``also_lock``: whose dispatches the transaction is going to lock next. Dispatches are
+    locked by action id, so all that a transaction locks have to be locked together.
     """
     runs = await _find_runs(tx, reports)
     counters = await lock_free_runs(tx, set(runs.values()))
     locked = {action for action, run in runs.items() if run not in counters}
     free = [report for report in reports if report.attempt.action not in locked]
     left = [report for report in reports if report.attempt.action in locked]
-    return (await _apply(tx, cluster, counters, free, now) if free else []), left
+    if not free:
+        return [], left
+    if also_lock:
+        await lock_dispatches(tx, [*{*also_lock, *(report.attempt.action for report in free)}])
+    return await _apply(tx, cluster, counters, free, now), left
 
 
 async def _find_runs(tx: OrgTx, reports: Sequence[Report]) -> Mapping[ActionId, RunId]:
+    await tx.plan_for(len(reports))
     rows = await tx.rows(
         _RUNS, {"action_id": sorted({report.attempt.action for report in reports})}
     )

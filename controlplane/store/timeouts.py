@@ -20,7 +20,7 @@ from controlplane.store.cascades import (
 )
 from controlplane.store.changes import lock_runs, tell
 from controlplane.store.database import FleetTx, OrgTx
-from controlplane.store.guards import is_live, may_become
+from controlplane.store.guards import is_live, may_become, unestimated
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, OrgName, RunId
 from shared.model.phases import Phase
@@ -58,8 +58,8 @@ SET phase = {Phase.TIMED_OUT.value}, ended_at = :now, updated_at = :now, change 
 FROM n
 JOIN actions b ON b.org = n.org AND b.id = n.id
 JOIN specs s ON s.org = b.org AND s.digest = b.spec
-WHERE a.org = n.org AND a.id = n.id AND a.due_at <= :now
-  AND {may_become("a.phase", str(Phase.TIMED_OUT.value))}
+WHERE a.org = n.org AND a.id = n.id AND {unestimated("a.due_at <= :now")}
+  AND {unestimated(may_become("a.phase", str(Phase.TIMED_OUT.value)))}
 RETURNING a.id, a.run_id, a.error_message
 """)
 
@@ -91,6 +91,7 @@ async def list_due(
 
 async def time_out(tx: OrgTx, due: Sequence[tuple[ActionId, RunId]], now: datetime) -> int:
     """End these actions TIMED_OUT, if they are still due; returns how many were."""
+    await tx.plan_for(len(due))
     counters = await lock_runs(tx, {run for _, run in due})
     await lock_dispatches(tx, [action for action, _ in due])
     ended = await tx.rows(

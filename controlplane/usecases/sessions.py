@@ -174,7 +174,11 @@ class Sessions:
             locked: Sequence[Report] = ()
             if reports:
                 acknowledged, locked = await apply_free_reports(
-                    tx, session.cluster.name, reports, now
+                    tx,
+                    session.cluster.name,
+                    reports,
+                    now,
+                    also_lock=[attempt.action for attempt, _ in accepted],
                 )
             noted = Accepted()
             if accepted:

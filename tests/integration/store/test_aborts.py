@@ -151,13 +151,36 @@ async def test_settling_and_aborting_at_once_do_not_deadlock(store: Store) -> No
         async with store.database.for_org(ORG) as tx:
             await lock_runs(tx, [run])
             running = [make_report(held[0], 1, Phase.RUNNING)]
-            settled = tasks.create_task(sessions.settle(session, accepted, running))
+            assert (await sessions.settle(session, [], running)).locked == running
+            settled = tasks.create_task(sessions.settle_locked(session, running))
             await store.until_somebody_waits_for_a_lock()
             assert await abort(tx, run, ROOT, reason="enough", by="someone", now=NOW) == 6
-        answer = await settled
-    assert [each.verdict for each in answer.acknowledged] == [Verdict.APPLIED]
+        await settled
+    answer = await sessions.settle(session, accepted, running)
+    assert len(answer.acknowledged) == 1
     assert answer.accepted.confirmed == []  # all are wanted stopped by now
     assert await store.phase(run) is Phase.ABORTED
+
+
+async def test_settling_locks_reported_and_accepted_dispatches_in_one_order(store: Store) -> None:
+    await store.create(make_new_run())
+    await store.enqueue(*(make_new_action(f"b{number}") for number in range(2)))
+    sessions = Sessions(store.database, FakeClock(NOW))
+    facts = AgentFacts(agent_id="a", instance_id="i", software="test")
+    session = await sessions.open(ClusterRef(ORG, CLUSTER), facts)
+    first, *_, last = sorted(await store.claim(), key=lambda each: each.attempt)
+
+    lock = text("SELECT 1 FROM dispatches WHERE org = :org AND action_id = :id FOR UPDATE")
+    async with asyncio.TaskGroup() as tasks:
+        async with store.database.for_org(ORG) as tx:
+            await tx.execute(lock, {"id": first.attempt.action})
+            running = [make_report(last, 1, Phase.RUNNING)]
+            accepted = [(first.attempt, first.lease)]
+            settled = tasks.create_task(sessions.settle(session, accepted, running))
+            await store.until_somebody_waits_for_a_lock()
+            await tx.execute(lock, {"id": last.attempt.action})  # it must not hold this one yet
+        answer = await settled
+    assert answer.accepted.confirmed == accepted
 
 
 async def test_claiming_and_aborting_at_once_do_not_deadlock(store: Store) -> None:

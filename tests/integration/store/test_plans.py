@@ -103,7 +103,16 @@ FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN (
   AND pg_stat_get_xact_blocks_fetched(c.oid) > 0
 ORDER BY blocks DESC
 """)
-SMALL = {"alembic_version", "clusters", "control_clock", "orgs", "projects", "queues", "specs"}
+SMALL = {
+    "alembic_version",
+    "cascades",
+    "clusters",
+    "control_clock",
+    "orgs",
+    "projects",
+    "queues",
+    "specs",
+}
 
 
 @dataclass(frozen=True, slots=True)

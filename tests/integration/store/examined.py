@@ -1,0 +1,129 @@
+"""
+Reads from Postgres, by ``auto_explain``, how many rows each statement of the store examined.
+
+The rows that a plan examined are those that its nodes returned, or read and dropped, in all
+their loops. That is what a statement costs, whatever else the machine does.
+"""
+
+import importlib
+import json
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+from sqlalchemy import TextClause, event
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+
+import controlplane.store
+from controlplane.store.database import Database
+
+_SETTINGS = {
+    "session_preload_libraries": "auto_explain",
+    "auto_explain.log_min_duration": "0",
+    "auto_explain.log_analyze": "on",
+    "auto_explain.log_timing": "off",
+    "auto_explain.log_format": "json",
+    "auto_explain.log_level": "notice",
+    "auto_explain.log_parameter_max_length": "0",
+}
+_DROPPED = (
+    "Rows Removed by Filter",
+    "Rows Removed by Join Filter",
+    "Rows Removed by Index Recheck",
+)
+_ON_SETS = re.compile(r"unnest\(|ANY\(")
+
+Node = Mapping[str, Any]
+
+
+async def explain_everything(superuser_url: str, database: str) -> None:
+    """Have new connections to this database send the plan of each statement as a notice."""
+    superuser = await asyncpg.connect(superuser_url)
+    for name, value in _SETTINGS.items():
+        await superuser.execute(f"ALTER DATABASE \"{database}\" SET {name} = '{value}'")
+    await superuser.close()
+
+
+def set_statements() -> Mapping[str, str]:
+    """Map the SQL of each statement of the store that works on a set to its name."""
+    found: dict[str, str] = {}
+    for info in pkgutil.iter_modules(controlplane.store.__path__):
+        if info.ispkg:
+            continue
+        module = importlib.import_module(f"controlplane.store.{info.name}")
+        for attribute, value in vars(module).items():
+            if isinstance(value, TextClause) and _ON_SETS.search(value.text):
+                compiled = value.compile(dialect=dialect())  # type: ignore[no-untyped-call]
+                found.setdefault(_squeeze(str(compiled)), f"{info.name}.{attribute}")
+    return found
+
+
+@dataclass(slots=True)
+class Examined:
+    """The rows that statements on sets examined: of each the execution that examined most."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    plans: dict[str, str] = field(default_factory=dict)
+    _names: Mapping[str, str] = field(default_factory=set_statements)
+
+    def forget(self) -> None:
+        self.rows.clear()
+        self.plans.clear()
+
+    def take(self, notice: str) -> None:
+        """Take in a notice; those that are not plans of such statements do not count."""
+        _, is_plan, said = notice.partition("plan:\n")
+        if not is_plan:
+            return
+        explained = json.loads(said)
+        name = self._names.get(_squeeze(explained["Query Text"]))
+        if name is None:
+            return
+        plan = explained["Plan"]
+        rows = round(_examined(plan))
+        if rows >= self.rows.get(name, 0):
+            self.rows[name] = rows
+            self.plans[name] = "\n".join(_outline(plan))
+
+
+@contextmanager
+def examining(database: Database) -> Iterator[Examined]:
+    """Collect what the connections that ``database`` opens from here on examine."""
+    seen = Examined()
+    engine = database._orgs.sync_engine  # there is no other way in
+
+    def listen(connection: Any, _record: object) -> None:
+        connection.driver_connection.add_log_listener(lambda _, said: seen.take(said.message))
+
+    event.listen(engine, "connect", listen)
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "connect", listen)
+
+
+def _squeeze(sql: str) -> str:
+    return " ".join(sql.split())
+
+
+def _dropped(node: Node) -> float:
+    return sum(float(node.get(each, 0)) for each in _DROPPED)
+
+
+def _examined(node: Node) -> float:
+    own = (float(node["Actual Rows"]) + _dropped(node)) * float(node["Actual Loops"])
+    return own + sum(_examined(each) for each in node.get("Plans", ()))
+
+
+def _outline(node: Node, depth: int = 0) -> Iterator[str]:
+    what = " ".join(
+        str(node[key]) for key in ("Node Type", "Relation Name", "Index Name") if key in node
+    )
+    rows = f"({node['Actual Rows']} + {_dropped(node)} dropped) x {node['Actual Loops']}"
+    yield f"{'  ' * depth}{what}: {rows}"
+    for each in node.get("Plans", ()):
+        yield from _outline(each, depth + 1)

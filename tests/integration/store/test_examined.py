@@ -1,0 +1,186 @@
+"""
+We test that no statement on a set examines more than its set, whatever Postgres knows of the
+tables: at 250 and at 1,000 rows, beside 20,000 others.
+"""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+
+from controlplane.core.actions import NewAction
+from controlplane.store import dispatches, leases, specs
+from controlplane.store.actions import list_roots
+from controlplane.store.cascades import end_page
+from controlplane.store.database import open_database
+from controlplane.store.timeouts import time_out
+from shared.model.assignments import Assignment
+from shared.model.ids import ActionId, Digest, RunId
+from shared.model.phases import Phase
+from tests.factories import (
+    NOW,
+    ORG,
+    make_failure,
+    make_new_action,
+    make_new_run,
+    make_report,
+)
+from tests.integration.store.conftest import CLUSTER, Store
+from tests.integration.store.examined import examining, explain_everything, set_statements
+from tests.integration.store.wide import add_children
+from tests.servers.postgres import DatabaseForTest, PostgresForTests
+
+OTHERS = 20_000
+SIZES = (250, 1_000)
+
+SMALL_SETS = {
+    "clusters._ALL_SEEN",  # clusters of an org that were heard at once
+    "changes._LOCK_FREE",  # runs of a batch
+    "enqueues._LOCK_FREE_RUNS",
+    "enqueues._ONLY_CHILDREN",  # what a full queue turned away
+    "enqueues._WHICH_EXIST",
+    "limits._OF_QUEUES",  # queues and runs with a limit
+    "limits._OF_RUNS",
+    "limits._QUEUE_ROOMS",
+    "limits._RUN_ROOMS",
+    "obstacles._BEGIN",  # queues, pools and clusters in whose way something is
+    "obstacles._COME_BACK",
+    "obstacles._END",
+    "obstacles._PAST",
+    "queues._FULL",  # queues
+    "queues._LOCK_FREE",
+    "queues._MOVE_RUNS",
+    "queues._WHICH_EXIST",
+}
+"""Statements on sets of what an org has few of; they have tests of their own."""
+
+
+@pytest.fixture
+async def owner(test_database: DatabaseForTest) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(test_database.owner_url)
+    tables = await connection.fetch(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    )
+    for table in tables:
+        await connection.execute(f"ALTER TABLE {table['relname']} SET (autovacuum_enabled = false)")
+    yield connection
+    await connection.close()
+
+
+@pytest.mark.parametrize("state", ["analysed", "analysed when small", "never", "plans kept"])
+async def test_set_statement_examines_rows_in_proportion_to_its_set(
+    state: str,
+    store: Store,
+    owner: asyncpg.Connection,
+    postgres_server: PostgresForTests,
+    test_database: DatabaseForTest,
+) -> None:
+    await explain_everything(postgres_server.superuser_url, test_database.name)
+    database = open_database(test_database.url, pool_size=1)
+    measured = Store(database, test_database.url)
+    with examining(database) as seen:
+        if state == "plans kept":  # from when the tables were nearly empty
+            for number in range(8):
+                await do_everything(measured, f"small{number}", 2)
+        if state == "analysed when small":
+            await do_everything(measured, "small", 2)
+            await owner.execute("ANALYZE")
+        others = await store.create(make_new_run("others"))
+        await add_children(store.database, others, OTHERS, ended=OTHERS // 2)
+        await owner.execute("UPDATE dispatches SET pool = 'elsewhere'")
+        if state == "analysed":
+            await owner.execute("ANALYZE")
+
+        # A large set may be looked up by reading the table once, but not once for each row.
+        table = OTHERS if state == "analysed" else 2 * OTHERS
+        for size in SIZES:
+            seen.forget()
+            await do_everything(measured, f"of{size}", size)
+            too_many = [
+                f"{name}: {rows}\n{seen.plans[name]}"
+                for name, rows in seen.rows.items()
+                if rows > 60 * size + table
+            ]
+            assert not too_many, "\n\n".join(too_many)
+        assert set(set_statements().values()) - set(seen.rows) <= SMALL_SETS
+    await database.close()
+
+
+async def do_everything(store: Store, name: str, size: int) -> None:
+    """Run every statement on a set with ``size`` rows."""
+    await run_and_end(store, f"{name}-run", size)
+    await abort_and_time_out(store, f"{name}-abort", size)
+    async with store.database.for_org(ORG) as tx:
+        await specs.find_specs(tx, [Digest(bytes([number % 256]) * 32) for number in range(size)])
+
+
+async def run_and_end(store: Store, name: str, size: int) -> None:
+    run = await store.create(make_new_run(name))
+    for _ in range(2):  # the second time it is there
+        await store.enqueue(*(child_of(name, number) for number in range(size)))
+    leased = [each for each in await claim_all(store, size) if each.key.run.name == name]
+    kept = [(each.attempt, each.lease) for each in leased]
+    async with store.database.for_org(ORG) as tx:
+        await dispatches.accept(tx, CLUSTER, kept, NOW)
+        await dispatches.note_missing(tx, CLUSTER, [attempt.action for attempt, _ in kept])
+    await store.report(*(make_report(each, 1, Phase.RUNNING) for each in leased))
+    [root] = [each for each in leased if each.parent is None]
+    children = [each for each in leased if each.parent is not None]
+    failed = [make_report(each, 2, Phase.FAILED, failure=make_failure()) for each in children]
+    await store.report(*failed)  # they have a retry left
+    await store.report(*failed)
+    again = [each for each in await claim_all(store, size) if each.key.run.name == name]
+    await store.report(*(make_report(each, 1, Phase.SUCCEEDED) for each in again))
+    await store.report(*(make_report(each, 1, Phase.SUCCEEDED) for each in again))
+    async with store.database.for_org(ORG) as tx:
+        await list_roots(tx, [RunId(each.attempt.action) for each in again])
+        await leases.void(
+            tx,
+            [
+                leases.LapsedLease(
+                    attempt=each.attempt, run=run, lease=each.lease, version=1, missing=True
+                )
+                for each in again
+            ],
+        )
+    await add_children(store.database, run, size)
+    await store.report(make_report(root, 2, Phase.SUCCEEDED))
+    await end_cascade(store, run)
+
+
+async def abort_and_time_out(store: Store, name: str, size: int) -> None:
+    run = await store.create(make_new_run(name))
+    await store.enqueue(child_of(name, 0), child_of(name, 1))
+    await add_children(store.database, run, 2 * size, parent="c0")
+    await add_children(store.database, run, 1, parent="c0-w%")  # each leaves a marker
+    await add_children(store.database, run, size, parent="c1")
+    async with store.database.for_org(ORG) as tx:
+        await tx.execute(
+            text("UPDATE actions SET due_at = :now WHERE run_id = :run AND parent = 'c1'"),
+            {"run": run, "now": NOW},
+        )
+        rows = await tx.rows(
+            text("SELECT id FROM actions WHERE run_id = :run AND parent = 'c1'"), {"run": run}
+        )
+        await time_out(tx, [(ActionId(row.id), run) for row in rows], NOW)
+    await claim_all(store, size)
+    await store.abort(run)
+    await end_cascade(store, run)
+
+
+async def end_cascade(store: Store, run: RunId) -> None:
+    async with store.database.for_org(ORG) as tx:
+        while await end_page(tx, run, NOW) is not None:
+            pass
+
+
+async def claim_all(store: Store, at_once: int) -> list[Assignment]:
+    claimed: list[Assignment] = []
+    while found := await store.claim(at_once):
+        claimed += found
+    return claimed
+
+
+def child_of(run: str, number: int) -> NewAction:
+    return make_new_action(f"c{number}", run=run, retries=1)
