@@ -41,7 +41,7 @@ from controlplane.web.health import Health
 from controlplane.web.origins import OriginCheck
 from shared.model.ids import OrgName
 
-_DOOR = "benchmarks.asgi_servers:make_door"
+_APPLICATION = "benchmarks.asgi_servers:make_door"
 SERVERS = ("uvicorn", "hypercorn", "granian")
 _SERVICE = "/flyteidl2.actions.ActionsService"
 _CONNECTIONS = 32
@@ -65,7 +65,7 @@ class _NothingBehind:
     async def ping(self) -> None: ...
 
 
-def make_door() -> Any:
+def make_app() -> Any:
     metrics = CollectorRegistry()
     nothing = _NothingBehind()
     public = PublicApi(
@@ -85,10 +85,10 @@ def _command(server: str, port: int) -> Sequence[str]:
             options = ["--factory", "--log-level", "error", "--lifespan", "off"]
         case "hypercorn":
             address = ["-b", f"127.0.0.1:{port}", "--log-level", "error"]
-            return [server, "-k", "uvloop", "--backlog", "4096", *address, f"{_DOOR}()"]
+            return [server, "-k", "uvloop", "--backlog", "4096", *address, f"{_APPLICATION}()"]
         case _:
             options = ["--factory", "--no-log", "--interface", "asginl", "--loop", "uvloop"]
-    return [server, *options, "--backlog", "4096", "--port", str(port), _DOOR]
+    return [server, *options, "--backlog", "4096", "--port", str(port), _APPLICATION]
 
 
 def _request(method: str, body: bytes, content_type: str, *more: str) -> bytes:
@@ -235,7 +235,7 @@ async def _measure(server: str, port: int, *, calls: int, watches: int) -> Seque
             writer.close()
         while await _gauge(port):  # noqa: ASYNC110 -- another process
             await asyncio.sleep(0.05)
-        let_go = perf_counter() - began
+        release = perf_counter() - began
     finally:
         child.terminate()
         await child.wait()
@@ -248,7 +248,7 @@ async def _measure(server: str, port: int, *, calls: int, watches: int) -> Seque
         f"{each:.0f}",
         f"{beside[0]:.0f}",
         f"{beside[1]:.1f} / {beside[2]:.1f}",
-        f"{let_go:.1f}",
+        f"{release:.1f}",
     )
 
 

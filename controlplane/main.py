@@ -20,33 +20,33 @@ from controlplane.authn.anonymous import Anonymous
 from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
 from controlplane.feeds.feeds import FAILED_READS, Feeds
-from controlplane.link.calls import LiveCalls
+from controlplane.link.forwarded_calls import Agents
+from controlplane.link.live_calls import LiveCalls
 from controlplane.link.logs import AgentLogs
 from controlplane.link.metrics import LinkMetrics
-from controlplane.link.probes import Probes
-from controlplane.link.relays import Agents
-from controlplane.link.server import LinkDoor, LinkServer
+from controlplane.link.probe_service import Probes
+from controlplane.link.server import AgentLinkService, LinkServer
 from controlplane.loops.cascades import Cascades
 from controlplane.loops.leases import LeaseExpiry
-from controlplane.loops.obstacles import ObstacleRecord
-from controlplane.loops.pacing import FAILED_PASSES, come_round
 from controlplane.loops.partitions import EventPartitions
-from controlplane.loops.relays import ForgottenRelays
+from controlplane.loops.pending_reasons import PendingReasonRecorder
+from controlplane.loops.periodic import FAILED_PASSES, run_periodically
+from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
 from controlplane.settings import Settings
 from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import open_database
-from controlplane.store.notices import listen
+from controlplane.store.notify.notifications import listen
 from controlplane.usecases.actions import Actions
+from controlplane.usecases.agent_sessions import Sessions
+from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.data import Data
 from controlplane.usecases.explanations import Explanations
-from controlplane.usecases.foundations import lay_foundations
+from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
-from controlplane.usecases.relays import Relays
 from controlplane.usecases.runs import Runs
-from controlplane.usecases.sessions import Sessions
 from controlplane.usecases.tasks import Tasks
 from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
@@ -89,7 +89,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     blobs = open_store(settings.blob_base, settings.s3)
     keys = SigningKeys(current=SigningKey(settings.blob_signing_key))
     feeds = Feeds(loop_database, partial(listen, addresses.direct), callers=database)
-    relays = Relays(link_database, clock)
+    forwarded_calls = ForwardedCalls(link_database, clock)
     live = LiveCalls()
 
     actions = Actions(database, feeds, clock)
@@ -97,7 +97,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     tasks = Tasks(database, clock)
     projects = Projects(database, clock)
     sessions = Sessions(link_database, clock)
-    logs = Logs(actions, blobs, AgentLogs(Agents(live, relays, feeds)))
+    logs = Logs(actions, blobs, AgentLogs(Agents(live, forwarded_calls, feeds)))
     data = Data(
         blobs,
         clock,
@@ -138,33 +138,35 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         before_stop=public.end_streams,
         limits=settings.http_limits,
     )
-    door = LinkDoor(
+    link_service = AgentLinkService(
         sessions=sessions,
         feeds=feeds,
         live=live,
-        relays=relays,
+        forwarded_calls=forwarded_calls,
         clock=clock,
-        tempo=settings.tempo,
+        timings=settings.timings,
         metrics=LinkMetrics(metrics),
     )
     probes = Probes(sessions, clock, blob_base=blobs.base)
-    link = LinkServer(door, probes, settings.host, settings.link_port, limits=settings.link_limits)
-    leases = LeaseExpiry(loop_database, clock, settings.tempo)
+    link = LinkServer(
+        link_service, probes, settings.host, settings.link_port, limits=settings.link_limits
+    )
+    leases = LeaseExpiry(loop_database, clock, settings.timings)
     cascades = Cascades(loop_database, feeds.cascades, clock, every=timedelta(seconds=5))
     timeouts = Timeouts(loop_database, clock, every=timedelta(seconds=1))
     partitions = EventPartitions(
         loop_database, clock, keep=timedelta(days=30), every=timedelta(hours=6)
     )
-    obstacles = ObstacleRecord(
+    pending_reasons = PendingReasonRecorder(
         loop_database, clock, keep=timedelta(days=30), every=timedelta(seconds=1)
     )
-    forgotten = ForgottenRelays(loop_database, clock, every=timedelta(seconds=30))
+    stale_calls = StaleCallReaper(loop_database, clock, every=timedelta(seconds=30))
 
-    setting = partial(come_round, "clock", clock.set, every=timedelta(seconds=5), clock=clock)
+    setting = partial(run_periodically, "clock", clock.set, every=timedelta(seconds=5), clock=clock)
 
     try:
         await clock.set()
-        await lay_foundations(
+        await bootstrap(
             database,
             clock,
             org=OrgName(settings.org),
@@ -179,15 +181,15 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             services.create_task(feeds.run(), name="feeds")
             services.create_task(actions.run(), name="enqueues")
             services.create_task(sessions.run(), name="signs of life")
-            async with asyncio.TaskGroup() as doors:
-                doors.create_task(leases.run(), name="lease expiry")
-                doors.create_task(cascades.run(), name="cascades")
-                doors.create_task(timeouts.run(), name="timeouts")
-                doors.create_task(partitions.run(), name="event partitions")
-                doors.create_task(obstacles.run(), name="obstacle record")
-                doors.create_task(forgotten.run(), name="forgotten relays")
-                doors.create_task(link.run(), name="link")
-                doors.create_task(http.run(), name="http")
+            async with asyncio.TaskGroup() as servers:
+                servers.create_task(leases.run(), name="lease expiry")
+                servers.create_task(cascades.run(), name="cascades")
+                servers.create_task(timeouts.run(), name="timeouts")
+                servers.create_task(partitions.run(), name="event partitions")
+                servers.create_task(pending_reasons.run(), name="obstacle record")
+                servers.create_task(stale_calls.run(), name="forgotten relays")
+                servers.create_task(link.run(), name="link")
+                servers.create_task(http.run(), name="http")
                 log.info(
                     "control plane serves",
                     extra={"http": http.port, "link": link.port, "org": settings.org},

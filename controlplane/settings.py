@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from controlplane.core.addresses import Addresses
-from controlplane.core.tempo import Tempo
+from controlplane.core.link_timings import LinkTimings
 from controlplane.link.limits import LinkLimits
 from controlplane.web.limits import HttpLimits
 from shared.blobs.options import S3Options
@@ -71,7 +71,7 @@ class Settings:
     org: str = "local"
     cluster: str = "local"
     cluster_token: str = field(repr=False)
-    tempo: Tempo = field(default_factory=Tempo)
+    timings: LinkTimings = field(default_factory=LinkTimings)
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.TEXT
 
@@ -119,7 +119,7 @@ class Settings:
             org=read.optional("ORG", "local", _name),
             cluster=read.optional("CLUSTER", "local", _name),
             cluster_token=read.required("CLUSTER_TOKEN", _token),
-            tempo=_read_tempo(read),
+            timings=_read_timings(read),
             log_level=read.optional("LOG_LEVEL", LogLevel.INFO, _one_of(LogLevel)),
             log_format=read.optional("LOG_FORMAT", LogFormat.TEXT, _one_of(LogFormat)),
         )
@@ -219,10 +219,10 @@ def _read_http_limits(read: _Reader) -> HttpLimits:
     )
 
 
-def _read_tempo(read: _Reader) -> Tempo:
-    usual = Tempo()
+def _read_timings(read: _Reader) -> LinkTimings:
+    usual = LinkTimings()
     try:
-        return Tempo(
+        return LinkTimings(
             heartbeat=read.optional("LINK_HEARTBEAT_SECONDS", usual.heartbeat, _duration),
             silent_after=read.optional("LINK_SILENT_AFTER_SECONDS", usual.silent_after, _duration),
             acceptance=read.optional("LINK_ACCEPT_WITHIN_SECONDS", usual.acceptance, _duration),

@@ -10,7 +10,7 @@ from controlplane.core.actions import (
     RetryPolicy,
     Spec,
     SpecKind,
-    TaskFacts,
+    TaskInfo,
 )
 from shared.model.assignments import Assignment
 from shared.model.ids import (
@@ -49,7 +49,7 @@ def make_new_run(name: str = "r1", *, retries: int = 0, body: bytes = b"a task")
         key=ActionKey(make_run_key(name), ROOT),
         spec=make_spec(body, retries=retries),
         run_spec=make_spec(b"a run", kind=SpecKind.RUN),
-        facts=TaskFacts(name="env.parent", version="v1", task_type="python"),
+        info=TaskInfo(name="env.parent", version="v1", task_type="python"),
         input_uri="file:///blobs/inputs.pb",
         run_base=f"file:///blobs/acme/p/development/{name}",
     )
@@ -69,7 +69,7 @@ def make_new_action(
         parent=ActionName(parent),
         type=kind,
         spec=make_spec(body, retries=retries),
-        facts=TaskFacts(name="env.child", version="v1", task_type="python"),
+        info=TaskInfo(name="env.child", version="v1", task_type="python"),
         input_uri=f"file:///blobs/acme/p/development/{run}/{name}/inputs.pb",
     )
 

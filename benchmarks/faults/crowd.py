@@ -19,14 +19,14 @@ from dataplane.agent.core.messages import AgentMessage, Lease, Welcome, Work
 from dataplane.agent.link.channel import Token
 from dataplane.agent.link.connection import Connection
 from shared.kit.clock import SystemClock
-from shared.kit.waking import Bell
+from shared.kit.wakeup import Wakeup
 
 
 @dataclass(slots=True)
 class Idler:
     """A desk where nothing happens, and the ledger of that."""
 
-    bell: Bell = field(default_factory=Bell)
+    wakeup: Wakeup = field(default_factory=Wakeup)
     agent_id: str = field(default_factory=lambda: str(uuid4()))
     last_epoch: int = 0
 
@@ -36,11 +36,11 @@ class Idler:
     async def welcome(self, welcome: Welcome) -> None:
         self.last_epoch = welcome.epoch
 
-    async def touch(self, at: datetime) -> None: ...
+    async def record_heartbeat(self, at: datetime) -> None: ...
 
     async def take(self, message: Work) -> None: ...
 
-    def room(self) -> int:
+    def capacity(self) -> int:
         return 10
 
     def holding(self) -> "tuple[int, int]":
@@ -62,7 +62,7 @@ async def stand(address: str, tokens: Sequence[Path]) -> None:
                 ca_file=None,
                 capabilities=tuple,
                 ledger=idler,  # type: ignore[arg-type]
-                desk=idler,
+                handler=idler,
                 clock=SystemClock(),
             )
             crowd.create_task(connection.run())

@@ -16,8 +16,8 @@ from tests.faults.world import ORG, Shape, World
 from tests.running import until
 
 _OTHER = OrgName("other")
-APART = Shape(replicas=(ORG, _OTHER), agents=((ORG, "flooded"), (_OTHER, "quiet")), tempo={})
-TOGETHER = Shape(replicas=(ORG, ORG), agents=((ORG, "flooded"),), tempo={})
+APART = Shape(replicas=(ORG, _OTHER), agents=((ORG, "flooded"), (_OTHER, "quiet")), timings={})
+TOGETHER = Shape(replicas=(ORG, ORG), agents=((ORG, "flooded"),), timings={})
 _WAITED = """
 SELECT extract(epoch FROM t.leased_at - a.created_at) AS waited
 FROM actions a
@@ -48,7 +48,7 @@ async def _measure(
 ) -> "tuple[list[float], int, int]":
     flooded = world.agents[0].program
     await flooded.end(signal.SIGKILL)
-    flood, quiet = (Bench(each.door.url.removeprefix("http://")) for each in world.replicas)
+    flood, quiet = (Bench(each.api.url.removeprefix("http://")) for each in world.replicas)
     await flood.begin()
     await quiet.begin()
     await _fill(flood, count)

@@ -9,13 +9,13 @@ import time
 
 from benchmarks.faults.readings import Ground, cpu_seconds, memory_bytes
 from benchmarks.stack import table
-from controlplane.store.clusters import save_cluster
+from controlplane.store.resources.clusters import save_cluster
 from shared.kit.clock import SystemClock
 from shared.model.ids import ClusterName
 from tests.faults.world import ORG, Program, Shape, World
 from tests.running import until
 
-_SHAPE = Shape(replicas=(ORG,), agents=((ORG, "local"),), tempo={})
+_SHAPE = Shape(replicas=(ORG,), agents=((ORG, "local"),), timings={})
 _SESSIONS = "volary_link_sessions"
 _WITHIN_SECONDS = 300
 

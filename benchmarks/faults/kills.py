@@ -23,7 +23,7 @@ from tests.faults.world import ORG, Shape
 
 _EVERY_SECONDS = 10.0
 _SLOTS = 96  # an agent's own choice on a machine of 24 GiB; few slots are few assignments a breath
-_SHAPE = Shape(agents=((ORG, "local"),), slots=_SLOTS, tempo={})
+_SHAPE = Shape(agents=((ORG, "local"),), slots=_SLOTS, timings={})
 _TIMES = """
 SELECT extract(epoch FROM t.started_at) AS started, t.number,
        extract(epoch FROM t.started_at - a.created_at) AS took

@@ -15,7 +15,7 @@ from tests.faults.world import Program, Shape, World, running
 from tests.servers.postgres import DatabaseForTest
 
 _REPORTS = 'volary_link_reports_total{{verdict="{verdict}"}}'
-_VERDICTS = ("applied", "repeated", "stale")
+_STATUSES = ("applied", "repeated", "stale")
 
 
 async def rows(
@@ -54,14 +54,14 @@ class Reports:
     async def look(self, world: World) -> None:
         for replica in world.replicas:
             life = replica.program.lives
-            for verdict in _VERDICTS:
-                count = await replica.counted(_REPORTS.format(verdict=verdict))
+            for status in _STATUSES:
+                count = await replica.counted(_REPORTS.format(status=status))
                 if replica.program.lives == life:
-                    key = replica.program.name, life, verdict
+                    key = replica.program.name, life, status
                     self.heard[key] = max(count, self.heard.get(key, 0.0))
 
-    def total(self, verdict: str) -> float:
-        return sum(count for key, count in self.heard.items() if key[2] == verdict)
+    def total(self, status: str) -> float:
+        return sum(count for key, count in self.heard.items() if key[2] == status)
 
     @property
     def ratio(self) -> float:

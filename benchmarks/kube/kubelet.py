@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataplane.agent.kube.client import ChangeKind, Kube
-from dataplane.agent.kube.errors import GoneError, NotFoundError
+from dataplane.agent.kube.errors import ExpiredError, NotFoundError
 from dataplane.agent.kube.objects import ACTION_LABEL, MANAGED_LABEL, POD, Object, name_of
 
 _BEGAN = "2026-01-01T00:00:00Z"
@@ -45,7 +45,7 @@ class Kubelet:
                             if change.kind is ChangeKind.ADDED:
                                 self._see(change.object, tasks)
                             since = change.resource_version
-                except GoneError:
+                except ExpiredError:
                     since = ""
 
     def _see(self, pod: Object, tasks: asyncio.TaskGroup) -> None:

@@ -37,7 +37,7 @@ async def measure(world: World, options: argparse.Namespace) -> None:
         idle = world.process.memory_info().rss
         kubelet, ready = Kubelet(kube, NAMESPACE), asyncio.Event()
         bench = Bench(f"127.0.0.1:{world.control.http_port}", child=pod_spec())
-        watchdog = Watchdog(bench, kubelet, kube, options.patience)
+        watchdog = Watchdog(bench, kubelet, kube, options.timeout)
         played = tasks.create_task(kubelet.run(ready))
         await ready.wait()
         await bench.begin()

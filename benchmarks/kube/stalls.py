@@ -27,7 +27,7 @@ class Watchdog:
     bench: Bench
     kubelet: Kubelet
     kube: Kube
-    patience: float  # seconds without a move
+    timeout: float  # seconds without a move
     doing: str = ""  # the part of the benchmark that is under way
 
     async def run(self) -> None:
@@ -38,9 +38,9 @@ class Watchdog:
             await asyncio.sleep(1)
             if self._state() != state:
                 state, since = self._state(), clock()
-            elif clock() - since > self.patience:
+            elif clock() - since > self.timeout:
                 raise StalledError(
-                    f"{self.doing}: nothing moved for {self.patience:g} s. {await self._where()}"
+                    f"{self.doing}: nothing moved for {self.timeout:g} s. {await self._where()}"
                 )
 
     def _state(self) -> tuple[object, ...]:

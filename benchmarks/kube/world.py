@@ -51,8 +51,8 @@ class World:
         token = secrets.token_hex(16)
         (home / "token").write_text(token)
         (home / "blobs").mkdir()
-        http_port, link_port, door_port = free_ports(3)
-        surroundings = {"PATH": os.environ["PATH"], "HOME": str(home), "DO_NOT_TRACK": "1"}
+        http_port, link_port, proxy_port = free_ports(3)
+        context = {"PATH": os.environ["PATH"], "HOME": str(home), "DO_NOT_TRACK": "1"}
         serve = [sys.executable, "-m", "controlplane.cli", "controlplane", "serve"]
         settings = {
             "VOLARY_DATABASE_URL": database_url,
@@ -65,7 +65,7 @@ class World:
         }
         self.kube = kube
         self.control = Replica(
-            Program("control-plane", serve, logs=home, environment={**surroundings, **settings}),
+            Program("control-plane", serve, logs=home, environment={**context, **settings}),
             http_port,
             link_port,
         )
@@ -78,11 +78,11 @@ class World:
                 *("--control-plane", self.control.link, "--token-file", str(home / "token")),
                 *("--kubeconfig", str(kube.kubeconfig()), "--namespace", _OWN_NAMESPACE),
                 *("--public-endpoint", f"127.0.0.1:{http_port}", "--slots", "20000"),
-                *("--door-listen", f"127.0.0.1:{door_port}"),
-                *("--door-address", f"127.0.0.1:{door_port}", "--identity", "benchmark"),
+                *("--proxy-listen", f"127.0.0.1:{proxy_port}"),
+                *("--proxy-address", f"127.0.0.1:{proxy_port}", "--identity", "benchmark"),
             ],
             logs=home,
-            environment=surroundings,
+            environment=context,
         )
         self._postgres = asyncio.run(_find_server(database_url))
 

@@ -39,7 +39,7 @@ from controlplane.api.convert import keys
 from controlplane.api.convert.actions import render_update
 from controlplane.api.convert.enqueues import parse_enqueue, parse_error_document
 from controlplane.api.convert.signals import parse_value
-from controlplane.api.convert.texts import parse_text
+from controlplane.api.convert.strings import parse_text
 from controlplane.api.streams import closing
 from controlplane.core.actions import ActionType, NewAction, SnapshotEnd
 from controlplane.core.callers import Caller
@@ -156,8 +156,8 @@ async def _updates(
     actions: Actions, caller: Caller, parent: ActionKey
 ) -> AsyncIterator[ActionUpdate | SnapshotEnd]:
     """Yield the children there are, the end of those, then each change."""
-    async with closing(actions.watch_children(caller, parent)) as news:
-        async for rows in news:
+    async with closing(actions.watch_children(caller, parent)) as changes:
+        async for rows in changes:
             if rows is SnapshotEnd.TOKEN:
                 yield rows
                 continue

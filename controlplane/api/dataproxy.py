@@ -19,7 +19,7 @@ from flyteidl2.task.task_definition_pb2 import TaskSpec
 
 from controlplane.api.convert import data as convert, keys
 from controlplane.api.convert.logs import render_log_lines
-from controlplane.api.convert.times import parse_duration
+from controlplane.api.convert.timestamps import parse_duration
 from controlplane.api.streams import closing
 from controlplane.core.callers import Caller
 from controlplane.core.errors import UnbuiltError

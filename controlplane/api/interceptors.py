@@ -28,7 +28,7 @@ from controlplane.api.permissions import Access
 from controlplane.api.streams import closing
 from controlplane.api.validation import validate
 from controlplane.authn.anonymous import Anonymous
-from controlplane.core.callers import NOBODY, Caller, Permission
+from controlplane.core.callers import ANONYMOUS, Caller, Permission
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class Interceptors:
             call = _Call(rpc, context, self._metrics)
             try:
                 call.caller = self._admit(rpc, request, context)
-                async with asyncio.timeout(_patience(context)):
+                async with asyncio.timeout(_timeout_seconds(context)):
                     return await method(call.caller, request)
             except asyncio.CancelledError:
                 call.code = Code.CANCELED.value
@@ -174,7 +174,7 @@ class Interceptors:
     def _admit(self, rpc: Rpc, request: Message, context: Context) -> Caller:
         """Name the caller, and see that they may ask this and have asked it properly."""
         if rpc.access is Access.PUBLIC:
-            return NOBODY
+            return ANONYMOUS
         caller = self._authn.caller(context.client_address())
         if rpc.access is Access.UNBUILT:
             return caller  # the method refuses; what it does not serve it cannot judge
@@ -205,7 +205,7 @@ class Interceptors:
             gauge.dec()
 
 
-def _patience(context: Context) -> float:
+def _timeout_seconds(context: Context) -> float:
     """Seconds this call may take: what the caller would wait, but not for ever."""
     asked = context.timeout_ms()
     return MAX_UNARY_SECONDS if asked is None else min(asked / 1000, MAX_UNARY_SECONDS)

@@ -30,7 +30,7 @@ from controlplane.api.actions import MAX_REASON
 from controlplane.api.convert import actions as convert, data as convert_data, keys
 from controlplane.api.convert.lists import parse_filters, parse_listing
 from controlplane.api.convert.signals import parse_payload
-from controlplane.api.convert.texts import parse_text
+from controlplane.api.convert.strings import parse_text
 from controlplane.api.streams import closing
 from controlplane.api.trees import ActionTree, Shown, meets_all
 from controlplane.core import layout
@@ -113,8 +113,8 @@ class RunActions:
         run = keys.parse_run(request.run_id)
         tree = ActionTree(meets_all(parse_filters(request.filter)))
         snapshot: list[ActionRow] | None = []
-        async with closing(self._actions.watch_run(caller, run)) as news:
-            async for rows in news:
+        async with closing(self._actions.watch_run(caller, run)) as changes:
+            async for rows in changes:
                 if rows is SnapshotEnd.TOKEN:
                     # Only now is it known what is below what.
                     for page in _pages(tree.apply(snapshot or ())):
@@ -130,8 +130,8 @@ class RunActions:
         self, caller: Caller, request: WatchClusterEventsRequest
     ) -> AsyncIterator[WatchClusterEventsResponse]:
         action = keys.parse_action(request.id)
-        said = self._actions.cluster_events(caller, action, request.attempt)
-        async with closing(said) as pages:
+        cluster_events = self._actions.cluster_events(caller, action, request.attempt)
+        async with closing(cluster_events) as pages:
             async for events in pages:
                 yield WatchClusterEventsResponse(
                     cluster_events=convert.render_cluster_events(events)

@@ -22,7 +22,7 @@ from flyteidl2.workflow.run_service_pb2 import (
 from controlplane.api.actions import MAX_REASON
 from controlplane.api.convert import data as convert_data, keys, runs as convert
 from controlplane.api.convert.lists import parse_listing
-from controlplane.api.convert.texts import parse_text
+from controlplane.api.convert.strings import parse_text
 from controlplane.api.run_actions import RunActions
 from controlplane.api.streams import closing
 from controlplane.core.callers import Caller

@@ -79,7 +79,7 @@ class PublicApi:
             await self._application(scope, exchange.receive, send)
         except (asyncio.CancelledError, ConnectError):
             # connectrpc answers and then raises what it was cancelled with.
-            if not exchange.hung_up:
+            if not exchange.disconnected:
                 raise
         except Exception:
             # Answered already, without what is ours to know.
@@ -116,7 +116,7 @@ class _Exchange:
         self._receive = receive
         self._received = 0
         self._task = asyncio.current_task()
-        self.hung_up = False
+        self.disconnected = False
 
     async def receive(self) -> Event:
         event = await self._receive()
@@ -124,8 +124,8 @@ class _Exchange:
             self._received += len(event.get("body", b""))
             if self._received > MAX_REQUEST_BYTES:
                 raise too_large()
-        elif event["type"] == "http.disconnect" and not self.hung_up:
-            self.hung_up = True
+        elif event["type"] == "http.disconnect" and not self.disconnected:
+            self.disconnected = True
             # From connectrpc's task that listens for this; the stream is in the other one.
             if self._task is not None and self._task is not asyncio.current_task():
                 self._task.cancel()
@@ -141,15 +141,15 @@ def services() -> Iterator[ServiceDescriptor]:
 
 
 def _endpoints(
-    served: Mapping[str, object], interceptors: Interceptors
+    implementations: Mapping[str, object], interceptors: Interceptors
 ) -> Iterator[tuple[str, Endpoint[Any, Any]]]:
     for service in services():
-        methods = served.get(service.full_name)
+        methods = implementations.get(service.full_name)
         for method in service.methods:
             name = f"{service.full_name}/{method.name}"
             rpc = Rpc(name, PERMISSIONS[service.full_name][method.name])
             if methods is None or rpc.access is Access.UNBUILT:
-                rpc, function = Rpc(name, Access.UNBUILT), _refusal(name)
+                rpc, function = Rpc(name, Access.UNBUILT), _unimplemented(name)
             else:
                 function = getattr(methods, snake_case(method.name))
             yield f"/{name}", _endpoint(rpc, method, function, interceptors)
@@ -176,7 +176,7 @@ def _endpoint(
     return Endpoint.unary(info, interceptors.unary(rpc, function))
 
 
-def _refusal(name: str) -> Callable[[Caller, Message], NoReturn]:
+def _unimplemented(name: str) -> Callable[[Caller, Message], NoReturn]:
     def refuse(_caller: Caller, _request: Message) -> NoReturn:
         raise UnbuiltError(f"{name} is not served by this release of Volary")
 

@@ -28,20 +28,19 @@ class Shown:
 
 def meets_all(filters: Sequence[Filter]) -> Callable[[ActionRow], bool]:
     """Make the test that the filters of a watch amount to: on names, and on phases."""
-    tests = [_test(wish) for wish in filters]
+    tests = [_test(condition) for condition in filters]
     return lambda row: all(test(row) for test in tests)
 
 
-def _test(wish: Filter) -> Callable[[ActionRow], bool]:
-    match wish.field.lower(), wish.test:
+def _test(condition: Filter) -> Callable[[ActionRow], bool]:
+    match condition.field.lower(), condition.test:
         case "name", (Test.CONTAINS | Test.CONTAINS_CASE_INSENSITIVE):
-            part = "".join(wish.values).lower()
+            part = "".join(condition.values).lower()
             return lambda row: any(
-                part in name.lower()
-                for name in (row.key.name, row.facts.short_name, row.facts.name)
+                part in name.lower() for name in (row.key.name, row.info.short_name, row.info.name)
             )
         case "phase", (Test.IN | Test.EQUAL):
-            phases = frozenset(wish.values)
+            phases = frozenset(condition.values)
             return lambda row: str(row.phase.value) in phases
         case field, test:
             raise InvalidError(
@@ -60,12 +59,12 @@ class ActionTree:
 
     def apply(self, rows: Iterable[ActionRow]) -> Sequence[Shown]:
         """Take in the latest states; return every action that looks different now."""
-        touched: dict[ActionName, None] = {}  # a set that keeps its order
+        changed: dict[ActionName, None] = {}  # a set that keeps its order
         for row in rows:
             self._take(row)
-            touched[row.key.name] = None
-            touched.update(dict.fromkeys(self._above(row)))
-        return [shown for name in touched if (shown := self._show(name)) is not None]
+            changed[row.key.name] = None
+            changed.update(dict.fromkeys(self._above(row)))
+        return [shown for name in changed if (shown := self._show(name)) is not None]
 
     def _take(self, row: ActionRow) -> None:
         before = self._rows.get(row.key.name)

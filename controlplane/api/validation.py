@@ -33,7 +33,7 @@ def validate(message: Message) -> None:
         message = _without_what_has_no_rules(message)
     violations = _collect_violations(message)
     if violations:
-        named = "; ".join(_sentence(violation) for violation in violations[:_MOST_NAMED])
+        named = "; ".join(_message(violation) for violation in violations[:_MOST_NAMED])
         more = len(violations) - _MOST_NAMED
         raise InvalidError(named + (f"; and {more} more" if more > 0 else ""))
 
@@ -51,7 +51,7 @@ def _collect_violations(message: Message) -> Sequence[Violation]:
         ) from error
 
 
-def _sentence(violation: Violation) -> str:
+def _message(violation: Violation) -> str:
     found = violation.proto
     path = ""
     for element in found.field.elements if found.field else ():

@@ -15,7 +15,7 @@ import click
 from controlplane.cli.clusters import cluster
 from controlplane.cli.explanations import explain
 from controlplane.cli.queues import queue
-from controlplane.cli.sentences import sentences
+from controlplane.cli.user_errors import user_errors
 from controlplane.settings import (
     LogFormat,
     LogLevel,
@@ -71,11 +71,11 @@ def up(
     """Run everything on this machine, in the foreground, until Ctrl-C."""
     # Read when gRPC is loaded. We fork to exec at once: nothing to prepare for, or to log.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    with sentences():
-        from controlplane.embedded.up import Wishes, up as run  # noqa: PLC0415
+    with user_errors():
+        from controlplane.embedded.up import UpOptions, up as run  # noqa: PLC0415
 
         run(
-            Wishes(
+            UpOptions(
                 data_directory=data_dir,
                 host=host,
                 http_port=http_port,
@@ -95,7 +95,7 @@ def controlplane() -> None:
 @controlplane.command()
 def serve() -> None:
     """Serve the API and the agents until SIGTERM."""
-    with sentences():
+    with user_errors():
         from controlplane import main as program  # noqa: PLC0415
         from shared.kit import logs, programs  # noqa: PLC0415
 
@@ -107,7 +107,7 @@ def serve() -> None:
 @controlplane.command()
 def migrate() -> None:
     """Bring the database's schema to this release's, as its owner."""
-    with sentences():
+    with user_errors():
         import asyncio  # noqa: PLC0415
 
         from controlplane.embedded import databases  # noqa: PLC0415
@@ -122,7 +122,7 @@ def migrate() -> None:
 @controlplane.command()
 def check() -> None:
     """Check the ways to the database; exits with 1 and a sentence for each problem."""
-    with sentences():
+    with user_errors():
         import asyncio  # noqa: PLC0415
 
         from controlplane.store.checks import find_problems  # noqa: PLC0415

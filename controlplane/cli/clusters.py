@@ -5,8 +5,16 @@ from datetime import timedelta
 
 import click
 
-from controlplane.cli.operations import Desk, Duration, ago, at_a_desk, facts, span, table
-from controlplane.core.clusters import Attestation, ClusterStatus, HeldAttempt
+from controlplane.cli.operations import (
+    CommandContext,
+    Duration,
+    ago,
+    render_fields,
+    span,
+    table,
+    with_context,
+)
+from controlplane.core.clusters import Attestation, ClusterStatus, LeasedAttempt
 from shared.model.ids import ClusterName
 
 NOT_EMPTY = 3
@@ -21,15 +29,15 @@ def cluster() -> None:
 
 
 @cluster.command("list")
-@at_a_desk
-def list_(desk: Desk) -> None:
+@with_context
+def list_(context: CommandContext) -> None:
     """List the clusters, and how each stands."""
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
         found = await operator.clusters.list(operator.caller)
         now = operator.clock.now()
-        desk.answer(
+        context.answer(
             found,
             table(
                 ("CLUSTER", "POOL", "STANDING", "CONNECTED", "HEARD", "LEASED", "RUNNING", "ROOM"),
@@ -44,13 +52,13 @@ def list_(desk: Desk) -> None:
             ),
         )
 
-    operators.run(desk, work)
+    operators.run(context, work)
 
 
 @cluster.command()
 @_NAME
-@at_a_desk
-def show(desk: Desk, name: str) -> None:
+@with_context
+def show(context: CommandContext, name: str) -> None:
     """Show everything about one cluster: its agent, its session, its load."""
     from controlplane.cli import operators  # noqa: PLC0415
 
@@ -58,9 +66,9 @@ def show(desk: Desk, name: str) -> None:
         status = await operator.clusters.get(operator.caller, ClusterName(name))
         now = operator.clock.now()
         load, agent = status.load, status.agent
-        desk.answer(
+        context.answer(
             status,
-            facts(
+            render_fields(
                 {
                     "cluster": status.name,
                     "pool": status.pool or None,
@@ -78,55 +86,55 @@ def show(desk: Desk, name: str) -> None:
                     "agent holds": load.held if load.counted_at else "not said yet",
                     "agent runs": load.running if load.counted_at else "not said yet",
                     "has room for": load.slots,
-                    "wanted version": status.wanted_version,
+                    "wanted version": status.spec_version,
                 }
             ),
         )
 
-    operators.run(desk, work)
+    operators.run(context, work)
 
 
 @cluster.command()
 @_NAME
-@at_a_desk
-def cordon(desk: Desk, name: str) -> None:
+@with_context
+def cordon(context: CommandContext, name: str) -> None:
     """Give it no more work; what it has, it keeps."""
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
         status = await operator.clusters.cordon(operator.caller, ClusterName(name))
-        desk.answer(status, [f"{name} is cordoned; it holds {_attempts(status.leased)}."])
+        context.answer(status, [f"{name} is cordoned; it holds {_attempts(status.leased)}."])
 
-    operators.run(desk, work)
+    operators.run(context, work)
 
 
 @cluster.command()
 @_NAME
-@at_a_desk
-def uncordon(desk: Desk, name: str) -> None:
+@with_context
+def uncordon(context: CommandContext, name: str) -> None:
     """Give it work again, whether it was cordoned or drained."""
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
         status = await operator.clusters.uncordon(operator.caller, ClusterName(name))
-        desk.answer(status, [f"{name} takes work again."])
+        context.answer(status, [f"{name} takes work again."])
 
-    operators.run(desk, work)
+    operators.run(context, work)
 
 
 @cluster.command()
 @_NAME
 @click.option("--pool", required=True, help='"" is the pool of clusters that name none.')
-@at_a_desk
-def move(desk: Desk, name: str, pool: str) -> None:
+@with_context
+def move(context: CommandContext, name: str, pool: str) -> None:
     """Have it serve the queues of another pool; what it has, it keeps."""
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
         status = await operator.clusters.move(operator.caller, ClusterName(name), pool)
-        desk.answer(status, [f"{name} serves {f'pool {pool}' if pool else 'the unnamed pool'}."])
+        context.answer(status, [f"{name} serves {f'pool {pool}' if pool else 'the unnamed pool'}."])
 
-    operators.run(desk, work)
+    operators.run(context, work)
 
 
 @cluster.command()
@@ -140,9 +148,9 @@ def move(desk: Desk, name: str, pool: str) -> None:
     is_flag=True,
     help="Stop what is left (at the deadline, if there is one); it begins anew elsewhere.",
 )
-@at_a_desk
+@with_context
 def drain(
-    desk: Desk, name: str, *, wait: bool, deadline: timedelta | None, stop_rest: bool
+    context: CommandContext, name: str, *, wait: bool, deadline: timedelta | None, stop_rest: bool
 ) -> None:
     """
     Give it no more work, take back what it has not accepted, and say what is left.
@@ -158,9 +166,9 @@ def drain(
         if stop_rest and deadline is None:
             found = await operator.clusters.stop_rest(operator.caller, cluster_name)
         if not (wait or deadline is not None):
-            desk.answer(found, _progress(found.status, found.left))
+            context.answer(found, _progress(found.status, found.remaining))
             return found
-        told = ""
+        state_file = ""
         async for found in operator.clusters.watch_drain(  # the latest look
             operator.caller,
             cluster_name,
@@ -168,16 +176,16 @@ def drain(
             stop_rest=stop_rest and deadline is not None,
         ):
             counts = _counts(found.status)
-            if counts != told:
+            if counts != state_file:
                 click.echo(counts, err=True)
-                told = counts
+                state_file = counts
         if found.attestation is not None:
-            desk.answer(found.attestation, _attest(found.attestation))
+            context.answer(found.attestation, _attest(found.attestation))
         else:
-            desk.answer(found, _progress(found.status, found.left))
+            context.answer(found, _progress(found.status, found.remaining))
         return found
 
-    found = operators.run(desk, work)
+    found = operators.run(context, work)
     if deadline is not None and found.attestation is None:
         click.echo(f"Error: {name} is not empty after {span(deadline)}.", err=True)
         raise SystemExit(NOT_EMPTY)
@@ -191,10 +199,10 @@ def _counts(status: ClusterStatus) -> str:
     return f"{status.name}: {status.leased} leased; its agent says: {says}"
 
 
-def _progress(status: ClusterStatus, left: Sequence[HeldAttempt]) -> Iterable[str]:
+def _progress(status: ClusterStatus, remaining: Sequence[LeasedAttempt]) -> Iterable[str]:
     yield f"{status.name} drains since {status.draining_since:%Y-%m-%d %H:%M:%S} UTC."
     yield _counts(status)
-    if not left:
+    if not remaining:
         return
     yield ""
     yield from table(
@@ -205,16 +213,16 @@ def _progress(status: ClusterStatus, left: Sequence[HeldAttempt]) -> Iterable[st
                 *(each.phase.name.lower(), each.leased_at),
                 "stopping" if each.stop_reason is not None else "",
             )
-            for each in left
+            for each in remaining
         ],
     )
-    if len(left) < status.leased:
-        yield f"… and {status.leased - len(left)} more"
+    if len(remaining) < status.leased:
+        yield f"… and {status.leased - len(remaining)} more"
 
 
 def _attest(attestation: Attestation) -> Iterable[str]:
     yield f"{attestation.cluster} is empty."
-    yield from facts(
+    yield from render_fields(
         {
             "leased by the control plane": attestation.leased,
             "held by the agent": attestation.held,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import click
 
-from controlplane.cli.operations import Desk, at_a_desk, span, table
+from controlplane.cli.operations import CommandContext, span, table, with_context
 from controlplane.core import names
 from controlplane.core.errors import InvalidError
 from controlplane.core.explanations import Explained
@@ -36,8 +36,8 @@ def parse_target(what: str, *, project: str, domain: str) -> tuple[RunKey, Actio
 @click.argument("what", metavar="[PROJECT/DOMAIN/]RUN[/ACTION]")
 @click.option("--project", "-p", default="flytesnacks", show_default=True)
 @click.option("--domain", "-d", default="development", show_default=True)
-@at_a_desk
-def explain(desk: Desk, what: str, *, project: str, domain: str) -> None:
+@with_context
+def explain(context: CommandContext, what: str, *, project: str, domain: str) -> None:
     """Say why a run or an action is where it is, and where its time went."""
     from controlplane.cli import operators  # noqa: PLC0415
     from controlplane.usecases.explanations import ExplainedRun  # noqa: PLC0415
@@ -46,10 +46,10 @@ def explain(desk: Desk, what: str, *, project: str, domain: str) -> None:
         run, action = parse_target(what, project=project, domain=domain)
         if action is not None:
             explained = await operator.explanations.action(operator.caller, action)
-            desk.answer(explained, _lines(explained))
+            context.answer(explained, _lines(explained))
         else:
             found = await operator.explanations.run(operator.caller, run)
-            desk.answer(found, _of_run(found))
+            context.answer(found, _of_run(found))
 
     def _of_run(found: ExplainedRun) -> Iterable[str]:
         yield from _lines(found.root)
@@ -60,19 +60,19 @@ def explain(desk: Desk, what: str, *, project: str, domain: str) -> None:
                 [
                     (
                         *(each.action.name, each.attempt, each.phase, each.cluster),
-                        *(each.why.reason, each.why.sentence),
+                        *(each.why.reason, each.why.message),
                     )
                     for each in found.pending
                 ],
             )
 
-    operators.run(desk, work)
+    operators.run(context, work)
 
 
 def _lines(explained: Explained) -> Iterable[str]:
     phase = explained.phase.name.lower().replace("_", " ")
     yield f"{explained.action}: {phase}, attempt {explained.attempt}"
-    yield f"{explained.now.reason}: {explained.now.sentence}"
+    yield f"{explained.now.reason}: {explained.now.message}"
     if explained.timeline:
         yield ""
         yield from table(
@@ -82,7 +82,7 @@ def _lines(explained: Explained) -> Iterable[str]:
                     f"{each.started_at:%Y-%m-%d %H:%M:%S}",
                     span(each.ended_at - each.started_at),
                     each.reason,
-                    each.sentence,
+                    each.message,
                 )
                 for each in explained.timeline
             ],

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class CommandContext:
     """Where a command was told to look, and how to answer."""
 
     data_directory: Path | None
@@ -35,7 +35,7 @@ class Desk:
             click.echo(line)
 
 
-def at_a_desk(command: Callable[Concatenate[Desk, P], T]) -> Callable[P, T]:
+def with_context(command: Callable[Concatenate[CommandContext, P], T]) -> Callable[P, T]:
     """Give a command the options that all operators' commands have, as its Desk."""
 
     @click.option(
@@ -60,17 +60,17 @@ def at_a_desk(command: Callable[Concatenate[Desk, P], T]) -> Callable[P, T]:
         help="For people, or for programs.",
     )
     @wraps(command)
-    def with_desk(*args: P.args, **options: P.kwargs) -> T:
+    def run_with_context(*args: P.args, **options: P.kwargs) -> T:
         given: dict[str, object] = dict(options)
-        desk = Desk(
+        context = CommandContext(
             data_directory=_path(given.pop("data_dir")),
             database_url=str(given.pop("database_url")),
             org=str(given.pop("org")),
             json=given.pop("output") == "json",
         )
-        return command(desk, *args, **given)  # type: ignore[arg-type]  # what click has left
+        return command(context, *args, **given)  # type: ignore[arg-type]  # what click has left
 
-    return with_desk
+    return run_with_context
 
 
 def _path(value: object) -> Path | None:
@@ -104,7 +104,7 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[s
         yield "  ".join(cells).rstrip()
 
 
-def facts(values: Mapping[str, object]) -> Iterable[str]:
+def render_fields(values: Mapping[str, object]) -> Iterable[str]:
     """Lay out names and values, one pair a line."""
     width = max(len(name) for name in values)
     for name, value in values.items():

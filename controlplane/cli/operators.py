@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from controlplane.cli.operations import Desk
-from controlplane.cli.sentences import sentences
+from controlplane.cli.operations import CommandContext
+from controlplane.cli.user_errors import user_errors
 from controlplane.core.callers import Caller, Permission, Subject
+from controlplane.embedded.connectivity import database_url_of
 from controlplane.embedded.databases import require_usable
-from controlplane.embedded.reaching import database_url_of
 from controlplane.settings import database_addresses
 from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import open_database
+from controlplane.usecases.bootstrap import require_org
 from controlplane.usecases.clusters import Clusters
 from controlplane.usecases.explanations import Explanations
-from controlplane.usecases.foundations import require_org
 from controlplane.usecases.queues import Queues
 from shared.kit.clock import Clock
 from shared.model.ids import OrgName
@@ -57,21 +57,21 @@ class Operator:
     explanations: Explanations
 
 
-def run(desk: Desk, work: Callable[[Operator], Awaitable[T]]) -> T:
+def run(context: CommandContext, work: Callable[[Operator], Awaitable[T]]) -> T:
     """Do it, in an event loop of its own; a ClickException says why it could not be done."""
-    with sentences():
-        return asyncio.run(_run(desk, work))
+    with user_errors():
+        return asyncio.run(_run(context, work))
 
 
-async def _run(desk: Desk, work: Callable[[Operator], Awaitable[T]]) -> T:
-    addresses = database_addresses(os.environ, _database_url(desk))
+async def _run(context: CommandContext, work: Callable[[Operator], Awaitable[T]]) -> T:
+    addresses = database_addresses(os.environ, _database_url(context))
     await require_usable(addresses.direct)
     await require_fit(addresses)
     database = open_database(
         addresses.orgs, pool_size=2, fleet_url=addresses.fleet, pooled=addresses.pooled
     )
     clock = StoreClock(database)
-    org = OrgName(desk.org)
+    org = OrgName(context.org)
     subject = Subject(f"operator:{getpass.getuser()}")
     try:
         await clock.set()
@@ -89,8 +89,8 @@ async def _run(desk: Desk, work: Callable[[Operator], Awaitable[T]]) -> T:
         await database.close()
 
 
-def _database_url(desk: Desk) -> str:
+def _database_url(context: CommandContext) -> str:
     """A directory that was named is meant, whatever the environment says."""
-    if desk.database_url and desk.data_directory is None:
-        return desk.database_url
-    return database_url_of(desk.data_directory or _DATA_DIRECTORY)
+    if context.database_url and context.data_directory is None:
+        return context.database_url
+    return database_url_of(context.data_directory or _DATA_DIRECTORY)

@@ -2,7 +2,7 @@
 
 import click
 
-from controlplane.cli.operations import Desk, at_a_desk, table
+from controlplane.cli.operations import CommandContext, table, with_context
 from controlplane.core.queues import QueueChange, QueueStatus
 
 _LIMIT = click.IntRange(min=0)
@@ -14,16 +14,16 @@ def queue() -> None:
 
 
 @queue.command("list")
-@at_a_desk
-def list_(desk: Desk) -> None:
+@with_context
+def list_(context: CommandContext) -> None:
     """List the queues; 0 is no limit."""
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
         found = await operator.queues.list(operator.caller)
-        desk.answer(found, _table(*found))
+        context.answer(found, _table(*found))
 
-    operators.run(desk, work)
+    operators.run(context, work)
 
 
 @queue.command("set")
@@ -33,9 +33,9 @@ def list_(desk: Desk) -> None:
 @click.option("--depth", type=_LIMIT, help="How many actions may wait; 0: any number.")
 @click.option("--run-concurrency", type=_LIMIT, help="How many runs may be under way.")
 @click.option("--action-concurrency", type=_LIMIT, help="How many actions may be under way.")
-@at_a_desk
+@with_context
 def set_(
-    desk: Desk,
+    context: CommandContext,
     name: str,
     *,
     pool: str | None,
@@ -59,29 +59,30 @@ def set_(
                 action_concurrency=action_concurrency,
             ),
         )
-        desk.answer(status, _table(status))
+        context.answer(status, _table(status))
         if not status.clusters:
-            served = f"pool {status.queue.pool}" if status.queue.pool else "the unnamed pool"
+            pool_text = f"pool {status.queue.pool}" if status.queue.pool else "the unnamed pool"
             click.echo(
-                f"No cluster serves {served}: nothing of this queue runs until one does.", err=True
+                f"No cluster serves {pool_text}: nothing of this queue runs until one does.",
+                err=True,
             )
 
-    operators.run(desk, work)
+    operators.run(context, work)
 
 
 @queue.command()
 @click.argument("name")
 @click.option("--move-to", help='Its runs and what waits in it; "" is the default queue.')
-@at_a_desk
-def delete(desk: Desk, name: str, *, move_to: str | None) -> None:
+@with_context
+def delete(context: CommandContext, name: str, *, move_to: str | None) -> None:
     """Delete a queue. One in use is kept, unless its work may move."""
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
         await operator.queues.delete(operator.caller, name, move_to=move_to)
-        desk.answer({"deleted": name}, [f"Queue {name} is deleted."])
+        context.answer({"deleted": name}, [f"Queue {name} is deleted."])
 
-    operators.run(desk, work)
+    operators.run(context, work)
 
 
 def _table(*found: QueueStatus) -> "list[str]":

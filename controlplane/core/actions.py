@@ -68,7 +68,7 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskFacts:
+class TaskInfo:
     """What lists show and filters ask of a task's spec; empty for what is not a task."""
 
     org: str = ""  # the identifier's own words, for showing
@@ -83,7 +83,7 @@ class TaskFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TraceFacts:
+class TraceInfo:
     """A trace is over before it is told of."""
 
     phase: Phase
@@ -94,7 +94,7 @@ class TraceFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionFacts:
+class ConditionInfo:
     """What a condition waits for."""
 
     literal_type: bytes  # flyteidl2.core.LiteralType
@@ -109,13 +109,13 @@ class NewAction:
     parent: ActionName
     type: ActionType
     spec: Spec
-    facts: TaskFacts
+    info: TaskInfo
     input_uri: str
     group: str = ""
     cache_key: str = ""
     queue: str = ""
-    trace: TraceFacts | None = None
-    condition: ConditionFacts | None = None
+    trace: TraceInfo | None = None
+    condition: ConditionInfo | None = None
 
 
 class RunSource(IntEnum):
@@ -136,7 +136,7 @@ class NewRun:
     key: ActionKey  # the root's; ``name`` is a0
     spec: Spec
     run_spec: Spec
-    facts: TaskFacts
+    info: TaskInfo
     input_uri: str
     run_base: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -158,7 +158,7 @@ class ActionRow:
     key: ActionKey
     parent: ActionName | None
     type: ActionType
-    facts: TaskFacts
+    info: TaskInfo
     group: str
     phase: Phase
     attempts: int

@@ -76,7 +76,7 @@ class AttemptState:
     action_phase: Phase
     failures: Failures
     policy: RetryPolicy
-    stop_wanted: bool
+    stop_requested: bool
 
 
 class Next(Enum):
@@ -93,7 +93,7 @@ class Outcome:
 
     state: AttemptState
     applied: Sequence[Report]  # the reports that were news, oldest first
-    following: Next
+    next_step: Next
     available_at: datetime | None = None  # of the next attempt
 
 
@@ -108,13 +108,13 @@ def apply(state: AttemptState, reports: Iterable[Report], now: datetime) -> Outc
     for report in sorted(reports, key=lambda each: each.version):
         if report.version <= state.version or state.phase in TERMINAL:
             continue
-        news = replace(report, at=min(max(report.at, state.leased_at), now))
-        applied.append(news)
-        state = _take(state, news)
+        clamped = replace(report, at=min(max(report.at, state.leased_at), now))
+        applied.append(clamped)
+        state = _take(state, clamped)
     if not applied or state.phase not in TERMINAL:
         if state.action_phase not in TERMINAL:
             state = replace(state, action_phase=state.phase)
-        return Outcome(state=state, applied=applied, following=Next.KEEP)
+        return Outcome(state=state, applied=applied, next_step=Next.KEEP)
     return _end(state, applied, now)
 
 
@@ -142,15 +142,15 @@ def _take(state: AttemptState, report: Report) -> AttemptState:
 
 def _end(state: AttemptState, applied: Sequence[Report], now: datetime) -> Outcome:
     """Decide what follows the attempt's end for its action."""
-    if state.phase is Phase.ABORTED and not state.stop_wanted:
+    if state.phase is Phase.ABORTED and not state.stop_requested:
         state = replace(state, phase=Phase.FAILED, failure=state.failure or INTERRUPTED)
     if state.action_phase in TERMINAL:  # aborted, and this was the last of it
-        return Outcome(state=state, applied=applied, following=Next.END)
+        return Outcome(state=state, applied=applied, next_step=Next.END)
     if state.phase is Phase.ABORTED:  # stopped, though the action is wanted: for its cluster's sake
         state = replace(state, phase=Phase.FAILED, failure=PREEMPTED)
     if state.phase not in {Phase.FAILED, Phase.TIMED_OUT}:
         ended = replace(state, action_phase=state.phase)
-        return Outcome(state=ended, applied=applied, following=Next.END)
+        return Outcome(state=ended, applied=applied, next_step=Next.END)
     failure = state.failure or Failure(
         code="Unknown", kind=FailureKind.SYSTEM, message="The agent gave no reason."
     )
@@ -158,11 +158,11 @@ def _end(state: AttemptState, applied: Sequence[Report], now: datetime) -> Outco
     state = replace(state, failure=failure, failures=state.failures.plus(failure.kind))
     if delay is None:
         ended = replace(state, action_phase=state.phase)
-        return Outcome(state=ended, applied=applied, following=Next.END)
+        return Outcome(state=ended, applied=applied, next_step=Next.END)
     return Outcome(
         state=replace(state, action_phase=Phase.QUEUED),
         applied=applied,
-        following=Next.RETRY,
+        next_step=Next.RETRY,
         available_at=now + delay,
     )
 

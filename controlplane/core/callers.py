@@ -49,5 +49,5 @@ class Caller:
             raise NotAllowedError(f"{self.subject} may not {permission} in org {self.org}")
 
 
-NOBODY = Caller(subject=Subject(""), org=OrgName(""), name="", permissions=frozenset())
+ANONYMOUS = Caller(subject=Subject(""), org=OrgName(""), name="", permissions=frozenset())
 """Who calls what anybody may call."""

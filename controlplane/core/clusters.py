@@ -10,7 +10,7 @@ from shared.model.phases import Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterWishes:
+class ClusterSpec:
     """What the control plane wants of a cluster, as state: the latest is the whole truth."""
 
     version: int
@@ -24,7 +24,7 @@ class ClusterWishes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgentFacts:
+class AgentInfo:
     """Who says hello."""
 
     agent_id: str
@@ -62,12 +62,12 @@ class ClusterStatus:
     pool: str
     cordoned: bool
     draining_since: datetime | None
-    wanted_version: int  # grows with every change of what is wanted
+    spec_version: int  # grows with every change of what is wanted
     connected: bool
     connected_at: datetime | None  # when its current, or last, session began
     seen_at: datetime | None
     epoch: int
-    agent: AgentFacts
+    agent: AgentInfo
     load: AgentLoad
     leased: int  # attempts the control plane says it holds
     unaccepted: int  # those of them that its agent has not accepted yet
@@ -84,7 +84,7 @@ class ClusterStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldAttempt:
+class LeasedAttempt:
     """An attempt that a cluster still holds."""
 
     action: ActionKey
@@ -121,7 +121,9 @@ class Emptying:
     word_then: tuple[int, datetime | None] | None = field(default=None)
     """The agent's latest word (epoch, instant) when the leases were first seen to be gone."""
 
-    def look(self, status: ClusterStatus, now: datetime) -> tuple["Emptying", Attestation | None]:
+    def observe(
+        self, status: ClusterStatus, now: datetime
+    ) -> tuple["Emptying", Attestation | None]:
         """
         Take in a look at the cluster; attest when it is empty.
 

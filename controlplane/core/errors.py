@@ -1,7 +1,7 @@
 """
 What the control plane refuses, named for what the caller can do about it.
 
-* RefusalError: the request cannot be granted; the message is for the caller.
+* RequestError: the request cannot be granted; the message is for the caller.
     - InvalidError: it never could; change the request.
     - NotFoundError: no such thing, or none this caller may know of.
         - QueueNotFoundError: an operator makes the queue.
@@ -23,7 +23,7 @@ import shlex
 from collections.abc import Sequence
 
 
-class RefusalError(Exception):
+class RequestError(Exception):
     """The request cannot be granted."""
 
 
@@ -31,11 +31,11 @@ class UnfitDatabaseError(Exception):
     """The database, or a way to it, is not as we need it; the message says what to change."""
 
 
-class InvalidError(RefusalError):
+class InvalidError(RequestError):
     """It never could; change the request."""
 
 
-class NotFoundError(RefusalError):
+class NotFoundError(RequestError):
     """No such thing, or none this caller may know of."""
 
     def __init__(
@@ -65,31 +65,31 @@ class QueueNotFoundError(NotFoundError):
         super().__init__("queue", name, remedy=remedy)
 
 
-class AlreadyExistsError(RefusalError):
+class AlreadyExistsError(RequestError):
     """The name is taken by something else."""
 
 
-class NotAllowedError(RefusalError):
+class NotAllowedError(RequestError):
     """It exists, and this caller may not do that to it."""
 
 
-class UnauthenticatedError(RefusalError):
+class UnauthenticatedError(RequestError):
     """Say who you are first."""
 
 
-class ConflictError(RefusalError):
+class ConflictError(RequestError):
     """The world moved on; read again and decide again."""
 
 
-class NotReadyError(RefusalError):
+class NotReadyError(RequestError):
     """It is not in the state that this takes."""
 
 
-class ExhaustedError(RefusalError):
+class ExhaustedError(RequestError):
     """A limit is reached; the same call may work later."""
 
 
-class UnbuiltError(RefusalError):
+class UnbuiltError(RequestError):
     """This release does not do that."""
 
 

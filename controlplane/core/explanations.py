@@ -12,18 +12,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
-from controlplane.core.actions import ActionType
-from controlplane.core.facts import (
+from controlplane.core.action_timings import (
     MOST_AHEAD,
-    ActionFacts,
+    ActionTimings,
     Ahead,
-    AttemptFacts,
-    DispatchFacts,
-    Said,
-    places,
+    AttemptTimings,
+    DispatchTimings,
+    ReportedEvent,
+    blocked_scopes,
 )
-from controlplane.core.obstacles import Obstacle, PastObstacle, Place, Scope
-from controlplane.core.reasons import Reason
+from controlplane.core.actions import ActionType
+from controlplane.core.pending_reasons import (
+    BlockedKind,
+    BlockedScope,
+    PastPendingReason,
+    PendingReason,
+)
+from controlplane.core.reason_codes import Reason
 from shared.model.ids import ActionKey
 from shared.model.phases import TERMINAL, Phase
 
@@ -50,7 +55,7 @@ class Explanation:
     """One reason for machines, one sentence for people."""
 
     reason: Reason
-    sentence: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +63,7 @@ class Interval:
     """From when until when it was so."""
 
     reason: Reason
-    sentence: str
+    message: str
     started_at: datetime
     ended_at: datetime
 
@@ -76,49 +81,49 @@ class Explained:
 
 
 def explain(
-    facts: ActionFacts,
-    obstacles: Mapping[Place, Obstacle],
+    timings: ActionTimings,
+    pending_reasons: Mapping[BlockedScope, PendingReason],
     now: datetime,
     *,
     ahead: Ahead | None = None,
     is_full: bool = False,
 ) -> Explained:
     """
-    Explain one action. ``obstacles`` are those of now; ``ahead`` is for one that waits;
+    Explain one action. ``pending_reasons`` are those of now; ``ahead`` is for one that waits;
     ``is_full``: its queue takes no more actions.
     """
     return Explained(
-        action=facts.action,
-        phase=facts.phase,
-        attempt=facts.dispatch.attempt if facts.dispatch else max(len(facts.attempts), 1),
-        now=_of_now(facts, obstacles, now, ahead=ahead, is_full=is_full),
+        action=timings.action,
+        phase=timings.phase,
+        attempt=timings.dispatch.attempt if timings.dispatch else max(len(timings.attempts), 1),
+        now=_of_now(timings, pending_reasons, now, ahead=ahead, is_full=is_full),
         as_of=now,
-        timeline=timeline(facts, now),
+        timeline=timeline(timings, now),
     )
 
 
 def _of_now(
-    facts: ActionFacts,
-    obstacles: Mapping[Place, Obstacle],
+    timings: ActionTimings,
+    pending_reasons: Mapping[BlockedScope, PendingReason],
     now: datetime,
     *,
     ahead: Ahead | None,
     is_full: bool,
 ) -> Explanation:
-    if facts.phase in TERMINAL:
-        return Explanation(reason=Reason.ENDED, sentence=_how_it_ended(facts))
-    if Phase.UNKNOWN is facts.phase or facts.type is ActionType.UNKNOWN:
+    if timings.phase in TERMINAL:
+        return Explanation(reason=Reason.ENDED, message=_how_it_ended(timings))
+    if Phase.UNKNOWN is timings.phase or timings.type is ActionType.UNKNOWN:
         return _UNREADABLE
-    if facts.type is ActionType.CONDITION:
-        return Explanation(reason=Reason.SIGNAL, sentence="It waits for an answer.")
-    if facts.dispatch is None:
-        return Explanation(reason=Reason.RUNNING, sentence="It is under way.")
-    return explain_dispatch(facts.dispatch, obstacles, now, ahead=ahead, is_full=is_full)
+    if timings.type is ActionType.CONDITION:
+        return Explanation(reason=Reason.SIGNAL, message="It waits for an answer.")
+    if timings.dispatch is None:
+        return Explanation(reason=Reason.RUNNING, message="It is under way.")
+    return explain_dispatch(timings.dispatch, pending_reasons, now, ahead=ahead, is_full=is_full)
 
 
 def explain_dispatch(
-    dispatch: DispatchFacts,
-    obstacles: Mapping[Place, Obstacle],
+    dispatch: DispatchTimings,
+    pending_reasons: Mapping[BlockedScope, PendingReason],
     now: datetime,
     *,
     ahead: Ahead | None = None,
@@ -128,24 +133,28 @@ def explain_dispatch(
     if dispatch.cluster is None:
         if dispatch.available_at > now:
             return _backoff(dispatch.attempt, dispatch.available_at)
-        return _held_up([obstacles[at] for at in dispatch.places() if at in obstacles]) or (
-            Explanation(reason=Reason.FAIRNESS, sentence=_whose_turn(ahead))
-        )
+        return _first_blocker(
+            [pending_reasons[at] for at in dispatch.blocked_scopes() if at in pending_reasons]
+        ) or (Explanation(reason=Reason.FAIRNESS, message=_describe_ahead(ahead)))
     if dispatch.stop_reason is not None:
         return Explanation(
             reason=Reason.STOPPING,
-            sentence=f"Cluster {dispatch.cluster} is to stop it: {dispatch.stop_reason}.",
+            message=f"Cluster {dispatch.cluster} is to stop it: {dispatch.stop_reason}.",
         )
-    silent = obstacles.get(Place(Scope.CLUSTER, dispatch.cluster))
+    silent = pending_reasons.get(BlockedScope(BlockedKind.CLUSTER, dispatch.cluster))
     if silent is not None:
-        return Explanation(reason=silent.reason, sentence=silent.message)
+        return Explanation(reason=silent.reason, message=silent.message)
     if dispatch.accepted_at is None:
         return _leased(dispatch.cluster)
-    found = _accepted(dispatch.cluster) if dispatch.said is None else _said(dispatch.said)
+    found = (
+        _accepted(dispatch.cluster)
+        if dispatch.reported is None
+        else _explain_reported(dispatch.reported)
+    )
     if found.reason is Reason.RUNNING and is_full:
         return Explanation(
             reason=Reason.QUEUE_FULL,
-            sentence=f"It is running; queue {dispatch.queue} is full, so the actions it "
+            message=f"It is running; queue {dispatch.queue} is full, so the actions it "
             "enqueues are refused, and enqueued again by the SDK, until there is room.",
         )
     return found
@@ -163,64 +172,66 @@ class _Mark:
 
 _WAITS = Explanation(
     reason=Reason.FAIRNESS,
-    sentence="It waited its turn; there was room, shared by all that waited.",
+    message="It waited its turn; there was room, shared by all that waited.",
 )
 
 
 _UNREADABLE = Explanation(
     reason=Reason.UNKNOWN,
-    sentence="A later release of Volary wrote it, and this one cannot read it; "
+    message="A later release of Volary wrote it, and this one cannot read it; "
     "finish the upgrade, then ask again.",
 )
 
 
-def timeline(facts: ActionFacts, now: datetime) -> Sequence[Interval]:
+def timeline(timings: ActionTimings, now: datetime) -> Sequence[Interval]:
     """Account for all the time from the action's enqueueing to its end, or to ``now``."""
-    start, end = facts.created_at, facts.ended_at or now
-    marks = list(_marks(facts))
+    start, end = timings.created_at, timings.ended_at or now
+    marks = list(_marks(timings))
     intervals: list[Interval] = []
     for mark, began, ended in _stretches(marks, start, max(start, end)):
         if mark.waits:
-            where = places(pool=facts.pool, queue=facts.queue, run=facts.run, is_root=facts.is_root)
+            where = blocked_scopes(
+                pool=timings.pool, queue=timings.queue, run=timings.run, is_root=timings.is_root
+            )
         elif mark.cluster is not None:
-            where = [Place(Scope.CLUSTER, mark.cluster)]
+            where = [BlockedScope(BlockedKind.CLUSTER, mark.cluster)]
         else:
             where = []
-        past = [each for each in facts.past if each.place in where]
+        past = [each for each in timings.past if each.blocked in where]
         intervals.extend(_split(mark.what, began, ended, past))
     return _joined(intervals)
 
 
-def _marks(facts: ActionFacts) -> Iterable[_Mark]:
-    match facts.type:
+def _marks(timings: ActionTimings) -> Iterable[_Mark]:
+    match timings.type:
         case ActionType.CONDITION:
-            what = Explanation(reason=Reason.SIGNAL, sentence="It waited for an answer.")
-            yield _Mark(facts.created_at, what)
+            what = Explanation(reason=Reason.SIGNAL, message="It waited for an answer.")
+            yield _Mark(timings.created_at, what)
             return
         case ActionType.TRACE:
-            what = Explanation(reason=Reason.RUNNING, sentence="It ran in its parent's process.")
-            yield _Mark(facts.created_at, what)
+            what = Explanation(reason=Reason.RUNNING, message="It ran in its parent's process.")
+            yield _Mark(timings.created_at, what)
             return
         case ActionType.UNKNOWN:
-            yield _Mark(facts.created_at, _UNREADABLE)
+            yield _Mark(timings.created_at, _UNREADABLE)
             return
         case ActionType.TASK:
             pass
-    attempts = sorted(facts.attempts, key=lambda each: each.number)
-    dispatch = facts.dispatch
+    attempts = sorted(timings.attempts, key=lambda each: each.number)
+    dispatch = timings.dispatch
     waiting = dispatch if dispatch is not None and dispatch.cluster is None else None
-    waits_from = facts.created_at
+    waits_from = timings.created_at
     for attempt in attempts:
         went_back = waiting is not None and waiting.attempt == attempt.number
         yield from _in_order(_marks_of(attempt, waits_from, went_back=went_back))
         waits_from = attempt.ended_at or waits_from
     if not attempts:
-        yield _Mark(facts.created_at, _WAITS, waits=True)
+        yield _Mark(timings.created_at, _WAITS, waits=True)
     elif waiting is not None and waiting.attempt > attempts[-1].number:
         yield from _waiting(waiting.attempt, waits_from, waiting.available_at)
 
 
-def _marks_of(attempt: AttemptFacts, waits_from: datetime, *, went_back: bool) -> Iterable[_Mark]:
+def _marks_of(attempt: AttemptTimings, waits_from: datetime, *, went_back: bool) -> Iterable[_Mark]:
     yield from _waiting(attempt.number, waits_from, attempt.available_at)
     for lease in attempt.returned:
         yield _Mark(lease.leased_at, _leased(lease.cluster), lease.cluster)
@@ -231,9 +242,9 @@ def _marks_of(attempt: AttemptFacts, waits_from: datetime, *, went_back: bool) -
     yield _Mark(attempt.leased_at, _leased(cluster), cluster)
     if attempt.accepted_at is not None:
         yield _Mark(attempt.accepted_at, _accepted(cluster), cluster)
-    for said in attempt.said:
-        if said.phase not in TERMINAL:
-            yield _Mark(said.at, _said(said), cluster)
+    for reported in attempt.reported:
+        if reported.phase not in TERMINAL:
+            yield _Mark(reported.at, _explain_reported(reported), cluster)
 
 
 def _waiting(number: int, since: datetime, available_at: datetime) -> Iterable[_Mark]:
@@ -259,7 +270,7 @@ def _stretches(
 
 
 def _split(
-    what: Explanation, start: datetime, end: datetime, past: Sequence[PastObstacle]
+    what: Explanation, start: datetime, end: datetime, past: Sequence[PastPendingReason]
 ) -> Iterable[Interval]:
     """Cut a stretch where obstacles came and went, and name the gravest of each part."""
     cuts = {start, end}
@@ -268,14 +279,12 @@ def _split(
     ordered = sorted(cuts)
     for began, ended in pairwise(ordered):
         there = [
-            Obstacle(reason=each.reason, message=each.message)
+            PendingReason(reason=each.reason, message=each.message)
             for each in past
             if each.began_at <= began and (each.ended_at is None or each.ended_at > began)
         ]
-        found = _held_up(there) or what
-        yield Interval(
-            reason=found.reason, sentence=found.sentence, started_at=began, ended_at=ended
-        )
+        found = _first_blocker(there) or what
+        yield Interval(reason=found.reason, message=found.message, started_at=began, ended_at=ended)
 
 
 def _joined(intervals: Iterable[Interval]) -> Sequence[Interval]:
@@ -289,20 +298,20 @@ def _joined(intervals: Iterable[Interval]) -> Sequence[Interval]:
     return joined
 
 
-def _held_up(obstacles: Sequence[Obstacle]) -> Explanation | None:
-    def gravity(obstacle: Obstacle) -> int:
-        return _GRAVEST.index(obstacle.reason) if obstacle.reason in _GRAVEST else len(_GRAVEST)
+def _first_blocker(pending_reasons: Sequence[PendingReason]) -> Explanation | None:
+    def gravity(pending: PendingReason) -> int:
+        return _GRAVEST.index(pending.reason) if pending.reason in _GRAVEST else len(_GRAVEST)
 
-    if not obstacles:
+    if not pending_reasons:
         return None
-    found = min(obstacles, key=gravity)
-    return Explanation(reason=found.reason, sentence=found.message)
+    found = min(pending_reasons, key=gravity)
+    return Explanation(reason=found.reason, message=found.message)
 
 
 def _backoff(number: int, until: datetime) -> Explanation:
     return Explanation(
         reason=Reason.BACKOFF,
-        sentence=f"Attempt {number} may not begin before {until:%Y-%m-%d %H:%M:%S} UTC, "
+        message=f"Attempt {number} may not begin before {until:%Y-%m-%d %H:%M:%S} UTC, "
         "by its task's backoff.",
     )
 
@@ -310,35 +319,35 @@ def _backoff(number: int, until: datetime) -> Explanation:
 def _leased(cluster: str) -> Explanation:
     return Explanation(
         reason=Reason.LEASED_NOT_ACCEPTED,
-        sentence=f"It was sent to cluster {cluster}, whose agent has not accepted it yet.",
+        message=f"It was sent to cluster {cluster}, whose agent has not accepted it yet.",
     )
 
 
 def _accepted(cluster: str) -> Explanation:
     return Explanation(
         reason=Reason.ACCEPTED_NOT_STARTED,
-        sentence=f"The agent of cluster {cluster} has accepted it and reported no start yet.",
+        message=f"The agent of cluster {cluster} has accepted it and reported no start yet.",
     )
 
 
-def _said(said: Said) -> Explanation:
-    reason = _BY_PHASE.get(said.phase, Reason.RUNNING)
-    word = said.reason.lower()
+def _explain_reported(reported: ReportedEvent) -> Explanation:
+    reason = _BY_PHASE.get(reported.phase, Reason.RUNNING)
+    word = reported.reason.lower()
     if reason is not Reason.RUNNING:
         if "image" in word or word == "pulling":
             reason = Reason.IMAGE
         elif "unschedulable" in word or "failedscheduling" in word:
             reason = Reason.UNSCHEDULABLE
-    told = said.message or said.reason
-    if reason is Reason.RUNNING and not told:
-        return Explanation(reason=reason, sentence="It is running.")
-    phase = said.phase.name.lower().replace("_", " ")
+    text = reported.message or reported.reason
+    if reason is Reason.RUNNING and not text:
+        return Explanation(reason=reason, message="It is running.")
+    phase = reported.phase.name.lower().replace("_", " ")
     return Explanation(
-        reason=reason, sentence=f"Its cluster says: {phase}{f', {told}' if told else ''}."
+        reason=reason, message=f"Its cluster says: {phase}{f', {text}' if text else ''}."
     )
 
 
-def _whose_turn(ahead: Ahead | None) -> str:
+def _describe_ahead(ahead: Ahead | None) -> str:
     if ahead is None:
         return "It waits its turn; there is room, shared by all that waits."
     if not (ahead.more_urgent or ahead.of_its_run or ahead.beside_it):
@@ -354,12 +363,14 @@ def _count(number: int) -> str:
     return f"more than {MOST_AHEAD:,}" if number > MOST_AHEAD else str(number)
 
 
-def _how_it_ended(facts: ActionFacts) -> str:
-    ended = f"It ended {facts.phase.name}"
-    if facts.failure is not None:
-        ended += f", {facts.failure.code}: {facts.failure.message.strip().rstrip('.')}"
-    elif facts.abort_reason:
-        ended += f": {facts.abort_reason}" + (f" ({facts.aborted_by})" if facts.aborted_by else "")
-    if facts.dispatch is not None and facts.dispatch.cluster is not None:
-        ended += f"; cluster {facts.dispatch.cluster} has not yet said that nothing of it runs"
+def _how_it_ended(timings: ActionTimings) -> str:
+    ended = f"It ended {timings.phase.name}"
+    if timings.failure is not None:
+        ended += f", {timings.failure.code}: {timings.failure.message.strip().rstrip('.')}"
+    elif timings.abort_reason:
+        ended += f": {timings.abort_reason}" + (
+            f" ({timings.aborted_by})" if timings.aborted_by else ""
+        )
+    if timings.dispatch is not None and timings.dispatch.cluster is not None:
+        ended += f"; cluster {timings.dispatch.cluster} has not yet said that nothing of it runs"
     return f"{ended}."

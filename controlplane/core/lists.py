@@ -72,13 +72,13 @@ class RunScope:
         """Whether a run belongs here, by what its root action shows."""
         if self.trigger_name:
             return False  # no trigger has made a run yet
-        run, facts = root.key.run, root.facts
+        run, info = root.key.run, root.info
         return all(
             not wanted or wanted == there
             for wanted, there in (
                 (self.project, run.project),
                 (self.domain, run.domain),
-                (self.task_name, facts.name),
-                (self.task_version, facts.version),
+                (self.task_name, info.name),
+                (self.task_version, info.version),
             )
         )

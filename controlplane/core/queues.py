@@ -77,32 +77,32 @@ class QueueStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class QueueCapacity:
     """A queue as a transaction finds it, and how many more actions may wait in it."""
 
     queue: Queue
-    left: int | None  # None: no limit
+    remaining: int | None  # None: no limit
 
 
 @dataclass(slots=True)
-class Rooms:
+class QueueCapacities:
     """The queues that a transaction enqueues into; each that is let in takes a place."""
 
-    rooms: dict[str, Room]
+    capacities: dict[str, QueueCapacity]
 
     def find(self, name: str) -> Queue | None:
         """Return the queue, None when there is none of that name."""
-        room = self.rooms.get(name)
-        if room is not None:
-            return room.queue
+        capacity = self.capacities.get(name)
+        if capacity is not None:
+            return capacity.queue
         return Queue(name=DEFAULT) if name == DEFAULT else None
 
     def take(self, name: str) -> bool:
         """Take a place in the queue; False when it is full."""
-        room = self.rooms.get(name)
-        if room is None or room.left is None:
+        capacity = self.capacities.get(name)
+        if capacity is None or capacity.remaining is None:
             return True
-        if room.left <= 0:
+        if capacity.remaining <= 0:
             return False
-        self.rooms[name] = Room(room.queue, room.left - 1)
+        self.capacities[name] = QueueCapacity(capacity.queue, capacity.remaining - 1)
         return True

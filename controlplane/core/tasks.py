@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from controlplane.core.actions import Spec, TaskFacts
+from controlplane.core.actions import Spec, TaskInfo
 from shared.model.ids import DomainName, ProjectName
 
 
@@ -25,7 +25,7 @@ class TaskKey:
 class NewTask:
     key: TaskKey
     spec: Spec
-    facts: TaskFacts
+    info: TaskInfo
     description: str = ""
     is_entrypoint: bool = False
 

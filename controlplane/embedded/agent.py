@@ -23,7 +23,7 @@ _LONGEST_PAUSE = timedelta(seconds=15)
 _STEADY = timedelta(seconds=60)
 """An agent that has lived this long has recovered from whatever killed the one before."""
 
-_PATIENCE = timedelta(seconds=30)
+_TIMEOUT = timedelta(seconds=30)
 """For stopping its attempts and saying so, before it is killed."""
 
 
@@ -64,7 +64,7 @@ class AgentProcess:
 async def _stop(process: asyncio.subprocess.Process) -> None:
     try:
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(_PATIENCE.total_seconds()):
+        async with asyncio.timeout(_TIMEOUT.total_seconds()):
             await process.wait()
     except ProcessLookupError:
         return  # it ended while we turned to it

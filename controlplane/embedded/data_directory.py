@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from controlplane.embedded.refusals import UpError
+from controlplane.embedded.errors import UpError
 
 DEFAULT = Path("~/.volary")
 """One place that a person can find, copy and delete whole; XDG's would be three."""
@@ -60,7 +60,7 @@ def opened(root: Path) -> Iterator[DataDirectory]:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             stack.callback(os.close, lock)  # and so let go
-            _hold(lock, root)
+            _lock(lock, root)
             _require_no_newer_release(root)
             for name in ("secrets", "agent", "blobs"):
                 (root / name).mkdir(mode=0o700, exist_ok=True)
@@ -72,7 +72,7 @@ def opened(root: Path) -> Iterator[DataDirectory]:
         yield DataDirectory(root)
 
 
-def _hold(lock: int, root: Path) -> None:
+def _lock(lock: int, root: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -86,14 +86,14 @@ def _hold(lock: int, root: Path) -> None:
 
 
 def _require_no_newer_release(root: Path) -> None:
-    path, ours = root / "release", version("volary")
-    theirs = path.read_text().strip() if path.exists() else ours
-    if _parts(theirs) > _parts(ours):
+    path, current = root / "release", version("volary")
+    theirs = path.read_text().strip() if path.exists() else current
+    if _parts(theirs) > _parts(current):
         raise UpError(
-            f"{root} was last used by Volary {theirs} and this is {ours}; "
+            f"{root} was last used by Volary {theirs} and this is {current}; "
             "upgrade, or choose another directory with --data-dir"
         )
-    path.write_text(f"{ours}\n")
+    path.write_text(f"{current}\n")
 
 
 def _parts(release: str) -> tuple[int, ...]:

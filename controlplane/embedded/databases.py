@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
-from controlplane.embedded.refusals import UpError
+from controlplane.embedded.errors import UpError
 from controlplane.store.connections import APPLICATION_ROLE
 
 OWNER = "volary_owner"
@@ -74,7 +74,7 @@ async def require_usable(url: str, *, oldest: int = OLDEST) -> None:
     except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise UpError(
-            f"cannot use the database at {place(url)} ({reason}); check the database URL"
+            f"cannot use the database at {describe_url(url)} ({reason}); check the database URL"
         ) from error
     try:
         number = int(await connection.fetchval("SHOW server_version_num"))
@@ -82,12 +82,12 @@ async def require_usable(url: str, *, oldest: int = OLDEST) -> None:
         await connection.close()
     if number < oldest * 10_000:
         raise UpError(
-            f"the database at {place(url)} is Postgres {number // 10_000}; "
+            f"the database at {describe_url(url)} is Postgres {number // 10_000}; "
             f"Volary needs {oldest} or newer"
         )
 
 
-def place(url: str) -> str:
+def describe_url(url: str) -> str:
     """Return where a database is, without the secret that opens it."""
     parts = urlsplit(url)
     if parts.scheme not in {"postgresql", "postgres"}:  # no telling what of it is secret

@@ -3,7 +3,7 @@
 import errno
 import socket
 
-from controlplane.embedded.refusals import UpError
+from controlplane.embedded.errors import UpError
 
 
 def require_free(host: str, port: int, *, option: str) -> int:

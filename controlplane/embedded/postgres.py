@@ -25,13 +25,13 @@ from urllib.parse import quote
 import psutil
 
 from controlplane.embedded import launching
-from controlplane.embedded.refusals import UpError
+from controlplane.embedded.errors import UpError
 
 SUPERUSER = "postgres"
 
 _START_SECONDS = 60.0
 _LOG_BYTES = 8 * 1024 * 1024
-_NOBODY = 65534
+_UNPRIVILEGED_UID = 65534
 
 DURABLE: Mapping[str, str] = {}
 """Postgres' own defaults: what was committed survives a power cut."""
@@ -69,16 +69,16 @@ class Unprivileged:
         attempt = launching.command(["/bin/true"], namespace=True)
         if subprocess.run(attempt, capture_output=True, check=False).returncode == 0:  # noqa: S603 - our own command line
             return cls(namespace=True)
-        return cls(user=_NOBODY)
+        return cls(user=_UNPRIVILEGED_UID)
 
-    def own(self, place: Path) -> None:
+    def take_ownership(self, describe_url: Path) -> None:
         """Hand a file, or a directory and all in it, to the user the server will be."""
         if os.geteuid() != 0:
             return
         user = os.geteuid() if self.user is None else self.user
-        if place.stat().st_uid == user:
+        if describe_url.stat().st_uid == user:
             return
-        for path in (place, *place.rglob("*")):
+        for path in (describe_url, *describe_url.rglob("*")):
             os.chown(path, user, user, follow_symlinks=False)
 
     def command(self, program: list[str], *, parent: int | None = None) -> list[str]:
@@ -117,12 +117,16 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Stop within 25 seconds; asked again, it has stopped already."""
-        for wish, patience in ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+        for stop_signal, grace in (
+            (signal.SIGINT, 15.0),
+            (signal.SIGQUIT, 5.0),
+            (signal.SIGKILL, 5.0),
+        ):
             if self.process.poll() is not None:
                 return
-            self.process.send_signal(wish)
+            self.process.send_signal(stop_signal)
             try:
-                self.process.wait(patience)
+                self.process.wait(grace)
             except subprocess.TimeoutExpired:
                 continue
         if self.process.poll() is None:
@@ -148,13 +152,13 @@ def running(
         # directory's may have more.
         sockets = Path(tempfile.mkdtemp(prefix="volary-postgres-"))
         stack.callback(shutil.rmtree, sockets, ignore_errors=True)
-        how.own(sockets)
+        how.take_ownership(sockets)
         if how.user is not None:
             _open_for_search(directory)
         words = stack.enter_context(log.open("ab"))
         if not data.exists():
             _initialise(data, password=password, settings=settings, how=how, words=words)
-        how.own(data)
+        how.take_ownership(data)
         _require_our_version(data)
         _stop_leftover(data)
         server = EmbeddedPostgres(
@@ -193,11 +197,11 @@ def _initialise(
     if unfinished.exists():
         shutil.rmtree(unfinished)
     unfinished.mkdir(mode=0o700)
-    how.own(unfinished)
+    how.take_ownership(unfinished)
     with tempfile.NamedTemporaryFile("w", prefix="volary-postgres-") as secret:
         secret.write(password)
         secret.flush()
-        how.own(Path(secret.name))
+        how.take_ownership(Path(secret.name))
         initdb = [
             program("initdb"),
             f"--pgdata={unfinished}",
@@ -277,10 +281,10 @@ def _stop_leftover(data: Path) -> None:
         return
     try:
         process = psutil.Process(int(lines[0]))
-        is_ours = process.name() == "postgres" and process.cwd() == str(data.resolve())
+        is_this_postgres = process.name() == "postgres" and process.cwd() == str(data.resolve())
     except (psutil.Error, ValueError):
-        is_ours, process = False, None
-    if is_ours and process is not None:
+        is_this_postgres, process = False, None
+    if is_this_postgres and process is not None:
         process.send_signal(signal.SIGINT)
         try:
             process.wait(30)
@@ -292,13 +296,13 @@ def _stop_leftover(data: Path) -> None:
 
 def _require_our_version(data: Path) -> None:
     theirs = (data / "PG_VERSION").read_text().strip()
-    told = subprocess.run(  # noqa: S603 - our own command line
+    output = subprocess.run(  # noqa: S603 - our own command line
         [program("postgres"), "--version"], capture_output=True, text=True, check=True
     ).stdout
-    ours = told.split()[2].split(".")[0]
-    if theirs != ours:
+    current = output.split()[2].split(".")[0]
+    if theirs != current:
         raise UpError(
-            f"{data} was made by Postgres {theirs} and this release carries Postgres {ours}; "
+            f"{data} was made by Postgres {theirs} and this release carries Postgres {current}; "
             "use the release that made it, or another --data-dir"
         )
 
@@ -315,14 +319,14 @@ def _environment() -> dict[str, str]:
 
 
 def _cannot(what: str, how: Unprivileged, log: Path) -> str:
-    sentence = f"the embedded Postgres cannot {what}; its last words, from {log}:\n{tail(log)}"
+    message = f"the embedded Postgres cannot {what}; its last words, from {log}:\n{tail(log)}"
     if how.user is not None:
-        sentence += (
+        message += (
             "\nPostgres refuses to run as root and this system allows no user namespaces, so "
             f"it ran as user {how.user}: use an ordinary account, or a --data-dir and a "
             "Python environment that everyone may enter (not below /root)"
         )
-    return sentence
+    return message
 
 
 def tail(log: Path, lines: int = 20) -> str:

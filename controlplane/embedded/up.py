@@ -19,7 +19,7 @@ from pathlib import Path
 
 from controlplane.embedded import agent, banner, data_directory, databases, ports, postgres
 from controlplane.embedded.data_directory import DataDirectory
-from controlplane.embedded.refusals import UpError
+from controlplane.embedded.errors import UpError
 from controlplane.main import serve
 from controlplane.settings import LogLevel, Settings, parse_blob_base, require_loopback
 from controlplane.store import migrations
@@ -32,11 +32,11 @@ _log = logging.getLogger(__name__)
 _DATABASE = "volary"
 _CLUSTER = "local"
 _CLUSTER_TOKEN = "cluster-token"  # noqa: S105 - its file's name
-_LOOK_EVERY = timedelta(seconds=1)
+_POLL_INTERVAL = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class UpOptions:
     """What the command line asked for; "" leaves the choice to us."""
 
     data_directory: Path
@@ -55,31 +55,31 @@ class _Database:
     server: postgres.EmbeddedPostgres | None  # none of ours when a URL was given
 
 
-def up(wishes: Wishes) -> None:
+def up(options: UpOptions) -> None:
     """
     Run everything until SIGINT or SIGTERM.
 
     UpError or SettingsError, with a sentence for the terminal, when that cannot be done.
     """
-    require_loopback(wishes.host)
+    require_loopback(options.host)
     try:
-        blob_base = parse_blob_base(wishes.blob_base) if wishes.blob_base else ""
+        blob_base = parse_blob_base(options.blob_base) if options.blob_base else ""
     except ValueError as error:
         raise UpError(f"--blob-base {error}") from error
-    logs.configure(level=wishes.log_level)
+    logs.configure(level=options.log_level)
     with ExitStack() as stack:
         stack.enter_context(_terminate_as_interrupt())
-        directory = stack.enter_context(data_directory.opened(wishes.data_directory))
-        http_port = ports.require_free(wishes.host, wishes.http_port, option="--http-port")
-        link_port = ports.require_free(wishes.host, wishes.link_port, option="--link-port")
+        directory = stack.enter_context(data_directory.opened(options.data_directory))
+        http_port = ports.require_free(options.host, options.http_port, option="--http-port")
+        link_port = ports.require_free(options.host, options.link_port, option="--link-port")
         if http_port == link_port:
             raise UpError(f"--http-port and --link-port are both {http_port}; they must differ")
-        database = stack.enter_context(_database(directory, wishes.database_url))
+        database = stack.enter_context(_database(directory, options.database_url))
         migrations.upgrade(database.owner_url)
         settings = Settings(
             database_url=database.url,
             owner_database_url=database.owner_url,
-            host=wishes.host,
+            host=options.host,
             http_port=http_port,
             link_port=link_port,
             public_url=f"http://localhost:{http_port}",
@@ -88,7 +88,7 @@ def up(wishes: Wishes) -> None:
             blob_signing_key=directory.secret("blob-signing-key").encode(),
             cluster=_CLUSTER,
             cluster_token=directory.secret(_CLUSTER_TOKEN),
-            log_level=wishes.log_level,
+            log_level=options.log_level,
         )
         run_until_signalled(_run(directory, settings, database.server))
     _log.info("stopped")
@@ -112,11 +112,11 @@ async def _run(
         clock,
     )
     async with (
-        _beside(_watch(server, clock), name="postgres watch"),
-        _beside(serve(settings, ready=ready.set), name="control plane"),
+        _run_in_background(_watch(server, clock), name="postgres watch"),
+        _run_in_background(serve(settings, ready=ready.set), name="control plane"),
     ):
         await ready.wait()
-        async with _beside(child.run(), name="agent"):
+        async with _run_in_background(child.run(), name="agent"):
             with _announced(directory, settings, server):
                 await asyncio.Event().wait()
 
@@ -127,7 +127,9 @@ def _bracketed(host: str) -> str:
 
 
 @asynccontextmanager
-async def _beside(service: Coroutine[None, None, None], *, name: str) -> AsyncIterator[None]:
+async def _run_in_background(
+    service: Coroutine[None, None, None], *, name: str
+) -> AsyncIterator[None]:
     """Run a service beside a block; the end of either is the end of both."""
     async with asyncio.TaskGroup() as group:
         task = group.create_task(service, name=name)
@@ -138,7 +140,7 @@ async def _beside(service: Coroutine[None, None, None], *, name: str) -> AsyncIt
 async def _watch(server: postgres.EmbeddedPostgres | None, clock: Clock) -> None:
     while server is not None:
         server.require_running()
-        await clock.sleep(_LOOK_EVERY)
+        await clock.sleep(_POLL_INTERVAL)
 
 
 @contextmanager
@@ -149,16 +151,16 @@ def _announced(
     stack = banner.Stack(
         http_port=settings.http_port,
         data_directory=directory.root,
-        database="embedded" if server else databases.place(settings.database_url),
+        database="embedded" if server else databases.describe_url(settings.database_url),
         blobs=settings.blob_base,
     )
     banner.show(stack)
-    told = directory.root / "up.json"
-    told.write_text(json.dumps({"pid": os.getpid(), "endpoint": stack.endpoint}) + "\n")
+    state_file = directory.root / "up.json"
+    state_file.write_text(json.dumps({"pid": os.getpid(), "endpoint": stack.endpoint}) + "\n")
     try:
         yield
     finally:
-        told.unlink(missing_ok=True)
+        state_file.unlink(missing_ok=True)
 
 
 @contextmanager

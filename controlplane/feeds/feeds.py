@@ -25,14 +25,14 @@ from typing import TypeVar
 from prometheus_client import Counter
 
 from controlplane.core.errors import UnavailableError
-from controlplane.core.relays import RelayId
+from controlplane.core.forwarded_calls import ForwardedCallId
 from controlplane.feeds.subscriptions import ChangeSubscription, RunsSubscription
-from controlplane.store import actions as store
-from controlplane.store.changes import Notice
 from controlplane.store.database import Database
-from controlplane.store.runs import get_change
+from controlplane.store.notify.changes import Notification
+from controlplane.store.resources import actions as store
+from controlplane.store.resources.runs import get_change
 from shared.kit.admission import AdmissionLimiter
-from shared.kit.waking import Bell
+from shared.kit.wakeup import Wakeup
 from shared.model.ids import ActionName, ClusterName, OrgName, RunId
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ _READERS = 4  # transactions at once; a run is read by one at a time
 _BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0)
 
 Run = tuple[OrgName, RunId]
-Bells = dict[Bell, None]
+Wakeups = dict[Wakeup, None]
 """A set that keeps its order: who has waited longest hears first."""
 Cluster = tuple[OrgName, ClusterName]
 Key = TypeVar("Key")
@@ -79,7 +79,7 @@ class Feeds:
     """
     Give each watcher what changed.
 
-    ``notices`` is :func:`controlplane.store.notices.listen`. A notice marks runs as dirty;
+    ``notifications`` is :func:`controlplane.store.notifications.listen`. A notice marks runs as dirty;
     dirty runs that are watched are read past their cursor and offered to the watchers.
     ``callers``: the pool for what an opening watch reads, if not the one that changes are
     read through.
@@ -88,24 +88,24 @@ class Feeds:
     def __init__(
         self,
         database: Database,
-        notices: Callable[[], AsyncGenerator[Notice | None, None]],
+        notifications: Callable[[], AsyncGenerator[Notification | None, None]],
         *,
         callers: Database | None = None,
     ) -> None:
         self._database = database
         self._callers = callers or database
         self._admission = AdmissionLimiter(OPENINGS_AT_ONCE, hold_at_most=OPENING_SECONDS)
-        self._notices = notices
+        self._notifications = notifications
         self._watched: dict[Run, _Watched] = {}
         self._dirty: dict[Run, None] = {}  # a set that keeps its order
         self._busy: set[Run] = set()  # being read
-        self._read_bell = asyncio.Event()
+        self._reader_wakeup = asyncio.Event()
         self._orgs: defaultdict[OrgName, set[RunsSubscription]] = defaultdict(set)
-        self._work: defaultdict[OrgName, dict[Bell, Takes]] = defaultdict(dict)
-        self._stops: defaultdict[Cluster, Bells] = defaultdict(dict)
-        self._calls: defaultdict[Cluster, Bells] = defaultdict(dict)
-        self._relays: defaultdict[RelayId, Bells] = defaultdict(dict)
-        self._cascades: defaultdict[None, Bells] = defaultdict(dict)
+        self._work: defaultdict[OrgName, dict[Wakeup, Takes]] = defaultdict(dict)
+        self._stops: defaultdict[Cluster, Wakeups] = defaultdict(dict)
+        self._calls: defaultdict[Cluster, Wakeups] = defaultdict(dict)
+        self._forwarded: defaultdict[ForwardedCallId, Wakeups] = defaultdict(dict)
+        self._cascades: defaultdict[None, Wakeups] = defaultdict(dict)
 
     async def run(self) -> None:
         """Listen and read until cancelled."""
@@ -165,74 +165,78 @@ class Feeds:
 
     @contextmanager
     def work(
-        self, org: OrgName, cluster: ClusterName, bell: Bell, takes: Takes = _takes_any
+        self, org: OrgName, cluster: ClusterName, wakeup: Wakeup, takes: Takes = _takes_any
     ) -> Iterator[None]:
         """
-        Ring ``bell`` when something may be leased in pools that ``takes`` accepts, or is wanted
+        Ring ``wakeup`` when something may be leased in pools that ``takes`` accepts, or is wanted
         stopped on ``cluster``.
         """
         waiters = self._work[org]
-        waiters[bell] = takes
+        waiters[wakeup] = takes
         try:
-            with _hung(self._stops, (org, cluster), bell):
+            with _registered(self._stops, (org, cluster), wakeup):
                 yield
         finally:
-            del waiters[bell]
+            del waiters[wakeup]
             if not waiters and self._work.get(org) is waiters:
                 del self._work[org]
 
-    def calls(self, org: OrgName, cluster: ClusterName, bell: Bell) -> AbstractContextManager[None]:
-        """Ring ``bell`` when another replica calls the cluster's agent."""
-        return _hung(self._calls, (org, cluster), bell)
+    def calls(
+        self, org: OrgName, cluster: ClusterName, wakeup: Wakeup
+    ) -> AbstractContextManager[None]:
+        """Ring ``wakeup`` when another replica calls the cluster's agent."""
+        return _registered(self._calls, (org, cluster), wakeup)
 
-    def relay(self, relay: RelayId, bell: Bell) -> AbstractContextManager[None]:
-        """Ring ``bell`` when there is news on a relayed call."""
-        return _hung(self._relays, relay, bell)
+    def forwarded_call(
+        self, forwarded_call: ForwardedCallId, wakeup: Wakeup
+    ) -> AbstractContextManager[None]:
+        """Ring ``wakeup`` when there is news on a relayed call."""
+        return _registered(self._forwarded, forwarded_call, wakeup)
 
-    def cascades(self, bell: Bell) -> AbstractContextManager[None]:
-        """Ring ``bell`` when an action ended with more below it than ended with it."""
-        return _hung(self._cascades, None, bell)
+    def cascades(self, wakeup: Wakeup) -> AbstractContextManager[None]:
+        """Ring ``wakeup`` when an action ended with more below it than ended with it."""
+        return _registered(self._cascades, None, wakeup)
 
     async def _listen(self) -> None:
         failed = 0
         while True:
             try:
-                async with aclosing(self._notices()) as notices:
-                    async for notice in notices:
+                async with aclosing(self._notifications()) as notifications:
+                    async for notification in notifications:
                         failed = 0
-                        self._receive(notice)
+                        self._receive(notification)
             except Exception:
                 FAILED_READS.labels("notifications").inc()
                 log.exception("listening for notifications failed", extra={"in_a_row": failed + 1})
             await asyncio.sleep(_backoff(failed))
             failed += 1
 
-    def _receive(self, notice: Notice | None) -> None:
-        if notice is None:
+    def _receive(self, notification: Notification | None) -> None:
+        if notification is None:
             self._everything_may_have_changed()
         else:
-            self._hear(notice)
+            self._deliver(notification)
 
-    def _hear(self, notice: Notice) -> None:
-        if notice.every_run:
-            self._mark([key for key in self._watched if key[0] == notice.org])
+    def _deliver(self, notification: Notification) -> None:
+        if notification.every_run:
+            self._mark([key for key in self._watched if key[0] == notification.org])
         else:
-            self._mark([(notice.org, run) for run in notice.runs])
-        for subscription in self._orgs.get(notice.org, ()):
-            for run in [None] if notice.every_run else notice.runs:
+            self._mark([(notification.org, run) for run in notification.runs])
+        for subscription in self._orgs.get(notification.org, ()):
+            for run in [None] if notification.every_run else notification.runs:
                 subscription.offer(run)
-        if notice.work:
-            for bell, takes in self._work.get(notice.org, {}).items():
-                if takes(notice.work):
-                    bell.ring()
-        for cluster in notice.stops:
-            _ring(self._stops, (notice.org, ClusterName(cluster)))
-        for cluster in notice.called:
-            _ring(self._calls, (notice.org, ClusterName(cluster)))
-        for relay in notice.relays:
-            _ring(self._relays, relay)
-        if notice.cascades:
-            _ring(self._cascades, None)
+        if notification.work:
+            for wakeup, takes in self._work.get(notification.org, {}).items():
+                if takes(notification.work):
+                    wakeup.wake()
+        for cluster in notification.stops:
+            _wake(self._stops, (notification.org, ClusterName(cluster)))
+        for cluster in notification.called:
+            _wake(self._calls, (notification.org, ClusterName(cluster)))
+        for forwarded_call in notification.relays:
+            _wake(self._forwarded, forwarded_call)
+        if notification.cascades:
+            _wake(self._cascades, None)
 
     def _everything_may_have_changed(self) -> None:
         for watched in self._watched.values():
@@ -242,29 +246,29 @@ class Feeds:
             for subscription in subscriptions:
                 subscription.offer(None)
         for waiters in self._work.values():
-            for bell in waiters:
-                bell.ring()
+            for wakeup in waiters:
+                wakeup.wake()
         for cluster in list(self._calls):
-            _ring(self._calls, cluster)
-        for relay in list(self._relays):
-            _ring(self._relays, relay)
-        _ring(self._cascades, None)
+            _wake(self._calls, cluster)
+        for forwarded_call in list(self._forwarded):
+            _wake(self._forwarded, forwarded_call)
+        _wake(self._cascades, None)
 
     def _mark(self, runs: list[Run]) -> None:
         for run in runs:
             if run in self._watched:
                 self._dirty[run] = None
         if self._dirty:
-            self._read_bell.set()
+            self._reader_wakeup.set()
 
     async def _read(self) -> None:
         while True:
             key, pause = self._next_run()
             if key is None:
-                self._read_bell.clear()
+                self._reader_wakeup.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
-                        await self._read_bell.wait()
+                        await self._reader_wakeup.wait()
                 continue
             del self._dirty[key]
             self._busy.add(key)
@@ -278,7 +282,7 @@ class Feeds:
                 self._retry_later(key)
             finally:
                 self._busy.discard(key)
-                self._read_bell.set()
+                self._reader_wakeup.set()
 
     def _next_run(self) -> tuple[Run | None, float | None]:
         """Return a run to read now; if there is none, in how many seconds one is to be retried."""
@@ -322,17 +326,17 @@ def _backoff(failed: int) -> float:
 
 
 @contextmanager
-def _hung(bells: dict[Key, Bells], key: Key, bell: Bell) -> Iterator[None]:
+def _registered(wakeups: dict[Key, Wakeups], key: Key, wakeup: Wakeup) -> Iterator[None]:
     """Hang a bell under a key for the length of a block."""
-    bells[key][bell] = None
+    wakeups[key][wakeup] = None
     try:
         yield
     finally:
-        bells[key].pop(bell, None)
-        if not bells[key]:
-            del bells[key]
+        wakeups[key].pop(wakeup, None)
+        if not wakeups[key]:
+            del wakeups[key]
 
 
-def _ring(bells: Mapping[Key, Iterable[Bell]], key: Key) -> None:
-    for bell in bells.get(key, ()):
-        bell.ring()
+def _wake(wakeups: Mapping[Key, Iterable[Wakeup]], key: Key) -> None:
+    for wakeup in wakeups.get(key, ()):
+        wakeup.wake()

@@ -20,7 +20,7 @@ class ChangeSubscription:
     parent: ActionName | None = None
     name: ActionName | None = None
     _pending: dict[ActionId, ActionRow] = field(default_factory=dict)
-    _rung: asyncio.Event = field(default_factory=asyncio.Event)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def offer(self, row: ActionRow) -> None:
         if self.parent is not None and row.parent != self.parent:
@@ -30,12 +30,12 @@ class ChangeSubscription:
         known = self._pending.get(row.id)
         if known is None or known.change < row.change:
             self._pending[row.id] = row
-        self._rung.set()
+        self._woken.set()
 
     async def take(self) -> Sequence[ActionRow]:
         """Wait for changes and take all there are, in order of change."""
-        await self._rung.wait()
-        self._rung.clear()
+        await self._woken.wait()
+        self._woken.clear()
         taken = sorted(self._pending.values(), key=lambda row: row.change)
         self._pending.clear()
         return taken
@@ -47,7 +47,7 @@ class RunsSubscription:
 
     _pending: set[RunId] = field(default_factory=set)
     _every: bool = False
-    _rung: asyncio.Event = field(default_factory=asyncio.Event)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     MAX_PENDING = 2_000
 
@@ -57,12 +57,12 @@ class RunsSubscription:
             self._pending.clear()
         elif not self._every:
             self._pending.add(run)
-        self._rung.set()
+        self._woken.set()
 
     async def take(self) -> Sequence[RunId] | None:
         """Wait for changes; None when too much changed to name: list again."""
-        await self._rung.wait()
-        self._rung.clear()
+        await self._woken.wait()
+        self._woken.clear()
         taken = None if self._every else sorted(self._pending)
         self._pending.clear()
         self._every = False

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from controlplane.core.clusters import ClusterWishes
-from controlplane.core.sessions import HeldLease, Judgement, Said
+from controlplane.core.agent_sessions import FrameKind, InventoryDecision, LeaseRecord
+from controlplane.core.clusters import ClusterSpec
 from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2, report_pb2
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId
@@ -12,36 +12,36 @@ from shared.model.reports import Acknowledgement
 from shared.wire.assignments import render_assignment
 from shared.wire.ids import render_attempt_id, render_lease
 from shared.wire.reports import render_acknowledgement
-from shared.wire.times import to_us
+from shared.wire.timestamps import to_us
 
 BATCH_BYTES = 8 * 1024 * 1024
 
 _MILLISECOND = timedelta(milliseconds=1)
 
-_KINDS: Mapping[Judgement, link_pb2.VerdictOnLease.Kind] = {
-    Judgement.KEEP: link_pb2.VerdictOnLease.KIND_KEEP,
-    Judgement.STOP: link_pb2.VerdictOnLease.KIND_STOP,
-    Judgement.FORGET: link_pb2.VerdictOnLease.KIND_FORGET,
+_KINDS: Mapping[InventoryDecision, link_pb2.VerdictOnLease.Kind] = {
+    InventoryDecision.KEEP: link_pb2.VerdictOnLease.KIND_KEEP,
+    InventoryDecision.STOP: link_pb2.VerdictOnLease.KIND_STOP,
+    InventoryDecision.FORGET: link_pb2.VerdictOnLease.KIND_FORGET,
 }
 
 
-def what_was_said(frame: link_pb2.AgentFrame) -> Said | None:
+def frame_kind(frame: link_pb2.AgentFrame) -> FrameKind | None:
     """Name the frame; None for one of a later release, which is passed over."""
     match frame.WhichOneof("frame"):
         case "hello":
-            return Said.HELLO
+            return FrameKind.HELLO
         case "inventory":
-            return Said.LAST_INVENTORY if frame.inventory.last else Said.INVENTORY
+            return FrameKind.LAST_INVENTORY if frame.inventory.last else FrameKind.INVENTORY
         case "credit":
-            return Said.CREDIT
+            return FrameKind.CREDIT
         case "accepted":
-            return Said.ACCEPTED
+            return FrameKind.ACCEPTED
         case "reports":
-            return Said.REPORTS
+            return FrameKind.REPORTS
         case "heartbeat":
-            return Said.HEARTBEAT
+            return FrameKind.HEARTBEAT
         case "reply":
-            return Said.REPLY
+            return FrameKind.REPLY
         case _:
             return None
 
@@ -69,18 +69,18 @@ def render_welcome(
     )
 
 
-def render_refusal(code: str, message: str, *, retry: bool) -> link_pb2.ControlFrame:
+def render_rejection(code: str, message: str, *, retry: bool) -> link_pb2.ControlFrame:
     return link_pb2.ControlFrame(refusal=link_pb2.Refusal(code=code, message=message, retry=retry))
 
 
-def render_verdicts(
-    judged: Sequence[tuple[AttemptId, LeaseId, Judgement]], *, last: bool
+def render_inventory_decisions(
+    decisions: Sequence[tuple[AttemptId, LeaseId, InventoryDecision]], *, last: bool
 ) -> link_pb2.ControlFrame:
     return link_pb2.ControlFrame(
         verdicts=link_pb2.Verdicts(
             verdicts=[
-                link_pb2.VerdictOnLease(lease=render_lease(attempt, lease), kind=_KINDS[judgement])
-                for attempt, lease, judgement in judged
+                link_pb2.VerdictOnLease(lease=render_lease(attempt, lease), kind=_KINDS[decision])
+                for attempt, lease, decision in decisions
             ],
             last=last,
         )
@@ -102,13 +102,13 @@ def render_assignments(
     size = 0
     for assignment in assignments:
         named = {assignment.task_spec, assignment.run_spec}
-        news = {digest: unsent.pop(digest) for digest in named if digest in unsent}
-        weight = sum(len(body) for body in news.values())
+        new = {digest: unsent.pop(digest) for digest in named if digest in unsent}
+        weight = sum(len(body) for body in new.values())
         if batch and size + weight > BATCH_BYTES:
             yield _render_batch(batch, along)
             batch, along, size = [], {}, 0
         batch.append(assignment)
-        along |= news
+        along |= new
         size += weight
     if batch:
         yield _render_batch(batch, along)
@@ -135,7 +135,7 @@ def render_acknowledgements(
     )
 
 
-def render_stops(stops: Iterable[HeldLease]) -> link_pb2.ControlFrame:
+def render_stops(stops: Iterable[LeaseRecord]) -> link_pb2.ControlFrame:
     return link_pb2.ControlFrame(
         stops=link_pb2.StopBatch(
             stops=[
@@ -170,11 +170,9 @@ def render_confirmed(leases: Iterable[tuple[AttemptId, LeaseId]]) -> link_pb2.Co
     )
 
 
-def render_wanted(wishes: ClusterWishes) -> link_pb2.ControlFrame:
+def render_desired_state(spec: ClusterSpec) -> link_pb2.ControlFrame:
     return link_pb2.ControlFrame(
-        wanted=link_pb2.Wanted(
-            version=wishes.version, cordoned=wishes.cordoned, draining=wishes.draining
-        )
+        wanted=link_pb2.Wanted(version=spec.version, cordoned=spec.cordoned, draining=spec.draining)
     )
 
 
@@ -191,9 +189,9 @@ def render_follow_logs(attempt: AttemptId, after_line: int) -> call_pb2.Call:
     )
 
 
-def render_call(call: int, wish: call_pb2.Call) -> link_pb2.ControlFrame:
-    """Render a call of what ``wish`` asks, under its number in this session."""
-    frame = link_pb2.ControlFrame(call=wish)
+def render_call(call: int, request: call_pb2.Call) -> link_pb2.ControlFrame:
+    """Render a call of what ``request`` asks, under its number in this session."""
+    frame = link_pb2.ControlFrame(call=request)
     frame.call.id = call
     return frame
 

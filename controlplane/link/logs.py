@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from controlplane.core.errors import NotFoundError, UnavailableError
+from controlplane.link.forwarded_calls import Agents
 from controlplane.link.frames import render_follow_logs
-from controlplane.link.relays import Agents
 from shared.idl.agent.v1 import call_pb2
 from shared.model.ids import AttemptId, ClusterName, OrgName
 from shared.model.logs import LogLine

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from shared.model.reports import Acknowledgement, Verdict
+from shared.model.reports import Acknowledgement, AckStatus
 
 
 class LinkMetrics:
@@ -16,9 +16,9 @@ class LinkMetrics:
         self.opened = Counter("volary_link_opened", "Sessions begun", registry=registry)
         self.sessions = Gauge("volary_link_sessions", "Sessions open", registry=registry)
         reports = Counter("volary_link_reports", "Reports heard", ["verdict"], registry=registry)
-        self._reports = {verdict: reports.labels(verdict.name.lower()) for verdict in Verdict}
+        self._reports = {status: reports.labels(status.name.lower()) for status in AckStatus}
 
     def answered(self, acknowledgements: Sequence[Acknowledgement]) -> None:
         """Count reports by what became of them."""
-        for verdict, count in Tally(each.verdict for each in acknowledgements).items():
-            self._reports[verdict].inc(count)
+        for status, count in Tally(each.status for each in acknowledgements).items():
+            self._reports[status].inc(count)

@@ -14,40 +14,40 @@ from datetime import timedelta
 import grpc
 import grpc.aio
 
-from controlplane.core.clusters import AgentFacts
-from controlplane.core.errors import UnauthenticatedError, UnavailableError
-from controlplane.core.sessions import (
+from controlplane.core.agent_sessions import (
     OLDEST_PROTOCOL,
     PROTOCOL,
+    FrameKind,
     ProtocolError,
-    Said,
     Versions,
     choose_protocol,
 )
-from controlplane.core.tempo import Tempo
+from controlplane.core.clusters import AgentInfo
+from controlplane.core.errors import UnauthenticatedError, UnavailableError
+from controlplane.core.link_timings import LinkTimings
 from controlplane.feeds.feeds import Feeds
 from controlplane.link import frames
-from controlplane.link.calls import LiveCalls
 from controlplane.link.handlers import Unreadable, add_handlers
 from controlplane.link.limits import LinkLimits
+from controlplane.link.live_calls import LiveCalls
 from controlplane.link.metrics import LinkMetrics
-from controlplane.link.probes import Probes, read_bearer
+from controlplane.link.probe_service import Probes, read_bearer
 from controlplane.link.session import Session, SessionOverError
-from controlplane.usecases.relays import Relays
-from controlplane.usecases.sessions import SessionRef, Sessions, SupersededError
+from controlplane.usecases.agent_sessions import SessionRef, Sessions, SupersededError
+from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.admission import AdmissionLimiter
 from shared.kit.clock import Clock
 from shared.wire.errors import BadMessageError
-from shared.wire.texts import MAX_CODE_BYTES, parse_words
+from shared.wire.strings import MAX_CODE_BYTES, parse_words
 
 log = logging.getLogger(__name__)
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 GREETING_SECONDS = 20
 GREETINGS_AT_ONCE = 8
-GREETING_DAWDLE_SECONDS = 2.0
-REFUSAL_SECONDS = 2.0
+HANDSHAKE_TIMEOUT_SECONDS = 2.0
+REJECTION_TIMEOUT_SECONDS = 2.0
 MOST_CAPABILITIES = 100
 NOTE_SECONDS = 5.0
 LEAVE_A_SECOND = 500
@@ -93,36 +93,38 @@ class _GrpcPipe:
         self._is_writing = False
 
 
-class LinkDoor(link_pb2_grpc.LinkServiceServicer):
+class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
     def __init__(
         self,
         *,
         sessions: Sessions,
         feeds: Feeds,
         live: LiveCalls,
-        relays: Relays,
+        forwarded_calls: ForwardedCalls,
         clock: Clock,
-        tempo: Tempo,
+        timings: LinkTimings,
         metrics: LinkMetrics,
     ) -> None:
         self._sessions = sessions
         self._feeds = feeds
         self._live = live
-        self._relays = relays
+        self._forwarded_calls = forwarded_calls
         self._clock = clock
-        self._tempo = tempo
+        self._timings = timings
         self._metrics = metrics
         self._pumps: dict[Session, None] = {}  # a set that keeps its order
-        self._admission = AdmissionLimiter(GREETINGS_AT_ONCE, hold_at_most=GREETING_DAWDLE_SECONDS)
+        self._admission = AdmissionLimiter(
+            GREETINGS_AT_ONCE, hold_at_most=HANDSHAKE_TIMEOUT_SECONDS
+        )
         self._is_closing = False
         self._serving = 0
-        self._left = asyncio.Event()
+        self._drained = asyncio.Event()
 
-    async def wait_until_left(self) -> None:
+    async def wait_until_drained(self) -> None:
         """Return once nobody is served; gRPC waits for its streams, not for what serves them."""
         while self._serving:
-            self._left.clear()
-            await self._left.wait()
+            self._drained.clear()
+            await self._drained.wait()
 
     def close(self) -> None:
         """
@@ -145,29 +147,29 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
             await self._answer(_GrpcPipe(context), read_bearer(context.invocation_metadata() or ()))
         finally:
             self._serving -= 1
-            self._left.set()
+            self._drained.set()
 
     async def _answer(self, pipe: _GrpcPipe, token: str) -> None:
         """Serve the agent; whatever ends that is told to it."""
         try:
             await self._serve(pipe, token)
         except* SessionOverError as group:
-            await _refuse(pipe, _first(group))
+            await _reject(pipe, _first(group))
         except* SupersededError:
             over = SessionOverError(
                 "superseded",
                 "another agent of this cluster has connected; run one agent for each cluster",
             )
-            await _refuse(pipe, over)
+            await _reject(pipe, over)
         except* (ProtocolError, BadMessageError) as group:
             log.warning("agent broke the protocol", extra={"error": str(_first_of(group))})
-            await _refuse(pipe, SessionOverError("protocol", str(_first_of(group))))
+            await _reject(pipe, SessionOverError("protocol", str(_first_of(group))))
         except* UnavailableError as group:
-            await _refuse(pipe, SessionOverError("unavailable", str(_first_of(group))))
+            await _reject(pipe, SessionOverError("unavailable", str(_first_of(group))))
         except* Exception:
             # A bug of ours: logged whole here, and none of it is the agent's to know.
             log.exception("session broke")
-            await _refuse(pipe, SessionOverError("internal", "the session broke; come back"))
+            await _reject(pipe, SessionOverError("internal", "the session broke; come back"))
 
     async def _serve(self, pipe: _GrpcPipe, token: str) -> None:
         try:
@@ -179,7 +181,7 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
                 frame = await pipe.read()
         except TimeoutError as error:
             raise SessionOverError("silent", "no hello was heard") from error
-        if frame is None or frames.what_was_said(frame) is not Said.HELLO:
+        if frame is None or frames.frame_kind(frame) is not FrameKind.HELLO:
             raise SessionOverError("protocol", "the first frame must be a hello")
         hello = frame.hello
         software = parse_words(hello.software, MAX_CODE_BYTES)
@@ -196,7 +198,7 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
         async with self._admission.admitted() as greeted:
             session = await self._sessions.open(
                 cluster,
-                AgentFacts(
+                AgentInfo(
                     agent_id=parse_words(hello.agent_id, MAX_CODE_BYTES),
                     instance_id=parse_words(hello.instance_id, MAX_CODE_BYTES),
                     software=software,
@@ -207,16 +209,16 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
                     ],
                 ),
             )
-            facts = {"cluster": cluster.name, "org": cluster.org, "epoch": session.epoch}
-            log.info("agent connected", extra={**facts, "software": software})
+            log_fields = {"cluster": cluster.name, "org": cluster.org, "epoch": session.epoch}
+            log.info("agent connected", extra={**log_fields, "software": software})
             pump = Session(
                 pipe,
                 sessions=self._sessions,
                 feeds=self._feeds,
                 live=self._live,
-                relays=self._relays,
+                forwarded_calls=self._forwarded_calls,
                 clock=self._clock,
-                tempo=self._tempo,
+                timings=self._timings,
                 metrics=self._metrics,
             )
             self._metrics.opened.inc()
@@ -228,7 +230,7 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
                     await pump.run(session, protocol, greeted)
             finally:
                 del self._pumps[pump]
-                log.info("agent disconnected", extra=facts)
+                log.info("agent disconnected", extra=log_fields)
                 await self._note_end(session)
 
     async def _note_end(self, session: SessionRef) -> None:
@@ -240,11 +242,11 @@ class LinkDoor(link_pb2_grpc.LinkServiceServicer):
             log.warning("could not note a session's end", extra={"error": str(error)})
 
 
-async def _refuse(pipe: _GrpcPipe, over: SessionOverError) -> None:
+async def _reject(pipe: _GrpcPipe, over: SessionOverError) -> None:
     """Say why the session ends, if the stream still stands and somebody reads it."""
     try:
-        async with asyncio.timeout(REFUSAL_SECONDS):
-            await pipe.write(frames.render_refusal(over.code, str(over), retry=over.retry))
+        async with asyncio.timeout(REJECTION_TIMEOUT_SECONDS):
+            await pipe.write(frames.render_rejection(over.code, str(over), retry=over.retry))
     except (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError, TimeoutError) as error:
         log.debug("could not say why", extra={"code": over.code, "error": str(error)})
 
@@ -265,17 +267,17 @@ class LinkServer:
 
     def __init__(
         self,
-        door: LinkDoor,
+        service: AgentLinkService,
         probes: Probes,
         host: str,
         port: int,
         *,
         limits: LinkLimits | None = None,
     ) -> None:
-        self._door = door
+        self._service = service
         limits = limits or LinkLimits()
         self._server = grpc.aio.server(options=[*OPTIONS, *limits.as_options()])
-        add_handlers(self._server, connect=door.Connect, probe=probes.Probe)
+        add_handlers(self._server, connect=service.Connect, probe=probes.Probe)
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.port = port
 
@@ -292,6 +294,6 @@ class LinkServer:
             # gRPC's own wait_for_termination, when cancelled, cancels what stop() waits for.
             await asyncio.get_running_loop().create_future()
         finally:
-            self._door.close()
+            self._service.close()
             await self._server.stop(STOP_SECONDS)
-            await self._door.wait_until_left()
+            await self._service.wait_until_drained()

@@ -13,23 +13,29 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from controlplane.core import sessions as rules
-from controlplane.core.clusters import AgentLoad, ClusterWishes
+from controlplane.core import agent_sessions as rules
+from controlplane.core.agent_sessions import (
+    Credits,
+    FrameKind,
+    InventoryDecision,
+    LeaseRecord,
+    State,
+)
+from controlplane.core.clusters import AgentLoad, ClusterSpec
 from controlplane.core.errors import UnavailableError
+from controlplane.core.fair_scheduler import FairScheduler
+from controlplane.core.link_timings import LinkTimings
 from controlplane.core.queues import ANY_POOL
-from controlplane.core.sessions import Credits, HeldLease, Judgement, Said, State
-from controlplane.core.tempo import Tempo
-from controlplane.core.turns import Rotation
 from controlplane.feeds.feeds import Feeds
 from controlplane.link import frames
-from controlplane.link.calls import Calls, LiveCalls
+from controlplane.link.forwarded_calls import Answering
+from controlplane.link.live_calls import Calls, LiveCalls
 from controlplane.link.metrics import LinkMetrics
-from controlplane.link.relays import Answering
-from controlplane.usecases.relays import Relays
-from controlplane.usecases.sessions import HandOut, SessionRef, Sessions, Settled
+from controlplane.usecases.agent_sessions import CommittedReports, HandOut, SessionRef, Sessions
+from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import link_pb2
 from shared.kit.clock import Clock
-from shared.kit.waking import Bell
+from shared.kit.wakeup import Wakeup
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId
 from shared.model.reports import Report
@@ -42,14 +48,14 @@ T = TypeVar("T")
 
 CLAIM_AT_ONCE = 250
 ASSIGN_AT_ONCE = 32  # assignments whose specs are read together
-SETTLE_AT_ONCE = 500  # reports in one commit
+REPORTS_PER_COMMIT = 500  # reports in one commit
 MOST_UNSETTLED = 5_000  # reports read and not committed; past that we stop reading
-VERDICTS_AT_ONCE = 1_000
+DECISIONS_PER_FRAME = 1_000
 FRAMES_AHEAD = 1_000  # to be written; past that the session is too slow to go on
-STOCK_SECONDS = 60.0  # for the whole inventory
-LOOK_AROUND = timedelta(seconds=15)  # how often work is looked for without being told
+INVENTORY_TIMEOUT_SECONDS = 60.0  # for the whole inventory
+POLL_INTERVAL = timedelta(seconds=15)  # how often work is looked for without being told
 LOCK_RETRY = timedelta(milliseconds=100)  # when reports wait for a locked run
-LOOK_AGAIN = timedelta(milliseconds=50)  # when what waits is held up by a limit or a lock
+RETRY_INTERVAL = timedelta(milliseconds=50)  # when what waits is held up by a limit or a lock
 
 
 class Pipe(Protocol):
@@ -76,9 +82,9 @@ class Session:
         sessions: Sessions,
         feeds: Feeds,
         live: LiveCalls,
-        relays: Relays,
+        forwarded_calls: ForwardedCalls,
         clock: Clock,
-        tempo: Tempo,
+        timings: LinkTimings,
         metrics: LinkMetrics,
     ) -> None:
         self._pipe = pipe
@@ -86,38 +92,38 @@ class Session:
         self._feeds = feeds
         self._live = live
         self._clock = clock
-        self._tempo = tempo
+        self._timings = timings
         self._metrics = metrics
         self._state = State.GREETING
         self._credits = Credits()
-        self._rotation = Rotation()
+        self._scheduler = FairScheduler()
         self._sent_specs: set[Digest] = set()
         self._sent_stops: set[LeaseId] = set()
         self._outgoing: asyncio.Queue[link_pb2.ControlFrame] = asyncio.Queue(FRAMES_AHEAD)
-        self._work = Bell()
-        self._settle = Bell()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._work = Wakeup()
+        self._reports_waiting = Wakeup()
+        self._capacity = asyncio.Event()
+        self._capacity.set()
         self._accepted: deque[tuple[AttemptId, LeaseId]] = deque()
         self._reports: deque[Report] = deque()
         self._locked: Sequence[Report] = ()  # reports on runs that another transaction holds
-        self._calls = Calls(self._ask)
-        self._answering = Answering(self._calls, relays, feeds)
+        self._calls = Calls(self._request_send)
+        self._answering = Answering(self._calls, forwarded_calls, feeds)
         self._leaving = asyncio.Event()
         self._leave_after = timedelta()
         self._leases_no_more = asyncio.Event()
         self._settling = asyncio.Lock()
-        self._heard_at = clock.now()
+        self._last_received_at = clock.now()
         self._heartbeat = link_pb2.Heartbeat()  # the latest heard
         self._counted_at: datetime | None = None  # when that was
-        self._wishes: ClusterWishes | None = None
+        self._spec: ClusterSpec | None = None
         self._is_claiming = False
 
     def leave(self, *, after: timedelta) -> None:
         """Lease nothing more, and end after this time: the agent is to go to another replica."""
         self._leave_after = after
         self._leaving.set()
-        self._work.ring()
+        self._work.wake()
 
     async def run(self, session: SessionRef, protocol: int, greeted: Callable[[], None]) -> None:
         """
@@ -131,24 +137,24 @@ class Session:
                 epoch=session.epoch,
                 protocol=protocol,
                 cluster=cluster.name,
-                heartbeat=self._tempo.heartbeat,
-                self_fence=self._tempo.self_fence,
-                reassign_after=self._tempo.reassign_after,
+                heartbeat=self._timings.heartbeat,
+                self_fence=self._timings.self_fence,
+                reassign_after=self._timings.reassign_after,
                 now=self._clock.now(),
             )
         )
-        self._state = rules.advance(self._state, Said.HELLO)
-        judged = await self._take_stock(session)
+        self._state = rules.advance(self._state, FrameKind.HELLO)
+        decisions = await self._reconcile_inventory(session)
         # First, because who saw the agent hear its verdicts may ask it something.
         self._live.add((cluster.org, cluster.name), self._calls)
         try:
-            await self._tell_verdicts(judged)
+            await self._send_decisions(decisions)
             greeted()
             with self._feeds.work(cluster.org, cluster.name, self._work, self._takes):
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read(), name="link-read")
                     tasks.create_task(self._write(), name="link-write")
-                    tasks.create_task(self._settle_all(session), name="link-settle")
+                    tasks.create_task(self._commit_reports(session), name="link-settle")
                     tasks.create_task(self._hand_out(session), name="link-hand-out")
                     tasks.create_task(self._beat(session), name="link-beat")
                     tasks.create_task(self._answering.run(session), name="link-answer")
@@ -157,27 +163,29 @@ class Session:
             self._live.remove((cluster.org, cluster.name), self._calls)
             self._calls.close()
 
-    async def _take_stock(
+    async def _reconcile_inventory(
         self, session: SessionRef
-    ) -> Sequence[tuple[AttemptId, LeaseId, Judgement]]:
+    ) -> Sequence[tuple[AttemptId, LeaseId, InventoryDecision]]:
         """Hear what the agent holds, and judge it."""
         try:
-            async with asyncio.timeout(STOCK_SECONDS):
+            async with asyncio.timeout(INVENTORY_TIMEOUT_SECONDS):
                 inventory = await self._read_inventory()
         except TimeoutError as error:
             raise SessionOverError("silent", "the inventory did not come to its end") from error
-        judged = await self._sessions.take_stock(session, inventory)
+        decisions = await self._sessions.reconcile_inventory(session, inventory)
         log.info(
             "agent took stock", extra={"cluster": session.cluster.name, "holds": len(inventory)}
         )
-        return judged
+        return decisions
 
-    async def _tell_verdicts(self, judged: Sequence[tuple[AttemptId, LeaseId, Judgement]]) -> None:
-        pages = range(0, len(judged), VERDICTS_AT_ONCE) or range(1)
+    async def _send_decisions(
+        self, decisions: Sequence[tuple[AttemptId, LeaseId, InventoryDecision]]
+    ) -> None:
+        pages = range(0, len(decisions), DECISIONS_PER_FRAME) or range(1)
         for start in pages:
             await self._put(
-                frames.render_verdicts(
-                    judged[start : start + VERDICTS_AT_ONCE], last=start == pages[-1]
+                frames.render_inventory_decisions(
+                    decisions[start : start + DECISIONS_PER_FRAME], last=start == pages[-1]
                 )
             )
 
@@ -187,11 +195,11 @@ class Session:
             frame = await self._pipe.read()
             if frame is None:
                 raise SessionOverError("closed", "the agent closed the stream")
-            said = frames.what_was_said(frame)
-            if said is None:
+            kind = frames.frame_kind(frame)
+            if kind is None:
                 continue
-            self._state = rules.advance(self._state, said)
-            self._heard_at = self._clock.now()
+            self._state = rules.advance(self._state, kind)
+            self._last_received_at = self._clock.now()
             if len(inventory) + len(frame.inventory.leases) > rules.MAX_INVENTORY:
                 raise SessionOverError(
                     "too_much", f"the inventory lists more than {rules.MAX_INVENTORY} attempts"
@@ -201,40 +209,40 @@ class Session:
 
     async def _read(self) -> None:
         while (frame := await self._pipe.read()) is not None:
-            said = frames.what_was_said(frame)
-            if said is None:
+            kind = frames.frame_kind(frame)
+            if kind is None:
                 continue  # a frame of a later release
-            self._state = rules.advance(self._state, said)
-            self._heard_at = self._clock.now()
-            match said:
-                case Said.CREDIT:
+            self._state = rules.advance(self._state, kind)
+            self._last_received_at = self._clock.now()
+            match kind:
+                case FrameKind.CREDIT:
                     self._credits.grant(frame.credit.total)
-                    self._work.ring()
-                case Said.ACCEPTED:
+                    self._work.wake()
+                case FrameKind.ACCEPTED:
                     rules.require_frame_size(len(frame.accepted.leases))
                     self._accepted.extend(parse_lease(lease) for lease in frame.accepted.leases)
-                    self._settle.ring()
-                    await self._wait_for_room()
-                case Said.REPORTS:
+                    self._reports_waiting.wake()
+                    await self._wait_for_capacity()
+                case FrameKind.REPORTS:
                     rules.require_frame_size(len(frame.reports.reports))
                     self._reports.extend(parse_report(each) for each in frame.reports.reports)
-                    self._settle.ring()
-                    await self._wait_for_room()
-                case Said.REPLY:
+                    self._reports_waiting.wake()
+                    await self._wait_for_capacity()
+                case FrameKind.REPLY:
                     self._calls.take(frame.reply)
-                case Said.HEARTBEAT:
+                case FrameKind.HEARTBEAT:
                     self._heartbeat = frame.heartbeat
-                    self._counted_at = self._heard_at
+                    self._counted_at = self._last_received_at
                 case _:
                     pass  # the table lets nothing else through
         raise SessionOverError("closed", "the agent closed the stream")
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_capacity(self) -> None:
         """Stop reading while too much is read and not committed; gRPC then holds the agent up."""
         while len(self._reports) + len(self._accepted) + len(self._locked) > MOST_UNSETTLED:
-            self._room.clear()
-            await self._room.wait()
-            self._heard_at = self._clock.now()  # it was we who did not listen
+            self._capacity.clear()
+            await self._capacity.wait()
+            self._last_received_at = self._clock.now()  # it was we who did not listen
 
     async def _write(self) -> None:
         while True:
@@ -243,40 +251,44 @@ class Session:
 
     async def _put(self, frame: link_pb2.ControlFrame) -> None:
         try:
-            async with asyncio.timeout(self._tempo.silent_after.total_seconds()):
+            async with asyncio.timeout(self._timings.silent_after.total_seconds()):
                 await self._pipe.write(frame)
         except TimeoutError as error:
             raise SessionOverError("slow", "the agent does not read what we send") from error
 
-    async def _settle_all(self, session: SessionRef) -> None:
+    async def _commit_reports(self, session: SessionRef) -> None:
         while True:
             if not (self._accepted or self._reports):
-                await self._settle.wait(at_most=LOCK_RETRY if self._locked else LOOK_AROUND)
+                await self._reports_waiting.wait(
+                    at_most=LOCK_RETRY if self._locked else POLL_INTERVAL
+                )
                 if not (self._accepted or self._reports or self._locked):
                     continue
             accepted = _take(self._accepted, len(self._accepted))
-            reports = _take(self._reports, SETTLE_AT_ONCE)
+            reports = _take(self._reports, REPORTS_PER_COMMIT)
             async with self._settling:
                 # With what is left from before, so that no report overtakes an earlier one.
-                settled = await self._sessions.settle(session, accepted, [*self._locked, *reports])
-                self._locked = settled.locked
-                self._room.set()
-                if settled.accepted.confirmed:
-                    self._send(frames.render_confirmed(settled.accepted.confirmed))
-                if settled.accepted.stops:
-                    self._send(frames.render_stops(settled.accepted.stops))
-                if settled.accepted.gone:
-                    self._send(frames.render_forget(settled.accepted.gone))
-                self._acknowledge(settled)
+                committed = await self._sessions.commit_reports(
+                    session, accepted, [*self._locked, *reports]
+                )
+                self._locked = committed.locked
+                self._capacity.set()
+                if committed.accepted.confirmed:
+                    self._send(frames.render_confirmed(committed.accepted.confirmed))
+                if committed.accepted.stops:
+                    self._send(frames.render_stops(committed.accepted.stops))
+                if committed.accepted.not_leased:
+                    self._send(frames.render_forget(committed.accepted.not_leased))
+                self._acknowledge(committed)
                 if self._locked:
-                    settled = await self._sessions.settle_locked(session, self._locked)
-                    self._locked = settled.locked
-                    self._acknowledge(settled)
+                    committed = await self._sessions.settle_locked(session, self._locked)
+                    self._locked = committed.locked
+                    self._acknowledge(committed)
 
-    def _acknowledge(self, settled: Settled) -> None:
-        self._metrics.answered(settled.acknowledged)
-        if settled.acknowledged:
-            self._send(frames.render_acknowledgements(settled.acknowledged))
+    def _acknowledge(self, committed: CommittedReports) -> None:
+        self._metrics.answered(committed.acknowledged)
+        if committed.acknowledged:
+            self._send(frames.render_acknowledgements(committed.acknowledged))
 
     async def _leave(self) -> None:
         """End the session when told to, between two commits, with all that was said sent."""
@@ -291,15 +303,15 @@ class Session:
         while not self._leaving.is_set():
             most = min(self._credits.room, CLAIM_AT_ONCE)
             self._is_claiming = True
-            found = await self._sessions.hand_out(session, most, self._rotation)
-            self._wish(found.wishes)
+            found = await self._sessions.hand_out(session, most, self._scheduler)
+            self._send_spec(found.spec)
             self._is_claiming = False
             if found.assignments:
                 await self._assign(session, found.assignments)
                 continue
-            self._tell_stops(found.stops)
+            self._send_stops(found.stops)
             if not self._leaving.is_set() and await self._work.wait(at_most=self._pause(found)):
-                self._rotation.look_anew()
+                self._scheduler.reset_skips()
         self._leases_no_more.set()
 
     def _takes(self, pools: Collection[str]) -> bool:
@@ -309,20 +321,20 @@ class Session:
         Without credit it is not: whoever gives credit looks for work then. While a claim is
         under way it is not known which pool and how much credit will be ours after it.
         """
-        if self._is_claiming or self._wishes is None:
+        if self._is_claiming or self._spec is None:
             return True
         return (
             self._credits.room > 0
-            and self._wishes.takes_work
-            and (ANY_POOL in pools or self._wishes.pool in pools)
+            and self._spec.takes_work
+            and (ANY_POOL in pools or self._spec.pool in pools)
         )
 
-    def _wish(self, wishes: ClusterWishes) -> None:
+    def _send_spec(self, spec: ClusterSpec) -> None:
         """Tell the agent what is wanted of its cluster, when that has changed."""
-        if self._wishes is None or self._wishes.version != wishes.version:
-            self._send(frames.render_wanted(wishes))
-            self._work.ring()  # it may be wanted to work again
-        self._wishes = wishes
+        if self._spec is None or self._spec.version != spec.version:
+            self._send(frames.render_desired_state(spec))
+            self._work.wake()  # it may be wanted to work again
+        self._spec = spec
 
     async def _assign(self, session: SessionRef, assignments: Sequence[Assignment]) -> None:
         self._credits.spend(len(assignments))
@@ -330,45 +342,48 @@ class Session:
         for start in range(0, len(assignments), ASSIGN_AT_ONCE):
             part = assignments[start : start + ASSIGN_AT_ONCE]
             named = {digest for each in part for digest in (each.task_spec, each.run_spec)}
-            wanted = named - self._sent_specs
-            specs = await self._sessions.find_specs(session, wanted) if wanted else {}
+            missing = named - self._sent_specs
+            specs = await self._sessions.find_specs(session, missing) if missing else {}
             for frame in frames.render_assignments(part, specs):
                 self._send(frame)
-            self._sent_specs |= wanted
-            if wanted:  # they may be large: have no more of them in memory than the agent reads
+            self._sent_specs |= missing
+            if missing:  # they may be large: have no more of them in memory than the agent reads
                 await self._outgoing.join()
 
-    def _tell_stops(self, stops: Sequence[HeldLease]) -> None:
-        news = [each for each in stops if each.lease not in self._sent_stops]
-        if news:
-            self._send(frames.render_stops(news))
+    def _send_stops(self, stops: Sequence[LeaseRecord]) -> None:
+        new = [each for each in stops if each.lease not in self._sent_stops]
+        if new:
+            self._send(frames.render_stops(new))
         self._sent_stops = {each.lease for each in stops}
 
     def _pause(self, found: HandOut) -> timedelta:
         """Sleep until something that waits may be leased, and not for long."""
         if found.next_at is None:
-            return LOOK_AROUND
+            return POLL_INTERVAL
         wait = found.next_at - self._clock.now()
-        return min(max(wait, LOOK_AGAIN), LOOK_AROUND)
+        return min(max(wait, RETRY_INTERVAL), POLL_INTERVAL)
 
     async def _beat(self, session: SessionRef) -> None:
         number = 0
         while True:
-            await self._clock.sleep(self._tempo.heartbeat)
+            await self._clock.sleep(self._timings.heartbeat)
             now = self._clock.now()
-            self._heard_at = min(self._heard_at, now)  # clocks are set back
-            if self._room.is_set() and now - self._heard_at > self._tempo.silent_after:
+            self._last_received_at = min(self._last_received_at, now)  # clocks are set back
+            if (
+                self._capacity.is_set()
+                and now - self._last_received_at > self._timings.silent_after
+            ):
                 raise SessionOverError("silent", "nothing was heard from the agent")
-            heard = self._heartbeat
+            heartbeat = self._heartbeat
             load = AgentLoad(
-                held=min(heard.held, rules.MAX_INVENTORY),
-                running=min(heard.running, rules.MAX_INVENTORY),
+                held=min(heartbeat.held, rules.MAX_INVENTORY),
+                running=min(heartbeat.running, rules.MAX_INVENTORY),
                 slots=min(self._credits.room, rules.MAX_CREDIT_AHEAD),
                 counted_at=self._counted_at,
             )
-            self._wish(await self._sessions.touch(session, load))
+            self._send_spec(await self._sessions.record_heartbeat(session, load))
             number += 1
-            self._send(frames.render_heartbeat(number, now, noted=heard.number))
+            self._send(frames.render_heartbeat(number, now, noted=heartbeat.number))
 
     def _send(self, frame: link_pb2.ControlFrame) -> None:
         try:
@@ -376,7 +391,7 @@ class Session:
         except asyncio.QueueFull as error:
             raise SessionOverError("slow", "the agent does not read what we send") from error
 
-    def _ask(self, frame: link_pb2.ControlFrame) -> None:
+    def _request_send(self, frame: link_pb2.ControlFrame) -> None:
         """Send for somebody who waits outside; it is they who hear that there is no room."""
         try:
             self._outgoing.put_nowait(frame)

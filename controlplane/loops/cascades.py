@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from uuid import UUID
 
-from controlplane.loops.pacing import come_round, isolated
-from controlplane.store.cascades import end_page, list_cascading
+from controlplane.loops.periodic import isolated, run_periodically
 from controlplane.store.database import Database
+from controlplane.store.dispatch.cascades import end_page, list_cascading
 from shared.kit.clock import Clock
-from shared.kit.waking import Bell
+from shared.kit.wakeup import Wakeup
 from shared.model.ids import OrgName, RunId
 
 _RUNS = 500
@@ -27,7 +27,7 @@ class Cascades:
     def __init__(
         self,
         database: Database,
-        wakeups: Callable[[Bell], AbstractContextManager[None]],
+        wakeups: Callable[[Wakeup], AbstractContextManager[None]],
         clock: Clock,
         *,
         every: timedelta,
@@ -38,10 +38,10 @@ class Cascades:
         self._every = every
 
     async def run(self) -> None:
-        bell = Bell()
-        with self._wakeups(bell):
-            await come_round(
-                "cascades", self.run_once, every=self._every, clock=self._clock, pause=bell.wait
+        wakeup = Wakeup()
+        with self._wakeups(wakeup):
+            await run_periodically(
+                "cascades", self.run_once, every=self._every, clock=self._clock, pause=wakeup.wait
             )
 
     async def run_once(self) -> int:

@@ -12,13 +12,20 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from controlplane.core.tempo import Tempo
-from controlplane.loops.pacing import come_round, isolated
-from controlplane.store.changes import lock_free_runs, tell_of_work
+from controlplane.core.link_timings import LinkTimings
+from controlplane.loops.periodic import isolated, run_periodically
 from controlplane.store.database import Database
-from controlplane.store.dispatches import return_late
-from controlplane.store.leases import LapsedLease, list_lapsed, lock_lapsed, note_silent, tick, void
-from controlplane.store.reports import apply_reports
+from controlplane.store.dispatch.dispatches import return_late
+from controlplane.store.dispatch.leases import (
+    ExpiredLease,
+    list_expired,
+    lock_expired,
+    note_silent,
+    revoke,
+    tick,
+)
+from controlplane.store.dispatch.reports import apply_reports
+from controlplane.store.notify.changes import lock_free_runs, notify_work
 from shared.kit.clock import Clock
 from shared.model.ids import ActionId, ClusterName, OrgName
 from shared.model.phases import Phase
@@ -45,13 +52,15 @@ LEASE_LOST = Failure(
 
 
 class LeaseExpiry:
-    def __init__(self, database: Database, clock: Clock, tempo: Tempo) -> None:
+    def __init__(self, database: Database, clock: Clock, timings: LinkTimings) -> None:
         self._database = database
         self._clock = clock
-        self._tempo = tempo
+        self._timings = timings
 
     async def run(self) -> None:
-        await come_round("lease expiry", self.run_once, every=self._tempo.passes, clock=self._clock)
+        await run_periodically(
+            "lease expiry", self.run_once, every=self._timings.passes, clock=self._clock
+        )
 
     async def run_once(self) -> int:
         """
@@ -62,7 +71,7 @@ class LeaseExpiry:
         """
         now = self._clock.now()
         async with self._database.for_fleet("advance the lease clock") as fleet:
-            await tick(fleet, now, most=5 * self._tempo.passes)
+            await tick(fleet, now, most=5 * self._timings.passes)
         with isolated("lease expiry", step="note silent clusters"):
             await self._note_silent()
         returned = 0
@@ -72,15 +81,15 @@ class LeaseExpiry:
 
     async def _note_silent(self) -> None:
         async with self._database.for_fleet("note silent clusters") as fleet:
-            silent = await note_silent(fleet, silent_after=self._tempo.silent_after)
+            silent = await note_silent(fleet, silent_after=self._timings.silent_after)
         for org, cluster in silent:
             log.warning("cluster is silent", extra={"org": org, "cluster": cluster})
 
     async def _return_late(self, now: datetime) -> int:
         async with self._database.for_fleet("return leases that were not accepted") as fleet:
-            returned = await return_late(fleet, now - self._tempo.acceptance, now)
+            returned = await return_late(fleet, now - self._timings.acceptance, now)
             for org in returned:
-                await tell_of_work(fleet, org)
+                await notify_work(fleet, org)
         return sum(returned.values())
 
     async def _expire(self, now: datetime) -> int:
@@ -97,9 +106,9 @@ class LeaseExpiry:
         self, after: tuple[OrgName, ClusterName]
     ) -> Sequence[tuple[OrgName, ClusterName]]:
         async with self._database.for_fleet("list clusters with lapsed leases") as fleet:
-            return await list_lapsed(
+            return await list_expired(
                 fleet,
-                reassign_after=self._tempo.reassign_after,
+                reassign_after=self._timings.reassign_after,
                 after=after,
                 most=CLUSTERS_AT_ONCE,
             )
@@ -110,25 +119,25 @@ class LeaseExpiry:
         more = True
         while more:
             async with self._database.for_org(org, lock_timeout=LOCK_TIMEOUT) as tx:
-                page = await lock_lapsed(
+                page = await lock_expired(
                     tx,
                     cluster,
-                    reassign_after=self._tempo.reassign_after,
+                    reassign_after=self._timings.reassign_after,
                     after=after,
                     most=LEASES_AT_ONCE,
                 )
                 free = await lock_free_runs(tx, {lease.run for lease in page})
-                lapsed = [lease for lease in page if lease.run in free]
-                await apply_reports(tx, cluster, _reports(lapsed, now), now)
-                await void(tx, lapsed)
-            expired += len(lapsed)
+                expired_clusters = [lease for lease in page if lease.run in free]
+                await apply_reports(tx, cluster, _reports(expired_clusters, now), now)
+                await revoke(tx, expired_clusters)
+            expired += len(expired_clusters)
             more = len(page) == LEASES_AT_ONCE
             if more:
                 after = page[-1].attempt.action
         return expired
 
 
-def _reports(leases: Sequence[LapsedLease], now: datetime) -> Sequence[Report]:
+def _reports(leases: Sequence[ExpiredLease], now: datetime) -> Sequence[Report]:
     """Say in the agent's place that its attempts have failed."""
     return [
         Report(

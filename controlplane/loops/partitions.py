@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from controlplane.loops.pacing import come_round
+from controlplane.loops.periodic import run_periodically
 from controlplane.store.database import Database
-from controlplane.store.upkeep import add_event_days, drop_event_days
+from controlplane.store.partitions import add_event_days, drop_event_days
 from shared.kit.clock import Clock
 
 _AHEAD = 7
@@ -20,7 +20,9 @@ class EventPartitions:
         self._every = every
 
     async def run(self) -> None:
-        await come_round("event partitions", self.run_once, every=self._every, clock=self._clock)
+        await run_periodically(
+            "event partitions", self.run_once, every=self._every, clock=self._clock
+        )
 
     async def run_once(self) -> int:
         """Add and drop days; returns how many. Safe on every replica at once."""

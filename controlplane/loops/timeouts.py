@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from controlplane.loops.pacing import come_round, isolated
-from controlplane.store.changes import lock_free_runs
+from controlplane.loops.periodic import isolated, run_periodically
 from controlplane.store.database import Database
-from controlplane.store.timeouts import DueRun, list_due, time_out
+from controlplane.store.dispatch.timeouts import DueRun, list_due, time_out
+from controlplane.store.notify.changes import lock_free_runs
 from shared.kit.clock import Clock
 from shared.model.ids import OrgName, RunId
 
@@ -28,7 +28,7 @@ class Timeouts:
         self._every = every
 
     async def run(self) -> None:
-        await come_round("timeouts", self.run_once, every=self._every, clock=self._clock)
+        await run_periodically("timeouts", self.run_once, every=self._every, clock=self._clock)
 
     async def run_once(self) -> int:
         """

@@ -24,21 +24,21 @@ FINE = timedelta(milliseconds=20)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ClockSample:
     """What the database's clock showed when our counter was zero, and how far off that may be."""
 
     origin: datetime
-    doubt: timedelta  # half of what the look took
+    error_bound: timedelta  # half of what the look took
 
 
-def is_news(known: Look, found: Look) -> bool:
+def is_better(known: ClockSample, found: ClockSample) -> bool:
     """
     Tell whether to go by the new look instead.
 
     A difference that may be due to the time that either took is none: time that goes back by
     a millisecond helps nobody.
     """
-    return abs(found.origin - known.origin) > min(known.doubt, FINE) + found.doubt
+    return abs(found.origin - known.origin) > min(known.error_bound, FINE) + found.error_bound
 
 
 class StoreClock(SystemClock):
@@ -46,12 +46,12 @@ class StoreClock(SystemClock):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._look: Look | None = None
+        self._sample: ClockSample | None = None
 
     def now(self) -> datetime:
-        if self._look is None:
+        if self._sample is None:
             return super().now()
-        return self._look.origin + timedelta(seconds=time.monotonic())
+        return self._sample.origin + timedelta(seconds=time.monotonic())
 
     async def set(self) -> None:
         """Look at the database's clock, and go by it; UnavailableError when Postgres is away."""
@@ -60,9 +60,9 @@ class StoreClock(SystemClock):
             found: datetime = (await tx.connection.execute(_NOW)).one().now
             after = time.monotonic()
         origin = found.astimezone(UTC) - timedelta(seconds=(before + after) / 2)
-        look, known = Look(origin, timedelta(seconds=(after - before) / 2)), self._look
-        if known is not None and abs(look.origin - known.origin) > _JUMP:
-            seconds = (look.origin - known.origin).total_seconds()
+        sample, known = ClockSample(origin, timedelta(seconds=(after - before) / 2)), self._sample
+        if known is not None and abs(sample.origin - known.origin) > _JUMP:
+            seconds = (sample.origin - known.origin).total_seconds()
             log.warning("the database's clock was set", extra={"seconds": seconds})
-        if known is None or is_news(known, look):
-            self._look = look
+        if known is None or is_better(known, sample):
+            self._sample = sample

@@ -38,7 +38,7 @@ _PLAN_EACH = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', tru
 
 # SQLSTATEs and their classes that mean "not now": connection, resources, operator, locks,
 # a server that takes no writes (it is being replaced), a transaction that sat idle.
-_AWAY = ("08", "53", "57", "40", "58", "25006", "25P03")
+_UNAVAILABLE = ("08", "53", "57", "40", "58", "25006", "25P03")
 _LOCK_TIMEOUT = "55P03"
 # Text that Postgres has no way to keep: NUL, in a column or in JSON.
 _NOT_TEXT = ("22021", "22P05")
@@ -162,7 +162,7 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     An OSError of the block (a file, an agent's socket, a deadline) is not the database's:
     the driver's own are told apart where they are raised (``store.connections``).
     """
-    with _errors_as_ours():
+    with _translate_errors():
         async with AsyncExitStack() as stack:
             try:
                 connection = await stack.enter_async_context(engine.connect())
@@ -173,7 +173,7 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 @contextmanager
-def _errors_as_ours() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Tell "not now" and "not such text" from "we wrote a wrong statement", which stays a bug."""
     try:
         yield
@@ -181,7 +181,7 @@ def _errors_as_ours() -> Iterator[None]:
         sqlstate = getattr(error.orig, "sqlstate", None) or ""
         if sqlstate == _LOCK_TIMEOUT:
             raise BusyError("another transaction has locked it for long; try again") from error
-        if error.connection_invalidated or sqlstate.startswith(_AWAY):
+        if error.connection_invalidated or sqlstate.startswith(_UNAVAILABLE):
             why = f"SQLSTATE {sqlstate}" if sqlstate else "its connection broke"
             raise UnavailableError(f"the database cannot do that now ({why}); try again") from error
         if sqlstate in _NOT_TEXT:

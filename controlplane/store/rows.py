@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from controlplane.core.actions import ActionRow, ActionType, RunSource, TaskFacts
+from controlplane.core.actions import ActionRow, ActionType, RunSource, TaskInfo
 from controlplane.core.layout import output_prefix
 from shared.model.ids import (
     ActionId,
@@ -138,7 +138,7 @@ def parse_action(row: ActionColumns) -> ActionRow:
         key=key,
         parent=None if row.parent is None else ActionName(row.parent),
         type=parse_enum(row.type, ActionType.UNKNOWN),
-        facts=TaskFacts(
+        info=TaskInfo(
             org=row.org,
             project=row.project,
             domain=row.domain,

@@ -10,7 +10,7 @@ whenever statistics lag behind, which on hot tables they always do.
 
 from sqlalchemy import DateTime, TextClause, bindparam, text
 
-_INSTANT = DateTime(timezone=True)
+_TIMESTAMP = DateTime(timezone=True)
 
 FAILURE = {
     "error_code": "text",
@@ -39,9 +39,9 @@ def given(**columns: str) -> str:
 def statement(source: str) -> TextClause:
     """Make a statement whose parameters named ``now`` or ``…_at`` are aware instants."""
     made = text(source)
-    instants = [
-        bindparam(name, type_=_INSTANT)
+    timestamps = [
+        bindparam(name, type_=_TIMESTAMP)
         for name in made._bindparams  # noqa: SLF001  # there is no public way to list them
         if name == "now" or name.endswith("_at")
     ]
-    return made.bindparams(*instants)
+    return made.bindparams(*timestamps)

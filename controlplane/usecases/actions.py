@@ -28,11 +28,11 @@ from controlplane.core.errors import (
 )
 from controlplane.core.lists import Listing
 from controlplane.feeds.feeds import Feeds
-from controlplane.store import actions as store, lists as store_lists
-from controlplane.store.aborts import abort
 from controlplane.store.database import Database, OrgTx
-from controlplane.store.enqueues import Enqueue, Enqueued, enqueue
-from controlplane.store.runs import find_run, get_change
+from controlplane.store.dispatch.aborts import abort
+from controlplane.store.dispatch.enqueue import Enqueue, Enqueued, enqueue
+from controlplane.store.resources import actions as store, lists as store_lists
+from controlplane.store.resources.runs import find_run, get_change
 from controlplane.usecases.details import refresh
 from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.clock import Clock
@@ -101,9 +101,9 @@ class Actions:
         AlreadyExistsError (same name, other content), UnavailableError.
         """
         caller.require(Permission.ACTION_ENQUEUE)
-        wish = Enqueue(ActionId(new_uuid(self._clock.now())), new)
+        request = Enqueue(ActionId(new_uuid(self._clock.now())), new)
         try:
-            answer = await self._take_in(caller.org, wish)
+            answer = await self._take_in(caller.org, request)
         except OverfullError as error:
             raise UnavailableError("too many actions are being enqueued; try again") from error
         except StoppedError as error:
@@ -169,7 +169,7 @@ class Actions:
         ``at_least_every``: yield it so often even if nothing changed.
         """
         caller.require(Permission.ACTION_READ)
-        patience = None if at_least_every is None else at_least_every.total_seconds()
+        timeout_seconds = None if at_least_every is None else at_least_every.total_seconds()
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(self._feeds.opening())
             async with self._database.for_org(caller.org) as tx:
@@ -184,7 +184,7 @@ class Actions:
                 if detail.row.phase in TERMINAL:
                     return
                 try:
-                    async with asyncio.timeout(patience):
+                    async with asyncio.timeout(timeout_seconds):
                         offered = await changes.take()
                 except TimeoutError:  # asked for
                     detail = await self._read_detail(caller, run, action)
@@ -230,10 +230,12 @@ class Actions:
         seen = 0
         async with aclosing(self.watch_detail(caller, action)) as details:
             async for detail in details:
-                said = next((each.events for each in detail.attempts if each.number == attempt), ())
-                if len(said) > seen:
-                    yield said[seen:]
-                    seen = len(said)
+                cluster_events = next(
+                    (each.events for each in detail.attempts if each.number == attempt), ()
+                )
+                if len(cluster_events) > seen:
+                    yield cluster_events[seen:]
+                    seen = len(cluster_events)
 
     async def _watch(
         self, caller: Caller, key: RunKey, parent: ActionName | None
@@ -266,31 +268,33 @@ class Actions:
             while True:
                 # What the snapshot showed is offered again if it came in meanwhile: once
                 # too often is harmless, once too few is not.
-                news = [row for row in await changes.take() if row.change > complete_to]
-                if news:
-                    yield news
+                fresh = [row for row in await changes.take() if row.change > complete_to]
+                if fresh:
+                    yield fresh
 
-    async def _take_in(self, org: OrgName, wish: Enqueue) -> Enqueued:
+    async def _take_in(self, org: OrgName, request: Enqueue) -> Enqueued:
         """
         Enqueue with all that waits in the org; what another transaction holds up, apart.
 
         One locked run, queue or spec delays nobody else's actions.
         """
-        apart = _Apart(org, wish.action.key.run, wish.action.queue)
+        apart = _Apart(org, request.action.key.run, request.action.queue)
         if apart not in self._enqueues_of_locked:
-            answer = await self._enqueues.submit(org, wish)
+            answer = await self._enqueues.submit(org, request)
             if answer is not Enqueued.BUSY:
                 return answer
-        return await self._enqueues_of_locked.submit(apart, wish)
+        return await self._enqueues_of_locked.submit(apart, request)
 
-    async def _commit(self, org: OrgName, wishes: Sequence[Enqueue]) -> Sequence[Enqueued]:
+    async def _commit(self, org: OrgName, requests: Sequence[Enqueue]) -> Sequence[Enqueued]:
         try:
             async with self._database.for_org(org, lock_timeout=SHARED_LOCK_TIMEOUT) as tx:
-                return await enqueue(tx, wishes, self._clock.now(), skip_locked=True)
+                return await enqueue(tx, requests, self._clock.now(), skip_locked=True)
         except BusyError:  # a row that cannot be skipped: it is not known whose
-            return [Enqueued.BUSY for _ in wishes]
+            return [Enqueued.BUSY for _ in requests]
 
-    async def _commit_apart(self, apart: "_Apart", wishes: Sequence[Enqueue]) -> Sequence[Enqueued]:
+    async def _commit_apart(
+        self, apart: "_Apart", requests: Sequence[Enqueue]
+    ) -> Sequence[Enqueued]:
         """Wait for the lock a moment at a time, so that others have the connection between."""
         for attempt in range(LOCK_TRIES):
             if attempt:
@@ -300,14 +304,14 @@ class Actions:
                     self._lock_waiters,
                     self._database.for_org(apart.org, lock_timeout=LOCK_TIMEOUT) as tx,
                 ):
-                    return await enqueue(tx, wishes, self._clock.now())
+                    return await enqueue(tx, requests, self._clock.now())
             except BusyError:
                 continue
         log.warning(
             "enqueue gave up on a locked run",
-            extra={"org": apart.org, "run": str(apart.run), "waiting": len(wishes)},
+            extra={"org": apart.org, "run": str(apart.run), "waiting": len(requests)},
         )
-        return [Enqueued.BUSY for _ in wishes]
+        return [Enqueued.BUSY for _ in requests]
 
     async def _run(self, tx: OrgTx, key: RunKey) -> RunId:
         run = await find_run(tx, key)

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from controlplane.core.callers import Caller, Permission
-from controlplane.core.clusters import Attestation, ClusterStatus, Emptying, HeldAttempt
+from controlplane.core.clusters import Attestation, ClusterStatus, Emptying, LeasedAttempt
 from controlplane.core.errors import ConflictError, NotFoundError
 from controlplane.core.names import parse_pool
-from controlplane.store import drains
 from controlplane.store.database import Database, OrgTx
-from controlplane.store.dispatches import return_unaccepted
+from controlplane.store.dispatch import drains
+from controlplane.store.dispatch.dispatches import return_unaccepted
 from shared.kit.clock import Clock
 from shared.model.ids import ClusterName
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = timedelta(seconds=1)
+POLL_INTERVAL = timedelta(seconds=1)
 GRACE = timedelta(minutes=2)
 """How long those have that were told to stop when the deadline had passed."""
 
@@ -27,7 +27,7 @@ class Draining:
     """How far a drain has come; the last one says whether the cluster is empty."""
 
     status: ClusterStatus
-    left: Sequence[HeldAttempt]
+    remaining: Sequence[LeasedAttempt]
     returned: int = 0  # leases that went back, because nobody had accepted them
     stopped: int = 0  # attempts told to stop, because the deadline had passed
     attestation: Attestation | None = None
@@ -78,7 +78,7 @@ class Clusters:
             await _get(tx, name)
             await drains.drain(tx, name, now)
             returned = await return_unaccepted(tx, name, now)
-            found = await _look(tx, name, returned=returned)
+            found = await _inspect(tx, name, returned=returned)
         log.info("cluster drains", extra={"cluster": name, "by": caller.subject})
         return found
 
@@ -90,7 +90,7 @@ class Clusters:
             stopped = await drains.stop_rest(
                 tx, name, reason=f"cluster {name} is drained", now=self._clock.now()
             )
-            found = await _look(tx, name, stopped=stopped)
+            found = await _inspect(tx, name, stopped=stopped)
         log.info("cluster stops the rest", extra={"cluster": name, "by": caller.subject})
         return found
 
@@ -113,10 +113,10 @@ class Clusters:
         until = None if deadline is None else self._clock.now() + deadline
         while True:
             async with self._database.for_org(caller.org) as tx:
-                found = await _look(tx, name)
+                found = await _inspect(tx, name)
             _require_draining(found.status)
             now = self._clock.now()
-            seen, attestation = seen.look(found.status, now)
+            seen, attestation = seen.observe(found.status, now)
             if attestation is not None:
                 yield _with(found, attestation)
                 return
@@ -127,7 +127,7 @@ class Clusters:
                 found = await self.stop_rest(caller, name)
                 stop_rest, until = False, now + GRACE
             yield found
-            await self._clock.sleep(LOOK_EVERY)
+            await self._clock.sleep(POLL_INTERVAL)
 
     async def _change(
         self,
@@ -153,10 +153,12 @@ async def _get(tx: OrgTx, name: ClusterName) -> ClusterStatus:
     return status
 
 
-async def _look(tx: OrgTx, name: ClusterName, *, returned: int = 0, stopped: int = 0) -> Draining:
+async def _inspect(
+    tx: OrgTx, name: ClusterName, *, returned: int = 0, stopped: int = 0
+) -> Draining:
     return Draining(
         status=await _get(tx, name),
-        left=await drains.list_left(tx, name),
+        remaining=await drains.list_remaining(tx, name),
         returned=returned,
         stopped=stopped,
     )
@@ -170,4 +172,4 @@ def _require_draining(status: ClusterStatus) -> None:
 
 
 def _with(found: Draining, attestation: Attestation) -> Draining:
-    return Draining(status=found.status, left=found.left, attestation=attestation)
+    return Draining(status=found.status, remaining=found.remaining, attestation=attestation)

@@ -129,7 +129,7 @@ class Data:
         """
         caller.require(Permission.BLOB_WRITE)
         _check(upload)
-        await self._require_place(caller, upload.project, upload.domain)
+        await self._require_project(caller, upload.project, upload.domain)
         by_md5 = b32encode(upload.md5).decode().rstrip("=").lower()
         uri = layout.upload_uri(
             self._store.base,
@@ -139,7 +139,7 @@ class Data:
             root=upload.root or by_md5,
             filename=upload.filename or by_md5,
         )
-        self._require_own(caller, uri)
+        self._require_org(caller, uri)
         with _refusing():
             headers = {"Content-MD5": b64encode(upload.md5).decode()}
             if upload.root and not await self._is_there(uri, upload):
@@ -169,11 +169,11 @@ class Data:
                 f"the inputs have {len(upload.body)} bytes, more than {MAX_PAYLOAD_BYTES};"
                 " pass large data as files"
             )
-        await self._require_place(caller, upload.project, upload.domain)
+        await self._require_project(caller, upload.project, upload.domain)
         digest = hashlib.sha256(upload.body).hexdigest()
         base = upload.base.rstrip("/") or self._store.base
         uri = layout.uploaded_inputs_uri(base, caller.org, upload.project, upload.domain, digest)
-        self._require_own(caller, uri)
+        self._require_org(caller, uri)
         with _refusing():
             if not await self._store.exists(uri):
                 await self._store.write(uri, upload.body)
@@ -272,7 +272,7 @@ class Data:
     async def _link(
         self, caller: Caller, uri: str, what: str, key: ActionKey, expires_in: timedelta
     ) -> Link:
-        self._require_own(caller, uri, f"{what} {key}")
+        self._require_org(caller, uri, f"{what} {key}")
         with _refusing():
             if not await self._store.exists(uri):
                 raise NotFoundError(what, key)
@@ -281,7 +281,7 @@ class Data:
             return Link(await self._sign(uri, grant), expires_at)
 
     async def _read(self, caller: Caller, uri: str, what: str, key: ActionKey) -> bytes:
-        self._require_own(caller, uri, f"{what} {key}")
+        self._require_org(caller, uri, f"{what} {key}")
         try:
             with _refusing():
                 return await self._store.read(uri, limit=MAX_PAYLOAD_BYTES)
@@ -305,8 +305,8 @@ class Data:
     def require_own(self, caller: Caller, uri: str, field: str) -> None:
         """InvalidError naming ``field`` unless ``uri`` is empty or the caller's org's."""
         if uri and not layout.belongs_to(self._store.base, caller.org, uri):
-            own = layout.org_base(self._store.base, caller.org)
-            raise InvalidError(f"{field}: must lie below {own}/, where this org's data goes")
+            org_prefix = layout.org_base(self._store.base, caller.org)
+            raise InvalidError(f"{field}: must lie below {org_prefix}/, where this org's data goes")
 
     async def _is_there(self, uri: str, upload: Upload) -> bool:
         """Whether this very content is there; AlreadyExistsError if other content is."""
@@ -338,21 +338,21 @@ class Data:
             )
         return (self._clock.now() + (asked or LINK_LIFE)).replace(microsecond=0)
 
-    async def _require_place(
+    async def _require_project(
         self, caller: Caller, project: ProjectName, domain: DomainName
     ) -> None:
         require_domain(domain)
         await self._projects.get(caller, project)
 
-    def _require_own(self, caller: Caller, uri: str, what: str = "") -> None:
+    def _require_org(self, caller: Caller, uri: str, what: str = "") -> None:
         if layout.belongs_to(self._store.base, caller.org, uri):
             return
-        own = layout.org_base(self._store.base, caller.org)
+        org_prefix = layout.org_base(self._store.base, caller.org)
         if what:
             raise NotReadyError(
-                f"the {what} lie at {uri}, outside {own}; read them there with your own credentials"
+                f"the {what} lie at {uri}, outside {org_prefix}; read them there with your own credentials"
             )
-        raise InvalidError(f"{uri} does not lie below {own}, where this org's data goes")
+        raise InvalidError(f"{uri} does not lie below {org_prefix}, where this org's data goes")
 
 
 def _check(upload: Upload) -> None:

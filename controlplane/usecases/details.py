@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from controlplane.core.actions import ActionDetail, ActionRow, ActionType
-from controlplane.store.actions import list_attempts
 from controlplane.store.database import Database
+from controlplane.store.resources.actions import list_attempts
 from shared.model.ids import OrgName
 
 

@@ -4,18 +4,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from controlplane.core.action_timings import DispatchTimings
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.deadlocks import find_deadlocks
 from controlplane.core.errors import NotFoundError
 from controlplane.core.explanations import Explained, Explanation, explain, explain_dispatch
-from controlplane.core.facts import DispatchFacts
-from controlplane.core.obstacles import Obstacle, Place, find
-from controlplane.store import explanations as store
+from controlplane.core.pending_reasons import BlockedScope, PendingReason, find
 from controlplane.store.database import Database, OrgTx
-from controlplane.store.deadlocks import list_kept_limits
-from controlplane.store.obstacles import read_use
-from controlplane.store.queues import list_full
-from controlplane.store.runs import find_run
+from controlplane.store.dispatch import explanations as store
+from controlplane.store.dispatch.deadlocks import list_kept_limits
+from controlplane.store.dispatch.pending_reasons import read_use
+from controlplane.store.resources.queues import list_full
+from controlplane.store.resources.runs import find_run
 from shared.kit.clock import Clock
 from shared.model.ids import ROOT, ActionKey, RunId, RunKey
 
@@ -64,23 +64,23 @@ class Explanations:
 
     async def _action(self, tx: OrgTx, run: RunId, action: ActionKey) -> Explained:
         now = self._clock.now()
-        found = await store.find_facts(tx, run, action, now)
+        found = await store.find_timings(tx, run, action, now)
         if found is None:
             raise NotFoundError("action", action)
-        facts, ahead = found
+        timings, ahead = found
         return explain(
-            facts,
-            await _obstacles(tx, {run}),
+            timings,
+            await _pending_reasons(tx, {run}),
             now,
             ahead=ahead,
-            is_full=facts.queue in await list_full(tx, {facts.queue}),
+            is_full=timings.queue in await list_full(tx, {timings.queue}),
         )
 
     async def _explain_all(
-        self, tx: OrgTx, pending: Sequence[DispatchFacts]
+        self, tx: OrgTx, pending: Sequence[DispatchTimings]
     ) -> Sequence[PendingAction]:
         now = self._clock.now()
-        obstacles = await _obstacles(tx, {RunId(UUID(each.run)) for each in pending})
+        pending_reasons = await _pending_reasons(tx, {RunId(UUID(each.run)) for each in pending})
         full = await list_full(tx, {each.queue for each in pending})
         return [
             PendingAction(
@@ -88,7 +88,7 @@ class Explanations:
                 phase=each.phase.name.lower(),
                 attempt=each.attempt,
                 cluster=each.cluster,
-                why=explain_dispatch(each, obstacles, now, is_full=each.queue in full),
+                why=explain_dispatch(each, pending_reasons, now, is_full=each.queue in full),
             )
             for each in sorted(pending, key=lambda each: each.action)
         ]
@@ -101,6 +101,8 @@ async def _find_run(tx: OrgTx, run: RunKey) -> RunId:
     return found
 
 
-async def _obstacles(tx: OrgTx, runs: Collection[RunId]) -> Mapping[Place, Obstacle]:
+async def _pending_reasons(
+    tx: OrgTx, runs: Collection[RunId]
+) -> Mapping[BlockedScope, PendingReason]:
     found = find(await read_use(tx, [str(run) for run in runs]))
     return {**found, **find_deadlocks(await list_kept_limits(tx))}

@@ -22,7 +22,7 @@ from shared.model.ids import ActionKey, AttemptId, ClusterName, OrgName
 from shared.model.logs import LogLine, Originator
 from shared.model.phases import TERMINAL, Phase
 
-LOOK_AGAIN = timedelta(seconds=2)
+POLL_INTERVAL = timedelta(seconds=2)
 """How long an agent that was away has to come back before it is asked again."""
 
 
@@ -59,7 +59,7 @@ class Logs:
         last: ActionDetail | None = None
         tried: object = None  # in vain; with that nothing more is to be had
         found = False
-        watched = self._actions.watch_detail(caller, action, at_least_every=LOOK_AGAIN)
+        watched = self._actions.watch_detail(caller, action, at_least_every=POLL_INTERVAL)
         async with aclosing(watched) as details:
             async for detail in details:
                 last = detail

@@ -4,8 +4,8 @@ from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import AlreadyExistsError, NotFoundError
 from controlplane.core.lists import Listing
 from controlplane.core.projects import Project, ProjectPage, ProjectRow, require_domain
-from controlplane.store import projects as store
 from controlplane.store.database import Database
+from controlplane.store.resources import projects as store
 from shared.kit.clock import Clock
 from shared.model.ids import DomainName, ProjectName
 
@@ -40,7 +40,7 @@ class Projects:
     async def list(self, caller: Caller, listing: Listing) -> ProjectPage:
         """List projects; archived ones only when the filters speak of the state."""
         caller.require(Permission.PROJECT_READ)
-        hide_archived = all(wish.field != "state" for wish in listing.filters)
+        hide_archived = all(condition.field != "state" for condition in listing.filters)
         async with self._database.for_org(caller.org) as tx:
             return await store.list_projects(tx, listing, hide_archived=hide_archived)
 

@@ -7,9 +7,9 @@ from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import ConflictError, InvalidError, NotFoundError
 from controlplane.core.names import parse_pool, parse_queue
 from controlplane.core.queues import Queue, QueueChange, QueueStatus
-from controlplane.store import queues as store
 from controlplane.store.database import Database, OrgTx
-from controlplane.store.queues import Deleted
+from controlplane.store.resources import queues as store
+from controlplane.store.resources.queues import Deleted
 from shared.kit.clock import Clock
 
 log = logging.getLogger(__name__)

@@ -16,9 +16,13 @@ from controlplane.core.errors import (
 )
 from controlplane.core.lists import Listing, RunScope
 from controlplane.feeds.feeds import Feeds
-from controlplane.store import actions as store_actions, lists as store_lists, runs as store
-from controlplane.store.aborts import abort
 from controlplane.store.database import Database, OrgTx
+from controlplane.store.dispatch.aborts import abort
+from controlplane.store.resources import (
+    actions as store_actions,
+    lists as store_lists,
+    runs as store,
+)
 from controlplane.usecases.details import refresh
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid
@@ -70,7 +74,7 @@ class Runs:
             root = (await store_actions.list_roots(tx, [run]))[0]
         log.info(
             "run created",
-            extra={"run": str(key), "task": new.facts.name, "by": caller.subject},
+            extra={"run": str(key), "task": new.info.name, "by": caller.subject},
         )
         return root
 

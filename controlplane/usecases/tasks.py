@@ -5,8 +5,8 @@ from controlplane.core.errors import AlreadyExistsError, NotFoundError, NotReady
 from controlplane.core.lists import Listing
 from controlplane.core.projects import ProjectState, require_domain
 from controlplane.core.tasks import NewTask, TaskDetail, TaskKey, TaskPage, TaskScope
-from controlplane.store import projects as project_store, tasks as store
 from controlplane.store.database import Database
+from controlplane.store.resources import projects as project_store, tasks as store
 from shared.kit.clock import Clock
 from shared.model.ids import DomainName, ProjectName
 

@@ -92,14 +92,14 @@ class SignedBlobs:
                 case _:
                     return await self._get(request, uri)
         except LinkError as error:
-            return _refuse(403, str(error))
+            return _error_response(403, str(error))
         except BlobNotFoundError:
-            return _refuse(404, f"there is no {path} (any more)")
+            return _error_response(404, f"there is no {path} (any more)")
         except BlobOutsideError as error:
-            return _refuse(400, str(error))
+            return _error_response(400, str(error))
         except BlobStoreError as error:
             logger.exception("store failed", extra={"uri": self._store.base})
-            return _refuse(503, str(error))
+            return _error_response(503, str(error))
 
     async def _put(self, request: Request, grant: Grant, uri: str) -> Response:
         try:
@@ -109,17 +109,17 @@ class SignedBlobs:
             replace = request.headers.get("if-none-match") != "*"
             await self._store.write_stream(uri, body, replace=replace)
         except BlobExistsError:
-            if not await self._holds(uri, grant.md5):
-                return _refuse(412, f"{grant.path} is there already, with other content")
+            if not await self._has_content(uri, grant.md5):
+                return _error_response(412, f"{grant.path} is there already, with other content")
         except _RefusedBodyError as error:
-            return _refuse(error.status, str(error))
+            return _error_response(error.status, str(error))
         except ClientDisconnect:
             logger.info("upload broken off", extra={"uri": uri})
-            return _refuse(400, "the body ended early; nothing was kept")
+            return _error_response(400, "the body ended early; nothing was kept")
         info = await self._store.head(uri)
         return Response(status_code=200, headers={"ETag": info.etag} if info else {})
 
-    async def _holds(self, uri: str, md5: bytes) -> bool:
+    async def _has_content(self, uri: str, md5: bytes) -> bool:
         """Whether the blob has this MD5: then who sends it again has what they want."""
         digest = hashlib.md5(usedforsecurity=False)
         async for chunk in await self._store.stream(uri):
@@ -139,7 +139,7 @@ class SignedBlobs:
         except BlobRangeError as error:
             info = await self._store.head(uri)
             size = info.size if info else 0
-            return _refuse(416, str(error), {"Content-Range": f"bytes */{size}"})
+            return _error_response(416, str(error), {"Content-Range": f"bytes */{size}"})
         headers = _headers(uri, blob.info)
         if blob.info.etag and request.headers.get("if-none-match") == blob.info.etag:
             return Response(status_code=304, headers=headers)
@@ -230,11 +230,11 @@ async def _checked(
             yield chunk
     if received != length:
         raise _RefusedBodyError(400, f"the body ended after {received} of {length} bytes")
-    wanted = grant.md5 or b64decode(request.headers.get("content-md5", ""))
-    if wanted and digest.digest() != wanted:
+    expected_md5 = grant.md5 or b64decode(request.headers.get("content-md5", ""))
+    if expected_md5 and digest.digest() != expected_md5:
         raise _RefusedBodyError(
             400,
-            f"the body's MD5 is {_base64(digest.digest())}, but {_base64(wanted)} was announced;"
+            f"the body's MD5 is {_base64(digest.digest())}, but {_base64(expected_md5)} was announced;"
             " nothing was kept",
         )
 
@@ -259,7 +259,7 @@ def _media_type(uri: str) -> str:
     return kind or "application/octet-stream"
 
 
-def _refuse(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
+def _error_response(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
     return PlainTextResponse(
         f"{reason}\n", status_code=status, headers={**_GUARDS, **(headers or {})}
     )

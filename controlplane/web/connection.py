@@ -63,7 +63,7 @@ class BoundedConnection(HttpToolsProtocol):
         reason = self._connections.enter(self._address)
         if reason:
             limit = "CONNECTIONS_PER_ADDRESS" if "from" in reason else "CONNECTIONS"
-            self._refuse(
+            self._error_response(
                 _RefusedError(
                     HTTPStatus.SERVICE_UNAVAILABLE,
                     f"{reason} (VOLARY_HTTP_{limit}); close some, or try again later",
@@ -88,7 +88,7 @@ class BoundedConnection(HttpToolsProtocol):
             else:
                 self._feed_at_most_a_head(data)
         except _RefusedError as error:
-            self._refuse(error)
+            self._error_response(error)
 
     def _feed_at_most_a_head(self, data: bytes) -> None:
         """Feed no more of a head than it may have, however much came at once."""
@@ -144,7 +144,7 @@ class BoundedConnection(HttpToolsProtocol):
                 self._expire_body()
             case _:
                 within = self._limits.head_within.total_seconds()
-                self._refuse(
+                self._error_response(
                     _RefusedError(
                         HTTPStatus.REQUEST_TIMEOUT,
                         f"the request's head did not come within {within:g} s"
@@ -164,7 +164,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._body_bytes = 0
             self._expect(earned)
             return
-        self._refuse(
+        self._error_response(
             _RefusedError(
                 HTTPStatus.REQUEST_TIMEOUT,
                 f"the request's body did not come within {within:g} s"
@@ -245,7 +245,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._is_expected = False
             self._connections.expect_no_more(self)
 
-    def _refuse(self, error: _RefusedError) -> None:
+    def _error_response(self, error: _RefusedError) -> None:
         """
         Answer, unless another answer would be taken for this one, and close.
 

@@ -22,7 +22,7 @@ from controlplane.core.errors import (
     InvalidError,
     NotAllowedError,
     NotFoundError,
-    RefusalError,
+    RequestError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -70,7 +70,7 @@ class _Content:
     """What a page says: facts by name, and rows, which all have the same names, by title."""
 
     title: str
-    facts: Mapping[str, str] = field(default_factory=dict)
+    info: Mapping[str, str] = field(default_factory=dict)
     tables: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
 
 
@@ -84,10 +84,10 @@ class Pages:
         self._explanations = explanations
 
     def routes(self) -> list[Route]:
-        place = "/v2/domain/{domain}/project/{project}"
+        project_path = "/v2/domain/{domain}/project/{project}"
         return [
-            Route(f"{place}/runs/{{name}}", self._run, name="run"),
-            Route(f"{place}/{{kind}}/{{name:path}}", self._other, name="other"),
+            Route(f"{project_path}/runs/{{name}}", self._run, name="run"),
+            Route(f"{project_path}/{{kind}}/{{name:path}}", self._other, name="other"),
         ]
 
     async def _run(self, request: Request) -> Response:
@@ -103,8 +103,8 @@ class Pages:
                 content = await self._of_action(caller, ActionKey(run, names.parse_action(action)))
             else:
                 content = await self._of_run(caller, run)
-        except (RefusalError, UnavailableError) as error:
-            return _refuse(request, error)
+        except (RequestError, UnavailableError) as error:
+            return _error_response(request, error)
         return _page(request, content)
 
     async def _of_run(self, caller: Caller, run: RunKey) -> _Content:
@@ -112,7 +112,7 @@ class Pages:
         explained = await self._explanations.run(caller, run)
         return _Content(
             title=f"Run {run}",
-            facts=_facts(detail, explained.root),
+            info=_fields(detail, explained.root),
             tables={
                 "pending": [_pending(each) for each in explained.pending],
                 "timeline": _timeline(explained.root),
@@ -123,41 +123,41 @@ class Pages:
         detail = await self._actions.detail(caller, action)
         explained = await self._explanations.action(caller, action)
         title = f"Action {action}" if detail.row.parent is not None else f"Run {action.run}"
-        facts = _facts(detail, explained)
-        return _Content(title=title, facts=facts, tables={"timeline": _timeline(explained)})
+        info = _fields(detail, explained)
+        return _Content(title=title, info=info, tables={"timeline": _timeline(explained)})
 
     async def _other(self, request: Request) -> Response:
-        place = request.path_params
-        kind = _KINDS.get(place["kind"])
+        project_path = request.path_params
+        kind = _KINDS.get(project_path["kind"])
         if kind is None:
             return _page(request, _Content(title="There is nothing here"), status=404)
-        title = f"{kind} {place['project']}/{place['domain']}/{place['name']}"
+        title = f"{kind} {project_path['project']}/{project_path['domain']}/{project_path['name']}"
         note = "This release shows runs here; see the rest with flyte get."
-        return _page(request, _Content(title=title, facts={"note": note}))
+        return _page(request, _Content(title=title, info={"note": note}))
 
 
-def _facts(detail: ActionDetail, explained: Explained) -> dict[str, str]:
+def _fields(detail: ActionDetail, explained: Explained) -> dict[str, str]:
     row = detail.row
-    facts = {
+    info = {
         "state": row.phase.name.lower().replace("_", " "),
         "reason": explained.now.reason.value,
-        "why": explained.now.sentence,
-        "task": f"{row.facts.name} {row.facts.version}".strip(),
+        "why": explained.now.message,
+        "task": f"{row.info.name} {row.info.version}".strip(),
         "attempts": str(max(row.attempts, 1)),
-        "created": _instant(row.created_at),
-        "started": _instant(row.started_at),
-        "ended": _instant(row.ended_at),
+        "created": _render_time(row.created_at),
+        "started": _render_time(row.started_at),
+        "ended": _render_time(row.ended_at),
         "by": row.created_by,
     }
     if row.failure is not None:
-        facts["error"] = f"{row.failure.code}: {row.failure.message}"
+        info["error"] = f"{row.failure.code}: {row.failure.message}"
     if row.abort_reason:
-        facts["aborted"] = f"{row.abort_reason} ({row.aborted_by})"
-    facts["look further"] = f"flyte get action {row.key.run.name}"
-    return {name: words for name, words in facts.items() if words}
+        info["aborted"] = f"{row.abort_reason} ({row.aborted_by})"
+    info["look further"] = f"flyte get action {row.key.run.name}"
+    return {name: words for name, words in info.items() if words}
 
 
-def _instant(at: datetime | None) -> str:
+def _render_time(at: datetime | None) -> str:
     return "" if at is None else at.isoformat(timespec="seconds")
 
 
@@ -168,7 +168,7 @@ def _pending(pending: PendingAction) -> dict[str, str]:
         "phase": pending.phase.replace("_", " "),
         "cluster": pending.cluster or "",
         "reason": pending.why.reason.value,
-        "why": pending.why.sentence,
+        "why": pending.why.message,
     }
 
 
@@ -178,26 +178,26 @@ def _timeline(explained: Explained) -> Sequence[Mapping[str, str]]:
             "from": each.started_at.isoformat(timespec="milliseconds"),
             "until": each.ended_at.isoformat(timespec="milliseconds"),
             "reason": each.reason.value,
-            "why": each.sentence,
+            "why": each.message,
         }
         for each in explained.timeline
     ]
 
 
-def _refuse(request: Request, error: Exception) -> Response:
+def _error_response(request: Request, error: Exception) -> Response:
     status = next((_STATUSES[kind] for kind in type(error).__mro__ if kind in _STATUSES), 400)
     return _page(request, _Content(title=str(error)), status=status)
 
 
 def _page(request: Request, content: _Content, *, status: int = 200) -> Response:
     if "application/json" in request.headers.get("accept", ""):
-        whole = {"title": content.title, **content.facts, **content.tables}
+        whole = {"title": content.title, **content.info, **content.tables}
         return JSONResponse(whole, status_code=status, headers=_HEADERS)
     page = _PAGE.format(
         title=escape(content.title),
-        facts="".join(
+        info="".join(
             f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>"
-            for name, words in content.facts.items()
+            for name, words in content.info.items()
         ),
         tables="".join(_table(title, rows) for title, rows in content.tables.items() if rows),
     )

@@ -10,22 +10,27 @@ from urllib.parse import urlsplit
 
 import click
 
-from dataplane.agent.core.room import default_slots
-from dataplane.agent.core.setup import SetupError
+from dataplane.agent.core.capacity import default_slots
+from dataplane.agent.core.errors import SettingsError
 from dataplane.agent.kube.errors import KubeError
 from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.link.channel import is_loopback
 from dataplane.agent.main import run_agent
 from dataplane.agent.runtimes.connectors.client import ConnectorSettingError, Endpoint
 from dataplane.agent.runtimes.connectors.endpoints import parse_endpoint
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
 from dataplane.agent.runtimes.kubernetes.pods import Choices, ChoicesError, parse_choices
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.machine import read_total_memory
-from dataplane.agent.settings import DOOR, KubernetesSettings, ProcessSettings, Settings
+from dataplane.agent.settings import (
+    PROXY_SERVICE_NAME,
+    KubernetesSettings,
+    ProcessSettings,
+    Settings,
+)
 from shared.kit import logs, programs
 
 _LEVELS = ("debug", "info", "warning", "error")
-_PATIENCE = Patience()
+_DEFAULT_TIMEOUTS = PendingTimeouts()
 _POD_SLOTS = 1000
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -123,15 +128,15 @@ def main() -> None:
     "--lease-name", default="volary-agent", help="kubernetes: the Lease that one replica holds."
 )
 @click.option(
-    "--door-listen",
+    "--proxy-listen",
     default="0.0.0.0:8443",
     metavar="HOST:PORT",
     help="kubernetes: where pods are served.",
 )
 @click.option(
-    "--door-address",
+    "--proxy-address",
     metavar="HOST:PORT",
-    help="kubernetes: the same as pods reach it. [default: the Service volary-agent-door "
+    help="kubernetes: the same as pods reach it. [default: the Service volary-agent-proxy "
     "of the agent's namespace, port 443]",
 )
 @click.option(
@@ -179,27 +184,27 @@ def main() -> None:
     help="kubernetes: a pod that does not begin in this time is given up. 0: never.",
 )
 @click.option(
-    "--image-patience-seconds",
+    "--image-timeout-seconds",
     type=click.FloatRange(0),
-    default=_PATIENCE.image.total_seconds(),
+    default=_DEFAULT_TIMEOUTS.image.total_seconds(),
     help="kubernetes: from the first pull of an image that fails until its pod is given up.",
 )
 @click.option(
-    "--config-patience-seconds",
+    "--config-timeout-seconds",
     type=click.FloatRange(0),
-    default=_PATIENCE.config.total_seconds(),
+    default=_DEFAULT_TIMEOUTS.config.total_seconds(),
     help="kubernetes: the same where a Secret or ConfigMap of its environment is missing.",
 )
 @click.option(
-    "--volume-patience-seconds",
+    "--volume-timeout-seconds",
     type=click.FloatRange(0),
-    default=_PATIENCE.volume.total_seconds(),
+    default=_DEFAULT_TIMEOUTS.volume.total_seconds(),
     help="kubernetes: the same where what it mounts is missing.",
 )
 @click.option(
-    "--container-patience-seconds",
+    "--container-timeout-seconds",
     type=click.FloatRange(0),
-    default=_PATIENCE.container.total_seconds(),
+    default=_DEFAULT_TIMEOUTS.container.total_seconds(),
     help="kubernetes: the same where the node cannot make or start a container.",
 )
 @click.option(
@@ -213,7 +218,7 @@ def run(*, log_level: str, log_json: bool, **given: Any) -> None:
     settings = _settings(**given)
     try:
         programs.run_until_signalled(run_agent(settings))
-    except (LedgerError, SetupError) as error:
+    except (LedgerError, SettingsError) as error:
         click.echo(f"volary-agent: {error}", err=True)
         sys.exit(1)
     except KubeError as error:
@@ -249,14 +254,14 @@ def doctor(
     """
     import asyncio  # noqa: PLC0415
 
-    from dataplane.agent.doctor.examination import examine  # noqa: PLC0415
-    from dataplane.agent.doctor.findings import is_well, render_json, render_text  # noqa: PLC0415
+    from dataplane.agent.doctor.checks import run_checks  # noqa: PLC0415
+    from dataplane.agent.doctor.results import is_well, render_json, render_text  # noqa: PLC0415
     from shared.kit.clock import SystemClock  # noqa: PLC0415
 
     logs.configure(level=log_level, json_lines=log_json)
-    findings = asyncio.run(examine(_settings(**given), task_namespace, SystemClock()))
-    click.echo(render_json(findings) if as_json else render_text(findings))
-    sys.exit(0 if is_well(findings) else 1)
+    results = asyncio.run(run_checks(_settings(**given), task_namespace, SystemClock()))
+    click.echo(render_json(results) if as_json else render_text(results))
+    sys.exit(0 if is_well(results) else 1)
 
 
 def _settings(
@@ -271,12 +276,12 @@ def _settings(
     retention_seconds: float,
     **of_runtime: Any,
 ) -> Settings:
-    own: ProcessSettings | KubernetesSettings
+    runtime_settings: ProcessSettings | KubernetesSettings
     if runtime == "process":
-        own = _process_settings(public_endpoint, of_runtime)
+        runtime_settings = _process_settings(public_endpoint, of_runtime)
         slots = slots or default_slots(read_total_memory())
     else:
-        own = _kubernetes_settings(public_endpoint, of_runtime)
+        runtime_settings = _kubernetes_settings(public_endpoint, of_runtime)
         slots = slots or _POD_SLOTS
     return Settings(
         control_plane=[_address(each, "--control-plane") for each in _split(control_plane)],
@@ -285,7 +290,7 @@ def _settings(
         slots=slots,
         grace=timedelta(seconds=grace_seconds),
         retention=timedelta(seconds=retention_seconds),
-        runtime=own,
+        runtime=runtime_settings,
     )
 
 
@@ -307,7 +312,7 @@ def _kubernetes_settings(public_endpoint: str, given: dict[str, Any]) -> Kuberne
     endpoint = _address(public_endpoint, "--public-endpoint")
     scheme = "http" if is_loopback(endpoint) else "https"
     by_type = _pairs(given["connector_for"], "--connector-for", "TYPE=ADDRESS")
-    door_address = given["door_address"] or f"{DOOR}.{namespace}.svc:443"
+    proxy_address = given["proxy_address"] or f"{PROXY_SERVICE_NAME}.{namespace}.svc:443"
     return KubernetesSettings(
         kubeconfig=given["kubeconfig"],
         namespace=namespace,
@@ -319,18 +324,18 @@ def _kubernetes_settings(public_endpoint: str, given: dict[str, Any]) -> Kuberne
         connector_by_type={name: _endpoint(at, "--connector-for") for name, at in by_type.items()},
         log_links=_pairs(given["log_link"], "--log-link", "NAME=URI"),
         public_url=f"{scheme}://{endpoint}",
-        door_listen=_address(given["door_listen"], "--door-listen"),
-        door_address=_address(door_address, "--door-address"),
+        proxy_listen=_address(given["proxy_listen"], "--proxy-listen"),
+        proxy_address=_address(proxy_address, "--proxy-address"),
         copilot_image=given["copilot_image"],
         service_account=given["service_account"],
         env_from_secret=given["env_from_secret"],
         image_pull_secrets=_split(given["image_pull_secrets"]),
         pods=_choices(given["pods"]),
-        patience=Patience(
-            image=timedelta(seconds=given["image_patience_seconds"]),
-            container=timedelta(seconds=given["container_patience_seconds"]),
-            config=timedelta(seconds=given["config_patience_seconds"]),
-            volume=timedelta(seconds=given["volume_patience_seconds"]),
+        timeouts=PendingTimeouts(
+            image=timedelta(seconds=given["image_timeout_seconds"]),
+            container=timedelta(seconds=given["container_timeout_seconds"]),
+            config=timedelta(seconds=given["config_timeout_seconds"]),
+            volume=timedelta(seconds=given["volume_timeout_seconds"]),
             pending=timedelta(seconds=given["pending_timeout_seconds"]) or None,
         ),
         metrics_listen=given["metrics_listen"]

@@ -6,10 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from dataplane.agent.runtimes.connectors.client import Endpoint
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
 from dataplane.agent.runtimes.kubernetes.pods import Choices
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 
-DOOR = "volary-agent-door"
+PROXY_SERVICE_NAME = "volary-agent-proxy"
 """What the chart calls the door's Service."""
 
 
@@ -38,29 +38,29 @@ class KubernetesSettings:
     connector_by_type: Mapping[str, Endpoint]  # these are not asked
     log_links: Mapping[str, str]  # by name: the cluster's own, with placeholders
     public_url: str  # http(s)://host:port of the control plane's API
-    door_listen: str  # host:port
-    door_address: str  # host:port, as pods reach it
+    proxy_listen: str  # host:port
+    proxy_address: str  # host:port, as pods reach it
     copilot_image: str
     service_account: str
     env_from_secret: str  # "" for none: name of a Secret in the namespace of each attempt
     image_pull_secrets: Sequence[str]
     pods: Choices
-    patience: Patience
+    timeouts: PendingTimeouts
     metrics_listen: str  # "" for none
 
     @property
-    def door_host(self) -> str:
-        return self.door_address.rpartition(":")[0].strip("[]")
+    def proxy_host(self) -> str:
+        return self.proxy_address.rpartition(":")[0].strip("[]")
 
     @property
-    def door_port(self) -> int:
-        return int(self.door_address.rpartition(":")[2])
+    def proxy_port(self) -> int:
+        return int(self.proxy_address.rpartition(":")[2])
 
     @property
-    def door_name(self) -> str:
+    def proxy_name(self) -> str:
         """What the door's Service and its Secret are called."""
-        name = self.door_host.partition(".")[0]
-        return DOOR if name.isdigit() or ":" in name else name
+        name = self.proxy_host.partition(".")[0]
+        return PROXY_SERVICE_NAME if name.isdigit() or ":" in name else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,10 +39,10 @@ def read_version(answer: Headers, start: int, uri: str) -> Version:
     """Return what an answer to a request for bytes from ``start`` on says of the whole."""
     etag = answer.header("ETag")
     if answer.status == 206:
-        said = answer.header("Content-Range")
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", said)
+        fields = answer.header("Content-Range")
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", fields)
         if found is None or int(found[1]) != start:
-            raise RefusedError(f"{uri}: asked for bytes from {start} on, and got {said!r}")
+            raise RefusedError(f"{uri}: asked for bytes from {start} on, and got {fields!r}")
         return Version(int(found[2]), etag)
     if start:
         raise RefusedError(f"{uri}: the store gives the whole where a part was asked for")
@@ -57,10 +57,10 @@ def known_md5(answer: Headers) -> bytes | None:
     An ETag is one for what was put to S3 in one piece, but not where a key of KMS or of the
     customer's encrypts it.
     """
-    said = answer.header("Content-MD5") or answer.header("x-ms-blob-content-md5")
+    fields = answer.header("Content-MD5") or answer.header("x-ms-blob-content-md5")
     try:
-        if said:
-            return b64decode(said, validate=True)
+        if fields:
+            return b64decode(fields, validate=True)
     except ValueError:
         return None
     kms = answer.header("x-amz-server-side-encryption").startswith("aws:kms")
@@ -70,27 +70,27 @@ def known_md5(answer: Headers) -> bytes | None:
     return bytes.fromhex(etag) if re.fullmatch(r"[0-9a-f]{32}", etag) else None
 
 
-def require_md5(wanted: bytes | None, found: bytes, uri: str) -> None:
-    if wanted is not None and wanted != found:
+def require_md5(desired: bytes | None, found: bytes, uri: str) -> None:
+    if desired is not None and desired != found:
         raise PassingError(
-            f"{uri} did not arrive as it is kept: its MD5 is {found.hex()}, not {wanted.hex()}",
+            f"{uri} did not arrive as it is kept: its MD5 is {found.hex()}, not {desired.hex()}",
             tries=_CORRUPT_TRIES,
         )
 
 
-def require_crc32(said: Headers, wanted: str, md5: Callable[[], bytes], uri: str) -> None:
+def require_crc32(fields: Headers, desired: str, md5: Callable[[], bytes], uri: str) -> None:
     """
     Hold an answer to a PUT to the CRC-32 that was sent.
 
     A store that has checked one repeats it. Of one that does not, its ETag is taken, if that
     is an MD5; ``md5`` computes what it should be.
     """
-    kept = said.header(CRC32)
-    if kept == wanted or (not kept and known_md5(said) == md5()):
+    kept = fields.header(CRC32)
+    if kept == desired or (not kept and known_md5(fields) == md5()):
         return
     raise PassingError(
         f"{uri} did not arrive as it was sent: the store tells the CRC-32 {kept or 'not at all'}"
-        f" and the ETag {said.header('ETag')}, where {wanted} was sent",
+        f" and the ETag {fields.header('ETag')}, where {desired} was sent",
         tries=_CORRUPT_TRIES,
     )
 

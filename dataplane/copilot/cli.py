@@ -37,14 +37,14 @@ def run(arguments: Sequence[str]) -> int:
     logs.configure(level=options.log_level, json_lines=options.log_json)
     try:
         if options.handoff is None:
-            told = parse_handoff(os.environ.get(HANDOFF_VARIABLE, "").encode())
+            last_reported = parse_handoff(os.environ.get(HANDOFF_VARIABLE, "").encode())
         else:
-            told = load_handoff(options.handoff)
+            last_reported = load_handoff(options.handoff)
         os.umask(0o022)  # the task, whoever it runs as, has to read what is brought
         from dataplane.copilot import main as programs  # noqa: PLC0415
 
         programs_by_name = {"download": programs.run_download, "sidecar": programs.run_sidecar}
-        return programs_by_name[options.command](told)
+        return programs_by_name[options.command](last_reported)
     except HandoffError as error:
         sys.stderr.write(f"volary-copilot: {error}\n")
         return error.exit_code

@@ -133,7 +133,7 @@ class Connections:
         return found
 
     @contextmanager
-    def ask(
+    def request_link(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | Slice = b""
     ) -> Iterator[Answer]:
         """

@@ -34,16 +34,16 @@ def load_task_error(path: Path) -> Failure:
     with checks.opened(path, size) as file:
         text = os.pread(file, MAX_MESSAGE_BYTES, 0).decode(errors="replace").strip()
     try:
-        said = json.loads(text)
+        fields = json.loads(text)
     except ValueError:
-        said = None
-    if not isinstance(said, dict) or "message" not in said:
-        said = {"message": text}
+        fields = None
+    if not isinstance(fields, dict) or "message" not in fields:
+        fields = {"message": text}
     return Failure(
-        code=str(said.get("code") or _USUAL_CODE)[:_MAX_CODE_CHARACTERS],
+        code=str(fields.get("code") or _USUAL_CODE)[:_MAX_CODE_CHARACTERS],
         kind=FailureKind.USER,
-        message=str(said["message"]) or "the task says that it failed, and not why",
-        recoverable=said.get("recoverable", True) is not False,
+        message=str(fields["message"]) or "the task says that it failed, and not why",
+        recoverable=fields.get("recoverable", True) is not False,
     )
 
 

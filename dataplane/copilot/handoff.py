@@ -85,7 +85,7 @@ class Seconds:
     start: float = 0.0  # until the task has to have left a first file; 0: it need not
     whole: float = 7 * 24 * 3600.0  # of one command, waiting for the task included
     grace: float = 3600.0  # from SIGTERM on; half a minute less than the pod's
-    patience: float = 300.0  # how long one transfer may go on failing
+    timeouts: float = 300.0  # how long one transfer may go on failing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,23 +116,23 @@ def parse_handoff(text: bytes) -> Handoff:
             "there is no handoff; give --handoff FILE, or its JSON in the environment"
         )
     try:
-        said = json.loads(text)
+        document = json.loads(text)
     except ValueError as error:
         raise HandoffError(f"the handoff is not JSON: {error}") from error
-    if not isinstance(said, dict):
+    if not isinstance(document, dict):
         raise HandoffError("the handoff is not a JSON object")
     links, inputs, outputs = (
-        _Part(said, name, required=True) for name in ("links", "inputs", "outputs")
+        _Part(document, name, required=True) for name in ("links", "inputs", "outputs")
     )
-    whole = _Part({"": said}, "")
+    whole = _Part({"": document}, "")
     return Handoff(
         links=_links(links),
         inputs=Inputs(
             uri=inputs.text("uri"),
             path=inputs.path("path", "/var/inputs"),
-            format=inputs.choice("format", Format.JSON),
-            layout=inputs.choice("layout", Layout.DIRECT),
-            run_started_at=inputs.instant("run_started_at"),
+            format=inputs.parse_choice("format", Format.JSON),
+            layout=inputs.parse_choice("layout", Layout.DIRECT),
+            run_started_at=inputs.timestamp("run_started_at"),
         ),
         outputs=Outputs(
             prefix=outputs.text("prefix").rstrip("/"),
@@ -140,8 +140,8 @@ def parse_handoff(text: bytes) -> Handoff:
             path=outputs.path("path", "/var/outputs"),
             interface=outputs.base64("interface"),
         ),
-        limits=_numbers(_Part(said, "limits"), Limits()),
-        seconds=_numbers(_Part(said, "seconds"), Seconds()),
+        limits=_numbers(_Part(document, "limits"), Limits()),
+        seconds=_numbers(_Part(document, "seconds"), Seconds()),
         parallel=min(64, max(1, int(whole.number("parallel", 16)))),
         stay=whole.truth("stay", usual=True),
     )
@@ -165,13 +165,13 @@ def _links(part: "_Part") -> Links:
 
 def _numbers(part: "_Part", usual: _N) -> _N:
     """Return ``usual`` with what is said otherwise, each as the kind of number it is."""
-    said = {
+    document = {
         each.name: type(getattr(usual, each.name))(
             part.number(each.name, getattr(usual, each.name))
         )
         for each in fields(usual)  # type: ignore[arg-type] # our own two dataclasses
     }
-    return type(usual)(**said)
+    return type(usual)(**document)
 
 
 class _Part:
@@ -199,7 +199,7 @@ class _Part:
             raise self._wrong(name, str(path), "an absolute path")
         return path
 
-    def choice(self, name: str, usual: _E) -> _E:
+    def parse_choice(self, name: str, usual: _E) -> _E:
         value = self._part.get(name, usual.value)
         for each in type(usual):
             if each.value == value:
@@ -219,17 +219,17 @@ class _Part:
             raise self._wrong(name, value, "true or false")
         return value
 
-    def instant(self, name: str) -> datetime | None:
+    def timestamp(self, name: str) -> datetime | None:
         text = self.text(name, "")
         if not text:
             return None
         try:
-            instant = datetime.fromisoformat(text)
+            timestamp = datetime.fromisoformat(text)
         except ValueError as error:
             raise self._wrong(name, text, "an instant as 2026-01-01T00:00:00Z") from error
-        if instant.tzinfo is None:
+        if timestamp.tzinfo is None:
             raise self._wrong(name, text, "an instant with its offset")
-        return instant
+        return timestamp
 
     def base64(self, name: str) -> bytes:
         text = self.text(name, "")
@@ -238,6 +238,6 @@ class _Part:
         except ValueError as error:
             raise self._wrong(name, text, "base64") from error
 
-    def _wrong(self, name: str, value: object, wanted: str) -> HandoffError:
+    def _wrong(self, name: str, value: object, desired: str) -> HandoffError:
         field = f"{self._name}.{name}" if self._name else name
-        return HandoffError(f"the handoff's {field} is {str(value)[:200]!r}; give {wanted}")
+        return HandoffError(f"the handoff's {field} is {str(value)[:200]!r}; give {desired}")

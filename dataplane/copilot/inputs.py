@@ -23,7 +23,7 @@ from flyteidl2.task import common_pb2
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
-from dataplane.copilot import checks, handoff, texts
+from dataplane.copilot import checks, handoff, strings
 from dataplane.copilot.errors import UnfitError
 from dataplane.copilot.handoff import Format, Handoff, Layout
 from dataplane.copilot.names import file_name, last_of, relative_path
@@ -37,22 +37,24 @@ _KICKOFF = "_u_kickoff_time_input_arg"
 """Names, in the inputs' context, the variable that takes the run's start: there is no SDK here."""
 
 
-def bring_inputs(told: Handoff, transfers: Transfers) -> None:
+def bring_inputs(last_reported: Handoff, transfers: Transfers) -> None:
     """Leave all inputs as files; UnfitError if that cannot be."""
-    inputs = parse_inputs(transfers.fetch_bytes(told.inputs.uri, told.limits.document_bytes))
-    fill_kickoff(inputs, told.inputs)
-    staging = Staging(told.inputs.layout, transfers.list_blobs, told.limits.files)
-    with checks.writing(told.inputs.path):
-        told.inputs.path.mkdir(parents=True, exist_ok=True)
+    inputs = parse_inputs(
+        transfers.fetch_bytes(last_reported.inputs.uri, last_reported.limits.document_bytes)
+    )
+    fill_kickoff(inputs, last_reported.inputs)
+    staging = Staging(last_reported.inputs.layout, transfers.list_blobs, last_reported.limits.files)
+    with checks.writing(last_reported.inputs.path):
+        last_reported.inputs.path.mkdir(parents=True, exist_ok=True)
     values: dict[str, object] = {}
     for named in inputs.literals:
         what = f"input {named.name!r}"
         if named.name in _DOCUMENTS.values():
             raise UnfitError(f"{what} takes the name of our own; rename it", code="InputInvalid")
-        path = told.inputs.path / file_name(named.name, "an input")
+        path = last_reported.inputs.path / file_name(named.name, "an input")
         values[named.name] = staging.stage(named.value, path, what)
     transfers.fetch(staging.fetches())
-    _write_documents(told.inputs, inputs, values)
+    _write_documents(last_reported.inputs, inputs, values)
 
 
 def parse_inputs(body: bytes) -> common_pb2.Inputs:
@@ -64,15 +66,15 @@ def parse_inputs(body: bytes) -> common_pb2.Inputs:
         ) from error
 
 
-def fill_kickoff(inputs: common_pb2.Inputs, told: handoff.Inputs) -> None:
+def fill_kickoff(inputs: common_pb2.Inputs, last_reported: handoff.Inputs) -> None:
     names = [pair.value for pair in inputs.context if pair.key == _KICKOFF]
-    if not names or told.run_started_at is None:
+    if not names or last_reported.run_started_at is None:
         return
     literal = next((named.value for named in inputs.literals if named.name == names[0]), None)
     if literal is None:
         literal = inputs.literals.add(name=names[0]).value
     literal.Clear()
-    literal.scalar.primitive.datetime.FromDatetime(told.run_started_at)
+    literal.scalar.primitive.datetime.FromDatetime(last_reported.run_started_at)
 
 
 class Staging:
@@ -115,7 +117,7 @@ class Staging:
                     for key in sorted(literal.map.literals)
                 }
             case None:
-                return self._write(path, texts.NULL.encode(), None)
+                return self._write(path, strings.NULL.encode(), None)
             case other:
                 raise _unsupported(what, str(other))
 
@@ -138,7 +140,7 @@ class Staging:
     def _scalar(self, scalar: literals_pb2.Scalar, path: Path, what: str) -> object:
         match scalar.WhichOneof("value"):
             case "primitive":
-                text = texts.render_primitive(scalar.primitive)
+                text = strings.render_primitive(scalar.primitive)
                 return self._write(path, text.encode(), _json_of(scalar.primitive, text))
             case "blob" if _is_single(scalar.blob):
                 if self._layout is Layout.DIRECT:
@@ -159,7 +161,7 @@ class Staging:
             case "union":
                 return self.stage(scalar.union.value, path, what)
             case "none_type" | None:
-                return self._write(path, texts.NULL.encode(), None)
+                return self._write(path, strings.NULL.encode(), None)
             case other:
                 raise _unsupported(what, str(other))
 
@@ -248,19 +250,19 @@ def _number(text: str) -> float:
 
 
 def _write_documents(
-    told: handoff.Inputs, inputs: common_pb2.Inputs, values: dict[str, object]
+    last_reported: handoff.Inputs, inputs: common_pb2.Inputs, values: dict[str, object]
 ) -> None:
     documents = {Format.PROTO: common_pb2.Inputs(literals=inputs.literals).SerializeToString()}
-    if told.format is Format.JSON:
+    if last_reported.format is Format.JSON:
         documents[Format.JSON] = json.dumps(values, allow_nan=False).encode()
-    if told.format is Format.YAML:
+    if last_reported.format is Format.YAML:
         import yaml  # noqa: PLC0415 - the few who ask for it pay for it
 
         documents[Format.YAML] = yaml.safe_dump(
             values, sort_keys=False, allow_unicode=True, encoding="utf-8"
         )
     for kind, body in documents.items():
-        path = told.path / _DOCUMENTS[kind]
+        path = last_reported.path / _DOCUMENTS[kind]
         with checks.writing(path):
             path.write_bytes(body)
 

@@ -36,45 +36,57 @@ ERROR_DOCUMENT = "error.pb"
 _LAST_WORDS_SECONDS = 20  # to write error.pb when no time is left
 
 
-def run_download(told: Handoff) -> int:
+def run_download(last_reported: Handoff) -> int:
     """Bring the inputs; return the exit code."""
-    deadline = Deadline(told.seconds.whole)
+    deadline = Deadline(last_reported.seconds.whole)
     Signals(leave).listen()
-    with _transfers(told, deadline) as transfers:
-        return _concluded(told, transfers, deadline, lambda: bring_inputs(told, transfers))
+    with _transfers(last_reported, deadline) as transfers:
+        return _concluded(
+            last_reported, transfers, deadline, lambda: bring_inputs(last_reported, transfers)
+        )
 
 
-def run_sidecar(told: Handoff) -> int:
+def run_sidecar(last_reported: Handoff) -> int:
     """
     Wait for the task, ship what it left; return the exit code.
 
     A native sidecar that ends before it is told to is started again, so it stays.
     """
-    deadline = Deadline(told.seconds.whole)
-    signals = Signals(lambda: deadline.shorten(told.seconds.grace))
+    deadline = Deadline(last_reported.seconds.whole)
+    signals = Signals(lambda: deadline.shorten(last_reported.seconds.grace))
     signals.listen()
-    with _transfers(told, deadline) as transfers:
+    with _transfers(last_reported, deadline) as transfers:
         code = _concluded(
-            told, transfers, deadline, lambda: _ship(told, transfers, deadline, signals)
+            last_reported,
+            transfers,
+            deadline,
+            lambda: _ship(last_reported, transfers, deadline, signals),
         )
-    if told.stay:
+    if last_reported.stay:
         signals.first.wait(deadline.left())
     return code
 
 
-def _ship(told: Handoff, transfers: Transfers, deadline: Deadline, signals: Signals) -> None:
-    told.outputs.path.mkdir(parents=True, exist_ok=True)
-    end = await_end(told.outputs.path, signals.first, deadline, start_seconds=told.seconds.start)
+def _ship(
+    last_reported: Handoff, transfers: Transfers, deadline: Deadline, signals: Signals
+) -> None:
+    last_reported.outputs.path.mkdir(parents=True, exist_ok=True)
+    end = await_end(
+        last_reported.outputs.path,
+        signals.first,
+        deadline,
+        start_seconds=last_reported.seconds.start,
+    )
     _log.info("task ended", extra={"known_by": end.name})
     if end is End.ERROR:
-        failure = documents.load_task_error(told.outputs.path / documents.ERROR)
-        transfers.send_bytes(_error_uri(told), documents.render_error(failure))
+        failure = documents.load_task_error(last_reported.outputs.path / documents.ERROR)
+        transfers.send_bytes(_error_uri(last_reported), documents.render_error(failure))
     else:
-        ship_outputs(told, transfers)
+        ship_outputs(last_reported, transfers)
 
 
 def _concluded(
-    told: Handoff, transfers: Transfers, deadline: Deadline, work: Callable[[], None]
+    last_reported: Handoff, transfers: Transfers, deadline: Deadline, work: Callable[[], None]
 ) -> int:
     began = time.monotonic()
     try:
@@ -97,7 +109,7 @@ def _concluded(
         return 0
     deadline.extend(_LAST_WORDS_SECONDS)
     try:
-        transfers.send_bytes(_error_uri(told), documents.render_error(failure))
+        transfers.send_bytes(_error_uri(last_reported), documents.render_error(failure))
     except CopilotError as error:
         _log.warning("cannot write error.pb", extra={"reason": str(error)})
     # Last, because the cluster shows the last line.
@@ -106,18 +118,20 @@ def _concluded(
 
 
 @contextmanager
-def _transfers(told: Handoff, deadline: Deadline) -> Iterator[Transfers]:
-    connections = Connections(deadline, ca_file=told.links.ca_file)
-    retries = Retries(deadline, patience_seconds=told.seconds.patience)
-    with Pool(told.parallel, deadline) as pool:
-        yield Transfers(_source(told, connections), connections, retries, pool)
+def _transfers(last_reported: Handoff, deadline: Deadline) -> Iterator[Transfers]:
+    connections = Connections(deadline, ca_file=last_reported.links.ca_file)
+    retries = Retries(deadline, retry_seconds=last_reported.seconds.timeouts)
+    with Pool(last_reported.parallel, deadline) as pool:
+        yield Transfers(_source(last_reported, connections), connections, retries, pool)
 
 
-def _source(told: Handoff, connections: Connections) -> UrlSource:
-    if told.links.file is not None:
-        return FiledUrls(told.links.file)
-    return AskedUrls(told.links.endpoint, connections, token_file=told.links.token_file)
+def _source(last_reported: Handoff, connections: Connections) -> UrlSource:
+    if last_reported.links.file is not None:
+        return FiledUrls(last_reported.links.file)
+    return AskedUrls(
+        last_reported.links.endpoint, connections, token_file=last_reported.links.token_file
+    )
 
 
-def _error_uri(told: Handoff) -> str:
-    return f"{told.outputs.prefix}/{ERROR_DOCUMENT}"
+def _error_uri(last_reported: Handoff) -> str:
+    return f"{last_reported.outputs.prefix}/{ERROR_DOCUMENT}"

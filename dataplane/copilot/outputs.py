@@ -17,7 +17,7 @@ from flyteidl2.core import interface_pb2, literals_pb2, types_pb2
 from flyteidl2.task import common_pb2
 from google.protobuf.message import DecodeError
 
-from dataplane.copilot import checks, texts
+from dataplane.copilot import checks, strings
 from dataplane.copilot.documents import MARKS
 from dataplane.copilot.errors import HandoffError, UnfitError
 from dataplane.copilot.handoff import Handoff, Limits
@@ -29,28 +29,31 @@ _MISSING = "OutputMissing"
 _INVALID = "OutputInvalid"
 
 
-def ship_outputs(told: Handoff, transfers: Transfers) -> None:
+def ship_outputs(last_reported: Handoff, transfers: Transfers) -> None:
     """Ship what the interface names; UnfitError for what is missing or not as declared."""
-    collected = Collected(told.limits)
+    collected = Collected(last_reported.limits)
     outputs = common_pb2.Outputs()
-    for entry in parse_interface(told.outputs.interface).variables:
+    for entry in parse_interface(last_reported.outputs.interface).variables:
         what = f"output {entry.key!r}"
         name = file_name(entry.key, "an output", code=_INVALID)
         if name in MARKS:
             raise UnfitError(f"{what} takes the name of a mark of ours; rename it", code=_INVALID)
         literal = collected.collect(
-            entry.value.type, told.outputs.path / name, f"{told.outputs.raw_prefix}/{name}", what
+            entry.value.type,
+            last_reported.outputs.path / name,
+            f"{last_reported.outputs.raw_prefix}/{name}",
+            what,
         )
         outputs.literals.add(name=entry.key, value=literal)
     body = outputs.SerializeToString()
-    if len(body) > told.limits.document_bytes:
+    if len(body) > last_reported.limits.document_bytes:
         raise UnfitError(
-            f"the outputs take {len(body)} bytes, more than {told.limits.document_bytes};"
+            f"the outputs take {len(body)} bytes, more than {last_reported.limits.document_bytes};"
             " pass large data as files",
             code="OutputTooLarge",
         )
     transfers.send(collected.sends)
-    transfers.send_bytes(f"{told.outputs.prefix}/{OUTPUTS}", body)
+    transfers.send_bytes(f"{last_reported.outputs.prefix}/{OUTPUTS}", body)
 
 
 def parse_interface(body: bytes) -> interface_pb2.VariableMap:
@@ -114,9 +117,9 @@ class Collected:
         is_directory = stat.S_ISDIR(_stat(path, what).st_mode)
         wants_directory = kind.dimensionality == types_pb2.BlobType.MULTIPART
         if is_directory != wants_directory:
-            left, wanted = ("directory", "file") if is_directory else ("file", "directory")
+            left, desired = ("directory", "file") if is_directory else ("file", "directory")
             raise UnfitError(
-                f"{what} is declared as a {wanted}, and {path} is a {left}", code=_INVALID
+                f"{what} is declared as a {desired}, and {path} is a {left}", code=_INVALID
             )
         self._tree(path, uri, what)
         metadata = literals_pb2.BlobMetadata(type=kind)
@@ -208,7 +211,7 @@ def _value_of(kind: types_pb2.LiteralType, text: str, what: str) -> literals_pb2
             choices = ", ".join(kind.enum_type.values)
             raise UnfitError(f"{what}: {text[:80]!r} is not one of {choices}", code=_INVALID)
     try:
-        scalar = texts.parse_simple(types_pb2.STRING if is_enum else kind.simple, text)
+        scalar = strings.parse_simple(types_pb2.STRING if is_enum else kind.simple, text)
     except ValueError as error:
         raise UnfitError(f"{what}: {error}", code=_INVALID) from error
     return literals_pb2.Literal(scalar=scalar)
@@ -234,8 +237,8 @@ def _from_json(kind: types_pb2.LiteralType, value: object, what: str) -> literal
             )
         case (("simple" | "enum_type"), _) if _takes(kind, value):
             return _value_of(kind, value if isinstance(value, str) else json.dumps(value), what)
-        case wanted, _:
-            raise UnfitError(f"{what}: {json.dumps(value)[:80]} is no {wanted}", code=_INVALID)
+        case desired, _:
+            raise UnfitError(f"{what}: {json.dumps(value)[:80]} is no {desired}", code=_INVALID)
 
 
 def _takes(kind: types_pb2.LiteralType, value: object) -> bool:

@@ -12,7 +12,7 @@ from dataplane.copilot.deadlines import Deadline
 Work = Callable[[], "Sequence[Work]"]
 """Does something and returns what there is still to do."""
 
-_LOOK_EVERY_SECONDS = 0.5  # at the deadline, which a signal may bring nearer
+_POLL_SECONDS = 0.5  # at the deadline, which a signal may bring nearer
 
 
 class Pool:
@@ -57,7 +57,7 @@ class Pool:
                     return
                 self._deadline.require(doing)
                 try:
-                    future = done.get(timeout=_LOOK_EVERY_SECONDS)
+                    future = done.get(timeout=_POLL_SECONDS)
                 except Empty:
                     continue
                 begun.remove(future)

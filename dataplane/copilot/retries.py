@@ -31,11 +31,11 @@ _back_off = wait_exponential_jitter(multiplier=0.2, max=15, jitter=0.5)
 
 
 class Retries:
-    """Tries until ``patience_seconds`` of failing are over, or the deadline is."""
+    """Tries until ``retry_seconds`` of failing are over, or the deadline is."""
 
-    def __init__(self, deadline: Deadline, *, patience_seconds: float) -> None:
+    def __init__(self, deadline: Deadline, *, retry_seconds: float) -> None:
         self._deadline = deadline
-        self._patience_seconds = patience_seconds
+        self._retry_seconds = retry_seconds
 
     def run(self, attempt: Callable[[], _T]) -> _T:
         """Return what ``attempt`` returns; the last PassingError when that is enough."""
@@ -54,7 +54,7 @@ class Retries:
         error = _error(state)
         return (
             not self._deadline.left()
-            or (state.seconds_since_start or 0) >= self._patience_seconds
+            or (state.seconds_since_start or 0) >= self._retry_seconds
             or (error.tries is not None and state.attempt_number >= error.tries)
         )
 

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from dataplane.copilot import checks, sums
+from dataplane.copilot import checks, checksums
 from dataplane.copilot.checks import Version
 from dataplane.copilot.connections import Connections, Slice
 from dataplane.copilot.errors import PassingError, RefusedError, TransferError, UnfitError
@@ -90,7 +90,7 @@ class Transfers:
         """Return the whole blob; UnfitError if it has more than ``limit`` bytes."""
 
         def attempt(link: Link) -> bytes:
-            with self._connections.ask("GET", link.url, headers=link.headers) as answer:
+            with self._connections.request_link("GET", link.url, headers=link.headers) as answer:
                 raise_for(answer, f"cannot fetch {uri}")
                 body = bytearray()
                 for chunk in answer.chunks(self._connections.buffer):
@@ -100,13 +100,13 @@ class Transfers:
                             f"{uri} has more than {limit} bytes; pass large data as files",
                             code="InputTooLarge",
                         )
-                checks.require_md5(checks.known_md5(answer), sums.md5([body]), uri)
+                checks.require_md5(checks.known_md5(answer), checksums.md5([body]), uri)
                 return bytes(body)
 
         return self._with(self._renewable_get(uri), attempt)
 
-    def fetch(self, wanted: Iterable[Fetch]) -> None:
-        self._pool.run(self._fetches(iter(wanted)), "bringing inputs")
+    def fetch(self, desired: Iterable[Fetch]) -> None:
+        self._pool.run(self._fetches(iter(desired)), "bringing inputs")
 
     def send_bytes(self, uri: str, body: bytes) -> None:
         """Write a small blob, replacing what is there."""
@@ -121,8 +121,8 @@ class Transfers:
             self._abandon()
             raise
 
-    def _fetches(self, wanted: Iterator[Fetch]) -> Iterator[Work]:
-        while batch := list(islice(wanted, BATCH)):
+    def _fetches(self, desired: Iterator[Fetch]) -> Iterator[Work]:
+        while batch := list(islice(desired, BATCH)):
             uris = [fetch.uri for fetch in batch]
             links = self._retries.run(partial(self._links_to_get, uris))
             for fetch, link in zip(batch, links, strict=True):
@@ -140,7 +140,7 @@ class Transfers:
     def _get_first(self, link: Link, fetch: Fetch) -> tuple[Version, int]:
         headers = {**link.headers, "Range": f"bytes=0-{PART_BYTES - 1}"}
         with (
-            self._connections.ask("GET", link.url, headers=headers) as answer,
+            self._connections.request_link("GET", link.url, headers=headers) as answer,
             checks.created(fetch.path) as file,
         ):
             if answer.status == 416:  # an empty blob has no first byte to give
@@ -169,7 +169,7 @@ class Transfers:
         def attempt(link: Link) -> None:
             headers = {**link.headers, "Range": f"bytes={start}-{end - 1}"}
             with (
-                self._connections.ask("GET", link.url, headers=headers) as answer,
+                self._connections.request_link("GET", link.url, headers=headers) as answer,
                 checks.existing(fetch.path) as file,
             ):
                 raise_for(answer, f"cannot fetch bytes {start} to {end} of {fetch.uri}")
@@ -190,7 +190,7 @@ class Transfers:
             links = self._retries.run(partial(self._source.links_to_put, blobs))
             for send, blob, link in zip(batch, blobs, links, strict=True):
                 if isinstance(link, PartedUpload):
-                    yield partial(self._begin_parts, send, link)
+                    yield partial(self._start_parts, send, link)
                 else:
                     yield partial(self._send_whole, send, self._renewable_put(blob, link))
 
@@ -201,7 +201,7 @@ class Transfers:
         self._note(send.uri, send.size)
         return []
 
-    def _begin_parts(self, send: Send, upload: PartedUpload) -> Sequence[Work]:
+    def _start_parts(self, send: Send, upload: PartedUpload) -> Sequence[Work]:
         with self._lock:
             self._begun.append(upload)
         count = -(-send.size // upload.part_bytes)
@@ -218,11 +218,11 @@ class Transfers:
         with checks.opened(send.path, send.size) as file:
             body = Slice(file, start, min(upload.part_bytes, send.size - start))
 
-            def ask() -> Link:
-                crc32 = sums.crc32(self._chunks(body)) if upload.wants_crc32 else ""
+            def request_link() -> Link:
+                crc32 = checksums.crc32(self._chunks(body)) if upload.wants_crc32 else ""
                 return self._source.link_to_part(upload, number, crc32=crc32)
 
-            part = self._with(Renewable(ask), lambda link: self._put(link, send.uri, body))
+            part = self._with(Renewable(request_link), lambda link: self._put(link, send.uri, body))
         with self._lock:
             sent[number] = part
             if len(sent) < count:
@@ -252,12 +252,12 @@ class Transfers:
         """Send it; the store refuses a body with another checksum than link or header say."""
         headers = dict(link.headers)
         if not link.crc32:
-            headers["Content-MD5"] = sums.in_base64(sums.md5(self._chunks(body)))
-        with self._connections.ask("PUT", link.url, headers=headers, body=body) as answer:
+            headers["Content-MD5"] = checksums.in_base64(checksums.md5(self._chunks(body)))
+        with self._connections.request_link("PUT", link.url, headers=headers, body=body) as answer:
             raise_for(answer, f"cannot ship {uri}")
             answer.read(_MOST_ANSWER_BYTES)
         if link.crc32:
-            checks.require_crc32(answer, link.crc32, lambda: sums.md5(self._chunks(body)), uri)
+            checks.require_crc32(answer, link.crc32, lambda: checksums.md5(self._chunks(body)), uri)
         return SentPart(answer.header("ETag") or "-", link.crc32)
 
     def _chunks(self, body: bytes | Slice) -> Iterable[bytes | memoryview]:
@@ -276,13 +276,13 @@ class Transfers:
         return Renewable(lambda: self._links_to_get([uri])[0], link)
 
     def _renewable_put(self, blob: NewBlob, link: Link | None = None) -> Renewable:
-        def ask() -> Link:
+        def request_link() -> Link:
             link = self._source.links_to_put([blob])[0]
             if isinstance(link, PartedUpload):
                 raise RefusedError(f"the signer wants {blob.uri} in parts now, and did not before")
             return link
 
-        return Renewable(ask, link)
+        return Renewable(request_link, link)
 
     def _note(self, uri: str, size: int) -> None:
         with self._lock:

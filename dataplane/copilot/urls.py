@@ -40,7 +40,7 @@ BATCH = 256
 """How many links are asked for at once."""
 
 _T = TypeVar("_T")
-_Said = Mapping[str, object]
+_Json = Mapping[str, object]
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 
@@ -90,15 +90,15 @@ class ListedBlob:
 class Renewable:
     """A link that many threads use, and that the first to find it wanting has replaced."""
 
-    def __init__(self, ask: Callable[[], Link], link: Link | None = None) -> None:
-        self._ask = ask
+    def __init__(self, request_link: Callable[[], Link], link: Link | None = None) -> None:
+        self._request_link = request_link
         self._link = link
         self._lock = threading.Lock()
 
     def use(self, attempt: Callable[[Link], _T]) -> _T:
         """Try with the link; after a PassingError the next try has a fresh one."""
         with self._lock:
-            link = self._link = self._link or self._ask()
+            link = self._link = self._link or self._request_link()
         try:
             return attempt(link)
         except PassingError:
@@ -138,8 +138,8 @@ class FiledUrls:
 
     def __init__(self, path: Path) -> None:
         try:
-            said = json.loads(path.read_bytes())
-            self._links = {verb: dict(said.get(verb, {})) for verb in ("get", "put", "list")}
+            fields = json.loads(path.read_bytes())
+            self._links = {verb: dict(fields.get(verb, {})) for verb in ("get", "put", "list")}
         except (OSError, ValueError, AttributeError) as error:
             raise HandoffError(f"{path} is no file of links: {error}") from error
         self._path = path
@@ -180,49 +180,49 @@ class AskedUrls:
         self._token_file = token_file
 
     def links_to_get(self, uris: Sequence[str]) -> list[Link]:
-        answer = self._ask("get", {"uris": list(uris)})
-        return [_link(said, uri) for said, uri in _each(answer, uris)]
+        answer = self._request_link("get", {"uris": list(uris)})
+        return [_link(fields, uri) for fields, uri in _each(answer, uris)]
 
     def links_to_put(self, blobs: Sequence[NewBlob]) -> list[Link | PartedUpload]:
-        question = [{"uri": blob.uri, "size": blob.size} for blob in blobs]
-        answer = self._ask("put", {"blobs": question, "checksums": ["crc32"]})
+        payload = [{"uri": blob.uri, "size": blob.size} for blob in blobs]
+        answer = self._request_link("put", {"blobs": payload, "checksums": ["crc32"]})
         return [
-            _upload(said, blob.uri) if "upload" in said else _link(said, blob.uri)
-            for said, blob in _each(answer, blobs)
+            _upload(fields, blob.uri) if "upload" in fields else _link(fields, blob.uri)
+            for fields, blob in _each(answer, blobs)
         ]
 
     def link_to_part(self, upload: PartedUpload, number: int, *, crc32: str) -> Link:
         sums = {"crc32": [crc32]} if upload.wants_crc32 else {}
-        answer = self._ask("parts", {**_named(upload), "numbers": [number], **sums})
-        return next(_link(said, upload.uri) for said, _ in _each(answer, [number]))
+        answer = self._request_link("parts", {**_named(upload), "numbers": [number], **sums})
+        return next(_link(fields, upload.uri) for fields, _ in _each(answer, [number]))
 
     def complete(self, upload: PartedUpload, parts: Sequence[SentPart]) -> None:
         sums = {"crc32": [part.crc32 for part in parts]} if upload.wants_crc32 else {}
         etags = [part.etag for part in parts]
-        self._ask("complete", {**_named(upload), "etags": etags, **sums})
+        self._request_link("complete", {**_named(upload), "etags": etags, **sums})
 
     def abandon(self, upload: PartedUpload) -> None:
-        self._ask("abandon", _named(upload))
+        self._request_link("abandon", _named(upload))
 
     def list_blobs(self, uri: str, *, after: str) -> Page:
-        answer = self._ask("list", {"uri": uri, "after": after})
+        answer = self._request_link("list", {"uri": uri, "after": after})
         blobs = [_listed(blob) for blob in _list_of(answer, "blobs")]
         return Page(blobs, more=bool(answer.get("more")) and bool(blobs))
 
-    def _ask(self, verb: str, question: Mapping[str, object]) -> Mapping[str, object]:
-        body = json.dumps(question).encode()
+    def _request_link(self, verb: str, payload: Mapping[str, object]) -> Mapping[str, object]:
+        body = json.dumps(payload).encode()
         headers = {"Content-Type": "application/json", **self._authorization()}
         url = f"{self._endpoint}/{verb}"
-        with self._connections.ask("POST", url, headers=headers, body=body) as answer:
+        with self._connections.request_link("POST", url, headers=headers, body=body) as answer:
             raise_for(answer, f"{url} does not answer")
             text = answer.read(_MAX_ANSWER_BYTES)
         try:
-            said = json.loads(text)
+            fields = json.loads(text)
         except ValueError as error:
             raise PassingError(f"{url} answers what is not JSON: {text[:200]!r}") from error
-        if not isinstance(said, dict):
+        if not isinstance(fields, dict):
             raise RefusedError(f"{url} answers what is not a JSON object: {text[:200]!r}")
-        return said
+        return fields
 
     def _authorization(self) -> dict[str, str]:
         if self._token_file is None:
@@ -238,41 +238,41 @@ def _named(upload: PartedUpload) -> dict[str, object]:
     return {"upload": upload.id, "uri": upload.uri}
 
 
-def _each(answer: Mapping[str, object], asked: Sequence[_T]) -> Iterator[tuple[_Said, _T]]:
+def _each(answer: Mapping[str, object], asked: Sequence[_T]) -> Iterator[tuple[_Json, _T]]:
     links = _list_of(answer, "links")
     if len(links) != len(asked):
         raise RefusedError(f"{len(asked)} links were asked for and {len(links)} given")
     yield from zip(links, asked, strict=True)
 
 
-def _list_of(answer: Mapping[str, object], name: str) -> list[_Said]:
+def _list_of(answer: Mapping[str, object], name: str) -> list[_Json]:
     found = answer.get(name)
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise RefusedError(f"the signer's answer has no list of {name!r}")
     return found
 
 
-def _link(said: _Said, uri: str) -> Link:
-    if said.get("refusal"):
-        error = MissingError if said.get("missing") else RefusedError
-        raise error(f"no link to {uri}: {said['refusal']}")
-    url, headers = said.get("url"), said.get("headers") or {}
+def _link(fields: _Json, uri: str) -> Link:
+    if fields.get("refusal"):
+        error = MissingError if fields.get("missing") else RefusedError
+        raise error(f"no link to {uri}: {fields['refusal']}")
+    url, headers = fields.get("url"), fields.get("headers") or {}
     if not isinstance(url, str) or not isinstance(headers, dict):
         raise RefusedError(f"the signer's answer has no link to {uri}")
     return Link(url, {str(name): str(value) for name, value in headers.items()})
 
 
-def _upload(said: _Said, uri: str) -> PartedUpload:
-    part_bytes = said.get("part_bytes")
+def _upload(fields: _Json, uri: str) -> PartedUpload:
+    part_bytes = fields.get("part_bytes")
     if not isinstance(part_bytes, int) or part_bytes < 1:
         raise RefusedError(f"the signer's upload of {uri} has no part_bytes")
     return PartedUpload(
-        uri, str(said["upload"]), part_bytes, wants_crc32=said.get("checksum") == "crc32"
+        uri, str(fields["upload"]), part_bytes, wants_crc32=fields.get("checksum") == "crc32"
     )
 
 
-def _listed(said: _Said) -> ListedBlob:
-    path, size = said.get("path"), said.get("size")
+def _listed(fields: _Json) -> ListedBlob:
+    path, size = fields.get("path"), fields.get("size")
     if not isinstance(path, str) or not isinstance(size, int):
         raise RefusedError("the signer lists a blob without path or size")
     return ListedBlob(path, size)

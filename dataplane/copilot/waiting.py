@@ -27,9 +27,9 @@ from dataplane.copilot.errors import LateError
 
 _log = logging.getLogger(__name__)
 
-_LOOK_EVERY_MS = 1000  # whatever we are told of; a notice may be lost
+_POLL_MS = 1000  # whatever we are told of; a notice may be lost
 _STEP_MS = 50
-_LEFT_AT_ONCE = 128 + signal.SIGTERM
+_EXIT_ON_SIGTERM = 128 + signal.SIGTERM
 
 
 class End(Enum):
@@ -47,9 +47,9 @@ class Signals:
 
     def listen(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._heard)
+            signal.signal(number, self._on_signal)
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - its form
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - its form
         if self.first.is_set():
             leave()
         self.first.set()
@@ -59,7 +59,7 @@ class Signals:
 def leave() -> NoReturn:
     """End at once, with whatever is under way; the store keeps no half of a blob."""
     os.write(2, b"told to stop; leaving at once\n")
-    os._exit(_LEFT_AT_ONCE)
+    os._exit(_EXIT_ON_SIGTERM)
 
 
 def await_end(
@@ -99,7 +99,7 @@ def _wake_ups(directory: Path, until: threading.Event) -> Iterator[None]:
                 debounce=_STEP_MS,
                 step=_STEP_MS,
                 stop_event=until,
-                rust_timeout=_LOOK_EVERY_MS,
+                rust_timeout=_POLL_MS,
                 yield_on_timeout=True,
                 recursive=False,
                 force_polling=polling,

@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from shared.blobs.asking import Answer, UnansweredError, ask
 from shared.blobs.errors import BlobStoreError
 from shared.blobs.options import S3Options
+from shared.blobs.requests import Answer, UnansweredError, send
 from shared.blobs.sigv4 import AccessKey
 
 _FRESH_FOR = timedelta(minutes=20)  # links signed with it live for minutes; so does it, at least
@@ -59,10 +59,10 @@ class AccessKeys:
         return key.until is not None and key.until - self._now() < _FRESH_FOR
 
     async def _find(self) -> AccessKey:
-        said, environment = self._options, self._environment
-        if said.access_key and said.secret_key:
+        given, environment = self._options, self._environment
+        if given.access_key and given.secret_key:
             return AccessKey(
-                id=said.access_key, secret=said.secret_key, session_token=said.session_token
+                id=given.access_key, secret=given.secret_key, session_token=given.session_token
             )
         if environment.get("AWS_ACCESS_KEY_ID") and environment.get("AWS_SECRET_ACCESS_KEY"):
             return AccessKey(
@@ -84,18 +84,18 @@ class AccessKeys:
         token = await asyncio.to_thread(
             Path(environment["AWS_WEB_IDENTITY_TOKEN_FILE"]).read_text, "ascii"
         )
-        question = {
+        form = {
             "Action": "AssumeRoleWithWebIdentity",
             "Version": "2011-06-15",
             "RoleArn": environment["AWS_ROLE_ARN"],
             "RoleSessionName": environment.get("AWS_ROLE_SESSION_NAME", "volary"),
             "WebIdentityToken": token.strip(),
         }
-        answer = await ask(
+        answer = await send(
             "POST",
             url,
             headers={"Content-Type": "application/x-www-form-urlencoded"},
-            body=urlencode(question).encode(),
+            body=urlencode(form).encode(),
         )
         _require_good(answer, "the token service")
         names = ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")
@@ -108,7 +108,7 @@ class AccessKeys:
             headers["Authorization"] = token.strip()
         elif token := self._environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", ""):
             headers["Authorization"] = token
-        answer = await ask("GET", url, headers=headers, nearby=urlsplit(url).scheme == "http")
+        answer = await send("GET", url, headers=headers, nearby=urlsplit(url).scheme == "http")
         _require_good(answer, "the container's identity")
         return _key(json.loads(answer.body), "Token")
 
@@ -124,7 +124,7 @@ class AccessKeys:
         return _key(json.loads(answer.body), "Token")
 
     async def _instance(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
-        answer = await ask(
+        answer = await send(
             method,
             f"{_INSTANCE}/{path}",
             headers=headers,
@@ -141,12 +141,12 @@ def _container_url(environment: Mapping[str, str]) -> str:
     return environment.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
 
 
-def _key(said: Mapping[str, str], session_token: str) -> AccessKey:
-    until = datetime.fromisoformat(said["Expiration"])
+def _key(given: Mapping[str, str], session_token: str) -> AccessKey:
+    until = datetime.fromisoformat(given["Expiration"])
     return AccessKey(
-        id=said["AccessKeyId"],
-        secret=said["SecretAccessKey"],
-        session_token=said[session_token],
+        id=given["AccessKeyId"],
+        secret=given["SecretAccessKey"],
+        session_token=given[session_token],
         until=until.astimezone(UTC),
     )
 

@@ -42,7 +42,7 @@ def presign(
     scope = f"{stamp[:8]}/{region}/s3/aws4_request"
     signed = {"host": parts.netloc, **{n.lower(): text for n, text in (headers or {}).items()}}
     names = ";".join(sorted(signed))
-    said = {
+    options = {
         **query,
         "X-Amz-Algorithm": _ALGORITHM,
         "X-Amz-Credential": f"{key.id}/{scope}",
@@ -51,10 +51,12 @@ def presign(
         "X-Amz-SignedHeaders": names,
     }
     if key.session_token:
-        said["X-Amz-Security-Token"] = key.session_token
+        options["X-Amz-Security-Token"] = key.session_token
     canonical_query = "&".join(
         f"{name}={value}"
-        for name, value in sorted((_quoted(name), _quoted(value)) for name, value in said.items())
+        for name, value in sorted(
+            (_quoted(name), _quoted(value)) for name, value in options.items()
+        )
     )
     lines = [f"{name}:{signed[name]}" for name in sorted(signed)]
     request = "\n".join([method, parts.path or "/", canonical_query, *lines, "", names, _PAYLOAD])

@@ -274,14 +274,14 @@ class _Source:
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
-        self._asking: asyncio.Task[object] | None = None
+        self._request_task: asyncio.Task[object] | None = None
         self.error: Exception | None = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        self._asking = asyncio.current_task()
+        self._request_task = asyncio.current_task()
         try:
             return await anext(self._chunks)
         except StopAsyncIteration:
@@ -291,9 +291,9 @@ class _Source:
             raise
 
     async def close(self) -> None:
-        if self._asking is not None and not self._asking.done():
-            self._asking.cancel()
-            await asyncio.wait({self._asking})
+        if self._request_task is not None and not self._request_task.done():
+            self._request_task.cancel()
+            await asyncio.wait({self._request_task})
 
 
 def open_store(base: str, options: S3Options | None = None) -> BlobStore:
@@ -305,10 +305,10 @@ def open_store(base: str, options: S3Options | None = None) -> BlobStore:
     """
     base = base.rstrip("/")
     scheme, _, path = base.partition("://")
-    place, _, below = path.partition("/")
+    first, _, below = path.partition("/")
     if below and (reason := _unfit(below)):
         raise ValueError(f"{base!r} {reason}")
-    if scheme == "file" and not place and below:
+    if scheme == "file" and not first and below:
         root = Path(f"/{below}")
         try:
             root.mkdir(parents=True, exist_ok=True)
@@ -316,9 +316,9 @@ def open_store(base: str, options: S3Options | None = None) -> BlobStore:
             raise BlobStoreError(f"cannot make the directory of {base}: {error}") from error
         directory = Directory(root)
         return BlobStore(base, LocalStore(directory.root), prefix="", directory=directory)
-    if scheme == "s3" and place:
+    if scheme == "s3" and first:
         prefix = f"{below}/" if below else ""
-        return BlobStore(base, _open_bucket(place, options), prefix=prefix, directory=None)
+        return BlobStore(base, _open_bucket(first, options), prefix=prefix, directory=None)
     raise ValueError(f"{base!r} is no blob store; give file:///directory or s3://bucket/prefix")
 
 

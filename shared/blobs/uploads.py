@@ -12,15 +12,15 @@ from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 from xml.sax.saxutils import escape
 
-from shared.blobs.asking import Answer, UnansweredError, ask
 from shared.blobs.errors import BlobNotFoundError, BlobStoreError
 from shared.blobs.keys import AccessKeys
+from shared.blobs.requests import Answer, UnansweredError, send
 from shared.blobs.sigv4 import presign
 from shared.blobs.store import BlobStore
 
 CRC32 = "x-amz-checksum-crc32"
 _ALGORITHM = "x-amz-checksum-algorithm"
-_OURS = timedelta(minutes=5)  # of links that are followed at once
+_SHORT_LIVED = timedelta(minutes=5)  # of links that are followed at once
 _UNKNOWN_HEADER = frozenset({400, 501})  # what stores that know no checksums say to one
 
 
@@ -52,8 +52,8 @@ class Uploads:
 
         BlobStoreError if the store does not begin one.
         """
-        wanted = {_ALGORITHM: "CRC32"} if crc32 else {}
-        answer = await self._ask("POST", uri, {"uploads": ""}, headers=wanted)
+        checksum_headers = {_ALGORITHM: "CRC32"} if crc32 else {}
+        answer = await self._send("POST", uri, {"uploads": ""}, headers=checksum_headers)
         if crc32 and answer.status in _UNKNOWN_HEADER:
             return await self.begin(uri)
         found = re.search("<UploadId>([^<]+)</UploadId>", answer.text)
@@ -76,8 +76,8 @@ class Uploads:
         """Make the blob of its parts; said twice, it is done once."""
         listed = "".join(_listed(number, part) for number, part in enumerate(parts, start=1))
         body = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
-        answer = await self._ask("POST", uri, {"uploadId": upload}, body)
-        if _is_gone(answer) and await self._store.exists(uri):
+        answer = await self._send("POST", uri, {"uploadId": upload}, body)
+        if _is_missing(answer) and await self._store.exists(uri):
             return
         # The store answers 200 before it is done, and may then say that it failed.
         if answer.status != 200 or "<Error>" in answer.text:
@@ -85,11 +85,11 @@ class Uploads:
 
     async def abandon(self, uri: str, upload: str) -> None:
         """Give up an upload and its parts; one that is gone already is no error."""
-        answer = await self._ask("DELETE", uri, {"uploadId": upload})
-        if answer.status not in {200, 204} and not _is_gone(answer):
+        answer = await self._send("DELETE", uri, {"uploadId": upload})
+        if answer.status not in {200, 204} and not _is_missing(answer):
             raise _refused("abandon the upload of", uri, answer)
 
-    async def _ask(
+    async def _send(
         self,
         method: str,
         uri: str,
@@ -99,10 +99,10 @@ class Uploads:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         signed = headers or {}
-        url = await self._sign(method, uri, query, _OURS, signed)
+        url = await self._sign(method, uri, query, _SHORT_LIVED, signed)
         kind = {"Content-Type": "application/xml"} if body else {}
         try:
-            return await ask(method, url, headers={**signed, **kind}, body=body)
+            return await send(method, url, headers={**signed, **kind}, body=body)
         except UnansweredError as error:
             raise BlobStoreError(f"the store of {uri} does not answer") from error
 
@@ -137,13 +137,13 @@ def _listed(number: int, part: Part) -> str:
     return f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(part.etag)}</ETag>{crc32}</Part>"
 
 
-def _is_gone(answer: Answer) -> bool:
+def _is_missing(answer: Answer) -> bool:
     return answer.status == 404 and "NoSuchUpload" in answer.text
 
 
 def _refused(verb: str, uri: str, answer: Answer) -> BlobStoreError | BlobNotFoundError:
     found = re.search("<Message>([^<]+)</Message>", answer.text)
     reason = found[1] if found else f"HTTP status {answer.status}"
-    if _is_gone(answer):
+    if _is_missing(answer):
         return BlobNotFoundError(uri)
     return BlobStoreError(f"the store could not {verb} {uri}: {reason[:300]}")

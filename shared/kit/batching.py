@@ -25,7 +25,7 @@ class StoppedError(Exception):
 
 
 @dataclass(slots=True)
-class _Lane(Generic[T, R]):
+class _KeyQueue(Generic[T, R]):
     """What waits under one key, and what is under way."""
 
     waiting: deque[tuple[T, asyncio.Future[R]]] = field(default_factory=deque)
@@ -55,12 +55,12 @@ class Batcher(Generic[K, T, R]):
         self._most = most
         self._most_waiting = most_waiting
         self._shared_fate = shared_fate
-        self._lanes: dict[K, _Lane[T, R]] = {}
+        self._queues: dict[K, _KeyQueue[T, R]] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
     def __contains__(self, key: K) -> bool:
         """Whether something of this key waits or is under way."""
-        return key in self._lanes
+        return key in self._queues
 
     async def run(self) -> None:
         """Serve until cancelled; whoever still waits then gets StoppedError."""
@@ -70,36 +70,36 @@ class Batcher(Generic[K, T, R]):
                 await asyncio.get_running_loop().create_future()
         finally:
             self._tasks = None
-            for lane in self._lanes.values():
-                for _, future in (*lane.under_way, *lane.waiting):
+            for key_queue in self._queues.values():
+                for _, future in (*key_queue.under_way, *key_queue.waiting):
                     if not future.done():
                         future.set_exception(StoppedError("stopped before this was done"))
-            self._lanes.clear()
+            self._queues.clear()
 
     async def submit(self, key: K, item: T) -> R:
         """Wait until the item's batch is done; OverfullError when too many wait."""
         if self._tasks is None:
             raise StoppedError("the batcher is not running")
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = _Lane()
-            self._tasks.create_task(self._serve(key, lane), name="batch-lane")
-        elif len(lane.waiting) >= self._most_waiting:
-            raise OverfullError(f"{len(lane.waiting)} items wait already")
+        key_queue = self._queues.get(key)
+        if key_queue is None:
+            key_queue = self._queues[key] = _KeyQueue()
+            self._tasks.create_task(self._serve(key, key_queue), name="batch-lane")
+        elif len(key_queue.waiting) >= self._most_waiting:
+            raise OverfullError(f"{len(key_queue.waiting)} items wait already")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        lane.waiting.append((item, future))
+        key_queue.waiting.append((item, future))
         return await future
 
-    async def _serve(self, key: K, lane: _Lane[T, R]) -> None:
-        while batch := self._take(lane):
-            lane.under_way = batch
+    async def _serve(self, key: K, key_queue: _KeyQueue[T, R]) -> None:
+        while batch := self._take(key_queue):
+            key_queue.under_way = batch
             await self._finish(key, batch)
-        del self._lanes[key]
+        del self._queues[key]
 
-    def _take(self, lane: _Lane[T, R]) -> Sequence[tuple[T, asyncio.Future[R]]]:
+    def _take(self, key_queue: _KeyQueue[T, R]) -> Sequence[tuple[T, asyncio.Future[R]]]:
         batch: list[tuple[T, asyncio.Future[R]]] = []
-        while lane.waiting and len(batch) < self._most:
-            item, future = lane.waiting.popleft()
+        while key_queue.waiting and len(batch) < self._most:
+            item, future = key_queue.waiting.popleft()
             if not future.done():  # else its submitter hung up
                 batch.append((item, future))
         return batch

@@ -3,7 +3,7 @@ The life of an action and of each of its attempts, as a table.
 
 The numbers are flyteidl2's ``ActionPhase``, because lists are filtered and sorted by
 them. Everything that changes a phase asks :func:`advance`, or the SQL guard that
-``controlplane.store.guards`` generates from :data:`NEXT`. Terminal is final: a retry is
+``controlplane.store.phase_guards`` generates from :data:`NEXT`. Terminal is final: a retry is
 a new attempt, and the action returns to QUEUED in the transaction that ended the old one
 (:data:`RETRIED_FROM` says from where that is lawful).
 """
@@ -43,7 +43,7 @@ NEXT: Mapping[Phase, frozenset[Phase]] = {
     Phase.RECOVERED: frozenset(),
 }
 
-TERMINAL = frozenset(phase for phase, following in NEXT.items() if not following)
+TERMINAL = frozenset(phase for phase, allowed in NEXT.items() if not allowed)
 
 RETRIED_FROM = frozenset(NEXT) - TERMINAL - {Phase.PAUSED}
 """Phases from which an action may return to QUEUED, with attempt + 1."""

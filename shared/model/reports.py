@@ -73,7 +73,7 @@ class Report:
     log_links: Sequence[LogLink] = ()  # all of them; none: as before
 
 
-class Verdict(IntEnum):
+class AckStatus(IntEnum):
     """What became of a report; numbers are on the wire."""
 
     APPLIED = 1
@@ -87,4 +87,4 @@ class Acknowledgement:
 
     attempt: AttemptId
     version: int
-    verdict: Verdict
+    status: AckStatus

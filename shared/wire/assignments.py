@@ -13,7 +13,7 @@ from shared.model.ids import (
 )
 from shared.wire.errors import BadMessageError
 from shared.wire.ids import parse_attempt_id, parse_digest, parse_lease_id, render_attempt_id
-from shared.wire.times import from_us, to_us
+from shared.wire.timestamps import from_us, to_us
 
 _REQUIRED = ("org", "project", "domain", "run", "action", "run_base", "output_prefix")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from shared.idl.agent.v1 import call_pb2
 from shared.model.logs import LogLine, Originator
-from shared.wire.times import from_us, to_us
+from shared.wire.timestamps import from_us, to_us
 
 
 def parse_log_chunk(message: call_pb2.LogChunk) -> Sequence[LogLine]:

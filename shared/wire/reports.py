@@ -5,17 +5,17 @@ from shared.model.phases import Phase
 from shared.model.reports import (
     MAX_MESSAGE_BYTES,
     Acknowledgement,
+    AckStatus,
     ClusterEvent,
     Failure,
     FailureKind,
     LogLink,
     Report,
-    Verdict,
 )
 from shared.wire.errors import BadMessageError
 from shared.wire.ids import parse_attempt_id, parse_lease_id, render_attempt_id
-from shared.wire.texts import MAX_CODE_BYTES, parse_uri, parse_words
-from shared.wire.times import from_us, to_us
+from shared.wire.strings import MAX_CODE_BYTES, parse_uri, parse_words
+from shared.wire.timestamps import from_us, to_us
 
 MAX_EVENTS = 100
 """Of one report; the first ones are kept, they say how it began."""
@@ -83,19 +83,19 @@ def render_report(report: Report) -> report_pb2.Report:
 
 def parse_acknowledgement(message: report_pb2.Acknowledgement) -> Acknowledgement:
     try:
-        verdict = Verdict(message.verdict)
+        status = AckStatus(message.verdict)
     except ValueError as error:
         raise BadMessageError(
             f"acknowledgement.verdict is {message.verdict}, which this release does not know"
         ) from error
-    return Acknowledgement(parse_attempt_id(message.attempt), message.version, verdict)
+    return Acknowledgement(parse_attempt_id(message.attempt), message.version, status)
 
 
 def render_acknowledgement(acknowledgement: Acknowledgement) -> report_pb2.Acknowledgement:
     return report_pb2.Acknowledgement(
         attempt=render_attempt_id(acknowledgement.attempt),
         version=acknowledgement.version,
-        verdict=acknowledgement.verdict,
+        verdict=acknowledgement.status,
     )
 
 

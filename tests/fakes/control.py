@@ -21,7 +21,7 @@ from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId
 from shared.model.logs import LogLine
 from shared.model.phases import TERMINAL, Phase
-from shared.model.reports import Acknowledgement, Report, Verdict
+from shared.model.reports import Acknowledgement, AckStatus, Report
 from shared.wire.assignments import render_assignment
 from shared.wire.ids import parse_lease, render_lease
 from shared.wire.logs import parse_log_chunk
@@ -51,7 +51,7 @@ class FakeControl:
     def __init__(self) -> None:
         self.address = ""
         self.heartbeat = timedelta(seconds=1)
-        self.verdict_on: Callable[[AttemptId], link_pb2.VerdictOnLease.Kind] = lambda _: (
+        self.decision_on: Callable[[AttemptId], link_pb2.VerdictOnLease.Kind] = lambda _: (
             link_pb2.VerdictOnLease.KIND_KEEP
         )
         self.acknowledging = True
@@ -196,15 +196,15 @@ class FakeControl:
 
     async def _answer_inventory(self, session: FakeSession, inventory: link_pb2.Inventory) -> None:
         session.inventory += [parse_lease(lease) for lease in inventory.leases]
-        verdicts = []
+        decisions = []
         for lease in inventory.leases:
             attempt = parse_lease(lease)[0]
             stop = attempt in self.stopped
-            kind = link_pb2.VerdictOnLease.KIND_STOP if stop else self.verdict_on(attempt)
-            verdicts.append(link_pb2.VerdictOnLease(lease=lease, kind=kind))
+            kind = link_pb2.VerdictOnLease.KIND_STOP if stop else self.decision_on(attempt)
+            decisions.append(link_pb2.VerdictOnLease(lease=lease, kind=kind))
         await session.outgoing.put(
             link_pb2.ControlFrame(
-                verdicts=link_pb2.Verdicts(verdicts=verdicts, last=inventory.last)
+                verdicts=link_pb2.Verdicts(verdicts=decisions, last=inventory.last)
             )
         )
 
@@ -215,16 +215,16 @@ class FakeControl:
         for report in map(parse_report, messages):
             self.received.append(report)
             known = self.reports[report.attempt]
-            verdict = Verdict.APPLIED
+            status = AckStatus.APPLIED
             if report.attempt in self.stale:
-                verdict = Verdict.STALE
+                status = AckStatus.STALE
             elif report.version <= len(known):
-                verdict = Verdict.REPEATED
+                status = AckStatus.REPEATED
             else:
                 assert report.version == len(known) + 1, "a version is missing"
                 known.append(report)
             acknowledgements.append(
-                render_acknowledgement(Acknowledgement(report.attempt, report.version, verdict))
+                render_acknowledgement(Acknowledgement(report.attempt, report.version, status))
             )
         if self.acknowledging:
             batch = report_pb2.AcknowledgementBatch(acknowledgements=acknowledgements)
@@ -248,8 +248,8 @@ class FakeControl:
         if not self.sessions:
             return
         session = self.sessions[-1]
-        room = max(0, session.credit - session.sent)
-        batch, self._waiting = self._waiting[:room], self._waiting[room:]
+        capacity = max(0, session.credit - session.sent)
+        batch, self._waiting = self._waiting[:capacity], self._waiting[capacity:]
         for start in range(0, len(batch), 256):
             await session.outgoing.put(self._batch(session, batch[start : start + 256]))
         session.sent += len(batch)

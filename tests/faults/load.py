@@ -22,8 +22,8 @@ from flyteidl2.workflow.run_definition_pb2 import TaskAction
 from flyteidl2.workflow.run_service_pb2 import AbortRunRequest, CreateRunRequest
 
 from tests.faults.world import World
-from tests.integration.agent.world import Wish, make_inputs, make_task_spec
-from tests.system.door import PROJECT_ID, Door
+from tests.integration.agent.world import ActionRequest, make_inputs, make_task_spec
+from tests.system.api_client import PROJECT_ID, ApiClient
 
 T = TypeVar("T")
 
@@ -86,18 +86,22 @@ class Load:
         for number in count():
             await beat.next(self.pace.sleeps)
             long = self.chance.random() < 0.2
-            wish = _nap(self.chance.choice([1, 3])) if long else Wish(task="nap", type="core-sleep")
+            action = (
+                _nap(self.chance.choice([1, 3]))
+                if long
+                else ActionRequest(task="nap", type="core-sleep")
+            )
             await self._places.acquire()
-            self._call(calls, self._enqueue(root, f"s{number}", wish))
+            self._call(calls, self._enqueue(root, f"s{number}", action))
 
     async def _chores(self, calls: asyncio.TaskGroup, root: ActionIdentifier) -> None:
         beat = _Beat(self.chance)
         for number in count():
             await beat.next(self.pace.chores)
             lasts = self.chance.choice([10, 500, 3_000, 8_000])
-            wish = self._chore(lasts, replaceable=self.chance.random() < 0.5)
+            action = self._chore(lasts, replaceable=self.chance.random() < 0.5)
             await self._places.acquire()
-            self._call(calls, self._enqueue(root, f"c{number}", wish))
+            self._call(calls, self._enqueue(root, f"c{number}", action))
 
     def _call(self, calls: asyncio.TaskGroup, call: Coroutine[object, object, None]) -> None:
         task = calls.create_task(call, name="enqueue")
@@ -113,55 +117,55 @@ class Load:
         root = await self._begin()
         self.aborted.add(root.run.name)
         for number in range(2):
-            wish = self._chore(60_000, replaceable=bool(number))
-            await self._enqueue(root, f"v{number}", wish)
+            action = self._chore(60_000, replaceable=bool(number))
+            await self._enqueue(root, f"v{number}", action)
         await asyncio.sleep(self.chance.uniform(0, 3))
         await self._abort(root.run)
 
     async def _begin(self) -> ActionIdentifier:
         """Make a run whose root sleeps as long as it is let."""
-        wish = _nap(3600)
+        action = _nap(3600)
         name = f"r{self.chance.getrandbits(48):x}"
         request = CreateRunRequest(
             run_id=RunIdentifier(project=PROJECT_ID.name, domain=PROJECT_ID.domain, name=name),
-            task_spec=self._spec(wish),
-            inputs=make_inputs(wish.inputs),
+            task_spec=self._spec(action),
+            inputs=make_inputs(action.inputs),
         )
-        made = await self._ask(lambda door: door.runs.create_run(request, timeout_ms=_CALL_MS))
+        made = await self._ask(lambda api: api.runs.create_run(request, timeout_ms=_CALL_MS))
         self._roots.append(made.run.action.id.run)
         self.asked += 1
         return made.run.action.id
 
-    async def _enqueue(self, root: ActionIdentifier, name: str, wish: Wish) -> None:
+    async def _enqueue(self, root: ActionIdentifier, name: str, action: ActionRequest) -> None:
         request = EnqueueRequest(
             action=Action(
                 action_id=ActionIdentifier(run=root.run, name=name),
                 parent_action_name=root.name,
-                input_uri=self._inputs(wish),
+                input_uri=self._inputs(action),
                 run_output_base=f"file://{self.world.blobs}",
-                task=TaskAction(spec=self._spec(wish)),
+                task=TaskAction(spec=self._spec(action)),
             )
         )
-        await self._ask(lambda door: door.actions.enqueue(request, timeout_ms=_CALL_MS))
+        await self._ask(lambda api: api.actions.enqueue(request, timeout_ms=_CALL_MS))
         self.asked += 1
 
     async def _abort(self, run: RunIdentifier) -> None:
         request = AbortRunRequest(run_id=run, reason="the test has seen enough of it")
-        await self._ask(lambda door: door.runs.abort_run(request, timeout_ms=_CALL_MS))
+        await self._ask(lambda api: api.runs.abort_run(request, timeout_ms=_CALL_MS))
 
-    async def _ask(self, call: Callable[[Door], Awaitable[T]]) -> T:
-        doors = [replica.door for replica in self.world.replicas]
-        for door in cycle(self.chance.sample(doors, len(doors))):
+    async def _ask(self, call: Callable[[ApiClient], Awaitable[T]]) -> T:
+        doors = [replica.api for replica in self.world.replicas]
+        for api in cycle(self.chance.sample(doors, len(doors))):
             try:
-                return await call(door)
+                return await call(api)
             except ConnectError as error:
                 if error.code not in _AWAY:
                     raise
             await asyncio.sleep(0.1)
         raise AssertionError("there are no replicas")
 
-    def _chore(self, milliseconds: int, *, replaceable: bool) -> Wish:
-        return Wish(
+    def _chore(self, milliseconds: int, *, replaceable: bool) -> ActionRequest:
+        return ActionRequest(
             task="chore",
             module="chore",
             inputs={"ledger": str(self.world.ledger.path), "milliseconds": milliseconds},
@@ -169,15 +173,15 @@ class Load:
             env={_ON_DISCONNECT: "replace" if replaceable else "keep"},
         )
 
-    def _spec(self, wish: Wish) -> TaskSpec:
-        key = repr(wish)
+    def _spec(self, action: ActionRequest) -> TaskSpec:
+        key = repr(action)
         if key not in self._specs:
-            self._specs[key] = make_task_spec(wish, self.world.bundle)
+            self._specs[key] = make_task_spec(action, self.world.bundle)
         return self._specs[key]
 
-    def _inputs(self, wish: Wish) -> str:
+    def _inputs(self, action: ActionRequest) -> str:
         """Put the inputs where all who have the same find them."""
-        body = make_inputs(wish.inputs).SerializeToString(deterministic=True)
+        body = make_inputs(action.inputs).SerializeToString(deterministic=True)
         path = self.world.blobs / "local" / "inputs" / body.hex()[-80:] / "inputs.pb"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -185,5 +189,7 @@ class Load:
         return f"file://{path}"
 
 
-def _nap(seconds: float) -> Wish:
-    return Wish(task="nap", type="core-sleep", inputs={"duration": timedelta(seconds=seconds)})
+def _nap(seconds: float) -> ActionRequest:
+    return ActionRequest(
+        task="nap", type="core-sleep", inputs={"duration": timedelta(seconds=seconds)}
+    )

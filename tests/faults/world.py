@@ -23,8 +23,8 @@ from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 import httpx
 
-from controlplane.store.clusters import save_cluster
 from controlplane.store.database import Database, open_database
+from controlplane.store.resources.clusters import save_cluster
 from shared.kit.clock import SystemClock
 from shared.model.ids import ClusterName, OrgName
 from tests.faults.ledger import Ledger
@@ -32,7 +32,7 @@ from tests.faults.proxy import Proxy, Target
 from tests.programs import free_ports
 from tests.running import until
 from tests.servers.postgres import DatabaseForTest
-from tests.system.door import Door
+from tests.system.api_client import ApiClient
 
 ORG = OrgName("local")
 GRACE_SECONDS = 1.0
@@ -51,7 +51,7 @@ class Shape:
     replicas: Sequence[OrgName] = (ORG, ORG)  # whose API each is
     agents: Sequence[tuple[OrgName, str]] = ((ORG, "local"), (ORG, "other"))  # of clusters
     slots: int = 16
-    tempo: Mapping[str, float] = field(
+    timings: Mapping[str, float] = field(
         default_factory=lambda: {
             "HEARTBEAT": 0.5,
             "SILENT_AFTER": 2,
@@ -131,14 +131,14 @@ class Program:
 @dataclass(slots=True)
 class Replica:
     program: Program
-    door: Door
+    api: ApiClient
     link_port: int
     database: Proxy
 
     async def is_ready(self) -> bool:
         try:
             async with httpx.AsyncClient(timeout=2) as client:
-                answer = await client.get(f"{self.door.url}/readyz")
+                answer = await client.get(f"{self.api.url}/readyz")
         except httpx.HTTPError:
             return False
         return answer.status_code == 200
@@ -147,7 +147,7 @@ class Replica:
         """Add up a counter of its ``/metrics``; 0 while it is away."""
         try:
             async with httpx.AsyncClient(timeout=2) as client:
-                text = (await client.get(f"{self.door.url}/metrics")).text
+                text = (await client.get(f"{self.api.url}/metrics")).text
         except httpx.HTTPError:
             return 0.0
         lines = [line for line in text.splitlines() if line.startswith(name)]
@@ -224,7 +224,7 @@ class World:
         command = [
             *(sys.executable, "-m", "dataplane.agent", "run", "--token-file", str(token)),
             *("--control-plane", addresses, "--data-dir", str(data)),
-            *("--public-endpoint", self.replicas[0].door.url.removeprefix("http://")),
+            *("--public-endpoint", self.replicas[0].api.url.removeprefix("http://")),
             *("--grace-seconds", str(GRACE_SECONDS), "--slots", str(self.shape.slots), *options),
         ]
         program = Program(name, command, {}, self.home)
@@ -305,12 +305,12 @@ async def _make_replica(world: World, number: int, org: OrgName, stack: AsyncExi
         "VOLARY_CLUSTER_TOKEN": _token(cluster),
         "VOLARY_HTTP_PORT": str(http_port),
         "VOLARY_LINK_PORT": str(link_port),
-        **{f"VOLARY_LINK_{name}_SECONDS": str(each) for name, each in world.shape.tempo.items()},
+        **{f"VOLARY_LINK_{name}_SECONDS": str(each) for name, each in world.shape.timings.items()},
     }
     command = [sys.executable, "-m", "controlplane.cli", "controlplane", "serve"]
     name = f"replica-{number}"
     program = Program(name, command, environment, world.home)
-    return Replica(program, Door(f"http://127.0.0.1:{http_port}"), link_port, database)
+    return Replica(program, ApiClient(f"http://127.0.0.1:{http_port}"), link_port, database)
 
 
 @asynccontextmanager

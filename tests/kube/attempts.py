@@ -12,7 +12,7 @@ from flyteidl2.core import execution_pb2, tasks_pb2
 from flyteidl2.task import task_definition_pb2
 from google.protobuf import json_format, struct_pb2
 
-from dataplane.agent.core.held import Held, News
+from dataplane.agent.core.active_attempts import ActiveAttempt, StatusUpdate
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.events import Events
 from dataplane.agent.kube.informer import Informer
@@ -26,10 +26,10 @@ from dataplane.agent.kube.objects import (
 from dataplane.agent.ledger.taskactions import codec
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.kubernetes.cluster import Cluster
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
 from dataplane.agent.runtimes.kubernetes.plugins.pod import PodPlugin
-from dataplane.agent.runtimes.kubernetes.pods import Door, PodTemplates
+from dataplane.agent.runtimes.kubernetes.pods import PodTemplates, ProxyAccess
 from dataplane.agent.runtimes.kubernetes.runtime import KubernetesRuntime
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import Variable, parse_task
 from shared.kit.clock import Clock, SystemClock
@@ -38,45 +38,45 @@ from shared.model.phases import Phase
 from tests.kube import images
 from tests.unit.agent.assignments import make_assignment, make_job
 
-PATIENCE = 60
-_DOOR = Door(address="volary-door.test:8443")
+TIMEOUT_SECONDS = 60
+_PROXY = ProxyAccess(address="volary-proxy.test:8443")
 
 
 class Told:
     """Remembers what a runtime told of an attempt."""
 
     def __init__(self) -> None:
-        self.all: list[News] = []
-        self.news: asyncio.Queue[News] = asyncio.Queue()
+        self.all: list[StatusUpdate] = []
+        self.update: asyncio.Queue[StatusUpdate] = asyncio.Queue()
 
-    async def __call__(self, news: News) -> None:
-        self.all.append(news)
-        self.news.put_nowait(news)
+    async def __call__(self, update: StatusUpdate) -> None:
+        self.all.append(update)
+        self.update.put_nowait(update)
 
-    async def until(self, phase: Phase, reason: str | None = None) -> News:
+    async def until(self, phase: Phase, reason: str | None = None) -> StatusUpdate:
         """Wait until that was told; fails after a while."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
-                news = await self.news.get()
-                if news.phase is phase and reason in {None, news.reason}:
-                    return news
+                update = await self.update.get()
+                if update.phase is phase and reason in {None, update.reason}:
+                    return update
 
     @property
     def phases(self) -> list[Phase]:
-        return [news.phase for news in self.all]
+        return [update.phase for update in self.all]
 
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    told: Told
+    last_reported: Told
     stop: asyncio.Event
-    run: asyncio.Task[News]
+    run: asyncio.Task[StatusUpdate]
 
-    async def end(self, *, within: float = PATIENCE) -> News:
+    async def end(self, *, within: float = TIMEOUT_SECONDS) -> StatusUpdate:
         async with asyncio.timeout(within):
             return await asyncio.shield(self.run)
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """The agent dies: nobody looks after the attempt any more."""
         self.run.cancel()
         await asyncio.wait([self.run])
@@ -93,13 +93,13 @@ class Agent:
     begun: list[Attempt] = field(default_factory=list)
 
     async def start(self, job: Job) -> Attempt:
-        told, stop = Told(), asyncio.Event()
-        run = self.tasks.create_task(self.runtime.run(job, told, stop))
-        self.begun.append(Attempt(told=told, stop=stop, run=run))
+        last_reported, stop = Told(), asyncio.Event()
+        run = self.tasks.create_task(self.runtime.run(job, last_reported, stop))
+        self.begun.append(Attempt(last_reported=last_reported, stop=stop, run=run))
         await asyncio.sleep(0)  # it is known from its first step on
         return self.begun[-1]
 
-    async def run(self, job: Job, *, within: float = PATIENCE) -> News:
+    async def run(self, job: Job, *, within: float = TIMEOUT_SECONDS) -> StatusUpdate:
         """Run it to its end."""
         attempt = await self.start(job)
         return await attempt.end(within=within)
@@ -157,7 +157,7 @@ class Jobs:
 
     async def own(self, job: Job) -> None:
         """Write the attempt's TaskAction, as the ledger does when it is accepted."""
-        held = Held(assignment=job.assignment, accepted_at=job.accepted_at)
+        held = ActiveAttempt(assignment=job.assignment, accepted_at=job.accepted_at)
         name = name_attempt(job.assignment, self.namespace)
         await self.kube.create(
             TASK_ACTION, codec.render_entry(held, name, label_attempt(job.assignment))
@@ -181,7 +181,7 @@ async def agent_in(
     namespace: str,
     base: Path,
     *,
-    patience: Patience | None = None,
+    timeouts: PendingTimeouts | None = None,
     lost_after: timedelta = timedelta(minutes=5),
     grace: timedelta = timedelta(seconds=1),
 ) -> AsyncIterator[Agent]:
@@ -195,7 +195,7 @@ async def agent_in(
             kube=kube,
             informers={POD: pods},
             events=events,
-            templates=PodTemplates(door=_DOOR, defaults={"cpu": "10m", "memory": "64Mi"}),
+            templates=PodTemplates(proxy=_PROXY, defaults={"cpu": "10m", "memory": "64Mi"}),
             stores=Stores(clock),
             clock=clock,
             namespaces=namespace,
@@ -205,7 +205,9 @@ async def agent_in(
         watching = [tasks.create_task(pods.run()), tasks.create_task(events.run())]
         async with asyncio.TaskGroup() as attempts:
             agent = Agent(
-                runtime=KubernetesRuntime(cluster, [PodPlugin(patience=patience or Patience())]),
+                runtime=KubernetesRuntime(
+                    cluster, [PodPlugin(timeouts=timeouts or PendingTimeouts())]
+                ),
                 cluster=cluster,
                 jobs=Jobs(kube=kube, namespace=namespace, base=base),
                 tasks=attempts,
@@ -219,7 +221,7 @@ async def agent_in(
 
 async def read_log(agent: Agent, job: Job, *, after: int = 0) -> list[LogLine]:
     """Follow the attempt's log to its end."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         chunks = [chunk async for chunk in agent.runtime.follow(job.assignment.attempt, after)]
     return [line for chunk in chunks for line in chunk.lines]
 

@@ -89,8 +89,8 @@ class KubeClient:
     async def watch(self, path: str, *, since: str, **query: str) -> AsyncGenerator[Json]:
         """Give each change as it comes; KubeError when the server has forgotten ``since``."""
         asked = {"watch": "true", "resourceVersion": since, **query}
-        patience = httpx.Timeout(_ANSWER_WITHIN_SECONDS, read=None)  # the caller's
-        async with self._http.stream("GET", path, params=asked, timeout=patience) as answer:
+        timeouts = httpx.Timeout(_ANSWER_WITHIN_SECONDS, read=None)  # the caller's
+        async with self._http.stream("GET", path, params=asked, timeout=timeouts) as answer:
             if not answer.is_success:
                 await answer.aread()
                 _refuse(answer)

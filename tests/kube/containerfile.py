@@ -146,12 +146,12 @@ class Builder:
 
 def _name(index: Path, names: list[str]) -> None:
     """Tell containerd what the images are called; it would make names up."""
-    told = json.loads(index.read_text())
-    for image in told["manifests"]:
+    last_reported = json.loads(index.read_text())
+    for image in last_reported["manifests"]:
         name = image["annotations"]["org.opencontainers.image.ref.name"]
         assert name in names
         image["annotations"]["io.containerd.image.name"] = name
-    index.write_text(json.dumps(told))
+    index.write_text(json.dumps(last_reported))
 
 
 def _run(*command: str | Path) -> None:

@@ -147,11 +147,11 @@ def running(
         f"--etcd-servers={etcd_address}",
         *_api_server_flags(authority, at, port, accounts_key),
     )
-    wanted = ["*"] if with_nodes else _CONTROLLERS_OF_OBJECTS
+    desired = ["*"] if with_nodes else _CONTROLLERS_OF_OBJECTS
     controllers = program(
         "kube-controller-manager",
         as_client("system:kube-controller-manager"),
-        f"--controllers={','.join(wanted)}",
+        f"--controllers={','.join(desired)}",
         f"--root-ca-file={authority.certificate}",
         f"--service-account-private-key-file={accounts_key}",
         "--use-service-account-credentials",

@@ -164,9 +164,9 @@ def _add_commands(layer: Layer, distribution: metadata.Distribution) -> None:
 
 def _with_requirements(names: Iterable[str]) -> Iterator[metadata.Distribution]:
     seen: set[str] = set()
-    wanted = list(names)
-    while wanted:
-        name = wanted.pop()
+    desired = list(names)
+    while desired:
+        name = desired.pop()
         if name in seen:
             continue
         seen.add(name)
@@ -175,7 +175,7 @@ def _with_requirements(names: Iterable[str]) -> Iterator[metadata.Distribution]:
         for text in distribution.requires or ():
             requirement = Requirement(text)
             if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                wanted.append(requirement.name)
+                desired.append(requirement.name)
 
 
 def _sources() -> Layer:

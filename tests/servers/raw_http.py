@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-_PATIENCE_SECONDS = 30.0
+_TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class RawHttp:
         """Send; whether the other side still took it."""
         try:
             self.writer.write(data)
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
                 await self.writer.drain()
         except ConnectionError:
             return False
@@ -48,7 +48,7 @@ class RawHttp:
     async def read_answer(self) -> Answer:
         """Read one answer, or the end of the connection."""
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
                 head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
                 return Answer(int(head.split()[1]), (await self._read_body(head)).decode())
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -57,7 +57,7 @@ class RawHttp:
     async def read_to_end(self) -> bytes:
         """Read until the connection is closed."""
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
                 return await self.reader.read()
         except ConnectionError:
             return b""

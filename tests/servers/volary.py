@@ -70,7 +70,7 @@ def start(
     data: Path,
     *options: str,
     log: Path | None = None,
-    surroundings: Mapping[str, str] | None = None,
+    context: Mapping[str, str] | None = None,
 ) -> VolaryUp:
     """Start it on free ports; it may not be up yet, or ever."""
     said = data.with_name(f"{data.name}.log") if log is None else log
@@ -84,7 +84,7 @@ def start(
             cwd=_ROOT,
             stdout=words,
             stderr=words,
-            env={**os.environ, **(surroundings or {})},
+            env={**os.environ, **(context or {})},
         )
     return VolaryUp(process, data, said)
 

@@ -7,7 +7,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.schedule import Verdict, run
+from tests.simulation.schedule import AckStatus, run
 
 _CHUNK = 20
 
@@ -26,38 +26,38 @@ def main() -> None:
 
 
 def _replay(seed: int) -> bool:
-    verdict = run(seed)
-    print("\n".join(verdict.trace))  # noqa: T201
-    print("\n".join(verdict.broken) or "every promise was kept")  # noqa: T201
-    return bool(verdict.broken)
+    status = run(seed)
+    print("\n".join(status.trace))  # noqa: T201
+    print("\n".join(status.broken) or "every promise was kept")  # noqa: T201
+    return bool(status.broken)
 
 
 def _explore(first: int, seconds: float, processes: int) -> bool:
     began = time.monotonic()
-    verdicts: list[Verdict] = []
+    decisions: list[AckStatus] = []
     with ProcessPoolExecutor(processes) as pool:
         while time.monotonic() - began < seconds:
-            seeds = range(first + len(verdicts), first + len(verdicts) + _CHUNK * processes)
-            for verdict in pool.map(_run_silently, seeds, chunksize=_CHUNK // 4):
-                verdicts.append(verdict)
-                if verdict.broken:
-                    print(f"seed {verdict.seed}: {verdict.broken[0][:300]}", flush=True)  # noqa: T201
+            seeds = range(first + len(decisions), first + len(decisions) + _CHUNK * processes)
+            for status in pool.map(_run_silently, seeds, chunksize=_CHUNK // 4):
+                decisions.append(status)
+                if status.broken:
+                    print(f"seed {status.seed}: {status.broken[0][:300]}", flush=True)  # noqa: T201
     took = time.monotonic() - began
-    broken = sum(bool(verdict.broken) for verdict in verdicts)
-    hours = sum(verdict.seconds for verdict in verdicts) / 3600
-    steps = sum(verdict.steps for verdict in verdicts) / 1e6
+    broken = sum(bool(status.broken) for status in decisions)
+    hours = sum(status.seconds for status in decisions) / 3600
+    steps = sum(status.steps for status in decisions) / 1e6
     print(  # noqa: T201
-        f"{len(verdicts)} schedules from seed {first} on, {broken} of them broken: "
-        f"{60 * len(verdicts) / took:.0f} a minute, {hours:.1f} virtual hours, "
+        f"{len(decisions)} schedules from seed {first} on, {broken} of them broken: "
+        f"{60 * len(decisions) / took:.0f} a minute, {hours:.1f} virtual hours, "
         f"{steps:.1f} million steps"
     )
     return broken > 0
 
 
-def _run_silently(seed: int) -> Verdict:
-    verdict = run(seed)
-    verdict.trace.clear()
-    return verdict
+def _run_silently(seed: int) -> AckStatus:
+    status = run(seed)
+    status.trace.clear()
+    return status
 
 
 if __name__ == "__main__":

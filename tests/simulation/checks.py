@@ -74,7 +74,7 @@ def _repeats(world: World) -> Iterator[str]:
     """A session says each report once; only a new session says it again."""
     for installation in world.installations:
         for wire in installation.wires:
-            for (action, number, version), times in wire.said.items():
+            for (action, number, version), times in wire.kind.items():
                 if times > 1:
                     yield f"report {action.hex()}-{number}.{version} was said {times} times"
 

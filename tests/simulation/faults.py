@@ -25,7 +25,7 @@ class Faults:
 
     def absence(self) -> tuple[str, float]:
         """Take an agent away for about as long as it takes to reassign its work; how long."""
-        lasts = self.chance.uniform(0.9, 1.8) * self.world.tempo.reassign_after.total_seconds()
+        lasts = self.chance.uniform(0.9, 1.8) * self.world.timings.reassign_after.total_seconds()
         kind = self.chance.choice(ABSENCES)
         return f"{kind.__name__.strip('_')}: {kind(self, lasts)}", lasts
 
@@ -60,9 +60,9 @@ class Faults:
 
     def while_(self) -> float:
         """Draw how long a trouble lasts: a moment, past the fence, past the reassignment."""
-        tempo = self.world.tempo
+        timings = self.world.timings
         longest = self.chance.choice(
-            [5.0, tempo.self_fence.total_seconds(), 1.5 * tempo.reassign_after.total_seconds()]
+            [5.0, timings.self_fence.total_seconds(), 1.5 * timings.reassign_after.total_seconds()]
         )
         return self.chance.uniform(0, longest)
 
@@ -108,17 +108,17 @@ def _one_direction_is_swallowed(faults: Faults) -> str:
 
 
 def _frames_come_twice(faults: Faults) -> str:
-    agent, share = faults.agent(), faults.chance.choice([0.05, 0.5])
+    agent, allocate = faults.agent(), faults.chance.choice([0.05, 0.5])
     if agent.wire is not None:
-        agent.wire.disorder(repeats=share)
-    return f"{agent.name}, {share} of them"
+        agent.wire.disorder(repeats=allocate)
+    return f"{agent.name}, {allocate} of them"
 
 
 def _frames_overtake_each_other(faults: Faults) -> str:
-    agent, share = faults.agent(), faults.chance.choice([0.05, 0.5])
+    agent, allocate = faults.agent(), faults.chance.choice([0.05, 0.5])
     if agent.wire is not None:
-        agent.wire.disorder(strays=share)
-    return f"{agent.name}, {share} of them"
+        agent.wire.disorder(strays=allocate)
+    return f"{agent.name}, {allocate} of them"
 
 
 def _agent_is_cut_off(faults: Faults, lasts: float | None = None) -> str:
@@ -169,9 +169,9 @@ def _control_plane_is_down(faults: Faults) -> str:
 
 
 def _kill(faults: Faults, replica: Replica, lasts: float) -> None:
-    served = [each.wire for each in faults.world.installations if each.wire is not None]
+    mark_dispatched = [each.wire for each in faults.world.installations if each.wire is not None]
     replica.kill()
-    for wire in served:
+    for wire in mark_dispatched:
         if faults.chance.random() < 0.7:
             wire.cut()
     faults.after(lasts, faults._rise, replica)
@@ -187,12 +187,12 @@ def _postgres_is_down(faults: Faults) -> str:
 
 
 def _postgres_breaks_connections(faults: Faults) -> str:
-    lasts, share = faults.moment(), faults.chance.choice([0.1, 0.5])
+    lasts, allocate = faults.moment(), faults.chance.choice([0.1, 0.5])
     postgres = faults.world.postgres
-    postgres.broken = share
+    postgres.broken = allocate
     postgres.break_listening()
     faults.after(lasts, setattr, postgres, "broken", 0.0)
-    return f"{share} of them for {lasts:.1f} s"
+    return f"{allocate} of them for {lasts:.1f} s"
 
 
 def _postgres_is_slow(faults: Faults) -> str:

@@ -126,10 +126,10 @@ class SimLoop(asyncio.BaseEventLoop):
             node.is_alive, node.is_frozen = True, False
             node.release()
         for _ in range(20):
-            left = [task for task in asyncio.all_tasks(self) if not task.done()]
-            if not left:
+            remaining = [task for task in asyncio.all_tasks(self) if not task.done()]
+            if not remaining:
                 break
-            for task in sorted(left, key=hash):
+            for task in sorted(remaining, key=hash):
                 task.cancel()
             self.run_until_complete(asyncio.sleep(120))
         self.run_until_complete(self.shutdown_asyncgens())

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
-from dataplane.agent.core.endings import Exit, KilledFor, Remains, judge
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
+from dataplane.agent.core.endings import AttemptArtifacts, Exit, KilledFor, classify
 from dataplane.agent.core.messages import LogChunk
-from dataplane.agent.runtimes.protocol import Job, Tell
+from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from shared.kit.clock import Clock
 from shared.model.ids import AttemptId, LeaseId
 from shared.model.phases import Phase
@@ -143,24 +143,24 @@ class SimRuntime:
         self._machine = machine
         self._chance = chance
 
-    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+    async def run(self, job: Job, report_status: ReportStatus, stop: asyncio.Event) -> StatusUpdate:
         attempt = job.assignment.attempt
         process = self._machine.processes.get(attempt)
         if process is None:
             if stop.is_set():
-                return News(phase=Phase.ABORTED)
-            await tell(News(phase=Phase.INITIALIZING, reason="StartingProcess"))
+                return StatusUpdate(phase=Phase.ABORTED)
+            await report_status(StatusUpdate(phase=Phase.INITIALIZING, reason="StartingProcess"))
             await asyncio.sleep(self._chance.uniform(0, 0.2))
             self._machine.start(job)
             process = self._machine.processes[attempt]
-        await tell(News(phase=Phase.RUNNING))
+        await report_status(StatusUpdate(phase=Phase.RUNNING))
         async with asyncio.TaskGroup() as tasks:
             stopping = tasks.create_task(self._pass_on(stop, process))
             await process.ended.wait()
             stopping.cancel()
         prefix = job.assignment.output_prefix
-        phase, failure = judge(Remains(exit=process.exit, output_prefix=prefix))
-        return News(
+        phase, failure = classify(AttemptArtifacts(exit=process.exit, output_prefix=prefix))
+        return StatusUpdate(
             phase=phase, failure=failure, output_uri=prefix if phase is Phase.SUCCEEDED else ""
         )
 

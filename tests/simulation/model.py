@@ -15,11 +15,11 @@ from uuid import UUID
 
 from controlplane.core import attempts as rules
 from controlplane.core.actions import RetryPolicy
-from controlplane.core.sessions import HeldLease, Judgement, judge
+from controlplane.core.agent_sessions import InventoryDecision, LeaseRecord, decide_inventory
 from controlplane.loops.leases import CLUSTER_LOST, LEASE_LOST
-from controlplane.store.cascades import PARENT_ENDED
-from controlplane.store.dispatches import Accepted
-from controlplane.usecases.sessions import SupersededError
+from controlplane.store.dispatch.cascades import PARENT_ENDED
+from controlplane.store.dispatch.dispatches import Accepted
+from controlplane.usecases.agent_sessions import SupersededError
 from shared.model.assignments import Assignment
 from shared.model.ids import (
     ROOT,
@@ -32,7 +32,7 @@ from shared.model.ids import (
     LeaseId,
 )
 from shared.model.phases import TERMINAL, Phase
-from shared.model.reports import Acknowledgement, Report, Verdict
+from shared.model.reports import Acknowledgement, AckStatus, Report
 from tests.factories import make_run_key
 from tests.simulation.rows import (
     Action,
@@ -44,21 +44,21 @@ from tests.simulation.rows import (
     render_assignment,
 )
 
-Held = tuple[AttemptId, LeaseId]
+ActiveAttempt = tuple[AttemptId, LeaseId]
 
 
 class ModelStore:
     def __init__(self, chance: Random, at: datetime) -> None:
         self.clusters: dict[ClusterName, Cluster] = defaultdict(Cluster)
-        self.served = timedelta(0)
+        self.mark_dispatched = timedelta(0)
         self.ticked_at = at
         self.actions: dict[ActionId, Action] = {}
         self.dispatches: dict[ActionId, Dispatch] = {}
         self.attempts: dict[AttemptId, Attempt] = {}
-        self.accepted: set[Held] = set()  # that were ever noted as accepted
+        self.accepted: set[ActiveAttempt] = set()  # that were ever noted as accepted
         self.lapses: list[Lapse] = []
-        self.verdicts: Counter[Verdict] = Counter()  # on what agents reported
-        self.tell: Callable[[], None] = lambda: None  # work waits, or stops are wanted
+        self.decisions: Counter[AckStatus] = Counter()  # on what agents reported
+        self.report_status: Callable[[], None] = lambda: None  # work waits, or stops are wanted
         self._chance = chance
 
     # What clients ask.
@@ -93,7 +93,7 @@ class ModelStore:
         cluster = self.clusters[name]
         cluster.epoch += 1
         cluster.connected = True
-        cluster.seen_served = self.served
+        cluster.seen_served = self.mark_dispatched
         self._give_back(lambda dispatch: dispatch.cluster == name)
         return cluster.epoch
 
@@ -101,13 +101,13 @@ class ModelStore:
         if at.number == self.clusters[at.cluster].epoch:
             self.clusters[at.cluster].connected = False
 
-    def take_stock(
-        self, at: Epoch, inventory: Sequence[Held]
-    ) -> Sequence[tuple[AttemptId, LeaseId, Judgement]]:
+    def reconcile_inventory(
+        self, at: Epoch, inventory: Sequence[ActiveAttempt]
+    ) -> Sequence[tuple[AttemptId, LeaseId, InventoryDecision]]:
         self.require_current(at)
         self._accept(at.cluster, inventory)
         held = {
-            dispatch.action: HeldLease(
+            dispatch.action: LeaseRecord(
                 AttemptId(dispatch.action, dispatch.attempt), dispatch.lease, dispatch.stop_reason
             )
             for dispatch in self.dispatches.values()
@@ -117,8 +117,8 @@ class ModelStore:
         for action, each in held.items():
             dispatch = self.dispatches[action]
             if each.lease not in known and dispatch.accepted and dispatch.missing_since is None:
-                dispatch.missing_since = self.served
-        return judge(inventory, held)
+                dispatch.missing_since = self.mark_dispatched
+        return decide_inventory(inventory, held)
 
     def claim(self, at: Epoch, most: int, now: datetime) -> Sequence[Assignment]:
         self.require_current(at)
@@ -129,10 +129,10 @@ class ModelStore:
         ]
         return [self._lease(at.cluster, dispatch, now) for dispatch in waiting[:most]]
 
-    def list_stops(self, at: Epoch) -> Sequence[HeldLease]:
+    def list_stops(self, at: Epoch) -> Sequence[LeaseRecord]:
         self.require_current(at)
         return [
-            HeldLease(AttemptId(each.action, each.attempt), each.lease, each.stop_reason)
+            LeaseRecord(AttemptId(each.action, each.attempt), each.lease, each.stop_reason)
             for each in self.dispatches.values()
             if each.cluster == at.cluster
             and each.lease is not None
@@ -142,33 +142,35 @@ class ModelStore:
     def next_at(self) -> datetime | None:
         return min((d.available_at for d in self.dispatches.values() if not d.lease), default=None)
 
-    def settle(
-        self, at: Epoch, accepted: Sequence[Held], reports: Sequence[Report], now: datetime
+    def commit_reports(
+        self, at: Epoch, accepted: Sequence[ActiveAttempt], reports: Sequence[Report], now: datetime
     ) -> tuple[Accepted, Sequence[Acknowledgement]]:
         self.require_current(at)
         answers = self.apply_reports(at.cluster, reports, now)
-        self.verdicts.update(answer.verdict for answer in answers)
+        self.decisions.update(answer.status for answer in answers)
         current = self._accept(at.cluster, accepted)
         return Accepted(
             confirmed=[held for held in accepted if current.get(held, "") is None],
-            stops=[HeldLease(*held, reason) for held in accepted if (reason := current.get(held))],
-            gone=[held for held in accepted if held not in current],
+            stops=[
+                LeaseRecord(*held, reason) for held in accepted if (reason := current.get(held))
+            ],
+            not_leased=[held for held in accepted if held not in current],
         ), answers
 
-    def touch(self, at: Epoch) -> None:
+    def record_heartbeat(self, at: Epoch) -> None:
         self.require_current(at)
         self.clusters[at.cluster].connected = True
-        self.clusters[at.cluster].seen_served = self.served
+        self.clusters[at.cluster].seen_served = self.mark_dispatched
 
     # What the passes do.
 
     def tick(self, now: datetime, most: timedelta) -> None:
-        self.served += min(max(now - self.ticked_at, timedelta(0)), most)
+        self.mark_dispatched += min(max(now - self.ticked_at, timedelta(0)), most)
         self.ticked_at = max(self.ticked_at, now)
 
     def note_silent(self, silent_after: timedelta) -> None:
         for cluster in self.clusters.values():
-            if self.served - cluster.seen_served > silent_after:
+            if self.mark_dispatched - cluster.seen_served > silent_after:
                 cluster.connected = False
 
     def return_late(self, leased_before: datetime) -> int:
@@ -179,7 +181,7 @@ class ModelStore:
     def expire(self, name: ClusterName, reassign_after: timedelta, now: datetime) -> int:
         """Fail what nobody speaks for, in its agent's place; its lease is worth nothing then."""
         cluster = self.clusters[name]
-        away = self.served - cluster.seen_served > reassign_after
+        away = self.mark_dispatched - cluster.seen_served > reassign_after
         lapsed = []
         for each in self.dispatches.values():
             if each.lease is None or each.cluster != name:
@@ -188,7 +190,7 @@ class ModelStore:
             missing = (
                 cluster.connected
                 and each.missing_since is not None
-                and self.served - each.missing_since > reassign_after
+                and self.mark_dispatched - each.missing_since > reassign_after
             )
             if missing or (away and each.accepted and (replaceable or each.stop_reason)):
                 attempt = AttemptId(each.action, each.attempt)
@@ -222,39 +224,39 @@ class ModelStore:
                 and known.lease == report.lease
                 and known.state.version >= report.version
             )
-            verdict = Verdict.REPEATED if settled else Verdict.STALE
-            answers.append(Acknowledgement(report.attempt, report.version, verdict))
+            status = AckStatus.REPEATED if settled else AckStatus.STALE
+            answers.append(Acknowledgement(report.attempt, report.version, status))
         live = {action.id for action in self.actions.values() if action.phase not in TERMINAL}
-        for attempt, said in by_attempt.items():
-            news = self._apply(attempt, said, now)
+        for attempt, kind in by_attempt.items():
+            update = self._apply(attempt, kind, now)
             answers += [
                 Acknowledgement(
                     attempt,
                     report.version,
-                    Verdict.APPLIED if report.version in news else Verdict.REPEATED,
+                    AckStatus.APPLIED if report.version in update else AckStatus.REPEATED,
                 )
-                for report in said
+                for report in kind
             ]
         ended = [each for each in live if self.actions[each].phase in TERMINAL]
         self._end(self._live_below(sorted(ended)), PARENT_ENDED)
         return answers
 
-    def _apply(self, attempt: AttemptId, said: Iterable[Report], now: datetime) -> set[int]:
+    def _apply(self, attempt: AttemptId, kind: Iterable[Report], now: datetime) -> set[int]:
         action, dispatch = self.actions[attempt.action], self.dispatches[attempt.action]
         row = self.attempts[attempt]
         before = replace(
             row.state,
             action_phase=action.phase,
             failures=dispatch.failures,
-            stop_wanted=dispatch.stop_reason is not None,
+            stop_requested=dispatch.stop_reason is not None,
         )
-        outcome = rules.apply(before, said, now)
+        outcome = rules.apply(before, kind, now)
         if outcome.applied:
             row.state = outcome.state
             if before.action_phase not in TERMINAL:
                 action.phase = outcome.state.action_phase
-                action.attempts = attempt.number + (outcome.following is rules.Next.RETRY)
-            match outcome.following:
+                action.attempts = attempt.number + (outcome.next_step is rules.Next.RETRY)
+            match outcome.next_step:
                 case rules.Next.END:
                     del self.dispatches[action.id]
                 case rules.Next.RETRY:
@@ -264,7 +266,7 @@ class ModelStore:
                         attempt=attempt.number + 1,
                         failures=outcome.state.failures,
                     )
-                    self.tell()
+                    self.report_status()
                 case rules.Next.KEEP:
                     pass
         return {report.version for report in outcome.applied}
@@ -280,7 +282,7 @@ class ModelStore:
         action = ActionId(UUID(int=self._chance.getrandbits(128)))
         self.actions[action] = Action(id=action, key=key, parent=parent, policy=policy, spec=spec)
         self.dispatches[action] = Dispatch(action=action, available_at=now)
-        self.tell()
+        self.report_status()
         return action
 
     def _live_below(self, above: Sequence[ActionId]) -> list[ActionId]:
@@ -305,7 +307,7 @@ class ModelStore:
                 del self.dispatches[action]
             elif dispatch is not None and dispatch.stop_reason is None:
                 dispatch.stop_reason = reason
-                self.tell()
+                self.report_status()
 
     def _give_back(self, may: Callable[[Dispatch], bool]) -> int:
         """Take back leases that are not accepted; those to be stopped are over with that."""
@@ -321,12 +323,14 @@ class ModelStore:
                 continue
             each.lease = each.cluster = each.leased_at = each.missing_since = None
         if returned:
-            self.tell()
+            self.report_status()
         return returned
 
-    def _accept(self, cluster: ClusterName, leases: Iterable[Held]) -> Mapping[Held, str | None]:
+    def _accept(
+        self, cluster: ClusterName, leases: Iterable[ActiveAttempt]
+    ) -> Mapping[ActiveAttempt, str | None]:
         """Note what is current as accepted; returns that, and why it is wanted stopped."""
-        current: dict[Held, str | None] = {}
+        current: dict[ActiveAttempt, str | None] = {}
         for attempt, lease in leases:
             dispatch = self.dispatches.get(attempt.action)
             if dispatch is not None and (dispatch.cluster, dispatch.lease) == (cluster, lease):
@@ -350,7 +354,7 @@ class ModelStore:
                 action_phase=action.phase,
                 failures=dispatch.failures,
                 policy=action.policy,
-                stop_wanted=False,
+                stop_requested=False,
             )
             self.attempts[attempt] = Attempt(state, dispatch.lease)
         else:

@@ -12,18 +12,18 @@ from functools import partial
 from random import Random
 from typing import TypeVar
 
-from controlplane.core.clusters import AgentFacts, AgentLoad, ClusterWishes
+from controlplane.core.agent_sessions import InventoryDecision
+from controlplane.core.clusters import AgentInfo, AgentLoad, ClusterSpec
 from controlplane.core.errors import UnavailableError
+from controlplane.core.fair_scheduler import FairScheduler
+from controlplane.core.forwarded_calls import ForwardedCallId
+from controlplane.core.link_timings import LinkTimings
 from controlplane.core.queues import ANY_POOL
-from controlplane.core.relays import RelayId
-from controlplane.core.sessions import Judgement
-from controlplane.core.tempo import Tempo
-from controlplane.core.turns import Rotation
-from controlplane.loops.pacing import come_round
-from controlplane.store.changes import Notice, parse_notice, payloads
-from controlplane.store.clusters import ClusterRef
-from controlplane.usecases.relays import Relays
-from controlplane.usecases.sessions import HandOut, SessionRef, Sessions, Settled
+from controlplane.loops.periodic import run_periodically
+from controlplane.store.notify.changes import Notification, parse_notification, payloads
+from controlplane.store.resources.clusters import ClusterRef
+from controlplane.usecases.agent_sessions import CommittedReports, HandOut, SessionRef, Sessions
+from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, ClusterName, Digest, LeaseId
@@ -36,8 +36,8 @@ from tests.simulation.rows import Epoch
 T = TypeVar("T")
 
 CLUSTERS = tuple(ClusterRef(ORG, ClusterName(name)) for name in ("c1", "c2"))
-WISHES = ClusterWishes(version=0, cordoned=False, draining=False, pool="")
-_NOTICE = parse_notice(
+REQUESTS = ClusterSpec(version=0, cordoned=False, draining=False, pool="")
+_NOTICE = parse_notification(
     payloads(ORG, [], work=[ANY_POOL], stops=[each.name for each in CLUSTERS])[0]
 )
 
@@ -50,8 +50,8 @@ class SimPostgres:
         self.broken = 0.0  # how many transactions lose their connection
         self._loop = loop
         self._chance = chance
-        self._listeners: list[asyncio.Queue[Notice | None]] = []
-        store.tell = self._tell
+        self._listeners: list[asyncio.Queue[Notification | None]] = []
+        store.report_status = self._tell
 
     async def run(self, transaction: Callable[[], T]) -> T:
         await asyncio.sleep(self._latency())
@@ -64,9 +64,9 @@ class SimPostgres:
             raise UnavailableError("the connection broke after the commit")
         return done
 
-    async def listen(self) -> AsyncGenerator[Notice | None, None]:
+    async def listen(self) -> AsyncGenerator[Notification | None, None]:
         """Give notices as a replica hears them; None first, and after each break."""
-        heard: asyncio.Queue[Notice | None] = asyncio.Queue()
+        heard: asyncio.Queue[Notification | None] = asyncio.Queue()
         self._listeners.append(heard)
         yield None
         while True:
@@ -106,7 +106,7 @@ class SimSessions(Sessions):
         named = {each.name: each for each in CLUSTERS}
         return await self._postgres.run(lambda: named[ClusterName(token)])
 
-    async def open(self, cluster: ClusterRef, agent: AgentFacts) -> SessionRef:
+    async def open(self, cluster: ClusterRef, agent: AgentInfo) -> SessionRef:
         del agent
         epoch = await self._postgres.run(lambda: self._store.open_session(cluster.name))
         return SessionRef(cluster, epoch)
@@ -114,13 +114,15 @@ class SimSessions(Sessions):
     async def close(self, session: SessionRef) -> None:
         await self._postgres.run(lambda: self._store.close_session(_epoch(session)))
 
-    async def take_stock(
+    async def reconcile_inventory(
         self, session: SessionRef, inventory: Sequence[tuple[AttemptId, LeaseId]]
-    ) -> Sequence[tuple[AttemptId, LeaseId, Judgement]]:
-        return await self._postgres.run(lambda: self._store.take_stock(_epoch(session), inventory))
+    ) -> Sequence[tuple[AttemptId, LeaseId, InventoryDecision]]:
+        return await self._postgres.run(
+            lambda: self._store.reconcile_inventory(_epoch(session), inventory)
+        )
 
-    async def hand_out(self, session: SessionRef, most: int, rotation: Rotation) -> HandOut:
-        del rotation  # whose turn it is makes no difference to what may go wrong
+    async def hand_out(self, session: SessionRef, most: int, scheduler: FairScheduler) -> HandOut:
+        del scheduler  # whose turn it is makes no difference to what may go wrong
         return await self._postgres.run(lambda: self._hand_out(session, most))
 
     def _hand_out(self, session: SessionRef, most: int) -> HandOut:
@@ -128,10 +130,10 @@ class SimSessions(Sessions):
         if most:
             claimed = self._store.claim(_epoch(session), most, self._now())
         if claimed:
-            return HandOut(wishes=WISHES, assignments=claimed)
+            return HandOut(spec=REQUESTS, assignments=claimed)
         stops = self._store.list_stops(_epoch(session))
         next_at = self._store.next_at() if most else None
-        return HandOut(wishes=WISHES, stops=stops, next_at=next_at)
+        return HandOut(spec=REQUESTS, stops=stops, next_at=next_at)
 
     async def find_specs(
         self, session: SessionRef, digests: Collection[Digest]
@@ -139,35 +141,37 @@ class SimSessions(Sessions):
         del session
         return await self._postgres.run(lambda: {each: self._specs[each] for each in digests})
 
-    async def settle(
+    async def commit_reports(
         self,
         session: SessionRef,
         accepted: Collection[tuple[AttemptId, LeaseId]],
         reports: Sequence[Report],
-    ) -> Settled:
+    ) -> CommittedReports:
         noted, answers = await self._postgres.run(
-            lambda: self._store.settle(_epoch(session), list(accepted), reports, self._now())
+            lambda: self._store.commit_reports(
+                _epoch(session), list(accepted), reports, self._now()
+            )
         )
-        return Settled(accepted=noted, acknowledged=answers)
+        return CommittedReports(accepted=noted, acknowledged=answers)
 
-    async def touch(self, session: SessionRef, load: AgentLoad) -> ClusterWishes:
+    async def record_heartbeat(self, session: SessionRef, load: AgentLoad) -> ClusterSpec:
         del load
-        await self._postgres.run(lambda: self._store.touch(_epoch(session)))
-        return WISHES
+        await self._postgres.run(lambda: self._store.record_heartbeat(_epoch(session)))
+        return REQUESTS
 
 
 def _epoch(session: SessionRef) -> Epoch:
     return Epoch(session.cluster.name, session.epoch)
 
 
-class SimRelays(Relays):
+class SimRelays(ForwardedCalls):
     """``usecases.relays`` where nobody asks anything."""
 
     def __init__(self, postgres: SimPostgres) -> None:
         self._postgres = postgres
 
-    async def claim(self, session: SessionRef) -> Mapping[RelayId, bytes]:
-        def claim() -> Mapping[RelayId, bytes]:
+    async def claim(self, session: SessionRef) -> Mapping[ForwardedCallId, bytes]:
+        def claim() -> Mapping[ForwardedCallId, bytes]:
             self._postgres.store.require_current(_epoch(session))
             return {}
 
@@ -177,15 +181,15 @@ class SimRelays(Relays):
 class SimLeaseExpiry:
     """``loops.leases`` over the model: the same transactions in the same order."""
 
-    def __init__(self, postgres: SimPostgres, clock: Clock, tempo: Tempo) -> None:
+    def __init__(self, postgres: SimPostgres, clock: Clock, timings: LinkTimings) -> None:
         self._postgres = postgres
         self._store = postgres.store
         self._clock = clock
-        self._tempo = tempo
+        self._timings = timings
 
     async def run(self) -> None:
-        every = self._tempo.passes
-        await come_round("lease expiry", self.run_once, every=every, clock=self._clock)
+        every = self._timings.passes
+        await run_periodically("lease expiry", self.run_once, every=every, clock=self._clock)
 
     async def run_once(self) -> int:
         now = self._clock.now()
@@ -195,12 +199,12 @@ class SimLeaseExpiry:
         return returned
 
     def _expire(self, cluster: ClusterName, now: datetime) -> int:
-        return self._store.expire(cluster, self._tempo.reassign_after, now)
+        return self._store.expire(cluster, self._timings.reassign_after, now)
 
     def _look_through(self, now: datetime) -> int:
-        self._store.tick(now, most=5 * self._tempo.passes)
-        self._store.note_silent(self._tempo.silent_after)
-        return self._store.return_late(now - self._tempo.acceptance)
+        self._store.tick(now, most=5 * self._timings.passes)
+        self._store.note_silent(self._timings.silent_after)
+        return self._store.return_late(now - self._timings.acceptance)
 
 
 class SimClock:

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from controlplane.core.actions import RetryPolicy
-from controlplane.core.tempo import Tempo
+from controlplane.core.link_timings import LinkTimings
 from shared.model.ids import ActionId
 from shared.model.phases import TERMINAL
 from tests.simulation.checks import broken_promises
@@ -24,7 +24,7 @@ _LONGEST = 1_500.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class AckStatus:
     """What became of a schedule; ``broken`` is empty if all was well."""
 
     seed: int
@@ -34,7 +34,7 @@ class Verdict:
     steps: int
 
 
-def run(seed: int) -> Verdict:
+def run(seed: int) -> AckStatus:
     """Play the schedule of a seed."""
     return perform(seed, _make_world, _play)
 
@@ -43,7 +43,7 @@ def perform(
     seed: int,
     make: Callable[[Random, SimLoop], World],
     play: Callable[[World, Random], Coroutine[Any, Any, None]],
-) -> Verdict:
+) -> AckStatus:
     """Make a world, have something played in it to the end, and judge that."""
     chance = Random(seed)
     loop = SimLoop()
@@ -58,19 +58,19 @@ def perform(
         loop.finish()
         for installation in world.installations:
             installation.disk.close()
-    return Verdict(seed=seed, broken=broken, trace=world.trace, seconds=seconds, steps=steps)
+    return AckStatus(seed=seed, broken=broken, trace=world.trace, seconds=seconds, steps=steps)
 
 
 def _make_world(chance: Random, loop: SimLoop) -> World:
     second = timedelta(seconds=1)
-    tempo = Tempo(
+    timings = LinkTimings(
         heartbeat=second,
         silent_after=4 * second,
         acceptance=3 * second,
         self_fence=chance.choice([8, 19]) * second,
         reassign_after=20 * second,
     )
-    world = World(loop, chance, tempo=tempo, delay=chance.choice([0.002, 0.02, 0.2]))
+    world = World(loop, chance, timings=timings, delay=chance.choice([0.002, 0.02, 0.2]))
     world.slots = chance.choice([2, 1000])
     for _ in range(chance.choice([1, 2, 3])):
         world.add_replica()

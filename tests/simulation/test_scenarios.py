@@ -7,17 +7,17 @@ from random import Random
 from typing import Any
 
 from controlplane.core.actions import RetryPolicy
-from controlplane.core.tempo import Tempo
+from controlplane.core.link_timings import LinkTimings
 from shared.model.ids import ActionId
 from shared.model.phases import TERMINAL, Phase
-from shared.model.reports import Verdict
+from shared.model.reports import AckStatus
 from tests.simulation.loop import SimLoop
 from tests.simulation.postgres import CLUSTERS
 from tests.simulation.schedule import perform
 from tests.simulation.world import SPEC, World
 
 SECOND = timedelta(seconds=1)
-TEMPO = Tempo(
+TIMINGS = LinkTimings(
     heartbeat=SECOND,
     silent_after=4 * SECOND,
     acceptance=3 * SECOND,
@@ -32,7 +32,7 @@ def act(script: Script, *, delay: float = 0.002, clusters: int = 1, lasts: float
     worlds = []
 
     def make(chance: Random, loop: SimLoop) -> World:
-        world = World(loop, chance, tempo=TEMPO, delay=delay)
+        world = World(loop, chance, timings=TIMINGS, delay=delay)
         world.add_replica()
         world.add_replica()
         for cluster in CLUSTERS[:clusters]:
@@ -44,8 +44,8 @@ def act(script: Script, *, delay: float = 0.002, clusters: int = 1, lasts: float
         await wait(2)
         await script(world)
 
-    verdict = perform(1, make, play)
-    assert not verdict.broken, verdict.trace
+    status = perform(1, make, play)
+    assert not status.broken, status.trace
     return worlds[0]
 
 
@@ -78,7 +78,7 @@ def test_an_outage_of_ours_expires_no_lease() -> None:
         for replica in world.replicas:
             replica.kill()
         agent.kill()
-        await wait(10 * TEMPO.reassign_after.total_seconds())
+        await wait(10 * TIMINGS.reassign_after.total_seconds())
         for replica in world.replicas:
             replica.start()
         await wait(2)
@@ -137,8 +137,8 @@ def test_slow_answers_are_waited_for() -> None:
         await all_ended(world)
 
     world = act(script, delay=0.1, lasts=0.5)
-    assert world.store.verdicts[Verdict.REPEATED] == 0
-    assert world.store.verdicts[Verdict.APPLIED] >= 150
+    assert world.store.decisions[AckStatus.REPEATED] == 0
+    assert world.store.decisions[AckStatus.APPLIED] >= 150
 
 
 def test_the_newer_of_two_agents_wins_and_the_older_starts_nothing_more() -> None:

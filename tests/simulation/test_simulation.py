@@ -18,19 +18,19 @@ SCHEDULES = 25
 """In a share, of which workers take one each. All in all some ten seconds."""
 
 
-@pytest.mark.parametrize("share", range(SHARES))
-def test_no_schedule_breaks_a_promise(share: int) -> None:
-    for seed in range(share, SHARES * SCHEDULES, SHARES):
-        verdict = run(seed)
-        assert not verdict.broken, f"make simulate SEED={seed}: {verdict.broken}"
+@pytest.mark.parametrize("allocate", range(SHARES))
+def test_no_schedule_breaks_a_promise(allocate: int) -> None:
+    for seed in range(allocate, SHARES * SCHEDULES, SHARES):
+        status = run(seed)
+        assert not status.broken, f"make simulate SEED={seed}: {status.broken}"
 
 
 def test_a_seed_is_a_schedule() -> None:
     """Replayed elsewhere, with other addresses and other hashes, it is the same to the step."""
-    here = [(verdict.steps, verdict.trace) for verdict in map(run, (3, 89))]
-    told = [f"{steps} {hash_of(trace)}" for steps, trace in here]
+    here = [(status.steps, status.trace) for status in map(run, (3, 89))]
+    last_reported = [f"{steps} {hash_of(trace)}" for steps, trace in here]
     for hashes in ("1", "2"):
-        assert replay(hashes) == told
+        assert replay(hashes) == last_reported
 
 
 def hash_of(trace: list[str]) -> int:

@@ -72,7 +72,7 @@ class Wire:
         self.up: _Lane[link_pb2.AgentFrame] = _Lane(loop, chance, delay)
         self.down: _Lane[link_pb2.ControlFrame] = _Lane(loop, chance, delay)
         self.on_break: Callable[[], object] = lambda: None
-        self.said: Counter[tuple[bytes, int, int]] = Counter()  # reports of this session
+        self.kind: Counter[tuple[bytes, int, int]] = Counter()  # reports of this session
         self.cut_after = 0  # frames in both directions; 0: none
         self.is_disordered = False  # at some time it was
         self._token = token
@@ -82,7 +82,7 @@ class Wire:
         self._is_broken = False  # as far as the agent has noticed
 
     @property
-    def is_open(self) -> bool:
+    def has_quota(self) -> bool:
         return not (self.up.is_cut and self.down.is_cut)
 
     # The agent's end.
@@ -95,7 +95,7 @@ class Wire:
         self._count()
         for report in frame.reports.reports:
             attempt = report.attempt
-            self.said[attempt.action_id, attempt.number, report.version] += 1
+            self.kind[attempt.action_id, attempt.number, report.version] += 1
 
     async def frames(self) -> AsyncIterator[link_pb2.ControlFrame]:
         while (frame := await self.down.heard.get()) is not None:
@@ -131,7 +131,7 @@ class Wire:
 
     def cut(self) -> None:
         """Break it; each side notices by and by. What is under way is lost."""
-        if not self.is_open:
+        if not self.has_quota:
             return
         silent_up, silent_down = self.up.swallows, self.down.swallows
         self.up.is_cut = self.down.is_cut = True
@@ -141,17 +141,17 @@ class Wire:
     def disorder(self, *, repeats: float = 0.0, strays: float = 0.0) -> None:
         """From now on bring that share of frames twice, or late; with neither, in order."""
         self.is_disordered = self.is_disordered or bool(repeats or strays)
-        for lane in (self.up, self.down):
-            lane.repeats, lane.strays = repeats, strays
+        for sub_queue in (self.up, self.down):
+            sub_queue.repeats, sub_queue.strays = repeats, strays
 
     def _count(self) -> None:
         if self.cut_after and self.up.sent + self.down.sent >= self.cut_after:
             self.cut_after = 0
             self.cut()
 
-    def _notice_later(self, notice: Callable[[], None], *, swallowed: bool) -> None:
+    def _notice_later(self, notification: Callable[[], None], *, swallowed: bool) -> None:
         if not swallowed:  # else nothing is heard of it, and only silence tells
-            self._loop.call_in_world(self._loop.time() + self._chance.uniform(0, 0.5), notice)
+            self._loop.call_in_world(self._loop.time() + self._chance.uniform(0, 0.5), notification)
 
     def _break_at_agent(self) -> None:
         self._is_broken = True

@@ -16,13 +16,13 @@ from typing import Any, cast
 from flyteidl2.task.task_definition_pb2 import TaskSpec
 from prometheus_client import CollectorRegistry
 
-from controlplane.core.tempo import Tempo
+from controlplane.core.link_timings import LinkTimings
 from controlplane.feeds.feeds import Feeds
-from controlplane.link.calls import LiveCalls
+from controlplane.link.live_calls import LiveCalls
 from controlplane.link.metrics import LinkMetrics
-from controlplane.link.server import LinkDoor
-from controlplane.store.clusters import ClusterRef
+from controlplane.link.server import AgentLinkService
 from controlplane.store.database import Database
+from controlplane.store.resources.clusters import ClusterRef
 from dataplane.agent.core.session import End
 from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.ledger.ledger import Ledger
@@ -31,13 +31,13 @@ from dataplane.agent.link.connection import Connection
 from dataplane.agent.link.stream import Stream
 from dataplane.agent.loops.attempts import Attempts
 from dataplane.agent.loops.fence import Fence
-from dataplane.agent.loops.followers import Followers
-from dataplane.agent.loops.keeper import Keeper
+from dataplane.agent.loops.log_followers import LogFollowers
+from dataplane.agent.loops.session_handler import AgentSessionHandler
 from dataplane.agent.loops.sweeper import Sweeper
-from dataplane.agent.runtimes.choice import Runtimes
 from dataplane.agent.runtimes.process.runtime import ProcessRuntime
-from shared.kit.cancelling import heed_cancellation
-from shared.kit.waking import Bell
+from dataplane.agent.runtimes.runtime_selection import Runtimes
+from shared.kit.cancellation import check_cancellation
+from shared.kit.wakeup import Wakeup
 from shared.model.ids import Digest
 from tests.simulation.disk import Disk
 from tests.simulation.loop import Node, SimLoop
@@ -71,7 +71,7 @@ class Replica:
         self.clock = SimClock(world.loop, EPOCH)
         self.node: Node | None = None
         self._world = world
-        self._door: LinkDoor | None = None
+        self._proxy: AgentLinkService | None = None
 
     @property
     def is_up(self) -> bool:
@@ -82,23 +82,23 @@ class Replica:
         self.node = world.loop.node(self.name)
         sessions = SimSessions(world.postgres, _SPECS, self.clock)
         feeds = Feeds(cast("Database", None), world.postgres.listen)
-        self._door = LinkDoor(
+        self._proxy = AgentLinkService(
             sessions=sessions,
             feeds=feeds,
             live=LiveCalls(),
-            relays=SimRelays(world.postgres),
+            forwarded_calls=SimRelays(world.postgres),
             clock=self.clock,
-            tempo=world.tempo,
+            timings=world.timings,
             metrics=LinkMetrics(CollectorRegistry()),
         )
-        leases = SimLeaseExpiry(world.postgres, self.clock, world.tempo)
+        leases = SimLeaseExpiry(world.postgres, self.clock, world.timings)
         self.node.spawn(feeds.run(), name=f"{self.name} feeds")
         self.node.spawn(leases.run(), name=f"{self.name} leases")
 
     def close(self) -> None:
         """Send its agents away, as it does when it is told to stop."""
-        if self._door is not None:
-            self._door.close()
+        if self._proxy is not None:
+            self._proxy.close()
 
     def kill(self) -> None:
         if self.node is not None:
@@ -111,8 +111,8 @@ class Replica:
         wire.on_break = self.node.spawn(self._serve(wire), name=f"{self.name} serves")
 
     async def _serve(self, wire: Wire) -> None:
-        if self._door is not None:
-            await self._door.Connect(None, cast("Any", Context(wire)))
+        if self._proxy is not None:
+            await self._proxy.Connect(None, cast("Any", Context(wire)))
             wire.end()
 
 
@@ -184,22 +184,22 @@ class Installation:
         ledger = Ledger(self.disk.open())
         await ledger.load()
         runtime = SimRuntime(self.machine, chance)
-        bell = Bell()
+        wakeup = Wakeup()
         runtimes = Runtimes(choices=[], unsupported=runtime, capabilities=())
-        attempts = Attempts(ledger, runtimes, bell, clock)
-        followers = Followers(runtime, bell)
+        attempts = Attempts(ledger, runtimes, wakeup, clock)
+        followers = LogFollowers(runtime, wakeup)
         fence = Fence(ledger, attempts, runtime, clock, grace=GRACE)
-        keeper = Keeper(
+        handler = AgentSessionHandler(
             ledger=ledger,
             attempts=attempts,
             followers=followers,
             fence=fence,
-            bell=bell,
+            wakeup=wakeup,
             slots=self._world.slots,
             free_memory=lambda: 2**40,
             clock=clock,
         )
-        connection = SimConnection(self, runtimes, ledger, keeper)
+        connection = SimConnection(self, runtimes, ledger, handler)
         processes = cast("ProcessRuntime", runtime)
         sweeper = Sweeper(ledger, processes, clock, retention=timedelta(hours=1))
         async with asyncio.TaskGroup() as services:
@@ -214,7 +214,11 @@ class SimConnection(Connection):
     """``link.connection`` but for the dialling."""
 
     def __init__(
-        self, installation: Installation, runtimes: Runtimes, ledger: Ledger, keeper: Keeper
+        self,
+        installation: Installation,
+        runtimes: Runtimes,
+        ledger: Ledger,
+        handler: AgentSessionHandler,
     ) -> None:
         super().__init__(
             addresses=[installation.name],
@@ -222,7 +226,7 @@ class SimConnection(Connection):
             ca_file=None,
             capabilities=runtimes.list_capabilities,
             ledger=ledger,
-            desk=keeper,
+            handler=handler,
             clock=installation.clock,
         )
         self._installation = installation
@@ -234,23 +238,25 @@ class SimConnection(Connection):
         except WireBrokenError:
             return End("unavailable", "nobody answers"), False
         end = End("unknown", "the call ended without a word")
-        stream = Stream(wire, self._desk, self._clock)
+        stream = Stream(wire, self._handler, self._clock)
         try:
             end = await stream.run(self._hello())
         except* WireBrokenError:
             end = End("unavailable", "the connection broke")
         finally:
             wire.hang_up()
-        heed_cancellation()
+        check_cancellation()
         self._installation._world.ended(self._installation, wire, end)
         return end, stream.welcomed
 
 
 class World:
-    def __init__(self, loop: SimLoop, chance: Random, *, tempo: Tempo, delay: float) -> None:
+    def __init__(
+        self, loop: SimLoop, chance: Random, *, timings: LinkTimings, delay: float
+    ) -> None:
         self.loop = loop
         self.chance = chance
-        self.tempo = tempo
+        self.timings = timings
         self.slots = 1000
         self.witness = Witness()
         self.store = ModelStore(chance, EPOCH)

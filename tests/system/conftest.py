@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.api_client import ApiClient
 from tests.system.commands import Flyte
-from tests.system.door import Door
 from tests.system.stack import Stack
 
 
@@ -26,10 +26,10 @@ def flyte(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Flyte:
 
 
 @pytest.fixture
-async def door(stack: Stack, flyte: Flyte) -> Door:
+async def api(stack: Stack, flyte: Flyte) -> ApiClient:
     """The shared stack's API, with every workflow deployed."""
     del flyte
-    return Door(stack.url)
+    return ApiClient(stack.url)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from flyteidl2.task.task_definition_pb2 import TaskIdentifier, TaskSpec
 from flyteidl2.workflow.run_definition_pb2 import TaskAction
 from flyteidl2.workflow.run_service_pb2 import AbortRunRequest
 
-from tests.system.door import PROJECT_ID, Door
+from tests.system.api_client import PROJECT_ID, ApiClient
 from tests.system.values import Value, make_inputs
 
 
@@ -31,21 +31,21 @@ def sleep_spec(name: str = "sleep", *, asks_how_long: bool = False) -> TaskSpec:
 
 
 @asynccontextmanager
-async def running_parent(door: Door) -> AsyncIterator[ActionIdentifier]:
+async def running_parent(api: ApiClient) -> AsyncIterator[ActionIdentifier]:
     """Have a task running for the length of a block, for which others are enqueued."""
-    root = await door.start(sleep_spec("parent", asks_how_long=True), seconds=3600.0)
-    await door.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
+    root = await api.start(sleep_spec("parent", asks_how_long=True), seconds=3600.0)
+    await api.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
     try:
         yield root
     finally:
-        await door.runs.abort_run(AbortRunRequest(run_id=root.run))
+        await api.runs.abort_run(AbortRunRequest(run_id=root.run))
 
 
 async def make_action(
-    door: Door, parent: ActionIdentifier, name: str, spec: TaskSpec, /, **inputs: Value
+    api: ApiClient, parent: ActionIdentifier, name: str, spec: TaskSpec, /, **inputs: Value
 ) -> Action:
     """Put the inputs where they belong, and return the action that would take them."""
-    uploaded = await door.data.upload_inputs(
+    uploaded = await api.data.upload_inputs(
         UploadInputsRequest(project_id=PROJECT_ID, task_spec=spec, inputs=make_inputs(inputs))
     )
     task = spec.task_template.id
@@ -63,6 +63,6 @@ async def make_action(
     )
 
 
-async def enqueue(door: Door, action: Action) -> ActionIdentifier:
-    await door.actions.enqueue(EnqueueRequest(action=action))
+async def enqueue(api: ApiClient, action: Action) -> ActionIdentifier:
+    await api.actions.enqueue(EnqueueRequest(action=action))
     return action.action_id

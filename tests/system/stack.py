@@ -17,14 +17,12 @@ from tests.servers import volary
 
 
 class Stack:
-    def __init__(
-        self, home: Path, *options: str, surroundings: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, home: Path, *options: str, context: Mapping[str, str] | None = None) -> None:
         self.data = home / "data of jörg, 100% %20"
         self._home = home
         [self._port] = free_ports(1)
         self._options = options
-        self._surroundings = surroundings
+        self._context = context
         self._up: volary.VolaryUp | None = None
         self._lives = 0
         home.mkdir(parents=True, exist_ok=True)
@@ -57,7 +55,7 @@ class Stack:
             self.data,
             *("--http-port", str(self._port), *self._options),
             log=self._home / f"up-{self._lives}.log",
-            surroundings=self._surroundings,
+            context=self._context,
         )
         self._up.wait_until_up()
 

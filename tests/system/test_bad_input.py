@@ -31,70 +31,72 @@ from flyteidl2.workflow.run_service_pb2 import (
     WatchActionsRequest,
 )
 
-from tests.system.door import PROJECT_ID, Door, action_id, attempt_id, refusal, run_id
+from tests.system.api_client import PROJECT_ID, ApiClient, action_id, attempt_id, refusal, run_id
 from tests.system.enqueues import make_action, running_parent, sleep_spec
 from tests.system.values import make_inputs
 
-NOBODY = action_id("nobody")
+ANONYMOUS = action_id("nobody")
 NO_TASK = TaskIdentifier(
     project=PROJECT_ID.name, domain=PROJECT_ID.domain, name="nobody.main", version="1"
 )
 NO_PROJECT = ProjectIdentifier(name="nobody", domain=PROJECT_ID.domain)
 
-Call = Callable[[Door], Any]
+Call = Callable[[ApiClient], Any]
 
 
 MISSING: Mapping[str, Call] = {
-    "GetProject": lambda door: door.projects.get_project(GetProjectRequest(id="nobody")),
-    "GetTaskDetails": lambda door: door.tasks.get_task_details(
+    "GetProject": lambda api: api.projects.get_project(GetProjectRequest(id="nobody")),
+    "GetTaskDetails": lambda api: api.tasks.get_task_details(
         GetTaskDetailsRequest(task_id=NO_TASK)
     ),
-    "CreateRun of no task": lambda door: door.runs.create_run(
+    "CreateRun of no task": lambda api: api.runs.create_run(
         CreateRunRequest(project_id=PROJECT_ID, task_id=NO_TASK)
     ),
-    "CreateRun in no project": lambda door: door.runs.create_run(
+    "CreateRun in no project": lambda api: api.runs.create_run(
         CreateRunRequest(project_id=NO_PROJECT, task_spec=sleep_spec())
     ),
-    "GetRunDetails": lambda door: door.runs.get_run_details(
-        GetRunDetailsRequest(run_id=NOBODY.run)
+    "GetRunDetails": lambda api: api.runs.get_run_details(
+        GetRunDetailsRequest(run_id=ANONYMOUS.run)
     ),
-    "GetActionDetails": lambda door: door.runs.get_action_details(
-        GetActionDetailsRequest(action_id=NOBODY)
+    "GetActionDetails": lambda api: api.runs.get_action_details(
+        GetActionDetailsRequest(action_id=ANONYMOUS)
     ),
-    "AbortAction": lambda door: door.runs.abort_action(AbortActionRequest(action_id=NOBODY)),
-    "WatchActionDetails": lambda door: anext(
-        door.runs.watch_action_details(WatchActionDetailsRequest(action_id=NOBODY))
+    "AbortAction": lambda api: api.runs.abort_action(AbortActionRequest(action_id=ANONYMOUS)),
+    "WatchActionDetails": lambda api: anext(
+        api.runs.watch_action_details(WatchActionDetailsRequest(action_id=ANONYMOUS))
     ),
-    "WatchActions": lambda door: anext(
-        door.runs.watch_actions(WatchActionsRequest(run_id=NOBODY.run))
+    "WatchActions": lambda api: anext(
+        api.runs.watch_actions(WatchActionsRequest(run_id=ANONYMOUS.run))
     ),
-    "WatchForUpdates": lambda door: anext(
-        door.actions.watch_for_updates(WatchForUpdatesRequest(parent_action_id=NOBODY))
+    "WatchForUpdates": lambda api: anext(
+        api.actions.watch_for_updates(WatchForUpdatesRequest(parent_action_id=ANONYMOUS))
     ),
-    "GetActionData": lambda door: door.data.get_action_data(GetActionDataRequest(action_id=NOBODY)),
-    "TailLogs": lambda door: anext(
-        door.data.tail_logs(TailLogsRequest(action_id=NOBODY, attempt=1))
+    "GetActionData": lambda api: api.data.get_action_data(
+        GetActionDataRequest(action_id=ANONYMOUS)
     ),
-    "CreateDownloadLink": lambda door: door.data.create_download_link(
+    "TailLogs": lambda api: anext(
+        api.data.tail_logs(TailLogsRequest(action_id=ANONYMOUS, attempt=1))
+    ),
+    "CreateDownloadLink": lambda api: api.data.create_download_link(
         CreateDownloadLinkRequest(
             artifact_type=ArtifactType.ARTIFACT_TYPE_REPORT,
-            action_attempt_id=attempt_id(NOBODY),
+            action_attempt_id=attempt_id(ANONYMOUS),
         )
     ),
-    "CreateUploadLocation": lambda door: door.data.create_upload_location(
+    "CreateUploadLocation": lambda api: api.data.create_upload_location(
         CreateUploadLocationRequest(
             project="nobody", domain="development", content_md5=bytes(16), filename="f"
         )
     ),
-    "UploadInputs": lambda door: door.data.upload_inputs(
+    "UploadInputs": lambda api: api.data.upload_inputs(
         UploadInputsRequest(project_id=NO_PROJECT, task_spec=sleep_spec(), inputs=make_inputs({}))
     ),
 }
 
 
 @pytest.mark.parametrize("call", MISSING.values(), ids=MISSING.keys())
-async def test_what_is_not_there_is_not_found_by_its_name(door: Door, call: Call) -> None:
-    code, message = await refusal(call(door))
+async def test_what_is_not_there_is_not_found_by_its_name(api: ApiClient, call: Call) -> None:
+    code, message = await refusal(call(api))
 
     assert code is Code.NOT_FOUND
     assert "nobody" in message
@@ -102,11 +104,11 @@ async def test_what_is_not_there_is_not_found_by_its_name(door: Door, call: Call
 
 def create_run(**fields: Any) -> Call:
     wanted = {"project_id": PROJECT_ID, "task_spec": sleep_spec()}
-    return lambda door: door.runs.create_run(CreateRunRequest(**(wanted | fields)))
+    return lambda api: api.runs.create_run(CreateRunRequest(**(wanted | fields)))
 
 
 def named(run: str) -> Call:
-    return lambda door: door.runs.create_run(
+    return lambda api: api.runs.create_run(
         CreateRunRequest(run_id=run_id(run), task_spec=sleep_spec())
     )
 
@@ -115,7 +117,7 @@ def deploy(name: str = "env.main", version: str = "1") -> Call:
     task = TaskIdentifier(
         project=PROJECT_ID.name, domain=PROJECT_ID.domain, name=name, version=version
     )
-    return lambda door: door.tasks.deploy_task(DeployTaskRequest(task_id=task, spec=sleep_spec()))
+    return lambda api: api.tasks.deploy_task(DeployTaskRequest(task_id=task, spec=sleep_spec()))
 
 
 MEANINGLESS: Mapping[str, tuple[Call, str]] = {
@@ -127,25 +129,25 @@ MEANINGLESS: Mapping[str, tuple[Call, str]] = {
     "a long task": (deploy(name="n" * 256), "name"),
     "NUL in a task": (deploy(name="nul\0"), "name"),
     "a long version": (deploy(version="v" * 64), "version"),
-    "no id and no task": (lambda door: door.runs.create_run(CreateRunRequest()), "id: exactly one"),
+    "no id and no task": (lambda api: api.runs.create_run(CreateRunRequest()), "id: exactly one"),
     "no task": (
-        lambda door: door.runs.create_run(CreateRunRequest(project_id=PROJECT_ID)),
+        lambda api: api.runs.create_run(CreateRunRequest(project_id=PROJECT_ID)),
         "task: exactly one",
     ),
     "nothing to upload for": (
-        lambda door: door.data.upload_inputs(UploadInputsRequest()),
+        lambda api: api.data.upload_inputs(UploadInputsRequest()),
         "exactly one",
     ),
-    "no action": (lambda door: door.actions.enqueue(EnqueueRequest()), "action"),
-    "no resource": (lambda door: door.clusters.select_cluster(SelectClusterRequest()), "resource"),
+    "no action": (lambda api: api.actions.enqueue(EnqueueRequest()), "action"),
+    "no resource": (lambda api: api.clusters.select_cluster(SelectClusterRequest()), "resource"),
     "no payload": (
-        lambda door: door.runs.signal_event(
-            SignalEventRequest(action_id=NOBODY, parent_action_name="a0")
+        lambda api: api.runs.signal_event(
+            SignalEventRequest(action_id=ANONYMOUS, parent_action_name="a0")
         ),
         "payload",
     ),
     "half an MD5": (
-        lambda door: door.data.create_upload_location(
+        lambda api: api.data.create_upload_location(
             CreateUploadLocationRequest(
                 project=PROJECT_ID.name,
                 domain=PROJECT_ID.domain,
@@ -156,7 +158,7 @@ MEANINGLESS: Mapping[str, tuple[Call, str]] = {
         "content_md5",
     ),
     "a path that leaves": (
-        lambda door: door.data.create_upload_location(
+        lambda api: api.data.create_upload_location(
             CreateUploadLocationRequest(
                 project=PROJECT_ID.name,
                 domain=PROJECT_ID.domain,
@@ -171,61 +173,61 @@ MEANINGLESS: Mapping[str, tuple[Call, str]] = {
         "uri",
     ),
     "attempt 0": (
-        lambda door: anext(door.data.tail_logs(TailLogsRequest(action_id=NOBODY, attempt=0))),
+        lambda api: anext(api.data.tail_logs(TailLogsRequest(action_id=ANONYMOUS, attempt=0))),
         "attempt",
     ),
 }
 
 
 @pytest.mark.parametrize(("call", "words"), MEANINGLESS.values(), ids=MEANINGLESS.keys())
-async def test_what_cannot_be_meant_is_named(door: Door, call: Call, words: str) -> None:
-    code, message = await refusal(call(door))
+async def test_what_cannot_be_meant_is_named(api: ApiClient, call: Call, words: str) -> None:
+    code, message = await refusal(call(api))
 
     assert code is Code.INVALID_ARGUMENT
     assert words in message
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "a" * 31, "nul\0", ""])
-async def test_an_action_of_a_bad_name_is_refused(door: Door, name: str) -> None:
-    async with running_parent(door) as parent:
-        action = await make_action(door, parent, "good", sleep_spec())
+async def test_an_action_of_a_bad_name_is_refused(api: ApiClient, name: str) -> None:
+    async with running_parent(api) as parent:
+        action = await make_action(api, parent, "good", sleep_spec())
         action.action_id.name = name
 
-        code, message = await refusal(door.actions.enqueue(EnqueueRequest(action=action)))
+        code, message = await refusal(api.actions.enqueue(EnqueueRequest(action=action)))
 
         assert code is Code.INVALID_ARGUMENT
         assert "name" in message
-        assert not await door.children(parent)
+        assert not await api.children(parent)
 
 
-async def test_inputs_that_are_no_protobuf_fail_the_run_and_say_so(door: Door) -> None:
-    uri = await door.upload(b"\xff\xff this is no protobuf", "inputs.pb")
+async def test_inputs_that_are_no_protobuf_fail_the_run_and_say_so(api: ApiClient) -> None:
+    uri = await api.upload(b"\xff\xff this is no protobuf", "inputs.pb")
 
     for task in ("hello.main", "system.echo"):
-        what: dict[str, Any] = {"task_id": await door.task("hello.main")}
+        what: dict[str, Any] = {"task_id": await api.task("hello.main")}
         if task == "system.echo":
             spec = sleep_spec("echo", asks_how_long=True)
             spec.task_template.type = "echo"
             what = {"task_spec": spec}
-        created = await door.runs.create_run(
+        created = await api.runs.create_run(
             CreateRunRequest(
                 project_id=PROJECT_ID,
                 offloaded_input_data=OffloadedInputData(uri=f"file://{uri}", inputs_hash="h"),
                 **what,
             )
         )
-        details = await door.ended(created.run.action.id)
+        details = await api.ended(created.run.action.id)
         assert details.error_info.message
 
         code, message = await refusal(
-            door.data.get_action_data(GetActionDataRequest(action_id=created.run.action.id))
+            api.data.get_action_data(GetActionDataRequest(action_id=created.run.action.id))
         )
         assert code is not Code.INTERNAL
         assert "inputs" in message
 
 
-async def test_an_rpc_that_is_not_built_answers_a_sentence(door: Door) -> None:
-    async with httpx.AsyncClient(base_url=door.url) as http:
+async def test_an_rpc_that_is_not_built_answers_a_sentence(api: ApiClient) -> None:
+    async with httpx.AsyncClient(base_url=api.url) as http:
         for rpc in (
             "flyteidl2.secret.SecretService/ListSecrets",
             "flyteidl2.trigger.TriggerService/DeployTrigger",

@@ -11,15 +11,15 @@ from flyteidl2.workflow.run_service_pb2 import (
     WatchActionsRequest,
 )
 
+from tests.system.api_client import ApiClient, refusal
 from tests.system.commands import Flyte
-from tests.system.door import Door, refusal
 
 PAUSED = ActionPhase.ACTION_PHASE_PAUSED
 
 
-async def asked(door: Door, root: ActionIdentifier) -> ActionIdentifier:
+async def asked(api: ApiClient, root: ActionIdentifier) -> ActionIdentifier:
     """Wait until a run asks for somebody's word; name the action that asks."""
-    async for answer in door.runs.watch_actions(
+    async for answer in api.runs.watch_actions(
         WatchActionsRequest(run_id=root.run), timeout_ms=30_000
     ):
         for enriched in answer.enriched_actions:
@@ -39,34 +39,34 @@ async def asked(door: Door, root: ActionIdentifier) -> ActionIdentifier:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_a_word_of_each_type_reaches_the_task(
-    door: Door, kind: str, payload: EventPayload, result: str
+    api: ApiClient, kind: str, payload: EventPayload, result: str
 ) -> None:
-    root = await door.start("approval.main", kind=kind)
-    condition = await asked(door, root)
+    root = await api.start("approval.main", kind=kind)
+    condition = await asked(api, root)
 
-    await door.runs.signal_event(
+    await api.runs.signal_event(
         SignalEventRequest(action_id=condition, parent_action_name="a0", payload=payload)
     )
 
-    assert await door.result(root) == [result]
+    assert await api.result(root) == [result]
 
 
-async def test_the_command_lists_conditions_and_signals_them(door: Door, flyte: Flyte) -> None:
-    root = await door.start("approval.main", kind="bool")
-    condition = await asked(door, root)
+async def test_the_command_lists_conditions_and_signals_them(api: ApiClient, flyte: Flyte) -> None:
+    root = await api.start("approval.main", kind="bool")
+    condition = await asked(api, root)
 
     assert condition.name in str(flyte.read("condition", root.run.name))
     flyte("signal", "condition", root.run.name, condition.name, "true")
 
-    assert await door.result(root) == ["bool True"]
+    assert await api.result(root) == ["bool True"]
 
 
-async def test_a_word_of_another_type_is_refused_and_the_run_waits_on(door: Door) -> None:
-    root = await door.start("approval.main", kind="int")
-    condition = await asked(door, root)
+async def test_a_word_of_another_type_is_refused_and_the_run_waits_on(api: ApiClient) -> None:
+    root = await api.start("approval.main", kind="int")
+    condition = await asked(api, root)
 
     code, message = await refusal(
-        door.runs.signal_event(
+        api.runs.signal_event(
             SignalEventRequest(
                 action_id=condition,
                 parent_action_name="a0",
@@ -77,12 +77,12 @@ async def test_a_word_of_another_type_is_refused_and_the_run_waits_on(door: Door
 
     assert code is Code.INVALID_ARGUMENT
     assert "integer" in message.lower()
-    assert (await door.details(condition)).status.phase == PAUSED
+    assert (await api.details(condition)).status.phase == PAUSED
 
 
-async def test_the_first_word_counts(door: Door) -> None:
-    root = await door.start("approval.main", kind="int")
-    condition = await asked(door, root)
+async def test_the_first_word_counts(api: ApiClient) -> None:
+    root = await api.start("approval.main", kind="int")
+    condition = await asked(api, root)
 
     answers = []
     for number in (1, 2):
@@ -92,16 +92,16 @@ async def test_the_first_word_counts(door: Door) -> None:
             payload=EventPayload(int_value=number),
         )
         try:
-            answers.append(str(await door.runs.signal_event(request)))
+            answers.append(str(await api.runs.signal_event(request)))
         except ConnectError as error:
             answers.append(error.message)
 
-    assert await door.result(root) == ["int 1"], answers
+    assert await api.result(root) == ["int 1"], answers
 
 
-async def test_a_condition_that_nobody_answers_times_out(door: Door) -> None:
-    root = await door.start("approval.impatient")
+async def test_a_condition_that_nobody_answers_times_out(api: ApiClient) -> None:
+    root = await api.start("approval.impatient")
 
-    assert await door.result(root) == ["nobody answered"]
-    [condition] = await door.children(root)
+    assert await api.result(root) == ["nobody answered"]
+    [condition] = await api.children(root)
     assert condition.status.phase == ActionPhase.ACTION_PHASE_TIMED_OUT

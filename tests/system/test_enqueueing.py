@@ -14,77 +14,79 @@ from flyteidl2.workflow.queue_service_pb2 import (
 from flyteidl2.workflow.state_service_pb2 import WatchRequest
 
 from tests.running import until
-from tests.system.door import Door, refusal
+from tests.system.api_client import ApiClient, refusal
 from tests.system.enqueues import enqueue, make_action, running_parent, sleep_spec
 
 
-async def test_the_same_action_twice_runs_once(door: Door, tmp_path: Path) -> None:
-    spec = await door.spec("crashing.child")
+async def test_the_same_action_twice_runs_once(api: ApiClient, tmp_path: Path) -> None:
+    spec = await api.spec("crashing.child")
     journal = tmp_path / "journal"
-    async with running_parent(door) as parent:
-        action = await make_action(door, parent, "once", spec, journal=str(journal), number=1)
+    async with running_parent(api) as parent:
+        action = await make_action(api, parent, "once", spec, journal=str(journal), number=1)
         for _ in range(3):
-            await enqueue(door, action)
-        assert await door.result(action.action_id) == [1]
-        await enqueue(door, action)
+            await enqueue(api, action)
+        assert await api.result(action.action_id) == [1]
+        await enqueue(api, action)
 
-        assert (await door.details(action.action_id)).status.attempts == 1
+        assert (await api.details(action.action_id)).status.attempts == 1
         assert journal.read_text().splitlines() == ["child 1"]
-        assert len(await door.children(parent)) == 1
+        assert len(await api.children(parent)) == 1
 
 
-async def test_another_action_of_the_same_name_is_refused_and_changes_nothing(door: Door) -> None:
-    async with running_parent(door) as parent:
-        action = await make_action(door, parent, "taken", sleep_spec("first"))
-        await enqueue(door, action)
-        other = await make_action(door, parent, "taken", sleep_spec("second"))
+async def test_another_action_of_the_same_name_is_refused_and_changes_nothing(
+    api: ApiClient,
+) -> None:
+    async with running_parent(api) as parent:
+        action = await make_action(api, parent, "taken", sleep_spec("first"))
+        await enqueue(api, action)
+        other = await make_action(api, parent, "taken", sleep_spec("second"))
 
-        code, message = await refusal(door.actions.enqueue(EnqueueRequest(action=other)))
+        code, message = await refusal(api.actions.enqueue(EnqueueRequest(action=other)))
 
         assert code is Code.ALREADY_EXISTS
         assert "taken" in message
-        details = await door.ended(action.action_id)
+        details = await api.ended(action.action_id)
         assert details.metadata.task.short_name == "first"
 
 
-async def test_an_action_needs_a_parent_that_is_there(door: Door) -> None:
-    async with running_parent(door) as parent:
-        action = await make_action(door, parent, "orphan", sleep_spec())
+async def test_an_action_needs_a_parent_that_is_there(api: ApiClient) -> None:
+    async with running_parent(api) as parent:
+        action = await make_action(api, parent, "orphan", sleep_spec())
         action.parent_action_name = "nobody"
 
-        code, message = await refusal(door.actions.enqueue(EnqueueRequest(action=action)))
+        code, message = await refusal(api.actions.enqueue(EnqueueRequest(action=action)))
 
         assert code is Code.NOT_FOUND
         assert "nobody" in message
 
 
-async def test_nothing_is_enqueued_in_a_run_that_is_over(door: Door) -> None:
-    async with running_parent(door) as parent:
-        late = await make_action(door, parent, "late", sleep_spec())
-    await door.ended(parent)
+async def test_nothing_is_enqueued_in_a_run_that_is_over(api: ApiClient) -> None:
+    async with running_parent(api) as parent:
+        late = await make_action(api, parent, "late", sleep_spec())
+    await api.ended(parent)
 
-    code, message = await refusal(door.actions.enqueue(EnqueueRequest(action=late)))
+    code, message = await refusal(api.actions.enqueue(EnqueueRequest(action=late)))
 
     assert code is Code.ABORTED
     assert message
 
 
-async def test_an_unknown_run_is_named(door: Door) -> None:
-    async with running_parent(door) as parent:
-        action = await make_action(door, parent, "lost", sleep_spec())
+async def test_an_unknown_run_is_named(api: ApiClient) -> None:
+    async with running_parent(api) as parent:
+        action = await make_action(api, parent, "lost", sleep_spec())
     action.action_id.run.name = "nobody"
 
-    code, message = await refusal(door.actions.enqueue(EnqueueRequest(action=action)))
+    code, message = await refusal(api.actions.enqueue(EnqueueRequest(action=action)))
 
     assert code is Code.NOT_FOUND
     assert "nobody" in message
 
 
-async def test_the_older_services_enqueue_and_watch(door: Door) -> None:
-    spec = await door.spec("hello.main")
-    async with running_parent(door) as parent:
-        action = await make_action(door, parent, "older", spec, name="you")
-        await door.queue.enqueue_action(
+async def test_the_older_services_enqueue_and_watch(api: ApiClient) -> None:
+    spec = await api.spec("hello.main")
+    async with running_parent(api) as parent:
+        action = await make_action(api, parent, "older", spec, name="you")
+        await api.queue.enqueue_action(
             EnqueueActionRequest(
                 action_id=action.action_id,
                 parent_action_name=action.parent_action_name,
@@ -95,33 +97,33 @@ async def test_the_older_services_enqueue_and_watch(door: Door) -> None:
         )
 
         sentinels = 0
-        async for answer in door.state.watch(
+        async for answer in api.state.watch(
             WatchRequest(parent_action_id=parent), timeout_ms=30_000
         ):
             sentinels += answer.control_message.sentinel
             if answer.action_update.phase == ActionPhase.ACTION_PHASE_SUCCEEDED:
-                assert answer.action_update.action_id == (await door.details(action.action_id)).id
+                assert answer.action_update.action_id == (await api.details(action.action_id)).id
                 break
         assert sentinels <= 1
-        assert await door.outputs(action.action_id) == ["Hello, you!"]
+        assert await api.outputs(action.action_id) == ["Hello, you!"]
 
 
 @pytest.mark.parametrize("what", ["action", "run"])
-async def test_the_older_services_abort(door: Door, tmp_path: Path, what: str) -> None:
-    spec = await door.spec("endless.worker")
-    async with running_parent(door) as parent:
-        action = await make_action(door, parent, "older", spec, pids=str(tmp_path), name="one")
-        await enqueue(door, action)
+async def test_the_older_services_abort(api: ApiClient, tmp_path: Path, what: str) -> None:
+    spec = await api.spec("endless.worker")
+    async with running_parent(api) as parent:
+        action = await make_action(api, parent, "older", spec, pids=str(tmp_path), name="one")
+        await enqueue(api, action)
         await until((tmp_path / "one").exists)
         if what == "action":
-            await door.queue.abort_queued_action(
+            await api.queue.abort_queued_action(
                 AbortQueuedActionRequest(action_id=action.action_id, reason="older")
             )
         else:
-            await door.queue.abort_queued_run(
+            await api.queue.abort_queued_run(
                 AbortQueuedRunRequest(run_id=parent.run, reason="older")
             )
 
-        details = await door.ended(action.action_id)
+        details = await api.ended(action.action_id)
         assert details.status.phase == ActionPhase.ACTION_PHASE_ABORTED
         assert details.abort_info.reason == "older"

@@ -6,8 +6,8 @@ import psutil
 import pytest
 from flyteidl2.common.phase_pb2 import ActionPhase
 
+from tests.system.api_client import ApiClient, action_id
 from tests.system.commands import Flyte
-from tests.system.door import Door, action_id
 from tests.system.stack import Stack
 from tests.system.values import Value
 
@@ -32,14 +32,14 @@ def reader(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Flyte:
 
 @pytest.mark.parametrize(("words", "result"), RESULTS, ids=lambda words: " ".join(map(str, words)))
 async def test_an_example_comes_to_its_result(
-    door: Door, reader: Flyte, words: list[str], result: list[Value]
+    api: ApiClient, reader: Flyte, words: list[str], result: list[Value]
 ) -> None:
-    assert await door.result(action_id(reader("run", *words).run)) == result
+    assert await api.result(action_id(reader("run", *words).run)) == result
 
 
-async def test_a_dataclass_comes_back_as_one(door: Door, reader: Flyte) -> None:
+async def test_a_dataclass_comes_back_as_one(api: ApiClient, reader: Flyte) -> None:
     run = reader("run", "values.py", "main", "--readings", "[20.5, 21.0, 35.0]").run
-    await door.phase(action_id(run), ActionPhase.ACTION_PHASE_SUCCEEDED)
+    await api.phase(action_id(run), ActionPhase.ACTION_PHASE_SUCCEEDED)
     shown = reader("get", "io", "--outputs-only", run).text
     assert "o0=Summary(count=3, mean=25.5, outliers=[35.0]), o1=False" in shown
 

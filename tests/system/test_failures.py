@@ -11,7 +11,7 @@ from flyteidl2.dataproxy.dataproxy_service_pb2 import GetActionDataRequest
 from flyteidl2.workflow.run_definition_pb2 import ActionDetails, ErrorInfo
 
 from tests.running import until
-from tests.system.door import Door, refusal
+from tests.system.api_client import ApiClient, refusal
 from tests.system.stack import Stack
 
 FAILED = ActionPhase.ACTION_PHASE_FAILED
@@ -22,31 +22,31 @@ def failure(details: ActionDetails) -> ErrorInfo:
     return details.error_info
 
 
-async def test_an_exception_keeps_its_class_and_its_message(door: Door) -> None:
-    error = failure(await door.finish("failing.main", words="I am a teapot"))
+async def test_an_exception_keeps_its_class_and_its_message(api: ApiClient) -> None:
+    error = failure(await api.finish("failing.main", words="I am a teapot"))
 
     assert (error.code, error.message) == ("TeapotError", "I am a teapot")
     assert error.kind == ErrorInfo.Kind.KIND_USER
 
 
-async def test_a_parent_meets_the_failure_of_its_child_as_an_exception(door: Door) -> None:
-    [caught] = await door.result(await door.start("failing.parent", words="I am a teapot"))
+async def test_a_parent_meets_the_failure_of_its_child_as_an_exception(api: ApiClient) -> None:
+    [caught] = await api.result(await api.start("failing.parent", words="I am a teapot"))
 
     assert str(caught).startswith("RuntimeUserError TeapotError: ")
     assert "I am a teapot" in str(caught)
 
 
-async def test_a_parent_that_does_not_catch_it_fails_of_the_same(door: Door) -> None:
-    error = failure(await door.finish("failing.uncaught", words="I am a teapot"))
+async def test_a_parent_that_does_not_catch_it_fails_of_the_same(api: ApiClient) -> None:
+    error = failure(await api.finish("failing.uncaught", words="I am a teapot"))
 
     assert error.code == "TeapotError"
     assert "I am a teapot" in error.message
 
 
 async def test_a_message_of_5_mb_is_cut_for_the_api_and_whole_in_the_bucket(
-    door: Door, stack: Stack
+    api: ApiClient, stack: Stack
 ) -> None:
-    details = await door.finish("failing.wordy", megabytes=5)
+    details = await api.finish("failing.wordy", megabytes=5)
 
     error = failure(details)
     assert error.code == "TeapotError"
@@ -57,84 +57,84 @@ async def test_a_message_of_5_mb_is_cut_for_the_api_and_whole_in_the_bucket(
 
 
 @pytest.mark.parametrize("code", [1, 3, 137])
-async def test_a_process_that_leaves_is_named_by_its_exit_code(door: Door, code: int) -> None:
-    error = failure(await door.finish("failing.leaving", code=code))
+async def test_a_process_that_leaves_is_named_by_its_exit_code(api: ApiClient, code: int) -> None:
+    error = failure(await api.finish("failing.leaving", code=code))
 
     assert str(code) in error.message
 
 
-async def test_sys_exit_is_a_failure(door: Door) -> None:
-    error = failure(await door.finish("failing.giving_up"))
+async def test_sys_exit_is_a_failure(api: ApiClient) -> None:
+    error = failure(await api.finish("failing.giving_up"))
 
     assert error.message
 
 
-async def test_outputs_that_were_promised_and_not_written_are_a_failure(door: Door) -> None:
-    details = await door.finish("failing.promising")
+async def test_outputs_that_were_promised_and_not_written_are_a_failure(api: ApiClient) -> None:
+    details = await api.finish("failing.promising")
 
     error = failure(details)
     assert "output" in error.message
-    data = await door.data.get_action_data(GetActionDataRequest(action_id=details.id))
+    data = await api.data.get_action_data(GetActionDataRequest(action_id=details.id))
     assert not data.outputs.literals
 
 
-async def test_a_crash_is_named_by_its_signal(door: Door) -> None:
-    error = failure(await door.finish("failing.killed", number=int(signal.SIGSEGV)))
+async def test_a_crash_is_named_by_its_signal(api: ApiClient) -> None:
+    error = failure(await api.finish("failing.killed", number=int(signal.SIGSEGV)))
 
     assert error.code == "Crashed"
     assert "SIGSEGV" in error.message
 
 
 async def test_a_task_killed_from_outside_says_so_and_is_tried_again(
-    door: Door, tmp_path: Path
+    api: ApiClient, tmp_path: Path
 ) -> None:
     pid_file = tmp_path / "pid"
-    root = await door.start("failing.dawdling", pid_file=str(pid_file))
+    root = await api.start("failing.dawdling", pid_file=str(pid_file))
     await until(lambda: pid_file.exists() and bool(pid_file.read_text()))
 
     os.kill(int(pid_file.read_text()), signal.SIGKILL)
 
-    details = await door.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED)
+    details = await api.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED)
     [first, second] = details.attempts
     assert (first.phase, second.phase) == (FAILED, ActionPhase.ACTION_PHASE_SUCCEEDED)
     assert first.error_info.kind == ErrorInfo.Kind.KIND_SYSTEM
     assert "SIGKILL" in first.error_info.message
 
 
-async def test_a_module_that_does_not_import_is_quoted(door: Door) -> None:
-    error = failure(await door.finish("unimportable.main"))
+async def test_a_module_that_does_not_import_is_quoted(api: ApiClient) -> None:
+    error = failure(await api.finish("unimportable.main"))
 
     assert "a library that only the laptop has" in error.message
 
 
-async def test_more_memory_than_was_asked_for_is_an_end_of_its_own_class(door: Door) -> None:
-    error = failure(await door.finish("small.hungry"))
+async def test_more_memory_than_was_asked_for_is_an_end_of_its_own_class(api: ApiClient) -> None:
+    error = failure(await api.finish("small.hungry"))
 
     assert "OOM" in error.code
     assert "300 MiB" in error.message
 
 
-async def test_a_task_that_takes_too_long_times_out(door: Door) -> None:
-    details = await door.finish("failing.slow")
+async def test_a_task_that_takes_too_long_times_out(api: ApiClient) -> None:
+    details = await api.finish("failing.slow")
 
     assert details.status.phase == ActionPhase.ACTION_PHASE_TIMED_OUT
     assert details.error_info.code == "MAX_RUNTIME_EXCEEDED"
     assert "2" in details.error_info.message
 
 
-async def test_the_inputs_of_a_failed_action_can_be_asked_for(door: Door) -> None:
-    details = await door.finish("failing.main", words="I am a teapot")
+async def test_the_inputs_of_a_failed_action_can_be_asked_for(api: ApiClient) -> None:
+    details = await api.finish("failing.main", words="I am a teapot")
 
-    data = await door.data.get_action_data(GetActionDataRequest(action_id=details.id))
+    data = await api.data.get_action_data(GetActionDataRequest(action_id=details.id))
     assert data.inputs.literals[0].value.scalar.primitive.string_value == "I am a teapot"
 
 
-async def test_what_never_was_has_no_data(door: Door) -> None:
-    details = await door.finish("hello.nothing")
+async def test_what_never_was_has_no_data(api: ApiClient) -> None:
+    details = await api.finish("hello.nothing")
     details.id.name = "nobody"
 
     code, message = await refusal(
-        door.data.get_action_data(GetActionDataRequest(action_id=details.id))
+        api.data.get_action_data(GetActionDataRequest(action_id=details.id))
     )
 
     assert code is Code.NOT_FOUND

@@ -11,8 +11,8 @@ from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.workflow.run_service_pb2 import WatchActionsRequest
 
 from tests.running import until
+from tests.system.api_client import ApiClient, action_id
 from tests.system.commands import Flyte
-from tests.system.door import Door, action_id
 from tests.system.stack import Stack
 
 CHILDREN = 3
@@ -23,7 +23,7 @@ class Journey:
     """A run under way: its first child is over, the others wait for a gate to be opened."""
 
     stack: Stack
-    door: Door
+    api: ApiClient
     root: ActionIdentifier
     place: Path
 
@@ -41,15 +41,15 @@ class Journey:
         Whatever was tried again, no attempt began a second time.
         """
         (self.place / "gate").touch()
-        assert await self.door.result(self.root) == [sum(range(CHILDREN))]
+        assert await self.api.result(self.root) == [sum(range(CHILDREN))]
         assert len(set(self.lines())) == len(self.lines()), self.lines()
         return self.journal()
 
     async def story(self) -> str:
         """Say what was written, and how each attempt ended."""
-        names = [self.root, *(child.id for child in await self.door.children(self.root))]
+        names = [self.root, *(child.id for child in await self.api.children(self.root))]
         told = [
-            str(attempt) for name in names for attempt in (await self.door.details(name)).attempts
+            str(attempt) for name in names for attempt in (await self.api.details(name)).attempts
         ]
         return "\n".join([*self.lines(), *told])
 
@@ -64,18 +64,18 @@ ONCE = Counter(
 async def journey(own_stack: Stack, tmp_path: Path) -> Journey:
     flyte = Flyte(own_stack, tmp_path / "home")
     flyte("deploy", "gated.py", "env")
-    door = Door(own_stack.url)
+    api = ApiClient(own_stack.url)
     place = tmp_path / "place"
     place.mkdir()
-    root = await door.start("gated.main", place=str(place), children=CHILDREN)
-    journey = Journey(own_stack, door, root, place)
+    root = await api.start("gated.main", place=str(place), children=CHILDREN)
+    journey = Journey(own_stack, api, root, place)
     await until(lambda: (place / "journal").exists() and journey.journal().total() == CHILDREN + 2)
-    await one_has_succeeded(door, root)
+    await one_has_succeeded(api, root)
     return journey
 
 
-async def one_has_succeeded(door: Door, root: ActionIdentifier) -> None:
-    async for answer in door.runs.watch_actions(
+async def one_has_succeeded(api: ApiClient, root: ActionIdentifier) -> None:
+    async for answer in api.runs.watch_actions(
         WatchActionsRequest(run_id=root.run), timeout_ms=30_000
     ):
         phases = {one.action.status.phase for one in answer.enriched_actions}
@@ -131,8 +131,8 @@ async def test_a_script_that_waits_for_a_run_survives_a_restart_of_the_control_p
     gate = tmp_path / "gate"
     waiting = flyte.begin_script("patient.py", str(gate))
     await until(lambda: "Created Run" in waiting.text(), said=waiting.text)
-    door = Door(own_stack.url)
-    await door.phase(action_id(waiting.run), ActionPhase.ACTION_PHASE_RUNNING)
+    api = ApiClient(own_stack.url)
+    await api.phase(action_id(waiting.run), ActionPhase.ACTION_PHASE_RUNNING)
 
     own_stack.kill()
     own_stack.start()

@@ -16,8 +16,8 @@ from flyteidl2.dataproxy.dataproxy_service_pb2 import (
 from google.protobuf.duration_pb2 import Duration
 
 from tests.running import until
+from tests.system.api_client import PROJECT_ID, ApiClient, attempt_id
 from tests.system.commands import Flyte
-from tests.system.door import PROJECT_ID, Door, attempt_id
 
 BODY = b"what a laptop sends"
 
@@ -39,8 +39,8 @@ def get(url: str) -> httpx.Response:
     return httpx.get(url)
 
 
-async def make_upload(door: Door, *, filename: str, seconds: int = 60) -> Upload:
-    answer = await door.data.create_upload_location(
+async def make_upload(api: ApiClient, *, filename: str, seconds: int = 60) -> Upload:
+    answer = await api.data.create_upload_location(
         CreateUploadLocationRequest(
             project=PROJECT_ID.name,
             domain=PROJECT_ID.domain,
@@ -53,9 +53,9 @@ async def make_upload(door: Door, *, filename: str, seconds: int = 60) -> Upload
     return Upload(answer.signed_url, answer.native_url, dict(answer.headers))
 
 
-async def report_link(door: Door, *, seconds: int = 60) -> str:
-    details = await door.finish("reporting.main", title="A report")
-    answer = await door.data.create_download_link(
+async def report_link(api: ApiClient, *, seconds: int = 60) -> str:
+    details = await api.finish("reporting.main", title="A report")
+    answer = await api.data.create_download_link(
         CreateDownloadLinkRequest(
             artifact_type=ArtifactType.ARTIFACT_TYPE_REPORT,
             action_attempt_id=attempt_id(details.id),
@@ -65,14 +65,14 @@ async def report_link(door: Door, *, seconds: int = 60) -> str:
     return str(answer.pre_signed_urls.signed_url[0])
 
 
-async def test_what_was_announced_is_taken(door: Door) -> None:
-    upload = await make_upload(door, filename="taken")
+async def test_what_was_announced_is_taken(api: ApiClient) -> None:
+    upload = await make_upload(api, filename="taken")
 
     assert upload.put().status_code in {200, 201, 204}
 
 
-async def test_another_content_than_announced_is_refused(door: Door) -> None:
-    upload = await make_upload(door, filename="other")
+async def test_another_content_than_announced_is_refused(api: ApiClient) -> None:
+    upload = await make_upload(api, filename="other")
 
     answer = upload.put(b"something else")
 
@@ -92,8 +92,8 @@ async def test_another_content_than_announced_is_refused(door: Door) -> None:
     ],
     ids=["name", "path", "expiry", "signature", "none of it"],
 )
-async def test_an_altered_link_is_refused(door: Door, old: str, new: str) -> None:
-    upload = await make_upload(door, filename="altered")
+async def test_an_altered_link_is_refused(api: ApiClient, old: str, new: str) -> None:
+    upload = await make_upload(api, filename="altered")
     altered = re.sub(old, new, upload.url)
     assert altered != upload.url, upload.url
 
@@ -103,22 +103,22 @@ async def test_an_altered_link_is_refused(door: Door, old: str, new: str) -> Non
     assert answer.text
 
 
-async def test_a_link_to_write_does_not_read(door: Door) -> None:
-    upload = await make_upload(door, filename="written")
+async def test_a_link_to_write_does_not_read(api: ApiClient) -> None:
+    upload = await make_upload(api, filename="written")
     upload.put()
 
     assert get(upload.url).status_code == 403
 
 
-async def test_an_expired_link_is_refused(door: Door) -> None:
-    url = await report_link(door, seconds=1)
+async def test_an_expired_link_is_refused(api: ApiClient) -> None:
+    url = await report_link(api, seconds=1)
 
     await until(lambda: get(url).status_code == 403)
     assert "expired" in get(url).text
 
 
-async def test_a_report_is_downloaded_by_its_link(door: Door) -> None:
-    answer = get(await report_link(door))
+async def test_a_report_is_downloaded_by_its_link(api: ApiClient) -> None:
+    answer = get(await report_link(api))
 
     assert answer.status_code == 200
     assert "<h1>A report</h1>" in answer.text

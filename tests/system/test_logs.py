@@ -6,45 +6,45 @@ from connectrpc.code import Code
 from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.dataproxy.dataproxy_service_pb2 import TailLogsRequest
 
+from tests.system.api_client import ApiClient, action_id, refusal
 from tests.system.commands import Flyte
-from tests.system.door import Door, action_id, refusal
 
 
-async def test_lines_come_in_the_order_in_which_they_were_printed(door: Door) -> None:
-    details = await door.finish("talking.main", lines=1000)
+async def test_lines_come_in_the_order_in_which_they_were_printed(api: ApiClient) -> None:
+    details = await api.finish("talking.main", lines=1000)
 
-    log = await door.log(details.id)
+    log = await api.log(details.id)
     assert [line for line in log.splitlines() if line.startswith("line")] == [
         f"line {number}" for number in range(1000)
     ]
 
 
-async def test_both_streams_are_in_the_log_and_every_letter(door: Door) -> None:
-    details = await door.finish("talking.main", lines=0)
+async def test_both_streams_are_in_the_log_and_every_letter(api: ApiClient) -> None:
+    details = await api.finish("talking.main", lines=0)
 
-    log = await door.log(details.id)
+    log = await api.log(details.id)
     assert "to the side\n" in log
     assert "größer ✓ 漢字\n" in log
 
 
-async def test_the_sdk_in_a_parent_has_nothing_to_complain_of(door: Door) -> None:
-    details = await door.finish("nested.main")
+async def test_the_sdk_in_a_parent_has_nothing_to_complain_of(api: ApiClient) -> None:
+    details = await api.finish("nested.main")
 
     complaints = [
         line
-        for line in (await door.log(details.id)).splitlines()
+        for line in (await api.log(details.id)).splitlines()
         if ("WARNING" in line or "ERROR" in line) and "Flyte runtime" not in line
     ]
     assert complaints == []
 
 
-async def test_a_log_is_followed_while_its_task_runs(door: Door, tmp_path: Path) -> None:
+async def test_a_log_is_followed_while_its_task_runs(api: ApiClient, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    root = await door.start("talking.until", gate=str(gate))
-    await door.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
+    root = await api.start("talking.until", gate=str(gate))
+    await api.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
 
     seen = ""
-    async for line in door.tail(root):
+    async for line in api.tail(root):
         seen += line
         if "before the gate" in line:
             gate.touch()
@@ -53,28 +53,28 @@ async def test_a_log_is_followed_while_its_task_runs(door: Door, tmp_path: Path)
     assert "after the gate, attempt 0" in seen
 
 
-async def test_what_is_no_text_and_what_has_no_end_are_logged_too(door: Door) -> None:
-    details = await door.finish("talking.odd")
+async def test_what_is_no_text_and_what_has_no_end_are_logged_too(api: ApiClient) -> None:
+    details = await api.finish("talking.odd")
 
     assert details.status.phase == ActionPhase.ACTION_PHASE_SUCCEEDED
-    log = await door.log(details.id)
+    log = await api.log(details.id)
     assert "broken bytes" in log
     assert "no newline at the end" in log
     assert log.count("x") >= 1_000
 
 
-async def test_the_command_shows_the_log_of_a_finished_run(door: Door, flyte: Flyte) -> None:
-    details = await door.finish("talking.main", lines=3)
+async def test_the_command_shows_the_log_of_a_finished_run(api: ApiClient, flyte: Flyte) -> None:
+    details = await api.finish("talking.main", lines=3)
 
     assert "line 2" in flyte("get", "logs", details.id.run.name).text
 
 
-async def test_a_log_that_nobody_wrote_is_not_found(door: Door) -> None:
-    details = await door.finish("hello.main")
+async def test_a_log_that_nobody_wrote_is_not_found(api: ApiClient) -> None:
+    details = await api.finish("hello.main")
 
     for action, attempt in ((details.id, 2), (action_id("nobody"), 1)):
         code, message = await refusal(
-            anext(door.data.tail_logs(TailLogsRequest(action_id=action, attempt=attempt)))
+            anext(api.data.tail_logs(TailLogsRequest(action_id=action, attempt=attempt)))
         )
         assert code is Code.NOT_FOUND
         assert message

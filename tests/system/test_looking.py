@@ -4,21 +4,21 @@ import secrets
 
 import pytest
 
+from tests.system.api_client import ApiClient
 from tests.system.commands import Flyte
-from tests.system.door import Door
 
 
-async def test_a_run_is_shown_with_its_task_and_phase(door: Door, flyte: Flyte) -> None:
-    details = await door.finish("hello.main")
+async def test_a_run_is_shown_with_its_task_and_phase(api: ApiClient, flyte: Flyte) -> None:
+    details = await api.finish("hello.main")
 
     shown = flyte("get", "run", details.id.run.name).text
     assert "hello.main" in shown
     assert "succeeded" in shown.lower()
 
 
-async def test_runs_are_listed_by_phase_and_task(door: Door, flyte: Flyte) -> None:
-    failed = await door.finish("failing.main", words="I am a teapot")
-    other = await door.finish("hello.main")
+async def test_runs_are_listed_by_phase_and_task(api: ApiClient, flyte: Flyte) -> None:
+    failed = await api.finish("failing.main", words="I am a teapot")
+    other = await api.finish("hello.main")
 
     for options in (("--in-phase", "failed"), ("--task-name", "failing.main")):
         shown = str(flyte.read("run", *options))
@@ -26,9 +26,9 @@ async def test_runs_are_listed_by_phase_and_task(door: Door, flyte: Flyte) -> No
         assert other.id.run.name not in shown
 
 
-async def test_runs_are_listed_by_label(door: Door, flyte: Flyte) -> None:
+async def test_runs_are_listed_by_label(api: ApiClient, flyte: Flyte) -> None:
     labelled = flyte("run", "--label", "team=ml", "hello.py", "main").run
-    other = await door.finish("hello.main")
+    other = await api.finish("hello.main")
 
     for options in (("--with-label", "team=ml"), ("--with-label-key", "team")):
         shown = str(flyte.read("run", *options))
@@ -36,23 +36,23 @@ async def test_runs_are_listed_by_label(door: Door, flyte: Flyte) -> None:
         assert other.id.run.name not in shown
 
 
-async def test_the_actions_of_a_run_are_listed(door: Door, flyte: Flyte) -> None:
-    details = await door.finish("nested.main")
+async def test_the_actions_of_a_run_are_listed(api: ApiClient, flyte: Flyte) -> None:
+    details = await api.finish("nested.main")
 
     shown = str(flyte.read("action", details.id.run.name))
-    for child in await door.children(details.id):
+    for child in await api.children(details.id):
         assert child.id.name in shown
 
 
-async def test_one_action_is_shown(door: Door, flyte: Flyte) -> None:
-    details = await door.finish("nested.main")
-    [child, *_] = await door.children(details.id)
+async def test_one_action_is_shown(api: ApiClient, flyte: Flyte) -> None:
+    details = await api.finish("nested.main")
+    [child, *_] = await api.children(details.id)
 
     assert child.id.name in flyte("get", "action", details.id.run.name, child.id.name).text
 
 
-async def test_inputs_and_outputs_of_an_action_are_shown(door: Door, flyte: Flyte) -> None:
-    details = await door.finish("hello.main", name="you")
+async def test_inputs_and_outputs_of_an_action_are_shown(api: ApiClient, flyte: Flyte) -> None:
+    details = await api.finish("hello.main", name="you")
 
     shown = flyte("get", "io", details.id.run.name).text
     assert "{'name': 'you'}" in shown

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.workflow.run_definition_pb2 import Action
 
-from tests.system.door import Door
+from tests.system.api_client import ApiClient
 
 
 def by_task(actions: Sequence[Action]) -> Mapping[str, list[Action]]:
@@ -15,51 +15,51 @@ def by_task(actions: Sequence[Action]) -> Mapping[str, list[Action]]:
     return found
 
 
-async def test_tasks_nest(door: Door) -> None:
-    root = await door.start("nested.main")
+async def test_tasks_nest(api: ApiClient) -> None:
+    root = await api.start("nested.main")
 
-    assert await door.result(root) == [10]
-    actions = by_task(await door.children(root))
+    assert await api.result(root) == [10]
+    actions = by_task(await api.children(root))
     [middle] = actions["middle"]
     assert middle.metadata.parent == "a0"
     assert [leaf.metadata.parent for leaf in actions["leaf"]] == [middle.id.name] * 2
 
 
 async def test_every_action_of_a_finished_run_has_succeeded_at_its_first_attempt(
-    door: Door,
+    api: ApiClient,
 ) -> None:
-    details = await door.finish("nested.main")
+    details = await api.finish("nested.main")
 
-    for action in await door.children(details.id):
+    for action in await api.children(details.id):
         assert action.status.phase == ActionPhase.ACTION_PHASE_SUCCEEDED
         assert action.status.attempts == 1
         assert action.status.end_time.ToDatetime() >= action.status.start_time.ToDatetime()
 
 
-async def test_groups_name_the_actions_that_belong_together(door: Door) -> None:
-    root = await door.start("nested.grouped")
+async def test_groups_name_the_actions_that_belong_together(api: ApiClient) -> None:
+    root = await api.start("nested.grouped")
 
-    assert await door.result(root) == [110]
-    assert {action.metadata.group for action in await door.children(root)} == {"tens", "hundreds"}
-
-
-async def test_a_map_keeps_the_order_of_its_inputs(door: Door) -> None:
-    root = await door.start("nested.mapped", numbers=5)
-
-    assert await door.result(root) == [[0, 2, 4, 6, 8]]
-    assert len(await door.children(root)) == 5
+    assert await api.result(root) == [110]
+    assert {action.metadata.group for action in await api.children(root)} == {"tens", "hundreds"}
 
 
-async def test_parents_that_wait_keep_no_child_from_running(door: Door) -> None:
-    assert await door.result(await door.start("nested.deep", levels=8)) == [8]
+async def test_a_map_keeps_the_order_of_its_inputs(api: ApiClient) -> None:
+    root = await api.start("nested.mapped", numbers=5)
+
+    assert await api.result(root) == [[0, 2, 4, 6, 8]]
+    assert len(await api.children(root)) == 5
 
 
-async def test_more_children_at_once_than_the_machine_has_cores(door: Door) -> None:
-    assert await door.result(await door.start("nested.broad", numbers=25)) == [sum(range(25))]
+async def test_parents_that_wait_keep_no_child_from_running(api: ApiClient) -> None:
+    assert await api.result(await api.start("nested.deep", levels=8)) == [8]
 
 
-async def test_the_outputs_of_a_child_can_be_asked_for(door: Door) -> None:
-    details = await door.finish("nested.main")
+async def test_more_children_at_once_than_the_machine_has_cores(api: ApiClient) -> None:
+    assert await api.result(await api.start("nested.broad", numbers=25)) == [sum(range(25))]
 
-    outputs = [await door.outputs(action.id) for action in await door.children(details.id)]
+
+async def test_the_outputs_of_a_child_can_be_asked_for(api: ApiClient) -> None:
+    details = await api.finish("nested.main")
+
+    outputs = [await api.outputs(action.id) for action in await api.children(details.id)]
     assert sorted(outputs, key=str) == [[0], [10], [10]]

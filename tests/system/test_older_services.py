@@ -16,24 +16,24 @@ from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.task.common_pb2 import Outputs
 from flyteidl2.task.task_definition_pb2 import TaskSpec
 
+from tests.system.api_client import ApiClient
 from tests.system.commands import DOMAIN, PROJECT
-from tests.system.door import Door
 from tests.system.enqueues import running_parent
 from tests.system.stack import Stack
 from tests.system.values import from_literals, make_inputs
 
 
 async def test_a_task_that_uses_them_has_its_children_run(
-    door: Door, stack: Stack, tmp_path: Path
+    api: ApiClient, stack: Stack, tmp_path: Path
 ) -> None:
-    spec = await door.spec("nested.main")
-    async with running_parent(door) as parent:
+    spec = await api.spec("nested.main")
+    async with running_parent(api) as parent:
         text = await run_by_hand(spec, parent, stack, tmp_path)
 
         outputs = tmp_path / "outputs" / "outputs.pb"
         assert outputs.exists(), text
         assert from_literals(Outputs.FromString(outputs.read_bytes()).literals) == [10]
-        children = await door.children(parent)
+        children = await api.children(parent)
         assert len(children) == 3
         assert {child.status.phase for child in children} == {ActionPhase.ACTION_PHASE_SUCCEEDED}
 

@@ -12,8 +12,8 @@ from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.task.run_pb2 import RunSpec
 
 from tests.running import until
+from tests.system.api_client import ApiClient
 from tests.system.commands import Flyte
-from tests.system.door import Door
 from tests.system.stack import Stack
 from tests.system.test_aborts import are_gone, processes
 
@@ -65,15 +65,15 @@ async def test_what_waits_for_a_cordoned_cluster_says_so_and_goes_on_when_it_is_
 ) -> None:
     operator("cluster", "cordon", "local")
     flyte("deploy", "hello.py", "env")
-    door = Door(own_stack.url)
-    root = await door.start("hello.main")
+    api = ApiClient(own_stack.url)
+    root = await api.start("hello.main")
     why = operator.read("explain", root.run.name)
     assert why["root"]["now"]["reason"] == "no_cluster"
     assert "cordoned or drained (local)" in operator("explain", root.run.name)
     assert [each["why"]["reason"] for each in why["pending"]] == ["no_cluster"]
 
     assert "takes work again" in operator("cluster", "uncordon", "local")
-    await door.ended(root)
+    await api.ended(root)
     assert operator.reasons(root.run.name)[0] == "no_cluster"
     assert operator.reasons(root.run.name)[-1] == "running"
 
@@ -82,8 +82,8 @@ async def test_a_drained_cluster_lists_what_is_left_and_is_empty_when_that_is_st
     own_stack: Stack, operator: Operator, flyte: Flyte, tmp_path: Path
 ) -> None:
     flyte("deploy", "endless.py", "env")
-    door = Door(own_stack.url)
-    root = await door.start("endless.catching", pids=str(tmp_path))
+    api = ApiClient(own_stack.url)
+    root = await api.start("endless.catching", pids=str(tmp_path))
     running = await processes(tmp_path, "only")
 
     found = operator.read("cluster", "drain", "local")
@@ -111,7 +111,7 @@ async def test_a_drained_cluster_lists_what_is_left_and_is_empty_when_that_is_st
     assert {one.pid for one in again}.isdisjoint(one.pid for one in running)
     flyte("abort", "run", root.run.name, "--reason", "enough")
     await are_gone(again)
-    details = await door.ended(root)
+    details = await api.ended(root)
     assert details.status.phase == ActionPhase.ACTION_PHASE_ABORTED
 
 
@@ -121,13 +121,13 @@ async def test_a_queue_sends_work_to_the_clusters_of_its_pool(
     said = operator("queue", "set", "gpu", "--pool", "gpus", "--depth", "10")
     assert "No cluster serves pool gpus" in said
     flyte("deploy", "hello.py", "env")
-    door = Door(own_stack.url)
-    root = await door.start("hello.main", run_spec=RunSpec(queue="gpu"))
+    api = ApiClient(own_stack.url)
+    root = await api.start("hello.main", run_spec=RunSpec(queue="gpu"))
     assert "No cluster serves pool gpus" in operator("explain", root.run.name)
     assert "is in use" in operator("queue", "delete", "gpu", expect=1)
 
     operator("cluster", "move", "local", "--pool", "gpus")
-    await door.ended(root)
+    await api.ended(root)
     await until(lambda: operator.read("queue", "list")[0]["leased"] == 0)
     operator("queue", "delete", "gpu")
     assert operator.read("queue", "list") == []

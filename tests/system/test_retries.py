@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from flyteidl2.common.phase_pb2 import ActionPhase
 
-from tests.system.door import Door
+from tests.system.api_client import ApiClient
 
 FAILED, SUCCEEDED = ActionPhase.ACTION_PHASE_FAILED, ActionPhase.ACTION_PHASE_SUCCEEDED
 
 
-async def test_each_failed_attempt_keeps_its_own_error(door: Door) -> None:
-    details = await door.finish("retrying.main", failures=2)
+async def test_each_failed_attempt_keeps_its_own_error(api: ApiClient) -> None:
+    details = await api.finish("retrying.main", failures=2)
 
     assert [attempt.attempt for attempt in details.attempts] == [1, 2, 3]
     assert [attempt.phase for attempt in details.attempts] == [FAILED, FAILED, SUCCEEDED]
@@ -22,42 +22,42 @@ async def test_each_failed_attempt_keeps_its_own_error(door: Door) -> None:
     ]
 
 
-async def test_the_outputs_are_those_of_the_attempt_that_succeeded(door: Door) -> None:
-    assert await door.result(await door.start("retrying.main", failures=1)) == ["attempt 1"]
+async def test_the_outputs_are_those_of_the_attempt_that_succeeded(api: ApiClient) -> None:
+    assert await api.result(await api.start("retrying.main", failures=1)) == ["attempt 1"]
 
 
-async def test_spent_retries_end_in_the_last_error(door: Door) -> None:
-    details = await door.finish("retrying.main", failures=9)
+async def test_spent_retries_end_in_the_last_error(api: ApiClient) -> None:
+    details = await api.finish("retrying.main", failures=9)
 
     assert details.status.phase == FAILED
     assert details.status.attempts == 3
     assert details.error_info.message == "attempt 2 is not the one"
 
 
-async def test_an_error_that_may_not_be_retried_is_not(door: Door) -> None:
-    details = await door.finish("retrying.hopeless")
+async def test_an_error_that_may_not_be_retried_is_not(api: ApiClient) -> None:
+    details = await api.finish("retrying.hopeless")
 
     assert details.status.phase == FAILED
     assert details.status.attempts == 1
     assert "never again" in details.error_info.message
 
 
-async def test_each_attempt_keeps_its_own_log(door: Door) -> None:
-    details = await door.finish("retrying.main", failures=1)
+async def test_each_attempt_keeps_its_own_log(api: ApiClient) -> None:
+    details = await api.finish("retrying.main", failures=1)
 
     for attempt, words in ((1, "attempt 0\n"), (2, "attempt 1\n")):
-        log = await door.log(details.id, attempt=attempt)
+        log = await api.log(details.id, attempt=attempt)
         assert [line for line in log.splitlines(keepends=True) if line.startswith("att")] == [words]
 
 
 @pytest.mark.parametrize("way", ["exit", "kill"])
 async def test_a_parent_that_crashes_runs_no_finished_child_again(
-    door: Door, tmp_path: Path, way: str
+    api: ApiClient, tmp_path: Path, way: str
 ) -> None:
     journal = tmp_path / "journal"
-    root = await door.start("crashing.main", journal=str(journal), way=way)
+    root = await api.start("crashing.main", journal=str(journal), way=way)
 
-    assert await door.result(root) == [3]
+    assert await api.result(root) == [3]
     assert sorted(journal.read_text().splitlines()) == [
         "child 0",
         "child 1",
@@ -65,8 +65,8 @@ async def test_a_parent_that_crashes_runs_no_finished_child_again(
         "parent 0",
         "parent 1",
     ]
-    assert [child.status.attempts for child in await door.children(root)] == [1, 1, 1]
+    assert [child.status.attempts for child in await api.children(root)] == [1, 1, 1]
 
 
-async def test_a_checkpoint_is_what_one_attempt_leaves_to_the_next(door: Door) -> None:
-    assert await door.result(await door.start("saving.main")) == ["half of it"]
+async def test_a_checkpoint_is_what_one_attempt_leaves_to_the_next(api: ApiClient) -> None:
+    assert await api.result(await api.start("saving.main")) == ["half of it"]

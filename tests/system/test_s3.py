@@ -8,8 +8,8 @@ import pytest
 from flyteidl2.dataproxy.dataproxy_service_pb2 import ArtifactType, CreateDownloadLinkRequest
 
 from tests.servers.seaweed import S3ForTests
+from tests.system.api_client import ApiClient, action_id, attempt_id
 from tests.system.commands import WORKFLOWS, Flyte
-from tests.system.door import Door, action_id, attempt_id
 from tests.system.stack import Stack
 from tests.system.values import KEPT
 
@@ -18,13 +18,13 @@ from tests.system.values import KEPT
 class OnS3:
     stack: Stack
     flyte: Flyte
-    door: Door
+    api: ApiClient
 
 
 @pytest.fixture(scope="module")
 def s3(s3_server: S3ForTests, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OnS3]:
     options = s3_server.options
-    surroundings = {
+    context = {
         "AWS_ENDPOINT_URL": options.endpoint,
         "AWS_REGION": options.region,
         "AWS_ACCESS_KEY_ID": options.access_key,
@@ -32,15 +32,15 @@ def s3(s3_server: S3ForTests, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "AWS_ALLOW_HTTP": "true",
     }
     home = tmp_path_factory.mktemp("s3")
-    stack = Stack(home, "--blob-base", s3_server.new_base(), surroundings=surroundings)
+    stack = Stack(home, "--blob-base", s3_server.new_base(), context=context)
     with stack.running():
-        yield OnS3(stack, Flyte(stack, home / "home"), Door(stack.url))
+        yield OnS3(stack, Flyte(stack, home / "home"), ApiClient(stack.url))
 
 
 async def test_a_run_goes_through_the_bucket(s3: OnS3) -> None:
     run = s3.flyte("run", "--follow", "hello.py", "main", "--name", "you").run
 
-    assert await s3.door.result(action_id(run)) == ["Hello, you!"]
+    assert await s3.api.result(action_id(run)) == ["Hello, you!"]
     assert "Hello, you!" in s3.flyte("get", "io", run).text
     assert "greeting you" in s3.flyte("get", "logs", run).text
 
@@ -48,19 +48,19 @@ async def test_a_run_goes_through_the_bucket(s3: OnS3) -> None:
 async def test_files_travel_through_the_bucket(s3: OnS3) -> None:
     run = s3.flyte("run", "files.py", "main", "--texts", '["one", "two"]').run
 
-    assert await s3.door.result(action_id(run)) == [["one", "two"]]
+    assert await s3.api.result(action_id(run)) == [["one", "two"]]
 
 
 async def test_a_file_of_the_users_machine_goes_to_the_bucket(s3: OnS3) -> None:
     run = s3.flyte("run", "files.py", "size", "--file", str(WORKFLOWS / "files.py")).run
 
-    assert await s3.door.result(action_id(run)) == [(WORKFLOWS / "files.py").stat().st_size]
+    assert await s3.api.result(action_id(run)) == [(WORKFLOWS / "files.py").stat().st_size]
 
 
 async def test_a_report_is_downloaded_from_the_bucket_itself(s3: OnS3) -> None:
     run = s3.flyte("run", "--follow", "reporting.py", "main", "--title", "A report").run
 
-    answer = await s3.door.data.create_download_link(
+    answer = await s3.api.data.create_download_link(
         CreateDownloadLinkRequest(
             artifact_type=ArtifactType.ARTIFACT_TYPE_REPORT,
             action_attempt_id=attempt_id(action_id(run)),
@@ -75,10 +75,10 @@ async def test_a_report_is_downloaded_from_the_bucket_itself(s3: OnS3) -> None:
 async def test_files_of_a_temporary_directory_are_kept_as_on_the_embedded_default(s3: OnS3) -> None:
     run = s3.flyte("run", "keeping.py", "main").run
 
-    assert await s3.door.result(action_id(run)) == [[KEPT] * 4]
+    assert await s3.api.result(action_id(run)) == [[KEPT] * 4]
 
 
 async def test_file_of_a_name_is_found_by_the_next_attempt(s3: OnS3) -> None:
     run = s3.flyte("run", "keeping.py", "resume").run
 
-    assert await s3.door.result(action_id(run)) == ["of the first attempt"]
+    assert await s3.api.result(action_id(run)) == ["of the first attempt"]

@@ -5,39 +5,39 @@ from pathlib import Path
 from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.workflow.run_definition_pb2 import ActionType
 
-from tests.system.door import Door
+from tests.system.api_client import ApiClient
 
 
-async def test_a_traced_step_is_an_action_of_the_run(door: Door, tmp_path: Path) -> None:
-    details = await door.finish("steps.main", journal=str(tmp_path / "journal"))
+async def test_a_traced_step_is_an_action_of_the_run(api: ApiClient, tmp_path: Path) -> None:
+    details = await api.finish("steps.main", journal=str(tmp_path / "journal"))
 
-    traces = await door.children(details.id)
+    traces = await api.children(details.id)
     assert [trace.metadata.trace.name for trace in traces] == ["costly", "costly"]
     assert all(trace.metadata.action_type == ActionType.ACTION_TYPE_TRACE for trace in traces)
     assert all(trace.status.phase == ActionPhase.ACTION_PHASE_SUCCEEDED for trace in traces)
 
 
-async def test_a_crash_does_not_repeat_the_steps_before_it(door: Door, tmp_path: Path) -> None:
+async def test_a_crash_does_not_repeat_the_steps_before_it(api: ApiClient, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    details = await door.finish("steps.main", journal=str(journal))
+    details = await api.finish("steps.main", journal=str(journal))
 
     assert details.status.attempts == 2
-    assert await door.outputs(details.id) == ["ONE TWO"]
+    assert await api.outputs(details.id) == ["ONE TWO"]
     assert journal.read_text().split() == ["one", "two"]
 
 
-async def test_the_outputs_of_a_step_can_be_asked_for(door: Door, tmp_path: Path) -> None:
-    details = await door.finish("steps.main", journal=str(tmp_path / "journal"))
+async def test_the_outputs_of_a_step_can_be_asked_for(api: ApiClient, tmp_path: Path) -> None:
+    details = await api.finish("steps.main", journal=str(tmp_path / "journal"))
 
-    outputs = [await door.outputs(trace.id) for trace in await door.children(details.id)]
+    outputs = [await api.outputs(trace.id) for trace in await api.children(details.id)]
     assert sorted(outputs, key=str) == [["ONE"], ["TWO"]]
 
 
-async def test_a_step_that_fails_is_a_failed_action_with_its_error(door: Door) -> None:
-    details = await door.finish("steps.failing")
+async def test_a_step_that_fails_is_a_failed_action_with_its_error(api: ApiClient) -> None:
+    details = await api.finish("steps.failing")
 
-    assert await door.outputs(details.id) == ["caught: no step here"]
-    [trace] = await door.children(details.id)
-    found = await door.details(trace.id)
+    assert await api.outputs(details.id) == ["caught: no step here"]
+    [trace] = await api.children(details.id)
+    found = await api.details(trace.id)
     assert found.status.phase == ActionPhase.ACTION_PHASE_FAILED
     assert "no step here" in found.error_info.message

@@ -11,8 +11,8 @@ from flyteidl2.core.types_pb2 import LiteralType, SimpleType
 from flyteidl2.workflow.run_definition_pb2 import ConditionAction, ConditionWebhook
 from google.protobuf.json_format import MessageToDict
 
+from tests.system.api_client import ApiClient, refusal
 from tests.system.commands import Flyte
-from tests.system.door import Door, refusal
 from tests.system.enqueues import make_action, running_parent, sleep_spec
 
 UNBUILT = Path(__file__).parent / "unbuilt"
@@ -38,12 +38,12 @@ def test_a_schedule_is_not_silently_forgotten(flyte: Flyte) -> None:
     [("raw-container", "containers"), ("spark", "Spark"), ("of-my-own", "of-my-own")],
 )
 async def test_a_task_that_nothing_here_can_run_fails_at_once(
-    door: Door, task_type: str, needed: str
+    api: ApiClient, task_type: str, needed: str
 ) -> None:
     spec = sleep_spec()
     spec.task_template.type = task_type
 
-    details = await door.finish(spec)
+    details = await api.finish(spec)
 
     assert details.status.phase == ActionPhase.ACTION_PHASE_FAILED
     assert details.status.attempts == 1
@@ -52,41 +52,41 @@ async def test_a_task_that_nothing_here_can_run_fails_at_once(
 
 @pytest.mark.parametrize(("task_type", "needed"), [("dask", "Dask"), ("ray", "KubeRay")])
 async def test_task_that_is_a_cluster_of_processes_is_refused_though_the_sdk_starts_it(
-    door: Door, task_type: str, needed: str
+    api: ApiClient, task_type: str, needed: str
 ) -> None:
-    spec = await door.spec("hello.main")
+    spec = await api.spec("hello.main")
     spec.task_template.type = task_type
 
-    details = await door.finish(spec)
+    details = await api.finish(spec)
 
     assert details.status.phase == ActionPhase.ACTION_PHASE_FAILED
     assert details.status.attempts == 1
     assert needed in details.error_info.message
 
 
-async def test_ignored_features_are_told_in_the_log(door: Door) -> None:
-    spec = await door.spec("hello.main")
+async def test_ignored_features_are_told_in_the_log(api: ApiClient) -> None:
+    spec = await api.spec("hello.main")
     spec.task_template.metadata.discoverable = True
     spec.task_template.extended_resources.gpu_accelerator.device = "nvidia-tesla-t4"
 
-    details = await door.finish(spec)
+    details = await api.finish(spec)
 
-    log = await door.log(details.id)
+    log = await api.log(details.id)
     assert "nvidia-tesla-t4 is ignored" in log
     assert "does not cache results" in log
 
 
-async def test_a_secret_that_will_be_missing_is_told_in_the_log(door: Door) -> None:
-    spec = await door.spec("hello.main")
+async def test_a_secret_that_will_be_missing_is_told_in_the_log(api: ApiClient) -> None:
+    spec = await api.spec("hello.main")
     spec.task_template.security_context.secrets.append(Secret(group="team", key="token"))
 
-    details = await door.finish(spec)
+    details = await api.finish(spec)
 
-    assert "team/token" in await door.log(details.id)
+    assert "team/token" in await api.log(details.id)
 
 
-async def test_the_primary_container_of_a_pod_template_runs(door: Door) -> None:
-    spec = await door.spec("hello.main")
+async def test_the_primary_container_of_a_pod_template_runs(api: ApiClient) -> None:
+    spec = await api.spec("hello.main")
     template = spec.task_template
     primary = {"name": "primary", "args": list(template.container.args)}
     pod = {"containers": [{"name": "sidecar", "args": ["sleep"]}, primary]}
@@ -94,12 +94,12 @@ async def test_the_primary_container_of_a_pod_template_runs(door: Door) -> None:
     template.k8s_pod.pod_spec.update(pod)
     assert MessageToDict(template.k8s_pod.pod_spec) == pod
 
-    assert await door.result(await door.start(spec, name="you")) == ["Hello, you!"]
+    assert await api.result(await api.start(spec, name="you")) == ["Hello, you!"]
 
 
-async def test_a_webhook_that_nobody_would_call_is_refused(door: Door) -> None:
-    async with running_parent(door) as parent:
-        action = await make_action(door, parent, "asks", sleep_spec())
+async def test_a_webhook_that_nobody_would_call_is_refused(api: ApiClient) -> None:
+    async with running_parent(api) as parent:
+        action = await make_action(api, parent, "asks", sleep_spec())
         action.condition.CopyFrom(
             ConditionAction(
                 name="approve",
@@ -108,7 +108,7 @@ async def test_a_webhook_that_nobody_would_call_is_refused(door: Door) -> None:
             )
         )
 
-        code, message = await refusal(door.actions.enqueue(EnqueueRequest(action=action)))
+        code, message = await refusal(api.actions.enqueue(EnqueueRequest(action=action)))
 
         assert code is Code.INVALID_ARGUMENT
         assert "webhook" in message

@@ -16,25 +16,25 @@ from flyteidl2.workflow.run_service_pb2 import (
     WatchRunsRequest,
 )
 
-from tests.system.door import PROJECT_ID, TERMINAL, Door
+from tests.system.api_client import PROJECT_ID, TERMINAL, ApiClient
 from tests.system.enqueues import enqueue, make_action, running_parent, sleep_spec
 
 SUCCEEDED = ActionPhase.ACTION_PHASE_SUCCEEDED
 WITHIN = {"timeout_ms": 30_000}
 
 
-async def test_a_parent_sees_what_is_then_a_sentinel_then_changes(door: Door) -> None:
-    async with running_parent(door) as parent:
-        before = await enqueue(door, await make_action(door, parent, "before", sleep_spec()))
-        await door.ended(before)
+async def test_a_parent_sees_what_is_then_a_sentinel_then_changes(api: ApiClient) -> None:
+    async with running_parent(api) as parent:
+        before = await enqueue(api, await make_action(api, parent, "before", sleep_spec()))
+        await api.ended(before)
 
         seen: list[tuple[str, int] | str] = []
-        async for answer in door.actions.watch_for_updates(
+        async for answer in api.actions.watch_for_updates(
             WatchForUpdatesRequest(parent_action_id=parent), **WITHIN
         ):
             if answer.control_message.sentinel:
                 seen.append("sentinel")
-                await enqueue(door, await make_action(door, parent, "after", sleep_spec()))
+                await enqueue(api, await make_action(api, parent, "after", sleep_spec()))
                 continue
             update = answer.action_update
             seen.append((update.action_id.name, update.phase))
@@ -46,38 +46,36 @@ async def test_a_parent_sees_what_is_then_a_sentinel_then_changes(door: Door) ->
     assert {one[0] for one in seen[2:]} == {"after"}
 
 
-async def test_a_parent_without_children_gets_its_sentinel_at_once(door: Door) -> None:
-    async with running_parent(door) as parent:
+async def test_a_parent_without_children_gets_its_sentinel_at_once(api: ApiClient) -> None:
+    async with running_parent(api) as parent:
         first = await anext(
-            door.actions.watch_for_updates(
-                WatchForUpdatesRequest(parent_action_id=parent), **WITHIN
-            )
+            api.actions.watch_for_updates(WatchForUpdatesRequest(parent_action_id=parent), **WITHIN)
         )
 
     assert first.control_message.sentinel
 
 
-async def test_a_child_of_a_child_is_not_its_grandparents_business(door: Door) -> None:
-    details = await door.finish("nested.main")
+async def test_a_child_of_a_child_is_not_its_grandparents_business(api: ApiClient) -> None:
+    details = await api.finish("nested.main")
 
     names = set()
-    async for answer in door.actions.watch_for_updates(
+    async for answer in api.actions.watch_for_updates(
         WatchForUpdatesRequest(parent_action_id=details.id), **WITHIN
     ):
         if answer.control_message.sentinel:
             break
         names.add(answer.action_update.action_id.name)
 
-    parents = {child.id.name: child.metadata.parent for child in await door.children(details.id)}
+    parents = {child.id.name: child.metadata.parent for child in await api.children(details.id)}
     assert names == {name for name, parent in parents.items() if parent == "a0"}
 
 
-async def test_watching_an_action_ends_when_it_has_ended(door: Door) -> None:
-    root = await door.start("hello.main")
+async def test_watching_an_action_ends_when_it_has_ended(api: ApiClient) -> None:
+    root = await api.start("hello.main")
 
     phases = [
         answer.details.status.phase
-        async for answer in door.runs.watch_action_details(
+        async for answer in api.runs.watch_action_details(
             WatchActionDetailsRequest(action_id=root), **WITHIN
         )
     ]
@@ -87,12 +85,12 @@ async def test_watching_an_action_ends_when_it_has_ended(door: Door) -> None:
     assert phases == sorted(phases)
 
 
-async def test_watching_what_has_ended_shows_it_once_and_ends(door: Door) -> None:
-    details = await door.finish("hello.main")
+async def test_watching_what_has_ended_shows_it_once_and_ends(api: ApiClient) -> None:
+    details = await api.finish("hello.main")
 
     answers = [
         answer.details
-        async for answer in door.runs.watch_action_details(
+        async for answer in api.runs.watch_action_details(
             WatchActionDetailsRequest(action_id=details.id), **WITHIN
         )
     ]
@@ -100,10 +98,10 @@ async def test_watching_what_has_ended_shows_it_once_and_ends(door: Door) -> Non
     assert answers == [details]
 
 
-async def test_watching_a_run_shows_its_end(door: Door) -> None:
-    root = await door.start("hello.main")
+async def test_watching_a_run_shows_its_end(api: ApiClient) -> None:
+    root = await api.start("hello.main")
 
-    async for answer in door.runs.watch_run_details(
+    async for answer in api.runs.watch_run_details(
         WatchRunDetailsRequest(run_id=root.run), **WITHIN
     ):
         if answer.details.action.status.phase == SUCCEEDED:
@@ -111,12 +109,12 @@ async def test_watching_a_run_shows_its_end(door: Door) -> None:
     raise AssertionError("the watch ended before the run")
 
 
-async def test_watching_the_actions_of_a_run_counts_children_by_phase(door: Door) -> None:
-    async with running_parent(door) as parent:
+async def test_watching_the_actions_of_a_run_counts_children_by_phase(api: ApiClient) -> None:
+    async with running_parent(api) as parent:
         for number in range(3):
-            await enqueue(door, await make_action(door, parent, f"c{number}", sleep_spec()))
+            await enqueue(api, await make_action(api, parent, f"c{number}", sleep_spec()))
 
-        async for answer in door.runs.watch_actions(
+        async for answer in api.runs.watch_actions(
             WatchActionsRequest(run_id=parent.run), **WITHIN
         ):
             counts = {
@@ -128,11 +126,11 @@ async def test_watching_the_actions_of_a_run_counts_children_by_phase(door: Door
     raise AssertionError("the watch ended before the count was three")
 
 
-async def test_watching_runs_shows_those_that_come(door: Door) -> None:
-    watch = door.runs.watch_runs(WatchRunsRequest(project_id=PROJECT_ID), **WITHIN)
+async def test_watching_runs_shows_those_that_come(api: ApiClient) -> None:
+    watch = api.runs.watch_runs(WatchRunsRequest(project_id=PROJECT_ID), **WITHIN)
     async with aclosing(watch):
         await anext(watch)  # what was there already
-        root = await door.start("hello.main")
+        root = await api.start("hello.main")
 
         async for answer in watch:
             for run in answer.runs:
@@ -141,23 +139,23 @@ async def test_watching_runs_shows_those_that_come(door: Door) -> None:
     raise AssertionError("the watch ended before the run")
 
 
-async def test_whoever_reads_slowly_misses_no_end(door: Door) -> None:
+async def test_whoever_reads_slowly_misses_no_end(api: ApiClient) -> None:
     """What happens while nobody reads is more than any buffer on the way holds."""
     count = 1500
-    async with running_parent(door) as parent:
-        slow = door.actions.watch_for_updates(
+    async with running_parent(api) as parent:
+        slow = api.actions.watch_for_updates(
             WatchForUpdatesRequest(parent_action_id=parent), timeout_ms=120_000
         )
         async with aclosing(slow):
             assert (await anext(slow)).control_message.sentinel
-            template = await make_action(door, parent, "template", sleep_spec())
-            await _enqueue_many(door, template, count)
+            template = await make_action(api, parent, "template", sleep_spec())
+            await _enqueue_many(api, template, count)
 
             assert await _ends(slow, count) == Counter({SUCCEEDED: count})
-        await door.runs.abort_run(AbortRunRequest(run_id=parent.run))
+        await api.runs.abort_run(AbortRunRequest(run_id=parent.run))
 
 
-async def _enqueue_many(door: Door, template: Any, count: int) -> None:
+async def _enqueue_many(api: ApiClient, template: Any, count: int) -> None:
     """Enqueue so many, and return when all have ended."""
     door_is_free = asyncio.Semaphore(50)
 
@@ -166,12 +164,12 @@ async def _enqueue_many(door: Door, template: Any, count: int) -> None:
         action.CopyFrom(template)
         action.action_id.name = f"c{number}"
         async with door_is_free:
-            await door.actions.enqueue(EnqueueRequest(action=action))
+            await api.actions.enqueue(EnqueueRequest(action=action))
 
     async with asyncio.TaskGroup() as group:
         for number in range(count):
             group.create_task(one(number))
-    async for answer in door.runs.watch_actions(
+    async for answer in api.runs.watch_actions(
         WatchActionsRequest(run_id=template.action_id.run), timeout_ms=120_000
     ):
         for enriched in answer.enriched_actions:

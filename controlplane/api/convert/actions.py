@@ -136,25 +136,25 @@ def _render_metadata(row: ActionRow) -> ActionMetadata:
         group=row.group,
         executed_by=render_identity(row.created_by),
         action_type=row.type.value,
-        environment_name=row.facts.environment,
-        funtion_name=row.facts.function,
+        environment_name=row.info.environment,
+        funtion_name=row.info.function,
         source=row.source.value,
     )
     match row.type:
         case ActionType.TASK:
             metadata.task.CopyFrom(
                 TaskActionMetadata(
-                    id=keys.render_task_of(row.facts),
-                    task_type=row.facts.task_type,
-                    short_name=row.facts.short_name,
+                    id=keys.render_task_of(row.info),
+                    task_type=row.info.task_type,
+                    short_name=row.info.short_name,
                 )
             )
         case ActionType.TRACE:
-            metadata.trace.CopyFrom(TraceActionMetadata(name=row.facts.short_name))
+            metadata.trace.CopyFrom(TraceActionMetadata(name=row.info.short_name))
         case ActionType.CONDITION:
             metadata.condition.CopyFrom(
                 ConditionActionMetadata(
-                    name=row.facts.short_name, type=LiteralType.FromString(row.condition_type)
+                    name=row.info.short_name, type=LiteralType.FromString(row.condition_type)
                 )
             )
         case ActionType.UNKNOWN:

@@ -24,8 +24,8 @@ from google.protobuf.message import DecodeError
 
 from controlplane.api.convert.environments import list_pod_containers
 from controlplane.api.convert.keys import parse_project, parse_run
-from controlplane.api.convert.texts import parse_uri
-from controlplane.api.convert.times import parse_duration
+from controlplane.api.convert.strings import parse_uri
+from controlplane.api.convert.timestamps import parse_duration
 from controlplane.core import names
 from controlplane.core.errors import InvalidError, NotReadyError
 from controlplane.usecases.data import ActionData, InputsUpload, Link, Upload, UploadLocation

@@ -19,15 +19,15 @@ from controlplane.api.convert.specs import (
     parse_task_spec,
     parse_trace_spec,
 )
-from controlplane.api.convert.texts import parse_label, parse_text, parse_uri
-from controlplane.api.convert.times import parse_duration, parse_instant
+from controlplane.api.convert.strings import parse_label, parse_text, parse_uri
+from controlplane.api.convert.timestamps import parse_duration, parse_timestamp
 from controlplane.core.actions import (
     ActionType,
-    ConditionFacts,
+    ConditionInfo,
     NewAction,
     Spec,
-    TaskFacts,
-    TraceFacts,
+    TaskInfo,
+    TraceInfo,
 )
 from controlplane.core.errors import InvalidError
 from shared.model.ids import ROOT
@@ -53,11 +53,11 @@ class _What:
 
     type: ActionType
     spec: Spec
-    facts: TaskFacts
+    info: TaskInfo
     cache_key: str = ""
     queue: str = ""
-    trace: TraceFacts | None = None
-    condition: ConditionFacts | None = None
+    trace: TraceInfo | None = None
+    condition: ConditionInfo | None = None
 
 
 def parse_enqueue(message: ActionMessage | EnqueueActionRequest) -> NewAction:
@@ -73,7 +73,7 @@ def parse_enqueue(message: ActionMessage | EnqueueActionRequest) -> NewAction:
         parent=parent,
         type=what.type,
         spec=what.spec,
-        facts=what.facts,
+        info=what.info,
         input_uri=parse_uri(message.input_uri, "input_uri"),
         group=parse_label(message.group),
         cache_key=what.cache_key,
@@ -94,11 +94,11 @@ def _parse_what(message: ActionMessage | EnqueueActionRequest) -> _What:
 
 
 def _parse_task(message: TaskAction) -> _What:
-    spec, facts = parse_task_spec(message.spec)
+    spec, info = parse_task_spec(message.spec)
     return _What(
         type=ActionType.TASK,
         spec=spec,
-        facts=facts,
+        info=info,
         cache_key=parse_text(message.cache_key.value, "task.cache_key", most=256),
         queue=parse_text(message.queue, "task.queue", most=256),
     )
@@ -108,13 +108,13 @@ def _parse_trace(message: TraceAction) -> _What:
     if message.phase not in {end.value for end in _TRACE_ENDS}:
         raise InvalidError("trace.phase: must be SUCCEEDED or FAILED; traces are told of when over")
     phase = Phase(message.phase)
-    started_at = parse_instant(message.start_time, "trace.start_time")
-    ended_at = parse_instant(message.end_time, "trace.end_time")
+    started_at = parse_timestamp(message.start_time, "trace.start_time")
+    ended_at = parse_timestamp(message.end_time, "trace.end_time")
     return _What(
         type=ActionType.TRACE,
         spec=parse_trace_spec(message.spec),
-        facts=TaskFacts(short_name=parse_label(message.name)),
-        trace=TraceFacts(
+        info=TaskInfo(short_name=parse_label(message.name)),
+        trace=TraceInfo(
             phase=phase,
             started_at=started_at,
             ended_at=max(ended_at, started_at) if message.HasField("end_time") else started_at,
@@ -156,8 +156,8 @@ def _parse_condition(message: ConditionAction) -> _What:
     return _What(
         type=ActionType.CONDITION,
         spec=parse_condition_spec(message),
-        facts=TaskFacts(short_name=parse_label(message.name)),
-        condition=ConditionFacts(
+        info=TaskInfo(short_name=parse_label(message.name)),
+        condition=ConditionInfo(
             literal_type=kind.SerializeToString(deterministic=True), timeout=timeout
         ),
     )

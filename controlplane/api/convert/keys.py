@@ -5,9 +5,9 @@ from functools import lru_cache
 from flyteidl2.common.identifier_pb2 import ActionIdentifier, ProjectIdentifier, RunIdentifier
 from flyteidl2.task.task_definition_pb2 import TaskIdentifier, TaskName
 
-from controlplane.api.convert.texts import parse_text
+from controlplane.api.convert.strings import parse_text
 from controlplane.core import names
-from controlplane.core.actions import TaskFacts
+from controlplane.core.actions import TaskInfo
 from controlplane.core.tasks import TaskKey, TaskScope
 from shared.model.ids import (
     ActionKey,
@@ -67,13 +67,13 @@ def render_task(org: OrgName, task: TaskKey) -> TaskIdentifier:
     )
 
 
-def render_task_of(facts: TaskFacts) -> TaskIdentifier:
+def render_task_of(info: TaskInfo) -> TaskIdentifier:
     return TaskIdentifier(
-        org=facts.org,
-        project=facts.project,
-        domain=facts.domain,
-        name=facts.name,
-        version=facts.version,
+        org=info.org,
+        project=info.project,
+        domain=info.domain,
+        name=info.name,
+        version=info.version,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from flyteidl2.common.list_pb2 import Filter as FilterMessage, ListRequest, Sort
 
-from controlplane.api.convert.texts import parse_text
+from controlplane.api.convert.strings import parse_text
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import DEFAULT_LIMIT, MAX_LIMIT, Filter, Listing, Order, Test
 

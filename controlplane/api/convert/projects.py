@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flyteidl2.project.project_service_pb2 import Domain, Project as ProjectMessage
 from flyteidl2.task.run_pb2 import Labels
 
-from controlplane.api.convert.texts import parse_text
+from controlplane.api.convert.strings import parse_text
 from controlplane.core import names
 from controlplane.core.errors import InvalidError
 from controlplane.core.projects import DOMAINS, Project, ProjectRow, ProjectState

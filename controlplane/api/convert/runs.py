@@ -19,8 +19,8 @@ from flyteidl2.workflow.run_service_pb2 import (
 from controlplane.api.convert import keys
 from controlplane.api.convert.actions import render_action, render_action_details
 from controlplane.api.convert.specs import parse_run_spec, parse_task_spec
-from controlplane.api.convert.texts import parse_text, parse_uri
-from controlplane.api.convert.times import parse_instant
+from controlplane.api.convert.strings import parse_text, parse_uri
+from controlplane.api.convert.timestamps import parse_timestamp
 from controlplane.core import layout
 from controlplane.core.actions import ActionRow, NewRun, RunDetail, RunSource
 from controlplane.core.errors import InvalidError, UnbuiltError
@@ -60,12 +60,12 @@ def parse_new_run(
     if settings.relation.relation_type == RelationType.RELATION_TYPE_RECOVER:
         raise UnbuiltError("this release does not recover runs; run the task anew")
     _require_no_notifications(settings)
-    spec, facts = parse_task_spec(task)
+    spec, info = parse_task_spec(task)
     return NewRun(
         key=ActionKey(key, ROOT),
         spec=spec,
         run_spec=parse_run_spec(settings),
-        facts=facts,
+        info=info,
         input_uri="",
         run_base=layout.run_base(parse_base(settings, org, base), org, key),
         labels=_parse_labels(settings),
@@ -94,24 +94,24 @@ def parse_base(settings: RunSpec, org: OrgName, base: str) -> str:
     """
     if not settings.run_base_dir:
         return base
-    wanted = parse_uri(settings.run_base_dir, "run_spec.run_base_dir").rstrip("/")
-    _require_own(f"{wanted}/", org, base, "run_spec.run_base_dir")
-    return wanted
+    required = parse_uri(settings.run_base_dir, "run_spec.run_base_dir").rstrip("/")
+    _require_org_uri(f"{required}/", org, base, "run_spec.run_base_dir")
+    return required
 
 
 def _parse_raw_data_base(settings: RunSpec, org: OrgName, base: str) -> str:
     """Take where files and tables go: anywhere but in another org's part of our store."""
     field = "run_spec.raw_data_storage.raw_data_prefix"
-    wanted = parse_uri(settings.raw_data_storage.raw_data_prefix, field)
-    if wanted and layout.is_of_another_org(base, org, wanted):
+    required = parse_uri(settings.raw_data_storage.raw_data_prefix, field)
+    if required and layout.is_of_another_org(base, org, required):
         _refuse_foreign(field, org, base)
-    return wanted
+    return required
 
 
 def parse_offloaded(request: CreateRunRequest, org: OrgName, base: str) -> str:
     """Take the URI of inputs that were sent before."""
     uri = parse_uri(request.offloaded_input_data.uri, "offloaded_input_data.uri")
-    _require_own(uri, org, base, "offloaded_input_data.uri")
+    _require_org_uri(uri, org, base, "offloaded_input_data.uri")
     return uri
 
 
@@ -166,7 +166,7 @@ def _scope_of_task(message: TaskIdentifier) -> RunScope:
     )
 
 
-def _require_own(uri: str, org: OrgName, base: str, field: str) -> None:
+def _require_org_uri(uri: str, org: OrgName, base: str, field: str) -> None:
     if not layout.belongs_to(base, org, uri):
         _refuse_foreign(field, org, base)
 
@@ -194,15 +194,15 @@ def _parse_source(number: int) -> RunSource:
         raise InvalidError(f"source: {number} is not known") from error
 
 
-def _parse_concurrency(wanted: int) -> int:
-    if wanted > _MAX_CONCURRENCY:
+def _parse_concurrency(required: int) -> int:
+    if required > _MAX_CONCURRENCY:
         raise InvalidError(f"run_spec.max_action_concurrency: at most {_MAX_CONCURRENCY}")
-    return wanted
+    return required
 
 
 def _parse_start(request: CreateRunRequest) -> datetime | None:
     if request.HasField("run_start_time"):
-        return parse_instant(request.run_start_time, "run_start_time")
+        return parse_timestamp(request.run_start_time, "run_start_time")
     if request.run_spec.HasField("run_start_time"):
-        return parse_instant(request.run_spec.run_start_time, "run_spec.run_start_time")
+        return parse_timestamp(request.run_spec.run_start_time, "run_spec.run_start_time")
     return None

@@ -17,9 +17,9 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from controlplane.api.convert.environments import check_run, check_task
-from controlplane.api.convert.texts import parse_text
-from controlplane.api.convert.times import parse_duration
-from controlplane.core.actions import RetryPolicy, Spec, SpecKind, TaskFacts
+from controlplane.api.convert.strings import parse_text
+from controlplane.api.convert.timestamps import parse_duration
+from controlplane.core.actions import RetryPolicy, Spec, SpecKind, TaskInfo
 from controlplane.core.errors import InvalidError
 from shared.model.ids import Digest
 
@@ -33,11 +33,11 @@ MAX_RETRIES = 1000
 _KEPT = 512
 _MAX_KEPT_BYTES = 64 * 1024  # together at most 32 MiB
 
-_Read = tuple[Spec, TaskFacts]
+_Read = tuple[Spec, TaskInfo]
 _read: OrderedDict[Digest, _Read] = OrderedDict()
 
 
-def parse_task_spec(message: TaskSpec) -> tuple[Spec, TaskFacts]:
+def parse_task_spec(message: TaskSpec) -> tuple[Spec, TaskInfo]:
     """Read a TaskSpec; InvalidError for one that no attempt could be made of."""
     body = _serialise(message, "task spec")
     digest = _digest(body)
@@ -48,7 +48,7 @@ def parse_task_spec(message: TaskSpec) -> tuple[Spec, TaskFacts]:
     check_task(message.task_template)
     read = (
         Spec(digest=digest, kind=SpecKind.TASK, body=body, policy=_parse_policy(message)),
-        _parse_facts(message),
+        _parse_info(message),
     )
     if len(body) <= _MAX_KEPT_BYTES:
         _read[digest] = read
@@ -87,10 +87,10 @@ def _digest(body: bytes) -> Digest:
     return Digest(hashlib.sha256(body).digest())
 
 
-def _parse_facts(message: TaskSpec) -> TaskFacts:
+def _parse_info(message: TaskSpec) -> TaskInfo:
     template = message.task_template
     name = parse_text(template.id.name, "task_template.id.name", most=255)
-    return TaskFacts(
+    return TaskInfo(
         org=template.id.org,
         project=parse_text(template.id.project, "task_template.id.project", most=63),
         domain=parse_text(template.id.domain, "task_template.id.domain", most=63),

@@ -12,7 +12,7 @@ from flyteidl2.task.task_service_pb2 import (
 from controlplane.api.convert import keys
 from controlplane.api.convert.identities import render_identity
 from controlplane.api.convert.specs import parse_task_spec
-from controlplane.api.convert.texts import parse_text
+from controlplane.api.convert.strings import parse_text
 from controlplane.core.errors import UnbuiltError
 from controlplane.core.tasks import NewTask, TaskDetail, TaskRow, TaskScope
 from shared.model.ids import OrgName
@@ -23,11 +23,11 @@ def parse_deploy(request: DeployTaskRequest) -> NewTask:
         raise UnbuiltError(
             "triggers are not served by this release; deploy the task without its triggers"
         )
-    spec, facts = parse_task_spec(request.spec)
+    spec, info = parse_task_spec(request.spec)
     return NewTask(
         key=keys.parse_task(request.task_id),
         spec=spec,
-        facts=facts,
+        info=info,
         description=parse_text(
             request.spec.documentation.short_description, "spec.documentation.short_description"
         ),

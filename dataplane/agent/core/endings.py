@@ -52,7 +52,7 @@ class TaskError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Remains:
+class AttemptArtifacts:
     """What is left of an attempt."""
 
     exit: Exit | None  # None: the process and its keeper vanished
@@ -91,21 +91,21 @@ CRASHES = {
 _NAMED = frozenset(signal.Signals) - {signal.SIGRTMIN, signal.SIGRTMAX}
 
 
-def judge(remains: Remains) -> tuple[Phase, Failure | None]:
+def classify(artifacts: AttemptArtifacts) -> tuple[Phase, Failure | None]:
     """Return the terminal phase and, unless it is SUCCEEDED or ABORTED, why."""
-    ended = remains.exit
+    ended = artifacts.exit
     if ended is None:
-        if _is_proven(remains):
+        if _is_proven(artifacts):
             return Phase.SUCCEEDED, None
-        if remains.error is not None:
-            return Phase.FAILED, failure_of_error(remains.error)
+        if artifacts.error is not None:
+            return Phase.FAILED, failure_of_error(artifacts.error)
         return Phase.FAILED, Failure(
             code=PROCESS_LOST,
             kind=FailureKind.SYSTEM,
             message="the attempt's process is gone and left no word of how it ended; "
             "the machine was probably restarted, or its keeper was killed",
         )
-    if ended.killed_for is not None and ended.code == 0 and _is_proven(remains):
+    if ended.killed_for is not None and ended.code == 0 and _is_proven(artifacts):
         return Phase.SUCCEEDED, None  # it was done before it could heed us
     match ended.killed_for:
         case KilledFor.STOPPED:
@@ -115,10 +115,10 @@ def judge(remains: Remains) -> tuple[Phase, Failure | None]:
                 code="MAX_RUNTIME_EXCEEDED",
                 kind=FailureKind.USER,
                 message="the task ran longer than its max runtime of "
-                f"{remains.max_runtime_seconds or 0:g} s and was killed",
+                f"{artifacts.max_runtime_seconds or 0:g} s and was killed",
             )
         case KilledFor.MEMORY:
-            limit = (remains.memory_limit or 0) / 2**20
+            limit = (artifacts.memory_limit or 0) / 2**20
             return Phase.FAILED, Failure(
                 code="OOMKilled",
                 kind=FailureKind.USER,
@@ -129,26 +129,26 @@ def judge(remains: Remains) -> tuple[Phase, Failure | None]:
         case KilledFor.CUT_OFF:
             return Phase.FAILED, CUT_OFF
         case None:
-            return _judge_own_end(remains, ended)
+            return _classify_exit(artifacts, ended)
 
 
-def _is_proven(remains: Remains) -> bool:
+def _is_proven(artifacts: AttemptArtifacts) -> bool:
     """Whether what the task left says that it had done all it had to."""
-    return remains.outputs_written and remains.error is None
+    return artifacts.outputs_written and artifacts.error is None
 
 
-def _judge_own_end(remains: Remains, ended: Exit) -> tuple[Phase, Failure | None]:
-    if remains.error is not None:
-        return Phase.FAILED, failure_of_error(remains.error)
+def _classify_exit(artifacts: AttemptArtifacts, ended: Exit) -> tuple[Phase, Failure | None]:
+    if artifacts.error is not None:
+        return Phase.FAILED, failure_of_error(artifacts.error)
     if ended.code is None and ended.signal is None:
         failure: Failure | None = _failure_of_status(ended.wait_status)
     else:
         failure = failure_of_exit(code=ended.code, signal_number=ended.signal)
-    if failure is None and remains.outputs_missing:
-        failure = failure_of_no_outputs(remains.output_prefix)
+    if failure is None and artifacts.outputs_missing:
+        failure = failure_of_no_outputs(artifacts.output_prefix)
     if failure is None:
         return Phase.SUCCEEDED, None
-    return Phase.FAILED, quote(failure, remains.last_lines)
+    return Phase.FAILED, quote(failure, artifacts.last_lines)
 
 
 def failure_of_error(error: TaskError) -> Failure:
@@ -226,10 +226,10 @@ def cut_message(message: str, full_uri: str) -> str:
 
 def quote(failure: Failure, lines: Sequence[str]) -> Failure:
     """Add the last of what the task wrote, as much as a report may carry."""
-    sentence = failure.message
+    message = failure.message
     if not lines:
-        return replace(failure, message=f"{sentence}; it wrote nothing")
+        return replace(failure, message=f"{message}; it wrote nothing")
     quoted = "\n".join(lines[-limits.LAST_LINES :])
-    room = max(1, MAX_MESSAGE_BYTES - len(sentence.encode()) - 40)
-    kept = quoted.encode()[-room:].decode(errors="ignore")
-    return replace(failure, message=f"{sentence}. Its last lines:\n{kept}")
+    budget = max(1, MAX_MESSAGE_BYTES - len(message.encode()) - 40)
+    kept = quoted.encode()[-budget:].decode(errors="ignore")
+    return replace(failure, message=f"{message}. Its last lines:\n{kept}")

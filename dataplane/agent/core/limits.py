@@ -32,7 +32,7 @@ CHUNK_BYTES = 256 * 1024
 INLINE_AT_ONCE = 2000  # attempts that need no process
 STALLED_AFTER = timedelta(seconds=10)  # no process started or ended: ask for one more
 MEMORY_FLOOR = 256 * 1024 * 1024  # less available than this: start nothing more
-SETTLED_REMEMBERED = 10_000  # attempts that are over, in case they are assigned again
+ENDED_REMEMBERED = 10_000  # attempts that are over, in case they are assigned again
 SPECS_PARSED = 512
 
 # The ledger.
@@ -50,32 +50,32 @@ SHIM_MARGIN = timedelta(seconds=15)  # past a task's grace: a shim that takes lo
 SHIM_LOOK_EVERY = timedelta(seconds=2)  # whether somebody stopped a shim
 ORPHANS_DIE_WITHIN = timedelta(seconds=10)  # from SIGKILL
 START_TIMEOUT = timedelta(seconds=30)  # for a process to say that it has started
-STORAGE_PATIENCE = timedelta(minutes=5)  # for a store that does not answer
-LOG_SHIPPING_PATIENCE = timedelta(seconds=30)
+STORAGE_TIMEOUT = timedelta(minutes=5)  # for a store that does not answer
+LOG_SHIPPING_TIMEOUT = timedelta(seconds=30)
 
 # Connectors: calls to one are bounded, as is what it may say.
 CONNECTOR_MESSAGE_BYTES = 64 * 1024 * 1024  # inputs on their way, outputs on theirs
 CONNECTOR_DIAL_TIMEOUT = timedelta(seconds=10)
 CONNECTOR_CREATE_TIMEOUT = timedelta(seconds=60)  # of CreateTask and of DeleteTask
-CONNECTOR_LOOK_TIMEOUT = timedelta(seconds=30)
-CONNECTOR_LOOK_FIRST = timedelta(seconds=1)  # between two looks at a job, growing
-CONNECTOR_LOOK_AT_MOST = timedelta(seconds=30)
-CONNECTOR_PATIENCE = timedelta(minutes=10)  # with a connector that does not answer
-CONNECTOR_GONE_WITHIN = timedelta(seconds=30)  # from DeleteTask to the end of the job
+CONNECTOR_GET_TIMEOUT = timedelta(seconds=30)
+CONNECTOR_POLL_MIN = timedelta(seconds=1)  # between two looks at a job, growing
+CONNECTOR_POLL_MAX = timedelta(seconds=30)
+CONNECTOR_UNAVAILABLE_TIMEOUT = timedelta(minutes=10)  # with a connector that does not answer
+CONNECTOR_DELETE_TIMEOUT = timedelta(seconds=30)  # from DeleteTask to the end of the job
 CONNECTOR_LOG_LINES = 10_000  # of one attempt's log
 CONNECTOR_LOGS_KEPT = 256  # of attempts that are over
 
 # Attempts in Kubernetes.
 KUBE_WRITES_AT_ONCE = 32  # creations and deletions of attempts' resources under way
 KUBE_OBJECT_BYTES = 1_400_000  # of one resource; etcd takes 1.5 MiB, and status is to come
-KUBE_LOOK_EVERY = timedelta(seconds=30)  # at each attempt, whatever is heard of it
-KUBE_QUOTA_LOOK_FIRST = timedelta(seconds=2)  # between two tries where a quota is used up
-KUBE_QUOTA_LOOK_AT_MOST = timedelta(seconds=60)
+KUBE_RECONCILE_INTERVAL = timedelta(seconds=30)  # at each attempt, whatever is heard of it
+KUBE_QUOTA_RETRY_MIN = timedelta(seconds=2)  # between two tries where a quota is used up
+KUBE_QUOTA_RETRY_MAX = timedelta(seconds=60)
 KUBE_LOGS_AT_ONCE = 8  # captured; each has a few megabytes in memory
 KUBE_LOG_SOURCES = 32  # containers whose lines make up one attempt's log
 KUBE_LOG_SILENCE = timedelta(minutes=5)  # of a followed container, then it is asked anew
 KUBE_LOG_POLL = timedelta(seconds=1)  # between two looks at the logs of several containers
-KUBE_LOG_SETTLED = timedelta(seconds=2)  # older lines come no more: clocks of nodes differ
+KUBE_LOG_DELAY = timedelta(seconds=2)  # older lines come no more: clocks of nodes differ
 KUBE_LOG_PIECE = 1024 * 1024  # bytes of one container's log in one look
 KUBE_ENDED_REMEMBERED = 10_000  # attempts that are over, in case their logs are followed
 KUBE_LAST_LINES_BYTES = 8 * 1024  # of the last lines, as they are kept while a pod goes

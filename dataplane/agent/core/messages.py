@@ -104,13 +104,13 @@ class Welcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Rejected:
     code: str
     message: str
     retry: bool
 
 
-class VerdictKind(IntEnum):
+class InventoryDecision(IntEnum):
     """What becomes of a lease the agent holds; numbers are on the wire."""
 
     KEEP = 1
@@ -119,8 +119,8 @@ class VerdictKind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
-    verdicts: Sequence[tuple[Lease, VerdictKind]]
+class InventoryDecisions:
+    decisions: Sequence[tuple[Lease, InventoryDecision]]
     last: bool
 
 
@@ -155,7 +155,7 @@ class Stops:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class DesiredState:
     """Standing wishes; the latest is the whole truth."""
 
     version: int = 0
@@ -173,7 +173,7 @@ class FollowLogs:
 @dataclass(frozen=True, slots=True)
 class Call:
     id: int
-    wish: FollowLogs | None  # None: something this release does not know
+    request: FollowLogs | None  # None: something this release does not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +189,14 @@ class CallCancel:
 
 AgentMessage = Hello | Inventory | Credit | Accepted | Reports | Heartbeat | Reply
 Work = (
-    Verdicts
+    InventoryDecisions
     | Assignments
     | Confirmed
     | Acknowledgements
     | Stops
-    | Wanted
+    | DesiredState
     | Call
     | CallCredit
     | CallCancel
 )
-ControlMessage = Welcome | Refusal | Heartbeat | Work
+ControlMessage = Welcome | Rejected | Heartbeat | Work

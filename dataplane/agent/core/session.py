@@ -21,14 +21,14 @@ from dataplane.agent.core.messages import (
     CallCredit,
     Confirmed,
     ControlMessage,
+    DesiredState,
     Heartbeat,
     Hello,
     Inventory,
+    InventoryDecisions,
     Lease,
-    Refusal,
+    Rejected,
     Stops,
-    Verdicts,
-    Wanted,
     Welcome,
     Work,
 )
@@ -36,22 +36,22 @@ from dataplane.agent.core.messages import (
 
 class State(Enum):
     GREETING = auto()  # we said hello
-    TAKING_STOCK = auto()  # we listed what we hold and wait for the last verdict
+    RECONCILING_INVENTORY = auto()  # we listed what we hold and wait for the last verdict
     OPEN = auto()
     ENDED = auto()
 
 
 class Event(StrEnum):
     WELCOME = "welcome"
-    REFUSAL = "refusal"
-    VERDICTS = "verdicts"
-    LAST_VERDICTS = "last verdicts"
+    REJECTED = "refusal"
+    INVENTORY_DECISIONS = "verdicts"
+    LAST_INVENTORY_DECISIONS = "last verdicts"
     HEARTBEAT = "heartbeat"
     ASSIGNMENTS = "assignments"
     CONFIRMED = "confirmed"
     ACKNOWLEDGEMENTS = "acknowledgements"
     STOPS = "stops"
-    WANTED = "wanted"
+    DESIRED_STATE = "wanted"
     CALL = "call"
     CALL_CREDIT = "call credit"
     CALL_CANCEL = "call cancel"
@@ -60,16 +60,16 @@ class Event(StrEnum):
 # Stops and standing wishes may overtake the verdicts; work may not.
 NEXT: Mapping[State, Mapping[Event, State]] = {
     State.GREETING: {
-        Event.WELCOME: State.TAKING_STOCK,
-        Event.REFUSAL: State.ENDED,
+        Event.WELCOME: State.RECONCILING_INVENTORY,
+        Event.REJECTED: State.ENDED,
     },
-    State.TAKING_STOCK: {
-        Event.VERDICTS: State.TAKING_STOCK,
-        Event.LAST_VERDICTS: State.OPEN,
-        Event.HEARTBEAT: State.TAKING_STOCK,
-        Event.STOPS: State.TAKING_STOCK,
-        Event.WANTED: State.TAKING_STOCK,
-        Event.REFUSAL: State.ENDED,
+    State.RECONCILING_INVENTORY: {
+        Event.INVENTORY_DECISIONS: State.RECONCILING_INVENTORY,
+        Event.LAST_INVENTORY_DECISIONS: State.OPEN,
+        Event.HEARTBEAT: State.RECONCILING_INVENTORY,
+        Event.STOPS: State.RECONCILING_INVENTORY,
+        Event.DESIRED_STATE: State.RECONCILING_INVENTORY,
+        Event.REJECTED: State.ENDED,
     },
     State.OPEN: {
         Event.ASSIGNMENTS: State.OPEN,
@@ -77,11 +77,11 @@ NEXT: Mapping[State, Mapping[Event, State]] = {
         Event.ACKNOWLEDGEMENTS: State.OPEN,
         Event.HEARTBEAT: State.OPEN,
         Event.STOPS: State.OPEN,
-        Event.WANTED: State.OPEN,
+        Event.DESIRED_STATE: State.OPEN,
         Event.CALL: State.OPEN,
         Event.CALL_CREDIT: State.OPEN,
         Event.CALL_CANCEL: State.OPEN,
-        Event.REFUSAL: State.ENDED,
+        Event.REJECTED: State.ENDED,
     },
     State.ENDED: {},
 }
@@ -109,13 +109,13 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Touch:
+class HeartbeatAcknowledged:
     """The control plane has noted what we said at that instant."""
 
     at: datetime
 
 
-Effect = Send | Deliver | Touch | End
+Effect = Send | Deliver | HeartbeatAcknowledged | End
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ class Session:
 
     state: State
     started_at: datetime
-    heard_at: datetime
+    last_received_at: datetime
     sent_at: datetime
     epoch: int = 0  # 0: not welcomed yet
     cluster: str = ""
@@ -138,7 +138,7 @@ class Session:
 
 def greet(hello: Hello, now: datetime) -> tuple[Session, Sequence[Effect]]:
     """Begin a session: say hello."""
-    session = Session(state=State.GREETING, started_at=now, heard_at=now, sent_at=now)
+    session = Session(state=State.GREETING, started_at=now, last_received_at=now, sent_at=now)
     return session, [Send(hello)]
 
 
@@ -154,7 +154,7 @@ def receive(
             "protocol",
             f"the control plane sent {event} while {session.state.name.lower()}",
         )
-    session = replace(session, state=state, heard_at=now)
+    session = replace(session, state=state, last_received_at=now)
     match message:
         case Welcome():
             session = replace(
@@ -163,12 +163,15 @@ def receive(
                 cluster=message.cluster,
                 heartbeat_every=max(message.heartbeat_every, limits.HEARTBEAT_FLOOR),
             )
-            return session, [Touch(session.started_at), *map(Send, _inventory(held))]
-        case Refusal():
+            return session, [
+                HeartbeatAcknowledged(session.started_at),
+                *map(Send, _inventory(held)),
+            ]
+        case Rejected():
             return session, [End(message.code, message.message, message.retry)]
         case Heartbeat():
             return _note(session, message)
-        case Wanted(reconnect_after=delay):
+        case DesiredState(reconnect_after=delay):
             session = replace(session, leave_at=None if delay is None else now + delay)
             return session, [Deliver(message)]
         case Assignments():
@@ -194,13 +197,13 @@ def tick(
     session = replace(
         session,
         started_at=min(session.started_at, now),
-        heard_at=min(session.heard_at, now),
+        last_received_at=min(session.last_received_at, now),
         sent_at=min(session.sent_at, now),
     )
     if session.state is not State.OPEN:
         if now - session.started_at >= limits.GREETING_TIMEOUT:
             return _end(session, "greeting_timeout", "the control plane did not finish greeting")
-    elif now - session.heard_at >= patience(session):
+    elif now - session.last_received_at >= timeouts(session):
         return _end(session, "silent", "nothing was heard from the control plane")
     if session.leave_at is not None and now >= session.leave_at:
         return _end(session, "reconnect", "the control plane asked us to reconnect")
@@ -212,25 +215,25 @@ def tick(
     return session, [Send(Heartbeat(number=number, sent_at=now, held=held, running=running))]
 
 
-def patience(session: Session) -> timedelta:
+def timeouts(session: Session) -> timedelta:
     """Return how long the peer may say nothing, or read nothing."""
     if session.state is not State.OPEN:
         return limits.GREETING_TIMEOUT
     return limits.SILENT_INTERVALS * session.heartbeat_every
 
 
-def extend_credit(session: Session, room: int) -> tuple[Session, int | None]:
+def extend_credit(session: Session, capacity: int) -> tuple[Session, int | None]:
     """
-    Return the total to announce for ``room`` more assignments, None if that is no news.
+    Return the total to announce for ``capacity`` more assignments, None if that is no news.
 
     A little more is none while there is plenty left: each announcement has the peer look
     for work, and would follow each attempt that ends.
     """
-    total = session.received + max(0, room)
+    total = session.received + max(0, capacity)
     if session.state is not State.OPEN or total <= session.credit:
         return session, None
     left = session.credit - session.received
-    if left >= limits.PLENTY_OF_CREDIT and 4 * left >= 3 * room:
+    if left >= limits.PLENTY_OF_CREDIT and 4 * left >= 3 * capacity:
         return session, None
     return replace(session, credit=total), total
 
@@ -238,7 +241,7 @@ def extend_credit(session: Session, room: int) -> tuple[Session, int | None]:
 def _note(session: Session, heartbeat: Heartbeat) -> tuple[Session, Sequence[Effect]]:
     noted = [at for number, at in session.unnoted if number <= heartbeat.noted]
     unnoted = tuple(beat for beat in session.unnoted if beat[0] > heartbeat.noted)
-    return replace(session, unnoted=unnoted), [Touch(noted[-1])] if noted else []
+    return replace(session, unnoted=unnoted), [HeartbeatAcknowledged(noted[-1])] if noted else []
 
 
 def _end(session: Session, code: str, message: str) -> tuple[Session, Sequence[Effect]]:
@@ -255,13 +258,13 @@ def _inventory(held: Sequence[Lease]) -> Sequence[Inventory]:
 
 _EVENT_BY_TYPE: Mapping[type[ControlMessage], Event] = {
     Welcome: Event.WELCOME,
-    Refusal: Event.REFUSAL,
+    Rejected: Event.REJECTED,
     Heartbeat: Event.HEARTBEAT,
     Assignments: Event.ASSIGNMENTS,
     Confirmed: Event.CONFIRMED,
     Acknowledgements: Event.ACKNOWLEDGEMENTS,
     Stops: Event.STOPS,
-    Wanted: Event.WANTED,
+    DesiredState: Event.DESIRED_STATE,
     Call: Event.CALL,
     CallCredit: Event.CALL_CREDIT,
     CallCancel: Event.CALL_CANCEL,
@@ -269,6 +272,6 @@ _EVENT_BY_TYPE: Mapping[type[ControlMessage], Event] = {
 
 
 def _event(message: ControlMessage) -> Event:
-    if isinstance(message, Verdicts):
-        return Event.LAST_VERDICTS if message.last else Event.VERDICTS
+    if isinstance(message, InventoryDecisions):
+        return Event.LAST_INVENTORY_DECISIONS if message.last else Event.INVENTORY_DECISIONS
     return _EVENT_BY_TYPE[type(message)]

@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dataplane.agent.doctor.clocks import judge_skew
-from dataplane.agent.doctor.findings import Finding, doubt, fault, fine
+from dataplane.agent.doctor.clocks import check_skew
 from dataplane.agent.doctor.permissions import PLUGINS, TABLE, Feature, Named, Rule, Scope, rules_of
+from dataplane.agent.doctor.results import CheckResult, fault, fine, warning
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ForbiddenError, KubeError, NotFoundError
 from dataplane.agent.kube.namespaces import (
@@ -45,11 +45,11 @@ class Patient:
         return "" if "{" in template else template
 
     def names(self) -> Mapping[Named, Sequence[str]]:
-        service = self.settings.door_name
+        service = self.settings.proxy_name
         return {
-            Named.DOOR_AUTHORITY: [service],
-            Named.DOOR_CERTIFICATE: ["volary-door"],
-            Named.DOOR_SERVICE: [service],
+            Named.PROXY_AUTHORITY: [service],
+            Named.PROXY_CERTIFICATE: ["volary-proxy"],
+            Named.PROXY_SERVICE: [service],
             Named.LEASE: [self.settings.lease_name],
             Named.PULL_SECRETS: list(self.settings.image_pull_secrets),
             Named.TASK_ACTION_DEFINITION: [DEFINITION_NAME],
@@ -57,27 +57,27 @@ class Patient:
         }
 
 
-async def look_at_server(patient: Patient) -> Sequence[Finding]:
+async def check_server(patient: Patient) -> Sequence[CheckResult]:
     """Version and clock; KubeError if there is no answer."""
-    version, at = await patient.kube.look("/version")
-    told = f"{version.get('major', '?')}.{version.get('minor', '?')}"
+    version, at = await patient.kube.get_dated("/version")
+    last_reported = f"{version.get('major', '?')}.{version.get('minor', '?')}"
     minor = "".join(filter(str.isdigit, str(version.get("minor", ""))))
-    findings = [
-        fine(ABOUT, f"the API server answers, version {told}")
+    results = [
+        fine(ABOUT, f"the API server answers, version {last_reported}")
         if minor and int(minor) >= OLDEST_MINOR
         else fault(
             ABOUT,
-            f"the API server is of version {told}",
+            f"the API server is of version {last_reported}",
             f"upgrade it to 1.{OLDEST_MINOR} or newer",
         )
     ]
     if at is not None:  # cut to whole seconds
         skew = patient.clock.now() - (at + timedelta(milliseconds=500))
-        findings.append(judge_skew(skew, "the API server's"))
-    return findings
+        results.append(check_skew(skew, "the API server's"))
+    return results
 
 
-async def look_at_definition(patient: Patient) -> Sequence[Finding]:
+async def check_definition(patient: Patient) -> Sequence[CheckResult]:
     """Is there the resource that the ledger is made of, as this release has it?"""
     try:
         definition = await patient.kube.get(DEFINITION, Name("", DEFINITION_NAME))
@@ -85,10 +85,10 @@ async def look_at_definition(patient: Patient) -> Sequence[Finding]:
         return [fault(ABOUT, f"there is no {DEFINITION_NAME}", _APPLY)]
     except ForbiddenError:
         return []  # the permissions say so
-    return [_judge_definition(definition)]
+    return [_check_definition_version(definition)]
 
 
-def _judge_definition(definition: Object) -> Finding:
+def _check_definition_version(definition: Object) -> CheckResult:
     conditions = definition.get("status", {}).get("conditions") or ()
     if ("Established", "True") not in {(each["type"], each["status"]) for each in conditions}:
         return fault(
@@ -96,27 +96,29 @@ def _judge_definition(definition: Object) -> Finding:
             f"{DEFINITION_NAME} is not established",
             f"kubectl describe crd {DEFINITION_NAME}: another may have its names",
         )
-    served = {each["name"]: each for each in definition["spec"]["versions"] if each["served"]}
-    if "v1" not in served or "status" not in served["v1"].get("subresources", {}):
+    served_versions = {
+        each["name"]: each for each in definition["spec"]["versions"] if each["served"]
+    }
+    if "v1" not in served_versions or "status" not in served_versions["v1"].get("subresources", {}):
         return fault(ABOUT, f"{DEFINITION_NAME} is not this release's", _APPLY)
     return fine(ABOUT, f"{DEFINITION_NAME} is there")
 
 
-async def look_at_permissions(patient: Patient) -> Sequence[Finding]:
+async def check_permissions(patient: Patient) -> Sequence[CheckResult]:
     """Ask for each right that the features in use need."""
-    wanted = [
+    desired = [
         (rule, name)
         for rule in rules_of(_features(patient.settings, patient.only_namespace))
         for name in (patient.names()[rule.named] if rule.named else [""])
     ]
     async with asyncio.TaskGroup() as tasks:
-        asked = [tasks.create_task(_find_lack(patient, rule, name)) for rule, name in wanted]
+        asked = [tasks.create_task(_find_lack(patient, rule, name)) for rule, name in desired]
     lacks = [
-        _judge_lack(patient, rule, name, each.result())
-        for (rule, name), each in zip(wanted, asked, strict=True)
+        _missing_permission(patient, rule, name, each.result())
+        for (rule, name), each in zip(desired, asked, strict=True)
         if each.result()
     ]
-    return lacks or [fine("permissions", f"all that is needed is granted, by {len(wanted)} rules")]
+    return lacks or [fine("permissions", f"all that is needed is granted, by {len(desired)} rules")]
 
 
 async def _find_lack(patient: Patient, rule: Rule, name: str = "") -> Sequence[str]:
@@ -141,7 +143,9 @@ def _namespace(patient: Patient, rule: Rule) -> str:
             return ""
 
 
-def _judge_lack(patient: Patient, rule: Rule, name: str, verbs: Sequence[str]) -> Finding:
+def _missing_permission(
+    patient: Patient, rule: Rule, name: str, verbs: Sequence[str]
+) -> CheckResult:
     resource = f"{rule.resource}.{rule.group}" if rule.group else rule.resource
     named = f" {name}" if name else ""
     namespace = _namespace(patient, rule)
@@ -168,31 +172,31 @@ def _features(settings: KubernetesSettings, only_namespace: str) -> Collection[F
     return features
 
 
-async def look_at_plugins(patient: Patient) -> Sequence[Finding]:
+async def check_plugins(patient: Patient) -> Sequence[CheckResult]:
     """Which operators are here, and may the agent use them? Those that are not are not missed."""
     rules = [rule for rule in TABLE if rule.feature in PLUGINS]
     async with asyncio.TaskGroup() as tasks:
-        served = [tasks.create_task(_is_served(patient, rule)) for rule in rules]
+        served_versions = [tasks.create_task(_is_served(patient, rule)) for rule in rules]
         lacking = [tasks.create_task(_find_lack(patient, rule)) for rule in rules]
     return [
-        finding
-        for rule, here, lack in zip(rules, served, lacking, strict=True)
-        if (finding := _judge_plugin(rule, is_served=here.result(), may_use=not lack.result()))
+        result
+        for rule, here, lack in zip(rules, served_versions, lacking, strict=True)
+        if (result := _check_plugin(rule, is_served=here.result(), may_use=not lack.result()))
     ]
 
 
-def _judge_plugin(rule: Rule, *, is_served: bool, may_use: bool) -> Finding | None:
+def _check_plugin(rule: Rule, *, is_served: bool, may_use: bool) -> CheckResult | None:
     resource = f"{rule.resource}.{rule.group}"
     if is_served and may_use:
         return fine("plugins", f"{rule.feature}: {resource} can be used")
     if is_served:
-        return doubt(
+        return warning(
             "plugins",
             f"{rule.feature}: {resource} is served, and the agent may not use it",
             f"set plugins.{rule.feature} of the chart, if tasks are to use it",
         )
     if may_use:
-        return doubt(
+        return warning(
             "plugins",
             f"{rule.feature}: the agent may use {resource}, and nobody serves it",
             f"install its operator, or unset plugins.{rule.feature} of the chart",
@@ -202,27 +206,27 @@ def _judge_plugin(rule: Rule, *, is_served: bool, may_use: bool) -> Finding | No
 
 async def _is_served(patient: Patient, rule: Rule) -> bool:
     try:
-        groups, _ = await patient.kube.look(f"/apis/{rule.group}")
+        groups, _ = await patient.kube.get_dated(f"/apis/{rule.group}")
         version = groups["preferredVersion"]["groupVersion"]
-        resources, _ = await patient.kube.look(f"/apis/{version}")
+        resources, _ = await patient.kube.get_dated(f"/apis/{version}")
     except NotFoundError:
         return False
     return any(each["name"] == rule.resource for each in resources["resources"])
 
 
-async def look_at_namespaces(patient: Patient) -> Sequence[Finding]:
+async def check_namespaces(patient: Patient) -> Sequence[CheckResult]:
     """Look at where tasks run, as far as that is known, and at what has to be there."""
     namespaces = [patient.only_namespace] if patient.only_namespace else patient.namespaces
     if not namespaces:
         who = "the agent makes them" if patient.settings.create_namespaces else "you make them"
         return [fine("namespaces", f"{patient.settings.namespace_template}: {who}")]
-    findings: list[Finding] = []
+    results: list[CheckResult] = []
     for namespace in namespaces:
-        findings += await _look_at_namespace(patient, namespace)
-    return findings
+        results += await _check_namespace(patient, namespace)
+    return results
 
 
-async def _look_at_namespace(patient: Patient, namespace: str) -> Sequence[Finding]:
+async def _check_namespace(patient: Patient, namespace: str) -> Sequence[CheckResult]:
     try:
         found = await patient.kube.get(NAMESPACE, Name("", namespace))
     except NotFoundError:
@@ -239,13 +243,13 @@ async def _look_at_namespace(patient: Patient, namespace: str) -> Sequence[Findi
                 "wait until it is gone, and make it again",
             )
         ]
-    findings = [*_judge_namespace(patient, found)]
+    results = [*_judge_namespace(patient, found)]
     for secret in patient.settings.image_pull_secrets:
-        findings += await _look_at_pull_secret(patient, Name(namespace, secret))
-    return findings
+        results += await _check_pull_secret(patient, Name(namespace, secret))
+    return results
 
 
-def _judge_namespace(patient: Patient, found: Object) -> Sequence[Finding]:
+def _judge_namespace(patient: Patient, found: Object) -> Sequence[CheckResult]:
     """Say whether tasks may run in it, and whether the API server holds them to a level."""
     name, labels = found["metadata"]["name"], found["metadata"].get("labels") or {}
     if name == patient.settings.namespace:
@@ -261,11 +265,11 @@ def _judge_namespace(patient: Patient, found: Object) -> Sequence[Finding]:
             f"kubectl label namespace {name} {POD_SECURITY}=baseline"
             f" {POD_SECURITY_VERSION}={POD_SECURITY_PIN}"
         )
-        return [doubt("namespaces", f"{name} enforces no Pod Security level", remedy)]
+        return [warning("namespaces", f"{name} enforces no Pod Security level", remedy)]
     return [fine("namespaces", f"{name} is there")]
 
 
-async def _look_at_pull_secret(patient: Patient, name: Name) -> Sequence[Finding]:
+async def _check_pull_secret(patient: Patient, name: Name) -> Sequence[CheckResult]:
     try:
         secret = await patient.kube.get(SECRET, name)
     except NotFoundError:
@@ -292,7 +296,7 @@ async def _look_at_pull_secret(patient: Patient, name: Name) -> Sequence[Finding
     return [fine("images", f"the Secret {name} is there")]
 
 
-def judge_no_answer(error: KubeError) -> Finding:
+def no_answer(error: KubeError) -> CheckResult:
     return fault(
         ABOUT,
         str(error),

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import aiohttp
 
-from dataplane.agent.doctor.clocks import judge_skew
-from dataplane.agent.doctor.findings import Finding, Outcome, doubt, fault, fine
-from dataplane.agent.doctor.reaching import Place, reach, read_ca, split_address
+from dataplane.agent.doctor.clocks import check_skew
+from dataplane.agent.doctor.connectivity import Endpoint, reach, read_ca, split_address
+from dataplane.agent.doctor.results import CheckResult, Outcome, fault, fine, warning
 from dataplane.agent.link.channel import DialError, Token, is_loopback
 from dataplane.agent.link.connection import PROTOCOL
-from dataplane.agent.link.probing import Probed, ProbeRefusedError, probe
+from dataplane.agent.link.probe import Probed, ProbeRefusedError, probe
 from dataplane.agent.settings import Settings
 from shared.kit.clock import Clock
 
@@ -24,31 +24,31 @@ _ANSWER_WITHIN = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    findings: Sequence[Finding]
+    results: Sequence[CheckResult]
     probed: Probed | None  # what the first replica that answered says
 
 
-async def ask_replicas(settings: Settings, clock: Clock) -> Answers:
+async def check_replicas(settings: Settings, clock: Clock) -> Answers:
     """Look at every address of the link."""
     ca = read_ca(settings.ca_file, LINK)
-    if isinstance(ca, Finding):
-        return Answers(findings=[ca], probed=None)
+    if isinstance(ca, CheckResult):
+        return Answers(results=[ca], probed=None)
     async with asyncio.TaskGroup() as tasks:
         asked = [
-            tasks.create_task(_ask(settings, address, ca, clock))
+            tasks.create_task(_check_replica(settings, address, ca, clock))
             for address in settings.control_plane
         ]
     answers = [each.result() for each in asked]
     return Answers(
-        findings=[finding for each in answers for finding in each.findings],
+        results=[result for each in answers for result in each.results],
         probed=next((each.probed for each in answers if each.probed), None),
     )
 
 
-async def _ask(settings: Settings, address: str, ca: str | None, clock: Clock) -> Answers:
+async def _check_replica(settings: Settings, address: str, ca: str | None, clock: Clock) -> Answers:
     host, port = split_address(address)
     reached = await reach(
-        Place(
+        Endpoint(
             about=LINK,
             host=host,
             port=port,
@@ -60,27 +60,27 @@ async def _ask(settings: Settings, address: str, ca: str | None, clock: Clock) -
         clock,
     )
     if reached.outcome is Outcome.FAIL:
-        return Answers(findings=[reached], probed=None)
+        return Answers(results=[reached], probed=None)
     try:
         probed = await probe(
             address, Token(settings.token_file), settings.ca_file, clock, at_most=_ANSWER_WITHIN
         )
     except DialError as error:
         refused = fault(LINK, str(error), "mount the Secret of token.existingSecret, and its key")
-        return Answers(findings=[reached, refused], probed=None)
+        return Answers(results=[reached, refused], probed=None)
     except ProbeRefusedError as error:
-        return Answers(findings=[reached, _judge_refusal(address, error)], probed=None)
+        return Answers(results=[reached, _explain_rejection(address, error)], probed=None)
     return Answers(
-        findings=[
+        results=[
             reached,
-            _judge_answer(address, probed),
-            judge_skew(probed.skew, f"the control plane's at {address}"),
+            _check_answer(address, probed),
+            check_skew(probed.skew, f"the control plane's at {address}"),
         ],
         probed=probed,
     )
 
 
-def _judge_refusal(address: str, error: ProbeRefusedError) -> Finding:
+def _explain_rejection(address: str, error: ProbeRefusedError) -> CheckResult:
     match error.code:
         case "unauthenticated":
             return fault(
@@ -89,7 +89,7 @@ def _judge_refusal(address: str, error: ProbeRefusedError) -> Finding:
                 "put the cluster's token into the Secret of token.existingSecret",
             )
         case "unimplemented":
-            return doubt(
+            return warning(
                 LINK,
                 f"{address} is older than this agent and cannot be asked about the token",
                 "upgrade the control plane first, then its agents",
@@ -108,7 +108,7 @@ def _judge_refusal(address: str, error: ProbeRefusedError) -> Finding:
             )
 
 
-def _judge_answer(address: str, probed: Probed) -> Finding:
+def _check_answer(address: str, probed: Probed) -> CheckResult:
     who = f"cluster {probed.cluster} of {probed.org}"
     if PROTOCOL in probed.protocols:
         return fine(LINK, f"{address} knows this agent as {who}, link protocol {PROTOCOL}")
@@ -121,13 +121,13 @@ def _judge_answer(address: str, probed: Probed) -> Finding:
     )
 
 
-async def ask_api(settings: Settings, address: str, clock: Clock) -> Sequence[Finding]:
+async def check_api(settings: Settings, address: str, clock: Clock) -> Sequence[CheckResult]:
     """Look at the API, which the door passes the calls of tasks on to."""
     ca = read_ca(settings.ca_file, API)
-    if isinstance(ca, Finding):
+    if isinstance(ca, CheckResult):
         return [ca]
     host, port = split_address(address)
-    place = Place(
+    endpoint = Endpoint(
         about=API,
         host=host,
         port=port,
@@ -136,15 +136,15 @@ async def ask_api(settings: Settings, address: str, clock: Clock) -> Sequence[Fi
         ca_setting="--ca-file (controlPlane.certificateAuthority)",
         is_plain=is_loopback(address),
     )
-    reached = await reach(place, clock)
+    reached = await reach(endpoint, clock)
     if reached.outcome is Outcome.FAIL:
         return [reached]
-    return [reached, await _ask_whether_ready(place)]
+    return [reached, await _check_ready(endpoint)]
 
 
-async def _ask_whether_ready(place: Place) -> Finding:
-    trust = ssl.create_default_context(cadata=place.ca)
-    url = f"{'http' if place.is_plain else 'https'}://{place.address}/readyz"
+async def _check_ready(endpoint: Endpoint) -> CheckResult:
+    trust = ssl.create_default_context(cadata=endpoint.ca)
+    url = f"{'http' if endpoint.is_plain else 'https'}://{endpoint.address}/readyz"
     waiting = aiohttp.ClientTimeout(total=_ANSWER_WITHIN.total_seconds())
     try:
         async with (
@@ -159,8 +159,8 @@ async def _ask_whether_ready(place: Place) -> Finding:
             "correct --public-endpoint (controlPlane.api): the HTTP port, not the link's",
         )
     if status == 200:
-        return fine(API, f"{place.address} is ready")
-    return doubt(
+        return fine(API, f"{endpoint.address} is ready")
+    return warning(
         API,
         f"{url} answers {status}",
         "if that is not a proxy that keeps probes to itself, look at the control plane",

@@ -38,9 +38,9 @@ class Scope(StrEnum):
 class Named(StrEnum):
     """Objects whose names are an installation's own; a rule for them is for them alone."""
 
-    DOOR_AUTHORITY = "doorAuthority"  # the Secret with the door's certificate authority
-    DOOR_CERTIFICATE = "doorCertificate"  # the ConfigMaps that publish its certificate
-    DOOR_SERVICE = "doorService"
+    PROXY_AUTHORITY = "proxyAuthority"  # the Secret with the door's certificate authority
+    PROXY_CERTIFICATE = "proxyCertificate"  # the ConfigMaps that publish its certificate
+    PROXY_SERVICE = "proxyService"
     LEASE = "lease"
     PULL_SECRETS = "pullSecrets"
     TASK_ACTION_DEFINITION = "taskActionDefinition"
@@ -116,14 +116,14 @@ TABLE: Sequence[Rule] = (
         scope=Scope.HOME,
         resource="secrets",
         verbs=("get",),
-        named=Named.DOOR_AUTHORITY,
+        named=Named.PROXY_AUTHORITY,
         why="every replica of the door has the same certificate authority",
     ),
     Rule(
         scope=Scope.HOME,
         resource="services",
         verbs=("get",),
-        named=Named.DOOR_SERVICE,
+        named=Named.PROXY_SERVICE,
         why="the kubelet's probes reach the door by its address, for nodes resolve no names",
     ),
     # Where tasks run.
@@ -175,7 +175,7 @@ TABLE: Sequence[Rule] = (
         scope=Scope.TASKS,
         resource="configmaps",
         verbs=("get", "patch"),
-        named=Named.DOOR_CERTIFICATE,
+        named=Named.PROXY_CERTIFICATE,
         why="the door's certificate, for pods to trust",
     ),
     Rule(

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import aiohttp
 
-from dataplane.agent.doctor.findings import Finding, doubt, fault, fine
+from dataplane.agent.doctor.results import CheckResult, fault, fine, warning
 from shared.blobs.errors import BlobError, BlobStoreError
 from shared.blobs.options import S3Options
 from shared.blobs.store import BlobStore, open_store
@@ -24,7 +24,7 @@ _CREDENTIALS = (
 
 async def try_storage(
     base: str, *, by_links: bool, options: S3Options | None = None
-) -> Sequence[Finding]:
+) -> Sequence[CheckResult]:
     """
     ``base`` is where the control plane says that this cluster reads and writes; ``by_links``:
     copilots will go there by links.
@@ -34,19 +34,19 @@ async def try_storage(
     except (ValueError, BlobStoreError) as error:
         return [fault(ABOUT, str(error), "correct VOLARY_BLOB_BASE of the control plane")]
     uri = store.uri(f"{PREFIX}/{uuid4()}")
-    findings: list[Finding] = []
+    results: list[CheckResult] = []
     try:
         async with asyncio.timeout(_WITHIN.total_seconds()):
             await store.write(uri, _CONTENT)
             try:
                 if await store.read(uri, limit=len(_CONTENT)) != _CONTENT:
-                    findings.append(_rewritten(uri))
+                    results.append(_rewritten(uri))
                 if by_links:
-                    findings.append(await _follow_link(store, uri))
+                    results.append(await _follow_link(store, uri))
             finally:
                 await store.delete(uri)
     except TimeoutError:
-        findings.append(
+        results.append(
             fault(
                 ABOUT,
                 f"{base} does not answer within {_WITHIN.seconds} s",
@@ -55,23 +55,23 @@ async def try_storage(
             )
         )
     except BlobError as error:
-        findings.append(fault(ABOUT, str(error), _CREDENTIALS))
+        results.append(fault(ABOUT, str(error), _CREDENTIALS))
     else:
-        findings.insert(0, fine(ABOUT, f"{base} can be written to, read from and deleted from"))
-    return findings
+        results.insert(0, fine(ABOUT, f"{base} can be written to, read from and deleted from"))
+    return results
 
 
-def _rewritten(uri: str) -> Finding:
+def _rewritten(uri: str) -> CheckResult:
     return fault(
         ABOUT, f"{uri} is not read as it was written", "look for what changes blobs on their way"
     )
 
 
-async def _follow_link(store: BlobStore, uri: str) -> Finding:
+async def _follow_link(store: BlobStore, uri: str) -> CheckResult:
     """Copilots have no credentials: they go by links that the door signs."""
     link = await store.sign_get(uri, timedelta(minutes=1))
     if link is None:
-        return doubt(
+        return warning(
             ABOUT,
             f"{store.base} signs no links",
             "use a bucket, if tasks are to run raw containers: a directory cannot be reached "

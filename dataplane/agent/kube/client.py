@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any, Self
 from dataplane.agent.kube import limits
 from dataplane.agent.kube.errors import (
     ConflictError,
-    GoneError,
+    ExpiredError,
     KubeError,
     NotFoundError,
     parse_status,
 )
+from dataplane.agent.kube.field_pruning import pick
 from dataplane.agent.kube.objects import (
     ACCESS_REVIEW,
     POD,
@@ -35,7 +36,6 @@ from dataplane.agent.kube.objects import (
     Object,
     name_of,
 )
-from dataplane.agent.kube.picking import pick
 from dataplane.agent.kube.requests import JSON, MERGE, METADATA_LIST, Request, selectors
 from dataplane.agent.kube.retries import persist
 
@@ -90,33 +90,33 @@ class Reviewed:
 class Kube:
     """Made by :meth:`open`."""
 
-    def __init__(self, transport: "Transport", *, patience: timedelta | None) -> None:
+    def __init__(self, transport: "Transport", *, timeouts: timedelta | None) -> None:
         self._transport = transport
-        self._patience = patience
+        self._retry_timeout = timeouts
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, kubeconfig: Path | None = None, *, patience: timedelta | None = limits.PATIENCE
+        cls, kubeconfig: Path | None = None, *, timeouts: timedelta | None = limits.RETRY_TIMEOUT
     ) -> AsyncIterator[Self]:
         """Enter as the kubeconfig says, or as the service account of the pod we are in."""
         # Its library takes a second to import: nobody pays who has no cluster.
         from dataplane.agent.kube.transport import Transport  # noqa: PLC0415
 
         async with Transport.open(kubeconfig) as transport:
-            yield cls(transport, patience=patience)
+            yield cls(transport, timeouts=timeouts)
 
     @property
     def requests(self) -> Counter[tuple[str, str, int]]:
         """Requests made, by verb, resource and HTTP code (0: no answer); each try counts."""
         return self._transport.requests
 
-    def with_patience(self, patience: timedelta | None) -> "Kube":
+    def with_retry_timeout(self, timeouts: timedelta | None) -> "Kube":
         """Return the same client, but waiting so long for what passes; None: for ever."""
-        return Kube(self._transport, patience=patience)
+        return Kube(self._transport, timeouts=timeouts)
 
     async def get(self, kind: Kind, name: Name) -> Object:
-        return await self._ask(Request(verb="get", method="GET", kind=kind, name=name))
+        return await self._request(Request(verb="get", method="GET", kind=kind, name=name))
 
     async def list(
         self,
@@ -133,14 +133,14 @@ class Kube:
         paged = {**query, "limit": str(limits.PAGE_ITEMS)}
         try:
             return await self._list(kind, namespace, paged, accept)
-        except GoneError:
+        except ExpiredError:
             # The moment was forgotten between two pages. Whole lists need no moment to be kept.
             return await self._list(kind, namespace, query, accept)
 
     async def create(self, kind: Kind, obj: Object) -> Object:
         """Create it where its metadata says; ExistsError, also if an earlier try was heard."""
         place = Name(name_of(obj).namespace, "")
-        return await self._ask(
+        return await self._request(
             Request(verb="create", method="POST", kind=kind, name=place, body=obj)
         )
 
@@ -157,12 +157,12 @@ class Kube:
             body=body,
             content_type=MERGE,
         )
-        return await self._ask(request)
+        return await self._request(request)
 
     async def replace(self, kind: Kind, obj: Object, *, status: bool = False) -> Object:
         """Put ``obj`` in its place; ConflictError if it was changed since it was read."""
         part = "status" if status else ""
-        return await self._ask(
+        return await self._request(
             Request(verb="update", method="PUT", kind=kind, name=name_of(obj), part=part, body=obj)
         )
 
@@ -187,7 +187,7 @@ class Kube:
         if uid:
             options["preconditions"] = {"uid": uid}
         try:
-            await self._ask(
+            await self._request(
                 Request(verb="delete", method="DELETE", kind=kind, name=name, body=options)
             )
         except NotFoundError:
@@ -211,7 +211,7 @@ class Kube:
         """
         Give each change after ``since``, for about ``lasting``, then end.
 
-        Go on from the last change's resource version, bookmarks included. GoneError when the
+        Go on from the last change's resource version, bookmarks included. ExpiredError when the
         server has forgotten ``since``; UnreachableError when the connection is dead, which is
         noticed because the server would have ended the watch by then.
         """
@@ -294,13 +294,13 @@ class Kube:
         review = await self._review(ACCESS_REVIEW, {"resourceAttributes": attributes})
         return bool((review.get("status") or {}).get("allowed"))
 
-    async def look(self, path: str) -> tuple[Mapping[str, Any], datetime | None]:
+    async def get_dated(self, path: str) -> tuple[Mapping[str, Any], datetime | None]:
         """Return what is no object, such as ``/version``, and the server's time, to the second."""
         nothing = Kind("", "", "", "")
         request = Request(verb="get", method="GET", kind=nothing, name=Name("", ""), at=path)
         return await persist(
-            lambda: self._transport.ask_dated(request, at_most=limits.CALL_TIMEOUT),
-            patience=self._patience,
+            lambda: self._transport.request_dated(request, at_most=limits.CALL_TIMEOUT),
+            timeouts=self._retry_timeout,
         )
 
     async def _list(
@@ -316,33 +316,34 @@ class Kube:
             request = Request(
                 verb="list", method="GET", kind=kind, name=place, query=asked, accept=accept
             )
-            page = await self._ask(request, at_most=limits.LIST_TIMEOUT)
+            page = await self._request(request, at_most=limits.LIST_TIMEOUT)
             items += (pick(kind, item) for item in page["items"] or ())
         return Listing(items, str(page["metadata"]["resourceVersion"]))
 
     async def _review(self, kind: Kind, spec: Mapping[str, Any]) -> Object:
         """Ask a question that the API takes for an object."""
         body = {"apiVersion": kind.api_version, "kind": kind.name, "spec": spec}
-        return await self._ask(
+        return await self._request(
             Request(verb="create", method="POST", kind=kind, name=Name("", ""), body=body)
         )
 
-    async def _ask(
+    async def _request(
         self, request: Request, *, at_most: timedelta = limits.CALL_TIMEOUT
     ) -> dict[str, Any]:
         return await persist(
-            lambda: self._transport.ask(request, at_most=at_most), patience=self._patience
+            lambda: self._transport.request_json(request, at_most=at_most),
+            timeouts=self._retry_timeout,
         )
 
 
 def _parse_change(kind: Kind, line: bytes) -> Change:
     try:
-        told = json.loads(line)
-        if told["type"] != "ERROR":
-            return Change(ChangeKind(told["type"]), pick(kind, told["object"]))
+        last_reported = json.loads(line)
+        if last_reported["type"] != "ERROR":
+            return Change(ChangeKind(last_reported["type"]), pick(kind, last_reported["object"]))
     except (KeyError, TypeError, ValueError) as error:
         raise KubeError(200, "BadAnswer", "a change is not as it should be") from error
-    raise parse_status(told["object"])
+    raise parse_status(last_reported["object"])
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -18,7 +18,7 @@ from typing import Any
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ConflictError, ExistsError, KubeError, NotFoundError
 from dataplane.agent.kube.objects import LEASE, MANAGED_LABEL, Name, Object
-from shared.kit.cancelling import heed_cancellation
+from shared.kit.cancellation import check_cancellation
 from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Terms:
     length: timedelta = timedelta(seconds=8)  # not renewed for so long, it is another's
     deadline: timedelta = timedelta(seconds=5)  # not renewed for so long, we stop
     every: timedelta = timedelta(seconds=2)  # between renewals
-    look_every: timedelta = timedelta(seconds=1)  # of those who wait
+    poll_interval: timedelta = timedelta(seconds=1)  # of those who wait
 
 
 class _LostError(Exception):
@@ -47,12 +47,12 @@ class Election:
 
         ``kube`` should be used for nothing else: renewals must not wait behind other calls.
         """
-        self._kube = kube.with_patience(timedelta(0))  # the loops below are the patience
+        self._kube = kube.with_retry_timeout(timedelta(0))  # the loops below are the patience
         self._name = lease
         self._identity = identity
         self._clock = clock
         self._terms = Terms() if terms is None else terms
-        self._held: Object | None = None  # the Lease as we wrote it last
+        self._lease: Object | None = None  # the Lease as we wrote it last
         self.leads = False
         self.terms_begun = 0  # for metrics
 
@@ -72,9 +72,9 @@ class Election:
             self.terms_begun += 1
             logger.info("this agent leads", extra={"lease": str(self._name)})
             try:
-                # The body works: see shared.kit.cancelling.
+                # The body works: see shared.kit.cancellation.
                 async with asyncio.TaskGroup() as tasks:
-                    renewing = tasks.create_task(self._keep(deadline), name="election")
+                    renewing = tasks.create_task(self._store(deadline), name="election")
                     await work()
                     renewing.cancel()
                 is_done = True
@@ -85,7 +85,7 @@ class Election:
             finally:
                 self.leads = False
                 await self._release()
-            heed_cancellation()
+            check_cancellation()
 
     async def _acquire(self) -> float:
         """Return, once the Lease is ours, until when without renewal, as the loop counts."""
@@ -102,7 +102,7 @@ class Election:
                 pass  # another was faster
             except (KubeError, TimeoutError) as error:
                 logger.warning("it is not known who leads", extra={"detail": str(error)})
-            await self._clock.sleep(self._terms.look_every * random.uniform(0.7, 1))  # noqa: S311 - spreads load, keeps no secret
+            await self._clock.sleep(self._terms.poll_interval * random.uniform(0.7, 1))  # noqa: S311 - spreads load, keeps no secret
 
     def _is_free(self, lease: Object, since: float) -> bool:
         spec = lease.get("spec") or {}
@@ -110,7 +110,7 @@ class Election:
             return True
         return self._time() - since >= float(spec.get("leaseDurationSeconds") or 0)
 
-    async def _keep(self, deadline: float) -> None:
+    async def _store(self, deadline: float) -> None:
         """Renew for ever; _LostError when we may not lead any longer."""
         while True:
             await self._clock.sleep(self._terms.every)
@@ -118,28 +118,28 @@ class Election:
 
     async def _renew(self, deadline: float) -> float:
         """Return the new deadline."""
-        said = "the API server did not answer"
+        text = "the API server did not answer"
         while self._time() < deadline:
             at_most = min(deadline, self._time() + self._terms.every.total_seconds())
             try:
                 async with asyncio.timeout_at(at_most):
-                    return await self._take(self._held)
+                    return await self._take(self._lease)
             except ConflictError:
-                self._held = await self._look_again(deadline)
+                self._lease = await self._try_acquire(deadline)
             except TimeoutError:
                 pass
             except KubeError as error:
-                said = str(error)
+                text = str(error)
             await self._clock.sleep(self._terms.every / 8)
-        raise _LostError(f"the Lease could not be renewed in time: {said}")
+        raise _LostError(f"the Lease could not be renewed in time: {text}")
 
-    async def _look_again(self, deadline: float) -> Object | None:
+    async def _try_acquire(self, deadline: float) -> Object | None:
         """It was changed: by a renewal of ours that was not answered, or by who took it."""
         try:
             async with asyncio.timeout_at(deadline):
                 lease = await self._find()
         except (KubeError, TimeoutError):
-            return self._held
+            return self._lease
         holder = _holder(lease or {})
         if holder != self._identity:
             raise _LostError(f"the Lease is {holder or 'nobody'}'s now")
@@ -162,7 +162,7 @@ class Election:
                 "labels": {MANAGED_LABEL: "true"},
             }
             spec = self._spec(acquired=now, renewed=now, transitions=0)
-            self._held = await self._kube.create(LEASE, {"metadata": metadata, "spec": spec})
+            self._lease = await self._kube.create(LEASE, {"metadata": metadata, "spec": spec})
         else:
             was = lease.get("spec") or {}
             is_ours = was.get("holderIdentity") == self._identity
@@ -171,7 +171,7 @@ class Election:
                 renewed=now,
                 transitions=int(was.get("leaseTransitions") or 0) + (not is_ours),
             )
-            self._held = await self._kube.replace(LEASE, {**lease, "spec": spec})
+            self._lease = await self._kube.replace(LEASE, {**lease, "spec": spec})
         return at + self._terms.deadline.total_seconds()
 
     def _spec(self, *, acquired: str, renewed: str, transitions: int) -> dict[str, Any]:
@@ -185,7 +185,7 @@ class Election:
 
     async def _release(self) -> None:
         """Give it back if it is ours, so that nobody need wait."""
-        lease, self._held = self._held, None
+        lease, self._lease = self._lease, None
         try:
             async with asyncio.timeout(self._terms.every.total_seconds()):
                 await self._give_back(lease)

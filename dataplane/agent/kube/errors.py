@@ -5,7 +5,7 @@ What can go wrong when the Kubernetes API is asked, by what the caller can do ab
     ├── NotFoundError       it is not there, or the API has no such kind
     ├── ExistsError         an object of that name is there already
     ├── ConflictError       somebody changed it since it was read: read again
-    ├── GoneError           the server has forgotten that version: list again
+    ├── ExpiredError           the server has forgotten that version: list again
     ├── InvalidError        the object is wrong: asking again is no use
     ├── ForbiddenError      the agent may not: somebody has to grant it, or a quota is used up
     ├── UnauthorizedError   the agent's credentials are not accepted
@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from dataplane.agent.core.setup import SetupError
+from dataplane.agent.core.errors import SettingsError
 
 
-class NoAccessError(SetupError):
+class NoAccessError(SettingsError):
     """There is no way into a cluster here; the message names the remedy."""
 
 
@@ -51,7 +51,7 @@ class ConflictError(KubeError):
     pass
 
 
-class GoneError(KubeError):
+class ExpiredError(KubeError):
     pass
 
 
@@ -94,7 +94,7 @@ _BY_CODE: Mapping[int, type[KubeError]] = {
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
-    410: GoneError,
+    410: ExpiredError,
     413: InvalidError,
     422: InvalidError,
 }
@@ -114,5 +114,5 @@ def parse_status(status: Mapping[str, Any], *, retry_after: str = "") -> KubeErr
     if reason == "AlreadyExists":
         return ExistsError(code, reason, message)
     if reason == "Expired":
-        return GoneError(code, reason, message)
+        return ExpiredError(code, reason, message)
     return _BY_CODE.get(code, KubeError)(code, reason, message)

@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from dataplane.agent.kube import limits
 from dataplane.agent.kube.client import Change, ChangeKind, Kube
-from dataplane.agent.kube.following import Following
+from dataplane.agent.kube.notifiers import Wakers
 from dataplane.agent.kube.objects import (
     EVENT,
     Object,
@@ -23,11 +23,11 @@ from dataplane.agent.kube.objects import (
     mark_attempt,
     short_mark_of,
 )
-from dataplane.agent.kube.waking import Wakers
+from dataplane.agent.kube.reflector import Reflector
 from shared.kit.clock import Clock
 
 
-class Events(Following):
+class Events(Reflector):
     """An informer of events."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Events(Following):
         super().__init__(kube, EVENT, namespace=namespace, clock=clock, lasting=lasting)
         # By mark, then by the event's own name. The oldest attempt is first.
         self._by_mark: OrderedDict[str, OrderedDict[str, Object]] = OrderedDict()
-        self._wakers = Wakers(left=self._forget)
+        self._wakers = Wakers(on_unused=self._forget)
 
     def __repr__(self) -> str:
         return f"<Events attempts={len(self._by_mark)}>"
@@ -56,29 +56,29 @@ class Events(Following):
         return sorted(found, key=happened_at)
 
     @contextmanager
-    def waking(self, attempt: str, event: asyncio.Event | None = None) -> Iterator[asyncio.Event]:
+    def notified(self, attempt: str, event: asyncio.Event | None = None) -> Iterator[asyncio.Event]:
         """As an informer's; the attempt's events are dropped when nobody waits any more."""
         with (
-            self._wakers.waking(mark_attempt(attempt), event) as changed,
-            self._wakers.waking(short_mark_of(attempt), changed),
+            self._wakers.notified(mark_attempt(attempt), event) as changed,
+            self._wakers.notified(short_mark_of(attempt), changed),
         ):
             yield changed
 
     def replace(self, items: Sequence[Object]) -> None:
         """Keep what is known as well: an event that has expired meanwhile is still true."""
         for item in items:
-            self._keep(item)
+            self._store(item)
         self._wakers.wake_all()
 
     def apply(self, change: Change) -> None:
         if change.kind is not ChangeKind.DELETED:
-            self._wakers.wake(filter(None, [self._keep(change.object)]))
+            self._wakers.wake(filter(None, [self._store(change.object)]))
             return
         mark = find_mark(str(change.object["involvedObject"].get("name", "")))
         if mark not in self._wakers:
             self._forget(mark)  # it has expired, so its attempt's others are about to
 
-    def _keep(self, item: Object) -> str:
+    def _store(self, item: Object) -> str:
         """Return the mark of the attempt that it is about, "" if it is about none of ours."""
         mark = find_mark(str(item["involvedObject"].get("name", "")))
         if not mark:
@@ -86,7 +86,7 @@ class Events(Following):
         events = self._by_mark.get(mark)
         if events is None:
             events = self._by_mark[mark] = OrderedDict()
-            self._make_room()
+            self._evict()
         name = str(item["metadata"]["name"])
         events[name] = item
         events.move_to_end(name)
@@ -94,7 +94,7 @@ class Events(Following):
             events.popitem(last=False)
         return mark
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         if len(self._by_mark) <= limits.ATTEMPTS_WITH_EVENTS:
             return
         unattended = next((mark for mark in self._by_mark if mark not in self._wakers), None)

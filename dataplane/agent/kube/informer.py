@@ -12,13 +12,13 @@ from datetime import timedelta
 
 from dataplane.agent.kube import limits
 from dataplane.agent.kube.client import Change, ChangeKind, Kube
-from dataplane.agent.kube.following import Following
+from dataplane.agent.kube.notifiers import Wakers
 from dataplane.agent.kube.objects import ATTEMPT_LABEL, Kind, Name, Object, name_of
-from dataplane.agent.kube.waking import Wakers
+from dataplane.agent.kube.reflector import Reflector
 from shared.kit.clock import Clock
 
 
-class Informer(Following):
+class Informer(Reflector):
     def __init__(
         self,
         kube: Kube,
@@ -36,7 +36,7 @@ class Informer(Following):
         self._by_attempt: dict[str, dict[Name, Object]] = {}
         # As they were deleted, of attempts that somebody waits for: how they ended.
         self._deleted: dict[str, dict[Name, Object]] = {}
-        self._wakers = Wakers(left=self._forget)
+        self._wakers = Wakers(on_unused=self._forget)
 
     def __repr__(self) -> str:
         return f"<Informer {self._kind.plural} objects={len(self._objects)}>"
@@ -58,7 +58,7 @@ class Informer(Following):
         """Return the attempt's objects that were deleted, as long as somebody waits for it."""
         return list(self._deleted.get(attempt, {}).values())
 
-    def waking(
+    def notified(
         self, attempt: str, event: asyncio.Event | None = None
     ) -> AbstractContextManager[asyncio.Event]:
         """
@@ -66,13 +66,13 @@ class Informer(Following):
 
         An event handed in may be woken by several informers.
         """
-        return self._wakers.waking(attempt, event)
+        return self._wakers.notified(attempt, event)
 
     def replace(self, items: Sequence[Object]) -> None:
         self._objects = {}
         self._by_attempt = {}
         for item in items:
-            self._keep(item)
+            self._store(item)
         self._wakers.wake_all()
 
     def apply(self, change: Change) -> None:
@@ -81,7 +81,7 @@ class Informer(Following):
         if was is not None:
             self._drop(name, was)
         if change.kind is not ChangeKind.DELETED:
-            self._keep(change.object)
+            self._store(change.object)
         elif (attempt := attempt_of(change.object)) in self._wakers:
             deleted = self._deleted.setdefault(attempt, {})
             deleted[name] = change.object
@@ -92,7 +92,7 @@ class Informer(Following):
     def _forget(self, attempt: str) -> None:
         self._deleted.pop(attempt, None)
 
-    def _keep(self, item: Object) -> None:
+    def _store(self, item: Object) -> None:
         name = name_of(item)
         self._objects[name] = item
         attempt = attempt_of(item)

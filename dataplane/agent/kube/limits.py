@@ -10,7 +10,7 @@ CALL_TIMEOUT = timedelta(seconds=15)  # one try
 LIST_TIMEOUT = timedelta(seconds=60)  # one page
 TOKEN_READ_EVERY = timedelta(minutes=1)  # of a kubeconfig's user; programs say how long theirs last
 CONNECT_TIMEOUT = timedelta(seconds=10)
-PATIENCE = timedelta(seconds=30)  # for all tries of one call together
+RETRY_TIMEOUT = timedelta(seconds=30)  # for all tries of one call together
 RETRY_FIRST = timedelta(milliseconds=100)
 RETRY_AT_MOST = timedelta(seconds=10)
 RETRY_AFTER_AT_MOST = timedelta(seconds=60)  # however long the server asks for

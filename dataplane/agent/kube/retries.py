@@ -13,11 +13,11 @@ _T = TypeVar("_T")
 _DOUBLINGS = 10
 
 
-async def persist(call: Callable[[], Awaitable[_T]], *, patience: timedelta | None) -> _T:
+async def persist(call: Callable[[], Awaitable[_T]], *, timeouts: timedelta | None) -> _T:
     """
     Return what ``call`` returns, asking again while its errors are passing ones.
 
-    The last error is raised once another try would come after ``patience`` (None: never).
+    The last error is raised once another try would come after ``timeouts`` (None: never).
     The call must be harmless when it is made twice, for a try without an answer may have
     been carried out. A loop of our own: a call that succeeds at once, as they do, costs
     nothing, where a library's took a sixth of all that the agent does.
@@ -30,7 +30,7 @@ async def persist(call: Callable[[], Awaitable[_T]], *, patience: timedelta | No
         except KubeError as error:
             failures += 1
             pause = _pause(error, failures).total_seconds()
-            late = patience is not None and clock() - began + pause >= patience.total_seconds()
+            late = timeouts is not None and clock() - began + pause >= timeouts.total_seconds()
             if late or not error.passing:
                 raise
         await asyncio.sleep(pause)

@@ -48,11 +48,11 @@ class Transport:
         ) as session:
             yield cls(access, session)
 
-    async def ask(self, request: Request, *, at_most: timedelta) -> dict[str, Any]:
+    async def request_json(self, request: Request, *, at_most: timedelta) -> dict[str, Any]:
         """Return the answer's JSON; KubeError if there is none."""
-        return (await self.ask_dated(request, at_most=at_most))[0]
+        return (await self.request_dated(request, at_most=at_most))[0]
 
-    async def ask_dated(
+    async def request_dated(
         self, request: Request, *, at_most: timedelta
     ) -> tuple[dict[str, Any], datetime | None]:
         """Return the answer's JSON, and when the server says it answered, to the second."""
@@ -95,14 +95,14 @@ class Transport:
             )
             self.requests[*counted, answer.status] += 1
             if answer.status >= 400:
-                raise await _refusal(answer)
+                raise await _error_of(answer)
             yield answer
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if answer is None:
                 self.requests[*counted, 0] += 1
-            said = str(error) or type(error).__name__
+            text = str(error) or type(error).__name__
             raise UnreachableError(
-                f"{request.verb} {request.resource}: no answer from the API server: {said}"
+                f"{request.verb} {request.resource}: no answer from the API server: {text}"
             ) from error
         finally:
             if answer is not None:
@@ -150,7 +150,7 @@ async def _read(answer: aiohttp.ClientResponse, at_most: int) -> bytes:
     return bytes(body)
 
 
-async def _refusal(answer: aiohttp.ClientResponse) -> KubeError:
+async def _error_of(answer: aiohttp.ClientResponse) -> KubeError:
     text = (await _read(answer, limits.ERROR_BYTES)).decode(errors="replace")
     try:
         status = dict(json.loads(text))

@@ -128,11 +128,11 @@ class Database:
         answers: list[list[Row] | None] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for wish in batch:
-                if isinstance(wish, _Read):
-                    answers.append(self._connection.execute(wish.sql, wish.row).fetchall())
+            for request in batch:
+                if isinstance(request, _Read):
+                    answers.append(self._connection.execute(request.sql, request.row).fetchall())
                     continue
-                for statement in wish.statements:
+                for statement in request.statements:
                     self._connection.executemany(statement.sql, statement.rows)
                 answers.append(None)
             self._connection.execute("COMMIT")
@@ -145,23 +145,23 @@ class Database:
 
 
 def _answer(batch: Sequence[_Write | _Read], answers: Sequence[list[Row] | None]) -> None:
-    for wish, answer in zip(batch, answers, strict=True):
-        if isinstance(wish, _Write):
-            wish.then()
-        if wish.done.done():
+    for request, answer in zip(batch, answers, strict=True):
+        if isinstance(request, _Write):
+            request.then()
+        if request.done.done():
             continue  # nobody waits any longer
-        if isinstance(wish, _Read):
-            wish.done.set_result(answer or [])
+        if isinstance(request, _Read):
+            request.done.set_result(answer or [])
         else:
-            wish.done.set_result(None)
+            request.done.set_result(None)
 
 
 def _fail(batch: Sequence[_Write | _Read], cause: sqlite3.Error) -> None:
-    for wish in batch:
-        if not wish.done.done():
+    for request in batch:
+        if not request.done.done():
             error = LedgerError("the ledger cannot be used; is the data directory's disk full?")
             error.__cause__ = cause
-            wish.done.set_exception(error)
+            request.done.set_exception(error)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

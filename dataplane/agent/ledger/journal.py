@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from dataplane.agent.core.held import Held
+from dataplane.agent.core.active_attempts import ActiveAttempt
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest
 from shared.model.reports import Report
@@ -32,7 +32,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    facts: Mapping[str, str]
+    metadata: Mapping[str, str]
     entries: Sequence[Entry]  # in the order in which they were accepted
 
 
@@ -42,7 +42,7 @@ class Journal(Protocol):
 
     async def accept(
         self,
-        attempts: Sequence[Held],
+        attempts: Sequence[ActiveAttempt],
         specs: Mapping[Digest, bytes],
         *,
         then: Callable[[Collection[AttemptId]], None] = lambda _: None,
@@ -71,7 +71,7 @@ class Journal(Protocol):
         their reports, and takes them as repeated.
         """
 
-    async def remember(self, facts: Mapping[str, str]) -> None:
+    async def remember(self, metadata: Mapping[str, str]) -> None:
         """Write facts down, in time; one lost to a kill -9 is as it was before."""
 
     async def spec(self, digest: Digest) -> bytes | None: ...

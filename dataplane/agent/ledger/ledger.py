@@ -20,10 +20,14 @@ from typing import Self
 from uuid import uuid4
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.fencing import Contact, read_contact, write_contact
-from dataplane.agent.core.held import Held, News, draw_up
+from dataplane.agent.core.active_attempts import ActiveAttempt, StatusUpdate, next_report
 from dataplane.agent.core.messages import Lease, Welcome
 from dataplane.agent.core.outbox import Outbox
+from dataplane.agent.core.self_fencing import (
+    LastHeartbeat,
+    parse_last_heartbeat,
+    render_last_heartbeat,
+)
 from dataplane.agent.ledger.journal import Journal
 from dataplane.agent.ledger.sqlite import SqliteJournal
 from shared.model.assignments import Assignment
@@ -38,16 +42,16 @@ class Ledger:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._held: dict[AttemptId, Held] = {}
+        self._active: dict[AttemptId, ActiveAttempt] = {}
         self._unwritten: dict[LeaseId, asyncio.Event] = {}  # accepted; set when written down
-        self._settled: OrderedDict[AttemptId, LeaseId] = OrderedDict()
+        self._acknowledged: OrderedDict[AttemptId, LeaseId] = OrderedDict()
         self.outbox = Outbox()
         self.agent_id = ""
         self.last_epoch = 0
-        self.contact: Contact | None = None  # None: there never was a session
+        self.last_heartbeat: LastHeartbeat | None = None  # None: there never was a session
 
     def __repr__(self) -> str:
-        return f"<Ledger held={len(self._held)} {self.outbox!r}>"
+        return f"<Ledger held={len(self._active)} {self.outbox!r}>"
 
     @classmethod
     @asynccontextmanager
@@ -61,60 +65,60 @@ class Ledger:
     async def load(self) -> None:
         """Read the journal; nothing may be asked before."""
         contents = await self._journal.load()
-        facts = contents.facts
-        self.last_epoch = _read_epoch(facts)
-        self.contact = read_contact(facts)
-        self.agent_id = facts.get("agent_id", "") or str(uuid4())
+        metadata = contents.metadata
+        self.last_epoch = _read_epoch(metadata)
+        self.last_heartbeat = parse_last_heartbeat(metadata)
+        self.agent_id = metadata.get("agent_id", "") or str(uuid4())
         await self._remember(agent_id=self.agent_id)
         for entry in contents.entries:
-            held = Held(assignment=entry.assignment, accepted_at=entry.accepted_at)
+            active = ActiveAttempt(assignment=entry.assignment, accepted_at=entry.accepted_at)
             if entry.reports:
                 last = entry.reports[-1]
-                held = replace(held, version=last.version, phase=last.phase, reason=last.reason)
-            self._held[entry.assignment.attempt] = held
+                active = replace(active, version=last.version, phase=last.phase, reason=last.reason)
+            self._active[entry.assignment.attempt] = active
             self.outbox.add(entry.reports)
 
     @property
-    def held(self) -> Mapping[AttemptId, Held]:
-        return self._held
+    def active(self) -> Mapping[AttemptId, ActiveAttempt]:
+        return self._active
 
     def leases(self) -> Sequence[Lease]:
-        return [held.lease for held in self._held.values()]
+        return [active.lease for active in self._active.values()]
 
     def knows(self, lease: Lease) -> bool:
         """Whether the lease is held, or was until a short while ago."""
-        held = self._held.get(lease.attempt)
-        if held is not None:
-            return held.lease == lease
-        return self._settled.get(lease.attempt) == lease.id
+        active = self._active.get(lease.attempt)
+        if active is not None:
+            return active.lease == lease
+        return self._acknowledged.get(lease.attempt) == lease.id
 
     async def accept(
         self, assignments: Iterable[Assignment], specs: Mapping[Digest, bytes], at: datetime
-    ) -> Sequence[Held]:
+    ) -> Sequence[ActiveAttempt]:
         """
         Write down those that are new, with the specs that came along; return the new.
 
         They are held at once, so that an inventory has them; begun they may be when they are
         written.
         """
-        fresh: dict[AttemptId, Held] = {}
-        asked: dict[AttemptId, Held] = {}  # with those that came before: are they written?
+        fresh: dict[AttemptId, ActiveAttempt] = {}
+        asked: dict[AttemptId, ActiveAttempt] = {}  # with those that came before: are they written?
         for assignment in assignments:
             attempt = assignment.attempt
-            held = Held(assignment=assignment, accepted_at=at)
-            if attempt not in self._held and not self.knows(held.lease):
-                self._held[attempt] = fresh[attempt] = held
+            active = ActiveAttempt(assignment=assignment, accepted_at=at)
+            if attempt not in self._active and not self.knows(active.lease):
+                self._active[attempt] = fresh[attempt] = active
                 self._unwritten[assignment.lease] = asyncio.Event()
-            known = self._find(held.lease)
+            known = self._find(active.lease)
             if known is not None:
                 asked[attempt] = known
 
         def note(refused: Collection[AttemptId]) -> None:
-            for attempt, held in asked.items():
-                if attempt in refused and self._find(held.lease) is not None:
-                    del self._held[attempt]
+            for attempt, active in asked.items():
+                if attempt in refused and self._find(active.lease) is not None:
+                    del self._active[attempt]
                     fresh.pop(attempt, None)
-                written = self._unwritten.pop(held.lease.id, None)
+                written = self._unwritten.pop(active.lease.id, None)
                 if written is not None:
                     written.set()
 
@@ -128,27 +132,29 @@ class Ledger:
             await unwritten.wait()
         return self._find(lease) is not None
 
-    async def record(self, attempt: AttemptId, news: Sequence[News], at: datetime) -> None:
+    async def record(
+        self, attempt: AttemptId, update: Sequence[StatusUpdate], at: datetime
+    ) -> None:
         """Write down what happened; it goes out once that is done. No news is left out."""
-        held = self._held.get(attempt)
-        if held is None:
+        active = self._active.get(attempt)
+        if active is None:
             return  # forgotten meanwhile: nobody wants to know
         reports = []
-        for item in news:
-            held, report = draw_up(held, item, at)
+        for item in update:
+            active, report = next_report(active, item, at)
             if report is not None:
                 reports.append(report)
         if not reports:
             return
-        self._held[attempt] = held
+        self._active[attempt] = active
 
         def say() -> None:
-            if attempt in self._held:
+            if attempt in self._active:
                 self.outbox.add(reports)
 
         await self._journal.record(reports, then=say)
 
-    async def settle(self, acknowledgements: Iterable[Acknowledgement]) -> Sequence[AttemptId]:
+    async def acknowledge(self, acknowledgements: Iterable[Acknowledgement]) -> Sequence[AttemptId]:
         """Take note of what was acknowledged; return the attempts that are over with that."""
         over = [item.attempt for item in acknowledgements if self.outbox.settle(item)]
         await self.forget(over)
@@ -156,12 +162,12 @@ class Ledger:
 
     async def forget(self, attempts: Sequence[AttemptId]) -> None:
         """Hold the attempts no longer and say no more of them."""
-        known = [attempt for attempt in attempts if attempt in self._held]
+        known = [attempt for attempt in attempts if attempt in self._active]
         for attempt in known:
             self.outbox.drop(attempt)
-            self._settled[attempt] = self._held.pop(attempt).assignment.lease
-        while len(self._settled) > limits.SETTLED_REMEMBERED:
-            self._settled.popitem(last=False)
+            self._acknowledged[attempt] = self._active.pop(attempt).assignment.lease
+        while len(self._acknowledged) > limits.ENDED_REMEMBERED:
+            self._acknowledged.popitem(last=False)
         if known:
             await self._journal.forget(known)
 
@@ -173,34 +179,36 @@ class Ledger:
         self.outbox.rewind()
         needed = {
             digest
-            for held in self._held.values()
-            for digest in (held.assignment.task_spec, held.assignment.run_spec)
+            for active in self._active.values()
+            for digest in (active.assignment.task_spec, active.assignment.run_spec)
         }
         await self._journal.keep_specs(needed)
 
     async def remember_session(self, welcome: Welcome, now: datetime) -> None:
         """Write down what a session begins with; when we were last in touch is told apart."""
         self.last_epoch = welcome.epoch
-        at = now if self.contact is None else self.contact.at
-        self.contact = Contact(at, welcome.fence_after, welcome.reassign_after)
-        await self._remember(last_epoch=self.last_epoch, **write_contact(self.contact))
+        at = now if self.last_heartbeat is None else self.last_heartbeat.at
+        self.last_heartbeat = LastHeartbeat(at, welcome.fence_after, welcome.reassign_after)
+        await self._remember(
+            last_epoch=self.last_epoch, **render_last_heartbeat(self.last_heartbeat)
+        )
 
-    async def remember_touch(self, at: datetime) -> None:
+    async def remember_heartbeat(self, at: datetime) -> None:
         """Write down that the control plane has noted what we said then."""
-        if self.contact is not None:
-            self.contact = replace(self.contact, at=at)
-            await self._remember(**write_contact(self.contact))
+        if self.last_heartbeat is not None:
+            self.last_heartbeat = replace(self.last_heartbeat, at=at)
+            await self._remember(**render_last_heartbeat(self.last_heartbeat))
 
-    def _find(self, lease: Lease) -> Held | None:
-        held = self._held.get(lease.attempt)
-        return held if held is not None and held.lease == lease else None
+    def _find(self, lease: Lease) -> ActiveAttempt | None:
+        active = self._active.get(lease.attempt)
+        return active if active is not None and active.lease == lease else None
 
-    async def _remember(self, **facts: int | str) -> None:
-        await self._journal.remember({name: str(value) for name, value in facts.items()})
+    async def _remember(self, **metadata: int | str) -> None:
+        await self._journal.remember({name: str(value) for name, value in metadata.items()})
 
 
-def _read_epoch(facts: Mapping[str, str]) -> int:
-    text = facts.get("last_epoch", "0")
+def _read_epoch(metadata: Mapping[str, str]) -> int:
+    text = metadata.get("last_epoch", "0")
     try:
         return int(text)
     except ValueError:

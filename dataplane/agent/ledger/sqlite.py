@@ -13,18 +13,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
-from dataplane.agent.core.held import Held
-from dataplane.agent.core.instants import from_us, to_us
+from dataplane.agent.core.active_attempts import ActiveAttempt
+from dataplane.agent.core.timestamps import from_us, to_us
 from dataplane.agent.ledger import codec
 from dataplane.agent.ledger.database import Database, Statement
 from dataplane.agent.ledger.journal import Contents, Entry
 from shared.model.ids import AttemptId, Digest
 from shared.model.reports import Report
 
-_KEEP_FACT = "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
-_KEEP_SPEC = "INSERT INTO specs VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
-_KEEP_ATTEMPT = "INSERT OR IGNORE INTO attempts VALUES (?, ?, ?)"
-_KEEP_REPORT = "INSERT INTO reports VALUES (?, ?, ?)"
+_UPSERT_METADATA = (
+    "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+)
+_INSERT_SPEC = "INSERT INTO specs VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
+_INSERT_ATTEMPT = "INSERT OR IGNORE INTO attempts VALUES (?, ?, ?)"
+_INSERT_REPORT = "INSERT INTO reports VALUES (?, ?, ?)"
 _DROP_ATTEMPT = "DELETE FROM attempts WHERE attempt = ?"
 _DROP_REPORTS = "DELETE FROM reports WHERE attempt = ?"
 _MAKE_UNREADABLE = (
@@ -56,7 +58,7 @@ class SqliteJournal:
             yield cls(database)
 
     async def load(self) -> Contents:
-        facts = {
+        metadata = {
             str(name): str(value)
             for name, value in await self._database.read("SELECT name, value FROM facts")
         }
@@ -81,18 +83,18 @@ class SqliteJournal:
             if entry is None:
                 unreadable.setdefault(key, "reports of an attempt that is not held")
                 continue
-            held = entry.assignment
+            active = entry.assignment
             try:
                 if version != len(reports[key]) + 1:
                     raise ValueError(f"report {len(reports[key]) + 1} is missing")
-                report = codec.parse_report(held.attempt, held.lease, version, text)
+                report = codec.parse_report(active.attempt, active.lease, version, text)
             except _UNREADABLE as error:
                 unreadable.setdefault(key, f"report {version}: {error!r}")
                 continue
             reports[key].append(report)
         await self._quarantine(unreadable)
         readable = [entry for key, entry in entries.items() if key not in unreadable]
-        return Contents(facts, readable)
+        return Contents(metadata, readable)
 
     async def _quarantine(self, unreadable: Mapping[object, str]) -> None:
         if not unreadable:
@@ -113,22 +115,22 @@ class SqliteJournal:
 
     async def accept(
         self,
-        attempts: Sequence[Held],
+        attempts: Sequence[ActiveAttempt],
         specs: Mapping[Digest, bytes],
         *,
         then: Callable[[Collection[AttemptId]], None] = lambda _: None,
     ) -> None:
         rows = [
             (
-                str(held.assignment.attempt),
-                to_us(held.accepted_at),
-                codec.render_assignment(held.assignment),
+                str(active.assignment.attempt),
+                to_us(active.accepted_at),
+                codec.render_assignment(active.assignment),
             )
-            for held in attempts
+            for active in attempts
         ]
         await self._database.write(
-            Statement(_KEEP_SPEC, list(specs.items())),
-            Statement(_KEEP_ATTEMPT, rows),
+            Statement(_INSERT_SPEC, list(specs.items())),
+            Statement(_INSERT_ATTEMPT, rows),
             then=lambda: then(()),
         )
 
@@ -138,14 +140,14 @@ class SqliteJournal:
         rows = [
             (str(report.attempt), report.version, codec.render_report(report)) for report in reports
         ]
-        await self._database.write(Statement(_KEEP_REPORT, rows), then=then)
+        await self._database.write(Statement(_INSERT_REPORT, rows), then=then)
 
     async def forget(self, attempts: Sequence[AttemptId]) -> None:
         keys = [(str(attempt),) for attempt in attempts]
         await self._database.write(Statement(_DROP_ATTEMPT, keys), Statement(_DROP_REPORTS, keys))
 
-    async def remember(self, facts: Mapping[str, str]) -> None:
-        await self._database.write(Statement(_KEEP_FACT, list(facts.items())))
+    async def remember(self, metadata: Mapping[str, str]) -> None:
+        await self._database.write(Statement(_UPSERT_METADATA, list(metadata.items())))
 
     async def spec(self, digest: Digest) -> bytes | None:
         rows = await self._database.read("SELECT body FROM specs WHERE digest = ?", digest)

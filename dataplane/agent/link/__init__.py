@@ -2,7 +2,7 @@
 The agent's end of the stream: dial, translate, pump.
 
 ``frames`` translates, ``channel`` dials, ``stream`` carries out what ``core.session``
-decides, ``connection`` comes back after every end, ``desk`` is what all of it needs of
+decides, ``connection`` comes back after every end, ``handler`` is what all of it needs of
 the agent behind it.
 """
 

@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.setup import SetupError
+from dataplane.agent.core.errors import SettingsError
 
 _OPTIONS = (
     # A dead peer is noticed in 30 s even where a firewall swallows the goodbye.
@@ -26,7 +26,7 @@ _OPTIONS = (
 )
 
 
-class DialError(SetupError):
+class DialError(SettingsError):
     """The control plane cannot be dialled as configured; the message names the remedy."""
 
 

@@ -22,15 +22,15 @@ import grpc.aio
 import tenacity
 
 from dataplane.agent.core import limits
+from dataplane.agent.core.errors import SettingsError
 from dataplane.agent.core.messages import Hello
 from dataplane.agent.core.session import End
-from dataplane.agent.core.setup import SetupError
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.link.channel import DialError, Token, open_channel
-from dataplane.agent.link.desk import Desk
+from dataplane.agent.link.handler import SessionHandler
 from dataplane.agent.link.stream import Stream
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
-from shared.kit.cancelling import heed_cancellation
+from shared.kit.cancellation import check_cancellation
 from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ PROTOCOL = 1
 SOFTWARE = "volary-agent 0.1.0"
 
 
-class RefusedError(SetupError):
+class RefusedError(SettingsError):
     """The control plane will not have this agent; the message names the remedy."""
 
 
@@ -60,7 +60,7 @@ class Connection:
         ca_file: Path | None,
         capabilities: Callable[[], Sequence[str]],
         ledger: Ledger,
-        desk: Desk,
+        handler: SessionHandler,
         clock: Clock,
     ) -> None:
         # From the middle of the list, so that not every agent begins at the same replica.
@@ -70,7 +70,7 @@ class Connection:
         self._ca_file = ca_file
         self._capabilities = capabilities
         self._ledger = ledger
-        self._desk = desk
+        self._handler = handler
         self._clock = clock
         self._instance_id = str(uuid4())
 
@@ -111,7 +111,7 @@ class Connection:
         async with channel:
             stub = link_pb2_grpc.LinkServiceStub(channel)  # type: ignore[no-untyped-call]
             call = stub.Connect(metadata=metadata)
-            stream = Stream(_Call(call), self._desk, self._clock)
+            stream = Stream(_Call(call), self._handler, self._clock)
             try:
                 end = await stream.run(self._hello())
             except* grpc.aio.AioRpcError as group:
@@ -120,7 +120,7 @@ class Connection:
                 end = await _read_status(call)
             finally:
                 call.cancel()
-        heed_cancellation()  # it may have come in the moment in which the stream broke
+        check_cancellation()  # it may have come in the moment in which the stream broke
         return end, stream.welcomed
 
     def _hello(self) -> Hello:

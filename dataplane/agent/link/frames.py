@@ -16,21 +16,21 @@ from dataplane.agent.core.messages import (
     Confirmed,
     ControlMessage,
     Credit,
+    DesiredState,
     Done,
     FollowLogs,
     Heartbeat,
     Hello,
     Inventory,
+    InventoryDecision,
+    InventoryDecisions,
     Lease,
     LogChunk,
-    Refusal,
+    Rejected,
     Reply,
     Reports,
     Stop,
     Stops,
-    VerdictKind,
-    Verdicts,
-    Wanted,
     Welcome,
 )
 from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2, report_pb2
@@ -46,7 +46,7 @@ from shared.wire.ids import (
 )
 from shared.wire.logs import render_log_chunk
 from shared.wire.reports import parse_acknowledgement, render_report
-from shared.wire.times import from_us, to_us
+from shared.wire.timestamps import from_us, to_us
 
 
 def render_frame(message: AgentMessage) -> link_pb2.AgentFrame:
@@ -119,10 +119,10 @@ def parse_frame(frame: link_pb2.ControlFrame) -> ControlMessage | None:
         case "welcome":
             return _parse_welcome(frame.welcome)
         case "refusal":
-            return Refusal(frame.refusal.code, frame.refusal.message, frame.refusal.retry)
+            return Rejected(frame.refusal.code, frame.refusal.message, frame.refusal.retry)
         case "verdicts":
-            return Verdicts(
-                [_parse_verdict(verdict) for verdict in frame.verdicts.verdicts],
+            return InventoryDecisions(
+                [_parse_decision(status) for status in frame.verdicts.verdicts],
                 frame.verdicts.last,
             )
         case "assignments":
@@ -148,12 +148,12 @@ def parse_frame(frame: link_pb2.ControlFrame) -> ControlMessage | None:
                 ]
             )
         case "wanted":
-            wanted = frame.wanted
-            delay = wanted.reconnect_after_ms
-            return Wanted(
-                version=wanted.version,
-                cordoned=wanted.cordoned,
-                draining=wanted.draining,
+            desired = frame.wanted
+            delay = desired.reconnect_after_ms
+            return DesiredState(
+                version=desired.version,
+                cordoned=desired.cordoned,
+                draining=desired.draining,
                 reconnect_after=timedelta(milliseconds=delay) if delay else None,
             )
         case "heartbeat":
@@ -163,7 +163,7 @@ def parse_frame(frame: link_pb2.ControlFrame) -> ControlMessage | None:
                 noted=frame.heartbeat.noted,
             )
         case "call":
-            return Call(frame.call.id, _parse_wish(frame.call))
+            return Call(frame.call.id, _parse_follow(frame.call))
         case "call_credit":
             return CallCredit(frame.call_credit.id, frame.call_credit.chunks)
         case "call_cancel":
@@ -188,14 +188,14 @@ def _parse_welcome(welcome: link_pb2.Welcome) -> Welcome:
     )
 
 
-def _parse_verdict(verdict: link_pb2.VerdictOnLease) -> tuple[Lease, VerdictKind]:
-    attempt = parse_attempt_id(verdict.lease.attempt)
-    lease = Lease(attempt, parse_lease_id(verdict.lease.lease_id))
+def _parse_decision(status: link_pb2.VerdictOnLease) -> tuple[Lease, InventoryDecision]:
+    attempt = parse_attempt_id(status.lease.attempt)
+    lease = Lease(attempt, parse_lease_id(status.lease.lease_id))
     try:
-        return lease, VerdictKind(verdict.kind)
+        return lease, InventoryDecision(status.kind)
     except ValueError as error:
         raise BadMessageError(
-            f"verdict.kind is {verdict.kind}, which this release does not know"
+            f"verdict.kind is {status.kind}, which this release does not know"
         ) from error
 
 
@@ -205,7 +205,7 @@ def _parse_spec(spec: assignment_pb2.Spec) -> tuple[Digest, bytes]:
     return parse_digest(spec.digest, "spec.digest"), spec.body
 
 
-def _parse_wish(call: call_pb2.Call) -> FollowLogs | None:
+def _parse_follow(call: call_pb2.Call) -> FollowLogs | None:
     if call.WhichOneof("wish") != "follow_logs":
         return None
     return FollowLogs(parse_attempt_id(call.follow_logs.attempt), call.follow_logs.after_line)

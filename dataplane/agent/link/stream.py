@@ -14,9 +14,17 @@ from typing import Protocol
 
 from dataplane.agent.core import session as sessions
 from dataplane.agent.core.messages import AgentMessage, Credit, Hello, Lease, Welcome
-from dataplane.agent.core.session import Deliver, Effect, End, Send, Session, State, Touch
-from dataplane.agent.link.desk import Desk
+from dataplane.agent.core.session import (
+    Deliver,
+    Effect,
+    End,
+    HeartbeatAcknowledged,
+    Send,
+    Session,
+    State,
+)
 from dataplane.agent.link.frames import parse_frame, render_frame
+from dataplane.agent.link.handler import SessionHandler
 from shared.idl.agent.v1 import link_pb2
 from shared.kit.clock import Clock
 from shared.wire.errors import BadMessageError
@@ -42,9 +50,9 @@ class SessionEnded(Exception):  # noqa: N818 - every session ends; it is no erro
 class Stream:
     """One session over one pipe."""
 
-    def __init__(self, pipe: Pipe, desk: Desk, clock: Clock) -> None:
+    def __init__(self, pipe: Pipe, handler: SessionHandler, clock: Clock) -> None:
         self._pipe = pipe
-        self._desk = desk
+        self._handler = handler
         self._clock = clock
         self._held: Sequence[Lease] = ()
         self._session: Session | None = None
@@ -57,7 +65,7 @@ class Stream:
 
     async def run(self, hello: Hello) -> End:
         """Run the session to its end."""
-        self._held = await self._desk.begin()
+        self._held = await self._handler.begin()
         self._session, effects = sessions.greet(hello, self._clock.now())
         end = End("closed", "the control plane closed the stream")
         try:
@@ -70,7 +78,7 @@ class Stream:
         except* SessionEnded as group:
             end = _first_end(group)
         finally:
-            await self._desk.end()
+            await self._handler.end()
         return end
 
     async def _read(self) -> None:
@@ -87,14 +95,14 @@ class Stream:
                 session, message, self._held, self._clock.now()
             )
             if isinstance(message, Welcome):
-                await self._desk.welcome(message)
+                await self._handler.welcome(message)
             await self._carry_out(effects)
-            self._desk.bell.ring()
+            self._handler.wakeup.wake()
         raise SessionEnded(End("closed", "the control plane closed the stream"))
 
     async def _write(self) -> None:
         while True:
-            held, running = self._desk.holding()
+            held, running = self._handler.holding()
             self._session, effects = sessions.tick(
                 self._current(), self._clock.now(), held=held, running=running
             )
@@ -103,20 +111,20 @@ class Stream:
                 await self._put(self._unsent.popleft())
             if self._current().state is State.OPEN:
                 await self._send_due()
-            await self._desk.bell.wait(at_most=self._pause())
+            await self._handler.wakeup.wait(at_most=self._pause())
 
     async def _send_due(self) -> None:
         """Send until nothing is due; credit goes last, when the rest has made room."""
-        while messages := self._desk.due():
+        while messages := self._handler.due():
             for message in messages:
                 await self._put(message)
-        self._session, total = sessions.extend_credit(self._current(), self._desk.room())
+        self._session, total = sessions.extend_credit(self._current(), self._handler.capacity())
         if total is not None:
             await self._put(Credit(total))
 
     async def _put(self, message: AgentMessage) -> None:
         """Send one message; a peer that does not read must not hold up our clock for ever."""
-        at_most = sessions.patience(self._current())
+        at_most = sessions.timeouts(self._current())
         try:
             async with asyncio.timeout(at_most.total_seconds()):
                 await self._pipe.write(render_frame(message))
@@ -129,10 +137,10 @@ class Stream:
             match effect:
                 case Send(message):
                     self._unsent.append(message)
-                case Touch(at):
-                    await self._desk.touch(at)
+                case HeartbeatAcknowledged(at):
+                    await self._handler.record_heartbeat(at)
                 case Deliver(message):
-                    await self._desk.take(message)
+                    await self._handler.take(message)
                 case End():
                     raise SessionEnded(effect)
 

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
+from dataplane.agent.core.active_attempts import ActiveAttempt, StatusUpdate
+from dataplane.agent.core.capacity import Slots
 from dataplane.agent.core.endings import CUT_OFF
-from dataplane.agent.core.held import Held, News
-from dataplane.agent.core.room import Slots
 from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.specs import SpecMissingError, Specs
-from dataplane.agent.runtimes.choice import Runtimes
 from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.runtime_selection import Runtimes
 from dataplane.agent.runtimes.tasks import BadSpecError, parse_run_settings, parse_task
 from shared.kit.clock import Clock
-from shared.kit.waking import Bell
+from shared.kit.wakeup import Wakeup
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId
 from shared.model.phases import Phase
@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 class Reason(Enum):
     """Why an attempt is stopped."""
 
-    WANTED = auto()  # somebody aborted it
-    FORGOTTEN = auto()  # it is not ours any more
+    DESIRED_STATE = auto()  # somebody aborted it
+    LEASE_LOST = auto()  # it is not ours any more
     AGENT_STOPPED = auto()
     CUT_OFF = auto()  # it may be begun elsewhere
 
@@ -54,14 +54,14 @@ _FAILURES = {
 
 @dataclass(slots=True)
 class _Running:
-    held: Held
+    active: ActiveAttempt
     needs_process: bool
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     reason: Reason | None = None
     task: "asyncio.Task[None] | None" = None
 
     @property
-    def is_let_go(self) -> bool:
+    def is_released(self) -> bool:
         """Whether nobody looks after it any more, although it may run on."""
         return self.task is None or self.task.done() or self.task.cancelling() > 0
 
@@ -71,7 +71,7 @@ class Attempts:
         self,
         ledger: Ledger,
         runtimes: Runtimes,
-        bell: Bell,
+        wakeup: Wakeup,
         clock: Clock,
         *,
         take_along: timedelta | None = None,
@@ -80,7 +80,7 @@ class Attempts:
         self._ledger = ledger
         self._runtimes = runtimes
         self._specs = Specs(ledger)
-        self._bell = bell
+        self._wakeup = wakeup
         self._clock = clock
         self._take_along = take_along
         self._running: dict[AttemptId, _Running] = {}
@@ -102,34 +102,34 @@ class Attempts:
     async def run(self) -> None:
         """Run attempts until cancelled; go on with those that an earlier agent started."""
         async with asyncio.TaskGroup() as self._tasks:
-            begun = [held for held in self._ledger.held.values() if held.version > 0]
-            self.begin(held for held in begun if not held.is_over)
+            begun = [active for active in self._ledger.active.values() if active.version > 0]
+            self.begin(active for active in begun if not active.is_over)
             if self._running:
                 logger.info("going on with attempts", extra={"count": len(self._running)})
             self.started.set()
             try:
                 await asyncio.get_running_loop().create_future()
             finally:
-                await self._let_go()
+                await self._release()
 
-    def begin(self, attempts: Iterable[Held]) -> None:
+    def begin(self, attempts: Iterable[ActiveAttempt]) -> None:
         """Run the attempts that do not run yet."""
         if self._tasks is None:
             raise RuntimeError("attempts are not being run")
-        for held in attempts:
-            attempt = held.assignment.attempt
-            if attempt in self._running or held.is_over:
+        for active in attempts:
+            attempt = active.assignment.attempt
+            if attempt in self._running or active.is_over:
                 continue
-            running = _Running(held, self._runtimes.needs_process(held.assignment.task_type))
+            running = _Running(active, self._runtimes.needs_process(active.assignment.task_type))
             self._running[attempt] = running
             if running.needs_process:
-                self.slots.add(held.assignment)
+                self.slots.add(active.assignment)
                 self.moved_at = self._clock.now()
             running.task = self._tasks.create_task(
-                self._keep(running), name=f"attempt {held.assignment.key}"
+                self._run_attempt(running), name=f"attempt {active.assignment.key}"
             )
 
-    def begin_aside(self, work: Coroutine[None, None, None], name: str) -> None:
+    def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         """Do what must neither hold up a session nor end with it."""
         if self._tasks is None:
             raise RuntimeError("attempts are not being run")
@@ -150,68 +150,68 @@ class Attempts:
         replaceable = [
             attempt
             for attempt, running in self._running.items()
-            if running.held.assignment.replaceable and running.reason is None
+            if running.active.assignment.replaceable and running.reason is None
         ]
         for attempt in replaceable:
             self.stop(attempt, Reason.CUT_OFF)
         return len(replaceable)
 
-    async def _keep(self, running: _Running) -> None:
+    async def _run_attempt(self, running: _Running) -> None:
         """Run one attempt to its end and write that down."""
-        attempt = running.held.assignment.attempt
-        if not await self._ledger.written(running.held.lease):
+        attempt = running.active.assignment.attempt
+        if not await self._ledger.written(running.active.lease):
             self._drop(running)
             return
         try:
-            news = await self._run(running)
+            update = await self._run(running)
         except LedgerError:
             raise  # the agent cannot go on without its memory
         except Exception:
             logger.exception("an attempt failed inside the agent", extra={"attempt": str(attempt)})
-            news = await self._give_up(running)
-        if news.phase is Phase.ABORTED and running.reason in _FAILURES:
-            news = News(phase=Phase.FAILED, failure=_FAILURES[running.reason])
+            update = await self._give_up(running)
+        if update.phase is Phase.ABORTED and running.reason in _FAILURES:
+            update = StatusUpdate(phase=Phase.FAILED, failure=_FAILURES[running.reason])
         now = self._clock.now()
-        began = [News(phase=Phase.RUNNING)] if news.phase is Phase.SUCCEEDED else []
-        await self._ledger.record(attempt, [*began, news], now)
+        began = [StatusUpdate(phase=Phase.RUNNING)] if update.phase is Phase.SUCCEEDED else []
+        await self._ledger.record(attempt, [*began, update], now)
         self._drop(running)
         if running.needs_process:
-            self._note_end(running.held.assignment, news, now)
+            self._note_end(running.active.assignment, update, now)
         async with self._ended:
             self._ended.notify_all()
-        self._bell.ring()
+        self._wakeup.wake()
 
     def _drop(self, running: _Running) -> None:
-        assignment = running.held.assignment
+        assignment = running.active.assignment
         del self._running[assignment.attempt]
         if running.needs_process:
             self.slots.remove(assignment)
 
-    async def _give_up(self, running: _Running) -> News:
+    async def _give_up(self, running: _Running) -> StatusUpdate:
         """End what may still run before a failure of ours is told: no retry may run beside it."""
-        attempt = running.held.assignment.attempt
+        attempt = running.active.assignment.attempt
         running.stop.set()
         try:
-            news = await self._run(running)
+            update = await self._run(running)
         except LedgerError:
             raise
         except Exception:
             logger.exception("an attempt may run on", extra={"attempt": str(attempt)})
         else:
-            if running.reason is not None or news.phase is not Phase.ABORTED:
-                return news
+            if running.reason is not None or update.phase is not Phase.ABORTED:
+                return update
         return _failed("AgentError", FailureKind.SYSTEM, "the agent failed; its log says how")
 
-    async def _run(self, running: _Running) -> News:
-        assignment = running.held.assignment
-        known = self._ledger.held.get(assignment.attempt, running.held)
+    async def _run(self, running: _Running) -> StatusUpdate:
+        assignment = running.active.assignment
+        known = self._ledger.active.get(assignment.attempt, running.active)
         job = Job(
             assignment=assignment,
             task=replace(parse_task(b""), type=assignment.task_type),
             run=parse_run_settings(b""),
-            accepted_at=running.held.accepted_at,
-            told=known.phase,
-            told_reason=known.reason,
+            accepted_at=running.active.accepted_at,
+            last_reported=known.phase,
+            last_reported_reason=known.reason,
         )
         try:
             task = await self._specs.task(assignment.task_spec)
@@ -221,37 +221,37 @@ class Attempts:
         except SpecMissingError as error:
             failed = _failed("SpecMissing", FailureKind.SYSTEM, str(error))
         else:
-            return await self._go(replace(job, task=task, run=run), running.stop)
+            return await self._run_job(replace(job, task=task, run=run), running.stop)
         if known.phase is not Phase.QUEUED:
             # An earlier agent knew what it is, and began it. Now it can only be ended.
             running.stop.set()
-            await self._go(job, running.stop)
+            await self._run_job(job, running.stop)
         return failed
 
-    async def _go(self, job: Job, stop: asyncio.Event) -> News:
-        async def tell(news: News) -> None:
-            await self._ledger.record(job.assignment.attempt, [news], self._clock.now())
-            self._bell.ring()
+    async def _run_job(self, job: Job, stop: asyncio.Event) -> StatusUpdate:
+        async def report_status(update: StatusUpdate) -> None:
+            await self._ledger.record(job.assignment.attempt, [update], self._clock.now())
+            self._wakeup.wake()
 
-        return await self._runtimes.choose(job).run(job, tell, stop)
+        return await self._runtimes.choose(job).run(job, report_status, stop)
 
-    def _note_end(self, assignment: Assignment, news: News, now: datetime) -> None:
+    def _note_end(self, assignment: Assignment, update: StatusUpdate, now: datetime) -> None:
         self.moved_at = now
         fields = {
             "action": str(assignment.key),
             "attempt": assignment.attempt.number,
-            "phase": news.phase.name,
+            "phase": update.phase.name,
         }
-        if news.failure is not None:
-            fields["code"] = news.failure.code
+        if update.failure is not None:
+            fields["code"] = update.failure.code
         logger.info("attempt ended", extra=fields)
 
-    async def _let_go(self) -> None:
+    async def _release(self) -> None:
         """The agent ends: leave the attempts to their shims, or stop them if so wanted."""
         processes = {
             attempt
             for attempt, running in self._running.items()
-            if running.needs_process and not running.is_let_go
+            if running.needs_process and not running.is_released
         }
         if self._take_along is None or not processes:
             return
@@ -261,9 +261,9 @@ class Attempts:
             async with asyncio.timeout(self._take_along.total_seconds()), self._ended:
                 await self._ended.wait_for(lambda: not processes & self._running.keys())
         except TimeoutError:
-            left = len(processes & self._running.keys())
-            logger.warning("attempts are left running", extra={"count": left})
+            remaining = len(processes & self._running.keys())
+            logger.warning("attempts are left running", extra={"count": remaining})
 
 
-def _failed(code: str, kind: FailureKind, message: str) -> News:
-    return News(phase=Phase.FAILED, failure=Failure(code=code, kind=kind, message=message))
+def _failed(code: str, kind: FailureKind, message: str) -> StatusUpdate:
+    return StatusUpdate(phase=Phase.FAILED, failure=Failure(code=code, kind=kind, message=message))

@@ -11,7 +11,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from dataplane.agent.core.fencing import fence_at
+from dataplane.agent.core.self_fencing import fence_at
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.attempts import Attempts
 from shared.kit.clock import Clock
@@ -52,20 +52,20 @@ class Fence:
 
     def move_on(self) -> None:
         """The control plane has noted us: let processes run until it may have forgotten us."""
-        if self._ledger.contact is not None:
-            self._processes.allow_until(fence_at(self._ledger.contact, self._grace))
+        if self._ledger.last_heartbeat is not None:
+            self._processes.allow_until(fence_at(self._ledger.last_heartbeat, self._grace))
 
     def run_once(self) -> int:
         """Stop what must not go on; return how many attempts that were."""
-        contact = self._ledger.contact
-        if contact is None:
+        last_heartbeat = self._ledger.last_heartbeat
+        if last_heartbeat is None:
             return 0
-        if self._clock.now() < fence_at(contact, self._grace):
+        if self._clock.now() < fence_at(last_heartbeat, self._grace):
             return 0
         stopped = self._attempts.stop_replaceable()
         if stopped:
             logger.warning(
                 "cut off from the control plane for too long; replaceable attempts are stopped",
-                extra={"count": stopped, "since": contact.at.isoformat()},
+                extra={"count": stopped, "since": last_heartbeat.at.isoformat()},
             )
         return stopped

@@ -30,4 +30,4 @@ class Sweeper:
             await self._clock.sleep(_EVERY)
 
     async def run_once(self) -> int:
-        return await self._runtime.sweep(self._ledger.held.keys(), self._retention)
+        return await self._runtime.sweep(self._ledger.active.keys(), self._retention)

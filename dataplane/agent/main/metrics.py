@@ -8,12 +8,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from dataplane.agent.door.door import Door
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.election import Election
 from dataplane.agent.kube.events import Events
 from dataplane.agent.kube.informer import Informer
 from dataplane.agent.kube.objects import Kind
+from dataplane.agent.proxy.server import ApiProxy
 
 
 class Metrics(Collector):
@@ -22,13 +22,13 @@ class Metrics(Collector):
         kube: Kube,
         informers: Mapping[Kind, Informer],
         events: Events,
-        door: Door,
+        proxy: ApiProxy,
         election: Election,
     ) -> None:
         self._kube = kube
         self._informers = informers
         self._events = events
-        self._door = door
+        self._proxy = proxy
         self._election = election
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -59,7 +59,7 @@ class Metrics(Collector):
             requests.add_metric([verb, resource, str(code)], count)
         yield requests
         yield from self._informed()
-        yield from self._of_door()
+        yield from self._proxy_metrics()
 
     def _informed(self) -> Iterable[Metric]:
         held = GaugeMetricFamily(
@@ -75,8 +75,8 @@ class Metrics(Collector):
         yield held
         yield failures
 
-    def _of_door(self) -> Iterable[Metric]:
-        counts = self._door.counts
+    def _proxy_metrics(self) -> Iterable[Metric]:
+        counts = self._proxy.counts
         calls = CounterMetricFamily("volary_agent_door_calls", "Calls passed on", labels=["rpc"])
         for rpc, count in counts.calls.items():
             calls.add_metric([rpc], count)

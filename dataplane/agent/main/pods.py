@@ -13,8 +13,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dataplane.agent.door.door import Door
-from dataplane.agent.door.opening import Site, open_door
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.election import Election
 from dataplane.agent.kube.errors import NotFoundError
@@ -34,11 +32,12 @@ from dataplane.agent.kube.objects import (
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.ledger.taskactions.journal import TaskActionJournal
 from dataplane.agent.link.channel import DialError, Token
-from dataplane.agent.main.contact import Contacts
+from dataplane.agent.main.control_plane_heartbeat import ControlPlaneHeartbeat
 from dataplane.agent.main.metrics import Metrics
-from dataplane.agent.main.services import Equipment, run_services
+from dataplane.agent.main.services import AgentDependencies, run_services
+from dataplane.agent.proxy.factory import Site, open_proxy
+from dataplane.agent.proxy.server import ApiProxy
 from dataplane.agent.runtimes.blobs import Stores
-from dataplane.agent.runtimes.choice import INLINE, Choice, Logs, Runtimes, is_inline
 from dataplane.agent.runtimes.connectors.endpoints import ConnectorSettings, Endpoints
 from dataplane.agent.runtimes.connectors.runtime import ConnectorRuntime
 from dataplane.agent.runtimes.inline import InlineRuntime
@@ -47,13 +46,20 @@ from dataplane.agent.runtimes.kubernetes.plugin import Plugin
 from dataplane.agent.runtimes.kubernetes.plugins.registry import all_plugins
 from dataplane.agent.runtimes.kubernetes.pods import (
     Copilot,
-    Door as DoorOfPods,
     Fence,
     PodTemplates,
+    ProxyAccess as PodProxy,
 )
 from dataplane.agent.runtimes.kubernetes.runtime import KubernetesRuntime
 from dataplane.agent.runtimes.kubernetes.secret_values import KubeSecretValues
 from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.runtime_selection import (
+    INLINE,
+    Logs,
+    RuntimeOption,
+    Runtimes,
+    is_inline,
+)
 from dataplane.agent.runtimes.unsupported import KUBERNETES, UnsupportedRuntime
 from dataplane.agent.settings import KubernetesSettings, Settings
 from shared.kit.clock import Clock, SystemClock
@@ -61,61 +67,64 @@ from shared.model.reports import LogLink
 
 logger = logging.getLogger(__name__)
 
-_OURS = f"{MANAGED_LABEL}=true"
+_OWN_SELECTOR = f"{MANAGED_LABEL}=true"
 
 
-async def run_pods(settings: Settings, own: KubernetesSettings) -> None:
+async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> None:
     clock = SystemClock()
     async with (
-        Kube.open(own.kubeconfig) as kube,
+        Kube.open(runtime_settings.kubeconfig) as kube,
         # Renewing the Lease must not wait behind anything else.
-        Kube.open(own.kubeconfig) as kube_of_election,
+        Kube.open(runtime_settings.kubeconfig) as kube_of_election,
     ):
-        plugins = await _find_plugins(kube, own)
-        fence = await _find_fence(kube, own)
+        plugins = await _find_plugins(kube, runtime_settings)
+        fence = await _find_fence(kube, runtime_settings)
         # Consent ends so early that the kubelet, the slowest of all, is through in time.
         takes = settings.grace if fence is None else max(settings.grace, fence.takes)
-        contacts = Contacts(kube, own.namespace, takes, clock)
-        sight = _look(kube, plugins, own, clock)
-        async with open_door(
-            _site(settings, own),
+        contacts = ControlPlaneHeartbeat(kube, runtime_settings.namespace, takes, clock)
+        caches = _start_informers(kube, plugins, runtime_settings, clock)
+        async with open_proxy(
+            _site(settings, runtime_settings),
             kube=kube,
-            pods=sight.pods,
+            pods=caches.pods,
             clock=clock,
             is_fresh=contacts.is_fresh,
-        ) as door:
+        ) as proxy:
             leader = _Leader(
                 settings=settings,
-                own=own,
+                runtime_settings=runtime_settings,
                 kube=kube,
                 plugins=plugins,
-                sight=sight,
-                door=door,
+                caches=caches,
+                proxy=proxy,
                 contacts=contacts,
                 fence=fence,
                 connectors=ConnectorSettings(
-                    endpoints=own.connectors, by_type=own.connector_by_type
+                    endpoints=runtime_settings.connectors,
+                    by_type=runtime_settings.connector_by_type,
                 ),
                 clock=clock,
             )
-            lease = Name(own.namespace, own.lease_name)
-            election = Election(kube_of_election, lease, own.identity, clock)
-            metrics = Metrics(kube, sight.informers, sight.events, door, election)
+            lease = Name(runtime_settings.namespace, runtime_settings.lease_name)
+            election = Election(kube_of_election, lease, runtime_settings.identity, clock)
+            metrics = Metrics(kube, caches.informers, caches.events, proxy, election)
             async with asyncio.TaskGroup() as services:
-                for kind, informer in sight.informers.items():
+                for kind, informer in caches.informers.items():
                     services.create_task(informer.run(), name=f"informer of {kind.plural}")
-                for informer in sight.templates:
+                for informer in caches.templates:
                     services.create_task(informer.run(), name="informer of pod templates")
-                services.create_task(sight.events.run(), name="informer of events")
+                services.create_task(caches.events.run(), name="informer of events")
                 services.create_task(contacts.run(), name="contacts")
-                services.create_task(door.run(), name="door")
-                if own.metrics_listen:
-                    services.create_task(metrics.serve(own.metrics_listen), name="metrics")
+                services.create_task(proxy.run(), name="door")
+                if runtime_settings.metrics_listen:
+                    services.create_task(
+                        metrics.serve(runtime_settings.metrics_listen), name="metrics"
+                    )
                 services.create_task(election.run(leader.lead), name="election")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sight:
+class _InformerCaches:
     """What every replica sees of the cluster."""
 
     informers: Mapping[Kind, Informer]  # of pods, and of the plugins' resources
@@ -129,12 +138,12 @@ class _Leader:
     """What only the replica that leads does."""
 
     settings: Settings
-    own: KubernetesSettings
+    runtime_settings: KubernetesSettings
     kube: Kube
     plugins: Sequence[Plugin]
-    sight: _Sight
-    door: Door
-    contacts: Contacts
+    caches: _InformerCaches
+    proxy: ApiProxy
+    contacts: ControlPlaneHeartbeat
     fence: Fence | None
     connectors: ConnectorSettings
     clock: Clock
@@ -143,16 +152,16 @@ class _Leader:
         """Keep the ledger and run its attempts, until cancelled."""
         namespaces = Namespaces(
             self.kube,
-            own=self.own.namespace,
-            template=self.own.namespace_template,
-            create=self.own.create_namespaces,
+            own=self.runtime_settings.namespace,
+            template=self.runtime_settings.namespace_template,
+            create=self.runtime_settings.create_namespaces,
             clock=self.clock,
-            pod_security=self.own.pods.security.level,
+            pod_security=self.runtime_settings.pods.security.level,
         )
         async with TaskActionJournal.open(
             self.kube,
-            place=self.own.namespace,
-            namespace_template=self.own.namespace_template,
+            place=self.runtime_settings.namespace,
+            namespace_template=self.runtime_settings.namespace_template,
             namespaces=namespaces,
             retention=self.settings.retention,
             clock=self.clock,
@@ -166,27 +175,27 @@ class _Leader:
 
     def _equip(
         self, ledger: Ledger, journal: TaskActionJournal, namespaces: Namespaces
-    ) -> Equipment:
+    ) -> AgentDependencies:
         stores = Stores(self.clock)
         endpoints = Endpoints(self.connectors, self.clock)
-        secrets = KubeSecretValues(self.kube, self.own.namespace_template, namespaces)
+        secrets = KubeSecretValues(self.kube, self.runtime_settings.namespace_template, namespaces)
         connectors = ConnectorRuntime(endpoints, stores, self.clock, secrets=secrets)
         cluster = Cluster(
             kube=self.kube,
-            informers=self.sight.informers,
-            events=self.sight.events,
-            templates=_pod_templates(self.settings, self.own, self.sight, self.fence),
+            informers=self.caches.informers,
+            events=self.caches.events,
+            templates=_pod_templates(self.settings, self.runtime_settings, self.caches, self.fence),
             stores=stores,
             clock=self.clock,
             owners=journal,
-            namespaces=self.own.namespace_template,
+            namespaces=self.runtime_settings.namespace_template,
             ensure=namespaces.ensure,
-            prepare=self.door.authority.publish,
-            log_links=[LogLink(name, uri) for name, uri in self.own.log_links.items()],
+            prepare=self.proxy.authority.publish,
+            log_links=[LogLink(name, uri) for name, uri in self.runtime_settings.log_links.items()],
             grace=self.settings.grace,
         )
         # All of them: what lacks its operator says so, and is not run as some pod.
-        pods = KubernetesRuntime(cluster, _all_plugins(self.own))
+        pods = KubernetesRuntime(cluster, _all_plugins(self.runtime_settings))
 
         def suits_pods(job: Job) -> bool:
             return job.task.type in types or job.task.container is not None
@@ -194,15 +203,15 @@ class _Leader:
         types = {name for plugin in self.plugins for name in plugin.task_types}
         runtimes = Runtimes(
             choices=[
-                Choice(is_inline, InlineRuntime(stores, self.clock)),
-                Choice(lambda job: connectors.suits(job, others=types), connectors),
-                Choice(suits_pods, pods),
+                RuntimeOption(is_inline, InlineRuntime(stores, self.clock)),
+                RuntimeOption(lambda job: connectors.suits(job, others=types), connectors),
+                RuntimeOption(suits_pods, pods),
             ],
             unsupported=UnsupportedRuntime(KUBERNETES),
             capabilities=[*types, *INLINE, "*"],
             found=lambda: endpoints.task_types,
         )
-        return Equipment(
+        return AgentDependencies(
             ledger=ledger,
             runtimes=runtimes,
             logs=Logs([pods, connectors]),
@@ -212,17 +221,19 @@ class _Leader:
         )
 
 
-def _all_plugins(own: KubernetesSettings) -> Sequence[Plugin]:
-    return all_plugins(own.patience)
+def _all_plugins(runtime_settings: KubernetesSettings) -> Sequence[Plugin]:
+    return all_plugins(runtime_settings.timeouts)
 
 
-async def _find_plugins(kube: Kube, own: KubernetesSettings) -> Sequence[Plugin]:
+async def _find_plugins(kube: Kube, runtime_settings: KubernetesSettings) -> Sequence[Plugin]:
     """Return the plugins whose resources this API server knows, and lets us make."""
-    namespace = "" if "{" in own.namespace_template else own.namespace_template
+    namespace = (
+        "" if "{" in runtime_settings.namespace_template else runtime_settings.namespace_template
+    )
     found = []
-    for plugin in _all_plugins(own):
+    for plugin in _all_plugins(runtime_settings):
         try:
-            known, _ = await kube.look(plugin.kind.base)
+            known, _ = await kube.get_dated(plugin.kind.base)
         except NotFoundError:
             continue  # its operator is not installed
         if not any(each.get("name") == plugin.kind.plural for each in known.get("resources", ())):
@@ -234,25 +245,30 @@ async def _find_plugins(kube: Kube, own: KubernetesSettings) -> Sequence[Plugin]
     return found
 
 
-def _look(kube: Kube, plugins: Sequence[Plugin], own: KubernetesSettings, clock: Clock) -> _Sight:
+def _start_informers(
+    kube: Kube, plugins: Sequence[Plugin], runtime_settings: KubernetesSettings, clock: Clock
+) -> _InformerCaches:
     # Where one namespace takes all, the agent need not be allowed to look elsewhere.
-    namespace = "" if "{" in own.namespace_template else own.namespace_template
+    namespace = (
+        "" if "{" in runtime_settings.namespace_template else runtime_settings.namespace_template
+    )
     kinds = {plugin.kind for plugin in plugins}
     informers = {
-        kind: Informer(kube, kind, namespace=namespace, labels=_OURS, clock=clock) for kind in kinds
+        kind: Informer(kube, kind, namespace=namespace, labels=_OWN_SELECTOR, clock=clock)
+        for kind in kinds
     }
-    return _Sight(
+    return _InformerCaches(
         informers=informers,
         pods=informers[POD],
         templates=[
             Informer(kube, POD_TEMPLATE, namespace=each, clock=clock)
-            for each in sorted({namespace, own.namespace if namespace else ""})
+            for each in sorted({namespace, runtime_settings.namespace if namespace else ""})
         ],
         events=Events(kube, namespace=namespace, clock=clock),
     )
 
 
-def _site(settings: Settings, own: KubernetesSettings) -> Site:
+def _site(settings: Settings, runtime_settings: KubernetesSettings) -> Site:
     trust = None
     if settings.ca_file is not None:
         try:
@@ -264,45 +280,52 @@ def _site(settings: Settings, own: KubernetesSettings) -> Site:
             ) from error
     token = Token(settings.token_file)
     return Site(
-        listen=own.door_listen,
-        places=[own.door_host],
-        secret=Name(own.namespace, own.door_name),
-        control_plane=own.public_url,
+        listen=runtime_settings.proxy_listen,
+        projects=[runtime_settings.proxy_host],
+        secret=Name(runtime_settings.namespace, runtime_settings.proxy_name),
+        control_plane=runtime_settings.public_url,
         trust=trust,
         credential=lambda: dict(token.metadata()),
     )
 
 
 def _pod_templates(
-    settings: Settings, own: KubernetesSettings, sight: _Sight, fence: Fence | None
+    settings: Settings,
+    runtime_settings: KubernetesSettings,
+    caches: _InformerCaches,
+    fence: Fence | None,
 ) -> PodTemplates:
     templates = PodTemplates(
-        door=DoorOfPods(address=own.door_address),
-        copilot=Copilot(image=own.copilot_image) if own.copilot_image else None,
+        proxy=PodProxy(address=runtime_settings.proxy_address),
+        copilot=Copilot(image=runtime_settings.copilot_image)
+        if runtime_settings.copilot_image
+        else None,
         fence=fence,
-        templates=_ByName(sight.templates),
-        agent_namespace=own.namespace,
-        service_account=own.service_account,
-        env_secret=own.env_from_secret,
-        image_pull_secrets=own.image_pull_secrets,
+        templates=_ByName(caches.templates),
+        agent_namespace=runtime_settings.namespace,
+        service_account=runtime_settings.service_account,
+        env_secret=runtime_settings.env_from_secret,
+        image_pull_secrets=runtime_settings.image_pull_secrets,
         grace=settings.grace,
     )
-    return own.pods.apply(templates)
+    return runtime_settings.pods.apply(templates)
 
 
-async def _find_fence(kube: Kube, own: KubernetesSettings) -> Fence | None:
+async def _find_fence(kube: Kube, runtime_settings: KubernetesSettings) -> Fence | None:
     """Say where the kubelet, which resolves no names of the cluster, finds the door."""
     try:
-        ipaddress.ip_address(own.door_host)
+        ipaddress.ip_address(runtime_settings.proxy_host)
     except ValueError:
         pass
     else:
-        return Fence(host=own.door_host, port=own.door_port)
+        return Fence(host=runtime_settings.proxy_host, port=runtime_settings.proxy_port)
     try:
-        service = await kube.get(SERVICE, Name(own.namespace, own.door_name))
+        service = await kube.get(
+            SERVICE, Name(runtime_settings.namespace, runtime_settings.proxy_name)
+        )
     except NotFoundError:
         return None
-    return Fence(host=service["spec"]["clusterIP"], port=own.door_port)
+    return Fence(host=service["spec"]["clusterIP"], port=runtime_settings.proxy_port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,73 +7,78 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from dataplane.agent.core.setup import SetupError
+from dataplane.agent.core.errors import SettingsError
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.sweeper import Sweeper
-from dataplane.agent.main.services import Equipment, run_services
+from dataplane.agent.main.services import AgentDependencies, run_services
 from dataplane.agent.runtimes.blobs import Stores
-from dataplane.agent.runtimes.choice import (
-    PROCESS_CAPABILITIES,
-    Choice,
-    Runtimes,
-    is_inline,
-    suits_process,
-)
 from dataplane.agent.runtimes.environment import Endpoint
 from dataplane.agent.runtimes.inline import InlineRuntime
 from dataplane.agent.runtimes.machine import FreeMemory
 from dataplane.agent.runtimes.process.environment import inherited
-from dataplane.agent.runtimes.process.nursery import Nursery
 from dataplane.agent.runtimes.process.runtime import ProcessRuntime
+from dataplane.agent.runtimes.process.spawner import Spawner
+from dataplane.agent.runtimes.runtime_selection import (
+    PROCESS_CAPABILITIES,
+    RuntimeOption,
+    Runtimes,
+    is_inline,
+    suits_process,
+)
 from dataplane.agent.runtimes.unsupported import PROCESS, UnsupportedRuntime
 from dataplane.agent.settings import ProcessSettings, Settings
 from shared.kit.clock import SystemClock
 
 
-class DataDirectoryError(SetupError):
+class DataDirectoryError(SettingsError):
     """The data directory cannot be used; the message names the remedy."""
 
 
-async def run_processes(settings: Settings, own: ProcessSettings) -> None:
+async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -> None:
     clock = SystemClock()
     base = inherited(os.environ)
-    with _hold(own.data_dir):
-        async with Ledger.open(own.data_dir / "ledger.sqlite3") as ledger:
+    with _lock(runtime_settings.data_dir):
+        async with Ledger.open(runtime_settings.data_dir / "ledger.sqlite3") as ledger:
             stores = Stores(clock)
-            nursery = Nursery(base, own.data_dir, clock, warm=own.warm)
+            spawner = Spawner(base, runtime_settings.data_dir, clock, warm=runtime_settings.warm)
             process = ProcessRuntime(
-                root=own.data_dir / "attempts",
-                nursery=nursery,
+                root=runtime_settings.data_dir / "attempts",
+                spawner=spawner,
                 stores=stores,
                 base=base,
-                endpoint=Endpoint(address=own.public_endpoint, insecure=own.public_insecure),
+                endpoint=Endpoint(
+                    address=runtime_settings.public_endpoint,
+                    insecure=runtime_settings.public_insecure,
+                ),
                 grace=settings.grace,
                 clock=clock,
             )
-            await process.kill_unheld(ledger.held)
+            await process.kill_unheld(ledger.active)
             runtimes = Runtimes(
                 choices=[
-                    Choice(is_inline, InlineRuntime(stores, clock)),
-                    Choice(lambda job: suits_process(job.task), process),
+                    RuntimeOption(is_inline, InlineRuntime(stores, clock)),
+                    RuntimeOption(lambda job: suits_process(job.task), process),
                 ],
                 unsupported=UnsupportedRuntime(PROCESS),
                 capabilities=PROCESS_CAPABILITIES,
             )
             sweeper = Sweeper(ledger, process, clock, retention=settings.retention)
-            equipment = Equipment(
+            dependencies = AgentDependencies(
                 ledger=ledger,
                 runtimes=runtimes,
                 logs=process,
                 fenced=process,
                 free_memory=FreeMemory(clock),
-                take_along=settings.grace + timedelta(seconds=10) if own.stop_attempts else None,
-                also={"nursery": nursery.run, "sweeper": sweeper.run},
+                take_along=settings.grace + timedelta(seconds=10)
+                if runtime_settings.stop_attempts
+                else None,
+                also={"nursery": spawner.run, "sweeper": sweeper.run},
             )
-            await run_services(settings, equipment, clock)
+            await run_services(settings, dependencies, clock)
 
 
 @contextmanager
-def _hold(directory: Path) -> Iterator[None]:
+def _lock(directory: Path) -> Iterator[None]:
     """Hold the data directory, so that no second agent works on it."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

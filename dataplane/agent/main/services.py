@@ -10,16 +10,16 @@ from dataplane.agent.link.channel import Token
 from dataplane.agent.link.connection import Connection
 from dataplane.agent.loops.attempts import Attempts
 from dataplane.agent.loops.fence import Fence, Fenced
-from dataplane.agent.loops.followers import Followed, Followers
-from dataplane.agent.loops.keeper import Keeper
-from dataplane.agent.runtimes.choice import Runtimes
+from dataplane.agent.loops.log_followers import Followed, LogFollowers
+from dataplane.agent.loops.session_handler import AgentSessionHandler
+from dataplane.agent.runtimes.runtime_selection import Runtimes
 from dataplane.agent.settings import Settings
 from shared.kit.clock import Clock
-from shared.kit.waking import Bell
+from shared.kit.wakeup import Wakeup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Equipment:
+class AgentDependencies:
     """What differs from runtime to runtime."""
 
     ledger: Ledger
@@ -31,34 +31,36 @@ class Equipment:
     also: Mapping[str, Callable[[], Coroutine[None, None, None]]] = field(default_factory=dict)
 
 
-async def run_services(settings: Settings, equipment: Equipment, clock: Clock) -> None:
+async def run_services(settings: Settings, dependencies: AgentDependencies, clock: Clock) -> None:
     """Run until cancelled, or until the first service fails."""
-    bell = Bell()
-    ledger = equipment.ledger
-    attempts = Attempts(ledger, equipment.runtimes, bell, clock, take_along=equipment.take_along)
-    followers = Followers(equipment.logs, bell)
-    fence = Fence(ledger, attempts, equipment.fenced, clock, grace=settings.grace)
-    keeper = Keeper(
+    wakeup = Wakeup()
+    ledger = dependencies.ledger
+    attempts = Attempts(
+        ledger, dependencies.runtimes, wakeup, clock, take_along=dependencies.take_along
+    )
+    followers = LogFollowers(dependencies.logs, wakeup)
+    fence = Fence(ledger, attempts, dependencies.fenced, clock, grace=settings.grace)
+    handler = AgentSessionHandler(
         ledger=ledger,
         attempts=attempts,
         followers=followers,
         fence=fence,
-        bell=bell,
+        wakeup=wakeup,
         slots=settings.slots,
-        free_memory=equipment.free_memory,
+        free_memory=dependencies.free_memory,
         clock=clock,
     )
     connection = Connection(
         addresses=settings.control_plane,
         token=Token(settings.token_file),
         ca_file=settings.ca_file,
-        capabilities=equipment.runtimes.list_capabilities,
+        capabilities=dependencies.runtimes.list_capabilities,
         ledger=ledger,
-        desk=keeper,
+        handler=handler,
         clock=clock,
     )
     async with asyncio.TaskGroup() as services:
-        for name, run in equipment.also.items():
+        for name, run in dependencies.also.items():
             services.create_task(run(), name=name)
         services.create_task(attempts.run(), name="attempts")
         services.create_task(followers.run(), name="followers")

@@ -129,15 +129,15 @@ _TABLE: Sequence[_Feature] = (
 
 def list_ignored(job: Job, kind: RuntimeKind) -> Sequence[str]:
     """Return a sentence for each feature that the task asks for and the runtime ignores."""
-    sentences = []
+    user_errors = []
     for feature in _TABLE:
         found = None if kind in feature.provided_by else feature.find(job)
         if found is not None:
             named = f"{feature.what} {found}" if found else feature.what
-            sentences.append(
+            user_errors.append(
                 f"{named} is ignored: {feature.otherwise or f'this cluster {kind.value}'}"
             )
-    return sentences
+    return user_errors
 
 
 NEEDED_BY_TYPE: Mapping[str, str] = {

@@ -9,10 +9,10 @@ from flyteidl2.task import common_pb2
 from google.protobuf.message import DecodeError
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes.blobs import Stores
-from dataplane.agent.runtimes.protocol import Job, Tell
+from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from shared.blobs.errors import BlobError
 from shared.kit.clock import Clock
 from shared.model.ids import AttemptId
@@ -41,34 +41,36 @@ class InlineRuntime:
         self._stores = stores
         self._clock = clock
 
-    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+    async def run(self, job: Job, report_status: ReportStatus, stop: asyncio.Event) -> StatusUpdate:
         try:
             if job.task.type == SLEEP:
-                return await self._sleep(job, tell, stop)
+                return await self._sleep(job, report_status, stop)
             return await self._echo(job)
         except (InlineError, BlobError) as error:
             kind = FailureKind.USER if isinstance(error, InlineError) else FailureKind.SYSTEM
             failure = Failure(code="BadInputs", kind=kind, message=str(error))
-            return News(phase=Phase.FAILED, failure=failure)
+            return StatusUpdate(phase=Phase.FAILED, failure=failure)
 
     async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:  # noqa: ARG002 - the protocol's
         """It writes nothing, and so ends at once."""
         for chunk in _NOTHING:
             yield chunk
 
-    async def _sleep(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+    async def _sleep(
+        self, job: Job, report_status: ReportStatus, stop: asyncio.Event
+    ) -> StatusUpdate:
         duration = await self._read_duration(job)
         slept = self._clock.now() - job.accepted_at
         left = duration - max(slept, timedelta(0))  # the clock may have been set back since
         if duration > timedelta(0) and left > timedelta(0):
-            await tell(News(phase=Phase.RUNNING))
+            await report_status(StatusUpdate(phase=Phase.RUNNING))
             try:
                 async with asyncio.timeout(left.total_seconds()):
                     await stop.wait()
-                return News(phase=Phase.ABORTED)
+                return StatusUpdate(phase=Phase.ABORTED)
             except TimeoutError:
                 pass  # it slept its time
-        return News(phase=Phase.SUCCEEDED, output_uri=job.assignment.output_prefix)
+        return StatusUpdate(phase=Phase.SUCCEEDED, output_uri=job.assignment.output_prefix)
 
     async def _read_duration(self, job: Job) -> timedelta:
         """Return the first duration, or else number of seconds, among the inputs."""
@@ -97,7 +99,7 @@ class InlineRuntime:
             f"{job.task.name} got none"
         )
 
-    async def _echo(self, job: Job) -> News:
+    async def _echo(self, job: Job) -> StatusUpdate:
         inputs = await self._read_inputs(job) if job.task.inputs else common_pb2.Inputs()
         given = {literal.name: literal.value for literal in inputs.literals}
         names = [variable.name for variable in job.task.inputs]
@@ -118,15 +120,15 @@ class InlineRuntime:
         store = self._stores.of(job.assignment)
         body = outputs.SerializeToString()
         await self._stores.patiently(
-            lambda: store.write(f"{prefix}/outputs.pb", body), limits.STORAGE_PATIENCE
+            lambda: store.write(f"{prefix}/outputs.pb", body), limits.STORAGE_TIMEOUT
         )
-        return News(phase=Phase.SUCCEEDED, output_uri=prefix)
+        return StatusUpdate(phase=Phase.SUCCEEDED, output_uri=prefix)
 
     async def _read_inputs(self, job: Job) -> common_pb2.Inputs:
         store = self._stores.of(job.assignment)
         uri = job.assignment.input_uri
         body = await self._stores.patiently(
-            lambda: store.read(uri, limit=limits.INPUTS_BYTES), limits.STORAGE_PATIENCE
+            lambda: store.read(uri, limit=limits.INPUTS_BYTES), limits.STORAGE_TIMEOUT
         )
         try:
             return common_pb2.Inputs.FromString(body)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes.tasks import RunSettings, Task
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId
 from shared.model.phases import Phase
 
-Tell = Callable[[News], Awaitable[None]]
+ReportStatus = Callable[[StatusUpdate], Awaitable[None]]
 """Takes what happens to an attempt on its way; returns when it is written down."""
 
 
@@ -31,8 +31,10 @@ class Job:
     task: Task
     run: RunSettings
     accepted_at: datetime
-    told: Phase = Phase.QUEUED  # the latest that was told of it before, by an earlier agent
-    told_reason: str = ""  # and why it was so
+    last_reported: Phase = (
+        Phase.QUEUED
+    )  # the latest that was told of it before, by an earlier agent
+    last_reported_reason: str = ""  # and why it was so
 
     @property
     def interruptible(self) -> bool:
@@ -49,7 +51,7 @@ class NoLogError(Exception):
 class Runtime(Protocol):
     """Runs attempts of some task types."""
 
-    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+    async def run(self, job: Job, report_status: ReportStatus, stop: asyncio.Event) -> StatusUpdate:
         """
         Run the attempt, or go on with it; return how it ended, a terminal phase.
 

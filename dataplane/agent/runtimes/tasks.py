@@ -8,7 +8,7 @@ from flyteidl2.core import tasks_pb2, types_pb2
 from flyteidl2.task import run_pb2, task_definition_pb2
 from google.protobuf.message import DecodeError
 
-from dataplane.agent.runtimes.pod_specs import find_flaw, read_pod_spec
+from dataplane.agent.runtimes.pod_spec_parsing import find_flaw, read_pod_spec
 from dataplane.agent.runtimes.quantities import read_quantity
 
 
@@ -132,11 +132,11 @@ def _parse_pod(template: tasks_pb2.TaskTemplate) -> Container | None:
     if flaw := find_flaw(pod, "pod_spec"):
         raise BadSpecError(flaw)
     containers = pod.get("containers") or []
-    wanted = template.k8s_pod.primary_container_name or template.config.get(
+    desired = template.k8s_pod.primary_container_name or template.config.get(
         "primary_container_name", "primary"
     )
     for container in containers:
-        if container.get("name") == wanted:
+        if container.get("name") == desired:
             resources = container.get("resources") or {}
             memory = (resources.get("limits") or {}).get("memory") or (
                 resources.get("requests") or {}

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes.features import NEEDED_BY_TYPE
-from dataplane.agent.runtimes.protocol import Job, Tell
+from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from shared.model.ids import AttemptId
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
@@ -17,9 +17,9 @@ PROCESS = "process runtime cannot run: it runs the SDK's own entry point a0 as a
 KUBERNETES = "agent cannot run: it has no plugin for it, and it is no container either"
 
 
-def unsupported(job: Job, why: str) -> News:
+def unsupported(job: Job, why: str) -> StatusUpdate:
     """Say that nobody can run it; ``why`` goes on after the task's type."""
-    return News(
+    return StatusUpdate(
         phase=Phase.FAILED,
         failure=Failure(
             code="UnsupportedTaskType",
@@ -36,7 +36,7 @@ class UnsupportedRuntime:
     def __init__(self, why: str) -> None:
         self._why = why
 
-    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:  # noqa: ARG002 - the protocol's
+    async def run(self, job: Job, report_status: ReportStatus, stop: asyncio.Event) -> StatusUpdate:  # noqa: ARG002 - the protocol's
         needed = NEEDED_BY_TYPE.get(job.task.type, "a runtime that knows this task type")
         return unsupported(job, f"which this cluster's {self._why}. It needs {needed}")
 

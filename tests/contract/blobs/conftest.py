@@ -12,10 +12,10 @@ from controlplane.core.errors import UnavailableError
 from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
 from controlplane.feeds.feeds import Feeds
-from controlplane.store.clusters import save_cluster, save_org
 from controlplane.store.database import open_database
-from controlplane.store.notices import listen
-from controlplane.store.projects import create_project
+from controlplane.store.notify.notifications import listen
+from controlplane.store.resources.clusters import save_cluster, save_org
+from controlplane.store.resources.projects import create_project
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
 from controlplane.usecases.logs import Logs

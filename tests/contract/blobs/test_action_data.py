@@ -13,10 +13,10 @@ from flyteidl2.dataproxy.dataproxy_service_pb2 import (
 )
 from flyteidl2.task.task_definition_pb2 import TaskSpec
 
-from controlplane.core.actions import ActionType, TraceFacts
+from controlplane.core.actions import ActionType, TraceInfo
 from controlplane.core.callers import Caller
 from controlplane.core.errors import ExhaustedError, NotFoundError, NotReadyError
-from controlplane.store.actions import signal
+from controlplane.store.resources.actions import signal
 from controlplane.usecases.data import MAX_PAYLOAD_BYTES
 from shared.model.ids import ActionName, RunId
 from shared.model.phases import Phase
@@ -141,7 +141,7 @@ async def test_a_trace_shows_the_file_it_names(world: World) -> None:
     base = f"{world.own}/p/development/r1/traced"
     await world.blobs.write(f"{base}/inputs.pb", make_inputs(x=4).SerializeToString())
     await world.blobs.write(f"{base}/outputs.pb", make_outputs(o0=5).SerializeToString())
-    done = TraceFacts(
+    done = TraceInfo(
         phase=Phase.SUCCEEDED, started_at=NOW, ended_at=NOW, output_uri=f"{base}/outputs.pb"
     )
     await world.enqueue("traced", ActionType.TRACE, trace=done)

@@ -9,11 +9,11 @@ from flyteidl2.dataproxy.dataproxy_service_pb2 import UploadInputsRequest
 from flyteidl2.task.common_pb2 import Inputs, NamedLiteral, NamedParameter
 from flyteidl2.task.task_definition_pb2 import TaskIdentifier, TaskSpec
 
-from controlplane.core.actions import TaskFacts
+from controlplane.core.actions import TaskInfo
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError, NotFoundError
 from controlplane.core.tasks import NewTask, TaskKey
-from controlplane.store.tasks import deploy_task
+from controlplane.store.resources.tasks import deploy_task
 from shared.model.ids import DomainName, ProjectName
 from tests.contract.blobs.world import (
     CALLER,
@@ -110,7 +110,7 @@ async def test_a_deployed_task_is_looked_up(world: World) -> None:
     key = TaskKey(ProjectName("p"), DomainName("development"), "env.main", "v1")
     body = SPEC.SerializeToString(deterministic=True)
     async with world.database.for_org(ORG) as tx:
-        new = NewTask(key=key, spec=make_spec(body), facts=TaskFacts(name="env.main"))
+        new = NewTask(key=key, spec=make_spec(body), info=TaskInfo(name="env.main"))
         await deploy_task(tx, new, by="ada", now=NOW)
     task = TaskIdentifier(org=ORG, project="p", domain="development", name="env.main", version="v1")
     request = UploadInputsRequest(project_id=PROJECT, task_id=task, inputs=make_inputs(x=1, seed=5))

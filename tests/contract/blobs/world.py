@@ -13,7 +13,7 @@ from flyteidl2.core.literals_pb2 import Literal, Primitive, Scalar
 from flyteidl2.task.common_pb2 import Inputs, NamedLiteral, Outputs
 
 from controlplane.api.dataproxy import DataProxyService
-from controlplane.core.actions import ActionType, NewAction, NewRun, TraceFacts
+from controlplane.core.actions import ActionType, NewAction, NewRun, TraceInfo
 from controlplane.core.callers import EVERYTHING, Caller, Subject
 from controlplane.store.database import Database
 from shared.blobs.store import BlobStore
@@ -81,7 +81,7 @@ class World:
         await self._store.report(make_report(assignment, 2, phase))
 
     async def enqueue(
-        self, name: str, kind: ActionType, *, trace: TraceFacts | None = None
+        self, name: str, kind: ActionType, *, trace: TraceInfo | None = None
     ) -> NewAction:
         new = replace(
             make_new_action(name, kind=kind),

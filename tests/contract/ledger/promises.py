@@ -7,20 +7,20 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
 
-from dataplane.agent.core.fencing import Contact
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.core.messages import Lease
+from dataplane.agent.core.self_fencing import LastHeartbeat
 from dataplane.agent.ledger.ledger import Ledger
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest
 from shared.model.phases import Phase
 from shared.model.reports import (
     Acknowledgement,
+    AckStatus,
     ClusterEvent,
     Failure,
     FailureKind,
     LogLink,
-    Verdict,
 )
 from tests.running import until
 from tests.unit.agent.assignments import NOW, make_assignment, with_lease
@@ -29,7 +29,7 @@ from tests.unit.agent.test_session import WELCOME
 Open = Callable[[], AbstractAsyncContextManager[Ledger]]
 """Opens the one ledger, as it was left; a fixture ``reopen`` gives it."""
 
-FAILED = News(
+FAILED = StatusUpdate(
     phase=Phase.FAILED,
     reason="why",
     message="said",
@@ -48,7 +48,7 @@ FAILED = News(
 
 
 def acknowledged(attempt: AttemptId, version: int) -> list[Acknowledgement]:
-    return [Acknowledgement(attempt, version, Verdict.APPLIED)]
+    return [Acknowledgement(attempt, version, AckStatus.APPLIED)]
 
 
 def digest_of(body: bytes) -> Digest:
@@ -67,8 +67,8 @@ class LedgerPromises:
             await ledger.accept([first, second], {}, NOW)
 
         async with reopen() as ledger:
-            assert {held.assignment for held in ledger.held.values()} == {first, second}
-            assert {held.accepted_at for held in ledger.held.values()} == {NOW}
+            assert {active.assignment for active in ledger.active.values()} == {first, second}
+            assert {active.accepted_at for active in ledger.active.values()} == {NOW}
 
     async def test_an_assignment_delivered_twice_is_one(self, reopen: Open) -> None:
         assignment = make_assignment()
@@ -110,28 +110,28 @@ class LedgerPromises:
             await ledger.accept([assignment], {}, NOW)
 
             assert await ledger.accept([with_lease(assignment, 99)], {}, NOW) == []
-            assert ledger.held[assignment.attempt].assignment == assignment
+            assert ledger.active[assignment.attempt].assignment == assignment
 
     async def test_a_forgotten_attempt_is_accepted_under_another_lease(self, reopen: Open) -> None:
         assignment = make_assignment()
         other = with_lease(assignment, 99)
         async with reopen() as ledger:
             await ledger.accept([assignment], {}, NOW)
-            await ledger.record(assignment.attempt, [News(phase=Phase.RUNNING)], NOW)
+            await ledger.record(assignment.attempt, [StatusUpdate(phase=Phase.RUNNING)], NOW)
             await ledger.forget([assignment.attempt])
             assert len(await ledger.accept([other], {}, NOW)) == 1
-            await ledger.record(assignment.attempt, [News(phase=Phase.INITIALIZING)], NOW)
+            await ledger.record(assignment.attempt, [StatusUpdate(phase=Phase.INITIALIZING)], NOW)
 
         async with reopen() as ledger:
-            (held,) = ledger.held.values()
-            assert (held.assignment, held.phase) == (other, Phase.INITIALIZING)
+            (active,) = ledger.active.values()
+            assert (active.assignment, active.phase) == (other, Phase.INITIALIZING)
 
     async def test_a_report_is_sendable_only_once_it_is_written(self, reopen: Open) -> None:
         attempt = make_assignment().attempt
         async with reopen() as ledger:
             await ledger.accept([make_assignment()], {}, NOW)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(ledger.record(attempt, [News(phase=Phase.RUNNING)], NOW))
+                tasks.create_task(ledger.record(attempt, [StatusUpdate(phase=Phase.RUNNING)], NOW))
                 await asyncio.sleep(0)
                 assert ledger.outbox.take() == []
             assert [report.phase for report in ledger.outbox.take()] == [Phase.RUNNING]
@@ -141,13 +141,13 @@ class LedgerPromises:
         at = NOW + timedelta(microseconds=1)
         async with reopen() as ledger:
             await ledger.accept([make_assignment()], {}, NOW)
-            await ledger.record(attempt, [News(phase=Phase.RUNNING), FAILED], at)
+            await ledger.record(attempt, [StatusUpdate(phase=Phase.RUNNING), FAILED], at)
             said = ledger.outbox.take()
 
         async with reopen() as ledger:
             assert ledger.outbox.take() == said
-            held = ledger.held[attempt]
-            assert (held.version, held.phase, held.is_over) == (2, Phase.FAILED, True)
+            active = ledger.active[attempt]
+            assert (active.version, active.phase, active.is_over) == (2, Phase.FAILED, True)
 
     async def test_news_that_comes_together_is_said_in_order(self, reopen: Open) -> None:
         attempt = make_assignment().attempt
@@ -156,7 +156,7 @@ class LedgerPromises:
             await ledger.accept([make_assignment()], {}, NOW)
             async with asyncio.TaskGroup() as tasks:
                 for phase in phases:
-                    tasks.create_task(ledger.record(attempt, [News(phase=phase)], NOW))
+                    tasks.create_task(ledger.record(attempt, [StatusUpdate(phase=phase)], NOW))
             assert [report.phase for report in ledger.outbox.take()] == phases
 
         async with reopen() as ledger:
@@ -166,10 +166,10 @@ class LedgerPromises:
         attempt = make_assignment().attempt
         async with reopen() as ledger:
             await ledger.accept([make_assignment()], {}, NOW)
-            await ledger.record(attempt, [News(phase=Phase.RUNNING)], NOW)
+            await ledger.record(attempt, [StatusUpdate(phase=Phase.RUNNING)], NOW)
         async with reopen() as ledger:
-            await ledger.settle(acknowledged(attempt, 1))
-            await ledger.record(attempt, [News(phase=Phase.SUCCEEDED)], NOW)
+            await ledger.acknowledge(acknowledged(attempt, 1))
+            await ledger.record(attempt, [StatusUpdate(phase=Phase.SUCCEEDED)], NOW)
             assert [report.version for report in ledger.outbox.take()] == [2]
 
     async def test_what_is_known_already_is_not_reported_again(self, reopen: Open) -> None:
@@ -177,7 +177,7 @@ class LedgerPromises:
         async with reopen() as ledger:
             await ledger.accept([make_assignment()], {}, NOW)
             for phase in (Phase.RUNNING, Phase.INITIALIZING, Phase.RUNNING):
-                await ledger.record(attempt, [News(phase=phase)], NOW)
+                await ledger.record(attempt, [StatusUpdate(phase=phase)], NOW)
 
             assert [report.phase for report in ledger.outbox.take()] == [Phase.RUNNING]
 
@@ -187,11 +187,11 @@ class LedgerPromises:
         attempt = make_assignment().attempt
         async with reopen() as ledger:
             await ledger.accept([make_assignment()], {}, NOW)
-            await ledger.record(attempt, [News(phase=Phase.RUNNING)], NOW)
-            await ledger.record(attempt, [News(phase=Phase.SUCCEEDED)], NOW)
+            await ledger.record(attempt, [StatusUpdate(phase=Phase.RUNNING)], NOW)
+            await ledger.record(attempt, [StatusUpdate(phase=Phase.SUCCEEDED)], NOW)
 
-            assert await ledger.settle(acknowledged(attempt, 1)) == []
-            assert await ledger.settle(acknowledged(attempt, 2)) == [attempt]
+            assert await ledger.acknowledge(acknowledged(attempt, 1)) == []
+            assert await ledger.acknowledge(acknowledged(attempt, 2)) == [attempt]
             assert ledger.leases() == []
 
     async def test_a_settled_assignment_that_comes_again_is_known_and_not_run(
@@ -199,19 +199,19 @@ class LedgerPromises:
     ) -> None:
         assignment = make_assignment()
         async with reopen() as ledger:
-            (held,) = await ledger.accept([assignment], {}, NOW)
-            await ledger.record(assignment.attempt, [News(phase=Phase.SUCCEEDED)], NOW)
-            await ledger.settle(acknowledged(assignment.attempt, 1))
+            (active,) = await ledger.accept([assignment], {}, NOW)
+            await ledger.record(assignment.attempt, [StatusUpdate(phase=Phase.SUCCEEDED)], NOW)
+            await ledger.acknowledge(acknowledged(assignment.attempt, 1))
 
             assert await ledger.accept([assignment], {}, NOW) == []
-            assert ledger.knows(held.lease)
+            assert ledger.knows(active.lease)
 
     async def test_nothing_is_said_of_what_was_forgotten(self, reopen: Open) -> None:
         attempt = make_assignment().attempt
         async with reopen() as ledger:
             await ledger.accept([make_assignment()], {}, NOW)
             await ledger.forget([attempt])
-            await ledger.record(attempt, [News(phase=Phase.FAILED)], NOW)
+            await ledger.record(attempt, [StatusUpdate(phase=Phase.FAILED)], NOW)
 
             assert ledger.outbox.take() == []
 
@@ -225,7 +225,7 @@ class LedgerPromises:
             await ledger.accept([make_assignment()], {}, NOW)
             async with asyncio.TaskGroup() as tasks:
                 recording = tasks.create_task(
-                    ledger.record(attempt, [News(phase=Phase.ABORTED)], NOW)
+                    ledger.record(attempt, [StatusUpdate(phase=Phase.ABORTED)], NOW)
                 )
                 await asyncio.sleep(0)
                 recording.cancel()
@@ -245,7 +245,7 @@ class LedgerPromises:
             assert await ledger.accept([assignment], {}, NOW) == []
 
         async with reopen() as ledger:
-            assert [held.assignment for held in ledger.held.values()] == [assignment]
+            assert [active.assignment for active in ledger.active.values()] == [assignment]
             assert await ledger.spec(assignment.task_spec) == b"task"
 
     async def test_specs_are_kept_while_an_attempt_needs_them(self, reopen: Open) -> None:
@@ -264,12 +264,12 @@ class LedgerPromises:
         async with reopen() as ledger:
             agent_id = ledger.agent_id
             await ledger.remember_session(WELCOME, NOW)
-            await ledger.remember_touch(NOW + timedelta(seconds=1))
+            await ledger.remember_heartbeat(NOW + timedelta(seconds=1))
 
         async with reopen() as ledger:
             assert ledger.agent_id == agent_id
             assert ledger.last_epoch == WELCOME.epoch
-            assert ledger.contact == Contact(
+            assert ledger.last_heartbeat == LastHeartbeat(
                 NOW + timedelta(seconds=1), WELCOME.fence_after, WELCOME.reassign_after
             )
 

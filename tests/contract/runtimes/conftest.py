@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.environment import Endpoint
 from dataplane.agent.runtimes.inline import InlineRuntime
 from dataplane.agent.runtimes.process.environment import inherited
-from dataplane.agent.runtimes.process.nursery import Nursery
 from dataplane.agent.runtimes.process.runtime import ProcessRuntime
+from dataplane.agent.runtimes.process.spawner import Spawner
 from dataplane.agent.runtimes.protocol import Job, Runtime
 from dataplane.agent.runtimes.tasks import Variable
 from shared.kit.clock import SystemClock
@@ -37,10 +37,10 @@ class Told:
     """Remembers what a runtime told of an attempt."""
 
     def __init__(self) -> None:
-        self.news: asyncio.Queue[News] = asyncio.Queue()
+        self.update: asyncio.Queue[StatusUpdate] = asyncio.Queue()
 
-    async def __call__(self, news: News) -> None:
-        self.news.put_nowait(news)
+    async def __call__(self, update: StatusUpdate) -> None:
+        self.update.put_nowait(update)
 
 
 def _make_process_bench(root: Path) -> Bench:
@@ -50,7 +50,7 @@ def _make_process_bench(root: Path) -> Bench:
     def make() -> ProcessRuntime:
         return ProcessRuntime(
             root=root / "attempts",
-            nursery=Nursery(base, root, clock, warm=False),
+            spawner=Spawner(base, root, clock, warm=False),
             stores=Stores(clock),
             base=base,
             endpoint=Endpoint(address="localhost:1", insecure=True),
@@ -96,5 +96,5 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 @pytest.fixture
-def told() -> Told:
+def last_reported() -> Told:
     return Told()

@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from dataplane.agent.runtimes.process.directory import AttemptDirectory
-from dataplane.agent.runtimes.process.identity import Identity, read_boot_id, read_started_ticks
+from dataplane.agent.runtimes.process.process_identity import (
+    Identity,
+    read_boot_id,
+    read_started_ticks,
+)
 from dataplane.agent.runtimes.process.runtime import ProcessRuntime
 from dataplane.agent.runtimes.protocol import Job
 from shared.model.phases import Phase
@@ -21,7 +25,7 @@ from tests.unit.agent.assignments import make_assignment, make_job
 
 pytestmark = pytest.mark.parametrize("bench", ["process"], indirect=True)
 
-PATIENCE = 20
+TIMEOUT_SECONDS = 20
 
 
 def _fill(content: bytes) -> Callable[[Path], None]:
@@ -70,11 +74,11 @@ def shell(bench: Bench, script: str, number: int = 7) -> Job:
     return make_job(make_assignment(number, base=base), args=("sh", "-c", script))
 
 
-async def _begin_and_let_go(bench: Bench, told: Told) -> AttemptDirectory:
+async def _begin_and_let_go(bench: Bench, last_reported: Told) -> AttemptDirectory:
     """Start an attempt under an agent that ends."""
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
-        run = tasks.create_task(bench.runtime.run(bench.endless, told, asyncio.Event()))
-        while (await told.news.get()).phase is not Phase.RUNNING:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(bench.runtime.run(bench.endless, last_reported, asyncio.Event()))
+        while (await last_reported.update.get()).phase is not Phase.RUNNING:
             pass
         run.cancel()
     return process(bench).directory(bench.endless.assignment.attempt)
@@ -88,16 +92,16 @@ def _shim_of(directory: AttemptDirectory) -> Identity:
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 async def test_unreadable_claim_ends_its_attempt_and_is_quarantined(
-    bench: Bench, told: Told, damage: Callable[[Path], None]
+    bench: Bench, last_reported: Told, damage: Callable[[Path], None]
 ) -> None:
-    directory = await _begin_and_let_go(bench, told)
+    directory = await _begin_and_let_go(bench, last_reported)
     shim = _shim_of(directory)
     damage(directory.path / "shim.json")
 
     for _ in range(2):  # the second agent finds what the first left behind
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             end = await bench.another().run(
-                replace(bench.endless, told=Phase.RUNNING), told, asyncio.Event()
+                replace(bench.endless, last_reported=Phase.RUNNING), last_reported, asyncio.Event()
             )
         assert end.failure is not None
         assert end.failure.code == "StateUnreadable"
@@ -107,37 +111,41 @@ async def test_unreadable_claim_ends_its_attempt_and_is_quarantined(
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 async def test_unreadable_exit_fails_its_attempt(
-    bench: Bench, told: Told, damage: Callable[[Path], None]
+    bench: Bench, last_reported: Told, damage: Callable[[Path], None]
 ) -> None:
-    async with asyncio.timeout(PATIENCE):
-        await bench.runtime.run(bench.short, told, asyncio.Event())
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        await bench.runtime.run(bench.short, last_reported, asyncio.Event())
     directory = process(bench).directory(bench.short.assignment.attempt)
     damage(directory.path / "exit.json")
 
-    end = await bench.another().run(replace(bench.short, told=Phase.RUNNING), told, asyncio.Event())
+    end = await bench.another().run(
+        replace(bench.short, last_reported=Phase.RUNNING), last_reported, asyncio.Event()
+    )
     assert end.failure is not None
     assert end.failure.code == "StateUnreadable"
     assert "exit.json" in end.failure.message
 
 
-async def test_unreadable_exit_does_not_undo_a_success(bench: Bench, told: Told) -> None:
+async def test_unreadable_exit_does_not_undo_a_success(bench: Bench, last_reported: Told) -> None:
     prefix = bench.short.assignment.output_prefix.removeprefix("file://")
     job = shell(bench, f"touch {prefix}/outputs.pb", number=1)
-    async with asyncio.timeout(PATIENCE):
-        await bench.runtime.run(job, told, asyncio.Event())
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        await bench.runtime.run(job, last_reported, asyncio.Event())
     directory = process(bench).directory(bench.short.assignment.attempt)
     (directory.path / "exit.json").write_bytes(b"")
 
-    end = await bench.another().run(replace(bench.short, told=Phase.RUNNING), told, asyncio.Event())
+    end = await bench.another().run(
+        replace(bench.short, last_reported=Phase.RUNNING), last_reported, asyncio.Event()
+    )
     assert end.phase is Phase.SUCCEEDED
 
 
 @pytest.mark.parametrize("name", ["shim.json", "exit.json"])
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 async def test_sweep_outlives_unreadable_state_and_ends_the_attempt(
-    bench: Bench, told: Told, name: str, damage: Callable[[Path], None]
+    bench: Bench, last_reported: Told, name: str, damage: Callable[[Path], None]
 ) -> None:
-    directory = await _begin_and_let_go(bench, told)
+    directory = await _begin_and_let_go(bench, last_reported)
     shim = _shim_of(directory)
     damage(directory.path / name)
     settled = process(bench).directory(make_assignment(9).attempt)
@@ -150,11 +158,11 @@ async def test_sweep_outlives_unreadable_state_and_ends_the_attempt(
 
 
 async def test_task_that_writes_beside_its_working_directory_reaches_no_state(
-    bench: Bench, told: Told
+    bench: Bench, last_reported: Told
 ) -> None:
     job = shell(bench, "for f in shim exit start; do echo garbage > ../$f.json; done; rm -rf ../*")
-    async with asyncio.timeout(PATIENCE):
-        end = await bench.runtime.run(job, told, asyncio.Event())
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        end = await bench.runtime.run(job, last_reported, asyncio.Event())
 
     assert end.phase is Phase.SUCCEEDED, end.failure
     assert process(bench).directory(job.assignment.attempt).find_shim() is not None
@@ -162,14 +170,14 @@ async def test_task_that_writes_beside_its_working_directory_reaches_no_state(
 
 @pytest.mark.parametrize("moment", ["running", "before-a-stop"])
 async def test_task_that_stops_its_shim_is_ended_all_the_same(
-    bench: Bench, told: Told, moment: str
+    bench: Bench, last_reported: Told, moment: str
 ) -> None:
     job = shell(bench, "kill -STOP $PPID; " + ("exit 0" if moment == "running" else "sleep 300"))
     stop = asyncio.Event()
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
-        run = tasks.create_task(bench.runtime.run(job, told, stop))
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(bench.runtime.run(job, last_reported, stop))
         if moment == "before-a-stop":
-            while (await told.news.get()).phase is not Phase.RUNNING:
+            while (await last_reported.update.get()).phase is not Phase.RUNNING:
                 pass
             shim = _shim_of(process(bench).directory(job.assignment.attempt))
             await until(lambda: shim.is_stopped)
@@ -179,7 +187,7 @@ async def test_task_that_stops_its_shim_is_ended_all_the_same(
     assert run.result().phase is expected, run.result().failure
 
 
-async def test_shim_that_does_not_end_in_time_is_killed(bench: Bench, told: Told) -> None:
+async def test_shim_that_does_not_end_in_time_is_killed(bench: Bench, last_reported: Told) -> None:
     """Here a process that ignores SIGTERM stands for a shim that hangs."""
     runtime = process(bench)
     runtime._bounds = replace(runtime._bounds, margin=timedelta(0))
@@ -197,8 +205,8 @@ async def test_shim_that_does_not_end_in_time_is_killed(bench: Bench, told: Told
     assert directory.claim(Identity(hung.pid, ticks, read_boot_id()))
     stop = asyncio.Event()
     stop.set()
-    async with asyncio.timeout(PATIENCE):
-        end = await runtime.run(bench.endless, told, stop)
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        end = await runtime.run(bench.endless, last_reported, stop)
         assert await hung.wait() == -signal.SIGKILL
 
     assert end.failure is not None
@@ -206,17 +214,21 @@ async def test_shim_that_does_not_end_in_time_is_killed(bench: Bench, told: Told
 
 
 async def test_withdrawn_attempt_stays_withdrawn_and_its_shim_gets_no_claim(
-    bench: Bench, told: Told
+    bench: Bench, last_reported: Told
 ) -> None:
     """A shim that has read its order claims the attempt just after it was aborted."""
     runtime, stop = process(bench), asyncio.Event()
     directory = runtime.directory(bench.endless.assignment.attempt)
     directory.make(runtime._prepare(bench.endless))
     stop.set()
-    first = await runtime.run(replace(bench.endless, told=Phase.INITIALIZING), told, stop)
+    first = await runtime.run(
+        replace(bench.endless, last_reported=Phase.INITIALIZING), last_reported, stop
+    )
 
     assert not directory.claim(Identity.of_this_process())
     with pytest.raises(FileNotFoundError):
         directory.read_start()
-    again = await bench.another().run(replace(bench.endless, told=Phase.INITIALIZING), told, stop)
+    again = await bench.another().run(
+        replace(bench.endless, last_reported=Phase.INITIALIZING), last_reported, stop
+    )
     assert (first.phase, again.phase) == (Phase.ABORTED, Phase.ABORTED)

@@ -10,7 +10,11 @@ from datetime import timedelta
 
 import pytest
 
-from dataplane.agent.runtimes.process.identity import Identity, read_boot_id, read_started_ticks
+from dataplane.agent.runtimes.process.process_identity import (
+    Identity,
+    read_boot_id,
+    read_started_ticks,
+)
 from dataplane.agent.runtimes.process.runtime import ProcessRuntime
 from dataplane.agent.runtimes.protocol import NoLogError
 from shared.model.phases import Phase
@@ -19,7 +23,7 @@ from tests.unit.agent.assignments import make_assignment
 
 pytestmark = pytest.mark.parametrize("bench", ["process"], indirect=True)
 
-PATIENCE = 60
+TIMEOUT_SECONDS = 60
 
 
 def process(bench: Bench) -> ProcessRuntime:
@@ -33,11 +37,11 @@ async def test_a_log_that_never_was_is_not_found(bench: Bench) -> None:
 
 
 async def test_two_runtimes_that_start_the_same_attempt_start_it_once(
-    bench: Bench, told: Told
+    bench: Bench, last_reported: Told
 ) -> None:
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
         runs = [
-            tasks.create_task(runtime.run(bench.short, told, asyncio.Event()))
+            tasks.create_task(runtime.run(bench.short, last_reported, asyncio.Event()))
             for runtime in (bench.runtime, bench.another())
         ]
     assert {run.result().phase for run in runs} == {Phase.SUCCEEDED}
@@ -50,10 +54,12 @@ async def test_two_runtimes_that_start_the_same_attempt_start_it_once(
     assert lines.count("hello") == 1
 
 
-async def test_directories_go_once_they_are_settled_and_old(bench: Bench, told: Told) -> None:
+async def test_directories_go_once_they_are_settled_and_old(
+    bench: Bench, last_reported: Told
+) -> None:
     attempt = bench.short.assignment.attempt
-    async with asyncio.timeout(PATIENCE):
-        await bench.runtime.run(bench.short, told, asyncio.Event())
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        await bench.runtime.run(bench.short, last_reported, asyncio.Event())
     runtime = process(bench)
 
     assert await runtime.sweep([attempt], timedelta(0)) == 0
@@ -63,34 +69,38 @@ async def test_directories_go_once_they_are_settled_and_old(bench: Bench, told: 
         await anext(runtime.follow(attempt, 0))
 
 
-async def test_a_process_nobody_holds_is_ended_by_the_sweep(bench: Bench, told: Told) -> None:
+async def test_a_process_nobody_holds_is_ended_by_the_sweep(
+    bench: Bench, last_reported: Told
+) -> None:
     stop = asyncio.Event()
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
-        run = tasks.create_task(bench.runtime.run(bench.endless, told, stop))
-        while (await told.news.get()).phase is not Phase.RUNNING:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(bench.runtime.run(bench.endless, last_reported, stop))
+        while (await last_reported.update.get()).phase is not Phase.RUNNING:
             pass
         assert await process(bench).sweep([], timedelta(0)) == 0
 
     assert run.result().phase is Phase.ABORTED
 
 
-async def test_a_program_that_is_not_there_is_named(bench: Bench, told: Told) -> None:
+async def test_a_program_that_is_not_there_is_named(bench: Bench, last_reported: Told) -> None:
     job = bench.short
     assert job.task.container is not None
     assert shutil.which("no-such-program") is None
     object.__setattr__(job.task.container, "args", ("no-such-program",))
-    end = await bench.runtime.run(job, told, asyncio.Event())
+    end = await bench.runtime.run(job, last_reported, asyncio.Event())
 
     assert end.failure is not None
     assert end.failure.code == "StartFailed"
     assert "no-such-program" in end.failure.message
 
 
-async def test_a_shim_killed_in_its_work_takes_the_task_along(bench: Bench, told: Told) -> None:
+async def test_a_shim_killed_in_its_work_takes_the_task_along(
+    bench: Bench, last_reported: Told
+) -> None:
     runtime = process(bench)
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
-        run = tasks.create_task(runtime.run(bench.endless, told, asyncio.Event()))
-        while (await told.news.get()).phase is not Phase.RUNNING:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(runtime.run(bench.endless, last_reported, asyncio.Event()))
+        while (await last_reported.update.get()).phase is not Phase.RUNNING:
             pass
         shim = runtime.directory(bench.endless.assignment.attempt).find_shim()
         assert shim is not None
@@ -102,14 +112,16 @@ async def test_a_shim_killed_in_its_work_takes_the_task_along(bench: Bench, told
 
 
 async def test_what_was_aborted_before_its_shim_came_is_not_started_by_it(
-    bench: Bench, told: Told
+    bench: Bench, last_reported: Told
 ) -> None:
     """An agent died when it had ordered a shim; the next one is told to stop the attempt."""
     runtime, stop = process(bench), asyncio.Event()
     directory = runtime.directory(bench.endless.assignment.attempt)
     directory.make(runtime._prepare(bench.endless))
     stop.set()
-    end = await runtime.run(replace(bench.endless, told=Phase.INITIALIZING), told, stop)
+    end = await runtime.run(
+        replace(bench.endless, last_reported=Phase.INITIALIZING), last_reported, stop
+    )
     assert end.phase is Phase.ABORTED
 
     started, ready = os.pipe()
@@ -119,7 +131,7 @@ async def test_what_was_aborted_before_its_shim_came_is_not_started_by_it(
         pass_fds=[ready],
     )
     os.close(ready)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await shim.wait()
     assert os.read(started, 1) == b""
     os.close(started)
@@ -128,7 +140,7 @@ async def test_what_was_aborted_before_its_shim_came_is_not_started_by_it(
 
 @pytest.mark.parametrize("prefix", [(), ("env", "-i")], ids=["marked", "without-environment"])
 async def test_running_attempt_whose_claim_is_lost_is_killed_and_not_started_again(
-    bench: Bench, told: Told, prefix: tuple[str, ...]
+    bench: Bench, last_reported: Told, prefix: tuple[str, ...]
 ) -> None:
     """
     A disk may forget after a power cut, and people remove directories.
@@ -143,13 +155,15 @@ async def test_running_attempt_whose_claim_is_lost_is_killed_and_not_started_aga
     )
     job = replace(bench.endless, task=task)
     runtime, stop = process(bench), asyncio.Event()
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
-        run = tasks.create_task(runtime.run(job, told, stop))
-        while (await told.news.get()).phase is not Phase.RUNNING:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(runtime.run(job, last_reported, stop))
+        while (await last_reported.update.get()).phase is not Phase.RUNNING:
             pass
         directory = runtime.directory(job.assignment.attempt)
         (directory.path / "shim.json").unlink()
-        again = await bench.another().run(replace(job, told=Phase.RUNNING), told, stop)
+        again = await bench.another().run(
+            replace(job, last_reported=Phase.RUNNING), last_reported, stop
+        )
 
     assert again.failure is not None
     assert again.failure.code == "ProcessLost"
@@ -159,7 +173,7 @@ async def test_running_attempt_whose_claim_is_lost_is_killed_and_not_started_aga
 
 @pytest.mark.parametrize("boot_id", [None, "an-earlier-one"], ids=["pid-reused", "restarted"])
 async def test_a_session_that_is_anothers_by_now_is_left_alone(
-    bench: Bench, told: Told, boot_id: str | None
+    bench: Bench, last_reported: Told, boot_id: str | None
 ) -> None:
     runtime = process(bench)
     stranger = await asyncio.create_subprocess_exec("sleep", "300", start_new_session=True)
@@ -173,8 +187,8 @@ async def test_a_session_that_is_anothers_by_now_is_left_alone(
         directory = runtime.directory(bench.endless.assignment.attempt)
         directory.path.mkdir(parents=True)
         assert directory.claim(gone)
-        async with asyncio.timeout(PATIENCE):
-            end = await runtime.run(bench.endless, told, asyncio.Event())
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            end = await runtime.run(bench.endless, last_reported, asyncio.Event())
         assert end.failure is not None
         assert end.failure.code == "ProcessLost"
         assert stranger.returncode is None

@@ -2,83 +2,85 @@
 
 import asyncio
 
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from shared.model.phases import TERMINAL, Phase
 from tests.contract.runtimes.conftest import Bench, Told
 
-PATIENCE = 60
+TIMEOUT_SECONDS = 60
 
 
-async def _until_running(told: Told) -> None:
-    while (await told.news.get()).phase is not Phase.RUNNING:
+async def _until_running(last_reported: Told) -> None:
+    while (await last_reported.update.get()).phase is not Phase.RUNNING:
         pass
 
 
 async def test_an_attempt_runs_to_its_end_and_says_where_its_outputs_are(
-    bench: Bench, told: Told
+    bench: Bench, last_reported: Told
 ) -> None:
-    async with asyncio.timeout(PATIENCE):
-        end = await bench.runtime.run(bench.short, told, asyncio.Event())
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        end = await bench.runtime.run(bench.short, last_reported, asyncio.Event())
 
     assert end.phase is Phase.SUCCEEDED, end.failure
     assert end.output_uri == bench.short.assignment.output_prefix
 
 
-async def test_nothing_told_on_the_way_is_an_end(bench: Bench, told: Told) -> None:
-    async with asyncio.timeout(PATIENCE):
-        await bench.runtime.run(bench.short, told, asyncio.Event())
+async def test_nothing_told_on_the_way_is_an_end(bench: Bench, last_reported: Told) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        await bench.runtime.run(bench.short, last_reported, asyncio.Event())
 
-    news = [told.news.get_nowait() for _ in range(told.news.qsize())]
-    assert not any(item.phase in TERMINAL for item in news)
+    update = [last_reported.update.get_nowait() for _ in range(last_reported.update.qsize())]
+    assert not any(item.phase in TERMINAL for item in update)
 
 
-async def test_a_stop_ends_it_as_aborted(bench: Bench, told: Told) -> None:
+async def test_a_stop_ends_it_as_aborted(bench: Bench, last_reported: Told) -> None:
     stop = asyncio.Event()
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
-        run = tasks.create_task(bench.runtime.run(bench.endless, told, stop))
-        await _until_running(told)
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(bench.runtime.run(bench.endless, last_reported, stop))
+        await _until_running(last_reported)
         stop.set()
 
     assert run.result().phase is Phase.ABORTED
 
 
-async def test_a_stop_that_came_first_is_not_forgotten(bench: Bench, told: Told) -> None:
+async def test_a_stop_that_came_first_is_not_forgotten(bench: Bench, last_reported: Told) -> None:
     stop = asyncio.Event()
     stop.set()
-    async with asyncio.timeout(PATIENCE):
-        end = await bench.runtime.run(bench.endless, told, stop)
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        end = await bench.runtime.run(bench.endless, last_reported, stop)
 
     assert end.phase is Phase.ABORTED
 
 
-async def test_an_attempt_that_was_let_go_of_can_be_gone_on_with(bench: Bench, told: Told) -> None:
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
-        first = tasks.create_task(bench.runtime.run(bench.endless, told, asyncio.Event()))
-        await _until_running(told)
+async def test_an_attempt_that_was_let_go_of_can_be_gone_on_with(
+    bench: Bench, last_reported: Told
+) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(bench.runtime.run(bench.endless, last_reported, asyncio.Event()))
+        await _until_running(last_reported)
         first.cancel()
     assert first.cancelled()
 
     stop = asyncio.Event()
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
-        second = tasks.create_task(bench.another().run(bench.endless, told, stop))
-        await _until_running(told)
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
+        second = tasks.create_task(bench.another().run(bench.endless, last_reported, stop))
+        await _until_running(last_reported)
         stop.set()
     assert second.result().phase is Phase.ABORTED
 
 
 async def test_an_attempt_that_is_over_ends_the_same_when_run_again(
-    bench: Bench, told: Told
+    bench: Bench, last_reported: Told
 ) -> None:
-    async with asyncio.timeout(PATIENCE):
-        first: News = await bench.runtime.run(bench.short, told, asyncio.Event())
-        again = await bench.another().run(bench.short, told, asyncio.Event())
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        first: StatusUpdate = await bench.runtime.run(bench.short, last_reported, asyncio.Event())
+        again = await bench.another().run(bench.short, last_reported, asyncio.Event())
 
     assert again == first
 
 
-async def test_the_log_of_an_attempt_comes_to_an_end(bench: Bench, told: Told) -> None:
-    async with asyncio.timeout(PATIENCE):
-        await bench.runtime.run(bench.short, told, asyncio.Event())
+async def test_the_log_of_an_attempt_comes_to_an_end(bench: Bench, last_reported: Told) -> None:
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        await bench.runtime.run(bench.short, last_reported, asyncio.Event())
         chunks = [chunk async for chunk in bench.runtime.follow(bench.short.assignment.attempt, 0)]
 
     assert chunks == [] or chunks[-1].lines[-1].text == "hello"

@@ -8,16 +8,16 @@ from random import Random
 from sqlalchemy import text
 
 from controlplane.core.actions import RetryPolicy, Spec
-from controlplane.core.clusters import AgentFacts, AgentLoad
-from controlplane.core.tempo import Tempo
-from controlplane.core.turns import Rotation
+from controlplane.core.clusters import AgentInfo, AgentLoad
+from controlplane.core.fair_scheduler import FairScheduler
+from controlplane.core.link_timings import LinkTimings
 from controlplane.loops.leases import LeaseExpiry
-from controlplane.store.aborts import abort
-from controlplane.store.clusters import ClusterRef
 from controlplane.store.database import Database
-from controlplane.store.enqueues import Enqueue, enqueue
-from controlplane.store.runs import create_run
-from controlplane.usecases.sessions import SessionRef, Sessions, SupersededError
+from controlplane.store.dispatch.aborts import abort
+from controlplane.store.dispatch.enqueue import Enqueue, enqueue
+from controlplane.store.resources.clusters import ClusterRef
+from controlplane.store.resources.runs import create_run
+from controlplane.usecases.agent_sessions import SessionRef, Sessions, SupersededError
 from shared.model.ids import ActionId, AttemptId, ClusterName, Digest, LeaseId, RunId
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind, Report
@@ -26,7 +26,7 @@ from tests.fakes.clock import FakeClock
 from tests.simulation.model import ModelStore
 from tests.simulation.rows import Epoch
 
-TEMPO = Tempo(
+TIMINGS = LinkTimings(
     heartbeat=timedelta(seconds=1),
     silent_after=timedelta(seconds=4),
     acceptance=timedelta(seconds=3),
@@ -34,7 +34,7 @@ TEMPO = Tempo(
     reassign_after=timedelta(seconds=20),
 )
 CLUSTERS = (ClusterName("c1"), ClusterName("c2"))
-_FACTS = AgentFacts(
+_FACTS = AgentInfo(
     agent_id="a", instance_id="i", software="s", protocol=1, capabilities=("python",)
 )
 _STATE = {
@@ -99,9 +99,9 @@ class Steps:
         name = f"a{self.names}"
         made = self.model.enqueue(parent.id, name, spec.policy, spec.digest, self.clock.now())
         new = make_new_action(name, run=parent.key.run.name, parent=parent.key.name)
-        wish = Enqueue(made or ActionId(parent.id), replace(new, spec=spec))
+        request = Enqueue(made or ActionId(parent.id), replace(new, spec=spec))
         async with self.database.for_org(ORG) as tx:
-            [answer] = await enqueue(tx, [wish], self.clock.now())
+            [answer] = await enqueue(tx, [request], self.clock.now())
         return ("PARENT_ENDED" if made is None else "CREATED"), answer.name
 
     async def abort(self) -> tuple[object, object]:
@@ -132,7 +132,8 @@ class Steps:
     async def touch(self) -> tuple[object, object]:
         at, session = self._session()
         return await self._both(
-            lambda: self.model.touch(at), self.sessions.touch(session, AgentLoad())
+            lambda: self.model.record_heartbeat(at),
+            self.sessions.record_heartbeat(session, AgentLoad()),
         )
 
     async def claim(self) -> tuple[object, object]:
@@ -142,9 +143,9 @@ class Steps:
         except SupersededError:
             return await self._both(
                 lambda: self.model.require_current(at),
-                self.sessions.hand_out(session, 1000, Rotation()),
+                self.sessions.hand_out(session, 1000, FairScheduler()),
             )
-        real = (await self.sessions.hand_out(session, 1000, Rotation())).assignments
+        real = (await self.sessions.hand_out(session, 1000, FairScheduler())).assignments
         by_attempt = {each.attempt: each.lease for each in real}
         self.known += [
             Known(each.attempt, at.cluster, each.lease, by_attempt[each.attempt])
@@ -156,7 +157,7 @@ class Steps:
     async def look_around(self) -> tuple[object, object]:
         at, session = self._session()
         stops, found = await self._both(
-            lambda: self.model.list_stops(at), self.sessions.hand_out(session, 0, Rotation())
+            lambda: self.model.list_stops(at), self.sessions.hand_out(session, 0, FairScheduler())
         )
         if "superseded" in (stops, found):
             return stops, found
@@ -171,8 +172,8 @@ class Steps:
         at, session = self._session()
         inventory = self._some(6)
         modelled, real = await self._both(
-            lambda: self.model.take_stock(at, [each.model for each in inventory]),
-            self.sessions.take_stock(session, [each.store for each in inventory]),
+            lambda: self.model.reconcile_inventory(at, [each.model for each in inventory]),
+            self.sessions.reconcile_inventory(session, [each.store for each in inventory]),
         )
         return _judged(modelled), _judged(real)
 
@@ -184,21 +185,23 @@ class Steps:
             replace(report, lease=each.in_store) for report, each in zip(reports, of, strict=True)
         ]
         try:
-            noted, answers = self.model.settle(
+            noted, answers = self.model.commit_reports(
                 at, [each.model for each in accepted], reports, self.clock.now()
             )
         except SupersededError:
             return await self._both(
                 lambda: self.model.require_current(at),
-                self.sessions.settle(session, [each.store for each in accepted], really),
+                self.sessions.commit_reports(session, [each.store for each in accepted], really),
             )
-        settled = await self.sessions.settle(session, [each.store for each in accepted], really)
+        settled = await self.sessions.commit_reports(
+            session, [each.store for each in accepted], really
+        )
         translate = {each.store: each.model for each in self.known}
         return (
             (
                 sorted(noted.confirmed),
                 sorted((each.attempt, each.lease, each.stop_reason) for each in noted.stops),
-                sorted(noted.gone),
+                sorted(noted.not_leased),
                 sorted(map(str, answers)),
             ),
             (
@@ -207,7 +210,7 @@ class Steps:
                     (*translate[each.attempt, each.lease], each.stop_reason)
                     for each in settled.accepted.stops
                 ),
-                sorted(translate[each] for each in settled.accepted.gone),
+                sorted(translate[each] for each in settled.accepted.not_leased),
                 sorted(map(str, settled.acknowledged)),
             ),
         )
@@ -217,12 +220,12 @@ class Steps:
         seconds = self.chance.choice([0.5, 1.0, 2.0, 2.0, 4.0, 60.0])
         self.clock.advance(timedelta(seconds=seconds))
         now = self.clock.now()
-        self.model.tick(now, 5 * TEMPO.passes)
-        self.model.note_silent(TEMPO.silent_after)
-        count = self.model.return_late(now - TEMPO.acceptance)
+        self.model.tick(now, 5 * TIMINGS.passes)
+        self.model.note_silent(TIMINGS.silent_after)
+        count = self.model.return_late(now - TIMINGS.acceptance)
         for cluster in CLUSTERS:
-            count += self.model.expire(cluster, TEMPO.reassign_after, now)
-        return count, await LeaseExpiry(self.database, self.clock, TEMPO).run_once()
+            count += self.model.expire(cluster, TIMINGS.reassign_after, now)
+        return count, await LeaseExpiry(self.database, self.clock, TIMINGS).run_once()
 
     async def wait_long(self) -> tuple[object, object]:
         """Let as much time go by as it takes to give leases away; some clusters are heard."""
@@ -234,8 +237,8 @@ class Steps:
                 latest = self.model.clusters[cluster].epoch
                 session = SessionRef(ClusterRef(ORG, cluster), latest)
                 if latest:
-                    self.model.touch(Epoch(cluster, latest))
-                    await self.sessions.touch(session, AgentLoad())
+                    self.model.record_heartbeat(Epoch(cluster, latest))
+                    await self.sessions.record_heartbeat(session, AgentLoad())
             expected, found = await self.look_through()
             modelled.append(expected)
             really.append(found)
@@ -270,7 +273,7 @@ class Steps:
                 (name, each.epoch, each.connected, each.seen_served)
                 for name, each in ((name, model.clusters[name]) for name in CLUSTERS)
             ],
-            "clock": [(model.served,)],
+            "clock": [(model.mark_dispatched,)],
         }
         return {name: sorted(each, key=str) for name, each in rows.items()}
 

@@ -6,8 +6,8 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from controlplane.store.clusters import save_cluster, save_org
 from controlplane.store.database import Database, open_database
+from controlplane.store.resources.clusters import save_cluster, save_org
 from tests.contract.store.steps import CLUSTERS, Steps
 from tests.factories import NOW, ORG
 from tests.fakes.clock import FakeClock
@@ -57,7 +57,7 @@ async def test_the_model_does_what_postgres_does(seed: int, database: Database) 
         for kind in [steps.create, steps.open, *chance.choices(kinds, k=LENGTH)]:
             modelled, real = await kind()
             taken.append(f"{kind.__name__}: {modelled}")
-            told = "\n".join(taken[-12:])
-            assert modelled == real, f"seed {seed}, after\n{told}"
+            last_reported = "\n".join(taken[-12:])
+            assert modelled == real, f"seed {seed}, after\n{last_reported}"
             expected, found = await steps.state()
-            assert expected == found, f"seed {seed}, after\n{told}"
+            assert expected == found, f"seed {seed}, after\n{last_reported}"

@@ -1,6 +1,6 @@
 """The real parts of both planes, for stories that are recorded and played."""
 
-from tests.integration.link.conftest import door
+from tests.integration.link.conftest import link
 from tests.integration.store.conftest import store
 
-__all__ = ["door", "store"]
+__all__ = ["link", "store"]

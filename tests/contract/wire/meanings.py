@@ -8,9 +8,9 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from controlplane.core.sessions import Said
-from controlplane.link.calls import is_last
-from controlplane.link.frames import what_was_said
+from controlplane.core.agent_sessions import FrameKind
+from controlplane.link.frames import frame_kind
+from controlplane.link.live_calls import is_last
 from dataplane.agent.link.frames import parse_frame
 from shared.idl.agent.v1 import call_pb2, link_pb2
 from shared.wire.ids import parse_lease
@@ -27,25 +27,25 @@ def meaning(frame: Frame) -> object:
 
 
 def _as_control_plane(frame: link_pb2.AgentFrame) -> Mapping[str, object]:
-    said = what_was_said(frame)
+    said = frame_kind(frame)
     return {"said": said, "content": _content(said, frame)}
 
 
-def _content(said: Said | None, frame: link_pb2.AgentFrame) -> object:
+def _content(said: FrameKind | None, frame: link_pb2.AgentFrame) -> object:
     match said:
-        case Said.HELLO:
+        case FrameKind.HELLO:
             return frame.hello
-        case Said.INVENTORY | Said.LAST_INVENTORY:
+        case FrameKind.INVENTORY | FrameKind.LAST_INVENTORY:
             return [parse_lease(lease) for lease in frame.inventory.leases]
-        case Said.CREDIT:
+        case FrameKind.CREDIT:
             return frame.credit
-        case Said.ACCEPTED:
+        case FrameKind.ACCEPTED:
             return [parse_lease(lease) for lease in frame.accepted.leases]
-        case Said.REPORTS:
+        case FrameKind.REPORTS:
             return [parse_report(report) for report in frame.reports.reports]
-        case Said.HEARTBEAT:
+        case FrameKind.HEARTBEAT:
             return frame.heartbeat
-        case Said.REPLY:
+        case FrameKind.REPLY:
             return _answer(frame.reply)
         case None:
             return None

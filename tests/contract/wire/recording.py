@@ -21,9 +21,9 @@ from tests.contract.wire.recordings import (
     kind_of,
     parse,
 )
-from tests.contract.wire.session import PATIENCE, People, lay_out, place_of
+from tests.contract.wire.session import TIMEOUT_SECONDS, People, lay_out, place_of
 from tests.integration.agent.world import AgentProcess, stopped_afterwards
-from tests.integration.link.conftest import TOKEN, Door
+from tests.integration.link.conftest import TOKEN, LinkUnderTest
 from tests.running import until
 
 METHOD = "/volary.agent.v1.LinkService/Connect"
@@ -32,9 +32,9 @@ METHOD = "/volary.agent.v1.LinkService/Connect"
 class Tap(grpc.GenericRpcHandler):
     """Hands the bytes of each stream on, both ways, and writes them down in their order."""
 
-    def __init__(self, door: str) -> None:
+    def __init__(self, link: str) -> None:
         self.events: list[Event] = []
-        self._door = door
+        self._proxy = link
         self._cut = asyncio.Event()
 
     def note(self, by: str, kind: str, raw: bytes = b"") -> None:
@@ -56,7 +56,7 @@ class Tap(grpc.GenericRpcHandler):
     async def _connect(self, said: AsyncIterator[bytes], agent: Any) -> None:
         cut = self._cut
         tokens = [pair for pair in agent.invocation_metadata() if pair[0] == "authorization"]
-        async with grpc.aio.insecure_channel(self._door) as channel:
+        async with grpc.aio.insecure_channel(self._proxy) as channel:
             call: Any = channel.stream_stream(METHOD)(metadata=tokens)
             async with asyncio.TaskGroup() as pumps:
                 up = pumps.create_task(self._pump_up(said, call))
@@ -78,9 +78,9 @@ class Tap(grpc.GenericRpcHandler):
 
 
 @asynccontextmanager
-async def tapped(door: Door) -> AsyncIterator[tuple[Tap, str]]:
+async def tapped(link: LinkUnderTest) -> AsyncIterator[tuple[Tap, str]]:
     """Serve a way to the door that is listened in on; yields its address."""
-    tap = Tap(f"127.0.0.1:{door.port}")
+    tap = Tap(f"127.0.0.1:{link.port}")
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers((tap,))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -91,12 +91,12 @@ async def tapped(door: Door) -> AsyncIterator[tuple[Tap, str]]:
         await server.stop(grace=None)
 
 
-async def record(door: Door, directory: Path) -> Sequence[Event]:
+async def record(link: LinkUnderTest, directory: Path) -> Sequence[Event]:
     """Live through the story, and return it in the order in which it came about."""
     place = place_of(directory)
     lay_out(place)
-    people = People(door, str(place))
-    async with tapped(door) as (tap, address):
+    people = People(link, str(place))
+    async with tapped(link) as (tap, address):
         agent = await AgentProcess.dial(address, TOKEN, directory, "--cold")
         async with stopped_afterwards(agent):
             await _live_through(people, tap)
@@ -109,16 +109,16 @@ async def _live_through(people: People, tap: Tap) -> None:
         tap.note(WORLD, what)
         await people.act(what)
 
-    await until(lambda: tap.count("credit") == 1, at_most=PATIENCE)
+    await until(lambda: tap.count("credit") == 1, at_most=TIMEOUT_SECONDS)
     await act("begin r1")
     await people.until_phase("r1", Phase.SUCCEEDED)
     await act("begin r2")
     await people.until_phase("r2", Phase.RUNNING)
     await act("follow r2")
-    await until(lambda: tap.count("heartbeat") >= 3, at_most=PATIENCE)
+    await until(lambda: tap.count("heartbeat") >= 3, at_most=TIMEOUT_SECONDS)
     tap.cut()
-    await until(lambda: tap.count("verdicts") == 2, at_most=PATIENCE)
+    await until(lambda: tap.count("verdicts") == 2, at_most=TIMEOUT_SECONDS)
     before = tap.count("acknowledgements")
     await act("abort r2")
     await people.until_phase("r2", Phase.ABORTED)
-    await until(lambda: tap.count("acknowledgements") > before, at_most=PATIENCE)
+    await until(lambda: tap.count("acknowledgements") > before, at_most=TIMEOUT_SECONDS)

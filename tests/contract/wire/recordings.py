@@ -84,7 +84,7 @@ def twin(message: Message) -> Mapping[str, object]:
 
 
 def load(release: str, name: str) -> Sequence[Event]:
-    told = json.loads((RECORDED / release / name).read_text())
+    last_reported = json.loads((RECORDED / release / name).read_text())
     return [
         Event(
             by=each["by"],
@@ -92,14 +92,14 @@ def load(release: str, name: str) -> Sequence[Event]:
             raw=base64.b64decode(each.get("bytes", "")),
             means=each.get("means"),
         )
-        for each in told
+        for each in last_reported
     ]
 
 
 def twins(release: str, name: str) -> Sequence[tuple[Event, object]]:
     """Load frames with their twins."""
-    told = json.loads((RECORDED / release / name).read_text())
-    pairs = zip(load(release, name), told, strict=True)
+    last_reported = json.loads((RECORDED / release / name).read_text())
+    pairs = zip(load(release, name), last_reported, strict=True)
     return [(event, each["message"]) for event, each in pairs if event.raw]
 
 

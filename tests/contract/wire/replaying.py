@@ -16,8 +16,8 @@ import grpc.aio
 from shared.idl.agent.v1 import assignment_pb2, link_pb2
 from tests.contract.wire.recording import METHOD
 from tests.contract.wire.recordings import AGENT, CONTROL, WORLD, Event, Exchange
-from tests.contract.wire.session import PATIENCE, Fact, People, facts_of
-from tests.integration.link.conftest import Door, calling
+from tests.contract.wire.session import TIMEOUT_SECONDS, Fact, People, facts_of
+from tests.integration.link.conftest import LinkUnderTest, calling
 
 Assignments = dict[str, assignment_pb2.Assignment]
 
@@ -27,18 +27,18 @@ class Heard:
 
     def __init__(self) -> None:
         self.facts: set[Fact] = set()
-        self._news = asyncio.Event()
+        self._update = asyncio.Event()
 
     def take(self, facts: set[Fact]) -> None:
         self.facts |= facts
-        self._news.set()
+        self._update.set()
 
     async def until(self, facts: set[Fact]) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 while not facts <= self.facts:
-                    self._news.clear()
-                    await self._news.wait()
+                    self._update.clear()
+                    await self._update.wait()
         except TimeoutError:
             raise AssertionError(f"not heard: {facts - self.facts}; but {self.facts}") from None
 
@@ -54,11 +54,11 @@ def streams_of(events: Sequence[Event]) -> Sequence[Sequence[Event]]:
     return streams
 
 
-async def play_agent(events: Sequence[Event], door: Door, people: People) -> None:
+async def play_agent(events: Sequence[Event], link: LinkUnderTest, people: People) -> None:
     """Be the recorded agent to today's control plane."""
     ids, recorded = Exchange(), _assignments(events)
     for stream in streams_of(events):
-        async with calling(door) as agent, asyncio.TaskGroup() as tasks:
+        async with calling(link) as agent, asyncio.TaskGroup() as tasks:
             heard = Heard()
 
             async def listen(call: Any = agent.call, heard: Heard = heard) -> None:

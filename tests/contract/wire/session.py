@@ -21,13 +21,13 @@ from shared.model.ids import ActionName, AttemptId, Digest, RunId
 from shared.model.phases import TERMINAL, Phase
 from tests.contract.wire.recordings import PLACE, Frame, kind_of
 from tests.factories import ORG, make_new_run
-from tests.integration.agent.world import RUN_SPEC, Wish, make_inputs, make_task_spec
-from tests.integration.link.conftest import Door
+from tests.integration.agent.world import RUN_SPEC, ActionRequest, make_inputs, make_task_spec
+from tests.integration.link.conftest import LinkUnderTest
 from tests.integration.store.conftest import CLUSTER
 
 SLEEPS = {"r1": timedelta(seconds=0.1), "r2": timedelta(minutes=10)}
 """The runs of the story, and how long the one task of each sleeps."""
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 
 Fact = tuple[object, ...]
 
@@ -99,7 +99,7 @@ def _control_planes_facts(kind: str, frame: link_pb2.ControlFrame) -> Iterator[F
 class People:
     """Who begins runs, follows and aborts them; by the names of what they do."""
 
-    door: Door
+    link: LinkUnderTest
     place: str
     runs: dict[str, RunId] = field(default_factory=dict)
     followed: int = 0  # logs
@@ -112,37 +112,39 @@ class People:
             case "follow":
                 await self._follow(run)
             case "abort":
-                await self.door.store.abort(self.runs[run])
+                await self.link.store.abort(self.runs[run])
             case _:
                 raise AssertionError(f"nobody knows how to {verb}")
 
     async def _begin(self, run: str) -> None:
-        wish = Wish(task="nap", type="core-sleep", inputs={"duration": SLEEPS[run]}, args=())
+        request = ActionRequest(
+            task="nap", type="core-sleep", inputs={"duration": SLEEPS[run]}, args=()
+        )
         new = make_new_run(run)
-        self.runs[run] = await self.door.store.create(
+        self.runs[run] = await self.link.store.create(
             replace(
                 new,
-                spec=_spec(make_task_spec(wish, "").SerializeToString(), SpecKind.TASK),
+                spec=_spec(make_task_spec(request, "").SerializeToString(), SpecKind.TASK),
                 run_spec=_spec(RUN_SPEC.SerializeToString(), SpecKind.RUN),
-                facts=replace(new.facts, task_type=wish.type),
+                info=replace(new.info, task_type=request.type),
                 input_uri=f"file://{self.place}/{run}/a0/inputs.pb",
                 run_base=f"file://{self.place}/{run}",
             )
         )
 
     async def _follow(self, run: str) -> None:
-        root = (await self.door.store.detail(self.runs[run])).row.id
-        lines = self.door.logs.follow_logs(ORG, CLUSTER, AttemptId(root, 1), 0)
+        root = (await self.link.store.detail(self.runs[run])).row.id
+        lines = self.link.logs.follow_logs(ORG, CLUSTER, AttemptId(root, 1), 0)
         async with aclosing(lines):
             with pytest.raises(NotFoundError):  # the agent's own word: who sleeps writes none
                 await anext(lines)
         self.followed += 1
 
     async def phase(self, run: str) -> Phase:
-        return await self.door.store.phase(self.runs[run], ActionName("a0"))
+        return await self.link.store.phase(self.runs[run], ActionName("a0"))
 
     async def until_phase(self, run: str, phase: Phase) -> None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while (found := await self.phase(run)) is not phase:
                 assert found not in TERMINAL, f"{run} ended {found.name}"
 

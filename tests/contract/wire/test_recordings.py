@@ -28,9 +28,9 @@ from tests.contract.wire.recordings import (
 )
 from tests.contract.wire.replaying import play_agent, recorded_control_plane
 from tests.contract.wire.samples import make_samples
-from tests.contract.wire.session import PATIENCE, People, lay_out, place_of
+from tests.contract.wire.session import TIMEOUT_SECONDS, People, lay_out, place_of
 from tests.integration.agent.world import AgentProcess, stopped_afterwards
-from tests.integration.link.conftest import TOKEN, Door
+from tests.integration.link.conftest import TOKEN, LinkUnderTest
 
 FRAMES, SESSION = "frames.json", "session.json"
 REMEDY = "run make wire-fixtures, and commit what it writes"
@@ -46,8 +46,10 @@ def test_this_release_is_recorded_as_it_is() -> None:
     assert recorded == [(event.by, event.raw) for event in make_samples()], REMEDY
 
 
-async def test_a_session_of_this_release_is_as_its_recording(door: Door, tmp_path: Path) -> None:
-    session = await record(door, tmp_path)
+async def test_a_session_of_this_release_is_as_its_recording(
+    link: LinkUnderTest, tmp_path: Path
+) -> None:
+    session = await record(link, tmp_path)
     if "VOLARY_RECORD_WIRE" in os.environ:
         schema.save(this_release(), schema.todays())
         save(this_release(), FRAMES, make_samples())
@@ -84,9 +86,9 @@ def test_a_frame_means_what_it_meant(release: str) -> None:
 
 
 @each_release
-async def test_todays_control_plane_serves_the_agent_of(release: str, door: Door) -> None:
-    people = People(door, PLACE)
-    await play_agent(load(release, SESSION), door, people)
+async def test_todays_control_plane_serves_the_agent_of(release: str, link: LinkUnderTest) -> None:
+    people = People(link, PLACE)
+    await play_agent(load(release, SESSION), link, people)
     await people.until_phase("r1", Phase.SUCCEEDED)
     await people.until_phase("r2", Phase.ABORTED)
     assert people.followed == 1
@@ -99,5 +101,5 @@ async def test_todays_agent_serves_the_control_plane_of(release: str, tmp_path: 
     exchange = Exchange({PLACE.encode(): str(place).encode()})
     async with recorded_control_plane(load(release, SESSION), exchange) as (control, address):
         agent = await AgentProcess.dial(address, TOKEN, tmp_path, "--cold")
-        async with stopped_afterwards(agent), asyncio.timeout(PATIENCE):
+        async with stopped_afterwards(agent), asyncio.timeout(TIMEOUT_SECONDS):
             await control.over.wait()

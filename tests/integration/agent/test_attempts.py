@@ -9,17 +9,19 @@ from pathlib import Path
 
 from shared.model.phases import Phase
 from shared.model.reports import MAX_MESSAGE_BYTES, FailureKind, Report
-from tests.integration.agent.world import Wish, World, agent, is_running, until, until_file
+from tests.integration.agent.world import ActionRequest, World, agent, is_running, until, until_file
 
 
-async def _end_of(world: World, wish: Wish) -> Report:
+async def _end_of(world: World, request: ActionRequest) -> Report:
     async with agent(world):
-        return await world.control.end_of(await world.assign(wish))
+        return await world.control.end_of(await world.assign(request))
 
 
 async def test_a_task_runs_and_its_outputs_are_where_the_report_says(world: World) -> None:
     async with agent(world):
-        assignment = await world.assign(Wish(task="add_one", inputs={"x": 3}, outputs=["o0"]))
+        assignment = await world.assign(
+            ActionRequest(task="add_one", inputs={"x": 3}, outputs=["o0"])
+        )
         end = await world.control.end_of(assignment)
 
     assert end.phase is Phase.SUCCEEDED, end.failure
@@ -30,7 +32,7 @@ async def test_a_task_runs_and_its_outputs_are_where_the_report_says(world: Worl
 
 
 async def test_its_log_is_shipped_and_says_that_the_image_is_ignored(world: World) -> None:
-    end = await _end_of(world, Wish(task="talk", inputs={"lines": 3}))
+    end = await _end_of(world, ActionRequest(task="talk", inputs={"lines": 3}))
 
     lines = [
         json.loads(line)
@@ -44,7 +46,7 @@ async def test_its_log_is_shipped_and_says_that_the_image_is_ignored(world: Worl
 
 
 async def test_a_users_failure_is_told_with_its_class_and_message(world: World) -> None:
-    end = await _end_of(world, Wish(task="fail", inputs={"message": "no such luck"}))
+    end = await _end_of(world, ActionRequest(task="fail", inputs={"message": "no such luck"}))
 
     assert end.phase is Phase.FAILED
     assert end.failure is not None
@@ -55,7 +57,7 @@ async def test_a_users_failure_is_told_with_its_class_and_message(world: World) 
 
 
 async def test_a_five_megabyte_error_is_cut_and_the_whole_is_in_the_store(world: World) -> None:
-    end = await _end_of(world, Wish(task="fail_at_length", inputs={"size": 5 * 2**20}))
+    end = await _end_of(world, ActionRequest(task="fail_at_length", inputs={"size": 5 * 2**20}))
 
     assert end.failure is not None
     assert len(end.failure.message.encode()) <= MAX_MESSAGE_BYTES
@@ -64,7 +66,7 @@ async def test_a_five_megabyte_error_is_cut_and_the_whole_is_in_the_store(world:
 
 
 async def test_a_module_that_does_not_import_is_the_users_to_see(world: World) -> None:
-    end = await _end_of(world, Wish(task="add_one", module="no_such_module"))
+    end = await _end_of(world, ActionRequest(task="add_one", module="no_such_module"))
 
     assert end.failure is not None
     assert end.failure.kind is FailureKind.USER
@@ -72,7 +74,7 @@ async def test_a_module_that_does_not_import_is_the_users_to_see(world: World) -
 
 
 async def test_outputs_that_were_declared_and_are_not_there_fail_the_task(world: World) -> None:
-    end = await _end_of(world, Wish(task="leave", outputs=["o0"]))
+    end = await _end_of(world, ActionRequest(task="leave", outputs=["o0"]))
 
     assert end.phase is Phase.FAILED
     assert end.failure is not None
@@ -81,7 +83,7 @@ async def test_outputs_that_were_declared_and_are_not_there_fail_the_task(world:
 
 
 async def test_a_bad_exit_quotes_the_last_lines(world: World) -> None:
-    end = await _end_of(world, Wish(task="exit_badly", outputs=["o0"]))
+    end = await _end_of(world, ActionRequest(task="exit_badly", outputs=["o0"]))
 
     assert end.failure is not None
     assert (end.failure.code, end.failure.kind) == ("NonZeroExit", FailureKind.USER)
@@ -90,7 +92,7 @@ async def test_a_bad_exit_quotes_the_last_lines(world: World) -> None:
 
 
 async def test_a_crash_is_the_users(world: World) -> None:
-    end = await _end_of(world, Wish(task="crash", outputs=["o0"]))
+    end = await _end_of(world, ActionRequest(task="crash", outputs=["o0"]))
 
     assert end.failure is not None
     assert (end.failure.code, end.failure.kind) == ("Crashed", FailureKind.USER)
@@ -101,7 +103,9 @@ async def test_a_kill_from_outside_is_the_systems(world: World, tmp_path: Path) 
     marks = tmp_path / "marks"
     async with agent(world):
         assignment = await world.assign(
-            Wish(task="append", inputs={"ledger": str(marks), "seconds": 300}, outputs=["o0"])
+            ActionRequest(
+                task="append", inputs={"ledger": str(marks), "seconds": 300}, outputs=["o0"]
+            )
         )
         os.kill(int(await until_file(marks)), signal.SIGKILL)
         end = await world.control.end_of(assignment)
@@ -111,7 +115,9 @@ async def test_a_kill_from_outside_is_the_systems(world: World, tmp_path: Path) 
 
 
 async def test_too_much_memory_is_killed_and_named(world: World) -> None:
-    end = await _end_of(world, Wish(task="grow", inputs={"mebibytes": 1000}, memory="300Mi"))
+    end = await _end_of(
+        world, ActionRequest(task="grow", inputs={"mebibytes": 1000}, memory="300Mi")
+    )
 
     assert end.phase is Phase.FAILED
     assert end.failure is not None
@@ -122,7 +128,7 @@ async def test_too_much_memory_is_killed_and_named(world: World) -> None:
 async def test_a_task_that_runs_too_long_times_out(world: World) -> None:
     end = await _end_of(
         world,
-        Wish(
+        ActionRequest(
             task="append",
             inputs={"ledger": str(world.root / "marks"), "seconds": 300},
             timeout=timedelta(seconds=2),
@@ -137,7 +143,9 @@ async def test_a_task_that_runs_too_long_times_out(world: World) -> None:
 async def test_an_abort_kills_the_whole_family(world: World, tmp_path: Path) -> None:
     pids_file = tmp_path / "pids"
     async with agent(world):
-        assignment = await world.assign(Wish(task="spawn", inputs={"pids": str(pids_file)}))
+        assignment = await world.assign(
+            ActionRequest(task="spawn", inputs={"pids": str(pids_file)})
+        )
         pids = [int(pid) for pid in (await until_file(pids_file)).split()]
         assert len(pids) == 3
         await world.control.stop(assignment)
@@ -151,7 +159,7 @@ async def test_task_that_finishes_after_a_stop_has_succeeded(world: World, tmp_p
     ready = tmp_path / "ready"
     async with agent(world):
         assignment = await world.assign(
-            Wish(task="finish_when_asked", inputs={"ready": str(ready)}, outputs=["o0"])
+            ActionRequest(task="finish_when_asked", inputs={"ready": str(ready)}, outputs=["o0"])
         )
         await until_file(ready, empty=True)
         await world.control.stop(assignment)
@@ -164,7 +172,9 @@ async def test_task_that_finishes_after_a_stop_has_succeeded(world: World, tmp_p
 async def test_task_that_ends_by_a_real_time_signal_is_a_user_failure(world: World) -> None:
     number = signal.SIGRTMIN + 2
     async with agent(world):
-        assignment = await world.assign(Wish(task="end_by_signal", inputs={"number": number}))
+        assignment = await world.assign(
+            ActionRequest(task="end_by_signal", inputs={"number": number})
+        )
         end = await world.control.end_of(assignment)
 
     assert end.failure is not None
@@ -175,7 +185,9 @@ async def test_task_that_ends_by_a_real_time_signal_is_a_user_failure(world: Wor
 async def test_an_abort_does_not_ask_twice(world: World, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     async with agent(world, "--grace-seconds", "0.5"):
-        assignment = await world.assign(Wish(task="ignore_sigterm", inputs={"ready": str(ready)}))
+        assignment = await world.assign(
+            ActionRequest(task="ignore_sigterm", inputs={"ready": str(ready)})
+        )
         await until_file(ready, empty=True)
         await world.control.stop(assignment)
         end = await world.control.end_of(assignment)
@@ -189,7 +201,7 @@ async def test_a_stop_that_forgets_ends_the_process_without_a_word(
     marks = tmp_path / "marks"
     async with agent(world):
         assignment = await world.assign(
-            Wish(task="append", inputs={"ledger": str(marks), "seconds": 300})
+            ActionRequest(task="append", inputs={"ledger": str(marks), "seconds": 300})
         )
         pid = int(await until_file(marks))
         await world.control.phase_of(assignment, Phase.RUNNING)
@@ -200,7 +212,9 @@ async def test_a_stop_that_forgets_ends_the_process_without_a_word(
 
 
 async def test_a_type_nobody_here_can_run_says_what_it_needs(world: World) -> None:
-    end = await _end_of(world, Wish(task="x", type="raw-container", args=["echo", "hello"]))
+    end = await _end_of(
+        world, ActionRequest(task="x", type="raw-container", args=["echo", "hello"])
+    )
 
     assert end.phase is Phase.FAILED
     assert end.failure is not None

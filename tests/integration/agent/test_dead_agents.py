@@ -7,8 +7,8 @@ from pathlib import Path
 from shared.model.phases import Phase
 from tests.fakes.control import control_plane
 from tests.integration.agent.world import (
+    ActionRequest,
     AgentProcess,
-    Wish,
     World,
     agent,
     is_running,
@@ -17,8 +17,8 @@ from tests.integration.agent.world import (
 )
 
 
-def _append(marks: Path) -> Wish:
-    return Wish(task="append", inputs={"ledger": str(marks), "seconds": 300})
+def _append(marks: Path) -> ActionRequest:
+    return ActionRequest(task="append", inputs={"ledger": str(marks), "seconds": 300})
 
 
 async def test_without_its_agent_what_may_be_replaced_stops_and_the_rest_goes_on(

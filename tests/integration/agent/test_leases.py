@@ -13,8 +13,8 @@ from shared.model.reports import FailureKind
 from shared.wire.ids import render_lease
 from tests.fakes.control import control_plane
 from tests.integration.agent.world import (
+    ActionRequest,
     AgentProcess,
-    Wish,
     World,
     agent,
     is_running,
@@ -23,8 +23,8 @@ from tests.integration.agent.world import (
 )
 
 
-def _append(marks: Path, seconds: int = 0) -> Wish:
-    return Wish(task="append", inputs={"ledger": str(marks), "seconds": seconds})
+def _append(marks: Path, seconds: int = 0) -> ActionRequest:
+    return ActionRequest(task="append", inputs={"ledger": str(marks), "seconds": seconds})
 
 
 def _confirm(assignment: Assignment) -> link_pb2.ControlFrame:
@@ -39,7 +39,7 @@ async def test_what_is_not_confirmed_is_not_started(world: World, tmp_path: Path
         waiting = await world.assign(_append(marks))
         await world.control.until(lambda: world.control.accepted)
         # One that is confirmed runs to its end; if the other could start it would have.
-        other = await world.assign(Wish(task="talk", inputs={"lines": 1}))
+        other = await world.assign(ActionRequest(task="talk", inputs={"lines": 1}))
         await world.control.until(lambda: len(world.control.accepted) == 2)
         await world.control.send(_confirm(other))
         await world.control.end_of(other)

@@ -7,11 +7,20 @@ from pathlib import Path
 from shared.idl.agent.v1 import link_pb2
 from shared.model.phases import Phase
 from tests.fakes.control import control_plane
-from tests.integration.agent.world import AgentProcess, Wish, World, agent, until, until_file
+from tests.integration.agent.world import (
+    ActionRequest,
+    AgentProcess,
+    World,
+    agent,
+    until,
+    until_file,
+)
 
 
-def _sleep(seconds: float = 0) -> Wish:
-    return Wish(task="nap", type="core-sleep", inputs={"duration": timedelta(seconds=seconds)})
+def _sleep(seconds: float = 0) -> ActionRequest:
+    return ActionRequest(
+        task="nap", type="core-sleep", inputs={"duration": timedelta(seconds=seconds)}
+    )
 
 
 async def test_a_thousand_sleeps_of_nothing_all_succeed(world: World) -> None:
@@ -40,9 +49,9 @@ async def test_a_sleep_sleeps_and_an_abort_wakes_it(world: World) -> None:
 
 
 async def test_echo_hands_its_inputs_on(world: World) -> None:
-    wish = Wish(task="echo", type="echo", inputs={"x": 5, "y": 7}, outputs=["o0", "o1"])
+    request = ActionRequest(task="echo", type="echo", inputs={"x": 5, "y": 7}, outputs=["o0", "o1"])
     async with agent(world):
-        assignment = await world.assign(wish)
+        assignment = await world.assign(request)
         end = await world.control.end_of(assignment)
 
     assert end.phase is Phase.SUCCEEDED
@@ -56,7 +65,9 @@ async def test_an_assignment_delivered_twice_runs_once_and_is_accepted_twice(
     world: World, tmp_path: Path
 ) -> None:
     marks = tmp_path / "marks"
-    assignment = world.make(Wish(task="append", inputs={"ledger": str(marks), "seconds": 1}))
+    assignment = world.make(
+        ActionRequest(task="append", inputs={"ledger": str(marks), "seconds": 1})
+    )
     async with agent(world):
         await world.control.assign(assignment, assignment)
         await world.control.end_of(assignment)
@@ -124,7 +135,7 @@ async def test_an_agent_that_was_superseded_comes_back_later(world: World) -> No
 async def test_a_log_is_followed_while_the_task_writes_it(world: World, tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with agent(world):
-        assignment = await world.assign(Wish(task="talk_slowly", inputs={"go": str(go)}))
+        assignment = await world.assign(ActionRequest(task="talk_slowly", inputs={"go": str(go)}))
         await world.control.phase_of(assignment, Phase.RUNNING)
         call = await world.control.follow(assignment.attempt)
         lines = world.control.logs[call]
@@ -139,7 +150,7 @@ async def test_a_log_is_followed_while_the_task_writes_it(world: World, tmp_path
 
 async def test_a_long_log_arrives_whole_chunk_by_chunk_and_from_any_line(world: World) -> None:
     async with agent(world):
-        assignment = await world.assign(Wish(task="talk", inputs={"lines": 5000}))
+        assignment = await world.assign(ActionRequest(task="talk", inputs={"lines": 5000}))
         await world.control.end_of(assignment)
         whole, rest = (
             await world.control.follow(assignment.attempt),
@@ -168,8 +179,8 @@ async def test_parents_that_fill_every_slot_do_not_starve_their_children(
     world: World, tmp_path: Path
 ) -> None:
     marks = tmp_path / "marks"
-    wish = Wish(task="append", inputs={"ledger": str(marks), "seconds": 600})
-    parents = [world.make(wish) for _ in range(2)]
+    request = ActionRequest(task="append", inputs={"ledger": str(marks), "seconds": 600})
+    parents = [world.make(request) for _ in range(2)]
     async with agent(world, "--slots", "2"):
         await world.control.assign(*parents)
         await until(lambda: marks.exists() and len(marks.read_text().splitlines()) == 2)
@@ -185,7 +196,9 @@ async def test_parents_that_fill_every_slot_do_not_starve_their_children(
 async def test_the_agents_token_reaches_no_task(world: World, tmp_path: Path) -> None:
     description = tmp_path / "description"
     async with agent(world):
-        assignment = await world.assign(Wish(task="describe", inputs={"path": str(description)}))
+        assignment = await world.assign(
+            ActionRequest(task="describe", inputs={"path": str(description)})
+        )
         end = await world.control.end_of(assignment)
 
     assert end.phase is Phase.SUCCEEDED, end.failure

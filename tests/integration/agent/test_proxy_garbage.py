@@ -21,22 +21,22 @@ import pytest
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest, WatchRunDetailsRequest
 from starlette.responses import PlainTextResponse
 
-from dataplane.agent.door import limits
-from dataplane.agent.door.authority import Authority
-from dataplane.agent.door.bodies import Bodies
-from dataplane.agent.door.bounds import Bounds
-from dataplane.agent.door.callers import Caller, identify
-from dataplane.agent.door.certificates import make_authority
-from dataplane.agent.door.door import Door
-from dataplane.agent.door.kin import Kin
-from dataplane.agent.door.lines import Lines
-from dataplane.agent.door.metrics import Counts
-from dataplane.agent.door.proxy import Proxy
-from dataplane.agent.door.refusals import Code, RefusedError
-from dataplane.agent.door.signer import Signer
-from dataplane.agent.door.tokens import Tokens
-from dataplane.agent.door.upstream import Upstream
 from dataplane.agent.kube.objects import annotate_attempt
+from dataplane.agent.proxy import limits
+from dataplane.agent.proxy.authority import Authority
+from dataplane.agent.proxy.bodies import Bodies
+from dataplane.agent.proxy.callers import Caller, identify
+from dataplane.agent.proxy.certificates import make_authority
+from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.forwarding import Proxy
+from dataplane.agent.proxy.metrics import Counts
+from dataplane.agent.proxy.pod_limits import PodLimits
+from dataplane.agent.proxy.run_lineage import RunLineage
+from dataplane.agent.proxy.server import ApiProxy
+from dataplane.agent.proxy.signer import Signer
+from dataplane.agent.proxy.tokens import Tokens
+from dataplane.agent.proxy.upstream import Upstream
+from dataplane.agent.proxy.uri_policy import UriPolicy
 from shared.blobs.store import open_store
 from shared.kit.clock import SystemClock
 from tests.running import running, until
@@ -64,13 +64,13 @@ class _TakenAtTheirWord:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    door: Door
+    api: ApiProxy
     caller: Caller
     trust: ssl.SSLContext
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self.door.port}"
+        return f"https://127.0.0.1:{self.api.port}"
 
 
 @pytest.fixture
@@ -83,17 +83,17 @@ async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
     pair = make_authority(clock.now())
     authority = Authority(cast(Any, None), pair, ["127.0.0.1"], clock)
     tokens = cast(Tokens, _TakenAtTheirWord(caller))
-    lines, bodies, counts = Lines(), Bodies(), Counts()
+    lines, bodies, counts = PodLimits(), Bodies(), Counts()
     async with (
         serving(PlainTextResponse("", headers={"x-answered": "yes"})) as address,
         Upstream.open(address, dict) as upstream,
     ):
-        door = Door(
+        api = ApiProxy(
             listen="127.0.0.1:0",
             authority=authority,
             proxy=Proxy(
                 tokens=tokens,
-                kin=Kin(upstream, clock),
+                lineage=RunLineage(upstream, clock),
                 lines=lines,
                 bodies=bodies,
                 upstream=upstream,
@@ -103,17 +103,17 @@ async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
                 tokens=tokens,
                 lines=lines,
                 bodies=bodies,
-                bounds=Bounds(open_store),
+                uri_policy=UriPolicy(open_store),
                 uploads=cast(Any, None),
                 counts=counts,
             ),
             is_fresh=lambda: True,
             counts=counts,
         )
-        async with running(door, at_most=300):
-            await door.started.wait()
+        async with running(api, at_most=300):
+            await api.started.wait()
             trust = ssl.create_default_context(cadata=authority.certificate.decode())
-            yield Opened(door, caller, trust)
+            yield Opened(api, caller, trust)
 
 
 def call(path: str, body: bytes, *headers: str) -> bytes:
@@ -245,7 +245,7 @@ async def test_requests_that_are_half_sent_are_ended(
             await client.send(half)
             said.append(client.read_to_end())
         assert all(b" 408 " in each for each in await asyncio.gather(*said))
-    await until(lambda: len(opened.door.connections) == 0, "all are closed")
+    await until(lambda: len(opened.api.connections) == 0, "all are closed")
 
 
 async def test_head_that_never_ends_is_refused(opened: Opened) -> None:
@@ -259,7 +259,7 @@ async def test_head_that_never_ends_is_refused(opened: Opened) -> None:
 async def test_connections_from_one_address_are_bounded(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opened.door.connections, "_most_per_address", 3)
+    monkeypatch.setattr(opened.api.connections, "_most_per_address", 3)
     async with AsyncExitStack() as clients:
         for _ in range(3):
             await clients.enter_async_context(connected(opened.url, trust=opened.trust))

@@ -5,13 +5,13 @@ import os
 import signal
 from pathlib import Path
 
-from dataplane.agent.runtimes.process.identity import read_stat
+from dataplane.agent.runtimes.process.process_identity import read_stat
 from shared.idl.agent.v1 import link_pb2
 from shared.model.phases import Phase
 from shared.model.reports import FailureKind
 from tests.integration.agent.world import (
+    ActionRequest,
     AgentProcess,
-    Wish,
     World,
     agent,
     is_running,
@@ -20,8 +20,10 @@ from tests.integration.agent.world import (
 )
 
 
-def _append(marks: Path, seconds: int) -> Wish:
-    return Wish(task="append", inputs={"ledger": str(marks), "seconds": seconds}, outputs=["o0"])
+def _append(marks: Path, seconds: int) -> ActionRequest:
+    return ActionRequest(
+        task="append", inputs={"ledger": str(marks), "seconds": seconds}, outputs=["o0"]
+    )
 
 
 async def test_a_killed_agent_finds_its_attempt_running_and_it_runs_once(
@@ -84,7 +86,7 @@ async def test_agents_killed_again_and_again_lose_and_repeat_nothing(
 async def test_a_report_nobody_acknowledged_is_said_again_and_counted_once(world: World) -> None:
     world.control.acknowledging = False
     async with agent(world):
-        assignment = await world.assign(Wish(task="talk", inputs={"lines": 1}))
+        assignment = await world.assign(ActionRequest(task="talk", inputs={"lines": 1}))
         await world.control.end_of(assignment)
     assert len(world.control.received) == 3
 
@@ -101,7 +103,9 @@ async def test_a_shim_that_vanished_is_the_systems_failure_and_leaves_nothing(
 ) -> None:
     pids_file = tmp_path / "pids"
     async with agent(world):
-        assignment = await world.assign(Wish(task="spawn", inputs={"pids": str(pids_file)}))
+        assignment = await world.assign(
+            ActionRequest(task="spawn", inputs={"pids": str(pids_file)})
+        )
         family = [int(pid) for pid in (await until_file(pids_file)).split()]
         task = family[0]
         shim = int((read_stat(task) or [])[1])
@@ -154,7 +158,7 @@ async def test_a_lease_that_went_elsewhere_meanwhile_is_stopped_in_silence(
     await first.kill()
     said = len(world.control.received)
 
-    world.control.verdict_on = lambda _: link_pb2.VerdictOnLease.KIND_FORGET
+    world.control.decision_on = lambda _: link_pb2.VerdictOnLease.KIND_FORGET
     async with agent(world):
         await until(lambda: not is_running(pid))
     assert len(world.control.received) - said <= 2  # what it knew of before it was told
@@ -169,7 +173,7 @@ async def test_an_attempt_to_be_stopped_is_stopped_after_the_reconnect(
     await until_file(marks)
     await first.kill()
 
-    world.control.verdict_on = lambda _: link_pb2.VerdictOnLease.KIND_STOP
+    world.control.decision_on = lambda _: link_pb2.VerdictOnLease.KIND_STOP
     async with agent(world):
         end = await world.control.end_of(assignment)
     assert end.phase is Phase.ABORTED

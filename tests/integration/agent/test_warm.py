@@ -12,11 +12,18 @@ import pytest
 
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
 from dataplane.agent.runtimes.process.environment import inherited
-from dataplane.agent.runtimes.process.identity import Identity
-from dataplane.agent.runtimes.process.nursery import Nursery
+from dataplane.agent.runtimes.process.process_identity import Identity
+from dataplane.agent.runtimes.process.spawner import Spawner
 from shared.kit.clock import SystemClock
 from shared.model.phases import Phase
-from tests.integration.agent.world import AgentProcess, Wish, World, agent, until, until_file
+from tests.integration.agent.world import (
+    ActionRequest,
+    AgentProcess,
+    World,
+    agent,
+    until,
+    until_file,
+)
 from tests.running import running
 
 
@@ -26,7 +33,9 @@ async def _until_warm(started: AgentProcess, count: int = 1) -> None:
 
 async def _describe(world: World, name: str, **env: str) -> dict[str, Any]:
     path = world.root / name
-    assignment = await world.assign(Wish(task="describe", inputs={"path": str(path)}, env=env))
+    assignment = await world.assign(
+        ActionRequest(task="describe", inputs={"path": str(path)}, env=env)
+    )
     end = await world.control.end_of(assignment)
     assert end.phase is Phase.SUCCEEDED, end.failure
     text = await until_file(path, empty=True)
@@ -89,12 +98,12 @@ async def test_variables_read_when_a_process_is_loaded_are_heeded_warm_as_cold(
         found = {}
         for name, value in {"": "", **_FIXED_WHEN_LOADED}.items():
             path = world.root / f"{how}-{name}"
-            wish = Wish(
+            request = ActionRequest(
                 task="describe_loaded",
                 inputs={"path": str(path)},
                 env={name: value} if name else {},
             )
-            end = await world.control.end_of(await world.assign(wish))
+            end = await world.control.end_of(await world.assign(request))
             assert end.phase is Phase.SUCCEEDED, end.failure
             found[name] = await until_file(path, empty=True)
         return found
@@ -112,11 +121,11 @@ async def test_variables_read_when_a_process_is_loaded_are_heeded_warm_as_cold(
 
 async def test_variable_of_the_tasks_own_keeps_the_warm_start(world: World) -> None:
     base = inherited(os.environ)
-    nursery = Nursery(base, world.root, SystemClock(), warm=True)
+    spawner = Spawner(base, world.root, SystemClock(), warm=True)
     program = shutil.which("a0", path=base["PATH"])
     assert program is not None
-    async with running(nursery, at_most=60):
-        await nursery.ready.wait()
+    async with running(spawner, at_most=60):
+        await spawner.ready.wait()
         for env, may_fork in [
             ({}, True),
             ({"COLOUR": "red", "LOG_LEVEL": "30", "VOLARY_ATTEMPT": "1"}, True),
@@ -124,7 +133,7 @@ async def test_variable_of_the_tasks_own_keeps_the_warm_start(world: World) -> N
             ({"MSGPACK_PUREPYTHON": "1"}, False),
             ({"FSSPEC_S3_ANON": "1"}, False),
         ]:
-            assert nursery._may_fork(_make_start(program, {**base, **env})) is may_fork, env
+            assert spawner._may_fork(_make_start(program, {**base, **env})) is may_fork, env
 
 
 async def test_package_that_starts_threads_leaves_warm_start_on(
@@ -137,16 +146,16 @@ async def test_package_that_starts_threads_leaves_warm_start_on(
     )
     base = {**inherited(os.environ), "PYTHONPATH": str(tmp_path)}
     caplog.set_level("INFO")
-    nursery = Nursery(base, tmp_path, SystemClock(), warm=True)
-    async with running(nursery, at_most=60):
-        await nursery.ready.wait()
+    spawner = Spawner(base, tmp_path, SystemClock(), warm=True)
+    async with running(spawner, at_most=60):
+        await spawner.ready.wait()
         directory = AttemptDirectory(tmp_path / "attempts" / "first")
         program = shutil.which("a0", path=base["PATH"])
         assert program is not None
         start = _make_start(program, base)
         directory.make(start)
-        assert nursery._may_fork(start)
-        assert await nursery.start(directory, start)
+        assert spawner._may_fork(start)
+        assert await spawner.start(directory, start)
         await until(lambda: directory.find_exit() is not None)
     (left_out,) = (
         record.__dict__["packages"]
@@ -170,7 +179,9 @@ async def test_tasks_outlive_the_zygote_they_were_forked_of(world: World, tmp_pa
     async with agent(world) as started:
         await _until_warm(started)
         assignment = await world.assign(
-            Wish(task="append", inputs={"ledger": str(marks), "seconds": 2}, outputs=["o0"])
+            ActionRequest(
+                task="append", inputs={"ledger": str(marks), "seconds": 2}, outputs=["o0"]
+            )
         )
         await until_file(marks)
         os.kill(_find_zygote(started), signal.SIGKILL)
@@ -235,11 +246,11 @@ async def test_an_attempt_that_a_late_shim_has_taken_costs_no_zygote(
     directory.take_start()
     following = AttemptDirectory(tmp_path / "attempts" / "following")
     following.make(start)
-    nursery = Nursery(base, tmp_path, SystemClock(), warm=True)
-    async with running(nursery, at_most=60):
-        await nursery.ready.wait()
-        assert not await nursery.start(directory, start)
-        assert await nursery.start(following, start)
+    spawner = Spawner(base, tmp_path, SystemClock(), warm=True)
+    async with running(spawner, at_most=60):
+        await spawner.ready.wait()
+        assert not await spawner.start(directory, start)
+        assert await spawner.start(following, start)
         await until(lambda: following.find_exit() is not None)
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
     assert directory.find_shim() == Identity.of_this_process()

@@ -16,7 +16,7 @@ from uuid import uuid4
 from flyteidl2.core import interface_pb2, literals_pb2, tasks_pb2, types_pb2
 from flyteidl2.task import common_pb2, run_pb2, task_definition_pb2
 
-from dataplane.agent.runtimes.process.identity import read_stat
+from dataplane.agent.runtimes.process.process_identity import read_stat
 from shared.model.assignments import Assignment
 from shared.model.ids import (
     ActionId,
@@ -48,7 +48,7 @@ RUN_SPEC = run_pb2.RunSpec()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class ActionRequest:
     """A task to run, as a test says it."""
 
     task: str  # a function of tests/integration/agent/tasks/work.py
@@ -80,13 +80,15 @@ class World:
                 archive.add(file, file.name)
         return f"file://{path}"
 
-    def make(self, wish: Wish, *, run: str = "r1", parent: str | None = None) -> Assignment:
+    def make(
+        self, request: ActionRequest, *, run: str = "r1", parent: str | None = None
+    ) -> Assignment:
         """Put the inputs where they belong, and return the assignment."""
         action = ActionName(f"a{uuid4().hex[:8]}")
         run_base = f"{self.base}/acme/p/development/{run}"
         directory = self.path(f"{run_base}/{action}")
         directory.mkdir(parents=True)
-        (directory / "inputs.pb").write_bytes(make_inputs(wish.inputs).SerializeToString())
+        (directory / "inputs.pb").write_bytes(make_inputs(request.inputs).SerializeToString())
         return Assignment(
             org=OrgName("acme"),
             key=ActionKey(
@@ -95,8 +97,8 @@ class World:
             attempt=AttemptId(ActionId(uuid4()), 1),
             lease=LeaseId(uuid4()),
             parent=None if parent is None else ActionName(parent),
-            task_type=wish.type,
-            task_spec=self.control.spec(make_task_spec(wish, self.bundle).SerializeToString()),
+            task_type=request.type,
+            task_spec=self.control.spec(make_task_spec(request, self.bundle).SerializeToString()),
             run_spec=self.control.spec(RUN_SPEC.SerializeToString()),
             input_uri=f"{run_base}/{action}/inputs.pb",
             run_base=run_base,
@@ -106,8 +108,8 @@ class World:
             run_started_at=datetime(2026, 1, 1, tzinfo=UTC),
         )
 
-    async def assign(self, wish: Wish) -> Assignment:
-        assignment = self.make(wish)
+    async def assign(self, request: ActionRequest) -> Assignment:
+        assignment = self.make(request)
         await self.control.assign(assignment)
         return assignment
 
@@ -119,33 +121,34 @@ class World:
         return {item.name: item.value for item in common_pb2.Outputs.FromString(body).literals}
 
 
-def make_task_spec(wish: Wish, bundle: str) -> task_definition_pb2.TaskSpec:
+def make_task_spec(request: ActionRequest, bundle: str) -> task_definition_pb2.TaskSpec:
     template = tasks_pb2.TaskTemplate(
-        type=wish.type,
+        type=request.type,
         interface=interface_pb2.TypedInterface(
-            inputs=_variables({name: _type_of(value) for name, value in wish.inputs.items()}),
-            outputs=_variables(dict.fromkeys(wish.outputs, types_pb2.INTEGER)),
+            inputs=_variables({name: _type_of(value) for name, value in request.inputs.items()}),
+            outputs=_variables(dict.fromkeys(request.outputs, types_pb2.INTEGER)),
         ),
         container=tasks_pb2.Container(
             image="ghcr.io/acme/tasks:v1",
-            args=wish.args
-            if wish.args is not None
+            args=request.args
+            if request.args is not None
             else [
                 *(bundle if arg == "{bundle}" else arg for arg in _A0_ARGS),
-                *(wish.module, "instance", wish.task),
+                *(request.module, "instance", request.task),
             ],
             env=[
-                literals_pb2.KeyValuePair(key=key, value=value) for key, value in wish.env.items()
+                literals_pb2.KeyValuePair(key=key, value=value)
+                for key, value in request.env.items()
             ],
         ),
     )
-    template.id.name = f"t.{wish.task}"
-    if wish.memory:
+    template.id.name = f"t.{request.task}"
+    if request.memory:
         template.container.resources.requests.add(
-            name=tasks_pb2.Resources.MEMORY, value=wish.memory
+            name=tasks_pb2.Resources.MEMORY, value=request.memory
         )
-    if wish.timeout is not None:
-        template.metadata.timeout.FromTimedelta(wish.timeout)
+    if request.timeout is not None:
+        template.metadata.timeout.FromTimedelta(request.timeout)
     return task_definition_pb2.TaskSpec(task_template=template)
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.api.door import Door, open_door
+from tests.integration.api.client import ApiUnderTest, open_api
 
 
 @pytest.fixture
-async def door(database_url: str, tmp_path: Path) -> AsyncIterator[Door]:
-    async with open_door(database_url, tmp_path / "blobs") as door:
-        yield door
+async def api(database_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
+    async with open_api(database_url, tmp_path / "blobs") as api:
+        yield api

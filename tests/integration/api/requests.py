@@ -14,7 +14,7 @@ from flyteidl2.workflow.run_service_pb2 import CreateRunRequest
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.integration.api.door import DOMAIN, ORG, PROJECT, Door
+from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
 
 
 def project_id() -> ProjectIdentifier:
@@ -58,7 +58,7 @@ def create_run(name: str = "r1", **fields: Any) -> CreateRunRequest:
 
 
 def enqueue(
-    door: Door,
+    api: ApiUnderTest,
     name: str,
     *,
     parent: str = "a0",
@@ -66,7 +66,7 @@ def enqueue(
     spec: TaskSpec | None = None,
     group: str = "",
 ) -> EnqueueRequest:
-    run_base = f"{door.blobs.base}/{ORG}/{PROJECT}/{DOMAIN}/{run}"
+    run_base = f"{api.blobs.base}/{ORG}/{PROJECT}/{DOMAIN}/{run}"
     return EnqueueRequest(
         action=Action(
             action_id=action_id(name, run=run),

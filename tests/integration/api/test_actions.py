@@ -30,7 +30,7 @@ from flyteidl2.workflow.state_service_pb2 import WatchRequest
 
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
-from tests.integration.api.door import ORG, Door
+from tests.integration.api.client import ORG, ApiUnderTest
 from tests.integration.api.requests import (
     action_id,
     create_run,
@@ -44,12 +44,12 @@ from tests.integration.api.requests import (
 
 
 @pytest.fixture
-async def running(door: Door) -> Door:
+async def running(api: ApiUnderTest) -> ApiUnderTest:
     """A door with a run whose root is running."""
-    await door.runs.create_run(create_run())
-    (root,) = await door.claim()
-    await door.report(root, Phase.RUNNING)
-    return door
+    await api.runs.create_run(create_run())
+    (root,) = await api.claim()
+    await api.report(root, Phase.RUNNING)
+    return api
 
 
 async def until_sentinel(updates: AsyncIterator[Any]) -> list[Any]:
@@ -67,11 +67,13 @@ async def next_update(updates: AsyncIterator[Any]) -> Any:
         return (await anext(updates)).action_update
 
 
-def watch(door: Door) -> Any:
-    return door.actions.watch_for_updates(WatchForUpdatesRequest(parent_action_id=action_id()))
+def watch(api: ApiUnderTest) -> Any:
+    return api.actions.watch_for_updates(WatchForUpdatesRequest(parent_action_id=action_id()))
 
 
-async def test_a_parent_hears_of_its_child_from_enqueueing_to_its_outputs(running: Door) -> None:
+async def test_a_parent_hears_of_its_child_from_enqueueing_to_its_outputs(
+    running: ApiUnderTest,
+) -> None:
     updates = watch(running)
     assert await until_sentinel(updates) == []
 
@@ -89,7 +91,9 @@ async def test_a_parent_hears_of_its_child_from_enqueueing_to_its_outputs(runnin
     assert not ended.HasField("error")
 
 
-async def test_a_restarted_parent_finds_its_children_before_the_sentinel(running: Door) -> None:
+async def test_a_restarted_parent_finds_its_children_before_the_sentinel(
+    running: ApiUnderTest,
+) -> None:
     await running.actions.enqueue(enqueue(running, "done"))
     await running.finish()
     await running.actions.enqueue(enqueue(running, "waiting"))
@@ -102,7 +106,9 @@ async def test_a_restarted_parent_finds_its_children_before_the_sentinel(running
     }
 
 
-async def test_a_child_that_failed_tells_code_kind_and_whether_to_try_again(running: Door) -> None:
+async def test_a_child_that_failed_tells_code_kind_and_whether_to_try_again(
+    running: ApiUnderTest,
+) -> None:
     await running.actions.enqueue(enqueue(running, "c1"))
     await running.finish(
         Phase.FAILED,
@@ -119,7 +125,7 @@ async def test_a_child_that_failed_tells_code_kind_and_whether_to_try_again(runn
 
 
 async def test_enqueueing_the_same_twice_is_the_same_and_other_content_is_refused(
-    running: Door,
+    running: ApiUnderTest,
 ) -> None:
     await running.actions.enqueue(enqueue(running, "c1"))
     await running.actions.enqueue(enqueue(running, "c1"))
@@ -133,13 +139,15 @@ async def test_enqueueing_the_same_twice_is_the_same_and_other_content_is_refuse
     assert len(await running.claim()) == 1
 
 
-async def test_enqueueing_below_what_is_not_there_is_refused(running: Door) -> None:
+async def test_enqueueing_below_what_is_not_there_is_refused(running: ApiUnderTest) -> None:
     for request in (enqueue(running, "c1", run="r2"), enqueue(running, "c1", parent="nobody")):
         code, _ = await refusal(running.actions.enqueue(request))
         assert code is Code.NOT_FOUND
 
 
-async def test_a_trace_is_over_when_it_is_told_and_names_its_very_file(running: Door) -> None:
+async def test_a_trace_is_over_when_it_is_told_and_names_its_very_file(
+    running: ApiUnderTest,
+) -> None:
     file = f"{running.blobs.base}/{ORG}/p/d/r1/t1/outputs.pb"
     await running.actions.enqueue(
         enqueue_trace("t1", phase=ActionPhase.ACTION_PHASE_SUCCEEDED, output_uri=file)
@@ -158,7 +166,7 @@ async def test_a_trace_is_over_when_it_is_told_and_names_its_very_file(running: 
     assert details.details.status.duration_ms == 2000
 
 
-async def test_a_condition_waits_for_an_answer_of_its_type(running: Door) -> None:
+async def test_a_condition_waits_for_an_answer_of_its_type(running: ApiUnderTest) -> None:
     await running.actions.enqueue(enqueue_condition("ask"))
     signal = SignalEventRequest(action_id=action_id("ask"), parent_action_name="a0")
 
@@ -183,7 +191,7 @@ async def test_a_condition_waits_for_an_answer_of_its_type(running: Door) -> Non
     assert code is Code.FAILED_PRECONDITION
 
 
-async def test_a_signal_to_what_is_no_condition_is_refused(running: Door) -> None:
+async def test_a_signal_to_what_is_no_condition_is_refused(running: ApiUnderTest) -> None:
     request = SignalRequest(action_id=action_id("a0"), parent_action_name="a0")
     request.value.scalar.primitive.boolean = True
 
@@ -193,7 +201,7 @@ async def test_a_signal_to_what_is_no_condition_is_refused(running: Door) -> Non
     assert "not a condition" in message
 
 
-async def test_an_aborted_child_is_told_to_its_parent(running: Door) -> None:
+async def test_an_aborted_child_is_told_to_its_parent(running: ApiUnderTest) -> None:
     await running.actions.enqueue(enqueue(running, "c1"))
     await running.actions.abort(AbortRequest(action_id=action_id("c1"), reason="enough"))
 
@@ -202,7 +210,7 @@ async def test_an_aborted_child_is_told_to_its_parent(running: Door) -> None:
     assert update.phase == ActionPhase.ACTION_PHASE_ABORTED
 
 
-async def test_the_older_services_do_the_same(running: Door) -> None:
+async def test_the_older_services_do_the_same(running: ApiUnderTest) -> None:
     action = enqueue(running, "c1").action
     updates = running.state.watch(WatchRequest(parent_action_id=action_id()))
     assert await until_sentinel(updates) == []
@@ -222,15 +230,15 @@ async def test_the_older_services_do_the_same(running: Door) -> None:
     await updates.aclose()
 
 
-async def test_actions_are_listed_by_parent_type_and_phase(running: Door) -> None:
+async def test_actions_are_listed_by_parent_type_and_phase(running: ApiUnderTest) -> None:
     await running.actions.enqueue(enqueue(running, "c1", group="fan"))
     await running.actions.enqueue(enqueue(running, "c2"))
     await running.actions.enqueue(enqueue(running, "grandchild", parent="c1"))
     await running.actions.enqueue(enqueue_condition("ask"))
 
-    async def names(**wish: Any) -> list[str]:
+    async def names(**request: Any) -> list[str]:
         listed = await running.runs.list_actions(
-            ListActionsRequest(run_id=run_id(), request=ListRequest(filters=[Filter(**wish)]))
+            ListActionsRequest(run_id=run_id(), request=ListRequest(filters=[Filter(**request)]))
         )
         return [action.id.name for action in listed.actions]
 
@@ -253,7 +261,7 @@ async def test_actions_are_listed_by_parent_type_and_phase(running: Door) -> Non
     ("group", "shown"), [("g" * 300, "g" * 255 + "…"), ("a\0b", "a\N{REPLACEMENT CHARACTER}b")]
 )
 async def test_group_name_that_is_too_long_is_shortened(
-    running: Door, group: str, shown: str
+    running: ApiUnderTest, group: str, shown: str
 ) -> None:
     await running.actions.enqueue(enqueue(running, "c1", group=group))
     await running.actions.enqueue(enqueue(running, "c1", group=group))  # again: the same
@@ -262,7 +270,9 @@ async def test_group_name_that_is_too_long_is_shortened(
     assert [each.metadata.group for each in listed.actions if each.id.name == "c1"] == [shown]
 
 
-async def test_enqueue_into_an_unknown_queue_names_the_command_that_makes_it(running: Door) -> None:
+async def test_enqueue_into_an_unknown_queue_names_the_command_that_makes_it(
+    running: ApiUnderTest,
+) -> None:
     request = enqueue(running, "c1")
     request.action.task.queue = "gpu"
 
@@ -275,8 +285,8 @@ async def test_enqueue_into_an_unknown_queue_names_the_command_that_makes_it(run
 class Watched:
     """A watch of a run's actions: what it shows so far."""
 
-    def __init__(self, door: Door, *filters: Filter) -> None:
-        self._pages = door.runs.watch_actions(WatchActionsRequest(run_id=run_id(), filter=filters))
+    def __init__(self, api: ApiUnderTest, *filters: Filter) -> None:
+        self._pages = api.runs.watch_actions(WatchActionsRequest(run_id=run_id(), filter=filters))
         self.shown: dict[str, EnrichedAction] = {}
 
     async def until(self, name: str, **counts: int) -> None:
@@ -294,7 +304,7 @@ class Watched:
         await self._pages.aclose()
 
 
-async def test_a_watched_tree_counts_all_descendants_by_phase(running: Door) -> None:
+async def test_a_watched_tree_counts_all_descendants_by_phase(running: ApiUnderTest) -> None:
     await running.actions.enqueue(enqueue(running, "c1"))
     watched = Watched(running)
     await watched.until("a0", QUEUED=1)
@@ -309,7 +319,7 @@ async def test_a_watched_tree_counts_all_descendants_by_phase(running: Door) -> 
     await watched.close()
 
 
-async def test_what_no_longer_meets_the_filter_says_farewell(running: Door) -> None:
+async def test_what_no_longer_meets_the_filter_says_farewell(running: ApiUnderTest) -> None:
     await running.actions.enqueue(enqueue(running, "c1"))
     queued = Filter(function=Filter.VALUE_IN, field="PHASE", values=["1"])
     watched = Watched(running, queued)

@@ -23,7 +23,7 @@ from flyteidl2.workflow.run_service_pb2 import (
 )
 
 from controlplane.api.wire import MAX_REQUEST_BYTES
-from tests.integration.api.door import DOMAIN, ORG, PROJECT, Door
+from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
 from tests.integration.api.requests import (
     action_id,
     create_run,
@@ -41,38 +41,38 @@ CREATE_RUN = "/flyteidl2.workflow.RunService/CreateRun"
 HEADERS = {"content-type": "application/proto", "connect-protocol-version": "1"}
 
 
-async def test_a_run_of_a_bad_name_is_refused(door: Door) -> None:
+async def test_a_run_of_a_bad_name_is_refused(api: ApiUnderTest) -> None:
     for name in ("Up", "1st", "under_score", "dot.ted", "ends-", "a/b", "..", "r" * 31, "é", "r\0"):
-        code, message = await refusal(door.runs.create_run(create_run(run_id=run_id(name))))
+        code, message = await refusal(api.runs.create_run(create_run(run_id=run_id(name))))
 
         assert code is Code.INVALID_ARGUMENT, name
         assert "run" in message
 
 
-async def test_an_action_of_a_bad_name_is_refused(door: Door) -> None:
+async def test_an_action_of_a_bad_name_is_refused(api: ApiUnderTest) -> None:
     for name in ("a/b", "..", "-a", "a" * 31, "a b", "a0\0"):
-        code, message = await refusal(door.actions.enqueue(enqueue(door, name)))
+        code, message = await refusal(api.actions.enqueue(enqueue(api, name)))
 
         assert code is Code.INVALID_ARGUMENT, name
         assert "action" in message
 
 
-async def test_the_root_cannot_be_enqueued(door: Door) -> None:
-    code, message = await refusal(door.actions.enqueue(enqueue(door, "a0")))
+async def test_the_root_cannot_be_enqueued(api: ApiUnderTest) -> None:
+    code, message = await refusal(api.actions.enqueue(enqueue(api, "a0")))
 
     assert code is Code.INVALID_ARGUMENT
     assert "create a run" in message
 
 
-async def test_what_is_not_there_is_not_found(door: Door) -> None:
-    await door.runs.create_run(create_run())
+async def test_what_is_not_there_is_not_found(api: ApiUnderTest) -> None:
+    await api.runs.create_run(create_run())
     calls = [
-        door.runs.get_run_details(GetRunDetailsRequest(run_id=run_id("nobody"))),
-        door.runs.get_action_details(GetActionDetailsRequest(action_id=action_id("nobody"))),
-        door.runs.abort_run(AbortRunRequest(run_id=run_id("nobody"))),
-        door.runs.abort_action(AbortActionRequest(action_id=action_id("nobody"))),
+        api.runs.get_run_details(GetRunDetailsRequest(run_id=run_id("nobody"))),
+        api.runs.get_action_details(GetActionDetailsRequest(action_id=action_id("nobody"))),
+        api.runs.abort_run(AbortRunRequest(run_id=run_id("nobody"))),
+        api.runs.abort_action(AbortActionRequest(action_id=action_id("nobody"))),
         anext(
-            door.runs.watch_action_details(WatchActionDetailsRequest(action_id=action_id("nobody")))
+            api.runs.watch_action_details(WatchActionDetailsRequest(action_id=action_id("nobody")))
         ),
     ]
     for call in calls:
@@ -81,39 +81,41 @@ async def test_what_is_not_there_is_not_found(door: Door) -> None:
         assert "nobody" in message
 
 
-async def test_missing_oneofs_are_named(door: Door) -> None:
-    code, message = await refusal(door.runs.create_run(CreateRunRequest()))
+async def test_missing_oneofs_are_named(api: ApiUnderTest) -> None:
+    code, message = await refusal(api.runs.create_run(CreateRunRequest()))
 
     assert code is Code.INVALID_ARGUMENT
     assert "id: exactly one" in message
     assert "task: exactly one" in message
 
 
-async def test_a_field_that_breaks_a_rule_is_named_with_its_path(door: Door) -> None:
-    request = enqueue(door, "c1")
+async def test_a_field_that_breaks_a_rule_is_named_with_its_path(api: ApiUnderTest) -> None:
+    request = enqueue(api, "c1")
     request.action.action_id.run.project = ""
 
-    code, message = await refusal(door.actions.enqueue(request))
+    code, message = await refusal(api.actions.enqueue(request))
 
     assert code is Code.INVALID_ARGUMENT
     assert message == "action.action_id.run.project: must be at least 1 characters"
 
 
-async def test_over_long_strings_and_nul_are_refused(door: Door) -> None:
+async def test_over_long_strings_and_nul_are_refused(api: ApiUnderTest) -> None:
     for field, value in (
         ("input_uri", "u" * 2049),
         ("input_uri", "\0"),
     ):
-        request = enqueue(door, "c1")
+        request = enqueue(api, "c1")
         setattr(request.action, field, value)
 
-        code, message = await refusal(door.actions.enqueue(request))
+        code, message = await refusal(api.actions.enqueue(request))
 
         assert code is Code.INVALID_ARGUMENT
         assert field in message
 
 
-async def test_environment_that_no_process_can_have_is_refused_by_every_call(door: Door) -> None:
+async def test_environment_that_no_process_can_have_is_refused_by_every_call(
+    api: ApiUnderTest,
+) -> None:
     spec = task_spec()
     spec.task_template.container.env.add(key="A=B", value="1")
     deployment = deploy()
@@ -122,52 +124,54 @@ async def test_environment_that_no_process_can_have_is_refused_by_every_call(doo
     run.run_spec.envs.values.add(key="SETTINGS", value="x" * 200_000)
 
     for call, name in (
-        (door.runs.create_run(create_run(task_spec=spec)), "'A=B'"),
-        (door.runs.create_run(run), "'SETTINGS' has 200010 bytes"),
-        (door.tasks.deploy_task(deployment), "'A=B'"),
-        (door.actions.enqueue(enqueue(door, "c1", spec=spec)), "'A=B'"),
+        (api.runs.create_run(create_run(task_spec=spec)), "'A=B'"),
+        (api.runs.create_run(run), "'SETTINGS' has 200010 bytes"),
+        (api.tasks.deploy_task(deployment), "'A=B'"),
+        (api.actions.enqueue(enqueue(api, "c1", spec=spec)), "'A=B'"),
     ):
         code, message = await refusal(call)
         assert code is Code.INVALID_ARGUMENT
         assert name in message
     # Nor has a refused run left its inputs behind.
-    assert not await door.blobs.list_below(f"{door.blobs.base}/{ORG}", limit=1)
+    assert not await api.blobs.list_below(f"{api.blobs.base}/{ORG}", limit=1)
 
 
-async def test_nul_in_what_lists_show_is_refused(door: Door) -> None:
+async def test_nul_in_what_lists_show_is_refused(api: ApiUnderTest) -> None:
     for spec in (task_spec("env.a\0b"), task_spec(version="v\0")):
-        code, message = await refusal(door.runs.create_run(create_run(task_spec=spec)))
+        code, message = await refusal(api.runs.create_run(create_run(task_spec=spec)))
         assert code is Code.INVALID_ARGUMENT
         assert "NUL" in message
 
 
-async def test_a_task_spec_too_large_to_store_is_refused(door: Door) -> None:
+async def test_a_task_spec_too_large_to_store_is_refused(api: ApiUnderTest) -> None:
     spec = task_spec()
     spec.task_template.container.args.append("x" * 5_000_000)
 
-    code, message = await refusal(door.runs.create_run(create_run(task_spec=spec)))
+    code, message = await refusal(api.runs.create_run(create_run(task_spec=spec)))
 
     assert code is Code.INVALID_ARGUMENT
     assert "bytes" in message
 
 
-async def test_durations_that_nobody_means_are_refused(door: Door) -> None:
+async def test_durations_that_nobody_means_are_refused(api: ApiUnderTest) -> None:
     spec = task_spec()
     spec.task_template.metadata.timeout.seconds = -1
 
-    code, message = await refusal(door.runs.create_run(create_run(task_spec=spec)))
+    code, message = await refusal(api.runs.create_run(create_run(task_spec=spec)))
 
     assert code is Code.INVALID_ARGUMENT
     assert message.startswith("timeout")
 
 
-async def test_traces_that_are_not_over_and_conditions_of_odd_types_are_refused(door: Door) -> None:
-    await door.runs.create_run(create_run())
+async def test_traces_that_are_not_over_and_conditions_of_odd_types_are_refused(
+    api: ApiUnderTest,
+) -> None:
+    await api.runs.create_run(create_run())
     for request in (
         enqueue_trace("t1", phase=ActionPhase.ACTION_PHASE_RUNNING, output_uri="file:///x"),
         enqueue_condition("c1", SimpleType.DATETIME),
     ):
-        code, _ = await refusal(door.actions.enqueue(request))
+        code, _ = await refusal(api.actions.enqueue(request))
         assert code is Code.INVALID_ARGUMENT
 
 
@@ -193,10 +197,10 @@ BAD_LISTS: list[dict[str, Any]] = [
 ]
 
 
-async def test_a_list_asked_for_badly_is_refused(door: Door) -> None:
+async def test_a_list_asked_for_badly_is_refused(api: ApiUnderTest) -> None:
     for request in BAD_LISTS:
         code, message = await refusal(
-            door.runs.list_runs(
+            api.runs.list_runs(
                 ListRunsRequest(project_id=project_id(), request=ListRequest(**request))
             )
         )
@@ -205,8 +209,8 @@ async def test_a_list_asked_for_badly_is_refused(door: Door) -> None:
         assert message
 
 
-async def test_a_number_too_large_for_its_column_finds_nothing(door: Door) -> None:
-    listed = await door.runs.list_runs(
+async def test_a_number_too_large_for_its_column_finds_nothing(api: ApiUnderTest) -> None:
+    listed = await api.runs.list_runs(
         ListRunsRequest(
             project_id=project_id(),
             request=ListRequest(filters=[Filter(field="phase", values=["99999"])]),
@@ -215,9 +219,9 @@ async def test_a_number_too_large_for_its_column_finds_nothing(door: Door) -> No
     assert not listed.runs
 
 
-async def test_the_org_of_a_message_is_not_believed(door: Door) -> None:
+async def test_the_org_of_a_message_is_not_believed(api: ApiUnderTest) -> None:
     claimed = RunIdentifier(org="somebody-else", project=PROJECT, domain=DOMAIN, name="r1")
-    made = await door.runs.create_run(create_run(run_id=claimed))
+    made = await api.runs.create_run(create_run(run_id=claimed))
 
     assert made.run.action.id.run.org == "acme"
 
@@ -238,8 +242,8 @@ BAD_BYTES: list[tuple[bytes, dict[str, str], int, str]] = [
 ]
 
 
-async def test_bytes_that_are_no_request_are_answered(door: Door) -> None:
-    async with httpx.AsyncClient(base_url=door.url) as http:
+async def test_bytes_that_are_no_request_are_answered(api: ApiUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=api.url) as http:
         for body, headers, status, words in BAD_BYTES:
             answer = await http.post(CREATE_RUN, content=body, headers=HEADERS | headers)
 
@@ -247,8 +251,8 @@ async def test_bytes_that_are_no_request_are_answered(door: Door) -> None:
             assert words in answer.text
 
 
-async def test_a_header_that_is_not_text_is_answered(door: Door) -> None:
-    async with httpx.AsyncClient(base_url=door.url) as http:
+async def test_a_header_that_is_not_text_is_answered(api: ApiUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=api.url) as http:
         answer = await http.post(
             CREATE_RUN,
             headers=[(b"content-type", b"application/proto"), (b"x-request-id", b"\xff\xfe")],
@@ -257,8 +261,8 @@ async def test_a_header_that_is_not_text_is_answered(door: Door) -> None:
     assert answer.status_code >= 400
 
 
-async def test_an_rpc_that_does_not_exist_is_unimplemented(door: Door) -> None:
-    async with httpx.AsyncClient(base_url=door.url) as http:
+async def test_an_rpc_that_does_not_exist_is_unimplemented(api: ApiUnderTest) -> None:
+    async with httpx.AsyncClient(base_url=api.url) as http:
         for path in ("/flyteidl2.workflow.RunService/Nothing", "/flyteidl2.x/Y"):
             answer = await http.post(path, headers=HEADERS)
             assert answer.status_code == 404

@@ -7,7 +7,7 @@ from connectrpc.code import Code
 from flyteidl2.task.task_definition_pb2 import TaskSpec
 from google.protobuf.json_format import ParseDict
 
-from tests.integration.api.door import ORG, Door
+from tests.integration.api.client import ORG, ApiUnderTest
 from tests.integration.api.requests import create_run, deploy, refusal, task_id, task_spec
 
 
@@ -44,54 +44,56 @@ each_place = pytest.mark.parametrize(
 
 @each_place
 async def test_code_bundle_that_is_gone_is_refused_with_its_remedy(
-    door: Door, make: Callable[[str], TaskSpec]
+    api: ApiUnderTest, make: Callable[[str], TaskSpec]
 ) -> None:
-    spec = make(door.blobs.native(f"{door.blobs.base}/{ORG}/uploads/p/development/x/code.tar.gz"))
+    spec = make(api.blobs.native(f"{api.blobs.base}/{ORG}/uploads/p/development/x/code.tar.gz"))
     deployment = deploy()
     deployment.spec.CopyFrom(spec)
 
     for call in (
-        door.runs.create_run(create_run(task_spec=spec)),
-        door.tasks.deploy_task(deployment),
+        api.runs.create_run(create_run(task_spec=spec)),
+        api.tasks.deploy_task(deployment),
     ):
         code, message = await refusal(call)
         assert code is Code.FAILED_PRECONDITION
         assert "code.tar.gz is not there" in message
         assert "flyte delete local-cache" in message
-    assert not await door.blobs.list_below(f"{door.blobs.base}/{ORG}", limit=1)
+    assert not await api.blobs.list_below(f"{api.blobs.base}/{ORG}", limit=1)
 
 
 @each_place
 async def test_code_bundle_that_is_there_is_accepted(
-    door: Door, make: Callable[[str], TaskSpec]
+    api: ApiUnderTest, make: Callable[[str], TaskSpec]
 ) -> None:
-    uri = f"{door.blobs.base}/{ORG}/uploads/p/development/x/code.tar.gz"
-    await door.blobs.write(uri, b"code")
+    uri = f"{api.blobs.base}/{ORG}/uploads/p/development/x/code.tar.gz"
+    await api.blobs.write(uri, b"code")
 
-    await door.runs.create_run(create_run(task_spec=make(door.blobs.native(uri))))
+    await api.runs.create_run(create_run(task_spec=make(api.blobs.native(uri))))
 
 
-async def test_code_bundle_of_another_data_directory_is_refused(door: Door) -> None:
+async def test_code_bundle_of_another_data_directory_is_refused(api: ApiUnderTest) -> None:
     spec = in_arguments("--tgz")("/elsewhere/blobs/local/uploads/code.tar.gz")
 
-    code, message = await refusal(door.runs.create_run(create_run(task_spec=spec)))
+    code, message = await refusal(api.runs.create_run(create_run(task_spec=spec)))
 
     assert code is Code.FAILED_PRECONDITION
     assert "is outside" in message
     assert "flyte delete local-cache" in message
 
 
-async def test_run_of_a_deployed_task_whose_code_bundle_has_gone_is_refused(door: Door) -> None:
-    uri = f"{door.blobs.base}/{ORG}/uploads/p/development/x/code.tar.gz"
-    await door.blobs.write(uri, b"code")
+async def test_run_of_a_deployed_task_whose_code_bundle_has_gone_is_refused(
+    api: ApiUnderTest,
+) -> None:
+    uri = f"{api.blobs.base}/{ORG}/uploads/p/development/x/code.tar.gz"
+    await api.blobs.write(uri, b"code")
     deployment = deploy()
-    deployment.spec.CopyFrom(in_arguments("--tgz")(door.blobs.native(uri)))
-    await door.tasks.deploy_task(deployment)
-    await door.blobs.delete(uri)
+    deployment.spec.CopyFrom(in_arguments("--tgz")(api.blobs.native(uri)))
+    await api.tasks.deploy_task(deployment)
+    await api.blobs.delete(uri)
     request = create_run()
     request.task_id.CopyFrom(task_id())
 
-    code, message = await refusal(door.runs.create_run(request))
+    code, message = await refusal(api.runs.create_run(request))
 
     assert code is Code.FAILED_PRECONDITION
     assert "deploy it again" in message

@@ -15,7 +15,7 @@ import pytest
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest, WatchRunDetailsRequest
 
 from controlplane.web.limits import HttpLimits
-from tests.integration.api.door import Door, open_door
+from tests.integration.api.client import ApiUnderTest, open_api
 from tests.integration.api.requests import create_run, enqueue, run_id
 from tests.integration.api.test_origins import upload_link
 from tests.servers.raw_http import connected, head_of
@@ -30,10 +30,10 @@ MUTATIONS = 400
 
 
 @pytest.fixture
-async def door(database_url: str, tmp_path: Path) -> AsyncIterator[Door]:
+async def api(database_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
     """Small bounds, so that garbage which promises more is ended soon."""
     limits = HttpLimits(head_bytes=16 * 1024)
-    async with open_door(database_url, tmp_path / "blobs", limits=limits) as opened:
+    async with open_api(database_url, tmp_path / "blobs", limits=limits) as opened:
         yield opened
 
 
@@ -156,10 +156,10 @@ GARBAGE: Mapping[str, bytes] = {
 }  # fmt: skip
 
 
-async def judge(door: Door, request: bytes, caplog: pytest.LogCaptureFixture) -> bytes:
+async def judge(api: ApiUnderTest, request: bytes, caplog: pytest.LogCaptureFixture) -> bytes:
     """Send a request and the end; nothing that comes back or is logged may look like a bug."""
     caplog.clear()
-    async with connected(door.url) as client:
+    async with connected(api.url) as client:
         if await client.send(request):
             client.writer.write_eof()
         said = await client.read_to_end()
@@ -173,13 +173,13 @@ async def judge(door: Door, request: bytes, caplog: pytest.LogCaptureFixture) ->
 
 
 async def test_garbage_is_refused_as_the_clients(
-    door: Door, caplog: pytest.LogCaptureFixture
+    api: ApiUnderTest, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     wrong = {}
     for name, request in GARBAGE.items():
         try:
-            await judge(door, request, caplog)
+            await judge(api, request, caplog)
         except AssertionError as error:
             wrong[name] = str(error)
     assert not wrong
@@ -195,19 +195,19 @@ async def test_garbage_is_refused_as_the_clients(
     ],
 )
 async def test_refusal_of_garbage_says_what_is_wrong(
-    door: Door, caplog: pytest.LogCaptureFixture, name: str, words: str
+    api: ApiUnderTest, caplog: pytest.LogCaptureFixture, name: str, words: str
 ) -> None:
-    said = await judge(door, GARBAGE[name], caplog)
+    said = await judge(api, GARBAGE[name], caplog)
     assert b"invalid_argument" in said
     assert words.encode() in said
 
 
 async def test_mutated_requests_are_never_bugs(
-    door: Door, caplog: pytest.LogCaptureFixture
+    api: ApiUnderTest, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    await door.runs.create_run(create_run())
-    address = urlsplit(await upload_link(door))
+    await api.runs.create_run(create_run())
+    address = urlsplit(await upload_link(api))
     seeds = [
         unary("accept-encoding: gzip", "connect-timeout-ms: 5000", "grpc-timeout: 5S"),
         unary(body=envelope(MESSAGE), kind=WEB),
@@ -220,7 +220,7 @@ async def test_mutated_requests_are_never_bugs(
         ),
         call(
             "/flyteidl2.actions.ActionsService/Enqueue",
-            enqueue(door, "c1").SerializeToString(),
+            enqueue(api, "c1").SerializeToString(),
             f"content-type: {PROTO}",
         ),
         call(f"{address.path}?{address.query}", b"print()").replace(b"POST", b"PUT", 1),
@@ -232,7 +232,7 @@ async def test_mutated_requests_are_never_bugs(
     for number in range(MUTATIONS):
         request = mutate(chance.choice(seeds), chance)
         try:
-            await judge(door, request, caplog)
+            await judge(api, request, caplog)
         except AssertionError as error:
             raise AssertionError(f"mutation {number}: {request!r}") from error
 

@@ -11,7 +11,7 @@ import pytest
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest, WatchRunsRequest
 
 from controlplane.web.limits import HttpLimits
-from tests.integration.api.door import Door, open_door
+from tests.integration.api.client import ApiUnderTest, open_api
 from tests.integration.api.requests import create_run, project_id, run_id
 from tests.running import until
 from tests.servers.raw_http import connected, head_of
@@ -32,9 +32,9 @@ MOST_TAKEN = 8 * 1024 * 1024
 
 
 @pytest.fixture
-async def limited(database_url: str, tmp_path: Path) -> AsyncIterator[Door]:
-    async with open_door(database_url, tmp_path / "blobs", limits=LIMITS) as door:
-        yield door
+async def limited(database_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
+    async with open_api(database_url, tmp_path / "blobs", limits=LIMITS) as api:
+        yield api
 
 
 def large_heads() -> Iterator[tuple[str, list[bytes]]]:
@@ -53,7 +53,9 @@ HEADS = dict(large_heads())
 
 
 @pytest.mark.parametrize("parts", HEADS.values(), ids=HEADS.keys())
-async def test_head_larger_than_its_limit_is_refused(limited: Door, parts: list[bytes]) -> None:
+async def test_head_larger_than_its_limit_is_refused(
+    limited: ApiUnderTest, parts: list[bytes]
+) -> None:
     async with connected(limited.url) as client:
         taken = await client.send_all(parts)
         answer = await client.read_answer()
@@ -65,7 +67,7 @@ async def test_head_larger_than_its_limit_is_refused(limited: Door, parts: list[
     assert taken < MOST_TAKEN
 
 
-async def test_more_headers_than_their_limit_are_refused(limited: Door) -> None:
+async def test_more_headers_than_their_limit_are_refused(limited: ApiUnderTest) -> None:
     most = [f"x-{number}: y" for number in range(LIMITS.headers - 1)]  # and the host
     async with connected(limited.url) as client:
         await client.send(head_of("/healthz", *most, method="GET"))
@@ -76,7 +78,7 @@ async def test_more_headers_than_their_limit_are_refused(limited: Door) -> None:
     assert "VOLARY_HTTP_HEADERS" in answer.text
 
 
-async def test_trailers_without_an_end_are_refused(limited: Door) -> None:
+async def test_trailers_without_an_end_are_refused(limited: ApiUnderTest) -> None:
     head = head_of(PATH, "content-type: application/proto", "transfer-encoding: chunked")
     async with connected(limited.url) as client:
         taken = await client.send_all(
@@ -86,7 +88,7 @@ async def test_trailers_without_an_end_are_refused(limited: Door) -> None:
     await until(lambda: len(limited.connections) == 0, "the connection is closed")
 
 
-async def test_body_that_goes_on_after_its_answer_is_cut(limited: Door) -> None:
+async def test_body_that_goes_on_after_its_answer_is_cut(limited: ApiUnderTest) -> None:
     head = head_of("/nowhere", "transfer-encoding: chunked")
     chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
     async with connected(limited.url) as client:
@@ -94,7 +96,7 @@ async def test_body_that_goes_on_after_its_answer_is_cut(limited: Door) -> None:
     assert taken < 4 * MOST_TAKEN
 
 
-async def test_requests_that_are_half_sent_are_ended(limited: Door) -> None:
+async def test_requests_that_are_half_sent_are_ended(limited: ApiUnderTest) -> None:
     halves = [b"", b"POST", head_of(PATH)[:-2], HEALTH + b"GET /he", b"\r\n"]
     async with AsyncExitStack() as clients:
         opened = [await clients.enter_async_context(connected(limited.url)) for _ in halves]
@@ -106,7 +108,7 @@ async def test_requests_that_are_half_sent_are_ended(limited: Door) -> None:
     await until(lambda: len(limited.connections) == 0, "all are closed")
 
 
-async def test_head_that_comes_byte_by_byte_is_ended(limited: Door) -> None:
+async def test_head_that_comes_byte_by_byte_is_ended(limited: ApiUnderTest) -> None:
     async with connected(limited.url) as client, asyncio.TaskGroup() as tasks:
         await client.send(b"POST /")
         reading = tasks.create_task(client.read_answer())
@@ -117,7 +119,7 @@ async def test_head_that_comes_byte_by_byte_is_ended(limited: Door) -> None:
 
 
 @pytest.mark.parametrize("path", [PATH, "/flyteidl2.workflow.RunService/WatchRunDetails"])
-async def test_body_that_does_not_come_is_ended(limited: Door, path: str) -> None:
+async def test_body_that_does_not_come_is_ended(limited: ApiUnderTest, path: str) -> None:
     kind = "application/proto" if path == PATH else "application/connect+proto"
     async with connected(limited.url) as client:
         await client.send(head_of(path, f"content-type: {kind}", "content-length: 1000"))
@@ -127,7 +129,7 @@ async def test_body_that_does_not_come_is_ended(limited: Door, path: str) -> Non
     assert "VOLARY_HTTP_BODY_SECONDS" in answer.text
 
 
-async def test_body_that_keeps_coming_may_take_longer(limited: Door) -> None:
+async def test_body_that_keeps_coming_may_take_longer(limited: ApiUnderTest) -> None:
     parts, size = 40, 16 * 1024
     head = head_of(PATH, "content-type: application/proto", f"content-length: {parts * size}")
     async with connected(limited.url) as client:
@@ -140,7 +142,7 @@ async def test_body_that_keeps_coming_may_take_longer(limited: Door) -> None:
     assert "run_id" in answer.text
 
 
-async def test_connections_from_one_address_are_bounded(limited: Door) -> None:
+async def test_connections_from_one_address_are_bounded(limited: ApiUnderTest) -> None:
     async with AsyncExitStack() as clients:
         for _ in range(LIMITS.connections_per_address):
             await clients.enter_async_context(connected(limited.url))
@@ -157,7 +159,7 @@ async def test_connections_from_one_address_are_bounded(limited: Door) -> None:
         assert (await client.read_answer()).status == 200
 
 
-async def test_connections_in_all_are_bounded(limited: Door) -> None:
+async def test_connections_in_all_are_bounded(limited: ApiUnderTest) -> None:
     async with AsyncExitStack() as clients:
         for number in range(LIMITS.connections):
             source = f"127.0.0.{2 + number % 3}"
@@ -168,7 +170,7 @@ async def test_connections_in_all_are_bounded(limited: Door) -> None:
     assert "VOLARY_HTTP_CONNECTIONS)" in answer.text
 
 
-async def test_requests_far_ahead_of_their_answers_are_refused(limited: Door) -> None:
+async def test_requests_far_ahead_of_their_answers_are_refused(limited: ApiUnderTest) -> None:
     body = WatchRunsRequest(project_id=project_id()).SerializeToString()
     envelope = b"\0" + len(body).to_bytes(4, "big") + body
     watch = head_of(
@@ -182,14 +184,16 @@ async def test_requests_far_ahead_of_their_answers_are_refused(limited: Door) ->
     await until(lambda: len(limited.connections) == 0, "the connection is closed")
 
 
-async def test_few_requests_ahead_of_their_answers_are_answered_in_turn(limited: Door) -> None:
+async def test_few_requests_ahead_of_their_answers_are_answered_in_turn(
+    limited: ApiUnderTest,
+) -> None:
     async with connected(limited.url) as client:
         await client.send(HEALTH * 20)
         for _ in range(20):
             assert (await client.read_answer()).status == 200
 
 
-async def test_stream_outlives_every_deadline(limited: Door) -> None:
+async def test_stream_outlives_every_deadline(limited: ApiUnderTest) -> None:
     watched = limited.runs.watch_runs(WatchRunsRequest(project_id=project_id()))
     await anext(watched)
     async with connected(limited.url) as client:

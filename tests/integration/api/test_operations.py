@@ -16,7 +16,7 @@ from controlplane.usecases.queues import Queues
 from shared.kit.clock import SystemClock
 from shared.model.phases import Phase
 from tests.fakes.clock import FakeClock
-from tests.integration.api.door import DOMAIN, ORG, PROJECT, Door
+from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
 from tests.integration.api.requests import (
     action_id,
     create_run,
@@ -29,81 +29,83 @@ OPERATOR = Caller(subject=Subject("operator"), org=ORG, name="", permissions=EVE
 
 
 @pytest.fixture
-async def queues(door: Door) -> Queues:
-    return Queues(door.database, SystemClock())
+async def queues(api: ApiUnderTest) -> Queues:
+    return Queues(api.database, SystemClock())
 
 
-def into(queue: str, wish: EnqueueRequest) -> EnqueueRequest:
-    wish.action.task.queue = queue
-    return wish
+def into(queue: str, request: EnqueueRequest) -> EnqueueRequest:
+    request.action.task.queue = queue
+    return request
 
 
 async def test_a_full_queue_refuses_in_the_words_that_the_sdk_backs_off_by(
-    door: Door, queues: Queues
+    api: ApiUnderTest, queues: Queues
 ) -> None:
     await queues.set(OPERATOR, "short", QueueChange(depth=1))
-    await door.runs.create_run(create_run())
-    await door.claim()
-    await door.actions.enqueue(into("short", enqueue(door, "n1")))
-    code, sentence = await refusal(door.actions.enqueue(into("short", enqueue(door, "n2"))))
+    await api.runs.create_run(create_run())
+    await api.claim()
+    await api.actions.enqueue(into("short", enqueue(api, "n1")))
+    code, sentence = await refusal(api.actions.enqueue(into("short", enqueue(api, "n2"))))
     assert code is Code.RESOURCE_EXHAUSTED
     assert "full" in sentence
 
-    assert len(await door.claim()) == 1
-    await door.actions.enqueue(into("short", enqueue(door, "n2")))
+    assert len(await api.claim()) == 1
+    await api.actions.enqueue(into("short", enqueue(api, "n2")))
 
 
 async def test_a_run_for_a_full_queue_is_refused_and_leaves_nothing(
-    door: Door, queues: Queues
+    api: ApiUnderTest, queues: Queues
 ) -> None:
     await queues.set(OPERATOR, "short", QueueChange(depth=1))
-    await door.runs.create_run(create_run("r1", run_spec=RunSpec(queue="short")))
+    await api.runs.create_run(create_run("r1", run_spec=RunSpec(queue="short")))
     again = create_run("r2", run_spec=RunSpec(queue="short"))
-    code, _ = await refusal(door.runs.create_run(again))
+    code, _ = await refusal(api.runs.create_run(again))
     assert code is Code.RESOURCE_EXHAUSTED
-    await door.claim()
-    await door.runs.create_run(again)
+    await api.claim()
+    await api.runs.create_run(again)
 
 
-async def test_a_queue_that_is_not_there_is_named(door: Door) -> None:
+async def test_a_queue_that_is_not_there_is_named(api: ApiUnderTest) -> None:
     code, sentence = await refusal(
-        door.runs.create_run(create_run(run_spec=RunSpec(queue="nowhere")))
+        api.runs.create_run(create_run(run_spec=RunSpec(queue="nowhere")))
     )
     assert (code, "nowhere" in sentence) == (Code.NOT_FOUND, True)
 
 
-async def test_the_sdk_hears_which_timeout_it_was(door: Door) -> None:
-    await door.runs.create_run(create_run())
+async def test_the_sdk_hears_which_timeout_it_was(api: ApiUnderTest) -> None:
+    await api.runs.create_run(create_run())
     for name, field in (("waits", "queued_timeout"), ("late", "deadline")):
         spec = task_spec("env.child", version=name)
         getattr(spec.task_template.metadata.timeouts, field).FromSeconds(60)
-        await door.actions.enqueue(enqueue(door, name, spec=spec))
+        await api.actions.enqueue(enqueue(api, name, spec=spec))
     clock = FakeClock(SystemClock().now() + timedelta(seconds=61))
-    assert await Timeouts(door.database, clock, every=timedelta(1)).run_once() == 2
+    assert await Timeouts(api.database, clock, every=timedelta(1)).run_once() == 2
 
     codes = {}
     for name in ("waits", "late"):
         request = GetActionDetailsRequest(action_id=action_id(name))
-        details = (await door.runs.get_action_details(request)).details
+        details = (await api.runs.get_action_details(request)).details
         codes[name] = details.error_info.code
         assert details.status.phase == Phase.TIMED_OUT
     assert codes == {"waits": "QUEUED_TIMEOUT_EXCEEDED", "late": "DEADLINE_EXCEEDED"}
 
 
-async def test_the_page_of_a_run_says_why_each_action_waits(door: Door, queues: Queues) -> None:
+async def test_the_page_of_a_run_says_why_each_action_waits(
+    api: ApiUnderTest, queues: Queues
+) -> None:
     await queues.set(OPERATOR, "gpu", QueueChange(pool="gpus"))
-    await door.runs.create_run(create_run())
-    [root] = await door.claim()
-    await door.report(root, Phase.RUNNING)
-    await door.actions.enqueue(enqueue(door, "plain"))
-    await door.actions.enqueue(into("gpu", enqueue(door, "wants-gpu")))
+    await api.runs.create_run(create_run())
+    [root] = await api.claim()
+    await api.report(root, Phase.RUNNING)
+    await api.actions.enqueue(enqueue(api, "plain"))
+    await api.actions.enqueue(into("gpu", enqueue(api, "wants-gpu")))
 
-    address = f"{door.url}/v2/domain/{DOMAIN}/project/{PROJECT}/runs/r1"
+    address = f"{api.url}/v2/domain/{DOMAIN}/project/{PROJECT}/runs/r1"
     async with httpx.AsyncClient(headers={"accept": "application/json"}) as http:
         run = (await http.get(address)).json()
         action = (await http.get(f"{address}?i=wants-gpu")).json()
         page = (await http.get(address, headers={"accept": "text/html"})).text
-        nobody = await http.get(f"{address}?i=nobody")
+        stranger = await http.get(f"{address}?i=nobody")
     assert {(each["action"], each["reason"]) for each in run["pending"]} == {
         ("a0", "leased_not_accepted"),
         ("plain", "no_cluster"),  # nobody has connected
@@ -113,4 +115,4 @@ async def test_the_page_of_a_run_says_why_each_action_waits(door: Door, queues: 
     assert "pool gpus" in action["why"]
     assert [each["reason"] for each in action["timeline"]]
     assert "No cluster serves pool gpus" in page
-    assert nobody.status_code == 404
+    assert stranger.status_code == 404

@@ -10,7 +10,7 @@ import pytest
 from flyteidl2.dataproxy.dataproxy_service_pb2 import CreateUploadLocationRequest
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest
 
-from tests.integration.api.door import DOMAIN, PROJECT, Door
+from tests.integration.api.client import DOMAIN, PROJECT, ApiUnderTest
 from tests.integration.api.requests import create_run, refusal, run_id
 
 CREATE_RUN = "/flyteidl2.workflow.RunService/CreateRun"
@@ -23,8 +23,8 @@ FOREIGN: Mapping[str, tuple[Mapping[str, str], int]] = {
 }
 
 
-async def upload_link(door: Door) -> str:
-    location = await door.data.create_upload_location(
+async def upload_link(api: ApiUnderTest) -> str:
+    location = await api.data.create_upload_location(
         CreateUploadLocationRequest(
             project=PROJECT,
             domain=DOMAIN,
@@ -38,10 +38,10 @@ async def upload_link(door: Door) -> str:
 
 @pytest.mark.parametrize(("headers", "status"), FOREIGN.values(), ids=FOREIGN.keys())
 async def test_foreign_page_is_refused_on_every_route(
-    door: Door, headers: Mapping[str, str], status: int
+    api: ApiUnderTest, headers: Mapping[str, str], status: int
 ) -> None:
-    link = await upload_link(door)
-    async with httpx.AsyncClient(base_url=door.url) as http:
+    link = await upload_link(api)
+    async with httpx.AsyncClient(base_url=api.url) as http:
         for path in ("/healthz", "/readyz", "/metrics", link, "/v2/domain/d/project/p/runs/r1"):
             answer = await http.get(path, headers=headers)
             assert answer.status_code == status, path
@@ -56,19 +56,19 @@ async def test_foreign_page_is_refused_on_every_route(
         )
         assert answer.status_code == status
         assert answer.json()["code"] == "permission_denied"
-    code, _ = await refusal(door.runs.get_run_details(GetRunDetailsRequest(run_id=run_id())))
+    code, _ = await refusal(api.runs.get_run_details(GetRunDetailsRequest(run_id=run_id())))
     assert code.value == "not_found"  # nothing ran
 
 
-async def test_own_page_and_programs_are_answered(door: Door) -> None:
-    link = await upload_link(door)
+async def test_own_page_and_programs_are_answered(api: ApiUnderTest) -> None:
+    link = await upload_link(api)
     own: list[Mapping[str, str]] = [
         {},
         {"host": "public"},
-        {"origin": door.url, "sec-fetch-site": "same-origin"},
+        {"origin": api.url, "sec-fetch-site": "same-origin"},
         {"host": "public", "origin": "http://public"},
     ]
-    async with httpx.AsyncClient(base_url=door.url) as http:
+    async with httpx.AsyncClient(base_url=api.url) as http:
         for headers in own:
             assert (await http.get("/healthz", headers=headers)).status_code == 200
             md5 = b64encode(hashlib.md5(BODY, usedforsecurity=False).digest()).decode()

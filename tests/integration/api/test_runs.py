@@ -28,7 +28,7 @@ from flyteidl2.workflow.run_service_pb2 import (
 
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind, LogLink
-from tests.integration.api.door import DOMAIN, ORG, PROJECT, Door
+from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
 from tests.integration.api.requests import (
     action_id,
     create_run,
@@ -41,13 +41,13 @@ from tests.integration.api.requests import (
 )
 
 
-async def test_a_run_is_created_and_shown_with_all_that_the_sdk_looks_at(door: Door) -> None:
-    made = (await door.runs.create_run(create_run())).run
+async def test_a_run_is_created_and_shown_with_all_that_the_sdk_looks_at(api: ApiUnderTest) -> None:
+    made = (await api.runs.create_run(create_run())).run
 
     assert made.action.id.run.org == ORG
     assert made.action.id.run.name == "r1"
     assert made.action.id.name == "a0"
-    details = (await door.runs.get_run_details(GetRunDetailsRequest(run_id=run_id()))).details
+    details = (await api.runs.get_run_details(GetRunDetailsRequest(run_id=run_id()))).details
     action = details.action
     assert action.status.phase == ActionPhase.ACTION_PHASE_QUEUED
     assert action.status.attempts == 1
@@ -59,88 +59,86 @@ async def test_a_run_is_created_and_shown_with_all_that_the_sdk_looks_at(door: D
     assert action.task.task_template.id.org == ORG
 
 
-async def test_a_run_without_a_name_is_given_one(door: Door) -> None:
+async def test_a_run_without_a_name_is_given_one(api: ApiUnderTest) -> None:
     request = CreateRunRequest(project_id=project_id(), task_spec=task_spec())
 
-    name = (await door.runs.create_run(request)).run.action.id.run.name
+    name = (await api.runs.create_run(request)).run.action.id.run.name
 
     assert re.fullmatch(r"r[0-9a-z]{19}", name)
 
 
-async def test_a_run_of_a_deployed_task_has_its_spec(door: Door) -> None:
-    await door.tasks.deploy_task(deploy(retries=3))
+async def test_a_run_of_a_deployed_task_has_its_spec(api: ApiUnderTest) -> None:
+    await api.tasks.deploy_task(deploy(retries=3))
 
-    await door.runs.create_run(CreateRunRequest(run_id=run_id(), task_id=task_id()))
+    await api.runs.create_run(CreateRunRequest(run_id=run_id(), task_id=task_id()))
 
-    found = await door.runs.get_action_details(GetActionDetailsRequest(action_id=action_id()))
+    found = await api.runs.get_action_details(GetActionDetailsRequest(action_id=action_id()))
     assert found.details.task.task_template.metadata.retries.retries == 3
 
 
-async def test_creating_the_same_run_twice_gives_the_same_run(door: Door) -> None:
-    first = await door.runs.create_run(create_run())
-    again = await door.runs.create_run(create_run())
+async def test_creating_the_same_run_twice_gives_the_same_run(api: ApiUnderTest) -> None:
+    first = await api.runs.create_run(create_run())
+    again = await api.runs.create_run(create_run())
 
     assert again.run.action.id == first.run.action.id
     assert again.run.action.status.start_time == first.run.action.status.start_time
 
 
-async def test_creating_another_run_of_the_same_name_is_refused(door: Door) -> None:
-    await door.runs.create_run(create_run())
+async def test_creating_another_run_of_the_same_name_is_refused(api: ApiUnderTest) -> None:
+    await api.runs.create_run(create_run())
 
-    code, message = await refusal(
-        door.runs.create_run(create_run(task_spec=task_spec("env.other")))
-    )
+    code, message = await refusal(api.runs.create_run(create_run(task_spec=task_spec("env.other"))))
 
     assert code is Code.ALREADY_EXISTS
     assert "r1" in message
 
 
-async def test_inline_inputs_are_kept_and_shown(door: Door) -> None:
+async def test_inline_inputs_are_kept_and_shown(api: ApiUnderTest) -> None:
     inputs = Inputs()
     inputs.literals.add(name="x").value.scalar.primitive.integer = 7
 
-    await door.runs.create_run(create_run(inputs=inputs))
+    await api.runs.create_run(create_run(inputs=inputs))
 
-    data = await door.runs.get_action_data(GetActionDataRequest(action_id=action_id()))
+    data = await api.runs.get_action_data(GetActionDataRequest(action_id=action_id()))
     assert data.inputs.literals[0].value.scalar.primitive.integer == 7
-    uris = await door.runs.get_action_data_u_r_is(GetActionDataURIsRequest(action_id=action_id()))
-    assert uris.inputs_uri.startswith(door.blobs.base)
+    uris = await api.runs.get_action_data_u_r_is(GetActionDataURIsRequest(action_id=action_id()))
+    assert uris.inputs_uri.startswith(api.blobs.base)
     assert uris.outputs_uri == ""
 
 
-async def test_offloaded_inputs_of_somebody_else_are_refused(door: Door) -> None:
+async def test_offloaded_inputs_of_somebody_else_are_refused(api: ApiUnderTest) -> None:
     request = create_run()
-    request.offloaded_input_data.uri = f"{door.blobs.base}/acme/../other/inputs.pb"
+    request.offloaded_input_data.uri = f"{api.blobs.base}/acme/../other/inputs.pb"
     request.offloaded_input_data.inputs_hash = "h"
 
-    code, message = await refusal(door.runs.create_run(request))
+    code, message = await refusal(api.runs.create_run(request))
 
     assert code is Code.INVALID_ARGUMENT
     assert "offloaded_input_data.uri" in message
 
 
-async def test_a_run_in_an_unknown_project_or_domain_is_refused(door: Door) -> None:
+async def test_a_run_in_an_unknown_project_or_domain_is_refused(api: ApiUnderTest) -> None:
     for project, domain in (("nowhere", DOMAIN), (PROJECT, "nowhere")):
         request = CreateRunRequest(
             project_id=ProjectIdentifier(name=project, domain=domain), task_spec=task_spec()
         )
-        code, message = await refusal(door.runs.create_run(request))
+        code, message = await refusal(api.runs.create_run(request))
         assert code is Code.NOT_FOUND
         assert "nowhere" in message
 
 
-async def test_a_trigger_cannot_be_run_yet_and_the_answer_says_what_can(door: Door) -> None:
+async def test_a_trigger_cannot_be_run_yet_and_the_answer_says_what_can(api: ApiUnderTest) -> None:
     request = CreateRunRequest(run_id=run_id())
     request.trigger_name.project, request.trigger_name.domain = PROJECT, DOMAIN
     request.trigger_name.name, request.trigger_name.task_name = "nightly", "env.main"
 
-    code, message = await refusal(door.runs.create_run(request))
+    code, message = await refusal(api.runs.create_run(request))
 
     assert code is Code.UNIMPLEMENTED
     assert "task_id" in message
 
 
-async def test_run_with_notifications_is_refused(door: Door) -> None:
+async def test_run_with_notifications_is_refused(api: ApiUnderTest) -> None:
     named, inline = create_run(), create_run()
     named.run_spec.notification_rule_name = "nightly"
     inline.run_spec.notification_rules.rules.add(
@@ -148,29 +146,31 @@ async def test_run_with_notifications_is_refused(door: Door) -> None:
     )
 
     for request in (named, inline):
-        code, message = await refusal(door.runs.create_run(request))
+        code, message = await refusal(api.runs.create_run(request))
         assert code is Code.UNIMPLEMENTED
         assert "notifications" in message
         assert "start the run without" in message
-    assert "'nightly'" in (await refusal(door.runs.create_run(named)))[1]
+    assert "'nightly'" in (await refusal(api.runs.create_run(named)))[1]
 
 
-async def test_run_in_an_unknown_queue_names_the_command_that_makes_it(door: Door) -> None:
+async def test_run_in_an_unknown_queue_names_the_command_that_makes_it(api: ApiUnderTest) -> None:
     request = create_run()
     request.run_spec.queue = "gpu"
 
-    code, message = await refusal(door.runs.create_run(request))
+    code, message = await refusal(api.runs.create_run(request))
 
     assert code is Code.NOT_FOUND
     assert "volary queue set gpu" in message
 
 
-async def test_a_failed_run_shows_its_error_on_the_action_and_on_the_attempt(door: Door) -> None:
-    await door.runs.create_run(create_run())
+async def test_a_failed_run_shows_its_error_on_the_action_and_on_the_attempt(
+    api: ApiUnderTest,
+) -> None:
+    await api.runs.create_run(create_run())
     failure = Failure(code="ValueError", kind=FailureKind.USER, message="x must be positive")
-    await door.finish(Phase.FAILED, failure)
+    await api.finish(Phase.FAILED, failure)
 
-    found = await door.runs.get_action_details(GetActionDetailsRequest(action_id=action_id()))
+    found = await api.runs.get_action_details(GetActionDetailsRequest(action_id=action_id()))
 
     assert found.details.status.phase == ActionPhase.ACTION_PHASE_FAILED
     assert found.details.error_info.code == "ValueError"
@@ -181,77 +181,79 @@ async def test_a_failed_run_shows_its_error_on_the_action_and_on_the_attempt(doo
     assert [change.phase for change in attempt.phase_transitions][-1] == Phase.FAILED.value
 
 
-async def test_links_to_logs_elsewhere_stay_with_their_attempt(door: Door) -> None:
-    await door.runs.create_run(create_run())
-    [assignment] = await door.claim()
+async def test_links_to_logs_elsewhere_stay_with_their_attempt(api: ApiUnderTest) -> None:
+    await api.runs.create_run(create_run())
+    [assignment] = await api.claim()
     link = LogLink("Cloud", "https://cloud/logs")
-    await door.report(assignment, Phase.RUNNING, Phase.SUCCEEDED, log_links=[link])
+    await api.report(assignment, Phase.RUNNING, Phase.SUCCEEDED, log_links=[link])
 
-    found = await door.runs.get_action_details(GetActionDetailsRequest(action_id=action_id()))
+    found = await api.runs.get_action_details(GetActionDetailsRequest(action_id=action_id()))
 
     [shown] = found.details.attempts[0].log_info
     assert (shown.name, shown.uri, shown.ready) == ("Cloud", "https://cloud/logs", True)
 
 
-async def test_a_succeeded_run_names_its_outputs(door: Door) -> None:
-    await door.runs.create_run(create_run())
-    await door.finish()
+async def test_a_succeeded_run_names_its_outputs(api: ApiUnderTest) -> None:
+    await api.runs.create_run(create_run())
+    await api.finish()
 
-    uris = await door.runs.get_action_data_u_r_is(GetActionDataURIsRequest(action_id=action_id()))
+    uris = await api.runs.get_action_data_u_r_is(GetActionDataURIsRequest(action_id=action_id()))
 
-    assert uris.outputs_uri == f"{door.blobs.base}/acme/{PROJECT}/{DOMAIN}/r1/a0/1/outputs.pb"
-    context = await door.runs.get_action_log_context(
+    assert uris.outputs_uri == f"{api.blobs.base}/acme/{PROJECT}/{DOMAIN}/r1/a0/1/outputs.pb"
+    context = await api.runs.get_action_log_context(
         GetActionLogContextRequest(action_id=action_id(), attempt=1)
     )
     assert context.cluster == "local"
 
 
-async def test_an_aborted_run_says_why_and_aborting_it_again_changes_nothing(door: Door) -> None:
-    await door.runs.create_run(create_run())
+async def test_an_aborted_run_says_why_and_aborting_it_again_changes_nothing(
+    api: ApiUnderTest,
+) -> None:
+    await api.runs.create_run(create_run())
 
-    await door.runs.abort_run(AbortRunRequest(run_id=run_id(), reason="wrong data"))
-    await door.runs.abort_run(AbortRunRequest(run_id=run_id(), reason="second thoughts"))
+    await api.runs.abort_run(AbortRunRequest(run_id=run_id(), reason="wrong data"))
+    await api.runs.abort_run(AbortRunRequest(run_id=run_id(), reason="second thoughts"))
 
-    found = await door.runs.get_action_details(GetActionDetailsRequest(action_id=action_id()))
+    found = await api.runs.get_action_details(GetActionDetailsRequest(action_id=action_id()))
     assert found.details.status.phase == ActionPhase.ACTION_PHASE_ABORTED
     assert found.details.abort_info.reason == "wrong data"
     assert found.details.abort_info.aborted_by.user.id.subject == "anonymous"
 
 
-async def test_a_watched_action_ends_its_stream_when_it_has_ended(door: Door) -> None:
-    await door.runs.create_run(create_run())
+async def test_a_watched_action_ends_its_stream_when_it_has_ended(api: ApiUnderTest) -> None:
+    await api.runs.create_run(create_run())
     phases = []
 
-    async for update in door.runs.watch_action_details(
+    async for update in api.runs.watch_action_details(
         WatchActionDetailsRequest(action_id=action_id())
     ):
         phases.append(update.details.status.phase)
         if len(phases) == 1:
-            await door.finish()
+            await api.finish()
 
     assert phases[0] == Phase.QUEUED.value
     assert phases[-1] == Phase.SUCCEEDED.value
 
 
-async def test_a_watched_run_ends_its_stream_when_it_has_ended(door: Door) -> None:
-    await door.runs.create_run(create_run(run_spec=RunSpec(max_action_concurrency=7)))
-    await door.finish()
+async def test_a_watched_run_ends_its_stream_when_it_has_ended(api: ApiUnderTest) -> None:
+    await api.runs.create_run(create_run(run_spec=RunSpec(max_action_concurrency=7)))
+    await api.finish()
 
     updates = [
         update
-        async for update in door.runs.watch_run_details(WatchRunDetailsRequest(run_id=run_id()))
+        async for update in api.runs.watch_run_details(WatchRunDetailsRequest(run_id=run_id()))
     ]
 
     assert len(updates) == 1
     assert updates[0].details.run_spec.max_action_concurrency == 7
 
 
-async def test_a_watch_of_runs_shows_those_there_are_and_then_new_ones(door: Door) -> None:
-    await door.runs.create_run(create_run("old"))
-    watched = door.runs.watch_runs(WatchRunsRequest(project_id=project_id()))
+async def test_a_watch_of_runs_shows_those_there_are_and_then_new_ones(api: ApiUnderTest) -> None:
+    await api.runs.create_run(create_run("old"))
+    watched = api.runs.watch_runs(WatchRunsRequest(project_id=project_id()))
 
     first = await anext(watched)
-    await door.runs.create_run(create_run("new"))
+    await api.runs.create_run(create_run("new"))
     second = await anext(watched)
     await watched.aclose()
 
@@ -259,17 +261,15 @@ async def test_a_watch_of_runs_shows_those_there_are_and_then_new_ones(door: Doo
     assert [run.action.id.run.name for run in second.runs] == ["new"]
 
 
-async def test_runs_are_listed_by_page_filter_and_order(door: Door) -> None:
+async def test_runs_are_listed_by_page_filter_and_order(api: ApiUnderTest) -> None:
     for number in range(5):
         labels = RunSpec()
         labels.labels.values["team"] = "red" if number % 2 else "blue"
-        await door.runs.create_run(create_run(f"r{number}", run_spec=labels))
-    await door.finish()
+        await api.runs.create_run(create_run(f"r{number}", run_spec=labels))
+    await api.finish()
 
     async def names(request: ListRequest) -> list[str]:
-        listed = await door.runs.list_runs(
-            ListRunsRequest(project_id=project_id(), request=request)
-        )
+        listed = await api.runs.list_runs(ListRunsRequest(project_id=project_id(), request=request))
         return [run.action.id.run.name for run in listed.runs]
 
     oldest = Sort(key="created_at", direction=Sort.ASCENDING)
@@ -283,10 +283,10 @@ async def test_runs_are_listed_by_page_filter_and_order(door: Door) -> None:
     done = Filter(function=Filter.EQUAL, field="phase", values="5")
     assert len(await names(ListRequest(filters=[done]))) == 5
 
-    first = await door.runs.list_runs(
+    first = await api.runs.list_runs(
         ListRunsRequest(project_id=project_id(), request=ListRequest(limit=3))
     )
-    rest = await door.runs.list_runs(
+    rest = await api.runs.list_runs(
         ListRunsRequest(project_id=project_id(), request=ListRequest(limit=3, token=first.token))
     )
     assert [run.action.id.run.name for run in rest.runs] == ["r1", "r0"]
@@ -294,20 +294,20 @@ async def test_runs_are_listed_by_page_filter_and_order(door: Door) -> None:
     assert rest.runs[0].labels["team"] == "red"
 
 
-async def test_the_page_that_the_sdk_prints_says_how_the_run_stands(door: Door) -> None:
-    await door.runs.create_run(create_run())
-    await door.finish(
+async def test_the_page_that_the_sdk_prints_says_how_the_run_stands(api: ApiUnderTest) -> None:
+    await api.runs.create_run(create_run())
+    await api.finish(
         Phase.FAILED, Failure(code="E", kind=FailureKind.USER, message="<script>alert(1)</script>")
     )
-    address = f"{door.url}/v2/domain/{DOMAIN}/project/{PROJECT}/runs/r1"
+    address = f"{api.url}/v2/domain/{DOMAIN}/project/{PROJECT}/runs/r1"
 
     async with httpx.AsyncClient() as http:
         page = await http.get(address)
-        facts = (await http.get(f"{address}?i=a0", headers={"accept": "application/json"})).json()
+        info = (await http.get(f"{address}?i=a0", headers={"accept": "application/json"})).json()
         missing = await http.get(f"{address}x")
 
     assert page.status_code == 200
     assert "failed" in page.text
     assert "<script>" not in page.text
-    assert facts["state"] == "failed"
+    assert info["state"] == "failed"
     assert missing.status_code == 404

@@ -21,14 +21,14 @@ from flyteidl2.task.task_service_pb2 import (
     ListVersionsRequest,
 )
 
-from tests.integration.api.door import DOMAIN, ORG, PROJECT, Door
+from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest
 from tests.integration.api.requests import create_run, deploy, project_id, refusal, task_id
 
 
-async def test_a_deployed_task_is_found_with_its_spec(door: Door) -> None:
-    await door.tasks.deploy_task(deploy(retries=2))
+async def test_a_deployed_task_is_found_with_its_spec(api: ApiUnderTest) -> None:
+    await api.tasks.deploy_task(deploy(retries=2))
 
-    found = (await door.tasks.get_task_details(GetTaskDetailsRequest(task_id=task_id()))).details
+    found = (await api.tasks.get_task_details(GetTaskDetailsRequest(task_id=task_id()))).details
 
     assert found.task_id.org == ORG
     assert found.spec.task_template.metadata.retries.retries == 2
@@ -37,46 +37,46 @@ async def test_a_deployed_task_is_found_with_its_spec(door: Door) -> None:
 
 
 async def test_deploying_the_same_again_is_fine_and_another_spec_keeps_the_first(
-    door: Door,
+    api: ApiUnderTest,
 ) -> None:
-    await door.tasks.deploy_task(deploy(retries=1))
-    await door.tasks.deploy_task(deploy(retries=1))
+    await api.tasks.deploy_task(deploy(retries=1))
+    await api.tasks.deploy_task(deploy(retries=1))
 
-    code, message = await refusal(door.tasks.deploy_task(deploy(retries=2)))
+    code, message = await refusal(api.tasks.deploy_task(deploy(retries=2)))
 
     assert code is Code.ALREADY_EXISTS
     assert "new version" in message
-    kept = await door.tasks.get_task_details(GetTaskDetailsRequest(task_id=task_id()))
+    kept = await api.tasks.get_task_details(GetTaskDetailsRequest(task_id=task_id()))
     assert kept.details.spec.task_template.metadata.retries.retries == 1
 
 
-async def test_an_unknown_task_is_not_found(door: Door) -> None:
+async def test_an_unknown_task_is_not_found(api: ApiUnderTest) -> None:
     code, message = await refusal(
-        door.tasks.get_task_details(GetTaskDetailsRequest(task_id=task_id("env.nobody")))
+        api.tasks.get_task_details(GetTaskDetailsRequest(task_id=task_id("env.nobody")))
     )
 
     assert code is Code.NOT_FOUND
     assert "env.nobody" in message
 
 
-async def test_triggers_are_refused_with_a_sentence(door: Door) -> None:
+async def test_triggers_are_refused_with_a_sentence(api: ApiUnderTest) -> None:
     request = deploy()
     trigger = TaskTrigger(name="nightly")
     trigger.spec.active = True
     request.triggers.append(trigger)
 
-    code, message = await refusal(door.tasks.deploy_task(request))
+    code, message = await refusal(api.tasks.deploy_task(request))
 
     assert code is Code.UNIMPLEMENTED
     assert "triggers" in message
 
 
-async def test_the_latest_version_of_each_task_is_listed(door: Door) -> None:
+async def test_the_latest_version_of_each_task_is_listed(api: ApiUnderTest) -> None:
     for name, version in (("env.a", "v1"), ("env.a", "v2"), ("env.b", "v1")):
-        await door.tasks.deploy_task(deploy(name, version))
+        await api.tasks.deploy_task(deploy(name, version))
 
     async def listed(**request: Any) -> list[tuple[str, str]]:
-        found = await door.tasks.list_tasks(
+        found = await api.tasks.list_tasks(
             ListTasksRequest(project_id=project_id(), request=ListRequest(**request))
         )
         return [(task.task_id.name, task.task_id.version) for task in found.tasks]
@@ -87,19 +87,19 @@ async def test_the_latest_version_of_each_task_is_listed(door: Door) -> None:
     assert await listed(filters=[by_env], sort_by=oldest) == [("env.a", "v2"), ("env.b", "v1")]
     assert await listed(filters=[by_name], limit=1) == [("env.a", "v2")]
     assert await listed(limit=1) == [("env.b", "v1")]
-    versions = await door.tasks.list_versions(
+    versions = await api.tasks.list_versions(
         ListVersionsRequest(task_name=TaskName(project=PROJECT, domain=DOMAIN, name="env.a"))
     )
     assert [each.version for each in versions.versions] == ["v2", "v1"]
 
 
-async def test_entrypoints_are_listed_apart(door: Door) -> None:
+async def test_entrypoints_are_listed_apart(api: ApiUnderTest) -> None:
     for name in ("env.a", "env.b"):
         request = deploy(name)
         request.spec.task_template.metadata.is_entrypoint = name == "env.b"
-        await door.tasks.deploy_task(request)
+        await api.tasks.deploy_task(request)
 
-    found = await door.tasks.list_tasks(
+    found = await api.tasks.list_tasks(
         ListTasksRequest(
             project_id=project_id(),
             known_filters=[ListTasksRequest.KnownFilter(is_entrypoint=True)],
@@ -109,19 +109,19 @@ async def test_entrypoints_are_listed_apart(door: Door) -> None:
     assert [task.task_id.name for task in found.tasks] == ["env.b"]
 
 
-async def test_a_project_is_made_found_changed_and_archived(door: Door) -> None:
+async def test_a_project_is_made_found_changed_and_archived(api: ApiUnderTest) -> None:
     project = Project(id="vision", name="Computer vision")
-    await door.projects.create_project(CreateProjectRequest(project=project))
-    found = (await door.projects.get_project(GetProjectRequest(id="vision"))).project
+    await api.projects.create_project(CreateProjectRequest(project=project))
+    found = (await api.projects.get_project(GetProjectRequest(id="vision"))).project
     assert [domain.id for domain in found.domains] == ["development", "staging", "production"]
 
     # As the SDK does it: read, clear the domains, change, send.
     del found.domains[:]
     found.state = ProjectState.PROJECT_STATE_ARCHIVED
-    await door.projects.update_project(UpdateProjectRequest(project=found))
+    await api.projects.update_project(UpdateProjectRequest(project=found))
 
     async def ids(filters: str = "") -> list[str]:
-        listed = await door.projects.list_projects(ListProjectsRequest(filters=filters))
+        listed = await api.projects.list_projects(ListProjectsRequest(filters=filters))
         return [each.id for each in listed.projects.projects]
 
     assert await ids() == [PROJECT]
@@ -129,30 +129,30 @@ async def test_a_project_is_made_found_changed_and_archived(door: Door) -> None:
     assert await ids("value_in(state,0;1)+contains(name,vis)") == ["vision"]
     run = create_run()
     run.run_id.project = "vision"
-    code, _ = await refusal(door.runs.create_run(run))
+    code, _ = await refusal(api.runs.create_run(run))
     assert code is Code.FAILED_PRECONDITION
 
 
-async def test_a_project_that_exists_is_not_made_again(door: Door) -> None:
+async def test_a_project_that_exists_is_not_made_again(api: ApiUnderTest) -> None:
     code, _ = await refusal(
-        door.projects.create_project(CreateProjectRequest(project=Project(id=PROJECT)))
+        api.projects.create_project(CreateProjectRequest(project=Project(id=PROJECT)))
     )
     assert code is Code.ALREADY_EXISTS
 
 
-async def test_an_unknown_project_is_not_found(door: Door) -> None:
+async def test_an_unknown_project_is_not_found(api: ApiUnderTest) -> None:
     for call in (
-        door.projects.get_project(GetProjectRequest(id="nowhere")),
-        door.projects.update_project(UpdateProjectRequest(project=Project(id="nowhere"))),
+        api.projects.get_project(GetProjectRequest(id="nowhere")),
+        api.projects.update_project(UpdateProjectRequest(project=Project(id="nowhere"))),
     ):
         code, _ = await refusal(call)
         assert code is Code.NOT_FOUND
 
 
-async def test_a_project_of_a_bad_name_is_refused(door: Door) -> None:
+async def test_a_project_of_a_bad_name_is_refused(api: ApiUnderTest) -> None:
     for name in ("", "Vision", "a_b", "-a", "a-", "a" * 64, "a/b", "uploads"):
         code, message = await refusal(
-            door.projects.create_project(CreateProjectRequest(project=Project(id=name)))
+            api.projects.create_project(CreateProjectRequest(project=Project(id=name)))
         )
         assert code is Code.INVALID_ARGUMENT, name
         assert "project" in message

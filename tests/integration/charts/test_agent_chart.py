@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from dataplane.agent import cli
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
 from dataplane.agent.runtimes.kubernetes.pods import Security
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.settings import KubernetesSettings
 from tests.integration.charts.values import AGENT, put
 from tests.kube.certificates import Authority
@@ -157,7 +157,7 @@ def test_every_variable_is_an_option_of_the_agent(helm: Helm, tmp_path: Path) ->
     settings = cli._settings(**given)
     assert settings.slots == 100
     assert isinstance(settings.runtime, KubernetesSettings)
-    assert settings.runtime.patience == Patience(
+    assert settings.runtime.timeouts == PendingTimeouts(
         image=timedelta(),
         config=timedelta(seconds=61),
         volume=timedelta(seconds=62),
@@ -171,7 +171,7 @@ def test_every_variable_is_an_option_of_the_agent(helm: Helm, tmp_path: Path) ->
     assert settings.runtime.pods.security == Security(
         host_path=True, capabilities=("IPC_LOCK",), service_accounts=("etl",)
     )
-    assert settings.runtime.door_host == "volary-agent-door.volary.svc"
+    assert settings.runtime.proxy_host == "volary-agent-proxy.volary.svc"
     assert set(settings.runtime.connector_by_type) == {"snowflake", "bigquery"}
 
 

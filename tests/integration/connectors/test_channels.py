@@ -12,10 +12,10 @@ from flyteidl2.connector import connector_pb2, service_pb2_grpc
 
 from dataplane.agent.runtimes.connectors.client import (
     Category,
-    ConnectorAwayError,
     ConnectorClient,
     ConnectorRefusedError,
     ConnectorSettingError,
+    ConnectorUnavailableError,
     Endpoint,
 )
 from dataplane.agent.runtimes.connectors.endpoints import parse_endpoint
@@ -81,7 +81,7 @@ async def test_a_connector_of_another_authority_is_not_spoken_to(
     stranger = Authority(tmp_path / "stranger")
     client = ConnectorClient(parse_endpoint(f"grpcs://{address}?ca={stranger.certificate}"))
     try:
-        with pytest.raises(ConnectorAwayError):
+        with pytest.raises(ConnectorUnavailableError):
             await client.reach(timedelta(milliseconds=500))
     finally:
         await client.close()

@@ -10,7 +10,7 @@ import pytest
 from flyteidl2.core import execution_pb2
 from flyteidl2.task import common_pb2
 
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.protocol import NoLogError
 from dataplane.agent.runtimes.tasks import Variable
@@ -28,29 +28,29 @@ from tests.integration.connectors.world import (
 )
 from tests.running import until
 
-PATIENCE = 60
+TIMEOUT_SECONDS = 60
 
 
-def _failure_of(news: News) -> tuple[str, FailureKind, bool, str]:
-    assert news.phase is Phase.FAILED
-    assert news.failure is not None
-    failure = news.failure
+def _failure_of(update: StatusUpdate) -> tuple[str, FailureKind, bool, str]:
+    assert update.phase is Phase.FAILED
+    assert update.failure is not None
+    failure = update.failure
     return failure.code, failure.kind, failure.recoverable, failure.message
 
 
-async def _told_until(agent: Agent, phase: Phase) -> list[News]:
-    told: list[News] = []
-    async with asyncio.timeout(PATIENCE):
-        while not told or told[-1].phase is not phase:
-            told.append(await agent.told.get())
-    return told
+async def _told_until(agent: Agent, phase: Phase) -> list[StatusUpdate]:
+    last_reported: list[StatusUpdate] = []
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not last_reported or last_reported[-1].phase is not phase:
+            last_reported.append(await agent.last_reported.get())
+    return last_reported
 
 
 async def test_a_job_is_created_watched_and_its_outputs_are_written(
     agent: Agent, jobs: Jobs, tmp_path: Path
 ) -> None:
     job = make_connector_job(tmp_path, has_container=True, outputs=(Variable("o0", False),))
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
         run = tasks.create_task(agent.run(job))
         await _told_until(agent, Phase.WAITING_FOR_RESOURCES)
         (created,) = jobs.created
@@ -139,7 +139,7 @@ async def test_a_stop_deletes_the_job_and_sees_it_gone(
 ) -> None:
     jobs.all_do("RUNNING")
     stop = asyncio.Event()
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
         run = tasks.create_task(agent.run(make_connector_job(tmp_path), stop))
         await _told_until(agent, Phase.RUNNING)
         stop.set()
@@ -165,7 +165,7 @@ async def test_job_that_succeeds_while_it_is_deleted_has_succeeded(
 ) -> None:
     jobs.all_do("RUNNING", when_deleted="SUCCEEDED")
     stop = asyncio.Event()
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
         run = tasks.create_task(agent.run(make_connector_job(tmp_path), stop))
         await _told_until(agent, Phase.RUNNING)
         stop.set()
@@ -176,7 +176,7 @@ async def test_job_that_succeeds_while_it_is_deleted_has_succeeded(
 async def test_a_job_that_overruns_is_deleted(agent: Agent, jobs: Jobs, tmp_path: Path) -> None:
     jobs.all_do("RUNNING")
     job = make_connector_job(tmp_path, max_runtime=timedelta(milliseconds=300))
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         end = await agent.run(job)
     assert end.phase is Phase.TIMED_OUT
     assert end.failure is not None
@@ -229,7 +229,7 @@ async def test_its_log_is_followed_while_it_runs_and_for_a_while_after(
             line.text async for chunk in agent.runtime.follow(attempt, 0) for line in chunk.lines
         ]
 
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
         tasks.create_task(agent.run(job))
         following = tasks.create_task(follow())
         await _told_until(agent, Phase.RUNNING)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.connectors.receipts import Receipts
-from dataplane.agent.runtimes.connectors.requests import SecretsAwayError
+from dataplane.agent.runtimes.connectors.requests import SecretsUnavailableError
 from dataplane.agent.runtimes.protocol import Job
 from shared.kit.clock import SystemClock
 from shared.model.phases import Phase
@@ -24,7 +24,7 @@ from tests.integration.connectors.world import (
 )
 from tests.running import until
 
-PATIENCE = 90
+TIMEOUT_SECONDS = 90
 
 
 async def test_the_next_agent_goes_on_with_the_same_job(
@@ -32,10 +32,10 @@ async def test_the_next_agent_goes_on_with_the_same_job(
 ) -> None:
     jobs.all_do("RUNNING")
     job = make_connector_job(tmp_path)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         async with agent_of(server.endpoint) as first, asyncio.TaskGroup() as tasks:
             run = tasks.create_task(first.run(job))
-            while (await first.told.get()).phase is not Phase.RUNNING:
+            while (await first.last_reported.get()).phase is not Phase.RUNNING:
                 pass
             run.cancel()
         jobs.does(jobs.created[0], "SUCCEEDED")
@@ -52,8 +52,8 @@ async def test_a_creation_of_which_nothing_is_known_is_not_tried_again(
     job = make_connector_job(tmp_path)
     assert await Receipts(Stores(SystemClock())).begin(job)  # and that agent died
 
-    pace = replace(PACE, settle=timedelta(milliseconds=500))
-    async with asyncio.timeout(PATIENCE), agent_of(server.endpoint, pace=pace) as agent:
+    pace = replace(PACE, creation_grace=timedelta(milliseconds=500))
+    async with asyncio.timeout(TIMEOUT_SECONDS), agent_of(server.endpoint, pace=pace) as agent:
         end = await agent.run(job)
     assert end.phase is Phase.FAILED
     assert end.failure is not None
@@ -67,9 +67,9 @@ async def test_a_stop_is_heard_while_nothing_is_known_of_a_creation(
     job = make_connector_job(tmp_path)
     assert await Receipts(Stores(SystemClock())).begin(job)
     stop = asyncio.Event()
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
         run = tasks.create_task(agent.run(job, stop))
-        assert (await agent.told.get()).reason == "CreatingJob"
+        assert (await agent.last_reported.get()).reason == "CreatingJob"
         stop.set()
     assert run.result().phase is Phase.ABORTED
     assert jobs.created == []
@@ -81,7 +81,7 @@ async def test_an_agent_that_ends_while_a_job_is_created_sees_it_created(
     jobs.all_do("SUCCEEDED")
     jobs.hold()
     job = make_connector_job(tmp_path)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         async with agent_of(server.endpoint) as first, asyncio.TaskGroup() as tasks:
             serving_until = tasks.create_task(first.endpoints.run())
             run = tasks.create_task(first.run(job))
@@ -89,7 +89,7 @@ async def test_an_agent_that_ends_while_a_job_is_created_sees_it_created(
             run.cancel()
             serving_until.cancel()
             await until(run.done)
-            jobs.let_go()
+            jobs.release()
         async with agent_of(server.endpoint) as second:
             end = await second.run(job)
     assert end.phase is Phase.SUCCEEDED, end.failure
@@ -102,7 +102,7 @@ async def test_of_two_agents_at_once_one_creates_and_both_watch(
     jobs.all_do("SUCCEEDED")
     job = make_connector_job(tmp_path)
     async with (
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(TIMEOUT_SECONDS),
         agent_of(server.endpoint) as one,
         agent_of(server.endpoint) as other,
         asyncio.TaskGroup() as tasks,
@@ -116,12 +116,12 @@ async def test_a_job_outlives_its_connectors_restart(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         server.jobs.all_do("RUNNING")
         async with (
-            asyncio.timeout(PATIENCE),
+            asyncio.timeout(TIMEOUT_SECONDS),
             agent_of(server.endpoint) as agent,
             asyncio.TaskGroup() as tasks,
         ):
             run = tasks.create_task(agent.run(make_connector_job(tmp_path)))
-            while (await agent.told.get()).phase is not Phase.RUNNING:
+            while (await agent.last_reported.get()).phase is not Phase.RUNNING:
                 pass
             server.kill()
             await asyncio.to_thread(server.start)
@@ -133,11 +133,11 @@ async def test_a_job_outlives_its_connectors_restart(tmp_path: Path) -> None:
 async def test_nothing_is_begun_while_the_connector_is_away(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         job = make_connector_job(tmp_path)
-        async with asyncio.timeout(PATIENCE), agent_of(server.endpoint) as agent:
+        async with asyncio.timeout(TIMEOUT_SECONDS), agent_of(server.endpoint) as agent:
             server.kill()
             async with asyncio.TaskGroup() as tasks:
                 run = tasks.create_task(agent.run(job))
-                assert (await agent.told.get()).reason == "ConnectorAway"
+                assert (await agent.last_reported.get()).reason == "ConnectorAway"
                 assert await _is_untouched(job)
                 server.jobs.all_do("SUCCEEDED")
                 await asyncio.to_thread(server.start)
@@ -151,12 +151,12 @@ async def _is_untouched(job: Job) -> bool:
 
 async def test_a_stop_is_heard_while_the_connector_is_away(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
-        async with asyncio.timeout(PATIENCE), agent_of(server.endpoint) as agent:
+        async with asyncio.timeout(TIMEOUT_SECONDS), agent_of(server.endpoint) as agent:
             server.kill()
             stop = asyncio.Event()
             async with asyncio.TaskGroup() as tasks:
                 run = tasks.create_task(agent.run(make_connector_job(tmp_path), stop))
-                assert (await agent.told.get()).reason == "ConnectorAway"
+                assert (await agent.last_reported.get()).reason == "ConnectorAway"
                 stop.set()
             assert run.result().phase is Phase.ABORTED
 
@@ -167,12 +167,12 @@ async def test_a_connector_that_stays_away_fails_the_attempt_as_the_systems(
     with serving(tmp_path) as server:
         server.jobs.all_do("RUNNING")
         async with (
-            asyncio.timeout(PATIENCE),
-            agent_of(server.endpoint, pace=replace(PACE, patience=timedelta(seconds=1))) as agent,
+            asyncio.timeout(TIMEOUT_SECONDS),
+            agent_of(server.endpoint, pace=replace(PACE, timeouts=timedelta(seconds=1))) as agent,
             asyncio.TaskGroup() as tasks,
         ):
             run = tasks.create_task(agent.run(make_connector_job(tmp_path)))
-            while (await agent.told.get()).phase is not Phase.RUNNING:
+            while (await agent.last_reported.get()).phase is not Phase.RUNNING:
                 pass
             server.kill()
         end = run.result()
@@ -187,15 +187,15 @@ async def test_an_attempt_waits_for_a_connector_that_has_not_been_heard_of_yet(
         server.jobs.all_do("SUCCEEDED")
         server.kill()
         async with (
-            asyncio.timeout(PATIENCE),
+            asyncio.timeout(TIMEOUT_SECONDS),
             agent_of(server.endpoint, ask=False) as agent,
             asyncio.TaskGroup() as tasks,
         ):
             assert agent.endpoints.may_serve(TASK_TYPE)
             run = tasks.create_task(agent.run(make_connector_job(tmp_path)))
-            assert (await agent.told.get()).reason == "ConnectorAway"
+            assert (await agent.last_reported.get()).reason == "ConnectorAway"
             await asyncio.to_thread(server.start)
-            await agent.endpoints.ask()
+            await agent.endpoints.refresh()
         assert run.result().phase is Phase.SUCCEEDED, run.result().failure
 
 
@@ -209,7 +209,7 @@ async def test_a_connector_that_goes_away_is_still_known(tmp_path: Path) -> None
     with serving(tmp_path) as server:
         async with agent_of(server.endpoint) as agent:
             server.kill()
-            await agent.endpoints.ask()
+            await agent.endpoints.refresh()
             assert agent.endpoints.find(TASK_TYPE) is not None  # its jobs run on
 
 
@@ -223,7 +223,7 @@ class SecretsAway:
         del job
         self._times -= 1
         if self._times >= 0:
-            raise SecretsAwayError(f"the secret {name} cannot be read")
+            raise SecretsUnavailableError(f"the secret {name} cannot be read")
         return "hush-hush"
 
 
@@ -233,13 +233,13 @@ async def test_a_job_is_not_given_up_because_its_secrets_cannot_be_read_for_a_mo
     """It runs: an attempt that failed of that would be tried again beside it."""
     jobs.all_do("RUNNING")
     job = make_connector_job(tmp_path, custom={"secrets": {"token": "service-token"}})
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         async with (
             agent_of(server.endpoint, secrets=SecretsAway(0)) as first,
             asyncio.TaskGroup() as tasks,
         ):
             run = tasks.create_task(first.run(job))
-            while (await first.told.get()).phase is not Phase.RUNNING:
+            while (await first.last_reported.get()).phase is not Phase.RUNNING:
                 pass
             run.cancel()
         jobs.does(jobs.created[0], "SUCCEEDED")
@@ -254,13 +254,13 @@ async def test_a_job_whose_secret_is_gone_is_the_systems_loss_and_not_the_users_
 ) -> None:
     jobs.all_do("RUNNING")
     job = make_connector_job(tmp_path, custom={"secrets": {"token": "service-token"}})
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         async with (
             agent_of(server.endpoint, secrets=SecretsAway(0)) as first,
             asyncio.TaskGroup() as tasks,
         ):
             run = tasks.create_task(first.run(job))
-            while (await first.told.get()).phase is not Phase.RUNNING:
+            while (await first.last_reported.get()).phase is not Phase.RUNNING:
                 pass
             run.cancel()
         async with agent_of(server.endpoint) as second:

@@ -42,5 +42,5 @@ async def bench(server: Server, tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 @pytest.fixture
-def told() -> Told:
+def last_reported() -> Told:
     return Told()

@@ -15,7 +15,7 @@ from typing import Any
 from flyteidl2.core import tasks_pb2
 from google.protobuf import struct_pb2
 
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.connectors.client import Endpoint
 from dataplane.agent.runtimes.connectors.endpoints import ConnectorSettings, Endpoints
@@ -33,9 +33,9 @@ from tests.unit.agent.assignments import make_assignment, make_job
 PACE = Pace(
     first=timedelta(milliseconds=20),
     at_most=timedelta(milliseconds=50),
-    patience=timedelta(seconds=80),
+    timeouts=timedelta(seconds=80),
     dial=timedelta(seconds=2),
-    settle=timedelta(seconds=30),
+    creation_grace=timedelta(seconds=30),
 )
 _REPOSITORY = Path(__file__).parents[3]
 _READY_WITHIN_SECONDS = 60
@@ -81,7 +81,7 @@ class Jobs:
         """Let no job be created for the time being."""
         (self.directory / "hold").touch()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         (self.directory / "hold").unlink()
 
     def refuse(self, why: str) -> None:
@@ -148,17 +148,17 @@ class KnownSecrets:
 
 @dataclass(slots=True)
 class Agent:
-    """One agent's runtime; ``told`` is what it told of its attempts."""
+    """One agent's runtime; ``last_reported`` is what it told of its attempts."""
 
     endpoints: Endpoints
     runtime: ConnectorRuntime
-    told: asyncio.Queue[News] = field(default_factory=asyncio.Queue)
+    last_reported: asyncio.Queue[StatusUpdate] = field(default_factory=asyncio.Queue)
 
-    async def tell(self, news: News) -> None:
-        self.told.put_nowait(news)
+    async def report_status(self, update: StatusUpdate) -> None:
+        self.last_reported.put_nowait(update)
 
-    async def run(self, job: Job, stop: asyncio.Event | None = None) -> News:
-        return await self.runtime.run(job, self.tell, stop or asyncio.Event())
+    async def run(self, job: Job, stop: asyncio.Event | None = None) -> StatusUpdate:
+        return await self.runtime.run(job, self.report_status, stop or asyncio.Event())
 
 
 @asynccontextmanager
@@ -172,7 +172,7 @@ async def agent_of(
     asked = Endpoints(ConnectorSettings(endpoints=endpoints), clock)
     try:
         if ask:
-            await asked.ask()
+            await asked.refresh()
         runtime = ConnectorRuntime(asked, Stores(clock), clock, secrets=secrets, pace=pace)
         yield Agent(asked, runtime)
     finally:

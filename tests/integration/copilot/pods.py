@@ -21,7 +21,7 @@ from flyteidl2.task.common_pb2 import Inputs, NamedLiteral, Outputs
 from tests.integration.copilot.signer import Signer
 from tests.integration.copilot.unreliable import Unreliable
 
-_PATIENCE_SECONDS = 60
+_TIMEOUT_SECONDS = 60
 Running = AbstractAsyncContextManager[asyncio.subprocess.Process]
 
 
@@ -121,7 +121,7 @@ class Pod:
     async def is_waiting(self, process: asyncio.subprocess.Process) -> None:
         """Return when it would hear SIGTERM: the handler is there."""
         status = Path(f"/proc/{process.pid}/status")
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
         while time.monotonic() < deadline and process.returncode is None:
             caught = next((line for line in _lines(status) if line.startswith("SigCgt:")), "")
             if caught and int(caught.split()[1], 16) & 1 << 14:
@@ -173,7 +173,7 @@ def _lines(path: Path) -> list[str]:
 
 
 async def _end(process: asyncio.subprocess.Process) -> Ended:
-    async with asyncio.timeout(_PATIENCE_SECONDS):
+    async with asyncio.timeout(_TIMEOUT_SECONDS):
         _, said = await process.communicate()
     assert process.returncode is not None
     return Ended(process.returncode, said.decode())

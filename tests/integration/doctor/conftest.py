@@ -11,9 +11,9 @@ import grpc
 import grpc.aio
 import pytest
 
-from controlplane.link.probes import Probes
-from controlplane.store.clusters import save_cluster
-from controlplane.usecases.sessions import Sessions
+from controlplane.link.probe_service import Probes
+from controlplane.store.resources.clusters import save_cluster
+from controlplane.usecases.agent_sessions import Sessions
 from dataplane.agent.settings import ProcessSettings, Settings
 from shared.idl.agent.v1 import probe_pb2_grpc
 from shared.kit.clock import Clock, SystemClock

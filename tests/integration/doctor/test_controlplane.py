@@ -7,9 +7,9 @@ import grpc.aio
 import pytest
 from starlette.responses import PlainTextResponse
 
-from dataplane.agent.doctor.controlplane import ask_api, ask_replicas
-from dataplane.agent.doctor.examination import examine
-from dataplane.agent.doctor.findings import Finding, Outcome, is_well
+from dataplane.agent.doctor.checks import run_checks
+from dataplane.agent.doctor.controlplane import check_api, check_replicas
+from dataplane.agent.doctor.results import CheckResult, Outcome, is_well
 from shared.idl.agent.v1 import probe_pb2, probe_pb2_grpc
 from shared.kit.clock import SystemClock
 from tests.integration.doctor.conftest import answering, make_settings, serving
@@ -31,14 +31,14 @@ class Ahead(SystemClock):
         return super().now() + self._by
 
 
-def worst(findings: list[Finding]) -> Finding:
+def worst(findings: list[CheckResult]) -> CheckResult:
     order = [Outcome.FAIL, Outcome.WARN, Outcome.OK]
     return min(findings, key=lambda finding: order.index(finding.outcome))
 
 
-async def _ask(address: str, token_file: Path, ca: Path | None = None) -> list[Finding]:
+async def _ask(address: str, token_file: Path, ca: Path | None = None) -> list[CheckResult]:
     settings = make_settings(address, token_file, ca_file=ca)
-    return list((await ask_replicas(settings, CLOCK)).findings)
+    return list((await check_replicas(settings, CLOCK)).results)
 
 
 async def test_one_that_knows_the_agent(store: Store, tmp_path: Path) -> None:
@@ -117,19 +117,19 @@ async def test_each_of_several_is_looked_at(store: Store, tmp_path: Path) -> Non
     async with answering(store, tmp_path, base=f"file://{tmp_path}") as there:
         dead = f"127.0.0.1:{free_ports(1)[0]}"
         settings = make_settings(f"{dead},{there.address}", there.token_file)
-        answers = await ask_replicas(settings, CLOCK)
+        answers = await check_replicas(settings, CLOCK)
     assert answers.probed is not None
-    assert answers.findings[0].outcome is Outcome.FAIL
-    assert dead in answers.findings[0].text
+    assert answers.results[0].outcome is Outcome.FAIL
+    assert dead in answers.results[0].text
 
 
 async def test_the_api_is_asked_whether_it_is_ready(tmp_path: Path) -> None:
     settings = make_settings("127.0.0.1:1", tmp_path / "token")
     async with http.serving(PlainTextResponse("ready\n")) as url:
-        found = await ask_api(settings, url.removeprefix("http://"), CLOCK)
+        found = await check_api(settings, url.removeprefix("http://"), CLOCK)
     assert [each.outcome for each in found] == [Outcome.OK, Outcome.OK]
     async with http.serving(PlainTextResponse("no", status_code=503)) as url:
-        found = await ask_api(settings, url.removeprefix("http://"), CLOCK)
+        found = await check_api(settings, url.removeprefix("http://"), CLOCK)
     assert "answers 503" in worst(list(found)).text
 
 
@@ -140,14 +140,14 @@ async def test_an_agent_of_one_machine_is_examined_as_a_whole(store: Store, tmp_
     ):
         api = url.removeprefix("http://")
         settings = make_settings(there.address, there.token_file, api=api)
-        findings = await examine(settings, [], CLOCK)
+        findings = await run_checks(settings, [], CLOCK)
     assert is_well(findings)
     assert {finding.about for finding in findings} == {"api", "clock", "control plane", "storage"}
 
 
 async def test_what_cannot_be_asked_about_is_not_passed_over(tmp_path: Path) -> None:
     settings = make_settings("127.0.0.1:1", tmp_path / "token")
-    findings = await examine(settings, [], CLOCK)
+    findings = await run_checks(settings, [], CLOCK)
     assert not is_well(findings)
     (storage,) = [finding for finding in findings if finding.about == "storage"]
     assert storage.outcome is Outcome.WARN

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from dataplane.agent.doctor.findings import Outcome
+from dataplane.agent.doctor.results import Outcome
 from dataplane.agent.doctor.storage import PREFIX, try_storage
 from shared.blobs.store import open_store
 from tests.programs import free_ports

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 from controlplane.embedded import databases
-from controlplane.embedded.refusals import UpError
+from controlplane.embedded.errors import UpError
 from tests import program_logs
 from tests.programs import free_ports
 from tests.servers.postgres import DatabaseForTest

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from controlplane.embedded import databases, postgres
-from controlplane.embedded.refusals import UpError
+from controlplane.embedded.errors import UpError
 from tests.servers.postgres import DatabaseForTest
 
 PASSWORD = "correct horse"  # noqa: S105 - of a server that lives for a test
@@ -145,11 +145,11 @@ def test_the_server_runs_in_whatever_way_root_is_laid_down(how: postgres.Unprivi
 
 
 def test_a_directory_that_nobody_can_reach_is_refused_with_the_remedy() -> None:
-    nobody = postgres.Unprivileged(user=65534)
+    stranger = postgres.Unprivileged(user=65534)
     with tempfile.TemporaryDirectory() as home:
         closed = Path(home) / "closed"
         closed.mkdir(mode=0o700)
         with pytest.raises(UpError, match=r"(?s)cannot make its data directory.*not below /root"):
             postgres.running(
-                closed / "data" / "pg", password=PASSWORD, unprivileged=nobody
+                closed / "data" / "pg", password=PASSWORD, unprivileged=stranger
             ).__enter__()

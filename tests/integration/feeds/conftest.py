@@ -11,10 +11,10 @@ import pytest
 from controlplane.core.callers import EVERYTHING, Caller, Subject
 from controlplane.feeds.feeds import Feeds
 from controlplane.store.database import Database, OrgTx
-from controlplane.store.notices import listen
+from controlplane.store.notify.notifications import listen
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.runs import Runs
-from shared.kit.waking import Bell
+from shared.kit.wakeup import Wakeup
 from shared.model.ids import OrgName
 from tests.factories import NOW, ORG
 from tests.fakes.clock import FakeClock
@@ -23,7 +23,7 @@ from tests.running import running
 
 __all__ = ["store"]
 
-SOMEBODY = Caller(subject=Subject("someone"), org=ORG, name="", permissions=EVERYTHING)
+CALLER = Caller(subject=Subject("someone"), org=ORG, name="", permissions=EVERYTHING)
 
 
 class CountingDatabase(Database):
@@ -57,9 +57,9 @@ async def world(store: Store, database_url: str) -> AsyncIterator[World]:
     feeds = Feeds(reads, partial(listen, database_url))
     clock = FakeClock(NOW)
     async with running(feeds, at_most=60):
-        bell = Bell()
-        with feeds.work(ORG, CLUSTER, bell):
-            await bell.wait(timedelta(seconds=5))  # it rings once they listen
+        wakeup = Wakeup()
+        with feeds.work(ORG, CLUSTER, wakeup):
+            await wakeup.wait(timedelta(seconds=5))  # it rings once they listen
         yield World(
             store,
             feeds,

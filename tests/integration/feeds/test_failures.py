@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.core.actions import ActionRow
 from controlplane.feeds.feeds import FAILED_READS, Feeds
-from controlplane.store import actions as store_actions
-from controlplane.store.changes import Notice
 from controlplane.store.database import OrgTx
-from controlplane.store.notices import listen
-from shared.kit.waking import Bell
+from controlplane.store.notify.changes import Notification
+from controlplane.store.notify.notifications import listen
+from controlplane.store.resources import actions as store_actions
+from shared.kit.wakeup import Wakeup
 from shared.model.ids import RunId
 from tests.factories import ORG, make_new_run
 from tests.integration.feeds.conftest import World
@@ -81,19 +81,19 @@ async def _take_one(world: World, run: RunId) -> RunId:
 async def test_listening_goes_on_after_any_failure(store: Store, database_url: str) -> None:
     opened = 0
 
-    async def notices() -> AsyncGenerator[Notice | None, None]:
+    async def notifications() -> AsyncGenerator[Notification | None, None]:
         nonlocal opened
         opened += 1
         if opened == 1:
             raise ValueError("not a notification")
-        async for notice in listen(database_url):
-            yield notice
+        async for notification in listen(database_url):
+            yield notification
 
     before = failed_reads("notifications")
-    feeds = Feeds(store.database, partial(notices))
+    feeds = Feeds(store.database, partial(notifications))
     async with running(feeds, at_most=60):
-        bell = Bell()
-        with feeds.work(ORG, CLUSTER, bell):
-            await bell.wait(timedelta(seconds=20))
+        wakeup = Wakeup()
+        with feeds.work(ORG, CLUSTER, wakeup):
+            await wakeup.wait(timedelta(seconds=20))
     assert opened == 2
     assert failed_reads("notifications") == before + 1

@@ -8,29 +8,29 @@ from sqlalchemy import text
 
 from controlplane.core.actions import ActionRow
 from controlplane.core.lists import RunScope
-from controlplane.store.changes import CHANNEL
-from controlplane.store.clusters import save_cluster
-from shared.kit.waking import Bell
+from controlplane.store.notify.changes import CHANNEL
+from controlplane.store.resources.clusters import save_cluster
+from shared.kit.wakeup import Wakeup
 from shared.model.ids import ClusterName
 from shared.model.phases import Phase
 from tests.factories import NOW, ORG, make_new_action, make_new_run, make_report
-from tests.integration.feeds.conftest import SOMEBODY, World
+from tests.integration.feeds.conftest import CALLER, World
 from tests.integration.store.conftest import CLUSTER
 from tests.running import until
 
 ELSEWHERE = ClusterName("c2")
 
 
-class Rung(Bell):
+class Rung(Wakeup):
     """A bell that counts."""
 
     def __init__(self) -> None:
         super().__init__()
         self.count = 0
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         self.count += 1
-        super().ring()
+        super().wake()
 
 
 @asynccontextmanager
@@ -41,7 +41,7 @@ async def watching_runs(
     batches: list[dict[str, Phase]] = []
 
     async def watch() -> None:
-        async for rows in world.runs.watch_many(SOMEBODY, scope):
+        async for rows in world.runs.watch_many(CALLER, scope):
             batches.append(phases(rows))  # noqa: PERF401  # as they come, not when all came
 
     async with asyncio.TaskGroup() as tasks:
@@ -135,7 +135,7 @@ async def test_work_rings_every_cluster_of_the_org_and_a_stop_its_own(world: Wor
 async def test_a_retry_rings_for_work(world: World) -> None:
     await world.store.create(make_new_run(retries=1))
     [assignment] = await world.store.claim()
-    bell = Rung()
-    with world.feeds.work(ORG, CLUSTER, bell):
+    wakeup = Rung()
+    with world.feeds.work(ORG, CLUSTER, wakeup):
         await world.store.report(make_report(assignment, 1, Phase.FAILED))
-        await until(lambda: bell.count > 0)
+        await until(lambda: wakeup.count > 0)

@@ -11,7 +11,7 @@ import pytest
 
 from controlplane.api.streams import closing
 from controlplane.core.actions import ActionRow, SnapshotEnd
-from controlplane.store.actions import list_by_name
+from controlplane.store.resources.actions import list_by_name
 from controlplane.usecases.actions import Actions
 from shared.model.ids import RunId
 from shared.model.phases import Phase
@@ -25,7 +25,7 @@ from tests.factories import (
     make_run_key,
 )
 from tests.fakes.clock import FakeClock
-from tests.integration.feeds.conftest import SOMEBODY, CountingDatabase, World
+from tests.integration.feeds.conftest import CALLER, CountingDatabase, World
 from tests.integration.store.conftest import Store
 from tests.running import until
 
@@ -65,9 +65,9 @@ async def watching(
 ) -> AsyncIterator[Watcher]:
     watcher = Watcher()
     if parent is None:
-        shown = world.actions.watch_run(SOMEBODY, make_run_key())
+        shown = world.actions.watch_run(CALLER, make_run_key())
     else:
-        shown = world.actions.watch_children(SOMEBODY, make_action_key(parent))
+        shown = world.actions.watch_children(CALLER, make_action_key(parent))
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(watcher.watch(shown, stall))
         yield watcher
@@ -138,7 +138,7 @@ async def test_a_snapshot_comes_first_then_its_end_then_changes(world: World) ->
     await world.store.create(make_new_run())
     await world.store.enqueue(make_new_action("b"))
     batches: list[object] = []
-    shown = world.actions.watch_run(SOMEBODY, make_run_key())
+    shown = world.actions.watch_run(CALLER, make_run_key())
     async with asyncio.timeout(60), closing(shown):
         async for batch in shown:
             if isinstance(batch, SnapshotEnd):
@@ -169,7 +169,7 @@ async def test_what_happens_during_a_snapshot_is_shown_after_it(
     monkeypatch.setattr("controlplane.usecases.actions.SNAPSHOT_PAGE", 2)
     run = await world.store.create(make_new_run())
     await world.store.enqueue(*(make_new_action(f"c{number}") for number in range(4)))
-    shown = world.actions.watch_run(SOMEBODY, make_run_key())
+    shown = world.actions.watch_run(CALLER, make_run_key())
     async with asyncio.timeout(60), closing(shown):
         first = await anext(shown)
         assert not isinstance(first, SnapshotEnd)
@@ -217,7 +217,7 @@ async def test_many_watchers_cost_one_read_for_a_change(world: World) -> None:
     async with asyncio.TaskGroup() as tasks:
         watchers = [Watcher() for _ in range(50)]
         running = [
-            tasks.create_task(each.watch(world.actions.watch_run(SOMEBODY, make_run_key())))
+            tasks.create_task(each.watch(world.actions.watch_run(CALLER, make_run_key())))
             for each in watchers
         ]
         await until(lambda: all(each.snapshot_ends for each in watchers))
@@ -283,7 +283,7 @@ async def test_a_watch_of_one_action_ends_with_it(world: World) -> None:
     [assignment] = await world.store.claim()
     phases: list[Phase] = []
     async with asyncio.timeout(60):
-        async for detail in world.actions.watch_detail(SOMEBODY, make_action_key()):
+        async for detail in world.actions.watch_detail(CALLER, make_action_key()):
             phases.append(detail.row.phase)
             if detail.row.phase is Phase.QUEUED:
                 await world.store.report(make_report(assignment, 1, Phase.RUNNING))
@@ -300,7 +300,7 @@ async def test_watch_of_one_action_reads_only_its_attempts_after_a_change(world:
     reads = CountingDatabase(world.store.database)
     actions = Actions(reads, world.feeds, FakeClock(NOW))
     async with asyncio.timeout(10):
-        details = actions.watch_detail(SOMEBODY, make_action_key())
+        details = actions.watch_detail(CALLER, make_action_key())
         first = await anext(details)
         opened = reads.opened
         await world.store.report(make_report(assignment, 1, Phase.RUNNING))

@@ -13,19 +13,19 @@ import grpc.aio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from controlplane.core.tempo import Tempo
+from controlplane.core.link_timings import LinkTimings
 from controlplane.feeds.feeds import Feeds
-from controlplane.link.calls import LiveCalls
+from controlplane.link.forwarded_calls import Agents
 from controlplane.link.limits import LinkLimits
+from controlplane.link.live_calls import LiveCalls
 from controlplane.link.logs import AgentLogs
 from controlplane.link.metrics import LinkMetrics
-from controlplane.link.probes import Probes
-from controlplane.link.relays import Agents
-from controlplane.link.server import LinkDoor, LinkServer
-from controlplane.store.clusters import save_cluster
-from controlplane.store.notices import listen
-from controlplane.usecases.relays import Relays
-from controlplane.usecases.sessions import Sessions
+from controlplane.link.probe_service import Probes
+from controlplane.link.server import AgentLinkService, LinkServer
+from controlplane.store.notify.notifications import listen
+from controlplane.store.resources.clusters import save_cluster
+from controlplane.usecases.agent_sessions import Sessions
+from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import assignment_pb2, link_pb2, report_pb2
 from shared.model.assignments import Assignment
 from shared.model.ids import ActionId, AttemptId, LeaseId
@@ -41,7 +41,7 @@ __all__ = ["store"]
 
 TOKEN = "a-token-of-a-test"  # noqa: S105
 BLOB_BASE = "file:///blobs"
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 """Seconds for anything an agent waits for."""
 
 Lease = tuple[AttemptId, LeaseId]
@@ -63,10 +63,10 @@ class PacedClock:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class LinkUnderTest:
     store: Store
     logs: AgentLogs
-    servicer: LinkDoor
+    servicer: AgentLinkService
     probes: Probes
     port: int
 
@@ -95,7 +95,7 @@ class Agent:
     async def hear_any(
         self, *, passing_over: Sequence[str] = ("heartbeat", "wanted")
     ) -> Control | None:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
                 frame = await self.call.read()
                 if not isinstance(frame, Control):
@@ -119,9 +119,9 @@ class Agent:
         """Greet and take stock; return the verdicts."""
         await self.greet()
         await self.say(inventory=make_inventory(held))
-        verdicts = (await self.hear("verdicts")).verdicts
-        assert verdicts.last
-        return verdicts.verdicts
+        statuses = (await self.hear("verdicts")).verdicts
+        assert statuses.last
+        return statuses.verdicts
 
     async def take(self, count: int) -> list[Assignment]:
         """Ask for so many and wait until they are here."""
@@ -151,8 +151,8 @@ class Agent:
     async def report(self, *reports: Report) -> list[int]:
         """Report; return the verdicts, as they were acknowledged."""
         await self.say_reports(*reports)
-        said = (await self.hear("acknowledgements")).acknowledgements
-        return [each.verdict for each in said.acknowledgements]
+        kind = (await self.hear("acknowledgements")).acknowledgements
+        return [each.verdict for each in kind.acknowledgements]
 
     async def say_reports(self, *reports: Report) -> None:
         await self.say(reports=report_pb2.ReportBatch(reports=[render_report(r) for r in reports]))
@@ -163,14 +163,14 @@ def parse_uuid(raw: bytes) -> UUID:
 
 
 def make_hello(**changed: object) -> link_pb2.Hello:
-    said: dict[str, object] = {
+    kind: dict[str, object] = {
         "agent_id": "an agent",
         "instance_id": "an instance",
         "protocol_min": 1,
         "protocol_max": 1,
         "software": "a test",
     }
-    return link_pb2.Hello(**{**said, **changed})  # type: ignore[arg-type]
+    return link_pb2.Hello(**{**kind, **changed})  # type: ignore[arg-type]
 
 
 def lease_of(*assignments: Assignment) -> list[Lease]:
@@ -187,43 +187,45 @@ def make_inventory(held: Sequence[Lease], *, last: bool = True) -> link_pb2.Inve
 
 @asynccontextmanager
 async def serving(
-    store: Store, url: str, tempo: Tempo, *, limits: LinkLimits | None = None
-) -> AsyncIterator[Door]:
+    store: Store, url: str, timings: LinkTimings, *, limits: LinkLimits | None = None
+) -> AsyncIterator[LinkUnderTest]:
     """Serve agents as ``controlplane.main`` does."""
     async with store.database.for_org(ORG) as tx:
         await save_cluster(tx, CLUSTER, hashlib.sha256(TOKEN.encode()).digest(), NOW)
     clock, live = PacedClock(), LiveCalls()
     feeds = Feeds(store.database, partial(listen, url))
-    relays = Relays(store.database, clock)
+    relays = ForwardedCalls(store.database, clock)
     sessions = Sessions(store.database, clock)
-    door = LinkDoor(
+    link = AgentLinkService(
         sessions=sessions,
         feeds=feeds,
         live=live,
-        relays=relays,
+        forwarded_calls=relays,
         clock=clock,
-        tempo=tempo,
+        timings=timings,
         metrics=LinkMetrics(CollectorRegistry()),
     )
     probes = Probes(sessions, clock, blob_base=BLOB_BASE)
-    server = LinkServer(door, probes, "127.0.0.1", 0, limits=limits)
+    server = LinkServer(link, probes, "127.0.0.1", 0, limits=limits)
     await server.start()
     async with (
         running(feeds, at_most=60),
         running(sessions, at_most=60),
         running(server, at_most=60),
     ):
-        yield Door(store, AgentLogs(Agents(live, relays, feeds)), door, probes, server.port)
+        yield LinkUnderTest(
+            store, AgentLogs(Agents(live, relays, feeds)), link, probes, server.port
+        )
 
 
 @pytest.fixture
-async def door(store: Store, database_url: str) -> AsyncIterator[Door]:
-    async with serving(store, database_url, Tempo()) as opened:
+async def link(store: Store, database_url: str) -> AsyncIterator[LinkUnderTest]:
+    async with serving(store, database_url, LinkTimings()) as opened:
         yield opened
 
 
 @asynccontextmanager
-async def calling(door: Door, token: str | None = TOKEN) -> AsyncIterator[Agent]:
+async def calling(link: LinkUnderTest, token: str | None = TOKEN) -> AsyncIterator[Agent]:
     """Dial the door; leaving the block hangs up."""
     metadata = () if token is None else (("authorization", f"Bearer {token}"),)
     options = (
@@ -231,7 +233,7 @@ async def calling(door: Door, token: str | None = TOKEN) -> AsyncIterator[Agent]
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
     )
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{door.port}", options=options) as channel:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{link.port}", options=options) as channel:
         connect = channel.stream_stream(
             "/volary.agent.v1.LinkService/Connect",
             request_serializer=_serialise,

@@ -9,13 +9,13 @@ from uuid import UUID
 import pytest
 
 from controlplane.core.errors import NotFoundError, UnavailableError
-from controlplane.link.calls import FIRST_CREDIT
+from controlplane.link.live_calls import FIRST_CREDIT
 from shared.idl.agent.v1 import call_pb2
 from shared.model.ids import ActionId, AttemptId, ClusterName
 from shared.model.logs import LogLine, Originator
 from shared.wire.logs import render_log_chunk
 from tests.factories import NOW, ORG
-from tests.integration.link.conftest import PATIENCE, Agent, Door, calling
+from tests.integration.link.conftest import TIMEOUT_SECONDS, Agent, LinkUnderTest, calling
 from tests.integration.store.conftest import CLUSTER
 from tests.running import until
 
@@ -44,11 +44,11 @@ class Reader:
 
 @asynccontextmanager
 async def reading(
-    door: Door, *, after_line: int = 0, turns: int = 0
+    link: LinkUnderTest, *, after_line: int = 0, turns: int = 0
 ) -> AsyncIterator[tuple[Reader, "asyncio.Task[None]"]]:
     reader = Reader(asyncio.Semaphore(turns))
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
-        lines = door.logs.follow_logs(ORG, CLUSTER, ATTEMPT, after_line)
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
+        lines = link.logs.follow_logs(ORG, CLUSTER, ATTEMPT, after_line)
         task = tasks.create_task(reader.read(lines))
         yield reader, task
         task.cancel()
@@ -58,14 +58,14 @@ def make_chunk(text: str) -> call_pb2.LogChunk:
     return render_log_chunk([LogLine(NOW, text, Originator.USER)], 1)
 
 
-async def answer(agent: Agent, call: int, **said: object) -> None:
-    await agent.say(reply=call_pb2.Reply(id=call, **said))  # type: ignore[arg-type]
+async def answer(agent: Agent, call: int, **kind: object) -> None:
+    await agent.say(reply=call_pb2.Reply(id=call, **kind))  # type: ignore[arg-type]
 
 
-async def test_lines_come_through_as_they_are_said(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_lines_come_through_as_they_are_said(link: LinkUnderTest) -> None:
+    async with calling(link) as agent:
         await agent.open()
-        async with reading(door, after_line=41, turns=9) as (reader, _):
+        async with reading(link, after_line=41, turns=9) as (reader, _):
             call = (await agent.hear("call")).call
             assert call.follow_logs.after_line == 41
             assert call.follow_logs.attempt.number == 1
@@ -77,10 +77,10 @@ async def test_lines_come_through_as_they_are_said(door: Door) -> None:
         assert reader.raised is None
 
 
-async def test_credit_comes_back_a_chunk_at_a_time_as_they_are_read(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_credit_comes_back_a_chunk_at_a_time_as_they_are_read(link: LinkUnderTest) -> None:
+    async with calling(link) as agent:
         await agent.open()
-        async with reading(door) as (reader, _):
+        async with reading(link) as (reader, _):
             call = (await agent.hear("call")).call.id
             for number in range(FIRST_CREDIT):
                 await answer(agent, call, log_chunk=make_chunk(str(number)))
@@ -98,11 +98,11 @@ async def test_credit_comes_back_a_chunk_at_a_time_as_they_are_read(door: Door) 
 
 
 async def test_an_agent_that_says_more_than_it_may_loses_its_reader_and_nothing_else(
-    door: Door,
+    link: LinkUnderTest,
 ) -> None:
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         await agent.open()
-        async with reading(door) as (reader, _):
+        async with reading(link) as (reader, _):
             call = (await agent.hear("call")).call.id
             for number in range(FIRST_CREDIT * 3):
                 await answer(agent, call, log_chunk=make_chunk(str(number)))
@@ -115,14 +115,14 @@ async def test_an_agent_that_says_more_than_it_may_loses_its_reader_and_nothing_
         frame = await agent.hear_any(passing_over=["heartbeat", "wanted", "call_credit"])
         assert frame is not None
         assert frame.call_cancel.id == call
-        async with reading(door):
+        async with reading(link):
             assert (await agent.hear("call")).call.id != call
 
 
-async def test_a_reader_that_goes_away_cancels_the_call(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_a_reader_that_goes_away_cancels_the_call(link: LinkUnderTest) -> None:
+    async with calling(link) as agent:
         await agent.open()
-        async with reading(door) as (reader, task):
+        async with reading(link) as (reader, task):
             call = (await agent.hear("call")).call.id
             await answer(agent, call, log_chunk=make_chunk("one"))
             await until(lambda: bool(reader.texts))
@@ -130,7 +130,7 @@ async def test_a_reader_that_goes_away_cancels_the_call(door: Door) -> None:
             assert (await agent.hear("call_cancel")).call_cancel.id == call
             await answer(agent, call, log_chunk=make_chunk("too late"))
             await answer(agent, call, done=call_pb2.Done())
-        async with reading(door, turns=1) as (second, _):
+        async with reading(link, turns=1) as (second, _):
             again = (await agent.hear("call")).call.id
             await answer(agent, again, log_chunk=make_chunk("of another"))
             await answer(agent, again, done=call_pb2.Done())
@@ -142,20 +142,24 @@ async def test_a_reader_that_goes_away_cancels_the_call(door: Door) -> None:
     ("code", "kind"),
     [("not_found", NotFoundError), ("unavailable", UnavailableError), ("?", UnavailableError)],
 )
-async def test_an_agents_refusal_is_told(door: Door, code: str, kind: type[Exception]) -> None:
-    async with calling(door) as agent:
+async def test_an_agents_refusal_is_told(
+    link: LinkUnderTest, code: str, kind: type[Exception]
+) -> None:
+    async with calling(link) as agent:
         await agent.open()
-        async with reading(door) as (reader, _):
+        async with reading(link) as (reader, _):
             call = (await agent.hear("call")).call.id
             await answer(agent, call, error=call_pb2.CallError(code=code, message="no such"))
             await until(lambda: reader.is_done)
         assert isinstance(reader.raised, kind)
 
 
-async def test_a_log_that_cannot_be_read_fails_its_reader_and_not_the_session(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_a_log_that_cannot_be_read_fails_its_reader_and_not_the_session(
+    link: LinkUnderTest,
+) -> None:
+    async with calling(link) as agent:
         await agent.open()
-        async with reading(door) as (reader, _):
+        async with reading(link) as (reader, _):
             call = (await agent.hear("call")).call.id
             line = call_pb2.LogLine(at_us=2**62, text="from beyond the calendar")
             await answer(agent, call, log_chunk=call_pb2.LogChunk(lines=[line]))
@@ -164,10 +168,10 @@ async def test_a_log_that_cannot_be_read_fails_its_reader_and_not_the_session(do
         assert (await agent.hear("call_cancel")).call_cancel.id == call
 
 
-async def test_readers_hear_of_it_when_the_agent_goes_away(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_readers_hear_of_it_when_the_agent_goes_away(link: LinkUnderTest) -> None:
+    async with calling(link) as agent:
         await agent.open()
-        async with reading(door) as (reader, _):
+        async with reading(link) as (reader, _):
             await agent.hear("call")
             agent.call.cancel()
             await until(lambda: reader.is_done)
@@ -175,29 +179,29 @@ async def test_readers_hear_of_it_when_the_agent_goes_away(door: Door) -> None:
     assert "away" in str(reader.raised)
 
 
-async def test_nobody_is_asked_where_no_agent_is(door: Door) -> None:
-    async with reading(door) as (reader, _):
+async def test_nobody_is_asked_where_no_agent_is(link: LinkUnderTest) -> None:
+    async with reading(link) as (reader, _):
         await until(lambda: reader.is_done)
     assert isinstance(reader.raised, UnavailableError)
-    elsewhere = door.logs.follow_logs(ORG, ClusterName("nowhere"), ATTEMPT, 0)
+    elsewhere = link.logs.follow_logs(ORG, ClusterName("nowhere"), ATTEMPT, 0)
     async with aclosing(elsewhere):
         with pytest.raises(UnavailableError):
             await anext(elsewhere)
 
 
-async def test_the_latest_session_is_the_one_that_is_asked(door: Door) -> None:
-    async with calling(door) as old, calling(door) as new:
+async def test_the_latest_session_is_the_one_that_is_asked(link: LinkUnderTest) -> None:
+    async with calling(link) as old, calling(link) as new:
         await old.open()
         await new.open()
-        async with reading(door):
+        async with reading(link):
             assert (await new.hear("call")).call.follow_logs.attempt.number == 1
 
 
-async def test_a_reply_that_nobody_asked_for_is_passed_over(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_a_reply_that_nobody_asked_for_is_passed_over(link: LinkUnderTest) -> None:
+    async with calling(link) as agent:
         await agent.open()
         await answer(agent, 99, log_chunk=make_chunk("unasked"))
-        async with reading(door, turns=1) as (reader, _):
+        async with reading(link, turns=1) as (reader, _):
             call = (await agent.hear("call")).call.id
             await answer(agent, call, done=call_pb2.Done())
             await until(lambda: reader.is_done)
@@ -205,14 +209,14 @@ async def test_a_reply_that_nobody_asked_for_is_passed_over(door: Door) -> None:
 
 
 async def test_more_calls_than_an_agent_takes_are_refused(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    link: LinkUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controlplane.link.calls.MOST_CALLS", 1)
-    async with calling(door) as agent:
+    monkeypatch.setattr("controlplane.link.live_calls.MOST_CALLS", 1)
+    async with calling(link) as agent:
         await agent.open()
-        async with reading(door) as (first, _):
+        async with reading(link) as (first, _):
             await agent.hear("call")
-            async with reading(door) as (second, _):
+            async with reading(link) as (second, _):
                 await until(lambda: second.is_done)
             assert isinstance(second.raised, UnavailableError)
             assert not first.is_done

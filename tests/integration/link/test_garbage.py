@@ -18,7 +18,13 @@ from shared.model.phases import Phase
 from shared.model.reports import Report
 from shared.wire.reports import render_report
 from tests.factories import NOW
-from tests.integration.link.conftest import Agent, Door, calling, make_hello, make_inventory
+from tests.integration.link.conftest import (
+    Agent,
+    LinkUnderTest,
+    calling,
+    make_hello,
+    make_inventory,
+)
 
 MOST = 2**63 - 1
 GARBAGE = b"\xff\xff\xff\xff"
@@ -44,10 +50,10 @@ async def end_of(agent: Agent) -> tuple[str, str]:
 
 @pytest.mark.parametrize("stage", ["first", "greeted", "open"])
 async def test_frame_that_cannot_be_read_is_refused_as_the_agents(
-    door: Door, caplog: pytest.LogCaptureFixture, stage: str
+    link: LinkUnderTest, caplog: pytest.LogCaptureFixture, stage: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         if stage == "greeted":
             await agent.greet()
         elif stage == "open":
@@ -57,7 +63,7 @@ async def test_frame_that_cannot_be_read_is_refused_as_the_agents(
     assert code == "protocol"
     assert "frame" in message
     assert not bugs(caplog)
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         await agent.open()
 
 
@@ -109,12 +115,12 @@ def strange_frames() -> dict[str, link_pb2.AgentFrame]:
 
 @pytest.mark.parametrize("stage", ["first", "greeted", "open"])
 async def test_frame_that_cannot_be_meant_is_no_bug(
-    door: Door, caplog: pytest.LogCaptureFixture, stage: str
+    link: LinkUnderTest, caplog: pytest.LogCaptureFixture, stage: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
     wrong = {}
     for name, frame in strange_frames().items():
-        async with calling(door) as agent:
+        async with calling(link) as agent:
             if stage == "greeted":
                 await agent.greet()
             elif stage == "open":
@@ -128,7 +134,9 @@ async def test_frame_that_cannot_be_meant_is_no_bug(
     assert not wrong
 
 
-async def test_mutated_frames_are_never_bugs(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+async def test_mutated_frames_are_never_bugs(
+    link: LinkUnderTest, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     chance = Random(8)
     seeds = [frame.SerializeToString() for frame in strange_frames().values()]
@@ -136,7 +144,7 @@ async def test_mutated_frames_are_never_bugs(door: Door, caplog: pytest.LogCaptu
         seed = bytearray(chance.choice(seeds) or b"\x0a\x00")
         for _ in range(chance.randint(1, 5)):
             seed[chance.randrange(len(seed))] = chance.randrange(256)
-        async with calling(door) as agent:
+        async with calling(link) as agent:
             if chance.random() < 0.7:
                 await agent.open()
             await agent.say_bytes(bytes(seed))
@@ -148,9 +156,9 @@ async def test_mutated_frames_are_never_bugs(door: Door, caplog: pytest.LogCaptu
 
 
 async def test_probe_that_cannot_be_read_is_refused_as_the_callers(
-    door: Door, caplog: pytest.LogCaptureFixture
+    link: LinkUnderTest, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{door.port}") as channel:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{link.port}") as channel:
         probe: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
             "/volary.agent.v1.ProbeService/Probe"
         )
@@ -171,9 +179,9 @@ async def test_probe_that_cannot_be_read_is_refused_as_the_callers(
     ids=["HTTP 1", "TLS", "frames of garbage", "zeros"],
 )
 async def test_connection_that_speaks_no_http2_is_ended(
-    door: Door, caplog: pytest.LogCaptureFixture, sent: bytes
+    link: LinkUnderTest, caplog: pytest.LogCaptureFixture, sent: bytes
 ) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", link.port)
     writer.write(sent)
     async with asyncio.timeout(30):
         try:
@@ -182,6 +190,6 @@ async def test_connection_that_speaks_no_http2_is_ended(
             pass  # as good an end as any
     writer.transport.abort()
     assert not bugs(caplog)
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         await agent.say(inventory=make_inventory([]))
         assert (await end_of(agent))[0] == "protocol"

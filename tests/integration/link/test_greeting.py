@@ -9,18 +9,18 @@ import grpc
 import grpc.aio
 import pytest
 
-from controlplane.core.tempo import Tempo
+from controlplane.core.link_timings import LinkTimings
 from controlplane.link.server import LinkServer
 from shared.idl.agent.v1 import assignment_pb2, link_pb2
 from shared.model.ids import ActionId, AttemptId, LeaseId
 from shared.model.phases import Phase
-from shared.wire.times import from_us
+from shared.wire.timestamps import from_us
 from tests.factories import NOW, make_new_action, make_new_run, make_report
 from tests.integration.link.conftest import (
-    PATIENCE,
+    TIMEOUT_SECONDS,
     Agent,
-    Door,
     Lease,
+    LinkUnderTest,
     calling,
     lease_of,
     make_hello,
@@ -30,7 +30,7 @@ from tests.integration.link.conftest import (
 from tests.integration.store.conftest import Store
 from tests.running import until
 
-QUICK = Tempo(heartbeat=timedelta(milliseconds=50))
+QUICK = LinkTimings(heartbeat=timedelta(milliseconds=50))
 IMPATIENT = replace(QUICK, silent_after=timedelta(milliseconds=400))
 UNKNOWN_FRAME = bytes([0x9A, 0x06, 0x00])  # field 99, empty: of a release to come
 
@@ -39,22 +39,22 @@ def make_lease(number: int) -> Lease:
     return AttemptId(ActionId(UUID(int=number)), 1), LeaseId(UUID(int=number))
 
 
-async def test_a_session_begins_with_welcome_and_verdicts(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_a_session_begins_with_welcome_and_verdicts(link: LinkUnderTest) -> None:
+    async with calling(link) as agent:
         welcome = await agent.greet()
         assert (welcome.epoch, welcome.protocol, welcome.cluster) == (1, 1, "c1")
         assert welcome.heartbeat_ms == 5_000
         assert 0 < welcome.self_fence_ms < welcome.reassign_after_ms
         assert abs(from_us(welcome.server_time_us) - NOW) < timedelta(minutes=1)
         await agent.say(inventory=make_inventory([]))
-        verdicts = (await agent.hear("verdicts")).verdicts
-        assert (list(verdicts.verdicts), verdicts.last) == ([], True)
+        statuses = (await agent.hear("verdicts")).verdicts
+        assert (list(statuses.verdicts), statuses.last) == ([], True)
 
 
-async def test_every_session_has_an_epoch_of_its_own(door: Door) -> None:
+async def test_every_session_has_an_epoch_of_its_own(link: LinkUnderTest) -> None:
     epochs = []
     for _ in range(3):
-        async with calling(door) as agent:
+        async with calling(link) as agent:
             epochs.append((await agent.greet()).epoch)
     assert epochs == [1, 2, 3]
 
@@ -63,9 +63,9 @@ async def test_every_session_has_an_epoch_of_its_own(door: Door) -> None:
     "token", [None, "", "another", "x" * 5000], ids=["none", "empty", "another", "long"]
 )
 async def test_whoever_has_no_valid_token_is_told_so_and_need_not_come_back(
-    door: Door, token: str | None
+    link: LinkUnderTest, token: str | None
 ) -> None:
-    async with calling(door, token) as agent:
+    async with calling(link, token) as agent:
         code, message, retry = await agent.hear_end()
     assert (code, retry) == ("unauthenticated", False)
     assert "token" in message
@@ -76,9 +76,9 @@ async def test_whoever_has_no_valid_token_is_told_so_and_need_not_come_back(
     [(7, 9, "upgrade the control plane"), (0, 0, "upgrade the agent")],
 )
 async def test_an_agent_of_another_age_is_told_which_to_upgrade(
-    door: Door, oldest: int, newest: int, remedy: str
+    link: LinkUnderTest, oldest: int, newest: int, remedy: str
 ) -> None:
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         await agent.say(hello=make_hello(protocol_min=oldest, protocol_max=newest))
         code, message, retry = await agent.hear_end()
     assert (code, retry) == ("protocol_version", False)
@@ -86,18 +86,18 @@ async def test_an_agent_of_another_age_is_told_which_to_upgrade(
     assert remedy in message
 
 
-async def test_an_agent_that_speaks_ours_too_is_welcome(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_an_agent_that_speaks_ours_too_is_welcome(link: LinkUnderTest) -> None:
+    async with calling(link) as agent:
         assert (await agent.greet(protocol_min=1, protocol_max=9)).protocol == 1
 
 
-async def test_an_agents_names_may_be_odd_and_long(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_an_agents_names_may_be_odd_and_long(link: LinkUnderTest) -> None:
+    async with calling(link) as agent:
         await agent.greet(agent_id="a\0b", instance_id="ü" * 10_000, software="\n" * 1000)
 
 
-async def test_the_first_frame_must_be_a_hello(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_the_first_frame_must_be_a_hello(link: LinkUnderTest) -> None:
+    async with calling(link) as agent:
         await agent.say(heartbeat=link_pb2.Heartbeat(number=1))
         assert (await agent.hear_end())[0] == "protocol"
 
@@ -112,9 +112,9 @@ async def test_the_first_frame_must_be_a_hello(door: Door) -> None:
     ids=lambda frame: next(iter(frame)),
 )
 async def test_what_comes_out_of_turn_ends_the_session(
-    door: Door, frame: dict[str, object]
+    link: LinkUnderTest, frame: dict[str, object]
 ) -> None:
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         await agent.greet()
         await agent.say(**frame)
         code, message, _ = await agent.hear_end()
@@ -122,15 +122,17 @@ async def test_what_comes_out_of_turn_ends_the_session(
     assert next(iter(frame)) in message
 
 
-async def test_a_second_inventory_ends_the_session(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_a_second_inventory_ends_the_session(link: LinkUnderTest) -> None:
+    async with calling(link) as agent:
         await agent.open()
         await agent.say(inventory=make_inventory([]))
         assert (await agent.hear_end())[0] == "protocol"
 
 
-async def test_a_lease_that_is_none_ends_the_session_by_the_name_of_its_field(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_a_lease_that_is_none_ends_the_session_by_the_name_of_its_field(
+    link: LinkUnderTest,
+) -> None:
+    async with calling(link) as agent:
         await agent.greet()
         await agent.say(inventory=link_pb2.Inventory(leases=[assignment_pb2.Lease()], last=True))
         code, message, _ = await agent.hear_end()
@@ -138,23 +140,25 @@ async def test_a_lease_that_is_none_ends_the_session_by_the_name_of_its_field(do
     assert "attempt.number" in message
 
 
-async def test_an_inventory_comes_in_chunks_and_heartbeats_may_come_between(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_an_inventory_comes_in_chunks_and_heartbeats_may_come_between(
+    link: LinkUnderTest,
+) -> None:
+    async with calling(link) as agent:
         await agent.greet()
         await agent.say(inventory=make_inventory([make_lease(1)], last=False))
         await agent.say(heartbeat=link_pb2.Heartbeat(number=1))
         await agent.say_bytes(UNKNOWN_FRAME)
         await agent.say(inventory=make_inventory([make_lease(2)], last=False))
         await agent.say(inventory=make_inventory([make_lease(3)]))
-        verdicts = (await agent.hear("verdicts")).verdicts.verdicts
-    assert [each.kind for each in verdicts] == [link_pb2.VerdictOnLease.KIND_FORGET] * 3
+        statuses = (await agent.hear("verdicts")).verdicts.verdicts
+    assert [each.kind for each in statuses] == [link_pb2.VerdictOnLease.KIND_FORGET] * 3
 
 
 async def test_a_long_inventory_is_answered_in_pages(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    link: LinkUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controlplane.link.session.VERDICTS_AT_ONCE", 10)
-    async with calling(door) as agent:
+    monkeypatch.setattr("controlplane.link.session.DECISIONS_PER_FRAME", 10)
+    async with calling(link) as agent:
         await agent.greet()
         await agent.say(inventory=make_inventory([make_lease(n) for n in range(1, 26)]))
         pages = [(await agent.hear("verdicts")).verdicts for _ in range(3)]
@@ -163,10 +167,10 @@ async def test_a_long_inventory_is_answered_in_pages(
 
 
 async def test_an_inventory_without_bound_is_refused(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    link: LinkUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controlplane.core.sessions.MAX_INVENTORY", 10)
-    async with calling(door) as agent:
+    monkeypatch.setattr("controlplane.core.agent_sessions.MAX_INVENTORY", 10)
+    async with calling(link) as agent:
         await agent.greet()
         await agent.say(inventory=make_inventory([make_lease(n) for n in range(1, 12)]))
         code, message, _ = await agent.hear_end()
@@ -175,19 +179,21 @@ async def test_an_inventory_without_bound_is_refused(
 
 
 async def test_whoever_says_nothing_is_not_waited_for(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    link: LinkUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("controlplane.link.server.GREETING_SECONDS", 0.1)
-    monkeypatch.setattr("controlplane.link.session.STOCK_SECONDS", 0.1)
-    async with calling(door) as agent:
+    monkeypatch.setattr("controlplane.link.session.INVENTORY_TIMEOUT_SECONDS", 0.1)
+    async with calling(link) as agent:
         assert (await agent.hear_end())[:2] == ("silent", "no hello was heard")
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         await agent.greet()
         assert (await agent.hear_end())[:2] == ("silent", "the inventory did not come to its end")
 
 
-async def test_a_frame_larger_than_any_is_refused_and_nobody_else_notices(door: Door) -> None:
-    async with calling(door) as bystander, calling(door) as agent:
+async def test_a_frame_larger_than_any_is_refused_and_nobody_else_notices(
+    link: LinkUnderTest,
+) -> None:
+    async with calling(link) as bystander, calling(link) as agent:
         await bystander.greet()
         await agent.say(hello=make_hello(software="x" * 40_000_000))
         with pytest.raises(grpc.aio.AioRpcError) as ended:
@@ -198,23 +204,23 @@ async def test_a_frame_larger_than_any_is_refused_and_nobody_else_notices(door: 
 
 
 async def _read_to_the_end(agent: Agent) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while await agent.call.read() is not grpc.aio.EOF:
             pass
 
 
-async def test_a_port_that_is_taken_is_an_error(door: Door) -> None:
-    second = LinkServer(door.servicer, door.probes, "127.0.0.1", door.port)
+async def test_a_port_that_is_taken_is_an_error(link: LinkUnderTest) -> None:
+    second = LinkServer(link.servicer, link.probes, "127.0.0.1", link.port)
     with pytest.raises(OSError, match="cannot listen"):
         await second.start()
 
 
 async def test_heartbeats_come_and_note_the_agents_own(store: Store, database_url: str) -> None:
-    async with serving(store, database_url, QUICK) as door, calling(door) as agent:
+    async with serving(store, database_url, QUICK) as link, calling(link) as agent:
         await agent.open()
         await agent.say(heartbeat=link_pb2.Heartbeat(number=41, held=2**32 - 1, running=2**32 - 1))
         numbers, noted = [], 0
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while noted != 41:
                 frame = await agent.hear_any(passing_over=["wanted"])
                 assert frame is not None
@@ -225,7 +231,7 @@ async def test_heartbeats_come_and_note_the_agents_own(store: Store, database_ur
 
 
 async def test_an_agent_that_falls_silent_is_let_go(store: Store, database_url: str) -> None:
-    async with serving(store, database_url, IMPATIENT) as door, calling(door) as agent:
+    async with serving(store, database_url, IMPATIENT) as link, calling(link) as agent:
         await agent.open()
         assert (await agent.hear_end())[0] == "silent"
 
@@ -233,38 +239,38 @@ async def test_an_agent_that_falls_silent_is_let_go(store: Store, database_url: 
 async def test_the_newer_of_two_sessions_wins_and_the_older_is_told(
     store: Store, database_url: str
 ) -> None:
-    async with serving(store, database_url, QUICK) as door, calling(door) as old:
+    async with serving(store, database_url, QUICK) as link, calling(link) as old:
         await store.create(make_new_run())
         await old.open()
         [assignment] = await old.take(1)
-        async with calling(door) as new:
+        async with calling(link) as new:
             await new.open(lease_of(assignment))
             code, message, retry = await old.hear_end()
             assert (code, retry) == ("superseded", True)
             assert "one agent" in message
 
 
-async def test_what_a_superseded_session_says_is_not_written(door: Door) -> None:
-    run = await door.store.create(make_new_run())
-    async with calling(door) as old:
+async def test_what_a_superseded_session_says_is_not_written(link: LinkUnderTest) -> None:
+    run = await link.store.create(make_new_run())
+    async with calling(link) as old:
         await old.open()
         [assignment] = await old.take(1)
         await old.accept(assignment)
-        async with calling(door) as new:
+        async with calling(link) as new:
             await new.open(lease_of(assignment))
             await old.say_reports(make_report(assignment, 1, Phase.SUCCEEDED))
             assert (await old.hear_end())[0] == "superseded"
-            assert await door.store.phase(run) is Phase.QUEUED
+            assert await link.store.phase(run) is Phase.QUEUED
             assert await new.report(make_report(assignment, 1, Phase.RUNNING)) == [1]
-    assert await door.store.phase(run) is Phase.RUNNING
+    assert await link.store.phase(run) is Phase.RUNNING
 
 
-async def test_a_superseded_session_is_given_no_work(door: Door) -> None:
-    await door.store.create(make_new_run())
-    async with calling(door) as old, calling(door) as new:
+async def test_a_superseded_session_is_given_no_work(link: LinkUnderTest) -> None:
+    await link.store.create(make_new_run())
+    async with calling(link) as old, calling(link) as new:
         await old.open()
         await new.open()
-        await door.store.enqueue(make_new_action("b"))  # which wakes both
+        await link.store.enqueue(make_new_action("b"))  # which wakes both
         assert (await old.hear_end())[0] == "superseded"
         assert len(await new.take(2)) == 2
 
@@ -273,15 +279,15 @@ async def test_a_door_that_closes_sends_its_agents_away_and_waits_for_them(
     store: Store, database_url: str
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
-        async with serving(store, database_url, Tempo()) as door:
-            hung_up = tasks.create_task(_stay_until_sent_away(door))
-            await until(lambda: bool(door.servicer._pumps))
-        assert door.servicer._serving == 0
+        async with serving(store, database_url, LinkTimings()) as link:
+            hung_up = tasks.create_task(_stay_until_sent_away(link))
+            await until(lambda: bool(link.servicer._pumps))
+        assert link.servicer._serving == 0
         assert await hung_up == ("stopping", True)
 
 
-async def _stay_until_sent_away(door: Door) -> tuple[str, bool]:
-    async with calling(door) as agent:
+async def _stay_until_sent_away(link: LinkUnderTest) -> tuple[str, bool]:
+    async with calling(link) as agent:
         await agent.open()
         code, _, retry = await agent.hear_end()
     return code, retry

@@ -10,16 +10,16 @@ from uuid import uuid4
 
 import pytest
 
+from controlplane.core.fair_scheduler import FairScheduler
 from controlplane.core.queues import Queue
-from controlplane.core.turns import Rotation
-from controlplane.store import drains
-from controlplane.store.clusters import save_cluster
-from controlplane.store.queues import save_queue
-from controlplane.usecases.sessions import HandOut, SessionRef, Sessions
+from controlplane.store.dispatch import drains
+from controlplane.store.resources.clusters import save_cluster
+from controlplane.store.resources.queues import save_queue
+from controlplane.usecases.agent_sessions import HandOut, SessionRef, Sessions
 from shared.idl.agent.v1 import assignment_pb2, link_pb2
 from shared.model.ids import ActionId, AttemptId, ClusterName, LeaseId
 from tests.factories import NOW, ORG, make_new_run
-from tests.integration.link.conftest import Agent, Door, calling, make_leases
+from tests.integration.link.conftest import Agent, LinkUnderTest, calling, make_leases
 
 CREDIT = link_pb2.Credit(total=100)
 
@@ -31,20 +31,20 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     hand_out = Sessions.hand_out
 
     async def counting(
-        self: Sessions, session: SessionRef, most: int, rotation: Rotation
+        self: Sessions, session: SessionRef, most: int, scheduler: FairScheduler
     ) -> HandOut:
         counted[session.cluster.name] += 1
-        return await hand_out(self, session, most, rotation)
+        return await hand_out(self, session, most, scheduler)
 
     monkeypatch.setattr(Sessions, "hand_out", counting)
     return counted
 
 
 @pytest.fixture
-async def agents(door: Door) -> AsyncIterator[dict[str, Agent]]:
+async def agents(link: LinkUnderTest) -> AsyncIterator[dict[str, Agent]]:
     """Twenty clusters in the pool of a queue, five of them with credit, and two elsewhere."""
     pools = {f"c{number}": "here" for number in range(20)} | {"idle": "here", "far": "there"}
-    async with door.store.database.for_org(ORG) as tx:
+    async with link.store.database.for_org(ORG) as tx:
         await save_queue(tx, Queue(name="q", pool="here"), NOW)
         for name, pool in pools.items():
             cluster = ClusterName(f"x-{name}")
@@ -54,7 +54,7 @@ async def agents(door: Door) -> AsyncIterator[dict[str, Agent]]:
     async with AsyncExitStack() as stack:
         made: dict[str, Agent] = {}
         for name in pools:
-            made[name] = await stack.enter_async_context(calling(door, name))
+            made[name] = await stack.enter_async_context(calling(link, name))
             await made[name].open()
         for name in ("c0", "c1", "c2", "c3", "c4", "idle", "far"):
             await made[name].say(credit=CREDIT)
@@ -67,7 +67,7 @@ def make_strange() -> assignment_pb2.Accepted:
     return assignment_pb2.Accepted(leases=make_leases(strange))
 
 
-async def settle(agents: dict[str, Agent], claims: Counter[str]) -> None:
+async def commit_reports(agents: dict[str, Agent], claims: Counter[str]) -> None:
     """Return once no session looks for work any more."""
     before = None
     while before != claims:
@@ -80,23 +80,23 @@ async def settle(agents: dict[str, Agent], claims: Counter[str]) -> None:
 
 
 async def test_notice_of_work_wakes_only_sessions_with_credit_in_its_pool(
-    door: Door, agents: dict[str, Agent], claims: Counter[str]
+    link: LinkUnderTest, agents: dict[str, Agent], claims: Counter[str]
 ) -> None:
-    await settle(agents, claims)
+    await commit_reports(agents, claims)
     before = claims.copy()
-    await door.store.create(replace(make_new_run(), queue="q"))
-    await settle(agents, claims)
+    await link.store.create(replace(make_new_run(), queue="q"))
+    await commit_reports(agents, claims)
     woken = claims - before
     assert set(woken) == {f"x-c{number}" for number in range(5)}
     # The one that leased it looks for more; each other looks once, or again once it saw a lock.
     assert woken.total() <= 3 * 5
 
 
-async def test_credit_that_comes_after_a_notice_finds_its_work(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_credit_that_comes_after_a_notice_finds_its_work(link: LinkUnderTest) -> None:
+    async with calling(link) as agent:
         await agent.open()
         await agent.be_heard()
-        await door.store.create(make_new_run())
+        await link.store.create(make_new_run())
         await agent.be_heard()
         async with asyncio.timeout(12):  # it looks for work every fifteen seconds, told or not
             await agent.take(1)

@@ -12,17 +12,17 @@ import grpc
 import pytest
 
 from controlplane.core.actions import Spec, SpecKind
-from controlplane.core.tempo import Tempo
-from controlplane.store.changes import lock_runs
+from controlplane.core.link_timings import LinkTimings
+from controlplane.store.notify.changes import lock_runs
 from shared.idl.agent.v1 import assignment_pb2, link_pb2, report_pb2
 from shared.model.ids import Digest, LeaseId
 from shared.model.phases import Phase
-from shared.model.reports import Verdict
+from shared.model.reports import AckStatus
 from shared.wire.reports import render_report
 from tests.factories import ORG, make_failure, make_new_action, make_new_run, make_report
 from tests.integration.link.conftest import (
-    PATIENCE,
-    Door,
+    TIMEOUT_SECONDS,
+    LinkUnderTest,
     calling,
     lease_of,
     make_leases,
@@ -34,7 +34,7 @@ KEEP = link_pb2.VerdictOnLease.KIND_KEEP
 STOP = link_pb2.VerdictOnLease.KIND_STOP
 FORGET = link_pb2.VerdictOnLease.KIND_FORGET
 APPLIED, REPEATED, STALE = (
-    verdict.value for verdict in (Verdict.APPLIED, Verdict.REPEATED, Verdict.STALE)
+    verdict.value for verdict in (AckStatus.APPLIED, AckStatus.REPEATED, AckStatus.STALE)
 )
 
 
@@ -53,61 +53,61 @@ async def leased(store: Store) -> int:
     return count
 
 
-async def test_no_more_is_sent_than_there_is_credit_for(door: Door) -> None:
-    await door.store.create(make_new_run())
-    await door.store.enqueue(*(make_new_action(f"b{number}") for number in range(9)))
-    async with calling(door) as agent:
+async def test_no_more_is_sent_than_there_is_credit_for(link: LinkUnderTest) -> None:
+    await link.store.create(make_new_run())
+    await link.store.enqueue(*(make_new_action(f"b{number}") for number in range(9)))
+    async with calling(link) as agent:
         await agent.open()
         taken = await agent.take(2)
         # Whatever it was going to send besides would have come before this answer.
         await agent.accept(*taken)
-        assert await leased(door.store) == 2
+        assert await leased(link.store) == 2
         await agent.say(credit=link_pb2.Credit(total=5))
         taken += await agent.hear_assignments(3)
         await agent.accept(*taken)
-        assert await leased(door.store) == 5
+        assert await leased(link.store) == 5
     assert len({each.attempt for each in taken}) == 5
 
 
-async def test_nothing_is_sent_before_credit_is_given(door: Door) -> None:
-    await door.store.create(make_new_run())
-    async with calling(door) as agent:
+async def test_nothing_is_sent_before_credit_is_given(link: LinkUnderTest) -> None:
+    await link.store.create(make_new_run())
+    async with calling(link) as agent:
         await agent.open()
         await agent.be_heard()
-        assert await leased(door.store) == 0
+        assert await leased(link.store) == 0
 
 
-async def test_too_much_credit_at_once_ends_the_session(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_too_much_credit_at_once_ends_the_session(link: LinkUnderTest) -> None:
+    async with calling(link) as agent:
         await agent.open()
         await agent.say(credit=link_pb2.Credit(total=2**64 - 1))
         assert (await agent.hear_end())[0] == "protocol"
 
 
-async def test_work_that_comes_while_an_agent_waits_reaches_it_at_once(door: Door) -> None:
-    async with calling(door) as agent:
+async def test_work_that_comes_while_an_agent_waits_reaches_it_at_once(link: LinkUnderTest) -> None:
+    async with calling(link) as agent:
         await agent.open()
         await agent.say(credit=link_pb2.Credit(total=10))
-        await door.store.create(make_new_run())
+        await link.store.create(make_new_run())
         async with asyncio.timeout(12):  # it looks around every fifteen seconds, woken or not
             [assignment] = await agent.hear_assignments(1)
     assert assignment.key.name == "a0"
 
 
-async def test_a_spec_is_sent_once_a_session_and_before_it_is_named(door: Door) -> None:
-    await door.store.create(make_new_run())
-    await door.store.enqueue(make_new_action("b"), make_new_action("c", body=b"another"))
+async def test_a_spec_is_sent_once_a_session_and_before_it_is_named(link: LinkUnderTest) -> None:
+    await link.store.create(make_new_run())
+    await link.store.enqueue(make_new_action("b"), make_new_action("c", body=b"another"))
     for _ in range(2):
-        async with calling(door) as agent:
+        async with calling(link) as agent:
             await agent.open()
             sent: dict[bytes, bytes] = {}
             seen = 0
             for total in range(1, 4):
                 await agent.say(credit=link_pb2.Credit(total=total))
                 batch = (await agent.hear("assignments")).assignments
-                news = {spec.digest: spec.body for spec in batch.specs}
-                assert not news.keys() & sent.keys()
-                sent |= news
+                changes = {spec.digest: spec.body for spec in batch.specs}
+                assert not changes.keys() & sent.keys()
+                sent |= changes
                 for each in batch.assignments:
                     assert {each.task_spec, each.run_spec} <= sent.keys()
                     seen += 1
@@ -115,15 +115,15 @@ async def test_a_spec_is_sent_once_a_session_and_before_it_is_named(door: Door) 
             assert set(sent.values()) == {b"a task", b"a child", b"another", b"a run"}
 
 
-async def test_many_large_specs_go_in_many_frames(door: Door) -> None:
-    await door.store.create(make_new_run())
-    await door.store.enqueue(
+async def test_many_large_specs_go_in_many_frames(link: LinkUnderTest) -> None:
+    await link.store.create(make_new_run())
+    await link.store.enqueue(
         *(
             replace(make_new_action(f"b{number}"), spec=make_large_spec(number, 3 * 1024 * 1024))
             for number in range(10)
         )
     )
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         await agent.open()
         await agent.say(credit=link_pb2.Credit(total=11))
         sent: set[bytes] = set()
@@ -139,9 +139,11 @@ async def test_many_large_specs_go_in_many_frames(door: Door) -> None:
     assert frames >= 3
 
 
-async def test_what_was_accepted_is_confirmed_and_what_was_not_leased_is_gone(door: Door) -> None:
-    await door.store.create(make_new_run())
-    async with calling(door) as agent:
+async def test_what_was_accepted_is_confirmed_and_what_was_not_leased_is_gone(
+    link: LinkUnderTest,
+) -> None:
+    await link.store.create(make_new_run())
+    async with calling(link) as agent:
         await agent.open()
         [assignment] = await agent.take(1)
         strange = replace(assignment, lease=LeaseId(uuid4()))
@@ -153,12 +155,12 @@ async def test_what_was_accepted_is_confirmed_and_what_was_not_leased_is_gone(do
         assert (stop.lease, stop.forget) == (leases[1], True)
 
 
-async def test_an_unaccepted_lease_goes_back_and_out_again(door: Door) -> None:
-    await door.store.create(make_new_run())
-    async with calling(door) as agent:
+async def test_an_unaccepted_lease_goes_back_and_out_again(link: LinkUnderTest) -> None:
+    await link.store.create(make_new_run())
+    async with calling(link) as agent:
         await agent.open()
         [first] = await agent.take(1)
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         await agent.open()
         [second] = await agent.take(1)
         assert second.attempt == first.attempt
@@ -167,44 +169,44 @@ async def test_an_unaccepted_lease_goes_back_and_out_again(door: Door) -> None:
         assert await agent.accept(second) == {second.lease}
 
 
-async def test_an_accepted_lease_is_kept_over_a_broken_stream(door: Door) -> None:
-    run = await door.store.create(make_new_run())
-    async with calling(door) as agent:
+async def test_an_accepted_lease_is_kept_over_a_broken_stream(link: LinkUnderTest) -> None:
+    run = await link.store.create(make_new_run())
+    async with calling(link) as agent:
         await agent.open()
         [assignment] = await agent.take(1)
         await agent.accept(assignment)
         assert await agent.report(make_report(assignment, 1, Phase.RUNNING)) == [APPLIED]
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         [verdict] = await agent.open(lease_of(assignment))
         assert verdict.kind == KEEP
         assert await agent.report(
             make_report(assignment, 1, Phase.RUNNING), make_report(assignment, 2, Phase.SUCCEEDED)
         ) == [REPEATED, APPLIED]
-    assert await door.store.phase(run) is Phase.SUCCEEDED
+    assert await link.store.phase(run) is Phase.SUCCEEDED
 
 
-async def test_an_empty_inventory_deletes_nothing(door: Door) -> None:
-    run = await door.store.create(make_new_run())
-    async with calling(door) as agent:
+async def test_an_empty_inventory_deletes_nothing(link: LinkUnderTest) -> None:
+    run = await link.store.create(make_new_run())
+    async with calling(link) as agent:
         await agent.open()
         [assignment] = await agent.take(1)
         await agent.accept(assignment)
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         await agent.open([])
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         [verdict] = await agent.open(lease_of(assignment))
         assert verdict.kind == KEEP
         assert await agent.report(make_report(assignment, 1, Phase.SUCCEEDED)) == [APPLIED]
-    assert await door.store.phase(run) is Phase.SUCCEEDED
+    assert await link.store.phase(run) is Phase.SUCCEEDED
 
 
-async def test_a_stop_is_told_at_once_and_again_at_every_reconnection(door: Door) -> None:
-    run = await door.store.create(make_new_run())
-    async with calling(door) as agent:
+async def test_a_stop_is_told_at_once_and_again_at_every_reconnection(link: LinkUnderTest) -> None:
+    run = await link.store.create(make_new_run())
+    async with calling(link) as agent:
         await agent.open()
         [assignment] = await agent.take(1)
         await agent.accept(assignment)
-        await door.store.abort(run)
+        await link.store.abort(run)
         async with asyncio.timeout(12):
             [stop] = (await agent.hear("stops")).stops.stops
         assert (stop.lease, stop.reason, stop.forget) == (
@@ -213,27 +215,27 @@ async def test_a_stop_is_told_at_once_and_again_at_every_reconnection(door: Door
             False,
         )
     for _ in range(2):
-        async with calling(door) as agent:
+        async with calling(link) as agent:
             [verdict] = await agent.open(lease_of(assignment))
             assert verdict.kind == STOP
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         await agent.open(lease_of(assignment))
         [stop] = (await agent.hear("stops")).stops.stops
         assert await agent.report(make_report(assignment, 1, Phase.ABORTED)) == [APPLIED]
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         [verdict] = await agent.open(lease_of(assignment))
         assert verdict.kind == FORGET
-    assert await door.store.count("dispatches") == 0
+    assert await link.store.count("dispatches") == 0
 
 
 async def test_accepting_what_was_aborted_is_answered_by_a_stop_told_before_or_not(
-    door: Door,
+    link: LinkUnderTest,
 ) -> None:
-    run = await door.store.create(make_new_run())
-    async with calling(door) as agent:
+    run = await link.store.create(make_new_run())
+    async with calling(link) as agent:
         await agent.open()
         [assignment] = await agent.take(1)
-        await door.store.abort(run)
+        await link.store.abort(run)
         lease = make_leases(lease_of(assignment))
         for accepting in (False, True):
             if accepting:
@@ -241,24 +243,24 @@ async def test_accepting_what_was_aborted_is_answered_by_a_stop_told_before_or_n
             [stop] = (await agent.hear("stops")).stops.stops
             assert (stop.lease, stop.forget) == (lease[0], False)
         assert await agent.report(make_report(assignment, 1, Phase.ABORTED)) == [APPLIED]
-    assert await door.store.count("dispatches") == 0
+    assert await link.store.count("dispatches") == 0
 
 
 async def test_a_report_is_acknowledged_after_its_commit_and_not_before(
-    door: Door, owner_database_url: str
+    link: LinkUnderTest, owner_database_url: str
 ) -> None:
     """We kill the connection in which it is being written, and say it again."""
     owner = await asyncpg.connect(owner_database_url)
-    run = await door.store.create(make_new_run())
-    async with calling(door) as agent:
+    run = await link.store.create(make_new_run())
+    async with calling(link) as agent:
         await agent.open()
         [assignment] = await agent.take(1)
         await agent.accept(assignment)
         done = make_report(assignment, 1, Phase.SUCCEEDED)
-        async with door.store.database.for_org(ORG) as holder:
+        async with link.store.database.for_org(ORG) as holder:
             await lock_runs(holder, [run])
             await agent.say_reports(done)
-            await door.store.until_somebody_waits_for_a_lock()
+            await link.store.until_a_lock_is_waited_for()
             killed = await owner.fetchval(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -266,19 +268,19 @@ async def test_a_report_is_acknowledged_after_its_commit_and_not_before(
             assert killed == 1
             code, _, retry = await agent.hear_end()  # and no acknowledgement before it
             assert (code, retry) == ("unavailable", True)
-    assert await door.store.phase(run) is Phase.QUEUED
-    async with calling(door) as agent:
+    assert await link.store.phase(run) is Phase.QUEUED
+    async with calling(link) as agent:
         await agent.open(lease_of(assignment))
         assert await agent.report(done) == [APPLIED]
         assert await agent.report(done) == [REPEATED]
-    assert await door.store.phase(run) is Phase.SUCCEEDED
+    assert await link.store.phase(run) is Phase.SUCCEEDED
     await owner.close()
 
 
-async def test_report_is_acknowledged_while_another_run_is_locked(door: Door) -> None:
-    locked = await door.store.create(make_new_run("ra"))
-    await door.store.create(make_new_run("rb"))
-    async with calling(door) as agent:
+async def test_report_is_acknowledged_while_another_run_is_locked(link: LinkUnderTest) -> None:
+    locked = await link.store.create(make_new_run("ra"))
+    await link.store.create(make_new_run("rb"))
+    async with calling(link) as agent:
         await agent.open()
         held = {str(each.key.run.name): each for each in await agent.take(2)}
         await agent.accept(*held.values())
@@ -286,7 +288,7 @@ async def test_report_is_acknowledged_while_another_run_is_locked(door: Door) ->
             make_report(held["ra"], version, phase)
             for version, phase in ((1, Phase.RUNNING), (2, Phase.SUCCEEDED))
         )
-        async with door.store.database.for_org(ORG) as holder:
+        async with link.store.database.for_org(ORG) as holder:
             await lock_runs(holder, [locked])
             await agent.say_reports(running, make_report(held["rb"], 1, Phase.RUNNING))
             answer = (await agent.hear("acknowledgements")).acknowledgements
@@ -299,44 +301,46 @@ async def test_report_is_acknowledged_while_another_run_is_locked(door: Door) ->
             (1, APPLIED),
             (2, APPLIED),
         ]
-    assert await door.store.phase(locked) is Phase.SUCCEEDED
+    assert await link.store.phase(locked) is Phase.SUCCEEDED
 
 
-async def test_a_report_whose_answer_was_lost_is_no_news(door: Door) -> None:
-    run = await door.store.create(make_new_run())
-    async with calling(door) as agent:
+async def test_a_report_whose_answer_was_lost_is_no_news(link: LinkUnderTest) -> None:
+    run = await link.store.create(make_new_run())
+    async with calling(link) as agent:
         await agent.open()
         [assignment] = await agent.take(1)
         await agent.accept(assignment)
         done = make_report(assignment, 1, Phase.SUCCEEDED)
         await agent.say_reports(done)
-        async with asyncio.timeout(PATIENCE):
-            while await door.store.phase(run) is not Phase.SUCCEEDED:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while await link.store.phase(run) is not Phase.SUCCEEDED:
                 pass
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         [verdict] = await agent.open(lease_of(assignment))
         assert verdict.kind == FORGET
         assert await agent.report(done) == [REPEATED]
 
 
-async def test_a_task_that_writes_odd_things_is_reported_all_the_same(door: Door) -> None:
-    run = await door.store.create(make_new_run())
-    async with calling(door) as agent:
+async def test_a_task_that_writes_odd_things_is_reported_all_the_same(link: LinkUnderTest) -> None:
+    run = await link.store.create(make_new_run())
+    async with calling(link) as agent:
         await agent.open()
         [assignment] = await agent.take(1)
         await agent.accept(assignment)
         failure = replace(make_failure(), message="\0" + "ü" * 100_000)
         failed = make_report(assignment, 1, Phase.FAILED, failure=failure)
         assert await agent.report(failed) == [APPLIED]
-    row = (await door.store.detail(run)).row
+    row = (await link.store.detail(run)).row
     assert row.phase is Phase.FAILED
     assert row.failure is not None
     assert row.failure.message.startswith("\N{REPLACEMENT CHARACTER}üü")
 
 
-async def test_a_report_that_breaks_its_contract_ends_the_session_by_name(door: Door) -> None:
-    await door.store.create(make_new_run())
-    async with calling(door) as agent:
+async def test_a_report_that_breaks_its_contract_ends_the_session_by_name(
+    link: LinkUnderTest,
+) -> None:
+    await link.store.create(make_new_run())
+    async with calling(link) as agent:
         await agent.open()
         [assignment] = await agent.take(1)
         bad = render_report(make_report(assignment, 1, Phase.RUNNING))
@@ -349,10 +353,10 @@ async def test_a_report_that_breaks_its_contract_ends_the_session_by_name(door: 
 
 @pytest.mark.parametrize("kind", ["reports", "accepted"])
 async def test_a_frame_of_too_many_items_is_refused(
-    door: Door, monkeypatch: pytest.MonkeyPatch, kind: str
+    link: LinkUnderTest, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr("controlplane.core.sessions.MAX_ITEMS_IN_FRAME", 2)
-    async with calling(door) as agent:
+    monkeypatch.setattr("controlplane.core.agent_sessions.MAX_ITEMS_IN_FRAME", 2)
+    async with calling(link) as agent:
         await agent.open()
         if kind == "reports":
             await agent.say(reports=report_pb2.ReportBatch(reports=[report_pb2.Report()] * 3))
@@ -364,13 +368,13 @@ async def test_a_frame_of_too_many_items_is_refused(
 
 
 async def test_more_reports_than_fit_a_commit_are_all_answered(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    link: LinkUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controlplane.link.session.SETTLE_AT_ONCE", 10)
+    monkeypatch.setattr("controlplane.link.session.REPORTS_PER_COMMIT", 10)
     monkeypatch.setattr("controlplane.link.session.MOST_UNSETTLED", 20)
-    await door.store.create(make_new_run())
-    await door.store.enqueue(*(make_new_action(f"b{number}") for number in range(99)))
-    async with calling(door) as agent:
+    await link.store.create(make_new_run())
+    await link.store.enqueue(*(make_new_action(f"b{number}") for number in range(99)))
+    async with calling(link) as agent:
         await agent.open()
         taken = await agent.take(100)
         await agent.accept(*taken)
@@ -380,16 +384,18 @@ async def test_more_reports_than_fit_a_commit_are_all_answered(
             )
         answered = 0
         while answered < 100:
-            said = (await agent.hear("acknowledgements")).acknowledgements.acknowledgements
-            assert {each.verdict for each in said} == {APPLIED}
-            answered += len(said)
+            kind = (await agent.hear("acknowledgements")).acknowledgements.acknowledgements
+            assert {each.verdict for each in kind} == {APPLIED}
+            answered += len(kind)
     assert answered == 100
 
 
 async def test_an_agent_that_does_not_read_is_let_go(
     store: Store, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tempo = Tempo(heartbeat=timedelta(milliseconds=100), silent_after=timedelta(milliseconds=600))
+    timings = LinkTimings(
+        heartbeat=timedelta(milliseconds=100), silent_after=timedelta(milliseconds=600)
+    )
     await store.create(make_new_run())
     await store.enqueue(
         *(
@@ -397,28 +403,28 @@ async def test_an_agent_that_does_not_read_is_let_go(
             for number in range(20)
         )
     )
-    async with serving(store, database_url, tempo) as door, calling(door) as agent:
+    async with serving(store, database_url, timings) as link, calling(link) as agent:
         await agent.open()
         await agent.say(credit=link_pb2.Credit(total=21))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             with suppress(grpc.RpcError, asyncio.InvalidStateError):  # it is let go in mid-word
-                while door.servicer._serving:  # it talks, and does not listen
+                while link.servicer._serving:  # it talks, and does not listen
                     await agent.say(heartbeat=link_pb2.Heartbeat(number=1))
                     await asyncio.sleep(0.02)
-            await door.servicer.wait_until_left()
+            await link.servicer.wait_until_drained()
     assert "session broke" not in caplog.text
 
 
 async def test_work_goes_to_another_session_when_one_breaks_at_once_after_taking_it(
-    door: Door,
+    link: LinkUnderTest,
 ) -> None:
-    await door.store.create(make_new_run())
-    await door.store.enqueue(*(make_new_action(f"b{number}") for number in range(20)))
+    await link.store.create(make_new_run())
+    await link.store.enqueue(*(make_new_action(f"b{number}") for number in range(20)))
     for _ in range(5):
-        async with calling(door) as agent:
+        async with calling(link) as agent:
             await agent.open()
             await agent.say(credit=link_pb2.Credit(total=21))
-    async with calling(door) as agent:
+    async with calling(link) as agent:
         await agent.open()
         taken = await agent.take(21)
         await agent.accept(*taken)

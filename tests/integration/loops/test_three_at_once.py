@@ -8,22 +8,22 @@ from typing import Protocol
 
 from sqlalchemy import text
 
-from controlplane.core.clusters import AgentFacts
-from controlplane.core.tempo import Tempo
+from controlplane.core.clusters import AgentInfo
+from controlplane.core.link_timings import LinkTimings
 from controlplane.loops.cascades import Cascades
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.partitions import EventPartitions
-from controlplane.loops.relays import ForgottenRelays
+from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
-from controlplane.store import dispatches
-from controlplane.store.clusters import open_session
+from controlplane.store.dispatch import dispatches
+from controlplane.store.resources.clusters import open_session
 from shared.model.assignments import Assignment
 from shared.model.phases import Phase
 from tests.factories import NOW, ORG, make_new_action, make_new_run, make_report
 from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import CLUSTER, Store
 
-TEMPO = Tempo()
+TIMINGS = LinkTimings()
 EVERY = timedelta(hours=1)
 
 
@@ -36,7 +36,7 @@ async def three(run_once: Callable[[], Awaitable[int]]) -> Sequence[int]:
 
 
 def expiry(store: Store, clock: FakeClock) -> LeaseExpiry:
-    return LeaseExpiry(store.database, clock, TEMPO)
+    return LeaseExpiry(store.database, clock, TIMINGS)
 
 
 async def start_clock(store: Store) -> None:
@@ -56,7 +56,7 @@ async def served(store: Store) -> timedelta:
 
 async def connect(store: Store) -> None:
     async with store.database.for_org(ORG) as tx:
-        agent = AgentFacts(agent_id="a", instance_id="i", software="test")
+        agent = AgentInfo(agent_id="a", instance_id="i", software="test")
         await open_session(tx, CLUSTER, agent, NOW)
 
 
@@ -81,7 +81,7 @@ async def test_what_was_never_accepted_goes_back_once(store: Store) -> None:
     leased = await store.claim(100)
     assert len(leased) == 61
 
-    clock = FakeClock(NOW + TEMPO.acceptance + timedelta(seconds=1))
+    clock = FakeClock(NOW + TIMINGS.acceptance + timedelta(seconds=1))
     assert sum(await three(expiry(store, clock).run_once)) == 61
     again = await store.claim(100, now=clock.now())
     assert {each.attempt for each in again} == {each.attempt for each in leased}
@@ -135,7 +135,7 @@ async def test_all_passes_run_beside_each_other_and_beside_work(store: Store) ->
         expiry(store, clock),
         Timeouts(store.database, clock, every=EVERY),
         EventPartitions(store.database, clock, keep=timedelta(days=1), every=EVERY),
-        ForgottenRelays(store.database, clock, every=EVERY),
+        StaleCallReaper(store.database, clock, every=EVERY),
         Cascades(store.database, lambda _: nullcontext(), clock, every=EVERY),
     ]
     ended = 0

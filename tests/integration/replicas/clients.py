@@ -26,14 +26,14 @@ _TRY_EVERY = 0.1
 async def running_parent(world: World, replica: Replica) -> AsyncIterator[ActionIdentifier]:
     """Have a task running for the length of a block, for which others are enqueued."""
     root = await world.start(replica, nap(600))
-    await replica.door.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
+    await replica.api.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
     yield root
-    await replica.door.runs.abort_run(AbortRunRequest(run_id=root.run))
+    await replica.api.runs.abort_run(AbortRunRequest(run_id=root.run))
 
 
 async def watch(replica: Replica, root: ActionIdentifier) -> AsyncIterator[Seen]:
     """Yield each action of a run with its phase, as a watcher at ``replica`` is told."""
-    async for answer in replica.door.runs.watch_actions(
+    async for answer in replica.api.runs.watch_actions(
         WatchActionsRequest(run_id=root.run), timeout_ms=60_000
     ):
         for enriched in answer.enriched_actions:
@@ -42,7 +42,7 @@ async def watch(replica: Replica, root: ActionIdentifier) -> AsyncIterator[Seen]
 
 async def log(replica: Replica, action: ActionIdentifier) -> AsyncIterator[str]:
     async with asyncio.timeout(60):
-        async for answer in replica.door.data.tail_logs(
+        async for answer in replica.api.data.tail_logs(
             TailLogsRequest(action_id=action, attempt=1)
         ):
             for logs in answer.logs:
@@ -64,7 +64,7 @@ class Client:
         """Enqueue, however often it takes."""
         while True:
             try:
-                await next(self._replicas).door.actions.enqueue(request, timeout_ms=5_000)
+                await next(self._replicas).api.actions.enqueue(request, timeout_ms=5_000)
             except ConnectError as error:
                 assert error.code in _GONE, error  # noqa: PT017 - what else may it be
                 self.refused += 1

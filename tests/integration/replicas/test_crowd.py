@@ -16,7 +16,7 @@ _FAILURES = re.compile(r"^volary_(?:loop|feed)_failures_total\{.*\} (\S+)$", re.
 
 
 def read(replica: Replica, path: str) -> str:
-    with urlopen(f"{replica.door.url}{path}", timeout=60) as answer:  # noqa: S310 -- ours
+    with urlopen(f"{replica.api.url}{path}", timeout=60) as answer:  # noqa: S310 -- ours
         return str(answer.read().decode())
 
 
@@ -32,7 +32,7 @@ async def test_400_watches_opened_at_once_leave_probes_agent_and_loops_alone(
             async def watch() -> None:
                 nonlocal opened
                 request = WatchActionsRequest(run_id=root.run)
-                async for _ in replica.door.runs.watch_actions(request, timeout_ms=120_000):
+                async for _ in replica.api.runs.watch_actions(request, timeout_ms=120_000):
                     opened += 1
                     break
 

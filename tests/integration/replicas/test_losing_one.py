@@ -11,7 +11,7 @@ from connectrpc.errors import ConnectError
 from flyteidl2.common.identifier_pb2 import ActionIdentifier
 from flyteidl2.common.phase_pb2 import ActionPhase
 
-from tests.integration.agent.world import Wish, until_file
+from tests.integration.agent.world import ActionRequest, until_file
 from tests.integration.replicas.clients import (
     SUCCEEDED,
     Client,
@@ -66,12 +66,12 @@ async def test_work_goes_on_when_the_replica_with_the_agent_is_killed(
         names = {f"n{number}" for number in range(150)} | {f"p{number}" for number in range(4)}
         done = tasks.create_task(all_succeed(client, root, names))
         for number in range(4):
-            wish = Wish(
+            request = ActionRequest(
                 task="append",
                 inputs={"ledger": str(marks / f"p{number}"), "seconds": 2},
                 outputs=["o0"],
             )
-            await client.enqueue(own_world.child(root, f"p{number}", wish))
+            await client.enqueue(own_world.child(root, f"p{number}", request))
         await until_file(marks / "p0")
         for number in range(150):
             await client.enqueue(own_world.child(root, f"n{number}", nap(0.1)))
@@ -92,8 +92,8 @@ async def test_a_log_goes_on_when_the_replica_with_the_agent_is_killed(
     [with_agent] = [each for each in own_world.replicas if each.has_agent()]
     reader, other = (each for each in own_world.replicas if each is not with_agent)
     gate = tmp_path / "gate"
-    wish = Wish(task="talk_slowly", inputs={"go": str(gate)}, outputs=["o0"])
-    root = await own_world.start(other, wish)
+    request = ActionRequest(task="talk_slowly", inputs={"go": str(gate)}, outputs=["o0"])
+    root = await own_world.start(other, request)
     seen = ""
     async for part in log(reader, root):
         if "before\n" not in seen and "before\n" in seen + part:
@@ -173,10 +173,10 @@ async def test_a_replica_says_that_it_stops_before_it_does(own_world: World) -> 
     async with asyncio.TaskGroup() as tasks:
         stopped = tasks.create_task(asyncio.to_thread(replica.program.end))
         await until(lambda: replica.readiness() == 503, "it says that it is not ready")
-        await replica.door.actions.enqueue(own_world.child(root, "late", nap()))
+        await replica.api.actions.enqueue(own_world.child(root, "late", nap()))
         assert replica.program.is_running
     assert stopped.result() == 0
-    [late] = await other.door.children(root)
+    [late] = await other.api.children(root)
     assert late.id.name == "late"
 
 

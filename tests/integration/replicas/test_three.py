@@ -7,7 +7,7 @@ from flyteidl2.common.identifier_pb2 import ActionIdentifier
 from flyteidl2.common.phase_pb2 import ActionPhase
 from flyteidl2.workflow.run_service_pb2 import AbortRunRequest, EventPayload, SignalEventRequest
 
-from tests.integration.agent.world import Wish, is_running, until_file
+from tests.integration.agent.world import ActionRequest, is_running, until_file
 from tests.integration.replicas.clients import SUCCEEDED, log, running_parent, watch, whole_log
 from tests.integration.replicas.world import Replica, World, condition, nap
 from tests.running import until
@@ -22,9 +22,9 @@ async def test_what_is_enqueued_at_one_replica_runs_at_once_at_the_agent_of_anot
     async with running_parent(world, second) as root:
         for number in range(5):
             request = world.child(root, f"c{number}", nap())
-            await second.door.actions.enqueue(request)
+            await second.api.actions.enqueue(request)
             child = request.action.action_id
-            await third.door.phase(child, SUCCEEDED, within_ms=12_000)  # looking around takes 15 s
+            await third.api.phase(child, SUCCEEDED, within_ms=12_000)  # looking around takes 15 s
 
 
 async def test_an_abort_at_one_replica_stops_the_process_of_the_agent_of_another(
@@ -32,14 +32,16 @@ async def test_an_abort_at_one_replica_stops_the_process_of_the_agent_of_another
 ) -> None:
     _, second, third = world.replicas
     marks = tmp_path / "marks"
-    wish = Wish(task="append", inputs={"ledger": str(marks), "seconds": 600}, outputs=["o0"])
-    root = await world.start(second, wish)
+    request = ActionRequest(
+        task="append", inputs={"ledger": str(marks), "seconds": 600}, outputs=["o0"]
+    )
+    root = await world.start(second, request)
     pid = int(await until_file(marks))
 
-    await third.door.runs.abort_run(AbortRunRequest(run_id=root.run, reason="enough"))
+    await third.api.runs.abort_run(AbortRunRequest(run_id=root.run, reason="enough"))
 
     await until(lambda: not is_running(pid), "the end of the process", at_most=12)
-    details = await second.door.ended(root)
+    details = await second.api.ended(root)
     assert details.status.phase == ActionPhase.ACTION_PHASE_ABORTED
 
 
@@ -58,10 +60,10 @@ async def test_an_answer_given_at_one_replica_is_seen_at_all(world: World) -> No
     ):
         for replica in world.replicas:
             watchers.create_task(see_it_answered(replica, root))
-        await second.door.actions.enqueue(condition(root, "ask"))
+        await second.api.actions.enqueue(condition(root, "ask"))
         asked = ActionIdentifier(run=root.run, name="ask")
-        await first.door.phase(asked, PAUSED)
-        await third.door.runs.signal_event(
+        await first.api.phase(asked, PAUSED)
+        await third.api.runs.signal_event(
             SignalEventRequest(
                 action_id=asked,
                 parent_action_name=root.name,
@@ -74,8 +76,8 @@ async def test_a_log_is_followed_live_at_every_replica_and_read_there_afterwards
     world: World, tmp_path: Path
 ) -> None:
     gate = tmp_path / "gate"
-    wish = Wish(task="talk_slowly", inputs={"go": str(gate)}, outputs=["o0"])
-    root = await world.start(world.replicas[1], wish)
+    request = ActionRequest(task="talk_slowly", inputs={"go": str(gate)}, outputs=["o0"])
+    root = await world.start(world.replicas[1], request)
     waiting = set(range(3))
 
     async def follow(number: int) -> str:
@@ -98,7 +100,9 @@ async def test_a_log_is_followed_live_at_every_replica_and_read_there_afterwards
 async def test_a_long_log_comes_whole_and_in_order_through_another_replica(world: World) -> None:
     _, second, third = world.replicas
     lines = 30_000
-    root = await world.start(second, Wish(task="talk", inputs={"lines": lines}, outputs=["o0"]))
+    root = await world.start(
+        second, ActionRequest(task="talk", inputs={"lines": lines}, outputs=["o0"])
+    )
     live = (await whole_log(third, root)).splitlines()
     assert [line for line in live if line.startswith("line ")] == [
         f"line {number}" for number in range(lines)
@@ -108,8 +112,10 @@ async def test_a_long_log_comes_whole_and_in_order_through_another_replica(world
 
 async def test_a_reader_that_hangs_up_leaves_nothing_behind(world: World, tmp_path: Path) -> None:
     _, second, _ = world.replicas
-    wish = Wish(task="talk_slowly", inputs={"go": str(tmp_path / "never")}, outputs=["o0"])
-    root = await world.start(second, wish)
+    request = ActionRequest(
+        task="talk_slowly", inputs={"go": str(tmp_path / "never")}, outputs=["o0"]
+    )
+    root = await world.start(second, request)
     for _ in range(3):
         async for part in log(second, root):
             if "before\n" in part:
@@ -117,4 +123,4 @@ async def test_a_reader_that_hangs_up_leaves_nothing_behind(world: World, tmp_pa
     async with asyncio.timeout(60):
         while await world.relays():  # noqa: ASYNC110 - no event crosses processes
             await asyncio.sleep(0.05)
-    await second.door.runs.abort_run(AbortRunRequest(run_id=root.run))
+    await second.api.runs.abort_run(AbortRunRequest(run_id=root.run))

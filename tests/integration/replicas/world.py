@@ -21,10 +21,10 @@ from flyteidl2.task.task_definition_pb2 import TaskSpec
 from flyteidl2.workflow.run_definition_pb2 import ConditionAction, TaskAction
 from flyteidl2.workflow.run_service_pb2 import CreateRunRequest
 
-from tests.integration.agent.world import TASKS, Wish, make_inputs, make_task_spec
+from tests.integration.agent.world import TASKS, ActionRequest, make_inputs, make_task_spec
 from tests.programs import Program, free_ports
 from tests.servers.postgres import DatabaseForTest
-from tests.system.door import PROJECT_ID, Door
+from tests.system.api_client import PROJECT_ID, ApiClient
 
 TOKEN = "the-token-of-a-cluster-of-tests"  # noqa: S105
 _WITHIN_SECONDS = 60.0
@@ -36,10 +36,10 @@ class Replica:
     program: Program
     http_port: int
     link_port: int
-    door: Door = field(init=False)
+    api: ApiClient = field(init=False)
 
     def __post_init__(self) -> None:
-        self.door = Door(f"http://127.0.0.1:{self.http_port}")
+        self.api = ApiClient(f"http://127.0.0.1:{self.http_port}")
 
     @property
     def link(self) -> str:
@@ -48,7 +48,7 @@ class Replica:
     def readiness(self) -> int:
         """What ``/readyz`` answers; 0 when nobody does."""
         try:
-            with urlopen(f"{self.door.url}/readyz", timeout=5) as answer:  # noqa: S310 -- ours
+            with urlopen(f"{self.api.url}/readyz", timeout=5) as answer:  # noqa: S310 -- ours
                 return int(answer.status)
         except HTTPError as refusal:
             return refusal.code
@@ -97,34 +97,36 @@ class World:
             *("--data-dir", str(self.home / "agent"), "--log-level", "debug"),
             *("--public-endpoint", f"localhost:{replicas[0].http_port}"),
         ]
-        self._agent = Program("agent", command, logs=self.home, environment=surroundings(self.home))
+        self._agent = Program("agent", command, logs=self.home, environment=context(self.home))
         self._agent.start()
         wait_until(lambda: any(each.has_agent() for each in replicas), "the agent is connected")
 
-    def task(self, wish: Wish) -> TaskSpec:
-        return make_task_spec(wish, self._bundle)
+    def task(self, action: ActionRequest) -> TaskSpec:
+        return make_task_spec(action, self._bundle)
 
-    async def start(self, replica: Replica, wish: Wish) -> ActionIdentifier:
+    async def start(self, replica: Replica, action: ActionRequest) -> ActionIdentifier:
         """Start a run of its own for a task, and name its root."""
-        created = await replica.door.runs.create_run(
+        created = await replica.api.runs.create_run(
             CreateRunRequest(
-                project_id=PROJECT_ID, task_spec=self.task(wish), inputs=make_inputs(wish.inputs)
+                project_id=PROJECT_ID,
+                task_spec=self.task(action),
+                inputs=make_inputs(action.inputs),
             )
         )
         return created.run.action.id
 
-    def child(self, root: ActionIdentifier, name: str, wish: Wish) -> EnqueueRequest:
+    def child(self, root: ActionIdentifier, name: str, action: ActionRequest) -> EnqueueRequest:
         """Make a request to enqueue a task below ``root``."""
         inputs = self.blobs / "local" / "inputs" / root.run.name / name
         inputs.mkdir(parents=True)
-        (inputs / "inputs.pb").write_bytes(make_inputs(wish.inputs).SerializeToString())
+        (inputs / "inputs.pb").write_bytes(make_inputs(action.inputs).SerializeToString())
         return EnqueueRequest(
             action=Action(
                 action_id=ActionIdentifier(run=root.run, name=name),
                 parent_action_name=root.name,
                 input_uri=f"{inputs.as_uri()}/inputs.pb",
                 run_output_base=self.blobs.as_uri(),
-                task=TaskAction(spec=self.task(wish)),
+                task=TaskAction(spec=self.task(action)),
             )
         )
 
@@ -165,7 +167,7 @@ class World:
     def _replica(self, number: int) -> Replica:
         http_port, link_port = free_ports(2)
         environment = {
-            **surroundings(self.home),
+            **context(self.home),
             "VOLARY_DATABASE_URL": self._database.url,
             "VOLARY_DATABASE_POOL_SIZE": "8",
             "VOLARY_BLOB_BASE": self.blobs.as_uri(),
@@ -203,9 +205,11 @@ def running(home: Path, database: DatabaseForTest, *, replicas: int) -> Iterator
         world.kill_all()
 
 
-def nap(seconds: float = 0) -> Wish:
+def nap(seconds: float = 0) -> ActionRequest:
     """Make a task without a process: it sleeps."""
-    return Wish(task="nap", type="core-sleep", inputs={"duration": timedelta(seconds=seconds)})
+    return ActionRequest(
+        task="nap", type="core-sleep", inputs={"duration": timedelta(seconds=seconds)}
+    )
 
 
 def condition(root: ActionIdentifier, name: str) -> EnqueueRequest:
@@ -232,6 +236,6 @@ def wait_until(
         time.sleep(0.02)
 
 
-def surroundings(home: Path) -> dict[str, str]:
+def context(home: Path) -> dict[str, str]:
     """The environment of a program that knows of nothing but its home."""
     return {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(_ROOT)}

@@ -10,21 +10,21 @@ import pytest
 from sqlalchemy import text
 
 from controlplane.core.actions import ActionDetail, NewAction, NewRun
-from controlplane.core.turns import Rotation
-from controlplane.store import actions, runs
-from controlplane.store.aborts import abort
-from controlplane.store.changes import Notice
-from controlplane.store.claims import claim
-from controlplane.store.clusters import save_cluster, save_org
+from controlplane.core.fair_scheduler import FairScheduler
 from controlplane.store.database import Database, open_database
-from controlplane.store.enqueues import Enqueue, Enqueued, enqueue
-from controlplane.store.notices import listen
-from controlplane.store.reports import apply_reports
+from controlplane.store.dispatch.aborts import abort
+from controlplane.store.dispatch.claim import claim
+from controlplane.store.dispatch.enqueue import Enqueue, Enqueued, enqueue
+from controlplane.store.dispatch.reports import apply_reports
+from controlplane.store.notify.changes import Notification
+from controlplane.store.notify.notifications import listen
+from controlplane.store.resources import actions, runs
+from controlplane.store.resources.clusters import save_cluster, save_org
 from shared.kit.uuids import new_uuid
 from shared.model.assignments import Assignment
 from shared.model.ids import ActionId, ActionName, ClusterName, RunId
 from shared.model.phases import Phase
-from shared.model.reports import Report, Verdict
+from shared.model.reports import AckStatus, Report
 from tests.factories import NOW, ORG
 
 CLUSTER = ClusterName("c1")
@@ -52,8 +52,8 @@ class Store:
 
     async def enqueue(self, *new: NewAction) -> list[Enqueued]:
         async with self.database.for_org(ORG) as tx:
-            wishes = [Enqueue(ActionId(new_uuid(NOW)), action) for action in new]
-            return list(await enqueue(tx, wishes, NOW))
+            requests = [Enqueue(ActionId(new_uuid(NOW)), action) for action in new]
+            return list(await enqueue(tx, requests, NOW))
 
     async def claim(
         self,
@@ -61,12 +61,12 @@ class Store:
         cluster: ClusterName = CLUSTER,
         *,
         pool: str = "",
-        rotation: Rotation | None = None,
+        scheduler: FairScheduler | None = None,
         now: datetime = NOW,
     ) -> list[Assignment]:
         async with self.database.for_org(ORG) as tx:
             found = await claim(
-                tx, cluster, pool, rotation=rotation or Rotation(), most=most, now=now
+                tx, cluster, pool, scheduler=scheduler or FairScheduler(), most=most, now=now
             )
             return list(found.assignments)
 
@@ -78,7 +78,7 @@ class Store:
     async def phase(self, run: RunId, name: str = "a0") -> Phase:
         return (await self.detail(run, name)).row.phase
 
-    async def until_somebody_waits_for_a_lock(self) -> None:
+    async def until_a_lock_is_waited_for(self) -> None:
         """Return once a transaction of this database waits for another."""
         async with asyncio.timeout(60):
             while True:
@@ -87,29 +87,29 @@ class Store:
                 if waiting[0].n:
                     return
 
-    async def report(self, *reports: Report, cluster: ClusterName = CLUSTER) -> list[Verdict]:
+    async def report(self, *reports: Report, cluster: ClusterName = CLUSTER) -> list[AckStatus]:
         async with self.database.for_org(ORG) as tx:
             answers = await apply_reports(tx, cluster, reports, NOW)
         order = {(report.attempt, report.version): at for at, report in enumerate(reports)}
         answers = sorted(answers, key=lambda each: order[each.attempt, each.version])
-        return [each.verdict for each in answers]
+        return [each.status for each in answers]
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator["asyncio.Queue[Notice]"]:
+    async def listening(self) -> AsyncIterator["asyncio.Queue[Notification]"]:
         """Hear every notice from here on."""
-        heard: asyncio.Queue[Notice] = asyncio.Queue()
+        received: asyncio.Queue[Notification] = asyncio.Queue()
         ready = asyncio.Event()
 
         async def listen_on() -> None:
-            async for notice in listen(self.url):
+            async for notification in listen(self.url):
                 ready.set()
-                if notice is not None:
-                    heard.put_nowait(notice)
+                if notification is not None:
+                    received.put_nowait(notification)
 
         async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             listener = tasks.create_task(listen_on())
             await ready.wait()
-            yield heard
+            yield received
             listener.cancel()
 
     async def detail(self, run: RunId, name: str = "a0") -> ActionDetail:

@@ -74,12 +74,12 @@ class Examined:
         self.rows.clear()
         self.plans.clear()
 
-    def take(self, notice: str) -> None:
+    def take(self, notification: str) -> None:
         """Take in a notice; those that are not plans of such statements do not count."""
-        _, is_plan, said = notice.partition("plan:\n")
+        _, is_plan, reported = notification.partition("plan:\n")
         if not is_plan:
             return
-        explained = json.loads(said)
+        explained = json.loads(reported)
         name = self._names.get(_squeeze(explained["Query Text"]))
         if name is None:
             return
@@ -97,7 +97,9 @@ def examining(database: Database) -> Iterator[Examined]:
     engine = database._orgs.sync_engine  # there is no other way in
 
     def listen(connection: Any, _record: object) -> None:
-        connection.driver_connection.add_log_listener(lambda _, said: seen.take(said.message))
+        connection.driver_connection.add_log_listener(
+            lambda _, reported: seen.take(reported.message)
+        )
 
     event.listen(engine, "connect", listen)
     try:

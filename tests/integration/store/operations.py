@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from controlplane.core.callers import EVERYTHING, Caller, Subject
-from controlplane.core.clusters import AgentFacts, AgentLoad
-from controlplane.core.turns import Rotation
-from controlplane.store.clusters import ClusterRef
+from controlplane.core.clusters import AgentInfo, AgentLoad
+from controlplane.core.fair_scheduler import FairScheduler
+from controlplane.store.resources.clusters import ClusterRef
+from controlplane.usecases.agent_sessions import SessionRef, Sessions
 from controlplane.usecases.clusters import Clusters
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.queues import Queues
-from controlplane.usecases.sessions import SessionRef, Sessions
 from shared.model.assignments import Assignment
 from shared.model.ids import ClusterName
 from tests.factories import ORG
@@ -30,19 +30,19 @@ class Agent:
     sessions: Sessions
     session: SessionRef
     clock: FakeClock
-    rotation: Rotation = field(default_factory=Rotation)
+    scheduler: FairScheduler = field(default_factory=FairScheduler)
 
     async def take(self, most: int = 10) -> list[Assignment]:
-        return list((await self.sessions.hand_out(self.session, most, self.rotation)).assignments)
+        return list((await self.sessions.hand_out(self.session, most, self.scheduler)).assignments)
 
     async def accept(self, *assignments: Assignment) -> None:
         accepted = [(each.attempt, each.lease) for each in assignments]
-        await self.sessions.settle(self.session, accepted, [])
+        await self.sessions.commit_reports(self.session, accepted, [])
 
     async def say(self, *, held: int, running: int, slots: int = 10) -> None:
         now = self.clock.now()
         load = AgentLoad(held=held, running=running, slots=slots, counted_at=now)
-        await self.sessions.touch(self.session, load)
+        await self.sessions.record_heartbeat(self.session, load)
 
 
 @dataclass(slots=True)
@@ -69,10 +69,10 @@ class Operations:
             yield operations
 
     async def connect(self, cluster: ClusterName = CLUSTER) -> Agent:
-        facts = AgentFacts(
+        timings = AgentInfo(
             agent_id="a", instance_id="i", software="test 1.0", protocol=1, capabilities=["python"]
         )
-        session = await self.sessions.open(ClusterRef(ORG, cluster), facts)
+        session = await self.sessions.open(ClusterRef(ORG, cluster), timings)
         agent = Agent(self.sessions, session, self.clock)
         await agent.say(held=0, running=0)
         return agent

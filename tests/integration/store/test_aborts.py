@@ -6,20 +6,20 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from controlplane.core.clusters import AgentFacts
+from controlplane.core.agent_sessions import InventoryDecision
+from controlplane.core.clusters import AgentInfo
 from controlplane.core.queues import Queue
-from controlplane.core.sessions import Judgement
-from controlplane.store.aborts import abort
-from controlplane.store.changes import lock_runs
-from controlplane.store.clusters import ClusterRef
-from controlplane.store.dispatches import list_stops
-from controlplane.store.enqueues import Enqueued
-from controlplane.store.queues import save_queue
-from controlplane.store.runs import get_change
-from controlplane.usecases.sessions import Sessions
+from controlplane.store.dispatch.aborts import abort
+from controlplane.store.dispatch.dispatches import list_stops
+from controlplane.store.dispatch.enqueue import Enqueued
+from controlplane.store.notify.changes import lock_runs
+from controlplane.store.resources.clusters import ClusterRef
+from controlplane.store.resources.queues import save_queue
+from controlplane.store.resources.runs import get_change
+from controlplane.usecases.agent_sessions import Sessions
 from shared.model.ids import ROOT, RunId
 from shared.model.phases import Phase
-from shared.model.reports import FailureKind, Verdict
+from shared.model.reports import AckStatus, FailureKind
 from tests.factories import NOW, ORG, make_failure, make_new_action, make_new_run, make_report
 from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import CLUSTER, Store
@@ -86,7 +86,7 @@ async def test_what_a_cluster_holds_is_marked_until_its_end_is_reported(store: S
         assignment.lease,
         "enough",
     )
-    assert await store.report(make_report(assignment, 2, Phase.ABORTED)) == [Verdict.APPLIED]
+    assert await store.report(make_report(assignment, 2, Phase.ABORTED)) == [AckStatus.APPLIED]
     assert await store.count("dispatches") == 0
     assert (await store.detail(run)).attempts[0].phase is Phase.ABORTED
 
@@ -99,7 +99,9 @@ async def test_an_abort_that_came_first_stands_whatever_the_agent_reports(
     [assignment] = await store.claim()
     await store.abort(run)
     failure = make_failure() if end is Phase.FAILED else None
-    assert await store.report(make_report(assignment, 1, end, failure=failure)) == [Verdict.APPLIED]
+    assert await store.report(make_report(assignment, 1, end, failure=failure)) == [
+        AckStatus.APPLIED
+    ]
     detail = await store.detail(run)
     assert detail.row.phase is Phase.ABORTED
     assert detail.row.output_uri == ""
@@ -134,7 +136,7 @@ async def test_the_end_of_a_parent_waits_for_an_enqueue_below_it(store: Store) -
         async with store.database.for_org(ORG) as tx:
             assert await abort(tx, run, ROOT, reason="enough", by="someone", now=NOW) == 1
             late = tasks.create_task(store.enqueue(make_new_action("late")))
-            await store.until_somebody_waits_for_a_lock()
+            await store.until_a_lock_is_waited_for()
         assert await late == [Enqueued.PARENT_ENDED]
 
 
@@ -142,8 +144,8 @@ async def test_settling_and_aborting_at_once_do_not_deadlock(store: Store) -> No
     run = await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"b{number}") for number in range(5)))
     sessions = Sessions(store.database, FakeClock(NOW))
-    facts = AgentFacts(agent_id="a", instance_id="i", software="test")
-    session = await sessions.open(ClusterRef(ORG, CLUSTER), facts)
+    timings = AgentInfo(agent_id="a", instance_id="i", software="test")
+    session = await sessions.open(ClusterRef(ORG, CLUSTER), timings)
     held = await store.claim()
     accepted = [(each.attempt, each.lease) for each in reversed(held)]
 
@@ -151,12 +153,12 @@ async def test_settling_and_aborting_at_once_do_not_deadlock(store: Store) -> No
         async with store.database.for_org(ORG) as tx:
             await lock_runs(tx, [run])
             running = [make_report(held[0], 1, Phase.RUNNING)]
-            assert (await sessions.settle(session, [], running)).locked == running
-            settled = tasks.create_task(sessions.settle_locked(session, running))
-            await store.until_somebody_waits_for_a_lock()
+            assert (await sessions.commit_reports(session, [], running)).locked == running
+            acknowledged = tasks.create_task(sessions.settle_locked(session, running))
+            await store.until_a_lock_is_waited_for()
             assert await abort(tx, run, ROOT, reason="enough", by="someone", now=NOW) == 6
-        await settled
-    answer = await sessions.settle(session, accepted, running)
+        await acknowledged
+    answer = await sessions.commit_reports(session, accepted, running)
     assert len(answer.acknowledged) == 1
     assert answer.accepted.confirmed == []  # all are wanted stopped by now
     assert await store.phase(run) is Phase.ABORTED
@@ -166,8 +168,8 @@ async def test_settling_locks_reported_and_accepted_dispatches_in_one_order(stor
     await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"b{number}") for number in range(2)))
     sessions = Sessions(store.database, FakeClock(NOW))
-    facts = AgentFacts(agent_id="a", instance_id="i", software="test")
-    session = await sessions.open(ClusterRef(ORG, CLUSTER), facts)
+    timings = AgentInfo(agent_id="a", instance_id="i", software="test")
+    session = await sessions.open(ClusterRef(ORG, CLUSTER), timings)
     first, *_, last = sorted(await store.claim(), key=lambda each: each.attempt)
 
     lock = text("SELECT 1 FROM dispatches WHERE org = :org AND action_id = :id FOR UPDATE")
@@ -176,10 +178,10 @@ async def test_settling_locks_reported_and_accepted_dispatches_in_one_order(stor
             await tx.execute(lock, {"id": first.attempt.action})
             running = [make_report(last, 1, Phase.RUNNING)]
             accepted = [(first.attempt, first.lease)]
-            settled = tasks.create_task(sessions.settle(session, accepted, running))
-            await store.until_somebody_waits_for_a_lock()
+            acknowledged = tasks.create_task(sessions.commit_reports(session, accepted, running))
+            await store.until_a_lock_is_waited_for()
             await tx.execute(lock, {"id": last.attempt.action})  # it must not hold this one yet
-        answer = await settled
+        answer = await acknowledged
     assert answer.accepted.confirmed == accepted
 
 
@@ -200,22 +202,22 @@ async def test_taking_stock_and_aborting_at_once_do_not_deadlock(store: Store) -
     run = await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"b{number}") for number in range(5)))
     sessions = Sessions(store.database, FakeClock(NOW))
-    facts = AgentFacts(agent_id="a", instance_id="i", software="test")
-    session = await sessions.open(ClusterRef(ORG, CLUSTER), facts)
+    timings = AgentInfo(agent_id="a", instance_id="i", software="test")
+    session = await sessions.open(ClusterRef(ORG, CLUSTER), timings)
     held = sorted(await store.claim(), key=lambda each: each.attempt)
     accepted = [(each.attempt, each.lease) for each in held]
-    await sessions.settle(session, accepted, [])
+    await sessions.commit_reports(session, accepted, [])
 
     lock = text("SELECT 1 FROM dispatches WHERE org = :org AND action_id = :id FOR UPDATE")
     async with asyncio.TaskGroup() as tasks:
         async with store.database.for_org(ORG) as tx:
             await tx.execute(lock, {"id": held[0].attempt.action})
-            judged = tasks.create_task(sessions.take_stock(session, accepted[3:]))
-            await store.until_somebody_waits_for_a_lock()
+            judged = tasks.create_task(sessions.reconcile_inventory(session, accepted[3:]))
+            await store.until_a_lock_is_waited_for()
             await tx.execute(lock, {"id": held[-1].attempt.action})
             assert await abort(tx, run, ROOT, reason="enough", by="someone", now=NOW) == 6
-        verdicts = await judged
-    assert [judgement for _, _, judgement in verdicts] == [Judgement.STOP] * 3
+        statuses = await judged
+    assert [judgement for _, _, judgement in statuses] == [InventoryDecision.STOP] * 3
 
 
 async def test_a_preempted_attempt_is_tried_again_without_a_word_of_its_failure(

@@ -9,16 +9,16 @@ import pytest
 from sqlalchemy import text
 
 from controlplane.loops.cascades import Cascades
-from controlplane.store import dispatches
-from controlplane.store.actions import list_changed
-from controlplane.store.cascades import EXAMINED, PAGE, end_page
-from controlplane.store.changes import Notice
-from controlplane.store.enqueues import Enqueued
-from controlplane.store.runs import get_change
-from controlplane.store.timeouts import time_out
+from controlplane.store.dispatch import dispatches
+from controlplane.store.dispatch.cascades import EXAMINED, PAGE, end_page
+from controlplane.store.dispatch.enqueue import Enqueued
+from controlplane.store.dispatch.timeouts import time_out
+from controlplane.store.notify.changes import Notification
+from controlplane.store.resources.actions import list_changed
+from controlplane.store.resources.runs import get_change
 from shared.model.ids import RunId
 from shared.model.phases import Phase
-from shared.model.reports import Verdict
+from shared.model.reports import AckStatus
 from tests.factories import NOW, ORG, make_failure, make_new_action, make_new_run, make_report
 from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import CLUSTER, Store
@@ -157,7 +157,7 @@ async def test_failure_of_a_wide_parent_is_committed_by_its_report(store: Store)
     [root] = await store.claim()
     await add_children(store.database, run, WIDE)
     failed = make_report(root, 1, Phase.FAILED, failure=make_failure())
-    assert await store.report(failed) == [Verdict.APPLIED]
+    assert await store.report(failed) == [AckStatus.APPLIED]
     assert await store.phase(run) is Phase.FAILED
     assert await store.claim() == []
     assert await make_loop(store).run_once() == WIDE
@@ -216,10 +216,10 @@ async def test_a_cascade_on_three_replicas_ends_each_action_once(store: Store) -
 async def test_a_marker_is_announced_to_every_replica(store: Store) -> None:
     run = await store.create(make_new_run())
     await add_children(store.database, run, WIDE)
-    async with store.listening() as heard:
+    async with store.listening() as received:
         await store.abort(run)
-        notices: list[Notice] = [await heard.get()]
-    assert notices[0].cascades
+        notifications: list[Notification] = [await received.get()]
+    assert notifications[0].cascades
 
 
 async def test_report_of_a_parent_does_not_wait_for_a_lock_on_its_child(store: Store) -> None:
@@ -231,6 +231,6 @@ async def test_report_of_a_parent_does_not_wait_for_a_lock_on_its_child(store: S
     async with store.database.for_org(ORG) as tx:
         await tx.execute(lock, {"root": root.attempt.action})
         async with asyncio.timeout(5):
-            assert await store.report(make_report(root, 1, Phase.SUCCEEDED)) == [Verdict.APPLIED]
+            assert await store.report(make_report(root, 1, Phase.SUCCEEDED)) == [AckStatus.APPLIED]
     assert await store.phase(run) is Phase.SUCCEEDED
     assert await make_loop(store).run_once() == 2

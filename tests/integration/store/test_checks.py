@@ -103,11 +103,11 @@ async def test_address_that_nobody_answers_is_named_without_its_password() -> No
     url = "postgresql://somebody:pa55word@127.0.0.1:1/nowhere"
     with pytest.raises(UnfitDatabaseError) as raised:
         await require_fit(addresses(url))
-    said = str(raised.value)
-    assert said.startswith("VOLARY_DATABASE_URL: cannot connect to 127.0.0.1:1/nowhere (")
-    assert "pa55word" not in said
-    assert said.count("cannot connect") == 1
-    assert await find_problems(addresses(url)) == [said]
+    reported = str(raised.value)
+    assert reported.startswith("VOLARY_DATABASE_URL: cannot connect to 127.0.0.1:1/nowhere (")
+    assert "pa55word" not in reported
+    assert reported.count("cannot connect") == 1
+    assert await find_problems(addresses(url)) == [reported]
 
 
 async def test_direct_address_of_another_database_is_named(

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import TextClause, text
 
 from controlplane.cli import operators
-from controlplane.cli.operations import Desk
+from controlplane.cli.operations import CommandContext
 from controlplane.store.clock import StoreClock
 from shared.kit.clock import SystemClock
 from tests.factories import ORG
@@ -62,10 +62,10 @@ async def test_it_goes_on_between_two_looks(store: Store) -> None:
 def test_an_operators_command_goes_by_the_databases_too(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def look(operator: operators.Operator) -> datetime:
+    async def sample(operator: operators.Operator) -> datetime:
         return operator.clock.now()
 
-    desk = Desk(data_directory=None, database_url=store.url, org=ORG, json=False)
+    context = CommandContext(data_directory=None, database_url=store.url, org=ORG, json=False)
     right = SystemClock().now()
     machine_is_ahead(monkeypatch, HOUR)
-    assert timedelta(0) <= operators.run(desk, look) - right < HOUR / 2
+    assert timedelta(0) <= operators.run(context, sample) - right < HOUR / 2

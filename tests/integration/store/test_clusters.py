@@ -8,11 +8,11 @@ import pytest
 from controlplane.core.callers import Caller
 from controlplane.core.clusters import ClusterStatus, Standing
 from controlplane.core.errors import ConflictError, InvalidError, NotAllowedError, NotFoundError
-from controlplane.store.clusters import save_cluster
+from controlplane.store.resources.clusters import save_cluster
 from controlplane.usecases.clusters import Clusters, Draining
 from shared.model.ids import ClusterName
 from shared.model.phases import Phase
-from shared.model.reports import FailureKind, Verdict
+from shared.model.reports import AckStatus, FailureKind
 from tests.factories import NOW, ORG, make_new_action, make_new_run, make_report
 from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import CLUSTER, Store
@@ -79,19 +79,19 @@ async def test_a_cordoned_cluster_keeps_what_it_has_and_gets_no_more(
     agent, store = await operations.connect(), operations.store
     await store.create(make_new_run("r1"))
     [held] = await agent.take()
-    async with store.listening() as heard:
+    async with store.listening() as received:
         status = await operations.clusters.cordon(OPERATOR, CLUSTER)
-        assert list((await heard.get()).stops) == [CLUSTER]  # its session looks at once
-    assert (status.standing, status.wanted_version) == (Standing.CORDONED, 1)
+        assert list((await received.get()).stops) == [CLUSTER]  # its session looks at once
+    assert (status.standing, status.spec_version) == (Standing.CORDONED, 1)
 
     await store.create(make_new_run("r2"))
     assert await agent.take() == []
     await agent.accept(held)
-    assert await store.report(make_report(held, 1, Phase.SUCCEEDED)) == [Verdict.APPLIED]
+    assert await store.report(make_report(held, 1, Phase.SUCCEEDED)) == [AckStatus.APPLIED]
 
     await operations.clusters.cordon(OPERATOR, CLUSTER)  # again: no change
     status = await operations.clusters.uncordon(OPERATOR, CLUSTER)
-    assert (status.standing, status.wanted_version) == (Standing.READY, 2)
+    assert (status.standing, status.spec_version) == (Standing.READY, 2)
     assert [each.key.run.name for each in await agent.take()] == ["r2"]
 
 
@@ -109,7 +109,7 @@ async def test_a_drain_takes_back_what_is_not_accepted_and_lists_what_is_left(
 
     found = await operations.clusters.drain(OPERATOR, CLUSTER)
     assert found.returned == 1
-    assert [(each.action.name, each.number, each.leased_at) for each in found.left] == [
+    assert [(each.action.name, each.number, each.leased_at) for each in found.remaining] == [
         ("a0", 1, NOW),
         ("n1", 1, NOW),
     ]
@@ -119,8 +119,11 @@ async def test_a_drain_takes_back_what_is_not_accepted_and_lists_what_is_left(
 
     # The agent comes too late with its word for the one that went: it may not start it.
     accepted = [(held["n2"].attempt, held["n2"].lease)]
-    settled = await agent.sessions.settle(agent.session, accepted, [])
-    assert (settled.accepted.confirmed, list(settled.accepted.gone)) == ([], accepted)
+    acknowledged = await agent.sessions.commit_reports(agent.session, accepted, [])
+    assert (acknowledged.accepted.confirmed, list(acknowledged.accepted.not_leased)) == (
+        [],
+        accepted,
+    )
 
 
 async def test_a_drain_ends_when_all_three_agree_on_zero(
@@ -184,10 +187,10 @@ async def test_at_the_deadline_what_is_left_is_stopped_and_begins_anew_elsewhere
     async for found in watch:
         stopped.append(found)
         if found.stopped:
-            stops = (await agent.sessions.hand_out(agent.session, 0, agent.rotation)).stops
+            stops = (await agent.sessions.hand_out(agent.session, 0, agent.scheduler)).stops
             assert [each.lease for each in stops] == [held.lease]
             aborted = make_report(held, 1, Phase.ABORTED)
-            assert await store.report(aborted) == [Verdict.APPLIED]
+            assert await store.report(aborted) == [AckStatus.APPLIED]
             clock.advance(timedelta(seconds=5))
             await agent.say(held=0, running=0)
 
@@ -207,7 +210,7 @@ async def test_at_the_deadline_what_is_left_is_stopped_and_begins_anew_elsewhere
     await operations.clusters.uncordon(OPERATOR, CLUSTER)
     [again] = await agent.take()
     assert again.attempt.number == 2
-    assert (await agent.sessions.hand_out(agent.session, 0, agent.rotation)).stops == []
+    assert (await agent.sessions.hand_out(agent.session, 0, agent.scheduler)).stops == []
 
 
 async def test_what_ends_well_while_it_is_stopped_has_ended_well(operations: Operations) -> None:
@@ -233,9 +236,9 @@ async def test_a_cluster_in_another_pool_serves_that_pool(operations: Operations
 async def test_an_unknown_cluster_is_refused_with_the_names_of_those_there_are(
     operations: Operations,
 ) -> None:
-    for wish in (operations.clusters.get, operations.clusters.cordon, operations.clusters.drain):
+    for request in (operations.clusters.get, operations.clusters.cordon, operations.clusters.drain):
         with pytest.raises(NotFoundError, match="cluster x not found; there is c1"):
-            await wish(OPERATOR, ClusterName("x"))
+            await request(OPERATOR, ClusterName("x"))
 
 
 async def test_a_drain_that_nobody_began_or_somebody_ended_is_not_watched(
@@ -253,8 +256,8 @@ async def test_a_pool_has_a_name_that_can_be_typed(operations: Operations) -> No
 
 
 async def test_nobody_does_any_of_this_without_permission(operations: Operations) -> None:
-    nobody = Caller(subject=OPERATOR.subject, org=ORG, name="", permissions=frozenset())
+    stranger = Caller(subject=OPERATOR.subject, org=ORG, name="", permissions=frozenset())
     clusters: Clusters = operations.clusters
-    for wish in (clusters.get, clusters.cordon, clusters.uncordon, clusters.drain):
+    for request in (clusters.get, clusters.cordon, clusters.uncordon, clusters.drain):
         with pytest.raises(NotAllowedError):
-            await wish(nobody, CLUSTER)
+            await request(stranger, CLUSTER)

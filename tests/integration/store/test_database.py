@@ -10,14 +10,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from controlplane.core.errors import InvalidError, UnavailableError
-from controlplane.store.changes import lock_runs
 from controlplane.store.database import Database, open_database
+from controlplane.store.notify.changes import lock_runs
 from shared.model.ids import RunId
 from tests.factories import ORG, make_new_run
 from tests.integration.store.conftest import Store
 
 
-async def ask(database: Database, statement: str) -> object:
+async def insert_call(database: Database, statement: str) -> object:
     async with database.for_org(ORG) as tx:
         return (await tx.rows(text(statement)))[0][0]
 
@@ -50,7 +50,7 @@ async def _sleep_impatiently(store: Store) -> None:
 @pytest.mark.parametrize("statement", ["SELECT nothing FROM nowhere", "SELECT 1 / 0"])
 async def test_a_statement_that_is_wrong_is_a_bug(store: Store, statement: str) -> None:
     with pytest.raises(DBAPIError):
-        await ask(store.database, statement)
+        await insert_call(store.database, statement)
 
 
 async def test_text_that_cannot_be_kept_is_the_callers_to_change(store: Store) -> None:
@@ -60,9 +60,9 @@ async def test_text_that_cannot_be_kept_is_the_callers_to_change(store: Store) -
         await _say(store, "jsonb", '{"a": "\\u0000"}')
 
 
-async def _say(store: Store, type_: str, said: str) -> None:
+async def _say(store: Store, type_: str, reported: str) -> None:
     async with store.database.for_org(ORG) as tx:
-        await tx.execute(text(f"SELECT CAST(:said AS {type_})"), {"said": said})
+        await tx.execute(text(f"SELECT CAST(:said AS {type_})"), {"said": reported})
 
 
 async def test_a_connection_that_is_killed_fails_its_call_and_no_other(
@@ -70,11 +70,11 @@ async def test_a_connection_that_is_killed_fails_its_call_and_no_other(
 ) -> None:
     owner = await asyncpg.connect(owner_database_url)
     database = open_database(database_url, pool_size=1)
-    killed = await ask(database, "SELECT pg_backend_pid()")
+    killed = await insert_call(database, "SELECT pg_backend_pid()")
     await owner.execute("SELECT pg_terminate_backend($1)", killed)
     with pytest.raises(UnavailableError):
-        await ask(database, "SELECT 1")
-    assert await ask(database, "SELECT 1") == 1
+        await insert_call(database, "SELECT 1")
+    assert await insert_call(database, "SELECT 1") == 1
     await database.close()
     await owner.close()
 
@@ -84,7 +84,7 @@ async def test_a_connection_killed_at_work_is_a_matter_of_trying_again(
 ) -> None:
     owner = await asyncpg.connect(owner_database_url)
     database = open_database(database_url, pool_size=1)
-    killed = await ask(database, "SELECT pg_backend_pid()")
+    killed = await insert_call(database, "SELECT pg_backend_pid()")
     async with asyncio.TaskGroup() as tasks:
         sleeper = tasks.create_task(_is_unavailable(database, "SELECT pg_sleep(30)"))
         async with asyncio.timeout(60):
@@ -95,14 +95,14 @@ async def test_a_connection_killed_at_work_is_a_matter_of_trying_again(
             ):
                 pass
         assert await sleeper
-    assert await ask(database, "SELECT 1") == 1
+    assert await insert_call(database, "SELECT 1") == 1
     await database.close()
     await owner.close()
 
 
 async def _is_unavailable(database: Database, statement: str) -> bool:
     try:
-        await ask(database, statement)
+        await insert_call(database, statement)
     except UnavailableError:
         return True
     return False
@@ -151,9 +151,9 @@ async def test_os_error_of_the_driver_is_a_matter_of_trying_again(
     of = PreparedStatement if step == "execute" else Transaction
     monkeypatch.setattr(of, "fetch" if step == "execute" else step, break_off)
     with pytest.raises(UnavailableError, match="cannot be reached; try again"):
-        await ask(store.database, "SELECT 1")
+        await insert_call(store.database, "SELECT 1")
     monkeypatch.undo()
-    assert await ask(store.database, "SELECT 1") == 1
+    assert await insert_call(store.database, "SELECT 1") == 1
 
 
 async def test_calls_that_are_given_up_at_any_moment_leave_the_pool_whole(
@@ -171,5 +171,7 @@ async def test_calls_that_are_given_up_at_any_moment_leave_the_pool_whole(
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
     async with asyncio.timeout(60):
-        assert await asyncio.gather(*(ask(database, "SELECT 1") for _ in range(4))) == [1] * 4
+        assert (
+            await asyncio.gather(*(insert_call(database, "SELECT 1") for _ in range(4))) == [1] * 4
+        )
     await database.close()

@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import text
 
 from controlplane.core.actions import NewAction
-from controlplane.store import dispatches, leases, specs
-from controlplane.store.actions import list_roots
-from controlplane.store.cascades import end_page
 from controlplane.store.database import open_database
-from controlplane.store.timeouts import time_out
+from controlplane.store.dispatch import dispatches, leases
+from controlplane.store.dispatch.cascades import end_page
+from controlplane.store.dispatch.timeouts import time_out
+from controlplane.store.resources import specs
+from controlplane.store.resources.actions import list_roots
 from shared.model.assignments import Assignment
 from shared.model.ids import ActionId, Digest, RunId
 from shared.model.phases import Phase
@@ -135,10 +136,10 @@ async def run_and_end(store: Store, name: str, size: int) -> None:
     await store.report(*(make_report(each, 1, Phase.SUCCEEDED) for each in again))
     async with store.database.for_org(ORG) as tx:
         await list_roots(tx, [RunId(each.attempt.action) for each in again])
-        await leases.void(
+        await leases.revoke(
             tx,
             [
-                leases.LapsedLease(
+                leases.ExpiredLease(
                     attempt=each.attempt, run=run, lease=each.lease, version=1, missing=True
                 )
                 for each in again

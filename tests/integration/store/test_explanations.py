@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 
 from controlplane.core.explanations import Explained
-from controlplane.core.obstacles import Obstacle, Place, Scope
+from controlplane.core.link_timings import LinkTimings
+from controlplane.core.pending_reasons import BlockedKind, BlockedScope, PendingReason
 from controlplane.core.queues import QueueChange
-from controlplane.core.reasons import Reason
-from controlplane.core.tempo import Tempo
+from controlplane.core.reason_codes import Reason
 from controlplane.loops.leases import LeaseExpiry
-from controlplane.loops.obstacles import ObstacleRecord
-from controlplane.store import obstacles
+from controlplane.loops.pending_reasons import PendingReasonRecorder
+from controlplane.store.dispatch import pending_reasons
 from shared.model.ids import ActionKey
 from shared.model.phases import Phase
 from shared.model.reports import Report
@@ -47,22 +47,22 @@ async def operations(store: Store, clock: FakeClock) -> AsyncIterator[Operations
 
 
 @pytest.fixture
-def record(store: Store, clock: FakeClock) -> ObstacleRecord:
-    return ObstacleRecord(store.database, clock, keep=DAYS, every=timedelta(hours=1))
+def record(store: Store, clock: FakeClock) -> PendingReasonRecorder:
+    return PendingReasonRecorder(store.database, clock, keep=DAYS, every=timedelta(hours=1))
 
 
 async def explain(operations: Operations, name: str = "a0") -> Explained:
     return await operations.explanations.action(OPERATOR, make_action_key(name))
 
 
-def told(explained: Explained) -> Sequence[tuple[Reason, int]]:
+def text(explained: Explained) -> Sequence[tuple[Reason, int]]:
     return [
         (each.reason, int((each.ended_at - each.started_at).total_seconds()))
         for each in explained.timeline
     ]
 
 
-async def go_on(clock: FakeClock, record: ObstacleRecord, seconds: int) -> None:
+async def go_on(clock: FakeClock, record: PendingReasonRecorder, seconds: int) -> None:
     """Let time pass, and the record be kept, second by second."""
     for _ in range(seconds):
         await record.run_once()
@@ -71,7 +71,7 @@ async def go_on(clock: FakeClock, record: ObstacleRecord, seconds: int) -> None:
 
 
 async def test_the_seconds_a_run_waited_are_told_when_it_is_long_over(
-    operations: Operations, clock: FakeClock, record: ObstacleRecord
+    operations: Operations, clock: FakeClock, record: PendingReasonRecorder
 ) -> None:
     store = operations.store
     await record.run_once()
@@ -90,11 +90,11 @@ async def test_the_seconds_a_run_waited_are_told_when_it_is_long_over(
     begun = replace(make_report(held, 1, Phase.RUNNING), at=clock.now())
     clock.advance(timedelta(seconds=5))
     ended = replace(make_report(held, 2, Phase.SUCCEEDED), at=clock.now())
-    await agent.sessions.settle(agent.session, [], [begun, ended])
+    await agent.sessions.commit_reports(agent.session, [], [begun, ended])
     clock.advance(timedelta(days=1))
 
     explained = await explain(operations)
-    assert told(explained) == [
+    assert text(explained) == [
         (Reason.NO_CLUSTER, 3),
         (Reason.NO_CREDIT, 4),
         (Reason.FAIRNESS, 2),
@@ -106,7 +106,7 @@ async def test_the_seconds_a_run_waited_are_told_when_it_is_long_over(
 
 
 async def test_limits_are_named_by_who_set_them(
-    operations: Operations, clock: FakeClock, record: ObstacleRecord
+    operations: Operations, clock: FakeClock, record: PendingReasonRecorder
 ) -> None:
     store = operations.store
     agent = await operations.connect()
@@ -116,7 +116,7 @@ async def test_limits_are_named_by_who_set_them(
     await operations.clusters.cordon(OPERATOR, CLUSTER)
     why = await explain(operations, "n1")
     assert why.now.reason is Reason.NO_CLUSTER
-    assert "cordoned or drained (c1)" in why.now.sentence
+    assert "cordoned or drained (c1)" in why.now.message
     await operations.clusters.uncordon(OPERATOR, CLUSTER)
 
     [leased] = await agent.take()  # the run allows one
@@ -124,7 +124,7 @@ async def test_limits_are_named_by_who_set_them(
     await go_on(clock, record, 3)
     explained = await explain(operations, waits)
     assert explained.now.reason is Reason.RUN_LIMIT
-    assert told(explained)[-1] == (Reason.RUN_LIMIT, 3)
+    assert text(explained)[-1] == (Reason.RUN_LIMIT, 3)
 
 
 async def test_a_full_queue_is_what_its_actions_wait_for(operations: Operations) -> None:
@@ -140,7 +140,7 @@ async def test_a_full_queue_is_what_its_actions_wait_for(operations: Operations)
     waits = "q0" if leased.key.name == "q1" else "q1"
     why = await explain(operations, waits)
     assert why.now.reason is Reason.QUEUE_LIMIT
-    assert "limit of actions under way: 1 of 1" in why.now.sentence
+    assert "limit of actions under way: 1 of 1" in why.now.message
 
 
 async def test_a_run_in_a_full_queue_is_told_why_its_actions_are_refused(
@@ -168,12 +168,12 @@ async def test_who_goes_first_is_counted(operations: Operations) -> None:
         *(make_new_action(f"n{number}") for number in range(3)),
         replace(make_new_action("u"), queue="urgent"),
     )
-    sentences = [(await explain(operations, f"n{number}")).now.sentence for number in range(3)]
+    user_errors = [(await explain(operations, f"n{number}")).now.message for number in range(3)]
     for ahead in range(3):
         assert any(
             f"1 more urgent and {ahead} of its own run go first, and room is shared with 1 of"
-            in sentence
-            for sentence in sentences
+            in message
+            for message in user_errors
         )
 
 
@@ -187,15 +187,15 @@ async def test_a_lease_that_nobody_accepted_is_told_of(
     await agent.take()
     assert (await explain(operations)).now.reason is Reason.LEASED_NOT_ACCEPTED
     clock.advance(timedelta(seconds=11))
-    assert await LeaseExpiry(store.database, clock, Tempo()).run_once() == 1
+    assert await LeaseExpiry(store.database, clock, LinkTimings()).run_once() == 1
     clock.advance(timedelta(seconds=2))
     explained = await explain(operations)
-    assert told(explained) == [
+    assert text(explained) == [
         (Reason.FAIRNESS, 1),
         (Reason.LEASED_NOT_ACCEPTED, 11),
         (Reason.FAIRNESS, 2),
     ]
-    assert "It is next" in explained.now.sentence
+    assert "It is next" in explained.now.message
     detail = await store.detail(run)
     assert [event.reason for event in detail.attempts[0].events] == ["LeaseReturned"]
 
@@ -218,14 +218,14 @@ async def test_what_agents_report_is_passed_on(operations: Operations) -> None:
     )
     await store.report(pulling)
     why = (await explain(operations)).now
-    assert (why.reason, why.sentence) == (
+    assert (why.reason, why.message) == (
         Reason.IMAGE,
         "Its cluster says: initializing, no such image.",
     )
 
 
 async def test_a_silent_cluster_is_named_with_since_when(
-    operations: Operations, clock: FakeClock, record: ObstacleRecord
+    operations: Operations, clock: FakeClock, record: PendingReasonRecorder
 ) -> None:
     store = operations.store
     agent = await operations.connect()
@@ -238,7 +238,7 @@ async def test_a_silent_cluster_is_named_with_since_when(
     await go_on(clock, record, 3)
     explained = await explain(operations)
     assert explained.now.reason is Reason.CLUSTER_SILENT
-    assert "c1 is not heard since 2026-06-01 12:00:00 UTC" in explained.now.sentence
+    assert "c1 is not heard since 2026-06-01 12:00:00 UTC" in explained.now.message
 
 
 async def test_all_that_is_pending_in_a_run_is_listed_with_its_reason(
@@ -267,7 +267,7 @@ async def test_all_that_is_pending_in_a_run_is_listed_with_its_reason(
 
 
 async def test_the_record_is_kept_by_one_replica_at_a_time_and_not_for_ever(
-    operations: Operations, clock: FakeClock, record: ObstacleRecord
+    operations: Operations, clock: FakeClock, record: PendingReasonRecorder
 ) -> None:
     await asyncio.gather(*(record.run_once() for _ in range(4)))
     assert await operations.store.count("obstacles") == 1
@@ -285,14 +285,14 @@ async def test_the_record_is_kept_by_one_replica_at_a_time_and_not_for_ever(
 
 
 async def test_a_clock_that_is_set_back_does_not_break_the_record(store: Store) -> None:
-    key = ORG, Place(Scope.POOL, "")
-    full = {key: Obstacle(reason=Reason.NO_CREDIT, message="The clusters are full.")}
+    key = ORG, BlockedScope(BlockedKind.POOL, "")
+    full = {key: PendingReason(reason=Reason.NO_CREDIT, message="The clusters are full.")}
     async with store.database.for_fleet("keep the record of obstacles") as tx:
         for began in (0, 20):
-            await obstacles.begin(tx, full, NOW + timedelta(seconds=began))
-            await obstacles.end(tx, [key], NOW + timedelta(seconds=began + 1))
-        await obstacles.begin(tx, full, NOW + timedelta(seconds=5))
-        [there] = (await obstacles.list_there(tx)).values()
+            await pending_reasons.start(tx, full, NOW + timedelta(seconds=began))
+            await pending_reasons.end(tx, [key], NOW + timedelta(seconds=began + 1))
+        await pending_reasons.start(tx, full, NOW + timedelta(seconds=5))
+        [there] = (await pending_reasons.list_there(tx)).values()
     assert there.began_at == NOW + timedelta(seconds=20)
 
 
@@ -318,8 +318,8 @@ async def test_limits_that_wait_for_each_other_are_named_as_a_deadlock(
     for name in ("z", "y"):
         why = (await explain(operations, name)).now
         assert why.reason is Reason.DEADLOCK
-        assert "queue q and run r1" in why.sentence
-        assert "volary queue set q --action-concurrency" in why.sentence
+        assert "queue q and run r1" in why.message
+        assert "volary queue set q --action-concurrency" in why.message
 
     await operations.queues.set(OPERATOR, "q", QueueChange(action_concurrency=2))
     [went] = await agent.take()

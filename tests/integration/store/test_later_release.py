@@ -8,16 +8,17 @@ import asyncpg
 import pytest
 
 from controlplane.core.actions import ActionType, RunSource, SpecKind
-from controlplane.core.obstacles import Scope
+from controlplane.core.pending_reasons import BlockedKind
 from controlplane.core.projects import ProjectState
-from controlplane.core.reasons import Reason
-from controlplane.loops.obstacles import LEFT_TO_OTHERS, ObstacleRecord
-from controlplane.store import drains, explanations, obstacles, projects
-from controlplane.store.actions import list_by_name, list_changed
+from controlplane.core.reason_codes import Reason
+from controlplane.loops.pending_reasons import LEFT_TO_OTHERS, PendingReasonRecorder
+from controlplane.store.dispatch import drains, explanations, pending_reasons
+from controlplane.store.resources import projects
+from controlplane.store.resources.actions import list_by_name, list_changed
 from controlplane.store.rows import parse_enum
 from shared.model.ids import ProjectName
 from shared.model.phases import Phase
-from shared.model.reports import FailureKind, Verdict
+from shared.model.reports import AckStatus, FailureKind
 from tests.factories import NOW, ORG, make_action_key, make_new_run, make_report
 from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import CLUSTER, Store
@@ -41,7 +42,7 @@ async def owner(owner_database_url: str) -> AsyncIterator[Owner]:
         SpecKind.UNKNOWN,
         RunSource.UNSPECIFIED,
         ProjectState.UNKNOWN,
-        Scope.UNKNOWN,
+        BlockedKind.UNKNOWN,
         Reason.UNKNOWN,
     ],
     ids=lambda unknown: type(unknown).__name__,
@@ -75,8 +76,8 @@ async def test_rows_with_unknown_values_are_read_wherever_rows_are_read(
         [row] = await list_changed(tx, run, after=0, most=10)
         assert [row] == list(await list_by_name(tx, run, after="", most=10))
         project = await projects.find_project(tx, ProjectName("p"))
-        [left] = await drains.list_left(tx, CLUSTER)
-        explained = await explanations.find_facts(tx, run, make_action_key("a0"), NOW)
+        [left] = await drains.list_remaining(tx, CLUSTER)
+        explained = await explanations.find_timings(tx, run, make_action_key("a0"), NOW)
         [dispatch] = await explanations.list_dispatches(tx, run, make_action_key("a0").run, most=10)
     assert (row.phase, row.type, row.source) == (
         Phase.UNKNOWN,
@@ -118,11 +119,11 @@ async def test_report_on_an_unreadable_row_changes_nothing_and_is_not_acknowledg
     assert await owner.fetchval(f"SELECT phase FROM {table}") == 99  # noqa: S608
 
     await owner.execute(f"UPDATE {table} SET phase = 1")  # noqa: S608  # the upgrade is through
-    assert await store.report(ended) == [Verdict.APPLIED]
+    assert await store.report(ended) == [AckStatus.APPLIED]
     assert await store.phase(run) is Phase.SUCCEEDED
 
 
-async def _begin_obstacle(owner: Owner, reason: str) -> None:
+async def _begin_pending_reason(owner: Owner, reason: str) -> None:
     await owner.execute(
         "INSERT INTO obstacles (org, scope, name, began_at, reason) VALUES ($1, 1, '', $2, $3)",
         ORG,
@@ -134,9 +135,9 @@ async def _begin_obstacle(owner: Owner, reason: str) -> None:
 async def test_obstacle_of_a_later_release_is_left_to_its_replicas_for_a_while(
     store: Store, owner: Owner
 ) -> None:
-    await _begin_obstacle(owner, "reason of a later release")
+    await _begin_pending_reason(owner, "reason of a later release")
     clock = FakeClock(NOW)
-    record = ObstacleRecord(
+    record = PendingReasonRecorder(
         store.database, clock, keep=timedelta(days=30), every=timedelta(seconds=1)
     )
 
@@ -144,7 +145,7 @@ async def test_obstacle_of_a_later_release_is_left_to_its_replicas_for_a_while(
     open_ = "SELECT reason FROM obstacles WHERE ended_at IS NULL"
     assert await owner.fetchval(open_) == "reason of a later release"
     async with store.database.for_fleet("a test looks") as tx:
-        [past] = (await obstacles.list_there(tx)).values()
+        [past] = (await pending_reasons.list_there(tx)).values()
     assert past.reason is Reason.UNKNOWN
 
     clock.advance(LEFT_TO_OTHERS)  # it was rolled back
@@ -156,7 +157,7 @@ async def test_obstacle_of_an_unknown_scope_is_left_alone(store: Store, owner: O
     await owner.execute(
         "INSERT INTO obstacles (org, scope, name, began_at) VALUES ($1, 99, 'x', $2)", ORG, NOW
     )
-    record = ObstacleRecord(
+    record = PendingReasonRecorder(
         store.database, FakeClock(NOW), keep=timedelta(days=30), every=timedelta(seconds=1)
     )
     await record.run_once()

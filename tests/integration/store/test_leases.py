@@ -9,12 +9,12 @@ import pytest
 from sqlalchemy import text
 
 from controlplane.core.actions import RetryPolicy
-from controlplane.core.clusters import AgentFacts
-from controlplane.core.tempo import Tempo
+from controlplane.core.clusters import AgentInfo
+from controlplane.core.link_timings import LinkTimings
 from controlplane.loops import leases as leases_loop
 from controlplane.loops.leases import LeaseExpiry
-from controlplane.store.clusters import ClusterRef, save_cluster
-from controlplane.usecases.sessions import Sessions
+from controlplane.store.resources.clusters import ClusterRef, save_cluster
+from controlplane.usecases.agent_sessions import Sessions
 from shared.model.ids import ClusterName
 from shared.model.phases import Phase
 from tests.factories import NOW, ORG, make_new_action, make_new_run
@@ -23,7 +23,7 @@ from tests.integration.store.conftest import CLUSTER, Store
 from tests.servers.postgres import PostgresForTests
 
 SECOND = timedelta(seconds=1)
-TEMPO = Tempo(
+TIMINGS = LinkTimings(
     heartbeat=SECOND,
     silent_after=4 * SECOND,
     acceptance=3 * SECOND,
@@ -31,7 +31,7 @@ TEMPO = Tempo(
     reassign_after=20 * SECOND,
 )
 OTHER = ClusterName("c2")
-FACTS = AgentFacts(agent_id="a", instance_id="i", software="s", protocol=1, capabilities=())
+FACTS = AgentInfo(agent_id="a", instance_id="i", software="s", protocol=1, capabilities=())
 
 
 async def hold(store: Store, clock: FakeClock, cluster: ClusterName, *, children: int = 0) -> None:
@@ -45,7 +45,7 @@ async def hold(store: Store, clock: FakeClock, cluster: ClusterName, *, children
     session = await sessions.open(ClusterRef(ORG, cluster), FACTS)
     held = await store.claim(1 + children, cluster=cluster)
     assert len(held) == 1 + children
-    await sessions.settle(session, [(each.attempt, each.lease) for each in held], [])
+    await sessions.commit_reports(session, [(each.attempt, each.lease) for each in held], [])
 
 
 async def start_clock(store: Store) -> None:
@@ -56,13 +56,13 @@ async def start_clock(store: Store) -> None:
 async def pass_until_lapsed(clock: FakeClock, expiry: LeaseExpiry) -> None:
     """Let the lease clock run until the next pass is the one that gives leases back."""
     for _ in range(10):
-        clock.advance(5 * TEMPO.passes)
+        clock.advance(5 * TIMINGS.passes)
         assert await expiry.run_once() == 0
-    clock.advance(5 * TEMPO.passes)
+    clock.advance(5 * TIMINGS.passes)
 
 
 async def end_who_waits_for_a_lock(superuser_url: str, store: Store) -> None:
-    await store.until_somebody_waits_for_a_lock()
+    await store.until_a_lock_is_waited_for()
     async with store.database.for_org(ORG) as tx:
         [name] = await tx.rows(text("SELECT current_database() AS name"))
     superuser = await asyncpg.connect(superuser_url)
@@ -85,7 +85,7 @@ async def test_a_cluster_whose_row_is_locked_holds_up_no_other(
     await start_clock(store)
     for cluster in (CLUSTER, OTHER):
         await hold(store, clock, cluster)
-    expiry = LeaseExpiry(store.database, clock, TEMPO)
+    expiry = LeaseExpiry(store.database, clock, TIMINGS)
     await pass_until_lapsed(clock, expiry)
     async with asyncio.TaskGroup() as tasks, store.database.for_org(ORG) as tx:
         lock = "SELECT 1 FROM clusters WHERE org = :org AND cluster = :name FOR SHARE"
@@ -103,10 +103,10 @@ async def test_what_was_aborted_before_it_was_accepted_is_over_and_its_place_off
     run = await store.create(make_new_run())
     assert len(await store.claim()) == 1
     await store.abort(run)
-    clock.advance(TEMPO.acceptance + SECOND)
-    async with store.listening() as heard:
-        await LeaseExpiry(store.database, clock, TEMPO).run_once()
-        assert (await heard.get()).work
+    clock.advance(TIMINGS.acceptance + SECOND)
+    async with store.listening() as received:
+        await LeaseExpiry(store.database, clock, TIMINGS).run_once()
+        assert (await received.get()).work
     assert await store.count("dispatches") == 0
     [attempt] = (await store.detail(run)).attempts
     assert attempt.phase is Phase.ABORTED
@@ -123,7 +123,7 @@ async def test_lapsed_leases_of_a_locked_run_hide_no_other_cluster(
     await start_clock(store)
     await hold(store, clock, CLUSTER, children=children)
     await hold(store, clock, OTHER)
-    expiry = LeaseExpiry(store.database, clock, TEMPO)
+    expiry = LeaseExpiry(store.database, clock, TIMINGS)
     await pass_until_lapsed(clock, expiry)
     async with store.database.for_org(ORG) as tx:
         await tx.execute(text("SELECT 1 FROM runs WHERE run = 'of-c1' FOR UPDATE"))
@@ -146,9 +146,9 @@ async def test_lease_clock_goes_on_while_leases_cannot_be_returned(
     run = await store.create(make_new_run())
     assert len(await store.claim()) == 1
     await store.abort(run)
-    clock.advance(TEMPO.acceptance + SECOND)
+    clock.advance(TIMINGS.acceptance + SECOND)
     before = await read_served(store)
-    expiry = LeaseExpiry(store.database, clock, TEMPO)
+    expiry = LeaseExpiry(store.database, clock, TIMINGS)
     async with asyncio.TaskGroup() as tasks, store.database.for_org(ORG) as tx:
         await tx.rows(text("SELECT 1 FROM attempts FOR UPDATE"))
         passing = tasks.create_task(expiry.run_once())

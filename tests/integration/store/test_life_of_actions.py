@@ -2,10 +2,10 @@
 
 import asyncio
 
-from controlplane.store.enqueues import Enqueued
+from controlplane.store.dispatch.enqueue import Enqueued
 from shared.model.ids import ClusterName
 from shared.model.phases import Phase
-from shared.model.reports import FailureKind, Verdict
+from shared.model.reports import AckStatus, FailureKind
 from tests.factories import make_failure, make_new_action, make_new_run, make_report
 from tests.integration.store.conftest import Store
 
@@ -16,13 +16,13 @@ async def test_an_action_goes_from_queued_to_succeeded(store: Store) -> None:
 
     [assignment] = await store.claim()
     assert assignment.output_prefix.endswith("/r1/a0/1")
-    verdicts = await store.report(
+    statuses = await store.report(
         make_report(assignment, 1, Phase.INITIALIZING),
         make_report(assignment, 2, Phase.RUNNING),
         make_report(assignment, 3, Phase.SUCCEEDED),
     )
 
-    assert verdicts == [Verdict.APPLIED] * 3
+    assert statuses == [AckStatus.APPLIED] * 3
     detail = await store.detail(run)
     assert detail.row.phase is Phase.SUCCEEDED
     assert detail.row.output_uri == assignment.output_prefix
@@ -41,9 +41,9 @@ async def test_a_report_said_twice_counts_once(store: Store) -> None:
     running = make_report(assignment, 1, Phase.RUNNING)
     ended = make_report(assignment, 2, Phase.SUCCEEDED)
 
-    assert await store.report(running) == [Verdict.APPLIED]
-    assert await store.report(running, ended) == [Verdict.REPEATED, Verdict.APPLIED]
-    assert await store.report(running, ended) == [Verdict.REPEATED, Verdict.REPEATED]
+    assert await store.report(running) == [AckStatus.APPLIED]
+    assert await store.report(running, ended) == [AckStatus.REPEATED, AckStatus.APPLIED]
+    assert await store.report(running, ended) == [AckStatus.REPEATED, AckStatus.REPEATED]
     assert await store.count("action_events") == 2
     assert (await store.detail(run)).row.phase is Phase.SUCCEEDED
 
@@ -58,7 +58,7 @@ async def test_a_report_without_the_current_lease_is_stale_and_changes_nothing(
 
     assert second.attempt.number == 2
     late = make_report(first, 2, Phase.SUCCEEDED)
-    assert await store.report(late) == [Verdict.STALE]
+    assert await store.report(late) == [AckStatus.STALE]
     assert (await store.detail(run)).row.phase is Phase.QUEUED
 
 
@@ -66,7 +66,7 @@ async def test_a_report_from_another_cluster_is_stale(store: Store) -> None:
     await store.create(make_new_run())
     [assignment] = await store.claim()
     report = make_report(assignment, 1, Phase.SUCCEEDED)
-    assert await store.report(report, cluster=ClusterName("c2")) == [Verdict.STALE]
+    assert await store.report(report, cluster=ClusterName("c2")) == [AckStatus.STALE]
 
 
 async def test_each_failed_attempt_keeps_its_own_error(store: Store) -> None:
@@ -145,7 +145,7 @@ async def test_an_action_that_ends_takes_its_live_descendants_with_it(store: Sto
     assert await store.claim() == []
     assert await store.count("dispatches") == 1  # what the cluster still holds
 
-    assert await store.report(make_report(leased[0], 1, Phase.ABORTED)) == [Verdict.APPLIED]
+    assert await store.report(make_report(leased[0], 1, Phase.ABORTED)) == [AckStatus.APPLIED]
     assert await store.count("dispatches") == 0
     assert (await store.detail(run, leased[0].key.name)).row.phase is Phase.ABORTED
 

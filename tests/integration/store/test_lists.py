@@ -12,9 +12,9 @@ from sqlalchemy import text
 
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import Filter, Listing, Order, RunScope, Test as How
-from controlplane.store import lists
-from controlplane.store.lists import list_actions, list_runs
-from controlplane.store.runs import create_run
+from controlplane.store.resources import lists
+from controlplane.store.resources.lists import list_actions, list_runs
+from controlplane.store.resources.runs import create_run
 from shared.kit.uuids import new_uuid
 from shared.model.ids import RunId
 from shared.model.phases import Phase
@@ -33,9 +33,9 @@ def value_for(field: str) -> str:
 
 
 async def actions_by(store: Store, run: RunId, *filters: Filter, **listing: object) -> list[str]:
-    wanted = Listing(filters=filters, **listing)  # type: ignore[arg-type]
+    required = Listing(filters=filters, **listing)  # type: ignore[arg-type]
     async with store.database.for_org(ORG) as tx:
-        page = await list_actions(tx, run, wanted)
+        page = await list_actions(tx, run, required)
     return [row.key.name for row in page.rows]
 
 
@@ -51,7 +51,7 @@ async def make_family(store: Store) -> RunId:
     second = make_new_action("b_2")
     await store.enqueue(
         make_new_action("b1"),
-        replace(second, group="Ünder%_\\", facts=replace(second.facts, version="v2")),
+        replace(second, group="Ünder%_\\", info=replace(second.info, version="v2")),
     )
     claimed = {str(each.key.name): each for each in await store.claim()}
     await store.report(
@@ -291,13 +291,13 @@ async def test_a_page_is_never_longer_than_the_limit_of_all(store: Store) -> Non
 async def make_runs(store: Store) -> None:
     for number in range(3):
         new = make_new_run(f"r{number}")
-        facts = replace(new.facts, name=f"env.task{number % 2}", version=f"v{number}")
+        timings = replace(new.info, name=f"env.task{number % 2}", version=f"v{number}")
         labels = {"team": "red" if number else "blue", "odd key": "ja"}
         async with store.database.for_org(ORG) as tx:
             await create_run(
                 tx,
                 RunId(new_uuid(NOW)),
-                replace(new, facts=facts, labels=labels),
+                replace(new, info=timings, labels=labels),
                 by=f"user{number}",
                 now=NOW + timedelta(minutes=number),
             )

@@ -8,18 +8,18 @@ from datetime import timedelta
 
 import pytest
 
-from controlplane.core.obstacles import Scope, find
+from controlplane.core.fair_scheduler import FairScheduler
+from controlplane.core.pending_reasons import BlockedKind, find
 from controlplane.core.queues import Queue
-from controlplane.core.turns import Rotation
-from controlplane.store.enqueues import Enqueued
-from controlplane.store.obstacles import read_use
+from controlplane.store.dispatch.enqueue import Enqueued
+from controlplane.store.dispatch.pending_reasons import read_use
 from shared.model.assignments import Assignment
 from shared.model.ids import RunId
 from shared.model.phases import Phase
 from shared.model.reports import FailureKind
 from tests.factories import NOW, ORG, make_failure, make_new_action, make_new_run, make_report
 from tests.integration.store.conftest import Store
-from tests.integration.store.test_claims import end, make_queue, names
+from tests.integration.store.test_claim import end, make_queue, names
 
 
 async def begin(store: Store, name: str, *, queue: str = "", at_once: int = 0) -> RunId:
@@ -88,10 +88,10 @@ async def test_nested_tasks_of_many_runs_all_end_and_never_exceed_the_limit(
     await make_queue(store, Queue(name="q", action_concurrency=limit))
     for number in range(3):
         await begin(store, f"r{number}", queue="q", at_once=limit)
-    rotation, leased, ended = Rotation(), dict[str, Assignment](), 0
+    scheduler, leased, ended = FairScheduler(), dict[str, Assignment](), 0
     waits_for = dict[str, set[str]]()
     for _ in range(200):
-        for new in await store.claim(most=5, rotation=rotation):
+        for new in await store.claim(most=5, scheduler=scheduler):
             [name] = names([new])
             leased[name] = new
             run, _, action = name.partition("/")
@@ -184,4 +184,4 @@ async def test_place_that_passes_to_a_child_is_explained_as_one(store: Store) ->
         use = await read_use(tx, [str(run)])
     assert [queue.leased for queue in use.queues] == [1]
     assert use.runs == []  # lists those at their limit
-    assert not {place.scope for place in find(use)} & {Scope.QUEUE, Scope.RUN}
+    assert not {queue.kind for queue in find(use)} & {BlockedKind.QUEUE, BlockedKind.RUN}

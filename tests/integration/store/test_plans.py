@@ -14,18 +14,19 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
+from controlplane.core.agent_sessions import LeaseRecord
+from controlplane.core.fair_scheduler import FairScheduler
 from controlplane.core.lists import Listing, RunScope
-from controlplane.core.sessions import HeldLease
-from controlplane.core.turns import Rotation
-from controlplane.store import actions, dispatches, runs
-from controlplane.store.aborts import abort
-from controlplane.store.cascades import EXAMINED, PAGE, end_page
-from controlplane.store.claims import Claimed, claim
 from controlplane.store.database import Database, FleetTx, OrgTx, open_database
-from controlplane.store.enqueues import Enqueue, Enqueued, enqueue
-from controlplane.store.lists import list_actions, list_runs
-from controlplane.store.reports import apply_reports
-from controlplane.store.timeouts import list_due
+from controlplane.store.dispatch import dispatches
+from controlplane.store.dispatch.aborts import abort
+from controlplane.store.dispatch.cascades import EXAMINED, PAGE, end_page
+from controlplane.store.dispatch.claim import Claimed, claim
+from controlplane.store.dispatch.enqueue import Enqueue, Enqueued, enqueue
+from controlplane.store.dispatch.reports import apply_reports
+from controlplane.store.dispatch.timeouts import list_due
+from controlplane.store.resources import actions, runs
+from controlplane.store.resources.lists import list_actions, list_runs
 from shared.kit.uuids import new_uuid
 from shared.model.ids import (
     ROOT,
@@ -38,7 +39,7 @@ from shared.model.ids import (
     RunId,
 )
 from shared.model.phases import Phase
-from shared.model.reports import Report, Verdict
+from shared.model.reports import AckStatus, Report
 from tests.factories import NOW, ORG, make_new_action, make_run_key
 from tests.servers.postgres import DatabaseForTest, PostgresForTests
 
@@ -119,7 +120,7 @@ SMALL = {
 class Large:
     database: Database
 
-    async def touch(self, work: Callable[[OrgTx], Awaitable[object]]) -> "Touched":
+    async def record_heartbeat(self, work: Callable[[OrgTx], Awaitable[object]]) -> "Touched":
         """Do it as the application would, a second time (plans are kept), and undo it."""
         await self._touch(work)
         return await self._touch(work)
@@ -193,14 +194,14 @@ def child(number: int) -> ActionId:
     return ActionId(UUID(hex=hashlib.md5(f"acme/1/c{number}".encode()).hexdigest()))  # noqa: S324
 
 
-def reports_of(held: Sequence[HeldLease], phase: Phase) -> list[Report]:
+def reports_of(held: Sequence[LeaseRecord], phase: Phase) -> list[Report]:
     return [
         Report(attempt=each.attempt, lease=each.lease, version=1, phase=phase, at=NOW)
         for each in held
     ]
 
 
-async def held_by(tx: OrgTx, most: int) -> list[HeldLease]:
+async def held_by(tx: OrgTx, most: int) -> list[LeaseRecord]:
     leases = await dispatches.lock_leases(tx, CLUSTER)
     of_others = [each for each in leases.values() if each.attempt.action != WIDE]
     return of_others[:most]
@@ -208,26 +209,28 @@ async def held_by(tx: OrgTx, most: int) -> list[HeldLease]:
 
 async def test_claiming_touches_what_it_leases(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
-        found = await claim(tx, CLUSTER, "", rotation=Rotation(), most=50, now=NOW)
+        found = await claim(tx, CLUSTER, "", scheduler=FairScheduler(), most=50, now=NOW)
         assert len(found.assignments) == 50
 
-    (await large.touch(work)).assert_few(50 * 60)
+    (await large.record_heartbeat(work)).assert_few(50 * 60)
 
 
 async def test_claiming_what_is_counted_touches_what_it_leases_and_counts(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
-        found = await claim(tx, CLUSTER, "narrow", rotation=Rotation(), most=50, now=NOW)
+        found = await claim(tx, CLUSTER, "narrow", scheduler=FairScheduler(), most=50, now=NOW)
         assert len(found.assignments) == 50
 
-    (await large.touch(work)).assert_few(50 * 70)
+    (await large.record_heartbeat(work)).assert_few(50 * 70)
 
 
 async def test_claiming_when_nothing_is_due_touches_next_to_nothing(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
-        found = await claim(tx, CLUSTER, "another pool", rotation=Rotation(), most=50, now=NOW)
+        found = await claim(
+            tx, CLUSTER, "another pool", scheduler=FairScheduler(), most=50, now=NOW
+        )
         assert found == Claimed()
 
-    (await large.touch(work)).assert_few(40)
+    (await large.record_heartbeat(work)).assert_few(40)
 
 
 async def test_what_is_to_be_stopped_is_found_among_all_that_is_held(large: Large) -> None:
@@ -235,7 +238,7 @@ async def test_what_is_to_be_stopped_is_found_among_all_that_is_held(large: Larg
         stops = await dispatches.list_stops(tx, CLUSTER)
         assert 0 < len(stops) < 1000
 
-    (await large.touch(work)).assert_few(600)
+    (await large.record_heartbeat(work)).assert_few(600)
 
 
 async def test_reports_touch_what_they_are_about(large: Large) -> None:
@@ -245,9 +248,9 @@ async def test_reports_touch_what_they_are_about(large: Large) -> None:
 
     async def work(tx: OrgTx) -> None:
         answers = await apply_reports(tx, CLUSTER, reports_of(held, Phase.RUNNING), NOW)
-        assert {each.verdict for each in answers} == {Verdict.APPLIED}
+        assert {each.status for each in answers} == {AckStatus.APPLIED}
 
-    (await large.touch(work)).assert_few(50 * 80)
+    (await large.record_heartbeat(work)).assert_few(50 * 80)
 
 
 async def test_ends_touch_what_they_are_about(large: Large) -> None:
@@ -257,7 +260,9 @@ async def test_ends_touch_what_they_are_about(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         await apply_reports(tx, CLUSTER, reports_of(held, Phase.SUCCEEDED), NOW)
 
-    (await large.touch(work)).assert_few(50 * 200)  # among them roots, with twenty children
+    (await large.record_heartbeat(work)).assert_few(
+        50 * 200
+    )  # among them roots, with twenty children
 
 
 async def test_repeats_touch_what_they_are_about(large: Large) -> None:
@@ -275,7 +280,7 @@ async def test_repeats_touch_what_they_are_about(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         assert len(await apply_reports(tx, CLUSTER, stale, NOW)) == 50
 
-    (await large.touch(work)).assert_few(50 * 10)
+    (await large.record_heartbeat(work)).assert_few(50 * 10)
 
 
 async def test_accepting_touches_what_it_is_about(large: Large) -> None:
@@ -285,38 +290,38 @@ async def test_accepting_touches_what_it_is_about(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         leases = [(each.attempt, each.lease) for each in held]
         answer = await dispatches.accept(tx, CLUSTER, leases, NOW)
-        assert len(answer.gone) == 0
+        assert len(answer.not_leased) == 0
 
-    (await large.touch(work)).assert_few(50 * 20)
+    (await large.record_heartbeat(work)).assert_few(50 * 20)
 
 
 async def test_enqueueing_below_a_wide_parent_touches_what_is_new(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
-        wishes = [
+        requests = [
             Enqueue(ActionId(new_uuid(NOW)), make_new_action(f"new{number}"))
             for number in range(50)
         ]
-        assert set(await enqueue(tx, wishes, NOW)) == {Enqueued.CREATED}
+        assert set(await enqueue(tx, requests, NOW)) == {Enqueued.CREATED}
 
-    (await large.touch(work)).assert_few(50 * 80)
+    (await large.record_heartbeat(work)).assert_few(50 * 80)
 
 
 async def test_enqueueing_again_touches_what_is_asked(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
-        wishes = [
+        requests = [
             Enqueue(ActionId(new_uuid(NOW)), make_new_action(f"c{number}"))
             for number in range(1, 51)
         ]
-        assert set(await enqueue(tx, wishes, NOW)) == {Enqueued.DIFFERENT}
+        assert set(await enqueue(tx, requests, NOW)) == {Enqueued.DIFFERENT}
 
-    (await large.touch(work)).assert_few(50 * 40)
+    (await large.record_heartbeat(work)).assert_few(50 * 40)
 
 
 async def test_changes_past_a_cursor_are_found_where_they_are(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         assert len(await actions.list_changed(tx, WIDE, after=99_951, most=1000)) == 50
 
-    (await large.touch(work)).assert_few(50 * 10)
+    (await large.record_heartbeat(work)).assert_few(50 * 10)
 
 
 async def test_a_page_of_a_snapshot_touches_its_rows(large: Large) -> None:
@@ -331,9 +336,9 @@ async def test_a_page_of_a_snapshot_touches_its_rows(large: Large) -> None:
         leaf = ActionName("c77")
         assert await actions.list_by_name(tx, WIDE, after="", most=100, parent=leaf) == []
 
-    (await large.touch(page_of_all)).assert_few(100 * 10)
-    (await large.touch(page_of_children)).assert_few(100 * 10)
-    (await large.touch(no_children)).assert_few(20)
+    (await large.record_heartbeat(page_of_all)).assert_few(100 * 10)
+    (await large.record_heartbeat(page_of_children)).assert_few(100 * 10)
+    (await large.record_heartbeat(no_children)).assert_few(20)
 
 
 async def test_a_run_is_found_by_its_name_and_an_action_by_its_own(large: Large) -> None:
@@ -343,7 +348,7 @@ async def test_a_run_is_found_by_its_name_and_an_action_by_its_own(large: Large)
         assert await runs.get_change(tx, run)
         assert await actions.find_detail(tx, run, ActionName("c99999")) is not None
 
-    (await large.touch(work)).assert_few(60)
+    (await large.record_heartbeat(work)).assert_few(60)
 
 
 async def test_aborting_a_leaf_touches_the_leaf(large: Large) -> None:
@@ -351,14 +356,14 @@ async def test_aborting_a_leaf_touches_the_leaf(large: Large) -> None:
         leaf = ActionName("c40")
         assert await abort(tx, WIDE, leaf, reason="enough", by="someone", now=NOW) == 1
 
-    (await large.touch(work)).assert_few(100)
+    (await large.record_heartbeat(work)).assert_few(100)
 
 
 async def test_abort_of_a_wide_run_reads_a_part_of_its_children(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         assert await abort(tx, WIDE, ROOT, reason="enough", by="someone", now=NOW) == 1
 
-    (await large.touch(work)).assert_few((EXAMINED + PAGE) * 2)
+    (await large.record_heartbeat(work)).assert_few((EXAMINED + PAGE) * 2)
 
 
 async def test_a_page_of_a_cascade_reads_the_children_that_follow(large: Large) -> None:
@@ -367,7 +372,9 @@ async def test_a_page_of_a_cascade_reads_the_children_that_follow(large: Large) 
         for _ in range(3):
             assert await end_page(tx, WIDE, NOW) in range(EXAMINED // 25, PAGE)
 
-    (await large.touch(work)).assert_few(4 * (EXAMINED + PAGE) * 2 + 3 * EXAMINED // 20 * 60)
+    (await large.record_heartbeat(work)).assert_few(
+        4 * (EXAMINED + PAGE) * 2 + 3 * EXAMINED // 20 * 60
+    )
 
 
 async def test_the_newest_runs_are_listed_without_their_actions(large: Large) -> None:
@@ -376,7 +383,7 @@ async def test_the_newest_runs_are_listed_without_their_actions(large: Large) ->
         page = await list_runs(tx, scope, Listing(limit=50))
         assert [row.key.run.name for row in page.rows[:2]] == ["r1", "r2"]
 
-    (await large.touch(work)).assert_few(51 * 10)
+    (await large.record_heartbeat(work)).assert_few(51 * 10)
 
 
 async def test_a_late_page_of_runs_is_listed_without_those_before_it(large: Large) -> None:
@@ -393,8 +400,8 @@ async def test_a_late_page_of_runs_is_listed_without_those_before_it(large: Larg
         assert page.rows[0].key.run.name == "r1601"
 
     tokens: list[str] = []
-    await large.touch(work)
-    (await large.touch(late)).assert_few(51 * 10)
+    await large.record_heartbeat(work)
+    (await large.record_heartbeat(late)).assert_few(51 * 10)
 
 
 async def test_a_run_of_few_actions_is_listed_beside_one_of_many(large: Large) -> None:
@@ -402,7 +409,7 @@ async def test_a_run_of_few_actions_is_listed_beside_one_of_many(large: Large) -
         small = RunId(UUID(int=7))
         assert len((await list_actions(tx, small, Listing())).rows) == 21
 
-    (await large.touch(work)).assert_few(21 * 12)
+    (await large.record_heartbeat(work)).assert_few(21 * 12)
 
 
 async def test_passes_over_all_orgs_look_at_what_is_due(large: Large) -> None:

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import text
 
 from controlplane.core.addresses import Addresses
-from controlplane.store.changes import tell_own_work
 from controlplane.store.checks import find_problems, require_fit
-from controlplane.store.clusters import list_orgs, save_org
 from controlplane.store.database import Database, open_database
-from controlplane.store.notices import listen
+from controlplane.store.notify.changes import notify_own_work
+from controlplane.store.notify.notifications import listen
+from controlplane.store.resources.clusters import list_orgs, save_org
 from shared.model.ids import OrgName
 from tests.factories import NOW
 from tests.integration.store.round_trips import counting
@@ -98,15 +98,15 @@ async def test_no_statement_stays_prepared_at_the_server(database: Database) -> 
 async def test_notification_of_a_pooled_transaction_is_heard_directly(
     database: Database, pooled_postgres: PooledPostgres
 ) -> None:
-    notices = listen(pooled_postgres.direct_url)
+    notifications = listen(pooled_postgres.direct_url)
     async with asyncio.timeout(20):
-        assert await anext(notices) is None  # it listens
+        assert await anext(notifications) is None  # it listens
         async with database.for_org(OrgName("acme")) as tx:
-            await tell_own_work(tx)
-        heard = await anext(notices)
-    await notices.aclose()
-    assert heard is not None
-    assert heard.org == "acme"
+            await notify_own_work(tx)
+        received = await anext(notifications)
+    await notifications.aclose()
+    assert received is not None
+    assert received.org == "acme"
 
 
 async def test_check_finds_nothing_wrong_with_two_addresses(
@@ -152,10 +152,10 @@ async def test_check_names_a_pooler_that_ignores_start_up_parameters(
 
 async def _count(url: str, *, pooled: bool, fleet: bool) -> int:
     """Count the round trips of a transaction with two statements, on a warm connection."""
-    place = urlsplit(url)
-    assert place.hostname is not None
-    assert place.port is not None
-    async with counting(place.hostname, place.port, url) as trips:
+    queue = urlsplit(url)
+    assert queue.hostname is not None
+    assert queue.port is not None
+    async with counting(queue.hostname, queue.port, url) as trips:
         database = open_database(trips.url, pool_size=1, fleet_pool_size=1, pooled=pooled)
         try:
             before = 0

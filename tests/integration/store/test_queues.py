@@ -12,10 +12,10 @@ from controlplane.core.errors import (
     InvalidError,
     NotAllowedError,
     NotFoundError,
-    RefusalError,
+    RequestError,
 )
 from controlplane.core.queues import QueueChange
-from controlplane.store.enqueues import Enqueued
+from controlplane.store.dispatch.enqueue import Enqueued
 from controlplane.usecases.queues import Queues
 from shared.model.ids import RunId
 from shared.model.phases import Phase
@@ -150,13 +150,13 @@ async def test_one_of_very_many_is_found(store: Store, queues: Queues) -> None:
 
 
 async def test_nobody_does_any_of_this_without_permission(queues: Queues) -> None:
-    nobody = Caller(subject=OPERATOR.subject, org=ORG, name="", permissions=frozenset())
-    wishes: list[Callable[[], object]] = [
-        lambda: queues.list(nobody),
-        lambda: queues.set(nobody, "q", QueueChange()),
-        lambda: queues.delete(nobody, "q", move_to=None),
+    stranger = Caller(subject=OPERATOR.subject, org=ORG, name="", permissions=frozenset())
+    requests: list[Callable[[], object]] = [
+        lambda: queues.list(stranger),
+        lambda: queues.set(stranger, "q", QueueChange()),
+        lambda: queues.delete(stranger, "q", move_to=None),
     ]
-    for wish in wishes:
+    for request in requests:
         with pytest.raises(NotAllowedError):
-            await wish()  # type: ignore[misc]  # each is a coroutine
-    assert issubclass(NotAllowedError, RefusalError)
+            await request()  # type: ignore[misc]  # each is a coroutine
+    assert issubclass(NotAllowedError, RequestError)

@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 
 from controlplane.core.errors import InvalidError
-from controlplane.store.changes import lock_runs
+from controlplane.store.notify.changes import lock_runs
 from shared.model.ids import ActionId, LeaseId
 from shared.model.phases import Phase
-from shared.model.reports import ClusterEvent, FailureKind, Verdict
+from shared.model.reports import AckStatus, ClusterEvent, FailureKind
 from tests.factories import (
     NOW,
     ORG,
@@ -30,7 +30,7 @@ async def test_a_frame_of_many_attempts_is_answered_one_by_one(store: Store) -> 
     root, *rest = sorted(await store.claim(), key=lambda each: each.key.name)
     stranger = replace(rest[0], lease=LeaseId(uuid4()))
     unheard = replace(rest[0], attempt=replace(rest[0].attempt, action=ActionId(uuid4())))
-    verdicts = await store.report(
+    statuses = await store.report(
         make_report(rest[3], 2, Phase.SUCCEEDED),
         make_report(rest[3], 1, Phase.RUNNING),
         make_report(root, 1, Phase.RUNNING),
@@ -39,7 +39,7 @@ async def test_a_frame_of_many_attempts_is_answered_one_by_one(store: Store) -> 
         make_report(stranger, 7, Phase.SUCCEEDED),
         make_report(unheard, 1, Phase.SUCCEEDED),
     )
-    assert verdicts == [Verdict.APPLIED] * 5 + [Verdict.STALE] * 2
+    assert statuses == [AckStatus.APPLIED] * 5 + [AckStatus.STALE] * 2
     assert [await store.phase(run, name) for name in ("a0", "b0", "b1", "b2", "b3")] == [
         Phase.RUNNING,
         Phase.FAILED,
@@ -52,8 +52,8 @@ async def test_a_frame_of_many_attempts_is_answered_one_by_one(store: Store) -> 
 async def test_a_version_that_was_overtaken_is_no_news(store: Store) -> None:
     run = await store.create(make_new_run())
     [assignment] = await store.claim()
-    assert await store.report(make_report(assignment, 3, Phase.RUNNING)) == [Verdict.APPLIED]
-    assert await store.report(make_report(assignment, 2, Phase.SUCCEEDED)) == [Verdict.REPEATED]
+    assert await store.report(make_report(assignment, 3, Phase.RUNNING)) == [AckStatus.APPLIED]
+    assert await store.report(make_report(assignment, 2, Phase.SUCCEEDED)) == [AckStatus.REPEATED]
     assert await store.phase(run) is Phase.RUNNING
 
 
@@ -61,8 +61,8 @@ async def test_a_word_after_the_last_one_is_stale(store: Store) -> None:
     run = await store.create(make_new_run())
     [assignment] = await store.claim()
     await store.report(make_report(assignment, 1, Phase.SUCCEEDED))
-    assert await store.report(make_report(assignment, 1, Phase.SUCCEEDED)) == [Verdict.REPEATED]
-    assert await store.report(make_report(assignment, 2, Phase.FAILED)) == [Verdict.STALE]
+    assert await store.report(make_report(assignment, 1, Phase.SUCCEEDED)) == [AckStatus.REPEATED]
+    assert await store.report(make_report(assignment, 2, Phase.FAILED)) == [AckStatus.STALE]
     assert await store.phase(run) is Phase.SUCCEEDED
 
 
@@ -79,21 +79,21 @@ async def test_a_phase_that_cannot_follow_moves_nothing_and_is_kept(store: Store
 async def test_what_the_cluster_said_is_kept_with_the_attempt(store: Store) -> None:
     run = await store.create(make_new_run())
     [assignment] = await store.claim()
-    said = ClusterEvent(at=NOW, reason="Pulled", message='an "image" of ünusual name\n')
-    await store.report(replace(make_report(assignment, 1, Phase.INITIALIZING), events=[said]))
+    reported = ClusterEvent(at=NOW, reason="Pulled", message='an "image" of ünusual name\n')
+    await store.report(replace(make_report(assignment, 1, Phase.INITIALIZING), events=[reported]))
     [attempt] = (await store.detail(run)).attempts
-    assert attempt.events == [said]
+    assert attempt.events == [reported]
 
 
 async def test_text_that_postgres_cannot_keep_is_refused_by_name(store: Store) -> None:
     await store.create(make_new_run())
     [assignment] = await store.claim()
-    said = ClusterEvent(at=NOW, reason="a\0b", message="")
+    reported = ClusterEvent(at=NOW, reason="a\0b", message="")
     report = make_report(assignment, 1, Phase.RUNNING)
-    for bad in (replace(report, message="a\0b"), replace(report, events=[said])):
+    for bad in (replace(report, message="a\0b"), replace(report, events=[reported])):
         with pytest.raises(InvalidError, match="NUL"):
             await store.report(bad)
-    assert await store.report(report) == [Verdict.APPLIED]
+    assert await store.report(report) == [AckStatus.APPLIED]
 
 
 async def test_a_retry_waits_for_as_long_as_the_task_asks(store: Store) -> None:
@@ -127,7 +127,7 @@ async def test_budgets_are_kept_apart_and_never_refilled(store: Store) -> None:
         [assignment] = await store.claim(now=NOW + timedelta(hours=1))
         assert assignment.attempt.number == number
         failed = make_report(assignment, 1, Phase.FAILED, failure=make_failure(kind))
-        assert await store.report(failed) == [Verdict.APPLIED]
+        assert await store.report(failed) == [AckStatus.APPLIED]
     detail = await store.detail(run)
     assert detail.row.phase is Phase.FAILED
     assert [each.failure.kind for each in detail.attempts if each.failure] == kinds
@@ -149,9 +149,9 @@ async def test_the_same_frame_twice_at_once_is_applied_once(store: Store) -> Non
         async with store.database.for_org(ORG) as tx:
             await lock_runs(tx, [run])
             both = [tasks.create_task(store.report(*frame)) for _ in range(2)]
-            await store.until_somebody_waits_for_a_lock()
+            await store.until_a_lock_is_waited_for()
         answers = sorted([await each for each in both])
-    assert answers == [[Verdict.APPLIED] * 2, [Verdict.REPEATED] * 2]
+    assert answers == [[AckStatus.APPLIED] * 2, [AckStatus.REPEATED] * 2]
     assert await store.count("action_events") == 2
 
 

@@ -33,7 +33,7 @@ from tests.servers.postgres import DatabaseForTest, PostgresForTests
 
 OURS, THEIRS = "ours", "theirs"
 NAMES = [table.name for table in TENANT_TABLES]
-OF_NOBODY = {"control_clock"}
+OF_STRANGER = {"control_clock"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def _literal(column: "Column[object]", org: str) -> str:
 
 
 def test_every_table_is_a_tenants_or_known_to_be_nobodys() -> None:
-    assert {table.name for table in metadata.tables.values()} - set(NAMES) == OF_NOBODY
+    assert {table.name for table in metadata.tables.values()} - set(NAMES) == OF_STRANGER
     for table in TENANT_TABLES:
         assert next(iter(table.primary_key.columns)).name == "org", table.name
 

@@ -13,7 +13,7 @@ from controlplane.loops import timeouts as timeouts_loop
 from controlplane.loops.timeouts import Timeouts
 from shared.model.ids import Digest, RunId
 from shared.model.phases import Phase
-from shared.model.reports import FailureKind, Verdict
+from shared.model.reports import AckStatus, FailureKind
 from tests.factories import NOW, ORG, make_failure, make_new_action, make_new_run, make_report
 from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import Store
@@ -87,13 +87,13 @@ async def test_what_waits_at_its_cluster_waits_still(
     [held] = await store.claim()
     await store.report(make_report(held, 1, Phase.WAITING_FOR_RESOURCES))
     clock.advance(MINUTE)
-    async with store.listening() as heard:
+    async with store.listening() as received:
         assert await timeouts.run_once() == 1
-        assert list((await heard.get()).stops) == ["c1"]
+        assert list((await received.get()).stops) == ["c1"]
     assert await how_it_ended(store, run) == (Phase.TIMED_OUT, QUEUED_TIMEOUT)
 
     # Its cluster stops it, and that is the end of it: no retry.
-    assert await store.report(make_report(held, 2, Phase.ABORTED)) == [Verdict.APPLIED]
+    assert await store.report(make_report(held, 2, Phase.ABORTED)) == [AckStatus.APPLIED]
     assert await how_it_ended(store, run) == (Phase.TIMED_OUT, QUEUED_TIMEOUT)
     assert await store.count("dispatches") == 0
 
@@ -129,7 +129,7 @@ async def test_a_deadline_bounds_all_attempts_and_what_they_started(
     assert await store.phase(run, "n") is Phase.ABORTED
 
     assert await store.report(make_report(held, 2, Phase.FAILED, failure=make_failure())) == [
-        Verdict.APPLIED
+        AckStatus.APPLIED
     ]
     assert await how_it_ended(store, run) == (Phase.TIMED_OUT, DEADLINE)
 

@@ -7,17 +7,17 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import text
 
-from controlplane.core.clusters import AgentFacts, AgentLoad
+from controlplane.core.clusters import AgentInfo, AgentLoad
 from controlplane.core.errors import UnavailableError
-from controlplane.store.clusters import ClusterRef, find_wishes, save_cluster
-from controlplane.usecases.sessions import SessionRef, Sessions, SupersededError
+from controlplane.store.resources.clusters import ClusterRef, find_spec, save_cluster
+from controlplane.usecases.agent_sessions import SessionRef, Sessions, SupersededError
 from shared.kit.clock import SystemClock
 from shared.model.ids import ClusterName
 from tests.factories import NOW, ORG
 from tests.integration.store.conftest import CLUSTER, Store
 from tests.running import running
 
-FACTS = AgentFacts(agent_id="a", instance_id="i", software="s", protocol=1, capabilities=())
+FACTS = AgentInfo(agent_id="a", instance_id="i", software="s", protocol=1, capabilities=())
 OTHER = ClusterName("c2")
 
 
@@ -36,10 +36,12 @@ async def two_sessions(store: Store) -> AsyncIterator[tuple[Sessions, SessionRef
 async def test_signs_of_life_are_noted_together_with_what_is_wanted_of_each(store: Store) -> None:
     async with two_sessions(store) as (sessions, *both):
         touches = (
-            sessions.touch(session, AgentLoad(held=held, running=0, slots=0, counted_at=NOW))
+            sessions.record_heartbeat(
+                session, AgentLoad(held=held, running=0, slots=0, counted_at=NOW)
+            )
             for held, session in enumerate(both, 1)
         )
-        assert [wishes.takes_work for wishes in await asyncio.gather(*touches)] == [True, True]
+        assert [requests.takes_work for requests in await asyncio.gather(*touches)] == [True, True]
     async with store.database.for_org(ORG) as tx:
         rows = await tx.rows(text("SELECT cluster, held FROM clusters WHERE org = :org"))
     assert {row.cluster: row.held for row in rows} == {CLUSTER: 1, OTHER: 2}
@@ -48,9 +50,9 @@ async def test_signs_of_life_are_noted_together_with_what_is_wanted_of_each(stor
 async def test_a_busy_cluster_holds_up_no_other(store: Store) -> None:
     async with two_sessions(store) as (sessions, one, other), asyncio.TaskGroup() as tasks:
         async with store.database.for_org(ORG) as tx:
-            assert await find_wishes(tx, one.cluster.name, one.epoch)
-            waits = tasks.create_task(sessions.touch(one, AgentLoad()))
-            await sessions.touch(other, AgentLoad())
+            assert await find_spec(tx, one.cluster.name, one.epoch)
+            waits = tasks.create_task(sessions.record_heartbeat(one, AgentLoad()))
+            await sessions.record_heartbeat(other, AgentLoad())
             assert not waits.done()
         await waits
 
@@ -59,8 +61,8 @@ async def test_a_session_that_was_superseded_is_told_among_others(store: Store) 
     async with two_sessions(store) as (sessions, old, other):
         await sessions.open(old.cluster, FACTS)
         told = await asyncio.gather(
-            sessions.touch(old, AgentLoad()),
-            sessions.touch(other, AgentLoad()),
+            sessions.record_heartbeat(old, AgentLoad()),
+            sessions.record_heartbeat(other, AgentLoad()),
             return_exceptions=True,
         )
     assert isinstance(told[0], SupersededError)
@@ -73,4 +75,4 @@ async def test_who_is_heard_when_nobody_notes_it_any_more_may_try_another_replic
     async with two_sessions(store) as (sessions, one, _):
         pass
     with pytest.raises(UnavailableError, match="this replica is stopping"):
-        await sessions.touch(one, AgentLoad())
+        await sessions.record_heartbeat(one, AgentLoad())

@@ -13,8 +13,8 @@ from controlplane.core.callers import EVERYTHING, Caller, Subject
 from controlplane.core.errors import BusyError
 from controlplane.core.queues import Queue
 from controlplane.feeds.feeds import Feeds
-from controlplane.store.notices import listen
-from controlplane.store.queues import save_queue
+from controlplane.store.notify.notifications import listen
+from controlplane.store.resources.queues import save_queue
 from controlplane.usecases import actions as usecase
 from controlplane.usecases.actions import Actions
 from shared.kit.clock import SystemClock
@@ -24,7 +24,7 @@ from tests.running import running
 
 __all__ = ["store"]
 
-SOMEBODY = Caller(subject=Subject("someone"), org=ORG, name="", permissions=EVERYTHING)
+CALLER = Caller(subject=Subject("someone"), org=ORG, name="", permissions=EVERYTHING)
 
 LOCK_RA = text("SELECT 1 FROM runs WHERE run = 'ra' FOR UPDATE")
 LOCK_QUEUE = text("SELECT 1 FROM queues WHERE queue = 'qa' FOR UPDATE")
@@ -61,8 +61,8 @@ async def enqueue_beside(
     async with asyncio.TaskGroup() as tasks:
         async with store.database.for_org(ORG) as tx:
             await tx.execute(lock, values)
-            waiting = tasks.create_task(actions.enqueue(SOMEBODY, held_up))
-            await asyncio.gather(*(actions.enqueue(SOMEBODY, each) for each in others))
+            waiting = tasks.create_task(actions.enqueue(CALLER, held_up))
+            await asyncio.gather(*(actions.enqueue(CALLER, each) for each in others))
             assert not waiting.done()
         await waiting
 
@@ -110,7 +110,7 @@ async def test_enqueue_into_a_run_that_stays_locked_names_the_run(
     async with store.database.for_org(ORG) as tx:
         await tx.execute(LOCK_RA)
         with pytest.raises(BusyError, match="run p/development/ra or its queue is locked"):
-            await actions.enqueue(SOMEBODY, make_new_action("a", run="ra"))
+            await actions.enqueue(CALLER, make_new_action("a", run="ra"))
 
 
 async def test_waiting_for_locked_runs_leaves_connections_to_others(
@@ -123,10 +123,10 @@ async def test_waiting_for_locked_runs_leaves_connections_to_others(
     async with asyncio.TaskGroup() as tasks, store.database.for_org(ORG) as tx:
         await tx.execute(text("SELECT 1 FROM runs WHERE run LIKE 'l%' FOR UPDATE"))
         waiting = [
-            tasks.create_task(actions.enqueue(SOMEBODY, make_new_action("a", run=name)))
+            tasks.create_task(actions.enqueue(CALLER, make_new_action("a", run=name)))
             for name in names
         ]
         for number in range(20):
-            await actions.enqueue(SOMEBODY, make_new_action(f"b{number}", run="rb"))
+            await actions.enqueue(CALLER, make_new_action(f"b{number}", run="rb"))
         assert not any(task.done() for task in waiting)
     assert await store.count("dispatches") == 2 + 12 + 12 + 20

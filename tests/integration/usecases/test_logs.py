@@ -13,7 +13,7 @@ import pytest
 from controlplane.core.callers import EVERYTHING, Caller, Subject
 from controlplane.core.errors import NotFoundError, UnavailableError
 from controlplane.feeds.feeds import Feeds
-from controlplane.store.notices import listen
+from controlplane.store.notify.notifications import listen
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.logs import Logs
 from shared.blobs.store import BlobStore, open_store
@@ -34,7 +34,7 @@ from tests.running import running, until
 
 __all__ = ["store"]
 
-SOMEBODY = Caller(subject=Subject("someone"), org=ORG, name="", permissions=EVERYTHING)
+CALLER = Caller(subject=Subject("someone"), org=ORG, name="", permissions=EVERYTHING)
 TEXTS = ["one", "two", "three", "four"]
 
 
@@ -79,7 +79,7 @@ async def follow(logs: Logs, attempt: int = 1) -> list[str]:
     async with asyncio.timeout(60):
         return [
             line.text
-            async for lines in logs.follow(SOMEBODY, make_action_key(), attempt)
+            async for lines in logs.follow(CALLER, make_action_key(), attempt)
             for line in lines
         ]
 
@@ -180,7 +180,7 @@ async def test_whoever_stops_reading_leaves_nothing_behind(
     await store.create(make_new_run())
     await store.claim()
     agent = ScriptedAgent([["one", "two"]])
-    shown = make_logs(store, feeds, blobs, agent).follow(SOMEBODY, make_action_key(), 1)
+    shown = make_logs(store, feeds, blobs, agent).follow(CALLER, make_action_key(), 1)
     assert isinstance(shown, AsyncGenerator)
     await anext(shown)
     assert feeds._watched

@@ -62,10 +62,10 @@ async def test_a_resource_has_a_schema_that_is_enforced_and_a_status_of_its_own(
 
         made = await api.create(notes, {**note, "spec": {"text": "b"}, "status": {"read": True}})
         assert "status" not in made
-        told = await api.patch(
+        last_reported = await api.patch(
             f"{notes}/a/status", {"status": {"read": True}, "spec": {"text": "c"}}
         )
-        assert (told["spec"], told["status"]) == ({"text": "b"}, {"read": True})
+        assert (last_reported["spec"], last_reported["status"]) == ({"text": "b"}, {"read": True})
     finally:
         await api.delete(
             "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/notes.tests.volary.dev"
@@ -106,9 +106,9 @@ async def test_a_user_without_a_role_is_refused_and_with_one_is_not(
 ) -> None:
     name = namespace.rpartition("/")[2]
     account = f"system:serviceaccount:{name}:default"
-    async with kube_api.client(account) as somebody:
+    async with kube_api.client(account) as caller:
         with pytest.raises(KubeError, match="cannot list resource") as refused:
-            await somebody.list(f"{namespace}/pods")
+            await caller.list(f"{namespace}/pods")
         assert refused.value.code == 403
 
         rbac = namespace.replace("/api/v1", "/apis/rbac.authorization.k8s.io/v1")
@@ -123,13 +123,13 @@ async def test_a_user_without_a_role_is_refused_and_with_one_is_not(
 
         async def is_let_in() -> bool:
             try:
-                return await somebody.list(f"{namespace}/pods") == []
+                return await caller.list(f"{namespace}/pods") == []
             except KubeError:
                 return False  # the server has yet to hear of its own roles
 
         await wait_until(is_let_in, "the role is heard of")
         with pytest.raises(KubeError) as refused:
-            await somebody.create(f"{namespace}/pods", _POD)
+            await caller.create(f"{namespace}/pods", _POD)
         assert refused.value.code == 403
 
 
@@ -140,8 +140,8 @@ async def test_a_service_account_enters_with_a_token(
         f"{namespace}/serviceaccounts/default/token",
         {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
     )
-    async with kube_api.client_with(issued["status"]["token"]) as somebody:
-        review = await somebody.create(
+    async with kube_api.client_with(issued["status"]["token"]) as caller:
+        review = await caller.create(
             "/apis/authentication.k8s.io/v1/selfsubjectreviews",
             {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
         )

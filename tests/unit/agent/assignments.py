@@ -8,7 +8,7 @@ from uuid import UUID
 
 from flyteidl2.core import tasks_pb2
 
-from dataplane.agent.core.held import Held
+from dataplane.agent.core.active_attempts import ActiveAttempt
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import Container, RunSettings, Task, Variable
 from shared.model.assignments import Assignment
@@ -62,8 +62,8 @@ def make_assignment(
     )
 
 
-def make_held(number: int = 1) -> Held:
-    return Held(assignment=make_assignment(number), accepted_at=NOW)
+def make_active(number: int = 1) -> ActiveAttempt:
+    return ActiveAttempt(assignment=make_assignment(number), accepted_at=NOW)
 
 
 def make_job(

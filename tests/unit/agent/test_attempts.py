@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.ledger.sqlite import SqliteJournal
 from dataplane.agent.loops.attempts import Attempts
-from dataplane.agent.runtimes.choice import Runtimes
-from dataplane.agent.runtimes.protocol import Job, Runtime, Tell
+from dataplane.agent.runtimes.protocol import Job, ReportStatus, Runtime
+from dataplane.agent.runtimes.runtime_selection import Runtimes
 from shared.kit.clock import SystemClock
-from shared.kit.waking import Bell
+from shared.kit.wakeup import Wakeup
 from shared.model.phases import Phase
 from shared.model.reports import Report
 from tests.running import running, until
@@ -35,13 +35,13 @@ class Faulty:
     end: Phase = Phase.ABORTED
     goes: list[tuple[Phase, bool]] = field(default_factory=list)  # told before, stopped
 
-    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
-        self.goes.append((job.told, stop.is_set()))
+    async def run(self, job: Job, report_status: ReportStatus, stop: asyncio.Event) -> StatusUpdate:
+        self.goes.append((job.last_reported, stop.is_set()))
         if len(self.goes) == 1:
-            await tell(News(phase=Phase.RUNNING))
+            await report_status(StatusUpdate(phase=Phase.RUNNING))
             raise RuntimeError("a fault of ours")
         await stop.wait()
-        return News(phase=self.end)
+        return StatusUpdate(phase=self.end)
 
     async def follow(self, attempt: object, after_line: int) -> AsyncIterator[LogChunk]:
         del attempt, after_line
@@ -53,7 +53,7 @@ def make_attempts(
     ledger: Ledger, runtime: Runtime, *, take_along: timedelta | None = None
 ) -> Attempts:
     runtimes = Runtimes(choices=(), unsupported=runtime, capabilities=())
-    return Attempts(ledger, runtimes, Bell(), SystemClock(), take_along=take_along)
+    return Attempts(ledger, runtimes, Wakeup(), SystemClock(), take_along=take_along)
 
 
 @pytest.mark.parametrize(
@@ -85,11 +85,11 @@ class Noted:
     def __init__(self) -> None:
         self.goes: list[tuple[str, Phase, bool]] = []
 
-    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
-        del tell
-        self.goes.append((job.task.type, job.told, stop.is_set()))
+    async def run(self, job: Job, report_status: ReportStatus, stop: asyncio.Event) -> StatusUpdate:
+        del report_status
+        self.goes.append((job.task.type, job.last_reported, stop.is_set()))
         await stop.wait()
-        return News(phase=Phase.ABORTED)
+        return StatusUpdate(phase=Phase.ABORTED)
 
     async def follow(self, attempt: object, after_line: int) -> AsyncIterator[LogChunk]:
         del attempt, after_line
@@ -102,7 +102,7 @@ async def test_what_runs_is_ended_when_nobody_knows_any_more_what_it_is(tmp_path
     runtime = Noted()
     async with Ledger.open(tmp_path / "ledger.sqlite3") as ledger:
         held = await ledger.accept([FIRST, SECOND], {}, NOW)
-        await ledger.record(FIRST.attempt, [News(phase=Phase.RUNNING)], NOW)
+        await ledger.record(FIRST.attempt, [StatusUpdate(phase=Phase.RUNNING)], NOW)
         attempts = make_attempts(ledger, runtime)
         async with running(attempts):
             await attempts.started.wait()

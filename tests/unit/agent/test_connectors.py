@@ -21,10 +21,12 @@ def make_runtime(settings: ConnectorSettings) -> ConnectorRuntime:
 
 
 def suits(
-    runtime: ConnectorRuntime, task_type: str, told: Phase = Phase.QUEUED, reason: str = ""
+    runtime: ConnectorRuntime, task_type: str, last_reported: Phase = Phase.QUEUED, reason: str = ""
 ) -> bool:
     job = make_job(make_assignment(task_type=task_type))
-    return runtime.suits(replace(job, told=told, told_reason=reason), others=["python"])
+    return runtime.suits(
+        replace(job, last_reported=last_reported, last_reported_reason=reason), others=["python"]
+    )
 
 
 def test_a_type_that_nobody_else_runs_may_be_one_of_a_connector_not_heard_yet() -> None:
@@ -36,7 +38,7 @@ def test_a_type_that_nobody_else_runs_may_be_one_of_a_connector_not_heard_yet() 
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("last_reported", "reason"),
     [
         (Phase.WAITING_FOR_RESOURCES, "Unschedulable"),
         (Phase.WAITING_FOR_RESOURCES, "QuotaExceeded"),
@@ -44,17 +46,17 @@ def test_a_type_that_nobody_else_runs_may_be_one_of_a_connector_not_heard_yet() 
         (Phase.RUNNING, ""),
     ],
 )
-def test_what_was_begun_as_a_pod_stays_one(told: Phase, reason: str) -> None:
+def test_what_was_begun_as_a_pod_stays_one(last_reported: Phase, reason: str) -> None:
     """An agent that begins anew has not heard its connectors; the pod runs all the same."""
     unheard = make_runtime(ConnectorSettings(endpoints=[NOWHERE]))
-    assert not suits(unheard, "mine", told, reason)
+    assert not suits(unheard, "mine", last_reported, reason)
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("last_reported", "reason"),
     [(Phase.INITIALIZING, "CreatingJob"), (Phase.RUNNING, "ConnectorRunning")],
 )
 def test_what_a_connector_has_begun_is_no_pod_when_it_is_served_no_longer(
-    told: Phase, reason: str
+    last_reported: Phase, reason: str
 ) -> None:
-    assert suits(make_runtime(ConnectorSettings()), "snowflake", told, reason)
+    assert suits(make_runtime(ConnectorSettings()), "snowflake", last_reported, reason)

@@ -7,12 +7,12 @@ from itertools import product
 import pytest
 
 from dataplane.agent.core.endings import (
+    AttemptArtifacts,
     Exit,
     KilledFor,
-    Remains,
     TaskError,
+    classify,
     cut_message,
-    judge,
 )
 from dataplane.agent.runtimes.process.shim import parse_wait_status
 from shared.model.phases import Phase
@@ -27,14 +27,14 @@ def make_error(kind: FailureKind = USER, *, recoverable: bool = True) -> TaskErr
     )
 
 
-def make_remains(
+def make_artifacts(
     ended: Exit | None,
     *,
     error: TaskError | None = None,
     outputs_missing: bool = False,
     outputs_written: bool = False,
-) -> Remains:
-    return Remains(
+) -> AttemptArtifacts:
+    return AttemptArtifacts(
         exit=ended,
         error=error,
         outputs_missing=outputs_missing,
@@ -47,58 +47,63 @@ def make_remains(
 
 
 @pytest.mark.parametrize(
-    ("remains", "phase", "code", "kind"),
+    ("artifacts", "phase", "code", "kind"),
     [
-        (make_remains(Exit(code=0)), Phase.SUCCEEDED, None, None),
-        (make_remains(Exit(code=0), error=make_error()), Phase.FAILED, "ValueError", USER),
-        (make_remains(Exit(code=1), error=make_error()), Phase.FAILED, "ValueError", USER),
-        (make_remains(Exit(code=0), error=make_error(SYSTEM)), Phase.FAILED, "ValueError", SYSTEM),
-        (make_remains(Exit(code=0), outputs_missing=True), Phase.FAILED, "OutputsMissing", USER),
-        (make_remains(Exit(code=3)), Phase.FAILED, "NonZeroExit", USER),
-        (make_remains(Exit(signal=signal.SIGKILL)), Phase.FAILED, "Interrupted", SYSTEM),
-        (make_remains(Exit(signal=signal.SIGTERM)), Phase.FAILED, "Interrupted", SYSTEM),
-        (make_remains(Exit(signal=signal.SIGSEGV)), Phase.FAILED, "Crashed", USER),
+        (make_artifacts(Exit(code=0)), Phase.SUCCEEDED, None, None),
+        (make_artifacts(Exit(code=0), error=make_error()), Phase.FAILED, "ValueError", USER),
+        (make_artifacts(Exit(code=1), error=make_error()), Phase.FAILED, "ValueError", USER),
         (
-            make_remains(Exit(signal=signal.SIGTERM, killed_for=KilledFor.STOPPED)),
+            make_artifacts(Exit(code=0), error=make_error(SYSTEM)),
+            Phase.FAILED,
+            "ValueError",
+            SYSTEM,
+        ),
+        (make_artifacts(Exit(code=0), outputs_missing=True), Phase.FAILED, "OutputsMissing", USER),
+        (make_artifacts(Exit(code=3)), Phase.FAILED, "NonZeroExit", USER),
+        (make_artifacts(Exit(signal=signal.SIGKILL)), Phase.FAILED, "Interrupted", SYSTEM),
+        (make_artifacts(Exit(signal=signal.SIGTERM)), Phase.FAILED, "Interrupted", SYSTEM),
+        (make_artifacts(Exit(signal=signal.SIGSEGV)), Phase.FAILED, "Crashed", USER),
+        (
+            make_artifacts(Exit(signal=signal.SIGTERM, killed_for=KilledFor.STOPPED)),
             Phase.ABORTED,
             None,
             None,
         ),
         (
-            make_remains(Exit(code=0, killed_for=KilledFor.MAX_RUNTIME), error=make_error()),
+            make_artifacts(Exit(code=0, killed_for=KilledFor.MAX_RUNTIME), error=make_error()),
             Phase.TIMED_OUT,
             "MAX_RUNTIME_EXCEEDED",
             USER,
         ),
         (
-            make_remains(Exit(signal=signal.SIGKILL, killed_for=KilledFor.MEMORY)),
+            make_artifacts(Exit(signal=signal.SIGKILL, killed_for=KilledFor.MEMORY)),
             Phase.FAILED,
             "OOMKilled",
             USER,
         ),
-        (make_remains(None), Phase.FAILED, "ProcessLost", SYSTEM),
-        (make_remains(None, outputs_written=True), Phase.SUCCEEDED, None, None),
-        (make_remains(None, error=make_error()), Phase.FAILED, "ValueError", USER),
+        (make_artifacts(None), Phase.FAILED, "ProcessLost", SYSTEM),
+        (make_artifacts(None, outputs_written=True), Phase.SUCCEEDED, None, None),
+        (make_artifacts(None, error=make_error()), Phase.FAILED, "ValueError", USER),
         (
-            make_remains(Exit(code=0, killed_for=KilledFor.STOPPED), outputs_written=True),
+            make_artifacts(Exit(code=0, killed_for=KilledFor.STOPPED), outputs_written=True),
             Phase.SUCCEEDED,
             None,
             None,
         ),
         (
-            make_remains(Exit(code=0, killed_for=KilledFor.CUT_OFF), outputs_written=True),
+            make_artifacts(Exit(code=0, killed_for=KilledFor.CUT_OFF), outputs_written=True),
             Phase.SUCCEEDED,
             None,
             None,
         ),
         (
-            make_remains(Exit(code=0, killed_for=KilledFor.STOPPED)),
+            make_artifacts(Exit(code=0, killed_for=KilledFor.STOPPED)),
             Phase.ABORTED,
             None,
             None,
         ),
         (
-            make_remains(Exit(signal=signal.SIGRTMIN + 2)),
+            make_artifacts(Exit(signal=signal.SIGRTMIN + 2)),
             Phase.FAILED,
             "EndedBySignal",
             USER,
@@ -127,9 +132,9 @@ def make_remains(
     ],
 )
 def test_an_end_is_judged(
-    remains: Remains, phase: Phase, code: str | None, kind: FailureKind | None
+    artifacts: AttemptArtifacts, phase: Phase, code: str | None, kind: FailureKind | None
 ) -> None:
-    judged, failure = judge(remains)
+    judged, failure = classify(artifacts)
 
     assert judged is phase
     assert (failure and failure.code, failure and failure.kind) == (code, kind)
@@ -139,8 +144,8 @@ def test_classification_knows_every_wait_status() -> None:
     """All 65,536 of them, with and without each reason of ours to kill."""
     for status, killed_for in product(range(2**16), [None, *KilledFor]):
         ended = parse_wait_status(status)
-        phase, failure = judge(
-            Remains(
+        phase, failure = classify(
+            AttemptArtifacts(
                 exit=Exit(
                     code=ended.code,
                     signal=ended.signal,
@@ -156,7 +161,7 @@ def test_classification_knows_every_wait_status() -> None:
 
 
 def test_an_unknown_signal_is_a_user_failure_with_its_number() -> None:
-    _, failure = judge(make_remains(parse_wait_status(signal.SIGRTMIN + 2)))
+    _, failure = classify(make_artifacts(parse_wait_status(signal.SIGRTMIN + 2)))
 
     assert failure is not None
     assert failure.kind is USER
@@ -164,14 +169,14 @@ def test_an_unknown_signal_is_a_user_failure_with_its_number() -> None:
 
 
 def test_an_error_that_says_so_is_not_tried_again() -> None:
-    _, failure = judge(make_remains(Exit(code=0), error=make_error(recoverable=False)))
+    _, failure = classify(make_artifacts(Exit(code=0), error=make_error(recoverable=False)))
 
     assert failure is not None
     assert not failure.recoverable
 
 
 def test_a_bad_exit_quotes_what_was_said_last() -> None:
-    _, failure = judge(make_remains(Exit(code=3)))
+    _, failure = classify(make_artifacts(Exit(code=3)))
 
     assert failure is not None
     assert failure.message.endswith("Its last lines:\nthe last line")
@@ -200,7 +205,7 @@ def test_child_that_the_control_plane_refused_spends_no_retries(code: str) -> No
         uri="file:///error.pb",
     )
 
-    phase, failure = judge(make_remains(Exit(code=0), error=error))
+    phase, failure = classify(make_artifacts(Exit(code=0), error=error))
 
     assert phase is Phase.FAILED
     assert failure is not None
@@ -217,7 +222,7 @@ def test_child_that_could_not_be_launched_for_now_may_be_retried() -> None:
         uri="file:///error.pb",
     )
 
-    _, failure = judge(make_remains(Exit(code=0), error=error))
+    _, failure = classify(make_artifacts(Exit(code=0), error=error))
 
     assert failure is not None
     assert (failure.kind, failure.recoverable) == (SYSTEM, True)

@@ -7,8 +7,8 @@ import pytest
 from flyteidl2.core.security_pb2 import OAuth2TokenRequest
 from flyteidl2.core.tasks_pb2 import Resources, TaskTemplate
 
-from dataplane.agent.runtimes.choice import suits_process
 from dataplane.agent.runtimes.features import NEEDED_BY_TYPE, RuntimeKind, list_ignored
+from dataplane.agent.runtimes.runtime_selection import suits_process
 from tests.unit.agent.assignments import make_job
 
 PROCESS, PODS, CONNECTORS = RuntimeKind
@@ -84,7 +84,7 @@ def test_ignored_feature_is_said_by_the_runtimes_that_ignore_it(
 
     said = {kind: list_ignored(job, kind) for kind in RuntimeKind}
 
-    assert {kind for kind, sentences in said.items() if sentences} == ignored_by
+    assert {kind for kind, user_errors in said.items() if user_errors} == ignored_by
     for kind in ignored_by:
         [sentence] = said[kind]
         assert says in sentence
@@ -113,7 +113,7 @@ def test_annotations_of_a_run_are_said_to_be_ignored_where_there_is_no_pod() -> 
 
     said = {kind: list_ignored(job, kind) for kind in RuntimeKind}
 
-    assert {kind for kind, sentences in said.items() if sentences} == {PROCESS, CONNECTORS}
+    assert {kind for kind, user_errors in said.items() if user_errors} == {PROCESS, CONNECTORS}
     assert "owner" in said[PROCESS][0]
 
 

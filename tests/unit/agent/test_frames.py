@@ -11,18 +11,18 @@ from dataplane.agent.core.messages import (
     Assignments,
     CallError,
     Credit,
+    DesiredState,
     Done,
     Heartbeat,
     Inventory,
+    InventoryDecision,
+    InventoryDecisions,
     Lease,
     LogChunk,
     Reply,
     Reports,
     Stop,
     Stops,
-    VerdictKind,
-    Verdicts,
-    Wanted,
     Welcome,
 )
 from dataplane.agent.link.frames import parse_frame, render_frame
@@ -33,11 +33,11 @@ from shared.model.phases import Phase
 from shared.wire.assignments import render_assignment
 from shared.wire.errors import BadMessageError
 from shared.wire.ids import render_lease
-from tests.unit.agent.assignments import NOW, make_assignment, make_held
+from tests.unit.agent.assignments import NOW, make_active, make_assignment
 from tests.unit.agent.test_outbox import make_reports
 from tests.unit.agent.test_session import HELLO
 
-LEASE = make_held().lease
+LEASE = make_active().lease
 WIRE_LEASE = render_lease(LEASE.attempt, LEASE.id)
 
 
@@ -104,17 +104,19 @@ def test_a_spec_that_is_not_what_its_digest_says_is_bad() -> None:
 def test_stops_and_verdicts_are_read() -> None:
     stop = link_pb2.Stop(lease=WIRE_LEASE, reason="abort", forget=True)
     stops = link_pb2.ControlFrame(stops=link_pb2.StopBatch(stops=[stop]))
-    verdict = link_pb2.VerdictOnLease(lease=WIRE_LEASE, kind=link_pb2.VerdictOnLease.KIND_FORGET)
-    verdicts = link_pb2.ControlFrame(verdicts=link_pb2.Verdicts(verdicts=[verdict], last=True))
+    status = link_pb2.VerdictOnLease(lease=WIRE_LEASE, kind=link_pb2.VerdictOnLease.KIND_FORGET)
+    decisions = link_pb2.ControlFrame(verdicts=link_pb2.Verdicts(verdicts=[status], last=True))
 
     assert parse_frame(stops) == Stops([Stop(lease=LEASE, reason="abort", forget=True)])
-    assert parse_frame(verdicts) == Verdicts([(LEASE, VerdictKind.FORGET)], last=True)
+    assert parse_frame(decisions) == InventoryDecisions(
+        [(LEASE, InventoryDecision.FORGET)], last=True
+    )
     assert isinstance(LEASE, Lease)
 
 
 def test_a_verdict_this_release_does_not_know_is_bad() -> None:
-    verdict = link_pb2.VerdictOnLease(lease=WIRE_LEASE)
-    frame = link_pb2.ControlFrame(verdicts=link_pb2.Verdicts(verdicts=[verdict]))
+    status = link_pb2.VerdictOnLease(lease=WIRE_LEASE)
+    frame = link_pb2.ControlFrame(verdicts=link_pb2.Verdicts(verdicts=[status]))
 
     with pytest.raises(BadMessageError, match=r"verdict\.kind"):
         parse_frame(frame)
@@ -125,7 +127,7 @@ def test_standing_wishes_are_read() -> None:
         wanted=link_pb2.Wanted(version=2, cordoned=True, reconnect_after_ms=1500)
     )
 
-    assert parse_frame(frame) == Wanted(
+    assert parse_frame(frame) == DesiredState(
         version=2, cordoned=True, reconnect_after=timedelta(seconds=1.5)
     )
 
@@ -134,7 +136,7 @@ def test_a_call_this_release_does_not_know_has_no_wish() -> None:
     message = parse_frame(link_pb2.ControlFrame(call=call_pb2.Call(id=5)))
 
     assert message is not None
-    assert getattr(message, "wish", "?") is None
+    assert getattr(message, "request", "?") is None
 
 
 def test_a_frame_of_a_later_release_is_no_message() -> None:

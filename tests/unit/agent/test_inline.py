@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flyteidl2.task import common_pb2
 
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.inline import InlineRuntime
 from dataplane.agent.runtimes.tasks import Variable
@@ -19,8 +19,8 @@ from shared.model.reports import FailureKind
 from tests.unit.agent.assignments import make_assignment, make_job
 
 
-async def say_nothing(news: News) -> None:
-    del news
+async def say_nothing(update: StatusUpdate) -> None:
+    del update
 
 
 def leave_inputs(assignment: Assignment, seconds: float) -> None:
@@ -35,7 +35,7 @@ def leave_inputs(assignment: Assignment, seconds: float) -> None:
     path.write_bytes(inputs.SerializeToString())
 
 
-async def sleep(root: Path, seconds: float, accepted_at: datetime | None = None) -> News:
+async def sleep(root: Path, seconds: float, accepted_at: datetime | None = None) -> StatusUpdate:
     assignment = make_assignment(base=f"file://{root}", task_type="core-sleep")
     leave_inputs(assignment, seconds)
     clock = SystemClock()

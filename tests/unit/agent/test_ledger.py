@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.ledger.ledger import Ledger
 from shared.model.phases import Phase
@@ -25,12 +25,12 @@ async def test_many_at_once_share_commits_and_all_are_there(path: Path) -> None:
         async with asyncio.TaskGroup() as tasks:
             for assignment in assignments:
                 tasks.create_task(
-                    ledger.record(assignment.attempt, [News(phase=Phase.RUNNING)], NOW)
+                    ledger.record(assignment.attempt, [StatusUpdate(phase=Phase.RUNNING)], NOW)
                 )
 
     async with Ledger.open(path) as ledger:
-        assert {held.phase for held in ledger.held.values()} == {Phase.RUNNING}
-        assert len(ledger.held) == 1000
+        assert {active.phase for active in ledger.active.values()} == {Phase.RUNNING}
+        assert len(ledger.active) == 1000
 
 
 async def test_a_ledger_of_another_format_is_refused_with_the_remedy(path: Path) -> None:

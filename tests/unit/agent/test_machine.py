@@ -12,12 +12,12 @@ from tests.fakes.clock import FakeClock
 def test_free_memory_is_read_again_after_a_moment_or_when_the_clock_was_set_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told, clock = tmp_path / "meminfo", FakeClock()
-    monkeypatch.setattr(machine, "_MEMINFO", told)
+    last_reported, clock = tmp_path / "meminfo", FakeClock()
+    monkeypatch.setattr(machine, "_MEMINFO", last_reported)
     free = machine.FreeMemory(clock)
 
     def read(kilobytes: int) -> int:
-        told.write_text(f"MemAvailable:    {kilobytes} kB\n")
+        last_reported.write_text(f"MemAvailable:    {kilobytes} kB\n")
         return free() // 1024
 
     assert read(1) == 1

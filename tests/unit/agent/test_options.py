@@ -9,14 +9,14 @@ import pytest
 from click.testing import CliRunner
 
 from dataplane.agent import cli
-from dataplane.agent.door.certificates import CertificateError
 from dataplane.agent.kube.errors import NoAccessError
 from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.link.channel import DialError
 from dataplane.agent.link.connection import RefusedError
 from dataplane.agent.main import pods
+from dataplane.agent.proxy.certificates import CertificateError
 from dataplane.agent.runtimes.connectors.client import Endpoint
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
 from dataplane.agent.settings import KubernetesSettings, Settings
 
 NEEDED = {
@@ -48,13 +48,13 @@ def settings_of(
 
 
 def test_what_is_waited_for_has_a_patience_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    options = ("--config-patience-seconds", "5", "--container-patience-seconds", "0")
+    options = ("--config-timeout-seconds", "5", "--container-timeout-seconds", "0")
     variables = {
-        "IMAGE_PATIENCE_SECONDS": "600",
-        "VOLUME_PATIENCE_SECONDS": "7.5",
+        "IMAGE_TIMEOUT_SECONDS": "600",
+        "VOLUME_TIMEOUT_SECONDS": "7.5",
         "PENDING_TIMEOUT_SECONDS": "0",
     }
-    assert settings_of(monkeypatch, variables, *options).patience == Patience(
+    assert settings_of(monkeypatch, variables, *options).timeouts == PendingTimeouts(
         image=timedelta(minutes=10),
         config=timedelta(seconds=5),
         container=timedelta(0),
@@ -64,7 +64,7 @@ def test_what_is_waited_for_has_a_patience_of_its_own(monkeypatch: pytest.Monkey
 
 
 def test_what_nobody_says_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings_of(monkeypatch, {}).patience == Patience(
+    assert settings_of(monkeypatch, {}).timeouts == PendingTimeouts(
         image=timedelta(seconds=180),
         config=timedelta(seconds=30),
         volume=timedelta(seconds=300),

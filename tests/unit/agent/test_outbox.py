@@ -5,25 +5,25 @@ from datetime import timedelta
 from hypothesis import given, strategies as st
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.held import Held, News, draw_up
+from dataplane.agent.core.active_attempts import ActiveAttempt, StatusUpdate, next_report
 from dataplane.agent.core.outbox import Outbox
 from shared.model.phases import Phase
-from shared.model.reports import Acknowledgement, Failure, FailureKind, Report, Verdict
-from tests.unit.agent.assignments import NOW, make_held
+from shared.model.reports import Acknowledgement, AckStatus, Failure, FailureKind, Report
+from tests.unit.agent.assignments import NOW, make_active
 
 
 def make_reports(number: int, *phases: Phase) -> list[Report]:
-    held = make_held(number)
+    held = make_active(number)
     reports = []
     for phase in phases:
-        held, report = draw_up(held, News(phase=phase), NOW)
+        held, report = next_report(held, StatusUpdate(phase=phase), NOW)
         assert report is not None
         reports.append(report)
     return reports
 
 
 def acknowledge(report: Report) -> Acknowledgement:
-    return Acknowledgement(report.attempt, report.version, Verdict.APPLIED)
+    return Acknowledgement(report.attempt, report.version, AckStatus.APPLIED)
 
 
 def test_reports_are_sent_once_in_a_session_in_their_order() -> None:
@@ -78,7 +78,9 @@ def test_large_reports_make_smaller_frames_and_each_still_goes() -> None:
     outbox = Outbox()
     failure = Failure(code="X", kind=FailureKind.USER, message="x" * (limits.FRAME_BYTES // 3))
     for number in range(1, 8):
-        _, report = draw_up(make_held(number), News(phase=Phase.FAILED, failure=failure), NOW)
+        _, report = next_report(
+            make_active(number), StatusUpdate(phase=Phase.FAILED, failure=failure), NOW
+        )
         assert report is not None
         outbox.add([report])
 
@@ -111,15 +113,15 @@ def test_what_is_dropped_is_not_sent() -> None:
 
 @given(st.lists(st.sampled_from(Phase), max_size=12))
 def test_versions_count_from_one_without_gaps_whatever_happens(phases: list[Phase]) -> None:
-    held = make_held()
+    held = make_active()
     reports = []
     for phase in phases:
-        held, report = draw_up(held, News(phase=phase), NOW + timedelta(seconds=1))
+        held, report = next_report(held, StatusUpdate(phase=phase), NOW + timedelta(seconds=1))
         if report is not None:
             reports.append(report)
 
     assert [report.version for report in reports] == list(range(1, len(reports) + 1))
-    assert held == Held(
+    assert held == ActiveAttempt(
         assignment=held.assignment,
         accepted_at=held.accepted_at,
         version=len(reports),

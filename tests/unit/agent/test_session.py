@@ -9,13 +9,13 @@ from dataplane.agent.core.messages import (
     Acknowledgements,
     Assignments,
     ControlMessage,
+    DesiredState,
     Heartbeat,
     Hello,
     Inventory,
-    Refusal,
+    InventoryDecisions,
+    Rejected,
     Stops,
-    Verdicts,
-    Wanted,
     Welcome,
 )
 from dataplane.agent.core.session import (
@@ -23,17 +23,17 @@ from dataplane.agent.core.session import (
     Deliver,
     End,
     Event,
+    HeartbeatAcknowledged,
     Send,
     Session,
     State,
-    Touch,
     extend_credit,
     greet,
-    patience,
     receive,
     tick,
+    timeouts,
 )
-from tests.unit.agent.assignments import NOW, make_assignment, make_held
+from tests.unit.agent.assignments import NOW, make_active, make_assignment
 
 BEAT = timedelta(seconds=5)
 HELLO = Hello(
@@ -59,7 +59,7 @@ WELCOME = Welcome(
 def make_open_session(*, credit: int = 0) -> Session:
     session, _ = greet(HELLO, NOW)
     session, _ = receive(session, WELCOME, [], NOW)
-    session, _ = receive(session, Verdicts([], last=True), [], NOW)
+    session, _ = receive(session, InventoryDecisions([], last=True), [], NOW)
     if credit:
         session, _ = extend_credit(session, credit)
     return session
@@ -78,23 +78,23 @@ def test_a_session_begins_with_hello() -> None:
 
 
 def test_a_welcome_is_answered_with_the_inventory() -> None:
-    held = make_held().lease
+    held = make_active().lease
     session, _ = greet(HELLO, NOW)
     session, effects = receive(session, WELCOME, [held], NOW)
 
-    assert (session.state, session.epoch) == (State.TAKING_STOCK, 7)
-    assert effects == [Touch(NOW), Send(Inventory([held], last=True))]
+    assert (session.state, session.epoch) == (State.RECONCILING_INVENTORY, 7)
+    assert effects == [HeartbeatAcknowledged(NOW), Send(Inventory([held], last=True))]
 
 
 def test_an_empty_inventory_is_said_too() -> None:
     session, _ = greet(HELLO, NOW)
     _, effects = receive(session, WELCOME, [], NOW)
 
-    assert effects == [Touch(NOW), Send(Inventory((), last=True))]
+    assert effects == [HeartbeatAcknowledged(NOW), Send(Inventory((), last=True))]
 
 
 def test_a_long_inventory_goes_in_chunks_and_only_the_last_says_so() -> None:
-    held = [make_held(number).lease for number in range(1, 2 * limits.FRAME_ITEMS + 2)]
+    held = [make_active(number).lease for number in range(1, 2 * limits.FRAME_ITEMS + 2)]
     session, _ = greet(HELLO, NOW)
     _, effects = receive(session, WELCOME, held, NOW)
 
@@ -107,12 +107,12 @@ def test_a_long_inventory_goes_in_chunks_and_only_the_last_says_so() -> None:
 def test_the_last_verdict_opens_the_session() -> None:
     session, _ = greet(HELLO, NOW)
     session, _ = receive(session, WELCOME, [], NOW)
-    session, _ = receive(session, Verdicts([], last=False), [], NOW)
-    assert session.state is State.TAKING_STOCK
+    session, _ = receive(session, InventoryDecisions([], last=False), [], NOW)
+    assert session.state is State.RECONCILING_INVENTORY
 
-    session, effects = receive(session, Verdicts([], last=True), [], NOW)
+    session, effects = receive(session, InventoryDecisions([], last=True), [], NOW)
     assert session.state is State.OPEN
-    assert effects == [Deliver(Verdicts([], last=True))]
+    assert effects == [Deliver(InventoryDecisions([], last=True))]
 
 
 @pytest.mark.parametrize(
@@ -130,20 +130,20 @@ def test_no_work_comes_before_the_last_verdict(message: ControlMessage) -> None:
     assert effects[0].retry
 
 
-@pytest.mark.parametrize("message", [Stops([]), Wanted()], ids=["stops", "wanted"])
+@pytest.mark.parametrize("message", [Stops([]), DesiredState()], ids=["stops", "wanted"])
 def test_wishes_may_overtake_the_verdicts(message: ControlMessage) -> None:
     session, _ = greet(HELLO, NOW)
     session, _ = receive(session, WELCOME, [], NOW)
     session, effects = receive(session, message, [], NOW)
 
-    assert session.state is State.TAKING_STOCK
+    assert session.state is State.RECONCILING_INVENTORY
     assert effects == [Deliver(message)]  # type: ignore[arg-type] # one of Work, both
 
 
 @pytest.mark.parametrize("state", [State.GREETING, State.OPEN])
 def test_a_refusal_ends_it_and_says_whether_to_come_back(state: State) -> None:
     session = greet(HELLO, NOW)[0] if state is State.GREETING else make_open_session()
-    session, effects = receive(session, Refusal("superseded", "another", retry=True), [], NOW)
+    session, effects = receive(session, Rejected("superseded", "another", retry=True), [], NOW)
 
     assert session.state is State.ENDED
     assert effects == [End("superseded", "another", retry=True)]
@@ -242,11 +242,11 @@ def test_we_are_in_touch_as_of_the_heartbeat_that_was_noted() -> None:
     later = NOW + 2 * BEAT
 
     session, effects = receive(session, Heartbeat(number=9, sent_at=later, noted=2), [], later)
-    assert effects == [Touch(NOW + BEAT)]
+    assert effects == [HeartbeatAcknowledged(NOW + BEAT)]
     session, effects = receive(session, Heartbeat(number=10, sent_at=later, noted=2), [], later)
     assert effects == []
     _, effects = receive(session, Heartbeat(number=11, sent_at=later, noted=3), [], later)
-    assert effects == [Touch(NOW + 3 * BEAT / 2)]
+    assert effects == [HeartbeatAcknowledged(NOW + 3 * BEAT / 2)]
 
 
 def test_heartbeats_nobody_notes_are_not_remembered_for_ever() -> None:
@@ -281,8 +281,8 @@ def test_a_heartbeat_too_quick_to_keep_is_not_obeyed() -> None:
 
 
 def test_a_session_asked_to_reconnect_leaves_when_the_time_has_come() -> None:
-    wanted = Wanted(version=1, reconnect_after=timedelta(seconds=1))
-    session, _ = receive(make_open_session(), wanted, [], NOW)
+    desired = DesiredState(version=1, reconnect_after=timedelta(seconds=1))
+    session, _ = receive(make_open_session(), desired, [], NOW)
     session, effects = tick(session, NOW + timedelta(milliseconds=900))
     assert not any(isinstance(effect, End) for effect in effects)
 
@@ -292,6 +292,6 @@ def test_a_session_asked_to_reconnect_leaves_when_the_time_has_come() -> None:
 
 def test_peer_has_the_greeting_timeout_first_and_some_heartbeats_later() -> None:
     greeting, _ = greet(HELLO, NOW)
-    assert patience(greeting) == limits.GREETING_TIMEOUT
+    assert timeouts(greeting) == limits.GREETING_TIMEOUT
     opened = make_open_session()
-    assert patience(opened) == limits.SILENT_INTERVALS * opened.heartbeat_every
+    assert timeouts(opened) == limits.SILENT_INTERVALS * opened.heartbeat_every

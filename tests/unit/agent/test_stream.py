@@ -10,12 +10,12 @@ from dataplane.agent.core.messages import (
     AgentMessage,
     Assignments,
     ControlMessage,
+    DesiredState,
     Heartbeat,
+    InventoryDecisions,
     Lease,
-    Refusal,
+    Rejected,
     Stops,
-    Verdicts,
-    Wanted,
     Welcome,
     Work,
 )
@@ -23,7 +23,7 @@ from dataplane.agent.core.session import NEXT, State, extend_credit, greet, rece
 from dataplane.agent.link.stream import Stream
 from shared.idl.agent.v1 import link_pb2
 from shared.kit.clock import SystemClock
-from shared.kit.waking import Bell
+from shared.kit.wakeup import Wakeup
 from tests.fakes.clock import FakeClock
 from tests.unit.agent.assignments import NOW, make_assignment
 from tests.unit.agent.test_session import BEAT, HELLO, WELCOME
@@ -47,11 +47,11 @@ class FakePipe:
             yield frame
 
 
-class FakeDesk:
+class FakeSessionHandler:
     """Takes everything, has room for three."""
 
     def __init__(self) -> None:
-        self.bell = Bell()
+        self.wakeup = Wakeup()
         self.taken: list[Work] = []
         self.ended = False
 
@@ -60,12 +60,12 @@ class FakeDesk:
 
     async def welcome(self, welcome: Welcome) -> None: ...
 
-    async def touch(self, at: datetime) -> None: ...
+    async def record_heartbeat(self, at: datetime) -> None: ...
 
     async def take(self, message: Work) -> None:
         self.taken.append(message)
 
-    def room(self) -> int:
+    def capacity(self) -> int:
         return 3
 
     def holding(self) -> tuple[int, int]:
@@ -82,29 +82,29 @@ def make_welcome(*, heartbeat_ms: int = 100) -> link_pb2.ControlFrame:
     return link_pb2.ControlFrame(welcome=link_pb2.Welcome(epoch=1, heartbeat_ms=heartbeat_ms))
 
 
-LAST_VERDICTS = link_pb2.ControlFrame(verdicts=link_pb2.Verdicts(last=True))
+LAST_INVENTORY_DECISIONS = link_pb2.ControlFrame(verdicts=link_pb2.Verdicts(last=True))
 
 
 async def test_a_session_says_hello_then_its_inventory_then_its_credit() -> None:
-    pipe, desk = FakePipe(), FakeDesk()
+    pipe, handler = FakePipe(), FakeSessionHandler()
     pipe.coming.put_nowait(make_welcome())
-    pipe.coming.put_nowait(LAST_VERDICTS)
+    pipe.coming.put_nowait(LAST_INVENTORY_DECISIONS)
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
-        run = tasks.create_task(Stream(pipe, desk, SystemClock()).run(HELLO))
+        run = tasks.create_task(Stream(pipe, handler, SystemClock()).run(HELLO))
         kinds = [(await pipe.sent.get()).WhichOneof("frame") for _ in range(3)]
         pipe.coming.put_nowait(None)
 
     assert kinds == ["hello", "inventory", "credit"]
     assert run.result().code == "closed"
-    assert desk.ended
+    assert handler.ended
 
 
 async def test_a_peer_that_reads_nothing_is_left() -> None:
     pipe = FakePipe()
     pipe.coming.put_nowait(make_welcome())
-    pipe.coming.put_nowait(LAST_VERDICTS)
+    pipe.coming.put_nowait(LAST_INVENTORY_DECISIONS)
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
-        run = tasks.create_task(Stream(pipe, FakeDesk(), SystemClock()).run(HELLO))
+        run = tasks.create_task(Stream(pipe, FakeSessionHandler(), SystemClock()).run(HELLO))
         for _ in range(3):
             await pipe.sent.get()
         pipe.stuck = True
@@ -116,7 +116,7 @@ async def test_a_bad_frame_ends_the_session_and_says_which_field() -> None:
     pipe = FakePipe()
     pipe.coming.put_nowait(make_welcome(heartbeat_ms=0))
     async with asyncio.timeout(60):
-        end = await Stream(pipe, FakeDesk(), FakeClock()).run(HELLO)
+        end = await Stream(pipe, FakeSessionHandler(), FakeClock()).run(HELLO)
 
     assert (end.code, end.retry) == ("bad_message", True)
     assert "welcome.heartbeat_ms" in end.message
@@ -126,7 +126,7 @@ async def test_a_task_that_ran_a_session_is_not_left_looking_cancelled() -> None
     pipe = FakePipe()
     pipe.coming.put_nowait(None)
     async with asyncio.timeout(60):
-        await Stream(pipe, FakeDesk(), FakeClock()).run(HELLO)
+        await Stream(pipe, FakeSessionHandler(), FakeClock()).run(HELLO)
 
     task = asyncio.current_task()
     assert task is not None
@@ -135,19 +135,19 @@ async def test_a_task_that_ran_a_session_is_not_left_looking_cancelled() -> None
 
 MESSAGES: Sequence[ControlMessage] = [
     WELCOME,
-    Refusal("no", "no", retry=True),
-    Verdicts([], last=False),
-    Verdicts([], last=True),
+    Rejected("no", "no", retry=True),
+    InventoryDecisions([], last=False),
+    InventoryDecisions([], last=True),
     Heartbeat(number=1, sent_at=NOW, noted=1),
     Assignments([make_assignment()], {}),
     Stops([]),
-    Wanted(),
+    DesiredState(),
 ]
 
 
 @given(st.lists(st.sampled_from(MESSAGES), max_size=20), st.integers(0, 3))
 def test_whatever_comes_the_session_keeps_to_its_table(
-    messages: list[ControlMessage], room: int
+    messages: list[ControlMessage], capacity: int
 ) -> None:
     session, _ = greet(HELLO, NOW)
     now = NOW
@@ -156,7 +156,7 @@ def test_whatever_comes_the_session_keeps_to_its_table(
         now += BEAT / 3
         session, _ = receive(session, message, [], now)
         assert session.state in {before, State.ENDED, *NEXT[before].values()}
-        session, _ = extend_credit(session, room)
+        session, _ = extend_credit(session, capacity)
         session, _ = tick(session, now)
         assert session.received <= session.credit or session.state is State.ENDED
         if before is State.ENDED:

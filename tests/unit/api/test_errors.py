@@ -8,7 +8,7 @@ from controlplane.api.errors import CODES, answer_for
 from controlplane.core import errors
 
 
-def refusals(kind: type[Exception] = errors.RefusalError) -> set[type[Exception]]:
+def refusals(kind: type[Exception] = errors.RequestError) -> set[type[Exception]]:
     return {each for sub in kind.__subclasses__() for each in {sub, *refusals(sub)}}
 
 

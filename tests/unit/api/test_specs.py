@@ -20,10 +20,10 @@ def make_spec(name: str = "env.sub.main") -> TaskSpec:
 
 
 def test_facts_are_read() -> None:
-    _, facts = parse_task_spec(make_spec())
+    _, info = parse_task_spec(make_spec())
 
-    assert (facts.name, facts.version, facts.task_type) == ("env.sub.main", "v1", "python")
-    assert (facts.environment, facts.function, facts.short_name) == ("env", "main", "main")
+    assert (info.name, info.version, info.task_type) == ("env.sub.main", "v1", "python")
+    assert (info.environment, info.function, info.short_name) == ("env", "main", "main")
 
 
 def test_policy_is_read() -> None:

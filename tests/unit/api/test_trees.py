@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from controlplane.api.trees import ActionTree, Shown, meets_all
-from controlplane.core.actions import ActionRow, ActionType, RunSource, TaskFacts
+from controlplane.core.actions import ActionRow, ActionType, RunSource, TaskInfo
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import Filter, Test as By
 from shared.model.ids import (
@@ -42,7 +42,7 @@ def row(name: str, parent: str | None = None, phase: Phase = Phase.RUNNING) -> A
         key=ActionKey(RUN, ActionName(name)),
         parent=None if parent is None else ActionName(parent),
         type=ActionType.TASK,
-        facts=TaskFacts(short_name=f"task-{name}"),
+        info=TaskInfo(short_name=f"task-{name}"),
         group="",
         phase=phase,
         attempts=1,
@@ -133,10 +133,10 @@ def histories(draw: st.DrawFn) -> tuple[list[ActionRow], list[list[ActionRow]]]:
         row(f"n{at}", None if parent is None else f"n{parent}") for at, parent in enumerate(parents)
     ]
     last = [replace(each, phase=draw(st.sampled_from(Phase))) for each in rows]
-    news = draw(st.permutations([*draw(st.lists(st.sampled_from(rows))), *last]))
+    changes = draw(st.permutations([*draw(st.lists(st.sampled_from(rows))), *last]))
     # The last state comes last, however early the first news of an action came.
     ends = {each.key.name: each for each in last}
-    seen = [*news, *ends.values()]
+    seen = [*changes, *ends.values()]
     batches = []
     while seen:
         size = draw(st.integers(1, len(seen)))

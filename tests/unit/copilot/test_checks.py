@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.copilot import checks, sums
+from dataplane.copilot import checks, checksums
 from dataplane.copilot.errors import PassingError, RefusedError, UnfitError
 
 MD5 = "5d41402abc4b2a76b9719d911017c592"
@@ -56,7 +56,9 @@ def test_an_md5_is_known_only_where_the_store_means_one(said: Said, known: bool)
 )
 def test_a_store_has_to_say_that_it_has_what_was_sent(said: Said, good: bool) -> None:  # noqa: FBT001
     with nullcontext() if good else pytest.raises(PassingError, match="did not arrive"):
-        checks.require_crc32(said, sums.crc32([b"hel", b"lo"]), lambda: sums.md5([b"hello"]), "x")
+        checks.require_crc32(
+            said, checksums.crc32([b"hel", b"lo"]), lambda: checksums.md5([b"hello"]), "x"
+        )
 
 
 def test_a_part_tells_of_the_whole() -> None:

@@ -40,7 +40,7 @@ class Failing:
 
 def test_what_passes_is_tried_again() -> None:
     hands = Hands()
-    retries = Retries(hands.deadline(100), patience_seconds=100)
+    retries = Retries(hands.deadline(100), retry_seconds=100)
 
     assert retries.run(Failing(PassingError("1"), PassingError("2"))) == 3
     assert 0 < hands.at < 5
@@ -48,7 +48,7 @@ def test_what_passes_is_tried_again() -> None:
 
 def test_a_wait_that_was_asked_for_is_kept() -> None:
     hands = Hands()
-    retries = Retries(hands.deadline(100), patience_seconds=100)
+    retries = Retries(hands.deadline(100), retry_seconds=100)
 
     retries.run(Failing(PassingError("busy", after=30.0)))
 
@@ -57,7 +57,7 @@ def test_a_wait_that_was_asked_for_is_kept() -> None:
 
 def test_a_fresh_link_is_tried_at_once_and_then_with_care() -> None:
     hands = Hands()
-    retries = Retries(hands.deadline(100), patience_seconds=100)
+    retries = Retries(hands.deadline(100), retry_seconds=100)
 
     retries.run(Failing(PassingError("expired", after=0.0)))
     assert hands.at == 0
@@ -68,21 +68,21 @@ def test_a_fresh_link_is_tried_at_once_and_then_with_care() -> None:
 def test_what_is_refused_is_not_tried_again() -> None:
     attempt = Failing(RefusedError("no"))
     with pytest.raises(RefusedError):
-        Retries(Hands().deadline(100), patience_seconds=100).run(attempt)
+        Retries(Hands().deadline(100), retry_seconds=100).run(attempt)
     assert attempt.tries == 1
 
 
 def test_tries_are_counted_where_they_are_few() -> None:
     attempt = Failing(*[PassingError("no", tries=4)] * 9)
     with pytest.raises(PassingError):
-        Retries(Hands().deadline(1000), patience_seconds=1000).run(attempt)
+        Retries(Hands().deadline(1000), retry_seconds=1000).run(attempt)
     assert attempt.tries == 4
 
 
 def test_no_wait_outlasts_the_deadline() -> None:
     hands = Hands()
     with pytest.raises(PassingError):
-        Retries(hands.deadline(5), patience_seconds=1000).run(
+        Retries(hands.deadline(5), retry_seconds=1000).run(
             Failing(*[PassingError("busy", after=60.0)] * 9)
         )
     assert hands.at == pytest.approx(5)

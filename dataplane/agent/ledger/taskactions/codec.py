@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from dataplane.agent.core.held import Held
+from dataplane.agent.core.active_attempts import ActiveAttempt
 from dataplane.agent.kube.objects import TASK_ACTION, Name, Object
 from dataplane.agent.ledger.journal import Entry
 from shared.model.assignments import Assignment
@@ -37,14 +37,14 @@ class BadEntryError(Exception):
     """The TaskAction is none of the agent's making; the message names the field."""
 
 
-def render_entry(held: Held, name: Name, labels: Mapping[str, str]) -> dict[str, Any]:
+def render_entry(active: ActiveAttempt, name: Name, labels: Mapping[str, str]) -> dict[str, Any]:
     """Return the TaskAction of an accepted attempt, without reports."""
     return {
         "apiVersion": TASK_ACTION.api_version,
         "kind": TASK_ACTION.name,
         "metadata": {"namespace": name.namespace, "name": name.name, "labels": dict(labels)},
-        "spec": _render_assignment(held.assignment)
-        | {"acceptedAt": _render_instant(held.accepted_at)},
+        "spec": _render_assignment(active.assignment)
+        | {"acceptedAt": _render_timestamp(active.accepted_at)},
     }
 
 
@@ -103,7 +103,7 @@ def _render_assignment(assignment: Assignment) -> dict[str, Any]:
         "outputPrefix": assignment.output_prefix,
         "previousOutputPrefix": assignment.previous_output_prefix,
         "rawDataPrefix": assignment.raw_data_prefix,
-        "runStartedAt": _render_instant(assignment.run_started_at),
+        "runStartedAt": _render_timestamp(assignment.run_started_at),
         "replaceable": assignment.replaceable,
     }
     if assignment.parent is not None:
@@ -142,7 +142,7 @@ def _render_report(report: Report) -> dict[str, Any]:
         "logUri": report.log_uri,
         "logLinks": [{"name": link.name, "uri": link.uri} for link in report.log_links],
         "events": [
-            {"at": _render_instant(event.at), "reason": event.reason, "message": event.message}
+            {"at": _render_timestamp(event.at), "reason": event.reason, "message": event.message}
             for event in report.events
         ],
     }
@@ -154,8 +154,8 @@ def _render_report(report: Report) -> dict[str, Any]:
             "recoverable": report.failure.recoverable,
             "fullUri": report.failure.full_uri,
         }
-    told = {name: value for name, value in fields.items() if value}
-    return {"phase": report.phase.name, "at": _render_instant(report.at), **told}
+    last_reported = {name: value for name, value in fields.items() if value}
+    return {"phase": report.phase.name, "at": _render_timestamp(report.at), **last_reported}
 
 
 def _parse_report(assignment: Assignment, version: int, fields: Mapping[str, Any]) -> Report:
@@ -192,5 +192,5 @@ def _parse_report(assignment: Assignment, version: int, fields: Mapping[str, Any
     )
 
 
-def _render_instant(at: datetime) -> str:
+def _render_timestamp(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")

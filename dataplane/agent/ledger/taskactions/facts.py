@@ -13,47 +13,47 @@ from dataplane.agent.kube.errors import ExistsError, KubeError, NotFoundError
 from dataplane.agent.kube.objects import AGENT_LABEL, CONFIG_MAP, MANAGED_LABEL, Name, Object
 from dataplane.agent.ledger.taskactions import limits
 from shared.kit.clock import Clock
-from shared.kit.waking import Bell
+from shared.kit.wakeup import Wakeup
 
 logger = logging.getLogger(__name__)
 
-FACTS = "volary-agent-facts"
+METADATA_NAME = "volary-agent-facts"
 
 
-def facts_in(obj: Object) -> Mapping[str, str]:
+def parse_metadata(obj: Object) -> Mapping[str, str]:
     return obj.get("data") or {}
 
 
-class Facts:
+class AgentMetadata:
     def __init__(self, kube: Kube, place: str, clock: Clock) -> None:
         """``place`` is the agent's namespace; ``kube`` must be patient."""
         self._kube = kube
-        self._name = Name(place, FACTS)
+        self._name = Name(place, METADATA_NAME)
         self._clock = clock
         self._known: dict[str, str] = {}
         self._unwritten: dict[str, str] = {}
-        self._bell = Bell()
+        self._wakeup = Wakeup()
 
     async def load(self) -> Mapping[str, str]:
         try:
-            self._known = dict(facts_in(await self._kube.get(CONFIG_MAP, self._name)))
+            self._known = dict(parse_metadata(await self._kube.get(CONFIG_MAP, self._name)))
         except NotFoundError:
             self._known = {}
         return self._known
 
-    async def write_now(self, facts: Mapping[str, str]) -> None:
-        self._note(facts)
+    async def write_now(self, metadata: Mapping[str, str]) -> None:
+        self._note(metadata)
         await self.flush()
 
-    def write_soon(self, facts: Mapping[str, str]) -> None:
-        self._note(facts)
+    def write_soon(self, metadata: Mapping[str, str]) -> None:
+        self._note(metadata)
         if self._unwritten:
-            self._bell.ring()
+            self._wakeup.wake()
 
     async def run(self) -> None:
         """Write until cancelled, so often and no more."""
         while True:
-            await self._bell.wait(at_most=limits.FACTS_AT_LEAST_EVERY)
+            await self._wakeup.wait(at_most=limits.METADATA_MAX_INTERVAL)
             try:
                 await self.flush()
             except KubeError as error:
@@ -61,12 +61,12 @@ class Facts:
                     "what the agent must remember cannot be written; it will be tried again",
                     extra={"config_map": str(self._name), "detail": str(error)},
                 )
-            await self._clock.sleep(limits.FACTS_AT_MOST_EVERY)
+            await self._clock.sleep(limits.METADATA_MIN_INTERVAL)
 
-    def _note(self, facts: Mapping[str, str]) -> None:
-        news = {name: value for name, value in facts.items() if self._known.get(name) != value}
-        self._known |= news
-        self._unwritten |= news
+    def _note(self, metadata: Mapping[str, str]) -> None:
+        update = {name: value for name, value in metadata.items() if self._known.get(name) != value}
+        self._known |= update
+        self._unwritten |= update
 
     async def flush(self) -> None:
         if not self._unwritten:

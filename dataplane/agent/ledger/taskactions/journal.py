@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from dataplane.agent.core.held import Held
+from dataplane.agent.core.active_attempts import ActiveAttempt
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import KubeError, NotFoundError
 from dataplane.agent.kube.namespaces import Namespaces
@@ -29,11 +29,11 @@ from dataplane.agent.kube.objects import (
 )
 from dataplane.agent.ledger.journal import Contents, Entry, LedgerError
 from dataplane.agent.ledger.taskactions import codec, limits
-from dataplane.agent.ledger.taskactions.facts import Facts
+from dataplane.agent.ledger.taskactions.facts import AgentMetadata
 from dataplane.agent.ledger.taskactions.specs import Specs
 from dataplane.agent.ledger.taskactions.writing import Page, Writer
 from shared.kit.clock import Clock
-from shared.kit.waking import Bell
+from shared.kit.wakeup import Wakeup
 from shared.model.ids import AttemptId, Digest
 from shared.model.reports import Report
 
@@ -54,19 +54,19 @@ class TaskActionJournal:
         retention: timedelta,
         clock: Clock,
     ) -> None:
-        self._kube = kube.with_patience(None)
+        self._kube = kube.with_retry_timeout(None)
         self._tasks = tasks
         self._place = place
         self._template = namespace_template
         self._retention = retention
         self._clock = clock
         self._specs = Specs(self._kube, place)
-        self._facts = Facts(self._kube, place, clock)
+        self._metadata = AgentMetadata(self._kube, place, clock)
         self._writer = Writer(self._kube, namespaces, place=place, labels=self._label, clock=clock)
         self._pages: dict[AttemptId, Page] = {}
         self._writing: set[Page] = set()
-        self._settled: deque[tuple[datetime, Page]] = deque()
-        self._bell = Bell()
+        self._acknowledged: deque[tuple[datetime, Page]] = deque()
+        self._wakeup = Wakeup()
         self._work: set[asyncio.Task[Any]] = set()  # what has an end
         self._accepting = asyncio.Lock()
 
@@ -100,12 +100,12 @@ class TaskActionJournal:
                 retention=retention,
                 clock=clock,
             )
-            facts = tasks.create_task(journal._facts.run(), name="ledger.facts")
+            metadata = tasks.create_task(journal._metadata.run(), name="ledger.facts")
             sweep = tasks.create_task(journal._sweep(), name="ledger.sweep")
             try:
                 yield journal
             finally:
-                facts.cancel()
+                metadata.cancel()
                 sweep.cancel()
                 await journal._finish()
 
@@ -115,12 +115,12 @@ class TaskActionJournal:
         return len(self._writing)
 
     @property
-    def settled(self) -> int:
+    def acknowledged_count(self) -> int:
         """How many TaskActions wait for their retention to end."""
-        return len(self._settled)
+        return len(self._acknowledged)
 
     async def load(self) -> Contents:
-        facts = await self._facts.load()
+        metadata = await self._metadata.load()
         entries: dict[AttemptId, Entry] = {}
         for obj in await self._list():
             try:
@@ -135,17 +135,18 @@ class TaskActionJournal:
             if attempt in entries and len(entries[attempt].reports) > len(entry.reports):
                 continue
             page = Page(
-                Held(assignment=entry.assignment, accepted_at=entry.accepted_at), name_of(obj)
+                ActiveAttempt(assignment=entry.assignment, accepted_at=entry.accepted_at),
+                name_of(obj),
             )
             page.reports = {report.version: report for report in entry.reports}
             page.took(obj, len(page.reports))
             self._pages[attempt] = page
             entries[attempt] = entry
-        return Contents(facts, sorted(entries.values(), key=lambda entry: entry.accepted_at))
+        return Contents(metadata, sorted(entries.values(), key=lambda entry: entry.accepted_at))
 
     async def accept(
         self,
-        attempts: Sequence[Held],
+        attempts: Sequence[ActiveAttempt],
         specs: Mapping[Digest, bytes],
         *,
         then: Callable[[Collection[AttemptId]], None] = lambda _: None,
@@ -172,17 +173,17 @@ class TaskActionJournal:
             if page is None:
                 continue
             if page.is_over:
-                self._settled.append((now + self._retention, page))
+                self._acknowledged.append((now + self._retention, page))
             else:
                 page.is_leaving = True
                 self._write(page)
-        self._bell.ring()
+        self._wakeup.wake()
 
-    async def remember(self, facts: Mapping[str, str]) -> None:
-        if "agent_id" in facts:  # whoever has said who it is must stay that
-            await self._carry_out(self._facts.write_now(facts))
+    async def remember(self, metadata: Mapping[str, str]) -> None:
+        if "agent_id" in metadata:  # whoever has said who it is must stay that
+            await self._carry_out(self._metadata.write_now(metadata))
         else:
-            self._facts.write_soon(facts)
+            self._metadata.write_soon(metadata)
 
     async def spec(self, digest: Digest) -> bytes | None:
         return await self._specs.get(digest)
@@ -211,28 +212,28 @@ class TaskActionJournal:
 
     async def _accept(
         self,
-        attempts: Sequence[Held],
+        attempts: Sequence[ActiveAttempt],
         specs: Mapping[Digest, bytes],
         then: Callable[[Collection[AttemptId]], None],
     ) -> None:
         async with self._accepting:  # whoever brings no specs relies on those of the last
             for digest, body in specs.items():
                 await self._specs.put(digest, body)
-        pages = [self._page(held) for held in attempts]
+        pages = [self._page(active) for active in attempts]
         made = [page.wait_for(0, lambda: None) for page in pages]
         for page in pages:
             self._write(page)
         await asyncio.gather(*made)
-        refused = [page.held.assignment.attempt for page in pages if page.is_refused]
+        refused = [page.active.assignment.attempt for page in pages if page.is_refused]
         for attempt in refused:
             self._pages.pop(attempt, None)
         then(refused)
 
-    def _page(self, held: Held) -> Page:
-        page = self._pages.get(held.assignment.attempt)
-        if page is None or page.held.lease != held.lease:
-            page = Page(held, name_attempt(held.assignment, self._template))
-            self._pages[held.assignment.attempt] = page
+    def _page(self, active: ActiveAttempt) -> Page:
+        page = self._pages.get(active.assignment.attempt)
+        if page is None or page.active.lease != active.lease:
+            page = Page(active, name_attempt(active.assignment, self._template))
+            self._pages[active.assignment.attempt] = page
         return page
 
     def _write(self, page: Page) -> None:
@@ -253,16 +254,16 @@ class TaskActionJournal:
             pause = timedelta(hours=1)
             now = self._clock.now()
             due: list[Page] = []
-            while self._settled and len(due) < limits.DELETES_AT_ONCE:
-                at, page = self._settled[0]
-                if at > now and len(self._settled) <= limits.SETTLED_KEPT:
+            while self._acknowledged and len(due) < limits.DELETES_AT_ONCE:
+                at, page = self._acknowledged[0]
+                if at > now and len(self._acknowledged) <= limits.ENDED_TASKACTIONS_KEPT:
                     pause = at - now
                     break
                 due.append(page)
-                self._settled.popleft()
+                self._acknowledged.popleft()
             await asyncio.gather(*(self._delete(page) for page in due))
             if not due:
-                await self._bell.wait(at_most=pause)
+                await self._wakeup.wait(at_most=pause)
 
     async def _delete(self, page: Page) -> None:
         page.is_leaving = True
@@ -297,8 +298,8 @@ class TaskActionJournal:
         except KubeError as error:
             raise LedgerError("the agent may not list TaskActions; see its role") from error
 
-    def _label(self, held: Held) -> Mapping[str, str]:
-        return {**label_attempt(held.assignment), AGENT_LABEL: self._place}
+    def _label(self, active: ActiveAttempt) -> Mapping[str, str]:
+        return {**label_attempt(active.assignment), AGENT_LABEL: self._place}
 
     async def _carry_out(self, work: Coroutine[Any, Any, None]) -> None:
         """Do it even if whoever asked is cancelled meanwhile."""
@@ -317,7 +318,7 @@ class TaskActionJournal:
         """Write what is left, for a while; what is not written then the next agent will miss."""
         try:
             async with asyncio.timeout(limits.CLOSING.total_seconds()):
-                await self._facts.flush()
+                await self._metadata.flush()
                 while self._work:
                     await asyncio.wait(self._work)
         except (KubeError, TimeoutError) as error:

@@ -38,12 +38,12 @@ class Specs:
         self._place = place
         self._stored: set[Digest] = set()  # written in this life, and not dropped
         self._needed: Collection[Digest] = ()
-        self._wanted: set[Digest] = set()  # those that came since that was said
+        self._desired: set[Digest] = set()  # those that came since that was said
         self._writing = asyncio.Lock()  # none is dropped while it is written again
 
     async def put(self, digest: Digest, body: bytes) -> None:
         """Write it down, unless it is."""
-        self._wanted.add(digest)
+        self._desired.add(digest)
         async with self._writing:
             if digest in self._stored:
                 return
@@ -86,7 +86,7 @@ class Specs:
     def keep(self, needed: Collection[Digest]) -> None:
         """Of what is there and does not come again only these are needed from now on."""
         self._needed = needed
-        self._wanted.clear()
+        self._desired.clear()
 
     async def drop(self) -> int:
         """Drop what is not needed; return how many ConfigMaps that were."""
@@ -102,7 +102,7 @@ class Specs:
                 continue  # somebody else's, with our labels
             digest = Digest(bytes.fromhex(found[1]))
             async with self._writing:
-                if digest in self._needed or digest in self._wanted:
+                if digest in self._needed or digest in self._desired:
                     continue
                 self._stored.discard(digest)
                 await self._kube.delete(CONFIG_MAP, Name(self._place, name))

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dataplane.agent.core.held import Held
+from dataplane.agent.core.active_attempts import ActiveAttempt
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ConflictError, ExistsError, KubeError, NotFoundError
 from dataplane.agent.kube.namespaces import Namespaces, NoNamespaceError
@@ -32,7 +32,7 @@ _TRIES = 5  # to make one whose name is taken by what is left of another lease
 class Page:
     """One attempt's TaskAction; ``uid`` is "" while there is none."""
 
-    held: Held
+    active: ActiveAttempt
     name: Name
     uid: str = ""
     resource_version: str = ""
@@ -99,7 +99,7 @@ class Writer:
         namespaces: Namespaces,
         *,
         place: str,
-        labels: Callable[[Held], Mapping[str, str]],
+        labels: Callable[[ActiveAttempt], Mapping[str, str]],
         clock: Clock,
     ) -> None:
         """``kube`` must be patient; ``place`` is the agent's namespace."""
@@ -117,7 +117,7 @@ class Writer:
             elif not page.uid:
                 await self._insist(lambda: self._create(page))
             else:
-                await self._insist(lambda: self._tell(page))
+                await self._insist(lambda: self._patch_status(page))
             page.answer()
 
     async def _create(self, page: Page) -> None:
@@ -139,13 +139,13 @@ class Writer:
                 page.is_refused = True
 
     async def _create_at(self, page: Page, name: Name) -> None:
-        body = codec.render_entry(page.held, name, self._labels(page.held))
+        body = codec.render_entry(page.active, name, self._labels(page.active))
         for _ in range(_TRIES):
-            await self._make_room(page, name)
+            await self._wait_for_capacity(page, name)
             try:
                 made = await self._kube.create(TASK_ACTION, body)
             except ExistsError:
-                if await self._is_ours(page, name):
+                if await self._is_own(page, name):
                     return
             except NotFoundError as error:
                 if name.namespace == self._place:
@@ -160,47 +160,47 @@ class Writer:
                 return
         raise _RefusedError("another of its name comes again and again")
 
-    async def _make_room(self, page: Page, name: Name) -> None:
+    async def _wait_for_capacity(self, page: Page, name: Name) -> None:
         """Have the namespace, which is ours; the agent's own needs no such look."""
         if name.namespace == self._place:
             return
         try:
-            await self._namespaces.ensure(name.namespace, page.held.assignment)
+            await self._namespaces.ensure(name.namespace, page.active.assignment)
         except NoNamespaceError as error:
             raise _RefusedError(str(error)) from error
 
-    async def _is_ours(self, page: Page, name: Name) -> bool:
+    async def _is_own(self, page: Page, name: Name) -> bool:
         """Whether what is there is this attempt under this lease; what is left of another goes."""
         try:
             there = await self._kube.get(TASK_ACTION, name)
         except NotFoundError:
             return False
-        if codec.parse_lease(there) == str(page.held.assignment.lease):
+        if codec.parse_lease(there) == str(page.active.assignment.lease):
             page.took(there, _agree(page, there))
             return True
         await self._kube.delete(TASK_ACTION, name, uid=there["metadata"]["uid"])
         return False
 
-    async def _tell(self, page: Page) -> None:
+    async def _patch_status(self, page: Page) -> None:
         upto = len(page.reports)
-        news = [_fit(page.reports[version]) for version in range(page.written + 1, upto + 1)]
+        update = [_fit(page.reports[version]) for version in range(page.written + 1, upto + 1)]
         guard = {"uid": page.uid, "resourceVersion": page.resource_version}
-        body: dict[str, Any] = {"metadata": guard, "status": codec.render_status(news)}
+        body: dict[str, Any] = {"metadata": guard, "status": codec.render_status(update)}
         try:
             page.took(await self._kube.patch(TASK_ACTION, page.name, body, status=True), upto)
         except NotFoundError:
             page.lost()  # deleted from outside: it is made again, for it must be remembered
         except ConflictError:
-            await self._look_again(page)
+            await self._check_again(page)
 
-    async def _look_again(self, page: Page) -> None:
+    async def _check_again(self, page: Page) -> None:
         """It is not as we know it: a lost answer to us, somebody's label, or another agent."""
         try:
             there = await self._kube.get(TASK_ACTION, page.name)
         except NotFoundError:
             page.lost()
             return
-        if codec.parse_lease(there) != str(page.held.assignment.lease):
+        if codec.parse_lease(there) != str(page.active.assignment.lease):
             raise LedgerError(f"TaskAction {page.name} was taken over by another agent")
         page.took(there, _agree(page, there))
 
@@ -232,8 +232,8 @@ def _agree(page: Page, there: Object) -> int:
     except codec.BadEntryError as error:
         raise LedgerError(f"TaskAction {page.name} was changed by somebody") from error
     for report in found:
-        ours = page.reports.get(report.version)
-        if ours is None or _fit(ours) != report:
+        own_report = page.reports.get(report.version)
+        if own_report is None or _fit(own_report) != report:
             raise LedgerError(f"TaskAction {page.name} has reports of another agent")
     return len(found)
 

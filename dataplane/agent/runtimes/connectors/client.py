@@ -2,7 +2,7 @@
 One connector server: its calls, each with a timeout, and what can go wrong with them.
 
 * ConnectorError: the message is for people.
-    - ConnectorAwayError: nobody answered, or not in time; the same call may work later.
+    - ConnectorUnavailableError: nobody answered, or not in time; the same call may work later.
     - ConnectorRefusedError: it answered, and would not.
 """
 
@@ -31,7 +31,7 @@ _OPTIONS = (
 _MESSAGE_CHARACTERS = 4_000  # of what a connector says of a failure: SDKs send whole tracebacks
 
 # The request was not at fault: the same one may be granted later.
-_AWAY = {
+_UNAVAILABLE = {
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -43,7 +43,7 @@ class ConnectorError(Exception):
     pass
 
 
-class ConnectorAwayError(ConnectorError):
+class ConnectorUnavailableError(ConnectorError):
     pass
 
 
@@ -93,21 +93,21 @@ class ConnectorClient:
             await self._channel.close()
 
     async def reach(self, within: timedelta = limits.CONNECTOR_DIAL_TIMEOUT) -> None:
-        """Return once the server can be spoken to; ConnectorAwayError if that takes long."""
+        """Return once the server can be spoken to; ConnectorUnavailableError if that takes long."""
         try:
             async with asyncio.timeout(within.total_seconds()):
                 await self._open().channel_ready()
         except TimeoutError:
-            raise ConnectorAwayError(
+            raise ConnectorUnavailableError(
                 f"no connector answers at {self.endpoint}; start it, or correct the agent's "
                 "setting for connectors"
             ) from None
 
     async def list_categories(self) -> Sequence[Category]:
         stub = service_pb2_grpc.ConnectorMetadataServiceStub(self._open())
-        timeout = limits.CONNECTOR_LOOK_TIMEOUT.total_seconds()
+        timeout = limits.CONNECTOR_GET_TIMEOUT.total_seconds()
         call = stub.ListConnectors(connector_pb2.ListConnectorsRequest(), timeout=timeout)
-        answer = await self._ask("list what it runs", call)
+        answer = await self._call("list what it runs", call)
         return [
             Category(category.name, category.version)
             for connector in answer.connectors
@@ -118,18 +118,18 @@ class ConnectorClient:
         """Create the job; return the bytes by which it is known from now on."""
         timeout = limits.CONNECTOR_CREATE_TIMEOUT.total_seconds()
         call = self._tasks.CreateTask(request, timeout=timeout)
-        answer = await self._ask("create the job", call)
+        answer = await self._call("create the job", call)
         return bytes(answer.resource_meta)
 
-    async def look(self, request: connector_pb2.GetTaskRequest) -> connector_pb2.Resource:
-        timeout = limits.CONNECTOR_LOOK_TIMEOUT.total_seconds()
+    async def get_status(self, request: connector_pb2.GetTaskRequest) -> connector_pb2.Resource:
+        timeout = limits.CONNECTOR_GET_TIMEOUT.total_seconds()
         call = self._tasks.GetTask(request, timeout=timeout)
-        answer = await self._ask("say how the job does", call)
+        answer = await self._call("say how the job does", call)
         return answer.resource
 
     async def delete(self, request: connector_pb2.DeleteTaskRequest) -> None:
         timeout = limits.CONNECTOR_CREATE_TIMEOUT.total_seconds()
-        await self._ask("delete the job", self._tasks.DeleteTask(request, timeout=timeout))
+        await self._call("delete the job", self._tasks.DeleteTask(request, timeout=timeout))
 
     def _open(self) -> grpc.aio.Channel:
         if self._channel is None:
@@ -140,7 +140,7 @@ class ConnectorClient:
     def _tasks(self) -> service_pb2_grpc.AsyncConnectorServiceStub:
         return service_pb2_grpc.AsyncConnectorServiceStub(self._open())
 
-    async def _ask(self, what: str, call: Awaitable[_T]) -> _T:
+    async def _call(self, what: str, call: Awaitable[_T]) -> _T:
         with self._translated(what):
             return await call
 
@@ -149,10 +149,10 @@ class ConnectorClient:
         try:
             yield
         except grpc.aio.AioRpcError as error:
-            said = (error.details() or error.code().name).strip()[:_MESSAGE_CHARACTERS]
-            message = f"the connector at {self.endpoint} did not {what}: {said}"
-            if error.code() in _AWAY:
-                raise ConnectorAwayError(message) from error
+            text = (error.details() or error.code().name).strip()[:_MESSAGE_CHARACTERS]
+            message = f"the connector at {self.endpoint} did not {what}: {text}"
+            if error.code() in _UNAVAILABLE:
+                raise ConnectorUnavailableError(message) from error
             raise ConnectorRefusedError(message) from error
 
 

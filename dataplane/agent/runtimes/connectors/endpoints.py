@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 class ConnectorSettings:
     endpoints: Sequence[Endpoint] = ()  # asked what they serve; the first that does has it
     by_type: Mapping[str, Endpoint] = field(default_factory=dict)
-    ask_every: timedelta = timedelta(seconds=30)
+    refresh_interval: timedelta = timedelta(seconds=30)
 
     def __bool__(self) -> bool:
         return bool(self.endpoints or self.by_type)
@@ -62,8 +62,8 @@ class Endpoints:
     def __init__(self, settings: ConnectorSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        wanted = dict.fromkeys([*settings.by_type.values(), *settings.endpoints])
-        self._clients = {endpoint: ConnectorClient(endpoint) for endpoint in wanted}
+        desired = dict.fromkeys([*settings.by_type.values(), *settings.endpoints])
+        self._clients = {endpoint: ConnectorClient(endpoint) for endpoint in desired}
         self._listed: dict[Endpoint, frozenset[str]] = {}
         self._complained: set[Endpoint] = set()
         self._lasting: asyncio.TaskGroup | None = None
@@ -90,10 +90,10 @@ class Endpoints:
         An agent that was started anew must not take an attempt for one that nobody can run
         because its connector happens to be away.
         """
-        return self.find(task_type) is not None or not self.all_heard
+        return self.find(task_type) is not None or not self.all_answered
 
     @property
-    def all_heard(self) -> bool:
+    def all_answered(self) -> bool:
         """Whether every connector that is asked has answered since the agent began."""
         return all(endpoint in self._listed for endpoint in self._settings.endpoints)
 
@@ -102,7 +102,7 @@ class Endpoints:
         try:
             async with asyncio.TaskGroup() as self._lasting:
                 try:
-                    await self._ask_again_and_again()
+                    await self._refresh_until_answered()
                 except asyncio.CancelledError:
                     pass  # leaving the group waits for it; each call has its timeout
             raise asyncio.CancelledError
@@ -133,22 +133,22 @@ class Endpoints:
         self._lasting.create_task(carry_out())
         return await outcome
 
-    async def ask(self) -> None:
+    async def refresh(self) -> None:
         """Ask every endpoint once what it serves; one that does not answer is asked again."""
         async with asyncio.TaskGroup() as tasks:
             for endpoint in self._settings.endpoints:
-                tasks.create_task(self._ask(endpoint))
+                tasks.create_task(self._call(endpoint))
 
     async def close(self) -> None:
         for client in self._clients.values():
             await client.close()
 
-    async def _ask_again_and_again(self) -> None:
+    async def _refresh_until_answered(self) -> None:
         while True:
-            await self.ask()
-            await self._clock.sleep(self._settings.ask_every)
+            await self.refresh()
+            await self._clock.sleep(self._settings.refresh_interval)
 
-    async def _ask(self, endpoint: Endpoint) -> None:
+    async def _call(self, endpoint: Endpoint) -> None:
         client = self._clients[endpoint]
         try:
             await client.reach()

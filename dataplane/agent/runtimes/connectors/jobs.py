@@ -10,14 +10,15 @@ from flyteidl2.connector import connector_pb2
 from flyteidl2.core import security_pb2
 
 from dataplane.agent.core import limits
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.core.endings import failure_of_error
-from dataplane.agent.core.held import News
+from dataplane.agent.runtimes.artifacts import are_outputs_missing, find_report, read_error
 from dataplane.agent.runtimes.connectors import requests
 from dataplane.agent.runtimes.connectors.client import (
-    ConnectorAwayError,
     ConnectorClient,
     ConnectorError,
     ConnectorRefusedError,
+    ConnectorUnavailableError,
 )
 from dataplane.agent.runtimes.connectors.endpoints import Endpoints
 from dataplane.agent.runtimes.connectors.judging import (
@@ -29,8 +30,7 @@ from dataplane.agent.runtimes.connectors.judging import (
 from dataplane.agent.runtimes.connectors.receipts import Receipts
 from dataplane.agent.runtimes.connectors.transcript import Transcript
 from dataplane.agent.runtimes.log_links import render_log_links
-from dataplane.agent.runtimes.protocol import Job, Tell
-from dataplane.agent.runtimes.remains import are_outputs_missing, find_report, read_error
+from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from shared.blobs.errors import BlobError
 from shared.kit.clock import Clock
 from shared.model.phases import TERMINAL, Phase
@@ -38,7 +38,7 @@ from shared.model.reports import Failure, FailureKind, LogLink
 
 logger = logging.getLogger(__name__)
 
-_REFUSALS = 3  # to delete a job, until it is left alone
+_MAX_DELETE_FAILURES = 3  # to delete a job, until it is left alone
 
 
 class LostJobError(Exception):
@@ -54,15 +54,15 @@ class LostJobError(Exception):
 class Pace:
     """How often a job is looked at, and how long a silent connector is borne with."""
 
-    first: timedelta = limits.CONNECTOR_LOOK_FIRST
-    at_most: timedelta = limits.CONNECTOR_LOOK_AT_MOST
-    patience: timedelta = limits.CONNECTOR_PATIENCE
+    first: timedelta = limits.CONNECTOR_POLL_MIN
+    at_most: timedelta = limits.CONNECTOR_POLL_MAX
+    timeouts: timedelta = limits.CONNECTOR_UNAVAILABLE_TIMEOUT
     dial: timedelta = limits.CONNECTOR_DIAL_TIMEOUT
-    settle: timedelta = limits.CONNECTOR_CREATE_TIMEOUT * 2  # another agent's creation
+    creation_grace: timedelta = limits.CONNECTOR_CREATE_TIMEOUT * 2  # another agent's creation
 
-    def pause(self, looks: int) -> timedelta:
-        """Return the time until the next look, after ``looks`` without news."""
-        grown = min(self.first * 1.5 ** min(looks, 32), self.at_most)
+    def pause(self, polls: int) -> timedelta:
+        """Return the time until the next look, after ``polls`` without news."""
+        grown = min(self.first * 1.5 ** min(polls, 32), self.at_most)
         return grown * random.uniform(0.8, 1.2)  # noqa: S311 - spreads calls
 
 
@@ -74,7 +74,7 @@ class RemoteJob:
     connection: security_pb2.Connection = field(repr=False)
     receipts: Receipts
     log: Transcript
-    tell: Tell
+    report_status: ReportStatus
     stop: asyncio.Event
     pace: Pace
     clock: Clock
@@ -83,10 +83,10 @@ class RemoteJob:
     async def create(self) -> connector_pb2.GetTaskRequest | None:
         """Create the job, unless that was begun before; return its receipt, None if stopped."""
         inputs = await requests.read_inputs(self.receipts.stores, self.job)
-        request = requests.ask_to_create(self.job, inputs, self.connection)
+        request = requests.create_request(self.job, inputs, self.connection)
         if not await self._reach():
             return None
-        await self.tell(News(phase=Phase.INITIALIZING, reason=CREATING))
+        await self.report_status(StatusUpdate(phase=Phase.INITIALIZING, reason=CREATING))
         # From the claim to the receipt, even if the agent is told to end meanwhile.
         receipt = await self.endpoints.finish(self._create(request))
         return await self._wait_for_receipt() if receipt is None else receipt
@@ -99,7 +99,7 @@ class RemoteJob:
             return None
         try:
             resource_meta = await self.client.create(request)
-        except ConnectorAwayError as error:
+        except ConnectorUnavailableError as error:
             raise lost(f"it is not known whether its job was created: {error}") from error
         receipt = requests.make_receipt(self.job, resource_meta)
         try:
@@ -109,17 +109,17 @@ class RemoteJob:
             raise
         return receipt
 
-    async def watch(self, receipt: connector_pb2.GetTaskRequest) -> News:
+    async def watch(self, receipt: connector_pb2.GetTaskRequest) -> StatusUpdate:
         """Look at the job until it is over or unwanted; return how the attempt ended."""
-        request = requests.ask_how_it_does(receipt, self.connection)
-        looks = 0
+        request = requests.get_request(receipt, self.connection)
+        polls = 0
         reason = ""
         silent_since: datetime | None = None
         while True:
             # Asked before the look: what was over before it was stopped has ended by itself.
-            is_stopped, is_overdue = self.stop.is_set(), self._left_to_run() <= timedelta(0)
+            is_stopped, is_overdue = self.stop.is_set(), self._remaining_runtime() <= timedelta(0)
             try:
-                resource = await self.client.look(request)
+                resource = await self.client.get_status(request)
             except ConnectorError as error:
                 silent_since = silent_since or self.clock.now()
                 await self._bear(receipt, silent_since, error)
@@ -130,17 +130,17 @@ class RemoteJob:
                 if phase in TERMINAL:
                     return await self._conclude(resource)
                 if phase is not None and read_reason(resource) != reason:
-                    reason, looks = read_reason(resource), 0
-                    await self.tell(self._news(phase, reason, resource.message))
+                    reason, polls = read_reason(resource), 0
+                    await self.report_status(self._update(phase, reason, resource.message))
             if is_stopped or is_overdue:
                 last = await self._delete(receipt)
                 if last is not None and read_phase(last) is Phase.SUCCEEDED:
                     return await self._conclude(last)  # it was done before it was deleted
                 if is_stopped:
-                    return self._news(Phase.ABORTED)
+                    return self._update(Phase.ABORTED)
                 raise self._overran()
-            await self._pause(looks)
-            looks += 1
+            await self._pause(polls)
+            polls += 1
 
     async def _reach(self) -> bool:
         """
@@ -152,24 +152,26 @@ class RemoteJob:
         while not self.stop.is_set():
             try:
                 await self.client.reach(self.pace.dial)
-            except ConnectorAwayError as error:
-                if self.clock.now() - since > self.pace.patience:
+            except ConnectorUnavailableError as error:
+                if self.clock.now() - since > self.pace.timeouts:
                     raise
                 await self.log.say(str(error))
-                news = News(phase=Phase.QUEUED, reason="ConnectorAway", message=str(error))
-                await self.tell(news)
+                update = StatusUpdate(
+                    phase=Phase.QUEUED, reason="ConnectorAway", message=str(error)
+                )
+                await self.report_status(update)
             else:
                 return True
         return False
 
     async def _wait_for_receipt(self) -> connector_pb2.GetTaskRequest | None:
         """Another agent, perhaps still at work, has begun to create the job."""
-        deadline = self.clock.now() + self.pace.settle
+        deadline = self.clock.now() + self.pace.creation_grace
         while self.clock.now() < deadline:
             receipt = await self.receipts.find(self.job)
             if receipt is not None or self.stop.is_set():
                 return receipt
-            await self._pause(looks=0)
+            await self._pause(polls=0)
         raise lost("an agent ended while it created the attempt's job, and left no word of it")
 
     async def _bear(
@@ -177,7 +179,7 @@ class RemoteJob:
     ) -> None:
         """Put up with a connector that does not answer, for a while."""
         await self.log.say(str(error))
-        if self.clock.now() - since > self.pace.patience:
+        if self.clock.now() - since > self.pace.timeouts:
             await self._delete(receipt)
             raise lost(f"its job cannot be looked at any more: {error}") from error
 
@@ -188,12 +190,14 @@ class RemoteJob:
                 await self.log.say(f"{link.name}: {link.uri}")
         await self.log.say(resource.message)
 
-    def _news(self, phase: Phase, reason: str = "", message: str = "") -> News:
+    def _update(self, phase: Phase, reason: str = "", message: str = "") -> StatusUpdate:
         links = [LogLink(name, uri) for name, uri in self._links.items()]
         of_task = render_log_links(self.job)
-        return News(phase=phase, reason=reason, message=message, log_links=[*of_task, *links])
+        return StatusUpdate(
+            phase=phase, reason=reason, message=message, log_links=[*of_task, *links]
+        )
 
-    async def _conclude(self, resource: connector_pb2.Resource) -> News:
+    async def _conclude(self, resource: connector_pb2.Resource) -> StatusUpdate:
         stores, prefix = self.receipts.stores, self.job.assignment.output_prefix
         failure = None
         if read_phase(resource) is Phase.FAILED:
@@ -201,7 +205,7 @@ class RemoteJob:
         elif resource.HasField("outputs") or not self.job.task.outputs:
             store, body = stores.of(self.job.assignment), resource.outputs.SerializeToString()
             await stores.patiently(
-                lambda: store.write(f"{prefix}/outputs.pb", body), limits.STORAGE_PATIENCE
+                lambda: store.write(f"{prefix}/outputs.pb", body), limits.STORAGE_TIMEOUT
             )
         if self.job.task.container is not None:  # perhaps it was the SDK's own entry point
             error = await read_error(stores, self.job)
@@ -214,22 +218,25 @@ class RemoteJob:
                 f"outputs.pb under {prefix}",
             )
         if failure is not None:
-            return replace(self._news(Phase.FAILED), failure=failure)
+            return replace(self._update(Phase.FAILED), failure=failure)
         report = await find_report(stores, self.job)
-        return replace(self._news(Phase.SUCCEEDED), output_uri=prefix, report_uri=report)
+        return replace(self._update(Phase.SUCCEEDED), output_uri=prefix, report_uri=report)
 
     async def _delete(self, receipt: connector_pb2.GetTaskRequest) -> connector_pb2.Resource | None:
         """Delete the job and see it gone, as far as its connector lets us; return how it ended."""
-        request = requests.ask_to_delete(receipt, self.connection)
-        since, refusals = self.clock.now(), 0
+        request = requests.delete_request(receipt, self.connection)
+        since, failures = self.clock.now(), 0
         while True:
             try:
                 await self.client.delete(request)
-                return await self._see_gone(receipt)
+                return await self._wait_until_deleted(receipt)
             except ConnectorError as error:
-                refusals += isinstance(error, ConnectorRefusedError)
+                failures += isinstance(error, ConnectorRefusedError)
                 await self.log.say(str(error))
-                if refusals == _REFUSALS or self.clock.now() - since > self.pace.patience:
+                if (
+                    failures == _MAX_DELETE_FAILURES
+                    or self.clock.now() - since > self.pace.timeouts
+                ):
                     logger.warning(
                         "a connector's job may run on",
                         extra={"attempt": str(self.job.assignment.attempt), "error": str(error)},
@@ -237,14 +244,14 @@ class RemoteJob:
                     return None
                 await self.clock.sleep(self.pace.first)
 
-    async def _see_gone(
+    async def _wait_until_deleted(
         self, receipt: connector_pb2.GetTaskRequest
     ) -> connector_pb2.Resource | None:
-        request = requests.ask_how_it_does(receipt, self.connection)
-        deadline = self.clock.now() + limits.CONNECTOR_GONE_WITHIN
+        request = requests.get_request(receipt, self.connection)
+        deadline = self.clock.now() + limits.CONNECTOR_DELETE_TIMEOUT
         while self.clock.now() < deadline:
             try:
-                resource = await self.client.look(request)
+                resource = await self.client.get_status(request)
             except ConnectorError:
                 return None  # it is not known any more, or its connector is away: it was told
             if read_phase(resource) in TERMINAL:
@@ -252,7 +259,7 @@ class RemoteJob:
             await self.clock.sleep(self.pace.first)
         return None
 
-    def _left_to_run(self) -> timedelta:
+    def _remaining_runtime(self) -> timedelta:
         if self.job.task.max_runtime is None:
             return timedelta.max
         return self.job.accepted_at + self.job.task.max_runtime - self.clock.now()
@@ -266,9 +273,9 @@ class RemoteJob:
         )
         return LostJobError(failure, Phase.TIMED_OUT)
 
-    async def _pause(self, looks: int) -> None:
+    async def _pause(self, polls: int) -> None:
         """Wait until the next look, or until somebody wants it ended."""
-        delay = min(self.pace.pause(looks), max(self._left_to_run(), timedelta(0)))
+        delay = min(self.pace.pause(polls), max(self._remaining_runtime(), timedelta(0)))
         try:
             async with asyncio.timeout(delay.total_seconds()):
                 await self.stop.wait()

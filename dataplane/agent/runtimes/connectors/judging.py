@@ -44,17 +44,17 @@ def is_of_job(reason: str) -> bool:
 
 def read_failure(resource: connector_pb2.Resource) -> Failure:
     """Return why a job that is over and has not succeeded failed."""
-    said = resource.message.strip()[:_MESSAGE_CHARACTERS]
+    text = resource.message.strip()[:_MESSAGE_CHARACTERS]
     if resource.phase == _Remote.ABORTED:
         return Failure(
             code="AbortedOutside",
             kind=FailureKind.SYSTEM,
-            message=said or "the job was ended in the service that ran it, and not by us",
+            message=text or "the job was ended in the service that ran it, and not by us",
         )
     return Failure(
         code="ConnectorJobFailed",
         kind=FailureKind.USER,
-        message=said or "the job failed, and its connector does not say why",
+        message=text or "the job failed, and its connector does not say why",
         # A connector has another word for what may go well the next time.
         recoverable=resource.phase == _Remote.RETRYABLE_FAILED,
     )

@@ -40,7 +40,7 @@ class Receipts:
         try:
             body = await self.stores.patiently(
                 lambda: store.read(uri, limit=limits.CONNECTOR_MESSAGE_BYTES),
-                limits.STORAGE_PATIENCE,
+                limits.STORAGE_TIMEOUT,
             )
             return connector_pb2.GetTaskRequest.FromString(body)
         except BlobNotFoundError:
@@ -57,11 +57,11 @@ class Receipts:
             await store.write_stream(uri, _once(mark), replace=False)
 
         try:
-            await self.stores.patiently(claim, limits.STORAGE_PATIENCE)
+            await self.stores.patiently(claim, limits.STORAGE_TIMEOUT)
         except BlobExistsError:
             # Perhaps by ourselves: a write whose answer was lost is tried again.
             there = await self.stores.patiently(
-                lambda: store.read(uri, limit=_BEGUN_BYTES), limits.STORAGE_PATIENCE
+                lambda: store.read(uri, limit=_BEGUN_BYTES), limits.STORAGE_TIMEOUT
             )
             return there == mark
         return True
@@ -69,7 +69,7 @@ class Receipts:
     async def keep(self, job: Job, receipt: connector_pb2.GetTaskRequest) -> None:
         store, uri = self.stores.of(job.assignment), _uri(job, _RECEIPT)
         body = receipt.SerializeToString()
-        await self.stores.patiently(lambda: store.write(uri, body), limits.STORAGE_PATIENCE)
+        await self.stores.patiently(lambda: store.write(uri, body), limits.STORAGE_TIMEOUT)
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

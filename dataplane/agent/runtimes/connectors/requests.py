@@ -17,7 +17,7 @@ from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
 
 
-class SecretsAwayError(Exception):
+class SecretsUnavailableError(Exception):
     """Nobody says what a secret is; the same question may be answered later."""
 
 
@@ -25,7 +25,7 @@ class SecretValues(Protocol):
     """Where the agent may look up the secrets that tasks name."""
 
     async def find(self, job: Job, name: str) -> str | None:
-        """Return the value, None if the task's project has no such secret; SecretsAwayError."""
+        """Return the value, None if the task's project has no such secret; SecretsUnavailableError."""
 
 
 class NoSecretValues:
@@ -39,7 +39,7 @@ async def read_inputs(stores: Stores, job: Job) -> common_pb2.Inputs:
         return common_pb2.Inputs()
     store, uri = stores.of(job.assignment), job.assignment.input_uri
     body = await stores.patiently(
-        lambda: store.read(uri, limit=limits.INPUTS_BYTES), limits.STORAGE_PATIENCE
+        lambda: store.read(uri, limit=limits.INPUTS_BYTES), limits.STORAGE_TIMEOUT
     )
     return common_pb2.Inputs.FromString(body)
 
@@ -69,7 +69,7 @@ async def connect(job: Job, secrets: SecretValues) -> security_pb2.Connection:
     return security_pb2.Connection(task_type=job.task.type, secrets=values)
 
 
-def ask_to_create(
+def create_request(
     job: Job, inputs: common_pb2.Inputs, connection: security_pb2.Connection
 ) -> connector_pb2.CreateTaskRequest:
     return connector_pb2.CreateTaskRequest(
@@ -90,7 +90,7 @@ def make_receipt(job: Job, resource_meta: bytes) -> connector_pb2.GetTaskRequest
     )
 
 
-def ask_to_delete(
+def delete_request(
     receipt: connector_pb2.GetTaskRequest, connection: security_pb2.Connection
 ) -> connector_pb2.DeleteTaskRequest:
     return connector_pb2.DeleteTaskRequest(
@@ -100,7 +100,7 @@ def ask_to_delete(
     )
 
 
-def ask_how_it_does(
+def get_request(
     receipt: connector_pb2.GetTaskRequest, connection: security_pb2.Connection
 ) -> connector_pb2.GetTaskRequest:
     request = connector_pb2.GetTaskRequest(connection=connection)

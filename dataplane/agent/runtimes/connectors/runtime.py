@@ -16,15 +16,16 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.core.messages import LogChunk
+from dataplane.agent.runtimes.artifacts import ship_log
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.connectors import requests
 from dataplane.agent.runtimes.connectors.client import (
-    ConnectorAwayError,
     ConnectorClient,
     ConnectorRefusedError,
     ConnectorSettingError,
+    ConnectorUnavailableError,
 )
 from dataplane.agent.runtimes.connectors.endpoints import Endpoints
 from dataplane.agent.runtimes.connectors.jobs import LostJobError, Pace, RemoteJob, lost
@@ -32,8 +33,7 @@ from dataplane.agent.runtimes.connectors.judging import is_of_job
 from dataplane.agent.runtimes.connectors.receipts import Receipts, UnreadableReceiptError
 from dataplane.agent.runtimes.connectors.transcript import Transcript
 from dataplane.agent.runtimes.features import RuntimeKind, list_ignored
-from dataplane.agent.runtimes.protocol import Job, NoLogError, Tell
-from dataplane.agent.runtimes.remains import ship_log
+from dataplane.agent.runtimes.protocol import Job, NoLogError, ReportStatus
 from dataplane.agent.runtimes.tasks import BadSpecError
 from shared.blobs.errors import BlobError, BlobStoreError
 from shared.kit.clock import Clock
@@ -68,39 +68,39 @@ class ConnectorRuntime:
 
         Whoever has begun an attempt goes on with it, whatever connectors are heard by now.
         """
-        if job.told is not Phase.QUEUED:
-            return is_of_job(job.told_reason)
+        if job.last_reported is not Phase.QUEUED:
+            return is_of_job(job.last_reported_reason)
         if job.task.type in others:
             return self._endpoints.find(job.task.type) is not None
         return self._endpoints.may_serve(job.task.type)
 
-    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+    async def run(self, job: Job, report_status: ReportStatus, stop: asyncio.Event) -> StatusUpdate:
         async with self._logging(job) as log:
-            if job.told is Phase.QUEUED:
+            if job.last_reported is Phase.QUEUED:
                 for sentence in list_ignored(job, RuntimeKind.CONNECTORS):
                     await log.say(sentence)
             try:
-                news = await self._run(job, tell, stop, log)
+                update = await self._run(job, report_status, stop, log)
             except LostJobError as error:
-                news = News(phase=error.phase, failure=error.failure)
+                update = StatusUpdate(phase=error.phase, failure=error.failure)
             except BadSpecError as error:
-                news = _failed("BadSpec", FailureKind.USER, str(error))
+                update = _failed("BadSpec", FailureKind.USER, str(error))
             except DecodeError:
                 uri = job.assignment.input_uri
-                news = _failed("BadInputs", FailureKind.USER, f"{uri} is no inputs.pb")
-            except requests.SecretsAwayError as error:
-                news = _failed("SecretsUnavailable", FailureKind.SYSTEM, str(error))
+                update = _failed("BadInputs", FailureKind.USER, f"{uri} is no inputs.pb")
+            except requests.SecretsUnavailableError as error:
+                update = _failed("SecretsUnavailable", FailureKind.SYSTEM, str(error))
             except ConnectorSettingError as error:
-                news = _failed("NoConnector", FailureKind.SYSTEM, str(error))
+                update = _failed("NoConnector", FailureKind.SYSTEM, str(error))
             except ConnectorRefusedError as error:
-                news = _failed("ConnectorRefused", FailureKind.USER, str(error))
-            except ConnectorAwayError as error:
-                news = _failed("ConnectorAway", FailureKind.SYSTEM, str(error))
+                update = _failed("ConnectorRefused", FailureKind.USER, str(error))
+            except ConnectorUnavailableError as error:
+                update = _failed("ConnectorAway", FailureKind.SYSTEM, str(error))
             except (BlobError, UnreadableReceiptError) as error:
-                news = _failed("StorageUnavailable", FailureKind.SYSTEM, str(error))
-            if news.failure is not None:
-                await log.say(news.failure.message)
-            return replace(news, log_uri=await self._ship(job, log))
+                update = _failed("StorageUnavailable", FailureKind.SYSTEM, str(error))
+            if update.failure is not None:
+                await log.say(update.failure.message)
+            return replace(update, log_uri=await self._ship(job, log))
 
     async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
         log = self._running.get(attempt) or self._over.get(attempt)
@@ -109,15 +109,17 @@ class ConnectorRuntime:
         async for chunk in log.follow(after_line):
             yield chunk
 
-    async def _run(self, job: Job, tell: Tell, stop: asyncio.Event, log: Transcript) -> News:
-        client = await self._find(job, tell, stop, log)
+    async def _run(
+        self, job: Job, report_status: ReportStatus, stop: asyncio.Event, log: Transcript
+    ) -> StatusUpdate:
+        client = await self._find(job, report_status, stop, log)
         if client is None:
-            return News(phase=Phase.ABORTED)
+            return StatusUpdate(phase=Phase.ABORTED)
         receipts = Receipts(self._stores)
         receipt = await self._insist(lambda: receipts.find(job), stop, log)
         try:
             connection = await self._insist(lambda: requests.connect(job, self._secrets), stop, log)
-        except (BadSpecError, requests.SecretsAwayError) as error:
+        except (BadSpecError, requests.SecretsUnavailableError) as error:
             if receipt is None:
                 raise
             raise lost(f"its job cannot be looked at any more, and may run on: {error}") from error
@@ -128,7 +130,7 @@ class ConnectorRuntime:
             connection=connection,
             receipts=receipts,
             log=log,
-            tell=tell,
+            report_status=report_status,
             stop=stop,
             pace=self._pace,
             clock=self._clock,
@@ -136,11 +138,11 @@ class ConnectorRuntime:
         if receipt is None and not stop.is_set():
             receipt = await remote.create()
         if receipt is None:
-            return News(phase=Phase.ABORTED)
+            return StatusUpdate(phase=Phase.ABORTED)
         return await remote.watch(receipt)
 
     async def _find(
-        self, job: Job, tell: Tell, stop: asyncio.Event, log: Transcript
+        self, job: Job, report_status: ReportStatus, stop: asyncio.Event, log: Transcript
     ) -> ConnectorClient | None:
         """Return the job's connector, waiting for one that is away; None once it is stopped."""
         since = self._clock.now()
@@ -151,26 +153,28 @@ class ConnectorRuntime:
             waited = self._clock.now() - since
             if stop.is_set():
                 return None
-            if self._endpoints.all_heard or waited > self._pace.patience:
+            if self._endpoints.all_answered or waited > self._pace.timeouts:
                 raise ConnectorSettingError(
                     f"no connector that answers serves tasks of type {job.task.type!r}; start "
                     "one, or correct the agent's setting for connectors"
                 )
             message = f"waiting for a connector that serves tasks of type {job.task.type!r}"
             await log.say(message)
-            await tell(News(phase=Phase.QUEUED, reason="ConnectorAway", message=message))
+            await report_status(
+                StatusUpdate(phase=Phase.QUEUED, reason="ConnectorAway", message=message)
+            )
             await self._clock.sleep(self._pace.first)
 
     async def _insist(
-        self, ask: Callable[[], Awaitable[_T]], stop: asyncio.Event, log: Transcript
+        self, refresh: Callable[[], Awaitable[_T]], stop: asyncio.Event, log: Transcript
     ) -> _T:
         """Ask until somebody answers, or for long: a job that cannot be looked at may run on."""
         since = self._clock.now()
         while True:
             try:
-                return await ask()
-            except (BlobStoreError, requests.SecretsAwayError) as error:
-                if stop.is_set() or self._clock.now() - since > self._pace.patience:
+                return await refresh()
+            except (BlobStoreError, requests.SecretsUnavailableError) as error:
+                if stop.is_set() or self._clock.now() - since > self._pace.timeouts:
                     raise
                 await log.say(str(error))
             await self._clock.sleep(self._pace.first)
@@ -192,5 +196,5 @@ class ConnectorRuntime:
                 self._over.popitem(last=False)
 
 
-def _failed(code: str, kind: FailureKind, message: str) -> News:
-    return News(phase=Phase.FAILED, failure=Failure(code=code, kind=kind, message=message))
+def _failed(code: str, kind: FailureKind, message: str) -> StatusUpdate:
+    return StatusUpdate(phase=Phase.FAILED, failure=Failure(code=code, kind=kind, message=message))

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.instants import to_us
 from dataplane.agent.core.messages import LogChunk
+from dataplane.agent.core.timestamps import to_us
 from shared.kit.clock import Clock
 from shared.model.logs import LogLine, Originator
 
@@ -20,7 +20,7 @@ class Transcript:
         self._clock = clock
         self._lines: list[LogLine] = []
         self._ended = False
-        self._news = asyncio.Condition()
+        self._update = asyncio.Condition()
 
     @property
     def is_empty(self) -> bool:
@@ -34,25 +34,25 @@ class Transcript:
         if self._lines and self._lines[-1].text == text:
             return
         self._lines.append(LogLine(self._clock.now(), text, Originator.SYSTEM))
-        async with self._news:
-            self._news.notify_all()
+        async with self._update:
+            self._update.notify_all()
 
     async def end(self) -> None:
         self._ended = True
-        async with self._news:
-            self._news.notify_all()
+        async with self._update:
+            self._update.notify_all()
 
     async def follow(self, after_line: int) -> AsyncIterator[LogChunk]:
         while True:
-            async with self._news:
-                await self._news.wait_for(partial(self._has_news, after_line))
+            async with self._update:
+                await self._update.wait_for(partial(self._has_lines, after_line))
             lines = self._lines[after_line : after_line + limits.CHUNK_LINES]
             if not lines:
                 return
             after_line += len(lines)
             yield LogChunk(lines, after_line)
 
-    def _has_news(self, after_line: int) -> bool:
+    def _has_lines(self, after_line: int) -> bool:
         return self._ended or len(self._lines) > after_line
 
     def pack(self) -> bytes:

@@ -79,13 +79,13 @@ class Cluster:
         return self.informers[POD]
 
     @contextmanager
-    def waking(self, attempt: str, kind: Kind) -> Iterator[asyncio.Event]:
+    def notified(self, attempt: str, kind: Kind) -> Iterator[asyncio.Event]:
         """Set the event at whatever may concern the attempt."""
         with ExitStack() as stack:
             changed = asyncio.Event()
-            stack.enter_context(self.events.waking(attempt, changed))
+            stack.enter_context(self.events.notified(attempt, changed))
             for informer in {id(one): one for one in (self.pods, self.informers[kind])}.values():
-                stack.enter_context(informer.waking(attempt, changed))
+                stack.enter_context(informer.notified(attempt, changed))
             yield changed
 
     async def synced(self, kind: Kind) -> None:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.core.endings import (
     CUT_OFF,
     TaskError,
@@ -18,13 +19,12 @@ from dataplane.agent.core.endings import (
     failure_of_no_outputs,
     quote,
 )
-from dataplane.agent.core.held import News
-from dataplane.agent.runtimes import remains
+from dataplane.agent.runtimes import artifacts
 from dataplane.agent.runtimes.blobs import Stores
-from dataplane.agent.runtimes.choice import starts_with_sdk
 from dataplane.agent.runtimes.kubernetes.failures import MAX_RUNTIME_EXCEEDED, OOM_KILLED
-from dataplane.agent.runtimes.kubernetes.verdicts import Verdict
+from dataplane.agent.runtimes.kubernetes.recorded_outcomes import AckStatus
 from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.runtime_selection import starts_with_sdk
 from shared.blobs.errors import BlobError
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
@@ -35,11 +35,11 @@ _WITHOUT_OUTPUTS = frozenset({"OutputInvalid", "OutputMissing"})  # the copilot'
 _FINAL = frozenset({MAX_RUNTIME_EXCEEDED, CUT_OFF.code})
 
 
-async def conclude(stores: Stores, job: Job, verdict: Verdict) -> News:
+async def conclude(stores: Stores, job: Job, outcome: AckStatus) -> StatusUpdate:
     """Return the attempt's last news."""
     prefix = job.assignment.output_prefix
     try:
-        failure = await _judge(stores, job, verdict)
+        failure = await _classify(stores, job, outcome)
     except BlobError as error:
         message = f"it is not known how the task ended: {error}"
         failure = Failure(code="StorageUnavailable", kind=FailureKind.SYSTEM, message=message)
@@ -49,13 +49,13 @@ async def conclude(stores: Stores, job: Job, verdict: Verdict) -> News:
         phase = Phase.TIMED_OUT
     else:
         phase = Phase.FAILED
-    return News(
+    return StatusUpdate(
         phase=phase,
         failure=failure,
         output_uri=prefix if failure is None else "",
         report_uri=await _find_report(stores, job),
-        log_uri=verdict.log_uri,
-        events=verdict.events,
+        log_uri=outcome.log_uri,
+        events=outcome.events,
     )
 
 
@@ -74,7 +74,7 @@ async def has_succeeded(stores: Stores, job: Job) -> bool:
 
 async def _find_report(stores: Stores, job: Job) -> str:
     try:
-        return await remains.find_report(stores, job)
+        return await artifacts.find_report(stores, job)
     except BlobError:
         logger.warning(
             "it is not known whether there is a report", extra={"action": str(job.assignment.key)}
@@ -82,30 +82,30 @@ async def _find_report(stores: Stores, job: Job) -> str:
         return ""
 
 
-async def _judge(stores: Stores, job: Job, verdict: Verdict) -> Failure | None:
-    failure = verdict.failure
+async def _classify(stores: Stores, job: Job, outcome: AckStatus) -> Failure | None:
+    failure = outcome.failure
     if failure is not None and (failure.kind is FailureKind.PREEMPTION or failure.code in _FINAL):
-        if verdict.ended_well and await _is_proven(stores, job):
+        if outcome.ended_well and await _is_proven(stores, job):
             return None
-        return _quoted(failure, verdict.last_lines)
-    error = await remains.read_error(stores, job)
-    if error is not None and failure is not None and _is_consequence(error, verdict):
-        return _quoted(failure, verdict.last_lines)
+        return _quoted(failure, outcome.last_lines)
+    error = await artifacts.read_error(stores, job)
+    if error is not None and failure is not None and _is_consequence(error, outcome):
+        return _quoted(failure, outcome.last_lines)
     if error is not None:
         return _of_memory(failure, error) or failure_of_error(error)
-    if not verdict.ended_well and failure is not None:
-        return _quoted(failure, verdict.last_lines)
+    if not outcome.ended_well and failure is not None:
+        return _quoted(failure, outcome.last_lines)
     if failure is not None:
         proven = await _is_proven(stores, job)
-        return None if proven else _quoted(failure, verdict.last_lines)
-    if await remains.are_outputs_missing(stores, job):
-        return quote(failure_of_no_outputs(job.assignment.output_prefix), verdict.last_lines)
+        return None if proven else _quoted(failure, outcome.last_lines)
+    if await artifacts.are_outputs_missing(stores, job):
+        return quote(failure_of_no_outputs(job.assignment.output_prefix), outcome.last_lines)
     return None
 
 
-def _is_consequence(error: TaskError, verdict: Verdict) -> bool:
+def _is_consequence(error: TaskError, outcome: AckStatus) -> bool:
     """Whether the copilot complains of outputs that a task which failed has not left."""
-    return not verdict.ended_well and error.code in _WITHOUT_OUTPUTS
+    return not outcome.ended_well and error.code in _WITHOUT_OUTPUTS
 
 
 async def _is_proven(stores: Stores, job: Job) -> bool:
@@ -115,18 +115,18 @@ async def _is_proven(stores: Stores, job: Job) -> bool:
     Only the SDK's own entry point writes them last of all, and only if all went well; what
     the copilot ships may be half of it.
     """
-    if not starts_with_sdk(job.task) or await remains.read_error(stores, job) is not None:
+    if not starts_with_sdk(job.task) or await artifacts.read_error(stores, job) is not None:
         return False
-    return await remains.has_outputs(stores, job)
+    return await artifacts.has_outputs(stores, job)
 
 
 def _of_memory(failure: Failure | None, error: TaskError) -> Failure | None:
     if failure is None or failure.code != OOM_KILLED:
         return None
-    said = cut_message(error.message, error.uri)
+    text = cut_message(error.message, error.uri)
     return replace(
         failure,
-        message=cut_message(f"{failure.message}\nThe task itself says: {said}", error.uri),
+        message=cut_message(f"{failure.message}\nThe task itself says: {text}", error.uri),
         full_uri=error.uri,
     )
 

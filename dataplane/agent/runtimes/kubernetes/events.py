@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 
 from dataplane.agent.kube.objects import Object
-from dataplane.agent.runtimes.kubernetes.statuses import instant
+from dataplane.agent.runtimes.kubernetes.statuses import parse_timestamp
 from shared.model.reports import ClusterEvent
 
 MOST_EVENTS = 50  # of one attempt
@@ -24,9 +24,9 @@ def about(events: Iterable[Object], pod: Object) -> Iterator[Object]:
 def first_at(event: Object) -> datetime | None:
     """Return when it happened for the first time."""
     return (
-        instant(event.get("firstTimestamp"))
-        or instant(event.get("eventTime"))
-        or instant(event["metadata"].get("creationTimestamp"))
+        parse_timestamp(event.get("firstTimestamp"))
+        or parse_timestamp(event.get("eventTime"))
+        or parse_timestamp(event["metadata"].get("creationTimestamp"))
     )
 
 
@@ -34,8 +34,8 @@ def last_at(event: Object) -> datetime | None:
     """Return when it happened last."""
     series = event.get("series") or {}
     return (
-        instant(series.get("lastObservedTime"))
-        or instant(event.get("lastTimestamp"))
+        parse_timestamp(series.get("lastObservedTime"))
+        or parse_timestamp(event.get("lastTimestamp"))
         or first_at(event)
     )
 
@@ -45,7 +45,7 @@ def key_of(event: Object) -> str:
     return str(event["metadata"].get("name", ""))
 
 
-def told(events: Collection[Object]) -> Sequence[ClusterEvent]:
+def last_reported(events: Collection[Object]) -> Sequence[ClusterEvent]:
     """
     Return the events as they are reported, each but once and in the order they began.
 

@@ -13,11 +13,11 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 
 from dataplane.agent.core.endings import CRASHES, CUT_OFF, failure_of_exit
-from dataplane.agent.core.entrance import FENCE_PATH
+from dataplane.agent.core.pod_identity import FENCE_PATH
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes import events, statuses
-from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surroundings
-from dataplane.agent.runtimes.kubernetes.waiting import failed_with
+from dataplane.agent.runtimes.kubernetes.pending_reasons import failed_with
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext, Stage
 from shared.model.reports import Failure, FailureKind
 
 USER, SYSTEM, PREEMPTION = FailureKind.USER, FailureKind.SYSTEM, FailureKind.PREEMPTION
@@ -62,7 +62,9 @@ _NO_SUCH_PROGRAM = re.compile(
 )
 
 
-def look(pod: Object, around: Surroundings, *, interruptible: bool = False) -> Observation | None:
+def observe(
+    pod: Object, around: ObservationContext, *, interruptible: bool = False
+) -> Observation | None:
     """Say how the pod ended; None while it has not."""
     primary = statuses.primary_of(pod)
     if primary not in {container["name"] for container in pod["spec"]["containers"]}:
@@ -81,11 +83,11 @@ def look(pod: Object, around: Surroundings, *, interruptible: bool = False) -> O
     if failure is None and ended:
         failure = _container_did(pod, ended, around.events)
     if failure is None:
-        failure = _nobody_knows(pod, primary)
+        failure = _unknown_failure(pod, primary)
     return failed_with(failure)
 
 
-def gone(pods: Collection[Object], *, interruptible: bool = False) -> Failure:
+def classify_deleted(pods: Collection[Object], *, interruptible: bool = False) -> Failure:
     """Say what it means that somebody else took the resource away; ``pods`` as last seen."""
     for pod in pods:
         disturbed = _disrupted(pod, interruptible=interruptible)
@@ -188,12 +190,12 @@ def _of_row(row: tuple[str, FailureKind, str], message: str, *, interruptible: b
 
 def _was_over_before(pod: Object, ended: Object) -> bool:
     """Whether the container had ended when the cluster began to disturb the pod."""
-    finished = statuses.instant(ended.get("finishedAt"))
+    finished = statuses.parse_timestamp(ended.get("finishedAt"))
     found = statuses.condition(pod, "DisruptionTarget")
     if statuses.is_true(found):
-        began = statuses.instant(found.get("lastTransitionTime"))
+        began = statuses.parse_timestamp(found.get("lastTransitionTime"))
     else:
-        began = statuses.asked_to_go_at(pod)
+        began = statuses.deletion_requested_at(pod)
     return finished is not None and began is not None and finished + _TOLERANCE < began
 
 
@@ -205,7 +207,7 @@ def _init_did(pod: Object) -> Failure | None:
         ended = statuses.terminated(status)
         if status["name"] in lasting or not ended or ended.get("exitCode") == 0:
             continue
-        if status["name"].startswith(statuses.OURS):
+        if status["name"].startswith(statuses.OWN_PREFIX):
             return _copilot(status["name"], ended)
         if ended.get("reason") == OOM_KILLED:
             message = f"init container {status['name']} used more memory than its limit"
@@ -223,7 +225,7 @@ def _copilot_failed(pod: Object) -> Failure | None:
     for status in statuses.init_statuses(pod):
         ended = statuses.terminated(status)
         name = status["name"]
-        if name.startswith(statuses.OURS) and ended and ended.get("exitCode") != 0:
+        if name.startswith(statuses.OWN_PREFIX) and ended and ended.get("exitCode") != 0:
             return _copilot(name, ended)
     return None
 
@@ -239,7 +241,7 @@ def _copilot(name: str, ended: Object) -> Failure:
     )
 
 
-def _container_did(pod: Object, ended: Object, said: Iterable[Object]) -> Failure | None:
+def _container_did(pod: Object, ended: Object, text: Iterable[Object]) -> Failure | None:
     code = int(ended.get("exitCode") or 0)
     reason, message = str(ended.get("reason") or ""), str(ended.get("message") or "")
     if reason in {"StartError", "ContainerCannotRun"}:
@@ -252,7 +254,7 @@ def _container_did(pod: Object, ended: Object, said: Iterable[Object]) -> Failur
     if reason == "ContainerStatusUnknown":
         sentence = "its node lost track of the container, as when it is restarted"
         return Failure(code="Interrupted", kind=SYSTEM, message=_and(sentence, message))
-    if code in _KILLED and _failed_liveness(pod, said):
+    if code in _KILLED and _failed_liveness(pod, text):
         return CUT_OFF if _is_fenced(pod) else _not_alive()
     if code in _KILLED:
         number = _SIGKILL if code == 247 else code - 128
@@ -270,13 +272,13 @@ def _not_alive() -> Failure:
     )
 
 
-def _failed_liveness(pod: Object, said: Iterable[Object]) -> bool:
+def _failed_liveness(pod: Object, text: Iterable[Object]) -> bool:
     """
     Whether the kubelet ended it for a probe's sake.
 
     Of the last container of a pod that restarts nothing it says only that it is stopping.
     """
-    about = [(one.get("reason"), str(one.get("message") or "")) for one in events.about(said, pod)]
+    about = [(one.get("reason"), str(one.get("message") or "")) for one in events.about(text, pod)]
     return any(reason == "Killing" for reason, _ in about) and any(
         reason == "Unhealthy" and message.startswith(_PROBES_FAILED) for reason, message in about
     )
@@ -289,7 +291,7 @@ def _is_fenced(pod: Object) -> bool:
     return probe.get("path") == FENCE_PATH
 
 
-def _nobody_knows(pod: Object, primary: str) -> Failure:
+def _unknown_failure(pod: Object, primary: str) -> Failure:
     status = pod.get("status") or {}
     if status.get("phase") == "Succeeded":
         return _no_primary(primary)

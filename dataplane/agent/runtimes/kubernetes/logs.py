@@ -20,7 +20,7 @@ from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import InvalidError, NotFoundError
 from dataplane.agent.kube.objects import Name, Object, name_of
 from dataplane.agent.runtimes.kubernetes import statuses
-from dataplane.agent.runtimes.lines import cut_text, encode_line, find_cut, overwrite
+from dataplane.agent.runtimes.log_lines import cut_text, encode_line, find_cut, overwrite
 from shared.model.logs import LogLine, Originator
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -44,7 +44,7 @@ class Source:
 class Line:
     """A line with the instant the kubelet gave it, as text: it has nanoseconds, and sorts."""
 
-    instant: str
+    parse_timestamp: str
     text: str
 
 
@@ -88,7 +88,7 @@ async def read(
     KubeError when the way to them broke; go on with the last line's instant, and leave out
     what is not newer (the API counts in whole seconds).
     """
-    since = statuses.instant(after) if after else None
+    since = statuses.parse_timestamp(after) if after else None
     chunks = kube.log(
         source.pod,
         source.container,
@@ -134,7 +134,11 @@ async def capture(kube: Kube, sources: Sequence[Source]) -> Captured:
 
 
 def as_log_line(source: Source, line: Line, at: datetime) -> LogLine:
-    return LogLine(statuses.instant(line.instant) or at, source.mark + line.text, source.originator)
+    return LogLine(
+        statuses.parse_timestamp(line.parse_timestamp) or at,
+        source.mark + line.text,
+        source.originator,
+    )
 
 
 def _containers(pod: Object) -> Iterator[str]:
@@ -147,14 +151,14 @@ def _containers(pod: Object) -> Iterator[str]:
 
 
 def _source(pod: Object, container: str, *, is_main: bool) -> Source:
-    is_ours = container.startswith(statuses.OURS)
+    is_own = container.startswith(statuses.OWN_PREFIX)
     is_primary = container == statuses.primary_of(pod)
     if is_main:
         mark = "" if is_primary else f"[{container}] "
     else:
         name = pod["metadata"]["name"]
         mark = f"[{name}] " if is_primary else f"[{name}/{container}] "
-    originator = Originator.SYSTEM if is_ours else Originator.USER
+    originator = Originator.SYSTEM if is_own else Originator.USER
     return Source(name_of(pod), container, mark, originator)
 
 
@@ -168,7 +172,7 @@ class _Parser:
 
     def __init__(self) -> None:
         self._rest = b""
-        self._instant = ""
+        self._timestamp = ""
 
     def feed(self, data: bytes) -> Iterator[Line]:
         *whole, self._rest = (self._rest + data).split(b"\n")
@@ -185,24 +189,24 @@ class _Parser:
             self._rest = b""
 
     def _parse(self, raw: bytes) -> Iterator[Line]:
-        instant, space, text = raw.partition(b" ")
-        said = _in_utc(instant.decode(errors="replace"))
-        if space and said:
-            self._instant = said
+        parse_timestamp, space, text = raw.partition(b" ")
+        stamp = _in_utc(parse_timestamp.decode(errors="replace"))
+        if space and stamp:
+            self._timestamp = stamp
         else:
             text = raw  # the rest of a line that was too long
         for piece in cut_text(overwrite(text), limits.LINE_BYTES):
-            yield Line(self._instant, piece.decode(errors="replace"))
+            yield Line(self._timestamp, piece.decode(errors="replace"))
 
 
-def _in_utc(instant: str) -> str:
+def _in_utc(parse_timestamp: str) -> str:
     """Return the instant with nine digits and in UTC, so that it sorts as text; "" if it is none."""
-    at = statuses.instant(instant)
+    at = statuses.parse_timestamp(parse_timestamp)
     if at is None:
         return ""
-    if len(instant) == _NORMAL_LENGTH and instant[-1] == "Z":
-        return instant
-    fraction = _FRACTION.search(instant)
+    if len(parse_timestamp) == _NORMAL_LENGTH and parse_timestamp[-1] == "Z":
+        return parse_timestamp
+    fraction = _FRACTION.search(parse_timestamp)
     digits = (fraction[1] if fraction else "")[:9].ljust(9, "0")
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{digits}Z"
 
@@ -212,9 +216,9 @@ async def _paged(kube: Kube, source: Source) -> AsyncIterator[tuple[str, LogLine
     async with aclosing(read(kube, source)) as chunks:
         async for lines in chunks:
             for line in lines:
-                at = statuses.instant(line.instant)
+                at = statuses.parse_timestamp(line.parse_timestamp)
                 if at is not None:
-                    yield line.instant, as_log_line(source, line, at)
+                    yield line.parse_timestamp, as_log_line(source, line, at)
 
 
 async def _merge(

@@ -37,12 +37,12 @@ class Observation:
     message: str = ""  # the same for people
     # With FAILED, always; with SUCCEEDED, what to say if its outputs do not prove it right.
     failure: Failure | None = None
-    look_again_at: datetime | None = None  # time alone will change the answer, at that instant
+    observe_again_at: datetime | None = None  # time alone will change the answer, at that instant
     log_pods: Sequence[str] | None = None  # names, main one first; None: all of the attempt's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class ObservationContext:
     """What an observation may take into account besides the resource."""
 
     now: datetime
@@ -66,5 +66,5 @@ class Plugin(Protocol):
         BadSpecError, with a message for whoever wrote the task, if it cannot be built.
         """
 
-    def observe(self, job: Job, resource: Object, around: Surroundings) -> Observation:
+    def observe(self, job: Job, resource: Object, around: ObservationContext) -> Observation:
         """Return what the resource's status means; never raises for a status not known."""

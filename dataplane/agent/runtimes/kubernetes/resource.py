@@ -26,14 +26,14 @@ from dataplane.agent.kube.objects import (
     name_attempt,
     name_of,
 )
-from dataplane.agent.runtimes.kubernetes import refusals, statuses
+from dataplane.agent.runtimes.kubernetes import creation_errors, statuses
 from dataplane.agent.runtimes.kubernetes.cluster import Cluster
-from dataplane.agent.runtimes.kubernetes.refusals import Refusal
-from dataplane.agent.runtimes.kubernetes.verdicts import (
+from dataplane.agent.runtimes.kubernetes.creation_errors import Rejected
+from dataplane.agent.runtimes.kubernetes.recorded_outcomes import (
     ANNOTATION,
-    Verdict,
-    find_verdict,
-    render_verdict,
+    AckStatus,
+    find_outcome,
+    render_outcome,
 )
 from shared.model.assignments import Assignment
 
@@ -54,7 +54,7 @@ class Resource:
         self._assignment = assignment
         self._attempt = str(assignment.attempt)
         self._informer = cluster.informers[kind]
-        self._heard = False  # by the informer, which then hears of its end as well
+        self._in_informer = False  # by the informer, which then hears of its end as well
         self._made: tuple[Object, datetime] | None = None  # is there, and not heard of yet
 
     def recall_name(self) -> None:
@@ -72,8 +72,10 @@ class Resource:
         """Return the pod of a plain task as it is, or as it was when it was deleted."""
         if self.kind != POD:
             return None
-        gone = self._cluster.pods.deleted_of_attempt(self._attempt)
-        return next((pod for pod in (*self.pods(), *gone) if name_of(pod) == self.name), None)
+        classify_deleted = self._cluster.pods.deleted_of_attempt(self._attempt)
+        return next(
+            (pod for pod in (*self.pods(), *classify_deleted) if name_of(pod) == self.name), None
+        )
 
     def events(self) -> Sequence[Object]:
         return self._cluster.events.of_attempt(self._attempt)
@@ -99,35 +101,37 @@ class Resource:
 
     async def see(self) -> Object | None:
         """Return it as it was last heard of; None once it is gone."""
-        found = self._hear()
-        if found is not None or self._heard:
+        found = self._informer_state()
+        if found is not None or self._in_informer:
             return found
         if self._made is None:
-            return await self._ask()
+            return await self._get()
         made, at = self._made
         if self._cluster.clock.now() - at < _UNSEEN_FOR:
             return made
-        return await self._ask()
+        return await self._get()
 
-    async def make(self, built: Object) -> Refusal | None:
+    async def make(self, built: Object) -> Rejected | None:
         """Create it once; return why the API server does not take it."""
-        kube = self._cluster.kube.with_patience(timedelta(0))  # the caller has other things to heed
+        kube = self._cluster.kube.with_retry_timeout(
+            timedelta(0)
+        )  # the caller has other things to heed
         try:
             await self._cluster.ensure(self.name.namespace, self._assignment)
             await self._cluster.prepare(self.name.namespace)
             body = await self._owned(kube, built)
             size = len(json.dumps(body))
             if size > limits.KUBE_OBJECT_BYTES:
-                return refusals.too_large(size, limits.KUBE_OBJECT_BYTES)
+                return creation_errors.too_large(size, limits.KUBE_OBJECT_BYTES)
             async with self._cluster.writes:
                 made = await kube.create(self.kind, body)
         except ExistsError:
             return await self._adopt(kube)
         except NoNamespaceError as error:
-            return refusals.without_namespace(error)
+            return creation_errors.without_namespace(error)
         except KubeError as error:
-            return refusals.judge(error, self.kind)
-        self._heard, self._made = False, (made, self._cluster.clock.now())
+            return creation_errors.classify(error, self.kind)
+        self._in_informer, self._made = False, (made, self._cluster.clock.now())
         return None
 
     async def remove(self, grace: timedelta | None, pause: Pause) -> None:
@@ -142,7 +146,7 @@ class Resource:
                 elif at := await self.release_lost(obj):
                     due.append(at)
             now = self._cluster.clock.now()
-            await pause(min([limits.KUBE_LOOK_EVERY, *(at - now for at in due)]))
+            await pause(min([limits.KUBE_RECONCILE_INTERVAL, *(at - now for at in due)]))
 
     async def release_lost(self, obj: Object) -> datetime | None:
         """
@@ -150,7 +154,7 @@ class Resource:
 
         Return when that is due, if it is not yet.
         """
-        expected = statuses.expected_gone_at(obj)
+        expected = statuses.deletion_deadline(obj)
         if not _is_pod(obj) or expected is None:
             return None
         due = expected + self._cluster.lost_after
@@ -160,24 +164,24 @@ class Resource:
         await self._delete(obj, 0)
         return None
 
-    async def find_verdict(self) -> Verdict | None:
+    async def find_outcome(self) -> AckStatus | None:
         """
         Return how an earlier agent found that it ended, before it set about removing it.
 
         Asked until there is an answer: an attempt that runs is not ended because of a refusal.
         """
-        kube = self._cluster.kube.with_patience(None)
+        kube = self._cluster.kube.with_retry_timeout(None)
         while True:
             try:
-                return find_verdict(await self._find_owner(kube))
+                return find_outcome(await self._find_owner(kube))
             except NotFoundError:
                 return None
             except KubeError as error:
                 self._warn("it is not known how far an attempt came; asking again", error)
-            await self._cluster.clock.sleep(limits.KUBE_LOOK_EVERY)
+            await self._cluster.clock.sleep(limits.KUBE_RECONCILE_INTERVAL)
 
-    async def keep_verdict(self, verdict: Verdict) -> None:
-        body = {"metadata": {"annotations": {ANNOTATION: render_verdict(verdict)}}}
+    async def record_outcome(self, outcome: AckStatus) -> None:
+        body = {"metadata": {"annotations": {ANNOTATION: render_outcome(outcome)}}}
         try:
             async with self._cluster.writes:
                 kept = await self._cluster.kube.patch(TASK_ACTION, self.name, body)
@@ -217,37 +221,37 @@ class Resource:
             return known
         return await kube.get(TASK_ACTION, self.name)
 
-    async def _adopt(self, kube: Kube) -> Refusal | None:
+    async def _adopt(self, kube: Kube) -> Rejected | None:
         """Take what is there for ours, if it is."""
         try:
             found = await kube.get(self.kind, self.name)
         except NotFoundError:
             return None  # it was an earlier try of ours, and somebody has deleted it since
         except KubeError as error:
-            return refusals.judge(error, self.kind)
-        if not self._is_ours(found):
-            return refusals.taken(str(self.name), self.kind)
-        self._heard, self._made = False, (found, self._cluster.clock.now())
+            return creation_errors.classify(error, self.kind)
+        if not self._is_own(found):
+            return creation_errors.taken(str(self.name), self.kind)
+        self._in_informer, self._made = False, (found, self._cluster.clock.now())
         return None
 
     async def _remaining(self) -> Sequence[Object]:
         """Return what has to go: the resource, and once it is gone the pods that it has left."""
-        resource = self._hear()
-        if resource is None and not self._heard:
-            resource = await self._ask()  # not heard of yet, or already no more
+        resource = self._informer_state()
+        if resource is None and not self._in_informer:
+            resource = await self._get()  # not heard of yet, or already no more
         return [
             obj
             for obj in ([resource] if resource is not None else self.pods())
             if not (_is_pod(obj) and statuses.is_being_deleted(obj) and statuses.has_ended(obj))
         ]
 
-    def _hear(self) -> Object | None:
+    def _informer_state(self) -> Object | None:
         found = self._informer.get(self.name)
         if found is not None:
-            self._heard, self._made = True, None
+            self._in_informer, self._made = True, None
         return found
 
-    async def _ask(self) -> Object | None:
+    async def _get(self) -> Object | None:
         """Return it as the server has it now; None if it is gone, or another's."""
         while True:
             try:
@@ -257,17 +261,17 @@ class Resource:
             except KubeError as error:
                 self._warn("a resource is not seen", error)
                 if self._made is None:
-                    await self._cluster.clock.sleep(limits.KUBE_LOOK_EVERY)
+                    await self._cluster.clock.sleep(limits.KUBE_RECONCILE_INTERVAL)
                     continue
                 found = self._made[0]
-            if not self._is_ours(found):
+            if not self._is_own(found):
                 break
             self._made = (found, self._cluster.clock.now())
             return found
-        self._heard, self._made = True, None
+        self._in_informer, self._made = True, None
         return None
 
-    def _is_ours(self, found: Object) -> bool:
+    def _is_own(self, found: Object) -> bool:
         return (found["metadata"].get("labels") or {}).get(ATTEMPT_LABEL) == self._attempt
 
     async def _delete(self, obj: Object, seconds: int | None) -> bool:

@@ -8,15 +8,15 @@ from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.kube.objects import POD
 from dataplane.agent.runtimes.kubernetes.cluster import Cluster
-from dataplane.agent.runtimes.kubernetes.course import Course
+from dataplane.agent.runtimes.kubernetes.live_logs import Tail, View
 from dataplane.agent.runtimes.kubernetes.plugin import Plugin
-from dataplane.agent.runtimes.kubernetes.tails import Tail, View
-from dataplane.agent.runtimes.lines import decode_line
-from dataplane.agent.runtimes.protocol import Job, NoLogError, Tell
+from dataplane.agent.runtimes.kubernetes.reconciler import AttemptReconciler
+from dataplane.agent.runtimes.log_lines import decode_line
+from dataplane.agent.runtimes.protocol import Job, NoLogError, ReportStatus
 from dataplane.agent.runtimes.unsupported import unsupported
 from shared.model.ids import AttemptId
 from shared.model.logs import LogLine
@@ -29,19 +29,19 @@ class _Known:
     """An attempt whose log may be asked for."""
 
     job: Job
-    course: Course
+    reconciler: AttemptReconciler
     plugin: Plugin
     over: bool = False
     log_uri: str = ""
     followers: set[asyncio.Event] = field(default_factory=set)
 
     def view(self) -> View:
-        return self.course.view(over=self.over)
+        return self.reconciler.view(over=self.over)
 
     def end(self, log_uri: str) -> None:
         self.over = True
         self.log_uri = log_uri
-        self.course.forget()
+        self.reconciler.forget()
         for follower in self.followers:
             follower.set()
 
@@ -59,7 +59,7 @@ class KubernetesRuntime:
         running = sum(not known.over for known in self._known.values())
         return f"<KubernetesRuntime running={running}>"
 
-    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+    async def run(self, job: Job, report_status: ReportStatus, stop: asyncio.Event) -> StatusUpdate:
         plugin = self._by_type.get(job.task.type, self._default)
         if plugin.kind not in self._cluster.informers:
             return unsupported(
@@ -67,13 +67,13 @@ class KubernetesRuntime:
                 f"for which this cluster would need {plugin.kind.plural}.{plugin.kind.group}; "
                 "have the operator that brings them installed, then restart the agent",
             )
-        course = Course(self._cluster, plugin, job, tell, stop)
-        known = self._remember(_Known(job, course, plugin))
+        reconciler = AttemptReconciler(self._cluster, plugin, job, report_status, stop)
+        known = self._remember(_Known(job, reconciler, plugin))
         log_uri = ""
         try:
-            news = await course.run()
-            log_uri = news.log_uri
-            return news
+            update = await reconciler.run()
+            log_uri = update.log_uri
+            return update
         finally:
             known.end(log_uri)
 
@@ -85,8 +85,8 @@ class KubernetesRuntime:
         with ExitStack() as stack:
             changed = asyncio.Event()
             pods, events = self._cluster.pods, self._cluster.events
-            stack.enter_context(pods.waking(str(attempt), changed))
-            stack.enter_context(events.waking(str(attempt), changed))
+            stack.enter_context(pods.notified(str(attempt), changed))
+            stack.enter_context(events.notified(str(attempt), changed))
             known.followers.add(changed)
             stack.callback(known.followers.discard, changed)
             tail = Tail(self._cluster.kube, known.view, changed, self._cluster.clock)

@@ -12,7 +12,7 @@ from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import KubeError, NotFoundError
 from dataplane.agent.kube.namespaces import Namespaces, NoNamespaceError
 from dataplane.agent.kube.objects import SECRET, Name, namespace_of
-from dataplane.agent.runtimes.connectors.requests import SecretsAwayError
+from dataplane.agent.runtimes.connectors.requests import SecretsUnavailableError
 from dataplane.agent.runtimes.kubernetes.pods.secrets import DEFAULT_SECRET
 from dataplane.agent.runtimes.protocol import Job
 
@@ -27,7 +27,7 @@ class KubeSecretValues:
         self._namespaces = namespaces
 
     async def find(self, job: Job, name: str) -> str | None:
-        """Return the value, None where there is none; SecretsAwayError if nobody says."""
+        """Return the value, None where there is none; SecretsUnavailableError if nobody says."""
         namespace = namespace_of(job.assignment, self._template)
         try:
             await self._namespaces.ensure(namespace, job.assignment)
@@ -35,7 +35,7 @@ class KubeSecretValues:
         except NotFoundError:
             return None
         except (KubeError, NoNamespaceError) as error:
-            raise SecretsAwayError(
+            raise SecretsUnavailableError(
                 f"the Secret {DEFAULT_SECRET} in {namespace} cannot be read: {error}"
             ) from error
         encoded = (secret.get("data") or {}).get(name)

@@ -12,7 +12,7 @@ from dataplane.agent.kube.objects import Object
 
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 """The annotation that names a pod's primary container, for us as for ``kubectl logs``."""
-OURS = "volary-"
+OWN_PREFIX = "volary-"
 """How the names of the containers begin that the agent adds to a task's."""
 
 _NOTHING: Object = {}
@@ -96,7 +96,7 @@ def others_running(pod: Object, primary: str) -> Sequence[str]:
 def began_at(pod: Object) -> datetime | None:
     """Return when the primary container began to run, None if it has not."""
     status = container_status(pod, primary_of(pod))
-    at = instant(running(status).get("startedAt") or terminated(status).get("startedAt"))
+    at = parse_timestamp(running(status).get("startedAt") or terminated(status).get("startedAt"))
     return at if at is not None and at.timestamp() > 0 else None  # 1970: it never did
 
 
@@ -107,7 +107,7 @@ def ended_by_itself(pod: Object) -> bool:
     The API's instants have whole seconds: an end in the second of the asking may be its answer.
     """
     ended = terminated(container_status(pod, primary_of(pod)))
-    at, asked = instant(ended.get("finishedAt")), asked_to_go_at(pod)
+    at, asked = parse_timestamp(ended.get("finishedAt")), deletion_requested_at(pod)
     return ended.get("exitCode") == 0 and at is not None and (asked is None or at < asked)
 
 
@@ -115,7 +115,7 @@ def exited_with_0(pod: Object) -> bool:
     return terminated(container_status(pod, primary_of(pod))).get("exitCode") == 0
 
 
-def instant(text: object) -> datetime | None:
+def parse_timestamp(text: object) -> datetime | None:
     """Read an instant as the API writes it; its nanoseconds are cut."""
     if not isinstance(text, str) or not text:
         return None
@@ -134,21 +134,21 @@ def latest(*instants: datetime | None) -> datetime | None:
 def placed_at(pod: Object) -> datetime | None:
     """Return when a node was found for the pod, None if none was."""
     scheduled = condition(pod, "PodScheduled")
-    return instant(scheduled.get("lastTransitionTime")) if is_true(scheduled) else None
+    return parse_timestamp(scheduled.get("lastTransitionTime")) if is_true(scheduled) else None
 
 
 def created_at(obj: Object) -> datetime | None:
-    return instant(obj["metadata"].get("creationTimestamp"))
+    return parse_timestamp(obj["metadata"].get("creationTimestamp"))
 
 
-def expected_gone_at(obj: Object) -> datetime | None:
+def deletion_deadline(obj: Object) -> datetime | None:
     """Return when what is being deleted should be gone: its grace is in that already."""
-    return instant(obj["metadata"].get("deletionTimestamp"))
+    return parse_timestamp(obj["metadata"].get("deletionTimestamp"))
 
 
-def asked_to_go_at(obj: Object) -> datetime | None:
+def deletion_requested_at(obj: Object) -> datetime | None:
     """Return when its deletion was asked for."""
-    due = expected_gone_at(obj)
+    due = deletion_deadline(obj)
     grace = obj["metadata"].get("deletionGracePeriodSeconds") or 0
     return None if due is None else due - timedelta(seconds=grace)
 

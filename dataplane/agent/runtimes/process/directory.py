@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dataplane.agent.core.endings import Exit, KilledFor
-from dataplane.agent.runtimes.process.identity import Identity
+from dataplane.agent.runtimes.process.process_identity import Identity
 from dataplane.agent.runtimes.process.state_files import (
     StateUnreadableError,
     create_file,
@@ -155,7 +155,7 @@ class AttemptDirectory:
         claim = self.find_claim()
         return claim if isinstance(claim, Identity) else None
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         if not self.is_asked_to_stop:  # the first time counts
             self._stop.touch()
 

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataplane.agent.runtimes.process.identity import read_boot_id
+from dataplane.agent.runtimes.process.process_identity import read_boot_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 """
-An attempt's log: a file of lines as :mod:`dataplane.agent.runtimes.lines` has them.
+An attempt's log: a file of lines as :mod:`dataplane.agent.runtimes.log_lines` has them.
 
 The shim writes it, the agent follows and ships it as it is, so a line's number is its
 place in the file. A long line is cut into pieces, a long log ends early and says so.
@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from dataplane.agent.core import limits
 from dataplane.agent.core.messages import LogChunk
-from dataplane.agent.runtimes.lines import cut_text, decode_line, encode_line, overwrite
+from dataplane.agent.runtimes.log_lines import cut_text, decode_line, encode_line, overwrite
 from shared.kit.clock import Clock
 from shared.model.logs import LogLine, Originator
 

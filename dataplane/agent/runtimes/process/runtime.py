@@ -17,24 +17,24 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.endings import PROCESS_LOST, Exit, Remains, judge
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
+from dataplane.agent.core.endings import PROCESS_LOST, AttemptArtifacts, Exit, classify
 from dataplane.agent.core.messages import LogChunk
-from dataplane.agent.runtimes import remains
+from dataplane.agent.runtimes import artifacts
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.environment import Endpoint, substitute
 from dataplane.agent.runtimes.features import RuntimeKind, list_ignored
 from dataplane.agent.runtimes.log_links import render_log_links
-from dataplane.agent.runtimes.process import trees
+from dataplane.agent.runtimes.process import process_tree
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start, Withdrawn
 from dataplane.agent.runtimes.process.environment import compose_environment
 from dataplane.agent.runtimes.process.fence import FenceFile
-from dataplane.agent.runtimes.process.identity import Identity
 from dataplane.agent.runtimes.process.logs import LogReader, pack_log, read_last_lines
-from dataplane.agent.runtimes.process.nursery import Nursery
+from dataplane.agent.runtimes.process.process_identity import Identity
+from dataplane.agent.runtimes.process.spawner import Spawner
 from dataplane.agent.runtimes.process.state_files import StateUnreadableError
 from dataplane.agent.runtimes.process.watching import Bounds, ask_to_end, kill_all, wait_for_end
-from dataplane.agent.runtimes.protocol import Job, NoLogError, Tell
+from dataplane.agent.runtimes.protocol import Job, NoLogError, ReportStatus
 from shared.blobs.errors import BlobError
 from shared.kit.clock import Clock
 from shared.model.ids import AttemptId
@@ -43,7 +43,7 @@ from shared.model.reports import Failure, FailureKind
 
 logger = logging.getLogger(__name__)
 
-_LOOK_FOR_LINES_EVERY = timedelta(milliseconds=200)
+_LOG_POLL_INTERVAL = timedelta(milliseconds=200)
 
 
 class StartError(Exception):
@@ -55,7 +55,7 @@ class ProcessRuntime:
         self,
         *,
         root: Path,
-        nursery: Nursery,
+        spawner: Spawner,
         stores: Stores,
         base: dict[str, str],
         endpoint: Endpoint,
@@ -65,7 +65,7 @@ class ProcessRuntime:
     ) -> None:
         self._root = root
         self._fence = FenceFile(root.with_name("fence"))
-        self._nursery = nursery
+        self._spawner = spawner
         self._stores = stores
         self._base = base
         self._endpoint = endpoint
@@ -73,12 +73,12 @@ class ProcessRuntime:
         self._clock = clock
         self._running: set[AttemptId] = set()
 
-    async def run(self, job: Job, tell: Tell, stop: asyncio.Event) -> News:
+    async def run(self, job: Job, report_status: ReportStatus, stop: asyncio.Event) -> StatusUpdate:
         attempt = job.assignment.attempt
         directory = self.directory(attempt)
         self._running.add(attempt)
         try:
-            return await self._run(job, directory, tell, stop)
+            return await self._run(job, directory, report_status, stop)
         except StateUnreadableError as error:
             return await self._quarantine(job, directory, error)
         except StartError as error:
@@ -89,19 +89,29 @@ class ProcessRuntime:
             self._running.discard(attempt)
 
     async def _run(
-        self, job: Job, directory: AttemptDirectory, tell: Tell, stop: asyncio.Event
-    ) -> News:
+        self,
+        job: Job,
+        directory: AttemptDirectory,
+        report_status: ReportStatus,
+        stop: asyncio.Event,
+    ) -> StatusUpdate:
         claim = directory.find_claim()
-        if claim is None and job.told is not Phase.RUNNING:
+        if claim is None and job.last_reported is not Phase.RUNNING:
             if not stop.is_set():
-                await tell(News(phase=Phase.INITIALIZING, reason="StartingProcess"))
+                await report_status(
+                    StatusUpdate(phase=Phase.INITIALIZING, reason="StartingProcess")
+                )
                 await self._start(directory, self._prepare(job))
             elif directory.withdraw(Withdrawn()):
-                return News(phase=Phase.ABORTED)
+                return StatusUpdate(phase=Phase.ABORTED)
             claim = directory.find_claim()
         if isinstance(claim, Withdrawn):
-            return _failed(claim.code, claim.message) if claim.code else News(phase=Phase.ABORTED)
-        await tell(News(phase=Phase.RUNNING, log_links=render_log_links(job)))
+            return (
+                _failed(claim.code, claim.message)
+                if claim.code
+                else StatusUpdate(phase=Phase.ABORTED)
+            )
+        await report_status(StatusUpdate(phase=Phase.RUNNING, log_links=render_log_links(job)))
         ended = await self._watch(job, directory, claim, stop)
         return await self._conclude(job, directory, ended)
 
@@ -118,7 +128,7 @@ class ProcessRuntime:
             elif over:
                 return
             else:
-                await self._clock.sleep(_LOOK_FOR_LINES_EVERY)
+                await self._clock.sleep(_LOG_POLL_INTERVAL)
 
     async def sweep(self, held: Collection[AttemptId], older_than: timedelta) -> int:
         """
@@ -153,7 +163,7 @@ class ProcessRuntime:
                 shim = directory.find_shim()
                 alive = shim is not None and shim.is_alive
             except (OSError, StateUnreadableError):
-                shim, alive = None, bool(trees.list_complaining_into(directory.complaints))
+                shim, alive = None, bool(process_tree.list_complaining_into(directory.complaints))
             if alive:
                 logger.warning("killing a process nobody holds", extra=fields)
                 await asyncio.to_thread(kill_all, directory, shim)
@@ -219,7 +229,7 @@ class ProcessRuntime:
             await asyncio.to_thread(directory.make, start)
         except OSError as error:
             raise StartError(f"{directory.path} cannot be made: {error}") from error
-        if await self._nursery.start(directory, start):
+        if await self._spawner.start(directory, start):
             return
         message = (
             f"the attempt's process did not start; its keeper said: {_tail(directory.complaints)}"
@@ -249,21 +259,23 @@ class ProcessRuntime:
 
     async def _quarantine(
         self, job: Job, directory: AttemptDirectory, error: StateUnreadableError
-    ) -> News:
+    ) -> StatusUpdate:
         """End the attempt, and judge it by what it left in the store."""
         logger.error("attempt quarantined", extra={"attempt": directory.path.name}, exc_info=error)
         await asyncio.to_thread(kill_all, directory, None)
         reason = _unreadable(error)
         directory.quarantine(error, reason)
-        news = await self._conclude(job, directory, None)
-        if news.failure is None or news.failure.code != PROCESS_LOST:
-            return news
-        failure = replace(news.failure, code=reason.code, message=reason.message)
-        return replace(news, failure=failure)
+        update = await self._conclude(job, directory, None)
+        if update.failure is None or update.failure.code != PROCESS_LOST:
+            return update
+        failure = replace(update.failure, code=reason.code, message=reason.message)
+        return replace(update, failure=failure)
 
-    async def _conclude(self, job: Job, directory: AttemptDirectory, ended: Exit | None) -> News:
+    async def _conclude(
+        self, job: Job, directory: AttemptDirectory, ended: Exit | None
+    ) -> StatusUpdate:
         assignment = job.assignment
-        left = Remains(
+        left = AttemptArtifacts(
             exit=ended,
             output_prefix=assignment.output_prefix,
             last_lines=await asyncio.to_thread(read_last_lines, directory.log, limits.LAST_LINES),
@@ -273,27 +285,27 @@ class ProcessRuntime:
             memory_limit=None if job.task.container is None else job.task.container.memory_limit,
         )
         left = await self._collect(job, left)
-        phase, failure = judge(left)
-        return News(
+        phase, failure = classify(left)
+        return StatusUpdate(
             phase=phase,
             failure=failure,
             output_uri=assignment.output_prefix if phase is Phase.SUCCEEDED else "",
-            report_uri=await remains.find_report(self._stores, job),
+            report_uri=await artifacts.find_report(self._stores, job),
             log_uri=await self._ship_log(job, directory),
         )
 
-    async def _collect(self, job: Job, left: Remains) -> Remains:
+    async def _collect(self, job: Job, left: AttemptArtifacts) -> AttemptArtifacts:
         """Add what the task left in the store, as far as it decides how the attempt ended."""
         ended = left.exit
         if ended is not None and ended.killed_for is not None and ended.code != 0:
             return left  # we killed it
-        error = await remains.read_error(self._stores, job)
+        error = await artifacts.read_error(self._stores, job)
         if error is not None:
             return replace(left, error=error)
         if ended is None or ended.killed_for is not None:
-            return replace(left, outputs_written=await remains.has_outputs(self._stores, job))
+            return replace(left, outputs_written=await artifacts.has_outputs(self._stores, job))
         if ended.code == 0:
-            missing = await remains.are_outputs_missing(self._stores, job)
+            missing = await artifacts.are_outputs_missing(self._stores, job)
             return replace(left, outputs_missing=missing)
         return left
 
@@ -302,7 +314,7 @@ class ProcessRuntime:
             packed = await pack_log(directory.log)
         except FileNotFoundError:
             return ""  # it never came so far as to have one
-        return await remains.ship_log(self._stores, job, packed)
+        return await artifacts.ship_log(self._stores, job, packed)
 
 
 def _unreadable(error: StateUnreadableError) -> Withdrawn:
@@ -313,9 +325,9 @@ def _unreadable(error: StateUnreadableError) -> Withdrawn:
     return Withdrawn("StateUnreadable", message)
 
 
-def _failed(code: str, message: str) -> News:
+def _failed(code: str, message: str) -> StatusUpdate:
     failure = Failure(code=code, kind=FailureKind.SYSTEM, message=message)
-    return News(phase=Phase.FAILED, failure=failure)
+    return StatusUpdate(phase=Phase.FAILED, failure=failure)
 
 
 def _make_local(prefix: str) -> None:

@@ -26,11 +26,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from dataplane.agent.core.endings import Exit, KilledFor
-from dataplane.agent.runtimes.process import trees
+from dataplane.agent.runtimes.process import process_tree
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
 from dataplane.agent.runtimes.process.fence import FenceFile
-from dataplane.agent.runtimes.process.identity import Identity
 from dataplane.agent.runtimes.process.logs import LogWriter
+from dataplane.agent.runtimes.process.process_identity import Identity
 from shared.kit.clock import SystemClock
 
 STARTED = b"started\n"
@@ -200,7 +200,7 @@ class _Shim:
     def _check_limits(self) -> None:
         now = time.monotonic()
         if now >= self._kill_at:
-            trees.send_signal(trees.list_descendants(os.getpid()), signal.SIGKILL)
+            process_tree.send_signal(process_tree.list_descendants(os.getpid()), signal.SIGKILL)
             self._kill_at = now + 1.0
         if self._killed_for is not None:
             return
@@ -223,8 +223,8 @@ class _Shim:
         return self._start.fence is not None and FenceFile(Path(self._start.fence)).is_closed
 
     def _check_memory(self, limit: int) -> None:
-        pids = trees.list_descendants(os.getpid())
-        used = trees.measure_memory(pids, limit)
+        pids = process_tree.list_descendants(os.getpid())
+        used = process_tree.measure_memory(pids, limit)
         if used > limit:
             self._log.say(
                 f"the task uses {used // 2**20} MiB of memory, its limit is "
@@ -232,21 +232,21 @@ class _Shim:
             )
             self._max_rss = max(self._max_rss, used)
             self._killed_for = KilledFor.MEMORY
-            trees.send_signal(pids, signal.SIGKILL)
+            process_tree.send_signal(pids, signal.SIGKILL)
 
     def _end(self, why: KilledFor) -> None:
         """Ask all of the task's processes to end; those still there later are killed."""
         self._killed_for = why
         self._end_at = float("inf")
         self._kill_at = time.monotonic() + self._start.grace_seconds
-        trees.send_signal(trees.list_descendants(os.getpid()), signal.SIGTERM)
+        process_tree.send_signal(process_tree.list_descendants(os.getpid()), signal.SIGTERM)
 
     def _kill_remnants(self) -> None:
         """Kill what the task left behind, until nothing is below us or the kernel cannot."""
         until = time.monotonic() + _REMNANTS_DIE_WITHIN
         while True:
-            remnants = trees.list_descendants(os.getpid())
-            trees.send_signal(remnants, signal.SIGKILL)
+            remnants = process_tree.list_descendants(os.getpid())
+            process_tree.send_signal(remnants, signal.SIGKILL)
             try:
                 pid, _, used = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:

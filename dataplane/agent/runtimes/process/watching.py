@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 
 from dataplane.agent.core import limits
 from dataplane.agent.runtimes.environment import ATTEMPT_VARIABLE
-from dataplane.agent.runtimes.process import trees
+from dataplane.agent.runtimes.process import process_tree
 from dataplane.agent.runtimes.process.directory import AttemptDirectory
-from dataplane.agent.runtimes.process.identity import Identity
-from dataplane.agent.runtimes.process.nursery import readable
+from dataplane.agent.runtimes.process.process_identity import Identity
+from dataplane.agent.runtimes.process.spawner import readable
 from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class _Overseer:
 
 def ask_to_end(shim: Identity, directory: AttemptDirectory) -> None:
     """Ask the shim to end its task, even if it was sent SIGSTOP."""
-    directory.ask_to_stop()
+    directory.request_stop()
     shim.send_signal(signal.SIGTERM)
     if shim.is_stopped:
         shim.send_signal(signal.SIGCONT)
@@ -123,22 +123,24 @@ def kill_all(directory: AttemptDirectory, shim: Identity | None) -> None:
     If it is dead already, the kernel has killed its task, but not the task's children.
     """
     mark = f"{ATTEMPT_VARIABLE}={directory.path.name}".encode()
-    shims = set(trees.list_complaining_into(directory.complaints))
-    if shim is not None and shim.keeps_its_pid:
+    shims = set(process_tree.list_complaining_into(directory.complaints))
+    if shim is not None and shim.holds_pid:
         shims.add(shim.pid)
     within = limits.ORPHANS_DIE_WITHIN.total_seconds()
     until = time.monotonic() + within
-    trees.kill([pid for pid in shims if shim is None or pid != shim.pid or shim.is_alive], within)
+    process_tree.kill(
+        [pid for pid in shims if shim is None or pid != shim.pid or shim.is_alive], within
+    )
     while True:  # each round may find what was forked during the one before
-        processes = set(trees.list_marked(mark))
+        processes = set(process_tree.list_marked(mark))
         for leader in shims:
-            processes.update(trees.list_session(leader))
+            processes.update(process_tree.list_session(leader))
         if not processes:
             return
         left = until - time.monotonic()
         if left <= 0:
             break
-        trees.kill(processes, left)
+        process_tree.kill(processes, left)
     logger.error(
         "processes survive SIGKILL",
         extra={"attempt": directory.path.name, "pids": sorted(processes)},

@@ -16,7 +16,7 @@ is forked that imports it in the environment of the task just started, and the n
 gets the spare if its environment is the same but for what tells one action from another.
 
 A forked task becomes ``a0`` as if started by the shell: same argv, path, environment and
-``__main__``. Run by :mod:`dataplane.agent.runtimes.process.nursery`.
+``__main__``. Run by :mod:`dataplane.agent.runtimes.process.spawner`.
 """
 
 import gc
@@ -85,7 +85,7 @@ for name in sys.argv[1:]:
 print(json.dumps([name for name in sys.modules if name not in before]))
 """
 
-_OWN_TO_ONE_ACTION = frozenset(
+_PER_ACTION = frozenset(
     {"ACTION_NAME", "FLYTE_ATTEMPT_NUMBER", "RUN_NAME", "VOLARY_ATTEMPT", "_U_RUN_BASE"}
 )
 """Variables a0 reads when it runs, never while it is imported."""
@@ -213,19 +213,21 @@ class _Zygote:
         return None
 
     def _fork_spare(self, env: Mapping[str, str]) -> Become | None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        parent_socket, child_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         if os.fork() == 0:
             self._agent.detach()
-            ours.detach()
+            parent_socket.detach()
 
             def prepare() -> None:
-                theirs.detach()
+                child_socket.detach()
                 _set_environment(env)
                 _import(_SDK)
 
-            return _task_of(keep(lambda: _receive(theirs), using=theirs.fileno(), prepare=prepare))
-        theirs.close()
-        self._spare = _Spare(ours, env)
+            return _task_of(
+                keep(lambda: _receive(child_socket), using=child_socket.fileno(), prepare=prepare)
+            )
+        child_socket.close()
+        self._spare = _Spare(parent_socket, env)
         return None
 
 
@@ -248,7 +250,7 @@ def _send(orders: socket.socket, order: Order) -> bool:
 
 
 def _shared_part(env: Mapping[str, str]) -> Mapping[str, str]:
-    return {name: value for name, value in env.items() if name not in _OWN_TO_ONE_ACTION}
+    return {name: value for name, value in env.items() if name not in _PER_ACTION}
 
 
 def _import(names: Iterable[str]) -> None:

@@ -52,13 +52,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (printf "volary/copilot:%s" (default .Chart.AppVersion .Values.image.tag)) .Values.copilot.image -}}
 {{- end -}}
 
-{{- define "agent.doorName" -}}
-{{- printf "%s-door" (include "agent.fullname" .) -}}
+{{- define "agent.proxyName" -}}
+{{- printf "%s-proxy" (include "agent.fullname" .) -}}
 {{- end -}}
 
-{{/* How pods reach the door. No cluster domain: pods search for it, and not every cluster has the usual one. */}}
-{{- define "agent.doorAddress" -}}
-{{- $host := printf "%s.%s.svc" (include "agent.doorName" .) .Release.Namespace -}}
+{{/* How pods reach the proxy. No cluster domain: pods search for it, and not every cluster has the usual one. */}}
+{{- define "agent.proxyAddress" -}}
+{{- $host := printf "%s.%s.svc" (include "agent.proxyName" .) .Release.Namespace -}}
 {{- if or (contains "docker" $host) (contains "localhost" $host) -}}
 {{- fail (printf "the SDK in a pod would speak plaintext to %s, because its name contains \"docker\" or \"localhost\"; choose another release name, namespace or fullnameOverride" $host) -}}
 {{- end -}}

@@ -9,9 +9,9 @@ Takes (dict "root" $ "scope" "home"|"tasks"|"cluster").
 {{- $features := dict "agent" true "createNamespaces" (and $root.Values.namespaces.create (eq (include "agent.onlyNamespace" $root) "")) "pullSecrets" (not (empty $root.Values.tasks.pullSecrets)) "connectors" (or (not (empty $root.Values.connectors.addresses)) (not (empty $root.Values.connectors.byType))) -}}
 {{- $features = merge $features $root.Values.plugins -}}
 {{- $names := dict
-      "doorAuthority" (list (include "agent.doorName" $root))
-      "doorCertificate" (list "volary-door")
-      "doorService" (list (include "agent.doorName" $root))
+      "proxyAuthority" (list (include "agent.proxyName" $root))
+      "proxyCertificate" (list "volary-proxy")
+      "proxyService" (list (include "agent.proxyName" $root))
       "lease" (list (include "agent.fullname" $root))
       "pullSecrets" $root.Values.tasks.pullSecrets
       "taskActionDefinition" (list "taskactions.volary.dev")

@@ -16,8 +16,8 @@ from dataplane.agent.kube.client import Change, ChangeKind, Kube
 from dataplane.agent.kube.errors import (
     ConflictError,
     ExistsError,
+    ExpiredError,
     ForbiddenError,
-    GoneError,
     InvalidError,
     NoAccessError,
     NotFoundError,
@@ -59,10 +59,10 @@ async def test_status_is_written_apart(kube: Kube, place: str) -> None:
     await kube.create(POD, make_pod(place))
     patch = {"status": {"phase": "Running"}, "spec": {"activeDeadlineSeconds": 5}}
 
-    told = await kube.patch(POD, Name(place, "one"), patch, status=True)
+    last_reported = await kube.patch(POD, Name(place, "one"), patch, status=True)
 
-    assert told["status"]["phase"] == "Running"
-    assert "activeDeadlineSeconds" not in told["spec"]
+    assert last_reported["status"]["phase"] == "Running"
+    assert "activeDeadlineSeconds" not in last_reported["spec"]
     assert kube.requests["patch", "pods/status", 200] == 1
 
 
@@ -90,7 +90,7 @@ async def test_a_list_whose_moment_is_forgotten_between_pages_is_whole_all_the_s
     for number in range(3):
         await kube.create(CONFIG_MAP, make_map(place, f"m{number}"))
     monkeypatch.setattr(limits, "PAGE_ITEMS", 1)
-    ask, pages = kube._transport.ask, 0
+    ask, pages = kube._transport.request_json, 0
 
     async def forget_after_the_first_page(*args: Any, **rest: Any) -> dict[str, Any]:
         nonlocal pages
@@ -125,10 +125,10 @@ async def test_refusals_say_what_the_caller_can_do(
     with pytest.raises(InvalidError, match=r"spec\.containers"):
         await kube.create(POD, {"metadata": {"namespace": place, "name": "p"}, "spec": {}})
 
-    async with Kube.open(kube_api.kubeconfig("nobody", groups=["none"])) as nobody:
+    async with Kube.open(kube_api.kubeconfig("nobody", groups=["none"])) as stranger:
         with pytest.raises(ForbiddenError, match="nobody"):
-            await nobody.list(SECRET, namespace=place)
-        assert not await nobody.may("list", SECRET, place)
+            await stranger.list(SECRET, namespace=place)
+        assert not await stranger.may("list", SECRET, place)
     assert await kube.may("list", SECRET, place)
     assert await kube.may("create", POD, part="exec")
 
@@ -166,7 +166,7 @@ async def test_a_watch_from_what_is_forgotten_says_so(
     await kube.create(CONFIG_MAP, make_map(place, "one"))
     await asyncio.to_thread(kube_api.forget_the_past)
 
-    with pytest.raises(GoneError):
+    with pytest.raises(ExpiredError):
         await _watch(kube, place, since)
 
 
@@ -189,7 +189,7 @@ async def test_a_call_to_a_server_that_does_not_answer_ends(
 ) -> None:
     monkeypatch.setattr(limits, "CALL_TIMEOUT", timedelta(milliseconds=300))
     with kube_api.api_server.held_up(), pytest.raises(UnreachableError):
-        await kube.with_patience(AT_ONCE).create(CONFIG_MAP, make_map(place, "one"))
+        await kube.with_retry_timeout(AT_ONCE).create(CONFIG_MAP, make_map(place, "one"))
 
 
 async def test_a_call_waits_for_a_server_that_comes_back(
@@ -300,7 +300,7 @@ async def test_a_pod_enters_with_its_account_whose_token_is_renewed_in_its_file(
             await of_pod.may("get", POD)
         token.write_text("")
         with pytest.raises(UnreachableError, match="empty"):
-            await of_pod.with_patience(AT_ONCE).may("get", POD)
+            await of_pod.with_retry_timeout(AT_ONCE).may("get", POD)
         token.write_text(made["status"]["token"])
         assert not await of_pod.may("get", POD)
 

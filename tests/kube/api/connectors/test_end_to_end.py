@@ -13,8 +13,8 @@ from tests.kube.client import KubeClient
 from tests.kube.controlplane import KubeForTests
 from tests.kube.node.examples.world import World
 from tests.servers.postgres import PostgresForTests
+from tests.system.api_client import ApiClient, action_id
 from tests.system.commands import Flyte
-from tests.system.door import Door, action_id
 
 
 @pytest.fixture
@@ -52,16 +52,16 @@ async def test_a_task_of_a_connector_runs_in_its_service(
     world: World, server: Server, tmp_path: Path
 ) -> None:
     flyte = Flyte(world, tmp_path, place=Path(__file__).parent)
-    door: Door = world.control.door
+    client: ApiClient = world.control.api
 
     root = action_id(flyte("run", "query.py", "query", "--n", "7").run)
     try:
-        await door.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED)
+        await client.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED)
     except AssertionError as error:
         raise AssertionError(world.said()) from error
 
-    assert await door.outputs(root) == [42]
+    assert await client.outputs(root) == [42]
     (job,) = server.jobs.created
     asked = server.jobs.asked(job)
     assert (asked["inputs"], asked["secrets"]) == ({"n": 7}, {"token": "hush"})
-    assert "7 rows" in await door.log(root)
+    assert "7 rows" in await client.log(root)

@@ -19,7 +19,7 @@ SHORT = Terms(
     length=timedelta(seconds=3),
     deadline=timedelta(seconds=1.5),
     every=timedelta(seconds=0.4),
-    look_every=timedelta(seconds=0.2),
+    poll_interval=timedelta(seconds=0.2),
 )
 
 
@@ -162,7 +162,7 @@ async def test_who_cannot_renew_stops_before_another_begins(kubes: list[Kube], p
 
 def test_terms_let_a_standby_lead_within_ten_seconds() -> None:
     terms = Terms()
-    assert terms.length + terms.look_every < timedelta(seconds=10)
+    assert terms.length + terms.poll_interval < timedelta(seconds=10)
 
 
 async def test_standby_takes_over_from_the_dead_after_their_deadline(

@@ -49,7 +49,7 @@ async def test_events_are_found_by_attempt_oldest_first(
 ) -> None:
     pod = name_attempt(ONE, place).name
     attempt = str(ONE.attempt)
-    with events.waking(attempt) as event:
+    with events.notified(attempt) as event:
         for about, number in ((f"{pod}-worker-0", 2), ("stranger", 3), (pod, 1)):
             await kube.create(EVENT, make_event(place, about, number))
         while len(events.of_attempt(attempt)) < 2:
@@ -65,7 +65,7 @@ async def test_events_are_found_by_attempt_oldest_first(
 async def test_events_that_came_before_somebody_waits_are_there(kube: Kube, place: str) -> None:
     await kube.create(EVENT, make_event(place, name_attempt(ONE, place).name, 1))
     async with running(Events(kube, namespace=place, clock=SystemClock())) as events:
-        with events.waking(str(ONE.attempt)):
+        with events.notified(str(ONE.attempt)):
             assert [item["reason"] for item in events.of_attempt(str(ONE.attempt))] == ["Reason1"]
 
 
@@ -74,7 +74,7 @@ async def test_of_a_talkative_object_the_latest_are_kept(
 ) -> None:
     monkeypatch.setattr(limits, "EVENTS_OF_ATTEMPT", 3)
     pod, attempt = name_attempt(ONE, place).name, str(ONE.attempt)
-    with events.waking(attempt) as event:
+    with events.notified(attempt) as event:
         for number in range(6):
             await kube.create(EVENT, make_event(place, pod, number))
         while not (found := events.of_attempt(attempt)) or found[-1]["reason"] != "Reason5":
@@ -88,7 +88,7 @@ async def test_of_attempts_that_nobody_waits_for_few_are_kept(
 ) -> None:
     monkeypatch.setattr(limits, "ATTEMPTS_WITH_EVENTS", 2)
     waited_for = str(ONE.attempt)
-    with events.waking(waited_for), events.waking(str(make_assignment(9).attempt)) as last:
+    with events.notified(waited_for), events.notified(str(make_assignment(9).attempt)) as last:
         for number in (1, 2, 3, 4, 9):
             pod = name_attempt(make_assignment(number), place).name
             await kube.create(EVENT, make_event(place, pod, number))

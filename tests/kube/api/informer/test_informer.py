@@ -52,7 +52,7 @@ async def becomes(
 ) -> list[Object]:
     """Wait as a runtime does: woken, and looking at everything each time."""
     async with asyncio.timeout(40):
-        with informer.waking(attempt) as event:
+        with informer.notified(attempt) as event:
             while not fact(objects := list(informer.of_attempt(attempt))):
                 await event.wait()
                 event.clear()
@@ -81,7 +81,7 @@ async def test_what_is_there_and_what_comes_and_goes(kube: Kube, place: str) -> 
 
 
 async def test_only_whom_it_concerns_is_woken(kube: Kube, place: str, informer: Informer) -> None:
-    with informer.waking("one") as one, informer.waking("two") as two:
+    with informer.notified("one") as one, informer.notified("two") as two:
         await kube.create(CONFIG_MAP, make_map(place, "a", "one"))
         await one.wait()
         assert not two.is_set()
@@ -100,7 +100,7 @@ async def test_one_event_may_be_woken_by_several_informers(
 ) -> None:
     event = asyncio.Event()
     other = Informer(kube, CONFIG_MAP, namespace=place, clock=SystemClock())
-    with informer.waking("one", event), other.waking("one", event):
+    with informer.notified("one", event), other.notified("one", event):
         await kube.create(CONFIG_MAP, make_map(place, "a", "one"))
         await event.wait()
 
@@ -188,7 +188,7 @@ async def test_a_server_that_is_busy_is_asked_again_when_it_says(
     kube: Kube, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await kube.create(CONFIG_MAP, make_map(place, "a", "one"))
-    ask, refused_at = kube._transport.ask, list[float]()
+    ask, refused_at = kube._transport.request_json, list[float]()
     loop = asyncio.get_running_loop()
 
     async def refuse_at_first(*args: Any, **rest: Any) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from dataplane.agent import cli
-from dataplane.agent.doctor.examination import examine
-from dataplane.agent.doctor.findings import Finding, Outcome
+from dataplane.agent.doctor.checks import run_checks
+from dataplane.agent.doctor.results import CheckResult, Outcome
 from dataplane.agent.settings import Settings
 from shared.kit.clock import Clock, SystemClock
 from tests.kube.api.install.conftest import NAME, Installed, installed
@@ -31,10 +31,12 @@ class Late(SystemClock):
 async def settings_of(agent: Installed, **changes: str) -> Settings:
     """Read what the chart tells the agent, as the agent does, with some of it changed."""
     async with agent.kube.client() as administrator:
-        told = await administrator.get(f"/api/v1/namespaces/{agent.namespace}/configmaps/{NAME}")
+        last_reported = await administrator.get(
+            f"/api/v1/namespaces/{agent.namespace}/configmaps/{NAME}"
+        )
     nowhere = f"127.0.0.1:{free_ports(1)[0]}"
     here = {"kubeconfig": str(agent.kubeconfig()), "control_plane": nowhere}
-    environment = told["data"] | {
+    environment = last_reported["data"] | {
         f"VOLARY_AGENT_{name.upper()}": value
         for name, value in {**here, "public_endpoint": nowhere, **changes}.items()
     }
@@ -47,16 +49,16 @@ async def settings_of(agent: Installed, **changes: str) -> Settings:
 
 async def look(
     agent: Installed, about: str, *, clock: Clock | None = None, **changes: str
-) -> Sequence[Finding]:
+) -> Sequence[CheckResult]:
     """Examine, and return what is found about one thing."""
     settings = await settings_of(agent, **changes)
-    findings = await examine(settings, [], clock or SystemClock())
+    findings = await run_checks(settings, [], clock or SystemClock())
     return [finding for finding in findings if finding.about == about]
 
 
-async def look_until(agent: Installed, about: str, outcome: Outcome) -> Sequence[Finding]:
+async def look_until(agent: Installed, about: str, outcome: Outcome) -> Sequence[CheckResult]:
     """The same, once the API server has heard of roles that were just bound."""
-    findings: Sequence[Finding] = []
+    findings: Sequence[CheckResult] = []
 
     async def is_so() -> bool:
         nonlocal findings
@@ -78,8 +80,8 @@ async def test_an_agent_as_installed_has_all_that_it_needs(agent: Installed) -> 
     assert [finding.outcome for finding in await look(agent, "clock")] == [Outcome.OK]
     (namespaces,) = await look(agent, "namespaces")
     assert namespaces.text == "{project}-{domain}: the agent makes them"
-    (door,) = await look(agent, "door")
-    assert "yet" in door.text  # for no agent has started
+    (proxy,) = await look(agent, "door")
+    assert "yet" in proxy.text  # for no agent has started
 
 
 async def test_an_agent_without_roles_is_told_each_that_it_lacks(

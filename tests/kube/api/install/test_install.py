@@ -147,7 +147,7 @@ async def test_the_control_plane_is_installed_once_its_migration_is_done(
 async def _finish(api: KubeClient, job: str) -> None:
     """Play the Job's controller: it has succeeded."""
     at = "2026-01-01T00:00:00Z"
-    told = {"status": "True", "lastProbeTime": at, "lastTransitionTime": at}
-    conditions = [{"type": kind, **told} for kind in ("SuccessCriteriaMet", "Complete")]
+    last_reported = {"status": "True", "lastProbeTime": at, "lastTransitionTime": at}
+    conditions = [{"type": kind, **last_reported} for kind in ("SuccessCriteriaMet", "Complete")]
     status = {"startTime": at, "completionTime": at, "succeeded": 1, "conditions": conditions}
     await api.patch(f"{job}/status", {"status": status})

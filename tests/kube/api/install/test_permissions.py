@@ -14,9 +14,9 @@ from tests.servers.helm import Helm
 PULL_SECRET = "registry"  # noqa: S105 -- a name
 NAMES: Mapping[Named | None, str] = {
     None: "anything",
-    Named.DOOR_AUTHORITY: f"{NAME}-door",
-    Named.DOOR_CERTIFICATE: "volary-door",
-    Named.DOOR_SERVICE: f"{NAME}-door",
+    Named.PROXY_AUTHORITY: f"{NAME}-door",
+    Named.PROXY_CERTIFICATE: "volary-proxy",
+    Named.PROXY_SERVICE: f"{NAME}-door",
     Named.LEASE: NAME,
     Named.PULL_SECRETS: PULL_SECRET,
     Named.TASK_ACTION_DEFINITION: "taskactions.volary.dev",
@@ -142,7 +142,7 @@ async def test_what_would_be_too_much_is_refused(everything: Installed, api: Kub
                 ("list", "/api/v1/namespaces"),
                 ("list", "/api/v1/nodes"),
                 ("get", f"{there}/configmaps/anything"),
-                ("delete", f"{there}/configmaps/volary-door"),
+                ("delete", f"{there}/configmaps/volary-proxy"),
                 ("get", f"{there}/services/anything"),
                 ("update", f"/apis/coordination.k8s.io/v1/namespaces/{home}/leases/another"),
                 ("update", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/x"),

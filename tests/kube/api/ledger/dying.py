@@ -19,12 +19,12 @@ class _Dying:
 
     async def ask(self, request: Request, *, at_most: timedelta) -> dict[str, Any]:
         if request.method == "GET":
-            return await self._transport.ask(request, at_most=at_most)
+            return await self._transport.request_json(request, at_most=at_most)
         self._left -= 1
         if self._left > 0:
-            return await self._transport.ask(request, at_most=at_most)
+            return await self._transport.request_json(request, at_most=at_most)
         if self._left == 0 and self._is_heard:
-            await self._transport.ask(request, at_most=at_most)
+            await self._transport.request_json(request, at_most=at_most)
         self.died.set()
         never: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         return await never
@@ -33,4 +33,4 @@ class _Dying:
 def make_dying(kube: Kube, at_write: int, *, is_heard: bool) -> tuple[Kube, asyncio.Event]:
     """Return a client whose n-th write is its last, and what is set when it is made."""
     dying = _Dying(kube._transport, at_write, is_heard=is_heard)
-    return Kube(cast("Transport", dying), patience=None), dying.died
+    return Kube(cast("Transport", dying), timeouts=None), dying.died

@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.objects import TASK_ACTION
 from dataplane.agent.ledger.ledger import Ledger
@@ -45,10 +45,10 @@ class World:
             await ledger.accept([ASSIGNMENT], SPECS, NOW)
         self.is_accepted = True
         for phase in PHASES:
-            await ledger.record(ATTEMPT, [News(phase=phase)], NOW)
+            await ledger.record(ATTEMPT, [StatusUpdate(phase=phase)], NOW)
             self.hear(ledger)
         self.is_settled = True
-        await ledger.settle(acknowledged(ATTEMPT, max(self.said)))
+        await ledger.acknowledge(acknowledged(ATTEMPT, max(self.said)))
 
     def hear(self, ledger: Ledger) -> None:
         for report in ledger.outbox.take():
@@ -56,14 +56,14 @@ class World:
 
     def check(self, ledger: Ledger) -> None:
         """What was said must be known."""
-        held = ledger.held.get(ATTEMPT)
-        if self.is_settled and held is None:
+        active = ledger.active.get(ATTEMPT)
+        if self.is_settled and active is None:
             return
         if self.is_accepted:
-            assert held is not None
+            assert active is not None
         if self.said:
-            assert held is not None
-            assert held.version >= max(self.said)
+            assert active is not None
+            assert active.version >= max(self.said)
 
 
 @pytest.mark.parametrize("is_heard", [False, True], ids=["before", "after"])

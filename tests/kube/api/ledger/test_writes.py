@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from dataplane.agent.core.held import Held, News
+from dataplane.agent.core.active_attempts import ActiveAttempt, StatusUpdate
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.objects import (
     AGENT_LABEL,
@@ -51,8 +51,8 @@ async def test_an_attempt_costs_one_create_three_patches_and_one_delete(
     async with open_ledger(kube, place, retention=timedelta(0)) as ledger:
         await ledger.accept([ASSIGNMENT], {}, NOW)
         for phase in (Phase.INITIALIZING, Phase.RUNNING, Phase.SUCCEEDED):
-            await ledger.record(ATTEMPT, [News(phase=phase)], NOW)
-        await ledger.settle(acknowledged(ATTEMPT, 3))
+            await ledger.record(ATTEMPT, [StatusUpdate(phase=phase)], NOW)
+        await ledger.acknowledge(acknowledged(ATTEMPT, 3))
         await until_deleted(kube, place)
 
     assert task_action_writes(kube) == {
@@ -68,7 +68,7 @@ async def test_news_that_comes_during_a_write_goes_into_the_next(kube: Kube, pla
             tasks.create_task(ledger.accept([ASSIGNMENT], {}, NOW))
             await asyncio.sleep(0)
             for phase in (Phase.INITIALIZING, Phase.RUNNING, Phase.SUCCEEDED):
-                tasks.create_task(ledger.record(ATTEMPT, [News(phase=phase)], NOW))
+                tasks.create_task(ledger.record(ATTEMPT, [StatusUpdate(phase=phase)], NOW))
         assert [report.version for report in ledger.outbox.take()] == [1, 2, 3]
 
     assert task_action_writes(kube) == {"create taskactions": 1, "patch taskactions/status": 1}
@@ -107,7 +107,7 @@ async def test_somebodys_label_disturbs_nothing(kube: Kube, place: str) -> None:
     async with open_ledger(kube, place) as ledger:
         await ledger.accept([ASSIGNMENT], {}, NOW)
         await kube.patch(TASK_ACTION, name, {"metadata": {"labels": {"some": "body"}}})
-        await ledger.record(ATTEMPT, [News(phase=Phase.RUNNING)], NOW)
+        await ledger.record(ATTEMPT, [StatusUpdate(phase=Phase.RUNNING)], NOW)
 
     assert (await kube.get(TASK_ACTION, name))["status"]["phase"] == "RUNNING"
 
@@ -116,7 +116,7 @@ async def test_what_somebody_deleted_is_written_down_again(kube: Kube, place: st
     name = name_attempt(ASSIGNMENT, place)
     async with open_ledger(kube, place) as ledger:
         await ledger.accept([ASSIGNMENT], {}, NOW)
-        await ledger.record(ATTEMPT, [News(phase=Phase.RUNNING)], NOW)
+        await ledger.record(ATTEMPT, [StatusUpdate(phase=Phase.RUNNING)], NOW)
         await kube.delete(TASK_ACTION, name)
         await ledger.record(ATTEMPT, [FAILED], NOW)
 
@@ -127,11 +127,11 @@ async def test_of_two_agents_on_one_ledger_the_second_to_write_ends(kube: Kube, 
     async with open_ledger(kube, place) as old:
         await old.accept([ASSIGNMENT], {}, NOW)
         async with open_ledger(kube, place) as new:
-            await new.record(ATTEMPT, [News(phase=Phase.RUNNING)], NOW)
+            await new.record(ATTEMPT, [StatusUpdate(phase=Phase.RUNNING)], NOW)
 
     async def write_with_both() -> None:
         async with open_ledger(kube, place) as old, open_ledger(kube, place) as new:
-            await new.record(ATTEMPT, [News(phase=Phase.SUCCEEDED)], NOW)
+            await new.record(ATTEMPT, [StatusUpdate(phase=Phase.SUCCEEDED)], NOW)
             await old.record(ATTEMPT, [FAILED], NOW)
 
     with pytest.raises(BaseExceptionGroup) as caught:
@@ -146,7 +146,7 @@ async def test_settled_ones_stay_for_people_to_look_at(kube: Kube, place: str) -
     async with open_ledger(kube, place, retention=timedelta(seconds=1)) as ledger:
         await ledger.accept([ASSIGNMENT], {}, NOW)
         await ledger.record(ATTEMPT, [FAILED], NOW)
-        await ledger.settle(acknowledged(ATTEMPT, 1))
+        await ledger.acknowledge(acknowledged(ATTEMPT, 1))
         assert (await kube.list(TASK_ACTION, namespace=place)).items
         await until_deleted(kube, place)
 
@@ -154,13 +154,13 @@ async def test_settled_ones_stay_for_people_to_look_at(kube: Kube, place: str) -
 async def test_of_too_many_settled_ones_the_oldest_go_before_their_time(
     kube: Kube, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "SETTLED_KEPT", 1)
+    monkeypatch.setattr(limits, "ENDED_TASKACTIONS_KEPT", 1)
     async with open_ledger(kube, place, retention=timedelta(hours=1)) as ledger:
         for number in (1, 2, 3):
             each = make_assignment(number)
             await ledger.accept([each], {}, NOW)
             await ledger.record(each.attempt, [FAILED], NOW)
-            await ledger.settle(acknowledged(each.attempt, 1))
+            await ledger.acknowledge(acknowledged(each.attempt, 1))
         async with asyncio.timeout(60):
             while len((await kube.list(TASK_ACTION, namespace=place)).items) > 1:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -169,7 +169,7 @@ async def test_of_too_many_settled_ones_the_oldest_go_before_their_time(
 
 async def test_whoever_is_owned_need_not_ask_for_the_owner(kube: Kube, place: str) -> None:
     async with open_journal(kube, place) as journal:
-        await journal.accept([Held(assignment=ASSIGNMENT, accepted_at=NOW)], {})
+        await journal.accept([ActiveAttempt(assignment=ASSIGNMENT, accepted_at=NOW)], {})
         name = name_attempt(ASSIGNMENT, place)
         made = await kube.get(TASK_ACTION, name)
         found = journal.find_object(ATTEMPT)
@@ -249,7 +249,7 @@ async def test_without_its_namespace_an_attempt_is_kept_in_the_agents(
         assert await ledger.accept([ASSIGNMENT], {}, NOW)
         await ledger.record(ATTEMPT, [FAILED], NOW)
     async with open_ledger(kube, place, template=template) as ledger:
-        assert ledger.held[ATTEMPT].phase is Phase.FAILED
+        assert ledger.active[ATTEMPT].phase is Phase.FAILED
 
     listing = await kube.list(TASK_ACTION, labels=f"{AGENT_LABEL}={place}")
     assert [obj["metadata"]["namespace"] for obj in listing.items] == [place]
@@ -267,7 +267,7 @@ async def test_a_server_that_does_not_answer_is_waited_for(
             await ledger.begin_session()  # nobody waits for the API here
         assert ledger.leases()
         assert await ledger.accept([ASSIGNMENT], {}, NOW) == []
-        await ledger.record(ATTEMPT, [News(phase=Phase.RUNNING)], NOW)
+        await ledger.record(ATTEMPT, [StatusUpdate(phase=Phase.RUNNING)], NOW)
     assert (await kube.get(TASK_ACTION, name_attempt(ASSIGNMENT, place)))["status"]["reports"]
 
 

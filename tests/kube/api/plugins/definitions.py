@@ -43,12 +43,12 @@ class Module:
         go = shutil.which("go")
         if go is None:
             raise NoDefinitionsError("there is no Go toolchain to fetch the operators' modules")
-        told = _run(
+        last_reported = _run(
             [go, "mod", "download", "-json", f"{self.name}@{self.version}"],
             scratch,
             GOFLAGS="-mod=mod",
         )
-        found = json.loads(told)
+        found = json.loads(last_reported)
         if found["Sum"] != self.digest:
             raise NoDefinitionsError(f"{self.name} {self.version} is not what it was: {found}")
         return [Path(found["Dir"], path).read_bytes() for path in self.paths]
@@ -64,13 +64,13 @@ class Wheel:
     paths: tuple[str, ...]
 
     def fetch(self, scratch: Path) -> Sequence[bytes]:
-        wanted = scratch / "wanted.txt"
-        wanted.write_text(f"{self.name}=={self.version} --hash=sha256:{self.digest}\n")
+        desired = scratch / "wanted.txt"
+        desired.write_text(f"{self.name}=={self.version} --hash=sha256:{self.digest}\n")
         _run(
             [
                 *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
                 *("--require-hashes", "--only-binary=:all:", "--dest", str(scratch)),
-                *("--requirement", str(wanted)),
+                *("--requirement", str(desired)),
             ],
             scratch,
         )

@@ -82,12 +82,12 @@ async def test_its_pods_are_pods(api: KubeClient, place: str, task: str) -> None
     templates = list(pod_templates(resource["spec"]))
     assert templates
     for number, template in enumerate(templates):
-        wanted = {
+        desired = {
             "metadata": {"name": f"template-{number}"},
             "template": {"metadata": template["metadata"], "spec": template["spec"]},
         }
         path = f"/api/v1/namespaces/{place}/podtemplates?dryRun=All&{_STRICTLY}"
-        made = (await api.create(path, wanted))["template"]
+        made = (await api.create(path, desired))["template"]
         assert list(_missing(template["spec"], made["spec"], "spec")) == []
 
 

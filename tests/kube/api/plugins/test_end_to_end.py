@@ -12,8 +12,8 @@ from tests.kube.client import Json, KubeClient, wait_until
 from tests.kube.controlplane import KubeForTests
 from tests.kube.node.examples.world import TASKS, World
 from tests.servers.postgres import PostgresForTests
+from tests.system.api_client import ApiClient, action_id
 from tests.system.commands import Flyte
-from tests.system.door import Door, action_id
 
 _JOBSETS = f"/apis/jobset.x-k8s.io/v1alpha2/namespaces/{TASKS}/jobsets"
 
@@ -42,7 +42,7 @@ def world(
 async def test_a_clustered_task_is_a_jobset_whose_end_is_its_end(
     world: World, api: KubeClient, tmp_path: Path
 ) -> None:
-    door: Door = world.control.door
+    client: ApiClient = world.control.api
     flyte = Flyte(world, tmp_path, place=Path(__file__).parent)
     root = action_id(flyte("run", "training.py", "train").run)
     try:
@@ -57,7 +57,7 @@ async def test_a_clustered_task_is_a_jobset_whose_end_is_its_end(
         )
         path = f"{_JOBSETS}/{jobset['metadata']['name']}"
         await api.patch(f"{path}/status", {"status": _completed()})
-        await door.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED)
+        await client.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED)
     except AssertionError as error:
         raise AssertionError(world.said()) from error
 

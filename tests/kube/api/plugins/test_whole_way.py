@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dataplane.agent.core.held import Held, News
+from dataplane.agent.core.active_attempts import ActiveAttempt, StatusUpdate
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.events import Events
 from dataplane.agent.kube.informer import Informer
@@ -34,7 +34,7 @@ from tests.unit.agent.kubernetes.plugins.jobs import (
 )
 from tests.unit.agent.kubernetes.pods.sdk import CLUSTER
 
-_PATIENCE = 40
+_TIMEOUT_SECONDS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class World:
     place: str
     base: Path
     runtime: KubernetesRuntime
-    told: asyncio.Queue[News] = field(default_factory=asyncio.Queue)
+    last_reported: asyncio.Queue[StatusUpdate] = field(default_factory=asyncio.Queue)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def make(self, task: str) -> Job:
@@ -101,21 +101,21 @@ class World:
             task=replace(job.task, outputs=()),
             accepted_at=SystemClock().now(),
         )
-        held = Held(assignment=assignment, accepted_at=job.accepted_at)
+        held = ActiveAttempt(assignment=assignment, accepted_at=job.accepted_at)
         name = name_attempt(assignment, self.place)
         entry = codec.render_entry(held, name, label_attempt(assignment))
         await self.kube.create(TASK_ACTION, entry)
         return job
 
-    async def run(self, job: Job) -> News:
-        async with asyncio.timeout(_PATIENCE):
+    async def run(self, job: Job) -> StatusUpdate:
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
             return await self.runtime.run(job, self._tell, self.stop)
 
-    async def until(self, phase: Phase) -> News:
-        async with asyncio.timeout(_PATIENCE):
-            while (news := await self.told.get()).phase is not phase:
+    async def until(self, phase: Phase) -> StatusUpdate:
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            while (update := await self.last_reported.get()).phase is not phase:
                 pass
-            return news
+            return update
 
     def path(self, job: Job) -> str:
         kind, name = plugin_of(job).kind, name_attempt(job.assignment, self.place)
@@ -180,8 +180,8 @@ class World:
     async def pods(self) -> list[Json]:
         return await self.api.list(f"/api/v1/namespaces/{self.place}/pods")
 
-    async def _tell(self, news: News) -> None:
-        self.told.put_nowait(news)
+    async def _tell(self, update: StatusUpdate) -> None:
+        self.last_reported.put_nowait(update)
 
 
 @asynccontextmanager

@@ -22,7 +22,7 @@ async def test_a_pod_with_the_name_of_an_earlier_release_is_followed_to_its_end(
         pod = PodPlugin().build(job, earlier, agent.cluster.templates)
         labels = {**pod["metadata"]["labels"], **label_attempt(job.assignment)}
         attempt_id = str(job.assignment.attempt)
-        with agent.cluster.pods.waking(attempt_id) as changed:
+        with agent.cluster.pods.notified(attempt_id) as changed:
             await agent.cluster.kube.create(
                 POD, {**pod, "metadata": {**pod["metadata"], "labels": labels}}
             )
@@ -30,9 +30,9 @@ async def test_a_pod_with_the_name_of_an_earlier_release_is_followed_to_its_end(
                 await changed.wait()
         path = agent.jobs.path(job).replace(name_attempt(job.assignment, place).name, earlier.name)
 
-        attempt = await agent.start(replace(job, told=Phase.INITIALIZING))
+        attempt = await agent.start(replace(job, last_reported=Phase.INITIALIZING))
         await kubelet.run(path)
-        await attempt.told.until(Phase.RUNNING)
+        await attempt.last_reported.until(Phase.RUNNING)
         await kubelet.end(path, 0)
         end = await attempt.end()
         pods = agent.cluster.pods.of_attempt(attempt_id)

@@ -23,7 +23,7 @@ async def seconds_to_end(begin: Begin, kubelet: Kubelet, pod: Json | None) -> in
         path = agent.jobs.path(job)
         attempt = await agent.start(job)
         await kubelet.run(path)
-        await attempt.told.until(Phase.RUNNING)
+        await attempt.last_reported.until(Phase.RUNNING)
         attempt.stop.set()
         seen = await kubelet.api.wait_for(path, lambda it: "deletionTimestamp" in it["metadata"])
         await kubelet.finish(path)

@@ -23,12 +23,12 @@ async def test_what_ended_while_no_agent_was_there_has_ended(
         path = first.jobs.path(job)
         attempt = await first.start(job)
         await kubelet.run(path)
-        await attempt.told.until(Phase.RUNNING)
-        await attempt.let_go()
+        await attempt.last_reported.until(Phase.RUNNING)
+        await attempt.release()
     await kubelet.end(path, 0)
 
     async with begin() as second:
-        end = await second.run(replace(job, told=Phase.RUNNING))
+        end = await second.run(replace(job, last_reported=Phase.RUNNING))
 
     assert end.phase is Phase.SUCCEEDED
 
@@ -41,7 +41,7 @@ async def test_a_pod_that_was_made_by_an_agent_that_died_at_once_is_taken_over(
         path = first.jobs.path(job)
         attempt = await first.start(job)
         uid = (await kubelet.place(path))["metadata"]["uid"]
-        await attempt.let_go()
+        await attempt.release()
 
     async with begin() as second:
         attempt = await second.start(job)
@@ -78,11 +78,11 @@ async def test_an_agent_that_dies_between_a_verdict_and_its_report_leaves_the_ve
         await kubelet.run(path)
         await kubelet.say(path, "Running", {"terminated": {"exitCode": 3, "reason": "Error"}})
         await kubelet.api.wait_for(path, lambda pod: "deletionTimestamp" in pod["metadata"])
-        await attempt.let_go()
+        await attempt.release()
     await kubelet.finish(path)
 
     async with begin() as second:
-        end = await second.run(replace(job, told=Phase.RUNNING))
+        end = await second.run(replace(job, last_reported=Phase.RUNNING))
 
     assert end.failure is not None
     assert (end.failure.code, end.failure.kind) == ("NonZeroExit", FailureKind.USER)
@@ -96,7 +96,7 @@ async def test_outputs_of_the_sdk_prove_a_success_that_nobody_saw(
         path = agent.jobs.path(job)
         attempt = await agent.start(job)
         await kubelet.run(path)
-        await attempt.told.until(Phase.RUNNING)
+        await attempt.last_reported.until(Phase.RUNNING)
         agent.jobs.leave(job, "outputs.pb")
         await kubelet.finish(path)
         end = await attempt.end()
@@ -112,7 +112,7 @@ async def test_an_error_of_the_task_is_told_although_its_pod_is_gone(
         path = agent.jobs.path(job)
         attempt = await agent.start(job)
         await kubelet.run(path)
-        await attempt.told.until(Phase.RUNNING)
+        await attempt.last_reported.until(Phase.RUNNING)
         agent.jobs.leave(job, "error.pb", error_document("ValueError", "no such thing"))
         await kubelet.finish(path)
         end = await attempt.end()
@@ -131,12 +131,14 @@ async def test_each_reason_is_told_once_however_they_alternate(
         await kubelet.place(path)
         for reason in ("ErrImagePull", "ImagePullBackOff", "ErrImagePull"):
             await kubelet.wait(path, reason, f"the words of {reason}")
-            if reason not in {news.reason for news in attempt.told.all}:
-                await attempt.told.until(Phase.INITIALIZING, reason)
+            if reason not in {update.reason for update in attempt.last_reported.all}:
+                await attempt.last_reported.until(Phase.INITIALIZING, reason)
         await kubelet.say(path, "Running", {"running": {"startedAt": "2026-06-01T12:00:00Z"}})
-        await attempt.told.until(Phase.RUNNING)
+        await attempt.last_reported.until(Phase.RUNNING)
 
-    reasons = [news.reason for news in attempt.told.all if news.phase is Phase.INITIALIZING]
+    reasons = [
+        update.reason for update in attempt.last_reported.all if update.phase is Phase.INITIALIZING
+    ]
     assert len(reasons) == len(set(reasons))
     assert {"ErrImagePull", "ImagePullBackOff"} <= set(reasons)
 
@@ -149,7 +151,7 @@ async def test_links_to_logs_are_told_with_the_pods_name(begin: Begin, kubelet: 
         path = agent.jobs.path(job)
         attempt = await agent.start(job)
         await kubelet.run(path)
-        running = await attempt.told.until(Phase.RUNNING)
+        running = await attempt.last_reported.until(Phase.RUNNING)
         await kubelet.end(path, 0)
         end = await attempt.end()
 
@@ -166,7 +168,7 @@ async def test_an_api_server_that_does_not_answer_fails_nothing(
         path = agent.jobs.path(job)
         attempt = await agent.start(job)
         await kubelet.run(path)
-        await attempt.told.until(Phase.RUNNING)
+        await attempt.last_reported.until(Phase.RUNNING)
         with kube_api.api_server.held_up():
             await asyncio.wait([attempt.run], timeout=1)
         assert not attempt.run.done()
@@ -184,7 +186,7 @@ async def test_a_server_that_forgets_the_past_is_looked_at_anew(
         path = agent.jobs.path(job)
         attempt = await agent.start(job)
         await kubelet.run(path)
-        await attempt.told.until(Phase.RUNNING)
+        await attempt.last_reported.until(Phase.RUNNING)
         await asyncio.to_thread(kube_api.forget_the_past)
         await kubelet.end(path, 0)
         end = await attempt.end()

@@ -56,7 +56,7 @@ async def test_labels_that_kubernetes_refuses_are_left_out_and_an_event_says_so(
         await kubelet.run(path)
         await kubelet.end(path, 0)
         end = await attempt.end()
-        events = [event for news in (*attempt.told.all, end) for event in news.events]
+        events = [event for update in (*attempt.last_reported.all, end) for event in update.events]
 
     assert (await api.get(path))["metadata"]["labels"]["ok"] == "d"
     remarks = {event.reason: event.message for event in events if event.reason.startswith("Labels")}
@@ -87,10 +87,10 @@ async def test_a_quota_that_is_used_up_is_waited_for_and_told(
     async with begin() as agent:
         job = await agent.jobs.make("true")
         attempt = await agent.start(job)
-        waiting = await attempt.told.until(Phase.WAITING_FOR_RESOURCES, "QuotaExceeded")
+        waiting = await attempt.last_reported.until(Phase.WAITING_FOR_RESOURCES, "QuotaExceeded")
         await api.delete(f"{namespace}/resourcequotas/few")
         await kubelet.run(agent.jobs.path(job))
-        await attempt.told.until(Phase.RUNNING)
+        await attempt.last_reported.until(Phase.RUNNING)
 
     assert waiting.reason == "QuotaExceeded"
     assert "few" in waiting.message
@@ -102,7 +102,7 @@ async def test_an_abort_is_heard_while_a_quota_is_waited_for(
     await no_pods(api, namespace)
     async with begin() as agent:
         attempt = await agent.start(await agent.jobs.make("true"))
-        await attempt.told.until(Phase.WAITING_FOR_RESOURCES)
+        await attempt.last_reported.until(Phase.WAITING_FOR_RESOURCES)
         attempt.stop.set()
         end = await attempt.end(within=20)
 
@@ -175,7 +175,7 @@ async def test_what_was_begun_and_is_not_there_is_not_begun_again(
 ) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("true")
-        end = await agent.run(replace(job, told=Phase.RUNNING))
+        end = await agent.run(replace(job, last_reported=Phase.RUNNING))
 
     assert end.failure is not None
     assert (end.failure.code, end.failure.kind) == ("DeletedFromOutside", SYSTEM)

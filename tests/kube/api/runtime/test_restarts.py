@@ -14,13 +14,13 @@ from dataplane.agent.kube.errors import UnauthorizedError
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.attempts import Attempts
-from dataplane.agent.runtimes.choice import Runtimes
-from dataplane.agent.runtimes.kubernetes.plugin import Observation, Surroundings
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext
 from dataplane.agent.runtimes.kubernetes.plugins.pod import PodPlugin
 from dataplane.agent.runtimes.kubernetes.runtime import KubernetesRuntime
 from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.runtime_selection import Runtimes
 from shared.kit.clock import SystemClock
-from shared.kit.waking import Bell
+from shared.kit.wakeup import Wakeup
 from shared.model.ids import AttemptId
 from shared.model.phases import Phase
 from shared.model.reports import FailureKind
@@ -48,7 +48,7 @@ class Life:
 async def life_of(agent: Agent, place: str) -> AsyncIterator[Life]:
     runtimes = Runtimes(choices=(), unsupported=agent.runtime, capabilities=())
     async with open_ledger(agent.cluster.kube, place) as ledger:
-        attempts = Attempts(ledger, runtimes, Bell(), SystemClock())
+        attempts = Attempts(ledger, runtimes, Wakeup(), SystemClock())
         async with running(attempts):
             await attempts.started.wait()
             yield Life(ledger, attempts)
@@ -64,23 +64,23 @@ async def test_a_quota_is_waited_for_beyond_the_agents_life(
         specs = {digest_of(body): body for body in (spec, b"")}
         assignment = replace(job.assignment, task_spec=digest_of(spec), run_spec=digest_of(b""))
         attempt, path = assignment.attempt, agent.jobs.path(job)
-        held = first.ledger.held
+        active = first.ledger.active
         first.attempts.begin(
             await first.ledger.accept([assignment], specs, agent.cluster.clock.now())
         )
-        await until(lambda: held[attempt].reason == "QuotaExceeded")
+        await until(lambda: active[attempt].reason == "QuotaExceeded")
 
     async with begin() as agent, life_of(agent, place) as second:
-        held = second.ledger.held
-        assert (held[attempt].phase, held[attempt].assignment) == (
+        active = second.ledger.active
+        assert (active[attempt].phase, active[attempt].assignment) == (
             Phase.WAITING_FOR_RESOURCES,
             assignment,
         )
         await api.delete(f"{namespace}/resourcequotas/few")
         await kubelet.run(path)
-        await until(lambda: held[attempt].phase is Phase.RUNNING)
+        await until(lambda: active[attempt].phase is Phase.RUNNING)
         await kubelet.end(path, 0)
-        await until(lambda: held[attempt].phase is Phase.SUCCEEDED)
+        await until(lambda: active[attempt].phase is Phase.SUCCEEDED)
 
 
 async def test_a_pod_that_had_no_node_and_is_gone_is_not_made_again(
@@ -94,12 +94,18 @@ async def test_a_pod_that_had_no_node_and_is_gone_is_not_made_again(
         await wait_until(lambda: api.exists(path), "the pod is there")
         unplaced = {"type": PLACED, "status": "False", "reason": "Unschedulable", "message": "full"}
         await api.patch(f"{path}/status", {"status": {"conditions": [unplaced]}})
-        told = await attempt.told.until(Phase.WAITING_FOR_RESOURCES, "Unschedulable")
-        await attempt.let_go()
+        last_reported = await attempt.last_reported.until(
+            Phase.WAITING_FOR_RESOURCES, "Unschedulable"
+        )
+        await attempt.release()
     await api.delete(path)
 
     async with begin() as second:
-        end = await second.run(replace(job, told=told.phase, told_reason=told.reason))
+        end = await second.run(
+            replace(
+                job, last_reported=last_reported.phase, last_reported_reason=last_reported.reason
+            )
+        )
 
     assert end.failure is not None
     assert (end.failure.code, end.failure.kind) == ("DeletedFromOutside", FailureKind.SYSTEM)
@@ -126,28 +132,30 @@ class Refused:
 async def test_a_pod_is_not_ended_because_the_next_agent_may_not_ask_at_first(
     begin: Begin, kubelet: Kubelet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "KUBE_LOOK_EVERY", timedelta(milliseconds=100))
+    monkeypatch.setattr(limits, "KUBE_RECONCILE_INTERVAL", timedelta(milliseconds=100))
     async with begin() as first:
         job = await first.jobs.make("true")
         path = first.jobs.path(job)
         attempt = await first.start(job)
         await kubelet.run(path)
-        told = await attempt.told.until(Phase.RUNNING)
-        await attempt.let_go()
+        last_reported = await attempt.last_reported.until(Phase.RUNNING)
+        await attempt.release()
 
     async with begin() as second:
         owners = Refused()
         runtime = KubernetesRuntime(replace(second.cluster, owners=owners), [PodPlugin()])
         await kubelet.end(path, 0)
         async with asyncio.timeout(60):
-            end = await runtime.run(replace(job, told=told.phase), Told(), asyncio.Event())
+            end = await runtime.run(
+                replace(job, last_reported=last_reported.phase), Told(), asyncio.Event()
+            )
 
     assert owners.asked > 2
     assert end.phase is Phase.SUCCEEDED
 
 
 class Broken(PodPlugin):
-    def observe(self, job: Job, resource: Object, around: Surroundings) -> Observation:
+    def observe(self, job: Job, resource: Object, around: ObservationContext) -> Observation:
         del job, resource, around
         raise RuntimeError("a fault of ours")
 

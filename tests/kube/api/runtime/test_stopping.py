@@ -27,7 +27,7 @@ async def stop_while_it_ends(
     path = agent.jobs.path(job)
     attempt = await agent.start(job)
     await kubelet.run(path)
-    await attempt.told.until(Phase.RUNNING)
+    await attempt.last_reported.until(Phase.RUNNING)
     attempt.stop.set()
     await kubelet.api.wait_for(path, lambda it: "deletionTimestamp" in it["metadata"])
     for name in files:
@@ -115,7 +115,7 @@ async def test_what_was_gone_with_its_outputs_before_the_next_agent_has_succeede
     async with begin() as agent:
         job = await agent.jobs.make(args=SDK, outputs=["o0"])
         agent.jobs.leave(job, "outputs.pb")
-        attempt = await agent.start(replace(job, told=Phase.RUNNING))
+        attempt = await agent.start(replace(job, last_reported=Phase.RUNNING))
         attempt.stop.set()
         end = await attempt.end()
 

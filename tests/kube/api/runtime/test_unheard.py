@@ -36,7 +36,7 @@ class Deaf(Informer):
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "KUBE_LOOK_EVERY", timedelta(milliseconds=100))
+    monkeypatch.setattr(limits, "KUBE_RECONCILE_INTERVAL", timedelta(milliseconds=100))
     monkeypatch.setattr(resource, "_UNSEEN_FOR", timedelta(milliseconds=100))
 
 
@@ -57,13 +57,13 @@ async def test_a_pod_that_a_late_cache_has_not_is_gone_on_with(
         path = first.jobs.path(job)
         attempt = await first.start(job)
         await kubelet.run(path)
-        await attempt.told.until(Phase.RUNNING)
-        await attempt.let_go()
+        await attempt.last_reported.until(Phase.RUNNING)
+        await attempt.release()
 
     async with begin() as second:
         deafen(second)
-        attempt = await second.start(replace(job, told=Phase.RUNNING))
-        await attempt.told.until(Phase.RUNNING)
+        attempt = await second.start(replace(job, last_reported=Phase.RUNNING))
+        await attempt.last_reported.until(Phase.RUNNING)
         await kubelet.end(path, 0)
         end = await attempt.end()
 
@@ -81,12 +81,12 @@ async def test_a_failure_is_not_told_before_a_pod_that_a_late_cache_has_not_is_g
         await kubelet.run(path)
         await kubelet.say(path, "Running", {"terminated": {"exitCode": 3, "reason": "Error"}})
         await api.wait_for(path, lambda pod: "deletionTimestamp" in pod["metadata"])
-        await attempt.let_go()
+        await attempt.release()
 
     async with begin() as second:
         deafen(second)
         asked = second.cluster.kube.requests
-        attempt = await second.start(replace(job, told=Phase.RUNNING))
+        attempt = await second.start(replace(job, last_reported=Phase.RUNNING))
         async with asyncio.timeout(60):
             while asked["get", "pods", 200] < 3:  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.02)
@@ -107,7 +107,7 @@ class Unanswered:
         self.lost = 0
 
     async def ask(self, request: Request, *, at_most: timedelta) -> dict[str, Any]:
-        answer = await self._transport.ask(request, at_most=at_most)
+        answer = await self._transport.request_json(request, at_most=at_most)
         if request.verb == "create" and request.kind == POD and not self.lost:
             self.lost += 1
             raise UnreachableError("the connection broke")
@@ -118,13 +118,13 @@ async def test_an_abort_after_a_creation_that_was_not_answered_leaves_no_pod(
     begin: Begin, api: KubeClient, soon: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del soon
-    monkeypatch.setattr(limits, "KUBE_QUOTA_LOOK_FIRST", timedelta(minutes=1))  # it tries no more
+    monkeypatch.setattr(limits, "KUBE_QUOTA_RETRY_MIN", timedelta(minutes=1))  # it tries no more
     async with begin() as agent:
         unanswered = Unanswered(agent.cluster.kube._transport)
-        deafen(agent, Kube(cast("Transport", unanswered), patience=timedelta(0)))
+        deafen(agent, Kube(cast("Transport", unanswered), timeouts=timedelta(0)))
         job = await agent.jobs.make("true")
         attempt = await agent.start(job)
-        await attempt.told.until(Phase.WAITING_FOR_RESOURCES, "KubernetesUnavailable")
+        await attempt.last_reported.until(Phase.WAITING_FOR_RESOURCES, "KubernetesUnavailable")
         assert await api.exists(agent.jobs.path(job))
         attempt.stop.set()
         end = await attempt.end()

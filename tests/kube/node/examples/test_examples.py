@@ -14,8 +14,8 @@ from tests.kube.node.examples.world import TASKS, World, running
 from tests.servers import seaweed
 from tests.servers.kubernetes import NodeForTests
 from tests.servers.postgres import PostgresForTests
+from tests.system.api_client import ApiClient, action_id
 from tests.system.commands import Flyte
-from tests.system.door import Door, action_id
 
 _PODS = f"/api/v1/namespaces/{TASKS}/pods"
 _WITHIN_MS = 300_000  # eight pods, each of which imports the SDK
@@ -47,49 +47,49 @@ def flyte(world: World, tmp_path_factory: pytest.TempPathFactory) -> Flyte:
 
 
 @pytest.fixture
-def door(world: World) -> Door:
-    return world.control.door
+def client(world: World) -> ApiClient:
+    return world.control.api
 
 
 async def test_the_cluster_example_does_all_that_its_first_lines_say(
-    world: World, flyte: Flyte, door: Door, kube_node: NodeForTests
+    world: World, flyte: Flyte, client: ApiClient, kube_node: NodeForTests
 ) -> None:
     root = action_id(flyte("run", "cluster.py", "main", "--words", "40").run)
 
     try:
-        main = await door.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED, within_ms=_WITHIN_MS)
+        main = await client.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED, within_ms=_WITHIN_MS)
     except (AssertionError, ConnectError) as error:
         raise AssertionError(world.said()) from error
 
     # The secret, the fan-out, what the raw container counted, the attempt that came through.
-    assert await door.outputs(root) == ["Hi! 6, 40 words, attempt 1"]
+    assert await client.outputs(root) == ["Hi! 6, 40 words, attempt 1"]
     assert main.attempts[-1].outputs.report_uri.endswith("/report.html")
-    by_task = {action.metadata.task.short_name: action for action in await door.children(root)}
+    by_task = {action.metadata.task.short_name: action for action in await client.children(root)}
     assert by_task["endless"].status.phase == ActionPhase.ACTION_PHASE_ABORTED
-    flaky = await door.ended(by_task["flaky"].id)
+    flaky = await client.ended(by_task["flaky"].id)
     assert [attempt.phase for attempt in flaky.attempts] == [
         ActionPhase.ACTION_PHASE_FAILED,
         ActionPhase.ACTION_PHASE_SUCCEEDED,
     ]
     assert flaky.attempts[0].error_info.code == "NonZeroExit"
-    counted = await door.ended(by_task["count"].id)
+    counted = await client.ended(by_task["count"].id)
     assert {event.reason for event in counted.attempts[0].cluster_events} >= {"Scheduled"}
     async with kube_node.kube.client() as kube:
         await _nothing_runs_any_more(kube)
 
 
 async def test_hello_runs_in_a_pod_whose_log_outlives_it(
-    flyte: Flyte, door: Door, kube_node: NodeForTests
+    flyte: Flyte, client: ApiClient, kube_node: NodeForTests
 ) -> None:
     root = action_id(flyte("run", "hello.py", "main", "--name", "pod").run)
-    await door.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED, within_ms=_WITHIN_MS)
-    assert await door.outputs(root) == ["Hello, pod!"]
+    await client.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED, within_ms=_WITHIN_MS)
+    assert await client.outputs(root) == ["Hello, pod!"]
 
     async with kube_node.kube.client() as kube:
         for pod in await kube.list(_PODS, labelSelector=f"volary.dev/run={root.run.name}"):
             await kube.delete(f"{_PODS}/{pod['metadata']['name']}", gracePeriodSeconds="0")
 
-    assert "greeting pod" in await door.log(root)
+    assert "greeting pod" in await client.log(root)
 
 
 async def _nothing_runs_any_more(kube: KubeClient) -> None:

@@ -62,17 +62,17 @@ class World:
         token.write_text(_TOKEN)
         machine = self.node.place.network.machine
         [port] = free_ports(1, host=machine)
-        door = f"{machine}:{port}"
+        client = f"{machine}:{port}"
         command = [
             *(sys.executable, "-m", "dataplane.agent", "run", "--runtime", "kubernetes"),
             *("--token-file", str(token), "--control-plane", self.control.link),
             *("--kubeconfig", str(self.node.kube.kubeconfig()), "--namespace", NAMESPACE),
             *("--public-endpoint", f"127.0.0.1:{self.control.http_port}"),
-            *("--identity", f"agent-{number}", "--door-listen", door, "--door-address", door),
+            *("--identity", f"agent-{number}", "--proxy-listen", client, "--proxy-address", client),
             *("--copilot-image", "volary.test/task:1", "--env-from-secret", BUCKET_SECRET),
             *("--log-level", "debug", *options),
         ]
-        environment = {**_surroundings(self.home), **self._aws()}
+        environment = {**_context(self.home), **self._aws()}
         agent = Program(f"agent-{number}", command, logs=self.home, environment=environment)
         agent.start()
         self.agents.append(agent)
@@ -107,7 +107,7 @@ class World:
         http_port, link_port = free_ports(2)
         options = self._s3.options
         environment = {
-            **_surroundings(self.home),
+            **_context(self.home),
             "VOLARY_DATABASE_URL": self._database.url,
             "VOLARY_BLOB_BASE": self.base,
             "VOLARY_BLOB_SIGNING_KEY": secrets.token_hex(16),
@@ -161,5 +161,5 @@ def _secret(name: str, entries: Mapping[str, str]) -> dict[str, Any]:
     return {"metadata": {"name": name}, "data": data}
 
 
-def _surroundings(home: Path) -> dict[str, str]:
+def _context(home: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(home), "DO_NOT_TRACK": "1"}

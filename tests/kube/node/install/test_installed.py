@@ -23,8 +23,8 @@ from tests.kube.node.install.world import (
     TASKS,
     Installation,
 )
+from tests.system.api_client import ApiClient, action_id
 from tests.system.commands import Flyte
-from tests.system.door import Door, action_id
 
 EXAMPLES = Path(__file__).parents[4] / "examples"
 _REFUSED = re.compile(r'^volary_agent_kube_requests_total\{code="40[13]".*$', re.MULTILINE)
@@ -59,17 +59,17 @@ async def test_the_cluster_example_comes_through_though_its_agent_is_killed(
     async with _witnessed(kube, root) as made:
         await wait_until(_is_so(lambda: len(made) >= 3), "tasks are pods", within=120)
         await _kill_leader(installation, kube)
-        with installation.door() as door:
+        with installation.client() as client:
             try:
-                main = await door.phase(
+                main = await client.phase(
                     root, ActionPhase.ACTION_PHASE_SUCCEEDED, within_ms=_WITHIN_MS
                 )
             except (AssertionError, ConnectError) as error:
                 raise AssertionError(f"{error}\n{await installation.said(kube)}") from error
             # The secret, the fan-out, what the raw container counted, the second attempt.
-            assert await door.outputs(root) == ["Hi! 6, 40 words, attempt 1"]
+            assert await client.outputs(root) == ["Hi! 6, 40 words, attempt 1"]
             assert main.attempts[-1].outputs.report_uri.endswith("/report.html")
-            attempts = await _attempts_of(door, root)
+            attempts = await _attempts_of(client, root)
     assert attempts == {"double": 1, "count": 1, "flaky": 2, "endless": 1}
     assert max(Counter(made.values()).values()) == 1  # no attempt was ever two pods
     async with httpx.AsyncClient() as asking:
@@ -92,11 +92,11 @@ async def test_what_runs_goes_on_while_both_releases_are_upgraded(
             changed = {**values, "log": {"level": "debug"}}
             await asyncio.to_thread(installation.run_helm, "upgrade", chart, namespace, changed)
         await installation.wait_until_ready(kube)
-        with installation.door() as door:
-            await door.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
+        with installation.client() as client:
+            await client.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
             await asyncio.to_thread(ada, "abort", "run", root.run.name)
-            await door.phase(root, ActionPhase.ACTION_PHASE_ABORTED)
-            assert await _attempts_of(door, root) == {"tick": 1}
+            await client.phase(root, ActionPhase.ACTION_PHASE_ABORTED)
+            assert await _attempts_of(client, root) == {"tick": 1}
         assert len(made) == 3
         await wait_until(lambda: _has_no_pods(kube, root), "its pods are gone", within=90)
 
@@ -105,11 +105,11 @@ async def _begin(ada: Flyte, *example: str) -> ActionIdentifier:
     return action_id((await asyncio.to_thread(ada, "run", *example)).run)
 
 
-async def _attempts_of(door: Door, root: ActionIdentifier) -> Mapping[str, int]:
+async def _attempts_of(client: ApiClient, root: ActionIdentifier) -> Mapping[str, int]:
     """Count the attempts of each child, by the names of their tasks."""
     return {
-        action.metadata.task.short_name: len((await door.details(action.id)).attempts)
-        for action in await door.children(root)
+        action.metadata.task.short_name: len((await client.details(action.id)).attempts)
+        for action in await client.children(root)
     }
 
 
@@ -138,8 +138,10 @@ async def test_process_one_is_the_program_and_ends_well_when_told_to(
     installation: Installation, kube: KubeClient, namespace: str, program: str
 ) -> None:
     pod = (await installation.pods(kube, namespace, program))[0]["metadata"]["name"]
-    tell = ("python3", "-c", "import os, signal; os.kill(1, signal.SIGTERM)")
-    installation.node.kube.kubectl("exec", "-n", namespace, pod, "-c", program, "--", *tell)
+    report_status = ("python3", "-c", "import os, signal; os.kill(1, signal.SIGTERM)")
+    installation.node.kube.kubectl(
+        "exec", "-n", namespace, pod, "-c", program, "--", *report_status
+    )
 
     def has_ended_well(pod: Json) -> bool:
         (status,) = (each for each in pod["status"]["containerStatuses"] if each["name"] == program)

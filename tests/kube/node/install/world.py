@@ -27,8 +27,8 @@ from tests.programs import Program
 from tests.servers.helm import CHARTS, Helm
 from tests.servers.kubernetes import NodeForTests
 from tests.servers.seaweed import S3ForTests
+from tests.system.api_client import ApiClient
 from tests.system.commands import DOMAIN, PROJECT, Flyte
-from tests.system.door import Door
 
 PLANE = "volary-plane"
 AGENTS = "volary-agents"
@@ -161,10 +161,10 @@ class Installation:
             ) -> bool:
                 found = await kube.get(path)
                 status = found["status"]
-                wanted = found["spec"]["replicas"]
+                desired = found["spec"]["replicas"]
                 counts = ("replicas", "readyReplicas", "updatedReplicas")
                 return status.get("observedGeneration") == found["metadata"]["generation"] and all(
-                    status.get(count) == wanted for count in counts
+                    status.get(count) == desired for count in counts
                 )
 
             try:
@@ -207,7 +207,7 @@ class Installation:
         return flyte
 
     @contextmanager
-    def door(self) -> Iterator[Door]:
+    def client(self) -> Iterator[ApiClient]:
         """Enter as whoever may forward ports of the control plane's pods."""
         self._forwarded += 1
         command: list[str | Path] = [
@@ -221,7 +221,7 @@ class Installation:
             )
             found = _FORWARDS.search(forward.last_words())
             assert found
-            yield Door(f"http://127.0.0.1:{found[1]}")
+            yield ApiClient(f"http://127.0.0.1:{found[1]}")
 
     async def said(self, kube: KubeClient) -> str:
         """What everybody said, for a test that failed."""

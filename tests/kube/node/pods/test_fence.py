@@ -24,7 +24,7 @@ _SAYS_WHEN = "import time; print('began', flush=True); time.sleep(600)"
 
 
 @dataclass(slots=True)
-class FakeDoor:
+class FakeProxy:
     """Answers each question with ``status``; counts them."""
 
     address: str
@@ -43,23 +43,23 @@ class FakeDoor:
 
 
 @pytest.fixture
-async def door(kube_node: NodeForTests, tmp_path: Path) -> AsyncIterator[FakeDoor]:
-    async with serving_door(kube_node.place.network.machine, tmp_path) as door:
-        yield door
+async def proxy(kube_node: NodeForTests, tmp_path: Path) -> AsyncIterator[FakeProxy]:
+    async with serving_proxy(kube_node.place.network.machine, tmp_path) as proxy:
+        yield proxy
 
 
 @asynccontextmanager
-async def serving_door(machine: str, home: Path) -> AsyncIterator[FakeDoor]:
+async def serving_proxy(machine: str, home: Path) -> AsyncIterator[FakeProxy]:
     identity = Authority(home / "door").issue("door", reached_at=[machine])
     trust = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trust.load_cert_chain(identity.certificate, identity.key)
-    door = FakeDoor(machine, 0)
-    async with await asyncio.start_server(door.answer, machine, 0, ssl=trust) as server:
-        door.port = server.sockets[0].getsockname()[1]
-        yield door
+    proxy = FakeProxy(machine, 0)
+    async with await asyncio.start_server(proxy.answer, machine, 0, ssl=trust) as server:
+        proxy.port = server.sockets[0].getsockname()[1]
+        yield proxy
 
 
-def make_pod(namespace: str, door: FakeDoor) -> Object:
+def make_pod(namespace: str, proxy: FakeProxy) -> Object:
     """Return the pod of a replaceable task that runs for minutes."""
     task = make_raw(
         image=flyte.Image.from_base(TASK_IMAGE),
@@ -68,14 +68,14 @@ def make_pod(namespace: str, door: FakeDoor) -> Object:
     )
     task.task.template.container.ClearField("data_config")
     job = replace(task, assignment=replace(task.assignment, replaceable=True))
-    cluster = replace(CLUSTER, fence=door.fence, defaults={"cpu": "100m", "memory": "64Mi"})
+    cluster = replace(CLUSTER, fence=proxy.fence, defaults={"cpu": "100m", "memory": "64Mi"})
     return cluster.build(job, name_attempt(job.assignment, namespace.rpartition("/")[2]))
 
 
-async def start(api: KubeClient, namespace: str, door: FakeDoor) -> str:
-    authority = {"metadata": {"name": "volary-door"}, "data": {"ca.crt": "none"}}
+async def start(api: KubeClient, namespace: str, proxy: FakeProxy) -> str:
+    authority = {"metadata": {"name": "volary-proxy"}, "data": {"ca.crt": "none"}}
     await api.create(f"{namespace}/configmaps", authority)
-    made = await api.create(f"{namespace}/pods", make_pod(namespace, door))
+    made = await api.create(f"{namespace}/pods", make_pod(namespace, proxy))
     return f"{namespace}/pods/{made['metadata']['name']}"
 
 
@@ -88,12 +88,12 @@ def is_alive(pod: Object) -> bool:
 
 
 async def test_a_task_lives_while_the_door_says_so_and_no_longer(
-    node_api: KubeClient, node_namespace: str, door: FakeDoor
+    node_api: KubeClient, node_namespace: str, proxy: FakeProxy
 ) -> None:
-    pod = await start(node_api, node_namespace, door)
+    pod = await start(node_api, node_namespace, proxy)
     await node_api.wait_for(pod, is_alive)
 
-    door.status = "503 Service Unavailable"
+    proxy.status = "503 Service Unavailable"
 
     closed = SystemClock().now()
     ended = await node_api.wait_for(pod, has_failed, within=90)
@@ -101,19 +101,19 @@ async def test_a_task_lives_while_the_door_says_so_and_no_longer(
     assert status["state"]["terminated"]["exitCode"] in {137, 143}
     assert status["restartCount"] == 0
     at = datetime.fromisoformat(status["state"]["terminated"]["finishedAt"])
-    assert at - closed <= door.fence.takes
+    assert at - closed <= proxy.fence.takes
 
 
 async def test_a_task_that_begins_behind_a_closed_fence_hardly_begins(
-    node_api: KubeClient, node_namespace: str, door: FakeDoor
+    node_api: KubeClient, node_namespace: str, proxy: FakeProxy
 ) -> None:
-    door.status = "503 Service Unavailable"
-    pod = await start(node_api, node_namespace, door)
+    proxy.status = "503 Service Unavailable"
+    pod = await start(node_api, node_namespace, proxy)
 
     ended = await node_api.wait_for(pod, has_failed, within=60)
     (status,) = ended["status"]["containerStatuses"]
     ran = seconds(status["state"]["terminated"], "startedAt", "finishedAt")
-    assert ran < door.fence.takes.total_seconds() / 4
+    assert ran < proxy.fence.takes.total_seconds() / 4
 
 
 def seconds(state: Object, first: str, last: str) -> float:

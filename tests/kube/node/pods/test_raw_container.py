@@ -13,11 +13,11 @@ from flyteidl2.task.common_pb2 import Inputs, NamedLiteral, Outputs
 from kubernetes.client import V1Container, V1PodSpec, V1SecurityContext
 
 from dataplane.agent.kube.objects import Object, name_attempt
-from dataplane.agent.runtimes.kubernetes.pods import Copilot, Door, PodTemplates
+from dataplane.agent.runtimes.kubernetes.pods import Copilot, PodTemplates, ProxyAccess
 from dataplane.agent.runtimes.protocol import Job
 from shared.blobs.store import BlobStore, open_store
 from shared.model.assignments import Assignment
-from tests.kube.api.door.world import World, assign, world
+from tests.kube.api.proxy.world import World, assign, world
 from tests.kube.images import TASK_IMAGE
 from tests.servers import seaweed
 from tests.servers.kubernetes import NodeForTests
@@ -25,7 +25,7 @@ from tests.unit.agent.kubernetes.pods.sdk import make_raw
 
 _NOBODY_ASKS = "http://127.0.0.1:9"  # the control plane's address
 _GREET = 'umask 077; printf "Hello, %s!" "$(cat /var/inputs/name)" > /var/outputs/greeting'
-AS_SOMEBODY = flyte.PodTemplate(
+AS_CALLER = flyte.PodTemplate(
     pod_spec=V1PodSpec(
         containers=[V1Container(name="primary", security_context=V1SecurityContext(run_as_user=7))]
     )
@@ -42,7 +42,7 @@ class Scene:
         """Run the task's pod to its end."""
         job = replace(job, assignment=self.assignment)
         cluster = PodTemplates(
-            door=Door(address=self.here.url.removeprefix("https://")),
+            proxy=ProxyAccess(address=self.here.url.removeprefix("https://")),
             copilot=Copilot(
                 image=TASK_IMAGE,
                 command=("python3", "-m", "dataplane.copilot"),
@@ -72,11 +72,11 @@ async def scene(kube_node: NodeForTests, tmp_path: Path) -> AsyncIterator[Scene]
         async with world(
             kube_node.kube, tmp_path, _NOBODY_ASKS, s3=server.options, address=machine
         ) as here:
-            await here.door.authority.publish(here.namespace)
+            await here.proxy.authority.publish(here.namespace)
             yield Scene(here, store, assignment)
 
 
-@pytest.mark.parametrize("template", [None, AS_SOMEBODY], ids=["as root", "as somebody"])
+@pytest.mark.parametrize("template", [None, AS_CALLER], ids=["as root", "as somebody"])
 async def test_inputs_come_and_outputs_go_though_the_task_keeps_them_to_itself(
     scene: Scene, template: flyte.PodTemplate | None
 ) -> None:

@@ -33,7 +33,7 @@ async def begin(
             for one in made["status"].get("conditions") or ()
         ),
     )
-    authority = {"metadata": {"name": "volary-door"}, "data": {"ca.crt": "none"}}
+    authority = {"metadata": {"name": "volary-proxy"}, "data": {"ca.crt": "none"}}
     await node_api.create(f"{node_namespace}/configmaps", authority)
     namespace = node_namespace.rpartition("/")[2]
     return lambda **said: agent_in(kube_node.kube.kubeconfig(), namespace, tmp_path, **said)

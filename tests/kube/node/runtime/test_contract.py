@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.runtimes.kubernetes.plugins.pod import PodPlugin
 from dataplane.agent.runtimes.kubernetes.runtime import KubernetesRuntime
 from tests.contract.runtimes.conftest import Bench, Told
 from tests.contract.runtimes.test_runtimes import (
-    PATIENCE,
+    TIMEOUT_SECONDS,
     test_a_stop_ends_it_as_aborted,
     test_a_stop_that_came_first_is_not_forgotten,
     test_an_attempt_runs_to_its_end_and_says_where_its_outputs_are,
@@ -43,19 +43,19 @@ async def bench(begin: Begin) -> AsyncIterator[Bench]:
 
 
 @pytest.fixture
-def told() -> Told:
+def last_reported() -> Told:
     return Told()
 
 
 async def test_an_attempt_that_is_over_ends_the_same_but_for_what_was_told_before(
-    bench: Bench, told: Told
+    bench: Bench, last_reported: Told
 ) -> None:
-    async with asyncio.timeout(PATIENCE):
-        first = await bench.runtime.run(bench.short, told, asyncio.Event())
-        again = await bench.another().run(bench.short, told, asyncio.Event())
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        first = await bench.runtime.run(bench.short, last_reported, asyncio.Event())
+        again = await bench.another().run(bench.short, last_reported, asyncio.Event())
 
     assert _as_if_told(again) == _as_if_told(first)
 
 
-def _as_if_told(news: News) -> News:
-    return replace(news, events=(), log_links=())
+def _as_if_told(update: StatusUpdate) -> StatusUpdate:
+    return replace(update, events=(), log_links=())

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from flyteidl2.core import tasks_pb2
 
-from dataplane.agent.core.held import News
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
+from dataplane.agent.core.active_attempts import StatusUpdate
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
 from shared.model.phases import Phase
 from shared.model.reports import FailureKind
 from tests.kube import images
@@ -17,7 +17,7 @@ from tests.kube.client import KubeClient, KubeError
 from tests.kube.node.runtime.conftest import Begin
 
 USER, SYSTEM, PREEMPTION = FailureKind.USER, FailureKind.SYSTEM, FailureKind.PREEMPTION
-SOON = Patience(
+SOON = PendingTimeouts(
     image=timedelta(seconds=3), config=timedelta(seconds=2), volume=timedelta(seconds=2)
 )
 GREEDY = "b = [b'x' * 1_000_000 for _ in range(500)]"
@@ -35,7 +35,7 @@ def make_pod(script: str = "true", **said: Any) -> dict[str, Any]:
     return {**of_pod, "containers": [container, *of_pod.get("containers", [])]}
 
 
-def code_of(end: News) -> tuple[str, FailureKind] | None:
+def code_of(end: StatusUpdate) -> tuple[str, FailureKind] | None:
     return None if end.failure is None else (end.failure.code, end.failure.kind)
 
 
@@ -61,7 +61,7 @@ async def test_an_exit_with_zero_is_success_and_costs_one_write(begin: Begin) ->
 
     assert end.phase is Phase.SUCCEEDED, end.failure
     assert end.output_uri == job.assignment.output_prefix
-    assert set(attempt.told.phases) <= {Phase.INITIALIZING, Phase.RUNNING}
+    assert set(attempt.last_reported.phases) <= {Phase.INITIALIZING, Phase.RUNNING}
     assert writes == {("create", "pods"): 1, ("create", "taskactions"): 1}  # that is the test's
 
 
@@ -80,7 +80,7 @@ async def test_the_cluster_s_events_are_told_once(begin: Begin) -> None:
         attempt = await agent.start(await agent.jobs.make("sleep 1"))
         end = await attempt.end()
 
-    events = [event for news in [*attempt.told.all, end] for event in news.events]
+    events = [event for update in [*attempt.last_reported.all, end] for event in update.events]
     assert {"Scheduled", "Pulled", "Started"} <= {event.reason for event in events}
     assert len(events) == len(set(events))
 
@@ -198,20 +198,20 @@ MOUNT = [{"name": "files", "mountPath": "/files"}]
 async def test_what_a_pod_template_can_bring_about(
     begin: Begin, pod: Mapping[str, Any], code: tuple[str, FailureKind], reasons: set[str]
 ) -> None:
-    async with begin(patience=SOON) as agent:
+    async with begin(timeouts=SOON) as agent:
         attempt = await agent.start(await agent.jobs.make(pod=pod))
         end = await attempt.end(within=90)
 
     assert code_of(end) == code
-    assert reasons <= {news.reason for news in attempt.told.all}
+    assert reasons <= {update.reason for update in attempt.last_reported.all}
     assert end.phase is (Phase.TIMED_OUT if code[0] == "MAX_RUNTIME_EXCEEDED" else Phase.FAILED)
 
 
 async def test_no_node_is_told_with_the_schedulers_words_and_not_for_ever(begin: Begin) -> None:
     pod = make_pod(pod_nodeSelector={"pool": "none-of-these"})
-    async with begin(patience=Patience(pending=timedelta(seconds=4))) as agent:
+    async with begin(timeouts=PendingTimeouts(pending=timedelta(seconds=4))) as agent:
         attempt = await agent.start(await agent.jobs.make(pod=pod))
-        waiting = await attempt.told.until(Phase.WAITING_FOR_RESOURCES)
+        waiting = await attempt.last_reported.until(Phase.WAITING_FOR_RESOURCES)
         end = await attempt.end()
 
     assert waiting.reason == "Unschedulable"
@@ -238,7 +238,7 @@ async def test_a_pod_that_somebody_deletes(begin: Begin, node_api: KubeClient) -
     async with begin() as agent:
         job = await agent.jobs.make("sleep 600")
         attempt = await agent.start(job)
-        await attempt.told.until(Phase.RUNNING)
+        await attempt.last_reported.until(Phase.RUNNING)
         await node_api.delete(agent.jobs.path(job), gracePeriodSeconds="1")
         end = await attempt.end()
 
@@ -249,7 +249,7 @@ async def test_a_pod_that_a_drain_evicts(begin: Begin, node_api: KubeClient) -> 
     async with begin() as agent:
         job = await agent.jobs.make("sleep 600")
         attempt = await agent.start(job)
-        await attempt.told.until(Phase.RUNNING)
+        await attempt.last_reported.until(Phase.RUNNING)
         path = agent.jobs.path(job)
         eviction = {
             "apiVersion": "policy/v1",

@@ -32,19 +32,19 @@ async def test_the_next_agent_goes_on_with_what_runs(begin: Begin, node_api: Kub
     async with begin() as first:
         job = await first.jobs.make("sleep 3; echo done")
         attempt = await first.start(job)
-        await attempt.told.until(Phase.RUNNING)
+        await attempt.last_reported.until(Phase.RUNNING)
         uid = (await node_api.get(first.jobs.path(job)))["metadata"]["uid"]
-        await attempt.let_go()
+        await attempt.release()
 
     async with begin() as second:
-        going_on = await second.start(replace(job, told=Phase.RUNNING))
+        going_on = await second.start(replace(job, last_reported=Phase.RUNNING))
         end = await going_on.end()
         pod = await node_api.get(second.jobs.path(job))
 
     assert end.phase is Phase.SUCCEEDED, end.failure
     assert pod["metadata"]["uid"] == uid
-    before = {event for news in attempt.told.all for event in news.events}
-    after = {event for news in [*going_on.told.all, end] for event in news.events}
+    before = {event for update in attempt.last_reported.all for event in update.events}
+    after = {event for update in [*going_on.last_reported.all, end] for event in update.events}
     assert before
     assert not before & after
 
@@ -65,7 +65,7 @@ async def test_a_pod_on_a_lost_node_is_given_up_once_nothing_of_it_can_speak(
     async with begin(lost_after=timedelta(seconds=2)) as agent:
         job = await agent.jobs.make(pod=pod)
         attempt = await agent.start(job)
-        await attempt.told.until(Phase.RUNNING)
+        await attempt.last_reported.until(Phase.RUNNING)
         async with asyncio.timeout(180), another_node(node_api):
             with kube_node.kubelet.held_up():
                 await node_api.wait_for(

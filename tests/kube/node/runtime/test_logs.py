@@ -7,7 +7,7 @@ from pathlib import Path
 from shared.model.logs import Originator
 from shared.model.phases import Phase
 from tests.kube import images
-from tests.kube.attempts import PATIENCE, read_log, texts
+from tests.kube.attempts import TIMEOUT_SECONDS, read_log, texts
 from tests.kube.node.runtime.conftest import Begin
 from tests.kube.node.runtime.test_endings import make_pod
 
@@ -80,9 +80,9 @@ async def test_a_log_outlives_its_pod(begin: Begin) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("echo begun; sleep 600")
         attempt = await agent.start(job)
-        await attempt.told.until(Phase.RUNNING)
+        await attempt.last_reported.until(Phase.RUNNING)
         await anext(agent.runtime.follow(job.assignment.attempt, 0))
         attempt.stop.set()
-        await attempt.end(within=PATIENCE)
+        await attempt.end(within=TIMEOUT_SECONDS)
 
         assert texts(await read_log(agent, job)) == ["begun"]

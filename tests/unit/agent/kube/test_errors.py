@@ -8,8 +8,8 @@ from dataplane.agent.kube.errors import (
     BusyError,
     ConflictError,
     ExistsError,
+    ExpiredError,
     ForbiddenError,
-    GoneError,
     InvalidError,
     KubeError,
     NotFoundError,
@@ -29,8 +29,8 @@ from dataplane.agent.kube.retries import persist
         (404, "NotFound", NotFoundError),
         (409, "AlreadyExists", ExistsError),
         (409, "Conflict", ConflictError),
-        (410, "Expired", GoneError),
-        (410, "Gone", GoneError),
+        (410, "Expired", ExpiredError),
+        (410, "Gone", ExpiredError),
         (422, "Invalid", InvalidError),
         (429, "TooManyRequests", BusyError),
         (500, "InternalError", KubeError),
@@ -68,11 +68,11 @@ async def test_what_passes_is_tried_again_and_what_does_not_is_raised() -> None:
             raise answer
         return answer
 
-    assert await persist(call, patience=None) == "done"
+    assert await persist(call, timeouts=None) == "done"
 
     answers = [NotFoundError(404, "NotFound", "no"), "done"]
     with pytest.raises(NotFoundError):
-        await persist(call, patience=None)
+        await persist(call, timeouts=None)
 
 
 async def test_patience_ends() -> None:
@@ -84,7 +84,7 @@ async def test_patience_ends() -> None:
         raise UnreachableError("no")
 
     with pytest.raises(UnreachableError):
-        await persist(call, patience=timedelta(0))
+        await persist(call, timeouts=timedelta(0))
     assert calls == 1
 
 
@@ -93,4 +93,4 @@ async def test_nobody_sleeps_beyond_their_patience_for_a_server_that_asks_for_mu
         raise BusyError(429, "TooManyRequests", "no", timedelta(hours=1))
 
     with pytest.raises(BusyError):
-        await persist(call, patience=timedelta(seconds=1))
+        await persist(call, timeouts=timedelta(seconds=1))

@@ -5,14 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dataplane.agent.kube.objects import Object
-from dataplane.agent.runtimes.kubernetes.plugin import Observation, Surroundings
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext
 from dataplane.agent.runtimes.kubernetes.plugins.pod import observe_pod
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from tests.unit.agent.assignments import NOW
 
 Json = dict[str, Any]
 
-PATIENCE = Patience(pending=timedelta(hours=1))
+TIMEOUT_SECONDS = PendingTimeouts(pending=timedelta(hours=1))
 NAME = "r1-a1-1-0a1b2c3d"
 SCHEDULED = {"type": "PodScheduled", "status": "True", "lastTransitionTime": ""}
 
@@ -125,9 +125,9 @@ def observe(
     pod: Object,
     events: Sequence[Object] = (),
     *,
-    patience: Patience = PATIENCE,
+    timeouts: PendingTimeouts = TIMEOUT_SECONDS,
     now: datetime = NOW,
     interruptible: bool = False,
 ) -> Observation:
-    around = Surroundings(now=now, pods=[pod], events=events)
-    return observe_pod(pod, around, patience, interruptible=interruptible)
+    around = ObservationContext(now=now, pods=[pod], events=events)
+    return observe_pod(pod, around, timeouts, interruptible=interruptible)

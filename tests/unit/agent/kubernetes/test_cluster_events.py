@@ -8,13 +8,13 @@ from tests.unit.agent.kubernetes.objects import ago, make_event, make_pod
 
 
 def test_they_are_told_in_the_order_in_which_they_began() -> None:
-    told = events.told(
+    last_reported = events.last_reported(
         [
             make_event("Started", "started", seconds_ago=1),
             make_event("Scheduled", "assigned", seconds_ago=9),
         ]
     )
-    assert [(event.reason, event.at) for event in told] == [
+    assert [(event.reason, event.at) for event in last_reported] == [
         ("Scheduled", NOW - timedelta(seconds=9)),
         ("Started", NOW - timedelta(seconds=1)),
     ]
@@ -23,22 +23,22 @@ def test_they_are_told_in_the_order_in_which_they_began() -> None:
 def test_what_is_said_of_three_containers_is_told_once() -> None:
     same = [make_event("Pulled", "present", seconds_ago=second) for second in (3, 7, 5)]
 
-    assert [event.at for event in events.told(same)] == [NOW - timedelta(seconds=7)]
+    assert [event.at for event in events.last_reported(same)] == [NOW - timedelta(seconds=7)]
 
 
 def test_of_too_many_the_first_and_the_last_are_told() -> None:
     many = [make_event("Event", f"{number}", seconds_ago=1000 - number) for number in range(200)]
-    told = events.told(many)
+    last_reported = events.last_reported(many)
 
-    assert len(told) == events.MOST_EVENTS
-    assert (told[0].message, told[-1].message) == ("0", "199")
+    assert len(last_reported) == events.MOST_EVENTS
+    assert (last_reported[0].message, last_reported[-1].message) == ("0", "199")
 
 
 def test_a_long_message_is_cut_between_characters() -> None:
-    (told,) = events.told([make_event("Event", "ä" * 5000)])
+    (last_reported,) = events.last_reported([make_event("Event", "ä" * 5000)])
 
-    assert len(told.message.encode()) <= events.MOST_BYTES
-    assert told.message.startswith("ää")
+    assert len(last_reported.message.encode()) <= events.MOST_BYTES
+    assert last_reported.message.startswith("ää")
 
 
 def test_the_scheduler_s_events_have_their_own_times() -> None:

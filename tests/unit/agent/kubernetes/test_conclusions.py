@@ -9,11 +9,11 @@ from flyteidl2.core import execution_pb2
 from dataplane.agent.core.endings import CUT_OFF
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.kubernetes.endings import conclude, has_succeeded
-from dataplane.agent.runtimes.kubernetes.verdicts import (
+from dataplane.agent.runtimes.kubernetes.recorded_outcomes import (
     ANNOTATION,
-    Verdict,
-    find_verdict,
-    render_verdict,
+    AckStatus,
+    find_outcome,
+    render_outcome,
 )
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import Variable
@@ -23,15 +23,15 @@ from shared.model.reports import ClusterEvent, Failure, FailureKind
 from tests.unit.agent.assignments import NOW, make_assignment, make_job
 
 USER, SYSTEM, PREEMPTION = FailureKind.USER, FailureKind.SYSTEM, FailureKind.PREEMPTION
-WELL = Verdict(ended_well=True, failure=None)
+WELL = AckStatus(ended_well=True, failure=None)
 
 
-def failed(code: str, kind: FailureKind = USER) -> Verdict:
+def failed(code: str, kind: FailureKind = USER) -> AckStatus:
     failure = Failure(code=code, kind=kind, message=f"it was {code}")
-    return Verdict(ended_well=False, failure=failure, last_lines=["the last line"])
+    return AckStatus(ended_well=False, failure=failure, last_lines=["the last line"])
 
 
-def doubted(code: str, kind: FailureKind = USER) -> Verdict:
+def doubted(code: str, kind: FailureKind = USER) -> AckStatus:
     return replace(failed(code, kind), ended_well=True)
 
 
@@ -52,7 +52,7 @@ def make(base: Path, *files: str, args: tuple[str, ...] = ("a0",)) -> Job:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "files", "phase", "code"),
+    ("outcome", "files", "phase", "code"),
     [
         (WELL, ["outputs.pb"], Phase.SUCCEEDED, None),
         (WELL, [], Phase.FAILED, "OutputsMissing"),
@@ -77,69 +77,69 @@ def make(base: Path, *files: str, args: tuple[str, ...] = ("a0",)) -> Job:
     ],
 )  # fmt: skip
 async def test_an_end_is_concluded(
-    tmp_path: Path, verdict: Verdict, files: list[str], phase: Phase, code: str | None
+    tmp_path: Path, outcome: AckStatus, files: list[str], phase: Phase, code: str | None
 ) -> None:
-    news = await conclude(Stores(SystemClock()), make(tmp_path, *files), verdict)
+    update = await conclude(Stores(SystemClock()), make(tmp_path, *files), outcome)
 
-    assert news.phase is phase
-    assert (news.failure and news.failure.code) == code
-    assert bool(news.output_uri) is (phase is Phase.SUCCEEDED)
+    assert update.phase is phase
+    assert (update.failure and update.failure.code) == code
+    assert bool(update.output_uri) is (phase is Phase.SUCCEEDED)
 
 
 async def test_outputs_prove_nothing_where_the_sdk_does_not_write_them(tmp_path: Path) -> None:
     job = make(tmp_path, "outputs.pb", args=("sh", "-c", "true"))
-    news = await conclude(Stores(SystemClock()), job, doubted("OOMKilled"))
+    update = await conclude(Stores(SystemClock()), job, doubted("OOMKilled"))
 
-    assert news.phase is Phase.FAILED
+    assert update.phase is Phase.FAILED
 
 
 @pytest.mark.parametrize(
-    ("verdict", "code"), [(failed("NonZeroExit"), "NonZeroExit"), (WELL, "OutputMissing")]
+    ("outcome", "code"), [(failed("NonZeroExit"), "NonZeroExit"), (WELL, "OutputMissing")]
 )
 async def test_a_task_that_failed_is_not_blamed_for_the_outputs_it_did_not_leave(
-    tmp_path: Path, verdict: Verdict, code: str
+    tmp_path: Path, outcome: AckStatus, code: str
 ) -> None:
     job = make(tmp_path, args=("sh", "-c", "exit 3"))
-    said = execution_pb2.ContainerError(code="OutputMissing", message="the task left no x")
+    raw = execution_pb2.ContainerError(code="OutputMissing", message="the task left no x")
     prefix = Path(job.assignment.output_prefix.removeprefix("file://"))
-    (prefix / "error.pb").write_bytes(execution_pb2.ErrorDocument(error=said).SerializeToString())
+    (prefix / "error.pb").write_bytes(execution_pb2.ErrorDocument(error=raw).SerializeToString())
 
-    news = await conclude(Stores(SystemClock()), job, verdict)
+    update = await conclude(Stores(SystemClock()), job, outcome)
 
-    assert news.failure is not None
-    assert news.failure.code == code
+    assert update.failure is not None
+    assert update.failure.code == code
 
 
 async def test_a_failure_of_memory_quotes_the_task(tmp_path: Path) -> None:
     job = make(tmp_path, "error.pb")
-    news = await conclude(Stores(SystemClock()), job, failed("OOMKilled"))
+    update = await conclude(Stores(SystemClock()), job, failed("OOMKilled"))
 
-    assert news.failure is not None
-    assert "no such thing" in news.failure.message
-    assert news.failure.full_uri.endswith("/error.pb")
+    assert update.failure is not None
+    assert "no such thing" in update.failure.message
+    assert update.failure.full_uri.endswith("/error.pb")
 
 
 async def test_a_failure_quotes_the_last_lines(tmp_path: Path) -> None:
-    news = await conclude(Stores(SystemClock()), make(tmp_path), failed("NonZeroExit"))
+    update = await conclude(Stores(SystemClock()), make(tmp_path), failed("NonZeroExit"))
 
-    assert news.failure is not None
-    assert news.failure.message == "it was NonZeroExit. Its last lines:\nthe last line"
+    assert update.failure is not None
+    assert update.failure.message == "it was NonZeroExit. Its last lines:\nthe last line"
 
 
 def test_a_verdict_is_read_as_it_was_written() -> None:
-    verdict = replace(
+    outcome = replace(
         failed("NonZeroExit"),
         log_uri="s3://bucket/logs.jsonl.gz",
         events=[ClusterEvent(at=NOW, reason="Killing", message="stopping")],
     )
-    annotated = {"metadata": {"annotations": {ANNOTATION: render_verdict(verdict)}}}
+    annotated = {"metadata": {"annotations": {ANNOTATION: render_outcome(outcome)}}}
 
-    assert find_verdict(annotated) == verdict
+    assert find_outcome(annotated) == outcome
 
 
 @pytest.mark.parametrize("text", ["", "no json", "{}", '{"failure": 3}', "[]"])
 def test_what_is_no_verdict_is_none(text: str) -> None:
-    assert find_verdict({"metadata": {"annotations": {ANNOTATION: text}}}) is None
+    assert find_outcome({"metadata": {"annotations": {ANNOTATION: text}}}) is None
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataplane.agent.core.entrance import FENCE_PATH
+from dataplane.agent.core.pod_identity import FENCE_PATH
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes import failures, statuses
 from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage
@@ -284,7 +284,7 @@ def test_what_ended_well_before_others_deleted_it_is_success() -> None:
 
 
 def test_what_others_deleted_was_deleted_from_outside() -> None:
-    failure = failures.gone([make_pod(state=runs())])
+    failure = failures.classify_deleted([make_pod(state=runs())])
 
     assert (failure.code, failure.kind) == ("DeletedFromOutside", SYSTEM)
 
@@ -292,7 +292,7 @@ def test_what_others_deleted_was_deleted_from_outside() -> None:
 def test_what_was_deleted_for_a_drain_was_drained() -> None:
     pod = make_pod(state=runs(), status={"conditions": [disrupted("EvictionByEvictionAPI")]})
 
-    assert failures.gone([pod]).code == "Drained"
+    assert failures.classify_deleted([pod]).code == "Drained"
 
 
 def test_the_kubelets_copy_of_the_last_words_is_there_when_the_log_is_not() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.agent.core.fencing import read_contact
-from dataplane.agent.core.held import News
+from dataplane.agent.core.active_attempts import StatusUpdate
+from dataplane.agent.core.self_fencing import parse_last_heartbeat
 from dataplane.agent.ledger.ledger import Ledger
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest
@@ -37,7 +37,7 @@ async def _write(path: Path) -> tuple[AttemptId, AttemptId]:
         await ledger.accept(assignments, {SPEC: BODY}, NOW)
         for assignment in assignments:
             for phase in (Phase.INITIALIZING, Phase.RUNNING):
-                await ledger.record(assignment.attempt, [News(phase=phase)], NOW)
+                await ledger.record(assignment.attempt, [StatusUpdate(phase=phase)], NOW)
     return assignments[0].attempt, assignments[1].attempt
 
 
@@ -60,7 +60,7 @@ def _damage(path: Path, how: str) -> None:
 
 async def _held(path: Path) -> set[AttemptId]:
     async with Ledger.open(path) as ledger:
-        return set(ledger.held)
+        return set(ledger.active)
 
 
 @pytest.mark.parametrize("text", ["garbage", "", "[]", "{}", "null", '["a"]', "[" * 100_000])
@@ -120,15 +120,15 @@ async def test_unreadable_facts_are_the_most_careful_ones(path: Path) -> None:
 
     async with Ledger.open(path) as ledger:
         assert ledger.last_epoch == 0
-        assert ledger.contact is not None
-        assert ledger.contact.at == datetime(1970, 1, 1, tzinfo=UTC)
+        assert ledger.last_heartbeat is not None
+        assert ledger.last_heartbeat.at == datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def test_contact_that_lacks_a_part_counts_as_long_ago() -> None:
-    contact = read_contact({"contact_us": str(10**15)})
+    last_heartbeat = parse_last_heartbeat({"contact_us": str(10**15)})
 
-    assert contact is not None
-    assert contact.at == datetime(1970, 1, 1, tzinfo=UTC)
+    assert last_heartbeat is not None
+    assert last_heartbeat.at == datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("damage", ["garbage", "cut", "overwritten-page"])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dataplane.agent.core.held import Held
+from dataplane.agent.core.active_attempts import ActiveAttempt
 from dataplane.agent.kube.objects import TASK_ACTION, Name
 from dataplane.agent.ledger.journal import Entry
 from dataplane.agent.ledger.taskactions.codec import (
@@ -27,7 +27,7 @@ ASSIGNMENT = replace(
     run_started_at=NOW + timedelta(microseconds=123456),
     replaceable=True,
 )
-HELD = Held(assignment=ASSIGNMENT, accepted_at=NOW + timedelta(microseconds=1))
+HELD = ActiveAttempt(assignment=ASSIGNMENT, accepted_at=NOW + timedelta(microseconds=1))
 NAME = Name("p-development", "r1-a3-2-abcdef01")
 FAILURE = Failure(
     code="OOMKilled",
@@ -73,7 +73,7 @@ def test_an_attempt_is_the_same_after_a_round_trip() -> None:
     assert parse_entry(make_task_action()) == Entry(ASSIGNMENT, HELD.accepted_at, REPORTS)
     assert parse_lease(make_task_action()) == str(ASSIGNMENT.lease)
 
-    first = Held(assignment=make_assignment(), accepted_at=NOW)
+    first = ActiveAttempt(assignment=make_assignment(), accepted_at=NOW)
     assert parse_entry(render_entry(first, NAME, {})) == Entry(make_assignment(), NOW, [])
 
 

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from controlplane.cli import main
-from controlplane.cli.operations import Duration, _plain as plain, ago, facts, span, table
-from controlplane.embedded.reaching import database_url_of
-from controlplane.embedded.refusals import UpError
+from controlplane.cli.operations import Duration, _plain as plain, ago, render_fields, span, table
+from controlplane.embedded.connectivity import database_url_of
+from controlplane.embedded.errors import UpError
 from shared.model.phases import Phase
 from tests.factories import NOW
 
@@ -57,7 +57,10 @@ def test_columns_are_as_wide_as_what_is_in_them() -> None:
         "           yes",
         "-          -",
     ]
-    assert list(facts({"a": 1, "long": NOW})) == ["a     1", "long  2026-06-01T12:00:00+00:00"]
+    assert list(render_fields({"a": 1, "long": NOW})) == [
+        "a     1",
+        "long  2026-06-01T12:00:00+00:00",
+    ]
 
 
 class Colour(Enum):

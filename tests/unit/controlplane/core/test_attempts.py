@@ -47,7 +47,7 @@ def make_state(
     version: int = 0,
     failures: Failures = Failures(),  # noqa: B008  # frozen
     retries: int = 0,
-    stop_wanted: bool = False,
+    stop_requested: bool = False,
 ) -> AttemptState:
     return AttemptState(
         attempt=ATTEMPT,
@@ -57,7 +57,7 @@ def make_state(
         action_phase=action_phase or phase,
         failures=failures,
         policy=RetryPolicy(retries=retries),
-        stop_wanted=stop_wanted,
+        stop_requested=stop_requested,
     )
 
 
@@ -113,14 +113,14 @@ states = st.builds(
 def test_an_attempt_moves_its_action_along() -> None:
     outcome = apply(make_state(), [say(1, Phase.INITIALIZING), say(2, Phase.RUNNING)], NOW)
     assert outcome.state.phase is outcome.state.action_phase is Phase.RUNNING
-    assert outcome.following is Next.KEEP
+    assert outcome.next_step is Next.KEEP
     assert outcome.state.started_at == LEASED + timedelta(minutes=1)
     assert outcome.state.ended_at is None
 
 
 def test_success_ends_the_action_with_the_attempts_outputs() -> None:
     outcome = apply(make_state(), [say(1, Phase.SUCCEEDED, output_uri="s3://there")], NOW)
-    assert outcome.following is Next.END
+    assert outcome.next_step is Next.END
     assert outcome.state.action_phase is Phase.SUCCEEDED
     assert outcome.state.output_uri == "s3://there"
 
@@ -140,7 +140,7 @@ def test_what_did_not_succeed_has_no_outputs(phase: Phase) -> None:
 @pytest.mark.parametrize("phase", [Phase.FAILED, Phase.TIMED_OUT])
 def test_a_failure_without_a_reason_is_the_systems(phase: Phase) -> None:
     outcome = apply(make_state(), [say(1, phase)], NOW)
-    assert outcome.following is Next.RETRY
+    assert outcome.next_step is Next.RETRY
     assert outcome.state.failure is not None
     assert outcome.state.failure.kind is FailureKind.SYSTEM
     assert outcome.state.failures == Failures(system=1)
@@ -154,16 +154,16 @@ def test_a_phase_that_cannot_follow_is_kept_in_the_history_and_moves_nothing() -
 
 def test_an_attempt_stopped_that_nobody_wanted_stopped_is_tried_again() -> None:
     outcome = apply(make_state(Phase.RUNNING), [say(1, Phase.ABORTED)], NOW)
-    assert outcome.following is Next.RETRY
+    assert outcome.next_step is Next.RETRY
     assert outcome.state.phase is Phase.FAILED
     assert outcome.state.failure == INTERRUPTED
 
 
 @pytest.mark.parametrize("end", ENDS, ids=lambda phase: phase.name)
 def test_whatever_an_unwanted_attempt_ends_as_its_action_stays_aborted(end: Phase) -> None:
-    state = make_state(Phase.RUNNING, action_phase=Phase.ABORTED, retries=5, stop_wanted=True)
+    state = make_state(Phase.RUNNING, action_phase=Phase.ABORTED, retries=5, stop_requested=True)
     outcome = apply(state, [say(1, end, failure=make_failure())], NOW)
-    assert outcome.following is Next.END
+    assert outcome.next_step is Next.END
     assert outcome.state.action_phase is Phase.ABORTED
     assert outcome.state.phase is end
 
@@ -191,7 +191,7 @@ def test_each_kind_of_failure_has_a_budget_of_its_own(
 ) -> None:
     state = make_state(Phase.RUNNING, failures=before, retries=retries)
     outcome = apply(state, [say(1, Phase.FAILED, failure=make_failure(kind))], NOW)
-    assert outcome.following is (Next.RETRY if is_tried_again else Next.END)
+    assert outcome.next_step is (Next.RETRY if is_tried_again else Next.END)
     assert outcome.state.failures == before.plus(kind)
 
 
@@ -252,12 +252,12 @@ def test_reports_come_to_the_same_in_one_frame_or_in_two(
     said = sorted(said, key=lambda report: report.version)
     whole = apply(state, said, NOW)
     first = apply(state, said[:at], NOW)
-    if first.following is not Next.KEEP:
+    if first.next_step is not Next.KEEP:
         assert first == whole  # nothing after an end is news
         return
     second = apply(first.state, said[at:], NOW)
     assert second.state == whole.state
-    assert second.following is whole.following
+    assert second.next_step is whole.next_step
     assert [*first.applied, *second.applied] == [*whole.applied]
 
 
@@ -272,7 +272,7 @@ def test_versions_only_grow_and_terminal_is_final(
     assert outcome.state.version == max([state.version, *versions])
     ends = [report.phase for report in outcome.applied if report.phase in TERMINAL]
     assert len(ends) <= 1
-    assert bool(ends) is (outcome.following is not Next.KEEP)
+    assert bool(ends) is (outcome.next_step is not Next.KEEP)
 
 
 @given(states, st.lists(histories, max_size=40))
@@ -282,9 +282,9 @@ def test_budgets_are_never_refilled(state: AttemptState, lives: Sequence[Sequenc
         outcome = apply(state, said, NOW)
         spent = (outcome.state.failures.user, state.failures.user)
         assert spent[0] >= spent[1]
-        if outcome.following is Next.END:
+        if outcome.next_step is Next.END:
             break
-        if outcome.following is Next.RETRY:
+        if outcome.next_step is Next.RETRY:
             assert outcome.state.failure is not None
             retries[outcome.state.failure.kind] += 1
             state = _next_attempt(outcome)
@@ -306,10 +306,10 @@ def test_an_agents_clock_writes_neither_the_past_nor_the_future(
 
 @given(states, histories)
 def test_an_action_aborted_stays_aborted(state: AttemptState, said: Sequence[Report]) -> None:
-    aborted = replace(state, action_phase=Phase.ABORTED, stop_wanted=True)
+    aborted = replace(state, action_phase=Phase.ABORTED, stop_requested=True)
     outcome = apply(aborted, said, NOW)
     assert outcome.state.action_phase is Phase.ABORTED
-    assert outcome.following is not Next.RETRY
+    assert outcome.next_step is not Next.RETRY
 
 
 def _next_attempt(outcome: Outcome) -> AttemptState:
@@ -318,9 +318,9 @@ def _next_attempt(outcome: Outcome) -> AttemptState:
 
 
 def test_attempt_that_was_stopped_for_its_cluster_is_preempted_and_tried_again() -> None:
-    state = make_state(Phase.RUNNING, stop_wanted=True)
+    state = make_state(Phase.RUNNING, stop_requested=True)
     outcome = apply(state, [say(1, Phase.ABORTED)], NOW)
-    assert outcome.following is Next.RETRY
+    assert outcome.next_step is Next.RETRY
     assert outcome.state.phase is Phase.FAILED
     assert outcome.state.failure == PREEMPTED
     assert outcome.state.failures == Failures(preemption=1)

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 
 from controlplane.core.clusters import (
-    AgentFacts,
+    AgentInfo,
     AgentLoad,
+    ClusterSpec,
     ClusterStatus,
-    ClusterWishes,
     Emptying,
     Standing,
 )
@@ -22,12 +22,12 @@ EMPTY = ClusterStatus(
     pool="",
     cordoned=False,
     draining_since=NOW,
-    wanted_version=1,
+    spec_version=1,
     connected=True,
     connected_at=NOW,
     seen_at=NOW,
     epoch=7,
-    agent=AgentFacts(agent_id="a", instance_id="i", software="s"),
+    agent=AgentInfo(agent_id="a", instance_id="i", software="s"),
     load=AgentLoad(counted_at=NOW),
     leased=0,
     unaccepted=0,
@@ -36,13 +36,13 @@ SAID_AGAIN = replace(EMPTY, load=AgentLoad(counted_at=LATER))
 
 
 def test_an_agents_word_counts_once_it_is_younger_than_the_last_lease() -> None:
-    seen, attestation = Emptying().look(replace(EMPTY, leased=1), NOW)
+    seen, attestation = Emptying().observe(replace(EMPTY, leased=1), NOW)
     assert attestation is None
-    seen, attestation = seen.look(EMPTY, NOW)  # the word may be from before
+    seen, attestation = seen.observe(EMPTY, NOW)  # the word may be from before
     assert attestation is None
-    seen, attestation = seen.look(EMPTY, NOW)
+    seen, attestation = seen.observe(EMPTY, NOW)
     assert attestation is None
-    seen, attestation = seen.look(SAID_AGAIN, LATER)
+    seen, attestation = seen.observe(SAID_AGAIN, LATER)
     assert attestation is not None
     assert (attestation.epoch, attestation.counted_at, attestation.attested_at) == (7, LATER, LATER)
     assert (attestation.leased, attestation.held, attestation.running) == (0, 0, 0)
@@ -61,14 +61,14 @@ def test_an_agents_word_counts_once_it_is_younger_than_the_last_lease() -> None:
     ids=["leased", "silent", "not draining", "held", "running", "nothing said"],
 )
 def test_whoever_counts_something_is_heard(status: ClusterStatus) -> None:
-    seen, _ = Emptying().look(EMPTY, NOW)
-    assert seen.look(status, LATER)[1] is None
+    seen, _ = Emptying().observe(EMPTY, NOW)
+    assert seen.observe(status, LATER)[1] is None
 
 
 def test_a_lease_that_comes_back_begins_it_all_again() -> None:
-    seen, _ = Emptying().look(EMPTY, NOW)
-    seen, _ = seen.look(replace(SAID_AGAIN, leased=1), LATER)
-    assert seen.look(SAID_AGAIN, LATER)[1] is None
+    seen, _ = Emptying().observe(EMPTY, NOW)
+    seen, _ = seen.observe(replace(SAID_AGAIN, leased=1), LATER)
+    assert seen.observe(SAID_AGAIN, LATER)[1] is None
 
 
 @pytest.mark.parametrize(
@@ -88,5 +88,5 @@ def test_how_a_cluster_stands_is_said_in_a_word(status: ClusterStatus, standing:
 @pytest.mark.parametrize("cordoned", [False, True])
 @pytest.mark.parametrize("draining", [False, True])
 def test_cluster_takes_work_unless_cordoned_or_draining(*, cordoned: bool, draining: bool) -> None:
-    wishes = ClusterWishes(version=1, cordoned=cordoned, draining=draining, pool="")
-    assert wishes.takes_work is not (cordoned or draining)
+    requests = ClusterSpec(version=1, cordoned=cordoned, draining=draining, pool="")
+    assert requests.takes_work is not (cordoned or draining)

@@ -8,23 +8,28 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
+from controlplane.core.action_timings import (
+    ActionTimings,
+    Ahead,
+    AttemptTimings,
+    DispatchTimings,
+    ReportedEvent,
+    ReturnedLease,
+)
 from controlplane.core.actions import ActionType
 from controlplane.core.explanations import Explained, explain, explain_dispatch, timeline
-from controlplane.core.facts import (
-    ActionFacts,
-    Ahead,
-    AttemptFacts,
-    DispatchFacts,
-    ReturnedLease,
-    Said,
+from controlplane.core.pending_reasons import (
+    BlockedKind,
+    BlockedScope,
+    PastPendingReason,
+    PendingReason,
 )
-from controlplane.core.obstacles import Obstacle, PastObstacle, Place, Scope
-from controlplane.core.reasons import Reason
+from controlplane.core.reason_codes import Reason
 from shared.model.phases import TERMINAL, Phase
 from tests.factories import NOW, make_action_key, make_failure
 
 SECOND = timedelta(seconds=1)
-WAITING = DispatchFacts(
+WAITING = DispatchTimings(
     action=make_action_key("n"),
     phase=Phase.QUEUED,
     attempt=1,
@@ -36,20 +41,29 @@ WAITING = DispatchFacts(
 )
 LEASED = replace(WAITING, cluster="c1", leased_at=NOW)
 ACCEPTED = replace(LEASED, accepted_at=NOW)
-POOL, QUEUE, RUN = Place(Scope.POOL, ""), Place(Scope.QUEUE, "q"), Place(Scope.RUN, "r")
-QUEUE_RUNS, CLUSTER = Place(Scope.QUEUE_RUNS, "q"), Place(Scope.CLUSTER, "c1")
+POOL, QUEUE, RUN = (
+    BlockedScope(BlockedKind.POOL, ""),
+    BlockedScope(BlockedKind.QUEUE, "q"),
+    BlockedScope(BlockedKind.RUN, "r"),
+)
+QUEUE_RUNS, CLUSTER = (
+    BlockedScope(BlockedKind.QUEUE_RUNS, "q"),
+    BlockedScope(BlockedKind.CLUSTER, "c1"),
+)
 
 
-def said(phase: Phase, reason: str = "", message: str = "", at: datetime = NOW) -> Said:
-    return Said(at=at, phase=phase, reason=reason, message=message)
+def reported(
+    phase: Phase, reason: str = "", message: str = "", at: datetime = NOW
+) -> ReportedEvent:
+    return ReportedEvent(at=at, phase=phase, reason=reason, message=message)
 
 
-def in_the_way(reason: Reason) -> Obstacle:
-    return Obstacle(reason=reason, message=f"{reason} it is.")
+def in_the_way(reason: Reason) -> PendingReason:
+    return PendingReason(reason=reason, message=f"{reason} it is.")
 
 
-def reported(phase: Phase, reason: str = "", message: str = "") -> DispatchFacts:
-    return replace(ACCEPTED, phase=phase, said=said(phase, reason, message))
+def with_report(phase: Phase, reason: str = "", message: str = "") -> DispatchTimings:
+    return replace(ACCEPTED, phase=phase, reported=reported(phase, reason, message))
 
 
 @pytest.mark.parametrize(
@@ -89,26 +103,26 @@ def reported(phase: Phase, reason: str = "", message: str = "") -> DispatchFacts
         (replace(WAITING, is_root=True), {RUN: in_the_way(Reason.RUN_LIMIT)}, Reason.FAIRNESS, ""),
         (LEASED, {POOL: in_the_way(Reason.NO_CREDIT)}, Reason.LEASED_NOT_ACCEPTED, "cluster c1"),
         (ACCEPTED, {}, Reason.ACCEPTED_NOT_STARTED, "no start yet"),
-        (reported(Phase.QUEUED), {}, Reason.ACCEPTED_NOT_STARTED, ""),
+        (with_report(Phase.QUEUED), {}, Reason.ACCEPTED_NOT_STARTED, ""),
         (
-            reported(Phase.WAITING_FOR_RESOURCES, "Unschedulable", "0/3 nodes"),
+            with_report(Phase.WAITING_FOR_RESOURCES, "Unschedulable", "0/3 nodes"),
             {},
             Reason.UNSCHEDULABLE,
             "waiting for resources, 0/3 nodes.",
         ),
-        (reported(Phase.WAITING_FOR_RESOURCES), {}, Reason.WAITING_FOR_RESOURCES, ""),
-        (reported(Phase.INITIALIZING, "ImagePullBackOff"), {}, Reason.IMAGE, "ImagePullBackOff"),
-        (reported(Phase.INITIALIZING, "Pulling"), {}, Reason.IMAGE, ""),
-        (reported(Phase.INITIALIZING, "StartingProcess"), {}, Reason.INITIALIZING, ""),
-        (reported(Phase.RUNNING), {}, Reason.RUNNING, "It is running."),
+        (with_report(Phase.WAITING_FOR_RESOURCES), {}, Reason.WAITING_FOR_RESOURCES, ""),
+        (with_report(Phase.INITIALIZING, "ImagePullBackOff"), {}, Reason.IMAGE, "ImagePullBackOff"),
+        (with_report(Phase.INITIALIZING, "Pulling"), {}, Reason.IMAGE, ""),
+        (with_report(Phase.INITIALIZING, "StartingProcess"), {}, Reason.INITIALIZING, ""),
+        (with_report(Phase.RUNNING), {}, Reason.RUNNING, "It is running."),
         (
-            reported(Phase.RUNNING),
+            with_report(Phase.RUNNING),
             {CLUSTER: in_the_way(Reason.CLUSTER_SILENT)},
             Reason.CLUSTER_SILENT,
             "it is",
         ),
         (
-            replace(reported(Phase.RUNNING), stop_reason="cluster c1 is drained", stop_at=NOW),
+            replace(with_report(Phase.RUNNING), stop_reason="cluster c1 is drained", stop_at=NOW),
             {CLUSTER: in_the_way(Reason.CLUSTER_SILENT)},
             Reason.STOPPING,
             "is to stop it: cluster c1 is drained.",
@@ -116,32 +130,35 @@ def reported(phase: Phase, reason: str = "", message: str = "") -> DispatchFacts
     ],
 )
 def test_every_state_has_its_reason(
-    dispatch: DispatchFacts, obstacles: dict[Place, Obstacle], reason: Reason, words: str
+    dispatch: DispatchTimings,
+    obstacles: dict[BlockedScope, PendingReason],
+    reason: Reason,
+    words: str,
 ) -> None:
     found = explain_dispatch(dispatch, obstacles, NOW)
     assert found.reason is reason
-    assert words in found.sentence
-    assert found.sentence.endswith(".")
+    assert words in found.message
+    assert found.message.endswith(".")
 
 
 def test_a_turn_says_who_goes_first() -> None:
     ahead = Ahead(more_urgent=3, of_its_run=0, beside_it=1_001)
-    sentence = explain_dispatch(WAITING, {}, NOW, ahead=ahead).sentence
-    assert "3 more urgent" in sentence
-    assert "0 of its own run" in sentence
-    assert "more than 1,000 of other runs" in sentence
-    nobody = Ahead(more_urgent=0, of_its_run=0, beside_it=0)
-    assert "It is next" in explain_dispatch(WAITING, {}, NOW, ahead=nobody).sentence
+    message = explain_dispatch(WAITING, {}, NOW, ahead=ahead).message
+    assert "3 more urgent" in message
+    assert "0 of its own run" in message
+    assert "more than 1,000 of other runs" in message
+    stranger = Ahead(more_urgent=0, of_its_run=0, beside_it=0)
+    assert "It is next" in explain_dispatch(WAITING, {}, NOW, ahead=stranger).message
 
 
 def test_who_runs_in_a_full_queue_is_told_what_that_means() -> None:
-    running = reported(Phase.RUNNING)
+    running = with_report(Phase.RUNNING)
     assert explain_dispatch(running, {}, NOW, is_full=True).reason is Reason.QUEUE_FULL
     assert explain_dispatch(WAITING, {}, NOW, is_full=True).reason is Reason.FAIRNESS
 
 
-def facts(**changes: object) -> ActionFacts:
-    made = ActionFacts(
+def timings(**changes: object) -> ActionTimings:
+    made = ActionTimings(
         action=make_action_key("n"),
         type=ActionType.TASK,
         phase=Phase.QUEUED,
@@ -167,16 +184,18 @@ def test_a_life_with_everything_in_it_is_told_second_by_second() -> None:
     def at(seconds: float) -> datetime:
         return NOW + seconds * SECOND
 
-    def past(place: Place, reason: Reason, begin: float, end: float | None) -> PastObstacle:
-        return PastObstacle(
-            place=place,
+    def past(
+        blocked: BlockedScope, reason: Reason, start: float, end: float | None
+    ) -> PastPendingReason:
+        return PastPendingReason(
+            blocked=blocked,
             reason=reason,
             message=f"{reason}.",
-            began_at=at(begin),
+            began_at=at(start),
             ended_at=None if end is None else at(end),
         )
 
-    first = AttemptFacts(
+    first = AttemptTimings(
         number=1,
         cluster="c1",
         available_at=at(0),
@@ -184,23 +203,23 @@ def test_a_life_with_everything_in_it_is_told_second_by_second() -> None:
         accepted_at=at(13),
         ended_at=at(20),
         returned=[ReturnedLease(cluster="c0", leased_at=at(5), returned_at=at(8))],
-        said=[
-            said(Phase.INITIALIZING, "ErrImagePull", at=at(14)),
-            said(Phase.INITIALIZING, "Created", at=at(15)),
-            said(Phase.RUNNING, at=at(16)),
-            said(Phase.FAILED, at=at(20)),
+        reported=[
+            reported(Phase.INITIALIZING, "ErrImagePull", at=at(14)),
+            reported(Phase.INITIALIZING, "Created", at=at(15)),
+            reported(Phase.RUNNING, at=at(16)),
+            reported(Phase.FAILED, at=at(20)),
         ],
     )
-    second = AttemptFacts(
+    second = AttemptTimings(
         number=2,
         cluster="c1",
         available_at=at(25),
         leased_at=at(30),
         accepted_at=at(31),
         ended_at=at(40),
-        said=[said(Phase.RUNNING, at=at(32))],
+        reported=[reported(Phase.RUNNING, at=at(32))],
     )
-    life = facts(
+    life = timings(
         phase=Phase.SUCCEEDED,
         ended_at=at(40),
         attempts=[first, second],
@@ -208,14 +227,14 @@ def test_a_life_with_everything_in_it_is_told_second_by_second() -> None:
             past(POOL, Reason.NO_CLUSTER, -10, 2),
             past(QUEUE, Reason.QUEUE_LIMIT, 1, 4),
             past(POOL, Reason.NO_CREDIT, 3, 5),
-            past(Place(Scope.POOL, "other"), Reason.NO_CLUSTER, 0, None),
+            past(BlockedScope(BlockedKind.POOL, "other"), Reason.NO_CLUSTER, 0, None),
             past(RUN, Reason.RUN_LIMIT, 26, 30),
             past(CLUSTER, Reason.CLUSTER_SILENT, 35, 38),
-            past(Place(Scope.CLUSTER, "c0"), Reason.CLUSTER_SILENT, 6, 60),
+            past(BlockedScope(BlockedKind.CLUSTER, "c0"), Reason.CLUSTER_SILENT, 6, 60),
         ],
     )
-    told = timeline(life, at(99))
-    assert reasons(told) == [
+    text = timeline(life, at(99))
+    assert reasons(text) == [
         (Reason.NO_CLUSTER, 2),
         (Reason.QUEUE_LIMIT, 2),
         (Reason.NO_CREDIT, 1),
@@ -239,17 +258,17 @@ def test_a_life_with_everything_in_it_is_told_second_by_second() -> None:
 
 
 def test_what_went_back_and_waits_again_is_not_said_to_be_leased() -> None:
-    went_back = AttemptFacts(
+    went_back = AttemptTimings(
         number=1, cluster="c1", available_at=NOW, leased_at=NOW + SECOND, accepted_at=None,
         ended_at=None,
     )  # fmt: skip
-    told = timeline(facts(attempts=[went_back], dispatch=WAITING), NOW + 9 * SECOND)
-    assert reasons(told) == [(Reason.FAIRNESS, 9)]
+    text = timeline(timings(attempts=[went_back], dispatch=WAITING), NOW + 9 * SECOND)
+    assert reasons(text) == [(Reason.FAIRNESS, 9)]
     lease = ReturnedLease(cluster="c1", leased_at=NOW + SECOND, returned_at=NOW + 3 * SECOND)
-    told = timeline(
-        facts(attempts=[replace(went_back, returned=[lease])], dispatch=WAITING), NOW + 9 * SECOND
+    text = timeline(
+        timings(attempts=[replace(went_back, returned=[lease])], dispatch=WAITING), NOW + 9 * SECOND
     )
-    assert reasons(told) == [
+    assert reasons(text) == [
         (Reason.FAIRNESS, 1),
         (Reason.LEASED_NOT_ACCEPTED, 2),
         (Reason.FAIRNESS, 6),
@@ -257,55 +276,57 @@ def test_what_went_back_and_waits_again_is_not_said_to_be_leased() -> None:
 
 
 def test_attempt_that_is_leased_and_not_accepted_is_said_to_be_leased() -> None:
-    leased = AttemptFacts(
+    leased = AttemptTimings(
         number=1, cluster="c1", available_at=NOW, leased_at=NOW + SECOND, accepted_at=None,
         ended_at=None,
     )  # fmt: skip
-    told = timeline(facts(attempts=[leased], dispatch=LEASED), NOW + 9 * SECOND)
-    assert reasons(told) == [(Reason.FAIRNESS, 1), (Reason.LEASED_NOT_ACCEPTED, 8)]
+    text = timeline(timings(attempts=[leased], dispatch=LEASED), NOW + 9 * SECOND)
+    assert reasons(text) == [(Reason.FAIRNESS, 1), (Reason.LEASED_NOT_ACCEPTED, 8)]
 
 
 def test_what_waits_for_its_next_attempt_is_told_so() -> None:
-    failed = AttemptFacts(
+    failed = AttemptTimings(
         number=1, cluster="c1", available_at=NOW, leased_at=NOW, accepted_at=NOW,
-        ended_at=NOW + SECOND, said=[said(Phase.RUNNING)],
+        ended_at=NOW + SECOND, reported=[reported(Phase.RUNNING)],
     )  # fmt: skip
     waits = replace(WAITING, attempt=2, available_at=NOW + 5 * SECOND)
-    told = explain(facts(attempts=[failed], dispatch=waits), {}, NOW + 4 * SECOND)
-    assert reasons(told) == [(Reason.RUNNING, 1), (Reason.BACKOFF, 3)]
-    assert (told.now.reason, told.attempt) == (Reason.BACKOFF, 2)
+    text = explain(timings(attempts=[failed], dispatch=waits), {}, NOW + 4 * SECOND)
+    assert reasons(text) == [(Reason.RUNNING, 1), (Reason.BACKOFF, 3)]
+    assert (text.now.reason, text.attempt) == (Reason.BACKOFF, 2)
 
 
 def test_an_end_says_how_and_whether_something_still_runs() -> None:
-    failed = facts(phase=Phase.FAILED, ended_at=NOW, failure=make_failure())
-    assert explain(failed, {}, NOW).now.sentence == "It ended FAILED, Broken: it broke."
-    aborted = facts(
+    failed = timings(phase=Phase.FAILED, ended_at=NOW, failure=make_failure())
+    assert explain(failed, {}, NOW).now.message == "It ended FAILED, Broken: it broke."
+    aborted = timings(
         phase=Phase.ABORTED, ended_at=NOW, abort_reason="enough", aborted_by="me", dispatch=LEASED
     )
-    assert explain(aborted, {}, NOW).now.sentence == (
+    assert explain(aborted, {}, NOW).now.message == (
         "It ended ABORTED: enough (me); cluster c1 has not yet said that nothing of it runs."
     )
 
 
 def test_conditions_and_traces_are_explained_too() -> None:
-    condition = facts(type=ActionType.CONDITION, phase=Phase.PAUSED)
-    told = explain(condition, {}, NOW + 5 * SECOND)
-    assert told.now.reason is Reason.SIGNAL
-    assert reasons(told) == [(Reason.SIGNAL, 5)]
-    trace = facts(type=ActionType.TRACE, phase=Phase.SUCCEEDED, ended_at=NOW + SECOND)
+    condition = timings(type=ActionType.CONDITION, phase=Phase.PAUSED)
+    text = explain(condition, {}, NOW + 5 * SECOND)
+    assert text.now.reason is Reason.SIGNAL
+    assert reasons(text) == [(Reason.SIGNAL, 5)]
+    trace = timings(type=ActionType.TRACE, phase=Phase.SUCCEEDED, ended_at=NOW + SECOND)
     assert reasons(explain(trace, {}, NOW + 5 * SECOND)) == [(Reason.RUNNING, 1)]
 
 
 instants = st.integers(-20, 60).map(lambda seconds: NOW + seconds * SECOND)
-places = st.sampled_from([POOL, QUEUE, QUEUE_RUNS, RUN, CLUSTER, Place(Scope.CLUSTER, "c2")])
-obstacles_of_waiting = st.sampled_from(
+blocked_scopes = st.sampled_from(
+    [POOL, QUEUE, QUEUE_RUNS, RUN, CLUSTER, BlockedScope(BlockedKind.CLUSTER, "c2")]
+)
+pending_reasons_of = st.sampled_from(
     [Reason.NO_CLUSTER, Reason.NO_CREDIT, Reason.QUEUE_LIMIT, Reason.CLUSTER_SILENT]
 )
 some_past = st.lists(
     st.builds(
-        PastObstacle,
-        place=places,
-        reason=obstacles_of_waiting,
+        PastPendingReason,
+        blocked=blocked_scopes,
+        reason=pending_reasons_of,
         message=st.just("So it is."),
         began_at=instants,
         ended_at=st.none() | instants,
@@ -314,7 +335,7 @@ some_past = st.lists(
 )
 some_said = st.lists(
     st.builds(
-        Said,
+        ReportedEvent,
         at=instants,
         phase=st.sampled_from(list(Phase)),
         reason=st.just(""),
@@ -324,14 +345,14 @@ some_said = st.lists(
 )
 some_attempts = st.lists(
     st.builds(
-        AttemptFacts,
+        AttemptTimings,
         number=st.integers(1, 4),
         cluster=st.sampled_from(["c1", "c2"]),
         available_at=instants,
         leased_at=instants,
         accepted_at=st.none() | instants,
         ended_at=st.none() | instants,
-        said=some_said,
+        reported=some_said,
         returned=st.lists(
             st.builds(
                 ReturnedLease,
@@ -346,7 +367,7 @@ some_attempts = st.lists(
     unique_by=lambda attempt: attempt.number,
 )
 some_facts = st.builds(
-    facts,
+    timings,
     type=st.sampled_from(list(ActionType)),
     phase=st.sampled_from(list(Phase)),
     ended_at=st.none() | instants,
@@ -359,10 +380,10 @@ some_facts = st.builds(
 
 @given(some_facts, instants)
 def test_a_timeline_has_neither_gaps_nor_overlaps_whatever_it_is_made_of(
-    known: ActionFacts, now: datetime
+    known: ActionTimings, now: datetime
 ) -> None:
-    told = explain(known, {}, now)
-    intervals = told.timeline
+    text = explain(known, {}, now)
+    intervals = text.timeline
     end = max(known.ended_at or now, known.created_at)
     if end == known.created_at:
         assert intervals == []
@@ -373,5 +394,5 @@ def test_a_timeline_has_neither_gaps_nor_overlaps_whatever_it_is_made_of(
     for earlier, later in pairwise(intervals):
         assert earlier.ended_at == later.started_at
         assert earlier.reason is not later.reason
-    assert all(each.sentence for each in intervals)
-    assert (told.now.reason is Reason.ENDED) is (known.phase in TERMINAL)
+    assert all(each.message for each in intervals)
+    assert (text.now.reason is Reason.ENDED) is (known.phase in TERMINAL)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controlplane.core.actions import TaskFacts
+from controlplane.core.actions import TaskInfo
 from controlplane.core.lists import RunScope
 from tests.unit.controlplane.feeds.test_subscriptions import make_row
 
@@ -16,7 +16,7 @@ ROOT = make_row(1, 1)  # in project p, domain development
         (RunScope(project="p", domain="development"), True),
         (RunScope(project="other"), False),
         (RunScope(domain="production"), False),
-        (RunScope(task_name=ROOT.facts.name), True),
+        (RunScope(task_name=ROOT.info.name), True),
         (RunScope(task_name="other"), False),
         (RunScope(task_version="other"), False),
         (RunScope(project="p", task_version="other"), False),
@@ -26,5 +26,5 @@ ROOT = make_row(1, 1)  # in project p, domain development
 def test_scope_takes_runs_of_which_all_that_it_names_is_true(
     scope: RunScope, *, takes: bool
 ) -> None:
-    assert ROOT.facts == TaskFacts()
+    assert ROOT.info == TaskInfo()
     assert scope.takes(ROOT) is takes

@@ -8,9 +8,9 @@ from controlplane.core.queues import (
     MAX_LIMIT,
     MAX_PRIORITY,
     Queue,
+    QueueCapacities,
+    QueueCapacity,
     QueueChange,
-    Room,
-    Rooms,
 )
 
 GPU = Queue(name="gpu", pool="big", priority=3, depth=7, run_concurrency=2)
@@ -46,18 +46,18 @@ def test_queue_is_limited_by_either_concurrency_and_not_by_depth() -> None:
 
 
 def test_full_queue_lets_nothing_more_in() -> None:
-    rooms = Rooms({"gpu": Room(GPU, left=2)})
+    rooms = QueueCapacities({"gpu": QueueCapacity(GPU, remaining=2)})
     assert [rooms.take("gpu") for _ in range(4)] == [True, True, False, False]
 
 
 def test_queue_without_a_limit_lets_everything_in() -> None:
-    rooms = Rooms({"gpu": Room(GPU, left=None)})
+    rooms = QueueCapacities({"gpu": QueueCapacity(GPU, remaining=None)})
     assert all(rooms.take("gpu") for _ in range(1_000))
     assert rooms.take(DEFAULT)
 
 
 def test_queue_is_found_by_name_and_the_default_is_always_there() -> None:
-    rooms = Rooms({"gpu": Room(GPU, left=0)})
+    rooms = QueueCapacities({"gpu": QueueCapacity(GPU, remaining=0)})
     assert rooms.find("gpu") is GPU
     assert rooms.find(DEFAULT) == Queue(name=DEFAULT)
     assert rooms.find("absent") is None

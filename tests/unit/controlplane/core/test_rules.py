@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 
 from controlplane.core.actions import RetryPolicy
-from controlplane.core.callers import EVERYTHING, NOBODY, Permission
+from controlplane.core.callers import ANONYMOUS, EVERYTHING, Permission
 from controlplane.core.errors import NotAllowedError, NotFoundError, QueueNotFoundError
+from controlplane.core.forwarded_calls import ANSWERED_WITHIN, Standing
+from controlplane.core.link_timings import LinkTimings
 from controlplane.core.projects import require_domain
-from controlplane.core.relays import ANSWERED_WITHIN, Standing
 from controlplane.core.tasks import TaskKey
-from controlplane.core.tempo import Tempo
 from controlplane.core.timeouts import due_at
 from shared.model.ids import DomainName, ProjectName
 from shared.model.phases import Phase
@@ -21,11 +21,11 @@ MINUTE = timedelta(minutes=1)
 
 
 def test_caller_without_a_permission_is_refused_by_its_name() -> None:
-    allowed = replace(NOBODY, org=ORG, permissions=EVERYTHING)
+    allowed = replace(ANONYMOUS, org=ORG, permissions=EVERYTHING)
     for permission in Permission:
         allowed.require(permission)
         with pytest.raises(NotAllowedError, match=permission):
-            NOBODY.require(permission)
+            ANONYMOUS.require(permission)
 
 
 def test_domain_that_projects_do_not_have_is_refused_with_those_they_have() -> None:
@@ -61,11 +61,11 @@ def test_link_timings_that_do_not_go_together_are_refused(
     times: dict[str, timedelta], why: str
 ) -> None:
     with pytest.raises(ValueError, match=why):
-        Tempo(**times)
+        LinkTimings(**times)
 
 
 def test_leases_are_checked_more_often_than_agents_send_heartbeats() -> None:
-    assert timedelta(0) < Tempo().passes < Tempo().heartbeat
+    assert timedelta(0) < LinkTimings().passes < LinkTimings().heartbeat
 
 
 @pytest.mark.parametrize("phase", Phase)

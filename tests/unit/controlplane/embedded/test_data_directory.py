@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.embedded import data_directory
-from controlplane.embedded.refusals import UpError
+from controlplane.embedded.errors import UpError
 
 
 def test_a_secret_is_made_once(tmp_path: Path) -> None:

@@ -53,6 +53,6 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_a_child_whose_parent_is_gone_already_does_not_start() -> None:
-    nobody = launching.command([PYTHON, "-c", "print('started')"], parent=1)
-    ended = subprocess.run(nobody, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
+    stranger = launching.command([PYTHON, "-c", "print('started')"], parent=1)
+    ended = subprocess.run(stranger, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
     assert (ended.returncode, ended.stdout) == (1, "")

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from controlplane.embedded import ports
-from controlplane.embedded.refusals import UpError
+from controlplane.embedded.errors import UpError
 
 
 def test_zero_takes_a_free_one() -> None:

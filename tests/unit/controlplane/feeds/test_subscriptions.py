@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from hypothesis import given, strategies as st
 
-from controlplane.core.actions import ActionRow, ActionType, RunSource, TaskFacts
+from controlplane.core.actions import ActionRow, ActionType, RunSource, TaskInfo
 from controlplane.feeds.subscriptions import ChangeSubscription, RunsSubscription
 from shared.model.ids import ActionId, ActionName, RunId
 from shared.model.phases import Phase
@@ -20,7 +20,7 @@ def make_row(number: int, change: int, *, parent: str = "a0") -> ActionRow:
         key=make_action_key(f"c{number}"),
         parent=ActionName(parent),
         type=ActionType.TASK,
-        facts=TaskFacts(),
+        info=TaskInfo(),
         group="",
         phase=Phase.QUEUED,
         attempts=1,

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from controlplane.core.errors import UnavailableError
-from controlplane.loops.pacing import FAILED_PASSES, LONGEST_BACKOFF, come_round, isolated
+from controlplane.loops.periodic import FAILED_PASSES, LONGEST_BACKOFF, isolated, run_periodically
 from tests.factories import NOW
 
 SECOND = timedelta(seconds=1)
@@ -42,7 +42,7 @@ async def run(name: str, outcomes: Iterable[Exception | None]) -> list[timedelta
             raise outcome
 
     with pytest.raises(asyncio.CancelledError):
-        await come_round(name, run_once, every=SECOND, clock=clock)
+        await run_periodically(name, run_once, every=SECOND, clock=clock)
     assert not left
     return clock.slept
 
@@ -83,7 +83,7 @@ async def test_cancelled_loop_ends() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await come_round("cancelled", run_once, every=SECOND, clock=Sleeps(1))
+        await run_periodically("cancelled", run_once, every=SECOND, clock=Sleeps(1))
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), UnavailableError("try again")])

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from controlplane.store.clock import FINE, Look, is_news
+from controlplane.store.clock import FINE, ClockSample, is_better
 from tests.factories import NOW
 
 
 @pytest.mark.parametrize(
-    ("doubt", "moved", "new_doubt", "expected"),
+    ("doubt", "moved", "new_warning", "expected"),
     [
         (5, 6, 2, False),  # within both doubts together, not within the second alone
         (5, -6, 2, False),
@@ -22,8 +22,8 @@ from tests.factories import NOW
     ],
 )
 def test_a_difference_that_looking_explains_is_none_unless_the_first_took_long(
-    doubt: float, moved: float, new_doubt: float, *, expected: bool
+    doubt: float, moved: float, new_warning: float, *, expected: bool
 ) -> None:
-    known = Look(NOW, timedelta(milliseconds=doubt))
-    found = Look(NOW + timedelta(milliseconds=moved), timedelta(milliseconds=new_doubt))
-    assert is_news(known, found) is expected
+    known = ClockSample(NOW, timedelta(milliseconds=doubt))
+    found = ClockSample(NOW + timedelta(milliseconds=moved), timedelta(milliseconds=new_warning))
+    assert is_better(known, found) is expected

@@ -10,7 +10,7 @@ from shared.idl.agent.v1 import assignment_pb2, call_pb2, report_pb2
 from shared.model.assignments import Assignment
 from shared.model.logs import Originator
 from shared.model.phases import Phase
-from shared.model.reports import MAX_MESSAGE_BYTES, Acknowledgement, FailureKind, Report, Verdict
+from shared.model.reports import MAX_MESSAGE_BYTES, Acknowledgement, AckStatus, FailureKind, Report
 from shared.wire.assignments import parse_assignment, render_assignment
 from shared.wire.errors import BadMessageError
 from shared.wire.ids import parse_attempt_id, parse_digest, parse_lease, render_lease
@@ -22,8 +22,8 @@ from shared.wire.reports import (
     render_acknowledgement,
     render_report,
 )
-from shared.wire.texts import MAX_URI_BYTES, parse_words
-from shared.wire.times import from_us
+from shared.wire.strings import MAX_URI_BYTES, parse_words
+from shared.wire.timestamps import from_us
 from tests.unit.shared.wire.values import A_LEASE, AN_ATTEMPT, assignments
 
 BEYOND_ANY_CALENDAR = 2**62
@@ -106,7 +106,7 @@ def test_an_attempt_id_with_a_long_uuid_is_refused() -> None:
 
 @pytest.mark.parametrize("verdict", [0, 9])
 def test_an_unknown_verdict_is_refused(verdict: int) -> None:
-    message = render_acknowledgement(Acknowledgement(AN_ATTEMPT, 1, Verdict.APPLIED))
+    message = render_acknowledgement(Acknowledgement(AN_ATTEMPT, 1, AckStatus.APPLIED))
     message.verdict = verdict
     with pytest.raises(BadMessageError, match=r"acknowledgement\.verdict"):
         parse_acknowledgement(message)

@@ -25,7 +25,7 @@ from shared.wire.reports import (
     render_acknowledgement,
     render_report,
 )
-from shared.wire.times import from_us, to_us
+from shared.wire.timestamps import from_us, to_us
 from tests.unit.shared.wire import values
 
 

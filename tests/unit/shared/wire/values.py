@@ -23,12 +23,12 @@ from shared.model.logs import LogLine, Originator
 from shared.model.phases import Phase
 from shared.model.reports import (
     Acknowledgement,
+    AckStatus,
     ClusterEvent,
     Failure,
     FailureKind,
     LogLink,
     Report,
-    Verdict,
 )
 
 # What protobuf calls a string: any text but for lone surrogates. NUL is a matter of its own.
@@ -86,7 +86,7 @@ reports = st.builds(
     events=st.lists(events, max_size=3),
     log_links=st.lists(log_links, max_size=3),
 )
-acknowledgements = st.builds(Acknowledgement, attempt_ids, numbers, st.sampled_from(Verdict))
+acknowledgements = st.builds(Acknowledgement, attempt_ids, numbers, st.sampled_from(AckStatus))
 log_lines = st.builds(LogLine, instants, texts, st.sampled_from(Originator))
 
 AN_ATTEMPT = AttemptId(ActionId(UUID(int=1)), 1)

@@ -12,7 +12,8 @@ from typing import Any
 from flyteidl2.plugins import clustered_pb2
 
 from dataplane.agent.kube.objects import Kind, Name, Object
-from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surroundings
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext, Stage
 from dataplane.agent.runtimes.kubernetes.plugins.specs import need_at_least, read_custom
 from dataplane.agent.runtimes.kubernetes.plugins.workers import (
     Workers,
@@ -20,7 +21,6 @@ from dataplane.agent.runtimes.kubernetes.plugins.workers import (
     operator_failure,
 )
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates, Replica
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.protocol import Job
 
 _OPERATOR = "the JobSet controller"
@@ -52,7 +52,7 @@ _FREE_RESTART: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusteredPlugin:
-    patience: Patience = field(default_factory=Patience)
+    timeouts: PendingTimeouts = field(default_factory=PendingTimeouts)
 
     @property
     def task_types(self) -> Collection[str]:
@@ -90,19 +90,19 @@ class ClusteredPlugin:
             },
         }
 
-    def observe(self, job: Job, resource: Object, around: Surroundings) -> Observation:
-        workers = Workers(job=job, around=around, patience=self.patience, roles=("worker",))
+    def observe(self, job: Job, resource: Object, around: ObservationContext) -> Observation:
+        workers = Workers(job=job, around=around, timeouts=self.timeouts, roles=("worker",))
         status = resource.get("status") or {}
         condition = current_condition(resource, ("Failed", "Completed", "Suspended"))
         if condition is not None:
-            reason, said = str(condition.get("reason") or ""), str(condition.get("message") or "")
+            reason, text = str(condition.get("reason") or ""), str(condition.get("message") or "")
             match condition["type"]:
                 case "Failed":
-                    return workers.failed(operator_failure(reason or "JobSetFailed", said))
+                    return workers.failed(operator_failure(reason or "JobSetFailed", text))
                 case "Completed":
                     return workers.succeeded()
                 case _:
-                    return workers.preparing(Stage.QUEUED, "Suspended", said)
+                    return workers.preparing(Stage.QUEUED, "Suspended", text)
         if not status:
             return workers.untouched(resource, _OPERATOR)
         restarts = status.get("restarts") or 0

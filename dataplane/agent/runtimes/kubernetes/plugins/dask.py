@@ -12,12 +12,12 @@ from typing import Any
 from flyteidl2.plugins import dask_pb2
 
 from dataplane.agent.kube.objects import Kind, Name, Object
-from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surroundings
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext, Stage
 from dataplane.agent.runtimes.kubernetes.plugins.specs import need_at_least, read_custom
 from dataplane.agent.runtimes.kubernetes.plugins.workers import Workers, operator_failure
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates, Replica
 from dataplane.agent.runtimes.kubernetes.pods.merging import merge
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.quantities import read_quantity
 
@@ -32,7 +32,7 @@ _READY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaskPlugin:
-    patience: Patience = field(default_factory=Patience)
+    timeouts: PendingTimeouts = field(default_factory=PendingTimeouts)
 
     @property
     def task_types(self) -> Collection[str]:
@@ -57,9 +57,9 @@ class DaskPlugin:
             "spec": {"job": runner, "cluster": {"spec": cluster}},
         }
 
-    def observe(self, job: Job, resource: Object, around: Surroundings) -> Observation:
+    def observe(self, job: Job, resource: Object, around: ObservationContext) -> Observation:
         roles = ("runner", "scheduler", "worker")
-        workers = Workers(job=job, around=around, patience=self.patience, roles=roles)
+        workers = Workers(job=job, around=around, timeouts=self.timeouts, roles=roles)
         state = (resource.get("status") or {}).get("jobStatus") or ""
         match state:
             case "":
@@ -71,8 +71,8 @@ class DaskPlugin:
             case "Successful":
                 return workers.succeeded()
             case "Failed":
-                said = "the job's runner failed, and left no word of it"
-                return workers.failed(operator_failure("DaskJobFailed", said))
+                text = "the job's runner failed, and left no word of it"
+                return workers.failed(operator_failure("DaskJobFailed", text))
             case _:
                 return workers.running("" if state == "Running" else f"Dask says {state}")
 

@@ -56,16 +56,16 @@ def read_replica(role: str, container: str, message: Any) -> Replica:
 
     They hold the same fields twice: in ``common``, and as they were before that.
     """
-    said = message.common if message.HasField("common") else message
+    text = message.common if message.HasField("common") else message
     command = list(getattr(message, "command", ()))
     return Replica(
         role=role,
         container_name=container,
-        image=said.image,
-        resources=said.resources if said.HasField("resources") else None,
+        image=text.image,
+        resources=text.resources if text.HasField("resources") else None,
         command=command[:1] or None,
         args=command[1:] if command else None,
-        restart_policy=_RESTARTS.get(said.restart_policy, "Never"),
+        restart_policy=_RESTARTS.get(text.restart_policy, "Never"),
     )
 
 

@@ -12,12 +12,12 @@ from flyteidl2.plugins import mpi_pb2
 from flyteidl2.plugins.kubeflow import mpi_pb2 as kubeflow_pb2
 
 from dataplane.agent.kube.objects import Kind, Name, Object
-from dataplane.agent.runtimes.kubernetes.plugin import Observation, Surroundings
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext
 from dataplane.agent.runtimes.kubernetes.plugins import kubeflow
 from dataplane.agent.runtimes.kubernetes.plugins.specs import need_at_least, read_custom
 from dataplane.agent.runtimes.kubernetes.plugins.workers import Workers
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.protocol import Job
 
 _CONTAINER = "mpi"  # the operator knows no other
@@ -26,7 +26,7 @@ _WORKER_COMMAND = "worker_spec_command"  # in the template's config, before vers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MPIPlugin:
-    patience: Patience = field(default_factory=Patience)
+    timeouts: PendingTimeouts = field(default_factory=PendingTimeouts)
 
     @property
     def task_types(self) -> Collection[str]:
@@ -57,9 +57,9 @@ class MPIPlugin:
         }
         return kubeflow.make_job(self.kind, name, spec)
 
-    def observe(self, job: Job, resource: Object, around: Surroundings) -> Observation:
+    def observe(self, job: Job, resource: Object, around: ObservationContext) -> Observation:
         roles = ("launcher", "worker")
-        workers = Workers(job=job, around=around, patience=self.patience, roles=roles)
+        workers = Workers(job=job, around=around, timeouts=self.timeouts, roles=roles)
         return kubeflow.observe(resource, workers)
 
 

@@ -4,16 +4,16 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from dataplane.agent.kube.objects import POD, Kind, Name, Object
-from dataplane.agent.runtimes.kubernetes import failures, statuses, waiting
-from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surroundings
+from dataplane.agent.runtimes.kubernetes import failures, pending_reasons, statuses
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext, Stage
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.protocol import Job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodPlugin:
-    patience: Patience = field(default_factory=Patience)
+    timeouts: PendingTimeouts = field(default_factory=PendingTimeouts)
 
     @property
     def task_types(self) -> Collection[str]:
@@ -26,17 +26,21 @@ class PodPlugin:
     def build(self, job: Job, name: Name, pods: PodTemplates) -> Object:
         return {"apiVersion": POD.api_version, "kind": POD.name, **pods.build(job, name)}
 
-    def observe(self, job: Job, resource: Object, around: Surroundings) -> Observation:
-        return observe_pod(resource, around, self.patience, interruptible=job.interruptible)
+    def observe(self, job: Job, resource: Object, around: ObservationContext) -> Observation:
+        return observe_pod(resource, around, self.timeouts, interruptible=job.interruptible)
 
 
 def observe_pod(
-    pod: Object, around: Surroundings, patience: Patience, *, interruptible: bool = False
+    pod: Object,
+    around: ObservationContext,
+    timeouts: PendingTimeouts,
+    *,
+    interruptible: bool = False,
 ) -> Observation:
     """Say how far one pod has come, from its placement to its end."""
-    ended = failures.look(pod, around, interruptible=interruptible)
+    ended = failures.observe(pod, around, interruptible=interruptible)
     if ended is not None:
         return ended
     if statuses.began_at(pod) is not None:
         return Observation(stage=Stage.RUNNING)
-    return waiting.look(pod, around, patience)
+    return pending_reasons.observe(pod, around, timeouts)

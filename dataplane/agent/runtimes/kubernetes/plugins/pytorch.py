@@ -8,12 +8,12 @@ from flyteidl2.plugins import pytorch_pb2
 from flyteidl2.plugins.kubeflow import pytorch_pb2 as kubeflow_pb2
 
 from dataplane.agent.kube.objects import Kind, Name, Object
-from dataplane.agent.runtimes.kubernetes.plugin import Observation, Surroundings
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext
 from dataplane.agent.runtimes.kubernetes.plugins import kubeflow
 from dataplane.agent.runtimes.kubernetes.plugins.specs import need_at_least, read_custom
 from dataplane.agent.runtimes.kubernetes.plugins.workers import Workers
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.protocol import Job
 
 _CONTAINER = "pytorch"  # the operator knows no other
@@ -21,7 +21,7 @@ _CONTAINER = "pytorch"  # the operator knows no other
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PyTorchPlugin:
-    patience: Patience = field(default_factory=Patience)
+    timeouts: PendingTimeouts = field(default_factory=PendingTimeouts)
 
     @property
     def task_types(self) -> Collection[str]:
@@ -47,9 +47,9 @@ class PyTorchPlugin:
             replicas["Master"] = kubeflow.make_replicas(job, name, pods, 1, master)
         return kubeflow.make_job(self.kind, name, spec)
 
-    def observe(self, job: Job, resource: Object, around: Surroundings) -> Observation:
+    def observe(self, job: Job, resource: Object, around: ObservationContext) -> Observation:
         roles = ("master", "worker")
-        workers = Workers(job=job, around=around, patience=self.patience, roles=roles)
+        workers = Workers(job=job, around=around, timeouts=self.timeouts, roles=roles)
         return kubeflow.observe(resource, workers)
 
 

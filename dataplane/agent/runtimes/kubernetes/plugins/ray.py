@@ -18,12 +18,12 @@ from flyteidl2.plugins import ray_pb2
 
 from dataplane.agent.kube.names import is_dns_label
 from dataplane.agent.kube.objects import Kind, Name, Object
-from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surroundings
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext, Stage
 from dataplane.agent.runtimes.kubernetes.plugins.specs import lay_over, read_custom
 from dataplane.agent.runtimes.kubernetes.plugins.workers import Workers, operator_failure
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates, Replica
 from dataplane.agent.runtimes.kubernetes.pods.merging import merge
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
 from shared.model.reports import Failure, FailureKind
@@ -57,7 +57,7 @@ _ENDED_BADLY = frozenset({"FAILED", "STOPPED"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RayPlugin:
-    patience: Patience = field(default_factory=Patience)
+    timeouts: PendingTimeouts = field(default_factory=PendingTimeouts)
 
     @property
     def task_types(self) -> Collection[str]:
@@ -95,35 +95,35 @@ class RayPlugin:
             "spec": {field: value for field, value in spec.items() if value != ""},
         }
 
-    def observe(self, job: Job, resource: Object, around: Surroundings) -> Observation:
+    def observe(self, job: Job, resource: Object, around: ObservationContext) -> Observation:
         roles = ("submitter", "head", "worker")
-        workers = Workers(job=job, around=around, patience=self.patience, roles=roles)
+        workers = Workers(job=job, around=around, timeouts=self.timeouts, roles=roles)
         status = resource.get("status") or {}
-        deployment, said = status.get("jobDeploymentStatus") or "", str(status.get("message") or "")
+        deployment, text = status.get("jobDeploymentStatus") or "", str(status.get("message") or "")
         match deployment:
             case "":
                 return workers.untouched(resource, _OPERATOR)
             case "Complete" if status.get("jobStatus") not in _ENDED_BADLY:
                 return workers.succeeded()
             case "Complete" | "Failed":
-                return workers.failed(_judge(status, said))
+                return workers.failed(_classify(status, text))
             case "Initializing":
-                return workers.preparing(Stage.INITIALIZING, "ClusterStarting", said)
+                return workers.preparing(Stage.INITIALIZING, "ClusterStarting", text)
             case "Waiting" | "Suspending" | "Suspended" | "Retrying":
-                return workers.preparing(Stage.QUEUED, deployment, said)
+                return workers.preparing(Stage.QUEUED, deployment, text)
             case "Running":
                 return workers.running()
             case _:
                 return workers.running(f"KubeRay says {deployment}")
 
 
-def _judge(status: Object, said: str) -> Failure:
+def _classify(status: Object, text: str) -> Failure:
     reason = str(status.get("reason") or "")
     if reason == "SubmissionFailed":
-        return operator_failure("RaySubmissionFailed", said, FailureKind.SYSTEM)
+        return operator_failure("RaySubmissionFailed", text, FailureKind.SYSTEM)
     if status.get("jobStatus") == "STOPPED":
-        return operator_failure("RayJobStopped", said or "somebody stopped the Ray job")
-    return operator_failure("RayJobFailed", said)
+        return operator_failure("RayJobStopped", text or "somebody stopped the Ray job")
+    return operator_failure("RayJobFailed", text)
 
 
 def _make_submitter(job: Job, name: Name, pods: PodTemplates) -> Object:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
 from dataplane.agent.runtimes.kubernetes.plugin import Plugin
 from dataplane.agent.runtimes.kubernetes.plugins.clustered import ClusteredPlugin
 from dataplane.agent.runtimes.kubernetes.plugins.dask import DaskPlugin
@@ -11,21 +12,20 @@ from dataplane.agent.runtimes.kubernetes.plugins.pytorch import PyTorchPlugin
 from dataplane.agent.runtimes.kubernetes.plugins.ray import RayPlugin
 from dataplane.agent.runtimes.kubernetes.plugins.spark import SparkPlugin
 from dataplane.agent.runtimes.kubernetes.plugins.tensorflow import TensorFlowPlugin
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 
 
-def all_plugins(patience: Patience | None = None) -> Sequence[Plugin]:
+def all_plugins(timeouts: PendingTimeouts | None = None) -> Sequence[Plugin]:
     """Return one of each; an agent has those whose resource its API server knows."""
-    patience = patience or Patience()
+    timeouts = timeouts or PendingTimeouts()
     return (
-        PodPlugin(patience=patience),
-        ClusteredPlugin(patience=patience),
-        DaskPlugin(patience=patience),
-        MPIPlugin(patience=patience),
-        PyTorchPlugin(patience=patience),
-        RayPlugin(patience=patience),
-        SparkPlugin(patience=patience),
-        TensorFlowPlugin(patience=patience),
+        PodPlugin(timeouts=timeouts),
+        ClusteredPlugin(timeouts=timeouts),
+        DaskPlugin(timeouts=timeouts),
+        MPIPlugin(timeouts=timeouts),
+        PyTorchPlugin(timeouts=timeouts),
+        RayPlugin(timeouts=timeouts),
+        SparkPlugin(timeouts=timeouts),
+        TensorFlowPlugin(timeouts=timeouts),
     )
 
 

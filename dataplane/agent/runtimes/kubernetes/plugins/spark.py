@@ -14,11 +14,11 @@ from flyteidl2.core import tasks_pb2
 from flyteidl2.plugins import spark_pb2
 
 from dataplane.agent.kube.objects import Kind, Name, Object
-from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surroundings
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext, Stage
 from dataplane.agent.runtimes.kubernetes.plugins.specs import lay_over, read_custom
 from dataplane.agent.runtimes.kubernetes.plugins.workers import Workers, operator_failure
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates, Replica, security
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
 from shared.model.reports import FailureKind
@@ -46,7 +46,7 @@ _RUNNING = frozenset({"RUNNING", "SUCCEEDING", "FAILING", "UNKNOWN"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparkPlugin:
-    patience: Patience = field(default_factory=Patience)
+    timeouts: PendingTimeouts = field(default_factory=PendingTimeouts)
     service_account: str = "spark"  # of drivers, which make pods, if nothing names another
     version: str = "3.5.0"  # what the operator is told: a task does not say which it brings
 
@@ -97,11 +97,11 @@ class SparkPlugin:
             "spec": {field: value for field, value in spec.items() if value not in ("", {}, [])},
         }
 
-    def observe(self, job: Job, resource: Object, around: Surroundings) -> Observation:
+    def observe(self, job: Job, resource: Object, around: ObservationContext) -> Observation:
         roles = ("driver", "executor")
-        workers = Workers(job=job, around=around, patience=self.patience, roles=roles)
-        said = (resource.get("status") or {}).get("applicationState") or {}
-        state, error = said.get("state") or "", str(said.get("errorMessage") or "")
+        workers = Workers(job=job, around=around, timeouts=self.timeouts, roles=roles)
+        text = (resource.get("status") or {}).get("applicationState") or {}
+        state, error = text.get("state") or "", str(text.get("errorMessage") or "")
         match state:
             case "":
                 return workers.untouched(resource, _OPERATOR)

@@ -7,8 +7,8 @@ from google.protobuf import json_format, struct_pb2
 from google.protobuf.message import Message
 
 from dataplane.agent.runtimes.kubernetes.pods.merging import merge
-from dataplane.agent.runtimes.kubernetes.pods.own import read_own
-from dataplane.agent.runtimes.pod_specs import find_flaw, read_pod_spec
+from dataplane.agent.runtimes.kubernetes.pods.task_layer import read_task_layer
+from dataplane.agent.runtimes.pod_spec_parsing import find_flaw, read_pod_spec
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
 
@@ -39,7 +39,7 @@ def lay_over(
     the task's primary, else its only one; it may leave out what the task says already, above
     all the image.
     """
-    own = read_own(template)
+    own = read_task_layer(template)
     spec = read_pod_spec(above.pod_spec)
     if flaw := find_flaw(spec, "pod_spec"):
         raise BadSpecError(f"in the pod template of {name} {flaw}")

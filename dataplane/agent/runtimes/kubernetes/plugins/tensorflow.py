@@ -7,12 +7,12 @@ from flyteidl2.plugins import tensorflow_pb2
 from flyteidl2.plugins.kubeflow import tensorflow_pb2 as kubeflow_pb2
 
 from dataplane.agent.kube.objects import Kind, Name, Object
-from dataplane.agent.runtimes.kubernetes.plugin import Observation, Surroundings
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext
 from dataplane.agent.runtimes.kubernetes.plugins import kubeflow
 from dataplane.agent.runtimes.kubernetes.plugins.specs import need_at_least, read_custom
 from dataplane.agent.runtimes.kubernetes.plugins.workers import Workers
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.protocol import Job
 
 _CONTAINER = "tensorflow"  # the operator knows no other
@@ -22,7 +22,7 @@ _NAMES = {"chief": "Chief", "worker": "Worker", "ps": "PS", "evaluator": "Evalua
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorFlowPlugin:
-    patience: Patience = field(default_factory=Patience)
+    timeouts: PendingTimeouts = field(default_factory=PendingTimeouts)
 
     @property
     def task_types(self) -> Collection[str]:
@@ -46,8 +46,8 @@ class TensorFlowPlugin:
         spec = {"runPolicy": policy, "tfReplicaSpecs": replicas}
         return kubeflow.make_job(self.kind, name, spec)
 
-    def observe(self, job: Job, resource: Object, around: Surroundings) -> Observation:
-        workers = Workers(job=job, around=around, patience=self.patience, roles=_ROLES)
+    def observe(self, job: Job, resource: Object, around: ObservationContext) -> Observation:
+        workers = Workers(job=job, around=around, timeouts=self.timeouts, roles=_ROLES)
         return kubeflow.observe(resource, workers)
 
 

@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from dataplane.agent.kube.objects import Object
-from dataplane.agent.runtimes.kubernetes import failures, statuses, waiting
-from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surroundings
+from dataplane.agent.runtimes.kubernetes import failures, pending_reasons, statuses
+from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext, Stage
 from dataplane.agent.runtimes.kubernetes.pods.metadata import ROLE_LABEL
-from dataplane.agent.runtimes.kubernetes.waiting import Patience
 from dataplane.agent.runtimes.protocol import Job
 from shared.model.reports import Failure, FailureKind
 
@@ -30,8 +30,8 @@ class Workers:
     """The pods of one attempt, in the order in which their roles matter."""
 
     job: Job
-    around: Surroundings
-    patience: Patience
+    around: ObservationContext
+    timeouts: PendingTimeouts
     roles: Sequence[str]  # the one whose log comes first, first; others after these
 
     @property
@@ -53,16 +53,16 @@ class Workers:
         )
         # One reason is enough, and this is asked again at every change to any of them.
         held = [
-            (pod, waiting.look(pod, self.around, self.patience))
+            (pod, pending_reasons.observe(pod, self.around, self.timeouts))
             for pod in islice(not_begun, _LOOKED_AT)
         ]
-        for wanted in (Stage.FAILED, Stage.QUEUED, Stage.INITIALIZING):
+        for desired in (Stage.FAILED, Stage.QUEUED, Stage.INITIALIZING):
             for pod, seen in held:
-                if seen.stage is wanted and (seen.reason or seen.failure):
+                if seen.stage is desired and (seen.reason or seen.failure):
                     return replace(
                         seen,
                         message=_of(pod, seen.message),
-                        failure=seen.failure and _told_of(pod, seen.failure),
+                        failure=seen.failure and _with_pod(pod, seen.failure),
                         log_pods=self.names,
                     )
         return Observation(stage=stage, reason=reason, message=message, log_pods=self.names)
@@ -73,7 +73,7 @@ class Workers:
         doubtful_at = created + _OPERATOR_WITHIN
         if self._ordered or self.around.now < doubtful_at:
             seen = self.preparing(Stage.QUEUED, "WaitingForOperator", f"{operator} has it next")
-            return replace(seen, look_again_at=seen.look_again_at or doubtful_at)
+            return replace(seen, observe_again_at=seen.observe_again_at or doubtful_at)
         return Observation(
             stage=Stage.QUEUED,
             reason="OperatorSilent",
@@ -84,24 +84,24 @@ class Workers:
     def failed(self, failure: Failure) -> Observation:
         """Say why the job failed: as its pods have it, else ``failure``, the operator's word."""
         cause = self.cause() or failure
-        return replace(waiting.failed_with(cause), log_pods=self.names)
+        return replace(pending_reasons.failed_with(cause), log_pods=self.names)
 
     def cause(self) -> Failure | None:
         """Return the failure of the pod that failed first."""
         found: list[tuple[tuple[datetime, bool], Failure]] = []
         for pod in self._ordered:
-            seen = failures.look(pod, self.around, interruptible=self.job.interruptible)
+            seen = failures.observe(pod, self.around, interruptible=self.job.interruptible)
             if seen is not None and seen.stage is Stage.FAILED and seen.failure is not None:
                 # The API's instants have whole seconds; of two in one, the telling one.
                 when = (_ended_at(pod), seen.failure.code in _UNTELLING)
-                found.append((when, _told_of(pod, seen.failure)))
+                found.append((when, _with_pod(pod, seen.failure)))
         return min(found, key=lambda each: each[0])[1] if found else None
 
     @property
     def _ordered(self) -> Sequence[Object]:
-        return sorted(self.around.pods, key=self._place)
+        return sorted(self.around.pods, key=self._rank)
 
-    def _place(self, pod: Object) -> tuple[int, Sequence[tuple[int, str]]]:
+    def _rank(self, pod: Object) -> tuple[int, Sequence[tuple[int, str]]]:
         role = (pod["metadata"].get("labels") or {}).get(ROLE_LABEL, "")
         place = self.roles.index(role) if role in self.roles else len(self.roles)
         return place, _naturally(pod["metadata"]["name"])
@@ -117,17 +117,17 @@ def current_condition(resource: Object, kinds: Iterable[str]) -> Object | None:
     return next((conditions[kind] for kind in kinds if kind in conditions), None)
 
 
-def operator_failure(code: str, said: str, kind: FailureKind = FailureKind.USER) -> Failure:
+def operator_failure(code: str, text: str, kind: FailureKind = FailureKind.USER) -> Failure:
     """Return what to say where no pod tells more."""
-    return Failure(code=code, kind=kind, message=said.strip() or "its operator does not say why")
+    return Failure(code=code, kind=kind, message=text.strip() or "its operator does not say why")
 
 
 def _ended_at(pod: Object) -> datetime:
     ended = statuses.terminated(statuses.container_status(pod, statuses.primary_of(pod)))
-    return statuses.instant(ended.get("finishedAt")) or _NEVER
+    return statuses.parse_timestamp(ended.get("finishedAt")) or _NEVER
 
 
-def _told_of(pod: Object, failure: Failure) -> Failure:
+def _with_pod(pod: Object, failure: Failure) -> Failure:
     return replace(failure, message=_of(pod, failure.message))
 
 

@@ -12,16 +12,16 @@ What cannot be built is a BadSpecError that names the field and what to do.
 
 from dataplane.agent.runtimes.kubernetes.pods.choices import Choices, ChoicesError, parse_choices
 from dataplane.agent.runtimes.kubernetes.pods.inputs import needs_inputs, with_inputs
-from dataplane.agent.runtimes.kubernetes.pods.own import primary_name
 from dataplane.agent.runtimes.kubernetes.pods.replicas import Replica
 from dataplane.agent.runtimes.kubernetes.pods.security import Security
 from dataplane.agent.runtimes.kubernetes.pods.settings import (
     Accelerator,
     Copilot,
-    Door,
     Fence,
     Placement,
+    ProxyAccess,
 )
+from dataplane.agent.runtimes.kubernetes.pods.task_layer import primary_name
 from dataplane.agent.runtimes.kubernetes.pods.templates import PodTemplates
 
 __all__ = [
@@ -29,10 +29,10 @@ __all__ = [
     "Choices",
     "ChoicesError",
     "Copilot",
-    "Door",
     "Fence",
     "Placement",
     "PodTemplates",
+    "ProxyAccess",
     "Replica",
     "Security",
     "needs_inputs",

@@ -57,16 +57,16 @@ class Choices:
 def parse_choices(text: str) -> Choices:
     """Return what ``text`` says, "" nothing; ChoicesError naming the field that is wrong."""
     try:
-        said = json.loads(text or "{}")
+        parsed = json.loads(text or "{}")
     except ValueError as error:
         raise ChoicesError(f"it is no JSON: {error}") from error
-    whole = _Part(said, "it")
+    whole = _Part(parsed, "it")
     choices = Choices(
         defaults=whole.amounts("defaults"),
         maxima=whole.amounts("maxima"),
         template=whole.text("template"),
-        labels=whole.texts("labels"),
-        annotations=whole.texts("annotations"),
+        labels=whole.strings("labels"),
+        annotations=whole.strings("annotations"),
         placement=_placement(whole),
         interruptible=_placement(whole.part("interruptible")),
         accelerators=_accelerators(whole.part("accelerators")),
@@ -78,7 +78,7 @@ def parse_choices(text: str) -> Choices:
 
 def _placement(part: "_Part") -> Placement:
     return Placement(
-        node_selector=part.texts("nodeSelector"), tolerations=part.objects("tolerations")
+        node_selector=part.strings("nodeSelector"), tolerations=part.objects("tolerations")
     )
 
 
@@ -113,16 +113,16 @@ def _accelerators(part: "_Part") -> dict[str, Accelerator]:
 class _Part:
     """One JSON object, of which everything has to be understood."""
 
-    def __init__(self, said: object, name: str) -> None:
-        if not isinstance(said, dict):
-            raise ChoicesError(f"{name} is {said!r}, not an object")
-        self._said = said
+    def __init__(self, parsed: object, name: str) -> None:
+        if not isinstance(parsed, dict):
+            raise ChoicesError(f"{name} is {parsed!r}, not an object")
+        self._raw = parsed
         self._parts: list[_Part] = []
         self._read: set[str] = set()
         self.name = name
 
     def names(self) -> Sequence[str]:
-        return list(self._said)
+        return list(self._raw)
 
     def part(self, name: str) -> "_Part":
         part = _Part(self._take(name, {}), self._field(name))
@@ -135,12 +135,12 @@ class _Part:
             raise ChoicesError(f"{self._field(name)} is {value!r}, not a text")
         return value
 
-    def texts(self, name: str) -> dict[str, str]:
+    def strings(self, name: str) -> dict[str, str]:
         part = _Part(self._take(name, {}), self._field(name))
         return {each: part.text(each) for each in part.names()}
 
     def amounts(self, name: str) -> dict[str, str]:
-        amounts = self.texts(name)
+        amounts = self.strings(name)
         for resource, amount in amounts.items():
             if read_quantity(amount) is None:
                 field_name = f"{self._field(name)}.{resource}"
@@ -167,7 +167,7 @@ class _Part:
 
     def require_no_more(self) -> None:
         """ChoicesError for a name that nobody has asked for, which will be a slip."""
-        for name in self._said:
+        for name in self._raw:
             if name not in self._read:
                 raise ChoicesError(f"{self._field(name)} is not known; leave it out")
         for part in self._parts:
@@ -175,7 +175,7 @@ class _Part:
 
     def _take(self, name: str, usual: object) -> object:
         self._read.add(name)
-        value = self._said.get(name)
+        value = self._raw.get(name)
         return usual if value is None else value
 
     def _field(self, name: str) -> str:

@@ -15,11 +15,11 @@ from typing import Any
 
 from flyteidl2.core import tasks_pb2
 
-from dataplane.agent.core import entrance
+from dataplane.agent.core import pod_identity
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes.pods import identity
 from dataplane.agent.runtimes.kubernetes.pods.environment import literal
-from dataplane.agent.runtimes.kubernetes.pods.settings import LAST_WORDS, Copilot, Door
+from dataplane.agent.runtimes.kubernetes.pods.settings import LAST_WORDS, Copilot, ProxyAccess
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
 
@@ -73,12 +73,12 @@ def moves_outputs(job: Job) -> bool:
 
 
 def containers(
-    job: Job, paths: Paths, settings: Copilot, door: Door, security: Object
+    job: Job, paths: Paths, settings: Copilot, proxy: ProxyAccess, security: Object
 ) -> list[dict[str, Any]]:
     """Return the containers that the task's data needs: none, one or both."""
 
     def container(name: str, command: str, mount: Object, whole: timedelta) -> dict[str, Any]:
-        handoff = render_handoff(job, paths, settings, door, whole)
+        handoff = render_handoff(job, paths, settings, proxy, whole)
         made: dict[str, Any] = {
             "name": name,
             "image": settings.image,
@@ -126,7 +126,7 @@ def pod_grace(settings: Copilot) -> timedelta:
     return settings.ship_within + LAST_WORDS
 
 
-def security_beside(spec: Object, primary: Object) -> dict[str, Any]:
+def sidecar_security(spec: Object, primary: Object) -> dict[str, Any]:
     """
     Return the security context of a container that reads what the primary one wrote.
 
@@ -149,15 +149,17 @@ def security_beside(spec: Object, primary: Object) -> dict[str, Any]:
     return {**context, **user, "runAsUser": 0}
 
 
-def render_handoff(job: Job, paths: Paths, settings: Copilot, door: Door, whole: timedelta) -> str:
+def render_handoff(
+    job: Job, paths: Paths, settings: Copilot, proxy: ProxyAccess, whole: timedelta
+) -> str:
     assignment = job.assignment
     interface = job.task.template.interface.outputs.SerializeToString(deterministic=True)
     return json.dumps(
         {
             "links": {
-                "endpoint": f"https://{door.address}{entrance.COPILOT_PATH}",
-                "token_file": entrance.TOKEN_FILE,
-                "ca_file": entrance.CA_FILE,
+                "endpoint": f"https://{proxy.address}{pod_identity.COPILOT_PATH}",
+                "token_file": pod_identity.TOKEN_FILE,
+                "ca_file": pod_identity.CA_FILE,
             },
             "inputs": {
                 "uri": assignment.input_uri,

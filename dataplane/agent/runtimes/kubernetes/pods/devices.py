@@ -15,14 +15,14 @@ _SHARED_MEMORY = "flyte-shm"
 
 
 def find_accelerator(
-    wanted: tasks_pb2.GPUAccelerator, known: Mapping[str, Accelerator]
+    desired: tasks_pb2.GPUAccelerator, known: Mapping[str, Accelerator]
 ) -> Accelerator:
     """Return how the class of devices is asked for here; BadSpecError if it is not."""
     kinds = tasks_pb2.GPUAccelerator.DeviceClass
-    name = kinds.Name(wanted.device_class) if wanted.device_class in kinds.values() else ""
+    name = kinds.Name(desired.device_class) if desired.device_class in kinds.values() else ""
     if name not in known:
         raise BadSpecError(
-            f"this cluster has no devices of class {name or wanted.device_class}, only of"
+            f"this cluster has no devices of class {name or desired.device_class}, only of"
             f" {', '.join(sorted(known)) or 'none'}; ask for another in Resources"
         )
     return known[name]
@@ -36,7 +36,7 @@ def name_of_gpu(extended: tasks_pb2.ExtendedResources, known: Mapping[str, Accel
     return GPU if usual is None else usual.resource
 
 
-def place_on_device(wanted: tasks_pb2.GPUAccelerator, accelerator: Accelerator) -> dict[str, Any]:
+def placement(desired: tasks_pb2.GPUAccelerator, accelerator: Accelerator) -> dict[str, Any]:
     """Return the layer that chooses nodes with that device, and with its partition."""
     layer: dict[str, Any] = {"nodeSelector": {}, "tolerations": []}
 
@@ -44,15 +44,15 @@ def place_on_device(wanted: tasks_pb2.GPUAccelerator, accelerator: Accelerator) 
         layer["nodeSelector"][label] = value
         layer["tolerations"].append(_toleration(label, value))
 
-    if wanted.device and accelerator.device_label:
-        require(accelerator.device_label, wanted.device)
-    if wanted.partition_size:
+    if desired.device and accelerator.device_label:
+        require(accelerator.device_label, desired.device)
+    if desired.partition_size:
         if not accelerator.partition_label:
             raise BadSpecError(
                 f"this cluster's {accelerator.resource} have no partitions, and the task asks for"
-                f" {wanted.partition_size}; leave the partition out"
+                f" {desired.partition_size}; leave the partition out"
             )
-        require(accelerator.partition_label, wanted.partition_size)
+        require(accelerator.partition_label, desired.partition_size)
     layer["tolerations"].append(
         {"key": accelerator.resource, "operator": "Exists", "effect": "NoSchedule"}
     )
@@ -82,17 +82,17 @@ def place(placement: Placement) -> dict[str, Any]:
     }
 
 
-def share_memory(wanted: tasks_pb2.SharedMemory, primary: str) -> dict[str, Any]:
+def share_memory(desired: tasks_pb2.SharedMemory, primary: str) -> dict[str, Any]:
     """Return the layer with a file system in memory, which counts as the container's memory."""
-    volume = wanted.mount_name or _SHARED_MEMORY
+    volume = desired.mount_name or _SHARED_MEMORY
     memory: dict[str, Any] = {"medium": "Memory"}
-    if wanted.size_limit:
-        if read_quantity(wanted.size_limit) is None:
+    if desired.size_limit:
+        if read_quantity(desired.size_limit) is None:
             raise BadSpecError(
-                f"shared memory of {wanted.size_limit!r} is no amount; write shm='2Gi' or 'auto'"
+                f"shared memory of {desired.size_limit!r} is no amount; write shm='2Gi' or 'auto'"
             )
-        memory["sizeLimit"] = wanted.size_limit
-    mount = {"name": volume, "mountPath": wanted.mount_path or "/dev/shm"}  # noqa: S108 - it is
+        memory["sizeLimit"] = desired.size_limit
+    mount = {"name": volume, "mountPath": desired.mount_path or "/dev/shm"}  # noqa: S108 - it is
     return {
         "volumes": [{"name": volume, "emptyDir": memory}],
         "containers": [{"name": primary, "volumeMounts": [mount]}],

@@ -12,8 +12,8 @@ from typing import Any
 
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.environment import Endpoint, system_variables
-from dataplane.agent.runtimes.kubernetes.door import door_environment
-from dataplane.agent.runtimes.kubernetes.pods.settings import Door
+from dataplane.agent.runtimes.kubernetes.pods.settings import ProxyAccess
+from dataplane.agent.runtimes.kubernetes.proxy_environment import proxy_environment
 from shared.model.assignments import Assignment
 
 _USUAL = {"PYTHONUNBUFFERED": "1"}  # a line is in the log when it is written
@@ -41,7 +41,7 @@ def compose_environment(
     return list(composed.values())
 
 
-def pod_variables(assignment: Assignment, door: Door) -> dict[str, str]:
+def pod_variables(assignment: Assignment, proxy: ProxyAccess) -> dict[str, str]:
     """Return what the SDK in a pod is told: where its action is, and how to enter the door."""
-    endpoint = Endpoint(address=door.address, insecure=False)
-    return {**system_variables(assignment, endpoint), **door_environment(door.address)}
+    endpoint = Endpoint(address=proxy.address, insecure=False)
+    return {**system_variables(assignment, endpoint), **proxy_environment(proxy.address)}

@@ -7,7 +7,7 @@ nobody answers when agent and node have lost each other. Either way the kubelet 
 
 from typing import Any
 
-from dataplane.agent.core.entrance import FENCE_PATH
+from dataplane.agent.core.pod_identity import FENCE_PATH
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes.pods.settings import Fence
 from dataplane.agent.runtimes.tasks import BadSpecError

@@ -7,28 +7,28 @@ Beside it stands the certificate of the door's authority. No secret is made for 
 from pathlib import PurePosixPath
 from typing import Any
 
-from dataplane.agent.core import entrance
-from dataplane.agent.runtimes.kubernetes.pods.settings import Door
+from dataplane.agent.core import pod_identity
+from dataplane.agent.runtimes.kubernetes.pods.settings import ProxyAccess
 
-VOLUME = "volary-door"
+VOLUME = "volary-proxy"
 
 
-def volume(door: Door) -> dict[str, Any]:
+def volume(proxy: ProxyAccess) -> dict[str, Any]:
     token = {
-        "audience": entrance.TOKEN_AUDIENCE,
-        "expirationSeconds": int(door.token_life.total_seconds()),
-        "path": PurePosixPath(entrance.TOKEN_FILE).name,
+        "audience": pod_identity.TOKEN_AUDIENCE,
+        "expirationSeconds": int(proxy.token_life.total_seconds()),
+        "path": PurePosixPath(pod_identity.TOKEN_FILE).name,
     }
     return {
         "name": VOLUME,
         "projected": {
             "sources": [
                 {"serviceAccountToken": token},
-                {"configMap": {"name": entrance.CA_CONFIG_MAP}},
+                {"configMap": {"name": pod_identity.CA_CONFIG_MAP}},
             ]
         },
     }
 
 
 def mount() -> dict[str, Any]:
-    return {"name": VOLUME, "mountPath": entrance.DIRECTORY, "readOnly": True}
+    return {"name": VOLUME, "mountPath": pod_identity.DIRECTORY, "readOnly": True}

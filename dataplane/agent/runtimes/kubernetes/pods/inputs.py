@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from dataplane.agent.runtimes.kubernetes.pods.environment import literal
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
-from shared.kit.numerals import render_duration, render_float
+from shared.kit.number_format import render_duration, render_float
 
 _INPUT = re.compile(r"\{\{\s*\.inputs\.([^}\s]+)\s*\}\}", re.IGNORECASE)
 _MAX_BYTES = 128 * 1024  # of one argument, as Linux has it

@@ -113,9 +113,9 @@ def _merge_list(
 
 def _merge_resources(below: Object, above: Object) -> dict[str, Any]:
     """What is above asked or limited of one resource replaces both of it below."""
-    said = {name for part in ("requests", "limits") for name in above.get(part) or {}}
+    text = {name for part in ("requests", "limits") for name in above.get(part) or {}}
     kept = {
-        part: {name: value for name, value in (below.get(part) or {}).items() if name not in said}
+        part: {name: value for name, value in (below.get(part) or {}).items() if name not in text}
         for part in ("requests", "limits")
     }
     merged = merge({**below, **kept}, above)

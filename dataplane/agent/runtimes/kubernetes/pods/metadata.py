@@ -36,10 +36,10 @@ def compose_labels(
     job: Job, role: str, *layers: Mapping[str, str], remark: Remark
 ) -> dict[str, str]:
     """Return the labels; the layers are what a cluster, a template and a task say."""
-    said = _lay(*layers, job.run.spec.labels.values)
-    kept = {name: value for name, value in said.items() if is_label_key(name)}
+    text = _lay(*layers, job.run.spec.labels.values)
+    kept = {name: value for name, value in text.items() if is_label_key(name)}
     rewritten = {name: as_label(value) for name, value in kept.items() if not is_label_value(value)}
-    if left_out := said.keys() - kept.keys():
+    if left_out := text.keys() - kept.keys():
         remark("LabelsLeftOut", f"Kubernetes takes no label with a key such as {_name(left_out)}")
     if rewritten:
         changes = [f"{name}={value}" for name, value in rewritten.items()]
@@ -58,9 +58,9 @@ def compose_annotations(
     job: Job, primary: str, *layers: Mapping[str, str], remark: Remark
 ) -> dict[str, str]:
     """Return the annotations; BadSpecError if they are more than an object may have."""
-    said = _lay({_KEEP: "false"}, *layers, job.run.spec.annotations.values)
-    kept = {name: value for name, value in said.items() if is_annotation_key(name)}
-    if left_out := said.keys() - kept.keys():
+    text = _lay({_KEEP: "false"}, *layers, job.run.spec.annotations.values)
+    kept = {name: value for name, value in text.items() if is_annotation_key(name)}
+    if left_out := text.keys() - kept.keys():
         remark(
             "AnnotationsLeftOut",
             f"Kubernetes takes no annotation with a key such as {_name(left_out)}",

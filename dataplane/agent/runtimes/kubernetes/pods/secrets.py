@@ -25,7 +25,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class DesiredState:
     """One secret: the object and the key that hold it, and where the task looks for it."""
 
     secret: str
@@ -34,11 +34,11 @@ class Wanted:
     path: str = ""  # below DIRECTORY
 
 
-def read_secrets(secrets: Iterable[security_pb2.Secret]) -> list[Wanted]:
+def read_secrets(secrets: Iterable[security_pb2.Secret]) -> list[DesiredState]:
     """Return where each secret is; BadSpecError where two of them would be one."""
     groups: dict[str, str] = {}
-    by_variable: dict[str, Wanted] = {}
-    wanted = []
+    by_variable: dict[str, DesiredState] = {}
+    desired = []
     for secret in secrets:
         each = _read(secret)
         group = secret.group or DEFAULT_SECRET
@@ -52,25 +52,25 @@ def read_secrets(secrets: Iterable[security_pb2.Secret]) -> list[Wanted]:
                 f"two secrets are both the variable {each.variable}; give one of them another"
                 " name with as_env_var"
             )
-        wanted.append(each)
-    return wanted
+        desired.append(each)
+    return desired
 
 
-def as_variables(wanted: Iterable[Wanted]) -> list[dict[str, Any]]:
+def as_variables(desired: Iterable[DesiredState]) -> list[dict[str, Any]]:
     return [
         {
             "name": each.variable,
             "valueFrom": {"secretKeyRef": {"name": each.secret, "key": each.key}},
         }
-        for each in wanted
+        for each in desired
         if each.variable
     ]
 
 
-def as_volume(wanted: Sequence[Wanted]) -> dict[str, Any] | None:
+def as_volume(desired: Sequence[DesiredState]) -> dict[str, Any] | None:
     """Return one volume that has all of the files; None if there is no file."""
-    by_path: dict[str, Wanted] = {}
-    for each in wanted:
+    by_path: dict[str, DesiredState] = {}
+    for each in desired:
         if each.path and by_path.setdefault(each.path, each) != each:
             raise BadSpecError(
                 f"two secrets are both {DIRECTORY}/{each.path}: keys are files in lower case;"
@@ -83,7 +83,7 @@ def as_volume(wanted: Sequence[Wanted]) -> dict[str, Any] | None:
     return {"name": VOLUME, "projected": {"sources": sources}} if sources else None
 
 
-def _read(secret: security_pb2.Secret) -> Wanted:
+def _read(secret: security_pb2.Secret) -> DesiredState:
     name = object_name(secret.group) if secret.group else DEFAULT_SECRET
     if _KEY.fullmatch(secret.key) is None or secret.key in {".", ".."}:
         raise BadSpecError(
@@ -94,7 +94,7 @@ def _read(secret: security_pb2.Secret) -> Wanted:
         path = "/".join(filter(None, [secret.group, secret.key.lower()]))
         if any(part in {"", ".", ".."} for part in path.split("/")):
             raise BadSpecError(f"the secret's group {secret.group!r} leads out of {DIRECTORY}")
-        return Wanted(secret=name, key=secret.key, path=path)
+        return DesiredState(secret=name, key=secret.key, path=path)
     usual = "_".join(filter(None, [secret.group, secret.key])).upper()
     variable = secret.env_var or re.sub(r"[^A-Z0-9_]", "_", usual)
     if _VARIABLE.fullmatch(variable) is None:
@@ -102,7 +102,7 @@ def _read(secret: security_pb2.Secret) -> Wanted:
             f"the secret {secret.key!r} cannot be the variable {variable!r};"
             " choose a name with as_env_var"
         )
-    return Wanted(secret=name, key=secret.key, variable=variable)
+    return DesiredState(secret=name, key=secret.key, variable=variable)
 
 
 def object_name(group: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from dataplane.agent.kube.objects import Object
-from dataplane.agent.runtimes.pod_specs import object_in, objects_in
+from dataplane.agent.runtimes.pod_spec_parsing import object_in, objects_in
 from dataplane.agent.runtimes.tasks import BadSpecError
 
 CHART = "tasks.security"

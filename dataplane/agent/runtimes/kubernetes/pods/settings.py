@@ -12,7 +12,7 @@ LAST_WORDS = timedelta(seconds=35)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class ProxyAccess:
     """Where pods reach their agent, and by what they know it."""
 
     address: str  # host:port, by a name that its certificate has

@@ -25,17 +25,17 @@ from dataplane.agent.runtimes.kubernetes.pods.environment import (
     pod_variables,
 )
 from dataplane.agent.runtimes.kubernetes.pods.merging import merge, merge_template
-from dataplane.agent.runtimes.kubernetes.pods.own import Own, read_own
 from dataplane.agent.runtimes.kubernetes.pods.replicas import Replica
 from dataplane.agent.runtimes.kubernetes.pods.security import Security
 from dataplane.agent.runtimes.kubernetes.pods.settings import (
     ACCELERATORS,
     Accelerator,
     Copilot,
-    Door,
     Fence,
     Placement,
+    ProxyAccess,
 )
+from dataplane.agent.runtimes.kubernetes.pods.task_layer import TaskPodLayer, read_task_layer
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
 
@@ -51,7 +51,7 @@ class PodTemplates:
     it may be a mapping that is kept up to date by somebody else.
     """
 
-    door: Door
+    proxy: ProxyAccess
     copilot: Copilot | None = None  # None: raw containers with data are refused
     fence: Fence | None = None  # None: replaceable tasks are stopped by the agent alone
     templates: Mapping[Name, Object] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class PodTemplates:
         ``name`` is that of the attempt's resource. Without ``replica`` it is the task's own
         pod, else one of a distributed job's.
         """
-        own = read_own(job.task.template, replica)
+        own = read_task_layer(job.task.template, replica)
         named = self._named_template(job, name.namespace)
         spec = merge_template(
             merge(self._defaults(replica), named.get("spec") or {}), own.spec, own.primary
@@ -117,7 +117,7 @@ class PodTemplates:
 
     def environment(self, job: Job, replica: Replica | None = None) -> list[Object]:
         """Return the whole environment of the task's main container, or of a replica's."""
-        own = read_own(job.task.template, replica)
+        own = read_task_layer(job.task.template, replica)
         return self._environment(job, _find(own.spec, own.primary).get("env") or ())
 
     def complete_resources(self, job: Job, asked: tasks_pb2.Resources, what: str) -> Object:
@@ -141,11 +141,11 @@ class PodTemplates:
             job.task.template.metadata.pod_template_name
             or job.run.spec.default_settings.pod_template_name
         )
-        wanted = asked or self.default_template
-        if not wanted:
+        desired = asked or self.default_template
+        if not desired:
             return {}
         for place in (namespace, self.agent_namespace):
-            found = self.templates.get(Name(place, wanted))
+            found = self.templates.get(Name(place, desired))
             if found is not None:
                 template: Object = found.get("template") or {}
                 return template
@@ -156,7 +156,7 @@ class PodTemplates:
             " or name another as pod_template"
         )
 
-    def _complete(self, spec: dict[str, Any], own: Own, job: Job) -> dict[str, Any]:
+    def _complete(self, spec: dict[str, Any], own: TaskPodLayer, job: Job) -> dict[str, Any]:
         """Lay the run's and the system's layers over the task's."""
         template, primary = job.task.template, own.primary
         spec = {**spec, "containers": [dict(each) for each in spec["containers"]]}
@@ -177,9 +177,9 @@ class PodTemplates:
         self.security.require_account(
             str(spec.get("serviceAccountName") or ""), self.service_account, "serviceAccountName"
         )
-        wanted = template.extended_resources.gpu_accelerator
-        if wanted.WhichOneof("partition_size_value") == "unpartitioned" and wanted.unpartitioned:
-            accelerator = devices.find_accelerator(wanted, self.accelerators)
+        desired = template.extended_resources.gpu_accelerator
+        if desired.WhichOneof("partition_size_value") == "unpartitioned" and desired.unpartitioned:
+            accelerator = devices.find_accelerator(desired, self.accelerators)
             if accelerator.partition_label:
                 spec["affinity"] = devices.without_partitions(spec, accelerator)
         fence = self._fence_of(job)
@@ -204,7 +204,7 @@ class PodTemplates:
     def _layers(self, job: Job, primary: str) -> Iterable[Object]:
         template = job.task.template
         yield {
-            "volumes": [identity.volume(self.door)],
+            "volumes": [identity.volume(self.proxy)],
             "containers": [{"name": primary, "volumeMounts": [identity.mount()]}],
         }
         files = secrets.as_volume(secrets.read_secrets(template.security_context.secrets))
@@ -219,7 +219,7 @@ class PodTemplates:
             yield devices.share_memory(extended.shared_memory, primary)
         if extended.HasField("gpu_accelerator"):
             accelerator = devices.find_accelerator(extended.gpu_accelerator, self.accelerators)
-            yield devices.place_on_device(extended.gpu_accelerator, accelerator)
+            yield devices.placement(extended.gpu_accelerator, accelerator)
         if job.interruptible:
             yield devices.place(self.interruptible)
         account = (
@@ -230,41 +230,41 @@ class PodTemplates:
             yield {"serviceAccountName": account}
 
     def _environment(self, job: Job, own: Iterable[Object]) -> list[Object]:
-        wanted = secrets.read_secrets(job.task.template.security_context.secrets)
+        desired = secrets.read_secrets(job.task.template.security_context.secrets)
         return compose_environment(
-            [*own, *secrets.as_variables(wanted)],
+            [*own, *secrets.as_variables(desired)],
             job.run.env,
-            pod_variables(job.assignment, self.door),
+            pod_variables(job.assignment, self.proxy),
         )
 
     def _rules(self, job: Job) -> resources.Rules:
-        said = job.run.spec.default_settings.task_resource_defaults
+        text = job.run.spec.default_settings.task_resource_defaults
         return resources.Rules(
             gpu=devices.name_of_gpu(job.task.template.extended_resources, self.accelerators),
-            defaults={**self.defaults, **resources.read_amounts(said.requests)},
-            maxima=resources.least(resources.read_amounts(said.max), self.maxima),
+            defaults={**self.defaults, **resources.read_amounts(text.requests)},
+            maxima=resources.least(resources.read_amounts(text.max), self.maxima),
         )
 
     def _fence_of(self, job: Job) -> Fence | None:
         return self.fence if job.assignment.replaceable else None
 
-    def _grace(self, job: Job, own: Own, named: Object) -> tuple[timedelta, bool]:
+    def _grace(self, job: Job, own: TaskPodLayer, named: Object) -> tuple[timedelta, bool]:
         """Return the time to end in, and whether the task or its template asks for that one."""
-        said = own.spec.get("terminationGracePeriodSeconds")
+        text = own.spec.get("terminationGracePeriodSeconds")
         fence = self._fence_of(job)
         if fence is not None:
             most = fence.grace.total_seconds()
-            if said is not None and said > most:
+            if text is not None and text > most:
                 raise BadSpecError(
-                    f"pod_spec.terminationGracePeriodSeconds is {said}, and a task that may be"
+                    f"pod_spec.terminationGracePeriodSeconds is {text}, and a task that may be"
                     f" replaced when its cluster is cut off has {most:.0f}; lower it, or let the"
                     " task's disconnect policy be to keep it"
                 )
-            return (fence.grace, False) if said is None else (timedelta(seconds=said), True)
-        if said is None:
-            said = (named.get("spec") or {}).get("terminationGracePeriodSeconds")
-            said = None if said == _KUBERNETES_GRACE else said
-        return (self.grace, False) if said is None else (timedelta(seconds=said), True)
+            return (fence.grace, False) if text is None else (timedelta(seconds=text), True)
+        if text is None:
+            text = (named.get("spec") or {}).get("terminationGracePeriodSeconds")
+            text = None if text == _KUBERNETES_GRACE else text
+        return (self.grace, False) if text is None else (timedelta(seconds=text), True)
 
     def _add_copilot(self, spec: dict[str, Any], primary: str, job: Job) -> dict[str, Any]:
         paths = copilot.find_paths(job)
@@ -295,8 +295,8 @@ class PodTemplates:
         settings, fence = self.copilot, self._fence_of(job)
         if fence is not None:
             settings = replace(settings, ship_within=min(settings.ship_within, fence.shipping))
-        security = copilot.security_beside(spec, _find(spec, primary))
-        beside = copilot.containers(job, paths, settings, self.door, security)
+        security = copilot.sidecar_security(spec, _find(spec, primary))
+        beside = copilot.containers(job, paths, settings, self.proxy, security)
         grace = round(copilot.pod_grace(settings).total_seconds()) if ships else 0
         return {
             **spec,

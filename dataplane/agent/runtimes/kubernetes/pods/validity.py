@@ -17,7 +17,7 @@ from dataplane.agent.kube.names import (
     is_subdomain,
 )
 from dataplane.agent.kube.objects import Object
-from dataplane.agent.runtimes.pod_specs import object_in, objects_in
+from dataplane.agent.runtimes.pod_spec_parsing import object_in, objects_in
 from dataplane.agent.runtimes.quantities import read_quantity
 from dataplane.agent.runtimes.tasks import BadSpecError
 

@@ -73,8 +73,8 @@ def test_every_pod_knows_its_action_and_the_door_and_is_known_by_its_labels(task
     for name, pod in _pods_of(task, build(sdk_job(task))).items():
         env = variables(pod, name)
         assert (env["ACTION_NAME"], env["COLOUR"]) == ("a1", "blue")
-        assert env["_U_EP_OVERRIDE"] == "volary-door.volary.svc:8443"
-        assert "volary-door" in {volume["name"] for volume in pod["spec"]["volumes"]}
+        assert env["_U_EP_OVERRIDE"] == "volary-proxy.volary.svc:8443"
+        assert "volary-proxy" in {volume["name"] for volume in pod["spec"]["volumes"]}
         assert container(pod, name)["image"] == "registry.example/team/training:1"
         assert pod["metadata"]["labels"]["volary.dev/attempt"].endswith("-1")
         assert pod["metadata"]["labels"]["volary.dev/role"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from dataplane.agent.kube.objects import Object
-from dataplane.agent.runtimes.kubernetes.plugin import Observation, Stage, Surroundings
+from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext, Stage
 from dataplane.agent.runtimes.kubernetes.pods.metadata import ROLE_LABEL
 from shared.model.reports import FailureKind
 from tests.unit.agent.assignments import NOW
@@ -24,23 +24,23 @@ def _observe(
     job = sdk_job(task)
     resource = build(job)
     resource["metadata"]["creationTimestamp"] = ago(10)
-    around = Surroundings(now=NOW + after, pods=pods, events=())
+    around = ObservationContext(now=NOW + after, pods=pods, events=())
     return plugin_of(job).observe(job, {**resource, "status": status}, around)
 
 
-def _worker(name: str, role: str, **said: Any) -> Object:
+def _worker(name: str, role: str, **raw: Any) -> Object:
     metadata = {"name": name, "labels": {ROLE_LABEL: role}}
-    return make_pod(metadata=metadata, **said)
+    return make_pod(metadata=metadata, **raw)
 
 
-def _condition(kind: str, **said: str) -> Status:
+def _condition(kind: str, **raw: str) -> Status:
     """As Kubeflow writes conditions: earlier ones stay, and hold no more."""
     earlier = {"type": "Created", "status": "True", "reason": "Created", "message": "made"}
-    return {"conditions": [earlier, {"type": kind, "status": "True", **said}]}
+    return {"conditions": [earlier, {"type": kind, "status": "True", **raw}]}
 
 
-def _jobset(kind: str, **said: str) -> Status:
-    return {"conditions": [{"type": kind, "status": "True", **said}], "restarts": 0}
+def _jobset(kind: str, **raw: str) -> Status:
+    return {"conditions": [{"type": kind, "status": "True", **raw}], "restarts": 0}
 
 
 def _counted(**counts: int) -> Status:
@@ -51,8 +51,8 @@ def _spark(state: str, message: str = "") -> Status:
     return {"applicationState": {"state": state, "errorMessage": message}}
 
 
-def _ray(deployment: str, job: str = "", **said: str) -> Status:
-    return {"jobDeploymentStatus": deployment, "jobStatus": job, **said}
+def _ray(deployment: str, job: str = "", **raw: str) -> Status:
+    return {"jobDeploymentStatus": deployment, "jobStatus": job, **raw}
 
 
 GOING: list[tuple[str, Status, Stage, str]] = [
@@ -143,20 +143,20 @@ def test_succeeded(task: str, status: Status) -> None:
     assert (seen.stage, seen.failure) == (Stage.SUCCEEDED, None)
 
 
-@pytest.mark.parametrize(("task", "status", "code", "kind", "said"), FAILED)
-def test_failed(task: str, status: Status, code: str, kind: FailureKind, said: str) -> None:
+@pytest.mark.parametrize(("task", "status", "code", "kind", "raw"), FAILED)
+def test_failed(task: str, status: Status, code: str, kind: FailureKind, raw: str) -> None:
     seen = _observe(task, status)
     assert seen.stage is Stage.FAILED
     assert seen.failure is not None
     assert (seen.failure.code, seen.failure.kind) == (code, kind)
-    assert said in seen.failure.message
+    assert raw in seen.failure.message
 
 
-@pytest.mark.parametrize(("task", "status", "code", "kind", "said"), FAILED)
+@pytest.mark.parametrize(("task", "status", "code", "kind", "raw"), FAILED)
 def test_a_worker_that_ran_out_of_memory_is_the_better_reason(
-    task: str, status: Status, code: str, kind: FailureKind, said: str
+    task: str, status: Status, code: str, kind: FailureKind, raw: str
 ) -> None:
-    del code, kind, said
+    del code, kind, raw
     lost_its_peer = _worker("w-0", "worker", phase="Failed", state=ended(1, seconds_ago=20))
     out_of_memory = _worker(
         "w-1", "worker", phase="Failed", state=ended(137, "OOMKilled", seconds_ago=21)
@@ -215,7 +215,7 @@ def test_an_image_that_cannot_be_had_fails_the_job_after_a_while(task: str) -> N
 
     early = _observe(task, status, pod, after=-timedelta(minutes=9))
     assert (early.stage, early.reason) == (Stage.INITIALIZING, "ImagePullBackOff")
-    assert early.look_again_at is not None
+    assert early.observe_again_at is not None
     late = _observe(task, status, pod, after=timedelta(minutes=30))
     assert late.stage is Stage.FAILED
     assert late.failure is not None
@@ -225,7 +225,7 @@ def test_an_image_that_cannot_be_had_fails_the_job_after_a_while(task: str) -> N
 @pytest.mark.parametrize("task", SDK_TASKS)
 def test_an_operator_that_says_nothing_is_named_after_a_minute(task: str) -> None:
     early = _observe(task, {})
-    assert early.look_again_at == NOW + timedelta(seconds=50)
+    assert early.observe_again_at == NOW + timedelta(seconds=50)
     seen = _observe(task, {}, after=timedelta(minutes=2))
     assert (seen.stage, seen.reason) == (Stage.QUEUED, "OperatorSilent")
     assert "installed" in seen.message

@@ -12,8 +12,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from dataplane.agent.kube import objects
 from dataplane.agent.runtimes import protocol
-from dataplane.agent.runtimes.kubernetes import plugin, plugins, pods, waiting
-from dataplane.agent.runtimes.kubernetes.plugin import Plugin, Stage, Surroundings
+from dataplane.agent.runtimes.kubernetes import pending_reasons, plugin, plugins, pods
+from dataplane.agent.runtimes.kubernetes.plugin import ObservationContext, Plugin, Stage
 from dataplane.agent.runtimes.kubernetes.plugins import specs, workers
 from dataplane.agent.runtimes.tasks import BadSpecError
 from tests.unit.agent.assignments import NOW
@@ -38,7 +38,17 @@ def example() -> Plugin:
     (code,) = re.findall(r"```python\n(.*?)```", _DECISIONS.read_text(), re.DOTALL)
     known: dict[str, Any] = {"batch_pb2": SimpleNamespace(BatchTask=type(_make_message(0)))}
     for module in (
-        *(collections.abc, dataclasses, objects, protocol, plugin, specs, workers, pods, waiting),
+        *(
+            collections.abc,
+            dataclasses,
+            objects,
+            protocol,
+            plugin,
+            specs,
+            workers,
+            pods,
+            pending_reasons,
+        ),
     ):
         known |= {name: value for name, value in vars(module).items() if name[0] != "_"}
     exec(code, known)  # noqa: S102 - our own words
@@ -70,5 +80,5 @@ def test_it_builds_and_refuses(example: Plugin) -> None:
 def test_it_observes(example: Plugin, status: dict[str, str], stage: Stage) -> None:
     job = job_of(make_template("batch", _make_message(3)))
     resource = {**example.build(job, name_of(job), CLUSTER), "status": status}
-    around = Surroundings(now=NOW, pods=(), events=())
+    around = ObservationContext(now=NOW, pods=(), events=())
     assert example.observe(job, resource, around).stage is stage

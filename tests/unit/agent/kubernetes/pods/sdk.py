@@ -16,9 +16,9 @@ from flyteidl2.task import run_pb2
 from dataplane.agent.kube.objects import Object, name_attempt
 from dataplane.agent.runtimes.kubernetes.pods import (
     Copilot,
-    Door,
     Fence,
     PodTemplates,
+    ProxyAccess,
     Replica,
 )
 from dataplane.agent.runtimes.protocol import Job
@@ -31,23 +31,23 @@ with warnings.catch_warnings():  # of the SDK's own making
 
 IMAGE = "registry.test/work:1"
 NAMESPACES = "{project}-{domain}"
-DOOR = Door(address="volary-door.volary.svc:8443")
+PROXY = ProxyAccess(address="volary-proxy.volary.svc:8443")
 FENCE = Fence(host="10.96.0.7", port=8443)
-CLUSTER = PodTemplates(door=DOOR, fence=FENCE, copilot=Copilot(image="registry.test/copilot:1"))
+CLUSTER = PodTemplates(proxy=PROXY, fence=FENCE, copilot=Copilot(image="registry.test/copilot:1"))
 
 _CONTEXT = SerializationContext(
     version="v1", project="p", domain="development", org="acme", root_dir=Path(__file__).parent
 )
 
 
-def make_environment(**said: Any) -> flyte.TaskEnvironment:
-    said.setdefault("image", flyte.Image.from_base(IMAGE))
-    return flyte.TaskEnvironment("work", **said)
+def make_environment(**raw: Any) -> flyte.TaskEnvironment:
+    raw.setdefault("image", flyte.Image.from_base(IMAGE))
+    return flyte.TaskEnvironment("work", **raw)
 
 
-def make_task(**said: Any) -> TaskTemplate[Any, Any, Any]:
+def make_task(**raw: Any) -> TaskTemplate[Any, Any, Any]:
     """Return a task whose environment was given these."""
-    environment = make_environment(**said)
+    environment = make_environment(**raw)
 
     @environment.task
     async def double(x: int) -> int:
@@ -70,7 +70,7 @@ def serialise(
     return replace(make_job(assignment), task=parsed, run=settings)
 
 
-def make_raw(**said: Any) -> Job:
+def make_raw(**raw: Any) -> Job:
     task = ContainerTask(
         **{
             "name": "greet",
@@ -79,7 +79,7 @@ def make_raw(**said: Any) -> Job:
             "arguments": ["cat /var/inputs/name > /var/outputs/greeting; echo $$ $(date)"],
             "inputs": {"name": str},
             "outputs": {"greeting": str},
-            **said,
+            **raw,
         }
     )
     environment = flyte.TaskEnvironment.from_task("raw", task)

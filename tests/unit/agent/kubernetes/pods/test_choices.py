@@ -8,7 +8,7 @@ import pytest
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes.pods import ChoicesError, PodTemplates, parse_choices
 from dataplane.agent.runtimes.protocol import Job
-from tests.unit.agent.kubernetes.pods.sdk import DOOR, build, main_container, make_task, serialise
+from tests.unit.agent.kubernetes.pods.sdk import PROXY, build, main_container, make_task, serialise
 
 SAID = {
     "defaults": {"memory": "2Gi"},
@@ -22,8 +22,8 @@ SAID = {
 }
 
 
-def build_as(said: object, job: Job) -> Object:
-    return build(job, parse_choices(json.dumps(said)).apply(PodTemplates(door=DOOR)))
+def build_as(raw: object, job: Job) -> Object:
+    return build(job, parse_choices(json.dumps(raw)).apply(PodTemplates(proxy=PROXY)))
 
 
 def test_what_is_said_is_done() -> None:
@@ -44,13 +44,13 @@ def test_what_is_said_is_done() -> None:
 
 @pytest.mark.parametrize("nothing", ["", "{}", '{"interruptible": null}'])
 def test_nothing_need_be_said(nothing: str) -> None:
-    templates = PodTemplates(door=DOOR)
+    templates = PodTemplates(proxy=PROXY)
 
     assert parse_choices(nothing).apply(templates) == templates
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("raw", "message"),
     [
         ("[]", r"it is \[\], not an object"),
         ("{", "it is no JSON"),
@@ -66,6 +66,6 @@ def test_nothing_need_be_said(nothing: str) -> None:
         ('{"accelerators": {"AMD_GPU": {"label": ""}}}', "accelerators.AMD_GPU.label is not known"),
     ],
 )
-def test_what_is_not_understood_is_named(said: str, message: str) -> None:
+def test_what_is_not_understood_is_named(raw: str, message: str) -> None:
     with pytest.raises(ChoicesError, match=message):
-        parse_choices(said)
+        parse_choices(raw)

@@ -17,8 +17,8 @@ from dataplane.copilot.cli import HANDOFF_VARIABLE
 from dataplane.copilot.handoff import Format, Handoff, Layout, parse_handoff
 from tests.unit.agent.kubernetes.pods.sdk import (
     CLUSTER,
-    DOOR,
     FENCE,
+    PROXY,
     build,
     init_container,
     main_container,
@@ -53,45 +53,54 @@ def test_they_share_directories_with_the_task_and_nothing_more_than_they_need() 
     def mounts(container: Object) -> dict[str, str]:
         return {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
 
-    door = {"/var/run/volary": "volary-door"}
+    proxy = {"/var/run/volary": "volary-proxy"}
     inputs, outputs = {"/in": "volary-inputs"}, {"/out": "volary-outputs"}
-    assert mounts(init_container(pod, "volary-download")) == {**inputs, **door}
-    assert mounts(init_container(pod, "volary-sidecar")) == {**outputs, **door}
-    assert mounts(main_container(pod)) == {**inputs, **outputs, **door}
+    assert mounts(init_container(pod, "volary-download")) == {**inputs, **proxy}
+    assert mounts(init_container(pod, "volary-sidecar")) == {**outputs, **proxy}
+    assert mounts(main_container(pod)) == {**inputs, **outputs, **proxy}
     assert volume(pod, "volary-inputs")["emptyDir"] == {}
 
 
 def test_the_copilot_understands_what_it_is_handed() -> None:
     pod = build(make_raw(metadata_format="YAML", file_input_layout="NAMED_DIR"))
-    told = handoff_of(init_container(pod, "volary-sidecar"))
+    last_reported = handoff_of(init_container(pod, "volary-sidecar"))
 
-    assert told.links.endpoint == f"https://{DOOR.address}/copilot"
-    assert told.links.token_file == Path("/var/run/volary/token")
-    assert told.links.ca_file == Path("/var/run/volary/ca.crt")
+    assert last_reported.links.endpoint == f"https://{PROXY.address}/copilot"
+    assert last_reported.links.token_file == Path("/var/run/volary/token")
+    assert last_reported.links.ca_file == Path("/var/run/volary/ca.crt")
     prefix = "s3://bucket/acme/p/development/r1/a1"
-    assert (told.inputs.uri, told.inputs.path) == (f"{prefix}/inputs.pb", Path("/var/inputs"))
-    assert (told.inputs.format, told.inputs.layout) == (Format.YAML, Layout.NAMED_DIR)
-    assert (told.outputs.prefix, told.outputs.path) == (f"{prefix}/1", Path("/var/outputs"))
-    assert told.outputs.raw_prefix == "s3://bucket/raw/r1/a1"
-    interface = interface_pb2.VariableMap.FromString(told.outputs.interface)
+    assert (last_reported.inputs.uri, last_reported.inputs.path) == (
+        f"{prefix}/inputs.pb",
+        Path("/var/inputs"),
+    )
+    assert (last_reported.inputs.format, last_reported.inputs.layout) == (
+        Format.YAML,
+        Layout.NAMED_DIR,
+    )
+    assert (last_reported.outputs.prefix, last_reported.outputs.path) == (
+        f"{prefix}/1",
+        Path("/var/outputs"),
+    )
+    assert last_reported.outputs.raw_prefix == "s3://bucket/raw/r1/a1"
+    interface = interface_pb2.VariableMap.FromString(last_reported.outputs.interface)
     assert [entry.key for entry in interface.variables] == ["greeting"]
 
 
 def test_there_is_time_to_ship_outputs_and_then_to_say_why_it_was_not_enough() -> None:
     pod = build(make_raw())
-    told = handoff_of(init_container(pod, "volary-sidecar"))
+    last_reported = handoff_of(init_container(pod, "volary-sidecar"))
 
-    assert pod["spec"]["terminationGracePeriodSeconds"] > told.seconds.grace + 30
+    assert pod["spec"]["terminationGracePeriodSeconds"] > last_reported.seconds.grace + 30
     assert build(serialise(make_task()))["spec"]["terminationGracePeriodSeconds"] == 30
 
 
 def test_what_may_be_replaced_has_to_be_shipped_before_it_is() -> None:
     job = make_raw()
     pod = build(replace(job, assignment=replace(job.assignment, replaceable=True)))
-    told = handoff_of(init_container(pod, "volary-sidecar"))
+    last_reported = handoff_of(init_container(pod, "volary-sidecar"))
 
-    assert told.seconds.grace == FENCE.shipping.total_seconds()
-    assert pod["spec"]["terminationGracePeriodSeconds"] == told.seconds.grace + 35
+    assert last_reported.seconds.grace == FENCE.shipping.total_seconds()
+    assert pod["spec"]["terminationGracePeriodSeconds"] == last_reported.seconds.grace + 35
 
 
 def test_the_sidecar_waits_for_the_longest_of_tasks() -> None:
@@ -133,10 +142,10 @@ def make_raw_pod(security: V1SecurityContext | None = None) -> Job:
 
 
 def test_it_is_the_same_user_as_the_task_where_that_is_said() -> None:
-    as_somebody = make_raw_pod(V1SecurityContext(run_as_user=1000))
-    as_nobody_in_particular = make_raw_pod(V1SecurityContext(run_as_non_root=True))
+    as_caller = make_raw_pod(V1SecurityContext(run_as_user=1000))
+    as_stranger = make_raw_pod(V1SecurityContext(run_as_non_root=True))
 
-    for job, user in ((as_somebody, 1000), (as_nobody_in_particular, None)):
+    for job, user in ((as_caller, 1000), (as_stranger, None)):
         security = init_container(build(job), "volary-sidecar")["securityContext"]
         assert security.get("runAsUser") == user
         assert "add" not in security["capabilities"]
@@ -172,7 +181,7 @@ def test_only_the_containers_come_that_have_data_to_move() -> None:
 
 def test_a_cluster_without_copilot_says_what_is_missing() -> None:
     with pytest.raises(BadSpecError, match="no copilot; have the agent's copilot image set"):
-        build(make_raw(), PodTemplates(door=DOOR))
+        build(make_raw(), PodTemplates(proxy=PROXY))
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def asking_for(*arguments: str) -> Any:
     return make_raw(command=["echo"], arguments=list(arguments))
 
 
-def said(value: literals_pb2.Literal) -> str:
+def raw(value: literals_pb2.Literal) -> str:
     job = with_inputs(asking_for("{{.inputs.x}}"), make_inputs(x=value))
     return str(main_container(build(job))["args"][1])
 
@@ -84,11 +84,11 @@ def test_values_are_put_where_they_are_mentioned() -> None:
 def test_a_value_is_written_as_the_copilot_writes_it(
     value: literals_pb2.Literal, text: str
 ) -> None:
-    assert said(value) == text
+    assert raw(value) == text
 
 
 def test_a_value_is_neither_filled_in_again_nor_expanded_by_kubernetes() -> None:
-    assert said(primitive(string_value="{{.inputs.x}} $(RUN_NAME)")) == (
+    assert raw(primitive(string_value="{{.inputs.x}} $(RUN_NAME)")) == (
         "{{.inputs.x}} $$(RUN_NAME)"
     )
 
@@ -107,10 +107,10 @@ def test_what_no_text_stands_for_is_refused_with_a_way_out() -> None:
     binary = literals_pb2.Literal(scalar={"binary": {"value": b"\x00", "tag": "msgpack"}})
 
     with pytest.raises(BadSpecError, match="input 'x' is no text, number, file or list of these"):
-        said(binary)
+        raw(binary)
     with pytest.raises(BadSpecError, match="mentions the input 'x', which is not there"):
         with_inputs(asking_for("{{.inputs.x}}"), make_inputs())
     with pytest.raises(BadSpecError, match="too long for an argument; read its file"):
-        said(primitive(string_value="x" * 200_000))
+        raw(primitive(string_value="x" * 200_000))
     with pytest.raises(BadSpecError, match=r"inputs\.pb is no"):
         with_inputs(asking_for("{{.inputs.x}}"), b"\xff\xff")

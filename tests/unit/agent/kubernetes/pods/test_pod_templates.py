@@ -24,8 +24,8 @@ from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
 from tests.unit.agent.kubernetes.pods.sdk import (
     CLUSTER,
-    DOOR,
     IMAGE,
+    PROXY,
     build,
     init_container,
     main_container,
@@ -341,4 +341,4 @@ def test_building_changes_nothing_that_was_handed_in() -> None:
 
 
 def test_a_cluster_needs_to_say_no_more_than_where_its_door_is() -> None:
-    assert build(serialise(make_task()), PodTemplates(door=DOOR))["kind"] == "Pod"
+    assert build(serialise(make_task()), PodTemplates(proxy=PROXY))["kind"] == "Pod"

@@ -11,7 +11,7 @@ from dataplane.agent.runtimes.kubernetes.pods import Accelerator, PodTemplates
 from dataplane.agent.runtimes.tasks import BadSpecError
 from tests.unit.agent.kubernetes.pods.sdk import (
     CLUSTER,
-    DOOR,
+    PROXY,
     build,
     main_container,
     make_task,
@@ -29,7 +29,7 @@ def ask(resources: flyte.Resources | None, cluster: PodTemplates = CLUSTER) -> O
 
 
 def test_a_task_that_asks_for_nothing_gets_the_clusters_defaults() -> None:
-    modest = PodTemplates(door=DOOR, defaults={"cpu": "250m", "memory": "300Mi"})
+    modest = PodTemplates(proxy=PROXY, defaults={"cpu": "250m", "memory": "300Mi"})
 
     assert ask(None) == both(cpu="1", memory="1Gi")
     assert ask(None, modest) == both(cpu="250m", memory="300Mi")
@@ -72,14 +72,14 @@ def test_a_limit_alone_is_the_request_too() -> None:
     ],
 )
 def test_what_cannot_be_had_is_refused_not_lowered(asked: flyte.Resources, message: str) -> None:
-    cluster = PodTemplates(door=DOOR, maxima={"memory": "32Gi", "cpu": "8"})
+    cluster = PodTemplates(proxy=PROXY, maxima={"memory": "32Gi", "cpu": "8"})
 
     with pytest.raises(BadSpecError, match=message):
         ask(asked, cluster)
 
 
 def test_a_default_is_no_more_than_the_cluster_gives() -> None:
-    tiny = PodTemplates(door=DOOR, maxima={"memory": "512Mi"})
+    tiny = PodTemplates(proxy=PROXY, maxima={"memory": "512Mi"})
 
     assert ask(None, tiny) == both(cpu="1", memory="512Mi")
 
@@ -92,13 +92,13 @@ def test_a_run_may_have_defaults_and_maxima_of_its_own() -> None:
             for name, amount in amounts.items()
         ]
 
-    said = run_pb2.DefaultSettings(
+    raw = run_pb2.DefaultSettings(
         task_resource_defaults=run_pb2.TaskResourceDefaults(
             requests=entries(memory="3Gi"), max=entries(memory="4Gi")
         )
     )
-    usual = serialise(make_task(), default_settings=said)
-    greedy = serialise(make_task(resources=flyte.Resources(memory="5Gi")), default_settings=said)
+    usual = serialise(make_task(), default_settings=raw)
+    greedy = serialise(make_task(resources=flyte.Resources(memory="5Gi")), default_settings=raw)
 
     assert main_container(build(usual))["resources"] == both(cpu="1", memory="3Gi")
     with pytest.raises(BadSpecError, match="gives a container 4Gi at most"):
@@ -158,14 +158,14 @@ def test_whoever_wants_a_whole_gpu_gets_no_node_with_parts() -> None:
     ],
 )
 def test_each_class_of_devices_is_a_resource(device: flyte.Device, resource: str) -> None:
-    cluster = PodTemplates(door=DOOR)
+    cluster = PodTemplates(proxy=PROXY)
 
     assert resource in ask(flyte.Resources(gpu=device), cluster)["limits"]
 
 
 def test_a_class_that_the_cluster_has_not_is_refused() -> None:
     cluster = PodTemplates(
-        door=DOOR, accelerators={"NVIDIA_GPU": Accelerator(resource="nvidia.com/gpu")}
+        proxy=PROXY, accelerators={"NVIDIA_GPU": Accelerator(resource="nvidia.com/gpu")}
     )
 
     with pytest.raises(BadSpecError, match="no devices of class GOOGLE_TPU, only of NVIDIA_GPU"):
@@ -175,8 +175,8 @@ def test_a_class_that_the_cluster_has_not_is_refused() -> None:
 
 
 def test_a_number_of_gpus_is_whatever_the_cluster_has() -> None:
-    other = PodTemplates(door=DOOR, accelerators={"AMD_GPU": Accelerator(resource="amd.com/gpu")})
-    none = PodTemplates(door=DOOR, accelerators={})
+    other = PodTemplates(proxy=PROXY, accelerators={"AMD_GPU": Accelerator(resource="amd.com/gpu")})
+    none = PodTemplates(proxy=PROXY, accelerators={})
 
     assert ask(flyte.Resources(gpu=2), other)["limits"]["amd.com/gpu"] == "2"
     assert ask(flyte.Resources(cpu=2), none)["limits"]["cpu"] == "2"

@@ -113,8 +113,8 @@ def test_a_secret_cannot_pretend_to_be_the_system() -> None:
     ],
 )
 def test_what_names_no_secret_is_refused(secret: dict[str, str], message: str) -> None:
-    said = security_pb2.SecurityContext(secrets=[security_pb2.Secret(**secret)])
-    job = with_template(serialise(make_task()), security_context=said)
+    raw = security_pb2.SecurityContext(secrets=[security_pb2.Secret(**secret)])
+    job = with_template(serialise(make_task()), security_context=raw)
 
     with pytest.raises(BadSpecError, match=message):
         build(job)

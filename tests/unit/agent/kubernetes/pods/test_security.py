@@ -22,8 +22,8 @@ from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
 from tests.unit.agent.kubernetes.pods.sdk import (
     CLUSTER,
-    DOOR,
     IMAGE,
+    PROXY,
     build,
     main_container,
     make_task,
@@ -211,7 +211,7 @@ def test_only_service_accounts_that_are_listed_may_be_named() -> None:
         job_of({**main, "serviceAccountName": "admin"}),
         job_of({**main, "serviceAccount": "admin"}),
     ]
-    cluster = PodTemplates(door=DOOR, service_account="tasks")
+    cluster = PodTemplates(proxy=PROXY, service_account="tasks")
     for job in ways:
         for here in (cluster, CLUSTER):
             with pytest.raises(BadSpecError, match=r"'admin'.*tasks\.security\.serviceAccounts"):

@@ -20,9 +20,9 @@ from dataplane.agent.runtimes.kubernetes.pods import PodTemplates, Security
 from dataplane.agent.runtimes.tasks import BadSpecError
 from tests.unit.agent.kubernetes.pods.sdk import (
     CLUSTER,
-    DOOR,
     FENCE,
     IMAGE,
+    PROXY,
     build,
     main_container,
     make_raw,
@@ -53,7 +53,7 @@ def test_a_task_is_one_container_that_runs_what_the_sdk_wrote() -> None:
     args = container["args"]
     prefix = "s3://bucket/acme/p/development/r1/a1"
     assert args[0] == "a0"
-    assert said(args) == {
+    assert raw(args) == {
         "--inputs": f"{prefix}/inputs.pb",
         "--outputs-path": f"{prefix}/2",
         "--version": "v1",
@@ -67,7 +67,7 @@ def test_a_task_is_one_container_that_runs_what_the_sdk_wrote() -> None:
     assert not any("{{" in arg for arg in args)
 
 
-def said(args: list[str]) -> Mapping[str, str]:
+def raw(args: list[str]) -> Mapping[str, str]:
     options = args[1 : args.index("--resolver")]
     return dict(zip(options[::2], options[1::2], strict=True))
 
@@ -80,7 +80,7 @@ def test_every_variable_of_the_contract_is_there() -> None:
     assert values["FLYTE_INTERNAL_EXECUTION_DOMAIN"] == "development"
     assert (values["RUN_NAME"], values["ACTION_NAME"]) == ("r1", "a1")
     assert values["_U_RUN_BASE"] == "s3://bucket/acme/p/development/r1"
-    assert (values["_U_EP_OVERRIDE"], values["_U_INSECURE"]) == (DOOR.address, "false")
+    assert (values["_U_EP_OVERRIDE"], values["_U_INSECURE"]) == (PROXY.address, "false")
     assert values["_U_USE_ACTIONS"] == "1"
     assert values["FLYTE_ATTEMPT_NUMBER"] == "2"
     assert values["FLYTE_ADMIN_CACERTFILEPATH"] == "/var/run/volary/ca.crt"
@@ -165,12 +165,12 @@ def test_the_token_is_the_kubelets_and_the_certificate_lies_beside_it() -> None:
     token, certificate = volume(pod, mount["name"])["projected"]["sources"]
     assert token == {
         "serviceAccountToken": {
-            "audience": "volary-door",
+            "audience": "volary-proxy",
             "expirationSeconds": 3600,
             "path": "token",
         }
     }
-    assert certificate == {"configMap": {"name": "volary-door"}}
+    assert certificate == {"configMap": {"name": "volary-proxy"}}
 
 
 def test_the_kubernetes_api_is_none_of_a_tasks_business() -> None:
@@ -181,7 +181,7 @@ def test_the_kubernetes_api_is_none_of_a_tasks_business() -> None:
 
 
 def test_the_bucket_is_reached_by_a_secret_of_which_only_the_name_is_said() -> None:
-    cluster = PodTemplates(door=DOOR, env_secret="bucket-access")  # noqa: S106 - a name
+    cluster = PodTemplates(proxy=PROXY, env_secret="bucket-access")  # noqa: S106 - a name
     container = main_container(build(serialise(make_task()), cluster))
 
     assert container["envFrom"] == [{"secretRef": {"name": "bucket-access"}}]
@@ -189,7 +189,7 @@ def test_the_bucket_is_reached_by_a_secret_of_which_only_the_name_is_said() -> N
 
 def test_who_a_task_runs_as_is_for_the_run_then_the_task_then_the_cluster_to_say() -> None:
     cluster = PodTemplates(
-        door=DOOR,
+        proxy=PROXY,
         service_account="cluster",
         security=Security(service_accounts=("run", "task", "template")),
     )

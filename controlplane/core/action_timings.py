@@ -1,0 +1,109 @@
+"""What is known of an action's time; ``explanations`` makes reasons of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from controlplane.core.actions import ActionType
+from controlplane.core.pending_reasons import BlockedKind, BlockedScope, PastPendingReason
+from shared.model.ids import ActionKey
+from shared.model.phases import Phase
+from shared.model.reports import Failure
+
+MOST_AHEAD = 1_000
+"""As far as it is counted who goes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedEvent:
+    """What an agent reported of an attempt."""
+
+    at: datetime
+    phase: Phase
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnedLease:
+    """A lease that no agent accepted."""
+
+    cluster: str
+    leased_at: datetime
+    returned_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptTimings:
+    number: int
+    cluster: str
+    available_at: datetime
+    leased_at: datetime
+    accepted_at: datetime | None
+    ended_at: datetime | None
+    failure: Failure | None = None
+    reported: Sequence[ReportedEvent] = ()
+    returned: Sequence[ReturnedLease] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatchTimings:
+    """An action that is not done with, as dispatching sees it."""
+
+    action: ActionKey
+    phase: Phase
+    attempt: int
+    is_root: bool
+    pool: str
+    queue: str
+    run: str  # its id
+    available_at: datetime
+    cluster: str | None = None  # that holds it
+    leased_at: datetime | None = None
+    accepted_at: datetime | None = None
+    stop_at: datetime | None = None
+    stop_reason: str | None = None
+    reported: ReportedEvent | None = None  # the latest of this attempt
+
+    def blocked_scopes(self) -> Sequence[BlockedScope]:
+        """Return where obstacles would be in its way while it waits."""
+        return blocked_scopes(pool=self.pool, queue=self.queue, run=self.run, is_root=self.is_root)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """How many go first, each counted up to ``MOST_AHEAD``."""
+
+    more_urgent: int
+    of_its_run: int
+    beside_it: int  # of other runs, as urgent as it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionTimings:
+    """Everything that is known of one action's time."""
+
+    action: ActionKey
+    type: ActionType
+    phase: Phase
+    created_at: datetime
+    ended_at: datetime | None
+    failure: Failure | None = None
+    abort_reason: str = ""
+    aborted_by: str = ""
+    is_root: bool
+    pool: str
+    queue: str
+    run: str  # its id
+    attempts: Sequence[AttemptTimings] = ()
+    dispatch: DispatchTimings | None = None
+    past: Sequence[PastPendingReason] = ()
+
+
+def blocked_scopes(*, pool: str, queue: str, run: str, is_root: bool) -> Sequence[BlockedScope]:
+    own_scope = (
+        BlockedScope(BlockedKind.QUEUE_RUNS, queue)
+        if is_root
+        else BlockedScope(BlockedKind.RUN, run)
+    )
+    return (BlockedScope(BlockedKind.POOL, pool), BlockedScope(BlockedKind.QUEUE, queue), own_scope)

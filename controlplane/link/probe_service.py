@@ -1,0 +1,58 @@
+"""The small door beside the agents': would the link open, and what would be found behind it?"""
+
+from collections.abc import Iterable
+
+import grpc
+import grpc.aio
+
+from controlplane.core.agent_sessions import OLDEST_PROTOCOL, PROTOCOL
+from controlplane.core.errors import UnauthenticatedError, UnavailableError
+from controlplane.core.layout import org_base
+from controlplane.link.handlers import Unreadable
+from controlplane.usecases.agent_sessions import Sessions
+from shared.idl.agent.v1 import probe_pb2, probe_pb2_grpc
+from shared.kit.clock import Clock
+from shared.wire.timestamps import to_us
+
+_BEARER = "Bearer "
+
+
+class Probes(probe_pb2_grpc.ProbeServiceServicer):
+    """Reads and writes nothing but the caller's token: no session begins or ends here."""
+
+    def __init__(self, sessions: Sessions, clock: Clock, *, blob_base: str) -> None:
+        self._sessions = sessions
+        self._clock = clock
+        self._blob_base = blob_base
+
+    async def Probe(  # noqa: N802  # gRPC's name
+        self,
+        request: probe_pb2.ProbeRequest | Unreadable,
+        context: "grpc.aio.ServicerContext[probe_pb2.ProbeRequest, probe_pb2.ProbeReply]",
+    ) -> probe_pb2.ProbeReply:
+        if isinstance(request, Unreadable):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(request.error))
+        try:
+            cluster = await self._sessions.authenticate(
+                read_bearer(context.invocation_metadata() or ())
+            )
+        except UnauthenticatedError as error:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+        except UnavailableError as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+        return probe_pb2.ProbeReply(
+            org=cluster.org,
+            cluster=cluster.name,
+            protocol_min=OLDEST_PROTOCOL,
+            protocol_max=PROTOCOL,
+            server_time_us=to_us(self._clock.now()),
+            storage_base=org_base(self._blob_base, cluster.org),
+        )
+
+
+def read_bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """Return the token of a call's metadata, "" if there is none."""
+    for key, value in metadata:
+        if key == "authorization" and isinstance(value, str) and value.startswith(_BEARER):
+            return value.removeprefix(_BEARER)
+    return ""

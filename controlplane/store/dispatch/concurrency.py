@@ -1,0 +1,181 @@
+"""
+Places in the limits of queues and runs: how many are free, and which pass from a parent to
+its children.
+
+A parent that waits for its children would hold the very place that they need. So a leased
+action takes no place while a child of it is leased in the same queue (or, for a run's limit,
+in the same run), nor while all its live children are in other queues. While its children
+wait, its place is kept for one of them: nobody else gets it, so that the parents that are
+under way are never more than the limit and the depth of the tree allow.
+
+Whoever counts must first have called ``lock_limits``: two who count at once would both find
+the same place free.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import Row
+
+from controlplane.core.fair_scheduler import Candidate, Handover, QueueQuota, SubQueue
+from controlplane.store.database import OrgTx
+from controlplane.store.dispatch.cascades import no_marker
+from controlplane.store.statements import given, statement
+from shared.model.ids import ActionId, RunId
+
+MOST_HANDOVERS = 5_000
+
+_LOCK = statement("SELECT 1 FROM orgs WHERE org = :org FOR NO KEY UPDATE")
+
+
+def _child(condition: str = "") -> str:
+    """
+    Look for a child of ``l`` that has not ended: one probe of dispatches_children.
+
+    A scalar subquery on purpose: EXISTS may be planned as a hash of the whole table.
+    """
+    return (
+        "(SELECT 1 FROM dispatches c WHERE c.org = l.org AND c.parent_id = l.action_id"
+        f" {condition} LIMIT 1)"
+    )
+
+
+WAITS_IN_QUEUE = _child("AND c.lease_id IS NULL AND c.queue = l.queue")
+"""NULL where no child of the dispatch ``l`` waits in its queue."""
+LEASED_IN_QUEUE = _child("AND c.lease_id IS NOT NULL AND c.queue = l.queue")
+LEASED = _child("AND c.lease_id IS NOT NULL")
+
+IN_QUEUE = f"""
+l.lease_id IS NOT NULL AND l.limited
+AND CASE WHEN {_child()} IS NULL THEN true
+         WHEN {LEASED_IN_QUEUE} IS NOT NULL THEN false
+         ELSE {WAITS_IN_QUEUE} IS NOT NULL END
+"""
+"""Whether the dispatch ``l`` takes a place in its queue's limit of actions."""
+
+IN_RUN = f"l.lease_id IS NOT NULL AND l.limited AND NOT l.is_root AND {LEASED} IS NULL"
+"""Whether the dispatch ``l`` takes a place in its run's limit of actions."""
+
+# Without children nothing passes on, and what is leased is cheaply counted: only where that
+# leaves less room than is asked for is it counted precisely.
+_QUEUE_ROOMS = statement(f"""
+{given(queue="text")}
+SELECT q.queue,
+       CASE WHEN q.action_concurrency = 0 THEN NULL
+            WHEN q.action_concurrency - a.leased >= :most THEN q.action_concurrency - a.leased
+            ELSE q.action_concurrency - (
+                SELECT count(*) FROM dispatches l
+                WHERE l.org = n.org AND l.queue = n.queue AND {IN_QUEUE}
+            ) END AS actions,
+       CASE WHEN q.run_concurrency > 0 THEN q.run_concurrency - (
+           SELECT count(*) FROM dispatches l
+           WHERE l.org = n.org AND l.queue = n.queue AND l.lease_id IS NOT NULL AND l.limited
+             AND l.is_root
+       ) END AS runs
+FROM n JOIN queues q ON q.org = n.org AND q.queue = n.queue
+CROSS JOIN LATERAL (
+    SELECT count(*) AS leased FROM dispatches l
+    WHERE l.org = n.org AND l.queue = n.queue AND l.lease_id IS NOT NULL AND l.limited
+) a
+""")
+
+_RUN_ROOMS = statement(f"""
+{given(run_id="uuid")}
+SELECT r.run_id,
+       CASE WHEN r.max_action_concurrency - a.leased >= :most
+            THEN r.max_action_concurrency - a.leased
+            ELSE r.max_action_concurrency - (
+                SELECT count(*) FROM dispatches l
+                WHERE l.org = n.org AND l.run_id = n.run_id AND {IN_RUN}
+            ) END AS actions
+FROM n JOIN runs r ON r.org = n.org AND r.run_id = n.run_id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS leased FROM dispatches l
+    WHERE l.org = n.org AND l.run_id = n.run_id AND l.lease_id IS NOT NULL AND l.limited
+      AND NOT l.is_root
+) a
+WHERE r.max_action_concurrency > 0
+""")
+
+# The child that has waited longest, of those that may be leased by this claim.
+_FIRST_CHILD = """
+SELECT c.run_id, c.queue, c.available_at FROM dispatches c
+WHERE c.org = l.org AND c.parent_id = l.action_id AND c.lease_id IS NULL AND c.queue = {queue}
+  AND c.pool = :pool AND c.urgency = :urgency AND c.limited
+ORDER BY c.org, c.parent_id, c.lease_id, c.queue, c.available_at LIMIT 1
+"""
+
+_OF_QUEUES = statement(f"""
+{given(queue="text")}
+SELECT l.action_id AS parent, w.run_id, w.queue, w.available_at, true AS in_queue,
+       NOT l.is_root AND {LEASED} IS NULL AS in_run
+FROM n
+JOIN dispatches l
+  ON l.org = n.org AND l.queue = n.queue AND l.lease_id IS NOT NULL AND l.limited
+CROSS JOIN LATERAL ({_FIRST_CHILD.format(queue="l.queue")}) w
+WHERE {LEASED_IN_QUEUE} IS NULL AND {no_marker("l.org", "l.run_id")}
+LIMIT {MOST_HANDOVERS}
+""")
+
+_OF_RUNS = statement(f"""
+{given(run_id="uuid")}
+SELECT l.action_id AS parent, w.run_id, w.queue, w.available_at, false AS in_queue, true AS in_run
+FROM n
+JOIN dispatches l ON l.org = n.org AND l.run_id = n.run_id AND {IN_RUN}
+CROSS JOIN unnest(CAST(:queues AS text[])) AS lane (queue)
+CROSS JOIN LATERAL ({_FIRST_CHILD.format(queue="lane.queue")}) w
+WHERE {no_marker("n.org", "n.run_id")}
+LIMIT {MOST_HANDOVERS}
+""")
+
+
+async def lock_limits(tx: OrgTx) -> None:
+    """Until commit nobody else of the org counts what a limit leaves."""
+    await tx.execute(_LOCK)
+
+
+async def count_queue_rooms(
+    tx: OrgTx, queues: Collection[str], *, most: int
+) -> Mapping[str, QueueQuota]:
+    """Count how much more of each queue may be under way; exact where it is below ``most``."""
+    rows = await tx.rows(_QUEUE_ROOMS, {"queue": sorted(queues), "most": most})
+    return {row.queue: QueueQuota(actions=row.actions, runs=row.runs) for row in rows}
+
+
+async def count_run_rooms(tx: OrgTx, runs: Collection[RunId], *, most: int) -> Mapping[RunId, int]:
+    """Count how many more actions of those runs that have a limit may be under way."""
+    if not runs:
+        return {}
+    rows = await tx.rows(_RUN_ROOMS, {"run_id": sorted(runs), "most": most})
+    return {RunId(row.run_id): int(row.actions) for row in rows}
+
+
+async def list_handovers_in_queues(
+    tx: OrgTx, queues: Collection[str], *, pool: str, urgency: int
+) -> Sequence[Handover]:
+    """List the parents in these queues whose place a waiting child of theirs may take."""
+    if not queues:
+        return []
+    values = {"queue": sorted(queues), "pool": pool, "urgency": urgency}
+    return [_parse(row) for row in await tx.rows(_OF_QUEUES, values)]
+
+
+async def list_handovers_in_runs(
+    tx: OrgTx, runs: Collection[RunId], queues: Collection[str], *, pool: str, urgency: int
+) -> Sequence[Handover]:
+    """List the parents in these runs whose place a child that waits in ``queues`` may take."""
+    if not (runs and queues):
+        return []
+    values = {"run_id": sorted(runs), "queues": sorted(queues), "pool": pool, "urgency": urgency}
+    return [_parse(row) for row in await tx.rows(_OF_RUNS, values)]
+
+
+def _parse(row: Row[tuple[object, ...]]) -> Handover:
+    return Handover(
+        candidate=Candidate(
+            SubQueue(limited=True, queue=row.queue, is_root=False), RunId(row.run_id)
+        ),
+        parent=ActionId(row.parent),
+        in_queue=row.in_queue,
+        in_run=row.in_run,
+        available_at=row.available_at,
+    )

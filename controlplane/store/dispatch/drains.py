@@ -1,0 +1,156 @@
+"""
+What operators want of clusters, and what they see of them.
+
+Each change of what is wanted raises ``spec_version`` and is told to the live session,
+whichever replica has it. A session's transaction locks its cluster's row, so once a change
+is committed nothing is leased by what was wanted before.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Row, TextClause
+
+from controlplane.core.clusters import AgentInfo, AgentLoad, ClusterStatus, LeasedAttempt
+from controlplane.store.database import OrgTx
+from controlplane.store.notify.changes import notify_cluster
+from controlplane.store.rows import parse_enum, parse_key
+from controlplane.store.statements import statement
+from shared.model.ids import ClusterName
+from shared.model.phases import Phase
+
+MOST = 1_000
+
+_LEASED_BY = (
+    "FROM dispatches d WHERE d.org = c.org AND d.cluster = c.cluster AND d.lease_id IS NOT NULL"
+)
+
+_LIST = statement(f"""
+SELECT c.*, (SELECT count(*) {_LEASED_BY}) AS leased,
+       (SELECT count(*) {_LEASED_BY} AND d.accepted_at IS NULL) AS unaccepted
+FROM clusters c
+WHERE c.org = :org AND (:any OR c.cluster = :cluster)
+ORDER BY c.org, c.cluster LIMIT {MOST}
+""")
+
+_SET_SPEC = """
+UPDATE clusters SET {what}, wanted_version = wanted_version + 1
+WHERE org = :org AND cluster = :cluster AND {unless}
+"""
+_CORDON = statement(_SET_SPEC.format(what="cordoned = true", unless="NOT cordoned"))
+_UNCORDON = statement(
+    _SET_SPEC.format(
+        what="cordoned = false, draining_since = NULL",
+        unless="(cordoned OR draining_since IS NOT NULL)",
+    )
+)
+_DRAIN = statement(_SET_SPEC.format(what="draining_since = :now", unless="draining_since IS NULL"))
+_MOVE = statement(_SET_SPEC.format(what="pool = :pool", unless="pool <> :pool"))
+
+# What nobody has accepted is not marked: it goes back by itself.
+_STOP_REST = statement("""
+WITH rest AS MATERIALIZED (
+    SELECT d.org, d.action_id FROM dispatches d
+    WHERE d.org = :org AND d.cluster = :cluster AND d.lease_id IS NOT NULL
+      AND d.accepted_at IS NOT NULL AND d.stop_reason IS NULL
+    ORDER BY d.action_id FOR UPDATE
+)
+UPDATE dispatches d SET stop_reason = :reason, stop_at = :now
+FROM rest r WHERE d.org = r.org AND d.action_id = r.action_id
+""")
+
+_REMAINING = statement(f"""
+SELECT r.project, r.domain, r.run, a.name, d.attempt, t.phase, d.leased_at, d.accepted_at,
+       d.stop_reason
+FROM dispatches d
+JOIN actions a ON a.org = d.org AND a.id = d.action_id
+JOIN runs r ON r.org = d.org AND r.run_id = d.run_id
+JOIN attempts t ON t.org = d.org AND t.action_id = d.action_id AND t.number = d.attempt
+WHERE d.org = :org AND d.cluster = :cluster AND d.lease_id IS NOT NULL
+LIMIT {MOST}
+""")
+
+
+async def list_clusters(tx: OrgTx) -> Sequence[ClusterStatus]:
+    rows = await tx.rows(_LIST, {"any": True, "cluster": ""})
+    return [_parse(row) for row in rows]
+
+
+async def find_cluster(tx: OrgTx, cluster: ClusterName) -> ClusterStatus | None:
+    rows = await tx.rows(_LIST, {"any": False, "cluster": cluster})
+    return _parse(rows[0]) if rows else None
+
+
+async def cordon(tx: OrgTx, cluster: ClusterName) -> None:
+    """Have it given no more work; what it has, it keeps."""
+    await _set_spec(tx, _CORDON, cluster)
+
+
+async def uncordon(tx: OrgTx, cluster: ClusterName) -> None:
+    """Have it given work again, cordoned or drained as it may be."""
+    await _set_spec(tx, _UNCORDON, cluster)
+
+
+async def drain(tx: OrgTx, cluster: ClusterName, now: datetime) -> None:
+    """Have it emptied: no more work, and wanted to be without any."""
+    await _set_spec(tx, _DRAIN, cluster, now=now)
+
+
+async def move(tx: OrgTx, cluster: ClusterName, pool: str) -> None:
+    """Have it serve another pool from now on."""
+    await _set_spec(tx, _MOVE, cluster, pool=pool)
+
+
+async def stop_rest(tx: OrgTx, cluster: ClusterName, *, reason: str, now: datetime) -> int:
+    """Want everything stopped that it holds; each begins anew elsewhere. Returns how much."""
+    stopped = await tx.execute(_STOP_REST, {"cluster": cluster, "reason": reason, "now": now})
+    await notify_cluster(tx, cluster)
+    return stopped.rowcount
+
+
+async def list_remaining(tx: OrgTx, cluster: ClusterName) -> Sequence[LeasedAttempt]:
+    """List what it holds, by action; the first thousand."""
+    rows = await tx.rows(_REMAINING, {"cluster": cluster})
+    return sorted((_parse_leased(row) for row in rows), key=lambda held: held.action)
+
+
+async def _set_spec(tx: OrgTx, change: TextClause, cluster: ClusterName, **values: object) -> None:
+    await tx.execute(change, {"cluster": cluster, **values})
+    await notify_cluster(tx, cluster)
+
+
+def _parse(row: Row[tuple[object, ...]]) -> ClusterStatus:
+    return ClusterStatus(
+        name=ClusterName(row.cluster),
+        pool=row.pool,
+        cordoned=row.cordoned,
+        draining_since=row.draining_since,
+        spec_version=row.wanted_version,
+        connected=row.connected,
+        connected_at=row.connected_at,
+        seen_at=row.seen_at,
+        epoch=row.epoch,
+        agent=AgentInfo(
+            agent_id=row.agent_id,
+            instance_id=row.instance_id,
+            software=row.software,
+            protocol=row.protocol,
+            capabilities=row.capabilities,
+        ),
+        load=AgentLoad(
+            held=row.held, running=row.running, slots=row.slots, counted_at=row.counted_at
+        ),
+        leased=row.leased,
+        unaccepted=row.unaccepted,
+    )
+
+
+def _parse_leased(row: Row[tuple[object, ...]]) -> LeasedAttempt:
+    return LeasedAttempt(
+        action=parse_key(row),
+        number=row.attempt,
+        phase=parse_enum(row.phase, Phase.UNKNOWN),
+        leased_at=row.leased_at,
+        accepted_at=row.accepted_at,
+        stop_reason=row.stop_reason,
+    )

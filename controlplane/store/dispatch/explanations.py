@@ -1,0 +1,249 @@
+"""What is known of an action's time: its attempts, its history, its place among what waits."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Row
+
+from controlplane.core.action_timings import (
+    MOST_AHEAD,
+    ActionTimings,
+    Ahead,
+    AttemptTimings,
+    DispatchTimings,
+    ReportedEvent,
+    ReturnedLease,
+    blocked_scopes,
+)
+from controlplane.core.actions import ActionType
+from controlplane.core.pending_reasons import BlockedKind, BlockedScope
+from controlplane.core.reason_codes import LEASE_RETURNED
+from controlplane.store.database import OrgTx
+from controlplane.store.dispatch.pending_reasons import list_past
+from controlplane.store.rows import parse_enum, parse_failure
+from controlplane.store.statements import statement
+from shared.model.ids import (
+    ActionKey,
+    ActionName,
+    RunId,
+    RunKey,
+)
+from shared.model.phases import Phase
+
+_REPORTED = """
+LEFT JOIN LATERAL (
+    SELECT e.at, e.phase, e.reason, e.message FROM action_events e
+    WHERE e.org = d.org AND e.action_id = d.action_id AND e.attempt = d.attempt AND e.version > 0
+    ORDER BY e.org, e.action_id, e.attempt, e.version DESC LIMIT 1
+) said ON d.lease_id IS NOT NULL
+"""
+
+_DISPATCH_COLUMNS = """
+d.action_id, d.run_id, d.attempt, d.is_root, d.pool, d.queue, d.available_at, d.cluster,
+d.leased_at, d.accepted_at, d.stop_at, d.stop_reason,
+said.at AS said_at, said.phase AS said_phase, said.reason AS said_reason,
+said.message AS said_message
+"""
+
+# Of one that is over its place is known from its attempts, or guessed from its run.
+_ACTION = statement("""
+SELECT a.id, a.run_id, a.type, a.phase, a.created_at, a.ended_at, a.parent, a.abort_reason,
+       a.aborted_by, a.error_code, a.error_kind, a.error_message, a.error_recoverable,
+       a.error_uri, COALESCE(t.queue, r.queue) AS queue, COALESCE(t.pool, q.pool, '') AS pool
+FROM actions a
+JOIN runs r ON r.org = a.org AND r.run_id = a.run_id
+LEFT JOIN attempts t ON t.org = a.org AND t.action_id = a.id AND t.number = 1
+LEFT JOIN queues q ON q.org = r.org AND q.queue = r.queue
+WHERE a.org = :org AND a.run_id = :run_id AND a.name = :name
+""")
+
+_DISPATCH = statement(f"""
+SELECT {_DISPATCH_COLUMNS}, a.name, a.phase
+FROM dispatches d JOIN actions a ON a.org = d.org AND a.id = d.action_id {_REPORTED}
+WHERE d.org = :org AND d.action_id = :id
+""")
+
+_ATTEMPTS = statement("""
+SELECT number, cluster, available_at, leased_at, accepted_at, ended_at, error_code, error_kind,
+       error_message, error_recoverable, error_uri
+FROM attempts WHERE org = :org AND action_id = :id ORDER BY number LIMIT 2000
+""")
+
+_EVENTS = statement("""
+SELECT attempt, version, at, phase, reason, message, events
+FROM action_events WHERE org = :org AND action_id = :id ORDER BY attempt, version LIMIT 5000
+""")
+
+# A run's part of each lane there is: a few index probes, however much else waits.
+_KEY = "pool, urgency, limited, queue, is_root"
+_OF_RUN = statement(f"""
+WITH RECURSIVE lanes AS (
+    (SELECT {_KEY} FROM dispatches WHERE org = :org AND lease_id IS NULL
+     ORDER BY org, {_KEY} LIMIT 1)
+  UNION ALL
+    SELECT n.* FROM lanes l CROSS JOIN LATERAL (
+        SELECT {_KEY} FROM dispatches d WHERE d.org = :org AND d.lease_id IS NULL
+          AND (d.pool, d.urgency, d.limited, d.queue, d.is_root)
+              > (l.pool, l.urgency, l.limited, l.queue, l.is_root)
+        ORDER BY d.org, d.pool, d.urgency, d.limited, d.queue, d.is_root LIMIT 1
+    ) n
+), found AS MATERIALIZED (
+    (SELECT d.org, d.action_id FROM dispatches d
+     WHERE d.org = :org AND d.run_id = :run_id AND d.lease_id IS NOT NULL LIMIT :most)
+  UNION ALL
+    (SELECT w.* FROM lanes l CROSS JOIN LATERAL (
+        SELECT d.org, d.action_id FROM dispatches d
+        WHERE d.org = :org AND d.lease_id IS NULL AND d.pool = l.pool AND d.urgency = l.urgency
+          AND d.limited = l.limited AND d.queue = l.queue AND d.is_root = l.is_root
+          AND d.run_id = :run_id
+        LIMIT :most
+    ) w LIMIT :most)
+)
+SELECT {_DISPATCH_COLUMNS}, a.name, a.phase
+FROM found f
+JOIN dispatches d ON d.org = f.org AND d.action_id = f.action_id
+JOIN actions a ON a.org = d.org AND a.id = d.action_id {_REPORTED}
+LIMIT :most
+""")
+
+_COUNT = f"""
+SELECT count(*) FROM (
+    SELECT 1 FROM dispatches d
+    WHERE d.org = m.org AND d.pool = m.pool AND d.lease_id IS NULL AND {{which}}
+    LIMIT {MOST_AHEAD + 1}
+) c
+"""
+_DISPATCH_OF = """
+d.urgency = m.urgency AND d.limited = m.limited AND d.queue = m.queue AND d.is_root = m.is_root
+AND d.run_id = m.run_id AND (d.available_at, d.action_id) < (m.available_at, m.action_id)
+"""
+_AHEAD = statement(f"""
+SELECT ({_COUNT.format(which="d.urgency < m.urgency")}) AS more_urgent,
+       ({_COUNT.format(which=_DISPATCH_OF)}) AS of_its_run,
+       ({_COUNT.format(which="d.urgency = m.urgency AND d.run_id <> m.run_id")}) AS beside_it
+FROM dispatches m WHERE m.org = :org AND m.action_id = :id AND m.lease_id IS NULL
+""")
+
+
+async def find_timings(
+    tx: OrgTx, run: RunId, action: ActionKey, now: datetime
+) -> tuple[ActionTimings, Ahead | None] | None:
+    """Return all that is known of an action's time, and, if it waits, who goes first."""
+    row = (await tx.execute(_ACTION, {"run_id": run, "name": action.name})).one_or_none()
+    if row is None:
+        return None
+    of = {"id": row.id}
+    attempts = _attempts(await tx.rows(_ATTEMPTS, of), await tx.rows(_EVENTS, of))
+    waiting = await tx.rows(_AHEAD, of)
+    dispatch = next(
+        (_parse_dispatch(each, action.run) for each in await tx.rows(_DISPATCH, of)), None
+    )
+    pool, queue = (dispatch.pool, dispatch.queue) if dispatch else (row.pool, row.queue)
+    where = {
+        *blocked_scopes(pool=pool, queue=queue, run=str(run), is_root=row.parent is None),
+        *(BlockedScope(BlockedKind.CLUSTER, cluster) for cluster in _clusters(attempts)),
+    }
+    timings = ActionTimings(
+        action=action,
+        type=parse_enum(row.type, ActionType.UNKNOWN),
+        phase=parse_enum(row.phase, Phase.UNKNOWN),
+        created_at=row.created_at,
+        ended_at=row.ended_at,
+        failure=parse_failure(row),
+        abort_reason=row.abort_reason,
+        aborted_by=row.aborted_by,
+        is_root=row.parent is None,
+        pool=pool,
+        queue=queue,
+        run=str(run),
+        attempts=attempts,
+        dispatch=dispatch,
+        past=await list_past(tx, where, since=row.created_at, until=row.ended_at or now),
+    )
+    if not waiting:
+        return timings, None
+    found = waiting[0]
+    return timings, Ahead(
+        more_urgent=found.more_urgent, of_its_run=found.of_its_run, beside_it=found.beside_it
+    )
+
+
+async def list_dispatches(
+    tx: OrgTx, run_id: RunId, run: RunKey, *, most: int
+) -> Sequence[DispatchTimings]:
+    """List the run's actions that are not done with: what is leased, then what waits."""
+    rows = await tx.rows(_OF_RUN, {"run_id": run_id, "most": most})
+    return [_parse_dispatch(row, run) for row in rows]
+
+
+def _clusters(attempts: Sequence[AttemptTimings]) -> set[str]:
+    return {
+        cluster
+        for attempt in attempts
+        for cluster in (attempt.cluster, *(lease.cluster for lease in attempt.returned))
+    }
+
+
+def _attempts(
+    attempts: Sequence[Row[tuple[object, ...]]], events: Sequence[Row[tuple[object, ...]]]
+) -> Sequence[AttemptTimings]:
+    reported: dict[int, list[ReportedEvent]] = defaultdict(list)
+    returned: dict[int, list[ReturnedLease]] = defaultdict(list)
+    for event in events:
+        if event.reason == LEASE_RETURNED:
+            leased_at = datetime.fromisoformat(event.events[0]["at"])
+            returned[event.attempt].append(
+                ReturnedLease(cluster=event.message, leased_at=leased_at, returned_at=event.at)
+            )
+        else:
+            reported[event.attempt].append(_parse_reported(event))
+    return [
+        AttemptTimings(
+            number=row.number,
+            cluster=row.cluster,
+            available_at=row.available_at,
+            leased_at=row.leased_at,
+            accepted_at=row.accepted_at,
+            ended_at=row.ended_at,
+            failure=parse_failure(row),
+            reported=reported[row.number],
+            returned=returned[row.number],
+        )
+        for row in attempts
+    ]
+
+
+def _parse_reported(event: Row[tuple[object, ...]]) -> ReportedEvent:
+    return ReportedEvent(
+        at=event.at,
+        phase=parse_enum(event.phase, Phase.UNKNOWN),
+        reason=event.reason,
+        message=event.message,
+    )
+
+
+def _parse_dispatch(row: Row[tuple[object, ...]], run: RunKey) -> DispatchTimings:
+    return DispatchTimings(
+        action=ActionKey(run, ActionName(row.name)),
+        phase=parse_enum(row.phase, Phase.UNKNOWN),
+        attempt=row.attempt,
+        is_root=row.is_root,
+        pool=row.pool,
+        queue=row.queue,
+        run=str(row.run_id),
+        available_at=row.available_at,
+        cluster=row.cluster,
+        leased_at=row.leased_at,
+        accepted_at=row.accepted_at,
+        stop_at=row.stop_at,
+        stop_reason=row.stop_reason,
+        reported=None
+        if row.said_at is None
+        else ReportedEvent(
+            at=row.said_at,
+            phase=parse_enum(row.said_phase, Phase.UNKNOWN),
+            reason=row.said_reason,
+            message=row.said_message,
+        ),
+    )

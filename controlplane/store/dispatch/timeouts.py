@@ -1,0 +1,112 @@
+"""
+Patience that ends: of conditions nobody answers, of tasks that wait or take too long.
+
+``actions.due_at`` says when, in an index of its own; nothing is scanned. What has ended
+takes its live descendants with it, as any end does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from controlplane.core.actions import ActionType
+from controlplane.core.timeouts import DEADLINE, QUEUED_TIMEOUT
+from controlplane.store.database import FleetTx, OrgTx
+from controlplane.store.dispatch.cascades import (
+    PARENT_ENDED,
+    EndedParent,
+    end_descendants,
+    lock_dispatches,
+    release,
+)
+from controlplane.store.notify.changes import lock_runs, notify
+from controlplane.store.phase_guards import is_live, may_become, unestimated
+from controlplane.store.statements import given, statement
+from shared.model.ids import ActionId, OrgName, RunId
+from shared.model.phases import Phase
+from shared.model.reports import FailureKind
+
+DUE_OF_RUN = 5_000
+
+# By run: a run whose rows are locked stays due, and would hide all others behind a limit of rows.
+_DUE = statement(f"""
+WITH due AS MATERIALIZED (
+    SELECT org, run_id, id FROM actions
+    WHERE due_at <= :now AND due_at IS NOT NULL AND {is_live("phase")}
+)
+SELECT org, run_id, (array_agg(id))[1:{DUE_OF_RUN}] AS ids FROM due
+WHERE (org, run_id) > (:org_after, :run_after)
+GROUP BY org, run_id ORDER BY org, run_id LIMIT :most
+""")
+
+# Which limit it was is read from the policy; the deadline is the stronger of the two.
+_TIME_OUT = statement(f"""
+{given(id="uuid", change="bigint")}
+UPDATE actions a
+SET phase = {Phase.TIMED_OUT.value}, ended_at = :now, updated_at = :now, change = n.change,
+    error_kind = {FailureKind.USER.value}, error_recoverable = false, error_uri = '',
+    error_code = CASE
+        WHEN a.type = {ActionType.CONDITION.value} THEN 'CONDITION_TIMEOUT'
+        WHEN s.deadline > interval '0' AND a.created_at + s.deadline <= :now THEN '{DEADLINE}'
+        ELSE '{QUEUED_TIMEOUT}' END,
+    error_message = CASE
+        WHEN a.type = {ActionType.CONDITION.value} THEN 'Nobody answered the condition in time.'
+        WHEN s.deadline > interval '0' AND a.created_at + s.deadline <= :now
+        THEN 'The action did not end within its deadline of ' || s.deadline || '.'
+        ELSE 'The action waited longer than its max_queued_time of ' || s.queued_timeout || '.'
+        END
+FROM n
+JOIN actions b ON b.org = n.org AND b.id = n.id
+JOIN specs s ON s.org = b.org AND s.digest = b.spec
+WHERE a.org = n.org AND a.id = n.id AND {unestimated("a.due_at <= :now")}
+  AND {unestimated(may_become("a.phase", str(Phase.TIMED_OUT.value)))}
+RETURNING a.id, a.run_id, a.error_message
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueRun:
+    """A run with actions whose time is up; at most ``DUE_OF_RUN`` of them."""
+
+    org: OrgName
+    run: RunId
+    actions: Sequence[ActionId]
+
+
+async def list_due(
+    tx: FleetTx, *, after: tuple[OrgName, RunId], most: int, now: datetime
+) -> Sequence[DueRun]:
+    """List runs with actions whose time is up, by org and run; those past ``after``."""
+    org, run = after
+    values = {"now": now, "most": most, "org_after": org, "run_after": run}
+    return [
+        DueRun(
+            org=OrgName(row.org),
+            run=RunId(row.run_id),
+            actions=[ActionId(action) for action in row.ids],
+        )
+        for row in (await tx.connection.execute(_DUE, values)).all()
+    ]
+
+
+async def time_out(tx: OrgTx, due: Sequence[tuple[ActionId, RunId]], now: datetime) -> int:
+    """End these actions TIMED_OUT, if they are still due; returns how many were."""
+    await tx.plan_for(len(due))
+    counters = await lock_runs(tx, {run for _, run in due})
+    await lock_dispatches(tx, [action for action, _ in due])
+    ended = await tx.rows(
+        _TIME_OUT,
+        {
+            "id": [action for action, _ in due],
+            "change": [counters.next(run) for _, run in due],
+            "now": now,
+        },
+    )
+    parents = [
+        EndedParent(id=ActionId(row.id), run=RunId(row.run_id), reason=PARENT_ENDED)
+        for row in ended
+    ]
+    stops = await release(tx, {parent.id: "its time is up" for parent in parents}, now)
+    below = await end_descendants(tx, counters, parents, now)
+    await notify(tx, counters, stops=[*stops, *below.stops], cascades=below.is_marked)
+    return len(ended)

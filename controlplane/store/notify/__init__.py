@@ -1,0 +1,1 @@
+"""Change numbers, LISTEN/NOTIFY payloads, and calls forwarded between replicas."""

@@ -1,0 +1,1 @@
+"""Rows of projects, tasks, runs, actions, clusters and queues: read, list, save."""

@@ -1,0 +1,227 @@
+"""Actions as they are read: one whole, a page of them, what changed, what is below one."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TypedDict
+
+from sqlalchemy import Row
+
+from controlplane.core.actions import (
+    ActionDetail,
+    ActionRow,
+    ActionType,
+    AttemptDetail,
+    PhaseChange,
+    SpecKind,
+)
+from controlplane.store.database import OrgTx
+from controlplane.store.notify.changes import lock_runs, notify
+from controlplane.store.phase_guards import may_become
+from controlplane.store.rows import (
+    ACTION_COLUMNS,
+    parse_action,
+    parse_enum,
+    parse_failure,
+    parse_log_links,
+)
+from controlplane.store.statements import given, statement
+from shared.model.ids import ActionId, ActionName, RunId
+from shared.model.phases import TERMINAL, Phase
+from shared.model.reports import ClusterEvent
+
+_FROM = "FROM actions a JOIN runs r ON r.org = a.org AND r.run_id = a.run_id"
+
+_CHANGED = statement(f"""
+SELECT {ACTION_COLUMNS} {_FROM}
+WHERE a.org = :org AND a.run_id = :run_id AND a.change > :after
+ORDER BY a.org, a.run_id, a.change LIMIT :most
+""")
+
+_BY_NAME = statement(f"""
+SELECT {ACTION_COLUMNS} {_FROM}
+WHERE a.org = :org AND a.run_id = :run_id AND a.name > :after
+ORDER BY a.org, a.run_id, a.name LIMIT :most
+""")
+
+_CHILDREN = statement(f"""
+SELECT {ACTION_COLUMNS} {_FROM}
+WHERE a.org = :org AND a.name > :after AND a.parent_id = (
+    SELECT p.id FROM actions p
+    WHERE p.org = :org AND p.run_id = :run_id AND p.name = :parent
+)
+ORDER BY a.org, a.parent_id, a.name LIMIT :most
+""")
+
+_ROOTS = statement(f"""
+{given(id="uuid")}
+SELECT {ACTION_COLUMNS} FROM n
+CROSS JOIN LATERAL (SELECT * FROM actions a WHERE a.org = n.org AND a.id = n.id LIMIT 1) a
+CROSS JOIN LATERAL (
+    SELECT * FROM runs r WHERE r.org = a.org AND r.run_id = a.run_id LIMIT 1
+) r
+""")
+
+_DETAIL = statement(f"""
+SELECT {ACTION_COLUMNS}, a.input_uri, s.kind, s.body
+{_FROM} JOIN specs s ON s.org = a.org AND s.digest = a.spec
+WHERE a.org = :org AND a.run_id = :run_id AND a.name = :name
+""")
+
+_ATTEMPTS = statement("""
+SELECT number, cluster, phase, leased_at, started_at, ended_at, reason, message, error_code,
+       error_kind, error_message, error_recoverable, error_uri, output_uri, report_uri, log_uri,
+       log_links
+FROM attempts WHERE org = :org AND action_id = :id ORDER BY number
+""")
+
+_EVENTS = statement("""
+SELECT attempt, version, at, phase, reason, message, events
+FROM action_events WHERE org = :org AND action_id = :id ORDER BY attempt, version LIMIT 2000
+""")
+
+_SIGNAL = statement(f"""
+UPDATE actions a
+SET phase = {Phase.SUCCEEDED.value}, value = :value, signalled_by = :by, ended_at = :now,
+    updated_at = :now, change = :change
+WHERE a.org = :org AND a.run_id = :run_id AND a.name = :name AND a.type = {ActionType.CONDITION.value}
+  AND {may_become("a.phase", str(Phase.SUCCEEDED.value))}
+RETURNING a.id
+""")
+
+
+class _ReportedEvent(TypedDict):
+    at: str
+    reason: str
+    message: str
+
+
+async def list_changed(tx: OrgTx, run: RunId, *, after: int, most: int) -> Sequence[ActionRow]:
+    """List the run's actions whose latest change is past ``after``, in order of change."""
+    rows = await tx.rows(_CHANGED, {"run_id": run, "after": after, "most": most})
+    return [parse_action(row) for row in rows]
+
+
+async def list_by_name(
+    tx: OrgTx, run: RunId, *, after: str, most: int, parent: ActionName | None = None
+) -> Sequence[ActionRow]:
+    """List the run's actions (of one parent, if given) by name, those past ``after``."""
+    values: dict[str, object] = {"run_id": run, "after": after, "most": most}
+    if parent is None:
+        rows = await tx.rows(_BY_NAME, values)
+    else:
+        rows = await tx.rows(_CHILDREN, {**values, "parent": parent})
+    return [parse_action(row) for row in rows]
+
+
+async def list_roots(tx: OrgTx, runs: Sequence[RunId]) -> Sequence[ActionRow]:
+    """List the root actions of these runs, newest first."""
+    await tx.plan_for(len(runs))
+    rows = await tx.rows(_ROOTS, {"id": list(runs)})
+    return sorted((parse_action(row) for row in rows), key=lambda row: row.created_at, reverse=True)
+
+
+async def find_detail(tx: OrgTx, run: RunId, name: ActionName) -> ActionDetail | None:
+    """Return everything about one action."""
+    row = (await tx.execute(_DETAIL, {"run_id": run, "name": name})).one_or_none()
+    if row is None:
+        return None
+    action = parse_action(row)
+    attempts = await list_attempts(tx, action.id) if action.type is ActionType.TASK else []
+    return ActionDetail(
+        row=action,
+        input_uri=row.input_uri,
+        spec_kind=parse_enum(row.kind, SpecKind.UNKNOWN),
+        spec=row.body,
+        attempts=attempts,
+    )
+
+
+async def list_attempts(tx: OrgTx, action: ActionId) -> Sequence[AttemptDetail]:
+    """List a task's attempts, with what happened to each."""
+    events = await _events_by_attempt(tx, action)
+    return [
+        _parse_attempt(attempt, events.get(attempt.number, []))
+        for attempt in await tx.rows(_ATTEMPTS, {"id": action})
+    ]
+
+
+async def signal(
+    tx: OrgTx, run: RunId, name: ActionName, *, value: bytes, by: str, now: datetime
+) -> bool:
+    """Answer a condition that is still waiting; False when it is not."""
+    counters = await lock_runs(tx, [run])
+    rows = await tx.rows(
+        _SIGNAL,
+        {
+            "run_id": run,
+            "name": name,
+            "value": value,
+            "by": by,
+            "change": counters.next(run),
+            "now": now,
+        },
+    )
+    if not rows:
+        return False
+    await notify(tx, counters)
+    return True
+
+
+async def _events_by_attempt(
+    tx: OrgTx, action: ActionId
+) -> Mapping[int, Sequence[Row[tuple[object, ...]]]]:
+    events: dict[int, list[Row[tuple[object, ...]]]] = {}
+    for row in await tx.rows(_EVENTS, {"id": action}):
+        events.setdefault(row.attempt, []).append(row)
+    return events
+
+
+def _parse_attempt(
+    row: Row[tuple[object, ...]], events: Sequence[Row[tuple[object, ...]]]
+) -> AttemptDetail:
+    phase = parse_enum(row.phase, Phase.UNKNOWN)
+    return AttemptDetail(
+        number=row.number,
+        phase=phase,
+        cluster=row.cluster,
+        started_at=row.started_at or row.leased_at,
+        ended_at=row.ended_at,
+        failure=parse_failure(row),
+        output_uri=row.output_uri,
+        report_uri=row.report_uri,
+        log_uri=row.log_uri,
+        log_links=parse_log_links(row),
+        logs_available=bool(row.log_uri) or phase is Phase.RUNNING,
+        transitions=_transitions(row, events),
+        events=[
+            ClusterEvent(
+                at=datetime.fromisoformat(reported["at"]),
+                reason=reported["reason"],
+                message=reported["message"],
+            )
+            for event in events
+            for reported in _reported_events(event)
+        ],
+    )
+
+
+def _reported_events(event: Row[tuple[object, ...]]) -> Sequence[_ReportedEvent]:
+    reported: Sequence[_ReportedEvent] = event.events
+    return reported
+
+
+def _transitions(
+    row: Row[tuple[object, ...]], events: Sequence[Row[tuple[object, ...]]]
+) -> Sequence[PhaseChange]:
+    """Say when the attempt entered each phase and left it; it begins QUEUED, when leased."""
+    entered: list[tuple[Phase, datetime]] = [(Phase.QUEUED, row.leased_at)]
+    for event in events:
+        phase = parse_enum(event.phase, Phase.UNKNOWN)
+        if phase is not entered[-1][0] and entered[-1][0] not in TERMINAL:
+            entered.append((phase, max(event.at, entered[-1][1])))
+    left = [at for _, at in entered[1:]]
+    ends: list[datetime | None] = [*left, row.ended_at]
+    return [
+        PhaseChange(phase=phase, started_at=at, ended_at=end)
+        for (phase, at), end in zip(entered, ends, strict=True)
+    ]

@@ -1,0 +1,186 @@
+"""
+Clusters and their sessions. Each accepted session takes the next epoch; a transaction of
+an older session finds that out here, before it writes anything.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Row, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from controlplane.core.clusters import AgentInfo, AgentLoad, ClusterSpec
+from controlplane.store.database import FleetTx, OrgTx
+from controlplane.store.statements import given, statement
+from shared.model.ids import ClusterName, OrgName
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRef:
+    org: OrgName
+    name: ClusterName
+
+
+_BY_TOKEN = text("SELECT org, cluster FROM clusters WHERE token_digest = :digest")
+
+_SAVE_ORG = statement(
+    "INSERT INTO orgs (org, created_at) VALUES (:org, :now) ON CONFLICT DO NOTHING"
+)
+
+_ORGS = text("SELECT org FROM orgs ORDER BY org LIMIT 1000")
+
+_SAVE = statement("""
+INSERT INTO clusters (org, cluster, token_digest, created_at)
+VALUES (:org, :cluster, :digest, :now)
+ON CONFLICT (org, cluster) DO UPDATE SET token_digest = EXCLUDED.token_digest
+""")
+
+_OPEN_SESSION = statement("""
+UPDATE clusters
+SET epoch = epoch + 1, agent_id = :agent_id, instance_id = :instance_id, software = :software,
+    protocol = :protocol, capabilities = :capabilities, counted_at = NULL,
+    connected = true, connected_at = :now, seen_at = :now,
+    seen_served = (SELECT served FROM control_clock)
+WHERE org = :org AND cluster = :cluster
+RETURNING epoch
+""").bindparams(bindparam("capabilities", type_=JSONB))
+
+# Shared, so that one session's transactions run side by side, yet none beside a new session.
+_SPEC = statement("""
+SELECT cordoned, draining_since, wanted_version, pool FROM clusters
+WHERE org = :org AND cluster = :cluster AND epoch = :epoch FOR SHARE
+""")
+
+_SEEN = statement("""
+UPDATE clusters
+SET seen_at = :now, seen_served = (SELECT served FROM control_clock), connected = true,
+    held = :held, running = :running, slots = :slots, counted_at = :counted_at
+WHERE org = :org AND cluster = :cluster AND epoch = :epoch
+RETURNING cordoned, draining_since, wanted_version, pool
+""")
+
+# All whose rows nobody is at: one that is busy must not hold up the signs of life of the others.
+_ALL_SEEN = statement(f"""
+{given(cluster="text", epoch="bigint", held="int", running="int", slots="int", counted_at_="timestamptz")},
+free AS MATERIALIZED (
+    SELECT n.* FROM n JOIN clusters c
+      ON c.org = n.org AND c.cluster = n.cluster AND c.epoch = n.epoch
+    FOR NO KEY UPDATE OF c SKIP LOCKED
+)
+UPDATE clusters c
+SET seen_at = :now, seen_served = (SELECT served FROM control_clock), connected = true,
+    held = f.held, running = f.running, slots = f.slots, counted_at = f.counted_at
+FROM free f WHERE c.org = f.org AND c.cluster = f.cluster
+RETURNING c.cluster, c.epoch, c.cordoned, c.draining_since, c.wanted_version, c.pool
+""")
+
+_CLOSED = statement("""
+UPDATE clusters SET connected = false
+WHERE org = :org AND cluster = :cluster AND epoch = :epoch
+""")
+
+
+async def find_by_token(tx: FleetTx, digest: bytes) -> ClusterRef | None:
+    """Return whose agent holds the token with this SHA-256."""
+    row = (await tx.connection.execute(_BY_TOKEN, {"digest": digest})).one_or_none()
+    return None if row is None else ClusterRef(OrgName(row.org), ClusterName(row.cluster))
+
+
+async def save_org(tx: OrgTx, now: datetime) -> None:
+    """Make the transaction's own org; made already is made."""
+    await tx.execute(_SAVE_ORG, {"now": now})
+
+
+async def list_orgs(tx: FleetTx) -> Sequence[OrgName]:
+    """List the orgs, by name; the first thousand."""
+    return [OrgName(row.org) for row in (await tx.connection.execute(_ORGS)).all()]
+
+
+async def save_cluster(tx: OrgTx, cluster: ClusterName, digest: bytes, now: datetime) -> None:
+    """Make the cluster, or give it another token."""
+    await tx.execute(_SAVE, {"cluster": cluster, "digest": digest, "now": now})
+
+
+async def open_session(
+    tx: OrgTx,
+    cluster: ClusterName,
+    agent: AgentInfo,
+    now: datetime,
+) -> int:
+    """Take the next epoch; from now on every older session of the cluster is superseded."""
+    rows = await tx.rows(
+        _OPEN_SESSION,
+        {
+            "cluster": cluster,
+            "agent_id": agent.agent_id,
+            "instance_id": agent.instance_id,
+            "software": agent.software,
+            "protocol": agent.protocol,
+            "capabilities": list(agent.capabilities),
+            "now": now,
+        },
+    )
+    epoch: int = rows[0].epoch
+    return epoch
+
+
+async def find_spec(tx: OrgTx, cluster: ClusterName, epoch: int) -> ClusterSpec | None:
+    """
+    Return what is wanted of the session's cluster, None when it is superseded; one that is
+    the latest stays that until this transaction ends.
+    """
+    rows = await tx.rows(_SPEC, {"cluster": cluster, "epoch": epoch})
+    return _parse_spec(rows[0]) if rows else None
+
+
+async def record_heartbeat(
+    tx: OrgTx, cluster: ClusterName, epoch: int, load: AgentLoad, now: datetime
+) -> ClusterSpec | None:
+    """Note that the session lives; returns what is wanted, None when it is superseded."""
+    rows = await tx.rows(
+        _SEEN,
+        {
+            "cluster": cluster,
+            "epoch": epoch,
+            "held": load.held,
+            "running": load.running,
+            "slots": load.slots,
+            "counted_at": load.counted_at,
+            "now": now,
+        },
+    )
+    return _parse_spec(rows[0]) if rows else None
+
+
+async def record_heartbeats(
+    tx: OrgTx, sessions: Sequence[tuple[ClusterName, int, AgentLoad]], now: datetime
+) -> Mapping[tuple[ClusterName, int], ClusterSpec]:
+    """Note that these live; a cluster and epoch that is not returned is superseded, or busy."""
+    rows = await tx.rows(
+        _ALL_SEEN,
+        {
+            "cluster": [cluster for cluster, _, _ in sessions],
+            "epoch": [epoch for _, epoch, _ in sessions],
+            "held": [load.held for _, _, load in sessions],
+            "running": [load.running for _, _, load in sessions],
+            "slots": [load.slots for _, _, load in sessions],
+            "counted_at_": [load.counted_at for _, _, load in sessions],
+            "now": now,
+        },
+    )
+    return {(ClusterName(row.cluster), row.epoch): _parse_spec(row) for row in rows}
+
+
+async def close_session(tx: OrgTx, cluster: ClusterName, epoch: int) -> None:
+    """Note that the session is over, if no newer one has begun."""
+    await tx.execute(_CLOSED, {"cluster": cluster, "epoch": epoch})
+
+
+def _parse_spec(row: Row[tuple[object, ...]]) -> ClusterSpec:
+    return ClusterSpec(
+        version=row.wanted_version,
+        cordoned=row.cordoned,
+        draining=row.draining_since is not None,
+        pool=row.pool,
+    )

@@ -1,0 +1,110 @@
+"""Lists of runs and of actions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Select, and_, func, select, text
+
+from controlplane.core.actions import Page
+from controlplane.core.errors import InvalidError
+from controlplane.core.lists import Listing, RunScope
+from controlplane.store.database import OrgTx
+from controlplane.store.resources.filters import Field, numbers, text_field, timestamp_field, uuids
+from controlplane.store.resources.pages import Key, page
+from controlplane.store.rows import parse_action
+from controlplane.store.tables import actions, runs
+from shared.model.ids import RunId
+from shared.model.phases import Phase
+
+_DURATION = (
+    func.extract("epoch", func.coalesce(actions.c.ended_at, func.now()) - actions.c.created_at)
+    * 1000
+)
+
+
+def _phase(value: str) -> int:
+    """Take a phase by its number or its name."""
+    name = value.upper().removeprefix("ACTION_PHASE_")
+    return Phase[name].value if name in Phase.__members__ else int(value)
+
+
+_FIELDS: Mapping[str, Field] = {
+    "project": text_field(runs.c.project),
+    "domain": text_field(runs.c.domain),
+    "run_name": text_field(runs.c.run),
+    "run_source": numbers(runs.c.source),
+    "created_by": text_field(runs.c.created_by),
+    "created_by_subject": text_field(runs.c.created_by),
+    "name": text_field(actions.c.name),
+    "parent_name": text_field(actions.c.parent),
+    "phase": numbers(actions.c.phase, _phase),
+    "action_type": numbers(actions.c.type),
+    "group": text_field(actions.c.group_name),
+    "task_name": text_field(actions.c.task_name),
+    "task_version": text_field(actions.c.task_version),
+    "task_type": text_field(actions.c.task_type),
+    "short_name": text_field(actions.c.short_name),
+    "environment_name": text_field(actions.c.environment),
+    "function_name": text_field(actions.c.function),
+    "created_at": timestamp_field(actions.c.created_at),
+    "updated_at": timestamp_field(actions.c.updated_at),
+    "started_at": timestamp_field(actions.c.started_at),
+    "ended_at": timestamp_field(actions.c.ended_at),
+    "duration_ms": numbers(_DURATION, is_moving=True),
+}
+_LABEL = "labels."
+
+
+def _field(name: str) -> Field:
+    if name.startswith(_LABEL) and name != _LABEL:
+        return text_field(runs.c.labels[name.removeprefix(_LABEL)].astext)
+    if name not in _FIELDS:
+        known = ", ".join(sorted(_FIELDS))
+        raise InvalidError(f"there is no field {name!r}; there are {known} and labels.<key>")
+    return _FIELDS[name]
+
+
+async def list_runs(tx: OrgTx, scope: RunScope, listing: Listing) -> Page:
+    """List root actions, newest first unless asked otherwise."""
+    # A run's id is its root's: one look-up, however many actions the run has.
+    query = _select().where(actions.c.id == runs.c.run_id, runs.c.org == tx.org)
+    for column, required in (
+        (runs.c.project, scope.project),
+        (runs.c.domain, scope.domain),
+        (actions.c.task_name, scope.task_name),
+        (actions.c.task_version, scope.task_version),
+    ):
+        if required:
+            query = query.where(column == required)
+    if scope.trigger_name:
+        query = query.where(text("false"))  # no trigger has made a run yet
+    if scope.paused_only:
+        paused = actions.alias("paused")
+        query = query.where(
+            select(paused.c.id)
+            .where(
+                paused.c.org == tx.org,
+                paused.c.run_id == runs.c.run_id,
+                paused.c.phase == Phase.PAUSED.value,
+            )
+            .exists()
+        )
+    newest = (Key(timestamp_field(runs.c.created_at), ascending=False), Key(uuids(runs.c.run_id)))
+    rows, token = await page(tx, query, _field, listing, newest)
+    return Page([parse_action(row) for row in rows], token)
+
+
+async def list_actions(tx: OrgTx, run: RunId, listing: Listing) -> Page:
+    """List a run's actions, oldest first unless asked otherwise."""
+    query = _select().where(actions.c.org == tx.org, actions.c.run_id == run)
+    oldest = (Key(timestamp_field(actions.c.created_at)), Key(text_field(actions.c.name)))
+    rows, token = await page(tx, query, _field, listing, oldest)
+    return Page([parse_action(row) for row in rows], token)
+
+
+def _select() -> Select[Any]:
+    joined = actions.join(
+        runs, and_(runs.c.org == actions.c.org, runs.c.run_id == actions.c.run_id)
+    )
+    shared = ("project", "domain", "run", "created_by", "source", "labels", "run_base")
+    return select(actions, *(runs.c[name] for name in shared)).select_from(joined)

@@ -1,0 +1,236 @@
+"""Queues in Postgres. Entering one with a depth is done under its lock, so that it holds."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from enum import Enum, auto
+
+from sqlalchemy import Row
+
+from controlplane.core.queues import DEFAULT, Queue, QueueCapacities, QueueCapacity, QueueStatus
+from controlplane.store.database import OrgTx
+from controlplane.store.notify.changes import lock_runs, notify_own_work
+from controlplane.store.statements import given, statement
+from shared.model.ids import RunId
+
+_COLUMNS = "queue, pool, priority, depth, run_concurrency, action_concurrency"
+
+_LOCK = statement(f"""
+SELECT {_COLUMNS} FROM queues WHERE org = :org AND queue = ANY(CAST(:names AS text[]))
+ORDER BY queue FOR NO KEY UPDATE
+""")
+
+_LOCK_FREE = statement(f"""
+SELECT {_COLUMNS} FROM queues WHERE org = :org AND queue = ANY(CAST(:names AS text[]))
+ORDER BY queue FOR NO KEY UPDATE SKIP LOCKED
+""")
+_WHICH_EXIST = statement("""
+SELECT queue FROM queues WHERE org = :org AND queue = ANY(CAST(:names AS text[]))
+""")
+
+_WAITING = statement("""
+SELECT count(*) AS waiting FROM (
+    SELECT 1 FROM dispatches
+    WHERE org = :org AND queue = :queue AND queue <> '' AND lease_id IS NULL LIMIT :most
+) w
+""")
+
+_FULL = statement("""
+SELECT q.queue FROM queues q
+WHERE q.org = :org AND q.queue = ANY(CAST(:names AS text[])) AND q.depth > 0
+  AND q.depth <= (SELECT count(*) FROM dispatches d
+                  WHERE d.org = q.org AND d.queue = q.queue AND d.queue <> ''
+                    AND d.lease_id IS NULL)
+""")
+
+_SAVE = statement("""
+INSERT INTO queues (org, queue, pool, priority, depth, run_concurrency, action_concurrency,
+                    created_at)
+VALUES (:org, :queue, :pool, :priority, :depth, :run_concurrency, :action_concurrency, :now)
+ON CONFLICT (org, queue) DO UPDATE
+SET pool = EXCLUDED.pool, priority = EXCLUDED.priority, depth = EXCLUDED.depth,
+    run_concurrency = EXCLUDED.run_concurrency,
+    action_concurrency = EXCLUDED.action_concurrency
+""")
+
+# What waits already follows the queue's new settings; what is leased stays where it is,
+# and is counted from now on if anything is. In the order of all locks on this table.
+_FOLLOW = statement("""
+WITH there AS MATERIALIZED (
+    SELECT d.org, d.action_id FROM dispatches d WHERE d.org = :org AND d.queue = :queue
+    ORDER BY d.org, d.action_id FOR UPDATE
+)
+UPDATE dispatches d
+SET queue = :becomes, pool = :pool, urgency = :urgency,
+    limited = :limited OR r.max_action_concurrency > 0
+FROM there t, runs r
+WHERE d.org = t.org AND d.action_id = t.action_id AND r.org = d.org AND r.run_id = d.run_id
+""")
+
+_STATUSES = statement("""
+SELECT q.*,
+    (SELECT count(*) FROM dispatches d
+     WHERE d.org = q.org AND d.queue = q.queue AND d.queue <> '' AND d.lease_id IS NULL) AS waiting,
+    (SELECT count(*) FROM dispatches d
+     WHERE d.org = q.org AND d.queue = q.queue AND d.lease_id IS NOT NULL) AS leased,
+    (SELECT count(*) FROM dispatches d
+     WHERE d.org = q.org AND d.queue = q.queue AND d.lease_id IS NOT NULL AND d.is_root) AS runs,
+    (SELECT count(*) FROM clusters c WHERE c.org = q.org AND c.pool = q.pool) AS clusters
+FROM queues q WHERE q.org = :org AND (:any OR q.queue = :queue)
+ORDER BY q.org, q.queue LIMIT 1000
+""")
+
+_LOCK_ONE = statement(
+    f"SELECT {_COLUMNS} FROM queues WHERE org = :org AND queue = :queue FOR UPDATE"
+)
+
+# A run is in its queue for as long as its root is dispatched.
+_RUNS_IN = statement("""
+SELECT run_id FROM dispatches WHERE org = :org AND queue = :queue AND is_root ORDER BY run_id
+""")
+_ANY_IN = statement("SELECT 1 FROM dispatches WHERE org = :org AND queue = :queue LIMIT 1")
+
+_MOVE_RUNS = statement(f"""
+{given(run_id="uuid")}
+UPDATE runs r SET queue = :becomes FROM n WHERE r.org = n.org AND r.run_id = n.run_id
+""")
+
+_DELETE = statement("DELETE FROM queues WHERE org = :org AND queue = :queue")
+
+
+async def lock_queues(tx: OrgTx, names: Collection[str]) -> QueueCapacities:
+    """Find the queues of these names and how much room is in them, until commit."""
+    return await _count_rooms(tx, await tx.rows(_LOCK, {"names": sorted(set(names))}))
+
+
+async def lock_free_queues(
+    tx: OrgTx, names: Collection[str]
+) -> tuple[QueueCapacities, Collection[str]]:
+    """As ``lock_queues``, but skip those that another transaction holds, and name them."""
+    required = set(names)
+    capacities = await _count_rooms(tx, await tx.rows(_LOCK_FREE, {"names": sorted(required)}))
+    missing = {name for name in required if name not in capacities.capacities and name != DEFAULT}
+    if not missing:
+        return capacities, ()
+    rows = await tx.rows(_WHICH_EXIST, {"names": sorted(missing)})
+    return capacities, {row.queue for row in rows}
+
+
+async def _count_rooms(tx: OrgTx, rows: Sequence[Row[tuple[object, ...]]]) -> QueueCapacities:
+    capacities: dict[str, QueueCapacity] = {}
+    for row in rows:
+        queue = parse_queue(row)
+        remaining = None
+        if queue.depth:
+            counted = await tx.rows(_WAITING, {"queue": queue.name, "most": queue.depth})
+            remaining = queue.depth - int(counted[0].waiting)
+        capacities[queue.name] = QueueCapacity(queue, remaining)
+    return QueueCapacities(capacities)
+
+
+async def list_full(tx: OrgTx, names: Collection[str]) -> Collection[str]:
+    """List those of these queues that take no more actions just now."""
+    rows = await tx.rows(_FULL, {"names": sorted(set(names))})
+    return {row.queue for row in rows}
+
+
+async def save_queue(tx: OrgTx, queue: Queue, now: datetime) -> None:
+    """Make a queue, or change it; what waits in it follows."""
+    await tx.execute(
+        _SAVE,
+        {
+            "queue": queue.name,
+            "pool": queue.pool,
+            "priority": queue.priority,
+            "depth": queue.depth,
+            "run_concurrency": queue.run_concurrency,
+            "action_concurrency": queue.action_concurrency,
+            "now": now,
+        },
+    )
+    await _follow(tx, queue.name, queue)
+
+
+async def find_queue(tx: OrgTx, name: str) -> Queue | None:
+    """Find a queue and lock it until commit: nothing enters or leaves meanwhile."""
+    rows = await tx.rows(_LOCK_ONE, {"queue": name})
+    return parse_queue(rows[0]) if rows else None
+
+
+async def list_queues(tx: OrgTx) -> Sequence[QueueStatus]:
+    """List the queues that were made, and what is in each; the first thousand."""
+    return [_parse_status(row) for row in await tx.rows(_STATUSES, {"any": True, "queue": ""})]
+
+
+async def find_status(tx: OrgTx, name: str) -> QueueStatus | None:
+    """Find a queue that was made, and what is in it."""
+    rows = await tx.rows(_STATUSES, {"any": False, "queue": name})
+    return _parse_status(rows[0]) if rows else None
+
+
+class Deleted(Enum):
+    """What became of the wish to delete a queue."""
+
+    DELETED = auto()
+    IN_USE = auto()
+    CHANGED = auto()  # something came in meanwhile: try again
+
+
+async def delete_queue(tx: OrgTx, queue: str, *, into: str | None) -> Deleted:
+    """
+    Delete a queue; what is in it moves ``into`` another, if one is given.
+
+    Runs are locked before queues, as everywhere; so one that comes in between is not moved,
+    and the wish has to be repeated.
+    """
+    runs = [RunId(row.run_id) for row in await tx.rows(_RUNS_IN, {"queue": queue})]
+    if runs and into is None:
+        return Deleted.IN_USE
+    await lock_runs(tx, runs)
+    capacities = await lock_queues(tx, [queue] if into is None else [queue, into])
+    becomes = None if into is None else capacities.find(into)
+    if becomes is None:
+        if await tx.rows(_ANY_IN, {"queue": queue}):
+            return Deleted.IN_USE
+    else:
+        now_in = {row.run_id for row in await tx.rows(_RUNS_IN, {"queue": queue})}
+        if not now_in <= set(runs):
+            return Deleted.CHANGED
+        await tx.execute(_MOVE_RUNS, {"run_id": runs, "becomes": becomes.name})
+        await _follow(tx, queue, becomes)
+    await tx.execute(_DELETE, {"queue": queue})
+    return Deleted.DELETED
+
+
+async def _follow(tx: OrgTx, queue: str, becomes: Queue) -> None:
+    await tx.execute(
+        _FOLLOW,
+        {
+            "queue": queue,
+            "becomes": becomes.name,
+            "pool": becomes.pool,
+            "urgency": -becomes.priority,
+            "limited": becomes.is_limited,
+        },
+    )
+    await notify_own_work(tx)
+
+
+def _parse_status(row: Row[tuple[object, ...]]) -> QueueStatus:
+    return QueueStatus(
+        queue=parse_queue(row),
+        waiting=row.waiting,
+        leased=row.leased,
+        runs=row.runs,
+        clusters=row.clusters,
+    )
+
+
+def parse_queue(row: Row[tuple[object, ...]]) -> Queue:
+    return Queue(
+        name=row.queue,
+        pool=row.pool,
+        priority=row.priority,
+        depth=row.depth,
+        run_concurrency=row.run_concurrency,
+        action_concurrency=row.action_concurrency,
+    )

@@ -1,0 +1,189 @@
+"""Runs in Postgres: made with their root action, found by the name people use."""
+
+from datetime import datetime
+from enum import Enum, auto
+
+from sqlalchemy import bindparam
+from sqlalchemy.dialects.postgresql import JSONB
+
+from controlplane.core.actions import ActionType, NewRun
+from controlplane.core.timeouts import due_at
+from controlplane.store.database import OrgTx
+from controlplane.store.notify.changes import Counters, notify
+from controlplane.store.resources.queues import lock_queues
+from controlplane.store.resources.specs import save_specs
+from controlplane.store.statements import statement
+from shared.model.ids import RunId, RunKey
+from shared.model.phases import Phase
+
+_INSERT_RUN = statement("""
+INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base, raw_data_base,
+                  labels, source, queue, max_action_concurrency, created_by, created_at,
+                  started_at)
+SELECT :org, :run_id, :project, :domain, :run, 1, :run_spec, :run_base, :raw_data_base,
+       :labels, :source, :queue, :max_action_concurrency, :created_by, :now, :started_at
+WHERE EXISTS (SELECT 1 FROM projects WHERE org = :org AND project = :project AND state = 0)
+ON CONFLICT DO NOTHING
+RETURNING run_id
+""").bindparams(bindparam("labels", type_=JSONB))
+
+_INSERT_ROOT = statement(f"""
+INSERT INTO actions (org, id, run_id, name, parent, type, spec, input_uri, cache_key, task_name,
+                     task_version, task_type, short_name, environment, function, phase, change,
+                     created_at, updated_at, due_at)
+VALUES (:org, :run_id, :run_id, :name, NULL, {ActionType.TASK.value}, :spec, :input_uri,
+        :cache_key, :task_name, :task_version, :task_type, :short_name, :environment, :function,
+        {Phase.QUEUED.value}, 1, :now, :now, :due_at)
+""")
+
+_INSERT_DISPATCH = statement("""
+INSERT INTO dispatches (org, action_id, run_id, is_root, attempt, queue, pool, urgency, limited,
+                        enqueued_at, available_at)
+VALUES (:org, :run_id, :run_id, true, 1, :queue, :pool, :urgency, :limited, :now, :now)
+""")
+
+_DELETE_RUN = statement("DELETE FROM runs WHERE org = :org AND run_id = :run_id")
+
+_SAME = statement("""
+SELECT r.run_id, r.run_spec = :run_spec AND a.spec = :spec AND a.input_uri = :input_uri
+       AND r.created_by = :created_by AS same
+FROM runs r JOIN actions a ON a.org = r.org AND a.id = r.run_id
+WHERE r.org = :org AND r.project = :project AND r.domain = :domain AND r.run = :run
+""")
+
+_PROJECT = statement("SELECT state FROM projects WHERE org = :org AND project = :project")
+
+_FIND = statement("""
+SELECT run_id FROM runs
+WHERE org = :org AND project = :project AND domain = :domain AND run = :run
+""")
+
+_RUN_SPEC = statement("""
+SELECT s.body FROM runs r JOIN specs s ON s.org = r.org AND s.digest = r.run_spec
+WHERE r.org = :org AND r.run_id = :run_id
+""")
+
+_CHANGE = statement("SELECT change FROM runs WHERE org = :org AND run_id = :run_id")
+
+
+class Created(Enum):
+    CREATED = auto()
+    REPEATED = auto()  # the same caller asked for the same before
+    TAKEN = auto()  # another run has the name
+    NO_PROJECT = auto()
+    NO_QUEUE = auto()
+    QUEUE_FULL = auto()
+    ARCHIVED_PROJECT = auto()
+
+
+async def create_run(
+    tx: OrgTx, run: RunId, new: NewRun, *, by: str, now: datetime
+) -> tuple[Created, RunId]:
+    """Make the run, its root action and its place among the dispatches; or say why not."""
+    capacities = await lock_queues(tx, [new.queue])
+    queue = capacities.find(new.queue)
+    if queue is None:
+        return Created.NO_QUEUE, run
+    await save_specs(tx, [new.spec, new.run_spec])
+    key = new.key.run
+    values = {
+        "run_id": run,
+        "project": key.project,
+        "domain": key.domain,
+        "run": key.name,
+        "run_spec": new.run_spec.digest,
+        "run_base": new.run_base,
+        "raw_data_base": new.raw_data_base,
+        "labels": dict(new.labels),
+        "source": new.source.value,
+        "queue": new.queue,
+        "max_action_concurrency": new.max_action_concurrency,
+        "created_by": by,
+        "now": now,
+        "started_at": new.started_at or now,
+    }
+    made = (await tx.execute(_INSERT_RUN, values)).one_or_none()
+    if made is None:
+        return await _why_not(tx, run, new, by)
+    if not capacities.take(queue.name):
+        await tx.execute(_DELETE_RUN, {"run_id": run})
+        return Created.QUEUE_FULL, run
+    await tx.execute(
+        _INSERT_ROOT,
+        {
+            "run_id": run,
+            "name": new.key.name,
+            "spec": new.spec.digest,
+            "input_uri": new.input_uri,
+            "cache_key": new.cache_key,
+            "task_name": new.info.name,
+            "task_version": new.info.version,
+            "task_type": new.info.task_type,
+            "short_name": new.info.short_name,
+            "environment": new.info.environment,
+            "function": new.info.function,
+            "due_at": due_at(new.spec.policy, Phase.QUEUED, created_at=now, available_at=now),
+            "now": now,
+        },
+    )
+    await tx.execute(
+        _INSERT_DISPATCH,
+        {
+            "run_id": run,
+            "queue": queue.name,
+            "pool": queue.pool,
+            "urgency": -queue.priority,
+            "limited": queue.is_limited or new.max_action_concurrency > 0,
+            "now": now,
+        },
+    )
+    counters = Counters({run: 0})
+    counters.next(run)
+    await notify(tx, counters, work=[queue.pool])
+    return Created.CREATED, run
+
+
+async def _why_not(tx: OrgTx, run: RunId, new: NewRun, by: str) -> tuple[Created, RunId]:
+    key = new.key.run
+    project = (await tx.execute(_PROJECT, {"project": key.project})).one_or_none()
+    if project is None:
+        return Created.NO_PROJECT, run
+    if project.state != 0:
+        return Created.ARCHIVED_PROJECT, run
+    there = (
+        await tx.execute(
+            _SAME,
+            {
+                "project": key.project,
+                "domain": key.domain,
+                "run": key.name,
+                "run_spec": new.run_spec.digest,
+                "spec": new.spec.digest,
+                "input_uri": new.input_uri,
+                "created_by": by,
+            },
+        )
+    ).one_or_none()
+    if there is None:
+        return Created.NO_PROJECT, run  # it was made, or woken up, a moment too late
+    return (Created.REPEATED if there.same else Created.TAKEN), RunId(there.run_id)
+
+
+async def find_run(tx: OrgTx, run: RunKey) -> RunId | None:
+    """Return the id behind a run's name."""
+    row = (
+        await tx.execute(_FIND, {"project": run.project, "domain": run.domain, "run": run.name})
+    ).one_or_none()
+    return None if row is None else RunId(row.run_id)
+
+
+async def get_run_spec(tx: OrgTx, run: RunId) -> bytes:
+    """Return the run's serialised RunSpec."""
+    body: bytes = (await tx.execute(_RUN_SPEC, {"run_id": run})).one().body
+    return body
+
+
+async def get_change(tx: OrgTx, run: RunId) -> int:
+    """Return the number of the run's latest change that is committed."""
+    change: int = (await tx.execute(_CHANGE, {"run_id": run})).one().change
+    return change

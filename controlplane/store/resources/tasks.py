@@ -1,0 +1,141 @@
+"""Deployed tasks in Postgres: a version is written once and stays as it is."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, select
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+
+from controlplane.core.lists import Listing
+from controlplane.core.tasks import NewTask, TaskDetail, TaskKey, TaskPage, TaskRow, TaskScope
+from controlplane.store.database import OrgTx
+from controlplane.store.resources.filters import among, booleans, text_field, timestamp_field
+from controlplane.store.resources.pages import Key, page
+from controlplane.store.resources.specs import save_specs
+from controlplane.store.tables import specs, tasks
+from shared.model.ids import Digest, DomainName, ProjectName
+
+
+async def deploy_task(tx: OrgTx, new: NewTask, *, by: str, now: datetime) -> Digest:
+    """Write a version down unless it is there; return the digest of the spec that it has."""
+    await save_specs(tx, [new.spec])
+    await tx.connection.execute(
+        insert(tasks)
+        .values(
+            org=tx.org,
+            project=new.key.project,
+            domain=new.key.domain,
+            name=new.key.name,
+            version=new.key.version,
+            spec=new.spec.digest,
+            task_type=new.info.task_type,
+            short_name=new.info.short_name,
+            environment=new.info.environment,
+            function=new.info.function,
+            description=new.description,
+            is_entrypoint=new.is_entrypoint,
+            deployed_by=by,
+            deployed_at=now,
+        )
+        .on_conflict_do_nothing()
+    )
+    kept = await tx.connection.execute(_of(select(tasks.c.spec), tx, new.key))
+    return Digest(kept.scalar_one())
+
+
+async def find_task(tx: OrgTx, key: TaskKey) -> TaskDetail | None:
+    query = select(tasks, specs.c.body).join(
+        specs, (specs.c.org == tasks.c.org) & (specs.c.digest == tasks.c.spec)
+    )
+    row = (await tx.connection.execute(_of(query, tx, key))).first()
+    return None if row is None else TaskDetail(row=_parse(row), spec=row.body)
+
+
+async def list_tasks(tx: OrgTx, scope: TaskScope, listing: Listing) -> TaskPage:
+    """List the latest version of each task, newest first unless asked otherwise."""
+    latest = (
+        _within(tx, scope)
+        .ext(distinct_on(tasks.c.project, tasks.c.domain, tasks.c.name))
+        .order_by(
+            tasks.c.project,
+            tasks.c.domain,
+            tasks.c.name,
+            tasks.c.deployed_at.desc(),
+            tasks.c.version.desc(),
+        )
+        .subquery("latest")
+    )
+    query = select(latest)
+    if scope.deployed_by:
+        query = query.where(latest.c.deployed_by == scope.deployed_by)
+    if scope.is_entrypoint is not None:
+        query = query.where(latest.c.is_entrypoint == scope.is_entrypoint)
+    return await _page(tx, query, latest.c, listing)
+
+
+async def list_versions(tx: OrgTx, scope: TaskScope, listing: Listing) -> TaskPage:
+    """List every version of the tasks in ``scope``, newest first unless asked otherwise."""
+    return await _page(tx, _within(tx, scope), tasks.c, listing)
+
+
+def _of(query: Select[Any], tx: OrgTx, key: TaskKey) -> Select[Any]:
+    return query.where(
+        tasks.c.org == tx.org,
+        tasks.c.project == key.project,
+        tasks.c.domain == key.domain,
+        tasks.c.name == key.name,
+        tasks.c.version == key.version,
+    )
+
+
+def _within(tx: OrgTx, scope: TaskScope) -> Select[Any]:
+    query = select(tasks).where(tasks.c.org == tx.org)
+    for column, required in (
+        (tasks.c.project, scope.project),
+        (tasks.c.domain, scope.domain),
+        (tasks.c.name, scope.name),
+    ):
+        if required:
+            query = query.where(column == required)
+    return query
+
+
+async def _page(tx: OrgTx, query: Select[Any], columns: Any, listing: Listing) -> TaskPage:
+    fields = among({
+        "project": text_field(columns.project),
+        "domain": text_field(columns.domain),
+        "name": text_field(columns.name),
+        "version": text_field(columns.version),
+        "short_name": text_field(columns.short_name),
+        "task_type": text_field(columns.task_type),
+        "environment": text_field(columns.environment),
+        "environment_name": text_field(columns.environment),
+        "function_name": text_field(columns.function),
+        "is_entrypoint": booleans(columns.is_entrypoint),
+        "deployed_by": text_field(columns.deployed_by),
+        "deployed_at": timestamp_field(columns.deployed_at),
+        "created_at": timestamp_field(columns.deployed_at),
+    })  # fmt: skip
+    newest = (
+        Key(timestamp_field(columns.deployed_at), ascending=False),
+        Key(text_field(columns.project)),
+        Key(text_field(columns.domain)),
+        Key(text_field(columns.name)),
+        Key(text_field(columns.version), ascending=False),
+    )
+    rows, token = await page(tx, query, fields, listing, newest)
+    return TaskPage([_parse(row) for row in rows], token)
+
+
+def _parse(row: Any) -> TaskRow:
+    return TaskRow(
+        key=TaskKey(ProjectName(row.project), DomainName(row.domain), row.name, row.version),
+        short_name=row.short_name,
+        task_type=row.task_type,
+        environment=row.environment,
+        function=row.function,
+        description=row.description,
+        is_entrypoint=row.is_entrypoint,
+        deployed_by=row.deployed_by,
+        deployed_at=row.deployed_at,
+    )

@@ -1,0 +1,39 @@
+"""What must be there before anybody can do anything: an org, its first projects, a cluster."""
+
+import hashlib
+from collections.abc import Sequence
+
+from controlplane.core.errors import NotFoundError
+from controlplane.core.projects import Project
+from controlplane.store.database import Database
+from controlplane.store.resources.clusters import list_orgs, save_cluster, save_org
+from controlplane.store.resources.projects import create_project
+from shared.kit.clock import Clock
+from shared.model.ids import ClusterName, OrgName
+
+
+async def bootstrap(
+    database: Database,
+    clock: Clock,
+    *,
+    org: OrgName,
+    projects: Sequence[Project],
+    cluster: ClusterName,
+    cluster_token: str,
+) -> None:
+    """Make what is not there yet; what is there stays, but for the cluster's token."""
+    now = clock.now()
+    async with database.for_org(org) as tx:
+        await save_org(tx, now)
+        for project in projects:
+            await create_project(tx, project, now=now)
+        digest = hashlib.sha256(cluster_token.encode()).digest()
+        await save_cluster(tx, cluster, digest, now)
+
+
+async def require_org(database: Database, org: OrgName) -> None:
+    """Raise NotFoundError, which names the orgs there are, unless this is one of them."""
+    async with database.for_fleet("look for an org") as tx:
+        orgs = await list_orgs(tx)
+    if org not in orgs:
+        raise NotFoundError("org", org, there_are=orgs)

@@ -1,0 +1,77 @@
+"""
+An attempt the agent has accepted and the control plane has not yet settled.
+
+Versions count the attempt's reports from 1 without gaps; only :func:`next_report` gives one
+out. What the phase table forbids is not reported at all, and a phase that is known already
+only with another reason: every pending second is to be explained.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from dataplane.agent.core.messages import Lease
+from shared.model.assignments import Assignment
+from shared.model.phases import NEXT, TERMINAL, Phase
+from shared.model.reports import ClusterEvent, Failure, LogLink, Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActiveAttempt:
+    assignment: Assignment
+    accepted_at: datetime
+    version: int = 0  # of the latest report
+    phase: Phase = Phase.QUEUED  # in the latest report
+    reason: str = ""  # in the latest report
+
+    @property
+    def lease(self) -> Lease:
+        return Lease(self.assignment.attempt, self.assignment.lease)
+
+    @property
+    def is_over(self) -> bool:
+        return self.phase in TERMINAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusUpdate:
+    """What there is to say of an attempt; a report but for its key."""
+
+    phase: Phase
+    reason: str = ""
+    message: str = ""
+    failure: Failure | None = None
+    output_uri: str = ""
+    report_uri: str = ""
+    log_uri: str = ""
+    events: Sequence[ClusterEvent] = ()
+    log_links: Sequence[LogLink] = ()
+
+
+def next_report(
+    active: ActiveAttempt, update: StatusUpdate, at: datetime
+) -> tuple[ActiveAttempt, Report | None]:
+    """Return the next report, or None where it is known or can no longer follow."""
+    explains = (
+        update.phase is active.phase
+        and not active.is_over
+        and update.reason not in ("", active.reason)
+    )
+    if update.phase not in NEXT[active.phase] and not explains:
+        return active, None
+    active = replace(active, version=active.version + 1, phase=update.phase, reason=update.reason)
+    return active, Report(
+        attempt=active.assignment.attempt,
+        lease=active.assignment.lease,
+        version=active.version,
+        phase=update.phase,
+        at=at,
+        reason=update.reason,
+        message=update.message,
+        failure=update.failure,
+        output_uri=update.output_uri,
+        report_uri=update.report_uri,
+        log_uri=update.log_uri,
+        events=update.events,
+        log_links=update.log_links,
+    )

@@ -1,0 +1,80 @@
+"""
+How much more the agent asks for.
+
+What it accepts it starts, so it never hoards; this number is the only brake. Three things
+make it: how many attempts without a process run, how many processes run, how much memory
+is left. The second is soft, because parents wait for their children in a process: a
+fixed number of slots, all taken by parents, would starve the very children they wait for.
+So an attempt that has children here takes no slot, and while every slot is taken and
+nothing moves, one more is asked for at a time, as long as there is memory.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dataplane.agent.core import limits
+from shared.model.assignments import Assignment
+from shared.model.ids import ActionKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What bears on the agent now."""
+
+    processes: int  # attempts that take a slot
+    inline: int  # attempts that need no process
+    arriving: int  # assignments received and not yet one or the other
+    still_for: timedelta  # since a process started or ended
+    free_memory: int  # bytes available on the machine
+
+
+def capacity(load: Load, slots: int) -> int:
+    """Return how many more assignments may come now."""
+    if load.free_memory < limits.MEMORY_FLOOR:
+        return 0
+    by_inline = limits.INLINE_AT_ONCE - load.inline - load.arriving
+    by_process = slots - load.processes - load.arriving
+    if by_process <= 0 and load.arriving == 0 and load.still_for >= limits.STALLED_AFTER:
+        by_process = 1
+    return max(0, min(by_inline, by_process))
+
+
+class Slots:
+    """Counts running processes, and the slots they take; a parent of one of them takes none."""
+
+    def __init__(self) -> None:
+        self._running: Counter[ActionKey] = Counter()
+        self._children: Counter[ActionKey] = Counter()  # that run, by their parent
+        self._total = 0
+        self.taken = 0
+
+    def __len__(self) -> int:
+        return self._total
+
+    def add(self, assignment: Assignment) -> None:
+        self._count(assignment, 1)
+
+    def remove(self, assignment: Assignment) -> None:
+        self._count(assignment, -1)
+
+    def _count(self, assignment: Assignment, change: int) -> None:
+        self._total += change
+        key = assignment.key
+        parent = None if assignment.parent is None else ActionKey(key.run, assignment.parent)
+        for concerned, counts in ((key, self._running), (parent, self._children)):
+            if concerned is None:
+                continue
+            self.taken -= self._taken_by(concerned)
+            counts[concerned] += change
+            if not counts[concerned]:
+                del counts[concerned]
+            self.taken += self._taken_by(concerned)
+
+    def _taken_by(self, key: ActionKey) -> int:
+        return 0 if key in self._children else self._running[key]
+
+
+def default_slots(memory: int) -> int:
+    """Return one slot for each 256 MiB of the machine's memory, 4 to 256."""
+    return max(4, min(256, memory // (256 * 1024 * 1024)))

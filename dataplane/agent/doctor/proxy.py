@@ -1,0 +1,92 @@
+"""The door: is its Service there, does it answer, and does its certificate suit it?"""
+
+import ssl
+from base64 import b64decode
+from collections.abc import Sequence
+from datetime import timedelta
+
+import aiohttp
+
+from dataplane.agent.core.pod_identity import FENCE_PATH
+from dataplane.agent.doctor.cluster import Patient
+from dataplane.agent.doctor.connectivity import Endpoint, reach
+from dataplane.agent.doctor.results import CheckResult, Outcome, fault, fine, warning
+from dataplane.agent.kube.errors import ForbiddenError, NotFoundError
+from dataplane.agent.kube.objects import SECRET, SERVICE, Name
+
+ABOUT = "door"
+_ANSWER_WITHIN = timedelta(seconds=5)
+
+
+async def check_proxy(patient: Patient) -> Sequence[CheckResult]:
+    settings = patient.settings
+    service = secret = Name(settings.namespace, settings.proxy_name)
+    try:
+        await patient.kube.get(SERVICE, service)
+    except NotFoundError:
+        return [
+            fault(
+                ABOUT,
+                f"there is no Service {service}, through which pods reach the agent",
+                "upgrade the chart, or correct --proxy-address",
+            )
+        ]
+    except ForbiddenError:
+        return []  # the permissions say so
+    try:
+        secret_object = await patient.kube.get(SECRET, secret)
+    except NotFoundError:
+        return [
+            warning(
+                ABOUT,
+                f"there is no Secret {secret} yet, with the authority that pods trust",
+                "the agent makes it when it starts: look at its log",
+            )
+        ]
+    except ForbiddenError:
+        return []  # the permissions say so
+    if settings.kubeconfig is not None:
+        return [
+            warning(
+                ABOUT,
+                f"{settings.proxy_address} is not looked at from outside of the cluster",
+                "run this in the agent's pod: kubectl exec deploy/volary-agent -- …",
+            )
+        ]
+    ca = b64decode(secret_object["data"]["tls.crt"]).decode()
+    endpoint = Endpoint(
+        about=ABOUT,
+        host=settings.proxy_host,
+        port=settings.proxy_port,
+        setting="--proxy-address",
+        ca=ca,
+        ca_setting=f"the Secret {secret}: delete it and restart the agent, to give the door",
+        expires_soon=timedelta(),  # the door renews it, and lives by days
+    )
+    reached = await reach(endpoint, patient.clock)
+    if reached.outcome is Outcome.FAIL:
+        return [reached]
+    return [reached, await _check_fence(endpoint)]
+
+
+async def _check_fence(endpoint: Endpoint) -> CheckResult:
+    trust = ssl.create_default_context(cadata=endpoint.ca)
+    waiting = aiohttp.ClientTimeout(total=_ANSWER_WITHIN.total_seconds())
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=waiting) as session,
+            session.get(f"https://{endpoint.address}{FENCE_PATH}", ssl=trust) as answer,
+        ):
+            status = answer.status
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        error_text = str(error) or type(error).__name__
+        return fault(
+            ABOUT, f"{endpoint.address} does not answer: {error_text}", "look at the agent's log"
+        )
+    if status == 200:
+        return fine(ABOUT, "the agent behind it is in touch with the control plane")
+    return fault(
+        ABOUT,
+        f"the agent behind it answers {status}: it is cut off from the control plane",
+        "see to the control plane's findings; else look at the agent's log",
+    )

@@ -1,0 +1,235 @@
+"""
+The desk of the link: what came is written down and acted on, what is due is handed out.
+
+An attempt is accepted as soon as it is written down, and started when the control plane
+has confirmed that it knows: until then it may go elsewhere. It is never queued for want
+of room here; how much comes is settled by the credit alone.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from datetime import datetime
+
+from dataplane.agent.core import limits
+from dataplane.agent.core.active_attempts import ActiveAttempt, StatusUpdate
+from dataplane.agent.core.capacity import Load, capacity
+from dataplane.agent.core.messages import (
+    Accepted,
+    Acknowledgements,
+    AgentMessage,
+    Assignments,
+    Call,
+    CallCancel,
+    CallCredit,
+    Confirmed,
+    DesiredState,
+    InventoryDecision,
+    InventoryDecisions,
+    Lease,
+    Reports,
+    Stop,
+    Stops,
+    Welcome,
+    Work,
+)
+from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.loops.attempts import Attempts, Reason
+from dataplane.agent.loops.fence import Fence
+from dataplane.agent.loops.log_followers import LogFollowers
+from shared.kit.clock import Clock
+from shared.kit.wakeup import Wakeup
+from shared.model.ids import AttemptId
+from shared.model.phases import Phase
+from shared.model.reports import AckStatus
+
+logger = logging.getLogger(__name__)
+
+
+class AgentSessionHandler:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        attempts: Attempts,
+        followers: LogFollowers,
+        fence: Fence,
+        wakeup: Wakeup,
+        slots: int,
+        free_memory: Callable[[], int],
+        clock: Clock,
+    ) -> None:
+        self._ledger = ledger
+        self._attempts = attempts
+        self._followers = followers
+        self._fence = fence
+        self._wakeup = wakeup
+        self._slots = slots
+        self._free_memory = free_memory
+        self._clock = clock
+        self._arriving = 0
+        self._unconfirmed: set[AttemptId] = set()
+        self._accepted: list[Lease] = []  # to be said
+        self._desired = DesiredState()
+
+    def __repr__(self) -> str:
+        return f"<Keeper unconfirmed={len(self._unconfirmed)} {self._ledger!r} {self._attempts!r}>"
+
+    @property
+    def wakeup(self) -> Wakeup:
+        return self._wakeup
+
+    async def begin(self) -> Sequence[Lease]:
+        await self._attempts.started.wait()
+        self._accepted.clear()  # the inventory says it as well
+        await self._ledger.begin_session()
+        self._unconfirmed = {
+            attempt
+            for attempt, active in self._ledger.active.items()
+            if attempt not in self._attempts and not active.is_over
+        }
+        return self._ledger.leases()
+
+    async def welcome(self, welcome: Welcome) -> None:
+        logger.info(
+            "connected to the control plane",
+            extra={"cluster": welcome.cluster, "epoch": welcome.epoch},
+        )
+        self._desired = DesiredState()
+        await self._ledger.remember_session(welcome, self._clock.now())
+
+    async def record_heartbeat(self, at: datetime) -> None:
+        await self._ledger.remember_heartbeat(min(at, self._clock.now()))  # clocks are set back
+        self._fence.move_on()
+
+    async def take(self, message: Work) -> None:
+        match message:
+            case Assignments():
+                self._arriving += len(message.assignments)
+                await self._spawn(self._accept(message), "accept")
+            case Confirmed():
+                self._confirm(message.leases)
+            case Acknowledgements():
+                await self._acknowledge(message)
+            case InventoryDecisions():
+                await self._obey(message)
+            case Stops():
+                for stop in message.stops:
+                    await self._stop(stop)
+            case DesiredState():
+                self._desired = message
+            case Call():
+                self._followers.begin(message)
+            case CallCredit():
+                self._followers.extend(message)
+            case CallCancel():
+                self._followers.cancel(message)
+
+    def capacity(self) -> int:
+        if self._desired.cordoned or self._desired.draining:
+            return 0
+        slots = self._attempts.slots
+        load = Load(
+            processes=slots.taken,
+            inline=len(self._attempts) - len(slots),
+            arriving=self._arriving + len(self._unconfirmed),
+            still_for=self._clock.now() - self._attempts.moved_at,
+            free_memory=self._free_memory(),
+        )
+        return capacity(load, self._slots)
+
+    def holding(self) -> tuple[int, int]:
+        return len(self._ledger.active), len(self._attempts)
+
+    def due(self) -> Sequence[AgentMessage]:
+        messages: list[AgentMessage] = []
+        if self._accepted:
+            messages.append(Accepted(self._accepted[: limits.FRAME_ITEMS]))
+            del self._accepted[: limits.FRAME_ITEMS]
+        reports = self._ledger.outbox.take()
+        if reports:
+            messages.append(Reports(reports))
+        messages += self._followers.take_replies()
+        return messages
+
+    async def end(self) -> None:
+        self._followers.end()
+
+    async def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        """
+        Begin what waits for the ledger: however long that takes, the session is pumped on.
+
+        What it does to the memory before it first waits is done when this returns.
+        """
+        self._attempts.spawn(work, name)
+        await asyncio.sleep(0)
+
+    async def _accept(self, message: Assignments) -> None:
+        try:
+            fresh = await self._ledger.accept(message.assignments, message.specs, self._clock.now())
+        finally:
+            self._arriving -= len(message.assignments)
+        # A session that began meanwhile has listed them, and may have begun them.
+        self._unconfirmed |= {
+            active.assignment.attempt
+            for active in fresh
+            if active.assignment.attempt not in self._attempts
+        }
+        for assignment in message.assignments:
+            lease = Lease(assignment.attempt, assignment.lease)
+            if self._ledger.knows(lease):
+                self._accepted.append(lease)
+            else:
+                logger.error(
+                    "an assignment was not accepted: the attempt is held under another lease",
+                    extra={"attempt": str(assignment.attempt)},
+                )
+        self._wakeup.wake()
+
+    def _confirm(self, leases: Iterable[Lease]) -> None:
+        """Start what is ours for certain."""
+        confirmed = [active for lease in leases if (active := self._find(lease)) is not None]
+        self._unconfirmed -= {active.assignment.attempt for active in confirmed}
+        self._attempts.begin(confirmed)
+
+    async def _obey(self, message: InventoryDecisions) -> None:
+        self._confirm(lease for lease, kind in message.decisions if kind is InventoryDecision.KEEP)
+        for lease, kind in message.decisions:
+            if kind is not InventoryDecision.KEEP:
+                forget = kind is InventoryDecision.FORGET
+                await self._stop(Stop(lease=lease, reason="verdict", forget=forget))
+
+    async def _acknowledge(self, message: Acknowledgements) -> None:
+        for item in message.acknowledgements:
+            if item.status is AckStatus.STALE:
+                await self._forget(item.attempt)
+        await self._ledger.acknowledge(
+            item for item in message.acknowledgements if item.status is not AckStatus.STALE
+        )
+
+    async def _stop(self, stop: Stop) -> None:
+        active = self._find(stop.lease)
+        if active is None:
+            return  # over and settled, or another's: there is nothing to stop
+        attempt = stop.lease.attempt
+        if stop.forget:
+            await self._forget(attempt)
+        elif attempt in self._attempts:
+            self._attempts.stop(attempt, Reason.DESIRED_STATE)
+        elif not active.is_over:
+            self._unconfirmed.discard(attempt)
+            await self._spawn(self._abort(attempt), "abort")
+
+    async def _abort(self, attempt: AttemptId) -> None:
+        await self._ledger.record(attempt, [StatusUpdate(phase=Phase.ABORTED)], self._clock.now())
+        self._wakeup.wake()
+
+    async def _forget(self, attempt: AttemptId) -> None:
+        """It is not ours any more: stop it and say nothing."""
+        self._unconfirmed.discard(attempt)
+        self._attempts.stop(attempt, Reason.LEASE_LOST)
+        await self._ledger.forget([attempt])
+
+    def _find(self, lease: Lease) -> ActiveAttempt | None:
+        active = self._ledger.active.get(lease.attempt)
+        return active if active is not None and active.lease == lease else None

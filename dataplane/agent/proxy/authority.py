@@ -1,0 +1,163 @@
+"""
+The door's certificate authority: in a Secret of the agent's, published where pods run.
+
+Whoever comes first makes it, everybody else takes what is there, so that all replicas are
+trusted by all pods. The key stays in the Secret; server certificates live two days, each
+replica has its own, in memory only.
+"""
+
+import asyncio
+import logging
+import os
+import ssl
+from base64 import b64decode, b64encode
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from dataplane.agent.core.pod_identity import CA_CONFIG_MAP, CA_KEY
+from dataplane.agent.kube.client import Kube
+from dataplane.agent.kube.errors import ExistsError, NotFoundError
+from dataplane.agent.kube.objects import CONFIG_MAP, MANAGED_LABEL, SECRET, Name, Object
+from dataplane.agent.proxy import limits
+from dataplane.agent.proxy.certificates import CertificateError, KeyPair, issue, make_authority
+from shared.kit.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+_CERTIFICATE, _PRIVATE_KEY = "tls.crt", "tls.key"
+
+
+class Authority:
+    """Made by :meth:`open`; :meth:`run` keeps the certificate fresh."""
+
+    def __init__(self, kube: Kube, pair: KeyPair, projects: Sequence[str], clock: Clock) -> None:
+        self._kube = kube
+        self._pair = pair
+        self._places = projects
+        self._clock = clock
+        self._published: OrderedDict[str, datetime] = OrderedDict()
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.context.set_alpn_protocols(["http/1.1"])
+        self._until = self._renew()
+
+    def __repr__(self) -> str:
+        return f"<Authority until={self._until:%Y-%m-%dT%H:%M}>"
+
+    @classmethod
+    async def open(
+        cls, kube: Kube, secret: Name, projects: Sequence[str], clock: Clock
+    ) -> "Authority":
+        """
+        Take the authority in ``secret``, or make it; ``projects`` is where the door is reached.
+
+        CertificateError if what is in the Secret is no authority.
+        """
+        return cls(kube, await _take_or_make(kube, secret, clock.now()), projects, clock)
+
+    @property
+    def certificate(self) -> bytes:
+        """What pods have to trust, PEM."""
+        return self._pair.certificate
+
+    async def run(self) -> None:
+        """Renew the door's certificate in time, until cancelled; connections stay."""
+        while True:
+            await self._clock.sleep(limits.REFRESH_INTERVAL)
+            self.run_once()
+
+    def run_once(self) -> bool:
+        """Renew it if it is time; return whether it was."""
+        if self._until - self._clock.now() > limits.RENEW_BEFORE:
+            return False
+        self._until = self._renew()
+        return True
+
+    async def publish(self, namespace: str) -> None:
+        """See that pods of the namespace find the certificate to trust; KubeError if not."""
+        now = self._clock.now()
+        if self._published.get(namespace, now) > now:
+            return
+        desired = {CA_KEY: self._pair.certificate.decode()}
+        name = Name(namespace, CA_CONFIG_MAP)
+        try:
+            there = await self._kube.get(CONFIG_MAP, name)
+        except NotFoundError:
+            await self._create(name, desired)
+        else:
+            if there.get("data") != desired:
+                await self._kube.patch(CONFIG_MAP, name, {"data": desired})
+        self._published[namespace] = now + limits.PUBLISHED_LASTS
+        self._published.move_to_end(namespace)
+        while len(self._published) > limits.NAMESPACES_KNOWN:
+            self._published.popitem(last=False)
+
+    async def _create(self, name: Name, data: dict[str, str]) -> None:
+        try:
+            await self._kube.create(CONFIG_MAP, {**_skeleton(CONFIG_MAP.name, name), "data": data})
+        except ExistsError:
+            await self._kube.patch(CONFIG_MAP, name, {"data": data})
+
+    def _renew(self) -> datetime:
+        issued = issue(self._pair, self._places, self._clock.now())
+        _load(self.context, issued.pair)
+        logger.info("the door has a new certificate", extra={"until": issued.until.isoformat()})
+        return issued.until
+
+
+async def _take_or_make(kube: Kube, name: Name, now: datetime) -> KeyPair:
+    try:
+        return _parse(await kube.get(SECRET, name), name)
+    except NotFoundError:
+        pass
+    made = await asyncio.to_thread(make_authority, now)
+    data = {_CERTIFICATE: made.certificate, _PRIVATE_KEY: made.key}
+    secret = {
+        **_skeleton(SECRET.name, name),
+        "type": "kubernetes.io/tls",
+        "data": {key: b64encode(value).decode() for key, value in data.items()},
+    }
+    try:
+        await kube.create(SECRET, secret)
+    except ExistsError:
+        return _parse(await kube.get(SECRET, name), name)  # another replica was first
+    logger.info("made the door's certificate authority", extra={"secret": str(name)})
+    return made
+
+
+def _parse(secret: Object, name: Name) -> KeyPair:
+    data = secret.get("data") or {}
+    try:
+        return KeyPair(b64decode(data[_CERTIFICATE]), b64decode(data[_PRIVATE_KEY]))
+    except (KeyError, ValueError) as error:
+        raise CertificateError(
+            f"the Secret {name} holds no {_CERTIFICATE} and {_PRIVATE_KEY}; delete it, and the"
+            " door makes an authority anew"
+        ) from error
+
+
+def _skeleton(kind: str, name: Name) -> dict[str, object]:
+    metadata = {
+        "namespace": name.namespace,
+        "name": name.name,
+        "labels": {MANAGED_LABEL: "true"},
+    }
+    return {"apiVersion": "v1", "kind": kind, "metadata": metadata}
+
+
+def _load(context: ssl.SSLContext, pair: KeyPair) -> None:
+    """Give the context the pair, by files in memory: the key is never on a disk."""
+    with _memory_file(pair.certificate) as certificate, _memory_file(pair.key) as key:
+        context.load_cert_chain(certificate, key)
+
+
+@contextmanager
+def _memory_file(content: bytes) -> Iterator[str]:
+    descriptor = os.memfd_create("volary-proxy", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,60 @@
+"""Bodies of calls: read whole, each within bounds, and all of them together as well."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from dataplane.agent.proxy import limits
+from dataplane.agent.proxy.errors import Code, RefusedError
+
+
+class Bodies:
+    """Those that are held at present, from their first byte until their call has ended."""
+
+    def __init__(self) -> None:
+        self._buffered: Counter[str] = Counter()  # bytes, by pod
+
+    @property
+    def buffered(self) -> int:
+        return self._buffered.total()
+
+    @asynccontextmanager
+    async def read(
+        self, request: web.BaseRequest, limit: int, *, pod: str = ""
+    ) -> AsyncIterator[bytes]:
+        """Read the whole body; RefusedError if it is larger, does not come, or has no room."""
+        if request.content_length is not None and request.content_length > limit:
+            raise too_large(limit)
+        body = bytearray()
+        try:
+            try:
+                async with asyncio.timeout(limits.REQUEST_WITHIN.total_seconds()):
+                    async for chunk in request.content.iter_any():
+                        body += chunk
+                        self._buffered[pod] += len(chunk)
+                        self._require_capacity(pod, len(body), limit)
+            except TimeoutError as error:
+                raise RefusedError(
+                    Code.DEADLINE_EXCEEDED, "the call's body did not come in time"
+                ) from error
+            yield bytes(body)
+        finally:
+            self._buffered[pod] -= len(body)
+            if not self._buffered[pod]:
+                del self._buffered[pod]
+
+    def _require_capacity(self, pod: str, size: int, limit: int) -> None:
+        if size > limit:
+            raise too_large(limit)
+        if self._buffered[pod] > limits.BODIES_OF_POD or self.buffered > limits.BODIES:
+            raise RefusedError(Code.UNAVAILABLE, "too many large calls are under way; try again")
+
+
+def too_large(limit: int) -> RefusedError:
+    return RefusedError(
+        Code.RESOURCE_EXHAUSTED,
+        f"the call is larger than {limit} bytes; upload large data as files",
+    )

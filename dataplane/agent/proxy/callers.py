@@ -1,0 +1,84 @@
+"""Who calls: an attempt, as the agent has written it on the pod that shows the token."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dataplane.agent.kube.objects import (
+    ACTION_LABEL,
+    ATTEMPT_LABEL,
+    DOMAIN_LABEL,
+    INPUT_URI_ANNOTATION,
+    ORG_LABEL,
+    OUTPUT_PREFIX_ANNOTATION,
+    PROJECT_LABEL,
+    RAW_DATA_PREFIX_ANNOTATION,
+    RUN_BASE_ANNOTATION,
+    RUN_LABEL,
+    Name,
+    Object,
+    name_of,
+)
+from dataplane.agent.proxy.errors import Code, RefusedError
+from shared.model.ids import (
+    ActionKey,
+    ActionName,
+    DomainName,
+    OrgName,
+    ProjectName,
+    RunKey,
+    RunName,
+)
+
+_OVER = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """An attempt whose pod lives, and what is its own."""
+
+    pod: Name
+    uid: str
+    org: OrgName
+    action: ActionKey
+    attempt: str  # an AttemptId as text
+    input_uri: str
+    output_prefix: str
+    raw_data_prefix: str
+    run_base: str
+
+    @property
+    def run(self) -> RunKey:
+        return self.action.run
+
+
+def identify(pod: Object) -> Caller:
+    """Read the attempt off a pod; RefusedError if it is none of the agent's, or is over."""
+    name = name_of(pod)
+    phase = (pod.get("status") or {}).get("phase", "")
+    if phase in _OVER:
+        raise RefusedError(
+            Code.PERMISSION_DENIED, f"the pod {name} has ended ({phase}); nobody may speak for it"
+        )
+    fields: Mapping[str, str] = pod["metadata"].get("annotations") or {}
+    try:
+        run = RunKey(
+            ProjectName(fields[PROJECT_LABEL]),
+            DomainName(fields[DOMAIN_LABEL]),
+            RunName(fields[RUN_LABEL]),
+        )
+        return Caller(
+            pod=name,
+            uid=pod["metadata"]["uid"],
+            org=OrgName(fields[ORG_LABEL]),
+            action=ActionKey(run, ActionName(fields[ACTION_LABEL])),
+            attempt=fields[ATTEMPT_LABEL],
+            input_uri=fields[INPUT_URI_ANNOTATION],
+            output_prefix=fields[OUTPUT_PREFIX_ANNOTATION],
+            raw_data_prefix=fields[RAW_DATA_PREFIX_ANNOTATION],
+            run_base=fields[RUN_BASE_ANNOTATION],
+        )
+    except KeyError as error:
+        raise RefusedError(
+            Code.PERMISSION_DENIED,
+            f"the pod {name} is no attempt of this agent's: it has no annotation {error}",
+        ) from error

@@ -1,0 +1,129 @@
+"""
+One connection of a pod: aiohttp's, with bounds on how many there are and how a request begins.
+
+aiohttp bounds a line, a header and their number, but not the whole of them, waits for ever for
+a request that has begun, and logs a traceback for bytes that are no request.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from dataplane.agent.proxy import limits
+from shared.kit.connections import Connections
+
+logger = logging.getLogger(__name__)
+
+_REFUSAL = (
+    "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    "content-length: {length}\r\nconnection: close\r\n\r\n{sentence}"
+)
+
+
+class BoundedHandler(RequestHandler):
+    __slots__ = ("_address", "_connections", "_head_bytes", "_is_expected", "_payload")
+
+    def __init__(
+        self, server: web.Server, *, connections: Connections, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]  # none is written
+            auto_decompress=False,
+            keepalive_timeout=limits.IDLE_POD.total_seconds(),
+            max_field_size=limits.HEADER_BYTES,
+            max_line_size=limits.HEADER_BYTES,
+            max_headers=limits.HEADERS,
+        )
+        self._connections = connections
+        self._address = ""
+        self._head_bytes = 0  # of a head that is not whole
+        self._is_expected = False  # has a deadline
+        self._payload: Any = None  # of the request that came last
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self._address = peer[0] if isinstance(peer, tuple) else ""
+        reason = self._connections.enter(self._address)
+        if reason:
+            self._reject("503 Service Unavailable", f"{reason}; try again later", "connections")
+        else:
+            self._expect()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._connections.leave(self, self._address)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._force_close:
+            return
+        begun = self._request_count
+        is_body = self._payload is not None and not self._payload.is_eof()
+        super().data_received(data)
+        if self._request_count != begun:
+            self._payload = self._messages[-1][1] if self._messages else None
+            self._head_bytes = 0
+            self._expect_no_more()
+        elif not is_body:
+            self._wait_for_head(len(data))
+
+    def _wait_for_head(self, received: int) -> None:
+        self._head_bytes += received
+        if self._head_bytes > limits.HEAD_BYTES:
+            self._reject(
+                "431 Request Header Fields Too Large",
+                f"the request's head is larger than {limits.HEAD_BYTES} bytes",
+                "head bytes",
+            )
+        elif not self._is_expected:
+            self._expect()
+
+    def expire(self) -> None:
+        """Refuse a request whose head came too slowly."""
+        self._is_expected = False
+        within = limits.HEAD_WITHIN.total_seconds()
+        self._reject(
+            "408 Request Timeout", f"the request's head did not come within {within:g} s", "head"
+        )
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer bytes that are no request, without a traceback: they are the client's."""
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        logger.info("request refused", extra={"peer": self._address, "detail": str(exc)[:200]})
+        response = web.Response(status=status, text=f"this is no HTTP/1.1 request: {message}\n")
+        response.force_close()
+        return response
+
+    def _expect(self) -> None:
+        self._is_expected = True
+        self._connections.expect(self, self._loop.time() + limits.HEAD_WITHIN.total_seconds())
+
+    def _expect_no_more(self) -> None:
+        if self._is_expected:
+            self._is_expected = False
+            self._connections.expect_no_more(self)
+
+    def _reject(self, status: str, sentence: str, limit: str) -> None:
+        """Answer, unless an answer is under way, and close."""
+        self._expect_no_more()
+        self._connections.note_refusal(limit)
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            if self._current_request is None:
+                text = f"{sentence}\n"
+                answer = _REFUSAL.format(status=status, length=len(text), sentence=text)
+                transport.write(answer.encode())
+            transport.close()
+        self.force_close()

@@ -1,0 +1,204 @@
+"""
+Calls of the SDK: who asks, what about, and on to the control plane if it may be.
+
+An answer goes back as it comes, no faster than it is read. A stream whose other end is
+lost is ended with UNAVAILABLE, on which the SDK connects again; it would take a mere end
+for the end of the matter.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import aiohttp
+from aiohttp import web
+
+from dataplane.agent.proxy import limits, local_handlers
+from dataplane.agent.proxy.bodies import Bodies
+from dataplane.agent.proxy.callers import Caller
+from dataplane.agent.proxy.envelopes import Envelopes
+from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.metrics import Counts
+from dataplane.agent.proxy.pod_limits import PodLimits
+from dataplane.agent.proxy.request_parsing import authorize, parse
+from dataplane.agent.proxy.rules import RPCS, Rpc, Scope, remedy
+from dataplane.agent.proxy.run_lineage import RunLineage
+from dataplane.agent.proxy.sockets import enable_keepalive
+from dataplane.agent.proxy.tokens import Tokens
+from dataplane.agent.proxy.upstream import Upstream, introduce, passed_back, passed_on
+
+logger = logging.getLogger(__name__)
+
+_LOST = "the agent has lost the control plane; connect again"
+_STOPPING = "this replica of the agent is stopping; connect again"
+
+
+class Proxy:
+    def __init__(
+        self,
+        *,
+        tokens: Tokens,
+        lineage: RunLineage,
+        lines: PodLimits,
+        bodies: Bodies,
+        upstream: Upstream,
+        counts: Counts,
+    ) -> None:
+        self._tokens = tokens
+        self._lineage = lineage
+        self._lines = lines
+        self._bodies = bodies
+        self._upstream = upstream
+        self._counts = counts
+        self._ending = asyncio.Event()
+        self._streams: set[asyncio.Task[object]] = set()
+
+    def end_streams(self) -> None:
+        """End every stream so that its client connects again, to another replica."""
+        self._ending.set()
+        for task in self._streams:
+            task.cancel()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answer a ``POST /package.Service/Method``."""
+        name = request.path.removeprefix("/")
+        rpc = RPCS.get(name)
+        is_stream = rpc.is_stream if rpc else "connect+" in request.content_type
+        try:
+            if rpc is None:
+                return await self._reject(name, request)
+            if rpc.rule.scope is Scope.LOCAL:
+                return await local_handlers.answer(rpc, request, self._bodies)
+            caller = await self._tokens.admit(request.headers.get("authorization"))
+            holding = self._lines.stream if rpc.is_stream else self._lines.call
+            async with holding(caller.uid):
+                return await self._forward(rpc, caller, request)
+        except RefusedError as refusal:
+            self._counts.refused(name if rpc else "", refusal.code)
+            logger.info(
+                "call refused",
+                extra={"rpc": name, "code": refusal.code.word, "detail": refusal.message},
+            )
+            return _refused(refusal, is_stream=is_stream)
+
+    async def _reject(self, name: str, request: web.Request) -> web.StreamResponse:
+        await self._tokens.admit(request.headers.get("authorization"))  # strangers learn nothing
+        raise RefusedError(Code.PERMISSION_DENIED, f"a task may not call {name}; {remedy(name)}")
+
+    async def _forward(self, rpc: Rpc, caller: Caller, request: web.Request) -> web.StreamResponse:
+        headers = passed_on(request.headers.items())
+        limit = limits.STREAM_REQUEST_BYTES if rpc.is_stream else limits.REQUEST_BYTES
+        async with self._bodies.read(request, limit, pod=caller.uid) as body:
+            await authorize(parse(rpc, body, headers), caller, self._lineage)
+            sending = self._upstream.send(
+                rpc.name,
+                body,
+                headers={**headers, **introduce(caller, request.remote or "")},
+                within=None if rpc.is_stream else limits.CALL_WITHIN.total_seconds(),
+            )
+            async with sending as answer:
+                self._counts.passed(rpc.name)
+                response = web.StreamResponse(
+                    status=answer.status, headers=passed_back(answer.headers)
+                )
+                await response.prepare(request)
+                if rpc.is_stream:
+                    _watch(request)
+                    with self._counts.streaming():
+                        await self._pass_stream(answer, response, request)
+                else:
+                    await self._pass_whole(answer, response, request)
+                return response
+
+    async def _pass_whole(
+        self, answer: aiohttp.ClientResponse, response: web.StreamResponse, request: web.Request
+    ) -> None:
+        try:
+            async for chunk in _chunks(answer):
+                await response.write(chunk)
+        except _LostError:
+            _cut(request)  # the client was told of more
+        else:
+            await response.write_eof()
+
+    async def _pass_stream(
+        self, answer: aiohttp.ClientResponse, response: web.StreamResponse, request: web.Request
+    ) -> None:
+        envelopes = Envelopes()
+        try:
+            with self._listed():
+                async for chunk in _chunks(answer):
+                    envelopes.feed(chunk)
+                    await response.write(chunk)
+            if envelopes.is_over or answer.status != HTTPStatus.OK:
+                await response.write_eof()
+                return
+            lost = _LOST
+        except _LostError as error:
+            logger.info("a stream was lost", extra={"detail": str(error.__cause__)})
+            lost = _LOST
+        except _StoppingError:
+            lost = _STOPPING
+        if not envelopes.is_between:
+            _cut(request)
+            return
+        await response.write(RefusedError(Code.UNAVAILABLE, lost).as_end_of_stream())
+        await response.write_eof()
+
+    @contextmanager
+    def _listed(self) -> Iterator[None]:
+        """Have the stream that the current task serves among those that can be ended."""
+        task = asyncio.current_task()
+        if task is None or self._ending.is_set():
+            raise _StoppingError
+        self._streams.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._ending.is_set():
+                raise  # the pod hung up
+            task.uncancel()
+            raise _StoppingError from None
+        finally:
+            self._streams.discard(task)
+
+
+class _LostError(Exception):
+    """The control plane's side of a stream broke."""
+
+
+class _StoppingError(Exception):
+    """This door ends."""
+
+
+async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in answer.content.iter_any():
+            yield chunk
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise _LostError from error
+
+
+def _refused(refusal: RefusedError, *, is_stream: bool) -> web.Response:
+    if is_stream:
+        return web.Response(
+            body=refusal.as_end_of_stream(), content_type="application/connect+proto"
+        )
+    return web.Response(
+        status=refusal.code.status, body=refusal.as_body(), content_type="application/json"
+    )
+
+
+def _watch(request: web.Request) -> None:
+    """Notice when a pod's node is gone, from which nobody hangs up."""
+    there = request.transport.get_extra_info("socket") if request.transport else None
+    if there is not None:
+        enable_keepalive(there)
+
+
+def _cut(request: web.Request) -> None:
+    """Break the connection: the client sees that the answer is not whole."""
+    if request.transport is not None:
+        request.transport.abort()

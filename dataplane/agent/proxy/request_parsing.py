@@ -1,0 +1,106 @@
+"""What a call says: unpacked and understood, within bounds, and judged."""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from dataplane.agent.proxy import limits
+from dataplane.agent.proxy.bodies import too_large
+from dataplane.agent.proxy.callers import Caller
+from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.rules import Rpc, Scope
+from dataplane.agent.proxy.run_lineage import RunLineage
+
+_UNARY = "application/proto"
+_STREAM = "application/connect+proto"
+_PREFIX_BYTES = 5
+_PACKED = 0b1
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRequest:
+    rpc: Rpc
+    message: Any  # of the RPC's request type
+
+
+def parse(rpc: Rpc, body: bytes, headers: Mapping[str, str]) -> ParsedRequest:
+    """Understand a body by the headers that go on with it; their names are lower-case."""
+    expected = _STREAM if rpc.is_stream else _UNARY
+    content_type = headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != expected:
+        raise RefusedError(
+            Code.INVALID_ARGUMENT,
+            f"{rpc.name} takes {expected} here, as the SDK sends it, not {content_type!r}",
+        )
+    encoding = headers.get("connect-content-encoding" if rpc.is_stream else "content-encoding", "")
+    text = body
+    if rpc.is_stream:
+        text, is_packed = _take_envelope(body)
+        encoding = encoding if is_packed else ""
+    try:
+        message = rpc.request.FromString(_unpack(text, encoding))
+    except DecodeError as error:
+        raise RefusedError(
+            Code.INVALID_ARGUMENT, f"the body is no {rpc.request.DESCRIPTOR.full_name}"
+        ) from error
+    return ParsedRequest(rpc, message)
+
+
+async def authorize(request_message: ParsedRequest, caller: Caller, lineage: RunLineage) -> None:
+    """Let a call through that is about the caller's own; RefusedError otherwise."""
+    rule = request_message.rpc.rule
+    own = (caller.run.project, caller.run.domain)
+    for project, domain in rule.projects(request_message.message):
+        if (project, domain) != own:
+            raise _reject(
+                request_message, f"{project}/{domain} is not where it runs: {own[0]}/{own[1]}"
+            )
+    for run in rule.runs(request_message.message):
+        if run == caller.run:
+            continue
+        if rule.scope is Scope.LINEAGE and await lineage.descends(run, caller.run, caller.org):
+            continue
+        raise _reject(
+            request_message, f"{run} is neither its own run, {caller.run}, nor started by it"
+        )
+
+
+def _reject(request_message: ParsedRequest, reason: str) -> RefusedError:
+    return RefusedError(
+        Code.PERMISSION_DENIED,
+        f"a task may not call {request_message.rpc.name} for this: {reason};"
+        " call it from outside, with credentials of your own",
+    )
+
+
+def _take_envelope(body: bytes) -> tuple[bytes, bool]:
+    """Return the one message that begins a server's stream, and whether it is packed."""
+    length = int.from_bytes(body[1:_PREFIX_BYTES], "big")
+    if len(body) != _PREFIX_BYTES + length:
+        raise RefusedError(Code.INVALID_ARGUMENT, "the body is not one message in its envelope")
+    return body[_PREFIX_BYTES:], bool(body[0] & _PACKED)
+
+
+def _unpack(body: bytes, encoding: str) -> bytes:
+    if encoding in {"", "identity"}:
+        return body
+    if encoding != "gzip":
+        raise RefusedError(Code.UNIMPLEMENTED, f"{encoding!r} is not understood; pack with gzip")
+    unpacking = zlib.decompressobj(wbits=31)
+    try:
+        unpacked = unpacking.decompress(body, limits.REQUEST_BYTES + 1)
+    except zlib.error as error:
+        raise RefusedError(
+            Code.INVALID_ARGUMENT, "the body is said to be gzip and is not"
+        ) from error
+    if len(unpacked) > limits.REQUEST_BYTES:
+        raise too_large(limits.REQUEST_BYTES)
+    if not unpacking.eof:
+        raise RefusedError(Code.INVALID_ARGUMENT, "the packed body ends before its time")
+    if unpacking.unused_data:
+        # Whoever reads on would see another message than was judged here.
+        raise RefusedError(Code.INVALID_ARGUMENT, "something follows the packed body")
+    return unpacked

@@ -1,0 +1,70 @@
+"""
+Which runs a run has started: a task that starts one may follow it, and look into it.
+
+Nothing is kept of who started what, so that any replica of the door may answer: the run
+itself says where it comes from, because the SDK writes that when it starts one in a task.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+
+from flyteidl2.common.identifier_pb2 import RunIdentifier
+from flyteidl2.common.run_pb2 import RELATION_TYPE_SPAWN
+from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest, GetRunDetailsResponse
+
+from dataplane.agent.proxy import limits
+from dataplane.agent.proxy.upstream import Upstream
+from shared.kit.clock import Clock
+from shared.model.ids import DomainName, ProjectName, RunKey, RunName
+
+_RPC = "flyteidl2.workflow.RunService/GetRunDetails"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    parent: RunKey | None
+    until: datetime
+
+
+class RunLineage:
+    def __init__(self, upstream: Upstream, clock: Clock) -> None:
+        self._upstream = upstream
+        self._clock = clock
+        self._known: OrderedDict[tuple[str, RunKey], _Known] = OrderedDict()
+
+    async def descends(self, run: RunKey, ancestor: RunKey, org: str) -> bool:
+        """Whether ``run`` was started by ``ancestor``, or by a run that it started."""
+        for _ in range(limits.GENERATIONS):
+            parent = await self._parent(run, org)
+            if parent is None:
+                return False
+            if parent == ancestor:
+                return True
+            run = parent
+        return False
+
+    async def _parent(self, run: RunKey, org: str) -> RunKey | None:
+        known = self._known.get((org, run))
+        if known is not None and known.until > self._clock.now():
+            return known.parent
+        parent = await self._ask(run, org)
+        lasts = limits.STRANGERS_LAST if parent is None else limits.LINEAGE_TTL
+        self._known[org, run] = _Known(parent, self._clock.now() + lasts)
+        self._known.move_to_end((org, run))
+        while len(self._known) > limits.LINEAGE_CACHE_SIZE:
+            self._known.popitem(last=False)
+        return parent
+
+    async def _ask(self, run: RunKey, org: str) -> RunKey | None:
+        named = RunIdentifier(org=org, project=run.project, domain=run.domain, name=run.name)
+        answer = await self._upstream.ask(
+            _RPC, GetRunDetailsRequest(run_id=named), GetRunDetailsResponse
+        )
+        if answer is None:
+            return None
+        relation = answer.details.run_spec.relation
+        if relation.relation_type != RELATION_TYPE_SPAWN:
+            return None
+        parent = relation.related_to
+        return RunKey(ProjectName(parent.project), DomainName(parent.domain), RunName(parent.name))

@@ -1,0 +1,135 @@
+"""
+The server: TLS, one route for each of the door's trades, a quiet end.
+
+``/package.Service/Method`` is the proxy's, ``/copilot/…`` the signer's. ``/fence`` answers
+200 while attempts that may be begun elsewhere may go on, for the kubelet to ask; ``/healthz``
+while the loop turns, ``/readyz`` while calls are taken.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from dataplane.agent.core.pod_identity import COPILOT_PATH, FENCE_PATH
+from dataplane.agent.proxy import limits
+from dataplane.agent.proxy.authority import Authority
+from dataplane.agent.proxy.connection import BoundedHandler
+from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.forwarding import Proxy
+from dataplane.agent.proxy.metrics import Counts
+from dataplane.agent.proxy.signer import Signer
+from shared.kit.connections import Connections
+
+logger = logging.getLogger(__name__)
+
+
+class ApiProxy:
+    def __init__(
+        self,
+        *,
+        listen: str,
+        authority: Authority,
+        proxy: Proxy,
+        signer: Signer,
+        is_fresh: Callable[[], bool],
+        counts: Counts,
+    ) -> None:
+        """``listen`` is ``host:port``; ``is_fresh`` says whether contact was recent enough."""
+        self._listen = listen
+        self.authority = authority
+        self.counts = counts
+        self._proxy = proxy
+        self._signer = signer
+        self._is_fresh = is_fresh
+        self._ending = False
+        self.started = asyncio.Event()
+        self.port = 0  # once started
+        self.connections = Connections(
+            "door", most=limits.CONNECTIONS, most_per_address=limits.CONNECTIONS_OF_ADDRESS
+        )
+
+    async def run(self) -> None:
+        """Serve until cancelled; then let calls finish, and send streams elsewhere."""
+        runner = web.AppRunner(
+            self._application(),
+            access_log=None,
+            handler_cancellation=True,  # a pod that hangs up frees what it held
+            shutdown_timeout=limits.STOP_WITHIN.total_seconds(),
+        )
+        await runner.setup()
+        listening = await self._serve(runner)
+        try:
+            self.port = listening.sockets[0].getsockname()[1]
+            self.started.set()
+            logger.info("the door is open", extra={"listen": self._listen, "port": self.port})
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.authority.run(), name="door certificate")
+                tasks.create_task(self.connections.run(), name="door connections")
+        finally:
+            self._ending = True
+            listening.close()
+            self._proxy.end_streams()
+            await runner.cleanup()
+
+    async def _serve(self, runner: web.AppRunner) -> asyncio.Server:
+        server = runner.server
+        assert server is not None  # noqa: S101  # it is set up
+        loop = asyncio.get_running_loop()
+        host, _, port = self._listen.rpartition(":")
+        return await loop.create_server(
+            lambda: BoundedHandler(server, connections=self.connections, loop=loop),
+            host.strip("[]"),
+            int(port),
+            ssl=self.authority.context,
+            ssl_handshake_timeout=limits.HANDSHAKE_WITHIN.total_seconds(),
+            backlog=1024,
+        )
+
+    def _application(self) -> web.Application:
+        application = web.Application(
+            client_max_size=limits.REQUEST_BYTES, middlewares=[_answer_always]
+        )
+        application.router.add_get(FENCE_PATH, self._fence)
+        application.router.add_get("/healthz", _well)
+        application.router.add_get("/readyz", self._ready)
+        application.router.add_post(f"{COPILOT_PATH}/{{verb}}", self._signer.answer)
+        application.router.add_post("/{service}/{method}", self._proxy.answer)
+        return application
+
+    async def _fence(self, _: web.Request) -> web.Response:
+        if self._is_fresh():
+            return web.Response(text="the control plane is in touch\n")
+        return web.Response(
+            status=503, text="cut off from the control plane: this may be begun elsewhere\n"
+        )
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        if self._ending:
+            return web.Response(status=503, text="stopping\n")
+        return web.Response(text="ready\n")
+
+
+async def _well(_: web.Request) -> web.Response:
+    return web.Response(text="well\n")
+
+
+@web.middleware
+async def _answer_always(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer what nobody foresaw as the clients understand it, and keep the rest from them."""
+    try:
+        return await handler(request)
+    except (web.HTTPException, ConnectionError):
+        raise
+    except Exception:
+        if request.writer.output_size > 0:
+            raise  # half an answer is out: the connection ends
+        logger.exception("a call failed in the door", extra={"path": request.path})
+        # Not INTERNAL: the SDK takes that for the end of a stream it follows.
+        refusal = RefusedError(Code.UNAVAILABLE, "the agent's door failed; its log says why")
+        return web.Response(
+            status=refusal.code.status, body=refusal.as_body(), content_type="application/json"
+        )

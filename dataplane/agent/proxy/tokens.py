@@ -1,0 +1,183 @@
+"""
+Whose token it is: asked of the API server once, and of the pods at every call.
+
+A token names a pod by name and uid. Whether that pod still lives is looked up each time in
+the informer, so it may call no longer than it lives, though its token be valid for an hour.
+"""
+
+import asyncio
+import binascii
+import hashlib
+import json
+import logging
+from base64 import urlsafe_b64decode
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from dataplane.agent.core.pod_identity import TOKEN_AUDIENCE
+from dataplane.agent.kube.client import Kube, Reviewed
+from dataplane.agent.kube.errors import KubeError, NotFoundError
+from dataplane.agent.kube.informer import Informer
+from dataplane.agent.kube.objects import MANAGED_LABEL, POD, Name, Object
+from dataplane.agent.proxy import limits
+from dataplane.agent.proxy.callers import Caller, identify
+from dataplane.agent.proxy.errors import Code, RefusedError
+from shared.kit.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+_REVIEW_TIMEOUT_SECONDS = limits.REVIEW_TIMEOUT.total_seconds()
+_BEARER = "bearer "
+_ACCOUNT = "system:serviceaccount:"
+_TOKENLESS = (
+    "no token came with the call; send that of /var/run/volary/token as 'Authorization: Bearer …'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the API server said of a token, and until when that is believed."""
+
+    until: datetime
+    pod: Name
+    uid: str
+    refusal: tuple[Code, str] | None = None
+
+
+class Tokens:
+    """Turns the Authorization header of a call into the caller."""
+
+    def __init__(self, kube: Kube, pods: Informer, clock: Clock) -> None:
+        self._kube = kube.with_retry_timeout(limits.REVIEW_TIMEOUT)
+        self._pods = pods
+        self._clock = clock
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._reviews: dict[bytes, asyncio.Lock] = {}
+        self._room = asyncio.Semaphore(limits.REVIEWS_AT_ONCE)
+        self.reviews = 0
+
+    def __repr__(self) -> str:
+        return f"<Tokens known={len(self._known)} reviews={self.reviews}>"
+
+    async def admit(self, authorization: str | None) -> Caller:
+        """Return the caller; RefusedError if the token is none, or its pod is no more."""
+        token = _bearer(authorization)
+        mark = hashlib.sha256(token.encode()).digest()
+        known = self._recall(mark)
+        if known is None:
+            known = await self._review_once(mark, token)
+        if known.refusal is not None:
+            raise RefusedError(*known.refusal)
+        pod = await self._pod(known)
+        if pod is None:
+            # A uid does not come back.
+            raise self._reject(mark, known, f"the pod {known.pod} is gone; nobody may speak for it")
+        if (pod["metadata"].get("labels") or {}).get(MANAGED_LABEL) != "true":
+            soon = replace(known, until=self._clock.now() + limits.REJECTION_TTL)
+            raise self._reject(mark, soon, f"the pod {known.pod} is no attempt of this agent's")
+        return identify(pod)
+
+    def _reject(self, mark: bytes, known: _Known, why: str) -> RefusedError:
+        """Remember that the token is no good, and say so."""
+        refusal = (Code.PERMISSION_DENIED, why)
+        self._remember(mark, replace(known, refusal=refusal))
+        return RefusedError(*refusal)
+
+    def _recall(self, mark: bytes) -> _Known | None:
+        known = self._known.get(mark)
+        if known is None or known.until <= self._clock.now():
+            return None
+        self._known.move_to_end(mark)
+        return known
+
+    def _remember(self, mark: bytes, known: _Known) -> None:
+        self._known[mark] = known
+        while len(self._known) > limits.TOKENS_KNOWN:
+            self._known.popitem(last=False)
+
+    async def _review_once(self, mark: bytes, token: str) -> _Known:
+        """Ask, but not twice at the same time for the same token."""
+        lock = self._reviews.setdefault(mark, asyncio.Lock())
+        try:
+            async with lock:
+                known = self._recall(mark)
+                if known is None:
+                    known = await self._review(token)
+                    self._remember(mark, known)
+                return known
+        finally:
+            if not lock.locked():
+                self._reviews.pop(mark, None)
+
+    async def _review(self, token: str) -> _Known:
+        try:
+            async with asyncio.timeout(_REVIEW_TIMEOUT_SECONDS), self._room:
+                self.reviews += 1
+                reviewed = await self._kube.review_token(token, TOKEN_AUDIENCE)
+        except (KubeError, TimeoutError) as error:
+            logger.warning("a token could not be reviewed", extra={"detail": str(error)})
+            raise RefusedError(
+                Code.UNAVAILABLE,
+                "the agent cannot ask the Kubernetes API whose token this is; try again",
+            ) from error
+        now = self._clock.now()
+        refusal = _reason_against(reviewed)
+        if refusal:
+            refused = (Code.UNAUTHENTICATED, refusal)
+            return _Known(now + limits.REJECTION_TTL, Name("", ""), "", refused)
+        namespace = reviewed.user.removeprefix(_ACCOUNT).partition(":")[0]
+        until = min(now + limits.REVIEW_LASTS, _expiry(token) or now)
+        return _Known(until, Name(namespace, reviewed.pod), reviewed.pod_uid)
+
+    async def _pod(self, known: _Known) -> Object | None:
+        """Return the pod of the token if it is there; a namesake is another pod."""
+        pod = self._pods.get(known.pod)
+        if pod is None or pod["metadata"]["uid"] != known.uid:
+            # It may be so new that the informer has not heard of it.
+            pod = await self._get(known.pod)
+        if pod is None or pod["metadata"]["uid"] != known.uid:
+            return None
+        return pod
+
+    async def _get(self, name: Name) -> Object | None:
+        try:
+            async with asyncio.timeout(_REVIEW_TIMEOUT_SECONDS):
+                return await self._kube.get(POD, name)
+        except NotFoundError:
+            return None
+        except (KubeError, TimeoutError) as error:
+            raise RefusedError(
+                Code.UNAVAILABLE,
+                f"the agent cannot ask the Kubernetes API for the pod {name}; try again",
+            ) from error
+
+
+def _bearer(authorization: str | None) -> str:
+    if authorization is None or not authorization.lower().startswith(_BEARER):
+        raise RefusedError(Code.UNAUTHENTICATED, _TOKENLESS)
+    token = authorization[len(_BEARER) :].strip()
+    if not token or len(token) > limits.TOKEN_BYTES or not token.isascii():
+        raise RefusedError(Code.UNAUTHENTICATED, _TOKENLESS)
+    return token
+
+
+def _reason_against(reviewed: Reviewed) -> str:
+    if not reviewed.authenticated:
+        return (
+            f"the Kubernetes API does not accept the token for the audience {TOKEN_AUDIENCE};"
+            " read it anew, it rotates and ends with its pod"
+        )
+    if not reviewed.user.startswith(_ACCOUNT) or not reviewed.pod or not reviewed.pod_uid:
+        return "the token is bound to no pod; the door takes only those that the kubelet mounts"
+    return ""
+
+
+def _expiry(token: str) -> datetime | None:
+    """Read when a token that was accepted ends; None if it does not say so as a JWT does."""
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return datetime.fromtimestamp(claims["exp"], UTC)
+    except (IndexError, KeyError, TypeError, ValueError, binascii.Error, OverflowError):
+        return None

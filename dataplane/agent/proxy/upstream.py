@@ -1,0 +1,157 @@
+"""
+The way to the control plane's API, for whoever has been let in.
+
+A call goes on as it came, byte by byte and packed as it was, but for its headers: few are
+passed on, the pod's token never; the agent's credential and whose call it is are added.
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import aiohttp
+from google.protobuf.message import DecodeError, Message
+
+from dataplane.agent.proxy import limits
+from dataplane.agent.proxy.callers import Caller
+from dataplane.agent.proxy.errors import Code, RefusedError
+from dataplane.agent.proxy.sockets import open_keepalive_socket
+
+Credential = Callable[[], Mapping[str, str]]
+"""Gives the headers by which the control plane knows the agent, as they are now."""
+
+_PASSED = frozenset(
+    {
+        "accept-encoding",
+        "connect-accept-encoding",
+        "connect-content-encoding",
+        "connect-protocol-version",
+        "connect-timeout-ms",
+        "content-encoding",
+        "content-type",
+        "user-agent",
+        "x-request-id",
+    }
+)
+_PASSED_FAMILY = "x-actions-"  # where an action belongs, for whoever routes by it
+_KEPT_BACK = frozenset(
+    {
+        "connection",
+        "date",
+        "keep-alive",
+        "proxy-authenticate",
+        "server",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "www-authenticate",
+    }
+)
+_UNREACHABLE = "the agent does not reach the control plane just now; what runs goes on, try again"
+_M = TypeVar("_M", bound=Message)
+
+
+class Upstream:
+    """Made by :meth:`open`."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, credential: Credential) -> None:
+        self._session = session
+        self._url = url.rstrip("/")
+        self._credential = credential
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, url: str, credential: Credential, *, trust: ssl.SSLContext | None = None
+    ) -> AsyncIterator["Upstream"]:
+        """``url`` is the control plane's; ``trust`` whose certificates are believed."""
+        connector = aiohttp.TCPConnector(
+            limit=0,  # every pod has its own limits; one for all would be one pod's to use up
+            keepalive_timeout=limits.IDLE_CONNECTION.total_seconds(),
+            ssl=trust or True,
+            socket_factory=open_keepalive_socket,
+        )
+        session = aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Nobody but the caller may say that they understand a packed answer.
+            skip_auto_headers=["Accept", "Accept-Encoding", "User-Agent"],
+        )
+        async with session:
+            yield cls(session, url, credential)
+
+    @asynccontextmanager
+    async def send(
+        self,
+        rpc: str,
+        body: bytes,
+        *,
+        headers: Mapping[str, str],
+        within: float | None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask; RefusedError if no answer begins. ``within``: seconds for the whole of it."""
+        timeout = aiohttp.ClientTimeout(
+            total=within, sock_connect=limits.CONNECT_WITHIN.total_seconds()
+        )
+        try:
+            answer = await self._session.post(
+                f"{self._url}/{rpc}",
+                data=body,
+                headers={**headers, **self._credential()},
+                timeout=timeout,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise RefusedError(Code.UNAVAILABLE, _UNREACHABLE) from error
+        async with answer:
+            yield answer
+
+    async def ask(self, rpc: str, request_message: Message, answer: type[_M]) -> _M | None:
+        """Ask on the agent's own behalf; None if the answer is no."""
+        headers = {"content-type": "application/proto", "connect-protocol-version": "1"}
+        sending = self.send(
+            rpc,
+            request_message.SerializeToString(),
+            headers=headers,
+            within=limits.CALL_WITHIN.total_seconds(),
+        )
+        try:
+            async with sending as fields:
+                body = await fields.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise RefusedError(Code.UNAVAILABLE, _UNREACHABLE) from error
+        if fields.status >= 500:
+            raise RefusedError(Code.UNAVAILABLE, _UNREACHABLE)
+        if fields.status != 200:
+            return None
+        try:
+            return answer.FromString(body)
+        except DecodeError as error:
+            raise RefusedError(Code.UNAVAILABLE, _UNREACHABLE) from error
+
+
+def passed_on(came: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return what of a call's headers goes on, each once, with lower-case names."""
+    passed: dict[str, str] = {}
+    for name, value in came:
+        if name.lower() in _PASSED or name.lower().startswith(_PASSED_FAMILY):
+            passed.setdefault(name.lower(), value)
+    return passed
+
+
+def introduce(caller: Caller, peer: str) -> dict[str, str]:
+    """Return the headers that tell the control plane whose call it is."""
+    return {
+        "x-forwarded-for": peer,
+        "x-volary-action": str(caller.action),
+        "x-volary-attempt": caller.attempt,
+    }
+
+
+def passed_back(came: Mapping[str, str]) -> dict[str, str]:
+    """Return what of an answer's headers goes on."""
+    return {name: value for name, value in came.items() if name.lower() not in _KEPT_BACK}

@@ -1,0 +1,165 @@
+"""
+Which URIs an attempt may be given links to.
+
+Written is below its own prefixes. Read is below its run's base, and what its inputs name:
+uploads, and results of other runs. All of it is its org's; a link is signed with the agent's
+access to the bucket, so the agent may not be talked into more.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+
+from flyteidl2.core.literals_pb2 import Literal
+from flyteidl2.task.common_pb2 import Inputs
+from google.protobuf.message import DecodeError
+
+from dataplane.agent.proxy import limits
+from dataplane.agent.proxy.callers import Caller
+from dataplane.agent.proxy.errors import Code, RefusedError
+from shared.blobs.errors import BlobError, BlobNotFoundError, BlobStoreError
+from shared.blobs.store import BlobStore
+
+_STEPS = frozenset({".", ".."})
+
+
+class UriForbiddenError(Exception):
+    """The attempt has no business there; the message says why."""
+
+
+class UriPolicy:
+    def __init__(self, open_store: Callable[[str], BlobStore]) -> None:
+        self._open_store = open_store
+        self._stores: OrderedDict[str, BlobStore] = OrderedDict()
+        self._named: OrderedDict[str, frozenset[str]] = OrderedDict()  # by inputs.pb
+        self._reading: dict[str, asyncio.Lock] = {}
+
+    def store(self, caller: Caller) -> BlobStore:
+        """Return the store that the attempt's run lies in; RefusedError if it cannot be opened."""
+        base = _base(caller)
+        store = self._stores.pop(base, None)
+        if store is None:
+            try:
+                store = self._open_store(base)
+            except (ValueError, BlobStoreError) as error:
+                raise RefusedError(Code.PERMISSION_DENIED, f"the agent opens no {base}") from error
+        self._stores[base] = store
+        while len(self._stores) > limits.STORES_OPEN:
+            self._stores.popitem(last=False)
+        return store
+
+    def require_written(self, caller: Caller, uri: str) -> None:
+        """UriForbiddenError unless the attempt may write there."""
+        if not any(_is_below(uri, own) for own in (caller.output_prefix, caller.raw_data_prefix)):
+            raise UriForbiddenError(
+                f"{uri} is below neither {caller.output_prefix} nor {caller.raw_data_prefix},"
+                " where the attempt may write"
+            )
+        if not _is_below(uri, _org(caller)):
+            raise UriForbiddenError(
+                f"{uri} is outside {_org(caller)}, where raw containers of this org write; choose"
+                " a raw_data_storage below it, or leave it out"
+            )
+
+    async def require_read(self, caller: Caller, uri: str) -> None:
+        """UriForbiddenError unless the attempt may read it: first of all it must be its org's."""
+        if _is_below(uri, _org(caller)):
+            if uri == caller.input_uri or _is_below(uri, caller.run_base):
+                return
+            named = await self._inputs(caller)
+            if uri in named or any(_is_below(uri, each) for each in named):
+                return
+        raise UriForbiddenError(
+            f"{uri} is neither of the run {caller.run} nor named by the inputs of the attempt"
+        )
+
+    async def _inputs(self, caller: Caller) -> frozenset[str]:
+        """Return the URIs that the attempt's inputs name; read once, however many ask."""
+        uri = caller.input_uri
+        lock = self._reading.setdefault(uri, asyncio.Lock())
+        try:
+            async with lock:
+                named = self._named.pop(uri, None)
+                if named is None:
+                    named = await self._read_inputs(caller)
+                self._named[uri] = named
+        finally:
+            if not lock.locked():
+                self._reading.pop(uri, None)
+        while len(self._named) > 1 and sum(map(len, self._named.values())) > limits.URIS_KNOWN:
+            self._named.popitem(last=False)
+        return named
+
+    async def _read_inputs(self, caller: Caller) -> frozenset[str]:
+        if not _is_below(caller.input_uri, _org(caller)):
+            return frozenset()  # what another org's inputs name is not said either
+        store = self.store(caller)
+        try:
+            body = await store.read(caller.input_uri, limit=limits.INPUTS_BYTES)
+            inputs = Inputs.FromString(body)
+        except BlobNotFoundError:
+            return frozenset()
+        except BlobStoreError as error:
+            raise RefusedError(
+                Code.UNAVAILABLE, f"the inputs could not be read: {error}"
+            ) from error
+        except (BlobError, DecodeError) as error:
+            raise RefusedError(Code.PERMISSION_DENIED, f"the inputs are none: {error}") from error
+        return frozenset(
+            uri.rstrip("/") for named in inputs.literals for uri in _uris(named.value) if uri
+        )
+
+
+def _uris(literal: Literal) -> Iterator[str]:
+    """Yield every URI of a blob, file or table that a literal names."""
+    match literal.WhichOneof("value"):
+        case "scalar":
+            scalar = literal.scalar
+            match scalar.WhichOneof("value"):
+                case "blob":
+                    yield scalar.blob.uri
+                case "structured_dataset":
+                    yield scalar.structured_dataset.uri
+                case "schema":
+                    yield scalar.schema.uri
+                case "union":
+                    yield from _uris(scalar.union.value)
+                case _:
+                    pass
+        case "collection":
+            for each in literal.collection.literals:
+                yield from _uris(each)
+        case "map":
+            for each in literal.map.literals.values():
+                yield from _uris(each)
+        case "offloaded_metadata":
+            yield literal.offloaded_metadata.uri
+        case _:
+            pass
+
+
+def _base(caller: Caller) -> str:
+    """Return the base of the store: what is above the org in the run's own base."""
+    run = caller.run
+    suffix = f"/{caller.org}/{run.project}/{run.domain}/{run.name}"
+    base = caller.run_base.rstrip("/")
+    if not base.endswith(suffix):
+        raise RefusedError(
+            Code.PERMISSION_DENIED,
+            f"the agent signs no links below {base}: it is none of this org's runs",
+        )
+    return base.removesuffix(suffix)
+
+
+def _org(caller: Caller) -> str:
+    return f"{_base(caller)}/{caller.org}"
+
+
+def _is_below(uri: str, prefix: str) -> bool:
+    """Whether ``uri`` lies below ``prefix``, without a step back out of it."""
+    below = f"{prefix.rstrip('/')}/"
+    return (
+        bool(prefix)
+        and uri.startswith(below)
+        and _STEPS.isdisjoint(uri.removeprefix(below).split("/"))
+    )

@@ -1,0 +1,149 @@
+"""
+What it means that the API server does not take a resource: wait, or give up; one row each.
+
+PURE. What a person has to grant (a quota, a permission) or what passes is waited for, with
+its reason told; what is wrong with the resource itself is the task author's.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dataplane.agent.kube.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    KubeError,
+    NotFoundError,
+    UnauthorizedError,
+)
+from dataplane.agent.kube.namespaces import (
+    ForeignNamespaceError,
+    NoNamespaceError,
+    UnlabelledNamespaceError,
+)
+from dataplane.agent.kube.objects import Kind
+from shared.model.reports import Failure, FailureKind
+
+_TOO_LARGE = re.compile(r"too large|larger than max", re.IGNORECASE)
+_NO_ACCOUNT = re.compile(r"service ?account \S+ not found|looking up service account")
+_NO_RIGHT = re.compile(r"^\S+ is forbidden: User \"|cannot create resource")
+_ACCOUNT_TIMEOUT = timedelta(seconds=60)
+
+
+UNAVAILABLE = "KubernetesUnavailable"
+WAITED_FOR = frozenset(
+    {
+        "AgentForbidden",
+        "AgentUnauthorized",
+        UNAVAILABLE,
+        "NamespaceMissing",
+        "NamespaceUnlabelled",
+        "QuotaExceeded",
+        "ServiceAccountMissing",
+    }
+)
+"""Reasons of what is waited for. As long as one of them was told last, nothing was made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    reason: str
+    message: str
+    failure: Failure | None = None  # None: it may be taken later
+    timeouts: timedelta | None = None  # how much later, before it counts as the user's mistake
+
+
+def classify(error: KubeError, kind: Kind) -> Rejected:
+    """Return what the API server's answer to a creation means."""
+    if _TOO_LARGE.search(error.message):
+        return _given_up("TooLarge", f"{error.message}; the task asks for more than fits an object")
+    if isinstance(error, ForbiddenError):
+        return _forbidden(error)
+    if isinstance(error, UnauthorizedError):
+        return _waiting("AgentUnauthorized", error, "the agent's credentials are not accepted")
+    if isinstance(error, InvalidError):
+        return _given_up(error.reason or "Invalid", error.message)
+    if isinstance(error, NotFoundError):
+        return _nowhere(error, kind)
+    if error.passing or isinstance(error, ConflictError):
+        return _waiting(UNAVAILABLE, error, "the API server does not take it now")
+    return Rejected(
+        reason=error.reason,
+        message=error.message,
+        failure=Failure(
+            code=error.reason or "KubernetesError", kind=FailureKind.SYSTEM, message=str(error)
+        ),
+    )
+
+
+def too_large(size: int, at_most: int) -> Rejected:
+    """Say that no API server would take it; there is no need to send it."""
+    return _given_up(
+        "TooLarge",
+        f"the task makes a resource of {size} bytes, and Kubernetes takes {at_most}; give it less "
+        "in its arguments and environment",
+    )
+
+
+def taken(name: str, kind: Kind) -> Rejected:
+    """Say that somebody else's resource has the name."""
+    message = (
+        f"there is a {kind.name} {name} already, which is not this attempt's; delete it, and find "
+        "out who makes objects with names of Volary's"
+    )
+    failure = Failure(code="NameTaken", kind=FailureKind.SYSTEM, message=message)
+    return Rejected(reason=failure.code, message=message, failure=failure)
+
+
+def without_namespace(error: NoNamespaceError) -> Rejected:
+    """Say that the attempt's namespace is not there, or not for tasks."""
+    if isinstance(error, ForeignNamespaceError):
+        return _given_up("NamespaceForeign", str(error))
+    unlabelled = isinstance(error, UnlabelledNamespaceError)
+    reason = "NamespaceUnlabelled" if unlabelled else "NamespaceMissing"
+    return Rejected(reason=reason, message=str(error))
+
+
+def _forbidden(error: ForbiddenError) -> Rejected:
+    text = error.message
+    if "exceeded quota" in text or "status unknown for quota" in text:
+        return _waiting("QuotaExceeded", error, "the namespace's quota is used up")
+    if _NO_RIGHT.search(text):
+        return _waiting("AgentForbidden", error, "grant the agent's service account the right")
+    if _NO_ACCOUNT.search(text):
+        waiting = _waiting("ServiceAccountMissing", error, "create the service account")
+        return Rejected(reason=waiting.reason, message=waiting.message, timeouts=_ACCOUNT_TIMEOUT)
+    if "being terminated" in text:
+        return Rejected(
+            reason="NamespaceTerminating",
+            message=text,
+            failure=Failure(code="NamespaceTerminating", kind=FailureKind.SYSTEM, message=text),
+        )
+    return _given_up("Forbidden", text)  # pod security, limit ranges, webhooks
+
+
+def _nowhere(error: NotFoundError, kind: Kind) -> Rejected:
+    if "namespace" in error.message:
+        return _waiting("NamespaceMissing", error, "create it, or let the agent do so")
+    of_group = f"{kind.plural}.{kind.group}"
+    return _given_up(
+        "UnsupportedTaskType",
+        f"this cluster knows no {of_group}; have the operator that brings it installed",
+    )
+
+
+def give_up(rejection: Rejected) -> Failure:
+    """Say that waiting was no use."""
+    return Failure(
+        code=rejection.reason, kind=FailureKind.USER, message=rejection.message, recoverable=False
+    )
+
+
+def _waiting(reason: str, error: KubeError, remedy: str) -> Rejected:
+    return Rejected(reason=reason, message=f"{error.message}; {remedy}")
+
+
+def _given_up(code: str, message: str) -> Rejected:
+    failure = Failure(code=code, kind=FailureKind.USER, message=message, recoverable=False)
+    return Rejected(reason=code, message=message, failure=failure)

@@ -1,0 +1,21 @@
+"""Inputs that a raw container's arguments mention: read, because the pod has to have them."""
+
+from dataplane.agent.core import limits
+from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.kubernetes.pods import needs_inputs, with_inputs
+from dataplane.agent.runtimes.protocol import Job
+
+
+async def fill_in(stores: Stores, job: Job) -> Job:
+    """
+    Return the job with its arguments filled in; few tasks need more than a look.
+
+    BadSpecError for what no argument can hold, BlobError when the inputs are not to be had.
+    """
+    if not needs_inputs(job):
+        return job
+    store, uri = stores.of(job.assignment), job.assignment.input_uri
+    body = await stores.patiently(
+        lambda: store.read(uri, limit=limits.INPUTS_BYTES), limits.STORAGE_TIMEOUT
+    )
+    return with_inputs(job, body)

@@ -1,0 +1,223 @@
+"""
+The public door as it is served: real Postgres, a real directory, HTTP on loopback.
+
+Nothing is running behind it; :meth:`ApiUnderTest.finish` plays the agent through the store.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flyteidl2.actions.actions_service_connect import ActionsServiceClient
+from flyteidl2.auth.auth_service_connect import AuthMetadataServiceClient
+from flyteidl2.auth.identity_connect import IdentityServiceClient
+from flyteidl2.cluster.service_connect import ClusterServiceClient
+from flyteidl2.dataproxy.dataproxy_service_connect import DataProxyServiceClient
+from flyteidl2.project.project_service_connect import ProjectServiceClient
+from flyteidl2.task.task_service_connect import TaskServiceClient
+from flyteidl2.workflow.queue_service_connect import QueueServiceClient
+from flyteidl2.workflow.run_service_connect import RunServiceClient
+from flyteidl2.workflow.state_service_connect import StateServiceClient
+from prometheus_client import CollectorRegistry
+
+from controlplane.api import services as api
+from controlplane.api.interceptors import Interceptors
+from controlplane.api.metrics import CallMetrics
+from controlplane.api.server import PublicApi
+from controlplane.authn.anonymous import Anonymous
+from controlplane.core.fair_scheduler import FairScheduler
+from controlplane.core.projects import Project
+from controlplane.core.signing import SigningKey, SigningKeys
+from controlplane.feeds.feeds import Feeds
+from controlplane.link.forwarded_calls import Agents
+from controlplane.link.live_calls import LiveCalls
+from controlplane.link.logs import AgentLogs
+from controlplane.store.database import Database, open_database
+from controlplane.store.dispatch.claim import claim
+from controlplane.store.dispatch.reports import apply_reports
+from controlplane.store.notify.notifications import listen
+from controlplane.usecases.actions import Actions
+from controlplane.usecases.bootstrap import bootstrap
+from controlplane.usecases.data import Data
+from controlplane.usecases.explanations import Explanations
+from controlplane.usecases.forwarded_calls import ForwardedCalls
+from controlplane.usecases.logs import Logs
+from controlplane.usecases.projects import Projects
+from controlplane.usecases.runs import Runs
+from controlplane.usecases.tasks import Tasks
+from controlplane.web.app import make_application
+from controlplane.web.blobs import SignedBlobs
+from controlplane.web.health import Health
+from controlplane.web.limits import HttpLimits
+from controlplane.web.origins import OriginCheck
+from controlplane.web.pages import Pages
+from controlplane.web.serving import HttpServer
+from shared.blobs.store import BlobStore, open_store
+from shared.kit.clock import SystemClock
+from shared.kit.connections import Connections
+from shared.model.assignments import Assignment
+from shared.model.ids import ClusterName, OrgName, ProjectName
+from shared.model.phases import Phase
+from shared.model.reports import Failure, LogLink, Report
+from tests.running import running
+
+ORG = OrgName("acme")
+CLUSTER = ClusterName("local")
+PROJECT = "flytesnacks"
+DOMAIN = "development"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiUnderTest:
+    url: str
+    api: PublicApi
+    database: Database
+    blobs: BlobStore
+    metrics: CollectorRegistry
+    connections: Connections
+
+    @property
+    def runs(self) -> Any:
+        return RunServiceClient(self.url)
+
+    @property
+    def actions(self) -> Any:
+        return ActionsServiceClient(self.url)
+
+    @property
+    def queue(self) -> Any:
+        return QueueServiceClient(self.url)
+
+    @property
+    def state(self) -> Any:
+        return StateServiceClient(self.url)
+
+    @property
+    def tasks(self) -> Any:
+        return TaskServiceClient(self.url)
+
+    @property
+    def projects(self) -> Any:
+        return ProjectServiceClient(self.url)
+
+    @property
+    def data(self) -> Any:
+        return DataProxyServiceClient(self.url)
+
+    @property
+    def clusters(self) -> Any:
+        return ClusterServiceClient(self.url)
+
+    @property
+    def identity(self) -> Any:
+        return IdentityServiceClient(self.url)
+
+    @property
+    def auth(self) -> Any:
+        return AuthMetadataServiceClient(self.url)
+
+    async def claim(self, most: int = 100) -> Sequence[Assignment]:
+        async with self.database.for_org(ORG) as tx:
+            found = await claim(
+                tx, CLUSTER, "", scheduler=FairScheduler(), most=most, now=SystemClock().now()
+            )
+            return found.assignments
+
+    async def report(
+        self,
+        assignment: Assignment,
+        *phases: Phase,
+        failure: Failure | None = None,
+        first_version: int = 1,
+        log_links: Sequence[LogLink] = (),
+    ) -> None:
+        """Report phases of one attempt, as an agent would."""
+        reports = [
+            Report(
+                attempt=assignment.attempt,
+                lease=assignment.lease,
+                version=version,
+                phase=phase,
+                at=SystemClock().now(),
+                failure=failure if phase is phases[-1] else None,
+                output_uri=assignment.output_prefix if phase is Phase.SUCCEEDED else "",
+                log_links=log_links if version == first_version else (),
+            )
+            for version, phase in enumerate(phases, start=first_version)
+        ]
+        async with self.database.for_org(ORG) as tx:
+            await apply_reports(tx, CLUSTER, reports, SystemClock().now())
+
+    async def finish(self, phase: Phase = Phase.SUCCEEDED, failure: Failure | None = None) -> None:
+        """Claim whatever waits, and end it."""
+        for assignment in await self.claim():
+            await self.report(assignment, Phase.RUNNING, phase, failure=failure)
+
+
+@asynccontextmanager
+async def open_api(
+    database_url: str, directory: Path, *, limits: HttpLimits | None = None
+) -> AsyncIterator[ApiUnderTest]:
+    clock = SystemClock()
+    metrics = CollectorRegistry()
+    database = open_database(database_url, pool_size=4)
+    blobs = open_store(f"file://{directory}")
+    feeds = Feeds(database, partial(listen, database_url))
+    keys = SigningKeys(current=SigningKey(b"k" * 32))
+    await bootstrap(
+        database,
+        clock,
+        org=ORG,
+        projects=[Project(id=ProjectName(PROJECT), name=PROJECT)],
+        cluster=CLUSTER,
+        cluster_token="token",  # noqa: S106
+    )
+    actions, runs = Actions(database, feeds, clock), Runs(database, feeds, clock)
+    projects, tasks = Projects(database, clock), Tasks(database, clock)
+    data = Data(
+        blobs, clock, actions=actions, projects=projects, keys=keys, public_url="http://public"
+    )
+    agents = Agents(LiveCalls(), ForwardedCalls(database, clock), feeds)
+    authn = Anonymous(ORG)
+    public = PublicApi(
+        api.services(
+            runs=runs,
+            actions=actions,
+            tasks=tasks,
+            projects=projects,
+            data=data,
+            logs=Logs(actions, blobs, AgentLogs(agents)),
+            base=blobs.base,
+            public_url="http://public",
+        ),
+        Interceptors(authn, CallMetrics(metrics)),
+    )
+    application = make_application(
+        public=public,
+        routes=[
+            *Health(database, metrics).routes(),
+            *Pages(authn, runs, actions, Explanations(database, clock)).routes(),
+            *SignedBlobs(blobs, keys, clock).routes(),
+        ],
+        origin_check=OriginCheck("http://public"),
+    )
+    async with asyncio.TaskGroup() as tasks_group:
+        background = [
+            tasks_group.create_task(feeds.run()),
+            tasks_group.create_task(actions.run()),
+        ]
+        try:
+            http = HttpServer(
+                application, "127.0.0.1", 0, before_stop=public.end_streams, limits=limits
+            )
+            async with running(http, at_most=300):
+                url = f"http://127.0.0.1:{http.port}"
+                yield ApiUnderTest(url, public, database, blobs, metrics, http.connections)
+        finally:
+            for task in background:
+                task.cancel()
+    await database.close()

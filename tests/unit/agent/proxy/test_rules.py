@@ -1,0 +1,98 @@
+"""The table of what a task may call, against all that flyteidl2 has."""
+
+from pathlib import Path
+
+import pytest
+
+from dataplane.agent.kube.objects import annotate_attempt
+from dataplane.agent.proxy import limits
+from dataplane.agent.proxy.callers import identify
+from dataplane.agent.proxy.errors import RefusedError
+from dataplane.agent.proxy.request_parsing import ParsedRequest, authorize
+from dataplane.agent.proxy.rules import RPCS, Scope, remedy
+from dataplane.agent.proxy.run_lineage import RunLineage
+from tests.unit.agent.assignments import make_assignment
+
+_PAGE = Path(__file__).parents[4] / "docs" / "proxy.md"
+_OF_OTHERS = [
+    "flyteidl2.actions.ActionsService/Update",
+    "flyteidl2.app.AppService/Create",
+    "flyteidl2.project.ProjectService/CreateProject",
+    "flyteidl2.project.ProjectService/UpdateProject",
+    "flyteidl2.secret.SecretService/GetSecret",
+    "flyteidl2.settings.SettingsService/UpdateSettings",
+    "flyteidl2.trigger.TriggerService/DeployTrigger",
+    "flyteidl2.workflow.InternalRunService/RecordAction",
+    "flyteidl2.workflow.QueueService/AbortQueuedRun",
+    "flyteidl2.workflow.RunService/ListRuns",
+    "flyteidl2.workflow.RunService/WatchRuns",
+    "flyteidl2.workflow.StateService/Put",
+]
+
+
+class _NoLineage(RunLineage):
+    """Knows of no run that another has started."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def descends(self, run: object, ancestor: object, org: str) -> bool:
+        del run, ancestor, org
+        return False
+
+
+@pytest.mark.parametrize("name", sorted(RPCS))
+async def test_a_message_that_names_nothing_is_about_nothing_of_the_callers(name: str) -> None:
+    """So a rule that looks in the wrong place lets nobody through."""
+    rpc = RPCS[name]
+    pod = {
+        "metadata": {
+            "namespace": "n",
+            "name": "p",
+            "uid": "u",
+            "annotations": annotate_attempt(make_assignment()),
+        }
+    }
+    question = ParsedRequest(rpc, rpc.request())
+    if rpc.rule.scope in {Scope.ANY, Scope.LOCAL}:
+        await authorize(question, identify(pod), _NoLineage())
+        return
+    with pytest.raises(RefusedError):
+        await authorize(question, identify(pod), _NoLineage())
+
+
+@pytest.mark.parametrize("name", _OF_OTHERS)
+def test_what_is_not_a_tasks_is_not_in_the_table(name: str) -> None:
+    assert name not in RPCS
+    assert remedy(name)
+
+
+def test_the_streams_are_those_that_flyteidl2_has() -> None:
+    streams = {name.rpartition("/")[2] for name, rpc in RPCS.items() if rpc.is_stream}
+    assert streams == {
+        "TailLogs",
+        "Watch",
+        "WatchActionDetails",
+        "WatchActions",
+        "WatchClusterEvents",
+        "WatchForUpdates",
+        "WatchRunDetails",
+    }
+
+
+def test_the_page_for_operators_names_every_service_and_method() -> None:
+    page = _PAGE.read_text()
+    families = ("Abort", "Get", "Watch")
+    for name in RPCS:
+        service, _, method = name.rpartition("/")
+        assert f"`{service.rpartition('.')[2]}`" in page, service
+        if RPCS[name].rule.scope is not Scope.LOCAL and not method.startswith(families):
+            assert method in page, name
+
+
+def test_the_page_for_operators_has_the_bounds() -> None:
+    page = _PAGE.read_text()
+    assert f"{limits.STREAMS_OF_POD} streams" in page
+    assert f"{limits.WAITING_OF_POD} waiting calls" in page
+    assert f"{limits.REQUEST_BYTES // 2**20} MiB at once" in page
+    assert f"above {limits.WHOLE_BYTES // 2**20} MiB" in page

@@ -1,0 +1,86 @@
+"""We test what is found to be in the way of work that waits."""
+
+from dataclasses import replace
+
+import pytest
+
+from controlplane.core.pending_reasons import (
+    BlockedKind,
+    BlockedScope,
+    OrgUse,
+    PoolMember,
+    QueueUse,
+    RunUse,
+    find,
+    of_pool,
+)
+from controlplane.core.queues import Queue
+from controlplane.core.reason_codes import Reason
+from tests.factories import NOW, ORG
+
+READY = PoolMember(cluster="c1", pool="", connected=True, takes_work=True, slots=1, seen_at=NOW)
+FULL = replace(READY, cluster="c2", slots=0)
+AWAY = replace(READY, cluster="c3", connected=False)
+CORDONED = replace(READY, cluster="c4", takes_work=False)
+
+
+@pytest.mark.parametrize(
+    ("members", "reason", "words"),
+    [
+        ([], Reason.NO_CLUSTER, "No cluster serves pool gpus"),
+        ([CORDONED], Reason.NO_CLUSTER, "cordoned or drained (c4)"),
+        ([AWAY], Reason.NO_CLUSTER, "is connected (c3)"),
+        ([AWAY, CORDONED], Reason.NO_CLUSTER, "is connected (c3)"),
+        ([FULL, AWAY, CORDONED], Reason.NO_CREDIT, "are full (c2)"),
+    ],
+    ids=["none there", "cordoned", "away", "away or cordoned", "full"],
+)
+def test_a_pool_says_why_nothing_of_it_can_be_leased(
+    members: list[PoolMember], reason: Reason, words: str
+) -> None:
+    pending = of_pool("gpus", members)
+    assert pending is not None
+    assert pending.reason is reason
+    assert words in pending.message
+
+
+def test_one_cluster_with_room_is_enough() -> None:
+    assert of_pool("", [FULL, AWAY, CORDONED, READY]) is None
+
+
+def test_many_clusters_are_not_all_named() -> None:
+    pending = of_pool("", [replace(AWAY, cluster=f"c{number}") for number in range(9)])
+    assert pending is not None
+    assert "c4 and 4 more" in pending.message
+
+
+def test_everything_in_the_way_in_an_org_is_found_at_its_place() -> None:
+    limits = Queue(name="q", pool="gpus", run_concurrency=2, action_concurrency=5)
+    use = OrgUse(
+        org=ORG,
+        members=[READY, replace(AWAY, seen_at=None)],
+        pools=["gpus"],
+        queues=[QueueUse(queue=limits, leased=5, runs=1)],
+        runs=[RunUse(run="r", limit=3, leased=3), RunUse(run="s", limit=3, leased=2)],
+    )
+    assert {blocked: found.reason for blocked, found in find(use).items()} == {
+        BlockedScope(BlockedKind.POOL, "gpus"): Reason.NO_CLUSTER,
+        BlockedScope(BlockedKind.QUEUE, "q"): Reason.QUEUE_LIMIT,
+        BlockedScope(BlockedKind.RUN, "r"): Reason.RUN_LIMIT,
+    }
+
+
+def test_a_queue_may_be_full_of_runs_only() -> None:
+    use = QueueUse(queue=Queue(name="q", run_concurrency=2), leased=9, runs=2)
+    found = find(OrgUse(org=ORG, members=[READY], queues=[use]))
+    assert set(found) == {BlockedScope(BlockedKind.QUEUE_RUNS, "q")}
+
+
+def test_a_cluster_that_is_not_heard_any_more_is_in_the_way_since_it_was() -> None:
+    found = find(OrgUse(org=ORG, members=[READY, AWAY]))
+    pending = found[BlockedScope(BlockedKind.CLUSTER, "c3")]
+    assert (pending.reason, pending.since) == (Reason.CLUSTER_SILENT, NOW)
+
+
+def test_an_org_without_clusters_has_nobody_for_what_names_no_queue() -> None:
+    assert set(find(OrgUse(org=ORG))) == {BlockedScope(BlockedKind.POOL, "")}

@@ -1,0 +1,87 @@
+"""We test that a notice fits what Postgres takes, says all it must, and is read back as said."""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given, strategies as st
+
+from controlplane.core.queues import ANY_POOL
+from controlplane.store.notify.changes import (
+    MAX_PAYLOAD_BYTES,
+    Notification,
+    parse_notification,
+    payloads,
+)
+from shared.model.ids import OrgName, RunId
+
+orgs = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=63).map(OrgName)
+runs = st.lists(st.uuids().map(RunId), max_size=5, unique=True)
+stops = st.lists(st.text(max_size=63), max_size=5, unique=True).map(sorted)
+
+
+def read(
+    org: OrgName, run_ids: list[RunId], *, work: list[str], stop: list[str]
+) -> list[Notification]:
+    said = payloads(org, run_ids, work=work, stops=stop)
+    assert all(len(payload.encode()) <= MAX_PAYLOAD_BYTES for payload in said)
+    return [parse_notification(payload) for payload in said]
+
+
+@given(org=orgs, run_ids=runs, stop=stops, work=stops)
+def test_what_fits_is_said_in_one(
+    org: OrgName,
+    run_ids: list[RunId],
+    stop: list[str],
+    *,
+    work: list[str],
+) -> None:
+    notifications = read(org, run_ids, work=work, stop=stop)
+    if not (run_ids or work or stop):
+        assert notifications == []
+        return
+    said = Notification(
+        org=org,
+        runs=run_ids,
+        every_run=False,
+        work=work,
+        stops=stop,
+        called=[],
+        relays=[],
+        cascades=False,
+    )
+    assert notifications == [said]
+
+
+@pytest.mark.parametrize("run_count", [0, 1, 1000])
+@pytest.mark.parametrize("stop_count", [0, 1, 1000])
+@pytest.mark.parametrize("pools", [["p"], [f"{number:063d}" for number in range(1000)]])
+def test_what_does_not_fit_is_said_all_the_same(
+    run_count: int, stop_count: int, pools: list[str]
+) -> None:
+    run_ids = [RunId(UUID(int=number)) for number in range(run_count)]
+    stop = [f"{number:063d}" for number in range(stop_count)]
+    notifications = read(OrgName("o" * 63), run_ids, work=pools, stop=stop)
+    assert {cluster for notification in notifications for cluster in notification.stops} == set(
+        stop
+    )
+    assert any(
+        {*pools} <= {*notification.work} or ANY_POOL in notification.work
+        for notification in notifications
+    )
+    if run_count:
+        named = {run for notification in notifications for run in notification.runs}
+        assert named == set(run_ids) or any(
+            notification.every_run for notification in notifications
+        )
+    assert all(notification.org == "o" * 63 for notification in notifications)
+
+
+@pytest.mark.parametrize("nonsense", ["", "{", "5", "[]", "{}", '{"o":"x","r":["y"]}'])
+def test_what_is_no_notice_is_an_error(nonsense: str) -> None:
+    with pytest.raises((ValueError, LookupError, TypeError, AttributeError)):
+        parse_notification(nonsense)
+
+
+def test_work_of_the_release_before_is_in_any_pool() -> None:
+    assert parse_notification('{"o":"acme","w":1}').work == [ANY_POOL]
+    assert parse_notification('{"o":"acme","s":["c"]}').work == []

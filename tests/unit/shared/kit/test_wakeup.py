@@ -1,0 +1,41 @@
+"""We test that a bell is heard once however often it rings, and that no ring is lost."""
+
+import asyncio
+from datetime import timedelta
+
+from shared.kit.wakeup import Wakeup
+
+FOR_EVER = timedelta(hours=1)
+NOT_AT_ALL = timedelta(0)
+
+
+async def test_a_ring_before_the_wait_is_heard() -> None:
+    wakeup = Wakeup()
+    wakeup.wake()
+    async with asyncio.timeout(60):
+        await wakeup.wait(FOR_EVER)
+
+
+async def test_many_rings_are_heard_once() -> None:
+    wakeup = Wakeup()
+    wakeup.wake()
+    wakeup.wake()
+    async with asyncio.timeout(60):
+        assert await wakeup.wait(FOR_EVER)
+        assert not await wakeup.wait(NOT_AT_ALL)
+
+
+async def test_a_wait_that_is_cancelled_takes_no_ring_along() -> None:
+    wakeup = Wakeup()
+    async with asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(wakeup.wait(FOR_EVER))
+        await asyncio.sleep(0)
+        wakeup.wake()
+        waiting.cancel()
+    async with asyncio.timeout(60):
+        await wakeup.wait(FOR_EVER)
+
+
+async def test_a_bell_that_never_rings_wakes_in_time() -> None:
+    async with asyncio.timeout(60):
+        assert not await Wakeup().wait(timedelta(milliseconds=1))
