@@ -65,10 +65,10 @@ VALUE_SETS: Mapping[str, Mapping[str, Any]] = {
             },
             "slots": 100,
             "pendingTimeoutSeconds": 600,
-            "imagePatienceSeconds": 0,
-            "configPatienceSeconds": 61,
-            "volumePatienceSeconds": 62,
-            "containerPatienceSeconds": 63,
+            "imageTimeoutSeconds": 0,
+            "configTimeoutSeconds": 61,
+            "volumeTimeoutSeconds": 62,
+            "containerTimeoutSeconds": 63,
             "graceSeconds": 30,
             "retentionSeconds": 60,
         }
@@ -110,7 +110,7 @@ REFUSED = {
     "a braced word that is none": ({"namespaces__template": "{team}"}, "/namespaces/template"),
     "a namespace in capitals": ({"namespaces__template": "Tasks"}, "/namespaces/template"),
     "no replicas": ({"replicas": 0}, "/replicas"),
-    "a port of the system's": ({"door__port": 443}, "/door/port"),
+    "a port of the system's": ({"proxy__port": 443}, "/proxy/port"),
     "a digest that is none": ({"image__digest": "sha256:abc"}, "/image/digest"),
     "an authority without tls": (
         {"connectors__addresses": ["one:8000?ca=/etc/one/ca.crt"]},
@@ -234,7 +234,7 @@ def test_the_policy_lets_the_agent_reach_what_it_dials(helm: Helm) -> None:
     policy = find(helm.template(CHART, values), "NetworkPolicy")["spec"]
     ports = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
     assert {53, 443, 6443, 8443, 18101, 28101} == ports
-    assert policy["ingress"] == [{"ports": [{"port": "door"}]}]
+    assert policy["ingress"] == [{"ports": [{"port": "proxy"}]}]
 
 
 def test_one_replica_has_no_budget_that_would_hold_up_a_drain(helm: Helm) -> None:
