@@ -1,8 +1,8 @@
 """
 ActionsService, which running tasks call, and the two older services that it replaces.
 
-QueueService and StateService say the same in other messages; a task whose pod was not told
-of ActionsService uses those, and knows no conditions.
+QueueService and StateService are the older form with other messages; a task whose pod has no
+ActionsService endpoint configured uses them. They have no conditions.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -143,7 +143,7 @@ async def _parse(
 
 
 async def _with_its_error(data: Data, caller: Caller, new: NewAction, run_base: str) -> NewAction:
-    """Read what a trace failed of: it is told of without saying, and has written it down."""
+    """Read the error.pb of a failed trace: the enqueue says only that the trace failed."""
     trace = new.trace
     if trace is None or trace.phase is not Phase.FAILED:
         return new

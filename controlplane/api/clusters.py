@@ -1,4 +1,4 @@
-"""ClusterService: where a client should go for what it is about to do."""
+"""ClusterService: tells clients which endpoint to use for an operation."""
 
 from flyteidl2.cluster.payload_pb2 import SelectClusterRequest, SelectClusterResponse
 
@@ -9,13 +9,13 @@ _UNBUILT = frozenset({SelectClusterRequest.OPERATION_UPLOAD_TRIGGER})
 
 
 class ClusterService:
-    """No cluster is reached directly: everything is done here."""
+    """Serves every operation at this endpoint; clients never connect to a cluster directly."""
 
     async def select_cluster(
         self, _caller: Caller, request: SelectClusterRequest
     ) -> SelectClusterResponse:
-        """Answer with no endpoint, which the SDK takes as "stay"."""
+        """Return no endpoint, which the SDK takes as "stay on this one"."""
         if request.operation in _UNBUILT:
-            # The SDK sends a trigger's inputs inside the trigger then.
+            # Refused, so that the SDK sends a trigger's inputs inside the trigger.
             raise UnbuiltError("triggers take their inputs inline in this release")
         return SelectClusterResponse()

@@ -54,7 +54,9 @@ class DataProxyService:
         self, caller: Caller, request: CreateDownloadLinkRequest
     ) -> CreateDownloadLinkResponse:
         if request.WhichOneof("source") != "action_attempt_id":
-            raise UnbuiltError("links are made to what attempts left; name one")
+            raise UnbuiltError(
+                "download links exist for an attempt's artifacts only; set action_attempt_id"
+            )
         expires_in = parse_duration(request.expires_in, "expires_in")
         key = keys.parse_action(request.action_attempt_id.action_id)
         attempt = request.action_attempt_id.attempt
@@ -66,7 +68,7 @@ class DataProxyService:
                     caller, key, bundle_of=convert.code_bundle_of, expires_in=expires_in
                 )
             case _:
-                raise UnbuiltError("links are made to reports and to code bundles")
+                raise UnbuiltError("download links exist for reports and code bundles only")
         return convert.render_link(link)
 
     async def get_action_data(

@@ -1,9 +1,8 @@
 """
-Refusals as Connect codes; anything else is a bug, told to the caller by request id only.
+Maps errors to Connect codes; any other exception is a bug: the caller gets a request id only.
 
-The in-pod SDK reads codes as orders: ABORTED, INVALID_ARGUMENT and NOT_FOUND fail the
-action it enqueued, RESOURCE_EXHAUSTED makes it wait for as long as it takes, and most others
-are tried again.
+The SDK in a pod acts on codes: ABORTED, INVALID_ARGUMENT and NOT_FOUND fail the action it
+enqueued, RESOURCE_EXHAUSTED makes it wait without a limit, and it retries most others.
 """
 
 import logging
@@ -44,7 +43,7 @@ CODES: dict[type[Exception], Code] = {
 
 
 def answer_for(error: Exception, *, rpc: str, request_id: str) -> ConnectError:
-    """Make the answer to a call that ended in ``error``; log what is a bug of ours."""
+    """Return the Connect error for a call that raised ``error``; log it if it is a bug."""
     if isinstance(error, ConnectError):
         return error
     for kind in type(error).__mro__:
@@ -52,5 +51,5 @@ def answer_for(error: Exception, *, rpc: str, request_id: str) -> ConnectError:
             return ConnectError(CODES[kind], str(error) or "the call took too long; try again")
     logger.error("call failed", exc_info=error, extra={"rpc": rpc, "request_id": request_id})
     return ConnectError(
-        Code.INTERNAL, f"something is wrong on our side; tell your operator request {request_id}"
+        Code.INTERNAL, f"internal error; give your operator the request id {request_id}"
     )

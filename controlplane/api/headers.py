@@ -1,8 +1,8 @@
 """
-Headers of a call that connectrpc would stumble over: judged before it sees them.
+Checks headers of a call that connectrpc would fail on, before it sees them.
 
-It decodes every header as UTF-8, and reads ``Grpc-Timeout`` without looking whether it is one;
-what it raises then would be an answer of 500, and a traceback in our log.
+connectrpc decodes every header as UTF-8, and parses ``Grpc-Timeout`` without checking its
+form; its exceptions would be an answer of 500, and a traceback in our log.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from enum import Enum, auto
 
 _TIMEOUT = re.compile(rb"[0-9]{1,8}[HMSmun]")
-_MAX_QUOTED = 100  # characters of a header in a sentence
+_MAX_QUOTED = 100  # characters of a header in an error message
 
 
 class Protocol(Enum):
@@ -19,11 +19,11 @@ class Protocol(Enum):
 
 
 class BadHeaderError(Exception):
-    """The message is for the caller."""
+    """A header is malformed; the text is shown to the caller."""
 
 
 def check(headers: Iterable[tuple[bytes, bytes]]) -> Protocol:
-    """Judge the headers of a call, their names in lower case; tell which protocol it speaks."""
+    """Check the headers of a call, their names in lower case; return which protocol it uses."""
     content_types = 0
     protocol = Protocol.OTHER
     for name, value in headers:
@@ -35,10 +35,10 @@ def check(headers: Iterable[tuple[bytes, bytes]]) -> Protocol:
                 protocol = Protocol.NATIVE_GRPC
         elif name == b"grpc-timeout" and not _TIMEOUT.fullmatch(value):
             raise BadHeaderError(
-                f"grpc-timeout is {_quote(value)}: write up to 8 digits and one of H M S m u n"
+                f"grpc-timeout is {_quote(value)}: send up to 8 digits and one of H M S m u n"
             )
         elif name == b"connect-timeout-ms" and not (value.isdigit() and len(value) <= 10):
-            raise BadHeaderError(f"connect-timeout-ms is {_quote(value)}: write up to 10 digits")
+            raise BadHeaderError(f"connect-timeout-ms is {_quote(value)}: send up to 10 digits")
     if content_types > 1:
         raise BadHeaderError(f"the call has {content_types} content-type headers; send one")
     return protocol

@@ -1,4 +1,4 @@
-"""IdentityService and AuthMetadataService: who am I, and how would I log in?"""
+"""IdentityService and AuthMetadataService: the caller's identity, and metadata for logging in."""
 
 from flyteidl2.auth.auth_service_pb2 import (
     GetOAuth2MetadataRequest,
@@ -20,10 +20,10 @@ class IdentityService:
 
 class AuthMetadataService:
     """
-    What a client asks before it logs in, anonymously.
+    Serves the metadata that a client fetches before it logs in, anonymously.
 
-    In anonymous mode there is nowhere to log in, and no endpoint is named. The header's
-    name is: the SDK takes whatever stands there for a header's name, even nothing.
+    In anonymous mode there is no login, so no endpoint is named. The header's name is set: the SDK
+    uses the field as a header name even if it is empty.
     """
 
     def __init__(self, public_url: str) -> None:

@@ -1,8 +1,8 @@
 """
-What happens around every call: who asks, for which org, is it lawful; then log and count.
+Authenticates, authorises, validates, logs and counts every call.
 
 Plain functions around a service's method, made once for each RPC when the application is
-built, because the hot path (Enqueue) passes here thousands of times a second. No context
+built, because the hot path (Enqueue) runs them thousands of times a second. No context
 variables: the method gets its caller as an argument.
 """
 
@@ -38,24 +38,24 @@ StreamMethod = Callable[[Caller, Any], AsyncIterator[Message]]
 
 REQUEST_ID_HEADER = "x-request-id"
 MAX_UNARY_SECONDS = 60.0
-"""No answer takes longer, whatever the caller would wait."""
+"""Longest a unary call may run, however long the caller's own timeout."""
 
 _UNREMARKABLE = frozenset({"ok", Code.CANCELED.value})
-_MAX_LOGGED = 500  # characters of an answer
+_MAX_LOGGED = 500  # characters of an error message in the log
 _REQUEST_ID = re.compile(r"[\w.:/-]{1,200}", re.ASCII)
 _STOPPING = "this replica of the control plane is stopping; connect again"
 
 
 @dataclass(frozen=True, slots=True)
 class Rpc:
-    """One RPC: its name, ``package.Service/Method``, and what it takes to call it."""
+    """One RPC: its name, ``package.Service/Method``, and the permission it requires."""
 
     name: str
     access: Permission | Access
 
 
 class _Call:
-    """One call, from its arrival to its line in the log."""
+    """One call, from its arrival to its log line."""
 
     __slots__ = (
         "_answer",
@@ -77,7 +77,7 @@ class _Call:
         self._metrics = metrics
         self._started = perf_counter()
         given = context.request_headers().get(REQUEST_ID_HEADER)
-        # Ours goes into logs and headers: a stranger's only if it is plain.
+        # The request id goes into logs and headers: the caller's is used only if it is plain text.
         self.request_id = given if given and _REQUEST_ID.fullmatch(given) else uuid4().hex
 
     def failed(self, error: Exception) -> ConnectError:
@@ -90,11 +90,11 @@ class _Call:
     def end(self, *, timed: bool) -> None:
         seconds = perf_counter() - self._started
         self._metrics.ended(self.rpc.name, self.code, seconds if timed else None)
-        # Thousands a second go well, and a task hangs up when it is done; what is refused is
-        # what somebody will ask about.
+        # Not logged above DEBUG: thousands a second succeed, and a task cancels its stream when it is
+        # done. Errors are what people ask about.
         level = logging.DEBUG if self.code in _UNREMARKABLE else logging.INFO
         if self.code == Code.UNAVAILABLE.value and timed:
-            level = logging.WARNING  # the SDK keeps the answer from its user: "unavailable"
+            level = logging.WARNING  # the SDK hides the message of "unavailable" from its user
         if logger.isEnabledFor(level):
             logger.log(
                 level,
@@ -112,7 +112,7 @@ class _Call:
 
 
 class Interceptors:
-    """Wraps methods of services; knows the streams that are open."""
+    """Wraps methods of services, and tracks the open streams."""
 
     def __init__(self, authn: Anonymous, metrics: CallMetrics) -> None:
         self._authn = authn
@@ -164,20 +164,20 @@ class Interceptors:
         """
         End every stream with UNAVAILABLE, which clients take as "connect again".
 
-        Called before the server stops: were their tasks merely cancelled, the SDK inside a
-        task would take that for its own wish, and stop watching without a word.
+        Called before the server stops: if their tasks were merely cancelled, the SDK inside a task
+        would take that for its own cancellation, and stop watching without an error.
         """
         self._ending.set()
         for task in self._streams:
             task.cancel()
 
     def _admit(self, rpc: Rpc, request: Message, context: Context) -> Caller:
-        """Name the caller, and see that they may ask this and have asked it properly."""
+        """Authenticate the caller, check their permission, and validate the request."""
         if rpc.access is Access.PUBLIC:
             return ANONYMOUS
         caller = self._authn.caller(context.client_address())
         if rpc.access is Access.UNBUILT:
-            return caller  # the method refuses; what it does not serve it cannot judge
+            return caller  # the method refuses; there are no rules for a request that is not served
         if isinstance(rpc.access, Permission):
             caller.require(rpc.access)
         fill_org(request, caller.org)
@@ -186,7 +186,7 @@ class Interceptors:
 
     @contextmanager
     def _open(self, rpc: Rpc) -> Iterator[None]:
-        """Count the stream that the current task serves, and end it when all are to end."""
+        """Count the stream that the current task serves, and end it when all streams are to end."""
         task = asyncio.current_task()
         if self._ending.is_set() or task is None:
             raise ConnectError(Code.UNAVAILABLE, _STOPPING)
@@ -206,6 +206,6 @@ class Interceptors:
 
 
 def _timeout_seconds(context: Context) -> float:
-    """Seconds this call may take: what the caller would wait, but not for ever."""
+    """Return the seconds this call may take: the caller's timeout, but at most our own."""
     asked = context.timeout_ms()
     return MAX_UNARY_SECONDS if asked is None else min(asked / 1000, MAX_UNARY_SECONDS)

@@ -1,4 +1,4 @@
-"""Counters of the public door."""
+"""Prometheus metrics of the public API."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -10,12 +10,12 @@ class CallMetrics:
             "volary_api_call_seconds", "How long unary calls took", ["rpc"], registry=registry
         )
         self._streams = Gauge("volary_api_streams", "Streams open", ["rpc"], registry=registry)
-        # ``labels`` takes a lock and makes strings: done once for each pair.
+        # Cached for each pair: ``labels`` takes a lock and makes strings.
         self._ended_by: dict[tuple[str, str], Counter] = {}
         self._seconds_by: dict[str, Histogram] = {}
 
     def ended(self, rpc: str, code: str, seconds: float | None) -> None:
-        """Count a call; ``seconds`` is None for a stream, whose length means nothing."""
+        """Count a call; ``seconds`` is None for a stream, whose duration is not observed."""
         counter = self._ended_by.get((rpc, code))
         if counter is None:
             counter = self._ended_by[rpc, code] = self._ended.labels(rpc, code)

@@ -69,4 +69,4 @@ def _to_number(name: re.Match[str]) -> str:
     try:
         return str(_named.FindEnumTypeByName(enum).values_by_name[value].number)
     except KeyError:
-        return name[0]  # a field or a function
+        return name[0]  # a field or a function, no enum value

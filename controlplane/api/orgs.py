@@ -1,10 +1,10 @@
 """
-The org of a call comes from its credential, never from its message.
+Overwrites every org in a request with the org of the caller's credential.
 
-The SDK sends the first label of the endpoint's host name, or nothing, or what the pod was
-told. So before validation the caller's org is written over every org that a request names.
-Where those are is read from the message types once; the walk then touches only fields that
-are set and can lead to an org.
+The SDK sends the first label of the endpoint's host name, or nothing, or the value that the
+pod was started with. So a request's own orgs are never trusted, and are overwritten before
+validation. The fields that hold orgs are found from the message types once; the walk then
+touches only fields that are set and can lead to an org.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Fill = Callable[[Any, str], None]
 _ORG_FIELDS = frozenset({"org", "organization"})
 # An org identifier's name is an org as well.
 _ORG_NAMED = frozenset({"flyteidl2.common.OrgIdentifier"})
-# Users' data: what looks like an org in there is theirs, and the trees are deep.
+# Users' data: a field named org in there is theirs, and the trees are deep.
 _DATA = frozenset({
     "flyteidl2.core.Literal",
     "flyteidl2.core.Parameter",
@@ -35,7 +35,7 @@ def fill_org(message: Message, org: str) -> None:
 
 @cache
 def _plan(descriptor: Descriptor) -> Fill:
-    """Make the function that fills one type of message."""
+    """Build the function that fills one type of message."""
     plain: list[str] = []
     chosen: list[str] = []
     single: list[tuple[str, Descriptor]] = []
@@ -57,7 +57,7 @@ def _plan(descriptor: Descriptor) -> Fill:
     def fill(message: Any, org: str) -> None:
         for name in plain:
             setattr(message, name, org)
-        for name in chosen:  # in a oneof, an org that is not set is a choice not made
+        for name in chosen:  # in a oneof, setting the org would select it
             if message.HasField(name):
                 setattr(message, name, org)
         for name, kind in single:
@@ -83,7 +83,7 @@ def _is_org(descriptor: Descriptor, field: FieldDescriptor) -> bool:
 
 @cache
 def _reaches_org(descriptor: Descriptor) -> bool:
-    """Whether a message of this type can hold an org, at any depth."""
+    """Return whether a message of this type can hold an org, at any depth."""
     seen: set[str] = set()
     waiting = [descriptor]
     while waiting:

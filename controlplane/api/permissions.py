@@ -1,8 +1,8 @@
 """
-What each RPC asks of its caller. Every method of every service has its row.
+Permissions that each RPC requires. Every method of every service has its row.
 
-``tests/architecture`` holds this page to flyteidl2's descriptors, so an RPC that a new
-release of flyteidl2 brings cannot be served, nor refused, by accident.
+``tests/architecture`` compares this table with flyteidl2's descriptors, so an RPC that a new
+release of flyteidl2 adds cannot be served, nor refused, by accident.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from controlplane.core.callers import Permission
 
 
 class Access(Enum):
-    """What is not a permission in an org."""
+    """Requirements other than a permission in an org."""
 
-    PUBLIC = auto()  # anybody, without saying who they are
-    KNOWN = auto()  # anybody who has said who they are
+    PUBLIC = auto()  # no authentication
+    KNOWN = auto()  # any authenticated caller
     UNBUILT = auto()  # this release answers UNIMPLEMENTED
 
 

@@ -1,4 +1,4 @@
-"""ProjectService: make projects, change them, find them."""
+"""ProjectService: creates, updates, gets and lists projects."""
 
 from flyteidl2.project.project_service_pb2 import (
     CreateProjectRequest,

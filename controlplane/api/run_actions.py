@@ -1,4 +1,4 @@
-"""RunService's part about the actions of runs: show, watch, list, abort, answer."""
+"""RunService's RPCs about the actions of runs: get, watch, list, abort, signal."""
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 
@@ -66,7 +66,7 @@ class RunActions:
     async def get_action_data(
         self, caller: Caller, request: GetActionDataRequest
     ) -> GetActionDataResponse:
-        """Answer as DataProxyService does, where clients should ask."""
+        """Return the same as DataProxyService, which clients should use instead."""
         action = keys.parse_action(request.action_id)
         data = await self._data.get_action_data(
             caller, action, has_outputs=convert_data.has_outputs
@@ -116,7 +116,7 @@ class RunActions:
         async with closing(self._actions.watch_run(caller, run)) as changes:
             async for rows in changes:
                 if rows is SnapshotEnd.TOKEN:
-                    # Only now is it known what is below what.
+                    # The tree is complete only now: before, parents could be missing.
                     for page in _pages(tree.apply(snapshot or ())):
                         yield page
                     snapshot = None
@@ -159,7 +159,7 @@ class RunActions:
 
 
 def _outputs_uri(row: ActionRow) -> str:
-    """Name the file of the outputs, once there is one."""
+    """Return the URI of the outputs file, "" before it exists."""
     if row.phase not in {Phase.SUCCEEDED, Phase.RECOVERED} or not row.output_uri:
         return ""
     return row.output_uri if row.type is ActionType.TRACE else layout.outputs_uri(row.output_uri)

@@ -1,4 +1,4 @@
-"""RunService's part about runs: start, show, watch, list, abort."""
+"""RunService's RPCs about runs: create, get, watch, list, abort."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -36,7 +36,7 @@ from shared.model.ids import RunKey
 
 
 class RunService(RunActions):
-    """``base`` is where every org's data lies in the object store."""
+    """``base`` is the storage prefix below which every org's data lies."""
 
     def __init__(
         self, *, runs: Runs, actions: Actions, tasks: Tasks, data: Data, base: str
@@ -52,7 +52,7 @@ class RunService(RunActions):
         task = await self._task(caller, request)
         await self._data.require_code(caller, convert_data.parse_code_bundle(task))
         new = convert.parse_new_run(request, key, task, org=caller.org, base=self._base)
-        # Last: what is refused before leaves no inputs behind.
+        # Inputs are uploaded last: a request refused before leaves none behind.
         input_uri = await self._input_uri(caller, request, key, task)
         root = await self._runs.create(caller, replace(new, input_uri=input_uri))
         return CreateRunResponse(run=convert.render_run(root))
@@ -107,7 +107,7 @@ class RunService(RunActions):
     async def _input_uri(
         self, caller: Caller, request: CreateRunRequest, key: RunKey, task: TaskSpec
     ) -> str:
-        """Return where the inputs lie, having put them there if they came with the request."""
+        """Return the URI of the inputs, after uploading them if they came with the request."""
         if request.WhichOneof("input_wrapper") == "offloaded_input_data":
             return convert.parse_offloaded(request, caller.org, self._base)
         prepared = convert_data.prepare_inputs(request.inputs, task)

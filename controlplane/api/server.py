@@ -1,8 +1,8 @@
 """
-Every service of flyteidl2 in one ASGI application, made from flyteidl2's descriptors.
+Serves every flyteidl2 service in one ASGI application, built from flyteidl2's descriptors.
 
 A method that a service class here does not have, and a service that has no class, answer
-UNIMPLEMENTED with a sentence. flyteidl2's generated applications do the same work, but take
+UNIMPLEMENTED with a message. flyteidl2's generated applications do the same work, but take
 neither a codec nor one table for all services: see DECISIONS.md.
 """
 
@@ -57,7 +57,7 @@ class PublicApi:
         self._application = _Application(self._endpoints)
 
     def end_streams(self) -> None:
-        """Tell every watcher to connect again; no new stream is opened."""
+        """End every stream with "connect again"; no new stream is opened."""
         self._interceptors.end_streams()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,11 +78,11 @@ class PublicApi:
         try:
             await self._application(scope, exchange.receive, send)
         except (asyncio.CancelledError, ConnectError):
-            # connectrpc answers and then raises what it was cancelled with.
+            # connectrpc answers and then raises the cancellation again.
             if not exchange.disconnected:
                 raise
         except Exception:
-            # Answered already, without what is ours to know.
+            # The caller already got an answer, without our internals.
             logger.exception("call failed outside its method", extra={"path": scope["path"]})
 
 
@@ -106,10 +106,10 @@ class _Application(ConnectASGIApplication[None]):
 
 class _Exchange:
     """
-    One request's events, so that two things are seen that connectrpc does not look at.
+    One request's ASGI events, with two checks that connectrpc does not make.
 
-    It collects a body of any length, and it notices that the client of a stream has hung up
-    only when it has something to send: a watcher of a quiet run would stay for ever.
+    connectrpc reads a body of any length, and notices that the client of a stream has disconnected
+    only when it has something to send: the watcher of a quiet run would stay for ever.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -126,14 +126,14 @@ class _Exchange:
                 raise too_large()
         elif event["type"] == "http.disconnect" and not self.disconnected:
             self.disconnected = True
-            # From connectrpc's task that listens for this; the stream is in the other one.
+            # Raised in connectrpc's task that waits for a disconnect; the stream is in the other task.
             if self._task is not None and self._task is not asyncio.current_task():
                 self._task.cancel()
         return event
 
 
 def services() -> Iterator[ServiceDescriptor]:
-    """Every service that flyteidl2 has generated server code for."""
+    """Yield every service that flyteidl2 has generated server code for."""
     for module in pkgutil.walk_packages(flyteidl2.__path__, "flyteidl2."):
         if module.name.endswith("_connect"):
             messages = importlib.import_module(module.name.removesuffix("_connect") + "_pb2")
@@ -158,7 +158,7 @@ def _endpoints(
 def _endpoint(
     rpc: Rpc,
     method: MethodDescriptor,
-    function: Any,  # a unary or a stream method, as the descriptor says
+    function: Any,  # a unary or a stream method, by the method's descriptor
     interceptors: Interceptors,
 ) -> Endpoint[Any, Any]:
     info: MethodInfo[Any, Any] = MethodInfo(
@@ -168,7 +168,7 @@ def _endpoint(
         output=GetMessageClass(method.output_type),
         idempotency_level=IdempotencyLevel.UNKNOWN,
     )
-    if method.client_streaming:  # unbuilt, all of them: what streams in is not looked at
+    if method.client_streaming:  # none is built: the incoming stream is not read
         unread: Any = interceptors.stream(rpc, function)
         return Endpoint.bidi_stream(info, unread)
     if method.server_streaming:
@@ -189,7 +189,7 @@ def snake_case(name: str) -> str:
 
 
 async def _refuse(send: Send, status: int, code: str, message: str) -> None:
-    """Answer as Connect does; an empty 404 would reach people as "Not Found" and no more."""
+    """Answer as Connect does; an empty 404 would reach people as "Not Found" without a reason."""
     await send({
         "type": "http.response.start",
         "status": status,

@@ -1,4 +1,4 @@
-"""Which class serves which of flyteidl2's services; all others answer UNIMPLEMENTED."""
+"""Maps flyteidl2's services to the classes that serve them; all others answer UNIMPLEMENTED."""
 
 from collections.abc import Mapping
 
@@ -29,9 +29,10 @@ def services(
     public_url: str,
 ) -> Mapping[str, object]:
     """
-    Make the services by their full names.
+    Build the services, by their full names.
 
-    ``base`` is where every org's data lies; ``public_url`` is this door's own address.
+    ``base`` is the storage prefix below which every org's data lies; ``public_url`` is this API's
+    address.
     """
     return {
         "flyteidl2.actions.ActionsService": ActionsService(actions, data),

@@ -1,4 +1,4 @@
-"""Async generators end where their block ends, not when the garbage collector finds them."""
+"""Closes async generators at the end of their block, not when they are garbage-collected."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager

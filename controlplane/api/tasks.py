@@ -1,4 +1,4 @@
-"""TaskService: deploy tasks, find them."""
+"""TaskService: deploys, gets and lists tasks."""
 
 from flyteidl2.task.task_service_pb2 import (
     DeployTaskRequest,

@@ -1,9 +1,9 @@
 """
-A run's actions as a tree that is watched: what changed, and what that changes above it.
+Maintains the tree of a watched run's actions: which changed, and which ancestors that changes.
 
-PURE. For each action the tree knows how many descendants are in which phase, and whether the
-action is shown: it meets the filter, or something below it does. Actions come in any order; a
-child may come before its parent.
+PURE. For each action the tree counts its descendants by phase, and knows whether the action is
+shown: it or one of its descendants matches the filter. Actions come in any order; a child may
+come before its parent.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from shared.model.phases import Phase
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """An action to be shown, or, once, to be taken away: then it no longer meets the filter."""
+    """An action to show, or to remove, once, because it no longer matches the filter."""
 
     row: ActionRow
     meets_filter: bool
@@ -27,7 +27,7 @@ class Shown:
 
 
 def meets_all(filters: Sequence[Filter]) -> Callable[[ActionRow], bool]:
-    """Make the test that the filters of a watch amount to: on names, and on phases."""
+    """Build the predicate of a watch's filters: on names, and on phases."""
     tests = [_test(condition) for condition in filters]
     return lambda row: all(test(row) for test in tests)
 
@@ -52,13 +52,13 @@ class ActionTree:
     def __init__(self, meets: Callable[[ActionRow], bool]) -> None:
         self._meets = meets
         self._rows: dict[ActionName, ActionRow] = {}
-        # Of descendants. Kept for a parent not heard of yet as well: it takes them over.
+        # Of descendants. Kept for a parent that has not come yet as well: it takes the counts over.
         self._phases: dict[ActionName, Counter[Phase]] = {}
         self._matches: Counter[ActionName] = Counter()
         self._shown: set[ActionName] = set()
 
     def apply(self, rows: Iterable[ActionRow]) -> Sequence[Shown]:
-        """Take in the latest states; return every action that looks different now."""
+        """Apply the latest rows; return every action that looks different now."""
         changed: dict[ActionName, None] = {}  # a set that keeps its order
         for row in rows:
             self._take(row)

@@ -1,5 +1,5 @@
 """
-Checks requests against the rules in flyteidl2's own files; names fields and rules to the caller.
+Validates requests against the rules in flyteidl2's files; names fields and rules to the caller.
 
 A rule that cannot be evaluated refuses the request: it never answers 500, and never lets an
 unchecked message through.
@@ -18,12 +18,12 @@ from controlplane.core.errors import InvalidError
 
 _MOST_NAMED = 5
 _LARGE_BYTES = 16 * 1024
-"""Where looking for what has rules pays: the validator walks every literal of a list, 7 µs
-each, and a list may have a hundred thousand of them."""
+"""Messages with lists that are pruned before validation: the validator visits every literal of
+a list, 7 µs each, and a list may have a hundred thousand of them."""
 _PAYLOAD = "flyteidl2.core.Literal"
-"""A user's own data. The only rules inside it are about the names of artifacts."""
+"""Users' own data. The only rules inside it are about the names of artifacts."""
 
-_validator = Validator()  # keeps the compiled rules of every type it has seen, by its name
+_validator = Validator()  # keeps the compiled rules of every type it has validated, by name
 _validator_of_copies = Validator()
 
 
@@ -42,7 +42,7 @@ def _collect_violations(message: Message) -> Sequence[Violation]:
     try:
         return _validator.collect_violations(message)
     except EvaluationError:
-        pass  # some rule names an enum value; few messages come to such a rule
+        pass  # some rule names an enum value; few requests have such a rule, and they are validated below
     try:
         return _validator_of_copies.collect_violations(copy_with_numbered_enums(message))
     except EvaluationError as error:
@@ -62,7 +62,7 @@ def _message(violation: Violation) -> str:
 
 
 def _without_what_has_no_rules(message: Message) -> Message:
-    """Copy a message and leave out the parts that nothing is said about, such as literals."""
+    """Copy a message without the parts that no rule is about, such as literals."""
     copy = type(message)()
     copy.CopyFrom(message)
     _prune(copy)
@@ -94,7 +94,7 @@ def _fields_without_rules(descriptor: Descriptor) -> frozenset[FieldDescriptor]:
 
 
 def _has_rules(descriptor: Descriptor, above: frozenset[str]) -> bool:
-    """Whether a rule stands in the type or anywhere below it; ``above`` ends recursion."""
+    """Return whether the type or any type below it has a rule; ``above`` ends recursion."""
     if descriptor.full_name in above or descriptor.full_name == _PAYLOAD:
         return False
     if descriptor.GetOptions().HasExtension(validate_pb2.message):

@@ -1,8 +1,8 @@
 """
-Bytes from strangers: bounded before they are unpacked, and a clear answer when they are broken.
+Bounds request bodies before they are decompressed, and reports malformed ones to the caller.
 
-connectrpc reads a body whole, unpacks it whole, and only then looks at its size; its own
-gzip would make gigabytes of a few kilobytes. Broken messages would reach the log as bugs.
+connectrpc reads a body whole, decompresses it whole, and only then checks its size; its own
+gzip would make gigabytes of a few kilobytes. Malformed messages would be logged as bugs.
 """
 
 import zlib
@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 """The SDK sends inputs of up to 10 MiB inline."""
 
-_GZIP = 31  # zlib's spelling of a window of 15 bits within gzip's frame
+_GZIP = 31  # zlib's wbits for gzip: a window of 15 bits within gzip's frame
 
 
 def too_large() -> ConnectError:
@@ -29,7 +29,7 @@ def too_large() -> ConnectError:
 
 
 class BoundedGzip(Compression):
-    """Gzip that stops unpacking where a request may not go on."""
+    """Gzip that stops decompressing at the size limit of a request."""
 
     def name(self) -> str:
         return "gzip"
@@ -51,7 +51,7 @@ class BoundedGzip(Compression):
 
 
 class _NoCompression(Compression):
-    """Of a stream whose headers name none: an envelope may not say that it is compressed."""
+    """Compression of a stream whose headers name none: a compressed envelope is an error."""
 
     def name(self) -> str:
         return "identity"
@@ -69,10 +69,10 @@ class _NoCompression(Compression):
 
 class CheckedProtocol:
     """
-    A protocol of connectrpc's that takes the client at its word about compression.
+    A connectrpc protocol whose compression headers are checked.
 
-    connectrpc answers "internal" to a compressed envelope without an encoding, and takes an
-    encoding that it does not know for none.
+    connectrpc answers "internal" to a compressed envelope without an encoding, and treats an
+    unknown encoding as none.
     """
 
     def __init__(self, protocol: Any) -> None:
@@ -84,7 +84,7 @@ class CheckedProtocol:
     def negotiate_stream_compression(
         self, headers: Any, compressions: dict[str, Compression]
     ) -> tuple[Compression | None, Compression]:
-        """Return the request's compression, None for one that is not known, and the answer's."""
+        """Return the request's compression, None for an unknown one, and the answer's."""
         _, answers = self._protocol.negotiate_stream_compression(headers, compressions)
         named = headers.get(self._protocol.compression_header_name(), "identity")
         if named == "identity":
@@ -96,7 +96,7 @@ _NO_COMPRESSION = _NoCompression()
 
 
 class CheckedCodec(Codec[Any, Any]):
-    """A codec whose complaint about a broken message is the caller's to read."""
+    """A codec whose error about a malformed message is returned to the caller."""
 
     def __init__(self, codec: Codec[Any, Any]) -> None:
         self._codec = codec
@@ -108,7 +108,7 @@ class CheckedCodec(Codec[Any, Any]):
         try:
             return self._codec.encode(message)
         except (SerializeToJsonError, TypeError, ValueError) as error:
-            # What a tenant wrote, such as a NaN in a Struct, need not have a form in JSON.
+            # A tenant's data, such as a NaN in a Struct, need not have a form in JSON.
             raise ConnectError(
                 Code.FAILED_PRECONDITION,
                 f"the answer cannot be written as {self.name()}: {error};"

@@ -1,1 +1,1 @@
-"""flyteidl2's messages to our values and back, a file for each noun."""
+"""Conversions between flyteidl2's messages and domain values, one file per noun."""

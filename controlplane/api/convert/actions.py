@@ -1,4 +1,4 @@
-"""Actions as flyteidl2 shows them: in lists, whole, and as the news that a parent waits for."""
+"""Renders actions as flyteidl2 messages: rows, details, and the updates that a parent watches."""
 
 from collections.abc import Iterable, Sequence
 
@@ -94,16 +94,16 @@ def render_action_details(detail: ActionDetail) -> ActionDetails:
         case ActionType.CONDITION:
             details.condition.CopyFrom(ConditionAction.FromString(detail.spec))
         case ActionType.UNKNOWN:
-            pass  # what every action has is shown
+            pass  # the metadata and status above are all there is to show
     return details
 
 
 def render_update(row: ActionRow) -> ActionUpdate:
     """
-    Render what a parent hears of its child.
+    Render the update of a child action that its parent receives.
 
-    A task's outputs are named by the prefix they lie under, before anything lies there; a
-    trace's by the file itself.
+    A task's outputs URI is the prefix under which the outputs will lie, set before any exist; a
+    trace's is the file itself.
     """
     update = ActionUpdate(
         action_id=keys.render_action(row.org, row.key),
@@ -125,7 +125,7 @@ def render_cluster_events(events: Iterable[ClusterEvent]) -> Sequence[ClusterEve
 
 
 def render_log_context(attempt: AttemptDetail) -> LogContext:
-    """Name where the attempt's lines come from; the process runtime's pods are processes."""
+    """Name the source of the attempt's log lines; in the process runtime a pod is a process."""
     name = f"{attempt.cluster}-{attempt.number}"
     return LogContext(pods=[PodLogContext(pod_name=name)], primary_pod_name=name)
 
@@ -163,7 +163,7 @@ def _render_metadata(row: ActionRow) -> ActionMetadata:
 
 
 def _render_status(row: ActionRow) -> ActionStatus:
-    # A trace began before we heard of it.
+    # A trace is enqueued after it began, so its own start time counts.
     started_at = min(row.created_at, row.started_at or row.created_at)
     status = ActionStatus(
         phase=row.phase.value, start_time=started_at, attempts=max(row.attempts, 1)

@@ -1,4 +1,4 @@
-"""Messages of the data proxy."""
+"""Parses and renders messages of the data proxy."""
 
 import hashlib
 from base64 import b64encode
@@ -39,7 +39,7 @@ Payload = TypeVar("Payload", Inputs, Outputs)
 
 @dataclass(frozen=True, slots=True)
 class PreparedInputs:
-    """Inputs as the task will read them, and what caching knows them by."""
+    """Inputs as the task will read them, and their hash for the cache."""
 
     body: bytes
     hash: str
@@ -73,10 +73,10 @@ def parse_inputs_upload(request: UploadInputsRequest, body: bytes) -> InputsUplo
 
 def prepare_inputs(given: Inputs, spec: TaskSpec) -> PreparedInputs:
     """
-    Fill in the task's defaults, and hash what its cache looks at.
+    Fill in the task's default inputs, and compute the hash that is its cache key's input part.
 
-    The hash is over all named values in the order of their names, without those that the
-    task tells its cache to ignore and without the context, which is no input.
+    The hash is over all named values in the order of their names, without those that the task
+    excludes from its cache key and without the context, which is no input.
     """
     _check_literals(given.literals)
     inputs = Inputs()
@@ -99,7 +99,7 @@ def prepare_inputs(given: Inputs, spec: TaskSpec) -> PreparedInputs:
 
 
 def code_bundle_of(spec: bytes) -> str:
-    """Return the URI of the code that a TaskSpec runs; "" if it is all in the image."""
+    """Return the URI of the code that a TaskSpec runs; "" if all code is in the image."""
     return str(TaskSpec.FromString(spec).task_template.metadata.code_bundle_uri)
 
 
@@ -116,7 +116,7 @@ def parse_code_bundle(task: TaskSpec) -> str:
 
 
 def has_outputs(spec: bytes) -> bool:
-    """Whether a TaskSpec declares any outputs."""
+    """Return whether a TaskSpec declares any outputs."""
     return bool(TaskSpec.FromString(spec).task_template.interface.outputs.variables)
 
 
@@ -142,7 +142,7 @@ def render_link(link: Link) -> CreateDownloadLinkResponse:
 
 
 def render_action_data(key: ActionKey, data: ActionData) -> GetActionDataResponse:
-    """Raise NotReadyError if what lies there is not what it should be."""
+    """Render an action's inputs and outputs; NotReadyError if a stored file is no such message."""
     response = GetActionDataResponse(inputs_uri=data.inputs_uri, outputs_uri=data.outputs_uri)
     if data.inputs is not None:
         response.inputs.CopyFrom(
@@ -162,8 +162,8 @@ def _parse(kind: type[Payload], body: bytes, what: str) -> Payload:
         return kind.FromString(body)
     except DecodeError as error:
         raise NotReadyError(
-            f"the {what} are not a {kind.DESCRIPTOR.full_name}; whatever wrote them did not finish,"
-            " or is not a Flyte task"
+            f"the {what} are not a {kind.DESCRIPTOR.full_name}; the program that wrote them did not"
+            " finish, or is not a Flyte task"
         ) from error
 
 

@@ -1,7 +1,7 @@
 """
-Actions somebody asks for: a task to run, a trace to remember, a condition to wait for.
+Parses enqueued actions: a task to run, a trace to record, a condition to wait for.
 
-ActionsService and the older QueueService say it in messages that differ in name only.
+ActionsService and the older QueueService send them in messages that differ in name only.
 """
 
 from dataclasses import dataclass
@@ -39,17 +39,17 @@ _TRACE_ENDS = frozenset({Phase.SUCCEEDED, Phase.FAILED})
 _SIGNALLED_TYPES = frozenset(
     {SimpleType.BOOLEAN, SimpleType.INTEGER, SimpleType.FLOAT, SimpleType.STRING}
 )
-# A trace tells of a failure without saying which; the document beside its outputs does.
+# A failed trace is enqueued without its error; the error.pb beside its outputs has it.
 _TRACE_FAILURE = Failure(
     code="TraceFailed",
     kind=FailureKind.USER,
-    message="the traced function raised; its error.pb says what",
+    message="the traced function raised; see its error.pb for the error",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _What:
-    """What kinds of action differ in."""
+    """Fields in which the kinds of actions differ."""
 
     type: ActionType
     spec: Spec
@@ -66,7 +66,9 @@ def parse_enqueue(message: ActionMessage | EnqueueActionRequest) -> NewAction:
         raise InvalidError(f"action_id.name: {ROOT} is the run's own action; create a run for it")
     parent = keys.parse_parent(message.parent_action_name)
     if parent is None:
-        raise InvalidError("parent_action_name: is empty; every action but a run's first has one")
+        raise InvalidError(
+            "parent_action_name: is empty; every action but the run's root action needs a parent"
+        )
     what = _parse_what(message)
     return NewAction(
         key=key,
@@ -106,7 +108,9 @@ def _parse_task(message: TaskAction) -> _What:
 
 def _parse_trace(message: TraceAction) -> _What:
     if message.phase not in {end.value for end in _TRACE_ENDS}:
-        raise InvalidError("trace.phase: must be SUCCEEDED or FAILED; traces are told of when over")
+        raise InvalidError(
+            "trace.phase: must be SUCCEEDED or FAILED; a trace is enqueued after it has ended"
+        )
     phase = Phase(message.phase)
     started_at = parse_timestamp(message.start_time, "trace.start_time")
     ended_at = parse_timestamp(message.end_time, "trace.end_time")
@@ -145,10 +149,10 @@ def _parse_condition(message: ConditionAction) -> _What:
     if kind.WhichOneof("type") != "simple" or kind.simple not in _SIGNALLED_TYPES:
         raise InvalidError("condition.type: must be a boolean, an integer, a float or a string")
     if message.HasField("webhook"):
-        # Not "unimplemented": that the SDK in a task would try again and again.
+        # Not "unimplemented": the SDK in a task would retry that for ever.
         raise InvalidError(
-            "condition.webhook: webhooks are not called by this release; leave it out, and let"
-            " `flyte signal condition` answer"
+            "condition.webhook: this release does not call webhooks; leave it out, and answer with"
+            " `flyte signal condition`"
         )
     timeout = None
     if message.HasField("timeout"):

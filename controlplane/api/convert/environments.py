@@ -1,9 +1,9 @@
 """
-Environment variables and arguments that no process can be started with, refused by name.
+Refuses environment variables and arguments that the kernel would not start a process with.
 
 The kernel takes ``NAME=value`` and arguments as C strings of at most 128 KiB each; all of
-them together must fit a quarter of the stack's limit, 2 MiB by default. Found out by the
-runtime, the same is "Argument list too long" or worse, after the attempt has begun.
+them together must fit a quarter of the stack's limit, 2 MiB by default. If the runtime met
+them first, the error would be "Argument list too long" or worse, after the attempt has begun.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from controlplane.core.errors import InvalidError
 MAX_STRING_BYTES = 128 * 1024
 """MAX_ARG_STRLEN of Linux, its final NUL included."""
 MAX_TOTAL_BYTES = 1024 * 1024
-"""Leaves as much for what the runtime adds and for the pointers."""
+"""Leaves as much again for the variables that the runtime adds and for the pointers."""
 
 _REMEDY = "pass large values as an input or a file"
 _SHOWN = 100
@@ -26,7 +26,7 @@ _Variables = Sequence[tuple[str, str]]
 
 
 def check_task(template: TaskTemplate) -> None:
-    """Raise InvalidError for the first variable or argument that a process cannot have."""
+    """Raise InvalidError for the first variable or argument that a process cannot be given."""
     container = template.container
     _check(
         [(variable.key, variable.value) for variable in container.env],
@@ -38,7 +38,7 @@ def check_task(template: TaskTemplate) -> None:
 
 
 def check_run(spec: RunSpec) -> None:
-    """Raise InvalidError for the first variable of a run that a process cannot have."""
+    """Raise InvalidError for the first variable of a run that a process cannot be given."""
     _check([(each.key, each.value) for each in spec.envs.values], [], "run_spec")
 
 

@@ -1,4 +1,4 @@
-"""flyteidl2's identifiers ↔ our keys. The org of a message is the caller's, filled in before."""
+"""Converts flyteidl2's identifiers to keys and back; orgs are the caller's, filled in before."""
 
 from functools import lru_cache
 
@@ -77,7 +77,7 @@ def render_task_of(info: TaskInfo) -> TaskIdentifier:
     )
 
 
-@lru_cache(maxsize=4096)  # a run enqueues thousands of actions
+@lru_cache(maxsize=4096)  # cached: a run enqueues thousands of actions
 def _run(project: str, domain: str, name: str) -> RunKey:
     return RunKey(
         names.parse_project(project), names.parse_domain(domain), RunName(names.parse_run(name))

@@ -1,4 +1,4 @@
-"""What a list is asked for, in flyteidl2's two languages: messages, and projects' own strings."""
+"""Parses limit, page token, filters and order of lists: as messages, and as projects' strings."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -41,9 +41,9 @@ _MAX_TOKEN = 16 * 1024
 
 
 def parse_listing(message: ListRequest) -> Listing:
-    """Take limit, page, filters and order; InvalidError for what we do not know."""
+    """Parse limit, page token, filters and order; InvalidError for an unknown field or function."""
     if message.raw_filters:
-        raise InvalidError("raw_filters: are not taken; say it with filters")
+        raise InvalidError("raw_filters: not supported; use filters")
     orders: Sequence[Sort] = message.sort_by_fields
     if not orders and message.sort_by.key:
         orders = [message.sort_by]
@@ -56,13 +56,13 @@ def parse_listing(message: ListRequest) -> Listing:
 
 
 def parse_token(token: str) -> str:
-    """Take a page's token, which holds values of the row that the page before ended with."""
+    """Parse a page token, which holds sort values of the last row of the previous page."""
     return parse_text(token, "token", most=_MAX_TOKEN)
 
 
 def parse_limit(limit: int) -> int:
     if limit > MAX_LIMIT:
-        raise InvalidError(f"limit: at most {MAX_LIMIT} can be asked for at once, not {limit}")
+        raise InvalidError(f"limit: must be at most {MAX_LIMIT}, not {limit}")
     return limit or DEFAULT_LIMIT
 
 
@@ -83,13 +83,13 @@ def _parse_filter(message: FilterMessage) -> Filter:
     field = parse_text(message.field, "filters.field")
     values = [parse_text(value, f"filters.{field}") for value in message.values]
     if test is Test.EQUAL and field == "phase" and len(values) > 1:
-        # The SDK gives a string for the list, which makes ["1", "0"] of phase 10.
+        # The SDK sends the list as one string, which makes ["1", "0"] of phase 10.
         values = ["".join(values)]
     return Filter(field, test, values)
 
 
 def parse_string_filters(given: str) -> Sequence[Filter]:
-    """Take ``eq(state,0)+contains(name,x)+value_in(id,a;b)``, as lists of projects do."""
+    """Parse ``eq(state,0)+contains(name,x)+value_in(id,a;b)``, as lists of projects send it."""
     parse_text(given, "filters", most=_MAX_FILTER_TEXT)
     return [_parse_string_filter(part) for part in given.split("+") if part.strip()]
 

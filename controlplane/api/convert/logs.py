@@ -1,4 +1,4 @@
-"""Lines of logs."""
+"""Renders log lines."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,7 @@ from shared.model.logs import LogLine
 
 
 def render_log_lines(lines: Iterable[LogLine]) -> Sequence[LogLineMessage]:
-    """Render lines with their ends: the CLI prints messages as they are, one after the other."""
+    """Render lines with their newlines: the CLI prints messages unchanged, one after the other."""
     return [
         LogLineMessage(timestamp=line.at, message=f"{line.text}\n", originator=line.originator)
         for line in lines

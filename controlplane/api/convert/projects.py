@@ -1,4 +1,4 @@
-"""Projects ↔ flyteidl2's messages."""
+"""Converts projects to flyteidl2's messages and back."""
 
 from collections.abc import Mapping
 

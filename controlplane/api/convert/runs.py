@@ -1,4 +1,4 @@
-"""Runs somebody asks for, and runs as flyteidl2 shows them."""
+"""Parses requests to create and list runs, and renders runs as flyteidl2 messages."""
 
 import secrets
 import string
@@ -35,7 +35,7 @@ _MAX_CONCURRENCY = 1_000_000
 
 
 def parse_run_key(request: CreateRunRequest) -> RunKey:
-    """Take the run's name, or make one where only the project is given."""
+    """Parse the run's name, or generate one where only the project is given."""
     if request.WhichOneof("id") == "run_id":
         return keys.parse_run(request.run_id)
     project, domain = keys.parse_project(request.project_id)
@@ -52,13 +52,13 @@ def parse_new_run(
     base: str,
 ) -> NewRun:
     """
-    Put together a run of ``task``, without its inputs.
+    Build a new run of ``task``, without its inputs.
 
-    ``base`` is where every org's data lies.
+    ``base`` is the storage prefix below which every org's data lies.
     """
     settings: RunSpec = request.run_spec
     if settings.relation.relation_type == RelationType.RELATION_TYPE_RECOVER:
-        raise UnbuiltError("this release does not recover runs; run the task anew")
+        raise UnbuiltError("this release does not recover runs; start a new run of the task")
     _require_no_notifications(settings)
     spec, info = parse_task_spec(task)
     return NewRun(
@@ -81,14 +81,14 @@ def _require_no_notifications(settings: RunSpec) -> None:
     if settings.notification_rule_name or settings.HasField("notification_rules"):
         named = settings.notification_rule_name
         raise UnbuiltError(
-            f"notifications{f' (rule {named!r})' if named else ''} are not sent by this release;"
+            f"notifications{f' (rule {named!r})' if named else ''} are not supported by this release;"
             " start the run without notifications"
         )
 
 
 def parse_base(settings: RunSpec, org: OrgName, base: str) -> str:
     """
-    Take the place that the caller wants the run's data at; it must be the org's own.
+    Parse the storage prefix that the caller requests for the run's data; it must be the org's own.
 
     The run's name is added to it, because names of actions repeat between runs.
     """
@@ -100,7 +100,7 @@ def parse_base(settings: RunSpec, org: OrgName, base: str) -> str:
 
 
 def _parse_raw_data_base(settings: RunSpec, org: OrgName, base: str) -> str:
-    """Take where files and tables go: anywhere but in another org's part of our store."""
+    """Parse the prefix of files and tables: any but one in another org's part of the store."""
     field = "run_spec.raw_data_storage.raw_data_prefix"
     required = parse_uri(settings.raw_data_storage.raw_data_prefix, field)
     if required and layout.is_of_another_org(base, org, required):
@@ -109,7 +109,7 @@ def _parse_raw_data_base(settings: RunSpec, org: OrgName, base: str) -> str:
 
 
 def parse_offloaded(request: CreateRunRequest, org: OrgName, base: str) -> str:
-    """Take the URI of inputs that were sent before."""
+    """Parse the URI of inputs that were uploaded before."""
     uri = parse_uri(request.offloaded_input_data.uri, "offloaded_input_data.uri")
     _require_org_uri(uri, org, base, "offloaded_input_data.uri")
     return uri

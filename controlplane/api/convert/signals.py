@@ -1,4 +1,4 @@
-"""Answers to conditions: what was sent, checked against what the condition waits for."""
+"""Parses answers to conditions, and checks them against the type the condition waits for."""
 
 from flyteidl2.core.literals_pb2 import Literal, Primitive, Scalar
 from flyteidl2.core.types_pb2 import LiteralType, SimpleType
@@ -30,7 +30,7 @@ _WORDS = {
 
 
 def parse_payload(message: EventPayload, condition: ActionDetail) -> bytes:
-    """Make the literal that a condition is answered with; see :func:`parse_value`."""
+    """Build the literal that answers a condition; see :func:`parse_value`."""
     given = message.WhichOneof("value")
     value = getattr(message, given)
     field = _GIVEN[given]
@@ -40,7 +40,7 @@ def parse_payload(message: EventPayload, condition: ActionDetail) -> bytes:
 
 
 def parse_value(message: Literal, condition: ActionDetail) -> bytes:
-    """Take a literal of the type that ``condition`` waits for; InvalidError naming both."""
+    """Parse a literal of the type that ``condition`` waits for; InvalidError naming both types."""
     field = _field_of(condition)
     given = message.scalar.primitive.WhichOneof("value")
     if given != field:

@@ -1,7 +1,7 @@
 """
-TaskSpecs and their like: stored by digest, and read once for what we need to know of them.
+Parses TaskSpecs and other specs: stored by digest, and parsed once per digest.
 
-A fan-out sends the same TaskSpec thousands of times, so what was read is kept by digest.
+A fan-out sends the same TaskSpec thousands of times, so parsed fields are cached by digest.
 """
 
 import hashlib
@@ -25,20 +25,20 @@ from shared.model.ids import Digest
 
 MAX_SPEC_BYTES = 4 * 1024 * 1024
 ON_DISCONNECT = "VOLARY_ON_DISCONNECT"
-"""An environment variable of the task: the SDK has no field for this, and needs none."""
+"""An environment variable of the task: the SDK has no field for this setting."""
 ON_DISCONNECT_KEY = "volary.dev/on-disconnect"
 """The same as a label or annotation of the task's pod template."""
 MAX_RETRIES = 1000
 
 _KEPT = 512
-_MAX_KEPT_BYTES = 64 * 1024  # together at most 32 MiB
+_MAX_KEPT_BYTES = 64 * 1024  # largest spec that is cached; together at most 32 MiB
 
 _Read = tuple[Spec, TaskInfo]
 _read: OrderedDict[Digest, _Read] = OrderedDict()
 
 
 def parse_task_spec(message: TaskSpec) -> tuple[Spec, TaskInfo]:
-    """Read a TaskSpec; InvalidError for one that no attempt could be made of."""
+    """Parse a TaskSpec; InvalidError for one that no attempt could be made of."""
     body = _serialise(message, "task spec")
     digest = _digest(body)
     known = _read.get(digest)
@@ -76,10 +76,10 @@ def _spec(message: Message, kind: SpecKind, what: str) -> Spec:
 
 
 def _serialise(message: Message, what: str) -> bytes:
-    """Equal messages must have equal bytes, and so equal digests."""
+    """Serialise deterministically: equal messages have equal bytes, and so equal digests."""
     body: bytes = message.SerializeToString(deterministic=True)
     if len(body) > MAX_SPEC_BYTES:
-        raise InvalidError(f"the {what} is {len(body)} bytes; at most {MAX_SPEC_BYTES} are taken")
+        raise InvalidError(f"the {what} is {len(body)} bytes; at most {MAX_SPEC_BYTES} are allowed")
     return body
 
 
@@ -107,7 +107,7 @@ def _parse_policy(message: TaskSpec) -> RetryPolicy:
     metadata: TaskMetadata = message.task_template.metadata
     retries = metadata.retries.retries
     if retries > MAX_RETRIES:
-        raise InvalidError(f"retries: {retries} are asked for; at most {MAX_RETRIES} are made")
+        raise InvalidError(f"retries: must be at most {MAX_RETRIES}, not {retries}")
     backoff = metadata.retries.backoff
     return RetryPolicy(
         retries=retries,
@@ -123,10 +123,10 @@ def _parse_policy(message: TaskSpec) -> RetryPolicy:
 
 def _parse_on_disconnect(template: TaskTemplate) -> bool:
     """
-    Read what a task wants when its cluster is cut off for long: a variable, label or annotation.
+    Parse the task's policy for a cluster cut off for long: a variable, label or annotation.
 
     The variable is the main container's, with or without a pod template; label and annotation
-    are the pod template's. Where there are several they have to agree.
+    are the pod template's. If several are set they must agree.
     """
     said: dict[str, str] = {}
     if template.WhichOneof("target") == "k8s_pod":
@@ -141,15 +141,15 @@ def _parse_on_disconnect(template: TaskTemplate) -> bool:
         said[ON_DISCONNECT] = variables[ON_DISCONNECT]
     for place, value in said.items():
         if value not in {"keep", "replace"}:
-            raise InvalidError(f"{place} is {value!r}; say keep or replace")
+            raise InvalidError(f"{place} is {value!r}; must be keep or replace")
     if len(set(said.values())) > 1:
         differing = " and ".join(f"{place} is {value}" for place, value in said.items())
-        raise InvalidError(f"{differing}; say one of the two")
+        raise InvalidError(f"{differing}; set them to the same value")
     return "replace" in said.values()
 
 
 def _variables_of_pod(template: TaskTemplate) -> dict[str, str]:
-    """Return the variables with values of a pod's main container; its form is nobody's promise."""
+    """Return the literal variables of a pod's main container; a malformed pod has none."""
     pod = template.k8s_pod
     primary = pod.primary_container_name or template.config.get("primary_container_name", "primary")
     return {

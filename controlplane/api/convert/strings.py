@@ -1,4 +1,4 @@
-"""Strings from strangers, before they meet Postgres, which takes no NUL and no end of length."""
+"""Validates strings from callers: Postgres takes no NUL, and lengths are bounded."""
 
 from controlplane.core.errors import InvalidError
 
@@ -8,7 +8,7 @@ MAX_LABEL = 256
 
 
 def parse_text(value: str, field: str, *, most: int = MAX_WORDS) -> str:
-    """Take a string of at most ``most`` characters, or raise InvalidError naming ``field``."""
+    """Parse a string of at most ``most`` characters, or raise InvalidError naming ``field``."""
     if len(value) > most:
         raise InvalidError(f"{field}: must be at most {most} characters, not {len(value)}")
     if "\0" in value:
@@ -18,7 +18,7 @@ def parse_text(value: str, field: str, *, most: int = MAX_WORDS) -> str:
 
 def parse_label(value: str, *, most: int = MAX_LABEL) -> str:
     """
-    Take a string that only people read, shortened to ``most`` characters.
+    Parse a string that is shown to people only, shortened to ``most`` characters.
 
     NUL characters become U+FFFD. An enqueue refused for a label would fail its parent.
     """

@@ -1,4 +1,4 @@
-"""Deployed tasks ↔ flyteidl2's messages."""
+"""Converts deployed tasks to flyteidl2's messages and back."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Durations and instants. A message can hold ones that Python's types cannot."""
+"""Parses durations and timestamps; a message can hold values that Python's types cannot."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,7 @@ _MAX_DURATION = timedelta(days=3650)
 
 
 def parse_duration(message: Duration, field: str) -> timedelta:
-    """Take a duration of at most ten years; unset is zero."""
+    """Parse a duration of at most ten years; unset is zero."""
     try:
         duration: timedelta = message.ToTimedelta()
     except (ValueError, OverflowError) as error:
@@ -25,5 +25,5 @@ def parse_timestamp(message: Timestamp, field: str) -> datetime:
     try:
         at: datetime = message.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
-        raise InvalidError(f"{field}: is not an instant") from error
+        raise InvalidError(f"{field}: is not a timestamp") from error
     return at

@@ -1,4 +1,4 @@
-"""All checks, side by side; none waits for longer than it may, and none stops another."""
+"""Run all checks concurrently, each with its own deadline; a failed check stops no other."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from shared.kit.clock import Clock
 logger = logging.getLogger(__name__)
 
 _WITHIN = timedelta(seconds=30)  # one check
-_TIMEOUT = timedelta(seconds=5)  # with an API server that does not answer
+_TIMEOUT = timedelta(seconds=5)  # for an API server that does not answer
 
 Check = Callable[[], Coroutine[None, None, Sequence[CheckResult]]]
 
@@ -24,7 +24,7 @@ Check = Callable[[], Coroutine[None, None, Sequence[CheckResult]]]
 async def run_checks(
     settings: Settings, namespaces: Sequence[str], clock: Clock
 ) -> Sequence[CheckResult]:
-    """Look at everything; ``namespaces`` of tasks are looked at besides the one there may be."""
+    """Run all checks; ``namespaces`` of tasks are checked in addition to the only one, if any."""
     async with asyncio.TaskGroup() as tasks:
         outside = tasks.create_task(_check_outside(settings, clock))
         inside = tasks.create_task(_check_inside(settings, namespaces, clock))
@@ -101,7 +101,7 @@ async def _run_check(about: str, check: Check) -> Sequence[CheckResult]:
         ]
     except KubeError as error:
         return [fault(about, str(error), "try again; look at the API server")]
-    except Exception as error:  # the others have still something to say
+    except Exception as error:  # the other checks still give results
         logger.exception("a check broke", extra={"check": about})
         return [
             fault(about, f"the check itself broke: {error!r}", "report this, with what is above")

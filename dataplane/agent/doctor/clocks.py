@@ -1,4 +1,4 @@
-"""How far our clock may be from those of others."""
+"""Compare this machine's clock with those of other servers."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ _REMEDY = "let NTP set this node's clock: tokens, certificates and signed links 
 
 
 def check_skew(skew: timedelta, whose: str) -> CheckResult:
-    """``skew``: how far our clock is ahead of theirs."""
+    """Return the result for ``skew``: how far this clock is ahead of the other."""
     about = "clock"
     ahead = f"{abs(skew).total_seconds():.1f} s {'ahead of' if skew > timedelta() else 'behind'}"
     if abs(skew) <= _FINE:

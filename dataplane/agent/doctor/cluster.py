@@ -1,4 +1,4 @@
-"""The API server: does it answer, has it what the agent needs, may the agent do what it must?"""
+"""Check the API server: connection, version, resource definitions, permissions, namespaces."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -25,22 +25,22 @@ DEFINITION = Kind(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition"
 )
 DEFINITION_NAME = "taskactions.volary.dev"
-OLDEST_MINOR = 29  # copilots are init containers that go on running
+OLDEST_MINOR = 29  # copilots are native sidecars
 _APPLY = "kubectl apply --server-side --force-conflicts -f crds/taskactions.yaml (of the chart)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patient:
-    """One agent's cluster, as its settings have it."""
+    """One agent's cluster, as its settings describe it."""
 
     kube: Kube
     settings: KubernetesSettings
-    namespaces: Sequence[str]  # of tasks, to be looked at: the one there is, or those asked for
+    namespaces: Sequence[str]  # of tasks, to check: the only one, or those asked for
     clock: Clock
 
     @property
     def only_namespace(self) -> str:
-        """Where all tasks run; "" if that depends on the task."""
+        """Return the namespace in which all tasks run; "" if that depends on the task."""
         template = self.settings.namespace_template
         return "" if "{" in template else template
 
@@ -58,7 +58,7 @@ class Patient:
 
 
 async def check_server(patient: Patient) -> Sequence[CheckResult]:
-    """Version and clock; KubeError if there is no answer."""
+    """Check version and clock; KubeError if there is no answer."""
     version, at = await patient.kube.get_dated("/version")
     last_reported = f"{version.get('major', '?')}.{version.get('minor', '?')}"
     minor = "".join(filter(str.isdigit, str(version.get("minor", ""))))
@@ -78,13 +78,13 @@ async def check_server(patient: Patient) -> Sequence[CheckResult]:
 
 
 async def check_definition(patient: Patient) -> Sequence[CheckResult]:
-    """Is there the resource that the ledger is made of, as this release has it?"""
+    """Check that the ledger's resource definition exists, in this release's version."""
     try:
         definition = await patient.kube.get(DEFINITION, Name("", DEFINITION_NAME))
     except NotFoundError:
         return [fault(ABOUT, f"there is no {DEFINITION_NAME}", _APPLY)]
     except ForbiddenError:
-        return []  # the permissions say so
+        return []  # reported by the permissions check
     return [_check_definition_version(definition)]
 
 
@@ -105,7 +105,7 @@ def _check_definition_version(definition: Object) -> CheckResult:
 
 
 async def check_permissions(patient: Patient) -> Sequence[CheckResult]:
-    """Ask for each right that the features in use need."""
+    """Check each permission that the features in use need."""
     desired = [
         (rule, name)
         for rule in rules_of(_features(patient.settings, patient.only_namespace))
@@ -161,7 +161,7 @@ def _missing_permission(
 
 
 def _features(settings: KubernetesSettings, only_namespace: str) -> Collection[Feature]:
-    """Return what is in use by the settings; which operators are is not among them."""
+    """Return the features in use by the settings; operators are checked separately."""
     features = set()
     if settings.create_namespaces and not only_namespace:
         features.add(Feature.CREATE_NAMESPACES)
@@ -173,7 +173,7 @@ def _features(settings: KubernetesSettings, only_namespace: str) -> Collection[F
 
 
 async def check_plugins(patient: Patient) -> Sequence[CheckResult]:
-    """Which operators are here, and may the agent use them? Those that are not are not missed."""
+    """Check which operators are installed, and whether the agent may use them; none is required."""
     rules = [rule for rule in TABLE if rule.feature in PLUGINS]
     async with asyncio.TaskGroup() as tasks:
         served_versions = [tasks.create_task(_is_served(patient, rule)) for rule in rules]
@@ -215,7 +215,7 @@ async def _is_served(patient: Patient, rule: Rule) -> bool:
 
 
 async def check_namespaces(patient: Patient) -> Sequence[CheckResult]:
-    """Look at where tasks run, as far as that is known, and at what has to be there."""
+    """Check the namespaces where tasks run, as far as they are known, and their contents."""
     namespaces = [patient.only_namespace] if patient.only_namespace else patient.namespaces
     if not namespaces:
         who = "the agent makes them" if patient.settings.create_namespaces else "you make them"
@@ -234,7 +234,7 @@ async def _check_namespace(patient: Patient, namespace: str) -> Sequence[CheckRe
             fault("namespaces", f"there is no {namespace}", f"kubectl create namespace {namespace}")
         ]
     except ForbiddenError:
-        return []  # the permissions say so
+        return []  # reported by the permissions check
     if found["metadata"].get("deletionTimestamp"):
         return [
             fault(
@@ -250,7 +250,9 @@ async def _check_namespace(patient: Patient, namespace: str) -> Sequence[CheckRe
 
 
 def _judge_namespace(patient: Patient, found: Object) -> Sequence[CheckResult]:
-    """Say whether tasks may run in it, and whether the API server holds them to a level."""
+    """
+    Return whether tasks may run in it, and whether the API server enforces a Pod Security level.
+    """
     name, labels = found["metadata"]["name"], found["metadata"].get("labels") or {}
     if name == patient.settings.namespace:
         remedy = "choose another --namespace-template"
@@ -281,7 +283,7 @@ async def _check_pull_secret(patient: Patient, name: Name) -> Sequence[CheckResu
             )
         ]
     except ForbiddenError:
-        return []  # the permissions say so
+        return []  # reported by the permissions check
     if secret.get("type") not in {
         "kubernetes.io/dockerconfigjson",
         "kubernetes.io/dockercfg",

@@ -1,4 +1,4 @@
-"""Can a host be reached: its name, its port, its certificate?"""
+"""Check whether a host can be reached: name, port, certificate."""
 
 import asyncio
 import socket
@@ -15,12 +15,12 @@ CONNECT_WITHIN = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where somebody listens, as the agent is told, and how it is trusted."""
+    """The address of a server, from the agent's settings, and how it is trusted."""
 
     about: str
     host: str
     port: int
-    setting: str  # what to change, if it is wrong
+    setting: str  # the setting to change, if it is wrong
     ca: str | None = None  # PEM, instead of the system's
     ca_setting: str = ""
     is_plain: bool = False  # no TLS
@@ -53,7 +53,7 @@ def read_ca(ca_file: Path | None, about: str) -> str | CheckResult | None:
 
 
 async def reach(endpoint: Endpoint, clock: Clock) -> CheckResult:
-    """Resolve, connect, and shake hands; hang up."""
+    """Resolve the name, connect, do the TLS handshake; close the connection."""
     try:
         async with asyncio.timeout(CONNECT_WITHIN.total_seconds()):
             await asyncio.get_running_loop().getaddrinfo(

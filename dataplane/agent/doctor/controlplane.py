@@ -1,4 +1,4 @@
-"""The control plane: reachable, trusted, and willing to have this agent?"""
+"""Check the control plane: reachable, trusted, and accepting this agent's token and version."""
 
 import asyncio
 import ssl
@@ -25,11 +25,11 @@ _ANSWER_WITHIN = timedelta(seconds=10)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
     results: Sequence[CheckResult]
-    probed: Probed | None  # what the first replica that answered says
+    probed: Probed | None  # the answer of the first replica that answered
 
 
 async def check_replicas(settings: Settings, clock: Clock) -> Answers:
-    """Look at every address of the link."""
+    """Check every address of the link."""
     ca = read_ca(settings.ca_file, LINK)
     if isinstance(ca, CheckResult):
         return Answers(results=[ca], probed=None)
@@ -122,7 +122,7 @@ def _check_answer(address: str, probed: Probed) -> CheckResult:
 
 
 async def check_api(settings: Settings, address: str, clock: Clock) -> Sequence[CheckResult]:
-    """Look at the API, which the door passes the calls of tasks on to."""
+    """Check the API, to which the API proxy forwards the calls of tasks."""
     ca = read_ca(settings.ca_file, API)
     if isinstance(ca, CheckResult):
         return [ca]

@@ -1,10 +1,10 @@
 """
-What the agent asks of the API server, by feature: the only place that says it.
+Permissions that the agent needs from the API server, by feature: the only list of them.
 
-``infra/helm/volary-agent/permissions.yaml`` is written from this table (``python -m
-scripts.permissions``), the chart grants what is in it for the features that are in use, and
-the doctor asks the API server for each. A call that is not in the table is refused in every
-cluster, so whoever adds a call to the ``kube`` room or above adds its row here.
+``infra/helm/volary-agent/permissions.yaml`` is generated from this table (``python -m
+scripts.permissions``), the chart grants the rows of the features that are in use, and the
+doctor checks each. A call that is not in the table is refused in every cluster, so a change
+that adds a call to the ``kube`` room or above adds its row here.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -13,7 +13,7 @@ from enum import StrEnum
 
 
 class Feature(StrEnum):
-    """What may be in use or not; the chart's values choose."""
+    """An optional feature; the chart's values select which are in use."""
 
     AGENT = "agent"
     CONNECTORS = "connectors"
@@ -32,13 +32,13 @@ class Feature(StrEnum):
 class Scope(StrEnum):
     HOME = "home"  # the agent's own namespace
     TASKS = "tasks"  # wherever tasks run: one namespace, or any
-    CLUSTER = "cluster"  # what is in no namespace
+    CLUSTER = "cluster"  # resources without a namespace
 
 
 class Named(StrEnum):
-    """Objects whose names are an installation's own; a rule for them is for them alone."""
+    """Objects whose names an installation chooses; a rule for them grants access to them alone."""
 
-    PROXY_AUTHORITY = "proxyAuthority"  # the Secret with the door's certificate authority
+    PROXY_AUTHORITY = "proxyAuthority"  # the Secret with the proxy's certificate authority
     PROXY_CERTIFICATE = "proxyCertificate"  # the ConfigMaps that publish its certificate
     PROXY_SERVICE = "proxyService"
     LEASE = "lease"
@@ -49,7 +49,7 @@ class Named(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Verbs on one resource, and what they are for."""
+    """Verbs on one resource, and the reason for them."""
 
     feature: Feature = Feature.AGENT
     scope: Scope
@@ -194,7 +194,7 @@ TABLE: Sequence[Rule] = (
         named=Named.TASK_SECRETS,
         why="connectors are given the secrets that their tasks name",
     ),
-    # What is in no namespace.
+    # Resources without a namespace.
     Rule(
         scope=Scope.CLUSTER,
         group="authentication.k8s.io",
@@ -259,5 +259,5 @@ PLUGINS: Collection[Feature] = tuple(
 
 
 def rules_of(features: Collection[Feature]) -> Iterator[Rule]:
-    """Give what an agent with these features needs, in the table's order."""
+    """Yield the rules that an agent with these features needs, in the table's order."""
     return (rule for rule in TABLE if rule.feature is Feature.AGENT or rule.feature in features)

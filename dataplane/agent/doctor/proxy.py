@@ -1,4 +1,4 @@
-"""The door: is its Service there, does it answer, and does its certificate suit it?"""
+"""Check the API proxy: its Service exists, it answers, and its certificate matches."""
 
 import ssl
 from base64 import b64decode
@@ -32,7 +32,7 @@ async def check_proxy(patient: Patient) -> Sequence[CheckResult]:
             )
         ]
     except ForbiddenError:
-        return []  # the permissions say so
+        return []  # reported by the permissions check
     try:
         secret_object = await patient.kube.get(SECRET, secret)
     except NotFoundError:
@@ -44,7 +44,7 @@ async def check_proxy(patient: Patient) -> Sequence[CheckResult]:
             )
         ]
     except ForbiddenError:
-        return []  # the permissions say so
+        return []  # reported by the permissions check
     if settings.kubeconfig is not None:
         return [
             warning(
@@ -61,7 +61,7 @@ async def check_proxy(patient: Patient) -> Sequence[CheckResult]:
         setting="--proxy-address",
         ca=ca,
         ca_setting=f"the Secret {secret}: delete it and restart the agent, to give the door",
-        expires_soon=timedelta(),  # the door renews it, and lives by days
+        expires_soon=timedelta(),  # the proxy renews its certificate, which is valid for days
     )
     reached = await reach(endpoint, patient.clock)
     if reached.outcome is Outcome.FAIL:

@@ -1,4 +1,4 @@
-"""What a check has found, and how it is told: to people a line each, to programs as JSON."""
+"""Results of checks, and how to print them: one line each for people, JSON for programs."""
 
 import json
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ from enum import StrEnum
 
 class Outcome(StrEnum):
     OK = "ok"
-    WARN = "warn"  # it works, or may; somebody should look
-    FAIL = "FAIL"  # something will not work until somebody has done what is said
+    WARN = "warn"  # it works, or may; worth a look
+    FAIL = "FAIL"  # something will not work until the remedy is applied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    about: str  # a word or two, the same for all findings of one check
+    about: str  # a word or two, the same for all results of one check
     outcome: Outcome
     text: str
-    remedy: str = ""  # with what is not OK, always
+    remedy: str = ""  # always set if the outcome is not OK
 
     def __post_init__(self) -> None:
         assert self.remedy or self.outcome is Outcome.OK  # noqa: S101 - or nobody is helped

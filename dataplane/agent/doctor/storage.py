@@ -1,4 +1,4 @@
-"""The bucket: one small blob is written, read, linked to and deleted."""
+"""Check the bucket: write, read, sign a link to and delete one small blob."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,8 +26,9 @@ async def try_storage(
     base: str, *, by_links: bool, options: S3Options | None = None
 ) -> Sequence[CheckResult]:
     """
-    ``base`` is where the control plane says that this cluster reads and writes; ``by_links``:
-    copilots will go there by links.
+    Write, read and delete a blob below ``base``, the control plane's base for this cluster.
+
+    ``by_links``: also fetch it through a signed link, as copilots do.
     """
     try:
         store = open_store(base, options)
@@ -68,7 +69,9 @@ def _rewritten(uri: str) -> CheckResult:
 
 
 async def _follow_link(store: BlobStore, uri: str) -> CheckResult:
-    """Copilots have no credentials: they go by links that the door signs."""
+    """
+    Check that a signed link works: copilots have no credentials, and use links the proxy signs.
+    """
     link = await store.sign_get(uri, timedelta(minutes=1))
     if link is None:
         return warning(

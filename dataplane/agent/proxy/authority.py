@@ -1,9 +1,9 @@
 """
-The door's certificate authority: in a Secret of the agent's, published where pods run.
+The proxy's certificate authority: kept in a Secret of the agent, published where pods run.
 
-Whoever comes first makes it, everybody else takes what is there, so that all replicas are
-trusted by all pods. The key stays in the Secret; server certificates live two days, each
-replica has its own, in memory only.
+The first replica creates it, all others read it, so that all replicas are trusted by all pods.
+The key stays in the Secret; server certificates live two days, each replica has its own, in
+memory only.
 """
 
 import asyncio
@@ -30,7 +30,11 @@ _CERTIFICATE, _PRIVATE_KEY = "tls.crt", "tls.key"
 
 
 class Authority:
-    """Made by :meth:`open`; :meth:`run` keeps the certificate fresh."""
+    """
+    The authority and the current server certificate.
+
+    Created by :meth:`open`; :meth:`run` renews the certificate.
+    """
 
     def __init__(self, kube: Kube, pair: KeyPair, projects: Sequence[str], clock: Clock) -> None:
         self._kube = kube
@@ -50,32 +54,33 @@ class Authority:
         cls, kube: Kube, secret: Name, projects: Sequence[str], clock: Clock
     ) -> "Authority":
         """
-        Take the authority in ``secret``, or make it; ``projects`` is where the door is reached.
+        Read the authority from ``secret``, or create it; ``projects`` are the proxy's
+        addresses.
 
-        CertificateError if what is in the Secret is no authority.
+        Raises CertificateError if the Secret holds no authority.
         """
         return cls(kube, await _take_or_make(kube, secret, clock.now()), projects, clock)
 
     @property
     def certificate(self) -> bytes:
-        """What pods have to trust, PEM."""
+        """Return the certificate that pods have to trust, PEM."""
         return self._pair.certificate
 
     async def run(self) -> None:
-        """Renew the door's certificate in time, until cancelled; connections stay."""
+        """Renew the proxy's certificate in time, until cancelled; open connections stay."""
         while True:
             await self._clock.sleep(limits.REFRESH_INTERVAL)
             self.run_once()
 
     def run_once(self) -> bool:
-        """Renew it if it is time; return whether it was."""
+        """Renew the certificate if it is due; return whether it was."""
         if self._until - self._clock.now() > limits.RENEW_BEFORE:
             return False
         self._until = self._renew()
         return True
 
     async def publish(self, namespace: str) -> None:
-        """See that pods of the namespace find the certificate to trust; KubeError if not."""
+        """Write the certificate to trust into the namespace's ConfigMap; KubeError on failure."""
         now = self._clock.now()
         if self._published.get(namespace, now) > now:
             return
@@ -147,7 +152,7 @@ def _skeleton(kind: str, name: Name) -> dict[str, object]:
 
 
 def _load(context: ssl.SSLContext, pair: KeyPair) -> None:
-    """Give the context the pair, by files in memory: the key is never on a disk."""
+    """Load the pair into the context from memory files: the key is never on a disk."""
     with _memory_file(pair.certificate) as certificate, _memory_file(pair.key) as key:
         context.load_cert_chain(certificate, key)
 

@@ -1,4 +1,4 @@
-"""Bodies of calls: read whole, each within bounds, and all of them together as well."""
+"""Read bodies of calls whole, each limited in size, and all of them together as well."""
 
 import asyncio
 from collections import Counter
@@ -12,7 +12,7 @@ from dataplane.agent.proxy.errors import Code, RefusedError
 
 
 class Bodies:
-    """Those that are held at present, from their first byte until their call has ended."""
+    """The buffered bodies, from their first byte until their call has ended."""
 
     def __init__(self) -> None:
         self._buffered: Counter[str] = Counter()  # bytes, by pod
@@ -25,7 +25,10 @@ class Bodies:
     async def read(
         self, request: web.BaseRequest, limit: int, *, pod: str = ""
     ) -> AsyncIterator[bytes]:
-        """Read the whole body; RefusedError if it is larger, does not come, or has no room."""
+        """
+        Read the whole body; RefusedError if it is too large, late, or exceeds the remaining
+        capacity.
+        """
         if request.content_length is not None and request.content_length > limit:
             raise too_large(limit)
         body = bytearray()

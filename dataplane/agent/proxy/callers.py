@@ -1,4 +1,4 @@
-"""Who calls: an attempt, as the agent has written it on the pod that shows the token."""
+"""Identify the caller: the attempt that the agent wrote on the pod whose token is presented."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _OVER = frozenset({"Succeeded", "Failed"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """An attempt whose pod lives, and what is its own."""
+    """An attempt whose pod is alive, and the data it owns."""
 
     pod: Name
     uid: str
@@ -52,7 +52,7 @@ class Caller:
 
 
 def identify(pod: Object) -> Caller:
-    """Read the attempt off a pod; RefusedError if it is none of the agent's, or is over."""
+    """Read the attempt from a pod; RefusedError if it is not the agent's, or has ended."""
     name = name_of(pod)
     phase = (pod.get("status") or {}).get("phase", "")
     if phase in _OVER:

@@ -1,4 +1,4 @@
-"""Certificates, made in memory: an authority of our own, and what it signs for the door."""
+"""Create certificates in memory: the proxy's own authority, and server certificates it signs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from dataplane.agent.proxy import limits
 
 
 class CertificateError(SettingsError):
-    """A certificate or key cannot be used; the message names where it came from."""
+    """A certificate or key cannot be used; the message names its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Issued:
 
 def make_authority(now: datetime) -> KeyPair:
     key = ec.generate_private_key(ec.SECP256R1())
-    # Not the name of what it signs: that would pass for signed by itself.
+    # Not the subject of what it signs: that would look self-signed.
     name = _name("volary-proxy authority")
     certificate = (
         _builder(name, name, key.public_key(), now, now + limits.CA_LASTS)
@@ -47,7 +47,7 @@ def make_authority(now: datetime) -> KeyPair:
 
 
 def issue(authority: KeyPair, projects: Sequence[str], now: datetime) -> Issued:
-    """Sign for a server that is reached at ``projects``, names or addresses; its chain is whole."""
+    """Sign a server certificate for ``projects``, names or addresses; return its whole chain."""
     try:
         ca_certificate = x509.load_pem_x509_certificate(authority.certificate)
         ca_key = serialization.load_pem_private_key(authority.key, password=None)

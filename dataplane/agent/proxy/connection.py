@@ -1,8 +1,8 @@
 """
-One connection of a pod: aiohttp's, with bounds on how many there are and how a request begins.
+One connection of a pod: aiohttp's, with limits on connections and on requests' headers.
 
-aiohttp bounds a line, a header and their number, but not the whole of them, waits for ever for
-a request that has begun, and logs a traceback for bytes that are no request.
+aiohttp limits a line, a header and their number, but not their total size, waits for ever for a
+request that has begun, and logs a traceback for bytes that are no request.
 """
 
 import asyncio
@@ -41,9 +41,9 @@ class BoundedHandler(RequestHandler):
         )
         self._connections = connections
         self._address = ""
-        self._head_bytes = 0  # of a head that is not whole
-        self._is_expected = False  # has a deadline
-        self._payload: Any = None  # of the request that came last
+        self._head_bytes = 0  # of an incomplete head
+        self._is_expected = False  # a head with a deadline is expected
+        self._payload: Any = None  # of the last request
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -84,7 +84,7 @@ class BoundedHandler(RequestHandler):
             self._expect()
 
     def expire(self) -> None:
-        """Refuse a request whose head came too slowly."""
+        """Reject a request whose head came too slowly."""
         self._is_expected = False
         within = limits.HEAD_WITHIN.total_seconds()
         self._reject(
@@ -98,7 +98,7 @@ class BoundedHandler(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer bytes that are no request, without a traceback: they are the client's."""
+        """Answer bytes that are no request, without a traceback: the fault is the client's."""
         if status >= 500:
             return super().handle_error(request, status, exc, message)
         logger.info("request refused", extra={"peer": self._address, "detail": str(exc)[:200]})
@@ -116,7 +116,7 @@ class BoundedHandler(RequestHandler):
             self._connections.expect_no_more(self)
 
     def _reject(self, status: str, sentence: str, limit: str) -> None:
-        """Answer, unless an answer is under way, and close."""
+        """Send an error response, unless another response is being sent, and close."""
         self._expect_no_more()
         self._connections.note_refusal(limit)
         transport = self.transport

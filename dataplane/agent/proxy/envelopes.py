@@ -1,16 +1,16 @@
-"""Connect's envelopes: flags, a length, and so many bytes. PURE."""
+"""Parse Connect's envelopes: flags, a length, and so many bytes. PURE."""
 
 _PREFIX_BYTES = 5
 _END_OF_STREAM = 0b10
 
 
 class Envelopes:
-    """Where in a stream of envelopes the bytes are that went past."""
+    """Tracks the position of a byte stream relative to its envelopes."""
 
     def __init__(self) -> None:
         self._prefix = bytearray()
-        self._missing = 0  # of the envelope that has begun
-        self.is_over = False  # the last one has begun
+        self._missing = 0  # bytes still to come of the current envelope
+        self.is_over = False  # the last envelope has begun
 
     @property
     def is_between(self) -> bool:

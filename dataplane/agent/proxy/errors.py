@@ -1,4 +1,4 @@
-"""What the door answers when it does not let a call through, in Connect's words."""
+"""Errors with which the proxy rejects a call, encoded as Connect requires."""
 
 import json
 import struct
@@ -8,14 +8,14 @@ _END_OF_STREAM = 0b10
 
 
 class Code(Enum):
-    """Connect's codes that the door uses, with the HTTP status of each."""
+    """Connect's codes that the proxy uses, with the HTTP status of each."""
 
     INVALID_ARGUMENT = "invalid_argument", 400
-    UNAUTHENTICATED = "unauthenticated", 401  # the SDK then reads its token anew
+    UNAUTHENTICATED = "unauthenticated", 401  # the SDK then reads its token again
     PERMISSION_DENIED = "permission_denied", 403
     RESOURCE_EXHAUSTED = "resource_exhausted", 429
     UNIMPLEMENTED = "unimplemented", 501
-    UNAVAILABLE = "unavailable", 503  # the SDK then tries again
+    UNAVAILABLE = "unavailable", 503  # the SDK then retries
     DEADLINE_EXCEEDED = "deadline_exceeded", 504
 
     def __init__(self, word: str, status: int) -> None:
@@ -24,7 +24,7 @@ class Code(Enum):
 
 
 class RefusedError(Exception):
-    """The call ends here; the message says why and what to do."""
+    """The call is rejected; the message gives the reason and the remedy."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class RefusedError(Exception):
         return {"code": self.code.word, "message": self.message}
 
     def as_body(self) -> bytes:
-        """Return the answer to a unary call, sent with the code's HTTP status."""
+        """Return the body of a unary call's response, sent with the code's HTTP status."""
         return json.dumps(self.as_json()).encode()
 
     def as_end_of_stream(self) -> bytes:

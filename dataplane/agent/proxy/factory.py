@@ -1,4 +1,4 @@
-"""Puts a door together from its parts."""
+"""Construct the API proxy from its parts."""
 
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -29,7 +29,7 @@ from shared.kit.clock import Clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Where the door is, and where it leads."""
+    """The proxy's addresses, and the control plane that it forwards to."""
 
     listen: str  # host:port; port 0 for any
     projects: Sequence[str]  # names and addresses by which it is reached, for its certificate
@@ -37,7 +37,7 @@ class Site:
     control_plane: str  # http(s)://host:port of the API
     trust: ssl.SSLContext | None  # of the control plane's certificate; None: the system's
     credential: Credential
-    s3: S3Options | None = None  # None: as the environment says
+    s3: S3Options | None = None  # None: from the environment
 
 
 @asynccontextmanager
@@ -45,9 +45,10 @@ async def open_proxy(
     site: Site, *, kube: Kube, pods: Informer, clock: Clock, is_fresh: Callable[[], bool]
 ) -> AsyncIterator[ApiProxy]:
     """
-    Make a door, to be :meth:`~ApiProxy.run`; ``pods`` is of the agent's pods in all namespaces.
+    Create a proxy, ready for :meth:`~ApiProxy.run`; ``pods`` covers the agent's pods of all
+    namespaces.
 
-    CertificateError or KubeError if its certificate authority cannot be had.
+    Raises CertificateError or KubeError if its certificate authority cannot be read or created.
     """
     authority = await Authority.open(kube, site.secret, site.projects, clock)
     keys = AccessKeys(site.s3 or S3Options(), clock.now)

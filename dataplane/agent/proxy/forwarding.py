@@ -1,9 +1,9 @@
 """
-Calls of the SDK: who asks, what about, and on to the control plane if it may be.
+Forward calls of the SDK to the control plane: authenticate, authorize, pass on.
 
-An answer goes back as it comes, no faster than it is read. A stream whose other end is
-lost is ended with UNAVAILABLE, on which the SDK connects again; it would take a mere end
-for the end of the matter.
+An answer is passed back as it arrives, no faster than the client reads it. A stream whose
+upstream connection breaks is ended with UNAVAILABLE, on which the SDK reconnects; it would take
+a normal end for the end of the action.
 """
 
 import asyncio
@@ -56,13 +56,13 @@ class Proxy:
         self._streams: set[asyncio.Task[object]] = set()
 
     def end_streams(self) -> None:
-        """End every stream so that its client connects again, to another replica."""
+        """End every stream so that its client reconnects, to another replica."""
         self._ending.set()
         for task in self._streams:
             task.cancel()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answer a ``POST /package.Service/Method``."""
+        """Handle a ``POST /package.Service/Method``."""
         name = request.path.removeprefix("/")
         rpc = RPCS.get(name)
         is_stream = rpc.is_stream if rpc else "connect+" in request.content_type
@@ -84,7 +84,9 @@ class Proxy:
             return _refused(refusal, is_stream=is_stream)
 
     async def _reject(self, name: str, request: web.Request) -> web.StreamResponse:
-        await self._tokens.admit(request.headers.get("authorization"))  # strangers learn nothing
+        await self._tokens.admit(
+            request.headers.get("authorization")
+        )  # unauthenticated callers learn nothing
         raise RefusedError(Code.PERMISSION_DENIED, f"a task may not call {name}; {remedy(name)}")
 
     async def _forward(self, rpc: Rpc, caller: Caller, request: web.Request) -> web.StreamResponse:
@@ -119,7 +121,7 @@ class Proxy:
             async for chunk in _chunks(answer):
                 await response.write(chunk)
         except _LostError:
-            _cut(request)  # the client was told of more
+            _cut(request)  # the headers announced more
         else:
             await response.write_eof()
 
@@ -149,7 +151,7 @@ class Proxy:
 
     @contextmanager
     def _listed(self) -> Iterator[None]:
-        """Have the stream that the current task serves among those that can be ended."""
+        """Register the current task's stream among those that :meth:`end_streams` can end."""
         task = asyncio.current_task()
         if task is None or self._ending.is_set():
             raise _StoppingError
@@ -158,7 +160,7 @@ class Proxy:
             yield
         except asyncio.CancelledError:
             if not self._ending.is_set():
-                raise  # the pod hung up
+                raise  # the pod closed the connection
             task.uncancel()
             raise _StoppingError from None
         finally:
@@ -166,11 +168,11 @@ class Proxy:
 
 
 class _LostError(Exception):
-    """The control plane's side of a stream broke."""
+    """The upstream connection of a stream broke."""
 
 
 class _StoppingError(Exception):
-    """This door ends."""
+    """This proxy is shutting down."""
 
 
 async def _chunks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -192,13 +194,13 @@ def _refused(refusal: RefusedError, *, is_stream: bool) -> web.Response:
 
 
 def _watch(request: web.Request) -> None:
-    """Notice when a pod's node is gone, from which nobody hangs up."""
+    """Enable keepalive, to detect that a pod's node is gone without closing its connections."""
     there = request.transport.get_extra_info("socket") if request.transport else None
     if there is not None:
         enable_keepalive(there)
 
 
 def _cut(request: web.Request) -> None:
-    """Break the connection: the client sees that the answer is not whole."""
+    """Break the connection: the client sees that the answer is incomplete."""
     if request.transport is not None:
         request.transport.abort()

@@ -1,27 +1,27 @@
-"""Every bound of this room: counts are items, sizes bytes, durations ``timedelta``."""
+"""Limits of the API proxy: counts are items, sizes bytes, durations ``timedelta``."""
 
 from datetime import timedelta
 
 # What a pod may send.
-REQUEST_BYTES = 16 * 1024 * 1024  # of one call, packed or unpacked: the control plane's own bound
-OUR_BYTES = 64 * 1024  # of a call that the door answers before it knows who asks
-MAX_REQUEST_BYTES = 4 * 1024 * 1024  # of one question of a copilot
+REQUEST_BYTES = 16 * 1024 * 1024  # of one call, compressed or not: the control plane's own limit
+OUR_BYTES = 64 * 1024  # of a call that the proxy answers before it authenticates the caller
+MAX_REQUEST_BYTES = 4 * 1024 * 1024  # of one request of a copilot
 STREAM_REQUEST_BYTES = 256 * 1024  # of a call that is answered by a stream: it only names things
-BODIES = 256 * 1024 * 1024  # bytes of all calls under way
+BODIES = 256 * 1024 * 1024  # bytes of all calls in progress
 BODIES_OF_POD = 64 * 1024 * 1024  # bytes of one pod's
 REQUEST_WITHIN = timedelta(seconds=60)  # from its first byte to its last
 HEADER_BYTES = 32 * 1024  # of one header; a token has about 1 KiB
 HEADERS = 100  # of one call
-HEAD_BYTES = 64 * 1024  # of a request line and headers that are not whole
+HEAD_BYTES = 64 * 1024  # of an incomplete request line with headers
 HEAD_WITHIN = timedelta(seconds=10)  # from the connection, or a request's first byte
 HANDSHAKE_WITHIN = timedelta(seconds=10)  # of TLS
 IDLE_POD = timedelta(seconds=75)  # between two calls on a connection
 
-# Connections: a pod of the SDK's has one for each stream, and some for calls.
+# Connections: a pod with the SDK has one for each stream, and some for calls.
 CONNECTIONS = 8192
 CONNECTIONS_OF_ADDRESS = 2048  # a pod's own; where the network hides pods, all those of a node
 
-# What one pod may have under way; other pods have as much.
+# Concurrency of one pod; other pods have as much.
 CALLS_OF_POD = 32  # the SDK has 20 workers; more wait in line
 WAITING_OF_POD = 512  # in that line
 STREAMS_OF_POD = 128
@@ -29,8 +29,10 @@ LINE_WITHIN = timedelta(seconds=20)
 
 # The control plane.
 CONNECT_WITHIN = timedelta(seconds=5)
-CALL_WITHIN = timedelta(seconds=65)  # a little longer than the control plane gives itself
-IDLE_CONNECTION = timedelta(seconds=45)  # before the control plane, or what stands there, ends it
+CALL_WITHIN = timedelta(seconds=65)  # a little longer than the control plane's own timeout
+IDLE_CONNECTION = timedelta(
+    seconds=45
+)  # before the control plane, or a load balancer before it, closes it
 SILENT_PEER = timedelta(seconds=30)  # a dead one on an idle stream is noticed after about that
 
 # Tokens.
@@ -53,20 +55,20 @@ CERTIFICATE_LASTS = timedelta(days=2)
 RENEW_BEFORE = timedelta(days=1)
 REFRESH_INTERVAL = timedelta(minutes=10)
 CLOCK_SKEW = timedelta(minutes=10)
-PUBLISHED_LASTS = timedelta(minutes=1)  # before a namespace's ConfigMap is looked at again
+PUBLISHED_LASTS = timedelta(minutes=1)  # before a namespace's ConfigMap is checked again
 NAMESPACES_KNOWN = 4096
 
 # The signer.
-LINKS_AT_ONCE = 512  # of one question; copilots ask for 256
-PAGE_BLOBS = 5000  # a copilot takes an answer of 16 MiB
+LINKS_AT_ONCE = 512  # of one request; copilots ask for 256
+PAGE_BLOBS = 5000  # a copilot accepts an answer of 16 MiB
 STORES_OPEN = 64
 LINK_LASTS = timedelta(minutes=15)
-PART_BYTES = 32 * 1024 * 1024  # at least; S3 takes 10,000 parts of an upload
+PART_BYTES = 32 * 1024 * 1024  # at least; S3 accepts 10,000 parts of an upload
 PARTS = 10_000
-WHOLE_BYTES = 32 * 1024 * 1024  # up to here a blob goes in one piece
-INPUTS_BYTES = 32 * 1024 * 1024  # of an inputs.pb that says what may be read
-URIS_KNOWN = 200_000  # of all inputs that are remembered; one may have more
+WHOLE_BYTES = 32 * 1024 * 1024  # up to this size a blob is uploaded in one piece
+INPUTS_BYTES = 32 * 1024 * 1024  # of an inputs.pb that determines what may be read
+URIS_KNOWN = 200_000  # of all cached inputs; one may have more
 STORE_WITHIN = timedelta(seconds=30)
 
-# The end.
-STOP_WITHIN = timedelta(seconds=20)  # for calls under way, once no new ones are taken
+# Shutdown.
+STOP_WITHIN = timedelta(seconds=20)  # for calls in progress, once no new ones are accepted

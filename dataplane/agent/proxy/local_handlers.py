@@ -1,4 +1,4 @@
-"""What the door answers by itself: where to go, and how one logs in here."""
+"""RPCs the proxy answers locally: SelectCluster, auth metadata."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -20,17 +20,17 @@ from dataplane.agent.proxy.upstream import passed_on
 
 
 def _metadata(_: Any) -> GetOAuth2MetadataResponse:
-    """Name nowhere to log in: the token is in the pod already."""
+    """Return no login endpoint: the token is in the pod already."""
     return GetOAuth2MetadataResponse()
 
 
 def _client_config(_: Any) -> GetPublicClientConfigResponse:
-    """Name the header, for the SDK takes whatever stands there for its name, even nothing."""
+    """Return the authorization header's name; the SDK uses the field even if it is empty."""
     return GetPublicClientConfigResponse(authorization_metadata_key="authorization")
 
 
 def _cluster(request: SelectClusterRequest) -> SelectClusterResponse:
-    """Name no endpoint, which the SDK takes for "stay": it has no way but through this door."""
+    """Return no endpoint, which the SDK reads as "stay": a pod can reach only this proxy."""
     if request.operation == SelectClusterRequest.OPERATION_UPLOAD_TRIGGER:
         raise RefusedError(
             Code.UNIMPLEMENTED, "a task may not deploy triggers; do that from outside"

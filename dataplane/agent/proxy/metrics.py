@@ -1,4 +1,4 @@
-"""What the door counts; whoever shows it to Prometheus reads it here."""
+"""Counters of the API proxy; the agent's Prometheus endpoint reads them here."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,14 +12,17 @@ from dataplane.agent.proxy.errors import Code
 class Counts:
     calls: Counter[str] = field(default_factory=Counter)  # passed on, by RPC
     refusals: Counter[tuple[str, str]] = field(default_factory=Counter)  # by RPC and code
-    links: Counter[str] = field(default_factory=Counter)  # the signer's questions, by verb
+    links: Counter[str] = field(default_factory=Counter)  # requests to the signer, by verb
     streams: int = 0  # open now
 
     def passed(self, rpc: str) -> None:
         self.calls[rpc] += 1
 
     def refused(self, rpc: str, code: Code) -> None:
-        """``rpc`` is "" for one that is not known: strangers may not choose our labels."""
+        """
+        Count a rejected call; ``rpc`` is "" for an unknown one: callers may not choose label
+        values.
+        """
         self.refusals[rpc, code.word] += 1
 
     @contextmanager

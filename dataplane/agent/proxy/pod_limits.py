@@ -1,4 +1,4 @@
-"""How much one pod may have under way, so that a busy one leaves room for the others."""
+"""Limit the concurrent calls of one pod, so that a busy pod leaves capacity for the others."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -12,12 +12,12 @@ from dataplane.agent.proxy.errors import Code, RefusedError
 @dataclass(slots=True)
 class _PodUsage:
     calls: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(limits.CALLS_OF_POD))
-    present: int = 0  # calls under way or waiting
+    present: int = 0  # calls in progress or waiting
     streams: int = 0
 
 
 class PodLimits:
-    """One for each pod that has something under way, and none for the others."""
+    """Concurrency limits per pod; pods without calls or streams use no memory."""
 
     def __init__(self) -> None:
         self._lines: dict[str, _PodUsage] = {}
@@ -27,7 +27,7 @@ class PodLimits:
 
     @asynccontextmanager
     async def call(self, pod: str) -> AsyncIterator[None]:
-        """Hold one of the pod's calls, waiting for it in order of arrival."""
+        """Acquire one of the pod's call slots, waiting for it in order of arrival."""
         with self._line(pod) as line:
             if line.present >= limits.WAITING_OF_POD:
                 raise RefusedError(

@@ -1,4 +1,4 @@
-"""What a call says: unpacked and understood, within bounds, and judged."""
+"""Parse and authorize a call's message: decompressed within limits, decoded, checked."""
 
 import zlib
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ class ParsedRequest:
 
 
 def parse(rpc: Rpc, body: bytes, headers: Mapping[str, str]) -> ParsedRequest:
-    """Understand a body by the headers that go on with it; their names are lower-case."""
+    """Decode a body by the headers that are forwarded with it; their names are lower-case."""
     expected = _STREAM if rpc.is_stream else _UNARY
     content_type = headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != expected:
@@ -50,7 +50,7 @@ def parse(rpc: Rpc, body: bytes, headers: Mapping[str, str]) -> ParsedRequest:
 
 
 async def authorize(request_message: ParsedRequest, caller: Caller, lineage: RunLineage) -> None:
-    """Let a call through that is about the caller's own; RefusedError otherwise."""
+    """Accept a call about the caller's own objects; RefusedError otherwise."""
     rule = request_message.rpc.rule
     own = (caller.run.project, caller.run.domain)
     for project, domain in rule.projects(request_message.message):
@@ -77,7 +77,7 @@ def _reject(request_message: ParsedRequest, reason: str) -> RefusedError:
 
 
 def _take_envelope(body: bytes) -> tuple[bytes, bool]:
-    """Return the one message that begins a server's stream, and whether it is packed."""
+    """Return the single request message of a server stream, and whether it is compressed."""
     length = int.from_bytes(body[1:_PREFIX_BYTES], "big")
     if len(body) != _PREFIX_BYTES + length:
         raise RefusedError(Code.INVALID_ARGUMENT, "the body is not one message in its envelope")
@@ -101,6 +101,6 @@ def _unpack(body: bytes, encoding: str) -> bytes:
     if not unpacking.eof:
         raise RefusedError(Code.INVALID_ARGUMENT, "the packed body ends before its time")
     if unpacking.unused_data:
-        # Whoever reads on would see another message than was judged here.
+        # A later reader would see another message than was checked here.
         raise RefusedError(Code.INVALID_ARGUMENT, "something follows the packed body")
     return unpacked

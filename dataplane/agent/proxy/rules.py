@@ -1,8 +1,8 @@
 """
-What a task may ask of the control plane: each RPC, and what it has to be about.
+Allow-list of RPCs for tasks: each RPC, and the objects that its message may name.
 
-What is not in the table is refused. The org of a call is not looked at: it comes from the
-agent's credential, whatever a message says.
+RPCs that are not in the table are rejected. The org of a call is not checked: it comes from the
+agent's credential, whatever a message contains.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,8 +29,8 @@ ProjectDomain = tuple[str, str]
 
 
 class Scope(Enum):
-    LOCAL = auto()  # the door answers by itself, before it knows who asks
-    ANY = auto()  # about nothing of anybody's own
+    LOCAL = auto()  # the proxy answers it, before it authenticates the caller
+    ANY = auto()  # names no owned object
     PROJECT = auto()  # about the caller's own project and domain
     LINEAGE = auto()  # about the caller's run, or one that was started by it
     RUN = auto()  # about the caller's run
@@ -38,7 +38,7 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Who may call; ``runs`` and ``projects`` are what a message is about."""
+    """Scope of an RPC; ``runs`` and ``projects`` extract the objects that a message names."""
 
     scope: Scope
     runs: Callable[[Any], Sequence[RunKey]] = lambda _: ()
@@ -56,7 +56,7 @@ class Rpc:
 
 
 def _of_run(scope: Scope, path: str) -> Rule:
-    """Rule by the one run at ``path`` in the message: a RunIdentifier."""
+    """Return a rule for the one run at ``path`` in the message: a RunIdentifier."""
     return Rule(scope, runs=lambda message: [_run(_at(message, path))])
 
 
@@ -71,7 +71,7 @@ def _run(fields: Any) -> RunKey:
 
 
 def _new_run(message: Any) -> Sequence[ProjectDomain]:
-    """Where CreateRun and UploadInputs want to put what they bring."""
+    """Return the project and domain in which CreateRun and UploadInputs create objects."""
     fields = message.run_id if message.WhichOneof("id") == "run_id" else None
     if fields is not None:
         return [(fields.project, fields.domain)]
@@ -79,7 +79,7 @@ def _new_run(message: Any) -> Sequence[ProjectDomain]:
 
 
 def _related_run(message: Any) -> Sequence[RunKey]:
-    """The run that a new one says it comes from; the SDK says it within a task."""
+    """Return the parent run that a new run names; the SDK sets it within a task."""
     spec = message.run_spec
     return [_run(spec.relation.related_to)] if spec.HasField("relation") else []
 
@@ -97,7 +97,7 @@ def _linked_task(message: Any) -> Sequence[ProjectDomain]:
         case "task_id":
             return [(message.task_id.project, message.task_id.domain)]
         case _:
-            return [("", "")]  # of nobody
+            return [("", "")]  # matches no caller
 
 
 _ANY = Rule(Scope.ANY)
@@ -170,7 +170,7 @@ _RULES: Mapping[Any, Mapping[str, Rule]] = {
             Scope.PROJECT,
             projects=lambda message: [(message.task_id.project, message.task_id.domain)],
         ),
-        # A task may be used from any project; who may read which, the control plane decides.
+        # A task may be used from any project; the control plane authorizes reading it.
         "TaskService/GetTaskDetails": _ANY,
         "TaskService/ListTasks": _ANY,
         "TaskService/ListVersions": _ANY,
@@ -187,11 +187,11 @@ _REMEDIES: Mapping[str, str] = {
     "flyteidl2.workflow.RunService/ListRuns": "it may ask for its own run by name",
     "flyteidl2.workflow.RunService/WatchRuns": "it may watch its own run by name",
 }
-"""What to do instead, by how the RPC's name begins."""
+"""Remedies, by how the RPC's name begins."""
 
 
 def remedy(rpc: str) -> str:
-    """Say what to do instead of an RPC that is not in the table."""
+    """Return the alternative to an RPC that is not in the table."""
     for beginning, fields in _REMEDIES.items():
         if rpc.startswith(beginning):
             return fields
@@ -208,7 +208,7 @@ def _rpc(method: MethodDescriptor, rule: Rule) -> Rpc:
 
 
 def _describe() -> dict[str, Rpc]:
-    """Look each row up in flyteidl2; KeyError for one that it does not know."""
+    """Look up each row in flyteidl2; KeyError for an unknown RPC."""
     rpcs = {}
     for module, rules in _RULES.items():
         for name, rule in rules.items():

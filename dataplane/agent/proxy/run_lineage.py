@@ -1,8 +1,8 @@
 """
-Which runs a run has started: a task that starts one may follow it, and look into it.
+Find which runs a run has started: a task may follow and read the runs that it starts.
 
-Nothing is kept of who started what, so that any replica of the door may answer: the run
-itself says where it comes from, because the SDK writes that when it starts one in a task.
+No state is kept about it, so that any replica of the proxy can answer: the run itself names its
+parent, because the SDK sets that when a task starts a run.
 """
 
 from collections import OrderedDict
@@ -34,7 +34,7 @@ class RunLineage:
         self._known: OrderedDict[tuple[str, RunKey], _Known] = OrderedDict()
 
     async def descends(self, run: RunKey, ancestor: RunKey, org: str) -> bool:
-        """Whether ``run`` was started by ``ancestor``, or by a run that it started."""
+        """Return whether ``run`` was started by ``ancestor``, directly or through other runs."""
         for _ in range(limits.GENERATIONS):
             parent = await self._parent(run, org)
             if parent is None:

@@ -1,9 +1,9 @@
 """
-The server: TLS, one route for each of the door's trades, a quiet end.
+HTTPS server of the API proxy: TLS, routes, graceful shutdown.
 
-``/package.Service/Method`` is the proxy's, ``/copilot/…`` the signer's. ``/fence`` answers
-200 while attempts that may be begun elsewhere may go on, for the kubelet to ask; ``/healthz``
-while the loop turns, ``/readyz`` while calls are taken.
+``/package.Service/Method`` is forwarded, ``/copilot/…`` goes to the signer. ``/fence`` answers
+the kubelet's probe with 200 while replaceable attempts may continue; ``/healthz`` while the
+event loop runs, ``/readyz`` while calls are accepted.
 """
 
 import asyncio
@@ -36,7 +36,10 @@ class ApiProxy:
         is_fresh: Callable[[], bool],
         counts: Counts,
     ) -> None:
-        """``listen`` is ``host:port``; ``is_fresh`` says whether contact was recent enough."""
+        """
+        ``listen`` is ``host:port``; ``is_fresh``: whether the last acknowledged heartbeat is
+        recent.
+        """
         self._listen = listen
         self.authority = authority
         self.counts = counts
@@ -45,17 +48,17 @@ class ApiProxy:
         self._is_fresh = is_fresh
         self._ending = False
         self.started = asyncio.Event()
-        self.port = 0  # once started
+        self.port = 0  # set once started
         self.connections = Connections(
             "door", most=limits.CONNECTIONS, most_per_address=limits.CONNECTIONS_OF_ADDRESS
         )
 
     async def run(self) -> None:
-        """Serve until cancelled; then let calls finish, and send streams elsewhere."""
+        """Serve until cancelled; then let calls finish, and send streams to other replicas."""
         runner = web.AppRunner(
             self._application(),
             access_log=None,
-            handler_cancellation=True,  # a pod that hangs up frees what it held
+            handler_cancellation=True,  # a pod that disconnects frees its slots and buffers
             shutdown_timeout=limits.STOP_WITHIN.total_seconds(),
         )
         await runner.setup()
@@ -119,14 +122,14 @@ async def _well(_: web.Request) -> web.Response:
 async def _answer_always(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Answer what nobody foresaw as the clients understand it, and keep the rest from them."""
+    """Answer unexpected errors in the clients' protocol, without internal details."""
     try:
         return await handler(request)
     except (web.HTTPException, ConnectionError):
         raise
     except Exception:
         if request.writer.output_size > 0:
-            raise  # half an answer is out: the connection ends
+            raise  # part of the response is sent: close the connection
         logger.exception("a call failed in the door", extra={"path": request.path})
         # Not INTERNAL: the SDK takes that for the end of a stream it follows.
         refusal = RefusedError(Code.UNAVAILABLE, "the agent's door failed; its log says why")

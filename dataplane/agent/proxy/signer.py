@@ -1,9 +1,9 @@
 """
-Signed links for copilots, which have no access to the bucket of their own.
+Sign links for copilots, which have no credentials of the bucket.
 
-``POST /copilot/{get,list,put,parts,complete,abandon}``, JSON in and out; the copilot's
-``urls`` describes each. A link lives for a quarter of an hour: a copilot whose link has
-expired asks for another.
+``POST /copilot/{get,list,put,parts,complete,abandon}``, JSON in and out; the copilot's ``urls``
+describes each. A link is valid for a quarter of an hour: a copilot whose link has expired
+requests another.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 Json = Mapping[str, Any]
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-_AT_ONCE = 16  # requests to the store for one question
+_AT_ONCE = 16  # concurrent store requests for one call
 _CRC32 = re.compile("[A-Za-z0-9+/]{6}==")
 
 
@@ -75,7 +75,7 @@ class Signer:
         except RefusedError as refusal:
             error = refusal
         except UriForbiddenError as out:
-            error = RefusedError(Code.INVALID_ARGUMENT, str(out))  # 403 would be asked again
+            error = RefusedError(Code.INVALID_ARGUMENT, str(out))  # a 403 would be retried
         except BlobNotFoundError as missing:
             error = RefusedError(Code.INVALID_ARGUMENT, str(missing))
         except BlobOutsideError as outside:
@@ -110,7 +110,7 @@ class Signer:
         if not isinstance(after, str):
             raise RefusedError(Code.INVALID_ARGUMENT, "'after' is no path")
         await self._uri_policy.require_read(caller, uri)
-        # One more than is given, to know whether there is more.
+        # One more than is returned, to know whether there is more.
         found = await self._store(caller).list_below(uri, after=after, limit=limits.PAGE_BLOBS + 1)
         page = found[: limits.PAGE_BLOBS]
         return {
@@ -169,7 +169,7 @@ class Signer:
         return {}
 
     def _named(self, caller: Caller, request_message: Json) -> tuple[str, str, Uploads]:
-        """Return the upload that the question is about."""
+        """Return the upload that the request names."""
         uri, upload = _text(request_message, "uri"), _text(request_message, "upload")
         self._uri_policy.require_written(caller, uri)
         return uri, upload, self._uploads(self._store(caller))
@@ -188,7 +188,7 @@ class Signer:
 def _parse(body: bytes) -> Json:
     try:
         fields = json.loads(body)
-        # A lone surrogate is a text in JSON, and none anywhere else.
+        # JSON allows a lone surrogate in a string, UTF-8 does not.
         json.dumps(fields, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise RefusedError(Code.INVALID_ARGUMENT, "the question is not JSON") from error
@@ -198,7 +198,7 @@ def _parse(body: bytes) -> Json:
 
 
 async def _each(link: Callable[[_T], Awaitable[_R]], asked: Sequence[_T]) -> list[_R]:
-    """Ask for each, some at a time; the answers are in the order of the questions."""
+    """Call ``link`` for each, a few concurrently; the results keep the order of the requests."""
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def one(each: _T) -> _R:

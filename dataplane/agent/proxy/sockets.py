@@ -1,4 +1,4 @@
-"""Sockets that notice a dead peer, for streams may be silent for hours."""
+"""Open sockets that detect a dead peer, because streams may be silent for hours."""
 
 import socket
 
@@ -18,7 +18,7 @@ def open_keepalive_socket(address: aiohttp.AddrInfoType) -> socket.socket:
 
 
 def enable_keepalive(open_socket: socket.socket) -> None:
-    """Let the kernel ask a silent peer whether it lives, soon and often."""
+    """Enable TCP keepalive with a short interval."""
     open_socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if not hasattr(socket, "TCP_KEEPIDLE"):
         return

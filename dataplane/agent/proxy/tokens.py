@@ -1,8 +1,8 @@
 """
-Whose token it is: asked of the API server once, and of the pods at every call.
+Authenticate tokens: reviewed once by the API server, checked against the pods at every call.
 
-A token names a pod by name and uid. Whether that pod still lives is looked up each time in
-the informer, so it may call no longer than it lives, though its token be valid for an hour.
+A token names a pod by name and uid. Whether that pod still exists is looked up each time in the
+informer, so a token is rejected once its pod is gone, though it be valid for an hour.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _TOKENLESS = (
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the API server said of a token, and until when that is believed."""
+    """The API server's review of a token, and until when it is cached."""
 
     until: datetime
     pod: Name
@@ -61,7 +61,7 @@ class Tokens:
         return f"<Tokens known={len(self._known)} reviews={self.reviews}>"
 
     async def admit(self, authorization: str | None) -> Caller:
-        """Return the caller; RefusedError if the token is none, or its pod is no more."""
+        """Return the caller; RefusedError if the token is invalid, or its pod no longer exists."""
         token = _bearer(authorization)
         mark = hashlib.sha256(token.encode()).digest()
         known = self._recall(mark)
@@ -71,7 +71,7 @@ class Tokens:
             raise RefusedError(*known.refusal)
         pod = await self._pod(known)
         if pod is None:
-            # A uid does not come back.
+            # A uid is never reused.
             raise self._reject(mark, known, f"the pod {known.pod} is gone; nobody may speak for it")
         if (pod["metadata"].get("labels") or {}).get(MANAGED_LABEL) != "true":
             soon = replace(known, until=self._clock.now() + limits.REJECTION_TTL)
@@ -79,7 +79,7 @@ class Tokens:
         return identify(pod)
 
     def _reject(self, mark: bytes, known: _Known, why: str) -> RefusedError:
-        """Remember that the token is no good, and say so."""
+        """Cache that the token is invalid, and return the error."""
         refusal = (Code.PERMISSION_DENIED, why)
         self._remember(mark, replace(known, refusal=refusal))
         return RefusedError(*refusal)
@@ -97,7 +97,7 @@ class Tokens:
             self._known.popitem(last=False)
 
     async def _review_once(self, mark: bytes, token: str) -> _Known:
-        """Ask, but not twice at the same time for the same token."""
+        """Review the token; concurrent calls with the same token share one request."""
         lock = self._reviews.setdefault(mark, asyncio.Lock())
         try:
             async with lock:
@@ -131,10 +131,13 @@ class Tokens:
         return _Known(until, Name(namespace, reviewed.pod), reviewed.pod_uid)
 
     async def _pod(self, known: _Known) -> Object | None:
-        """Return the pod of the token if it is there; a namesake is another pod."""
+        """
+        Return the token's pod if it exists; a pod of the same name with another uid does not
+        count.
+        """
         pod = self._pods.get(known.pod)
         if pod is None or pod["metadata"]["uid"] != known.uid:
-            # It may be so new that the informer has not heard of it.
+            # It may be so new that the informer does not have it yet.
             pod = await self._get(known.pod)
         if pod is None or pod["metadata"]["uid"] != known.uid:
             return None
@@ -174,7 +177,7 @@ def _reason_against(reviewed: Reviewed) -> str:
 
 
 def _expiry(token: str) -> datetime | None:
-    """Read when a token that was accepted ends; None if it does not say so as a JWT does."""
+    """Return the expiry of an accepted token; None if it has none in a JWT's form."""
     try:
         payload = token.split(".")[1]
         claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

@@ -1,8 +1,8 @@
 """
-The way to the control plane's API, for whoever has been let in.
+Send authorized calls to the control plane's API.
 
-A call goes on as it came, byte by byte and packed as it was, but for its headers: few are
-passed on, the pod's token never; the agent's credential and whose call it is are added.
+A call is forwarded byte for byte, compressed as it was, but for its headers: few are passed on,
+the pod's token never; the agent's credential and the caller's identity are added.
 """
 
 import ssl
@@ -19,7 +19,7 @@ from dataplane.agent.proxy.errors import Code, RefusedError
 from dataplane.agent.proxy.sockets import open_keepalive_socket
 
 Credential = Callable[[], Mapping[str, str]]
-"""Gives the headers by which the control plane knows the agent, as they are now."""
+"""Returns the headers that authenticate the agent to the control plane, current at each call."""
 
 _PASSED = frozenset(
     {
@@ -34,7 +34,7 @@ _PASSED = frozenset(
         "x-request-id",
     }
 )
-_PASSED_FAMILY = "x-actions-"  # where an action belongs, for whoever routes by it
+_PASSED_FAMILY = "x-actions-"  # the action's location, for routing proxies
 _KEPT_BACK = frozenset(
     {
         "connection",
@@ -55,7 +55,7 @@ _M = TypeVar("_M", bound=Message)
 
 
 class Upstream:
-    """Made by :meth:`open`."""
+    """Client of the control plane's API, created by :meth:`open`."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, credential: Credential) -> None:
         self._session = session
@@ -67,9 +67,9 @@ class Upstream:
     async def open(
         cls, url: str, credential: Credential, *, trust: ssl.SSLContext | None = None
     ) -> AsyncIterator["Upstream"]:
-        """``url`` is the control plane's; ``trust`` whose certificates are believed."""
+        """Open a session; ``url`` is the control plane's; ``trust``: the accepted certificates."""
         connector = aiohttp.TCPConnector(
-            limit=0,  # every pod has its own limits; one for all would be one pod's to use up
+            limit=0,  # every pod has its own limits; a shared one could be used up by one pod
             keepalive_timeout=limits.IDLE_CONNECTION.total_seconds(),
             ssl=trust or True,
             socket_factory=open_keepalive_socket,
@@ -78,7 +78,7 @@ class Upstream:
             connector=connector,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            # Nobody but the caller may say that they understand a packed answer.
+            # Only the caller may announce that it accepts a compressed answer.
             skip_auto_headers=["Accept", "Accept-Encoding", "User-Agent"],
         )
         async with session:
@@ -93,7 +93,9 @@ class Upstream:
         headers: Mapping[str, str],
         within: float | None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask; RefusedError if no answer begins. ``within``: seconds for the whole of it."""
+        """
+        Send a call; RefusedError if no response begins. ``within``: seconds for the whole of it.
+        """
         timeout = aiohttp.ClientTimeout(
             total=within, sock_connect=limits.CONNECT_WITHIN.total_seconds()
         )
@@ -111,7 +113,7 @@ class Upstream:
             yield answer
 
     async def ask(self, rpc: str, request_message: Message, answer: type[_M]) -> _M | None:
-        """Ask on the agent's own behalf; None if the answer is no."""
+        """Send a request of the agent's own; None if the answer is no."""
         headers = {"content-type": "application/proto", "connect-protocol-version": "1"}
         sending = self.send(
             rpc,
@@ -135,7 +137,7 @@ class Upstream:
 
 
 def passed_on(came: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return what of a call's headers goes on, each once, with lower-case names."""
+    """Return the request headers to forward, each once, with lower-case names."""
     passed: dict[str, str] = {}
     for name, value in came:
         if name.lower() in _PASSED or name.lower().startswith(_PASSED_FAMILY):
@@ -144,7 +146,7 @@ def passed_on(came: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def introduce(caller: Caller, peer: str) -> dict[str, str]:
-    """Return the headers that tell the control plane whose call it is."""
+    """Return the headers that tell the control plane who the caller is."""
     return {
         "x-forwarded-for": peer,
         "x-volary-action": str(caller.action),
@@ -153,5 +155,5 @@ def introduce(caller: Caller, peer: str) -> dict[str, str]:
 
 
 def passed_back(came: Mapping[str, str]) -> dict[str, str]:
-    """Return what of an answer's headers goes on."""
+    """Return the response headers to pass back."""
     return {name: value for name, value in came.items() if name.lower() not in _KEPT_BACK}

@@ -1,9 +1,9 @@
 """
-Which URIs an attempt may be given links to.
+Decide for which URIs an attempt may get signed links.
 
-Written is below its own prefixes. Read is below its run's base, and what its inputs name:
+It may write below its own prefixes. It may read below its run's base, and what its inputs name:
 uploads, and results of other runs. All of it is its org's; a link is signed with the agent's
-access to the bucket, so the agent may not be talked into more.
+access to the bucket, so this check keeps callers from using more of it.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _STEPS = frozenset({".", ".."})
 
 
 class UriForbiddenError(Exception):
-    """The attempt has no business there; the message says why."""
+    """The attempt may not access the URI; the message gives the reason."""
 
 
 class UriPolicy:
@@ -35,7 +35,7 @@ class UriPolicy:
         self._reading: dict[str, asyncio.Lock] = {}
 
     def store(self, caller: Caller) -> BlobStore:
-        """Return the store that the attempt's run lies in; RefusedError if it cannot be opened."""
+        """Return the store of the attempt's run; RefusedError if it cannot be opened."""
         base = _base(caller)
         store = self._stores.pop(base, None)
         if store is None:
@@ -49,7 +49,7 @@ class UriPolicy:
         return store
 
     def require_written(self, caller: Caller, uri: str) -> None:
-        """UriForbiddenError unless the attempt may write there."""
+        """Raise UriForbiddenError unless the attempt may write there."""
         if not any(_is_below(uri, own) for own in (caller.output_prefix, caller.raw_data_prefix)):
             raise UriForbiddenError(
                 f"{uri} is below neither {caller.output_prefix} nor {caller.raw_data_prefix},"
@@ -62,7 +62,10 @@ class UriPolicy:
             )
 
     async def require_read(self, caller: Caller, uri: str) -> None:
-        """UriForbiddenError unless the attempt may read it: first of all it must be its org's."""
+        """
+        Raise UriForbiddenError unless the attempt may read it: first of all it must be its
+        org's.
+        """
         if _is_below(uri, _org(caller)):
             if uri == caller.input_uri or _is_below(uri, caller.run_base):
                 return
@@ -92,7 +95,7 @@ class UriPolicy:
 
     async def _read_inputs(self, caller: Caller) -> frozenset[str]:
         if not _is_below(caller.input_uri, _org(caller)):
-            return frozenset()  # what another org's inputs name is not said either
+            return frozenset()  # the URIs that another org's inputs name are not disclosed either
         store = self.store(caller)
         try:
             body = await store.read(caller.input_uri, limit=limits.INPUTS_BYTES)
@@ -156,7 +159,7 @@ def _org(caller: Caller) -> str:
 
 
 def _is_below(uri: str, prefix: str) -> bool:
-    """Whether ``uri`` lies below ``prefix``, without a step back out of it."""
+    """Return whether ``uri`` lies below ``prefix``, without a ``..`` out of it."""
     below = f"{prefix.rstrip('/')}/"
     return (
         bool(prefix)

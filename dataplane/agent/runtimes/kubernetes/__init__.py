@@ -1,6 +1,7 @@
-"""
-The Kubernetes runtime: a task is a pod, or a resource that some operator makes pods of.
+"""Run tasks on Kubernetes: one pod per task, or a custom resource whose operator creates the
+pods.
 
-``plugin`` is what a task type has to say, ``plugins`` one small file for each, ``pods`` how
-a pod is built, ``runtime`` what is common to all: make, watch, judge, remove.
+``plugin`` is the interface of a task type, ``plugins`` holds one small file per task type,
+``pods`` builds pod specs, ``runtime`` and ``reconciler`` do what all types share: create the
+resource, watch it, classify its end, delete it.
 """

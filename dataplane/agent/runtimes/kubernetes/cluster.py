@@ -1,4 +1,4 @@
-"""The cluster, as the courses of all attempts share it."""
+"""Dependencies and settings of one cluster, shared by the reconcilers of all attempts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -22,21 +22,21 @@ from shared.model.reports import LogLink
 
 
 async def _leave(namespace: str) -> None:
-    """Leave the namespace as it is."""
+    """Accept the namespace without a check."""
 
 
 async def _take_any(namespace: str, assignment: Assignment) -> None:
-    """Take the namespace for ours."""
+    """Accept any existing object as this attempt's."""
 
 
 class Owners(Protocol):
-    """The ledger, which has written the attempts' TaskActions and so need not be asked for."""
+    """The ledger: it wrote the attempts' TaskActions, so their metadata needs no API request."""
 
     def find_object(self, attempt: AttemptId) -> Object | None:
         """Return the metadata of the attempt's TaskAction; None if the API has to be asked."""
 
     def note_object(self, attempt: AttemptId, obj: Object) -> None:
-        """Take note of the TaskAction as the API returned it."""
+        """Cache the TaskAction as the API returned it."""
 
 
 class _Unknown:
@@ -44,27 +44,27 @@ class _Unknown:
         """Return None."""
 
     def note_object(self, attempt: AttemptId, obj: Object) -> None:
-        """Take no note."""
+        """Cache nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """One cluster, what is known of it, and how we behave in it."""
+    """One cluster: its API client, informers and ledger, and the settings that apply in it."""
 
     kube: Kube
-    informers: Mapping[Kind, Informer]  # of pods, and of each kind that a plugin here makes
+    informers: Mapping[Kind, Informer]  # of pods, and of each kind that a plugin here creates
     events: Events
     templates: PodTemplates
     stores: Stores
     clock: Clock
     owners: Owners = field(default_factory=_Unknown)
     namespaces: str = "{project}-{domain}"
-    # Before a pod is made in a namespace: NoNamespaceError if it is not for tasks.
+    # Called before a pod is created in a namespace: NoNamespaceError if it is not for tasks.
     ensure: Callable[[str, Assignment], Awaitable[None]] = _take_any
     prepare: Callable[[str], Awaitable[None]] = _leave
-    grace: timedelta = limits.STOP_GRACE  # from SIGTERM to SIGKILL, when we end a pod
-    # A pod that is still there so long after it should be gone: its node is lost. Its object is
-    # removed, and with it its token; what runs on reaches nobody any more.
+    grace: timedelta = limits.STOP_GRACE  # from SIGTERM to SIGKILL, when the agent ends a pod
+    # A pod still present this long after its deletion deadline is on a lost node. Its object is
+    # removed, and its token with it: a process that still runs there can call nothing.
     lost_after: timedelta = timedelta(minutes=5)
     log_links: Sequence[LogLink] = ()  # the cluster's own, with placeholders
     writes: asyncio.Semaphore = field(
@@ -80,7 +80,7 @@ class Cluster:
 
     @contextmanager
     def notified(self, attempt: str, kind: Kind) -> Iterator[asyncio.Event]:
-        """Set the event at whatever may concern the attempt."""
+        """Set the yielded event at each change that may concern the attempt."""
         with ExitStack() as stack:
             changed = asyncio.Event()
             stack.enter_context(self.events.notified(attempt, changed))
@@ -89,12 +89,12 @@ class Cluster:
             yield changed
 
     async def synced(self, kind: Kind) -> None:
-        """Return once all that is there has been seen."""
+        """Wait until the informers of pods and of this kind have completed their first list."""
         await self.pods.synced()
         await self.informers[kind].synced()
         await self.events.synced()
 
     def problem(self, kind: Kind) -> KubeError | None:
-        """Return why something is not seen at present."""
+        """Return why an informer is not up to date at present, or None."""
         watching = (self.pods, self.informers[kind], self.events)
         return next((one.problem for one in watching if one.problem is not None), None)

@@ -1,8 +1,8 @@
-"""
-What it means that the API server does not take a resource: wait, or give up; one row each.
+"""Classify errors of the API server on creating a resource: retry, or fail the attempt.
 
-PURE. What a person has to grant (a quota, a permission) or what passes is waited for, with
-its reason told; what is wrong with the resource itself is the task author's.
+PURE. One row per error. A missing quota or permission, which an administrator has to grant, and
+passing errors are retried, with the reason reported; a fault of the resource itself is the task
+author's.
 """
 
 import re
@@ -43,19 +43,21 @@ WAITED_FOR = frozenset(
         "ServiceAccountMissing",
     }
 )
-"""Reasons of what is waited for. As long as one of them was told last, nothing was made."""
+"""Pending reasons of retried creations. While one of them is the last reported, no resource
+exists.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
     reason: str
     message: str
-    failure: Failure | None = None  # None: it may be taken later
-    timeouts: timedelta | None = None  # how much later, before it counts as the user's mistake
+    failure: Failure | None = None  # None: a later creation may succeed
+    timeouts: timedelta | None = None  # how long to retry before it counts as the user's mistake
 
 
 def classify(error: KubeError, kind: Kind) -> Rejected:
-    """Return what the API server's answer to a creation means."""
+    """Return whether to retry after this error of a creation, and what to report."""
     if _TOO_LARGE.search(error.message):
         return _given_up("TooLarge", f"{error.message}; the task asks for more than fits an object")
     if isinstance(error, ForbiddenError):
@@ -78,7 +80,7 @@ def classify(error: KubeError, kind: Kind) -> Rejected:
 
 
 def too_large(size: int, at_most: int) -> Rejected:
-    """Say that no API server would take it; there is no need to send it."""
+    """Return the rejection of a resource larger than any API server accepts; it is never sent."""
     return _given_up(
         "TooLarge",
         f"the task makes a resource of {size} bytes, and Kubernetes takes {at_most}; give it less "
@@ -87,7 +89,7 @@ def too_large(size: int, at_most: int) -> Rejected:
 
 
 def taken(name: str, kind: Kind) -> Rejected:
-    """Say that somebody else's resource has the name."""
+    """Return the rejection for a name that another owner's resource already has."""
     message = (
         f"there is a {kind.name} {name} already, which is not this attempt's; delete it, and find "
         "out who makes objects with names of Volary's"
@@ -97,7 +99,7 @@ def taken(name: str, kind: Kind) -> Rejected:
 
 
 def without_namespace(error: NoNamespaceError) -> Rejected:
-    """Say that the attempt's namespace is not there, or not for tasks."""
+    """Return the rejection for a namespace that is missing, or not for tasks."""
     if isinstance(error, ForeignNamespaceError):
         return _given_up("NamespaceForeign", str(error))
     unlabelled = isinstance(error, UnlabelledNamespaceError)
@@ -134,7 +136,7 @@ def _nowhere(error: NotFoundError, kind: Kind) -> Rejected:
 
 
 def give_up(rejection: Rejected) -> Failure:
-    """Say that waiting was no use."""
+    """Return the failure to report when the retry timeout has expired."""
     return Failure(
         code=rejection.reason, kind=FailureKind.USER, message=rejection.message, recoverable=False
     )

@@ -1,9 +1,8 @@
-"""
-What the cluster says of an attempt's end, and what the task itself left, brought together.
+"""Determine an attempt's final status from the cluster's observation and the task's own files.
 
-The task's own word counts for more, except where it was silenced: what was preempted, timed
-out or fenced ended for that reason, whatever it managed to write. A task that the kernel
-killed for memory and that wrote an error failed of its memory.
+The error that the task wrote takes precedence, except where the attempt was stopped: one that
+was preempted, timed out or fenced ended for that reason, whatever it managed to write. A task
+that the kernel killed for memory and that wrote an error failed of its memory.
 """
 
 import logging
@@ -36,7 +35,7 @@ _FINAL = frozenset({MAX_RUNTIME_EXCEEDED, CUT_OFF.code})
 
 
 async def conclude(stores: Stores, job: Job, outcome: AckStatus) -> StatusUpdate:
-    """Return the attempt's last news."""
+    """Return the attempt's final status update."""
     prefix = job.assignment.output_prefix
     try:
         failure = await _classify(stores, job, outcome)
@@ -60,7 +59,7 @@ async def conclude(stores: Stores, job: Job, outcome: AckStatus) -> StatusUpdate
 
 
 async def has_succeeded(stores: Stores, job: Job) -> bool:
-    """Whether an attempt that was stopped had written its outputs first."""
+    """Return whether a stopped attempt had written its outputs before the stop."""
     try:
         return await _is_proven(stores, job)
     except BlobError:
@@ -104,16 +103,18 @@ async def _classify(stores: Stores, job: Job, outcome: AckStatus) -> Failure | N
 
 
 def _is_consequence(error: TaskError, outcome: AckStatus) -> bool:
-    """Whether the copilot complains of outputs that a task which failed has not left."""
+    """Return whether the copilot's error only follows from the task's own failure.
+
+    It reports missing or invalid outputs, which a task that failed has not written.
+    """
     return not outcome.ended_well and error.code in _WITHOUT_OUTPUTS
 
 
 async def _is_proven(stores: Stores, job: Job) -> bool:
-    """
-    Whether the task's outputs say that it did all it had to.
+    """Return whether the existence of the task's outputs proves that it succeeded.
 
-    Only the SDK's own entry point writes them last of all, and only if all went well; what
-    the copilot ships may be half of it.
+    Only the SDK's own entry point writes them last of all, and only on success; what the
+    copilot uploads may be incomplete.
     """
     if not starts_with_sdk(job.task) or await artifacts.read_error(stores, job) is not None:
         return False

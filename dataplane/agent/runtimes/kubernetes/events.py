@@ -1,4 +1,4 @@
-"""What the cluster said of an attempt: ``Event`` objects, as they are judged by and reported."""
+"""Select and report the Kubernetes ``Event`` objects of an attempt."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ MOST_BYTES = 1024  # of one message
 
 
 def about(events: Iterable[Object], pod: Object) -> Iterator[Object]:
-    """Give the events of one pod; its uid tells it from an earlier one of its name."""
+    """Yield the events of one pod; its uid tells it from an earlier pod of the same name."""
     metadata = pod["metadata"]
     for event in events:
         involved = event["involvedObject"]
@@ -22,7 +22,7 @@ def about(events: Iterable[Object], pod: Object) -> Iterator[Object]:
 
 
 def first_at(event: Object) -> datetime | None:
-    """Return when it happened for the first time."""
+    """Return the timestamp of the event's first occurrence."""
     return (
         parse_timestamp(event.get("firstTimestamp"))
         or parse_timestamp(event.get("eventTime"))
@@ -31,7 +31,7 @@ def first_at(event: Object) -> datetime | None:
 
 
 def last_at(event: Object) -> datetime | None:
-    """Return when it happened last."""
+    """Return the timestamp of the event's last occurrence."""
     series = event.get("series") or {}
     return (
         parse_timestamp(series.get("lastObservedTime"))
@@ -41,16 +41,15 @@ def last_at(event: Object) -> datetime | None:
 
 
 def key_of(event: Object) -> str:
-    """Name the event: one that happens again keeps its name, and its count grows."""
+    """Return the event's key: a repeated event keeps its key, and its count grows."""
     return str(event["metadata"].get("name", ""))
 
 
 def last_reported(events: Collection[Object]) -> Sequence[ClusterEvent]:
-    """
-    Return the events as they are reported, each but once and in the order they began.
+    """Return the events to report, without duplicates, ordered by first occurrence.
 
-    Several of one reason and message (three containers, one image) are one. Of too many the
-    first are kept, which tell how it began, and the last, which tell how it ended.
+    Several with one reason and message (three containers, one image) are one. Above the limit
+    the first are kept, which show how it began, and the last, which show how it ended.
     """
     by_words: dict[tuple[str, str], ClusterEvent] = {}
     for event in events:

@@ -1,11 +1,9 @@
-"""
-How a pod ended, one row for each way, from what its status and its events say.
+"""Classify how a pod ended, from its status and its events; one row per cause.
 
-The rows are asked in this order, and the first that knows decides: what the kernel did
-(memory), what the cluster did (deadline, eviction, preemption, shutdown, a lost node), what
-init containers did, what the container itself did. Who is to blame decides which budget of
-retries pays: USER for what the task did or asked for, PREEMPTION for an orderly end of its
-node, SYSTEM for everything that just happened to it.
+The rows are tried in this order, and the first match decides: the kernel (memory), the cluster
+(deadline, eviction, preemption, shutdown, a lost node), init containers, the container itself.
+The kind decides which retry budget pays: USER for what the task did or asked for, PREEMPTION
+for an orderly end of its node, SYSTEM for any other loss.
 """
 
 import re
@@ -23,15 +21,15 @@ from shared.model.reports import Failure, FailureKind
 USER, SYSTEM, PREEMPTION = FailureKind.USER, FailureKind.SYSTEM, FailureKind.PREEMPTION
 
 MAX_RUNTIME_EXCEEDED = "MAX_RUNTIME_EXCEEDED"
-"""The code of a failure that is a time-out."""
+"""Code of a timeout failure."""
 
 OOM_KILLED = "OOMKilled"
 _SIGKILL = 9
-_KILLED = frozenset({137, 143, 247})  # 247: a shell's or a launcher's word for -SIGKILL
+_KILLED = frozenset({137, 143, 247})  # 247: how shells and launchers report -SIGKILL
 _PROBES_FAILED = ("Liveness probe failed", "Startup probe failed")
 _CRASHED = frozenset(128 + int(number) for number in CRASHES)
-_UNFIT_FILES = frozenset({3})  # the copilot's word for what the user has to mend
-_TOLERANCE = timedelta(seconds=1)  # instants of the API have whole seconds
+_UNFIT_FILES = frozenset({3})  # the copilot's exit code for errors that the user has to fix
+_TOLERANCE = timedelta(seconds=1)  # timestamps of the API have whole seconds
 
 _DISRUPTIONS: Mapping[str, tuple[str, FailureKind, str]] = {
     "PreemptionByScheduler": (
@@ -65,7 +63,7 @@ _NO_SUCH_PROGRAM = re.compile(
 def observe(
     pod: Object, around: ObservationContext, *, interruptible: bool = False
 ) -> Observation | None:
-    """Say how the pod ended; None while it has not."""
+    """Return how the pod ended; None while it has not."""
     primary = statuses.primary_of(pod)
     if primary not in {container["name"] for container in pod["spec"]["containers"]}:
         return failed_with(_no_primary(primary))
@@ -88,7 +86,9 @@ def observe(
 
 
 def classify_deleted(pods: Collection[Object], *, interruptible: bool = False) -> Failure:
-    """Say what it means that somebody else took the resource away; ``pods`` as last seen."""
+    """Return the failure of an attempt whose resource another client deleted; ``pods`` as last
+    seen.
+    """
     for pod in pods:
         disturbed = _disrupted(pod, interruptible=interruptible)
         if disturbed is not None:
@@ -112,7 +112,7 @@ def _no_primary(primary: str) -> Failure:
 
 
 def _killed_for_memory(pod: Object, status: Object) -> Failure | None:
-    """The kernel killed something in the container; not always its first process."""
+    """Return a memory failure if the kernel killed a process of the container, first or not."""
     if statuses.terminated(status).get("reason") != OOM_KILLED:
         return None
     name = status["name"]
@@ -149,7 +149,7 @@ def _cluster_did(pod: Object, *, interruptible: bool) -> Failure | None:
 
 
 def _evicted(message: str) -> Failure:
-    """The kubelet evicts for a limit of the pod's own, or because all of the node runs short."""
+    """Return the failure of an eviction: the pod exceeded its own limit, or the node ran short."""
     if _OWN_LIMIT.search(message):
         return Failure(
             code="EphemeralStorageExceeded",
@@ -183,13 +183,15 @@ def _disrupted(pod: Object, *, interruptible: bool) -> Failure | None:
 
 def _of_row(row: tuple[str, FailureKind, str], message: str, *, interruptible: bool) -> Failure:
     code, kind, sentence = row
-    if code == "NodeLost" and interruptible:  # such nodes go without a word: that was the bargain
+    if (
+        code == "NodeLost" and interruptible
+    ):  # spot nodes may vanish without notice; the user chose them
         kind = PREEMPTION
     return Failure(code=code, kind=kind, message=_and(f"the task was stopped: {sentence}", message))
 
 
 def _was_over_before(pod: Object, ended: Object) -> bool:
-    """Whether the container had ended when the cluster began to disturb the pod."""
+    """Return whether the container had ended before the cluster began to disrupt the pod."""
     finished = statuses.parse_timestamp(ended.get("finishedAt"))
     found = statuses.condition(pod, "DisruptionTarget")
     if statuses.is_true(found):
@@ -221,7 +223,10 @@ def _init_did(pod: Object) -> Failure | None:
 
 
 def _copilot_failed(pod: Object) -> Failure | None:
-    """Our sidecar ended badly after the task ended well; what it shipped decides."""
+    """Return the failure of the copilot sidecar after a task that ended well.
+
+    The attempt fails only if the uploaded outputs do not prove success.
+    """
     for status in statuses.init_statuses(pod):
         ended = statuses.terminated(status)
         name = status["name"]
@@ -273,10 +278,10 @@ def _not_alive() -> Failure:
 
 
 def _failed_liveness(pod: Object, text: Iterable[Object]) -> bool:
-    """
-    Whether the kubelet ended it for a probe's sake.
+    """Return whether the kubelet killed the container because a probe failed.
 
-    Of the last container of a pod that restarts nothing it says only that it is stopping.
+    For the last container of a pod that restarts nothing, the kubelet's event says only that it
+    is stopping.
     """
     about = [(one.get("reason"), str(one.get("message") or "")) for one in events.about(text, pod)]
     return any(reason == "Killing" for reason, _ in about) and any(
@@ -308,6 +313,6 @@ def _how(ended: Object) -> str:
 
 
 def _and(sentence: str, message: object) -> str:
-    """Add what Kubernetes says itself."""
+    """Append the message of Kubernetes itself, if there is one."""
     words = str(message or "").strip()
     return f"{sentence}: {words}" if words else sentence

@@ -1,4 +1,4 @@
-"""Inputs that a raw container's arguments mention: read, because the pod has to have them."""
+"""Read the inputs that a raw container's arguments refer to; the pod spec has to contain them."""
 
 from dataplane.agent.core import limits
 from dataplane.agent.runtimes.blobs import Stores
@@ -7,10 +7,11 @@ from dataplane.agent.runtimes.protocol import Job
 
 
 async def fill_in(stores: Stores, job: Job) -> Job:
-    """
-    Return the job with its arguments filled in; few tasks need more than a look.
+    """Return the job with its arguments filled in; most tasks have no input templates and read
+    nothing.
 
-    BadSpecError for what no argument can hold, BlobError when the inputs are not to be had.
+    Raises BadSpecError for a value that no argument can hold, BlobError when the inputs cannot
+    be read.
     """
     if not needs_inputs(job):
         return job

@@ -1,9 +1,8 @@
-"""
-The log of an attempt while it is being written.
+"""Follow the log of an attempt while it is being written.
 
-One container is followed as a stream. Several are looked at every second and merged: a line
-is given once no earlier one can come any more, so that the order, and with it every line's
-number, is that of the log that is shipped in the end.
+One container is followed as a stream. Several are polled every second and merged: a line is
+yielded once no earlier one can arrive, so that the order, and with it every line's number,
+equals that of the log shipped in the end.
 """
 
 import asyncio
@@ -33,7 +32,7 @@ _LARGEST_PIECES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """What the runtime knows at one moment of the attempt whose log it is."""
+    """A snapshot of an attempt's log sources."""
 
     pods: Collection[Object]
     names: Sequence[str] | None  # of the pods whose logs count; None: all
@@ -42,7 +41,7 @@ class View:
 
 
 class Tail:
-    """Reads on from the first line; one for each who follows."""
+    """Reads an attempt's log from the first line on; one instance per follower."""
 
     def __init__(
         self, kube: Kube, view: Callable[[], View], changed: asyncio.Event, clock: Clock
@@ -52,17 +51,19 @@ class Tail:
         self._changed = changed  # set whenever the view may have changed
         self._clock = clock
         self._read_up_to: dict[Source, str] = {}
-        self._held: list[tuple[str, int, int, LogLine]] = []  # a heap: what may come too early
+        self._held: list[
+            tuple[str, int, int, LogLine]
+        ] = []  # a heap: lines that an earlier one may still precede
         self._count = 0
-        self._pieces = 1  # how much one look may read
+        self._pieces = 1  # how many pieces one poll may read
         self._watermark = ""
 
     def rest(self) -> Sequence[LogLine]:
-        """Return what was read and held back, when nothing more comes."""
+        """Return the buffered lines, once no more can arrive."""
         return [heapq.heappop(self._held)[3] for _ in range(len(self._held))]
 
     async def batches(self) -> AsyncGenerator[Sequence[LogLine], None]:
-        """Give lines as they come, until the attempt is over."""
+        """Yield lines as they arrive, until the attempt has ended."""
         while not (view := self._view()).over:
             self._changed.clear()
             all_sources = list_sources(view.pods, view.names, begun=False)
@@ -90,14 +91,14 @@ class Tail:
             _note(source, error)
 
     async def _observe(self, sources: Sequence[Source]) -> Sequence[LogLine]:
-        """Read on everywhere; return what is settled, in order."""
+        """Read on from all sources; return the lines whose order is final."""
         complete_until = self._clock.now() - limits.KUBE_LOG_DELAY
         complete = [f"{complete_until:%Y-%m-%dT%H:%M:%S.%f}000Z"]
         cut: list[Source] = []
         for index, source in enumerate(sources):
             is_ahead = self._read_up_to.get(source, "") > self._watermark
             if is_ahead and self._pieces > 1:
-                continue  # of one that has much to say
+                continue  # a source with more to read
             if await self._read_piece(index, source):
                 cut.append(source)
         complete += [self._read_up_to.get(source, "") for source in cut]
@@ -109,7 +110,7 @@ class Tail:
         return ready
 
     async def _read_piece(self, index: int, source: Source) -> bool:
-        """Read the next of one source; return whether more waits."""
+        """Read the next piece of one source; return whether more is available."""
         after = self._read_up_to.get(source, "")
         limit = limits.KUBE_LOG_PIECE * self._pieces
         size = 0
@@ -132,12 +133,12 @@ class Tail:
         return size > limit - 2 * limits.LINE_BYTES
 
     async def _pause(self) -> None:
-        """Wait for news of the attempt, and no longer than until the next look is due."""
+        """Wait for a change of the attempt, at most until the next poll is due."""
         try:
             async with asyncio.timeout(limits.KUBE_LOG_POLL.total_seconds()):
                 await self._changed.wait()
         except TimeoutError:
-            pass  # the logs themselves tell nobody when they grow
+            pass  # the API sends no notification when a log grows
 
 
 def _note(source: Source, error: KubeError) -> None:

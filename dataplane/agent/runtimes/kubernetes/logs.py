@@ -1,8 +1,7 @@
-"""
-The log of an attempt: what its containers wrote, as one, in the order of the kubelet's clock.
+"""Read the log of an attempt: the lines of its containers, merged by the kubelet's timestamps.
 
-The same containers in the same order give the same lines, live and shipped, so that whoever
-was interrupted goes on after a line's number. A container's log is what its node still has:
+The same containers in the same order give the same lines, live and shipped, so that an
+interrupted reader resumes after a line's number. A container's log is what its node still has:
 nodes keep the last ten megabytes or so.
 """
 
@@ -36,13 +35,13 @@ class Source:
 
     pod: Name
     container: str
-    mark: str = ""  # put before each line, where there are several
+    mark: str = ""  # put before each line, if there are several sources
     originator: Originator = Originator.USER
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line with the instant the kubelet gave it, as text: it has nanoseconds, and sorts."""
+    """A line with the kubelet's timestamp, as text: it has nanoseconds, and sorts."""
 
     parse_timestamp: str
     text: str
@@ -57,11 +56,10 @@ class Captured:
 def list_sources(
     pods: Collection[Object], names: Sequence[str] | None, *, begun: bool
 ) -> Sequence[Source]:
-    """
-    List the containers that make up the log, the task's own first.
+    """List the containers that make up the log, the task's own first.
 
     ``names`` are the pods, the main one first, None for all there are. ``begun``: only those
-    that have something to read; the others are not known to the kubelet yet.
+    that have something to read; the kubelet does not know the others yet.
     """
     by_name = {pod["metadata"]["name"]: pod for pod in pods}
     chosen = sorted(by_name) if names is None else [name for name in names if name in by_name]
@@ -82,11 +80,11 @@ async def read(
     follow: bool = False,
     limit_bytes: int | None = None,
 ) -> AsyncGenerator[Sequence[Line], None]:
-    """
-    Give the lines of the second of ``after`` and later, as they come; none without a container.
+    """Yield the lines of the second of ``after`` and later, as they arrive; none without a
+    container.
 
-    KubeError when the way to them broke; go on with the last line's instant, and leave out
-    what is not newer (the API counts in whole seconds).
+    Raises KubeError when the connection breaks; resume with the last line's timestamp, and skip
+    lines that are not newer (the API counts in whole seconds).
     """
     since = statuses.parse_timestamp(after) if after else None
     chunks = kube.log(
@@ -106,14 +104,14 @@ async def read(
                 if lines:
                     yield lines
     except (InvalidError, NotFoundError):
-        return  # not begun yet, or gone already
+        return  # not started yet, or already gone
     lines = list(parser.close())
-    if lines and limit_bytes is None:  # what a limit cut is read again, whole
+    if lines and limit_bytes is None:  # a line cut by a limit is read again, whole
         yield lines
 
 
 async def capture(kube: Kube, sources: Sequence[Source]) -> Captured:
-    """Read all there is, bounded; KubeError when the way to it broke."""
+    """Read the whole log, bounded; KubeError when the connection breaks."""
     packer = zlib.compressobj(wbits=_GZIP)
     packed: list[bytes] = []
     last: deque[str] = deque(maxlen=limits.LAST_LINES)
@@ -168,7 +166,7 @@ def _has_begun(pod: Object, container: str) -> bool:
 
 
 class _Parser:
-    """Takes ``<instant> <text>`` lines out of bytes that are cut anywhere."""
+    """Parses ``<timestamp> <text>`` lines from bytes that may be cut anywhere."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -200,7 +198,9 @@ class _Parser:
 
 
 def _in_utc(parse_timestamp: str) -> str:
-    """Return the instant with nine digits and in UTC, so that it sorts as text; "" if it is none."""
+    """Return the timestamp with nine digits and in UTC, so that it sorts as text; "" if
+    invalid.
+    """
     at = statuses.parse_timestamp(parse_timestamp)
     if at is None:
         return ""
@@ -212,7 +212,7 @@ def _in_utc(parse_timestamp: str) -> str:
 
 
 async def _paged(kube: Kube, source: Source) -> AsyncIterator[tuple[str, LogLine]]:
-    """Give each line of a source with the instant by which it is sorted."""
+    """Yield each line of a source with the timestamp by which it is sorted."""
     async with aclosing(read(kube, source)) as chunks:
         async for lines in chunks:
             for line in lines:
@@ -224,7 +224,9 @@ async def _paged(kube: Kube, source: Source) -> AsyncIterator[tuple[str, LogLine
 async def _merge(
     sources: Sequence[AsyncIterator[tuple[str, LogLine]]],
 ) -> AsyncGenerator[Sequence[LogLine], None]:
-    """Merge what is sorted by instant, in batches; of two at one instant the first source's."""
+    """Merge sources sorted by timestamp, in batches; of two at one timestamp the first source's
+    first.
+    """
     heads = [(await anext(source, None), index) for index, source in enumerate(sources)]
     batch: list[LogLine] = []
     while True:
@@ -244,7 +246,7 @@ async def _merge(
 
 
 def _pack(packer: "zlib._Compress", batch: Sequence[LogLine], left: int) -> tuple[bytes, int]:
-    """Return the batch packed, and its size unpacked; cut where nothing is left."""
+    """Return the batch compressed, and its uncompressed size; cut at the remaining capacity."""
     encoded: list[bytes] = []
     size = 0
     for line in batch:
@@ -258,7 +260,7 @@ def _pack(packer: "zlib._Compress", batch: Sequence[LogLine], left: int) -> tupl
 
 
 def _bounded(lines: Collection[str]) -> Sequence[str]:
-    """Keep the last of the last lines, as much as may be written down with a pod."""
+    """Keep as many of the last lines as a pod's recorded outcome may hold."""
     kept: deque[str] = deque()
     left = limits.KUBE_LAST_LINES_BYTES
     for line in reversed(lines if isinstance(lines, deque) else list(lines)):

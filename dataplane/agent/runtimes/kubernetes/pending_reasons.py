@@ -1,9 +1,8 @@
-"""
-Why a pod does not run yet, and when waiting longer is no use: one row for each reason.
+"""Explain why a pod does not run yet, and fail it when waiting is no use; one row per reason.
 
-Kubernetes itself never gives up: an image that does not exist, a secret that is missing, a
-node that never comes keep a pod Pending for ever. So each reason has its patience, counted
-from the first event that names it, or else from when the pod was placed.
+Kubernetes itself never gives up: an image that does not exist, a secret that is missing, a node
+that never comes keep a pod Pending for ever. So each reason has a timeout, counted from the
+first event that names it, or else from when the pod was scheduled.
 """
 
 import re
@@ -19,20 +18,20 @@ from shared.model.reports import Failure, FailureKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingTimeouts:
-    """How long what may pass by itself is waited for."""
+    """How long to wait for each problem that may pass by itself."""
 
     image: timedelta = timedelta(minutes=3)  # from the first failed pull
     container: timedelta = timedelta(minutes=3)  # the runtime of the node cannot start it
-    config: timedelta = timedelta(seconds=30)  # a Secret may be on its way
-    volume: timedelta = timedelta(minutes=5)  # mounts are tried every two minutes at last
-    pending: timedelta | None = None  # to run at all; None: queued timeouts are the user's
+    config: timedelta = timedelta(seconds=30)  # a Secret may still be created
+    volume: timedelta = timedelta(minutes=5)  # mounts are retried every two minutes in the end
+    pending: timedelta | None = None  # total time to start; None: queued timeouts are the user's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """A reason for which a container waits, and what becomes of it."""
+    """One reason for which a container waits, and how to report it."""
 
-    timeouts: str  # a field of Patience; "": none
+    timeouts: str  # a field of PendingTimeouts; "": none
     kind: FailureKind = FailureKind.USER
     recoverable: bool = True
     code: str = ""  # "": the reason itself
@@ -70,7 +69,7 @@ _ROWS: Mapping[str, _Row] = {
 }
 
 _PREPARING = frozenset({"ContainerCreating", "PodInitializing", ""})
-"""Reasons that say nothing; an event may say what is being done."""
+"""Reasons without information; an event may tell what the kubelet is doing."""
 _TELLING = frozenset(
     {
         "FailedAttachVolume",
@@ -83,7 +82,7 @@ _TELLING = frozenset(
 )
 _FAILED = frozenset({"BackOff", "ErrImageNeverPull", "Failed", "InspectFailed"})
 
-# The registry's or the network's fault. Numbers alone would be found in names of images.
+# Faults of the registry or the network. Bare numbers would also match names of images.
 _REGISTRY_IS_BUSY = re.compile(
     r"toomanyrequests|too many requests|\b(?:429|5\d\d) (?:Too Many|Internal Server|Bad Gateway"
     r"|Service Unavailable|Gateway Time)|status(?: code)?:? (?:429|5\d\d)\b|i/o timeout"
@@ -95,7 +94,7 @@ _NOT_THERE = re.compile(r'(secret|configmap|persistentvolumeclaim)s? "([^"]+)" n
 
 
 def observe(pod: Object, around: ObservationContext, timeouts: PendingTimeouts) -> Observation:
-    """Say why the pod's primary container does not run yet; FAILED where it never will."""
+    """Return why the pod's primary container does not run yet; FAILED where it never will."""
     if not statuses.placed_at(pod) and not pod["spec"].get("nodeName"):
         seen = _unplaced(pod)
     else:
@@ -117,7 +116,7 @@ def _unplaced(pod: Object) -> Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Waiting:
-    """A container of a pod that was placed, and does not run yet."""
+    """A container of a scheduled pod that does not run yet."""
 
     pod: Object
     status: Object
@@ -154,7 +153,7 @@ def _placed(pod: Object, around: ObservationContext, timeouts: PendingTimeouts) 
 
 
 def _pending_container(pod: Object) -> Object:
-    """Return the status of the container whose turn it is: the first that has yet to run."""
+    """Return the status of the next container to start: the first that has yet to run."""
     primary = statuses.container_status(pod, statuses.primary_of(pod))
     lasting = statuses.sidecars(pod)
     for status in statuses.init_statuses(pod):
@@ -219,7 +218,7 @@ def _preparing(held: _Waiting) -> Observation:
 
 
 def _bounded(seen: Observation, until: datetime, now: datetime) -> Observation:
-    """Let nothing be pending past ``until``."""
+    """Fail the observation if it is still pending at ``until``."""
     if now < until:
         again = min(until, seen.observe_again_at or until)
         return Observation(
@@ -252,13 +251,13 @@ def failed_with(failure: Failure, *, reason: str = "") -> Observation:
 
 
 def _is_failure(event: Object, *, of_image: bool) -> bool:
-    """Whether it says that a pull failed, or else a container's making."""
+    """Return whether the event says that a pull failed, or else a container's creation."""
     is_of_image = "image" in str(event.get("message") or "").lower()
     return event.get("reason") in _FAILED and is_of_image == of_image
 
 
 def _fullest(message: str, pod_events: Iterable[Object]) -> str:
-    """Return what says most of a failed pull: "Back-off pulling" says nothing of the cause."""
+    """Return the most informative message of a failed pull: "Back-off pulling" names no cause."""
     candidates = [message, *(str(event.get("message") or "") for event in pod_events)]
     telling = [text for text in candidates if "ailed to pull" in text or "rpc error" in text]
     return max(telling or candidates, key=len)

@@ -1,9 +1,8 @@
-"""
-What a task type has to say about itself: which resource it is, and what its status means.
+"""Interface of a task type: the resource to create, and the meaning of its status.
 
-A plugin does no input or output and keeps no state: both functions may be called any number
-of times, by this agent or by the next. Making, watching and removing the resource, reading
-error.pb and outputs, logs, timeouts, aborts and retries are the runtime's.
+A plugin does no I/O and keeps no state: both functions may be called any number of times, by
+this agent or by the next. Creating, watching and deleting the resource, reading error.pb and
+outputs, logs, timeouts, aborts and retries are the runtime's.
 """
 
 from collections.abc import Collection, Sequence
@@ -19,23 +18,24 @@ from shared.model.reports import Failure
 
 
 class Stage(Enum):
-    """How far a resource has come, as flyteidl2's phases have it."""
+    """Progress of a resource; the names follow flyteidl2's phases."""
 
-    QUEUED = auto()  # nobody has placed it yet
-    INITIALIZING = auto()  # placed: images, volumes, init containers
+    QUEUED = auto()  # not scheduled yet
+    INITIALIZING = auto()  # scheduled: images, volumes, init containers
     RUNNING = auto()
-    SUCCEEDED = auto()  # its own word; error.pb and outputs are looked at afterwards
+    SUCCEEDED = auto()  # as the resource reports; error.pb and outputs are read afterwards
     FAILED = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What a resource's status says at one moment."""
+    """The state that a resource's status shows at one moment."""
 
     stage: Stage
     reason: str = ""  # machine-readable: "Unschedulable", "ImagePullBackOff", …
     message: str = ""  # the same for people
-    # With FAILED, always; with SUCCEEDED, what to say if its outputs do not prove it right.
+    # With FAILED, always; with SUCCEEDED, the failure to report if its outputs do not prove
+    # success.
     failure: Failure | None = None
     observe_again_at: datetime | None = None  # time alone will change the answer, at that instant
     log_pods: Sequence[str] | None = None  # names, main one first; None: all of the attempt's
@@ -43,7 +43,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservationContext:
-    """What an observation may take into account besides the resource."""
+    """Inputs of an observation besides the resource itself."""
 
     now: datetime
     pods: Collection[Object]  # all that carry the attempt's label
@@ -60,11 +60,10 @@ class Plugin(Protocol):
     def kind(self) -> Kind: ...
 
     def build(self, job: Job, name: Name, pods: PodTemplates) -> Object:
-        """
-        Return the whole resource, called ``name``; the runtime adds owner and labels to it.
+        """Return the whole resource, called ``name``; the runtime adds owner and labels to it.
 
-        BadSpecError, with a message for whoever wrote the task, if it cannot be built.
+        Raises BadSpecError, with a message for the task's author, if it cannot be built.
         """
 
     def observe(self, job: Job, resource: Object, around: ObservationContext) -> Observation:
-        """Return what the resource's status means; never raises for a status not known."""
+        """Return the meaning of the resource's status; never raises for an unknown status."""

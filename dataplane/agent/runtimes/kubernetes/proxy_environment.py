@@ -1,4 +1,6 @@
-"""How the SDK in a pod finds the door, trusts it and is known to it: by its environment."""
+"""Environment variables by which the SDK in a pod finds, trusts and authenticates to the API
+proxy.
+"""
 
 import json
 from collections.abc import Mapping
@@ -7,13 +9,12 @@ from dataplane.agent.core.pod_identity import CA_FILE, TOKEN_FILE
 
 
 def proxy_environment(address: str) -> Mapping[str, str]:
-    """
-    Return the variables of a pod that calls the door at ``address``, ``host:port``.
+    """Return the variables of a pod that calls the proxy at ``address``, ``host:port``.
 
-    The SDK takes a CA for its own calls only from its configuration, and reads that only if
-    there is a file of it: an empty one will do, since variables come before what stands in
-    it. Not SSL_CERT_FILE: that would take away the public CAs from everything else in the
-    pod, buckets above all. The token is read anew whenever the door finds it wanting.
+    The SDK takes a CA for its own calls only from its configuration, and reads that only if the
+    file exists: an empty one suffices, since variables take precedence over the file. Not
+    SSL_CERT_FILE: that would replace the public CAs for everything else in the pod, buckets
+    above all. The SDK reads the token again whenever the proxy rejects it.
     """
     return {
         "_U_EP_OVERRIDE": address,
@@ -21,7 +22,7 @@ def proxy_environment(address: str) -> Mapping[str, str]:
         "_U_USE_ACTIONS": "1",
         "UCTL_CONFIG": "/dev/null",
         "FLYTE_ADMIN_ENDPOINT": address,
-        "FLYTE_ADMIN_INSECURE": "",  # not "false": what is not empty is true
+        "FLYTE_ADMIN_INSECURE": "",  # not "false": any non-empty value is true
         "FLYTE_ADMIN_INSECURESKIPVERIFY": "",
         "FLYTE_ADMIN_CACERTFILEPATH": CA_FILE,
         "FLYTE_ADMIN_DISABLEKEYRING": "true",

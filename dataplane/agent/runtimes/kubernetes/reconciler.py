@@ -1,10 +1,9 @@
-"""
-One attempt's way: its resource is made, followed to its end, judged, and removed.
+"""Reconcile one attempt: create its Kubernetes resource, watch it, classify its end, delete it.
 
-Level-triggered: each time it wakes it looks at everything anew, and whatever an earlier
-agent has done is found rather than remembered. A resource is made once: one that was there
-and is gone was deleted by somebody, and its attempt is over. A failure is told only when
-nothing of the attempt runs any more, so that no retry runs beside it.
+Level-triggered: each time it wakes it reads the current state, so that what an earlier agent
+did is found rather than remembered. A resource is created once: one that existed and is gone
+was deleted by another client, and its attempt is over. A failure is reported only when no
+process of the attempt runs any more, so that no retry runs concurrently with it.
 """
 
 import asyncio
@@ -55,7 +54,7 @@ _PHASES = {
 }
 
 
-_UNSEEN_FOR = timedelta(seconds=10)  # then it is told why
+_UNSEEN_FOR = timedelta(seconds=10)  # after that the reason is reported
 _PASSING = timedelta(seconds=1)  # an image that is on the node, a volume that is at hand
 _ORDINARY = frozenset({"ContainerCreating", "PodInitializing", "Pulling"})
 
@@ -75,31 +74,33 @@ class AttemptReconciler:
         self._report_status = report_status
         self._stop = stop
         self._resource = Resource(cluster, plugin.kind, job.assignment)
-        # An earlier agent told of the resource, and not of what kept it from being made.
+        # An earlier agent reported the resource, not what prevented its creation.
         self._begun = (
             job.last_reported is not Phase.QUEUED
             and job.last_reported_reason not in creation_errors.WAITED_FOR
         )
-        self._last: Sequence[Object] = ()  # the pods, as they were seen last
+        self._last: Sequence[Object] = ()  # the pods, as last observed
         self._log_pods: Sequence[str] | None = None
         self._preparing_since: datetime | None = None
         self._reported: set[tuple[Phase, str]] = set()
         self._reported_events: set[ClusterEvent] = set()
-        self._remarks: Sequence[ClusterEvent] = ()  # our own, of what was left out
+        self._remarks: Sequence[
+            ClusterEvent
+        ] = ()  # the agent's own events, about what was left out of the pod
         self._links_reported = False
         self._changed = asyncio.Event()
 
     def view(self, *, over: bool) -> View:
-        """Say what there is to read of the attempt's log."""
+        """Return a snapshot of the attempt's log sources."""
         grows = self._plugin.kind != POD
         return View(pods=self._resource.pods(), names=self._log_pods, over=over, grows=grows)
 
     def forget(self) -> None:
-        """Drop what was seen on the way: thousands that are over are known by their logs."""
+        """Release observations: of thousands of ended attempts only the logs are needed."""
         self._last = ()
 
     async def run(self) -> StatusUpdate:
-        """Go the whole way, or what is left of it."""
+        """Reconcile the attempt until it has ended; return its final status update."""
         attempt = str(self._job.assignment.attempt)
         with self._cluster.notified(attempt, self._plugin.kind) as self._changed:
             await self._see_all()
@@ -107,16 +108,17 @@ class AttemptReconciler:
             try:
                 return await self._reconcile()
             except LedgerError:
-                raise  # the agent ends, and the next one goes on
+                raise  # the agent shuts down; the next one continues
             except Exception:
-                # Whatever is wrong with us, no retry may run beside what we have made.
+                # After an internal error too, no retry may run concurrently with the created
+                # resource.
                 await self._resource.remove(self._cluster.grace, self._wait)
                 raise
 
     async def _reconcile(self) -> StatusUpdate:
         if self._begun or self._resource.was_seen():
             outcome = await self._resource.find_outcome()
-            if outcome is not None:  # an earlier agent was about to remove it
+            if outcome is not None:  # an earlier agent was about to delete it
                 return await self._delete_and_report(outcome)
         else:
             failed = await self._make()
@@ -125,21 +127,21 @@ class AttemptReconciler:
         return await self._follow()
 
     async def _see_all(self) -> None:
-        """Wait until all that is there has been seen; tell why, if that takes long."""
+        """Wait for the informers to sync; report the reason if that takes long."""
         try:
             async with asyncio.timeout(_UNSEEN_FOR.total_seconds()):
                 await self._cluster.synced(self._plugin.kind)
         except TimeoutError:
             why = self._cluster.problem(self._plugin.kind) or "it is still listing"
             message = f"the agent does not see the cluster yet: {why}"
-            if not self._begun:  # else it is as it was, as far as is known
+            if not self._begun:  # else the last reported phase still stands
                 await self._report_once(
                     Phase.WAITING_FOR_RESOURCES, creation_errors.UNAVAILABLE, message
                 )
             await self._cluster.synced(self._plugin.kind)
 
     async def _make(self) -> StatusUpdate | None:
-        """Make the resource; return how the attempt ended if that cannot be."""
+        """Create the resource; return the final status if that is impossible."""
         try:
             job = await input_templates.fill_in(self._cluster.stores, self._job)
             built = self._build(job)
@@ -173,13 +175,13 @@ class AttemptReconciler:
             pause = min(2 * pause, limits.KUBE_QUOTA_RETRY_MAX)
             unanswered = unanswered or rejection.reason == creation_errors.UNAVAILABLE
             if unanswered and self._resource.was_seen():
-                return None  # it was made all the same, and may itself use up the quota
+                return None  # it was created nevertheless, and may itself use up the quota
         return await self._abort() if unanswered else StatusUpdate(phase=Phase.ABORTED)
 
     def _build(self, job: Job) -> Object:
-        """Build the resource; what had to be left out of it becomes events of the attempt."""
+        """Build the resource; what was left out of it becomes events of the attempt."""
         at = self._cluster.clock.now()
-        remarks: dict[tuple[str, str], ClusterEvent] = {}  # each once, of however many pods
+        remarks: dict[tuple[str, str], ClusterEvent] = {}  # each once, of any number of pods
 
         def remark(reason: str, message: str) -> None:
             remarks[reason, message] = ClusterEvent(at=at, reason=reason, message=message)
@@ -205,7 +207,7 @@ class AttemptReconciler:
             if deadline is not None and self._cluster.clock.now() >= deadline:
                 return await self._conclude(self._overdue())
             if self._begun and not self._reported:
-                self._fresh_events()  # an earlier agent has told them
+                self._fresh_events()  # an earlier agent has reported them
             lost_at = await self._resource.release_lost(resource)
             observe_again_at = await self._report_observation(seen)
             desired = (lost_at, observe_again_at, seen.observe_again_at, deadline)
@@ -227,7 +229,7 @@ class AttemptReconciler:
         return seen
 
     def _deadline(self) -> datetime | None:
-        """Return when the task will have run for as long as it may."""
+        """Return when the task reaches its maximum runtime."""
         most = self._job.task.max_runtime
         began = [at for pod in self._last if (at := statuses.began_at(pod)) is not None]
         return None if most is None or not began else min(began) + most
@@ -243,7 +245,7 @@ class AttemptReconciler:
         return Observation(stage=Stage.FAILED, failure=failure, log_pods=self._log_pods)
 
     async def _report_observation(self, seen: Observation) -> datetime | None:
-        """Tell how far it is; what may be over in a moment is told at the instant returned."""
+        """Report the stage; a passing one is reported only at the returned instant."""
         phase = _PHASES[seen.stage]
         if phase is Phase.WAITING_FOR_RESOURCES and not seen.reason:
             return None
@@ -256,7 +258,7 @@ class AttemptReconciler:
         return None
 
     async def _report_once(self, phase: Phase, reason: str, message: str) -> None:
-        """Tell a phase, and each reason for it once: reasons may alternate for hours."""
+        """Report a phase, and each reason for it once: reasons may alternate for hours."""
         if (phase, reason) in self._reported:
             return
         self._reported.add((phase, reason))
@@ -271,7 +273,7 @@ class AttemptReconciler:
         )
 
     def _fresh_links(self) -> Sequence[LogLink]:
-        """Return where else the log is kept, once there is a pod that has one."""
+        """Return links to external logs, once there is a pod that has one."""
         pods = self._last
         if self._links_reported or not pods:
             return ()
@@ -287,7 +289,7 @@ class AttemptReconciler:
         return fresh
 
     async def _conclude(self, seen: Observation) -> StatusUpdate:
-        """Keep what there is to keep, remove what still runs, and say how it ended."""
+        """Capture the log, delete what still runs, and return the final status."""
         log_uri, last_lines = await self._capture()
         ended_well = seen.stage is Stage.SUCCEEDED
         outcome = AckStatus(
@@ -303,7 +305,9 @@ class AttemptReconciler:
         return await self._delete_and_report(outcome)
 
     async def _conclude_deleted(self) -> StatusUpdate:
-        """Somebody else took it away; it may have ended before, and its outputs tell."""
+        """Classify a resource that another client deleted; it may have ended before, as its
+        outputs show.
+        """
         failure = failures.classify_deleted(self._last, interruptible=self._job.interruptible)
         outcome = AckStatus(ended_well=True, failure=failure, events=self._fresh_events())
         return await self._delete_and_report(outcome)  # its pods may linger
@@ -320,7 +324,9 @@ class AttemptReconciler:
         return StatusUpdate(phase=Phase.ABORTED, log_uri=log_uri, events=text)
 
     async def _was_done(self) -> bool:
-        """Whether the task ended by itself before it could heed a stop, as far as is known."""
+        """Return whether the task ended by itself before it could react to a stop, as far as is
+        known.
+        """
         pod = self._resource.last_pod()
         if pod is not None and statuses.ended_by_itself(pod):
             return True
@@ -332,7 +338,8 @@ class AttemptReconciler:
         await self._resource.remove(grace, self._wait)
         pod = self._resource.last_pod()
         if pod is not None and statuses.exited_with_0(pod):
-            # It was done before it could heed us; the failure stands unless its outputs prove it.
+            # It ended before it could react; the failure stands unless its outputs prove
+            # success.
             outcome = replace(outcome, ended_well=True)
         return await self._report_end(outcome)
 
@@ -341,7 +348,7 @@ class AttemptReconciler:
         return replace(update, log_links=self._fresh_links())
 
     async def _capture(self) -> tuple[str, Sequence[str]]:
-        """Ship the log; return where it is, and its last lines."""
+        """Ship the log; return its URI, and its last lines."""
         pods = self._resource.pods()
         sources = logs.list_sources(pods, self._log_pods, begun=False)  # statuses come late
         captured = logs.Captured(b"", [])
@@ -365,7 +372,7 @@ class AttemptReconciler:
         return await artifacts.ship_log(self._cluster.stores, self._job, captured.packed), lines
 
     async def _pause(self, at_most: timedelta) -> None:
-        """Wait for news or a stop, but no longer than that."""
+        """Wait for a change or a stop, at most ``at_most``."""
         if self._stop.is_set():
             return
         async with asyncio.TaskGroup() as tasks:
@@ -374,7 +381,7 @@ class AttemptReconciler:
             stopping.cancel()
 
     async def _wait(self, at_most: timedelta) -> None:
-        """Wait for news, but no longer than that."""
+        """Wait for a change, at most ``at_most``."""
         try:
             async with asyncio.timeout(max(0.0, at_most.total_seconds())):
                 await self._changed.wait()

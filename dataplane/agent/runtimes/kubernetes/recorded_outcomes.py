@@ -1,8 +1,7 @@
-"""
-How an attempt ended, written down before its pod goes: on its TaskAction, for the next agent.
+"""Record an attempt's outcome on its TaskAction before its pod is deleted, for the next agent.
 
-A failure is reported once the pod is gone. An agent that dies in between would find nothing
-to judge by; it finds this.
+A failure is reported once the pod is gone. An agent that dies in between would leave nothing to
+classify; its successor reads this record.
 """
 
 import json
@@ -18,10 +17,14 @@ ANNOTATION = "volary.dev/verdict"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AckStatus:
-    """What the cluster says of the end; what the task itself says is in the store."""
+    """How the attempt ended as the cluster shows it; the task's own error and outputs are in
+    the store.
+    """
 
     ended_well: bool
-    failure: Failure | None  # if it ended well: what to say unless its outputs prove it right
+    failure: (
+        Failure | None
+    )  # if it ended well: the failure to report unless its outputs prove success
     log_uri: str = ""
     last_lines: Sequence[str] = ()
     events: Sequence[ClusterEvent] = ()
@@ -48,7 +51,9 @@ def render_outcome(outcome: AckStatus) -> str:
 
 
 def find_outcome(owner: Object) -> AckStatus | None:
-    """Return what was written on the TaskAction; None if nothing was, or it is not ours."""
+    """Return the outcome recorded on the TaskAction; None if there is none, or it is another
+    attempt's.
+    """
     text = (owner["metadata"].get("annotations") or {}).get(ANNOTATION)
     if not text:
         return None

@@ -1,8 +1,8 @@
-"""
-The resource of one attempt, and its pods: made once, seen, and removed until nothing runs.
+"""Create, observe and delete the resource of one attempt and its pods.
 
-What is there is what the informers say; what was asked for is not taken for done. What they
-have never said may be late, as when a watch has died without a word: then the server is asked.
+It is created once, and deleted until no process runs. The informers' state counts; a request is
+not taken for its effect. An object that the informers have never shown may be late, as when a
+watch has died silently: then the API server is asked.
 """
 
 import json
@@ -39,7 +39,9 @@ from shared.model.assignments import Assignment
 
 logger = logging.getLogger(__name__)
 
-_UNSEEN_FOR = timedelta(seconds=10)  # made by us and not heard of: ask
+_UNSEEN_FOR = timedelta(
+    seconds=10
+)  # created by the agent and not in the informer after this long: ask the server
 
 Pause = Callable[[timedelta], Awaitable[None]]
 
@@ -54,11 +56,11 @@ class Resource:
         self._assignment = assignment
         self._attempt = str(assignment.attempt)
         self._informer = cluster.informers[kind]
-        self._in_informer = False  # by the informer, which then hears of its end as well
-        self._made: tuple[Object, datetime] | None = None  # is there, and not heard of yet
+        self._in_informer = False  # by the informer, which then sees its deletion as well
+        self._made: tuple[Object, datetime] | None = None  # created, and not in the informer yet
 
     def recall_name(self) -> None:
-        """Take the name of what is there for the attempt: an earlier release named it otherwise."""
+        """Take over the name of the existing object: an earlier release used another scheme."""
         if self._informer.get(self.name) is None:
             for earlier in self._informer.of_attempt(self._attempt):
                 self.name = name_of(earlier)
@@ -81,18 +83,18 @@ class Resource:
         return self._cluster.events.of_attempt(self._attempt)
 
     def was_seen(self) -> bool:
-        """Whether it is there, or the cluster has said something of it."""
+        """Return whether the resource exists, or the cluster has emitted an event about it."""
         return self._informer.get(self.name) is not None or any(
             event["involvedObject"].get("kind") in {self.kind.name, POD.name}
             for event in self.events()
         )
 
     def is_quiet(self, *, trusted: bool) -> bool:
-        """
-        Whether nothing of it runs any more, so that it may stay for people to look at.
+        """Return whether no process of the resource runs any more, so that it may be kept to
+        look at.
 
-        ``trusted``: its own word that it is done is enough, if it has one; an operator that
-        has failed may still have pods to make.
+        ``trusted``: a terminal status of the resource suffices, if it has one; an operator
+        whose job failed may still create pods.
         """
         pods = self.pods()
         if self.kind != POD and not trusted:
@@ -100,7 +102,7 @@ class Resource:
         return all(statuses.is_quiet(pod) for pod in pods)
 
     async def see(self) -> Object | None:
-        """Return it as it was last heard of; None once it is gone."""
+        """Return the resource as last observed; None once it is gone."""
         found = self._informer_state()
         if found is not None or self._in_informer:
             return found
@@ -112,10 +114,10 @@ class Resource:
         return await self._get()
 
     async def make(self, built: Object) -> Rejected | None:
-        """Create it once; return why the API server does not take it."""
+        """Create the resource once; return why the API server rejects it."""
         kube = self._cluster.kube.with_retry_timeout(
             timedelta(0)
-        )  # the caller has other things to heed
+        )  # the caller has to react to a stop as well
         try:
             await self._cluster.ensure(self.name.namespace, self._assignment)
             await self._cluster.prepare(self.name.namespace)
@@ -135,7 +137,10 @@ class Resource:
         return None
 
     async def remove(self, grace: timedelta | None, pause: Pause) -> None:
-        """Delete it and its pods; return when nothing of them runs. ``grace`` None: their own."""
+        """Delete the resource and its pods; return when none of their processes runs.
+
+        ``grace`` None: their own grace periods.
+        """
         asked: set[str] = set()
         while remaining := await self._remaining():
             due: list[datetime] = []
@@ -149,8 +154,7 @@ class Resource:
             await pause(min([limits.KUBE_RECONCILE_INTERVAL, *(at - now for at in due)]))
 
     async def release_lost(self, obj: Object) -> datetime | None:
-        """
-        Remove the object of a pod whose node does not answer: nobody else ever would.
+        """Remove the object of a pod whose node does not answer: no one else ever would.
 
         Return when that is due, if it is not yet.
         """
@@ -165,10 +169,10 @@ class Resource:
         return None
 
     async def find_outcome(self) -> AckStatus | None:
-        """
-        Return how an earlier agent found that it ended, before it set about removing it.
+        """Return the outcome that an earlier agent recorded before it began to delete the
+        resource.
 
-        Asked until there is an answer: an attempt that runs is not ended because of a refusal.
+        Retried until there is an answer: a refused request must not end a running attempt.
         """
         kube = self._cluster.kube.with_retry_timeout(None)
         while True:
@@ -190,7 +194,7 @@ class Resource:
             self._warn("a verdict was not kept, which an agent that dies now would need", error)
 
     async def _owned(self, kube: Kube, built: Object) -> Object:
-        """Add what is the same for all: name, labels, and the TaskAction as owner."""
+        """Add the fields common to all kinds: name, labels, and the TaskAction as owner."""
         metadata = {
             **built.get("metadata", {}),
             "name": self.name.name,
@@ -222,11 +226,11 @@ class Resource:
         return await kube.get(TASK_ACTION, self.name)
 
     async def _adopt(self, kube: Kube) -> Rejected | None:
-        """Take what is there for ours, if it is."""
+        """Adopt the existing object if it is this attempt's."""
         try:
             found = await kube.get(self.kind, self.name)
         except NotFoundError:
-            return None  # it was an earlier try of ours, and somebody has deleted it since
+            return None  # it was an earlier creation of the agent's, and has been deleted since
         except KubeError as error:
             return creation_errors.classify(error, self.kind)
         if not self._is_own(found):
@@ -235,10 +239,10 @@ class Resource:
         return None
 
     async def _remaining(self) -> Sequence[Object]:
-        """Return what has to go: the resource, and once it is gone the pods that it has left."""
+        """Return what has to be deleted: the resource, and once it is gone its remaining pods."""
         resource = self._informer_state()
         if resource is None and not self._in_informer:
-            resource = await self._get()  # not heard of yet, or already no more
+            resource = await self._get()  # not in the informer yet, or already gone
         return [
             obj
             for obj in ([resource] if resource is not None else self.pods())
@@ -252,7 +256,7 @@ class Resource:
         return found
 
     async def _get(self) -> Object | None:
-        """Return it as the server has it now; None if it is gone, or another's."""
+        """Return the resource from the API server; None if it is gone, or another attempt's."""
         while True:
             try:
                 found = await self._cluster.kube.get(self.kind, self.name)
@@ -291,7 +295,9 @@ class Resource:
 
 
 def _name_of_record(cluster: Cluster, assignment: Assignment) -> Name | None:
-    """Return the name of the attempt's TaskAction, unless it had to be kept with the agent."""
+    """Return the name of the attempt's TaskAction, unless it had to be kept in the agent's
+    namespace.
+    """
     record = cluster.owners.find_object(assignment.attempt)
     if record is None or name_of(record).namespace == cluster.templates.agent_namespace:
         return None
@@ -299,7 +305,9 @@ def _name_of_record(cluster: Cluster, assignment: Assignment) -> Name | None:
 
 
 def _seconds_to_end(obj: Object, grace: timedelta | None) -> int | None:
-    """Return what a task's pod has, or asks for; None leaves it to the object's own spec."""
+    """Return the grace period in seconds for a task's pod; None leaves it to the object's own
+    spec.
+    """
     if grace is None or not _is_pod(obj):
         return None
     asked = str((obj["metadata"].get("annotations") or {}).get(GRACE_ANNOTATION, ""))

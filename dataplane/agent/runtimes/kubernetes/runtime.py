@@ -1,4 +1,4 @@
-"""Runs attempts in a cluster of Kubernetes, one course to each, and finds their logs."""
+"""Run attempts on Kubernetes, one reconciler each, and serve their logs."""
 
 import asyncio
 import zlib
@@ -26,7 +26,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(slots=True)
 class _Known:
-    """An attempt whose log may be asked for."""
+    """An attempt whose log can be read."""
 
     job: Job
     reconciler: AttemptReconciler
@@ -47,7 +47,7 @@ class _Known:
 
 
 class KubernetesRuntime:
-    """Runs what one of ``plugins`` has the type of, and as a pod whatever else it is given."""
+    """Runs each task with the plugin of its type, and as a plain pod if no plugin has the type."""
 
     def __init__(self, cluster: Cluster, plugins: Sequence[Plugin]) -> None:
         self._cluster = cluster
@@ -106,7 +106,7 @@ class KubernetesRuntime:
             line += len(batch)
 
     async def _read_shipped(self, known: _Known) -> AsyncIterator[Sequence[LogLine]]:
-        """Give the lines of a log that is in the store."""
+        """Yield the lines of a log that is in the store."""
         unpacked = zlib.decompressobj(wbits=_GZIP)
         store = self._cluster.stores.of(known.job.assignment)
         rest = b""
@@ -128,7 +128,9 @@ class KubernetesRuntime:
 
 
 def _chunks(lines: Sequence[LogLine], *, before: int, after: int) -> Iterator[LogChunk]:
-    """Cut lines, of which ``before`` came earlier, into chunks; leave out those up to ``after``."""
+    """Cut lines, of which ``before`` came earlier, into chunks; leave out those up to
+    ``after``.
+    """
     chunk: list[LogLine] = []
     size = 0
     number = before

@@ -1,8 +1,7 @@
-"""
-The values of secrets that tasks of connectors name, read in the tasks' namespaces.
+"""Read the values of secrets that connector tasks name, in the tasks' namespaces.
 
-The one place where the agent reads what is in a task's Secret: a connector is no pod, and
-cannot be handed a reference. Only the Secret for secrets without a group is looked into.
+The only place where the agent reads a task's Secret: a connector is no pod, and cannot be given
+a reference. Only the Secret for secrets without a group is read.
 """
 
 import binascii
@@ -27,7 +26,9 @@ class KubeSecretValues:
         self._namespaces = namespaces
 
     async def find(self, job: Job, name: str) -> str | None:
-        """Return the value, None where there is none; SecretsUnavailableError if nobody says."""
+        """Return the value, None if it does not exist; SecretsUnavailableError if it cannot be
+        read.
+        """
         namespace = namespace_of(job.assignment, self._template)
         try:
             await self._namespaces.ensure(namespace, job.assignment)
@@ -44,4 +45,4 @@ class KubeSecretValues:
         try:
             return b64decode(encoded, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError):
-            return None  # no text, and so nothing that a connector could be given
+            return None  # not text, so it cannot be passed to a connector

@@ -1,8 +1,7 @@
-"""
-Reading what the API says of a pod and of its containers; what is absent reads as empty.
+"""Read statuses of pods and their containers from API objects; absent fields read as empty.
 
-PURE, as is everything that judges by it: ``waiting`` (why it does not run yet) and
-``failures`` (why it ended badly).
+PURE, as are the modules that classify by it: ``pending_reasons`` (why a pod does not run yet)
+and ``failures`` (why it ended badly).
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -11,16 +10,17 @@ from datetime import UTC, datetime, timedelta
 from dataplane.agent.kube.objects import Object
 
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
-"""The annotation that names a pod's primary container, for us as for ``kubectl logs``."""
+"""The annotation that names a pod's primary container, for the agent as for ``kubectl logs``.
+"""
 OWN_PREFIX = "volary-"
-"""How the names of the containers begin that the agent adds to a task's."""
+"""Prefix of the names of containers that the agent adds to a task's pod."""
 
 _NOTHING: Object = {}
 _ENDED = frozenset({"Succeeded", "Failed"})
 
 
 def primary_of(pod: Object) -> str:
-    """Return the name of the container that the pod is about: the annotated, or its first."""
+    """Return the name of the primary container: the annotated one, or the first."""
     annotated = (pod["metadata"].get("annotations") or {}).get(DEFAULT_CONTAINER, "")
     return str(annotated or pod["spec"]["containers"][0]["name"])
 
@@ -30,15 +30,15 @@ def phase_of(pod: Object) -> str:
 
 
 def has_ended(pod: Object) -> bool:
-    """Whether nothing of the pod runs any more, nor ever will."""
+    """Return whether no process of the pod runs any more, nor ever will."""
     return phase_of(pod) in _ENDED
 
 
 def is_quiet(pod: Object) -> bool:
-    """
-    Whether it is certain that no process of the pod is left.
+    """Return whether it is certain that no process of the pod is left.
 
-    A phase alone may have been written by somebody who cannot know, as when a node is lost.
+    A phase alone may have been written by a controller that cannot know, as when a node is
+    lost.
     """
     known = list(_statuses(pod))
     return has_ended(pod) and bool(known) and not any(running(status) for status in known)
@@ -58,7 +58,7 @@ def is_true(found: Object) -> bool:
 
 
 def container_status(pod: Object, name: str) -> Object:
-    """Return the status of one container, of whichever sort."""
+    """Return the status of one container, of any sort (init, sidecar, main)."""
     return next((one for one in _statuses(pod) if one.get("name") == name), _NOTHING)
 
 
@@ -79,7 +79,7 @@ def terminated(status: Object) -> Object:
 
 
 def sidecars(pod: Object) -> Collection[str]:
-    """Name the init containers that run as long as the others do (native sidecars)."""
+    """Return the names of native sidecars: init containers that run as long as the others do."""
     return {
         one["name"]
         for one in pod["spec"].get("initContainers") or ()
@@ -88,23 +88,24 @@ def sidecars(pod: Object) -> Collection[str]:
 
 
 def others_running(pod: Object, primary: str) -> Sequence[str]:
-    """Name the containers besides the primary one that keep the pod alive: not native sidecars."""
+    """Return the other containers that keep the pod alive: neither primary nor native sidecars."""
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     return [one["name"] for one in statuses if one["name"] != primary and not terminated(one)]
 
 
 def began_at(pod: Object) -> datetime | None:
-    """Return when the primary container began to run, None if it has not."""
+    """Return when the primary container started to run, None if it has not."""
     status = container_status(pod, primary_of(pod))
     at = parse_timestamp(running(status).get("startedAt") or terminated(status).get("startedAt"))
     return at if at is not None and at.timestamp() > 0 else None  # 1970: it never did
 
 
 def ended_by_itself(pod: Object) -> bool:
-    """
-    Whether the primary container exited with 0 before the pod's deletion was asked for.
+    """Return whether the primary container exited with 0 before the pod's deletion was
+    requested.
 
-    The API's instants have whole seconds: an end in the second of the asking may be its answer.
+    The API's timestamps have whole seconds: an end in the second of the request may result from
+    it.
     """
     ended = terminated(container_status(pod, primary_of(pod)))
     at, asked = parse_timestamp(ended.get("finishedAt")), deletion_requested_at(pod)
@@ -116,7 +117,7 @@ def exited_with_0(pod: Object) -> bool:
 
 
 def parse_timestamp(text: object) -> datetime | None:
-    """Read an instant as the API writes it; its nanoseconds are cut."""
+    """Parse a timestamp of the API; its nanoseconds are cut."""
     if not isinstance(text, str) or not text:
         return None
     try:
@@ -132,7 +133,7 @@ def latest(*instants: datetime | None) -> datetime | None:
 
 
 def placed_at(pod: Object) -> datetime | None:
-    """Return when a node was found for the pod, None if none was."""
+    """Return when the pod was scheduled to a node, None if it was not."""
     scheduled = condition(pod, "PodScheduled")
     return parse_timestamp(scheduled.get("lastTransitionTime")) if is_true(scheduled) else None
 
@@ -142,12 +143,12 @@ def created_at(obj: Object) -> datetime | None:
 
 
 def deletion_deadline(obj: Object) -> datetime | None:
-    """Return when what is being deleted should be gone: its grace is in that already."""
+    """Return when a pod being deleted should be gone; its grace period is included already."""
     return parse_timestamp(obj["metadata"].get("deletionTimestamp"))
 
 
 def deletion_requested_at(obj: Object) -> datetime | None:
-    """Return when its deletion was asked for."""
+    """Return when the deletion was requested."""
     due = deletion_deadline(obj)
     grace = obj["metadata"].get("deletionGracePeriodSeconds") or 0
     return None if due is None else due - timedelta(seconds=grace)

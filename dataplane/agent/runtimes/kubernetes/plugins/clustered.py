@@ -1,8 +1,7 @@
-"""
-A clustered task: a JobSet of one indexed job, whose pods find each other by name.
+"""Run a clustered task: a JobSet of one indexed job, whose pods find each other by name.
 
-The SDK's launcher in each pod works out who it is from the variables below. The JobSet begins
-all pods anew as often as the task allows; what that does not mend is a failed attempt.
+The SDK's launcher in each pod computes its rank from the variables below. The JobSet restarts
+all pods as often as the task allows; after that the attempt has failed.
 """
 
 from collections.abc import Collection, Mapping
@@ -34,7 +33,8 @@ _FIELDS: Mapping[str, str] = {
     "POD_NAMESPACE": "metadata.namespace",
 }
 
-# A pod that was disrupted fails the job for a reason of its own, which the JobSet's rule knows.
+# A disrupted pod fails the job with a reason of its own, which the JobSet's failure policy
+# matches.
 _TELL_DISRUPTIONS: Mapping[str, Any] = {
     "rules": [
         {
@@ -107,7 +107,7 @@ class ClusteredPlugin:
             return workers.untouched(resource, _OPERATOR)
         restarts = status.get("restarts") or 0
         again = f"begun anew, for the {restarts}. time" if restarts else ""
-        # Counts of jobs, of which there is one: it is ready when all of its pods are.
+        # These count jobs, of which there is one: it is ready when all of its pods are.
         counts = status.get("replicatedJobsStatus") or ()
         if any(each.get("ready") or each.get("succeeded") for each in counts):
             return workers.running(again)
@@ -121,13 +121,15 @@ def _variables(custom: clustered_pb2.ClusteredTaskSpec) -> Mapping[str, str]:
         "NPROC_PER_NODE": str(custom.nproc_per_node),
         "MASTER_PORT": _MASTER_PORT,
         "RDZV_BACKEND": _BACKENDS.get(custom.runtime.torchrun.rdzv_backend, "static"),
-        # So that error.pb is written by the last of the restarts alone.
+        # Only the last restart writes error.pb.
         "JOBSET_MAX_RESTARTS": str(custom.failure_policy.max_restarts),
     }
 
 
 def _references() -> list[Object]:
-    """What the JobSet controller writes on each pod; JOB_COMPLETION_INDEX comes by itself."""
+    """Return variables from labels the JobSet controller sets; JOB_COMPLETION_INDEX is set by
+    itself.
+    """
     return [
         {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
         for name, path in _FIELDS.items()

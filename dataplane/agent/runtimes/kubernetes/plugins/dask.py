@@ -1,8 +1,7 @@
-"""
-Dask: a DaskJob, whose runner runs the SDK's entry point beside a cluster of its own.
+"""Run a Dask task: a DaskJob, whose runner runs the SDK's entry point next to its own cluster.
 
-The operator makes scheduler and workers as deployments, so these are begun again when they
-end; the runner is not, and its end is the job's.
+The operator creates scheduler and workers as deployments, so these are restarted when they end;
+the runner is not, and its end is the job's.
 """
 
 from collections.abc import Collection
@@ -110,7 +109,7 @@ def _make_scheduler(
 def _make_worker(
     job: Job, name: Name, pods: PodTemplates, group: dask_pb2.DaskWorkerGroup
 ) -> dict[str, Any]:
-    """Workers are told their limits, which they would else take to be the node's."""
+    """Pass workers their limits explicitly; they would otherwise assume the node's."""
     replica = Replica(
         role="worker",
         container_name="worker",

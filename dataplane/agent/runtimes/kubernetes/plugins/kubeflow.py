@@ -1,4 +1,4 @@
-"""What the jobs of Kubeflow's training operator have in common: replicas, policy, conditions."""
+"""Shared parts of jobs of Kubeflow's training operator: replicas, run policy, conditions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -51,10 +51,9 @@ def make_replicas(
 
 
 def read_replica(role: str, container: str, message: Any) -> Replica:
-    """
-    Return the role as one of kubeflow's ReplicaSpec messages has it.
+    """Return the role as one of kubeflow's ReplicaSpec messages describes it.
 
-    They hold the same fields twice: in ``common``, and as they were before that.
+    They hold the same fields twice: in ``common``, and in the older fields.
     """
     text = message.common if message.HasField("common") else message
     command = list(getattr(message, "command", ()))
@@ -74,10 +73,9 @@ def count_replicas(message: Any) -> int:
 
 
 def run_policy(message: kubeflow_pb2.RunPolicy | None) -> dict[str, Any]:
-    """
-    Return the job's policy: it is tried once, and its pods stay until it is deleted.
+    """Return the job's run policy: one try, and its pods stay until the job is deleted.
 
-    Not by itself, however long it is over: we delete it as soon as its pods were read.
+    No time-to-live either: the agent deletes the job as soon as its pods were read.
     """
     policy: dict[str, Any] = {"cleanPodPolicy": "None", "backoffLimit": 0}
     if message is not None and message.backoff_limit:

@@ -1,8 +1,7 @@
-"""
-MPI: an MPIJob whose launcher runs the task's command on workers that wait for it.
+"""Run an MPI task: an MPIJob whose launcher runs the task's command on waiting workers.
 
-Version v1, which the training operator serves beside PyTorch and TensorFlow; v2beta1 is that
-of an operator of its own, which cannot be installed beside it.
+Version v1, which the training operator serves along with PyTorch and TensorFlow; v2beta1
+belongs to a separate operator, which cannot be installed together with it.
 """
 
 from collections.abc import Collection
@@ -20,7 +19,7 @@ from dataplane.agent.runtimes.kubernetes.plugins.workers import Workers
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
 from dataplane.agent.runtimes.protocol import Job
 
-_CONTAINER = "mpi"  # the operator knows no other
+_CONTAINER = "mpi"  # the operator accepts no other
 _WORKER_COMMAND = "worker_spec_command"  # in the template's config, before version 1
 
 
@@ -40,10 +39,10 @@ class MPIPlugin:
         custom = _read(job)
         count = need_at_least(kubeflow.count_replicas(custom.worker_replicas), 1, "workers", job)
         launcher = kubeflow.read_replica("launcher", _CONTAINER, custom.launcher_replicas)
-        # It begins the workers' processes with kubectl.
+        # The launcher starts the workers' processes with kubectl.
         launcher = replace(launcher, calls_kubernetes=True)
         worker = kubeflow.read_replica("worker", _CONTAINER, custom.worker_replicas)
-        if worker.command is None:  # the operator lets them sleep, and not run the task
+        if worker.command is None:  # the operator makes them sleep instead of running the task
             worker = replace(worker, command=(), args=())
         policy = kubeflow.run_policy(custom.run_policy)
         spec = {
@@ -64,7 +63,7 @@ class MPIPlugin:
 
 
 def _read(job: Job) -> kubeflow_pb2.DistributedMPITrainingTask:
-    """Read what SDKs write since version 1 of the task type, or what they wrote before."""
+    """Parse the custom message of task type version 1 or newer, or that of older SDKs."""
     if job.task.template.task_type_version >= 1:
         return read_custom(job, kubeflow_pb2.DistributedMPITrainingTask)
     older = read_custom(job, mpi_pb2.DistributedMPITrainingTask)

@@ -1,4 +1,4 @@
-"""A task that is one pod: the SDK's own, raw containers, whatever brings a pod of its own."""
+"""Run a task as one pod: the SDK's own, raw containers, and tasks that bring a pod template."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ def observe_pod(
     *,
     interruptible: bool = False,
 ) -> Observation:
-    """Say how far one pod has come, from its placement to its end."""
+    """Return the stage of one pod, from scheduling to its end."""
     ended = failures.observe(pod, around, interruptible=interruptible)
     if ended is not None:
         return ended

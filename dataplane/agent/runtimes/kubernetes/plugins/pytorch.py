@@ -1,4 +1,4 @@
-"""Distributed PyTorch: a PyTorchJob, elastic or with a master."""
+"""Run distributed PyTorch: a PyTorchJob, elastic or with a master."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from dataplane.agent.runtimes.kubernetes.plugins.workers import Workers
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
 from dataplane.agent.runtimes.protocol import Job
 
-_CONTAINER = "pytorch"  # the operator knows no other
+_CONTAINER = "pytorch"  # the operator accepts no other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class PyTorchPlugin:
 
 
 def _read(job: Job) -> kubeflow_pb2.DistributedPyTorchTrainingTask:
-    """Read what SDKs write since version 1 of the task type, or what they wrote before."""
+    """Parse the custom message of task type version 1 or newer, or that of older SDKs."""
     if job.task.template.task_type_version >= 1:
         return read_custom(job, kubeflow_pb2.DistributedPyTorchTrainingTask)
     older = read_custom(job, pytorch_pb2.DistributedPyTorchTrainingTask)
@@ -66,7 +66,7 @@ def _read(job: Job) -> kubeflow_pb2.DistributedPyTorchTrainingTask:
 
 
 def _be_elastic(config: kubeflow_pb2.ElasticConfig) -> dict[str, Any]:
-    """Torchrun's own restarts are of processes within the pods, so they are left to it."""
+    """Return the elastic policy; restarts are torchrun's, of processes within the pods."""
     policy: dict[str, Any] = {"maxRestarts": config.max_restarts}
     if config.max_replicas:
         policy["minReplicas"] = config.min_replicas or config.max_replicas

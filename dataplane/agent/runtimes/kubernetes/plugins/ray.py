@@ -1,8 +1,7 @@
-"""
-Ray: a RayJob with a cluster of its own, on whose head the SDK's entry point runs.
+"""Run a Ray task: a RayJob with its own cluster, on whose head the SDK's entry point runs.
 
-The cluster is not shut down by the operator when the job is over: its pods are read first,
-and go with the RayJob. The job is tried once; KubeRay's submitter finds a job that it has
+The operator does not shut down the cluster when the job ends: its pods are read first, and are
+deleted with the RayJob. The job is tried once; KubeRay's submitter finds a job that it has
 submitted before, so that its own retries run nothing twice.
 """
 
@@ -127,7 +126,7 @@ def _classify(status: Object, text: str) -> Failure:
 
 
 def _make_submitter(job: Job, name: Name, pods: PodTemplates) -> Object:
-    """Return the pod that hands the job in and follows it: the task's, but small."""
+    """Return the pod that submits the job and follows it: the task's pod, with small resources."""
     replica = Replica(role="submitter", container_name=_SUBMITTER, resources=_SMALL)
     return pods.template(_with_devices(job, tasks_pb2.ExtendedResources()), name, replica)
 
@@ -175,7 +174,9 @@ def _make_pod(
     group: ray_pb2.HeadGroupSpec | ray_pb2.WorkerGroupSpec,
     replica: Replica,
 ) -> dict[str, Any]:
-    """Return a pod of the group: the task's, but for its command, under what the group says."""
+    """Return a pod of the group: the task's without its command, overlaid by the group's own
+    spec.
+    """
     if group.HasField("k8s_pod"):
         pod = lay_over(job.task.template, group.k8s_pod, replica.container_name)
         replica = replace(replica, pod=pod)
@@ -199,7 +200,7 @@ def _with_devices(job: Job, resources: tasks_pb2.ExtendedResources) -> Job:
 
 
 def _take_entrypoint(submitting: Object) -> str:
-    """Take the command out of the submitter's container; return it as one line for a shell."""
+    """Remove the command from the submitter's container; return it as one line for a shell."""
     container = next(
         each for each in submitting["spec"]["containers"] if each["name"] == _SUBMITTER
     )
@@ -207,7 +208,9 @@ def _take_entrypoint(submitting: Object) -> str:
 
 
 def _read_runtime_env(job: Job, custom: ray_pb2.RayJob) -> str:
-    """Return YAML, of which the older form, base64 of JSON, is a kind."""
+    """Return the runtime_env as YAML; the older form, base64 of JSON, is decoded (JSON is
+    YAML).
+    """
     if custom.runtime_env_yaml or not custom.runtime_env:
         return str(custom.runtime_env_yaml)
     try:

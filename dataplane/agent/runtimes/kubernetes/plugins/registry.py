@@ -1,4 +1,4 @@
-"""All plugins that there are. A new one is a file beside this and a line here."""
+"""List of all plugins. To add one, create a file in this folder and add a line here."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from dataplane.agent.runtimes.kubernetes.plugins.tensorflow import TensorFlowPlu
 
 
 def all_plugins(timeouts: PendingTimeouts | None = None) -> Sequence[Plugin]:
-    """Return one of each; an agent has those whose resource its API server knows."""
+    """Return one of each; an agent uses those whose resource its API server serves."""
     timeouts = timeouts or PendingTimeouts()
     return (
         PodPlugin(timeouts=timeouts),

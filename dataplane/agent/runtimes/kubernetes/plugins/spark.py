@@ -1,9 +1,9 @@
-"""
-Spark: a SparkApplication, whose driver runs the SDK's entry point and makes executors.
+"""Run a Spark task: a SparkApplication, whose driver runs the SDK's entry point and makes
+executors.
 
-Driver and executors are whole pod templates, so the operator's webhook is not needed; what
-Spark itself computes from its configuration (memory, cores) is left out of them. Needs Spark
-3 in the image, and version 2 of the operator.
+Driver and executors are whole pod templates, so the operator's webhook is not needed; the
+fields that Spark computes from its configuration (memory, cores) are omitted. Needs Spark 3 in
+the image, and version 2 of the operator.
 """
 
 import re
@@ -24,7 +24,7 @@ from dataplane.agent.runtimes.tasks import BadSpecError
 from shared.model.reports import FailureKind
 
 _OPERATOR = "the Spark operator"
-_DRIVER = "spark-kubernetes-driver"  # the operator tells Spark to look for these
+_DRIVER = "spark-kubernetes-driver"  # the operator makes Spark look for these names
 _EXECUTOR = "spark-kubernetes-executor"
 _TYPES: Mapping[int, str] = {
     spark_pb2.SparkApplication.PYTHON: "Python",
@@ -35,7 +35,8 @@ _TYPES: Mapping[int, str] = {
 _COMPUTED = ("cpu", "memory")  # by Spark, from its configuration
 _HOST_PATHS = re.compile(r"spark\.kubernetes\.(driver|executor)\.volumes\.hostPath\.")
 _ACCOUNTS = re.compile(r"spark\.kubernetes\.authenticate\.((driver|executor)\.)?serviceAccountName")
-# What acts as the operator: its credentials, its files, other namespaces, code in its process.
+# Keys that act with the operator's rights: its credentials, files, other namespaces, its
+# process.
 _FOREIGN = re.compile(
     r"spark\.kubernetes\.(authenticate\.|namespace$|context$|file\.upload\.path$"
     r"|(driver|executor)\.(podTemplate|pod\.featureSteps))\w*"
@@ -47,8 +48,8 @@ _RUNNING = frozenset({"RUNNING", "SUCCEEDING", "FAILING", "UNKNOWN"})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparkPlugin:
     timeouts: PendingTimeouts = field(default_factory=PendingTimeouts)
-    service_account: str = "spark"  # of drivers, which make pods, if nothing names another
-    version: str = "3.5.0"  # what the operator is told: a task does not say which it brings
+    service_account: str = "spark"  # of drivers, which create pods, if nothing names another
+    version: str = "3.5.0"  # passed to the operator: a task does not say which version it brings
 
     @property
     def task_types(self) -> Collection[str]:
@@ -85,7 +86,7 @@ class SparkPlugin:
             "driver": {"image": image, "serviceAccount": account, "template": driving},
             "executor": {
                 "image": executor_image,
-                # Those that failed are read, and go with the driver.
+                # Failed executors are kept for reading, and deleted with the driver.
                 "deleteOnTermination": False,
                 "template": executing,
             },
@@ -132,7 +133,7 @@ def _replica(
 
 
 def _bare(made: Object, name: str) -> tuple[list[str], str]:
-    """Take out of the container what Spark puts in itself; return its arguments and image."""
+    """Remove from the container the fields Spark sets itself; return its arguments and image."""
     container = next(each for each in made["spec"]["containers"] if each["name"] == name)
     for part in ("requests", "limits"):
         amounts = container.get("resources", {}).get(part, {})
@@ -143,7 +144,7 @@ def _bare(made: Object, name: str) -> tuple[list[str], str]:
 
 
 def _require_allowed(conf: Mapping[str, str], pods: PodTemplates) -> None:
-    """BadSpecError for configuration that goes round the pods' own rules."""
+    """Raise BadSpecError for configuration that bypasses the rules for pods."""
     for key, value in conf.items():
         if _HOST_PATHS.match(key) and not pods.security.host_path:
             raise BadSpecError(

@@ -1,4 +1,4 @@
-"""Reading what a task type's SDK plugin wrote into ``custom``, and laying pods over the task's."""
+"""Parse the ``custom`` message of a task type, and merge pod specs over the task's pod."""
 
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ _M = TypeVar("_M", bound=Message)
 
 
 def read_custom(job: Job, kind: type[_M]) -> _M:
-    """Return the task's ``custom`` as the message it stands for; a newer SDK may say more."""
+    """Return the task's ``custom`` as a message; unknown fields of newer SDKs are ignored."""
     message = kind()
     try:
         json_format.ParseDict(
@@ -32,12 +32,11 @@ def read_custom(job: Job, kind: type[_M]) -> _M:
 def lay_over(
     template: tasks_pb2.TaskTemplate, above: tasks_pb2.K8sPod, name: str
 ) -> tasks_pb2.K8sPod:
-    """
-    Return the task's own pod with ``above`` laid over it, as one K8sPod.
+    """Return the task's own pod with ``above`` merged over it, as one K8sPod.
 
-    The container of ``above`` that is meant is the one it calls primary, else ``name``, else
-    the task's primary, else its only one; it may leave out what the task says already, above
-    all the image.
+    The container of ``above`` that applies is the one it calls primary, else ``name``, else the
+    task's primary, else its only one; it may omit what the task already specifies, above all
+    the image.
     """
     own = read_task_layer(template)
     spec = read_pod_spec(above.pod_spec)

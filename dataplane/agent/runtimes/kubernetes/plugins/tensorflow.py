@@ -1,4 +1,4 @@
-"""Distributed TensorFlow: a TFJob of workers, parameter servers, a chief and evaluators."""
+"""Run distributed TensorFlow: a TFJob of workers, parameter servers, a chief and evaluators."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from dataplane.agent.runtimes.kubernetes.plugins.workers import Workers
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
 from dataplane.agent.runtimes.protocol import Job
 
-_CONTAINER = "tensorflow"  # the operator knows no other
+_CONTAINER = "tensorflow"  # the operator accepts no other
 _ROLES = ("chief", "worker", "ps", "evaluator")
 _NAMES = {"chief": "Chief", "worker": "Worker", "ps": "PS", "evaluator": "Evaluator"}
 
@@ -52,7 +52,7 @@ class TensorFlowPlugin:
 
 
 def _read(job: Job) -> kubeflow_pb2.DistributedTensorflowTrainingTask:
-    """Read what SDKs write since version 1 of the task type, or what they wrote before."""
+    """Parse the custom message of task type version 1 or newer, or that of older SDKs."""
     if job.task.template.task_type_version >= 1:
         return read_custom(job, kubeflow_pb2.DistributedTensorflowTrainingTask)
     older = read_custom(job, tensorflow_pb2.DistributedTensorflowTrainingTask)

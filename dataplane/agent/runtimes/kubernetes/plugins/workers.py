@@ -1,8 +1,7 @@
-"""
-The pods that an operator made of a resource, and what they tell besides the resource's status.
+"""Observe the pods that an operator created for a resource, to explain the resource's status.
 
-An operator says that its job failed, or that it is not running yet; the pods say why. The
-first of them to fail is taken for the cause: what came after it often only lost its peers.
+An operator reports that its job failed, or is not running yet; the pods show why. The first pod
+to fail is taken for the cause: later failures often only result from a lost peer.
 """
 
 import re
@@ -19,15 +18,15 @@ from dataplane.agent.runtimes.kubernetes.pods.metadata import ROLE_LABEL
 from dataplane.agent.runtimes.protocol import Job
 from shared.model.reports import Failure, FailureKind
 
-_OPERATOR_WITHIN = timedelta(minutes=1)  # to say anything at all of a new resource
-_LOOKED_AT = 32  # pods that have not begun; of a thousand, the next come when these have
+_OPERATOR_WITHIN = timedelta(minutes=1)  # time for an operator to set any status on a new resource
+_LOOKED_AT = 32  # pods that have not started; of a thousand, the next are examined when these have
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _UNTELLING = frozenset({"NonZeroExit", "Interrupted", "Crashed", "PodFailed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workers:
-    """The pods of one attempt, in the order in which their roles matter."""
+    """The pods of one attempt, in order of importance of their roles."""
 
     job: Job
     around: ObservationContext
@@ -45,13 +44,13 @@ class Workers:
         return Observation(stage=Stage.SUCCEEDED, log_pods=self.names)
 
     def preparing(self, stage: Stage, reason: str, message: str = "") -> Observation:
-        """Say why the job does not run yet: what holds up one of its pods, else its own word."""
+        """Return why the job does not run yet: a pod's pending reason, else the operator's."""
         not_begun = (
             pod
             for pod in self._ordered
             if not statuses.has_ended(pod) and statuses.began_at(pod) is None
         )
-        # One reason is enough, and this is asked again at every change to any of them.
+        # One reason is enough; this is evaluated again at every change to any of them.
         held = [
             (pod, pending_reasons.observe(pod, self.around, self.timeouts))
             for pod in islice(not_begun, _LOOKED_AT)
@@ -68,7 +67,7 @@ class Workers:
         return Observation(stage=stage, reason=reason, message=message, log_pods=self.names)
 
     def untouched(self, resource: Object, operator: str) -> Observation:
-        """The resource has no status: its operator has not come to it, or is not there."""
+        """Observe a resource without status: its operator is slow, or not installed."""
         created = statuses.created_at(resource) or self.around.now
         doubtful_at = created + _OPERATOR_WITHIN
         if self._ordered or self.around.now < doubtful_at:
@@ -82,7 +81,9 @@ class Workers:
         )
 
     def failed(self, failure: Failure) -> Observation:
-        """Say why the job failed: as its pods have it, else ``failure``, the operator's word."""
+        """Return why the job failed: from its pods, else ``failure``, as the operator reports
+        it.
+        """
         cause = self.cause() or failure
         return replace(pending_reasons.failed_with(cause), log_pods=self.names)
 
@@ -92,7 +93,7 @@ class Workers:
         for pod in self._ordered:
             seen = failures.observe(pod, self.around, interruptible=self.job.interruptible)
             if seen is not None and seen.stage is Stage.FAILED and seen.failure is not None:
-                # The API's instants have whole seconds; of two in one, the telling one.
+                # The API's timestamps have whole seconds; on a tie, the more specific failure.
                 when = (_ended_at(pod), seen.failure.code in _UNTELLING)
                 found.append((when, _with_pod(pod, seen.failure)))
         return min(found, key=lambda each: each[0])[1] if found else None
@@ -108,7 +109,7 @@ class Workers:
 
 
 def current_condition(resource: Object, kinds: Iterable[str]) -> Object | None:
-    """Return the first of ``kinds`` that holds, as the resource's conditions have it."""
+    """Return the first of ``kinds`` that is true among the resource's conditions."""
     conditions = {
         each.get("type"): each
         for each in (resource.get("status") or {}).get("conditions") or ()
@@ -118,7 +119,7 @@ def current_condition(resource: Object, kinds: Iterable[str]) -> Object | None:
 
 
 def operator_failure(code: str, text: str, kind: FailureKind = FailureKind.USER) -> Failure:
-    """Return what to say where no pod tells more."""
+    """Return the failure to report where no pod shows a cause."""
     return Failure(code=code, kind=kind, message=text.strip() or "its operator does not say why")
 
 
@@ -137,5 +138,5 @@ def _of(pod: Object, message: str) -> str:
 
 
 def _naturally(name: str) -> Sequence[tuple[int, str]]:
-    """Sort ``worker-10`` after ``worker-9``."""
+    """Return a sort key that puts ``worker-10`` after ``worker-9``."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -1,13 +1,12 @@
-"""
-The pod of a task, as the SDK needs it: functions of a job and a cluster's settings, no I/O.
+"""Build a task's pod, as the SDK needs it: functions of a job and a cluster's settings, no I/O.
 
-``templates`` builds it, ``settings`` is what a cluster may choose. A pod is laid over itself
-in layers, the later one winning (``merging``):
+``templates`` builds it, ``settings`` holds a cluster's options. A pod is merged from layers,
+the later one winning (``merging``):
 
     our defaults < the named PodTemplate < the task's pod_spec or container < the run < the system
 
-The system's layer is what nobody may change: who the action is, how it reaches the door.
-What cannot be built is a BadSpecError that names the field and what to do.
+The system's layer cannot be overridden: the action's identity, and access to the API proxy. A
+pod that cannot be built is a BadSpecError that names the field and the remedy.
 """
 
 from dataplane.agent.runtimes.kubernetes.pods.choices import Choices, ChoicesError, parse_choices

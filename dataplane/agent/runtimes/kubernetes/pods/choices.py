@@ -1,5 +1,4 @@
-"""
-What an operator says of all pods of a cluster: one JSON object, as it stands in the chart.
+"""Parse the operator's options for all pods of a cluster: one JSON object in the chart.
 
     {"defaults": {"cpu": "1", "memory": "1Gi"}, "maxima": {"memory": "64Gi"},
      "template": "usual", "labels": {…}, "annotations": {…},
@@ -9,7 +8,7 @@ What an operator says of all pods of a cluster: one JSON object, as it stands in
      "accelerators": {"NVIDIA_GPU": {"resource": "nvidia.com/gpu",
                                      "deviceLabel": "…", "partitionLabel": "…"}}}
 
-All of it may be left out; a class of devices that is not named is asked for as usual.
+Every field is optional; a device class that is not named is requested by its default resource.
 """
 
 import json
@@ -24,19 +23,21 @@ from dataplane.agent.runtimes.quantities import read_quantity
 
 
 class ChoicesError(ValueError):
-    """What the operator wrote is not to be understood; the message names the field."""
+    """The operator's options are invalid; the message names the field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    defaults: Mapping[str, str] = field(default_factory=dict)  # beside the usual ones
+    defaults: Mapping[str, str] = field(default_factory=dict)  # added to the built-in ones
     maxima: Mapping[str, str] = field(default_factory=dict)
     template: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     placement: Placement = field(default_factory=Placement)
     interruptible: Placement = field(default_factory=Placement)
-    accelerators: Mapping[str, Accelerator] = field(default_factory=dict)  # beside the usual ones
+    accelerators: Mapping[str, Accelerator] = field(
+        default_factory=dict
+    )  # added to the built-in ones
     security: Security = field(default_factory=Security)
 
     def apply(self, templates: PodTemplates) -> PodTemplates:
@@ -55,7 +56,7 @@ class Choices:
 
 
 def parse_choices(text: str) -> Choices:
-    """Return what ``text`` says, "" nothing; ChoicesError naming the field that is wrong."""
+    """Parse ``text`` ("": no options); ChoicesError names the invalid field."""
     try:
         parsed = json.loads(text or "{}")
     except ValueError as error:
@@ -111,7 +112,7 @@ def _accelerators(part: "_Part") -> dict[str, Accelerator]:
 
 
 class _Part:
-    """One JSON object, of which everything has to be understood."""
+    """One JSON object; every field of it has to be known."""
 
     def __init__(self, parsed: object, name: str) -> None:
         if not isinstance(parsed, dict):
@@ -166,7 +167,7 @@ class _Part:
         return tuple(value)
 
     def require_no_more(self) -> None:
-        """ChoicesError for a name that nobody has asked for, which will be a slip."""
+        """Raise ChoicesError for a field that was not read: probably a typing mistake."""
         for name in self._raw:
             if name not in self._read:
                 raise ChoicesError(f"{self._field(name)} is not known; leave it out")

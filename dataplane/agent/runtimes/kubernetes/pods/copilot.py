@@ -1,9 +1,8 @@
-"""
-The two containers beside a raw container: one brings its inputs, one ships its outputs.
+"""Build the two containers next to a raw container: one downloads inputs, one uploads outputs.
 
 ``volary-download`` is an init container. ``volary-sidecar`` is a native sidecar: the kubelet
-ends it when the task has ended, and waits for it as long as the pod's grace allows. Both
-have links from the door and no credentials of the store.
+ends it when the task has ended, and waits for it as long as the pod's grace period allows. Both
+get signed links from the API proxy and have no credentials of the store.
 """
 
 import json
@@ -35,7 +34,7 @@ _USUAL_INPUTS, _USUAL_OUTPUTS = "/var/inputs", "/var/outputs"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
-    """Where a raw container expects its inputs and leaves its outputs."""
+    """Paths where a raw container reads its inputs and writes its outputs."""
 
     inputs: str = _USUAL_INPUTS
     outputs: str = _USUAL_OUTPUTS
@@ -51,7 +50,7 @@ def find_paths(job: Job) -> Paths | None:
     if config.enabled:
         paths = _read(config)
     elif target == "k8s_pod" and template.type == _RAW:
-        paths = Paths()  # the SDK leaves them out beside a pod template; these are its own
+        paths = Paths()  # the SDK omits them for pod templates; these are its defaults
     else:
         return None
     for path in (paths.inputs, paths.outputs):
@@ -100,7 +99,7 @@ def containers(
     if not moves_outputs(job):
         return made
     sidecar = container(SIDECAR, "sidecar", outputs, longest + 2 * settings.ship_within)
-    # The task is not started before its sidecar can be told that it has ended.
+    # The task starts only after its sidecar is ready to receive the signal of its end.
     sidecar["startupProbe"] = {
         "exec": {"command": [*settings.command, "ready"]},
         "periodSeconds": 1,
@@ -122,16 +121,15 @@ def volumes() -> list[dict[str, Any]]:
 
 
 def pod_grace(settings: Copilot) -> timedelta:
-    """Return how long the pod may take to end; the kubelet counts from the task's end."""
+    """Return the pod's termination grace period; the kubelet counts from the task's end."""
     return settings.ship_within + LAST_WORDS
 
 
 def sidecar_security(spec: Object, primary: Object) -> dict[str, Any]:
-    """
-    Return the security context of a container that reads what the primary one wrote.
+    """Return the security context of a container that reads the primary container's files.
 
-    It is the same user, where one is named. Else it is root without root's powers but that
-    of reading any file, because a program may leave its outputs readable to itself alone.
+    It runs as the same user, if one is set. Otherwise as root with only the capability to read
+    any file, because a program may make its outputs readable to itself alone.
     """
     stated: Mapping[str, Any] = {
         **(spec.get("securityContext") or {}),

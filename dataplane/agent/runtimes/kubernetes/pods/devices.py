@@ -1,4 +1,4 @@
-"""Devices, shared memory, and on which nodes a task may run: layers of a pod spec."""
+"""Layers of a pod spec for devices, shared memory and node selection."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ _SHARED_MEMORY = "flyte-shm"
 def find_accelerator(
     desired: tasks_pb2.GPUAccelerator, known: Mapping[str, Accelerator]
 ) -> Accelerator:
-    """Return how the class of devices is asked for here; BadSpecError if it is not."""
+    """Return how this cluster requests the device class; BadSpecError if it has none."""
     kinds = tasks_pb2.GPUAccelerator.DeviceClass
     name = kinds.Name(desired.device_class) if desired.device_class in kinds.values() else ""
     if name not in known:
@@ -37,7 +37,7 @@ def name_of_gpu(extended: tasks_pb2.ExtendedResources, known: Mapping[str, Accel
 
 
 def placement(desired: tasks_pb2.GPUAccelerator, accelerator: Accelerator) -> dict[str, Any]:
-    """Return the layer that chooses nodes with that device, and with its partition."""
+    """Return the layer that selects nodes with that device, and with its partition."""
     layer: dict[str, Any] = {"nodeSelector": {}, "tolerations": []}
 
     def require(label: str, value: str) -> None:
@@ -60,7 +60,7 @@ def placement(desired: tasks_pb2.GPUAccelerator, accelerator: Accelerator) -> di
 
 
 def without_partitions(spec: Object, accelerator: Accelerator) -> dict[str, Any]:
-    """Return the affinity, with nodes that have partitioned devices left out of every term."""
+    """Return the affinity that excludes nodes with partitioned devices from every term."""
     affinity = dict(spec.get("affinity") or {})
     required = "requiredDuringSchedulingIgnoredDuringExecution"
     nodes = dict(affinity.get("nodeAffinity") or {})

@@ -1,9 +1,8 @@
-"""
-The variables of a task's main container, in layers, each once.
+"""Compose the environment of a task's main container from layers, each variable once.
 
-    usual ones < the task's own < its secrets < the run's < the system's
+    defaults < the task's own < its secrets < the run's < the system's
 
-The system's come first in the list: ``$(NAME)`` refers to what stands before it.
+The system's come first in the list: ``$(NAME)`` refers to earlier variables.
 """
 
 import re
@@ -16,12 +15,14 @@ from dataplane.agent.runtimes.kubernetes.pods.settings import ProxyAccess
 from dataplane.agent.runtimes.kubernetes.proxy_environment import proxy_environment
 from shared.model.assignments import Assignment
 
-_USUAL = {"PYTHONUNBUFFERED": "1"}  # a line is in the log when it is written
+_USUAL = {"PYTHONUNBUFFERED": "1"}  # log lines are flushed when written
 _REFERENCE = re.compile(r"\$(?=[$(])")
 
 
 def literal(text: str) -> str:
-    """Return ``text`` so that Kubernetes, which expands ``$(NAME)`` and ``$$``, leaves it."""
+    """Escape ``text`` so that Kubernetes, which expands ``$(NAME)`` and ``$$``, keeps it
+    verbatim.
+    """
     return _REFERENCE.sub("$$", text)
 
 
@@ -32,7 +33,7 @@ def variables(values: Mapping[str, str]) -> list[dict[str, Any]]:
 def compose_environment(
     own: Iterable[Object], run: Mapping[str, str], system: Mapping[str, str]
 ) -> list[Object]:
-    """Lay the variables over each other; ``own`` in order, the later one of a name winning."""
+    """Merge the layers of variables; of ``own`` the last value of a name wins, in order."""
     composed: dict[str, Object] = {entry["name"]: entry for entry in variables(system)}
     layers = [*variables(_USUAL), *own, *variables(run)]
     below = {entry["name"]: entry for entry in layers}
@@ -42,6 +43,8 @@ def compose_environment(
 
 
 def pod_variables(assignment: Assignment, proxy: ProxyAccess) -> dict[str, str]:
-    """Return what the SDK in a pod is told: where its action is, and how to enter the door."""
+    """Return the variables for the SDK in a pod: its action's identifiers, and the API proxy's
+    address.
+    """
     endpoint = Endpoint(address=proxy.address, insecure=False)
     return {**system_variables(assignment, endpoint), **proxy_environment(proxy.address)}

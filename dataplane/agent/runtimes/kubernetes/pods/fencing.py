@@ -1,8 +1,8 @@
-"""
-The kubelet as fence: a container of a replaceable attempt lives while the door says so.
+"""Add the fence probe: the kubelet kills a replaceable attempt when its agent is cut off.
 
-The door answers 200 while the agent's contact with the control plane is fresh, 503 after it,
-nobody answers when agent and node have lost each other. Either way the kubelet kills.
+The API proxy answers 200 while the agent's last acknowledged heartbeat is fresh, 503 after it;
+no answer comes when agent and node have lost each other. In both cases the kubelet kills the
+container.
 """
 
 from typing import Any

@@ -1,7 +1,6 @@
-"""
-By what a pod is known at the door: a token that the kubelet projects and that dies with it.
+"""Identify a pod to the API proxy by a projected token that expires with the pod.
 
-Beside it stands the certificate of the door's authority. No secret is made for either.
+The certificate of the proxy's authority is mounted with it. No Secret is created for either.
 """
 
 from pathlib import PurePosixPath

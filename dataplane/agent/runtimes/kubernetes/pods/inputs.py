@@ -1,8 +1,7 @@
-"""
-``{{.inputs.<name>}}`` in a raw container's arguments, filled in with the input's value.
+"""Fill in ``{{.inputs.<name>}}`` in a raw container's arguments with the input's value.
 
-Only the runtime can read inputs.pb, and only few tasks need it: it asks ``needs_inputs``,
-and gives what it read to ``with_inputs``.
+Only the runtime can read inputs.pb, and few tasks need it: it calls ``needs_inputs``, and
+passes the bytes it read to ``with_inputs``.
 """
 
 import re
@@ -19,11 +18,11 @@ from dataplane.agent.runtimes.tasks import BadSpecError
 from shared.kit.number_format import render_duration, render_float
 
 _INPUT = re.compile(r"\{\{\s*\.inputs\.([^}\s]+)\s*\}\}", re.IGNORECASE)
-_MAX_BYTES = 128 * 1024  # of one argument, as Linux has it
+_MAX_BYTES = 128 * 1024  # of one argument, Linux's limit
 
 
 def needs_inputs(job: Job) -> bool:
-    """Tell whether arguments mention inputs, so that inputs.pb has to be read first."""
+    """Return whether arguments refer to inputs, so that inputs.pb has to be read first."""
     template = job.task.template
     if template.WhichOneof("target") == "k8s_pod":
         return _INPUT.search(json_format.MessageToJson(template.k8s_pod.pod_spec)) is not None
@@ -31,10 +30,9 @@ def needs_inputs(job: Job) -> bool:
 
 
 def with_inputs(job: Job, body: bytes) -> Job:
-    """
-    Return the job with its arguments filled in from ``body``, the bytes of inputs.pb.
+    """Return the job with its arguments filled in from ``body``, the bytes of inputs.pb.
 
-    BadSpecError for an input that is not there, or that no text stands for.
+    Raises BadSpecError for an input that is missing, or that has no text form.
     """
     try:
         literals = {each.name: each.value for each in common_pb2.Inputs.FromString(body).literals}
@@ -69,7 +67,7 @@ def with_inputs(job: Job, body: bytes) -> Job:
 
 
 def render(literal: literals_pb2.Literal, name: str) -> str:
-    """Return the text that stands for a value, as Flyte writes it."""
+    """Return the text form of a value, as Flyte writes it."""
     match literal.WhichOneof("value"):
         case "collection":
             return f"[{','.join(render(each, name) for each in literal.collection.literals)}]"

@@ -1,8 +1,7 @@
-"""
-How one pod spec is laid over another: as Kubernetes' own strategic merge has it.
+"""Merge one pod spec over another, by the rules of Kubernetes' strategic merge.
 
-Objects are merged field by field; lists of things with a key, thing by thing; a few lists
-grow; everything else above replaces what is below.
+Objects are merged field by field; lists with a merge key, element by element; a few lists are
+concatenated; any other value above replaces the one below.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any
 
 from dataplane.agent.kube.objects import Object
 
-_KEYS: Mapping[str, Mapping[str, Any]] = {  # fields that tell things apart, and their defaults
+_KEYS: Mapping[str, Mapping[str, Any]] = {  # merge keys of list elements, and their defaults
     "containers": {"name": None},
     "env": {"name": None},
     "ephemeralContainers": {"name": None},
@@ -27,11 +26,11 @@ _KEYS: Mapping[str, Mapping[str, Any]] = {  # fields that tell things apart, and
 _MERGED_INSIDE = frozenset({"containers", "ephemeralContainers", "initContainers"})
 _GROWING = frozenset({"envFrom", "tolerations", "topologySpreadConstraints"})
 _WHOLE = frozenset({"lifecycle", "livenessProbe", "readinessProbe", "startupProbe"})
-"""Objects of which only one field may be set, so that two of them merged are none."""
+"""Objects of which only one field may be set, so that merging two would make an invalid one."""
 
 
 def merge(below: Object, above: Object) -> dict[str, Any]:
-    """Return ``below`` with ``above`` laid over it; neither is changed."""
+    """Return ``below`` with ``above`` merged over it; neither is changed."""
     merged = dict(below)
     for name, value in above.items():
         if value is None:
@@ -41,12 +40,11 @@ def merge(below: Object, above: Object) -> dict[str, Any]:
 
 
 def merge_template(template: Object, spec: Object, primary: str) -> dict[str, Any]:
-    """
-    Return a pod spec over a PodTemplate's, as Flyte reads these.
+    """Return a pod spec merged over a PodTemplate's, as Flyte reads these.
 
     The template's container ``default`` is below each of the pod's containers, ``primary``
-    below the primary one, ``default-init`` below each init container; a container of the
-    same name is below its own; others come along.
+    below the primary one, ``default-init`` below each init container; a container of the same
+    name is below its own; others are added.
     """
     merged = merge(
         {name: value for name, value in template.items() if name not in _MERGED_INSIDE},
@@ -70,7 +68,7 @@ def merge_template(template: Object, spec: Object, primary: str) -> dict[str, An
 def _merge_containers(
     below: Iterable[Object], above: Iterable[Object], patterns: Mapping[str, str | None]
 ) -> list[dict[str, Any]]:
-    """Lay containers over others; a pattern is below all of them, or below the one it names."""
+    """Merge containers over others; a pattern is below all of them, or below the one it names."""
     named = {container["name"]: container for container in below}
     found = {name: named.pop(name) for name in patterns if name in named}
     merged = []
@@ -112,7 +110,7 @@ def _merge_list(
 
 
 def _merge_resources(below: Object, above: Object) -> dict[str, Any]:
-    """What is above asked or limited of one resource replaces both of it below."""
+    """Merge resources; a request or limit above replaces both of that resource below."""
     text = {name for part in ("requests", "limits") for name in above.get(part) or {}}
     kept = {
         part: {name: value for name, value in (below.get(part) or {}).items() if name not in text}

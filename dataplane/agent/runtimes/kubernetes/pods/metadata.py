@@ -1,8 +1,7 @@
-"""
-Labels and annotations of a task's pod.
+"""Compose labels and annotations of a task's pod.
 
-The agent's own are the last layer. Of the others, what Kubernetes would refuse is left out or
-rewritten, and ``remark`` is told, so that the attempt's events say it.
+The agent's own are the last layer. Others that Kubernetes would refuse are dropped or
+rewritten, and reported through ``remark``, so that the attempt's events show it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,10 +19,10 @@ from dataplane.agent.runtimes.tasks import BadSpecError
 ROLE_LABEL = "volary.dev/role"
 TASK_LABEL = "volary.dev/task"
 MAX_ANNOTATION_BYTES = 256 * 1024
-"""Of one object, keys and values together; Kubernetes takes no more."""
+"""Size limit of one object's annotations, keys and values together (Kubernetes')."""
 
 Remark = Callable[[str, str], None]
-"""Takes the reason, one word, and the message of an event of the attempt."""
+"""Callback that receives the reason, one word, and the message of an event of the attempt."""
 
 _OURS = "volary.dev/"
 _MAIN_CONTAINER = "kubectl.kubernetes.io/default-container"
@@ -35,7 +34,7 @@ _NAME_CHARACTERS = 70
 def compose_labels(
     job: Job, role: str, *layers: Mapping[str, str], remark: Remark
 ) -> dict[str, str]:
-    """Return the labels; the layers are what a cluster, a template and a task say."""
+    """Return the labels; the layers are those of a cluster, a template and a task."""
     text = _lay(*layers, job.run.spec.labels.values)
     kept = {name: value for name, value in text.items() if is_label_key(name)}
     rewritten = {name: as_label(value) for name, value in kept.items() if not is_label_value(value)}
@@ -57,7 +56,7 @@ def compose_labels(
 def compose_annotations(
     job: Job, primary: str, *layers: Mapping[str, str], remark: Remark
 ) -> dict[str, str]:
-    """Return the annotations; BadSpecError if they are more than an object may have."""
+    """Return the annotations; BadSpecError if they exceed an object's size limit."""
     text = _lay({_KEEP: "false"}, *layers, job.run.spec.annotations.values)
     kept = {name: value for name, value in text.items() if is_annotation_key(name)}
     if left_out := text.keys() - kept.keys():
@@ -76,7 +75,7 @@ def compose_annotations(
 
 
 def _lay(*layers: Mapping[str, str]) -> dict[str, str]:
-    """Lay the layers over each other, without what is ours alone to say."""
+    """Merge the layers, without keys reserved for the agent."""
     return {
         name: value
         for layer in layers
@@ -86,7 +85,7 @@ def _lay(*layers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _name(names: Iterable[str]) -> str:
-    """Name a few, however many and however long they are."""
+    """List a few of the names, shortened, however many there are."""
     listed = sorted(names)
     shown = ", ".join(repr(name[:_NAME_CHARACTERS]) for name in listed[:_NAMED])
     more = len(listed) - _NAMED

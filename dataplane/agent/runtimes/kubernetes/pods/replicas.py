@@ -10,21 +10,20 @@ from dataplane.agent.kube.objects import Object
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replica:
-    """
-    What one role of a distributed job has of its own; what is left out is the task's.
+    """Overrides of one role of a distributed job; unset fields are the task's.
 
-    ``pod`` replaces the task's container or pod template as a whole, as Ray's and Spark's
-    custom specs have it; the other fields lie over either.
+    ``pod`` replaces the task's container or pod template as a whole, as in Ray's and Spark's
+    custom specs; the other fields are merged over either.
     """
 
     role: str  # "worker", "launcher", "head", …: a label of its pods
     pod: tasks_pb2.K8sPod | None = None
-    container_name: str = ""  # operators insist on theirs: "pytorch", "ray-head", …
+    container_name: str = ""  # operators require their own: "pytorch", "ray-head", …
     image: str = ""
     command: Sequence[str] | None = None
     args: Sequence[str] | None = None
     resources: tasks_pb2.Resources | None = None
     env: Mapping[str, str] = field(default_factory=dict)  # over the task's, below the run's
-    references: Sequence[Object] = ()  # further variables, as Kubernetes has them: valueFrom …
+    references: Sequence[Object] = ()  # further variables, in Kubernetes' form: valueFrom …
     restart_policy: str = "Never"
     calls_kubernetes: bool = False  # mounts the service account's token, as Spark's driver needs

@@ -1,4 +1,4 @@
-"""What a container asks for and may use, as Kubernetes has it."""
+"""Compute the resource requests and limits of a container."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from dataplane.agent.runtimes.quantities import read_quantity
 from dataplane.agent.runtimes.tasks import BadSpecError
 
 GPU = "gpu"
-"""What the SDK writes for a device of whatever class."""
+"""Resource name that the SDK writes for a device of any class."""
 
 _NAMES: Mapping[int, str] = {
     tasks_pb2.Resources.CPU: "cpu",
@@ -25,7 +25,7 @@ _NAMES: Mapping[int, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What is filled in and what is refused, for one task."""
+    """Defaults and maxima that apply to one task."""
 
     gpu: str  # the resource that ``gpu`` stands for
     defaults: Mapping[str, str] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Rules:
 
 
 def read_resources(message: tasks_pb2.Resources) -> dict[str, Any]:
-    """Return flyteidl2's resources in Kubernetes' words."""
+    """Convert flyteidl2's resources to Kubernetes' requests and limits."""
     return {
         part: amounts
         for part, entries in (("requests", message.requests), ("limits", message.limits))
@@ -42,12 +42,11 @@ def read_resources(message: tasks_pb2.Resources) -> dict[str, Any]:
 
 
 def complete(resources: Object, rules: Rules, container: str) -> dict[str, Any]:
-    """
-    Return the resources with nothing left open.
+    """Return the resources with every request and limit filled in.
 
-    A request is the limit where there is none, as Flyte has it, so that a task runs on a
-    full node as it ran on an empty one; a limit alone is the request. BadSpecError for what
-    is no quantity, for a request above its limit, for more than the cluster gives.
+    A missing request is set to the limit and a missing limit to the request, as Flyte does, so
+    that a task runs on a full node as on an empty one. Raises BadSpecError for an invalid
+    quantity, for a request above its limit, for more than the cluster's maximum.
     """
     requests = _rename(resources.get("requests") or {}, rules.gpu)
     limits = _rename(resources.get("limits") or {}, rules.gpu)
@@ -83,7 +82,7 @@ def least(first: Mapping[str, str], second: Mapping[str, str]) -> dict[str, str]
 
 
 def rename_gpu(resources: Object, gpu: str) -> dict[str, Any]:
-    """Return the resources with ``gpu`` under the cluster's name for it."""
+    """Return the resources with ``gpu`` replaced by the cluster's resource name."""
     return {
         part: _rename(amounts, gpu) if part in {"requests", "limits"} and amounts else amounts
         for part, amounts in resources.items()
@@ -91,7 +90,7 @@ def rename_gpu(resources: Object, gpu: str) -> dict[str, Any]:
 
 
 def _rename(amounts: Mapping[str, object], gpu: str) -> dict[str, str]:
-    # A number in a pod_spec is a number there and text here.
+    # A numeric amount in a pod_spec is a number there and text here.
     return {gpu if name == GPU else name: str(amount) for name, amount in amounts.items()}
 
 

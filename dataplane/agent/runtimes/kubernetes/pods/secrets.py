@@ -1,8 +1,7 @@
-"""
-A task's secrets: references to Kubernetes Secrets, never a value.
+"""Mount a task's secrets: references to Kubernetes Secrets, never a value.
 
-``Secret(group="db", key="PASSWORD")`` is the data key ``PASSWORD`` of the Secret ``db`` in
-the task's namespace; without a group the Secret is ``volary-secrets``. As a file it is
+``Secret(group="db", key="PASSWORD")`` is the data key ``PASSWORD`` of the Secret ``db`` in the
+task's namespace; without a group the Secret is ``volary-secrets``. As a file it is
 ``/etc/flyte/secrets/<group>/<key, lower case>``.
 """
 
@@ -26,7 +25,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredState:
-    """One secret: the object and the key that hold it, and where the task looks for it."""
+    """One secret: the object and key that hold it, and the variable or file the task reads."""
 
     secret: str
     key: str
@@ -35,7 +34,7 @@ class DesiredState:
 
 
 def read_secrets(secrets: Iterable[security_pb2.Secret]) -> list[DesiredState]:
-    """Return where each secret is; BadSpecError where two of them would be one."""
+    """Return the location of each secret; BadSpecError if two of them collide."""
     groups: dict[str, str] = {}
     by_variable: dict[str, DesiredState] = {}
     desired = []
@@ -68,7 +67,7 @@ def as_variables(desired: Iterable[DesiredState]) -> list[dict[str, Any]]:
 
 
 def as_volume(desired: Sequence[DesiredState]) -> dict[str, Any] | None:
-    """Return one volume that has all of the files; None if there is no file."""
+    """Return one volume with all secret files; None if there is no file."""
     by_path: dict[str, DesiredState] = {}
     for each in desired:
         if each.path and by_path.setdefault(each.path, each) != each:
@@ -106,7 +105,7 @@ def _read(secret: security_pb2.Secret) -> DesiredState:
 
 
 def object_name(group: str) -> str:
-    """Return how the Secret of a group is called: "My_Team" is in ``my-team``."""
+    """Return the Secret's name for a group: "My_Team" becomes ``my-team``."""
     name = re.sub(r"[^a-z0-9.-]+", "-", group.lower()).strip("-.")
     if not is_subdomain(name):
         raise BadSpecError(

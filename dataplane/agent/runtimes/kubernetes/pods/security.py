@@ -1,9 +1,8 @@
-"""
-What a task's pod may do to its node, and as which service account it may run.
+"""Check which privileges a task's pod requests on its node, and its service account.
 
-PURE. The rules are those of the Pod Security Standard "baseline", looked at here as well as by
+PURE. The rules are those of the Pod Security Standard "baseline", checked here as well as by
 the API server: a namespace may lack the label, an operator's resource is no pod yet, and the
-sentence names the chart's value that would allow it. Each allowance is an operator's choice.
+message names the chart's value that would allow it. Each allowance is an operator's choice.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from dataplane.agent.runtimes.pod_spec_parsing import object_in, objects_in
 from dataplane.agent.runtimes.tasks import BadSpecError
 
 CHART = "tasks.security"
-"""Where the chart's values have the fields of ``Security``."""
+"""Path of the fields of ``Security`` in the chart's values."""
 ANY = "*"
 
 _CAPABILITIES = frozenset(
@@ -55,7 +54,10 @@ _SELINUX_TYPES = frozenset(
     {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
 )
 _HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
-_CONTAINERS = ("initContainers", "containers")  # ephemeral ones never come into a pod
+_CONTAINERS = (
+    "initContainers",
+    "containers",
+)  # ephemeral containers are never part of a created pod
 _HANDLERS = ("livenessProbe", "readinessProbe", "startupProbe")
 _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
@@ -72,7 +74,7 @@ _RISKS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
-    """What an operator allows tasks beyond the standard; nothing, if nothing is said."""
+    """Privileges that an operator allows tasks beyond the standard; by default none."""
 
     privileged: bool = False
     host_path: bool = False
@@ -85,12 +87,16 @@ class Security:
 
     @property
     def level(self) -> str:
-        """The Pod Security level that the API server can enforce where tasks run."""
+        """Return the Pod Security level that the API server can enforce in the tasks'
+        namespaces.
+        """
         allowed = any(getattr(self, each.name) for each in fields(self) if each.name in _RISKS)
         return "privileged" if allowed else "baseline"
 
     def require_allowed(self, spec: Object, annotations: Mapping[str, str]) -> None:
-        """BadSpecError, with field and remedy, for a pod spec that asks for what is not allowed."""
+        """Raise BadSpecError, with field and remedy, if the pod spec requests a forbidden
+        privilege.
+        """
         for power, field, value in _asked(spec, annotations):
             if self._allows(power, value):
                 continue
@@ -106,7 +112,9 @@ class Security:
         return self.privileged or bool({ANY, _bare(value)} & allowed)
 
     def require_account(self, name: str, usual: str, field: str) -> None:
-        """BadSpecError if a task may not run as that service account; ``usual`` it always may."""
+        """Raise BadSpecError if a task may not run as that service account; ``usual`` is always
+        allowed.
+        """
         if name in {"", usual or "default"} or {ANY, name} & set(self.service_accounts):
             return
         raise BadSpecError(
@@ -116,7 +124,7 @@ class Security:
 
 
 def _asked(spec: Object, annotations: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:
-    """Give what goes beyond the standard: the power, the field, and what is in it."""
+    """Yield what exceeds the standard: the privilege, the field, and its value."""
     for name in _HOST_NAMESPACES:
         if spec.get(name):
             yield "host_namespaces", f"pod_spec.{name}", spec[name]
@@ -159,7 +167,7 @@ def _asked_of_container(container: Object, field: str) -> Iterator[tuple[str, st
 
 
 def _asked_of_context(context: Object, at: str) -> Iterator[tuple[str, str, Any]]:
-    """What the contexts of pods and of containers have in common."""
+    """Yield requested privileges of the security context fields that pods and containers share."""
     if object_in(context, "windowsOptions").get("hostProcess"):
         yield "privileged", f"{at}.windowsOptions.hostProcess", True
     for name in ("seccompProfile", "appArmorProfile"):
@@ -178,7 +186,7 @@ def _asked_of_context(context: Object, at: str) -> Iterator[tuple[str, str, Any]
 
 
 def _bare(capability: object) -> str:
-    """Return SYS_ADMIN for CAP_SYS_ADMIN: container runtimes take both."""
+    """Return SYS_ADMIN for CAP_SYS_ADMIN: container runtimes accept both."""
     return str(capability).removeprefix("CAP_")
 
 

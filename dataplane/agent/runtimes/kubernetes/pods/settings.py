@@ -1,4 +1,4 @@
-"""What a cluster may choose about the pods of its tasks."""
+"""A cluster's options for the pods of its tasks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +8,14 @@ from types import MappingProxyType
 from dataplane.agent.kube.objects import Object
 
 LAST_WORDS = timedelta(seconds=35)
-"""Of a pod's grace, for the copilot to write why the rest was not enough; it takes 20 s."""
+"""Part of a pod's grace period reserved for the copilot to report why uploading timed out; it
+takes 20 s.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyAccess:
-    """Where pods reach their agent, and by what they know it."""
+    """Address at which pods reach their agent's API proxy, and how they authenticate."""
 
     address: str  # host:port, by a name that its certificate has
     token_life: timedelta = timedelta(hours=1)  # the kubelet renews it; ten minutes at least
@@ -21,16 +23,15 @@ class ProxyAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fence:
-    """
-    How the kubelet stops what may be begun elsewhere.
+    """How the kubelet stops attempts that may be restarted on another cluster.
 
-    The kubelet resolves no cluster names: ``host`` is an address, the door's ClusterIP. A
-    container that has just begun is looked at each second, so that a pod whose image took long
-    to come does not begin what has begun elsewhere.
+    The kubelet resolves no cluster names: ``host`` is an address, the proxy's ClusterIP. A
+    container that has just started is probed each second, so that a pod whose image took long
+    to pull does not start what already runs elsewhere.
 
-    A program may well ignore SIGTERM, and a kubelet that ends a pod's only container waits as
-    long as the *pod's* grace says, whatever the probe's. So the pods of what may be replaced
-    have this grace, and a raw container's outputs have to be shipped within ``shipping``.
+    A program may ignore SIGTERM, and a kubelet that ends a pod's only container waits for the
+    *pod's* grace period, whatever the probe's. So the pods of replaceable attempts have this
+    grace period, and a raw container's outputs have to be uploaded within ``shipping``.
     """
 
     host: str
@@ -43,18 +44,18 @@ class Fence:
 
     @property
     def takes(self) -> timedelta:
-        """From the door's last consent until nothing runs any more, at the latest."""
+        """Return the longest time from the proxy's last 200 until no process runs any more."""
         grace = max(self.grace, self.shipping + LAST_WORDS)
         return self.failures * self.period + self.timeout + grace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copilot:
-    """What moves the inputs and outputs of raw containers."""
+    """The containers that transfer the inputs and outputs of raw containers."""
 
     image: str
     command: Sequence[str] = ("volary-copilot",)
-    image_pull_policy: str = ""  # "": as Kubernetes has it for the image's tag
+    image_pull_policy: str = ""  # "": Kubernetes' default for the image's tag
     requests: Mapping[str, str] = field(default_factory=lambda: {"cpu": "100m", "memory": "128Mi"})
     limits: Mapping[str, str] = field(default_factory=lambda: {"cpu": "1", "memory": "512Mi"})
     bring_within: timedelta = timedelta(hours=24)
@@ -63,7 +64,7 @@ class Copilot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Which nodes: labels that they have, taints that are tolerated."""
+    """Node selection: labels that nodes have, taints that are tolerated."""
 
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: Sequence[Object] = ()
@@ -71,7 +72,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accelerator:
-    """How one class of devices is asked for; a label of "" is none."""
+    """How one class of devices is requested; a label of "" is none."""
 
     resource: str
     device_label: str = ""  # of nodes; its value is the device's name
@@ -95,4 +96,4 @@ ACCELERATORS: Mapping[str, Accelerator] = MappingProxyType(
         "HABANA_GAUDI": Accelerator(resource="habana.ai/gaudi"),
     }
 )
-"""By flyteidl2's GPUAccelerator.DeviceClass; the labels are those of Flyte's defaults."""
+"""By flyteidl2's GPUAccelerator.DeviceClass; the labels are Flyte's defaults."""

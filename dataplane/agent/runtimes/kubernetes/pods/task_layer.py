@@ -1,4 +1,4 @@
-"""What the task itself says of its pod: a container, or a pod_spec."""
+"""Read the task's own layer of its pod: a container, or a pod_spec."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from dataplane.agent.runtimes.pod_spec_parsing import find_flaw, read_pod_spec
 from dataplane.agent.runtimes.tasks import BadSpecError, NoPrimaryContainerError
 
 PRIMARY = "primary"
-"""How a task's container is called, unless its pod template calls it something else."""
+"""Name of a task's container, unless its pod template sets another."""
 
 _ARCHITECTURES: Mapping[int, str] = {
     tasks_pb2.Container.AMD64: "amd64",
@@ -47,7 +47,7 @@ def primary_name(template: tasks_pb2.TaskTemplate, replica: Replica | None = Non
 def read_task_layer(
     template: tasks_pb2.TaskTemplate, replica: Replica | None = None
 ) -> TaskPodLayer:
-    """Return the task's layer, or the replica's; BadSpecError if there is no container in it."""
+    """Return the task's layer, or the replica's; BadSpecError if it has no container."""
     pod = _pod(template, replica)
     if pod is not None:
         own = _read_pod(pod, template)

@@ -1,4 +1,4 @@
-"""Lays the layers of a task's pod over each other."""
+"""Build a task's pod by merging its layers."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -39,16 +39,15 @@ from dataplane.agent.runtimes.kubernetes.pods.task_layer import TaskPodLayer, re
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
 
-_KUBERNETES_GRACE = 30  # what the API server writes into a PodTemplate that names no grace
+_KUBERNETES_GRACE = 30  # the API server's default for a PodTemplate without a grace period
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodTemplates:
-    """
-    Builds pods for one cluster, as its settings have it.
+    """Builds pods for one cluster from its settings.
 
-    ``templates`` are the cluster's PodTemplates, of the task's namespace and of the agent's;
-    it may be a mapping that is kept up to date by somebody else.
+    ``templates`` are the cluster's PodTemplates, of the task's namespace and of the agent's; it
+    may be a mapping that an informer keeps up to date.
     """
 
     proxy: ProxyAccess
@@ -69,10 +68,14 @@ class PodTemplates:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     grace: timedelta = timedelta(seconds=30)
-    remark: metadata.Remark = lambda _, __: None  # told what Kubernetes would not take
+    remark: metadata.Remark = lambda _, __: (
+        None
+    )  # receives what was dropped because Kubernetes refuses it
 
     def build(self, job: Job, name: Name) -> Object:
-        """Return the attempt's pod; BadSpecError, for whoever wrote the task, if it cannot be."""
+        """Return the attempt's pod; BadSpecError, with a message for the task's author, if
+        impossible.
+        """
         made = self.template(job, name)
         return {
             "apiVersion": "v1",
@@ -82,8 +85,7 @@ class PodTemplates:
         }
 
     def template(self, job: Job, name: Name, replica: Replica | None = None) -> Object:
-        """
-        Return ``{"metadata": {labels, annotations}, "spec": …}``: a PodTemplateSpec.
+        """Return ``{"metadata": {labels, annotations}, "spec": …}``: a PodTemplateSpec.
 
         ``name`` is that of the attempt's resource. Without ``replica`` it is the task's own
         pod, else one of a distributed job's.
@@ -121,11 +123,11 @@ class PodTemplates:
         return self._environment(job, _find(own.spec, own.primary).get("env") or ())
 
     def complete_resources(self, job: Job, asked: tasks_pb2.Resources, what: str) -> Object:
-        """Return the resources of a container, called ``what`` in errors, that asks for these."""
+        """Return the complete resources of a container, called ``what`` in errors."""
         return resources.complete(resources.read_resources(asked), self._rules(job), what)
 
     def _defaults(self, replica: Replica | None) -> dict[str, Any]:
-        """Return the lowest layer: what any template may say otherwise."""
+        """Return the lowest layer: defaults that any template may override."""
         return {
             **devices.place(self.placement),
             "automountServiceAccountToken": replica is not None and replica.calls_kubernetes,
@@ -136,7 +138,9 @@ class PodTemplates:
         }
 
     def _named_template(self, job: Job, namespace: str) -> Object:
-        """Return what the PodTemplate that the task names, or the cluster's default, holds."""
+        """Return the content of the PodTemplate that the task names, or of the cluster's
+        default.
+        """
         asked = (
             job.task.template.metadata.pod_template_name
             or job.run.spec.default_settings.pod_template_name
@@ -150,17 +154,17 @@ class PodTemplates:
                 template: Object = found.get("template") or {}
                 return template
         if not asked:
-            return {}  # a default is used where there is one
+            return {}  # a default is used only if it exists
         raise BadSpecError(
             f"there is no PodTemplate {asked!r} in the namespace {namespace}; create it there,"
             " or name another as pod_template"
         )
 
     def _complete(self, spec: dict[str, Any], own: TaskPodLayer, job: Job) -> dict[str, Any]:
-        """Lay the run's and the system's layers over the task's."""
+        """Merge the run's and the system's layers over the task's."""
         template, primary = job.task.template, own.primary
         spec = {**spec, "containers": [dict(each) for each in spec["containers"]]}
-        if alias := spec.pop("serviceAccount", ""):  # what it was called before
+        if alias := spec.pop("serviceAccount", ""):  # the deprecated alias of serviceAccountName
             spec["serviceAccountName"] = alias
         for container in spec["containers"]:
             _settle(container, job)
@@ -249,7 +253,7 @@ class PodTemplates:
         return self.fence if job.assignment.replaceable else None
 
     def _grace(self, job: Job, own: TaskPodLayer, named: Object) -> tuple[timedelta, bool]:
-        """Return the time to end in, and whether the task or its template asks for that one."""
+        """Return the grace period, and whether the task or its template sets it."""
         text = own.spec.get("terminationGracePeriodSeconds")
         fence = self._fence_of(job)
         if fence is not None:
@@ -270,7 +274,7 @@ class PodTemplates:
         paths = copilot.find_paths(job)
         if paths is None:
             return spec
-        # Both directories are there, whether or not there is data: programs look for them.
+        # Both directories exist even without data: programs look for them.
         mounts = list(copilot.mounts(paths))
         spec = merge(
             spec,
@@ -306,7 +310,7 @@ class PodTemplates:
 
 
 def _settle(container: dict[str, Any], job: Job) -> None:
-    """Fill in placeholders, and what every container of a task has."""
+    """Fill in placeholders, and the fields that every container of a task has."""
     for name in ("command", "args"):
         if container.get(name):
             words = [str(word) for word in container[name]]

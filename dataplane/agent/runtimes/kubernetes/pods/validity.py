@@ -1,9 +1,8 @@
-"""
-Values that Kubernetes would refuse, refused where the pod is built, by field.
+"""Reject values that Kubernetes would refuse when the pod is built, naming the field.
 
-PURE. The API server judges a pod, and says it worse; an operator's resource it takes as it is, and
-then no pod ever comes of it. Nothing is repaired here: what may be rewritten (labels) is in
-``metadata``.
+PURE. The API server checks pods too, with worse messages; an operator's resource it accepts
+unchecked, and then no pod is ever created from it. Nothing is repaired here: what may be
+rewritten (labels) is in ``metadata``.
 """
 
 import re
@@ -30,11 +29,11 @@ _OPERATORS = frozenset({"", "Equal", "Exists", "Lt", "Gt"})
 _EFFECTS = frozenset({"", "NoSchedule", "PreferNoSchedule", "NoExecute"})
 _SHOWN = 80
 
-_Flaw = tuple[str, Any, str]  # the field, what is in it, what it may be
+_Flaw = tuple[str, Any, str]  # the field, its value, the remedy
 
 
 def require_valid(spec: Object) -> None:
-    """BadSpecError for the first field that no pod can have."""
+    """Raise BadSpecError for the first field with a value that no pod can have."""
     for field, value, remedy in _flaws(spec):
         shown = repr(value)
         shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
