@@ -250,9 +250,7 @@ async def _check_namespace(patient: Patient, namespace: str) -> Sequence[CheckRe
 
 
 def _judge_namespace(patient: Patient, found: Object) -> Sequence[CheckResult]:
-    """
-    Return whether tasks may run in it, and whether the API server enforces a Pod Security level.
-    """
+    """Check that tasks may run in it, and that the API server enforces a Pod Security level."""
     name, labels = found["metadata"]["name"], found["metadata"].get("labels") or {}
     if name == patient.settings.namespace:
         remedy = "choose another --namespace-template"

@@ -70,7 +70,9 @@ def _rewritten(uri: str) -> CheckResult:
 
 async def _follow_link(store: BlobStore, uri: str) -> CheckResult:
     """
-    Check that a signed link works: copilots have no credentials, and use links the proxy signs.
+    Check that a signed link works.
+
+    Copilots have no credentials, and use links that the API proxy signs.
     """
     link = await store.sign_get(uri, timedelta(minutes=1))
     if link is None:

@@ -94,7 +94,9 @@ class Upstream:
         within: float | None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """
-        Send a call; RefusedError if no response begins. ``within``: seconds for the whole of it.
+        Send a call; RefusedError if no response begins.
+
+        ``within``: seconds for the whole of it.
         """
         timeout = aiohttp.ClientTimeout(
             total=within, sock_connect=limits.CONNECT_WITHIN.total_seconds()

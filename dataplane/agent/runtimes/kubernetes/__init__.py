@@ -1,4 +1,5 @@
-"""Run tasks on Kubernetes: one pod per task, or a custom resource whose operator creates the
+"""
+Run tasks on Kubernetes: one pod per task, or a custom resource whose operator creates the
 pods.
 
 ``plugin`` is the interface of a task type, ``plugins`` holds one small file per task type,

@@ -1,4 +1,5 @@
-"""Classify errors of the API server on creating a resource: retry, or fail the attempt.
+"""
+Classify errors of the API server on creating a resource: retry, or fail the attempt.
 
 PURE. One row per error. A missing quota or permission, which an administrator has to grant, and
 passing errors are retried, with the reason reported; a fault of the resource itself is the task
@@ -43,7 +44,8 @@ WAITED_FOR = frozenset(
         "ServiceAccountMissing",
     }
 )
-"""Pending reasons of retried creations. While one of them is the last reported, no resource
+"""
+Pending reasons of retried creations. While one of them is the last reported, no resource
 exists.
 """
 

@@ -1,4 +1,5 @@
-"""Determine an attempt's final status from the cluster's observation and the task's own files.
+"""
+Determine an attempt's final status from the cluster's observation and the task's own files.
 
 The error that the task wrote takes precedence, except where the attempt was stopped: one that
 was preempted, timed out or fenced ended for that reason, whatever it managed to write. A task
@@ -103,7 +104,8 @@ async def _classify(stores: Stores, job: Job, outcome: AckStatus) -> Failure | N
 
 
 def _is_consequence(error: TaskError, outcome: AckStatus) -> bool:
-    """Return whether the copilot's error only follows from the task's own failure.
+    """
+    Return whether the copilot's error only follows from the task's own failure.
 
     It reports missing or invalid outputs, which a task that failed has not written.
     """
@@ -111,7 +113,8 @@ def _is_consequence(error: TaskError, outcome: AckStatus) -> bool:
 
 
 async def _is_proven(stores: Stores, job: Job) -> bool:
-    """Return whether the existence of the task's outputs proves that it succeeded.
+    """
+    Return whether the existence of the task's outputs proves that it succeeded.
 
     Only the SDK's own entry point writes them last of all, and only on success; what the
     copilot uploads may be incomplete.

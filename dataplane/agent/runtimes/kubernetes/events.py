@@ -46,7 +46,8 @@ def key_of(event: Object) -> str:
 
 
 def last_reported(events: Collection[Object]) -> Sequence[ClusterEvent]:
-    """Return the events to report, without duplicates, ordered by first occurrence.
+    """
+    Return the events to report, without duplicates, ordered by first occurrence.
 
     Several with one reason and message (three containers, one image) are one. Above the limit
     the first are kept, which show how it began, and the last, which show how it ended.

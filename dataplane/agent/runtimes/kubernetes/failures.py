@@ -1,4 +1,5 @@
-"""Classify how a pod ended, from its status and its events; one row per cause.
+"""
+Classify how a pod ended, from its status and its events; one row per cause.
 
 The rows are tried in this order, and the first match decides: the kernel (memory), the cluster
 (deadline, eviction, preemption, shutdown, a lost node), init containers, the container itself.
@@ -86,7 +87,8 @@ def observe(
 
 
 def classify_deleted(pods: Collection[Object], *, interruptible: bool = False) -> Failure:
-    """Return the failure of an attempt whose resource another client deleted; ``pods`` as last
+    """
+    Return the failure of an attempt whose resource another client deleted; ``pods`` as last
     seen.
     """
     for pod in pods:
@@ -183,9 +185,7 @@ def _disrupted(pod: Object, *, interruptible: bool) -> Failure | None:
 
 def _of_row(row: tuple[str, FailureKind, str], message: str, *, interruptible: bool) -> Failure:
     code, kind, sentence = row
-    if (
-        code == "NodeLost" and interruptible
-    ):  # spot nodes may vanish without notice; the user chose them
+    if code == "NodeLost" and interruptible:  # spot nodes vanish without notice
         kind = PREEMPTION
     return Failure(code=code, kind=kind, message=_and(f"the task was stopped: {sentence}", message))
 
@@ -223,7 +223,8 @@ def _init_did(pod: Object) -> Failure | None:
 
 
 def _copilot_failed(pod: Object) -> Failure | None:
-    """Return the failure of the copilot sidecar after a task that ended well.
+    """
+    Return the failure of the copilot sidecar after a task that ended well.
 
     The attempt fails only if the uploaded outputs do not prove success.
     """
@@ -278,7 +279,8 @@ def _not_alive() -> Failure:
 
 
 def _failed_liveness(pod: Object, text: Iterable[Object]) -> bool:
-    """Return whether the kubelet killed the container because a probe failed.
+    """
+    Return whether the kubelet killed the container because a probe failed.
 
     For the last container of a pod that restarts nothing, the kubelet's event says only that it
     is stopping.

@@ -7,7 +7,8 @@ from dataplane.agent.runtimes.protocol import Job
 
 
 async def fill_in(stores: Stores, job: Job) -> Job:
-    """Return the job with its arguments filled in; most tasks have no input templates and read
+    """
+    Return the job with its arguments filled in; most tasks have no input templates and read
     nothing.
 
     Raises BadSpecError for a value that no argument can hold, BlobError when the inputs cannot

@@ -1,4 +1,5 @@
-"""Follow the log of an attempt while it is being written.
+"""
+Follow the log of an attempt while it is being written.
 
 One container is followed as a stream. Several are polled every second and merged: a line is
 yielded once no earlier one can arrive, so that the order, and with it every line's number,
@@ -51,9 +52,7 @@ class Tail:
         self._changed = changed  # set whenever the view may have changed
         self._clock = clock
         self._read_up_to: dict[Source, str] = {}
-        self._held: list[
-            tuple[str, int, int, LogLine]
-        ] = []  # a heap: lines that an earlier one may still precede
+        self._held: list[tuple[str, int, int, LogLine]] = []  # a heap of lines to reorder
         self._count = 0
         self._pieces = 1  # how many pieces one poll may read
         self._watermark = ""

@@ -1,4 +1,5 @@
-"""Read the log of an attempt: the lines of its containers, merged by the kubelet's timestamps.
+"""
+Read the log of an attempt: the lines of its containers, merged by the kubelet's timestamps.
 
 The same containers in the same order give the same lines, live and shipped, so that an
 interrupted reader resumes after a line's number. A container's log is what its node still has:
@@ -56,7 +57,8 @@ class Captured:
 def list_sources(
     pods: Collection[Object], names: Sequence[str] | None, *, begun: bool
 ) -> Sequence[Source]:
-    """List the containers that make up the log, the task's own first.
+    """
+    List the containers that make up the log, the task's own first.
 
     ``names`` are the pods, the main one first, None for all there are. ``begun``: only those
     that have something to read; the kubelet does not know the others yet.
@@ -80,7 +82,8 @@ async def read(
     follow: bool = False,
     limit_bytes: int | None = None,
 ) -> AsyncGenerator[Sequence[Line], None]:
-    """Yield the lines of the second of ``after`` and later, as they arrive; none without a
+    """
+    Yield the lines of the second of ``after`` and later, as they arrive; none without a
     container.
 
     Raises KubeError when the connection breaks; resume with the last line's timestamp, and skip
@@ -198,7 +201,8 @@ class _Parser:
 
 
 def _in_utc(parse_timestamp: str) -> str:
-    """Return the timestamp with nine digits and in UTC, so that it sorts as text; "" if
+    """
+    Return the timestamp with nine digits and in UTC, so that it sorts as text; "" if
     invalid.
     """
     at = statuses.parse_timestamp(parse_timestamp)
@@ -224,7 +228,8 @@ async def _paged(kube: Kube, source: Source) -> AsyncIterator[tuple[str, LogLine
 async def _merge(
     sources: Sequence[AsyncIterator[tuple[str, LogLine]]],
 ) -> AsyncGenerator[Sequence[LogLine], None]:
-    """Merge sources sorted by timestamp, in batches; of two at one timestamp the first source's
+    """
+    Merge sources sorted by timestamp, in batches; of two at one timestamp the first source's
     first.
     """
     heads = [(await anext(source, None), index) for index, source in enumerate(sources)]

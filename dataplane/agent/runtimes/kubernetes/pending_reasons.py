@@ -1,4 +1,5 @@
-"""Explain why a pod does not run yet, and fail it when waiting is no use; one row per reason.
+"""
+Explain why a pod does not run yet, and fail it when waiting is no use; one row per reason.
 
 Kubernetes itself never gives up: an image that does not exist, a secret that is missing, a node
 that never comes keep a pod Pending for ever. So each reason has a timeout, counted from the

@@ -1,4 +1,5 @@
-"""Interface of a task type: the resource to create, and the meaning of its status.
+"""
+Interface of a task type: the resource to create, and the meaning of its status.
 
 A plugin does no I/O and keeps no state: both functions may be called any number of times, by
 this agent or by the next. Creating, watching and deleting the resource, reading error.pb and
@@ -60,7 +61,8 @@ class Plugin(Protocol):
     def kind(self) -> Kind: ...
 
     def build(self, job: Job, name: Name, pods: PodTemplates) -> Object:
-        """Return the whole resource, called ``name``; the runtime adds owner and labels to it.
+        """
+        Return the whole resource, called ``name``; the runtime adds owner and labels to it.
 
         Raises BadSpecError, with a message for the task's author, if it cannot be built.
         """

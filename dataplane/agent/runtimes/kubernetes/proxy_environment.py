@@ -1,4 +1,5 @@
-"""Environment variables by which the SDK in a pod finds, trusts and authenticates to the API
+"""
+Environment variables by which the SDK in a pod finds, trusts and authenticates to the API
 proxy.
 """
 
@@ -9,7 +10,8 @@ from dataplane.agent.core.pod_identity import CA_FILE, TOKEN_FILE
 
 
 def proxy_environment(address: str) -> Mapping[str, str]:
-    """Return the variables of a pod that calls the proxy at ``address``, ``host:port``.
+    """
+    Return the variables of a pod that calls the proxy at ``address``, ``host:port``.
 
     The SDK takes a CA for its own calls only from its configuration, and reads that only if the
     file exists: an empty one suffices, since variables take precedence over the file. Not

@@ -1,4 +1,5 @@
-"""Reconcile one attempt: create its Kubernetes resource, watch it, classify its end, delete it.
+"""
+Reconcile one attempt: create its Kubernetes resource, watch it, classify its end, delete it.
 
 Level-triggered: each time it wakes it reads the current state, so that what an earlier agent
 did is found rather than remembered. A resource is created once: one that existed and is gone
@@ -84,9 +85,7 @@ class AttemptReconciler:
         self._preparing_since: datetime | None = None
         self._reported: set[tuple[Phase, str]] = set()
         self._reported_events: set[ClusterEvent] = set()
-        self._remarks: Sequence[
-            ClusterEvent
-        ] = ()  # the agent's own events, about what was left out of the pod
+        self._remarks: Sequence[ClusterEvent] = ()  # the agent's own events: what was left out
         self._links_reported = False
         self._changed = asyncio.Event()
 
@@ -305,9 +304,7 @@ class AttemptReconciler:
         return await self._delete_and_report(outcome)
 
     async def _conclude_deleted(self) -> StatusUpdate:
-        """Classify a resource that another client deleted; it may have ended before, as its
-        outputs show.
-        """
+        """Classify a resource that another client deleted; it may have ended before that."""
         failure = failures.classify_deleted(self._last, interruptible=self._job.interruptible)
         outcome = AckStatus(ended_well=True, failure=failure, events=self._fresh_events())
         return await self._delete_and_report(outcome)  # its pods may linger
@@ -324,9 +321,7 @@ class AttemptReconciler:
         return StatusUpdate(phase=Phase.ABORTED, log_uri=log_uri, events=text)
 
     async def _was_done(self) -> bool:
-        """Return whether the task ended by itself before it could react to a stop, as far as is
-        known.
-        """
+        """Return whether the task is known to have ended before it could react to a stop."""
         pod = self._resource.last_pod()
         if pod is not None and statuses.ended_by_itself(pod):
             return True

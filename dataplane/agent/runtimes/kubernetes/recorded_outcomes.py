@@ -1,4 +1,5 @@
-"""Record an attempt's outcome on its TaskAction before its pod is deleted, for the next agent.
+"""
+Record an attempt's outcome on its TaskAction before its pod is deleted, for the next agent.
 
 A failure is reported once the pod is gone. An agent that dies in between would leave nothing to
 classify; its successor reads this record.
@@ -17,14 +18,13 @@ ANNOTATION = "volary.dev/verdict"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AckStatus:
-    """How the attempt ended as the cluster shows it; the task's own error and outputs are in
+    """
+    How the attempt ended as the cluster shows it; the task's own error and outputs are in
     the store.
     """
 
     ended_well: bool
-    failure: (
-        Failure | None
-    )  # if it ended well: the failure to report unless its outputs prove success
+    failure: Failure | None  # after success: reported unless outputs prove it
     log_uri: str = ""
     last_lines: Sequence[str] = ()
     events: Sequence[ClusterEvent] = ()
@@ -51,7 +51,8 @@ def render_outcome(outcome: AckStatus) -> str:
 
 
 def find_outcome(owner: Object) -> AckStatus | None:
-    """Return the outcome recorded on the TaskAction; None if there is none, or it is another
+    """
+    Return the outcome recorded on the TaskAction; None if there is none, or it is another
     attempt's.
     """
     text = (owner["metadata"].get("annotations") or {}).get(ANNOTATION)

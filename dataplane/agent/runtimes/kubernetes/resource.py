@@ -1,4 +1,5 @@
-"""Create, observe and delete the resource of one attempt and its pods.
+"""
+Create, observe and delete the resource of one attempt and its pods.
 
 It is created once, and deleted until no process runs. The informers' state counts; a request is
 not taken for its effect. An object that the informers have never shown may be late, as when a
@@ -39,9 +40,7 @@ from shared.model.assignments import Assignment
 
 logger = logging.getLogger(__name__)
 
-_UNSEEN_FOR = timedelta(
-    seconds=10
-)  # created by the agent and not in the informer after this long: ask the server
+_UNSEEN_FOR = timedelta(seconds=10)  # not in the informer after this long: ask the server
 
 Pause = Callable[[timedelta], Awaitable[None]]
 
@@ -90,7 +89,8 @@ class Resource:
         )
 
     def is_quiet(self, *, trusted: bool) -> bool:
-        """Return whether no process of the resource runs any more, so that it may be kept to
+        """
+        Return whether no process of the resource runs any more, so that it may be kept to
         look at.
 
         ``trusted``: a terminal status of the resource suffices, if it has one; an operator
@@ -137,7 +137,8 @@ class Resource:
         return None
 
     async def remove(self, grace: timedelta | None, pause: Pause) -> None:
-        """Delete the resource and its pods; return when none of their processes runs.
+        """
+        Delete the resource and its pods; return when none of their processes runs.
 
         ``grace`` None: their own grace periods.
         """
@@ -154,7 +155,8 @@ class Resource:
             await pause(min([limits.KUBE_RECONCILE_INTERVAL, *(at - now for at in due)]))
 
     async def release_lost(self, obj: Object) -> datetime | None:
-        """Remove the object of a pod whose node does not answer: no one else ever would.
+        """
+        Remove the object of a pod whose node does not answer: no one else ever would.
 
         Return when that is due, if it is not yet.
         """
@@ -169,7 +171,8 @@ class Resource:
         return None
 
     async def find_outcome(self) -> AckStatus | None:
-        """Return the outcome that an earlier agent recorded before it began to delete the
+        """
+        Return the outcome that an earlier agent recorded before it began to delete the
         resource.
 
         Retried until there is an answer: a refused request must not end a running attempt.
@@ -295,7 +298,8 @@ class Resource:
 
 
 def _name_of_record(cluster: Cluster, assignment: Assignment) -> Name | None:
-    """Return the name of the attempt's TaskAction, unless it had to be kept in the agent's
+    """
+    Return the name of the attempt's TaskAction, unless it had to be kept in the agent's
     namespace.
     """
     record = cluster.owners.find_object(assignment.attempt)
@@ -305,7 +309,8 @@ def _name_of_record(cluster: Cluster, assignment: Assignment) -> Name | None:
 
 
 def _seconds_to_end(obj: Object, grace: timedelta | None) -> int | None:
-    """Return the grace period in seconds for a task's pod; None leaves it to the object's own
+    """
+    Return the grace period in seconds for a task's pod; None leaves it to the object's own
     spec.
     """
     if grace is None or not _is_pod(obj):

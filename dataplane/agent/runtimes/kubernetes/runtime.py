@@ -128,7 +128,8 @@ class KubernetesRuntime:
 
 
 def _chunks(lines: Sequence[LogLine], *, before: int, after: int) -> Iterator[LogChunk]:
-    """Cut lines, of which ``before`` came earlier, into chunks; leave out those up to
+    """
+    Cut lines, of which ``before`` came earlier, into chunks; leave out those up to
     ``after``.
     """
     chunk: list[LogLine] = []

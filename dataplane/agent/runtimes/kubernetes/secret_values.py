@@ -1,4 +1,5 @@
-"""Read the values of secrets that connector tasks name, in the tasks' namespaces.
+"""
+Read the values of secrets that connector tasks name, in the tasks' namespaces.
 
 The only place where the agent reads a task's Secret: a connector is no pod, and cannot be given
 a reference. Only the Secret for secrets without a group is read.
@@ -26,7 +27,8 @@ class KubeSecretValues:
         self._namespaces = namespaces
 
     async def find(self, job: Job, name: str) -> str | None:
-        """Return the value, None if it does not exist; SecretsUnavailableError if it cannot be
+        """
+        Return the value, None if it does not exist; SecretsUnavailableError if it cannot be
         read.
         """
         namespace = namespace_of(job.assignment, self._template)

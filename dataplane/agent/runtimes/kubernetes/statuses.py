@@ -1,4 +1,5 @@
-"""Read statuses of pods and their containers from API objects; absent fields read as empty.
+"""
+Read statuses of pods and their containers from API objects; absent fields read as empty.
 
 PURE, as are the modules that classify by it: ``pending_reasons`` (why a pod does not run yet)
 and ``failures`` (why it ended badly).
@@ -10,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from dataplane.agent.kube.objects import Object
 
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
-"""The annotation that names a pod's primary container, for the agent as for ``kubectl logs``.
+"""
+The annotation that names a pod's primary container, for the agent as for ``kubectl logs``.
 """
 OWN_PREFIX = "volary-"
 """Prefix of the names of containers that the agent adds to a task's pod."""
@@ -35,7 +37,8 @@ def has_ended(pod: Object) -> bool:
 
 
 def is_quiet(pod: Object) -> bool:
-    """Return whether it is certain that no process of the pod is left.
+    """
+    Return whether it is certain that no process of the pod is left.
 
     A phase alone may have been written by a controller that cannot know, as when a node is
     lost.
@@ -101,7 +104,8 @@ def began_at(pod: Object) -> datetime | None:
 
 
 def ended_by_itself(pod: Object) -> bool:
-    """Return whether the primary container exited with 0 before the pod's deletion was
+    """
+    Return whether the primary container exited with 0 before the pod's deletion was
     requested.
 
     The API's timestamps have whole seconds: an end in the second of the request may result from

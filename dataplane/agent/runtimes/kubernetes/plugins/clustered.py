@@ -1,4 +1,5 @@
-"""Run a clustered task: a JobSet of one indexed job, whose pods find each other by name.
+"""
+Run a clustered task: a JobSet of one indexed job, whose pods find each other by name.
 
 The SDK's launcher in each pod computes its rank from the variables below. The JobSet restarts
 all pods as often as the task allows; after that the attempt has failed.
@@ -127,7 +128,8 @@ def _variables(custom: clustered_pb2.ClusteredTaskSpec) -> Mapping[str, str]:
 
 
 def _references() -> list[Object]:
-    """Return variables from labels the JobSet controller sets; JOB_COMPLETION_INDEX is set by
+    """
+    Return variables from labels the JobSet controller sets; JOB_COMPLETION_INDEX is set by
     itself.
     """
     return [

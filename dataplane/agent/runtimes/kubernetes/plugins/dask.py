@@ -1,4 +1,5 @@
-"""Run a Dask task: a DaskJob, whose runner runs the SDK's entry point next to its own cluster.
+"""
+Run a Dask task: a DaskJob, whose runner runs the SDK's entry point next to its own cluster.
 
 The operator creates scheduler and workers as deployments, so these are restarted when they end;
 the runner is not, and its end is the job's.

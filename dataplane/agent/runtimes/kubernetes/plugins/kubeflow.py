@@ -51,7 +51,8 @@ def make_replicas(
 
 
 def read_replica(role: str, container: str, message: Any) -> Replica:
-    """Return the role as one of kubeflow's ReplicaSpec messages describes it.
+    """
+    Return the role as one of kubeflow's ReplicaSpec messages describes it.
 
     They hold the same fields twice: in ``common``, and in the older fields.
     """
@@ -73,7 +74,8 @@ def count_replicas(message: Any) -> int:
 
 
 def run_policy(message: kubeflow_pb2.RunPolicy | None) -> dict[str, Any]:
-    """Return the job's run policy: one try, and its pods stay until the job is deleted.
+    """
+    Return the job's run policy: one try, and its pods stay until the job is deleted.
 
     No time-to-live either: the agent deletes the job as soon as its pods were read.
     """

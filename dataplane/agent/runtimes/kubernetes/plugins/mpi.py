@@ -1,4 +1,5 @@
-"""Run an MPI task: an MPIJob whose launcher runs the task's command on waiting workers.
+"""
+Run an MPI task: an MPIJob whose launcher runs the task's command on waiting workers.
 
 Version v1, which the training operator serves along with PyTorch and TensorFlow; v2beta1
 belongs to a separate operator, which cannot be installed together with it.

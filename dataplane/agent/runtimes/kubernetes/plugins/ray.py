@@ -1,4 +1,5 @@
-"""Run a Ray task: a RayJob with its own cluster, on whose head the SDK's entry point runs.
+"""
+Run a Ray task: a RayJob with its own cluster, on whose head the SDK's entry point runs.
 
 The operator does not shut down the cluster when the job ends: its pods are read first, and are
 deleted with the RayJob. The job is tried once; KubeRay's submitter finds a job that it has
@@ -174,7 +175,8 @@ def _make_pod(
     group: ray_pb2.HeadGroupSpec | ray_pb2.WorkerGroupSpec,
     replica: Replica,
 ) -> dict[str, Any]:
-    """Return a pod of the group: the task's without its command, overlaid by the group's own
+    """
+    Return a pod of the group: the task's without its command, overlaid by the group's own
     spec.
     """
     if group.HasField("k8s_pod"):
@@ -208,7 +210,8 @@ def _take_entrypoint(submitting: Object) -> str:
 
 
 def _read_runtime_env(job: Job, custom: ray_pb2.RayJob) -> str:
-    """Return the runtime_env as YAML; the older form, base64 of JSON, is decoded (JSON is
+    """
+    Return the runtime_env as YAML; the older form, base64 of JSON, is decoded (JSON is
     YAML).
     """
     if custom.runtime_env_yaml or not custom.runtime_env:

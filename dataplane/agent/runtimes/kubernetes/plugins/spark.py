@@ -1,4 +1,5 @@
-"""Run a Spark task: a SparkApplication, whose driver runs the SDK's entry point and makes
+"""
+Run a Spark task: a SparkApplication, whose driver runs the SDK's entry point and makes
 executors.
 
 Driver and executors are whole pod templates, so the operator's webhook is not needed; the

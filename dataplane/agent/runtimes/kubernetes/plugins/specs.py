@@ -32,7 +32,8 @@ def read_custom(job: Job, kind: type[_M]) -> _M:
 def lay_over(
     template: tasks_pb2.TaskTemplate, above: tasks_pb2.K8sPod, name: str
 ) -> tasks_pb2.K8sPod:
-    """Return the task's own pod with ``above`` merged over it, as one K8sPod.
+    """
+    Return the task's own pod with ``above`` merged over it, as one K8sPod.
 
     The container of ``above`` that applies is the one it calls primary, else ``name``, else the
     task's primary, else its only one; it may omit what the task already specifies, above all

@@ -1,4 +1,5 @@
-"""Observe the pods that an operator created for a resource, to explain the resource's status.
+"""
+Observe the pods that an operator created for a resource, to explain the resource's status.
 
 An operator reports that its job failed, or is not running yet; the pods show why. The first pod
 to fail is taken for the cause: later failures often only result from a lost peer.
@@ -81,7 +82,8 @@ class Workers:
         )
 
     def failed(self, failure: Failure) -> Observation:
-        """Return why the job failed: from its pods, else ``failure``, as the operator reports
+        """
+        Return why the job failed: from its pods, else ``failure``, as the operator reports
         it.
         """
         cause = self.cause() or failure

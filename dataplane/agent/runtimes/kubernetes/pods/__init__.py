@@ -1,4 +1,5 @@
-"""Build a task's pod, as the SDK needs it: functions of a job and a cluster's settings, no I/O.
+"""
+Build a task's pod, as the SDK needs it: functions of a job and a cluster's settings, no I/O.
 
 ``templates`` builds it, ``settings`` holds a cluster's options. A pod is merged from layers,
 the later one winning (``merging``):

@@ -1,4 +1,5 @@
-"""Parse the operator's options for all pods of a cluster: one JSON object in the chart.
+"""
+Parse the operator's options for all pods of a cluster: one JSON object in the chart.
 
     {"defaults": {"cpu": "1", "memory": "1Gi"}, "maxima": {"memory": "64Gi"},
      "template": "usual", "labels": {…}, "annotations": {…},
@@ -28,16 +29,14 @@ class ChoicesError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    defaults: Mapping[str, str] = field(default_factory=dict)  # added to the built-in ones
+    defaults: Mapping[str, str] = field(default_factory=dict)  # added to built-in ones
     maxima: Mapping[str, str] = field(default_factory=dict)
     template: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     placement: Placement = field(default_factory=Placement)
     interruptible: Placement = field(default_factory=Placement)
-    accelerators: Mapping[str, Accelerator] = field(
-        default_factory=dict
-    )  # added to the built-in ones
+    accelerators: Mapping[str, Accelerator] = field(default_factory=dict)  # added to built-in ones
     security: Security = field(default_factory=Security)
 
     def apply(self, templates: PodTemplates) -> PodTemplates:

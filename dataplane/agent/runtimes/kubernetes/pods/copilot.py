@@ -1,4 +1,5 @@
-"""Build the two containers next to a raw container: one downloads inputs, one uploads outputs.
+"""
+Build the two containers next to a raw container: one downloads inputs, one uploads outputs.
 
 ``volary-download`` is an init container. ``volary-sidecar`` is a native sidecar: the kubelet
 ends it when the task has ended, and waits for it as long as the pod's grace period allows. Both
@@ -126,7 +127,8 @@ def pod_grace(settings: Copilot) -> timedelta:
 
 
 def sidecar_security(spec: Object, primary: Object) -> dict[str, Any]:
-    """Return the security context of a container that reads the primary container's files.
+    """
+    Return the security context of a container that reads the primary container's files.
 
     It runs as the same user, if one is set. Otherwise as root with only the capability to read
     any file, because a program may make its outputs readable to itself alone.

@@ -1,4 +1,5 @@
-"""Compose the environment of a task's main container from layers, each variable once.
+"""
+Compose the environment of a task's main container from layers, each variable once.
 
     defaults < the task's own < its secrets < the run's < the system's
 
@@ -20,7 +21,8 @@ _REFERENCE = re.compile(r"\$(?=[$(])")
 
 
 def literal(text: str) -> str:
-    """Escape ``text`` so that Kubernetes, which expands ``$(NAME)`` and ``$$``, keeps it
+    """
+    Escape ``text`` so that Kubernetes, which expands ``$(NAME)`` and ``$$``, keeps it
     verbatim.
     """
     return _REFERENCE.sub("$$", text)
@@ -43,7 +45,8 @@ def compose_environment(
 
 
 def pod_variables(assignment: Assignment, proxy: ProxyAccess) -> dict[str, str]:
-    """Return the variables for the SDK in a pod: its action's identifiers, and the API proxy's
+    """
+    Return the variables for the SDK in a pod: its action's identifiers, and the API proxy's
     address.
     """
     endpoint = Endpoint(address=proxy.address, insecure=False)

@@ -1,4 +1,5 @@
-"""Add the fence probe: the kubelet kills a replaceable attempt when its agent is cut off.
+"""
+Add the fence probe: the kubelet kills a replaceable attempt when its agent is cut off.
 
 The API proxy answers 200 while the agent's last acknowledged heartbeat is fresh, 503 after it;
 no answer comes when agent and node have lost each other. In both cases the kubelet kills the

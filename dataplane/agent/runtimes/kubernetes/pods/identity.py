@@ -1,4 +1,5 @@
-"""Identify a pod to the API proxy by a projected token that expires with the pod.
+"""
+Identify a pod to the API proxy by a projected token that expires with the pod.
 
 The certificate of the proxy's authority is mounted with it. No Secret is created for either.
 """

@@ -1,4 +1,5 @@
-"""Fill in ``{{.inputs.<name>}}`` in a raw container's arguments with the input's value.
+"""
+Fill in ``{{.inputs.<name>}}`` in a raw container's arguments with the input's value.
 
 Only the runtime can read inputs.pb, and few tasks need it: it calls ``needs_inputs``, and
 passes the bytes it read to ``with_inputs``.
@@ -30,7 +31,8 @@ def needs_inputs(job: Job) -> bool:
 
 
 def with_inputs(job: Job, body: bytes) -> Job:
-    """Return the job with its arguments filled in from ``body``, the bytes of inputs.pb.
+    """
+    Return the job with its arguments filled in from ``body``, the bytes of inputs.pb.
 
     Raises BadSpecError for an input that is missing, or that has no text form.
     """

@@ -1,4 +1,5 @@
-"""Merge one pod spec over another, by the rules of Kubernetes' strategic merge.
+"""
+Merge one pod spec over another, by the rules of Kubernetes' strategic merge.
 
 Objects are merged field by field; lists with a merge key, element by element; a few lists are
 concatenated; any other value above replaces the one below.
@@ -40,7 +41,8 @@ def merge(below: Object, above: Object) -> dict[str, Any]:
 
 
 def merge_template(template: Object, spec: Object, primary: str) -> dict[str, Any]:
-    """Return a pod spec merged over a PodTemplate's, as Flyte reads these.
+    """
+    Return a pod spec merged over a PodTemplate's, as Flyte reads these.
 
     The template's container ``default`` is below each of the pod's containers, ``primary``
     below the primary one, ``default-init`` below each init container; a container of the same

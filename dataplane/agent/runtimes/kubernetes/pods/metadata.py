@@ -1,4 +1,5 @@
-"""Compose labels and annotations of a task's pod.
+"""
+Compose labels and annotations of a task's pod.
 
 The agent's own are the last layer. Others that Kubernetes would refuse are dropped or
 rewritten, and reported through ``remark``, so that the attempt's events show it.

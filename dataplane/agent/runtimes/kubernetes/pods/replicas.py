@@ -10,7 +10,8 @@ from dataplane.agent.kube.objects import Object
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replica:
-    """Overrides of one role of a distributed job; unset fields are the task's.
+    """
+    Overrides of one role of a distributed job; unset fields are the task's.
 
     ``pod`` replaces the task's container or pod template as a whole, as in Ray's and Spark's
     custom specs; the other fields are merged over either.

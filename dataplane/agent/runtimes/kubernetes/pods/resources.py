@@ -42,7 +42,8 @@ def read_resources(message: tasks_pb2.Resources) -> dict[str, Any]:
 
 
 def complete(resources: Object, rules: Rules, container: str) -> dict[str, Any]:
-    """Return the resources with every request and limit filled in.
+    """
+    Return the resources with every request and limit filled in.
 
     A missing request is set to the limit and a missing limit to the request, as Flyte does, so
     that a task runs on a full node as on an empty one. Raises BadSpecError for an invalid

@@ -1,4 +1,5 @@
-"""Mount a task's secrets: references to Kubernetes Secrets, never a value.
+"""
+Mount a task's secrets: references to Kubernetes Secrets, never a value.
 
 ``Secret(group="db", key="PASSWORD")`` is the data key ``PASSWORD`` of the Secret ``db`` in the
 task's namespace; without a group the Secret is ``volary-secrets``. As a file it is

@@ -1,4 +1,5 @@
-"""Check which privileges a task's pod requests on its node, and its service account.
+"""
+Check which privileges a task's pod requests on its node, and its service account.
 
 PURE. The rules are those of the Pod Security Standard "baseline", checked here as well as by
 the API server: a namespace may lack the label, an operator's resource is no pod yet, and the
@@ -54,10 +55,7 @@ _SELINUX_TYPES = frozenset(
     {"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"}
 )
 _HOST_NAMESPACES = ("hostNetwork", "hostPID", "hostIPC")
-_CONTAINERS = (
-    "initContainers",
-    "containers",
-)  # ephemeral containers are never part of a created pod
+_CONTAINERS = ("initContainers", "containers")  # a created pod has no ephemeral ones
 _HANDLERS = ("livenessProbe", "readinessProbe", "startupProbe")
 _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
@@ -87,14 +85,16 @@ class Security:
 
     @property
     def level(self) -> str:
-        """Return the Pod Security level that the API server can enforce in the tasks'
+        """
+        Return the Pod Security level that the API server can enforce in the tasks'
         namespaces.
         """
         allowed = any(getattr(self, each.name) for each in fields(self) if each.name in _RISKS)
         return "privileged" if allowed else "baseline"
 
     def require_allowed(self, spec: Object, annotations: Mapping[str, str]) -> None:
-        """Raise BadSpecError, with field and remedy, if the pod spec requests a forbidden
+        """
+        Raise BadSpecError, with field and remedy, if the pod spec requests a forbidden
         privilege.
         """
         for power, field, value in _asked(spec, annotations):
@@ -112,7 +112,8 @@ class Security:
         return self.privileged or bool({ANY, _bare(value)} & allowed)
 
     def require_account(self, name: str, usual: str, field: str) -> None:
-        """Raise BadSpecError if a task may not run as that service account; ``usual`` is always
+        """
+        Raise BadSpecError if a task may not run as that service account; ``usual`` is always
         allowed.
         """
         if name in {"", usual or "default"} or {ANY, name} & set(self.service_accounts):

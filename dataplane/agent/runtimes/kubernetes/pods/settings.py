@@ -8,7 +8,8 @@ from types import MappingProxyType
 from dataplane.agent.kube.objects import Object
 
 LAST_WORDS = timedelta(seconds=35)
-"""Part of a pod's grace period reserved for the copilot to report why uploading timed out; it
+"""
+Part of a pod's grace period reserved for the copilot to report why uploading timed out; it
 takes 20 s.
 """
 
@@ -23,7 +24,8 @@ class ProxyAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fence:
-    """How the kubelet stops attempts that may be restarted on another cluster.
+    """
+    How the kubelet stops attempts that may be restarted on another cluster.
 
     The kubelet resolves no cluster names: ``host`` is an address, the proxy's ClusterIP. A
     container that has just started is probed each second, so that a pod whose image took long

@@ -44,7 +44,8 @@ _KUBERNETES_GRACE = 30  # the API server's default for a PodTemplate without a g
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodTemplates:
-    """Builds pods for one cluster from its settings.
+    """
+    Builds pods for one cluster from its settings.
 
     ``templates`` are the cluster's PodTemplates, of the task's namespace and of the agent's; it
     may be a mapping that an informer keeps up to date.
@@ -68,12 +69,11 @@ class PodTemplates:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     grace: timedelta = timedelta(seconds=30)
-    remark: metadata.Remark = lambda _, __: (
-        None
-    )  # receives what was dropped because Kubernetes refuses it
+    remark: metadata.Remark = lambda _, __: None  # receives what Kubernetes refuses
 
     def build(self, job: Job, name: Name) -> Object:
-        """Return the attempt's pod; BadSpecError, with a message for the task's author, if
+        """
+        Return the attempt's pod; BadSpecError, with a message for the task's author, if
         impossible.
         """
         made = self.template(job, name)
@@ -85,7 +85,8 @@ class PodTemplates:
         }
 
     def template(self, job: Job, name: Name, replica: Replica | None = None) -> Object:
-        """Return ``{"metadata": {labels, annotations}, "spec": …}``: a PodTemplateSpec.
+        """
+        Return ``{"metadata": {labels, annotations}, "spec": …}``: a PodTemplateSpec.
 
         ``name`` is that of the attempt's resource. Without ``replica`` it is the task's own
         pod, else one of a distributed job's.
@@ -138,7 +139,8 @@ class PodTemplates:
         }
 
     def _named_template(self, job: Job, namespace: str) -> Object:
-        """Return the content of the PodTemplate that the task names, or of the cluster's
+        """
+        Return the content of the PodTemplate that the task names, or of the cluster's
         default.
         """
         asked = (

@@ -1,4 +1,5 @@
-"""Reject values that Kubernetes would refuse when the pod is built, naming the field.
+"""
+Reject values that Kubernetes would refuse when the pod is built, naming the field.
 
 PURE. The API server checks pods too, with worse messages; an operator's resource it accepts
 unchecked, and then no pod is ever created from it. Nothing is repaired here: what may be
