@@ -51,14 +51,15 @@ async def explain_everything(superuser_url: str, database: str) -> None:
 def set_statements() -> Mapping[str, str]:
     """Map the SQL of each statement of the store that works on a set to its name."""
     found: dict[str, str] = {}
-    for info in pkgutil.iter_modules(controlplane.store.__path__):
-        if info.ispkg:
+    for info in pkgutil.walk_packages(controlplane.store.__path__, "controlplane.store."):
+        if info.ispkg or ".migrations." in info.name:
             continue
-        module = importlib.import_module(f"controlplane.store.{info.name}")
+        module = importlib.import_module(info.name)
         for attribute, value in vars(module).items():
             if isinstance(value, TextClause) and _ON_SETS.search(value.text):
                 compiled = value.compile(dialect=dialect())  # type: ignore[no-untyped-call]
-                found.setdefault(_squeeze(str(compiled)), f"{info.name}.{attribute}")
+                name = f"{info.name.rpartition('.')[2]}.{attribute}"
+                found.setdefault(_squeeze(str(compiled)), name)
     return found
 
 
