@@ -1,1 +1,1 @@
-"""Postgres, and nothing else that talks to it. Rows become model values here."""
+"""Postgres access: every SQL statement of the control plane. Rows become model values here."""

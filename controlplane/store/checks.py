@@ -1,7 +1,7 @@
 """
-Checks the ways to Postgres before anything depends on them: who logs in, as what, through what.
+Checks the database addresses before they are used: connectivity, login, roles, poolers.
 
-Each problem is a sentence that names the setting, what is so, and the remedy. The driver is
+Each problem is a sentence that names the setting, the finding and the remedy. The driver is
 used directly: the pools of ``store.database`` are made for addresses that have passed.
 """
 
@@ -26,32 +26,32 @@ _CONNECT_SECONDS = 10
 _NOTIFICATION_SECONDS = 5
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
 _NAME_DIRECT = (
-    f"if it leads to a pooler, set {DIRECT} to the address of Postgres itself, which also tells "
-    "the control plane to do without start-up parameters and prepared statements here"
+    f"if it leads to a pooler, set {DIRECT} to the address of Postgres itself; then the "
+    "control plane uses no start-up parameters and no prepared statements at this address"
 )
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
-class _Problem(Exception):  # noqa: N818  # it is caught here, and becomes a sentence
-    """One sentence for the operator."""
+class _Problem(Exception):  # noqa: N818  # caught in this module; only its text leaves it
+    """A problem with one address, as one sentence for the operator."""
 
 
 async def require_fit(addresses: Addresses) -> None:
-    """Raise UnfitDatabaseError unless statements can be made in both roles."""
+    """Raise UnfitDatabaseError unless statements can run in both roles."""
     problems = [problem async for problem in _problems_of_roles(addresses)]
     if problems:
         raise UnfitDatabaseError("; ".join(problems))
 
 
 async def find_problems(addresses: Addresses) -> Sequence[str]:
-    """Check everything, notifications included; an empty list: there is no problem."""
+    """Check roles and notifications; return the problems, none if all addresses are fit."""
     problems = [problem async for problem in _problems_of_roles(addresses)]
     try:
         await _check_notifications(addresses)
     except _Problem as problem:
         problems.append(str(problem))
-    return list(dict.fromkeys(problems))  # both fail alike where nobody answers
+    return list(dict.fromkeys(problems))  # an unreachable server fails both alike
 
 
 async def _problems_of_roles(addresses: Addresses) -> AsyncIterator[str]:
@@ -65,13 +65,13 @@ async def _problems_of_roles(addresses: Addresses) -> AsyncIterator[str]:
         except _Problem as problem:
             yield str(problem)
             if url == addresses.fleet and "cannot connect" in str(problem):
-                return  # the other role's would be the same sentence
+                return  # checking the other role would report the same problem
 
 
 async def _check_role(setting: str, url: str, role: str, *, pooled: bool) -> None:
-    """Check that the login may take the role, and that connections are what we take them for."""
+    """Check that the login may take the role, and that a direct address is no pooler's."""
     async with _connected(setting, url) as connection:
-        async with connection.transaction():  # a pooler keeps to one server connection
+        async with connection.transaction():  # one server connection, even through a pooler
             await _check_membership(setting, connection, role)
         if pooled:
             return
@@ -83,8 +83,7 @@ async def _check_role(setting: str, url: str, role: str, *, pooled: bool) -> Non
         raise _Problem(f"{problem}; {_NAME_DIRECT}") from problem
     if taken != role:
         raise _Problem(
-            f"{setting}: start-up parameters are ignored, so role {role} is not taken; "
-            f"{_NAME_DIRECT}"
+            f"{setting}: start-up parameters are ignored, so role {role} is not set; {_NAME_DIRECT}"
         )
 
 
@@ -97,7 +96,7 @@ async def _check_membership(setting: str, connection: Connection, role: str) -> 
     assert found is not None  # noqa: S101  # a SELECT without FROM has one row
     if found["standby"]:
         raise _Problem(
-            f"{setting}: the server is a standby, which takes no writes; name the primary"
+            f"{setting}: the server is a standby, which takes no writes; use the primary's address"
         )
     if not found["exists"]:
         raise _Problem(
@@ -126,9 +125,9 @@ async def _check_membership(setting: str, connection: Connection, role: str) -> 
 
 async def _check_session(setting: str, url: str, connection: Connection) -> None:
     """
-    Check that a connection is a server process of its own.
+    Check that each connection has a server process of its own.
 
-    A pooler lends the one that the first connection has just given back to the second.
+    A transaction pooler lends the second connection the process that the first has returned.
     """
     first = await connection.fetchval("SELECT pg_backend_pid()")
     async with _connected(setting, url) as other:
@@ -141,7 +140,7 @@ async def _check_session(setting: str, url: str, connection: Connection) -> None
 
 
 async def _check_notifications(addresses: Addresses) -> None:
-    """Check that what is notified at the one address is heard at the other."""
+    """Check that a NOTIFY sent at the orgs' address reaches a LISTEN at the direct address."""
     setting = DIRECT if addresses.pooled else ORGS
     channel = f"volary_check_{secrets.token_hex(8)}"
     received = asyncio.Event()
@@ -162,7 +161,7 @@ async def _check_notifications(addresses: Addresses) -> None:
 
 @asynccontextmanager
 async def _connected(setting: str, url: str, *, role: str = "") -> AsyncIterator[Connection]:
-    """Connect for the length of a block; as statements of a pooler must, without a cache."""
+    """Connect for the length of a block, without a statement cache, which poolers break."""
     parameters: Mapping[str, str] = {"role": role} if role else {}
     dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     try:
@@ -175,7 +174,7 @@ async def _connected(setting: str, url: str, *, role: str = "") -> AsyncIterator
         )
     except _FAILURES as error:
         reason = str(error) or type(error).__name__
-        raise _Problem(f"{setting}: cannot connect to {_place(url)} ({reason})") from error
+        raise _Problem(f"{setting}: cannot connect to {_address(url)} ({reason})") from error
     try:
         yield connection
     except _FAILURES as error:
@@ -184,8 +183,8 @@ async def _connected(setting: str, url: str, *, role: str = "") -> AsyncIterator
         connection.terminate()
 
 
-def _place(url: str) -> str:
-    """Return where a database is, without user and password."""
+def _address(url: str) -> str:
+    """Return ``host:port/database`` of a URL, without user and password."""
     made = make_url(url)
     host = made.host or made.query.get("host") or "localhost"
     return f"{host}{f':{made.port}' if made.port else ''}/{made.database or ''}"

@@ -1,7 +1,7 @@
 """
-The database's clock. Replicas go by it, because their own may differ, and be set.
+Estimates the database's clock, which all replicas use: their own may differ, or be set.
 
-Between two looks it is carried on by a counter of this machine that nobody can set.
+Between two samples the estimate advances by this machine's monotonic counter.
 """
 
 import logging
@@ -18,31 +18,31 @@ log = logging.getLogger(__name__)
 
 _NOW = text("SELECT clock_timestamp() AS now")
 _JUMP = timedelta(seconds=1)
-"""No clock goes so wrong between two looks; it was set."""
+"""A clock does not drift so far between two samples: one of the clocks was set."""
 FINE = timedelta(milliseconds=20)
-"""A look that leaves more doubt is mended by a better one."""
+"""A sample with a larger error bound is replaced by any better one."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockSample:
-    """What the database's clock showed when our counter was zero, and how far off that may be."""
+    """The database's time when our counter was zero, and the error bound of that estimate."""
 
     origin: datetime
-    error_bound: timedelta  # half of what the look took
+    error_bound: timedelta  # half of the query's round trip
 
 
 def is_better(known: ClockSample, found: ClockSample) -> bool:
     """
-    Tell whether to go by the new look instead.
+    Return whether the new sample replaces the known one.
 
-    A difference that may be due to the time that either took is none: time that goes back by
-    a millisecond helps nobody.
+    A difference within the error bounds does not count: the clock would step back by a
+    millisecond for no gain.
     """
     return abs(found.origin - known.origin) > min(known.error_bound, FINE) + found.error_bound
 
 
 class StoreClock(SystemClock):
-    """Shows this machine's time until it has been set."""
+    """Clock that follows the database's; before the first ``set`` it shows this machine's time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -54,8 +54,8 @@ class StoreClock(SystemClock):
         return self._sample.origin + timedelta(seconds=time.monotonic())
 
     async def set(self) -> None:
-        """Look at the database's clock, and go by it; UnavailableError when Postgres is away."""
-        async with self._database.for_fleet("look at the clock") as tx:
+        """Sample the database's clock and adopt it; UnavailableError if Postgres is unreachable."""
+        async with self._database.for_fleet("sample the database clock") as tx:
             before = time.monotonic()
             found: datetime = (await tx.connection.execute(_NOW)).one().now
             after = time.monotonic()
@@ -63,6 +63,6 @@ class StoreClock(SystemClock):
         sample, known = ClockSample(origin, timedelta(seconds=(after - before) / 2)), self._sample
         if known is not None and abs(sample.origin - known.origin) > _JUMP:
             seconds = (sample.origin - known.origin).total_seconds()
-            log.warning("the database's clock was set", extra={"seconds": seconds})
+            log.warning("database clock jumped", extra={"seconds": seconds})
         if known is None or is_better(known, sample):
             self._sample = sample

@@ -1,10 +1,10 @@
 """
-Connections to Postgres: in which role, with which settings, directly or through a pooler.
+Opens connections to Postgres with their role and settings, directly or through a pooler.
 
 A pooler that hands out transactions (pgbouncer's transaction mode, RDS Proxy) refuses or
-ignores start-up parameters, and gives each transaction another connection of its own. There
-everything that a session would have is set at the beginning of each transaction, in the
-statement that names the org anyway, and no statement stays prepared.
+ignores start-up parameters, and may give each transaction another server connection. There
+every session setting is set at the beginning of each transaction, in the statement that sets
+the org anyway, and no statement stays prepared.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from controlplane.core.errors import UnavailableError
 
 APPLICATION_ROLE = "volary_app"
-"""Sees the rows of the org that its transaction names, and no others."""
+"""The role that sees the rows of its transaction's org, and no others."""
 FLEET_ROLE = "volary_fleet"
-"""Sees the rows of every org."""
+"""The role that sees the rows of every org."""
 
 UNREACHABLE = "the database cannot be reached; try again"
 
@@ -27,8 +27,8 @@ _LIMITS: Mapping[str, str] = {
     "lock_timeout": "10000",
     "idle_in_transaction_session_timeout": "30000",
     "jit": "off",  # short statements; compiling them costs more than running them
-    # What is hot is in memory or on solid disks. With the default, which is for disks that
-    # seek, some hundred look-ups by key are dearer than whole tables.
+    # Hot rows are in memory or on solid-state disks. With the default, which assumes seeking
+    # disks, the planner prefers a sequential scan to a few hundred look-ups by key.
     "random_page_cost": "1.1",
     "timezone": "UTC",
 }
@@ -36,10 +36,10 @@ _LIMITS: Mapping[str, str] = {
 
 def open_engine(url: str, *, role: str, size: int, pooled: bool) -> AsyncEngine:
     """
-    Make a pool of ``size`` connections in ``role``, opened when they are needed.
+    Create a pool of ``size`` connections in ``role``, opened when they are needed.
 
     ``url`` is ``postgresql://user:password@host:port/name``, or with ``?host=/socket/dir``;
-    ``pooled``: it leads to a pooler that hands out transactions, not sessions.
+    ``pooled``: it is the address of a transaction pooler.
     """
     engine = create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
@@ -59,10 +59,10 @@ def open_engine(url: str, *, role: str, size: int, pooled: bool) -> AsyncEngine:
 
 def begin_of_org(*, pooled: bool, lock_timeout: bool = False) -> TextClause:
     """
-    Return what a transaction of an org begins with; it takes ``:org``.
+    Return the first statement of an org's transaction; it takes ``:org``.
 
-    All is one statement, so that a pooler costs no round trip here; what it sets ends with
-    the transaction, and reaches no other client of the pooler. ``lock_timeout``: it takes
+    It is one statement, so that a pooler costs no extra round trip; its settings end with the
+    transaction, and reach no other client of the pooler. ``lock_timeout``: it takes
     ``:lock_timeout`` as well, in milliseconds.
     """
     calls = _calls(APPLICATION_ROLE) if pooled else []
@@ -72,7 +72,7 @@ def begin_of_org(*, pooled: bool, lock_timeout: bool = False) -> TextClause:
 
 
 def begin_of_fleet() -> TextClause:
-    """Return what a transaction across orgs begins with behind a pooler; directly: nothing."""
+    """Return the first statement of a transaction across orgs behind a pooler; not used without."""
     return text(f"SELECT {', '.join(_calls(FLEET_ROLE))}")
 
 
@@ -93,8 +93,8 @@ def _direct_options(role: str) -> Mapping[str, object]:
 
 
 def _pooled_options() -> Mapping[str, object]:
-    # The unnamed statement is prepared and run within one transaction, hence on one
-    # connection of the pooler's, and leaves nothing behind there. A named one would.
+    # The unnamed statement is prepared and run within one transaction, hence on one server
+    # connection, and does not outlive it. A named statement would.
     return {
         "statement_cache_size": 0,
         "prepared_statement_cache_size": 0,
@@ -104,7 +104,7 @@ def _pooled_options() -> Mapping[str, object]:
 
 
 def _driver_errors_as_ours(context: ExceptionContext) -> UnavailableError | None:
-    """Return what SQLAlchemy raises in place of an OSError of a statement, BEGIN or COMMIT."""
+    """Translate an OSError of a statement, BEGIN or COMMIT into UnavailableError."""
     if not isinstance(context.original_exception, OSError):
         return None
     context.is_disconnect = True  # the connection is not used again

@@ -1,13 +1,13 @@
 """
-Transactions, and whose they are.
+Opens transactions, each for one org or, with a reason, for the whole fleet.
 
 A query on a tenant's table takes an :class:`OrgTx`, which only
-:meth:`Database.for_org` makes; row-level security backs the type up in Postgres.
-The few passes that look across tenants take a :class:`FleetTx` and say why.
+:meth:`Database.for_org` makes; row-level security enforces the same in Postgres.
+The few passes across tenants take a :class:`FleetTx` and give a reason.
 
 Transactions of orgs are in the role ``volary_app``, those of passes across orgs in
-``volary_fleet``, whatever user the address logs in as. Neither owns or bypasses anything:
-what they see is what the policies of their role let them see, and no setting widens it.
+``volary_fleet``, whichever user the address logs in as. Neither role owns a table or bypasses
+row-level security: the policies decide which rows they see, and no setting widens that.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ from controlplane.store.connections import (
 from shared.model.ids import OrgName
 
 LARGE_SET = 32
-"""From how many rows on a plan of its own is worth its while: some tenths of a millisecond."""
+"""From this many rows on, a custom plan is worth its cost of some tenths of a millisecond."""
 
 _PLAN_EACH = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
 
@@ -59,10 +59,10 @@ class OrgTx:
 
     async def plan_for(self, size: int) -> None:
         """
-        Have statements on large sets planned for the set, until the end of the transaction.
+        Force custom plans for large sets, until the end of the transaction.
 
-        A plan that was kept from when a table was nearly empty joins every row of the set
-        with every row of the table, for as long as the table is not analysed again.
+        A cached generic plan from when a table was nearly empty joins every row of the set
+        with every row of the table, until the table is analysed again.
         """
         if size >= LARGE_SET:
             await self.connection.execute(_PLAN_EACH)
@@ -75,7 +75,7 @@ class OrgTx:
 
 @dataclass(frozen=True, slots=True)
 class FleetTx:
-    """A transaction that sees every org's rows, and why it has to."""
+    """A transaction that sees every org's rows, with the reason why it has to."""
 
     connection: AsyncConnection
     reason: str
@@ -83,10 +83,10 @@ class FleetTx:
 
 class Database:
     """
-    Two pools, of which each transaction takes a connection: one for orgs, one for the fleet.
+    Two connection pools: one for transactions of an org, one for those across orgs.
 
-    They are in different roles, and may log in as different users: then nothing that a
-    statement of an org says can make it see other orgs.
+    They are in different roles, and may log in as different users: then no statement of an
+    org's transaction can make it see other orgs.
     """
 
     def __init__(self, orgs: AsyncEngine, fleet: AsyncEngine, *, pooled: bool = False) -> None:
@@ -101,9 +101,9 @@ class Database:
         self, org: OrgName, *, lock_timeout: timedelta | None = None
     ) -> AsyncIterator[OrgTx]:
         """
-        Open a transaction on ``org``'s rows; UnavailableError when Postgres is away.
+        Open a transaction on ``org``'s rows; UnavailableError if Postgres is unreachable.
 
-        ``lock_timeout``: BusyError after waiting so long for a lock, instead of ten seconds.
+        ``lock_timeout``: how long to wait for a lock before BusyError; ten seconds by default.
         """
         async with _transaction(self._orgs) as connection:
             if lock_timeout is None:
@@ -117,14 +117,14 @@ class Database:
 
     @asynccontextmanager
     async def for_fleet(self, reason: str) -> AsyncIterator[FleetTx]:
-        """Open a transaction across orgs; UnavailableError when Postgres is away."""
+        """Open a transaction across orgs; UnavailableError if Postgres is unreachable."""
         async with _transaction(self._fleet) as connection:
             if self._set_fleet is not None:
                 await connection.execute(self._set_fleet)
             yield FleetTx(connection, reason)
 
     async def ping(self) -> None:
-        """Ask Postgres for a sign of life; UnavailableError when it gives none."""
+        """Check that Postgres answers; UnavailableError if it does not."""
         async with _transaction(self._orgs) as connection:
             await connection.execute(text("SELECT 1"))
 
@@ -142,10 +142,10 @@ def open_database(
     pooled: bool = False,
 ) -> Database:
     """
-    Make both pools, whose connections are opened when they are needed.
+    Create both pools; connections are opened when they are needed.
 
-    ``fleet_url``: the address of passes across orgs, if another user makes them.
-    ``pooled``: both lead to a pooler that hands out transactions, not sessions.
+    ``fleet_url``: the address for transactions across orgs, if they log in as another user.
+    ``pooled``: both are addresses of a transaction pooler.
     """
     return Database(
         open_engine(url, role=APPLICATION_ROLE, size=pool_size, pooled=pooled),
@@ -157,10 +157,10 @@ def open_database(
 @asynccontextmanager
 async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """
-    Open a transaction; the driver's errors are ours, those of the block stay what they are.
+    Open a transaction; translate the driver's errors, and only those.
 
-    An OSError of the block (a file, an agent's socket, a deadline) is not the database's:
-    the driver's own are told apart where they are raised (``store.connections``).
+    An OSError of the block (a file, an agent's socket, a deadline) passes through: the
+    driver's own are translated where they are raised (``store.connections``).
     """
     with _translate_errors():
         async with AsyncExitStack() as stack:
@@ -174,18 +174,22 @@ async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Tell "not now" and "not such text" from "we wrote a wrong statement", which stays a bug."""
+    """Translate transient errors and unstorable text; a wrong statement stays a bug."""
     try:
         yield
     except DBAPIError as error:
         sqlstate = getattr(error.orig, "sqlstate", None) or ""
         if sqlstate == _LOCK_TIMEOUT:
-            raise BusyError("another transaction has locked it for long; try again") from error
+            raise BusyError(
+                "another transaction holds the lock on these rows; try again"
+            ) from error
         if error.connection_invalidated or sqlstate.startswith(_UNAVAILABLE):
-            why = f"SQLSTATE {sqlstate}" if sqlstate else "its connection broke"
-            raise UnavailableError(f"the database cannot do that now ({why}); try again") from error
+            why = f"SQLSTATE {sqlstate}" if sqlstate else "the connection broke"
+            raise UnavailableError(f"the database is unavailable ({why}); try again") from error
         if sqlstate in _NOT_TEXT:
             raise InvalidError("text must not hold NUL characters") from error
         raise
     except PoolTimeoutError as error:
-        raise UnavailableError("every database connection is busy; try again") from error
+        raise UnavailableError(
+            "all database connections of the replica are in use; try again"
+        ) from error

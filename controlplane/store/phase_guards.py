@@ -1,8 +1,8 @@
 """
-SQL made from the phase table, so that Postgres and Python agree on what may follow what.
+Generates SQL conditions from the phase table, so that SQL and Python allow the same changes.
 
-Statements below ``store`` change a phase only ``WHERE`` one of these holds; a row that
-somebody else moved first is left alone.
+Statements below ``store`` change a phase only ``WHERE`` one of these conditions holds; a row that
+another transaction changed first is left alone.
 """
 
 from shared.model.phases import NEXT, RETRIED_FROM, TERMINAL
@@ -17,21 +17,21 @@ _TERMINAL = ", ".join(str(phase.value) for phase in sorted(TERMINAL))
 
 
 def may_become(current: str, next_steps: str) -> str:
-    """Say in SQL that ``next_steps`` may come after ``current``, or repeats what is not over."""
+    """Return SQL for "``next_steps`` may follow ``current``, or repeats a phase that is live"."""
     return f"({current}, {next_steps}) IN ({_PAIRS})"
 
 
 def may_be_retried(current: str) -> str:
-    """Say in SQL that an action in ``current`` may return to QUEUED with its next attempt."""
+    """Return SQL for "an action in ``current`` may return to QUEUED with its next attempt"."""
     return f"{current} IN ({_RETRIED_FROM})"
 
 
 def unestimated(condition: str) -> str:
     """
-    Say a condition so that Postgres takes it to hold for half of the rows.
+    Rewrite a condition so that the planner estimates that it holds for half of the rows.
 
-    It is for conditions on the table that a set is joined with. Estimated by statistics that
-    are missing or old, such a condition holds for no row, and the plan then joins each row of
+    Use it for conditions on the table that a set is joined with. By missing or old statistics
+    the planner estimates that such a condition holds for no row, and then joins each row of
     the set with each row of the table.
     """
     return f"CASE WHEN {condition} THEN true ELSE false END"

@@ -1,4 +1,4 @@
-"""Rows of actions as values, and the one list of columns that makes them."""
+"""Parses rows of actions into model values, and lists the columns that this needs."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -36,7 +36,7 @@ ACTION_COLUMNS = """
 
 
 class FailureColumns(Protocol):
-    """What ``tables._failure`` lays out."""
+    """The columns of ``tables._failure``."""
 
     error_code: str | None
     error_kind: int | None
@@ -46,13 +46,13 @@ class FailureColumns(Protocol):
 
 
 class LogColumns(Protocol):
-    """What ``attempts`` has of an attempt's logs elsewhere."""
+    """The columns of ``attempts`` for an attempt's logs in external stores."""
 
     log_links: Sequence[tuple[str, str]]
 
 
 class KeyColumns(Protocol):
-    """What ``runs`` and ``actions`` call an action."""
+    """The columns of ``runs`` and ``actions`` that name an action."""
 
     project: str
     domain: str
@@ -61,7 +61,7 @@ class KeyColumns(Protocol):
 
 
 class ActionColumns(KeyColumns, FailureColumns, Protocol):
-    """One row of ``ACTION_COLUMNS``."""
+    """The columns of ``ACTION_COLUMNS``."""
 
     org: str
     id: UUID
@@ -99,8 +99,8 @@ def parse_enum(value: object, unknown: E) -> E:
     """
     Return the member with this value, or ``unknown`` when there is none.
 
-    While a release is rolled out or back, rows hold values of a later release: they must
-    not fail the statement that reads them, of which thousands of other rows are part.
+    While a release is rolled out or back, rows may hold values of a later release: they must
+    not fail a statement that reads thousands of other rows as well.
     """
     try:
         return type(unknown)(value)

@@ -1,11 +1,11 @@
 """
-SQL with its instants typed.
+Builds SQL statements with typed timestamps and sets of rows as arrays.
 
 Statements on the hot path take arrays and work on sets; ``unnest`` with a cast on each
-array says what they hold. Such a set is always read through a MATERIALIZED ``n`` that also
-carries the org: the planner cannot look behind that, so it joins from the set by the whole
-key. Were the org a condition of the table, it would find "everything of this org" cheap
-whenever statistics lag behind, which on hot tables they always do.
+array gives their types. Such a set is always read through a MATERIALIZED ``n`` that also
+carries the org: that is a fence for the planner, so it joins from the set by the whole key.
+Were the org a condition on the table, the planner would estimate "all rows of this org" as
+cheap whenever statistics lag behind, which on hot tables they always do.
 """
 
 from sqlalchemy import DateTime, TextClause, bindparam, text
@@ -19,12 +19,12 @@ FAILURE = {
     "error_recoverable": "boolean",
     "error_uri": "text",
 }
-"""The columns of a failure, as :func:`given` takes them."""
+"""The columns of a failure with their types, for :func:`given`."""
 
 
 def given(**columns: str) -> str:
     """
-    Begin a statement with the set ``n`` it works on: the org, and these columns.
+    Return the WITH clause for the set ``n`` of a statement: the org, and these columns.
 
     Each value is a column's type; its values are bound as an array of the column's name.
     A name may end in ``_``, which the column's does not: that keeps ``…_at_`` an array.
@@ -37,7 +37,7 @@ def given(**columns: str) -> str:
 
 
 def statement(source: str) -> TextClause:
-    """Make a statement whose parameters named ``now`` or ``…_at`` are aware instants."""
+    """Create a statement whose parameters ``now`` and ``…_at`` are timestamps with time zone."""
     made = text(source)
     timestamps = [
         bindparam(name, type_=_TIMESTAMP)

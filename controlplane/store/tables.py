@@ -1,11 +1,12 @@
 """
-The schema on one page, which is therefore a long one. ``org`` leads every key of tenant
-data, and row-level security (``migrations``) holds every one of these tables to the
-transaction's org.
+Defines the schema, all tables in one module.
 
-A run is the action without a parent; ``runs`` holds what all its actions share, and the
-counter that numbers its changes. ``dispatches`` is the only table that is searched for
-work: small, hot, one row for each action that still has something to do.
+``org`` leads every key of tenant data, and row-level security (``migrations``) restricts each of
+these tables to the transaction's org.
+
+A run is the action without a parent; ``runs`` has the settings that all its actions share, and
+the counter that numbers its changes. ``dispatches`` is the only table that is searched for
+work: small, hot, one row for each action that is waiting or leased.
 """
 
 from sqlalchemy import (
@@ -54,7 +55,7 @@ def _text(name: str) -> "Column[str]":
 
 
 def _failure() -> "list[Column[object]]":
-    """Return the columns of a Failure; all are NULL or none is."""
+    """Return the columns of a Failure; all of them are NULL, or none is."""
     return [
         Column("error_code", Text),
         Column("error_kind", SmallInteger),
@@ -92,7 +93,7 @@ specs = Table(
     Column("digest", LargeBinary, primary_key=True),
     Column("kind", SmallInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    # The retry and timeout policy, read out of a TaskSpec when it came in.
+    # The retry and timeout policy, parsed from a TaskSpec when it was stored.
     Column("retries", Integer, nullable=False, server_default="0"),
     Column("backoff_base", Interval, nullable=False, server_default="0"),
     Column("backoff_factor", Float, nullable=False, server_default="1"),
@@ -100,8 +101,8 @@ specs = Table(
     Column("max_runtime", Interval, nullable=False, server_default="0"),
     Column("queued_timeout", Interval, nullable=False, server_default="0"),
     Column("deadline", Interval, nullable=False, server_default="0"),
-    # What a cut-off cluster holds of it may be leased elsewhere, once that cluster has
-    # had time to stop it; otherwise it stays where it is, however long.
+    # Its attempts on a disconnected cluster may be leased elsewhere, once that cluster has
+    # had time to stop them; otherwise they keep their lease, however long.
     Column("replaceable", Boolean, nullable=False, server_default="false"),
     _at("created_at"),
 )
@@ -134,8 +135,8 @@ runs = Table(
     Column("project", Text, nullable=False),
     Column("domain", Text, nullable=False),
     Column("run", Text, nullable=False),
-    # Numbers the changes of the run's actions. Whoever changes one holds this row's lock,
-    # so numbers become visible in order and a reader past N has missed nothing up to N.
+    # Numbers the changes of the run's actions. Changing one takes this row's lock, so that
+    # numbers become visible in order and a reader that has seen N has missed nothing up to N.
     Column("change", BigInteger, nullable=False),
     Column("run_spec", LargeBinary, nullable=False),
     Column("run_base", Text, nullable=False),
@@ -179,7 +180,7 @@ actions = Table(
     _at("updated_at"),
     _at("started_at", nullable=True),
     _at("ended_at", nullable=True),
-    _at("due_at", nullable=True),  # when patience with it ends (core.timeouts)
+    _at("due_at", nullable=True),  # when it times out (core.timeouts)
     _text("output_uri"),
     _text("report_uri"),
     *_failure(),
@@ -205,7 +206,7 @@ attempts = Table(
     Column("cluster", Text, nullable=False),
     Column("phase", SmallInteger, nullable=False),
     Column("version", Integer, nullable=False, server_default="0"),  # of the last report applied
-    # Where and since when it waited, for those who ask why it took so long.
+    # Its queue and pool and since when it waited, to explain how long it took.
     _text("queue"),
     _text("pool"),
     _at("available_at"),
@@ -245,13 +246,13 @@ dispatches = Table(
     Column("org", Text, primary_key=True),
     Column("action_id", Uuid, primary_key=True),
     Column("run_id", Uuid, nullable=False),
-    Column("parent_id", Uuid),  # the action that enqueued it; none has a root
+    Column("parent_id", Uuid),  # the action that enqueued it; NULL for a root
     Column("is_root", Boolean, nullable=False, server_default="false"),
     Column("attempt", Integer, nullable=False),
     _text("queue"),
     _text("pool"),  # clusters of this pool may lease it
     Column("urgency", SmallInteger, nullable=False, server_default="0"),  # smaller goes first
-    # Its run or its queue has a limit that must be counted before it is leased.
+    # Its run or queue has a limit that must be counted before it is leased.
     Column("limited", Boolean, nullable=False, server_default="false"),
     _at("enqueued_at"),
     _at("available_at"),
@@ -263,9 +264,9 @@ dispatches = Table(
     Column("cluster", Text),
     _at("leased_at", nullable=True),
     _at("accepted_at", nullable=True),
-    Column("stop_reason", Text),  # the attempt is wanted stopped
+    Column("stop_reason", Text),  # set: the attempt is to be stopped
     _at("stop_at", nullable=True),  # since when
-    # Since when (on the control clock) an agent that took stock does not know of it.
+    # Since when (on the lease clock) its agent, having reported its inventory, does not know it.
     Column("missing_since", Interval),
     Index(
         "dispatches_waiting",
@@ -287,7 +288,7 @@ dispatches = Table(
         postgresql_where=text("lease_id IS NULL AND queue <> ''"),
     ),
     Index("dispatches_leased", "org", "cluster", postgresql_where=text("lease_id IS NOT NULL")),
-    # Asked after every hand-out; what is held may be much, what is to be stopped is little.
+    # Read after every claim; a cluster has many leases, but few with a stop.
     Index(
         "dispatches_stopping",
         "org",
@@ -315,7 +316,7 @@ dispatches = Table(
         "is_root",
         postgresql_where=text("lease_id IS NOT NULL AND limited"),
     ),
-    # What waits of a parent's children, and what is leased of them (store.limits).
+    # A parent's waiting and leased children (store.dispatch.concurrency).
     Index(
         "dispatches_children",
         "org",
@@ -333,15 +334,15 @@ dispatches = Table(
     },
 )
 
-# Below these ended actions live descendants may be left, which the cascade loop ends.
+# Ended actions that may have live descendants, which the cascade loop ends.
 cascades = Table(
     "cascades",
     metadata,
     Column("org", Text, primary_key=True),
     Column("run_id", Uuid, primary_key=True),
     Column("action_id", Uuid, primary_key=True),
-    _text("past"),  # its children up to this name are done
-    _text("reason"),  # what the descendants are given as abort_reason and aborted_by
+    _text("past"),  # its children up to this name have been ended
+    _text("reason"),  # abort_reason and aborted_by of the descendants
     _text("aborted_by"),
     _at("created_at"),
     postgresql_with={"fillfactor": "70"},
@@ -353,7 +354,7 @@ clusters = Table(
     Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
     Column("cluster", Text, primary_key=True),
     Column("token_digest", LargeBinary, nullable=False, unique=True),  # SHA-256
-    # Grows with every session accepted; writes of an older session are refused.
+    # Fencing token: grows with every accepted session; writes of an older session are refused.
     Column("epoch", BigInteger, nullable=False, server_default="0"),
     _text("agent_id"),
     _text("instance_id"),
@@ -367,16 +368,16 @@ clusters = Table(
     Column("connected", Boolean, nullable=False, server_default="false"),
     Column("held", Integer, nullable=False, server_default="0"),  # by the agent's ledger
     Column("running", Integer, nullable=False, server_default="0"),  # by the agent's runtimes
-    Column("slots", Integer, nullable=False, server_default="0"),  # credit it had left, last
-    _at("counted_at", nullable=True),  # when this session's agent said so; NULL: not yet
+    Column("slots", Integer, nullable=False, server_default="0"),  # credit last reported
+    _at("counted_at", nullable=True),  # when this session's agent reported these; NULL: not yet
     _at("connected_at", nullable=True),
     _at("seen_at", nullable=True),
-    # When it was last heard, on the clock that stands still while nobody serves.
+    # Its last heartbeat on the lease clock, which stands still while no replica serves.
     Column("seen_served", Interval, nullable=False, server_default="0"),
     _at("created_at"),
 )
 
-# How work is routed and bounded; zero is no limit. The queue "" is there without a row.
+# Routing and limits of work; zero is no limit. The queue "" exists without a row.
 queues = Table(
     "queues",
     metadata,
@@ -390,8 +391,8 @@ queues = Table(
     _at("created_at"),
 )
 
-# Calls to an agent whose stream another replica has, and the replies on their way back.
-# Unlogged: should Postgres crash, whoever called calls again.
+# Calls forwarded to the replica that has the agent's stream, and their replies. Unlogged: if
+# Postgres crashes, callers retry.
 relays = Table(
     "relays",
     metadata,
@@ -401,7 +402,7 @@ relays = Table(
     Column("wish", LargeBinary, nullable=False),  # volary.agent.v1.Call
     Column("epoch", BigInteger),  # of the session that answers
     _at("asked_at"),
-    _at("seen_at"),  # when the caller was there last
+    _at("seen_at"),  # when the caller last renewed it
     Index(None, "org", "cluster"),
     prefixes=["UNLOGGED"],
     postgresql_with={"fillfactor": "50"},
@@ -420,16 +421,16 @@ relay_replies = Table(
     prefixes=["UNLOGGED"],
 )
 
-# What stood in the way of work that waits, from when until when; kept as long as events
-# are. Scopes are in core.obstacles.
-obstacles = Table(
+# The history of pending reasons (each from began_at to ended_at); kept as long as events are.
+# Scopes are in core.pending_reasons.
+pending_reasons = Table(
     "obstacles",
     metadata,
     Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
     Column("scope", SmallInteger, primary_key=True),
     Column("name", Text, primary_key=True),
     Column("began_at", DateTime(timezone=True), primary_key=True),
-    _at("ended_at", nullable=True),  # NULL: it is still there
+    _at("ended_at", nullable=True),  # NULL: it still holds
     _text("reason"),
     _text("message"),
     Index(
@@ -443,8 +444,8 @@ obstacles = Table(
     Index(None, "ended_at"),
 )
 
-# One row: for how long the control plane has served. Leases are measured on this clock,
-# so that an outage of ours expires nobody's.
+# One row: the lease clock, for how long the control plane has served. Leases expire by this
+# clock, so that an outage of the control plane expires none.
 control_clock = Table(
     "control_clock",
     metadata,

@@ -1,1 +1,1 @@
-"""From Enqueue to the end of an attempt: queueing, claims, leases, reports, aborts."""
+"""Dispatching of actions: enqueue, claims, leases, reports, outcomes, aborts, timeouts."""

@@ -1,8 +1,8 @@
 """
-Aborting an action, and with it everything below it (``cascades``).
+Aborts an action and all its descendants (``cascades``).
 
-What waits is gone at once; what a cluster holds is marked, and its agent is told until it
-says that nothing runs.
+Waiting dispatches are deleted at once; leased ones are marked with a stop, which is sent to the
+cluster's agent until it reports that nothing runs.
 """
 
 from datetime import datetime
@@ -24,9 +24,9 @@ async def abort(
     tx: OrgTx, run: RunId, action: ActionName, *, reason: str, by: str, now: datetime
 ) -> int:
     """
-    Abort an action and all below it; returns how many were ended (none: it was not live).
+    Abort an action and its descendants; return how many ended (0: the action was not live).
 
-    Of more descendants than a page the cascade loop ends all, from this commit on.
+    If there are more descendants than a page, the cascade loop ends them after this commit.
     """
     counters = await lock_runs(tx, [run])
     rows = await tx.rows(_LIVE, {"run_id": run, "name": action})

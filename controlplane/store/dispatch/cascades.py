@@ -1,12 +1,13 @@
 """
-Cascades: ending everything below actions that ended, in pages of at most 1,000 actions.
+Ends the live descendants of actions that ended, in pages of at most 1,000 actions.
 
 An action that ends takes its live descendants with it. What fits one page ends in the same
 transaction. Otherwise that transaction leaves a marker in ``cascades``, and the cascade loop
-ends the descendants in transactions of one page each, as it does when somebody else holds a
-lock on one of them. So the ancestors of a live action are live, or one of them has a marker.
+ends the descendants in transactions of one page each, as it does when another transaction
+holds a lock on one of them. So the ancestors of a live action are live, or one of them has a
+marker.
 
-From the commit of a marker nothing below it starts: claims pass over runs that have a
+From the commit of a marker nothing below it starts: claims skip runs that have a
 marker, enqueues refuse a parent below one, and a lease below one is never confirmed.
 Markers of a run are written and deleted under the run's lock only.
 """
@@ -24,9 +25,9 @@ from shared.model.ids import ActionId, OrgName, RunId
 from shared.model.phases import Phase
 
 PAGE = 1_000
-"""How many actions one transaction ends, at most."""
+"""The maximum number of actions that one transaction ends."""
 EXAMINED = 10_000
-"""How many children, live or ended, one transaction looks at, roughly at most."""
+"""The approximate maximum of children, live or ended, that one transaction examines."""
 
 PARENT_ENDED = "its parent action ended"
 
@@ -109,9 +110,9 @@ WHERE (org, run_id) > (:after_org, CAST(:after_run AS uuid)) ORDER BY org, run_i
 
 def above(org: str, run: str, action: str) -> str:
     """
-    Say in SQL which marker (its reason) is on an action or above it; a scalar, NULL if none.
+    Return SQL for the reason of the marker on an action or its ancestors; a scalar or NULL.
 
-    It looks for ancestors only where the run has a marker, which is rare.
+    Ancestors are searched only where the run has a marker, which is rare.
     """
     return f"""(
         SELECT m.reason FROM cascades m WHERE m.org = {org} AND m.run_id = {run}
@@ -130,33 +131,33 @@ def above(org: str, run: str, action: str) -> str:
 
 
 def no_marker(org: str, run: str) -> str:
-    """Say in SQL that a run has no cascade under way: only then may anything of it be leased."""
+    """Return SQL for "this run has no cascade under way", the condition for leasing any of it."""
     return f"NOT EXISTS (SELECT 1 FROM cascades m WHERE m.org = {org} AND m.run_id = {run})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedParent:
-    """An ended action below which everything is to end, and why."""
+    """An ended action whose descendants must end, with the reason."""
 
     id: ActionId
     run: RunId
     reason: str
     by: str = ""
-    past: str = ""  # children up to this name are done
+    past: str = ""  # children up to this name have been ended
 
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """What a transaction did about the descendants of actions that it ended."""
+    """The result of ending descendants in one transaction."""
 
     ended: int = 0
-    stops: Sequence[str] = ()  # clusters with an attempt to stop
-    is_marked: bool = False  # the cascade loop has to go on
+    stops: Sequence[str] = ()  # clusters that have an attempt to stop
+    is_marked: bool = False  # a marker was left: the cascade loop ends the rest
 
 
 @dataclass(frozen=True, slots=True)
 class _Branch:
-    """A parent whose children are to be read, and the ended action that it descends from."""
+    """A parent whose children are still to be read, and the ended action it descends from."""
 
     parent: EndedParent
     root: ActionId
@@ -166,8 +167,9 @@ async def end_with_descendants(
     tx: OrgTx, counters: Counters, actions: Sequence[EndedParent], now: datetime
 ) -> Cascade:
     """
-    Abort live actions, and what lives below them: now if that is no more than a page, else
-    by the loop. The transaction must not have locked dispatches yet.
+    Abort live actions and their descendants: now if they fit a page, else by the cascade loop.
+
+    The transaction must not have locked dispatches yet.
     """
     found, wide = await _find_few(tx, actions)
     doomed = [*actions, *(branch.parent for branch in found)]
@@ -180,17 +182,18 @@ async def end_descendants(
     tx: OrgTx, counters: Counters, parents: Sequence[EndedParent], now: datetime
 ) -> Cascade:
     """
-    Abort what lives below actions that ended: now if that is no more than a page, else by
-    the loop. The transaction has locked other dispatches already, so it does not wait for
-    these, which would break the order of locks: if another has one, it is left to the loop.
+    Abort the descendants of ended actions: now if they fit a page, else by the cascade loop.
+
+    The transaction has locked other dispatches already, so it does not wait for locks on
+    these, which would break the lock order: if another holds one, the loop ends them.
     """
     if not parents:
         return Cascade()
     found, wide = await _find_few(tx, parents)
     few = [branch.parent for branch in found]
     if few and not await _lock_free(tx, few):
-        left = {branch.root for branch in found} | {parent.id for parent in wide}
-        few, wide = [], [parent for parent in parents if parent.id in left]
+        remaining = {branch.root for branch in found} | {parent.id for parent in wide}
+        few, wide = [], [parent for parent in parents if parent.id in remaining]
     await _mark(tx, wide, now)
     stops = await _end_all(tx, counters, few, now)
     return Cascade(ended=len(few), stops=stops, is_marked=bool(wide))
@@ -199,7 +202,7 @@ async def end_descendants(
 async def _end_all(
     tx: OrgTx, counters: Counters, actions: Sequence[EndedParent], now: datetime
 ) -> Sequence[str]:
-    """Abort these live actions, in this order; returns the clusters that must stop something."""
+    """Abort these live actions, in this order; return the clusters that have attempts to stop."""
     if not actions:
         return ()
     await tx.plan_for(len(actions))
@@ -218,14 +221,15 @@ async def _end_all(
 
 
 async def lock_dispatches(tx: OrgTx, actions: Sequence[ActionId]) -> None:
-    """Lock the dispatches that these actions have, by action id: the order of all such locks."""
+    """SELECT … FOR UPDATE the dispatches of these actions by action id, the global lock order."""
     await tx.execute(_LOCK_DISPATCHES, {"id": sorted(actions)})
 
 
 async def release(tx: OrgTx, reasons: Mapping[ActionId, str], now: datetime) -> Sequence[str]:
     """
-    Delete the dispatches of ended actions that wait, mark those that are leased as to be
-    stopped; returns the clusters that must stop something.
+    Delete the waiting dispatches of ended actions and mark the leased ones with a stop.
+
+    Returns the clusters that have attempts to stop.
     """
     ids = sorted(reasons)
     await tx.execute(_DROP_WAITING, {"id": ids})
@@ -238,14 +242,14 @@ async def release(tx: OrgTx, reasons: Mapping[ActionId, str], now: datetime) -> 
 async def list_cascading(
     tx: FleetTx, after: tuple[OrgName, RunId], *, most: int
 ) -> Sequence[tuple[OrgName, RunId]]:
-    """List the runs that have a marker, by org and id, those past ``after``."""
+    """List the runs that have a marker, by org and id, from after ``after`` on."""
     org, run = after
     rows = await tx.connection.execute(_RUNS, {"after_org": org, "after_run": run, "most": most})
     return [(OrgName(row.org), RunId(row.run_id)) for row in rows.all()]
 
 
 async def end_page(tx: OrgTx, run: RunId, now: datetime) -> int | None:
-    """End the next page of a run's cascade; how many actions, None if another replica is at it."""
+    """End a page of a run's cascade; return the number ended, None if another replica does so."""
     rows = await tx.rows(_TAKE_MARKERS, {"run_id": run, "most": PAGE})
     if not rows:
         return None
@@ -263,12 +267,12 @@ async def end_page(tx: OrgTx, run: RunId, now: datetime) -> int | None:
     found, rest = await _find_live(tx, parents)
     doomed = [branch.parent for branch in found]
     stops = await _end_all(tx, counters, doomed, now)
-    left = {branch.parent.id: branch.parent for branch in rest}
+    remaining = {branch.parent.id: branch.parent for branch in rest}
     before = set(parents)
-    await _mark(tx, [parent for parent in left.values() if parent not in before], now)
-    done = [parent.id for parent in parents if parent.id not in left]
+    await _mark(tx, [parent for parent in remaining.values() if parent not in before], now)
+    done = [parent.id for parent in parents if parent.id not in remaining]
     await tx.execute(_UNMARK, {"run_id": [run] * len(done), "action_id": done})
-    over = not left and not await tx.rows(_ANY_MARKER, {"run_id": run})
+    over = not remaining and not await tx.rows(_ANY_MARKER, {"run_id": run})
     await notify(tx, counters, work=[ANY_POOL] if over else [], stops=stops)
     return len(doomed)
 
@@ -276,7 +280,7 @@ async def end_page(tx: OrgTx, run: RunId, now: datetime) -> int | None:
 async def _find_few(
     tx: OrgTx, parents: Sequence[EndedParent]
 ) -> tuple[Sequence[_Branch], Sequence[EndedParent]]:
-    """Find what lives below ``parents``; returns it, and the parents with too much below them."""
+    """Find the live descendants of ``parents``; return them and the parents with more than fit."""
     found, rest = await _find_live(tx, parents)
     wide = {branch.root for branch in rest}
     return (
@@ -289,9 +293,9 @@ async def _find_live(
     tx: OrgTx, parents: Sequence[EndedParent]
 ) -> tuple[Sequence[_Branch], Sequence[_Branch]]:
     """
-    Find up to a page of live actions below ``parents``, from the top down.
+    Find up to a page of live descendants of ``parents``, from the top down.
 
-    Returns them, and the parents (with how far their children were read) that are left.
+    Returns them, and the remaining parents with the position up to which each was read.
     """
     found: list[_Branch] = []
     left = [_Branch(parent, parent.id) for parent in parents]
@@ -309,7 +313,7 @@ async def _find_live(
         )
         examined += len(rows)
         below: list[_Branch] = []
-        read = (0, "")  # the last child that counts: its parent's place in the level, its name
+        read = (0, "")  # the last child taken: its parent's index in the level, its name
         for row in rows:
             branch = level[row.ord - 1]
             if row.live and len(found) == PAGE:
@@ -326,7 +330,7 @@ async def _find_live(
 
 
 def _from(level: Sequence[_Branch], at: int, read: tuple[int, str]) -> list[_Branch]:
-    """Return the branches of a level that are not read yet, the first of them in part."""
+    """Return the branches of a level that are unread; the first may be read in part."""
     first = level[at - 1]
     if read[0] == at:
         first = _Branch(replace(first.parent, past=read[1]), first.root)
@@ -334,7 +338,7 @@ def _from(level: Sequence[_Branch], at: int, read: tuple[int, str]) -> list[_Bra
 
 
 async def _lock_free(tx: OrgTx, actions: Sequence[EndedParent]) -> bool:
-    """Lock the dispatches of these without waiting; False if another transaction has one."""
+    """Lock the dispatches of these without waiting; False if another transaction holds one."""
     await tx.plan_for(len(actions))
     ids = {"id": sorted(each.id for each in actions)}
     there = await tx.rows(_LIST_DISPATCHES, ids)

@@ -1,10 +1,10 @@
 """
-Claiming: waiting attempts become leases of a cluster.
+Claims work: leases waiting attempts to a cluster.
 
-Whose turn it is decides ``core.candidates``; here it is looked up who waits, and what was dealt
-is leased in one statement, so that any number of replicas may claim at once and each row
-goes to one of them (``SKIP LOCKED``). Where limits must be counted, one claims at a time
-in an org, because two who count at once would both find room.
+``core.fair_scheduler`` decides the order (round-robin); this module reads the candidates and leases
+the chosen ones in one statement, so that any number of replicas may claim at once and each row
+goes to one of them (``SKIP LOCKED``). Where limits must be counted, an org's claims are
+serialised, because two that count at once would both find the same slot free.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,8 +28,8 @@ from controlplane.core.layout import output_prefix, raw_data_prefix
 from controlplane.store.database import OrgTx
 from controlplane.store.dispatch.cascades import no_marker
 from controlplane.store.dispatch.concurrency import (
-    count_queue_rooms,
-    count_run_rooms,
+    count_queue_slots,
+    count_run_slots,
     list_handovers_in_queues,
     list_handovers_in_runs,
     lock_limits,
@@ -41,12 +41,13 @@ from shared.model.ids import ActionName, AttemptId, ClusterName, Digest, LeaseId
 from shared.model.phases import Phase
 
 PAGE_SIZE = 100
-"""How many turns are looked at, at least; the next round goes on where this one ended."""
+"""The minimum of candidates read per round; the next round continues after the last."""
 
 _ORDER = "d.org, d.pool, d.urgency, d.limited, d.queue, d.is_root, d.run_id, d.available_at"
 _WAITS = "d.org = :org AND d.pool = :pool AND d.lease_id IS NULL"
 
-# The lanes of the most urgent level, one index probe for each: not a scan of what waits.
+# The sub-queues of the highest priority level, by one index probe each: waiting rows are not
+# scanned.
 _SUB_QUEUES = statement(f"""
 WITH RECURSIVE lanes AS (
     (SELECT d.urgency, d.limited, d.queue, d.is_root FROM dispatches d
@@ -63,7 +64,7 @@ WITH RECURSIVE lanes AS (
 SELECT urgency, limited, queue, is_root FROM lanes LIMIT 5000
 """)
 
-# The runs of each stretch, in order, and when the first of their actions may be leased.
+# The runs of each key range, in order, and when the first of their actions may be leased.
 _CANDIDATE = f"""
 SELECT d.run_id, d.available_at FROM dispatches d
 WHERE {_WAITS} AND d.urgency = :urgency AND d.limited = n.limited AND d.queue = n.queue
@@ -135,7 +136,7 @@ JOIN specs s ON s.org = l.org AND s.digest = a.spec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """What was leased; when nothing was, then when it is worth to look again (None: if rung)."""
+    """The leased assignments; if none, when to claim again (None: wait for a notification)."""
 
     assignments: Sequence[Assignment] = ()
     next_at: datetime | None = None
@@ -143,7 +144,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class _Claimant:
-    """Who claims, and when."""
+    """The cluster that claims, its pool and the time of the claim."""
 
     tx: OrgTx
     cluster: ClusterName
@@ -161,9 +162,9 @@ async def claim(
     now: datetime,
 ) -> Claimed:
     """
-    Lease up to ``most`` waiting attempts of ``pool`` to ``cluster``; opens their attempts.
+    Lease up to ``most`` waiting attempts of ``pool`` to ``cluster`` and open their attempts.
 
-    Of the most urgent that may go, and of those only: ask again for what comes after.
+    Only the highest priority level that may start is served: claim again for the next one.
     """
     claimant = _Claimant(tx, cluster, pool, now)
     urgency = -(2**15)  # below all: a smallint
@@ -196,7 +197,7 @@ async def _claim_level(
     queues: Mapping[str, QueueQuota] = {}
     if any(sub_queue.limited for sub_queue in sub_queues):
         await lock_limits(tx)
-        queues = await count_queue_rooms(
+        queues = await count_queue_slots(
             tx, {sub_queue.queue for sub_queue in sub_queues if sub_queue.limited}, most=most
         )
     key_ranges = scheduler.key_ranges(
@@ -211,7 +212,7 @@ async def _claim_level(
     ready = [candidate for candidate, available_at in waiting if available_at <= now]
     handovers, runs = await _limits(claimant, urgency, sub_queues, ready, queues, most=most)
     candidates = scheduler.in_order(urgency, [*ready, *(each.candidate for each in handovers)])
-    if len(waiting) == page_size:  # what comes after them is for the next round, which begins there
+    if len(waiting) == page_size:  # the next round begins after these
         last = waiting[-1][0]
         known = scheduler.in_order(urgency, [*candidates, last])
         seen = set(known[: known.index(last) + 1])
@@ -228,7 +229,7 @@ async def _claim_level(
         leased = await _lease(claimant, urgency, shares)
         if leased:
             return Claimed(assignments=leased)
-        return Claimed(next_at=now)  # somebody else has them locked
+        return Claimed(next_at=now)  # other transactions have locked all of them
     later = [each.available_at for each in handovers if each.available_at > now]
     next_at = scheduler.skip(urgency, waiting, page_size=page_size, now=now)
     return Claimed(next_at=min([*later, *([next_at] if next_at else [])], default=None))
@@ -244,9 +245,9 @@ async def _limits(
     most: int,
 ) -> tuple[Sequence[Handover], Mapping[RunId, int]]:
     """
-    Find the parents that hand their places on, and how much room runs with a limit have.
+    Find the parents that hand their slots over, and the free slots of runs with a limit.
 
-    Where a limit leaves room for all that are asked for, nobody needs a parent's place.
+    Where a limit has free slots for all that are asked for, no parent's slot is needed.
     """
     tx = claimant.tx
     inner = {
@@ -259,7 +260,7 @@ async def _limits(
         for candidate in ready
         if candidate.sub_queue.limited and not candidate.sub_queue.is_root
     }
-    runs = await count_run_rooms(
+    runs = await count_run_slots(
         tx, concerned | {each.candidate.run for each in in_queues}, most=most
     )
     short_runs = {run for run, quota in runs.items() if quota < most}

@@ -1,15 +1,14 @@
 """
-Places in the limits of queues and runs: how many are free, and which pass from a parent to
-its children.
+Counts free slots in the concurrency limits of queues and runs, and hands slots to children.
 
-A parent that waits for its children would hold the very place that they need. So a leased
-action takes no place while a child of it is leased in the same queue (or, for a run's limit,
+A parent that waits for its children would hold the very slot that they need. So a leased
+action takes no slot while a child of it is leased in the same queue (or, for a run's limit,
 in the same run), nor while all its live children are in other queues. While its children
-wait, its place is kept for one of them: nobody else gets it, so that the parents that are
-under way are never more than the limit and the depth of the tree allow.
+wait, its slot is reserved for one of them, so that the active parents are never more than the
+limit and the depth of the tree allow.
 
-Whoever counts must first have called ``lock_limits``: two who count at once would both find
-the same place free.
+Call ``lock_limits`` before counting: two transactions that count at once would both find the
+same slot free.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -29,7 +28,7 @@ _LOCK = statement("SELECT 1 FROM orgs WHERE org = :org FOR NO KEY UPDATE")
 
 def _child(condition: str = "") -> str:
     """
-    Look for a child of ``l`` that has not ended: one probe of dispatches_children.
+    Return SQL that finds a live child of ``l`` with one probe of dispatches_children.
 
     A scalar subquery on purpose: EXISTS may be planned as a hash of the whole table.
     """
@@ -40,7 +39,7 @@ def _child(condition: str = "") -> str:
 
 
 WAITS_IN_QUEUE = _child("AND c.lease_id IS NULL AND c.queue = l.queue")
-"""NULL where no child of the dispatch ``l`` waits in its queue."""
+"""SQL that is NULL where no child of the dispatch ``l`` waits in its queue."""
 LEASED_IN_QUEUE = _child("AND c.lease_id IS NOT NULL AND c.queue = l.queue")
 LEASED = _child("AND c.lease_id IS NOT NULL")
 
@@ -50,13 +49,13 @@ AND CASE WHEN {_child()} IS NULL THEN true
          WHEN {LEASED_IN_QUEUE} IS NOT NULL THEN false
          ELSE {WAITS_IN_QUEUE} IS NOT NULL END
 """
-"""Whether the dispatch ``l`` takes a place in its queue's limit of actions."""
+"""SQL for "the dispatch ``l`` takes a slot of its queue's limit of actions"."""
 
 IN_RUN = f"l.lease_id IS NOT NULL AND l.limited AND NOT l.is_root AND {LEASED} IS NULL"
-"""Whether the dispatch ``l`` takes a place in its run's limit of actions."""
+"""SQL for "the dispatch ``l`` takes a slot of its run's limit of actions"."""
 
-# Without children nothing passes on, and what is leased is cheaply counted: only where that
-# leaves less room than is asked for is it counted precisely.
+# Counting every leased row is cheap and never too low. Only where that leaves fewer free slots
+# than are asked for are the leased rows that take no slot excluded, which is dearer.
 _QUEUE_ROOMS = statement(f"""
 {given(queue="text")}
 SELECT q.queue,
@@ -96,7 +95,7 @@ CROSS JOIN LATERAL (
 WHERE r.max_action_concurrency > 0
 """)
 
-# The child that has waited longest, of those that may be leased by this claim.
+# The longest-waiting child among those that this claim may lease.
 _FIRST_CHILD = """
 SELECT c.run_id, c.queue, c.available_at FROM dispatches c
 WHERE c.org = l.org AND c.parent_id = l.action_id AND c.lease_id IS NULL AND c.queue = {queue}
@@ -129,20 +128,20 @@ LIMIT {MOST_HANDOVERS}
 
 
 async def lock_limits(tx: OrgTx) -> None:
-    """Until commit nobody else of the org counts what a limit leaves."""
+    """Serialise counting of the org's limits until commit."""
     await tx.execute(_LOCK)
 
 
-async def count_queue_rooms(
+async def count_queue_slots(
     tx: OrgTx, queues: Collection[str], *, most: int
 ) -> Mapping[str, QueueQuota]:
-    """Count how much more of each queue may be under way; exact where it is below ``most``."""
+    """Count the free slots of each queue; exact where there are fewer than ``most``."""
     rows = await tx.rows(_QUEUE_ROOMS, {"queue": sorted(queues), "most": most})
     return {row.queue: QueueQuota(actions=row.actions, runs=row.runs) for row in rows}
 
 
-async def count_run_rooms(tx: OrgTx, runs: Collection[RunId], *, most: int) -> Mapping[RunId, int]:
-    """Count how many more actions of those runs that have a limit may be under way."""
+async def count_run_slots(tx: OrgTx, runs: Collection[RunId], *, most: int) -> Mapping[RunId, int]:
+    """Count the free slots of those of these runs that have a limit."""
     if not runs:
         return {}
     rows = await tx.rows(_RUN_ROOMS, {"run_id": sorted(runs), "most": most})
@@ -152,7 +151,7 @@ async def count_run_rooms(tx: OrgTx, runs: Collection[RunId], *, most: int) -> M
 async def list_handovers_in_queues(
     tx: OrgTx, queues: Collection[str], *, pool: str, urgency: int
 ) -> Sequence[Handover]:
-    """List the parents in these queues whose place a waiting child of theirs may take."""
+    """List the parents in these queues whose slot a waiting child of theirs may take."""
     if not queues:
         return []
     values = {"queue": sorted(queues), "pool": pool, "urgency": urgency}
@@ -162,7 +161,7 @@ async def list_handovers_in_queues(
 async def list_handovers_in_runs(
     tx: OrgTx, runs: Collection[RunId], queues: Collection[str], *, pool: str, urgency: int
 ) -> Sequence[Handover]:
-    """List the parents in these runs whose place a child that waits in ``queues`` may take."""
+    """List the parents in these runs whose slot a child that waits in ``queues`` may take."""
     if not (runs and queues):
         return []
     values = {"run_id": sorted(runs), "queues": sorted(queues), "pool": pool, "urgency": urgency}

@@ -1,4 +1,4 @@
-"""Which limits of an org are full of parents that wait for their children, and for what."""
+"""Finds deadlocked limits: all slots reserved for children that also need another full limit."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from controlplane.store.statements import statement
 
 _CHILD = "c.org = l.org AND c.parent_id = l.action_id AND c.lease_id IS NULL"
 
-# Full queues, all of whose places are kept for a child that needs its run's limit as well.
+# Full queues, all of whose slots are reserved for a child that needs its run's limit as well.
 _QUEUES = statement(f"""
 SELECT q.queue, array_agg(DISTINCT w.run_id) AS runs
 FROM queues q
@@ -26,7 +26,7 @@ GROUP BY q.queue, q.action_concurrency
 HAVING count(*) >= q.action_concurrency AND bool_and(w.run_id IS NOT NULL)
 """)
 
-# Full runs, all of whose places are kept for children that need their queues' limits as well.
+# Full runs, all of whose slots are reserved for children that need their queues' limits as well.
 _RUNS = statement(f"""
 SELECT f.run_id, f.run, array_agg(DISTINCT w.queue) AS queues
 FROM (
@@ -49,7 +49,7 @@ HAVING bool_and(COALESCE(w.is_held, false))
 
 
 async def list_kept_limits(tx: OrgTx) -> Sequence[KeptLimit]:
-    """List the org's limits whose places are all kept for children that need another limit."""
+    """List the org's limits whose slots are all reserved for children that need another limit."""
     queues = [
         KeptLimit(
             place=BlockedScope(BlockedKind.QUEUE, row.queue),

@@ -1,7 +1,9 @@
 """
-Leases, from the hand-out to the end. A lease counts once its agent has written it down and
-we have noted that (accepted): only then may the agent start. One that is never accepted
-goes back as it was, because nobody can have started it.
+Accepts, returns and lists leases of dispatches.
+
+A lease is accepted once its agent has persisted it and the store has recorded that: only then
+may the agent start the attempt. A lease that is never accepted is returned to its queue as it
+was, because no agent can have started it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -25,8 +27,7 @@ from shared.model.ids import (
 )
 from shared.model.phases import Phase
 
-# A lease below an action that ended meanwhile is wanted stopped, though its turn in the
-# cascade has not come.
+# A lease below an action that ended meanwhile gets a stop even before the cascade reaches it.
 _ACCEPT = statement(f"""
 {given(action_id="uuid", lease_id="uuid")}, locked AS MATERIALIZED (
     SELECT d.org, d.action_id, d.run_id FROM n
@@ -44,8 +45,8 @@ FROM judged l WHERE d.org = l.org AND d.action_id = l.action_id
 RETURNING d.action_id, d.lease_id, d.stop_reason
 """)
 
-# In the order of all locks on this table, so that two who sweep do not wait for each other.
-# The time it took is told in the action's history, where nobody else would account for it.
+# In the global lock order of this table, so that two sweeps do not deadlock. The time that it
+# took is added to the action's history, which would otherwise have a gap.
 _UNACCEPTED = f"""
 WITH lapsed AS (
     SELECT org, action_id, attempt, cluster, leased_at FROM dispatches
@@ -100,11 +101,11 @@ ORDER BY action_id FOR UPDATE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """What became of leases that an agent has written down."""
+    """The result of accepting leases that an agent has persisted."""
 
-    confirmed: Collection[tuple[AttemptId, LeaseId]] = ()  # it may start them
-    stops: Collection[LeaseRecord] = ()  # they are wanted stopped, whether or not it was told
-    not_leased: Collection[tuple[AttemptId, LeaseId]] = ()  # not its own any more
+    confirmed: Collection[tuple[AttemptId, LeaseId]] = ()  # the agent may start these
+    stops: Collection[LeaseRecord] = ()  # to be stopped, whether or not a stop was sent before
+    not_leased: Collection[tuple[AttemptId, LeaseId]] = ()  # no longer leased to this cluster
 
 
 async def accept(
@@ -113,7 +114,7 @@ async def accept(
     leases: Collection[tuple[AttemptId, LeaseId]],
     now: datetime,
 ) -> Accepted:
-    """Note that the agent has written these down. Asked again, the answer is the same."""
+    """Record that the agent has persisted these leases. Idempotent: a repeat is answered alike."""
     await tx.plan_for(len(leases))
     rows = await tx.rows(
         _ACCEPT,
@@ -139,33 +140,33 @@ async def accept(
 
 async def return_unaccepted(tx: OrgTx, cluster: ClusterName, now: datetime) -> int:
     """
-    Give back what the cluster has not accepted; returns how many leases that were.
+    Return the leases that the cluster has not accepted to their queues; return how many.
 
-    What is wanted stopped does not wait again, but others may have its place.
+    A dispatch with a stop is not queued again, but its slot is freed.
     """
     rows = await tx.rows(_RETURN_OF_CLUSTER, {"cluster": cluster, "now": now})
     return sum(int(row.returned) for row in rows)
 
 
 async def return_late(tx: FleetTx, leased_before: datetime, now: datetime) -> Mapping[OrgName, int]:
-    """Give back what was leased before then and is not accepted; how many leases, by org."""
+    """Return unaccepted leases older than ``leased_before`` to their queues; count them by org."""
     rows = await tx.connection.execute(_RETURN_LATE, {"leased_at": leased_before, "now": now})
     return {OrgName(row.org): row.returned for row in rows.all()}
 
 
 async def note_missing(tx: OrgTx, cluster: ClusterName, actions: Collection[ActionId]) -> None:
-    """Note that an agent does not know of these; they lapse if that stays so."""
+    """Record that an agent does not know these leases; they expire if that stays so."""
     await tx.plan_for(len(actions))
     await tx.execute(_NOTE_MISSING, {"cluster": cluster, "action_id": sorted(actions)})
 
 
 async def list_stops(tx: OrgTx, cluster: ClusterName) -> Sequence[LeaseRecord]:
-    """List the leases of ``cluster`` whose attempts are wanted stopped."""
+    """List the leases of ``cluster`` whose attempts have a stop."""
     return [_parse_record(row) for row in await tx.rows(_STOPS, {"cluster": cluster})]
 
 
 async def lock_leases(tx: OrgTx, cluster: ClusterName) -> Mapping[ActionId, LeaseRecord]:
-    """List everything that ``cluster`` holds; until commit nothing of it is given away."""
+    """List and lock all leases of ``cluster``; until commit none of them is leased elsewhere."""
     leased = [_parse_record(row) for row in await tx.rows(_LEASES, {"cluster": cluster})]
     return {lease.attempt.action: lease for lease in leased}
 

@@ -1,9 +1,9 @@
 """
-What operators want of clusters, and what they see of them.
+Cordons, drains and moves clusters, and reads their state for operators.
 
-Each change of what is wanted raises ``spec_version`` and is told to the live session,
-whichever replica has it. A session's transaction locks its cluster's row, so once a change
-is committed nothing is leased by what was wanted before.
+Each change of the desired state raises ``spec_version`` and is notified to the live session on
+any replica. A session's transaction locks its cluster's row, so once a change is committed
+nothing is leased by the previous spec.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ _UNCORDON = statement(
 _DRAIN = statement(_SET_SPEC.format(what="draining_since = :now", unless="draining_since IS NULL"))
 _MOVE = statement(_SET_SPEC.format(what="pool = :pool", unless="pool <> :pool"))
 
-# What nobody has accepted is not marked: it goes back by itself.
+# Unaccepted leases get no stop: they are returned to their queues anyway.
 _STOP_REST = statement("""
 WITH rest AS MATERIALIZED (
     SELECT d.org, d.action_id FROM dispatches d
@@ -82,34 +82,34 @@ async def find_cluster(tx: OrgTx, cluster: ClusterName) -> ClusterStatus | None:
 
 
 async def cordon(tx: OrgTx, cluster: ClusterName) -> None:
-    """Have it given no more work; what it has, it keeps."""
+    """Cordon a cluster: it is given no more work and keeps its leases."""
     await _set_spec(tx, _CORDON, cluster)
 
 
 async def uncordon(tx: OrgTx, cluster: ClusterName) -> None:
-    """Have it given work again, cordoned or drained as it may be."""
+    """End a cordon or a drain: the cluster is given work again."""
     await _set_spec(tx, _UNCORDON, cluster)
 
 
 async def drain(tx: OrgTx, cluster: ClusterName, now: datetime) -> None:
-    """Have it emptied: no more work, and wanted to be without any."""
+    """Drain a cluster: it is given no more work and is to be emptied, since ``now``."""
     await _set_spec(tx, _DRAIN, cluster, now=now)
 
 
 async def move(tx: OrgTx, cluster: ClusterName, pool: str) -> None:
-    """Have it serve another pool from now on."""
+    """Assign a cluster to another pool."""
     await _set_spec(tx, _MOVE, cluster, pool=pool)
 
 
 async def stop_rest(tx: OrgTx, cluster: ClusterName, *, reason: str, now: datetime) -> int:
-    """Want everything stopped that it holds; each begins anew elsewhere. Returns how much."""
+    """Stop all its accepted leases, to be requeued elsewhere; return how many were marked."""
     stopped = await tx.execute(_STOP_REST, {"cluster": cluster, "reason": reason, "now": now})
     await notify_cluster(tx, cluster)
     return stopped.rowcount
 
 
 async def list_remaining(tx: OrgTx, cluster: ClusterName) -> Sequence[LeasedAttempt]:
-    """List what it holds, by action; the first thousand."""
+    """List a cluster's leases by action; the first thousand."""
     rows = await tx.rows(_REMAINING, {"cluster": cluster})
     return sorted((_parse_leased(row) for row in rows), key=lambda held: held.action)
 

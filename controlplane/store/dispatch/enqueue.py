@@ -1,11 +1,11 @@
 """
-Taking in actions, many at a time: one transaction for everything that waits.
+Enqueues actions in batches: one transaction for many requests.
 
 Enqueueing is idempotent by (run, action name): a repeat with the same content changes
-nothing, one with other content is told so, and what was there first stays.
+nothing; a repeat with other content is answered DIFFERENT, and the first content stays.
 
-A batch waits for no run and no queue that another transaction has locked, unless it is asked
-to: those are answered BUSY, so that one locked run delays nobody else's actions.
+With ``skip_locked`` a batch does not wait for a run or queue that another transaction has
+locked: its requests are answered BUSY, so that one locked run delays no other run's actions.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -30,22 +30,22 @@ from shared.model.phases import Phase
 
 
 class Enqueued(Enum):
-    """What became of a wish to enqueue."""
+    """The answer to one request to enqueue."""
 
     CREATED = auto()
-    REPEATED = auto()  # it was there, with the same content
-    DIFFERENT = auto()  # it was there, with other content, which stays
+    REPEATED = auto()  # the action exists with the same content
+    DIFFERENT = auto()  # the action exists with other content, which stays
     NO_RUN = auto()
     NO_PARENT = auto()
     PARENT_ENDED = auto()
     NO_QUEUE = auto()
     QUEUE_FULL = auto()
-    BUSY = auto()  # another transaction has locked its run or queue: try again, apart
+    BUSY = auto()  # another transaction has locked its run or queue: retry it in a batch of its own
 
 
 @dataclass(frozen=True, slots=True)
 class Enqueue:
-    id: ActionId  # what it is given if it is new
+    id: ActionId  # the id of the action if it is new
     action: NewAction
 
 
@@ -96,8 +96,8 @@ ON CONFLICT DO NOTHING
 RETURNING id, parent_id
 """)  # fmt: skip
 
-# Returns the pools with work: its own, and that of a parent which has lost its place in another
-# queue's limit, because what it waits for is not there.
+# Returns the pools with work: the action's own, and that of a parent that freed its slot in
+# another queue's limit, because the children that it waits for are not in that queue.
 _DISPATCH = statement(f"""
 {given(
     id="uuid", run_id="uuid", parent_id="uuid", queue="text", pool="text", urgency="smallint",
@@ -141,7 +141,7 @@ LEFT JOIN LATERAL (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """A locked run, with what its actions take over from it."""
+    """A locked run, with the settings that its actions inherit."""
 
     id: RunId
     queue: str
@@ -152,7 +152,7 @@ async def enqueue(
     tx: OrgTx, requests: Sequence[Enqueue], now: datetime, *, skip_locked: bool = False
 ) -> Sequence[Enqueued]:
     """
-    Take in all of them; the answers are in the order of the wishes.
+    Enqueue all requests; the answers are in the order of the requests.
 
     ``skip_locked``: answer BUSY for those whose run or queue another transaction has locked.
     """
@@ -218,7 +218,7 @@ async def enqueue(
             },
         )
         work = {row.pool for row in rows}
-    # One that is there already is a repeat, even where a new one would find no room.
+    # An action that exists is a repeat, even where its queue is too full for a new one.
     rest = [request for request in known if request.id not in created]
     answers.update(await _classify(tx, rest, runs, answers))
     if created:
@@ -256,9 +256,10 @@ async def _find_only_children(
     queues: Mapping[ActionId, str],
 ) -> Collection[UUID]:
     """
-    Find those that enter a full queue: each parent under way in it may have one child waiting.
+    Find the requests that may enter a full queue: one waiting child per active parent in it.
 
-    Else what waits before the child would wait for the parent's place, and the parent for it.
+    Otherwise the queue would deadlock: its waiting actions need the parent's slot, and the
+    parent waits for a child that cannot enter.
     """
     rows = await tx.rows(
         _ONLY_CHILDREN,
@@ -293,7 +294,7 @@ async def _insert(
     counters: Counters,
     now: datetime,
 ) -> Mapping[UUID, UUID]:
-    """Insert those that are new and whose parent lives; returns them, with their parents."""
+    """Insert the new actions whose parent is live; return them, with their parents."""
     if not requests:
         return {}
     actions = [request.action for request in requests]
@@ -360,7 +361,7 @@ async def _classify(
     runs: Mapping[RunKey, _Run],
     rejected: Mapping[UUID, Enqueued],
 ) -> Mapping[UUID, Enqueued]:
-    """Say why some were not created; rare but for parents that replay."""
+    """Return why requests created no action; rare except for parents that replay."""
     if not requests:
         return {}
     rows = await tx.rows(

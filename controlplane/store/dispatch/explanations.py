@@ -1,4 +1,4 @@
-"""What is known of an action's time: its attempts, its history, its place among what waits."""
+"""Reads an action's timings: attempts, history, and position among the waiting actions."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ said.at AS said_at, said.phase AS said_phase, said.reason AS said_reason,
 said.message AS said_message
 """
 
-# Of one that is over its place is known from its attempts, or guessed from its run.
+# For an ended action the queue and pool come from its attempts, or else from its run.
 _ACTION = statement("""
 SELECT a.id, a.run_id, a.type, a.phase, a.created_at, a.ended_at, a.parent, a.abort_reason,
        a.aborted_by, a.error_code, a.error_kind, a.error_message, a.error_recoverable,
@@ -75,7 +75,7 @@ SELECT attempt, version, at, phase, reason, message, events
 FROM action_events WHERE org = :org AND action_id = :id ORDER BY attempt, version LIMIT 5000
 """)
 
-# A run's part of each lane there is: a few index probes, however much else waits.
+# A run's part of each sub-queue: a few index probes, however many other runs wait.
 _KEY = "pool, urgency, limited, queue, is_root"
 _OF_RUN = statement(f"""
 WITH RECURSIVE lanes AS (
@@ -129,7 +129,7 @@ FROM dispatches m WHERE m.org = :org AND m.action_id = :id AND m.lease_id IS NUL
 async def find_timings(
     tx: OrgTx, run: RunId, action: ActionKey, now: datetime
 ) -> tuple[ActionTimings, Ahead | None] | None:
-    """Return all that is known of an action's time, and, if it waits, who goes first."""
+    """Return an action's timings and, if it waits, the work that starts before it."""
     row = (await tx.execute(_ACTION, {"run_id": run, "name": action.name})).one_or_none()
     if row is None:
         return None
@@ -172,7 +172,7 @@ async def find_timings(
 async def list_dispatches(
     tx: OrgTx, run_id: RunId, run: RunKey, *, most: int
 ) -> Sequence[DispatchTimings]:
-    """List the run's actions that are not done with: what is leased, then what waits."""
+    """List the run's dispatches: the leased ones first, then the waiting ones."""
     rows = await tx.rows(_OF_RUN, {"run_id": run_id, "most": most})
     return [_parse_dispatch(row, run) for row in rows]
 

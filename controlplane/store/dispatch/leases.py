@@ -1,6 +1,8 @@
 """
-What becomes of leases when nobody speaks for them, on the clock that only runs while the
-control plane serves: an outage of ours expires nobody's.
+Expires leases of clusters that stopped sending heartbeats, and leases unknown to their agent.
+
+Time is measured on the lease clock, which runs only while the control plane serves: an outage
+of the control plane expires no lease.
 """
 
 from collections.abc import Sequence
@@ -19,7 +21,8 @@ SET served = served + LEAST(GREATEST(:now - ticked_at, interval '0'), :most),
 RETURNING served
 """)
 
-# A cluster whose row another transaction holds is being heard, or is for the next pass.
+# SKIP LOCKED: a cluster whose row another transaction holds is sending a heartbeat, or is
+# left to the next pass.
 _SILENT = statement("""
 WITH silent AS MATERIALIZED (
     SELECT c.org, c.cluster FROM clusters c CROSS JOIN control_clock k
@@ -35,8 +38,8 @@ _LOCK_CLUSTER = statement("""
 SELECT 1 FROM clusters WHERE org = :org AND cluster = :cluster FOR NO KEY UPDATE
 """)
 
-# What may have lapsed of the cluster ``c``: the accepted leases of one that is away, and what
-# the agent of one that is there does not know of.
+# The leases of cluster ``c`` that may have expired: the accepted ones if it sends no heartbeats,
+# and those that its connected agent does not know.
 _UNAVAILABLE = """
 d.org = c.org AND d.cluster = c.cluster AND d.lease_id IS NOT NULL AND d.accepted_at IS NOT NULL
 AND k.served - c.seen_served > :reassign_after
@@ -46,7 +49,8 @@ d.org = c.org AND d.cluster = c.cluster AND d.missing_since IS NOT NULL
 AND d.lease_id IS NOT NULL AND c.connected AND k.served - d.missing_since > :reassign_after
 """
 
-# By cluster: what cannot be given back stays, and would hide all others behind a limit of rows.
+# Listed by cluster: leases that cannot be expired stay, and behind a limit of rows they would
+# hide all others.
 _EXPIRED_ANYWHERE = statement(f"""
 SELECT c.org, c.cluster FROM clusters c CROSS JOIN control_clock k
 WHERE (c.org, c.cluster) > (:org_after, :cluster_after)
@@ -80,7 +84,7 @@ WHERE l.missing OR s.replaceable OR (l.stopping AND {has_ended("a.phase")})
 ORDER BY l.action_id LIMIT :most
 """)
 
-# Whoever still holds the old lease is answered "stale", whatever version it reports.
+# An agent that still has the old lease is answered "stale", whatever version it reports.
 _REVOKE = statement(f"""
 {given(action_id="uuid", number="integer", lease_id="uuid")}
 UPDATE attempts t SET lease_id = gen_random_uuid() FROM n
@@ -91,21 +95,21 @@ WHERE t.org = n.org AND t.action_id = n.action_id AND t.number = n.number
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpiredLease:
-    """A lease that nobody speaks for any more."""
+    """An expired lease."""
 
     attempt: AttemptId
     lease: LeaseId
     run: RunId
-    version: int  # of the last report that was applied
-    missing: bool  # its agent is there and does not know of it; else its agent is away
+    version: int  # of the last applied report
+    missing: bool  # its connected agent does not know it; False: no heartbeats from its agent
 
 
 async def tick(tx: FleetTx, now: datetime, *, most: timedelta) -> timedelta:
     """
-    Let the control clock run to ``now``; returns for how long we have served in all.
+    Advance the lease clock to ``now``; return its reading: the total time served.
 
-    A gap longer than ``most`` is an outage, of which no more than ``most`` counts. Any
-    number of replicas may tick; together they count each moment once.
+    A gap longer than ``most`` is an outage and counts as ``most``. Any number of replicas may
+    tick; together they count each moment once.
     """
     row = (await tx.connection.execute(_TICK, {"now": now, "most": most})).one()
     lease_clock: timedelta = row.served
@@ -115,7 +119,7 @@ async def tick(tx: FleetTx, now: datetime, *, most: timedelta) -> timedelta:
 async def note_silent(
     tx: FleetTx, *, silent_after: timedelta
 ) -> Sequence[tuple[OrgName, ClusterName]]:
-    """Note which clusters are not heard any more; returns those that fell silent now."""
+    """Mark clusters without a heartbeat for ``silent_after``; return the newly marked ones."""
     rows = await tx.connection.execute(_SILENT, {"silent_after": silent_after})
     return [(OrgName(row.org), ClusterName(row.cluster)) for row in rows.all()]
 
@@ -127,7 +131,7 @@ async def list_expired(
     after: tuple[OrgName, ClusterName],
     most: int,
 ) -> Sequence[tuple[OrgName, ClusterName]]:
-    """List clusters of which something may be leased elsewhere now, by name, past ``after``."""
+    """List clusters with leases that may have expired, by name, from after ``after`` on."""
     org, cluster = after
     rows = await tx.connection.execute(
         _EXPIRED_ANYWHERE,
@@ -145,11 +149,11 @@ async def lock_expired(
     tx: OrgTx, cluster: ClusterName, *, reassign_after: timedelta, after: ActionId, most: int
 ) -> Sequence[ExpiredLease]:
     """
-    List what may be leased elsewhere now, past ``after``; until commit the cluster can begin
-    no session.
+    Lock and list a cluster's expired leases, from after ``after`` on.
 
-    One that comes back in this moment is heard either before us, and then nothing has
-    lapsed, or after us, and then it is told that it has lost its leases.
+    Until commit the cluster can open no session. An agent that reconnects meanwhile is recorded
+    either before this transaction, and then nothing has expired, or after it, and then it
+    learns that it has lost its leases.
     """
     await tx.rows(_LOCK_CLUSTER, {"cluster": cluster})
     rows = await tx.rows(
@@ -169,7 +173,7 @@ async def lock_expired(
 
 
 async def revoke(tx: OrgTx, leases: Sequence[ExpiredLease]) -> None:
-    """Make the leases of attempts that were ended in their agent's place worthless."""
+    """Revoke the leases of attempts that the control plane ended in place of their agent."""
     await tx.plan_for(len(leases))
     await tx.execute(
         _REVOKE,

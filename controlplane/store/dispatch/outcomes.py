@@ -1,8 +1,8 @@
 """
-What reports came to, written down: attempts, events, actions, and the place in the queue.
+Writes the outcomes of reports: attempts, events, actions and dispatches.
 
-Every write names the lease, or is guarded by the phase table, or is of a row that
-``reports`` has locked, so that what has moved on meanwhile stays as it is.
+Every write names the lease, or is guarded by the phase table, or changes a row that
+``reports`` has locked, so that rows which have moved on meanwhile stay as they are.
 """
 
 import json
@@ -95,11 +95,11 @@ RETURNING d.limited
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedAttempt:
-    """A leased attempt with what is needed to write it back."""
+    """A leased attempt with the columns that writing its outcome needs."""
 
     run: RunId
     lease: LeaseId
-    created_at: datetime  # the action
+    created_at: datetime  # of the action
     available_at: datetime
     accepted_at: datetime | None
     state: rules.AttemptState
@@ -111,14 +111,14 @@ async def write_outcomes(
     outcomes: Sequence[tuple[LeasedAttempt, rules.Outcome]],
     now: datetime,
 ) -> None:
-    """Write down what the reports of attempts came to, and tell who has to know."""
+    """Write the outcomes of attempts and notify sessions, feeds and the cascade loop."""
     await _write_attempts(tx, outcomes)
     await _write_events(tx, outcomes)
     moved = await _write_actions(tx, counters, outcomes, now)
     ended = [o.state.attempt.action for _, o in outcomes if o.next_step is rules.Next.END]
     retried = [o for _, o in outcomes if o.next_step is rules.Next.RETRY]
     rows = await tx.rows(_END, {"action_id": ended}) if ended else []
-    work = {ANY_POOL for row in rows if row.limited}  # a limit may have held others back
+    work = {ANY_POOL for row in rows if row.limited}  # its slot may let others start
     if retried:
         rows = await tx.rows(
             _RETRY,
@@ -221,7 +221,7 @@ async def _write_actions(
     outcomes: Sequence[tuple[LeasedAttempt, rules.Outcome]],
     now: datetime,
 ) -> set[UUID]:
-    """Move the actions on; returns those that moved. An action that is over stays as it is."""
+    """Write the actions' phases; return those that changed. An ended action stays as it is."""
     live = [(leased, o) for leased, o in outcomes if leased.state.action_phase not in TERMINAL]
     if not live:
         return set()
@@ -258,7 +258,7 @@ async def _write_actions(
 
 
 def _action_after(outcome: rules.Outcome) -> rules.AttemptState:
-    """What the action shows: a failure that is tried again is its attempt's alone."""
+    """Return the phase and failure that the action shows; a failure to be retried is not shown."""
     if outcome.next_step is not rules.Next.RETRY:
         return outcome.state
     return replace(outcome.state, failure=None, output_uri="", report_uri="", ended_at=None)

@@ -1,4 +1,4 @@
-"""How pools, queues and runs stand now, and the record of what stood in the way before."""
+"""Reads the load of pools, queues and runs, and keeps the history of pending reasons."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -37,7 +37,7 @@ FROM clusters
 
 _POOLS = "SELECT DISTINCT org, pool FROM queues"
 
-# Which of what is leased takes a place is asked only where all of it would reach the limit.
+# Leased actions that take no slot are told apart only where counting all would reach the limit.
 _OF_QUEUE = "l.org = q.org AND l.queue = q.queue AND l.lease_id IS NOT NULL AND l.limited"
 _QUEUES = f"""
 SELECT q.*,
@@ -89,8 +89,9 @@ UPDATE obstacles o SET ended_at = GREATEST(:now, o.began_at)
 FROM n WHERE o.org = n.org AND o.scope = n.scope AND o.name = n.name AND o.ended_at IS NULL
 """)
 
-# What comes back at once had not gone: a busy pool is full, though a place comes free now
-# and then. The latest alone comes back: where a clock was set back there may be two of late.
+# A pending reason that returns within moments is continued, not begun again: a busy pool counts
+# as full, though a slot is free now and then. Only the latest is continued: where a clock was set
+# back there may be two recent ones.
 _RESUME = statement(f"""
 {given(org="text", scope="smallint", name="text", reason="text")}
 UPDATE obstacles o SET ended_at = NULL
@@ -124,12 +125,12 @@ SELECT p.* FROM n CROSS JOIN LATERAL (
 
 
 async def be_alone(tx: FleetTx) -> bool:
-    """Whether nobody else keeps the record just now; if so, nobody does until commit."""
+    """Try to lock the history until commit; False if another transaction has the lock."""
     return bool((await tx.connection.execute(_ALONE)).one().alone)
 
 
 async def read_uses(tx: FleetTx) -> Sequence[OrgUse]:
-    """Read how every org's clusters, queues and runs stand."""
+    """Read the load of every org's clusters, queues and runs."""
     orgs = [OrgName(row.org) for row in (await tx.connection.execute(_ORGS)).all()]
     found = [(await tx.connection.execute(made)).all() for made in _FLEET]
     by_org = [_by_org(rows) for rows in found]
@@ -137,26 +138,26 @@ async def read_uses(tx: FleetTx) -> Sequence[OrgUse]:
 
 
 async def read_use(tx: OrgTx, runs: Collection[str]) -> OrgUse:
-    """Read how an org's clusters and queues stand, and these of its runs."""
+    """Read the load of an org's clusters and queues, and of these of its runs."""
     return _use(tx.org, [await tx.rows(made, {"run_ids": sorted(runs)}) for made in _ORG])
 
 
 async def list_there(tx: FleetTx) -> Mapping[tuple[OrgName, BlockedScope], PastPendingReason]:
-    """List the obstacles on record that are still there."""
+    """List the recorded pending reasons that have not ended."""
     rows = (await tx.connection.execute(_THERE)).all()
     past = ((OrgName(row.org), _parse_past(row)) for row in rows)
     return {(org, each.blocked): each for org, each in past}
 
 
 async def end(tx: FleetTx, ended: Collection[tuple[OrgName, BlockedScope]], now: datetime) -> None:
-    """Note that these are not there any more."""
+    """Record that these pending reasons have ended."""
     await tx.connection.execute(_END, {**_scope_arrays(ended), "now": now})
 
 
 async def start(
     tx: FleetTx, new: Mapping[tuple[OrgName, BlockedScope], PendingReason], now: datetime
 ) -> None:
-    """Note that these are there now."""
+    """Record that these pending reasons hold now."""
     reasons = [pending.reason.value for pending in new.values()]
     rows = await tx.connection.execute(
         _RESUME, {**_scope_arrays(new), "reason": reasons, "ended_at": now - AT_ONCE}
@@ -178,14 +179,14 @@ async def start(
 
 
 async def forget(tx: FleetTx, ended_before: datetime) -> int:
-    """Drop what is too old to be asked for; returns how much."""
+    """Delete pending reasons that ended before then; return how many."""
     return (await tx.connection.execute(_FORGET, {"ended_at": ended_before})).rowcount
 
 
 async def list_past(
     tx: OrgTx, blocked_scopes: Collection[BlockedScope], *, since: datetime, until: datetime
 ) -> Sequence[PastPendingReason]:
-    """List what was in the way at these places during that time."""
+    """List the pending reasons of these scopes in that period."""
     rows = await tx.rows(
         _PAST,
         {

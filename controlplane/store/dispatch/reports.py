@@ -1,8 +1,8 @@
 """
-Reports from a cluster, taken in as a set: one transaction for a whole frame of them.
+Applies a cluster's reports as a set: one transaction for a whole frame.
 
-What a report does is decided in ``core.attempts``; here what it is about is locked and
-read, ``outcomes`` writes what came of it. A report of a lease that has moved on changes
+``core.attempts`` decides the outcome of a report; this module locks and reads the leased
+attempts, and ``outcomes`` writes the results. A report about a lease that has moved on changes
 nothing and is answered as stale.
 """
 
@@ -60,7 +60,7 @@ FROM n JOIN attempts t
 
 @dataclass(slots=True)
 class _Batch:
-    """What a frame of reports comes to, before it is written."""
+    """The results of a frame of reports, before they are written."""
 
     outcomes: list[tuple[LeasedAttempt, rules.Outcome]] = field(default_factory=list)
     acknowledgements: list[Acknowledgement] = field(default_factory=list)
@@ -72,7 +72,7 @@ async def apply_reports(
     reports: Sequence[Report],
     now: datetime,
 ) -> Sequence[Acknowledgement]:
-    """Take in a frame of reports; the answers may be sent once this is committed."""
+    """Apply a frame of reports; the answers may be sent after the commit."""
     runs = await _find_runs(tx, reports)
     counters = await lock_runs(tx, set(runs.values()))
     return await _apply(tx, cluster, counters, reports, now)
@@ -87,22 +87,22 @@ async def apply_free_reports(
     also_lock: Collection[ActionId] = (),
 ) -> tuple[Sequence[Acknowledgement], Sequence[Report]]:
     """
-    Take in those reports whose runs no other transaction holds.
+    Apply the reports whose runs no other transaction has locked.
 
-    Returns the answers, and the reports that are left: one locked run delays no other's.
-    ``also_lock``: whose dispatches the transaction is going to lock next. Dispatches are
-    locked by action id, so all that a transaction locks have to be locked together.
+    Returns the answers, and the remaining reports: one locked run delays no other run's.
+    ``also_lock``: actions whose dispatches the transaction is going to lock next. Dispatches
+    are locked by action id, so a transaction has to lock all of its dispatches together.
     """
     runs = await _find_runs(tx, reports)
     counters = await lock_free_runs(tx, set(runs.values()))
     locked = {action for action, run in runs.items() if run not in counters}
     free = [report for report in reports if report.attempt.action not in locked]
-    left = [report for report in reports if report.attempt.action in locked]
+    remaining = [report for report in reports if report.attempt.action in locked]
     if not free:
-        return [], left
+        return [], remaining
     if also_lock:
         await lock_dispatches(tx, [*{*also_lock, *(report.attempt.action for report in free)}])
-    return await _apply(tx, cluster, counters, free, now), left
+    return await _apply(tx, cluster, counters, free, now), remaining
 
 
 async def _find_runs(tx: OrgTx, reports: Sequence[Report]) -> Mapping[ActionId, RunId]:
@@ -123,7 +123,7 @@ async def _apply(
     action_ids = sorted({report.attempt.action for report in reports})
     leased = await _lock_states(tx, cluster, action_ids)
     batch = _Batch()
-    unknown = _sort_out(batch, leased, reports, now)
+    unknown = _apply_current(batch, leased, reports, now)
     batch.acknowledgements.extend(await _answer_unknown(tx, unknown))
     if batch.outcomes:
         await write_outcomes(tx, counters, batch.outcomes, now)
@@ -133,8 +133,8 @@ async def _apply(
 async def _lock_states(
     tx: OrgTx, cluster: ClusterName, action_ids: Sequence[ActionId]
 ) -> Mapping[AttemptId, LeasedAttempt]:
-    # The cluster is compared here: as a condition it would lead the planner to everything
-    # that the cluster holds.
+    # The cluster is compared in Python: as a condition it would lead the planner to read all
+    # leases of the cluster.
     rows = await tx.rows(_STATES, {"action_id": action_ids})
     leased = (_parse_leased(row) for row in rows if row.cluster == cluster)
     return {each.state.attempt: each for each in leased}
@@ -179,13 +179,13 @@ def _parse_leased(row: Row[tuple[object, ...]]) -> LeasedAttempt:
     )
 
 
-def _sort_out(
+def _apply_current(
     batch: _Batch,
     leased: Mapping[AttemptId, LeasedAttempt],
     reports: Sequence[Report],
     now: datetime,
 ) -> list[Report]:
-    """Apply what belongs to a current lease; return what does not."""
+    """Apply the reports of current leases; return the others."""
     by_attempt: dict[AttemptId, list[Report]] = defaultdict(list)
     unknown: list[Report] = []
     for report in reports:
@@ -218,7 +218,7 @@ def _sort_out(
 
 
 async def _answer_unknown(tx: OrgTx, reports: Sequence[Report]) -> list[Acknowledgement]:
-    """Tell a repeat of what is settled from a word about a lease that has moved on."""
+    """Answer reports without a current lease: repeats of applied ones, and stale ones."""
     if not reports:
         return []
     rows = await tx.rows(

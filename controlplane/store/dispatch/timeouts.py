@@ -1,8 +1,8 @@
 """
-Patience that ends: of conditions nobody answers, of tasks that wait or take too long.
+Times out actions: conditions without an answer, tasks that wait or run too long.
 
-``actions.due_at`` says when, in an index of its own; nothing is scanned. What has ended
-takes its live descendants with it, as any end does.
+``actions.due_at`` holds the deadline, in an index of its own; no table is scanned. An action
+that times out takes its live descendants with it, as any end does.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,8 @@ from shared.model.reports import FailureKind
 
 DUE_OF_RUN = 5_000
 
-# By run: a run whose rows are locked stays due, and would hide all others behind a limit of rows.
+# Listed by run: a run whose rows are locked stays due, and behind a limit of rows it would hide
+# all others.
 _DUE = statement(f"""
 WITH due AS MATERIALIZED (
     SELECT org, run_id, id FROM actions
@@ -39,7 +40,7 @@ WHERE (org, run_id) > (:org_after, :run_after)
 GROUP BY org, run_id ORDER BY org, run_id LIMIT :most
 """)
 
-# Which limit it was is read from the policy; the deadline is the stronger of the two.
+# The exceeded limit is read from the policy; the deadline takes precedence over the timeout.
 _TIME_OUT = statement(f"""
 {given(id="uuid", change="bigint")}
 UPDATE actions a
@@ -66,7 +67,7 @@ RETURNING a.id, a.run_id, a.error_message
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueRun:
-    """A run with actions whose time is up; at most ``DUE_OF_RUN`` of them."""
+    """A run with actions past their deadline; at most ``DUE_OF_RUN`` of them."""
 
     org: OrgName
     run: RunId
@@ -76,7 +77,7 @@ class DueRun:
 async def list_due(
     tx: FleetTx, *, after: tuple[OrgName, RunId], most: int, now: datetime
 ) -> Sequence[DueRun]:
-    """List runs with actions whose time is up, by org and run; those past ``after``."""
+    """List runs with actions past their deadline, by org and run, from after ``after`` on."""
     org, run = after
     values = {"now": now, "most": most, "org_after": org, "run_after": run}
     return [
@@ -90,7 +91,7 @@ async def list_due(
 
 
 async def time_out(tx: OrgTx, due: Sequence[tuple[ActionId, RunId]], now: datetime) -> int:
-    """End these actions TIMED_OUT, if they are still due; returns how many were."""
+    """End those of these actions that are still due as TIMED_OUT; return how many."""
     await tx.plan_for(len(due))
     counters = await lock_runs(tx, {run for _, run in due})
     await lock_dispatches(tx, [action for action, _ in due])

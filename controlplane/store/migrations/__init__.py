@@ -1,6 +1,8 @@
 """
-The schema's history. Revisions run while the release before still serves, so each must
-leave it working: expand first, backfill, contract a release later.
+Migrations of the schema (Alembic revisions).
+
+Revisions run while the previous release still serves, so each must leave that release working:
+expand first, backfill, contract a release later.
 """
 
 from pathlib import Path
@@ -20,8 +22,8 @@ def config(url: str) -> Config:
 
 def upgrade(url: str, revision: str = "head") -> None:
     """
-    Bring the database to ``revision``; several callers at once take turns.
+    Migrate the database to ``revision``; concurrent callers run one after the other.
 
-    Blocks for as long as it takes; raises Alembic's and the driver's errors.
+    Blocks until it is done; raises Alembic's and the driver's errors.
     """
     command.upgrade(config(url), revision)

@@ -1,4 +1,4 @@
-"""Runs revisions one transaction each, alone (advisory lock), and never waits long for a lock."""
+"""Runs revisions in a transaction each, under an advisory lock, with a short lock timeout."""
 
 import asyncio
 
@@ -23,7 +23,8 @@ def _migrate(connection: Connection) -> None:
                 not (kind == "table" and name is not None and name.startswith("action_events_"))
             ),
         )
-        # A partition's lock queue stops every reader behind it: give up early, run again.
+        # A DDL statement that waits for its lock blocks every reader behind it: time out early and
+        # let the operator run it again.
         connection.execute(text("SET lock_timeout = '4s'"))
         connection.execute(text("SET statement_timeout = '60s'"))
         connection.commit()
@@ -47,7 +48,7 @@ async def _run() -> None:
 
 
 def _write_sql() -> None:
-    """Write the statements instead of running them, for a linter and for who reviews them."""
+    """Write the statements instead of running them, for linters and reviewers."""
     context.configure(
         dialect_name="postgresql",
         target_metadata=metadata,

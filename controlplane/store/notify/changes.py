@@ -1,8 +1,8 @@
 """
-What a transaction changed, told once: numbers for the run's feed, and one notification.
+Numbers the changes of a transaction for the runs' feeds, and sends one NOTIFY for all.
 
-Locks are always taken in one order: runs (by id), dispatches (by action id), actions,
-attempts. Whoever follows it cannot deadlock with anybody else who does.
+Global lock order: runs (by id), dispatches (by action id), actions, attempts. Transactions
+that keep it cannot deadlock with each other.
 """
 
 import json
@@ -39,7 +39,7 @@ ORDER BY r.run_id FOR UPDATE OF r SKIP LOCKED
 
 
 class Counters:
-    """The change counters of runs this transaction has locked."""
+    """The change counters of the runs that this transaction has locked."""
 
     def __init__(self, locked: Mapping[RunId, int]) -> None:
         self._at = dict(locked)
@@ -58,13 +58,13 @@ class Counters:
 
 
 async def lock_runs(tx: OrgTx, runs: Collection[RunId]) -> Counters:
-    """Lock runs, in order; what then happens to their actions is ours alone until commit."""
+    """Lock runs by id; until commit no other transaction changes their actions."""
     rows = await tx.rows(_LOCK, {"run_id": sorted(runs)})
     return Counters({RunId(row.run_id): row.change for row in rows})
 
 
 async def lock_free_runs(tx: OrgTx, runs: Collection[RunId]) -> Counters:
-    """As ``lock_runs``, but skip those that another transaction holds."""
+    """Lock runs as ``lock_runs`` does, but skip those that another transaction has locked."""
     rows = await tx.rows(_LOCK_FREE, {"run_id": sorted(runs)})
     return Counters({RunId(row.run_id): row.change for row in rows})
 
@@ -93,15 +93,15 @@ async def notify(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """What a notification says: look again at these."""
+    """The objects to read again after a NOTIFY."""
 
     org: OrgName
-    runs: Sequence[RunId]  # whose actions changed
-    every_run: bool  # too many to name
+    runs: Sequence[RunId]  # runs whose actions changed
+    every_run: bool  # any run may have changed: there were too many to name
     work: Sequence[str]  # pools in which something may be leased; ANY_POOL among them: in any
-    stops: Sequence[str]  # clusters on which something is wanted stopped
-    called: Sequence[str]  # clusters whose agents another replica calls
-    relays: Sequence[ForwardedCallId]  # there is news on these
+    stops: Sequence[str]  # clusters that have attempts to stop
+    called: Sequence[str]  # clusters whose agents have a forwarded call
+    relays: Sequence[ForwardedCallId]  # forwarded calls to read again: replies came or were read
     cascades: bool  # a marker was left for the cascade loop
 
 
@@ -113,19 +113,19 @@ def payloads(
     stops: Sequence[str],
     cascades: bool = False,
 ) -> list[str]:
-    """Spell a notice; none when there is nothing to say, several when it is too long for one."""
+    """Format a notification as payloads: none if it is empty, several if it is too long."""
     if not (runs or work or stops or cascades):
         return []
-    named = _spell(org, runs=[run.hex for run in runs], work=work, stops=stops, cascades=cascades)
+    named = _format(org, runs=[run.hex for run in runs], work=work, stops=stops, cascades=cascades)
     if len(named.encode()) <= MAX_PAYLOAD_BYTES:
         return [named]
     return [
-        _spell(org, runs="*" if runs else [], work=[ANY_POOL] if work else [], cascades=cascades),
-        *(_spell(org, stops=[cluster]) for cluster in stops),
+        _format(org, runs="*" if runs else [], work=[ANY_POOL] if work else [], cascades=cascades),
+        *(_format(org, stops=[cluster]) for cluster in stops),
     ]
 
 
-def _spell(
+def _format(
     org: OrgName,
     *,
     runs: Sequence[str] = (),
@@ -150,7 +150,7 @@ def _spell(
 
 
 def parse_notification(payload: str) -> Notification:
-    """Read a notice; ValueError, LookupError, TypeError or AttributeError when it is none."""
+    """Parse a payload; ValueError, LookupError, TypeError or AttributeError if it is malformed."""
     reported = json.loads(payload)
     runs = reported.get("r", [])
     every = runs == "*"
@@ -167,37 +167,37 @@ def parse_notification(payload: str) -> Notification:
 
 
 def _parse_work(reported: object) -> Sequence[str]:
-    """Read the pools; the release before this one says 1 for "in any"."""
+    """Parse the pools; the previous release writes 1 for "in any"."""
     if isinstance(reported, list):
         return [str(pool) for pool in reported]
     return [ANY_POOL] if reported else []
 
 
 async def notify_work(tx: FleetTx, org: OrgName) -> None:
-    """Notify, from a pass across orgs, that something waits again."""
+    """Notify, from a transaction across orgs, that an org has waiting work again."""
     for payload in payloads(org, [], work=[ANY_POOL], stops=[]):
         await tx.connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
 
 async def notify_own_work(tx: OrgTx) -> None:
-    """Notify that something of the transaction's org waits again."""
+    """Notify that the transaction's org has waiting work again."""
     for payload in payloads(tx.org, [], work=[ANY_POOL], stops=[]):
         await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
 
 async def notify_cluster(tx: OrgTx, cluster: ClusterName) -> None:
-    """Notify the cluster's session that something else is wanted; others may have its work."""
+    """Notify the cluster's session of a changed spec, and other clusters of waiting work."""
     for payload in payloads(tx.org, [], work=[ANY_POOL], stops=[cluster]):
         await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
 
 async def notify_call(tx: OrgTx, cluster: ClusterName) -> None:
-    """Notify whoever has the stream of the cluster's agent that it is called."""
-    await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": _spell(tx.org, called=[cluster])})
+    """Notify the replica that has the stream of the cluster's agent of a forwarded call."""
+    await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": _format(tx.org, called=[cluster])})
 
 
 async def notify_reply(tx: OrgTx, forwarded: ForwardedCallId) -> None:
-    """Notify both ends of a relayed call that there is news."""
+    """Notify both ends of a forwarded call that replies were written, read or ended."""
     await tx.execute(
-        _NOTIFY, {"channel": CHANNEL, "payload": _spell(tx.org, relays=[forwarded.hex])}
+        _NOTIFY, {"channel": CHANNEL, "payload": _format(tx.org, relays=[forwarded.hex])}
     )

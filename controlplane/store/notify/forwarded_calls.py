@@ -1,9 +1,9 @@
 """
-Calls to agents on their way between replicas, and the replies on their way back.
+Stores calls to agents that are forwarded between replicas, and their replies.
 
-The row of a call is locked by whoever adds replies or takes them, so that both know for
-certain whether the other has to be woken: the reader when there was nothing to read, the
-writer when there was no room.
+Adding and taking replies locks the row of the call, so that each side knows for certain whether
+the other has to be woken: the reader if there was nothing to read, the writer if the buffer was
+full.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ INSERT INTO relays (org, relay_id, cluster, wish, asked_at, seen_at)
 VALUES (:org, :relay, :cluster, :wish, :now, :now)
 """)
 
-# Waits for a row that its caller is looking at: nobody would say again that it is there.
+# Waits for a row that its caller has locked, instead of skipping it: the call is notified once.
 _CLAIM = statement("""
 UPDATE relays SET epoch = :epoch
 WHERE org = :org AND cluster = :cluster AND epoch IS NULL RETURNING relay_id, wish
@@ -45,7 +45,7 @@ SELECT 1 FROM relays WHERE org = :org AND relay_id = :relay AND epoch = :epoch F
 _COUNT = statement("""
 SELECT count(*) AS unread FROM relay_replies WHERE org = :org AND relay_id = :relay
 """)
-# Written already, if it is not known whether that was committed.
+# ON CONFLICT: a writer that does not know whether its commit succeeded writes again.
 _PUT = statement("""
 INSERT INTO relay_replies (org, relay_id, number, body) VALUES (:org, :relay, :number, :body)
 ON CONFLICT DO NOTHING
@@ -62,7 +62,7 @@ DELETE FROM relay_replies WHERE org = :org AND relay_id = :relay RETURNING numbe
 
 _HAS_CALLER = statement("SELECT 1 FROM relays WHERE org = :org AND relay_id = :relay")
 _END = statement("DELETE FROM relays WHERE org = :org AND relay_id = :relay")
-# Skips what another transaction holds: somebody is at it, or the next pass will have it.
+# Skips rows that another transaction has locked: they are in use, or left to the next pass.
 _FORGET = statement("""
 WITH forgotten AS MATERIALIZED (
     SELECT org, relay_id FROM relays WHERE seen_at < :seen_at
@@ -74,20 +74,20 @@ DELETE FROM relays r USING forgotten f WHERE r.org = f.org AND r.relay_id = f.re
 
 class Asked(Enum):
     ASKED = auto()
-    NO_AGENT = auto()  # none is connected, at any replica
+    NO_AGENT = auto()  # no agent of the cluster is connected to any replica
     TOO_MANY = auto()
 
 
 class Put(Enum):
     PUT = auto()
-    FULL = auto()  # its reader has to read first
-    NO_CALLER = auto()  # nobody waits for it
+    FULL = auto()  # the reader has to read first
+    NO_CALLER = auto()  # the caller is gone
 
 
 async def insert_call(
     tx: OrgTx, forwarded: ForwardedCallId, cluster: ClusterName, request: bytes, now: datetime
 ) -> Asked:
-    """Leave a call for whichever replica has the cluster's agent."""
+    """Store a call for the replica that has the cluster's agent, and notify it."""
     rows = await tx.rows(_SELECT, {"cluster": cluster})
     if not rows or not rows[0].connected:
         return Asked.NO_AGENT
@@ -99,13 +99,13 @@ async def insert_call(
 
 
 async def claim(tx: OrgTx, cluster: ClusterName, epoch: int) -> Mapping[ForwardedCallId, bytes]:
-    """Take what is asked of the cluster's agent; what each wants, by its id."""
+    """Claim the calls to the cluster's agent; return their serialised requests by id."""
     rows = await tx.rows(_CLAIM, {"cluster": cluster, "epoch": epoch})
     return {ForwardedCallId(row.relay_id): row.wish for row in rows}
 
 
 async def put(tx: OrgTx, forwarded: ForwardedCallId, epoch: int, number: int, body: bytes) -> Put:
-    """Add a reply, if there is room; the same number twice is one reply."""
+    """Add a reply if the buffer is not full; the same number twice is one reply."""
     if not await tx.rows(_LOCK, {"relay": forwarded, "epoch": epoch}):
         return Put.NO_CALLER
     unread = (await tx.rows(_COUNT, {"relay": forwarded}))[0].unread
@@ -120,7 +120,7 @@ async def put(tx: OrgTx, forwarded: ForwardedCallId, epoch: int, number: int, bo
 async def take(
     tx: OrgTx, forwarded: ForwardedCallId, now: datetime
 ) -> tuple[Standing | None, Sequence[tuple[int, bytes]]]:
-    """Note that the caller is there, and take its replies, numbered; None if it is gone."""
+    """Renew the call and take its replies by number; None if the call was ended."""
     seen = await tx.rows(_SEE, {"relay": forwarded, "now": now})
     if not seen:
         return None, ()
@@ -139,11 +139,11 @@ async def has_caller(tx: OrgTx, forwarded: ForwardedCallId) -> bool:
 
 
 async def end(tx: OrgTx, forwarded: ForwardedCallId) -> None:
-    """Take a call back, with all its replies; whoever answers it is told."""
+    """Delete a call with its replies, and notify the replica that answers it."""
     await tx.execute(_END, {"relay": forwarded})
     await notify_reply(tx, forwarded)
 
 
 async def forget(tx: FleetTx, seen_before: datetime) -> int:
-    """Delete calls whose callers have gone without a word; returns how many."""
+    """Delete calls whose callers have not renewed them since ``seen_before``; return how many."""
     return (await tx.connection.execute(_FORGET, {"seen_at": seen_before})).rowcount

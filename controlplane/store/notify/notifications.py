@@ -1,8 +1,8 @@
 """
-Listening to Postgres: one connection of the process hears every commit's notice.
+Listens to Postgres notifications (LISTEN) on one connection per process.
 
-A notice only says where to look. Whatever was said while the connection was down is
-made up for by ``None``, which means: look at everything again.
+A notification only names what to read again. Notifications lost while the connection was down
+are made up for by ``None``, which means: read everything again.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 
 async def listen(url: str) -> AsyncGenerator[Notification | None, None]:
-    """Yield notices until cancelled; None after every (re)connection: look at everything."""
+    """Yield notifications until cancelled; None after every (re)connection: read everything."""
     failures = 0
     while True:
         try:
@@ -35,7 +35,8 @@ async def listen(url: str) -> AsyncGenerator[Notification | None, None]:
             delay = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
             failures += 1
             log.warning(
-                "lost the listening connection", extra={"error": str(error), "retry_in_s": delay}
+                "notification listener disconnected",
+                extra={"error": str(error), "retry_in_s": delay},
             )
             await asyncio.sleep(delay)
 
@@ -60,7 +61,7 @@ async def _listen_once(url: str) -> AsyncGenerator[Notification | None, None]:
                 async with asyncio.timeout(_PROBE_SECONDS):
                     payload = await received.get()
             except TimeoutError:
-                # Silence may be a connection that is dead without knowing: ask.
+                # No notification for so long may mean a dead connection: probe it.
                 await connection.execute("SELECT 1")
                 continue
             if payload is None:
@@ -71,9 +72,9 @@ async def _listen_once(url: str) -> AsyncGenerator[Notification | None, None]:
 
 
 def _parse(payload: str) -> Notification | None:
-    """Anybody who may connect may notify: what is not a notice of ours says nothing sure."""
+    """Parse a payload; a malformed one, which any client may send, counts as "read everything"."""
     try:
         return parse_notification(payload)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        log.warning("heard what is not a notice", extra={"error": str(error)})
+        log.warning("malformed notification received", extra={"error": str(error)})
         return None

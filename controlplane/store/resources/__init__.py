@@ -1,1 +1,1 @@
-"""Rows of projects, tasks, runs, actions, clusters and queues: read, list, save."""
+"""Reads, lists and saves projects, tasks, runs, actions, clusters and queues."""

@@ -1,4 +1,4 @@
-"""Actions as they are read: one whole, a page of them, what changed, what is below one."""
+"""Reads actions: details, pages, changes, children and attempts; answers conditions."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -96,7 +96,7 @@ class _ReportedEvent(TypedDict):
 
 
 async def list_changed(tx: OrgTx, run: RunId, *, after: int, most: int) -> Sequence[ActionRow]:
-    """List the run's actions whose latest change is past ``after``, in order of change."""
+    """List the run's actions whose latest change number is above ``after``, in that order."""
     rows = await tx.rows(_CHANGED, {"run_id": run, "after": after, "most": most})
     return [parse_action(row) for row in rows]
 
@@ -104,7 +104,7 @@ async def list_changed(tx: OrgTx, run: RunId, *, after: int, most: int) -> Seque
 async def list_by_name(
     tx: OrgTx, run: RunId, *, after: str, most: int, parent: ActionName | None = None
 ) -> Sequence[ActionRow]:
-    """List the run's actions (of one parent, if given) by name, those past ``after``."""
+    """List the run's actions (of one parent, if given) by name, from after ``after`` on."""
     values: dict[str, object] = {"run_id": run, "after": after, "most": most}
     if parent is None:
         rows = await tx.rows(_BY_NAME, values)
@@ -137,7 +137,7 @@ async def find_detail(tx: OrgTx, run: RunId, name: ActionName) -> ActionDetail |
 
 
 async def list_attempts(tx: OrgTx, action: ActionId) -> Sequence[AttemptDetail]:
-    """List a task's attempts, with what happened to each."""
+    """List an action's attempts, each with its events."""
     events = await _events_by_attempt(tx, action)
     return [
         _parse_attempt(attempt, events.get(attempt.number, []))
@@ -148,7 +148,7 @@ async def list_attempts(tx: OrgTx, action: ActionId) -> Sequence[AttemptDetail]:
 async def signal(
     tx: OrgTx, run: RunId, name: ActionName, *, value: bytes, by: str, now: datetime
 ) -> bool:
-    """Answer a condition that is still waiting; False when it is not."""
+    """Answer a condition with a value; False if it no longer waits for one."""
     counters = await lock_runs(tx, [run])
     rows = await tx.rows(
         _SIGNAL,
@@ -213,14 +213,14 @@ def _reported_events(event: Row[tuple[object, ...]]) -> Sequence[_ReportedEvent]
 def _transitions(
     row: Row[tuple[object, ...]], events: Sequence[Row[tuple[object, ...]]]
 ) -> Sequence[PhaseChange]:
-    """Say when the attempt entered each phase and left it; it begins QUEUED, when leased."""
+    """Return when the attempt entered and left each phase; it begins QUEUED, when leased."""
     entered: list[tuple[Phase, datetime]] = [(Phase.QUEUED, row.leased_at)]
     for event in events:
         phase = parse_enum(event.phase, Phase.UNKNOWN)
         if phase is not entered[-1][0] and entered[-1][0] not in TERMINAL:
             entered.append((phase, max(event.at, entered[-1][1])))
-    left = [at for _, at in entered[1:]]
-    ends: list[datetime | None] = [*left, row.ended_at]
+    left_at = [at for _, at in entered[1:]]
+    ends: list[datetime | None] = [*left_at, row.ended_at]
     return [
         PhaseChange(phase=phase, started_at=at, ended_at=end)
         for (phase, at), end in zip(entered, ends, strict=True)

@@ -1,6 +1,8 @@
 """
-Clusters and their sessions. Each accepted session takes the next epoch; a transaction of
-an older session finds that out here, before it writes anything.
+Stores clusters, their agents' sessions and heartbeats.
+
+Each accepted session takes the next epoch (a fencing token); a transaction of an older session
+finds here that it is superseded, before it writes anything.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +48,8 @@ WHERE org = :org AND cluster = :cluster
 RETURNING epoch
 """).bindparams(bindparam("capabilities", type_=JSONB))
 
-# Shared, so that one session's transactions run side by side, yet none beside a new session.
+# FOR SHARE: transactions of one session run concurrently, but none concurrently with the opening
+# of a new session.
 _SPEC = statement("""
 SELECT cordoned, draining_since, wanted_version, pool FROM clusters
 WHERE org = :org AND cluster = :cluster AND epoch = :epoch FOR SHARE
@@ -60,7 +63,7 @@ WHERE org = :org AND cluster = :cluster AND epoch = :epoch
 RETURNING cordoned, draining_since, wanted_version, pool
 """)
 
-# All whose rows nobody is at: one that is busy must not hold up the signs of life of the others.
+# Skips locked rows, so that one busy cluster does not delay the heartbeats of the others.
 _ALL_SEEN = statement(f"""
 {given(cluster="text", epoch="bigint", held="int", running="int", slots="int", counted_at_="timestamptz")},
 free AS MATERIALIZED (
@@ -82,13 +85,13 @@ WHERE org = :org AND cluster = :cluster AND epoch = :epoch
 
 
 async def find_by_token(tx: FleetTx, digest: bytes) -> ClusterRef | None:
-    """Return whose agent holds the token with this SHA-256."""
+    """Return the cluster whose agent's token has this SHA-256 digest, if any."""
     row = (await tx.connection.execute(_BY_TOKEN, {"digest": digest})).one_or_none()
     return None if row is None else ClusterRef(OrgName(row.org), ClusterName(row.cluster))
 
 
 async def save_org(tx: OrgTx, now: datetime) -> None:
-    """Make the transaction's own org; made already is made."""
+    """Create the transaction's org unless it exists."""
     await tx.execute(_SAVE_ORG, {"now": now})
 
 
@@ -98,7 +101,7 @@ async def list_orgs(tx: FleetTx) -> Sequence[OrgName]:
 
 
 async def save_cluster(tx: OrgTx, cluster: ClusterName, digest: bytes, now: datetime) -> None:
-    """Make the cluster, or give it another token."""
+    """Create the cluster, or replace its token."""
     await tx.execute(_SAVE, {"cluster": cluster, "digest": digest, "now": now})
 
 
@@ -127,8 +130,9 @@ async def open_session(
 
 async def find_spec(tx: OrgTx, cluster: ClusterName, epoch: int) -> ClusterSpec | None:
     """
-    Return what is wanted of the session's cluster, None when it is superseded; one that is
-    the latest stays that until this transaction ends.
+    Return the desired state of the session's cluster, None if the session is superseded.
+
+    The latest session stays the latest until this transaction ends.
     """
     rows = await tx.rows(_SPEC, {"cluster": cluster, "epoch": epoch})
     return _parse_spec(rows[0]) if rows else None
@@ -137,7 +141,7 @@ async def find_spec(tx: OrgTx, cluster: ClusterName, epoch: int) -> ClusterSpec 
 async def record_heartbeat(
     tx: OrgTx, cluster: ClusterName, epoch: int, load: AgentLoad, now: datetime
 ) -> ClusterSpec | None:
-    """Note that the session lives; returns what is wanted, None when it is superseded."""
+    """Record a heartbeat; return the cluster's spec, None if the session is superseded."""
     rows = await tx.rows(
         _SEEN,
         {
@@ -156,7 +160,7 @@ async def record_heartbeat(
 async def record_heartbeats(
     tx: OrgTx, sessions: Sequence[tuple[ClusterName, int, AgentLoad]], now: datetime
 ) -> Mapping[tuple[ClusterName, int], ClusterSpec]:
-    """Note that these live; a cluster and epoch that is not returned is superseded, or busy."""
+    """Record heartbeats; a (cluster, epoch) not returned is superseded or its row is locked."""
     rows = await tx.rows(
         _ALL_SEEN,
         {
@@ -173,7 +177,7 @@ async def record_heartbeats(
 
 
 async def close_session(tx: OrgTx, cluster: ClusterName, epoch: int) -> None:
-    """Note that the session is over, if no newer one has begun."""
+    """Record that the session has ended, unless a newer one was opened."""
     await tx.execute(_CLOSED, {"cluster": cluster, "epoch": epoch})
 
 

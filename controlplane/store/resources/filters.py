@@ -1,9 +1,9 @@
 """
-Turns a caller's filters into SQL, from a fixed set of field names for each list.
+Translates a caller's filters into SQL, with a fixed set of field names for each list.
 
-Whatever a caller writes is a bound value of a type that every comparison takes; only names
-found in a :data:`Fields` reach the text. A row without a value in a field passes NOT_EQUAL,
-NOT_IN and NOT_ENDS_WITH: what is not there is not equal. ``pages`` makes pages of it.
+A caller's values are always bound, with a type that every comparison takes; only names found in
+a :data:`Fields` become SQL text. A row without a value in a field passes NOT_EQUAL, NOT_IN and
+NOT_ENDS_WITH: a missing value is not equal. ``pages`` paginates the query.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,13 +33,13 @@ _TEXT_TESTS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column that may be named, and how a value for it is read."""
+    """A column that filters and orders may name, with the parser of its values."""
 
     column: Value
     parse: Parse
     is_text: bool = False
     is_moving: bool = False
-    """All values change with time, and keep their order: pages are by offset."""
+    """All values grow with time and keep their order, so that pages are by offset."""
 
     @property
     def is_nullable(self) -> bool:
@@ -47,7 +47,7 @@ class Field:
 
 
 Fields = Callable[[str], Field]
-"""Finds a field by its name, or raises InvalidError naming those there are."""
+"""Finds a field by its name, or raises InvalidError naming the known fields."""
 
 
 def text_field(column: object) -> Field:
@@ -102,20 +102,20 @@ def uuids(column: object) -> Field:
 
 
 def among(fields: Mapping[str, Field]) -> Fields:
-    """Find fields in ``fields`` and nowhere else."""
+    """Return a lookup of ``fields``; other names raise InvalidError."""
 
     def find(name: str) -> Field:
         if name not in fields:
-            raise InvalidError(f"there is no field {name!r}; there are {', '.join(sorted(fields))}")
+            raise InvalidError(f"unknown field {name!r}; known are {', '.join(sorted(fields))}")
         return fields[name]
 
     return find
 
 
 def restrict(query: Select[Any], fields: Fields, filters: Sequence[Filter]) -> Select[Any]:
-    """Add the filters to a query, joined by AND; InvalidError for what cannot be asked."""
+    """Add the filters to a query, joined by AND; InvalidError for an invalid filter."""
     if len(filters) > _MAX_FILTERS:
-        raise InvalidError(f"{len(filters)} filters; at most {_MAX_FILTERS} are taken")
+        raise InvalidError(f"{len(filters)} filters; at most {_MAX_FILTERS} are allowed")
     return query.where(*(_condition(fields, each) for each in filters))
 
 
@@ -131,7 +131,7 @@ def _condition(fields: Fields, condition: Filter) -> ColumnElement[bool]:
     if not condition.values:
         raise InvalidError(f"the filter on {condition.field} has no value")
     if condition.test in _TEXT_TESTS and not field.is_text:
-        raise InvalidError(f"{condition.field} is not text, so nothing is {condition.test} of it")
+        raise InvalidError(f"{condition.field} is not text: it has no {condition.test}")
     values = [field.parse(value) for value in condition.values]
     if condition.test in {Test.IN, Test.NOT_IN}:
         one_of = field.column.in_(values)

@@ -1,4 +1,4 @@
-"""Lists of runs and of actions."""
+"""Lists runs and actions, filtered, ordered and in pages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ _DURATION = (
 
 
 def _phase(value: str) -> int:
-    """Take a phase by its number or its name."""
+    """Parse a phase from its number or its name."""
     name = value.upper().removeprefix("ACTION_PHASE_")
     return Phase[name].value if name in Phase.__members__ else int(value)
 
@@ -60,13 +60,13 @@ def _field(name: str) -> Field:
         return text_field(runs.c.labels[name.removeprefix(_LABEL)].astext)
     if name not in _FIELDS:
         known = ", ".join(sorted(_FIELDS))
-        raise InvalidError(f"there is no field {name!r}; there are {known} and labels.<key>")
+        raise InvalidError(f"unknown field {name!r}; known are {known} and labels.<key>")
     return _FIELDS[name]
 
 
 async def list_runs(tx: OrgTx, scope: RunScope, listing: Listing) -> Page:
-    """List root actions, newest first unless asked otherwise."""
-    # A run's id is its root's: one look-up, however many actions the run has.
+    """List root actions, newest first by default."""
+    # A run's id is its root's: one index look-up, however many actions the run has.
     query = _select().where(actions.c.id == runs.c.run_id, runs.c.org == tx.org)
     for column, required in (
         (runs.c.project, scope.project),
@@ -77,7 +77,7 @@ async def list_runs(tx: OrgTx, scope: RunScope, listing: Listing) -> Page:
         if required:
             query = query.where(column == required)
     if scope.trigger_name:
-        query = query.where(text("false"))  # no trigger has made a run yet
+        query = query.where(text("false"))  # triggers do not exist yet, so no run has one
     if scope.paused_only:
         paused = actions.alias("paused")
         query = query.where(
@@ -95,7 +95,7 @@ async def list_runs(tx: OrgTx, scope: RunScope, listing: Listing) -> Page:
 
 
 async def list_actions(tx: OrgTx, run: RunId, listing: Listing) -> Page:
-    """List a run's actions, oldest first unless asked otherwise."""
+    """List a run's actions, oldest first by default."""
     query = _select().where(actions.c.org == tx.org, actions.c.run_id == run)
     oldest = (Key(timestamp_field(actions.c.created_at)), Key(text_field(actions.c.name)))
     rows, token = await page(tx, query, _field, listing, oldest)

@@ -1,12 +1,12 @@
 """
-Pages of a list: where the next begins is said by the last row's own values.
+Paginates lists by keyset: the next page begins after the last row's values.
 
-So rows that appear or go while somebody turns pages neither repeat nor hide others; only a
+So rows that are inserted or deleted while a caller pages neither repeat nor hide others; only a
 row whose own value in the order changes may be seen twice or be missed. An order by values
-that all move with time (durations of what still runs) is paged by offset.
+that all grow with time (durations of running actions) is paged by offset.
 
-A token is opaque to callers and good for the order that it was made in. What it holds is
-parsed as a filter's value is: a forged one is refused, or finds another page.
+A token is opaque to callers and valid for the order that it was made in. Its content is parsed
+like a filter's values: a forged token is refused, or finds another page of the same list.
 """
 
 import base64
@@ -31,7 +31,7 @@ _KEY = "page_key_"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One column of an order; rows without a value in it come last."""
+    """A column of an order; rows without a value in it come last."""
 
     field: Field
     ascending: bool = True
@@ -41,15 +41,15 @@ async def page(
     tx: OrgTx, query: Select[Any], fields: Fields, listing: Listing, usual: Sequence[Key]
 ) -> tuple[Sequence[Any], str]:
     """
-    Run ``query`` as ``listing`` asks; return rows, and the token of the next page or "".
+    Run ``query`` as ``listing`` asks; return the rows, and the token of the next page or "".
 
-    ``usual`` is the order where the caller asks for none, and what breaks ties: together its
-    columns must be unique.
+    ``usual`` is the default order, and breaks ties of other orders: its columns together must
+    be unique.
     """
     if listing.limit < 1:
-        raise InvalidError(f"a page of {listing.limit} rows is none; ask for 1 to {MAX_LIMIT}")
+        raise InvalidError(f"page size {listing.limit} is out of range; ask for 1 to {MAX_LIMIT}")
     if len(listing.orders) > _MAX_ORDERS:
-        raise InvalidError(f"{len(listing.orders)} orders; at most {_MAX_ORDERS} are taken")
+        raise InvalidError(f"{len(listing.orders)} sort fields; at most {_MAX_ORDERS} are allowed")
     limit = min(listing.limit, MAX_LIMIT)
     asked = [Key(fields(order.field), order.ascending) for order in listing.orders]
     keys = [*asked, *usual]
@@ -73,7 +73,7 @@ async def page(
 def _sorted(key: Key) -> ColumnElement[Any]:
     column = key.field.column
     in_order = column.asc() if key.ascending else column.desc()
-    # Said only where it matters: an index on a column without NULLs is as good without it.
+    # NULLS LAST only on nullable columns: with it, an index on another column would not match.
     return in_order.nulls_last() if key.field.is_nullable else in_order
 
 
@@ -95,7 +95,7 @@ def _after(keys: Sequence[Key], values: object) -> ColumnElement[bool]:
         later = column > value if key.ascending else column < value
         if key.field.is_nullable:
             later = or_(later, column.is_(None))
-        elif number == 0:  # implied by the rest, and what an index can begin at
+        elif number == 0:  # redundant, but lets an index scan start here
             bounds.append(column >= value if key.ascending else column <= value)
         ways.append(and_(*same, later))
         same.append(column == value)
@@ -107,7 +107,7 @@ def _values(row: Any, count: int) -> Sequence[str | None]:
 
 
 def _text(value: object) -> str | None:
-    """Write a value as its field's parser reads it."""
+    """Format a value so that its field's parser reads it."""
     match value:
         case None:
             return None
@@ -125,7 +125,7 @@ def _token(order: Sequence[str], next_steps: object) -> str:
 
 
 def _parse_token(token: str, order: Sequence[str]) -> object:
-    """Return what the token of a page in this order holds; None for the first page."""
+    """Return the content of a page token made in this order; None for the first page."""
     if not token:
         return None
     try:
@@ -136,7 +136,7 @@ def _parse_token(token: str, order: Sequence[str]) -> object:
         raise _foreign()
     made_in, next_steps = decoded
     if made_in != list(order):
-        raise InvalidError("the page token is of another order; start at the first page")
+        raise InvalidError("the page token is for another sort order; start at the first page")
     return next_steps
 
 
@@ -150,5 +150,5 @@ def _parse_offset(next_steps: object) -> int:
 
 def _foreign() -> InvalidError:
     return InvalidError(
-        "the page token is not one of ours, or of another release; start at the first page"
+        "the page token is invalid or from another release; start at the first page"
     )

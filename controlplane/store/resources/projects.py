@@ -1,4 +1,4 @@
-"""Projects in Postgres."""
+"""Creates, updates, finds and lists projects."""
 
 from datetime import datetime
 from typing import Any
@@ -27,7 +27,7 @@ _FIELDS = among({
 
 
 async def create_project(tx: OrgTx, project: Project, *, now: datetime) -> bool:
-    """Write a project down; False when its id is taken."""
+    """Insert a project; False if its id is taken."""
     made = await tx.connection.execute(
         insert(projects)
         .values(
@@ -44,7 +44,7 @@ async def create_project(tx: OrgTx, project: Project, *, now: datetime) -> bool:
 
 
 async def update_project(tx: OrgTx, project: Project, *, now: datetime) -> bool:
-    """Write over a project; False when there is none."""
+    """Replace a project; False if it does not exist."""
     changed = await tx.connection.execute(
         update(projects)
         .where(projects.c.org == tx.org, projects.c.project == project.id)
@@ -63,7 +63,7 @@ async def find_project(tx: OrgTx, project: ProjectName) -> ProjectRow | None:
 
 
 async def list_projects(tx: OrgTx, listing: Listing, *, hide_archived: bool) -> ProjectPage:
-    """List projects, oldest first unless asked otherwise."""
+    """List projects, oldest first by default."""
     query = select(projects).where(projects.c.org == tx.org)
     if hide_archived:
         query = query.where(projects.c.state != ProjectState.ARCHIVED.value)

@@ -1,4 +1,8 @@
-"""Queues in Postgres. Entering one with a depth is done under its lock, so that it holds."""
+"""
+Saves, finds, lists and deletes queues.
+
+Entering a queue with a depth limit takes the queue's lock, so that the limit holds.
+"""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -52,8 +56,8 @@ SET pool = EXCLUDED.pool, priority = EXCLUDED.priority, depth = EXCLUDED.depth,
     action_concurrency = EXCLUDED.action_concurrency
 """)
 
-# What waits already follows the queue's new settings; what is leased stays where it is,
-# and is counted from now on if anything is. In the order of all locks on this table.
+# Waiting dispatches follow the queue's new settings; leased ones stay as they are, and count
+# against a new limit. In the global lock order of this table.
 _FOLLOW = statement("""
 WITH there AS MATERIALIZED (
     SELECT d.org, d.action_id FROM dispatches d WHERE d.org = :org AND d.queue = :queue
@@ -83,7 +87,7 @@ _LOCK_ONE = statement(
     f"SELECT {_COLUMNS} FROM queues WHERE org = :org AND queue = :queue FOR UPDATE"
 )
 
-# A run is in its queue for as long as its root is dispatched.
+# A run counts in its queue for as long as its root has a dispatch.
 _RUNS_IN = statement("""
 SELECT run_id FROM dispatches WHERE org = :org AND queue = :queue AND is_root ORDER BY run_id
 """)
@@ -98,16 +102,16 @@ _DELETE = statement("DELETE FROM queues WHERE org = :org AND queue = :queue")
 
 
 async def lock_queues(tx: OrgTx, names: Collection[str]) -> QueueCapacities:
-    """Find the queues of these names and how much room is in them, until commit."""
-    return await _count_rooms(tx, await tx.rows(_LOCK, {"names": sorted(set(names))}))
+    """Lock the queues of these names until commit, and count their remaining depth."""
+    return await _count_remaining(tx, await tx.rows(_LOCK, {"names": sorted(set(names))}))
 
 
 async def lock_free_queues(
     tx: OrgTx, names: Collection[str]
 ) -> tuple[QueueCapacities, Collection[str]]:
-    """As ``lock_queues``, but skip those that another transaction holds, and name them."""
+    """Lock queues as ``lock_queues`` does, but skip and name those that are locked elsewhere."""
     required = set(names)
-    capacities = await _count_rooms(tx, await tx.rows(_LOCK_FREE, {"names": sorted(required)}))
+    capacities = await _count_remaining(tx, await tx.rows(_LOCK_FREE, {"names": sorted(required)}))
     missing = {name for name in required if name not in capacities.capacities and name != DEFAULT}
     if not missing:
         return capacities, ()
@@ -115,7 +119,7 @@ async def lock_free_queues(
     return capacities, {row.queue for row in rows}
 
 
-async def _count_rooms(tx: OrgTx, rows: Sequence[Row[tuple[object, ...]]]) -> QueueCapacities:
+async def _count_remaining(tx: OrgTx, rows: Sequence[Row[tuple[object, ...]]]) -> QueueCapacities:
     capacities: dict[str, QueueCapacity] = {}
     for row in rows:
         queue = parse_queue(row)
@@ -128,13 +132,13 @@ async def _count_rooms(tx: OrgTx, rows: Sequence[Row[tuple[object, ...]]]) -> Qu
 
 
 async def list_full(tx: OrgTx, names: Collection[str]) -> Collection[str]:
-    """List those of these queues that take no more actions just now."""
+    """List those of these queues that are full."""
     rows = await tx.rows(_FULL, {"names": sorted(set(names))})
     return {row.queue for row in rows}
 
 
 async def save_queue(tx: OrgTx, queue: Queue, now: datetime) -> None:
-    """Make a queue, or change it; what waits in it follows."""
+    """Create or change a queue; its waiting dispatches follow the new settings."""
     await tx.execute(
         _SAVE,
         {
@@ -151,36 +155,36 @@ async def save_queue(tx: OrgTx, queue: Queue, now: datetime) -> None:
 
 
 async def find_queue(tx: OrgTx, name: str) -> Queue | None:
-    """Find a queue and lock it until commit: nothing enters or leaves meanwhile."""
+    """Find a queue and lock it until commit: no action enters it meanwhile."""
     rows = await tx.rows(_LOCK_ONE, {"queue": name})
     return parse_queue(rows[0]) if rows else None
 
 
 async def list_queues(tx: OrgTx) -> Sequence[QueueStatus]:
-    """List the queues that were made, and what is in each; the first thousand."""
+    """List the created queues with the number of actions in each; the first thousand."""
     return [_parse_status(row) for row in await tx.rows(_STATUSES, {"any": True, "queue": ""})]
 
 
 async def find_status(tx: OrgTx, name: str) -> QueueStatus | None:
-    """Find a queue that was made, and what is in it."""
+    """Find a created queue, with the number of actions in it."""
     rows = await tx.rows(_STATUSES, {"any": False, "queue": name})
     return _parse_status(rows[0]) if rows else None
 
 
 class Deleted(Enum):
-    """What became of the wish to delete a queue."""
+    """The result of a request to delete a queue."""
 
     DELETED = auto()
     IN_USE = auto()
-    CHANGED = auto()  # something came in meanwhile: try again
+    CHANGED = auto()  # an action entered meanwhile: retry
 
 
 async def delete_queue(tx: OrgTx, queue: str, *, into: str | None) -> Deleted:
     """
-    Delete a queue; what is in it moves ``into`` another, if one is given.
+    Delete a queue; its dispatches move ``into`` another queue, if one is given.
 
-    Runs are locked before queues, as everywhere; so one that comes in between is not moved,
-    and the wish has to be repeated.
+    Runs are locked before queues (the global lock order), so a run that enters in between is
+    not moved: the result is CHANGED, and the request has to be repeated.
     """
     runs = [RunId(row.run_id) for row in await tx.rows(_RUNS_IN, {"queue": queue})]
     if runs and into is None:

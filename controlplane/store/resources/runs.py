@@ -1,4 +1,4 @@
-"""Runs in Postgres: made with their root action, found by the name people use."""
+"""Creates runs with their root action, and finds them by name."""
 
 from datetime import datetime
 from enum import Enum, auto
@@ -68,7 +68,7 @@ _CHANGE = statement("SELECT change FROM runs WHERE org = :org AND run_id = :run_
 
 class Created(Enum):
     CREATED = auto()
-    REPEATED = auto()  # the same caller asked for the same before
+    REPEATED = auto()  # the same caller created it by the same request before
     TAKEN = auto()  # another run has the name
     NO_PROJECT = auto()
     NO_QUEUE = auto()
@@ -79,7 +79,7 @@ class Created(Enum):
 async def create_run(
     tx: OrgTx, run: RunId, new: NewRun, *, by: str, now: datetime
 ) -> tuple[Created, RunId]:
-    """Make the run, its root action and its place among the dispatches; or say why not."""
+    """Insert a run, its root action and its dispatch; or return why that was refused."""
     capacities = await lock_queues(tx, [new.queue])
     queue = capacities.find(new.queue)
     if queue is None:
@@ -165,12 +165,13 @@ async def _why_not(tx: OrgTx, run: RunId, new: NewRun, by: str) -> tuple[Created
         )
     ).one_or_none()
     if there is None:
-        return Created.NO_PROJECT, run  # it was made, or woken up, a moment too late
+        # The project was created or unarchived after the insert had read it.
+        return Created.NO_PROJECT, run
     return (Created.REPEATED if there.same else Created.TAKEN), RunId(there.run_id)
 
 
 async def find_run(tx: OrgTx, run: RunKey) -> RunId | None:
-    """Return the id behind a run's name."""
+    """Return the id of the run with this name."""
     row = (
         await tx.execute(_FIND, {"project": run.project, "domain": run.domain, "run": run.name})
     ).one_or_none()
@@ -184,6 +185,6 @@ async def get_run_spec(tx: OrgTx, run: RunId) -> bytes:
 
 
 async def get_change(tx: OrgTx, run: RunId) -> int:
-    """Return the number of the run's latest change that is committed."""
+    """Return the number of the run's latest committed change."""
     change: int = (await tx.execute(_CHANGE, {"run_id": run})).one().change
     return change

@@ -1,4 +1,4 @@
-"""Specs in Postgres: each message once, under the digest of what it says."""
+"""Stores specs: each serialised message once, keyed by the digest of its content."""
 
 from collections.abc import Collection, Iterable, Mapping
 
@@ -12,8 +12,8 @@ _POLICY = """
  {of}.queued_timeout, {of}.deadline, {of}.replaceable)
 """
 
-# The policy is read out of the body by this release: one that a release before read wrongly
-# is put right. Rows that agree, which is all of them nearly always, are not locked.
+# This release parses the policy from the body: one that an earlier release parsed wrongly is
+# corrected. Rows that agree, nearly always all of them, are not locked.
 _SAVE = statement(f"""
 {given(
     digest="bytea", kind="smallint", body="bytea", retries="integer", backoff_base="interval",
@@ -42,9 +42,9 @@ SELECT s.digest, s.body FROM n JOIN specs s ON s.org = n.org AND s.digest = n.di
 
 async def save_specs(tx: OrgTx, specs: Iterable[Spec]) -> None:
     """
-    Store those not stored yet; policies that were read otherwise before are put right.
+    Insert the specs that are not stored yet; correct policies that were parsed differently.
 
-    In the order of their digests, as all who save do.
+    In the order of their digests, so that concurrent saves do not deadlock.
     """
     required = sorted({spec.digest: spec for spec in specs}.items())
     if not required:
@@ -69,6 +69,6 @@ async def save_specs(tx: OrgTx, specs: Iterable[Spec]) -> None:
 
 
 async def find_specs(tx: OrgTx, digests: Collection[Digest]) -> Mapping[Digest, bytes]:
-    """Return the bodies of those there are."""
+    """Return the bodies of the specs that exist."""
     rows = await tx.rows(_FIND, {"digest": list(digests)})
     return {Digest(row.digest): row.body for row in rows}

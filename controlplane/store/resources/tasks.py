@@ -1,4 +1,4 @@
-"""Deployed tasks in Postgres: a version is written once and stays as it is."""
+"""Deploys, finds and lists tasks; a deployed version is immutable."""
 
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from shared.model.ids import Digest, DomainName, ProjectName
 
 
 async def deploy_task(tx: OrgTx, new: NewTask, *, by: str, now: datetime) -> Digest:
-    """Write a version down unless it is there; return the digest of the spec that it has."""
+    """Insert a version unless it exists; return the digest of the spec that it has."""
     await save_specs(tx, [new.spec])
     await tx.connection.execute(
         insert(tasks)
@@ -52,7 +52,7 @@ async def find_task(tx: OrgTx, key: TaskKey) -> TaskDetail | None:
 
 
 async def list_tasks(tx: OrgTx, scope: TaskScope, listing: Listing) -> TaskPage:
-    """List the latest version of each task, newest first unless asked otherwise."""
+    """List the latest version of each task, newest first by default."""
     latest = (
         _within(tx, scope)
         .ext(distinct_on(tasks.c.project, tasks.c.domain, tasks.c.name))
@@ -74,7 +74,7 @@ async def list_tasks(tx: OrgTx, scope: TaskScope, listing: Listing) -> TaskPage:
 
 
 async def list_versions(tx: OrgTx, scope: TaskScope, listing: Listing) -> TaskPage:
-    """List every version of the tasks in ``scope``, newest first unless asked otherwise."""
+    """List every version of the tasks in ``scope``, newest first by default."""
     return await _page(tx, _within(tx, scope), tasks.c, listing)
 
 

@@ -48,7 +48,7 @@ async def test_a_database_whose_clock_was_set_is_followed_and_told_of(
     await clock.set()
     assert SystemClock().now() - clock.now() < HOUR / 2
     [told] = caplog.records
-    assert told.getMessage() == "the database's clock was set"
+    assert told.getMessage() == "database clock jumped"
 
 
 async def test_it_goes_on_between_two_looks(store: Store) -> None:

@@ -1,12 +1,12 @@
 """
-The foundation: tenants, tasks, runs, actions, attempts, events, dispatches, clusters.
+Creates the tables of tenants, tasks, runs, actions, attempts, events, dispatches, clusters.
 
-Besides the tables: the application's role, row-level security on every tenant table, and
+Also creates the application's role, row-level security on every tenant table, and
 the two functions with which the application, which owns nothing, adds and drops days of
 ``action_events``.
 
-This revision runs while the release before it still serves: add, do not change or take
-away what that release uses. Indexes on large tables: concurrently, in an autocommit block.
+This revision runs while the previous release still serves: add; do not change or remove what
+that release uses. Indexes on large tables: concurrently, in an autocommit block.
 
 Revision: 0001, after None.
 """
@@ -21,8 +21,8 @@ branch_labels = None
 depends_on = None
 
 _ROLE = (
-    # Roles belong to the server, not to the database: another database may have made it, or
-    # somebody who may, where whoever migrates may not.
+    # Roles belong to the server, not to the database: another database's migration may have
+    # created it, or an administrator, where the migrating user may not.
     """
     DO $$ BEGIN
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'volary_app') THEN
@@ -31,7 +31,7 @@ _ROLE = (
     EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
     END $$
     """,
-    # Whoever migrates may also serve: the connection then takes the role (store.database).
+    # The migrating user may also serve: its connections then take the role (store.database).
     """
     DO $$ BEGIN
         IF NOT pg_has_role(current_user, 'volary_app', 'USAGE') THEN
@@ -48,8 +48,9 @@ _ROLE = (
 )
 
 _PARTITIONS = (
-    # Partitions are not granted to anybody: row-level security stands on the whole table.
-    # This one takes what no day takes: reports of agents that were cut off for long.
+    # Partitions are granted to no role: row-level security applies to the parent table.
+    # The default partition takes events older than every day's partition: reports of agents that
+    # were disconnected for long.
     "CREATE TABLE action_events_other PARTITION OF action_events DEFAULT",
     """
     CREATE FUNCTION add_action_events_days(first date, days integer) RETURNS integer

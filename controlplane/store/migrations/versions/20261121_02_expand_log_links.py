@@ -1,8 +1,8 @@
 """
-Log links: where somebody else keeps an attempt's log.
+Adds log links: addresses of an attempt's log in external log stores.
 
-This revision runs while the release before it still serves: add, do not change or take
-away what that release uses. Indexes on large tables: concurrently, in an autocommit block.
+This revision runs while the previous release still serves: add; do not change or remove what
+that release uses. Indexes on large tables: concurrently, in an autocommit block.
 
 Revision: 0002, after 0001.
 """

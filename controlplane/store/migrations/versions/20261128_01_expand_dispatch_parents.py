@@ -1,8 +1,8 @@
 """
-Dispatches know their parent, so that a parent's place in a limit can pass to its children.
+Adds the parent to dispatches, so that a parent's slot in a limit can pass to its children.
 
-This revision runs while the release before it still serves: add, do not change or take
-away what that release uses. Indexes on large tables: concurrently, in an autocommit block.
+This revision runs while the previous release still serves: add; do not change or remove what
+that release uses. Indexes on large tables: concurrently, in an autocommit block.
 
 Revision: 0003, after 0002.
 """
@@ -18,12 +18,12 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("dispatches", sa.Column("parent_id", sa.Uuid(), nullable=True))
-    # What the release before enqueues meanwhile stays without: it takes a place of its own.
+    # Rows that the previous release enqueues meanwhile have no parent and take slots of their own.
     op.execute(
         "UPDATE dispatches d SET parent_id = a.parent_id FROM actions a"
         " WHERE a.org = d.org AND a.id = d.action_id AND a.parent_id IS NOT NULL"
     )
-    # Not concurrently: the table holds what is not done with, and is indexed in a moment.
+    # Not concurrently: the table has only unfinished actions, so that indexing it is quick.
     op.create_index(
         "dispatches_children",
         "dispatches",

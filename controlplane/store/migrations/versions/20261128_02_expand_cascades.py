@@ -1,8 +1,8 @@
 """
-Cascades: markers of ended actions below which live descendants are left.
+Adds cascades: markers of ended actions that may still have live descendants.
 
-This revision runs while the release before it still serves: add, do not change or take
-away what that release uses. Indexes on large tables: concurrently, in an autocommit block.
+This revision runs while the previous release still serves: add; do not change or remove what
+that release uses. Indexes on large tables: concurrently, in an autocommit block.
 
 Revision: 0004, after 0003.
 """

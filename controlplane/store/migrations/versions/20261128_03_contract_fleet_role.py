@@ -1,12 +1,12 @@
 """
-The role of passes across orgs, in place of a setting that any statement could make.
+Adds the role for transactions across orgs; replaces a setting that any statement could change.
 
 ``volary_fleet`` sees the rows of every org by policies of its own. Those of ``volary_app``
 compare the org and nothing else. ``IS TRUE`` keeps them a filter: as a condition of an index
 "this org" looks selective whenever statistics are older than the rows, and statements that
 name rows by their whole key read all rows of the org instead.
 
-A replica of the release before, which still makes the setting, sees no org in its passes
+A replica of the previous release, which still uses the setting, sees no org in its transactions
 across orgs from now on: agents that connect to it are refused until it is replaced.
 
 Revision: 0005, after 0004.
@@ -50,9 +50,10 @@ _ROLE = (
                 'administrator run: CREATE ROLE volary_fleet; then migrate again', current_user;
     END $$
     """,
-    # Whoever may serve orgs may serve the fleet, but not by inheritance, and never the
-    # application's role itself: its members would be members of the fleet's. Where the grant is not ours to make, the
-    # control plane says at its start which one is missing.
+    # Users who may take the application's role may take the fleet's, but not by inheritance, and
+    # never through the application's role itself: its members would be members of the fleet's.
+    # Where the migrating user may not grant it, the control plane reports the missing grant at
+    # start-up.
     """
     DO $$ DECLARE
         login name;
@@ -77,7 +78,7 @@ _ROLE = (
     "GRANT SELECT ON alembic_version TO volary_fleet",
     "REVOKE INSERT, DELETE ON control_clock FROM volary_fleet",
     "GRANT EXECUTE ON FUNCTION add_action_events_days, drop_action_events_before TO volary_fleet",
-    # Partitions are not granted to anybody: row-level security stands on the whole table.
+    # Partitions are granted to no role: row-level security applies to the parent table.
     """
     DO $$ DECLARE
         partition regclass;
