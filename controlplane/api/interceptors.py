@@ -27,7 +27,7 @@ from controlplane.api.orgs import fill_org
 from controlplane.api.permissions import Access
 from controlplane.api.streams import closing
 from controlplane.api.validation import validate
-from controlplane.authn.anonymous import Anonymous
+from controlplane.authn.authenticator import Authenticator
 from controlplane.core.callers import ANONYMOUS, Caller, Permission
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class _Call:
 class Interceptors:
     """Wraps methods of services, and tracks the open streams."""
 
-    def __init__(self, authn: Anonymous, metrics: CallMetrics) -> None:
+    def __init__(self, authn: Authenticator, metrics: CallMetrics) -> None:
         self._authn = authn
         self._metrics = metrics
         self._streams: set[asyncio.Task[Any]] = set()
@@ -126,8 +126,8 @@ class Interceptors:
         async def answer(request: Message, context: Context) -> Message:
             call = _Call(rpc, context, self._metrics)
             try:
-                call.caller = self._admit(rpc, request, context)
                 async with asyncio.timeout(_timeout_seconds(context)):
+                    call.caller = await self._admit(rpc, request, context)
                     return await method(call.caller, request)
             except asyncio.CancelledError:
                 call.code = Code.CANCELED.value
@@ -146,7 +146,8 @@ class Interceptors:
             call = _Call(rpc, context, self._metrics)
             try:
                 with self._open(rpc):
-                    call.caller = self._admit(rpc, request, context)
+                    async with asyncio.timeout(MAX_UNARY_SECONDS):
+                        call.caller = await self._admit(rpc, request, context)
                     async with closing(method(call.caller, request)) as messages:
                         async for message in messages:
                             yield message
@@ -171,11 +172,11 @@ class Interceptors:
         for task in self._streams:
             task.cancel()
 
-    def _admit(self, rpc: Rpc, request: Message, context: Context) -> Caller:
+    async def _admit(self, rpc: Rpc, request: Message, context: Context) -> Caller:
         """Authenticate the caller, check their permission, and validate the request."""
         if rpc.access is Access.PUBLIC:
             return ANONYMOUS
-        caller = self._authn.caller(context.client_address())
+        caller = await self._authn.authenticate(context.request_headers(), context.client_address())
         if rpc.access is Access.UNBUILT:
             return caller  # the method refuses; there are no rules for a request that is not served
         if isinstance(rpc.access, Permission):

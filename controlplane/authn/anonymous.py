@@ -5,6 +5,7 @@ For the embedded default only. The SDK sends no credential at all over plaintext
 one thing to check is that the peer is this machine.
 """
 
+from collections.abc import Mapping
 from ipaddress import ip_address
 
 from controlplane.core.callers import EVERYTHING, Caller, Subject
@@ -20,7 +21,7 @@ class Anonymous:
     def __init__(self, org: OrgName, *, name: str = "Anonymous") -> None:
         self._caller = Caller(subject=SUBJECT, org=org, name=name, permissions=EVERYTHING)
 
-    def caller(self, peer: str | None) -> Caller:
+    async def authenticate(self, _headers: Mapping[str, str], peer: str | None) -> Caller:
         """Name the caller behind ``peer``, an "address:port"; UnauthenticatedError elsewhere."""
         if peer is not None and not _is_this_machine(peer):
             raise UnauthenticatedError(

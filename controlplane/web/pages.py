@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from controlplane.authn.anonymous import Anonymous
+from controlplane.authn.authenticator import Authenticator
 from controlplane.core import names
 from controlplane.core.actions import ActionDetail
 from controlplane.core.callers import Caller
@@ -60,7 +60,7 @@ dt{{color:#666}}dd{{margin:0 0 .5rem;white-space:pre-wrap;overflow-wrap:anywhere
 table{{border-collapse:collapse;font-size:.9em}}caption{{text-align:left;font-weight:bold}}
 td,th{{padding:.1rem .6rem .1rem 0;text-align:left;vertical-align:top}}</style>
 <h1>{title}</h1>
-<dl>{facts}</dl>
+<dl>{info}</dl>
 {tables}</html>
 """
 
@@ -76,7 +76,7 @@ class _Content:
 
 class Pages:
     def __init__(
-        self, authn: Anonymous, runs: Runs, actions: Actions, explanations: Explanations
+        self, authn: Authenticator, runs: Runs, actions: Actions, explanations: Explanations
     ) -> None:
         self._authn = authn
         self._runs = runs
@@ -92,7 +92,7 @@ class Pages:
 
     async def _run(self, request: Request) -> Response:
         try:
-            caller = self._authn.caller(_peer(request))
+            caller = await self._authn.authenticate(request.headers, _peer(request))
             run = RunKey(
                 names.parse_project(request.path_params["project"]),
                 names.parse_domain(request.path_params["domain"]),
