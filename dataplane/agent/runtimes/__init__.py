@@ -1,1 +1,1 @@
-"""Where attempts run. Each runtime keeps the one protocol in ``runtimes.protocol``."""
+"""Runtimes, which run attempts. Each implements the interface in ``runtimes.protocol``."""

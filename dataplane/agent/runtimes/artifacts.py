@@ -1,4 +1,4 @@
-"""What an attempt left in the store: its error, its outputs, its report; and its log is put beside them."""
+"""Reads an attempt's error, outputs and report from the blob store, and uploads its log there."""
 
 import logging
 
@@ -19,11 +19,11 @@ OUTPUTS_NAME = "outputs.pb"
 
 
 async def read_error(stores: Stores, job: Job) -> TaskError | None:
-    """Return what the task wrote into error.pb, None if it wrote none."""
+    """Return the error that the task wrote to error.pb; None if there is no error.pb."""
     uri = f"{job.assignment.output_prefix}/error.pb"
     store = stores.of(job.assignment)
     try:
-        body = await stores.patiently(
+        body = await stores.with_retries(
             lambda: store.read(uri, limit=limits.ERROR_BYTES), limits.STORAGE_TIMEOUT
         )
         document = execution_pb2.ErrorDocument.FromString(body)
@@ -32,7 +32,7 @@ async def read_error(stores: Stores, job: Job) -> TaskError | None:
     except BlobTooLargeError as error:
         return _unreadable(uri, str(error))
     except DecodeError:
-        return _unreadable(uri, f"{uri} is no ErrorDocument")
+        return _unreadable(uri, f"{uri} is not an ErrorDocument")
     found = document.error
     return TaskError(
         code=found.code,
@@ -46,7 +46,7 @@ async def read_error(stores: Stores, job: Job) -> TaskError | None:
 
 
 def _unreadable(uri: str, why: str) -> TaskError:
-    message = f"the task failed, and its error cannot be shown: {why}"
+    message = f"the task failed, and its error cannot be read: {why}"
     return TaskError(
         code="UnreadableError", message=message, kind=FailureKind.USER, recoverable=True, uri=uri
     )
@@ -57,34 +57,34 @@ async def are_outputs_missing(stores: Stores, job: Job) -> bool:
 
 
 async def find_report(stores: Stores, job: Job) -> str:
-    """Return where the task's report is, "" if it has none."""
+    """Return the URI of the task's report; "" if it has none."""
     if not job.task.has_report:
         return ""
     uri = f"{job.assignment.output_prefix}/report.html"
     store = stores.of(job.assignment)
-    found = await stores.patiently(lambda: store.exists(uri), limits.STORAGE_TIMEOUT)
+    found = await stores.with_retries(lambda: store.exists(uri), limits.STORAGE_TIMEOUT)
     return uri if found else ""
 
 
 async def has_outputs(stores: Stores, job: Job) -> bool:
-    """Whether the SDK wrote outputs.pb: the last thing it does when all went well."""
+    """Whether outputs.pb exists: the SDK writes it last, when the task has succeeded."""
     uri = f"{job.assignment.output_prefix}/{OUTPUTS_NAME}"
     store = stores.of(job.assignment)
-    return await stores.patiently(lambda: store.exists(uri), limits.STORAGE_TIMEOUT)
+    return await stores.with_retries(lambda: store.exists(uri), limits.STORAGE_TIMEOUT)
 
 
 async def ship_log(stores: Stores, job: Job, packed: bytes) -> str:
-    """Put the log, gzip'd lines, beside the outputs; return where, "" if that failed."""
+    """Upload the gzip'd log next to the outputs; return its URI, or "" if the upload failed."""
     uri = log_uri(job)
     try:
         store = stores.of(job.assignment)
-        await stores.patiently(lambda: store.write(uri, packed), limits.LOG_SHIPPING_TIMEOUT)
+        await stores.with_retries(lambda: store.write(uri, packed), limits.LOG_SHIPPING_TIMEOUT)
     except BlobError:
-        logger.warning("a log was not shipped", extra={"uri": uri}, exc_info=True)
+        logger.warning("log upload failed", extra={"uri": uri}, exc_info=True)
         return ""
     return uri
 
 
 def log_uri(job: Job) -> str:
-    """Return where the attempt's shipped log is, or will be."""
+    """Return the URI of the attempt's uploaded log, whether or not it exists yet."""
     return f"{job.assignment.output_prefix}/{LOG_NAME}"

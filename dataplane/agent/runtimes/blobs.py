@@ -1,4 +1,4 @@
-"""The store an assignment's URIs are in, and patience with it."""
+"""Opens the blob store of an assignment, and retries its operations."""
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 
 class Stores:
-    """Opens each store once."""
+    """Cache of open blob stores by base URI; evicts the least recently used above 64."""
 
     def __init__(self, clock: Clock, options: S3Options | None = None) -> None:
         self._clock = clock
@@ -26,21 +26,21 @@ class Stores:
         self._open: OrderedDict[str, BlobStore] = OrderedDict()
 
     def of(self, assignment: Assignment) -> BlobStore:
-        """Return the org's store: what the run's base is below."""
+        """Return the org's store, whose base contains the run's; BlobOutsideError if unusable."""
         run = assignment.key.run
         suffix = f"/{assignment.org}/{run.project}/{run.domain}/{run.name}"
         base = assignment.run_base.rstrip("/").removesuffix(suffix)
         try:
             store = self._open.pop(base, None) or open_store(base, self._options)
         except ValueError as error:
-            raise BlobOutsideError(base, "is no store this agent can open") from error
+            raise BlobOutsideError(base, "is not a store that this agent can open") from error
         self._open[base] = store
         if len(self._open) > _STORES_OPEN:
             self._open.popitem(last=False)
         return store
 
-    async def patiently(self, attempt: Callable[[], Awaitable[_T]], at_most: timedelta) -> _T:
-        """Try until the store answers; its last BlobStoreError after ``at_most``."""
+    async def with_retries(self, attempt: Callable[[], Awaitable[_T]], at_most: timedelta) -> _T:
+        """Retry with back-off until the store answers; its last BlobStoreError after ``at_most``."""
         async for trial in self._trials(at_most):
             with trial:
                 return await attempt()

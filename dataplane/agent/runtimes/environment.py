@@ -1,4 +1,4 @@
-"""What every task is told of its surroundings, whichever runtime runs it."""
+"""Environment variables and argument placeholders of tasks, for all runtimes."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from shared.model.assignments import Assignment
 
 ATTEMPT_VARIABLE = "VOLARY_ATTEMPT"
-"""Marks an attempt's processes, wherever they have gone."""
+"""Identifies an attempt's processes, even those that left its session."""
 
 _PLACEHOLDER = re.compile(r"\{\{\s*\.(\w+)\s*\}\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where tasks find the control plane's public API."""
+    """Address of the control plane's public API, as tasks reach it."""
 
     address: str  # host:port
     insecure: bool
 
 
 def system_variables(assignment: Assignment, endpoint: Endpoint) -> dict[str, str]:
-    """Return what the SDK in the process asks of its surroundings."""
+    """Return the environment variables that the SDK reads in a task's process."""
     run = assignment.key.run
     return {
         "_U_ORG_NAME": assignment.org,
@@ -42,7 +42,7 @@ def system_variables(assignment: Assignment, endpoint: Endpoint) -> dict[str, st
 def substitute(
     args: Sequence[str], assignment: Assignment, *, quote: Callable[[str], str] = str
 ) -> list[str]:
-    """Fill in the placeholders that the SDK leaves in a task's arguments; others stay."""
+    """Replace the SDK's placeholders in a task's arguments; unknown ones are left as they are."""
     previous = assignment.previous_output_prefix
     values = {
         "input": assignment.input_uri,

@@ -1,8 +1,8 @@
 """
-What tasks may ask for and which runtimes provide it: the one table for all runtimes.
+Table of optional task features and the runtimes that provide them.
 
-A runtime that runs a task without something it asks for says so in the attempt's log or
-events, with the reason. A feature that is built is a change to a row here.
+A runtime that ignores a feature that a task requests reports it in the attempt's log or
+events, with the reason. Implementing a feature means changing its row here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from flyteidl2.core import tasks_pb2
 from dataplane.agent.runtimes.protocol import Job
 
 REASON = "FeatureIgnored"
-"""Of the event that says it, where a runtime has no log of its own."""
+"""Reason of the event that reports ignored features, for runtimes without a log of their own."""
 
 
 class RuntimeKind(StrEnum):
@@ -27,10 +27,10 @@ class RuntimeKind(StrEnum):
 class _Feature:
     what: str
     find: Callable[[Job], str | None]
-    """Return what exactly was asked for, "" if the name says all, None if it was not asked."""
+    """Return the requested value, "" if the name suffices, None if it was not requested."""
     provided_by: frozenset[RuntimeKind] = frozenset()
     otherwise: str = ""
-    """What happens instead, for those that do not provide it; "" if the runtime's kind says it."""
+    """Fallback of runtimes that do not provide it; "" if the runtime's kind explains it."""
 
 
 _PODS = frozenset({RuntimeKind.PODS})
@@ -100,7 +100,7 @@ _TABLE: Sequence[_Feature] = (
         "the request for annotations",
         lambda job: ", ".join(sorted(job.run.spec.annotations.values)) or None,
         _PODS,
-        "there is no pod to carry them",
+        "local processes and connector jobs have no pod to annotate",
     ),
     _Feature("the service account", _find_service_account, _PODS),
     _Feature(
@@ -112,7 +112,7 @@ _TABLE: Sequence[_Feature] = (
     _Feature(
         "the request for OAuth2 tokens",
         lambda job: _is(job.task.template.security_context.tokens),
-        otherwise="this release hands out none",
+        otherwise="this release does not issue OAuth2 tokens to tasks",
     ),
     _Feature(
         "the cache setting",
@@ -128,7 +128,7 @@ _TABLE: Sequence[_Feature] = (
 
 
 def list_ignored(job: Job, kind: RuntimeKind) -> Sequence[str]:
-    """Return a sentence for each feature that the task asks for and the runtime ignores."""
+    """Return a sentence for each feature that the task requests and the runtime ignores."""
     user_errors = []
     for feature in _TABLE:
         found = None if kind in feature.provided_by else feature.find(job)
@@ -150,4 +150,4 @@ NEEDED_BY_TYPE: Mapping[str, str] = {
     "mpi": "Kubernetes with the training operator",
     "clustered-task": "Kubernetes with JobSet",
 }
-"""Task types that are more than one process, and what runs them."""
+"""The runtime or operator that each task type needs, for types that the SDK alone cannot run."""

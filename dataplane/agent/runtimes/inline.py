@@ -1,4 +1,4 @@
-"""Tasks that need no process: ``core-sleep`` waits, ``echo`` hands its inputs on."""
+"""Runs ``core-sleep`` and ``echo`` tasks inside the agent, without a process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,15 +26,15 @@ _NOTHING: tuple[LogChunk, ...] = ()
 
 
 class InlineError(Exception):
-    """The inputs are not what the task type needs; the message is for the task's author."""
+    """The inputs do not fit the task type; the message is for the task's author."""
 
 
 class InlineRuntime:
     """
     Runs ``core-sleep`` and ``echo`` inside the agent.
 
-    Neither does anything that cannot be done twice, so after a restart they are simply run
-    again; a sleep counts from when it was accepted.
+    ``core-sleep`` waits; ``echo`` copies its inputs to its outputs. Both are idempotent, so
+    after a restart of the agent they run again; a sleep is measured from its acceptance.
     """
 
     def __init__(self, stores: Stores, clock: Clock) -> None:
@@ -52,7 +52,7 @@ class InlineRuntime:
             return StatusUpdate(phase=Phase.FAILED, failure=failure)
 
     async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:  # noqa: ARG002 - the protocol's
-        """It writes nothing, and so ends at once."""
+        """Yield nothing: inline tasks write no log."""
         for chunk in _NOTHING:
             yield chunk
 
@@ -61,19 +61,19 @@ class InlineRuntime:
     ) -> StatusUpdate:
         duration = await self._read_duration(job)
         slept = self._clock.now() - job.accepted_at
-        left = duration - max(slept, timedelta(0))  # the clock may have been set back since
-        if duration > timedelta(0) and left > timedelta(0):
+        remaining = duration - max(slept, timedelta(0))  # the clock may have been set back since
+        if duration > timedelta(0) and remaining > timedelta(0):
             await report_status(StatusUpdate(phase=Phase.RUNNING))
             try:
-                async with asyncio.timeout(left.total_seconds()):
+                async with asyncio.timeout(remaining.total_seconds()):
                     await stop.wait()
                 return StatusUpdate(phase=Phase.ABORTED)
             except TimeoutError:
-                pass  # it slept its time
+                pass  # the sleep has elapsed
         return StatusUpdate(phase=Phase.SUCCEEDED, output_uri=job.assignment.output_prefix)
 
     async def _read_duration(self, job: Job) -> timedelta:
-        """Return the first duration, or else number of seconds, among the inputs."""
+        """Return the first duration among the inputs, or else the first number, in seconds."""
         if not job.task.inputs:
             return timedelta(0)
         inputs = await self._read_inputs(job)
@@ -91,12 +91,11 @@ class InlineRuntime:
                     return timedelta(seconds=primitive.float_value)
             except (OverflowError, ValueError) as error:
                 raise InlineError(
-                    f"{job.task.name} is to sleep for its {variable.name}, which is no time: "
-                    f"{error}"
+                    f"input {variable.name} of {job.task.name} is not a valid sleep time: {error}"
                 ) from error
         raise InlineError(
             f"{SLEEP} needs an input that is a duration or a number of seconds; "
-            f"{job.task.name} got none"
+            f"{job.task.name} has none"
         )
 
     async def _echo(self, job: Job) -> StatusUpdate:
@@ -105,8 +104,8 @@ class InlineRuntime:
         names = [variable.name for variable in job.task.inputs]
         if len(names) != len(job.task.outputs):
             raise InlineError(
-                f"{ECHO} hands each input on as an output; {job.task.name} has {len(names)} "
-                f"inputs and {len(job.task.outputs)} outputs"
+                f"{ECHO} copies each input to an output; {job.task.name} has {len(names)} "
+                f"inputs and {len(job.task.outputs)} outputs: declare as many of each"
             )
         outputs = common_pb2.Outputs(
             literals=[
@@ -119,7 +118,7 @@ class InlineRuntime:
         prefix = job.assignment.output_prefix
         store = self._stores.of(job.assignment)
         body = outputs.SerializeToString()
-        await self._stores.patiently(
+        await self._stores.with_retries(
             lambda: store.write(f"{prefix}/outputs.pb", body), limits.STORAGE_TIMEOUT
         )
         return StatusUpdate(phase=Phase.SUCCEEDED, output_uri=prefix)
@@ -127,10 +126,10 @@ class InlineRuntime:
     async def _read_inputs(self, job: Job) -> common_pb2.Inputs:
         store = self._stores.of(job.assignment)
         uri = job.assignment.input_uri
-        body = await self._stores.patiently(
+        body = await self._stores.with_retries(
             lambda: store.read(uri, limit=limits.INPUTS_BYTES), limits.STORAGE_TIMEOUT
         )
         try:
             return common_pb2.Inputs.FromString(body)
         except DecodeError as error:
-            raise InlineError(f"{uri} is no inputs.pb") from error
+            raise InlineError(f"{uri} is not a valid inputs.pb") from error

@@ -1,7 +1,7 @@
 """
-A line of an attempt's log, as it is kept and shipped: ``{"t": microseconds, "m": text, "o": who}``.
+Encodes and decodes lines of attempts' logs: ``{"t": microseconds, "m": text, "o": originator}``.
 
-Every runtime writes this format, so that whoever reads a log need not know which one did.
+Every runtime stores and ships this format, so that readers do not depend on the runtime.
 """
 
 import json
@@ -15,7 +15,7 @@ _CONTINUES, _CONTINUES_NO_MORE = 0x80, 0xC0  # bytes that do not begin a charact
 
 
 def cut_text(raw: bytes, at_most: int) -> Iterator[bytes]:
-    """Cut a long line into pieces of ``at_most`` bytes; no character of UTF-8 is cut."""
+    """Split a long line into pieces of at most ``at_most`` bytes, between UTF-8 characters."""
     start = 0
     while len(raw) - start > at_most:
         end = find_cut(raw, start + at_most)
@@ -25,29 +25,29 @@ def cut_text(raw: bytes, at_most: int) -> Iterator[bytes]:
 
 
 def find_cut(raw: bytes, end: int) -> int:
-    """Return where to cut at or before ``end``, so that no character of UTF-8 is cut."""
+    """Return the last position at or before ``end`` that is between UTF-8 characters."""
     for cut in range(end, max(end - _CHARACTER_BYTES, 0), -1):
         if not _CONTINUES <= raw[cut] < _CONTINUES_NO_MORE:
             return cut
-    return end  # it is no text
+    return end  # not UTF-8
 
 
 def overwrite(raw: bytes) -> bytes:
     """
-    Return what a terminal shows of a line in the end.
+    Return the text after the last carriage return: the final state of a line on a terminal.
 
-    A carriage return begins the line again, as progress bars do: what stood before is gone.
+    Progress bars rewrite their line after each carriage return.
     """
     return raw.rstrip(b"\r").rpartition(b"\r")[2]
 
 
 def encode_line(line: LogLine) -> bytes:
-    """Return the line with its end; what is no text becomes question marks."""
-    said = {"t": to_us(line.at), "m": line.text, "o": int(line.originator)}
-    text = json.dumps(said, separators=(",", ":"), ensure_ascii=False)
+    """Return the line as JSON with a newline; unencodable characters become question marks."""
+    fields = {"t": to_us(line.at), "m": line.text, "o": int(line.originator)}
+    text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
     return text.encode(errors="replace") + b"\n"
 
 
 def decode_line(raw: bytes) -> LogLine:
-    said = json.loads(raw)
-    return LogLine(from_us(said["t"]), said["m"], Originator(said["o"]))
+    fields = json.loads(raw)
+    return LogLine(from_us(fields["t"]), fields["m"], Originator(fields["o"]))

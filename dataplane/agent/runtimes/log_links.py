@@ -1,4 +1,4 @@
-"""Links to where somebody else keeps an attempt's log: the task's, and the cluster's own."""
+"""Renders links to an attempt's logs in external systems, from the task's and the cluster's templates."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ def render_log_links(
     job: Job, pod: Pod | None = None, of_cluster: Iterable[LogLink] = ()
 ) -> Sequence[LogLink]:
     """
-    Fill in the task's links and the cluster's; one that asks for what there is not is left out.
+    Render the task's and the cluster's links; omit those with a placeholder that has no value.
 
     Placeholders are the SDK's ``{{.actionName}}``, ``{{.podName}}``, ``{{.runName}}`` and
     ``{{.execution…}}``, and ``{{.namespace}}`` and ``{{.attempt}}``.

@@ -1,4 +1,4 @@
-"""What the machine has: its memory."""
+"""Reads the machine's total and available memory from /proc/meminfo."""
 
 import re
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ class FreeMemory:
 
     def __call__(self) -> int:
         now = self._clock.now()
-        # An instant to come is one of a clock that was set back since.
+        # A time of reading in the future means that the clock was set back since.
         if self._read_at is None or not timedelta(0) <= now - self._read_at < _FRESH_FOR:
             self._bytes = _read("MemAvailable")
             self._read_at = now
@@ -34,5 +34,5 @@ class FreeMemory:
 def _read(name: str) -> int:
     match = re.search(rf"^{name}:\s+(\d+) kB", _MEMINFO.read_text(), re.MULTILINE)
     if match is None:
-        raise OSError(f"{_MEMINFO} does not say {name}; the process runtime needs Linux")
+        raise OSError(f"{_MEMINFO} has no {name}; the process runtime needs Linux")
     return int(match[1]) * 1024

@@ -1,8 +1,8 @@
 """
-Pod specs as tasks bring them: JSON in a protobuf Struct, written by whoever wrote the task.
+Parses and validates the pod specs of tasks: JSON in a protobuf Struct, written by users.
 
-What is laid over something, or looked into, must have the form that this expects; the API
-server looks at all the rest.
+Only the fields that the agent merges or reads are validated here; the API server validates
+all others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ _OBJECTS = frozenset(
 _AMOUNTS = frozenset({"limits", "requests"})
 _WORDS = frozenset({"add", "args", "command", "drop"})
 _COUNTS = frozenset({"containerPort", "terminationGracePeriodSeconds"})
-_LISTS: Mapping[str, str] = {  # and by what the things in them are known
+_LISTS: Mapping[str, str] = {  # with the key that identifies an item, as in strategic merge
     "containers": "name",
     "env": "name",
     "envFrom": "",
@@ -30,23 +30,23 @@ _LISTS: Mapping[str, str] = {  # and by what the things in them are known
 
 
 def read_pod_spec(spec: struct_pb2.Struct) -> dict[str, Any]:
-    """Return the JSON as it was before a Struct, which knows no integers, took it; no nulls."""
+    """Return the Struct as JSON: integers restored (a Struct has none), nulls removed."""
     read: dict[str, Any] = _restore(json_format.MessageToDict(spec))
     return read
 
 
 def find_flaw(node: Mapping[str, Any], path: str) -> str:
-    """Say what is not of the form that it has to be, and where; "" if nothing is."""
+    """Return the first malformed field, as "path is not a list"; "" if all are well-formed."""
     for name, value in node.items():
         place = f"{path}.{name}"
         if name in _OBJECTS and not isinstance(value, dict):
-            return f"{place} is no object"
+            return f"{place} is not an object"
         if name in _AMOUNTS and not all(_is_scalar(each) for each in value.values()):
-            return f"{place} has something that is no amount"
+            return f"{place} has a value that is not a quantity"
         if name in _WORDS and not (isinstance(value, list) and all(map(_is_scalar, value))):
-            return f"{place} is no list of words"
+            return f"{place} is not a list of strings"
         if name in _COUNTS and not (isinstance(value, int) and value >= 0):
-            return f"{place} is no whole number"
+            return f"{place} is not a non-negative integer"
         if name in _OBJECTS and (flaw := find_flaw(value, place)):
             return flaw
         if name in _LISTS and (flaw := _find_flaw_of_list(value, _LISTS[name], place)):
@@ -55,13 +55,13 @@ def find_flaw(node: Mapping[str, Any], path: str) -> str:
 
 
 def object_in(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return the object of that name; nothing for what is none, which the API server refuses."""
+    """Return the object of that name; {} for a value of another type, which the API server rejects."""
     value = parent.get(name)
     return value if isinstance(value, Mapping) else {}
 
 
 def objects_in(parent: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
-    """Return the objects of that list; what is none is left out."""
+    """Return the objects in the list of that name, skipping items of other types."""
     value = parent.get(name)
     if not isinstance(value, Sequence) or isinstance(value, str):
         return ()
@@ -70,7 +70,7 @@ def objects_in(parent: Mapping[str, Any], name: str) -> Sequence[Mapping[str, An
 
 def _find_flaw_of_list(value: object, key: str, path: str) -> str:
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        return f"{path} is no list of objects"
+        return f"{path} is not a list of objects"
     for number, each in enumerate(value):
         if key and not _is_scalar(each.get(key)):
             return f"{path}[{number}] has no {key}"

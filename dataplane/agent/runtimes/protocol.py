@@ -1,9 +1,10 @@
 """
-What every runtime promises, and what it is given.
+Interface of the runtimes, which run attempts of some task types.
 
 ``run`` starts the attempt or, if an earlier agent started it, adopts it; so it may be
-called again after a restart and the attempt still runs once. Cancelling ``run`` lets go
-of the attempt and leaves it running. One contract suite holds every runtime to this.
+called again after a restart and the attempt still runs once. Cancelling ``run`` detaches
+from the attempt and leaves it running. One contract suite (tests/contract/runtimes) checks
+this for every runtime.
 """
 
 import asyncio
@@ -20,32 +21,30 @@ from shared.model.ids import AttemptId
 from shared.model.phases import Phase
 
 ReportStatus = Callable[[StatusUpdate], Awaitable[None]]
-"""Takes what happens to an attempt on its way; returns when it is written down."""
+"""Records a status update of a running attempt; returns once it is in the agent's ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One attempt, with everything that says how to run it."""
+    """An attempt to run: its assignment, its task, and the settings of its run."""
 
     assignment: Assignment
     task: Task
     run: RunSettings
     accepted_at: datetime
-    last_reported: Phase = (
-        Phase.QUEUED
-    )  # the latest that was told of it before, by an earlier agent
-    last_reported_reason: str = ""  # and why it was so
+    last_reported: Phase = Phase.QUEUED  # the latest phase that an earlier agent reported
+    last_reported_reason: str = ""  # the reason reported with that phase
 
     @property
     def interruptible(self) -> bool:
-        """Whether its node may be taken away at any time: as the run says, or else the task."""
+        """Whether the attempt may run on a preemptible node; the run's setting wins over the task's."""
         if self.run.spec.HasField("interruptible"):
             return bool(self.run.spec.interruptible.value)
         return bool(self.task.template.metadata.interruptible)
 
 
 class NoLogError(Exception):
-    """This agent has no log of that attempt, or has it no longer."""
+    """The agent has no log of the attempt, or has deleted it."""
 
 
 class Runtime(Protocol):
@@ -53,11 +52,11 @@ class Runtime(Protocol):
 
     async def run(self, job: Job, report_status: ReportStatus, stop: asyncio.Event) -> StatusUpdate:
         """
-        Run the attempt, or go on with it; return how it ended, a terminal phase.
+        Run the attempt, or resume watching it; return its terminal status update.
 
-        Once ``stop`` is set the attempt is ended, and unless it was over already the
+        Once ``stop`` is set the attempt is ended, and unless it had ended already the
         phase is ABORTED.
         """
 
     def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
-        """Give the log's lines as they come, to its end; NoLogError if there is none."""
+        """Yield the log's lines after ``after_line`` as they appear, to its end; NoLogError if none."""

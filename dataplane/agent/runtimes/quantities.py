@@ -1,4 +1,4 @@
-"""Kubernetes' quantities: "500m", "512Mi", "1.5G", "1e9"."""
+"""Parses Kubernetes quantities: "500m", "512Mi", "1.5G", "1e9"."""
 
 import re
 from decimal import Decimal
@@ -8,7 +8,7 @@ _FRACTIONS = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3")}
 
 
 def read_quantity(text: str) -> Decimal | None:
-    """Return the amount, in cores or bytes or whatever is counted; None if it is none."""
+    """Return the quantity in its base unit (cores, bytes); None if ``text`` is not a quantity."""
     found = _FORM.fullmatch(text.strip())
     if found is None:
         return None

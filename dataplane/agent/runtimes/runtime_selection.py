@@ -1,4 +1,4 @@
-"""Which runtime runs which task."""
+"""Selects the runtime that runs a task."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -17,18 +17,20 @@ PROCESS_CAPABILITIES = ("python", "actor", "python-task", *sorted(INLINE))
 
 @dataclass(frozen=True, slots=True)
 class RuntimeOption:
+    """A runtime, and a predicate for the jobs that it can run."""
+
     suits: Callable[[Job], bool]
     runtime: Runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtimes:
-    """All that one agent has: the first that suits a task runs it."""
+    """The runtimes of one agent, in order of preference; the first that suits a job runs it."""
 
     choices: Sequence[RuntimeOption]
     unsupported: Runtime
-    capabilities: Sequence[str]  # task types, for the control plane; "*" for any pod
-    found: Callable[[], Collection[str]] = tuple  # more of them, which come and go
+    capabilities: Sequence[str]  # task types, reported to the control plane; "*" for any pod
+    found: Callable[[], Collection[str]] = tuple  # task types discovered at run time
 
     def choose(self, job: Job) -> Runtime:
         for choice in self.choices:
@@ -45,12 +47,12 @@ class Runtimes:
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """The logs of several runtimes, for whoever does not know which of them ran an attempt."""
+    """Finds an attempt's log among the runtimes of an agent."""
 
     runtimes: Sequence[Runtime]
 
     async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
-        """As a runtime's; NoLogError if none of them has it."""
+        """Follow the log of the runtime that has it; NoLogError if none has."""
         for runtime in self.runtimes:
             began = False
             try:
@@ -59,10 +61,10 @@ class Logs:
                     yield chunk
             except NoLogError:
                 if began:
-                    raise  # the rest of it is gone; nobody else has another rest
+                    raise  # deleted midway; no other runtime has the rest
                 continue
             return
-        raise NoLogError(f"this agent has no log of attempt {attempt}, or has it no longer")
+        raise NoLogError(f"this agent has no log of attempt {attempt}, or has deleted it")
 
 
 def is_inline(job: Job) -> bool:
@@ -70,14 +72,15 @@ def is_inline(job: Job) -> bool:
 
 
 def starts_with_sdk(task: Task) -> bool:
-    """Whether the SDK's own entry point is what is started; it tells how the task ended."""
+    """Whether the container runs the SDK's entry point, which writes outputs.pb or error.pb."""
     return task.container is not None and list(task.container.args[:1]) == [ENTRY_POINT]
 
 
 def suits_process(task: Task) -> bool:
     """
-    Whether the process runtime can run it: what the SDK itself starts, it can.
+    Whether the process runtime can run the task: its container runs the SDK's entry point.
 
-    Not what is a cluster of processes (Dask, Ray, …), though the SDK starts each of them.
+    Tasks that are a cluster of processes (Dask, Ray, …) are excluded, although the SDK's
+    entry point starts each of those.
     """
     return starts_with_sdk(task) and task.type not in NEEDED_BY_TYPE

@@ -1,4 +1,4 @@
-"""What the runtimes need to know of a TaskSpec and a RunSpec; flyteidl2 stops here."""
+"""Parses TaskSpec and RunSpec into the fields that runtimes use; flyteidl2 stays behind this."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,14 @@ from dataplane.agent.runtimes.quantities import read_quantity
 
 
 class BadSpecError(Exception):
-    """The spec cannot be run as it is; the message is for whoever wrote the task."""
+    """The spec cannot be run; the message is for the task's author."""
 
     code = "BadSpec"  # of the failure
 
 
 class NoPrimaryContainerError(BadSpecError):
+    """The pod template has no container of the primary container's name."""
+
     code = "PrimaryContainerNotFound"  # the SDK has an exception for it
 
 
@@ -30,7 +32,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """The task's own container, from a container or from a pod template's primary one."""
+    """The task's container, or the primary container of its pod template."""
 
     image: str = ""
     command: Sequence[str] = ()
@@ -48,21 +50,21 @@ class Task:
     outputs: Sequence[Variable]
     has_report: bool
     max_runtime: timedelta | None
-    secrets: Sequence[str]  # what it asks for, for people
-    template: tasks_pb2.TaskTemplate = field(repr=False)  # the whole, for what Kubernetes needs
+    secrets: Sequence[str]  # "group/key" of each requested secret, for messages
+    template: tasks_pb2.TaskTemplate = field(repr=False)  # unparsed, for Kubernetes' plugins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
-    spec: run_pb2.RunSpec = field(default_factory=run_pb2.RunSpec, repr=False)  # the whole
+    spec: run_pb2.RunSpec = field(default_factory=run_pb2.RunSpec, repr=False)  # unparsed
 
 
 def parse_task(body: bytes) -> Task:
     try:
         spec = task_definition_pb2.TaskSpec.FromString(body)
     except DecodeError as error:
-        raise BadSpecError("the task's spec is no TaskSpec") from error
+        raise BadSpecError("the task's spec is not a TaskSpec") from error
     template = spec.task_template
     interface = template.interface
     return Task(
@@ -82,7 +84,7 @@ def parse_run_settings(body: bytes) -> RunSettings:
     try:
         spec = run_pb2.RunSpec.FromString(body)
     except DecodeError as error:
-        raise BadSpecError("the run's spec is no RunSpec") from error
+        raise BadSpecError("the run's spec is not a RunSpec") from error
     return RunSettings(env={pair.key: pair.value for pair in spec.envs.values}, spec=spec)
 
 
@@ -90,7 +92,7 @@ def parse_quantity(text: str) -> int:
     """Return a Kubernetes quantity ("512Mi", "1.5G", "1e9") as bytes."""
     amount = read_quantity(text)
     if amount is None:
-        raise BadSpecError(f"{text!r} is no amount of memory; write 512Mi or 2G")
+        raise BadSpecError(f"{text!r} is not an amount of memory; write 512Mi or 2G")
     return max(1, int(amount)) if amount else 0
 
 
@@ -119,7 +121,7 @@ def _parse_container(template: tasks_pb2.TaskTemplate) -> Container | None:
 
 
 def _find_memory(resources: tasks_pb2.Resources) -> int | None:
-    """Return the memory limit; a request alone is the limit too, as Flyte has it."""
+    """Return the memory limit in bytes; a request without a limit is the limit, as in Flyte."""
     for entries in (resources.limits, resources.requests):
         for entry in entries:
             if entry.name == tasks_pb2.Resources.MEMORY:
@@ -132,11 +134,11 @@ def _parse_pod(template: tasks_pb2.TaskTemplate) -> Container | None:
     if flaw := find_flaw(pod, "pod_spec"):
         raise BadSpecError(flaw)
     containers = pod.get("containers") or []
-    desired = template.k8s_pod.primary_container_name or template.config.get(
+    primary = template.k8s_pod.primary_container_name or template.config.get(
         "primary_container_name", "primary"
     )
     for container in containers:
-        if container.get("name") == desired:
+        if container.get("name") == primary:
             resources = container.get("resources") or {}
             memory = (resources.get("limits") or {}).get("memory") or (
                 resources.get("requests") or {}

@@ -1,4 +1,4 @@
-"""Task types that nothing here can run: they fail at once, and say what would be needed."""
+"""Fails attempts of task types that the cluster cannot run, naming what they need."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,11 +14,11 @@ from shared.model.reports import Failure, FailureKind
 _NOTHING: tuple[LogChunk, ...] = ()
 
 PROCESS = "process runtime cannot run: it runs the SDK's own entry point a0 as a local process"
-KUBERNETES = "agent cannot run: it has no plugin for it, and it is no container either"
+KUBERNETES = "agent cannot run: it has no plugin for the type, and the task has no container"
 
 
 def unsupported(job: Job, why: str) -> StatusUpdate:
-    """Say that nobody can run it; ``why`` goes on after the task's type."""
+    """Return the failed status of an unsupported task type; ``why`` follows the type's name."""
     return StatusUpdate(
         phase=Phase.FAILED,
         failure=Failure(
@@ -31,7 +31,7 @@ def unsupported(job: Job, why: str) -> StatusUpdate:
 
 
 class UnsupportedRuntime:
-    """``why`` ends "which this cluster's …"."""
+    """Fails every attempt; ``why`` completes the sentence "which this cluster's …"."""
 
     def __init__(self, why: str) -> None:
         self._why = why

@@ -28,7 +28,7 @@ from tests.running import running
 
 
 async def _until_warm(started: AgentProcess, count: int = 1) -> None:
-    await until(lambda: started.log.read_text().count("the zygote is ready") >= count)
+    await until(lambda: started.log.read_text().count("zygote ready") >= count)
 
 
 async def _describe(world: World, name: str, **env: str) -> dict[str, Any]:

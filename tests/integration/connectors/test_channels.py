@@ -69,7 +69,7 @@ async def test_a_connector_is_trusted_by_the_authority_that_is_named(
 ) -> None:
     client = ConnectorClient(parse_endpoint(f"grpcs://{address}?ca={authority.certificate}"))
     try:
-        await client.reach(_SHORTLY)
+        await client.wait_until_reachable(_SHORTLY)
         assert await client.list_categories() == [Category("query", 2)]
     finally:
         await client.close()
@@ -82,7 +82,7 @@ async def test_a_connector_of_another_authority_is_not_spoken_to(
     client = ConnectorClient(parse_endpoint(f"grpcs://{address}?ca={stranger.certificate}"))
     try:
         with pytest.raises(ConnectorUnavailableError):
-            await client.reach(timedelta(milliseconds=500))
+            await client.wait_until_reachable(timedelta(milliseconds=500))
     finally:
         await client.close()
 
@@ -102,7 +102,7 @@ async def test_what_a_connector_says_of_a_failure_is_cut(
 async def test_a_missing_authority_is_named() -> None:
     client = ConnectorClient(parse_endpoint("grpcs://localhost:1?ca=/no/such.crt"))
     with pytest.raises(ConnectorSettingError, match=r"/no/such\.crt"):
-        await client.reach(_SHORTLY)
+        await client.wait_until_reachable(_SHORTLY)
 
 
 @pytest.mark.parametrize(
@@ -123,5 +123,5 @@ def test_addresses(text: str, endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("text", ["", "host", "http://host:1", "host:1/path", "host:1?ca=/x"])
 def test_what_is_no_address(text: str) -> None:
-    with pytest.raises(ConnectorSettingError, match="no address of a connector"):
+    with pytest.raises(ConnectorSettingError, match="is not a connector address"):
         parse_endpoint(text)

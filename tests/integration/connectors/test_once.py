@@ -168,7 +168,9 @@ async def test_a_connector_that_stays_away_fails_the_attempt_as_the_systems(
         server.jobs.all_do("RUNNING")
         async with (
             asyncio.timeout(TIMEOUT_SECONDS),
-            agent_of(server.endpoint, pace=replace(PACE, timeouts=timedelta(seconds=1))) as agent,
+            agent_of(
+                server.endpoint, pace=replace(PACE, unavailable_timeout=timedelta(seconds=1))
+            ) as agent,
             asyncio.TaskGroup() as tasks,
         ):
             run = tasks.create_task(agent.run(make_connector_job(tmp_path)))

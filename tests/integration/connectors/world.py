@@ -33,7 +33,7 @@ from tests.unit.agent.assignments import make_assignment, make_job
 PACE = Pace(
     first=timedelta(milliseconds=20),
     at_most=timedelta(milliseconds=50),
-    timeouts=timedelta(seconds=80),
+    unavailable_timeout=timedelta(seconds=80),
     dial=timedelta(seconds=2),
     creation_grace=timedelta(seconds=30),
 )

@@ -84,7 +84,7 @@ def test_what_nobody_says_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_address_of_a_connector_that_is_none_is_refused_with_its_option(
     monkeypatch: pytest.MonkeyPatch, option: str, value: str
 ) -> None:
-    with pytest.raises(click.BadParameter, match="no address of a connector") as refused:
+    with pytest.raises(click.BadParameter, match="is not a connector address") as refused:
         settings_of(monkeypatch, {}, option, value)
     assert refused.value.param_hint == option
 

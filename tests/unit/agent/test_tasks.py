@@ -40,7 +40,7 @@ def test_a_quantity_is_read_as_kubernetes_reads_it(text: str, amount: int) -> No
 
 @pytest.mark.parametrize("text", ["", "lots", "1.2.3", "-1Gi", "1 GB", "1e999", "0x10"])
 def test_what_is_no_quantity_is_refused_by_its_text(text: str) -> None:
-    with pytest.raises(BadSpecError, match="is no amount of memory"):
+    with pytest.raises(BadSpecError, match="is not an amount of memory"):
         parse_quantity(text)
 
 

@@ -1,8 +1,8 @@
 """
-Tasks that some other service runs, started and watched through a connector.
+Runtime for tasks that an external service runs, through the SDK's connectors.
 
-A connector is a small gRPC server of the SDK's (AsyncConnectorService) beside the agent.
-``client`` speaks to one, ``endpoints`` knows which serves what, ``receipts`` makes sure
-that a job is created once, ``runtime`` is the life of one attempt. Nothing here knows
-Kubernetes.
+A connector is a gRPC server of the SDK's (AsyncConnectorService) that runs next to the
+agent. ``client`` calls one, ``endpoints`` discovers the task types that each serves,
+``receipts`` makes sure that a job is created once, ``jobs`` creates, polls and deletes a
+job, ``runtime`` runs attempts. Independent of Kubernetes.
 """

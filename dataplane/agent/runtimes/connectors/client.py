@@ -1,9 +1,9 @@
 """
-One connector server: its calls, each with a timeout, and what can go wrong with them.
+gRPC client of one connector server; every call has a timeout.
 
-* ConnectorError: the message is for people.
-    - ConnectorUnavailableError: nobody answered, or not in time; the same call may work later.
-    - ConnectorRefusedError: it answered, and would not.
+* ConnectorError: the message is for users.
+    - ConnectorUnavailableError: no answer, or not in time; the same call may succeed later.
+    - ConnectorRefusedError: the connector answered with an error that a retry does not fix.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
-_MESSAGE_CHARACTERS = 4_000  # of what a connector says of a failure: SDKs send whole tracebacks
+_MESSAGE_CHARACTERS = 4_000  # of a connector's error message: SDKs send whole tracebacks
 
-# The request was not at fault: the same one may be granted later.
+# Transient: the same request may succeed later.
 _UNAVAILABLE = {
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -40,28 +40,28 @@ _UNAVAILABLE = {
 
 
 class ConnectorError(Exception):
-    pass
+    """A call to a connector failed; the message is for users."""
 
 
 class ConnectorUnavailableError(ConnectorError):
-    pass
+    """The connector did not answer, or not in time; the same call may succeed later."""
 
 
 class ConnectorRefusedError(ConnectorError):
-    pass
+    """The connector answered with an error that a retry does not fix."""
 
 
 class ConnectorSettingError(Exception):
-    """An endpoint cannot be used as configured; the message names the remedy."""
+    """A connector endpoint cannot be used as configured; the message names the remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a connector server listens, and how it is spoken to."""
+    """Address and TLS settings of a connector server."""
 
     address: str  # host:port
     secure: bool = False
-    ca_file: Path | None = None  # if ``secure``: whom to trust instead of the system's CAs
+    ca_file: Path | None = None  # if ``secure``: trusted instead of the system's CAs
 
     def __str__(self) -> str:
         return self.address
@@ -69,7 +69,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Category:
-    """A task type as connectors know it."""
+    """A task type and its version, as connectors list them."""
 
     name: str
     version: int
@@ -79,7 +79,7 @@ class Category:
 
 
 class ConnectorClient:
-    """Calls to one server, over one channel that the first of them opens."""
+    """Calls one connector server, over one channel that the first call opens."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -92,8 +92,8 @@ class ConnectorClient:
         if self._channel is not None:
             await self._channel.close()
 
-    async def reach(self, within: timedelta = limits.CONNECTOR_DIAL_TIMEOUT) -> None:
-        """Return once the server can be spoken to; ConnectorUnavailableError if that takes long."""
+    async def wait_until_reachable(self, within: timedelta = limits.CONNECTOR_DIAL_TIMEOUT) -> None:
+        """Wait until the channel is ready; ConnectorUnavailableError after ``within``."""
         try:
             async with asyncio.timeout(within.total_seconds()):
                 await self._open().channel_ready()
@@ -107,7 +107,7 @@ class ConnectorClient:
         stub = service_pb2_grpc.ConnectorMetadataServiceStub(self._open())
         timeout = limits.CONNECTOR_GET_TIMEOUT.total_seconds()
         call = stub.ListConnectors(connector_pb2.ListConnectorsRequest(), timeout=timeout)
-        answer = await self._call("list what it runs", call)
+        answer = await self._call("list its task types", call)
         return [
             Category(category.name, category.version)
             for connector in answer.connectors
@@ -115,7 +115,7 @@ class ConnectorClient:
         ]
 
     async def create(self, request: connector_pb2.CreateTaskRequest) -> bytes:
-        """Create the job; return the bytes by which it is known from now on."""
+        """Create the job; return its resource_meta, the connector's opaque identifier of it."""
         timeout = limits.CONNECTOR_CREATE_TIMEOUT.total_seconds()
         call = self._tasks.CreateTask(request, timeout=timeout)
         answer = await self._call("create the job", call)
@@ -124,7 +124,7 @@ class ConnectorClient:
     async def get_status(self, request: connector_pb2.GetTaskRequest) -> connector_pb2.Resource:
         timeout = limits.CONNECTOR_GET_TIMEOUT.total_seconds()
         call = self._tasks.GetTask(request, timeout=timeout)
-        answer = await self._call("say how the job does", call)
+        answer = await self._call("report the job's status", call)
         return answer.resource
 
     async def delete(self, request: connector_pb2.DeleteTaskRequest) -> None:
@@ -140,17 +140,17 @@ class ConnectorClient:
     def _tasks(self) -> service_pb2_grpc.AsyncConnectorServiceStub:
         return service_pb2_grpc.AsyncConnectorServiceStub(self._open())
 
-    async def _call(self, what: str, call: Awaitable[_T]) -> _T:
-        with self._translated(what):
+    async def _call(self, action: str, call: Awaitable[_T]) -> _T:
+        with self._translated(action):
             return await call
 
     @contextmanager
-    def _translated(self, what: str) -> Iterator[None]:
+    def _translated(self, action: str) -> Iterator[None]:
         try:
             yield
         except grpc.aio.AioRpcError as error:
             text = (error.details() or error.code().name).strip()[:_MESSAGE_CHARACTERS]
-            message = f"the connector at {self.endpoint} did not {what}: {text}"
+            message = f"the connector at {self.endpoint} did not {action}: {text}"
             if error.code() in _UNAVAILABLE:
                 raise ConnectorUnavailableError(message) from error
             raise ConnectorRefusedError(message) from error

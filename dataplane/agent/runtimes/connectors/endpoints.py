@@ -1,10 +1,10 @@
 """
-Which connector serves which task type.
+Finds the connector that serves a task type.
 
-A type named in the settings has the endpoint named there. Every other belongs to the first
-endpoint that lists it; the lists are asked for again and again, so that a connector may be
-added, or be late, without a restart of the agent. What was listed once stays known while
-its server is away: its jobs run on.
+A type named in the settings has the endpoint named there. Every other type belongs to the
+first endpoint that lists it; the lists are refreshed periodically, so that a connector may
+be added, or start late, without a restart of the agent. A list is kept while its server is
+unavailable, because the server's jobs run on.
 """
 
 import asyncio
@@ -31,7 +31,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorSettings:
-    endpoints: Sequence[Endpoint] = ()  # asked what they serve; the first that does has it
+    """Endpoints of connectors, and how often their lists of task types are refreshed."""
+
+    endpoints: Sequence[Endpoint] = ()  # a type belongs to the first that lists it
     by_type: Mapping[str, Endpoint] = field(default_factory=dict)
     refresh_interval: timedelta = timedelta(seconds=30)
 
@@ -41,9 +43,10 @@ class ConnectorSettings:
 
 def parse_endpoint(text: str) -> Endpoint:
     """
-    Read ``host:port`` or ``grpc://host:port``; for TLS ``grpcs://host:port``.
+    Parse ``host:port`` or ``grpc://host:port``; for TLS ``grpcs://host:port``.
 
-    The latter may end in ``?ca=/path/of/a/file``: whom to trust instead of the system's CAs.
+    The latter may end in ``?ca=/path/of/a/file``: CAs to trust instead of the system's.
+    ConnectorSettingError for anything else.
     """
     match = re.fullmatch(r"(?:grpc://)?([^\s/?]+:\d{1,5})", text)
     if match is not None:
@@ -51,22 +54,22 @@ def parse_endpoint(text: str) -> Endpoint:
     match = re.fullmatch(r"grpcs://([^\s/?]+:\d{1,5})(?:\?ca=(/\S+))?", text)
     if match is None:
         raise ConnectorSettingError(
-            f"{text!r} is no address of a connector; write host:port, or grpcs://host:port for TLS"
+            f"{text!r} is not a connector address; write host:port, or grpcs://host:port for TLS"
         )
     return Endpoint(address=match[1], secure=True, ca_file=Path(match[2]) if match[2] else None)
 
 
 class Endpoints:
-    """Clients of all endpoints, and what each serves as far as it is known."""
+    """Clients of all endpoints, and the task types that each has listed."""
 
     def __init__(self, settings: ConnectorSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        desired = dict.fromkeys([*settings.by_type.values(), *settings.endpoints])
-        self._clients = {endpoint: ConnectorClient(endpoint) for endpoint in desired}
+        endpoints = dict.fromkeys([*settings.by_type.values(), *settings.endpoints])
+        self._clients = {endpoint: ConnectorClient(endpoint) for endpoint in endpoints}
         self._listed: dict[Endpoint, frozenset[str]] = {}
-        self._complained: set[Endpoint] = set()
-        self._lasting: asyncio.TaskGroup | None = None
+        self._unavailable: set[Endpoint] = set()  # already logged
+        self._background: asyncio.TaskGroup | None = None
 
     def __repr__(self) -> str:
         return f"<Endpoints {', '.join(str(endpoint) for endpoint in self._clients)}>"
@@ -85,87 +88,87 @@ class Endpoints:
 
     def may_serve(self, task_type: str) -> bool:
         """
-        Whether the type is served, as far as is known, or will be once a connector answers.
+        Whether the type is served, or may be by a connector that has not answered yet.
 
-        An agent that was started anew must not take an attempt for one that nobody can run
-        because its connector happens to be away.
+        A restarted agent must not fail an attempt as unsupported because its connector
+        happens to be unavailable.
         """
         return self.find(task_type) is not None or not self.all_answered
 
     @property
     def all_answered(self) -> bool:
-        """Whether every connector that is asked has answered since the agent began."""
+        """Whether every endpoint has listed its task types since the agent started."""
         return all(endpoint in self._listed for endpoint in self._settings.endpoints)
 
     async def run(self) -> None:
-        """Ask what is served until cancelled; then finish what was begun, and close."""
+        """Refresh the lists until cancelled; then wait for :meth:`finish` calls, and close."""
         try:
-            async with asyncio.TaskGroup() as self._lasting:
+            async with asyncio.TaskGroup() as self._background:
                 try:
-                    await self._refresh_until_answered()
+                    await self._refresh_periodically()
                 except asyncio.CancelledError:
-                    pass  # leaving the group waits for it; each call has its timeout
+                    pass  # leaving the group waits for its tasks; each call has a timeout
             raise asyncio.CancelledError
         finally:
-            self._lasting = None
+            self._background = None
             await self.close()
 
     async def finish(self, work: Coroutine[Any, Any, _T]) -> _T:
         """
-        Carry out what must not be left half done, although its caller may be cancelled.
+        Run ``work`` to completion even if the caller is cancelled.
 
-        Only while :meth:`run` runs; else it is cancelled with its caller.
+        Only while :meth:`run` runs; otherwise it is cancelled with its caller.
         """
-        if self._lasting is None:
+        if self._background is None:
             return await work
         outcome: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
 
         async def carry_out() -> None:
             try:
                 value = await work
-            except Exception as error:  # noqa: BLE001 - it is the caller's
+            except Exception as error:  # noqa: BLE001 - raised to the caller
                 if not outcome.done():
                     outcome.set_exception(error)
             else:
                 if not outcome.done():
                     outcome.set_result(value)
 
-        self._lasting.create_task(carry_out())
+        self._background.create_task(carry_out())
         return await outcome
 
     async def refresh(self) -> None:
-        """Ask every endpoint once what it serves; one that does not answer is asked again."""
+        """List the task types of every endpoint once; unavailable ones keep their last list."""
         async with asyncio.TaskGroup() as tasks:
             for endpoint in self._settings.endpoints:
-                tasks.create_task(self._call(endpoint))
+                tasks.create_task(self._refresh_endpoint(endpoint))
 
     async def close(self) -> None:
         for client in self._clients.values():
             await client.close()
 
-    async def _refresh_until_answered(self) -> None:
+    async def _refresh_periodically(self) -> None:
         while True:
             await self.refresh()
             await self._clock.sleep(self._settings.refresh_interval)
 
-    async def _call(self, endpoint: Endpoint) -> None:
+    async def _refresh_endpoint(self, endpoint: Endpoint) -> None:
         client = self._clients[endpoint]
         try:
-            await client.reach()
+            await client.wait_until_reachable()
             categories = await client.list_categories()
         except (ConnectorError, ConnectorSettingError) as error:
-            if endpoint not in self._complained:  # once, and not every half minute
+            if endpoint not in self._unavailable:  # log once, not at every refresh
                 logger.warning(
-                    "a connector does not say what it serves",
+                    "connector did not list its task types",
                     extra={"endpoint": str(endpoint), "error": str(error)},
                 )
-                self._complained.add(endpoint)
+                self._unavailable.add(endpoint)
             return
-        self._complained.discard(endpoint)
-        served = frozenset(category.name for category in categories)
-        if served != self._listed.get(endpoint):
+        self._unavailable.discard(endpoint)
+        task_types = frozenset(category.name for category in categories)
+        if task_types != self._listed.get(endpoint):
             logger.info(
-                "a connector serves task types",
-                extra={"endpoint": str(endpoint), "task_types": sorted(served)},
+                "connector's task types changed",
+                extra={"endpoint": str(endpoint), "task_types": sorted(task_types)},
             )
-            self._listed[endpoint] = served
+            self._listed[endpoint] = task_types

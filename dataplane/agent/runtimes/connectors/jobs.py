@@ -1,4 +1,4 @@
-"""One job in the service behind a connector: created, looked at until it is over, deleted."""
+"""Creates an attempt's job through its connector, polls it to its end, and deletes it."""
 
 import asyncio
 import logging
@@ -38,11 +38,11 @@ from shared.model.reports import Failure, FailureKind, LogLink
 
 logger = logging.getLogger(__name__)
 
-_MAX_DELETE_FAILURES = 3  # to delete a job, until it is left alone
+_MAX_DELETE_FAILURES = 3  # refused deletions after which a job is left running
 
 
 class LostJobError(Exception):
-    """The attempt is over although its job may not be; the failure says why."""
+    """The attempt has ended although its job may still run; the failure says why."""
 
     def __init__(self, failure: Failure, phase: Phase = Phase.FAILED) -> None:
         super().__init__(failure.message)
@@ -52,22 +52,24 @@ class LostJobError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How often a job is looked at, and how long a silent connector is borne with."""
+    """Poll intervals of a job, and timeouts of its connector."""
 
     first: timedelta = limits.CONNECTOR_POLL_MIN
     at_most: timedelta = limits.CONNECTOR_POLL_MAX
-    timeouts: timedelta = limits.CONNECTOR_UNAVAILABLE_TIMEOUT
+    unavailable_timeout: timedelta = limits.CONNECTOR_UNAVAILABLE_TIMEOUT
     dial: timedelta = limits.CONNECTOR_DIAL_TIMEOUT
     creation_grace: timedelta = limits.CONNECTOR_CREATE_TIMEOUT * 2  # another agent's creation
 
     def pause(self, polls: int) -> timedelta:
-        """Return the time until the next look, after ``polls`` without news."""
+        """Return the time until the next poll, after ``polls`` polls without a change."""
         grown = min(self.first * 1.5 ** min(polls, 32), self.at_most)
         return grown * random.uniform(0.8, 1.2)  # noqa: S311 - spreads calls
 
 
 @dataclass(slots=True, kw_only=True)
 class RemoteJob:
+    """An attempt's job in the service behind a connector."""
+
     job: Job
     client: ConnectorClient
     endpoints: Endpoints
@@ -81,51 +83,53 @@ class RemoteJob:
     _links: dict[str, str] = field(default_factory=dict)  # URIs by name
 
     async def create(self) -> connector_pb2.GetTaskRequest | None:
-        """Create the job, unless that was begun before; return its receipt, None if stopped."""
+        """Create the job unless its creation has begun; return its receipt, None if stopped."""
         inputs = await requests.read_inputs(self.receipts.stores, self.job)
         request = requests.create_request(self.job, inputs, self.connection)
-        if not await self._reach():
+        if not await self._wait_until_reachable():
             return None
         await self.report_status(StatusUpdate(phase=Phase.INITIALIZING, reason=CREATING))
-        # From the claim to the receipt, even if the agent is told to end meanwhile.
+        # Runs from the claim to the receipt even if the agent is stopped meanwhile.
         receipt = await self.endpoints.finish(self._create(request))
         return await self._wait_for_receipt() if receipt is None else receipt
 
     async def _create(
         self, request: connector_pb2.CreateTaskRequest
     ) -> connector_pb2.GetTaskRequest | None:
-        """Create the job; None if that was begun before."""
+        """Create the job; None if its creation was claimed before."""
         if not await self.receipts.begin(self.job):
             return None
         try:
             resource_meta = await self.client.create(request)
         except ConnectorUnavailableError as error:
-            raise lost(f"it is not known whether its job was created: {error}") from error
+            raise lost(
+                f"the connector did not confirm whether it created the job: {error}"
+            ) from error
         receipt = requests.make_receipt(self.job, resource_meta)
         try:
             await self.receipts.keep(self.job, receipt)
         except BlobError:
-            await self._delete(receipt)  # nobody could find it again
+            await self._delete(receipt)  # without a receipt no agent could find it again
             raise
         return receipt
 
     async def watch(self, receipt: connector_pb2.GetTaskRequest) -> StatusUpdate:
-        """Look at the job until it is over or unwanted; return how the attempt ended."""
+        """Poll the job until it ends or is to stop; return the attempt's terminal status."""
         request = requests.get_request(receipt, self.connection)
         polls = 0
         reason = ""
-        silent_since: datetime | None = None
+        failing_since: datetime | None = None
         while True:
-            # Asked before the look: what was over before it was stopped has ended by itself.
+            # Read before the poll: a job that ended before the stop has ended by itself.
             is_stopped, is_overdue = self.stop.is_set(), self._remaining_runtime() <= timedelta(0)
             try:
                 resource = await self.client.get_status(request)
             except ConnectorError as error:
-                silent_since = silent_since or self.clock.now()
-                await self._bear(receipt, silent_since, error)
+                failing_since = failing_since or self.clock.now()
+                await self._tolerate(receipt, failing_since, error)
             else:
-                silent_since = None
-                await self._take_note(resource)
+                failing_since = None
+                await self._log_resource(resource)
                 phase = read_phase(resource)
                 if phase in TERMINAL:
                     return await self._conclude(resource)
@@ -135,25 +139,25 @@ class RemoteJob:
             if is_stopped or is_overdue:
                 last = await self._delete(receipt)
                 if last is not None and read_phase(last) is Phase.SUCCEEDED:
-                    return await self._conclude(last)  # it was done before it was deleted
+                    return await self._conclude(last)  # it succeeded before it was deleted
                 if is_stopped:
                     return self._update(Phase.ABORTED)
-                raise self._overran()
+                raise self._max_runtime_exceeded()
             await self._pause(polls)
             polls += 1
 
-    async def _reach(self) -> bool:
+    async def _wait_until_reachable(self) -> bool:
         """
-        Wait for the connector before anything is begun: now it is safe to try again.
+        Wait for the connector before the job is claimed, while retrying is still safe.
 
-        False once the attempt is stopped.
+        False once the attempt is to stop; ConnectorUnavailableError after the timeout.
         """
         since = self.clock.now()
         while not self.stop.is_set():
             try:
-                await self.client.reach(self.pace.dial)
+                await self.client.wait_until_reachable(self.pace.dial)
             except ConnectorUnavailableError as error:
-                if self.clock.now() - since > self.pace.timeouts:
+                if self.clock.now() - since > self.pace.unavailable_timeout:
                     raise
                 await self.log.say(str(error))
                 update = StatusUpdate(
@@ -165,25 +169,25 @@ class RemoteJob:
         return False
 
     async def _wait_for_receipt(self) -> connector_pb2.GetTaskRequest | None:
-        """Another agent, perhaps still at work, has begun to create the job."""
+        """Wait for the receipt of another agent that claimed the creation and may still run."""
         deadline = self.clock.now() + self.pace.creation_grace
         while self.clock.now() < deadline:
             receipt = await self.receipts.find(self.job)
             if receipt is not None or self.stop.is_set():
                 return receipt
             await self._pause(polls=0)
-        raise lost("an agent ended while it created the attempt's job, and left no word of it")
+        raise lost("an agent ended while it created the attempt's job, before recording the job")
 
-    async def _bear(
+    async def _tolerate(
         self, receipt: connector_pb2.GetTaskRequest, since: datetime, error: ConnectorError
     ) -> None:
-        """Put up with a connector that does not answer, for a while."""
+        """Log a failed poll; delete the job and raise once polls have failed for too long."""
         await self.log.say(str(error))
-        if self.clock.now() - since > self.pace.timeouts:
+        if self.clock.now() - since > self.pace.unavailable_timeout:
             await self._delete(receipt)
-            raise lost(f"its job cannot be looked at any more: {error}") from error
+            raise lost(f"its job's status can no longer be read: {error}") from error
 
-    async def _take_note(self, resource: connector_pb2.Resource) -> None:
+    async def _log_resource(self, resource: connector_pb2.Resource) -> None:
         for link in resource.log_links:
             if self._links.get(link.name) != link.uri:
                 self._links[link.name] = link.uri
@@ -204,18 +208,18 @@ class RemoteJob:
             failure = read_failure(resource)
         elif resource.HasField("outputs") or not self.job.task.outputs:
             store, body = stores.of(self.job.assignment), resource.outputs.SerializeToString()
-            await stores.patiently(
+            await stores.with_retries(
                 lambda: store.write(f"{prefix}/outputs.pb", body), limits.STORAGE_TIMEOUT
             )
-        if self.job.task.container is not None:  # perhaps it was the SDK's own entry point
+        if self.job.task.container is not None:  # it may have run the SDK's entry point
             error = await read_error(stores, self.job)
             failure = failure if error is None else failure_of_error(error)
         if failure is None and await are_outputs_missing(stores, self.job):
             failure = Failure(
                 code="OutputsMissing",
                 kind=FailureKind.USER,
-                message="the job succeeded, but its connector gave no outputs, and there is no "
-                f"outputs.pb under {prefix}",
+                message="the job succeeded, but its connector returned no outputs, and there is "
+                f"no outputs.pb under {prefix}",
             )
         if failure is not None:
             return replace(self._update(Phase.FAILED), failure=failure)
@@ -223,7 +227,7 @@ class RemoteJob:
         return replace(self._update(Phase.SUCCEEDED), output_uri=prefix, report_uri=report)
 
     async def _delete(self, receipt: connector_pb2.GetTaskRequest) -> connector_pb2.Resource | None:
-        """Delete the job and see it gone, as far as its connector lets us; return how it ended."""
+        """Delete the job and wait until it has ended; return its last state, None if unknown."""
         request = requests.delete_request(receipt, self.connection)
         since, failures = self.clock.now(), 0
         while True:
@@ -235,10 +239,10 @@ class RemoteJob:
                 await self.log.say(str(error))
                 if (
                     failures == _MAX_DELETE_FAILURES
-                    or self.clock.now() - since > self.pace.timeouts
+                    or self.clock.now() - since > self.pace.unavailable_timeout
                 ):
                     logger.warning(
-                        "a connector's job may run on",
+                        "connector job not deleted, it may run on",
                         extra={"attempt": str(self.job.assignment.attempt), "error": str(error)},
                     )
                     return None
@@ -253,7 +257,7 @@ class RemoteJob:
             try:
                 resource = await self.client.get_status(request)
             except ConnectorError:
-                return None  # it is not known any more, or its connector is away: it was told
+                return None  # forgotten, or its connector is unavailable; deletion was accepted
             if read_phase(resource) in TERMINAL:
                 return resource
             await self.clock.sleep(self.pace.first)
@@ -264,7 +268,7 @@ class RemoteJob:
             return timedelta.max
         return self.job.accepted_at + self.job.task.max_runtime - self.clock.now()
 
-    def _overran(self) -> LostJobError:
+    def _max_runtime_exceeded(self) -> LostJobError:
         limit = (self.job.task.max_runtime or timedelta(0)).total_seconds()
         failure = Failure(
             code="MAX_RUNTIME_EXCEEDED",
@@ -274,14 +278,15 @@ class RemoteJob:
         return LostJobError(failure, Phase.TIMED_OUT)
 
     async def _pause(self, polls: int) -> None:
-        """Wait until the next look, or until somebody wants it ended."""
+        """Wait until the next poll, the max runtime, or the request to stop."""
         delay = min(self.pace.pause(polls), max(self._remaining_runtime(), timedelta(0)))
         try:
             async with asyncio.timeout(delay.total_seconds()):
                 await self.stop.wait()
         except TimeoutError:
-            pass  # nobody does
+            pass  # time for the next poll
 
 
 def lost(message: str) -> LostJobError:
+    """Return the error for a job whose state is unknown; it fails the attempt as ConnectorLost."""
     return LostJobError(Failure(code="ConnectorLost", kind=FailureKind.SYSTEM, message=message))

@@ -1,4 +1,4 @@
-"""What a job's phase means for its attempt."""
+"""Maps a connector job's phase to its attempt's phase, reason and failure."""
 
 from flyteidl2.connector import connector_pb2
 from flyteidl2.core import execution_pb2
@@ -8,7 +8,7 @@ from shared.model.reports import Failure, FailureKind
 
 _Remote = execution_pb2.TaskExecution
 
-_GOING = {
+_ACTIVE = {
     _Remote.QUEUED: Phase.WAITING_FOR_RESOURCES,
     _Remote.WAITING_FOR_RESOURCES: Phase.WAITING_FOR_RESOURCES,
     _Remote.INITIALIZING: Phase.INITIALIZING,
@@ -18,43 +18,43 @@ _MESSAGE_CHARACTERS = 8_000
 _REASON = "Connector"
 
 CREATING = "CreatingJob"
-"""The reason of an attempt for which a connector is asked to create a job."""
+"""Reason reported while a connector creates the attempt's job."""
 
 
 def read_phase(resource: connector_pb2.Resource) -> Phase | None:
-    """Return the attempt's phase; None for one that says nothing or that is not known."""
+    """Return the attempt's phase; None for an undefined or unknown phase."""
     match resource.phase:
         case _Remote.SUCCEEDED:
             return Phase.SUCCEEDED
         case _Remote.FAILED | _Remote.RETRYABLE_FAILED | _Remote.ABORTED:
             return Phase.FAILED
         case phase:
-            return _GOING.get(phase)
+            return _ACTIVE.get(phase)
 
 
 def read_reason(resource: connector_pb2.Resource) -> str:
-    """Return the connector's own word for the phase, machine-readable."""
+    """Return the connector's phase as a machine-readable reason: "ConnectorRunning"."""
     return f"{_REASON}{_Remote.Phase.Name(resource.phase).title().replace('_', '')}"
 
 
 def is_of_job(reason: str) -> bool:
-    """Whether the reason of an attempt that has begun says that a connector runs it."""
+    """Whether the reason of a started attempt shows that a connector runs it."""
     return reason == CREATING or reason.startswith(_REASON)
 
 
 def read_failure(resource: connector_pb2.Resource) -> Failure:
-    """Return why a job that is over and has not succeeded failed."""
+    """Return the failure of a job that ended without success."""
     text = resource.message.strip()[:_MESSAGE_CHARACTERS]
     if resource.phase == _Remote.ABORTED:
         return Failure(
             code="AbortedOutside",
             kind=FailureKind.SYSTEM,
-            message=text or "the job was ended in the service that ran it, and not by us",
+            message=text or "the job was aborted in the service that ran it, not by Volary",
         )
     return Failure(
         code="ConnectorJobFailed",
         kind=FailureKind.USER,
-        message=text or "the job failed, and its connector does not say why",
-        # A connector has another word for what may go well the next time.
+        message=text or "the job failed, and its connector gave no reason",
+        # Connectors report RETRYABLE_FAILED for what another attempt may fix.
         recoverable=resource.phase == _Remote.RETRYABLE_FAILED,
     )

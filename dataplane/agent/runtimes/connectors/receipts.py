@@ -1,11 +1,11 @@
 """
-That an attempt's job was created, written down beside its outputs before it counts.
+Records the creation of an attempt's job in the blob store, so that it is created only once.
 
-The protocol of connectors knows no request twice: asked again, a connector creates another
-job. So ``connector.begun`` is written before it is asked, only if it is not there yet, and
-``connector.pb``, by which the job can be watched and deleted, as soon as it has answered.
-Who finds the first without the second, after a crash between the two or beside another
-agent at work, creates nothing.
+CreateTask is not idempotent: a second call creates a second job. So ``connector.begun`` is
+written next to the outputs before the call, only if it does not exist yet, and
+``connector.pb``, with which the job can be watched and deleted, as soon as the call has
+returned. An agent that finds the first without the second, after a crash between the two or
+while another agent is creating the job, creates nothing.
 """
 
 from collections.abc import AsyncIterator
@@ -26,19 +26,19 @@ _BEGUN_BYTES = 64
 
 
 class UnreadableReceiptError(Exception):
-    """There is a receipt, and it is none."""
+    """The attempt's connector.pb exists, but cannot be parsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """A receipt is the GetTaskRequest that asks how the job does, without its secrets."""
+    """Receipts of jobs: each is the GetTaskRequest that reads the job's status, without secrets."""
 
     stores: Stores
 
     async def find(self, job: Job) -> connector_pb2.GetTaskRequest | None:
         store, uri = self.stores.of(job.assignment), _uri(job, _RECEIPT)
         try:
-            body = await self.stores.patiently(
+            body = await self.stores.with_retries(
                 lambda: store.read(uri, limit=limits.CONNECTOR_MESSAGE_BYTES),
                 limits.STORAGE_TIMEOUT,
             )
@@ -46,10 +46,10 @@ class Receipts:
         except BlobNotFoundError:
             return None
         except DecodeError as error:
-            raise UnreadableReceiptError(f"{uri} is no receipt of a connector's job") from error
+            raise UnreadableReceiptError(f"{uri} is not a connector job's receipt") from error
 
     async def begin(self, job: Job) -> bool:
-        """Claim the creation; False if it was claimed before, whatever became of it."""
+        """Claim the creation of the job; False if it was claimed before, finished or not."""
         store, uri = self.stores.of(job.assignment), _uri(job, _BEGUN)
         mark = uuid4().hex.encode()
 
@@ -57,19 +57,19 @@ class Receipts:
             await store.write_stream(uri, _once(mark), replace=False)
 
         try:
-            await self.stores.patiently(claim, limits.STORAGE_TIMEOUT)
+            await self.stores.with_retries(claim, limits.STORAGE_TIMEOUT)
         except BlobExistsError:
-            # Perhaps by ourselves: a write whose answer was lost is tried again.
-            there = await self.stores.patiently(
+            # Possibly our own claim: a write whose answer was lost is retried.
+            found = await self.stores.with_retries(
                 lambda: store.read(uri, limit=_BEGUN_BYTES), limits.STORAGE_TIMEOUT
             )
-            return there == mark
+            return found == mark
         return True
 
     async def keep(self, job: Job, receipt: connector_pb2.GetTaskRequest) -> None:
         store, uri = self.stores.of(job.assignment), _uri(job, _RECEIPT)
         body = receipt.SerializeToString()
-        await self.stores.patiently(lambda: store.write(uri, body), limits.STORAGE_TIMEOUT)
+        await self.stores.with_retries(lambda: store.write(uri, body), limits.STORAGE_TIMEOUT)
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

@@ -1,4 +1,4 @@
-"""What a connector is told of an attempt."""
+"""Builds the requests that create, read and delete an attempt's job at a connector."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -18,27 +18,29 @@ from dataplane.agent.runtimes.tasks import BadSpecError
 
 
 class SecretsUnavailableError(Exception):
-    """Nobody says what a secret is; the same question may be answered later."""
+    """The secrets cannot be read now; the same lookup may succeed later."""
 
 
 class SecretValues(Protocol):
-    """Where the agent may look up the secrets that tasks name."""
+    """Interface to the values of the secrets that tasks name."""
 
     async def find(self, job: Job, name: str) -> str | None:
-        """Return the value, None if the task's project has no such secret; SecretsUnavailableError."""
+        """Return the value, None if the project has no such secret; SecretsUnavailableError."""
 
 
 class NoSecretValues:
+    """Secret store without secrets, for agents that have none configured."""
+
     async def find(self, job: Job, name: str) -> str | None:  # noqa: ARG002 - the protocol's
         return None
 
 
 async def read_inputs(stores: Stores, job: Job) -> common_pb2.Inputs:
-    """Return the attempt's inputs; BlobError or DecodeError if they cannot be had."""
+    """Return the attempt's inputs; BlobError or DecodeError if they cannot be read."""
     if not job.task.inputs:
         return common_pb2.Inputs()
     store, uri = stores.of(job.assignment), job.assignment.input_uri
-    body = await stores.patiently(
+    body = await stores.with_retries(
         lambda: store.read(uri, limit=limits.INPUTS_BYTES), limits.STORAGE_TIMEOUT
     )
     return common_pb2.Inputs.FromString(body)
@@ -46,18 +48,18 @@ async def read_inputs(stores: Stores, job: Job) -> common_pb2.Inputs:
 
 async def connect(job: Job, secrets: SecretValues) -> security_pb2.Connection:
     """
-    Return the credentials of the task: what its plugin wrote as ``secrets`` into ``custom``.
+    Return the task's credentials: the secrets that its plugin names in ``custom.secrets``.
 
-    BadSpecError names the first that is missing. Never written down: every call has them anew.
+    BadSpecError names the first that is missing. Never stored: every call reads them again.
     """
     custom = json_format.MessageToDict(job.task.template.custom)
     named = custom.get("secrets") or {}
     if not isinstance(named, dict):
-        raise BadSpecError(f"task {job.task.name} has secrets that are no names by use")
+        raise BadSpecError(f"custom.secrets of task {job.task.name} is not an object of names")
     values = {}
     for use, name in named.items():
         if name is None:
-            continue  # the SDK writes an option that was left out as null
+            continue  # the SDK writes an omitted option as null
         value = await secrets.find(job, str(name))
         if value is None:
             raise BadSpecError(
@@ -109,7 +111,7 @@ def get_request(
 
 
 def _fill_in(job: Job) -> tasks_pb2.TaskTemplate:
-    """Return the template without placeholders, for what runs the SDK's own entry point."""
+    """Return the template with the arguments' placeholders replaced, for the SDK's entry point."""
     template = tasks_pb2.TaskTemplate()
     template.CopyFrom(job.task.template)
     if template.HasField("container"):
@@ -126,7 +128,7 @@ def _describe(job: Job) -> connector_pb2.TaskExecutionMetadata:
     )
     identity = template.security_context.run_as
     return connector_pb2.TaskExecutionMetadata(
-        # The same for the same attempt: what a connector may recognise it by.
+        # Stable per attempt, so that a connector can recognise the attempt by it.
         task_execution_id=identifier_pb2.TaskExecutionIdentifier(
             task_id=template.id,
             node_execution_id=identifier_pb2.NodeExecutionIdentifier(

@@ -1,9 +1,10 @@
 """
-Runs attempts in some other service, by a connector: created once, looked at, deleted if stopped.
+Runs attempts as jobs of an external service, through a connector.
 
-What has to outlive the agent is the attempt's receipt (:mod:`.receipts`), so an agent that
-comes later goes on looking. A job that is given up is deleted as far as that is possible
-before its attempt ends, so that no retry runs beside it.
+The job is created once, polled, and deleted if the attempt is stopped. The attempt's
+receipt (:mod:`.receipts`) outlives the agent, so a later agent resumes polling. A job that
+is given up is deleted, if possible, before its attempt ends, so that no retry runs at the
+same time.
 """
 
 import asyncio
@@ -45,6 +46,8 @@ _T = TypeVar("_T")
 
 
 class ConnectorRuntime:
+    """Runs attempts through the connectors of ``endpoints``."""
+
     def __init__(
         self,
         endpoints: Endpoints,
@@ -64,9 +67,9 @@ class ConnectorRuntime:
 
     def suits(self, job: Job, *, others: Collection[str]) -> bool:
         """
-        Whether a connector is to run it; ``others`` are the types that somebody else can run.
+        Whether a connector is to run the job; ``others`` are the types of the other runtimes.
 
-        Whoever has begun an attempt goes on with it, whatever connectors are heard by now.
+        A started attempt stays with its runtime, whatever task types connectors list by now.
         """
         if job.last_reported is not Phase.QUEUED:
             return is_of_job(job.last_reported_reason)
@@ -87,7 +90,7 @@ class ConnectorRuntime:
                 update = _failed("BadSpec", FailureKind.USER, str(error))
             except DecodeError:
                 uri = job.assignment.input_uri
-                update = _failed("BadInputs", FailureKind.USER, f"{uri} is no inputs.pb")
+                update = _failed("BadInputs", FailureKind.USER, f"{uri} is not a valid inputs.pb")
             except requests.SecretsUnavailableError as error:
                 update = _failed("SecretsUnavailable", FailureKind.SYSTEM, str(error))
             except ConnectorSettingError as error:
@@ -105,7 +108,7 @@ class ConnectorRuntime:
     async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
         log = self._running.get(attempt) or self._over.get(attempt)
         if log is None:
-            raise NoLogError(f"this agent has no log of attempt {attempt}, or has it no longer")
+            raise NoLogError(f"this agent has no log of attempt {attempt}, or has deleted it")
         async for chunk in log.follow(after_line):
             yield chunk
 
@@ -116,13 +119,13 @@ class ConnectorRuntime:
         if client is None:
             return StatusUpdate(phase=Phase.ABORTED)
         receipts = Receipts(self._stores)
-        receipt = await self._insist(lambda: receipts.find(job), stop, log)
+        receipt = await self._retry(lambda: receipts.find(job), stop, log)
         try:
-            connection = await self._insist(lambda: requests.connect(job, self._secrets), stop, log)
+            connection = await self._retry(lambda: requests.connect(job, self._secrets), stop, log)
         except (BadSpecError, requests.SecretsUnavailableError) as error:
             if receipt is None:
                 raise
-            raise lost(f"its job cannot be looked at any more, and may run on: {error}") from error
+            raise lost(f"its job's status can no longer be read; it may run on: {error}") from error
         remote = RemoteJob(
             job=job,
             client=client,
@@ -144,7 +147,7 @@ class ConnectorRuntime:
     async def _find(
         self, job: Job, report_status: ReportStatus, stop: asyncio.Event, log: Transcript
     ) -> ConnectorClient | None:
-        """Return the job's connector, waiting for one that is away; None once it is stopped."""
+        """Return the job's connector, waiting for unavailable ones; None once it is to stop."""
         since = self._clock.now()
         while True:
             client = self._endpoints.find(job.task.type)
@@ -153,7 +156,7 @@ class ConnectorRuntime:
             waited = self._clock.now() - since
             if stop.is_set():
                 return None
-            if self._endpoints.all_answered or waited > self._pace.timeouts:
+            if self._endpoints.all_answered or waited > self._pace.unavailable_timeout:
                 raise ConnectorSettingError(
                     f"no connector that answers serves tasks of type {job.task.type!r}; start "
                     "one, or correct the agent's setting for connectors"
@@ -165,16 +168,16 @@ class ConnectorRuntime:
             )
             await self._clock.sleep(self._pace.first)
 
-    async def _insist(
-        self, refresh: Callable[[], Awaitable[_T]], stop: asyncio.Event, log: Transcript
+    async def _retry(
+        self, attempt: Callable[[], Awaitable[_T]], stop: asyncio.Event, log: Transcript
     ) -> _T:
-        """Ask until somebody answers, or for long: a job that cannot be looked at may run on."""
+        """Retry transient errors until the timeout: giving up would leave the job running."""
         since = self._clock.now()
         while True:
             try:
-                return await refresh()
+                return await attempt()
             except (BlobStoreError, requests.SecretsUnavailableError) as error:
-                if stop.is_set() or self._clock.now() - since > self._pace.timeouts:
+                if stop.is_set() or self._clock.now() - since > self._pace.unavailable_timeout:
                     raise
                 await log.say(str(error))
             await self._clock.sleep(self._pace.first)

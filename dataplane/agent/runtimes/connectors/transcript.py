@@ -1,4 +1,4 @@
-"""What is known of a job while it runs, as an attempt's log: ours and the connector's words."""
+"""Log of an attempt that a connector runs: messages of the agent and of the connector."""
 
 import asyncio
 import gzip
@@ -14,7 +14,7 @@ from shared.model.logs import LogLine, Originator
 
 
 class Transcript:
-    """Lines said so far; followers are woken by each, and by the end."""
+    """Log lines in memory; followers are notified of each line, and of the end."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -27,7 +27,7 @@ class Transcript:
         return not self._lines
 
     async def say(self, text: str) -> None:
-        """Add a line, unless it is what was said last or there are very many."""
+        """Append a line, unless it repeats the last one or the log is full."""
         text = text.strip()
         if not text or len(self._lines) >= limits.CONNECTOR_LOG_LINES:
             return
@@ -56,7 +56,7 @@ class Transcript:
         return self._ended or len(self._lines) > after_line
 
     def pack(self) -> bytes:
-        """Return the lines as a shipped log has them."""
+        """Return the lines gzip'd, in the format of an uploaded log."""
         encoded = "".join(
             json.dumps({"t": to_us(line.at), "m": line.text, "o": int(line.originator)}) + "\n"
             for line in self._lines

@@ -17,7 +17,7 @@ async def fill_in(stores: Stores, job: Job) -> Job:
     if not needs_inputs(job):
         return job
     store, uri = stores.of(job.assignment), job.assignment.input_uri
-    body = await stores.patiently(
+    body = await stores.with_retries(
         lambda: store.read(uri, limit=limits.INPUTS_BYTES), limits.STORAGE_TIMEOUT
     )
     return with_inputs(job, body)

@@ -1,5 +1,5 @@
 """
-Makes files in a ``file://`` store behave in a task as files in a bucket do: copied in and out.
+Copies files between a task and a ``file://`` store, as the SDK does for buckets.
 
 The SDK short-cuts local paths. ``from_local`` uploads nothing and returns a reference to the
 task's own path, which vanishes with the attempt; ``download`` returns the stored file itself,
@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 _RUN_BASE = "_U_RUN_BASE"
-"""Where the run's data lies, from the agent: ``{store}/{org}/{project}/{domain}/{run}``."""
+"""Base URI of the run's data, set by the agent: ``{store}/{org}/{project}/{domain}/{run}``."""
 _SCHEME = "file://"
 
 
 def install() -> None:
-    """Replace the short-cuts in this process, if it is a task's on a ``file://`` store."""
+    """Replace the SDK's short-cuts in this process, if it is a task's on a ``file://`` store."""
     run_base = os.environ.get(_RUN_BASE, "")
     if not run_base.startswith(_SCHEME):
         return
@@ -45,7 +45,7 @@ def install() -> None:
 def _replace(
     kind: type, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]
 ) -> None:
-    """Put what ``make`` makes of a method in its place."""
+    """Replace a method with ``make(method)``, keeping it a classmethod if it was one."""
     original = kind.__dict__[name]
     if isinstance(original, classmethod):
         setattr(kind, name, classmethod(make(original.__func__)))
@@ -58,10 +58,10 @@ class _Files:
 
     def __init__(self, *, org_base: Path, work: Path) -> None:
         self._org_base = org_base
-        self._work = work  # the attempt's, removed with it
+        self._work = work  # the attempt's working directory, removed with it
 
-    def find_place(self, path: Path) -> Path | None:
-        """Return a new path in the task's raw data for ``path``; None if that is no directory."""
+    def find_target(self, path: Path) -> Path | None:
+        """Return a new path in the task's raw data for ``path``; None if that is not local."""
         from flyte._context import internal_ctx  # noqa: PLC0415 - only in a task
 
         context = internal_ctx()
@@ -73,7 +73,7 @@ class _Files:
         return Path(context.raw_data.get_random_remote_path(path.name))
 
     def fetch(self, stored: str) -> str | None:
-        """Copy a stored file or directory for the task; None if it is not the store's."""
+        """Copy a stored file or directory for the task; None if it is not in the org's store."""
         source = Path(stored.removeprefix(_SCHEME))
         if not source.is_relative_to(self._org_base) or not source.exists():
             return None
@@ -98,14 +98,14 @@ def _uploading(files: _Files, original: Callable[..., Any]) -> Callable[..., Any
     def begin(
         path: str | Path, destination: str | None, hash_method: object
     ) -> tuple[Path, Path | None, str | None]:
-        """Return what the SDK is to be given: a path, and where it is to copy it itself."""
+        """Return the source, the target to copy to here, and the destination for the SDK."""
         local = Path(os.path.normpath(path))
-        place = files.find_place(local) if destination is None else None
-        if place is None:
+        target = files.find_target(local) if destination is None else None
+        if target is None:
             return Path(path), None, destination
         if hash_method is None or isinstance(hash_method, str):
-            return local, place, None
-        return local, None, str(place)  # the SDK hashes what it copies itself
+            return local, target, None
+        return local, None, str(target)  # the SDK computes hashes only of what it copies itself
 
     if original.__name__.endswith("_sync"):
 
@@ -117,12 +117,12 @@ def _uploading(files: _Files, original: Callable[..., Any]) -> Callable[..., Any
             *args: Any,
             **more: Any,
         ) -> Any:
-            local, place, destination = begin(
+            local, target, destination = begin(
                 local_path, remote_destination, _hash_method(cls, args, more)
             )
-            if place is not None:
-                copy(local, place)
-            return original(cls, str(place or local), destination, *args, **more)
+            if target is not None:
+                copy(local, target)
+            return original(cls, str(target or local), destination, *args, **more)
 
         return from_local_sync
 
@@ -134,12 +134,12 @@ def _uploading(files: _Files, original: Callable[..., Any]) -> Callable[..., Any
         *args: Any,
         **more: Any,
     ) -> Any:
-        local, place, destination = begin(
+        local, target, destination = begin(
             local_path, remote_destination, _hash_method(cls, args, more)
         )
-        if place is not None:
-            await asyncio.to_thread(copy, local, place)
-        return await original(cls, str(place or local), destination, *args, **more)
+        if target is not None:
+            await asyncio.to_thread(copy, local, target)
+        return await original(cls, str(target or local), destination, *args, **more)
 
     return from_local
 
@@ -148,8 +148,8 @@ def _naming(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def named_remote(cls: type, name: str) -> Any:
         file = original(cls, name)
-        _, mistaken, path = file.path.partition("/file:/")
-        if mistaken:
+        _, separator, path = file.path.partition("/file:/")
+        if separator:
             file.path = f"/{path}"
             Path(file.path).parent.mkdir(parents=True, exist_ok=True)
         return file
@@ -158,7 +158,7 @@ def _naming(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _hash_method(cls: type, args: tuple[Any, ...], more: dict[str, Any]) -> object:
-    """Return the hash method that ``File.from_local`` was given; a Dir takes none."""
+    """Return the ``hash_method`` argument of ``File.from_local``; None for a Dir, which has none."""
     from flyte.io import File  # noqa: PLC0415 - only in a task
 
     if not issubclass(cls, File):

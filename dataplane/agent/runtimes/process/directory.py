@@ -1,12 +1,14 @@
 """
-One attempt's directory: through these files the agent and the shim speak.
+State directory of one attempt, through whose files the agent and the shim communicate.
 
-``shim.json`` is the claim: a link that only one process can make. It names the shim that runs
-the attempt, or says that the attempt is withdrawn and no shim may run it. ``exit.json``
-appears whole, when all is over. Both stay, so that a later agent can read what happened.
+``shim.json`` is the claim: a hard link that only one process can create. It names the shim
+that runs the attempt, or marks the attempt as withdrawn, so that no shim may run it.
+``exit.json`` is written atomically when the attempt has ended. Both are kept, so that a
+later agent can read how it ended.
 
-The task works elsewhere, so that no relative path of its leads here by accident. It runs as
-our user and could find us if it tried; then it has spoilt its own attempt, and only that.
+The task's working directory is elsewhere, so that no relative path of the task leads here by
+accident. The task runs as the agent's user and can damage these files; that breaks its own
+attempt only.
 """
 
 import shutil
@@ -21,8 +23,8 @@ from dataplane.agent.runtimes.process.state_files import (
     StateUnreadableError,
     create_file,
     read_file,
+    rename_unreadable,
     replace_file,
-    set_aside,
 )
 
 _WITHDRAWN = "withdrawn"
@@ -30,34 +32,36 @@ _WITHDRAWN = "withdrawn"
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """The attempt's claim, taken by an agent so that no shim can have it."""
+    """A claim taken by an agent, so that no shim can start the attempt."""
 
-    code: str = ""  # of the failure; none: it was aborted before it started
+    code: str = ""  # of the failure; "": aborted before it started
     message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What the shim is to run."""
+    """Command, environment and limits of the task's process, written by the agent for the shim."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
-    notes: Sequence[str]  # for the attempt's log, before anything the task says
+    notes: Sequence[str]  # lines for the attempt's log, before the task's output
     max_runtime_seconds: float | None
     memory_limit: int | None  # bytes, of all its processes together
     grace_seconds: float
-    fence: str | None  # a FenceFile, if the task may be begun elsewhere
+    fence: str | None  # path of the FenceFile, if the attempt may be restarted elsewhere
     line_bytes: int
     log_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptDirectory:
+    """Reads and writes the state files of one attempt."""
+
     path: Path
 
     @property
     def work(self) -> Path:
-        """Where the task works; what is above it there is its own, too."""
+        """Working directory of the task; its parent directory belongs to the attempt as well."""
         return self._work_root / "work"
 
     @property
@@ -65,8 +69,8 @@ class AttemptDirectory:
         return self.path / "log.jsonl"
 
     @property
-    def complaints(self) -> Path:
-        """What the shim itself had to say; empty unless something is wrong with it."""
+    def shim_stderr(self) -> Path:
+        """File with the shim's standard error; empty unless the shim failed."""
         return self.path / "shim.txt"
 
     @property
@@ -90,21 +94,21 @@ class AttemptDirectory:
         return self.path / "stop"
 
     @property
-    def made_at(self) -> float:
-        """Return when it last got or lost a file, as seconds since the epoch."""
+    def modified_at(self) -> float:
+        """Return the time of the last added or removed file, in seconds since the epoch."""
         path = self.path if self.path.is_dir() else self._work_root
         return path.stat().st_mtime
 
     def make(self, start: Start) -> None:
-        """Make the directories and say what to run; nobody else may read it."""
+        """Create the directories and write the start order; only the agent's user may read it."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._work_root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.work.mkdir(exist_ok=True)
-        # Not durable: after a power cut an attempt that no shim has claimed is ordered again.
+        # Not durable: after a power cut an attempt without a claim is started again.
         replace_file(self._order, asdict(start), durable=False)
 
     def read_start(self) -> Start:
-        """Return what to run; FileNotFoundError if it was taken or discarded."""
+        """Return the start order; FileNotFoundError if it was taken or discarded."""
         found = read_file(self._order)
         if found is None:
             raise FileNotFoundError(self._order)
@@ -114,26 +118,26 @@ class AttemptDirectory:
             raise StateUnreadableError(self._order, str(error)) from error
 
     def take_start(self) -> Start:
-        """Read what to run and leave no copy: the task's environment is in it."""
+        """Read and delete the start order, because it contains the task's environment."""
         start = self.read_start()
         self._order.unlink()
         return start
 
     def claim(self, identity: Identity) -> bool:
-        """Say that ``identity`` runs this attempt; False if another one does."""
+        """Claim the attempt for the shim ``identity``; False if it is claimed already."""
         return create_file(self._claim, asdict(identity))
 
     def withdraw(self, reason: Withdrawn) -> bool:
         """
         Take the claim, so that no shim can start the attempt; False if a shim has it.
 
-        True as well if the attempt is withdrawn already, or no shim was ever ordered.
+        True as well if the attempt is withdrawn already, or no shim was ever started for it.
         """
         if not self.path.is_dir():
             return True
         if not create_file(self._claim, {_WITHDRAWN: asdict(reason)}):
             return isinstance(self.find_claim(), Withdrawn)
-        self._order.unlink(missing_ok=True)  # the task's environment is in it
+        self._order.unlink(missing_ok=True)  # it contains the task's environment
         return True
 
     def find_claim(self) -> Identity | Withdrawn | None:
@@ -146,9 +150,9 @@ class AttemptDirectory:
                 return Withdrawn(str(reason["code"]), str(reason["message"]))
             pid, ticks, boot_id = found["pid"], found["started_ticks"], found["boot_id"]
         except (KeyError, TypeError) as error:
-            raise StateUnreadableError(self._claim, f"it lacks {error}") from error
+            raise StateUnreadableError(self._claim, f"field {error} is missing") from error
         if type(pid) is not int or pid <= 1 or type(ticks) is not int or type(boot_id) is not str:
-            raise StateUnreadableError(self._claim, "it names no process")
+            raise StateUnreadableError(self._claim, "it does not identify a process")
         return Identity(pid, ticks, boot_id)
 
     def find_shim(self) -> Identity | None:
@@ -156,16 +160,16 @@ class AttemptDirectory:
         return claim if isinstance(claim, Identity) else None
 
     def request_stop(self) -> None:
-        if not self.is_asked_to_stop:  # the first time counts
+        if not self.is_stop_requested:  # keeps the time of the first request
             self._stop.touch()
 
     @property
-    def is_asked_to_stop(self) -> bool:
+    def is_stop_requested(self) -> bool:
         return self._stop.exists()
 
     @property
-    def asked_to_stop_at(self) -> float | None:
-        """Return when, as seconds since the epoch; None if it was not."""
+    def stop_requested_at(self) -> float | None:
+        """Return the time of the stop request, in seconds since the epoch; None without one."""
         try:
             return self._stop.stat().st_mtime
         except FileNotFoundError:
@@ -192,24 +196,24 @@ class AttemptDirectory:
 
     def quarantine(self, error: StateUnreadableError, reason: Withdrawn) -> None:
         """
-        Set the unreadable file aside and withdraw the attempt, so that it cannot run again.
+        Rename the unreadable file and withdraw the attempt, so that it cannot run again.
 
-        Nothing of the attempt may be running.
+        None of the attempt's processes may be running.
         """
-        set_aside(error.path)
+        rename_unreadable(error.path)
         if error.path != self._claim:
-            set_aside(self._claim)
+            rename_unreadable(self._claim)
         create_file(self._claim, {_WITHDRAWN: asdict(reason)})
         self._order.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove all there is of the attempt; what cannot be removed stays for the next time."""
+        """Delete the attempt's directories; files that cannot be deleted stay for the next sweep."""
         shutil.rmtree(self._work_root, ignore_errors=True)
         shutil.rmtree(self.path, ignore_errors=True)
 
     @classmethod
     def all_below(cls, root: Path) -> Sequence[Self]:
-        """Return the attempts that have a directory of either kind."""
+        """Return the attempts that have a state directory or a working directory."""
         names = {
             path.name
             for parent in (root, root.with_name("work"))
@@ -221,7 +225,7 @@ class AttemptDirectory:
 
 
 def _number(found: Any) -> int | None:
-    """Return a number out of a file; ValueError if it is something else."""
+    """Return an integer or None read from a file; ValueError for any other type."""
     if found is not None and type(found) is not int:
         raise ValueError(f"{found!r} is not a number")
     return found

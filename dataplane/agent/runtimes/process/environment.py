@@ -1,9 +1,10 @@
 """
-What a task's process is started with: its environment.
+Composes the environment of a task's process.
 
-The task's own variables, then the run's, lie over a small inherited base; what tells the
-SDK where it is lies over all, so that nobody can pretend to be another action. Nothing
-else of the agent's environment reaches a task, above all not its token.
+In order of increasing precedence: a small base inherited from the agent, the task's
+variables, the run's variables, and the system variables, so that no task can pretend to be
+another action. Nothing else of the agent's environment reaches a task, in particular not
+the agent's token.
 """
 
 import os
@@ -47,7 +48,7 @@ _INHERITED_FAMILIES = ("LC_", "AWS_", "FLYTE_AWS_", "AZURE_", "FLYTE_STORAGE_")
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what every task inherits of ``environ``: the base below the task's own."""
+    """Return the variables of ``environ`` that every task inherits, and the runtime's defaults."""
     base = {
         name: value
         for name, value in environ.items()
@@ -55,15 +56,15 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     }
     programs = str(Path(sys.executable).parent)
     base["PATH"] = os.pathsep.join([programs, environ.get("PATH", os.defpath)])
-    base["PYTHONUNBUFFERED"] = "1"  # a line is in the log when it is written
-    # A directory as store has no directories until used. In the base already, because fsspec
-    # reads it once, at import, and a forked task has it imported.
+    base["PYTHONUNBUFFERED"] = "1"  # lines reach the log when they are written
+    # A file:// store has no subdirectories until they are used. Set in the base, because
+    # fsspec reads it once, at import, and a forked task has fsspec imported already.
     base["FSSPEC_FILE_AUTO_MKDIR"] = "1"
     return base
 
 
 def compose_environment(job: Job, base: Mapping[str, str], endpoint: Endpoint) -> dict[str, str]:
-    """Return the whole environment of the attempt's process."""
+    """Return the complete environment of the attempt's process."""
     container = job.task.container
     return {
         **base,

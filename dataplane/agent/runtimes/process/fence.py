@@ -1,4 +1,4 @@
-"""Until when what may be begun elsewhere may run here: a file, for all the shims of a machine."""
+"""Self-fencing deadline of a machine's replaceable attempts, in a file that its shims read."""
 
 import json
 import time
@@ -11,10 +11,11 @@ from dataplane.agent.runtimes.process.process_identity import read_boot_id
 @dataclass(frozen=True, slots=True)
 class FenceFile:
     """
-    Moved on by the agent as long as it is heard, looked at by shims, which may be alone.
+    Deadline after which attempts that may be restarted elsewhere must not run here.
 
-    Times are those since the machine started: whoever sets its clock moves no fence, and
-    what was written before a restart says nothing after it.
+    The agent extends it while the control plane answers; shims read it, because the agent
+    may be dead. Times are seconds since boot: setting the clock does not move the deadline,
+    and a file from before a reboot counts as expired.
     """
 
     path: Path
@@ -30,7 +31,7 @@ class FenceFile:
             boot_id, until = json.loads(self.path.read_text())
             return bool(boot_id != read_boot_id()) or _uptime() >= float(until)
         except (OSError, TypeError, ValueError, RecursionError):
-            return True  # unreadable: nobody vouches for us
+            return True  # an unreadable deadline counts as expired
 
 
 def _uptime() -> float:

@@ -1,10 +1,10 @@
 """
-Variables whose value a process keeps from when it was loaded, so that a fork cannot change them.
+Finds environment variables that a process reads only at load time, so that a fork cannot change them.
 
 The C library, the interpreter and native libraries read some while they are loaded: those have
 known names. Python modules read others while they are imported: the zygote records them. A
-variable that begins with the name of an imported package counts as well, because its native
-part may read it unseen.
+variable that begins with the name of an imported package counts as well, because the package's
+native code may read it without being recorded.
 """
 
 import os
@@ -18,7 +18,7 @@ _READ_WHEN_LOADED = (
     *("OMP_", "GOMP_", "KMP_", "MKL_", "BLIS_", "OPENBLAS_", "GOTO_", "NUMEXPR_", "VECLIB_"),
     *("NPY_", "ARROW_", "CUDA_", "TOKIO_", "GRPC_", "UV_"),
 )
-"""Names, or how they begin."""
+"""Names, or prefixes of names."""
 
 
 def find_fixed(
@@ -29,22 +29,22 @@ def find_fixed(
     packages: Sequence[str],
 ) -> Sequence[str]:
     """
-    Return what ``env`` says otherwise than ``base``, and a fork of a process that was loaded
-    with ``base`` would not heed.
+    Return the variables that differ from ``base`` and that a fork of a process loaded with
+    ``base`` would ignore.
 
-    ``read`` are the variables that its imports read, ``packages`` what it imported.
+    ``read``: the variables that the process's imports read; ``packages``: its imports.
     """
-    beginnings = (*_READ_WHEN_LOADED, *(f"{package.upper()}_" for package in packages))
+    prefixes = (*_READ_WHEN_LOADED, *(f"{package.upper()}_" for package in packages))
     return sorted(
         name
         for name in {*env, *base}
-        if env.get(name) != base.get(name) and (name in read or name.startswith(beginnings))
+        if env.get(name) != base.get(name) and (name in read or name.startswith(prefixes))
     )
 
 
 @contextmanager
 def recording() -> Iterator[set[str]]:
-    """Collect the names of the variables that Python code looks up meanwhile."""
+    """Collect the names of the variables that Python code reads within the block."""
     names: set[str] = set()
 
     class Recording(os._Environ[str]):  # noqa: SLF001 - the class of os.environ
@@ -64,6 +64,6 @@ def recording() -> Iterator[set[str]]:
 
 
 def list_foreign_packages(modules: Sequence[str]) -> Sequence[str]:
-    """Return the packages of the modules that do not come with Python."""
+    """Return the top-level packages of the modules that are not in the standard library."""
     packages = {name.partition(".")[0].lstrip("_") for name in modules}
     return sorted(packages - sys.stdlib_module_names)

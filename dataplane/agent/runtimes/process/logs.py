@@ -1,8 +1,9 @@
 """
-An attempt's log: a file of lines as :mod:`dataplane.agent.runtimes.log_lines` has them.
+Writes, follows and packs the log file of an attempt's process.
 
-The shim writes it, the agent follows and ships it as it is, so a line's number is its
-place in the file. A long line is cut into pieces, a long log ends early and says so.
+The format is that of :mod:`dataplane.agent.runtimes.log_lines`. The shim writes the file,
+the agent follows and uploads it unchanged, so a line's number is its position in the file.
+A long line is split; a log that reaches its size limit ends with a line that says so.
 """
 
 import asyncio
@@ -19,11 +20,11 @@ from shared.kit.clock import Clock
 from shared.model.logs import LogLine, Originator
 
 _PACKING_LEVEL = 1  # the fastest
-_PACKED_BYTES = 1024 * 1024  # in one go
+_PACKED_BYTES = 1024 * 1024  # per piece
 
 
 class LogWriter:
-    """Turns what the task writes into lines of the log; used by the shim."""
+    """Converts the task's output into lines of the log; used by the shim."""
 
     def __init__(self, path: Path, clock: Clock, *, line_bytes: int, log_bytes: int) -> None:
         self._file: BinaryIO = path.open("ab", buffering=0)
@@ -33,10 +34,10 @@ class LogWriter:
         self._unfinished = b""
 
     def feed(self, data: bytes) -> None:
-        """Take what the task wrote; its last line may be unfinished."""
+        """Append the task's output; its last line may be unfinished."""
         *lines, rest = (self._unfinished + data).split(b"\n")
         pieces = [piece for line in lines for piece in cut_text(overwrite(line), self._line_bytes)]
-        if b"\r" in rest:  # begun again, perhaps for the thousandth time
+        if b"\r" in rest:  # a progress bar: keep only the latest text in memory
             ended = len(rest.rstrip(b"\r"))
             rest = overwrite(rest) + rest[ended:]
         *more, self._unfinished = cut_text(rest, self._line_bytes)
@@ -44,7 +45,7 @@ class LogWriter:
         self._write(texts, Originator.USER)
 
     def say(self, text: str) -> None:
-        """Add a line of our own."""
+        """Append a line of the shim's own."""
         self._write([text], Originator.SYSTEM)
 
     def close(self) -> None:
@@ -68,11 +69,11 @@ class LogWriter:
         try:
             self._file.write(b"".join(encoded))
         except OSError:
-            self._left = 0  # a full disk must not stop the task; the log just ends
+            self._left = 0  # a full disk must not stop the task; its log ends here
 
 
 class LogReader:
-    """Reads a log from the start while it may still grow; used by the agent."""
+    """Reads a log that may still grow; used by the agent."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -98,7 +99,7 @@ class LogReader:
 
 
 def read_last_lines(path: Path, count: int) -> Sequence[str]:
-    """Return the texts of the last lines the task wrote."""
+    """Return the last ``count`` lines of the task's output, within the log's last chunk."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
@@ -107,16 +108,16 @@ def read_last_lines(path: Path, count: int) -> Sequence[str]:
     except FileNotFoundError:
         return []
     if size > limits.CHUNK_BYTES:
-        raws = raws[1:]  # cut in the middle
+        raws = raws[1:]  # an incomplete line
     lines = [decode_line(raw) for raw in raws if raw]
     return [line.text for line in lines if line.originator is Originator.USER][-count:]
 
 
 async def pack_log(path: Path) -> bytes:
     """
-    Return the log gzip'd, as it is shipped; FileNotFoundError if there is none.
+    Return the log gzip'd, for upload; FileNotFoundError if there is none.
 
-    Packed fast, piece by piece: whoever is cancelled stops after the piece under way.
+    Compressed piece by piece, so that a cancellation takes effect after the current piece.
     """
     packed = BytesIO()
     with (
@@ -129,7 +130,7 @@ async def pack_log(path: Path) -> bytes:
 
 
 def _pack_piece(file: BinaryIO, gz: gzip.GzipFile) -> bool:
-    """Pack the next piece; False at the end."""
+    """Compress the next piece; False at the end."""
     piece = file.read(_PACKED_BYTES)
     gz.write(piece)
     return bool(piece)

@@ -1,4 +1,4 @@
-"""A process that can be recognised later: pids are given out again, machines restart."""
+"""Identifies a process across reuse of its pid and reboots of the machine."""
 
 import os
 import signal
@@ -12,8 +12,10 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
+    """A pid with the process's start time and the boot's id, so that a reused pid is noticed."""
+
     pid: int
-    started_ticks: int  # since the machine started, as /proc tells it
+    started_ticks: int  # clock ticks since boot, field 22 of /proc/<pid>/stat
     boot_id: str
 
     @classmethod
@@ -37,14 +39,14 @@ class Identity:
         return None
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Signal the process if it is still there."""
+        """Send a signal to the process unless it has ended."""
         descriptor = self.open_pidfd()
         if descriptor is None:
             return
         try:
             signal.pidfd_send_signal(descriptor, number)
         except ProcessLookupError:
-            pass  # it ended this moment, which is what a signal is for
+            pass  # it has just ended
         finally:
             os.close(descriptor)
 
@@ -58,13 +60,13 @@ class Identity:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it was sent SIGSTOP, or is being traced, and so does nothing."""
+        """Whether the process is suspended, by SIGSTOP or by a tracer."""
         fields = read_stat(self.pid)
         return fields is not None and fields[0] in _STOPPED and self._is_current()
 
     @property
     def holds_pid(self) -> bool:
-        """Whether its pid, and so its session, has not become another's."""
+        """Whether the pid, and so the session of that id, has not been reused."""
         same_boot = read_boot_id() == self.boot_id
         return same_boot and read_started_ticks(self.pid) in {None, self.started_ticks}
 
@@ -74,17 +76,17 @@ class Identity:
 
 
 def read_boot_id() -> str:
-    """Return what tells this run of the machine from all others."""
+    """Return the kernel's boot id, which changes with each reboot."""
     return _BOOT_ID.read_text().strip()
 
 
 def read_stat(pid: int) -> list[str] | None:
-    """Return the fields of /proc/<pid>/stat from the state on; None if it is gone."""
+    """Return the fields of /proc/<pid>/stat from the state on; None if the process has ended."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return text[text.rindex(")") + 2 :].split()  # the name before may hold anything
+    return text[text.rindex(")") + 2 :].split()  # the name before it may contain anything
 
 
 def read_started_ticks(pid: int) -> int | None:

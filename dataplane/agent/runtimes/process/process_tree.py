@@ -1,4 +1,4 @@
-"""All the processes of an attempt: find them, weigh them, end them."""
+"""Finds, measures and kills the processes of an attempt."""
 
 import os
 import re
@@ -15,7 +15,7 @@ _ZOMBIE = "Z"
 
 
 def list_descendants(of: int) -> Sequence[int]:
-    """List the living processes below ``of``, wherever they hide from their group."""
+    """List the living descendants of the process ``of``, in whatever process group."""
     children: dict[int, list[int]] = {}
     for pid in _list_pids():
         fields = read_stat(pid)
@@ -31,7 +31,7 @@ def list_descendants(of: int) -> Sequence[int]:
 
 
 def list_session(leader: int) -> Sequence[int]:
-    """List the living processes of a session, its leader's death notwithstanding."""
+    """List the living processes of a session, even if its leader has ended."""
     found = []
     for pid in _list_pids():
         fields = read_stat(pid)
@@ -47,14 +47,14 @@ def list_marked(mark: bytes) -> Sequence[int]:
         try:
             environment = Path(f"/proc/{pid}/environ").read_bytes()
         except OSError:
-            continue  # it is gone, or not ours to look into: then it is not ours to kill
+            continue  # it has ended, or belongs to another user and is not ours to kill
         if mark in environment.split(b"\0"):
             found.append(pid)
     return found
 
 
 def list_working_in(directory: Path) -> Sequence[int]:
-    """List the living processes whose working directory this is, or was until it was removed."""
+    """List the living processes whose working directory is ``directory``, even if removed."""
     real = os.path.realpath(directory)
     found = []
     for pid in _list_pids():
@@ -67,7 +67,7 @@ def list_working_in(directory: Path) -> Sequence[int]:
     return found
 
 
-def list_complaining_into(path: Path) -> Sequence[int]:
+def list_with_stderr(path: Path) -> Sequence[int]:
     """List the living processes whose standard error is the file ``path``."""
     names = {os.path.realpath(path), f"{os.path.realpath(path)} (deleted)"}
     found = []
@@ -75,14 +75,14 @@ def list_complaining_into(path: Path) -> Sequence[int]:
         try:
             target = os.readlink(f"/proc/{pid}/fd/2")  # noqa: PTH115 - a name, not a path
         except OSError:
-            continue  # it is gone, not ours to look into, or has none
+            continue  # it has ended, belongs to another user, or has no standard error
         if target in names:
             found.append(pid)
     return found
 
 
 def kill(pids: Iterable[int], within: float) -> None:
-    """Send SIGKILL, and wait until all have ended, ``within`` seconds at most."""
+    """Send SIGKILL to the processes, and wait at most ``within`` seconds until they have ended."""
     until = time.monotonic() + within
     ending = select.poll()
     descriptors: set[int] = set()
@@ -97,11 +97,11 @@ def kill(pids: Iterable[int], within: float) -> None:
             try:
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
-                continue  # it ended by itself, or has become somebody else's
+                continue  # it has ended, or now belongs to another user
             ending.register(descriptor, select.POLLIN)
             waiting.add(descriptor)
-        while waiting and (left := until - time.monotonic()) > 0:
-            ended = {descriptor for descriptor, _ in ending.poll(left * 1000)}
+        while waiting and (remaining := until - time.monotonic()) > 0:
+            ended = {descriptor for descriptor, _ in ending.poll(remaining * 1000)}
             for descriptor in ended:
                 ending.unregister(descriptor)
             waiting -= ended
@@ -115,15 +115,15 @@ def send_signal(pids: Iterable[int], number: signal.Signals) -> None:
         try:
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
-            pass  # it ended by itself, or has become somebody else's
+            pass  # it has ended, or now belongs to another user
 
 
 def measure_memory(pids: Sequence[int], limit: int) -> int:
     """
-    Return the bytes that the processes use together.
+    Return the total memory of the processes, in bytes.
 
-    Resident sizes count shared pages once for each process: quick to read, and good enough
-    below the limit. Above it the kernel is asked for proportional sizes.
+    Resident sizes count shared pages once per process: cheap to read, and sufficient below
+    the limit. Above it, proportional sizes are read, which the kernel has to compute.
     """
     resident = sum(_read_resident(pid) for pid in pids)
     if resident <= limit:
@@ -147,7 +147,7 @@ def _read_proportional(pid: int) -> int:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    except PermissionError:  # it changed its user; what it shares cannot be told
+    except PermissionError:  # it changed its user; its shared pages cannot be read
         return _read_resident(pid)
     match = re.search(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)
     return int(match[1]) * 1024 if match else _read_resident(pid)

@@ -1,10 +1,10 @@
 """
-Runs ``a0`` of this environment as a local process, one shim to each attempt.
+Runs the SDK's ``a0`` from the agent's environment as a local process, under a shim per attempt.
 
-The agent may die at any point: whoever comes next finds the attempt's directory, sees
-whether a shim has claimed it, waits for it if it lives, and reads what it wrote if not.
+The agent may die at any point: the next one finds the attempt's directory, checks whether
+a shim has claimed it, waits for the shim if it is alive, and reads its exit file if not.
 A claimed attempt is never started again, nor is one that ran and whose directory is gone.
-An attempt whose state cannot be read is ended and fails; others do not notice.
+An attempt whose state cannot be read is killed and fails; others are not affected.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from dataplane.agent.runtimes.process.logs import LogReader, pack_log, read_last
 from dataplane.agent.runtimes.process.process_identity import Identity
 from dataplane.agent.runtimes.process.spawner import Spawner
 from dataplane.agent.runtimes.process.state_files import StateUnreadableError
-from dataplane.agent.runtimes.process.watching import Bounds, ask_to_end, kill_all, wait_for_end
+from dataplane.agent.runtimes.process.watching import Bounds, kill_all, request_stop, wait_for_end
 from dataplane.agent.runtimes.protocol import Job, NoLogError, ReportStatus
 from shared.blobs.errors import BlobError
 from shared.kit.clock import Clock
@@ -51,6 +51,8 @@ class StartError(Exception):
 
 
 class ProcessRuntime:
+    """Runs attempts as local processes; their state is below ``root``."""
+
     def __init__(
         self,
         *,
@@ -118,10 +120,10 @@ class ProcessRuntime:
     async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
         directory = self.directory(attempt)
         if attempt not in self._running and not directory.path.is_dir():
-            raise NoLogError(f"this cluster has no log of attempt {attempt}, or has it no longer")
+            raise NoLogError(f"this cluster has no log of attempt {attempt}, or has deleted it")
         reader = LogReader(directory.log)
         while True:
-            over = attempt not in self._running  # asked before reading: nothing comes after
+            over = attempt not in self._running  # read first: no line is written after the end
             chunk = reader.read(after_line) if directory.log.exists() else None
             if chunk is not None:
                 yield chunk
@@ -132,9 +134,10 @@ class ProcessRuntime:
 
     async def sweep(self, held: Collection[AttemptId], older_than: timedelta) -> int:
         """
-        Remove the directories of attempts that are over and not held; return how many.
+        Delete the directories of ended attempts that are not in ``held``; return how many.
 
-        A process whose attempt nobody holds is stopped: its directory goes next time.
+        ``held``: the attempts in the agent's ledger. An orphaned process, of an attempt not
+        among them, is stopped; a later sweep deletes its directory.
         """
         kept = {str(attempt) for attempt in held}
         swept = 0
@@ -145,15 +148,15 @@ class ProcessRuntime:
             try:
                 swept += await self._sweep(directory, older_than)
             except StateUnreadableError as error:
-                logger.error("attempt quarantined", extra={**fields, "detail": str(error)})  # noqa: TRY400 - its state, no fault of ours
+                logger.error("attempt quarantined", extra={**fields, "detail": str(error)})  # noqa: TRY400 - not a bug
                 await asyncio.to_thread(kill_all, directory, None)
                 directory.quarantine(error, _unreadable(error))
             except OSError:
-                logger.warning("attempt not swept", extra=fields, exc_info=True)
+                logger.warning("attempt sweep failed", extra=fields, exc_info=True)
         return swept
 
     async def kill_unheld(self, held: Collection[AttemptId]) -> None:
-        """Kill the processes of attempts that are not held, before they can begin elsewhere."""
+        """Kill the processes of attempts not in ``held``, before they can start elsewhere."""
         kept = {str(attempt) for attempt in held}
         for directory in AttemptDirectory.all_below(self._root):
             fields = {"attempt": directory.path.name}
@@ -163,22 +166,24 @@ class ProcessRuntime:
                 shim = directory.find_shim()
                 alive = shim is not None and shim.is_alive
             except (OSError, StateUnreadableError):
-                shim, alive = None, bool(process_tree.list_complaining_into(directory.complaints))
+                shim, alive = None, bool(process_tree.list_with_stderr(directory.shim_stderr))
             if alive:
-                logger.warning("killing a process nobody holds", extra=fields)
+                logger.warning("killing orphaned attempt", extra=fields)
                 await asyncio.to_thread(kill_all, directory, shim)
 
     async def _sweep(self, directory: AttemptDirectory, older_than: timedelta) -> bool:
-        """Stop the attempt's process, or remove what is left; whether it was removed."""
+        """Stop the attempt's process, or delete its directory; whether it was deleted."""
         shim = directory.find_shim()
         has_ended = directory.find_exit() is not None
         if not has_ended and shim is not None and shim.is_alive:
-            asked_at = directory.asked_to_stop_at
-            if asked_at is None:
-                logger.warning("stopping a process nobody holds", extra={"pid": shim.pid})
-                ask_to_end(shim, directory)
-            elif self._clock.now().timestamp() - asked_at > self._bounds.to_end.total_seconds():
-                logger.error("killing a process nobody holds", extra={"pid": shim.pid})
+            requested_at = directory.stop_requested_at
+            fields = {"attempt": directory.path.name, "pid": shim.pid}
+            stop_timeout = self._bounds.stop_timeout.total_seconds()
+            if requested_at is None:
+                logger.warning("stopping orphaned attempt", extra=fields)
+                request_stop(shim, directory)
+            elif self._clock.now().timestamp() - requested_at > stop_timeout:
+                logger.error("killing orphaned attempt", extra=fields)
                 await asyncio.to_thread(kill_all, directory, shim)
             return False
         if self._age(directory) < older_than:
@@ -189,14 +194,14 @@ class ProcessRuntime:
         return True
 
     def allow_until(self, at: datetime) -> None:
-        """Let what may be begun elsewhere run until then, with this agent or without it."""
+        """Let attempts that may be restarted elsewhere run until then, even if the agent dies."""
         self._fence.open_for((at - self._clock.now()).total_seconds())
 
     def directory(self, attempt: AttemptId) -> AttemptDirectory:
         return AttemptDirectory(self._root / str(attempt))
 
     def _age(self, directory: AttemptDirectory) -> timedelta:
-        return timedelta(seconds=self._clock.now().timestamp() - directory.made_at)
+        return timedelta(seconds=self._clock.now().timestamp() - directory.modified_at)
 
     def _prepare(self, job: Job) -> Start:
         container = job.task.container
@@ -228,11 +233,11 @@ class ProcessRuntime:
         try:
             await asyncio.to_thread(directory.make, start)
         except OSError as error:
-            raise StartError(f"{directory.path} cannot be made: {error}") from error
+            raise StartError(f"{directory.path} cannot be created: {error}") from error
         if await self._spawner.start(directory, start):
             return
         message = (
-            f"the attempt's process did not start; its keeper said: {_tail(directory.complaints)}"
+            f"the attempt's process did not start; its shim wrote: {_tail(directory.shim_stderr)}"
         )
         if directory.withdraw(Withdrawn("StartFailed", message)):
             raise StartError(message)
@@ -240,7 +245,7 @@ class ProcessRuntime:
     async def _watch(
         self, job: Job, directory: AttemptDirectory, shim: Identity | None, stop: asyncio.Event
     ) -> Exit | None:
-        """Wait until the attempt's process has ended, and tell how; None if nobody knows."""
+        """Wait until the attempt's process has ended, and return how; None if that is unknown."""
         if shim is not None:
             await wait_for_end(
                 shim,
@@ -253,14 +258,14 @@ class ProcessRuntime:
             ended = directory.find_exit()
             if ended is not None:
                 return ended
-        # It ran, and its claim or its exit is missing: it was killed, or the disk lost it.
+        # It ran, but its claim or exit file is missing: it was killed, or the disk lost the file.
         await asyncio.to_thread(kill_all, directory, shim)
-        return directory.find_exit()  # a shim may have written it in its last moment
+        return directory.find_exit()  # the shim may have written it just before its end
 
     async def _quarantine(
         self, job: Job, directory: AttemptDirectory, error: StateUnreadableError
     ) -> StatusUpdate:
-        """End the attempt, and judge it by what it left in the store."""
+        """Kill the attempt, and classify its end by its artifacts in the blob store."""
         logger.error("attempt quarantined", extra={"attempt": directory.path.name}, exc_info=error)
         await asyncio.to_thread(kill_all, directory, None)
         reason = _unreadable(error)
@@ -275,7 +280,7 @@ class ProcessRuntime:
         self, job: Job, directory: AttemptDirectory, ended: Exit | None
     ) -> StatusUpdate:
         assignment = job.assignment
-        left = AttemptArtifacts(
+        found = AttemptArtifacts(
             exit=ended,
             output_prefix=assignment.output_prefix,
             last_lines=await asyncio.to_thread(read_last_lines, directory.log, limits.LAST_LINES),
@@ -284,8 +289,8 @@ class ProcessRuntime:
             else job.task.max_runtime.total_seconds(),
             memory_limit=None if job.task.container is None else job.task.container.memory_limit,
         )
-        left = await self._collect(job, left)
-        phase, failure = classify(left)
+        found = await self._add_stored_artifacts(job, found)
+        phase, failure = classify(found)
         return StatusUpdate(
             phase=phase,
             failure=failure,
@@ -294,33 +299,33 @@ class ProcessRuntime:
             log_uri=await self._ship_log(job, directory),
         )
 
-    async def _collect(self, job: Job, left: AttemptArtifacts) -> AttemptArtifacts:
-        """Add what the task left in the store, as far as it decides how the attempt ended."""
-        ended = left.exit
+    async def _add_stored_artifacts(self, job: Job, found: AttemptArtifacts) -> AttemptArtifacts:
+        """Add the artifacts in the blob store that classifying the end needs."""
+        ended = found.exit
         if ended is not None and ended.killed_for is not None and ended.code != 0:
-            return left  # we killed it
+            return found  # the shim killed it
         error = await artifacts.read_error(self._stores, job)
         if error is not None:
-            return replace(left, error=error)
+            return replace(found, error=error)
         if ended is None or ended.killed_for is not None:
-            return replace(left, outputs_written=await artifacts.has_outputs(self._stores, job))
+            return replace(found, outputs_written=await artifacts.has_outputs(self._stores, job))
         if ended.code == 0:
             missing = await artifacts.are_outputs_missing(self._stores, job)
-            return replace(left, outputs_missing=missing)
-        return left
+            return replace(found, outputs_missing=missing)
+        return found
 
     async def _ship_log(self, job: Job, directory: AttemptDirectory) -> str:
         try:
             packed = await pack_log(directory.log)
         except FileNotFoundError:
-            return ""  # it never came so far as to have one
+            return ""  # it ended before it had a log
         return await artifacts.ship_log(self._stores, job, packed)
 
 
 def _unreadable(error: StateUnreadableError) -> Withdrawn:
     message = (
-        f"the attempt's state is unreadable and was set aside: {error}; a power cut may have "
-        "damaged it, or the task wrote over it"
+        f"the attempt's state file was renamed because it is unreadable: {error}; a power cut may "
+        "have damaged it, or the task overwrote it"
     )
     return Withdrawn("StateUnreadable", message)
 
@@ -331,7 +336,7 @@ def _failed(code: str, message: str) -> StatusUpdate:
 
 
 def _make_local(prefix: str) -> None:
-    """Make the directory of an output prefix that is one."""
+    """Create the directory of an output prefix in a ``file://`` store."""
     url = urlsplit(prefix)
     if url.scheme in {"", "file"}:
         Path(url.path).mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,15 @@
 """
-The keeper of one attempt's process: small, alone, and alive when the agent is not.
+Shim: supervises the process of one attempt, and outlives the agent.
 
-It claims the attempt, starts the task in a process group of its own, writes down what it
-says, holds it to its limits, ends it when asked (SIGTERM), kills whatever the task
-leaves behind, and writes how it ended. Every process of the attempt is below it, even one
-that left its parents: it is their subreaper. If it is killed, the kernel kills the task.
+It claims the attempt, starts the task in a process group of its own, writes the task's
+output to the log, enforces its limits, stops it on SIGTERM, kills the processes that the
+task leaves behind, and writes the exit file. Every process of the attempt is its
+descendant, even a daemonised one: it is their subreaper. If it is killed, the kernel kills
+the task.
 
 Run as ``python -m dataplane.agent.runtimes.process.shim DIRECTORY DESCRIPTOR``, or forked
-by the zygote. The descriptor is told "started" once the attempt is claimed and about to run.
+by the zygote. It writes "started" to the descriptor once the attempt is claimed and about
+to run.
 """
 
 import ctypes
@@ -37,31 +39,31 @@ STARTED = b"started\n"
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_WEIGH_EVERY = 0.2  # seconds between two looks at the memory
-_FENCE_EVERY = 1.0  # seconds between two looks at the fence
-_REMNANTS_DIE_WITHIN = 5.0  # seconds from the task's end
-_SIGKILL_EVERY = 0.1  # seconds, to those that were forked meanwhile
-_LAST_WORDS = 5.0  # seconds to read what was written before the end
+_MEMORY_CHECK_INTERVAL = 0.2  # seconds
+_FENCE_CHECK_INTERVAL = 1.0  # seconds
+_REMNANTS_TIMEOUT = 5.0  # seconds from the task's end
+_SIGKILL_INTERVAL = 0.1  # seconds, to reach processes that were forked meanwhile
+_DRAIN_TIMEOUT = 5.0  # seconds to read the output written before the end
 _READ_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Which attempt to keep, and whom to tell that it has started."""
+    """The attempt to run, and the descriptor on which to report that it has started."""
 
     directory: AttemptDirectory
     ready: int
 
 
-def keep(
+def supervise(
     wait: Callable[[], Order | None], *, using: int, prepare: Callable[[], None] = lambda: None
 ) -> Start:
     """
-    Keep the attempt that ``wait`` names to its end; None means that there is none to keep.
+    Supervise the attempt that ``wait`` returns to its end; None means that there is none.
 
-    The task's process is made first and runs ``prepare`` while the shim waits. ``using``
-    is the descriptor that ``wait`` needs; no other is kept. Returns only in the task's
-    own process, which is to become what ``Start`` says; the shim's process ends here.
+    The task's process is forked first and runs ``prepare`` while the shim waits. ``using``
+    is the descriptor that ``wait`` needs; all others are closed. Returns only in the task's
+    own process, which is to execute the returned ``Start``; the shim's process exits here.
     """
     status = 1
     try:
@@ -72,10 +74,10 @@ def keep(
             return start
         order = wait()
         if order is None or not shim.begin(order):
-            os._exit(0)  # without us the task's process ends too
+            os._exit(0)  # the task's process ends with its shim
         shim.watch()
         status = 0
-    except BaseException:  # noqa: BLE001 - the last frame of this process; shim.txt gets it
+    except BaseException:  # noqa: BLE001 - last frame of this process; goes to shim.txt
         traceback.print_exc()
     os._exit(status)
 
@@ -90,7 +92,7 @@ class _Shim:
         self._status: int | None = None
         self._max_rss = 0
         self._killed_for: KilledFor | None = None
-        self._asked_to_stop = False
+        self._stop_requested = False
         self._kill_at = math.inf
         self._end_at = math.inf
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
@@ -98,7 +100,7 @@ class _Shim:
         signal.signal(signal.SIGTERM, self._on_stop)
 
     def fork_task(self, prepare: Callable[[], None]) -> Start | None:
-        """Fork; return what to become in the child, once it is known, and None in the shim."""
+        """Fork the task's process; return its start order in the child, and None in the shim."""
         shim = os.getpid()
         self._task = os.fork()
         if self._task == 0:
@@ -111,14 +113,14 @@ class _Shim:
         return None
 
     def begin(self, order: Order) -> bool:
-        """Claim the attempt and start its task; False if it is not to be started by us."""
+        """Claim the attempt and start its task; False if this shim is not to start it."""
         self._directory = order.directory
-        _complain_into(order.directory.complaints)
-        os.chdir(order.directory.path)  # marks this shim, if its claim is ever lost
+        _redirect_stderr(order.directory.shim_stderr)
+        os.chdir(order.directory.path)  # identifies this shim if its claim is lost
         if not order.directory.claim(Identity.of_this_process()):
             return False  # another shim runs this attempt
         self._start = start = order.directory.take_start()
-        if order.directory.is_asked_to_stop:
+        if order.directory.is_stop_requested:
             ended = Exit(signal=signal.SIGTERM, killed_for=KilledFor.STOPPED)
             order.directory.write_exit(ended)
             return False
@@ -136,14 +138,14 @@ class _Shim:
             self._log.say(note)
         if start.max_runtime_seconds is not None:
             self._end_at = time.monotonic() + start.max_runtime_seconds
-        os.write(order.ready, STARTED)  # first: the task may stop us
+        os.write(order.ready, STARTED)  # before the task starts: it may stop the shim
         os.close(order.ready)
         with open(self._start_task, "w") as task:  # noqa: PTH123 - a descriptor
             json.dump({**asdict(start), "work": str(order.directory.work)}, task)
         return True
 
     def watch(self) -> None:
-        """Watch the task to its end and beyond, and write down how it ended."""
+        """Supervise the task to its end, kill its remaining processes, write the exit file."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._output, selectors.EVENT_READ)
             selector.register(self._wake, selectors.EVENT_READ)
@@ -156,23 +158,23 @@ class _Shim:
                         os.read(self._wake, 4096)
                 self._check_limits()
         self._kill_remnants()
-        self._read_last_words()
+        self._drain_output()
         self._log.close()
         self._directory.write_exit(self._describe_exit())
 
     def _on_stop(self, *_: object) -> None:
-        self._asked_to_stop = True
+        self._stop_requested = True
 
     def _pause(self) -> float:
         pause = min(self._end_at, self._kill_at) - time.monotonic()
         if self._start.memory_limit is not None:
-            pause = min(pause, _WEIGH_EVERY)
+            pause = min(pause, _MEMORY_CHECK_INTERVAL)
         if self._start.fence is not None:
-            pause = min(pause, _FENCE_EVERY)
+            pause = min(pause, _FENCE_CHECK_INTERVAL)
         return max(0.0, min(pause, 60.0))
 
     def _reap(self) -> bool:
-        """Collect who has ended; say whether the task itself has."""
+        """Reap ended processes; return whether the task itself has ended."""
         while self._status is None:
             try:
                 pid, status, used = os.wait4(-1, os.WNOHANG)
@@ -189,7 +191,7 @@ class _Shim:
         self._max_rss = max(self._max_rss, used.ru_maxrss * 1024)
 
     def _read_output(self) -> bool:
-        """Read what there is; False at the end."""
+        """Read the available output; False at its end."""
         try:
             data = os.read(self._output, _READ_BYTES)
         except BlockingIOError:
@@ -204,21 +206,25 @@ class _Shim:
             self._kill_at = now + 1.0
         if self._killed_for is not None:
             return
-        if self._asked_to_stop:
+        if self._stop_requested:
             self._end(KilledFor.STOPPED)
         elif now >= self._end_at:
             self._log.say("the task has reached its max runtime and is being stopped")
             self._end(KilledFor.MAX_RUNTIME)
         elif self._is_fenced():
-            self._log.say("its cluster is cut off for long, and it may be begun elsewhere: stopped")
+            self._log.say(
+                "stopping the task: its cluster has lost the control plane, and the task may be "
+                "restarted on another cluster"
+            )
             self._end(KilledFor.CUT_OFF)
         elif self._start.memory_limit is not None:
             self._check_memory(self._start.memory_limit)
 
     def _is_fenced(self) -> bool:
         """
-        Whether the task may be begun elsewhere by now. Our agent may be dead, and nobody
-        else is there to stop the task.
+        Whether the fence has expired, so that the attempt may be running elsewhere.
+
+        Checked here because the agent may be dead, and nothing else would stop the task.
         """
         return self._start.fence is not None and FenceFile(Path(self._start.fence)).is_closed
 
@@ -235,15 +241,15 @@ class _Shim:
             process_tree.send_signal(pids, signal.SIGKILL)
 
     def _end(self, why: KilledFor) -> None:
-        """Ask all of the task's processes to end; those still there later are killed."""
+        """Send SIGTERM to all of the task's processes; SIGKILL follows after the grace period."""
         self._killed_for = why
         self._end_at = float("inf")
         self._kill_at = time.monotonic() + self._start.grace_seconds
         process_tree.send_signal(process_tree.list_descendants(os.getpid()), signal.SIGTERM)
 
     def _kill_remnants(self) -> None:
-        """Kill what the task left behind, until nothing is below us or the kernel cannot."""
-        until = time.monotonic() + _REMNANTS_DIE_WITHIN
+        """Kill the task's remaining processes until there are none, or the timeout has passed."""
+        until = time.monotonic() + _REMNANTS_TIMEOUT
         while True:
             remnants = process_tree.list_descendants(os.getpid())
             process_tree.send_signal(remnants, signal.SIGKILL)
@@ -256,14 +262,16 @@ class _Shim:
             elif time.monotonic() >= until:
                 self._log.say(f"processes of the task survive SIGKILL: {remnants}")
                 return
-            elif select.select([self._wake], [], [], _SIGKILL_EVERY)[0]:  # SIGCHLD, usually
+            elif select.select([self._wake], [], [], _SIGKILL_INTERVAL)[0]:  # usually by SIGCHLD
                 os.read(self._wake, 4096)
 
-    def _read_last_words(self) -> None:
-        """Read to the end; a writer that survived SIGKILL keeps it open for ever."""
-        until = time.monotonic() + _LAST_WORDS
-        while (left := until - time.monotonic()) > 0:
-            if not select.select([self._output], [], [], left)[0] or not self._read_output():
+    def _drain_output(self) -> None:
+        """Read the output to its end, or for 5 s: a process that survives SIGKILL keeps it open."""
+        until = time.monotonic() + _DRAIN_TIMEOUT
+        while (remaining := until - time.monotonic()) > 0:
+            if not select.select([self._output], [], [], remaining)[0]:
+                return
+            if not self._read_output():
                 return
 
     def _describe_exit(self) -> Exit:
@@ -272,7 +280,7 @@ class _Shim:
 
 
 def parse_wait_status(status: int) -> Exit:
-    """Return what a wait status of the kernel says, whatever it is."""
+    """Parse the kernel's wait status, of whatever kind."""
     if os.WIFSIGNALED(status):
         return Exit(signal=os.WTERMSIG(status))
     if os.WIFEXITED(status):
@@ -281,7 +289,7 @@ def parse_wait_status(status: int) -> Exit:
 
 
 def _detach(using: int) -> None:
-    """Let go of everything inherited but one descriptor."""
+    """Detach from the parent's session and close all inherited descriptors but ``using``."""
     if os.getpid() != os.getsid(0):
         os.setsid()
     os.umask(0o022)
@@ -296,10 +304,10 @@ def _detach(using: int) -> None:
 
 
 def _become_task(shim: int, *, output: int, start: int) -> None:
-    """Make this fresh child look like one that a shell had started."""
+    """Set up this new child as if a shell had started it."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != shim:
-        os._exit(1)  # the shim died before the line above; nobody would keep us
+        os._exit(1)  # the shim died before the line above, so the signal will not come
     os.setpgid(0, 0)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -307,26 +315,26 @@ def _become_task(shim: int, *, output: int, start: int) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     _close_all_but(start)
-    # When the machine runs out of memory, tasks go first.
+    # When the machine runs out of memory, the kernel kills tasks first.
     Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def _read_start(descriptor: int) -> Start:
-    """Wait for what to become, and go where it works."""
+    """Wait for the start order, and change to the task's working directory."""
     with open(descriptor) as shim:
         text = shim.read()
     if not text:
-        os._exit(1)  # the shim had nothing for us
+        os._exit(1)  # the shim had no attempt to run
     start = json.loads(text)
     os.chdir(start.pop("work"))
     return Start(**start)
 
 
-def _complain_into(path: Path) -> None:
-    complaints = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(complaints, 1)
-    os.dup2(complaints, 2)
-    os.close(complaints)
+def _redirect_stderr(path: Path) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
 
 
 def _close_all_but(kept: int) -> None:
@@ -342,14 +350,14 @@ def _prctl(option: int, value: int) -> None:
 
 
 def main() -> None:
-    """Keep an attempt whose program starts from nothing; our caller waits for nobody."""
+    """Cold-start and supervise an attempt, in a child, so that the caller's wait returns at once."""
     if os.fork() != 0:
         os._exit(0)
     order = Order(AttemptDirectory(Path(sys.argv[1])), int(sys.argv[2]))
-    start = keep(lambda: order, using=order.ready)
+    start = supervise(lambda: order, using=order.ready)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.execve(start.argv[0], list(start.argv), dict(start.env))  # noqa: S606 - it is our job
+    os.execve(start.argv[0], list(start.argv), dict(start.env))  # noqa: S606 - runs the task
 
 
 if __name__ == "__main__":

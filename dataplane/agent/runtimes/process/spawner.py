@@ -1,8 +1,8 @@
 """
-Start shims: forked of a zygote if there is one, else each from nothing.
+Starts shims: forked from the zygote if it runs (warm start), else as new processes (cold start).
 
-Both ways end in the same shim, and a shim that comes second to an attempt steps back, so
-whoever is in doubt may simply try the other way.
+Starting is idempotent: a second shim for the same attempt exits, so callers may fall back
+to a cold start.
 """
 
 import asyncio
@@ -27,17 +27,17 @@ from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-_RESTART_AFTER = timedelta(seconds=1)
-_RESTART_AT_MOST = timedelta(seconds=60)
+_RESTART_PAUSE_MIN = timedelta(seconds=1)
+_RESTART_PAUSE_MAX = timedelta(seconds=60)
 
-_GREETING_WITHIN = timedelta(minutes=2)  # imports of a cold disk take long
-_DIES_WITHIN = timedelta(seconds=10)  # from SIGKILL
+_GREETING_TIMEOUT = timedelta(minutes=2)  # imports from a cold disk take long
+_KILL_TIMEOUT = timedelta(seconds=10)  # from SIGKILL to the end
 
 _Begin = Callable[[AttemptDirectory, int], Awaitable[None]]
 
 
 class Spawner:
-    """Keeps one zygote alive, and starts shims with or without it."""
+    """Keeps one zygote running, and starts shims with or without it."""
 
     def __init__(self, base: Mapping[str, str], home: Path, clock: Clock, *, warm: bool) -> None:
         self._base = dict(base)
@@ -49,29 +49,29 @@ class Spawner:
         self._process: asyncio.subprocess.Process | None = None
         self._greeting: Greeting | None = None
         self._probe = False  # whether to leave out packages that start threads
-        self.ready = asyncio.Event()  # set while a zygote serves
+        self.ready = asyncio.Event()  # set while a zygote accepts requests
 
     async def run(self) -> None:
-        """Keep a zygote alive until cancelled; without one every start is a cold one."""
+        """Keep a zygote running until cancelled; while there is none, starts are cold."""
         if not self._warm:
             return
-        pause = _RESTART_AFTER
+        pause = _RESTART_PAUSE_MIN
         while True:
             started_at = self._clock.now()
-            lives_on = await self._run_zygote()
-            if not lives_on:
+            may_restart = await self._run_zygote()
+            if not may_restart:
                 return
-            if self._clock.now() - started_at > _RESTART_AT_MOST:
-                pause = _RESTART_AFTER
+            if self._clock.now() - started_at > _RESTART_PAUSE_MAX:
+                pause = _RESTART_PAUSE_MIN
             await self._clock.sleep(pause)
-            pause = min(pause * 2, _RESTART_AT_MOST)
+            pause = min(pause * 2, _RESTART_PAUSE_MAX)
 
     async def start(self, directory: AttemptDirectory, start: Start) -> bool:
         """
-        Start a shim for the attempt; return when its task runs.
+        Start a shim for the attempt; return True once its task runs.
 
-        False: this shim did not start a task. ``directory`` then tells whether another
-        one did.
+        False: this shim did not start the task; the claim in ``directory`` shows whether
+        another shim did.
         """
         fields = {"directory": str(directory.path)}
         if self._zygote is not None and self._may_fork(start):
@@ -79,52 +79,55 @@ class Spawner:
                 if await self._await_start(directory, self._fork):
                     return True
             except TimeoutError:
-                logger.warning("zygote does not answer, killed", extra=fields)
+                logger.warning("zygote start timed out, zygote killed", extra=fields)
                 if self._process is not None and self._process.returncode is None:
-                    self._process.kill()  # another one is started
+                    self._process.kill()  # ``run`` starts another
             if directory.find_claim() is not None:
                 return False
-            logger.warning("the zygote did not start a task; starting it from nothing")
+            logger.warning("zygote start failed, starting the task cold", extra=fields)
         try:
             return await self._await_start(directory, self._spawn)
         except TimeoutError:
-            logger.warning("shim did not start in time", extra=fields)
+            logger.warning("shim start timed out", extra=fields)
             return False
 
     def _may_fork(self, start: Start) -> bool:
-        """Whether a fork of the zygote cannot be told from a fresh interpreter."""
+        """Whether a fork of the zygote would behave as a new interpreter for this task."""
         if self._program is None or start.argv[0] != self._program or self._greeting is None:
             return False
         greeting = self._greeting
         fixed = find_fixed(start.env, self._base, read=greeting.read, packages=greeting.packages)
         if fixed:
-            logger.debug("task started cold, for its variables", extra={"variables": fixed})
+            logger.debug(
+                "task starts cold, its variables differ from the zygote's",
+                extra={"variables": fixed},
+            )
         return not fixed
 
     async def _await_start(self, directory: AttemptDirectory, begin: _Begin) -> bool:
-        """Begin, and wait until the shim has claimed the attempt; TimeoutError if it is late."""
-        last_reported, ready = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        """Start a shim with ``begin``; return whether it claimed the attempt; TimeoutError."""
+        started, ready = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             async with asyncio.timeout(limits.START_TIMEOUT.total_seconds()):
                 try:
                     await begin(directory, ready)
                 finally:
                     os.close(ready)
-                await readable(last_reported)
-            return os.read(last_reported, len(STARTED)) == STARTED
+                await readable(started)
+            return os.read(started, len(STARTED)) == STARTED
         except TimeoutError:
             raise
         except OSError:
             logger.warning(
-                "shim not started", extra={"directory": str(directory.path)}, exc_info=True
+                "shim start failed", extra={"directory": str(directory.path)}, exc_info=True
             )
             return False
         finally:
-            os.close(last_reported)
+            os.close(started)
 
     async def _fork(self, directory: AttemptDirectory, ready: int) -> None:
         if self._zygote is None:
-            raise ConnectionError("the zygote ended this moment")
+            raise ConnectionError("the zygote has just ended")
         socket.send_fds(self._zygote, [str(directory.path).encode()], [ready])
 
     async def _spawn(self, directory: AttemptDirectory, ready: int) -> None:
@@ -138,13 +141,13 @@ class Spawner:
             start_new_session=True,
         )
         try:
-            await process.wait()  # it has left a child of its own behind, which outlives us
+            await process.wait()  # it forks the shim, which outlives the agent, and exits
         except asyncio.CancelledError:
             await _kill(process)
             raise
 
     async def _run_zygote(self) -> bool:
-        """Run a zygote to its end; False if there is no use in another one."""
+        """Run a zygote to its end; False if another one would fail as well."""
         parent_socket, child_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         code = "from dataplane.agent.runtimes.process.zygote import main; main()"
         with parent_socket, child_socket:
@@ -168,67 +171,67 @@ class Spawner:
             try:
                 greeting = await _receive_greeting(parent_socket)
                 if greeting is not None and greeting.threads != 1:
-                    return self._note_threads(greeting)
+                    return self._may_probe(greeting)
                 if greeting is not None:
-                    self._note_ready(greeting, process.pid)
+                    self._set_ready(greeting, process.pid)
                     self._zygote = parent_socket
                     self.ready.set()
                     await process.wait()
             except TimeoutError:
-                logger.warning("zygote not ready in time, killed", extra={"pid": process.pid})
+                logger.warning("zygote start timed out, killed", extra={"pid": process.pid})
             finally:
                 self._zygote = self._process = self._greeting = None
                 self.ready.clear()
                 parent_socket.close()
-                await _kill(process)  # its forks are not its children's keepers: they go on
-        logger.warning("the zygote ended; starting another", extra={"code": process.returncode})
+                await _kill(process)  # the shims that it forked do not depend on it
+        logger.warning("zygote ended, restarting it", extra={"code": process.returncode})
         return True
 
-    def _note_ready(self, greeting: Greeting, pid: int) -> None:
+    def _set_ready(self, greeting: Greeting, pid: int) -> None:
         self._greeting = greeting
-        logger.info("the zygote is ready", extra={"pid": pid})
+        logger.info("zygote ready", extra={"pid": pid})
         if greeting.left_out:
             logger.info(
-                "packages start threads when they are imported, so each task imports them itself",
+                "zygote does not preload packages that start threads; each task imports them",
                 extra={"packages": greeting.left_out},
             )
 
-    def _note_threads(self, greeting: Greeting) -> bool:
-        """Try again without the packages that start threads; False if that was tried."""
+    def _may_probe(self, greeting: Greeting) -> bool:
+        """Have the next zygote leave out packages that start threads; False if this one did."""
         if not self._probe:
             self._probe = True
             return True
         logger.warning(
-            "warm start is off, each task costs some 0.4 s more: this environment starts threads "
-            "in every interpreter; remove the .pth file or sitecustomize that does, or silence "
-            "this with --cold",
+            "warm start is off, each task starts about 0.4 s later: this environment starts "
+            "threads in every interpreter; remove the .pth file or sitecustomize that does, or "
+            "silence this with --cold",
             extra={"threads": greeting.threads},
         )
         return False
 
 
 async def _receive_greeting(zygote: socket.socket) -> Greeting | None:
-    """Return what a zygote says when it is ready, None if it ended; TimeoutError if it is late."""
-    async with asyncio.timeout(_GREETING_WITHIN.total_seconds()):
+    """Return the greeting of a zygote that is ready, None if it has ended; TimeoutError."""
+    async with asyncio.timeout(_GREETING_TIMEOUT.total_seconds()):
         greeting = await asyncio.get_running_loop().sock_recv(zygote, GREETING_BYTES)
     return Greeting(**json.loads(greeting)) if greeting else None
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:
-    """Kill a process that is ours, and wait for its end, but not for ever."""
+    """Kill a child process, and wait for its end, at most 10 s."""
     if process.returncode is not None:
         return
     with suppress(ProcessLookupError):
         process.kill()
     try:
-        async with asyncio.timeout(_DIES_WITHIN.total_seconds()):
+        async with asyncio.timeout(_KILL_TIMEOUT.total_seconds()):
             await process.wait()
     except TimeoutError:
         logger.error("process survives SIGKILL", extra={"pid": process.pid})  # noqa: TRY400
 
 
 async def readable(descriptor: int) -> None:
-    """Wait until the descriptor can be read, or has come to its end."""
+    """Wait until the descriptor is readable or at its end."""
     loop = asyncio.get_running_loop()
     seen = asyncio.Event()
     loop.add_reader(descriptor, seen.set)

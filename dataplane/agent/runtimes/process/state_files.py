@@ -1,9 +1,9 @@
 """
-State files of one attempt: written whole, read with distrust.
+Reads and writes state files of an attempt: atomic writes, validating reads.
 
 The agent and the shim run as the user that tasks run as, and machines lose power, so a state
-file may hold anything. ``StateUnreadableError`` says which file it is; it is the fault of
-one attempt and never ends the agent.
+file may contain anything. ``StateUnreadableError`` names the file; it affects one attempt
+and never ends the agent.
 """
 
 import errno
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-_MAX_BYTES = 16 * 1024 * 1024  # a start order has a task's whole environment in it
+_MAX_BYTES = 16 * 1024 * 1024  # a start order contains a task's whole environment
 _NOT_A_FILE = {errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENOTDIR}
 
 
 class StateUnreadableError(Exception):
-    """A state file does not hold what we write."""
+    """A state file cannot be read, or does not have the expected content."""
 
     def __init__(self, path: Path, detail: str) -> None:
         super().__init__(f"{path} cannot be read: {detail}")
@@ -29,7 +29,7 @@ class StateUnreadableError(Exception):
 
 
 def replace_file(path: Path, content: Mapping[str, object], *, durable: bool) -> None:
-    """Write the file, whole or not at all; ``durable``: it outlives a power cut."""
+    """Write the file atomically; ``durable``: with fsync, so that it survives a power cut."""
     draft = _write_draft(path, content, durable=durable)
     draft.replace(path)
     if durable:
@@ -37,7 +37,7 @@ def replace_file(path: Path, content: Mapping[str, object], *, durable: bool) ->
 
 
 def create_file(path: Path, content: Mapping[str, object]) -> bool:
-    """Write the file durably; False if there is one. Of several callers one succeeds."""
+    """Create the file durably; False if it exists. Of several concurrent callers one succeeds."""
     draft = _write_draft(path, content, durable=True)
     try:
         os.link(draft, path)
@@ -50,7 +50,7 @@ def create_file(path: Path, content: Mapping[str, object]) -> bool:
 
 
 def read_file(path: Path) -> dict[str, Any] | None:
-    """Return the object in the file, None if there is no file; never waits for a pipe."""
+    """Return the JSON object in the file, None if there is no file; never blocks on a pipe."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -78,21 +78,21 @@ def read_file(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def set_aside(path: Path) -> Path | None:
-    """Rename an unreadable file for people to look at; return its new name, None if it is gone."""
-    aside = path.with_name(f"{path.name}.unreadable")
+def rename_unreadable(path: Path) -> Path | None:
+    """Rename an unreadable file, to be inspected; return its new path, None if it is gone."""
+    target = path.with_name(f"{path.name}.unreadable")
     try:
-        path.replace(aside)
+        path.replace(target)
     except FileNotFoundError:
         return None
-    except OSError:  # a directory of that name is there already
-        aside = path.with_name(f"{path.name}.unreadable.{uuid4().hex}")
-        path.replace(aside)
-    return aside
+    except OSError:  # a directory of that name exists
+        target = path.with_name(f"{path.name}.unreadable.{uuid4().hex}")
+        path.replace(target)
+    return target
 
 
 def _write_draft(path: Path, content: Mapping[str, object], *, durable: bool) -> Path:
-    draft = path.with_name(f".{path.name}.{uuid4().hex}")  # nobody else's
+    draft = path.with_name(f".{path.name}.{uuid4().hex}")  # unique to this writer
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         json.dump(content, file)

@@ -1,8 +1,8 @@
 """
-Waiting for a shim, never for ever.
+Waits for a shim to end, and kills one that does not end in time.
 
-A shim ends by itself soon after it is asked to. One that does not, because it was sent
-SIGSTOP or hangs, is killed, and all of its attempt's processes with it.
+A shim ends by itself soon after it is requested to stop. One that does not, because it was
+sent SIGSTOP or hangs, is killed, together with all processes of its attempt.
 """
 
 import asyncio
@@ -26,15 +26,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How long a shim may take."""
+    """Timeouts of a shim, and the interval at which they are checked."""
 
     grace: timedelta  # the task's, from SIGTERM to SIGKILL
-    margin: timedelta = limits.SHIM_MARGIN  # for the shim, on top of it
-    look_every: timedelta = limits.SHIM_LOOK_EVERY
+    margin: timedelta = limits.SHIM_MARGIN  # added for the shim itself
+    check_interval: timedelta = limits.SHIM_LOOK_EVERY
 
     @property
-    def to_end(self) -> timedelta:
-        """From the request to stop to the shim's own end."""
+    def stop_timeout(self) -> timedelta:
+        """Longest time from the request to stop to the shim's end."""
         return self.grace + self.margin
 
 
@@ -47,49 +47,51 @@ async def wait_for_end(
     bounds: Bounds,
     clock: Clock,
 ) -> None:
-    """Wait until the shim has ended; ask it to once ``stop`` is set, kill it if it is late."""
+    """Wait until the shim has ended; request it once ``stop`` is set, kill it if overdue."""
     descriptor = shim.open_pidfd()
     if descriptor is None:
         return
     try:
         async with asyncio.TaskGroup() as tasks:
-            deadline = None if max_runtime is None else clock.now() + max_runtime + bounds.to_end
+            deadline = (
+                None if max_runtime is None else clock.now() + max_runtime + bounds.stop_timeout
+            )
             overseer = _Overseer(shim, directory, deadline, bounds, clock)
-            overseeing = tasks.create_task(overseer.run(stop))
+            oversight = tasks.create_task(overseer.run(stop))
             await readable(descriptor)
-            overseeing.cancel()
+            oversight.cancel()
     finally:
         os.close(descriptor)
 
 
 @dataclass(slots=True)
 class _Overseer:
-    """Asks a shim to end once that is wanted, and kills it if it is overdue or stopped."""
+    """Requests a shim to end once ``stop`` is set; kills one that is overdue or suspended."""
 
     shim: Identity
     directory: AttemptDirectory
     deadline: datetime | None
     bounds: Bounds
     clock: Clock
-    stopped_at: datetime | None = None  # since when it has been seen stopped
+    suspended_at: datetime | None = None  # when the shim was first seen suspended
 
     async def run(self, stop: asyncio.Event) -> None:
-        asked = False
+        requested = False
         while not self._is_overdue():
-            if stop.is_set() and not asked:
-                asked = True
-                ask_to_end(self.shim, self.directory)
-                due = self.clock.now() + self.bounds.to_end
+            if stop.is_set() and not requested:
+                requested = True
+                request_stop(self.shim, self.directory)
+                due = self.clock.now() + self.bounds.stop_timeout
                 self.deadline = due if self.deadline is None else min(self.deadline, due)
-            pause = self.bounds.look_every
+            pause = self.bounds.check_interval
             if self.deadline is not None:
                 pause = max(timedelta(0), min(pause, self.deadline - self.clock.now()))
-            if asked:
+            if requested:
                 await self.clock.sleep(pause)
             else:
                 await _wait_for(stop, pause)
         logger.error(
-            "shim killed, it did not end in time",
+            "shim stop timed out, shim killed",
             extra={"pid": self.shim.pid, "attempt": self.directory.path.name},
         )
         await asyncio.to_thread(kill_all, self.directory, self.shim)
@@ -99,16 +101,16 @@ class _Overseer:
         if self.deadline is not None and now >= self.deadline:
             return True
         if not self.shim.is_stopped:
-            self.stopped_at = None
-        elif self.stopped_at is None:
-            self.stopped_at = now
-            logger.warning("shim stopped by a signal, continuing it", extra={"pid": self.shim.pid})
+            self.suspended_at = None
+        elif self.suspended_at is None:
+            self.suspended_at = now
+            logger.warning("shim suspended, sending SIGCONT", extra={"pid": self.shim.pid})
             self.shim.send_signal(signal.SIGCONT)
-        return self.stopped_at is not None and now - self.stopped_at >= self.bounds.grace
+        return self.suspended_at is not None and now - self.suspended_at >= self.bounds.grace
 
 
-def ask_to_end(shim: Identity, directory: AttemptDirectory) -> None:
-    """Ask the shim to end its task, even if it was sent SIGSTOP."""
+def request_stop(shim: Identity, directory: AttemptDirectory) -> None:
+    """Request the shim to end its task; resume the shim if it was sent SIGSTOP."""
     directory.request_stop()
     shim.send_signal(signal.SIGTERM)
     if shim.is_stopped:
@@ -117,13 +119,13 @@ def ask_to_end(shim: Identity, directory: AttemptDirectory) -> None:
 
 def kill_all(directory: AttemptDirectory, shim: Identity | None) -> None:
     """
-    Kill the attempt's shim and all of its processes, wherever they are.
+    Kill the attempt's shim and all of the attempt's processes, in whatever session.
 
-    The shim is found without the claim, too: its standard error is a file of the directory.
-    If it is dead already, the kernel has killed its task, but not the task's children.
+    A shim without a claim is found by its standard error, a file in the directory. If the
+    shim is dead already, the kernel has killed its task, but not the task's children.
     """
     mark = f"{ATTEMPT_VARIABLE}={directory.path.name}".encode()
-    shims = set(process_tree.list_complaining_into(directory.complaints))
+    shims = set(process_tree.list_with_stderr(directory.shim_stderr))
     if shim is not None and shim.holds_pid:
         shims.add(shim.pid)
     within = limits.ORPHANS_DIE_WITHIN.total_seconds()
@@ -131,16 +133,16 @@ def kill_all(directory: AttemptDirectory, shim: Identity | None) -> None:
     process_tree.kill(
         [pid for pid in shims if shim is None or pid != shim.pid or shim.is_alive], within
     )
-    while True:  # each round may find what was forked during the one before
+    while True:  # a round may find processes that were forked during the previous one
         processes = set(process_tree.list_marked(mark))
         for leader in shims:
             processes.update(process_tree.list_session(leader))
         if not processes:
             return
-        left = until - time.monotonic()
-        if left <= 0:
+        remaining = until - time.monotonic()
+        if remaining <= 0:
             break
-        process_tree.kill(processes, left)
+        process_tree.kill(processes, remaining)
     logger.error(
         "processes survive SIGKILL",
         extra={"attempt": directory.path.name, "pids": sorted(processes)},
@@ -152,4 +154,4 @@ async def _wait_for(event: asyncio.Event, at_most: timedelta) -> None:
         async with asyncio.timeout(max(0.0, at_most.total_seconds())):
             await event.wait()
     except TimeoutError:
-        pass  # it is looked at again
+        pass  # the caller checks the event again

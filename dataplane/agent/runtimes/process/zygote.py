@@ -1,21 +1,21 @@
 """
-A process with the SDK's dependencies imported, of which attempts are forked.
+Zygote: a process with the SDK's dependencies imported, from which shims are forked.
 
 Starting ``a0`` is nearly all imports. The zygote does those that are the same for every
 task, and only those: everything the SDK imports but the SDK itself, because importing
 ``flyte`` starts a thread (which would not exist in a fork) and reads the environment
-(which is the task's own). A thread is fatal to forking, so the zygote counts its threads
-and refuses to serve with more than one. Told to probe, it first imports each package in a
-fork, and leaves out those that start threads (numpy does, and with it pandas).
+(which differs by task). A thread is fatal to forking, so the zygote counts its threads
+and refuses to serve with more than one. With ``--probe`` it first imports each package in
+a fork, and leaves out those that start threads (numpy does, and with it pandas).
 
-What a process reads while it is loaded, a fork has from the zygote: the greeting names the
-variables that the imports read, and the agent starts a task from nothing that has others.
+A fork inherits what the zygote read from its environment at import: the greeting names the
+variables that the imports read, and the agent cold-starts a task that sets others.
 
 The SDK itself is imported in the fork, ahead of time if possible: after each start a spare
 is forked that imports it in the environment of the task just started, and the next task
-gets the spare if its environment is the same but for what tells one action from another.
+gets the spare if its environment differs only in the variables that identify the action.
 
-A forked task becomes ``a0`` as if started by the shell: same argv, path, environment and
+A forked task runs ``a0`` as if started by the shell: same argv, path, environment and
 ``__main__``. Run by :mod:`dataplane.agent.runtimes.process.spawner`.
 """
 
@@ -35,7 +35,7 @@ from pathlib import Path
 
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
 from dataplane.agent.runtimes.process.fixed_variables import list_foreign_packages, recording
-from dataplane.agent.runtimes.process.shim import Order, keep
+from dataplane.agent.runtimes.process.shim import Order, supervise
 from dataplane.agent.runtimes.process.state_files import StateUnreadableError
 
 REQUEST_BYTES = 4096
@@ -43,7 +43,7 @@ GREETING_BYTES = 64 * 1024
 PROBE = "--probe"
 _REAP_EVERY = 1.0  # seconds
 
-# What a0 imports of the SDK on its way to any task. Names a later SDK lacks are skipped.
+# Modules of the SDK that a0 imports for every task. Names that a later SDK lacks are skipped.
 _SDK = (
     "flyte._bin.runtime",
     "flyte.storage",
@@ -58,7 +58,7 @@ _SDK = (
     "flyte.remote._client.auth._session",
 )
 
-# What those import only when they are used.
+# Modules that those import lazily.
 _LAZY = (
     "anyio",
     "faulthandler",
@@ -95,16 +95,16 @@ Become = Callable[[], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Greeting:
-    """What the zygote tells the agent once it has imported what it can."""
+    """Message to the agent once the zygote has imported its modules."""
 
-    threads: int  # of the zygote; it serves with one only
-    read: Sequence[str]  # variables that the imports looked up
-    packages: Sequence[str]  # what was imported, apart from the standard library
+    threads: int  # of the zygote; it serves only with one
+    read: Sequence[str]  # environment variables that the imports read
+    packages: Sequence[str]  # imported packages, without the standard library
     left_out: Sequence[str]  # packages that start threads when they are imported
 
 
 def main() -> None:
-    """Serve the socket whose descriptor is our first argument, until it closes."""
+    """Serve the socket whose descriptor is the first argument, until it closes."""
     sys.path[:] = [entry for entry in sys.path if entry]  # "" is there because of -c
     agent = socket.socket(fileno=int(sys.argv[1]))
     become_task = _Zygote(agent).serve(probe=PROBE in sys.argv)
@@ -113,7 +113,7 @@ def main() -> None:
 
 
 def preload(*, probe: bool) -> Greeting:
-    """Import what the SDK needs, and with ``probe`` only packages that start no threads."""
+    """Import the SDK's dependencies; with ``probe`` only packages that start no threads."""
     scout = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", _SCOUT, *_SDK, *_LAZY],
         stdout=subprocess.PIPE,
@@ -131,7 +131,7 @@ def preload(*, probe: bool) -> Greeting:
         if not probe:
             _import(foreign)
     gc.collect()
-    gc.freeze()  # the collector would touch, and so copy, every page we share
+    gc.freeze()  # the collector would write to, and so copy, every page shared with forks
     return Greeting(
         threads=_count_threads(),
         read=sorted(read),
@@ -141,7 +141,7 @@ def preload(*, probe: bool) -> Greeting:
 
 
 def _import_threadless(names: Iterable[str]) -> Sequence[str]:
-    """Import packages that start no threads; return the others. A fork tries each first."""
+    """Import packages that start no threads, trying each in a fork; return the others."""
     by_package: dict[str, list[str]] = {}
     for name in names:
         by_package.setdefault(name.partition(".")[0], []).append(name)
@@ -165,7 +165,7 @@ def _count_threads() -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Spare:
-    """A shim that waits, above a process that has the SDK imported in ``env``."""
+    """A waiting shim, whose child has imported the SDK in the environment ``env``."""
 
     orders: socket.socket
     env: Mapping[str, str]
@@ -177,7 +177,7 @@ class _Zygote:
         self._spare: _Spare | None = None
 
     def serve(self, *, probe: bool) -> Become | None:
-        """Start a task for each request; returns in a task's process, and at the end."""
+        """Start a task per request; return its program in a task's process, None at the end."""
         greeting = preload(probe=probe)
         self._agent.send(json.dumps(asdict(greeting)).encode())
         if greeting.threads != 1:
@@ -189,26 +189,26 @@ class _Zygote:
                 continue
             order = _receive(self._agent)
             if order is None:
-                return None  # the agent is gone
+                return None  # the agent has ended
             try:
                 env = _shared_part(order.directory.read_start().env)
             except (FileNotFoundError, StateUnreadableError):
-                os.close(order.ready)  # taken by a shim that an earlier agent asked for, or spoilt
+                os.close(order.ready)  # taken by an earlier agent's shim, or damaged
                 continue
             become_task = self._start(order, env) or self._fork_spare(env)
             if become_task is not None:
                 return become_task
 
     def _start(self, order: Order, env: Mapping[str, str]) -> Become | None:
-        """Give the attempt to the spare, or to a fresh fork."""
+        """Hand the attempt to the spare if its environment fits, or else to a new fork."""
         spare, self._spare = self._spare, None
         given = False
         if spare is not None:
             with spare.orders:
                 given = spare.env == env and _send(spare.orders, order)
         if not given and os.fork() == 0:
-            self._agent.detach()  # keep closes it; the object must not close it again later
-            return _task_of(keep(lambda: order, using=order.ready))
+            self._agent.detach()  # supervise closes it; the object must not close it again
+            return _task_of(supervise(lambda: order, using=order.ready))
         os.close(order.ready)
         return None
 
@@ -224,7 +224,9 @@ class _Zygote:
                 _import(_SDK)
 
             return _task_of(
-                keep(lambda: _receive(child_socket), using=child_socket.fileno(), prepare=prepare)
+                supervise(
+                    lambda: _receive(child_socket), using=child_socket.fileno(), prepare=prepare
+                )
             )
         child_socket.close()
         self._spare = _Spare(parent_socket, env)
@@ -236,7 +238,7 @@ def _task_of(start: Start) -> Become:
 
 
 def _receive(orders: socket.socket) -> Order | None:
-    """Return the next order, None when nobody is left to give one."""
+    """Return the next order, None once the sender has closed the socket."""
     text, descriptors, _, _ = socket.recv_fds(orders, REQUEST_BYTES, 1)
     return Order(AttemptDirectory(Path(text.decode())), descriptors[0]) if text else None
 
@@ -245,7 +247,7 @@ def _send(orders: socket.socket, order: Order) -> bool:
     try:
         socket.send_fds(orders, [str(order.directory.path).encode()], [order.ready])
     except OSError:
-        return False  # the spare is gone
+        return False  # the spare has ended
     return True
 
 
@@ -257,7 +259,7 @@ def _import(names: Iterable[str]) -> None:
     for name in names:
         try:
             importlib.import_module(name)
-        except Exception:  # noqa: BLE001, S112 - who needs it will say what is wrong with it
+        except Exception:  # noqa: BLE001, S112 - a task that needs it will raise it again
             continue
 
 
@@ -271,23 +273,23 @@ def _reap() -> None:
         while os.waitpid(-1, os.WNOHANG) != (0, 0):
             pass
     except ChildProcessError:
-        pass  # no shim of ours is left
+        pass  # no children
 
 
 def become(start: Start) -> None:
-    """Be the program ``start.argv`` names, in this interpreter."""
+    """Run the program ``start.argv[0]`` in this interpreter, as its ``__main__``."""
     program = start.argv[0]
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as an interpreter that starts has it
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # the interpreter's default
     _set_environment(start.env)
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
-        numpy_random.seed()  # else all forks draw the same numbers; Python's own is seeded by fork
+        numpy_random.seed()  # else all forks draw the same numbers; fork reseeds Python's own
     sys.argv[:] = start.argv
     sys.path.insert(0, str(Path(program).parent))
     sys.modules["__main__"] = module = types.ModuleType("__main__")
     module.__dict__.update(__file__=program, __builtins__=__builtins__)
     code = compile(Path(program).read_bytes(), program, "exec")
-    exec(code, module.__dict__)  # noqa: S102 - it is the interpreter's job, done by us
+    exec(code, module.__dict__)  # noqa: S102 - runs the task's program
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def test_a_limit_alone_is_the_request_too() -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (flyte.Resources(memory="lots"), r"'lots' is no amount of memory; write"),
+        (flyte.Resources(memory="lots"), r"'lots' is not an amount of memory; write"),
         (flyte.Resources(cpu=(4, 2)), r"primary requests 4 of cpu and is limited to 2; raise"),
         (flyte.Resources(memory="64Gi"), r"wants 64Gi of memory and .* gives .* 32Gi at most"),
         (flyte.Resources(cpu=(1, 9)), r"wants 9 of cpu and this cluster gives a container 8 at"),
