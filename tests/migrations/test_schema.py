@@ -52,25 +52,25 @@ async def create_all(url: str) -> None:
     await engine.dispose()
 
 
-def test_there_is_one_head_and_one_way_to_it() -> None:
+def test_migration_history_is_linear_with_one_head() -> None:
     script = ScriptDirectory.from_config(migrations.config("postgresql://nobody@nowhere/nothing"))
     assert len(script.get_heads()) == 1
     assert len(script.get_bases()) == 1
     assert not [revision for revision in script.walk_revisions() if revision.is_merge_point]
 
 
-def test_file_names_say_when_in_which_order_and_what_kind() -> None:
+def test_migration_file_names_have_date_number_and_kind() -> None:
     script = ScriptDirectory.from_config(migrations.config("postgresql://nobody@nowhere/nothing"))
     for revision in script.walk_revisions():
         name = revision.path.rpartition("/")[2]
         assert re.fullmatch(r"\d{8}_\d\d_(expand|backfill|contract)_\w+\.py", name), name
 
 
-def test_alembic_finds_nothing_left_to_do(test_database: DatabaseForTest) -> None:
+def test_migrated_schema_has_no_alembic_differences(test_database: DatabaseForTest) -> None:
     command.check(migrations.config(test_database.owner_url))
 
 
-def test_from_empty_comes_exactly_what_the_tables_say(
+def test_migrated_schema_equals_the_tables_module(
     postgres_server: PostgresForTests, test_database: DatabaseForTest
 ) -> None:
     """More closely than Alembic looks: predicates of indexes, defaults, options, checks."""
@@ -82,7 +82,7 @@ def test_from_empty_comes_exactly_what_the_tables_say(
             assert migrated
 
 
-def test_upgrading_again_changes_nothing(test_database: DatabaseForTest) -> None:
+def test_migration_upgrade_is_idempotent(test_database: DatabaseForTest) -> None:
     migrations.upgrade(test_database.owner_url)
     migrations.upgrade(test_database.owner_url)
 
@@ -92,7 +92,7 @@ UPGRADE = (
 )
 
 
-async def test_two_programs_that_upgrade_at_once_take_turns(
+async def test_concurrent_migrations_are_serialised(
     empty_database: DatabaseForTest,
 ) -> None:
     async with asyncio.timeout(90):
@@ -143,7 +143,7 @@ async def test_role_may_read_and_write_rows_and_nothing_else(
 
 
 @pytest.mark.parametrize("role", ["volary_app", "volary_fleet", "volary_owner"])
-async def test_days_are_the_only_thing_the_application_can_make(
+async def test_role_can_create_event_partitions_and_nothing_else(
     test_database: DatabaseForTest, role: str
 ) -> None:
     owner = await asyncpg.connect(test_database.owner_url)
@@ -186,7 +186,9 @@ async def test_migration_lets_every_login_of_the_application_serve_the_fleet(
         await superuser.close()
 
 
-async def test_strangers_cannot_drop_days(test_database: DatabaseForTest) -> None:
+async def test_role_without_membership_cannot_drop_event_partitions(
+    test_database: DatabaseForTest,
+) -> None:
     owner = await asyncpg.connect(test_database.owner_url)
     public = await owner.fetchval(
         "SELECT count(*) FROM pg_proc p, aclexplode(p.proacl) a"

@@ -67,7 +67,7 @@ async def all_ended(world: World) -> None:
     await wait(5)
 
 
-def test_an_outage_of_ours_expires_no_lease() -> None:
+def test_lease_survives_an_outage_of_the_control_plane() -> None:
     kept: list[ActionId] = []
 
     async def script(world: World) -> None:
@@ -90,7 +90,7 @@ def test_an_outage_of_ours_expires_no_lease() -> None:
     assert {world.store.actions[action].attempts for action in kept} == {1}
 
 
-def test_cut_off_for_long_one_kind_is_begun_elsewhere_and_the_other_is_kept() -> None:
+def test_disconnected_cluster_keeps_attempts_unless_they_are_replaceable() -> None:
     moved: list[ActionId] = []
     kept: list[ActionId] = []
     cut_at = 0.0
@@ -128,7 +128,7 @@ def test_cut_off_for_long_one_kind_is_begun_elsewhere_and_the_other_is_kept() ->
     )
 
 
-def test_slow_answers_are_waited_for() -> None:
+def test_slow_acknowledgement_is_waited_for_without_repeats() -> None:
     """Nothing is said twice because an acknowledgement takes its time."""
 
     async def script(world: World) -> None:
@@ -141,7 +141,7 @@ def test_slow_answers_are_waited_for() -> None:
     assert world.store.decisions[AckStatus.APPLIED] >= 150
 
 
-def test_the_newer_of_two_agents_wins_and_the_older_starts_nothing_more() -> None:
+def test_newer_agent_of_a_cluster_supersedes_the_older() -> None:
     async def script(world: World) -> None:
         await wait(1)
         older = world.installations[0]
@@ -158,7 +158,7 @@ def test_the_newer_of_two_agents_wins_and_the_older_starts_nothing_more() -> Non
     act(script, lasts=5)
 
 
-def test_what_an_agent_has_forgotten_is_begun_anew_when_that_is_sure() -> None:
+def test_attempt_unknown_to_its_agent_is_requeued_after_its_lease_expires() -> None:
     async def script(world: World) -> None:
         ask(world, 3)
         await wait(3)

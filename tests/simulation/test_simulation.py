@@ -19,13 +19,13 @@ SCHEDULES = 25
 
 
 @pytest.mark.parametrize("allocate", range(SHARES))
-def test_no_schedule_breaks_a_promise(allocate: int) -> None:
+def test_simulated_schedules_break_no_invariant(allocate: int) -> None:
     for seed in range(allocate, SHARES * SCHEDULES, SHARES):
         status = run(seed)
         assert not status.broken, f"make simulate SEED={seed}: {status.broken}"
 
 
-def test_a_seed_is_a_schedule() -> None:
+def test_simulation_seed_reproduces_the_schedule() -> None:
     """Replayed elsewhere, with other addresses and other hashes, it is the same to the step."""
     here = [(status.steps, status.trace) for status in map(run, (3, 89))]
     last_reported = [f"{steps} {hash_of(trace)}" for steps, trace in here]

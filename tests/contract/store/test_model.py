@@ -37,7 +37,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_the_model_does_what_postgres_does(seed: int, database: Database) -> None:
+async def test_simulation_model_answers_as_postgres_does(seed: int, database: Database) -> None:
     chance = Random(seed)
     clock = FakeClock(NOW)
     steps = Steps(chance, clock, ModelStore(chance, NOW), database)

@@ -42,7 +42,7 @@ async def change_of(store: Store, run: RunId) -> int:
         return await get_change(tx, run)
 
 
-async def test_an_abort_takes_the_action_and_all_below_it_and_nothing_else(store: Store) -> None:
+async def test_abort_ends_the_action_and_its_descendants_only(store: Store) -> None:
     run = await make_tree(store)
     assert await store.abort(run, "b") == 3
     for name in ("b", "b1", "b2"):
@@ -57,14 +57,14 @@ async def test_an_abort_takes_the_action_and_all_below_it_and_nothing_else(store
     assert {each.key.name for each in await store.claim()} == {"a0", "c", "c1"}
 
 
-async def test_aborting_a_run_ends_it_all(store: Store) -> None:
+async def test_abort_of_a_run_ends_all_its_actions(store: Store) -> None:
     run = await make_tree(store)
     assert await store.abort(run) == 6
     assert await store.count("dispatches") == 0
     assert await store.enqueue(make_new_action("late")) == [Enqueued.PARENT_ENDED]
 
 
-async def test_aborting_what_has_ended_changes_nothing(store: Store) -> None:
+async def test_abort_of_an_ended_action_changes_nothing(store: Store) -> None:
     run = await make_tree(store)
     await store.abort(run, "b")
     before = await change_of(store, run)
@@ -73,7 +73,9 @@ async def test_aborting_what_has_ended_changes_nothing(store: Store) -> None:
     assert await change_of(store, run) == before
 
 
-async def test_what_a_cluster_holds_is_marked_until_its_end_is_reported(store: Store) -> None:
+async def test_abort_marks_a_leased_attempt_with_a_stop_until_its_end_is_reported(
+    store: Store,
+) -> None:
     run = await store.create(make_new_run())
     [assignment] = await store.claim()
     await store.report(make_report(assignment, 1, Phase.RUNNING))
@@ -92,9 +94,7 @@ async def test_what_a_cluster_holds_is_marked_until_its_end_is_reported(store: S
 
 
 @pytest.mark.parametrize("end", [Phase.SUCCEEDED, Phase.FAILED, Phase.TIMED_OUT, Phase.ABORTED])
-async def test_an_abort_that_came_first_stands_whatever_the_agent_reports(
-    store: Store, end: Phase
-) -> None:
+async def test_abort_before_a_report_stands(store: Store, end: Phase) -> None:
     run = await store.create(make_new_run(retries=3))
     [assignment] = await store.claim()
     await store.abort(run)
@@ -110,7 +110,7 @@ async def test_an_abort_that_came_first_stands_whatever_the_agent_reports(
     assert await store.claim() == []
 
 
-async def test_a_success_that_came_first_stands(store: Store) -> None:
+async def test_success_before_an_abort_stands(store: Store) -> None:
     run = await store.create(make_new_run())
     [assignment] = await store.claim()
     await store.report(make_report(assignment, 1, Phase.SUCCEEDED))
@@ -118,7 +118,7 @@ async def test_a_success_that_came_first_stands(store: Store) -> None:
     assert await store.phase(run) is Phase.SUCCEEDED
 
 
-async def test_an_action_waiting_for_its_next_attempt_is_aborted_at_once(store: Store) -> None:
+async def test_abort_of_an_action_in_backoff_ends_it_at_once(store: Store) -> None:
     run = await store.create(make_new_run(retries=3))
     [assignment] = await store.claim()
     await store.report(make_report(assignment, 1, Phase.FAILED, failure=make_failure()))
@@ -129,7 +129,7 @@ async def test_an_action_waiting_for_its_next_attempt_is_aborted_at_once(store: 
     assert detail.attempts[0].failure == make_failure()
 
 
-async def test_the_end_of_a_parent_waits_for_an_enqueue_below_it(store: Store) -> None:
+async def test_end_of_a_parent_waits_for_a_concurrent_enqueue_below_it(store: Store) -> None:
     """Nothing slips in below an action that ends: whoever is second sees what the first did."""
     run = await store.create(make_new_run())
     async with asyncio.TaskGroup() as tasks:
@@ -140,7 +140,7 @@ async def test_the_end_of_a_parent_waits_for_an_enqueue_below_it(store: Store) -
         assert await late == [Enqueued.PARENT_ENDED]
 
 
-async def test_settling_and_aborting_at_once_do_not_deadlock(store: Store) -> None:
+async def test_commit_of_reports_and_abort_do_not_deadlock(store: Store) -> None:
     run = await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"b{number}") for number in range(5)))
     sessions = Sessions(store.database, FakeClock(NOW))
@@ -164,7 +164,9 @@ async def test_settling_and_aborting_at_once_do_not_deadlock(store: Store) -> No
     assert await store.phase(run) is Phase.ABORTED
 
 
-async def test_settling_locks_reported_and_accepted_dispatches_in_one_order(store: Store) -> None:
+async def test_commit_of_reports_locks_reported_and_accepted_dispatches_in_one_order(
+    store: Store,
+) -> None:
     await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"b{number}") for number in range(2)))
     sessions = Sessions(store.database, FakeClock(NOW))
@@ -185,7 +187,7 @@ async def test_settling_locks_reported_and_accepted_dispatches_in_one_order(stor
     assert answer.accepted.confirmed == accepted
 
 
-async def test_claiming_and_aborting_at_once_do_not_deadlock(store: Store) -> None:
+async def test_claim_and_abort_do_not_deadlock(store: Store) -> None:
     run = await store.create(make_new_run())
     async with store.database.for_org(ORG) as tx:
         await save_queue(tx, Queue(name="narrow", action_concurrency=1), NOW)
@@ -198,7 +200,7 @@ async def test_claiming_and_aborting_at_once_do_not_deadlock(store: Store) -> No
     assert await store.claim() == []
 
 
-async def test_taking_stock_and_aborting_at_once_do_not_deadlock(store: Store) -> None:
+async def test_inventory_and_abort_do_not_deadlock(store: Store) -> None:
     run = await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"b{number}") for number in range(5)))
     sessions = Sessions(store.database, FakeClock(NOW))
@@ -220,7 +222,7 @@ async def test_taking_stock_and_aborting_at_once_do_not_deadlock(store: Store) -
     assert [judgement for _, _, judgement in statuses] == [InventoryDecision.STOP] * 3
 
 
-async def test_a_preempted_attempt_is_tried_again_without_a_word_of_its_failure(
+async def test_preempted_attempt_is_retried_without_a_failure_on_the_action(
     store: Store,
 ) -> None:
     run = await store.create(make_new_run(retries=0))

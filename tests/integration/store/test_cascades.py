@@ -62,21 +62,21 @@ async def test_abort_of_a_wide_run_commits_at_once_and_the_loop_ends_the_rest(
 
 
 @pytest.mark.parametrize("children", [1, PAGE])
-async def test_what_fits_one_page_ends_with_its_parent(store: Store, children: int) -> None:
+async def test_cascade_that_fits_a_page_ends_with_its_parent(store: Store, children: int) -> None:
     run = await store.create(make_new_run())
     await add_children(store.database, run, children)
     assert await store.abort(run) == children + 1
     assert await store.count("cascades") == 0
 
 
-async def test_a_parent_of_many_ended_children_leaves_no_marker(store: Store) -> None:
+async def test_cascade_over_ended_children_leaves_no_marker(store: Store) -> None:
     run = await store.create(make_new_run())
     await add_children(store.database, run, EXAMINED - 2 * PAGE, ended=EXAMINED - 2 * PAGE)
     assert await store.abort(run) == 1
     assert await store.count("cascades") == 0
 
 
-async def test_the_live_children_are_found_behind_many_that_ended(store: Store) -> None:
+async def test_cascade_finds_live_children_behind_many_ended_ones(store: Store) -> None:
     run = await store.create(make_new_run())
     await add_children(store.database, run, EXAMINED + PAGE, ended=EXAMINED + PAGE - 3)
     assert await store.abort(run) == 1
@@ -85,7 +85,7 @@ async def test_the_live_children_are_found_behind_many_that_ended(store: Store) 
     assert await store.count("cascades") == 0
 
 
-async def test_a_tree_that_is_wide_on_every_level_ends_whole(store: Store) -> None:
+async def test_cascade_ends_a_tree_that_is_wide_on_every_level(store: Store) -> None:
     run = await store.create(make_new_run())
     await add_children(store.database, run, PAGE)
     for parent in ("a0-w000001", "a0-w000500"):
@@ -98,7 +98,7 @@ async def test_a_tree_that_is_wide_on_every_level_ends_whole(store: Store) -> No
     assert await store.count("cascades") == 0
 
 
-async def test_nothing_below_an_aborted_action_starts_before_the_loop_comes(store: Store) -> None:
+async def test_cascade_marker_blocks_claims_and_enqueues_before_the_loop_runs(store: Store) -> None:
     run = await store.create(make_new_run())
     await add_children(store.database, run, WIDE)
     await store.abort(run)
@@ -107,7 +107,7 @@ async def test_nothing_below_an_aborted_action_starts_before_the_loop_comes(stor
     assert await store.enqueue(below) == [Enqueued.PARENT_ENDED]
 
 
-async def test_a_lease_that_was_given_before_the_abort_is_not_confirmed_after_it(
+async def test_lease_claimed_before_an_abort_is_not_confirmed_after_it(
     store: Store,
 ) -> None:
     run = await store.create(make_new_run())
@@ -122,7 +122,7 @@ async def test_a_lease_that_was_given_before_the_abort_is_not_confirmed_after_it
     assert {each.stop_reason for each in answer.stops} == {"enough"}
 
 
-async def test_only_what_is_below_a_marker_ends_and_the_rest_of_the_run_goes_on(
+async def test_cascade_ends_descendants_of_its_marker_only(
     store: Store,
 ) -> None:
     run = await store.create(make_new_run())
@@ -144,7 +144,7 @@ async def test_only_what_is_below_a_marker_ends_and_the_rest_of_the_run_goes_on(
     assert (await count_phases(store, run))[Phase.ABORTED] == WIDE + 1
 
 
-async def test_another_run_is_leased_while_a_cascade_is_under_way(store: Store) -> None:
+async def test_claim_leases_other_runs_during_a_cascade(store: Store) -> None:
     wide = await store.create(make_new_run())
     await add_children(store.database, wide, WIDE)
     await store.abort(wide)
@@ -152,7 +152,7 @@ async def test_another_run_is_leased_while_a_cascade_is_under_way(store: Store) 
     assert [each.key.run.name for each in await store.claim()] == ["other"]
 
 
-async def test_failure_of_a_wide_parent_is_committed_by_its_report(store: Store) -> None:
+async def test_report_of_failure_of_a_wide_parent_commits_at_once(store: Store) -> None:
     run = await store.create(make_new_run())
     [root] = await store.claim()
     await add_children(store.database, run, WIDE)
@@ -177,7 +177,7 @@ async def test_deadline_of_a_wide_parent_ends_its_children_by_the_loop(store: St
     assert await count_phases(store, run) == {Phase.TIMED_OUT: 1, Phase.ABORTED: WIDE}
 
 
-async def test_watchers_see_the_pages_of_a_cascade_in_order(store: Store) -> None:
+async def test_watch_shows_the_pages_of_a_cascade_in_order(store: Store) -> None:
     run = await store.create(make_new_run())
     await add_children(store.database, run, WIDE)
     async with store.database.for_org(ORG) as tx:
@@ -200,7 +200,7 @@ async def test_watchers_see_the_pages_of_a_cascade_in_order(store: Store) -> Non
     assert len(seen) == len(set(seen)) == WIDE + 1
 
 
-async def test_a_cascade_on_three_replicas_ends_each_action_once(store: Store) -> None:
+async def test_cascade_on_three_replicas_ends_each_action_once(store: Store) -> None:
     runs: list[RunId] = []
     for name in ("r1", "r2"):
         runs.append(await store.create(make_new_run(name)))
@@ -213,7 +213,7 @@ async def test_a_cascade_on_three_replicas_ends_each_action_once(store: Store) -
         assert await count_phases(store, run) == {Phase.ABORTED: WIDE + 1}
 
 
-async def test_a_marker_is_announced_to_every_replica(store: Store) -> None:
+async def test_cascade_marker_is_notified_to_every_replica(store: Store) -> None:
     run = await store.create(make_new_run())
     await add_children(store.database, run, WIDE)
     async with store.listening() as received:

@@ -48,7 +48,7 @@ async def logins(
     await superuser.close()
 
 
-async def test_database_that_fits_has_no_problems(
+async def test_check_of_a_fit_database_finds_no_problems(
     test_database: DatabaseForTest, logins: Logins
 ) -> None:
     assert await find_problems(addresses(test_database.url)) == []
@@ -58,7 +58,7 @@ async def test_database_that_fits_has_no_problems(
     assert await find_problems(addresses(orgs, fleet=fleet)) == []
 
 
-async def test_missing_grant_is_named_with_the_statement_that_makes_it(logins: Logins) -> None:
+async def test_check_names_a_missing_grant_with_its_statement(logins: Logins) -> None:
     url = await logins.make("volary_app")
     [problem] = await find_problems(addresses(url))
     [login] = logins.made
@@ -71,13 +71,13 @@ async def test_missing_grant_is_named_with_the_statement_that_makes_it(logins: L
     assert await find_problems(addresses(url)) == []
 
 
-async def test_setting_of_the_fleet_is_named_where_that_is_the_wrong_one(logins: Logins) -> None:
+async def test_check_names_the_fleet_setting_where_it_is_wrong(logins: Logins) -> None:
     orgs, neither = await logins.make("volary_app"), await logins.make()
     [problem] = await find_problems(addresses(orgs, fleet=neither))
     assert problem.startswith("VOLARY_FLEET_DATABASE_URL: ")
 
 
-async def test_roles_are_missing_before_the_first_migration(logins: Logins) -> None:
+async def test_check_names_missing_roles_before_the_first_migration(logins: Logins) -> None:
     url = await logins.make("volary_app", "volary_fleet")
     await logins.superuser.execute("ALTER ROLE volary_fleet RENAME TO volary_fleet_away")
     try:
@@ -87,7 +87,7 @@ async def test_roles_are_missing_before_the_first_migration(logins: Logins) -> N
     assert "no role volary_fleet; run `volary controlplane migrate` first" in problem
 
 
-async def test_application_role_that_is_a_member_of_the_fleets_is_a_problem(
+async def test_check_names_an_application_role_that_is_a_member_of_the_fleets(
     test_database: DatabaseForTest, logins: Logins
 ) -> None:
     """Every login of the application could then take the fleet's role."""
@@ -99,7 +99,7 @@ async def test_application_role_that_is_a_member_of_the_fleets_is_a_problem(
     assert problem.endswith("run: REVOKE volary_fleet FROM volary_app")
 
 
-async def test_address_that_nobody_answers_is_named_without_its_password() -> None:
+async def test_check_names_an_unreachable_address_without_its_password() -> None:
     url = "postgresql://somebody:pa55word@127.0.0.1:1/nowhere"
     with pytest.raises(UnfitDatabaseError) as raised:
         await require_fit(addresses(url))
@@ -110,7 +110,7 @@ async def test_address_that_nobody_answers_is_named_without_its_password() -> No
     assert await find_problems(addresses(url)) == [reported]
 
 
-async def test_direct_address_of_another_database_is_named(
+async def test_check_names_a_direct_address_of_another_database(
     test_database: DatabaseForTest, empty_database: DatabaseForTest
 ) -> None:
     problems = await find_problems(addresses(test_database.url, direct=empty_database.url))

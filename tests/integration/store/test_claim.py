@@ -93,7 +93,7 @@ async def end(store: Store, *assignments: Assignment) -> None:
 
 
 @pytest.mark.parametrize("limited", [False, True])
-async def test_a_flood_holds_up_another_runs_single_action_for_no_more_than_a_claim(
+async def test_claim_serves_a_single_action_beside_a_flood_within_one_claim(
     store: Store, *, limited: bool
 ) -> None:
     busy = await begin(store, "busy", at_once=FLOOD if limited else 0)
@@ -112,7 +112,7 @@ async def test_a_flood_holds_up_another_runs_single_action_for_no_more_than_a_cl
         await end(store, *(each for each in leased if each.key.run.name == "small"))
 
 
-async def test_a_flood_in_one_org_is_nothing_to_another(store: Store) -> None:
+async def test_claim_is_not_delayed_by_a_flood_in_another_org(store: Store) -> None:
     busy = await begin(store, "busy")
     await flood(store, busy)
     other = OrgName("globex")
@@ -132,7 +132,7 @@ async def test_a_flood_in_one_org_is_nothing_to_another(store: Store) -> None:
     assert names(list(found.assignments)) == ["r1/a0"]
 
 
-async def test_what_waits_for_its_backoff_holds_up_nobody(store: Store) -> None:
+async def test_claim_skips_actions_in_backoff(store: Store) -> None:
     await store.create(make_new_run("first", retries=0))
     [root] = await store.claim()
     failure = make_failure(FailureKind.SYSTEM)
@@ -145,7 +145,7 @@ async def test_what_waits_for_its_backoff_holds_up_nobody(store: Store) -> None:
     assert names(await store.claim(most=1, scheduler=scheduler, now=later)) == ["first/a0"]
 
 
-async def test_more_runs_in_backoff_than_are_looked_at_hold_up_nobody(store: Store) -> None:
+async def test_claim_skips_more_runs_in_backoff_than_a_page(store: Store) -> None:
     run = await begin(store, "first")
     await flood(store, run, many=500, scattered=True, available_at=NOW + timedelta(hours=1))
     await store.enqueue(make_new_action("n", run="first"))
@@ -156,7 +156,7 @@ async def test_more_runs_in_backoff_than_are_looked_at_hold_up_nobody(store: Sto
     assert names(leased) == ["first/n"]
 
 
-async def test_whoever_finds_nobody_in_a_whole_round_rests_until_the_first_may_go(
+async def test_claim_that_finds_no_candidate_in_a_round_waits_until_the_first_is_available(
     store: Store,
 ) -> None:
     run = await begin(store, "first")
@@ -171,7 +171,7 @@ async def test_whoever_finds_nobody_in_a_whole_round_rests_until_the_first_may_g
     assert looks == [*[NOW] * 5, later]
 
 
-async def test_the_more_urgent_goes_first_however_much_there_is_of_the_other(store: Store) -> None:
+async def test_claim_leases_higher_priority_first(store: Store) -> None:
     await make_queue(store, Queue(name="urgent", priority=5))
     await make_queue(store, Queue(name="idle", priority=-5))
     await begin(store, "r1")
@@ -187,7 +187,7 @@ async def test_the_more_urgent_goes_first_however_much_there_is_of_the_other(sto
     assert "".join(order) == "uu" + "nnnnn" + "iiiii"
 
 
-async def test_no_more_actions_of_a_queue_are_under_way_than_it_allows(store: Store) -> None:
+async def test_claim_keeps_the_action_limit_of_a_queue(store: Store) -> None:
     await make_queue(store, Queue(name="narrow", action_concurrency=3))
     await begin(store, "r1")
     await store.enqueue(*of_queue("narrow", *(make_new_action(f"n{n}") for n in range(10))))
@@ -201,7 +201,7 @@ async def test_no_more_actions_of_a_queue_are_under_way_than_it_allows(store: St
     assert len(await store.claim()) == 1
 
 
-async def test_no_more_runs_of_a_queue_are_under_way_than_it_allows(store: Store) -> None:
+async def test_claim_keeps_the_run_limit_of_a_queue(store: Store) -> None:
     await make_queue(store, Queue(name="runs", run_concurrency=2))
     for number in range(5):
         await store.create(replace(make_new_run(f"r{number}"), queue="runs"))
@@ -215,7 +215,7 @@ async def test_no_more_runs_of_a_queue_are_under_way_than_it_allows(store: Store
     assert names(await store.claim()) == [f"{name}/n"]
 
 
-async def test_no_more_actions_of_a_run_are_under_way_than_it_asked_for_its_root_not_counted(
+async def test_claim_keeps_the_action_limit_of_a_run_without_its_root(
     store: Store,
 ) -> None:
     await begin(store, "r1", at_once=2)
@@ -227,7 +227,7 @@ async def test_no_more_actions_of_a_run_are_under_way_than_it_asked_for_its_root
     assert len(await store.claim()) == 1
 
 
-async def test_a_run_at_its_limit_does_not_hold_up_the_next(store: Store) -> None:
+async def test_claim_skips_a_run_at_its_limit(store: Store) -> None:
     await begin(store, "r1", at_once=1)
     await begin(store, "r2", at_once=1)
     for run in ("r1", "r2"):
@@ -238,7 +238,7 @@ async def test_a_run_at_its_limit_does_not_hold_up_the_next(store: Store) -> Non
     assert await store.claim(most=1, scheduler=scheduler) == []
 
 
-async def test_a_full_queue_holds_up_no_other_of_its_urgency(store: Store) -> None:
+async def test_claim_skips_a_full_queue(store: Store) -> None:
     await make_queue(store, Queue(name="full", run_concurrency=1))
     for number in range(300):
         await store.create(replace(make_new_run(f"f{number}"), queue="full"))
@@ -247,7 +247,7 @@ async def test_a_full_queue_holds_up_no_other_of_its_urgency(store: Store) -> No
     assert names(await store.claim(most=1)) == ["other/a0"]
 
 
-async def test_the_end_of_what_was_counted_is_told_to_who_waits_for_work(store: Store) -> None:
+async def test_end_of_a_limited_action_notifies_waiting_sessions(store: Store) -> None:
     await make_queue(store, Queue(name="narrow", action_concurrency=1))
     await begin(store, "r1")
     await store.enqueue(*of_queue("narrow", make_new_action("n0"), make_new_action("n1")))
@@ -257,7 +257,7 @@ async def test_the_end_of_what_was_counted_is_told_to_who_waits_for_work(store: 
         assert (await received.get()).work
 
 
-async def test_a_queue_that_is_full_takes_no_more_until_something_of_it_is_leased(
+async def test_enqueue_into_a_full_queue_is_refused_until_an_action_is_leased(
     store: Store,
 ) -> None:
     await make_queue(store, Queue(name="short", depth=2))
@@ -273,7 +273,7 @@ async def test_a_queue_that_is_full_takes_no_more_until_something_of_it_is_lease
     assert await store.enqueue(requests[2]) == [Enqueued.CREATED]
 
 
-async def test_only_clusters_of_its_pool_serve_a_queue(store: Store) -> None:
+async def test_claim_serves_a_queue_on_clusters_of_its_pool_only(store: Store) -> None:
     await make_queue(store, Queue(name="gpu", pool="gpus"))
     await begin(store, "r1")
     await store.enqueue(make_new_action("n"), *of_queue("gpu", make_new_action("g")))
@@ -281,7 +281,7 @@ async def test_only_clusters_of_its_pool_serve_a_queue(store: Store) -> None:
     assert names(await store.claim(pool="gpus")) == ["r1/g"]
 
 
-async def test_what_waits_follows_its_queue_to_another_pool_and_limit(store: Store) -> None:
+async def test_queue_change_of_pool_and_limit_applies_to_waiting_actions(store: Store) -> None:
     await make_queue(store, Queue(name="q"))
     await begin(store, "r1")
     await store.enqueue(*of_queue("q", *(make_new_action(f"n{number}") for number in range(4))))
@@ -291,7 +291,7 @@ async def test_what_waits_follows_its_queue_to_another_pool_and_limit(store: Sto
     assert len(await store.claim(pool="gpus")) == 1  # one is under way already, elsewhere
 
 
-async def test_a_claim_reads_little_of_a_flood(store: Store) -> None:
+async def test_claim_reads_few_rows_of_a_flood(store: Store) -> None:
     await flood(store, await begin(store, "busy"))
     sub_queue = {"limited": [False], "queue": [""], "is_root": [False]}
     candidate = {**sub_queue, "after": [FIRST], "until": [LAST], "urgency": 0, "look": 100}

@@ -24,7 +24,7 @@ def machine_is_ahead(patch: pytest.MonkeyPatch, by: timedelta) -> None:
     patch.setattr(SystemClock, "now", lambda _: wrong)
 
 
-async def test_a_machine_whose_clock_is_wrong_goes_by_the_databases(
+async def test_clock_of_a_replica_follows_the_database_if_its_own_is_wrong(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right, clock = SystemClock().now(), StoreClock(store.database)
@@ -36,7 +36,7 @@ async def test_a_machine_whose_clock_is_wrong_goes_by_the_databases(
     assert timedelta(0) <= clock.now() - right < HOUR / 2
 
 
-async def test_a_database_whose_clock_was_set_is_followed_and_told_of(
+async def test_clock_follows_a_database_clock_that_was_set_and_logs_it(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = StoreClock(store.database)
@@ -51,7 +51,7 @@ async def test_a_database_whose_clock_was_set_is_followed_and_told_of(
     assert told.getMessage() == "database clock jumped"
 
 
-async def test_it_goes_on_between_two_looks(store: Store) -> None:
+async def test_clock_advances_between_samples(store: Store) -> None:
     clock = StoreClock(store.database)
     await clock.set()
     seen = [clock.now() for _ in range(20)]
@@ -59,7 +59,7 @@ async def test_it_goes_on_between_two_looks(store: Store) -> None:
     assert seen[-1] > seen[0]
 
 
-def test_an_operators_command_goes_by_the_databases_too(
+def test_clock_of_an_operator_command_follows_the_database(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def sample(operator: operators.Operator) -> datetime:

@@ -47,7 +47,7 @@ async def looks(watch: AsyncIterator[Draining]) -> list[Draining]:
     return [found async for found in watch]
 
 
-async def test_a_cluster_shows_its_agent_its_session_and_its_load(operations: Operations) -> None:
+async def test_cluster_status_shows_agent_session_and_load(operations: Operations) -> None:
     agent = await operations.connect()
     await operations.store.create(make_new_run())
     await agent.take()
@@ -62,7 +62,7 @@ async def test_a_cluster_shows_its_agent_its_session_and_its_load(operations: Op
     assert status.load.counted_at == status.seen_at == NOW
 
 
-async def test_a_new_session_has_said_nothing_of_what_it_holds(operations: Operations) -> None:
+async def test_cluster_load_is_unknown_in_a_new_session(operations: Operations) -> None:
     agent = await operations.connect()
     await agent.say(held=0, running=0)
     await agent.sessions.open(agent.session.cluster, (await get(operations)).agent)
@@ -73,7 +73,7 @@ async def get(operations: Operations) -> ClusterStatus:
     return await operations.clusters.get(OPERATOR, CLUSTER)
 
 
-async def test_a_cordoned_cluster_keeps_what_it_has_and_gets_no_more(
+async def test_cordoned_cluster_keeps_its_leases_and_gets_no_more(
     operations: Operations,
 ) -> None:
     agent, store = await operations.connect(), operations.store
@@ -95,7 +95,7 @@ async def test_a_cordoned_cluster_keeps_what_it_has_and_gets_no_more(
     assert [each.key.run.name for each in await agent.take()] == ["r2"]
 
 
-async def test_a_drain_takes_back_what_is_not_accepted_and_lists_what_is_left(
+async def test_drain_returns_unaccepted_leases_and_lists_the_remaining(
     operations: Operations,
 ) -> None:
     agent, store = await operations.connect(), operations.store
@@ -126,7 +126,7 @@ async def test_a_drain_takes_back_what_is_not_accepted_and_lists_what_is_left(
     )
 
 
-async def test_a_drain_ends_when_all_three_agree_on_zero(
+async def test_drain_ends_when_store_ledger_and_runtimes_report_zero(
     operations: Operations, clock: ClockOfAWatch
 ) -> None:
     agent, store = await operations.connect(), operations.store
@@ -160,7 +160,7 @@ async def test_a_drain_ends_when_all_three_agree_on_zero(
     assert attestation.counted_at == clock.now() == attestation.attested_at
 
 
-async def test_an_agent_that_is_away_attests_nothing(operations: Operations) -> None:
+async def test_drain_does_not_end_while_the_agent_is_disconnected(operations: Operations) -> None:
     agent = await operations.connect()
     await operations.clusters.drain(OPERATOR, CLUSTER)
     await agent.sessions.close(agent.session)
@@ -171,7 +171,7 @@ async def test_an_agent_that_is_away_attests_nothing(operations: Operations) -> 
     assert not found[-1].status.connected
 
 
-async def test_at_the_deadline_what_is_left_is_stopped_and_begins_anew_elsewhere(
+async def test_drain_deadline_stops_the_remaining_attempts_and_requeues_them(
     operations: Operations, clock: ClockOfAWatch
 ) -> None:
     agent, store = await operations.connect(), operations.store
@@ -213,7 +213,9 @@ async def test_at_the_deadline_what_is_left_is_stopped_and_begins_anew_elsewhere
     assert (await agent.sessions.hand_out(agent.session, 0, agent.scheduler)).stops == []
 
 
-async def test_what_ends_well_while_it_is_stopped_has_ended_well(operations: Operations) -> None:
+async def test_drained_attempt_that_succeeds_while_it_is_stopped_has_succeeded(
+    operations: Operations,
+) -> None:
     agent, store = await operations.connect(), operations.store
     run = await store.create(make_new_run())
     [held] = await agent.take()
@@ -224,7 +226,7 @@ async def test_what_ends_well_while_it_is_stopped_has_ended_well(operations: Ope
     assert await store.phase(run) is Phase.SUCCEEDED
 
 
-async def test_a_cluster_in_another_pool_serves_that_pool(operations: Operations) -> None:
+async def test_cluster_moved_to_another_pool_serves_that_pool(operations: Operations) -> None:
     agent, store = await operations.connect(), operations.store
     await store.create(make_new_run())
     assert (await operations.clusters.move(OPERATOR, CLUSTER, "gpus")).pool == "gpus"
@@ -233,7 +235,7 @@ async def test_a_cluster_in_another_pool_serves_that_pool(operations: Operations
     assert len(await agent.take()) == 1
 
 
-async def test_an_unknown_cluster_is_refused_with_the_names_of_those_there_are(
+async def test_unknown_cluster_is_refused_with_the_known_names(
     operations: Operations,
 ) -> None:
     for request in (operations.clusters.get, operations.clusters.cordon, operations.clusters.drain):
@@ -241,7 +243,7 @@ async def test_an_unknown_cluster_is_refused_with_the_names_of_those_there_are(
             await request(OPERATOR, ClusterName("x"))
 
 
-async def test_a_drain_that_nobody_began_or_somebody_ended_is_not_watched(
+async def test_drain_watch_is_refused_without_a_drain_and_ends_with_an_uncordon(
     operations: Operations,
 ) -> None:
     with pytest.raises(ConflictError, match="volary cluster drain"):
@@ -250,12 +252,12 @@ async def test_a_drain_that_nobody_began_or_somebody_ended_is_not_watched(
         await operations.clusters.stop_rest(OPERATOR, CLUSTER)
 
 
-async def test_a_pool_has_a_name_that_can_be_typed(operations: Operations) -> None:
+async def test_pool_name_is_validated(operations: Operations) -> None:
     with pytest.raises(InvalidError, match="pool name"):
         await operations.clusters.move(OPERATOR, CLUSTER, "No Pool")
 
 
-async def test_nobody_does_any_of_this_without_permission(operations: Operations) -> None:
+async def test_cluster_operations_need_permission(operations: Operations) -> None:
     stranger = Caller(subject=OPERATOR.subject, org=ORG, name="", permissions=frozenset())
     clusters: Clusters = operations.clusters
     for request in (clusters.get, clusters.cordon, clusters.uncordon, clusters.drain):

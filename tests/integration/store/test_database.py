@@ -22,7 +22,7 @@ async def insert_call(database: Database, statement: str) -> object:
         return (await tx.rows(text(statement)))[0][0]
 
 
-async def test_a_lock_that_is_not_to_be_had_is_a_matter_of_trying_again(store: Store) -> None:
+async def test_lock_timeout_is_a_busy_error(store: Store) -> None:
     run = await store.create(make_new_run())
     async with store.database.for_org(ORG) as holder:
         await lock_runs(holder, [run])
@@ -36,7 +36,7 @@ async def _lock_impatiently(store: Store, run: RunId) -> None:
         await lock_runs(tx, [run])
 
 
-async def test_a_statement_that_takes_too_long_is_too(store: Store) -> None:
+async def test_statement_timeout_is_an_unavailable_error(store: Store) -> None:
     with pytest.raises(UnavailableError, match="try again"):
         await _sleep_impatiently(store)
 
@@ -48,12 +48,12 @@ async def _sleep_impatiently(store: Store) -> None:
 
 
 @pytest.mark.parametrize("statement", ["SELECT nothing FROM nowhere", "SELECT 1 / 0"])
-async def test_a_statement_that_is_wrong_is_a_bug(store: Store, statement: str) -> None:
+async def test_wrong_statement_is_not_translated(store: Store, statement: str) -> None:
     with pytest.raises(DBAPIError):
         await insert_call(store.database, statement)
 
 
-async def test_text_that_cannot_be_kept_is_the_callers_to_change(store: Store) -> None:
+async def test_text_that_postgres_cannot_store_is_an_invalid_error(store: Store) -> None:
     with pytest.raises(InvalidError, match="NUL"):
         await _say(store, "text", "a\0b")
     with pytest.raises(InvalidError, match="NUL"):
@@ -65,7 +65,7 @@ async def _say(store: Store, type_: str, reported: str) -> None:
         await tx.execute(text(f"SELECT CAST(:said AS {type_})"), {"said": reported})
 
 
-async def test_a_connection_that_is_killed_fails_its_call_and_no_other(
+async def test_killed_connection_fails_one_call_only(
     database_url: str, owner_database_url: str
 ) -> None:
     owner = await asyncpg.connect(owner_database_url)
@@ -79,7 +79,7 @@ async def test_a_connection_that_is_killed_fails_its_call_and_no_other(
     await owner.close()
 
 
-async def test_a_connection_killed_at_work_is_a_matter_of_trying_again(
+async def test_connection_killed_during_a_statement_is_an_unavailable_error(
     database_url: str, owner_database_url: str
 ) -> None:
     owner = await asyncpg.connect(owner_database_url)
@@ -108,7 +108,7 @@ async def _is_unavailable(database: Database, statement: str) -> bool:
     return False
 
 
-async def test_a_server_that_is_not_there_is_a_matter_of_trying_again(database_url: str) -> None:
+async def test_unreachable_server_is_an_unavailable_error(database_url: str) -> None:
     address = database_url.replace("host=", "host=/nowhere") + "&port=1"
     if "host=" not in database_url:
         address = "postgresql://nobody:nothing@127.0.0.1:1/nowhere"
@@ -121,7 +121,7 @@ async def test_a_server_that_is_not_there_is_a_matter_of_trying_again(database_u
 @pytest.mark.parametrize(
     "error", [FileNotFoundError("inputs.pb"), ConnectionResetError("the agent hung up")], ids=str
 )
-async def test_os_error_of_a_block_is_not_the_databases(store: Store, error: OSError) -> None:
+async def test_os_error_of_a_block_is_not_translated(store: Store, error: OSError) -> None:
     with pytest.raises(type(error)) as raised:
         await _fail_inside(store, error)
     assert raised.value is error
@@ -133,14 +133,14 @@ async def _fail_inside(store: Store, error: OSError) -> None:
         raise error
 
 
-async def test_deadline_of_a_block_is_not_the_databases(store: Store) -> None:
+async def test_deadline_of_a_block_is_not_translated(store: Store) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05), store.database.for_org(ORG) as tx:
             await tx.execute(text("SELECT pg_sleep(5)"))
 
 
 @pytest.mark.parametrize("step", ["execute", "start", "commit"])
-async def test_os_error_of_the_driver_is_a_matter_of_trying_again(
+async def test_os_error_of_the_driver_is_an_unavailable_error(
     store: Store, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """A network that breaks while a statement, BEGIN or COMMIT is under way."""
@@ -156,7 +156,7 @@ async def test_os_error_of_the_driver_is_a_matter_of_trying_again(
     assert await insert_call(store.database, "SELECT 1") == 1
 
 
-async def test_calls_that_are_given_up_at_any_moment_leave_the_pool_whole(
+async def test_connection_pool_survives_calls_cancelled_at_any_moment(
     database_url: str,
 ) -> None:
     database = open_database(database_url, pool_size=2)

@@ -32,7 +32,7 @@ def make_trace(name: str, *, phase: Phase = Phase.SUCCEEDED) -> NewAction:
     )
 
 
-async def test_two_transactions_that_enqueue_the_same_make_one_action(store: Store) -> None:
+async def test_concurrent_enqueues_of_one_action_create_it_once(store: Store) -> None:
     await store.create(make_new_run())
     async with asyncio.TaskGroup() as tasks:
         async with store.database.for_org(ORG) as tx:
@@ -44,7 +44,7 @@ async def test_two_transactions_that_enqueue_the_same_make_one_action(store: Sto
     assert len(await store.claim()) == 2
 
 
-async def test_an_enqueue_that_was_rolled_back_never_was(store: Store) -> None:
+async def test_enqueue_that_is_rolled_back_leaves_nothing(store: Store) -> None:
     await store.create(make_new_run())
     async with store.database.for_org(ORG) as tx:
         request = Enqueue(ActionId(new_uuid(NOW)), make_new_action("b"))
@@ -53,7 +53,9 @@ async def test_an_enqueue_that_was_rolled_back_never_was(store: Store) -> None:
     assert await store.enqueue(make_new_action("b")) == [Enqueued.CREATED]
 
 
-async def test_many_who_enqueue_into_many_runs_neither_deadlock_nor_double(store: Store) -> None:
+async def test_concurrent_enqueues_into_many_runs_neither_deadlock_nor_duplicate(
+    store: Store,
+) -> None:
     names = [f"r{number}" for number in range(4)]
     for name in names:
         await store.create(make_new_run(name))
@@ -72,7 +74,7 @@ async def test_many_who_enqueue_into_many_runs_neither_deadlock_nor_double(store
     assert await store.count("dispatches") == 24
 
 
-async def test_what_was_there_first_stays_whatever_differs(store: Store) -> None:
+async def test_enqueue_with_other_content_keeps_the_first(store: Store) -> None:
     await store.create(make_new_run())
     first = make_new_action("b")
     await store.enqueue(first, make_new_action("c"))
@@ -84,7 +86,7 @@ async def test_what_was_there_first_stays_whatever_differs(store: Store) -> None
     ) == [Enqueued.DIFFERENT, Enqueued.DIFFERENT, Enqueued.DIFFERENT, Enqueued.REPEATED]
 
 
-async def test_wishes_of_one_name_are_each_answered_for_themselves(store: Store) -> None:
+async def test_enqueue_requests_of_one_name_are_answered_separately(store: Store) -> None:
     run = await store.create(make_new_run())
     await store.enqueue(make_new_action("b"))
     await store.abort(run, "b")
@@ -93,7 +95,7 @@ async def test_wishes_of_one_name_are_each_answered_for_themselves(store: Store)
     ) == [Enqueued.NO_PARENT, Enqueued.PARENT_ENDED]
 
 
-async def test_a_trace_is_over_when_it_comes_in_and_waits_for_no_cluster(store: Store) -> None:
+async def test_enqueued_trace_is_ended_and_has_no_dispatch(store: Store) -> None:
     run = await store.create(make_new_run())
     await store.enqueue(make_trace("t1"), make_trace("t2", phase=Phase.FAILED))
     assert [each.key.name for each in await store.claim()] == ["a0"]
@@ -106,7 +108,7 @@ async def test_a_trace_is_over_when_it_comes_in_and_waits_for_no_cluster(store: 
     assert bad.failure.code == "TraceFailed"
 
 
-async def test_a_condition_waits_for_no_cluster_either(store: Store) -> None:
+async def test_enqueued_condition_has_no_dispatch(store: Store) -> None:
     run = await store.create(make_new_run())
     condition = replace(
         make_new_action("q", kind=ActionType.CONDITION),
@@ -118,7 +120,7 @@ async def test_a_condition_waits_for_no_cluster_either(store: Store) -> None:
     assert (detail.row.phase, detail.row.condition_type) == (Phase.PAUSED, b"type")
 
 
-async def test_a_spec_is_stored_once_however_many_use_it(store: Store) -> None:
+async def test_spec_is_stored_once_for_many_actions(store: Store) -> None:
     await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"b{n}", body=b"the same") for n in range(50)))
     async with store.database.for_org(ORG) as tx:
@@ -126,7 +128,7 @@ async def test_a_spec_is_stored_once_however_many_use_it(store: Store) -> None:
     assert rows[0].n == 1
 
 
-async def test_policy_that_was_read_otherwise_before_is_put_right(store: Store) -> None:
+async def test_spec_policy_that_was_parsed_differently_is_corrected(store: Store) -> None:
     """A spec is stored once by its digest; a parser that was mended reads it anew."""
     await store.create(make_new_run())
     before = make_new_action("b")
@@ -153,7 +155,7 @@ async def create(store: Store, name: str = "r1", **requests: object) -> tuple[ru
         return await runs.create_run(tx, RunId(new_uuid(NOW)), new, by="someone", now=NOW)
 
 
-async def test_a_run_is_made_once_and_its_name_is_taken_after(store: Store) -> None:
+async def test_run_is_created_once_and_its_name_is_taken(store: Store) -> None:
     made, run = await create(store)
     assert await create(store) == (runs.Created.REPEATED, run)
     assert await create(store, input_uri="file:///elsewhere") == (runs.Created.TAKEN, run)
@@ -161,13 +163,13 @@ async def test_a_run_is_made_once_and_its_name_is_taken_after(store: Store) -> N
     assert await store.count("runs") == 1
 
 
-async def test_two_who_make_the_same_run_at_once_make_one(store: Store) -> None:
+async def test_concurrent_creations_of_one_run_create_it_once(store: Store) -> None:
     answers = await asyncio.gather(*(create(store) for _ in range(5)))
     assert sorted(made.name for made, _ in answers) == ["CREATED", *["REPEATED"] * 4]
     assert len({run for _, run in answers}) == 1
 
 
-async def test_nothing_runs_in_a_project_that_is_not_there_or_archived(store: Store) -> None:
+async def test_run_in_a_missing_or_archived_project_is_refused(store: Store) -> None:
     async with store.database.for_org(ORG) as tx:
         await tx.execute(text("UPDATE projects SET state = 1 WHERE org = :org"))
     assert (await create(store))[0] is runs.Created.ARCHIVED_PROJECT

@@ -70,7 +70,7 @@ async def go_on(clock: FakeClock, record: PendingReasonRecorder, seconds: int) -
     await record.run_once()
 
 
-async def test_the_seconds_a_run_waited_are_told_when_it_is_long_over(
+async def test_explanation_of_an_ended_run_has_its_seconds_of_waiting(
     operations: Operations, clock: FakeClock, record: PendingReasonRecorder
 ) -> None:
     store = operations.store
@@ -105,7 +105,7 @@ async def test_the_seconds_a_run_waited_are_told_when_it_is_long_over(
     assert explained.now.reason is Reason.ENDED
 
 
-async def test_limits_are_named_by_who_set_them(
+async def test_explanation_names_the_limit_and_its_owner(
     operations: Operations, clock: FakeClock, record: PendingReasonRecorder
 ) -> None:
     store = operations.store
@@ -127,7 +127,7 @@ async def test_limits_are_named_by_who_set_them(
     assert text(explained)[-1] == (Reason.RUN_LIMIT, 3)
 
 
-async def test_a_full_queue_is_what_its_actions_wait_for(operations: Operations) -> None:
+async def test_explanation_names_a_full_queue(operations: Operations) -> None:
     store = operations.store
     agent = await operations.connect()
     await operations.queues.set(OPERATOR, "q", QueueChange(action_concurrency=1, depth=2))
@@ -143,7 +143,7 @@ async def test_a_full_queue_is_what_its_actions_wait_for(operations: Operations)
     assert "limit of actions under way: 1 of 1" in why.now.message
 
 
-async def test_a_run_in_a_full_queue_is_told_why_its_actions_are_refused(
+async def test_explanation_of_a_run_names_the_full_queue_that_refuses_its_actions(
     operations: Operations,
 ) -> None:
     store = operations.store
@@ -158,7 +158,7 @@ async def test_a_run_in_a_full_queue_is_told_why_its_actions_are_refused(
     assert (await explain(operations)).now.reason is Reason.QUEUE_FULL
 
 
-async def test_who_goes_first_is_counted(operations: Operations) -> None:
+async def test_explanation_counts_the_work_that_starts_first(operations: Operations) -> None:
     store = operations.store
     await operations.connect()
     await operations.queues.set(OPERATOR, "urgent", QueueChange(priority=1))
@@ -177,7 +177,7 @@ async def test_who_goes_first_is_counted(operations: Operations) -> None:
         )
 
 
-async def test_a_lease_that_nobody_accepted_is_told_of(
+async def test_explanation_shows_an_unaccepted_lease(
     operations: Operations, clock: FakeClock
 ) -> None:
     store = operations.store
@@ -200,7 +200,7 @@ async def test_a_lease_that_nobody_accepted_is_told_of(
     assert [event.reason for event in detail.attempts[0].events] == ["LeaseReturned"]
 
 
-async def test_what_agents_report_is_passed_on(operations: Operations) -> None:
+async def test_explanation_shows_reports_of_the_agent(operations: Operations) -> None:
     store = operations.store
     agent = await operations.connect()
     await store.create(make_new_run(retries=1))
@@ -224,7 +224,7 @@ async def test_what_agents_report_is_passed_on(operations: Operations) -> None:
     )
 
 
-async def test_a_silent_cluster_is_named_with_since_when(
+async def test_explanation_names_a_cluster_without_heartbeats_and_since_when(
     operations: Operations, clock: FakeClock, record: PendingReasonRecorder
 ) -> None:
     store = operations.store
@@ -241,7 +241,7 @@ async def test_a_silent_cluster_is_named_with_since_when(
     assert "c1 is not heard since 2026-06-01 12:00:00 UTC" in explained.now.message
 
 
-async def test_all_that_is_pending_in_a_run_is_listed_with_its_reason(
+async def test_explanation_lists_pending_actions_of_a_run_with_reasons(
     operations: Operations,
 ) -> None:
     store = operations.store
@@ -266,7 +266,7 @@ async def test_all_that_is_pending_in_a_run_is_listed_with_its_reason(
     assert found.root.action == ActionKey(make_run_key(), found.root.action.name)
 
 
-async def test_the_record_is_kept_by_one_replica_at_a_time_and_not_for_ever(
+async def test_pending_reasons_are_recorded_by_one_replica_and_expire(
     operations: Operations, clock: FakeClock, record: PendingReasonRecorder
 ) -> None:
     await asyncio.gather(*(record.run_once() for _ in range(4)))
@@ -284,7 +284,7 @@ async def test_the_record_is_kept_by_one_replica_at_a_time_and_not_for_ever(
     assert await operations.store.count("obstacles") == 0
 
 
-async def test_a_clock_that_is_set_back_does_not_break_the_record(store: Store) -> None:
+async def test_pending_reasons_survive_a_clock_that_is_set_back(store: Store) -> None:
     key = ORG, BlockedScope(BlockedKind.POOL, "")
     full = {key: PendingReason(reason=Reason.NO_CREDIT, message="The clusters are full.")}
     async with store.database.for_fleet("keep the record of obstacles") as tx:
@@ -296,7 +296,7 @@ async def test_a_clock_that_is_set_back_does_not_break_the_record(store: Store) 
     assert there.began_at == NOW + timedelta(seconds=20)
 
 
-async def test_limits_that_wait_for_each_other_are_named_as_a_deadlock(
+async def test_explanation_names_a_deadlock_of_limits(
     operations: Operations,
 ) -> None:
     """

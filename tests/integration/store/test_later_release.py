@@ -132,7 +132,7 @@ async def _begin_pending_reason(owner: Owner, reason: str) -> None:
     )
 
 
-async def test_obstacle_of_a_later_release_is_left_to_its_replicas_for_a_while(
+async def test_pending_reason_of_a_later_release_is_left_to_its_replicas_for_a_while(
     store: Store, owner: Owner
 ) -> None:
     await _begin_pending_reason(owner, "reason of a later release")
@@ -153,7 +153,7 @@ async def test_obstacle_of_a_later_release_is_left_to_its_replicas_for_a_while(
     assert await owner.fetchval(open_) == Reason.NO_CLUSTER.value
 
 
-async def test_obstacle_of_an_unknown_scope_is_left_alone(store: Store, owner: Owner) -> None:
+async def test_pending_reason_of_an_unknown_scope_is_left_alone(store: Store, owner: Owner) -> None:
     await owner.execute(
         "INSERT INTO obstacles (org, scope, name, began_at) VALUES ($1, 99, 'x', $2)", ORG, NOW
     )

@@ -76,7 +76,7 @@ async def end_who_waits_for_a_lock(superuser_url: str, store: Store) -> None:
         await superuser.close()
 
 
-async def test_a_cluster_whose_row_is_locked_holds_up_no_other(
+async def test_lease_expiry_skips_a_cluster_whose_row_is_locked(
     store: Store, postgres_server: PostgresForTests
 ) -> None:
     clock = FakeClock(NOW)
@@ -96,7 +96,7 @@ async def test_a_cluster_whose_row_is_locked_holds_up_no_other(
     assert await expiry.run_once() == 1
 
 
-async def test_what_was_aborted_before_it_was_accepted_is_over_and_its_place_offered(
+async def test_unaccepted_lease_of_an_aborted_action_ends_and_frees_its_slot(
     store: Store,
 ) -> None:
     clock = FakeClock(NOW)
@@ -113,7 +113,7 @@ async def test_what_was_aborted_before_it_was_accepted_is_over_and_its_place_off
 
 
 @pytest.mark.parametrize("children", [0, 599])
-async def test_lapsed_leases_of_a_locked_run_hide_no_other_cluster(
+async def test_expired_leases_of_a_locked_run_hide_no_other_cluster(
     store: Store, children: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases_loop, "CLUSTERS_AT_ONCE", 1)
@@ -138,7 +138,7 @@ async def read_served(store: Store) -> timedelta:
     return served
 
 
-async def test_lease_clock_goes_on_while_leases_cannot_be_returned(
+async def test_lease_clock_advances_while_leases_cannot_be_returned(
     store: Store, postgres_server: PostgresForTests
 ) -> None:
     clock = FakeClock(NOW)

@@ -10,7 +10,7 @@ from tests.factories import make_failure, make_new_action, make_new_run, make_re
 from tests.integration.store.conftest import Store
 
 
-async def test_an_action_goes_from_queued_to_succeeded(store: Store) -> None:
+async def test_action_goes_from_queued_to_succeeded(store: Store) -> None:
     run = await store.create(make_new_run())
     assert (await store.detail(run)).row.phase is Phase.QUEUED
 
@@ -35,7 +35,7 @@ async def test_an_action_goes_from_queued_to_succeeded(store: Store) -> None:
     assert await store.count("dispatches") == 0
 
 
-async def test_a_report_said_twice_counts_once(store: Store) -> None:
+async def test_repeated_report_counts_once(store: Store) -> None:
     run = await store.create(make_new_run())
     [assignment] = await store.claim()
     running = make_report(assignment, 1, Phase.RUNNING)
@@ -48,7 +48,7 @@ async def test_a_report_said_twice_counts_once(store: Store) -> None:
     assert (await store.detail(run)).row.phase is Phase.SUCCEEDED
 
 
-async def test_a_report_without_the_current_lease_is_stale_and_changes_nothing(
+async def test_report_without_the_current_lease_is_stale_and_changes_nothing(
     store: Store,
 ) -> None:
     run = await store.create(make_new_run(retries=1))
@@ -62,14 +62,14 @@ async def test_a_report_without_the_current_lease_is_stale_and_changes_nothing(
     assert (await store.detail(run)).row.phase is Phase.QUEUED
 
 
-async def test_a_report_from_another_cluster_is_stale(store: Store) -> None:
+async def test_report_from_another_cluster_is_stale(store: Store) -> None:
     await store.create(make_new_run())
     [assignment] = await store.claim()
     report = make_report(assignment, 1, Phase.SUCCEEDED)
     assert await store.report(report, cluster=ClusterName("c2")) == [AckStatus.STALE]
 
 
-async def test_each_failed_attempt_keeps_its_own_error(store: Store) -> None:
+async def test_failed_attempt_keeps_its_own_error(store: Store) -> None:
     run = await store.create(make_new_run(retries=1))
     for _ in range(2):
         [assignment] = await store.claim()
@@ -82,7 +82,7 @@ async def test_each_failed_attempt_keeps_its_own_error(store: Store) -> None:
     assert await store.claim() == []
 
 
-async def test_an_error_that_is_not_recoverable_is_not_retried(store: Store) -> None:
+async def test_unrecoverable_error_is_not_retried(store: Store) -> None:
     run = await store.create(make_new_run(retries=3))
     [assignment] = await store.claim()
     failure = make_failure(recoverable=False)
@@ -90,7 +90,7 @@ async def test_an_error_that_is_not_recoverable_is_not_retried(store: Store) -> 
     assert (await store.detail(run)).row.phase is Phase.FAILED
 
 
-async def test_a_system_failure_spends_no_user_retry(store: Store) -> None:
+async def test_system_failure_spends_no_user_retry(store: Store) -> None:
     run = await store.create(make_new_run(retries=0))
     [assignment] = await store.claim()
     failure = make_failure(FailureKind.SYSTEM)
@@ -100,7 +100,7 @@ async def test_a_system_failure_spends_no_user_retry(store: Store) -> None:
     assert detail.row.attempts == 2
 
 
-async def test_enqueueing_is_idempotent_and_keeps_the_first_content(store: Store) -> None:
+async def test_enqueue_is_idempotent_and_keeps_the_first_content(store: Store) -> None:
     run = await store.create(make_new_run())
     child = make_new_action("c1")
     assert await store.enqueue(child) == [Enqueued.CREATED]
@@ -111,7 +111,7 @@ async def test_enqueueing_is_idempotent_and_keeps_the_first_content(store: Store
     assert (await store.detail(run, "c1")).spec == b"a child"
 
 
-async def test_one_bad_wish_among_many_spoils_none_of_the_others(store: Store) -> None:
+async def test_enqueue_with_one_invalid_request_creates_the_others(store: Store) -> None:
     await store.create(make_new_run())
     assert await store.enqueue(
         make_new_action("c1"),
@@ -121,14 +121,14 @@ async def test_one_bad_wish_among_many_spoils_none_of_the_others(store: Store) -
     ) == [Enqueued.CREATED, Enqueued.NO_RUN, Enqueued.NO_PARENT, Enqueued.REPEATED]
 
 
-async def test_nothing_is_enqueued_below_an_action_that_has_ended(store: Store) -> None:
+async def test_enqueue_below_an_ended_action_is_refused(store: Store) -> None:
     await store.create(make_new_run())
     [assignment] = await store.claim()
     await store.report(make_report(assignment, 1, Phase.SUCCEEDED))
     assert await store.enqueue(make_new_action("c1")) == [Enqueued.PARENT_ENDED]
 
 
-async def test_an_action_that_ends_takes_its_live_descendants_with_it(store: Store) -> None:
+async def test_end_of_an_action_aborts_its_live_descendants(store: Store) -> None:
     run = await store.create(make_new_run())
     [root] = await store.claim()
     await store.report(make_report(root, 1, Phase.RUNNING))
@@ -150,7 +150,7 @@ async def test_an_action_that_ends_takes_its_live_descendants_with_it(store: Sto
     assert (await store.detail(run, leased[0].key.name)).row.phase is Phase.ABORTED
 
 
-async def test_two_who_claim_at_once_get_different_work(store: Store) -> None:
+async def test_concurrent_claims_lease_different_work(store: Store) -> None:
     await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"c{number}") for number in range(20)))
     both = await asyncio.gather(store.claim(most=15), store.claim(most=15))

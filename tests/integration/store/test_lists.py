@@ -61,7 +61,7 @@ async def make_family(store: Store) -> RunId:
     return run
 
 
-async def test_every_test_of_every_field_is_answered_or_refused(store: Store) -> None:
+async def test_filter_with_every_test_of_every_field_is_answered_or_refused(store: Store) -> None:
     run = await make_family(store)
     for field, test in itertools.product([*FIELDS, "labels.team"], How):
         is_text = field in TEXTS or field.startswith("labels.")
@@ -115,7 +115,7 @@ FOUND: Sequence[tuple[Filter, set[str]]] = [
 ]
 
 
-async def test_a_filter_finds_what_it_says(store: Store) -> None:
+async def test_filter_finds_matching_rows_only(store: Store) -> None:
     run = await make_family(store)
     for filter_, found in FOUND:
         assert set(await actions_by(store, run, filter_)) == found, filter_
@@ -127,7 +127,7 @@ async def test_filters_are_joined_by_and(store: Store) -> None:
     assert await actions_by(store, run, *both) == ["b_2"]
 
 
-async def test_pages_in_any_order_show_each_once(store: Store) -> None:
+async def test_pages_in_any_order_show_each_row_once(store: Store) -> None:
     run = await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"b{number}") for number in range(6)))
     everybody = ["a0", *(f"b{number}" for number in range(6))]
@@ -151,7 +151,7 @@ async def page_through(store: Store, run: RunId, order: Order) -> list[str]:
 @pytest.mark.parametrize(
     "orders", [(), (Order("name"), Order("created_at", ascending=True)), (Order("ended_at"),)]
 )
-async def test_pages_of_runs_show_each_once_while_runs_begin(
+async def test_pages_of_runs_show_each_run_once_while_runs_are_created(
     store: Store, orders: Sequence[Order]
 ) -> None:
     await fill(store, range(1000))
@@ -199,7 +199,7 @@ async def fill(store: Store, numbers: range) -> None:
         )
 
 
-async def test_page_token_is_good_for_its_own_order_only(store: Store) -> None:
+async def test_page_token_is_valid_for_its_own_order_only(store: Store) -> None:
     await make_runs(store)
     async with store.database.for_org(ORG) as tx:
         first = await list_runs(tx, RunScope(), Listing(limit=1))
@@ -232,7 +232,7 @@ async def test_forged_page_token_is_refused(store: Store, body: object) -> None:
         await list_all(store, run, Listing(orders=orders, token=token))
 
 
-async def test_orders_are_followed_and_what_is_not_there_comes_last(store: Store) -> None:
+async def test_list_order_puts_missing_values_last(store: Store) -> None:
     run = await make_family(store)
     by_end = await actions_by(store, run, orders=[Order("ended_at", ascending=True)])
     assert by_end == ["b1", "a0", "b_2"]
@@ -269,7 +269,7 @@ REFUSED: Sequence[Listing] = [
 ]
 
 
-async def test_what_no_list_can_be_asked_is_refused(store: Store) -> None:
+async def test_invalid_listing_is_refused(store: Store) -> None:
     run = await store.create(make_new_run())
     for listing in REFUSED:
         with pytest.raises(InvalidError):
@@ -282,7 +282,7 @@ async def list_all(store: Store, run: RunId, listing: Listing) -> None:
     pytest.fail(f"{listing!r:.200} was answered: {page!r:.200}")
 
 
-async def test_a_page_is_never_longer_than_the_limit_of_all(store: Store) -> None:
+async def test_page_is_never_longer_than_the_maximum(store: Store) -> None:
     run = await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"b{number}") for number in range(230)))
     assert len(await actions_by(store, run, limit=10**9)) == 200

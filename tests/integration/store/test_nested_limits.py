@@ -41,7 +41,7 @@ async def claim(store: Store) -> set[str]:
     return set(names(await store.claim(most=100)))
 
 
-async def test_child_runs_in_its_parents_place_in_a_queue(store: Store) -> None:
+async def test_child_takes_its_parents_slot_in_a_queue(store: Store) -> None:
     await make_queue(store, Queue(name="q", action_concurrency=1))
     await begin(store, "r1", queue="q")
     [root] = await store.claim()
@@ -66,7 +66,7 @@ async def test_child_runs_in_its_parents_place_in_a_queue(store: Store) -> None:
     assert await claim(store) == {"r2/a0"}
 
 
-async def test_child_runs_in_its_parents_place_in_a_run(store: Store) -> None:
+async def test_child_takes_its_parents_slot_in_a_run(store: Store) -> None:
     await begin(store, "r1", at_once=1)
     assert await claim(store) == {"r1/a0"}  # the root is not counted
     await enqueue(store, "r1/b", "r1/c")
@@ -81,7 +81,7 @@ async def test_child_runs_in_its_parents_place_in_a_run(store: Store) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3])
-async def test_nested_tasks_of_many_runs_all_end_and_never_exceed_the_limit(
+async def test_nested_tasks_of_many_runs_end_without_exceeding_the_limit(
     store: Store, limit: int
 ) -> None:
     """Three runs, each three tasks deep and two wide, in one queue: a tree waits for its leaves."""
@@ -118,7 +118,7 @@ async def test_nested_tasks_of_many_runs_all_end_and_never_exceed_the_limit(
     pytest.fail(f"{ended} of 45 ended; leased are {sorted(leased)}")
 
 
-async def test_parent_whose_children_are_in_another_queue_takes_no_place(store: Store) -> None:
+async def test_parent_whose_children_are_in_another_queue_takes_no_slot(store: Store) -> None:
     """Else two queues that wait for each other would wait for ever."""
     for name in ("qa", "qb"):
         await make_queue(store, Queue(name=name, action_concurrency=1))
@@ -140,7 +140,7 @@ async def test_child_of_a_full_queue_waits_for_its_runs_limit_too(store: Store) 
     assert await claim(store) == set()
 
 
-async def test_childs_backoff_tells_when_its_parents_place_is_taken_up(store: Store) -> None:
+async def test_childs_backoff_gives_the_time_when_its_parents_slot_is_claimed(store: Store) -> None:
     await make_queue(store, Queue(name="q", action_concurrency=1))
     await begin(store, "r1", queue="q")
     assert await claim(store) == {"r1/a0"}
@@ -170,7 +170,7 @@ async def test_parent_in_a_full_queue_may_have_one_child_waiting(store: Store) -
     assert await claim(store) == {"r1/d"}
 
 
-async def test_place_that_passes_to_a_child_is_explained_as_one(store: Store) -> None:
+async def test_slot_that_passes_to_a_child_counts_once_in_explanations(store: Store) -> None:
     await make_queue(store, Queue(name="q", action_concurrency=2))
     await begin(store, "r1", queue="q")
     run = await begin(store, "r2", queue="", at_once=2)

@@ -32,7 +32,7 @@ async def answer(store: Store, run: RunId, name: str) -> bool:
         return await signal(tx, run, ActionName(name), value=b"yes", by="someone", now=NOW)
 
 
-async def test_a_condition_that_nobody_answers_ends_when_its_patience_does(store: Store) -> None:
+async def test_condition_without_an_answer_times_out(store: Store) -> None:
     run = await store.create(make_new_run())
     await store.enqueue(
         make_condition("short", timeout=timedelta(minutes=1)),
@@ -53,7 +53,7 @@ async def test_a_condition_that_nobody_answers_ends_when_its_patience_does(store
     assert await store.phase(run, "long") is await store.phase(run, "endless") is Phase.PAUSED
 
 
-async def test_an_answer_in_time_counts_and_one_too_late_does_not(store: Store) -> None:
+async def test_condition_answer_counts_before_its_timeout_only(store: Store) -> None:
     run = await store.create(make_new_run())
     await store.enqueue(
         make_condition("early", timeout=timedelta(minutes=1)),
@@ -70,13 +70,13 @@ async def test_an_answer_in_time_counts_and_one_too_late_does_not(store: Store) 
     assert await store.phase(run, "late") is Phase.TIMED_OUT
 
 
-async def test_only_conditions_are_answered(store: Store) -> None:
+async def test_signal_is_refused_except_for_conditions(store: Store) -> None:
     run = await store.create(make_new_run())
     assert not await answer(store, run, "a0")
     assert await store.phase(run) is Phase.QUEUED
 
 
-async def test_two_replicas_that_look_at_once_end_each_condition_once(store: Store) -> None:
+async def test_timeouts_on_two_replicas_end_each_condition_once(store: Store) -> None:
     await store.create(make_new_run())
     await store.enqueue(*(make_condition(f"q{n}", timeout=timedelta(minutes=1)) for n in range(20)))
     clock = FakeClock(NOW + timedelta(hours=1))
@@ -98,7 +98,7 @@ def partitions(store: Store, clock: FakeClock) -> EventPartitions:
     return EventPartitions(store.database, clock, keep=timedelta(days=30), every=EVERY)
 
 
-async def test_a_week_of_days_is_ready_and_is_made_once(
+async def test_event_partitions_of_a_week_are_created_once(
     store: Store, owner_database_url: str
 ) -> None:
     clock = FakeClock(NOW)
@@ -113,7 +113,7 @@ async def test_a_week_of_days_is_ready_and_is_made_once(
     assert (await days(owner_database_url))[-1] == "20260608"
 
 
-async def test_old_days_go_and_take_their_events_along(
+async def test_old_event_partitions_are_dropped_with_their_events(
     store: Store, owner_database_url: str
 ) -> None:
     clock = FakeClock(NOW)
@@ -136,7 +136,7 @@ async def test_old_days_go_and_take_their_events_along(
     assert attempt.phase is Phase.RUNNING  # the history goes, the state stays
 
 
-async def test_events_of_a_day_without_a_place_of_its_own_are_kept_and_go_in_time(
+async def test_events_in_the_default_partition_are_kept_and_deleted_in_time(
     store: Store, owner_database_url: str
 ) -> None:
     await store.create(make_new_run())

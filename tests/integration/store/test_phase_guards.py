@@ -11,7 +11,7 @@ from tests.integration.store.conftest import Store
 PHASES = ", ".join(f"({phase.value})" for phase in NEXT)
 
 
-async def test_the_guard_and_the_table_agree_on_every_pair(store: Store) -> None:
+async def test_phase_guard_in_sql_agrees_with_the_phase_table_on_every_pair(store: Store) -> None:
     async with store.database.for_org(ORG) as tx:
         rows = await tx.rows(
             text(
@@ -35,7 +35,7 @@ def _may_be_written(current: Phase, next_steps: Phase) -> bool:
         return False
 
 
-async def test_ends_and_retries_are_the_same_in_sql(store: Store) -> None:
+async def test_phase_guards_of_ends_and_retries_agree_with_python(store: Store) -> None:
     async with store.database.for_org(ORG) as tx:
         rows = await tx.rows(
             text(

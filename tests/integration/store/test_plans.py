@@ -207,7 +207,7 @@ async def held_by(tx: OrgTx, most: int) -> list[LeaseRecord]:
     return of_others[:most]
 
 
-async def test_claiming_touches_what_it_leases(large: Large) -> None:
+async def test_claim_reads_pages_of_its_leases_only(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         found = await claim(tx, CLUSTER, "", scheduler=FairScheduler(), most=50, now=NOW)
         assert len(found.assignments) == 50
@@ -215,7 +215,7 @@ async def test_claiming_touches_what_it_leases(large: Large) -> None:
     (await large.record_heartbeat(work)).assert_few(50 * 60)
 
 
-async def test_claiming_what_is_counted_touches_what_it_leases_and_counts(large: Large) -> None:
+async def test_claim_under_limits_reads_pages_of_its_leases_and_counts_only(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         found = await claim(tx, CLUSTER, "narrow", scheduler=FairScheduler(), most=50, now=NOW)
         assert len(found.assignments) == 50
@@ -223,7 +223,7 @@ async def test_claiming_what_is_counted_touches_what_it_leases_and_counts(large:
     (await large.record_heartbeat(work)).assert_few(50 * 70)
 
 
-async def test_claiming_when_nothing_is_due_touches_next_to_nothing(large: Large) -> None:
+async def test_claim_reads_few_pages_when_no_work_is_available(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         found = await claim(
             tx, CLUSTER, "another pool", scheduler=FairScheduler(), most=50, now=NOW
@@ -233,7 +233,7 @@ async def test_claiming_when_nothing_is_due_touches_next_to_nothing(large: Large
     (await large.record_heartbeat(work)).assert_few(40)
 
 
-async def test_what_is_to_be_stopped_is_found_among_all_that_is_held(large: Large) -> None:
+async def test_list_of_stops_reads_few_pages_among_many_leases(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         stops = await dispatches.list_stops(tx, CLUSTER)
         assert 0 < len(stops) < 1000
@@ -241,7 +241,7 @@ async def test_what_is_to_be_stopped_is_found_among_all_that_is_held(large: Larg
     (await large.record_heartbeat(work)).assert_few(600)
 
 
-async def test_reports_touch_what_they_are_about(large: Large) -> None:
+async def test_reports_read_pages_of_their_attempts_only(large: Large) -> None:
     async with large.database.for_org(ORG) as tx:
         held = await held_by(tx, 50)
     assert len(held) == 50
@@ -253,7 +253,7 @@ async def test_reports_touch_what_they_are_about(large: Large) -> None:
     (await large.record_heartbeat(work)).assert_few(50 * 80)
 
 
-async def test_ends_touch_what_they_are_about(large: Large) -> None:
+async def test_reports_of_ends_read_pages_of_their_attempts_only(large: Large) -> None:
     async with large.database.for_org(ORG) as tx:
         held = await held_by(tx, 50)
 
@@ -265,7 +265,7 @@ async def test_ends_touch_what_they_are_about(large: Large) -> None:
     )  # among them roots, with twenty children
 
 
-async def test_repeats_touch_what_they_are_about(large: Large) -> None:
+async def test_repeated_reports_read_pages_of_their_attempts_only(large: Large) -> None:
     stale = [
         Report(
             attempt=AttemptId(child(number), 1),
@@ -283,7 +283,7 @@ async def test_repeats_touch_what_they_are_about(large: Large) -> None:
     (await large.record_heartbeat(work)).assert_few(50 * 10)
 
 
-async def test_accepting_touches_what_it_is_about(large: Large) -> None:
+async def test_accept_reads_pages_of_its_leases_only(large: Large) -> None:
     async with large.database.for_org(ORG) as tx:
         held = await held_by(tx, 50)
 
@@ -295,7 +295,7 @@ async def test_accepting_touches_what_it_is_about(large: Large) -> None:
     (await large.record_heartbeat(work)).assert_few(50 * 20)
 
 
-async def test_enqueueing_below_a_wide_parent_touches_what_is_new(large: Large) -> None:
+async def test_enqueue_below_a_wide_parent_reads_pages_of_new_actions_only(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         requests = [
             Enqueue(ActionId(new_uuid(NOW)), make_new_action(f"new{number}"))
@@ -306,7 +306,7 @@ async def test_enqueueing_below_a_wide_parent_touches_what_is_new(large: Large) 
     (await large.record_heartbeat(work)).assert_few(50 * 80)
 
 
-async def test_enqueueing_again_touches_what_is_asked(large: Large) -> None:
+async def test_repeated_enqueue_reads_pages_of_its_actions_only(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         requests = [
             Enqueue(ActionId(new_uuid(NOW)), make_new_action(f"c{number}"))
@@ -317,14 +317,14 @@ async def test_enqueueing_again_touches_what_is_asked(large: Large) -> None:
     (await large.record_heartbeat(work)).assert_few(50 * 40)
 
 
-async def test_changes_past_a_cursor_are_found_where_they_are(large: Large) -> None:
+async def test_changes_after_a_cursor_are_read_by_index(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         assert len(await actions.list_changed(tx, WIDE, after=99_951, most=1000)) == 50
 
     (await large.record_heartbeat(work)).assert_few(50 * 10)
 
 
-async def test_a_page_of_a_snapshot_touches_its_rows(large: Large) -> None:
+async def test_page_of_a_snapshot_reads_pages_of_its_rows_only(large: Large) -> None:
     async def page_of_all(tx: OrgTx) -> None:
         assert len(await actions.list_by_name(tx, WIDE, after="c5", most=100)) == 100
 
@@ -341,7 +341,7 @@ async def test_a_page_of_a_snapshot_touches_its_rows(large: Large) -> None:
     (await large.record_heartbeat(no_children)).assert_few(20)
 
 
-async def test_a_run_is_found_by_its_name_and_an_action_by_its_own(large: Large) -> None:
+async def test_run_and_action_are_found_by_name_by_index(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         run = await runs.find_run(tx, make_run_key("r1"))
         assert run == WIDE
@@ -351,7 +351,7 @@ async def test_a_run_is_found_by_its_name_and_an_action_by_its_own(large: Large)
     (await large.record_heartbeat(work)).assert_few(60)
 
 
-async def test_aborting_a_leaf_touches_the_leaf(large: Large) -> None:
+async def test_abort_of_a_leaf_reads_pages_of_the_leaf_only(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         leaf = ActionName("c40")
         assert await abort(tx, WIDE, leaf, reason="enough", by="someone", now=NOW) == 1
@@ -366,7 +366,7 @@ async def test_abort_of_a_wide_run_reads_a_part_of_its_children(large: Large) ->
     (await large.record_heartbeat(work)).assert_few((EXAMINED + PAGE) * 2)
 
 
-async def test_a_page_of_a_cascade_reads_the_children_that_follow(large: Large) -> None:
+async def test_page_of_a_cascade_reads_the_following_children_only(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         assert await abort(tx, WIDE, ROOT, reason="enough", by="someone", now=NOW) == 1
         for _ in range(3):
@@ -377,7 +377,7 @@ async def test_a_page_of_a_cascade_reads_the_children_that_follow(large: Large) 
     )
 
 
-async def test_the_newest_runs_are_listed_without_their_actions(large: Large) -> None:
+async def test_list_of_newest_runs_reads_no_child_actions(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         scope = RunScope(project="p", domain="development")
         page = await list_runs(tx, scope, Listing(limit=50))
@@ -386,7 +386,7 @@ async def test_the_newest_runs_are_listed_without_their_actions(large: Large) ->
     (await large.record_heartbeat(work)).assert_few(51 * 10)
 
 
-async def test_a_late_page_of_runs_is_listed_without_those_before_it(large: Large) -> None:
+async def test_late_page_of_runs_reads_no_earlier_page(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         scope, token = RunScope(project="p", domain="development"), ""
         for _ in range(8):
@@ -404,7 +404,7 @@ async def test_a_late_page_of_runs_is_listed_without_those_before_it(large: Larg
     (await large.record_heartbeat(late)).assert_few(51 * 10)
 
 
-async def test_a_run_of_few_actions_is_listed_beside_one_of_many(large: Large) -> None:
+async def test_list_of_a_small_run_reads_few_pages_beside_a_large_one(large: Large) -> None:
     async def work(tx: OrgTx) -> None:
         small = RunId(UUID(int=7))
         assert len((await list_actions(tx, small, Listing())).rows) == 21
@@ -412,7 +412,7 @@ async def test_a_run_of_few_actions_is_listed_beside_one_of_many(large: Large) -
     (await large.record_heartbeat(work)).assert_few(21 * 12)
 
 
-async def test_passes_over_all_orgs_look_at_what_is_due(large: Large) -> None:
+async def test_passes_across_orgs_read_due_rows_only(large: Large) -> None:
     async def conditions(tx: FleetTx) -> None:
         after = (OrgName(""), RunId(UUID(int=0)))
         tomorrow = NOW + timedelta(days=1)

@@ -95,7 +95,7 @@ async def test_no_statement_stays_prepared_at_the_server(database: Database) -> 
             assert row.n == 0
 
 
-async def test_notification_of_a_pooled_transaction_is_heard_directly(
+async def test_notification_of_a_pooled_transaction_reaches_the_direct_listener(
     database: Database, pooled_postgres: PooledPostgres
 ) -> None:
     notifications = listen(pooled_postgres.direct_url)
@@ -109,7 +109,7 @@ async def test_notification_of_a_pooled_transaction_is_heard_directly(
     assert received.org == "acme"
 
 
-async def test_check_finds_nothing_wrong_with_two_addresses(
+async def test_check_of_a_pooler_with_a_direct_address_finds_no_problems(
     pooled_postgres: PooledPostgres,
 ) -> None:
     await require_fit(ways(pooled_postgres))
@@ -174,7 +174,7 @@ async def _count(url: str, *, pooled: bool, fleet: bool) -> int:
             await database.close()
 
 
-async def test_round_trips_of_a_transaction(pooled_postgres: PooledPostgres) -> None:
+async def test_transaction_takes_no_extra_round_trips(pooled_postgres: PooledPostgres) -> None:
     """BEGIN, the org, two statements, COMMIT; a pooler adds the preparing of statements alone."""
     direct, pooler = pooled_postgres.direct_url, pooled_postgres.pooler_url
     assert await _count(direct, pooled=False, fleet=False) == 5

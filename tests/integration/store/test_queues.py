@@ -34,7 +34,7 @@ async def run_in(store: Store, queue: str, name: str = "r1") -> RunId:
     return await store.create(replace(make_new_run(name), queue=queue))
 
 
-async def test_a_queue_is_made_and_changed_in_what_is_named(queues: Queues) -> None:
+async def test_queue_is_created_and_changed_in_the_named_fields_only(queues: Queues) -> None:
     made = await queues.set(OPERATOR, "gpu", QueueChange(pool="gpus", depth=5, priority=2))
     assert (made.queue.pool, made.queue.depth, made.queue.priority) == ("gpus", 5, 2)
     assert made.clusters == 0
@@ -48,7 +48,7 @@ async def test_a_queue_is_made_and_changed_in_what_is_named(queues: Queues) -> N
     assert listed == changed
 
 
-async def test_a_list_says_what_is_in_each(store: Store, queues: Queues) -> None:
+async def test_list_of_queues_counts_the_actions_in_each(store: Store, queues: Queues) -> None:
     await queues.set(OPERATOR, "q", QueueChange())
     await run_in(store, "q")
     await store.claim()
@@ -72,16 +72,14 @@ async def test_a_list_says_what_is_in_each(store: Store, queues: Queues) -> None
         ("q", QueueChange(priority=1_001), "priority 1001"),
     ],
 )
-async def test_what_cannot_be_meant_is_refused(
+async def test_queue_with_invalid_settings_is_refused(
     queues: Queues, name: str, change: QueueChange, words: str
 ) -> None:
     with pytest.raises(InvalidError, match=words.replace("(", r"\(")):
         await queues.set(OPERATOR, name, change)
 
 
-async def test_an_empty_queue_is_deleted_and_nothing_enters_it_any_more(
-    store: Store, queues: Queues
-) -> None:
+async def test_empty_queue_is_deleted_and_refuses_enqueues(store: Store, queues: Queues) -> None:
     await queues.set(OPERATOR, "q", QueueChange())
     await store.create(make_new_run())
     await queues.delete(OPERATOR, "q", move_to=None)
@@ -90,7 +88,7 @@ async def test_an_empty_queue_is_deleted_and_nothing_enters_it_any_more(
     assert await store.enqueue(late) == [Enqueued.NO_QUEUE]
 
 
-async def test_a_queue_in_use_is_kept(store: Store, queues: Queues) -> None:
+async def test_queue_with_a_run_is_not_deleted(store: Store, queues: Queues) -> None:
     await queues.set(OPERATOR, "q", QueueChange())
     await run_in(store, "q")
     with pytest.raises(ConflictError, match="queue q is in use"):
@@ -102,7 +100,7 @@ async def test_a_queue_in_use_is_kept(store: Store, queues: Queues) -> None:
     await queues.delete(OPERATOR, "q", move_to=None)
 
 
-async def test_a_single_action_in_a_queue_keeps_it_too(store: Store, queues: Queues) -> None:
+async def test_queue_with_a_single_action_is_not_deleted(store: Store, queues: Queues) -> None:
     await queues.set(OPERATOR, "q", QueueChange())
     await store.create(make_new_run())
     await store.enqueue(replace(make_new_action("n"), queue="q"))
@@ -111,7 +109,7 @@ async def test_a_single_action_in_a_queue_keeps_it_too(store: Store, queues: Que
 
 
 @pytest.mark.parametrize("move_to", ["other", ""])
-async def test_the_work_of_a_deleted_queue_moves_with_its_runs(
+async def test_queue_deletion_moves_its_actions_and_runs(
     store: Store, queues: Queues, move_to: str
 ) -> None:
     await queues.set(OPERATOR, "other", QueueChange(priority=5))
@@ -127,7 +125,7 @@ async def test_the_work_of_a_deleted_queue_moves_with_its_runs(
     assert await store.phase(run, "n2") is Phase.QUEUED
 
 
-async def test_names_that_are_not_there_are_refused_with_those_that_are(queues: Queues) -> None:
+async def test_unknown_queue_is_refused_with_the_known_names(queues: Queues) -> None:
     await queues.set(OPERATOR, "q", QueueChange())
     with pytest.raises(NotFoundError, match="queue x not found; there is q"):
         await queues.delete(OPERATOR, "x", move_to=None)
@@ -137,7 +135,7 @@ async def test_names_that_are_not_there_are_refused_with_those_that_are(queues: 
         await queues.delete(OPERATOR, "q", move_to="q")
 
 
-async def test_one_of_very_many_is_found(store: Store, queues: Queues) -> None:
+async def test_queue_is_found_among_more_than_a_page(store: Store, queues: Queues) -> None:
     async with store.database.for_org(ORG) as tx:
         await tx.execute(
             text(
@@ -149,7 +147,7 @@ async def test_one_of_very_many_is_found(store: Store, queues: Queues) -> None:
     await queues.delete(OPERATOR, "z", move_to="a1")
 
 
-async def test_nobody_does_any_of_this_without_permission(queues: Queues) -> None:
+async def test_queue_operations_need_permission(queues: Queues) -> None:
     stranger = Caller(subject=OPERATOR.subject, org=ORG, name="", permissions=frozenset())
     requests: list[Callable[[], object]] = [
         lambda: queues.list(stranger),

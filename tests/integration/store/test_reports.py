@@ -24,7 +24,7 @@ from tests.factories import (
 from tests.integration.store.conftest import Store
 
 
-async def test_a_frame_of_many_attempts_is_answered_one_by_one(store: Store) -> None:
+async def test_report_frame_is_answered_per_attempt(store: Store) -> None:
     run = await store.create(make_new_run(retries=1))
     await store.enqueue(*(make_new_action(f"b{number}") for number in range(4)))
     root, *rest = sorted(await store.claim(), key=lambda each: each.key.name)
@@ -49,7 +49,7 @@ async def test_a_frame_of_many_attempts_is_answered_one_by_one(store: Store) -> 
     ]
 
 
-async def test_a_version_that_was_overtaken_is_no_news(store: Store) -> None:
+async def test_report_of_an_older_version_changes_nothing(store: Store) -> None:
     run = await store.create(make_new_run())
     [assignment] = await store.claim()
     assert await store.report(make_report(assignment, 3, Phase.RUNNING)) == [AckStatus.APPLIED]
@@ -57,7 +57,7 @@ async def test_a_version_that_was_overtaken_is_no_news(store: Store) -> None:
     assert await store.phase(run) is Phase.RUNNING
 
 
-async def test_a_word_after_the_last_one_is_stale(store: Store) -> None:
+async def test_report_after_the_terminal_one_is_stale(store: Store) -> None:
     run = await store.create(make_new_run())
     [assignment] = await store.claim()
     await store.report(make_report(assignment, 1, Phase.SUCCEEDED))
@@ -66,7 +66,9 @@ async def test_a_word_after_the_last_one_is_stale(store: Store) -> None:
     assert await store.phase(run) is Phase.SUCCEEDED
 
 
-async def test_a_phase_that_cannot_follow_moves_nothing_and_is_kept(store: Store) -> None:
+async def test_report_of_an_impossible_phase_is_kept_without_changing_the_action(
+    store: Store,
+) -> None:
     run = await store.create(make_new_run())
     [assignment] = await store.claim()
     await store.report(
@@ -76,7 +78,7 @@ async def test_a_phase_that_cannot_follow_moves_nothing_and_is_kept(store: Store
     assert await store.count("action_events") == 2
 
 
-async def test_what_the_cluster_said_is_kept_with_the_attempt(store: Store) -> None:
+async def test_report_details_are_kept_with_the_attempt(store: Store) -> None:
     run = await store.create(make_new_run())
     [assignment] = await store.claim()
     reported = ClusterEvent(at=NOW, reason="Pulled", message='an "image" of ünusual name\n')
@@ -85,7 +87,7 @@ async def test_what_the_cluster_said_is_kept_with_the_attempt(store: Store) -> N
     assert attempt.events == [reported]
 
 
-async def test_text_that_postgres_cannot_keep_is_refused_by_name(store: Store) -> None:
+async def test_report_text_that_postgres_cannot_store_is_refused_by_name(store: Store) -> None:
     await store.create(make_new_run())
     [assignment] = await store.claim()
     reported = ClusterEvent(at=NOW, reason="a\0b", message="")
@@ -96,7 +98,7 @@ async def test_text_that_postgres_cannot_keep_is_refused_by_name(store: Store) -
     assert await store.report(report) == [AckStatus.APPLIED]
 
 
-async def test_a_retry_waits_for_as_long_as_the_task_asks(store: Store) -> None:
+async def test_retry_waits_for_the_tasks_backoff(store: Store) -> None:
     spec = make_spec(b"patient", retries=2)
     policy = replace(spec.policy, backoff_base=timedelta(seconds=10), backoff_factor=3.0)
     run = await store.create(replace(make_new_run(), spec=replace(spec, policy=policy)))
@@ -114,7 +116,7 @@ async def test_a_retry_waits_for_as_long_as_the_task_asks(store: Store) -> None:
     assert await store.phase(run) is Phase.FAILED
 
 
-async def test_budgets_are_kept_apart_and_never_refilled(store: Store) -> None:
+async def test_retry_budgets_are_separate_and_never_refilled(store: Store) -> None:
     run = await store.create(make_new_run(retries=1))
     kinds = [
         FailureKind.SYSTEM,
@@ -133,7 +135,7 @@ async def test_budgets_are_kept_apart_and_never_refilled(store: Store) -> None:
     assert [each.failure.kind for each in detail.attempts if each.failure] == kinds
 
 
-async def test_children_live_on_while_their_parent_is_tried_again(store: Store) -> None:
+async def test_children_stay_live_while_their_parent_is_retried(store: Store) -> None:
     run = await store.create(make_new_run(retries=1))
     [root] = await store.claim()
     await store.enqueue(make_new_action("b"))
@@ -141,7 +143,7 @@ async def test_children_live_on_while_their_parent_is_tried_again(store: Store) 
     assert await store.phase(run, "b") is Phase.QUEUED
 
 
-async def test_the_same_frame_twice_at_once_is_applied_once(store: Store) -> None:
+async def test_report_frame_sent_twice_at_once_is_applied_once(store: Store) -> None:
     run = await store.create(make_new_run())
     [assignment] = await store.claim()
     frame = [make_report(assignment, 1, Phase.RUNNING), make_report(assignment, 2, Phase.SUCCEEDED)]
@@ -155,7 +157,7 @@ async def test_the_same_frame_twice_at_once_is_applied_once(store: Store) -> Non
     assert await store.count("action_events") == 2
 
 
-async def test_an_agents_clock_writes_neither_the_past_nor_the_future(store: Store) -> None:
+async def test_report_times_are_clamped_between_lease_and_now(store: Store) -> None:
     run = await store.create(make_new_run())
     [assignment] = await store.claim()
     day = timedelta(days=1)

@@ -95,13 +95,13 @@ def _literal(column: "Column[object]", org: str) -> str:
             raise AssertionError(f"{column} is of {other}; say here what to put in it")
 
 
-def test_every_table_is_a_tenants_or_known_to_be_nobodys() -> None:
+def test_every_table_is_a_tenant_table_or_a_known_exception() -> None:
     assert {table.name for table in metadata.tables.values()} - set(NAMES) == OF_STRANGER
     for table in TENANT_TABLES:
         assert next(iter(table.primary_key.columns)).name == "org", table.name
 
 
-async def test_row_level_security_is_on_wherever_there_is_an_org(walled: Walled) -> None:
+async def test_row_level_security_is_on_for_every_table_with_an_org(walled: Walled) -> None:
     rows = await walled.owner.fetch(
         "SELECT c.relname, c.relrowsecurity FROM pg_class c"
         " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'org'"
@@ -112,7 +112,7 @@ async def test_row_level_security_is_on_wherever_there_is_an_org(walled: Walled)
     assert all(row["relrowsecurity"] for row in rows)
 
 
-async def test_another_orgs_rows_can_neither_be_seen_nor_changed(walled: Walled) -> None:
+async def test_rows_of_another_org_can_neither_be_read_nor_changed(walled: Walled) -> None:
     for table in NAMES:
         async with walled.as_org(OURS):
             seen = await walled.application.fetch(f"SELECT org FROM {table}")  # noqa: S608
@@ -126,7 +126,7 @@ async def test_another_orgs_rows_can_neither_be_seen_nor_changed(walled: Walled)
             assert deleted == "DELETE 0", table
 
 
-async def test_nothing_is_written_into_another_org(walled: Walled) -> None:
+async def test_rows_of_another_org_cannot_be_inserted(walled: Walled) -> None:
     for table in TENANT_TABLES:
         async with walled.as_org(OURS):
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
@@ -138,7 +138,7 @@ async def test_nothing_is_written_into_another_org(walled: Walled) -> None:
                 )
 
 
-async def test_a_session_of_no_org_sees_nothing_and_writes_nothing(walled: Walled) -> None:
+async def test_transaction_without_an_org_reads_and_writes_nothing(walled: Walled) -> None:
     for table in TENANT_TABLES:
         async with walled.as_org(None):
             assert await walled.application.fetch(f"SELECT 1 FROM {table.name}") == []  # noqa: S608
@@ -146,7 +146,7 @@ async def test_a_session_of_no_org_sees_nothing_and_writes_nothing(walled: Walle
                 await walled.application.execute(_insertion(table, ""))
 
 
-async def test_an_org_ends_with_its_transaction(walled: Walled) -> None:
+async def test_org_setting_ends_with_its_transaction(walled: Walled) -> None:
     async with walled.as_org(OURS):
         assert await walled.application.fetchval("SELECT count(*) FROM actions") == 1
     assert await walled.application.fetchval("SELECT count(*) FROM actions") == 0
@@ -180,14 +180,14 @@ ESCAPES = """
 """
 
 
-async def test_the_applications_role_cannot_escape(walled: Walled) -> None:
+async def test_application_role_cannot_bypass_row_level_security(walled: Walled) -> None:
     for escape in ESCAPES.strip().splitlines():
         with pytest.raises(asyncpg.PostgresError) as refused:
             await walled.application.execute(escape)
         assert refused.value.sqlstate == "42501", escape
 
 
-async def test_turning_row_security_off_is_an_error_and_not_a_way_round(walled: Walled) -> None:
+async def test_turning_row_security_off_is_an_error(walled: Walled) -> None:
     async with walled.as_org(OURS):
         await walled.application.execute("SET LOCAL row_security = off")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -195,7 +195,7 @@ async def test_turning_row_security_off_is_an_error_and_not_a_way_round(walled: 
 
 
 @pytest.mark.usefixtures("walled")
-async def test_whoever_logs_in_as_the_owner_is_bound_all_the_same(owner_database_url: str) -> None:
+async def test_login_as_the_owner_is_bound_by_row_level_security(owner_database_url: str) -> None:
     database = open_database(owner_database_url)
     async with database.for_org(OrgName(OURS)) as tx:
         connection = await tx.connection.get_raw_connection()
@@ -208,7 +208,7 @@ async def test_whoever_logs_in_as_the_owner_is_bound_all_the_same(owner_database
 
 
 @pytest.mark.parametrize("setting", ["app.fleet", "app.is_fleet", "volary.fleet"])
-async def test_no_setting_widens_what_a_transaction_of_an_org_sees(
+async def test_no_setting_widens_the_rows_of_an_org_transaction(
     walled: Walled, setting: str
 ) -> None:
     for table in NAMES:
@@ -218,7 +218,7 @@ async def test_no_setting_widens_what_a_transaction_of_an_org_sees(
             assert [row["org"] for row in seen] == [OURS], table
 
 
-async def test_no_policy_of_the_application_names_anything_but_the_org(walled: Walled) -> None:
+async def test_policies_of_the_application_compare_the_org_only(walled: Walled) -> None:
     rows = await walled.owner.fetch(
         "SELECT tablename, roles::text[] AS roles, qual, with_check FROM pg_policies"
         " WHERE schemaname = 'public' AND NOT roles::text[] = '{volary_fleet}'"
@@ -230,7 +230,7 @@ async def test_no_policy_of_the_application_names_anything_but_the_org(walled: W
         assert row["with_check"] is None  # the same as is seen
 
 
-async def test_policy_filters_rows_and_leads_to_none(walled: Walled) -> None:
+async def test_policy_is_a_filter_and_no_index_condition(walled: Walled) -> None:
     """
     As a condition of an index it would be: whenever statistics are older than the rows, "all
     of this org" then looks cheaper than thirty rows by their whole key.
@@ -253,7 +253,7 @@ def _index_conditions(node: Mapping[str, Any]) -> Iterator[str]:
         yield from _index_conditions(each)
 
 
-async def test_fleet_pass_cannot_escape_either(walled: Walled) -> None:
+async def test_fleet_role_cannot_bypass_row_level_security(walled: Walled) -> None:
     await walled.application.execute("SET ROLE volary_fleet")
     for escape in ESCAPES.strip().splitlines():
         with pytest.raises(asyncpg.PostgresError) as refused:
@@ -262,7 +262,7 @@ async def test_fleet_pass_cannot_escape_either(walled: Walled) -> None:
 
 
 @pytest.mark.usefixtures("walled")
-async def test_login_of_its_own_keeps_transactions_of_orgs_from_the_fleets_role(
+async def test_separate_login_keeps_org_transactions_out_of_the_fleet_role(
     test_database: DatabaseForTest, postgres_server: PostgresForTests
 ) -> None:
     superuser = await asyncpg.connect(postgres_server.superuser_url)
@@ -299,7 +299,7 @@ def _logged_in_as(url: str, login: str) -> str:
 
 
 @pytest.mark.usefixtures("walled")
-async def test_a_pass_across_orgs_sees_every_org(database_url: str) -> None:
+async def test_fleet_transaction_sees_every_org(database_url: str) -> None:
     database = open_database(database_url)
     async with database.for_fleet("count what there is") as tx:
         connection = (await tx.connection.get_raw_connection()).driver_connection

@@ -51,7 +51,7 @@ async def how_it_ended(store: Store, run: RunId, name: str = "a0") -> tuple[Phas
     return row.phase, row.failure.code if row.failure else ""
 
 
-async def test_an_action_that_waits_too_long_ends(
+async def test_queued_timeout_ends_a_waiting_action(
     store: Store, clock: FakeClock, timeouts: Timeouts
 ) -> None:
     run = await store.create(make_new_run())
@@ -69,7 +69,7 @@ async def test_an_action_that_waits_too_long_ends(
     assert {each.key.name for each in await store.claim()} == {"a0", "patient"}
 
 
-async def test_what_its_cluster_has_begun_with_waits_no_more(
+async def test_queued_timeout_does_not_apply_to_a_started_attempt(
     store: Store, clock: FakeClock, timeouts: Timeouts
 ) -> None:
     await store.create(run_with(queued_timeout=MINUTE))
@@ -80,7 +80,7 @@ async def test_what_its_cluster_has_begun_with_waits_no_more(
     assert await timeouts.run_once() == 0
 
 
-async def test_what_waits_at_its_cluster_waits_still(
+async def test_queued_timeout_applies_to_an_attempt_queued_at_its_cluster(
     store: Store, clock: FakeClock, timeouts: Timeouts
 ) -> None:
     run = await store.create(run_with(queued_timeout=MINUTE))
@@ -98,7 +98,7 @@ async def test_what_waits_at_its_cluster_waits_still(
     assert await store.count("dispatches") == 0
 
 
-async def test_each_attempt_waits_anew_and_backoff_is_not_waiting(
+async def test_queued_timeout_starts_again_with_each_attempt_without_backoff(
     store: Store, clock: FakeClock, timeouts: Timeouts
 ) -> None:
     policy = {"queued_timeout": MINUTE, "retries": 1, "backoff_base": 10 * MINUTE}
@@ -114,7 +114,7 @@ async def test_each_attempt_waits_anew_and_backoff_is_not_waiting(
     assert detail.attempts[0].failure == make_failure()  # the attempt's own error stays
 
 
-async def test_a_deadline_bounds_all_attempts_and_what_they_started(
+async def test_deadline_bounds_all_attempts_and_their_descendants(
     store: Store, clock: FakeClock, timeouts: Timeouts
 ) -> None:
     run = await store.create(run_with(deadline=10 * MINUTE, queued_timeout=MINUTE, retries=9))
@@ -134,7 +134,7 @@ async def test_a_deadline_bounds_all_attempts_and_what_they_started(
     assert await how_it_ended(store, run) == (Phase.TIMED_OUT, DEADLINE)
 
 
-async def test_an_end_in_time_is_the_end(
+async def test_action_that_ended_before_its_timeout_is_not_timed_out(
     store: Store, clock: FakeClock, timeouts: Timeouts
 ) -> None:
     run = await store.create(run_with(deadline=MINUTE))
@@ -161,7 +161,7 @@ async def make_due(store: Store, run: str, number: int) -> None:
     )
 
 
-async def test_timeouts_of_a_locked_run_hold_up_no_other_run(
+async def test_timeouts_of_a_locked_run_delay_no_other_run(
     store: Store, clock: FakeClock, timeouts: Timeouts
 ) -> None:
     """Not those of its own org either, and whichever run is listed first."""

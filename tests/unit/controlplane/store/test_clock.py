@@ -21,7 +21,7 @@ from tests.factories import NOW
         (1_000, FINE.total_seconds() * 1_000, 1, False),
     ],
 )
-def test_a_difference_that_looking_explains_is_none_unless_the_first_took_long(
+def test_clock_sample_replaces_the_known_one_beyond_error_bounds_or_if_better(
     doubt: float, moved: float, new_warning: float, *, expected: bool
 ) -> None:
     known = ClockSample(NOW, timedelta(milliseconds=doubt))

@@ -28,7 +28,7 @@ def read(
 
 
 @given(org=orgs, run_ids=runs, stop=stops, work=stops)
-def test_what_fits_is_said_in_one(
+def test_notification_that_fits_is_one_payload(
     org: OrgName,
     run_ids: list[RunId],
     stop: list[str],
@@ -55,7 +55,7 @@ def test_what_fits_is_said_in_one(
 @pytest.mark.parametrize("run_count", [0, 1, 1000])
 @pytest.mark.parametrize("stop_count", [0, 1, 1000])
 @pytest.mark.parametrize("pools", [["p"], [f"{number:063d}" for number in range(1000)]])
-def test_what_does_not_fit_is_said_all_the_same(
+def test_notification_that_is_too_long_is_split_without_loss(
     run_count: int, stop_count: int, pools: list[str]
 ) -> None:
     run_ids = [RunId(UUID(int=number)) for number in range(run_count)]
@@ -77,11 +77,11 @@ def test_what_does_not_fit_is_said_all_the_same(
 
 
 @pytest.mark.parametrize("nonsense", ["", "{", "5", "[]", "{}", '{"o":"x","r":["y"]}'])
-def test_what_is_no_notice_is_an_error(nonsense: str) -> None:
+def test_malformed_notification_is_an_error(nonsense: str) -> None:
     with pytest.raises((ValueError, LookupError, TypeError, AttributeError)):
         parse_notification(nonsense)
 
 
-def test_work_of_the_release_before_is_in_any_pool() -> None:
+def test_notification_of_the_previous_release_means_work_in_any_pool() -> None:
     assert parse_notification('{"o":"acme","w":1}').work == [ANY_POOL]
     assert parse_notification('{"o":"acme","s":["c"]}').work == []

@@ -33,7 +33,9 @@ async def two_sessions(store: Store) -> AsyncIterator[tuple[Sessions, SessionRef
         yield sessions, one, other
 
 
-async def test_signs_of_life_are_noted_together_with_what_is_wanted_of_each(store: Store) -> None:
+async def test_heartbeats_of_sessions_are_recorded_in_one_commit_and_return_specs(
+    store: Store,
+) -> None:
     async with two_sessions(store) as (sessions, *both):
         touches = (
             sessions.record_heartbeat(
@@ -47,7 +49,7 @@ async def test_signs_of_life_are_noted_together_with_what_is_wanted_of_each(stor
     assert {row.cluster: row.held for row in rows} == {CLUSTER: 1, OTHER: 2}
 
 
-async def test_a_busy_cluster_holds_up_no_other(store: Store) -> None:
+async def test_heartbeats_skip_a_busy_cluster(store: Store) -> None:
     async with two_sessions(store) as (sessions, one, other), asyncio.TaskGroup() as tasks:
         async with store.database.for_org(ORG) as tx:
             assert await find_spec(tx, one.cluster.name, one.epoch)
@@ -57,7 +59,7 @@ async def test_a_busy_cluster_holds_up_no_other(store: Store) -> None:
         await waits
 
 
-async def test_a_session_that_was_superseded_is_told_among_others(store: Store) -> None:
+async def test_heartbeat_of_a_superseded_session_is_refused_among_others(store: Store) -> None:
     async with two_sessions(store) as (sessions, old, other):
         await sessions.open(old.cluster, FACTS)
         told = await asyncio.gather(
@@ -69,7 +71,7 @@ async def test_a_session_that_was_superseded_is_told_among_others(store: Store) 
     assert not isinstance(told[1], BaseException)
 
 
-async def test_who_is_heard_when_nobody_notes_it_any_more_may_try_another_replica(
+async def test_heartbeat_that_cannot_be_recorded_lets_the_agent_try_another_replica(
     store: Store,
 ) -> None:
     async with two_sessions(store) as (sessions, one, _):
