@@ -1,7 +1,7 @@
 """
-Puts the control plane together: every object is made once, here, in this order.
+Composition root of the control plane: builds every object once, in order of dependency.
 
-Read this file first; it is the drawing.
+Read this file first for an overview.
 """
 
 import asyncio
@@ -60,24 +60,26 @@ from shared.model.ids import ClusterName, OrgName, ProjectName
 log = logging.getLogger(__name__)
 
 PROJECTS = (Project(id=ProjectName("flytesnacks"), name="flytesnacks"),)
-"""There from the start, as in the reference."""
+"""Projects that exist from the start, as in the Flyte reference."""
 
 
 async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None) -> None:
     """
-    Serve until cancelled. Stopping: probes say "not ready", and after ``stop_delay`` calls and
-    agents are sent to other replicas. What fails at the start ends the process; what fails
-    later (a pass of a loop, a read of changes) is logged, counted and tried again.
+    Serve until cancelled.
 
-    ``ready`` is called once both doors are open. OSError: an address is taken.
-    UnfitDatabaseError: a way to the database is not as we need it.
+    On stop, probes report "not ready", and after ``stop_delay`` calls and agents are sent to other
+    replicas. A failure at the start ends the process; a later failure (a pass of a loop, a read
+    of changes) is logged, counted and retried.
+
+    ``ready`` is called once the HTTP and link ports listen. OSError: an address is taken.
+    UnfitDatabaseError: a database address is unusable.
     """
     addresses = settings.addresses
     await require_fit(addresses)
     pool = partial(
         open_database, addresses.orgs, fleet_url=addresses.fleet, pooled=addresses.pooled
     )
-    # Apart, so that a crowd of clients keeps neither agents nor loops nor probes waiting.
+    # Separate pools, so that many clients cannot starve agents, loops or probes.
     database = pool(pool_size=settings.database_pool_size)
     link_database = pool(pool_size=settings.link_pool_size)
     loop_database = pool(pool_size=settings.loop_pool_size)
@@ -175,23 +177,23 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             cluster_token=settings.cluster_token,
         )
         await link.start()
-        # What is built on the others is stopped before them: calls under way are finished.
+        # Nested, so that servers and loops stop before the services they use: calls finish.
         async with asyncio.TaskGroup() as services:
             services.create_task(setting(), name="clock")
             services.create_task(feeds.run(), name="feeds")
             services.create_task(actions.run(), name="enqueues")
-            services.create_task(sessions.run(), name="signs of life")
+            services.create_task(sessions.run(), name="heartbeats")
             async with asyncio.TaskGroup() as servers:
                 servers.create_task(leases.run(), name="lease expiry")
                 servers.create_task(cascades.run(), name="cascades")
                 servers.create_task(timeouts.run(), name="timeouts")
                 servers.create_task(partitions.run(), name="event partitions")
-                servers.create_task(pending_reasons.run(), name="obstacle record")
-                servers.create_task(stale_calls.run(), name="forgotten relays")
+                servers.create_task(pending_reasons.run(), name="pending reasons")
+                servers.create_task(stale_calls.run(), name="stale calls")
                 servers.create_task(link.run(), name="link")
                 servers.create_task(http.run(), name="http")
                 log.info(
-                    "control plane serves",
+                    "control plane serving",
                     extra={"http": http.port, "link": link.port, "org": settings.org},
                 )
                 ready()

@@ -1,8 +1,8 @@
 """
-The environment, read once, as values.
+Settings of the control plane, read once from environment variables.
 
-Only ``main``, ``embedded`` and ``cli`` see a Settings; every other room is handed what it
-needs. Each variable is described in ``docs/settings.md``, and a test compares the two.
+Only ``main``, ``embedded`` and ``cli`` see a Settings; other packages get single values from
+them. Each variable is described in ``docs/settings.md``, and a test compares the two.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,15 +27,19 @@ T = TypeVar("T")
 
 
 class SettingsError(Exception):
-    """A setting is missing or cannot be meant; the message names it and the remedy."""
+    """A setting is missing or invalid; the message names it and the remedy."""
 
 
 class LogFormat(StrEnum):
+    """Formats of log lines."""
+
     TEXT = "text"  # for people: colours on a terminal, plain in a pipe
-    JSON = "json"  # for machines: an object a line
+    JSON = "json"  # for machines: one object per line
 
 
 class LogLevel(StrEnum):
+    """Lowest level that is logged."""
+
     DEBUG = "debug"
     INFO = "info"
     WARNING = "warning"
@@ -45,10 +49,10 @@ class LogLevel(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """
-    All that a control plane is told; addresses of databases and keys stay out of its repr.
+    Settings of one control plane; its repr omits database URLs, keys and tokens.
 
-    Without logins everybody who reaches us is the same caller, so ``host`` must be this
-    machine's loopback: SettingsError otherwise.
+    Without logins all peers are the same caller, so ``host`` must be this machine's loopback:
+    SettingsError otherwise.
     """
 
     database_url: str = field(repr=False)
@@ -84,7 +88,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read every ``VOLARY_`` variable; SettingsError names the first that is wrong."""
+        """Read every ``VOLARY_`` variable; SettingsError names the first invalid one."""
         read = _Reader(environment)
         database_url = read.required("DATABASE_URL", _database_url)
         http_port = read.optional("HTTP_PORT", 8100, _port)
@@ -128,7 +132,7 @@ class Settings:
 
 
 def owner_database_url(environment: Mapping[str, str]) -> str:
-    """Return where to migrate: as the owner, or else at least past a pooler."""
+    """Return the URL for migrations: the owner's, else the direct one (past a pooler), else any."""
     read = _Reader(environment)
     owner = read.optional("OWNER_DATABASE_URL", "", _database_url)
     direct = read.optional("DIRECT_DATABASE_URL", "", _database_url)
@@ -137,9 +141,10 @@ def owner_database_url(environment: Mapping[str, str]) -> str:
 
 def database_addresses(environment: Mapping[str, str], database_url: str = "") -> Addresses:
     """
-    Return the ways to the database, by ``database_url`` if that is given.
+    Return the addresses of the database; ``database_url`` overrides the environment.
 
-    One that differs from the environment's stands alone: the others are not its own.
+    If it differs from the environment's, the fleet and direct URLs of the environment are
+    ignored: they belong to another database.
     """
     read = _Reader(environment)
     configured = read.optional("DATABASE_URL", "", _database_url)
@@ -157,21 +162,22 @@ def _addresses(orgs: str, fleet: str, direct: str) -> Addresses:
 
 
 def require_loopback(host: str) -> None:
+    """Raise SettingsError unless ``host`` is a loopback address or ``localhost``."""
     if host == "localhost":
         return
     try:
         if ip_address(host).is_loopback:
             return
     except ValueError:
-        pass  # a name may lead anywhere
+        pass  # a host name may resolve to any address
     raise SettingsError(
-        f"{host} is not this machine's loopback: without logins anybody who reaches Volary may "
-        "do anything, so it listens on 127.0.0.1, ::1 or localhost only"
+        f"{host} is not this machine's loopback: without logins anyone who can connect to Volary "
+        "may do anything, so it listens only on loopback; use 127.0.0.1, ::1 or localhost"
     )
 
 
 class _Reader:
-    """Reads variables and remembers their names, so that a misspelt one is not passed over."""
+    """Reads variables and records their names, so that a misspelt variable is an error."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
@@ -202,40 +208,44 @@ class _Reader:
                 continue
             near = get_close_matches(name, self._known, n=1)
             remedy = f"did you mean {near[0]}?" if near else "see docs/settings.md"
-            raise SettingsError(f"{name} is no setting of the control plane; {remedy}")
+            raise SettingsError(f"{name} is not a setting of the control plane; {remedy}")
 
 
 def _read_http_limits(read: _Reader) -> HttpLimits:
-    usual = HttpLimits()
+    defaults = HttpLimits()
     return HttpLimits(
-        connections=read.optional("HTTP_CONNECTIONS", usual.connections, _many),
+        connections=read.optional("HTTP_CONNECTIONS", defaults.connections, _many),
         connections_per_address=read.optional(
-            "HTTP_CONNECTIONS_PER_ADDRESS", usual.connections_per_address, _many
+            "HTTP_CONNECTIONS_PER_ADDRESS", defaults.connections_per_address, _many
         ),
-        head_bytes=read.optional("HTTP_HEAD_BYTES", usual.head_bytes, _head_bytes),
-        headers=read.optional("HTTP_HEADERS", usual.headers, _count),
-        head_within=read.optional("HTTP_HEAD_SECONDS", usual.head_within, _duration),
-        body_within=read.optional("HTTP_BODY_SECONDS", usual.body_within, _duration),
+        head_bytes=read.optional("HTTP_HEAD_BYTES", defaults.head_bytes, _head_bytes),
+        headers=read.optional("HTTP_HEADERS", defaults.headers, _count),
+        head_within=read.optional("HTTP_HEAD_SECONDS", defaults.head_within, _duration),
+        body_within=read.optional("HTTP_BODY_SECONDS", defaults.body_within, _duration),
     )
 
 
 def _read_timings(read: _Reader) -> LinkTimings:
-    usual = LinkTimings()
+    defaults = LinkTimings()
     try:
         return LinkTimings(
-            heartbeat=read.optional("LINK_HEARTBEAT_SECONDS", usual.heartbeat, _duration),
-            silent_after=read.optional("LINK_SILENT_AFTER_SECONDS", usual.silent_after, _duration),
-            acceptance=read.optional("LINK_ACCEPT_WITHIN_SECONDS", usual.acceptance, _duration),
-            self_fence=read.optional("LINK_SELF_FENCE_SECONDS", usual.self_fence, _duration),
+            heartbeat=read.optional("LINK_HEARTBEAT_SECONDS", defaults.heartbeat, _duration),
+            silent_after=read.optional(
+                "LINK_SILENT_AFTER_SECONDS", defaults.silent_after, _duration
+            ),
+            acceptance=read.optional("LINK_ACCEPT_WITHIN_SECONDS", defaults.acceptance, _duration),
+            self_fence=read.optional("LINK_SELF_FENCE_SECONDS", defaults.self_fence, _duration),
             reassign_after=read.optional(
-                "LINK_REASSIGN_AFTER_SECONDS", usual.reassign_after, _duration
+                "LINK_REASSIGN_AFTER_SECONDS", defaults.reassign_after, _duration
             ),
         )
     except ValueError as error:
-        raise SettingsError(f"the {_PREFIX}LINK_…_SECONDS do not go together: {error}") from error
+        raise SettingsError(
+            f"the {_PREFIX}LINK_…_SECONDS contradict each other: {error}"
+        ) from error
 
 
-# Parsers: a ValueError's text goes on after the variable's name, and never repeats a secret.
+# Parsers: the text of their ValueError continues after the variable's name and contains no secret.
 
 
 def _database_url(text: str) -> str:
@@ -292,7 +302,7 @@ def _http_url(text: str) -> str:
 
 
 def parse_blob_base(text: str) -> str:
-    """Tidy the base of a store; a ValueError says what it is not."""
+    """Return the base URI of a blob store without trailing slashes; ValueError if invalid."""
     if not text.startswith(("file:///", "s3://")):
         raise ValueError(f"is {text!r}, not file:///directory or s3://bucket/prefix")
     return text.rstrip("/")

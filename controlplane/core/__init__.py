@@ -1,1 +1,1 @@
-"""PURE. Rules about our nouns: no input or output, no clock, no messages."""
+"""Domain rules. PURE: no input or output, no clock, no protobuf messages."""

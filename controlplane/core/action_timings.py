@@ -1,4 +1,4 @@
-"""What is known of an action's time; ``explanations`` makes reasons of it."""
+"""Timestamps and events of an action, from which ``explanations`` derives its reasons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from shared.model.phases import Phase
 from shared.model.reports import Failure
 
 MOST_AHEAD = 1_000
-"""As far as it is counted who goes first."""
+"""Actions ahead are counted up to this many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedEvent:
-    """What an agent reported of an attempt."""
+    """An event of an attempt that its agent reported."""
 
     at: datetime
     phase: Phase
@@ -35,6 +35,8 @@ class ReturnedLease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptTimings:
+    """Timestamps and events of one attempt."""
+
     number: int
     cluster: str
     available_at: datetime
@@ -48,7 +50,7 @@ class AttemptTimings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DispatchTimings:
-    """An action that is not done with, as dispatching sees it."""
+    """Dispatch row of an action that has not ended."""
 
     action: ActionKey
     phase: Phase
@@ -58,7 +60,7 @@ class DispatchTimings:
     queue: str
     run: str  # its id
     available_at: datetime
-    cluster: str | None = None  # that holds it
+    cluster: str | None = None  # that leased it; None: it waits
     leased_at: datetime | None = None
     accepted_at: datetime | None = None
     stop_at: datetime | None = None
@@ -66,22 +68,22 @@ class DispatchTimings:
     reported: ReportedEvent | None = None  # the latest of this attempt
 
     def blocked_scopes(self) -> Sequence[BlockedScope]:
-        """Return where obstacles would be in its way while it waits."""
+        """Return the scopes whose pending reasons apply to it while it waits."""
         return blocked_scopes(pool=self.pool, queue=self.queue, run=self.run, is_root=self.is_root)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ahead:
-    """How many go first, each counted up to ``MOST_AHEAD``."""
+    """Counts the actions dispatched before this one, each up to ``MOST_AHEAD``."""
 
-    more_urgent: int
+    more_urgent: int  # of a higher priority
     of_its_run: int
-    beside_it: int  # of other runs, as urgent as it is
+    beside_it: int  # of other runs, with the same priority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionTimings:
-    """Everything that is known of one action's time."""
+    """All timestamps and events of one action."""
 
     action: ActionKey
     type: ActionType
@@ -101,6 +103,7 @@ class ActionTimings:
 
 
 def blocked_scopes(*, pool: str, queue: str, run: str, is_root: bool) -> Sequence[BlockedScope]:
+    """Return the scopes whose pending reasons apply to an action with these attributes."""
     own_scope = (
         BlockedScope(BlockedKind.QUEUE_RUNS, queue)
         if is_root

@@ -1,8 +1,9 @@
 """
-Actions as the control plane knows them: what is asked, what is kept, what is shown.
+Actions and runs: enqueue requests, stored rows and details.
 
-``NewAction`` comes in through a door, ``ActionRow`` is one row of the store as watchers
-and lists see it, ``ActionDetail`` adds what only a page about one action needs.
+``NewAction`` is an enqueue request from an API, ``ActionRow`` is one row of the store as
+watchers and lists see it, ``ActionDetail`` adds the fields that only a single action's page
+needs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from shared.model.reports import ClusterEvent, Failure, LogLink
 
 
 class ActionType(IntEnum):
-    """flyteidl2's numbers."""
+    """Types of actions, with flyteidl2's numbers."""
 
     UNKNOWN = 0  # read from a row that a later release wrote
     TASK = 1
@@ -33,7 +34,7 @@ class ActionType(IntEnum):
 
 
 class SpecKind(IntEnum):
-    """What a stored, content-addressed blob is."""
+    """Message types of stored, content-addressed specs."""
 
     UNKNOWN = 0  # read from a row that a later release wrote
     TASK = 1  # flyteidl2.task.TaskSpec
@@ -44,7 +45,7 @@ class SpecKind(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """What a task's metadata says of trying again and of giving up; zero means no limit."""
+    """Retries, backoff and timeouts from a task's metadata; zero means no limit."""
 
     retries: int = 0
     backoff_base: timedelta = timedelta(0)
@@ -53,13 +54,13 @@ class RetryPolicy:
     max_runtime: timedelta = timedelta(0)
     queued_timeout: timedelta = timedelta(0)
     deadline: timedelta = timedelta(0)
-    # Begin it elsewhere when its cluster is cut off for long; otherwise it stays there.
+    # Retry it on another cluster when its own is silent for long; otherwise it stays there.
     replaceable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """A message stored once, by what it says."""
+    """A content-addressed message: stored once per digest."""
 
     digest: Digest
     kind: SpecKind
@@ -69,9 +70,9 @@ class Spec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskInfo:
-    """What lists show and filters ask of a task's spec; empty for what is not a task."""
+    """Fields of a task's spec for lists and filters; empty for other types of actions."""
 
-    org: str = ""  # the identifier's own words, for showing
+    org: str = ""  # as in the task's identifier; for display only
     project: str = ""
     domain: str = ""
     name: str = ""
@@ -84,7 +85,7 @@ class TaskInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceInfo:
-    """A trace is over before it is told of."""
+    """Result of a trace, which has always ended before it is enqueued."""
 
     phase: Phase
     started_at: datetime
@@ -95,7 +96,7 @@ class TraceInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConditionInfo:
-    """What a condition waits for."""
+    """Type and timeout of the signal that a condition waits for."""
 
     literal_type: bytes  # flyteidl2.core.LiteralType
     timeout: timedelta | None
@@ -103,7 +104,7 @@ class ConditionInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAction:
-    """An action somebody asks for. Repeating it changes nothing."""
+    """Request to enqueue an action; idempotent."""
 
     key: ActionKey
     parent: ActionName
@@ -119,9 +120,9 @@ class NewAction:
 
 
 class RunSource(IntEnum):
-    """flyteidl2's numbers."""
+    """Origins of runs, with flyteidl2's numbers."""
 
-    UNSPECIFIED = 0  # also what this release cannot read
+    UNSPECIFIED = 0  # also any value that this release does not know
     WEB = 1
     CLI = 2
     SCHEDULE_TRIGGER = 3
@@ -131,7 +132,7 @@ class RunSource(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """A run somebody asks for: its root action, and what all its actions share."""
+    """Request to create a run: its root action, and the settings its actions share."""
 
     key: ActionKey  # the root's; ``name`` is a0
     spec: Spec
@@ -143,14 +144,14 @@ class NewRun:
     source: RunSource = RunSource.UNSPECIFIED
     cache_key: str = ""
     queue: str = ""
-    raw_data_base: str = ""  # "" for below run_base
+    raw_data_base: str = ""  # "": below run_base
     max_action_concurrency: int = 0  # 0 for no limit
     started_at: datetime | None = None  # a trigger's scheduled time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionRow:
-    """One action, as lists and watchers see it: the latest state, and where in the feed."""
+    """Latest state of one action as lists and watchers see it, with its change number."""
 
     org: OrgName
     id: ActionId
@@ -168,7 +169,7 @@ class ActionRow:
     updated_at: datetime
     created_by: str
     output_prefix: str  # of a task: where its current attempt writes
-    output_uri: str  # what it gave: a task's prefix or a trace's file, once it SUCCEEDED
+    output_uri: str  # once it SUCCEEDED: a task's output prefix or a trace's output file
     report_uri: str
     failure: Failure | None
     abort_reason: str
@@ -183,6 +184,8 @@ class ActionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseChange:
+    """Time that an attempt spent in one phase."""
+
     phase: Phase
     started_at: datetime
     ended_at: datetime | None
@@ -190,7 +193,7 @@ class PhaseChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptDetail:
-    """One try, with its own error and its own outputs."""
+    """One attempt, with its own error and outputs."""
 
     number: int
     phase: Phase
@@ -209,7 +212,7 @@ class AttemptDetail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionDetail:
-    """Everything about one action."""
+    """One action with its spec and all its attempts."""
 
     row: ActionRow
     input_uri: str
@@ -220,13 +223,15 @@ class ActionDetail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDetail:
+    """A run's root action and its RunSpec."""
+
     root: ActionDetail
     run_spec: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of a list, and where the next part begins; "" at the end."""
+    """One page of a list, and the token of the next page ("" at the end)."""
 
     rows: Sequence[ActionRow]
     token: str
@@ -234,11 +239,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class ProjectDomain:
+    """A project and one of its domains."""
+
     project: ProjectName
     domain: str
 
 
 class SnapshotEnd(Enum):
-    """Ends the snapshot that a watch begins with; what follows are changes."""
+    """Marker between the initial snapshot of a watch and the changes after it."""
 
     TOKEN = auto()

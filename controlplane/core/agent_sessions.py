@@ -1,8 +1,8 @@
 """
-One agent's session, as a table: what may be said when, and how much work it may be sent.
+State machine of an agent's session: the frames allowed in each state, and credits for work.
 
-``link.session`` pumps the frames and carries out what follows; it decides nothing. A frame
-the table does not allow means that the agent broke the protocol, and ends the session.
+``link.session`` reads the frames and carries out the results; it decides nothing. A frame that
+the table does not allow is a protocol violation and ends the session.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,23 +12,27 @@ from enum import Enum, StrEnum, auto
 from shared.model.ids import ActionId, AttemptId, LeaseId
 
 PROTOCOL = 1
-"""The link protocol this release speaks; it understands ``OLDEST_PROTOCOL`` too."""
+"""Newest link protocol this release speaks; it accepts ``OLDEST_PROTOCOL`` and up."""
 OLDEST_PROTOCOL = 1
 
 MAX_INVENTORY = 200_000
 MAX_ITEMS_IN_FRAME = 10_000
-"""Reports or leases; agents send hundreds."""
+"""Most reports or leases in one frame; agents send hundreds."""
 MAX_CREDIT_AHEAD = 10_000
-"""How much more work than it was sent an agent may ask for at once."""
+"""Most unused credit an agent may grant, in assignments."""
 
 
 class State(Enum):
-    GREETING = auto()  # nothing heard yet
-    RECONCILING_INVENTORY = auto()  # welcomed; the inventory is on its way
+    """States of an agent's session."""
+
+    GREETING = auto()  # no frame received yet
+    RECONCILING_INVENTORY = auto()  # welcome sent; inventory frames expected
     OPEN = auto()
 
 
 class FrameKind(StrEnum):
+    """Kinds of frames that an agent sends."""
+
     HELLO = "hello"
     INVENTORY = "inventory"
     LAST_INVENTORY = "last inventory"
@@ -57,40 +61,40 @@ NEXT: Mapping[State, Mapping[FrameKind, State]] = {
 
 
 class ProtocolError(Exception):
-    """The agent said something its own contract forbids just then."""
+    """The agent sent a frame that the link protocol forbids in this state."""
 
 
 def advance(state: State, kind: FrameKind) -> State:
-    """Return the state after a frame; ProtocolError when it may not come now."""
+    """Return the state after a frame; ProtocolError when the state does not allow it."""
     following = NEXT[state].get(kind)
     if following is None:
-        raise ProtocolError(f"{kind} may not be said while {state.name.lower()}")
+        raise ProtocolError(f"frame {kind} is not allowed while {state.name.lower()}")
     return following
 
 
 def require_frame_size(items: int) -> None:
-    """Take a frame of so many; ProtocolError for one that would hold up everybody else."""
+    """Raise ProtocolError for a frame large enough to delay other agents' sessions."""
     if items > MAX_ITEMS_IN_FRAME:
-        raise ProtocolError(f"a frame of {items} items; at most {MAX_ITEMS_IN_FRAME} are taken")
+        raise ProtocolError(f"a frame has {items} items; at most {MAX_ITEMS_IN_FRAME} are allowed")
 
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """The protocols an agent speaks, from the oldest to the newest."""
+    """Range of link protocols an agent speaks, inclusive."""
 
     oldest: int
     newest: int
 
 
 def choose_protocol(agent: Versions) -> int | None:
-    """Return the newest protocol both speak; None when there is none."""
+    """Return the newest protocol that both sides speak; None when they share none."""
     newest = min(agent.newest, PROTOCOL)
     return newest if newest >= max(agent.oldest, OLDEST_PROTOCOL) else None
 
 
 @dataclass(slots=True)
 class Credits:
-    """What the agent has room for, in totals since the session began, so none can leak."""
+    """Flow control of assignments, in totals since the session began, so that none can leak."""
 
     granted: int = 0
     sent: int = 0
@@ -100,10 +104,11 @@ class Credits:
         return max(0, self.granted - self.sent)
 
     def grant(self, total: int) -> None:
-        """Take the agent's latest total; ProtocolError when it asks for too much at once."""
+        """Record the agent's latest total; ProtocolError when it exceeds ``MAX_CREDIT_AHEAD``."""
         if total > self.sent + MAX_CREDIT_AHEAD:
             raise ProtocolError(
-                f"credit for {total - self.sent} more assignments; at most {MAX_CREDIT_AHEAD}"
+                f"credit for {total - self.sent} more assignments; at most {MAX_CREDIT_AHEAD} "
+                "are allowed"
             )
         self.granted = total
 
@@ -112,16 +117,16 @@ class Credits:
 
 
 class InventoryDecision(Enum):
-    """What becomes of an attempt that an agent holds."""
+    """Instruction to an agent for one attempt in its inventory."""
 
-    KEEP = auto()  # it is its own
-    STOP = auto()  # it is its own, and wanted stopped
-    FORGET = auto()  # the lease has moved on: stop it, say nothing
+    KEEP = auto()  # its lease is current
+    STOP = auto()  # its lease is current, and a stop is requested
+    FORGET = auto()  # its lease is no longer valid: stop it without reporting
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """A lease as the store has it; ``stop_reason`` when its attempt is wanted stopped."""
+    """A lease as stored; ``stop_reason`` is set when a stop of its attempt is requested."""
 
     attempt: AttemptId
     lease: LeaseId
@@ -132,8 +137,10 @@ def decide_inventory(
     inventory: Sequence[tuple[AttemptId, LeaseId]], held: Mapping[ActionId, LeaseRecord]
 ) -> Sequence[tuple[AttemptId, LeaseId, InventoryDecision]]:
     """
-    Answer an inventory. What the store holds and the inventory lacks is not judged here:
-    an agent that lists nothing has perhaps lost its memory, and that deletes nothing.
+    Decide for each attempt in an agent's inventory whether it is kept, stopped or forgotten.
+
+    Leases that the inventory lacks are not decided here: an agent with an empty inventory may
+    have lost its ledger, which must not delete anything.
     """
     return [(attempt, lease, _decide(attempt, lease, held)) for attempt, lease in inventory]
 
@@ -141,7 +148,7 @@ def decide_inventory(
 def _decide(
     attempt: AttemptId, lease: LeaseId, held: Mapping[ActionId, LeaseRecord]
 ) -> InventoryDecision:
-    known = held.get(attempt.action)
-    if known is None or known.attempt != attempt or known.lease != lease:
+    current = held.get(attempt.action)
+    if current is None or current.attempt != attempt or current.lease != lease:
         return InventoryDecision.FORGET
-    return InventoryDecision.KEEP if known.stop_reason is None else InventoryDecision.STOP
+    return InventoryDecision.KEEP if current.stop_reason is None else InventoryDecision.STOP

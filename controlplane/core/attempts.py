@@ -1,9 +1,9 @@
 """
-What a report does to an attempt, and what an attempt's end does to its action.
+State machine of attempts: applies agents' reports and decides on retries.
 
-Budgets are separate and never refilled: a task's own retries for what its code did wrong, at
-least a few for what the system did wrong, more for pre-emptions that nobody is to blame for.
-An error that says trying again is no use is not tried again, whoever is to blame.
+Retry budgets are separate and never refilled: the task's own retries for user errors, at least
+``SYSTEM_RETRIES`` for system errors, ``PREEMPTION_RETRIES`` for preemptions, which are neither's
+fault. An error marked as not recoverable is not retried, whatever its kind.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from shared.model.phases import TERMINAL, Phase, UnlawfulPhaseError, advance
 from shared.model.reports import Failure, FailureKind, LogLink, Report
 
 SYSTEM_RETRIES = 4
-"""At least; a task that asks for more retries gets those."""
+"""Minimum budget for system errors; a task with more retries of its own gets those."""
 PREEMPTION_RETRIES = 20
 _SYSTEM_BACKOFF = timedelta(seconds=1)
 _SYSTEM_BACKOFF_CAP = timedelta(minutes=2)
@@ -27,20 +27,20 @@ _BAD_ENDS = frozenset({Phase.FAILED, Phase.TIMED_OUT, Phase.ABORTED})
 INTERRUPTED = Failure(
     code="Interrupted",
     kind=FailureKind.SYSTEM,
-    message="The attempt was stopped though nobody asked for that: its agent went away.",
+    message="The attempt was stopped without a request to stop it: its agent shut down.",
 )
 
 
 PREEMPTED = Failure(
     code="Preempted",
     kind=FailureKind.PREEMPTION,
-    message="The attempt was stopped so that its cluster could be emptied.",
+    message="The attempt was stopped to drain its cluster.",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failures:
-    """How often an action has failed, and of what."""
+    """Counts an action's failures by kind."""
 
     user: int = 0
     system: int = 0
@@ -58,7 +58,7 @@ class Failures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptState:
-    """One leased attempt as the store has it, with what decides on its future."""
+    """State of one leased attempt as stored, with the inputs to the retry decision."""
 
     attempt: AttemptId
     phase: Phase
@@ -80,29 +80,30 @@ class AttemptState:
 
 
 class Next(Enum):
-    """What becomes of the action's place among the dispatches."""
+    """Change of the action's dispatch row after reports were applied."""
 
     KEEP = auto()
-    RETRY = auto()  # it waits again, for its next attempt
-    END = auto()  # nothing is left to do
+    RETRY = auto()  # requeue it for the next attempt
+    END = auto()  # delete it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a batch of reports comes to for one attempt."""
+    """Result of applying a batch of reports to one attempt."""
 
     state: AttemptState
-    applied: Sequence[Report]  # the reports that were news, oldest first
+    applied: Sequence[Report]  # the reports that were new, oldest first
     next_step: Next
     available_at: datetime | None = None  # of the next attempt
 
 
 def apply(state: AttemptState, reports: Iterable[Report], now: datetime) -> Outcome:
     """
-    Take in the reports of one attempt that are news; what is known changes nothing.
+    Apply the new reports of one attempt; reports with a known version are ignored.
 
-    A phase that cannot follow is kept in the history and moves nothing. Instants are kept
-    between the lease and ``now``: an agent's clock writes neither the past nor the future.
+    A phase that may not follow the current one is kept in the history and changes no state.
+    Timestamps are clamped between the lease and ``now``, so that an agent's wrong clock cannot
+    date a report before its lease or in the future.
     """
     applied: list[Report] = []
     for report in sorted(reports, key=lambda each: each.version):
@@ -141,12 +142,12 @@ def _take(state: AttemptState, report: Report) -> AttemptState:
 
 
 def _end(state: AttemptState, applied: Sequence[Report], now: datetime) -> Outcome:
-    """Decide what follows the attempt's end for its action."""
+    """Decide whether the action ends with its attempt or is retried."""
     if state.phase is Phase.ABORTED and not state.stop_requested:
         state = replace(state, phase=Phase.FAILED, failure=state.failure or INTERRUPTED)
-    if state.action_phase in TERMINAL:  # aborted, and this was the last of it
+    if state.action_phase in TERMINAL:  # aborted, and this was its last attempt
         return Outcome(state=state, applied=applied, next_step=Next.END)
-    if state.phase is Phase.ABORTED:  # stopped, though the action is wanted: for its cluster's sake
+    if state.phase is Phase.ABORTED:  # stopped, though the action was not: its cluster is drained
         state = replace(state, phase=Phase.FAILED, failure=PREEMPTED)
     if state.phase not in {Phase.FAILED, Phase.TIMED_OUT}:
         ended = replace(state, action_phase=state.phase)
@@ -168,7 +169,7 @@ def _end(state: AttemptState, applied: Sequence[Report], now: datetime) -> Outco
 
 
 def retry_delay(failure: Failure, before: Failures, policy: RetryPolicy) -> timedelta | None:
-    """Say how long to wait before trying again; None when the budget is spent."""
+    """Return the backoff before the next attempt; None when the retry budget is spent."""
     match failure.kind:
         case FailureKind.USER:
             if not failure.recoverable or before.user >= policy.retries:
@@ -185,12 +186,12 @@ def retry_delay(failure: Failure, before: Failures, policy: RetryPolicy) -> time
 
 
 def _grown(base: timedelta, factor: float, times: int, cap: timedelta) -> timedelta:
-    """Return ``base * factor ** times``, at most ``cap`` (zero: a day)."""
+    """Return ``base * factor ** times``, at most ``cap`` (a zero cap means one day)."""
     most = cap or timedelta(days=1)
     if not base:
         return base
     try:
         grown = base * factor**times
-    except (OverflowError, ValueError):  # beyond all measure, or not a number
+    except (OverflowError, ValueError):  # larger than a timedelta holds, or NaN
         return most
     return max(min(grown, most), timedelta(0))

@@ -1,4 +1,4 @@
-"""Who asks, for which org, and what they may."""
+"""Callers of the API: subject, org and permissions."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ Subject = NewType("Subject", str)
 
 
 class Permission(StrEnum):
-    """What can be asked for; alphabetical."""
+    """Permissions that use cases require; alphabetical."""
 
     ACTION_ENQUEUE = "action:enqueue"
     ACTION_READ = "action:read"
@@ -46,8 +46,10 @@ class Caller:
     def require(self, permission: Permission) -> None:
         """Raise NotAllowedError unless the caller holds ``permission``."""
         if permission not in self.permissions:
-            raise NotAllowedError(f"{self.subject} may not {permission} in org {self.org}")
+            raise NotAllowedError(
+                f"{self.subject} lacks the permission {permission} in org {self.org}"
+            )
 
 
 ANONYMOUS = Caller(subject=Subject(""), org=OrgName(""), name="", permissions=frozenset())
-"""Who calls what anybody may call."""
+"""Caller of RPCs that need no authentication."""

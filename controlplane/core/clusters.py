@@ -1,4 +1,4 @@
-"""Clusters: what is wanted of one, what its agent says of itself, and when one is empty."""
+"""Clusters: desired state, status reported by their agents, and drain attestation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from shared.model.phases import Phase
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSpec:
-    """What the control plane wants of a cluster, as state: the latest is the whole truth."""
+    """Desired state of a cluster; level-triggered: the latest version replaces all before."""
 
     version: int
     cordoned: bool
@@ -25,27 +25,27 @@ class ClusterSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentInfo:
-    """Who says hello."""
+    """Identity and capabilities that an agent sends in its hello frame."""
 
     agent_id: str
     instance_id: str
     software: str
-    protocol: int = 0  # that the session speaks
+    protocol: int = 0  # negotiated for the session
     capabilities: Sequence[str] = ()  # task types; "*" for any pod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentLoad:
-    """What an agent said with its last heartbeat."""
+    """Load that an agent reported with its last heartbeat."""
 
     held: int = 0  # attempts in its ledger
-    running: int = 0  # attempts its runtimes have
-    slots: int = 0  # assignments it has room for
-    counted_at: datetime | None = None  # when it said so; None: not in this session
+    running: int = 0  # attempts in its runtimes
+    slots: int = 0  # free capacity, in assignments
+    counted_at: datetime | None = None  # of that heartbeat; None: none in this session
 
 
 class Standing(StrEnum):
-    """How a cluster stands, in a word."""
+    """Overall state of a cluster, in one word."""
 
     READY = "ready"
     CORDONED = "cordoned"
@@ -56,21 +56,21 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterStatus:
-    """Everything an operator may want to know of a cluster."""
+    """A cluster's desired state, connection and load, for operators."""
 
     name: ClusterName
     pool: str
     cordoned: bool
     draining_since: datetime | None
-    spec_version: int  # grows with every change of what is wanted
+    spec_version: int  # grows with every change of the desired state
     connected: bool
-    connected_at: datetime | None  # when its current, or last, session began
+    connected_at: datetime | None  # start of its current, or last, session
     seen_at: datetime | None
     epoch: int
     agent: AgentInfo
     load: AgentLoad
-    leased: int  # attempts the control plane says it holds
-    unaccepted: int  # those of them that its agent has not accepted yet
+    leased: int  # attempts leased to it, by the control plane's count
+    unaccepted: int  # of these, not accepted by its agent yet
 
     @property
     def standing(self) -> Standing:
@@ -85,21 +85,23 @@ class ClusterStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedAttempt:
-    """An attempt that a cluster still holds."""
+    """An attempt that is leased to a cluster."""
 
     action: ActionKey
     number: int
     phase: Phase
     leased_at: datetime
     accepted_at: datetime | None
-    stop_reason: str | None  # it is wanted stopped
+    stop_reason: str | None  # set: a stop is requested
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attestation:
     """
-    All three who count agree that nothing is left: the control plane's leases, the
-    agent's ledger, the agent's runtimes; the agent's word is younger than the last lease.
+    Proof that a drained cluster is empty.
+
+    All three counts agree on zero: the control plane's leases, the agent's ledger, the agent's
+    runtimes; the agent's report is younger than the end of the last lease.
     """
 
     cluster: ClusterName
@@ -116,30 +118,30 @@ class Attestation:
 
 @dataclass(frozen=True, slots=True)
 class Emptying:
-    """What was seen so far of a cluster that is drained; each look gives the next value."""
+    """Progress of a drain towards an attestation; each observation returns the next value."""
 
-    word_then: tuple[int, datetime | None] | None = field(default=None)
-    """The agent's latest word (epoch, instant) when the leases were first seen to be gone."""
+    report_at_zero: tuple[int, datetime | None] | None = field(default=None)
+    """The agent's latest report (epoch, timestamp) when zero leases were first observed."""
 
     def observe(
         self, status: ClusterStatus, now: datetime
     ) -> tuple["Emptying", Attestation | None]:
         """
-        Take in a look at the cluster; attest when it is empty.
+        Record the cluster's status; attest when it is empty.
 
-        What the agent said before its last lease went says nothing of what came after, so
-        its word counts from the next heartbeat on.
+        A report from before the last lease ended does not prove that the agent is empty, so
+        only a later heartbeat counts.
         """
         if status.leased or status.draining_since is None:
             return Emptying(), None
-        word = (status.epoch, status.load.counted_at)
-        if self.word_then is None:
-            return Emptying(word), None
+        report = (status.epoch, status.load.counted_at)
+        if self.report_at_zero is None:
+            return Emptying(report), None
         load = status.load
         if (
             not status.connected
             or load.counted_at is None
-            or word == self.word_then
+            or report == self.report_at_zero
             or load.held
             or load.running
         ):

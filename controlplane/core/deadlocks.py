@@ -1,9 +1,9 @@
 """
-Limits that wait for each other: found among those that are full.
+Finds concurrency limits that wait for each other in a cycle.
 
-A parent that waits keeps its place in a limit for its children (``turns.Handover``). A child
-that needs a place in a second limit, too, may wait for it; if all the places of that one are
-kept for children that in turn need a place in the first, nothing goes on.
+A waiting parent reserves its slot in a limit for its children (``fair_scheduler.Handover``). A
+child that also needs a slot in a second limit may wait for it; if all slots of that one are
+reserved for children that in turn need a slot in the first, no action can start: a deadlock.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,15 +15,15 @@ from controlplane.core.reason_codes import Reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptLimit:
-    """A limit whose places are all kept for children of those that have them."""
+    """A limit all of whose slots are reserved for children of the actions that hold them."""
 
     place: BlockedScope
-    name: str  # for people
-    needs: Collection[BlockedScope]  # the other limits in which the children need a place
+    name: str  # for display
+    needs: Collection[BlockedScope]  # other limits in which the children need a slot
 
 
 def find_deadlocks(limits: Sequence[KeptLimit]) -> Mapping[BlockedScope, PendingReason]:
-    """Return the limits that wait for each other, with the words for it."""
+    """Return the limits that wait for each other, each with the pending reason."""
     stuck = {limit.place: limit for limit in limits if limit.needs}
     while movable := [
         place for place, limit in stuck.items() if not stuck.keys() >= set(limit.needs)
@@ -39,7 +39,8 @@ def find_deadlocks(limits: Sequence[KeptLimit]) -> Mapping[BlockedScope, Pending
         remedy = f"raise one (volary queue set {queues[0]} --action-concurrency N), or {remedy}"
     pending = PendingReason(
         reason=Reason.DEADLOCK,
-        message=f"Deadlock: every place in the limits of {names} is kept for a child of an action "
-        f"that waits for it, and each child needs a place in another of these limits; {remedy}.",
+        message=f"Deadlock: every slot in the limits of {names} is reserved for a child of an "
+        f"action that waits for it, and each child needs a slot in another of these limits; "
+        f"{remedy}.",
     )
     return dict.fromkeys(stuck, pending)

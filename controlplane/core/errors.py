@@ -1,22 +1,23 @@
 """
-What the control plane refuses, named for what the caller can do about it.
+Errors of the control plane, named for the caller's remedy.
 
 * RequestError: the request cannot be granted; the message is for the caller.
-    - InvalidError: it never could; change the request.
-    - NotFoundError: no such thing, or none this caller may know of.
-        - QueueNotFoundError: an operator makes the queue.
-    - AlreadyExistsError: the name is taken by something else.
-    - NotAllowedError: it exists, and this caller may not do that to it.
-    - UnauthenticatedError: say who you are first.
-    - ConflictError: the world moved on; read again and decide again.
-    - NotReadyError: not in the state it takes; the message says which it takes.
+    - InvalidError: the request is malformed; change it.
+    - NotFoundError: the object does not exist, or this caller may not know of it.
+        - QueueNotFoundError: an operator creates the queue.
+    - AlreadyExistsError: another object has this name.
+    - NotAllowedError: the caller lacks the permission.
+    - UnauthenticatedError: the caller has not authenticated.
+    - ConflictError: the object's state changed; read it again and decide again.
+    - NotReadyError: the object is in the wrong state; the message names the right one.
     - ExhaustedError: a limit is reached; the same call may work later.
-    - UnbuiltError: this release does not do that.
+    - UnbuiltError: this release does not implement the call.
 * UnfitDatabaseError: the operator has to change something before this can start.
-* UnavailableError: something we need is down; the same call may work later.
-    - BusyError: somebody else has locked what it is about; other things can be done meanwhile.
+* UnavailableError: a dependency is down; the same call may work later.
+    - BusyError: another transaction holds the lock; calls on other rows still work.
 
-Anything else that reaches ``api`` is a bug: logged whole, answered as INTERNAL.
+Any other exception that reaches ``api`` is a bug: logged with its traceback, answered as
+INTERNAL.
 """
 
 import shlex
@@ -28,15 +29,15 @@ class RequestError(Exception):
 
 
 class UnfitDatabaseError(Exception):
-    """The database, or a way to it, is not as we need it; the message says what to change."""
+    """The database or one of its addresses is unusable; the message says what to change."""
 
 
 class InvalidError(RequestError):
-    """It never could; change the request."""
+    """The request is malformed; change it."""
 
 
 class NotFoundError(RequestError):
-    """No such thing, or none this caller may know of."""
+    """The object does not exist, or this caller may not know of it."""
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class NotFoundError(RequestError):
         there_are: Sequence[str] | None = None,
         remedy: str = "",
     ) -> None:
-        """``there_are``: the names that would have been found, for who may know them."""
+        """Build the message; ``there_are`` lists existing names, if the caller may see them."""
         message = f"{kind} {name} not found"
         if there_are is not None:
             message += f"; there is {', '.join(there_are) or 'none'}"
@@ -58,7 +59,7 @@ class NotFoundError(RequestError):
 
 
 class QueueNotFoundError(NotFoundError):
-    """No queue of that name; an operator makes one."""
+    """No queue has that name; an operator creates queues."""
 
     def __init__(self, name: str) -> None:
         remedy = f"an operator creates it with `volary queue set {shlex.quote(name)}`"
@@ -66,23 +67,23 @@ class QueueNotFoundError(NotFoundError):
 
 
 class AlreadyExistsError(RequestError):
-    """The name is taken by something else."""
+    """Another object has this name."""
 
 
 class NotAllowedError(RequestError):
-    """It exists, and this caller may not do that to it."""
+    """The caller lacks the permission for this."""
 
 
 class UnauthenticatedError(RequestError):
-    """Say who you are first."""
+    """The caller has not authenticated."""
 
 
 class ConflictError(RequestError):
-    """The world moved on; read again and decide again."""
+    """The object's state changed meanwhile; read it again and decide again."""
 
 
 class NotReadyError(RequestError):
-    """It is not in the state that this takes."""
+    """The object is not in the state that the call requires."""
 
 
 class ExhaustedError(RequestError):
@@ -90,16 +91,16 @@ class ExhaustedError(RequestError):
 
 
 class UnbuiltError(RequestError):
-    """This release does not do that."""
+    """This release does not implement the call."""
 
 
 class UnavailableError(Exception):
-    """Something we need is down; the same call may work later."""
+    """A dependency is down; the same call may work later."""
 
 
 class BusyError(UnavailableError):
     """
-    Another transaction holds a lock on what this is about; the same call may work later.
+    Another transaction holds a lock on the rows in question; the same call may work later.
 
-    It says nothing about other rows: a batch that fails so is tried again one by one.
+    Other rows may be free: a batch that fails with this is retried one by one.
     """

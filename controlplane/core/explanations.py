@@ -1,10 +1,10 @@
 """
-Why an action is where it is, now and for each second since it was enqueued.
+Explains why an action is pending or running, now and for each second since its enqueue.
 
-Facts in, reasons out. A timeline is made of marks: from this instant on, this was so. Marks
-that contradict each other (clocks differ) are put in order, so that a timeline has neither
-gaps nor overlaps whatever it is made of. While an action waits, what stood in its way is
-looked up in the record of obstacles; while a cluster has it, whether that was heard.
+PURE: timestamps and pending reasons in, explanations out. A timeline is built from marks, each
+of which holds from its timestamp on. Marks that contradict each other (clocks differ) are
+sorted, so that a timeline never has gaps or overlaps. While an action waits, the recorded
+pending reasons explain it; while a cluster has it, its phase and the cluster's silences do.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,8 +32,8 @@ from controlplane.core.reason_codes import Reason
 from shared.model.ids import ActionKey
 from shared.model.phases import TERMINAL, Phase
 
-# Of several obstacles the one that has to go first: room is no use without a cluster.
-_GRAVEST = (
+# Of several pending reasons the one to resolve first: capacity is no use without a cluster.
+_MOST_SEVERE = (
     Reason.NO_CLUSTER,
     Reason.DEADLOCK,
     Reason.QUEUE_LIMIT,
@@ -52,7 +52,7 @@ _BY_PHASE: Mapping[Phase, Reason] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """One reason for machines, one sentence for people."""
+    """A reason code for machines, and a message for people."""
 
     reason: Reason
     message: str
@@ -60,7 +60,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """From when until when it was so."""
+    """A period of an action's timeline with one explanation."""
 
     reason: Reason
     message: str
@@ -70,7 +70,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """An action's reason now, and for all the time before."""
+    """An action's current explanation, and its timeline."""
 
     action: ActionKey
     phase: Phase
@@ -89,8 +89,10 @@ def explain(
     is_full: bool = False,
 ) -> Explained:
     """
-    Explain one action. ``pending_reasons`` are those of now; ``ahead`` is for one that waits;
-    ``is_full``: its queue takes no more actions.
+    Explain one action, now and over time.
+
+    ``pending_reasons`` are the current ones; ``ahead`` is given for an action that waits;
+    ``is_full``: its queue accepts no more actions.
     """
     return Explained(
         action=timings.action,
@@ -115,9 +117,9 @@ def _of_now(
     if Phase.UNKNOWN is timings.phase or timings.type is ActionType.UNKNOWN:
         return _UNREADABLE
     if timings.type is ActionType.CONDITION:
-        return Explanation(reason=Reason.SIGNAL, message="It waits for an answer.")
+        return Explanation(reason=Reason.SIGNAL, message="It waits for a signal.")
     if timings.dispatch is None:
-        return Explanation(reason=Reason.RUNNING, message="It is under way.")
+        return Explanation(reason=Reason.RUNNING, message="It is running.")
     return explain_dispatch(timings.dispatch, pending_reasons, now, ahead=ahead, is_full=is_full)
 
 
@@ -129,7 +131,7 @@ def explain_dispatch(
     ahead: Ahead | None = None,
     is_full: bool = False,
 ) -> Explanation:
-    """Say why an action that is not done with is where it is now."""
+    """Explain the current state of an action that has not ended."""
     if dispatch.cluster is None:
         if dispatch.available_at > now:
             return _backoff(dispatch.attempt, dispatch.available_at)
@@ -139,7 +141,8 @@ def explain_dispatch(
     if dispatch.stop_reason is not None:
         return Explanation(
             reason=Reason.STOPPING,
-            message=f"Cluster {dispatch.cluster} is to stop it: {dispatch.stop_reason}.",
+            message=f"Cluster {dispatch.cluster} was asked to stop it and has not confirmed yet: "
+            f"{dispatch.stop_reason}.",
         )
     silent = pending_reasons.get(BlockedScope(BlockedKind.CLUSTER, dispatch.cluster))
     if silent is not None:
@@ -155,40 +158,40 @@ def explain_dispatch(
         return Explanation(
             reason=Reason.QUEUE_FULL,
             message=f"It is running; queue {dispatch.queue} is full, so the actions it "
-            "enqueues are refused, and enqueued again by the SDK, until there is room.",
+            "enqueues are refused, and the SDK retries them until the queue has capacity.",
         )
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """From then on it was so; ``cluster`` holds it, None: it waits."""
+    """Explanation that holds from ``at`` on; ``cluster`` has the lease (None: it waits)."""
 
     at: datetime
     what: Explanation
     cluster: str | None = None
-    waits: bool = False  # what stood in the way is on record
+    waits: bool = False  # recorded pending reasons apply
 
 
 _WAITS = Explanation(
     reason=Reason.FAIRNESS,
-    message="It waited its turn; there was room, shared by all that waited.",
+    message="It waited for its turn; free capacity was shared round-robin among waiting runs.",
 )
 
 
 _UNREADABLE = Explanation(
     reason=Reason.UNKNOWN,
-    message="A later release of Volary wrote it, and this one cannot read it; "
-    "finish the upgrade, then ask again.",
+    message="A later release of Volary wrote it, and this release cannot read it; "
+    "finish the upgrade, then try again.",
 )
 
 
 def timeline(timings: ActionTimings, now: datetime) -> Sequence[Interval]:
-    """Account for all the time from the action's enqueueing to its end, or to ``now``."""
+    """Return intervals that cover the time from the action's enqueue to its end, or to ``now``."""
     start, end = timings.created_at, timings.ended_at or now
     marks = list(_marks(timings))
     intervals: list[Interval] = []
-    for mark, began, ended in _stretches(marks, start, max(start, end)):
+    for mark, began, ended in _periods(marks, start, max(start, end)):
         if mark.waits:
             where = blocked_scopes(
                 pool=timings.pool, queue=timings.queue, run=timings.run, is_root=timings.is_root
@@ -205,7 +208,7 @@ def timeline(timings: ActionTimings, now: datetime) -> Sequence[Interval]:
 def _marks(timings: ActionTimings) -> Iterable[_Mark]:
     match timings.type:
         case ActionType.CONDITION:
-            what = Explanation(reason=Reason.SIGNAL, message="It waited for an answer.")
+            what = Explanation(reason=Reason.SIGNAL, message="It waited for a signal.")
             yield _Mark(timings.created_at, what)
             return
         case ActionType.TRACE:
@@ -237,7 +240,7 @@ def _marks_of(attempt: AttemptTimings, waits_from: datetime, *, went_back: bool)
         yield _Mark(lease.leased_at, _leased(lease.cluster), lease.cluster)
         yield _Mark(lease.returned_at, _WAITS, waits=True)
     if went_back or any(lease.leased_at == attempt.leased_at for lease in attempt.returned):
-        return  # and was not leased again since
+        return  # it was not leased again since
     cluster = attempt.cluster
     yield _Mark(attempt.leased_at, _leased(cluster), cluster)
     if attempt.accepted_at is not None:
@@ -254,14 +257,14 @@ def _waiting(number: int, since: datetime, available_at: datetime) -> Iterable[_
 
 
 def _in_order(marks: Iterable[_Mark]) -> Iterable[_Mark]:
-    """What came first is marked first; of two at once the one named later is what followed."""
+    """Sort marks by time; of two at once, the one yielded later is the one that followed."""
     return sorted(marks, key=lambda mark: mark.at)
 
 
-def _stretches(
+def _periods(
     marks: Sequence[_Mark], start: datetime, end: datetime
 ) -> Iterable[tuple[_Mark, datetime, datetime]]:
-    """Cut the time from start to end at the marks; each ends where the next begins."""
+    """Split the time from start to end at the marks; each period ends where the next begins."""
     at = start
     for mark, following in zip(marks, [*marks[1:], None], strict=True):
         until = end if following is None else min(max(following.at, at), end)
@@ -272,7 +275,7 @@ def _stretches(
 def _split(
     what: Explanation, start: datetime, end: datetime, past: Sequence[PastPendingReason]
 ) -> Iterable[Interval]:
-    """Cut a stretch where obstacles came and went, and name the gravest of each part."""
+    """Split a period where pending reasons began or ended; each part gets the most severe one."""
     cuts = {start, end}
     for each in past:
         cuts |= {at for at in (each.began_at, each.ended_at) if at is not None and start < at < end}
@@ -288,7 +291,7 @@ def _split(
 
 
 def _joined(intervals: Iterable[Interval]) -> Sequence[Interval]:
-    """Join neighbours of one reason; the later sentence knows more."""
+    """Merge adjacent intervals with the same reason; the later message has more information."""
     joined: list[Interval] = []
     for each in intervals:
         if joined and joined[-1].reason is each.reason:
@@ -299,20 +302,22 @@ def _joined(intervals: Iterable[Interval]) -> Sequence[Interval]:
 
 
 def _first_blocker(pending_reasons: Sequence[PendingReason]) -> Explanation | None:
-    def gravity(pending: PendingReason) -> int:
-        return _GRAVEST.index(pending.reason) if pending.reason in _GRAVEST else len(_GRAVEST)
+    def rank(pending: PendingReason) -> int:
+        if pending.reason in _MOST_SEVERE:
+            return _MOST_SEVERE.index(pending.reason)
+        return len(_MOST_SEVERE)
 
     if not pending_reasons:
         return None
-    found = min(pending_reasons, key=gravity)
+    found = min(pending_reasons, key=rank)
     return Explanation(reason=found.reason, message=found.message)
 
 
 def _backoff(number: int, until: datetime) -> Explanation:
     return Explanation(
         reason=Reason.BACKOFF,
-        message=f"Attempt {number} may not begin before {until:%Y-%m-%d %H:%M:%S} UTC, "
-        "by its task's backoff.",
+        message=f"Attempt {number} starts after {until:%Y-%m-%d %H:%M:%S} UTC, "
+        "by its task's retry backoff.",
     )
 
 
@@ -332,29 +337,29 @@ def _accepted(cluster: str) -> Explanation:
 
 def _explain_reported(reported: ReportedEvent) -> Explanation:
     reason = _BY_PHASE.get(reported.phase, Reason.RUNNING)
-    word = reported.reason.lower()
+    code = reported.reason.lower()
     if reason is not Reason.RUNNING:
-        if "image" in word or word == "pulling":
+        if "image" in code or code == "pulling":
             reason = Reason.IMAGE
-        elif "unschedulable" in word or "failedscheduling" in word:
+        elif "unschedulable" in code or "failedscheduling" in code:
             reason = Reason.UNSCHEDULABLE
     text = reported.message or reported.reason
     if reason is Reason.RUNNING and not text:
         return Explanation(reason=reason, message="It is running.")
     phase = reported.phase.name.lower().replace("_", " ")
     return Explanation(
-        reason=reason, message=f"Its cluster says: {phase}{f', {text}' if text else ''}."
+        reason=reason, message=f"Its cluster reports: {phase}{f', {text}' if text else ''}."
     )
 
 
 def _describe_ahead(ahead: Ahead | None) -> str:
     if ahead is None:
-        return "It waits its turn; there is room, shared by all that waits."
+        return "It waits for its turn; free capacity is shared round-robin among waiting runs."
     if not (ahead.more_urgent or ahead.of_its_run or ahead.beside_it):
-        return "It is next; a cluster has room, and will be given it within moments."
+        return "It is next; a cluster has a free slot, and gets it within moments."
     return (
-        f"It waits its turn: {_count(ahead.more_urgent)} more urgent and "
-        f"{_count(ahead.of_its_run)} of its own run go first, and room is shared with "
+        f"It waits for its turn: {_count(ahead.more_urgent)} of a higher priority and "
+        f"{_count(ahead.of_its_run)} of its own run go first, and capacity is shared with "
         f"{_count(ahead.beside_it)} of other runs."
     )
 
@@ -372,5 +377,5 @@ def _how_it_ended(timings: ActionTimings) -> str:
             f" ({timings.aborted_by})" if timings.aborted_by else ""
         )
     if timings.dispatch is not None and timings.dispatch.cluster is not None:
-        ended += f"; cluster {timings.dispatch.cluster} has not yet said that nothing of it runs"
+        ended += f"; cluster {timings.dispatch.cluster} has not yet confirmed that it stopped"
     return f"{ended}."

@@ -1,12 +1,14 @@
 """
-Whose turn it is: how the room that clusters have is shared among what waits.
+Fair scheduler: shares the clusters' capacity among waiting runs, round-robin.
 
-Of what is most urgent, runs take turns. Whoever claims goes round them and begins each time
-after the one it served last, so a run with 50,000 actions and a run with one wait for the
-same thing: their turn. What a limit holds back is passed over and holds up nobody else.
+Among actions of the highest priority, runs are served round-robin. A claim starts after the
+run that was dispatched last (the cursor), so a run with 50,000 actions and a run with one
+action wait equally long. A run at a concurrency limit is skipped and blocks no other.
 
-A parent hands its place in a limit to its children while it waits for them (``Handover``):
-where a limit leaves no room, a child may still go in its parent's place.
+A parent hands its slot in a limit to its children while it waits for them (``Handover``): when
+a limit has no remaining quota, a child may still start in its parent's slot.
+
+``urgency`` is the negated priority: smaller goes first.
 """
 
 from collections import defaultdict, deque
@@ -23,16 +25,16 @@ LAST = RunId(UUID(int=2**128 - 1))
 
 @dataclass(frozen=True, slots=True, order=True)
 class SubQueue:
-    """What waits side by side: of one queue, held back by the same limits or by none."""
+    """Waiting actions of one queue that are subject to the same limits, or to none."""
 
     limited: bool
     queue: str
-    is_root: bool  # root actions count as runs; the others as their run's actions
+    is_root: bool  # root actions count against the limit of runs; others against their run's
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Candidate:
-    """One run's place in a lane."""
+    """One run with actions waiting in a sub-queue."""
 
     sub_queue: SubQueue
     run: RunId
@@ -40,7 +42,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class KeyRange:
-    """A part of a lane: the runs past ``after``, up to and with ``until``."""
+    """A part of a sub-queue: the runs after ``after``, up to and including ``until``."""
 
     sub_queue: SubQueue
     after: RunId = FIRST
@@ -49,53 +51,46 @@ class KeyRange:
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """A round that has found nobody who may go, as far as it has come."""
+    """Progress of a round in which every candidate so far was skipped."""
 
-    first: Candidate  # that it looked at
-    next_at: datetime | None  # when somebody may go of those it has passed over
+    first: Candidate  # that the round examined
+    next_at: datetime | None  # when the first of the skipped candidates becomes available
 
 
 @dataclass(slots=True)
 class FairScheduler:
-    """Where each round stands, by urgency; kept by one who claims."""
+    """Round-robin cursors by urgency; each claiming session has a scheduler of its own."""
 
     _cursors: dict[int, Candidate] = field(default_factory=dict)
     _searches: dict[int, _Search] = field(default_factory=dict)
 
     def key_ranges(self, urgency: int, sub_queues: Sequence[SubQueue]) -> Sequence[KeyRange]:
-        """Put the lanes in the order of this round: it ends where the last one was served."""
+        """Return the key ranges in round-robin order: after the cursor first, up to it last."""
         ordered = sorted(sub_queues)
-        mark_dispatched = self._cursors.get(urgency)
-        if mark_dispatched is None:
+        cursor = self._cursors.get(urgency)
+        if cursor is None:
             return [KeyRange(sub_queue) for sub_queue in ordered]
-        before = [
-            KeyRange(sub_queue) for sub_queue in ordered if sub_queue < mark_dispatched.sub_queue
-        ]
-        after = [
-            KeyRange(sub_queue) for sub_queue in ordered if sub_queue > mark_dispatched.sub_queue
-        ]
-        if mark_dispatched.sub_queue not in ordered:
+        before = [KeyRange(sub_queue) for sub_queue in ordered if sub_queue < cursor.sub_queue]
+        after = [KeyRange(sub_queue) for sub_queue in ordered if sub_queue > cursor.sub_queue]
+        if cursor.sub_queue not in ordered:
             return [*after, *before]
         return [
-            KeyRange(mark_dispatched.sub_queue, after=mark_dispatched.run),
+            KeyRange(cursor.sub_queue, after=cursor.run),
             *after,
             *before,
-            KeyRange(mark_dispatched.sub_queue, until=mark_dispatched.run),
+            KeyRange(cursor.sub_queue, until=cursor.run),
         ]
 
     def in_order(self, urgency: int, candidates: Iterable[Candidate]) -> list[Candidate]:
-        """Sort turns by when this round comes to them."""
-        mark_dispatched = self._cursors.get(urgency)
+        """Sort candidates in round-robin order from the cursor."""
+        cursor = self._cursors.get(urgency)
         return sorted(
             set(candidates),
-            key=lambda candidate: (
-                mark_dispatched is not None and candidate <= mark_dispatched,
-                candidate,
-            ),
+            key=lambda candidate: (cursor is not None and candidate <= cursor, candidate),
         )
 
     def mark_dispatched(self, urgency: int, candidate: Candidate) -> None:
-        """Begin the next round after ``candidate``."""
+        """Set the cursor: the next round begins after ``candidate``."""
         self._cursors[urgency] = candidate
         self._searches.pop(urgency, None)
 
@@ -108,10 +103,11 @@ class FairScheduler:
         now: datetime,
     ) -> datetime | None:
         """
-        Go on behind these turns, none of which may go, whatever its instant says.
+        Move the cursor past these candidates, none of which may be dispatched now.
 
-        Returns when it is worth to look again, None if only when told. Of ``page_size`` turns there
-        may be more behind: it is ``now``, until a whole round has found nobody.
+        ``waiting`` pairs candidates with the time at which they become available. Returns when to
+        claim again; None: only after a notification. A full page (``page_size``) may have more
+        candidates behind it: the answer is ``now``, until a whole round found none to dispatch.
         """
         next_at = min((at for _, at in waiting if at > now), default=None)
         search = self._searches.pop(urgency, None)
@@ -129,12 +125,12 @@ class FairScheduler:
         return now
 
     def reset_skips(self) -> None:
-        """Pass over nobody unseen: some of those who could not go may be able to now."""
+        """Forget skipped candidates: after a change, some of them may be dispatched now."""
         self._searches.clear()
 
 
 def _is_reached(candidate: Candidate, after: Candidate, until: Candidate) -> bool:
-    """Whether a round comes by ``candidate`` on its way from ``after`` to ``until``."""
+    """Return whether a round passes ``candidate`` between ``after`` and ``until``."""
     if after < until:
         return after < candidate <= until
     return candidate > after or candidate <= until
@@ -142,35 +138,35 @@ def _is_reached(candidate: Candidate, after: Candidate, until: Candidate) -> boo
 
 @dataclass(slots=True, kw_only=True)
 class QueueQuota:
-    """How much more of a queue may be under way; None is no limit."""
+    """Remaining quota of a queue: how many more may be leased; None is no limit."""
 
     actions: int | None = None
     runs: int | None = None
 
 
 def has_quota(sub_queue: SubQueue, queues: Mapping[str, QueueQuota]) -> bool:
-    """Whether the lane's queue lets anything more go."""
+    """Return whether the sub-queue's queue has quota left."""
     return _remaining(sub_queue, queues) != 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
-    """A parent's place, which one of its children that wait in ``candidate`` may take."""
+    """A parent's slot, which one of its children that wait in ``candidate`` may use."""
 
     candidate: Candidate
     parent: ActionId
-    in_queue: bool  # the parent's place in the limit of the turn's queue
-    in_run: bool  # the parent's place in the limit of the turn's run
+    in_queue: bool  # the slot counts in the limit of the candidate's queue
+    in_run: bool  # the slot counts in the limit of the candidate's run
     available_at: datetime  # of the child that has waited longest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
-    """What each turn gets: so many that have waited longest, and children of these parents."""
+    """Result of an allocation: slots per candidate, oldest actions first, and handovers used."""
 
     count: Mapping[Candidate, int]
     handovers: Sequence[Handover]
-    last: Candidate | None  # that got something
+    last: Candidate | None  # that was allocated a slot
 
 
 def allocate(
@@ -182,64 +178,64 @@ def allocate(
     handovers: Sequence[Handover] = (),
 ) -> Shares:
     """
-    Deal out ``most`` places, one at a time, in the order of the turns.
+    Allocate up to ``most`` slots, one at a time, round-robin in the order of the candidates.
 
-    ``runs`` says how many more actions of a run may be under way; who is not in it, and a
-    queue not in ``queues``, has no limit. A root needs no place in its own run. A turn's
-    handovers go first, because they use up less of the limits.
+    ``runs`` is the remaining quota of actions per run; a run not in it, and a queue not in
+    ``queues``, has no limit. A root needs no slot in its own run's limit. A candidate's handovers
+    are used first, because they use up less of the limits.
     """
     count = dict.fromkeys(candidates, 0)
     handed: list[Handover] = []
-    by_turn: defaultdict[Candidate, deque[Handover]] = defaultdict(deque)
+    by_candidate: defaultdict[Candidate, deque[Handover]] = defaultdict(deque)
     for handover in handovers:
-        by_turn[handover.candidate].append(handover)
-    rooms = _Rooms(
+        by_candidate[handover.candidate].append(handover)
+    remaining = _RemainingQuota(
         queues={
             name: QueueQuota(actions=quota.actions, runs=quota.runs)
             for name, quota in queues.items()
         },
         runs=dict(runs),
     )
-    got = set[Candidate]()
-    going = list(candidates)
-    while going and most:
+    served = set[Candidate]()
+    eligible = list(candidates)
+    while eligible and most:
         still: list[Candidate] = []
-        for candidate in going:
+        for candidate in eligible:
             if not most:
                 break
-            taken_over = rooms.take_over(by_turn[candidate])
+            taken_over = remaining.take_over(by_candidate[candidate])
             if taken_over is not None:
                 handed.append(taken_over)
-            elif rooms.take(candidate):
+            elif remaining.take(candidate):
                 count[candidate] += 1
             else:
                 continue
             most -= 1
-            got.add(candidate)
+            served.add(candidate)
             if not candidate.sub_queue.is_root:  # a run has one root
                 still.append(candidate)
-        going = still
+        eligible = still
     return Shares(
         count={candidate: number for candidate, number in count.items() if number},
         handovers=handed,
-        last=next((candidate for candidate in reversed(candidates) if candidate in got), None),
+        last=next((candidate for candidate in reversed(candidates) if candidate in served), None),
     )
 
 
 @dataclass(slots=True, kw_only=True)
-class _Rooms:
-    """What the limits leave while it is dealt out."""
+class _RemainingQuota:
+    """Quota left in queues and runs during an allocation."""
 
     queues: dict[str, QueueQuota]
     runs: dict[RunId, int]
     _gave_in_run: set[ActionId] = field(default_factory=set)
 
     def take(self, candidate: Candidate) -> bool:
-        """Take one place, if every limit has one left."""
+        """Use one slot of every limit that applies; False if one of them has none left."""
         return self._take(candidate, in_queue=False, in_run=False)
 
     def take_over(self, handovers: deque[Handover]) -> Handover | None:
-        """Take the first parent's place that will do; those before it never will."""
+        """Use the first parent's slot that fits; drop those before it, which never will."""
         while handovers:
             handover = handovers.popleft()
             in_run = handover.in_run and handover.parent not in self._gave_in_run
@@ -249,7 +245,7 @@ class _Rooms:
         return None
 
     def _take(self, candidate: Candidate, *, in_queue: bool, in_run: bool) -> bool:
-        """``in_queue``, ``in_run``: this limit's place is the parent's."""
+        """Use one slot; with ``in_queue`` or ``in_run`` that limit's slot is the parent's."""
         sub_queue = candidate.sub_queue
         if not sub_queue.limited:
             return True

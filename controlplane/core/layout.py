@@ -1,15 +1,15 @@
 """
-Where things lie in the object store. PURE: text in, text out.
+Layout of the object store: builds the URIs of inputs, outputs, logs and uploads. PURE.
 
 ::
 
-    {base}/{org}/uploads/{project}/{domain}/{root}/{filename}       what people upload
+    {base}/{org}/uploads/{project}/{domain}/{root}/{filename}       users' uploads
     {base}/{org}/{project}/{domain}/inputs/{hash}/inputs.pb         inputs of root actions
     {base}/{org}/{project}/{domain}/{run}/                          the run's base
-        {action}/inputs.pb                                          inputs of the others
+        {action}/inputs.pb                                          inputs of other actions
         {action}/{attempt}/outputs.pb|error.pb|report.html|logs.jsonl.gz|raw/…
 
-Every attempt has a prefix of its own, so that a stale one cannot overwrite a result.
+Each attempt has a prefix of its own, so that a stale attempt cannot overwrite a result.
 ``base`` never ends in a slash.
 """
 
@@ -22,22 +22,22 @@ REPORT = "report.html"
 LOGS = "logs.jsonl.gz"
 
 RESERVED_PROJECTS = frozenset({"uploads"})
-"""No project may be called so: its runs would lie among the org's uploads."""
+"""Forbidden project names: their runs would collide with the org's uploads."""
 
 
 def org_base(base: str, org: OrgName) -> str:
-    """Return where all of one org lies; nothing outside it is ever signed or shown to it."""
+    """Return the prefix of one org's data; nothing outside it is signed for or shown to the org."""
     return f"{base}/{org}"
 
 
 def belongs_to(base: str, org: OrgName, uri: str) -> bool:
-    """Whether ``uri`` lies below the org's base, without a step back out of it."""
+    """Return whether ``uri`` lies below the org's base and has no ``..`` step."""
     own = f"{org_base(base, org)}/"
     return uri.startswith(own) and ".." not in uri.removeprefix(own).split("/")
 
 
 def is_of_another_org(base: str, org: OrgName, uri: str) -> bool:
-    """Whether ``uri`` lies in our store, but not in the org's part of it."""
+    """Return whether ``uri`` lies in our store, but outside the org's prefix."""
     return f"{uri.rstrip('/')}/".startswith(f"{base}/") and not belongs_to(base, org, f"{uri}/")
 
 
@@ -50,19 +50,19 @@ def action_base(run_base: str, action: ActionName) -> str:
 
 
 def input_uri(run_base: str, action: ActionName) -> str:
-    """Return the inputs.pb of an action that is not a run's first."""
+    """Return the inputs.pb of an action other than the run's root."""
     return f"{run_base}/{action}/{INPUTS}"
 
 
 def output_prefix(run_base: str, action: ActionName, attempt: int) -> str:
-    """Return where one attempt writes; attempts count from 1."""
+    """Return the output prefix of one attempt; attempts count from 1."""
     return f"{run_base}/{action}/{attempt}"
 
 
 def raw_data_prefix(
     run_base: str, action: ActionName, attempt: int, *, raw_data_base: str = ""
 ) -> str:
-    """Return where one attempt keeps files and tables; a RunSpec may name another base."""
+    """Return the prefix of an attempt's files and tables; a RunSpec may name another base."""
     if raw_data_base:
         run = run_base.rsplit("/", 1)[-1]
         return f"{raw_data_base.rstrip('/')}/{run}/{action}/{attempt}"
@@ -88,7 +88,7 @@ def log_uri(output_prefix: str) -> str:
 def uploaded_inputs_uri(
     base: str, org: OrgName, project: ProjectName, domain: DomainName, digest: str
 ) -> str:
-    """Return where inputs sent ahead of their run lie, named by all their bytes."""
+    """Return the URI of inputs uploaded before their run, named by the digest of their bytes."""
     return f"{base}/{org}/{project}/{domain}/inputs/{digest}/{INPUTS}"
 
 
@@ -101,5 +101,5 @@ def upload_uri(
     root: str,
     filename: str,
 ) -> str:
-    """Return where an uploaded file lies; ``root`` groups the files of one directory."""
+    """Return the URI of an uploaded file; ``root`` groups the files of one directory."""
     return f"{base}/{org}/uploads/{project}/{domain}/{root}/{filename}"

@@ -1,8 +1,8 @@
 """
-What a list is asked for: filters, order and page, checked before any SQL is made.
+List requests: filters, order and page, checked before any SQL is built.
 
-Names and limits are the Flyte reference's: 50 rows unless asked, 200 at most, filters
-joined by AND, unknown fields refused.
+Names and limits are the Flyte reference's: 50 rows by default, 200 at most, filters joined by
+AND, unknown fields refused.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ MAX_LIMIT = 200
 
 
 class Test(StrEnum):
-    """How a field is compared with the values given."""
+    """Comparison operators of filters."""
 
     EQUAL = "equal"
     NOT_EQUAL = "not_equal"
@@ -36,6 +36,8 @@ class Test(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
+    """Compares one field with values."""
+
     field: str
     test: Test
     values: Sequence[str] = ()
@@ -43,13 +45,15 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Order:
+    """Sorts a list by one field."""
+
     field: str
     ascending: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """One page of a list: ``token`` is what the page before ended with."""
+    """Request for one page of a list; ``token`` comes from the previous page."""
 
     filters: Sequence[Filter] = ()
     orders: Sequence[Order] = ()
@@ -59,7 +63,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunScope:
-    """Which runs: of a project and domain, of a task, of one version of it."""
+    """Selects runs by project, domain, task and task version; "" matches any."""
 
     project: str = ""
     domain: str = ""
@@ -69,13 +73,13 @@ class RunScope:
     paused_only: bool = False
 
     def takes(self, root: ActionRow) -> bool:
-        """Whether a run belongs here, by what its root action shows."""
+        """Return whether a run is in this scope, by the fields of its root action."""
         if self.trigger_name:
-            return False  # no trigger has made a run yet
+            return False  # triggers are not built yet, so no run has one
         run, info = root.key.run, root.info
         return all(
-            not wanted or wanted == there
-            for wanted, there in (
+            not expected or expected == actual
+            for expected, actual in (
                 (self.project, run.project),
                 (self.domain, run.domain),
                 (self.task_name, info.name),

@@ -1,7 +1,8 @@
 """
-What may be a name. Names end up in addresses of pages and in paths of buckets.
+Validates names of projects, domains, runs, actions, queues and pools.
 
-flyteidl2's own rules say how long; these say of which characters.
+Names end up in URLs and in object keys. flyteidl2's own rules limit their length; these also
+limit their characters. Each parser raises InvalidError.
 """
 
 import re
@@ -20,6 +21,7 @@ _PATH_NAME = re.compile(r"[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?")
 
 
 def parse_project(name: str) -> ProjectName:
+    """Validate a project's name, which must not collide with a reserved prefix."""
     _check("project", name, _LABEL, MAX_LABEL, "small letters, digits and dashes")
     if name in RESERVED_PROJECTS:
         raise InvalidError(f"no project can be called {name!r}; choose another name")
@@ -27,33 +29,36 @@ def parse_project(name: str) -> ProjectName:
 
 
 def parse_domain(name: str) -> DomainName:
+    """Validate a domain's name."""
     _check("domain", name, _LABEL, MAX_LABEL, "small letters, digits and dashes")
     return DomainName(name)
 
 
 def parse_run(name: str) -> RunName:
-    """Take a name that Kubernetes takes for a service (DNS-1035)."""
+    """Validate a run's name: it must also be a Kubernetes service name (DNS-1035)."""
     _check("run", name, _DNS_NAME, MAX_RUN_NAME, "small letters, digits and dashes")
     return RunName(name)
 
 
 def parse_action(name: str) -> ActionName:
+    """Validate an action's name."""
     _check("action", name, _PATH_NAME, MAX_ACTION_NAME, "letters, digits, dots and dashes")
     return ActionName(name)
 
 
 def parse_queue(name: str) -> str:
-    """Take the name of a queue that somebody makes; the one nobody names is there already."""
+    """Validate the name of a queue to create; the default queue exists from the start."""
     _check("queue", name, _LABEL, MAX_LABEL, "small letters, digits and dashes")
     if name == "default":
         raise InvalidError(
-            "no queue can be called 'default': whoever names none is in a queue without limits"
+            "no queue can be called 'default': actions that name no queue are in the default "
+            "queue, which has no limits; choose another name"
         )
     return name
 
 
 def parse_pool(name: str) -> str:
-    """Take a pool's name; "" is the pool of clusters that name none."""
+    """Validate a pool's name; "" is the default pool, of clusters that name none."""
     if name:
         _check("pool", name, _LABEL, MAX_LABEL, "small letters, digits and dashes")
     return name
@@ -65,6 +70,6 @@ def _check(kind: str, name: str, rule: re.Pattern[str], most: int, of_what: str)
     if not rule.fullmatch(name):
         start = "a letter" if rule is _DNS_NAME else "a letter or digit"
         raise InvalidError(
-            f"{kind} name {name!r} must be of {of_what}, begin with {start} "
+            f"{kind} name {name!r} must consist of {of_what}, begin with {start} "
             "and end with a letter or digit"
         )

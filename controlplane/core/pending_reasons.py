@@ -1,8 +1,8 @@
 """
-What stands in the way of work that waits: of all in a pool, a queue, a run, on a cluster.
+Pending reasons: finds why actions of a pool, queue, run or cluster do not start.
 
-Judged from how things stand now. A pass keeps a record of since when and until when, so
-that the seconds an action has waited can be accounted for afterwards.
+Derived from the current state of clusters, queues and runs. ``loops.pending_reasons`` records
+when each began and ended, so that an action's waiting time can be explained afterwards.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,19 +16,19 @@ from shared.model.ids import OrgName
 
 
 class BlockedKind(IntEnum):
-    """Whose way it is in; numbers are in the store."""
+    """Kinds of scopes that a pending reason applies to; the store has the numbers."""
 
     UNKNOWN = 0  # read from a row that a later release wrote
     POOL = 1
     QUEUE = 2  # all its actions
     QUEUE_RUNS = 3  # its root actions
     RUN = 4  # all its actions but the root; named by its id
-    CLUSTER = 5  # what it holds
+    CLUSTER = 5  # actions leased to it
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class BlockedScope:
-    """What an obstacle is in the way of."""
+    """Scope of a pending reason: a pool, queue, run or cluster by name."""
 
     kind: BlockedKind
     name: str
@@ -36,14 +36,16 @@ class BlockedScope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingReason:
+    """Reason why actions of a scope do not start, with a message for users."""
+
     reason: Reason
     message: str
-    since: datetime | None = None  # if that is known better than from when it was seen
+    since: datetime | None = None  # when it began; None: when it was first observed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastPendingReason:
-    """An obstacle on record; ``ended_at`` None: it is still there."""
+    """A recorded pending reason; ``ended_at`` None: it still applies."""
 
     blocked: BlockedScope
     reason: Reason
@@ -54,7 +56,7 @@ class PastPendingReason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolMember:
-    """A cluster, as far as it matters to those who wait."""
+    """Fields of a cluster that decide whether its pool takes work."""
 
     cluster: str
     pool: str
@@ -66,7 +68,7 @@ class PoolMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueUse:
-    """A queue with limits, and how much of it is under way."""
+    """A queue with limits, and how many of its actions and runs are leased."""
 
     queue: Queue
     leased: int
@@ -75,7 +77,7 @@ class QueueUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunUse:
-    """A run with a limit, and how many of its actions are under way."""
+    """A run with a concurrency limit, and how many of its actions are leased."""
 
     run: str  # its id
     limit: int
@@ -84,17 +86,17 @@ class RunUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgUse:
-    """How an org's clusters, queues and runs stand."""
+    """Current use of an org's clusters, queues and runs."""
 
     org: OrgName
     members: Sequence[PoolMember] = ()
-    pools: Sequence[str] = ()  # that queues name; those of clusters are known by them
+    pools: Sequence[str] = ()  # that queues name; those of clusters are in ``members``
     queues: Sequence[QueueUse] = ()
     runs: Sequence[RunUse] = ()
 
 
 def find(use: OrgUse) -> Mapping[BlockedScope, PendingReason]:
-    """Return everything that is in somebody's way."""
+    """Return all pending reasons of an org, by scope."""
     found: dict[BlockedScope, PendingReason] = {}
     for pool in {"", *use.pools, *(member.pool for member in use.members)}:
         members = [member for member in use.members if member.pool == pool]
@@ -117,70 +119,79 @@ def _add(
 
 
 def of_pool(pool: str, members: Sequence[PoolMember]) -> PendingReason | None:
-    """Say why nothing of a pool can be leased; None when something can."""
-    name = f"pool {pool}" if pool else "the pool of clusters that name none"
+    """Return why no action of a pool can be leased; None when one can."""
+    name = f"pool {pool}" if pool else "the default pool"
     if not members:
         return PendingReason(
             reason=Reason.NO_CLUSTER,
-            message=f"No cluster serves {name}; connect one, or send the queue elsewhere.",
+            message=f"No cluster serves {name}; connect one, or move the queue to another pool.",
         )
     takers = [member for member in members if member.takes_work]
     if not takers:
         return PendingReason(
             reason=Reason.NO_CLUSTER,
-            message=f"Every cluster of {name} is cordoned or drained ({_names(members)}).",
+            message=f"Every cluster of {name} is cordoned or drained ({_names(members)}); "
+            "uncordon one with `volary cluster uncordon NAME`.",
         )
     connected = [member for member in takers if member.connected]
     if not connected:
         return PendingReason(
             reason=Reason.NO_CLUSTER,
-            message=f"No cluster of {name} is connected ({_names(takers)}).",
+            message=f"No cluster of {name} is connected ({_names(takers)}); "
+            "check that their agents run and reach the control plane.",
         )
     if not any(member.slots for member in connected):
         return PendingReason(
             reason=Reason.NO_CREDIT,
-            message=f"The clusters of {name} are full ({_names(connected)}); a place has to come free.",
+            message=f"All clusters of {name} are at capacity ({_names(connected)}); "
+            "the action starts when a slot frees up.",
         )
     return None
 
 
 def of_cluster(member: PoolMember) -> PendingReason | None:
+    """Return that a cluster has stopped sending heartbeats; None while it is connected."""
     if member.connected or member.seen_at is None:
         return None
     return PendingReason(
         reason=Reason.CLUSTER_SILENT,
-        message=f"Cluster {member.cluster} is not heard since {_render_time(member.seen_at)}.",
+        message=f"Cluster {member.cluster} has sent no heartbeat since "
+        f"{_render_time(member.seen_at)}; check its agent and the network.",
         since=member.seen_at,
     )
 
 
 def of_queue(use: QueueUse) -> PendingReason | None:
+    """Return that a queue is at its limit of actions; None when it is not."""
     limit = use.queue.action_concurrency
     if not limit or use.leased < limit:
         return None
     return PendingReason(
         reason=Reason.QUEUE_LIMIT,
-        message=f"Queue {use.queue.name} is at its limit of actions under way: "
+        message=f"Queue {use.queue.name} is at its limit of running actions: "
         f"{use.leased} of {limit}.",
     )
 
 
 def of_queue_runs(use: QueueUse) -> PendingReason | None:
+    """Return that a queue is at its limit of runs; None when it is not."""
     limit = use.queue.run_concurrency
     if not limit or use.runs < limit:
         return None
     return PendingReason(
         reason=Reason.QUEUE_LIMIT,
-        message=f"Queue {use.queue.name} is at its limit of runs under way: {use.runs} of {limit}.",
+        message=f"Queue {use.queue.name} is at its limit of concurrent runs: "
+        f"{use.runs} of {limit}.",
     )
 
 
 def of_run(use: RunUse) -> PendingReason | None:
+    """Return that a run is at its limit of actions; None when it is not."""
     if not use.limit or use.leased < use.limit:
         return None
     return PendingReason(
         reason=Reason.RUN_LIMIT,
-        message=f"The run is at its limit of actions under way: {use.leased} of {use.limit}.",
+        message=f"The run is at its limit of running actions: {use.leased} of {use.limit}.",
     )
 
 

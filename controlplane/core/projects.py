@@ -1,4 +1,4 @@
-"""Projects, and the domains that each of them has."""
+"""Projects and their domains."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ DOMAINS: Mapping[DomainName, str] = {
     DomainName("staging"): "Staging",
     DomainName("production"): "Production",
 }
-"""Every project has these; the values are for showing."""
+"""Domains that every project has; the values are display names."""
 
 
 class ProjectState(IntEnum):
-    """flyteidl2's numbers, but for UNKNOWN, which flyteidl2 has no number for."""
+    """States of projects, with flyteidl2's numbers; UNKNOWN has none there."""
 
     UNKNOWN = -1  # read from a row that a later release wrote
     ACTIVE = 0
@@ -28,8 +28,10 @@ class ProjectState(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
+    """A project's names, labels and state."""
+
     id: ProjectName
-    name: str  # for showing
+    name: str  # for display
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     state: ProjectState = ProjectState.ACTIVE
@@ -37,12 +39,16 @@ class Project:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectRow:
+    """A stored project."""
+
     project: Project
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectPage:
+    """One page of projects, and the token of the next page ("" at the end)."""
+
     rows: Sequence[ProjectRow]
     token: str
 

@@ -1,4 +1,4 @@
-"""Queues: how work is routed to clusters, and how much of it at once."""
+"""Queues: route actions to pools of clusters and limit their concurrency and depth."""
 
 from dataclasses import dataclass
 
@@ -8,32 +8,36 @@ MAX_PRIORITY = 1_000
 MAX_LIMIT = 1_000_000
 
 ANY_POOL = "*"
-"""In place of the names of pools: whichever they are. No pool can have this name."""
+"""Matches every pool; not a valid pool name itself."""
 
 DEFAULT = ""
-"""The queue of whoever names none; it is there without being made."""
+"""Name of the default queue, of actions that name none; it exists without being created."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
-    """Zero is no limit. ``pool`` names the clusters that serve it; "" is theirs who name none."""
+    """
+    A queue's pool, priority and limits.
+
+    A limit of zero means none. ``pool`` names the clusters that serve it; "" is the default pool.
+    """
 
     name: str
     pool: str = ""
     priority: int = 0  # larger goes first
-    depth: int = 0  # how many actions may wait
-    run_concurrency: int = 0  # how many runs may be under way
-    action_concurrency: int = 0  # how many actions may be under way
+    depth: int = 0  # limit of waiting actions
+    run_concurrency: int = 0  # limit of leased runs
+    action_concurrency: int = 0  # limit of leased actions
 
     @property
     def is_limited(self) -> bool:
-        """Whether something must be counted before its work is leased."""
+        """Return whether leased work must be counted before more is leased."""
         return bool(self.run_concurrency or self.action_concurrency)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueChange:
-    """What of a queue is to be otherwise; None leaves it as it is."""
+    """Change of a queue's settings; None keeps a setting."""
 
     pool: str | None = None
     priority: int | None = None
@@ -42,15 +46,17 @@ class QueueChange:
     action_concurrency: int | None = None
 
     def apply(self, queue: Queue) -> Queue:
-        """Return the queue as it is to be; InvalidError for what cannot be meant."""
+        """Return the changed queue; InvalidError for a value out of range."""
         if self.priority is not None and abs(self.priority) > MAX_PRIORITY:
             raise InvalidError(
-                f"priority {self.priority}: it is between -{MAX_PRIORITY} and {MAX_PRIORITY}"
+                f"priority is {self.priority}; it must be between -{MAX_PRIORITY} and {MAX_PRIORITY}"
             )
         for name in ("depth", "run_concurrency", "action_concurrency"):
             limit: int | None = getattr(self, name)
             if limit is not None and not 0 <= limit <= MAX_LIMIT:
-                raise InvalidError(f"{name} {limit}: it is from 1 to {MAX_LIMIT}; 0 is no limit")
+                raise InvalidError(
+                    f"{name} is {limit}; it must be from 1 to {MAX_LIMIT}, or 0 for no limit"
+                )
         return Queue(
             name=queue.name,
             pool=queue.pool if self.pool is None else self.pool,
@@ -67,18 +73,18 @@ def _or(change: int | None, before: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStatus:
-    """A queue and what is in it."""
+    """A queue with counts of its actions."""
 
     queue: Queue
     waiting: int
     leased: int
-    runs: int  # of the leased, those that are runs
-    clusters: int  # that serve its pool
+    runs: int  # leased root actions
+    clusters: int  # in its pool
 
 
 @dataclass(frozen=True, slots=True)
 class QueueCapacity:
-    """A queue as a transaction finds it, and how many more actions may wait in it."""
+    """A queue as read in a transaction, and how many more actions may wait in it."""
 
     queue: Queue
     remaining: int | None  # None: no limit
@@ -86,19 +92,19 @@ class QueueCapacity:
 
 @dataclass(slots=True)
 class QueueCapacities:
-    """The queues that a transaction enqueues into; each that is let in takes a place."""
+    """Remaining depth of the queues that a transaction enqueues into."""
 
     capacities: dict[str, QueueCapacity]
 
     def find(self, name: str) -> Queue | None:
-        """Return the queue, None when there is none of that name."""
+        """Return the queue; None when no queue has that name."""
         capacity = self.capacities.get(name)
         if capacity is not None:
             return capacity.queue
         return Queue(name=DEFAULT) if name == DEFAULT else None
 
     def take(self, name: str) -> bool:
-        """Take a place in the queue; False when it is full."""
+        """Use one slot of the queue's depth; False when it is full."""
         capacity = self.capacities.get(name)
         if capacity is None or capacity.remaining is None:
             return True

@@ -1,32 +1,32 @@
-"""The words, for machines, for why an action is where it is."""
+"""Machine-readable reasons why an action is pending, running or stopped."""
 
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Alphabetical. A sentence for people stands beside each wherever one is given."""
+    """Reason codes, alphabetical; each is always given together with a message for people."""
 
-    ACCEPTED_NOT_STARTED = "accepted_not_started"  # its agent has it, and says no more
-    BACKOFF = "backoff"  # the policy of its task says to wait before the next attempt
-    CLUSTER_SILENT = "cluster_silent"  # its cluster is not heard
-    DEADLOCK = "deadlock"  # limits wait for each other: nothing goes on by itself
+    ACCEPTED_NOT_STARTED = "accepted_not_started"  # its agent has reported no start yet
+    BACKOFF = "backoff"  # its task's retry policy delays the next attempt
+    CLUSTER_SILENT = "cluster_silent"  # its cluster has stopped sending heartbeats
+    DEADLOCK = "deadlock"  # concurrency limits wait for each other; it does not resolve itself
     ENDED = "ended"
-    FAIRNESS = "fairness"  # there is room, and it is shared with what waits beside it
-    IMAGE = "image"  # its cluster cannot get its container image yet
+    FAIRNESS = "fairness"  # capacity is free, and shared round-robin with other waiting runs
+    IMAGE = "image"  # its cluster cannot pull its container image yet
     INITIALIZING = "initializing"
-    LEASED_NOT_ACCEPTED = "leased_not_accepted"  # it was sent, and nobody has said "mine" yet
+    LEASED_NOT_ACCEPTED = "leased_not_accepted"  # it was sent, and no agent has accepted it yet
     NO_CLUSTER = "no_cluster"  # no cluster of its pool takes work
-    NO_CREDIT = "no_credit"  # the clusters of its pool are full
-    QUEUE_FULL = "queue_full"  # it runs; what it enqueues is refused until there is room
+    NO_CREDIT = "no_credit"  # the clusters of its pool are at capacity
+    QUEUE_FULL = "queue_full"  # it runs; its enqueues are refused until the queue has capacity
     QUEUE_LIMIT = "queue_limit"
     RUNNING = "running"
     RUN_LIMIT = "run_limit"
-    SIGNAL = "signal"  # a condition waits for its answer
-    STOPPING = "stopping"  # it is wanted stopped, and its cluster has not said that it is
+    SIGNAL = "signal"  # a condition waits for its signal
+    STOPPING = "stopping"  # a stop is requested, and its cluster has not confirmed it
     UNKNOWN = "unknown"  # read from a row that a later release wrote
-    UNSCHEDULABLE = "unschedulable"  # its cluster finds no place for it
+    UNSCHEDULABLE = "unschedulable"  # its cluster's scheduler finds no node for it
     WAITING_FOR_RESOURCES = "waiting_for_resources"
 
 
 LEASE_RETURNED = "LeaseReturned"
-"""The reason of the event that tells of a lease which no agent accepted."""
+"""Reason of the event that records a lease which no agent accepted."""

@@ -1,10 +1,10 @@
 """
-Signed links into a store that cannot sign its own: a directory. PURE.
+Signs and verifies links to blobs in a directory, which cannot sign its own. PURE.
 
-A link says everything it allows (method, path, until when, how long a body, which MD5),
-and an HMAC over all of it says that we said so. Nothing is kept: any replica that has the
-key can check a link. Keys rotate: links are made with the current key and taken with the
-previous ones too, until those are dropped.
+A link states everything it allows (method, path, expiry, length and MD5 of the body), and
+carries an HMAC over all of it. Nothing is stored: any replica with the key can verify a link.
+Keys rotate: links are signed with the current key and verified with the previous ones too,
+until those are dropped.
 """
 
 import hmac
@@ -17,12 +17,14 @@ from enum import StrEnum
 from urllib.parse import quote, urlencode
 
 PREFIX = "/blobs"
-"""Where ``controlplane.web.blobs`` answers."""
+"""Path below which ``controlplane.web.blobs`` serves."""
 
 _PURPOSE = "volary signed blob 1"  # no MAC of another kind can pass for one of these
 
 
 class Method(StrEnum):
+    """HTTP methods that a link may allow."""
+
     GET = "GET"  # and HEAD
     PUT = "PUT"
 
@@ -40,13 +42,15 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class SigningKeys:
+    """The key that signs, and older keys that still verify."""
+
     current: SigningKey
     previous: Sequence[SigningKey] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What one link allows."""
+    """Terms of one link: method, path, expiry and limits of the body."""
 
     method: Method
     path: str  # below the store's base, not quoted
@@ -57,19 +61,19 @@ class Grant:
 
 
 class LinkError(Exception):
-    """The link is not to be followed; the message says why and what to do."""
+    """The link is refused; the message says why and what to do."""
 
 
 class LinkAlteredError(LinkError):
-    """It was not made by us, or is not as we made it."""
+    """The link's signature does not match its terms, or the link is malformed."""
 
 
 class LinkExpiredError(LinkError):
-    """It was good once."""
+    """The link's signature is valid, and its expiry has passed."""
 
 
 def sign(grant: Grant, keys: SigningKeys) -> str:
-    """Return the link as path and query, to be put behind our own address."""
+    """Return the link as path and query, to append to the public URL."""
     terms = _terms(grant)
     terms["signature"] = _mac(grant, keys.current).decode()
     return f"{PREFIX}/{quote(grant.path)}?{urlencode(terms)}"
@@ -79,7 +83,7 @@ def verify(
     method: str, path: str, query: Mapping[str, str], *, keys: SigningKeys, now: datetime
 ) -> Grant:
     """
-    Return what the link allows, or raise LinkError.
+    Return the terms of a valid link; LinkError otherwise.
 
     ``path`` is below :data:`PREFIX` and decoded, ``query`` its decoded parameters.
     """
@@ -132,9 +136,9 @@ def _parse(path: str, query: Mapping[str, str]) -> Grant:
 
 
 def _mac(grant: Grant, key: SigningKey) -> bytes:
-    # JSON, so that no two grants spell the same bytes.
-    said = json.dumps([_PURPOSE, grant.path, _terms(grant)], sort_keys=True)
-    return _encode(hmac.digest(key.secret, said.encode(), "sha256")).encode()
+    # JSON, so that no two grants serialize to the same bytes.
+    payload = json.dumps([_PURPOSE, grant.path, _terms(grant)], sort_keys=True)
+    return _encode(hmac.digest(key.secret, payload.encode(), "sha256")).encode()
 
 
 def _count(text: str) -> int:

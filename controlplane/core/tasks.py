@@ -1,4 +1,4 @@
-"""Deployed tasks: a name, and versions of it that never change."""
+"""Deployed tasks: a name with immutable versions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +23,8 @@ class TaskKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTask:
+    """Request to deploy one version of a task."""
+
     key: TaskKey
     spec: Spec
     info: TaskInfo
@@ -32,7 +34,7 @@ class NewTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRow:
-    """One version as lists show it."""
+    """One version of a task as lists show it."""
 
     key: TaskKey
     short_name: str
@@ -47,19 +49,23 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDetail:
+    """One version of a task with its spec."""
+
     row: TaskRow
     spec: bytes  # flyteidl2.task.TaskSpec
 
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
+    """One page of tasks, and the token of the next page ("" at the end)."""
+
     rows: Sequence[TaskRow]
     token: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskScope:
-    """Which tasks; an empty word leaves it open."""
+    """Selects tasks; an empty field matches any."""
 
     project: str = ""
     domain: str = ""

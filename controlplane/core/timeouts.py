@@ -1,9 +1,9 @@
 """
-When patience with an action ends.
+Timeouts of actions: computes when an action times out.
 
-``queued_timeout`` bounds how long each attempt waits before its cluster begins with it;
-backoff is asked for, so it does not count. ``deadline`` bounds everything, from the first
-enqueue on, whatever budget of retries is left. ``max_runtime`` is the agent's to keep.
+``queued_timeout`` bounds how long each attempt waits before its cluster starts it; backoff does
+not count, because the task asks for it. ``deadline`` bounds the whole action, from its enqueue
+on, whatever retry budget is left. ``max_runtime`` is enforced by the agent.
 """
 
 from datetime import datetime
@@ -13,19 +13,19 @@ from shared.model.phases import Phase
 
 QUEUED_TIMEOUT = "QUEUED_TIMEOUT_EXCEEDED"
 DEADLINE = "DEADLINE_EXCEEDED"
-"""The codes by which the SDK chooses its exceptions."""
+"""Error codes from which the SDK chooses its exception types."""
 
 QUEUED = frozenset({Phase.QUEUED, Phase.WAITING_FOR_RESOURCES})
-"""The phases in which an attempt waits, in the SDK's words."""
+"""Phases that the SDK counts as waiting."""
 
 
 def due_at(
     policy: RetryPolicy, phase: Phase, *, created_at: datetime, available_at: datetime
 ) -> datetime | None:
     """
-    Return when the action ends if nothing else happens; None if never.
+    Return when the action times out in its current phase; None if never.
 
-    ``available_at`` is since when its current attempt has waited.
+    ``available_at`` is when its current attempt became ready to be leased.
     """
     ends = []
     if policy.deadline:

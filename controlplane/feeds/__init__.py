@@ -1,7 +1,7 @@
 """
-What changed, for everybody who watches on this replica.
+Fan-out of changes to the watchers on this replica.
 
-Postgres says only *where* to look (``store.notifications``); here each changed run is read once,
-past where this replica has read before, however many watch it. A slow watcher is given the
-latest state of each action it missed, never a gap.
+Postgres notifications name only the changed runs (``store.notify.notifications``); here each
+changed run is read once, past this replica's cursor, however many watchers it has. A slow
+watcher gets the latest state of each action it missed, never a gap.
 """

@@ -1,4 +1,4 @@
-"""One reader per watched run and replica, and the bells of those who wait for work."""
+"""Reads changes of watched runs once per replica, and wakes the waiters for work and calls."""
 
 import asyncio
 import logging
@@ -45,30 +45,30 @@ FAILED_READS = Counter(
 )
 
 OPENINGS_AT_ONCE = 4
-OPENING_SECONDS = 2.0  # a watcher that takes its snapshot more slowly holds up no other
+OPENING_SECONDS = 2.0  # a watcher that reads its snapshot more slowly frees its slot
 MOST_OPENINGS_WAITING = 5_000
 
 _PAGE = 1_000
-_READERS = 4  # transactions at once; a run is read by one at a time
+_READERS = 4  # concurrent transactions; a run is read by one at a time
 _BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0)
 
 Run = tuple[OrgName, RunId]
 Wakeups = dict[Wakeup, None]
-"""A set that keeps its order: who has waited longest hears first."""
+"""An ordered set: the longest waiter is notified first."""
 Cluster = tuple[OrgName, ClusterName]
 Key = TypeVar("Key")
 Takes = Callable[[Collection[str]], bool]
-"""Whether work in one of these pools (or in ``ANY_POOL``) is for the one who waits."""
+"""Returns whether the waiter takes work from one of these pools (or from ``ANY_POOL``)."""
 
 
 @dataclass(eq=False, slots=True)
 class _Watched:
-    """A run somebody watches: read up to ``cursor``, and by whom it is wanted."""
+    """A watched run: the cursor up to which it was read, and its subscriptions."""
 
     cursor: int
     subscriptions: set[ChangeSubscription] = field(default_factory=set)
-    failed: int = 0  # reads in a row
-    retry_at: float = 0.0  # by the event loop's time; not read before
+    failed: int = 0  # consecutive failed reads
+    retry_at: float = 0.0  # event loop time before which it is not read
 
 
 def _takes_any(_: Collection[str]) -> bool:
@@ -77,12 +77,12 @@ def _takes_any(_: Collection[str]) -> bool:
 
 class Feeds:
     """
-    Give each watcher what changed.
+    Deliver changes to watchers and notifications to waiters.
 
-    ``notifications`` is :func:`controlplane.store.notifications.listen`. A notice marks runs as dirty;
-    dirty runs that are watched are read past their cursor and offered to the watchers.
-    ``callers``: the pool for what an opening watch reads, if not the one that changes are
-    read through.
+    ``notifications`` is :func:`controlplane.store.notify.notifications.listen`. A notification
+    marks runs as dirty; dirty runs that are watched are read past their cursor, and the rows are
+    offered to their subscriptions. ``callers`` is the connection pool for the reads of an opening
+    watch; by default the pool that changes are read through.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Feeds:
         self._admission = AdmissionLimiter(OPENINGS_AT_ONCE, hold_at_most=OPENING_SECONDS)
         self._notifications = notifications
         self._watched: dict[Run, _Watched] = {}
-        self._dirty: dict[Run, None] = {}  # a set that keeps its order
+        self._dirty: dict[Run, None] = {}  # an ordered set
         self._busy: set[Run] = set()  # being read
         self._reader_wakeup = asyncio.Event()
         self._orgs: defaultdict[OrgName, set[RunsSubscription]] = defaultdict(set)
@@ -108,7 +108,7 @@ class Feeds:
         self._cascades: defaultdict[None, Wakeups] = defaultdict(dict)
 
     async def run(self) -> None:
-        """Listen and read until cancelled."""
+        """Listen for notifications and read changes until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._listen(), name="feeds-listen")
             for number in range(_READERS):
@@ -117,10 +117,10 @@ class Feeds:
     @asynccontextmanager
     async def opening(self) -> AsyncIterator[Callable[[], None]]:
         """
-        Wait for the turn to open a watch; call what is yielded once the snapshot was shown.
+        Wait for admission to open a watch; call the yielded function once the snapshot was sent.
 
-        A replica that dies sends all its watchers to another at once, and each reads a whole
-        snapshot: side by side they would keep the event loop and the pool from all else.
+        When a replica dies all its watchers reconnect to another at once, and each reads a whole
+        snapshot: without a limit they would starve the event loop and the connection pool.
         UnavailableError when too many wait.
         """
         if self._admission.waiting >= MOST_OPENINGS_WAITING:
@@ -137,7 +137,11 @@ class Feeds:
         parent: ActionName | None = None,
         name: ActionName | None = None,
     ) -> AsyncIterator[ChangeSubscription]:
-        """Subscribe before reading a snapshot: what is committed from now on is offered."""
+        """
+        Subscribe to changes of a run's actions.
+
+        Subscribe before reading a snapshot: every change committed from now on is offered.
+        """
         subscription = ChangeSubscription(parent=parent, name=name)
         key = (org, run)
         if key not in self._watched:
@@ -155,7 +159,7 @@ class Feeds:
 
     @contextmanager
     def runs(self, org: OrgName) -> Iterator[RunsSubscription]:
-        """Subscribe to which of an org's runs change."""
+        """Subscribe to the ids of an org's runs that change."""
         subscription = RunsSubscription()
         self._orgs[org].add(subscription)
         try:
@@ -167,10 +171,7 @@ class Feeds:
     def work(
         self, org: OrgName, cluster: ClusterName, wakeup: Wakeup, takes: Takes = _takes_any
     ) -> Iterator[None]:
-        """
-        Ring ``wakeup`` when something may be leased in pools that ``takes`` accepts, or is wanted
-        stopped on ``cluster``.
-        """
+        """Wake ``wakeup`` on work in pools that ``takes`` accepts, and on stops on ``cluster``."""
         waiters = self._work[org]
         waiters[wakeup] = takes
         try:
@@ -184,17 +185,17 @@ class Feeds:
     def calls(
         self, org: OrgName, cluster: ClusterName, wakeup: Wakeup
     ) -> AbstractContextManager[None]:
-        """Ring ``wakeup`` when another replica calls the cluster's agent."""
+        """Wake ``wakeup`` when another replica calls the cluster's agent."""
         return _registered(self._calls, (org, cluster), wakeup)
 
     def forwarded_call(
         self, forwarded_call: ForwardedCallId, wakeup: Wakeup
     ) -> AbstractContextManager[None]:
-        """Ring ``wakeup`` when there is news on a relayed call."""
+        """Wake ``wakeup`` when a forwarded call was claimed, answered or ended."""
         return _registered(self._forwarded, forwarded_call, wakeup)
 
     def cascades(self, wakeup: Wakeup) -> AbstractContextManager[None]:
-        """Ring ``wakeup`` when an action ended with more below it than ended with it."""
+        """Wake ``wakeup`` when an action left a marker for descendants that are still to end."""
         return _registered(self._cascades, None, wakeup)
 
     async def _listen(self) -> None:
@@ -207,13 +208,13 @@ class Feeds:
                         self._receive(notification)
             except Exception:
                 FAILED_READS.labels("notifications").inc()
-                log.exception("listening for notifications failed", extra={"in_a_row": failed + 1})
+                log.exception("notification listener failed", extra={"in_a_row": failed + 1})
             await asyncio.sleep(_backoff(failed))
             failed += 1
 
     def _receive(self, notification: Notification | None) -> None:
         if notification is None:
-            self._everything_may_have_changed()
+            self._mark_everything_changed()
         else:
             self._deliver(notification)
 
@@ -238,9 +239,10 @@ class Feeds:
         if notification.cascades:
             _wake(self._cascades, None)
 
-    def _everything_may_have_changed(self) -> None:
+    def _mark_everything_changed(self) -> None:
+        """Read every watched run and wake every waiter: notifications may have been lost."""
         for watched in self._watched.values():
-            watched.retry_at = 0.0  # Postgres is back
+            watched.retry_at = 0.0  # Postgres is reachable again, so retry at once
         self._mark(list(self._watched))
         for subscriptions in self._orgs.values():
             for subscription in subscriptions:
@@ -275,17 +277,17 @@ class Feeds:
             try:
                 await self._read_run(key)
             except UnavailableError as error:
-                log.warning("could not read a run's changes", extra={"error": str(error)})
+                log.warning("run changes unavailable", extra={"run": key[1], "error": str(error)})
                 self._retry_later(key)
             except Exception:
-                log.exception("reading a run's changes failed", extra={"run": key[1]})
+                log.exception("run changes read failed", extra={"run": key[1]})
                 self._retry_later(key)
             finally:
                 self._busy.discard(key)
                 self._reader_wakeup.set()
 
     def _next_run(self) -> tuple[Run | None, float | None]:
-        """Return a run to read now; if there is none, in how many seconds one is to be retried."""
+        """Return a run to read now, or the seconds until the next retry (None: no retry)."""
         now = asyncio.get_running_loop().time()
         pause: float | None = None
         for run in self._dirty:
@@ -299,7 +301,7 @@ class Feeds:
         return None, pause
 
     def _retry_later(self, key: Run) -> None:
-        """Mark a run as dirty again; no reader waits for it, so that other runs are read."""
+        """Mark a run as dirty again after a backoff, during which readers serve other runs."""
         FAILED_READS.labels("changes").inc()
         watched = self._watched.get(key)
         if watched is not None:
@@ -327,7 +329,7 @@ def _backoff(failed: int) -> float:
 
 @contextmanager
 def _registered(wakeups: dict[Key, Wakeups], key: Key, wakeup: Wakeup) -> Iterator[None]:
-    """Hang a bell under a key for the length of a block."""
+    """Register a wakeup under a key for the duration of a block."""
     wakeups[key][wakeup] = None
     try:
         yield

@@ -1,4 +1,4 @@
-"""What one watcher has not taken yet: the latest of each action, and no more than that."""
+"""Subscriptions of watchers: buffers of pending changes, bounded by the number of actions."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from shared.model.ids import ActionId, ActionName, RunId
 @dataclass(eq=False, slots=True)
 class ChangeSubscription:
     """
-    Changes of a run's actions: of all, of the children of one, or of one alone.
+    Pending changes of a run's actions: of all, of the children of one, or of one alone.
 
-    Holds at most one row per action, so its size is bounded by the run's; a watcher that
-    is slow skips states in between and misses none at the end.
+    Holds at most one row per action, so its size is bounded by the run's; a slow watcher skips
+    intermediate states and always gets the latest.
     """
 
     parent: ActionName | None = None
@@ -23,6 +23,7 @@ class ChangeSubscription:
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     def offer(self, row: ActionRow) -> None:
+        """Keep the row if it matches and is newer than the pending one of its action."""
         if self.parent is not None and row.parent != self.parent:
             return
         if self.name is not None and row.key.name != self.name:
@@ -33,7 +34,7 @@ class ChangeSubscription:
         self._woken.set()
 
     async def take(self) -> Sequence[ActionRow]:
-        """Wait for changes and take all there are, in order of change."""
+        """Wait for changes and take all pending ones, in order of change."""
         await self._woken.wait()
         self._woken.clear()
         taken = sorted(self._pending.values(), key=lambda row: row.change)
@@ -43,7 +44,7 @@ class ChangeSubscription:
 
 @dataclass(eq=False, slots=True)
 class RunsSubscription:
-    """Which of an org's runs changed; ``None`` among them means any may have."""
+    """Ids of an org's changed runs; an offered ``None`` means that any run may have changed."""
 
     _pending: set[RunId] = field(default_factory=set)
     _every: bool = False
@@ -52,6 +53,7 @@ class RunsSubscription:
     MAX_PENDING = 2_000
 
     def offer(self, run: RunId | None) -> None:
+        """Keep the run's id; past ``MAX_PENDING`` ids, note only that any may have changed."""
         if run is None or len(self._pending) >= self.MAX_PENDING:
             self._every = True
             self._pending.clear()
@@ -60,7 +62,7 @@ class RunsSubscription:
         self._woken.set()
 
     async def take(self) -> Sequence[RunId] | None:
-        """Wait for changes; None when too much changed to name: list again."""
+        """Wait for changes; None when too many runs changed to name them: list again."""
         await self._woken.wait()
         self._woken.clear()
         taken = None if self._every else sorted(self._pending)

@@ -1,1 +1,1 @@
-"""Background passes: each re-reads what it needs, on any replica, at any time."""
+"""Background loops: level-triggered passes that are safe on every replica at any time."""

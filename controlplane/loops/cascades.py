@@ -1,8 +1,8 @@
 """
-Ends the descendants of actions that ended with too many of them to end at once.
+Ends descendants of ended actions, page by page, when there are too many for one transaction.
 
-Looks for markers whenever one was left, and regularly; a page is one short transaction, and
-the runs with markers get a page each in turn.
+Runs after each notification of a new marker, and periodically; a page is one short transaction,
+and runs with markers are served round-robin, one page each.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,11 @@ _START = (OrgName(""), RunId(UUID(int=0)))
 
 
 class Cascades:
-    """``wakeups`` registers a bell that rings when a marker was left: ``Feeds.cascades``."""
+    """
+    Loop that ends descendants.
+
+    ``wakeups`` registers a wakeup that is notified of new markers: ``Feeds.cascades``.
+    """
 
     def __init__(
         self,
@@ -46,9 +50,9 @@ class Cascades:
 
     async def run_once(self) -> int:
         """
-        End descendants until no marker is left; returns how many. Safe on every replica at once.
+        End descendants until no marker is left; return how many. Safe on every replica at once.
 
-        A run whose page fails is tried again in the next pass, and delays no other run.
+        A run whose page fails is retried in the next pass, and delays no other run.
         """
         ended = 0
         skipped: set[tuple[OrgName, RunId]] = set()
@@ -72,7 +76,7 @@ class Cascades:
         return found
 
     async def _end_page(self, org: OrgName, run: RunId) -> int | None:
-        """End a page of one run; None if that failed or another replica is at it."""
+        """End a page of one run; None if that failed or another replica has it locked."""
         page: int | None = None
         with isolated("cascades", org=org, run_id=str(run)):
             async with self._database.for_org(org) as tx:

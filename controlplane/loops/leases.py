@@ -1,10 +1,12 @@
 """
-Gives back leases that nobody speaks for. Three kinds, each after its own patience:
+Expires leases of clusters that stopped sending heartbeats, or whose agent does not have them.
 
-* never accepted: nobody can have started it, so it waits again as it was;
-* held by a cluster that is away, of a task that may be replaced: its agent has stopped it
-  by then (self-fence < reassign), so the next attempt may begin elsewhere;
-* accepted, but unknown to the agent that took stock since: its memory is gone.
+Three kinds, each with its own timeout:
+
+* never accepted: no agent can have started the attempt, so it is requeued unchanged;
+* leased to a silent cluster, of a replaceable task: its agent has stopped the attempt by then
+  (self-fence < reassign), so the next attempt may start on another cluster;
+* accepted, but missing from a later inventory: the agent has lost its ledger.
 """
 
 import logging
@@ -42,16 +44,18 @@ _START = (OrgName(""), ClusterName(""))
 CLUSTER_LOST = Failure(
     code="ClusterLost",
     kind=FailureKind.SYSTEM,
-    message="The cluster was not heard of for too long; its agent has stopped the attempt.",
+    message="The cluster sent no heartbeat for too long; its agent has stopped the attempt.",
 )
 LEASE_LOST = Failure(
     code="LeaseLost",
     kind=FailureKind.SYSTEM,
-    message="The cluster's agent does not know of the attempt any more.",
+    message="The cluster's agent no longer has the attempt: its ledger was lost.",
 )
 
 
 class LeaseExpiry:
+    """Loop that advances the lease clock and expires leases."""
+
     def __init__(self, database: Database, clock: Clock, timings: LinkTimings) -> None:
         self._database = database
         self._clock = clock
@@ -64,36 +68,36 @@ class LeaseExpiry:
 
     async def run_once(self) -> int:
         """
-        Advance the lease clock, give back what has lapsed; returns how much. Safe on all replicas.
+        Advance the lease clock, expire leases, return how many. Safe on every replica at once.
 
-        Each step commits by itself: the clock goes on, and clusters are noted as silent, while
-        leases cannot be given back.
+        Each step commits by itself: the clock advances, and clusters are marked as silent, even
+        while leases cannot be expired.
         """
         now = self._clock.now()
         async with self._database.for_fleet("advance the lease clock") as fleet:
             await tick(fleet, now, most=5 * self._timings.passes)
-        with isolated("lease expiry", step="note silent clusters"):
-            await self._note_silent()
+        with isolated("lease expiry", step="mark silent clusters"):
+            await self._mark_silent()
         returned = 0
-        with isolated("lease expiry", step="return what was not accepted"):
+        with isolated("lease expiry", step="return unaccepted leases"):
             returned = await self._return_late(now)
         return returned + await self._expire(now)
 
-    async def _note_silent(self) -> None:
-        async with self._database.for_fleet("note silent clusters") as fleet:
+    async def _mark_silent(self) -> None:
+        async with self._database.for_fleet("mark silent clusters") as fleet:
             silent = await note_silent(fleet, silent_after=self._timings.silent_after)
         for org, cluster in silent:
             log.warning("cluster is silent", extra={"org": org, "cluster": cluster})
 
     async def _return_late(self, now: datetime) -> int:
-        async with self._database.for_fleet("return leases that were not accepted") as fleet:
+        async with self._database.for_fleet("return unaccepted leases") as fleet:
             returned = await return_late(fleet, now - self._timings.acceptance, now)
             for org in returned:
                 await notify_work(fleet, org)
         return sum(returned.values())
 
     async def _expire(self, now: datetime) -> int:
-        """One cluster whose rows are locked, or cannot be read, does not hold up the others."""
+        """Expire leases cluster by cluster; one whose rows are locked or unreadable is skipped."""
         expired, after = 0, _START
         while clusters := await self._list(after):
             for org, cluster in clusters:
@@ -105,7 +109,7 @@ class LeaseExpiry:
     async def _list(
         self, after: tuple[OrgName, ClusterName]
     ) -> Sequence[tuple[OrgName, ClusterName]]:
-        async with self._database.for_fleet("list clusters with lapsed leases") as fleet:
+        async with self._database.for_fleet("list clusters with expired leases") as fleet:
             return await list_expired(
                 fleet,
                 reassign_after=self._timings.reassign_after,
@@ -114,7 +118,7 @@ class LeaseExpiry:
             )
 
     async def _expire_cluster(self, org: OrgName, cluster: ClusterName, now: datetime) -> int:
-        """Fail what has lapsed, page by page; leases of runs that are locked wait for a later pass."""
+        """Fail expired leases page by page; leases of locked runs wait for a later pass."""
         expired, after = 0, ActionId(UUID(int=0))
         more = True
         while more:
@@ -127,10 +131,10 @@ class LeaseExpiry:
                     most=LEASES_AT_ONCE,
                 )
                 free = await lock_free_runs(tx, {lease.run for lease in page})
-                expired_clusters = [lease for lease in page if lease.run in free]
-                await apply_reports(tx, cluster, _reports(expired_clusters, now), now)
-                await revoke(tx, expired_clusters)
-            expired += len(expired_clusters)
+                unlocked = [lease for lease in page if lease.run in free]
+                await apply_reports(tx, cluster, _reports(unlocked, now), now)
+                await revoke(tx, unlocked)
+            expired += len(unlocked)
             more = len(page) == LEASES_AT_ONCE
             if more:
                 after = page[-1].attempt.action
@@ -138,7 +142,7 @@ class LeaseExpiry:
 
 
 def _reports(leases: Sequence[ExpiredLease], now: datetime) -> Sequence[Report]:
-    """Say in the agent's place that its attempts have failed."""
+    """Build failure reports for the leases in the agent's place."""
     return [
         Report(
             attempt=lease.attempt,

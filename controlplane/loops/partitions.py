@@ -1,4 +1,4 @@
-"""Keeps days ready for events, and drops those that are older than they are kept."""
+"""Creates daily partitions for events ahead of time, and drops those past their retention."""
 
 from datetime import timedelta
 
@@ -11,6 +11,8 @@ _AHEAD = 7
 
 
 class EventPartitions:
+    """Loop that creates and drops partitions of events; ``keep`` is the retention."""
+
     def __init__(
         self, database: Database, clock: Clock, *, keep: timedelta, every: timedelta
     ) -> None:
@@ -25,9 +27,9 @@ class EventPartitions:
         )
 
     async def run_once(self) -> int:
-        """Add and drop days; returns how many. Safe on every replica at once."""
+        """Create and drop partitions; return how many. Safe on every replica at once."""
         today = self._clock.now().date()
-        async with self._database.for_fleet("keep event partitions") as tx:
+        async with self._database.for_fleet("maintain event partitions") as tx:
             added = await add_event_days(tx, today, _AHEAD)
             dropped = await drop_event_days(tx, today - self._keep)
         return added + dropped

@@ -1,8 +1,8 @@
 """
-Keeps the record of what stands in the way of work that waits, and since when.
+Records when pending reasons of waiting work begin and end.
 
-How everything stands is looked at anew each time; what changed is written down. Replicas
-that come while one is at it leave it to that one.
+Each pass re-reads the current state and writes the difference to the record. One replica does
+it at a time; a replica that finds another at work skips its pass.
 """
 
 from datetime import datetime, timedelta
@@ -29,10 +29,12 @@ from shared.kit.clock import Clock
 from shared.model.ids import OrgName
 
 LEFT_TO_OTHERS = timedelta(minutes=10)
-"""For so long this release leaves alone what only a later one can have written."""
+"""Age up to which this release leaves rows alone that only a later release can have written."""
 
 
 class PendingReasonRecorder:
+    """Loop that records pending reasons; ``keep`` is their retention."""
+
     def __init__(
         self, database: Database, clock: Clock, *, keep: timedelta, every: timedelta
     ) -> None:
@@ -42,32 +44,33 @@ class PendingReasonRecorder:
         self._every = every
 
     async def run(self) -> None:
-        await run_periodically("obstacle record", self._pass, every=self._every, clock=self._clock)
+        await run_periodically("pending reasons", self._pass, every=self._every, clock=self._clock)
 
     async def _pass(self) -> None:
-        await self.run_once()  # too often something to be worth a line in the log
+        await self.run_once()  # no result: most passes change something, and would log a line
 
     async def run_once(self) -> int:
-        """Note what has come and what has gone; returns how much came. Safe on all replicas."""
+        """Record reasons that began or ended; return how many began. Safe on every replica."""
         now = self._clock.now()
-        async with self._database.for_fleet("keep the record of obstacles") as tx:
+        async with self._database.for_fleet("record pending reasons") as tx:
             if not await be_alone(tx):
                 return 0
-            there: dict[tuple[OrgName, BlockedScope], PendingReason] = {}
+            current: dict[tuple[OrgName, BlockedScope], PendingReason] = {}
             for use in await read_uses(tx):
-                there |= {(use.org, blocked): found for blocked, found in find(use).items()}
-            known = await list_there(tx)
-            others = {key for key, past in known.items() if _is_of_later_release(past, now)}
+                current |= {(use.org, blocked): found for blocked, found in find(use).items()}
+            recorded = await list_there(tx)
+            foreign = {key for key, past in recorded.items() if _is_of_later_release(past, now)}
             ended = [
                 key
-                for key, past in known.items()
-                if key not in others and (key not in there or there[key].reason is not past.reason)
+                for key, past in recorded.items()
+                if key not in foreign
+                and (key not in current or current[key].reason is not past.reason)
             ]
             new = {
                 key: pending
-                for key, pending in there.items()
-                if key not in others
-                and (key not in known or known[key].reason is not pending.reason)
+                for key, pending in current.items()
+                if key not in foreign
+                and (key not in recorded or recorded[key].reason is not pending.reason)
             }
             if ended:
                 await end(tx, ended, now)
@@ -79,9 +82,9 @@ class PendingReasonRecorder:
 
 def _is_of_later_release(past: PastPendingReason, now: datetime) -> bool:
     """
-    Tell whether a replica of a later release keeps this row.
+    Return whether a replica of a later release maintains this row.
 
-    While releases run side by side each would otherwise end the other's row once a second.
+    During a rolling upgrade each release would otherwise end the other's row once a second.
     After a rollback the row is ended; one whose scope is unknown cannot be named, and stays.
     """
     if past.blocked.kind is BlockedKind.UNKNOWN:

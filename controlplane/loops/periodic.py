@@ -1,4 +1,4 @@
-"""Runs a background pass periodically; a pass that fails is logged, counted and run again."""
+"""Runs a background pass periodically; a failed pass is logged, counted and retried."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator
@@ -31,14 +31,14 @@ async def run_periodically(
     pause: Callable[[timedelta], Awaitable[object]] | None = None,
 ) -> None:
     """
-    Run a pass for ever. A pass does not retry inside: the next one is the retry.
+    Run a pass every ``every``, until cancelled. Passes do not retry: the next pass is the retry.
 
     No failure ends the loop: it runs on every replica, for all tenants, and what one pass
-    cannot read or write the next one often can. While the database is unavailable the next
-    pass comes at the usual interval; after any other failure, which is a fault of ours or in
-    the data, the interval doubles with each one in a row, up to a minute.
+    cannot read or write the next one often can. While the database is unavailable the interval
+    stays the same; after any other failure, which is a bug or bad data, the interval doubles
+    with each consecutive one, up to ``LONGEST_BACKOFF``.
 
-    ``pause`` waits for the next pass in place of the clock, at most as long as it is told.
+    ``pause`` waits for the next pass in place of the clock, at most as long as its argument.
     """
     failed = 0
     while True:
@@ -49,28 +49,28 @@ async def run_periodically(
                 log.info("pass did something", extra={"pass": name, "result": result})
         except UnavailableError as error:
             FAILED_PASSES.labels(name).inc()
-            log.warning("pass could not run", extra={"pass": name, "error": str(error)})
+            log.warning("loop pass unavailable", extra={"pass": name, "error": str(error)})
         except Exception:
             FAILED_PASSES.labels(name).inc()
             failed += 1
-            log.exception("pass failed", extra={"pass": name, "in_a_row": failed})
+            log.exception("loop pass failed", extra={"pass": name, "in_a_row": failed})
         await (pause or clock.sleep)(backoff(every, failed))
 
 
 def backoff(every: timedelta, failed: int) -> timedelta:
-    """Return how long to wait before the next pass after ``failed`` failures in a row."""
+    """Return the pause before the next pass after ``failed`` consecutive failures."""
     doubled: timedelta = every * 2 ** min(failed, 16)
     return max(every, min(doubled, LONGEST_BACKOFF))
 
 
 @contextmanager
 def isolated(loop: str, **of: object) -> Iterator[None]:
-    """Log and count a failure that is one org's or cluster's: the pass goes on to the next."""
+    """Log and count a failure of one org or cluster, so that the pass continues with the next."""
     try:
         yield
     except UnavailableError as error:
         FAILED_PASSES.labels(loop).inc()
-        log.warning("pass left one out", extra={"pass": loop, **of, "error": str(error)})
+        log.warning("loop item skipped", extra={"pass": loop, **of, "error": str(error)})
     except Exception:
         FAILED_PASSES.labels(loop).inc()
-        log.exception("pass left one out", extra={"pass": loop, **of})
+        log.exception("loop item failed", extra={"pass": loop, **of})

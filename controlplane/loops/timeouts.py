@@ -1,4 +1,4 @@
-"""Ends what nobody has patience with any more: conditions, and tasks with a timeout."""
+"""Times out conditions and tasks whose timeout or deadline has passed."""
 
 import logging
 from collections.abc import Sequence
@@ -22,6 +22,8 @@ _START = (OrgName(""), RunId(UUID(int=0)))
 
 
 class Timeouts:
+    """Loop that ends actions whose timeout has passed."""
+
     def __init__(self, database: Database, clock: Clock, *, every: timedelta) -> None:
         self._database = database
         self._clock = clock
@@ -32,10 +34,10 @@ class Timeouts:
 
     async def run_once(self) -> int:
         """
-        Time out what is due; returns how many. Safe on every replica at once.
+        Time out actions that are due; return how many. Safe on every replica at once.
 
-        A run that is locked, or cannot be read, does not hold up the others; it is due again
-        in the next pass.
+        A run that is locked, or cannot be read, does not delay the others; it is due again in
+        the next pass.
         """
         ended, after = 0, _START
         while due := await self._list(after):
@@ -50,13 +52,13 @@ class Timeouts:
             return await list_due(fleet, after=after, most=RUNS_AT_ONCE, now=self._clock.now())
 
     async def _time_out(self, due: DueRun) -> int:
-        """End the run's actions that are due, in short transactions; none if it is locked."""
+        """Time out the run's due actions in short transactions; none if the run is locked."""
         ended = 0
         for start in range(0, len(due.actions), ACTIONS_AT_ONCE):
             page = due.actions[start : start + ACTIONS_AT_ONCE]
             async with self._database.for_org(due.org, lock_timeout=LOCK_TIMEOUT) as tx:
                 if due.run not in await lock_free_runs(tx, [due.run]):
-                    log.info("timeouts skipped a locked run", extra={"run_id": str(due.run)})
+                    log.info("timeout skipped: run locked", extra={"run_id": str(due.run)})
                     break
                 ended += await time_out(
                     tx, [(action, due.run) for action in page], self._clock.now()

@@ -1,1 +1,1 @@
-"""What a caller may ask for: a class for each noun, a method for each wish."""
+"""Use cases: one class per kind of object, one method per operation; permissions are checked here."""

@@ -1,4 +1,4 @@
-"""What a caller may ask of actions: enqueue, watch, abort, answer, read their logs."""
+"""Use cases of actions: enqueue, read, watch, abort and signal them."""
 
 import asyncio
 import logging
@@ -43,13 +43,13 @@ from shared.model.reports import ClusterEvent
 
 MOST_IN_A_COMMIT = 500
 SHARED_LOCK_TIMEOUT = timedelta(milliseconds=250)
-"""How long the actions of many runs wait together; locked runs and queues are skipped."""
+"""Lock timeout of a batch with actions of many runs, which skips locked runs and queues."""
 LOCK_TIMEOUT = timedelta(milliseconds=250)
 LOCK_RETRY_INTERVAL = timedelta(milliseconds=250)
 LOCK_TRIES = 20
-"""A locked run's own actions: ten seconds in all, half of it without a connection."""
+"""Tries for a locked run's own batch: ten seconds in all, half of it without a connection."""
 LOCK_WAITERS = 3
-"""Connections that may wait for locked runs at once."""
+"""Most connections that wait for locked runs at once."""
 MOST_WAITING = 20_000
 SNAPSHOT_PAGE = 1_000
 
@@ -58,8 +58,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Apart:
-    """Whose enqueues wait together for a lock: one run's, into one queue ("": the run's)."""
+class _LockedKey:
+    """Key of enqueues that wait together for a lock: one run, one queue ("": the run's queue)."""
 
     org: OrgName
     run: RunKey
@@ -67,7 +67,7 @@ class _Apart:
 
 
 class Actions:
-    """``run`` must be running for ``enqueue`` to be answered."""
+    """Use cases of actions; ``enqueue`` waits until ``run`` commits it."""
 
     def __init__(self, database: Database, feeds: Feeds, clock: Clock) -> None:
         self._database = database
@@ -79,8 +79,8 @@ class Actions:
             most_waiting=MOST_WAITING,
             shared_fate=(UnavailableError,),
         )
-        self._enqueues_of_locked: Batcher[_Apart, Enqueue, Enqueued] = Batcher(
-            self._commit_apart,
+        self._enqueues_of_locked: Batcher[_LockedKey, Enqueue, Enqueued] = Batcher(
+            self._commit_locked,
             most=MOST_IN_A_COMMIT,
             most_waiting=MOST_WAITING,
             shared_fate=(UnavailableError,),
@@ -88,14 +88,14 @@ class Actions:
         self._lock_waiters = asyncio.Semaphore(LOCK_WAITERS)
 
     async def run(self) -> None:
-        """Commit what is enqueued, in groups, until cancelled."""
+        """Commit enqueue requests in batches, until cancelled."""
         async with asyncio.TaskGroup() as batchers:
             batchers.create_task(self._enqueues.run(), name="enqueues")
             batchers.create_task(self._enqueues_of_locked.run(), name="enqueues of locked runs")
 
     async def enqueue(self, caller: Caller, new: NewAction) -> None:
         """
-        Take an action in; asked again with the same content, nothing changes.
+        Enqueue an action; idempotent for the same content.
 
         NotFoundError (run, parent), ConflictError (the parent has ended),
         AlreadyExistsError (same name, other content), UnavailableError.
@@ -103,7 +103,7 @@ class Actions:
         caller.require(Permission.ACTION_ENQUEUE)
         request = Enqueue(ActionId(new_uuid(self._clock.now())), new)
         try:
-            answer = await self._take_in(caller.org, request)
+            answer = await self._submit(caller.org, request)
         except OverfullError as error:
             raise UnavailableError("too many actions are being enqueued; try again") from error
         except StoppedError as error:
@@ -113,8 +113,8 @@ class Actions:
                 return
             case Enqueued.DIFFERENT:
                 raise AlreadyExistsError(
-                    f"action {new.key} exists with another task or other inputs; "
-                    "what was there first stays"
+                    f"action {new.key} exists with another task or other inputs, and is kept; "
+                    "enqueue this one under another name"
                 )
             case Enqueued.NO_RUN:
                 raise NotFoundError("run", new.key.run)
@@ -124,18 +124,18 @@ class Actions:
                 raise QueueNotFoundError(new.queue)
             case Enqueued.QUEUE_FULL:
                 raise ExhaustedError(
-                    f"the queue of {new.key} is full; the SDK tries again until there is room"
+                    f"the queue of {new.key} is full; the SDK retries until the queue has capacity"
                 )
             case Enqueued.PARENT_ENDED:
                 raise ConflictError(
                     f"parent action {new.key.run}/{new.parent} has ended; "
-                    "nothing more can be enqueued below it"
+                    "it can have no more children"
                 )
             case Enqueued.BUSY:
                 raise _busy(new.key.run)
 
     async def abort(self, caller: Caller, action: ActionKey, reason: str) -> None:
-        """Abort an action and all below it; what has ended stays as it ended."""
+        """Abort an action and its descendants; actions that have ended keep their phase."""
         caller.require(Permission.RUN_ABORT)
         async with self._database.for_org(caller.org) as tx:
             run = await self._run(tx, action.run)
@@ -148,14 +148,16 @@ class Actions:
                 now=self._clock.now(),
             )
             if not ended:
-                await self._detail(tx, run, action)  # it must at least exist
+                await self._detail(tx, run, action)  # NotFoundError unless it exists
 
     async def detail(self, caller: Caller, action: ActionKey) -> ActionDetail:
+        """Return an action with its spec and attempts; NotFoundError."""
         caller.require(Permission.ACTION_READ)
         async with self._database.for_org(caller.org) as tx:
             return await self._detail(tx, await self._run(tx, action.run), action)
 
     async def list(self, caller: Caller, run: RunKey, listing: Listing) -> Page:
+        """List the actions of a run; NotFoundError."""
         caller.require(Permission.ACTION_READ)
         async with self._database.for_org(caller.org) as tx:
             return await store_lists.list_actions(tx, await self._run(tx, run), listing)
@@ -164,9 +166,9 @@ class Actions:
         self, caller: Caller, action: ActionKey, *, at_least_every: timedelta | None = None
     ) -> AsyncGenerator[ActionDetail, None]:
         """
-        Yield the action now and after each change; ends once its end has been yielded.
+        Yield the action now and after each change, until its terminal phase was yielded.
 
-        ``at_least_every``: yield it so often even if nothing changed.
+        ``at_least_every``: yield it at this interval even if nothing changed.
         """
         caller.require(Permission.ACTION_READ)
         timeout_seconds = None if at_least_every is None else at_least_every.total_seconds()
@@ -186,7 +188,7 @@ class Actions:
                 try:
                     async with asyncio.timeout(timeout_seconds):
                         offered = await changes.take()
-                except TimeoutError:  # asked for
+                except TimeoutError:  # ``at_least_every`` passed
                     detail = await self._read_detail(caller, run, action)
                 else:
                     detail = await refresh(self._database, caller.org, detail, offered)
@@ -206,7 +208,7 @@ class Actions:
     async def signal(
         self, caller: Caller, action: ActionKey, parent: ActionName | None, value: bytes
     ) -> None:
-        """Answer a condition; NotReadyError when it is none, or has been answered."""
+        """Signal a condition; NotReadyError when the action is none, or was signalled before."""
         caller.require(Permission.RUN_SIGNAL)
         async with self._database.for_org(caller.org) as tx:
             run = await self._run(tx, action.run)
@@ -215,18 +217,18 @@ class Actions:
                 raise NotFoundError("condition", f"{action} below {parent}")
             if detail.row.type is not ActionType.CONDITION:
                 raise NotReadyError(f"action {action} is not a condition; only those take signals")
-            answered = await store.signal(
+            signalled = await store.signal(
                 tx, run, action.name, value=value, by=caller.subject, now=self._clock.now()
             )
-            if not answered:
+            if not signalled:
                 raise NotReadyError(
-                    f"condition {action} has ended already ({detail.row.phase.name})"
+                    f"condition {action} has already ended ({detail.row.phase.name})"
                 )
 
     async def cluster_events(
         self, caller: Caller, action: ActionKey, attempt: int
     ) -> AsyncIterator[Sequence[ClusterEvent]]:
-        """Yield what the cluster said of one attempt, as it comes, until the action ends."""
+        """Yield the cluster's events of one attempt as they arrive, until the action ends."""
         seen = 0
         async with aclosing(self.watch_detail(caller, action)) as details:
             async for detail in details:
@@ -266,50 +268,50 @@ class Actions:
             yield SnapshotEnd.TOKEN
             opened()
             while True:
-                # What the snapshot showed is offered again if it came in meanwhile: once
-                # too often is harmless, once too few is not.
+                # Rows changed during the snapshot may be offered again: a duplicate is harmless,
+                # a missed change is not.
                 fresh = [row for row in await changes.take() if row.change > complete_to]
                 if fresh:
                     yield fresh
 
-    async def _take_in(self, org: OrgName, request: Enqueue) -> Enqueued:
+    async def _submit(self, org: OrgName, request: Enqueue) -> Enqueued:
         """
-        Enqueue with all that waits in the org; what another transaction holds up, apart.
+        Enqueue in the org's batch, or in a batch per run if another transaction locks its rows.
 
-        One locked run, queue or spec delays nobody else's actions.
+        One locked run, queue or spec does not delay the enqueues of other runs.
         """
-        apart = _Apart(org, request.action.key.run, request.action.queue)
-        if apart not in self._enqueues_of_locked:
+        locked_key = _LockedKey(org, request.action.key.run, request.action.queue)
+        if locked_key not in self._enqueues_of_locked:
             answer = await self._enqueues.submit(org, request)
             if answer is not Enqueued.BUSY:
                 return answer
-        return await self._enqueues_of_locked.submit(apart, request)
+        return await self._enqueues_of_locked.submit(locked_key, request)
 
     async def _commit(self, org: OrgName, requests: Sequence[Enqueue]) -> Sequence[Enqueued]:
         try:
             async with self._database.for_org(org, lock_timeout=SHARED_LOCK_TIMEOUT) as tx:
                 return await enqueue(tx, requests, self._clock.now(), skip_locked=True)
-        except BusyError:  # a row that cannot be skipped: it is not known whose
+        except BusyError:  # a lock that SKIP LOCKED does not cover: any request may be affected
             return [Enqueued.BUSY for _ in requests]
 
-    async def _commit_apart(
-        self, apart: "_Apart", requests: Sequence[Enqueue]
+    async def _commit_locked(
+        self, key: _LockedKey, requests: Sequence[Enqueue]
     ) -> Sequence[Enqueued]:
-        """Wait for the lock a moment at a time, so that others have the connection between."""
+        """Retry a locked run's batch with short lock timeouts, which frees the connection between."""
         for attempt in range(LOCK_TRIES):
             if attempt:
                 await self._clock.sleep(LOCK_RETRY_INTERVAL)
             try:
                 async with (
                     self._lock_waiters,
-                    self._database.for_org(apart.org, lock_timeout=LOCK_TIMEOUT) as tx,
+                    self._database.for_org(key.org, lock_timeout=LOCK_TIMEOUT) as tx,
                 ):
                     return await enqueue(tx, requests, self._clock.now())
             except BusyError:
                 continue
         log.warning(
-            "enqueue gave up on a locked run",
-            extra={"org": apart.org, "run": str(apart.run), "waiting": len(requests)},
+            "enqueue failed: run locked",
+            extra={"org": key.org, "run": str(key.run), "waiting": len(requests)},
         )
         return [Enqueued.BUSY for _ in requests]
 

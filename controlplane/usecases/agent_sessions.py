@@ -1,8 +1,8 @@
 """
-What an agent's session may ask: work, and to have its word taken.
+Use cases of agents' sessions: open them, claim work, commit reports, record heartbeats.
 
-Every method but the first two names the session's epoch, and checks it in the transaction
-that writes: a session that has been superseded writes nothing any more.
+Every method on a SessionRef checks its epoch in the transaction that writes: a session that a
+newer one has superseded can no longer write.
 """
 
 import hashlib
@@ -34,18 +34,18 @@ from shared.model.reports import Acknowledgement, Report
 log = logging.getLogger(__name__)
 
 LOCK_TIMEOUT = timedelta(milliseconds=250)
-"""How long reports on locked runs wait before others get their turn."""
+"""Lock timeout of reports on locked runs, after which other reports go first."""
 HEARTBEATS_PER_COMMIT = 500
 MAX_HEARTBEATS_WAITING = 20_000  # a session has one at a time
 
 
 class SupersededError(Exception):
-    """A newer session of the same cluster has begun; this one is over."""
+    """A newer session of the same cluster has superseded this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRef:
-    """A session as the store knows it."""
+    """Identifies a session: its cluster and epoch (fencing token)."""
 
     cluster: ClusterRef
     epoch: int
@@ -53,25 +53,25 @@ class SessionRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandOut:
-    """Work for a cluster; or, when there is none, what else there is to know."""
+    """Assignments for a cluster; or, if there are none, the requested stops."""
 
     spec: ClusterSpec
     assignments: Sequence[Assignment] = ()
     stops: Sequence[LeaseRecord] = ()
-    next_at: datetime | None = None  # when it is worth to look again without being told
+    next_at: datetime | None = None  # when to claim again; None: after a notification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommittedReports:
-    """What a commit made good of what the agent said."""
+    """Result of committing an agent's acceptances and reports."""
 
     accepted: Accepted
     acknowledged: Sequence[Acknowledgement]
-    locked: Sequence[Report] = ()  # not taken in yet: another transaction holds their runs
+    locked: Sequence[Report] = ()  # not applied yet: another transaction has locked their runs
 
 
 class Sessions:
-    """``run`` must be running for ``record_heartbeat`` to be answered."""
+    """Use cases of sessions; ``record_heartbeat`` waits until ``run`` commits it."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -86,30 +86,32 @@ class Sessions:
         )
 
     async def run(self) -> None:
-        """Note signs of life, in groups, until cancelled."""
+        """Record heartbeats in batches, until cancelled."""
         await self._heartbeats.run()
 
     async def authenticate(self, token: str) -> ClusterRef:
-        """Return whose agent holds the token; UnauthenticatedError when nobody's does."""
+        """Return the cluster that the token belongs to; UnauthenticatedError for an unknown one."""
         digest = hashlib.sha256(token.encode()).digest()
         async with self._database.for_fleet("authenticate an agent") as tx:
             cluster = await clusters.find_by_token(tx, digest)
         if cluster is None:
-            raise UnauthenticatedError("no cluster has this token; give the agent a valid one")
+            raise UnauthenticatedError(
+                "no cluster has this token; configure the agent with its cluster's token"
+            )
         return cluster
 
     async def open(self, cluster: ClusterRef, agent: AgentInfo) -> SessionRef:
-        """Begin a session; every older one of the cluster is superseded from now on."""
+        """Open a session and supersede every older one of the cluster."""
         async with self._database.for_org(cluster.org) as tx:
             now = self._clock.now()
             epoch = await clusters.open_session(tx, cluster.name, agent, now)
-            # Said into a stream that broke, and not begun by anybody: it waits again.
+            # Assignments sent on the old stream and not accepted: requeue them.
             if await dispatches.return_unaccepted(tx, cluster.name, now):
                 await notify_own_work(tx)
         return SessionRef(cluster, epoch)
 
     async def close(self, session: SessionRef) -> None:
-        """Note that the session is over."""
+        """Mark the session as closed."""
         async with self._database.for_org(session.cluster.org) as tx:
             await clusters.close_session(tx, session.cluster.name, session.epoch)
 
@@ -117,28 +119,32 @@ class Sessions:
         self, session: SessionRef, inventory: Sequence[tuple[AttemptId, LeaseId]]
     ) -> Sequence[tuple[AttemptId, LeaseId, InventoryDecision]]:
         """
-        Judge what the agent holds, and note it: "keep" allows a start, so from this commit
-        on the lease must not go back. What it should hold and does not know of is noted too.
+        Decide on the attempts in the agent's inventory, and record the leases it accepts or lacks.
+
+        KEEP allows the agent to start the attempt, so its lease counts as accepted from this
+        commit on and is no longer returned. Leases that the inventory lacks are marked missing.
         """
         name = session.cluster.name
         async with self._current(session) as (tx, _):
-            # All at once and in order, what is listed and what is missing: no deadlock, and
-            # nothing is given away behind the verdicts.
+            # Lock all leases at once and in order, listed and missing: no deadlock, and no lease
+            # changes between the decision and the commit.
             leases = await dispatches.lock_leases(tx, name)
             await dispatches.accept(tx, name, inventory, self._clock.now())
-            # By lease: an older one of the same attempt says nothing of the current one.
+            # By lease id: an older lease of the same attempt does not prove the current one.
             known = {lease for _, lease in inventory}
             missing = [action for action, each in leases.items() if each.lease not in known]
             await dispatches.note_missing(tx, name, missing)
         if missing:
-            log.warning("agent lacks leases", extra={"cluster": name, "count": len(missing)})
+            log.warning(
+                "leases missing from inventory", extra={"cluster": name, "count": len(missing)}
+            )
         return decide_inventory(inventory, leases)
 
     async def hand_out(self, session: SessionRef, most: int, scheduler: FairScheduler) -> HandOut:
         """
-        Lease up to ``most`` waiting attempts to the cluster; if none, look around instead.
+        Lease up to ``most`` waiting attempts to the cluster; if none, list the requested stops.
 
-        ``scheduler`` is the session's own.
+        ``scheduler`` is the session's own: it keeps the round-robin cursors.
         """
         name = session.cluster.name
         async with self._current(session) as (tx, spec):
@@ -154,6 +160,7 @@ class Sessions:
     async def find_specs(
         self, session: SessionRef, digests: Collection[Digest]
     ) -> Mapping[Digest, bytes]:
+        """Return the specs with these digests; unknown ones are left out."""
         async with self._database.for_org(session.cluster.org) as tx:
             return await find_specs(tx, digests)
 
@@ -164,9 +171,10 @@ class Sessions:
         reports: Sequence[Report],
     ) -> CommittedReports:
         """
-        Take the agent's word, in one commit; the answers may be sent when this returns.
+        Commit an agent's acceptances and reports in one transaction; acknowledge them after it.
 
-        Reports on runs that another transaction holds are left: ``settle_locked`` waits for them.
+        Reports on runs that another transaction has locked are returned in ``locked``:
+        ``settle_locked`` waits for them.
         """
         async with self._current(session) as (tx, _):
             now = self._clock.now()
@@ -181,15 +189,15 @@ class Sessions:
                     now,
                     also_lock=[attempt.action for attempt, _ in accepted],
                 )
-            noted = Accepted()
+            recorded = Accepted()
             if accepted:
-                noted = await dispatches.accept(tx, session.cluster.name, accepted, now)
-        return CommittedReports(accepted=noted, acknowledged=acknowledged, locked=locked)
+                recorded = await dispatches.accept(tx, session.cluster.name, accepted, now)
+        return CommittedReports(accepted=recorded, acknowledged=acknowledged, locked=locked)
 
     async def settle_locked(
         self, session: SessionRef, reports: Sequence[Report]
     ) -> CommittedReports:
-        """Take in reports whose runs were locked, after a moment's wait; else they are left."""
+        """Commit reports whose runs were locked; return them in ``locked`` if they still are."""
         try:
             async with self._current(session, lock_timeout=LOCK_TIMEOUT) as (tx, _):
                 acknowledged = await apply_reports(
@@ -201,14 +209,14 @@ class Sessions:
 
     async def record_heartbeat(self, session: SessionRef, load: AgentLoad) -> ClusterSpec:
         """
-        Note that the session lives; returns what is wanted of its cluster.
+        Record a heartbeat of the session and return the desired state of its cluster.
 
         SupersededError, UnavailableError.
         """
         try:
             spec = await self._heartbeats.submit(session.cluster.org, (session, load))
         except OverfullError as error:
-            raise UnavailableError("too many agents are heard at once; try again") from error
+            raise UnavailableError("too many heartbeats are waiting; try again") from error
         except StoppedError as error:
             raise UnavailableError("this replica is stopping; try again") from error
         if spec is not None:
@@ -222,14 +230,14 @@ class Sessions:
         return spec
 
     async def _record_heartbeats(
-        self, org: OrgName, touches: Sequence[tuple[SessionRef, AgentLoad]]
+        self, org: OrgName, heartbeats: Sequence[tuple[SessionRef, AgentLoad]]
     ) -> Sequence[ClusterSpec | None]:
-        """Touch those that can be had at once; None for the others."""
-        sessions = [(session.cluster.name, session.epoch, load) for session, load in touches]
+        """Record the heartbeats whose rows are not locked; None for the others."""
+        sessions = [(session.cluster.name, session.epoch, load) for session, load in heartbeats]
         try:
             async with self._database.for_org(org) as tx:
                 found = await clusters.record_heartbeats(tx, sessions, self._clock.now())
-        except BusyError:  # a lock that some of them wait for ends none of the others' sessions
+        except BusyError:  # one locked row must not end the sessions of the whole batch
             found = {}
         return [found.get((cluster, epoch)) for cluster, epoch, _ in sessions]
 
@@ -237,7 +245,7 @@ class Sessions:
     async def _current(
         self, session: SessionRef, *, lock_timeout: timedelta | None = None
     ) -> AsyncIterator[tuple[OrgTx, ClusterSpec]]:
-        """Open a transaction in which the session stays the latest; SupersededError."""
+        """Open a transaction that locks the session as the latest one; SupersededError."""
         async with self._database.for_org(session.cluster.org, lock_timeout=lock_timeout) as tx:
             spec = await clusters.find_spec(tx, session.cluster.name, session.epoch)
             if spec is None:

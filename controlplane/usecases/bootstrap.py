@@ -1,4 +1,4 @@
-"""What must be there before anybody can do anything: an org, its first projects, a cluster."""
+"""Bootstrap: creates the org, its first projects and its first cluster."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ async def bootstrap(
     cluster: ClusterName,
     cluster_token: str,
 ) -> None:
-    """Make what is not there yet; what is there stays, but for the cluster's token."""
+    """Create the objects that do not exist yet; of existing ones only the cluster's token changes."""
     now = clock.now()
     async with database.for_org(org) as tx:
         await save_org(tx, now)
@@ -32,8 +32,8 @@ async def bootstrap(
 
 
 async def require_org(database: Database, org: OrgName) -> None:
-    """Raise NotFoundError, which names the orgs there are, unless this is one of them."""
-    async with database.for_fleet("look for an org") as tx:
+    """Raise NotFoundError, which lists the existing orgs, unless the org exists."""
+    async with database.for_fleet("find an org") as tx:
         orgs = await list_orgs(tx)
     if org not in orgs:
         raise NotFoundError("org", org, there_are=orgs)

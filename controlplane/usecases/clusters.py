@@ -1,4 +1,4 @@
-"""What an operator may ask of clusters: to look, to cordon, to empty, to move to a pool."""
+"""Use cases of clusters: list, cordon, uncordon, drain, and move to a pool."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -19,46 +19,49 @@ log = logging.getLogger(__name__)
 
 POLL_INTERVAL = timedelta(seconds=1)
 GRACE = timedelta(minutes=2)
-"""How long those have that were told to stop when the deadline had passed."""
+"""Grace period of attempts that were asked to stop after the drain's deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draining:
-    """How far a drain has come; the last one says whether the cluster is empty."""
+    """Progress of a drain; with an attestation once the cluster is empty."""
 
     status: ClusterStatus
     remaining: Sequence[LeasedAttempt]
-    returned: int = 0  # leases that went back, because nobody had accepted them
-    stopped: int = 0  # attempts told to stop, because the deadline had passed
+    returned: int = 0  # leases requeued, because the agent had not accepted them
+    stopped: int = 0  # attempts asked to stop, because the deadline had passed
     attestation: Attestation | None = None
 
 
 class Clusters:
+    """Use cases of clusters, for operators."""
+
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def list(self, caller: Caller) -> Sequence[ClusterStatus]:
+        """List the org's clusters."""
         caller.require(Permission.CLUSTER_READ)
         async with self._database.for_org(caller.org) as tx:
             return await drains.list_clusters(tx)
 
     async def get(self, caller: Caller, name: ClusterName) -> ClusterStatus:
-        """NotFoundError names the clusters there are."""
+        """Return a cluster's status; NotFoundError lists the existing clusters."""
         caller.require(Permission.CLUSTER_READ)
         async with self._database.for_org(caller.org) as tx:
             return await _get(tx, name)
 
     async def cordon(self, caller: Caller, name: ClusterName) -> ClusterStatus:
-        """Give it no more work; what it has, it keeps."""
+        """Lease no more work to the cluster; it keeps the attempts it has."""
         return await self._change(caller, name, drains.cordon, "cordoned")
 
     async def uncordon(self, caller: Caller, name: ClusterName) -> ClusterStatus:
-        """Give it work again, cordoned or drained as it may be."""
+        """Lease work to a cordoned or drained cluster again."""
         return await self._change(caller, name, drains.uncordon, "uncordoned")
 
     async def move(self, caller: Caller, name: ClusterName, pool: str) -> ClusterStatus:
-        """Have it serve another pool; what it has, it keeps."""
+        """Move the cluster to another pool; it keeps the attempts it has."""
         parse_pool(pool)
 
         async def change(tx: OrgTx, name: ClusterName) -> None:
@@ -68,9 +71,9 @@ class Clusters:
 
     async def drain(self, caller: Caller, name: ClusterName) -> Draining:
         """
-        Give it no more work, and take back what it has not accepted; says what is left.
+        Lease no more work to the cluster, requeue unaccepted leases, and return what remains.
 
-        Asked again, it says what is left by now.
+        Idempotent: a repeated call returns what remains by then.
         """
         caller.require(Permission.CLUSTER_WRITE)
         now = self._clock.now()
@@ -79,11 +82,11 @@ class Clusters:
             await drains.drain(tx, name, now)
             returned = await return_unaccepted(tx, name, now)
             found = await _inspect(tx, name, returned=returned)
-        log.info("cluster drains", extra={"cluster": name, "by": caller.subject})
+        log.info("cluster drain started", extra={"cluster": name, "by": caller.subject})
         return found
 
     async def stop_rest(self, caller: Caller, name: ClusterName) -> Draining:
-        """Have stopped what a drained cluster still holds; each begins anew elsewhere."""
+        """Stop the remaining attempts of a draining cluster; each is retried on another one."""
         caller.require(Permission.CLUSTER_WRITE)
         async with self._database.for_org(caller.org) as tx:
             _require_draining(await _get(tx, name))
@@ -91,7 +94,7 @@ class Clusters:
                 tx, name, reason=f"cluster {name} is drained", now=self._clock.now()
             )
             found = await _inspect(tx, name, stopped=stopped)
-        log.info("cluster stops the rest", extra={"cluster": name, "by": caller.subject})
+        log.info("cluster drain stops attempts", extra={"cluster": name, "by": caller.subject})
         return found
 
     async def watch_drain(
@@ -103,10 +106,10 @@ class Clusters:
         stop_rest: bool = False,
     ) -> AsyncIterator[Draining]:
         """
-        Yield how far a drain has come, until the cluster is empty or ``deadline`` has passed.
+        Yield the progress of a drain, until the cluster is empty or ``deadline`` has passed.
 
-        With ``stop_rest`` what is left at the deadline is stopped, and has a little longer.
-        ConflictError when somebody ends the drain meanwhile.
+        With ``stop_rest`` the attempts that remain at the deadline are stopped, and have ``GRACE``
+        to end. ConflictError when another caller ends the drain meanwhile.
         """
         caller.require(Permission.CLUSTER_READ)
         seen = Emptying()
@@ -167,7 +170,8 @@ async def _inspect(
 def _require_draining(status: ClusterStatus) -> None:
     if status.draining_since is None:
         raise ConflictError(
-            f"cluster {status.name} is not drained (any more); begin with volary cluster drain"
+            f"cluster {status.name} is not being drained; start with `volary cluster drain "
+            f"{status.name}`"
         )
 
 

@@ -1,10 +1,9 @@
 """
-Data on its way in and out: uploads, inputs ahead of a run, downloads, what an action read
-and wrote.
+Use cases of data: uploads, inputs of runs to come, downloads, inputs and outputs of actions.
 
-Payloads are bytes here; ``api.convert.data`` knows what they mean. Nothing outside the
-caller's org is read, written or signed, whatever URI an action or a task names: pods and
-people write those, so they are not believed.
+Payloads are opaque bytes here; ``api.convert.data`` parses them. Nothing outside the caller's
+org is read, written or signed for, whatever URI an action or a task names: pods and users
+write those URIs, so they are not trusted.
 """
 
 import hashlib
@@ -41,9 +40,9 @@ from shared.model.ids import ActionKey, DomainName, ProjectName
 from shared.model.phases import Phase
 
 MAX_UPLOAD_BYTES = 5 * 1024**3
-"""S3's own limit of one PUT."""
+"""S3's limit of a single PUT."""
 MAX_PAYLOAD_BYTES = 32 * 1024**2
-"""Of one inputs.pb or outputs.pb that we show; the SDK writes up to 10 MiB by default."""
+"""Largest inputs.pb or outputs.pb that is shown; the SDK writes up to 10 MiB by default."""
 LINK_LIFE = timedelta(minutes=15)
 MAX_LINK_LIFE = timedelta(hours=1)
 
@@ -52,20 +51,20 @@ _WITH_OUTPUTS = frozenset({Phase.SUCCEEDED, Phase.RECOVERED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A file somebody wants to send."""
+    """Request for a signed URL to upload one file."""
 
     project: ProjectName
     domain: DomainName
-    md5: bytes  # of all of it, 16 bytes
+    md5: bytes  # of the whole file, 16 bytes
     filename: str = ""  # "" to be named by its MD5
-    root: str = ""  # groups the files of a directory; "" for a place named by the MD5
-    length: int = 0  # 0 for not known
-    expires_in: timedelta = timedelta(0)  # 0 for the usual
+    root: str = ""  # groups the files of a directory; "" to be named by the MD5
+    length: int = 0  # 0 if unknown
+    expires_in: timedelta = timedelta(0)  # 0 for LINK_LIFE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadLocation:
-    """Where to PUT it, and how tasks will find it."""
+    """Signed URL to PUT the file to, and the URI by which tasks read it."""
 
     signed_url: str = field(repr=False)
     native_url: str  # a path in a directory: the SDK reads some files by paths only
@@ -75,33 +74,39 @@ class UploadLocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputsUpload:
-    """Inputs sent ahead of their run."""
+    """Inputs uploaded before their run is created."""
 
     project: ProjectName
     domain: DomainName
-    body: bytes  # a flyteidl2.task.Inputs, all of it
-    base: str = ""  # of the run, if it is not to lie in the usual place
+    body: bytes  # a whole flyteidl2.task.Inputs
+    base: str = ""  # of the run; "": the store's base
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
+    """A signed URL to GET one blob."""
+
     signed_url: str = field(repr=False)
     expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionData:
-    """What an action was given and gave; None for what there is not (yet)."""
+    """An action's inputs and outputs; None for those that do not exist (yet)."""
 
     inputs: bytes | None
     outputs: bytes | None
     inputs_uri: str
     outputs_uri: str
-    value: bytes  # of a condition: the flyteidl2.core.Literal it was signalled with
+    value: bytes  # of a condition: the flyteidl2.core.Literal of its signal
 
 
 class Data:
-    """``public_url`` and ``keys`` are for links into a store that signs none itself."""
+    """
+    Use cases of data.
+
+    ``public_url`` and ``keys`` are for links into a store that cannot sign its own.
+    """
 
     def __init__(
         self,
@@ -122,10 +127,10 @@ class Data:
 
     async def create_upload(self, caller: Caller, upload: Upload) -> UploadLocation:
         """
-        Give a place and a link for one file.
+        Return the location and a signed URL for one file.
 
-        Without a root the place is named by the MD5, so that the same file goes where it
-        already is. With one, a file that is there already must be the same.
+        Without a root the location is named by the MD5, so that the same file has the same
+        location. With a root, an existing file there must be the same: AlreadyExistsError.
         """
         caller.require(Permission.BLOB_WRITE)
         _check(upload)
@@ -140,10 +145,10 @@ class Data:
             filename=upload.filename or by_md5,
         )
         self._require_org(caller, uri)
-        with _refusing():
+        with _map_blob_errors():
             headers = {"Content-MD5": b64encode(upload.md5).decode()}
             if upload.root and not await self._is_there(uri, upload):
-                # The SDK sends same-named files of a directory's folders to one place, at once.
+                # The SDK uploads same-named files of different folders to one URI, concurrently.
                 headers["If-None-Match"] = "*"
             expires_at = self._expiry(upload.expires_in)
             grant = Grant(
@@ -162,7 +167,7 @@ class Data:
             )
 
     async def upload_inputs(self, caller: Caller, upload: InputsUpload) -> str:
-        """Keep inputs where all their bytes name them; the run need not exist yet. Their URI."""
+        """Store inputs under their SHA-256 and return the URI; the run need not exist yet."""
         caller.require(Permission.BLOB_WRITE)
         if len(upload.body) > MAX_PAYLOAD_BYTES:
             raise InvalidError(
@@ -174,7 +179,7 @@ class Data:
         base = upload.base.rstrip("/") or self._store.base
         uri = layout.uploaded_inputs_uri(base, caller.org, upload.project, upload.domain, digest)
         self._require_org(caller, uri)
-        with _refusing():
+        with _map_blob_errors():
             if not await self._store.exists(uri):
                 await self._store.write(uri, upload.body)
         return uri
@@ -183,17 +188,17 @@ class Data:
         self, caller: Caller, key: ActionKey, *, has_outputs: Callable[[bytes], bool]
     ) -> ActionData:
         """
-        Return what the action was given and, once it has succeeded, what it gave.
+        Return the action's inputs and, once it has succeeded, its outputs.
 
-        NotFoundError says which of the two is gone. ``has_outputs`` tells of a task's spec
-        whether there should be any: who has none need not write that down.
+        NotFoundError names which of the two is missing. ``has_outputs`` returns whether a task's
+        spec declares outputs: a task without outputs need not write an outputs.pb.
         """
         caller.require(Permission.ACTION_READ)
         detail = await self._actions.detail(caller, key)
         inputs = outputs = None
         inputs_uri, outputs_uri = detail.input_uri, ""
         if detail.row.type is ActionType.CONDITION:
-            inputs_uri = ""  # what stands there is a placeholder
+            inputs_uri = ""  # a condition's URI is a placeholder
         elif inputs_uri:
             inputs = await self._read(caller, inputs_uri, "inputs of action", key)
         if detail.row.phase in _WITH_OUTPUTS and detail.row.output_uri:
@@ -217,7 +222,7 @@ class Data:
     async def link_to_report(
         self, caller: Caller, key: ActionKey, attempt: int, *, expires_in: timedelta
     ) -> Link:
-        """Return a link to one attempt's report, as it is now; it may still be written."""
+        """Return a link to one attempt's report, which the attempt may still overwrite."""
         caller.require(Permission.BLOB_READ)
         detail = await self._actions.detail(caller, key)
         found = [one for one in detail.attempts if one.number == attempt]
@@ -232,23 +237,23 @@ class Data:
 
     async def require_code(self, caller: Caller, address: str) -> None:
         """
-        Raise NotReadyError if the code bundle of a task is not in the store (any more).
+        Raise NotReadyError if a task's code bundle is not in the store (any more).
 
-        "" is no bundle. A bundle in another bucket is not looked for: only the task can.
+        "" means no bundle. A bundle in another bucket is not checked: only the task can read it.
         """
         uri = self._store.uri_of_native(address)
         if not address or (self._store.signs and not uri.startswith(f"{self._store.base}/")):
             return
-        with _refusing():
+        with _map_blob_errors():
             if layout.belongs_to(self._store.base, caller.org, uri):
                 if await self._store.exists(uri):
                     return
-                why = "is not there"
+                why = "does not exist"
             else:
                 why = f"is outside {layout.org_base(self._store.base, caller.org)}"
         raise NotReadyError(
-            f"the task's code bundle {address} {why}: the SDK remembers for a day what it"
-            " uploaded, even to a store that has been replaced; run `flyte delete local-cache`"
+            f"the task's code bundle {address} {why}: the SDK caches its uploads for a day,"
+            " even when the store has been replaced; run `flyte delete local-cache`"
             " and try again (a deployed task: deploy it again)"
         )
 
@@ -273,7 +278,7 @@ class Data:
         self, caller: Caller, uri: str, what: str, key: ActionKey, expires_in: timedelta
     ) -> Link:
         self._require_org(caller, uri, f"{what} {key}")
-        with _refusing():
+        with _map_blob_errors():
             if not await self._store.exists(uri):
                 raise NotFoundError(what, key)
             expires_at = self._expiry(expires_in)
@@ -283,33 +288,33 @@ class Data:
     async def _read(self, caller: Caller, uri: str, what: str, key: ActionKey) -> bytes:
         self._require_org(caller, uri, f"{what} {key}")
         try:
-            with _refusing():
+            with _map_blob_errors():
                 return await self._store.read(uri, limit=MAX_PAYLOAD_BYTES)
         except BlobNotFoundError as error:
-            # The SDK looks for "inputs" in this text; the URI might have the word in it.
+            # No URI in this text: the SDK searches it for "inputs", which a URI may contain.
             raise NotFoundError(what, key) from error
         except BlobTooLargeError as error:
             raise ExhaustedError(f"the {what} {key} are too large to show: {error}") from error
 
     async def find_error(self, caller: Caller, uri: str) -> bytes | None:
-        """Return the error document at ``uri``; None if there is none of the caller's own."""
+        """Return the error document at ``uri``; None if it is missing or outside the org."""
         caller.require(Permission.BLOB_READ)
         if not layout.belongs_to(self._store.base, caller.org, uri):
             return None
         try:
-            with _refusing():
+            with _map_blob_errors():
                 return await self._store.read(uri, limit=MAX_PAYLOAD_BYTES)
         except (BlobNotFoundError, BlobTooLargeError):
             return None
 
     def require_own(self, caller: Caller, uri: str, field: str) -> None:
-        """InvalidError naming ``field`` unless ``uri`` is empty or the caller's org's."""
+        """Raise InvalidError, naming ``field``, unless ``uri`` is empty or within the org."""
         if uri and not layout.belongs_to(self._store.base, caller.org, uri):
             org_prefix = layout.org_base(self._store.base, caller.org)
             raise InvalidError(f"{field}: must lie below {org_prefix}/, where this org's data goes")
 
     async def _is_there(self, uri: str, upload: Upload) -> bool:
-        """Whether this very content is there; AlreadyExistsError if other content is."""
+        """Return whether the same content exists at ``uri``; AlreadyExistsError if other does."""
         if not await self._store.exists(uri):
             return False
         digest = hashlib.md5(usedforsecurity=False)
@@ -317,7 +322,7 @@ class Data:
             digest.update(chunk)
         if digest.digest() != upload.md5:
             raise AlreadyExistsError(
-                f"{uri} is there already, with other content; choose another filename"
+                f"{uri} exists already, with other content; choose another filename"
                 " or filename_root"
             )
         return True
@@ -330,13 +335,13 @@ class Data:
             url = await self._store.sign_get(uri, life)
         return url or self._public_url + signing.sign(grant, self._keys)
 
-    def _expiry(self, asked: timedelta) -> datetime:
-        if asked < timedelta(0) or asked > MAX_LINK_LIFE:
+    def _expiry(self, requested: timedelta) -> datetime:
+        if requested < timedelta(0) or requested > MAX_LINK_LIFE:
             raise InvalidError(
-                f"expires_in is {asked}; a link lives at most {MAX_LINK_LIFE}: leave it out or"
-                " ask for less"
+                f"expires_in is {requested}; a link lives at most {MAX_LINK_LIFE}: leave it out"
+                " or request less"
             )
-        return (self._clock.now() + (asked or LINK_LIFE)).replace(microsecond=0)
+        return (self._clock.now() + (requested or LINK_LIFE)).replace(microsecond=0)
 
     async def _require_project(
         self, caller: Caller, project: ProjectName, domain: DomainName
@@ -367,8 +372,8 @@ def _check(upload: Upload) -> None:
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
-    """Turn what the store says into what a caller can act on."""
+def _map_blob_errors() -> Iterator[None]:
+    """Map errors of the blob store to errors that a caller can act on."""
     try:
         yield
     except BlobOutsideError as error:

@@ -1,4 +1,4 @@
-"""The details of an action that somebody watches, brought up to date from what the feed offers."""
+"""Refreshes a watched action's details from the rows that its feed offers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,8 +15,8 @@ async def refresh(
     """
     Return the details after the changes that the feed offered, oldest first.
 
-    The feed has read the row for everybody who watches, and a spec never changes: only a
-    task's attempts are read, and nothing if the change is known already.
+    The feed has read the row for all watchers, and a spec is immutable: only a task's attempts
+    are read, and nothing if the change is already included.
     """
     row = offered[-1]
     if row.change <= detail.row.change:

@@ -1,4 +1,4 @@
-"""Why actions are where they are, for those who may see them."""
+"""Use cases of explanations: why an action or a run is pending."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ MOST_PENDING = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingAction:
-    """An action that is not done with, and why."""
+    """An action that has not ended, with its explanation."""
 
     action: ActionKey
     phase: str
@@ -35,26 +35,28 @@ class PendingAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedRun:
-    """A run's root, and those of its actions that are not done with (the first hundred)."""
+    """Explanation of a run's root, and of its pending actions (at most ``MOST_PENDING``)."""
 
     root: Explained
     pending: Sequence[PendingAction]
 
 
 class Explanations:
+    """Explains actions and runs to callers with permission to read them."""
+
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def action(self, caller: Caller, action: ActionKey) -> Explained:
-        """Explain one action, now and since it was enqueued."""
+        """Explain one action, now and since its enqueue."""
         caller.require(Permission.ACTION_READ)
         async with self._database.for_org(caller.org) as tx:
             run = await _find_run(tx, action.run)
             return await self._action(tx, run, action)
 
     async def run(self, caller: Caller, run: RunKey) -> ExplainedRun:
-        """Explain a run: its root, and what of it is pending."""
+        """Explain a run: its root and its pending actions."""
         caller.require(Permission.RUN_READ)
         async with self._database.for_org(caller.org) as tx:
             run_id = await _find_run(tx, run)

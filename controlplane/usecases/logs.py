@@ -1,7 +1,8 @@
 """
-An attempt's log: live from its agent while it runs, from the org's bucket afterwards.
+Use cases of logs: streams an attempt's log, live from its agent or shipped from the bucket.
 
-Lines are counted, so that a reader who began live goes on in the bucket where it was.
+Lines are counted, so that a reader who began with the live log continues in the shipped log at
+the same line.
 """
 
 import asyncio
@@ -23,24 +24,27 @@ from shared.model.logs import LogLine, Originator
 from shared.model.phases import TERMINAL, Phase
 
 POLL_INTERVAL = timedelta(seconds=2)
-"""How long an agent that was away has to come back before it is asked again."""
+"""Interval at which a disconnected agent is tried again."""
 
 
 class LiveLogs(Protocol):
-    """Whoever can ask the agents; ``link.logs`` does."""
+    """Interface to the agents' live logs; implemented by ``link.logs``."""
 
     def follow_logs(
         self, org: OrgName, cluster: ClusterName, attempt: AttemptId, after_line: int
     ) -> AsyncGenerator[Sequence[LogLine], None]:
         """
-        Yield lines past ``after_line`` until the attempt is over.
+        Yield lines after ``after_line`` until the attempt ends.
 
-        NotFoundError: the agent has no such log (any more). UnavailableError: no agent.
+        NotFoundError: the agent has no such log (any more). UnavailableError: the agent is not
+        connected.
         """
         ...
 
 
 class Logs:
+    """Use cases of logs; ``blobs`` has the shipped ones, ``live`` the agents' own."""
+
     def __init__(self, actions: Actions, blobs: BlobStore, live: LiveLogs) -> None:
         self._actions = actions
         self._blobs = blobs
@@ -50,14 +54,14 @@ class Logs:
         self, caller: Caller, action: ActionKey, attempt: int
     ) -> AsyncIterator[Sequence[LogLine]]:
         """
-        Yield an attempt's lines, oldest first, until there will be no more.
+        Yield an attempt's log lines, oldest first, until its log is complete.
 
-        An action that was aborted between two attempts has a last attempt without a log:
-        then the lines are those of the last attempt that has one.
+        An action aborted between two attempts has a last attempt without a log: then the lines
+        are those of the last attempt with a log.
         """
         seen = 0
         last: ActionDetail | None = None
-        tried: object = None  # in vain; with that nothing more is to be had
+        tried: object = None  # (phase, cluster) whose live log was read or not found
         found = False
         watched = self._actions.watch_detail(caller, action, at_least_every=POLL_INTERVAL)
         async with aclosing(watched) as details:
@@ -83,9 +87,9 @@ class Logs:
                             seen += len(lines)
                             yield lines
                 except UnavailableError:
-                    continue  # its agent is away; it may be back when we look again
+                    continue  # its agent is disconnected; retry after POLL_INTERVAL
                 except NotFoundError:
-                    pass  # nothing yet: the next phase says more
+                    pass  # no log yet: retry in the next phase
                 tried = (there.phase, there.cluster)
         if last is not None and not seen and (earlier := _earlier_log(last, attempt)):
             yield [_note(last, attempt, earlier.number)]
@@ -104,17 +108,23 @@ class Logs:
         self, caller: Caller, attempt: AttemptDetail, after_line: int
     ) -> AsyncIterator[Sequence[LogLine]]:
         if not belongs_to(self._blobs.base, caller.org, attempt.log_uri):
-            raise InvalidError(f"the log at {attempt.log_uri} lies outside the org's own store")
+            raise InvalidError(
+                f"the log at {attempt.log_uri} lies outside this org's data; read it there with "
+                "your own credentials"
+            )
         unpacking = Unpacking(after_line)
         try:
             packed = await self._blobs.stream(attempt.log_uri)
             if packed.info.size > MAX_PACKED_BYTES:
-                raise InvalidError(f"the log at {attempt.log_uri} is too large; fetch it yourself")
+                raise InvalidError(
+                    f"the log at {attempt.log_uri} is larger than {MAX_PACKED_BYTES} bytes; "
+                    "download it from the bucket"
+                )
             async for chunk in packed:
                 for lines in unpacking.feed(chunk):
                     if lines:
                         yield lines
-                    await asyncio.sleep(0)  # others have a turn, however fast the reader is
+                    await asyncio.sleep(0)  # yield to the event loop, however fast the reader is
             if lines := unpacking.close():
                 yield lines
         except BlobNotFoundError as error:

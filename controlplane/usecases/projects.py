@@ -1,4 +1,4 @@
-"""What a caller may ask about projects."""
+"""Use cases of projects: create, update, read and list them."""
 
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import AlreadyExistsError, NotFoundError
@@ -11,25 +11,30 @@ from shared.model.ids import DomainName, ProjectName
 
 
 class Projects:
+    """Use cases of projects."""
+
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def create(self, caller: Caller, project: Project) -> None:
-        """Make a project; AlreadyExistsError when the id is taken."""
+        """Create a project; AlreadyExistsError when the id is taken."""
         caller.require(Permission.PROJECT_WRITE)
         async with self._database.for_org(caller.org) as tx:
             if not await store.create_project(tx, project, now=self._clock.now()):
-                raise AlreadyExistsError(f"project {project.id} exists; update it or choose an id")
+                raise AlreadyExistsError(
+                    f"project {project.id} exists; update it or choose another id"
+                )
 
     async def update(self, caller: Caller, project: Project) -> None:
-        """Write over a project's words, labels and state; archiving it is a state."""
+        """Overwrite a project's name, description, labels and state (archiving is a state)."""
         caller.require(Permission.PROJECT_WRITE)
         async with self._database.for_org(caller.org) as tx:
             if not await store.update_project(tx, project, now=self._clock.now()):
                 raise NotFoundError("project", project.id)
 
     async def get(self, caller: Caller, project: ProjectName) -> ProjectRow:
+        """Return a project; NotFoundError."""
         caller.require(Permission.PROJECT_READ)
         async with self._database.for_org(caller.org) as tx:
             found = await store.find_project(tx, project)
@@ -38,13 +43,13 @@ class Projects:
         return found
 
     async def list(self, caller: Caller, listing: Listing) -> ProjectPage:
-        """List projects; archived ones only when the filters speak of the state."""
+        """List projects; archived ones only when a filter names the state."""
         caller.require(Permission.PROJECT_READ)
         hide_archived = all(condition.field != "state" for condition in listing.filters)
         async with self._database.for_org(caller.org) as tx:
             return await store.list_projects(tx, listing, hide_archived=hide_archived)
 
     async def require(self, caller: Caller, project: ProjectName, domain: DomainName) -> None:
-        """Raise NotFoundError unless there is such a project, and such a domain in it."""
+        """Raise NotFoundError unless the project exists and has the domain."""
         require_domain(domain)
         await self.get(caller, project)

@@ -1,4 +1,4 @@
-"""What an operator may ask of queues: to look, to make or change one, to delete one."""
+"""Use cases of queues: list, create, change and delete them."""
 
 import logging
 from collections.abc import Sequence
@@ -18,17 +18,20 @@ _TRIES = 5
 
 
 class Queues:
+    """Use cases of queues, for operators."""
+
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def list(self, caller: Caller) -> Sequence[QueueStatus]:
+        """List the org's queues with counts of their actions."""
         caller.require(Permission.QUEUE_READ)
         async with self._database.for_org(caller.org) as tx:
             return await store.list_queues(tx)
 
     async def set(self, caller: Caller, name: str, change: QueueChange) -> QueueStatus:
-        """Make the queue, or change it; what waits in it follows at once."""
+        """Create the queue or change it; waiting actions follow the change at once."""
         caller.require(Permission.QUEUE_WRITE)
         parse_queue(name)
         if change.pool is not None:
@@ -42,13 +45,15 @@ class Queues:
 
     async def delete(self, caller: Caller, name: str, *, move_to: str | None) -> None:
         """
-        Delete a queue; one in use is kept, unless its work may move to another.
+        Delete a queue; one in use is kept, unless ``move_to`` names a queue for its work.
 
-        ``move_to`` "" is the queue of whoever names none. NotFoundError, ConflictError.
+        ``move_to`` "" is the default queue. NotFoundError, ConflictError.
         """
         caller.require(Permission.QUEUE_WRITE)
         if move_to == name:
-            raise InvalidError(f"queue {name} cannot move to itself; name another")
+            raise InvalidError(
+                f"the work of queue {name} cannot move to itself; name another queue"
+            )
         for _ in range(_TRIES):
             async with self._database.for_org(caller.org) as tx:
                 await _get(tx, name)
@@ -61,12 +66,12 @@ class Queues:
                     return
                 case Deleted.IN_USE:
                     raise ConflictError(
-                        f"queue {name} is in use; wait until it is empty, or say where its "
-                        "work moves to"
+                        f"queue {name} is in use; wait until it is empty, or name a queue to move "
+                        "its work to"
                     )
                 case Deleted.CHANGED:
                     continue
-        raise ConflictError(f"runs keep coming into queue {name}; try again")
+        raise ConflictError(f"runs are being created in queue {name} at the same time; try again")
 
 
 async def _get(tx: OrgTx, name: str) -> QueueStatus:

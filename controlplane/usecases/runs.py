@@ -1,4 +1,4 @@
-"""What a caller may ask of runs."""
+"""Use cases of runs: create, abort, read, list and watch them."""
 
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -34,12 +34,14 @@ __all__ = ["RunScope", "Runs"]
 log = logging.getLogger(__name__)
 
 FIRST_OF_MANY = 100
-"""How many runs a watch of many shows to begin with, newest first."""
+"""Runs in the initial snapshot of a watch of many, newest first."""
 MOST_REMEMBERED = 10_000
-"""Of how many runs a watch knows what it has shown; past that it may repeat itself."""
+"""Runs of which a watch remembers the last change sent; past that it may send duplicates."""
 
 
 class Runs:
+    """Use cases of runs."""
+
     def __init__(self, database: Database, feeds: Feeds, clock: Clock) -> None:
         self._database = database
         self._feeds = feeds
@@ -47,7 +49,7 @@ class Runs:
 
     async def create(self, caller: Caller, new: NewRun) -> ActionRow:
         """
-        Make a run; asked again for the same by the same caller, it is the same run.
+        Create a run; idempotent: a repeated request of the same caller returns the same run.
 
         NotFoundError (project), NotReadyError (archived), AlreadyExistsError.
         """
@@ -62,7 +64,9 @@ class Runs:
                 case store.Created.NO_PROJECT:
                     raise NotFoundError("project", key.project)
                 case store.Created.ARCHIVED_PROJECT:
-                    raise NotReadyError(f"project {key.project} is archived; nothing runs in it")
+                    raise NotReadyError(
+                        f"project {key.project} is archived; make it active to run in it"
+                    )
                 case store.Created.NO_QUEUE:
                     raise QueueNotFoundError(new.queue)
                 case store.Created.QUEUE_FULL:
@@ -79,7 +83,7 @@ class Runs:
         return root
 
     async def abort(self, caller: Caller, run: RunKey, reason: str) -> None:
-        """Abort a run; what has ended stays as it ended."""
+        """Abort a run; actions that have ended keep their phase."""
         caller.require(Permission.RUN_ABORT)
         async with self._database.for_org(caller.org) as tx:
             await abort(
@@ -93,17 +97,19 @@ class Runs:
         log.info("run aborted", extra={"run": str(run), "by": caller.subject})
 
     async def detail(self, caller: Caller, run: RunKey) -> RunDetail:
+        """Return a run's root action and RunSpec; NotFoundError."""
         caller.require(Permission.RUN_READ)
         async with self._database.for_org(caller.org) as tx:
             return await self._detail(tx, await self._run(tx, run), run)
 
     async def list(self, caller: Caller, scope: RunScope, listing: Listing) -> Page:
+        """List the root actions of the runs in a scope."""
         caller.require(Permission.RUN_READ)
         async with self._database.for_org(caller.org) as tx:
             return await store_lists.list_runs(tx, scope, listing)
 
     async def watch_detail(self, caller: Caller, run: RunKey) -> AsyncIterator[RunDetail]:
-        """Yield the run now and after each change of its root; ends once its end was yielded."""
+        """Yield the run now and after each change of its root, until its terminal phase."""
         caller.require(Permission.RUN_READ)
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(self._feeds.opening())
@@ -137,7 +143,7 @@ class Runs:
             while True:
                 changed = await changes.take()
                 async with self._database.for_org(caller.org) as tx:
-                    if changed is None:  # too much happened to name: show the newest again
+                    if changed is None:  # too many runs changed to name them: list again
                         rows = (await store_lists.list_runs(tx, scope, newest)).rows
                     else:
                         rows = [

@@ -1,4 +1,4 @@
-"""What a caller may ask about deployed tasks."""
+"""Use cases of deployed tasks: deploy, read and list them."""
 
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import AlreadyExistsError, NotFoundError, NotReadyError
@@ -12,12 +12,14 @@ from shared.model.ids import DomainName, ProjectName
 
 
 class Tasks:
+    """Use cases of deployed tasks."""
+
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def deploy(self, caller: Caller, new: NewTask) -> None:
-        """Write a version down. The same again changes nothing; another spec is refused."""
+        """Deploy a version; idempotent. AlreadyExistsError when its spec differs."""
         caller.require(Permission.TASK_DEPLOY)
         require_domain(new.key.domain)
         async with self._database.for_org(caller.org) as tx:
@@ -34,6 +36,7 @@ class Tasks:
                 )
 
     async def get(self, caller: Caller, key: TaskKey) -> TaskDetail:
+        """Return one version of a task; NotFoundError."""
         caller.require(Permission.TASK_READ)
         async with self._database.for_org(caller.org) as tx:
             found = await store.find_task(tx, key)
@@ -44,6 +47,7 @@ class Tasks:
     async def get_spec(
         self, caller: Caller, project: ProjectName, domain: DomainName, name: str, version: str
     ) -> bytes:
+        """Return the spec of one version of a task; NotFoundError."""
         return (await self.get(caller, TaskKey(project, domain, name, version))).spec
 
     async def list_latest(self, caller: Caller, scope: TaskScope, listing: Listing) -> TaskPage:
@@ -53,7 +57,7 @@ class Tasks:
             return await store.list_tasks(tx, scope, listing)
 
     async def list_versions(self, caller: Caller, scope: TaskScope, listing: Listing) -> TaskPage:
-        """List the versions of one task; NotFoundError when there is none."""
+        """List the versions of one task; NotFoundError when it has none."""
         caller.require(Permission.TASK_READ)
         async with self._database.for_org(caller.org) as tx:
             found = await store.list_versions(tx, scope, listing)

@@ -14,18 +14,11 @@ ROOMS = ("benchmarks", "controlplane", "dataplane", "scripts", "shared", "tests"
 # Folders whose docstrings are still to be rewritten.
 PENDING = (
     "benchmarks/",
-    "controlplane/__init__.py",
     "controlplane/api/",
     "controlplane/authn/",
     "controlplane/cli/",
-    "controlplane/core/",
     "controlplane/embedded/",
-    "controlplane/feeds/",
     "controlplane/link/",
-    "controlplane/loops/",
-    "controlplane/main.py",
-    "controlplane/settings.py",
-    "controlplane/usecases/",
     "controlplane/web/",
     "dataplane/",
     "scripts/",

@@ -84,7 +84,7 @@ async def test_the_files_of_a_directory_lie_together(world: World) -> None:
 
     assert location.native_url.endswith("/b7e1/part.csv")
     await world.proxy.create_upload_location(CALLER, request)  # the same again
-    with pytest.raises(AlreadyExistsError, match=r"part\.csv is there already"):
+    with pytest.raises(AlreadyExistsError, match=r"part\.csv exists already"):
         await world.proxy.create_upload_location(
             CALLER, make_request(b"another", root="b7e1", filename="part.csv")
         )

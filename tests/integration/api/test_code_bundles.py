@@ -56,7 +56,7 @@ async def test_code_bundle_that_is_gone_is_refused_with_its_remedy(
     ):
         code, message = await refusal(call)
         assert code is Code.FAILED_PRECONDITION
-        assert "code.tar.gz is not there" in message
+        assert "code.tar.gz does not exist" in message
         assert "flyte delete local-cache" in message
     assert not await api.blobs.list_below(f"{api.blobs.base}/{ORG}", limit=1)
 

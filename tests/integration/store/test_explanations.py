@@ -140,7 +140,7 @@ async def test_explanation_names_a_full_queue(operations: Operations) -> None:
     waits = "q0" if leased.key.name == "q1" else "q1"
     why = await explain(operations, waits)
     assert why.now.reason is Reason.QUEUE_LIMIT
-    assert "limit of actions under way: 1 of 1" in why.now.message
+    assert "limit of running actions: 1 of 1" in why.now.message
 
 
 async def test_explanation_of_a_run_names_the_full_queue_that_refuses_its_actions(
@@ -171,8 +171,8 @@ async def test_explanation_counts_the_work_that_starts_first(operations: Operati
     user_errors = [(await explain(operations, f"n{number}")).now.message for number in range(3)]
     for ahead in range(3):
         assert any(
-            f"1 more urgent and {ahead} of its own run go first, and room is shared with 1 of"
-            in message
+            f"1 of a higher priority and {ahead} of its own run go first, and capacity is "
+            "shared with 1 of" in message
             for message in user_errors
         )
 
@@ -220,7 +220,7 @@ async def test_explanation_shows_reports_of_the_agent(operations: Operations) ->
     why = (await explain(operations)).now
     assert (why.reason, why.message) == (
         Reason.IMAGE,
-        "Its cluster says: initializing, no such image.",
+        "Its cluster reports: initializing, no such image.",
     )
 
 
@@ -238,7 +238,7 @@ async def test_explanation_names_a_cluster_without_heartbeats_and_since_when(
     await go_on(clock, record, 3)
     explained = await explain(operations)
     assert explained.now.reason is Reason.CLUSTER_SILENT
-    assert "c1 is not heard since 2026-06-01 12:00:00 UTC" in explained.now.message
+    assert "c1 has sent no heartbeat since 2026-06-01 12:00:00 UTC" in explained.now.message
 
 
 async def test_explanation_lists_pending_actions_of_a_run_with_reasons(

@@ -97,7 +97,7 @@ async def test_a_reader_goes_on_where_it_was_when_the_agent_is_back(
     blobs: BlobStore,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("controlplane.usecases.logs.LOOK_AGAIN", NOW - NOW)
+    monkeypatch.setattr("controlplane.usecases.logs.POLL_INTERVAL", NOW - NOW)
     await store.create(make_new_run())
     [assignment] = await store.claim()
     await store.report(make_report(assignment, 1, Phase.RUNNING))

@@ -93,7 +93,7 @@ def test_a_value_that_cannot_be_meant_is_refused_by_name(
 def test_the_links_times_must_go_together() -> None:
     read = settings(VOLARY_LINK_SELF_FENCE_SECONDS="12.5", VOLARY_LINK_REASSIGN_AFTER_SECONDS="30")
     assert read.timings.self_fence == timedelta(seconds=12.5)
-    with pytest.raises(SettingsError, match="fences itself before its leases go elsewhere"):
+    with pytest.raises(SettingsError, match="fences itself before its leases are reassigned"):
         settings(VOLARY_LINK_SELF_FENCE_SECONDS="60", VOLARY_LINK_REASSIGN_AFTER_SECONDS="30")
 
 

@@ -69,12 +69,12 @@ def with_report(phase: Phase, reason: str = "", message: str = "") -> DispatchTi
 @pytest.mark.parametrize(
     ("dispatch", "obstacles", "reason", "words"),
     [
-        (WAITING, {}, Reason.FAIRNESS, "waits its turn"),
+        (WAITING, {}, Reason.FAIRNESS, "waits for its turn"),
         (
             replace(WAITING, attempt=2, available_at=NOW + SECOND),
             {POOL: in_the_way(Reason.NO_CLUSTER)},
             Reason.BACKOFF,
-            "Attempt 2 may not begin before 2026-06-01 12:00:01 UTC",
+            "Attempt 2 starts after 2026-06-01 12:00:01 UTC",
         ),
         (WAITING, {POOL: in_the_way(Reason.NO_CLUSTER)}, Reason.NO_CLUSTER, "it is"),
         (WAITING, {POOL: in_the_way(Reason.NO_CREDIT)}, Reason.NO_CREDIT, "it is"),
@@ -125,7 +125,7 @@ def with_report(phase: Phase, reason: str = "", message: str = "") -> DispatchTi
             replace(with_report(Phase.RUNNING), stop_reason="cluster c1 is drained", stop_at=NOW),
             {CLUSTER: in_the_way(Reason.CLUSTER_SILENT)},
             Reason.STOPPING,
-            "is to stop it: cluster c1 is drained.",
+            "was asked to stop it and has not confirmed yet: cluster c1 is drained.",
         ),
     ],
 )
@@ -144,7 +144,7 @@ def test_every_state_has_its_reason(
 def test_a_turn_says_who_goes_first() -> None:
     ahead = Ahead(more_urgent=3, of_its_run=0, beside_it=1_001)
     message = explain_dispatch(WAITING, {}, NOW, ahead=ahead).message
-    assert "3 more urgent" in message
+    assert "3 of a higher priority" in message
     assert "0 of its own run" in message
     assert "more than 1,000 of other runs" in message
     stranger = Ahead(more_urgent=0, of_its_run=0, beside_it=0)
@@ -302,7 +302,7 @@ def test_an_end_says_how_and_whether_something_still_runs() -> None:
         phase=Phase.ABORTED, ended_at=NOW, abort_reason="enough", aborted_by="me", dispatch=LEASED
     )
     assert explain(aborted, {}, NOW).now.message == (
-        "It ended ABORTED: enough (me); cluster c1 has not yet said that nothing of it runs."
+        "It ended ABORTED: enough (me); cluster c1 has not yet confirmed that it stopped."
     )
 
 

@@ -31,7 +31,7 @@ CORDONED = replace(READY, cluster="c4", takes_work=False)
         ([CORDONED], Reason.NO_CLUSTER, "cordoned or drained (c4)"),
         ([AWAY], Reason.NO_CLUSTER, "is connected (c3)"),
         ([AWAY, CORDONED], Reason.NO_CLUSTER, "is connected (c3)"),
-        ([FULL, AWAY, CORDONED], Reason.NO_CREDIT, "are full (c2)"),
+        ([FULL, AWAY, CORDONED], Reason.NO_CREDIT, "at capacity (c2)"),
     ],
     ids=["none there", "cordoned", "away", "away or cordoned", "full"],
 )

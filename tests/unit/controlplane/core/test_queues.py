@@ -29,9 +29,9 @@ def test_change_keeps_what_it_does_not_name() -> None:
     [
         (QueueChange(priority=MAX_PRIORITY + 1), "between -1000 and 1000"),
         (QueueChange(priority=-MAX_PRIORITY - 1), "between -1000 and 1000"),
-        (QueueChange(depth=-1), "depth -1"),
-        (QueueChange(run_concurrency=MAX_LIMIT + 1), "run_concurrency 1000001"),
-        (QueueChange(action_concurrency=-5), "0 is no limit"),
+        (QueueChange(depth=-1), "depth is -1"),
+        (QueueChange(run_concurrency=MAX_LIMIT + 1), "run_concurrency is 1000001"),
+        (QueueChange(action_concurrency=-5), "0 for no limit"),
     ],
 )
 def test_change_out_of_range_is_refused_by_name(change: QueueChange, why: str) -> None:

@@ -49,12 +49,12 @@ def test_task_key_reads_as_the_command_line_writes_it() -> None:
 @pytest.mark.parametrize(
     ("times", "why"),
     [
-        ({"heartbeat": timedelta(0)}, "two heartbeats"),
-        ({"heartbeat": timedelta(seconds=11)}, "two heartbeats"),
-        ({"silent_after": timedelta(seconds=300)}, "fallen silent"),
+        ({"heartbeat": timedelta(0)}, "at least two heartbeats"),
+        ({"heartbeat": timedelta(seconds=11)}, "at least two heartbeats"),
+        ({"silent_after": timedelta(seconds=300)}, "longer than silent_after"),
         ({"self_fence": timedelta(seconds=300)}, "fences itself"),
         ({"self_fence": timedelta(0)}, "fences itself"),
-        ({"acceptance": timedelta(0)}, "time to accept"),
+        ({"acceptance": timedelta(0)}, "time to accept a lease"),
     ],
 )
 def test_link_timings_that_do_not_go_together_are_refused(
