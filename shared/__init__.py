@@ -1,7 +1,7 @@
 """
-What the two planes share, and all they share.
+Code that the control plane and the data plane share; nothing here imports either.
 
-``model`` is the vocabulary, ``idl`` the wire contract, ``wire`` the one place that
-knows both spellings, ``blobs`` the object stores, ``kit`` helpers with no word of our
-domain in them. Nothing here imports either plane.
+``model`` holds the domain types, ``idl`` the protobuf schema of the agent link, ``wire``
+the conversion between the two, ``blobs`` the object stores, ``kit`` helpers that know
+nothing of the domain.
 """

@@ -1,6 +1,6 @@
 """
-Object stores (S3, a local directory) behind obstore; nobody else knows it.
+Object stores (S3 or a local directory) by way of obstore, which only this package imports.
 
-``store`` is what others use, ``options`` how a store is reached, ``directory`` what a
-directory needs beyond obstore, ``errors`` everything that can go wrong.
+``store`` is the client, ``options`` the connection settings of S3, ``directory`` the
+durability and symlink checks that obstore lacks, ``errors`` the exceptions.
 """

@@ -1,5 +1,5 @@
 """
-What a directory needs to be a store, beyond what obstore does for it.
+Durable writes and symlink checks for a store in a local directory, which obstore lacks.
 
 obstore follows symbolic links and does not flush to disk. Here a path that leads through
 a link is refused, and a blob is on disk before it has its name: a power cut leaves the
@@ -15,7 +15,7 @@ from shared.blobs.errors import BlobOutsideError
 
 
 class Directory:
-    """The root of a store of files."""
+    """The root directory of a file store."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(os.path.realpath(root))
@@ -27,11 +27,15 @@ class Directory:
             raise BlobOutsideError(uri, "leads through a symbolic link; the store follows none")
 
     def draft_key(self, key: str) -> str:
-        """Name a file beside ``key`` for its content to be written to first."""
+        """Name a temporary file in the directory of ``key``, to write its content to first."""
         return str(PurePosixPath(key).with_name(f".{secrets.token_hex(8)}.part"))
 
     def publish(self, draft: str, key: str, *, replace: bool) -> None:
-        """Flush the draft and give it its name; FileExistsError if not to replace what has it."""
+        """
+        Flush the draft to disk and rename it to ``key``.
+
+        Without ``replace`` an existing file stays, and FileExistsError is raised.
+        """
         path = self.root / key
         with (self.root / draft).open("rb") as file:
             os.fsync(file.fileno())
@@ -47,6 +51,6 @@ class Directory:
             os.close(names)
 
     def discard(self, draft: str) -> None:
-        """Remove a draft, if it is there and can be removed."""
-        with suppress(OSError):  # the failure that brought us here is the one to tell
+        """Remove a draft if it exists; failures are ignored."""
+        with suppress(OSError):  # report the failure that led here, not this one
             (self.root / draft).unlink()

@@ -1,35 +1,35 @@
 """
-What can go wrong with a blob, named for what the caller can do about it.
+Errors of the object store, one class for each reaction that a caller may have.
 
 * BlobError
-    - BlobNotFoundError: there is no such blob.
-    - BlobExistsError: there is one already, and it was not to be replaced.
-    - BlobTooLargeError: it is larger than the reader was willing to take.
-    - BlobOutsideError: the URI is not one of this store's, or no name a store can hold.
-    - BlobRangeError: the blob ends before the wanted range begins.
-    - BlobStoreError: the store did not answer, is full, or may not be used by us.
+    - BlobNotFoundError: the blob does not exist.
+    - BlobExistsError: the blob exists, and the write was not allowed to replace it.
+    - BlobTooLargeError: the blob is larger than the reader's limit.
+    - BlobOutsideError: the URI lies outside this store, or is no valid name for a blob.
+    - BlobRangeError: the requested range begins past the end of the blob.
+    - BlobStoreError: the store did not answer, is full, or denied access.
 """
 
 
 class BlobError(Exception):
-    """A blob could not be had or written."""
+    """A blob could not be read or written."""
 
 
 class BlobNotFoundError(BlobError):
     def __init__(self, uri: str) -> None:
-        super().__init__(f"there is no blob {uri}")
+        super().__init__(f"blob {uri} does not exist")
         self.uri = uri
 
 
 class BlobExistsError(BlobError):
     def __init__(self, uri: str) -> None:
-        super().__init__(f"{uri} is there already")
+        super().__init__(f"{uri} already exists")
         self.uri = uri
 
 
 class BlobTooLargeError(BlobError):
     def __init__(self, uri: str, *, size: int, limit: int) -> None:
-        super().__init__(f"{uri} has {size} bytes; at most {limit} are read here")
+        super().__init__(f"{uri} has {size} bytes; the limit is {limit}")
         self.uri = uri
         self.size = size
         self.limit = limit
@@ -43,9 +43,9 @@ class BlobOutsideError(BlobError):
 
 class BlobRangeError(BlobError):
     def __init__(self, uri: str) -> None:
-        super().__init__(f"the range asked for does not lie within {uri}")
+        super().__init__(f"the requested range lies outside {uri}")
         self.uri = uri
 
 
 class BlobStoreError(BlobError):
-    """The store itself failed; the message says how, the cause is chained."""
+    """The store failed; the message says how, and the cause is chained."""

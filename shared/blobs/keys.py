@@ -1,9 +1,9 @@
 """
-The access key that parts of uploads are signed with, from where obstore has its own.
+Resolves the S3 access key that multipart uploads are signed with.
 
-Said in so many words or in the environment; from a web identity (EKS service accounts);
-from a container's or a pod's identity; from the instance. obstore finds the same for what
-it signs, but does not tell what it found.
+Tries the sources that obstore tries, in its order: explicit options, environment variables,
+a web identity (EKS service accounts), container or pod credentials, instance metadata.
+obstore does not expose the key that it found.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from shared.blobs.sigv4 import AccessKey
 _FRESH_FOR = timedelta(minutes=20)  # links signed with it live for minutes; so does it, at least
 _CONTAINER_HOST = "http://169.254.170.2"
 _INSTANCE = "http://169.254.169.254/latest"
-_INSTANCE_SECONDS = 2.0  # elsewhere than on an instance, nobody answers
+_INSTANCE_SECONDS = 2.0  # outside EC2 the address does not answer
 
 
 class AccessKeys:
-    """Finds the key when it is first wanted, and anew before it expires."""
+    """Caches the access key: resolved at first use, refreshed before it expires."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class AccessKeys:
         now: Callable[[], datetime],
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """``now`` reads a clock; without an ``environment`` it is the process's."""
+        """``now`` reads the clock; ``environment`` None means that of the process."""
         self._options = options
         self._now = now
         self._environment = os.environ if environment is None else environment
@@ -43,15 +43,15 @@ class AccessKeys:
         self._lock = asyncio.Lock()
 
     async def current(self) -> AccessKey:
-        """Return a key that lives long enough to sign with; BlobStoreError if there is none."""
+        """Return a key valid for at least 20 minutes; BlobStoreError if none is found."""
         async with self._lock:
             if self._key is None or self._is_stale(self._key):
                 try:
                     self._key = await self._find()
                 except (UnansweredError, OSError, ValueError, KeyError) as error:
                     raise BlobStoreError(
-                        f"no access key to sign with was found: {error}; see the identity of the"
-                        " agent's service account"
+                        f"no S3 access key to sign uploads with was found: {error}; check the"
+                        " cloud identity of the agent's service account"
                     ) from error
             return self._key
 
@@ -59,10 +59,12 @@ class AccessKeys:
         return key.until is not None and key.until - self._now() < _FRESH_FOR
 
     async def _find(self) -> AccessKey:
-        given, environment = self._options, self._environment
-        if given.access_key and given.secret_key:
+        options, environment = self._options, self._environment
+        if options.access_key and options.secret_key:
             return AccessKey(
-                id=given.access_key, secret=given.secret_key, session_token=given.session_token
+                id=options.access_key,
+                secret=options.secret_key,
+                session_token=options.session_token,
             )
         if environment.get("AWS_ACCESS_KEY_ID") and environment.get("AWS_SECRET_ACCESS_KEY"):
             return AccessKey(
@@ -97,7 +99,7 @@ class AccessKeys:
             headers={"Content-Type": "application/x-www-form-urlencoded"},
             body=urlencode(form).encode(),
         )
-        _require_good(answer, "the token service")
+        _require_good(answer, "the security token service (STS)")
         names = ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")
         return _key({name: _between(name, answer.text) for name in names}, "SessionToken")
 
@@ -109,14 +111,16 @@ class AccessKeys:
         elif token := self._environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", ""):
             headers["Authorization"] = token
         answer = await send("GET", url, headers=headers, nearby=urlsplit(url).scheme == "http")
-        _require_good(answer, "the container's identity")
+        _require_good(answer, "the container credentials endpoint")
         return _key(json.loads(answer.body), "Token")
 
     async def _by_instance(self) -> AccessKey:
         if self._environment.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
-            raise ValueError("the environment names none, and the instance is not to be asked")
-        lasting = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
-        token = await self._instance("PUT", "api/token", lasting)
+            raise ValueError(
+                "the environment has no credentials, and AWS_EC2_METADATA_DISABLED is true"
+            )
+        ttl = {"X-aws-ec2-metadata-token-ttl-seconds": "300"}
+        token = await self._instance("PUT", "api/token", ttl)
         headers = {"X-aws-ec2-metadata-token": token.text}
         roles = "meta-data/iam/security-credentials"
         role = (await self._instance("GET", f"{roles}/", headers)).text.split("\n")[0]
@@ -131,7 +135,7 @@ class AccessKeys:
             nearby=True,
             timeout=_INSTANCE_SECONDS,
         )
-        _require_good(answer, "the instance's identity")
+        _require_good(answer, "the instance metadata service")
         return answer
 
 
@@ -151,9 +155,9 @@ def _key(given: Mapping[str, str], session_token: str) -> AccessKey:
     )
 
 
-def _require_good(answer: Answer, who: str) -> None:
+def _require_good(answer: Answer, service: str) -> None:
     if answer.status != 200:
-        raise ValueError(f"{who} answers {answer.status}")
+        raise ValueError(f"{service} answers {answer.status}")
 
 
 def _between(name: str, text: str) -> str:

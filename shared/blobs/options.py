@@ -1,4 +1,4 @@
-"""How an S3 store is reached."""
+"""Connection settings of an S3 store."""
 
 from dataclasses import dataclass, field
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Options:
     """
-    What to say instead of the environment; "" leaves that to the environment.
+    Settings that override the environment; "" leaves a setting to the environment.
 
-    The environment is the usual one: ``AWS_ENDPOINT_URL``, ``AWS_REGION``,
+    The environment is AWS's usual one: ``AWS_ENDPOINT_URL``, ``AWS_REGION``,
     ``AWS_ACCESS_KEY_ID``, ``AWS_ALLOW_HTTP``, …, web identity, container and instance
     credentials.
     """
 
-    endpoint: str = ""  # https://host[:port], for what is not Amazon's
+    endpoint: str = ""  # https://host[:port] of an S3-compatible store; "" for Amazon's
     region: str = ""
     access_key: str = ""
     secret_key: str = field(default="", repr=False)

@@ -1,4 +1,4 @@
-"""One HTTP request in a thread of its own: for the few that obstore does not make for us."""
+"""Sends an HTTP request from a worker thread, for the few calls that obstore lacks."""
 
 import asyncio
 import urllib.request
@@ -12,14 +12,14 @@ _MAX_ANSWER_BYTES = 1024 * 1024
 
 
 class UnansweredError(Exception):
-    """Nobody answered; the cause is chained."""
+    """The server did not answer; the cause is chained."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
     body: bytes = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)  # by names in small letters
+    headers: Mapping[str, str] = field(repr=False)  # names in lower case
 
     @property
     def text(self) -> str:
@@ -33,23 +33,28 @@ async def send(
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
     nearby: bool = False,
-    timeout: float = _TIMEOUT_SECONDS,  # noqa: ASYNC109 -- the thread has to keep it
+    timeout: float = _TIMEOUT_SECONDS,  # noqa: ASYNC109 -- a thread cannot be cancelled
 ) -> Answer:
-    """Ask; ``nearby`` is what no proxy leads to, the machine's own services."""
+    """
+    Send a request and return the answer, whatever its status.
+
+    ``nearby`` bypasses HTTP proxies, for metadata services of this machine. Bodies are cut
+    at 1 MiB. UnansweredError if there is no answer within ``timeout`` seconds.
+    """
     request = urllib.request.Request(url, body, dict(headers or {}), method=method)  # noqa: S310
     return await asyncio.to_thread(_send, request, timeout, nearby=nearby)
 
 
 def _send(request: urllib.request.Request, timeout: float, *, nearby: bool) -> Answer:
     if request.type not in {"http", "https"}:
-        raise UnansweredError(f"{request.type} is not spoken here")
+        raise UnansweredError(f"{request.type} URLs are not supported; use http or https")
     proxies = urllib.request.ProxyHandler({} if nearby else None)
     try:
         with urllib.request.build_opener(proxies).open(request, timeout=timeout) as answer:
             return _answer(answer.status, answer)
-    except HTTPError as refusal:
-        with refusal:
-            return _answer(refusal.code, refusal)
+    except HTTPError as error:
+        with error:
+            return _answer(error.code, error)
     except OSError as error:
         raise UnansweredError(f"{request.host} does not answer: {error}") from error
 

@@ -1,4 +1,4 @@
-"""Signature Version 4 in a query, for what obstore does not sign: parts of uploads. PURE."""
+"""Presigns S3 URLs (Signature Version 4 in the query) of upload parts, which obstore cannot. PURE."""
 
 import hashlib
 import hmac
@@ -33,9 +33,9 @@ def presign(
     expires: timedelta,
 ) -> str:
     """
-    Return ``url``, which has no query yet, with ``query`` and a signature of it all.
+    Return ``url`` with ``query`` and its signature appended; ``url`` must have no query.
 
-    It is good for requests with exactly these ``headers``.
+    The signed URL is valid only for requests that send exactly these ``headers``.
     """
     parts = urlsplit(url)
     stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")

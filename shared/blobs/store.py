@@ -1,9 +1,10 @@
 """
-Blobs by absolute URI, in an S3 bucket or in a directory: the one place that knows obstore.
+Reads, writes, lists and signs blobs in an S3 bucket or a directory; wraps obstore.
 
-A store holds what lies below its base and refuses every other URI. URIs are taken
-literally (nothing is percent-decoded), as the SDK takes them. A write is seen whole or
-not at all. Every failure is one of :mod:`shared.blobs.errors`, its cause chained.
+Blobs are addressed by absolute URI. A store refuses URIs outside its base. URIs are taken
+literally (nothing is percent-decoded), as the SDK takes them. Writes are atomic: a reader
+sees the whole blob or none. Every failure is one of :mod:`shared.blobs.errors`, its cause
+chained.
 """
 
 import asyncio
@@ -39,7 +40,7 @@ if TYPE_CHECKING:  # obstore has these for type checkers only
 CHUNK_BYTES = 1024 * 1024
 _PART_BYTES = 8 * 1024 * 1024  # S3 takes 10,000 parts: blobs of up to 80 GB
 _ENDPOINTS = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
-_PAGE_BLOBS = 1000  # what S3 gives at once
+_PAGE_BLOBS = 1000  # S3's page size
 _PARTS_AT_ONCE = 2  # bounds the memory of one upload
 _MAX_KEY_BYTES = 1024 - 256  # S3's limit, less what a base may take of it
 _MAX_PART_BYTES = 255  # a file system's
@@ -47,7 +48,7 @@ _MAX_PART_BYTES = 255  # a file system's
 _CLIENT: "ClientConfig" = {
     "connect_timeout": timedelta(seconds=5),
     "read_timeout": timedelta(seconds=30),
-    "timeout": timedelta(hours=1),  # of one whole body; a stalled one ends by read_timeout
+    "timeout": timedelta(hours=1),  # of a whole body; read_timeout ends a stalled one
 }
 _RETRY: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 
@@ -65,7 +66,7 @@ class ListedBlob:
 
 
 class BlobStream:
-    """A blob being read: what it is, which bytes of it come, and those bytes."""
+    """An open blob: its metadata, the byte range ``start`` to ``end``, and an iterator of chunks."""
 
     def __init__(self, uri: str, result: "GetResult") -> None:
         self._uri = uri
@@ -81,9 +82,9 @@ class BlobStream:
 
 class BlobStore:
     """
-    Everything below ``base``: ``file:///directory`` or ``s3://bucket/prefix``.
+    The blobs below ``base``, which is ``file:///directory`` or ``s3://bucket/prefix``.
 
-    Made by :func:`open_store`.
+    Create one with :func:`open_store`.
     """
 
     def __init__(
@@ -93,8 +94,8 @@ class BlobStore:
         self._store = store
         self._prefix = prefix  # of keys within the bucket; "" or ending in a slash
         self._directory = directory
-        # Of others who speak S3 not all list by bytes: "a-" may come after "a/b". A directory
-        # lists as it likes. Whoever goes on after a path would miss some.
+        # Some S3-compatible stores do not list in byte order ("a-" may come after "a/b"), and a
+        # directory lists in any order: resuming a listing after a path would miss blobs there.
         self._is_in_order = directory is None and _is_amazons(store)
 
     def __repr__(self) -> str:
@@ -102,11 +103,11 @@ class BlobStore:
 
     @property
     def signs(self) -> bool:
-        """Whether the store has signed URLs of its own; a directory has not."""
+        """Whether the store can sign URLs: S3 can, a directory cannot."""
         return isinstance(self._store, S3Store)
 
     def relative(self, uri: str) -> str:
-        """Return the URI's part below the base; raise BlobOutsideError if it has none."""
+        """Return the URI's path relative to the base; BlobOutsideError if it lies outside."""
         below = f"{self.base}/"
         if not uri.startswith(below):
             raise BlobOutsideError(uri, f"is not below {below}")
@@ -123,15 +124,15 @@ class BlobStore:
         return uri
 
     def native(self, uri: str) -> str:
-        """Name a blob for programs that open it without us: in a directory, by its path."""
+        """Return the address for programs that open the blob themselves: a path, or an s3 URI."""
         return uri.removeprefix("file://") if self._directory else uri
 
     def uri_of_native(self, native: str) -> str:
-        """Return the URI of what :meth:`native` named, or of what is a URI already."""
+        """Return the URI for an address from :meth:`native`; a URI is returned unchanged."""
         return f"file://{native}" if self._directory and native.startswith("/") else native
 
     async def read(self, uri: str, *, limit: int) -> bytes:
-        """Return the whole blob, or raise BlobTooLargeError before any of it is fetched."""
+        """Return the whole blob; BlobTooLargeError, before fetching it, if it exceeds ``limit``."""
         result = await self._get(uri, {})
         size = result.meta["size"]
         if size > limit:
@@ -140,7 +141,7 @@ class BlobStore:
             return bytes(await result.bytes_async())
 
     async def stream(self, uri: str, *, start: int = 0, end: int | None = None) -> BlobStream:
-        """Open bytes ``start`` to ``end`` (exclusive); an end past the blob's is the blob's."""
+        """Open bytes ``start`` to ``end`` (exclusive); an ``end`` past the blob's is clamped."""
         options: GetOptions = {}
         if end is not None:
             options["range"] = (start, end)
@@ -155,10 +156,10 @@ class BlobStore:
         self, uri: str, chunks: AsyncIterator[bytes], *, replace: bool = True
     ) -> None:
         """
-        Write what ``chunks`` gives; if it raises, nothing is written and that is raised.
+        Write the chunks; if ``chunks`` raises, nothing is written and its error is raised.
 
-        Without ``replace`` a blob that is there stays, and BlobExistsError is raised; a
-        bucket then holds all of the new one in memory.
+        Without ``replace`` an existing blob stays, and BlobExistsError is raised; for a
+        bucket, the whole new blob is then buffered in memory.
         """
         source = _Source(chunks)
         try:
@@ -171,7 +172,7 @@ class BlobStore:
             await source.close()
 
     async def delete(self, uri: str) -> None:
-        """Remove the blob, if it is there."""
+        """Delete the blob; no error if it does not exist."""
         key = await self._key(uri)
         try:
             with _translated("delete", uri):
@@ -192,7 +193,7 @@ class BlobStore:
         return BlobInfo(meta["size"], meta["e_tag"] or "")
 
     async def list_below(self, uri: str, *, after: str = "", limit: int) -> list[ListedBlob]:
-        """Return the first ``limit`` blobs below the URI whose paths come after ``after``."""
+        """Return the first ``limit`` blobs below the URI with paths after ``after``, in byte order."""
         key = await self._key(uri)
         above = f"{key}/"
         offset = f"{above}{after}" if after and self._is_in_order else None
@@ -247,7 +248,7 @@ class BlobStore:
             await self._send(uri, draft, content)
             with _translated("write", uri):
                 await asyncio.to_thread(self._directory.publish, draft, key, replace=replace)
-        except BaseException:  # a cancelled upload leaves nothing behind either
+        except BaseException:  # also when cancelled: leave no draft
             self._directory.discard(draft)
             raise
 
@@ -267,9 +268,9 @@ class BlobStore:
 
 class _Source:
     """
-    Chunks on their way into obstore, which asks for each in a task of its own.
+    Iterator of chunks for obstore, which requests each chunk from a separate task.
 
-    When the upload is cancelled it forgets that task; ``close`` does not.
+    A cancelled upload abandons that task; ``close`` cancels it and waits for its end.
     """
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
@@ -298,10 +299,10 @@ class _Source:
 
 def open_store(base: str, options: S3Options | None = None) -> BlobStore:
     """
-    Return the store at ``base``; a directory is made if it is missing.
+    Return the store at ``base``; a missing directory is created.
 
     Raises ValueError for a base that names no store, BlobStoreError for a directory that
-    cannot be made. Whether a bucket can be reached shows at its first use.
+    cannot be created. A bucket is not contacted before its first use.
     """
     base = base.rstrip("/")
     scheme, _, path = base.partition("://")
@@ -313,7 +314,7 @@ def open_store(base: str, options: S3Options | None = None) -> BlobStore:
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BlobStoreError(f"cannot make the directory of {base}: {error}") from error
+            raise BlobStoreError(f"cannot create the directory of {base}: {error}") from error
         directory = Directory(root)
         return BlobStore(base, LocalStore(directory.root), prefix="", directory=directory)
     if scheme == "s3" and first:
@@ -347,12 +348,12 @@ def _is_amazons(store: LocalStore | S3Store) -> bool:
 
 
 def _rank(path: str) -> bytes:
-    """Where S3 has a path among others: by the bytes of its name."""
+    """Return the sort key of a path: S3 lists by the bytes of the name."""
     return path.encode()
 
 
 def _unfit(path: str) -> str:
-    """Say why a path below the base can name no blob; "" if it can."""
+    """Return why a path below the base cannot name a blob; "" if it can."""
     if not path or any(part in {"", ".", ".."} for part in path.split("/")):
         return "has an empty, '.' or '..' part; name a blob below the store's base"
     if not path.isprintable():
@@ -365,12 +366,12 @@ def _unfit(path: str) -> str:
             f" {_MAX_PART_BYTES}; shorten the name"
         )
     if re.search(r"#\d+$", path):
-        return "ends in '#' and digits, which a directory keeps for itself; rename it"
+        return "ends in '#' and digits, which a directory store reserves; rename it"
     return ""
 
 
 _REMEDY_BY_ERRNO = {
-    errno.EACCES: "let this process use that directory",
+    errno.EACCES: "give this process access to that directory",
     errno.EDQUOT: "raise its disk quota",
     errno.ENAMETOOLONG: "shorten the name",
     errno.ENOSPC: "free space on its disk",

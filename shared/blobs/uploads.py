@@ -1,8 +1,9 @@
 """
-Uploads in parts by people without credentials: begun and completed here, signed to them.
+Multipart uploads by clients without credentials: started and completed here, parts presigned.
 
-A store that checks CRC-32s says so when an upload begins. Then each link names its part's,
-the store refuses what arrives otherwise, and a blob is made of parts with these CRC-32s only.
+A store that verifies CRC-32 checksums reports so when an upload begins. Then each link
+contains the checksum of its part, the store rejects a part that does not match, and the blob
+is assembled only from parts with these checksums.
 """
 
 import re
@@ -20,8 +21,8 @@ from shared.blobs.store import BlobStore
 
 CRC32 = "x-amz-checksum-crc32"
 _ALGORITHM = "x-amz-checksum-algorithm"
-_SHORT_LIVED = timedelta(minutes=5)  # of links that are followed at once
-_UNKNOWN_HEADER = frozenset({400, 501})  # what stores that know no checksums say to one
+_SHORT_LIVED = timedelta(minutes=5)  # of links that are used immediately
+_UNKNOWN_HEADER = frozenset({400, 501})  # answers of stores without support for checksums
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,14 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What was sent, in order: the store's ETag of it, and its CRC-32 if one was wanted."""
+    """A part that was uploaded: the store's ETag, and its CRC-32 if the upload requires one."""
 
     etag: str
     crc32: str = ""  # base64
 
 
 class Uploads:
-    """Of blobs of a store that signs (``BlobStore.signs``)."""
+    """Multipart uploads to a store that can sign URLs (``BlobStore.signs``)."""
 
     def __init__(self, store: BlobStore, keys: AccessKeys, now: Callable[[], datetime]) -> None:
         self._store = store
@@ -48,9 +49,9 @@ class Uploads:
 
     async def begin(self, uri: str, *, crc32: bool = False) -> Upload:
         """
-        Begin an upload, with ``crc32`` of each part if the store checks them.
+        Begin an upload; ``crc32`` requests a checksum of each part, if the store verifies them.
 
-        BlobStoreError if the store does not begin one.
+        BlobStoreError if the store refuses.
         """
         checksum_headers = {_ALGORITHM: "CRC32"} if crc32 else {}
         answer = await self._send("POST", uri, {"uploads": ""}, headers=checksum_headers)
@@ -65,26 +66,26 @@ class Uploads:
         self, uri: str, upload: str, number: int, expires: timedelta, *, crc32: str = ""
     ) -> str:
         """
-        Return a URL good for putting one part, counted from 1.
+        Return a URL to PUT one part with; parts count from 1.
 
-        With ``crc32``, in base64, the request has to have it as its header ``CRC32``.
+        With ``crc32`` (base64) the request must send it in the header named :data:`CRC32`.
         """
         query = {"partNumber": str(number), "uploadId": upload}
         return await self._sign("PUT", uri, query, expires, {CRC32: crc32} if crc32 else {})
 
     async def complete(self, uri: str, upload: str, parts: Sequence[Part]) -> None:
-        """Make the blob of its parts; said twice, it is done once."""
+        """Assemble the blob from its parts; idempotent."""
         listed = "".join(_listed(number, part) for number, part in enumerate(parts, start=1))
         body = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
         answer = await self._send("POST", uri, {"uploadId": upload}, body)
         if _is_missing(answer) and await self._store.exists(uri):
             return
-        # The store answers 200 before it is done, and may then say that it failed.
+        # S3 sends status 200 before it is done; the body may still report an error.
         if answer.status != 200 or "<Error>" in answer.text:
             raise _refused("complete the upload of", uri, answer)
 
     async def abandon(self, uri: str, upload: str) -> None:
-        """Give up an upload and its parts; one that is gone already is no error."""
+        """Abort an upload and delete its parts; no error if it no longer exists."""
         answer = await self._send("DELETE", uri, {"uploadId": upload})
         if answer.status not in {200, 204} and not _is_missing(answer):
             raise _refused("abandon the upload of", uri, answer)
@@ -114,10 +115,10 @@ class Uploads:
         expires: timedelta,
         headers: Mapping[str, str],
     ) -> str:
-        # Where the blob is, and in which region, is told by the link that the library signs.
+        # obstore does not expose the blob's host and region; a link that it signs has both.
         signed = await self._store.sign_put(uri, expires)
         if signed is None:
-            raise BlobStoreError(f"{self._store.base} is no store that signs links")
+            raise BlobStoreError(f"{self._store.base} cannot sign links; use an S3 store")
         there = urlsplit(signed)
         credential = parse_qs(there.query)["X-Amz-Credential"][0]
         return presign(

@@ -1,8 +1,8 @@
 """
-An admission limiter: so many at a time, the others wait in the order in which they came.
+Admission limiter: runs a limited number of callers at once, the others wait in FIFO order.
 
-A thousand that are served side by side are each so slow that they give up and come again, and
-nobody else gets a turn of the event loop; one after the other, those who are through stay.
+A thousand callers served concurrently are each so slow that they time out and retry, and they
+starve the event loop; served a few at a time, those that are done stay done.
 """
 
 import asyncio
@@ -11,7 +11,11 @@ from contextlib import asynccontextmanager
 
 
 class AdmissionLimiter:
-    """``hold_at_most``: for how many seconds one that is slow keeps the others waiting."""
+    """
+    Semaphore of ``at_once`` slots, each released after ``hold_at_most`` seconds at the latest.
+
+    A slow caller goes on without its slot, so that it does not block the others.
+    """
 
     def __init__(self, at_once: int, *, hold_at_most: float) -> None:
         self._slots = asyncio.Semaphore(at_once)
@@ -20,7 +24,7 @@ class AdmissionLimiter:
 
     @asynccontextmanager
     async def admitted(self) -> AsyncIterator[Callable[[], None]]:
-        """Wait for a slot; it is released by the call, at the end, or by taking too long."""
+        """Wait for a slot; it is released by the yielded call, at the end, or by timeout."""
         self.waiting += 1
         try:
             await self._slots.acquire()

@@ -1,19 +1,19 @@
-"""A wish to stop that a task group has drowned, heard all the same."""
+"""Works around Python before 3.13, whose TaskGroup can lose a cancellation."""
 
 import asyncio
 
 
 def check_cancellation() -> None:
     """
-    Raise CancelledError if this task has been cancelled and does not know it yet.
+    Raise CancelledError if this task was cancelled but the cancellation was lost.
 
-    Call it where a task goes on after its task group has failed. When a child fails in the
-    very moment in which the task is cancelled, a group of Python before 3.13 raises the
-    child's error alone; a loop that takes that for one more failure would run for ever.
+    Call it where a task continues after its task group has failed. When a child fails at the
+    moment in which the task is cancelled, a TaskGroup of Python before 3.13 raises the
+    child's error only; a loop that handles that as one more failure would run for ever.
 
-    The group must have been waiting in its body. One that waits at its end is told of a
-    failing child by a cancellation that those Pythons never take back, and would look
-    cancelled here for the rest of its task's life.
+    Use it only after a group that was waiting in its body. A group that waits at its end is
+    interrupted by a cancellation when a child fails, which those Pythons never uncancel: the
+    task would count as cancelled here for the rest of its life.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

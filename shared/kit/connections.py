@@ -1,8 +1,8 @@
 """
-Limits on the connections of a server: how many there are, and for how long one is waited for.
+Connection limits of a server: total, per client address, and read deadlines.
 
-A server's protocol enters each connection and says when something has to have come from it.
-Nothing here costs a connection that is quick: no timer is made, one task looks once a second.
+The server's protocol class calls ``enter`` for each connection and sets deadlines by which
+data must arrive. Fast connections cost no timer: one task checks the deadlines once a second.
 """
 
 import asyncio
@@ -16,31 +16,31 @@ LOOK_SECONDS = 1.0
 
 
 class Connection(Protocol):
-    """A connection that is waited for."""
+    """A connection that has a deadline."""
 
     def expire(self) -> None:
-        """End it: what had to come by :meth:`Connections.expect`'s deadline did not come."""
+        """Close it: nothing arrived before the deadline of :meth:`Connections.expect`."""
         ...
 
 
 class Connections:
-    """``most`` connections in all, and ``most_per_address`` from one address."""
+    """Allows ``most`` connections in total and ``most_per_address`` from one address."""
 
     def __init__(self, name: str, *, most: int, most_per_address: int) -> None:
-        """``name`` is the server's, for the log."""
+        """``name`` identifies the server in log lines."""
         self._name = name
         self._most = most
         self._most_per_address = most_per_address
         self._count = 0
         self._by_address: Counter[str] = Counter()
         self._deadlines: dict[Connection, float] = {}  # the loop's time
-        self._refusals: Counter[str] = Counter()  # by limit, since the last line in the log
+        self._refusals: Counter[str] = Counter()  # by limit, since the last log line
 
     def __len__(self) -> int:
         return self._count
 
     def enter(self, address: str) -> str:
-        """Count a connection that was made; returns why it has to be refused, "" if it has not."""
+        """Count a new connection; return the reason to refuse it, "" to accept it."""
         self._count += 1
         self._by_address[address] += 1
         if self._count > self._most:
@@ -50,7 +50,7 @@ class Connections:
         return ""
 
     def leave(self, connection: Connection, address: str) -> None:
-        """Forget a connection that is lost, refused or not."""
+        """Stop counting a closed connection, whether it was accepted or refused."""
         self._deadlines.pop(connection, None)
         self._count -= 1
         self._by_address[address] -= 1
@@ -58,18 +58,19 @@ class Connections:
             del self._by_address[address]
 
     def expect(self, connection: Connection, deadline: float) -> None:
-        """Expire the connection at this time of the loop, unless it is then expected no more."""
+        """Set the connection's deadline, in the event loop's time; it expires then."""
         self._deadlines[connection] = deadline
 
     def expect_no_more(self, connection: Connection) -> None:
+        """Clear the connection's deadline."""
         self._deadlines.pop(connection, None)
 
     def note_refusal(self, limit: str) -> None:
-        """Count a refusal; what is refused within a second is one line of the log."""
+        """Count a refusal; those of one second are logged as one line."""
         self._refusals[limit] += 1
 
     async def run(self) -> None:
-        """Expire connections until cancelled."""
+        """Expire connections past their deadline and log refusals, each second until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(LOOK_SECONDS)

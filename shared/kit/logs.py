@@ -1,8 +1,8 @@
 """
-One line for each thing that happened, for people or for machines.
+Log formats: one line for each event, as text or as JSON.
 
-Messages are constants; what varies is in ``extra`` and comes out as fields. Both programs
-call :func:`configure` once, first thing, and nobody else touches logging's set-up.
+Messages are constants; variable values go into ``extra`` and are written as fields. Each
+program calls :func:`configure` once, at its start; no other code configures logging.
 """
 
 import json
@@ -17,11 +17,11 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "31;1"}
 
 _CHATTY = ("alembic", "asyncio", "grpc", "httpcore", "httpx", "uvicorn")
-"""Libraries whose INFO is our DEBUG."""
+"""Libraries whose INFO lines are noise: only their warnings are logged."""
 
 
 def configure(*, level: str, json_lines: bool = False, stream: TextIO | None = None) -> None:
-    """Send every record of ``level`` and above to ``stream`` (stderr), in one format."""
+    """Log every record of ``level`` and above to ``stream`` (default: stderr)."""
     target = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(target)
     handler.setFormatter(JsonLines() if json_lines else Text(colours=target.isatty()))
@@ -33,7 +33,7 @@ def configure(*, level: str, json_lines: bool = False, stream: TextIO | None = N
 
 
 class Text(logging.Formatter):
-    """``12:34:56.789 INFO    agent connected  cluster=local epoch=3``."""
+    """Formats a record for people: ``12:34:56.789 INFO    agent connected  cluster=local epoch=3``."""
 
     def __init__(self, *, colours: bool) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Text(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """An object a line; our names first, then the record's own fields."""
+    """Formats a record as a JSON object on one line; standard keys first, then ``extra``."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -77,7 +77,7 @@ def _fields(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
 
 
 def _shown(value: object) -> str:
-    """A field's value on one line, quoted where it could be taken for two."""
+    """Render a field's value on one line; quoted if it contains spaces, quotes or ``=``."""
     text = str(value)
     plain = text.isprintable() and not any(mark in text for mark in ' "=')
     return text if plain and text else json.dumps(text, ensure_ascii=False)

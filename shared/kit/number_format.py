@@ -1,16 +1,16 @@
-"""Numbers and durations as text, as Flyte writes them where a task reads them."""
+"""Formats numbers and durations as Flyte does in the arguments of a task's command."""
 
 from decimal import Decimal
 
-_SECOND = 1_000_000_000  # in nanoseconds, as all durations here
+_SECOND = 1_000_000_000  # all durations here are in nanoseconds
 _MINUTE = 60 * _SECOND
 _HOUR = 60 * _MINUTE
 _FRACTIONS = ((1_000_000, "ms"), (1000, "µs"), (1, "ns"))
 
 
 def render_float(value: float) -> str:
-    """All digits and no exponent; NaN, +Inf, -Inf."""
-    if value != value:  # noqa: PLR0124 - that is what makes it NaN
+    """Render a float with all digits and no exponent; NaN, +Inf, -Inf."""
+    if value != value:  # noqa: PLR0124 - only NaN differs from itself
         return "NaN"
     if value in {float("inf"), float("-inf")}:
         return "+Inf" if value > 0 else "-Inf"
@@ -19,7 +19,7 @@ def render_float(value: float) -> str:
 
 
 def render_duration(nanoseconds: int) -> str:
-    """``1h2m3.5s``, ``1.5ms``, ``0s``."""
+    """Render a duration: ``1h2m3.5s``, ``1.5ms``, ``0s``."""
     sign, rest = "-" if nanoseconds < 0 else "", abs(nanoseconds)
     if 0 < rest < _SECOND:
         size, unit = next(each for each in _FRACTIONS if rest >= each[0])
@@ -33,7 +33,7 @@ def render_duration(nanoseconds: int) -> str:
 
 
 def _trimmed(amount: int, unit: int) -> str:
-    """Divide by a power of ten."""
+    """Divide by a power of ten and render the quotient without trailing zeros."""
     whole, part = divmod(amount, unit)
     digits = str(part).zfill(len(str(unit)) - 1).rstrip("0") if part else ""
     return f"{whole}.{digits}" if digits else str(whole)

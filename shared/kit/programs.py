@@ -1,4 +1,4 @@
-"""How a program of ours runs and ends: cancelling is stopping, and a signal cancels."""
+"""Runs a program's main coroutine until it ends or a signal (INT, TERM, HUP) cancels it."""
 
 import asyncio
 import logging
@@ -17,11 +17,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def run_until_signalled(program: Coroutine[None, None, None]) -> None:
     """
-    Run ``program`` until it ends or a signal asks it to; return only when it has stopped.
+    Run ``program`` until it ends or a signal stops it; return once it has stopped.
 
-    The first signal cancels it; another one cancels every task that is taking its time. A
-    program that has not stopped a minute after the first is left as it is, with exit code 1.
-    What the program raises is raised here, a group of one as the one.
+    The first signal cancels it; a second one cancels every task that is still running. If the
+    program has not stopped a minute after the first signal, the process exits with code 1.
+    Exceptions of the program are raised here; a group of one is unwrapped.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
@@ -35,18 +35,18 @@ def run_until_signalled(program: Coroutine[None, None, None]) -> None:
 async def _signalled(program: Coroutine[None, None, None]) -> None:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine runs in a task
-    asked = 0
+    signals = 0
 
     def stop(number: int) -> None:
-        nonlocal asked
-        asked += 1
+        nonlocal signals
+        signals += 1
         _log.info(
-            "stopping" if asked == 1 else "stopping at once",
+            "program stopping" if signals == 1 else "program stopping, all tasks cancelled",
             extra={"signal": signal.Signals(number).name},
         )
-        if asked == 1:
-            loop.call_later(_STOP_WITHIN.total_seconds(), _leave)
-        for each in asyncio.all_tasks() if asked > 1 else {task}:
+        if signals == 1:
+            loop.call_later(_STOP_WITHIN.total_seconds(), _exit)
+        for each in asyncio.all_tasks() if signals > 1 else {task}:
             each.cancel()
 
     loop = asyncio.get_running_loop()
@@ -59,14 +59,16 @@ async def _signalled(program: Coroutine[None, None, None]) -> None:
             loop.remove_signal_handler(number)
 
 
-def _leave() -> None:
-    _log.error("it does not stop; leaving it as it is")
+def _exit() -> None:
+    _log.error(
+        "program did not stop in time, exiting", extra={"timeout": _STOP_WITHIN.total_seconds()}
+    )
     logging.shutdown()
     os._exit(1)
 
 
 def _single(error: BaseException) -> BaseException:
-    """Task groups wrap even a lone failure; nobody is helped by the wrapping."""
+    """Unwrap exception groups that contain a single exception, as task groups raise."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

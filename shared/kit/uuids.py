@@ -1,4 +1,4 @@
-"""Identifiers made here: UUIDs that sort by the time they were made (version 7)."""
+"""Generates UUIDs of version 7, which sort by creation time."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -9,9 +9,9 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def new_uuid(at: datetime) -> UUID:
-    """Make a UUIDv7: 48 bits of milliseconds, then chance. Neighbours share index pages."""
+    """Return a UUIDv7: 48 bits of milliseconds, then random. Recent ones share index pages."""
     milliseconds = (at - _EPOCH) // _MILLISECOND
-    chance = int.from_bytes(secrets.token_bytes(10))
-    value = (milliseconds & (1 << 48) - 1) << 80 | chance
+    random = int.from_bytes(secrets.token_bytes(10))
+    value = (milliseconds & (1 << 48) - 1) << 80 | random
     value &= ~(0xF << 76) & ~(0x3 << 62) & (1 << 128) - 1
     return UUID(int=value | 0x7 << 76 | 0x2 << 62)

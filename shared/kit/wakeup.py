@@ -1,4 +1,4 @@
-"""A bell that can be rung from anywhere and is answered once."""
+"""Wakes a waiting loop: a notification without data that coalesces."""
 
 import asyncio
 from datetime import timedelta
@@ -6,10 +6,10 @@ from datetime import timedelta
 
 class Wakeup:
     """
-    Rung many times, heard once.
+    Event that resets itself: several calls of ``wake`` end one ``wait``.
 
-    A ring carries no data on purpose: whoever hears it looks at the whole
-    state again, so a lost, doubled or late ring can do no harm.
+    It carries no data on purpose: the waiter reads the whole state again, so a lost,
+    repeated or late notification is harmless.
     """
 
     def __init__(self) -> None:
@@ -19,12 +19,12 @@ class Wakeup:
         self._woken.set()
 
     async def wait(self, at_most: timedelta) -> bool:
-        """Return when it rings, or in time; whether it rang."""
+        """Return True when woken, False after ``at_most``."""
         try:
             async with asyncio.timeout(at_most.total_seconds()):
                 await self._woken.wait()
         except TimeoutError:
-            pass  # the regular pass is due; that is the other reason to wake
+            pass  # the caller's periodic pass is due
         woken = self._woken.is_set()
         self._woken.clear()
         return woken

@@ -1,5 +1,5 @@
 """
-The vocabulary both planes speak: frozen values, typed ids, the phase table.
+Domain types of both planes: frozen values, typed ids, the phase transition table.
 
-PURE: no input or output, no clock, no messages, no logging.
+PURE: no input or output, no clock, no protobuf messages, no logging.
 """

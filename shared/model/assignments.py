@@ -1,4 +1,4 @@
-"""What the control plane asks a cluster to run."""
+"""Assignments: attempts that the control plane leases to a cluster to run."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ class Assignment:
     """
     One attempt, leased to one cluster.
 
-    The task and the run's settings travel apart, by digest, because thousands of
+    The task spec and the run spec are sent separately, by digest, because thousands of
     assignments share them. URIs are those of the org's object store; every attempt has
     an ``output_prefix`` of its own, so that a stale one cannot overwrite a result.
     """
@@ -30,5 +30,6 @@ class Assignment:
     previous_output_prefix: str  # of the attempt before this one; "" for the first
     raw_data_prefix: str
     run_started_at: datetime
-    # Cut off for long, the agent stops it, because it may then be begun elsewhere.
+    # A disconnected agent stops it after its self-fence timeout, since its lease may then go to
+    # another cluster.
     replaceable: bool = False

@@ -1,8 +1,8 @@
 """
-Identifiers. A string becomes one of these at the door and stays one inside.
+Typed identifiers; strings from requests are converted to them at the API boundary.
 
-People name things by keys (project, domain, run, action); inside, an action is a UUID
-given out once, so that a name can be looked up in one place and nowhere else.
+Users name things by keys (project, domain, run, action); internally an action has a UUID,
+assigned once, so that names are resolved in one place only.
 """
 
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ RunId = NewType("RunId", UUID)
 """A run is the action without a parent: its id is that action's id."""
 ActionId = NewType("ActionId", UUID)
 LeaseId = NewType("LeaseId", UUID)
-"""The right to run one attempt; whoever reports must hold the current one."""
+"""The right to run one attempt; reports are accepted only with the current lease."""
 
 Digest = NewType("Digest", bytes)
-"""SHA-256 of a serialised TaskSpec or RunSpec, 32 bytes; what it names never changes."""
+"""SHA-256 of a serialised TaskSpec or RunSpec, 32 bytes; the content is immutable."""
 
 ROOT = ActionName("a0")
 """The name of every run's root action, fixed by the SDK."""
@@ -31,7 +31,7 @@ ROOT = ActionName("a0")
 
 @dataclass(frozen=True, slots=True, order=True)
 class RunKey:
-    """A run as people name it, within one org."""
+    """The name of a run as users see it, unique within one org."""
 
     project: ProjectName
     domain: DomainName
@@ -43,7 +43,7 @@ class RunKey:
 
 @dataclass(frozen=True, slots=True, order=True)
 class ActionKey:
-    """An action as people name it, within one org."""
+    """The name of an action as users see it, unique within one org."""
 
     run: RunKey
     name: ActionName
@@ -54,7 +54,7 @@ class ActionKey:
 
 @dataclass(frozen=True, slots=True, order=True)
 class AttemptId:
-    """One try at one action; attempts count from 1."""
+    """One attempt at one action; attempts count from 1."""
 
     action: ActionId
     number: int

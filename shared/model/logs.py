@@ -1,4 +1,4 @@
-"""Lines a task wrote."""
+"""Log lines of an attempt."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Originator(IntEnum):
-    """Who wrote the line; flyteidl2's LogLineOriginator numbers."""
+    """Source of a log line; the numbers are flyteidl2's ``LogLineOriginator``."""
 
     USER = 1
     SYSTEM = 2

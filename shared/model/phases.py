@@ -1,11 +1,11 @@
 """
-The life of an action and of each of its attempts, as a table.
+Phases of actions and attempts, and the table of allowed transitions.
 
 The numbers are flyteidl2's ``ActionPhase``, because lists are filtered and sorted by
-them. Everything that changes a phase asks :func:`advance`, or the SQL guard that
+them. All code that changes a phase uses :func:`advance`, or the SQL guard that
 ``controlplane.store.phase_guards`` generates from :data:`NEXT`. Terminal is final: a retry is
 a new attempt, and the action returns to QUEUED in the transaction that ended the old one
-(:data:`RETRIED_FROM` says from where that is lawful).
+(allowed from the phases in :data:`RETRIED_FROM`).
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from enum import IntEnum
 
 class Phase(IntEnum):
     UNKNOWN = 0
-    """Read from a row that a later release wrote; never written, and in no row of the table."""
+    """Read from a row that a later release wrote; never written, and without transitions."""
     QUEUED = 1
     WAITING_FOR_RESOURCES = 2
     INITIALIZING = 3
@@ -50,7 +50,7 @@ RETRIED_FROM = frozenset(NEXT) - TERMINAL - {Phase.PAUSED}
 
 
 class UnlawfulPhaseError(Exception):
-    """The report names a phase that cannot follow the current one."""
+    """The reported phase is no allowed transition from the current one."""
 
     def __init__(self, current: Phase, reported: Phase) -> None:
         super().__init__(f"{reported.name} cannot follow {current.name}")
@@ -59,7 +59,11 @@ class UnlawfulPhaseError(Exception):
 
 
 def advance(current: Phase, reported: Phase) -> Phase:
-    """Return the phase after a report; a repeated or late one changes nothing."""
+    """
+    Return the phase after a report; a repeated or late report leaves it unchanged.
+
+    Raises UnlawfulPhaseError for a transition that :data:`NEXT` does not allow.
+    """
     if reported in NEXT.get(current, ()):
         return reported
     if reported is current or current in TERMINAL:

@@ -1,4 +1,4 @@
-"""What a cluster says of the attempts it runs."""
+"""Status reports of attempts, sent by a cluster's agent, and their acknowledgements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from shared.model.phases import Phase
 
 
 class FailureKind(IntEnum):
-    """Who is to blame, which decides the retry budget; numbers are on the wire."""
+    """Cause of a failure, which selects the retry budget; numbers are on the wire."""
 
     UNKNOWN = 0  # read from a row that a later release wrote; never sent or written
     USER = 1
@@ -20,12 +20,12 @@ class FailureKind(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why an attempt ended badly."""
+    """Error that ended an attempt."""
 
     code: str  # machine-readable: "OOMKilled", "UserError", …; the SDK picks exceptions by it
     kind: FailureKind
-    message: str  # for people; at most MAX_MESSAGE_BYTES, the whole is at ``full_uri``
-    recoverable: bool = True  # False: the task said that trying again is no use
+    message: str  # for users; at most MAX_MESSAGE_BYTES, the full text is at ``full_uri``
+    recoverable: bool = True  # False: the task raised an error that is not to be retried
     full_uri: str = ""
 
 
@@ -34,7 +34,7 @@ MAX_MESSAGE_BYTES = 16 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterEvent:
-    """Something the cluster said about the attempt: a pull, a placement, an eviction."""
+    """Kubernetes event about the attempt: an image pull, a scheduling decision, an eviction."""
 
     at: datetime
     reason: str
@@ -43,7 +43,7 @@ class ClusterEvent:
 
 @dataclass(frozen=True, slots=True)
 class LogLink:
-    """Where somebody else keeps a log of the attempt, for people."""
+    """Link to the attempt's log in an external system, for users."""
 
     name: str
     uri: str  # http or https
@@ -52,9 +52,9 @@ class LogLink:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """
-    One thing that happened to one attempt.
+    Status update of one attempt.
 
-    Keyed (attempt, version): versions count from 1 without gaps and a repeat is no news.
+    Keyed (attempt, version): versions count from 1 without gaps, and repeats are ignored.
     ``phase`` is the attempt's phase from ``at`` on.
     """
 
@@ -64,26 +64,26 @@ class Report:
     phase: Phase
     at: datetime
     reason: str = ""  # machine-readable: why it is in this phase
-    message: str = ""  # the same for people
+    message: str = ""  # the same for users
     failure: Failure | None = None
     output_uri: str = ""  # the attempt's output prefix, once it SUCCEEDED
-    report_uri: str = ""  # its report.html, if there is one
-    log_uri: str = ""  # its shipped log, once there is one
+    report_uri: str = ""  # its report.html, if it has one
+    log_uri: str = ""  # its log in the object store, once uploaded
     events: Sequence[ClusterEvent] = field(default=())
-    log_links: Sequence[LogLink] = ()  # all of them; none: as before
+    log_links: Sequence[LogLink] = ()  # the complete list; empty: unchanged
 
 
 class AckStatus(IntEnum):
-    """What became of a report; numbers are on the wire."""
+    """Result of applying a report; numbers are on the wire."""
 
     APPLIED = 1
-    REPEATED = 2  # known already; forget it
-    STALE = 3  # the lease is not current: stop that attempt, report no more of it
+    REPEATED = 2  # already applied; drop it
+    STALE = 3  # the lease is not current: stop the attempt, send no further reports
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Given after commit: everything of this attempt up to ``version`` is settled."""
+    """Sent after commit: all reports of this attempt up to ``version`` are acknowledged."""
 
     attempt: AttemptId
     version: int

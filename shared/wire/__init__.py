@@ -1,1 +1,1 @@
-"""Messages to values and back; a message that breaks its contract ends here."""
+"""Converts protobuf messages to domain values and back; rejects invalid messages."""

@@ -1,4 +1,4 @@
-"""Assignments on the wire."""
+"""Converts assignments to and from protobuf."""
 
 from shared.idl.agent.v1 import assignment_pb2
 from shared.model.assignments import Assignment

@@ -1,5 +1,5 @@
-"""The one thing that can be wrong with a message here."""
+"""The error for a message that violates the protocol."""
 
 
 class BadMessageError(Exception):
-    """The peer sent something its own contract forbids; the text names the field."""
+    """The peer sent an invalid message; the text names the field."""

@@ -1,4 +1,4 @@
-"""Identifiers on the wire."""
+"""Converts identifiers, leases and digests to and from protobuf."""
 
 from uuid import UUID
 

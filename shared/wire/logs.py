@@ -1,4 +1,4 @@
-"""Log lines on the wire."""
+"""Converts log lines to and from protobuf."""
 
 from collections.abc import Sequence
 
@@ -25,5 +25,5 @@ def render_log_chunk(lines: Sequence[LogLine], last_line: int) -> call_pb2.LogCh
 
 
 def _parse_originator(number: int) -> Originator:
-    """Whoever a later release names, it was not the user's code."""
+    """Treat an originator added by a later release as SYSTEM: it is not the user's code."""
     return Originator.USER if number == Originator.USER else Originator.SYSTEM

@@ -1,4 +1,4 @@
-"""Reports and their acknowledgements on the wire."""
+"""Converts reports and acknowledgements to and from protobuf."""
 
 from shared.idl.agent.v1 import report_pb2
 from shared.model.phases import Phase
@@ -18,7 +18,7 @@ from shared.wire.strings import MAX_CODE_BYTES, parse_uri, parse_words
 from shared.wire.timestamps import from_us, to_us
 
 MAX_EVENTS = 100
-"""Of one report; the first ones are kept, they say how it began."""
+"""Per report; the first ones are kept, since they show how the attempt started."""
 MAX_EVENT_BYTES = 4 * 1024
 MAX_LOG_LINKS = 20
 

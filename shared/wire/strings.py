@@ -1,8 +1,9 @@
 """
-Strings on the wire. What a task wrote may hold anything; what comes out here can be kept.
+Sanitises strings from the wire so that Postgres can store them.
 
-Words for people are cut and mended, because the one who said them says them again until
-they are taken. An address that was cut would be another address, so that one is refused.
+A task may write anything. Text for people is truncated and its NULs replaced, not rejected,
+because the agent would resend a rejected report for ever. A truncated URI would be another
+URI, so a bad one is rejected.
 """
 
 from shared.wire.errors import BadMessageError
@@ -10,22 +11,23 @@ from shared.wire.errors import BadMessageError
 MAX_CODE_BYTES = 256
 MAX_URI_BYTES = 2048
 
-_NUL = "\0"  # no column of text takes it
+_NUL = "\0"  # Postgres text columns reject it
 _INSTEAD = "\N{REPLACEMENT CHARACTER}"
 
 
 def parse_words(value: str, most: int) -> str:
-    """Take at most ``most`` bytes of UTF-8, without NUL."""
-    mended = value.replace(_NUL, _INSTEAD)
-    if len(mended) * 4 <= most:
-        return mended
-    return mended.encode()[:most].decode(errors="ignore")
+    """Truncate to ``most`` bytes of UTF-8 and replace NUL characters."""
+    cleaned = value.replace(_NUL, _INSTEAD)
+    if len(cleaned) * 4 <= most:
+        return cleaned
+    return cleaned.encode()[:most].decode(errors="ignore")
 
 
 def parse_uri(value: str, field: str) -> str:
+    """Return the URI; BadMessageError if it is longer than the limit or contains NUL."""
     size = len(value.encode())
     if size > MAX_URI_BYTES:
-        raise BadMessageError(f"{field} has {size} bytes; at most {MAX_URI_BYTES} are taken")
+        raise BadMessageError(f"{field} has {size} bytes; the limit is {MAX_URI_BYTES}")
     if _NUL in value:
-        raise BadMessageError(f"{field} holds a NUL character")
+        raise BadMessageError(f"{field} contains a NUL character")
     return value

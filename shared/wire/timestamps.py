@@ -1,4 +1,4 @@
-"""Instants on our wire: microseconds since 1970, UTC."""
+"""Converts timestamps to and from the wire: microseconds since 1970, UTC."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,8 +13,8 @@ def to_us(at: datetime) -> int:
 
 
 def from_us(us: int) -> datetime:
-    """Return the instant; BadMessageError for one that no calendar of ours has."""
+    """Return the timestamp; BadMessageError if it is outside the range of ``datetime``."""
     try:
         return _EPOCH + us * _MICROSECOND
     except OverflowError as error:
-        raise BadMessageError(f"{us} microseconds since 1970 are beyond any calendar") from error
+        raise BadMessageError(f"timestamp out of range: {us} microseconds since 1970") from error

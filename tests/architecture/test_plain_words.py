@@ -22,7 +22,6 @@ PENDING = (
     "controlplane/web/",
     "dataplane/",
     "scripts/",
-    "shared/",
     "tests/",
 )
 

@@ -1,1 +1,1 @@
-"""What the control plane and its agents say to each other."""
+"""Protobuf schema of the agent link, between the control plane and its agents."""

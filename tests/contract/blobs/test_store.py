@@ -47,7 +47,7 @@ async def test_a_blob_over_the_limit_is_not_read(store: BlobStore) -> None:
     uri = store.uri("large")
     await store.write(uri, b"x" * 11)
 
-    with pytest.raises(BlobTooLargeError, match="11 bytes; at most 10") as refusal:
+    with pytest.raises(BlobTooLargeError, match="11 bytes; the limit is 10") as refusal:
         await store.read(uri, limit=10)
 
     assert refusal.value.size == 11
@@ -170,7 +170,7 @@ async def test_what_is_not_to_be_replaced_stays(store: BlobStore) -> None:
     uri = store.uri("once")
     await store.write_stream(uri, chunks(b"first"), replace=False)
 
-    with pytest.raises(BlobExistsError, match="once is there already"):
+    with pytest.raises(BlobExistsError, match="once already exists"):
         await store.write_stream(uri, chunks(b"second"), replace=False)
 
     assert await store.read(uri, limit=10) == b"first"

@@ -154,7 +154,7 @@ async def test_a_directory_we_may_not_write_is_named(served: Served) -> None:
 
     assert answer.status_code == 503
     assert "Permission denied" in answer.text
-    assert "let this process use that directory" in answer.text
+    assert "give this process access to that directory" in answer.text
     assert await served.store.read(served.store.uri("org/a"), limit=9) == b"as it was"
 
 

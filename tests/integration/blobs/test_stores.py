@@ -37,7 +37,9 @@ def test_a_directory_is_made(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(BlobStoreError, match=r"cannot make the directory of file://.*/file/blobs"):
+    with pytest.raises(
+        BlobStoreError, match=r"cannot create the directory of file://.*/file/blobs"
+    ):
         open_store(f"file://{tmp_path}/file/blobs")
 
 

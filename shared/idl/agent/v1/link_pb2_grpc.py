@@ -26,15 +26,15 @@ if _version_not_supported:
 
 
 class LinkServiceStub:
-    """The link between the control plane and one cluster's agent. The agent dials; one stream
-    is one session. The order is
+    """The link between the control plane and one cluster's agent. The agent connects; one stream
+    is one session. The order of frames is
 
     agent   Hello                      control plane   Welcome or Refusal
     agent   Inventory… (last = true)   control plane   Verdicts (last = true)
     then, in any order and for as long as the stream lasts: Credit, Accepted, Reports,
     Heartbeat, Reply up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
 
-    The agent proves who it is in the call's metadata (`authorization`), not in messages.
+    The agent authenticates by the call's metadata (`authorization`), not in messages.
     """
 
     def __init__(self, channel):
@@ -51,15 +51,15 @@ class LinkServiceStub:
 
 
 class LinkServiceServicer:
-    """The link between the control plane and one cluster's agent. The agent dials; one stream
-    is one session. The order is
+    """The link between the control plane and one cluster's agent. The agent connects; one stream
+    is one session. The order of frames is
 
     agent   Hello                      control plane   Welcome or Refusal
     agent   Inventory… (last = true)   control plane   Verdicts (last = true)
     then, in any order and for as long as the stream lasts: Credit, Accepted, Reports,
     Heartbeat, Reply up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
 
-    The agent proves who it is in the call's metadata (`authorization`), not in messages.
+    The agent authenticates by the call's metadata (`authorization`), not in messages.
     """
 
     def Connect(self, request_iterator, context):
@@ -85,15 +85,15 @@ def add_LinkServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LinkService:
-    """The link between the control plane and one cluster's agent. The agent dials; one stream
-    is one session. The order is
+    """The link between the control plane and one cluster's agent. The agent connects; one stream
+    is one session. The order of frames is
 
     agent   Hello                      control plane   Welcome or Refusal
     agent   Inventory… (last = true)   control plane   Verdicts (last = true)
     then, in any order and for as long as the stream lasts: Credit, Accepted, Reports,
     Heartbeat, Reply up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
 
-    The agent proves who it is in the call's metadata (`authorization`), not in messages.
+    The agent authenticates by the call's metadata (`authorization`), not in messages.
     """
 
     @staticmethod

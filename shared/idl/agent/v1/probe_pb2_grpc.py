@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class ProbeServiceStub:
-    """For who only wants to know whether the link would open: proves itself as an agent does, by
-    the call's metadata, and has no effect on the session that the cluster may have.
+    """Checks whether a session could be opened. The caller authenticates as an agent does, by
+    the call's metadata; an existing session of the cluster is not affected.
     """
 
     def __init__(self, channel):
@@ -44,8 +44,8 @@ class ProbeServiceStub:
 
 
 class ProbeServiceServicer:
-    """For who only wants to know whether the link would open: proves itself as an agent does, by
-    the call's metadata, and has no effect on the session that the cluster may have.
+    """Checks whether a session could be opened. The caller authenticates as an agent does, by
+    the call's metadata; an existing session of the cluster is not affected.
     """
 
     def Probe(self, request, context):
@@ -71,8 +71,8 @@ def add_ProbeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProbeService:
-    """For who only wants to know whether the link would open: proves itself as an agent does, by
-    the call's metadata, and has no effect on the session that the cluster may have.
+    """Checks whether a session could be opened. The caller authenticates as an agent does, by
+    the call's metadata; an existing session of the cluster is not affected.
     """
 
     @staticmethod

@@ -72,10 +72,10 @@ def test_a_report_is_refused(named: str, place: str, value: object) -> None:
         parse_report(report)
 
 
-def test_an_event_beyond_any_calendar_is_refused() -> None:
+def test_event_timestamp_out_of_range_is_refused() -> None:
     report = make_report()
     report.events.add(at_us=BEYOND_ANY_CALENDAR, reason="Pulled")
-    with pytest.raises(BadMessageError, match="calendar"):
+    with pytest.raises(BadMessageError, match="timestamp out of range"):
         parse_report(report)
 
 
