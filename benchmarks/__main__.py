@@ -1,4 +1,4 @@
-"""Run every benchmark with its usual size; a table each."""
+"""Run every benchmark with its default size and print a table for each."""
 
 import asyncio
 import sys

@@ -1,5 +1,5 @@
 """
-Where the time of one Enqueue goes in the API, without HTTP and without the database.
+Profiles the API's steps of one Enqueue call, without HTTP and without the database.
 
 ``python -m benchmarks.api_calls``. The request is what the SDK sends for a child of an
 ordinary task, about 2 kB.
@@ -31,7 +31,7 @@ _TIMES = 5_000
 
 
 def make_request() -> EnqueueRequest:
-    """Make an Enqueue as it comes from a pod."""
+    """Build an Enqueue request like one sent from a pod."""
     request = EnqueueRequest()
     action = request.action
     run = action.action_id.run

@@ -1,10 +1,10 @@
 """
-Which ASGI server serves the public door: uvicorn, hypercorn or granian.
+Compares ASGI servers for the public API: uvicorn, hypercorn and granian.
 
-``python -m benchmarks.asgi_servers`` measures, for each that is installed, the real door with
-nothing behind it: Enqueue calls over kept connections, then thousands of watchers that hear
-nothing, then Enqueue again beside them, then how fast hung-up watchers are let go of. The
-client writes bytes made beforehand, so that mostly the server is measured; it shares the
+``python -m benchmarks.asgi_servers`` measures, for each that is installed, the real API app
+with stub services: Enqueue calls over keep-alive connections, then thousands of idle watch
+streams, then Enqueue again while these are open, then how fast closed streams are released.
+The client writes prepared bytes, so that mostly the server is measured; both share the
 machine.
 """
 
@@ -125,7 +125,7 @@ def _watch() -> bytes:
 
 
 async def _answer(reader: asyncio.StreamReader) -> bytes:
-    """Read one answer of known or chunked length; return its body."""
+    """Read a response with Content-Length or chunked encoding; return its body."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     if not head.startswith(b"http/1.1 200"):
         raise RuntimeError(head.decode())
@@ -140,7 +140,7 @@ async def _answer(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _call(port: int, calls: int) -> tuple[float, float, float]:
-    """Make unary calls; return calls a second, and p50 and p99 in milliseconds."""
+    """Send unary calls; return calls per second, and p50 and p99 latency in milliseconds."""
     spent: list[float] = []
     request = _enqueue()
 
@@ -191,7 +191,7 @@ async def _gauge(port: int) -> float:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process and its children have used."""
+    """Return the CPU seconds used by a process and its children."""
     total = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

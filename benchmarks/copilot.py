@@ -1,14 +1,14 @@
 """
-What the copilot moves a second, beside ``aws s3 cp``: one large file, many small ones.
+Compares the copilot's throughput with ``aws s3 cp``: one large file, many small ones.
 
-Both are processes, timed from start to exit, against one S3 server on this machine, turn
-by turn. The copilot gets its links from a signer in this process, over HTTP, as in a pod;
-``aws`` has the bucket's keys. Files and server are in memory, where there is room, because a
-disk would be measured else. The server's seconds of CPU have a column of their own: on the
-same machine they bound what any program can reach. ``--gateway`` names a versitygw or MinIO, which
-needs fewer than SeaweedFS; ``--cores`` leaves more of the machine to the server. What
-others use of the machine meanwhile is shown: where that is much, seconds say little, and
-seconds of CPU more. ``--calm-within`` waits for them before each turn.
+Both run as processes, timed from start to exit, alternately, against one S3 server on this
+machine. The copilot gets its links from a signer in this process, over HTTP, as in a pod;
+``aws`` has the bucket's keys. Files and server are in memory if they fit, because otherwise
+the disk would be measured. The server's CPU seconds have their own column: on the same
+machine they limit any client. ``--gateway`` selects a versitygw or MinIO, which needs less
+CPU than SeaweedFS; ``--cores`` leaves more of the machine to the server. CPU use by other
+processes is shown: where it is high, rely on CPU seconds rather than on seconds.
+``--calm-within`` waits for other processes to become idle before each measurement.
 """
 
 import argparse
@@ -54,11 +54,11 @@ class Cost:
     seconds: float
     cpu_seconds: float
     server_cpu_seconds: float
-    others_cpu_seconds: float  # of whoever else is on this machine
+    others_cpu_seconds: float  # CPU seconds of other processes
 
 
 class _Meter:
-    """Takes the time of what happens between its beginning and ``read``."""
+    """Measures wall and CPU time from its creation to ``read``."""
 
     def __init__(self, server: int) -> None:
         self._server = server
@@ -70,13 +70,13 @@ class _Meter:
 
     def _now(self) -> tuple[float, float, float, float]:
         children, server = _children_cpu(), _cpu_of(self._server)
-        ours = children + server + time.process_time()  # here is who signs
+        ours = children + server + time.process_time()  # this process runs the signer
         return time.perf_counter(), children, server, _busy() - ours
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is moved: a file or a directory on disk, its twin in the bucket."""
+    """The data to transfer: a file or directory on disk, and its copy in the bucket."""
 
     name: str
     path: Path
@@ -89,7 +89,7 @@ class Load:
 
 
 class Bench:
-    """One pod, and the same bucket for ``aws``."""
+    """The copilot's environment of one pod, and the same bucket for ``aws``."""
 
     def __init__(self, server: S3ForTests, pod: Pod, aws: str) -> None:
         self._server = server
@@ -114,7 +114,7 @@ class Bench:
         return taken
 
     async def down(self, load: Load) -> Cost:
-        """Bring back what ``up`` has shipped."""
+        """Download what ``up`` has uploaded."""
         uri = self._pod.uri(f"a0/1/raw/{load.output}")
         literal = file(uri) if load.path.is_file() else directory(uri)
         await self._pod.give(**{load.output: literal})
@@ -170,7 +170,7 @@ class Bench:
 
 
 def _children_cpu() -> float:
-    """Seconds of CPU of the processes that have ended."""
+    """Return the CPU seconds of child processes that have exited."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -181,13 +181,13 @@ def _cpu_of(process: int) -> float:
 
 
 def _busy() -> float:
-    """Seconds of CPU of the whole machine."""
+    """Return the CPU seconds used on the whole machine."""
     times = psutil.cpu_times()
     return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
 
 
 def _wait_for_calm(seconds: float) -> None:
-    """Return when others use less than a tenth of a core, or when ``seconds`` are over."""
+    """Return when other processes use less than 0.1 cores, or after ``seconds``."""
     deadline = time.monotonic() + seconds
     calm = False
     while not calm and time.monotonic() < deadline:
@@ -296,14 +296,14 @@ def _median(costs: Sequence[Cost]) -> Cost:
 
 
 def _is_there(aws: str | None) -> bool:
-    """Whether it runs; a shim may lie on the path with nothing behind it."""
+    """Return whether the program runs; a shim on the path may have no program behind it."""
     if aws is None:
         return False
     return not subprocess.run([aws, "--version"], capture_output=True, check=False).returncode  # noqa: S603
 
 
 def can_run() -> bool:
-    """Whether there is an ``aws`` to compare with."""
+    """Return whether an ``aws`` command is installed to compare with."""
     return _is_there(shutil.which("aws"))
 
 

@@ -1,9 +1,9 @@
 """
-How fast actions pass through: Enqueue over HTTP to SUCCEEDED, and to the agent.
+Measures dispatch throughput and latency: from Enqueue over HTTP to the agent and SUCCEEDED.
 
-The actions need no process (``core-sleep`` of zero), so what is measured is ours: the API,
-Postgres, the link, the agent's ledger, and the way back to a watcher. The client shares
-the machine. ``python -m benchmarks.dispatch --help`` lists the knobs.
+The actions start no process (``core-sleep`` of zero), so only Volary is measured: the API,
+Postgres, the link, the agent's ledger, and the watch stream. The client shares the machine.
+``python -m benchmarks.dispatch --help`` lists the options.
 """
 
 import argparse
@@ -47,7 +47,7 @@ PROJECT, DOMAIN = "flytesnacks", "development"
 
 
 def sleep_spec(name: str, *, asks_how_long: bool) -> TaskSpec:
-    """Make a ``core-sleep`` task; one without inputs sleeps for nothing."""
+    """Build a ``core-sleep`` task; without inputs it sleeps for zero seconds."""
     inputs = VariableMap()
     if asks_how_long:
         seconds = Variable(type=LiteralType(simple=SimpleType.INTEGER))
@@ -60,7 +60,7 @@ def sleep_spec(name: str, *, asks_how_long: bool) -> TaskSpec:
 
 @dataclass(slots=True)
 class Watched:
-    """When each action was asked for, and when its end was seen; ``perf_counter`` seconds."""
+    """Times at which each action was enqueued and its end observed; ``perf_counter`` seconds."""
 
     sent: "dict[str, float]" = field(default_factory=dict)
     ended: "dict[str, float]" = field(default_factory=dict)
@@ -74,16 +74,16 @@ class Watched:
 
 
 class Bench:
-    """One run whose root sleeps long, so that actions can be enqueued below it."""
+    """A run whose root action sleeps for long, so that child actions can be enqueued."""
 
     def __init__(self, endpoint: str, child: TaskSpec | None = None) -> None:
-        """``child`` is what is enqueued; else a sleep of nothing."""
+        """``child`` is the task to enqueue; the default is a sleep of zero seconds."""
         self._address = f"http://{endpoint}"
         self.runs = RunServiceClient(self._address)
         self.actions = ActionsServiceClient(self._address)
         self.run = RunIdentifier()
         self.watched = Watched()
-        self._inputs = ""  # the root's: the children's are not read
+        self._inputs = ""  # the root's; those of the children are not read
         self._child = child or sleep_spec("child", asks_how_long=False)
 
     async def begin(self) -> None:
@@ -103,14 +103,14 @@ class Bench:
         self._inputs = uris.inputs_uri
 
     async def watch(self) -> None:
-        """Note when each child's end arrives, as a parent in a pod would."""
+        """Record when each child's end arrives, watching as a parent in a pod does."""
         root = ActionIdentifier(run=self.run, name="a0")
         stream = self.actions.watch_for_updates(WatchForUpdatesRequest(parent_action_id=root))
         try:
             async for message in stream:
                 self._note(message)
         except ConnectError as error:
-            if error.code is not Code.CANCELED:  # the client's way to say it was cancelled
+            if error.code is not Code.CANCELED:  # the client raises this when it is cancelled
                 raise
 
     def _note(self, message: WatchForUpdatesResponse) -> None:
@@ -142,7 +142,7 @@ class Bench:
         )
 
     async def ends(self, prefix: str) -> "dict[str, float]":
-        """Return when actions ended, by the agent's clock; seconds since 1970."""
+        """Return the end times of actions by the agent's clock, in seconds since 1970."""
         found: dict[str, float] = {}
         page = ListRequest(limit=200)
         while True:
@@ -159,7 +159,7 @@ class Bench:
 
 
 async def flood(bench: Bench, prefix: str, count: int, at_once: int) -> float:
-    """Enqueue ``count`` actions as fast as they are taken; returns seconds to the last end."""
+    """Enqueue ``count`` actions as fast as possible; return the seconds to the last end."""
     names = iter([f"{prefix}{number}" for number in range(count)])
 
     async def client() -> None:
@@ -177,14 +177,14 @@ async def flood(bench: Bench, prefix: str, count: int, at_once: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Seconds from the sending of Enqueue."""
+    """Latencies in seconds, measured from the sending of Enqueue."""
 
-    to_agent: Sequence[float]  # until the agent had it done, by the agent's clock
-    to_watcher: Sequence[float]  # until a watcher saw that
+    to_agent: Sequence[float]  # until the agent finished it, by the agent's clock
+    to_watcher: Sequence[float]  # until a watcher received the end
 
 
 async def steady(bench: Bench, count: int, per_second: float) -> Latencies:
-    """Enqueue at an even pace."""
+    """Enqueue at a constant rate."""
     before = len(bench.watched.ended)
     began = time.perf_counter()
     epoch = time.time() - began  # the agent's clock is the machine's

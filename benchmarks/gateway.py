@@ -1,8 +1,8 @@
 """
-A store for the length of a benchmark, at less CPU a byte than SeaweedFS: versitygw or MinIO.
+Runs versitygw or MinIO as the S3 server of a benchmark; both use less CPU than SeaweedFS.
 
 ``GOBIN=… go install github.com/versity/versitygw/cmd/versitygw@v1.8.0``, or of
-``github.com/minio/minio@latest``; which of them a program is, its name says.
+``github.com/minio/minio@latest``; the program's file name tells which of them it is.
 """
 
 import os
@@ -24,13 +24,13 @@ _ENVIRONMENT = {
     "ROOT_SECRET_KEY": _SECRET,
     "MINIO_ROOT_USER": _KEY,
     "MINIO_ROOT_PASSWORD": _SECRET,
-    "MINIO_CI_CD": "1",  # a directory is disk enough
+    "MINIO_CI_CD": "1",  # allow a directory in place of a disk
 }
 
 
 @contextmanager
 def running(program: Path, root: Path) -> Iterator[S3ForTests]:
-    """Serve the directories below ``root`` as buckets."""
+    """Run the server; the directories below ``root`` are its buckets."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -75,7 +75,7 @@ def _wait_for(port: int) -> None:
 
 
 def version_of(program: Path) -> str:
-    """Return its name and what it says its version is."""
+    """Return the program's name and the version that it prints."""
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)  # noqa: S603
     told = next(line for line in said.stdout.splitlines() if "ersion" in line)
     return f"{program.name} {told.split('ersion')[-1].strip(' :').split()[0]}"

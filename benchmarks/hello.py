@@ -1,8 +1,8 @@
 """
-What a task costs: ``flyte run`` of a hello task against the bare cost of ``a0``.
+Measures the overhead of a task: ``flyte run`` of a hello task against a bare ``a0``.
 
-The bare cost is the same task run as the same command line, without any of us around it:
-start Python, import the SDK, unpack the code, run, write the outputs.
+The baseline is the same task run with the same command line, without Volary: start Python,
+import the SDK, unpack the code, run, write the outputs.
 """
 
 import argparse
@@ -39,7 +39,7 @@ async def hello() -> None:
 
 
 async def _command(words: Sequence[str], environment: "dict[str, str]", cwd: str) -> float:
-    """Run a command; returns the seconds it took. RuntimeError with its words if it fails."""
+    """Run a command and return the seconds it took; RuntimeError with its output if it fails."""
     began = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
         *words,
@@ -55,7 +55,7 @@ async def _command(words: Sequence[str], environment: "dict[str, str]", cwd: str
 
 
 async def _latest(runs: RunServiceClient) -> TaskSpec:
-    """Return the spec of the newest run's task."""
+    """Return the task spec of the latest run."""
     scope = ProjectIdentifier(organization="x", name=PROJECT, domain=DOMAIN)
     page = await runs.list_runs(ListRunsRequest(project_id=scope, request=ListRequest(limit=1)))
     run: RunIdentifier = page.runs[0].action.id.run
@@ -73,7 +73,7 @@ async def measure(stack: Stack, options: argparse.Namespace) -> None:
             flyte, "--endpoint", stack.endpoint, "--insecure", "run", *place, "--follow",
             "hello.py", "hello",
         ]  # fmt: skip
-        await _command(run, environment, home)  # uploads the bundle, wakes everything
+        await _command(run, environment, home)  # warm up, and upload the bundle
         followed = [await _command(run, environment, home) for _ in range(options.times)]
         version = [flyte, "--version"]
         client = [await _command(version, environment, home) for _ in range(options.times)]
@@ -87,7 +87,7 @@ async def measure(stack: Stack, options: argparse.Namespace) -> None:
 
 
 async def _phases(stack: Stack) -> Sequence[float]:
-    """Return seconds from creation to end of the runs so far, by the server's clock."""
+    """Return the seconds from creation to end of each run so far, by the server's clock."""
     runs = RunServiceClient(f"http://{stack.endpoint}")
     scope = ProjectIdentifier(organization="x", name=PROJECT, domain=DOMAIN)
     page = await runs.list_runs(ListRunsRequest(project_id=scope, request=ListRequest(limit=50)))
@@ -141,7 +141,7 @@ async def _bare(
 
 
 def _filled(word: str, values: "dict[str, str]") -> str:
-    """Put values in the place of ``{{.name}}``."""
+    """Substitute ``{{.name}}`` templates by values."""
     return re.sub(r"\{\{\s*\.(\w+)\s*\}\}", lambda found: values[found[1]], word)
 
 

@@ -1,6 +1,8 @@
 """
-One run of many actions: how long it takes, what it costs the control plane in memory, and
-how long somebody who comes late needs to see all of it.
+Measures one run of many actions: duration, memory of the control plane, and late watchers.
+
+A late watcher is one that connects after all actions have ended; the time until it has
+received every action is measured.
 """
 
 import argparse
@@ -14,7 +16,7 @@ from benchmarks.stack import Stack, running_stack, table
 
 
 async def watch_all(bench: Bench, count: int) -> float:
-    """Return the seconds until a new watcher of the run has seen ``count`` actions."""
+    """Return the seconds until a new watcher of the run has received ``count`` actions."""
     began = time.perf_counter()
     seen: set[str] = set()
     stream = bench.runs.watch_actions(WatchActionsRequest(run_id=bench.run))

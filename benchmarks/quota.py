@@ -1,4 +1,4 @@
-"""A share of the processors for what is compared: what is left is the server's, as if elsewhere."""
+"""Limits the CPU cores of the measured program with a cgroup; the rest is left to the server."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -8,13 +8,13 @@ from pathlib import Path
 from tests.kube import cgroups
 
 _PERIOD_MICROSECONDS = 20_000
-_ONE_TREE = Path("/sys/fs/cgroup")  # of version 2
-_CPU_TREE = _ONE_TREE / "cpu"  # of version 1
+_ONE_TREE = Path("/sys/fs/cgroup")  # cgroup v2
+_CPU_TREE = _ONE_TREE / "cpu"  # cgroup v1
 
 
 @contextmanager
 def limited(cores: float | None) -> Iterator[Sequence[str]]:
-    """Give the words that begin a command which has ``cores`` processors at most; as root."""
+    """Yield the command prefix that limits a program to ``cores`` cores; requires root."""
     if cores is None:
         yield []
         return

@@ -1,4 +1,4 @@
-"""The embedded stack for the length of a benchmark: a process of its own, as users run it."""
+"""Runs the embedded stack in its own process, as users do, for the length of a benchmark."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Where ``volary up`` listens, and the processes it consists of."""
+    """Address of a running ``volary up``, and its processes."""
 
     endpoint: str  # host:port
     data_directory: Path
@@ -48,7 +48,7 @@ class Stack:
         return sizes
 
     def cpu_seconds(self) -> "dict[str, float]":
-        """Return what each part has used of processors so far."""
+        """Return the CPU seconds that each process has used so far."""
         used = {"control plane": _cpu(self.process), "agent": 0.0, "postgres": 0.0}
         for child in self.process.children(recursive=True):
             part = "agent" if "dataplane.agent" in child.cmdline() else "postgres"
@@ -66,7 +66,7 @@ def _cpu(process: psutil.Process) -> float:
 
 @asynccontextmanager
 async def running_stack(*arguments: str) -> AsyncIterator[Stack]:
-    """Run ``volary up`` in a directory of its own; it is gone afterwards."""
+    """Run ``volary up`` in a temporary directory, removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="volary-benchmark-") as home:
         data, log = Path(home, "data"), Path(home, "log")
         with log.open("wb") as output:
@@ -96,14 +96,14 @@ async def _told(process: asyncio.subprocess.Process, path: Path, log: Path) -> "
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value below which ``share`` (0 to 1) of the values lie."""
+    """Return the percentile of the values; ``share`` is 0 to 1."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 @contextmanager
 def table(title: str, *columns: str) -> Iterator[Table]:
-    """Collect rows, then print them with what they were measured on."""
+    """Collect rows, then print them with the versions and the machine."""
     made = Table(title=title, title_justify="left")
     for column in columns:
         made.add_column(column, justify="left" if column == columns[0] else "right")
@@ -115,7 +115,7 @@ def table(title: str, *columns: str) -> Iterator[Table]:
 
 def _place() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    commit = subprocess.run(  # fixed words
+    commit = subprocess.run(  # fixed texts
         ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607
         capture_output=True, text=True, check=False, cwd=Path(__file__).parent,
     ).stdout.strip()  # fmt: skip

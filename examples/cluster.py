@@ -1,12 +1,12 @@
 """
-What only a cluster can do: containers of any image, secrets, and pods that come and go.
+Features that need a Kubernetes cluster: container tasks, secrets, retries in new pods.
 
     kubectl -n flytesnacks-development create secret generic examples --from-literal greeting=Hi
     flyte run examples/cluster.py main --words 40
 
-Each task is a pod of its own. `count` is a program in somebody else's image, which knows
-nothing of Flyte: its input is a file, its output is a file. `flaky` fails at first and is
-tried again in a new pod. `endless` is no longer wanted after a while, and its pod is gone.
+Each task runs in its own pod. `count` is a shell command in a public image without Flyte: its
+input is a file, its output is a file. `flaky` fails at first and is retried in a new pod.
+`endless` is cancelled by its parent, which deletes its pod.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ async def double(number: int) -> int:
 async def flaky() -> int:
     attempt = int(os.environ.get("FLYTE_ATTEMPT_NUMBER", "0"))  # counts from 0
     if attempt == 0:
-        os._exit(3)  # not even an exception: the container is gone
+        os._exit(3)  # no exception: the container exits
     return attempt
 
 

@@ -1,10 +1,10 @@
 """
-Work that never ends, for stopping it: abort one action, or the whole run.
+Tasks that never end: abort one action, or the whole run.
 
     flyte run examples/endless.py main
     flyte abort run RUN --reason "enough"
 
-Aborting a run stops what it started too: each task's processes are ended as a group.
+Aborting a run stops its child actions too; each task's processes are killed as a group.
 """
 
 import asyncio

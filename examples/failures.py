@@ -1,10 +1,10 @@
 """
-What happens when a task fails: retries with a pause, and an error one can catch.
+Failing tasks: retries with backoff, and an error that the parent catches.
 
     flyte run examples/failures.py main --times 2       succeeds at the third attempt
-    flyte run examples/failures.py main --times 5       runs out of retries; main says so
+    flyte run examples/failures.py main --times 5       retries are exhausted; main catches the error
 
-Each attempt keeps its own error and its own log, also when a later one succeeds.
+Each attempt keeps its own error and log, even if a later one succeeds.
 """
 
 import os
@@ -16,7 +16,7 @@ env = flyte.TaskEnvironment(name="failures")
 
 
 class TeapotError(ValueError):
-    """An error of our own; its name and its message come back to whoever waits."""
+    """A custom error; the waiting parent receives its name and message."""
 
 
 @env.task(retries=flyte.RetryStrategy(count=2, backoff=flyte.Backoff(base=timedelta(seconds=1))))

@@ -17,7 +17,7 @@ env = flyte.TaskEnvironment(name="fan_out")
 
 @env.task
 async def count_words(book: int, shelf: int) -> int:
-    """Stand in for something that takes a while."""
+    """Stand in for a slow computation."""
     words = (shelf + 1) * 1000 + book
     print(f"book {book} on shelf {shelf} has {words} words")
     return words
@@ -25,7 +25,7 @@ async def count_words(book: int, shelf: int) -> int:
 
 @env.task
 async def read_shelf(shelf: int, books: int) -> int:
-    """Fan out once more: an action may have children, and those may too."""
+    """Fan out again: child actions may have children."""
     read = functools.partial(count_words, shelf=shelf)
     # Without return_exceptions=False a failed book would be among the counts, as an exception.
     counts = flyte.map.aio(read, range(books), concurrency=2, return_exceptions=False)

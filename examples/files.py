@@ -1,5 +1,5 @@
 """
-Files and directories: only their addresses travel, their bytes stay in the bucket.
+Files and directories: tasks pass URIs to each other; the bytes stay in the bucket.
 
     flyte run examples/files.py main --lines 100
 """
@@ -26,7 +26,7 @@ async def write_poem(lines: int) -> File:
 async def tear_apart(poem: File) -> Dir:
     async with poem.open("rb") as stream:
         lines = bytes(await stream.read()).decode().splitlines()
-    # Not removed here: the SDK may take the directory up only after the task has returned.
+    # Not removed here: the SDK may upload the directory after the task has returned.
     pieces = Path(tempfile.mkdtemp())
     for number, line in enumerate(lines):
         (pieces / f"{number:04}.txt").write_text(line)

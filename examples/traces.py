@@ -1,10 +1,10 @@
 """
-Traces: steps inside one task that are remembered, so that a retry does not repeat them.
+Traces: steps inside one task whose results are recorded, so that a retry skips them.
 
     flyte run examples/traces.py main --name you
 
-The task kills itself once, after two costly steps. Its second attempt takes the results
-of both from where they were written down, and does only what was left.
+The task kills itself once, after two costly steps. Its second attempt reads the recorded
+results of both and runs only the remaining code.
 """
 
 import os

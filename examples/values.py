@@ -1,5 +1,5 @@
 """
-What goes in and comes out: dataclasses, lists, and several results at once.
+Inputs and outputs: dataclasses, lists, and several results at once.
 
     flyte run examples/values.py main --readings '[20.5, 21.0, 35.2]'
 """
@@ -31,6 +31,6 @@ async def summarise(readings: list[float], tolerance: float) -> Summary:
 
 @env.task
 async def main(readings: list[float], tolerance: float = 5.0) -> tuple[Summary, bool]:
-    """Return the summary, and whether all readings are near each other."""
+    """Return the summary, and whether no reading is an outlier."""
     summary = await summarise(readings, tolerance)
     return summary, not summary.outliers

@@ -1,1 +1,1 @@
-"""Programs for people who work on Volary; none of them is shipped."""
+"""Development tools of this repository; none of them is shipped."""

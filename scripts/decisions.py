@@ -1,4 +1,4 @@
-"""Writes ``docs/decisions.md``: the titles of all decisions, by package, each with its link."""
+"""Generates ``docs/decisions.md``: the titles of all decisions, by package, each with its link."""
 
 import re
 from collections.abc import Sequence
@@ -30,11 +30,11 @@ def render_index() -> str:
 
 
 def find_documents() -> Sequence[Path]:
-    """List every DECISIONS.md of the repository, in the order of their paths."""
+    """List every DECISIONS.md of the repository, sorted by path."""
     found = _ROOT.rglob("DECISIONS.md")
     return sorted(path for path in found if not _HIDDEN.search(str(path.relative_to(_ROOT))))
 
 
 def _make_anchor(title: str) -> str:
-    """Make the anchor that forges give a heading."""
+    """Build the anchor that GitHub and GitLab generate for a heading."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")

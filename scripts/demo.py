@@ -1,8 +1,8 @@
 """
-``make demo``: the whole stack, one workflow through the ordinary ``flyte`` command, and out.
+``make demo``: starts the stack, runs one workflow with the ``flyte`` command, stops the stack.
 
-Nothing here is special to the demo. The stack is ``volary up`` on free ports, the client is
-the SDK's own command line, and everything it leaves behind is in ``.volary/``.
+Nothing is special to the demo. The stack is ``volary up`` on free ports, the client is
+the SDK's own command line, and all files that it leaves are in ``.volary/``.
 """
 
 import json
@@ -30,7 +30,7 @@ _STOP_SECONDS = 60.0
 
 
 class DemoError(Exception):
-    """The demo did not work; the message says at which step."""
+    """The demo failed; the message names the step."""
 
 
 def main() -> int:
@@ -38,7 +38,7 @@ def main() -> int:
     try:
         say("Starting an embedded Postgres, the control plane and an agent")
         with stack() as endpoint:
-            print(f"They are up after {time.monotonic() - begun:.1f} s, at {endpoint}.")
+            print(f"Ready after {time.monotonic() - begun:.1f} s, at {endpoint}.")
             demonstrate(endpoint)
             say("Stopping everything")
     except DemoError as error:
@@ -47,16 +47,16 @@ def main() -> int:
         return 1
     print(f"Done, {time.monotonic() - begun:.1f} s after the start.")
     print(
-        "\nTo look further:\n"
+        "\nNext steps:\n"
         f"  .venv/bin/volary up --data-dir {DATA.relative_to(ROOT)}   the same stack, kept running\n"
         "  examples/README.md                           what to run on it\n"
-        f"  {LOG.relative_to(ROOT)}                             what the stack had to say"
+        f"  {LOG.relative_to(ROOT)}                             the stack's log"
     )
     return 0
 
 
 def demonstrate(endpoint: str) -> None:
-    """Run a workflow of several tasks, and look at it the way a user would."""
+    """Run a workflow of several tasks, and show its state with the commands of a user."""
     run = f"demo-{secrets.token_hex(4)}"
     page = f"http://{endpoint}/v2/domain/development/project/flytesnacks/runs/{run}"
     say("A workflow: one task that starts two, each of which starts three (examples/fan_out.py)")
@@ -68,32 +68,32 @@ def demonstrate(endpoint: str) -> None:
     end = end_of(page)
     say(f"It {end}. Its nine actions:")
     flyte(endpoint, "get", "action", *PLACE, run)
-    say("What went in, and what came out:")
+    say("Its inputs and outputs:")
     flyte(endpoint, "get", "io", *PLACE, run)
-    say("Its page, while the stack is up:")
+    say("Its web page, while the stack runs:")
     print(page)
     if end != "succeeded":
         raise DemoError(f"the run {end}")
 
 
 def end_of(page: str) -> str:
-    """Wait until the run is over, and return how it ended; DemoError if it goes on and on."""
+    """Wait for the run to end and return its state; DemoError after a timeout."""
     until = time.monotonic() + _RUN_SECONDS
     while time.monotonic() < until:
-        question = Request(page, headers={"Accept": "application/json"})  # noqa: S310 - ours, http
-        with urlopen(question, timeout=10) as answer:  # noqa: S310
-            facts = json.load(answer)
-        if "ended" in facts:
-            return str(facts["state"])
+        request = Request(page, headers={"Accept": "application/json"})  # noqa: S310 - ours, http
+        with urlopen(request, timeout=10) as answer:  # noqa: S310
+            run = json.load(answer)
+        if "ended" in run:
+            return str(run["state"])
         time.sleep(0.1)
-    raise DemoError(f"the run was not over within {_RUN_SECONDS:.0f} s")
+    raise DemoError(f"the run did not end within {_RUN_SECONDS:.0f} s")
 
 
 @contextmanager
 def stack() -> Iterator[str]:
-    """Run ``volary up`` beside a block, which gets its endpoint; DemoError if it fails."""
+    """Run ``volary up`` for the length of a block; yields its endpoint. DemoError if it fails."""
     HOME.mkdir(exist_ok=True)
-    told = DATA / "up.json"
+    state_file = DATA / "up.json"
     command = [sys.executable, "-m", "controlplane.cli", "up"]
     command += ["--data-dir", str(DATA), "--http-port", "0", "--link-port", "0"]
     with LOG.open("wb") as log:
@@ -101,26 +101,26 @@ def stack() -> Iterator[str]:
             command, cwd=ROOT, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        yield endpoint_of(process, told)
+        yield endpoint_of(process, state_file)
     finally:
         code = stop(process)
     if code != 0:
-        raise DemoError(f"the stack ended with code {code}")
+        raise DemoError(f"the stack exited with code {code}")
 
 
-def endpoint_of(process: subprocess.Popen[bytes], told: Path) -> str:
+def endpoint_of(process: subprocess.Popen[bytes], state_file: Path) -> str:
     until = time.monotonic() + _UP_SECONDS
     while time.monotonic() < until:
         if process.poll() is not None:
-            raise DemoError("the stack did not come up")
+            raise DemoError("the stack exited before it was ready")
         try:
-            where = json.loads(told.read_text())
+            state = json.loads(state_file.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
-            where = {}  # not yet, or not wholly
-        if where.get("pid") == process.pid:  # and not one that was killed here earlier
-            return str(where["endpoint"])
+            state = {}  # not written yet, or not completely
+        if state.get("pid") == process.pid:  # else it is left from a killed stack
+            return str(state["endpoint"])
         time.sleep(0.05)
-    raise DemoError(f"the stack was not up within {_UP_SECONDS:.0f} s")
+    raise DemoError(f"the stack was not ready within {_UP_SECONDS:.0f} s")
 
 
 def stop(process: subprocess.Popen[bytes]) -> int:
@@ -134,13 +134,13 @@ def stop(process: subprocess.Popen[bytes]) -> int:
 
 
 def flyte(endpoint: str, *arguments: str) -> None:
-    """Show an ordinary ``flyte`` command and run it; DemoError if it fails."""
+    """Print a ``flyte`` command and run it; DemoError if it fails."""
     program = str(Path(sys.executable).with_name("flyte"))
     command = [program, "--endpoint", endpoint, "--insecure", *arguments]
     print(f"$ {shlex.join(['flyte', *command[1:]])}", flush=True)
     environment = {
         **os.environ,
-        "HOME": str(HOME / "home"),  # the SDK's caches stay out of yours
+        "HOME": str(HOME / "home"),  # keeps the SDK's caches out of the user's home
         "DO_NOT_TRACK": "1",
         "LOG_LEVEL": "ERROR",  # of the SDK, here and in the tasks
     }
@@ -154,7 +154,7 @@ def flyte(endpoint: str, *arguments: str) -> None:
     except subprocess.TimeoutExpired:
         raise DemoError(f"`flyte {arguments[0]}` took more than {_RUN_SECONDS:.0f} s") from None
     if code != 0:
-        raise DemoError(f"`flyte {arguments[0]}` ended with code {code}")
+        raise DemoError(f"`flyte {arguments[0]}` exited with code {code}")
 
 
 def say(sentence: str) -> None:

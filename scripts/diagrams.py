@@ -1,4 +1,4 @@
-"""Draws the pictures in ``docs/`` from the tables in the code, so that neither can lie."""
+"""Generates the diagrams in ``docs/`` from the tables in the code, so that they agree."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ PHASES = Path(__file__).parent.parent / "docs" / "phases.md"
 
 
 def phases() -> str:
-    """Render the life of an action as a Mermaid state diagram."""
-    arrows = [f"    [*] --> {phase.name}" for phase in _beginnings()]
+    """Render the phases of an action as a Mermaid state diagram."""
+    arrows = [f"    [*] --> {phase.name}" for phase in _initial_phases()]
     arrows += [
         f"    {phase.name} --> {following.name}"
         for phase, all_following in NEXT.items()
@@ -36,7 +36,7 @@ def phases() -> str:
     )
 
 
-def _beginnings() -> list[Phase]:
-    """List the phases that follow no other: an action begins in one of them."""
+def _initial_phases() -> list[Phase]:
+    """List the phases without a predecessor: an action starts in one of them."""
     followers = frozenset[Phase]().union(*NEXT.values())
     return [phase for phase in NEXT if phase not in followers]

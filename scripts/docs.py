@@ -1,4 +1,4 @@
-"""Writes what in ``docs/`` is made from something else, so that the two cannot differ."""
+"""Generates the files of ``docs/`` that are derived from code and from DECISIONS.md files."""
 
 from scripts import decisions, diagrams
 

@@ -1,6 +1,6 @@
 """
-What faults cost: ``python -m benchmarks.faults``, or one part of it with ``--only``.
+Benchmarks under faults: ``python -m benchmarks.faults``, or one part of it with ``--only``.
 
-The processes, the load and the reckoning are those of ``tests/faults``; here they are
-measured, at the control plane's usual pace.
+The processes, the load and the final check are those of ``tests/faults``; here they are
+measured, with the control plane's default timings.
 """

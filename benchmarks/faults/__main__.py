@@ -1,4 +1,4 @@
-"""``python -m benchmarks.faults``: every part in turn, a table each; ``--only`` picks one."""
+"""``python -m benchmarks.faults``: runs each part and prints its table; ``--only`` selects one."""
 
 import argparse
 import asyncio
@@ -25,9 +25,9 @@ def main() -> None:
     parser.add_argument("--flood", type=int, default=50_000, help="actions that are queued")
     parser.add_argument("--seconds", type=float, default=30.0, help="of every other part")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves nothing behind either
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up on SIGTERM too
     for part in options.only or _PARTS:
-        print(f"load of the machine: {os.getloadavg()}")
+        print(f"load average: {os.getloadavg()}")
         with (
             tempfile.TemporaryDirectory(prefix="volary-benchmark-") as home,
             PostgresForTests.running() as server,

@@ -1,8 +1,8 @@
 """
-A crowd of idle agents in one process: the agent's own link, and nothing behind it.
+Many idle agents in one process: the agent's real link with a stub session handler.
 
-``python -m benchmarks.faults.crowd HOST:PORT DIRECTORY`` has one for each token in the
-directory, each with a connection of its own.
+``python -m benchmarks.faults.crowd HOST:PORT DIRECTORY`` connects one agent for each token
+file in the directory, each over its own connection.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from shared.kit.wakeup import Wakeup
 
 @dataclass(slots=True)
 class Idler:
-    """A desk where nothing happens, and the ledger of that."""
+    """Session handler and ledger of an agent without attempts."""
 
     wakeup: Wakeup = field(default_factory=Wakeup)
     agent_id: str = field(default_factory=lambda: str(uuid4()))
@@ -52,7 +52,7 @@ class Idler:
     async def end(self) -> None: ...
 
 
-async def stand(address: str, tokens: Sequence[Path]) -> None:
+async def run_agents(address: str, tokens: Sequence[Path]) -> None:
     async with asyncio.TaskGroup() as crowd:
         for token in tokens:
             idler = Idler()
@@ -69,4 +69,4 @@ async def stand(address: str, tokens: Sequence[Path]) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(stand(sys.argv[1], sorted(Path(sys.argv[2]).iterdir())))
+    uvloop.run(run_agents(sys.argv[1], sorted(Path(sys.argv[2]).iterdir())))

@@ -1,7 +1,7 @@
 """
-One tenant queues tens of thousands of actions; how long does another's single one wait?
+Measures fairness: queue wait of single actions while another tenant has a large backlog.
 
-Asked twice: of two orgs with a cluster each, which share the control plane, and of two runs
+Measured for two orgs with a cluster each, which share the control plane, and for two runs
 of one org, which share the cluster as well.
 """
 
@@ -32,15 +32,15 @@ _AT_ONCE = 64
 
 
 async def measure(ground: Ground, shape: Shape, count: int, seconds: float) -> None:
-    """Have ``count`` actions queued, and one of somebody else's come four times a second."""
+    """Queue ``count`` actions, then enqueue four actions a second for the other run or org."""
     async with ground.world(shape) as world:
         waited, before, after = await _measure(world, count, seconds, rate=4)
     shared = "one cluster" if shape is TOGETHER else "the control plane"
-    with table(f"Fairness of two who share {shared}", "measure", "value") as it:
-        it.add_row("actions of the one: queued before, and after", f"{before}, {after}")
-        it.add_row("actions of the other", f"{len(waited)}")
-        told = " / ".join(f"{1000 * percentile(waited, share):.0f}" for share in (0.5, 0.99, 1))
-        it.add_row("  from enqueue to lease, p50/p99/max ms", told)
+    with table(f"Fairness between two runs that share {shared}", "measure", "value") as it:
+        it.add_row("backlog of the flooding run: before, after", f"{before}, {after}")
+        it.add_row("actions of the quiet run", f"{len(waited)}")
+        shown = " / ".join(f"{1000 * percentile(waited, share):.0f}" for share in (0.5, 0.99, 1))
+        it.add_row("  from enqueue to lease, p50/p99/max ms", shown)
 
 
 async def _measure(

@@ -1,4 +1,4 @@
-"""Many idle agents on one control-plane process: what they take, and how they come back."""
+"""Measures many idle agents on one control-plane process: memory, CPU, time to reconnect."""
 
 import asyncio
 import hashlib
@@ -54,7 +54,7 @@ async def measure(ground: Ground, count: int, seconds: float) -> None:
 
 
 async def _gather(world: World, count: int) -> Program:
-    """Make clusters, and a process that will hold an agent for each."""
+    """Create ``count`` clusters, and the process that runs an idle agent for each."""
     tokens = world.home / "tokens"
     tokens.mkdir()
     now = SystemClock().now()
@@ -71,7 +71,7 @@ async def _gather(world: World, count: int) -> Program:
 
 async def _all_here(world: World, count: int) -> None:
     async def here() -> bool:
-        return await world.replicas[0].counted(_SESSIONS) > count  # and the agent that works
+        return await world.replicas[0].counted(_SESSIONS) > count  # one more: the world's own agent
 
     await until(here, f"{count} agents are here", at_most=_WITHIN_SECONDS)
 

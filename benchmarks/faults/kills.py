@@ -1,9 +1,9 @@
 """
-Actions at an even pace while a random process is killed every ten seconds.
+Measures dispatch at a constant rate while a random process is killed every ten seconds.
 
-Two replicas and one agent, which nobody stands in for: it is back when it has started
-again. What was lost or done twice is found by the reckoning of the fault tests, from what
-the processes themselves wrote; most actions are sleeps, which have none.
+Two replicas and one agent without a standby: it is back when it has restarted. Lost and
+duplicated work is found by the final check of the fault tests, from the ledger that the
+tasks' processes write; most actions are sleeps, which have no process.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from tests.faults.storm import Reckoning, storm
 from tests.faults.world import ORG, Shape
 
 _EVERY_SECONDS = 10.0
-_SLOTS = 96  # an agent's own choice on a machine of 24 GiB; few slots are few assignments a breath
+_SLOTS = 96  # the agent's default on a machine of 24 GiB; few slots limit the throughput
 _SHAPE = Shape(agents=((ORG, "local"),), slots=_SLOTS, timings={})
 _TIMES = """
 SELECT extract(epoch FROM t.started_at) AS started, t.number,
@@ -34,7 +34,7 @@ WHERE t.org = :org AND t.started_at IS NOT NULL ORDER BY t.started_at
 
 @dataclass(slots=True)
 class Killer:
-    """Kills one process every so often, and notes when which kind of process died."""
+    """Kills one random process every ten seconds and records the time and its kind."""
 
     minutes: float
     rate: float
@@ -53,7 +53,7 @@ class Killer:
         await asyncio.sleep(self.began_at + len(self.kills) * _EVERY_SECONDS - time.time())
 
     def gaps(self, whom: str, starts: Sequence[float]) -> Sequence[float]:
-        """Return the longest time without a start after each kill of that kind; seconds."""
+        """Return, for each kill of that kind, the longest time without a start, in seconds."""
         found = []
         for at, killed in self.kills:
             if killed == whom:
@@ -87,28 +87,28 @@ def _tell(
     lost = reckoning.asked - reckoning.ends.total()
     title = f"Kills: {killer.rate:.0f} actions/s for {killer.minutes:g} min, a kill every 10 s"
     with table(title, "measure", "value") as it:
-        it.add_row("actions asked for and answered", f"{reckoning.asked}")
+        it.add_row("actions enqueued and acknowledged", f"{reckoning.asked}")
         it.add_row("  ended", ", ".join(f"{n} {name}" for name, n in reckoning.ends.items()))
         it.add_row("  failed, by reason", f"{dict(reckoning.failures) or 0}")
         it.add_row("  lost", f"{max(0, lost)}")
         it.add_row("attempts; processes", f"{reckoning.attempts}; {reckoning.processes}")
-        it.add_row("promises broken", f"{len(reckoning.broken)}")
+        it.add_row("invariants violated", f"{len(reckoning.broken)}")
         for what in reckoning.broken[:10]:
             it.add_row(f"  {what[:80]}", "")
         for whom in ("replica", "agent"):
             gaps = killer.gaps(whom, starts)
             if gaps:
-                told = " / ".join(f"{percentile(gaps, share):.2f}" for share in (0.5, 0.99, 1))
+                shown = " / ".join(f"{percentile(gaps, share):.2f}" for share in (0.5, 0.99, 1))
                 it.add_row(
-                    f"no start after a kill of one {whom} ({len(gaps)}), p50/p99/max s", told
+                    f"no start after a kill of one {whom} ({len(gaps)}), p50/p99/max s", shown
                 )
-        told = " / ".join(f"{percentile(first, share):.3f}" for share in (0.5, 0.99, 1))
-        it.add_row("enqueue to first start, p50/p99/max s", told)
-        it.add_row("reports heard for each that was news", f"{reports.ratio:.4f}")
+        shown = " / ".join(f"{percentile(first, share):.3f}" for share in (0.5, 0.99, 1))
+        it.add_row("enqueue to first start, p50/p99/max s", shown)
+        it.add_row("reports received per report applied", f"{reports.ratio:.4f}")
 
 
 async def measure_delay(ground: Ground, seconds: float, rate: float, chance: Random) -> None:
-    """Have everything between agents and replicas take 100 ms each way, and nothing break."""
+    """Measure dispatch with 100 ms latency each way on the link, and no faults."""
 
     def rest() -> Iterator[Kind]:
         yield lambda _: asyncio.sleep(seconds)
@@ -121,6 +121,6 @@ async def measure_delay(ground: Ground, seconds: float, rate: float, chance: Ran
         await reports.look(world)
     title = f"Acknowledgements 200 ms late: {rate:.0f} actions/s for {seconds:.0f} s"
     with table(title, "measure", "value") as it:
-        it.add_row("actions; promises broken", f"{reckoning.asked}; {len(reckoning.broken)}")
-        it.add_row("reports that were news", f"{reports.total('applied'):.0f}")
-        it.add_row("reports heard for each of them", f"{reports.ratio:.4f}")
+        it.add_row("actions; invariants violated", f"{reckoning.asked}; {len(reckoning.broken)}")
+        it.add_row("reports applied", f"{reports.total('applied'):.0f}")
+        it.add_row("reports received per report applied", f"{reports.ratio:.4f}")

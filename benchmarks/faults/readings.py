@@ -1,4 +1,4 @@
-"""What is read off a world: rows of its database, counters of its replicas, its processes."""
+"""Reads measurements of a world: database rows, replicas' metrics, CPU and memory of processes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +14,7 @@ from shared.model.ids import OrgName
 from tests.faults.world import Program, Shape, World, running
 from tests.servers.postgres import DatabaseForTest
 
-_REPORTS = 'volary_link_reports_total{{verdict="{verdict}"}}'
+_REPORTS = 'volary_link_reports_total{{verdict="{status}"}}'
 _STATUSES = ("applied", "repeated", "stale")
 
 
@@ -27,7 +27,7 @@ async def rows(
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where a world can be put."""
+    """The directory and database server for a world."""
 
     home: Path
     database: DatabaseForTest
@@ -41,12 +41,12 @@ class Ground:
 
 @dataclass(slots=True)
 class Reports:
-    """How many reports were heard, by verdict, over all lives of all replicas."""
+    """Counts reports received, by ack status, over all restarts of all replicas."""
 
-    heard: "dict[tuple[str, int, str], float]" = field(default_factory=dict)
+    counts: "dict[tuple[str, int, str], float]" = field(default_factory=dict)
 
     async def watch(self, world: World) -> None:
-        """Look twice a second: what a replica counted since is lost when it is killed."""
+        """Poll twice a second: counts since the last poll are lost when a replica is killed."""
         while True:
             await self.look(world)
             await asyncio.sleep(0.5)
@@ -58,20 +58,20 @@ class Reports:
                 count = await replica.counted(_REPORTS.format(status=status))
                 if replica.program.lives == life:
                     key = replica.program.name, life, status
-                    self.heard[key] = max(count, self.heard.get(key, 0.0))
+                    self.counts[key] = max(count, self.counts.get(key, 0.0))
 
     def total(self, status: str) -> float:
-        return sum(count for key, count in self.heard.items() if key[2] == status)
+        return sum(count for key, count in self.counts.items() if key[2] == status)
 
     @property
     def ratio(self) -> float:
-        """Reports heard for each that was news."""
-        return sum(self.heard.values()) / max(1.0, self.total("applied"))
+        """Reports received per report applied."""
+        return sum(self.counts.values()) / max(1.0, self.total("applied"))
 
 
 def process_of(program: Program) -> psutil.Process:
     if program.process is None:
-        raise RuntimeError(f"{program.name} was never started")
+        raise RuntimeError(f"{program.name} has not been started")
     return psutil.Process(program.process.pid)
 
 

@@ -1,7 +1,7 @@
 """
-What a cluster's agent does with pods: how soon it makes them, how many, at what price.
+Measures the agent on Kubernetes: pod creation latency, throughput, CPU and memory.
 
-On a real API server with its controllers; the kubelet is a few lines of ours that find
-every pod done at once, or leave it running, so that what is measured is the agent's and the
-API server's. All share the machine. ``python -m benchmarks.kube --help`` lists the knobs.
+It runs on a real API server with its controllers. The kubelet is a stub that completes every
+pod at once, or leaves it running, so only the agent and the API server are measured. All
+share the machine. ``python -m benchmarks.kube --help`` lists the options.
 """

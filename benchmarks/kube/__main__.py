@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--patience", type=float, default=60.0, help="seconds without a move")
     parser.add_argument("--profile", type=Path, help="of the agent, for pstats; slows it down")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves nothing behind either
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up on SIGTERM too
     print(f"load of the machine: {os.getloadavg()}")
     with servers(options.profile) as world:
         asyncio.run(measure(world, options))

@@ -1,4 +1,4 @@
-"""A kubelet of a few lines: every pod is done at once, or left running."""
+"""Stub kubelet: marks every pod as completed at once, or as running."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ _OURS = f"{MANAGED_LABEL}=true"
 
 @dataclass(slots=True)
 class Kubelet:
-    """Finds each pod begun, and, if ``finishes``, done; notes when it first saw it."""
+    """Marks each pod as running, or as completed if ``finishes``; records when it saw it first."""
 
     kube: Kube
     namespace: str
@@ -28,7 +28,7 @@ class Kubelet:
     hands: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))
 
     async def run(self, ready: asyncio.Event) -> None:
-        """Play it until cancelled; a watch that ends, as they do, goes on where it was."""
+        """Watch pods until cancelled; a watch that ends resumes at its last resource version."""
         since = ""
         async with asyncio.TaskGroup() as tasks:
             while True:
@@ -60,7 +60,7 @@ class Kubelet:
             try:
                 await self.kube.patch(POD, name_of(pod), {"status": status}, status=True)
             except NotFoundError:
-                return  # it was of an earlier part of the benchmark
+                return  # a pod of an earlier part of the benchmark
         self.running += 1
         self.changed.set()
 
@@ -68,7 +68,7 @@ class Kubelet:
         state: dict[str, object] = {"running": {"startedAt": _BEGAN}}
         if self.finishes:
             state = {"terminated": {"exitCode": 0, "reason": "Completed"}}
-        said = {
+        status = {
             "state": state,
             "ready": not self.finishes,
             "restartCount": 0,
@@ -77,7 +77,7 @@ class Kubelet:
         }
         return {
             "phase": "Succeeded" if self.finishes else "Running",
-            "containerStatuses": [{"name": each["name"], **said} for each in containers],
+            "containerStatuses": [{"name": each["name"], **status} for each in containers],
         }
 
     async def wait_for(self, count: int) -> None:

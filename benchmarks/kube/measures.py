@@ -1,4 +1,4 @@
-"""The parts of the benchmark, one after the other on the same agent."""
+"""The parts of the Kubernetes benchmark, run one after the other on the same agent."""
 
 import argparse
 import asyncio
@@ -23,7 +23,7 @@ _WARMING_AT_ONCE, _FLOOD_AT_ONCE = 16, 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """All that is up while it is measured."""
+    """The running processes and clients that are measured."""
 
     world: World
     kube: Kube
@@ -63,7 +63,7 @@ async def measure(world: World, options: argparse.Namespace) -> None:
 
 
 async def _steady(ground: Ground, rows: Table, per_second: float, count: int) -> None:
-    """Enqueue at an even pace."""
+    """Enqueue at a constant rate."""
     bench, watched = ground.bench, ground.bench.watched
     ground.watchdog.doing = "at an even pace"
     answered: dict[str, float] = {}
@@ -97,7 +97,7 @@ async def _steady(ground: Ground, rows: Table, per_second: float, count: int) ->
 
 
 async def _accepted(ground: Ground) -> Mapping[str, float]:
-    """Return when assignments reached the agent, by its clock; seconds since 1970."""
+    """Return the times at which the agent accepted assignments, by its clock; since 1970."""
     listing = await ground.kube.list(TASK_ACTION, namespace=NAMESPACE)
     return {
         item["metadata"]["labels"][ACTION_LABEL]: datetime.fromisoformat(
@@ -124,7 +124,7 @@ def _add_cpu(
 
 
 async def _live(ground: Ground, rows: Table, count: int) -> None:
-    """Have pods that stay."""
+    """Create pods that keep running, and measure the agent with them."""
     kubelet, process = ground.kubelet, ground.world.process
     ground.watchdog.doing = "pods that stay"
     kubelet.finishes, kubelet.running = False, 0
@@ -132,7 +132,7 @@ async def _live(ground: Ground, rows: Table, count: int) -> None:
     await asyncio.gather(*(ground.bench.enqueue(f"l{number}") for number in range(count)))
     await kubelet.wait_for(count)
     took = time.perf_counter() - began
-    await asyncio.sleep(2)  # until the agent has heard of the last, too
+    await asyncio.sleep(2)  # until the agent has observed the last one
     full = process.memory_info().rss
     rows.add_row(f"{count} live pods made, seconds", f"{took:.1f}")
     rows.add_row("  agent, resident MB before", f"{empty / 1e6:.0f}")
@@ -146,7 +146,7 @@ async def _live(ground: Ground, rows: Table, count: int) -> None:
 
 
 async def _rebuild(ground: Ground, rows: Table) -> None:
-    """Kill it as nobody else can, and have the next begin with what the cluster holds."""
+    """Kill the agent, start another, and measure its recovery of the cluster's state."""
     world, kubelet = ground.world, ground.kubelet
     ground.watchdog.doing = "beginning anew"
     before = world.connections()

@@ -1,8 +1,9 @@
 """
-A benchmark that waits for ever says nothing; one that stalls says who is waited for.
+Watchdog that fails a stalled benchmark and reports where its actions are stuck.
 
-What an action is at lies in the cluster: no TaskAction, it did not reach the agent; no pod,
-or a pod that is done and a TaskAction that does not say so, the agent holds it up.
+The state is read from the cluster. Without a TaskAction the action did not reach the agent;
+without a pod, or with a completed pod whose TaskAction is not terminal, it is stuck in the
+agent.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ _EXAMPLES = 3
 
 
 class StalledError(Exception):
-    """Nothing moved for too long; the message says what is waited for."""
+    """No progress for too long; the message says where the actions are stuck."""
 
 
 @dataclass(slots=True)
@@ -27,11 +28,11 @@ class Watchdog:
     bench: Bench
     kubelet: Kubelet
     kube: Kube
-    timeout: float  # seconds without a move
-    doing: str = ""  # the part of the benchmark that is under way
+    timeout: float  # seconds without progress
+    doing: str = ""  # the current part of the benchmark
 
     async def run(self) -> None:
-        """Raise StalledError when nothing has moved for so long; else run until cancelled."""
+        """Run until cancelled; StalledError after ``timeout`` without progress."""
         clock = asyncio.get_running_loop().time
         state, since = self._state(), clock()
         while True:
@@ -40,26 +41,26 @@ class Watchdog:
                 state, since = self._state(), clock()
             elif clock() - since > self.timeout:
                 raise StalledError(
-                    f"{self.doing}: nothing moved for {self.timeout:g} s. {await self._where()}"
+                    f"{self.doing}: no progress for {self.timeout:g} s. {await self._where()}"
                 )
 
     def _state(self) -> tuple[object, ...]:
         return (self.doing, len(self.bench.watched.ended), self.kubelet.running)
 
     async def _where(self) -> str:
-        """Say of each action whose end was not seen how far it has come."""
+        """Describe the state of each action whose end was not observed."""
         pods = await self._phases(POD)
         recorded = await self._phases(TASK_ACTION)
-        held: defaultdict[str, list[str]] = defaultdict(list)
+        stuck: defaultdict[str, list[str]] = defaultdict(list)
         for action in self.bench.watched.sent.keys() - self.bench.watched.ended.keys():
             pod, record = pods.get(action), recorded.get(action)
             place = (
                 f"TaskAction {record}, pod {pod}, seen by the kubelet {action in self.kubelet.seen}"
             )
-            held[place].append(action)
+            stuck[place].append(action)
         return "; ".join(
             f"{len(names)} with {place}, such as {', '.join(sorted(names)[:_EXAMPLES])}"
-            for place, names in held.items()
+            for place, names in stuck.items()
         )
 
     async def _phases(self, kind: Kind) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""A control plane, and an agent on a cluster without a node: what is measured."""
+"""Runs the system under measurement: a control plane, and an agent on a cluster without nodes."""
 
 import asyncio
 import os
@@ -26,14 +26,14 @@ from tests.kube.controlplane import KubeForTests
 from tests.programs import Program, free_ports
 from tests.servers.postgres import PostgresForTests
 
-NAMESPACE = f"{PROJECT}-{DOMAIN}"  # of the pods
+NAMESPACE = f"{PROJECT}-{DOMAIN}"  # where pods run
 _OWN_NAMESPACE = "volary"
 _CRDS = Path(__file__).parents[2] / "infra" / "helm" / "volary-agent" / "crds"
 _WITHIN_SECONDS = 600.0
 
 
 def pod_spec() -> TaskSpec:
-    """Make a task of one container that takes nothing and gives nothing."""
+    """Build a task of one container without inputs and outputs."""
     template = TaskTemplate(
         type="raw-container", container=Container(image="benchmark:1", args=["true"])
     )
@@ -43,7 +43,7 @@ def pod_spec() -> TaskSpec:
 
 
 class World:
-    """The programs, and what they have cost so far."""
+    """The programs, and the CPU and memory they have used so far."""
 
     def __init__(
         self, home: Path, kube: KubeForTests, database_url: str, profile: Path | None
@@ -88,18 +88,18 @@ class World:
 
     @property
     def process(self) -> psutil.Process:
-        """The agent."""
+        """The agent's process."""
         return _process(self.agent)
 
     def connections(self) -> int:
         return self.agent.said().count("connected to the control plane")
 
     def terms_lost(self) -> int:
-        """Return how often it could not renew its Lease in time, and began anew."""
+        """Return how often the agent failed to renew its Lease in time and started over."""
         return self.agent.said().count("this agent leads no longer")
 
     def cpu_seconds(self) -> Mapping[str, float]:
-        """Return what each part has used of processors so far."""
+        """Return the CPU seconds that each process has used so far."""
         parts = {
             "agent": [self.process],
             "API server": [psutil.Process(self.kube.api_server.pid)],
@@ -146,7 +146,7 @@ def servers(profile: Path | None) -> Iterator[World]:
 
 @asynccontextmanager
 async def running(world: World) -> AsyncIterator[Kube]:
-    """Have both up for the length of a block; the client is for the kubelet."""
+    """Run both for the length of a block; the yielded client is for the stub kubelet."""
     async with world.kube.client() as client:
         await _prepare(client)
     async with Kube.open(world.kube.kubeconfig()) as kube:

@@ -13,7 +13,6 @@ ROOMS = ("benchmarks", "controlplane", "dataplane", "scripts", "shared", "tests"
 
 # Folders whose docstrings are still to be rewritten.
 PENDING = (
-    "benchmarks/",
     "controlplane/api/",
     "controlplane/authn/",
     "controlplane/cli/",
@@ -21,7 +20,6 @@ PENDING = (
     "controlplane/link/",
     "controlplane/web/",
     "dataplane/",
-    "scripts/",
     "tests/",
 )
 
