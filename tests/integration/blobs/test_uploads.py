@@ -164,7 +164,7 @@ async def test_a_directory_begins_no_uploads(tmp_path: object) -> None:
     directory = open_store(f"file://{tmp_path}/blobs")
     now = SystemClock().now
     key = S3Options(access_key="any", secret_key="any")  # noqa: S106
-    with pytest.raises(BlobStoreError, match="signs links"):
+    with pytest.raises(BlobStoreError, match="cannot sign links"):
         await Uploads(directory, AccessKeys(key, now), now).begin(directory.uri("any"))
 
 
