@@ -155,7 +155,7 @@ async def _with_its_error(data: Data, caller: Caller, new: NewAction, run_base: 
 async def _updates(
     actions: Actions, caller: Caller, parent: ActionKey
 ) -> AsyncIterator[ActionUpdate | SnapshotEnd]:
-    """Yield the children there are, the end of those, then each change."""
+    """Yield the existing children, the end of the snapshot, then each change."""
     async with closing(actions.watch_children(caller, parent)) as changes:
         async for rows in changes:
             if rows is SnapshotEnd.TOKEN:

@@ -54,7 +54,7 @@ class DataProxyService:
         self, caller: Caller, request: CreateDownloadLinkRequest
     ) -> CreateDownloadLinkResponse:
         if request.WhichOneof("source") != "action_attempt_id":
-            raise UnbuiltError(
+            raise UnbuiltError("only an attempt's artifacts have links; set action_attempt_id")
                 "download links exist for an attempt's artifacts only; set action_attempt_id"
             )
         expires_in = parse_duration(request.expires_in, "expires_in")
@@ -68,7 +68,7 @@ class DataProxyService:
                     caller, key, bundle_of=convert.code_bundle_of, expires_in=expires_in
                 )
             case _:
-                raise UnbuiltError("download links exist for reports and code bundles only")
+                raise UnbuiltError("only reports and code bundles have links")
         return convert.render_link(link)
 
     async def get_action_data(

@@ -90,8 +90,8 @@ class _Call:
     def end(self, *, timed: bool) -> None:
         seconds = perf_counter() - self._started
         self._metrics.ended(self.rpc.name, self.code, seconds if timed else None)
-        # Not logged above DEBUG: thousands a second succeed, and a task cancels its stream when it is
-        # done. Errors are what people ask about.
+        # Successful calls come thousands a second, and a task cancels its stream when it is done:
+        # both at DEBUG only. Errors are what people ask about.
         level = logging.DEBUG if self.code in _UNREMARKABLE else logging.INFO
         if self.code == Code.UNAVAILABLE.value and timed:
             level = logging.WARNING  # the SDK hides the message of "unavailable" from its user

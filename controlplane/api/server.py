@@ -126,7 +126,7 @@ class _Exchange:
                 raise too_large()
         elif event["type"] == "http.disconnect" and not self.disconnected:
             self.disconnected = True
-            # Raised in connectrpc's task that waits for a disconnect; the stream is in the other task.
+            # Raised in connectrpc's task that waits for a disconnect; the stream is another task.
             if self._task is not None and self._task is not asyncio.current_task():
                 self._task.cancel()
         return event

@@ -18,8 +18,8 @@ from controlplane.core.errors import InvalidError
 
 _MOST_NAMED = 5
 _LARGE_BYTES = 16 * 1024
-"""Messages with lists that are pruned before validation: the validator visits every literal of
-a list, 7 µs each, and a list may have a hundred thousand of them."""
+"""Size from which pruning a message before its validation pays: the validator visits every
+literal of a list, 7 µs each, and a list may have a hundred thousand of them."""
 _PAYLOAD = "flyteidl2.core.Literal"
 """Users' own data. The only rules inside it are about the names of artifacts."""
 
@@ -30,7 +30,7 @@ _validator_of_copies = Validator()
 def validate(message: Message) -> None:
     """Raise InvalidError naming the fields that break a rule, and the rules."""
     if message.ByteSize() > _LARGE_BYTES:
-        message = _without_what_has_no_rules(message)
+        message = _copy_without_unvalidated_parts(message)
     violations = _collect_violations(message)
     if violations:
         named = "; ".join(_message(violation) for violation in violations[:_MOST_NAMED])
@@ -42,7 +42,7 @@ def _collect_violations(message: Message) -> Sequence[Violation]:
     try:
         return _validator.collect_violations(message)
     except EvaluationError:
-        pass  # some rule names an enum value; few requests have such a rule, and they are validated below
+        pass  # a rule names an enum value, which few rules do: validate a copy below
     try:
         return _validator_of_copies.collect_violations(copy_with_numbered_enums(message))
     except EvaluationError as error:
@@ -61,7 +61,7 @@ def _message(violation: Violation) -> str:
     return f"{path or 'the request'}: {found.message or found.rule_id}"
 
 
-def _without_what_has_no_rules(message: Message) -> Message:
+def _copy_without_unvalidated_parts(message: Message) -> Message:
     """Copy a message without the parts that no rule is about, such as literals."""
     copy = type(message)()
     copy.CopyFrom(message)

@@ -1,1 +1,1 @@
-"""A credential becomes a Caller. Knows headers and keys, never messages or tables."""
+"""Authenticates credentials as Callers; knows headers and keys, never messages or tables."""

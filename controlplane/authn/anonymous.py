@@ -1,8 +1,8 @@
 """
-Nobody logs in: everybody who reaches us from this machine may do everything in one org.
+Anonymous mode: every caller from this machine gets all permissions in one org.
 
 For the embedded default only. The SDK sends no credential at all over plaintext, so the
-one thing to check is that the peer is this machine.
+only check is that the peer is this machine.
 """
 
 from collections.abc import Mapping
@@ -16,23 +16,23 @@ SUBJECT = Subject("anonymous")
 
 
 class Anonymous:
-    """Turns any peer on loopback into the same caller."""
+    """Authenticates every loopback peer as the same caller."""
 
     def __init__(self, org: OrgName, *, name: str = "Anonymous") -> None:
         self._caller = Caller(subject=SUBJECT, org=org, name=name, permissions=EVERYTHING)
 
     async def authenticate(self, _headers: Mapping[str, str], peer: str | None) -> Caller:
-        """Name the caller behind ``peer``, an "address:port"; UnauthenticatedError elsewhere."""
+        """Return the caller of ``peer``, an "address:port"; UnauthenticatedError elsewhere."""
         if peer is not None and not _is_this_machine(peer):
             raise UnauthenticatedError(
-                "this control plane knows no logins and answers its own machine only"
+                "this control plane has no logins and accepts calls from its own machine only"
             )
         return self._caller
 
 
 def _is_this_machine(peer: str) -> bool:
     host = peer.rpartition(":")[0].strip("[]")
-    if host == "127.0.0.1":  # nearly always
+    if host == "127.0.0.1":  # the usual case, without parsing
         return True
     try:
         return ip_address(host).is_loopback

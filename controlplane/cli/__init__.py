@@ -2,7 +2,7 @@
 The ``volary`` command.
 
 Each command parses its options and calls one function, imported when it is called: help
-must come at once, and the rest of Volary takes a second to load.
+must come at once, and the rest of Volary takes a second to import.
 """
 
 import os
@@ -39,24 +39,32 @@ def main() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("~/.volary"),
     show_default=True,
-    help="Database, blobs, secrets and what the agent remembers.",
-)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Loopback only.")
-@click.option(
-    "--http-port", type=_PORT, default=8100, show_default=True, help="SDK and CLI; 0: any free one."
+    help="Holds the database, blobs, secrets and the agent's state.",
 )
 @click.option(
-    "--link-port", type=_PORT, default=8101, show_default=True, help="Agents; 0: any free one."
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; loopback only."
+)
+@click.option(
+    "--http-port",
+    type=_PORT,
+    default=8100,
+    show_default=True,
+    help="SDK and CLI; 0: any free port.",
+)
+@click.option(
+    "--link-port", type=_PORT, default=8101, show_default=True, help="Agents; 0: any free port."
 )
 @click.option("--log-level", type=_LEVELS, default="info", show_default=True)
 @click.option(
     "--database-url",
     default="",
     envvar="VOLARY_UP_DATABASE_URL",
-    help="A Postgres of yours (15 or newer) instead of the embedded one.",
+    help="Your own Postgres (15 or newer) instead of the embedded one.",
 )
 @click.option(
-    "--blob-base", default="", help="s3://bucket/prefix or file:///directory instead of our own."
+    "--blob-base",
+    default="",
+    help="s3://bucket/prefix or file:///directory instead of the data directory's blobs.",
 )
 def up(
     *,
@@ -69,7 +77,8 @@ def up(
     blob_base: str,
 ) -> None:
     """Run everything on this machine, in the foreground, until Ctrl-C."""
-    # Read when gRPC is loaded. We fork to exec at once: nothing to prepare for, or to log.
+    # gRPC reads this when it is imported. Every fork here execs at once, so gRPC's fork handlers
+    # would do nothing but log.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     with user_errors():
         from controlplane.embedded.up import UpOptions, up as run  # noqa: PLC0415
@@ -89,7 +98,7 @@ def up(
 
 @main.group()
 def controlplane() -> None:
-    """The hosted control plane; settings come from VOLARY_ variables (docs/settings.md)."""
+    """Run the hosted control plane; settings come from VOLARY_ variables (docs/settings.md)."""
 
 
 @controlplane.command()
@@ -106,7 +115,7 @@ def serve() -> None:
 
 @controlplane.command()
 def migrate() -> None:
-    """Bring the database's schema to this release's, as its owner."""
+    """Migrate the database's schema to this release, as the database's owner."""
     with user_errors():
         import asyncio  # noqa: PLC0415
 
@@ -121,7 +130,7 @@ def migrate() -> None:
 
 @controlplane.command()
 def check() -> None:
-    """Check the ways to the database; exits with 1 and a sentence for each problem."""
+    """Check the connections to the database; exits with 1 and prints each problem."""
     with user_errors():
         import asyncio  # noqa: PLC0415
 
@@ -133,21 +142,21 @@ def check() -> None:
             click.echo(problem)
         if problems:
             raise SystemExit(1)
-        way = "through a pooler" if addresses.pooled else "directly"
-        click.echo(f"The database is reached {way}; both roles and notifications work.")
+        how = "through a pooler" if addresses.pooled else "directly"
+        click.echo(f"The database is reachable {how}; both roles and notifications work.")
 
 
 @main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def agent(words: Sequence[str]) -> None:
-    """Run an agent, or its doctor: the same as volary-agent."""
-    # Another program, which shares no code with this one: this process becomes it.
-    os.execv(sys.executable, [sys.executable, "-m", "dataplane.agent", *words])  # noqa: S606
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def agent(arguments: Sequence[str]) -> None:
+    """Run an agent, or its doctor: an alias of volary-agent."""
+    # The agent is another program, which shares no code with this one: exec it.
+    os.execv(sys.executable, [sys.executable, "-m", "dataplane.agent", *arguments])  # noqa: S606
 
 
 @main.command()
 def version() -> None:
-    """Say which releases these are; a bug report wants them all."""
+    """Print the versions to include in a bug report."""
     import platform  # noqa: PLC0415
     from importlib import metadata  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""``python -m controlplane.cli``: the ``volary`` command where it is not installed."""
+"""Runs the ``volary`` command as ``python -m controlplane.cli``, where it is not installed."""
 
 from controlplane.cli import main
 

@@ -1,4 +1,4 @@
-"""``volary cluster …``"""
+"""Commands of ``volary cluster``: list, show, cordon, uncordon, move and drain clusters."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -18,20 +18,20 @@ from controlplane.core.clusters import Attestation, ClusterStatus, LeasedAttempt
 from shared.model.ids import ClusterName
 
 NOT_EMPTY = 3
-"""The exit code of a drain whose deadline passed before the cluster was empty."""
+"""Exit code of a drain whose deadline passed before the cluster was empty."""
 
 _NAME = click.argument("name")
 
 
 @click.group()
 def cluster() -> None:
-    """Look at clusters; take them out of service and put them back."""
+    """List clusters; take them out of service and put them back."""
 
 
 @cluster.command("list")
 @with_context
 def list_(context: CommandContext) -> None:
-    """List the clusters, and how each stands."""
+    """List the clusters, with their state, connection and load."""
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
@@ -40,7 +40,7 @@ def list_(context: CommandContext) -> None:
         context.answer(
             found,
             table(
-                ("CLUSTER", "POOL", "STANDING", "CONNECTED", "HEARD", "LEASED", "RUNNING", "ROOM"),
+                ("CLUSTER", "POOL", "STATE", "CONNECTED", "LAST SEEN", "LEASED", "RUNNING", "FREE"),
                 [
                     (
                         *(each.name, each.pool or "-", each.standing, each.connected),
@@ -72,10 +72,10 @@ def show(context: CommandContext, name: str) -> None:
                 {
                     "cluster": status.name,
                     "pool": status.pool or None,
-                    "standing": status.standing,
+                    "state": status.standing,
                     "draining since": status.draining_since,
                     "connected": status.connected,
-                    "last heard": ago(status.seen_at, now),
+                    "last seen": ago(status.seen_at, now),
                     "session": f"epoch {status.epoch}, began {ago(status.connected_at, now)}",
                     "agent": agent.software or None,
                     "installation": agent.agent_id or None,
@@ -83,10 +83,10 @@ def show(context: CommandContext, name: str) -> None:
                     "protocol": agent.protocol or None,
                     "runs": ", ".join(agent.capabilities) or None,
                     "leased": f"{status.leased} ({status.unaccepted} not accepted yet)",
-                    "agent holds": load.held if load.counted_at else "not said yet",
-                    "agent runs": load.running if load.counted_at else "not said yet",
-                    "has room for": load.slots,
-                    "wanted version": status.spec_version,
+                    "agent holds": load.held if load.counted_at else "not reported yet",
+                    "agent runs": load.running if load.counted_at else "not reported yet",
+                    "free slots": load.slots,
+                    "desired version": status.spec_version,
                 }
             ),
         )
@@ -98,7 +98,7 @@ def show(context: CommandContext, name: str) -> None:
 @_NAME
 @with_context
 def cordon(context: CommandContext, name: str) -> None:
-    """Give it no more work; what it has, it keeps."""
+    """Assign no more work to a cluster; it keeps the attempts it has."""
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
@@ -112,7 +112,7 @@ def cordon(context: CommandContext, name: str) -> None:
 @_NAME
 @with_context
 def uncordon(context: CommandContext, name: str) -> None:
-    """Give it work again, whether it was cordoned or drained."""
+    """Assign work to a cluster again, whether it was cordoned or drained."""
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
@@ -124,38 +124,40 @@ def uncordon(context: CommandContext, name: str) -> None:
 
 @cluster.command()
 @_NAME
-@click.option("--pool", required=True, help='"" is the pool of clusters that name none.')
+@click.option("--pool", required=True, help='Name of the pool; "" is the default pool.')
 @with_context
 def move(context: CommandContext, name: str, pool: str) -> None:
-    """Have it serve the queues of another pool; what it has, it keeps."""
+    """Move a cluster to another pool, whose queues it then serves; it keeps the attempts it has."""
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
         status = await operator.clusters.move(operator.caller, ClusterName(name), pool)
-        context.answer(status, [f"{name} serves {f'pool {pool}' if pool else 'the unnamed pool'}."])
+        context.answer(status, [f"{name} serves {f'pool {pool}' if pool else 'the default pool'}."])
 
     operators.run(context, work)
 
 
 @cluster.command()
 @_NAME
-@click.option("--wait", is_flag=True, help="Until it is empty, and say so in an attestation.")
+@click.option("--wait", is_flag=True, help="Wait until it is empty, and print an attestation.")
 @click.option(
-    "--deadline", type=Duration(), help=f"Wait so long; then end with code {NOT_EMPTY}.  e.g. 10m"
+    "--deadline",
+    type=Duration(),
+    help=f"Wait at most this long; then exit with {NOT_EMPTY}.  e.g. 10m",
 )
 @click.option(
     "--stop-rest",
     is_flag=True,
-    help="Stop what is left (at the deadline, if there is one); it begins anew elsewhere.",
+    help="Stop the remaining attempts (at the deadline, if set); they restart on other clusters.",
 )
 @with_context
 def drain(
     context: CommandContext, name: str, *, wait: bool, deadline: timedelta | None, stop_rest: bool
 ) -> None:
     """
-    Give it no more work, take back what it has not accepted, and say what is left.
+    Assign no more work, take back attempts that are not accepted yet, and list the rest.
 
-    It is empty when the control plane, the agent and its runtimes agree on zero.
+    A cluster is empty when the control plane, the agent and its runtimes all count zero.
     """
     from controlplane.cli import operators  # noqa: PLC0415
     from controlplane.usecases.clusters import Draining  # noqa: PLC0415
@@ -168,17 +170,17 @@ def drain(
         if not (wait or deadline is not None):
             context.answer(found, _progress(found.status, found.remaining))
             return found
-        state_file = ""
-        async for found in operator.clusters.watch_drain(  # the latest look
+        printed = ""
+        async for found in operator.clusters.watch_drain(  # keeps the latest
             operator.caller,
             cluster_name,
             deadline=deadline,
             stop_rest=stop_rest and deadline is not None,
         ):
             counts = _counts(found.status)
-            if counts != state_file:
+            if counts != printed:
                 click.echo(counts, err=True)
-                state_file = counts
+                printed = counts
         if found.attestation is not None:
             context.answer(found.attestation, _attest(found.attestation))
         else:
@@ -195,12 +197,12 @@ def _counts(status: ClusterStatus) -> str:
     if not status.connected:
         return f"{status.name}: {status.leased} leased; its agent is not connected"
     load = status.load
-    says = f"{load.held} held, {load.running} running" if load.counted_at else "has not said yet"
-    return f"{status.name}: {status.leased} leased; its agent says: {says}"
+    reported = f"{load.held} held, {load.running} running" if load.counted_at else "nothing yet"
+    return f"{status.name}: {status.leased} leased; its agent reports: {reported}"
 
 
 def _progress(status: ClusterStatus, remaining: Sequence[LeasedAttempt]) -> Iterable[str]:
-    yield f"{status.name} drains since {status.draining_since:%Y-%m-%d %H:%M:%S} UTC."
+    yield f"{status.name} has been draining since {status.draining_since:%Y-%m-%d %H:%M:%S} UTC."
     yield _counts(status)
     if not remaining:
         return
@@ -231,7 +233,7 @@ def _attest(attestation: Attestation) -> Iterable[str]:
             "instance": attestation.instance_id or None,
             "session epoch": attestation.epoch,
             "draining since": attestation.draining_since,
-            "agent's word of": attestation.counted_at,
+            "agent's counts of": attestation.counted_at,
             "attested at": attestation.attested_at,
         }
     )

@@ -1,4 +1,4 @@
-"""``volary explain``"""
+"""Command ``volary explain``: shows why a run or action is pending, and its timeline."""
 
 from collections.abc import Iterable
 
@@ -11,18 +11,18 @@ from controlplane.core.explanations import Explained
 from shared.model.ids import ActionKey, RunKey
 
 
-def parse_target(what: str, *, project: str, domain: str) -> tuple[RunKey, ActionKey | None]:
+def parse_target(target: str, *, project: str, domain: str) -> tuple[RunKey, ActionKey | None]:
     """
-    Take RUN, RUN/ACTION, or what logs show: PROJECT/DOMAIN/RUN and PROJECT/DOMAIN/RUN/ACTION.
+    Parse RUN, RUN/ACTION, or the form in logs: PROJECT/DOMAIN/RUN and PROJECT/DOMAIN/RUN/ACTION.
 
     InvalidError for any other form.
     """
-    parts = what.split("/")
+    parts = target.split("/")
     if len(parts) in {3, 4}:
         project, domain, *parts = parts
     if len(parts) not in {1, 2}:
         raise InvalidError(
-            f"{what!r} names no run; write RUN, RUN/ACTION, PROJECT/DOMAIN/RUN or"
+            f"{target!r} is not a run; write RUN, RUN/ACTION, PROJECT/DOMAIN/RUN or"
             " PROJECT/DOMAIN/RUN/ACTION"
         )
     run = RunKey(
@@ -33,17 +33,17 @@ def parse_target(what: str, *, project: str, domain: str) -> tuple[RunKey, Actio
 
 
 @click.command()
-@click.argument("what", metavar="[PROJECT/DOMAIN/]RUN[/ACTION]")
+@click.argument("target", metavar="[PROJECT/DOMAIN/]RUN[/ACTION]")
 @click.option("--project", "-p", default="flytesnacks", show_default=True)
 @click.option("--domain", "-d", default="development", show_default=True)
 @with_context
-def explain(context: CommandContext, what: str, *, project: str, domain: str) -> None:
-    """Say why a run or an action is where it is, and where its time went."""
+def explain(context: CommandContext, target: str, *, project: str, domain: str) -> None:
+    """Explain why a run or an action is in its state, and where its time went."""
     from controlplane.cli import operators  # noqa: PLC0415
     from controlplane.usecases.explanations import ExplainedRun  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
-        run, action = parse_target(what, project=project, domain=domain)
+        run, action = parse_target(target, project=project, domain=domain)
         if action is not None:
             explained = await operator.explanations.action(operator.caller, action)
             context.answer(explained, _lines(explained))

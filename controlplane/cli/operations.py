@@ -1,4 +1,4 @@
-"""What all operators' commands have in common: where they look, and how they answer."""
+"""Options, context and output formatting that all operators' commands share."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandContext:
-    """Where a command was told to look, and how to answer."""
+    """Database, org and output format of a command."""
 
     data_directory: Path | None
     database_url: str
@@ -27,7 +27,7 @@ class CommandContext:
     json: bool
 
     def answer(self, value: object, text: Iterable[str]) -> None:
-        """Print the value as JSON, if that was asked for; else the lines."""
+        """Print the value as JSON with ``--output json``; else the lines."""
         if self.json:
             click.echo(json.dumps(_plain(value), indent=2))
             return
@@ -36,39 +36,39 @@ class CommandContext:
 
 
 def with_context(command: Callable[Concatenate[CommandContext, P], T]) -> Callable[P, T]:
-    """Give a command the options that all operators' commands have, as its Desk."""
+    """Add the common options to a command, and pass them as its CommandContext."""
 
     @click.option(
         "--data-dir",
         type=click.Path(file_okay=False, path_type=Path),
-        help="Of the volary up that is meant.  [default: ~/.volary, unless a database is named]",
+        help="Data directory of a running volary up.  [default: ~/.volary, unless a URL is given]",
     )
     @click.option(
         "--database-url",
         default="",
         envvar="VOLARY_DATABASE_URL",
-        help="The control plane's Postgres, as its application's role.",
+        help="URL of the control plane's Postgres, for its application role.",
     )
     @click.option(
-        "--org", default="local", envvar="VOLARY_ORG", show_default=True, help="Whose it is."
+        "--org", default="local", envvar="VOLARY_ORG", show_default=True, help="Org to act in."
     )
     @click.option(
         "--output",
         type=click.Choice(["text", "json"]),
         default="text",
         show_default=True,
-        help="For people, or for programs.",
+        help="text for people, json for programs.",
     )
     @wraps(command)
     def run_with_context(*args: P.args, **options: P.kwargs) -> T:
-        given: dict[str, object] = dict(options)
+        remaining: dict[str, object] = dict(options)
         context = CommandContext(
-            data_directory=_path(given.pop("data_dir")),
-            database_url=str(given.pop("database_url")),
-            org=str(given.pop("org")),
-            json=given.pop("output") == "json",
+            data_directory=_path(remaining.pop("data_dir")),
+            database_url=str(remaining.pop("database_url")),
+            org=str(remaining.pop("org")),
+            json=remaining.pop("output") == "json",
         )
-        return command(context, *args, **given)  # type: ignore[arg-type]  # what click has left
+        return command(context, *args, **remaining)  # type: ignore[arg-type]  # its own
 
     return run_with_context
 
@@ -78,7 +78,7 @@ def _path(value: object) -> Path | None:
 
 
 class Duration(click.ParamType[timedelta]):
-    """``90s``, ``10m``, ``2h`` or a number of seconds."""
+    """Option type for durations: ``90s``, ``10m``, ``2h`` or a number of seconds."""
 
     name = "duration"
 
@@ -91,13 +91,13 @@ class Duration(click.ParamType[timedelta]):
         unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
         number = text[:-1] if unit else text
         if not number.isdecimal() or len(number) > 9:
-            self.fail(f"{text!r} is no duration; write 90s, 10m or 2h", param, ctx)
+            self.fail(f"{text!r} is not a duration; write 90s, 10m or 2h", param, ctx)
         return timedelta(seconds=int(number) * (unit or 1))
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[str]:
-    """Lay out rows below their titles, each column as wide as it has to be."""
-    lines = [list(titles), *([_word(cell) for cell in row] for row in rows)]
+    """Format rows below their titles, each column as wide as its widest cell."""
+    lines = [list(titles), *([_cell(cell) for cell in row] for row in rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(titles))]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
@@ -105,19 +105,19 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[s
 
 
 def render_fields(values: Mapping[str, object]) -> Iterable[str]:
-    """Lay out names and values, one pair a line."""
+    """Format names and values, one pair a line."""
     width = max(len(name) for name in values)
     for name, value in values.items():
-        yield f"{name.ljust(width)}  {_word(value)}".rstrip()
+        yield f"{name.ljust(width)}  {_cell(value)}".rstrip()
 
 
 def ago(at: datetime | None, now: datetime) -> str:
-    """Say how long ago that was."""
+    """Format the time since ``at``, as in "2m 3s ago"."""
     return "never" if at is None else f"{span(now - at)} ago"
 
 
 def span(length: timedelta) -> str:
-    """Say how long, in the two largest units that matter."""
+    """Format a duration in its two largest units."""
     seconds = max(0, int(length.total_seconds()))
     days, hours, minutes = seconds // 86_400, seconds // 3_600 % 24, seconds // 60 % 60
     if days:
@@ -129,7 +129,7 @@ def span(length: timedelta) -> str:
     return f"{seconds}s" if seconds else f"{max(0.0, length.total_seconds()):.1f}s"
 
 
-def _word(value: object) -> str:
+def _cell(value: object) -> str:
     match value:
         case None:
             return "-"
@@ -142,7 +142,7 @@ def _word(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    """Return a value as JSON has it: instants in ISO 8601, durations in seconds."""
+    """Convert a value for JSON: timestamps in ISO 8601, durations in seconds."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value)}
     match value:

@@ -1,9 +1,9 @@
 """
-How operators' commands reach the system: they use the use cases directly on the database.
+Runs operators' commands: they call the use cases directly on the database.
 
-Whoever may read its secret may do all of this anyway; it works while every replica is down,
-and it needs no door of its own. What is changed is told to every replica by the database
-(``controlplane/DECISIONS.md``). A second to load: commands import this when they are called.
+The database's secret allows all of this anyway; it works while every replica is down, and it
+needs no endpoint of its own. The database notifies every replica of changes
+(``controlplane/DECISIONS.md``). Takes a second to import: commands import it when called.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ _DATA_DIRECTORY = Path("~/.volary")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
-    """Somebody at a terminal, and what they may ask."""
+    """The operator who runs a command, and the use cases available to them."""
 
     caller: Caller
     clock: Clock
@@ -58,7 +58,7 @@ class Operator:
 
 
 def run(context: CommandContext, work: Callable[[Operator], Awaitable[T]]) -> T:
-    """Do it, in an event loop of its own; a ClickException says why it could not be done."""
+    """Run ``work`` in a new event loop; a ClickException says why it failed."""
     with user_errors():
         return asyncio.run(_run(context, work))
 
@@ -90,7 +90,7 @@ async def _run(context: CommandContext, work: Callable[[Operator], Awaitable[T]]
 
 
 def _database_url(context: CommandContext) -> str:
-    """A directory that was named is meant, whatever the environment says."""
+    """Return the database's URL; an explicit data directory overrides the environment."""
     if context.database_url and context.data_directory is None:
         return context.database_url
     return database_url_of(context.data_directory or _DATA_DIRECTORY)

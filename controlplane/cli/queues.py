@@ -1,4 +1,4 @@
-"""``volary queue …``"""
+"""Commands of ``volary queue``: list, set and delete queues."""
 
 import click
 
@@ -10,7 +10,7 @@ _LIMIT = click.IntRange(min=0)
 
 @click.group()
 def queue() -> None:
-    """Say where work goes, in which order, and how much of it at once."""
+    """Configure queues: the pool that serves each, its priority and its limits."""
 
 
 @queue.command("list")
@@ -28,11 +28,11 @@ def list_(context: CommandContext) -> None:
 
 @queue.command("set")
 @click.argument("name")
-@click.option("--pool", help="Clusters of this pool serve it; see volary cluster move.")
-@click.option("--priority", type=int, help="Larger goes first.")
-@click.option("--depth", type=_LIMIT, help="How many actions may wait; 0: any number.")
-@click.option("--run-concurrency", type=_LIMIT, help="How many runs may be under way.")
-@click.option("--action-concurrency", type=_LIMIT, help="How many actions may be under way.")
+@click.option("--pool", help="Pool whose clusters serve the queue; see volary cluster move.")
+@click.option("--priority", type=int, help="Queues with a larger priority go first.")
+@click.option("--depth", type=_LIMIT, help="Most actions that may wait; 0: no limit.")
+@click.option("--run-concurrency", type=_LIMIT, help="Most runs in progress; 0: no limit.")
+@click.option("--action-concurrency", type=_LIMIT, help="Most actions in progress; 0: no limit.")
 @with_context
 def set_(
     context: CommandContext,
@@ -44,7 +44,7 @@ def set_(
     run_concurrency: int | None,
     action_concurrency: int | None,
 ) -> None:
-    """Make a queue, or change what is named of it; what waits in it follows."""
+    """Create a queue, or change the given settings; they apply to waiting actions too."""
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
@@ -61,9 +61,9 @@ def set_(
         )
         context.answer(status, _table(status))
         if not status.clusters:
-            pool_text = f"pool {status.queue.pool}" if status.queue.pool else "the unnamed pool"
+            pool_text = f"pool {status.queue.pool}" if status.queue.pool else "the default pool"
             click.echo(
-                f"No cluster serves {pool_text}: nothing of this queue runs until one does.",
+                f"No cluster serves {pool_text}: actions of this queue wait until one does.",
                 err=True,
             )
 
@@ -72,10 +72,12 @@ def set_(
 
 @queue.command()
 @click.argument("name")
-@click.option("--move-to", help='Its runs and what waits in it; "" is the default queue.')
+@click.option(
+    "--move-to", help='Queue to move its runs and waiting actions to; "" is the default queue.'
+)
 @with_context
 def delete(context: CommandContext, name: str, *, move_to: str | None) -> None:
-    """Delete a queue. One in use is kept, unless its work may move."""
+    """Delete a queue; one in use needs --move-to."""
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:

@@ -1,4 +1,4 @@
-"""How a command ends that cannot do what was asked: with a sentence, not with a traceback."""
+"""Turns expected errors of a command into one-line messages instead of tracebacks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +12,12 @@ from controlplane.settings import SettingsError
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """End with a sentence instead of a traceback where one is enough to know what to do."""
+    """Raise ClickException with the message of an error that the user can act on."""
     try:
         yield
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in {"controlplane", "dataplane", "shared"}:
-            raise  # ours, and a bug
+            raise  # one of our own modules is missing: a bug
         raise click.ClickException(
             f"{error.name} is not installed; pip install 'volary[embedded]'"
         ) from error

@@ -1,7 +1,7 @@
 """
-``volary up``: everything on one machine.
+``volary up``: runs everything on one machine.
 
 A Postgres server from a wheel, the control plane in this process, an agent as its child.
-What lives here starts, watches and stops those three, and owns the data directory.
+This package starts, watches and stops those three, and owns the data directory.
 Nothing here knows a run or an action.
 """

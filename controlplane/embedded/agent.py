@@ -1,8 +1,7 @@
 """
-The agent as our child: started again when it dies, stopped before we are.
+Runs the agent as a child process: restarts it when it dies, stops it before this process.
 
-The two planes may not import each other, so this knows the agent's command line and
-nothing else of it.
+The two planes may not import each other, so this module knows only the agent's command line.
 """
 
 import asyncio
@@ -21,10 +20,10 @@ _log = logging.getLogger(__name__)
 _FIRST_PAUSE = timedelta(seconds=0.5)
 _LONGEST_PAUSE = timedelta(seconds=15)
 _STEADY = timedelta(seconds=60)
-"""An agent that has lived this long has recovered from whatever killed the one before."""
+"""Uptime after which the restart delay is reset."""
 
 _TIMEOUT = timedelta(seconds=30)
-"""For stopping its attempts and saying so, before it is killed."""
+"""Time for an agent to stop its attempts and report it, before it is killed."""
 
 
 class AgentProcess:
@@ -33,25 +32,25 @@ class AgentProcess:
         self._clock = clock
 
     async def run(self) -> None:
-        """Keep an agent running until cancelled; then stop it, and return when it has ended."""
+        """Keep an agent running until cancelled; then stop it and wait for its exit."""
         pause = _FIRST_PAUSE
         while True:
             begun = self._clock.now()
-            code = await self._live_once()
+            code = await self._run_once()
             if self._clock.now() - begun >= _STEADY:
                 pause = _FIRST_PAUSE
             _log.warning(
-                "agent ended; starting another",
+                "agent exited; restarting",
                 extra={"code": code, "in_seconds": pause.total_seconds()},
             )
             await self._clock.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    async def _live_once(self) -> int:
+    async def _run_once(self) -> int:
         process = await asyncio.create_subprocess_exec(
             *launching.command(self._command, parent=os.getpid()),
             stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on, in order
+            start_new_session=True,  # Ctrl-C goes to this process only, which stops all in order
         )
         _log.info("agent started", extra={"pid": process.pid})
         try:
@@ -67,10 +66,10 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         async with asyncio.timeout(_TIMEOUT.total_seconds()):
             await process.wait()
     except ProcessLookupError:
-        return  # it ended while we turned to it
+        return  # it has exited meanwhile
     except (TimeoutError, asyncio.CancelledError):
-        # Out of patience, or asked a second time.
-        _log.warning("agent does not stop; killing it", extra={"pid": process.pid})
+        # Timed out, or a second signal asks to stop at once.
+        _log.warning("agent did not stop in time; killing it", extra={"pid": process.pid})
         process.kill()
         await process.wait()
 

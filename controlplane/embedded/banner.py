@@ -1,4 +1,4 @@
-"""What ``volary up`` tells the person who started it."""
+"""Prints the banner of ``volary up``: addresses, first commands and a warning."""
 
 import sys
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import TextIO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """What is up, as a person needs to know it."""
+    """Addresses and paths of a running ``volary up``."""
 
     http_port: int
     data_directory: Path
@@ -18,12 +18,12 @@ class Stack:
 
     @property
     def endpoint(self) -> str:
-        # "localhost" and not an address: the SDK takes an org from the first label of others.
+        # Not an IP address: the SDK would take its first label for the name of an org.
         return f"localhost:{self.http_port}"
 
 
 def lines(stack: Stack) -> list[tuple[str, str]]:
-    """List what to tell, line by line, each with the style it has on a terminal."""
+    """Return the lines of the banner, each with its style on a terminal."""
     plain, command = "", "cyan"
     return [
         (f"Volary {version('volary')} is up.  Ctrl-C stops it.", "bold green"),
@@ -36,20 +36,23 @@ def lines(stack: Stack) -> list[tuple[str, str]]:
         ("  Run a first workflow:", plain),
         (f"    flyte --endpoint {stack.endpoint} --insecure run \\", command),
         ("      --project flytesnacks --domain development --follow hello", command),
-        ("  Or write the endpoint down once, and leave it out after that:", plain),
+        ("  Or save the endpoint in a config file, and omit it from then on:", plain),
         (f"    flyte create config --endpoint {stack.endpoint} --insecure \\", command),
         ("      --project flytesnacks --domain development", command),
         ("", plain),
-        ("  ANONYMOUS: nobody logs in, and whoever reaches this port may do anything,", "yellow"),
-        ("  so it answers this machine only. Do not forward it.", "yellow"),
+        (
+            "  ANONYMOUS: no logins; any program that reaches this port may do anything,",
+            "yellow",
+        ),
+        ("  so it accepts connections from this machine only. Do not forward the port.", "yellow"),
         ("", plain),
     ]
 
 
 def show(stack: Stack, stream: TextIO = sys.stdout) -> None:
-    """Print it, in colours on a terminal; in no frame, because commands are there to copy."""
+    """Print the banner, in colours on a terminal; without a frame, so that commands copy cleanly."""
     if stream.isatty():
-        from rich.console import Console  # noqa: PLC0415 - a pipe needs none of it
+        from rich.console import Console  # noqa: PLC0415 - not needed for a pipe
 
         console = Console(file=stream, highlight=False, soft_wrap=True)
         for line, style in lines(stack):

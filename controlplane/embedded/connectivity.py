@@ -1,7 +1,8 @@
 """
-How a command reaches the database of a ``volary up`` that runs: by its socket, as the
-control plane's user, with the secret that lies in the data directory. The directory itself
-stays its holder's: nothing is locked here, and nothing written.
+Finds the database of a running ``volary up`` from its data directory.
+
+The URL names the server's socket, the control plane's user and the secret in the directory.
+The directory stays locked by ``volary up``: nothing is locked here, and nothing written.
 """
 
 from pathlib import Path
@@ -15,7 +16,7 @@ _SOCKETS = 4  # the line of postmaster.pid that names the directory of its socke
 
 
 def database_url_of(root: Path) -> str:
-    """Return the address of the directory's database; UpError when it is not up."""
+    """Return the URL of the directory's database; UpError when it is not running."""
     root = root.expanduser().absolute()
     try:
         password = (root / "secrets" / "postgres-application").read_text().strip()
@@ -23,8 +24,8 @@ def database_url_of(root: Path) -> str:
         sockets = postmaster[_SOCKETS].strip()
     except (FileNotFoundError, NotADirectoryError, IndexError):
         raise UpError(
-            f"no database is up in {root}; start volary up there, choose another directory with "
-            "--data-dir, or name the control plane's database in VOLARY_DATABASE_URL"
+            f"no database is running in {root}; run volary up there, choose another directory with "
+            "--data-dir, or set VOLARY_DATABASE_URL to the control plane's database"
         ) from None
     except OSError as error:
         raise UpError(

@@ -1,9 +1,9 @@
 """
-The directory that ``volary up`` owns: who holds it, its secrets, where things lie in it.
+Opens the data directory of ``volary up``: its lock, its secrets, the paths in it.
 
-One holder at a time, by a lock that dies with its process. Secrets are made once and
-readable by their owner only. A directory that a newer release has used is left alone,
-because its database may have moved on.
+One process at a time, by a file lock that is released when the process dies. Secrets are
+generated once and readable by their owner only. A directory that a newer release has used is
+refused, because its database may have a newer schema.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from pathlib import Path
 from controlplane.embedded.errors import UpError
 
 DEFAULT = Path("~/.volary")
-"""One place that a person can find, copy and delete whole; XDG's would be three."""
+"""One directory that is easy to find, copy and delete; XDG's layout would be three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class DataDirectory:
         return self.root / "secrets" / name
 
     def secret(self, name: str) -> str:
-        """Return the secret of that name, made at its first use: 43 URL-safe characters."""
+        """Return the secret of that name, generated at its first use: 43 URL-safe characters."""
         path = self.secret_file(name)
         try:
             return path.read_text().strip()
@@ -53,13 +53,13 @@ class DataDirectory:
 
 @contextmanager
 def opened(root: Path) -> Iterator[DataDirectory]:
-    """Hold the directory for the length of a block; UpError says why we may not."""
+    """Lock the directory for the length of a block; UpError says why it is not possible."""
     root = root.expanduser().resolve()
     with ExitStack() as stack:
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            stack.callback(os.close, lock)  # and so let go
+            stack.callback(os.close, lock)  # which releases the lock
             _lock(lock, root)
             _require_no_newer_release(root)
             for name in ("secrets", "agent", "blobs"):
@@ -87,22 +87,22 @@ def _lock(lock: int, root: Path) -> None:
 
 def _require_no_newer_release(root: Path) -> None:
     path, current = root / "release", version("volary")
-    theirs = path.read_text().strip() if path.exists() else current
-    if _parts(theirs) > _parts(current):
+    last_used = path.read_text().strip() if path.exists() else current
+    if _parts(last_used) > _parts(current):
         raise UpError(
-            f"{root} was last used by Volary {theirs} and this is {current}; "
+            f"{root} was last used by Volary {last_used} and this is {current}; "
             "upgrade, or choose another directory with --data-dir"
         )
     path.write_text(f"{current}\n")
 
 
 def _parts(release: str) -> tuple[int, ...]:
-    """``"0.10.2"`` as numbers, so that 10 comes after 9; what is no number counts as 0."""
+    """Parse ``"0.10.2"`` into numbers, so that 10 sorts after 9; other parts count as 0."""
     return tuple(int(part) if part.isdecimal() else 0 for part in release.split("."))
 
 
 def _write_secret(path: Path, secret: str) -> None:
-    """Write it whole or not at all: half a password would lock us out of our own database."""
+    """Write a secret atomically: half a password would lock us out of our own database."""
     unfinished = path.with_name(f".{path.name}")
     unfinished.unlink(missing_ok=True)
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -1,9 +1,9 @@
 """
-Roles and databases inside a server that is ours.
+Creates roles and databases in the embedded Postgres, and checks external servers.
 
 Three users: the superuser, used here and nowhere else; the owner, which migrates; and the
-one that the control plane logs in as, which is neither, because owners and superusers pass
-row-level security by. It works in the roles of ``store.connections``, by being their member.
+control plane's login, which is neither, because owners and superusers bypass row-level
+security. It switches to the roles of ``store.connections``, of which it is a member.
 """
 
 from dataclasses import dataclass, field
@@ -26,11 +26,11 @@ class Passwords:
 
 
 async def ensure_roles(superuser_url: str, passwords: Passwords) -> None:
-    """Create both users and the application's role; repeated, it changes nothing."""
+    """Create both users and the application's role; idempotent."""
     connection = await asyncpg.connect(superuser_url)
     try:
         for role, password, may in (
-            (OWNER, passwords.owner, "CREATEROLE"),  # migrations make the roles they need
+            (OWNER, passwords.owner, "CREATEROLE"),  # migrations create the roles they need
             (LOGIN, passwords.application, "NOCREATEROLE"),
         ):
             if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", role):
@@ -39,14 +39,14 @@ async def ensure_roles(superuser_url: str, passwords: Passwords) -> None:
             await connection.execute(
                 f"ALTER ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS {may} PASSWORD {secret}"
             )
-        # Migrations grant the fleet's role to whom the application's has been granted.
+        # Migrations grant the fleet role to the members of the application's role.
         if not await connection.fetchval(
             "SELECT true FROM pg_roles WHERE rolname = $1", APPLICATION_ROLE
         ):
             await connection.execute(f"CREATE ROLE {APPLICATION_ROLE}")
         await connection.execute(f"ALTER ROLE {APPLICATION_ROLE} NOLOGIN PASSWORD NULL")
         await connection.execute(f"GRANT {APPLICATION_ROLE} TO {OWNER}, {LOGIN}")
-        # So that the owner may look at the control plane's sessions, and end them.
+        # The owner may list and terminate the control plane's sessions.
         await connection.execute(f"GRANT {LOGIN} TO {OWNER}")
         await connection.execute(f"ALTER ROLE {LOGIN} SET role = '{APPLICATION_ROLE}'")
     finally:
@@ -54,7 +54,7 @@ async def ensure_roles(superuser_url: str, passwords: Passwords) -> None:
 
 
 async def ensure_database(superuser_url: str, name: str) -> None:
-    """Make database ``name`` for the owner, unless it is there."""
+    """Create database ``name`` for the owner, unless it exists."""
     connection = await asyncpg.connect(superuser_url)
     try:
         if await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
@@ -68,7 +68,7 @@ async def ensure_database(superuser_url: str, name: str) -> None:
 
 
 async def require_usable(url: str, *, oldest: int = OLDEST) -> None:
-    """Look at somebody else's server before we depend on it; UpError says what is wrong."""
+    """Check that a server can be reached and is new enough; UpError says what is wrong."""
     try:
         connection = await asyncpg.connect(url, timeout=10)
     except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
@@ -88,9 +88,9 @@ async def require_usable(url: str, *, oldest: int = OLDEST) -> None:
 
 
 def describe_url(url: str) -> str:
-    """Return where a database is, without the secret that opens it."""
+    """Return a database's address without its password."""
     parts = urlsplit(url)
-    if parts.scheme not in {"postgresql", "postgres"}:  # no telling what of it is secret
+    if parts.scheme not in {"postgresql", "postgres"}:  # any part of it may be secret
         return "an address that does not begin with postgresql://"
     host = parts.netloc.rpartition("@")[2] or parse_qs(parts.query).get("host", ["localhost"])[0]
     return f"{host}{parts.path}"

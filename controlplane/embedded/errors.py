@@ -1,5 +1,5 @@
-"""What ``volary up`` cannot do, in a sentence that names the thing and the remedy."""
+"""Errors of ``volary up``; each names the problem and the remedy."""
 
 
 class UpError(Exception):
-    """Shown to the person at the terminal as it is, without a traceback."""
+    """An error whose text is shown at the terminal, without a traceback."""

@@ -1,14 +1,14 @@
 """
-Become another program: tied to the parent's life, and never as root when asked not to be.
+Execs another program that dies with its parent and, if asked, drops root first.
 
 Run as a script (``python -I -S launching.py [options] -- program arguments``), because
-what it does must happen between fork and exec, and Python code between those two in a
+these steps must happen between fork and exec, and Python code between those two in a
 process with threads can hang for ever. It imports the standard library only.
 
-``--namespace``   lay root down by entering a user namespace in which we are nobody. Files
+``--namespace``   drop root by entering a user namespace as an unprivileged user. Files
                   keep their owner and no account is needed; Linux only, and many
                   containers forbid it.
-``--user UID``    lay root down by becoming that user.
+``--user UID``    drop root by switching to that user.
 ``--parent PID``  have ``--signal`` sent when the parent dies; Linux only.
 """
 
@@ -32,15 +32,15 @@ def command(
     namespace: bool = False,
     user: int | None = None,
 ) -> list[str]:
-    """Return the command line that becomes ``program`` under these terms."""
-    terms: list[str] = []
+    """Return the command line that execs ``program`` with these options."""
+    options: list[str] = []
     if parent is not None and sys.platform == "linux":
-        terms += ["--parent", str(parent), "--signal", str(int(on_parent_death))]
+        options += ["--parent", str(parent), "--signal", str(int(on_parent_death))]
     if namespace:
-        terms += ["--namespace"]
+        options += ["--namespace"]
     if user is not None:
-        terms += ["--user", str(user)]
-    return [sys.executable, "-I", "-S", __file__, *terms, "--", *program]
+        options += ["--user", str(user)]
+    return [sys.executable, "-I", "-S", __file__, *options, "--", *program]
 
 
 def _enter_user_namespace() -> None:
@@ -57,8 +57,8 @@ def _enter_user_namespace() -> None:
 def _die_with(parent: int, number: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "cannot be tied to the parent")
-    if os.getppid() != parent:  # it died before the line above
+        raise OSError(ctypes.get_errno(), "cannot set the signal sent at the parent's death")
+    if os.getppid() != parent:  # the parent died before prctl
         sys.exit(1)
 
 
@@ -69,17 +69,17 @@ def main() -> None:
     parser.add_argument("--parent", type=int)
     parser.add_argument("--signal", type=int, default=int(signal.SIGTERM))
     parser.add_argument("program", nargs="+")
-    terms = parser.parse_args()
-    if terms.namespace:
+    options = parser.parse_args()
+    if options.namespace:
         _enter_user_namespace()
-    if terms.user is not None:
+    if options.user is not None:
         os.setgroups([])
-        os.setgid(terms.user)
-        os.setuid(terms.user)
-    # Last, because a change of user undoes it.
-    if terms.parent is not None:
-        _die_with(terms.parent, terms.signal)
-    os.execv(terms.program[0], terms.program)  # noqa: S606 - the very point, and no shell
+        os.setgid(options.user)
+        os.setuid(options.user)
+    # Last, because a change of user resets the parent-death signal.
+    if options.parent is not None:
+        _die_with(options.parent, options.signal)
+    os.execv(options.program[0], options.program)  # noqa: S606 - its purpose, and no shell
 
 
 if __name__ == "__main__":

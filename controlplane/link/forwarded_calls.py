@@ -1,10 +1,9 @@
 """
-Calls to agents from any replica: directly where the agent's stream ends here, through the
-store where it ends elsewhere.
+Calls agents from any replica: on their stream if this replica has it, else through the store.
 
-Replicas need not reach each other. The one that asks leaves its call in the store; the
-session that has the agent takes it, makes the call and leaves the replies, a few at a
-time. Notices only wake both, who look again in any case: a lost one costs seconds.
+Replicas need not reach each other. The calling replica inserts its call into the store; the
+session that has the agent claims it, makes the call and stores the replies, a few at a time.
+Notifications only wake the two, which also poll: a lost notification costs seconds.
 """
 
 import asyncio
@@ -26,24 +25,22 @@ from shared.kit.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
 
-# How often each looks without being told. Callers give up long before sessions look.
+# Poll intervals for lost notifications. Callers give up long before sessions poll for calls.
 CALL_POLL_INTERVAL = timedelta(seconds=60)
 REPLY_POLL_INTERVAL = timedelta(seconds=2)
 CALLER_POLL_INTERVAL = timedelta(seconds=5)
-RETRY_INTERVAL = timedelta(
-    milliseconds=500
-)  # while nobody has taken the call, or the store is away
-CLEANUP_TIMEOUT_SECONDS = (
-    5.0  # to take a call back; after that the pass over forgotten ones does it
-)
+RETRY_INTERVAL = timedelta(milliseconds=500)
+"""Poll interval while no session has claimed the call, or the store is unavailable."""
+CLEANUP_TIMEOUT_SECONDS = 5.0
+"""Timeout for deleting a call that ended; after that the stale-call reaper deletes it."""
 
 
 class Agents:
-    """Every agent that is connected to any replica."""
+    """Calls any agent that is connected to any replica."""
 
-    def __init__(self, live: LiveCalls, relays: ForwardedCalls, feeds: Feeds) -> None:
+    def __init__(self, live: LiveCalls, forwarded_calls: ForwardedCalls, feeds: Feeds) -> None:
         self._live = live
-        self._relays = relays
+        self._forwarded_calls = forwarded_calls
         self._feeds = feeds
 
     async def ask(
@@ -52,82 +49,84 @@ class Agents:
         """
         Yield the agent's replies; the last is its ``done`` or its ``error``.
 
-        UnavailableError: no replica has the agent, or the one that had it is gone.
+        UnavailableError: no replica has the agent, or the one that had it disconnected.
         """
-        here = self._live.find(cluster)
-        asked = self._relayed(cluster, request) if here is None else here.ask(request)
-        async with aclosing(asked) as replies:
+        local = self._live.find(cluster)
+        call = self._forward(cluster, request) if local is None else local.ask(request)
+        async with aclosing(call) as replies:
             async for reply in replies:
                 yield reply
 
-    async def _relayed(
+    async def _forward(
         self, cluster: Cluster, request: call_pb2.Call
     ) -> AsyncGenerator[call_pb2.Reply, None]:
         org, name = cluster
-        forwarded = self._relays.new(org)
+        forwarded = self._forwarded_calls.new(org)
         arrived = Wakeup()
         with self._feeds.forwarded_call(forwarded.id, arrived):
             try:
-                await self._relays.insert_call(forwarded, name, request.SerializeToString())
+                await self._forwarded_calls.insert_call(
+                    forwarded, name, request.SerializeToString()
+                )
                 read = 0
                 is_claimed = answered = False
                 while not answered:
                     await arrived.wait(REPLY_POLL_INTERVAL if is_claimed else RETRY_INTERVAL)
-                    taken = await self._relays.take(forwarded)
+                    taken = await self._forwarded_calls.take(forwarded)
                     is_claimed = taken.is_claimed
                     for number, body in taken.replies:
                         if number <= read:
-                            continue  # put again by who was not sure
+                            continue  # stored twice: the session retried a put
                         read = number
                         reply = _parse(body)
                         answered = is_last(reply)
                         yield reply
             finally:
-                await self._take_back(forwarded)
+                await self._delete(forwarded)
 
-    async def _take_back(self, forwarded: ForwardedCallRef) -> None:
+    async def _delete(self, forwarded: ForwardedCallRef) -> None:
         try:
             async with asyncio.timeout(CLEANUP_TIMEOUT_SECONDS):
-                await self._relays.end(forwarded)
+                await self._forwarded_calls.end(forwarded)
         except (UnavailableError, TimeoutError) as error:
-            log.warning("a relayed call is left behind", extra={"error": str(error)})
+            log.warning("forwarded call not deleted", extra={"error": str(error)})
 
 
-class Answering:
-    """Answers what other replicas ask of one session's agent."""
+class ForwardedCallServer:
+    """Serves the calls that other replicas forward to one session's agent."""
 
-    def __init__(self, calls: Calls, relays: ForwardedCalls, feeds: Feeds) -> None:
+    def __init__(self, calls: Calls, forwarded_calls: ForwardedCalls, feeds: Feeds) -> None:
         self._calls = calls
-        self._relays = relays
+        self._forwarded_calls = forwarded_calls
         self._feeds = feeds
 
     async def run(self, session: SessionRef) -> None:
-        """Answer until cancelled; SupersededError when the session is not the latest."""
+        """Serve calls until cancelled; SupersededError when the session is not the latest."""
         cluster = session.cluster
-        asked = Wakeup()
-        with self._feeds.calls(cluster.org, cluster.name, asked):
+        called = Wakeup()
+        with self._feeds.calls(cluster.org, cluster.name, called):
             async with asyncio.TaskGroup() as tasks:
                 while True:
                     try:
-                        claimed = await self._relays.claim(session)
+                        claimed = await self._forwarded_calls.claim(session)
                     except UnavailableError as error:
-                        log.warning("could not look for calls", extra={"error": str(error)})
+                        log.warning("forwarded calls not claimed", extra={"error": str(error)})
                         claimed = {}
                     for forwarded, request in claimed.items():
                         tasks.create_task(
-                            self._answer(session, forwarded, request), name="link-relay"
+                            self._serve(session, forwarded, request), name="link-forwarded-call"
                         )
-                    await asked.wait(CALL_POLL_INTERVAL)
+                    await called.wait(CALL_POLL_INTERVAL)
 
-    async def _answer(
-        self, session: SessionRef, forwarded: ForwardedCallId, request: bytes
-    ) -> None:
-        """Answer one call, for as long as somebody waits for it."""
+    async def _serve(self, session: SessionRef, forwarded: ForwardedCallId, request: bytes) -> None:
+        """Serve one call until it ends or its caller stops waiting."""
         arrived, capacity = Wakeup(), Wakeup()
         ref = ForwardedCallRef(session.cluster.org, forwarded)
         with self._feeds.forwarded_call(forwarded, arrived):
             async with asyncio.TaskGroup() as tasks:
-                forwarding = tasks.create_task(self._forward(session, forwarded, request, capacity))
+                forwarding = tasks.create_task(
+                    self._call_agent(session, forwarded, request, capacity)
+                )
                 forwarding.add_done_callback(lambda _: arrived.wake())
                 while not forwarding.done() and await self._has_caller(ref):
                     capacity.wake()
@@ -136,11 +135,11 @@ class Answering:
 
     async def _has_caller(self, forwarded: ForwardedCallRef) -> bool:
         try:
-            return await self._relays.has_caller(forwarded)
+            return await self._forwarded_calls.has_caller(forwarded)
         except UnavailableError:
-            return True  # for all we know
+            return True  # unknown while the store is unavailable: keep the call running
 
-    async def _forward(
+    async def _call_agent(
         self, session: SessionRef, forwarded: ForwardedCallId, request: bytes, capacity: Wakeup
     ) -> None:
         number = 0
@@ -163,10 +162,10 @@ class Answering:
         body: bytes,
         capacity: Wakeup,
     ) -> bool:
-        """Put a reply as soon as there is room for it; False when nobody waits any more."""
+        """Store a reply once earlier ones are read; False when the caller stopped waiting."""
         while True:
             try:
-                match await self._relays.put(session, forwarded, number, body):
+                match await self._forwarded_calls.put(session, forwarded, number, body):
                     case Put.PUT:
                         return True
                     case Put.NO_CALLER:
@@ -174,14 +173,14 @@ class Answering:
                     case Put.FULL:
                         await capacity.wait(CALLER_POLL_INTERVAL)
             except UnavailableError as error:
-                log.warning("could not relay a reply", extra={"error": str(error)})
+                log.warning("forwarded reply not stored", extra={"error": str(error)})
                 await capacity.wait(RETRY_INTERVAL)
 
 
 def _render(reply: call_pb2.Reply) -> bytes:
     body = reply.SerializeToString()
     if len(body) > MAX_REPLY_BYTES:
-        raise UnavailableError("the agent's reply is too large to be relayed")
+        raise UnavailableError("the agent's reply is too large to be forwarded")
     return body
 
 
@@ -189,4 +188,4 @@ def _parse(body: bytes) -> call_pb2.Reply:
     try:
         return call_pb2.Reply.FromString(body)
     except DecodeError as error:
-        raise UnavailableError("a relayed reply cannot be read; try again") from error
+        raise UnavailableError("a forwarded reply cannot be read; try again") from error

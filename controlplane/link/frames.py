@@ -1,4 +1,4 @@
-"""Frames we send, made of values; the shapes are ``shared/idl/agent/v1/link.proto``."""
+"""Renders the frames the control plane sends (``shared/idl/agent/v1/link.proto``)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ _KINDS: Mapping[InventoryDecision, link_pb2.VerdictOnLease.Kind] = {
 
 
 def frame_kind(frame: link_pb2.AgentFrame) -> FrameKind | None:
-    """Name the frame; None for one of a later release, which is passed over."""
+    """Return the kind of a frame; None for one of a later release, which is ignored."""
     match frame.WhichOneof("frame"):
         case "hello":
             return FrameKind.HELLO
@@ -149,12 +149,12 @@ def render_stops(stops: Iterable[LeaseRecord]) -> link_pb2.ControlFrame:
 
 
 def render_forget(leases: Iterable[tuple[AttemptId, LeaseId]]) -> link_pb2.ControlFrame:
-    """Render stops of what is the agent's no more, of which it is to say nothing."""
+    """Render stops of attempts no longer leased to the agent, on which it must not report."""
     return link_pb2.ControlFrame(
         stops=link_pb2.StopBatch(
             stops=[
                 link_pb2.Stop(
-                    lease=render_lease(attempt, lease), reason="the lease went back", forget=True
+                    lease=render_lease(attempt, lease), reason="the lease was released", forget=True
                 )
                 for attempt, lease in leases
             ]
@@ -177,7 +177,7 @@ def render_desired_state(spec: ClusterSpec) -> link_pb2.ControlFrame:
 
 
 def render_heartbeat(number: int, now: datetime, *, noted: int) -> link_pb2.ControlFrame:
-    """``noted`` is the agent's latest heartbeat that the store knows of."""
+    """Render a heartbeat; ``noted`` is the agent's latest heartbeat that the store recorded."""
     return link_pb2.ControlFrame(
         heartbeat=link_pb2.Heartbeat(number=number, sent_at_us=to_us(now), noted=noted)
     )
@@ -190,7 +190,7 @@ def render_follow_logs(attempt: AttemptId, after_line: int) -> call_pb2.Call:
 
 
 def render_call(call: int, request: call_pb2.Call) -> link_pb2.ControlFrame:
-    """Render a call of what ``request`` asks, under its number in this session."""
+    """Render ``request`` as a call with a number that is unique in this session."""
     frame = link_pb2.ControlFrame(call=request)
     frame.call.id = call
     return frame

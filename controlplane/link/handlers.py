@@ -1,7 +1,7 @@
 """
-The link port's RPCs, with messages that are read without an exception.
+Registers the link port's RPCs, with parsers that do not raise on malformed messages.
 
-gRPC's own generated handlers raise where bytes are no message: a traceback in our log, and
+gRPC's own generated handlers raise where bytes are not a message: a traceback in our log, and
 "unknown" or a broken session for the caller.
 """
 
@@ -19,18 +19,18 @@ _M = TypeVar("_M", bound=Message)
 
 
 class Unreadable:
-    """Stands for a message whose bytes are none."""
+    """Stands for a message whose bytes could not be parsed."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
 
     @property
     def error(self) -> BadMessageError:
-        return BadMessageError(f"what was sent is no {self._kind}: the frame cannot be read")
+        return BadMessageError(f"the message is not a valid {self._kind}: the frame cannot be read")
 
 
 def add_handlers(server: grpc.aio.Server, *, connect: Any, probe: Any) -> None:
-    """Serve Connect and Probe; their methods are given messages, or :class:`Unreadable`."""
+    """Serve Connect and Probe; their methods get messages, or :class:`Unreadable`."""
     link = {
         "Connect": grpc.stream_stream_rpc_method_handler(
             connect,

@@ -1,7 +1,7 @@
 """
-Calls to agents: what each live session can be asked, such as to follow a log.
+Calls to agents over their live sessions, such as following a log.
 
-A call's replies are bounded by the credit given, so a slow reader holds up its own call
+A call's replies are bounded by the credit given, so a slow reader delays its own call only,
 and nothing else on the stream.
 """
 
@@ -16,9 +16,9 @@ from shared.idl.agent.v1 import call_pb2, link_pb2
 from shared.model.ids import ClusterName, OrgName
 
 FIRST_CREDIT = 8
-"""Chunks an agent may send before it is given more; the contract's number."""
+"""Chunks an agent may send before it is given more credit; part of the link protocol."""
 MOST_CALLS = 256
-"""Of one session at once, as the agent's own bound."""
+"""Concurrent calls of one session; the agent has the same limit."""
 
 Cluster = tuple[OrgName, ClusterName]
 
@@ -27,7 +27,7 @@ class Calls:
     """
     The calls of one session.
 
-    ``send`` puts a frame on its stream, or raises UnavailableError when there is no room.
+    ``send`` puts a frame on its stream, or raises UnavailableError when the queue is full.
     """
 
     def __init__(self, send: Callable[[link_pb2.ControlFrame], None]) -> None:
@@ -37,18 +37,20 @@ class Calls:
         self._is_over = False
 
     def take(self, reply: call_pb2.Reply) -> None:
-        """Hand a reply to whoever asked; one that nobody waits for is passed over."""
+        """Pass a reply to its caller; drop one of a call that has ended."""
         waiting = self._open.get(reply.id)
         if waiting is None:
             return
         if waiting.qsize() > FIRST_CREDIT:  # the chunks there was credit for, and the end
             del self._open[reply.id]
-            waiting.put_nowait(UnavailableError("the agent sent more than was asked for"))
+            waiting.put_nowait(
+                UnavailableError("the agent sent more replies than it had credit for")
+            )
             return
         waiting.put_nowait(reply)
 
     def close(self) -> None:
-        """Tell everybody who waits, and whoever comes late, that there will be no answer."""
+        """Fail all open and all later calls with UnavailableError."""
         self._is_over = True
         for waiting in self._open.values():
             waiting.put_nowait(_disconnected())
@@ -58,7 +60,7 @@ class Calls:
         if self._is_over:
             raise _disconnected()
         if len(self._open) >= MOST_CALLS:
-            raise UnavailableError("too much is asked of this cluster's agent; try again")
+            raise UnavailableError("too many calls to this cluster's agent are open; try again")
         call = next(self._ids)
         replies: asyncio.Queue[call_pb2.Reply | UnavailableError] = asyncio.Queue()
         self._send(render_call(call, request))
@@ -76,21 +78,21 @@ class Calls:
         finally:
             self._open.pop(call, None)
             if not answered and not self._is_over:
-                with suppress(UnavailableError):  # then the session is about to end anyway
+                with suppress(UnavailableError):  # queue full: the session is about to end
                     self._send(render_call_cancel(call))
 
 
 def is_last(reply: call_pb2.Reply) -> bool:
-    """Whether the call is over with this; an answer of a later release ends it too."""
+    """Return whether this reply ends its call; a kind of a later release ends it too."""
     return not reply.HasField("log_chunk")
 
 
 def _disconnected() -> UnavailableError:
-    return UnavailableError("the cluster's agent went away; try again")
+    return UnavailableError("the cluster's agent disconnected; try again")
 
 
 class LiveCalls:
-    """Which session of this replica serves which cluster; the latest one counts."""
+    """Finds the session of this replica that serves a cluster; the latest one counts."""
 
     def __init__(self) -> None:
         self._by_cluster: dict[Cluster, Calls] = {}

@@ -1,4 +1,4 @@
-"""Logs of attempts, asked of their agents wherever those are connected."""
+"""Follows logs of attempts by calling their agents, on whichever replica those are connected."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -14,7 +14,7 @@ from shared.wire.logs import parse_log_chunk
 
 
 class AgentLogs:
-    """What ``usecases.logs`` follows while an attempt runs."""
+    """Source of the logs of running attempts for ``usecases.logs``."""
 
     def __init__(self, agents: Agents) -> None:
         self._agents = agents

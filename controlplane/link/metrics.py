@@ -1,4 +1,4 @@
-"""Counters of the agents' door."""
+"""Prometheus metrics of the agents' link."""
 
 from collections import Counter as Tally
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from shared.model.reports import Acknowledgement, AckStatus
 
 
 class LinkMetrics:
-    """``reports`` by verdict: what is REPEATED was said before, so it measures resending."""
+    """Counts sessions, assignments, and ``reports`` by ack status; REPEATED measures resending."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.assignments = Counter("volary_link_assignments", "Assignments sent", registry=registry)
@@ -19,6 +19,6 @@ class LinkMetrics:
         self._reports = {status: reports.labels(status.name.lower()) for status in AckStatus}
 
     def answered(self, acknowledgements: Sequence[Acknowledgement]) -> None:
-        """Count reports by what became of them."""
+        """Count reports by their ack status."""
         for status, count in Tally(each.status for each in acknowledgements).items():
             self._reports[status].inc(count)

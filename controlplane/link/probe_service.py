@@ -1,4 +1,4 @@
-"""The small door beside the agents': would the link open, and what would be found behind it?"""
+"""ProbeService: tells an agent whether its link would open, and what it would be given."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ _BEARER = "Bearer "
 
 
 class Probes(probe_pb2_grpc.ProbeServiceServicer):
-    """Reads and writes nothing but the caller's token: no session begins or ends here."""
+    """Answers probes; checks the caller's token only, and begins or ends no session."""
 
     def __init__(self, sessions: Sessions, clock: Clock, *, blob_base: str) -> None:
         self._sessions = sessions

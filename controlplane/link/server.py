@@ -1,8 +1,8 @@
 """
-The door for agents: gRPC, one bidirectional stream for each session.
+AgentLinkService, the gRPC service for agents: one bidirectional stream for each session.
 
-Who calls is decided from the call's metadata before a single frame is read; a refusal is
-a frame, so that it can name the remedy.
+The caller is authenticated from the call's metadata before a single frame is read; a
+rejection is a frame, so that it can name the remedy.
 """
 
 import asyncio
@@ -44,33 +44,33 @@ from shared.wire.strings import MAX_CODE_BYTES, parse_words
 log = logging.getLogger(__name__)
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024
-GREETING_SECONDS = 20
-GREETINGS_AT_ONCE = 8
+HELLO_TIMEOUT_SECONDS = 20
+HANDSHAKES_AT_ONCE = 8
 HANDSHAKE_TIMEOUT_SECONDS = 2.0
 REJECTION_TIMEOUT_SECONDS = 2.0
-MOST_CAPABILITIES = 100
-NOTE_SECONDS = 5.0
+MAX_CAPABILITIES = 100
+CLOSE_TIMEOUT_SECONDS = 5.0
 LEAVE_A_SECOND = 500
-"""So many agents are sent away each second, when we stop."""
+"""Sessions ended per second when this replica stops, so that other replicas can keep up."""
 LEAVE_SECONDS = 3.0
-"""But no session is kept for longer; and nobody leases for an agent that is to leave."""
+"""Longest that a session is kept when this replica stops; it leases nothing meanwhile."""
 STOP_SECONDS = 6.0
-"""Then streams that have not ended are cut."""
+"""Time after which streams that have not ended are cut."""
 
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
     ("grpc.max_send_message_length", 64 * 1024 * 1024),
-    # Agents ping every 20 s; the server's own default would call that too many.
+    # Agents ping every 20 s; gRPC's default would close their connections for pinging too often.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.so_reuseport", 0),  # a port that is taken must be an error, not shared
+    ("grpc.so_reuseport", 0),  # a port in use must be an error, not shared
 )
 
 
 class _GrpcPipe:
-    """A servicer's context as the session's pipe."""
+    """Adapts a servicer's context to the session's pipe."""
 
     def __init__(
         self, context: "grpc.aio.ServicerContext[link_pb2.AgentFrame, link_pb2.ControlFrame]"
@@ -85,9 +85,9 @@ class _GrpcPipe:
         return frame if isinstance(frame, link_pb2.AgentFrame) else None  # grpc.aio.EOF
 
     async def write(self, frame: link_pb2.ControlFrame) -> None:
-        """Write a frame; InvalidStateError once one was given up, which gRPC is stuck with."""
+        """Write a frame; InvalidStateError after a cancelled write, which blocks gRPC's stream."""
         if self._is_writing:
-            raise asyncio.InvalidStateError("a frame is on its way already")
+            raise asyncio.InvalidStateError("a frame is being written already")
         self._is_writing = True
         await self._context.write(frame)
         self._is_writing = False
@@ -112,30 +112,30 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
         self._clock = clock
         self._timings = timings
         self._metrics = metrics
-        self._pumps: dict[Session, None] = {}  # a set that keeps its order
+        self._open_sessions: dict[Session, None] = {}  # an ordered set
         self._admission = AdmissionLimiter(
-            GREETINGS_AT_ONCE, hold_at_most=HANDSHAKE_TIMEOUT_SECONDS
+            HANDSHAKES_AT_ONCE, hold_at_most=HANDSHAKE_TIMEOUT_SECONDS
         )
         self._is_closing = False
         self._serving = 0
         self._drained = asyncio.Event()
 
     async def wait_until_drained(self) -> None:
-        """Return once nobody is served; gRPC waits for its streams, not for what serves them."""
+        """Return once no call is served; gRPC's stop waits for streams, not for their handlers."""
         while self._serving:
             self._drained.clear()
             await self._drained.wait()
 
     def close(self) -> None:
         """
-        Send every agent to another replica: no session leases any more, and all end soon.
+        Send every agent to another replica: sessions stop leasing, and end soon.
 
-        They leave one after the other, so that nobody is overrun; a lone one leaves at once.
+        They end one after the other, so that no replica is overrun; a single one ends at once.
         """
         self._is_closing = True
-        spread = min(len(self._pumps) / LEAVE_A_SECOND, LEAVE_SECONDS)
-        for pump in self._pumps:
-            pump.leave(after=timedelta(seconds=random.uniform(0, spread)))  # noqa: S311
+        spread = min(len(self._open_sessions) / LEAVE_A_SECOND, LEAVE_SECONDS)
+        for handler in self._open_sessions:
+            handler.leave(after=timedelta(seconds=random.uniform(0, spread)))  # noqa: S311
 
     async def Connect(  # noqa: N802  # gRPC's name
         self,
@@ -150,7 +150,7 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
             self._drained.set()
 
     async def _answer(self, pipe: _GrpcPipe, token: str) -> None:
-        """Serve the agent; whatever ends that is told to it."""
+        """Serve the agent, and send it the reason when the session ends."""
         try:
             await self._serve(pipe, token)
         except* SessionOverError as group:
@@ -162,14 +162,14 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
             )
             await _reject(pipe, over)
         except* (ProtocolError, BadMessageError) as group:
-            log.warning("agent broke the protocol", extra={"error": str(_first_of(group))})
+            log.warning("agent violated the link protocol", extra={"error": str(_first_of(group))})
             await _reject(pipe, SessionOverError("protocol", str(_first_of(group))))
         except* UnavailableError as group:
             await _reject(pipe, SessionOverError("unavailable", str(_first_of(group))))
         except* Exception:
-            # A bug of ours: logged whole here, and none of it is the agent's to know.
-            log.exception("session broke")
-            await _reject(pipe, SessionOverError("internal", "the session broke; come back"))
+            # A bug: logged in full here; the agent gets no internals.
+            log.exception("agent session failed")
+            await _reject(pipe, SessionOverError("internal", "the session failed; connect again"))
 
     async def _serve(self, pipe: _GrpcPipe, token: str) -> None:
         try:
@@ -177,10 +177,12 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
         except UnauthenticatedError as error:
             raise SessionOverError("unauthenticated", str(error), retry=False) from error
         try:
-            async with asyncio.timeout(GREETING_SECONDS):
+            async with asyncio.timeout(HELLO_TIMEOUT_SECONDS):
                 frame = await pipe.read()
         except TimeoutError as error:
-            raise SessionOverError("silent", "no hello was heard") from error
+            raise SessionOverError(
+                "silent", f"no hello within {HELLO_TIMEOUT_SECONDS} s"
+            ) from error
         if frame is None or frames.frame_kind(frame) is not FrameKind.HELLO:
             raise SessionOverError("protocol", "the first frame must be a hello")
         hello = frame.hello
@@ -195,7 +197,7 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
                 f"upgrade {older}",
                 retry=False,
             )
-        async with self._admission.admitted() as greeted:
+        async with self._admission.admitted() as handshake_done:
             session = await self._sessions.open(
                 cluster,
                 AgentInfo(
@@ -205,13 +207,13 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
                     protocol=protocol,
                     capabilities=[
                         parse_words(each, MAX_CODE_BYTES)
-                        for each in hello.capabilities[:MOST_CAPABILITIES]
+                        for each in hello.capabilities[:MAX_CAPABILITIES]
                     ],
                 ),
             )
             log_fields = {"cluster": cluster.name, "org": cluster.org, "epoch": session.epoch}
             log.info("agent connected", extra={**log_fields, "software": software})
-            pump = Session(
+            handler = Session(
                 pipe,
                 sessions=self._sessions,
                 feeds=self._feeds,
@@ -222,38 +224,38 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
                 metrics=self._metrics,
             )
             self._metrics.opened.inc()
-            self._pumps[pump] = None
+            self._open_sessions[handler] = None
             if self._is_closing:
-                pump.leave(after=timedelta())
+                handler.leave(after=timedelta())
             try:
                 with self._metrics.sessions.track_inprogress():
-                    await pump.run(session, protocol, greeted)
+                    await handler.run(session, protocol, handshake_done)
             finally:
-                del self._pumps[pump]
+                del self._open_sessions[handler]
                 log.info("agent disconnected", extra=log_fields)
-                await self._note_end(session)
+                await self._close_session(session)
 
-    async def _note_end(self, session: SessionRef) -> None:
-        """Let everybody know that the agent is away; if that fails, silence says it later."""
+    async def _close_session(self, session: SessionRef) -> None:
+        """Record the end of the session; if that fails, missing heartbeats show it later."""
         try:
-            async with asyncio.timeout(NOTE_SECONDS):
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 await self._sessions.close(session)
         except (UnavailableError, TimeoutError) as error:
-            log.warning("could not note a session's end", extra={"error": str(error)})
+            log.warning("end of agent session not recorded", extra={"error": str(error)})
 
 
 async def _reject(pipe: _GrpcPipe, over: SessionOverError) -> None:
-    """Say why the session ends, if the stream still stands and somebody reads it."""
+    """Send the reason why the session ends, if the stream is still open and is read."""
     try:
         async with asyncio.timeout(REJECTION_TIMEOUT_SECONDS):
             await pipe.write(frames.render_rejection(over.code, str(over), retry=over.retry))
     except (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError, TimeoutError) as error:
-        log.debug("could not say why", extra={"code": over.code, "error": str(error)})
+        log.debug("rejection not sent", extra={"code": over.code, "error": str(error)})
 
 
 def _first(group: BaseExceptionGroup[SessionOverError]) -> SessionOverError:
     found = _first_of(group)
-    assert isinstance(found, SessionOverError)  # noqa: S101  # what except* has sorted
+    assert isinstance(found, SessionOverError)  # noqa: S101  # except* has selected these
     return found
 
 
@@ -291,7 +293,7 @@ class LinkServer:
     async def run(self) -> None:
         """Serve until cancelled; then send the agents away and stop."""
         try:
-            # gRPC's own wait_for_termination, when cancelled, cancels what stop() waits for.
+            # gRPC's own wait_for_termination, when cancelled, cancels the future stop() waits for.
             await asyncio.get_running_loop().create_future()
         finally:
             self._service.close()

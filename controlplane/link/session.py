@@ -1,9 +1,10 @@
 """
-One agent's stream, pumped: frames in, the store's answers out, work when there is credit.
+Serves one agent's stream: reads frames, commits reports, leases work against the credit.
 
-A few tasks share a session. One reads; one writes down what was read, everything that
-waits in one commit; one leases and stops; one keeps the heartbeat; one answers what other
-replicas ask of the agent. The first that ends ends them all, and the agent comes back.
+A few tasks share a session. One reads frames; one commits the reports that were read, all
+waiting ones in one transaction; one sends assignments and stops; one sends heartbeats; one
+serves the calls that other replicas forward to the agent. When one task ends, all end, and
+the agent connects again.
 """
 
 import asyncio
@@ -28,7 +29,7 @@ from controlplane.core.link_timings import LinkTimings
 from controlplane.core.queues import ANY_POOL
 from controlplane.feeds.feeds import Feeds
 from controlplane.link import frames
-from controlplane.link.forwarded_calls import Answering
+from controlplane.link.forwarded_calls import ForwardedCallServer
 from controlplane.link.live_calls import Calls, LiveCalls
 from controlplane.link.metrics import LinkMetrics
 from controlplane.usecases.agent_sessions import CommittedReports, HandOut, SessionRef, Sessions
@@ -48,25 +49,25 @@ T = TypeVar("T")
 
 CLAIM_AT_ONCE = 250
 ASSIGN_AT_ONCE = 32  # assignments whose specs are read together
-REPORTS_PER_COMMIT = 500  # reports in one commit
-MOST_UNSETTLED = 5_000  # reports read and not committed; past that we stop reading
+REPORTS_PER_COMMIT = 500
+MAX_UNCOMMITTED = 5_000  # reports read and not committed; past that we stop reading
 DECISIONS_PER_FRAME = 1_000
-FRAMES_AHEAD = 1_000  # to be written; past that the session is too slow to go on
+FRAMES_AHEAD = 1_000  # frames queued for writing; past that the session ends as too slow
 INVENTORY_TIMEOUT_SECONDS = 60.0  # for the whole inventory
-POLL_INTERVAL = timedelta(seconds=15)  # how often work is looked for without being told
+POLL_INTERVAL = timedelta(seconds=15)  # for work, in case a notification was lost
 LOCK_RETRY = timedelta(milliseconds=100)  # when reports wait for a locked run
-RETRY_INTERVAL = timedelta(milliseconds=50)  # when what waits is held up by a limit or a lock
+RETRY_INTERVAL = timedelta(milliseconds=50)  # when waiting work is blocked by a limit or a lock
 
 
 class Pipe(Protocol):
-    """gRPC's stream, narrowed; None is its end."""
+    """The part of gRPC's stream that a session uses; None is its end."""
 
     async def read(self) -> link_pb2.AgentFrame | None: ...
     async def write(self, frame: link_pb2.ControlFrame) -> None: ...
 
 
 class SessionOverError(Exception):
-    """The session ends; ``code`` and the text are told to the agent."""
+    """The session ends; ``code`` and the text are sent to the agent."""
 
     def __init__(self, code: str, message: str, *, retry: bool = True) -> None:
         super().__init__(message)
@@ -108,28 +109,30 @@ class Session:
         self._reports: deque[Report] = deque()
         self._locked: Sequence[Report] = ()  # reports on runs that another transaction holds
         self._calls = Calls(self._request_send)
-        self._answering = Answering(self._calls, forwarded_calls, feeds)
+        self._forwarded_call_server = ForwardedCallServer(self._calls, forwarded_calls, feeds)
         self._leaving = asyncio.Event()
         self._leave_after = timedelta()
-        self._leases_no_more = asyncio.Event()
-        self._settling = asyncio.Lock()
+        self._stopped_leasing = asyncio.Event()
+        self._commit_lock = asyncio.Lock()
         self._last_received_at = clock.now()
-        self._heartbeat = link_pb2.Heartbeat()  # the latest heard
-        self._counted_at: datetime | None = None  # when that was
+        self._heartbeat = link_pb2.Heartbeat()  # the latest received
+        self._counted_at: datetime | None = None  # when it was received
         self._spec: ClusterSpec | None = None
         self._is_claiming = False
 
     def leave(self, *, after: timedelta) -> None:
-        """Lease nothing more, and end after this time: the agent is to go to another replica."""
+        """Stop leasing, and end after this time, so that the agent goes to another replica."""
         self._leave_after = after
         self._leaving.set()
         self._work.wake()
 
-    async def run(self, session: SessionRef, protocol: int, greeted: Callable[[], None]) -> None:
+    async def run(
+        self, session: SessionRef, protocol: int, on_handshake_done: Callable[[], None]
+    ) -> None:
         """
         Serve the agent until either side ends; raises SessionOverError with the reason.
 
-        ``greeted`` is called once the agent has its verdicts.
+        ``on_handshake_done`` is called once the agent has its inventory decisions.
         """
         cluster = session.cluster
         await self._put(
@@ -145,19 +148,21 @@ class Session:
         )
         self._state = rules.advance(self._state, FrameKind.HELLO)
         decisions = await self._reconcile_inventory(session)
-        # First, because who saw the agent hear its verdicts may ask it something.
+        # Added before the decisions are sent: an agent that has them can be called.
         self._live.add((cluster.org, cluster.name), self._calls)
         try:
             await self._send_decisions(decisions)
-            greeted()
-            with self._feeds.work(cluster.org, cluster.name, self._work, self._takes):
+            on_handshake_done()
+            with self._feeds.work(cluster.org, cluster.name, self._work, self._is_relevant):
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read(), name="link-read")
                     tasks.create_task(self._write(), name="link-write")
-                    tasks.create_task(self._commit_reports(session), name="link-settle")
+                    tasks.create_task(self._commit_reports(session), name="link-commit-reports")
                     tasks.create_task(self._hand_out(session), name="link-hand-out")
-                    tasks.create_task(self._beat(session), name="link-beat")
-                    tasks.create_task(self._answering.run(session), name="link-answer")
+                    tasks.create_task(self._send_heartbeats(session), name="link-heartbeat")
+                    tasks.create_task(
+                        self._forwarded_call_server.run(session), name="link-forwarded-calls"
+                    )
                     tasks.create_task(self._leave(), name="link-leave")
         finally:
             self._live.remove((cluster.org, cluster.name), self._calls)
@@ -166,15 +171,16 @@ class Session:
     async def _reconcile_inventory(
         self, session: SessionRef
     ) -> Sequence[tuple[AttemptId, LeaseId, InventoryDecision]]:
-        """Hear what the agent holds, and judge it."""
+        """Read the agent's inventory, and decide on each of its attempts."""
         try:
             async with asyncio.timeout(INVENTORY_TIMEOUT_SECONDS):
                 inventory = await self._read_inventory()
         except TimeoutError as error:
-            raise SessionOverError("silent", "the inventory did not come to its end") from error
+            raise SessionOverError("silent", "the inventory was not complete in time") from error
         decisions = await self._sessions.reconcile_inventory(session, inventory)
         log.info(
-            "agent took stock", extra={"cluster": session.cluster.name, "holds": len(inventory)}
+            "agent inventory reconciled",
+            extra={"cluster": session.cluster.name, "holds": len(inventory)},
         )
         return decisions
 
@@ -234,15 +240,15 @@ class Session:
                     self._heartbeat = frame.heartbeat
                     self._counted_at = self._last_received_at
                 case _:
-                    pass  # the table lets nothing else through
+                    pass  # advance() has refused all other kinds
         raise SessionOverError("closed", "the agent closed the stream")
 
     async def _wait_for_capacity(self) -> None:
-        """Stop reading while too much is read and not committed; gRPC then holds the agent up."""
-        while len(self._reports) + len(self._accepted) + len(self._locked) > MOST_UNSETTLED:
+        """Stop reading while too much is uncommitted; gRPC's flow control then blocks the agent."""
+        while len(self._reports) + len(self._accepted) + len(self._locked) > MAX_UNCOMMITTED:
             self._capacity.clear()
             await self._capacity.wait()
-            self._last_received_at = self._clock.now()  # it was we who did not listen
+            self._last_received_at = self._clock.now()  # it was this side that did not read
 
     async def _write(self) -> None:
         while True:
@@ -254,7 +260,7 @@ class Session:
             async with asyncio.timeout(self._timings.silent_after.total_seconds()):
                 await self._pipe.write(frame)
         except TimeoutError as error:
-            raise SessionOverError("slow", "the agent does not read what we send") from error
+            raise SessionOverError("slow", "the agent does not read its frames") from error
 
     async def _commit_reports(self, session: SessionRef) -> None:
         while True:
@@ -266,8 +272,8 @@ class Session:
                     continue
             accepted = _take(self._accepted, len(self._accepted))
             reports = _take(self._reports, REPORTS_PER_COMMIT)
-            async with self._settling:
-                # With what is left from before, so that no report overtakes an earlier one.
+            async with self._commit_lock:
+                # Locked reports go first, so that no report overtakes an earlier one.
                 committed = await self._sessions.commit_reports(
                     session, accepted, [*self._locked, *reports]
                 )
@@ -291,11 +297,11 @@ class Session:
             self._send(frames.render_acknowledgements(committed.acknowledged))
 
     async def _leave(self) -> None:
-        """End the session when told to, between two commits, with all that was said sent."""
+        """End the session after ``leave``, between two commits, once all frames are written."""
         await self._leaving.wait()
         await self._clock.sleep(self._leave_after)
-        await self._leases_no_more.wait()
-        async with self._settling:
+        await self._stopped_leasing.wait()
+        async with self._commit_lock:
             await self._outgoing.join()
             raise SessionOverError("stopping", "this replica is stopping; connect again")
 
@@ -312,14 +318,14 @@ class Session:
             self._send_stops(found.stops)
             if not self._leaving.is_set() and await self._work.wait(at_most=self._pause(found)):
                 self._scheduler.reset_skips()
-        self._leases_no_more.set()
+        self._stopped_leasing.set()
 
-    def _takes(self, pools: Collection[str]) -> bool:
+    def _is_relevant(self, pools: Collection[str]) -> bool:
         """
-        Tell whether a notice of work in these pools is worth a transaction.
+        Return whether a notification of work in these pools is worth a transaction.
 
-        Without credit it is not: whoever gives credit looks for work then. While a claim is
-        under way it is not known which pool and how much credit will be ours after it.
+        Without credit it is not: a grant of credit wakes the loop anyway. While a claim is
+        under way, neither the pool nor the credit left after it is known.
         """
         if self._is_claiming or self._spec is None:
             return True
@@ -330,10 +336,10 @@ class Session:
         )
 
     def _send_spec(self, spec: ClusterSpec) -> None:
-        """Tell the agent what is wanted of its cluster, when that has changed."""
+        """Send the agent its cluster's desired state, if that has changed."""
         if self._spec is None or self._spec.version != spec.version:
             self._send(frames.render_desired_state(spec))
-            self._work.wake()  # it may be wanted to work again
+            self._work.wake()  # the cluster may have been uncordoned
         self._spec = spec
 
     async def _assign(self, session: SessionRef, assignments: Sequence[Assignment]) -> None:
@@ -347,7 +353,7 @@ class Session:
             for frame in frames.render_assignments(part, specs):
                 self._send(frame)
             self._sent_specs |= missing
-            if missing:  # they may be large: have no more of them in memory than the agent reads
+            if missing:  # specs may be large: queue no more of them than the agent reads
                 await self._outgoing.join()
 
     def _send_stops(self, stops: Sequence[LeaseRecord]) -> None:
@@ -357,23 +363,25 @@ class Session:
         self._sent_stops = {each.lease for each in stops}
 
     def _pause(self, found: HandOut) -> timedelta:
-        """Sleep until something that waits may be leased, and not for long."""
+        """Return how long until waiting work may be leased, at most the poll interval."""
         if found.next_at is None:
             return POLL_INTERVAL
         wait = found.next_at - self._clock.now()
         return min(max(wait, RETRY_INTERVAL), POLL_INTERVAL)
 
-    async def _beat(self, session: SessionRef) -> None:
+    async def _send_heartbeats(self, session: SessionRef) -> None:
         number = 0
         while True:
             await self._clock.sleep(self._timings.heartbeat)
             now = self._clock.now()
-            self._last_received_at = min(self._last_received_at, now)  # clocks are set back
+            self._last_received_at = min(self._last_received_at, now)  # if the clock was set back
             if (
                 self._capacity.is_set()
                 and now - self._last_received_at > self._timings.silent_after
             ):
-                raise SessionOverError("silent", "nothing was heard from the agent")
+                raise SessionOverError(
+                    "silent", f"no frame came from the agent for {self._timings.silent_after}"
+                )
             heartbeat = self._heartbeat
             load = AgentLoad(
                 held=min(heartbeat.held, rules.MAX_INVENTORY),
@@ -389,14 +397,14 @@ class Session:
         try:
             self._outgoing.put_nowait(frame)
         except asyncio.QueueFull as error:
-            raise SessionOverError("slow", "the agent does not read what we send") from error
+            raise SessionOverError("slow", "the agent does not read its frames") from error
 
     def _request_send(self, frame: link_pb2.ControlFrame) -> None:
-        """Send for somebody who waits outside; it is they who hear that there is no room."""
+        """Send a frame for a caller outside the session; if the queue is full it gets the error."""
         try:
             self._outgoing.put_nowait(frame)
         except asyncio.QueueFull as error:
-            raise UnavailableError("the cluster's agent is too slow to ask; try again") from error
+            raise UnavailableError("the cluster's agent reads too slowly; try again") from error
 
 
 def _take(waiting: deque[T], most: int) -> list[T]:

@@ -66,7 +66,7 @@ def parse_enqueue(message: ActionMessage | EnqueueActionRequest) -> NewAction:
         raise InvalidError(f"action_id.name: {ROOT} is the run's own action; create a run for it")
     parent = keys.parse_parent(message.parent_action_name)
     if parent is None:
-        raise InvalidError(
+        raise InvalidError("parent_action_name: is empty; only a run's root action has no parent")
             "parent_action_name: is empty; every action but the run's root action needs a parent"
         )
     what = _parse_what(message)
@@ -106,7 +106,7 @@ def _parse_task(message: TaskAction) -> _What:
     )
 
 
-def _parse_trace(message: TraceAction) -> _What:
+raise InvalidError("trace.phase: must be SUCCEEDED or FAILED; enqueue a trace when it ends")
     if message.phase not in {end.value for end in _TRACE_ENDS}:
         raise InvalidError(
             "trace.phase: must be SUCCEEDED or FAILED; a trace is enqueued after it has ended"

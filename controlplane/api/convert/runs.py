@@ -81,8 +81,8 @@ def _require_no_notifications(settings: RunSpec) -> None:
     if settings.notification_rule_name or settings.HasField("notification_rules"):
         named = settings.notification_rule_name
         raise UnbuiltError(
-            f"notifications{f' (rule {named!r})' if named else ''} are not supported by this release;"
-            " start the run without notifications"
+            f"notifications{f' (rule {named!r})' if named else ''} are not supported by this"
+            " release; start the run without notifications"
         )
 
 

@@ -68,7 +68,7 @@ def test_an_agent_that_dies_is_started_again(tmp_path: Path) -> None:
         up.wait_until_said("agent connected")
         agents = [child for child in up.family() if "dataplane.agent" in " ".join(child.cmdline())]
         agents[0].kill()
-        up.wait_until_said("agent ended; starting another")
+        up.wait_until_said("agent exited; restarting")
         up.wait_until_said("agent connected", times=2)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from controlplane.core.clusters import AgentInfo
 from controlplane.feeds.feeds import Feeds
-from controlplane.link.forwarded_calls import Agents, Answering
+from controlplane.link.forwarded_calls import Agents, ForwardedCallServer
 from controlplane.link.frames import render_follow_logs
 from controlplane.link.live_calls import FIRST_CREDIT, Calls, LiveCalls
 from controlplane.store.database import Database, open_database
@@ -96,7 +96,7 @@ class Replica:
         self.live.add((org, CLUSTER), stream.calls)
         async with asyncio.TaskGroup() as tasks:
             if not deaf:
-                answering = Answering(stream.calls, self.relays, self.feeds)
+                answering = ForwardedCallServer(stream.calls, self.relays, self.feeds)
                 stream.answering = tasks.create_task(answering.run(session))
             try:
                 yield stream

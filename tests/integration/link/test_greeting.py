@@ -181,13 +181,13 @@ async def test_an_inventory_without_bound_is_refused(
 async def test_whoever_says_nothing_is_not_waited_for(
     link: LinkUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controlplane.link.server.GREETING_SECONDS", 0.1)
+    monkeypatch.setattr("controlplane.link.server.HELLO_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr("controlplane.link.session.INVENTORY_TIMEOUT_SECONDS", 0.1)
     async with calling(link) as agent:
-        assert (await agent.hear_end())[:2] == ("silent", "no hello was heard")
+        assert (await agent.hear_end())[:2] == ("silent", "no hello within 0.1 s")
     async with calling(link) as agent:
         await agent.greet()
-        assert (await agent.hear_end())[:2] == ("silent", "the inventory did not come to its end")
+        assert (await agent.hear_end())[:2] == ("silent", "the inventory was not complete in time")
 
 
 async def test_a_frame_larger_than_any_is_refused_and_nobody_else_notices(

@@ -371,7 +371,7 @@ async def test_more_reports_than_fit_a_commit_are_all_answered(
     link: LinkUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("controlplane.link.session.REPORTS_PER_COMMIT", 10)
-    monkeypatch.setattr("controlplane.link.session.MOST_UNSETTLED", 20)
+    monkeypatch.setattr("controlplane.link.session.MAX_UNCOMMITTED", 20)
     await link.store.create(make_new_run())
     await link.store.enqueue(*(make_new_action(f"b{number}") for number in range(99)))
     async with calling(link) as agent:
@@ -412,7 +412,7 @@ async def test_an_agent_that_does_not_read_is_let_go(
                     await agent.say(heartbeat=link_pb2.Heartbeat(number=1))
                     await asyncio.sleep(0.02)
             await link.servicer.wait_until_drained()
-    assert "session broke" not in caplog.text
+    assert "agent session failed" not in caplog.text
 
 
 async def test_work_goes_to_another_session_when_one_breaks_at_once_after_taking_it(

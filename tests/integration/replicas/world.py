@@ -67,7 +67,7 @@ class Replica:
     def has_agent(self) -> bool:
         """Whether an agent's stream ends here, by its log."""
         said = self.program.said()
-        return said.count("agent took stock") > said.count("agent disconnected")
+        return said.count("agent inventory reconciled") > said.count("agent disconnected")
 
 
 class World:

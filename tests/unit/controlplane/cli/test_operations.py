@@ -100,7 +100,7 @@ def test_every_command_has_help_of_its_own(command: list[str]) -> None:
 def test_without_a_database_it_is_said_how_to_name_one(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["cluster", "list", "--data-dir", str(tmp_path)])
     assert result.exit_code == 1
-    assert f"no database is up in {tmp_path}" in result.output
+    assert f"no database is running in {tmp_path}" in result.output
     assert "--data-dir" in result.output
     assert "VOLARY_DATABASE_URL" in result.output
 
