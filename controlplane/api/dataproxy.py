@@ -55,8 +55,6 @@ class DataProxyService:
     ) -> CreateDownloadLinkResponse:
         if request.WhichOneof("source") != "action_attempt_id":
             raise UnbuiltError("only an attempt's artifacts have links; set action_attempt_id")
-                "download links exist for an attempt's artifacts only; set action_attempt_id"
-            )
         expires_in = parse_duration(request.expires_in, "expires_in")
         key = keys.parse_action(request.action_attempt_id.action_id)
         attempt = request.action_attempt_id.attempt

@@ -48,7 +48,7 @@ _TRACE_FAILURE = Failure(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _What:
+class _KindFields:
     """Fields in which the kinds of actions differ."""
 
     type: ActionType
@@ -67,25 +67,23 @@ def parse_enqueue(message: ActionMessage | EnqueueActionRequest) -> NewAction:
     parent = keys.parse_parent(message.parent_action_name)
     if parent is None:
         raise InvalidError("parent_action_name: is empty; only a run's root action has no parent")
-            "parent_action_name: is empty; every action but the run's root action needs a parent"
-        )
-    what = _parse_what(message)
+    fields = _parse_kind(message)
     return NewAction(
         key=key,
         parent=parent,
-        type=what.type,
-        spec=what.spec,
-        info=what.info,
+        type=fields.type,
+        spec=fields.spec,
+        info=fields.info,
         input_uri=parse_uri(message.input_uri, "input_uri"),
         group=parse_label(message.group),
-        cache_key=what.cache_key,
-        queue=what.queue,
-        trace=what.trace,
-        condition=what.condition,
+        cache_key=fields.cache_key,
+        queue=fields.queue,
+        trace=fields.trace,
+        condition=fields.condition,
     )
 
 
-def _parse_what(message: ActionMessage | EnqueueActionRequest) -> _What:
+def _parse_kind(message: ActionMessage | EnqueueActionRequest) -> _KindFields:
     match message.WhichOneof("spec"):
         case "task":
             return _parse_task(message.task)
@@ -95,9 +93,9 @@ def _parse_what(message: ActionMessage | EnqueueActionRequest) -> _What:
             return _parse_condition(message.condition)
 
 
-def _parse_task(message: TaskAction) -> _What:
+def _parse_task(message: TaskAction) -> _KindFields:
     spec, info = parse_task_spec(message.spec)
-    return _What(
+    return _KindFields(
         type=ActionType.TASK,
         spec=spec,
         info=info,
@@ -106,15 +104,13 @@ def _parse_task(message: TaskAction) -> _What:
     )
 
 
-raise InvalidError("trace.phase: must be SUCCEEDED or FAILED; enqueue a trace when it ends")
+def _parse_trace(message: TraceAction) -> _KindFields:
     if message.phase not in {end.value for end in _TRACE_ENDS}:
-        raise InvalidError(
-            "trace.phase: must be SUCCEEDED or FAILED; a trace is enqueued after it has ended"
-        )
+        raise InvalidError("trace.phase: must be SUCCEEDED or FAILED; enqueue a trace when it ends")
     phase = Phase(message.phase)
     started_at = parse_timestamp(message.start_time, "trace.start_time")
     ended_at = parse_timestamp(message.end_time, "trace.end_time")
-    return _What(
+    return _KindFields(
         type=ActionType.TRACE,
         spec=parse_trace_spec(message.spec),
         info=TaskInfo(short_name=parse_label(message.name)),
@@ -144,7 +140,7 @@ def parse_error_document(body: bytes) -> Failure | None:
     )
 
 
-def _parse_condition(message: ConditionAction) -> _What:
+def _parse_condition(message: ConditionAction) -> _KindFields:
     kind: LiteralType = message.type
     if kind.WhichOneof("type") != "simple" or kind.simple not in _SIGNALLED_TYPES:
         raise InvalidError("condition.type: must be a boolean, an integer, a float or a string")
@@ -157,7 +153,7 @@ def _parse_condition(message: ConditionAction) -> _What:
     timeout = None
     if message.HasField("timeout"):
         timeout = parse_duration(message.timeout, "condition.timeout") or None
-    return _What(
+    return _KindFields(
         type=ActionType.CONDITION,
         spec=parse_condition_spec(message),
         info=TaskInfo(short_name=parse_label(message.name)),
