@@ -31,8 +31,9 @@ from controlplane.link.handlers import Unreadable, add_handlers
 from controlplane.link.limits import LinkLimits
 from controlplane.link.live_calls import LiveCalls
 from controlplane.link.metrics import LinkMetrics
+from controlplane.link.pipe import SessionOverError
 from controlplane.link.probe_service import Probes, read_bearer
-from controlplane.link.session import Session, SessionOverError
+from controlplane.link.session import Session
 from controlplane.usecases.agent_sessions import SessionRef, Sessions, SupersededError
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc

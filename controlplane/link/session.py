@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from controlplane.core import agent_sessions as rules
 from controlplane.core.agent_sessions import (
@@ -32,6 +32,7 @@ from controlplane.link import frames
 from controlplane.link.forwarded_calls import ForwardedCallServer
 from controlplane.link.live_calls import Calls, LiveCalls
 from controlplane.link.metrics import LinkMetrics
+from controlplane.link.pipe import Pipe, SessionOverError
 from controlplane.usecases.agent_sessions import CommittedReports, HandOut, SessionRef, Sessions
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import link_pb2
@@ -57,22 +58,6 @@ INVENTORY_TIMEOUT_SECONDS = 60.0  # for the whole inventory
 POLL_INTERVAL = timedelta(seconds=15)  # for work, in case a notification was lost
 LOCK_RETRY = timedelta(milliseconds=100)  # when reports wait for a locked run
 RETRY_INTERVAL = timedelta(milliseconds=50)  # when waiting work is blocked by a limit or a lock
-
-
-class Pipe(Protocol):
-    """The part of gRPC's stream that a session uses; None is its end."""
-
-    async def read(self) -> link_pb2.AgentFrame | None: ...
-    async def write(self, frame: link_pb2.ControlFrame) -> None: ...
-
-
-class SessionOverError(Exception):
-    """The session ends; ``code`` and the text are sent to the agent."""
-
-    def __init__(self, code: str, message: str, *, retry: bool = True) -> None:
-        super().__init__(message)
-        self.code = code
-        self.retry = retry
 
 
 class Session:
@@ -109,7 +94,7 @@ class Session:
         self._reports: deque[Report] = deque()
         self._locked: Sequence[Report] = ()  # reports on runs that another transaction holds
         self._calls = Calls(self._request_send)
-        self._forwarded_call_server = ForwardedCallServer(self._calls, forwarded_calls, feeds)
+        self._call_server = ForwardedCallServer(self._calls, forwarded_calls, feeds)
         self._leaving = asyncio.Event()
         self._leave_after = timedelta()
         self._stopped_leasing = asyncio.Event()
@@ -126,13 +111,11 @@ class Session:
         self._leaving.set()
         self._work.wake()
 
-    async def run(
-        self, session: SessionRef, protocol: int, on_handshake_done: Callable[[], None]
-    ) -> None:
+    async def run(self, session: SessionRef, protocol: int, on_open: Callable[[], None]) -> None:
         """
         Serve the agent until either side ends; raises SessionOverError with the reason.
 
-        ``on_handshake_done`` is called once the agent has its inventory decisions.
+        ``on_open`` is called once the agent has its inventory decisions.
         """
         cluster = session.cluster
         await self._put(
@@ -152,7 +135,7 @@ class Session:
         self._live.add((cluster.org, cluster.name), self._calls)
         try:
             await self._send_decisions(decisions)
-            on_handshake_done()
+            on_open()
             with self._feeds.work(cluster.org, cluster.name, self._work, self._is_relevant):
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._read(), name="link-read")
@@ -160,9 +143,7 @@ class Session:
                     tasks.create_task(self._commit_reports(session), name="link-commit-reports")
                     tasks.create_task(self._hand_out(session), name="link-hand-out")
                     tasks.create_task(self._send_heartbeats(session), name="link-heartbeat")
-                    tasks.create_task(
-                        self._forwarded_call_server.run(session), name="link-forwarded-calls"
-                    )
+                    tasks.create_task(self._call_server.run(session), name="link-forwarded-calls")
                     tasks.create_task(self._leave(), name="link-leave")
         finally:
             self._live.remove((cluster.org, cluster.name), self._calls)
@@ -379,9 +360,7 @@ class Session:
                 self._capacity.is_set()
                 and now - self._last_received_at > self._timings.silent_after
             ):
-                raise SessionOverError(
-                    "silent", f"no frame came from the agent for {self._timings.silent_after}"
-                )
+                raise SessionOverError("silent", "the agent sent no frame in time")
             heartbeat = self._heartbeat
             load = AgentLoad(
                 held=min(heartbeat.held, rules.MAX_INVENTORY),

@@ -1,1 +1,1 @@
-"""Starlette: probes, metrics, signed blobs, and one day the console."""
+"""The HTTP server (Starlette on uvicorn): RPCs, probes, metrics, signed blobs, run pages."""

@@ -1,4 +1,4 @@
-"""The one HTTP application: flyteidl2's services, signed blobs, pages, probes."""
+"""Builds the ASGI application: flyteidl2's services, signed blobs, pages, probes."""
 
 from collections.abc import Sequence
 
@@ -16,17 +16,17 @@ def make_application(
     *, public: ASGIApp, routes: Sequence[BaseRoute], origin_check: OriginCheck
 ) -> ASGIApp:
     """
-    Send every RPC to ``public``, and everything else where ``routes`` say.
+    Route every RPC to ``public``, and other requests by ``routes``.
 
-    What ``origin_check`` refuses reaches neither.
+    A request that ``origin_check`` refuses reaches neither.
     """
     others = Starlette(routes=routes)
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"nothing is served over {scope['type']}")
-        # Before any routing: RPCs are nearly all there is, and their names are looked up by
-        # the application that serves them.
+        # Before any routing: nearly all requests are RPCs, and the application that serves them
+        # looks their names up itself.
         is_rpc = scope["path"].startswith(RPC_PREFIX)
         refusal = origin_check.find_refusal(scope["headers"])
         if refusal is not None:

@@ -1,10 +1,9 @@
 """
-Signed links into a directory, answered: ``/blobs/…``.
+Serves signed links to blobs in a directory store, under ``/blobs/…``.
 
-The link is the credential; ``controlplane.core.signing`` says what it allows, this module
-holds the request to it. A body is in place whole and checked, or not at all; none is held
-in memory. What is served was written by tenants' code, so browsers are told to trust none
-of it with our origin.
+The link is the credential; ``controlplane.core.signing`` decodes what it allows, and this
+module enforces it. A body is stored whole and checked, or not at all; none is held in memory.
+Tenants' code wrote the blobs, so response headers keep browsers from giving them our origin.
 """
 
 import asyncio
@@ -39,10 +38,10 @@ logger = logging.getLogger(__name__)
 _TYPES = mimetypes.MimeTypes()
 _SHOWN = ("text/", "image/", "application/json", "application/pdf")
 _GUARDS = {
-    # Tenants' HTML may run its scripts, in an origin of its own that can reach nothing of ours.
+    # Tenants' HTML may run scripts, but in an opaque origin without access to ours.
     "Content-Security-Policy": "sandbox allow-scripts",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",  # the address is the credential
+    "Referrer-Policy": "no-referrer",  # the URL is the credential
     "Cache-Control": "private, no-cache",
 }
 
@@ -67,7 +66,7 @@ class SignedBlobs:
         self._store = store
         self._keys = keys
         self._clock = clock
-        self._idle = idle  # how long an upload may send nothing
+        self._idle = idle  # longest pause of an upload between two chunks
 
     def routes(self) -> list[Route]:
         path = f"{signing.PREFIX}/{{path:path}}"
@@ -94,11 +93,11 @@ class SignedBlobs:
         except LinkError as error:
             return _error_response(403, str(error))
         except BlobNotFoundError:
-            return _error_response(404, f"there is no {path} (any more)")
+            return _error_response(404, f"{path} does not exist; it may have been deleted")
         except BlobOutsideError as error:
             return _error_response(400, str(error))
         except BlobStoreError as error:
-            logger.exception("store failed", extra={"uri": self._store.base})
+            logger.exception("blob store failed", extra={"uri": self._store.base})
             return _error_response(503, str(error))
 
     async def _put(self, request: Request, grant: Grant, uri: str) -> Response:
@@ -110,17 +109,20 @@ class SignedBlobs:
             await self._store.write_stream(uri, body, replace=replace)
         except BlobExistsError:
             if not await self._has_content(uri, grant.md5):
-                return _error_response(412, f"{grant.path} is there already, with other content")
+                return _error_response(
+                    412,
+                    f"{grant.path} exists already with other content",
+                )
         except _RefusedBodyError as error:
             return _error_response(error.status, str(error))
         except ClientDisconnect:
-            logger.info("upload broken off", extra={"uri": uri})
-            return _error_response(400, "the body ended early; nothing was kept")
+            logger.info("blob upload aborted by the client", extra={"uri": uri})
+            return _error_response(400, "the body ended early; nothing was stored, upload it again")
         info = await self._store.head(uri)
         return Response(status_code=200, headers={"ETag": info.etag} if info else {})
 
     async def _has_content(self, uri: str, md5: bytes) -> bool:
-        """Whether the blob has this MD5: then who sends it again has what they want."""
+        """Return whether the blob has this MD5; if so, a repeated upload has succeeded."""
         digest = hashlib.md5(usedforsecurity=False)
         async for chunk in await self._store.stream(uri):
             digest.update(chunk)
@@ -154,7 +156,7 @@ class SignedBlobs:
         )
 
     async def _open(self, request: Request, uri: str) -> tuple[BlobStream, bool]:
-        """Open what the Range header asks for; ranges we do not speak are ignored."""
+        """Open the range of the Range header; unsupported forms are ignored, as HTTP allows."""
         match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", request.headers.get("range", ""))
         if match is None or not any(match.groups()):
             return await self._store.stream(uri), False
@@ -176,7 +178,7 @@ class SignedBlobs:
 def _declared_length(request: Request, grant: Grant) -> int:
     text = request.headers.get("content-length", "")
     if not text.isdigit():
-        raise _RefusedBodyError(411, "say how long the body is, in a Content-Length header")
+        raise _RefusedBodyError(411, "no Content-Length header; send the body's length in one")
     length = int(text)
     if grant.length is not None and length != grant.length:
         raise _RefusedBodyError(
@@ -198,7 +200,7 @@ def _check_declared_md5(request: Request, grant: Grant) -> None:
     except (Base64Error, ValueError) as error:
         raise _RefusedBodyError(400, f"Content-MD5 {text!r} is not base64") from error
     if len(declared) != 16:
-        raise _RefusedBodyError(400, f"Content-MD5 {text!r} is not of 16 bytes")
+        raise _RefusedBodyError(400, f"Content-MD5 {text!r} is not 16 bytes long")
     if grant.md5 and declared != grant.md5:
         raise _RefusedBodyError(
             400, f"Content-MD5 is {text}, but this link is for {_base64(grant.md5)}"
@@ -208,7 +210,7 @@ def _check_declared_md5(request: Request, grant: Grant) -> None:
 async def _checked(
     request: Request, grant: Grant, *, length: int, idle: timedelta
 ) -> AsyncIterator[bytes]:
-    """Give the body on; raise where it turns out not to be what was announced."""
+    """Yield the body's chunks; raise if its length or MD5 is not the announced one."""
     digest = hashlib.md5(usedforsecurity=False)
     received = 0
     chunks = aiter(request.stream())
@@ -218,7 +220,7 @@ async def _checked(
                 chunk = await anext(chunks, None)
         except TimeoutError as error:
             raise _RefusedBodyError(
-                408, f"nothing came for {idle.total_seconds():.0f} s; send it again"
+                408, f"no data came for {idle.total_seconds():.0f} s; upload it again"
             ) from error
         if chunk is None:
             break
@@ -235,7 +237,7 @@ async def _checked(
         raise _RefusedBodyError(
             400,
             f"the body's MD5 is {_base64(digest.digest())}, but {_base64(expected_md5)} was announced;"
-            " nothing was kept",
+            " nothing was stored",
         )
 
 
@@ -254,7 +256,7 @@ def _headers(uri: str, info: BlobInfo) -> dict[str, str]:
 
 def _media_type(uri: str) -> str:
     kind, encoding = _TYPES.guess_type(uri.rsplit("/", 1)[-1])
-    if encoding is not None:  # served as it lies, so that nobody unpacks it on the way
+    if encoding is not None:  # served as stored, so that no client decompresses it
         return f"application/{encoding}"
     return kind or "application/octet-stream"
 

@@ -1,9 +1,9 @@
 """
-One HTTP connection: uvicorn's protocol on httptools, with the bounds that httptools lacks.
+HTTP/1.1 connections with size limits and deadlines: uvicorn's httptools protocol, bounded.
 
-httptools keeps what it is fed until a header is whole, however long that takes and however
-large it gets. So bytes are counted before they are fed, no more of a head is fed than it may
-have, and :class:`~shared.kit.connections.Connections` ends what comes too slowly.
+httptools buffers a header until it is complete, however long that takes and however large it
+gets. So bytes are counted before they are fed to the parser, at most the allowed size of a
+head is fed, and :class:`~shared.kit.connections.Connections` ends connections that are too slow.
 """
 
 import asyncio
@@ -18,23 +18,23 @@ from controlplane.web.limits import HttpLimits
 from shared.kit.connections import Connections
 
 IDLE_SECONDS = 75
-"""How long a connection may say nothing between two calls; longer than proxies keep theirs."""
-_MOST_PIPELINED = 32  # requests that came before the one in front of them was answered
-_MOST_DISCARDED = 4 * 1024 * 1024  # bytes that go on coming after the answer
+"""Longest pause between two requests; longer than proxies keep idle connections."""
+_MAX_PIPELINED = 32  # requests received before an earlier one was answered
+_MAX_DISCARDED_BYTES = 4 * 1024 * 1024  # read after the answer, then the connection is reset
 _LINGER_SECONDS = 2.0  # for the client of a refused request to stop sending
 
 
 class _Awaited(Enum):
-    """What comes next on a connection."""
+    """The part of a request that comes next on a connection."""
 
     HEAD = auto()
     BODY = auto()
-    REQUEST = auto()  # the last one is whole
+    REQUEST = auto()  # the last one is complete
 
 
 class _RefusedError(Exception):
-    def __init__(self, status: HTTPStatus, sentence: str, limit: str) -> None:
-        super().__init__(sentence)
+    def __init__(self, status: HTTPStatus, message: str, limit: str) -> None:
+        super().__init__(message)
         self.status = status
         self.limit = limit
 
@@ -48,18 +48,18 @@ class BoundedConnection(HttpToolsProtocol):
         self._connections = connections
         self._address = ""
         self._awaited = _Awaited.REQUEST
-        self._begun = 0  # requests
-        self._head_bytes = 0  # of a head that is not whole
-        self._body_bytes = 0  # that came since the head was whole
-        self._got_body = False  # of what was fed last, something was body
-        self._since_body = 0  # bytes that came since the last of the body: trailers and such
+        self._begun = 0  # requests whose head has begun
+        self._head_bytes = 0  # of an incomplete head
+        self._body_bytes = 0  # received since the head was complete
+        self._got_body = False  # the last feed contained body bytes
+        self._since_body = 0  # bytes since the last body bytes: trailers and the like
         self._discarded = 0
         self._is_expected = False  # has a deadline
         self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._address = self.client[0] if self.client else ""  # none of a Unix socket
+        self._address = self.client[0] if self.client else ""  # a Unix socket has none
         reason = self._connections.enter(self._address)
         if reason:
             limit = "CONNECTIONS_PER_ADDRESS" if "from" in reason else "CONNECTIONS"
@@ -82,7 +82,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._discard(len(data))
             return
         try:
-            # The usual case first: no more came than a head may have.
+            # The usual case first: no more data than a head may have.
             if self._head_bytes + len(data) <= self._limits.head_bytes or self._is_in_body:
                 self._feed(data)
             else:
@@ -91,7 +91,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._error_response(error)
 
     def _feed_at_most_a_head(self, data: bytes) -> None:
-        """Feed no more of a head than it may have, however much came at once."""
+        """Feed the parser at most the allowed size of a head, then the rest."""
         room = self._limits.head_bytes - self._head_bytes
         self._feed(data[:room])
         self._feed(data[room:])
@@ -107,16 +107,16 @@ class BoundedConnection(HttpToolsProtocol):
                 raise refused from None
             raise _bad_request("its target or a header cannot be read") from error
         except httptools.HttpParserUpgrade:
-            pass  # nothing is upgraded to; the request is answered as it is
+            pass  # upgrades are not supported; the request is answered over HTTP/1.1
         except httptools.HttpParserError as error:
             raise _bad_request(str(error)) from error
         if self._awaited is not _Awaited.REQUEST:
-            self._wait_on(len(data), is_same_head=self._begun == number)
+            self._count_incomplete(len(data), is_same_head=self._begun == number)
         elif not self._is_expected and self._is_answered:
-            self._expect(IDLE_SECONDS)  # such as after a body that came after its answer
+            self._expect(IDLE_SECONDS)  # for example after a body that followed its answer
 
-    def _wait_on(self, received: int, *, is_same_head: bool) -> None:
-        """Count what came of a request that is not whole yet, and set its deadline."""
+    def _count_incomplete(self, received: int, *, is_same_head: bool) -> None:
+        """Count the bytes of an incomplete request, and set its deadline."""
         within = self._limits.body_within
         if self._awaited is _Awaited.HEAD:
             within = self._limits.head_within
@@ -132,7 +132,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._expect(within.total_seconds())
 
     def expire(self) -> None:
-        """Refuse what came too slowly; end a connection that says nothing between requests."""
+        """Refuse a request that came too slowly; close an idle connection."""
         self._is_expected = False
         if self._is_refused:
             self.transport.abort()
@@ -154,15 +154,15 @@ class BoundedConnection(HttpToolsProtocol):
                 )
 
     def _expire_body(self) -> None:
-        """Wait on for a body that comes fast enough, or that we do not read just now."""
+        """Extend the deadline of a body that is fast enough, or that is not being read now."""
         within = self._limits.body_within.total_seconds()
         if self.flow.read_paused:
             self._expect(within)
             return
-        earned = self._body_bytes / self._limits.body_bytes_per_second
-        if earned >= 1:
+        extension = self._body_bytes / self._limits.body_bytes_per_second
+        if extension >= 1:
             self._body_bytes = 0
-            self._expect(earned)
+            self._expect(extension)
             return
         self._error_response(
             _RefusedError(
@@ -177,7 +177,7 @@ class BoundedConnection(HttpToolsProtocol):
     # Callbacks of the parser. An exception in one of them ends feed_data.
 
     def on_message_begin(self) -> None:
-        self._expect_no_more()  # the head has its own time, from here
+        self._expect_no_more()  # the head has a deadline of its own, from here on
         self._awaited = _Awaited.HEAD
         self._begun += 1
         self._head_bytes = 0
@@ -192,17 +192,17 @@ class BoundedConnection(HttpToolsProtocol):
                 f" at most {self._limits.headers} are taken (VOLARY_HTTP_HEADERS)",
                 "HEADERS",
             )
-        if len(self.pipeline) >= _MOST_PIPELINED:
+        if len(self.pipeline) >= _MAX_PIPELINED:
             raise _RefusedError(
                 HTTPStatus.BAD_REQUEST,
-                f"more than {_MOST_PIPELINED} requests were sent ahead of their answers;"
-                " wait for those",
+                f"more than {_MAX_PIPELINED} requests were sent ahead of their answers;"
+                " wait for the answers",
                 "PIPELINED",
             )
         super().on_headers_complete()
         self._awaited = _Awaited.BODY
         self._head_bytes = self._body_bytes = self._since_body = self._discarded = 0
-        self.headers = []  # of trailers, which nobody reads; the request has the other list
+        self.headers = []  # for trailers, which are not used; the request keeps the other list
 
     def on_body(self, body: bytes) -> None:
         self._got_body = True
@@ -216,7 +216,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """As uvicorn's, but that an idle connection has a deadline like any other."""
+        """Do as uvicorn does, and set the deadline of an idle connection."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -232,7 +232,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     @property
     def _is_answered(self) -> bool:
-        """Whether no call is under way."""
+        """Return whether no request is being served."""
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return cycle is None or cycle.response_complete
 
@@ -247,10 +247,10 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _error_response(self, error: _RefusedError) -> None:
         """
-        Answer, unless another answer would be taken for this one, and close.
+        Answer with an error and close; no answer while an earlier request is being served.
 
-        What is still coming is read for a little while: a socket that is closed with bytes
-        unread resets the connection, and the client would not see why.
+        Incoming bytes are read for a little while: closing a socket with unread bytes resets
+        the connection, and the client would not see the error.
         """
         self._is_refused = True
         self._connections.note_refusal(error.limit)
@@ -258,7 +258,7 @@ class BoundedConnection(HttpToolsProtocol):
             may_answer = not self.cycle.response_started and not self.pipeline
         else:
             may_answer = self._is_answered
-        if not self._is_answered:  # a call under way sees a hang-up
+        if not self._is_answered:  # the request being served sees a disconnect
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if may_answer:
@@ -272,7 +272,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _discard(self, count: int) -> None:
         self._discarded += count
-        if self._discarded > _MOST_DISCARDED:
+        if self._discarded > _MAX_DISCARDED_BYTES:
             self.transport.abort()
 
     def _too_large(self, what: str) -> _RefusedError:
@@ -285,11 +285,13 @@ class BoundedConnection(HttpToolsProtocol):
 
 
 def _bad_request(reason: str) -> _RefusedError:
-    return _RefusedError(HTTPStatus.BAD_REQUEST, f"this is no HTTP/1.1 request: {reason}", "PARSER")
+    return _RefusedError(
+        HTTPStatus.BAD_REQUEST, f"this is not an HTTP/1.1 request: {reason}", "PARSER"
+    )
 
 
-def _render(status: HTTPStatus, sentence: str) -> bytes:
-    body = f"{sentence}\n".encode()
+def _render(status: HTTPStatus, message: str) -> bytes:
+    body = f"{message}\n".encode()
     return (
         f"HTTP/1.1 {status.value} {status.phrase}\r\n"
         "content-type: text/plain; charset=utf-8\r\n"

@@ -1,4 +1,4 @@
-"""Probes and metrics: alive, ready, and numbers for Prometheus."""
+"""Serves liveness and readiness probes, and metrics for Prometheus."""
 
 import asyncio
 import logging
@@ -14,22 +14,24 @@ from controlplane.core.errors import UnavailableError
 logger = logging.getLogger(__name__)
 
 PING_SECONDS = 3
-"""Less than a probe waits, so that it hears why."""
+"""Shorter than a probe's timeout, so that the probe gets the reason."""
 
 
 class Pinged(Protocol):
-    """The database, as far as a probe cares."""
+    """The part of the database that a probe needs."""
 
     async def ping(self) -> None:
-        """Raise UnavailableError when it does not answer."""
+        """Raise UnavailableError when the database does not answer."""
         ...
 
 
 class Health:
     """
-    ``/healthz`` answers as long as this process answers anything: restarting it would not
-    bring Postgres back. ``/readyz`` says whether new calls would do well to come here.
-    ``database`` is a pool of its own: a probe never waits for connections that callers use.
+    Serves ``/healthz``, ``/readyz`` and ``/metrics``.
+
+    ``/healthz`` succeeds as long as this process answers at all: a restart would not bring
+    Postgres back. ``/readyz`` fails while this replica should get no new calls.
+    ``database`` is a separate pool: a probe never waits for connections that callers use.
     """
 
     def __init__(self, database: Pinged, metrics: CollectorRegistry) -> None:
@@ -38,14 +40,14 @@ class Health:
         self._is_stopping = False
 
     def stop(self) -> None:
-        """Say "not ready" from now on, so that new calls go elsewhere while this one ends."""
+        """Answer "not ready" from now on, so that new calls go to other replicas."""
         self._is_stopping = True
 
     def routes(self) -> list[Route]:
         return [
             Route("/healthz", self._live),
             Route("/readyz", self._ready),
-            Route("/metrics", self._numbers),
+            Route("/metrics", self._metrics_page),
         ]
 
     async def _live(self, _request: Request) -> Response:
@@ -63,7 +65,7 @@ class Health:
             return _not_ready(f"the database has not answered within {PING_SECONDS} s")
         return PlainTextResponse("ready\n")
 
-    async def _numbers(self, _request: Request) -> Response:
+    async def _metrics_page(self, _request: Request) -> Response:
         return Response(generate_latest(self._metrics), media_type=CONTENT_TYPE_LATEST)
 
 

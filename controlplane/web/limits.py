@@ -1,4 +1,4 @@
-"""What a client of the HTTP port may hold of us; each bound is a setting."""
+"""Limits on the resources that a client of the HTTP port may use; each is a setting."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,5 +11,5 @@ class HttpLimits:
     head_bytes: int = 64 * 1024  # request line and headers
     headers: int = 100
     head_within: timedelta = timedelta(seconds=10)
-    body_within: timedelta = timedelta(seconds=60)  # and a second more for each of the below
+    body_within: timedelta = timedelta(seconds=60)  # plus a second for each body_bytes_per_second
     body_bytes_per_second: int = 16 * 1024

@@ -1,10 +1,10 @@
 """
-Refuses requests that a foreign web page sends through somebody's browser.
+Refuses requests that a foreign web page sends through a user's browser.
 
-Without logins whoever reaches the port may do anything, and a browser on this machine reaches
+Without logins any client of the port may do anything, and a browser on this machine reaches
 it. A page can make its own host name resolve to 127.0.0.1 (DNS rebinding), or simply send
-requests across origins. So every request must name a host that is ours, and must not say that
-it comes from another site. Clients that are no browsers send no ``Origin``.
+requests across origins. So every request must name a host of ours, and must not carry another
+site's ``Origin`` or ``Sec-Fetch-Site``. Clients other than browsers send no ``Origin``.
 """
 
 import json
@@ -24,29 +24,29 @@ logger = logging.getLogger(__name__)
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 _JUDGED = frozenset({b"host", b"origin", b"sec-fetch-site"})
 _PORTS = {"http": 80, "https": 443}
-_MAX_QUOTED = 100  # characters of a header in a sentence
+_MAX_QUOTED = 100  # characters of a header in an error message
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     status: HTTPStatus
-    sentence: str
+    message: str
 
 
 class OriginCheck:
-    """Judges the ``Host``, ``Origin`` and ``Sec-Fetch-Site`` headers of a request."""
+    """Checks the ``Host``, ``Origin`` and ``Sec-Fetch-Site`` headers of a request."""
 
     def __init__(self, public_url: str) -> None:
         """Allow loopback names, and the host of ``public_url``."""
         public = urlsplit(public_url)
         self._public_host = public.hostname or ""
         self._public_origin = _parse_origin(f"{public.scheme}://{public.netloc}")
-        # Few clients, so few values: a request of the usual kind costs two look-ups.
+        # Cached: few clients, so few values, and the usual request costs two look-ups.
         self._is_own_host = lru_cache(maxsize=256)(self._find_own_host)
         self._is_own_origin = lru_cache(maxsize=256)(self._find_own_origin)
 
     def find_refusal(self, headers: Iterable[tuple[bytes, bytes]]) -> Refusal | None:
-        """Say why a request with these headers (names in lower case) is refused; None if not."""
+        """Return why a request with these headers (names in lower case) is refused; None if not."""
         hosts, origins, site = [], [], b""
         for name, value in headers:
             if name not in _JUDGED:
@@ -64,9 +64,9 @@ class OriginCheck:
         if not self._is_own_host(hosts[0]):
             return Refusal(
                 HTTPStatus.MISDIRECTED_REQUEST,
-                f"{_quote(hosts[0])} is no host of this control plane: without logins it answers to"
+                f"{_quote(hosts[0])} is not a host of this control plane: without logins it accepts"
                 f" localhost, 127.0.0.1, [::1] and the host of VOLARY_PUBLIC_URL"
-                f" ({self._public_host}) only; call it by one of those",
+                f" ({self._public_host}) only; use one of those",
             )
         for origin in origins:
             if not self._is_own_origin(origin, hosts[0]):
@@ -91,24 +91,24 @@ class OriginCheck:
         )
 
     def _find_own_origin(self, origin: bytes, host: bytes) -> bool:
-        """Whether a page's origin is the public URL's, or that of the host it asks."""
+        """Return whether a page's origin is the public URL's, or that of the requested host."""
         parsed = _parse_origin(origin.decode("latin-1"))
         authority = _parse_authority(host)
         if parsed is None or authority is None:
             return False
         scheme, name, port = parsed
-        own = (authority[0], authority[1] or _PORTS[scheme])  # a proxy may have ended TLS
+        own = (authority[0], authority[1] or _PORTS[scheme])  # a proxy may have terminated TLS
         return parsed == self._public_origin or (name, port) == own
 
 
 async def answer(refusal: Refusal, path: str, send: Send, *, is_rpc: bool) -> None:
-    """Send a refusal: as Connect's error to a call, as a sentence to everything else."""
-    logger.info("request refused", extra={"path": path[:200], "answer": refusal.sentence})
+    """Send a refusal: as a Connect error for an RPC, as plain text otherwise."""
+    logger.info("request refused", extra={"path": path[:200], "answer": refusal.message})
     if is_rpc:
         kind = b"application/json"
-        body = json.dumps({"code": "permission_denied", "message": refusal.sentence}).encode()
+        body = json.dumps({"code": "permission_denied", "message": refusal.message}).encode()
     else:
-        kind, body = b"text/plain; charset=utf-8", f"{refusal.sentence}\n".encode()
+        kind, body = b"text/plain; charset=utf-8", f"{refusal.message}\n".encode()
     await send({
         "type": "http.response.start",
         "status": refusal.status.value,
@@ -118,7 +118,7 @@ async def answer(refusal: Refusal, path: str, send: Send, *, is_rpc: bool) -> No
 
 
 def _parse_authority(text: bytes) -> tuple[str, int | None] | None:
-    """Read ``host`` or ``host:port``; None for anything else. IPv6 comes without its brackets."""
+    """Parse ``host`` or ``host:port``; None for anything else. IPv6 comes without brackets."""
     match = _AUTHORITY.fullmatch(text.decode("latin-1").strip().lower())
     if match is None:
         return None
@@ -126,7 +126,7 @@ def _parse_authority(text: bytes) -> tuple[str, int | None] | None:
 
 
 def _parse_origin(text: str) -> tuple[str, str, int] | None:
-    """Read ``scheme://host[:port]``; None for anything else, such as ``null``."""
+    """Parse ``scheme://host[:port]``; None for anything else, such as ``null``."""
     scheme, _, rest = text.lower().partition("://")
     authority = _parse_authority(rest.encode("latin-1", "replace"))
     if scheme not in _PORTS or authority is None:

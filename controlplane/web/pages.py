@@ -1,7 +1,7 @@
 """
-The addresses that the SDK prints: ``/v2/domain/{domain}/project/{project}/runs/{run}``.
+Serves the run URLs that the SDK prints: ``/v2/domain/{domain}/project/{project}/runs/{run}``.
 
-A plain page says what an address names, how it stands and why, as HTML or, for who accepts
+A plain page shows the state of a run and the reason, as HTML or, for clients that accept
 ``application/json``, as JSON. The console will live here.
 """
 
@@ -35,7 +35,7 @@ from shared.model.ids import ActionKey, RunKey
 _STATUSES: Mapping[type[Exception], int] = {
     InvalidError: 400,
     UnauthenticatedError: 401,
-    NotAllowedError: 404,  # what one may not see does not exist
+    NotAllowedError: 404,  # hides whether it exists
     NotFoundError: 404,
     UnavailableError: 503,
 }
@@ -67,7 +67,7 @@ td,th{{padding:.1rem .6rem .1rem 0;text-align:left;vertical-align:top}}</style>
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Content:
-    """What a page says: facts by name, and rows, which all have the same names, by title."""
+    """Content of a page: fields by name, and tables of rows with the same columns, by title."""
 
     title: str
     info: Mapping[str, str] = field(default_factory=dict)

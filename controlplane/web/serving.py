@@ -1,7 +1,7 @@
 """
-The HTTP server, as a service of our own loop: uvicorn without its hold on signals.
+Runs uvicorn as a service in our own event loop, without its signal handlers.
 
-Why uvicorn: ``controlplane/api/DECISIONS.md``.
+The reasons for uvicorn are in ``controlplane/api/DECISIONS.md``.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from shared.kit.connections import Connections
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 5
-"""How long calls under way may take when we stop; streams were told to go elsewhere."""
+"""Time for open calls to end when this replica stops; streams were ended before."""
 _OTHER_FILES = 512
-"""Open files that are kept for all but connections of clients: the database, agents, logs."""
+"""Open files reserved for other uses than client connections: database, agents, logs."""
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to the program."""
+    """Leaves signal handling to the program."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -58,7 +58,7 @@ class HttpServer:
             uvicorn.Config(
                 application,
                 access_log=False,
-                http=partial(  # type: ignore[arg-type]  # it is called, and no more
+                http=partial(  # type: ignore[arg-type]  # uvicorn only calls it
                     BoundedConnection, limits=limits, connections=self.connections
                 ),
                 ws="none",
@@ -66,14 +66,14 @@ class HttpServer:
                 loop="none",
                 log_config=None,
                 server_header=False,
-                proxy_headers=False,  # nobody in front of us is believed about who calls
+                proxy_headers=False,  # X-Forwarded-For could be forged
                 timeout_keep_alive=IDLE_SECONDS,
                 timeout_graceful_shutdown=STOP_SECONDS,
             )
         )
 
     async def run(self) -> None:
-        """Serve until cancelled; then let calls end, and stop."""
+        """Serve until cancelled; then wait for open calls to end, and stop."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(self.connections.run(), name="http connections")
@@ -94,7 +94,7 @@ class HttpServer:
 
 
 def _fit_open_files(connections: int) -> int:
-    """Let this process open as many files as that takes; returns how many connections fit."""
+    """Raise the limit of open files for these connections; returns how many connections fit."""
     needed = connections + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or needed <= soft:
@@ -106,13 +106,13 @@ def _fit_open_files(connections: int) -> int:
     fitting = max(files - _OTHER_FILES, files // 2)
     logger.warning(
         "fewer connections than VOLARY_HTTP_CONNECTIONS: raise the limit of open files (ulimit -n)",
-        extra={"wanted": connections, "taken": fitting, "open_files": files},
+        extra={"configured": connections, "allowed": fitting, "open_files": files},
     )
     return fitting
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Take the address now, so that a port in use is told before anything else starts."""
+    """Bind the address early, so that a port in use is an error before anything else starts."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

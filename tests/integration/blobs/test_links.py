@@ -218,7 +218,7 @@ async def test_what_is_there_stays_if_the_sender_says_so(served: Served) -> None
     refused = await served.http.put(other, content=b"x", headers=once)
 
     assert refused.status_code == 412
-    assert "a is there already, with other content" in refused.text
+    assert "a exists already with other content" in refused.text
     assert served.files() == ["a"]
     assert await served.store.read(served.store.uri("a"), limit=9) == BODY
 

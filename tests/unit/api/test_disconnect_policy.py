@@ -44,7 +44,7 @@ def test_a_label_or_annotation_of_the_pod_template_says_the_same(place: str) -> 
 
     assert is_replaceable(pod_template=say("replace"))
     assert not is_replaceable(pod_template=say("keep"))
-    with pytest.raises(InvalidError, match=f"the {place[:-1]} {_KEY} is 'x'; say keep or replace"):
+    with pytest.raises(InvalidError, match=f"the {place[:-1]} {_KEY} is 'x'; must be keep or replace"):
         is_replaceable(pod_template=say("x"))
 
 

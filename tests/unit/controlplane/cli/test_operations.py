@@ -26,7 +26,7 @@ def test_durations_are_written_as_people_do(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "m", "-5", "1.5h", "ten", "9" * 12, "5d"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="no duration; write 90s, 10m or 2h"):
+    with pytest.raises(click.BadParameter, match="not a duration; write 90s, 10m or 2h"):
         Duration().convert(text, None, None)
 
 

@@ -17,7 +17,7 @@ def test_zero_takes_a_free_one() -> None:
 def test_a_taken_one_is_told_with_the_option_that_changes_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UpError, match=rf"port {port} of 127\.0\.0\.1 is taken.*--link-port"):
+        with pytest.raises(UpError, match=rf"port {port} of 127\.0\.0\.1 is in use.*--link-port"):
             ports.require_free("127.0.0.1", port, option="--link-port")
 
 

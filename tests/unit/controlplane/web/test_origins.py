@@ -51,8 +51,8 @@ def test_any_other_host_is_misdirected(host: str) -> None:
     refusal = CHECK.find_refusal([(b"host", host.encode("latin-1"))])
     assert refusal is not None
     assert refusal.status == 421
-    assert "VOLARY_PUBLIC_URL" in refusal.sentence
-    assert "volary.example.com" in refusal.sentence
+    assert "VOLARY_PUBLIC_URL" in refusal.message
+    assert "volary.example.com" in refusal.message
 
 
 def test_request_without_one_host_is_bad() -> None:
