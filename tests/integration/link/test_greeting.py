@@ -281,7 +281,7 @@ async def test_a_door_that_closes_sends_its_agents_away_and_waits_for_them(
     async with asyncio.TaskGroup() as tasks:
         async with serving(store, database_url, LinkTimings()) as link:
             hung_up = tasks.create_task(_stay_until_sent_away(link))
-            await until(lambda: bool(link.servicer._pumps))
+            await until(lambda: bool(link.servicer._open_sessions))
         assert link.servicer._serving == 0
         assert await hung_up == ("stopping", True)
 
