@@ -50,7 +50,7 @@ def lines(stack: Stack) -> list[tuple[str, str]]:
 
 
 def show(stack: Stack, stream: TextIO = sys.stdout) -> None:
-    """Print the banner, in colours on a terminal; without a frame, so that commands copy cleanly."""
+    """Print the banner, in colours on a terminal; no frame, so that commands copy cleanly."""
     if stream.isatty():
         from rich.console import Console  # noqa: PLC0415 - not needed for a pipe
 

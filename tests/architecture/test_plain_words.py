@@ -13,12 +13,6 @@ ROOMS = ("benchmarks", "controlplane", "dataplane", "scripts", "shared", "tests"
 
 # Folders whose docstrings are still to be rewritten.
 PENDING = (
-    "controlplane/api/",
-    "controlplane/authn/",
-    "controlplane/cli/",
-    "controlplane/embedded/",
-    "controlplane/link/",
-    "controlplane/web/",
     "dataplane/",
     "tests/",
 )
