@@ -55,7 +55,7 @@ def test_a_server_killed_outright_loses_nothing_it_had_committed(tmp_path: Path)
         ask(server.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
         server.process.kill()
         server.process.wait(10)
-        with pytest.raises(UpError, match="ended with code -9"):
+        with pytest.raises(UpError, match="exited with code -9"):
             server.require_running()
     with running(tmp_path) as server:
         assert ask(server.url(), "SELECT count(*) FROM kept") == 1
@@ -88,7 +88,7 @@ def test_data_of_another_postgres_version_is_refused_by_name(tmp_path: Path) -> 
     with running(tmp_path) as server:
         pass
     (server.data / "PG_VERSION").write_text("11\n")
-    with pytest.raises(UpError, match="made by Postgres 11 and this release carries Postgres 18"):
+    with pytest.raises(UpError, match="created by Postgres 11 and this release has Postgres 18"):
         running(tmp_path).__enter__()
 
 
@@ -149,7 +149,7 @@ def test_a_directory_that_nobody_can_reach_is_refused_with_the_remedy() -> None:
     with tempfile.TemporaryDirectory() as home:
         closed = Path(home) / "closed"
         closed.mkdir(mode=0o700)
-        with pytest.raises(UpError, match=r"(?s)cannot make its data directory.*not below /root"):
+        with pytest.raises(UpError, match=r"(?s)cannot create its data directory.*not below /root"):
             postgres.running(
                 closed / "data" / "pg", password=PASSWORD, unprivileged=stranger
             ).__enter__()

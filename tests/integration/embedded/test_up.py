@@ -76,7 +76,7 @@ def test_a_postgres_that_dies_ends_it_with_a_sentence(tmp_path: Path) -> None:
     with volary.running(tmp_path / "data") as up:
         psutil.Process(postmaster(up)).kill()
         assert up.process.wait(60) == 1
-    assert "the embedded Postgres ended" in up.said()
+    assert "the embedded Postgres exited" in up.said()
     assert "Traceback" not in up.said().partition("Error:")[2]
 
 
@@ -99,7 +99,7 @@ def test_a_taken_port_is_named_with_its_option(tmp_path: Path, option: str) -> N
         said = refused(
             "--data-dir", str(tmp_path / "data"), *(word for pair in free.items() for word in pair)
         )
-    assert f"port {port} of 127.0.0.1 is taken" in said
+    assert f"port {port} of 127.0.0.1 is in use" in said
     assert option in said
 
 

@@ -31,7 +31,7 @@ def test_the_variable_is_read_with_and_without_a_pod_template() -> None:
         assert is_replaceable(env_vars={_VARIABLE: "replace"}, **more)
         assert not is_replaceable(env_vars={_VARIABLE: "keep"}, **more)
         assert not is_replaceable(**more)
-        with pytest.raises(InvalidError, match="VOLARY_ON_DISCONNECT is 'nonsense'; say keep"):
+        with pytest.raises(InvalidError, match="VOLARY_ON_DISCONNECT is 'nonsense'; must be keep"):
             is_replaceable(env_vars={_VARIABLE: "nonsense"}, **more)
     assert is_replaceable(pod_template=template("replace"))
 
@@ -44,7 +44,9 @@ def test_a_label_or_annotation_of_the_pod_template_says_the_same(place: str) -> 
 
     assert is_replaceable(pod_template=say("replace"))
     assert not is_replaceable(pod_template=say("keep"))
-    with pytest.raises(InvalidError, match=f"the {place[:-1]} {_KEY} is 'x'; must be keep or replace"):
+    with pytest.raises(
+        InvalidError, match=f"the {place[:-1]} {_KEY} is 'x'; must be keep or replace"
+    ):
         is_replaceable(pod_template=say("x"))
 
 
