@@ -1,4 +1,4 @@
-"""A store, feeds that listen to it, and the use cases that watch."""
+"""Fixtures of the feeds' tests: a store, feeds that listen to it, and use cases that watch."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -59,7 +59,7 @@ async def world(store: Store, database_url: str) -> AsyncIterator[World]:
     async with running(feeds, at_most=60):
         wakeup = Wakeup()
         with feeds.work(ORG, CLUSTER, wakeup):
-            await wakeup.wait(timedelta(seconds=5))  # it rings once they listen
+            await wakeup.wait(timedelta(seconds=5))  # woken once they listen
         yield World(
             store,
             feeds,

@@ -1,4 +1,4 @@
-"""We test that a read which fails is repeated, and holds up no other run."""
+"""Feeds: failed reads are retried and delay no other run."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -47,7 +47,7 @@ class Reads:
         return await self._read(tx, run, after=after, most=most)
 
 
-async def test_failed_read_is_repeated_and_holds_up_no_other_run(
+async def test_feed_retries_a_failed_read_and_delays_no_other_run(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"r{number}" for number in range(MORE_THAN_READERS + 1)]
@@ -78,7 +78,7 @@ async def _take_one(world: World, run: RunId) -> RunId:
         return row.run_id
 
 
-async def test_listening_goes_on_after_any_failure(store: Store, database_url: str) -> None:
+async def test_feed_listener_continues_after_any_failure(store: Store, database_url: str) -> None:
     opened = 0
 
     async def notifications() -> AsyncGenerator[Notification | None, None]:

@@ -1,4 +1,4 @@
-"""We test that a watcher misses nothing, whatever stalls, breaks or happens at once."""
+"""Watches: no change is missed despite stalls, failures and concurrency."""
 
 import asyncio
 import random
@@ -32,7 +32,7 @@ from tests.running import until
 
 @dataclass(slots=True)
 class Watcher:
-    """What somebody has been shown."""
+    """Rows that a watcher has received."""
 
     last: dict[str, ActionRow] = field(default_factory=dict)
     snapshot_ends: int = 0
@@ -81,7 +81,7 @@ async def everything(store: Store, run: RunId) -> dict[str, tuple[int, Phase]]:
 
 
 async def write(store: Store, run: RunId, name: str, chance: random.Random) -> None:
-    """Enqueue, lease, report and abort, as it comes."""
+    """Enqueue, lease, report and abort at random."""
     for number in range(6):
         await store.enqueue(
             *(
@@ -99,7 +99,7 @@ async def write(store: Store, run: RunId, name: str, chance: random.Random) -> N
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_a_watcher_that_stalls_ends_where_the_table_does(world: World, seed: int) -> None:
+async def test_watch_that_stalls_ends_in_the_state_of_the_table(world: World, seed: int) -> None:
     chance = random.Random(seed)
     run = await world.store.create(make_new_run())
     async with watching(world, stall=random.Random(seed)) as watcher:
@@ -112,7 +112,7 @@ async def test_a_watcher_that_stalls_ends_where_the_table_does(world: World, see
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_watchers_that_come_and_go_miss_nothing_either(world: World, seed: int) -> None:
+async def test_watch_misses_nothing_when_watchers_come_and_go(world: World, seed: int) -> None:
     run = await world.store.create(make_new_run())
     chance = random.Random(seed)
 
@@ -134,7 +134,7 @@ def _shown(watcher: Watcher) -> dict[str, tuple[int, Phase]]:
     return {name: (row.change, row.phase) for name, row in watcher.last.items()}
 
 
-async def test_a_snapshot_comes_first_then_its_end_then_changes(world: World) -> None:
+async def test_watch_yields_snapshot_then_its_end_then_changes(world: World) -> None:
     await world.store.create(make_new_run())
     await world.store.enqueue(make_new_action("b"))
     batches: list[object] = []
@@ -151,7 +151,7 @@ async def test_a_snapshot_comes_first_then_its_end_then_changes(world: World) ->
     assert batches == [["a0", "b"], SnapshotEnd.TOKEN, ["c"]]
 
 
-async def test_a_snapshot_of_several_pages_shows_each_once(
+async def test_watch_snapshot_of_several_pages_shows_each_action_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("controlplane.usecases.actions.SNAPSHOT_PAGE", 3)
@@ -163,7 +163,7 @@ async def test_a_snapshot_of_several_pages_shows_each_once(
     assert watcher.batches == 3
 
 
-async def test_what_happens_during_a_snapshot_is_shown_after_it(
+async def test_watch_shows_changes_during_the_snapshot_after_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("controlplane.usecases.actions.SNAPSHOT_PAGE", 2)
@@ -186,7 +186,7 @@ async def test_what_happens_during_a_snapshot_is_shown_after_it(
     assert last["c3"] is Phase.ABORTED
 
 
-async def test_a_commit_of_more_than_a_page_is_shown_whole(
+async def test_watch_shows_a_commit_larger_than_a_page(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("controlplane.feeds.feeds._PAGE", 3)
@@ -197,7 +197,7 @@ async def test_a_commit_of_more_than_a_page_is_shown_whole(
         await until(lambda: len(watcher.last) == 11)
 
 
-async def test_whoever_watches_a_parent_sees_its_children_and_nobody_else(world: World) -> None:
+async def test_watch_of_a_parent_shows_only_its_children(world: World) -> None:
     run = await world.store.create(make_new_run())
     await world.store.enqueue(make_new_action("b"), make_new_action("c"))
     await world.store.enqueue(make_new_action("b1", parent="b"))
@@ -212,7 +212,7 @@ async def test_whoever_watches_a_parent_sees_its_children_and_nobody_else(world:
     assert set(watcher.last) == {"b1", "b2"}
 
 
-async def test_many_watchers_cost_one_read_for_a_change(world: World) -> None:
+async def test_watchers_of_one_run_share_one_read_per_change(world: World) -> None:
     await world.store.create(make_new_run())
     async with asyncio.TaskGroup() as tasks:
         watchers = [Watcher() for _ in range(50)]
@@ -230,7 +230,7 @@ async def test_many_watchers_cost_one_read_for_a_change(world: World) -> None:
             task.cancel()
 
 
-async def test_a_slow_watcher_is_given_the_latest_and_no_heap(world: World) -> None:
+async def test_watch_that_is_slow_gets_only_the_latest_rows(world: World) -> None:
     run = await world.store.create(make_new_run())
     await world.store.enqueue(*(make_new_action(f"b{number}") for number in range(20)))
     async with world.feeds.changes(ORG, run) as changes:
@@ -245,7 +245,7 @@ async def test_a_slow_watcher_is_given_the_latest_and_no_heap(world: World) -> N
     assert [row.change for row in taken] == sorted(row.change for row in taken)
 
 
-async def test_what_was_committed_while_nobody_listened_is_found(
+async def test_watch_finds_commits_made_while_the_listener_was_down(
     world: World, owner_database_url: str
 ) -> None:
     owner = await asyncpg.connect(owner_database_url)
@@ -264,7 +264,7 @@ async def test_what_was_committed_while_nobody_listened_is_found(
     await owner.close()
 
 
-async def test_a_notice_that_is_none_makes_us_look_and_breaks_nothing(
+async def test_malformed_notification_triggers_a_read_and_breaks_no_watch(
     world: World, owner_database_url: str
 ) -> None:
     owner = await asyncpg.connect(owner_database_url)
@@ -278,7 +278,7 @@ async def test_a_notice_that_is_none_makes_us_look_and_breaks_nothing(
     await owner.close()
 
 
-async def test_a_watch_of_one_action_ends_with_it(world: World) -> None:
+async def test_watch_of_one_action_ends_with_it(world: World) -> None:
     await world.store.create(make_new_run())
     [assignment] = await world.store.claim()
     phases: list[Phase] = []
@@ -313,7 +313,7 @@ async def test_watch_of_one_action_reads_only_its_attempts_after_a_change(world:
         await details.aclose()
 
 
-async def test_nothing_is_watched_once_nobody_watches(world: World) -> None:
+async def test_feed_forgets_a_run_after_its_last_watcher(world: World) -> None:
     await world.store.create(make_new_run())
     async with watching(world) as first, watching(world) as second:
         await until(lambda: first.snapshot_ends == second.snapshot_ends == 1)

@@ -1,4 +1,4 @@
-"""The store of the store's tests."""
+"""Fixture of the loops' tests: the store."""
 
 from tests.integration.store.conftest import store
 

@@ -1,4 +1,4 @@
-"""We test that every pass may run on three replicas at the same moment."""
+"""Background loops: every pass may run on three replicas at once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -40,7 +40,7 @@ def expiry(store: Store, clock: FakeClock) -> LeaseExpiry:
 
 
 async def start_clock(store: Store) -> None:
-    """Let the control clock begin at the hour of the test."""
+    """Set the lease clock to the time of the test."""
     async with store.database.for_fleet("a test") as tx:
         await tx.connection.execute(
             text("UPDATE control_clock SET ticked_at = :now, served = '0'"), {"now": NOW}
@@ -66,7 +66,7 @@ async def accept(store: Store, leased: Sequence[Assignment]) -> None:
         await dispatches.accept(tx, CLUSTER, kept, NOW)
 
 
-async def test_the_control_clock_counts_every_moment_once(store: Store) -> None:
+async def test_lease_clock_counts_time_once_on_three_replicas(store: Store) -> None:
     await start_clock(store)
     clock = FakeClock(NOW)
     for _ in range(10):
@@ -75,7 +75,7 @@ async def test_the_control_clock_counts_every_moment_once(store: Store) -> None:
     assert await served(store) == timedelta(seconds=10)
 
 
-async def test_what_was_never_accepted_goes_back_once(store: Store) -> None:
+async def test_unaccepted_leases_are_requeued_once_on_three_replicas(store: Store) -> None:
     await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"c{number}") for number in range(60)))
     leased = await store.claim(100)
@@ -87,7 +87,7 @@ async def test_what_was_never_accepted_goes_back_once(store: Store) -> None:
     assert {each.attempt for each in again} == {each.attempt for each in leased}
 
 
-async def test_what_an_agent_has_lost_fails_once(store: Store) -> None:
+async def test_lease_missing_from_inventory_fails_once_on_three_replicas(store: Store) -> None:
     await start_clock(store)
     run = await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"c{number}") for number in range(30)))
@@ -102,7 +102,7 @@ async def test_what_an_agent_has_lost_fails_once(store: Store) -> None:
     expired = 0
     for _ in range(40):
         clock.advance(timedelta(seconds=10))
-        async with store.database.for_org(ORG) as tx:  # the agent is heard
+        async with store.database.for_org(ORG) as tx:  # the agent sends a heartbeat
             await tx.execute(
                 text("UPDATE clusters SET seen_served = (SELECT served FROM control_clock)")
             )
@@ -116,16 +116,16 @@ async def test_what_an_agent_has_lost_fails_once(store: Store) -> None:
         assert others == []
 
 
-async def test_days_come_and_go_on_three_replicas(store: Store) -> None:
+async def test_event_partitions_are_created_and_dropped_on_three_replicas(store: Store) -> None:
     clock = FakeClock(NOW)
     days = EventPartitions(store.database, clock, keep=timedelta(days=3), every=EVERY)
     assert sum(await three(days.run_once)) == 7
     for _ in range(8):
         clock.advance(timedelta(days=1))
-        assert sum(await three(days.run_once)) in {1, 2}  # one comes; one goes, in time
+        assert sum(await three(days.run_once)) in {1, 2}  # one is created; later one is dropped
 
 
-async def test_all_passes_run_beside_each_other_and_beside_work(store: Store) -> None:
+async def test_loops_run_concurrently_with_each_other_and_with_work(store: Store) -> None:
     """Deadlocks would show as errors here: nothing in this test is ever refused."""
     await start_clock(store)
     await store.create(make_new_run())

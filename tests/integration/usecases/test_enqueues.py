@@ -1,4 +1,4 @@
-"""We test that actions are enqueued while rows that are not theirs are locked."""
+"""Enqueues: actions are enqueued while rows of other runs are locked."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -49,11 +49,11 @@ async def actions(store: Store, database_url: str) -> AsyncIterator[Actions]:
         yield made
 
 
-async def enqueue_beside(
+async def enqueue_while_locked(
     store: Store,
     actions: Actions,
     lock: TextClause,
-    held_up: NewAction,
+    blocked: NewAction,
     *others: NewAction,
     **values: object,
 ) -> None:
@@ -61,7 +61,7 @@ async def enqueue_beside(
     async with asyncio.TaskGroup() as tasks:
         async with store.database.for_org(ORG) as tx:
             await tx.execute(lock, values)
-            waiting = tasks.create_task(actions.enqueue(CALLER, held_up))
+            waiting = tasks.create_task(actions.enqueue(CALLER, blocked))
             await asyncio.gather(*(actions.enqueue(CALLER, each) for each in others))
             assert not waiting.done()
         await waiting
@@ -71,34 +71,34 @@ async def test_enqueue_is_answered_while_another_run_is_locked(
     store: Store, actions: Actions
 ) -> None:
     others = [make_new_action(f"b{number}", run="rb") for number in range(20)]
-    await enqueue_beside(store, actions, LOCK_RA, make_new_action("a", run="ra"), *others)
+    await enqueue_while_locked(store, actions, LOCK_RA, make_new_action("a", run="ra"), *others)
     assert await store.count("dispatches") == 2 + 21
 
 
 async def test_enqueue_is_answered_while_another_queue_is_locked(
     store: Store, actions: Actions
 ) -> None:
-    held_up = replace(make_new_action("a", run="ra"), queue="qa")
+    blocked = replace(make_new_action("a", run="ra"), queue="qa")
     others = [
         replace(make_new_action("b", run="ra"), queue="qb"),
         replace(make_new_action("c", run="rb"), queue="qb"),
         make_new_action("d", run="rb"),
     ]
-    await enqueue_beside(store, actions, LOCK_QUEUE, held_up, *others)
+    await enqueue_while_locked(store, actions, LOCK_QUEUE, blocked, *others)
     assert await store.count("dispatches") == 2 + 4
 
 
 async def test_enqueue_is_answered_while_the_spec_of_another_is_locked(
     store: Store, actions: Actions
 ) -> None:
-    held_up = make_new_action("a", run="ra", body=b"saved by another transaction")
-    await enqueue_beside(
+    blocked = make_new_action("a", run="ra", body=b"saved by another transaction")
+    await enqueue_while_locked(
         store,
         actions,
         SAVE_SPEC,
-        held_up,
+        blocked,
         make_new_action("b", run="rb"),
-        digest=held_up.spec.digest,
+        digest=blocked.spec.digest,
     )
     assert await store.count("dispatches") == 2 + 2
 
@@ -113,10 +113,10 @@ async def test_enqueue_into_a_run_that_stays_locked_names_the_run(
             await actions.enqueue(CALLER, make_new_action("a", run="ra"))
 
 
-async def test_waiting_for_locked_runs_leaves_connections_to_others(
+async def test_enqueue_waiting_for_locked_runs_leaves_connections_free(
     store: Store, actions: Actions
 ) -> None:
-    """As many locked runs as the pool has connections: the others are answered all the same."""
+    """With as many locked runs as the pool has connections, enqueues of other runs still succeed."""
     names = [f"l{number}" for number in range(12)]
     for name in names:
         await store.create(make_new_run(name))

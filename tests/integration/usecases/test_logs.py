@@ -1,4 +1,4 @@
-"""We test that whoever follows a log gets all of it once, though its agent comes and goes."""
+"""Logs: a follower gets each line once, though the agent disconnects."""
 
 import asyncio
 import gzip
@@ -40,7 +40,7 @@ TEXTS = ["one", "two", "three", "four"]
 
 @dataclass(slots=True)
 class ScriptedAgent:
-    """Says what it is told to, one answer for each time it is asked."""
+    """Agent that replies from a script, one entry per call."""
 
     script: list[Sequence[str] | Exception]
     asked_from: list[int] = field(default_factory=list)
@@ -91,7 +91,7 @@ async def ship(blobs: BlobStore, texts: Sequence[str]) -> str:
     return uri
 
 
-async def test_a_reader_goes_on_where_it_was_when_the_agent_is_back(
+async def test_log_reader_continues_after_the_agent_reconnects(
     store: Store,
     feeds: Feeds,
     blobs: BlobStore,
@@ -117,7 +117,7 @@ async def test_a_reader_goes_on_where_it_was_when_the_agent_is_back(
     assert agent.asked_from == [0, 0, 2, 2, 2]
 
 
-async def test_a_log_that_was_shipped_is_read_from_the_bucket_alone(
+async def test_shipped_log_is_read_from_the_bucket_only(
     store: Store, feeds: Feeds, blobs: BlobStore
 ) -> None:
     await store.create(make_new_run())
@@ -129,7 +129,7 @@ async def test_a_log_that_was_shipped_is_read_from_the_bucket_alone(
     assert agent.asked_from == []
 
 
-async def test_an_agent_that_knows_no_log_is_asked_again_only_when_something_changes(
+async def test_log_not_found_by_the_agent_is_retried_after_the_next_change(
     store: Store, feeds: Feeds, blobs: BlobStore
 ) -> None:
     await store.create(make_new_run())
@@ -149,7 +149,7 @@ async def test_an_agent_that_knows_no_log_is_asked_again_only_when_something_cha
         assert await follow(make_logs(store, feeds, blobs, agent)) == TEXTS
 
 
-async def test_an_attempt_that_never_was_has_no_log(
+async def test_log_of_a_missing_attempt_is_not_found(
     store: Store, feeds: Feeds, blobs: BlobStore
 ) -> None:
     run = await store.create(make_new_run())
@@ -158,7 +158,7 @@ async def test_an_attempt_that_never_was_has_no_log(
         await follow(make_logs(store, feeds, blobs, ScriptedAgent([])))
 
 
-async def test_log_of_an_action_aborted_between_attempts_is_that_of_the_attempt_before(
+async def test_log_of_an_action_aborted_between_attempts_is_the_previous_attempts_log(
     store: Store, feeds: Feeds, blobs: BlobStore
 ) -> None:
     run = await store.create(make_new_run(retries=1))
@@ -174,7 +174,7 @@ async def test_log_of_an_action_aborted_between_attempts_is_that_of_the_attempt_
     assert note == "attempt 2 was aborted before it wrote a log; this is the log of attempt 1"
 
 
-async def test_whoever_stops_reading_leaves_nothing_behind(
+async def test_log_reader_that_stops_releases_its_watch(
     store: Store, feeds: Feeds, blobs: BlobStore
 ) -> None:
     await store.create(make_new_run())

@@ -1,4 +1,4 @@
-"""The environment as values: what is read, what is refused, what stays hidden."""
+"""Settings from environment variables: defaults, validation and secrecy."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "settings.md"
 
 
 class Remembering(Mapping[str, str]):
-    """An environment that knows what it was asked for."""
+    """An environment that records the names read from it."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
@@ -40,7 +40,7 @@ def settings(**changed: str) -> Settings:
     return Settings.from_environment({**REQUIRED, **changed})
 
 
-def test_what_is_not_set_has_its_documented_default() -> None:
+def test_default_settings_match_documentation() -> None:
     read = settings()
     assert (read.host, read.http_port, read.link_port) == ("127.0.0.1", 8100, 8101)
     assert read.public_url == "http://localhost:8100"
@@ -48,12 +48,12 @@ def test_what_is_not_set_has_its_documented_default() -> None:
     assert (read.log_level, read.log_format) == (LogLevel.INFO, LogFormat.TEXT)
 
 
-def test_the_public_url_follows_the_port_unless_it_is_set() -> None:
+def test_public_url_setting_defaults_to_the_http_port() -> None:
     assert settings(VOLARY_HTTP_PORT="9000").public_url == "http://localhost:9000"
     assert settings(VOLARY_PUBLIC_URL="https://v.example/").public_url == "https://v.example"
 
 
-def test_every_setting_is_documented_and_nothing_else_is() -> None:
+def test_settings_and_documentation_list_the_same_variables() -> None:
     environment = Remembering(REQUIRED)
     Settings.from_environment(environment)
     rows = re.findall(r"^\| `(VOLARY_\w+)` \|", DOCUMENT.read_text(), flags=re.MULTILINE)
@@ -61,7 +61,7 @@ def test_every_setting_is_documented_and_nothing_else_is() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(REQUIRED))
-def test_a_required_setting_that_is_missing_is_named(name: str) -> None:
+def test_missing_required_setting_is_named(name: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} is not set"):
         settings(**{name: ""})
 
@@ -83,41 +83,39 @@ def test_a_required_setting_that_is_missing_is_named(name: str) -> None:
         ("VOLARY_LOG_LEVEL", "loud", "not one of debug, info, warning, error"),
     ],
 )
-def test_a_value_that_cannot_be_meant_is_refused_by_name(
-    name: str, value: str, complaint: str
-) -> None:
+def test_invalid_setting_is_refused_naming_it(name: str, value: str, complaint: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} .*{complaint}"):
         settings(**{name: value})
 
 
-def test_the_links_times_must_go_together() -> None:
+def test_link_timing_settings_that_contradict_each_other_are_refused() -> None:
     read = settings(VOLARY_LINK_SELF_FENCE_SECONDS="12.5", VOLARY_LINK_REASSIGN_AFTER_SECONDS="30")
     assert read.timings.self_fence == timedelta(seconds=12.5)
     with pytest.raises(SettingsError, match="fences itself before its leases are reassigned"):
         settings(VOLARY_LINK_SELF_FENCE_SECONDS="60", VOLARY_LINK_REASSIGN_AFTER_SECONDS="30")
 
 
-def test_a_misspelt_setting_is_refused_with_the_name_that_was_meant() -> None:
+def test_misspelt_setting_is_refused_with_a_suggestion() -> None:
     with pytest.raises(SettingsError, match=r"VOLARY_HTPP_PORT .* mean VOLARY_HTTP_PORT\?"):
         settings(VOLARY_HTPP_PORT="8100")
 
 
-def test_the_agents_settings_are_none_of_ours() -> None:
+def test_agent_settings_are_ignored() -> None:
     assert settings(VOLARY_AGENT_NAME="x") == settings()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "volary.example"])  # noqa: S104
-def test_without_logins_we_listen_on_loopback_only(host: str) -> None:
+def test_host_setting_outside_loopback_is_refused(host: str) -> None:
     with pytest.raises(SettingsError, match=r"is not this machine's loopback"):
         settings(VOLARY_HOST=host)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
-def test_any_loopback_address_will_do(host: str) -> None:
+def test_host_setting_accepts_any_loopback_address(host: str) -> None:
     assert settings(VOLARY_HOST=host).host == host
 
 
-def test_no_secret_is_in_the_repr_or_in_a_complaint() -> None:
+def test_settings_repr_and_errors_contain_no_secret() -> None:
     read = settings(VOLARY_S3_SECRET_KEY="s3cr3t")  # noqa: S106
     for secret in ("pa55", "k" * 32, "t" * 20, "s3cr3t"):
         assert secret not in repr(read)
@@ -126,7 +124,7 @@ def test_no_secret_is_in_the_repr_or_in_a_complaint() -> None:
     assert "pa55" not in str(refused.value)
 
 
-def test_migrating_needs_the_owners_address_only() -> None:
+def test_migration_url_needs_one_database_setting() -> None:
     assert owner_database_url({"VOLARY_OWNER_DATABASE_URL": "postgresql://o@db/v"}).endswith("/v")
     assert owner_database_url({"VOLARY_DATABASE_URL": "postgresql://a@db/v"}).endswith("/v")
     with pytest.raises(SettingsError, match="VOLARY_DATABASE_URL is not set"):

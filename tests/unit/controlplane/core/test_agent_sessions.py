@@ -1,4 +1,4 @@
-"""We test what an agent may say when, how much it may be sent, and what becomes of what it holds."""
+"""State machine of agent sessions: allowed frames, credits, and decisions on inventories."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -36,13 +36,13 @@ held_leases = st.lists(
 )
 
 
-def test_every_state_has_a_row() -> None:
+def test_session_state_table_covers_every_state() -> None:
     assert set(NEXT) == set(State)
 
 
 @pytest.mark.parametrize("state", State, ids=lambda state: state.name)
 @pytest.mark.parametrize("kind", FrameKind)
-def test_what_the_table_lacks_breaks_the_protocol(state: State, kind: FrameKind) -> None:
+def test_session_refuses_frames_not_in_the_state_table(state: State, kind: FrameKind) -> None:
     if kind in NEXT[state]:
         assert advance(state, kind) is NEXT[state][kind]
     else:
@@ -50,7 +50,7 @@ def test_what_the_table_lacks_breaks_the_protocol(state: State, kind: FrameKind)
             advance(state, kind)
 
 
-def test_nothing_but_the_end_of_the_inventory_opens_a_session() -> None:
+def test_session_opens_only_after_the_last_inventory_frame() -> None:
     opening = {
         (state, kind)
         for state, row in NEXT.items()
@@ -70,14 +70,14 @@ def test_nothing_but_the_end_of_the_inventory_opens_a_session() -> None:
         (5, 1, None),
     ],
 )
-def test_the_newest_protocol_that_both_speak_is_spoken(
+def test_protocol_negotiation_picks_newest_common_version(
     oldest: int, newest: int, chosen: int | None
 ) -> None:
     assert choose_protocol(Versions(oldest, newest)) == chosen
 
 
 @given(st.lists(st.integers(0, 50)), st.data())
-def test_never_more_is_sent_than_the_latest_total(
+def test_credits_sent_never_exceed_the_latest_total(
     totals: Sequence[int], data: st.DataObject
 ) -> None:
     credits_, latest = Credits(), 0
@@ -89,7 +89,7 @@ def test_never_more_is_sent_than_the_latest_total(
         assert credits_.room == max(0, latest - credits_.sent)
 
 
-def test_a_total_that_shrinks_takes_credit_back() -> None:
+def test_credits_shrink_with_a_smaller_total() -> None:
     credits_ = Credits()
     credits_.grant(10)
     credits_.spend(4)
@@ -97,35 +97,35 @@ def test_a_total_that_shrinks_takes_credit_back() -> None:
     assert credits_.room == 0
 
 
-def test_nobody_may_hoard_credit() -> None:
+def test_credits_beyond_the_limit_are_refused() -> None:
     credits_ = Credits(granted=0, sent=5)
     credits_.grant(5 + MAX_CREDIT_AHEAD)
     with pytest.raises(ProtocolError, match="at most"):
         credits_.grant(6 + MAX_CREDIT_AHEAD)
 
 
-def test_a_frame_of_too_many_items_is_refused() -> None:
+def test_frame_with_too_many_items_is_refused() -> None:
     require_frame_size(MAX_ITEMS_IN_FRAME)
     with pytest.raises(ProtocolError, match="at most"):
         require_frame_size(MAX_ITEMS_IN_FRAME + 1)
 
 
 @given(inventories, held_leases)
-def test_each_lease_listed_is_judged_and_only_its_holder_keeps_it(
+def test_inventory_keeps_only_current_leases(
     inventory: Sequence[tuple[AttemptId, LeaseId]], known: Sequence[LeaseRecord]
 ) -> None:
     held = {each.attempt.action: each for each in known}
     decisions = decide_inventory(inventory, held)
     assert [(attempt, lease) for attempt, lease, _ in decisions] == list(inventory)
     for attempt, lease, decision in decisions:
-        its_own = [each for each in known if (each.attempt, each.lease) == (attempt, lease)]
-        if not its_own:
+        current = [each for each in known if (each.attempt, each.lease) == (attempt, lease)]
+        if not current:
             assert decision is InventoryDecision.FORGET
         else:
-            wanted = its_own[0].stop_reason is None
-            assert decision is (InventoryDecision.KEEP if wanted else InventoryDecision.STOP)
+            kept = current[0].stop_reason is None
+            assert decision is (InventoryDecision.KEEP if kept else InventoryDecision.STOP)
 
 
 @given(held_leases)
-def test_an_empty_inventory_judges_nothing(known: Sequence[LeaseRecord]) -> None:
+def test_inventory_that_is_empty_decides_nothing(known: Sequence[LeaseRecord]) -> None:
     assert decide_inventory([], {each.attempt.action: each for each in known}) == []

@@ -1,4 +1,4 @@
-"""We test what a report does to an attempt, and what an attempt's end does to its action."""
+"""State machine of attempts: reports, ends and retries."""
 
 import random
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def make_failure(kind: FailureKind = FailureKind.USER, *, recoverable: bool = Tr
     return Failure(code="Broken", kind=kind, message="it broke", recoverable=recoverable)
 
 
-def say(
+def make_report(
     version: int,
     phase: Phase,
     *,
@@ -92,7 +92,7 @@ failures = st.builds(
     recoverable=st.booleans(),
 )
 reports = st.builds(
-    say,
+    make_report,
     st.integers(1, 12),
     st.sampled_from(OF_ATTEMPTS),
     failure=st.none() | failures,
@@ -110,59 +110,61 @@ states = st.builds(
 )
 
 
-def test_an_attempt_moves_its_action_along() -> None:
-    outcome = apply(make_state(), [say(1, Phase.INITIALIZING), say(2, Phase.RUNNING)], NOW)
+def test_attempt_phase_updates_its_action() -> None:
+    outcome = apply(
+        make_state(), [make_report(1, Phase.INITIALIZING), make_report(2, Phase.RUNNING)], NOW
+    )
     assert outcome.state.phase is outcome.state.action_phase is Phase.RUNNING
     assert outcome.next_step is Next.KEEP
     assert outcome.state.started_at == LEASED + timedelta(minutes=1)
     assert outcome.state.ended_at is None
 
 
-def test_success_ends_the_action_with_the_attempts_outputs() -> None:
-    outcome = apply(make_state(), [say(1, Phase.SUCCEEDED, output_uri="s3://there")], NOW)
+def test_attempt_success_ends_the_action_with_its_outputs() -> None:
+    outcome = apply(make_state(), [make_report(1, Phase.SUCCEEDED, output_uri="s3://there")], NOW)
     assert outcome.next_step is Next.END
     assert outcome.state.action_phase is Phase.SUCCEEDED
     assert outcome.state.output_uri == "s3://there"
 
 
 @pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.SUCCEEDED])
-def test_what_went_well_has_no_error(phase: Phase) -> None:
-    outcome = apply(make_state(), [say(1, phase, failure=make_failure())], NOW)
+def test_attempt_that_has_not_failed_has_no_error(phase: Phase) -> None:
+    outcome = apply(make_state(), [make_report(1, phase, failure=make_failure())], NOW)
     assert outcome.state.failure is None
 
 
 @pytest.mark.parametrize("phase", [Phase.RUNNING, Phase.FAILED, Phase.ABORTED])
-def test_what_did_not_succeed_has_no_outputs(phase: Phase) -> None:
-    outcome = apply(make_state(), [say(1, phase, output_uri="s3://there")], NOW)
+def test_attempt_that_did_not_succeed_has_no_outputs(phase: Phase) -> None:
+    outcome = apply(make_state(), [make_report(1, phase, output_uri="s3://there")], NOW)
     assert outcome.state.output_uri == ""
 
 
 @pytest.mark.parametrize("phase", [Phase.FAILED, Phase.TIMED_OUT])
-def test_a_failure_without_a_reason_is_the_systems(phase: Phase) -> None:
-    outcome = apply(make_state(), [say(1, phase)], NOW)
+def test_attempt_failure_without_a_reason_is_a_system_failure(phase: Phase) -> None:
+    outcome = apply(make_state(), [make_report(1, phase)], NOW)
     assert outcome.next_step is Next.RETRY
     assert outcome.state.failure is not None
     assert outcome.state.failure.kind is FailureKind.SYSTEM
     assert outcome.state.failures == Failures(system=1)
 
 
-def test_a_phase_that_cannot_follow_is_kept_in_the_history_and_moves_nothing() -> None:
-    outcome = apply(make_state(Phase.RUNNING), [say(1, Phase.INITIALIZING)], NOW)
+def test_report_with_unlawful_phase_is_recorded_and_changes_no_state() -> None:
+    outcome = apply(make_state(Phase.RUNNING), [make_report(1, Phase.INITIALIZING)], NOW)
     assert outcome.state.phase is Phase.RUNNING
     assert [report.phase for report in outcome.applied] == [Phase.INITIALIZING]
 
 
-def test_an_attempt_stopped_that_nobody_wanted_stopped_is_tried_again() -> None:
-    outcome = apply(make_state(Phase.RUNNING), [say(1, Phase.ABORTED)], NOW)
+def test_attempt_stopped_without_request_is_retried() -> None:
+    outcome = apply(make_state(Phase.RUNNING), [make_report(1, Phase.ABORTED)], NOW)
     assert outcome.next_step is Next.RETRY
     assert outcome.state.phase is Phase.FAILED
     assert outcome.state.failure == INTERRUPTED
 
 
 @pytest.mark.parametrize("end", ENDS, ids=lambda phase: phase.name)
-def test_whatever_an_unwanted_attempt_ends_as_its_action_stays_aborted(end: Phase) -> None:
+def test_aborted_action_stays_aborted_however_its_attempt_ends(end: Phase) -> None:
     state = make_state(Phase.RUNNING, action_phase=Phase.ABORTED, retries=5, stop_requested=True)
-    outcome = apply(state, [say(1, end, failure=make_failure())], NOW)
+    outcome = apply(state, [make_report(1, end, failure=make_failure())], NOW)
     assert outcome.next_step is Next.END
     assert outcome.state.action_phase is Phase.ABORTED
     assert outcome.state.phase is end
@@ -186,11 +188,11 @@ def test_whatever_an_unwanted_attempt_ends_as_its_action_stays_aborted(end: Phas
         (FailureKind.PREEMPTION, Failures(preemption=PREEMPTION_RETRIES), 9, False),
     ],
 )
-def test_each_kind_of_failure_has_a_budget_of_its_own(
+def test_retry_budget_is_separate_for_each_kind_of_failure(
     kind: FailureKind, before: Failures, retries: int, *, is_tried_again: bool
 ) -> None:
     state = make_state(Phase.RUNNING, failures=before, retries=retries)
-    outcome = apply(state, [say(1, Phase.FAILED, failure=make_failure(kind))], NOW)
+    outcome = apply(state, [make_report(1, Phase.FAILED, failure=make_failure(kind))], NOW)
     assert outcome.next_step is (Next.RETRY if is_tried_again else Next.END)
     assert outcome.state.failures == before.plus(kind)
 
@@ -209,14 +211,14 @@ def test_non_recoverable_failure_is_not_retried(kind: FailureKind) -> None:
         (10, 2.0, 3, 0, 80),
         (10, 2.0, 3, 30, 30),
         (10, 1.0, 3, 0, 10),
-        (10, 10.0, 400, 0, 86_400),  # beyond what a float can say
+        (10, 10.0, 400, 0, 86_400),  # beyond what a float can make_report
         (10, float("inf"), 1, 60, 60),
         (10, float("nan"), 1, 60, 60),
         (10, -2.0, 1, 60, 0),
         (-10, 2.0, 1, 60, 0),
     ],
 )
-def test_the_wait_grows_and_is_bounded(
+def test_retry_backoff_grows_up_to_its_cap(
     base: int, factor: float, before: int, cap: int, seconds: int
 ) -> None:
     policy = RetryPolicy(
@@ -230,42 +232,42 @@ def test_the_wait_grows_and_is_bounded(
 
 
 @given(states, histories)
-def test_repeating_reports_changes_nothing(state: AttemptState, said: Sequence[Report]) -> None:
-    once = apply(state, said, NOW)
-    assert apply(state, [*said, *said], NOW) == once
-    assert apply(once.state, said, NOW).applied == []
+def test_reports_are_idempotent(state: AttemptState, reported: Sequence[Report]) -> None:
+    once = apply(state, reported, NOW)
+    assert apply(state, [*reported, *reported], NOW) == once
+    assert apply(once.state, reported, NOW).applied == []
 
 
 @given(states, histories, st.randoms())
-def test_the_order_in_which_a_frame_lists_reports_does_not_matter(
-    state: AttemptState, said: list[Report], chance: random.Random
+def test_reports_are_applied_in_order_of_version(
+    state: AttemptState, reported: list[Report], chance: random.Random
 ) -> None:
-    shuffled = list(said)
+    shuffled = list(reported)
     chance.shuffle(shuffled)
-    assert apply(state, shuffled, NOW) == apply(state, said, NOW)
+    assert apply(state, shuffled, NOW) == apply(state, reported, NOW)
 
 
 @given(states, histories, st.integers(0, 10))
-def test_reports_come_to_the_same_in_one_frame_or_in_two(
-    state: AttemptState, said: list[Report], at: int
+def test_reports_in_one_frame_or_two_have_the_same_result(
+    state: AttemptState, reported: list[Report], at: int
 ) -> None:
-    said = sorted(said, key=lambda report: report.version)
-    whole = apply(state, said, NOW)
-    first = apply(state, said[:at], NOW)
+    reported = sorted(reported, key=lambda report: report.version)
+    whole = apply(state, reported, NOW)
+    first = apply(state, reported[:at], NOW)
     if first.next_step is not Next.KEEP:
-        assert first == whole  # nothing after an end is news
+        assert first == whole  # reports after an end are ignored
         return
-    second = apply(first.state, said[at:], NOW)
+    second = apply(first.state, reported[at:], NOW)
     assert second.state == whole.state
     assert second.next_step is whole.next_step
     assert [*first.applied, *second.applied] == [*whole.applied]
 
 
 @given(states, histories)
-def test_versions_only_grow_and_terminal_is_final(
-    state: AttemptState, said: Sequence[Report]
+def test_report_versions_only_grow_and_terminal_phase_is_final(
+    state: AttemptState, reported: Sequence[Report]
 ) -> None:
-    outcome = apply(state, said, NOW)
+    outcome = apply(state, reported, NOW)
     versions = [report.version for report in outcome.applied]
     assert versions == sorted(set(versions))
     assert all(version > state.version for version in versions)
@@ -276,10 +278,12 @@ def test_versions_only_grow_and_terminal_is_final(
 
 
 @given(states, st.lists(histories, max_size=40))
-def test_budgets_are_never_refilled(state: AttemptState, lives: Sequence[Sequence[Report]]) -> None:
+def test_retry_budgets_are_never_refilled(
+    state: AttemptState, lives: Sequence[Sequence[Report]]
+) -> None:
     retries = dict.fromkeys(FailureKind, 0)
-    for said in lives:
-        outcome = apply(state, said, NOW)
+    for reported in lives:
+        outcome = apply(state, reported, NOW)
         spent = (outcome.state.failures.user, state.failures.user)
         assert spent[0] >= spent[1]
         if outcome.next_step is Next.END:
@@ -294,10 +298,10 @@ def test_budgets_are_never_refilled(state: AttemptState, lives: Sequence[Sequenc
 
 
 @given(states, histories)
-def test_an_agents_clock_writes_neither_the_past_nor_the_future(
-    state: AttemptState, said: Sequence[Report]
+def test_report_timestamps_are_clamped_between_lease_and_now(
+    state: AttemptState, reported: Sequence[Report]
 ) -> None:
-    outcome = apply(state, said, NOW)
+    outcome = apply(state, reported, NOW)
     for at in (outcome.state.started_at, outcome.state.ended_at):
         assert at is None or LEASED <= at <= NOW
     if outcome.available_at is not None:
@@ -305,9 +309,11 @@ def test_an_agents_clock_writes_neither_the_past_nor_the_future(
 
 
 @given(states, histories)
-def test_an_action_aborted_stays_aborted(state: AttemptState, said: Sequence[Report]) -> None:
+def test_aborted_action_stays_aborted_after_any_reports(
+    state: AttemptState, reported: Sequence[Report]
+) -> None:
     aborted = replace(state, action_phase=Phase.ABORTED, stop_requested=True)
-    outcome = apply(aborted, said, NOW)
+    outcome = apply(aborted, reported, NOW)
     assert outcome.state.action_phase is Phase.ABORTED
     assert outcome.next_step is not Next.RETRY
 
@@ -317,9 +323,9 @@ def _next_attempt(outcome: Outcome) -> AttemptState:
     return make_state(failures=state.failures, retries=state.policy.retries)
 
 
-def test_attempt_that_was_stopped_for_its_cluster_is_preempted_and_tried_again() -> None:
+def test_attempt_stopped_by_a_drain_is_preempted_and_retried() -> None:
     state = make_state(Phase.RUNNING, stop_requested=True)
-    outcome = apply(state, [say(1, Phase.ABORTED)], NOW)
+    outcome = apply(state, [make_report(1, Phase.ABORTED)], NOW)
     assert outcome.next_step is Next.RETRY
     assert outcome.state.phase is Phase.FAILED
     assert outcome.state.failure == PREEMPTED

@@ -1,4 +1,4 @@
-"""We test when a drained cluster may be called empty."""
+"""Clusters: drain attestation, standing and desired state."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -32,17 +32,19 @@ EMPTY = ClusterStatus(
     leased=0,
     unaccepted=0,
 )
-SAID_AGAIN = replace(EMPTY, load=AgentLoad(counted_at=LATER))
+REPORTED_AGAIN = replace(EMPTY, load=AgentLoad(counted_at=LATER))
 
 
-def test_an_agents_word_counts_once_it_is_younger_than_the_last_lease() -> None:
+def test_drain_attestation_needs_a_heartbeat_after_the_last_lease() -> None:
     seen, attestation = Emptying().observe(replace(EMPTY, leased=1), NOW)
     assert attestation is None
-    seen, attestation = seen.observe(EMPTY, NOW)  # the word may be from before
+    seen, attestation = seen.observe(
+        EMPTY, NOW
+    )  # this report may be from before the last lease ended
     assert attestation is None
     seen, attestation = seen.observe(EMPTY, NOW)
     assert attestation is None
-    seen, attestation = seen.observe(SAID_AGAIN, LATER)
+    seen, attestation = seen.observe(REPORTED_AGAIN, LATER)
     assert attestation is not None
     assert (attestation.epoch, attestation.counted_at, attestation.attested_at) == (7, LATER, LATER)
     assert (attestation.leased, attestation.held, attestation.running) == (0, 0, 0)
@@ -51,24 +53,24 @@ def test_an_agents_word_counts_once_it_is_younger_than_the_last_lease() -> None:
 @pytest.mark.parametrize(
     "status",
     [
-        replace(SAID_AGAIN, leased=1),
-        replace(SAID_AGAIN, connected=False),
-        replace(SAID_AGAIN, draining_since=None),
-        replace(SAID_AGAIN, load=AgentLoad(counted_at=LATER, held=1)),
-        replace(SAID_AGAIN, load=AgentLoad(counted_at=LATER, running=1)),
-        replace(SAID_AGAIN, load=AgentLoad(counted_at=None)),
+        replace(REPORTED_AGAIN, leased=1),
+        replace(REPORTED_AGAIN, connected=False),
+        replace(REPORTED_AGAIN, draining_since=None),
+        replace(REPORTED_AGAIN, load=AgentLoad(counted_at=LATER, held=1)),
+        replace(REPORTED_AGAIN, load=AgentLoad(counted_at=LATER, running=1)),
+        replace(REPORTED_AGAIN, load=AgentLoad(counted_at=None)),
     ],
-    ids=["leased", "silent", "not draining", "held", "running", "nothing said"],
+    ids=["leased", "silent", "not draining", "held", "running", "no heartbeat"],
 )
-def test_whoever_counts_something_is_heard(status: ClusterStatus) -> None:
+def test_drain_is_not_attested_while_any_count_is_nonzero(status: ClusterStatus) -> None:
     seen, _ = Emptying().observe(EMPTY, NOW)
     assert seen.observe(status, LATER)[1] is None
 
 
-def test_a_lease_that_comes_back_begins_it_all_again() -> None:
+def test_drain_attestation_restarts_after_a_new_lease() -> None:
     seen, _ = Emptying().observe(EMPTY, NOW)
-    seen, _ = seen.observe(replace(SAID_AGAIN, leased=1), LATER)
-    assert seen.observe(SAID_AGAIN, LATER)[1] is None
+    seen, _ = seen.observe(replace(REPORTED_AGAIN, leased=1), LATER)
+    assert seen.observe(REPORTED_AGAIN, LATER)[1] is None
 
 
 @pytest.mark.parametrize(
@@ -81,12 +83,14 @@ def test_a_lease_that_comes_back_begins_it_all_again() -> None:
         (replace(EMPTY, draining_since=None, connected=False, seen_at=None), Standing.NEW),
     ],
 )
-def test_how_a_cluster_stands_is_said_in_a_word(status: ClusterStatus, standing: Standing) -> None:
+def test_cluster_standing_follows_from_its_status(
+    status: ClusterStatus, standing: Standing
+) -> None:
     assert status.standing is standing
 
 
 @pytest.mark.parametrize("cordoned", [False, True])
 @pytest.mark.parametrize("draining", [False, True])
 def test_cluster_takes_work_unless_cordoned_or_draining(*, cordoned: bool, draining: bool) -> None:
-    requests = ClusterSpec(version=1, cordoned=cordoned, draining=draining, pool="")
-    assert requests.takes_work is not (cordoned or draining)
+    spec = ClusterSpec(version=1, cordoned=cordoned, draining=draining, pool="")
+    assert spec.takes_work is not (cordoned or draining)

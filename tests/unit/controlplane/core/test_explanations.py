@@ -1,4 +1,4 @@
-"""We test the reason of each state, and that a timeline accounts for every second, once."""
+"""Explanations of actions: the reason of each state, and timelines without gaps."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -58,7 +58,7 @@ def reported(
     return ReportedEvent(at=at, phase=phase, reason=reason, message=message)
 
 
-def in_the_way(reason: Reason) -> PendingReason:
+def pending(reason: Reason) -> PendingReason:
     return PendingReason(reason=reason, message=f"{reason} it is.")
 
 
@@ -67,41 +67,41 @@ def with_report(phase: Phase, reason: str = "", message: str = "") -> DispatchTi
 
 
 @pytest.mark.parametrize(
-    ("dispatch", "obstacles", "reason", "words"),
+    ("dispatch", "pending_reasons", "reason", "words"),
     [
         (WAITING, {}, Reason.FAIRNESS, "waits for its turn"),
         (
             replace(WAITING, attempt=2, available_at=NOW + SECOND),
-            {POOL: in_the_way(Reason.NO_CLUSTER)},
+            {POOL: pending(Reason.NO_CLUSTER)},
             Reason.BACKOFF,
             "Attempt 2 starts after 2026-06-01 12:00:01 UTC",
         ),
-        (WAITING, {POOL: in_the_way(Reason.NO_CLUSTER)}, Reason.NO_CLUSTER, "it is"),
-        (WAITING, {POOL: in_the_way(Reason.NO_CREDIT)}, Reason.NO_CREDIT, "it is"),
-        (WAITING, {QUEUE: in_the_way(Reason.QUEUE_LIMIT)}, Reason.QUEUE_LIMIT, "it is"),
-        (WAITING, {RUN: in_the_way(Reason.RUN_LIMIT)}, Reason.RUN_LIMIT, "it is"),
+        (WAITING, {POOL: pending(Reason.NO_CLUSTER)}, Reason.NO_CLUSTER, "it is"),
+        (WAITING, {POOL: pending(Reason.NO_CREDIT)}, Reason.NO_CREDIT, "it is"),
+        (WAITING, {QUEUE: pending(Reason.QUEUE_LIMIT)}, Reason.QUEUE_LIMIT, "it is"),
+        (WAITING, {RUN: pending(Reason.RUN_LIMIT)}, Reason.RUN_LIMIT, "it is"),
         (
             WAITING,
-            {POOL: in_the_way(Reason.NO_CREDIT), RUN: in_the_way(Reason.RUN_LIMIT)},
+            {POOL: pending(Reason.NO_CREDIT), RUN: pending(Reason.RUN_LIMIT)},
             Reason.RUN_LIMIT,
             "it is",
         ),
         (
             WAITING,
-            {POOL: in_the_way(Reason.NO_CLUSTER), QUEUE: in_the_way(Reason.QUEUE_LIMIT)},
+            {POOL: pending(Reason.NO_CLUSTER), QUEUE: pending(Reason.QUEUE_LIMIT)},
             Reason.NO_CLUSTER,
             "it is",
         ),
         # A limit of runs holds back roots, one of a run's actions everything but its root.
-        (WAITING, {QUEUE_RUNS: in_the_way(Reason.QUEUE_LIMIT)}, Reason.FAIRNESS, "turn"),
+        (WAITING, {QUEUE_RUNS: pending(Reason.QUEUE_LIMIT)}, Reason.FAIRNESS, "turn"),
         (
             replace(WAITING, is_root=True),
-            {QUEUE_RUNS: in_the_way(Reason.QUEUE_LIMIT), RUN: in_the_way(Reason.RUN_LIMIT)},
+            {QUEUE_RUNS: pending(Reason.QUEUE_LIMIT), RUN: pending(Reason.RUN_LIMIT)},
             Reason.QUEUE_LIMIT,
             "it is",
         ),
-        (replace(WAITING, is_root=True), {RUN: in_the_way(Reason.RUN_LIMIT)}, Reason.FAIRNESS, ""),
-        (LEASED, {POOL: in_the_way(Reason.NO_CREDIT)}, Reason.LEASED_NOT_ACCEPTED, "cluster c1"),
+        (replace(WAITING, is_root=True), {RUN: pending(Reason.RUN_LIMIT)}, Reason.FAIRNESS, ""),
+        (LEASED, {POOL: pending(Reason.NO_CREDIT)}, Reason.LEASED_NOT_ACCEPTED, "cluster c1"),
         (ACCEPTED, {}, Reason.ACCEPTED_NOT_STARTED, "no start yet"),
         (with_report(Phase.QUEUED), {}, Reason.ACCEPTED_NOT_STARTED, ""),
         (
@@ -117,41 +117,41 @@ def with_report(phase: Phase, reason: str = "", message: str = "") -> DispatchTi
         (with_report(Phase.RUNNING), {}, Reason.RUNNING, "It is running."),
         (
             with_report(Phase.RUNNING),
-            {CLUSTER: in_the_way(Reason.CLUSTER_SILENT)},
+            {CLUSTER: pending(Reason.CLUSTER_SILENT)},
             Reason.CLUSTER_SILENT,
             "it is",
         ),
         (
             replace(with_report(Phase.RUNNING), stop_reason="cluster c1 is drained", stop_at=NOW),
-            {CLUSTER: in_the_way(Reason.CLUSTER_SILENT)},
+            {CLUSTER: pending(Reason.CLUSTER_SILENT)},
             Reason.STOPPING,
             "was asked to stop it and has not confirmed yet: cluster c1 is drained.",
         ),
     ],
 )
-def test_every_state_has_its_reason(
+def test_explanation_of_each_state_has_its_reason(
     dispatch: DispatchTimings,
-    obstacles: dict[BlockedScope, PendingReason],
+    pending_reasons: dict[BlockedScope, PendingReason],
     reason: Reason,
     words: str,
 ) -> None:
-    found = explain_dispatch(dispatch, obstacles, NOW)
+    found = explain_dispatch(dispatch, pending_reasons, NOW)
     assert found.reason is reason
     assert words in found.message
     assert found.message.endswith(".")
 
 
-def test_a_turn_says_who_goes_first() -> None:
+def test_explanation_of_waiting_action_counts_actions_ahead() -> None:
     ahead = Ahead(more_urgent=3, of_its_run=0, beside_it=1_001)
     message = explain_dispatch(WAITING, {}, NOW, ahead=ahead).message
     assert "3 of a higher priority" in message
     assert "0 of its own run" in message
     assert "more than 1,000 of other runs" in message
-    stranger = Ahead(more_urgent=0, of_its_run=0, beside_it=0)
-    assert "It is next" in explain_dispatch(WAITING, {}, NOW, ahead=stranger).message
+    none_ahead = Ahead(more_urgent=0, of_its_run=0, beside_it=0)
+    assert "It is next" in explain_dispatch(WAITING, {}, NOW, ahead=none_ahead).message
 
 
-def test_who_runs_in_a_full_queue_is_told_what_that_means() -> None:
+def test_explanation_of_running_action_in_full_queue_is_queue_full() -> None:
     running = with_report(Phase.RUNNING)
     assert explain_dispatch(running, {}, NOW, is_full=True).reason is Reason.QUEUE_FULL
     assert explain_dispatch(WAITING, {}, NOW, is_full=True).reason is Reason.FAIRNESS
@@ -180,7 +180,7 @@ def reasons(found: Sequence[object] | Explained) -> list[tuple[Reason, float]]:
     ]
 
 
-def test_a_life_with_everything_in_it_is_told_second_by_second() -> None:
+def test_timeline_explains_each_second_of_two_attempts() -> None:
     def at(seconds: float) -> datetime:
         return NOW + seconds * SECOND
 
@@ -257,7 +257,7 @@ def test_a_life_with_everything_in_it_is_told_second_by_second() -> None:
     ]
 
 
-def test_what_went_back_and_waits_again_is_not_said_to_be_leased() -> None:
+def test_timeline_of_returned_lease_is_waiting_again() -> None:
     went_back = AttemptTimings(
         number=1, cluster="c1", available_at=NOW, leased_at=NOW + SECOND, accepted_at=None,
         ended_at=None,
@@ -275,7 +275,7 @@ def test_what_went_back_and_waits_again_is_not_said_to_be_leased() -> None:
     ]
 
 
-def test_attempt_that_is_leased_and_not_accepted_is_said_to_be_leased() -> None:
+def test_timeline_of_unaccepted_lease_is_leased_not_accepted() -> None:
     leased = AttemptTimings(
         number=1, cluster="c1", available_at=NOW, leased_at=NOW + SECOND, accepted_at=None,
         ended_at=None,
@@ -284,7 +284,7 @@ def test_attempt_that_is_leased_and_not_accepted_is_said_to_be_leased() -> None:
     assert reasons(text) == [(Reason.FAIRNESS, 1), (Reason.LEASED_NOT_ACCEPTED, 8)]
 
 
-def test_what_waits_for_its_next_attempt_is_told_so() -> None:
+def test_explanation_between_attempts_is_backoff() -> None:
     failed = AttemptTimings(
         number=1, cluster="c1", available_at=NOW, leased_at=NOW, accepted_at=NOW,
         ended_at=NOW + SECOND, reported=[reported(Phase.RUNNING)],
@@ -295,7 +295,7 @@ def test_what_waits_for_its_next_attempt_is_told_so() -> None:
     assert (text.now.reason, text.attempt) == (Reason.BACKOFF, 2)
 
 
-def test_an_end_says_how_and_whether_something_still_runs() -> None:
+def test_explanation_of_ended_action_names_failure_and_unconfirmed_stop() -> None:
     failed = timings(phase=Phase.FAILED, ended_at=NOW, failure=make_failure())
     assert explain(failed, {}, NOW).now.message == "It ended FAILED, Broken: it broke."
     aborted = timings(
@@ -306,7 +306,7 @@ def test_an_end_says_how_and_whether_something_still_runs() -> None:
     )
 
 
-def test_conditions_and_traces_are_explained_too() -> None:
+def test_explanation_covers_conditions_and_traces() -> None:
     condition = timings(type=ActionType.CONDITION, phase=Phase.PAUSED)
     text = explain(condition, {}, NOW + 5 * SECOND)
     assert text.now.reason is Reason.SIGNAL
@@ -315,7 +315,7 @@ def test_conditions_and_traces_are_explained_too() -> None:
     assert reasons(explain(trace, {}, NOW + 5 * SECOND)) == [(Reason.RUNNING, 1)]
 
 
-instants = st.integers(-20, 60).map(lambda seconds: NOW + seconds * SECOND)
+timestamps = st.integers(-20, 60).map(lambda seconds: NOW + seconds * SECOND)
 blocked_scopes = st.sampled_from(
     [POOL, QUEUE, QUEUE_RUNS, RUN, CLUSTER, BlockedScope(BlockedKind.CLUSTER, "c2")]
 )
@@ -328,15 +328,15 @@ some_past = st.lists(
         blocked=blocked_scopes,
         reason=pending_reasons_of,
         message=st.just("So it is."),
-        began_at=instants,
-        ended_at=st.none() | instants,
+        began_at=timestamps,
+        ended_at=st.none() | timestamps,
     ),
     max_size=8,
 )
-some_said = st.lists(
+some_reports = st.lists(
     st.builds(
         ReportedEvent,
-        at=instants,
+        at=timestamps,
         phase=st.sampled_from(list(Phase)),
         reason=st.just(""),
         message=st.just(""),
@@ -348,17 +348,17 @@ some_attempts = st.lists(
         AttemptTimings,
         number=st.integers(1, 4),
         cluster=st.sampled_from(["c1", "c2"]),
-        available_at=instants,
-        leased_at=instants,
-        accepted_at=st.none() | instants,
-        ended_at=st.none() | instants,
-        reported=some_said,
+        available_at=timestamps,
+        leased_at=timestamps,
+        accepted_at=st.none() | timestamps,
+        ended_at=st.none() | timestamps,
+        reported=some_reports,
         returned=st.lists(
             st.builds(
                 ReturnedLease,
                 cluster=st.sampled_from(["c1", "c2"]),
-                leased_at=instants,
-                returned_at=instants,
+                leased_at=timestamps,
+                returned_at=timestamps,
             ),
             max_size=2,
         ),
@@ -366,11 +366,11 @@ some_attempts = st.lists(
     max_size=4,
     unique_by=lambda attempt: attempt.number,
 )
-some_facts = st.builds(
+some_timings = st.builds(
     timings,
     type=st.sampled_from(list(ActionType)),
     phase=st.sampled_from(list(Phase)),
-    ended_at=st.none() | instants,
+    ended_at=st.none() | timestamps,
     is_root=st.booleans(),
     attempts=some_attempts,
     dispatch=st.sampled_from([None, WAITING, replace(WAITING, attempt=3), LEASED, ACCEPTED]),
@@ -378,10 +378,8 @@ some_facts = st.builds(
 )
 
 
-@given(some_facts, instants)
-def test_a_timeline_has_neither_gaps_nor_overlaps_whatever_it_is_made_of(
-    known: ActionTimings, now: datetime
-) -> None:
+@given(some_timings, timestamps)
+def test_timeline_has_no_gaps_and_no_overlaps(known: ActionTimings, now: datetime) -> None:
     text = explain(known, {}, now)
     intervals = text.timeline
     end = max(known.ended_at or now, known.created_at)

@@ -1,4 +1,4 @@
-"""We test who is served when, and that no limit is ever exceeded."""
+"""Fair scheduler: round-robin order, limits and handovers."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -43,32 +43,32 @@ def count(
     return [allocated.get(candidate, 0) for candidate in candidates]
 
 
-def test_what_there_is_is_dealt_out_one_by_one() -> None:
+def test_allocate_shares_slots_round_robin() -> None:
     assert count(candidates_in(CHILDREN, 1, 2, 3), 10) == [4, 3, 3]
     assert count(candidates_in(CHILDREN, 1, 2, 3), 2) == [1, 1, 0]
     assert count(candidates_in(CHILDREN, 1), 10) == [10]
     assert count(candidates_in(CHILDREN, 1), 0) == [0]
 
 
-def test_a_queue_gives_no_more_than_it_has() -> None:
+def test_allocate_respects_the_quota_of_a_queue() -> None:
     candidates = candidates_in(LIMITED, 1, 2)
     assert count(candidates, 10, queues={"q": QueueQuota(actions=3)}) == [2, 1]
     assert count(candidates, 10, queues={"q": QueueQuota(actions=-2)}) == [0, 0]
 
 
-def test_a_root_counts_as_a_run_and_as_an_action() -> None:
+def test_allocate_counts_a_root_as_run_and_as_action() -> None:
     candidates = [*candidates_in(ROOTS, 1, 2, 3), *candidates_in(LIMITED, 1)]
     assert count(candidates, 10, queues={"q": QueueQuota(runs=2)}) == [1, 1, 0, 8]
     assert count(candidates, 10, queues={"q": QueueQuota(actions=2, runs=1)}) == [1, 0, 0, 1]
 
 
-def test_a_run_at_its_limit_is_passed_over_and_its_root_is_not_counted() -> None:
+def test_allocate_skips_a_run_at_its_limit_except_for_its_root() -> None:
     candidates = [*candidates_in(LIMITED, 1, 2), *candidates_in(ROOTS, 1)]
     assert count(candidates, 10, runs={run(1): 0}) == [0, 9, 1]
     assert count(candidates, 10, runs={run(1): 1, run(2): 2}) == [1, 2, 1]
 
 
-def test_a_lane_is_closed_when_its_queue_is_full() -> None:
+def test_sub_queue_has_no_quota_when_its_queue_is_full() -> None:
     assert has_quota(LIMITED, {})
     assert has_quota(LIMITED, {"q": QueueQuota(runs=0)})
     assert not has_quota(ROOTS, {"q": QueueQuota(runs=0)})
@@ -76,7 +76,7 @@ def test_a_lane_is_closed_when_its_queue_is_full() -> None:
     assert has_quota(SubQueue(limited=False, queue="q", is_root=True), {"q": QueueQuota(actions=0)})
 
 
-def test_a_round_begins_after_the_one_served_last_and_ends_with_it() -> None:
+def test_scheduler_key_ranges_begin_after_the_cursor_and_end_with_it() -> None:
     scheduler = FairScheduler()
     sub_queues = [CHILDREN, LIMITED, ROOTS]
     assert scheduler.key_ranges(0, sub_queues) == [KeyRange(sub_queue) for sub_queue in sub_queues]
@@ -91,10 +91,10 @@ def test_a_round_begins_after_the_one_served_last_and_ends_with_it() -> None:
     assert scheduler.key_ranges(5, sub_queues) == [KeyRange(sub_queue) for sub_queue in sub_queues]
 
 
-def look_for(
+def skip_page(
     scheduler: FairScheduler, waiting: dict[Candidate, datetime], *, page_size: int
 ) -> datetime | None:
-    """Look at the next turns of a round, of which none may go."""
+    """Skip the next page of candidates in a round, none of which may be dispatched."""
     sub_queues = sorted({candidate.sub_queue for candidate in waiting})
     order = [
         (candidate, waiting[candidate])
@@ -106,54 +106,54 @@ def look_for(
     return scheduler.skip(0, order[:page_size], page_size=page_size, now=NOW)
 
 
-def test_a_round_that_finds_nobody_rests_until_the_first_of_all_may_go() -> None:
+def test_scheduler_round_without_dispatch_rests_until_the_first_candidate_is_available() -> None:
     soon, later = NOW + timedelta(seconds=5), NOW + timedelta(hours=1)
     candidates = [*candidates_in(CHILDREN, *range(1, 6)), *candidates_in(ROOTS, *range(1, 6))]
-    for first in candidates:  # whoever it is that may go first, and wherever the round begins
+    for first in candidates:  # any candidate may be first, and any may be the cursor
         waiting = {candidate: soon if candidate == first else later for candidate in candidates}
         for begin in candidates:
             scheduler = FairScheduler()
             scheduler.mark_dispatched(0, begin)
-            looks = [look_for(scheduler, waiting, page_size=4) for _ in range(3)]
-            assert looks == [NOW, NOW, soon]
+            skips = [skip_page(scheduler, waiting, page_size=4) for _ in range(3)]
+            assert skips == [NOW, NOW, soon]
 
 
-def test_a_round_that_nothing_but_a_limit_holds_up_rests_until_it_is_told() -> None:
+def test_scheduler_round_blocked_by_limits_rests_until_notified() -> None:
     scheduler, waiting = FairScheduler(), dict.fromkeys(candidates_in(LIMITED, *range(1, 11)), NOW)
-    assert [look_for(scheduler, waiting, page_size=4) for _ in range(4)] == [NOW, NOW, None, NOW]
+    assert [skip_page(scheduler, waiting, page_size=4) for _ in range(4)] == [NOW, NOW, None, NOW]
 
 
-def test_what_is_told_on_the_way_is_looked_at_in_a_whole_round() -> None:
+def test_scheduler_examines_a_whole_round_after_a_notification() -> None:
     scheduler, waiting = FairScheduler(), dict.fromkeys(candidates_in(LIMITED, *range(1, 11)), NOW)
-    assert [look_for(scheduler, waiting, page_size=4) for _ in range(2)] == [NOW, NOW]
+    assert [skip_page(scheduler, waiting, page_size=4) for _ in range(2)] == [NOW, NOW]
     scheduler.reset_skips()
-    assert [look_for(scheduler, waiting, page_size=4) for _ in range(3)] == [NOW, NOW, None]
+    assert [skip_page(scheduler, waiting, page_size=4) for _ in range(3)] == [NOW, NOW, None]
 
 
-def test_few_who_wait_are_a_round_at_once() -> None:
+def test_scheduler_page_with_all_candidates_is_a_whole_round() -> None:
     later = NOW + timedelta(hours=1)
     assert (
-        look_for(FairScheduler(), dict.fromkeys(candidates_in(LIMITED, 1, 2), later), page_size=4)
+        skip_page(FairScheduler(), dict.fromkeys(candidates_in(LIMITED, 1, 2), later), page_size=4)
         == later
     )
-    assert look_for(FairScheduler(), {}, page_size=4) is None
+    assert skip_page(FairScheduler(), {}, page_size=4) is None
 
 
-lanes_of_tests = st.builds(
+some_sub_queues = st.builds(
     SubQueue, limited=st.booleans(), queue=st.sampled_from(["", "q", "r"]), is_root=st.booleans()
 )
 some_candidates = st.lists(
-    st.builds(Candidate, sub_queue=lanes_of_tests, run=st.integers(1, 6).map(run)), unique=True
+    st.builds(Candidate, sub_queue=some_sub_queues, run=st.integers(1, 6).map(run)), unique=True
 )
-rooms = st.none() | st.integers(-1, 6)
+quotas = st.none() | st.integers(-1, 6)
 some_queues = st.dictionaries(
-    st.sampled_from(["q", "r"]), st.builds(QueueQuota, actions=rooms, runs=rooms)
+    st.sampled_from(["q", "r"]), st.builds(QueueQuota, actions=quotas, runs=quotas)
 )
 some_runs = st.dictionaries(st.integers(1, 6).map(run), st.integers(-1, 6))
 
 
 @given(some_candidates, st.integers(0, 40), some_queues, some_runs)
-def test_no_limit_is_exceeded_and_no_place_is_wasted(
+def test_allocate_exceeds_no_limit_and_wastes_no_slot(
     candidates: list[Candidate], most: int, queues: dict[str, QueueQuota], runs: dict[RunId, int]
 ) -> None:
     allocated = allocate(candidates, most=most, queues=queues, runs=runs).count
@@ -173,20 +173,22 @@ def test_no_limit_is_exceeded_and_no_place_is_wasted(
         assert quota.actions is None or in_queue[name] <= max(0, quota.actions)
         assert quota.runs is None or roots[name] <= max(0, quota.runs)
     assert all(in_run[of] <= max(0, remaining) for of, remaining in runs.items())
-    if sum(allocated.values()) < most:  # then nobody could have had more
+    if sum(allocated.values()) < most:  # then no candidate could have had more
         assert all(
             candidate.sub_queue.limited or candidate.sub_queue.is_root for candidate in candidates
         )
 
 
 @given(some_candidates, st.integers(1, 5))
-def test_whoever_waits_is_served_within_a_round(candidates: list[Candidate], most: int) -> None:
-    """However few places a round has: no turn is served twice before all are served once."""
+def test_scheduler_serves_every_candidate_once_per_round(
+    candidates: list[Candidate], most: int
+) -> None:
+    """No candidate is served twice before all are served once, however few slots a claim has."""
     scheduler, sub_queues = (
         FairScheduler(),
         sorted({candidate.sub_queue for candidate in candidates}),
     )
-    mark_dispatched: Counter[Candidate] = Counter()
+    served: Counter[Candidate] = Counter()
     for _ in range(-(-len(candidates) // most)):
         order = [
             candidate
@@ -197,9 +199,9 @@ def test_whoever_waits_is_served_within_a_round(candidates: list[Candidate], mos
         ]
         assert sorted(order) == sorted(candidates)
         for candidate in order[:most]:
-            mark_dispatched[candidate] += 1
+            served[candidate] += 1
             scheduler.mark_dispatched(0, candidate)
-    assert set(mark_dispatched) == set(candidates)
+    assert set(served) == set(candidates)
 
 
 def handover(
@@ -214,7 +216,7 @@ def handover(
     )
 
 
-def test_handover_needs_no_room_in_the_limit_that_its_parent_has_a_place_in() -> None:
+def test_handover_needs_no_quota_in_the_limit_of_its_parents_slot() -> None:
     [candidate] = candidates_in(LIMITED, 1)
     full, short = {"q": QueueQuota(actions=0)}, {run(1): 0}
     both = handover(candidate, 7, in_queue=True, in_run=True)
@@ -232,7 +234,7 @@ def test_handover_needs_no_room_in_the_limit_that_its_parent_has_a_place_in() ->
     ]
 
 
-def test_handover_of_one_limit_uses_up_the_room_of_the_other() -> None:
+def test_handover_of_one_limit_uses_quota_of_the_other() -> None:
     [candidate] = candidates_in(LIMITED, 1)
     waiting = [handover(candidate, parent, in_queue=True) for parent in range(5)]
     shares = allocate(
@@ -245,14 +247,14 @@ def test_handover_of_one_limit_uses_up_the_room_of_the_other() -> None:
     assert (shares.handovers, shares.count) == (waiting[:2], {})
 
 
-def test_handover_of_a_parents_place_in_its_run_happens_once() -> None:
+def test_handover_of_a_parents_slot_in_its_run_happens_once() -> None:
     first, second = Candidate(LIMITED, run(1)), Candidate(SubQueue(True, "r", False), run(1))
     waiting = [handover(candidate, 7, in_run=True) for candidate in (first, second)]
     shares = allocate([first, second], most=9, queues={}, runs={run(1): 0}, handovers=waiting)
     assert shares.handovers == waiting[:1]
 
 
-def test_handovers_of_one_run_take_turns_with_other_runs() -> None:
+def test_handovers_of_one_run_alternate_with_other_runs() -> None:
     candidates = candidates_in(LIMITED, 1, 2)
     waiting = [handover(candidates[0], parent, in_queue=True) for parent in range(5)]
     shares = allocate(
@@ -261,7 +263,7 @@ def test_handovers_of_one_run_take_turns_with_other_runs() -> None:
     assert (shares.handovers, shares.count) == (waiting[:2], {candidates[1]: 2})
 
 
-def test_round_comes_to_turns_in_the_order_of_its_stretches() -> None:
+def test_scheduler_sorts_candidates_in_the_order_of_its_key_ranges() -> None:
     scheduler, candidates = (
         FairScheduler(),
         [*candidates_in(CHILDREN, 1, 2), *candidates_in(LIMITED, 1, 2)],

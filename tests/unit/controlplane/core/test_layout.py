@@ -1,4 +1,4 @@
-"""Where inputs, outputs, logs and uploads lie below an org's base."""
+"""Layout of the object store: URIs below an org's base."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_every_uri_of_an_action_belongs_to_its_org_alone() -> None:
     assert not any(layout.is_of_another_org(BASE, ORG, uri) for uri in uris)
 
 
-def test_attempts_write_to_different_places() -> None:
+def test_attempts_have_separate_output_prefixes() -> None:
     first, second = (layout.output_prefix(RUN_BASE, ACTION, number) for number in (1, 2))
     assert not first.startswith(f"{second}/")
     assert first != second
@@ -41,7 +41,7 @@ def test_attempts_write_to_different_places() -> None:
 
 
 @pytest.mark.parametrize("base", ["s3://mine/raw", "s3://mine/raw/"])
-def test_raw_data_goes_below_the_base_that_a_run_names(base: str) -> None:
+def test_raw_data_prefix_is_below_the_base_of_the_run(base: str) -> None:
     found = layout.raw_data_prefix(RUN_BASE, ACTION, 3, raw_data_base=base)
     assert found == "s3://mine/raw/r1/a1/3"
 
@@ -56,11 +56,11 @@ def test_raw_data_goes_below_the_base_that_a_run_names(base: str) -> None:
         f"{BASE}/other",
     ],
 )
-def test_uri_of_another_org_is_told_from_ours(uri: str) -> None:
+def test_uri_of_another_org_does_not_belong_to_the_org(uri: str) -> None:
     assert not layout.belongs_to(BASE, ORG, uri)
     assert layout.is_of_another_org(BASE, ORG, uri)
 
 
-def test_uri_outside_the_store_is_of_no_org() -> None:
+def test_uri_outside_the_store_belongs_to_no_org() -> None:
     assert not layout.is_of_another_org(BASE, ORG, "s3://elsewhere/f")
     assert not layout.belongs_to(BASE, ORG, "s3://elsewhere/f")

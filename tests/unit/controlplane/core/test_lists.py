@@ -1,4 +1,4 @@
-"""Which runs a scope takes, by their root action."""
+"""Run scopes: matching of runs by their root action."""
 
 import pytest
 
@@ -23,8 +23,6 @@ ROOT = make_row(1, 1)  # in project p, domain development
         (RunScope(trigger_name="nightly"), False),
     ],
 )
-def test_scope_takes_runs_of_which_all_that_it_names_is_true(
-    scope: RunScope, *, takes: bool
-) -> None:
+def test_run_scope_takes_runs_that_match_all_its_fields(scope: RunScope, *, takes: bool) -> None:
     assert ROOT.info == TaskInfo()
     assert scope.takes(ROOT) is takes

@@ -1,4 +1,4 @@
-"""Which names projects, domains, runs, actions, queues and pools may have."""
+"""Validation of names of projects, domains, runs, actions, queues and pools."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ from controlplane.core.names import (
         (parse_pool, ""),
     ],
 )
-def test_allowed_name_is_taken_as_it_is(parse: Callable[[str], str], name: str) -> None:
+def test_valid_name_is_accepted_unchanged(parse: Callable[[str], str], name: str) -> None:
     assert parse(name) == name
 
 
@@ -52,7 +52,7 @@ def test_allowed_name_is_taken_as_it_is(parse: Callable[[str], str], name: str) 
         (parse_pool, "Pool", "pool name"),
     ],
 )
-def test_refused_name_is_named_with_the_rule(
+def test_invalid_name_is_refused_naming_the_rule(
     parse: Callable[[str], str], name: str, why: str
 ) -> None:
     with pytest.raises(InvalidError, match=why):

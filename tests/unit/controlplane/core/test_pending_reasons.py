@@ -1,4 +1,4 @@
-"""We test what is found to be in the way of work that waits."""
+"""Pending reasons of pools, queues, runs and clusters."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ CORDONED = replace(READY, cluster="c4", takes_work=False)
     ],
     ids=["none there", "cordoned", "away", "away or cordoned", "full"],
 )
-def test_a_pool_says_why_nothing_of_it_can_be_leased(
+def test_pending_reason_of_pool_names_the_cause(
     members: list[PoolMember], reason: Reason, words: str
 ) -> None:
     pending = of_pool("gpus", members)
@@ -44,17 +44,17 @@ def test_a_pool_says_why_nothing_of_it_can_be_leased(
     assert words in pending.message
 
 
-def test_one_cluster_with_room_is_enough() -> None:
+def test_pool_with_one_free_cluster_has_no_pending_reason() -> None:
     assert of_pool("", [FULL, AWAY, CORDONED, READY]) is None
 
 
-def test_many_clusters_are_not_all_named() -> None:
+def test_pending_reason_names_at_most_five_clusters() -> None:
     pending = of_pool("", [replace(AWAY, cluster=f"c{number}") for number in range(9)])
     assert pending is not None
     assert "c4 and 4 more" in pending.message
 
 
-def test_everything_in_the_way_in_an_org_is_found_at_its_place() -> None:
+def test_pending_reasons_of_org_are_found_by_scope() -> None:
     limits = Queue(name="q", pool="gpus", run_concurrency=2, action_concurrency=5)
     use = OrgUse(
         org=ORG,
@@ -70,17 +70,17 @@ def test_everything_in_the_way_in_an_org_is_found_at_its_place() -> None:
     }
 
 
-def test_a_queue_may_be_full_of_runs_only() -> None:
+def test_pending_reason_of_queue_at_its_run_limit_applies_to_roots_only() -> None:
     use = QueueUse(queue=Queue(name="q", run_concurrency=2), leased=9, runs=2)
     found = find(OrgUse(org=ORG, members=[READY], queues=[use]))
     assert set(found) == {BlockedScope(BlockedKind.QUEUE_RUNS, "q")}
 
 
-def test_a_cluster_that_is_not_heard_any_more_is_in_the_way_since_it_was() -> None:
+def test_pending_reason_of_silent_cluster_begins_at_its_last_heartbeat() -> None:
     found = find(OrgUse(org=ORG, members=[READY, AWAY]))
     pending = found[BlockedScope(BlockedKind.CLUSTER, "c3")]
     assert (pending.reason, pending.since) == (Reason.CLUSTER_SILENT, NOW)
 
 
-def test_an_org_without_clusters_has_nobody_for_what_names_no_queue() -> None:
+def test_org_without_clusters_has_a_pending_reason_for_the_default_pool() -> None:
     assert set(find(OrgUse(org=ORG))) == {BlockedScope(BlockedKind.POOL, "")}

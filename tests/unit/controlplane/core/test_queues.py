@@ -1,4 +1,4 @@
-"""What may change of a queue, and how many actions it lets in."""
+"""Queues: changes of their settings, and their remaining capacity."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from controlplane.core.queues import (
 GPU = Queue(name="gpu", pool="big", priority=3, depth=7, run_concurrency=2)
 
 
-def test_change_keeps_what_it_does_not_name() -> None:
+def test_queue_change_keeps_unnamed_settings() -> None:
     assert QueueChange().apply(GPU) == GPU
     changed = QueueChange(pool="", priority=0, action_concurrency=4).apply(GPU)
     assert changed == Queue(
@@ -34,7 +34,9 @@ def test_change_keeps_what_it_does_not_name() -> None:
         (QueueChange(action_concurrency=-5), "0 for no limit"),
     ],
 )
-def test_change_out_of_range_is_refused_by_name(change: QueueChange, why: str) -> None:
+def test_queue_change_out_of_range_is_refused_naming_the_setting(
+    change: QueueChange, why: str
+) -> None:
     with pytest.raises(InvalidError, match=why):
         change.apply(GPU)
 
@@ -45,19 +47,19 @@ def test_queue_is_limited_by_either_concurrency_and_not_by_depth() -> None:
     assert not Queue(name="q", depth=1).is_limited
 
 
-def test_full_queue_lets_nothing_more_in() -> None:
-    rooms = QueueCapacities({"gpu": QueueCapacity(GPU, remaining=2)})
-    assert [rooms.take("gpu") for _ in range(4)] == [True, True, False, False]
+def test_full_queue_refuses_actions() -> None:
+    capacities = QueueCapacities({"gpu": QueueCapacity(GPU, remaining=2)})
+    assert [capacities.take("gpu") for _ in range(4)] == [True, True, False, False]
 
 
-def test_queue_without_a_limit_lets_everything_in() -> None:
-    rooms = QueueCapacities({"gpu": QueueCapacity(GPU, remaining=None)})
-    assert all(rooms.take("gpu") for _ in range(1_000))
-    assert rooms.take(DEFAULT)
+def test_queue_without_depth_limit_accepts_all_actions() -> None:
+    capacities = QueueCapacities({"gpu": QueueCapacity(GPU, remaining=None)})
+    assert all(capacities.take("gpu") for _ in range(1_000))
+    assert capacities.take(DEFAULT)
 
 
-def test_queue_is_found_by_name_and_the_default_is_always_there() -> None:
-    rooms = QueueCapacities({"gpu": QueueCapacity(GPU, remaining=0)})
-    assert rooms.find("gpu") is GPU
-    assert rooms.find(DEFAULT) == Queue(name=DEFAULT)
-    assert rooms.find("absent") is None
+def test_queue_is_found_by_name_and_default_queue_always_exists() -> None:
+    capacities = QueueCapacities({"gpu": QueueCapacity(GPU, remaining=0)})
+    assert capacities.find("gpu") is GPU
+    assert capacities.find(DEFAULT) == Queue(name=DEFAULT)
+    assert capacities.find("absent") is None

@@ -1,4 +1,4 @@
-"""Small rules of which each has one function: callers, domains, errors, scopes, silence, time."""
+"""Rules of one function each: permissions, domains, errors, link timings, timeouts, forwarded calls."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +20,7 @@ from tests.factories import NOW, ORG
 MINUTE = timedelta(minutes=1)
 
 
-def test_caller_without_a_permission_is_refused_by_its_name() -> None:
+def test_caller_without_permission_is_refused_naming_it() -> None:
     allowed = replace(ANONYMOUS, org=ORG, permissions=EVERYTHING)
     for permission in Permission:
         allowed.require(permission)
@@ -28,20 +28,20 @@ def test_caller_without_a_permission_is_refused_by_its_name() -> None:
             ANONYMOUS.require(permission)
 
 
-def test_domain_that_projects_do_not_have_is_refused_with_those_they_have() -> None:
+def test_unknown_domain_is_refused_listing_the_domains() -> None:
     require_domain(DomainName("production"))
     with pytest.raises(NotFoundError, match="development"):
         require_domain(DomainName("elsewhere"))
 
 
-def test_not_found_names_what_is_there_and_the_remedy() -> None:
+def test_not_found_error_lists_existing_names_and_remedy() -> None:
     assert str(NotFoundError("run", "r1")) == "run r1 not found"
     assert str(NotFoundError("pool", "p", there_are=["a", "b"])).endswith("there is a, b")
     assert str(NotFoundError("pool", "p", there_are=[])).endswith("there is none")
     assert "volary queue set 'a b'" in str(QueueNotFoundError("a b"))
 
 
-def test_task_key_reads_as_the_command_line_writes_it() -> None:
+def test_task_key_is_formatted_as_on_the_command_line() -> None:
     key = TaskKey(ProjectName("p"), DomainName("d"), "env.main", "v1")
     assert str(key) == "p/d/env.main@v1"
 
@@ -57,19 +57,19 @@ def test_task_key_reads_as_the_command_line_writes_it() -> None:
         ({"acceptance": timedelta(0)}, "time to accept a lease"),
     ],
 )
-def test_link_timings_that_do_not_go_together_are_refused(
+def test_link_timings_that_contradict_each_other_are_refused(
     times: dict[str, timedelta], why: str
 ) -> None:
     with pytest.raises(ValueError, match=why):
         LinkTimings(**times)
 
 
-def test_leases_are_checked_more_often_than_agents_send_heartbeats() -> None:
+def test_lease_expiry_interval_is_shorter_than_heartbeat_interval() -> None:
     assert timedelta(0) < LinkTimings().passes < LinkTimings().heartbeat
 
 
 @pytest.mark.parametrize("phase", Phase)
-def test_action_is_due_at_the_earlier_of_its_timeouts(phase: Phase) -> None:
+def test_timeout_is_the_earlier_of_deadline_and_queued_timeout(phase: Phase) -> None:
     def due(policy: RetryPolicy) -> timedelta | None:
         at = due_at(policy, phase, created_at=NOW, available_at=NOW + 2 * MINUTE)
         return None if at is None else at - NOW
@@ -84,7 +84,7 @@ def test_action_is_due_at_the_earlier_of_its_timeouts(phase: Phase) -> None:
     assert due(late) == MINUTE
 
 
-def test_forwarded_call_is_lost_when_unanswered_or_its_session_is_over() -> None:
+def test_forwarded_call_is_lost_when_unclaimed_or_session_superseded() -> None:
     unanswered = Standing(asked_at=NOW, epoch=None, current=4, connected=True)
     assert not unanswered.is_lost(NOW)
     assert unanswered.is_lost(NOW + ANSWERED_WITHIN)

@@ -1,4 +1,4 @@
-"""We test that a shipped log is unpacked in pieces, and that its bounds hold."""
+"""Streaming decoder of shipped logs, and its limits."""
 
 import gzip
 import json
@@ -34,17 +34,17 @@ def unpack(body: bytes, *, size: int = 1000, after_line: int = 0) -> list[str]:
 
 
 @given(messages=texts, size=st.integers(1, 700), after_line=st.integers(0, 70))
-def test_the_lines_are_the_same_however_the_log_is_cut(
+def test_shipped_log_decodes_to_the_same_lines_for_any_chunk_size(
     messages: list[str], size: int, after_line: int
 ) -> None:
     assert unpack(pack(*messages), size=size, after_line=after_line) == messages[after_line:]
 
 
-def test_several_members_are_one_log() -> None:
+def test_shipped_log_of_several_gzip_members_is_one_log() -> None:
     assert unpack(pack("one") + pack("two"), size=7) == ["one", "two"]
 
 
-def test_a_last_line_without_its_end_counts() -> None:
+def test_shipped_log_keeps_a_last_line_without_newline() -> None:
     line = json.dumps({"t": 1, "m": "cut", "o": 2})
     assert unpack(gzip.compress(line.encode())) == ["cut"]
 
@@ -65,22 +65,22 @@ def test_a_last_line_without_its_end_counts() -> None:
     ],
     ids=["empty", "plain", "cut", "words", "list", "late", "nobody", "five", "bytes", "deep"],
 )
-def test_what_no_agent_ships_is_damaged(body: bytes) -> None:
+def test_shipped_log_in_another_format_is_damaged(body: bytes) -> None:
     with pytest.raises(DamagedLogError):
         unpack(body)
 
 
-def test_half_a_character_is_no_reason_to_lose_a_log() -> None:
+def test_shipped_log_with_lone_surrogate_is_decoded() -> None:
     assert unpack(gzip.compress(rb'{"t": 1, "m": "\ud800!", "o": 1}')) == ["?!"]
 
 
-def test_a_line_without_an_end_is_not_gathered() -> None:
+def test_shipped_log_with_overlong_line_is_refused() -> None:
     with pytest.raises(DamagedLogError, match=str(MAX_LINE_BYTES)):
         unpack(gzip.compress(b"0" * (2 * MAX_LINE_BYTES)))
 
 
-def test_a_bomb_is_given_up_and_takes_no_memory() -> None:
-    """A megabyte that unpacks to more than half a gibibyte of empty-looking lines."""
+def test_shipped_log_zip_bomb_is_refused_in_bounded_memory() -> None:
+    """A megabyte that decompresses to more than half a gibibyte of blank lines."""
     part = gzip.compress((b" " * 1000 + b"\n") * 16_000)
     bomb = part * (MAX_UNPACKED_BYTES // 16_016_000 + 1)
     unpacking = Unpacking(after_line=1_000_000)

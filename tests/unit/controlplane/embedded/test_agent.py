@@ -1,4 +1,4 @@
-"""The agent as a child, with a program in its place that does what the test needs."""
+"""Embedded agent process: restarts and stops, with a scripted program in the agent's place."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from tests.fakes.clock import FakeClock
 
 
 class PausingClock(FakeClock):
-    """Hands over every pause that was taken, and takes none."""
+    """A clock that records every sleep in a queue and does not wait."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,13 +29,13 @@ def program(text: str) -> list[str]:
     return [sys.executable, "-c", text]
 
 
-async def started(told: Path) -> int:
-    """Wait until the program has written its process id into the pipe ``told``."""
+async def started(pid_file: Path) -> int:
+    """Wait until the program has written its process id into the pipe ``pid_file``."""
     async with asyncio.timeout(60):
-        return int(await asyncio.to_thread(told.read_text))
+        return int(await asyncio.to_thread(pid_file.read_text))
 
 
-async def test_the_pause_before_another_agent_grows_to_a_bound() -> None:
+async def test_agent_restart_backoff_grows_up_to_a_cap() -> None:
     clock = PausingClock()
     agent = AgentProcess(program("raise SystemExit(3)"), clock)
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
@@ -45,40 +45,40 @@ async def test_the_pause_before_another_agent_grows_to_a_bound() -> None:
     assert pauses == [0.5, 1, 2, 4, 8, 15, 15]
 
 
-async def test_cancelling_stops_the_agent_and_waits_for_it(tmp_path: Path) -> None:
-    told, farewell = tmp_path / "pid", tmp_path / "farewell"
-    os.mkfifo(told)
+async def test_agent_process_is_stopped_and_awaited_on_cancellation(tmp_path: Path) -> None:
+    pid_file, stopped_file = tmp_path / "pid", tmp_path / "stopped_file"
+    os.mkfifo(pid_file)
     text = (
         "import os, signal\n"
         # Not by a handler, which a signal in the moment before a sleep would not call.
         "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
-        f"open({str(told)!r}, 'w').write(str(os.getpid()))\n"
+        f"open({str(pid_file)!r}, 'w').write(str(os.getpid()))\n"
         "signal.sigwait({signal.SIGTERM})\n"
-        f"open({str(farewell)!r}, 'w').write('bye')\n"
+        f"open({str(stopped_file)!r}, 'w').write('bye')\n"
     )
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         task = group.create_task(AgentProcess(program(text), SystemClock()).run())
-        pid = await started(told)
+        pid = await started(pid_file)
         assert os.getsid(pid) != os.getsid(0)  # a Ctrl-C at the terminal does not reach it
         task.cancel()
-    assert farewell.read_text() == "bye"
+    assert stopped_file.read_text() == "bye"
     assert not psutil.pid_exists(pid)
 
 
-async def test_asked_a_second_time_it_kills_an_agent_that_does_not_stop(tmp_path: Path) -> None:
-    told = tmp_path / "pid"
-    os.mkfifo(told)
+async def test_agent_process_is_killed_on_second_cancellation(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    os.mkfifo(pid_file)
     text = (
         "import os, signal, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        f"open({str(told)!r}, 'w').write(str(os.getpid()))\n"
+        f"open({str(pid_file)!r}, 'w').write(str(os.getpid()))\n"
         "time.sleep(60)\n"
     )
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         task = group.create_task(AgentProcess(program(text), SystemClock()).run())
-        pid = await started(told)
+        pid = await started(pid_file)
         task.cancel()
-        await asyncio.sleep(0)  # the first wish is taken note of
+        await asyncio.sleep(0)  # let the first cancellation arrive
         await asyncio.sleep(0)
         task.cancel()
     assert not psutil.pid_exists(pid)

@@ -1,4 +1,4 @@
-"""Who holds the data directory, and what becomes of its secrets."""
+"""Data directory of `volary up`: locking, secrets and release check."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from controlplane.embedded import data_directory
 from controlplane.embedded.errors import UpError
 
 
-def test_a_secret_is_made_once(tmp_path: Path) -> None:
+def test_data_directory_creates_a_secret_once(tmp_path: Path) -> None:
     with data_directory.opened(tmp_path) as directory:
         first = directory.secret("key")
         assert len(first) >= 43
@@ -18,7 +18,7 @@ def test_a_secret_is_made_once(tmp_path: Path) -> None:
         assert directory.secret("key") == first
 
 
-def test_secrets_are_their_owners_alone(tmp_path: Path) -> None:
+def test_data_directory_secrets_are_readable_by_owner_only(tmp_path: Path) -> None:
     with data_directory.opened(tmp_path / "new") as directory:
         directory.secret("key")
         assert directory.root.stat().st_mode & 0o777 == 0o700
@@ -26,13 +26,13 @@ def test_secrets_are_their_owners_alone(tmp_path: Path) -> None:
         assert directory.secret_file("key").stat().st_mode & 0o777 == 0o600
 
 
-def test_half_a_secret_left_by_a_crash_is_none(tmp_path: Path) -> None:
+def test_data_directory_ignores_a_partial_secret_of_a_crash(tmp_path: Path) -> None:
     with data_directory.opened(tmp_path) as directory:
         directory.secret_file(".key").write_text("hal")
         assert len(directory.secret("key")) >= 43
 
 
-def test_it_has_one_holder_at_a_time(tmp_path: Path) -> None:
+def test_data_directory_is_locked_by_one_process(tmp_path: Path) -> None:
     with data_directory.opened(tmp_path), pytest.raises(UpError, match="in use by another"):
         data_directory.opened(tmp_path).__enter__()
     with data_directory.opened(tmp_path):
@@ -42,7 +42,7 @@ def test_it_has_one_holder_at_a_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("theirs", "refused"), [("0.0.9", False), ("99.0.0", True), ("0.99.0", True), ("", False)]
 )
-def test_only_a_newer_releases_directory_is_refused(
+def test_data_directory_of_a_newer_release_is_refused(
     tmp_path: Path, theirs: str, *, refused: bool
 ) -> None:
     (tmp_path / "release").write_text(theirs)
@@ -54,7 +54,7 @@ def test_only_a_newer_releases_directory_is_refused(
             pass
 
 
-def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_directory_expands_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     with data_directory.opened(data_directory.DEFAULT) as directory:
         assert directory.root == tmp_path / ".volary"

@@ -1,4 +1,4 @@
-"""Becoming another program: tied to the parent, and not as root."""
+"""Launching of child programs: tied to the parent, and not as root."""
 
 import os
 import subprocess
@@ -24,35 +24,35 @@ def said(command: list[str]) -> str:
     ).stdout.strip()
 
 
-def test_the_program_gets_its_arguments_as_they_are() -> None:
+def test_launched_program_gets_its_arguments_unchanged() -> None:
     show = [PYTHON, "-c", "import sys; print(sys.argv[1:])", "--user", "a b", "--"]
     assert said(launching.command(show)) == "['--user', 'a b', '--']"
 
 
 @pytest.mark.parametrize("how", WAYS, ids=repr)
-def test_the_launched_program_is_not_root(how: Unprivileged) -> None:
+def test_launched_program_is_not_root(how: Unprivileged) -> None:
     assert said(how.command(WHO)) != "0"
 
 
-def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
-    told = tmp_path / "pid"
+def test_launched_child_dies_with_its_parent(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
     sleeper = [
         PYTHON,
         "-c",
-        f"import os, time; open({str(told)!r}, 'w').write(str(os.getpid())); time.sleep(60)",
+        f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(60)",
     ]
     parent = (
         "import os, subprocess, time\n"
         "from controlplane.embedded import launching\n"
         f"subprocess.Popen(launching.command({sleeper!r}, parent=os.getpid()))\n"
-        f"while not os.path.exists({str(told)!r}) or not open({str(told)!r}).read(): time.sleep(0.01)\n"
+        f"while not os.path.exists({str(pid_file)!r}) or not open({str(pid_file)!r}).read(): time.sleep(0.01)\n"
     )
     subprocess.run([PYTHON, "-c", parent], timeout=30, check=True)  # noqa: S603
-    child = int(told.read_text())
+    child = int(pid_file.read_text())
     assert not psutil.pid_exists(child) or psutil.Process(child).wait(10) is None
 
 
-def test_a_child_whose_parent_is_gone_already_does_not_start() -> None:
+def test_launched_child_of_a_dead_parent_does_not_start() -> None:
     stranger = launching.command([PYTHON, "-c", "print('started')"], parent=1)
     ended = subprocess.run(stranger, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
     assert (ended.returncode, ended.stdout) == (1, "")

@@ -1,4 +1,4 @@
-"""We test what waits for a watcher: the latest of each, in order, and never without bound."""
+"""Subscriptions: latest row per action, in order, in bounded memory."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -48,7 +48,7 @@ changes = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 50)), min_size=1)
 
 
 @given(changes)
-async def test_the_latest_of_each_action_is_taken_in_order_of_change(
+async def test_change_subscription_yields_latest_row_per_action_in_order(
     offered: list[tuple[int, int]],
 ) -> None:
     subscription = ChangeSubscription()
@@ -62,7 +62,7 @@ async def test_the_latest_of_each_action_is_taken_in_order_of_change(
     assert [row.change for row in taken] == sorted(row.change for row in taken)
 
 
-async def test_only_what_is_asked_for_is_taken() -> None:
+async def test_change_subscription_filters_by_parent_or_name() -> None:
     of_parent = ChangeSubscription(parent=ActionName("b"))
     of_name = ChangeSubscription(name=ActionName("c2"))
     for subscription in (of_parent, of_name):
@@ -72,7 +72,7 @@ async def test_only_what_is_asked_for_is_taken() -> None:
     assert [row.key.name for row in await of_name.take()] == ["c2"]
 
 
-async def test_nothing_is_lost_when_a_take_is_given_up() -> None:
+async def test_change_subscription_loses_nothing_when_take_is_cancelled() -> None:
     subscription = ChangeSubscription()
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(subscription.take())
@@ -83,7 +83,7 @@ async def test_nothing_is_lost_when_a_take_is_given_up() -> None:
         assert len(await subscription.take()) == 1
 
 
-async def test_runs_are_named_once_each() -> None:
+async def test_runs_subscription_names_each_run_once() -> None:
     subscription = RunsSubscription()
     run = RunId(uuid4())
     subscription.offer(run)
@@ -91,7 +91,7 @@ async def test_runs_are_named_once_each() -> None:
     assert await subscription.take() == [run]
 
 
-async def test_too_many_runs_are_not_named_but_known_of() -> None:
+async def test_runs_subscription_overflow_asks_to_list_again() -> None:
     subscription = RunsSubscription()
     for _ in range(RunsSubscription.MAX_PENDING + 1):
         subscription.offer(RunId(uuid4()))

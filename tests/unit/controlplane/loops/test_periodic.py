@@ -1,4 +1,4 @@
-"""We test that a loop outlives whatever one of its passes fails of, and says so."""
+"""Periodic loops: failed passes are logged, counted and retried."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ SECOND = timedelta(seconds=1)
 
 
 class Sleeps:
-    """A clock that notes how long was slept, and stops the loop after a number of passes."""
+    """A clock that records sleeps, and stops the loop after a number of passes."""
 
     def __init__(self, at_most: int) -> None:
         self.slept: list[timedelta] = []
@@ -32,18 +32,18 @@ class Sleeps:
 
 
 async def run(name: str, outcomes: Iterable[Exception | None]) -> list[timedelta]:
-    """Run a loop whose passes end like this; returns the pauses after them."""
-    left = list(outcomes)
-    clock = Sleeps(len(left))
+    """Run a loop whose passes have these outcomes; return the pauses after them."""
+    remaining = list(outcomes)
+    clock = Sleeps(len(remaining))
 
     async def run_once() -> None:
-        outcome = left.pop(0)
+        outcome = remaining.pop(0)
         if outcome is not None:
             raise outcome
 
     with pytest.raises(asyncio.CancelledError):
         await run_periodically(name, run_once, every=SECOND, clock=clock)
-    assert not left
+    assert not remaining
     return clock.slept
 
 
@@ -54,7 +54,7 @@ def failures(loop: str) -> float:
     return found or 0.0
 
 
-async def test_failed_pass_is_logged_with_traceback_counted_and_run_again(
+async def test_loop_logs_counts_and_retries_a_failed_pass(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broken = ValueError("99 is not a valid Phase")
@@ -66,19 +66,19 @@ async def test_failed_pass_is_logged_with_traceback_counted_and_run_again(
     assert failures("broken") == 1
 
 
-async def test_backoff_doubles_with_each_failure_up_to_a_minute_and_ends_with_a_success() -> None:
+async def test_loop_backoff_doubles_up_to_a_minute_and_resets_after_success() -> None:
     failed = [ValueError("no")] * 8
     slept = await run("backoff", [*failed, None, ValueError("no")])
     assert slept == [*(SECOND * n for n in (2, 4, 8, 16, 32, 60, 60, 60)), SECOND, 2 * SECOND]
     assert max(slept) == LONGEST_BACKOFF
 
 
-async def test_unavailable_database_is_counted_and_tried_again_at_the_usual_interval() -> None:
+async def test_loop_retries_unavailable_database_at_its_normal_interval() -> None:
     assert await run("away", [UnavailableError("try again")] * 3) == [SECOND] * 3
     assert failures("away") == 3
 
 
-async def test_cancelled_loop_ends() -> None:
+async def test_loop_ends_when_cancelled() -> None:
     async def run_once() -> None:
         raise asyncio.CancelledError
 
@@ -87,7 +87,7 @@ async def test_cancelled_loop_ends() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), UnavailableError("try again")])
-def test_failure_of_one_org_is_counted_and_leaves_the_others_their_turn(error: Exception) -> None:
+def test_loop_failure_of_one_org_is_counted_and_skips_no_other_org(error: Exception) -> None:
     done = []
     before = failures("isolated")
     for org in ("a", "b", "c"):

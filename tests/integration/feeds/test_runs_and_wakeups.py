@@ -1,4 +1,4 @@
-"""We test who is told that runs changed, that work waits, that something is to be stopped."""
+"""Feeds: notifications of changed runs, of work and of stops."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,8 +21,8 @@ from tests.running import until
 ELSEWHERE = ClusterName("c2")
 
 
-class Rung(Wakeup):
-    """A bell that counts."""
+class CountingWakeup(Wakeup):
+    """A wakeup that counts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ def seen(batches: list[dict[str, Phase]]) -> dict[str, Phase]:
     return last
 
 
-async def test_runs_are_shown_as_they_come_and_change(world: World) -> None:
+async def test_runs_watch_shows_new_and_changed_runs(world: World) -> None:
     await world.store.create(make_new_run("r1"))
     async with watching_runs(world) as batches:
         assert batches == [{"r1": Phase.QUEUED}]
@@ -73,7 +73,7 @@ async def test_runs_are_shown_as_they_come_and_change(world: World) -> None:
     assert all(world.feeds._orgs.values()) is False
 
 
-async def test_what_happens_below_a_root_is_not_shown_as_news_of_it(world: World) -> None:
+async def test_runs_watch_ignores_changes_of_descendants(world: World) -> None:
     await world.store.create(make_new_run("r1"))
     async with watching_runs(world) as batches:
         await world.store.enqueue(make_new_action("b"), make_new_action("c"))
@@ -83,7 +83,7 @@ async def test_what_happens_below_a_root_is_not_shown_as_news_of_it(world: World
     assert [batch for batch in batches if "r1" in batch] == [{"r1": Phase.QUEUED}]
 
 
-async def test_only_runs_of_the_scope_are_shown(world: World) -> None:
+async def test_runs_watch_shows_only_runs_of_its_scope(world: World) -> None:
     async with watching_runs(world, RunScope(project="other")) as nothing:
         async with watching_runs(world) as everything:
             await world.store.create(make_new_run("r1"))
@@ -91,7 +91,7 @@ async def test_only_runs_of_the_scope_are_shown(world: World) -> None:
         assert seen(nothing) == {}
 
 
-async def test_when_too_much_changed_to_name_the_newest_are_shown_again(world: World) -> None:
+async def test_runs_watch_lists_again_after_an_overflow_notification(world: World) -> None:
     await world.store.create(make_new_run("r1"))
     async with watching_runs(world) as batches:
         shown = len(batches)
@@ -105,8 +105,8 @@ async def test_when_too_much_changed_to_name_the_newest_are_shown_again(world: W
         assert batches[-1] == {"r1": Phase.QUEUED}
 
 
-async def test_a_change_of_more_runs_than_can_be_named_reaches_their_watchers(world: World) -> None:
-    """A payload has room for some two hundred runs; one commit may change more."""
+async def test_runs_watch_is_notified_when_too_many_runs_change(world: World) -> None:
+    """A payload holds some two hundred runs; one commit may change more."""
     names = [f"r{number}" for number in range(300)]
     for name in names:
         await world.store.create(make_new_run(name))
@@ -115,10 +115,10 @@ async def test_a_change_of_more_runs_than_can_be_named_reaches_their_watchers(wo
         await until(lambda: len(batches) > 1)
 
 
-async def test_work_rings_every_cluster_of_the_org_and_a_stop_its_own(world: World) -> None:
+async def test_work_wakes_every_cluster_of_the_org_and_a_stop_only_its_own(world: World) -> None:
     async with world.store.database.for_org(ORG) as tx:
         await save_cluster(tx, ELSEWHERE, b"another digest", NOW)
-    here, there = Rung(), Rung()
+    here, there = CountingWakeup(), CountingWakeup()
     with world.feeds.work(ORG, CLUSTER, here), world.feeds.work(ORG, ELSEWHERE, there):
         run = await world.store.create(make_new_run())
         await until(lambda: here.count > 0 and there.count > 0)
@@ -132,10 +132,10 @@ async def test_work_rings_every_cluster_of_the_org_and_a_stop_its_own(world: Wor
     assert not any(world.feeds._stops.values())
 
 
-async def test_a_retry_rings_for_work(world: World) -> None:
+async def test_retry_wakes_the_waiters_for_work(world: World) -> None:
     await world.store.create(make_new_run(retries=1))
     [assignment] = await world.store.claim()
-    wakeup = Rung()
+    wakeup = CountingWakeup()
     with world.feeds.work(ORG, CLUSTER, wakeup):
         await world.store.report(make_report(assignment, 1, Phase.FAILED))
         await until(lambda: wakeup.count > 0)
