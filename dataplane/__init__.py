@@ -1,1 +1,1 @@
-"""What runs in a customer's cluster: the ``agent``, and the ``copilot`` beside a task."""
+"""Programs that run in a customer's cluster: the ``agent``, and the ``copilot`` sidecar."""

@@ -1,7 +1,7 @@
 """
-The agent: dials the control plane, takes attempts, runs them, says what happened.
+The agent: connects to the control plane, accepts attempts, runs them, reports their status.
 
-``core`` decides and touches nothing; ``link`` speaks to the control plane; ``runtimes``
-run attempts (as local processes; as pods one day); ``ledger`` writes down what was
-accepted and said; ``loops`` keep all of it moving.
+``core`` holds the rules and does no I/O; ``link`` is the gRPC stream to the control plane;
+``runtimes`` run attempts (as local processes, as pods, as connector jobs); ``ledger`` persists
+accepted attempts and their reports; ``loops`` are the long-running services.
 """

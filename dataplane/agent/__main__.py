@@ -1,4 +1,4 @@
-"""``python -m dataplane.agent``."""
+"""Run the agent's command line: ``python -m dataplane.agent``."""
 
 from dataplane.agent.cli import main
 

@@ -1,4 +1,4 @@
-"""What an operator may choose. Only ``main`` and ``cli`` read this."""
+"""Settings of the agent that an operator may choose. Only ``main`` and ``cli`` read this."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
 from dataplane.agent.runtimes.kubernetes.pods import Choices
 
 PROXY_SERVICE_NAME = "volary-agent-proxy"
-"""What the chart calls the door's Service."""
+"""Name that the chart gives the in-cluster API proxy's Service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSettings:
-    """How tasks run as processes of this machine."""
+    """Settings of the process runtime: tasks run as processes of this machine."""
 
     data_dir: Path
     public_endpoint: str  # host:port of the API, for tasks
     public_insecure: bool
     warm: bool
-    stop_attempts: bool
+    stop_attempts: bool  # abort attempts when the agent stops, instead of leaving them running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubernetesSettings:
-    """How tasks run as pods of a cluster."""
+    """Settings of the Kubernetes runtime: tasks run as pods of a cluster."""
 
     kubeconfig: Path | None  # None: the pod's own account
     namespace: str  # the agent's own
@@ -34,9 +34,9 @@ class KubernetesSettings:
     create_namespaces: bool
     identity: str  # of this replica, among those of the agent
     lease_name: str
-    connectors: Sequence[Endpoint]  # asked for what they serve
-    connector_by_type: Mapping[str, Endpoint]  # these are not asked
-    log_links: Mapping[str, str]  # by name: the cluster's own, with placeholders
+    connectors: Sequence[Endpoint]  # asked which task types they serve
+    connector_by_type: Mapping[str, Endpoint]  # by task type; these are not asked
+    log_links: Mapping[str, str]  # URI templates of the cluster's log links, by name
     public_url: str  # http(s)://host:port of the control plane's API
     proxy_listen: str  # host:port
     proxy_address: str  # host:port, as pods reach it
@@ -58,7 +58,7 @@ class KubernetesSettings:
 
     @property
     def proxy_name(self) -> str:
-        """What the door's Service and its Secret are called."""
+        """Name of the proxy's Service and of its Secret."""
         name = self.proxy_host.partition(".")[0]
         return PROXY_SERVICE_NAME if name.isdigit() or ":" in name else name
 

@@ -1,9 +1,9 @@
 """
-An attempt the agent has accepted and the control plane has not yet settled.
+Active attempts: accepted by the agent, their end not yet acknowledged by the control plane.
 
-Versions count the attempt's reports from 1 without gaps; only :func:`next_report` gives one
-out. What the phase table forbids is not reported at all, and a phase that is known already
-only with another reason: every pending second is to be explained.
+Versions count the attempt's reports from 1 without gaps; only :func:`next_report` assigns
+them. Transitions that the phase table forbids are not reported. A phase that was already
+reported is reported again only with a new reason, so that all pending time is explained.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class ActiveAttempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusUpdate:
-    """What there is to say of an attempt; a report but for its key."""
+    """New status of an attempt: a report without attempt, lease, version and time."""
 
     phase: Phase
     reason: str = ""
@@ -51,7 +51,7 @@ class StatusUpdate:
 def next_report(
     active: ActiveAttempt, update: StatusUpdate, at: datetime
 ) -> tuple[ActiveAttempt, Report | None]:
-    """Return the next report, or None where it is known or can no longer follow."""
+    """Return the next report; None if already reported, or not allowed by the phase table."""
     explains = (
         update.phase is active.phase
         and not active.is_over

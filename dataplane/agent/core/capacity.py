@@ -1,12 +1,13 @@
 """
-How much more the agent asks for.
+Computes how many more assignments the agent can take.
 
-What it accepts it starts, so it never hoards; this number is the only brake. Three things
-make it: how many attempts without a process run, how many processes run, how much memory
-is left. The second is soft, because parents wait for their children in a process: a
-fixed number of slots, all taken by parents, would starve the very children they wait for.
-So an attempt that has children here takes no slot, and while every slot is taken and
-nothing moves, one more is asked for at a time, as long as there is memory.
+Accepted attempts start at once and are never queued here, so this number is the only
+backpressure. It depends on how many attempts without a process run, how many processes run,
+and how much memory is free. The process limit is soft, because a parent's process waits for
+its children: a fixed number of slots, all taken by parents, would starve the children they
+wait for. So an attempt with children on this agent takes no slot, and while all slots are
+taken and no process starts or ends, the agent asks for one more at a time, as long as there
+is memory.
 """
 
 from collections import Counter
@@ -20,17 +21,17 @@ from shared.model.ids import ActionKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What bears on the agent now."""
+    """Current load of the agent."""
 
     processes: int  # attempts that take a slot
     inline: int  # attempts that need no process
-    arriving: int  # assignments received and not yet one or the other
+    arriving: int  # assignments received and not yet started
     still_for: timedelta  # since a process started or ended
     free_memory: int  # bytes available on the machine
 
 
 def capacity(load: Load, slots: int) -> int:
-    """Return how many more assignments may come now."""
+    """Return how many more assignments the agent can take now."""
     if load.free_memory < limits.MEMORY_FLOOR:
         return 0
     by_inline = limits.INLINE_AT_ONCE - load.inline - load.arriving
@@ -41,11 +42,11 @@ def capacity(load: Load, slots: int) -> int:
 
 
 class Slots:
-    """Counts running processes, and the slots they take; a parent of one of them takes none."""
+    """Counts running processes and the slots they take; a parent of a running one takes none."""
 
     def __init__(self) -> None:
         self._running: Counter[ActionKey] = Counter()
-        self._children: Counter[ActionKey] = Counter()  # that run, by their parent
+        self._children: Counter[ActionKey] = Counter()  # running children, by parent
         self._total = 0
         self.taken = 0
 

@@ -1,12 +1,12 @@
 """
-How an attempt ended, judged from what is left of it.
+Classifies the end of an attempt from its exit status, error.pb and outputs.
 
 The SDK's entry point exits 0 on a user's failure and writes error.pb, so the error is
-looked at before the exit code, and the exit code before the outputs. A process that we
-killed ended for our reason, unless it was done: one that exited with 0 and left its outputs
-has succeeded, whatever was asked of it meanwhile.
+checked before the exit code, and the exit code before the outputs. A process that the agent
+killed ended for the agent's reason, unless it had finished: one that exited with 0 and wrote
+its outputs has succeeded, even if it was being stopped.
 
-Classification is total: an ending that no rule knows is a user failure with the raw facts.
+Classification is total: an end that matches no rule is a user failure with the raw wait status.
 """
 
 import re
@@ -21,7 +21,7 @@ from shared.model.reports import MAX_MESSAGE_BYTES, Failure, FailureKind
 
 
 class KilledFor(StrEnum):
-    """Why we killed it."""
+    """Reason why the agent killed the process."""
 
     STOPPED = "stopped"
     MAX_RUNTIME = "max_runtime"
@@ -31,7 +31,7 @@ class KilledFor(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """How the process ended; neither ``code`` nor ``signal`` is set if the kernel said neither."""
+    """Exit status of a process; ``code`` and ``signal`` are None if the kernel gave neither."""
 
     code: int | None = None
     signal: int | None = None
@@ -42,7 +42,7 @@ class Exit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskError:
-    """What the task wrote into error.pb."""
+    """Error that the task wrote into error.pb."""
 
     code: str
     message: str
@@ -53,12 +53,12 @@ class TaskError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptArtifacts:
-    """What is left of an attempt."""
+    """Exit status and files that an attempt left; the input of :func:`classify`."""
 
-    exit: Exit | None  # None: the process and its keeper vanished
+    exit: Exit | None  # None: the process and its shim vanished
     error: TaskError | None = None
-    outputs_missing: bool = False  # declared, and not there
-    outputs_written: bool = False  # the SDK wrote outputs.pb, which it does last of all
+    outputs_missing: bool = False  # declared by the task, but not written
+    outputs_written: bool = False  # the SDK wrote outputs.pb, its last step
     output_prefix: str
     last_lines: Sequence[str] = ()
     max_runtime_seconds: float | None = None
@@ -70,7 +70,8 @@ PROCESS_LOST = "ProcessLost"
 CUT_OFF = Failure(
     code="CutOff",
     kind=FailureKind.SYSTEM,
-    message="its cluster was cut off from the control plane for long; it may be begun elsewhere",
+    message="the agent had no contact with the control plane for too long and stopped the attempt; "
+    "it may be retried on another cluster",
 )
 
 _SDK_SYSTEM_ERROR = "RuntimeSystemError"
@@ -92,7 +93,7 @@ _NAMED = frozenset(signal.Signals) - {signal.SIGRTMIN, signal.SIGRTMAX}
 
 
 def classify(artifacts: AttemptArtifacts) -> tuple[Phase, Failure | None]:
-    """Return the terminal phase and, unless it is SUCCEEDED or ABORTED, why."""
+    """Return the terminal phase and, unless it is SUCCEEDED or ABORTED, the failure."""
     ended = artifacts.exit
     if ended is None:
         if _is_proven(artifacts):
@@ -102,11 +103,11 @@ def classify(artifacts: AttemptArtifacts) -> tuple[Phase, Failure | None]:
         return Phase.FAILED, Failure(
             code=PROCESS_LOST,
             kind=FailureKind.SYSTEM,
-            message="the attempt's process is gone and left no word of how it ended; "
-            "the machine was probably restarted, or its keeper was killed",
+            message="the attempt's process is gone and left no exit status; the machine was "
+            "probably restarted, or the shim that watches the process was killed",
         )
     if ended.killed_for is not None and ended.code == 0 and _is_proven(artifacts):
-        return Phase.SUCCEEDED, None  # it was done before it could heed us
+        return Phase.SUCCEEDED, None  # it finished before the signal took effect
     match ended.killed_for:
         case KilledFor.STOPPED:
             return Phase.ABORTED, None
@@ -133,7 +134,7 @@ def classify(artifacts: AttemptArtifacts) -> tuple[Phase, Failure | None]:
 
 
 def _is_proven(artifacts: AttemptArtifacts) -> bool:
-    """Whether what the task left says that it had done all it had to."""
+    """Whether the task's files prove that it succeeded."""
     return artifacts.outputs_written and artifacts.error is None
 
 
@@ -153,10 +154,10 @@ def _classify_exit(artifacts: AttemptArtifacts, ended: Exit) -> tuple[Phase, Fai
 
 def failure_of_error(error: TaskError) -> Failure:
     """
-    Return what error.pb says.
+    Return the failure that error.pb describes.
 
     The SDK reports a child that the control plane refused as a system failure that may be
-    retried. The same request would be refused again, so it is the user's and final.
+    retried. The same request would be refused again, so this is a final user failure.
     """
     is_refusal = error.code == _SDK_SYSTEM_ERROR and _REFUSED_CHILD.search(error.message)
     return Failure(
@@ -169,11 +170,11 @@ def failure_of_error(error: TaskError) -> Failure:
 
 
 def failure_of_exit(*, code: int | None, signal_number: int | None) -> Failure | None:
-    """Return what the end of a process that left no error.pb means, None if it ended well."""
+    """Return the failure of a process without error.pb; None if it exited with 0."""
     if signal_number is not None:
         name = name_signal(signal_number)
         if signal_number not in _NAMED:
-            # Nothing but a program sends these: the task's own, as far as is known.
+            # The kernel never sends these; some program did, most likely the task's own.
             message = f"the task's process was ended by signal {signal_number} ({name})"
             return Failure(code="EndedBySignal", kind=FailureKind.USER, message=message)
         if signal_number in CRASHES:
@@ -188,7 +189,7 @@ def failure_of_exit(*, code: int | None, signal_number: int | None) -> Failure |
 
 
 def name_signal(number: int) -> str:
-    """Return the signal's name; real-time signals are counted from the first of them."""
+    """Return the signal's name; real-time signals are numbered from SIGRTMIN."""
     if number in _NAMED:
         return signal.Signals(number).name
     if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
@@ -215,7 +216,7 @@ def failure_of_no_outputs(output_prefix: str) -> Failure:
 
 
 def cut_message(message: str, full_uri: str) -> str:
-    """Return the message, cut to what a report may carry; the note says where the whole is."""
+    """Return the message, cut to MAX_MESSAGE_BYTES; a note names the URI of the whole."""
     raw = message.encode()
     if len(raw) <= MAX_MESSAGE_BYTES:
         return message
@@ -225,7 +226,7 @@ def cut_message(message: str, full_uri: str) -> str:
 
 
 def quote(failure: Failure, lines: Sequence[str]) -> Failure:
-    """Add the last of what the task wrote, as much as a report may carry."""
+    """Append the last lines of the task's log, within MAX_MESSAGE_BYTES."""
     message = failure.message
     if not lines:
         return replace(failure, message=f"{message}; it wrote nothing")

@@ -1,5 +1,5 @@
-"""What is wrong with how the agent is set up, and not with the agent."""
+"""Errors of the agent's configuration, as opposed to bugs."""
 
 
 class SettingsError(Exception):
-    """The agent cannot work as it is set up; the message names the remedy."""
+    """The agent cannot work with these settings; the message names the remedy."""

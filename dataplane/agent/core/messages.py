@@ -1,4 +1,4 @@
-"""What travels on the link, as our own values; ``link.frames`` knows them as protobuf."""
+"""Messages of the link as plain dataclasses; ``link.frames`` converts them to protobuf."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from shared.model.reports import Acknowledgement, Report
 
 @dataclass(frozen=True, slots=True, order=True)
 class Lease:
-    """The right to run one attempt, and for which."""
+    """A lease: the right to run one attempt."""
 
     attempt: AttemptId
     id: LeaseId
@@ -62,7 +62,7 @@ class LogChunk:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The call is answered."""
+    """The call is completed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Reply:
 class Heartbeat:
     number: int
     sent_at: datetime
-    noted: int = 0  # from the control plane: the latest of ours that it has noted
+    noted: int = 0  # from the control plane: number of the agent's latest heartbeat it recorded
     held: int = 0  # from us: attempts in the ledger
     running: int = 0  # from us: attempts the runtimes have
 
@@ -111,11 +111,11 @@ class Rejected:
 
 
 class InventoryDecision(IntEnum):
-    """What becomes of a lease the agent holds; numbers are on the wire."""
+    """Decision on a lease in the agent's inventory; the numbers are on the wire."""
 
     KEEP = 1
     STOP = 2  # stop it and report its end
-    FORGET = 3  # stop it and say no more of it
+    FORGET = 3  # stop it and report nothing more
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Assignments:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """Noted as accepted: these may be started, and not before."""
+    """The control plane recorded these as accepted; only now may they be started."""
 
     leases: Sequence[Lease]
 
@@ -146,7 +146,7 @@ class Acknowledgements:
 class Stop:
     lease: Lease
     reason: str
-    forget: bool  # the lease is not ours any more: report nothing
+    forget: bool  # the lease was revoked: report nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Stops:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredState:
-    """Standing wishes; the latest is the whole truth."""
+    """Desired state of the agent; the latest message replaces all earlier ones."""
 
     version: int = 0
     cordoned: bool = False
@@ -173,7 +173,7 @@ class FollowLogs:
 @dataclass(frozen=True, slots=True)
 class Call:
     id: int
-    request: FollowLogs | None  # None: something this release does not know
+    request: FollowLogs | None  # None: a kind that this release does not know
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """
-Reports that are on disk and not yet acknowledged.
+Outbox of reports that are persisted and not yet acknowledged.
 
 The stream may break between any two messages, so a report leaves the outbox when it is
-acknowledged and not when it is sent. After a reconnect everything still here is sent
-again; the control plane takes a repeat as no news.
+acknowledged, not when it is sent. After a reconnect everything still here is sent again;
+the control plane ignores repeats.
 """
 
 from collections import deque
@@ -17,9 +17,9 @@ from shared.model.reports import Acknowledgement, Report
 
 class Outbox:
     """
-    What is to be said, in the order in which it happened.
+    Reports to send, in the order in which they happened.
 
-    Bounded by what the agent holds: an attempt has a handful of reports.
+    Bounded by the number of active attempts: each has a handful of reports.
     """
 
     def __init__(self) -> None:
@@ -36,12 +36,12 @@ class Outbox:
             self._unsent.append(report)
 
     def rewind(self) -> None:
-        """A new session begins: everything here is unsent."""
+        """Mark everything as unsent, at the start of a session."""
         self._unsent = deque(report for reports in self._open.values() for report in reports)
         self._in_flight = 0
 
     def take(self) -> Sequence[Report]:
-        """Return the next reports to send, as many as fit one frame; none if none may go."""
+        """Return the next reports to send, as many as fit one frame; empty at REPORTS_IN_FLIGHT."""
         taken: list[Report] = []
         size = 0
         while (
@@ -55,13 +55,13 @@ class Outbox:
                 break
             self._unsent.popleft()
             if report not in self._open.get(report.attempt, ()):
-                continue  # settled or dropped before its turn came
+                continue  # acknowledged or dropped before it was sent
             taken.append(report)
             self._in_flight += 1
         return taken
 
-    def settle(self, acknowledgement: Acknowledgement) -> bool:
-        """Forget what is acknowledged; say whether that was the attempt's last word."""
+    def acknowledge(self, acknowledgement: Acknowledgement) -> bool:
+        """Drop the acknowledged reports; return whether the terminal one was among them."""
         reports = self._open.get(acknowledgement.attempt)
         if reports is None:
             return False
@@ -74,12 +74,12 @@ class Outbox:
         return last is not None and last.phase in TERMINAL
 
     def drop(self, attempt: AttemptId) -> None:
-        """Say nothing more of the attempt."""
+        """Drop all reports of the attempt."""
         dropped = self._open.pop(attempt, ())
         self._in_flight = max(0, self._in_flight - len(dropped))
 
 
 def _size(report: Report) -> int:
-    """About how many bytes the report has on the wire."""
+    """Estimate the report's size on the wire, in bytes."""
     failure = 0 if report.failure is None else len(report.failure.message)
     return 200 + len(report.message) + failure + sum(len(e.message) + 40 for e in report.events)

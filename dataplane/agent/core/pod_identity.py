@@ -1,4 +1,4 @@
-"""What pods and the door have agreed upon: whom a token is for, and where what lies."""
+"""Constants shared by pods and the in-cluster API proxy: token audience, file paths, URL paths."""
 
 TOKEN_AUDIENCE = "volary-proxy"  # noqa: S105 -- of the projected service-account token
 CA_CONFIG_MAP = "volary-proxy"  # in each namespace of attempts
@@ -8,5 +8,5 @@ DIRECTORY = "/var/run/volary"  # a projected volume in each container that may c
 TOKEN_FILE = f"{DIRECTORY}/token"
 CA_FILE = f"{DIRECTORY}/{CA_KEY}"
 
-COPILOT_PATH = "/copilot"  # the signer's, below the door's address
-FENCE_PATH = "/fence"  # answers 200 while attempts may live, for liveness probes
+COPILOT_PATH = "/copilot"  # of the URL signer, below the proxy's address
+FENCE_PATH = "/fence"  # answers 200 while replaceable attempts may run, for liveness probes

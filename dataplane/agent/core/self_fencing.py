@@ -1,4 +1,4 @@
-"""When a cluster that is cut off must let go of what may be begun elsewhere."""
+"""Computes when a disconnected agent must stop its replaceable attempts (self-fencing)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,32 +12,32 @@ _US = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class LastHeartbeat:
-    """The last word of ours that the control plane has noted, and what it then promised."""
+    """Latest heartbeat that the control plane acknowledged, and the deadlines it announced."""
 
-    at: datetime  # when we said it
-    fence_after: timedelta
-    reassign_after: timedelta
+    at: datetime  # when the agent sent it
+    fence_after: timedelta  # after ``at``: the agent stops replaceable attempts
+    reassign_after: timedelta  # after ``at``: the control plane may lease them to another agent
 
 
 def fence_at(last_heartbeat: LastHeartbeat, grace: timedelta) -> datetime:
-    """Return when to ask attempts to stop: what is still there ``grace`` later is killed."""
+    """Return when to stop replaceable attempts; those still running ``grace`` later are killed."""
     latest = last_heartbeat.reassign_after - grace - _MARGIN
     return last_heartbeat.at + max(timedelta(0), min(last_heartbeat.fence_after, latest))
 
 
-def parse_last_heartbeat(facts: Mapping[str, str]) -> LastHeartbeat | None:
+def parse_last_heartbeat(metadata: Mapping[str, str]) -> LastHeartbeat | None:
     """
-    Return the contact that an agent wrote down; None if it never had any.
+    Return the last heartbeat in an agent's metadata; None if none was ever acknowledged.
 
-    One that cannot be read counts as long ago: what may be begun elsewhere must stop.
+    An unreadable one counts as expired, so that replaceable attempts stop.
     """
-    if "contact_us" not in facts:
+    if "contact_us" not in metadata:
         return None
     try:
         return LastHeartbeat(
-            from_us(int(facts["contact_us"])),
-            int(facts["fence_us"]) * _US,
-            int(facts["reassign_us"]) * _US,
+            from_us(int(metadata["contact_us"])),
+            int(metadata["fence_us"]) * _US,
+            int(metadata["reassign_us"]) * _US,
         )
     except (KeyError, ValueError, OverflowError):
         return LastHeartbeat(from_us(0), timedelta(0), timedelta(0))

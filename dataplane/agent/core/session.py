@@ -1,9 +1,9 @@
 """
-One session of the link, as a table: message in, new state and effects out.
+State machine of one link session: takes a message, returns the new state and effects.
 
-Everything that decides what may be said when stands here; ``link.stream`` carries the
-effects out and decides nothing. A message that the table does not allow ends the session
-(the peer broke the protocol); nothing else happens.
+All rules of which message is allowed when are here; ``link.stream`` performs the effects
+and decides nothing. A message that the table does not allow ends the session (the peer
+broke the protocol) and has no other effect.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,23 +35,23 @@ from dataplane.agent.core.messages import (
 
 
 class State(Enum):
-    GREETING = auto()  # we said hello
-    RECONCILING_INVENTORY = auto()  # we listed what we hold and wait for the last verdict
+    GREETING = auto()  # hello sent
+    RECONCILING_INVENTORY = auto()  # inventory sent; waiting for the last decision on it
     OPEN = auto()
     ENDED = auto()
 
 
 class Event(StrEnum):
     WELCOME = "welcome"
-    REJECTED = "refusal"
-    INVENTORY_DECISIONS = "verdicts"
-    LAST_INVENTORY_DECISIONS = "last verdicts"
+    REJECTED = "rejection"
+    INVENTORY_DECISIONS = "inventory decisions"
+    LAST_INVENTORY_DECISIONS = "last inventory decisions"
     HEARTBEAT = "heartbeat"
     ASSIGNMENTS = "assignments"
     CONFIRMED = "confirmed"
     ACKNOWLEDGEMENTS = "acknowledgements"
     STOPS = "stops"
-    DESIRED_STATE = "wanted"
+    DESIRED_STATE = "desired state"
     CALL = "call"
     CALL_CREDIT = "call credit"
     CALL_CANCEL = "call cancel"
@@ -94,7 +94,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """Hand it to the agent behind the link."""
+    """Pass the message to the agent's session handler."""
 
     message: Work
 
@@ -110,7 +110,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatAcknowledged:
-    """The control plane has noted what we said at that instant."""
+    """The control plane acknowledged the heartbeat that was sent at ``at``."""
 
     at: datetime
 
@@ -120,24 +120,24 @@ Effect = Send | Deliver | HeartbeatAcknowledged | End
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Where one session stands."""
+    """State of one session."""
 
     state: State
     started_at: datetime
     last_received_at: datetime
     sent_at: datetime
-    epoch: int = 0  # 0: not welcomed yet
+    epoch: int = 0  # 0: no welcome received yet
     cluster: str = ""
     heartbeat_every: timedelta = limits.GREETING_TIMEOUT
     heartbeats: int = 0  # sent
-    unnoted: Sequence[tuple[int, datetime]] = ()  # of those, which are not noted, and when sent
-    received: int = 0  # assignments, counted against our credit
-    credit: int = 0  # the latest total we gave
-    leave_at: datetime | None = None  # the control plane asked us to come back then
+    unnoted: Sequence[tuple[int, datetime]] = ()  # number and time of unacknowledged heartbeats
+    received: int = 0  # assignments, counted against the credit
+    credit: int = 0  # the latest total announced
+    leave_at: datetime | None = None  # when the control plane asked the agent to reconnect
 
 
 def greet(hello: Hello, now: datetime) -> tuple[Session, Sequence[Effect]]:
-    """Begin a session: say hello."""
+    """Start a session with hello."""
     session = Session(state=State.GREETING, started_at=now, last_received_at=now, sent_at=now)
     return session, [Send(hello)]
 
@@ -190,10 +190,10 @@ def receive(
 def tick(
     session: Session, now: datetime, *, held: int = 0, running: int = 0
 ) -> tuple[Session, Sequence[Effect]]:
-    """Return the session as time passes: a heartbeat is due, or nobody is there."""
+    """Advance the session's clock: send a due heartbeat, or end the session on a timeout."""
     if session.state is State.ENDED:
         return session, []
-    # Of a clock that was set back we would have to wait until it has caught up.
+    # If the clock was set back, timeouts would otherwise wait until it has caught up.
     session = replace(
         session,
         started_at=min(session.started_at, now),
@@ -203,10 +203,10 @@ def tick(
     if session.state is not State.OPEN:
         if now - session.started_at >= limits.GREETING_TIMEOUT:
             return _end(session, "greeting_timeout", "the control plane did not finish greeting")
-    elif now - session.last_received_at >= timeouts(session):
-        return _end(session, "silent", "nothing was heard from the control plane")
+    elif now - session.last_received_at >= peer_timeout(session):
+        return _end(session, "silent", "the control plane sent nothing within the timeout")
     if session.leave_at is not None and now >= session.leave_at:
-        return _end(session, "reconnect", "the control plane asked us to reconnect")
+        return _end(session, "reconnect", "the control plane asked the agent to reconnect")
     if session.state is State.GREETING or now - session.sent_at < session.heartbeat_every / 2:
         return session, []
     number = session.heartbeats + 1
@@ -215,8 +215,8 @@ def tick(
     return session, [Send(Heartbeat(number=number, sent_at=now, held=held, running=running))]
 
 
-def timeouts(session: Session) -> timedelta:
-    """Return how long the peer may say nothing, or read nothing."""
+def peer_timeout(session: Session) -> timedelta:
+    """Return how long the peer may send nothing, or read nothing, before the session ends."""
     if session.state is not State.OPEN:
         return limits.GREETING_TIMEOUT
     return limits.SILENT_INTERVALS * session.heartbeat_every
@@ -224,16 +224,16 @@ def timeouts(session: Session) -> timedelta:
 
 def extend_credit(session: Session, capacity: int) -> tuple[Session, int | None]:
     """
-    Return the total to announce for ``capacity`` more assignments, None if that is no news.
+    Return the total credit to announce for ``capacity`` more assignments; None if unchanged.
 
-    A little more is none while there is plenty left: each announcement has the peer look
-    for work, and would follow each attempt that ends.
+    Small increases are not announced while there is plenty of unused credit: each announcement
+    makes the control plane look for work, and there would be one for each attempt that ends.
     """
     total = session.received + max(0, capacity)
     if session.state is not State.OPEN or total <= session.credit:
         return session, None
-    left = session.credit - session.received
-    if left >= limits.PLENTY_OF_CREDIT and 4 * left >= 3 * capacity:
+    unused = session.credit - session.received
+    if unused >= limits.PLENTY_OF_CREDIT and 4 * unused >= 3 * capacity:
         return session, None
     return replace(session, credit=total), total
 

@@ -1,4 +1,4 @@
-"""Instants as microseconds since 1970, UTC: what is written into files and columns."""
+"""Converts timestamps to and from microseconds since 1970, UTC, as stored in files and columns."""
 
 from datetime import UTC, datetime, timedelta
 

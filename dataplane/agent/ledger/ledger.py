@@ -156,7 +156,7 @@ class Ledger:
 
     async def acknowledge(self, acknowledgements: Iterable[Acknowledgement]) -> Sequence[AttemptId]:
         """Take note of what was acknowledged; return the attempts that are over with that."""
-        over = [item.attempt for item in acknowledgements if self.outbox.settle(item)]
+        over = [item.attempt for item in acknowledgements if self.outbox.acknowledge(item)]
         await self.forget(over)
         return over
 

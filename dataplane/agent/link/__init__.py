@@ -1,9 +1,9 @@
 """
-The agent's end of the stream: dial, translate, pump.
+The agent's end of the gRPC stream to the control plane.
 
-``frames`` translates, ``channel`` dials, ``stream`` carries out what ``core.session``
-decides, ``connection`` comes back after every end, ``handler`` is what all of it needs of
-the agent behind it.
+``frames`` converts protobuf, ``channel`` opens gRPC channels, ``stream`` performs what
+``core.session`` decides, ``connection`` reconnects after every end, ``handler`` is the
+interface to the rest of the agent.
 """
 
 import os

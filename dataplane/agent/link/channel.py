@@ -1,4 +1,4 @@
-"""Dial the control plane: credentials, transport security, keep-alive."""
+"""Opens gRPC channels to the control plane: credentials, TLS, keepalive."""
 
 import ipaddress
 import re
@@ -12,32 +12,32 @@ from dataplane.agent.core import limits
 from dataplane.agent.core.errors import SettingsError
 
 _OPTIONS = (
-    # A dead peer is noticed in 30 s even where a firewall swallows the goodbye.
+    # A dead peer is noticed in 30 s even where a firewall drops its FIN or RST.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", limits.MAX_FRAME_BYTES),
-    # Our own loop backs off, with jitter; the channel must not add its own two minutes.
+    # Connection backs off, with jitter; the channel must not add its own two minutes.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
-    # Two agents in one process (tests) are two connections.
+    # Two agents in one process (tests) must not share a connection.
     ("grpc.use_local_subchannel_pool", 1),
 )
 
 
 class DialError(SettingsError):
-    """The control plane cannot be dialled as configured; the message names the remedy."""
+    """The control plane cannot be dialled with these settings; the message names the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The agent's credential, read anew for each session so that it can be rotated."""
+    """The agent's credential, re-read for each session so that it can be rotated."""
 
     path: Path = field(repr=False)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Return the call's metadata; raise DialError if there is no token to be had."""
+        """Return the call's metadata; raise DialError if the token file has no valid token."""
         try:
             text = self.path.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -50,18 +50,18 @@ class Token:
 
 
 def is_loopback(address: str) -> bool:
-    """Say whether ``host:port`` can only be this machine."""
+    """Return whether ``host:port`` can only be this machine."""
     host = address.rsplit(":", 1)[0].strip("[]")
     if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return False  # a name; where it leads is not ours to guess
+        return False  # a host name: it may resolve to anything
 
 
 def open_channel(address: str, ca_file: Path | None = None) -> grpc.aio.Channel:
-    """Open a channel to ``host:port``: TLS, but for a loopback address without a CA."""
+    """Open a channel to ``host:port``, with TLS except for a loopback address without a CA."""
     if ca_file is None and is_loopback(address):
         return grpc.aio.insecure_channel(address, options=_OPTIONS)
     roots = None

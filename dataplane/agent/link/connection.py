@@ -1,9 +1,9 @@
 """
-Stay connected: one session after the other, for as long as the agent runs.
+Keeps the agent connected: runs one session after the other until the agent stops.
 
-The wait between two grows and is jittered, so that ten thousand agents do not come back
-in the same second; a session that was welcomed sets it back. The link alone decides when
-to dial again; nothing above it retries.
+The wait between two sessions backs off exponentially with jitter, so that ten thousand
+agents do not reconnect in the same second; a session that was welcomed resets it. Only this
+module decides when to dial again; nothing above it retries.
 """
 
 import asyncio
@@ -40,17 +40,17 @@ SOFTWARE = "volary-agent 0.1.0"
 
 
 class RefusedError(SettingsError):
-    """The control plane will not have this agent; the message names the remedy."""
+    """The control plane rejected this agent for good; the message names the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     end: End
-    served: bool  # it was a proper session: the next dial need not wait
+    served: bool  # it was welcomed: the next dial need not back off
 
 
 class Connection:
-    """Dials, runs a session, dials again: the next address each time."""
+    """Dials an address, runs a session, then dials the next address, round-robin."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Connection:
         handler: SessionHandler,
         clock: Clock,
     ) -> None:
-        # From the middle of the list, so that not every agent begins at the same replica.
+        # A random start, so that not every agent dials the same replica first.
         self._addresses = deque(addresses)
         self._addresses.rotate(random.randrange(len(addresses)))  # noqa: S311 - keeps no secret
         self._token = token
@@ -75,7 +75,7 @@ class Connection:
         self._instance_id = str(uuid4())
 
     async def run(self) -> None:
-        """Stay connected until cancelled; raise RefusedError if coming back is no use."""
+        """Reconnect until cancelled; raise RefusedError if the control plane rejects for good."""
         until_served = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_result(lambda outcome: not outcome.served),
             wait=tenacity.wait_random_exponential(
@@ -94,9 +94,9 @@ class Connection:
         end, welcomed = await self._dial(address)
         fields = {"code": end.code, "detail": end.message, "address": address}
         if not end.retry:
-            raise RefusedError(f"the control plane refused this agent: {end.message}")
+            raise RefusedError(f"the control plane rejected this agent: {end.message}")
         if end.code == "superseded":
-            logger.error("another agent serves this cluster now; this one waits", extra=fields)
+            logger.error("session superseded by another agent of this cluster", extra=fields)
             return _Outcome(end, served=False)
         logger.warning("disconnected from the control plane", extra=fields)
         return _Outcome(end, served=welcomed)
@@ -107,7 +107,7 @@ class Connection:
             channel = open_channel(address, self._ca_file)
         except DialError as error:
             return End("dial", str(error)), False
-        end = End("unknown", "the call ended without a word")
+        end = End("unknown", "the call ended without a status")
         async with channel:
             stub = link_pb2_grpc.LinkServiceStub(channel)  # type: ignore[no-untyped-call]
             call = stub.Connect(metadata=metadata)
@@ -120,7 +120,7 @@ class Connection:
                 end = await _read_status(call)
             finally:
                 call.cancel()
-        check_cancellation()  # it may have come in the moment in which the stream broke
+        check_cancellation()  # it may have arrived while the stream broke
         return end, stream.welcomed
 
     def _hello(self) -> Hello:
@@ -139,7 +139,7 @@ class Connection:
 
 
 class _Call:
-    """A gRPC call as a pipe."""
+    """A gRPC call as a :class:`Pipe`."""
 
     def __init__(self, call: "grpc.aio.StreamStreamCall[link_pb2.AgentFrame, Any]") -> None:
         self._call = call
@@ -160,6 +160,6 @@ def _describe(group: BaseExceptionGroup[grpc.aio.AioRpcError]) -> End:
 
 
 async def _read_status(call: "grpc.aio.StreamStreamCall[Any, Any]") -> End:
-    """Tell how a call ended that we tried to write to after its end."""
+    """Return the status of a call that had already ended when the stream wrote to it."""
     code = await call.code()
-    return End(code.name.lower(), await call.details() or "the call was over already")
+    return End(code.name.lower(), await call.details() or "the call had already ended")

@@ -1,4 +1,4 @@
-"""Protobuf frames to our messages and back. A frame that breaks its contract ends here."""
+"""Converts protobuf frames to messages and back; invalid frames raise BadMessageError."""
 
 import hashlib
 from datetime import timedelta
@@ -114,7 +114,7 @@ def _render_reply(reply: Reply) -> call_pb2.Reply:
 
 
 def parse_frame(frame: link_pb2.ControlFrame) -> ControlMessage | None:
-    """Return the message, or None for a kind that this release does not know yet."""
+    """Return the message; None for a kind that this release does not know."""
     match frame.WhichOneof("frame"):
         case "welcome":
             return _parse_welcome(frame.welcome)

@@ -1,4 +1,4 @@
-"""What the link needs of the agent behind it."""
+"""Interface between the gRPC stream and the agent's session handler."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,35 +10,35 @@ from shared.kit.wakeup import Wakeup
 
 class SessionHandler(Protocol):
     """
-    Takes what came, and says what is due.
+    Takes received messages and returns the messages to send.
 
-    ``due`` is asked whenever ``wakeup`` rings and hands over messages that then count as
-    sent; what a broken stream loses, ``begin`` makes due again.
+    ``due`` is called after each ``wakeup``; the messages it returns count as sent. Those that
+    a broken stream loses become due again at the next ``begin``.
     """
 
     @property
     def wakeup(self) -> Wakeup: ...
 
     async def begin(self) -> Sequence[Lease]:
-        """A session begins: what was unacknowledged is due again. Return what is held."""
+        """Start a session: unacknowledged messages become due again. Return the active leases."""
 
     async def welcome(self, welcome: Welcome) -> None:
-        """The control plane took us."""
+        """Take note that the control plane accepted the session."""
 
     async def record_heartbeat(self, at: datetime) -> None:
-        """The control plane has noted what we said at that instant."""
+        """Take note that the control plane acknowledged the heartbeat sent at ``at``."""
 
     async def take(self, message: Work) -> None:
-        """Take a message; returning means that it is safe with us."""
+        """Process a message; once this returns it must not be lost."""
 
     def capacity(self) -> int:
-        """Return how many assignments more may come."""
+        """Return how many more assignments the agent can take."""
 
     def holding(self) -> tuple[int, int]:
-        """Return how many attempts are held and how many run, for the heartbeat."""
+        """Return how many attempts are active and how many run, for the heartbeat."""
 
     def due(self) -> Sequence[AgentMessage]:
-        """Return what is to be sent now."""
+        """Return the messages to send now."""
 
     async def end(self) -> None:
-        """The session is over; calls end with it."""
+        """End the session and its calls."""

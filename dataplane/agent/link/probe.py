@@ -1,4 +1,4 @@
-"""Ask the control plane whether the link would open, without opening it."""
+"""Probes whether the control plane would accept a session, without opening one."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,18 +14,18 @@ from shared.wire.timestamps import from_us
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
-    """What the control plane says to an agent it knows."""
+    """Answer of the control plane to an agent it knows."""
 
     org: str
     cluster: str
-    protocols: range  # that it speaks
-    storage_base: str  # URI; all that the agent reads and writes lies below it
-    skew: timedelta  # how far our clock is ahead of its clock, give or take half of ``took``
-    took: timedelta
+    protocols: range  # versions that it supports
+    storage_base: str  # URI prefix of everything that the agent reads and writes
+    skew: timedelta  # how far the agent's clock is ahead, plus or minus half of ``took``
+    took: timedelta  # round trip
 
 
 class ProbeRefusedError(Exception):
-    """It answered, and refused; ``code`` is gRPC's, in lower case."""
+    """The probe failed; ``code`` is gRPC's status code, in lower case."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -36,9 +36,9 @@ async def probe(
     address: str, token: Token, ca_file: Path | None, clock: Clock, *, at_most: timedelta
 ) -> Probed:
     """
-    Ask the replica at ``host:port``. No session begins or ends.
+    Probe the replica at ``host:port``. No session begins or ends.
 
-    DialError: token or certificates cannot be read. ProbeRefusedError: it said no, or it
+    DialError: token or certificates cannot be read. ProbeRefusedError: it rejected, or it
     could not be reached (``unavailable``, ``deadline_exceeded``).
     """
     metadata = token.metadata()

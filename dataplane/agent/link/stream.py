@@ -1,8 +1,8 @@
 """
-Pump one session: frames in, effects out, and what the desk has to say in between.
+Runs one session over one stream: reads frames, performs effects, writes due messages.
 
-The one writer asks the desk what is due whenever its bell rings, so nothing is queued
-here: what is not sent yet is state elsewhere (the outbox, the accepted, the replies).
+A single writer asks the session handler for due messages at each wakeup, so nothing is
+queued here: unsent messages are state elsewhere (outbox, accepted leases, replies).
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Pipe(Protocol):
 
 
 class SessionEnded(Exception):  # noqa: N818 - every session ends; it is no error
-    """The session is over; ``end`` says how."""
+    """The session is over; ``end`` says why."""
 
     def __init__(self, end: End) -> None:
         super().__init__(end.message)
@@ -60,7 +60,7 @@ class Stream:
 
     @property
     def welcomed(self) -> bool:
-        """Whether the control plane took us, so that the next dial need not back off."""
+        """Whether the control plane sent a welcome, so that the next dial need not back off."""
         return self._session is not None and self._session.epoch > 0
 
     async def run(self, hello: Hello) -> End:
@@ -88,7 +88,7 @@ class Stream:
             except BadMessageError as error:
                 raise SessionEnded(End("bad_message", str(error))) from error
             if message is None:
-                logger.warning("a frame of an unknown kind was skipped")
+                logger.warning("unknown frame skipped", extra={"epoch": self._current().epoch})
                 continue
             session = self._current()
             self._session, effects = sessions.receive(
@@ -114,7 +114,7 @@ class Stream:
             await self._handler.wakeup.wait(at_most=self._pause())
 
     async def _send_due(self) -> None:
-        """Send until nothing is due; credit goes last, when the rest has made room."""
+        """Send all due messages, then the credit, which depends on them."""
         while messages := self._handler.due():
             for message in messages:
                 await self._put(message)
@@ -123,13 +123,13 @@ class Stream:
             await self._put(Credit(total))
 
     async def _put(self, message: AgentMessage) -> None:
-        """Send one message; a peer that does not read must not hold up our clock for ever."""
-        at_most = sessions.timeouts(self._current())
+        """Send one message; end the session if the peer does not read it within its timeout."""
+        at_most = sessions.peer_timeout(self._current())
         try:
             async with asyncio.timeout(at_most.total_seconds()):
                 await self._pipe.write(render_frame(message))
         except TimeoutError as error:
-            end = End("slow", "the control plane does not read what we send")
+            end = End("slow", "the control plane does not read what the agent sends")
             raise SessionEnded(end) from error
 
     async def _carry_out(self, effects: Sequence[Effect]) -> None:

@@ -1,9 +1,9 @@
 """
-Runs attempts: one coroutine for each, from its start until its end is written down.
+Runs attempts: one coroutine for each, from its start until its end is in the ledger.
 
-Whoever wants one stopped says why; a runtime only knows that it was stopped, so what that
-means is decided here. Ending the agent lets go of them; the next agent goes on with what
-the ledger holds.
+A stop carries its reason; a runtime only knows that it was stopped, so the reason is turned
+into a phase and failure here. When the agent ends it releases its attempts; the next agent
+resumes those that are active in the ledger.
 """
 
 import asyncio
@@ -33,20 +33,20 @@ logger = logging.getLogger(__name__)
 
 
 class Reason(Enum):
-    """Why an attempt is stopped."""
+    """Reason for stopping an attempt."""
 
-    DESIRED_STATE = auto()  # somebody aborted it
-    LEASE_LOST = auto()  # it is not ours any more
+    DESIRED_STATE = auto()  # the control plane aborted it
+    LEASE_LOST = auto()  # its lease was revoked
     AGENT_STOPPED = auto()
-    CUT_OFF = auto()  # it may be begun elsewhere
+    CUT_OFF = auto()  # no contact for too long: it may be leased to another agent
 
 
 # Nobody wished these away: tried again, they do what they would have done.
 _FAILURES = {
     Reason.AGENT_STOPPED: Failure(
         code="AgentStopped",
-        kind=FailureKind.PREEMPTION,  # as often as somebody presses Ctrl-C
-        message="its cluster's agent was stopped, and it with it",
+        kind=FailureKind.PREEMPTION,  # retried as often as the agent is stopped
+        message="the cluster's agent was stopped, and the attempt with it",
     ),
     Reason.CUT_OFF: CUT_OFF,
 }
@@ -62,7 +62,7 @@ class _Running:
 
     @property
     def is_released(self) -> bool:
-        """Whether nobody looks after it any more, although it may run on."""
+        """Whether the agent no longer follows the attempt, although it may still run."""
         return self.task is None or self.task.done() or self.task.cancelling() > 0
 
 
@@ -76,7 +76,7 @@ class Attempts:
         *,
         take_along: timedelta | None = None,
     ) -> None:
-        """``take_along``: stop processes when the agent ends, and wait so long for them."""
+        """``take_along``: stop processes when the agent ends, and wait this long for them."""
         self._ledger = ledger
         self._runtimes = runtimes
         self._specs = Specs(ledger)
@@ -100,12 +100,12 @@ class Attempts:
         return len(self._running)
 
     async def run(self) -> None:
-        """Run attempts until cancelled; go on with those that an earlier agent started."""
+        """Run attempts until cancelled; resume those that an earlier agent started."""
         async with asyncio.TaskGroup() as self._tasks:
             begun = [active for active in self._ledger.active.values() if active.version > 0]
             self.begin(active for active in begun if not active.is_over)
             if self._running:
-                logger.info("going on with attempts", extra={"count": len(self._running)})
+                logger.info("attempts resumed", extra={"count": len(self._running)})
             self.started.set()
             try:
                 await asyncio.get_running_loop().create_future()
@@ -113,7 +113,7 @@ class Attempts:
                 await self._release()
 
     def begin(self, attempts: Iterable[ActiveAttempt]) -> None:
-        """Run the attempts that do not run yet."""
+        """Start the attempts that do not run yet."""
         if self._tasks is None:
             raise RuntimeError("attempts are not being run")
         for active in attempts:
@@ -130,23 +130,21 @@ class Attempts:
             )
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
-        """Do what must neither hold up a session nor end with it."""
+        """Run ``work`` in a task that neither delays a session nor ends with it."""
         if self._tasks is None:
             raise RuntimeError("attempts are not being run")
         self._tasks.create_task(work, name=name)
 
     def stop(self, attempt: AttemptId, reason: Reason) -> None:
-        """Begin to end an attempt; the first reason given is the one that counts."""
+        """Signal an attempt to stop; the first reason given counts."""
         running = self._running.get(attempt)
         if running is not None and running.reason is None:
-            logger.info(
-                "stopping an attempt", extra={"attempt": str(attempt), "reason": reason.name}
-            )
+            logger.info("attempt stopping", extra={"attempt": str(attempt), "reason": reason.name})
             running.reason = reason
             running.stop.set()
 
     def stop_replaceable(self) -> int:
-        """Stop what may be begun elsewhere; return how many were running."""
+        """Stop attempts that may be leased to another agent; return how many were running."""
         replaceable = [
             attempt
             for attempt, running in self._running.items()
@@ -157,7 +155,7 @@ class Attempts:
         return len(replaceable)
 
     async def _run_attempt(self, running: _Running) -> None:
-        """Run one attempt to its end and write that down."""
+        """Run one attempt to its end and record that in the ledger."""
         attempt = running.active.assignment.attempt
         if not await self._ledger.written(running.active.lease):
             self._drop(running)
@@ -165,9 +163,9 @@ class Attempts:
         try:
             update = await self._run(running)
         except LedgerError:
-            raise  # the agent cannot go on without its memory
+            raise  # the agent cannot go on without its ledger
         except Exception:
-            logger.exception("an attempt failed inside the agent", extra={"attempt": str(attempt)})
+            logger.exception("attempt failed inside the agent", extra={"attempt": str(attempt)})
             update = await self._give_up(running)
         if update.phase is Phase.ABORTED and running.reason in _FAILURES:
             update = StatusUpdate(phase=Phase.FAILED, failure=_FAILURES[running.reason])
@@ -188,7 +186,7 @@ class Attempts:
             self.slots.remove(assignment)
 
     async def _give_up(self, running: _Running) -> StatusUpdate:
-        """End what may still run before a failure of ours is told: no retry may run beside it."""
+        """Stop the attempt before reporting an agent error, so that no retry runs concurrently."""
         attempt = running.active.assignment.attempt
         running.stop.set()
         try:
@@ -196,11 +194,15 @@ class Attempts:
         except LedgerError:
             raise
         except Exception:
-            logger.exception("an attempt may run on", extra={"attempt": str(attempt)})
+            logger.exception("attempt not stopped", extra={"attempt": str(attempt)})
         else:
             if running.reason is not None or update.phase is not Phase.ABORTED:
                 return update
-        return _failed("AgentError", FailureKind.SYSTEM, "the agent failed; its log says how")
+        return _failed(
+            "AgentError",
+            FailureKind.SYSTEM,
+            "the agent failed while it ran the attempt; see the agent's log",
+        )
 
     async def _run(self, running: _Running) -> StatusUpdate:
         assignment = running.active.assignment
@@ -223,7 +225,7 @@ class Attempts:
         else:
             return await self._run_job(replace(job, task=task, run=run), running.stop)
         if known.phase is not Phase.QUEUED:
-            # An earlier agent knew what it is, and began it. Now it can only be ended.
+            # An earlier agent could read the spec and started it; now it can only be stopped.
             running.stop.set()
             await self._run_job(job, running.stop)
         return failed
@@ -247,7 +249,7 @@ class Attempts:
         logger.info("attempt ended", extra=fields)
 
     async def _release(self) -> None:
-        """The agent ends: leave the attempts to their shims, or stop them if so wanted."""
+        """Leave the attempts to their shims when the agent ends, or stop them if configured."""
         processes = {
             attempt
             for attempt, running in self._running.items()
@@ -262,7 +264,7 @@ class Attempts:
                 await self._ended.wait_for(lambda: not processes & self._running.keys())
         except TimeoutError:
             remaining = len(processes & self._running.keys())
-            logger.warning("attempts are left running", extra={"count": remaining})
+            logger.warning("attempts left running", extra={"count": remaining})
 
 
 def _failed(code: str, kind: FailureKind, message: str) -> StatusUpdate:

@@ -1,10 +1,11 @@
 """
-Stops what may be begun elsewhere, once the agent has been cut off for long.
+Stops replaceable attempts once the agent has been disconnected for too long (self-fencing).
 
-The control plane leases such an attempt again some time after it last heard of us, and two
-must not run at once; so we stop ours before. What the last contact was is in the ledger,
-because the agent may die and come back while it is cut off. Processes are told as well:
-the agent may die and stay dead, and they stop by themselves.
+The control plane leases such an attempt to another agent some time after the last heartbeat
+it recorded, and two must not run at once; so this agent stops its own before that. The last
+acknowledged heartbeat is in the ledger, because the agent may die and restart while it is
+disconnected. Runtimes get the deadline as well: the agent may die for good, and then the
+processes stop by themselves.
 """
 
 import logging
@@ -22,10 +23,10 @@ _EVERY = timedelta(seconds=1)
 
 
 class Fenced(Protocol):
-    """A runtime whose processes live on without the agent."""
+    """A runtime whose processes outlive the agent."""
 
     def allow_until(self, at: datetime) -> None:
-        """Let what may be begun elsewhere run until then."""
+        """Let replaceable attempts run until ``at``."""
 
 
 class Fence:
@@ -45,18 +46,18 @@ class Fence:
         self._grace = grace
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check every second until cancelled."""
         while True:
             self.run_once()
             await self._clock.sleep(_EVERY)
 
     def move_on(self) -> None:
-        """The control plane has noted us: let processes run until it may have forgotten us."""
+        """Extend the processes' deadline after a heartbeat was acknowledged."""
         if self._ledger.last_heartbeat is not None:
             self._processes.allow_until(fence_at(self._ledger.last_heartbeat, self._grace))
 
     def run_once(self) -> int:
-        """Stop what must not go on; return how many attempts that were."""
+        """Stop replaceable attempts if the deadline has passed; return how many."""
         last_heartbeat = self._ledger.last_heartbeat
         if last_heartbeat is None:
             return 0
@@ -65,7 +66,7 @@ class Fence:
         stopped = self._attempts.stop_replaceable()
         if stopped:
             logger.warning(
-                "cut off from the control plane for too long; replaceable attempts are stopped",
+                "no contact with the control plane for too long, replaceable attempts stopped",
                 extra={"count": stopped, "since": last_heartbeat.at.isoformat()},
             )
         return stopped

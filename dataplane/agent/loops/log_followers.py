@@ -1,8 +1,8 @@
 """
-Calls of the control plane: follow an attempt's log.
+Serves calls of the control plane that follow an attempt's log.
 
-A call sends no more chunks than it was given credit for, so a slow reader costs its
-credit in memory and nothing else. Calls live as long as their session.
+A call sends no more chunks than it has credit for, so a slow reader costs at most its
+credit in memory. Calls end with their session.
 """
 
 import asyncio
@@ -37,10 +37,10 @@ class _Follower:
 
 
 class Followed(Protocol):
-    """A runtime, or several, as far as their logs go."""
+    """Source of attempts' logs: a runtime, or several."""
 
     def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
-        """As a runtime's."""
+        """Yield lines after ``after_line`` until the attempt ends; NoLogError if none."""
 
 
 class LogFollowers:
@@ -60,9 +60,11 @@ class LogFollowers:
         if self._tasks is None:
             raise RuntimeError("calls are not being served")
         if call.request is None:
-            self._reject(call, "unimplemented", "this agent does not know such a call; upgrade it")
+            self._reject(call, "unimplemented", "this agent does not know this call; upgrade it")
         elif len(self._by_call) >= limits.CALLS_AT_ONCE:
-            self._reject(call, "resource_exhausted", "too many calls at once; try again later")
+            self._reject(
+                call, "resource_exhausted", "the agent serves too many calls; try again later"
+            )
         elif call.id in self._by_call:
             self._reject(call, "already_exists", f"call {call.id} is under way")
         else:
@@ -89,7 +91,7 @@ class LogFollowers:
         return replies
 
     def end(self) -> None:
-        """The session is over: nobody waits any more."""
+        """Cancel all calls, at the end of the session."""
         for follower in self._by_call.values():
             follower.task.cancel()
         self._by_call.clear()
@@ -104,8 +106,8 @@ class LogFollowers:
         except NoLogError as error:
             self._reply(call, CallError("not_found", str(error)))
         except Exception:
-            logger.exception("a log could not be followed", extra={"attempt": str(request.attempt)})
-            self._reply(call, CallError("internal", "the agent failed; its log says how"))
+            logger.exception("log follow failed", extra={"attempt": str(request.attempt)})
+            self._reply(call, CallError("internal", "the agent failed; see the agent's log"))
         self._by_call.pop(call, None)
 
     def _reject(self, call: Call, code: str, message: str) -> None:

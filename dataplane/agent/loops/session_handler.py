@@ -1,9 +1,9 @@
 """
-The desk of the link: what came is written down and acted on, what is due is handed out.
+Session handler of the agent: records and acts on received messages, returns due messages.
 
-An attempt is accepted as soon as it is written down, and started when the control plane
-has confirmed that it knows: until then it may go elsewhere. It is never queued for want
-of room here; how much comes is settled by the credit alone.
+An attempt is accepted once it is in the ledger, and started once the control plane has
+confirmed that it recorded the acceptance: until then it may be leased to another agent.
+Attempts are never queued here for lack of capacity; only the credit limits how many come.
 """
 
 import asyncio
@@ -69,11 +69,12 @@ class AgentSessionHandler:
         self._clock = clock
         self._arriving = 0
         self._unconfirmed: set[AttemptId] = set()
-        self._accepted: list[Lease] = []  # to be said
+        self._accepted: list[Lease] = []  # not yet sent
         self._desired = DesiredState()
 
     def __repr__(self) -> str:
-        return f"<Keeper unconfirmed={len(self._unconfirmed)} {self._ledger!r} {self._attempts!r}>"
+        unconfirmed = len(self._unconfirmed)
+        return f"<AgentSessionHandler {unconfirmed=} {self._ledger!r} {self._attempts!r}>"
 
     @property
     def wakeup(self) -> Wakeup:
@@ -81,7 +82,7 @@ class AgentSessionHandler:
 
     async def begin(self) -> Sequence[Lease]:
         await self._attempts.started.wait()
-        self._accepted.clear()  # the inventory says it as well
+        self._accepted.clear()  # the inventory lists them as well
         await self._ledger.begin_session()
         self._unconfirmed = {
             attempt
@@ -99,7 +100,7 @@ class AgentSessionHandler:
         await self._ledger.remember_session(welcome, self._clock.now())
 
     async def record_heartbeat(self, at: datetime) -> None:
-        await self._ledger.remember_heartbeat(min(at, self._clock.now()))  # clocks are set back
+        await self._ledger.remember_heartbeat(min(at, self._clock.now()))  # clock may be set back
         self._fence.move_on()
 
     async def take(self, message: Work) -> None:
@@ -112,7 +113,7 @@ class AgentSessionHandler:
             case Acknowledgements():
                 await self._acknowledge(message)
             case InventoryDecisions():
-                await self._obey(message)
+                await self._apply_decisions(message)
             case Stops():
                 for stop in message.stops:
                     await self._stop(stop)
@@ -157,9 +158,9 @@ class AgentSessionHandler:
 
     async def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         """
-        Begin what waits for the ledger: however long that takes, the session is pumped on.
+        Start work that waits for the ledger, without blocking the session meanwhile.
 
-        What it does to the memory before it first waits is done when this returns.
+        Changes that the work makes before it first waits are visible when this returns.
         """
         self._attempts.spawn(work, name)
         await asyncio.sleep(0)
@@ -169,7 +170,7 @@ class AgentSessionHandler:
             fresh = await self._ledger.accept(message.assignments, message.specs, self._clock.now())
         finally:
             self._arriving -= len(message.assignments)
-        # A session that began meanwhile has listed them, and may have begun them.
+        # A session that began meanwhile has listed them, and may have started them.
         self._unconfirmed |= {
             active.assignment.attempt
             for active in fresh
@@ -181,23 +182,23 @@ class AgentSessionHandler:
                 self._accepted.append(lease)
             else:
                 logger.error(
-                    "an assignment was not accepted: the attempt is held under another lease",
+                    "assignment not accepted, attempt is active under another lease",
                     extra={"attempt": str(assignment.attempt)},
                 )
         self._wakeup.wake()
 
     def _confirm(self, leases: Iterable[Lease]) -> None:
-        """Start what is ours for certain."""
+        """Start the attempts that the control plane confirmed."""
         confirmed = [active for lease in leases if (active := self._find(lease)) is not None]
         self._unconfirmed -= {active.assignment.attempt for active in confirmed}
         self._attempts.begin(confirmed)
 
-    async def _obey(self, message: InventoryDecisions) -> None:
+    async def _apply_decisions(self, message: InventoryDecisions) -> None:
         self._confirm(lease for lease, kind in message.decisions if kind is InventoryDecision.KEEP)
         for lease, kind in message.decisions:
             if kind is not InventoryDecision.KEEP:
                 forget = kind is InventoryDecision.FORGET
-                await self._stop(Stop(lease=lease, reason="verdict", forget=forget))
+                await self._stop(Stop(lease=lease, reason="inventory decision", forget=forget))
 
     async def _acknowledge(self, message: Acknowledgements) -> None:
         for item in message.acknowledgements:
@@ -210,7 +211,7 @@ class AgentSessionHandler:
     async def _stop(self, stop: Stop) -> None:
         active = self._find(stop.lease)
         if active is None:
-            return  # over and settled, or another's: there is nothing to stop
+            return  # acknowledged, or active under another lease: nothing to stop
         attempt = stop.lease.attempt
         if stop.forget:
             await self._forget(attempt)
@@ -225,7 +226,7 @@ class AgentSessionHandler:
         self._wakeup.wake()
 
     async def _forget(self, attempt: AttemptId) -> None:
-        """It is not ours any more: stop it and say nothing."""
+        """Stop an attempt whose lease was revoked, and report nothing."""
         self._unconfirmed.discard(attempt)
         self._attempts.stop(attempt, Reason.LEASE_LOST)
         await self._ledger.forget([attempt])

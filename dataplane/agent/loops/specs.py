@@ -1,4 +1,4 @@
-"""Task and run specs by digest, read and parsed once for the many attempts that share them."""
+"""Cache of task and run specs by digest, parsed once for the many attempts that share them."""
 
 import asyncio
 from collections import OrderedDict
@@ -39,7 +39,7 @@ class _Parsed(Generic[_T]):
 
     async def get(self, digest: Digest) -> _T:
         if digest not in self._by_digest:
-            # An agent that begins anew asks two thousand times at once; it is read once.
+            # A restarted agent asks for it two thousand times at once; the lock has it read once.
             reading = self._reading.setdefault(digest, asyncio.Lock())
             async with reading:
                 if digest not in self._by_digest:

@@ -1,4 +1,4 @@
-"""Removes what attempts left behind, once they are settled and nobody is likely to ask."""
+"""Removes the directories of ended attempts after their retention."""
 
 import logging
 from datetime import timedelta
@@ -22,11 +22,11 @@ class Sweeper:
         self._retention = retention
 
     async def run(self) -> None:
-        """Sweep until cancelled, first at once: the last agent may have left strays."""
+        """Sweep every minute until cancelled, first at once for an earlier agent's files."""
         while True:
             swept = await self.run_once()
             if swept:
-                logger.debug("swept attempts", extra={"count": swept})
+                logger.debug("attempts swept", extra={"count": swept})
             await self._clock.sleep(_EVERY)
 
     async def run_once(self) -> int:

@@ -1,15 +1,15 @@
-"""Builds every object of the agent once, and runs its services in one task group."""
+"""Builds the agent's objects and runs its services in one task group."""
 
 from dataplane.agent.main.processes import run_processes
 from dataplane.agent.settings import ProcessSettings, Settings
 
 
 async def run_agent(settings: Settings) -> None:
-    """Run until cancelled; the first service to fail stops the others."""
+    """Run the agent until cancelled; the first service to fail stops the others."""
     if isinstance(settings.runtime, ProcessSettings):
         await run_processes(settings, settings.runtime)
     else:
-        # Its client library takes a second to import, which the others need not wait for.
+        # The Kubernetes client takes a second to import, which process agents need not pay.
         from dataplane.agent.main.pods import run_pods  # noqa: PLC0415
 
         await run_pods(settings, settings.runtime)

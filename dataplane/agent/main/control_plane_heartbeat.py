@@ -1,4 +1,4 @@
-"""How fresh the contact with the control plane is, as every replica's door may be asked."""
+"""Tells every replica's proxy whether the last acknowledged heartbeat is recent enough."""
 
 import logging
 from collections.abc import Iterator
@@ -20,11 +20,12 @@ _READ_EVERY = timedelta(seconds=3)
 
 class ControlPlaneHeartbeat:
     """
-    The leader knows from its ledger; the others read what the leader wrote down.
+    Last acknowledged heartbeat: the leader takes it from its ledger, standbys read the ConfigMap.
 
-    What cannot be read grows old, and old contact is none: pods that may be begun elsewhere
-    are then stopped by the kubelet, whoever of us lives. Nor is there any as long as nothing
-    has been read; but where nobody has ever led, nothing can have been begun elsewhere.
+    While the ConfigMap cannot be read the value ages and finally expires: the kubelet then
+    stops replaceable pods, whichever replicas are alive. Before the first read the heartbeat
+    counts as expired; but where no replica has ever led, no attempt can have been started, so
+    it counts as fresh.
     """
 
     def __init__(self, kube: Kube, namespace: str, grace: timedelta, clock: Clock) -> None:
@@ -38,7 +39,7 @@ class ControlPlaneHeartbeat:
 
     @contextmanager
     def leading(self, ledger: Ledger) -> Iterator[None]:
-        """Go by the ledger for the length of a block, and afterwards by what it said last."""
+        """Use the ledger within the block, and its last value afterwards."""
         self._ledger = ledger
         try:
             yield
@@ -47,30 +48,30 @@ class ControlPlaneHeartbeat:
             self._read, self._is_known = ledger.last_heartbeat, True
 
     async def run(self) -> None:
-        """Keep up with the leader until cancelled."""
+        """Read the leader's ConfigMap every 3 s until cancelled."""
         while True:
             if self._ledger is None:
-                await self._start_informers()
+                await self._read_metadata()
             await self._clock.sleep(_READ_EVERY)
 
     def is_fresh(self) -> bool:
-        """Whether what may be begun elsewhere may go on here."""
+        """Return whether replaceable attempts may go on here."""
         if self._ledger is None and not self._is_known:
             return False
         last_heartbeat = self._read if self._ledger is None else self._ledger.last_heartbeat
         return last_heartbeat is None or self._clock.now() < fence_at(last_heartbeat, self._grace)
 
     def allow_until(self, _: object) -> None:
-        """The fence of pods is asked, not told; see :meth:`is_fresh`."""
+        """Do nothing: liveness probes of pods poll :meth:`is_fresh` instead."""
 
-    async def _start_informers(self) -> None:
+    async def _read_metadata(self) -> None:
         try:
             read = parse_last_heartbeat(
                 parse_metadata(await self._kube.get(CONFIG_MAP, self._name))
             )
         except NotFoundError:
-            read = None  # nobody has ever led
+            read = None  # no replica has ever led
         except KubeError as error:
-            logger.warning("the contact is not known", extra={"detail": str(error)})
+            logger.warning("last heartbeat not read", extra={"detail": str(error)})
             return
         self._read, self._is_known = read, True

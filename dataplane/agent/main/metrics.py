@@ -1,4 +1,4 @@
-"""What the agent of a cluster counts, for Prometheus: collected when it is asked for."""
+"""Prometheus metrics of a Kubernetes agent, collected at each scrape."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -58,21 +58,21 @@ class Metrics(Collector):
         for (verb, resource, code), count in self._kube.requests.items():
             requests.add_metric([verb, resource, str(code)], count)
         yield requests
-        yield from self._informed()
+        yield from self._informer_metrics()
         yield from self._proxy_metrics()
 
-    def _informed(self) -> Iterable[Metric]:
-        held = GaugeMetricFamily(
+    def _informer_metrics(self) -> Iterable[Metric]:
+        objects = GaugeMetricFamily(
             "volary_agent_informer_objects", "Objects in memory", labels=["resource"]
         )
         failures = CounterMetricFamily(
             "volary_agent_informer_failures", "Lists and watches that broke", labels=["resource"]
         )
         for kind, informer in self._informers.items():
-            held.add_metric([kind.plural], len(informer))
+            objects.add_metric([kind.plural], len(informer))
             failures.add_metric([kind.plural], informer.counts.failures)
         failures.add_metric(["events"], self._events.counts.failures)
-        yield held
+        yield objects
         yield failures
 
     def _proxy_metrics(self) -> Iterable[Metric]:

@@ -1,8 +1,9 @@
 """
-The agent of a cluster: its attempts are pods, its memory is the cluster's own.
+Runs the agent in a Kubernetes cluster: attempts are pods, the ledger is TaskActions.
 
-Any number of replicas may run. All of them watch, and serve the door; the one that holds
-the Lease also keeps the ledger, the link and the attempts, and lets go of them in time.
+Any number of replicas may run. All of them watch the cluster and serve the in-cluster API
+proxy; the one that holds the Lease also runs the ledger, the link and the attempts, and
+stops doing so before the Lease expires.
 """
 
 import asyncio
@@ -74,21 +75,21 @@ async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> 
     clock = SystemClock()
     async with (
         Kube.open(runtime_settings.kubeconfig) as kube,
-        # Renewing the Lease must not wait behind anything else.
+        # A client of its own: renewing the Lease must not wait behind other calls.
         Kube.open(runtime_settings.kubeconfig) as kube_of_election,
     ):
         plugins = await _find_plugins(kube, runtime_settings)
         fence = await _find_fence(kube, runtime_settings)
-        # Consent ends so early that the kubelet, the slowest of all, is through in time.
+        # The fence closes so early that the kubelet, the slowest party, has killed pods in time.
         takes = settings.grace if fence is None else max(settings.grace, fence.takes)
-        contacts = ControlPlaneHeartbeat(kube, runtime_settings.namespace, takes, clock)
+        heartbeat = ControlPlaneHeartbeat(kube, runtime_settings.namespace, takes, clock)
         caches = _start_informers(kube, plugins, runtime_settings, clock)
         async with open_proxy(
             _site(settings, runtime_settings),
             kube=kube,
             pods=caches.pods,
             clock=clock,
-            is_fresh=contacts.is_fresh,
+            is_fresh=heartbeat.is_fresh,
         ) as proxy:
             leader = _Leader(
                 settings=settings,
@@ -97,7 +98,7 @@ async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> 
                 plugins=plugins,
                 caches=caches,
                 proxy=proxy,
-                contacts=contacts,
+                heartbeat=heartbeat,
                 fence=fence,
                 connectors=ConnectorSettings(
                     endpoints=runtime_settings.connectors,
@@ -114,8 +115,8 @@ async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> 
                 for informer in caches.templates:
                     services.create_task(informer.run(), name="informer of pod templates")
                 services.create_task(caches.events.run(), name="informer of events")
-                services.create_task(contacts.run(), name="contacts")
-                services.create_task(proxy.run(), name="door")
+                services.create_task(heartbeat.run(), name="heartbeat reader")
+                services.create_task(proxy.run(), name="proxy")
                 if runtime_settings.metrics_listen:
                     services.create_task(
                         metrics.serve(runtime_settings.metrics_listen), name="metrics"
@@ -125,9 +126,9 @@ async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _InformerCaches:
-    """What every replica sees of the cluster."""
+    """Informers that every replica runs."""
 
-    informers: Mapping[Kind, Informer]  # of pods, and of the plugins' resources
+    informers: Mapping[Kind, Informer]  # of pods and of the plugins' resources
     pods: Informer
     templates: Sequence[Informer]  # of the namespaces of tasks, and of the agent's own
     events: Events
@@ -135,7 +136,7 @@ class _InformerCaches:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Leader:
-    """What only the replica that leads does."""
+    """Services that only the leader runs."""
 
     settings: Settings
     runtime_settings: KubernetesSettings
@@ -143,13 +144,13 @@ class _Leader:
     plugins: Sequence[Plugin]
     caches: _InformerCaches
     proxy: ApiProxy
-    contacts: ControlPlaneHeartbeat
+    heartbeat: ControlPlaneHeartbeat
     fence: Fence | None
     connectors: ConnectorSettings
     clock: Clock
 
     async def lead(self) -> None:
-        """Keep the ledger and run its attempts, until cancelled."""
+        """Run the ledger, the link and the attempts until cancelled."""
         namespaces = Namespaces(
             self.kube,
             own=self.runtime_settings.namespace,
@@ -168,12 +169,12 @@ class _Leader:
         ) as journal:
             ledger = Ledger(journal)
             await ledger.load()
-            with self.contacts.leading(ledger):
+            with self.heartbeat.leading(ledger):
                 await run_services(
-                    self.settings, self._equip(ledger, journal, namespaces), self.clock
+                    self.settings, self._build(ledger, journal, namespaces), self.clock
                 )
 
-    def _equip(
+    def _build(
         self, ledger: Ledger, journal: TaskActionJournal, namespaces: Namespaces
     ) -> AgentDependencies:
         stores = Stores(self.clock)
@@ -194,7 +195,7 @@ class _Leader:
             log_links=[LogLink(name, uri) for name, uri in self.runtime_settings.log_links.items()],
             grace=self.settings.grace,
         )
-        # All of them: what lacks its operator says so, and is not run as some pod.
+        # All plugins: a task whose operator is missing fails with that reason, not as a plain pod.
         pods = KubernetesRuntime(cluster, _all_plugins(self.runtime_settings))
 
         def suits_pods(job: Job) -> bool:
@@ -215,8 +216,8 @@ class _Leader:
             ledger=ledger,
             runtimes=runtimes,
             logs=Logs([pods, connectors]),
-            fenced=self.contacts,
-            free_memory=lambda: sys.maxsize,  # the scheduler knows the nodes'
+            fenced=self.heartbeat,
+            free_memory=lambda: sys.maxsize,  # the Kubernetes scheduler knows the nodes'
             also={"connectors": endpoints.run} if self.connectors else {},
         )
 
@@ -226,7 +227,7 @@ def _all_plugins(runtime_settings: KubernetesSettings) -> Sequence[Plugin]:
 
 
 async def _find_plugins(kube: Kube, runtime_settings: KubernetesSettings) -> Sequence[Plugin]:
-    """Return the plugins whose resources this API server knows, and lets us make."""
+    """Return the plugins whose resources this API server knows and the agent may create."""
     namespace = (
         "" if "{" in runtime_settings.namespace_template else runtime_settings.namespace_template
     )
@@ -239,7 +240,7 @@ async def _find_plugins(kube: Kube, runtime_settings: KubernetesSettings) -> Seq
         if not any(each.get("name") == plugin.kind.plural for each in known.get("resources", ())):
             continue
         if plugin.kind != POD and not await kube.may("create", plugin.kind, namespace):
-            logger.warning("an operator may not be used", extra={"kind": plugin.kind.plural})
+            logger.warning("plugin disabled, not allowed", extra={"kind": plugin.kind.plural})
             continue
         found.append(plugin)
     return found
@@ -248,7 +249,7 @@ async def _find_plugins(kube: Kube, runtime_settings: KubernetesSettings) -> Seq
 def _start_informers(
     kube: Kube, plugins: Sequence[Plugin], runtime_settings: KubernetesSettings, clock: Clock
 ) -> _InformerCaches:
-    # Where one namespace takes all, the agent need not be allowed to look elsewhere.
+    # With a single namespace for all tasks, the agent needs no cluster-wide list and watch.
     namespace = (
         "" if "{" in runtime_settings.namespace_template else runtime_settings.namespace_template
     )
@@ -312,7 +313,7 @@ def _pod_templates(
 
 
 async def _find_fence(kube: Kube, runtime_settings: KubernetesSettings) -> Fence | None:
-    """Say where the kubelet, which resolves no names of the cluster, finds the door."""
+    """Return the proxy's IP address for the kubelet, which cannot resolve Service names."""
     try:
         ipaddress.ip_address(runtime_settings.proxy_host)
     except ValueError:
@@ -330,7 +331,7 @@ async def _find_fence(kube: Kube, runtime_settings: KubernetesSettings) -> Fence
 
 @dataclass(frozen=True, slots=True)
 class _ByName(Mapping[Name, Object]):
-    """What informers have, as a mapping that stays up to date."""
+    """Live view of several informers as one mapping by name."""
 
     informers: Sequence[Informer]
 

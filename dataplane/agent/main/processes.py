@@ -1,4 +1,4 @@
-"""The agent of a machine: its attempts are processes, its memory is a directory."""
+"""Runs the agent on one machine: attempts are processes, the ledger is a SQLite file."""
 
 import fcntl
 import os
@@ -72,14 +72,14 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                 take_along=settings.grace + timedelta(seconds=10)
                 if runtime_settings.stop_attempts
                 else None,
-                also={"nursery": spawner.run, "sweeper": sweeper.run},
+                also={"spawner": spawner.run, "sweeper": sweeper.run},
             )
             await run_services(settings, dependencies, clock)
 
 
 @contextmanager
 def _lock(directory: Path) -> Iterator[None]:
-    """Hold the data directory, so that no second agent works on it."""
+    """Lock the data directory against a second agent; DataDirectoryError if that fails."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(directory / "agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -93,7 +93,7 @@ def _lock(directory: Path) -> Iterator[None]:
         yield
     except BlockingIOError as error:
         raise DataDirectoryError(
-            f"another agent works in {directory}; stop it, or give another --data-dir"
+            f"another agent uses {directory}; stop it, or give another --data-dir"
         ) from error
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""What every agent does, whatever its attempts run in."""
+"""Services that every agent runs, whatever its runtime: link, attempts, fence, log followers."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
@@ -20,14 +20,14 @@ from shared.kit.wakeup import Wakeup
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentDependencies:
-    """What differs from runtime to runtime."""
+    """Dependencies that differ from runtime to runtime."""
 
     ledger: Ledger
     runtimes: Runtimes
     logs: Followed
     fenced: Fenced
-    free_memory: Callable[[], int]  # bytes that are left for attempts
-    take_along: timedelta | None = None  # stop attempts when the agent ends
+    free_memory: Callable[[], int]  # bytes available for attempts
+    take_along: timedelta | None = None  # stop attempts when the agent ends, within this time
     also: Mapping[str, Callable[[], Coroutine[None, None, None]]] = field(default_factory=dict)
 
 

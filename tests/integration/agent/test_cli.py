@@ -39,7 +39,7 @@ async def test_a_second_agent_in_one_directory_is_refused(world: World) -> None:
         async with asyncio.timeout(60):
             assert await second.process.wait() == 1
 
-    assert "another agent works in" in second.log.read_text()
+    assert "another agent uses" in second.log.read_text()
 
 
 async def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:

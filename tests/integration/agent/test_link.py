@@ -129,7 +129,7 @@ async def test_an_agent_that_was_superseded_comes_back_later(world: World) -> No
         await world.control.send(link_pb2.ControlFrame(refusal=refusal))
         await world.control.until(lambda: len(world.control.sessions) == 2)
 
-    assert "another agent serves this cluster" in started.log.read_text()
+    assert "session superseded by another agent" in started.log.read_text()
 
 
 async def test_a_log_is_followed_while_the_task_writes_it(world: World, tmp_path: Path) -> None:

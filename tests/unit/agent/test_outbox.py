@@ -40,7 +40,7 @@ def test_a_new_session_says_again_what_was_not_acknowledged() -> None:
     first, second = make_reports(1, Phase.INITIALIZING, Phase.RUNNING)
     outbox.add([first, second])
     outbox.take()
-    outbox.settle(acknowledge(first))
+    outbox.acknowledge(acknowledge(first))
 
     outbox.rewind()
     assert outbox.take() == [second]
@@ -51,9 +51,9 @@ def test_only_the_acknowledgement_of_the_last_word_says_that_it_is_over() -> Non
     first, last = make_reports(1, Phase.RUNNING, Phase.SUCCEEDED)
     outbox.add([first, last])
 
-    assert not outbox.settle(acknowledge(first))
-    assert outbox.settle(acknowledge(last))
-    assert not outbox.settle(acknowledge(last))
+    assert not outbox.acknowledge(acknowledge(first))
+    assert outbox.acknowledge(acknowledge(last))
+    assert not outbox.acknowledge(acknowledge(last))
 
 
 def test_an_acknowledgement_settles_all_versions_before_it() -> None:
@@ -61,7 +61,7 @@ def test_an_acknowledgement_settles_all_versions_before_it() -> None:
     reports = make_reports(1, Phase.INITIALIZING, Phase.RUNNING, Phase.FAILED)
     outbox.add(reports)
 
-    assert outbox.settle(acknowledge(reports[-1]))
+    assert outbox.acknowledge(acknowledge(reports[-1]))
     assert outbox.take() == []
 
 
@@ -98,7 +98,7 @@ def test_what_is_in_flight_has_its_bound_and_settling_makes_room() -> None:
         sent += taken
     assert len(sent) == limits.REPORTS_IN_FLIGHT
 
-    outbox.settle(acknowledge(sent[0]))
+    outbox.acknowledge(acknowledge(sent[0]))
     assert len(outbox.take()) == 1
 
 

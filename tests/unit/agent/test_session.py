@@ -29,9 +29,9 @@ from dataplane.agent.core.session import (
     State,
     extend_credit,
     greet,
+    peer_timeout,
     receive,
     tick,
-    timeouts,
 )
 from tests.unit.agent.assignments import NOW, make_active, make_assignment
 
@@ -287,11 +287,11 @@ def test_a_session_asked_to_reconnect_leaves_when_the_time_has_come() -> None:
     assert not any(isinstance(effect, End) for effect in effects)
 
     _, effects = tick(session, NOW + timedelta(seconds=1))
-    assert effects == [End("reconnect", "the control plane asked us to reconnect")]
+    assert effects == [End("reconnect", "the control plane asked the agent to reconnect")]
 
 
 def test_peer_has_the_greeting_timeout_first_and_some_heartbeats_later() -> None:
     greeting, _ = greet(HELLO, NOW)
-    assert timeouts(greeting) == limits.GREETING_TIMEOUT
+    assert peer_timeout(greeting) == limits.GREETING_TIMEOUT
     opened = make_open_session()
-    assert timeouts(opened) == limits.SILENT_INTERVALS * opened.heartbeat_every
+    assert peer_timeout(opened) == limits.SILENT_INTERVALS * opened.heartbeat_every
