@@ -96,7 +96,7 @@ class World:
 
     def terms_lost(self) -> int:
         """Return how often the agent failed to renew its Lease in time and started over."""
-        return self.agent.said().count("this agent leads no longer")
+        return self.agent.said().count("leader election lost")
 
     def cpu_seconds(self) -> Mapping[str, float]:
         """Return the CPU seconds that each process has used so far."""

@@ -1,4 +1,4 @@
-"""``volary-agent``: parse arguments, call ``main`` or ``doctor``."""
+"""Command line of the agent, ``volary-agent``: parses options, calls ``main`` or ``doctor``."""
 
 import socket
 import sys
@@ -45,36 +45,36 @@ def main() -> None:
     "--runtime",
     type=click.Choice(["process", "kubernetes"]),
     default="process",
-    help="What attempts run in. The options below say where one of them is meant.",
+    help="What attempts run in. Options below that apply to one of them begin with its name.",
 )
 @click.option(
     "--control-plane",
     required=True,
     metavar="HOST:PORT[,…]",
-    help="Where the link is served; several addresses are dialled one after the other.",
+    help="Addresses of the control plane's agent link; several are dialled one after the other.",
 )
 @click.option(
     "--token-file",
     required=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Holds the cluster's token; read anew at each dial, so that it can be replaced.",
+    help="File with the cluster's token; read at each connection, so that it can be rotated.",
 )
 @click.option(
     "--ca-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Certificates to trust instead of the system's. A loopback address needs no TLS.",
+    help="CA certificates to trust instead of the system's. A loopback address needs no TLS.",
 )
 @click.option(
     "--public-endpoint",
     required=True,
     metavar="HOST:PORT",
-    help="Where the control plane's API is served: to tasks, or to the door they go through.",
+    help="Address of the control plane's API, for tasks or for the proxy that they call.",
 )
 @click.option(
     "--slots",
     type=click.IntRange(1, 100_000),
-    help="Attempts at once. A soft bound: parents that wait for their children take no slot, "
-    "and when nothing moves one more is asked for, as memory allows. "
+    help="Concurrent attempts. A soft limit: parents that wait for their children take no slot, "
+    "and while all slots wait one more attempt is requested at a time, as memory allows. "
     f"[default: {_POD_SLOTS} pods, or one process for each 256 MiB of memory, 4 to 256]",
 )
 @click.option(
@@ -87,20 +87,20 @@ def main() -> None:
     "--retention-seconds",
     type=click.FloatRange(0),
     default=3600.0,
-    help="Keep what is left of ended attempts so long: directories, or TaskActions.",
+    help="How long to keep the directories or TaskActions of ended attempts.",
 )
 @click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="process: the agent's memory and its attempts' directories. One agent at a time.",
+    help="process: the agent's ledger and its attempts' directories. One agent at a time.",
 )
 @click.option(
-    "--warm/--cold", default=True, help="process: fork tasks of one that has the SDK ready."
+    "--warm/--cold", default=True, help="process: fork tasks from a process with the SDK loaded."
 )
 @click.option(
     "--stop-attempts/--leave-attempts",
     default=False,
-    help="process: when this agent is stopped, abort its attempts, or leave them to be adopted.",
+    help="process: when this agent stops, abort its attempts, or leave them to be adopted.",
 )
 @click.option(
     "--kubeconfig",
@@ -111,56 +111,56 @@ def main() -> None:
 @click.option(
     "--namespace-template",
     default="{project}-{domain}",
-    help="kubernetes: where an attempt's pod goes; {org}, {project}, {domain}, or one for all.",
+    help="kubernetes: namespace of attempts; may contain {org}, {project} and {domain}.",
 )
 @click.option(
     "--create-namespaces/--no-create-namespaces",
     default=True,
-    help="kubernetes: make namespaces that are missing.",
+    help="kubernetes: create missing namespaces.",
 )
 @click.option(
     "--identity",
     default=socket.gethostname,
     show_default="the host's name",
-    help="kubernetes: this replica among those of the agent.",
+    help="kubernetes: unique name of this replica in the leader election.",
 )
 @click.option(
-    "--lease-name", default="volary-agent", help="kubernetes: the Lease that one replica holds."
+    "--lease-name", default="volary-agent", help="kubernetes: the Lease of the leader election."
 )
 @click.option(
     "--proxy-listen",
     default="0.0.0.0:8443",
     metavar="HOST:PORT",
-    help="kubernetes: where pods are served.",
+    help="kubernetes: where the API proxy for pods listens.",
 )
 @click.option(
     "--proxy-address",
     metavar="HOST:PORT",
-    help="kubernetes: the same as pods reach it. [default: the Service volary-agent-proxy "
-    "of the agent's namespace, port 443]",
+    help="kubernetes: address at which pods reach the API proxy. [default: the Service "
+    "volary-agent-proxy of the agent's namespace, port 443]",
 )
 @click.option(
     "--connectors",
     default="",
     metavar="ADDRESS[,…]",
-    help="kubernetes: connectors, host:port or grpcs://host:port, asked for what they serve.",
+    help="kubernetes: connectors, host:port or grpcs://host:port, asked for their task types.",
 )
 @click.option(
     "--connector-for",
     multiple=True,
     metavar="TYPE=ADDRESS",
-    help="kubernetes: the connector of one type of task, whatever others say.",
+    help="kubernetes: the connector of one task type, even if another one serves it too.",
 )
 @click.option(
     "--log-link",
     multiple=True,
     metavar="NAME=URI",
-    help="kubernetes: where the cluster keeps logs, shown with each attempt; the URI may hold "
+    help="kubernetes: a link to the cluster's logs, shown with each attempt; the URI may contain "
     "{{.podName}}, {{.namespace}}, {{.runName}}, {{.actionName}}, {{.attempt}}.",
 )
 @click.option("--copilot-image", default="", help="kubernetes: brings the data of raw containers.")
 @click.option(
-    "--service-account", default="default", help="kubernetes: of pods whose task names none."
+    "--service-account", default="default", help="kubernetes: of pods whose task sets none."
 )
 @click.option(
     "--env-from-secret",
@@ -175,45 +175,45 @@ def main() -> None:
     "--pods",
     default="",
     metavar="JSON",
-    help="kubernetes: what holds for every pod: defaults, maxima, nodes, labels; docs/pods.md.",
+    help="kubernetes: policy for every pod: defaults, maxima, nodes, labels; docs/pods.md.",
 )
 @click.option(
     "--pending-timeout-seconds",
     type=click.FloatRange(0),
     default=1800.0,
-    help="kubernetes: a pod that does not begin in this time is given up. 0: never.",
+    help="kubernetes: a pod that does not start within this time fails. 0: no limit.",
 )
 @click.option(
     "--image-timeout-seconds",
     type=click.FloatRange(0),
     default=_DEFAULT_TIMEOUTS.image.total_seconds(),
-    help="kubernetes: from the first pull of an image that fails until its pod is given up.",
+    help="kubernetes: from the first failed pull of an image until its pod fails.",
 )
 @click.option(
     "--config-timeout-seconds",
     type=click.FloatRange(0),
     default=_DEFAULT_TIMEOUTS.config.total_seconds(),
-    help="kubernetes: the same where a Secret or ConfigMap of its environment is missing.",
+    help="kubernetes: the same if a Secret or ConfigMap of its environment is missing.",
 )
 @click.option(
     "--volume-timeout-seconds",
     type=click.FloatRange(0),
     default=_DEFAULT_TIMEOUTS.volume.total_seconds(),
-    help="kubernetes: the same where what it mounts is missing.",
+    help="kubernetes: the same if a volume that it mounts is missing.",
 )
 @click.option(
     "--container-timeout-seconds",
     type=click.FloatRange(0),
     default=_DEFAULT_TIMEOUTS.container.total_seconds(),
-    help="kubernetes: the same where the node cannot make or start a container.",
+    help="kubernetes: the same if the node cannot create or start a container.",
 )
 @click.option(
-    "--metrics-listen", default="", metavar="HOST:PORT", help="kubernetes: for Prometheus."
+    "--metrics-listen", default="", metavar="HOST:PORT", help="kubernetes: serve /metrics here."
 )
 @click.option("--log-level", type=click.Choice(_LEVELS, case_sensitive=False), default="info")
 @click.option("--log-json", is_flag=True, help="Log a JSON object a line.")
 def run(*, log_level: str, log_json: bool, **given: Any) -> None:
-    """Connect to the control plane and run what it assigns, until told to stop."""
+    """Connect to the control plane and run the attempts it assigns, until stopped."""
     logs.configure(level=log_level, json_lines=log_json)
     settings = _settings(**given)
     try:
@@ -222,7 +222,7 @@ def run(*, log_level: str, log_json: bool, **given: Any) -> None:
         click.echo(f"volary-agent: {error}", err=True)
         sys.exit(1)
     except KubeError as error:
-        click.echo(f"volary-agent: {error}; volary-agent doctor says more", err=True)
+        click.echo(f"volary-agent: {error}; run volary-agent doctor for details", err=True)
         sys.exit(1)
 
 
@@ -233,9 +233,9 @@ def run(*, log_level: str, log_json: bool, **given: Any) -> None:
         click.Option(
             ["--task-namespace"],
             multiple=True,
-            help="kubernetes: a namespace of tasks to look at, too.",
+            help="kubernetes: a namespace of tasks to check as well.",
         ),
-        click.Option(["--json", "as_json"], is_flag=True, help="For programs."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
     ],
 )
 def doctor(
@@ -247,10 +247,9 @@ def doctor(
     **given: Any,
 ) -> None:
     """
-    Look at all that an agent with these options depends on, and say what to do.
+    Check everything that an agent with these options depends on, and print remedies.
 
-    Exits with 1 if something fails. Changes nothing, but for one small blob that is written
-    and deleted; an agent that runs does not notice.
+    Exits with 1 if a check fails. Only writes and deletes one small blob; agents keep running.
     """
     import asyncio  # noqa: PLC0415
 
@@ -296,7 +295,7 @@ def _settings(
 
 def _process_settings(public_endpoint: str, given: dict[str, Any]) -> ProcessSettings:
     if given["data_dir"] is None:
-        raise click.UsageError("--data-dir is needed: processes of this machine leave files")
+        raise click.UsageError("--data-dir is required with --runtime process")
     endpoint = _address(public_endpoint, "--public-endpoint")
     return ProcessSettings(
         data_dir=given["data_dir"].resolve(),
@@ -375,9 +374,7 @@ def _find_namespace() -> str:
     try:
         return _OWN_NAMESPACE.read_text().strip()
     except OSError as error:
-        raise click.UsageError(
-            "--namespace is needed: this is no pod, so it has no namespace of its own"
-        ) from error
+        raise click.UsageError("--namespace is required outside of a pod") from error
 
 
 def _template(text: str) -> str:
@@ -385,7 +382,7 @@ def _template(text: str) -> str:
         text.format(org="o", project="p", domain="d")
     except (KeyError, IndexError, ValueError) as error:
         raise click.BadParameter(
-            f"{text!r} is no template; it may hold {{org}}, {{project}} and {{domain}}",
+            f"{text!r} is not a template; it may contain {{org}}, {{project}} and {{domain}}",
             param_hint="--namespace-template",
         ) from error
     return text

@@ -65,7 +65,7 @@ async def _check_inside(
     if not isinstance(runtime_settings, KubernetesSettings):
         return []
     try:
-        async with Kube.open(runtime_settings.kubeconfig, timeouts=_TIMEOUT) as kube:
+        async with Kube.open(runtime_settings.kubeconfig, retry_timeout=_TIMEOUT) as kube:
             patient = Patient(
                 kube=kube, settings=runtime_settings, namespaces=namespaces, clock=clock
             )

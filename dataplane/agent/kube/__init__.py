@@ -1,6 +1,6 @@
 """
-The Kubernetes API, as narrow as the agent needs it: the one room that imports ``kubernetes``.
+Kubernetes client of the agent, reduced to what it needs; only this package imports ``kubernetes``.
 
-Objects are JSON as the API server sends it; ``objects`` names their kinds, labels and how
-a name is computed from an attempt.
+Objects are JSON as the API server sends it; ``objects`` defines kinds, labels and how an
+object's name is computed from its attempt.
 """

@@ -1,9 +1,9 @@
 """
-Ways into a cluster: where its API server is, how to trust it, and what to say of oneself.
+Finds address, TLS settings and credentials of a cluster's API server.
 
-Inside of a cluster all of that lies in files that the kubelet renews, and is read here. What
-a kubeconfig may say (certificates, programs, OIDC) is the library's to know; its package
-brings 1,400 modules of models along, so it is imported only for that.
+Inside a cluster these are files that the kubelet renews, and are read here. Kubeconfigs
+(certificates, exec plugins, OIDC) are left to the ``kubernetes`` library; its package brings
+1,400 modules of models along, so it is imported only for that.
 """
 
 import asyncio
@@ -23,16 +23,18 @@ _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
+    """Address, TLS settings and credentials of an API server."""
+
     address: str  # "https://host:port", and a path if there is one
     tls: ssl.SSLContext
     credentials: Callable[[], Awaitable[Mapping[str, str]]]
     """The headers of one request; UnreachableError while they cannot be read."""
-    server_name: str | None = None  # in its certificate; None: the address's
+    server_name: str | None = None  # expected in its certificate; None: the address's host
     proxy: str | None = None
 
 
 async def find_access(kubeconfig: Path | None) -> Access:
-    """Find it in the kubeconfig, or as a pod's service account; NoAccessError if not."""
+    """Read the kubeconfig or, without one, the pod's service account; NoAccessError if neither."""
     return _of_pod() if kubeconfig is None else await _of_kubeconfig(kubeconfig)
 
 
@@ -41,7 +43,7 @@ def _of_pod() -> Access:
     port = os.environ.get("KUBERNETES_SERVICE_PORT", "")
     if not (host and port):
         raise NoAccessError(
-            "this is no pod of a cluster: KUBERNETES_SERVICE_HOST is not set; give a kubeconfig"
+            "not running in a pod (KUBERNETES_SERVICE_HOST is not set); give --kubeconfig"
         )
     token = _AccountToken(_ACCOUNT / "token")
     try:
@@ -49,7 +51,7 @@ def _of_pod() -> Access:
         tls = ssl.create_default_context(cafile=str(_ACCOUNT / "ca.crt"))
     except (OSError, ValueError) as error:
         raise NoAccessError(
-            f"this pod has no service account: {error}; give it one, or a kubeconfig"
+            f"this pod has no service account token ({error}); mount one, or give --kubeconfig"
         ) from error
     address = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     return Access(
@@ -91,7 +93,7 @@ async def _of_kubeconfig(path: Path) -> Access:
             str(path), client_configuration=found, persist_config=False
         )
     except config.ConfigException as error:
-        raise NoAccessError(f"{path}: {error}; give a kubeconfig") from error
+        raise NoAccessError(f"kubeconfig {path} cannot be used: {error}") from error
     read_at = asyncio.get_running_loop().time()
 
     async def credentials() -> Mapping[str, str]:
@@ -126,7 +128,7 @@ def _is_old(read_at: float) -> bool:
 
 
 def _find_proxy(address: str) -> str | None:
-    """Return what the environment says of a proxy on the way to ``address``."""
+    """Return the proxy that the environment (HTTPS_PROXY, NO_PROXY) sets for ``address``."""
     parts = urlsplit(address)
     if proxy_bypass(parts.hostname or ""):
         return None

@@ -1,11 +1,11 @@
 """
-What the agent asks of the Kubernetes API: one method for each verb, JSON in and out.
+Kubernetes API client: one method for each verb, JSON in and out.
 
-Of what comes in numbers, in lists and watches, there is only what ``picking`` keeps.
-Every call ends: each try has a timeout, and passing errors (``errors``) are waited for until
-the client's patience is used up. So a call may be carried out twice; names are computed, and
-whoever creates takes ExistsError for done where that is what it means. Watches and logs are
-streams, and not tried again: who follows them knows where to go on.
+Listed and watched objects keep only the fields that ``field_pruning`` keeps. Every call ends:
+each try has a timeout, and transient errors (``errors``) are retried within the client's retry
+timeout. So a call may be executed twice; names are deterministic, and callers of create treat
+ExistsError as success where the object is theirs. Watches and logs are streams and are not
+retried: their callers know where to resume.
 """
 
 import json
@@ -26,7 +26,7 @@ from dataplane.agent.kube.errors import (
     NotFoundError,
     parse_status,
 )
-from dataplane.agent.kube.field_pruning import pick
+from dataplane.agent.kube.field_pruning import prune_fields
 from dataplane.agent.kube.objects import (
     ACCESS_REVIEW,
     POD,
@@ -37,7 +37,7 @@ from dataplane.agent.kube.objects import (
     name_of,
 )
 from dataplane.agent.kube.requests import JSON, MERGE, METADATA_LIST, Request, selectors
-from dataplane.agent.kube.retries import persist
+from dataplane.agent.kube.retries import call_with_retries
 
 if TYPE_CHECKING:
     from dataplane.agent.kube.transport import Transport
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A whole list at one moment; a watch goes on from ``resource_version``."""
+    """A consistent list; a watch can start from its ``resource_version``."""
 
     items: Sequence[Object]
     resource_version: str
@@ -55,7 +55,7 @@ class ChangeKind(StrEnum):
     ADDED = "ADDED"
     MODIFIED = "MODIFIED"
     DELETED = "DELETED"
-    BOOKMARK = "BOOKMARK"  # nothing happened; only the resource version is news
+    BOOKMARK = "BOOKMARK"  # no change; only the resource version is new
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +70,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reviewed:
-    """What the API server says of a token."""
+    """Result of a TokenReview."""
 
     authenticated: bool
     user: str = ""  # "system:serviceaccount:<namespace>:<name>"
     extra: Mapping[str, Sequence[str]]
-    error: str = ""  # why not
+    error: str = ""  # why it is not authenticated
 
     @property
     def pod(self) -> str:
-        """Name of the pod that the token is bound to, "" if to none."""
+        """Name of the pod that the token is bound to; "" if it is not bound to a pod."""
         return next(iter(self.extra.get("authentication.kubernetes.io/pod-name", ())), "")
 
     @property
@@ -88,32 +88,35 @@ class Reviewed:
 
 
 class Kube:
-    """Made by :meth:`open`."""
+    """Kubernetes API client; create it with :meth:`open`."""
 
-    def __init__(self, transport: "Transport", *, timeouts: timedelta | None) -> None:
+    def __init__(self, transport: "Transport", *, retry_timeout: timedelta | None) -> None:
         self._transport = transport
-        self._retry_timeout = timeouts
+        self._retry_timeout = retry_timeout
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, kubeconfig: Path | None = None, *, timeouts: timedelta | None = limits.RETRY_TIMEOUT
+        cls,
+        kubeconfig: Path | None = None,
+        *,
+        retry_timeout: timedelta | None = limits.RETRY_TIMEOUT,
     ) -> AsyncIterator[Self]:
-        """Enter as the kubeconfig says, or as the service account of the pod we are in."""
-        # Its library takes a second to import: nobody pays who has no cluster.
+        """Connect with the kubeconfig or, without one, as the pod's service account."""
+        # aiohttp takes a second to import, which agents without a cluster need not pay.
         from dataplane.agent.kube.transport import Transport  # noqa: PLC0415
 
         async with Transport.open(kubeconfig) as transport:
-            yield cls(transport, timeouts=timeouts)
+            yield cls(transport, retry_timeout=retry_timeout)
 
     @property
     def requests(self) -> Counter[tuple[str, str, int]]:
-        """Requests made, by verb, resource and HTTP code (0: no answer); each try counts."""
+        """Number of requests by verb, resource and HTTP code (0: no answer); each try counts."""
         return self._transport.requests
 
-    def with_retry_timeout(self, timeouts: timedelta | None) -> "Kube":
-        """Return the same client, but waiting so long for what passes; None: for ever."""
-        return Kube(self._transport, timeouts=timeouts)
+    def with_retry_timeout(self, retry_timeout: timedelta | None) -> "Kube":
+        """Return the same client with another retry timeout; None: retry without a limit."""
+        return Kube(self._transport, retry_timeout=retry_timeout)
 
     async def get(self, kind: Kind, name: Name) -> Object:
         return await self._request(Request(verb="get", method="GET", kind=kind, name=name))
@@ -127,18 +130,18 @@ class Kube:
         fields: str = "",
         only_metadata: bool = False,
     ) -> Listing:
-        """List all, in pages of one moment; ``labels`` and ``fields`` are selectors."""
+        """List all, in pages of one snapshot; ``labels`` and ``fields`` are selectors."""
         accept = METADATA_LIST if only_metadata else JSON
         query = selectors(labels, fields)
         paged = {**query, "limit": str(limits.PAGE_ITEMS)}
         try:
             return await self._list(kind, namespace, paged, accept)
         except ExpiredError:
-            # The moment was forgotten between two pages. Whole lists need no moment to be kept.
+            # The snapshot expired (410) between two pages. A list without pages needs none.
             return await self._list(kind, namespace, query, accept)
 
     async def create(self, kind: Kind, obj: Object) -> Object:
-        """Create it where its metadata says; ExistsError, also if an earlier try was heard."""
+        """Create the object; ExistsError, also if an earlier try without an answer created it."""
         place = Name(name_of(obj).namespace, "")
         return await self._request(
             Request(verb="create", method="POST", kind=kind, name=place, body=obj)
@@ -147,7 +150,7 @@ class Kube:
     async def patch(
         self, kind: Kind, name: Name, body: Mapping[str, Any], *, status: bool = False
     ) -> Object:
-        """Merge ``body`` into it (RFC 7386: null removes, lists are replaced)."""
+        """Merge ``body`` into the object (RFC 7386: null removes, lists are replaced)."""
         request = Request(
             verb="patch",
             method="PATCH",
@@ -160,7 +163,7 @@ class Kube:
         return await self._request(request)
 
     async def replace(self, kind: Kind, obj: Object, *, status: bool = False) -> Object:
-        """Put ``obj`` in its place; ConflictError if it was changed since it was read."""
+        """Replace the object; ConflictError if it was changed since it was read."""
         part = "status" if status else ""
         return await self._request(
             Request(verb="update", method="PUT", kind=kind, name=name_of(obj), part=part, body=obj)
@@ -176,10 +179,10 @@ class Kube:
         propagation: str = "Background",
     ) -> bool:
         """
-        Ask for its end; return whether it was there. ``grace`` is seconds, None its own.
+        Delete the object; return whether it existed. ``grace`` is in seconds, None: its own.
 
-        With ``uid``, another object of the same name is left alone, and it was not there.
-        A pod is gone only once its containers have ended: watch for it.
+        With ``uid``, another object of the same name is not deleted, and False is returned.
+        A pod is gone only once its containers have ended: watch for that.
         """
         options: dict[str, Any] = {"propagationPolicy": propagation}
         if grace is not None:
@@ -209,11 +212,11 @@ class Kube:
         lasting: timedelta = limits.WATCH_LASTS,
     ) -> AsyncGenerator[Change, None]:
         """
-        Give each change after ``since``, for about ``lasting``, then end.
+        Yield each change after ``since``, for about ``lasting``, then end.
 
-        Go on from the last change's resource version, bookmarks included. ExpiredError when the
-        server has forgotten ``since``; UnreachableError when the connection is dead, which is
-        noticed because the server would have ended the watch by then.
+        Resume from the last change's resource version, bookmarks included. ExpiredError (410)
+        when ``since`` is too old; UnreachableError when the connection is dead, which is noticed
+        because the server would have ended the watch by then.
         """
         seconds = max(1, round(lasting.total_seconds()))
         query = {
@@ -244,10 +247,10 @@ class Kube:
         silence: timedelta | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """
-        Give the log's bytes as they come, not line by line; followed, to the container's end.
+        Yield the log's bytes as they arrive, not line by line; ``follow``: to the container's end.
 
-        ``silence``: UnreachableError when nothing comes for so long. ``since_time`` is cut to
-        whole seconds by the server.
+        ``silence``: UnreachableError when nothing arrives for that long. The server truncates
+        ``since_time`` to whole seconds.
         """
         query = {"container": container, "follow": str(follow).lower()}
         query |= {"timestamps": str(timestamps).lower(), "previous": str(previous).lower()}
@@ -265,7 +268,7 @@ class Kube:
                 yield chunk
 
     async def review_token(self, token: str, audience: str) -> Reviewed:
-        """Ask whose token it is, and whether it is meant for ``audience``."""
+        """Create a TokenReview: whose token it is, and whether it is valid for ``audience``."""
         spec = {"token": token, "audiences": [audience]}
         review = await self._review(TOKEN_REVIEW, spec)
         status = review.get("status") or {}
@@ -281,7 +284,7 @@ class Kube:
     async def may(
         self, verb: str, kind: Kind, namespace: str = "", *, part: str = "", name: str = ""
     ) -> bool:
-        """Ask whether we may; ``part`` is a subresource, ``namespace`` "" means in all."""
+        """Return whether the agent may (SelfSubjectAccessReview); namespace "" means in all."""
         attributes = {
             "verb": verb,
             "group": kind.group,
@@ -295,12 +298,12 @@ class Kube:
         return bool((review.get("status") or {}).get("allowed"))
 
     async def get_dated(self, path: str) -> tuple[Mapping[str, Any], datetime | None]:
-        """Return what is no object, such as ``/version``, and the server's time, to the second."""
+        """Get a path that is no object, such as ``/version``; also return the server's Date."""
         nothing = Kind("", "", "", "")
         request = Request(verb="get", method="GET", kind=nothing, name=Name("", ""), at=path)
-        return await persist(
+        return await call_with_retries(
             lambda: self._transport.request_dated(request, at_most=limits.CALL_TIMEOUT),
-            timeouts=self._retry_timeout,
+            retry_timeout=self._retry_timeout,
         )
 
     async def _list(
@@ -309,19 +312,19 @@ class Kube:
         items: list[Object] = []
         page: dict[str, Any] = {}
         while not page or page["metadata"].get("continue"):
-            asked = dict(query)
+            page_query = dict(query)
             if page:
-                asked["continue"] = page["metadata"]["continue"]
+                page_query["continue"] = page["metadata"]["continue"]
             place = Name(namespace, "")
             request = Request(
-                verb="list", method="GET", kind=kind, name=place, query=asked, accept=accept
+                verb="list", method="GET", kind=kind, name=place, query=page_query, accept=accept
             )
             page = await self._request(request, at_most=limits.LIST_TIMEOUT)
-            items += (pick(kind, item) for item in page["items"] or ())
+            items += (prune_fields(kind, item) for item in page["items"] or ())
         return Listing(items, str(page["metadata"]["resourceVersion"]))
 
     async def _review(self, kind: Kind, spec: Mapping[str, Any]) -> Object:
-        """Ask a question that the API takes for an object."""
+        """Create a review, which the API server answers and does not store."""
         body = {"apiVersion": kind.api_version, "kind": kind.name, "spec": spec}
         return await self._request(
             Request(verb="create", method="POST", kind=kind, name=Name("", ""), body=body)
@@ -330,20 +333,20 @@ class Kube:
     async def _request(
         self, request: Request, *, at_most: timedelta = limits.CALL_TIMEOUT
     ) -> dict[str, Any]:
-        return await persist(
+        return await call_with_retries(
             lambda: self._transport.request_json(request, at_most=at_most),
-            timeouts=self._retry_timeout,
+            retry_timeout=self._retry_timeout,
         )
 
 
 def _parse_change(kind: Kind, line: bytes) -> Change:
     try:
-        last_reported = json.loads(line)
-        if last_reported["type"] != "ERROR":
-            return Change(ChangeKind(last_reported["type"]), pick(kind, last_reported["object"]))
+        event = json.loads(line)
+        if event["type"] != "ERROR":
+            return Change(ChangeKind(event["type"]), prune_fields(kind, event["object"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise KubeError(200, "BadAnswer", "a change is not as it should be") from error
-    raise parse_status(last_reported["object"])
+        raise KubeError(200, "BadAnswer", "a watch event is malformed") from error
+    raise parse_status(event["object"])
 
 
 async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -357,4 +360,4 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             rest.clear()
         rest += last
         if len(rest) > limits.CHANGE_BYTES:
-            raise KubeError(200, "TooLarge", f"a change exceeds {limits.CHANGE_BYTES} bytes")
+            raise KubeError(200, "TooLarge", f"a watch event exceeds {limits.CHANGE_BYTES} bytes")

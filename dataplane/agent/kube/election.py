@@ -1,10 +1,10 @@
 """
-Which of the agent's replicas leads: whoever renews the Lease.
+Leader election among the agent's replicas, by renewing a Lease object.
 
-Another takes it over once it has not been renewed for its length, as the other's own clock
-runs. The leader stops by itself some seconds before that, counted from when it sent the last
-renewal that was heard; what the Lease does not fence (a process that slept meanwhile), the
-session's epoch does. Intervals are those of the event loop's clock, which nobody sets.
+A standby takes the Lease over once it has not been renewed for its duration, measured by the
+standby's own clock. The leader stops some seconds before that, counted from when it sent the
+last successful renewal; a process that was suspended meanwhile is fenced by the session's
+epoch. Intervals are measured by the event loop's monotonic clock.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How long what lasts; each must be well below the one before."""
+    """Intervals of the election; each must be well below the one before."""
 
-    length: timedelta = timedelta(seconds=8)  # not renewed for so long, it is another's
-    deadline: timedelta = timedelta(seconds=5)  # not renewed for so long, we stop
-    every: timedelta = timedelta(seconds=2)  # between renewals
-    poll_interval: timedelta = timedelta(seconds=1)  # of those who wait
+    lease_duration: timedelta = timedelta(seconds=8)  # without renewal, a standby takes over
+    renew_deadline: timedelta = timedelta(seconds=5)  # without renewal, the leader stops
+    renew_interval: timedelta = timedelta(seconds=2)
+    poll_interval: timedelta = timedelta(seconds=1)  # of standbys
 
 
 class _LostError(Exception):
-    """We may not lead any longer."""
+    """This replica must stop leading."""
 
 
 class Election:
@@ -43,16 +43,16 @@ class Election:
         self, kube: Kube, lease: Name, identity: str, clock: Clock, terms: Terms | None = None
     ) -> None:
         """
-        ``identity`` is ours alone; a pod's name, so that its next container goes on at once.
+        ``identity`` is unique; a pod's name, so that its next container leads again at once.
 
         ``kube`` should be used for nothing else: renewals must not wait behind other calls.
         """
-        self._kube = kube.with_retry_timeout(timedelta(0))  # the loops below are the patience
+        self._kube = kube.with_retry_timeout(timedelta(0))  # the loops below retry
         self._name = lease
         self._identity = identity
         self._clock = clock
         self._terms = Terms() if terms is None else terms
-        self._lease: Object | None = None  # the Lease as we wrote it last
+        self._lease: Object | None = None  # the Lease as this replica wrote it last
         self.leads = False
         self.terms_begun = 0  # for metrics
 
@@ -61,26 +61,27 @@ class Election:
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
         """
-        Do the work whenever we lead, until it is done; it is cancelled when we may not.
+        Run ``work`` whenever this replica leads, until it returns; cancel it when leadership ends.
 
-        Cancelled ourselves, the work ends first and then the Lease is given back.
+        When this call is cancelled, ``work`` ends first and then the Lease is released.
         """
         is_done = False
         while not is_done:
             deadline = await self._acquire()
             self.leads = True
             self.terms_begun += 1
-            logger.info("this agent leads", extra={"lease": str(self._name)})
+            logger.info("leader election won", extra={"lease": str(self._name)})
             try:
                 # The body works: see shared.kit.cancellation.
                 async with asyncio.TaskGroup() as tasks:
-                    renewing = tasks.create_task(self._store(deadline), name="election")
+                    renewing = tasks.create_task(self._keep_renewing(deadline), name="election")
                     await work()
                     renewing.cancel()
                 is_done = True
             except* _LostError as group:
                 logger.warning(
-                    "this agent leads no longer", extra={"detail": str(group.exceptions[0])}
+                    "leader election lost",
+                    extra={"lease": str(self._name), "detail": str(group.exceptions[0])},
                 )
             finally:
                 self.leads = False
@@ -88,20 +89,22 @@ class Election:
             check_cancellation()
 
     async def _acquire(self) -> float:
-        """Return, once the Lease is ours, until when without renewal, as the loop counts."""
+        """Acquire the Lease; return the time, by the loop's clock, until which it is valid."""
         version, since = "", 0.0
         while True:
             try:
-                async with asyncio.timeout(self._terms.deadline.total_seconds()):
+                async with asyncio.timeout(self._terms.renew_deadline.total_seconds()):
                     lease = await self._find()
                     if lease is not None and lease["metadata"]["resourceVersion"] != version:
                         version, since = lease["metadata"]["resourceVersion"], self._time()
                     if lease is None or self._is_free(lease, since):
                         return await self._take(lease)
             except (ConflictError, ExistsError):
-                pass  # another was faster
+                pass  # another replica was faster
             except (KubeError, TimeoutError) as error:
-                logger.warning("it is not known who leads", extra={"detail": str(error)})
+                logger.warning(
+                    "lease not read", extra={"lease": str(self._name), "detail": str(error)}
+                )
             await self._clock.sleep(self._terms.poll_interval * random.uniform(0.7, 1))  # noqa: S311 - spreads load, keeps no secret
 
     def _is_free(self, lease: Object, since: float) -> bool:
@@ -110,31 +113,31 @@ class Election:
             return True
         return self._time() - since >= float(spec.get("leaseDurationSeconds") or 0)
 
-    async def _store(self, deadline: float) -> None:
-        """Renew for ever; _LostError when we may not lead any longer."""
+    async def _keep_renewing(self, deadline: float) -> None:
+        """Renew until cancelled; _LostError when this replica must stop leading."""
         while True:
-            await self._clock.sleep(self._terms.every)
+            await self._clock.sleep(self._terms.renew_interval)
             deadline = await self._renew(deadline)
 
     async def _renew(self, deadline: float) -> float:
-        """Return the new deadline."""
+        """Renew once, retrying until ``deadline``; return the new deadline."""
         text = "the API server did not answer"
         while self._time() < deadline:
-            at_most = min(deadline, self._time() + self._terms.every.total_seconds())
+            at_most = min(deadline, self._time() + self._terms.renew_interval.total_seconds())
             try:
                 async with asyncio.timeout_at(at_most):
                     return await self._take(self._lease)
             except ConflictError:
-                self._lease = await self._try_acquire(deadline)
+                self._lease = await self._reread(deadline)
             except TimeoutError:
                 pass
             except KubeError as error:
                 text = str(error)
-            await self._clock.sleep(self._terms.every / 8)
+            await self._clock.sleep(self._terms.renew_interval / 8)
         raise _LostError(f"the Lease could not be renewed in time: {text}")
 
-    async def _try_acquire(self, deadline: float) -> Object | None:
-        """It was changed: by a renewal of ours that was not answered, or by who took it."""
+    async def _reread(self, deadline: float) -> Object | None:
+        """Read the Lease after a conflict: own lost renewal, or another holder (_LostError)."""
         try:
             async with asyncio.timeout_at(deadline):
                 lease = await self._find()
@@ -142,7 +145,7 @@ class Election:
             return self._lease
         holder = _holder(lease or {})
         if holder != self._identity:
-            raise _LostError(f"the Lease is {holder or 'nobody'}'s now")
+            raise _LostError(f"the Lease is held by {holder or 'no replica'} now")
         return lease
 
     async def _find(self) -> Object | None:
@@ -152,7 +155,7 @@ class Election:
             return None
 
     async def _take(self, lease: Object | None) -> float:
-        """Write that it is ours from now; return until when it is."""
+        """Write this replica as the holder; return until when that is valid."""
         at = self._time()
         now = _micro(self._clock.now())
         if lease is None:
@@ -172,26 +175,26 @@ class Election:
                 transitions=int(was.get("leaseTransitions") or 0) + (not is_ours),
             )
             self._lease = await self._kube.replace(LEASE, {**lease, "spec": spec})
-        return at + self._terms.deadline.total_seconds()
+        return at + self._terms.renew_deadline.total_seconds()
 
     def _spec(self, *, acquired: str, renewed: str, transitions: int) -> dict[str, Any]:
         return {
             "holderIdentity": self._identity,
-            "leaseDurationSeconds": round(self._terms.length.total_seconds()),
+            "leaseDurationSeconds": round(self._terms.lease_duration.total_seconds()),
             "acquireTime": acquired,
             "renewTime": renewed,
             "leaseTransitions": transitions,
         }
 
     async def _release(self) -> None:
-        """Give it back if it is ours, so that nobody need wait."""
+        """Release the Lease if this replica holds it, so that a standby need not wait."""
         lease, self._lease = self._lease, None
         try:
-            async with asyncio.timeout(self._terms.every.total_seconds()):
+            async with asyncio.timeout(self._terms.renew_interval.total_seconds()):
                 await self._give_back(lease)
         except (KubeError, TimeoutError) as error:
             logger.info(
-                "the Lease is not given back; it will run out",
+                "lease not released, it will expire",
                 extra={"lease": str(self._name), "detail": str(error)},
             )
 
@@ -201,7 +204,7 @@ class Election:
             try:
                 await self._kube.replace(LEASE, {**lease, "spec": free})
             except ConflictError:
-                # By who took it, or by a renewal of ours that was cut short and heard all the same.
+                # Another replica took it, or a cancelled renewal of this one was executed.
                 lease = await self._find()
             else:
                 return

@@ -1,16 +1,16 @@
 """
-What can go wrong when the Kubernetes API is asked, by what the caller can do about it.
+Errors of the Kubernetes API, by what the caller can do about them.
 
     KubeError
-    ├── NotFoundError       it is not there, or the API has no such kind
-    ├── ExistsError         an object of that name is there already
-    ├── ConflictError       somebody changed it since it was read: read again
-    ├── ExpiredError           the server has forgotten that version: list again
-    ├── InvalidError        the object is wrong: asking again is no use
-    ├── ForbiddenError      the agent may not: somebody has to grant it, or a quota is used up
+    ├── NotFoundError       the object or its kind does not exist
+    ├── ExistsError         an object of that name exists
+    ├── ConflictError       it was changed since it was read: read again
+    ├── ExpiredError        the resource version is too old: list again
+    ├── InvalidError        the object is invalid: retrying is no use
+    ├── ForbiddenError      not allowed: a role has to grant it, or a quota is used up
     ├── UnauthorizedError   the agent's credentials are not accepted
-    ├── BusyError           the server cannot now; ``retry_after`` if it says when
-    └── UnreachableError    no answer; whether it was done is not known
+    ├── BusyError           the server is overloaded; ``retry_after`` if it says so
+    └── UnreachableError    no answer; the request may have been executed
 """
 
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ from dataplane.agent.core.errors import SettingsError
 
 
 class NoAccessError(SettingsError):
-    """There is no way into a cluster here; the message names the remedy."""
+    """No access to a cluster is configured; the message names the remedy."""
 
 
 class KubeError(Exception):
-    """The API refused: ``code`` is HTTP's (0: no answer), ``reason`` Kubernetes' one word."""
+    """Error of the API: ``code`` is HTTP's (0: no answer), ``reason`` is the Status reason."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(f"{message} ({code} {reason})" if code else message)
@@ -35,7 +35,7 @@ class KubeError(Exception):
 
     @property
     def passing(self) -> bool:
-        """Whether the same call may succeed a little later, with nobody doing anything."""
+        """Whether the error is transient: the same call may succeed a little later."""
         return self.code >= 500
 
 
@@ -102,7 +102,7 @@ _BUSY = (429, 503, 504)
 
 
 def parse_status(status: Mapping[str, Any], *, retry_after: str = "") -> KubeError:
-    """Return the error that a ``Status`` object tells; ``retry_after`` is HTTP's header."""
+    """Return the error for a ``Status`` object; ``retry_after`` is HTTP's header."""
     code = int(status.get("code") or 0)
     reason = str(status.get("reason") or "")
     message = str(status.get("message") or reason or "the API server gave no reason")

@@ -1,10 +1,10 @@
 """
-What the cluster says of our objects: the latest events of each attempt.
+Informer of Kubernetes events: keeps the latest events of each attempt.
 
-Events carry no labels and outlive their objects by an hour, in numbers. They are told apart
-by the name of the object they are about, which contains its attempt's mark; the rest is not
-kept. Those of an attempt that somebody waits for are kept until nobody does; of the others,
-the latest few thousand attempts', for whoever comes to wait later.
+Events carry no labels, are many, and outlive their objects by an hour. They are assigned to an
+attempt by the mark in the name of the involved object; events of other objects are dropped.
+Events of an attempt with a waiter are kept until its last waiter leaves; of attempts without
+waiters the latest ATTEMPTS_WITH_EVENTS are kept, for later waiters.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class Events(Reflector):
 
     @contextmanager
     def notified(self, attempt: str, event: asyncio.Event | None = None) -> Iterator[asyncio.Event]:
-        """As an informer's; the attempt's events are dropped when nobody waits any more."""
+        """As ``Informer.notified``; the attempt's events are dropped after its last waiter."""
         with (
             self._wakers.notified(mark_attempt(attempt), event) as changed,
             self._wakers.notified(short_mark_of(attempt), changed),
@@ -65,7 +65,7 @@ class Events(Reflector):
             yield changed
 
     def replace(self, items: Sequence[Object]) -> None:
-        """Keep what is known as well: an event that has expired meanwhile is still true."""
+        """Add ``items``, and keep known events: one that has expired meanwhile is still true."""
         for item in items:
             self._store(item)
         self._wakers.wake_all()
@@ -76,10 +76,10 @@ class Events(Reflector):
             return
         mark = find_mark(str(change.object["involvedObject"].get("name", "")))
         if mark not in self._wakers:
-            self._forget(mark)  # it has expired, so its attempt's others are about to
+            self._forget(mark)  # it has expired, and the attempt's other events soon will
 
     def _store(self, item: Object) -> str:
-        """Return the mark of the attempt that it is about, "" if it is about none of ours."""
+        """Store the event; return its attempt's mark, "" if it is about no attempt."""
         mark = find_mark(str(item["involvedObject"].get("name", "")))
         if not mark:
             return ""
@@ -106,7 +106,7 @@ class Events(Reflector):
 
 
 def happened_at(event: Object) -> str:
-    """Return when it happened last, as the API writes instants; they sort as text."""
+    """Return the event's latest timestamp, as the API's text, which sorts by time."""
     series = event.get("series") or {}
     return str(
         series.get("lastObservedTime")

@@ -1,8 +1,8 @@
 """
-The cluster's objects of one kind, in memory and up to date, found by name or by attempt.
+Informer: a cache of the cluster's objects of one kind, indexed by name and by attempt.
 
-What is here is what the server said last: it may be late, and it is never invented. Nothing
-leaves the cache because asking failed.
+It holds what the API server sent last: it may be stale but is never invented. Nothing leaves
+the cache because a list or watch failed.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Informer(Reflector):
         )
         self._objects: dict[Name, Object] = {}
         self._by_attempt: dict[str, dict[Name, Object]] = {}
-        # As they were deleted, of attempts that somebody waits for: how they ended.
+        # Last state of deleted objects of attempts with a waiter: it tells how they ended.
         self._deleted: dict[str, dict[Name, Object]] = {}
         self._wakers = Wakers(on_unused=self._forget)
 
@@ -51,20 +51,20 @@ class Informer(Reflector):
         return self._objects.values()
 
     def of_attempt(self, attempt: str) -> Sequence[Object]:
-        """Return what carries the attempt's label."""
+        """Return the objects that carry the attempt's label."""
         return list(self._by_attempt.get(attempt, {}).values())
 
     def deleted_of_attempt(self, attempt: str) -> Sequence[Object]:
-        """Return the attempt's objects that were deleted, as long as somebody waits for it."""
+        """Return the attempt's deleted objects, which are kept while it has a waiter."""
         return list(self._deleted.get(attempt, {}).values())
 
     def notified(
         self, attempt: str, event: asyncio.Event | None = None
     ) -> AbstractContextManager[asyncio.Event]:
         """
-        Set the event at each change to the attempt's objects; whoever waits for it clears it.
+        Set the event at each change to the attempt's objects; the waiter clears it.
 
-        An event handed in may be woken by several informers.
+        An event passed in may be set by several informers.
         """
         return self._wakers.notified(attempt, event)
 
@@ -110,5 +110,5 @@ class Informer(Reflector):
 
 
 def attempt_of(item: Object) -> str:
-    """Return the AttemptId, as text, that the object is labelled with; "" if it is not."""
+    """Return the AttemptId in the object's label, as text; "" if it has none."""
     return str((item["metadata"].get("labels") or {}).get(ATTEMPT_LABEL, ""))

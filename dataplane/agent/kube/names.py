@@ -1,8 +1,8 @@
 """
-Names and labels that Kubernetes accepts, made from texts of ours.
+Converts arbitrary text to valid Kubernetes names, namespaces and label values.
 
 PURE. Different texts never become the same name: a text that has to be shortened or rewritten
-ends in a digest of the whole, and no text that is kept as it is ends like that.
+ends in a digest of the whole, and no text that is kept unchanged ends like that.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def is_subdomain(text: str) -> bool:
 
 
 def is_label_key(text: str) -> bool:
-    """Tell whether ``text`` may be the key of a label, of a taint or of a node selector."""
+    """Return whether ``text`` is a valid key of a label, a taint or a node selector."""
     prefix, slash, name = text.rpartition("/")
     if slash and not is_subdomain(prefix):
         return False
@@ -46,14 +46,14 @@ def is_label_value(text: str) -> bool:
 
 
 def as_label(text: str) -> str:
-    """Return ``text`` as a label's value: itself where that is valid, else a part and a digest."""
+    """Return ``text`` as a label value: unchanged if valid, else a part of it and a digest."""
     if not text or (is_label_value(text) and not _DIGESTED.fullmatch(text)):
         return text
     return _digested(re.sub(r"[^A-Za-z0-9._-]", "-", text), text, MAX_LABEL)
 
 
 def as_dns_label(text: str) -> str:
-    """Return ``text`` as a name: itself where that is valid, else a part of it and a digest."""
+    """Return ``text`` as a DNS label: unchanged if valid, else a part of it and a digest."""
     if is_dns_label(text) and not _DIGESTED.fullmatch(text):
         return text
     return _digested(re.sub(r"[^a-z0-9-]+", "-", text.lower()), text, MAX_LABEL)
@@ -61,7 +61,7 @@ def as_dns_label(text: str) -> str:
 
 def render_namespace(template: str, values: Mapping[str, str]) -> str:
     """
-    Return the namespace that ``template``, such as "{project}-{domain}", gives these values.
+    Return the namespace for these values, from a template such as "{project}-{domain}".
 
     The rendered text is used as it is if the values can be read back from it: of "a-b-c" the
     project is "a-b". Values that would read back as others ("a" and "b-c"), or whose text is no
@@ -70,7 +70,7 @@ def render_namespace(template: str, values: Mapping[str, str]) -> str:
     text = template.format(**values)
     fields = template_fields(template)
     if not fields and is_dns_label(text):
-        return text  # there is no other
+        return text  # the template has no fields: one namespace for all
     used = {name: values[name] for name in fields}
     if is_dns_label(text) and not _DIGESTED.fullmatch(text) and _read_back(template, text) == used:
         return text
@@ -88,7 +88,7 @@ def digest(text: str, length: int = _DIGEST) -> str:
 
 
 def _read_back(template: str, text: str) -> Mapping[str, str] | None:
-    """Return the values that the template's fields have in ``text``, the first as long as can be."""
+    """Parse the template's fields out of ``text``, the first field as long as possible."""
     pattern, seen = "", set[str]()
     for before, name, _, _ in Formatter().parse(template):
         pattern += re.escape(before)

@@ -1,5 +1,5 @@
 """
-The namespaces in which attempts run: created when first needed, if that is allowed, and ours.
+Verifies the namespaces of attempts and creates them when first needed, if that is allowed.
 
 A namespace is used only if it carries the agent's label, is not the agent's own, and does not
 belong to another org, project or domain. Without that rule the name of a project would choose
@@ -34,15 +34,15 @@ POD_SECURITY_PIN = "v1.33"
 
 
 class NoNamespaceError(Exception):
-    """There is no such namespace; the message names the remedy."""
+    """The namespace cannot be used; the message names the remedy."""
 
 
 class UnlabelledNamespaceError(NoNamespaceError):
-    """The namespace does not say that it is for tasks; whoever owns it can label it."""
+    """The namespace lacks the label for tasks; its owner can set it."""
 
 
 class ForeignNamespaceError(NoNamespaceError):
-    """The namespace is the agent's own, or another's: no task may run in it."""
+    """The namespace is the agent's own, or belongs to another owner: no task may run in it."""
 
 
 class Namespaces:
@@ -57,9 +57,9 @@ class Namespaces:
         pod_security: str = "baseline",
     ) -> None:
         """
-        ``own`` is the agent's namespace, ``create`` whether it may make those that are missing.
+        ``own`` is the agent's namespace; ``create``: whether the agent creates missing namespaces.
 
-        ``pod_security`` is the level that the API server enforces in those that it makes.
+        ``pod_security`` is the Pod Security level enforced in those that it creates.
         """
         self._kube = kube
         self._own = own
@@ -68,7 +68,7 @@ class Namespaces:
         self._clock = clock
         self._pod_security = pod_security
         self._seen: dict[str, tuple[datetime, Object]] = {}
-        self._asking = asyncio.Lock()
+        self._reading = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<Namespaces seen={len(self._seen)}>"
@@ -77,7 +77,7 @@ class Namespaces:
         """
         Return once the namespace exists and the attempt may run in it.
 
-        NoNamespaceError, or one of its kinds, if that cannot be; KubeError if it is not known.
+        NoNamespaceError or a subclass if it may not; KubeError if the API server does not answer.
         """
         if name == self._own:
             raise ForeignNamespaceError(
@@ -85,12 +85,12 @@ class Namespaces:
                 " name for the project, or another namespaces.template in the agent's chart"
             )
         owner = self._owner(assignment)
-        async with self._asking:  # a fan-out asks once
+        async with self._reading:  # many attempts at once read it once
             found = await self._find(name, owner)
         _require_ours(name, found, owner)
 
     def forget(self, name: str) -> None:
-        """Look at the namespace again: the API server says that it is gone."""
+        """Drop the cached namespace, so that it is read again: the API server says it is gone."""
         self._seen.pop(name, None)
 
     async def _find(self, name: str, owner: Mapping[str, str]) -> Object:
@@ -100,7 +100,7 @@ class Namespaces:
             return known
         found = await self._get(name)
         if found is None:
-            found = await self._make(name, owner)
+            found = await self._create_namespace(name, owner)
         self._seen[name] = (now, found)
         return found
 
@@ -122,7 +122,7 @@ class Namespaces:
                 " it; grant its service account get on namespaces"
             ) from error
 
-    async def _make(self, name: str, owner: Mapping[str, str]) -> Object:
+    async def _create_namespace(self, name: str, owner: Mapping[str, str]) -> Object:
         labels = {
             MANAGED_LABEL: "true",
             AGENT_LABEL: self._own,
@@ -144,7 +144,7 @@ class Namespaces:
             ) from error
 
     def _owner(self, assignment: Assignment) -> Mapping[str, str]:
-        """Return whose the namespace is, as far as its name depends on that."""
+        """Return the owner's annotations, for those fields that the name depends on."""
         run = assignment.key.run
         values = {
             "org": (ORG_LABEL, assignment.org),

@@ -1,4 +1,4 @@
-"""Who waits for news of which attempt."""
+"""Notifies waiters of changes to their attempt."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 class Wakers:
     """
-    Events by attempt. A wake-up carries no data: whoever hears it looks at the whole state.
+    Waiters' asyncio events by attempt. A wakeup carries no data: the waiter reads the full state.
 
-    ``on_unused`` is called with an attempt that nobody waits for any more.
+    ``on_unused`` is called with an attempt when its last waiter leaves.
     """
 
     def __init__(self, on_unused: Callable[[str], None] = lambda _: None) -> None:
@@ -21,7 +21,7 @@ class Wakers:
 
     @contextmanager
     def notified(self, attempt: str, event: asyncio.Event | None = None) -> Iterator[asyncio.Event]:
-        """Set ``event`` at each change that concerns the attempt; whoever waits clears it."""
+        """Set ``event`` at each change to the attempt within the block; the waiter clears it."""
         event = asyncio.Event() if event is None else event
         waiting = self._waiting.setdefault(attempt, set())
         waiting.add(event)

@@ -1,4 +1,4 @@
-"""Kinds of objects, what they are called and how they are labelled."""
+"""Kinds, names, labels and annotations of the agent's Kubernetes objects."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from shared.model.assignments import Assignment
 Object = Mapping[str, Any]
 """One object of the API, as JSON; never changed in place."""
 
-MANAGED_LABEL = "volary.dev/managed"  # "true" on everything the agent makes
+MANAGED_LABEL = "volary.dev/managed"  # "true" on everything the agent creates
 AGENT_LABEL = "volary.dev/agent"  # the agent's own namespace, where two share a cluster
 ORG_LABEL = "volary.dev/org"
 PROJECT_LABEL = "volary.dev/project"
@@ -19,17 +19,17 @@ DOMAIN_LABEL = "volary.dev/domain"
 RUN_LABEL = "volary.dev/run"
 ACTION_LABEL = "volary.dev/action"
 ATTEMPT_LABEL = "volary.dev/attempt"
-"""An AttemptId as text: how an object is found again, whatever it is called."""
+"""An AttemptId as text: finds an attempt's objects whatever their name."""
 
 GRACE_ANNOTATION = "volary.dev/grace"
-"""Seconds from SIGTERM to SIGKILL that a task asks for, when it is stopped."""
+"""Seconds from SIGTERM to SIGKILL that the task requests for a stop."""
 
 INPUT_URI_ANNOTATION = "volary.dev/input-uri"
 OUTPUT_PREFIX_ANNOTATION = "volary.dev/output-prefix"
 RAW_DATA_PREFIX_ANNOTATION = "volary.dev/raw-data-prefix"
 RUN_BASE_ANNOTATION = "volary.dev/run-base"
 
-_MAX_NAME = 63 - len("-workers-0-9999-xxxxx")  # operators append to the names of theirs
+_MAX_NAME = 63 - len("-workers-0-9999-xxxxx")  # operators append such suffixes
 _MARK_DIGITS = 12
 _SHORT_MARK_DIGITS = 8  # of earlier releases; pods of theirs may still run
 _MARK = re.compile(rf"-([0-9]+-[0-9a-f]{{{_MARK_DIGITS}}})(?=-|$)")
@@ -70,7 +70,7 @@ TOKEN_REVIEW = Kind("authentication.k8s.io", "v1", "tokenreviews", "TokenReview"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Name:
-    """Which object of a kind; ``namespace`` is "" for what has none."""
+    """Namespace and name of an object; ``namespace`` is "" for cluster-scoped kinds."""
 
     namespace: str
     name: str
@@ -86,30 +86,30 @@ def name_of(obj: Object) -> Name:
 
 def name_attempt(assignment: Assignment, namespace_template: str) -> Name:
     """
-    Return how the attempt's TaskAction, and its pod or other resource, are called.
+    Return the name of the attempt's TaskAction and of its pod or other resource.
 
-    The same attempt always has the same name, so making it twice is harmless, and no other
-    ever has it: the end is made of the attempt's identifier. An attempt that an earlier release
-    accepted may be called otherwise: ask ``Owners.find_object`` before this.
+    The name is deterministic, so creating it twice is harmless, and unique to the attempt: its
+    end is derived from the attempt's identifier. An attempt that an earlier release accepted
+    may have another name: try ``Owners.find_object`` first.
     """
     key = assignment.key
     tail = mark_attempt(str(assignment.attempt))
     readable = _as_name(f"{key.run.name}-{key.name}")
-    if not readable[0].isalpha():  # a Service, which some operators make of it, begins with one
+    if not readable[0].isalpha():  # operators may create a Service of it, which needs a letter
         readable = f"t{readable}"
     name = f"{readable[: _MAX_NAME - len(tail) - 1].rstrip('-')}-{tail}"
     return Name(namespace_of(assignment, namespace_template), name)
 
 
 def namespace_of(assignment: Assignment, template: str) -> str:
-    """Return the namespace of the attempt's project and domain; two of them never share one."""
+    """Return the namespace of the attempt's project and domain; no two share one."""
     run = assignment.key.run
     values = {"org": assignment.org, "project": run.project, "domain": run.domain}
     return render_namespace(template, values)
 
 
 def mark_attempt(attempt: str) -> str:
-    """Return the end of the attempt's name, which tells it from all others."""
+    """Return the attempt's mark: the end of its objects' names, unique to the attempt."""
     number = attempt.rpartition("-")[2]
     return f"{number}-{digest(attempt, _MARK_DIGITS)}"
 
@@ -121,16 +121,16 @@ def short_mark_of(attempt: str) -> str:
 
 def find_mark(name: str) -> str:
     """
-    Return the mark in the name of an object made for an attempt; "" if it has none.
+    Return the mark in the name of an attempt's object; "" if it has none.
 
-    The last one: what stands before it are names that people chose, which may look like marks.
+    The last match counts: the user-chosen names before it may look like marks.
     """
     found = _MARK.findall(name) or _SHORT_MARK.findall(name)
     return str(found[-1]) if found else ""
 
 
 def label_attempt(assignment: Assignment) -> dict[str, str]:
-    """Return the labels of everything that is made for the attempt."""
+    """Return the labels of all objects created for the attempt."""
     run = assignment.key.run
     labels = {
         ORG_LABEL: assignment.org,
@@ -148,9 +148,9 @@ def label_attempt(assignment: Assignment) -> dict[str, str]:
 
 def annotate_attempt(assignment: Assignment) -> dict[str, str]:
     """
-    Return what the door goes by when a pod calls: names as they are, and its prefixes.
+    Return the annotations by which the proxy authorizes a pod: full names and URI prefixes.
 
-    The keys of the names are those of the labels, which hold a part of a long name.
+    The keys of the names are those of the labels, which hold only a part of a long name.
     """
     run = assignment.key.run
     return {

@@ -1,9 +1,9 @@
 """
-Lists a kind and watches it, for ever: what every cache of the cluster is fed by.
+Reflector: lists a kind and then watches it, until cancelled; base of all informers.
 
-A server that forgets (410), is busy, restarts or falls silent is normal: what is known stays
-until there is a whole new list. Each watch ends after a minute by agreement and goes on from
-the last resource version, so a connection that died without a word is noticed soon after.
+A server that returns 410, is busy, restarts or stops sending is normal: the cache stays until
+there is a complete new list. Each watch ends after about a minute by its timeoutSeconds and
+the next resumes from the last resource version, so a dead connection is noticed soon after.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _DOUBLINGS = 10
 
 @dataclass(slots=True)
 class Counts:
-    """For metrics."""
+    """Counters for metrics."""
 
     lists: int = 0
     watches: int = 0
@@ -38,7 +38,7 @@ class Counts:
 
 
 class Reflector(ABC):
-    """Whoever keeps what is heard of a kind; call :meth:`run` in a task."""
+    """Base class of caches of a kind; call :meth:`run` in a task."""
 
     def __init__(
         self,
@@ -50,34 +50,34 @@ class Reflector(ABC):
         clock: Clock,
         lasting: timedelta = limits.WATCH_LASTS,
     ) -> None:
-        """``namespace`` "" means all, ``labels`` is a selector, ``lasting`` of one watch."""
-        self._kube = kube.with_retry_timeout(timedelta(0))  # the loop below is the patience
+        """``namespace`` "" means all, ``labels`` is a selector, ``lasting`` is a watch's length."""
+        self._kube = kube.with_retry_timeout(timedelta(0))  # the loop below retries
         self._kind = kind
         self._namespace = namespace
         self._labels = labels
         self._clock = clock
         self._lasting = lasting
-        self._since = ""  # the resource version up to which all is known; "": list first
+        self._since = ""  # the latest resource version received; "": list first
         self._failures = 0  # in a row
         self._listed = asyncio.Event()
         self.counts = Counts()
         self.problem: KubeError | None = None
-        """Why nothing is heard at present; None when all is well."""
+        """Error of the latest list or watch; None when it succeeded."""
 
     @abstractmethod
     def replace(self, items: Sequence[Object]) -> None:
-        """Take ``items`` for all there is."""
+        """Replace the cache with ``items``, a complete list."""
 
     @abstractmethod
     def apply(self, change: Change) -> None:
-        """Take note of one change, never of a bookmark."""
+        """Apply one change, never a bookmark."""
 
     async def synced(self) -> None:
-        """Return once everything has been listed; first that may take until it is allowed."""
+        """Return once the first list is complete; waits while listing is not allowed."""
         await self._listed.wait()
 
     async def run(self) -> None:
-        """Keep up with the cluster until cancelled."""
+        """List and watch until cancelled."""
         while True:
             try:
                 if not self._since:
@@ -85,11 +85,11 @@ class Reflector(ABC):
                 await self._watch()
             except ExpiredError as error:
                 self._since = ""
-                await self._pause(error)  # not all agents at once
+                await self._pause(error)  # so that not all agents list at once
             except KubeError as error:
                 self.problem = error
                 logger.warning(
-                    "nothing is heard of the cluster's objects; trying again",
+                    "watch failed, retrying",
                     extra={"resource": self._kind.plural, "detail": str(error)},
                 )
                 await self._pause(error)
@@ -103,7 +103,7 @@ class Reflector(ABC):
         self._note_success()
 
     async def _watch(self) -> None:
-        """Watch once, to the agreed end."""
+        """Watch once, until the server ends it."""
         began = self._clock.now()
         self.counts.watches += 1
         changes = self._kube.watch(
@@ -123,7 +123,7 @@ class Reflector(ABC):
                 self._since = change.resource_version
                 self._note_success()
         if not received and self._clock.now() - began < _SHORT:
-            raise UnreachableError("watches end as soon as they begin; is there a proxy between?")
+            raise UnreachableError("watches end at once; check for a proxy before the API server")
         self._note_success()
 
     def _note_success(self) -> None:

@@ -1,4 +1,4 @@
-"""One request to the API: which path and query a verb on a kind means."""
+"""Builds HTTP requests to the API server: path and query for a verb on a kind."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,20 +14,20 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    verb: str  # Kubernetes' word, for the count
+    verb: str  # Kubernetes' verb, for metrics
     method: str
     kind: Kind
-    name: Name  # with an empty name: of all in the namespace
+    name: Name  # an empty name means all in the namespace
     part: str = ""  # a subresource: "status", "log"
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     content_type: str = JSON
     accept: str = JSON
-    at: str = ""  # instead of kind and name: what is no object, such as "/version"
+    at: str = ""  # a path that is no object, such as "/version", instead of kind and name
 
     @property
     def resource(self) -> str:
-        """As roles and metrics name it: "pods", "pods/status"."""
+        """Resource as roles and metrics name it: "pods", "pods/status"."""
         if self.at:
             return self.at
         return f"{self.kind.plural}/{self.part}" if self.part else self.kind.plural

@@ -1,4 +1,4 @@
-"""The one place where calls are tried again: what passes is waited for, with jitter."""
+"""Retries calls with transient errors, with exponential backoff and jitter; nothing else does."""
 
 import asyncio
 import random
@@ -13,14 +13,16 @@ _T = TypeVar("_T")
 _DOUBLINGS = 10
 
 
-async def persist(call: Callable[[], Awaitable[_T]], *, timeouts: timedelta | None) -> _T:
+async def call_with_retries(
+    call: Callable[[], Awaitable[_T]], *, retry_timeout: timedelta | None
+) -> _T:
     """
-    Return what ``call`` returns, asking again while its errors are passing ones.
+    Return the result of ``call``, retrying while its errors are transient (``passing``).
 
-    The last error is raised once another try would come after ``timeouts`` (None: never).
-    The call must be harmless when it is made twice, for a try without an answer may have
-    been carried out. A loop of our own: a call that succeeds at once, as they do, costs
-    nothing, where a library's took a sixth of all that the agent does.
+    The last error is raised once another try would come after ``retry_timeout`` (None: never).
+    The call must be idempotent, for a try without an answer may have been executed. This is
+    no library's loop: calls usually succeed at once and then it costs nothing, while a
+    library's took a sixth of the agent's CPU time.
     """
     clock = asyncio.get_running_loop().time
     began, failures = clock(), 0
@@ -30,14 +32,17 @@ async def persist(call: Callable[[], Awaitable[_T]], *, timeouts: timedelta | No
         except KubeError as error:
             failures += 1
             pause = _pause(error, failures).total_seconds()
-            late = timeouts is not None and clock() - began + pause >= timeouts.total_seconds()
+            late = (
+                retry_timeout is not None
+                and clock() - began + pause >= retry_timeout.total_seconds()
+            )
             if late or not error.passing:
                 raise
         await asyncio.sleep(pause)
 
 
 def _pause(error: KubeError, failures: int) -> timedelta:
-    """Back off, and no less than the server asks for."""
+    """Return the backoff with jitter, plus the server's Retry-After."""
     doublings = min(failures - 1, _DOUBLINGS)
     longest: timedelta = min(limits.RETRY_AT_MOST, limits.RETRY_FIRST * 2**doublings)
     pause = longest * random.random()  # noqa: S311 - spreads a storm, keeps no secret

@@ -1,7 +1,7 @@
 """
-Connections to one API server: requests go out and answers come in, as JSON.
+HTTP connections to one API server, with JSON requests and responses.
 
-This module takes a while to import; only :meth:`Kube.open` does.
+Importing this module is slow; only :meth:`Kube.open` does.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from dataplane.agent.kube.requests import Request
 
 
 class Transport:
-    """Made by :meth:`open`."""
+    """HTTP client of one API server; create it with :meth:`open`."""
 
     def __init__(self, access: Access, session: aiohttp.ClientSession) -> None:
         self._access = access
@@ -37,8 +37,8 @@ class Transport:
     @asynccontextmanager
     async def open(cls, kubeconfig: Path | None) -> AsyncIterator[Self]:
         access = await find_access(kubeconfig)
-        # The session does not look at the environment itself: it would do so in two threads,
-        # at each request. How many connections there are is bounded here, by kind of call.
+        # The session does not read proxies from the environment: it would do so in two threads,
+        # at each request. The number of connections is limited by CALLS_AT_ONCE and the callers.
         async with aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=access.tls),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -49,13 +49,13 @@ class Transport:
             yield cls(access, session)
 
     async def request_json(self, request: Request, *, at_most: timedelta) -> dict[str, Any]:
-        """Return the answer's JSON; KubeError if there is none."""
+        """Return the response's JSON; KubeError if there is none."""
         return (await self.request_dated(request, at_most=at_most))[0]
 
     async def request_dated(
         self, request: Request, *, at_most: timedelta
     ) -> tuple[dict[str, Any], datetime | None]:
-        """Return the answer's JSON, and when the server says it answered, to the second."""
+        """Return the response's JSON and its Date header, which is to the second."""
         waiting = aiohttp.ClientTimeout(
             total=at_most.total_seconds(), sock_connect=limits.CONNECT_TIMEOUT.total_seconds()
         )
@@ -70,7 +70,7 @@ class Transport:
     async def stream(
         self, request: Request, *, silence: timedelta | None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Give the answer's bytes as they come; UnreachableError if none do for ``silence``."""
+        """Yield the response's bytes as they arrive; UnreachableError after ``silence``."""
         waiting = aiohttp.ClientTimeout(
             sock_connect=limits.CONNECT_TIMEOUT.total_seconds(),
             sock_read=None if silence is None else silence.total_seconds(),
@@ -106,7 +106,7 @@ class Transport:
             ) from error
         finally:
             if answer is not None:
-                _leave(answer)
+                _close(answer)
 
     def _url(self, request: Request) -> URL:
         query = f"?{urlencode(request.query)}" if request.query else ""
@@ -120,12 +120,12 @@ class Transport:
         }
 
 
-def _leave(answer: aiohttp.ClientResponse) -> None:
+def _close(answer: aiohttp.ClientResponse) -> None:
     """
-    Give its connection back, or cut it where the answer was not read to its end.
+    Return the connection to the pool, or abort it if the response was not read to its end.
 
-    To take leave of a watch as TLS would have it is to wait for a server that may be dead,
-    with a connection that nobody holds any more and that outlives the client.
+    A graceful TLS shutdown of a watch would wait for a server that may be dead, with a
+    connection that has no owner any more and outlives the client.
     """
     connection = answer.connection
     if connection is not None and connection.transport is not None:
@@ -156,5 +156,5 @@ async def _error_of(answer: aiohttp.ClientResponse) -> KubeError:
         status = dict(json.loads(text))
     except ValueError:
         status = {"message": text.strip()[:1000]}
-    status["code"] = answer.status  # a proxy's answer has none, an aggregated server's another
+    status["code"] = answer.status  # a proxy's response has none, an aggregated server's may differ
     return parse_status(status, retry_after=answer.headers.get("Retry-After", ""))

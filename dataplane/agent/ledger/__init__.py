@@ -1,7 +1,6 @@
 """
-What the agent must not forget: accepted assignments, and reports not yet acknowledged.
+Durable state of the agent: accepted assignments, and reports not yet acknowledged.
 
-``ledger`` is what others use. It is written into a ``journal``: ``sqlite`` in the data directory
-of an agent on one machine, ``taskactions`` in a cluster.
-No messages of the link.
+``ledger`` is the interface. It persists into a ``journal``: ``sqlite`` in the data directory
+of an agent on one machine, ``taskactions`` in a cluster. Nothing here knows the link's frames.
 """

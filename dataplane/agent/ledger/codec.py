@@ -1,4 +1,4 @@
-"""Assignments and reports as JSON text; ``database.FORMAT`` counts the changes of either."""
+"""Converts assignments and reports to and from JSON; ``database.FORMAT`` is its version."""
 
 import json
 from uuid import UUID
@@ -104,7 +104,7 @@ def render_report(report: Report) -> str:
 def parse_report(attempt: AttemptId, lease: LeaseId, version: int, text: str) -> Report:
     fields = json.loads(text)
     phase, at, reason, message, failure, output_uri, report_uri, log_uri, events = fields[:9]
-    [log_links] = fields[9:] or [[]]  # the first release had none
+    [log_links] = fields[9:] or [[]]  # absent in rows written by the first release
     return Report(
         attempt=attempt,
         lease=lease,

@@ -1,10 +1,10 @@
 """
-One SQLite connection, one thread, transactions shared by whoever waits.
+SQLite access from asyncio: one connection in one thread, with group commit.
 
-The event loop never touches SQLite: it hands over statements and awaits the commit. What
-queues up while one transaction is being written becomes the next, so that a busy agent
-pays one flush for hundreds of attempts. ``synchronous=FULL``: what is awaited survives a
-power cut, not only our own death.
+The event loop never touches SQLite: it hands over statements and awaits the commit.
+Requests that queue up during one transaction share the next, so that a busy agent pays one
+flush for hundreds of attempts. ``synchronous=FULL``: awaited writes survive a power failure,
+not only a crash of the agent.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ FORMAT = 1
 
 _PRIMARY_CODE = 0xFF  # of an extended result code
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_ASIDE = ".unreadable"
+_QUARANTINE_SUFFIX = ".unreadable"
 
 _SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -41,12 +41,12 @@ CREATE TABLE reports (
 ) WITHOUT ROWID;
 """
 
-Row = tuple[Any, ...]  # what SQLite gives is known where the SQL is
+Row = tuple[Any, ...]  # the column types are known where the SQL is
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL for many rows; without rows it has no effect."""
+    """SQL statement to execute for each row; without rows it has no effect."""
 
     sql: str
     rows: Sequence[Row]
@@ -67,13 +67,13 @@ class _Read:
 
 
 class Database:
-    """Made by :meth:`open`."""
+    """A SQLite file; create it with :meth:`open`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._waiting: queue.SimpleQueue[_Write | _Read | None] = queue.SimpleQueue()
-        self._room = asyncio.BoundedSemaphore(limits.COMMITS_WAITING)
+        self._queue_slots = asyncio.BoundedSemaphore(limits.COMMITS_WAITING)
 
     @classmethod
     @asynccontextmanager
@@ -89,18 +89,18 @@ class Database:
 
     async def write(self, *statements: Statement, then: Callable[[], None] = lambda: None) -> None:
         """
-        Return once the statements are committed, all in one transaction.
+        Commit the statements in one transaction; return once they are durable.
 
-        ``then`` is called when they are, even if whoever waits has been cancelled meanwhile:
-        what hangs on the commit must not hang on the waiting.
+        ``then`` is called after the commit, even if the caller was cancelled meanwhile: effects
+        of the commit must not depend on the caller still waiting.
         """
-        async with self._room:
+        async with self._queue_slots:
             done: asyncio.Future[None] = self._loop.create_future()
             self._waiting.put(_Write(statements, done, then))
             await done
 
     async def read(self, sql: str, *values: object) -> list[Row]:
-        async with self._room:
+        async with self._queue_slots:
             done: asyncio.Future[list[Row]] = self._loop.create_future()
             self._waiting.put(_Read(sql, values, done))
             return await done
@@ -113,7 +113,7 @@ class Database:
             self._connection.close()
 
     def _next_batch(self) -> list[_Write | _Read]:
-        """Return what waits, at least one; nothing at the end."""
+        """Return the queued requests, waiting for at least one; empty after the end."""
         batch: list[_Write | _Read] = []
         first = self._waiting.get()
         while first is not None:
@@ -149,7 +149,7 @@ def _answer(batch: Sequence[_Write | _Read], answers: Sequence[list[Row] | None]
         if isinstance(request, _Write):
             request.then()
         if request.done.done():
-            continue  # nobody waits any longer
+            continue  # the caller was cancelled
         if isinstance(request, _Read):
             request.done.set_result(answer or [])
         else:
@@ -165,7 +165,7 @@ def _fail(batch: Sequence[_Write | _Read], cause: sqlite3.Error) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file; one that is damaged is set aside, and a new one made."""
+    """Open the file; a damaged one is renamed and replaced with a new one."""
     try:
         try:
             return _open(path)
@@ -174,12 +174,12 @@ def _connect(path: Path) -> sqlite3.Connection:
                 raise
             logger.exception(
                 "ledger damaged, starting a new one",
-                extra={"path": str(path), "kept_as": f"{path}{_ASIDE}"},
+                extra={"path": str(path), "kept_as": f"{path}{_QUARANTINE_SUFFIX}"},
             )
             for suffix in ("", "-wal", "-shm"):
                 damaged = path.with_name(path.name + suffix)
                 if damaged.exists():
-                    damaged.replace(path.with_name(path.name + suffix + _ASIDE))
+                    damaged.replace(path.with_name(path.name + suffix + _QUARANTINE_SUFFIX))
             return _open(path)
     except sqlite3.Error as error:
         raise LedgerError(f"{path} cannot be opened as the agent's ledger") from error
@@ -205,12 +205,12 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     elif found != FORMAT:
         raise LedgerError(
             f"{path} has format {found}, this agent writes {FORMAT}; "
-            "run the agent that wrote it, or give a fresh data directory"
+            "run the agent release that wrote it, or give an empty --data-dir"
         )
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    """Raise DatabaseError if a page is damaged; some milliseconds for thousands of attempts."""
+    """Raise DatabaseError if a page is damaged; takes milliseconds for thousands of attempts."""
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         error = sqlite3.DatabaseError(found)

@@ -1,9 +1,9 @@
 """
-Where the ledger is written down, and what every such place promises.
+Interface of the ledger's storage, and the guarantees that every implementation gives.
 
-A journal only writes and, once, at the start, reads: what it holds is in the ledger's memory
-as well. Whoever asks is answered when the thing will be there after a kill -9; what is under
-way when its asker is cancelled is carried out all the same. One suite holds all to this.
+A journal only writes and, once, at the start, reads: the ledger keeps the same data in
+memory. A call returns once its change survives a kill -9; a write in progress is completed
+even if its caller is cancelled. One contract suite tests all implementations.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,12 +18,12 @@ from shared.model.reports import Report
 
 
 class LedgerError(Exception):
-    """The ledger cannot be read or written; the agent must not go on."""
+    """The ledger cannot be read or written; the agent must stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One attempt, as it is written down."""
+    """One attempt as stored in the journal."""
 
     assignment: Assignment
     accepted_at: datetime
@@ -38,7 +38,7 @@ class Contents:
 
 class Journal(Protocol):
     async def load(self) -> Contents:
-        """Read everything but the specs."""
+        """Read everything except the specs."""
 
     async def accept(
         self,
@@ -48,33 +48,33 @@ class Journal(Protocol):
         then: Callable[[Collection[AttemptId]], None] = lambda _: None,
     ) -> None:
         """
-        Write them down, the specs first; some may be so already, or be about to.
+        Store attempts, the specs first; idempotent for those already stored or being stored.
 
-        ``then`` is called when they are, with those that are refused, even if whoever waits
-        has been cancelled meanwhile.
+        ``then`` is called once they are durable, with those that could not be stored, even if
+        the caller was cancelled meanwhile.
         """
 
     async def record(
         self, reports: Sequence[Report], *, then: Callable[[], None] = lambda: None
     ) -> None:
         """
-        Write down the next reports of one attempt.
+        Store the next reports of one attempt.
 
-        ``then`` as above: what hangs on the writing must not hang on the waiting.
+        ``then`` is called once they are durable, even if the caller was cancelled meanwhile.
         """
 
     async def forget(self, attempts: Sequence[AttemptId]) -> None:
         """
-        Hold the attempts no longer.
+        Delete the attempts.
 
-        Those that are over may be there again after a restart: the control plane has settled
-        their reports, and takes them as repeated.
+        Those that are over may reappear after a restart: the control plane has acknowledged
+        their reports and ignores repeats.
         """
 
     async def remember(self, metadata: Mapping[str, str]) -> None:
-        """Write facts down, in time; one lost to a kill -9 is as it was before."""
+        """Store metadata, eventually; after a kill -9 it may have its previous value."""
 
     async def spec(self, digest: Digest) -> bytes | None: ...
 
     async def keep_specs(self, needed: Collection[Digest]) -> None:
-        """Drop, in time, the specs that are not needed and do not come again meanwhile."""
+        """Delete, eventually, the specs that are not needed and are not stored again meanwhile."""

@@ -1,10 +1,10 @@
 """
-The agent's memory: what it holds, what it said, what it still has to say.
+Ledger of the agent: active attempts, their reports, and the last session.
 
 Everything is read once, at the start, and kept in memory as well; the journal is there for
-the next start. A change is made in memory when it is asked for and is durable when the call
-returns; nobody sends or starts anything before that. An attempt's reports stay in the journal
-until its last one is acknowledged: after a restart all of them are said again, and an
+the next start. A change is made in memory at once and is durable when the call returns;
+nothing is sent or started before that. An attempt's reports stay in the journal until its
+terminal one is acknowledged: after a restart all of them are sent again, and an
 acknowledgement in between costs no write.
 """
 
@@ -38,12 +38,12 @@ logger = logging.getLogger(__name__)
 
 
 class Ledger:
-    """Made by :meth:`open`, or from a journal and then loaded, once."""
+    """The ledger; create it with :meth:`open`, or from a journal and then :meth:`load` once."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._active: dict[AttemptId, ActiveAttempt] = {}
-        self._unwritten: dict[LeaseId, asyncio.Event] = {}  # accepted; set when written down
+        self._unwritten: dict[LeaseId, asyncio.Event] = {}  # accepted; set when durable
         self._acknowledged: OrderedDict[AttemptId, LeaseId] = OrderedDict()
         self.outbox = Outbox()
         self.agent_id = ""
@@ -51,19 +51,19 @@ class Ledger:
         self.last_heartbeat: LastHeartbeat | None = None  # None: there never was a session
 
     def __repr__(self) -> str:
-        return f"<Ledger held={len(self._active)} {self.outbox!r}>"
+        return f"<Ledger active={len(self._active)} {self.outbox!r}>"
 
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Self]:
-        """Open the ledger of one machine, at ``path``; it is made if it is missing."""
+        """Open the ledger of one machine at ``path``; a missing file is created."""
         async with SqliteJournal.open(path) as journal:
             ledger = cls(journal)
             await ledger.load()
             yield ledger
 
     async def load(self) -> None:
-        """Read the journal; nothing may be asked before."""
+        """Read the journal; must be called before anything else."""
         contents = await self._journal.load()
         metadata = contents.metadata
         self.last_epoch = _read_epoch(metadata)
@@ -86,7 +86,7 @@ class Ledger:
         return [active.lease for active in self._active.values()]
 
     def knows(self, lease: Lease) -> bool:
-        """Whether the lease is held, or was until a short while ago."""
+        """Return whether the lease is active, or was among the last ENDED_REMEMBERED."""
         active = self._active.get(lease.attempt)
         if active is not None:
             return active.lease == lease
@@ -96,13 +96,13 @@ class Ledger:
         self, assignments: Iterable[Assignment], specs: Mapping[Digest, bytes], at: datetime
     ) -> Sequence[ActiveAttempt]:
         """
-        Write down those that are new, with the specs that came along; return the new.
+        Store the new assignments and the specs sent with them; return the new attempts.
 
-        They are held at once, so that an inventory has them; begun they may be when they are
-        written.
+        They are active at once, so that an inventory lists them; they may be started once they
+        are durable.
         """
         fresh: dict[AttemptId, ActiveAttempt] = {}
-        asked: dict[AttemptId, ActiveAttempt] = {}  # with those that came before: are they written?
+        asked: dict[AttemptId, ActiveAttempt] = {}  # includes repeats, which may not be durable yet
         for assignment in assignments:
             attempt = assignment.attempt
             active = ActiveAttempt(assignment=assignment, accepted_at=at)
@@ -126,7 +126,7 @@ class Ledger:
         return list(fresh.values())
 
     async def written(self, lease: Lease) -> bool:
-        """Wait until it is written down what is held; return False if it is not held after all."""
+        """Wait until the lease's attempt is durable; return False if it is not active after all."""
         unwritten = self._unwritten.get(lease.id)
         if unwritten is not None:
             await unwritten.wait()
@@ -135,10 +135,10 @@ class Ledger:
     async def record(
         self, attempt: AttemptId, update: Sequence[StatusUpdate], at: datetime
     ) -> None:
-        """Write down what happened; it goes out once that is done. No news is left out."""
+        """Store status updates as reports; they are sent once durable. Repeats are left out."""
         active = self._active.get(attempt)
         if active is None:
-            return  # forgotten meanwhile: nobody wants to know
+            return  # forgotten meanwhile: its lease was revoked
         reports = []
         for item in update:
             active, report = next_report(active, item, at)
@@ -148,20 +148,20 @@ class Ledger:
             return
         self._active[attempt] = active
 
-        def say() -> None:
+        def enqueue() -> None:
             if attempt in self._active:
                 self.outbox.add(reports)
 
-        await self._journal.record(reports, then=say)
+        await self._journal.record(reports, then=enqueue)
 
     async def acknowledge(self, acknowledgements: Iterable[Acknowledgement]) -> Sequence[AttemptId]:
-        """Take note of what was acknowledged; return the attempts that are over with that."""
+        """Drop acknowledged reports; return the attempts whose terminal report was acknowledged."""
         over = [item.attempt for item in acknowledgements if self.outbox.acknowledge(item)]
         await self.forget(over)
         return over
 
     async def forget(self, attempts: Sequence[AttemptId]) -> None:
-        """Hold the attempts no longer and say no more of them."""
+        """Remove the attempts and their unsent reports."""
         known = [attempt for attempt in attempts if attempt in self._active]
         for attempt in known:
             self.outbox.drop(attempt)
@@ -175,7 +175,7 @@ class Ledger:
         return await self._journal.spec(digest)
 
     async def begin_session(self) -> None:
-        """Everything unacknowledged is unsent again; specs nobody needs are dropped."""
+        """Mark everything unacknowledged as unsent, and drop specs that no attempt needs."""
         self.outbox.rewind()
         needed = {
             digest
@@ -185,7 +185,7 @@ class Ledger:
         await self._journal.keep_specs(needed)
 
     async def remember_session(self, welcome: Welcome, now: datetime) -> None:
-        """Write down what a session begins with; when we were last in touch is told apart."""
+        """Store epoch and deadlines of a new session; the time of the last heartbeat is kept."""
         self.last_epoch = welcome.epoch
         at = now if self.last_heartbeat is None else self.last_heartbeat.at
         self.last_heartbeat = LastHeartbeat(at, welcome.fence_after, welcome.reassign_after)
@@ -194,7 +194,7 @@ class Ledger:
         )
 
     async def remember_heartbeat(self, at: datetime) -> None:
-        """Write down that the control plane has noted what we said then."""
+        """Store that the control plane acknowledged the heartbeat sent at ``at``."""
         if self.last_heartbeat is not None:
             self.last_heartbeat = replace(self.last_heartbeat, at=at)
             await self._remember(**render_last_heartbeat(self.last_heartbeat))

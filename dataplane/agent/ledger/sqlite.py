@@ -1,8 +1,8 @@
 """
-The journal of an agent on one machine: a file that SQLite keeps.
+Journal of an agent on one machine, in a SQLite file.
 
 A row that cannot be read is moved to the table ``unreadable``, with all rows of its attempt:
-the attempt is not held, and the control plane begins it again. Specs are checked against
+the attempt is not active, and the control plane retries it. Specs are verified against
 their digests.
 """
 
@@ -53,7 +53,7 @@ class SqliteJournal:
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Self]:
-        """Open the journal at ``path``; it is made if it is missing."""
+        """Open the journal at ``path``; a missing file is created."""
         async with Database.open(path) as database:
             yield cls(database)
 
@@ -72,7 +72,7 @@ class SqliteJournal:
             try:
                 assignment = codec.parse_assignment(text)
                 if str(assignment.attempt) != key:
-                    raise ValueError(f"it is of attempt {assignment.attempt}")
+                    raise ValueError(f"it belongs to attempt {assignment.attempt}")
                 entries[key] = Entry(assignment, from_us(accepted_us), reports[key])
             except _UNREADABLE as error:
                 unreadable[key] = f"its assignment: {error!r}"
@@ -81,7 +81,7 @@ class SqliteJournal:
         ):
             entry = entries.get(key)
             if entry is None:
-                unreadable.setdefault(key, "reports of an attempt that is not held")
+                unreadable.setdefault(key, "reports of an attempt that is not active")
                 continue
             active = entry.assignment
             try:
@@ -101,7 +101,7 @@ class SqliteJournal:
             return
         for key, detail in unreadable.items():
             logger.error(
-                "attempt unreadable in the ledger, set aside",
+                "attempt unreadable in the ledger, quarantined",
                 extra={"attempt": str(key), "detail": detail},
             )
         keys = [(key,) for key in unreadable]

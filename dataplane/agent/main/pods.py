@@ -161,7 +161,7 @@ class _Leader:
         )
         async with TaskActionJournal.open(
             self.kube,
-            place=self.runtime_settings.namespace,
+            agent_namespace=self.runtime_settings.namespace,
             namespace_template=self.runtime_settings.namespace_template,
             namespaces=namespaces,
             retention=self.settings.retention,

@@ -1,15 +1,18 @@
-"""The command line: what cannot work is refused at once, by name, with the remedy."""
+"""Tests of the agent's command line: bad options fail at once, named and with a remedy."""
 
 import asyncio
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from dataplane.agent.ledger.database import FORMAT
 from tests.integration.agent.world import AgentProcess, World, agent
 
 
-async def _refused(*options: str) -> str:
+async def _run_and_fail(*options: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "dataplane.agent", "run", *options),
         stdout=asyncio.subprocess.PIPE,
@@ -32,7 +35,7 @@ def _options(root: Path, **changed: str) -> list[str]:
     return [item for name, value in options.items() for item in (f"--{name}", value)]
 
 
-async def test_a_second_agent_in_one_directory_is_refused(world: World) -> None:
+async def test_a_second_agent_in_one_directory_is_run_and_fail(world: World) -> None:
     async with agent(world):
         await world.control.until(lambda: world.control.sessions)
         second = await AgentProcess.start(world)
@@ -42,30 +45,32 @@ async def test_a_second_agent_in_one_directory_is_refused(world: World) -> None:
     assert "another agent uses" in second.log.read_text()
 
 
-async def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+async def test_unusable_data_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    said = await _refused(*_options(tmp_path, data_dir=str(tmp_path / "file" / "agent")))
+    output = await _run_and_fail(*_options(tmp_path, data_dir=str(tmp_path / "file" / "agent")))
 
-    assert "cannot be used" in said
-    assert "--data-dir" in said
-    assert "Traceback" not in said
+    assert "cannot be used" in output
+    assert "--data-dir" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("address", ["nowhere", "host:", "host:0", "host:99999", ":8101"])
-async def test_an_address_without_a_port_is_refused(tmp_path: Path, address: str) -> None:
-    said = await _refused(*_options(tmp_path, control_plane=address))
+async def test_an_address_without_a_port_is_run_and_fail(tmp_path: Path, address: str) -> None:
+    output = await _run_and_fail(*_options(tmp_path, control_plane=address))
 
-    assert "is not host:port" in said
-
-
-async def test_what_is_missing_is_named() -> None:
-    assert "--control-plane" in await _refused()
+    assert "is not host:port" in output
 
 
-async def test_a_ledger_of_a_later_release_is_refused(tmp_path: Path) -> None:
+async def test_missing_option_is_named() -> None:
+    assert "--control-plane" in await _run_and_fail()
+
+
+async def test_a_ledger_of_a_later_release_is_run_and_fail(tmp_path: Path) -> None:
     (tmp_path / "agent").mkdir()
-    (tmp_path / "agent" / "ledger.sqlite3").write_bytes(b"no database, but long enough" * 100)
-    said = await _refused(*_options(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "agent" / "ledger.sqlite3")) as ledger:
+        ledger.execute(f"PRAGMA user_version = {FORMAT + 1}")
+    output = await _run_and_fail(*_options(tmp_path))
 
-    assert "cannot be opened as the agent's ledger" in said
-    assert "Traceback" not in said
+    assert f"has format {FORMAT + 1}" in output
+    assert "--data-dir" in output
+    assert "Traceback" not in output

@@ -38,6 +38,6 @@ async def test_a_ledger_of_another_format_is_refused_with_the_remedy(path: Path)
     connection.execute("PRAGMA user_version=99")
     connection.close()
 
-    with pytest.raises(LedgerError, match="fresh data directory"):
+    with pytest.raises(LedgerError, match="empty --data-dir"):
         async with Ledger.open(path):
             pass

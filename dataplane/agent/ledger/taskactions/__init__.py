@@ -1,6 +1,6 @@
 """
-The journal of an agent in a cluster: TaskActions, and ConfigMaps for what they share.
+Journal of an agent in a cluster: a TaskAction per attempt, ConfigMaps for shared data.
 
-``codec`` is how an attempt is written into its TaskAction, ``writing`` writes one of them,
-``specs`` and ``metadata`` are the ConfigMaps, ``journal`` is all of it.
+``codec`` converts an attempt to its TaskAction, ``writing`` writes one TaskAction, ``specs``
+and ``facts`` (the agent's metadata) are the ConfigMaps, ``journal`` is the whole.
 """

@@ -1,8 +1,8 @@
 """
-Attempts as TaskActions: fields that people can read, as infra/helm's definition names them.
+Converts attempts to and from TaskActions, with the readable fields of infra/helm's CRD.
 
-A newer agent may add fields, never change the meaning of one; what an older one does not
-know it keeps and ignores.
+A newer agent may add fields, never change the meaning of one; an older agent keeps and
+ignores fields that it does not know.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,7 +34,7 @@ _SHOWN = 1024  # characters of a message in the status itself; the report has al
 
 
 class BadEntryError(Exception):
-    """The TaskAction is none of the agent's making; the message names the field."""
+    """The TaskAction was not written by an agent; the message names the field."""
 
 
 def render_entry(active: ActiveAttempt, name: Name, labels: Mapping[str, str]) -> dict[str, Any]:
@@ -66,12 +66,12 @@ def parse_entry(obj: Object) -> Entry:
 
 
 def parse_lease(obj: Object) -> str:
-    """Return under which lease the TaskAction was accepted, as text; "" if it says nothing."""
+    """Return the lease id of the TaskAction, as text; "" if it has none."""
     return str((obj.get("spec") or {}).get("lease", ""))
 
 
 def render_status(reports: Iterable[Report]) -> dict[str, Any]:
-    """Return what the reports add to the status; the last is the attempt's present state."""
+    """Return the status patch for the reports; the last one is the attempt's current state."""
     status: dict[str, Any] = {"reports": {}}
     for report in reports:
         status["reports"][str(report.version)] = _render_report(report)
@@ -154,8 +154,8 @@ def _render_report(report: Report) -> dict[str, Any]:
             "recoverable": report.failure.recoverable,
             "fullUri": report.failure.full_uri,
         }
-    last_reported = {name: value for name, value in fields.items() if value}
-    return {"phase": report.phase.name, "at": _render_timestamp(report.at), **last_reported}
+    present = {name: value for name, value in fields.items() if value}
+    return {"phase": report.phase.name, "at": _render_timestamp(report.at), **present}
 
 
 def _parse_report(assignment: Assignment, version: int, fields: Mapping[str, Any]) -> Report:

@@ -1,8 +1,8 @@
 """
-What the agent knows of itself: one ConfigMap, written a moment after it changed.
+Metadata of the agent in one ConfigMap, written shortly after it changed.
 
-Everybody in its namespace can read it; the doors of replicas that do not lead do, to know
-how fresh the contact with the control plane is.
+It holds the agent's id, last epoch and last heartbeat. Standby replicas read it, so that their
+proxies know whether the last acknowledged heartbeat is recent enough.
 """
 
 import logging
@@ -25,10 +25,10 @@ def parse_metadata(obj: Object) -> Mapping[str, str]:
 
 
 class AgentMetadata:
-    def __init__(self, kube: Kube, place: str, clock: Clock) -> None:
-        """``place`` is the agent's namespace; ``kube`` must be patient."""
+    def __init__(self, kube: Kube, agent_namespace: str, clock: Clock) -> None:
+        """``kube`` must retry without a timeout."""
         self._kube = kube
-        self._name = Name(place, METADATA_NAME)
+        self._name = Name(agent_namespace, METADATA_NAME)
         self._clock = clock
         self._known: dict[str, str] = {}
         self._unwritten: dict[str, str] = {}
@@ -51,14 +51,14 @@ class AgentMetadata:
             self._wakeup.wake()
 
     async def run(self) -> None:
-        """Write until cancelled, so often and no more."""
+        """Write changes until cancelled, at most once per METADATA_MIN_INTERVAL."""
         while True:
             await self._wakeup.wait(at_most=limits.METADATA_MAX_INTERVAL)
             try:
                 await self.flush()
             except KubeError as error:
-                logger.error(  # noqa: TRY400 - refused; where from is of no interest
-                    "what the agent must remember cannot be written; it will be tried again",
+                logger.error(  # noqa: TRY400 - a refusal of the API; the traceback adds nothing
+                    "agent metadata not written, retrying",
                     extra={"config_map": str(self._name), "detail": str(error)},
                 )
             await self._clock.sleep(limits.METADATA_MIN_INTERVAL)

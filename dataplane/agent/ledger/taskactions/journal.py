@@ -1,10 +1,10 @@
 """
-The ledger in the cluster: a TaskAction for each attempt, written by tasks of this journal.
+Journal in the cluster: a TaskAction for each attempt, written by tasks of this journal.
 
-Whoever asks waits for the write and may be cancelled; the write goes on. While the API cannot
-be reached writes wait, for as long as it takes. What is over stays for ``retention``, the
-latest few thousand, for people to look at; an agent that begins anew meanwhile says their
-reports once more.
+A caller waits for the write and may be cancelled; the write continues. While the API server is
+unreachable writes wait without a timeout. TaskActions of ended attempts stay for ``retention``,
+the latest ENDED_TASKACTIONS_KEPT of them, for people to inspect; an agent that restarts
+meanwhile sends their reports once more.
 """
 
 import asyncio
@@ -41,14 +41,14 @@ logger = logging.getLogger(__name__)
 
 
 class TaskActionJournal:
-    """Made by :meth:`open`."""
+    """Journal of TaskActions; create it with :meth:`open`."""
 
     def __init__(
         self,
         kube: Kube,
         tasks: asyncio.TaskGroup,
         *,
-        place: str,
+        agent_namespace: str,
         namespace_template: str,
         namespaces: Namespaces,
         retention: timedelta,
@@ -56,18 +56,20 @@ class TaskActionJournal:
     ) -> None:
         self._kube = kube.with_retry_timeout(None)
         self._tasks = tasks
-        self._place = place
+        self._agent_namespace = agent_namespace
         self._template = namespace_template
         self._retention = retention
         self._clock = clock
-        self._specs = Specs(self._kube, place)
-        self._metadata = AgentMetadata(self._kube, place, clock)
-        self._writer = Writer(self._kube, namespaces, place=place, labels=self._label, clock=clock)
+        self._specs = Specs(self._kube, agent_namespace)
+        self._metadata = AgentMetadata(self._kube, agent_namespace, clock)
+        self._writer = Writer(
+            self._kube, namespaces, agent_namespace=agent_namespace, labels=self._label, clock=clock
+        )
         self._pages: dict[AttemptId, Page] = {}
         self._writing: set[Page] = set()
         self._acknowledged: deque[tuple[datetime, Page]] = deque()
         self._wakeup = Wakeup()
-        self._work: set[asyncio.Task[Any]] = set()  # what has an end
+        self._work: set[asyncio.Task[Any]] = set()  # tasks to wait for at the end
         self._accepting = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -79,22 +81,22 @@ class TaskActionJournal:
         cls,
         kube: Kube,
         *,
-        place: str,
+        agent_namespace: str,
         namespace_template: str,
         namespaces: Namespaces,
         retention: timedelta,
         clock: Clock,
     ) -> AsyncIterator[Self]:
         """
-        Write with ``kube``; ``place`` is the agent's namespace.
+        Open the journal; ``namespace_template`` names the namespace of an attempt's TaskAction.
 
-        ``namespace_template`` says where an attempt's TaskAction is: see ``name_attempt``.
+        See ``kube.objects.name_attempt``.
         """
         async with asyncio.TaskGroup() as tasks:
             journal = cls(
                 kube,
                 tasks,
-                place=place,
+                agent_namespace=agent_namespace,
                 namespace_template=namespace_template,
                 namespaces=namespaces,
                 retention=retention,
@@ -111,12 +113,12 @@ class TaskActionJournal:
 
     @property
     def unwritten(self) -> int:
-        """How many attempts have something that is not written yet."""
+        """Number of attempts with unwritten changes."""
         return len(self._writing)
 
     @property
     def acknowledged_count(self) -> int:
-        """How many TaskActions wait for their retention to end."""
+        """Number of TaskActions kept until their retention ends."""
         return len(self._acknowledged)
 
     async def load(self) -> Contents:
@@ -126,8 +128,8 @@ class TaskActionJournal:
             try:
                 entry = codec.parse_entry(obj)
             except codec.BadEntryError as error:
-                logger.error(  # noqa: TRY400 - somebody's object, no fault of ours
-                    "a TaskAction cannot be read and is left alone",
+                logger.error(  # noqa: TRY400 - the object is at fault, not the code
+                    "unreadable TaskAction skipped",
                     extra={"task_action": str(name_of(obj)), "detail": str(error)},
                 )
                 continue
@@ -160,7 +162,7 @@ class TaskActionJournal:
             return
         page = self._pages.get(reports[0].attempt)
         if page is None:
-            return  # it was not taken, or is forgotten
+            return  # it could not be stored, or is forgotten
         page.reports |= {report.version: report for report in reports}
         written = page.wait_for(reports[-1].version, then)
         self._write(page)
@@ -180,7 +182,7 @@ class TaskActionJournal:
         self._wakeup.wake()
 
     async def remember(self, metadata: Mapping[str, str]) -> None:
-        if "agent_id" in metadata:  # whoever has said who it is must stay that
+        if "agent_id" in metadata:  # an id that was sent must not change at a restart
             await self._carry_out(self._metadata.write_now(metadata))
         else:
             self._metadata.write_soon(metadata)
@@ -189,7 +191,7 @@ class TaskActionJournal:
         return await self._specs.get(digest)
 
     def find_object(self, attempt: AttemptId) -> Object | None:
-        """Return the metadata of the attempt's TaskAction as it was heard of last, if it is."""
+        """Return the metadata of the attempt's TaskAction as last received, if it exists."""
         page = self._pages.get(attempt)
         if page is None or not page.uid:
             return None
@@ -198,9 +200,10 @@ class TaskActionJournal:
 
     def note_object(self, attempt: AttemptId, obj: Object) -> None:
         """
-        Take note of annotations that somebody else among us has written.
+        Take note of annotations that another part of the agent has written.
 
-        Not of its resource version: only our own writes show that nobody else writes here.
+        Not of the resource version: only the journal's own writes may advance it, so that a
+        conflict reveals a second writer.
         """
         page = self._pages.get(attempt)
         if page is not None and page.uid == obj["metadata"]["uid"]:
@@ -216,7 +219,7 @@ class TaskActionJournal:
         specs: Mapping[Digest, bytes],
         then: Callable[[Collection[AttemptId]], None],
     ) -> None:
-        async with self._accepting:  # whoever brings no specs relies on those of the last
+        async with self._accepting:  # assignments without specs rely on those of an earlier call
             for digest, body in specs.items():
                 await self._specs.put(digest, body)
         pages = [self._page(active) for active in attempts]
@@ -237,7 +240,7 @@ class TaskActionJournal:
         return page
 
     def _write(self, page: Page) -> None:
-        """See to it that the page is written; one task for each that is not."""
+        """Start a task that writes the page, unless one runs or nothing is unwritten."""
         if page not in self._writing and not page.is_done:
             self._writing.add(page)
             self._start(self._write_out(page), f"ledger {page.name}")
@@ -249,7 +252,7 @@ class TaskActionJournal:
             self._writing.discard(page)
 
     async def _sweep(self) -> None:
-        """Delete what has been settled for long enough, and the oldest of too many."""
+        """Delete TaskActions whose retention is over, and the oldest beyond the limit."""
         while True:
             pause = timedelta(hours=1)
             now = self._clock.now()
@@ -275,34 +278,38 @@ class TaskActionJournal:
         try:
             await self._specs.drop()
         except KubeError as error:
-            logger.warning("specs are not dropped", extra={"detail": str(error)})
+            logger.warning("unneeded specs not deleted", extra={"detail": str(error)})
 
     async def _list(self) -> Sequence[Object]:
         everywhere = "{" in self._template
-        namespaces = [""] if everywhere else sorted({self._template, self._place})
+        namespaces = [""] if everywhere else sorted({self._template, self._agent_namespace})
         try:
             return [
                 obj
                 for namespace in namespaces
                 for obj in (
                     await self._kube.list(
-                        TASK_ACTION, namespace=namespace, labels=f"{AGENT_LABEL}={self._place}"
+                        TASK_ACTION,
+                        namespace=namespace,
+                        labels=f"{AGENT_LABEL}={self._agent_namespace}",
                     )
                 ).items
             ]
         except NotFoundError as error:
             raise LedgerError(
-                "this cluster does not know TaskActions; apply crds/taskactions.yaml of the "
+                "this cluster has no TaskAction resource; apply crds/taskactions.yaml of the "
                 "agent's chart"
             ) from error
         except KubeError as error:
-            raise LedgerError("the agent may not list TaskActions; see its role") from error
+            raise LedgerError(
+                f"the agent cannot list TaskActions ({error}); see the role in its chart"
+            ) from error
 
     def _label(self, active: ActiveAttempt) -> Mapping[str, str]:
-        return {**label_attempt(active.assignment), AGENT_LABEL: self._place}
+        return {**label_attempt(active.assignment), AGENT_LABEL: self._agent_namespace}
 
     async def _carry_out(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do it even if whoever asked is cancelled meanwhile."""
+        """Complete the work even if the caller is cancelled meanwhile."""
         task = self._tasks.create_task(work, name="ledger")
         self._note(task)
         await asyncio.shield(task)
@@ -315,7 +322,7 @@ class TaskActionJournal:
         task.add_done_callback(self._work.discard)
 
     async def _finish(self) -> None:
-        """Write what is left, for a while; what is not written then the next agent will miss."""
+        """Finish unwritten changes within CLOSING; the next agent misses the rest."""
         try:
             async with asyncio.timeout(limits.CLOSING.total_seconds()):
                 await self._metadata.flush()
@@ -323,7 +330,7 @@ class TaskActionJournal:
                     await asyncio.wait(self._work)
         except (KubeError, TimeoutError) as error:
             logger.warning(
-                "the ledger is not all written",
+                "ledger not fully written at exit",
                 extra={"count": len(self._work), "detail": str(error)},
             )
         for task in self._work:

@@ -1,8 +1,8 @@
 """
-Specs by digest, each once: gzip in ConfigMaps of the agent's namespace that never change.
+Stores specs by digest, gzipped, in immutable ConfigMaps of the agent's namespace.
 
-A large one is cut in pieces. The first is written last and read first, so that a spec is
-there whole or not at all.
+A large spec is split into pieces. The first piece is written last and read first, so that a
+spec is either complete or missing.
 """
 
 import asyncio
@@ -26,24 +26,24 @@ logger = logging.getLogger(__name__)
 _LABEL = "volary.dev/spec"
 _PIECES = "volary.dev/pieces"  # annotation: how many there are
 _PIECE_BYTES = 900 * 1024  # of the 1 MiB that a ConfigMap may have
-_SPEC_BYTES = 64 * 1024 * 1024  # of one spec, unpacked: more does not come over the link
+_SPEC_BYTES = 64 * 1024 * 1024  # of one spec, unpacked: the link's frames are no larger
 _KEY = "spec.gz"
 _NAME = re.compile(r"spec-([0-9a-f]{64})(?:-[0-9]+)?")
 
 
 class Specs:
-    def __init__(self, kube: Kube, place: str) -> None:
-        """``place`` is the agent's namespace; ``kube`` must be patient."""
+    def __init__(self, kube: Kube, agent_namespace: str) -> None:
+        """``kube`` must retry without a timeout."""
         self._kube = kube
-        self._place = place
-        self._stored: set[Digest] = set()  # written in this life, and not dropped
+        self._agent_namespace = agent_namespace
+        self._stored: set[Digest] = set()  # written by this process, and not dropped
         self._needed: Collection[Digest] = ()
-        self._desired: set[Digest] = set()  # those that came since that was said
-        self._writing = asyncio.Lock()  # none is dropped while it is written again
+        self._recent: set[Digest] = set()  # stored since ``keep`` was last called
+        self._writing = asyncio.Lock()  # prevents dropping a spec while it is written again
 
     async def put(self, digest: Digest, body: bytes) -> None:
-        """Write it down, unless it is."""
-        self._desired.add(digest)
+        """Store the spec unless it is stored already."""
+        self._recent.add(digest)
         async with self._writing:
             if digest in self._stored:
                 return
@@ -55,7 +55,7 @@ class Specs:
                         CONFIG_MAP, self._render(digest, number, pieces[number], len(pieces))
                     )
                 except ExistsError:
-                    continue  # what a digest names never changes
+                    continue  # content addressed: the existing piece is the same
             self._stored.add(digest)
 
     async def get(self, digest: Digest) -> bytes | None:
@@ -71,12 +71,12 @@ class Specs:
             await self._discard(digest, repr(error))
             return None
         if hashlib.sha256(body).digest() != digest:
-            await self._discard(digest, "its digest is another")
+            await self._discard(digest, "its digest does not match")
             return None
         return body
 
     async def _discard(self, digest: Digest, detail: str) -> None:
-        """Delete a spec that cannot be read, so that it is written again when it comes again."""
+        """Delete an unreadable spec, so that it is written again when it is received again."""
         logger.error("spec damaged, deleted", extra={"digest": digest.hex(), "detail": detail})
         async with self._writing:
             self._stored.discard(digest)
@@ -84,33 +84,35 @@ class Specs:
                 await self._kube.delete(CONFIG_MAP, self._name(digest, 0))
 
     def keep(self, needed: Collection[Digest]) -> None:
-        """Of what is there and does not come again only these are needed from now on."""
+        """Set the specs that are needed; others that are not stored again may be dropped."""
         self._needed = needed
-        self._desired.clear()
+        self._recent.clear()
 
     async def drop(self) -> int:
-        """Drop what is not needed; return how many ConfigMaps that were."""
-        selector = f"{_LABEL}=true,{AGENT_LABEL}={self._place}"
+        """Delete specs that are not needed; return the number of ConfigMaps deleted."""
+        selector = f"{_LABEL}=true,{AGENT_LABEL}={self._agent_namespace}"
         listing = await self._kube.list(
-            CONFIG_MAP, namespace=self._place, labels=selector, only_metadata=True
+            CONFIG_MAP, namespace=self._agent_namespace, labels=selector, only_metadata=True
         )
         dropped = 0
         for item in listing.items:
             name = str(item["metadata"]["name"])
             found = _NAME.fullmatch(name)
             if found is None:
-                continue  # somebody else's, with our labels
+                continue  # not written by the agent, although it has the labels
             digest = Digest(bytes.fromhex(found[1]))
             async with self._writing:
-                if digest in self._needed or digest in self._desired:
+                if digest in self._needed or digest in self._recent:
                     continue
                 self._stored.discard(digest)
-                await self._kube.delete(CONFIG_MAP, Name(self._place, name))
+                await self._kube.delete(CONFIG_MAP, Name(self._agent_namespace, name))
                 dropped += 1
         return dropped
 
     def _name(self, digest: Digest, number: int) -> Name:
-        return Name(self._place, f"spec-{digest.hex()}" + (f"-{number}" if number else ""))
+        return Name(
+            self._agent_namespace, f"spec-{digest.hex()}" + (f"-{number}" if number else "")
+        )
 
     def _render(self, digest: Digest, number: int, piece: bytes, pieces: int) -> dict[str, Any]:
         name = self._name(digest, number)
@@ -118,7 +120,11 @@ class Specs:
             "metadata": {
                 "namespace": name.namespace,
                 "name": name.name,
-                "labels": {MANAGED_LABEL: "true", _LABEL: "true", AGENT_LABEL: self._place},
+                "labels": {
+                    MANAGED_LABEL: "true",
+                    _LABEL: "true",
+                    AGENT_LABEL: self._agent_namespace,
+                },
                 "annotations": {_PIECES: str(pieces)},
             },
             "immutable": True,

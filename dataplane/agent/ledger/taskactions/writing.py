@@ -1,9 +1,9 @@
 """
-One TaskAction and what it should be: made, told its reports, deleted, by one writer in order.
+Writes one TaskAction: creates it, patches its reports in order, deletes it.
 
-News that comes while a write is under way goes into the next one. Every write but the first
-says which version of the object it changes, so that of two agents that write the same ledger
-the second is refused, and ends.
+Reports that arrive during a write go into the next one. Every write but the first names the
+resource version that it changes, so that of two agents that write the same ledger the second
+gets a conflict, and stops.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ from shared.model.reports import Report
 
 logger = logging.getLogger(__name__)
 
-_TRIES = 5  # to make one whose name is taken by what is left of another lease
+_TRIES = 5  # to create one while its name is taken by a leftover of another lease
 
 
 @dataclass(slots=True, eq=False)
 class Page:
-    """One attempt's TaskAction; ``uid`` is "" while there is none."""
+    """State of one attempt's TaskAction; ``uid`` is "" while it does not exist."""
 
     active: ActiveAttempt
     name: Name
@@ -38,9 +38,9 @@ class Page:
     resource_version: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
     reports: dict[int, Report] = field(default_factory=dict)  # by version, all of them
-    written: int = 0  # the last version that is in the object
-    is_refused: bool = False  # the API does not take it
-    is_leaving: bool = False  # to be deleted now
+    written: int = 0  # the last report version that is in the object
+    is_refused: bool = False  # the API server rejects it
+    is_leaving: bool = False  # to be deleted
     waiting: list[tuple[int, Callable[[], None], "asyncio.Future[None]"]] = field(
         default_factory=list
     )
@@ -51,35 +51,35 @@ class Page:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to write."""
+        """Whether there is nothing to write."""
         if self.is_leaving:
             return not self.uid
         return self.is_refused or (bool(self.uid) and self.written >= len(self.reports))
 
     def wait_for(self, version: int, then: Callable[[], None]) -> "asyncio.Future[None]":
-        """Return what is done when that version is written (0: the object is there)."""
+        """Return a future, done once that report version is written (0: the object exists)."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waiting.append((version, then, future))
         self.answer()
         return future
 
     def answer(self) -> None:
-        """Tell those whose version is written, in order; all, if nothing more will be."""
+        """Complete the futures of written versions, in order; all if no write will follow."""
         lost = self.is_refused or self.is_leaving
-        left = []
+        still_waiting = []
         for version, then, future in self.waiting:
             is_written = bool(self.uid) and version <= self.written
             if not lost and not is_written:
-                left.append((version, then, future))
+                still_waiting.append((version, then, future))
                 continue
             if is_written:
                 then()
             if not future.done():
                 future.set_result(None)
-        self.waiting = left
+        self.waiting = still_waiting
 
     def took(self, obj: Object, written: int) -> None:
-        """The object is so now."""
+        """Take over the object's current metadata and its latest report version."""
         self.name = Name(obj["metadata"]["namespace"], obj["metadata"]["name"])
         self.uid = obj["metadata"]["uid"]
         self.resource_version = obj["metadata"]["resourceVersion"]
@@ -87,7 +87,7 @@ class Page:
         self.written = written
 
     def lost(self) -> None:
-        """There is no object any more."""
+        """Note that the object does not exist."""
         self.uid = ""
         self.written = 0
 
@@ -98,19 +98,19 @@ class Writer:
         kube: Kube,
         namespaces: Namespaces,
         *,
-        place: str,
+        agent_namespace: str,
         labels: Callable[[ActiveAttempt], Mapping[str, str]],
         clock: Clock,
     ) -> None:
-        """``kube`` must be patient; ``place`` is the agent's namespace."""
+        """``kube`` must retry without a timeout."""
         self._kube = kube
         self._namespaces = namespaces
-        self._place = place
+        self._agent_namespace = agent_namespace
         self._labels = labels
         self._clock = clock
 
     async def write(self, page: Page) -> None:
-        """Write until nothing is left to write; the one call at a time for this page."""
+        """Write until everything is written; one call at a time per page."""
         while not page.is_done:
             if page.is_leaving:
                 await self._insist(lambda: self._delete(page))
@@ -121,19 +121,19 @@ class Writer:
             page.answer()
 
     async def _create(self, page: Page) -> None:
-        """Make it where its attempt runs or, where that is refused, where the agent does."""
+        """Create the TaskAction in the attempt's namespace, else in the agent's namespace."""
         try:
             await self._create_at(page, page.name)
         except _RefusedError as refused:
             logger.warning(
-                "a TaskAction is kept in the agent's namespace, for its own does not take it",
+                "TaskAction created in the agent's namespace, its own rejects it",
                 extra={"task_action": str(page.name), "detail": str(refused)},
             )
             try:
-                await self._create_at(page, Name(self._place, page.name.name))
+                await self._create_at(page, Name(self._agent_namespace, page.name.name))
             except _RefusedError as again:
-                logger.error(  # noqa: TRY400 - a refusal, not a fault of ours
-                    "an assignment is not accepted: the API takes no TaskAction for it",
+                logger.error(  # noqa: TRY400 - a refusal of the API; the traceback adds nothing
+                    "assignment not accepted, the API server rejects its TaskAction",
                     extra={"task_action": str(page.name), "detail": str(again)},
                 )
                 page.is_refused = True
@@ -141,14 +141,14 @@ class Writer:
     async def _create_at(self, page: Page, name: Name) -> None:
         body = codec.render_entry(page.active, name, self._labels(page.active))
         for _ in range(_TRIES):
-            await self._wait_for_capacity(page, name)
+            await self._ensure_namespace(page, name)
             try:
                 made = await self._kube.create(TASK_ACTION, body)
             except ExistsError:
                 if await self._is_own(page, name):
                     return
             except NotFoundError as error:
-                if name.namespace == self._place:
+                if name.namespace == self._agent_namespace:
                     raise _RefusedError(error.message) from error
                 self._namespaces.forget(name.namespace)
             except ConflictError:
@@ -158,11 +158,11 @@ class Writer:
             else:
                 page.took(made, 0)
                 return
-        raise _RefusedError("another of its name comes again and again")
+        raise _RefusedError("another object of its name is created again and again")
 
-    async def _wait_for_capacity(self, page: Page, name: Name) -> None:
-        """Have the namespace, which is ours; the agent's own needs no such look."""
-        if name.namespace == self._place:
+    async def _ensure_namespace(self, page: Page, name: Name) -> None:
+        """Create or verify the attempt's namespace; the agent's own needs no check."""
+        if name.namespace == self._agent_namespace:
             return
         try:
             await self._namespaces.ensure(name.namespace, page.active.assignment)
@@ -170,7 +170,7 @@ class Writer:
             raise _RefusedError(str(error)) from error
 
     async def _is_own(self, page: Page, name: Name) -> bool:
-        """Whether what is there is this attempt under this lease; what is left of another goes."""
+        """Return whether the existing object has this lease; delete it if it has another."""
         try:
             there = await self._kube.get(TASK_ACTION, name)
         except NotFoundError:
@@ -189,12 +189,12 @@ class Writer:
         try:
             page.took(await self._kube.patch(TASK_ACTION, page.name, body, status=True), upto)
         except NotFoundError:
-            page.lost()  # deleted from outside: it is made again, for it must be remembered
+            page.lost()  # deleted by someone else: it must be created again
         except ConflictError:
             await self._check_again(page)
 
     async def _check_again(self, page: Page) -> None:
-        """It is not as we know it: a lost answer to us, somebody's label, or another agent."""
+        """Resolve a conflict: a lost response, a foreign label, or a second agent (LedgerError)."""
         try:
             there = await self._kube.get(TASK_ACTION, page.name)
         except NotFoundError:
@@ -209,28 +209,30 @@ class Writer:
         page.lost()
 
     async def _insist(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Try until the API takes it: what must be remembered waits, and is not dropped."""
+        """Retry until the API server accepts the write: it must not be dropped."""
         while True:
             try:
                 return await write()
             except KubeError as error:
-                logger.error(  # noqa: TRY400 - a refusal, not a fault of ours
-                    "the API refuses what the agent must write down; it will be tried again",
+                logger.error(  # noqa: TRY400 - a refusal of the API; the traceback adds nothing
+                    "ledger write refused by the API server, retrying",
                     extra={"detail": str(error)},
                 )
                 await self._clock.sleep(limits.REFUSED_AGAIN_AFTER)
 
 
 class _RefusedError(Exception):
-    """This TaskAction cannot be made there."""
+    """The TaskAction cannot be created in that namespace."""
 
 
 def _agree(page: Page, there: Object) -> int:
-    """Return up to which version the object has our reports; LedgerError if not only ours."""
+    """Return the last report version in the object; LedgerError if another agent wrote it."""
     try:
         found: Sequence[Report] = codec.parse_entry(there).reports
     except codec.BadEntryError as error:
-        raise LedgerError(f"TaskAction {page.name} was changed by somebody") from error
+        raise LedgerError(
+            f"TaskAction {page.name} was changed by someone else ({error})"
+        ) from error
     for report in found:
         own_report = page.reports.get(report.version)
         if own_report is None or _fit(own_report) != report:
@@ -239,7 +241,7 @@ def _agree(page: Page, there: Object) -> int:
 
 
 def _fit(report: Report) -> Report:
-    """Leave out the oldest events of too many."""
+    """Drop the oldest events beyond EVENTS_BYTES."""
     size, kept = 0, []
     for event in reversed(report.events):
         size += len(event.message) + len(event.reason) + 64

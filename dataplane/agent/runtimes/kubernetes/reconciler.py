@@ -17,7 +17,7 @@ from dataplane.agent.core import limits
 from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.kube.errors import KubeError
 from dataplane.agent.kube.objects import POD, Object, name_of
-from dataplane.agent.kube.retries import persist
+from dataplane.agent.kube.retries import call_with_retries
 from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.runtimes import artifacts, log_links
 from dataplane.agent.runtimes.features import REASON, RuntimeKind, list_ignored
@@ -350,9 +350,9 @@ class AttemptReconciler:
         if sources:
             try:
                 async with self._cluster.captures:
-                    captured = await persist(
+                    captured = await call_with_retries(
                         lambda: logs.capture(self._cluster.kube, sources),
-                        timeouts=limits.LOG_SHIPPING_TIMEOUT,
+                        retry_timeout=limits.LOG_SHIPPING_TIMEOUT,
                     )
             except KubeError as error:
                 logger.warning(

@@ -16,9 +16,9 @@ from tests.kube.controlplane import KubeForTests
 from tests.running import until
 
 SHORT = Terms(
-    length=timedelta(seconds=3),
-    deadline=timedelta(seconds=1.5),
-    every=timedelta(seconds=0.4),
+    lease_duration=timedelta(seconds=3),
+    renew_deadline=timedelta(seconds=1.5),
+    renew_interval=timedelta(seconds=0.4),
     poll_interval=timedelta(seconds=0.2),
 )
 
@@ -85,7 +85,7 @@ async def test_one_leads_and_the_other_waits(kubes: list[Kube], place: str) -> N
             async for name in seen:
                 assert name == leader.name
                 renewals += 1
-                if renewals > SHORT.length / SHORT.every + 1:
+                if renewals > SHORT.lease_duration / SHORT.renew_interval + 1:
                     break
             assert leader.election.leads
             assert not other.election.leads
@@ -162,7 +162,7 @@ async def test_who_cannot_renew_stops_before_another_begins(kubes: list[Kube], p
 
 def test_terms_let_a_standby_lead_within_ten_seconds() -> None:
     terms = Terms()
-    assert terms.length + terms.poll_interval < timedelta(seconds=10)
+    assert terms.lease_duration + terms.poll_interval < timedelta(seconds=10)
 
 
 async def test_standby_takes_over_from_the_dead_after_their_deadline(
@@ -176,7 +176,7 @@ async def test_standby_takes_over_from_the_dead_after_their_deadline(
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         task = tasks.create_task(standby.run())
         await standby.leading.wait()
-        assert now() - died_at > Terms().deadline.total_seconds()
+        assert now() - died_at > Terms().renew_deadline.total_seconds()
         task.cancel()
 
 

@@ -27,7 +27,7 @@ def open_journal(
     """Open the journal of the agent in ``place``, where its attempts run as well."""
     return TaskActionJournal.open(
         kube,
-        place=place,
+        agent_namespace=place,
         namespace_template=template or place,
         namespaces=Namespaces(
             kube, own=place, template=template or place, create=create, clock=SystemClock()

@@ -33,4 +33,4 @@ class _Dying:
 def make_dying(kube: Kube, at_write: int, *, is_heard: bool) -> tuple[Kube, asyncio.Event]:
     """Return a client whose n-th write is its last, and what is set when it is made."""
     dying = _Dying(kube._transport, at_write, is_heard=is_heard)
-    return Kube(cast("Transport", dying), timeouts=None), dying.died
+    return Kube(cast("Transport", dying), retry_timeout=None), dying.died

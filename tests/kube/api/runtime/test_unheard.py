@@ -121,7 +121,7 @@ async def test_an_abort_after_a_creation_that_was_not_answered_leaves_no_pod(
     monkeypatch.setattr(limits, "KUBE_QUOTA_RETRY_MIN", timedelta(minutes=1))  # it tries no more
     async with begin() as agent:
         unanswered = Unanswered(agent.cluster.kube._transport)
-        deafen(agent, Kube(cast("Transport", unanswered), timeouts=timedelta(0)))
+        deafen(agent, Kube(cast("Transport", unanswered), retry_timeout=timedelta(0)))
         job = await agent.jobs.make("true")
         attempt = await agent.start(job)
         await attempt.last_reported.until(Phase.WAITING_FOR_RESOURCES, "KubernetesUnavailable")

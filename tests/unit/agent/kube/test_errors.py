@@ -17,7 +17,7 @@ from dataplane.agent.kube.errors import (
     UnreachableError,
     parse_status,
 )
-from dataplane.agent.kube.retries import persist
+from dataplane.agent.kube.retries import call_with_retries
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ async def test_what_passes_is_tried_again_and_what_does_not_is_raised() -> None:
             raise answer
         return answer
 
-    assert await persist(call, timeouts=None) == "done"
+    assert await call_with_retries(call, retry_timeout=None) == "done"
 
     answers = [NotFoundError(404, "NotFound", "no"), "done"]
     with pytest.raises(NotFoundError):
-        await persist(call, timeouts=None)
+        await call_with_retries(call, retry_timeout=None)
 
 
 async def test_patience_ends() -> None:
@@ -84,7 +84,7 @@ async def test_patience_ends() -> None:
         raise UnreachableError("no")
 
     with pytest.raises(UnreachableError):
-        await persist(call, timeouts=timedelta(0))
+        await call_with_retries(call, retry_timeout=timedelta(0))
     assert calls == 1
 
 
@@ -93,4 +93,4 @@ async def test_nobody_sleeps_beyond_their_patience_for_a_server_that_asks_for_mu
         raise BusyError(429, "TooManyRequests", "no", timedelta(hours=1))
 
     with pytest.raises(BusyError):
-        await persist(call, timeouts=timedelta(seconds=1))
+        await call_with_retries(call, retry_timeout=timedelta(seconds=1))

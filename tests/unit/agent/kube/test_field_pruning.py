@@ -1,6 +1,6 @@
 """What is kept of objects that come in numbers."""
 
-from dataplane.agent.kube.field_pruning import pick
+from dataplane.agent.kube.field_pruning import prune_fields
 from dataplane.agent.kube.objects import CONFIG_MAP, EVENT, POD
 
 
@@ -22,7 +22,7 @@ def test_of_a_pod_all_is_kept_that_its_end_is_judged_by() -> None:
         "status": {"phase": "Running"},
     }
 
-    assert pick(POD, pod) == {
+    assert prune_fields(POD, pod) == {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "one", "uid": "u", "labels": {"a": "b"}},
@@ -38,11 +38,11 @@ def test_of_a_pod_all_is_kept_that_its_end_is_judged_by() -> None:
 def test_of_a_pod_without_a_spec_what_there_is_is_kept() -> None:
     metadata = {"resourceVersion": "7"}
 
-    assert pick(POD, {"metadata": metadata})["metadata"] == metadata
+    assert prune_fields(POD, {"metadata": metadata})["metadata"] == metadata
 
 
 def test_of_an_event_nothing_is_kept_that_says_nothing() -> None:
-    kept = pick(
+    kept = prune_fields(
         EVENT, {"metadata": {"name": "e"}, "reason": "Pulled", "action": "x", "series": None}
     )
 
@@ -57,4 +57,4 @@ def test_of_an_event_nothing_is_kept_that_says_nothing() -> None:
 def test_other_kinds_are_kept_whole() -> None:
     data = {"a": ["b"], "c": {"d": "e"}}
 
-    assert pick(CONFIG_MAP, {"metadata": {"name": "m"}, "data": data})["data"] == data
+    assert prune_fields(CONFIG_MAP, {"metadata": {"name": "m"}, "data": data})["data"] == data
