@@ -1,4 +1,4 @@
-"""We test that the history of revisions comes to what tables.py says, whoever runs it and when."""
+"""Tests that the migrations create the schema of tables.py, idempotently and concurrently."""
 
 import asyncio
 import os
@@ -73,7 +73,7 @@ def test_migrated_schema_has_no_alembic_differences(test_database: DatabaseForTe
 def test_migrated_schema_equals_the_tables_module(
     postgres_server: PostgresForTests, test_database: DatabaseForTest
 ) -> None:
-    """More closely than Alembic looks: predicates of indexes, defaults, options, checks."""
+    """Compares what Alembic does not: predicates of indexes, defaults, options, checks."""
     with postgres_server.empty() as plain:
         asyncio.run(create_all(plain.owner_url))
         for query in (COLUMNS, INDEXES, CONSTRAINTS, OPTIONS):
@@ -178,7 +178,7 @@ async def test_migration_lets_every_login_of_the_application_serve_the_fleet(
             login,
         )
         assert role["member"]
-        # Postgres 15 goes by the attribute of the login, which is its administrator's.
+        # Postgres 15 uses the login's INHERIT attribute, which only an administrator can set.
         assert not role["inherits"] or superuser.get_server_version().major < 16
     finally:
         await superuser.execute(f"REVOKE volary_app FROM {login}")

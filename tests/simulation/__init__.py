@@ -1,9 +1,9 @@
 """
-The link, simulated: real agents and real control planes on one event loop in virtual time.
+Simulates the link: real agents and control planes on one event loop in virtual time.
 
-What runs is the product: the agent's session, stream, keeper, attempts, fence and ledger
-(its SQL included), the control plane's door, session, feeds, and the rules of both cores.
-Made up are time, the wire, the processes that tasks run in, and Postgres, which is a model
-of its guards (``model``) that a contract test holds to the real store. A schedule is a seed:
-the same seed is the same run, to the last callback.
+Product code: the agent's session, stream, session handler, attempts, fence and ledger (its SQL
+included), the control plane's link service, sessions and feeds, and the rules of both cores.
+Simulated: time, the wire, the processes that tasks run in, and Postgres, as a model of its
+guards (``model``) that a contract test compares with the real store. A schedule is given by its
+seed: the same seed is the same run, to the last callback.
 """

@@ -1,4 +1,4 @@
-"""``python -m tests.simulation``: run schedules until time is up, and name those that broke."""
+"""Command line of the simulation: runs schedules for a time and prints failing seeds."""
 
 import argparse
 import os
@@ -28,7 +28,7 @@ def main() -> None:
 def _replay(seed: int) -> bool:
     status = run(seed)
     print("\n".join(status.trace))  # noqa: T201
-    print("\n".join(status.broken) or "every promise was kept")  # noqa: T201
+    print("\n".join(status.broken) or "every invariant held")  # noqa: T201
     return bool(status.broken)
 
 

@@ -1,4 +1,4 @@
-"""What must hold in every schedule. Each check returns sentences; none is good news."""
+"""Invariants of every schedule. Each check returns violations as sentences, none if it holds."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -9,10 +9,10 @@ from tests.simulation.machine import Process
 from tests.simulation.world import World
 
 _BUGS = frozenset({"protocol", "bad_message", "internal", "unauthenticated"})
-"""How a session never ends, whatever the network does."""
+"""Codes with which no session may end, whatever the network does."""
 
 
-def broken_promises(world: World) -> Iterator[str]:
+def violated_invariants(world: World) -> Iterator[str]:
     yield from _crashes(world)
     yield from _ends_of_sessions(world)
     yield from _starts(world)
@@ -37,7 +37,7 @@ def _ends_of_sessions(world: World) -> Iterator[str]:
 
 
 def _starts(world: World) -> Iterator[str]:
-    """No attempt is started twice, and none before its lease was noted as accepted."""
+    """Check that no attempt starts twice, or before its lease was recorded as accepted."""
     seen = set()
     for process in world.witness.processes:
         if process.attempt in seen:
@@ -49,8 +49,10 @@ def _starts(world: World) -> Iterator[str]:
 
 def _overlaps(world: World) -> Iterator[str]:
     """
-    One attempt of an action at a time. What is to stay where it is may be begun anew beside
-    itself only when its agent has lost its memory of it.
+    Check that an action runs one attempt at a time.
+
+    A second attempt of a non-replaceable action may run at the same time only if its agent has
+    lost its record of the first.
     """
     forgotten = {lapse.attempt for lapse in world.store.lapses if lapse.missing}
     for processes in _by_action(world).values():
@@ -71,7 +73,7 @@ def _by_action(world: World) -> dict[ActionId, list[Process]]:
 
 
 def _repeats(world: World) -> Iterator[str]:
-    """A session says each report once; only a new session says it again."""
+    """Check that a session sends each report once; only a new session may repeat it."""
     for installation in world.installations:
         for wire in installation.wires:
             for (action, number, version), times in wire.kind.items():
@@ -80,7 +82,7 @@ def _repeats(world: World) -> Iterator[str]:
 
 
 def _unfinished(world: World) -> Iterator[str]:
-    """Everything enqueued ends, and nothing runs after that."""
+    """Check that every enqueued action ends, and that nothing runs after that."""
     for action in world.store.actions.values():
         if action.phase not in TERMINAL:
             yield f"action {action.id} ({action.key.name}) is {action.phase.name} at the end"
@@ -93,7 +95,7 @@ def _unfinished(world: World) -> Iterator[str]:
 
 
 def _lost_results(world: World) -> Iterator[str]:
-    """What succeeded on a machine that stayed has succeeded, unless it was given away."""
+    """Check that success on a surviving machine is recorded, unless its lease had expired."""
     given_away = {lapse.attempt for lapse in world.store.lapses}
     staying = {each.name for each in world.installations if world.is_to_stay(each)}
     for process in world.witness.processes:
@@ -101,7 +103,7 @@ def _lost_results(world: World) -> Iterator[str]:
         if ended is None or ended.code != 0 or process.attempt in given_away:
             continue
         if process.machine not in staying:
-            continue  # it was taken away for good, with what it had to say
+            continue  # the machine is gone for good, with its unsent reports
         state = world.store.attempts[process.attempt].state
         if state.phase is not Phase.SUCCEEDED:
             yield f"attempt {process.attempt} succeeded, and counts as {state.phase.name}"

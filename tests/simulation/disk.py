@@ -1,8 +1,8 @@
 """
-An agent's disk: the ledger's own SQL on a database in memory, with a disk's manners.
+Simulates an agent's disk: the ledger's own SQL on a database in memory, with latency and faults.
 
-A write takes time, is committed whole and in order whatever becomes of whoever asked for
-it, and fails when the disk is full.
+A write takes time, is committed atomically and in order even if its caller is cancelled or
+killed, and fails when the disk is full.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Disk:
-    """What outlives an agent; ``latency`` is the most seconds that a commit takes."""
+    """The state that outlives an agent; ``latency`` is the maximum of seconds for a commit."""
 
     def __init__(self, loop: SimLoop, chance: Random) -> None:
         self.is_full = False
@@ -38,7 +38,7 @@ class Disk:
         self._connection.close()
 
     async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do it in its turn; it is done even if nobody is there any more to hear of it."""
+        """Run it in order; it completes even if the caller is gone by then."""
         self._busy_until = max(
             self._busy_until, self._loop.time() + self._chance.uniform(0, self.latency)
         )

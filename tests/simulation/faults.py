@@ -1,4 +1,4 @@
-"""What may go wrong, each kind with its own dice, and how all of it is made good again."""
+"""Injects random faults of every kind into a world, and heals them all at the end."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,29 +8,29 @@ from random import Random
 from tests.simulation.world import Installation, Replica, World
 
 MOMENTS = (0.05, 0.5, 2.0, 5.0)
-"""Seconds that a short trouble lasts, at most."""
+"""The maximum of seconds that a short fault lasts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Makes trouble in a world; ``heal`` ends it all."""
+    """Injects faults into a world; ``heal`` ends all of them."""
 
     world: World
     chance: Random
 
     def strike(self) -> str:
-        """Do something bad, and say what."""
+        """Inject a random fault; return its name."""
         kind = self.chance.choice(KINDS)
         return f"{kind.__name__.strip('_')}: {kind(self)}"
 
     def absence(self) -> tuple[str, float]:
-        """Take an agent away for about as long as it takes to reassign its work; how long."""
+        """Disconnect, kill or freeze an agent for about the reassign timeout; return the seconds."""
         lasts = self.chance.uniform(0.9, 1.8) * self.world.timings.reassign_after.total_seconds()
         kind = self.chance.choice(ABSENCES)
         return f"{kind.__name__.strip('_')}: {kind(self, lasts)}", lasts
 
     def heal(self) -> None:
-        """End every trouble; what was killed is started, the first installation alone stays."""
+        """End every fault; restart what was killed, and keep each cluster's first installation only."""
         world = self.world
         world.postgres.is_down = False
         world.postgres.slow = world.postgres.broken = 0
@@ -59,7 +59,7 @@ class Faults:
         return self.chance.uniform(0, self.chance.choice(MOMENTS))
 
     def while_(self) -> float:
-        """Draw how long a trouble lasts: a moment, past the fence, past the reassignment."""
+        """Draw the duration of a fault: a moment, past the fence, or past the reassignment."""
         timings = self.world.timings
         longest = self.chance.choice(
             [5.0, timings.self_fence.total_seconds(), 1.5 * timings.reassign_after.total_seconds()]
@@ -245,7 +245,7 @@ def _replicas_clock_jumps(faults: Faults) -> str:
 
 
 def _another_agent_comes(faults: Faults) -> str:
-    """Somebody starts a second agent with the same token, on another machine."""
+    """Start a second agent with the same token on another machine."""
     if len(faults.world.installations) > 3:
         return "there are enough"
     return faults.world.add_installation(faults.agent().cluster).name

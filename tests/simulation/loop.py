@@ -1,8 +1,9 @@
 """
-A deterministic event loop. Time jumps to the next timer, and nothing else decides an order.
+A deterministic event loop in virtual time: time jumps to the next timer.
 
-Callbacks belong to the node that caused them. A frozen node's wait until it is thawed, as
-after SIGSTOP; a dead node's never run, not even a ``finally``, as after SIGKILL.
+Only timers and the order of scheduling decide the order of callbacks. Callbacks belong to the
+node that caused them. Those of a frozen node wait until it is thawed, as after SIGSTOP; those of
+a dead node never run, not even a ``finally``, as after SIGKILL.
 """
 
 import asyncio
@@ -18,11 +19,11 @@ _NODE: ContextVar["Node | None"] = ContextVar("node", default=None)
 
 
 class DeadlockError(Exception):
-    """Nobody can go on: nothing is ready and no timer is set."""
+    """Deadlock: no callback is ready and no timer is set."""
 
 
 class Node:
-    """A process of the simulated world: what it spawns stops and dies with it."""
+    """A process of the simulated world: its tasks stop and die with it."""
 
     def __init__(self, loop: "SimLoop", name: str) -> None:
         self.name = name
@@ -38,7 +39,7 @@ class Node:
         return f"<Node {self.name}>"
 
     def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> Callable[[], bool]:
-        """Have it do some work; what is returned cancels that."""
+        """Start a task on the node; return a function that cancels it."""
         task = self._loop.create_task(work, name=name, context=self._context.copy())
         self.tasks.append(task)
         return task.cancel
@@ -55,20 +56,20 @@ class Node:
         self.is_alive = False
 
     def keep(self, handle: asyncio.Handle) -> bool:
-        """Hold back a callback that may not run now; False if it may."""
+        """Hold a callback back if it may not run now; False if it may."""
         if self.is_alive and not self.is_frozen:
             return False
         self._kept.append(handle)
         return True
 
     def release(self) -> None:
-        """Let everything held back run."""
+        """Schedule every callback that was held back."""
         self._loop.add_ready(self._kept)
         self._kept.clear()
 
 
 class _Task(asyncio.Task[Any]):
-    """A task whose place in a set is not that of its address."""
+    """A task whose hash does not depend on its address, so that sets have a fixed order."""
 
     def __init__(self, coro: Coroutine[Any, Any, Any], *, order: int, **options: Any) -> None:
         self._order = order
@@ -117,11 +118,11 @@ class SimLoop(asyncio.BaseEventLoop):
         return timer
 
     def call_in_world(self, when: float, callback: Callable[..., object], *args: Any) -> None:
-        """Call at that time, whatever becomes of the node that asks for it."""
+        """Call at that time, even if the calling node is frozen or dead by then."""
         self.call_at(when, callback, *args, context=Context())
 
     def finish(self) -> None:
-        """Let everybody run to the end of what they do when they are cancelled; then close."""
+        """Cancel all tasks, run their clean-up to the end, and close the loop."""
         for node in self.nodes:
             node.is_alive, node.is_frozen = True, False
             node.release()
@@ -166,10 +167,10 @@ class SimLoop(asyncio.BaseEventLoop):
         self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """A cancelled timer is passed over when its time has come."""
+        """Do nothing: cancelled timers are skipped when they are due."""
 
     def _process_events(self, event_list: object) -> None:
-        """There are none: nothing here comes from outside."""
+        """Do nothing: the loop has no external events."""
 
     def _write_to_self(self) -> None:
-        """Nobody sleeps who would have to be woken."""
+        """Do nothing: the loop never sleeps, so it needs no wakeup."""

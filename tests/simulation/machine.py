@@ -1,8 +1,8 @@
 """
-The machine that an agent runs tasks on: processes that outlive it, and who started what when.
+Simulates the machine that an agent runs tasks on: processes that outlive it, and a witness.
 
-The runtime follows ``runtimes.process``: an attempt is claimed once for ever, started by
-whoever claims it, adopted by whoever comes later, stopped with a grace.
+The runtime follows ``runtimes.process``: an attempt is claimed once and permanently, started by
+the claimant, adopted by later callers, stopped with a grace period.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _FENCED = Exit(signal=15, killed_for=KilledFor.CUT_OFF)
 
 @dataclass(slots=True)
 class Process:
-    """A task that was started; ``exit`` stays None when the machine took it along."""
+    """A started task; ``exit`` stays None if its machine rebooted under it."""
 
     attempt: AttemptId
     lease: LeaseId
@@ -41,7 +41,7 @@ class Process:
 
 
 class Witness:
-    """The independent witness: every start and every end, whoever is told of it."""
+    """Records every start and end independently of agents and control planes."""
 
     def __init__(self) -> None:
         self.processes: list[Process] = []
@@ -63,22 +63,22 @@ class Machine:
     ) -> None:
         self.name = name
         self.processes: dict[AttemptId, Process] = {}
-        self.lasts: Sequence[float] = (0.05, 0.5, 3, 10, 30)  # seconds, at most
+        self.lasts: Sequence[float] = (0.05, 0.5, 3, 10, 30)  # maximum of seconds
         self._loop = loop
         self._chance = chance
         self._witness = witness
         self._clock = clock
-        self._fence_at: float | None = None  # on a clock that nobody sets back
+        self._fence_at: float | None = None  # on a monotonic clock
         self._is_looking = False
         self._grace = grace.total_seconds()
 
     def allow_until(self, at: datetime) -> None:
-        """Let what is replaceable run until then, as the shims do by themselves."""
+        """Let replaceable attempts run until then, as the shims do by themselves."""
         self._fence_at = self._loop.time() + (at - self._clock.now()).total_seconds()
         self._look_at_fence()
 
     def start(self, job: Job) -> None:
-        """Start it, unless the fence is closed: then it has ended before it began."""
+        """Start a job; if the fence is closed, it ends before it begins."""
         assignment = job.assignment
         if assignment.replaceable and self._is_fenced():
             process = Process(assignment.attempt, assignment.lease, True, self.name, 0, 0, _FENCED)
@@ -112,7 +112,7 @@ class Machine:
         return self._fence_at is None or self._loop.time() >= self._fence_at
 
     def _look_at_fence(self) -> None:
-        """Each shim looks once a second; they agree here on when."""
+        """Check the fence once a second, for all shims at the same moments."""
         replaceable = [
             each for each in self.processes.values() if each.replaceable and each.ended_at is None
         ]
@@ -137,7 +137,7 @@ class Machine:
 
 
 class SimRuntime:
-    """One agent's way to its machine."""
+    """An agent's runtime on its machine."""
 
     def __init__(self, machine: Machine, chance: Random) -> None:
         self._machine = machine
@@ -173,7 +173,7 @@ class SimRuntime:
             yield chunk
 
     async def sweep(self, held: Collection[AttemptId], older_than: timedelta) -> int:
-        """Stop the processes that nobody holds."""
+        """Stop the processes of attempts that are not active."""
         del older_than
         strays = [
             process

@@ -1,9 +1,9 @@
 """
-Postgres, as far as leases go: every method is one transaction, with the guards of the SQL.
+Models Postgres for leases: every method is one transaction, with the guards of the SQL.
 
-What a report does to an attempt, and what becomes of an inventory, is decided by the
-control plane's own rules. ``tests/contract/store`` runs the same steps against this and
-against the real store, so that what is proven here holds there.
+The control plane's own rules decide the outcomes of reports and inventories.
+``tests/contract/store`` runs the same steps against this model and against the real store, so
+that results of simulations hold for the store.
 """
 
 from collections import Counter, defaultdict
@@ -55,13 +55,15 @@ class ModelStore:
         self.actions: dict[ActionId, Action] = {}
         self.dispatches: dict[ActionId, Dispatch] = {}
         self.attempts: dict[AttemptId, Attempt] = {}
-        self.accepted: set[ActiveAttempt] = set()  # that were ever noted as accepted
+        self.accepted: set[ActiveAttempt] = set()  # all that were ever recorded as accepted
         self.lapses: list[Lapse] = []
         self.decisions: Counter[AckStatus] = Counter()  # on what agents reported
-        self.report_status: Callable[[], None] = lambda: None  # work waits, or stops are wanted
+        self.report_status: Callable[[], None] = lambda: (
+            None
+        )  # called when work waits or a stop was set
         self._chance = chance
 
-    # What clients ask.
+    # Requests of clients.
 
     def create_run(self, name: str, policy: RetryPolicy, spec: Digest, now: datetime) -> ActionId:
         return self._add(ActionKey(make_run_key(name), ROOT), None, policy, spec, now)
@@ -69,7 +71,7 @@ class ModelStore:
     def enqueue(
         self, parent: ActionId, name: str, policy: RetryPolicy, spec: Digest, now: datetime
     ) -> ActionId | None:
-        """Return the new action, or the one that is there; None below a parent that ended."""
+        """Return the new or the existing action; None if the parent has ended."""
         above = self.actions[parent]
         key = ActionKey(above.key.run, ActionName(name))
         for action in self.actions.values():
@@ -80,21 +82,21 @@ class ModelStore:
         return self._add(key, parent, policy, spec, now)
 
     def abort(self, action: ActionId, reason: str) -> int:
-        """Abort an action and all below it; returns how many were live."""
+        """Abort an action and its descendants; return how many were live."""
         if self.actions[action].phase in TERMINAL:
             return 0
-        ended = {action, *self._live_below([action])}
+        ended = {action, *self._live_descendants([action])}
         self._end(ended, reason)
         return len(ended)
 
-    # What a session asks.
+    # Requests of sessions.
 
     def open_session(self, name: ClusterName) -> int:
         cluster = self.clusters[name]
         cluster.epoch += 1
         cluster.connected = True
         cluster.seen_served = self.mark_dispatched
-        self._give_back(lambda dispatch: dispatch.cluster == name)
+        self._return_leases(lambda dispatch: dispatch.cluster == name)
         return cluster.epoch
 
     def close_session(self, at: Epoch) -> None:
@@ -162,7 +164,7 @@ class ModelStore:
         self.clusters[at.cluster].connected = True
         self.clusters[at.cluster].seen_served = self.mark_dispatched
 
-    # What the passes do.
+    # Background passes.
 
     def tick(self, now: datetime, most: timedelta) -> None:
         self.mark_dispatched += min(max(now - self.ticked_at, timedelta(0)), most)
@@ -174,12 +176,12 @@ class ModelStore:
                 cluster.connected = False
 
     def return_late(self, leased_before: datetime) -> int:
-        return self._give_back(
+        return self._return_leases(
             lambda each: each.leased_at is not None and each.leased_at < leased_before
         )
 
     def expire(self, name: ClusterName, reassign_after: timedelta, now: datetime) -> int:
-        """Fail what nobody speaks for, in its agent's place; its lease is worth nothing then."""
+        """Fail the attempts of expired leases in place of their agent, and revoke the leases."""
         cluster = self.clusters[name]
         away = self.mark_dispatched - cluster.seen_served > reassign_after
         lapsed = []
@@ -195,7 +197,7 @@ class ModelStore:
             if missing or (away and each.accepted and (replaceable or each.stop_reason)):
                 attempt = AttemptId(each.action, each.attempt)
                 lapsed.append(Lapse(attempt, each.lease, missing))
-        self.apply_reports(name, [self._obituary(lapse, now) for lapse in lapsed], now)
+        self.apply_reports(name, [self._expiry_failure(lapse, now) for lapse in lapsed], now)
         for lapse in lapsed:
             row = self.attempts[lapse.attempt]
             if row.state.phase in TERMINAL:
@@ -203,7 +205,7 @@ class ModelStore:
         self.lapses += lapsed
         return len(lapsed)
 
-    # How.
+    # Implementation.
 
     def apply_reports(
         self, cluster: ClusterName, reports: Sequence[Report], now: datetime
@@ -238,7 +240,7 @@ class ModelStore:
                 for report in kind
             ]
         ended = [each for each in live if self.actions[each].phase in TERMINAL]
-        self._end(self._live_below(sorted(ended)), PARENT_ENDED)
+        self._end(self._live_descendants(sorted(ended)), PARENT_ENDED)
         return answers
 
     def _apply(self, attempt: AttemptId, kind: Iterable[Report], now: datetime) -> set[int]:
@@ -285,7 +287,7 @@ class ModelStore:
         self.report_status()
         return action
 
-    def _live_below(self, above: Sequence[ActionId]) -> list[ActionId]:
+    def _live_descendants(self, above: Sequence[ActionId]) -> list[ActionId]:
         found: list[ActionId] = []
         unseen = list(above)
         while unseen:
@@ -309,8 +311,8 @@ class ModelStore:
                 dispatch.stop_reason = reason
                 self.report_status()
 
-    def _give_back(self, may: Callable[[Dispatch], bool]) -> int:
-        """Take back leases that are not accepted; those to be stopped are over with that."""
+    def _return_leases(self, may: Callable[[Dispatch], bool]) -> int:
+        """Return unaccepted leases; those with a stop end their dispatch."""
         returned = 0
         for each in list(self.dispatches.values()):
             if each.lease is None or each.accepted or not may(each):
@@ -329,7 +331,7 @@ class ModelStore:
     def _accept(
         self, cluster: ClusterName, leases: Iterable[ActiveAttempt]
     ) -> Mapping[ActiveAttempt, str | None]:
-        """Note what is current as accepted; returns that, and why it is wanted stopped."""
+        """Accept the current leases; return them with their stop reasons."""
         current: dict[ActiveAttempt, str | None] = {}
         for attempt, lease in leases:
             dispatch = self.dispatches.get(attempt.action)
@@ -361,7 +363,7 @@ class ModelStore:
             known.lease, known.state = dispatch.lease, replace(known.state, leased_at=now)
         return render_assignment(action, attempt, dispatch.lease, self.actions, now)
 
-    def _obituary(self, lapse: Lapse, now: datetime) -> Report:
+    def _expiry_failure(self, lapse: Lapse, now: datetime) -> Report:
         return Report(
             attempt=lapse.attempt,
             lease=lapse.lease,

@@ -1,8 +1,8 @@
 """
-The simulated Postgres: transactions of the model that take time, fail, and are told of.
+Simulates Postgres: transactions on the model, with latency, failures and notifications.
 
-A transaction may fail before its commit, and after it: then it has happened, and whoever
-asked for it does not know.
+A transaction may fail before its commit or after it: in the latter case it is committed, and the
+caller does not know.
 """
 
 import asyncio
@@ -46,8 +46,8 @@ class SimPostgres:
     def __init__(self, loop: SimLoop, store: ModelStore, chance: Random) -> None:
         self.store = store
         self.is_down = False
-        self.slow = 0.0  # seconds a transaction takes at most, beside the usual
-        self.broken = 0.0  # how many transactions lose their connection
+        self.slow = 0.0  # maximum of seconds that a transaction takes in addition
+        self.broken = 0.0  # the share of transactions that lose their connection
         self._loop = loop
         self._chance = chance
         self._listeners: list[asyncio.Queue[Notification | None]] = []
@@ -65,7 +65,7 @@ class SimPostgres:
         return done
 
     async def listen(self) -> AsyncGenerator[Notification | None, None]:
-        """Give notices as a replica hears them; None first, and after each break."""
+        """Yield notifications as a replica receives them; None at first and after each break."""
         heard: asyncio.Queue[Notification | None] = asyncio.Queue()
         self._listeners.append(heard)
         yield None
@@ -73,7 +73,7 @@ class SimPostgres:
             yield await heard.get()
 
     def break_listening(self) -> None:
-        """Lose what is being said; who listens comes back and looks at everything."""
+        """Lose pending notifications; listeners reconnect and read everything."""
         for heard in self._listeners:
             while not heard.empty():
                 heard.get_nowait()
@@ -94,7 +94,7 @@ class SimPostgres:
 
 
 class SimSessions(Sessions):
-    """``usecases.sessions`` over the model."""
+    """``usecases.agent_sessions`` on the model."""
 
     def __init__(self, postgres: SimPostgres, specs: Mapping[Digest, bytes], clock: Clock) -> None:
         self._postgres = postgres
@@ -122,7 +122,7 @@ class SimSessions(Sessions):
         )
 
     async def hand_out(self, session: SessionRef, most: int, scheduler: FairScheduler) -> HandOut:
-        del scheduler  # whose turn it is makes no difference to what may go wrong
+        del scheduler  # the order of work is irrelevant to these invariants
         return await self._postgres.run(lambda: self._hand_out(session, most))
 
     def _hand_out(self, session: SessionRef, most: int) -> HandOut:
@@ -165,7 +165,7 @@ def _epoch(session: SessionRef) -> Epoch:
 
 
 class SimRelays(ForwardedCalls):
-    """``usecases.relays`` where nobody asks anything."""
+    """``usecases.forwarded_calls`` without any calls."""
 
     def __init__(self, postgres: SimPostgres) -> None:
         self._postgres = postgres
@@ -179,7 +179,7 @@ class SimRelays(ForwardedCalls):
 
 
 class SimLeaseExpiry:
-    """``loops.leases`` over the model: the same transactions in the same order."""
+    """``loops.leases`` on the model: the same transactions in the same order."""
 
     def __init__(self, postgres: SimPostgres, clock: Clock, timings: LinkTimings) -> None:
         self._postgres = postgres
@@ -208,7 +208,7 @@ class SimLeaseExpiry:
 
 
 class SimClock:
-    """A node's own clock: it goes as all do, and is as wrong as it is told to be."""
+    """A node's own clock: it advances with virtual time, with an offset that faults set."""
 
     def __init__(self, loop: SimLoop, epoch: datetime) -> None:
         self.ahead = timedelta(0)

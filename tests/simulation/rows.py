@@ -1,4 +1,4 @@
-"""What the model of Postgres keeps, and what an agent is told of it."""
+"""Rows of the model of Postgres, and the assignments made of them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from shared.model.phases import Phase
 from tests.factories import ORG
 
 RUN_SPEC = Digest(hashlib.sha256(b"").digest())
-"""The run's settings are empty, and so is the message that says so."""
+"""The digest of the run's empty settings, whose serialised message is empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """Which session of which cluster asks."""
+    """The session (epoch) of a cluster that makes a request."""
 
     cluster: ClusterName
     number: int
@@ -65,7 +65,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Lapse:
-    """A lease that was given away in its agent's place."""
+    """An expired lease."""
 
     attempt: AttemptId
     lease: LeaseId
@@ -79,7 +79,7 @@ def render_assignment(
     actions: Mapping[ActionId, Action],
     now: datetime,
 ) -> Assignment:
-    """Return what the agent is told."""
+    """Return the assignment for the agent."""
     base = f"file:///blobs/{action.key.run.name}"
     parent = None if action.parent is None else actions[action.parent].key.name
     return Assignment(

@@ -1,4 +1,4 @@
-"""One schedule: a seed makes a world, its work and its troubles, and all of it is judged."""
+"""Runs a schedule: a seed gives a world, its work and its faults; then invariants are checked."""
 
 import logging
 import random
@@ -13,19 +13,19 @@ from controlplane.core.actions import RetryPolicy
 from controlplane.core.link_timings import LinkTimings
 from shared.model.ids import ActionId
 from shared.model.phases import TERMINAL
-from tests.simulation.checks import broken_promises
+from tests.simulation.checks import violated_invariants
 from tests.simulation.faults import Faults
 from tests.simulation.loop import DeadlockError, SimLoop
 from tests.simulation.postgres import CLUSTERS
 from tests.simulation.world import SPEC, World
 
 _LONGEST = 1_500.0
-"""Virtual seconds by which everything has ended: budgets spent, one lapse after the other."""
+"""Virtual seconds by which everything has ended: retry budgets spent by successive expiries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AckStatus:
-    """What became of a schedule; ``broken`` is empty if all was well."""
+    """The result of a schedule; ``broken`` is empty if every invariant held."""
 
     seed: int
     broken: list[str]
@@ -35,7 +35,7 @@ class AckStatus:
 
 
 def run(seed: int) -> AckStatus:
-    """Play the schedule of a seed."""
+    """Run the schedule of a seed."""
     return perform(seed, _make_world, _play)
 
 
@@ -44,7 +44,7 @@ def perform(
     make: Callable[[Random, SimLoop], World],
     play: Callable[[World, Random], Coroutine[Any, Any, None]],
 ) -> AckStatus:
-    """Make a world, have something played in it to the end, and judge that."""
+    """Create a world, run a script in it to the end, and check the invariants."""
     chance = Random(seed)
     loop = SimLoop()
     with _one_source_of_chance(seed), _errors() as errors:
@@ -53,7 +53,7 @@ def perform(
             loop.run_until_complete(play(world, chance))
         except DeadlockError:
             errors.append("deadlock: nothing is ready and no timer is set")
-        broken = [*errors, *broken_promises(world)]
+        broken = [*errors, *violated_invariants(world)]
         seconds, steps = loop.time(), loop.steps
         loop.finish()
         for installation in world.installations:
@@ -83,7 +83,7 @@ async def _play(world: World, chance: Random) -> None:
     faults = Faults(world, chance)
     clock = world.replicas[0].clock
     work = _Work(world, chance)
-    is_long = chance.random() < 0.4  # somebody goes away for long, from work that lasts
+    is_long = chance.random() < 0.4  # an agent is away for long, from long-running work
     if is_long:
         for installation in world.installations:
             installation.machine.lasts = (60.0, 120.0)
@@ -103,15 +103,15 @@ async def _play(world: World, chance: Random) -> None:
     while not work.is_done() and world.loop.time() < _LONGEST:
         await clock.sleep(timedelta(seconds=1))
     await clock.sleep(timedelta(seconds=5))
-    if world.witness.running():  # an agent that has given up hope dials twice a minute
+    if world.witness.running():  # an agent at its longest backoff dials twice a minute
         await clock.sleep(timedelta(seconds=40))
         world.note_strays()
-    if world.witness.running():  # begun in the moment of an agent's death: there is a sweeper
+    if world.witness.running():  # started as an agent died: the sweep stops it
         await clock.sleep(timedelta(seconds=75))
 
 
 class _Work:
-    """What clients ask for."""
+    """Random requests of clients."""
 
     def __init__(self, world: World, chance: Random) -> None:
         self._world = world
@@ -124,7 +124,7 @@ class _Work:
         return ended and not store.dispatches
 
     def ask(self) -> str:
-        """Make a run, enqueue below one, or abort something."""
+        """Create a run, enqueue an action, or abort one."""
         store, chance, now = self._world.store, self._chance, self._world.now()
         live = [each.id for each in store.actions.values() if each.phase not in TERMINAL]
         policy = RetryPolicy(
@@ -144,7 +144,7 @@ class _Work:
 
 @contextmanager
 def _one_source_of_chance(seed: int) -> Iterator[None]:
-    """Have the product draw its jitter from the seed as well."""
+    """Make the product draw its jitter from the seed as well."""
     before = random.getstate()
     random.seed(seed)
     try:
@@ -165,7 +165,7 @@ class _Collect(logging.Handler):
 
 @contextmanager
 def _errors() -> Iterator[list[str]]:
-    """Collect what the product logs as broken; the rest of what it says is not made."""
+    """Collect the product's error logs; lower levels are disabled."""
     found: list[str] = []
     handler = _Collect(found)
     root = logging.getLogger()

@@ -1,4 +1,4 @@
-"""What must happen when this and nothing else goes wrong, to the second, in virtual time."""
+"""Tests of single faults in virtual time, exact to the second."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -28,7 +28,7 @@ Script = Callable[[World], Coroutine[Any, Any, None]]
 
 
 def act(script: Script, *, delay: float = 0.002, clusters: int = 1, lasts: float = 60.0) -> World:
-    """Play a script with two replicas and an agent for each cluster; nothing may break."""
+    """Run a script with two replicas and an agent per cluster; every invariant must hold."""
     worlds = []
 
     def make(chance: Random, loop: SimLoop) -> World:
@@ -82,7 +82,7 @@ def test_lease_survives_an_outage_of_the_control_plane() -> None:
         for replica in world.replicas:
             replica.start()
         await wait(2)
-        agent.start()  # one that had waited all that time would dial twice a minute
+        agent.start()  # an agent at its longest backoff would dial twice a minute
         await all_ended(world)
 
     world = act(script, lasts=300)
@@ -99,7 +99,7 @@ def test_disconnected_cluster_keeps_attempts_unless_they_are_replaceable() -> No
         nonlocal cut_at
         first, other = world.installations
         other.kill()
-        await wait(6)  # until nobody takes it to be there still
+        await wait(6)  # until every party considers it disconnected
         moved.extend(ask(world, 3, replaceable=True))
         kept.extend(ask(world, 3))
         await wait(3)
@@ -122,14 +122,14 @@ def test_disconnected_cluster_keeps_attempts_unless_they_are_replaceable() -> No
     fenced = [
         began[attempt] for attempt in began if attempt.action in moved and attempt.number == 1
     ]
-    # Stopped after the fence and a grace, long before the reassignment.
+    # Stopped after the fence and the grace period, long before the reassignment.
     assert all(
         process.ended_at is not None and process.ended_at < cut_at + 14 for process in fenced
     )
 
 
 def test_slow_acknowledgement_is_waited_for_without_repeats() -> None:
-    """Nothing is said twice because an acknowledgement takes its time."""
+    """A late acknowledgement causes no repeated report."""
 
     async def script(world: World) -> None:
         world.postgres.slow = 0.1
@@ -149,7 +149,7 @@ def test_newer_agent_of_a_cluster_supersedes_the_older() -> None:
         while not world.ends:
             await wait(0.1)
         assert world.ends[0].code == "superseded"
-        older.is_cut_off = True  # or it would win in its turn
+        older.is_cut_off = True  # or it would reconnect and supersede the newer one
         ask(world, 5)
         await wait(3)
         assert {process.machine for process in world.witness.processes} == {newer.name}

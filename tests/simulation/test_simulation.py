@@ -1,7 +1,7 @@
 """
-The link under seeded troubles: a short run of what ``make simulate`` goes on with.
+Tests the link under seeded faults: a short run of ``make simulate``.
 
-A failure names its seed: ``make simulate SEED=…`` replays it and tells all that happened.
+A failure names its seed: ``make simulate SEED=…`` replays it and prints all events.
 """
 
 import os
@@ -15,7 +15,7 @@ from tests.simulation.schedule import run
 
 SHARES = 4
 SCHEDULES = 25
-"""In a share, of which workers take one each. All in all some ten seconds."""
+"""The seeds of one test case; workers take one case each. In total some ten seconds."""
 
 
 @pytest.mark.parametrize("allocate", range(SHARES))
@@ -26,7 +26,7 @@ def test_simulated_schedules_break_no_invariant(allocate: int) -> None:
 
 
 def test_simulation_seed_reproduces_the_schedule() -> None:
-    """Replayed elsewhere, with other addresses and other hashes, it is the same to the step."""
+    """A replay in another process, with other addresses and hashes, has the same steps."""
     here = [(status.steps, status.trace) for status in map(run, (3, 89))]
     last_reported = [f"{steps} {hash_of(trace)}" for steps, trace in here]
     for hashes in ("1", "2"):

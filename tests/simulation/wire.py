@@ -1,9 +1,9 @@
 """
-A stream between an agent and a replica: frames in order, each with its delay, until it breaks.
+Simulates the stream between an agent and a replica: ordered frames with delays, until it breaks.
 
-It can be cut at any frame, and each direction can swallow what is said into it, as a
-firewall does that has forgotten the connection. Who waits notices late, or by silence.
-It can also do what gRPC never does: bring a frame twice, or after those that were said later.
+It can be cut at any frame, and each direction can swallow frames, as a firewall does that has
+dropped its connection state. The peers notice a break late, or only by a timeout. It can also do
+what gRPC never does: deliver a frame twice, or after later ones.
 """
 
 import asyncio
@@ -19,19 +19,19 @@ F = TypeVar("F")
 
 
 class WireBrokenError(Exception):
-    """The connection is gone; gRPC says UNAVAILABLE."""
+    """The connection is broken; gRPC's UNAVAILABLE."""
 
 
-class _Lane(Generic[F]):
-    """One direction. ``None`` in the queue is its end."""
+class _Direction(Generic[F]):
+    """One direction of a stream. ``None`` in the queue is its end."""
 
     def __init__(self, loop: SimLoop, chance: Random, delay: float) -> None:
         self.heard: asyncio.Queue[F | None] = asyncio.Queue()
         self.sent = 0
         self.swallows = False
         self.is_cut = False
-        self.repeats = 0.0  # the share of frames that come twice
-        self.strays = 0.0  # the share that others overtake
+        self.repeats = 0.0  # the share of frames delivered twice
+        self.strays = 0.0  # the share of frames that later ones overtake
         self._loop = loop
         self._chance = chance
         self._delay = delay
@@ -46,7 +46,7 @@ class _Lane(Generic[F]):
             self._loop.call_in_world(self._astray() or self._next(), self._arrive, frame)
 
     def close(self) -> None:
-        """End it properly: what was said before is heard."""
+        """Close it gracefully: frames sent before are delivered."""
         self._loop.call_in_world(self._next(), self._arrive, None)
 
     def _next(self) -> float:
@@ -55,7 +55,7 @@ class _Lane(Generic[F]):
         return self._arrives
 
     def _astray(self) -> float | None:
-        """Draw when a frame comes that others overtake; None: this one keeps its place."""
+        """Draw the arrival of a frame that others overtake; None: this one stays in order."""
         if not self.strays or self._chance.random() >= self.strays:
             return None
         return self._loop.time() + self._chance.uniform(0.0005, 5 * self._delay)
@@ -66,20 +66,20 @@ class _Lane(Generic[F]):
 
 
 class Wire:
-    """One call of ``Connect``. ``on_break`` is what gRPC does to a handler: it is cancelled."""
+    """One call of ``Connect``. ``on_break`` cancels the handler, as gRPC does."""
 
     def __init__(self, loop: SimLoop, chance: Random, *, delay: float, token: str) -> None:
-        self.up: _Lane[link_pb2.AgentFrame] = _Lane(loop, chance, delay)
-        self.down: _Lane[link_pb2.ControlFrame] = _Lane(loop, chance, delay)
+        self.up: _Direction[link_pb2.AgentFrame] = _Direction(loop, chance, delay)
+        self.down: _Direction[link_pb2.ControlFrame] = _Direction(loop, chance, delay)
         self.on_break: Callable[[], object] = lambda: None
         self.kind: Counter[tuple[bytes, int, int]] = Counter()  # reports of this session
         self.cut_after = 0  # frames in both directions; 0: none
-        self.is_disordered = False  # at some time it was
+        self.is_disordered = False  # whether it ever was
         self._token = token
         self._loop = loop
         self._chance = chance
         self._agent_is_gone = False
-        self._is_broken = False  # as far as the agent has noticed
+        self._is_broken = False  # whether the agent has noticed a break
 
     @property
     def has_quota(self) -> bool:
@@ -104,12 +104,12 @@ class Wire:
             raise WireBrokenError
 
     def hang_up(self) -> None:
-        """The agent is through with it."""
+        """Cancel the call at the agent's end."""
         if not self._agent_is_gone:
             self._agent_is_gone = True
             self._notice_later(self._break_at_replica, swallowed=self.up.swallows)
 
-    # The replica's end: a servicer's context, as far as the door uses it.
+    # The replica's end: the part of a servicer's context that the link service uses.
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         return (("authorization", f"Bearer {self._token}"),)
@@ -124,13 +124,13 @@ class Wire:
         self._count()
 
     def end(self) -> None:
-        """The handler has returned: the agent hears what was said, then the end."""
+        """End the call, as a handler that returns: the agent receives the sent frames, then the end."""
         self.down.close()
 
-    # What happens to it.
+    # Faults.
 
     def cut(self) -> None:
-        """Break it; each side notices by and by. What is under way is lost."""
+        """Break it; each side notices later, and frames in flight are lost."""
         if not self.has_quota:
             return
         silent_up, silent_down = self.up.swallows, self.down.swallows
@@ -139,7 +139,7 @@ class Wire:
         self._notice_later(self._break_at_agent, swallowed=silent_down)
 
     def disorder(self, *, repeats: float = 0.0, strays: float = 0.0) -> None:
-        """From now on bring that share of frames twice, or late; with neither, in order."""
+        """Deliver that share of further frames twice or late; with neither, in order."""
         self.is_disordered = self.is_disordered or bool(repeats or strays)
         for sub_queue in (self.up, self.down):
             sub_queue.repeats, sub_queue.strays = repeats, strays
@@ -150,7 +150,7 @@ class Wire:
             self.cut()
 
     def _notice_later(self, notification: Callable[[], None], *, swallowed: bool) -> None:
-        if not swallowed:  # else nothing is heard of it, and only silence tells
+        if not swallowed:  # a swallowed break is noticed by a timeout only
             self._loop.call_in_world(self._loop.time() + self._chance.uniform(0, 0.5), notification)
 
     def _break_at_agent(self) -> None:
@@ -162,7 +162,7 @@ class Wire:
 
 
 class Context:
-    """gRPC's name for the replica's end."""
+    """The replica's end as a gRPC servicer context."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire

@@ -1,8 +1,7 @@
 """
-The simulated world: replicas, installations of the agent, and the network between them.
+Simulates replicas, installations of the agent, and the network between them.
 
-What makes up a replica and an agent is what ``main`` puts together on either side; keep
-the three alike.
+A replica and an agent are wired up as the two ``main`` packages do; keep all of them alike.
 """
 
 import asyncio
@@ -64,7 +63,7 @@ _SPECS = {SPEC: _BODY, RUN_SPEC: b""}
 
 
 class Replica:
-    """A control plane, through its lives."""
+    """A replica of the control plane, across restarts."""
 
     def __init__(self, world: "World", name: str) -> None:
         self.name = name
@@ -96,7 +95,7 @@ class Replica:
         self.node.spawn(leases.run(), name=f"{self.name} leases")
 
     def close(self) -> None:
-        """Send its agents away, as it does when it is told to stop."""
+        """Shut down gracefully: close its agents' sessions, as on SIGTERM."""
         if self._proxy is not None:
             self._proxy.close()
 
@@ -117,7 +116,7 @@ class Replica:
 
 
 class Installation:
-    """An agent with its disk and its machine, through its lives."""
+    """An agent with its disk and its machine, across restarts."""
 
     def __init__(self, world: "World", cluster: ClusterRef, name: str) -> None:
         self.name = name
@@ -144,7 +143,7 @@ class Installation:
         self.node.spawn(self._live(), name=self.name)
 
     def kill(self, *, silently: bool = False) -> None:
-        """Kill it; its peer hears of that from the kernel, or not."""
+        """Kill it; with ``silently``, its peer gets no reset from the kernel."""
         if self.node is None:
             return
         self.node.kill()
@@ -155,7 +154,7 @@ class Installation:
             self.wire.hang_up()
 
     async def dial(self) -> Wire:
-        """Reach any replica that is up; WireBrokenError when none can be."""
+        """Connect to a replica that is up; WireBrokenError if none is reachable."""
         await asyncio.sleep(self._world.chance.uniform(0.001, 0.05))
         up = [replica for replica in self._world.replicas if replica.is_up]
         if self.is_cut_off or not up:
@@ -179,7 +178,7 @@ class Installation:
             self.start()
 
     async def _run(self) -> None:
-        """What ``dataplane.agent.main`` puts together."""
+        """Run the agent, wired up as in ``dataplane.agent.main``."""
         clock, chance = self.clock, self._world.chance
         ledger = Ledger(self.disk.open())
         await ledger.load()
@@ -211,7 +210,7 @@ class Installation:
 
 
 class SimConnection(Connection):
-    """``link.connection`` but for the dialling."""
+    """``link.connection`` with a simulated dial."""
 
     def __init__(
         self,
@@ -266,7 +265,9 @@ class World:
         self.ends: list[End] = []
         self.strays: list[Process] = []
         self.trace: list[str] = []
-        self.cuts: Callable[[], int] = lambda: 0  # after how many frames a new wire is cut
+        self.cuts: Callable[[], int] = lambda: (
+            0
+        )  # the number of frames after which a new wire is cut
         self._delay = delay
 
     def add_replica(self) -> Replica:
@@ -276,7 +277,7 @@ class World:
         return replica
 
     def add_installation(self, cluster: ClusterRef) -> Installation:
-        """Start an agent of the cluster; the first of each stays when all is well again."""
+        """Start an agent of the cluster; after healing, each cluster's first one remains."""
         name = f"agent {len(self.installations) + 1} of {cluster.name}"
         installation = Installation(self, cluster, name)
         self.installations.append(installation)
@@ -284,7 +285,7 @@ class World:
         return installation
 
     def note_strays(self) -> None:
-        """Note what runs on though its agent, which started it, should have stopped it."""
+        """Record attempts that still run although their agent should have stopped them."""
         born = {each.name: each.born_at for each in self.installations}
         for process in self.witness.running():
             if process.started_at > born[process.machine]:
@@ -309,6 +310,8 @@ class World:
         self.trace.append(f"{self.loop.time():9.3f} {what}")
 
     def ended(self, installation: Installation, wire: Wire, end: End) -> None:
-        if not (wire.is_disordered and end.code == "protocol"):  # that is what it is for
+        if not (
+            wire.is_disordered and end.code == "protocol"
+        ):  # a protocol error is expected on a disordered wire
             self.ends.append(end)
         self.note(f"{installation.name}'s session ends: {end.code}")

@@ -1,1 +1,1 @@
-"""The model of Postgres that simulations run on, held to the real store."""
+"""Contract tests of the simulations' model of Postgres against the real store."""

@@ -1,4 +1,4 @@
-"""The same step, on the model and on the real store; and what each of them looks like after."""
+"""Runs the same step on the model and on the real store, and reads the state of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -52,7 +52,7 @@ _STATE = {
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A lease that was handed out; each store calls it by an id of its own."""
+    """A claimed lease, which has another id in each store."""
 
     attempt: AttemptId
     cluster: ClusterName
@@ -70,7 +70,7 @@ class Known:
 
 @dataclass(slots=True)
 class Steps:
-    """Each method takes one step in both worlds, and returns what each of them answered."""
+    """Steps for model and store: each method runs one step on both and returns both answers."""
 
     chance: Random
     clock: FakeClock
@@ -129,7 +129,7 @@ class Steps:
         await self.sessions.close(session)
         return None, None
 
-    async def touch(self) -> tuple[object, object]:
+    async def record_heartbeat(self) -> tuple[object, object]:
         at, session = self._session()
         return await self._both(
             lambda: self.model.record_heartbeat(at),
@@ -154,7 +154,7 @@ class Steps:
         ]
         return _claimed(modelled), _claimed(real)
 
-    async def look_around(self) -> tuple[object, object]:
+    async def list_stops(self) -> tuple[object, object]:
         at, session = self._session()
         stops, found = await self._both(
             lambda: self.model.list_stops(at), self.sessions.hand_out(session, 0, FairScheduler())
@@ -168,16 +168,16 @@ class Steps:
             {(each.attempt, each.stop_reason) for each in found.stops},
         )
 
-    async def take_stock(self) -> tuple[object, object]:
+    async def reconcile_inventory(self) -> tuple[object, object]:
         at, session = self._session()
         inventory = self._some(6)
         modelled, real = await self._both(
             lambda: self.model.reconcile_inventory(at, [each.model for each in inventory]),
             self.sessions.reconcile_inventory(session, [each.store for each in inventory]),
         )
-        return _judged(modelled), _judged(real)
+        return _decided(modelled), _decided(real)
 
-    async def settle(self) -> tuple[object, object]:
+    async def commit_reports(self) -> tuple[object, object]:
         at, session = self._session()
         accepted, of = self._some(4), self._some(4)
         reports = [self._report(each.attempt, each.in_model) for each in of]
@@ -193,7 +193,7 @@ class Steps:
                 lambda: self.model.require_current(at),
                 self.sessions.commit_reports(session, [each.store for each in accepted], really),
             )
-        settled = await self.sessions.commit_reports(
+        committed = await self.sessions.commit_reports(
             session, [each.store for each in accepted], really
         )
         translate = {each.store: each.model for each in self.known}
@@ -205,18 +205,18 @@ class Steps:
                 sorted(map(str, answers)),
             ),
             (
-                sorted(translate[each] for each in settled.accepted.confirmed),
+                sorted(translate[each] for each in committed.accepted.confirmed),
                 sorted(
                     (*translate[each.attempt, each.lease], each.stop_reason)
-                    for each in settled.accepted.stops
+                    for each in committed.accepted.stops
                 ),
-                sorted(translate[each] for each in settled.accepted.not_leased),
-                sorted(map(str, settled.acknowledged)),
+                sorted(translate[each] for each in committed.accepted.not_leased),
+                sorted(map(str, committed.acknowledged)),
             ),
         )
 
-    async def look_through(self) -> tuple[object, object]:
-        """Let some time go by, which may be an outage, and make the passes."""
+    async def run_passes(self) -> tuple[object, object]:
+        """Advance the clock, perhaps past an outage, and run the lease passes."""
         seconds = self.chance.choice([0.5, 1.0, 2.0, 2.0, 4.0, 60.0])
         self.clock.advance(timedelta(seconds=seconds))
         now = self.clock.now()
@@ -228,24 +228,24 @@ class Steps:
         return count, await LeaseExpiry(self.database, self.clock, TIMINGS).run_once()
 
     async def wait_long(self) -> tuple[object, object]:
-        """Let as much time go by as it takes to give leases away; some clusters are heard."""
-        heard = self.chance.choice([(), CLUSTERS[:1], CLUSTERS])
+        """Advance the clock until leases expire; some clusters keep sending heartbeats."""
+        connected = self.chance.choice([(), CLUSTERS[:1], CLUSTERS])
         modelled: list[object] = []
         really: list[object] = []
         for _ in range(16):
-            for cluster in heard:
+            for cluster in connected:
                 latest = self.model.clusters[cluster].epoch
                 session = SessionRef(ClusterRef(ORG, cluster), latest)
                 if latest:
                     self.model.record_heartbeat(Epoch(cluster, latest))
                     await self.sessions.record_heartbeat(session, AgentLoad())
-            expected, found = await self.look_through()
+            expected, found = await self.run_passes()
             modelled.append(expected)
             really.append(found)
         return modelled, really
 
     async def state(self) -> tuple[dict[str, object], dict[str, object]]:
-        """Everything that counts, as each world has it."""
+        """Return the compared state of the model and of the store."""
         async with self.database.for_org(ORG) as tx:
             real: dict[str, object] = {
                 name: sorted(map(tuple, await tx.rows(text(query))), key=str)
@@ -278,7 +278,7 @@ class Steps:
         return {name: sorted(each, key=str) for name, each in rows.items()}
 
     async def _both(self, modelled: object, real: object) -> tuple[object, object]:
-        """Take a step that may find its session superseded."""
+        """Run a step on both; a superseded session counts as an answer."""
         try:
             expected = modelled()  # type: ignore[operator]
         except SupersededError:
@@ -292,7 +292,7 @@ class Steps:
         return None, None
 
     def _session(self) -> tuple[Epoch, SessionRef]:
-        """Choose a session: a late one, mostly."""
+        """Choose a session, mostly one of the latest."""
         cluster, number = self.chance.choice(self.epochs[-3:])
         return Epoch(cluster, number), SessionRef(ClusterRef(ORG, cluster), number)
 
@@ -329,14 +329,14 @@ class Steps:
 
 
 def _claimed(assignments: Sequence[object]) -> list[str]:
-    """Name what was claimed by all but the lease, which is of chance."""
+    """Describe claimed assignments without their lease ids, which are random."""
     return sorted(
         f"{each.attempt} {each.key} {each.parent} {each.replaceable}"  # type: ignore[attr-defined]
         for each in assignments
     )
 
 
-def _judged(judged: object) -> object:
+def _decided(judged: object) -> object:
     if not isinstance(judged, list):
         return judged
     return [(attempt, how) for attempt, _, how in judged]

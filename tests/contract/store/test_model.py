@@ -1,4 +1,4 @@
-"""Whatever is asked of them in whatever order, the model and Postgres answer the same."""
+"""Tests that the model and Postgres give the same answers to random steps in random order."""
 
 from collections.abc import AsyncIterator
 from random import Random
@@ -47,9 +47,15 @@ async def test_simulation_model_answers_as_postgres_does(seed: int, database: Da
         )
     kinds = [
         *(steps.create, steps.enqueue, steps.enqueue, steps.enqueue, steps.open),
-        *(steps.touch, steps.claim, steps.claim, steps.claim, steps.look_around),
-        *(steps.take_stock, steps.take_stock, steps.settle, steps.settle, steps.settle),
-        *(steps.settle, steps.settle, steps.look_through, steps.look_through),
+        *(steps.record_heartbeat, steps.claim, steps.claim, steps.claim, steps.list_stops),
+        *(
+            steps.reconcile_inventory,
+            steps.reconcile_inventory,
+            steps.commit_reports,
+            steps.commit_reports,
+            steps.commit_reports,
+        ),
+        *(steps.commit_reports, steps.commit_reports, steps.run_passes, steps.run_passes),
         *chance.choices([steps.abort, steps.close, steps.wait_long], k=3),
     ]
     taken = []

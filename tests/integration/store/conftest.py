@@ -1,4 +1,4 @@
-"""A migrated database with one org, one project and one cluster in it."""
+"""Fixtures: a migrated database with an org, a project and a cluster."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ _WAITING = text(
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The store, in the words of the tests: each step is one transaction."""
+    """The store for tests: each method is one transaction."""
 
     database: Database
     url: str = field(repr=False)
@@ -71,7 +71,7 @@ class Store:
             return list(found.assignments)
 
     async def abort(self, run: RunId, name: str = "a0") -> int:
-        """Abort an action and all below it; returns how many were live."""
+        """Abort an action and its descendants; return how many were live."""
         async with self.database.for_org(ORG) as tx:
             return await abort(tx, run, ActionName(name), reason="enough", by="someone", now=NOW)
 
@@ -96,7 +96,7 @@ class Store:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator["asyncio.Queue[Notification]"]:
-        """Hear every notice from here on."""
+        """Collect every notification from here on."""
         received: asyncio.Queue[Notification] = asyncio.Queue()
         ready = asyncio.Event()
 

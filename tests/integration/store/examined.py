@@ -1,8 +1,8 @@
 """
-Reads from Postgres, by ``auto_explain``, how many rows each statement of the store examined.
+Measures with ``auto_explain`` how many rows each statement of the store examines.
 
 The rows that a plan examined are those that its nodes returned, or read and dropped, in all
-their loops. That is what a statement costs, whatever else the machine does.
+their loops. That is the cost of a statement, independent of the load of the machine.
 """
 
 import importlib
@@ -41,7 +41,7 @@ Node = Mapping[str, Any]
 
 
 async def explain_everything(superuser_url: str, database: str) -> None:
-    """Have new connections to this database send the plan of each statement as a notice."""
+    """Enable auto_explain: new connections to this database send each plan as a notice."""
     superuser = await asyncpg.connect(superuser_url)
     for name, value in _SETTINGS.items():
         await superuser.execute(f"ALTER DATABASE \"{database}\" SET {name} = '{value}'")
@@ -49,7 +49,7 @@ async def explain_everything(superuser_url: str, database: str) -> None:
 
 
 def set_statements() -> Mapping[str, str]:
-    """Map the SQL of each statement of the store that works on a set to its name."""
+    """Map the SQL of each statement on a set in the store to its ``module.attribute`` name."""
     found: dict[str, str] = {}
     for info in pkgutil.walk_packages(controlplane.store.__path__, "controlplane.store."):
         if info.ispkg or ".migrations." in info.name:
@@ -65,7 +65,7 @@ def set_statements() -> Mapping[str, str]:
 
 @dataclass(slots=True)
 class Examined:
-    """The rows that statements on sets examined: of each the execution that examined most."""
+    """The rows examined by statements on sets: the maximum over the executions of each."""
 
     rows: dict[str, int] = field(default_factory=dict)
     plans: dict[str, str] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Examined:
         self.plans.clear()
 
     def take(self, notification: str) -> None:
-        """Take in a notice; those that are not plans of such statements do not count."""
+        """Record a notice; it is ignored unless it is the plan of a statement on a set."""
         _, is_plan, reported = notification.partition("plan:\n")
         if not is_plan:
             return
@@ -93,9 +93,9 @@ class Examined:
 
 @contextmanager
 def examining(database: Database) -> Iterator[Examined]:
-    """Collect what the connections that ``database`` opens from here on examine."""
+    """Record the rows examined by the connections that ``database`` opens from here on."""
     seen = Examined()
-    engine = database._orgs.sync_engine  # there is no other way in
+    engine = database._orgs.sync_engine  # there is no public access
 
     def listen(connection: Any, _record: object) -> None:
         connection.driver_connection.add_log_listener(

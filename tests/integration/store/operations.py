@@ -1,4 +1,4 @@
-"""An operator at work on a store, with an agent's session to look at."""
+"""Operations of an operator on a store, with an agent's session for tests."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ OPERATOR = Caller(subject=Subject("operator"), org=ORG, name="", permissions=EVE
 
 @dataclass(slots=True)
 class Agent:
-    """A session, in the words of the tests."""
+    """An agent's session for tests."""
 
     sessions: Sessions
     session: SessionRef

@@ -1,4 +1,4 @@
-"""Counts the round trips that a client makes to Postgres, at a proxy between the two."""
+"""Counts a client's round trips to Postgres with a proxy between the two."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ class RoundTrips:
 
 @asynccontextmanager
 async def counting(host: str, port: int, url: str) -> AsyncIterator[RoundTrips]:
-    """Have a proxy to ``host:port`` for the length of a block; ``url`` is without its place."""
+    """Run a proxy to ``host:port`` for a block; ``url`` has no host and port."""
     made = RoundTrips(url)
 
     async def serve(client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
@@ -38,15 +38,15 @@ async def counting(host: str, port: int, url: str) -> AsyncIterator[RoundTrips]:
 async def _forward(
     client: asyncio.StreamReader, requests: asyncio.StreamWriter, made: RoundTrips
 ) -> None:
-    """Pass the client's messages on, and count those after which it waits."""
-    is_startup = True  # has no type
+    """Forward the client's messages, and count those after which it waits for an answer."""
+    is_startup = True  # the start-up message has no type byte
     try:
         while True:
             kind = b"" if is_startup else await client.readexactly(1)
             size = await client.readexactly(4)
             body = await client.readexactly(int.from_bytes(size) - 4)
             if is_startup:
-                is_startup = len(body) == 4 and int.from_bytes(body) == 80877103  # may we use TLS?
+                is_startup = len(body) == 4 and int.from_bytes(body) == 80877103  # SSLRequest
             elif kind in _WAITED_FOR:
                 made.count += 1
             requests.write(kind + size + body)

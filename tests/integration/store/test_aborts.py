@@ -1,4 +1,4 @@
-"""We test that an abort takes a whole subtree, once, and wins no race that was lost before it."""
+"""Tests of aborts: they end whole subtrees once, and lose races against earlier ends."""
 
 import asyncio
 from dataclasses import replace
@@ -26,7 +26,7 @@ from tests.integration.store.conftest import CLUSTER, Store
 
 
 async def make_tree(store: Store) -> RunId:
-    """Make a0 with children b and c, and grandchildren b1, b2 and c1."""
+    """Create a0 with children b and c, and grandchildren b1, b2 and c1."""
     run = await store.create(make_new_run())
     await store.enqueue(make_new_action("b"), make_new_action("c"))
     await store.enqueue(
@@ -130,7 +130,7 @@ async def test_abort_of_an_action_in_backoff_ends_it_at_once(store: Store) -> No
 
 
 async def test_end_of_a_parent_waits_for_a_concurrent_enqueue_below_it(store: Store) -> None:
-    """Nothing slips in below an action that ends: whoever is second sees what the first did."""
+    """No child is created below an ended action: the second transaction sees the first's change."""
     run = await store.create(make_new_run())
     async with asyncio.TaskGroup() as tasks:
         async with store.database.for_org(ORG) as tx:
@@ -160,7 +160,7 @@ async def test_commit_of_reports_and_abort_do_not_deadlock(store: Store) -> None
         await acknowledged
     answer = await sessions.commit_reports(session, accepted, running)
     assert len(answer.acknowledged) == 1
-    assert answer.accepted.confirmed == []  # all are wanted stopped by now
+    assert answer.accepted.confirmed == []  # all have a stop by now
     assert await store.phase(run) is Phase.ABORTED
 
 
@@ -182,7 +182,9 @@ async def test_commit_of_reports_locks_reported_and_accepted_dispatches_in_one_o
             accepted = [(first.attempt, first.lease)]
             acknowledged = tasks.create_task(sessions.commit_reports(session, accepted, running))
             await store.until_a_lock_is_waited_for()
-            await tx.execute(lock, {"id": last.attempt.action})  # it must not hold this one yet
+            await tx.execute(
+                lock, {"id": last.attempt.action}
+            )  # not locked by the other transaction yet
         answer = await acknowledged
     assert answer.accepted.confirmed == accepted
 
@@ -196,7 +198,9 @@ async def test_claim_and_abort_do_not_deadlock(store: Store) -> None:
 
     async with store.database.for_org(ORG) as tx:
         assert await abort(tx, run, ROOT, reason="enough", by="someone", now=NOW) == 3
-        assert await store.claim() == []  # what is being aborted is passed over, not waited for
+        assert (
+            await store.claim() == []
+        )  # dispatches that are being aborted are skipped, not waited for
     assert await store.claim() == []
 
 

@@ -1,4 +1,4 @@
-"""We test that wide runs end in pages, that nothing starts meanwhile, and that nothing is left."""
+"""Tests of cascades: wide runs end in pages, nothing starts meanwhile, no live action remains."""
 
 import asyncio
 from collections.abc import Sequence
@@ -207,7 +207,7 @@ async def test_cascade_on_three_replicas_ends_each_action_once(store: Store) -> 
         await add_children(store.database, runs[-1], WIDE)
         await store.abort(runs[-1])
     ended: Sequence[int] = await asyncio.gather(*(make_loop(store).run_once() for _ in range(3)))
-    await make_loop(store).run_once()  # a replica skips what another holds when it looks
+    await make_loop(store).run_once()  # a replica skips runs that another has locked
     assert sum(ended) == 2 * WIDE
     for run in runs:
         assert await count_phases(store, run) == {Phase.ABORTED: WIDE + 1}
@@ -223,7 +223,7 @@ async def test_cascade_marker_is_notified_to_every_replica(store: Store) -> None
 
 
 async def test_report_of_a_parent_does_not_wait_for_a_lock_on_its_child(store: Store) -> None:
-    """It holds locks already: to wait for one more might be a deadlock."""
+    """The transaction holds locks already: waiting for another one might deadlock."""
     run = await store.create(make_new_run())
     [root] = await store.claim()
     await add_children(store.database, run, 2)

@@ -1,4 +1,4 @@
-"""We test that a database which does not fit is named, with the setting and the remedy."""
+"""Tests of the database checks: problems name the setting and the remedy."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ def addresses(orgs: str, *, fleet: str = "", direct: str = "") -> Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Logins:
-    """Makes logins that are members of some roles."""
+    """Creates logins that are members of given roles."""
 
     superuser: "asyncpg.Connection[asyncpg.Record]"
     url: str
@@ -90,7 +90,7 @@ async def test_check_names_missing_roles_before_the_first_migration(logins: Logi
 async def test_check_names_an_application_role_that_is_a_member_of_the_fleets(
     test_database: DatabaseForTest, logins: Logins
 ) -> None:
-    """Every login of the application could then take the fleet's role."""
+    """Every login of the application could take the fleet's role."""
     await logins.superuser.execute("GRANT volary_fleet TO volary_app")
     try:
         [problem] = await find_problems(addresses(test_database.url))

@@ -1,4 +1,4 @@
-"""We test what is leased to whom and in which order: turns, priorities, limits, pools."""
+"""Tests of claims: round-robin order, priorities, limits and pools."""
 
 import asyncio
 from dataclasses import replace
@@ -55,7 +55,7 @@ async def make_queue(store: Store, queue: Queue) -> None:
 
 
 async def begin(store: Store, name: str, *, queue: str = "", at_once: int = 0) -> RunId:
-    """Make a run and have its root leased, so that only its actions wait."""
+    """Create a run and lease its root, so that only its other actions wait."""
     run = await store.create(
         replace(make_new_run(name), queue=queue, max_action_concurrency=at_once)
     )
@@ -72,7 +72,7 @@ async def flood(
     scattered: bool = False,
     available_at: datetime = NOW,
 ) -> None:
-    """Have very many actions of a run wait; ``scattered``: as if each were of a run of its own."""
+    """Add very many waiting actions to a run; ``scattered``: each as if of a run of its own."""
     async with store.database.for_org(ORG) as tx:
         await tx.connection.execute(
             _FLOOD,
@@ -102,7 +102,7 @@ async def test_claim_serves_a_single_action_beside_a_flood_within_one_claim(
     scheduler = FairScheduler()
     assert names(await store.claim(most=1, scheduler=scheduler))[0].startswith("busy/")
 
-    for number in range(5):  # each time a place comes free, as in a full cluster
+    for number in range(5):  # each time a slot becomes free, as in a full cluster
         await store.enqueue(make_new_action(f"n{number}", run="small"))
         leased = [
             *await store.claim(1, scheduler=scheduler),
@@ -209,7 +209,7 @@ async def test_claim_keeps_the_run_limit_of_a_queue(store: Store) -> None:
     held = [each for claimed in both for each in claimed]
     assert len(held) == 2
 
-    # What the runs that are under way enqueue is no run, and goes.
+    # Actions enqueued by active runs do not count as runs, and may start.
     [name, *_] = [each.key.run.name for each in held]
     await store.enqueue(*of_queue("runs", make_new_action("n", run=name)))
     assert names(await store.claim()) == [f"{name}/n"]
@@ -288,7 +288,7 @@ async def test_queue_change_of_pool_and_limit_applies_to_waiting_actions(store: 
     assert len(await store.claim(most=1)) == 1
     await make_queue(store, Queue(name="q", pool="gpus", action_concurrency=2))
     assert await store.claim() == []
-    assert len(await store.claim(pool="gpus")) == 1  # one is under way already, elsewhere
+    assert len(await store.claim(pool="gpus")) == 1  # another one is leased already
 
 
 async def test_claim_reads_few_rows_of_a_flood(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""We test whose time it is at a replica, and for an operator."""
+"""Tests of the store clock: replicas and operator commands follow the database."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -47,8 +47,8 @@ async def test_clock_follows_a_database_clock_that_was_set_and_logs_it(
     assert not caplog.records
     await clock.set()
     assert SystemClock().now() - clock.now() < HOUR / 2
-    [told] = caplog.records
-    assert told.getMessage() == "database clock jumped"
+    [logged] = caplog.records
+    assert logged.getMessage() == "database clock jumped"
 
 
 async def test_clock_advances_between_samples(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""We test what operators do to clusters, and that a drained one is empty when it is said to be."""
+"""Tests of cluster operations: status, cordon, drain, move; a drained cluster is empty."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -19,8 +19,8 @@ from tests.integration.store.conftest import CLUSTER, Store
 from tests.integration.store.operations import OPERATOR, Operations
 
 
-class ClockOfAWatch(FakeClock):
-    """A clock whose sleeper finds something done when it wakes."""
+class WatchClock(FakeClock):
+    """A fake clock that runs a prepared step at each sleep."""
 
     def __init__(self) -> None:
         super().__init__(NOW)
@@ -33,17 +33,17 @@ class ClockOfAWatch(FakeClock):
 
 
 @pytest.fixture
-def clock() -> ClockOfAWatch:
-    return ClockOfAWatch()
+def clock() -> WatchClock:
+    return WatchClock()
 
 
 @pytest.fixture
-async def operations(store: Store, clock: ClockOfAWatch) -> AsyncIterator[Operations]:
+async def operations(store: Store, clock: WatchClock) -> AsyncIterator[Operations]:
     async with Operations.on(store, clock) as operations:
         yield operations
 
 
-async def looks(watch: AsyncIterator[Draining]) -> list[Draining]:
+async def list_updates(watch: AsyncIterator[Draining]) -> list[Draining]:
     return [found async for found in watch]
 
 
@@ -81,7 +81,7 @@ async def test_cordoned_cluster_keeps_its_leases_and_gets_no_more(
     [held] = await agent.take()
     async with store.listening() as received:
         status = await operations.clusters.cordon(OPERATOR, CLUSTER)
-        assert list((await received.get()).stops) == [CLUSTER]  # its session looks at once
+        assert list((await received.get()).stops) == [CLUSTER]  # its session is notified at once
     assert (status.standing, status.spec_version) == (Standing.CORDONED, 1)
 
     await store.create(make_new_run("r2"))
@@ -117,7 +117,7 @@ async def test_drain_returns_unaccepted_leases_and_lists_the_remaining(
     assert [each.key.name for each in await elsewhere.take()] == ["n2"]
     assert await agent.take() == []
 
-    # The agent comes too late with its word for the one that went: it may not start it.
+    # The agent accepts too late the lease that was returned: it may not start the attempt.
     accepted = [(held["n2"].attempt, held["n2"].lease)]
     acknowledged = await agent.sessions.commit_reports(agent.session, accepted, [])
     assert (acknowledged.accepted.confirmed, list(acknowledged.accepted.not_leased)) == (
@@ -127,7 +127,7 @@ async def test_drain_returns_unaccepted_leases_and_lists_the_remaining(
 
 
 async def test_drain_ends_when_store_ledger_and_runtimes_report_zero(
-    operations: Operations, clock: ClockOfAWatch
+    operations: Operations, clock: WatchClock
 ) -> None:
     agent, store = await operations.connect(), operations.store
     await store.create(make_new_run())
@@ -146,7 +146,7 @@ async def test_drain_ends_when_store_ledger_and_runtimes_report_zero(
         await agent.say(held=0, running=0)
 
     clock.meanwhile = [end, clean_up, be_empty]
-    found = await looks(operations.clusters.watch_drain(OPERATOR, CLUSTER, deadline=None))
+    found = await list_updates(operations.clusters.watch_drain(OPERATOR, CLUSTER, deadline=None))
     assert [(each.status.leased, each.status.load.running) for each in found] == [
         (1, 1),
         (0, 1),
@@ -164,7 +164,7 @@ async def test_drain_does_not_end_while_the_agent_is_disconnected(operations: Op
     agent = await operations.connect()
     await operations.clusters.drain(OPERATOR, CLUSTER)
     await agent.sessions.close(agent.session)
-    found = await looks(
+    found = await list_updates(
         operations.clusters.watch_drain(OPERATOR, CLUSTER, deadline=timedelta(seconds=10))
     )
     assert found[-1].attestation is None
@@ -172,7 +172,7 @@ async def test_drain_does_not_end_while_the_agent_is_disconnected(operations: Op
 
 
 async def test_drain_deadline_stops_the_remaining_attempts_and_requeues_them(
-    operations: Operations, clock: ClockOfAWatch
+    operations: Operations, clock: WatchClock
 ) -> None:
     agent, store = await operations.connect(), operations.store
     run = await store.create(make_new_run(retries=0))
@@ -243,11 +243,11 @@ async def test_unknown_cluster_is_refused_with_the_known_names(
             await request(OPERATOR, ClusterName("x"))
 
 
-async def test_drain_watch_is_refused_without_a_drain_and_ends_with_an_uncordon(
+async def test_drain_watch_and_stop_are_refused_without_a_drain(
     operations: Operations,
 ) -> None:
     with pytest.raises(ConflictError, match="volary cluster drain"):
-        await looks(operations.clusters.watch_drain(OPERATOR, CLUSTER, deadline=None))
+        await list_updates(operations.clusters.watch_drain(OPERATOR, CLUSTER, deadline=None))
     with pytest.raises(ConflictError):
         await operations.clusters.stop_rest(OPERATOR, CLUSTER)
 

@@ -1,4 +1,4 @@
-"""We test what a transaction makes of a Postgres that is slow, locked, gone, or not pleased."""
+"""Tests of transactions: errors of a slow, locked or unreachable Postgres are translated."""
 
 import asyncio
 
@@ -27,10 +27,10 @@ async def test_lock_timeout_is_a_busy_error(store: Store) -> None:
     async with store.database.for_org(ORG) as holder:
         await lock_runs(holder, [run])
         with pytest.raises(UnavailableError, match="try again"):
-            await _lock_impatiently(store, run)
+            await _lock_with_short_timeout(store, run)
 
 
-async def _lock_impatiently(store: Store, run: RunId) -> None:
+async def _lock_with_short_timeout(store: Store, run: RunId) -> None:
     async with store.database.for_org(ORG) as tx:
         await tx.execute(text("SET LOCAL lock_timeout = '20ms'"))
         await lock_runs(tx, [run])
@@ -38,10 +38,10 @@ async def _lock_impatiently(store: Store, run: RunId) -> None:
 
 async def test_statement_timeout_is_an_unavailable_error(store: Store) -> None:
     with pytest.raises(UnavailableError, match="try again"):
-        await _sleep_impatiently(store)
+        await _sleep_with_short_timeout(store)
 
 
-async def _sleep_impatiently(store: Store) -> None:
+async def _sleep_with_short_timeout(store: Store) -> None:
     async with store.database.for_org(ORG) as tx:
         await tx.execute(text("SET LOCAL statement_timeout = '20ms'"))
         await tx.execute(text("SELECT pg_sleep(5)"))
@@ -55,12 +55,12 @@ async def test_wrong_statement_is_not_translated(store: Store, statement: str) -
 
 async def test_text_that_postgres_cannot_store_is_an_invalid_error(store: Store) -> None:
     with pytest.raises(InvalidError, match="NUL"):
-        await _say(store, "text", "a\0b")
+        await _execute_with_text(store, "text", "a\0b")
     with pytest.raises(InvalidError, match="NUL"):
-        await _say(store, "jsonb", '{"a": "\\u0000"}')
+        await _execute_with_text(store, "jsonb", '{"a": "\\u0000"}')
 
 
-async def _say(store: Store, type_: str, reported: str) -> None:
+async def _execute_with_text(store: Store, type_: str, reported: str) -> None:
     async with store.database.for_org(ORG) as tx:
         await tx.execute(text(f"SELECT CAST(:said AS {type_})"), {"said": reported})
 
@@ -143,7 +143,7 @@ async def test_deadline_of_a_block_is_not_translated(store: Store) -> None:
 async def test_os_error_of_the_driver_is_an_unavailable_error(
     store: Store, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """A network that breaks while a statement, BEGIN or COMMIT is under way."""
+    """The network fails during a statement, BEGIN or COMMIT."""
 
     async def break_off(*_: object, **__: object) -> None:
         raise ConnectionResetError("reset by peer")
@@ -161,11 +161,11 @@ async def test_connection_pool_survives_calls_cancelled_at_any_moment(
 ) -> None:
     database = open_database(database_url, pool_size=2)
     loop = asyncio.get_running_loop()
-    for turn in range(40):
+    for steps in range(40):
         calls = [
             loop.create_task(_is_unavailable(database, "SELECT pg_sleep(0.01)")) for _ in range(4)
         ]
-        for _ in range(turn):
+        for _ in range(steps):
             await asyncio.sleep(0)
         for call in calls:
             call.cancel()

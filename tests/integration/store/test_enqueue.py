@@ -1,4 +1,4 @@
-"""We test that enqueueing and making runs is idempotent, whoever else does the same at once."""
+"""Tests of enqueueing and creating runs: both are idempotent, also concurrently."""
 
 import asyncio
 from collections.abc import Sequence
@@ -129,7 +129,7 @@ async def test_spec_is_stored_once_for_many_actions(store: Store) -> None:
 
 
 async def test_spec_policy_that_was_parsed_differently_is_corrected(store: Store) -> None:
-    """A spec is stored once by its digest; a parser that was mended reads it anew."""
+    """A spec is stored once by its digest; after a fix of the parser its policy is parsed again."""
     await store.create(make_new_run())
     before = make_new_action("b")
     await store.enqueue(before)
@@ -146,7 +146,7 @@ async def test_spec_policy_that_was_parsed_differently_is_corrected(store: Store
         [again] = await tx.rows(
             text("SELECT xmin FROM specs WHERE digest = :digest"), {"digest": mended.digest}
         )
-    assert again.xmin == row.xmin  # what agrees is not written
+    assert again.xmin == row.xmin  # rows that agree are not written
 
 
 async def create(store: Store, name: str = "r1", **requests: object) -> tuple[runs.Created, RunId]:

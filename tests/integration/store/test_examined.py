@@ -1,6 +1,6 @@
 """
-We test that no statement on a set examines more than its set, whatever Postgres knows of the
-tables: at 250 and at 1,000 rows, beside 20,000 others.
+Tests that no statement on a set examines more rows than its set, whatever the statistics of the
+tables: at 250 and at 1,000 rows, with 20,000 other rows in the tables.
 """
 
 from collections.abc import AsyncIterator
@@ -36,16 +36,16 @@ OTHERS = 20_000
 SIZES = (250, 1_000)
 
 SMALL_SETS = {
-    "clusters._ALL_SEEN",  # clusters of an org that were heard at once
+    "clusters._ALL_SEEN",  # clusters of an org whose heartbeats are recorded together
     "changes._LOCK_FREE",  # runs of a batch
     "enqueue._LOCK_FREE_RUNS",
-    "enqueue._ONLY_CHILDREN",  # what a full queue turned away
+    "enqueue._ONLY_CHILDREN",  # requests that a full queue refused
     "enqueue._WHICH_EXIST",
     "concurrency._OF_QUEUES",  # queues and runs with a limit
     "concurrency._OF_RUNS",
     "concurrency._QUEUE_ROOMS",
     "concurrency._RUN_ROOMS",
-    "pending_reasons._START",  # queues, pools and clusters in whose way something is
+    "pending_reasons._START",  # blocked queues, pools and clusters
     "pending_reasons._RESUME",
     "pending_reasons._END",
     "pending_reasons._PAST",
@@ -54,7 +54,7 @@ SMALL_SETS = {
     "queues._MOVE_RUNS",
     "queues._WHICH_EXIST",
 }
-"""Statements on sets of what an org has few of; they have tests of their own."""
+"""Statements on sets of objects that an org has few of; they have tests of their own."""
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ async def do_everything(store: Store, name: str, size: int) -> None:
 
 async def run_and_end(store: Store, name: str, size: int) -> None:
     run = await store.create(make_new_run(name))
-    for _ in range(2):  # the second time it is there
+    for _ in range(2):  # the second time they exist
         await store.enqueue(*(child_of(name, number) for number in range(size)))
     leased = [each for each in await claim_all(store, size) if each.key.run.name == name]
     kept = [(each.attempt, each.lease) for each in leased]

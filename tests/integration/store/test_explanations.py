@@ -1,4 +1,4 @@
-"""We test that the store knows the reason of what waits, now and afterwards."""
+"""Tests of explanations: why an action waits now, and why it waited."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -63,7 +63,7 @@ def text(explained: Explained) -> Sequence[tuple[Reason, int]]:
 
 
 async def go_on(clock: FakeClock, record: PendingReasonRecorder, seconds: int) -> None:
-    """Let time pass, and the record be kept, second by second."""
+    """Advance the clock and record pending reasons, second by second."""
     for _ in range(seconds):
         await record.run_once()
         clock.advance(timedelta(seconds=1))
@@ -76,10 +76,10 @@ async def test_explanation_of_an_ended_run_has_its_seconds_of_waiting(
     store = operations.store
     await record.run_once()
     await store.create(make_new_run())
-    await go_on(clock, record, 3)  # nobody is there
+    await go_on(clock, record, 3)  # no cluster is connected
     agent = await operations.connect()
     await agent.say(held=0, running=0, slots=0)
-    await go_on(clock, record, 4)  # somebody is, and full
+    await go_on(clock, record, 4)  # a cluster is connected, but full
     await agent.say(held=0, running=0, slots=1)
     await go_on(clock, record, 2)
     assert (await explain(operations)).now.reason is Reason.FAIRNESS
@@ -275,8 +275,8 @@ async def test_pending_reasons_are_recorded_by_one_replica_and_expire(
     await record.run_once()
     await agent.sessions.close(agent.session)
     clock.advance(timedelta(seconds=5))
-    await record.run_once()  # it comes back at once: the same obstacle as before
-    assert await operations.store.count("obstacles") == 2  # and that the cluster is silent
+    await record.run_once()  # it returns at once: the same pending reason continues
+    assert await operations.store.count("obstacles") == 2  # the second: the cluster is silent
     await operations.connect()
     await record.run_once()
     clock.advance(DAYS + timedelta(seconds=1))
@@ -300,8 +300,10 @@ async def test_explanation_names_a_deadlock_of_limits(
     operations: Operations,
 ) -> None:
     """
-    The queue's one place is kept for child z of the root, which needs the run's one place; that
-    is kept for child y of x, which needs the queue's.
+    Two limits deadlock each other.
+
+    The queue's only slot is reserved for child z of the root, which needs the run's only slot;
+    that is reserved for child y of x, which needs the queue's slot.
     """
     store = operations.store
     agent = await operations.connect()

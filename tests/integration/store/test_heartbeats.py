@@ -1,4 +1,4 @@
-"""We test how signs of life are noted: many in one commit, and nobody waits for another."""
+"""Tests of heartbeats: many are recorded in one commit, and locked clusters are skipped."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -71,7 +71,7 @@ async def test_heartbeat_of_a_superseded_session_is_refused_among_others(store: 
     assert not isinstance(told[1], BaseException)
 
 
-async def test_heartbeat_that_cannot_be_recorded_lets_the_agent_try_another_replica(
+async def test_heartbeat_while_the_replica_stops_is_an_unavailable_error(
     store: Store,
 ) -> None:
     async with two_sessions(store) as (sessions, one, _):

@@ -1,4 +1,4 @@
-"""We test rows that a later release wrote: during a roll-out or after a rollback they are read."""
+"""Tests of rows written by a later release, as read during a roll-out or after a rollback."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -118,7 +118,7 @@ async def test_report_on_an_unreadable_row_changes_nothing_and_is_not_acknowledg
     assert await store.count("dispatches") == 1
     assert await owner.fetchval(f"SELECT phase FROM {table}") == 99  # noqa: S608
 
-    await owner.execute(f"UPDATE {table} SET phase = 1")  # noqa: S608  # the upgrade is through
+    await owner.execute(f"UPDATE {table} SET phase = 1")  # noqa: S608  # the upgrade is complete
     assert await store.report(ended) == [AckStatus.APPLIED]
     assert await store.phase(run) is Phase.SUCCEEDED
 

@@ -1,4 +1,4 @@
-"""We test that leases nobody speaks for go back, whatever one cluster's rows go through."""
+"""Tests of lease expiry: one cluster's locked or failing rows delay no other cluster."""
 
 import asyncio
 from dataclasses import replace
@@ -35,7 +35,7 @@ FACTS = AgentInfo(agent_id="a", instance_id="i", software="s", protocol=1, capab
 
 
 async def hold(store: Store, clock: FakeClock, cluster: ClusterName, *, children: int = 0) -> None:
-    """Have the cluster hold a run's root and children, which may be begun elsewhere."""
+    """Lease a run's root and children to the cluster; they are replaceable."""
     new = make_new_run(f"of-{cluster}")
     spec = replace(new.spec, policy=RetryPolicy(replaceable=True))
     await store.create(replace(new, spec=spec))
@@ -53,15 +53,15 @@ async def start_clock(store: Store) -> None:
         await tx.connection.execute(text("UPDATE control_clock SET ticked_at = :now"), {"now": NOW})
 
 
-async def pass_until_lapsed(clock: FakeClock, expiry: LeaseExpiry) -> None:
-    """Let the lease clock run until the next pass is the one that gives leases back."""
+async def pass_until_expired(clock: FakeClock, expiry: LeaseExpiry) -> None:
+    """Advance the lease clock until the next pass is the one that expires leases."""
     for _ in range(10):
         clock.advance(5 * TIMINGS.passes)
         assert await expiry.run_once() == 0
     clock.advance(5 * TIMINGS.passes)
 
 
-async def end_who_waits_for_a_lock(superuser_url: str, store: Store) -> None:
+async def terminate_lock_waiters(superuser_url: str, store: Store) -> None:
     await store.until_a_lock_is_waited_for()
     async with store.database.for_org(ORG) as tx:
         [name] = await tx.rows(text("SELECT current_database() AS name"))
@@ -86,12 +86,12 @@ async def test_lease_expiry_skips_a_cluster_whose_row_is_locked(
     for cluster in (CLUSTER, OTHER):
         await hold(store, clock, cluster)
     expiry = LeaseExpiry(store.database, clock, TIMINGS)
-    await pass_until_lapsed(clock, expiry)
+    await pass_until_expired(clock, expiry)
     async with asyncio.TaskGroup() as tasks, store.database.for_org(ORG) as tx:
         lock = "SELECT 1 FROM clusters WHERE org = :org AND cluster = :name FOR SHARE"
         await tx.rows(text(lock), {"name": CLUSTER})
         expiring = tasks.create_task(expiry.run_once())
-        await end_who_waits_for_a_lock(postgres_server.superuser_url, store)
+        await terminate_lock_waiters(postgres_server.superuser_url, store)
         assert await expiring == 1
     assert await expiry.run_once() == 1
 
@@ -124,7 +124,7 @@ async def test_expired_leases_of_a_locked_run_hide_no_other_cluster(
     await hold(store, clock, CLUSTER, children=children)
     await hold(store, clock, OTHER)
     expiry = LeaseExpiry(store.database, clock, TIMINGS)
-    await pass_until_lapsed(clock, expiry)
+    await pass_until_expired(clock, expiry)
     async with store.database.for_org(ORG) as tx:
         await tx.execute(text("SELECT 1 FROM runs WHERE run = 'of-c1' FOR UPDATE"))
         assert await expiry.run_once() == 1
@@ -152,7 +152,7 @@ async def test_lease_clock_advances_while_leases_cannot_be_returned(
     async with asyncio.TaskGroup() as tasks, store.database.for_org(ORG) as tx:
         await tx.rows(text("SELECT 1 FROM attempts FOR UPDATE"))
         passing = tasks.create_task(expiry.run_once())
-        await end_who_waits_for_a_lock(postgres_server.superuser_url, store)
+        await terminate_lock_waiters(postgres_server.superuser_url, store)
         assert await passing == 0
     assert await read_served(store) > before
     assert await expiry.run_once() == 1

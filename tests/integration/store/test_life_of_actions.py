@@ -1,4 +1,4 @@
-"""From enqueue to the end, as Postgres keeps it."""
+"""Tests of the life of actions in Postgres, from enqueue to the end."""
 
 import asyncio
 
@@ -143,7 +143,7 @@ async def test_end_of_an_action_aborts_its_live_descendants(store: Store) -> Non
         assert detail.row.phase is Phase.ABORTED
         assert detail.row.abort_reason == "its parent action ended"
     assert await store.claim() == []
-    assert await store.count("dispatches") == 1  # what the cluster still holds
+    assert await store.count("dispatches") == 1  # the one that the cluster still has leased
 
     assert await store.report(make_report(leased[0], 1, Phase.ABORTED)) == [AckStatus.APPLIED]
     assert await store.count("dispatches") == 0

@@ -1,4 +1,4 @@
-"""We test lists: every field with every test, orders, pages, and what no list can be asked."""
+"""Tests of lists: every field with every test, orders, pages, and invalid listings."""
 
 import base64
 import itertools
@@ -46,7 +46,7 @@ async def runs_by(store: Store, scope: RunScope, *filters: Filter) -> list[str]:
 
 
 async def make_family(store: Store) -> RunId:
-    """Make a0 (running), b1 (failed) and b_2 (queued) with a group and a version of its own."""
+    """Create a0 (running), b1 (failed) and b_2 (queued) with a group and a version of its own."""
     run = await store.create(make_new_run())
     second = make_new_action("b_2")
     await store.enqueue(
@@ -157,7 +157,7 @@ async def test_pages_of_runs_show_each_run_once_while_runs_are_created(
     await fill(store, range(1000))
     seen: list[str] = []
     token = ""
-    for turn in itertools.count(1):
+    for batch in itertools.count(1):
         async with store.database.for_org(ORG) as tx:
             listing = Listing(orders=orders, limit=100, token=token)
             page = await list_runs(tx, RunScope(), listing)
@@ -165,14 +165,14 @@ async def test_pages_of_runs_show_each_run_once_while_runs_are_created(
         token = page.token
         if not token:
             break
-        await fill(store, range(1000 * turn, 1000 * turn + 37))
+        await fill(store, range(1000 * batch, 1000 * batch + 37))
 
     assert len(seen) == len(set(seen))
     assert set(seen) >= {f"r{number}" for number in range(1000)}
 
 
 async def fill(store: Store, numbers: range) -> None:
-    """Create runs, a second apart, in one statement: what is tested is how they are listed."""
+    """Create runs, a second apart, in one statement: only listing them is under test."""
     begun = NOW + timedelta(seconds=numbers.start)
     if not numbers.start:
         await store.create(make_new_run("seed"))
@@ -319,6 +319,6 @@ SCOPES: Sequence[tuple[RunScope, Sequence[Filter], list[str]]] = [
 
 async def test_runs_are_listed_newest_first_within_their_scope(store: Store) -> None:
     await make_runs(store)
-    await store.enqueue(make_new_action("b1", run="r0"))  # no run of its own
+    await store.enqueue(make_new_action("b1", run="r0"))  # a child is no run
     for scope, filters, found in SCOPES:
         assert await runs_by(store, scope, *filters) == found, (scope, filters)

@@ -1,6 +1,6 @@
 """
-We test that a parent which waits for its children holds no place that they need, in the limits
-of queues and of runs, and that the limits hold all the same.
+Tests of nested limits: a parent that waits for its children hands its slot over to them, in the
+limits of queues and of runs, and the limits are never exceeded.
 """
 
 from dataclasses import replace
@@ -56,7 +56,7 @@ async def test_child_takes_its_parents_slot_in_a_queue(store: Store) -> None:
     assert names([leaf]) == ["r1/leaf"]
     assert await claim(store) == set()
     await end(store, leaf)
-    assert await claim(store) == set()  # its parent goes on, in the same place
+    assert await claim(store) == set()  # its parent continues in the same slot
     await end(store, child)
     [sibling] = await store.claim(most=100)
     assert {child.key.name, sibling.key.name} == {"b", "c"}
@@ -105,7 +105,7 @@ async def test_nested_tasks_of_many_runs_end_without_exceeding_the_limit(
         held = [
             name
             for name in leased
-            if not waits_for[name] & leased.keys()  # else a child has its place
+            if not waits_for[name] & leased.keys()  # else a child has its slot
         ]
         assert len(held) <= limit
         for name in working[:1]:
@@ -119,7 +119,7 @@ async def test_nested_tasks_of_many_runs_end_without_exceeding_the_limit(
 
 
 async def test_parent_whose_children_are_in_another_queue_takes_no_slot(store: Store) -> None:
-    """Else two queues that wait for each other would wait for ever."""
+    """Otherwise two queues whose parents wait for each other's children would deadlock."""
     for name in ("qa", "qb"):
         await make_queue(store, Queue(name=name, action_concurrency=1))
     await begin(store, "ra", queue="qa")
@@ -135,7 +135,7 @@ async def test_child_of_a_full_queue_waits_for_its_runs_limit_too(store: Store) 
     await begin(store, "r1", queue="q", at_once=1)
     assert await claim(store) == {"r1/a0"}
     await enqueue(store, "r1/other", queue="")
-    assert await claim(store) == {"r1/other"}  # takes the run's one place
+    assert await claim(store) == {"r1/other"}  # takes the run's only slot
     await enqueue(store, "r1/b", queue="q")
     assert await claim(store) == set()
 
@@ -154,7 +154,7 @@ async def test_childs_backoff_gives_the_time_when_its_parents_slot_is_claimed(st
 
 
 async def test_parent_in_a_full_queue_may_have_one_child_waiting(store: Store) -> None:
-    """Else the run that fills the queue waits for the parent, and the parent for the queue."""
+    """Otherwise the run that fills the queue waits for the parent, and the parent for the queue."""
     await make_queue(store, Queue(name="q", action_concurrency=1, depth=1))
     await begin(store, "r1", queue="q")
     assert await claim(store) == {"r1/a0"}

@@ -1,4 +1,4 @@
-"""We test that conditions end in time, and that days of events come and go, on every replica."""
+"""Tests of condition timeouts and of the daily partitions of events, on several replicas."""
 
 import asyncio
 from dataclasses import replace
@@ -133,7 +133,7 @@ async def test_old_event_partitions_are_dropped_with_their_events(
     assert (await days(owner_database_url))[0] == "20260602"
     assert await store.count("action_events") == 0
     [attempt] = (await store.detail(run)).attempts
-    assert attempt.phase is Phase.RUNNING  # the history goes, the state stays
+    assert attempt.phase is Phase.RUNNING  # the events are dropped, the state is kept
 
 
 async def test_events_in_the_default_partition_are_kept_and_deleted_in_time(
@@ -145,7 +145,8 @@ async def test_events_in_the_default_partition_are_kept_and_deleted_in_time(
     assert await store.count("action_events") == 1
 
     clock = FakeClock(NOW)
-    assert await partitions(store, clock).run_once() == 6  # today's are elsewhere already
+    # Today's partition is not created, because its events are in the default one.
+    assert await partitions(store, clock).run_once() == 6
     assert f"{NOW:%Y%m%d}" not in await days(owner_database_url)
     assert await store.report(make_report(assignment, 2, Phase.SUCCEEDED))
     assert await store.count("action_events") == 2

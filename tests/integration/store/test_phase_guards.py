@@ -1,4 +1,4 @@
-"""We test that Postgres and Python agree on what may follow what."""
+"""Tests that SQL and Python allow the same phase changes."""
 
 from sqlalchemy import text
 
@@ -26,7 +26,7 @@ async def test_phase_guard_in_sql_agrees_with_the_phase_table_on_every_pair(stor
 
 
 def _may_be_written(current: Phase, next_steps: Phase) -> bool:
-    """Whether an action in ``current`` may be written as ``next_steps``, by what Python says."""
+    """Return whether Python lets an action in ``current`` be written as ``next_steps``."""
     if current in TERMINAL:
         return False
     try:

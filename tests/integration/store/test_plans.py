@@ -1,6 +1,6 @@
 """
-We test that the hot statements stay by their indexes on large tables: we run them as the
-application does and ask Postgres how many pages they touched.
+Tests that hot statements use their indexes on large tables: they run as in the application, and
+Postgres reports how many pages they read.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ from tests.servers.postgres import DatabaseForTest, PostgresForTests
 
 CLUSTER = ClusterName("c1")
 WIDE = RunId(UUID("00000000-0000-0000-0000-000000000001"))
-"""A run of 100,000 actions below its root, most of them over."""
+"""A run of 100,000 actions below its root, most of them ended."""
 
 # Two orgs of the same shape, so that no index may leave the org out.
 FILL = """
@@ -121,7 +121,7 @@ class Large:
     database: Database
 
     async def record_heartbeat(self, work: Callable[[OrgTx], Awaitable[object]]) -> "Touched":
-        """Do it as the application would, a second time (plans are kept), and undo it."""
+        """Run it as the application would, twice (the second with cached plans), and roll it back."""
         await self._touch(work)
         return await self._touch(work)
 
@@ -151,7 +151,7 @@ class Large:
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """Pages by table and index; whole scans by table."""
+    """Pages read by table and index; sequential scans by table."""
 
     pages: dict[str, int]
     scans: dict[str, int]

@@ -1,4 +1,4 @@
-"""We test the store behind a pooler that hands out transactions: a real pgbouncer."""
+"""Tests of the store behind a transaction pooler: a real pgbouncer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ from tests.integration.store.round_trips import counting
 from tests.servers.pgbouncer import SERVER_CONNECTIONS, PooledPostgres
 
 CLIENTS = 10 * SERVER_CONNECTIONS
-"""More than there are connections of the pooler's, so that all are shared."""
+"""More than the pooler's server connections, so that all of these are shared."""
 
 
 def ways(postgres: PooledPostgres) -> Addresses:
@@ -100,7 +100,7 @@ async def test_notification_of_a_pooled_transaction_reaches_the_direct_listener(
 ) -> None:
     notifications = listen(pooled_postgres.direct_url)
     async with asyncio.timeout(20):
-        assert await anext(notifications) is None  # it listens
+        assert await anext(notifications) is None  # it listens now
         async with database.for_org(OrgName("acme")) as tx:
             await notify_own_work(tx)
         received = await anext(notifications)
@@ -129,7 +129,7 @@ async def test_check_names_an_address_that_refuses_start_up_parameters(
 async def test_check_names_a_direct_address_that_leads_to_a_pooler(
     pooled_postgres: PooledPostgres,
 ) -> None:
-    """Two addresses of poolers: LISTEN is accepted there, and nothing ever arrives."""
+    """Both addresses are poolers': LISTEN is accepted there, but no notification arrives."""
     [problem] = await find_problems(
         Addresses(
             orgs=pooled_postgres.pooler_url,
@@ -143,7 +143,7 @@ async def test_check_names_a_direct_address_that_leads_to_a_pooler(
 async def test_check_names_a_pooler_that_ignores_start_up_parameters(
     pooled_postgres: PooledPostgres,
 ) -> None:
-    """Statements would be made in whatever role the user has: the wall between orgs is gone."""
+    """Statements would run in the user's own role: row-level security would not separate orgs."""
     url = pooled_postgres.careless_url
     problems = await find_problems(Addresses(orgs=url, fleet=url, direct=url))
     assert problems
@@ -175,7 +175,7 @@ async def _count(url: str, *, pooled: bool, fleet: bool) -> int:
 
 
 async def test_transaction_takes_no_extra_round_trips(pooled_postgres: PooledPostgres) -> None:
-    """BEGIN, the org, two statements, COMMIT; a pooler adds the preparing of statements alone."""
+    """BEGIN, the org, two statements, COMMIT; a pooler only adds preparing the statements."""
     direct, pooler = pooled_postgres.direct_url, pooled_postgres.pooler_url
     assert await _count(direct, pooled=False, fleet=False) == 5
     assert await _count(direct, pooled=False, fleet=True) == 4

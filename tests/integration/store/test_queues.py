@@ -1,4 +1,4 @@
-"""We test what operators do to queues, and what becomes of the work in them."""
+"""Tests of queue operations and of the work in changed or deleted queues."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -94,7 +94,7 @@ async def test_queue_with_a_run_is_not_deleted(store: Store, queues: Queues) -> 
     with pytest.raises(ConflictError, match="queue q is in use"):
         await queues.delete(OPERATOR, "q", move_to=None)
     [root] = await store.claim()
-    with pytest.raises(ConflictError):  # a run under way will enqueue into it
+    with pytest.raises(ConflictError):  # an active run will enqueue into it
         await queues.delete(OPERATOR, "q", move_to=None)
     await store.report(make_report(root, 1, Phase.SUCCEEDED))
     await queues.delete(OPERATOR, "q", move_to=None)

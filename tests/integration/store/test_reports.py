@@ -1,4 +1,4 @@
-"""We test how reports come in: late, twice, in a heap, for leases that have moved on."""
+"""Tests of reports: late, repeated, in large frames, and about leases that have moved on."""
 
 import asyncio
 from dataclasses import replace

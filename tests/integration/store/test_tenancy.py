@@ -1,4 +1,4 @@
-"""We test the wall between orgs with every org predicate absent: the policies alone must hold."""
+"""Tests of tenant isolation without org predicates: row-level security alone must hold."""
 
 import json
 import secrets
@@ -45,7 +45,7 @@ class Walled:
 
     @asynccontextmanager
     async def as_org(self, org: str | None) -> AsyncIterator[None]:
-        """Do as the application does for an org, and undo it."""
+        """Open a transaction of an org as the application does, and roll it back."""
         transaction = self.application.transaction()
         await transaction.start()
         if org is not None:
@@ -84,7 +84,7 @@ def _literal(column: "Column[object]", org: str) -> str:
         case LargeBinary():
             return f"'{uuid4().hex}'"
         case Uuid():
-            return f"'{uuid5(NAMESPACE_DNS, org)}'"  # what refers to a row of the org finds it
+            return f"'{uuid5(NAMESPACE_DNS, org)}'"  # foreign keys refer to rows of the same org
         case DateTime():
             return "now()"
         case Interval():
@@ -227,13 +227,15 @@ async def test_policies_of_the_application_compare_the_org_only(walled: Walled) 
     for row in rows:
         assert row["roles"] == ["volary_app"]
         assert row["qual"] == "((org = current_setting('app.org'::text, true)) IS TRUE)"
-        assert row["with_check"] is None  # the same as is seen
+        assert row["with_check"] is None  # NULL: the same as USING
 
 
 async def test_policy_is_a_filter_and_no_index_condition(walled: Walled) -> None:
     """
-    As a condition of an index it would be: whenever statistics are older than the rows, "all
-    of this org" then looks cheaper than thirty rows by their whole key.
+    The policy is no index condition.
+
+    As one it would mislead the planner: whenever statistics are older than the rows, "all rows
+    of this org" is estimated as cheaper than thirty rows by their whole key.
     """
     await walled.application.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
     for table in TENANT_TABLES:

@@ -1,4 +1,4 @@
-"""We test that tasks end that wait or take longer than their author has patience for."""
+"""Tests of timeouts: tasks that wait or run longer than their policy allows end."""
 
 import hashlib
 from dataclasses import replace
@@ -92,7 +92,7 @@ async def test_queued_timeout_applies_to_an_attempt_queued_at_its_cluster(
         assert list((await received.get()).stops) == ["c1"]
     assert await how_it_ended(store, run) == (Phase.TIMED_OUT, QUEUED_TIMEOUT)
 
-    # Its cluster stops it, and that is the end of it: no retry.
+    # Its cluster stops it, and it is not retried.
     assert await store.report(make_report(held, 2, Phase.ABORTED)) == [AckStatus.APPLIED]
     assert await how_it_ended(store, run) == (Phase.TIMED_OUT, QUEUED_TIMEOUT)
     assert await store.count("dispatches") == 0
@@ -164,7 +164,7 @@ async def make_due(store: Store, run: str, number: int) -> None:
 async def test_timeouts_of_a_locked_run_delay_no_other_run(
     store: Store, clock: FakeClock, timeouts: Timeouts
 ) -> None:
-    """Not those of its own org either, and whichever run is listed first."""
+    """Neither other runs of the same org, whichever run is listed first."""
     for run in ("ra", "rb", "rc"):
         await make_due(store, run, 600 if run == "rb" else 1)
     clock.advance(MINUTE)

@@ -1,4 +1,4 @@
-"""Runs with many children, made by one statement: enqueueing them would take the test's time."""
+"""Creates runs with many children in one statement; enqueueing them would take too long."""
 
 from sqlalchemy import text
 
@@ -32,8 +32,9 @@ async def add_children(
     database: Database, run: RunId, count: int, *, parent: str = "a0", ended: int = 0
 ) -> None:
     """
-    Add ``count`` children to an action, or to all whose names are LIKE ``parent``: the first
-    ``ended`` succeeded, the others wait.
+    Add ``count`` children to an action, or to all actions whose names are LIKE ``parent``.
+
+    The first ``ended`` have succeeded, the others wait.
     """
     values = {"run_id": run, "parent": parent, "count": count, "ended": ended, "now": NOW}
     async with database.for_org(ORG) as tx:

@@ -1,4 +1,4 @@
-"""We test which looks at the database's clock change what time it is."""
+"""Tests which samples of the database's clock replace the known one."""
 
 from datetime import timedelta
 
@@ -11,12 +11,12 @@ from tests.factories import NOW
 @pytest.mark.parametrize(
     ("doubt", "moved", "new_warning", "expected"),
     [
-        (5, 6, 2, False),  # within both doubts together, not within the second alone
+        (5, 6, 2, False),  # within both error bounds together, not within the second alone
         (5, -6, 2, False),
         (2, 6, 5, False),
         (5, 8, 2, True),
         (5, -8, 2, True),
-        (1_000, 500, 1, True),  # the first look took two seconds: it is mended
+        (1_000, 500, 1, True),  # the first sample took two seconds: the better one replaces it
         (1_000, -500, 1, True),
         (1_000, FINE.total_seconds() * 1_000, 1, False),
     ],

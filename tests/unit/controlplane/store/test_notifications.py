@@ -1,4 +1,4 @@
-"""We test that a notice fits what Postgres takes, says all it must, and is read back as said."""
+"""Tests that notifications fit Postgres payloads, lose nothing, and are parsed back the same."""
 
 from uuid import UUID
 
