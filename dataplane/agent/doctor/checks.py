@@ -39,8 +39,8 @@ async def _check_outside(settings: Settings, clock: Clock) -> Sequence[CheckResu
         if answers.probed is None:
             unknown = warning(
                 storage.ABOUT,
-                "not looked at: the control plane did not say where it is",
-                "see to the control plane first",
+                "not checked: the control plane did not report its address",
+                "fix the control plane's check first",
             )
             return [*answers.results, unknown]
         base = answers.probed.storage_base
@@ -97,12 +97,12 @@ async def _run_check(about: str, check: Check) -> Sequence[CheckResult]:
             return await check()
     except TimeoutError:
         return [
-            fault(about, f"no answer within {_WITHIN.seconds} s", "try again; look at the network")
+            fault(about, f"no answer within {_WITHIN.seconds} s", "try again; check the network")
         ]
     except KubeError as error:
-        return [fault(about, str(error), "try again; look at the API server")]
+        return [fault(about, str(error), "try again; check the API server")]
     except Exception as error:  # the other checks still give results
-        logger.exception("a check broke", extra={"check": about})
+        logger.exception("check raised an error", extra={"check": about})
         return [
-            fault(about, f"the check itself broke: {error!r}", "report this, with what is above")
+            fault(about, f"the check itself failed: {error!r}", "report this, with the log above")
         ]

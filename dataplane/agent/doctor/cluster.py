@@ -82,7 +82,7 @@ async def check_definition(patient: Patient) -> Sequence[CheckResult]:
     try:
         definition = await patient.kube.get(DEFINITION, Name("", DEFINITION_NAME))
     except NotFoundError:
-        return [fault(ABOUT, f"there is no {DEFINITION_NAME}", _APPLY)]
+        return [fault(ABOUT, f"the resource definition {DEFINITION_NAME} does not exist", _APPLY)]
     except ForbiddenError:
         return []  # reported by the permissions check
     return [_check_definition_version(definition)]
@@ -94,7 +94,7 @@ def _check_definition_version(definition: Object) -> CheckResult:
         return fault(
             ABOUT,
             f"{DEFINITION_NAME} is not established",
-            f"kubectl describe crd {DEFINITION_NAME}: another may have its names",
+            f"kubectl describe crd {DEFINITION_NAME}: another definition may have its names",
         )
     served_versions = {
         each["name"]: each for each in definition["spec"]["versions"] if each["served"]
@@ -118,7 +118,7 @@ async def check_permissions(patient: Patient) -> Sequence[CheckResult]:
         for (rule, name), each in zip(desired, asked, strict=True)
         if each.result()
     ]
-    return lacks or [fine("permissions", f"all that is needed is granted, by {len(desired)} rules")]
+    return lacks or [fine("permissions", f"all {len(desired)} rules that are needed are granted")]
 
 
 async def _find_lack(patient: Patient, rule: Rule, name: str = "") -> Sequence[str]:
@@ -192,13 +192,13 @@ def _check_plugin(rule: Rule, *, is_served: bool, may_use: bool) -> CheckResult 
     if is_served:
         return warning(
             "plugins",
-            f"{rule.feature}: {resource} is served, and the agent may not use it",
+            f"{rule.feature}: {resource} is served, but the agent may not use it",
             f"set plugins.{rule.feature} of the chart, if tasks are to use it",
         )
     if may_use:
         return warning(
             "plugins",
-            f"{rule.feature}: the agent may use {resource}, and nobody serves it",
+            f"{rule.feature}: the agent may use {resource}, but the API server does not serve it",
             f"install its operator, or unset plugins.{rule.feature} of the chart",
         )
     return None
@@ -218,7 +218,7 @@ async def check_namespaces(patient: Patient) -> Sequence[CheckResult]:
     """Check the namespaces where tasks run, as far as they are known, and their contents."""
     namespaces = [patient.only_namespace] if patient.only_namespace else patient.namespaces
     if not namespaces:
-        who = "the agent makes them" if patient.settings.create_namespaces else "you make them"
+        who = "the agent creates them" if patient.settings.create_namespaces else "you create them"
         return [fine("namespaces", f"{patient.settings.namespace_template}: {who}")]
     results: list[CheckResult] = []
     for namespace in namespaces:
@@ -240,7 +240,7 @@ async def _check_namespace(patient: Patient, namespace: str) -> Sequence[CheckRe
             fault(
                 "namespaces",
                 f"{namespace} is being deleted",
-                "wait until it is gone, and make it again",
+                "wait until it is gone, and create it again",
             )
         ]
     results = [*_judge_namespace(patient, found)]
@@ -254,7 +254,11 @@ def _judge_namespace(patient: Patient, found: Object) -> Sequence[CheckResult]:
     name, labels = found["metadata"]["name"], found["metadata"].get("labels") or {}
     if name == patient.settings.namespace:
         remedy = "choose another --namespace-template"
-        return [fault("namespaces", f"{name} is the agent's own, where no task runs", remedy)]
+        return [
+            fault(
+                "namespaces", f"{name} is the agent's own namespace, where no task may run", remedy
+            )
+        ]
     if labels.get(MANAGED_LABEL) != "true":
         remedy = f"kubectl label namespace {name} {MANAGED_LABEL}=true"
         return [
@@ -276,7 +280,7 @@ async def _check_pull_secret(patient: Patient, name: Name) -> Sequence[CheckResu
         return [
             fault(
                 "images",
-                f"there is no Secret {name} to pull images with",
+                f"the Secret {name} for pulling images does not exist",
                 f"kubectl --namespace {name.namespace} create secret docker-registry {name.name} …",
             )
         ]
@@ -289,7 +293,7 @@ async def _check_pull_secret(patient: Patient, name: Name) -> Sequence[CheckResu
         return [
             fault(
                 "images",
-                f"the Secret {name} is of type {secret.get('type')}: no image is pulled with it",
+                f"the Secret {name} is of type {secret.get('type')}, which cannot be used to pull images",
                 f"kubectl --namespace {name.namespace} create secret docker-registry {name.name} …",
             )
         ]

@@ -63,7 +63,7 @@ async def reach(endpoint: Endpoint, clock: Clock) -> CheckResult:
         return fault(
             endpoint.about,
             f"the name {endpoint.host} is not resolved within {CONNECT_WITHIN.seconds} s",
-            "let pods ask the cluster's DNS: UDP and TCP port 53 (networkPolicy)",
+            "let pods reach the cluster's DNS: UDP and TCP port 53 (networkPolicy)",
         )
     except socket.gaierror as error:
         return fault(
@@ -101,7 +101,7 @@ async def _connect(endpoint: Endpoint, clock: Clock) -> CheckResult:
             f"correct the port in {endpoint.setting}, or have TLS terminated in front of it",
         )
     except OSError as error:
-        why = "nobody listens there" if isinstance(error, ConnectionRefusedError) else str(error)
+        why = "nothing listens there" if isinstance(error, ConnectionRefusedError) else str(error)
         return fault(
             endpoint.about,
             f"{endpoint.address} cannot be reached: {why}",
@@ -125,7 +125,7 @@ def _check_certificate(
         return warning(
             endpoint.about,
             f"the certificate of {endpoint.address} expires in {remaining.days} days",
-            "renew it: once it has expired nothing is trusted any more",
+            "renew it: once it has expired no connection is accepted",
         )
     return fine(
         endpoint.about, f"{endpoint.address} answers, with a certificate until {until:%Y-%m-%d}"

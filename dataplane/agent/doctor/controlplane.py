@@ -91,27 +91,27 @@ def _explain_rejection(address: str, error: ProbeRefusedError) -> CheckResult:
         case "unimplemented":
             return warning(
                 LINK,
-                f"{address} is older than this agent and cannot be asked about the token",
+                f"{address} is older than this agent and cannot check the token",
                 "upgrade the control plane first, then its agents",
             )
         case "unavailable" | "deadline_exceeded":
             return fault(
                 LINK,
                 f"{address} does not answer a gRPC call: {error}",
-                "let what is in between pass HTTP/2; else look at the control plane's log",
+                "let load balancers in between pass HTTP/2; else read the control plane's log",
             )
         case _:
             return fault(
                 LINK,
                 f"{address} answered {error.code}: {error}",
-                "look at the control plane's log",
+                "read the control plane's log",
             )
 
 
 def _check_answer(address: str, probed: Probed) -> CheckResult:
     who = f"cluster {probed.cluster} of {probed.org}"
     if PROTOCOL in probed.protocols:
-        return fine(LINK, f"{address} knows this agent as {who}, link protocol {PROTOCOL}")
+        return fine(LINK, f"{address} accepts this agent as {who}, link protocol {PROTOCOL}")
     spoken = f"{probed.protocols.start} to {probed.protocols.stop - 1}"
     older = "agent" if probed.protocols.start > PROTOCOL else "control plane"
     return fault(
@@ -155,7 +155,7 @@ async def _check_ready(endpoint: Endpoint) -> CheckResult:
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         return fault(
             API,
-            f"{url} is not answered: {str(error) or type(error).__name__}",
+            f"{url} does not answer: {str(error) or type(error).__name__}",
             "correct --public-endpoint (controlPlane.api): the HTTP port, not the link's",
         )
     if status == 200:
@@ -163,5 +163,5 @@ async def _check_ready(endpoint: Endpoint) -> CheckResult:
     return warning(
         API,
         f"{url} answers {status}",
-        "if that is not a proxy that keeps probes to itself, look at the control plane",
+        "if no proxy in between answers the probes itself, check the control plane",
     )

@@ -70,7 +70,7 @@ TABLE: Sequence[Rule] = (
         group="coordination.k8s.io",
         resource="leases",
         verbs=("create",),
-        why="two agents agree on which of them leads",
+        why="leader election among the agent's replicas",
     ),
     Rule(
         scope=Scope.HOME,
@@ -78,27 +78,27 @@ TABLE: Sequence[Rule] = (
         resource="leases",
         verbs=("get", "update"),
         named=Named.LEASE,
-        why="two agents agree on which of them leads",
+        why="leader election among the agent's replicas",
     ),
     Rule(
         scope=Scope.HOME,
         resource="configmaps",
         verbs=("create", "delete", "get", "list", "patch"),
-        why="task specs, each once, and what the agent has to remember",
+        why="task specs, each once, and the agent's own state",
     ),
     Rule(
         scope=Scope.HOME,
         group="volary.dev",
         resource="taskactions",
         verbs=("create", "delete", "get", "list"),
-        why="the ledger of tasks whose own namespace is not to be had",
+        why="the ledger of tasks whose own namespace is not available",
     ),
     Rule(
         scope=Scope.HOME,
         group="volary.dev",
         resource="taskactions/status",
         verbs=("patch",),
-        why="the ledger of tasks whose own namespace is not to be had",
+        why="the ledger of tasks whose own namespace is not available",
     ),
     Rule(
         scope=Scope.HOME,
@@ -110,21 +110,21 @@ TABLE: Sequence[Rule] = (
         scope=Scope.HOME,
         resource="secrets",
         verbs=("create",),
-        why="the door makes a certificate authority of its own",
+        why="the API proxy creates its own certificate authority",
     ),
     Rule(
         scope=Scope.HOME,
         resource="secrets",
         verbs=("get",),
         named=Named.PROXY_AUTHORITY,
-        why="every replica of the door has the same certificate authority",
+        why="every replica of the API proxy has the same certificate authority",
     ),
     Rule(
         scope=Scope.HOME,
         resource="services",
         verbs=("get",),
         named=Named.PROXY_SERVICE,
-        why="the kubelet's probes reach the door by its address, for nodes resolve no names",
+        why="the kubelet's probes reach the proxy by its address: nodes resolve no cluster names",
     ),
     # Where tasks run.
     Rule(
@@ -157,7 +157,7 @@ TABLE: Sequence[Rule] = (
         scope=Scope.TASKS,
         resource="events",
         verbs=FOLLOW,
-        why="what the cluster says of a task: why it waits, why it failed",
+        why="events of a task's pods: why it waits, why it failed",
     ),
     Rule(
         scope=Scope.TASKS,
@@ -169,14 +169,14 @@ TABLE: Sequence[Rule] = (
         scope=Scope.TASKS,
         resource="configmaps",
         verbs=("create",),
-        why="the door's certificate, for pods to trust",
+        why="the proxy's certificate, for pods to trust",
     ),
     Rule(
         scope=Scope.TASKS,
         resource="configmaps",
         verbs=("get", "patch"),
         named=Named.PROXY_CERTIFICATE,
-        why="the door's certificate, for pods to trust",
+        why="the proxy's certificate, for pods to trust",
     ),
     Rule(
         feature=Feature.PULL_SECRETS,
@@ -184,7 +184,7 @@ TABLE: Sequence[Rule] = (
         resource="secrets",
         verbs=("get",),
         named=Named.PULL_SECRETS,
-        why="the doctor sees whether they are there",
+        why="the doctor checks that they exist",
     ),
     Rule(
         feature=Feature.CONNECTORS,
@@ -192,7 +192,7 @@ TABLE: Sequence[Rule] = (
         resource="secrets",
         verbs=("get",),
         named=Named.TASK_SECRETS,
-        why="connectors are given the secrets that their tasks name",
+        why="connectors receive the secrets that their tasks name",
     ),
     # Resources without a namespace.
     Rule(
@@ -200,7 +200,7 @@ TABLE: Sequence[Rule] = (
         group="authentication.k8s.io",
         resource="tokenreviews",
         verbs=("create",),
-        why="the door asks whose token a pod shows",
+        why="the API proxy authenticates the tokens of pods",
     ),
     Rule(
         scope=Scope.CLUSTER,
@@ -208,20 +208,20 @@ TABLE: Sequence[Rule] = (
         resource="customresourcedefinitions",
         verbs=("get",),
         named=Named.TASK_ACTION_DEFINITION,
-        why="the doctor sees whether the definition is this release's",
+        why="the doctor checks that the definition is this release's",
     ),
     Rule(
         scope=Scope.CLUSTER,
         resource="namespaces",
         verbs=("get",),
-        why="is a project's namespace there, or about to go?",
+        why="check whether a project's namespace exists, or is being deleted",
     ),
     Rule(
         feature=Feature.CREATE_NAMESPACES,
         scope=Scope.CLUSTER,
         resource="namespaces",
         verbs=("create",),
-        why="a new project's tasks need no administrator",
+        why="create the namespace of a new project without an administrator",
     ),
     # Plugins.
     *(

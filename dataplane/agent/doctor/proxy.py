@@ -14,7 +14,7 @@ from dataplane.agent.doctor.results import CheckResult, Outcome, fault, fine, wa
 from dataplane.agent.kube.errors import ForbiddenError, NotFoundError
 from dataplane.agent.kube.objects import SECRET, SERVICE, Name
 
-ABOUT = "door"
+ABOUT = "proxy"
 _ANSWER_WITHIN = timedelta(seconds=5)
 
 
@@ -27,7 +27,7 @@ async def check_proxy(patient: Patient) -> Sequence[CheckResult]:
         return [
             fault(
                 ABOUT,
-                f"there is no Service {service}, through which pods reach the agent",
+                f"the Service {service} does not exist; pods reach the agent through it",
                 "upgrade the chart, or correct --proxy-address",
             )
         ]
@@ -39,8 +39,8 @@ async def check_proxy(patient: Patient) -> Sequence[CheckResult]:
         return [
             warning(
                 ABOUT,
-                f"there is no Secret {secret} yet, with the authority that pods trust",
-                "the agent makes it when it starts: look at its log",
+                f"the Secret {secret}, with the authority that pods trust, does not exist yet",
+                "the agent creates it when it starts: read its log",
             )
         ]
     except ForbiddenError:
@@ -49,7 +49,7 @@ async def check_proxy(patient: Patient) -> Sequence[CheckResult]:
         return [
             warning(
                 ABOUT,
-                f"{settings.proxy_address} is not looked at from outside of the cluster",
+                f"{settings.proxy_address} is not checked from outside of the cluster",
                 "run this in the agent's pod: kubectl exec deploy/volary-agent -- …",
             )
         ]
@@ -60,7 +60,7 @@ async def check_proxy(patient: Patient) -> Sequence[CheckResult]:
         port=settings.proxy_port,
         setting="--proxy-address",
         ca=ca,
-        ca_setting=f"the Secret {secret}: delete it and restart the agent, to give the door",
+        ca_setting=f"the Secret {secret}: delete it and restart the agent, to give the proxy",
         expires_soon=timedelta(),  # the proxy renews its certificate, which is valid for days
     )
     reached = await reach(endpoint, patient.clock)
@@ -84,9 +84,9 @@ async def _check_fence(endpoint: Endpoint) -> CheckResult:
             ABOUT, f"{endpoint.address} does not answer: {error_text}", "look at the agent's log"
         )
     if status == 200:
-        return fine(ABOUT, "the agent behind it is in touch with the control plane")
+        return fine(ABOUT, "the agent behind it is connected to the control plane")
     return fault(
         ABOUT,
-        f"the agent behind it answers {status}: it is cut off from the control plane",
-        "see to the control plane's findings; else look at the agent's log",
+        f"the agent behind it answers {status}: it is disconnected from the control plane",
+        "fix the control plane's results; else read the agent's log",
     )

@@ -64,7 +64,9 @@ async def try_storage(
 
 def _rewritten(uri: str) -> CheckResult:
     return fault(
-        ABOUT, f"{uri} is not read as it was written", "look for what changes blobs on their way"
+        ABOUT,
+        f"{uri} was read with other content than was written",
+        "check for proxies that change blobs",
     )
 
 
@@ -88,13 +90,13 @@ async def _follow_link(store: BlobStore, uri: str) -> CheckResult:
     except (aiohttp.ClientError, OSError) as error:
         return fault(
             ABOUT,
-            f"a signed link is not answered: {type(error).__name__}",
+            f"a signed link does not answer: {type(error).__name__}",
             "let pods reach the bucket's own address",
         )
     if status == 200 and content == _CONTENT:
-        return fine(ABOUT, "signed links are good")
+        return fine(ABOUT, "signed links work")
     return fault(
         ABOUT,
-        f"a signed link is answered with {status}",
+        f"a signed link answers {status}",
         "set the clock, and let the agent's identity read below that prefix",
     )

@@ -107,7 +107,7 @@ class Authority:
     def _renew(self) -> datetime:
         issued = issue(self._pair, self._places, self._clock.now())
         _load(self.context, issued.pair)
-        logger.info("the door has a new certificate", extra={"until": issued.until.isoformat()})
+        logger.info("proxy certificate renewed", extra={"until": issued.until.isoformat()})
         return issued.until
 
 
@@ -127,7 +127,7 @@ async def _take_or_make(kube: Kube, name: Name, now: datetime) -> KeyPair:
         await kube.create(SECRET, secret)
     except ExistsError:
         return _parse(await kube.get(SECRET, name), name)  # another replica was first
-    logger.info("made the door's certificate authority", extra={"secret": str(name)})
+    logger.info("proxy certificate authority created", extra={"secret": str(name)})
     return made
 
 
@@ -137,8 +137,8 @@ def _parse(secret: Object, name: Name) -> KeyPair:
         return KeyPair(b64decode(data[_CERTIFICATE]), b64decode(data[_PRIVATE_KEY]))
     except (KeyError, ValueError) as error:
         raise CertificateError(
-            f"the Secret {name} holds no {_CERTIFICATE} and {_PRIVATE_KEY}; delete it, and the"
-            " door makes an authority anew"
+            f"the Secret {name} has no {_CERTIFICATE} or no {_PRIVATE_KEY}; delete it, and the"
+            " API proxy creates a new authority"
         ) from error
 
 

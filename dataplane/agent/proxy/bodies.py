@@ -41,7 +41,7 @@ class Bodies:
                         self._require_capacity(pod, len(body), limit)
             except TimeoutError as error:
                 raise RefusedError(
-                    Code.DEADLINE_EXCEEDED, "the call's body did not come in time"
+                    Code.DEADLINE_EXCEEDED, "the call's body was not received in time; try again"
                 ) from error
             yield bytes(body)
         finally:
@@ -53,7 +53,7 @@ class Bodies:
         if size > limit:
             raise too_large(limit)
         if self._buffered[pod] > limits.BODIES_OF_POD or self.buffered > limits.BODIES:
-            raise RefusedError(Code.UNAVAILABLE, "too many large calls are under way; try again")
+            raise RefusedError(Code.UNAVAILABLE, "too many large calls are in progress; try again")
 
 
 def too_large(limit: int) -> RefusedError:

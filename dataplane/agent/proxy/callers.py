@@ -57,7 +57,8 @@ def identify(pod: Object) -> Caller:
     phase = (pod.get("status") or {}).get("phase", "")
     if phase in _OVER:
         raise RefusedError(
-            Code.PERMISSION_DENIED, f"the pod {name} has ended ({phase}); nobody may speak for it"
+            Code.PERMISSION_DENIED,
+            f"the pod {name} has ended ({phase}); its token is no longer accepted",
         )
     fields: Mapping[str, str] = pod["metadata"].get("annotations") or {}
     try:
@@ -80,5 +81,5 @@ def identify(pod: Object) -> Caller:
     except KeyError as error:
         raise RefusedError(
             Code.PERMISSION_DENIED,
-            f"the pod {name} is no attempt of this agent's: it has no annotation {error}",
+            f"the pod {name} does not belong to an attempt of this agent: it has no annotation {error}",
         ) from error

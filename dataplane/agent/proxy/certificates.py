@@ -52,12 +52,14 @@ def issue(authority: KeyPair, projects: Sequence[str], now: datetime) -> Issued:
         ca_certificate = x509.load_pem_x509_certificate(authority.certificate)
         ca_key = serialization.load_pem_private_key(authority.key, password=None)
     except (ValueError, TypeError) as error:
-        raise CertificateError("the door's authority is no certificate with its key") from error
+        raise CertificateError("the proxy's authority is not a certificate with its key") from error
     if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
-        raise CertificateError("the key of the door's authority is none of an elliptic curve")
+        raise CertificateError("the key of the proxy's authority is not an elliptic curve key")
     until = min(now + limits.CERTIFICATE_LASTS, ca_certificate.not_valid_after_utc)
     if until <= now:
-        raise CertificateError("the door's authority has expired; delete its Secret")
+        raise CertificateError(
+            "the proxy's authority has expired; delete its Secret and restart the agent"
+        )
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
         _builder(_name("volary-proxy"), ca_certificate.subject, key.public_key(), now, until)

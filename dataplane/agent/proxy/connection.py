@@ -102,7 +102,7 @@ class BoundedHandler(RequestHandler):
         if status >= 500:
             return super().handle_error(request, status, exc, message)
         logger.info("request refused", extra={"peer": self._address, "detail": str(exc)[:200]})
-        response = web.Response(status=status, text=f"this is no HTTP/1.1 request: {message}\n")
+        response = web.Response(status=status, text=f"not an HTTP/1.1 request: {message}\n")
         response.force_close()
         return response
 

@@ -31,7 +31,7 @@ from dataplane.agent.proxy.upstream import Upstream, introduce, passed_back, pas
 
 logger = logging.getLogger(__name__)
 
-_LOST = "the agent has lost the control plane; connect again"
+_LOST = "the agent has lost its connection to the control plane; connect again"
 _STOPPING = "this replica of the agent is stopping; connect again"
 
 
@@ -139,7 +139,7 @@ class Proxy:
                 return
             lost = _LOST
         except _LostError as error:
-            logger.info("a stream was lost", extra={"detail": str(error.__cause__)})
+            logger.info("stream lost", extra={"detail": str(error.__cause__)})
             lost = _LOST
         except _StoppingError:
             lost = _STOPPING

@@ -33,7 +33,7 @@ def _cluster(request: SelectClusterRequest) -> SelectClusterResponse:
     """Return no endpoint, which the SDK reads as "stay": a pod can reach only this proxy."""
     if request.operation == SelectClusterRequest.OPERATION_UPLOAD_TRIGGER:
         raise RefusedError(
-            Code.UNIMPLEMENTED, "a task may not deploy triggers; do that from outside"
+            Code.UNIMPLEMENTED, "a task may not deploy triggers; deploy them from outside of a task"
         )
     return SelectClusterResponse()
 

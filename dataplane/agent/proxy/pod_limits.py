@@ -32,7 +32,7 @@ class PodLimits:
             if line.present >= limits.WAITING_OF_POD:
                 raise RefusedError(
                     Code.RESOURCE_EXHAUSTED,
-                    f"{line.present} calls of this task wait already; send them more slowly",
+                    f"{line.present} calls of this task are waiting already; send them more slowly",
                 )
             line.present += 1
             try:
@@ -65,7 +65,7 @@ class PodLimits:
                 await line.calls.acquire()
         except TimeoutError as error:
             raise RefusedError(
-                Code.UNAVAILABLE, "too many calls of this task are under way; try again"
+                Code.UNAVAILABLE, "too many calls of this task are in progress; try again"
             ) from error
 
     @contextmanager

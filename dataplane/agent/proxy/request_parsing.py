@@ -33,7 +33,7 @@ def parse(rpc: Rpc, body: bytes, headers: Mapping[str, str]) -> ParsedRequest:
     if content_type.partition(";")[0].strip().lower() != expected:
         raise RefusedError(
             Code.INVALID_ARGUMENT,
-            f"{rpc.name} takes {expected} here, as the SDK sends it, not {content_type!r}",
+            f"{rpc.name} requires the content type {expected}, as the SDK sends it, not {content_type!r}",
         )
     encoding = headers.get("connect-content-encoding" if rpc.is_stream else "content-encoding", "")
     text = body
@@ -44,7 +44,7 @@ def parse(rpc: Rpc, body: bytes, headers: Mapping[str, str]) -> ParsedRequest:
         message = rpc.request.FromString(_unpack(text, encoding))
     except DecodeError as error:
         raise RefusedError(
-            Code.INVALID_ARGUMENT, f"the body is no {rpc.request.DESCRIPTOR.full_name}"
+            Code.INVALID_ARGUMENT, f"the body is not a valid {rpc.request.DESCRIPTOR.full_name}"
         ) from error
     return ParsedRequest(rpc, message)
 
@@ -56,7 +56,8 @@ async def authorize(request_message: ParsedRequest, caller: Caller, lineage: Run
     for project, domain in rule.projects(request_message.message):
         if (project, domain) != own:
             raise _reject(
-                request_message, f"{project}/{domain} is not where it runs: {own[0]}/{own[1]}"
+                request_message,
+                f"{project}/{domain} is not its own project and domain, {own[0]}/{own[1]}",
             )
     for run in rule.runs(request_message.message):
         if run == caller.run:
@@ -88,19 +89,21 @@ def _unpack(body: bytes, encoding: str) -> bytes:
     if encoding in {"", "identity"}:
         return body
     if encoding != "gzip":
-        raise RefusedError(Code.UNIMPLEMENTED, f"{encoding!r} is not understood; pack with gzip")
+        raise RefusedError(
+            Code.UNIMPLEMENTED, f"the encoding {encoding!r} is not supported; use gzip"
+        )
     unpacking = zlib.decompressobj(wbits=31)
     try:
         unpacked = unpacking.decompress(body, limits.REQUEST_BYTES + 1)
     except zlib.error as error:
         raise RefusedError(
-            Code.INVALID_ARGUMENT, "the body is said to be gzip and is not"
+            Code.INVALID_ARGUMENT, "the content encoding is gzip, but the body is not gzip"
         ) from error
     if len(unpacked) > limits.REQUEST_BYTES:
         raise too_large(limits.REQUEST_BYTES)
     if not unpacking.eof:
-        raise RefusedError(Code.INVALID_ARGUMENT, "the packed body ends before its time")
+        raise RefusedError(Code.INVALID_ARGUMENT, "the compressed body is truncated")
     if unpacking.unused_data:
         # A later reader would see another message than was checked here.
-        raise RefusedError(Code.INVALID_ARGUMENT, "something follows the packed body")
+        raise RefusedError(Code.INVALID_ARGUMENT, "the compressed body has trailing bytes")
     return unpacked

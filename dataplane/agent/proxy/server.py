@@ -50,7 +50,7 @@ class ApiProxy:
         self.started = asyncio.Event()
         self.port = 0  # set once started
         self.connections = Connections(
-            "door", most=limits.CONNECTIONS, most_per_address=limits.CONNECTIONS_OF_ADDRESS
+            "proxy", most=limits.CONNECTIONS, most_per_address=limits.CONNECTIONS_OF_ADDRESS
         )
 
     async def run(self) -> None:
@@ -66,10 +66,10 @@ class ApiProxy:
         try:
             self.port = listening.sockets[0].getsockname()[1]
             self.started.set()
-            logger.info("the door is open", extra={"listen": self._listen, "port": self.port})
+            logger.info("proxy listening", extra={"listen": self._listen, "port": self.port})
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.authority.run(), name="door certificate")
-                tasks.create_task(self.connections.run(), name="door connections")
+                tasks.create_task(self.authority.run(), name="proxy certificate")
+                tasks.create_task(self.connections.run(), name="proxy connections")
         finally:
             self._ending = True
             listening.close()
@@ -103,9 +103,10 @@ class ApiProxy:
 
     async def _fence(self, _: web.Request) -> web.Response:
         if self._is_fresh():
-            return web.Response(text="the control plane is in touch\n")
+            return web.Response(text="the control plane is connected\n")
         return web.Response(
-            status=503, text="cut off from the control plane: this may be begun elsewhere\n"
+            status=503,
+            text="disconnected from the control plane: this attempt may be restarted elsewhere\n",
         )
 
     async def _ready(self, _: web.Request) -> web.Response:
@@ -130,9 +131,11 @@ async def _answer_always(
     except Exception:
         if request.writer.output_size > 0:
             raise  # part of the response is sent: close the connection
-        logger.exception("a call failed in the door", extra={"path": request.path})
+        logger.exception("proxy call failed", extra={"path": request.path})
         # Not INTERNAL: the SDK takes that for the end of a stream it follows.
-        refusal = RefusedError(Code.UNAVAILABLE, "the agent's door failed; its log says why")
+        refusal = RefusedError(
+            Code.UNAVAILABLE, "the agent's API proxy failed; see the agent's log"
+        )
         return web.Response(
             status=refusal.code.status, body=refusal.as_body(), content_type="application/json"
         )

@@ -81,14 +81,14 @@ class Signer:
         except BlobOutsideError as outside:
             error = RefusedError(Code.INVALID_ARGUMENT, str(outside))
         except (BlobStoreError, TimeoutError) as failed:
-            logger.warning("no links: the store fails", extra={"detail": str(failed)})
-            error = RefusedError(Code.UNAVAILABLE, f"the store does not do it just now: {failed}")
+            logger.warning("links not signed: store error", extra={"detail": str(failed)})
+            error = RefusedError(Code.UNAVAILABLE, f"the store failed: {failed}; try again")
         self._counts.refused(f"copilot/{verb}" if verb in self._verbs else "", error.code)
         return web.Response(status=error.code.status, text=error.message)
 
     async def _say(self, verb: str, caller: Caller, request_message: Json) -> Json:
         if verb not in self._verbs:
-            raise RefusedError(Code.INVALID_ARGUMENT, f"the signer knows no {verb!r}")
+            raise RefusedError(Code.INVALID_ARGUMENT, f"the signer has no operation {verb!r}")
         self._counts.links[verb] += 1
         return await self._verbs[verb](caller, request_message)
 
@@ -108,7 +108,7 @@ class Signer:
         uri = _text(request_message, "uri").rstrip("/")
         after = request_message.get("after", "")
         if not isinstance(after, str):
-            raise RefusedError(Code.INVALID_ARGUMENT, "'after' is no path")
+            raise RefusedError(Code.INVALID_ARGUMENT, "'after' is not a path")
         await self._uri_policy.require_read(caller, uri)
         # One more than is returned, to know whether there is more.
         found = await self._store(caller).list_below(uri, after=after, limit=limits.PAGE_BLOBS + 1)
@@ -191,9 +191,9 @@ def _parse(body: bytes) -> Json:
         # JSON allows a lone surrogate in a string, UTF-8 does not.
         json.dumps(fields, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise RefusedError(Code.INVALID_ARGUMENT, "the question is not JSON") from error
+        raise RefusedError(Code.INVALID_ARGUMENT, "the request is not JSON") from error
     if not isinstance(fields, dict):
-        raise RefusedError(Code.INVALID_ARGUMENT, "the question is not a JSON object")
+        raise RefusedError(Code.INVALID_ARGUMENT, "the request is not a JSON object")
     return fields
 
 
@@ -216,7 +216,7 @@ async def _each(link: Callable[[_T], Awaitable[_R]], asked: Sequence[_T]) -> lis
 def _list_of(fields: Json, name: str, *, at_most: int = limits.LINKS_AT_ONCE) -> list[Any]:
     found = fields.get(name)
     if not isinstance(found, list):
-        raise RefusedError(Code.INVALID_ARGUMENT, f"the question has no list of {name!r}")
+        raise RefusedError(Code.INVALID_ARGUMENT, f"the request has no list of {name!r}")
     if len(found) > at_most:
         raise RefusedError(
             Code.INVALID_ARGUMENT, f"{len(found)} {name} are too many at once; ask for {at_most}"
@@ -227,7 +227,7 @@ def _list_of(fields: Json, name: str, *, at_most: int = limits.LINKS_AT_ONCE) ->
 def _strings(fields: Json, name: str, *, at_most: int = limits.LINKS_AT_ONCE) -> list[str]:
     found = _list_of(fields, name, at_most=at_most)
     if not all(isinstance(each, str) for each in found):
-        raise RefusedError(Code.INVALID_ARGUMENT, f"{name!r} are not all texts")
+        raise RefusedError(Code.INVALID_ARGUMENT, f"{name!r} are not all strings")
     return found
 
 
@@ -237,19 +237,21 @@ def _crc32s(fields: Json, count: int) -> list[str]:
         return [""] * count
     found = _strings(fields, "crc32", at_most=limits.PARTS)
     if len(found) != count or not all(map(_CRC32.fullmatch, found)):
-        raise RefusedError(Code.INVALID_ARGUMENT, "'crc32' is not one of each part, in base64")
+        raise RefusedError(
+            Code.INVALID_ARGUMENT, "'crc32' is not one value for each part, in base64"
+        )
     return found
 
 
 def _text(fields: Any, name: str) -> str:
     found = fields.get(name) if isinstance(fields, dict) else None
     if not isinstance(found, str) or not found:
-        raise RefusedError(Code.INVALID_ARGUMENT, f"the question has no {name!r}")
+        raise RefusedError(Code.INVALID_ARGUMENT, f"the request has no {name!r}")
     return found
 
 
 def _count(fields: Json, name: str) -> int:
     found = fields.get(name)
     if not isinstance(found, int) or found < 0:
-        raise RefusedError(Code.INVALID_ARGUMENT, f"the question has no {name!r}")
+        raise RefusedError(Code.INVALID_ARGUMENT, f"the request has no {name!r}")
     return found

@@ -31,7 +31,7 @@ _REVIEW_TIMEOUT_SECONDS = limits.REVIEW_TIMEOUT.total_seconds()
 _BEARER = "bearer "
 _ACCOUNT = "system:serviceaccount:"
 _TOKENLESS = (
-    "no token came with the call; send that of /var/run/volary/token as 'Authorization: Bearer …'"
+    "the call has no token; send that of /var/run/volary/token as 'Authorization: Bearer …'"
 )
 
 
@@ -72,10 +72,14 @@ class Tokens:
         pod = await self._pod(known)
         if pod is None:
             # A uid is never reused.
-            raise self._reject(mark, known, f"the pod {known.pod} is gone; nobody may speak for it")
+            raise self._reject(
+                mark, known, f"the pod {known.pod} is gone; its token is no longer accepted"
+            )
         if (pod["metadata"].get("labels") or {}).get(MANAGED_LABEL) != "true":
             soon = replace(known, until=self._clock.now() + limits.REJECTION_TTL)
-            raise self._reject(mark, soon, f"the pod {known.pod} is no attempt of this agent's")
+            raise self._reject(
+                mark, soon, f"the pod {known.pod} does not belong to an attempt of this agent"
+            )
         return identify(pod)
 
     def _reject(self, mark: bytes, known: _Known, why: str) -> RefusedError:
@@ -116,7 +120,7 @@ class Tokens:
                 self.reviews += 1
                 reviewed = await self._kube.review_token(token, TOKEN_AUDIENCE)
         except (KubeError, TimeoutError) as error:
-            logger.warning("a token could not be reviewed", extra={"detail": str(error)})
+            logger.warning("token review failed", extra={"detail": str(error)})
             raise RefusedError(
                 Code.UNAVAILABLE,
                 "the agent cannot ask the Kubernetes API whose token this is; try again",
@@ -169,10 +173,10 @@ def _reason_against(reviewed: Reviewed) -> str:
     if not reviewed.authenticated:
         return (
             f"the Kubernetes API does not accept the token for the audience {TOKEN_AUDIENCE};"
-            " read it anew, it rotates and ends with its pod"
+            " read the file again: the token is rotated, and expires with its pod"
         )
     if not reviewed.user.startswith(_ACCOUNT) or not reviewed.pod or not reviewed.pod_uid:
-        return "the token is bound to no pod; the door takes only those that the kubelet mounts"
+        return "the token is bound to no pod; only tokens that the kubelet mounts are accepted"
     return ""
 
 

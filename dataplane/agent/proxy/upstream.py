@@ -50,7 +50,9 @@ _KEPT_BACK = frozenset(
         "www-authenticate",
     }
 )
-_UNREACHABLE = "the agent does not reach the control plane just now; what runs goes on, try again"
+_UNREACHABLE = (
+    "the agent cannot reach the control plane at present; running tasks continue, try again"
+)
 _M = TypeVar("_M", bound=Message)
 
 

@@ -42,7 +42,9 @@ class UriPolicy:
             try:
                 store = self._open_store(base)
             except (ValueError, BlobStoreError) as error:
-                raise RefusedError(Code.PERMISSION_DENIED, f"the agent opens no {base}") from error
+                raise RefusedError(
+                    Code.PERMISSION_DENIED, f"the agent cannot open the store {base}"
+                ) from error
         self._stores[base] = store
         while len(self._stores) > limits.STORES_OPEN:
             self._stores.popitem(last=False)
@@ -73,7 +75,7 @@ class UriPolicy:
             if uri in named or any(_is_below(uri, each) for each in named):
                 return
         raise UriForbiddenError(
-            f"{uri} is neither of the run {caller.run} nor named by the inputs of the attempt"
+            f"{uri} is neither below the run {caller.run} nor named by the inputs of the attempt"
         )
 
     async def _inputs(self, caller: Caller) -> frozenset[str]:
@@ -107,7 +109,9 @@ class UriPolicy:
                 Code.UNAVAILABLE, f"the inputs could not be read: {error}"
             ) from error
         except (BlobError, DecodeError) as error:
-            raise RefusedError(Code.PERMISSION_DENIED, f"the inputs are none: {error}") from error
+            raise RefusedError(
+                Code.PERMISSION_DENIED, f"the inputs are invalid: {error}"
+            ) from error
         return frozenset(
             uri.rstrip("/") for named in inputs.literals for uri in _uris(named.value) if uri
         )
@@ -149,7 +153,7 @@ def _base(caller: Caller) -> str:
     if not base.endswith(suffix):
         raise RefusedError(
             Code.PERMISSION_DENIED,
-            f"the agent signs no links below {base}: it is none of this org's runs",
+            f"the agent signs no links below {base}: it is not of this org's runs",
         )
     return base.removesuffix(suffix)
 

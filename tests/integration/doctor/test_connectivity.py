@@ -78,7 +78,7 @@ async def test_a_name_that_does_not_exist() -> None:
 
 async def test_a_port_on_which_nobody_listens() -> None:
     found = await _reach(_place("127.0.0.1", free_ports(1)[0]))
-    assert "nobody listens there" in found.text
+    assert "nothing listens there" in found.text
 
 
 async def test_a_host_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:

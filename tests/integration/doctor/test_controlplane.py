@@ -45,7 +45,7 @@ async def test_one_that_knows_the_agent(store: Store, tmp_path: Path) -> None:
     async with answering(store, tmp_path, base=f"file://{tmp_path}") as there:
         found = await _ask(there.address, there.token_file)
     assert worst(found).outcome is Outcome.OK
-    assert "knows this agent as cluster c1" in found[1].text
+    assert "accepts this agent as cluster c1" in found[1].text
     assert "within 5 s" in found[2].text
 
 
@@ -53,7 +53,7 @@ async def test_one_with_a_certificate(store: Store, tmp_path: Path, authority: A
     shows = authority.issue("control-plane", reached_at=["127.0.0.1"])
     async with answering(store, tmp_path, base="s3://bucket", shows=shows) as there:
         found = await _ask(there.address, there.token_file, authority.certificate)
-        assert "knows this agent" in found[1].text
+        assert "accepts this agent" in found[1].text
         stranger = await _ask(there.address, there.token_file)
     assert worst(stranger).outcome is Outcome.FAIL
 

@@ -116,7 +116,9 @@ def test_certificates_that_cannot_be_read_are_named(
 @pytest.mark.parametrize(
     "error",
     [
-        CertificateError("the door's authority has expired; delete its Secret"),
+        CertificateError(
+            "the proxy's authority has expired; delete its Secret and restart the agent"
+        ),
         DialError("the token file cannot be read; check --token-file"),
         LedgerError("the disk is full"),
         NoAccessError("no kubeconfig; give one"),

@@ -61,17 +61,24 @@ class Rejected:
 def classify(error: KubeError, kind: Kind) -> Rejected:
     """Return whether to retry after this error of a creation, and what to report."""
     if _TOO_LARGE.search(error.message):
-        return _given_up("TooLarge", f"{error.message}; the task asks for more than fits an object")
+        return _given_up(
+            "TooLarge",
+            f"{error.message}; the task's resource is too large, make its spec smaller",
+        )
     if isinstance(error, ForbiddenError):
         return _forbidden(error)
     if isinstance(error, UnauthorizedError):
-        return _waiting("AgentUnauthorized", error, "the agent's credentials are not accepted")
+        return _waiting(
+            "AgentUnauthorized",
+            error,
+            "the agent's credentials are not accepted; check its service account",
+        )
     if isinstance(error, InvalidError):
         return _given_up(error.reason or "Invalid", error.message)
     if isinstance(error, NotFoundError):
         return _nowhere(error, kind)
     if error.passing or isinstance(error, ConflictError):
-        return _waiting(UNAVAILABLE, error, "the API server does not take it now")
+        return _waiting(UNAVAILABLE, error, "the API server is not available; the agent retries")
     return Rejected(
         reason=error.reason,
         message=error.message,
@@ -85,16 +92,16 @@ def too_large(size: int, at_most: int) -> Rejected:
     """Return the rejection of a resource larger than any API server accepts; it is never sent."""
     return _given_up(
         "TooLarge",
-        f"the task makes a resource of {size} bytes, and Kubernetes takes {at_most}; give it less "
-        "in its arguments and environment",
+        f"the task's resource has {size} bytes, and Kubernetes accepts {at_most}; pass less "
+        "in the task's arguments and environment",
     )
 
 
 def taken(name: str, kind: Kind) -> Rejected:
     """Return the rejection for a name that another owner's resource already has."""
     message = (
-        f"there is a {kind.name} {name} already, which is not this attempt's; delete it, and find "
-        "out who makes objects with names of Volary's"
+        f"a {kind.name} {name} exists already and is not this attempt's; delete it, and find "
+        "out what creates objects with names that Volary uses"
     )
     failure = Failure(code="NameTaken", kind=FailureKind.SYSTEM, message=message)
     return Rejected(reason=failure.code, message=message, failure=failure)
@@ -112,7 +119,11 @@ def without_namespace(error: NoNamespaceError) -> Rejected:
 def _forbidden(error: ForbiddenError) -> Rejected:
     text = error.message
     if "exceeded quota" in text or "status unknown for quota" in text:
-        return _waiting("QuotaExceeded", error, "the namespace's quota is used up")
+        return _waiting(
+            "QuotaExceeded",
+            error,
+            "the namespace's resource quota is used up; the pod is created when quota frees up",
+        )
     if _NO_RIGHT.search(text):
         return _waiting("AgentForbidden", error, "grant the agent's service account the right")
     if _NO_ACCOUNT.search(text):
@@ -133,7 +144,7 @@ def _nowhere(error: NotFoundError, kind: Kind) -> Rejected:
     of_group = f"{kind.plural}.{kind.group}"
     return _given_up(
         "UnsupportedTaskType",
-        f"this cluster knows no {of_group}; have the operator that brings it installed",
+        f"this cluster has no {of_group}; install the operator that provides it",
     )
 
 

@@ -41,7 +41,7 @@ async def conclude(stores: Stores, job: Job, outcome: AckStatus) -> StatusUpdate
     try:
         failure = await _classify(stores, job, outcome)
     except BlobError as error:
-        message = f"it is not known how the task ended: {error}"
+        message = f"the task's result could not be read from the store: {error}"
         failure = Failure(code="StorageUnavailable", kind=FailureKind.SYSTEM, message=message)
     if failure is None:
         phase = Phase.SUCCEEDED
@@ -65,7 +65,7 @@ async def has_succeeded(stores: Stores, job: Job) -> bool:
         return await _is_proven(stores, job)
     except BlobError:
         logger.warning(
-            "outputs of a stopped attempt not checked, it counts as stopped",
+            "outputs of stopped attempt not checked, counting it as stopped",
             extra={"action": str(job.assignment.key)},
             exc_info=True,
         )
@@ -76,9 +76,7 @@ async def _find_report(stores: Stores, job: Job) -> str:
     try:
         return await artifacts.find_report(stores, job)
     except BlobError:
-        logger.warning(
-            "it is not known whether there is a report", extra={"action": str(job.assignment.key)}
-        )
+        logger.warning("report lookup failed", extra={"action": str(job.assignment.key)})
         return ""
 
 
@@ -130,7 +128,7 @@ def _of_memory(failure: Failure | None, error: TaskError) -> Failure | None:
     text = cut_message(error.message, error.uri)
     return replace(
         failure,
-        message=cut_message(f"{failure.message}\nThe task itself says: {text}", error.uri),
+        message=cut_message(f"{failure.message}\nThe task reported: {text}", error.uri),
         full_uri=error.uri,
     )
 

@@ -36,19 +36,19 @@ _DISRUPTIONS: Mapping[str, tuple[str, FailureKind, str]] = {
     "PreemptionByScheduler": (
         "Preempted",
         PREEMPTION,
-        "a pod of higher priority was given its place",
+        "a pod of higher priority took its place on the node",
     ),
     "EvictionByEvictionAPI": ("Drained", PREEMPTION, "it was evicted, as when a node is drained"),
     "TerminationByKubelet": ("NodeShutdown", PREEMPTION, "its node was shut down"),
-    "DeletionByTaintManager": ("NodeLost", SYSTEM, "its node became unfit or was not heard of"),
+    "DeletionByTaintManager": ("NodeLost", SYSTEM, "its node became unfit or stopped responding"),
     "DeletionByPodGC": ("NodeLost", SYSTEM, "its node is gone"),
 }
 
 _POD_REASONS: Mapping[str, tuple[str, FailureKind, str]] = {
     "NodeAffinity": ("NodeAffinity", SYSTEM, "its node's labels were changed"),
-    "NodeLost": ("NodeLost", SYSTEM, "its node was not heard of"),
+    "NodeLost": ("NodeLost", SYSTEM, "its node stopped responding"),
     "NodeShutdown": ("NodeShutdown", PREEMPTION, "its node was shut down"),
-    "Preempting": ("Preempted", PREEMPTION, "its node needed the place for a critical pod"),
+    "Preempting": ("Preempted", PREEMPTION, "its node needed the resources for a critical pod"),
     "Shutdown": ("NodeShutdown", PREEMPTION, "its node was shut down"),
     "Terminated": ("NodeShutdown", PREEMPTION, "its node was shut down"),
     "UnexpectedAdmissionError": ("UnexpectedAdmissionError", SYSTEM, "its node refused it"),
@@ -108,7 +108,8 @@ def _no_primary(primary: str) -> Failure:
     return Failure(
         code="PrimaryContainerNotFound",
         kind=USER,
-        message=f"the pod has no container {primary!r}, which its template calls the primary one",
+        message=f"the pod has no container {primary!r}, which its template names as the primary one; "
+        "correct primary_container_name",
         recoverable=False,
     )
 
@@ -124,7 +125,7 @@ def _killed_for_memory(pod: Object, status: Object) -> Failure | None:
     return Failure(
         code=OOM_KILLED,
         kind=USER,
-        message=f"the task used more memory than its limit{of_limit}, and was killed; ask for "
+        message=f"the task used more memory than its limit{of_limit}, and was killed; request "
         "more with flyte.Resources(memory=…)",
     )
 
@@ -145,7 +146,9 @@ def _cluster_did(pod: Object, *, interruptible: bool) -> Failure | None:
     if disturbed is not None:
         return disturbed
     if reason.startswith("OutOf"):
-        return Failure(code=reason, kind=SYSTEM, message=_and("its node had no room left", message))
+        return Failure(
+            code=reason, kind=SYSTEM, message=_and("its node had no free resources left", message)
+        )
     row = _POD_REASONS.get(reason)
     return None if row is None else _of_row(row, message, interruptible=interruptible)
 
@@ -156,12 +159,12 @@ def _evicted(message: str) -> Failure:
         return Failure(
             code="EphemeralStorageExceeded",
             kind=USER,
-            message=f"{message.strip()}; ask for more with flyte.Resources(disk=…)",
+            message=f"{message.strip()}; request more with flyte.Resources(disk=…)",
         )
     return Failure(
         code="Evicted",
         kind=SYSTEM,
-        message=_and("its node ran short of something, and evicted it", message),
+        message=_and("its node ran short of resources and evicted it", message),
     )
 
 
@@ -242,7 +245,7 @@ def _copilot(name: str, ended: Object) -> Failure:
         code="CopilotFailed",
         kind=kind,
         message=_and(
-            f"{name}, which moves inputs and outputs, {_how(ended)}", ended.get("message")
+            f"{name}, which transfers inputs and outputs, {_how(ended)}", ended.get("message")
         ),
     )
 
@@ -258,7 +261,7 @@ def _container_did(pod: Object, ended: Object, text: Iterable[Object]) -> Failur
             recoverable=not _NO_SUCH_PROGRAM.search(message),
         )
     if reason == "ContainerStatusUnknown":
-        sentence = "its node lost track of the container, as when it is restarted"
+        sentence = "its node lost the container's state, as after a restart of the node"
         return Failure(code="Interrupted", kind=SYSTEM, message=_and(sentence, message))
     if code in _KILLED and _failed_liveness(pod, text):
         return CUT_OFF if _is_fenced(pod) else _not_alive()
@@ -306,7 +309,7 @@ def _unknown_failure(pod: Object, primary: str) -> Failure:
     return Failure(
         code=reason or "PodFailed",
         kind=SYSTEM,
-        message=_and("the pod failed, and its container has left no word of how it ended", message),
+        message=_and("the pod failed, and its container's status does not show why", message),
     )
 
 

@@ -142,6 +142,6 @@ class Tail:
 
 def _note(source: Source, error: KubeError) -> None:
     logger.debug(
-        "a log's stream broke",
+        "log stream broke",
         extra={"pod": str(source.pod), "container": source.container, "detail": str(error)},
     )

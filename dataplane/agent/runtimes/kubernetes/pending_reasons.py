@@ -54,7 +54,7 @@ _ROWS: Mapping[str, _Row] = {
     "SignatureValidationFailed": _Row(
         timeouts="image",
         recoverable=False,
-        remedy="the cluster's policy demands a signature; sign the image",
+        remedy="the cluster's policy requires a signature; sign the image",
     ),
     "InvalidImageName": _Row(
         timeouts="", recoverable=False, remedy="write registry/name:tag, in lower case"
@@ -62,7 +62,7 @@ _ROWS: Mapping[str, _Row] = {
     "CreateContainerConfigError": _Row(
         timeouts="config",
         recoverable=False,
-        remedy="something that its environment refers to is not there",
+        remedy="its environment refers to a Secret or ConfigMap that does not exist; create it",
     ),
     "CreateContainerError": _Row(timeouts="container"),
     "RunContainerError": _Row(timeouts="container"),
@@ -146,7 +146,7 @@ def _placed(pod: Object, around: ObservationContext, timeouts: PendingTimeouts) 
     if row is not None:
         return _classify(held, row)
     if statuses.running(held.status) and held.status["name"] != statuses.primary_of(pod):
-        message = f"init container {held.status['name']} is at work"
+        message = f"init container {held.status['name']} is running"
         return _still("PodInitializing", message)
     if held.reason in _PREPARING:
         return _preparing(held)
@@ -210,8 +210,8 @@ def _preparing(held: _Waiting) -> Observation:
         Failure(
             code="FailedMount",
             kind=FailureKind.USER,
-            message=f"{message}; make the {missing[1]} {missing[2]} in the namespace "
-            f"{held.pod['metadata'].get('namespace', '')}, or do not ask for it",
+            message=f"{message}; create the {missing[1]} {missing[2]} in the namespace "
+            f"{held.pod['metadata'].get('namespace', '')}, or remove it from the task",
             recoverable=False,
         ),
         reason=reason,
@@ -225,12 +225,12 @@ def _bounded(seen: Observation, until: datetime, now: datetime) -> Observation:
         return Observation(
             stage=seen.stage, reason=seen.reason, message=seen.message, observe_again_at=again
         )
-    why = ": ".join(filter(None, [seen.reason, seen.message])) or "nobody says why"
+    why = ": ".join(filter(None, [seen.reason, seen.message])) or "Kubernetes reports no reason"
     return failed_with(
         Failure(
             code="PendingTooLong",
             kind=FailureKind.SYSTEM,
-            message=f"its pod did not come to run in the time that this cluster allows; {why}",
+            message=f"its pod did not start within this cluster's timeout for pending pods; {why}",
         ),
         reason=seen.reason,
     )

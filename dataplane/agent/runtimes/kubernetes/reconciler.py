@@ -131,8 +131,8 @@ class AttemptReconciler:
             async with asyncio.timeout(_UNSEEN_FOR.total_seconds()):
                 await self._cluster.synced(self._plugin.kind)
         except TimeoutError:
-            why = self._cluster.problem(self._plugin.kind) or "it is still listing"
-            message = f"the agent does not see the cluster yet: {why}"
+            why = self._cluster.problem(self._plugin.kind) or "the first list has not completed"
+            message = f"the agent has not synced with the cluster yet: {why}"
             if not self._begun:  # else the last reported phase still stands
                 await self._report_once(
                     Phase.WAITING_FOR_RESOURCES, creation_errors.UNAVAILABLE, message
@@ -356,7 +356,7 @@ class AttemptReconciler:
                     )
             except KubeError as error:
                 logger.warning(
-                    "a log was not read",
+                    "log not read",
                     extra={"resource": str(self._resource.name), "detail": str(error)},
                 )
         lines = captured.last_lines or [

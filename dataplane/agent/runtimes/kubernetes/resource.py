@@ -166,7 +166,7 @@ class Resource:
         due = expected + self._cluster.lost_after
         if self._cluster.clock.now() < due:
             return due
-        logger.warning("a pod's node is lost; removing the pod", extra={"pod": str(name_of(obj))})
+        logger.warning("node lost, removing its pod", extra={"pod": str(name_of(obj))})
         await self._delete(obj, 0)
         return None
 
@@ -184,7 +184,7 @@ class Resource:
             except NotFoundError:
                 return None
             except KubeError as error:
-                self._warn("it is not known how far an attempt came; asking again", error)
+                self._warn("recorded outcome not read, retrying", error)
             await self._cluster.clock.sleep(limits.KUBE_RECONCILE_INTERVAL)
 
     async def record_outcome(self, outcome: AckStatus) -> None:
@@ -194,7 +194,7 @@ class Resource:
                 kept = await self._cluster.kube.patch(TASK_ACTION, self.name, body)
             self._cluster.owners.note_object(self._assignment.attempt, kept)
         except KubeError as error:
-            self._warn("a verdict was not kept, which an agent that dies now would need", error)
+            self._warn("outcome not recorded, an agent restart now would lose it", error)
 
     async def _owned(self, kube: Kube, built: Object) -> Object:
         """Add the fields common to all kinds: name, labels, and the TaskAction as owner."""
@@ -207,7 +207,7 @@ class Resource:
         try:
             owner = await self._find_owner(kube)
         except NotFoundError as error:
-            self._warn("an attempt has no TaskAction", error)
+            self._warn("TaskAction not found for attempt", error)
             return {**built, "metadata": metadata}
         metadata["ownerReferences"] = [
             {
@@ -266,7 +266,7 @@ class Resource:
             except NotFoundError:
                 break
             except KubeError as error:
-                self._warn("a resource is not seen", error)
+                self._warn("resource not read, retrying", error)
                 if self._made is None:
                     await self._cluster.clock.sleep(limits.KUBE_RECONCILE_INTERVAL)
                     continue
@@ -289,7 +289,7 @@ class Resource:
                     kind, name_of(obj), uid=obj["metadata"]["uid"], grace=seconds
                 )
         except KubeError as error:
-            self._warn("a resource was not deleted; trying again", error)
+            self._warn("resource not deleted, retrying", error)
             return False
         return True
 

@@ -64,8 +64,8 @@ class KubernetesRuntime:
         if plugin.kind not in self._cluster.informers:
             return unsupported(
                 job,
-                f"for which this cluster would need {plugin.kind.plural}.{plugin.kind.group}; "
-                "have the operator that brings them installed, then restart the agent",
+                f"which needs {plugin.kind.plural}.{plugin.kind.group}; "
+                "install the operator that provides it, then restart the agent",
             )
         reconciler = AttemptReconciler(self._cluster, plugin, job, report_status, stop)
         known = self._remember(_Known(job, reconciler, plugin))

@@ -71,7 +71,7 @@ async def look_until(agent: Installed, about: str, outcome: Outcome) -> Sequence
 
 async def test_an_agent_as_installed_has_all_that_it_needs(agent: Installed) -> None:
     (permissions,) = await look_until(agent, "permissions", Outcome.OK)
-    assert "all that is needed is granted" in permissions.text
+    assert "rules that are needed are granted" in permissions.text
     kubernetes = await look_until(agent, "kubernetes", Outcome.OK)
     assert [finding.text for finding in kubernetes] == [
         "the API server answers, version 1.36",
@@ -79,8 +79,8 @@ async def test_an_agent_as_installed_has_all_that_it_needs(agent: Installed) -> 
     ]
     assert [finding.outcome for finding in await look(agent, "clock")] == [Outcome.OK]
     (namespaces,) = await look(agent, "namespaces")
-    assert namespaces.text == "{project}-{domain}: the agent makes them"
-    (proxy,) = await look(agent, "door")
+    assert namespaces.text == "{project}-{domain}: the agent creates them"
+    (proxy,) = await look(agent, "proxy")
     assert "yet" in proxy.text  # for no agent has started
 
 
@@ -168,13 +168,13 @@ async def test_the_namespace_of_all_tasks_and_its_secrets(
 
         async def is_missed() -> bool:
             images = await look(agent, "images", namespace_template=tasks)
-            return bool(images) and "there is no Secret" in images[0].text
+            return bool(images) and "for pulling images does not exist" in images[0].text
 
         await wait_until(is_missed, "the Secret is missed")
         secrets = f"/api/v1/namespaces/{tasks}/secrets"
         await api.create(secrets, {"metadata": {"name": "registry"}})
         (found,) = await look(agent, "images", namespace_template=tasks)
-        assert "no image is pulled with it" in found.text
+        assert "which cannot be used to pull images" in found.text
         await api.delete(f"{secrets}/registry")
         await api.create(
             secrets,
@@ -196,7 +196,7 @@ async def test_an_operator_is_seen_and_what_is_missing_to_use_it(
     await api.create(DEFINITIONS, _definition("rayjobs", "ray.io"))
     try:
         (found,) = await look_until(agent, "plugins", Outcome.WARN)
-        assert "rayjobs.ray.io is served, and the agent may not use it" in found.text
+        assert "rayjobs.ray.io is served, but the agent may not use it" in found.text
         assert "plugins.ray" in found.remedy
         agent.upgrade(plugins__ray=True)
         (found,) = await look_until(agent, "plugins", Outcome.OK)
@@ -204,13 +204,13 @@ async def test_an_operator_is_seen_and_what_is_missing_to_use_it(
     finally:
         await api.delete(f"{DEFINITIONS}/rayjobs.ray.io")
     (found,) = await look_until(agent, "plugins", Outcome.WARN)
-    assert "nobody serves it" in found.text
+    assert "the API server does not serve it" in found.text
 
 
 async def test_a_door_without_a_service(agent: Installed, api: KubeClient) -> None:
     await look_until(agent, "permissions", Outcome.OK)
     await api.delete(f"/api/v1/namespaces/{agent.namespace}/services/{NAME}-door")
-    (found,) = await look(agent, "door")
+    (found,) = await look(agent, "proxy")
     assert found.outcome is Outcome.FAIL
     assert "there is no Service" in found.text
 

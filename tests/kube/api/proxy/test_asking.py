@@ -149,7 +149,7 @@ async def test_a_task_starts_runs_where_it_runs_itself(
     await runs.create_run(request(PROJECT, "mine"))
     elsewhere, message = await _refusal(runs.create_run(request("elsewhere", "mine")))
     assert elsewhere is Code.PERMISSION_DENIED
-    assert f"elsewhere/{DOMAIN} is not where it runs" in message
+    assert f"elsewhere/{DOMAIN} is not its own project and domain" in message
     pretended, _ = await _refusal(runs.create_run(request(PROJECT, "theirs")))
     assert pretended is Code.PERMISSION_DENIED
 

@@ -44,10 +44,10 @@ async def test_the_doctor_finds_nothing_wrong_from_inside(
     for pod in await installation.pods(kube, AGENTS, "agent"):
         said = await asyncio.to_thread(installation.doctor, pod["metadata"]["name"])
         for words in (
-            "knows this agent as cluster local",
-            "all that is needed is granted",
-            "in touch with the control plane",
-            "signed links are good",
+            "accepts this agent as cluster local",
+            "rules that are needed are granted",
+            "connected to the control plane",
+            "signed links work",
         ):
             assert words in said
 

@@ -220,7 +220,7 @@ def test_an_init_container_at_work_is_named() -> None:
     )
     seen = observe(pod)
 
-    assert (seen.reason, seen.message) == ("PodInitializing", "init container fetch is at work")
+    assert (seen.reason, seen.message) == ("PodInitializing", "init container fetch is running")
 
 
 def test_the_image_of_an_init_container_counts_as_well() -> None:

@@ -163,7 +163,7 @@ async def test_without_inputs_only_the_run_is_read(base: str) -> None:
 async def test_inputs_that_are_none_are_said_to_be(base: str) -> None:
     caller = _caller(base)
     await open_store(base).write(caller.input_uri, b"\xff\xff\xff")
-    with pytest.raises(RefusedError, match="the inputs are none"):
+    with pytest.raises(RefusedError, match="the inputs are invalid"):
         await UriPolicy(open_store).require_read(caller, f"{base}/{caller.org}/x")
 
 

@@ -107,13 +107,13 @@ class ClusteredPlugin:
         if not status:
             return workers.untouched(resource, _OPERATOR)
         restarts = status.get("restarts") or 0
-        again = f"begun anew, for the {restarts}. time" if restarts else ""
+        again = f"all pods restarted, restart {restarts}" if restarts else ""
         # These count jobs, of which there is one: it is ready when all of its pods are.
         counts = status.get("replicatedJobsStatus") or ()
         if any(each.get("ready") or each.get("succeeded") for each in counts):
             return workers.running(again)
         reason = "Restarting" if restarts else "Created"
-        return workers.preparing(Stage.QUEUED, reason, again or "its pods are being made")
+        return workers.preparing(Stage.QUEUED, reason, again or "its pods are being created")
 
 
 def _variables(custom: clustered_pb2.ClusteredTaskSpec) -> Mapping[str, str]:

@@ -71,7 +71,7 @@ class DaskPlugin:
             case "Successful":
                 return workers.succeeded()
             case "Failed":
-                text = "the job's runner failed, and left no word of it"
+                text = "the job's runner failed, and its status does not show why"
                 return workers.failed(operator_failure("DaskJobFailed", text))
             case _:
                 return workers.running("" if state == "Running" else f"Dask says {state}")

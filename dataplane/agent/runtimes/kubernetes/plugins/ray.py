@@ -122,7 +122,7 @@ def _classify(status: Object, text: str) -> Failure:
     if reason == "SubmissionFailed":
         return operator_failure("RaySubmissionFailed", text, FailureKind.SYSTEM)
     if status.get("jobStatus") == "STOPPED":
-        return operator_failure("RayJobStopped", text or "somebody stopped the Ray job")
+        return operator_failure("RayJobStopped", text or "the Ray job was stopped")
     return operator_failure("RayJobFailed", text)
 
 
@@ -154,7 +154,7 @@ def _make_group(
 ) -> dict[str, Any]:
     if not is_dns_label(group.group_name):
         raise BadSpecError(
-            f"the worker group {group.group_name!r} of Ray task {job.task.name} gives no name of a"
+            f"the worker group {group.group_name!r} of Ray task {job.task.name} does not make a valid name of a"
             " pod; use small letters, digits and '-'"
         )
     replica = Replica(role="worker", container_name=_WORKER)
@@ -219,7 +219,9 @@ def _read_runtime_env(job: Job, custom: ray_pb2.RayJob) -> str:
     try:
         return b64decode(custom.runtime_env, validate=True).decode()
     except (Base64Error, UnicodeDecodeError) as error:
-        raise BadSpecError(f"the runtime_env of Ray task {job.task.name} is no base64") from error
+        raise BadSpecError(
+            f"the runtime_env of Ray task {job.task.name} is not valid base64"
+        ) from error
 
 
 def _scale(job: Job, pods: PodTemplates, options: ray_pb2.AutoscalerOptions) -> dict[str, Any]:

@@ -156,8 +156,8 @@ def _require_allowed(conf: Mapping[str, str], pods: PodTemplates) -> None:
             pods.security.require_account(value, pods.service_account, f"sparkConf {key}")
         elif found := _FOREIGN.match(key):
             raise BadSpecError(
-                f"sparkConf {found[0]} is for whoever submits the application, which is the"
-                " operator here, with rights of its own; leave it out"
+                f"sparkConf {found[0]} applies to the process that submits the application, which is the"
+                " operator here, with its own rights; leave it out"
             )
 
 

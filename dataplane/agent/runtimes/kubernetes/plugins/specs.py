@@ -24,7 +24,7 @@ def read_custom(job: Job, kind: type[_M]) -> _M:
         )
     except json_format.ParseError as error:
         raise BadSpecError(
-            f"what task {job.task.name} says of its {job.task.type} job cannot be read: {error}"
+            f"the {job.task.type} spec of task {job.task.name} cannot be parsed: {error}"
         ) from error
     return message
 
@@ -67,6 +67,6 @@ def _find_meant(containers: list[dict[str, Any]], names: list[str]) -> dict[str,
 def need_at_least(count: int, least: int, what: str, job: Job) -> int:
     if count < least:
         raise BadSpecError(
-            f"task {job.task.name} asks for {count} {what}; it needs at least {least}"
+            f"task {job.task.name} requests {count} {what}; it needs at least {least}"
         )
     return count

@@ -77,8 +77,8 @@ class Workers:
         return Observation(
             stage=Stage.QUEUED,
             reason="OperatorSilent",
-            message=f"{operator} has not touched the {resource.get('kind', 'resource')} yet; see "
-            "whether it is installed, and looks at this namespace",
+            message=f"{operator} has not processed the {resource.get('kind', 'resource')} yet; check "
+            "that it is installed, and that it watches this namespace",
         )
 
     def failed(self, failure: Failure) -> Observation:
@@ -122,7 +122,7 @@ def current_condition(resource: Object, kinds: Iterable[str]) -> Object | None:
 
 def operator_failure(code: str, text: str, kind: FailureKind = FailureKind.USER) -> Failure:
     """Return the failure to report where no pod shows a cause."""
-    return Failure(code=code, kind=kind, message=text.strip() or "its operator does not say why")
+    return Failure(code=code, kind=kind, message=text.strip() or "its operator reports no reason")
 
 
 def _ended_at(pod: Object) -> datetime:

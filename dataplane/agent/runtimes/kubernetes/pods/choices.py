@@ -59,7 +59,7 @@ def parse_choices(text: str) -> Choices:
     try:
         parsed = json.loads(text or "{}")
     except ValueError as error:
-        raise ChoicesError(f"it is no JSON: {error}") from error
+        raise ChoicesError(f"it is not valid JSON: {error}") from error
     whole = _Part(parsed, "it")
     choices = Choices(
         defaults=whole.amounts("defaults"),
@@ -100,7 +100,7 @@ def _accelerators(part: "_Part") -> dict[str, Accelerator]:
     for name in part.names():
         if name not in ACCELERATORS:
             known = ", ".join(sorted(ACCELERATORS))
-            raise ChoicesError(f"{part.name}.{name} is no class of devices; write one of {known}")
+            raise ChoicesError(f"{part.name}.{name} is not a device class; write one of {known}")
         device = part.part(name)
         found[name] = Accelerator(
             resource=device.text("resource") or ACCELERATORS[name].resource,
@@ -132,7 +132,7 @@ class _Part:
     def text(self, name: str) -> str:
         value = self._take(name, "")
         if not isinstance(value, str):
-            raise ChoicesError(f"{self._field(name)} is {value!r}, not a text")
+            raise ChoicesError(f"{self._field(name)} is {value!r}, not a string")
         return value
 
     def strings(self, name: str) -> dict[str, str]:
@@ -169,7 +169,7 @@ class _Part:
         """Raise ChoicesError for a field that was not read: probably a typing mistake."""
         for name in self._raw:
             if name not in self._read:
-                raise ChoicesError(f"{self._field(name)} is not known; leave it out")
+                raise ChoicesError(f"{self._field(name)} is not a known field; leave it out")
         for part in self._parts:
             part.require_no_more()
 

@@ -56,7 +56,7 @@ def find_paths(job: Job) -> Paths | None:
         return None
     for path in (paths.inputs, paths.outputs):
         if not path.startswith("/") or path == "/":
-            raise BadSpecError(f"the data directory {path!r} is no absolute path below /")
+            raise BadSpecError(f"the data directory {path!r} is not an absolute path below /")
     if paths.inputs == paths.outputs:
         raise BadSpecError(
             f"input_data_dir and output_data_dir are both {paths.inputs}; choose two directories"

@@ -22,8 +22,8 @@ def find_accelerator(
     name = kinds.Name(desired.device_class) if desired.device_class in kinds.values() else ""
     if name not in known:
         raise BadSpecError(
-            f"this cluster has no devices of class {name or desired.device_class}, only of"
-            f" {', '.join(sorted(known)) or 'none'}; ask for another in Resources"
+            f"this cluster has no devices of class {name or desired.device_class}, only"
+            f" {', '.join(sorted(known)) or 'none'}; request another in Resources"
         )
     return known[name]
 
@@ -49,7 +49,7 @@ def placement(desired: tasks_pb2.GPUAccelerator, accelerator: Accelerator) -> di
     if desired.partition_size:
         if not accelerator.partition_label:
             raise BadSpecError(
-                f"this cluster's {accelerator.resource} have no partitions, and the task asks for"
+                f"this cluster's {accelerator.resource} have no partitions, and the task requests"
                 f" {desired.partition_size}; leave the partition out"
             )
         require(accelerator.partition_label, desired.partition_size)
@@ -89,7 +89,7 @@ def share_memory(desired: tasks_pb2.SharedMemory, primary: str) -> dict[str, Any
     if desired.size_limit:
         if read_quantity(desired.size_limit) is None:
             raise BadSpecError(
-                f"shared memory of {desired.size_limit!r} is no amount; write shm='2Gi' or 'auto'"
+                f"shared memory of {desired.size_limit!r} is not a valid size; write shm='2Gi' or 'auto'"
             )
         memory["sizeLimit"] = desired.size_limit
     mount = {"name": volume, "mountPath": desired.mount_path or "/dev/shm"}  # noqa: S108 - it is

@@ -28,9 +28,9 @@ def _require_no_probe(container: Object) -> None:
     for probe in ("livenessProbe", "startupProbe"):
         if container.get(probe):
             raise BadSpecError(
-                f"container {container['name']} has a {probe}, and so has the fence of a task"
-                " that may be replaced when its cluster is cut off; leave it out, or let the"
-                " task's disconnect policy be to keep it"
+                f"container {container['name']} has a {probe}, and the agent adds one to stop a task"
+                " that may be restarted elsewhere when its cluster is disconnected; leave it out, or set the"
+                " task's disconnect policy to keep it"
             )
 
 

@@ -43,7 +43,9 @@ def with_inputs(job: Job, body: bytes) -> Job:
 
     def fill(found: re.Match[str]) -> str:
         if found[1] not in literals:
-            raise BadSpecError(f"an argument mentions the input {found[1]!r}, which is not there")
+            raise BadSpecError(
+                f"an argument refers to the input {found[1]!r}, which does not exist; correct its name"
+            )
         text = render(literals[found[1]], found[1])
         if len(text.encode()) > _MAX_BYTES:
             raise BadSpecError(
@@ -116,6 +118,6 @@ def _words(container: tasks_pb2.Container) -> list[str]:
 
 def _without_text(name: str) -> BadSpecError:
     return BadSpecError(
-        f"the input {name!r} is no text, number, file or list of these, so an argument cannot"
+        f"the input {name!r} is not a string, number, file or list of these, so an argument cannot"
         " hold it; read its file below the input directory instead"
     )

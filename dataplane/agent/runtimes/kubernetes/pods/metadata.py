@@ -63,13 +63,13 @@ def compose_annotations(
     if left_out := text.keys() - kept.keys():
         remark(
             "AnnotationsLeftOut",
-            f"Kubernetes takes no annotation with a key such as {_name(left_out)}",
+            f"Kubernetes refuses annotations with a key such as {_name(left_out)}",
         )
     composed = {**kept, **annotate_attempt(job.assignment), _MAIN_CONTAINER: primary}
     size = sum(len(name.encode()) + len(value.encode()) for name, value in composed.items())
     if size > MAX_ANNOTATION_BYTES:
         raise BadSpecError(
-            f"the pod's annotations are {size} bytes, and Kubernetes takes"
+            f"the pod's annotations are {size} bytes, and Kubernetes accepts"
             f" {MAX_ANNOTATION_BYTES}; give the run or the pod template fewer"
         )
     return composed

@@ -100,7 +100,7 @@ def _check(name: str, request: str, limit: str, most: str | None, container: str
     if "/" in name and asked != allowed:
         raise BadSpecError(
             f"container {container} requests {request} {name} and is limited to {limit};"
-            " devices are not shared: ask for one number"
+            " devices are not shared: make both the same number"
         )
     if asked > allowed:
         raise BadSpecError(
@@ -109,8 +109,8 @@ def _check(name: str, request: str, limit: str, most: str | None, container: str
         )
     if most is not None and allowed > _read(name, most):
         raise BadSpecError(
-            f"container {container} wants {limit} of {name} and this cluster gives a container"
-            f" {most} at most; lower it in Resources, or ask for a higher maximum"
+            f"container {container} requests {limit} of {name} and this cluster allows a container"
+            f" {most} at most; lower it in Resources, or ask the cluster's operator for a higher maximum"
         )
 
 
@@ -122,6 +122,6 @@ def _read(name: str, text: str) -> Decimal:
     amount = read_quantity(text)
     if amount is None:
         raise BadSpecError(
-            f"{text!r} is no amount of {name or 'anything'}; write 2, 500m, 512Mi or 2G"
+            f"{text!r} is not a valid amount of {name or 'a resource'}; write 2, 500m, 512Mi or 2G"
         )
     return amount

@@ -44,12 +44,12 @@ def read_secrets(secrets: Iterable[security_pb2.Secret]) -> list[DesiredState]:
         group = secret.group or DEFAULT_SECRET
         if groups.setdefault(each.secret, group) != group:
             raise BadSpecError(
-                f"the groups {groups[each.secret]!r} and {group!r} are both the Secret"
+                f"the groups {groups[each.secret]!r} and {group!r} map to the same Secret"
                 f" {each.secret}; rename one of them"
             )
         if each.variable and by_variable.setdefault(each.variable, each) != each:
             raise BadSpecError(
-                f"two secrets are both the variable {each.variable}; give one of them another"
+                f"two secrets set the same variable {each.variable}; give one of them another"
                 " name with as_env_var"
             )
         desired.append(each)
@@ -73,7 +73,7 @@ def as_volume(desired: Sequence[DesiredState]) -> dict[str, Any] | None:
     for each in desired:
         if each.path and by_path.setdefault(each.path, each) != each:
             raise BadSpecError(
-                f"two secrets are both {DIRECTORY}/{each.path}: keys are files in lower case;"
+                f"two secrets are the same file {DIRECTORY}/{each.path}: keys are files in lower case;"
                 " give one of them another group, or take it as a variable"
             )
     by_secret: dict[str, list[dict[str, str]]] = {}
@@ -87,13 +87,13 @@ def _read(secret: security_pb2.Secret) -> DesiredState:
     name = object_name(secret.group) if secret.group else DEFAULT_SECRET
     if _KEY.fullmatch(secret.key) is None or secret.key in {".", ".."}:
         raise BadSpecError(
-            f"the secret's key {secret.key!r} is no key of a Kubernetes Secret; use letters,"
+            f"the secret's key {secret.key!r} is not a valid key of a Kubernetes Secret; use letters,"
             " digits, '-', '_' and '.'"
         )
     if secret.mount_requirement == security_pb2.Secret.FILE:
         path = "/".join(filter(None, [secret.group, secret.key.lower()]))
         if any(part in {"", ".", ".."} for part in path.split("/")):
-            raise BadSpecError(f"the secret's group {secret.group!r} leads out of {DIRECTORY}")
+            raise BadSpecError(f"the secret's group {secret.group!r} leads outside of {DIRECTORY}")
         return DesiredState(secret=name, key=secret.key, path=path)
     usual = "_".join(filter(None, [secret.group, secret.key])).upper()
     variable = secret.env_var or re.sub(r"[^A-Z0-9_]", "_", usual)
@@ -110,7 +110,7 @@ def object_name(group: str) -> str:
     name = re.sub(r"[^a-z0-9.-]+", "-", group.lower()).strip("-.")
     if not is_subdomain(name):
         raise BadSpecError(
-            f"the secret's group {group[:80]!r} gives no name of a Kubernetes Secret; use letters,"
+            f"the secret's group {group[:80]!r} makes no valid name of a Kubernetes Secret; use letters,"
             f" digits, '-' and '.', at most {MAX_SUBDOMAIN} of them"
         )
     return name

@@ -97,7 +97,7 @@ def _read_pod(pod: tasks_pb2.K8sPod, template: tasks_pb2.TaskTemplate) -> TaskPo
         raise BadSpecError(flaw)
     containers = spec.get("containers")
     if not containers or not all(each["name"] for each in containers):
-        raise BadSpecError("pod_spec.containers is no list of containers with names")
+        raise BadSpecError("pod_spec.containers is not a list of containers with names")
     names = [each["name"] for each in containers]
     if asked not in names:
         raise NoPrimaryContainerError(

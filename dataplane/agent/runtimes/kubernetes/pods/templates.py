@@ -158,7 +158,7 @@ class PodTemplates:
         if not asked:
             return {}  # a default is used only if it exists
         raise BadSpecError(
-            f"there is no PodTemplate {asked!r} in the namespace {namespace}; create it there,"
+            f"the PodTemplate {asked!r} does not exist in the namespace {namespace}; create it there,"
             " or name another as pod_template"
         )
 
@@ -263,8 +263,8 @@ class PodTemplates:
             if text is not None and text > most:
                 raise BadSpecError(
                     f"pod_spec.terminationGracePeriodSeconds is {text}, and a task that may be"
-                    f" replaced when its cluster is cut off has {most:.0f}; lower it, or let the"
-                    " task's disconnect policy be to keep it"
+                    f" restarted elsewhere when its cluster is disconnected has at most {most:.0f}; lower it, or set the"
+                    " task's disconnect policy to keep it"
                 )
             return (fence.grace, False) if text is None else (timedelta(seconds=text), True)
         if text is None:
@@ -290,13 +290,13 @@ class PodTemplates:
             return spec
         if self.copilot is None:
             raise BadSpecError(
-                f"task {job.task.name} is a raw container with data, for which this cluster has no"
-                " copilot; have the agent's copilot image set"
+                f"task {job.task.name} is a raw container with inputs or outputs, for which this cluster has no"
+                " copilot; ask the cluster's operator to set the agent's copilot image"
             )
         if ships and spec.get("shareProcessNamespace"):
             raise BadSpecError(
-                "pod_spec.shareProcessNamespace does not go with the copilot, which has to be the"
-                " first process of its container to hear that the task has ended; leave it out"
+                "pod_spec.shareProcessNamespace cannot be used with the copilot, which has to be the"
+                " first process of its container to receive the signal that the task has ended; leave it out"
             )
         settings, fence = self.copilot, self._fence_of(job)
         if fence is not None:

@@ -315,7 +315,7 @@ def test_tensorflow_has_the_roles_that_are_asked_for() -> None:
 def test_a_job_without_workers_is_refused(task: str, field: str) -> None:
     template = load_template(task)
     del template.custom.fields[field]
-    with pytest.raises(BadSpecError, match="asks for 0"):
+    with pytest.raises(BadSpecError, match="requests 0"):
         build(job_of(template))
 
 

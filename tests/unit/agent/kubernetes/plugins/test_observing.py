@@ -111,7 +111,7 @@ FAILED: list[tuple[str, Status, str, FailureKind, str]] = [
     ),
     ("ray", _ray("Failed", "FAILED", message="exit 1"), "RayJobFailed", USER, "exit 1"),
     ("ray", _ray("Complete", "FAILED", message="exit 1"), "RayJobFailed", USER, "exit 1"),
-    ("ray", _ray("Complete", "STOPPED"), "RayJobStopped", USER, "somebody stopped"),
+    ("ray", _ray("Complete", "STOPPED"), "RayJobStopped", USER, "the Ray job was stopped"),
     (
         "ray",
         _ray("Failed", reason="SubmissionFailed", message="no head"),

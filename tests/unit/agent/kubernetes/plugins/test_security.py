@@ -73,11 +73,11 @@ def test_the_pod_of_one_role_is_refused_beyond_baseline(task: str) -> None:
             "spark.kubernetes.authenticate.driver.serviceAccountName",
             "'x', as which no task .* tasks.security.serviceAccounts",
         ),
-        ("spark.kubernetes.authenticate.submission.oauthTokenFile", "rights of its own"),
-        ("spark.kubernetes.namespace", "rights of its own"),
-        ("spark.kubernetes.driver.podTemplateFile", "rights of its own"),
-        ("spark.kubernetes.executor.pod.featureSteps", "rights of its own"),
-        ("spark.kubernetes.file.upload.path", "rights of its own"),
+        ("spark.kubernetes.authenticate.submission.oauthTokenFile", "its own rights"),
+        ("spark.kubernetes.namespace", "its own rights"),
+        ("spark.kubernetes.driver.podTemplateFile", "its own rights"),
+        ("spark.kubernetes.executor.pod.featureSteps", "its own rights"),
+        ("spark.kubernetes.file.upload.path", "its own rights"),
     ],
 )
 def test_sparks_configuration_does_not_go_round_the_rules(key: str, message: str) -> None:

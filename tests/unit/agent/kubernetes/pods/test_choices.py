@@ -53,17 +53,20 @@ def test_nothing_need_be_said(nothing: str) -> None:
     ("raw", "message"),
     [
         ("[]", r"it is \[\], not an object"),
-        ("{", "it is no JSON"),
+        ("{", "it is not valid JSON"),
         ('{"security": {"hostPath": "no"}}', "security.hostPath is 'no'; write true or false"),
         ('{"security": {"capabilities": "ALL"}}', "security.capabilities is 'ALL', not a list"),
-        ('{"security": {"root": true}}', "security.root is not known"),
-        ('{"default": {}}', "default is not known; leave it out"),
-        ('{"defaults": {"memory": 2}}', "defaults.memory is 2, not a text"),
+        ('{"security": {"root": true}}', "security.root is not a known field"),
+        ('{"default": {}}', "default is not a known field; leave it out"),
+        ('{"defaults": {"memory": 2}}', "defaults.memory is 2, not a string"),
         ('{"maxima": {"memory": "lots"}}', "maxima.memory is 'lots'; write an amount"),
         ('{"tolerations": {}}', "tolerations is {}, not a list of objects"),
-        ('{"interruptible": {"pool": "x"}}', "interruptible.pool is not known"),
-        ('{"accelerators": {"GPU": {}}}', "accelerators.GPU is no class .* AMD_GPU"),
-        ('{"accelerators": {"AMD_GPU": {"label": ""}}}', "accelerators.AMD_GPU.label is not known"),
+        ('{"interruptible": {"pool": "x"}}', "interruptible.pool is not a known field"),
+        ('{"accelerators": {"GPU": {}}}', "accelerators.GPU is not a device class; .* AMD_GPU"),
+        (
+            '{"accelerators": {"AMD_GPU": {"label": ""}}}',
+            "accelerators.AMD_GPU.label is not a known field",
+        ),
     ],
 )
 def test_what_is_not_understood_is_named(raw: str, message: str) -> None:

@@ -180,7 +180,10 @@ def test_only_the_containers_come_that_have_data_to_move() -> None:
 
 
 def test_a_cluster_without_copilot_says_what_is_missing() -> None:
-    with pytest.raises(BadSpecError, match="no copilot; have the agent's copilot image set"):
+    with pytest.raises(
+        BadSpecError,
+        match="no copilot; ask the cluster's operator to set the agent's copilot image",
+    ):
         build(make_raw(), PodTemplates(proxy=PROXY))
 
 
@@ -188,8 +191,8 @@ def test_a_cluster_without_copilot_says_what_is_missing() -> None:
     ("inputs", "outputs", "message"),
     [
         ("/data", "/data", "are both /data; choose two"),
-        ("data", "/out", "'data' is no absolute path"),
-        ("/in", "/", "'/' is no absolute path below /"),
+        ("data", "/out", "'data' is not an absolute path"),
+        ("/in", "/", "'/' is not an absolute path below /"),
     ],
 )
 def test_directories_that_cannot_be_are_refused(inputs: str, outputs: str, message: str) -> None:
@@ -205,7 +208,7 @@ def test_a_sidecar_that_would_not_hear_of_the_end_is_refused() -> None:
     template = flyte.PodTemplate(pod_spec=spec)
 
     assert build(serialise(make_task(pod_template=template)))["spec"]["shareProcessNamespace"]
-    with pytest.raises(BadSpecError, match="shareProcessNamespace does not go with the copilot"):
+    with pytest.raises(BadSpecError, match="shareProcessNamespace cannot be used with the copilot"):
         build(make_raw(pod_template=template))
 
 

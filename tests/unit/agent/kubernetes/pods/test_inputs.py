@@ -106,9 +106,11 @@ def test_a_pod_templates_containers_are_filled_in_too() -> None:
 def test_what_no_text_stands_for_is_refused_with_a_way_out() -> None:
     binary = literals_pb2.Literal(scalar={"binary": {"value": b"\x00", "tag": "msgpack"}})
 
-    with pytest.raises(BadSpecError, match="input 'x' is no text, number, file or list of these"):
+    with pytest.raises(
+        BadSpecError, match="input 'x' is not a string, number, file or list of these"
+    ):
         raw(binary)
-    with pytest.raises(BadSpecError, match="mentions the input 'x', which is not there"):
+    with pytest.raises(BadSpecError, match="refers to the input 'x', which does not exist"):
         with_inputs(asking_for("{{.inputs.x}}"), make_inputs())
     with pytest.raises(BadSpecError, match="too long for an argument; read its file"):
         raw(primitive(string_value="x" * 200_000))

@@ -158,7 +158,7 @@ def test_more_annotations_than_an_object_may_have_are_refused() -> None:
     values = {"note": "x" * 257 * 1024}
     job = serialise(make_task(), annotations=run_pb2.Annotations(values=values))
 
-    with pytest.raises(BadSpecError, match="Kubernetes takes 262144; give the run"):
+    with pytest.raises(BadSpecError, match="Kubernetes accepts 262144; give the run"):
         build(job)
 
 
@@ -260,7 +260,9 @@ def test_the_clusters_default_template_is_below_every_pod_that_names_none() -> N
 
 
 def test_a_template_that_is_not_there_is_named() -> None:
-    with pytest.raises(BadSpecError, match="no PodTemplate 'usual' in the namespace p-development"):
+    with pytest.raises(
+        BadSpecError, match="PodTemplate 'usual' does not exist in the namespace p-development"
+    ):
         build(serialise(make_task(pod_template="usual")))
 
 

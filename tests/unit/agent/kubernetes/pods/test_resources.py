@@ -67,8 +67,11 @@ def test_a_limit_alone_is_the_request_too() -> None:
     [
         (flyte.Resources(memory="lots"), r"'lots' is not an amount of memory; write"),
         (flyte.Resources(cpu=(4, 2)), r"primary requests 4 of cpu and is limited to 2; raise"),
-        (flyte.Resources(memory="64Gi"), r"wants 64Gi of memory and .* gives .* 32Gi at most"),
-        (flyte.Resources(cpu=(1, 9)), r"wants 9 of cpu and this cluster gives a container 8 at"),
+        (flyte.Resources(memory="64Gi"), r"requests 64Gi of memory and .* allows .* 32Gi at most"),
+        (
+            flyte.Resources(cpu=(1, 9)),
+            r"requests 9 of cpu and this cluster allows a container 8 at",
+        ),
     ],
 )
 def test_what_cannot_be_had_is_refused_not_lowered(asked: flyte.Resources, message: str) -> None:
@@ -101,7 +104,7 @@ def test_a_run_may_have_defaults_and_maxima_of_its_own() -> None:
     greedy = serialise(make_task(resources=flyte.Resources(memory="5Gi")), default_settings=raw)
 
     assert main_container(build(usual))["resources"] == both(cpu="1", memory="3Gi")
-    with pytest.raises(BadSpecError, match="gives a container 4Gi at most"):
+    with pytest.raises(BadSpecError, match="allows a container 4Gi at most"):
         build(greedy)
 
 
@@ -168,7 +171,7 @@ def test_a_class_that_the_cluster_has_not_is_refused() -> None:
         proxy=PROXY, accelerators={"NVIDIA_GPU": Accelerator(resource="nvidia.com/gpu")}
     )
 
-    with pytest.raises(BadSpecError, match="no devices of class GOOGLE_TPU, only of NVIDIA_GPU"):
+    with pytest.raises(BadSpecError, match="no devices of class GOOGLE_TPU, only NVIDIA_GPU"):
         ask(flyte.Resources(gpu=flyte.TPU("V5P", "2x2x1")), cluster)
     with pytest.raises(BadSpecError, match="no devices of class 5"):
         ask(flyte.Resources(gpu="AppleSilicon"), cluster)

@@ -76,7 +76,9 @@ def test_a_secret_asked_for_twice_is_there_once_and_two_of_one_name_are_refused(
         return len(source["secret"]["items"])
 
     assert files("token", "token") == 1
-    with pytest.raises(BadSpecError, match="two secrets are both /etc/flyte/secrets/token"):
+    with pytest.raises(
+        BadSpecError, match="two secrets are the same file /etc/flyte/secrets/token"
+    ):
         files("token", "TOKEN")
 
 
@@ -85,9 +87,11 @@ def test_secrets_that_would_be_one_secret_or_one_variable_are_refused() -> None:
         build(serialise(make_task(secrets=list(secrets))))
 
     ask(flyte.Secret("a", group="My_Team"), flyte.Secret("b", group="My_Team"))
-    with pytest.raises(BadSpecError, match="'My_Team' and 'my-team' are both the Secret my-team"):
+    with pytest.raises(
+        BadSpecError, match="'My_Team' and 'my-team' map to the same Secret my-team"
+    ):
         ask(flyte.Secret("a", group="My_Team"), flyte.Secret("b", group="my-team"))
-    with pytest.raises(BadSpecError, match="both the variable API_KEY; give one"):
+    with pytest.raises(BadSpecError, match="set the same variable API_KEY; give one"):
         ask(flyte.Secret("api-key"), flyte.Secret("api_key"))
 
 
@@ -103,12 +107,12 @@ def test_a_secret_cannot_pretend_to_be_the_system() -> None:
 @pytest.mark.parametrize(
     ("secret", "message"),
     [
-        ({"key": "a/b"}, "'a/b' is no key of a Kubernetes Secret; use letters"),
-        ({"key": ".."}, "is no key of a Kubernetes Secret"),
-        ({"key": "k", "group": "!!"}, "group '!!' gives no name of a Kubernetes Secret"),
-        ({"key": "k", "group": "../x", "mount_requirement": "FILE"}, "leads out of /etc/flyte"),
+        ({"key": "a/b"}, "'a/b' is not a valid key of a Kubernetes Secret; use letters"),
+        ({"key": ".."}, "is not a valid key of a Kubernetes Secret"),
+        ({"key": "k", "group": "!!"}, "group '!!' makes no valid name of a Kubernetes Secret"),
+        ({"key": "k", "group": "../x", "mount_requirement": "FILE"}, "leads outside of /etc/flyte"),
         ({"key": "k", "group": "x" * 254}, "at most 253 of them"),
-        ({"key": "k", "group": "a..b"}, "gives no name of a Kubernetes Secret"),
+        ({"key": "k", "group": "a..b"}, "makes no valid name of a Kubernetes Secret"),
         ({"key": "k", "env_var": "a b"}, "cannot be the variable 'a b'; choose .* as_env_var"),
     ],
 )

@@ -259,7 +259,9 @@ def test_a_pod_that_wants_longer_than_the_fence_allows_is_refused() -> None:
     task = make_task(pod_template=flyte.PodTemplate(pod_spec=spec))
 
     assert build(serialise(task))["spec"]["terminationGracePeriodSeconds"] == 120
-    with pytest.raises(BadSpecError, match=r"is 120, and a task .* has 10; lower it, or let"):
+    with pytest.raises(
+        BadSpecError, match=r"is 120, and a task .* has at most 10; lower it, or set"
+    ):
         build(serialise(task, replaceable=True))
 
 
