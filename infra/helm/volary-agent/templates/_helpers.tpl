@@ -13,7 +13,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Of what is in no namespace. A namespace has no dot, so "a-b" with "c" is never "a" with "b-c". */}}
+{{/* Name of cluster-scoped objects. A namespace has no dot, so "a-b" with "c" is never "a" with "b-c". */}}
 {{- define "agent.clusterName" -}}
 {{- printf "%s.%s" .Release.Namespace (include "agent.fullname" .) -}}
 {{- end -}}
@@ -56,7 +56,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- printf "%s-proxy" (include "agent.fullname" .) -}}
 {{- end -}}
 
-{{/* How pods reach the proxy. No cluster domain: pods search for it, and not every cluster has the usual one. */}}
+{{/* Address of the API proxy for pods. Without the cluster domain, which differs; pods' search path adds it. */}}
 {{- define "agent.proxyAddress" -}}
 {{- $host := printf "%s.%s.svc" (include "agent.proxyName" .) .Release.Namespace -}}
 {{- if or (contains "docker" $host) (contains "localhost" $host) -}}
@@ -65,7 +65,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- printf "%s:443" $host -}}
 {{- end -}}
 
-{{/* The namespace all tasks are in, or "" if that depends on the task. */}}
+{{/* The one namespace of all tasks, or "" if it depends on the task. */}}
 {{- define "agent.onlyNamespace" -}}
 {{- if not (contains "{" .Values.namespaces.template) -}}
 {{- .Values.namespaces.template -}}

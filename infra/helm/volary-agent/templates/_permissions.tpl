@@ -1,5 +1,5 @@
 {{/*
-The rules of permissions.yaml for one scope, of the features in use, as a role has them.
+Renders the rules of permissions.yaml for one scope and the enabled features, as rules of a role.
 
 Takes (dict "root" $ "scope" "home"|"tasks"|"cluster").
 */}}

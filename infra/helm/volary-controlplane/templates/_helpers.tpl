@@ -43,7 +43,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* What serving and migrating have in common: where the database is. */}}
+{{/* The database's address, shared by serving and migration. */}}
 {{- define "controlplane.databaseEnv" -}}
 - name: VOLARY_DATABASE_URL
   valueFrom:

@@ -208,7 +208,7 @@ async def test_it_touches_only_what_it_made_itself(everything: Installed, api: K
         await wait_until(is_guarded, "the guard stands")
         await agent.create(pods, _pod("mine", labelled=True))
         await api.create(pods, _pod("theirs", labelled=False))
-        with pytest.raises(KubeError, match="only what is labelled"):
+        with pytest.raises(KubeError, match="only objects labelled"):
             await agent.delete(f"{pods}/theirs")
         await agent.delete(f"{pods}/mine", gracePeriodSeconds="0")
         await api.wait_until_gone(f"{pods}/mine")
@@ -216,7 +216,7 @@ async def test_it_touches_only_what_it_made_itself(everything: Installed, api: K
         await agent.create(
             f"/api/v1/namespaces/{everything.namespace}/configmaps", {"metadata": {"name": "own"}}
         )
-        with pytest.raises(KubeError, match="denied to the agent"):
+        with pytest.raises(KubeError, match="may not write to this namespace"):
             await agent.create("/api/v1/namespaces/kube-system/pods", _pod("mine", labelled=True))
         await api.create(f"{pods}?dryRun=All", _pod("others", labelled=False))
 
