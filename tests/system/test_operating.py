@@ -87,7 +87,7 @@ async def test_a_drained_cluster_lists_what_is_left_and_is_empty_when_that_is_st
     running = await processes(tmp_path, "only")
 
     found = operator.read("cluster", "drain", "local")
-    assert len(found["left"]) == 2
+    assert len(found["remaining"]) == 2
     assert found["attestation"] is None
     said = operator("cluster", "drain", "local", "--deadline", "1s", expect=NOT_EMPTY)
     assert "2 leased" in said

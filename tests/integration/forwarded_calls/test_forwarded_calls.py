@@ -142,7 +142,7 @@ async def test_a_reader_that_was_killed_is_forgotten_by_every_replica_at_once(
 async def test_call_without_an_agent_anywhere_is_unavailable(replicas: Pair) -> None:
     here, _ = replicas
     async with asyncio.timeout(60):
-        with pytest.raises(UnavailableError, match="away"):
+        with pytest.raises(UnavailableError, match="is not connected|does not answer"):
             await anext(here.ask())
     assert await here.left() == (0, 0)
 
@@ -150,7 +150,7 @@ async def test_call_without_an_agent_anywhere_is_unavailable(replicas: Pair) -> 
 async def test_call_that_no_agent_answers_is_unavailable(replicas: Pair) -> None:
     here, there = replicas
     async with there.connected(deaf=True), asyncio.timeout(60):
-        with pytest.raises(UnavailableError, match="away"):
+        with pytest.raises(UnavailableError, match="is not connected|does not answer"):
             await anext(here.ask())
     assert await here.left() == (0, 0)
 
@@ -166,7 +166,7 @@ async def test_the_end_of_the_session_is_the_end_of_its_answers(replicas: Pair) 
             assert await first == "while it lasted"
         await there.sessions.close(agent.session)
     async with asyncio.timeout(60):
-        with pytest.raises(UnavailableError, match="away"):
+        with pytest.raises(UnavailableError, match="is not connected|does not answer"):
             await anext(asked)
 
 
@@ -180,7 +180,7 @@ async def test_a_newer_session_elsewhere_ends_the_answers_of_the_older(replicas:
             assert await first == "from the older"
         older.stop_answering()  # it finds out that it is superseded; a test of sessions
         async with here.connected() as newer:
-            with pytest.raises(UnavailableError, match="away"):
+            with pytest.raises(UnavailableError, match="is not connected|does not answer"):
                 await first_of(asked)
             async with asyncio.TaskGroup() as tasks:
                 answer = tasks.create_task(texts(here.ask()))
@@ -238,7 +238,7 @@ async def test_so_many_calls_and_no_more_wait_for_one_agent(replicas: Pair) -> N
     async with there.connected(deaf=True):
         for _ in range(MOST_OF_CLUSTER):
             await here.relays.insert_call(here.relays.new(ORG), CLUSTER, b"")
-        with pytest.raises(UnavailableError, match="too much"):
+        with pytest.raises(UnavailableError, match="too many calls in progress"):
             await here.relays.insert_call(here.relays.new(ORG), CLUSTER, b"")
 
 

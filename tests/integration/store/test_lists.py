@@ -204,7 +204,7 @@ async def test_page_token_is_valid_for_its_own_order_only(store: Store) -> None:
     async with store.database.for_org(ORG) as tx:
         first = await list_runs(tx, RunScope(), Listing(limit=1))
         for order in (Order("name"), Order("duration_ms")):
-            with pytest.raises(InvalidError, match="another order"):
+            with pytest.raises(InvalidError, match="another sort order"):
                 await list_runs(tx, RunScope(), Listing(orders=[order], token=first.token))
 
 

@@ -100,7 +100,7 @@ async def test_a_list_whose_moment_is_forgotten_between_pages_is_whole_all_the_s
             await asyncio.to_thread(kube_api.forget_the_past)
         return await ask(*args, **rest)
 
-    monkeypatch.setattr(kube._transport, "ask", forget_after_the_first_page)
+    monkeypatch.setattr(kube._transport, "request_json", forget_after_the_first_page)
 
     listing = await kube.list(CONFIG_MAP, namespace=place, labels="of=me")
 

@@ -197,7 +197,7 @@ async def test_a_server_that_is_busy_is_asked_again_when_it_says(
             raise BusyError(429, "TooManyRequests", "not now", timedelta(seconds=1))
         return await ask(*args, **rest)
 
-    monkeypatch.setattr(kube._transport, "ask", refuse_at_first)
+    monkeypatch.setattr(kube._transport, "request_json", refuse_at_first)
     informer = Informer(kube, CONFIG_MAP, namespace=place, clock=SystemClock())
     async with running(informer):
         async with asyncio.timeout(60):

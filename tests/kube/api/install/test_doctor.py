@@ -209,7 +209,7 @@ async def test_an_operator_is_seen_and_what_is_missing_to_use_it(
 
 async def test_a_door_without_a_service(agent: Installed, api: KubeClient) -> None:
     await look_until(agent, "permissions", Outcome.OK)
-    await api.delete(f"/api/v1/namespaces/{agent.namespace}/services/{NAME}-door")
+    await api.delete(f"/api/v1/namespaces/{agent.namespace}/services/{NAME}-proxy")
     (found,) = await look(agent, "proxy")
     assert found.outcome is Outcome.FAIL
     assert "there is no Service" in found.text

@@ -14,9 +14,9 @@ from tests.servers.helm import Helm
 PULL_SECRET = "registry"  # noqa: S105 -- a name
 NAMES: Mapping[Named | None, str] = {
     None: "anything",
-    Named.PROXY_AUTHORITY: f"{NAME}-door",
+    Named.PROXY_AUTHORITY: f"{NAME}-proxy",
     Named.PROXY_CERTIFICATE: "volary-proxy",
-    Named.PROXY_SERVICE: f"{NAME}-door",
+    Named.PROXY_SERVICE: f"{NAME}-proxy",
     Named.LEASE: NAME,
     Named.PULL_SECRETS: PULL_SECRET,
     Named.TASK_ACTION_DEFINITION: "taskactions.volary.dev",
@@ -121,7 +121,7 @@ async def test_what_would_be_too_much_is_refused(everything: Installed, api: Kub
                 ("get", f"{there}/secrets/database"),
                 ("get", f"{here}/secrets/volary-token"),
                 ("create", f"{there}/secrets"),
-                ("delete", f"{here}/secrets/{NAME}-door"),
+                ("delete", f"{here}/secrets/{NAME}-proxy"),
                 # Whatever would give it more than it has.
                 ("create", f"{rbac}/clusterroles"),
                 ("create", f"{rbac}/namespaces/{home}/rolebindings"),

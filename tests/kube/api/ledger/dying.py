@@ -17,7 +17,7 @@ class _Dying:
         self.died = asyncio.Event()
         self.requests = transport.requests
 
-    async def ask(self, request: Request, *, at_most: timedelta) -> dict[str, Any]:
+    async def request_json(self, request: Request, *, at_most: timedelta) -> dict[str, Any]:
         if request.method == "GET":
             return await self._transport.request_json(request, at_most=at_most)
         self._left -= 1

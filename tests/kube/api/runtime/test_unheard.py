@@ -106,7 +106,7 @@ class Unanswered:
         self.requests = transport.requests
         self.lost = 0
 
-    async def ask(self, request: Request, *, at_most: timedelta) -> dict[str, Any]:
+    async def request_json(self, request: Request, *, at_most: timedelta) -> dict[str, Any]:
         answer = await self._transport.request_json(request, at_most=at_most)
         if request.verb == "create" and request.kind == POD and not self.lost:
             self.lost += 1
