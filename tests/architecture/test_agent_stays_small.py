@@ -42,23 +42,23 @@ def agents_modules() -> set[str]:
 
 
 @pytest.mark.parametrize("stranger", sorted(_STRANGERS))
-def test_the_agent_does_not_load(agents_modules: set[str], stranger: str) -> None:
+def test_agent_imports_exclude(agents_modules: set[str], stranger: str) -> None:
     assert stranger not in agents_modules, _STRANGERS[stranger]
 
 
-def test_an_agent_in_a_pod_loads_no_models_of_kubernetes() -> None:
+def test_agent_in_a_pod_loads_no_kubernetes_models() -> None:
     loaded = _loaded_by("import dataplane.agent.main.pods, dataplane.agent.kube.transport")
 
     assert "kubernetes" not in loaded, "its 1,400 modules are half of an agent's memory"
 
 
-def test_the_shim_loads_little_more_than_the_standard_library() -> None:
+def test_shim_loads_little_more_than_the_standard_library() -> None:
     loaded = _loaded_by("import dataplane.agent.runtimes.process.shim")
 
     assert not loaded & {name for name, why in _SHIMS_TOO.items() if why}
 
 
-def test_the_zygote_starts_with_as_little() -> None:
+def test_zygote_starts_with_as_few_imports() -> None:
     loaded = _loaded_by("import dataplane.agent.runtimes.process.zygote")
 
     assert not loaded & {name for name, why in _SHIMS_TOO.items() if why}

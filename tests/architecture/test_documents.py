@@ -15,7 +15,7 @@ DOCUMENTS = sorted(
 )
 
 
-def test_the_picture_of_phases_is_drawn_from_the_table() -> None:
+def test_phase_diagram_is_generated_from_the_table() -> None:
     assert diagrams.PHASES.read_text() == diagrams.phases(), "run make docs"
 
 
@@ -34,7 +34,7 @@ def test_changelog_fragment_is_named_by_kind_and_has_one_paragraph(fragment: Pat
 
 
 @pytest.mark.parametrize("document", ["CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md"])
-def test_every_path_that_is_named_exists(document: str) -> None:
+def test_paths_named_in_documents_exist(document: str) -> None:
     named = re.findall(
         r"`((?:controlplane|dataplane|shared|tests|scripts)/[^`*<]*)`",
         (ROOT / document).read_text(),
@@ -44,7 +44,7 @@ def test_every_path_that_is_named_exists(document: str) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
-def test_every_link_leads_somewhere(document: Path) -> None:
+def test_links_in_documents_resolve(document: Path) -> None:
     text = (ROOT / document).read_text()
     links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text)]
     here = (ROOT / document).parent
@@ -54,21 +54,21 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
-def test_every_make_target_that_is_named_exists(document: Path) -> None:
+def test_make_targets_named_in_documents_exist(document: Path) -> None:
     named = re.findall(r"(?:`|^    )make ([a-z-]+)", (ROOT / document).read_text(), re.MULTILINE)
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(named) <= set(targets)
 
 
 @pytest.mark.parametrize("plane", ["controlplane", "dataplane", "shared"])
-def test_the_decisions_of_a_room_are_counted_from_one(plane: str) -> None:
+def test_decisions_of_a_package_are_numbered_from_one(plane: str) -> None:
     for document in (ROOT / plane).rglob("DECISIONS.md"):
         numbers = re.findall(r"^## (\d+)\. ", document.read_text(), flags=re.MULTILINE)
         assert [int(number) for number in numbers] == list(range(1, len(numbers) + 1)), document
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
-def test_every_test_that_is_named_exists(document: Path) -> None:
+def test_tests_named_in_documents_exist(document: Path) -> None:
     text = (ROOT / document).read_text()
     for path, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text):
         assert (ROOT / path).exists(), path

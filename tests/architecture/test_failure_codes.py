@@ -8,7 +8,7 @@ RUNTIME = ROOT / "dataplane" / "agent" / "runtimes" / "kubernetes"
 _CODE = re.compile(r'\bcode="(\w+)"|_given_up\(\s*"(\w+)"')
 
 
-def test_the_page_on_failures_has_every_code_of_pods() -> None:
+def test_failures_page_documents_every_pod_failure_code() -> None:
     sources = [*RUNTIME.glob("*.py"), ROOT / "dataplane" / "agent" / "core" / "endings.py"]
     codes = {
         code

@@ -61,7 +61,7 @@ def find_complaints(sql: str, *, except_for: Mapping[str, str]) -> list[str]:
 
 
 @pytest.mark.parametrize("revision", _REVISIONS, ids=lambda revision: Path(revision.path).stem)
-def test_revision_does_nothing_that_blocks_those_who_serve(revision: Script) -> None:
+def test_migration_takes_no_blocking_lock(revision: Script) -> None:
     sql = write_sql(revision)
     assert revision.revision in sql
     sql = "BEGIN;\n" + sql[sql.index("-- Running upgrade") :]  # without Alembic's own table
@@ -69,14 +69,14 @@ def test_revision_does_nothing_that_blocks_those_who_serve(revision: Script) -> 
     assert find_complaints(sql, except_for=excepted) == [], sql
 
 
-def test_linter_sees_what_blocks() -> None:
+def test_migration_linter_reports_blocking_statements() -> None:
     sql = "ALTER TABLE runs ADD COLUMN x text NOT NULL; CREATE INDEX runs_x ON runs (x);"
     rules = [complaint.partition(" ")[0] for complaint in find_complaints(sql, except_for={})]
     assert "require-concurrent-index-creation" in rules
     assert "adding-required-field" in rules
 
 
-def test_every_exception_is_still_needed() -> None:
+def test_migration_linter_exceptions_are_needed() -> None:
     revisions = {name_revision(revision): revision for revision in _REVISIONS}
     for name, rules in _EXCEPTIONS.items():
         found = "\n".join(find_complaints(write_sql(revisions[name]), except_for={}))

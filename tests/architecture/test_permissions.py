@@ -5,7 +5,7 @@ from controlplane.api.permissions import PERMISSIONS, Access
 from controlplane.core.callers import Permission
 
 
-def test_every_rpc_has_a_row_and_every_row_an_rpc() -> None:
+def test_permission_table_has_a_row_for_every_rpc() -> None:
     described = {
         service.full_name: {method.name for method in service.methods}
         for service in server.services()
@@ -15,7 +15,7 @@ def test_every_rpc_has_a_row_and_every_row_an_rpc() -> None:
     assert listed == described
 
 
-def test_what_is_served_has_a_method_for_each_row_that_is_built() -> None:
+def test_servicers_implement_every_rpc_marked_built() -> None:
     nothing: object = None
     served = services.services(
         runs=nothing,  # type: ignore[arg-type]  # none of them is called
@@ -33,5 +33,5 @@ def test_what_is_served_has_a_method_for_each_row_that_is_built() -> None:
             assert has is (access is not Access.UNBUILT), f"{name}/{method}"
 
 
-def test_permissions_are_in_order() -> None:
+def test_permission_table_is_sorted() -> None:
     assert [permission.value for permission in Permission] == sorted(Permission)

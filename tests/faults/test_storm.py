@@ -15,7 +15,7 @@ SEED = 1
 
 
 @pytest.mark.timeout(400)
-async def test_a_storm_loses_nothing_and_doubles_nothing(
+async def test_fault_storm_loses_and_duplicates_nothing(
     postgres_server: PostgresForTests, test_database: DatabaseForTest, tmp_path: Path
 ) -> None:
     chance = Random(SEED)

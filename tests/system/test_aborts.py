@@ -26,9 +26,7 @@ async def are_gone(running: Sequence[psutil.Process]) -> None:
     await until(lambda: not any(one.is_running() for one in running), said=lambda: str(running))
 
 
-async def test_an_aborted_run_takes_every_process_along(
-    api: ApiClient, flyte: Flyte, tmp_path: Path
-) -> None:
+async def test_abort_run_kills_every_process(api: ApiClient, flyte: Flyte, tmp_path: Path) -> None:
     root = await api.start("endless.main", pids=str(tmp_path))
     running = await processes(tmp_path, "main", "left", "right")
     assert len(running) == 5
@@ -43,7 +41,7 @@ async def test_an_aborted_run_takes_every_process_along(
     assert details.abort_info.aborted_by.user.id.subject == "anonymous"
 
 
-async def test_an_aborted_action_is_an_exception_in_its_parent(
+async def test_abort_action_raises_in_its_parent(
     api: ApiClient, flyte: Flyte, tmp_path: Path
 ) -> None:
     root = await api.start("endless.catching", pids=str(tmp_path))
@@ -58,7 +56,7 @@ async def test_an_aborted_action_is_an_exception_in_its_parent(
     assert (await api.details(child.id)).abort_info.reason == "this one"
 
 
-async def test_a_child_that_its_parent_cancels_is_aborted(api: ApiClient, tmp_path: Path) -> None:
+async def test_abort_child_cancelled_by_its_parent(api: ApiClient, tmp_path: Path) -> None:
     root = await api.start("endless.cancelling", pids=str(tmp_path))
     running = await processes(tmp_path, "only")
 
@@ -68,7 +66,7 @@ async def test_a_child_that_its_parent_cancels_is_aborted(api: ApiClient, tmp_pa
     assert child.status.phase == ABORTED
 
 
-async def test_aborting_what_is_finished_changes_nothing(api: ApiClient) -> None:
+async def test_abort_of_finished_run_changes_nothing(api: ApiClient) -> None:
     details = await api.finish("hello.main")
 
     await api.runs.abort_run(AbortRunRequest(run_id=details.id.run, reason="too late"))
@@ -77,7 +75,7 @@ async def test_aborting_what_is_finished_changes_nothing(api: ApiClient) -> None
     assert await api.details(details.id) == details
 
 
-async def test_the_first_reason_stays(api: ApiClient, tmp_path: Path) -> None:
+async def test_abort_keeps_the_first_reason(api: ApiClient, tmp_path: Path) -> None:
     root = await api.start("endless.main", pids=str(tmp_path))
     for reason in ("first", "second"):
         await api.runs.abort_run(AbortRunRequest(run_id=root.run, reason=reason))
@@ -85,7 +83,7 @@ async def test_the_first_reason_stays(api: ApiClient, tmp_path: Path) -> None:
     assert (await api.ended(root)).abort_info.reason == "first"
 
 
-async def test_what_waits_for_somebodys_word_can_be_aborted(api: ApiClient) -> None:
+async def test_abort_run_waiting_for_a_condition(api: ApiClient) -> None:
     root = await api.start("approval.main", kind="bool")
     await api.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
 
@@ -95,7 +93,7 @@ async def test_what_waits_for_somebodys_word_can_be_aborted(api: ApiClient) -> N
     assert {child.status.phase for child in await api.children(root)} <= {ABORTED}
 
 
-async def test_aborting_what_is_not_there_names_it(api: ApiClient) -> None:
+async def test_abort_of_missing_run_names_it(api: ApiClient) -> None:
     for call in (
         api.runs.abort_run(AbortRunRequest(run_id=run_id("nobody"))),
         api.runs.abort_action(AbortActionRequest(action_id=action_id("nobody"))),

@@ -95,7 +95,7 @@ MISSING: Mapping[str, Call] = {
 
 
 @pytest.mark.parametrize("call", MISSING.values(), ids=MISSING.keys())
-async def test_what_is_not_there_is_not_found_by_its_name(api: ApiClient, call: Call) -> None:
+async def test_missing_object_is_not_found_by_name(api: ApiClient, call: Call) -> None:
     code, message = await refusal(call(api))
 
     assert code is Code.NOT_FOUND
@@ -180,7 +180,7 @@ MEANINGLESS: Mapping[str, tuple[Call, str]] = {
 
 
 @pytest.mark.parametrize(("call", "words"), MEANINGLESS.values(), ids=MEANINGLESS.keys())
-async def test_what_cannot_be_meant_is_named(api: ApiClient, call: Call, words: str) -> None:
+async def test_invalid_argument_is_named(api: ApiClient, call: Call, words: str) -> None:
     code, message = await refusal(call(api))
 
     assert code is Code.INVALID_ARGUMENT
@@ -188,7 +188,7 @@ async def test_what_cannot_be_meant_is_named(api: ApiClient, call: Call, words: 
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "a" * 31, "nul\0", ""])
-async def test_an_action_of_a_bad_name_is_refused(api: ApiClient, name: str) -> None:
+async def test_enqueue_with_invalid_action_name_is_rejected(api: ApiClient, name: str) -> None:
     async with running_parent(api) as parent:
         action = await make_action(api, parent, "good", sleep_spec())
         action.action_id.name = name
@@ -200,7 +200,7 @@ async def test_an_action_of_a_bad_name_is_refused(api: ApiClient, name: str) -> 
         assert not await api.children(parent)
 
 
-async def test_inputs_that_are_no_protobuf_fail_the_run_and_say_so(api: ApiClient) -> None:
+async def test_invalid_protobuf_inputs_fail_the_run(api: ApiClient) -> None:
     uri = await api.upload(b"\xff\xff this is no protobuf", "inputs.pb")
 
     for task in ("hello.main", "system.echo"):
@@ -226,7 +226,7 @@ async def test_inputs_that_are_no_protobuf_fail_the_run_and_say_so(api: ApiClien
         assert "inputs" in message
 
 
-async def test_an_rpc_that_is_not_built_answers_a_sentence(api: ApiClient) -> None:
+async def test_unimplemented_rpc_answers_with_a_message(api: ApiClient) -> None:
     async with httpx.AsyncClient(base_url=api.url) as http:
         for rpc in (
             "flyteidl2.secret.SecretService/ListSecrets",

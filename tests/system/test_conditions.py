@@ -38,7 +38,7 @@ async def asked(api: ApiClient, root: ActionIdentifier) -> ActionIdentifier:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_a_word_of_each_type_reaches_the_task(
+async def test_condition_signal_of_each_type_reaches_the_task(
     api: ApiClient, kind: str, payload: EventPayload, result: str
 ) -> None:
     root = await api.start("approval.main", kind=kind)
@@ -51,7 +51,7 @@ async def test_a_word_of_each_type_reaches_the_task(
     assert await api.result(root) == [result]
 
 
-async def test_the_command_lists_conditions_and_signals_them(api: ApiClient, flyte: Flyte) -> None:
+async def test_condition_commands_list_and_signal(api: ApiClient, flyte: Flyte) -> None:
     root = await api.start("approval.main", kind="bool")
     condition = await asked(api, root)
 
@@ -61,7 +61,7 @@ async def test_the_command_lists_conditions_and_signals_them(api: ApiClient, fly
     assert await api.result(root) == ["bool True"]
 
 
-async def test_a_word_of_another_type_is_refused_and_the_run_waits_on(api: ApiClient) -> None:
+async def test_condition_signal_of_wrong_type_is_rejected(api: ApiClient) -> None:
     root = await api.start("approval.main", kind="int")
     condition = await asked(api, root)
 
@@ -80,7 +80,7 @@ async def test_a_word_of_another_type_is_refused_and_the_run_waits_on(api: ApiCl
     assert (await api.details(condition)).status.phase == PAUSED
 
 
-async def test_the_first_word_counts(api: ApiClient) -> None:
+async def test_condition_first_signal_wins(api: ApiClient) -> None:
     root = await api.start("approval.main", kind="int")
     condition = await asked(api, root)
 
@@ -99,7 +99,7 @@ async def test_the_first_word_counts(api: ApiClient) -> None:
     assert await api.result(root) == ["int 1"], answers
 
 
-async def test_a_condition_that_nobody_answers_times_out(api: ApiClient) -> None:
+async def test_condition_without_signal_times_out(api: ApiClient) -> None:
     root = await api.start("approval.impatient")
 
     assert await api.result(root) == ["nobody answered"]

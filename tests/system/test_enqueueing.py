@@ -18,7 +18,7 @@ from tests.system.api_client import ApiClient, refusal
 from tests.system.enqueues import enqueue, make_action, running_parent, sleep_spec
 
 
-async def test_the_same_action_twice_runs_once(api: ApiClient, tmp_path: Path) -> None:
+async def test_enqueue_is_idempotent(api: ApiClient, tmp_path: Path) -> None:
     spec = await api.spec("crashing.child")
     journal = tmp_path / "journal"
     async with running_parent(api) as parent:
@@ -33,7 +33,7 @@ async def test_the_same_action_twice_runs_once(api: ApiClient, tmp_path: Path) -
         assert len(await api.children(parent)) == 1
 
 
-async def test_another_action_of_the_same_name_is_refused_and_changes_nothing(
+async def test_enqueue_of_conflicting_action_is_rejected(
     api: ApiClient,
 ) -> None:
     async with running_parent(api) as parent:
@@ -49,7 +49,7 @@ async def test_another_action_of_the_same_name_is_refused_and_changes_nothing(
         assert details.metadata.task.short_name == "first"
 
 
-async def test_an_action_needs_a_parent_that_is_there(api: ApiClient) -> None:
+async def test_enqueue_requires_an_existing_parent(api: ApiClient) -> None:
     async with running_parent(api) as parent:
         action = await make_action(api, parent, "orphan", sleep_spec())
         action.parent_action_name = "nobody"
@@ -60,7 +60,7 @@ async def test_an_action_needs_a_parent_that_is_there(api: ApiClient) -> None:
         assert "nobody" in message
 
 
-async def test_nothing_is_enqueued_in_a_run_that_is_over(api: ApiClient) -> None:
+async def test_enqueue_in_finished_run_is_rejected(api: ApiClient) -> None:
     async with running_parent(api) as parent:
         late = await make_action(api, parent, "late", sleep_spec())
     await api.ended(parent)
@@ -71,7 +71,7 @@ async def test_nothing_is_enqueued_in_a_run_that_is_over(api: ApiClient) -> None
     assert message
 
 
-async def test_an_unknown_run_is_named(api: ApiClient) -> None:
+async def test_enqueue_in_unknown_run_names_it(api: ApiClient) -> None:
     async with running_parent(api) as parent:
         action = await make_action(api, parent, "lost", sleep_spec())
     action.action_id.run.name = "nobody"
@@ -82,7 +82,7 @@ async def test_an_unknown_run_is_named(api: ApiClient) -> None:
     assert "nobody" in message
 
 
-async def test_the_older_services_enqueue_and_watch(api: ApiClient) -> None:
+async def test_queue_and_state_services_enqueue_and_watch(api: ApiClient) -> None:
     spec = await api.spec("hello.main")
     async with running_parent(api) as parent:
         action = await make_action(api, parent, "older", spec, name="you")
@@ -109,7 +109,7 @@ async def test_the_older_services_enqueue_and_watch(api: ApiClient) -> None:
 
 
 @pytest.mark.parametrize("what", ["action", "run"])
-async def test_the_older_services_abort(api: ApiClient, tmp_path: Path, what: str) -> None:
+async def test_queue_service_aborts(api: ApiClient, tmp_path: Path, what: str) -> None:
     spec = await api.spec("endless.worker")
     async with running_parent(api) as parent:
         action = await make_action(api, parent, "older", spec, pids=str(tmp_path), name="one")

@@ -31,26 +31,26 @@ def reader(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Flyte:
 
 
 @pytest.mark.parametrize(("words", "result"), RESULTS, ids=lambda words: " ".join(map(str, words)))
-async def test_an_example_comes_to_its_result(
+async def test_example_returns_its_result(
     api: ApiClient, reader: Flyte, words: list[str], result: list[Value]
 ) -> None:
     assert await api.result(action_id(reader("run", *words).run)) == result
 
 
-async def test_a_dataclass_comes_back_as_one(api: ApiClient, reader: Flyte) -> None:
+async def test_example_returns_a_dataclass(api: ApiClient, reader: Flyte) -> None:
     run = reader("run", "values.py", "main", "--readings", "[20.5, 21.0, 35.0]").run
     await api.phase(action_id(run), ActionPhase.ACTION_PHASE_SUCCEEDED)
     shown = reader("get", "io", "--outputs-only", run).text
     assert "o0=Summary(count=3, mean=25.5, outliers=[35.0]), o1=False" in shown
 
 
-def test_every_example_is_tried() -> None:
+def test_every_example_has_a_test() -> None:
     tried = {words[0] for words, _ in RESULTS} | {"values.py", "endless.py"}
     tried |= {"cluster.py"}  # in tests.kube.node.examples: it needs one
     assert tried == {path.name for path in EXAMPLES.glob("*.py")}
 
 
-def test_stopping_the_stack_stops_the_endless_example(own_stack: Stack, tmp_path: Path) -> None:
+def test_stop_of_the_stack_stops_the_endless_example(own_stack: Stack, tmp_path: Path) -> None:
     Flyte(own_stack, tmp_path / "home", place=EXAMPLES)("run", "endless.py", "main")
     up = own_stack.up
     up.wait_until(lambda: len(tasks(own_stack.data)) >= 3, "its three tasks run")

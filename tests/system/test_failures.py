@@ -22,28 +22,28 @@ def failure(details: ActionDetails) -> ErrorInfo:
     return details.error_info
 
 
-async def test_an_exception_keeps_its_class_and_its_message(api: ApiClient) -> None:
+async def test_failure_keeps_exception_class_and_message(api: ApiClient) -> None:
     error = failure(await api.finish("failing.main", words="I am a teapot"))
 
     assert (error.code, error.message) == ("TeapotError", "I am a teapot")
     assert error.kind == ErrorInfo.Kind.KIND_USER
 
 
-async def test_a_parent_meets_the_failure_of_its_child_as_an_exception(api: ApiClient) -> None:
+async def test_failure_of_child_raises_in_its_parent(api: ApiClient) -> None:
     [caught] = await api.result(await api.start("failing.parent", words="I am a teapot"))
 
     assert str(caught).startswith("RuntimeUserError TeapotError: ")
     assert "I am a teapot" in str(caught)
 
 
-async def test_a_parent_that_does_not_catch_it_fails_of_the_same(api: ApiClient) -> None:
+async def test_failure_of_child_propagates_if_not_caught(api: ApiClient) -> None:
     error = failure(await api.finish("failing.uncaught", words="I am a teapot"))
 
     assert error.code == "TeapotError"
     assert "I am a teapot" in error.message
 
 
-async def test_a_message_of_5_mb_is_cut_for_the_api_and_whole_in_the_bucket(
+async def test_failure_message_of_5_mb_is_truncated_but_whole_in_the_bucket(
     api: ApiClient, stack: Stack
 ) -> None:
     details = await api.finish("failing.wordy", megabytes=5)
@@ -57,19 +57,19 @@ async def test_a_message_of_5_mb_is_cut_for_the_api_and_whole_in_the_bucket(
 
 
 @pytest.mark.parametrize("code", [1, 3, 137])
-async def test_a_process_that_leaves_is_named_by_its_exit_code(api: ApiClient, code: int) -> None:
+async def test_failure_of_exited_process_has_exit_code(api: ApiClient, code: int) -> None:
     error = failure(await api.finish("failing.leaving", code=code))
 
     assert str(code) in error.message
 
 
-async def test_sys_exit_is_a_failure(api: ApiClient) -> None:
+async def test_failure_by_sys_exit(api: ApiClient) -> None:
     error = failure(await api.finish("failing.giving_up"))
 
     assert error.message
 
 
-async def test_outputs_that_were_promised_and_not_written_are_a_failure(api: ApiClient) -> None:
+async def test_failure_of_task_with_missing_outputs(api: ApiClient) -> None:
     details = await api.finish("failing.promising")
 
     error = failure(details)
@@ -78,16 +78,14 @@ async def test_outputs_that_were_promised_and_not_written_are_a_failure(api: Api
     assert not data.outputs.literals
 
 
-async def test_a_crash_is_named_by_its_signal(api: ApiClient) -> None:
+async def test_failure_by_signal_is_named(api: ApiClient) -> None:
     error = failure(await api.finish("failing.killed", number=int(signal.SIGSEGV)))
 
     assert error.code == "Crashed"
     assert "SIGSEGV" in error.message
 
 
-async def test_a_task_killed_from_outside_says_so_and_is_tried_again(
-    api: ApiClient, tmp_path: Path
-) -> None:
+async def test_failure_by_external_kill_is_retried(api: ApiClient, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     root = await api.start("failing.dawdling", pid_file=str(pid_file))
     await until(lambda: pid_file.exists() and bool(pid_file.read_text()))
@@ -101,20 +99,20 @@ async def test_a_task_killed_from_outside_says_so_and_is_tried_again(
     assert "SIGKILL" in first.error_info.message
 
 
-async def test_a_module_that_does_not_import_is_quoted(api: ApiClient) -> None:
+async def test_failure_of_import_quotes_the_error(api: ApiClient) -> None:
     error = failure(await api.finish("unimportable.main"))
 
     assert "a library that only the laptop has" in error.message
 
 
-async def test_more_memory_than_was_asked_for_is_an_end_of_its_own_class(api: ApiClient) -> None:
+async def test_failure_by_out_of_memory_has_its_own_class(api: ApiClient) -> None:
     error = failure(await api.finish("small.hungry"))
 
     assert "OOM" in error.code
     assert "300 MiB" in error.message
 
 
-async def test_a_task_that_takes_too_long_times_out(api: ApiClient) -> None:
+async def test_task_over_its_timeout_fails(api: ApiClient) -> None:
     details = await api.finish("failing.slow")
 
     assert details.status.phase == ActionPhase.ACTION_PHASE_TIMED_OUT
@@ -122,14 +120,14 @@ async def test_a_task_that_takes_too_long_times_out(api: ApiClient) -> None:
     assert "2" in details.error_info.message
 
 
-async def test_the_inputs_of_a_failed_action_can_be_asked_for(api: ApiClient) -> None:
+async def test_failed_action_shows_its_inputs(api: ApiClient) -> None:
     details = await api.finish("failing.main", words="I am a teapot")
 
     data = await api.data.get_action_data(GetActionDataRequest(action_id=details.id))
     assert data.inputs.literals[0].value.scalar.primitive.string_value == "I am a teapot"
 
 
-async def test_what_never_was_has_no_data(api: ApiClient) -> None:
+async def test_missing_action_has_no_data(api: ApiClient) -> None:
     details = await api.finish("hello.nothing")
     details.id.name = "nobody"
 

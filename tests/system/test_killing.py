@@ -91,7 +91,7 @@ def nothing_finished_is_repeated(journal: Counter[str]) -> None:
     }
 
 
-async def test_an_agent_that_is_killed_finds_its_tasks_again(journey: Journey) -> None:
+async def test_killed_agent_readopts_its_tasks(journey: Journey) -> None:
     agent = journey.stack.agent()
     agent.kill()
     await until(lambda: journey.stack.agents() not in ([], [agent]))
@@ -99,7 +99,7 @@ async def test_an_agent_that_is_killed_finds_its_tasks_again(journey: Journey) -
     assert await journey.arrive() == ONCE, await journey.story()
 
 
-async def test_tasks_that_end_while_there_is_no_agent_are_not_lost(journey: Journey) -> None:
+async def test_killed_agent_reports_tasks_that_ended_meanwhile(journey: Journey) -> None:
     agent = journey.stack.agent()
     (journey.place / "gate").touch()
     agent.kill()
@@ -107,7 +107,7 @@ async def test_tasks_that_end_while_there_is_no_agent_are_not_lost(journey: Jour
     assert await journey.arrive() == ONCE, await journey.story()
 
 
-async def test_a_control_plane_that_is_killed_goes_on_where_it_was(journey: Journey) -> None:
+async def test_killed_control_plane_resumes(journey: Journey) -> None:
     left = psutil.Process(journey.stack.up.process.pid).children(recursive=True)
     journey.stack.kill()
     journey.stack.start()
@@ -116,14 +116,14 @@ async def test_a_control_plane_that_is_killed_goes_on_where_it_was(journey: Jour
     assert not [one for one in left if one.is_running() and "postgres" in one.name()]
 
 
-async def test_after_a_ctrl_c_a_run_goes_on_when_all_is_up_again(journey: Journey) -> None:
+async def test_interrupted_stack_resumes_the_run_after_restart(journey: Journey) -> None:
     assert journey.stack.up.stop() == 0
     journey.stack.start()
 
     nothing_finished_is_repeated(await journey.arrive())
 
 
-async def test_a_script_that_waits_for_a_run_survives_a_restart_of_the_control_plane(
+async def test_waiting_script_survives_control_plane_restart(
     own_stack: Stack, tmp_path: Path
 ) -> None:
     flyte = Flyte(own_stack, tmp_path / "home")

@@ -5,13 +5,13 @@ import pytest
 from tests.system.commands import Flyte
 
 
-def test_a_script_runs_a_task_waits_for_it_and_gets_typed_outputs(flyte: Flyte) -> None:
+def test_script_runs_a_task_and_gets_typed_outputs(flyte: Flyte) -> None:
     said = flyte.script("waiting.py", "hot")
 
     assert "Summary ['hot'] True None" in said.text
 
 
-def test_a_script_runs_a_deployed_task_and_sees_its_failure(flyte: Flyte) -> None:
+def test_script_runs_a_deployed_task_and_gets_its_failure(flyte: Flyte) -> None:
     said = flyte.script("catching.py", "failing.main", "I am a teapot")
 
     assert "FAILED" in said.text.upper()
@@ -20,7 +20,7 @@ def test_a_script_runs_a_deployed_task_and_sees_its_failure(flyte: Flyte) -> Non
 
 
 @pytest.mark.parametrize("how", ["bundled", "pickled"])
-def test_a_script_runs_a_task_of_its_own(flyte: Flyte, how: str) -> None:
+def test_script_runs_its_own_task(flyte: Flyte, how: str) -> None:
     said = flyte.script("in_place.py", how, "one", "two")
 
     assert "['ONE', 'TWO']" in said.text

@@ -65,13 +65,13 @@ async def report_link(api: ApiClient, *, seconds: int = 60) -> str:
     return str(answer.pre_signed_urls.signed_url[0])
 
 
-async def test_what_was_announced_is_taken(api: ApiClient) -> None:
+async def test_upload_link_accepts_announced_content(api: ApiClient) -> None:
     upload = await make_upload(api, filename="taken")
 
     assert upload.put().status_code in {200, 201, 204}
 
 
-async def test_another_content_than_announced_is_refused(api: ApiClient) -> None:
+async def test_upload_link_rejects_other_content(api: ApiClient) -> None:
     upload = await make_upload(api, filename="other")
 
     answer = upload.put(b"something else")
@@ -92,7 +92,7 @@ async def test_another_content_than_announced_is_refused(api: ApiClient) -> None
     ],
     ids=["name", "path", "expiry", "signature", "none of it"],
 )
-async def test_an_altered_link_is_refused(api: ApiClient, old: str, new: str) -> None:
+async def test_altered_link_is_rejected(api: ApiClient, old: str, new: str) -> None:
     upload = await make_upload(api, filename="altered")
     altered = re.sub(old, new, upload.url)
     assert altered != upload.url, upload.url
@@ -103,28 +103,28 @@ async def test_an_altered_link_is_refused(api: ApiClient, old: str, new: str) ->
     assert answer.text
 
 
-async def test_a_link_to_write_does_not_read(api: ApiClient) -> None:
+async def test_upload_link_does_not_allow_reading(api: ApiClient) -> None:
     upload = await make_upload(api, filename="written")
     upload.put()
 
     assert get(upload.url).status_code == 403
 
 
-async def test_an_expired_link_is_refused(api: ApiClient) -> None:
+async def test_expired_link_is_rejected(api: ApiClient) -> None:
     url = await report_link(api, seconds=1)
 
     await until(lambda: get(url).status_code == 403)
     assert "expired" in get(url).text
 
 
-async def test_a_report_is_downloaded_by_its_link(api: ApiClient) -> None:
+async def test_report_link_downloads_the_report(api: ApiClient) -> None:
     answer = get(await report_link(api))
 
     assert answer.status_code == 200
     assert "<h1>A report</h1>" in answer.text
 
 
-def test_the_code_of_a_run_can_be_had_back(flyte: Flyte) -> None:
+def test_code_bundle_link_downloads_the_code(flyte: Flyte) -> None:
     run = flyte("run", "hello.py", "main").run
 
     assert "hello.py" in flyte("get", "code", run).text

@@ -10,7 +10,7 @@ from tests.system.api_client import ApiClient, action_id, refusal
 from tests.system.commands import Flyte
 
 
-async def test_lines_come_in_the_order_in_which_they_were_printed(api: ApiClient) -> None:
+async def test_log_lines_are_in_order(api: ApiClient) -> None:
     details = await api.finish("talking.main", lines=1000)
 
     log = await api.log(details.id)
@@ -19,7 +19,7 @@ async def test_lines_come_in_the_order_in_which_they_were_printed(api: ApiClient
     ]
 
 
-async def test_both_streams_are_in_the_log_and_every_letter(api: ApiClient) -> None:
+async def test_log_has_stdout_and_stderr_and_unicode(api: ApiClient) -> None:
     details = await api.finish("talking.main", lines=0)
 
     log = await api.log(details.id)
@@ -27,7 +27,7 @@ async def test_both_streams_are_in_the_log_and_every_letter(api: ApiClient) -> N
     assert "größer ✓ 漢字\n" in log
 
 
-async def test_the_sdk_in_a_parent_has_nothing_to_complain_of(api: ApiClient) -> None:
+async def test_log_of_parent_has_no_sdk_warnings(api: ApiClient) -> None:
     details = await api.finish("nested.main")
 
     complaints = [
@@ -38,7 +38,7 @@ async def test_the_sdk_in_a_parent_has_nothing_to_complain_of(api: ApiClient) ->
     assert complaints == []
 
 
-async def test_a_log_is_followed_while_its_task_runs(api: ApiClient, tmp_path: Path) -> None:
+async def test_log_is_followed_while_the_task_runs(api: ApiClient, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     root = await api.start("talking.until", gate=str(gate))
     await api.phase(root, ActionPhase.ACTION_PHASE_RUNNING)
@@ -53,7 +53,7 @@ async def test_a_log_is_followed_while_its_task_runs(api: ApiClient, tmp_path: P
     assert "after the gate, attempt 0" in seen
 
 
-async def test_what_is_no_text_and_what_has_no_end_are_logged_too(api: ApiClient) -> None:
+async def test_log_keeps_binary_and_unterminated_lines(api: ApiClient) -> None:
     details = await api.finish("talking.odd")
 
     assert details.status.phase == ActionPhase.ACTION_PHASE_SUCCEEDED
@@ -63,13 +63,13 @@ async def test_what_is_no_text_and_what_has_no_end_are_logged_too(api: ApiClient
     assert log.count("x") >= 1_000
 
 
-async def test_the_command_shows_the_log_of_a_finished_run(api: ApiClient, flyte: Flyte) -> None:
+async def test_logs_command_shows_finished_run(api: ApiClient, flyte: Flyte) -> None:
     details = await api.finish("talking.main", lines=3)
 
     assert "line 2" in flyte("get", "logs", details.id.run.name).text
 
 
-async def test_a_log_that_nobody_wrote_is_not_found(api: ApiClient) -> None:
+async def test_log_of_action_without_log_is_not_found(api: ApiClient) -> None:
     details = await api.finish("hello.main")
 
     for action, attempt in ((details.id, 2), (action_id("nobody"), 1)):

@@ -8,7 +8,7 @@ from tests.system.api_client import ApiClient
 from tests.system.commands import Flyte
 
 
-async def test_a_run_is_shown_with_its_task_and_phase(api: ApiClient, flyte: Flyte) -> None:
+async def test_get_run_shows_task_and_phase(api: ApiClient, flyte: Flyte) -> None:
     details = await api.finish("hello.main")
 
     shown = flyte("get", "run", details.id.run.name).text
@@ -16,7 +16,7 @@ async def test_a_run_is_shown_with_its_task_and_phase(api: ApiClient, flyte: Fly
     assert "succeeded" in shown.lower()
 
 
-async def test_runs_are_listed_by_phase_and_task(api: ApiClient, flyte: Flyte) -> None:
+async def test_get_runs_filters_by_phase_and_task(api: ApiClient, flyte: Flyte) -> None:
     failed = await api.finish("failing.main", words="I am a teapot")
     other = await api.finish("hello.main")
 
@@ -26,7 +26,7 @@ async def test_runs_are_listed_by_phase_and_task(api: ApiClient, flyte: Flyte) -
         assert other.id.run.name not in shown
 
 
-async def test_runs_are_listed_by_label(api: ApiClient, flyte: Flyte) -> None:
+async def test_get_runs_filters_by_label(api: ApiClient, flyte: Flyte) -> None:
     labelled = flyte("run", "--label", "team=ml", "hello.py", "main").run
     other = await api.finish("hello.main")
 
@@ -36,7 +36,7 @@ async def test_runs_are_listed_by_label(api: ApiClient, flyte: Flyte) -> None:
         assert other.id.run.name not in shown
 
 
-async def test_the_actions_of_a_run_are_listed(api: ApiClient, flyte: Flyte) -> None:
+async def test_get_actions_lists_the_run(api: ApiClient, flyte: Flyte) -> None:
     details = await api.finish("nested.main")
 
     shown = str(flyte.read("action", details.id.run.name))
@@ -44,14 +44,14 @@ async def test_the_actions_of_a_run_are_listed(api: ApiClient, flyte: Flyte) -> 
         assert child.id.name in shown
 
 
-async def test_one_action_is_shown(api: ApiClient, flyte: Flyte) -> None:
+async def test_get_action_shows_one(api: ApiClient, flyte: Flyte) -> None:
     details = await api.finish("nested.main")
     [child, *_] = await api.children(details.id)
 
     assert child.id.name in flyte("get", "action", details.id.run.name, child.id.name).text
 
 
-async def test_inputs_and_outputs_of_an_action_are_shown(api: ApiClient, flyte: Flyte) -> None:
+async def test_get_io_shows_inputs_and_outputs(api: ApiClient, flyte: Flyte) -> None:
     details = await api.finish("hello.main", name="you")
 
     shown = flyte("get", "io", details.id.run.name).text
@@ -59,14 +59,14 @@ async def test_inputs_and_outputs_of_an_action_are_shown(api: ApiClient, flyte: 
     assert "Hello, you!" in shown
 
 
-def test_tasks_are_listed_with_their_versions(flyte: Flyte) -> None:
+def test_get_tasks_lists_versions(flyte: Flyte) -> None:
     shown = str(flyte.read("task", "hello.main"))
 
     assert "hello.main" in shown
     assert "version" in shown
 
 
-def test_a_project_is_made_listed_and_shown(flyte: Flyte) -> None:
+def test_project_is_created_listed_and_shown(flyte: Flyte) -> None:
     name = f"p{secrets.token_hex(4)}"
     flyte("create", "project", "--id", name, "--name", "A project", "--label", "team=ml")
 
@@ -76,7 +76,7 @@ def test_a_project_is_made_listed_and_shown(flyte: Flyte) -> None:
     assert "team" in shown
 
 
-def test_whoami_says_who(flyte: Flyte) -> None:
+def test_whoami_shows_the_user(flyte: Flyte) -> None:
     assert '"subject": "anonymous"' in flyte("whoami").text
 
 
@@ -97,7 +97,7 @@ def test_whoami_says_who(flyte: Flyte) -> None:
     ],
     ids=" ".join,
 )
-def test_what_is_not_there_is_named(flyte: Flyte, arguments: tuple[str, ...]) -> None:
+def test_get_names_the_missing_object(flyte: Flyte, arguments: tuple[str, ...]) -> None:
     said = flyte(*arguments, expect=1)
 
     assert "nobody" in said.text

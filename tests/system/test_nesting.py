@@ -15,7 +15,7 @@ def by_task(actions: Sequence[Action]) -> Mapping[str, list[Action]]:
     return found
 
 
-async def test_tasks_nest(api: ApiClient) -> None:
+async def test_nested_tasks_run(api: ApiClient) -> None:
     root = await api.start("nested.main")
 
     assert await api.result(root) == [10]
@@ -25,7 +25,7 @@ async def test_tasks_nest(api: ApiClient) -> None:
     assert [leaf.metadata.parent for leaf in actions["leaf"]] == [middle.id.name] * 2
 
 
-async def test_every_action_of_a_finished_run_has_succeeded_at_its_first_attempt(
+async def test_nested_actions_succeed_at_first_attempt(
     api: ApiClient,
 ) -> None:
     details = await api.finish("nested.main")
@@ -36,29 +36,29 @@ async def test_every_action_of_a_finished_run_has_succeeded_at_its_first_attempt
         assert action.status.end_time.ToDatetime() >= action.status.start_time.ToDatetime()
 
 
-async def test_groups_name_the_actions_that_belong_together(api: ApiClient) -> None:
+async def test_groups_label_their_actions(api: ApiClient) -> None:
     root = await api.start("nested.grouped")
 
     assert await api.result(root) == [110]
     assert {action.metadata.group for action in await api.children(root)} == {"tens", "hundreds"}
 
 
-async def test_a_map_keeps_the_order_of_its_inputs(api: ApiClient) -> None:
+async def test_map_keeps_input_order(api: ApiClient) -> None:
     root = await api.start("nested.mapped", numbers=5)
 
     assert await api.result(root) == [[0, 2, 4, 6, 8]]
     assert len(await api.children(root)) == 5
 
 
-async def test_parents_that_wait_keep_no_child_from_running(api: ApiClient) -> None:
+async def test_waiting_parents_do_not_block_children(api: ApiClient) -> None:
     assert await api.result(await api.start("nested.deep", levels=8)) == [8]
 
 
-async def test_more_children_at_once_than_the_machine_has_cores(api: ApiClient) -> None:
+async def test_nested_run_has_more_children_than_cores(api: ApiClient) -> None:
     assert await api.result(await api.start("nested.broad", numbers=25)) == [sum(range(25))]
 
 
-async def test_the_outputs_of_a_child_can_be_asked_for(api: ApiClient) -> None:
+async def test_child_outputs_are_readable(api: ApiClient) -> None:
     details = await api.finish("nested.main")
 
     outputs = [await api.outputs(action.id) for action in await api.children(details.id)]

@@ -23,7 +23,7 @@ from tests.system.stack import Stack
 from tests.system.values import from_literals, make_inputs
 
 
-async def test_a_task_that_uses_them_has_its_children_run(
+async def test_queue_and_state_services_run_children_of_a_task(
     api: ApiClient, stack: Stack, tmp_path: Path
 ) -> None:
     spec = await api.spec("nested.main")

@@ -60,7 +60,7 @@ def flyte(own_stack: Stack, tmp_path: Path) -> Flyte:
     return Flyte(own_stack, tmp_path / "home")
 
 
-async def test_what_waits_for_a_cordoned_cluster_says_so_and_goes_on_when_it_is_not(
+async def test_cordoned_cluster_is_the_pending_reason_until_uncordoned(
     own_stack: Stack, operator: Operator, flyte: Flyte
 ) -> None:
     operator("cluster", "cordon", "local")
@@ -78,7 +78,7 @@ async def test_what_waits_for_a_cordoned_cluster_says_so_and_goes_on_when_it_is_
     assert operator.reasons(root.run.name)[-1] == "running"
 
 
-async def test_a_drained_cluster_lists_what_is_left_and_is_empty_when_that_is_stopped(
+async def test_drain_lists_remaining_attempts_until_empty(
     own_stack: Stack, operator: Operator, flyte: Flyte, tmp_path: Path
 ) -> None:
     flyte("deploy", "endless.py", "env")
@@ -115,7 +115,7 @@ async def test_a_drained_cluster_lists_what_is_left_and_is_empty_when_that_is_st
     assert details.status.phase == ActionPhase.ACTION_PHASE_ABORTED
 
 
-async def test_a_queue_sends_work_to_the_clusters_of_its_pool(
+async def test_queue_dispatches_to_clusters_of_its_pool(
     own_stack: Stack, operator: Operator, flyte: Flyte
 ) -> None:
     said = operator("queue", "set", "gpu", "--pool", "gpus", "--depth", "10")
@@ -133,7 +133,7 @@ async def test_a_queue_sends_work_to_the_clusters_of_its_pool(
     assert operator.read("queue", "list") == []
 
 
-def test_names_that_are_not_there_are_refused_with_those_that_are(operator: Operator) -> None:
+def test_unknown_name_error_lists_existing_names(operator: Operator) -> None:
     assert "cluster x not found; there is local" in operator("cluster", "show", "x", expect=1)
     assert "org y not found; there is local" in operator("cluster", "list", "--org", "y", expect=1)
     assert "run flytesnacks/development/nope not found" in operator("explain", "nope", expect=1)

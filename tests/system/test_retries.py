@@ -10,7 +10,7 @@ from tests.system.api_client import ApiClient
 FAILED, SUCCEEDED = ActionPhase.ACTION_PHASE_FAILED, ActionPhase.ACTION_PHASE_SUCCEEDED
 
 
-async def test_each_failed_attempt_keeps_its_own_error(api: ApiClient) -> None:
+async def test_retry_keeps_the_error_of_each_attempt(api: ApiClient) -> None:
     details = await api.finish("retrying.main", failures=2)
 
     assert [attempt.attempt for attempt in details.attempts] == [1, 2, 3]
@@ -22,11 +22,11 @@ async def test_each_failed_attempt_keeps_its_own_error(api: ApiClient) -> None:
     ]
 
 
-async def test_the_outputs_are_those_of_the_attempt_that_succeeded(api: ApiClient) -> None:
+async def test_retry_outputs_are_of_the_succeeded_attempt(api: ApiClient) -> None:
     assert await api.result(await api.start("retrying.main", failures=1)) == ["attempt 1"]
 
 
-async def test_spent_retries_end_in_the_last_error(api: ApiClient) -> None:
+async def test_retries_exhausted_fail_with_the_last_error(api: ApiClient) -> None:
     details = await api.finish("retrying.main", failures=9)
 
     assert details.status.phase == FAILED
@@ -34,7 +34,7 @@ async def test_spent_retries_end_in_the_last_error(api: ApiClient) -> None:
     assert details.error_info.message == "attempt 2 is not the one"
 
 
-async def test_an_error_that_may_not_be_retried_is_not(api: ApiClient) -> None:
+async def test_non_recoverable_error_is_not_retried(api: ApiClient) -> None:
     details = await api.finish("retrying.hopeless")
 
     assert details.status.phase == FAILED
@@ -42,7 +42,7 @@ async def test_an_error_that_may_not_be_retried_is_not(api: ApiClient) -> None:
     assert "never again" in details.error_info.message
 
 
-async def test_each_attempt_keeps_its_own_log(api: ApiClient) -> None:
+async def test_retry_keeps_the_log_of_each_attempt(api: ApiClient) -> None:
     details = await api.finish("retrying.main", failures=1)
 
     for attempt, words in ((1, "attempt 0\n"), (2, "attempt 1\n")):
@@ -51,7 +51,7 @@ async def test_each_attempt_keeps_its_own_log(api: ApiClient) -> None:
 
 
 @pytest.mark.parametrize("way", ["exit", "kill"])
-async def test_a_parent_that_crashes_runs_no_finished_child_again(
+async def test_retry_of_parent_does_not_rerun_finished_children(
     api: ApiClient, tmp_path: Path, way: str
 ) -> None:
     journal = tmp_path / "journal"
@@ -68,5 +68,5 @@ async def test_a_parent_that_crashes_runs_no_finished_child_again(
     assert [child.status.attempts for child in await api.children(root)] == [1, 1, 1]
 
 
-async def test_a_checkpoint_is_what_one_attempt_leaves_to_the_next(api: ApiClient) -> None:
+async def test_retry_reads_the_checkpoint_of_the_previous_attempt(api: ApiClient) -> None:
     assert await api.result(await api.start("saving.main")) == ["half of it"]

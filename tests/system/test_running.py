@@ -13,14 +13,14 @@ from tests.system.commands import WORKFLOWS, Flyte
 from tests.system.values import KEPT
 
 
-def test_following_a_run_shows_its_log_and_its_page(flyte: Flyte) -> None:
+def test_run_follow_shows_log_and_page(flyte: Flyte) -> None:
     said = flyte("run", "--follow", "hello.py", "main", "--name", "you")
 
     assert "greeting you" in said.text
     assert f"http://{flyte.endpoint}/v2/domain/development/project/flytesnacks/runs/" in said.text
 
 
-def test_the_page_that_is_printed_is_there(flyte: Flyte) -> None:
+def test_run_page_is_served(flyte: Flyte) -> None:
     said = flyte("run", "hello.py", "main")
     [address] = [word for word in said.text.split() if word.endswith(f"runs/{said.run}")]
 
@@ -30,7 +30,7 @@ def test_the_page_that_is_printed_is_there(flyte: Flyte) -> None:
     assert said.run in answer.text
 
 
-async def test_a_run_can_be_given_a_name(api: ApiClient, flyte: Flyte) -> None:
+async def test_run_with_a_name(api: ApiClient, flyte: Flyte) -> None:
     name = f"r{secrets.token_hex(6)}"
     said = flyte("run", "--name", name, "hello.py", "main")
 
@@ -38,7 +38,7 @@ async def test_a_run_can_be_given_a_name(api: ApiClient, flyte: Flyte) -> None:
     assert await api.result(action_id(name)) == ["Hello, world!"]
 
 
-async def test_a_run_that_is_asked_for_twice_is_one_run(api: ApiClient, flyte: Flyte) -> None:
+async def test_run_requested_twice_is_created_once(api: ApiClient, flyte: Flyte) -> None:
     name = f"r{secrets.token_hex(6)}"
     for _ in range(2):
         flyte("run", "--name", name, "hello.py", "main")
@@ -46,7 +46,7 @@ async def test_a_run_that_is_asked_for_twice_is_one_run(api: ApiClient, flyte: F
     assert await api.result(action_id(name)) == ["Hello, world!"]
 
 
-def test_the_name_of_a_run_belongs_to_what_ran_first(flyte: Flyte) -> None:
+def test_run_name_of_another_task_is_rejected(flyte: Flyte) -> None:
     name = f"r{secrets.token_hex(6)}"
     flyte("run", "--name", name, "hello.py", "main")
 
@@ -56,13 +56,13 @@ def test_the_name_of_a_run_belongs_to_what_ran_first(flyte: Flyte) -> None:
     assert "already exists" in said.text
 
 
-async def test_a_deployed_task_runs_without_its_code_at_hand(api: ApiClient, flyte: Flyte) -> None:
+async def test_run_deployed_task_without_local_code(api: ApiClient, flyte: Flyte) -> None:
     said = flyte("run", "deployed-task", "hello.main", "--name", "you")
 
     assert await api.result(action_id(said.run)) == ["Hello, you!"]
 
 
-async def test_runs_of_one_name_in_two_projects_are_two_runs(api: ApiClient, flyte: Flyte) -> None:
+async def test_run_name_is_unique_per_project(api: ApiClient, flyte: Flyte) -> None:
     other, name = f"p{secrets.token_hex(4)}", f"r{secrets.token_hex(6)}"
     flyte("create", "project", "--id", other, "--name", other)
     flyte("run", "--name", name, "hello.py", "main", "--name", "here")
@@ -74,14 +74,14 @@ async def test_runs_of_one_name_in_two_projects_are_two_runs(api: ApiClient, fly
     assert await api.result(there) == ["Hello, there!"]
 
 
-async def test_a_version_of_a_task_can_be_deployed_again_as_it_is(api: ApiClient) -> None:
+async def test_deploy_of_same_version_is_idempotent(api: ApiClient) -> None:
     task, spec = await api.task("hello.main"), await api.spec("hello.main")
     await api.tasks.deploy_task(DeployTaskRequest(task_id=task, spec=spec))
 
     assert await api.task("hello.main") == task
 
 
-async def test_a_version_of_a_task_stays_what_it_is(api: ApiClient) -> None:
+async def test_deploy_of_changed_version_is_rejected(api: ApiClient) -> None:
     task, spec = await api.task("hello.main"), await api.spec("hello.main")
     spec.task_template.metadata.retries.retries = 7
 
@@ -92,7 +92,7 @@ async def test_a_version_of_a_task_stays_what_it_is(api: ApiClient) -> None:
     assert not (await api.spec("hello.main")).task_template.metadata.retries.retries
 
 
-async def test_variables_and_labels_of_a_run_are_kept(api: ApiClient, flyte: Flyte) -> None:
+async def test_run_keeps_env_vars_and_labels(api: ApiClient, flyte: Flyte) -> None:
     said = flyte(
         *("run", "--env", "FROM_RUN=shell", "--label", "team=ml"),
         *("surroundings.py", "variables", "--names", '["FROM_RUN"]'),
@@ -101,22 +101,20 @@ async def test_variables_and_labels_of_a_run_are_kept(api: ApiClient, flyte: Fly
     assert await api.result(action_id(said.run)) == [["shell"]]
 
 
-def test_following_a_run_that_fails_shows_why(flyte: Flyte) -> None:
+def test_run_follow_shows_the_failure(flyte: Flyte) -> None:
     said = flyte("run", "--follow", "failing.py", "main", "--words", "I am a teapot")
 
     assert "TeapotError" in said.text
     assert "I am a teapot" in said.text
 
 
-async def test_a_file_of_the_users_machine_reaches_the_task(api: ApiClient, flyte: Flyte) -> None:
+async def test_run_with_local_file(api: ApiClient, flyte: Flyte) -> None:
     said = flyte("run", "files.py", "size", "--file", str(WORKFLOWS / "files.py"))
 
     assert await api.result(action_id(said.run)) == [(WORKFLOWS / "files.py").stat().st_size]
 
 
-async def test_a_directory_of_the_users_machine_reaches_the_task(
-    api: ApiClient, flyte: Flyte, tmp_path: Path
-) -> None:
+async def test_run_with_local_directory(api: ApiClient, flyte: Flyte, tmp_path: Path) -> None:
     for number in range(3):
         tmp_path.joinpath(f"{number}.txt").write_text(f"text {number}")
 
@@ -125,13 +123,13 @@ async def test_a_directory_of_the_users_machine_reaches_the_task(
     assert await api.result(action_id(said.run)) == [["0.txt", "1.txt", "2.txt"]]
 
 
-async def test_files_and_directories_travel_between_tasks(api: ApiClient) -> None:
+async def test_files_and_directories_pass_between_tasks(api: ApiClient) -> None:
     texts = ["one", "two ✓", ""]
 
     assert await api.result(await api.start("files.main", texts=list(texts))) == [sorted(texts)]
 
 
-async def test_a_run_can_be_run_again(api: ApiClient, flyte: Flyte) -> None:
+async def test_rerun_of_a_run(api: ApiClient, flyte: Flyte) -> None:
     first = await api.finish("hello.main", name="you")
 
     said = flyte("rerun", first.id.run.name)
@@ -140,7 +138,7 @@ async def test_a_run_can_be_run_again(api: ApiClient, flyte: Flyte) -> None:
     assert await api.result(action_id(said.run)) == ["Hello, you!"]
 
 
-async def test_a_run_can_be_run_again_with_another_input(api: ApiClient, flyte: Flyte) -> None:
+async def test_rerun_with_another_input(api: ApiClient, flyte: Flyte) -> None:
     first = await api.finish("values.echo", text="one")
 
     said = flyte("rerun", first.id.run.name, "--text", "two")
@@ -148,7 +146,7 @@ async def test_a_run_can_be_run_again_with_another_input(api: ApiClient, flyte: 
     assert await api.result(action_id(said.run)) == ["two"]
 
 
-async def test_one_action_of_a_run_can_be_run_again(api: ApiClient, flyte: Flyte) -> None:
+async def test_rerun_of_one_action(api: ApiClient, flyte: Flyte) -> None:
     first = await api.finish("nested.main")
     [middle] = [
         child
@@ -161,7 +159,7 @@ async def test_one_action_of_a_run_can_be_run_again(api: ApiClient, flyte: Flyte
     assert await api.result(action_id(said.run)) == [10]
 
 
-async def test_a_run_that_failed_can_be_run_again(api: ApiClient, flyte: Flyte) -> None:
+async def test_rerun_of_a_failed_run(api: ApiClient, flyte: Flyte) -> None:
     first = await api.finish("failing.main", words="I am a teapot")
 
     said = flyte("rerun", first.id.run.name, "--words", "still")
@@ -171,7 +169,7 @@ async def test_a_run_that_failed_can_be_run_again(api: ApiClient, flyte: Flyte) 
     assert again.error_info.message == "still"
 
 
-async def test_files_of_a_temporary_directory_are_kept_and_downloads_are_private(
+async def test_temporary_files_are_kept_and_downloads_are_private(
     api: ApiClient,
 ) -> None:
     [seen] = await api.result(await api.start("keeping.main"))
@@ -179,5 +177,5 @@ async def test_files_of_a_temporary_directory_are_kept_and_downloads_are_private
     assert seen == [KEPT] * 4
 
 
-async def test_file_of_a_name_is_found_by_the_next_attempt(api: ApiClient) -> None:
+async def test_named_file_is_found_by_the_next_attempt(api: ApiClient) -> None:
     assert await api.result(await api.start("keeping.resume")) == ["of the first attempt"]

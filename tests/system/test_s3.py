@@ -37,7 +37,7 @@ def s3(s3_server: S3ForTests, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield OnS3(stack, Flyte(stack, home / "home"), ApiClient(stack.url))
 
 
-async def test_a_run_goes_through_the_bucket(s3: OnS3) -> None:
+async def test_s3_run_succeeds(s3: OnS3) -> None:
     run = s3.flyte("run", "--follow", "hello.py", "main", "--name", "you").run
 
     assert await s3.api.result(action_id(run)) == ["Hello, you!"]
@@ -45,19 +45,19 @@ async def test_a_run_goes_through_the_bucket(s3: OnS3) -> None:
     assert "greeting you" in s3.flyte("get", "logs", run).text
 
 
-async def test_files_travel_through_the_bucket(s3: OnS3) -> None:
+async def test_s3_files_pass_between_tasks(s3: OnS3) -> None:
     run = s3.flyte("run", "files.py", "main", "--texts", '["one", "two"]').run
 
     assert await s3.api.result(action_id(run)) == [["one", "two"]]
 
 
-async def test_a_file_of_the_users_machine_goes_to_the_bucket(s3: OnS3) -> None:
+async def test_s3_upload_of_local_file(s3: OnS3) -> None:
     run = s3.flyte("run", "files.py", "size", "--file", str(WORKFLOWS / "files.py")).run
 
     assert await s3.api.result(action_id(run)) == [(WORKFLOWS / "files.py").stat().st_size]
 
 
-async def test_a_report_is_downloaded_from_the_bucket_itself(s3: OnS3) -> None:
+async def test_s3_report_link_leads_to_the_bucket(s3: OnS3) -> None:
     run = s3.flyte("run", "--follow", "reporting.py", "main", "--title", "A report").run
 
     answer = await s3.api.data.create_download_link(
@@ -72,13 +72,13 @@ async def test_a_report_is_downloaded_from_the_bucket_itself(s3: OnS3) -> None:
         assert "<h1>A report</h1>" in (await http.get(url)).text
 
 
-async def test_files_of_a_temporary_directory_are_kept_as_on_the_embedded_default(s3: OnS3) -> None:
+async def test_s3_temporary_files_are_kept(s3: OnS3) -> None:
     run = s3.flyte("run", "keeping.py", "main").run
 
     assert await s3.api.result(action_id(run)) == [[KEPT] * 4]
 
 
-async def test_file_of_a_name_is_found_by_the_next_attempt(s3: OnS3) -> None:
+async def test_named_file_is_found_by_the_next_attempt(s3: OnS3) -> None:
     run = s3.flyte("run", "keeping.py", "resume").run
 
     assert await s3.api.result(action_id(run)) == ["of the first attempt"]

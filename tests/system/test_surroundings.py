@@ -14,26 +14,26 @@ RUN = RunSpec(
 )
 
 
-async def test_the_runs_variables_lie_over_the_tasks(api: ApiClient) -> None:
+async def test_env_vars_of_the_run_override_the_tasks(api: ApiClient) -> None:
     root = await api.start("surroundings.variables", run_spec=RUN, names=list(NAMES))
 
     assert await api.result(root) == [["task", "run", "run"]]
 
 
-async def test_the_runs_variables_reach_every_child(api: ApiClient) -> None:
+async def test_env_vars_of_the_run_reach_children(api: ApiClient) -> None:
     root = await api.start("surroundings.parent", run_spec=RUN, names=list(NAMES))
 
     assert await api.result(root) == [["task", "run", "run"]]
 
 
-async def test_nobody_can_pretend_to_be_another_action(api: ApiClient) -> None:
+async def test_env_vars_cannot_override_the_action_identity(api: ApiClient) -> None:
     lie = RunSpec(envs=Envs(values=[KeyValuePair(key="ACTION_NAME", value="another")]))
     root = await api.start("surroundings.variables", run_spec=lie, names=["ACTION_NAME"])
 
     assert await api.result(root) == [["a0"]]
 
 
-async def test_no_secret_of_ours_is_among_the_variables(api: ApiClient, stack: Stack) -> None:
+async def test_env_vars_contain_no_volary_secret(api: ApiClient, stack: Stack) -> None:
     [names] = await api.result(await api.start("surroundings.inherited"))
 
     assert isinstance(names, list)
@@ -43,7 +43,7 @@ async def test_no_secret_of_ours_is_among_the_variables(api: ApiClient, stack: S
     assert [name for name in names if str(name).startswith("VOLARY_")] == ["VOLARY_ATTEMPT"]
 
 
-async def test_a_task_knows_where_it_is(api: ApiClient) -> None:
+async def test_task_context_names_the_action(api: ApiClient) -> None:
     root = await api.start("surroundings.whereabouts")
 
     [found] = await api.result(root)
@@ -51,7 +51,7 @@ async def test_a_task_knows_where_it_is(api: ApiClient) -> None:
     assert found[:4] == ["flytesnacks", "development", root.run.name, "a0"]
 
 
-async def test_a_task_works_in_a_directory_of_its_own(api: ApiClient, stack: Stack) -> None:
+async def test_task_has_its_own_working_directory(api: ApiClient, stack: Stack) -> None:
     places = [
         Path(str(found[4]))
         for found in [

@@ -8,7 +8,7 @@ from flyteidl2.workflow.run_definition_pb2 import ActionType
 from tests.system.api_client import ApiClient
 
 
-async def test_a_traced_step_is_an_action_of_the_run(api: ApiClient, tmp_path: Path) -> None:
+async def test_trace_is_an_action_of_the_run(api: ApiClient, tmp_path: Path) -> None:
     details = await api.finish("steps.main", journal=str(tmp_path / "journal"))
 
     traces = await api.children(details.id)
@@ -17,7 +17,7 @@ async def test_a_traced_step_is_an_action_of_the_run(api: ApiClient, tmp_path: P
     assert all(trace.status.phase == ActionPhase.ACTION_PHASE_SUCCEEDED for trace in traces)
 
 
-async def test_a_crash_does_not_repeat_the_steps_before_it(api: ApiClient, tmp_path: Path) -> None:
+async def test_trace_is_not_repeated_after_a_crash(api: ApiClient, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     details = await api.finish("steps.main", journal=str(journal))
 
@@ -26,14 +26,14 @@ async def test_a_crash_does_not_repeat_the_steps_before_it(api: ApiClient, tmp_p
     assert journal.read_text().split() == ["one", "two"]
 
 
-async def test_the_outputs_of_a_step_can_be_asked_for(api: ApiClient, tmp_path: Path) -> None:
+async def test_trace_outputs_are_readable(api: ApiClient, tmp_path: Path) -> None:
     details = await api.finish("steps.main", journal=str(tmp_path / "journal"))
 
     outputs = [await api.outputs(trace.id) for trace in await api.children(details.id)]
     assert sorted(outputs, key=str) == [["ONE"], ["TWO"]]
 
 
-async def test_a_step_that_fails_is_a_failed_action_with_its_error(api: ApiClient) -> None:
+async def test_trace_failure_is_a_failed_action(api: ApiClient) -> None:
     details = await api.finish("steps.failing")
 
     assert await api.outputs(details.id) == ["caught: no step here"]

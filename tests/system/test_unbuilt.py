@@ -19,13 +19,13 @@ UNBUILT = Path(__file__).parent / "unbuilt"
 
 
 @pytest.mark.parametrize("kind", ["secret", "trigger", "app"])
-def test_a_service_that_is_not_there_says_so(flyte: Flyte, kind: str) -> None:
+def test_unimplemented_service_answers_with_a_message(flyte: Flyte, kind: str) -> None:
     said = flyte("get", kind, expect=1)
 
     assert "not served by this release of Volary" in said.text
 
 
-def test_a_schedule_is_not_silently_forgotten(flyte: Flyte) -> None:
+def test_schedule_is_rejected_as_unimplemented(flyte: Flyte) -> None:
     said = flyte(
         *("deploy", "--root-dir", str(UNBUILT), str(UNBUILT / "scheduled.py"), "env"), expect=1
     )
@@ -37,7 +37,7 @@ def test_a_schedule_is_not_silently_forgotten(flyte: Flyte) -> None:
     ("task_type", "needed"),
     [("raw-container", "containers"), ("spark", "Spark"), ("of-my-own", "of-my-own")],
 )
-async def test_a_task_that_nothing_here_can_run_fails_at_once(
+async def test_task_of_unsupported_type_fails_at_once(
     api: ApiClient, task_type: str, needed: str
 ) -> None:
     spec = sleep_spec()
@@ -51,7 +51,7 @@ async def test_a_task_that_nothing_here_can_run_fails_at_once(
 
 
 @pytest.mark.parametrize(("task_type", "needed"), [("dask", "Dask"), ("ray", "KubeRay")])
-async def test_task_that_is_a_cluster_of_processes_is_refused_though_the_sdk_starts_it(
+async def test_clustered_task_is_rejected_though_the_sdk_starts_it(
     api: ApiClient, task_type: str, needed: str
 ) -> None:
     spec = await api.spec("hello.main")
@@ -64,7 +64,7 @@ async def test_task_that_is_a_cluster_of_processes_is_refused_though_the_sdk_sta
     assert needed in details.error_info.message
 
 
-async def test_ignored_features_are_told_in_the_log(api: ApiClient) -> None:
+async def test_ignored_features_are_logged(api: ApiClient) -> None:
     spec = await api.spec("hello.main")
     spec.task_template.metadata.discoverable = True
     spec.task_template.extended_resources.gpu_accelerator.device = "nvidia-tesla-t4"
@@ -76,7 +76,7 @@ async def test_ignored_features_are_told_in_the_log(api: ApiClient) -> None:
     assert "does not cache results" in log
 
 
-async def test_a_secret_that_will_be_missing_is_told_in_the_log(api: ApiClient) -> None:
+async def test_missing_secret_is_logged(api: ApiClient) -> None:
     spec = await api.spec("hello.main")
     spec.task_template.security_context.secrets.append(Secret(group="team", key="token"))
 
@@ -85,7 +85,7 @@ async def test_a_secret_that_will_be_missing_is_told_in_the_log(api: ApiClient) 
     assert "team/token" in await api.log(details.id)
 
 
-async def test_the_primary_container_of_a_pod_template_runs(api: ApiClient) -> None:
+async def test_pod_template_primary_container_runs(api: ApiClient) -> None:
     spec = await api.spec("hello.main")
     template = spec.task_template
     primary = {"name": "primary", "args": list(template.container.args)}
@@ -97,7 +97,7 @@ async def test_the_primary_container_of_a_pod_template_runs(api: ApiClient) -> N
     assert await api.result(await api.start(spec, name="you")) == ["Hello, you!"]
 
 
-async def test_a_webhook_that_nobody_would_call_is_refused(api: ApiClient) -> None:
+async def test_webhook_is_rejected_as_unimplemented(api: ApiClient) -> None:
     async with running_parent(api) as parent:
         action = await make_action(api, parent, "asks", sleep_spec())
         action.condition.CopyFrom(

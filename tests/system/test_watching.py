@@ -23,7 +23,7 @@ SUCCEEDED = ActionPhase.ACTION_PHASE_SUCCEEDED
 WITHIN = {"timeout_ms": 30_000}
 
 
-async def test_a_parent_sees_what_is_then_a_sentinel_then_changes(api: ApiClient) -> None:
+async def test_watch_for_updates_sends_state_sentinel_then_changes(api: ApiClient) -> None:
     async with running_parent(api) as parent:
         before = await enqueue(api, await make_action(api, parent, "before", sleep_spec()))
         await api.ended(before)
@@ -46,7 +46,7 @@ async def test_a_parent_sees_what_is_then_a_sentinel_then_changes(api: ApiClient
     assert {one[0] for one in seen[2:]} == {"after"}
 
 
-async def test_a_parent_without_children_gets_its_sentinel_at_once(api: ApiClient) -> None:
+async def test_watch_for_updates_without_children_sends_sentinel_at_once(api: ApiClient) -> None:
     async with running_parent(api) as parent:
         first = await anext(
             api.actions.watch_for_updates(WatchForUpdatesRequest(parent_action_id=parent), **WITHIN)
@@ -55,7 +55,7 @@ async def test_a_parent_without_children_gets_its_sentinel_at_once(api: ApiClien
     assert first.control_message.sentinel
 
 
-async def test_a_child_of_a_child_is_not_its_grandparents_business(api: ApiClient) -> None:
+async def test_watch_for_updates_excludes_grandchildren(api: ApiClient) -> None:
     details = await api.finish("nested.main")
 
     names = set()
@@ -70,7 +70,7 @@ async def test_a_child_of_a_child_is_not_its_grandparents_business(api: ApiClien
     assert names == {name for name, parent in parents.items() if parent == "a0"}
 
 
-async def test_watching_an_action_ends_when_it_has_ended(api: ApiClient) -> None:
+async def test_watch_action_ends_with_the_action(api: ApiClient) -> None:
     root = await api.start("hello.main")
 
     phases = [
@@ -85,7 +85,7 @@ async def test_watching_an_action_ends_when_it_has_ended(api: ApiClient) -> None
     assert phases == sorted(phases)
 
 
-async def test_watching_what_has_ended_shows_it_once_and_ends(api: ApiClient) -> None:
+async def test_watch_of_ended_action_sends_it_once_and_ends(api: ApiClient) -> None:
     details = await api.finish("hello.main")
 
     answers = [
@@ -98,7 +98,7 @@ async def test_watching_what_has_ended_shows_it_once_and_ends(api: ApiClient) ->
     assert answers == [details]
 
 
-async def test_watching_a_run_shows_its_end(api: ApiClient) -> None:
+async def test_watch_run_shows_its_end(api: ApiClient) -> None:
     root = await api.start("hello.main")
 
     async for answer in api.runs.watch_run_details(
@@ -109,7 +109,7 @@ async def test_watching_a_run_shows_its_end(api: ApiClient) -> None:
     raise AssertionError("the watch ended before the run")
 
 
-async def test_watching_the_actions_of_a_run_counts_children_by_phase(api: ApiClient) -> None:
+async def test_watch_actions_counts_children_by_phase(api: ApiClient) -> None:
     async with running_parent(api) as parent:
         for number in range(3):
             await enqueue(api, await make_action(api, parent, f"c{number}", sleep_spec()))
@@ -126,7 +126,7 @@ async def test_watching_the_actions_of_a_run_counts_children_by_phase(api: ApiCl
     raise AssertionError("the watch ended before the count was three")
 
 
-async def test_watching_runs_shows_those_that_come(api: ApiClient) -> None:
+async def test_watch_runs_shows_new_runs(api: ApiClient) -> None:
     watch = api.runs.watch_runs(WatchRunsRequest(project_id=PROJECT_ID), **WITHIN)
     async with aclosing(watch):
         await anext(watch)  # what was there already
@@ -139,7 +139,7 @@ async def test_watching_runs_shows_those_that_come(api: ApiClient) -> None:
     raise AssertionError("the watch ended before the run")
 
 
-async def test_whoever_reads_slowly_misses_no_end(api: ApiClient) -> None:
+async def test_watch_slow_reader_misses_no_end(api: ApiClient) -> None:
     """What happens while nobody reads is more than any buffer on the way holds."""
     count = 1500
     async with running_parent(api) as parent:

@@ -53,7 +53,7 @@ async def keep_inputs(world: World) -> str:
     return uri
 
 
-async def test_a_running_action_shows_its_inputs(world: World) -> None:
+async def test_action_data_of_running_action_has_inputs(world: World) -> None:
     uri = await keep_inputs(world)
     await world.run(input_uri=uri)
 
@@ -64,7 +64,7 @@ async def test_a_running_action_shows_its_inputs(world: World) -> None:
     assert not data.HasField("outputs")
 
 
-async def test_an_action_that_succeeded_shows_both(world: World) -> None:
+async def test_action_data_of_succeeded_action_has_inputs_and_outputs(world: World) -> None:
     assignment = await world.run(input_uri=await keep_inputs(world))
     outputs_uri = f"{assignment.output_prefix}/outputs.pb"
     await world.blobs.write(outputs_uri, make_outputs(o0=2).SerializeToString())
@@ -77,7 +77,7 @@ async def test_an_action_that_succeeded_shows_both(world: World) -> None:
     assert data.outputs_uri == outputs_uri
 
 
-async def test_an_outputs_file_of_no_bytes_is_no_outputs(world: World) -> None:
+async def test_action_data_treats_empty_outputs_file_as_no_outputs(world: World) -> None:
     assignment = await world.run(input_uri=await keep_inputs(world))
     await world.blobs.write(f"{assignment.output_prefix}/outputs.pb", b"")
     await world.end(assignment, Phase.SUCCEEDED)
@@ -85,7 +85,7 @@ async def test_an_outputs_file_of_no_bytes_is_no_outputs(world: World) -> None:
     assert (await get(world)).outputs == make_outputs()
 
 
-async def test_an_action_that_failed_shows_its_inputs(world: World) -> None:
+async def test_action_data_of_failed_action_has_inputs(world: World) -> None:
     assignment = await world.run(input_uri=await keep_inputs(world))
     await world.end(assignment, Phase.ABORTED)
 
@@ -95,7 +95,7 @@ async def test_an_action_that_failed_shows_its_inputs(world: World) -> None:
     assert not data.HasField("outputs")
 
 
-async def test_what_is_gone_is_named(world: World) -> None:
+async def test_action_data_names_a_deleted_blob(world: World) -> None:
     assignment = await world.run(
         input_uri=f"{world.own}/p/development/inputs/gone/inputs.pb", body=ONE_OUTPUT
     )
@@ -111,14 +111,14 @@ async def test_what_is_gone_is_named(world: World) -> None:
     assert "inputs" not in str(refusal.value).replace("outputs", "")
 
 
-async def test_a_task_without_outputs_need_not_write_any(world: World) -> None:
+async def test_action_data_of_task_without_outputs_needs_no_outputs_file(world: World) -> None:
     assignment = await world.run(input_uri=await keep_inputs(world), body=NO_OUTPUTS)
     await world.end(assignment, Phase.SUCCEEDED)
 
     assert (await get(world)).outputs == make_outputs()
 
 
-async def test_what_is_no_protobuf_is_said_to_be_none(world: World) -> None:
+async def test_action_data_reports_invalid_protobuf(world: World) -> None:
     uri = f"{world.own}/p/development/inputs/bad/inputs.pb"
     await world.blobs.write(uri, b"this is not a protobuf")
     await world.run(input_uri=uri)
@@ -127,7 +127,7 @@ async def test_what_is_no_protobuf_is_said_to_be_none(world: World) -> None:
         await get(world)
 
 
-async def test_what_is_too_large_is_not_read(world: World) -> None:
+async def test_action_data_over_the_limit_is_not_read(world: World) -> None:
     uri = f"{world.own}/p/development/inputs/large/inputs.pb"
     await world.blobs.write(uri, bytes(MAX_PAYLOAD_BYTES + 1))
     await world.run(input_uri=uri)
@@ -136,7 +136,7 @@ async def test_what_is_too_large_is_not_read(world: World) -> None:
         await get(world)
 
 
-async def test_a_trace_shows_the_file_it_names(world: World) -> None:
+async def test_action_data_of_trace_reads_its_output_file(world: World) -> None:
     await world.run(input_uri=await keep_inputs(world))
     base = f"{world.own}/p/development/r1/traced"
     await world.blobs.write(f"{base}/inputs.pb", make_inputs(x=4).SerializeToString())
@@ -152,7 +152,7 @@ async def test_a_trace_shows_the_file_it_names(world: World) -> None:
     assert data.outputs_uri == f"{base}/outputs.pb"
 
 
-async def test_a_condition_shows_what_it_was_answered(world: World) -> None:
+async def test_action_data_of_condition_has_its_signal_value(world: World) -> None:
     run = await world.create_run()
     await world.enqueue("ask", ActionType.CONDITION)
     assert (await get(world, "ask")) == GetActionDataResponse()
@@ -169,7 +169,7 @@ async def answer_condition(world: World, run: RunId, name: str) -> None:
 
 
 @pytest.mark.parametrize("elsewhere", ["{base}/rival/secret.pb", "{own}/../rival/secret.pb"])
-async def test_no_uri_leads_into_another_org(world: World, elsewhere: str) -> None:
+async def test_action_data_rejects_uri_of_another_org(world: World, elsewhere: str) -> None:
     await world.blobs.write(
         f"{world.blobs.base}/rival/secret.pb", make_inputs(x=1).SerializeToString()
     )
@@ -183,7 +183,7 @@ async def test_no_uri_leads_into_another_org(world: World, elsewhere: str) -> No
         await link(world, ArtifactType.ARTIFACT_TYPE_CODE_BUNDLE)
 
 
-async def test_another_org_sees_no_action(world: World) -> None:
+async def test_action_data_of_another_org_is_not_found(world: World) -> None:
     await world.run(input_uri=await keep_inputs(world))
 
     with pytest.raises(NotFoundError):
@@ -200,7 +200,7 @@ async def link(world: World, kind: "ArtifactType.ValueType", attempt: int = 1) -
     return str(url)
 
 
-async def test_a_report_is_linked_while_it_is_written_and_afterwards(world: World) -> None:
+async def test_report_link_is_served_during_and_after_the_attempt(world: World) -> None:
     assignment = await world.run()
     with pytest.raises(NotFoundError, match="report of attempt 1"):
         await link(world, ArtifactType.ARTIFACT_TYPE_REPORT)
@@ -215,7 +215,7 @@ async def test_a_report_is_linked_while_it_is_written_and_afterwards(world: Worl
         await link(world, ArtifactType.ARTIFACT_TYPE_REPORT, attempt=2)
 
 
-async def test_the_code_that_ran_is_linked(world: World) -> None:
+async def test_code_bundle_link_is_served(world: World) -> None:
     uri = f"{world.own}/uploads/p/development/md5/fast.tar.gz"
     await world.blobs.write(uri, b"code")
     spec = TaskSpec(task_template=TaskTemplate(metadata=TaskMetadata(code_bundle_uri=uri)))
@@ -226,7 +226,7 @@ async def test_the_code_that_ran_is_linked(world: World) -> None:
     assert (answer.status_code, answer.content) == (200, b"code")
 
 
-async def test_code_that_is_all_in_the_image_has_no_link(world: World) -> None:
+async def test_code_bundle_link_is_absent_for_code_in_the_image(world: World) -> None:
     await world.create_run(body=TaskSpec(short_name="t").SerializeToString())
 
     with pytest.raises(NotFoundError, match="code bundle of action"):

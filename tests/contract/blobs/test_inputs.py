@@ -49,7 +49,7 @@ async def read(world: World, uri: str) -> dict[str, int]:
     return {each.name: each.value.scalar.primitive.integer for each in inputs.literals}
 
 
-async def test_inputs_are_kept_with_the_tasks_defaults(world: World) -> None:
+async def test_uploaded_inputs_include_task_defaults(world: World) -> None:
     uri, hash_ = await upload(world, make_inputs(x=1))
 
     assert uri.startswith(f"{world.own}/p/development/inputs/")
@@ -60,7 +60,7 @@ async def test_inputs_are_kept_with_the_tasks_defaults(world: World) -> None:
     assert await read(world, given) == {"x": 1, "y": 2}
 
 
-async def test_the_same_inputs_are_kept_once_and_others_apart(world: World) -> None:
+async def test_uploaded_inputs_are_deduplicated_by_content(world: World) -> None:
     first = await upload(world, make_inputs(x=1))
 
     assert await upload(world, make_inputs(x=1)) == first
@@ -69,7 +69,7 @@ async def test_the_same_inputs_are_kept_once_and_others_apart(world: World) -> N
     assert other[1] != first[1]
 
 
-async def test_an_ignored_input_does_not_change_the_hash_but_is_kept(world: World) -> None:
+async def test_ignored_input_is_stored_but_not_hashed(world: World) -> None:
     one_uri, one_hash = await upload(world, make_inputs(x=1, seed=1))
     two_uri, two_hash = await upload(world, make_inputs(x=1, seed=2))
 
@@ -78,7 +78,7 @@ async def test_an_ignored_input_does_not_change_the_hash_but_is_kept(world: Worl
     assert (await read(world, two_uri))["seed"] == 2
 
 
-async def test_neither_order_nor_context_changes_the_hash(world: World) -> None:
+async def test_input_hash_ignores_order_and_context(world: World) -> None:
     _, plain = await upload(world, make_inputs(x=1, y=2))
     swapped = make_inputs(y=2, x=1)
     swapped.context.append(KeyValuePair(key="who", value="ada"))
@@ -86,7 +86,7 @@ async def test_neither_order_nor_context_changes_the_hash(world: World) -> None:
     assert (await upload(world, swapped))[1] == plain
 
 
-async def test_nested_values_that_hold_the_same_are_told_apart(world: World) -> None:
+async def test_input_hash_distinguishes_nested_types_of_equal_content(world: World) -> None:
     flat, nested = Inputs(), Inputs()
     pair = flat.literals.add(name="x").value.collection
     pair.literals.add().collection.literals.extend([make_literal(1), make_literal(2)])
@@ -97,7 +97,7 @@ async def test_nested_values_that_hold_the_same_are_told_apart(world: World) -> 
     assert (await upload(world, flat))[1] != (await upload(world, nested))[1]
 
 
-async def test_the_run_need_not_exist(world: World) -> None:
+async def test_upload_inputs_before_the_run_exists(world: World) -> None:
     run = RunIdentifier(org=ORG, project="p", domain="development", name="later")
     request = UploadInputsRequest(run_id=run, task_spec=SPEC, inputs=make_inputs(x=1))
 
@@ -106,7 +106,7 @@ async def test_the_run_need_not_exist(world: World) -> None:
     assert await world.blobs.exists(answer.offloaded_input_data.uri)
 
 
-async def test_a_deployed_task_is_looked_up(world: World) -> None:
+async def test_upload_inputs_resolves_a_deployed_task(world: World) -> None:
     key = TaskKey(ProjectName("p"), DomainName("development"), "env.main", "v1")
     body = SPEC.SerializeToString(deterministic=True)
     async with world.database.for_org(ORG) as tx:
@@ -124,7 +124,7 @@ async def test_a_deployed_task_is_looked_up(world: World) -> None:
         await world.proxy.upload_inputs(CALLER, request)
 
 
-async def test_inputs_that_make_no_sense_are_refused(world: World) -> None:
+async def test_upload_inputs_rejects_invalid_requests(world: World) -> None:
     twice = Inputs(literals=[*make_inputs(x=1).literals, *make_inputs(x=2).literals])
     nameless = Inputs(literals=[NamedLiteral(value=make_literal(1))])
     empty = Inputs(literals=[NamedLiteral(name="x")])
@@ -134,7 +134,7 @@ async def test_inputs_that_make_no_sense_are_refused(world: World) -> None:
             await upload(world, inputs)
 
 
-async def test_inputs_go_below_the_base_asked_for_if_it_is_the_orgs(world: World) -> None:
+async def test_upload_inputs_uses_requested_base_within_the_org(world: World) -> None:
     uri, _ = await upload(world, make_inputs(x=1), base_dir=f"{world.own}/elsewhere/")
     assert uri.startswith(f"{world.own}/elsewhere/acme/p/development/inputs/")
 
@@ -148,6 +148,6 @@ async def test_inputs_go_below_the_base_asked_for_if_it_is_the_orgs(world: World
             await upload(world, make_inputs(x=1), base_dir=base)
 
 
-async def test_another_orgs_project_is_not_there(world: World) -> None:
+async def test_upload_inputs_to_project_of_another_org_is_not_found(world: World) -> None:
     with pytest.raises(NotFoundError):
         await upload(world, make_inputs(x=1), caller=STRANGER)

@@ -24,7 +24,7 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
-async def test_what_is_written_is_read(store: BlobStore) -> None:
+async def test_store_reads_what_was_written(store: BlobStore) -> None:
     uri = store.uri("org/run/inputs.pb")
     await store.write(uri, b"forty-two")
 
@@ -43,7 +43,7 @@ async def test_what_is_not_there_is_not_found(store: BlobStore) -> None:
         await store.stream(uri)
 
 
-async def test_a_blob_over_the_limit_is_not_read(store: BlobStore) -> None:
+async def test_store_read_rejects_blob_over_the_limit(store: BlobStore) -> None:
     uri = store.uri("large")
     await store.write(uri, b"x" * 11)
 
@@ -53,7 +53,7 @@ async def test_a_blob_over_the_limit_is_not_read(store: BlobStore) -> None:
     assert refusal.value.size == 11
 
 
-async def test_an_empty_blob_is_a_blob(store: BlobStore) -> None:
+async def test_store_keeps_empty_blobs(store: BlobStore) -> None:
     uri = store.uri("empty")
     await store.write(uri, b"")
 
@@ -61,7 +61,7 @@ async def test_an_empty_blob_is_a_blob(store: BlobStore) -> None:
     assert [chunk async for chunk in await store.stream(uri)] == []
 
 
-async def test_the_etag_changes_with_the_content(store: BlobStore) -> None:
+async def test_store_etag_changes_with_the_content(store: BlobStore) -> None:
     uri = store.uri("report.html")
     await store.write(uri, b"first")
     first = await store.head(uri)
@@ -75,7 +75,7 @@ async def test_the_etag_changes_with_the_content(store: BlobStore) -> None:
     assert first.etag.startswith('"')
 
 
-async def test_a_range_is_read_and_no_more(store: BlobStore) -> None:
+async def test_store_range_read_returns_exactly_the_range(store: BlobStore) -> None:
     uri = store.uri("digits")
     await store.write(uri, b"0123456789")
 
@@ -88,7 +88,7 @@ async def test_a_range_is_read_and_no_more(store: BlobStore) -> None:
     assert past_the_end.end == 10
 
 
-async def test_a_range_past_the_end_is_refused(store: BlobStore) -> None:
+async def test_store_range_past_the_end_is_rejected(store: BlobStore) -> None:
     uri = store.uri("digits")
     await store.write(uri, b"0123456789")
 
@@ -96,7 +96,7 @@ async def test_a_range_past_the_end_is_refused(store: BlobStore) -> None:
         await store.stream(uri, start=10, end=12)
 
 
-async def test_a_large_stream_arrives_whole_and_leaves_in_small_pieces(store: BlobStore) -> None:
+async def test_store_stream_of_large_blob_is_chunked(store: BlobStore) -> None:
     uri = store.uri("large")
     sent = hashlib.sha256()
 
@@ -116,7 +116,7 @@ async def test_a_large_stream_arrives_whole_and_leaves_in_small_pieces(store: Bl
 
 
 @pytest.mark.parametrize("failure", [ValueError("no"), TimeoutError("late"), EOFError("gone")])
-async def test_a_stream_that_breaks_off_leaves_what_was_there(
+async def test_store_failed_stream_keeps_the_previous_blob(
     store: BlobStore, failure: Exception
 ) -> None:
     uri = store.uri("result")
@@ -133,7 +133,7 @@ async def test_a_stream_that_breaks_off_leaves_what_was_there(
     assert await store.read(uri, limit=100) == b"as it was"
 
 
-async def test_a_cancelled_upload_leaves_nothing(store: BlobStore) -> None:
+async def test_store_cancelled_upload_leaves_nothing(store: BlobStore) -> None:
     uri = store.uri("never")
     begun, ended = asyncio.Event(), asyncio.Event()
 
@@ -155,7 +155,7 @@ async def test_a_cancelled_upload_leaves_nothing(store: BlobStore) -> None:
     assert not await store.exists(uri)
 
 
-async def test_of_two_writes_at_once_one_is_there_whole(store: BlobStore) -> None:
+async def test_store_concurrent_writes_are_atomic(store: BlobStore) -> None:
     uri = store.uri("contested")
     ours, theirs = b"a" * 9 * MIB, b"b" * 9 * MIB
 
@@ -166,7 +166,7 @@ async def test_of_two_writes_at_once_one_is_there_whole(store: BlobStore) -> Non
     assert await store.read(uri, limit=10 * MIB) in {ours, theirs}
 
 
-async def test_what_is_not_to_be_replaced_stays(store: BlobStore) -> None:
+async def test_store_write_without_replace_keeps_existing_blob(store: BlobStore) -> None:
     uri = store.uri("once")
     await store.write_stream(uri, chunks(b"first"), replace=False)
 
@@ -176,7 +176,7 @@ async def test_what_is_not_to_be_replaced_stays(store: BlobStore) -> None:
     assert await store.read(uri, limit=10) == b"first"
 
 
-async def test_of_two_that_may_not_replace_one_is_told(store: BlobStore) -> None:
+async def test_store_concurrent_writes_without_replace_fail_for_one(store: BlobStore) -> None:
     uri = store.uri("once")
 
     async def written(body: bytes) -> bool:
@@ -198,7 +198,7 @@ async def test_of_two_that_may_not_replace_one_is_told(store: BlobStore) -> None
     "name",
     ["a b", "a%20b", "a%2Fb", "é 漢", "a+b", "a&b=c?d", "a#b", "~a*b", "back\\slash", ".hidden"],
 )
-async def test_names_are_taken_literally(store: BlobStore, name: str) -> None:
+async def test_store_takes_names_literally(store: BlobStore, name: str) -> None:
     uri = store.uri(f"odd/{name}")
     await store.write(uri, name.encode())
 
@@ -213,9 +213,7 @@ async def test_names_are_taken_literally(store: BlobStore, name: str) -> None:
         *("a\nb", "a\0b", "a\x7fb", "a#1", "x" * 256, "/".join(["x" * 200] * 5)),
     ],
 )
-async def test_names_that_lead_elsewhere_or_nowhere_are_refused(
-    store: BlobStore, path: str
-) -> None:
+async def test_store_rejects_traversal_and_empty_names(store: BlobStore, path: str) -> None:
     uri = f"{store.base}/{path}"
 
     with pytest.raises(BlobOutsideError):
@@ -232,7 +230,7 @@ async def test_names_that_lead_elsewhere_or_nowhere_are_refused(
         await store.sign_put(uri, timedelta(minutes=1))
 
 
-async def test_what_is_not_below_the_base_is_refused(store: BlobStore) -> None:
+async def test_store_rejects_uri_outside_its_base(store: BlobStore) -> None:
     for uri in (
         f"{store.base}-of-somebody-else/a",
         store.base,

@@ -55,7 +55,7 @@ async def put(
     return await world.http.put(location.signed_url, content=body, headers=headers)
 
 
-async def test_a_file_goes_where_its_md5_says(world: World) -> None:
+async def test_upload_location_is_derived_from_md5(world: World) -> None:
     location = await world.proxy.create_upload_location(CALLER, make_request())
     answer = await put(world, location)
 
@@ -66,7 +66,7 @@ async def test_a_file_goes_where_its_md5_says(world: World) -> None:
     assert await world.blobs.read(uri, limit=100) == BODY
 
 
-async def test_the_same_file_goes_to_the_same_place_twice(world: World) -> None:
+async def test_upload_of_same_file_has_same_location(world: World) -> None:
     first = await world.proxy.create_upload_location(CALLER, make_request())
     second = await world.proxy.create_upload_location(CALLER, make_request())
 
@@ -77,7 +77,7 @@ async def test_the_same_file_goes_to_the_same_place_twice(world: World) -> None:
     assert await world.blobs.read(world.blobs.uri_of_native(first.native_url), limit=100) == BODY
 
 
-async def test_the_files_of_a_directory_lie_together(world: World) -> None:
+async def test_upload_of_directory_shares_a_prefix(world: World) -> None:
     request = make_request(root="b7e1", filename="part.csv")
     location = await world.proxy.create_upload_location(CALLER, request)
     await put(world, location)
@@ -90,7 +90,7 @@ async def test_the_files_of_a_directory_lie_together(world: World) -> None:
         )
 
 
-async def test_files_of_one_name_sent_at_once_do_not_swallow_each_other(world: World) -> None:
+async def test_upload_of_same_name_concurrently_keeps_both_files(world: World) -> None:
     bodies = [b"one", b"another"]
     locations = [
         await world.proxy.create_upload_location(
@@ -110,13 +110,13 @@ async def test_files_of_one_name_sent_at_once_do_not_swallow_each_other(world: W
     assert puts[bodies.index(kept)].result().status_code == 200
 
 
-async def test_a_file_without_a_name_is_named_by_its_md5(world: World) -> None:
+async def test_upload_without_filename_is_named_by_md5(world: World) -> None:
     location = await world.proxy.create_upload_location(CALLER, make_request(filename=""))
 
     assert location.native_url.split("/")[-1] == location.native_url.split("/")[-2]
 
 
-async def test_another_body_than_announced_is_refused(world: World) -> None:
+async def test_upload_link_rejects_other_content(world: World) -> None:
     location = await world.proxy.create_upload_location(CALLER, make_request())
 
     answer = await world.http.put(
@@ -127,7 +127,7 @@ async def test_another_body_than_announced_is_refused(world: World) -> None:
     assert not await world.blobs.exists(world.blobs.uri_of_native(location.native_url))
 
 
-async def test_an_altered_link_is_refused(world: World) -> None:
+async def test_altered_link_is_rejected(world: World) -> None:
     location = await world.proxy.create_upload_location(CALLER, make_request())
     link = location.signed_url
 
@@ -138,7 +138,7 @@ async def test_an_altered_link_is_refused(world: World) -> None:
     assert [answer.status_code for answer in (elsewhere, read, unsigned)] == [403] * 3
 
 
-async def test_an_expired_link_is_refused(world: World) -> None:
+async def test_expired_link_is_rejected(world: World) -> None:
     location = await world.proxy.create_upload_location(
         CALLER, make_request(expires_in=timedelta(seconds=1))
     )
@@ -148,7 +148,7 @@ async def test_an_expired_link_is_refused(world: World) -> None:
             pass
 
 
-async def test_a_link_lives_a_quarter_of_an_hour_unless_less_is_asked(world: World) -> None:
+async def test_upload_link_expires_after_15_minutes_by_default(world: World) -> None:
     usual = await world.proxy.create_upload_location(CALLER, make_request())
     short = await world.proxy.create_upload_location(
         CALLER, make_request(expires_in=timedelta(minutes=1))
@@ -159,13 +159,13 @@ async def test_a_link_lives_a_quarter_of_an_hour_unless_less_is_asked(world: Wor
 
 
 @pytest.mark.parametrize("name", ["../a", "/etc/passwd", "a/../../b", "a//b", "a\nb", ".."])
-async def test_no_name_leads_elsewhere(world: World, name: str) -> None:
+async def test_upload_rejects_traversal_in_names(world: World, name: str) -> None:
     for request in (make_request(filename=name), make_request(root=name)):
         with pytest.raises(InvalidError):
             await world.proxy.create_upload_location(CALLER, request)
 
 
-async def test_what_cannot_be_is_refused_with_its_reason(world: World) -> None:
+async def test_upload_rejects_invalid_requests_with_a_reason(world: World) -> None:
     short = make_request()
     short.content_md5 = b"short"
     for request, reason in (
@@ -178,7 +178,7 @@ async def test_what_cannot_be_is_refused_with_its_reason(world: World) -> None:
             await world.proxy.create_upload_location(CALLER, request)
 
 
-async def test_only_projects_and_domains_that_exist_take_files(world: World) -> None:
+async def test_upload_requires_existing_project_and_domain(world: World) -> None:
     with pytest.raises(NotFoundError, match="project nowhere not found"):
         await world.proxy.create_upload_location(CALLER, make_request(project="nowhere"))
     with pytest.raises(NotFoundError, match="domain nowhere"):

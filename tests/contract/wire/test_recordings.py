@@ -39,14 +39,14 @@ each_release = pytest.mark.parametrize("release", releases() if RECORDED.exists(
 
 
 @pytest.mark.skipif("VOLARY_RECORD_WIRE" in os.environ, reason="it is about to be")
-def test_this_release_is_recorded_as_it_is() -> None:
+def test_recording_of_this_release_is_current() -> None:
     assert this_release() in releases(), REMEDY
     assert schema.load(this_release()) == schema.todays(), REMEDY
     recorded = [(event.by, event.raw) for event in load(this_release(), FRAMES)]
     assert recorded == [(event.by, event.raw) for event in make_samples()], REMEDY
 
 
-async def test_a_session_of_this_release_is_as_its_recording(
+async def test_session_of_this_release_matches_its_recording(
     link: LinkUnderTest, tmp_path: Path
 ) -> None:
     session = await record(link, tmp_path)
@@ -67,26 +67,26 @@ def kinds(events: Sequence[Event]) -> set[tuple[str, str]]:
 
 
 @each_release
-def test_the_schema_has_only_grown_since(release: str) -> None:
+def test_wire_schema_is_backward_compatible_with(release: str) -> None:
     assert schema.rules(schema.load(release)) <= schema.rules(schema.todays())
 
 
 @each_release
 @pytest.mark.parametrize("name", [FRAMES, SESSION])
-def test_a_frame_says_what_its_twin_says(release: str, name: str) -> None:
+def test_recorded_frame_matches_its_text_form(release: str, name: str) -> None:
     for event, message in twins(release, name):
         assert twin(event.frame) == message
         assert kind_of(event.frame) == event.kind
 
 
 @each_release
-def test_a_frame_means_what_it_meant(release: str) -> None:
+def test_recorded_frame_keeps_its_meaning(release: str) -> None:
     for event in load(release, FRAMES):
         assert is_kept(event.means, meaning(event.frame)), event
 
 
 @each_release
-async def test_todays_control_plane_serves_the_agent_of(release: str, link: LinkUnderTest) -> None:
+async def test_control_plane_serves_agent_of_release(release: str, link: LinkUnderTest) -> None:
     people = People(link, PLACE)
     await play_agent(load(release, SESSION), link, people)
     await people.until_phase("r1", Phase.SUCCEEDED)
@@ -95,7 +95,7 @@ async def test_todays_control_plane_serves_the_agent_of(release: str, link: Link
 
 
 @each_release
-async def test_todays_agent_serves_the_control_plane_of(release: str, tmp_path: Path) -> None:
+async def test_agent_serves_control_plane_of_release(release: str, tmp_path: Path) -> None:
     place = place_of(tmp_path)
     lay_out(place)
     exchange = Exchange({PLACE.encode(): str(place).encode()})

@@ -75,14 +75,16 @@ def service() -> Iterator[_Service]:
         thread.join()
 
 
-async def test_what_is_said_comes_first_then_the_environment() -> None:
+async def test_access_key_prefers_options_over_environment() -> None:
     environment = {"AWS_ACCESS_KEY_ID": "env", "AWS_SECRET_ACCESS_KEY": "s"}
     said = S3Options(access_key="said", secret_key="s")  # noqa: S106
     assert (await AccessKeys(said, FakeClock().now, environment).current()).id == "said"
     assert (await AccessKeys(S3Options(), FakeClock().now, environment).current()).id == "env"
 
 
-async def test_a_service_account_is_a_web_identity(service: _Service, tmp_path: Path) -> None:
+async def test_access_key_from_web_identity_of_service_account(
+    service: _Service, tmp_path: Path
+) -> None:
     token = tmp_path / "token"
     token.write_text("projected\n")
     environment = {
@@ -97,7 +99,7 @@ async def test_a_service_account_is_a_web_identity(service: _Service, tmp_path: 
     assert service.form["RoleArn"] == ["arn:aws:iam::1:role/volary"]
 
 
-async def test_a_pods_identity_is_asked_again_before_its_key_expires(
+async def test_access_key_from_pod_identity_is_refreshed_before_expiry(
     service: _Service, tmp_path: Path
 ) -> None:
     token = tmp_path / "token"
@@ -115,13 +117,13 @@ async def test_a_pods_identity_is_asked_again_before_its_key_expires(
     assert (await keys.current()).id == "container-2"
 
 
-async def test_none_at_all_is_said_with_its_remedy() -> None:
+async def test_access_key_missing_error_states_remedy() -> None:
     keys = AccessKeys(S3Options(), FakeClock().now, {"AWS_EC2_METADATA_DISABLED": "true"})
     with pytest.raises(BlobStoreError, match="service account"):
         await keys.current()
 
 
-async def test_a_refusal_is_told_and_the_token_is_not(service: _Service) -> None:
+async def test_access_key_error_hides_the_token(service: _Service) -> None:
     environment = {
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{service.url}/v1/credentials",
         "AWS_CONTAINER_AUTHORIZATION_TOKEN": "wrong-and-secret",

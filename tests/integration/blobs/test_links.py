@@ -18,7 +18,7 @@ MD5_TEXT = b64encode(MD5).decode()
 MIB = 1024 * 1024
 
 
-async def test_what_is_put_is_got(served: Served) -> None:
+async def test_link_put_then_get(served: Served) -> None:
     link = served.put_link("org/a b/é#1%20.txt", length=len(BODY), md5=MD5)
 
     answer = await served.http.put(link, content=BODY, headers={"Content-MD5": MD5_TEXT})
@@ -31,7 +31,7 @@ async def test_what_is_put_is_got(served: Served) -> None:
     assert served.files() == ["org/a b/é#1%20.txt"]
 
 
-async def test_head_tells_without_the_body(served: Served) -> None:
+async def test_link_head_has_no_body(served: Served) -> None:
     await served.store.write(served.store.uri("a.txt"), BODY)
 
     answer = await served.http.head(served.get_link("a.txt"))
@@ -41,14 +41,14 @@ async def test_head_tells_without_the_body(served: Served) -> None:
     assert answer.headers["accept-ranges"] == "bytes"
 
 
-async def test_a_blob_that_is_gone_is_a_404(served: Served) -> None:
+async def test_link_to_missing_blob_is_404(served: Served) -> None:
     for ask in (served.http.get, served.http.head):
         answer = await ask(served.get_link("gone"))
         assert answer.status_code == 404
     assert "there is no gone" in (await served.http.get(served.get_link("gone"))).text
 
 
-async def test_an_expired_link_says_since_when(served: Served) -> None:
+async def test_link_expired_states_the_expiry_time(served: Served) -> None:
     link = served.put_link("a", md5=MD5)
     served.clock.advance(timedelta(minutes=5))
 
@@ -59,7 +59,7 @@ async def test_an_expired_link_says_since_when(served: Served) -> None:
     assert served.files() == []
 
 
-async def test_a_link_is_for_one_path_and_one_method(served: Served) -> None:
+async def test_link_is_valid_for_one_path_and_method(served: Served) -> None:
     await served.store.write(served.store.uri("secret"), b"theirs")
     link = served.get_link("ours")
 
@@ -76,7 +76,7 @@ async def test_a_link_is_for_one_path_and_one_method(served: Served) -> None:
     assert await served.store.read(served.store.uri("secret"), limit=9) == b"theirs"
 
 
-async def test_terms_cannot_be_loosened(served: Served) -> None:
+async def test_link_terms_cannot_be_altered(served: Served) -> None:
     exact = served.put_link("a", length=9, md5=MD5)
     query = urlsplit(exact).query
 
@@ -102,7 +102,7 @@ async def test_terms_cannot_be_loosened(served: Served) -> None:
         "/blobs/a%00b",
     ],
 )
-async def test_no_path_leads_out_without_a_signature(served: Served, path: str) -> None:
+async def test_link_without_signature_rejects_traversal(served: Served, path: str) -> None:
     query = urlsplit(served.get_link("a")).query
     raw = await _raw(served, f"GET {path}?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 
@@ -111,7 +111,7 @@ async def test_no_path_leads_out_without_a_signature(served: Served, path: str) 
 
 
 @pytest.mark.parametrize("path", ["../outside", "a/../../outside", "/etc/passwd", "a//b"])
-async def test_no_path_leads_out_even_with_one(served: Served, path: str) -> None:
+async def test_link_with_signature_rejects_traversal(served: Served, path: str) -> None:
     (served.root.parent / "outside").write_text("not ours")
     link = urlsplit(served.get_link(path))
     raw = await _raw(
@@ -123,7 +123,7 @@ async def test_no_path_leads_out_even_with_one(served: Served, path: str) -> Non
     assert b"not ours" not in raw
 
 
-async def test_no_symbolic_link_is_followed(served: Served, tmp_path: Path) -> None:
+async def test_link_does_not_follow_symlinks(served: Served, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").write_text("not ours")
     (served.root / "way").symlink_to(tmp_path / "outside")
@@ -137,7 +137,7 @@ async def test_no_symbolic_link_is_followed(served: Served, tmp_path: Path) -> N
     assert (tmp_path / "outside/file").read_text() == "not ours"
 
 
-async def test_a_body_with_another_md5_is_refused(served: Served) -> None:
+async def test_upload_with_wrong_md5_is_rejected(served: Served) -> None:
     link = served.put_link("a", md5=MD5)
     other = b64encode(hashlib.md5(b"x", usedforsecurity=False).digest()).decode()
 
@@ -156,7 +156,7 @@ async def test_a_body_with_another_md5_is_refused(served: Served) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "no base64!", "YWJj"])
-async def test_a_content_md5_that_is_none_is_refused(served: Served, text: str) -> None:
+async def test_upload_with_invalid_content_md5_is_rejected(served: Served, text: str) -> None:
     answer = await served.http.put(
         served.put_link("a"), content=BODY, headers={"Content-MD5": text}
     )
@@ -165,7 +165,7 @@ async def test_a_content_md5_that_is_none_is_refused(served: Served, text: str) 
     assert "Content-MD5" in answer.text
 
 
-async def test_a_body_has_the_length_that_was_signed(served: Served) -> None:
+async def test_upload_must_have_the_signed_length(served: Served) -> None:
     exact = served.put_link("a", length=9)
     at_most = served.put_link("b", max_length=9)
 
@@ -181,7 +181,7 @@ async def test_a_body_has_the_length_that_was_signed(served: Served) -> None:
         assert answer.status_code == status, answer.text
 
 
-async def test_a_body_of_unknown_length_is_refused(served: Served) -> None:
+async def test_upload_without_content_length_is_rejected(served: Served) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield BODY
 
@@ -191,7 +191,7 @@ async def test_a_body_of_unknown_length_is_refused(served: Served) -> None:
     assert "Content-Length" in answer.text
 
 
-async def test_an_upload_broken_off_leaves_nothing(served: Served) -> None:
+async def test_upload_interrupted_leaves_nothing(served: Served) -> None:
     path = urlsplit(served.put_link("a", length=100))
     reader, writer = await _connect(served)
     writer.write(
@@ -208,7 +208,7 @@ async def test_an_upload_broken_off_leaves_nothing(served: Served) -> None:
     assert not await served.store.exists(served.store.uri("a"))
 
 
-async def test_what_is_there_stays_if_the_sender_says_so(served: Served) -> None:
+async def test_upload_if_none_match_keeps_existing_blob(served: Served) -> None:
     once = {"If-None-Match": "*"}
     link = served.put_link("a", md5=MD5)
     other = served.put_link("a", md5=hashlib.md5(b"x", usedforsecurity=False).digest())
@@ -223,7 +223,7 @@ async def test_what_is_there_stays_if_the_sender_says_so(served: Served) -> None
     assert await served.store.read(served.store.uri("a"), limit=9) == BODY
 
 
-async def test_of_two_uploads_at_once_one_is_there_whole(served: Served) -> None:
+async def test_upload_concurrently_is_atomic(served: Served) -> None:
     link = served.put_link("a")
     bodies = [bytes([number]) * 3 * MIB for number in range(4)]
 

@@ -33,7 +33,7 @@ async def digits(served: Served) -> str:
         ("bytes=0-0", b"0", "bytes 0-0/10"),
     ],
 )
-async def test_a_part_is_given(
+async def test_serving_a_range(
     served: Served, digits: str, asked: str, part: bytes, told: str
 ) -> None:
     answer = await served.http.get(digits, headers={"Range": asked})
@@ -44,7 +44,7 @@ async def test_a_part_is_given(
 
 
 @pytest.mark.parametrize("asked", ["bytes=10-", "bytes=10-12", "bytes=4-2", "bytes=-0"])
-async def test_a_part_that_is_not_there_is_refused(served: Served, digits: str, asked: str) -> None:
+async def test_serving_a_range_past_the_end_is_416(served: Served, digits: str, asked: str) -> None:
     answer = await served.http.get(digits, headers={"Range": asked})
 
     assert answer.status_code == 416
@@ -52,13 +52,15 @@ async def test_a_part_that_is_not_there_is_refused(served: Served, digits: str, 
 
 
 @pytest.mark.parametrize("asked", ["bytes=", "bytes=-", "bytes=0-1,3-4", "lines=1-2", "bytes=a-b"])
-async def test_a_range_we_do_not_speak_gives_all(served: Served, digits: str, asked: str) -> None:
+async def test_serving_an_unsupported_range_returns_everything(
+    served: Served, digits: str, asked: str
+) -> None:
     answer = await served.http.get(digits, headers={"Range": asked})
 
     assert (answer.status_code, answer.content) == (200, b"0123456789")
 
 
-async def test_who_has_it_is_not_sent_it_again(served: Served, digits: str) -> None:
+async def test_serving_if_none_match_returns_304(served: Served, digits: str) -> None:
     etag = (await served.http.get(digits)).headers["etag"]
 
     same = await served.http.get(digits, headers={"If-None-Match": etag})
@@ -80,7 +82,7 @@ async def test_who_has_it_is_not_sent_it_again(served: Served, digits: str) -> N
         ("über uns", "application/octet-stream", "attachment"),
     ],
 )
-async def test_tenants_files_run_in_no_origin_of_ours(
+async def test_serving_sandboxes_tenant_files(
     served: Served, name: str, kind: str, disposition: str
 ) -> None:
     await served.store.write(served.store.uri(name), b"<script>top.location='evil'</script>")
@@ -95,7 +97,7 @@ async def test_tenants_files_run_in_no_origin_of_ours(
     assert "content-encoding" not in answer.headers
 
 
-async def test_a_large_blob_passes_through_little_memory(served: Served) -> None:
+async def test_serving_a_large_blob_uses_little_memory(served: Served) -> None:
     size, before, most = 256 * MIB, _resident_bytes(), 0
     sent, received = hashlib.sha256(), hashlib.sha256()
 
@@ -120,7 +122,7 @@ async def test_a_large_blob_passes_through_little_memory(served: Served) -> None
     assert most - before < size / 4
 
 
-async def test_an_upload_that_stalls_is_given_up(impatient: Served) -> None:
+async def test_upload_that_stalls_times_out(impatient: Served) -> None:
     link = urlsplit(impatient.put_link("a", length=100))
     url = impatient.http.base_url
     reader, writer = await asyncio.open_connection(url.host, url.port)
@@ -136,7 +138,7 @@ async def test_an_upload_that_stalls_is_given_up(impatient: Served) -> None:
     assert impatient.files() == []
 
 
-async def test_a_full_disk_is_named(served: Served) -> None:
+async def test_upload_to_full_disk_names_the_cause(served: Served) -> None:
     with _files_of_at_most(4 * MIB):
         answer = await served.http.put(served.put_link("a"), content=b"x" * 5 * MIB)
 
@@ -146,7 +148,7 @@ async def test_a_full_disk_is_named(served: Served) -> None:
     assert served.files() == []
 
 
-async def test_a_directory_we_may_not_write_is_named(served: Served) -> None:
+async def test_upload_to_unwritable_directory_names_the_cause(served: Served) -> None:
     await served.store.write(served.store.uri("org/a"), b"as it was")
 
     with _as_one_who_may_not_write(served.root / "org"):

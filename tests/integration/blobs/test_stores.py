@@ -21,12 +21,12 @@ SECRET = "hush-hush"  # noqa: S105
         *("gs://bucket", "http://host/dir", "s3://bucket/../a", "file:///a//b", "file:///a/./b"),
     ],
 )
-def test_a_base_that_names_no_store_is_refused(base: str) -> None:
+def test_open_store_rejects_invalid_base(base: str) -> None:
     with pytest.raises(ValueError, match=r"is no blob store|empty, '\.' or '\.\.' part"):
         open_store(base)
 
 
-def test_a_directory_is_made(tmp_path: Path) -> None:
+def test_open_store_creates_the_directory(tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}/a/b/")
 
     assert (tmp_path / "a/b").is_dir()
@@ -34,7 +34,7 @@ def test_a_directory_is_made(tmp_path: Path) -> None:
     assert not store.signs
 
 
-def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_open_store_names_directory_it_cannot_create(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(
@@ -43,14 +43,14 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         open_store(f"file://{tmp_path}/file/blobs")
 
 
-def test_secrets_are_not_shown() -> None:
+def test_store_repr_hides_secrets() -> None:
     options = S3Options(access_key="known", secret_key=SECRET, session_token=SECRET)
 
     assert SECRET not in repr(options)
     assert SECRET not in repr(open_store("s3://bucket/x", options))
 
 
-async def test_the_root_may_be_reached_through_a_link_but_nothing_below_it(tmp_path: Path) -> None:
+async def test_directory_store_allows_symlink_only_above_its_root(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "root").symlink_to(tmp_path / "real")
     (tmp_path / "real/way").symlink_to(tmp_path)
@@ -65,7 +65,7 @@ async def test_the_root_may_be_reached_through_a_link_but_nothing_below_it(tmp_p
         await store.read(store.uri("way/real/a"), limit=9)
 
 
-async def test_a_directory_is_no_blob(tmp_path: Path) -> None:
+async def test_directory_store_does_not_read_directories(tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}")
     await store.write(store.uri("org/a"), b"")
 
@@ -76,14 +76,14 @@ async def test_a_directory_is_no_blob(tmp_path: Path) -> None:
         await store.write(store.uri("org/a/b"), b"")
 
 
-async def test_a_directory_signs_nothing(tmp_path: Path) -> None:
+async def test_directory_store_signs_no_links(tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}")
 
     assert await store.sign_get(store.uri("a"), timedelta(minutes=1)) is None
     assert await store.sign_put(store.uri("a"), timedelta(minutes=1)) is None
 
 
-async def test_a_store_that_does_not_answer_is_named() -> None:
+async def test_store_unreachable_is_named() -> None:
     options = S3Options(
         endpoint="http://127.0.0.1:1",
         region="us-east-1",
@@ -98,7 +98,7 @@ async def test_a_store_that_does_not_answer_is_named() -> None:
     assert SECRET not in str(failure.value)
 
 
-async def test_a_store_that_does_not_know_us_says_so(s3_server: S3ForTests) -> None:
+async def test_store_access_denied_is_reported(s3_server: S3ForTests) -> None:
     store = open_store(s3_server.new_base(), replace(s3_server.options, secret_key=SECRET))
 
     with pytest.raises(BlobStoreError, match="403 Forbidden"):

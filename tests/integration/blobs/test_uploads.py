@@ -48,7 +48,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.mark.parametrize("crc32", [True, False])
 @pytest.mark.parametrize("name", _NAMES)
-async def test_parts_become_one_blob(
+async def test_multipart_upload_assembles_parts(
     store: BlobStore,
     uploads: Uploads,
     http: httpx.AsyncClient,
@@ -73,7 +73,7 @@ async def test_parts_become_one_blob(
     assert await store.read(uri, limit=2**23) == _PART + b"the end"
 
 
-async def test_a_store_holds_a_part_to_the_checksum_of_its_link(
+async def test_multipart_upload_rejects_part_with_wrong_checksum(
     store: BlobStore, uploads: Uploads, http: httpx.AsyncClient
 ) -> None:
     uri, checksum = store.uri("checked"), _crc32(_PART)
@@ -91,7 +91,7 @@ async def test_a_store_holds_a_part_to_the_checksum_of_its_link(
 
 
 @pytest.mark.parametrize("status", [400, 501, 200])
-async def test_a_store_without_checksums_is_asked_for_none(status: int) -> None:
+async def test_multipart_upload_without_checksum_support(status: int) -> None:
     """Some refuse the header, others do as if it were not there."""
 
     async def begin(request: Request) -> Response:
@@ -114,7 +114,7 @@ async def test_a_store_without_checksums_is_asked_for_none(status: int) -> None:
     assert (upload.id, upload.wants_crc32) == ("an-upload", False)
 
 
-async def test_an_abandoned_upload_takes_no_more_parts(
+async def test_multipart_upload_aborted_rejects_parts(
     store: BlobStore, uploads: Uploads, http: httpx.AsyncClient
 ) -> None:
     uri = store.uri("given-up")
@@ -129,7 +129,7 @@ async def test_an_abandoned_upload_takes_no_more_parts(
     assert not await store.exists(uri)
 
 
-async def test_a_link_is_good_for_its_part_and_no_other(
+async def test_multipart_upload_link_is_valid_for_its_part_only(
     store: BlobStore, uploads: Uploads, http: httpx.AsyncClient
 ) -> None:
     uri = store.uri("bound")
@@ -141,7 +141,7 @@ async def test_a_link_is_good_for_its_part_and_no_other(
     await uploads.abandon(uri, upload)
 
 
-async def test_a_link_expires(
+async def test_multipart_upload_link_expires(
     store: BlobStore, s3_server: S3ForTests, http: httpx.AsyncClient
 ) -> None:
     def earlier() -> datetime:
@@ -153,14 +153,14 @@ async def test_a_link_expires(
     assert (await http.put(link, content=b"late")).status_code == 403
 
 
-async def test_a_wrong_key_is_the_stores_to_refuse(store: BlobStore) -> None:
+async def test_multipart_upload_with_wrong_key_is_rejected(store: BlobStore) -> None:
     now = SystemClock().now
     wrong = S3Options(access_key="nobody", secret_key="nothing")  # noqa: S106
     with pytest.raises(BlobStoreError, match="could not begin an upload"):
         await Uploads(store, AccessKeys(wrong, now), now).begin(store.uri("any"))
 
 
-async def test_a_directory_begins_no_uploads(tmp_path: object) -> None:
+async def test_directory_store_has_no_multipart_uploads(tmp_path: object) -> None:
     directory = open_store(f"file://{tmp_path}/blobs")
     now = SystemClock().now
     key = S3Options(access_key="any", secret_key="any")  # noqa: S106
@@ -169,7 +169,7 @@ async def test_a_directory_begins_no_uploads(tmp_path: object) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bucket", "directory"])
-async def test_blobs_are_listed_in_order_and_page_by_page(
+async def test_list_blobs_in_order_and_in_pages(
     store: BlobStore, tmp_path: Path, kind: str
 ) -> None:
     if kind == "directory":

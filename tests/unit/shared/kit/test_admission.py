@@ -5,7 +5,7 @@ import asyncio
 from shared.kit.admission import AdmissionLimiter
 
 
-async def test_admission_is_in_order_and_so_many_at_a_time() -> None:
+async def test_admission_is_fifo_and_limited() -> None:
     limiter, inside, most, order = AdmissionLimiter(2, hold_at_most=60), 0, 0, []
 
     async def come(number: int) -> None:
@@ -23,7 +23,7 @@ async def test_admission_is_in_order_and_so_many_at_a_time() -> None:
     assert (most, order) == (2, list(range(9)))
 
 
-async def test_admission_is_given_back_early_and_once() -> None:
+async def test_admission_slot_is_released_once() -> None:
     limiter = AdmissionLimiter(1, hold_at_most=60)
     async with limiter.admitted() as release:
         release()
@@ -32,13 +32,13 @@ async def test_admission_is_given_back_early_and_once() -> None:
             pass
 
 
-async def test_admission_of_a_slow_one_ends_by_itself() -> None:
+async def test_admission_slot_of_slow_caller_expires() -> None:
     limiter = AdmissionLimiter(1, hold_at_most=0.01)
     async with asyncio.timeout(5), limiter.admitted(), limiter.admitted():
         pass
 
 
-async def test_admission_that_is_no_longer_waited_for_leaves_no_gap() -> None:
+async def test_admission_cancelled_while_waiting_loses_no_slot() -> None:
     limiter = AdmissionLimiter(1, hold_at_most=60)
 
     async def come() -> None:

@@ -62,14 +62,14 @@ async def submit_all(
     )
 
 
-async def test_each_gets_its_own_result_in_one_batch() -> None:
+async def test_batch_returns_each_item_its_result() -> None:
     kitchen = Kitchen()
     async with batching(kitchen) as batcher:
         assert await submit_all(batcher, range(10)) == [2 * item for item in range(10)]
     assert kitchen.batches == [("k", list(range(10)))]
 
 
-async def test_what_comes_while_one_batch_is_under_way_makes_the_next() -> None:
+async def test_batch_collects_items_while_another_is_in_flight() -> None:
     kitchen = Kitchen()
     kitchen.gate.clear()
     async with batching(kitchen, most=3) as batcher, asyncio.TaskGroup() as tasks:
@@ -84,7 +84,7 @@ async def test_what_comes_while_one_batch_is_under_way_makes_the_next() -> None:
     assert [items for _, items in kitchen.batches] == [[0], [1, 2, 3], [4]]
 
 
-async def test_lanes_do_not_wait_for_each_other() -> None:
+async def test_batch_keys_are_independent() -> None:
     kitchen = Kitchen()
     kitchen.gate.clear()
     async with batching(kitchen) as batcher, asyncio.TaskGroup() as tasks:
@@ -95,7 +95,7 @@ async def test_lanes_do_not_wait_for_each_other() -> None:
 
 
 @pytest.mark.parametrize("poison", [{0}, {7}, {3, 4}, set(range(8))], ids=str)
-async def test_a_poisoned_item_fails_alone(poison: set[int]) -> None:
+async def test_batch_poison_item_fails_alone(poison: set[int]) -> None:
     kitchen = Kitchen()
     kitchen.poison = poison
     async with batching(kitchen) as batcher:
@@ -107,7 +107,7 @@ async def test_a_poisoned_item_fails_alone(poison: set[int]) -> None:
             assert result == 2 * item
 
 
-async def test_one_poisoned_item_among_many_costs_few_batches() -> None:
+async def test_batch_poison_item_is_isolated_in_few_flushes() -> None:
     kitchen = Kitchen()
     kitchen.poison = {137}
     async with batching(kitchen, most=500, most_waiting=500) as batcher:
@@ -116,7 +116,7 @@ async def test_one_poisoned_item_among_many_costs_few_batches() -> None:
     assert len(kitchen.batches) < 25
 
 
-async def test_what_fails_for_all_is_told_to_all_at_once() -> None:
+async def test_batch_shared_failure_reaches_all_items() -> None:
     kitchen = Kitchen()
     kitchen.away = True
     async with batching(kitchen) as batcher:
@@ -125,7 +125,7 @@ async def test_what_fails_for_all_is_told_to_all_at_once() -> None:
     assert len(kitchen.batches) == 1
 
 
-async def test_whoever_hangs_up_while_waiting_is_left_out() -> None:
+async def test_batch_drops_item_cancelled_while_waiting() -> None:
     kitchen = Kitchen()
     kitchen.gate.clear()
     async with batching(kitchen) as batcher, asyncio.TaskGroup() as tasks:
@@ -141,7 +141,7 @@ async def test_whoever_hangs_up_while_waiting_is_left_out() -> None:
     assert [items for _, items in kitchen.batches] == [[0], [2]]
 
 
-async def test_whoever_hangs_up_while_under_way_changes_nothing_for_the_others() -> None:
+async def test_batch_item_cancelled_in_flight_does_not_affect_others() -> None:
     kitchen = Kitchen()
     kitchen.gate.clear()
     async with batching(kitchen) as batcher, asyncio.TaskGroup() as tasks:
@@ -154,7 +154,7 @@ async def test_whoever_hangs_up_while_under_way_changes_nothing_for_the_others()
         assert await batcher.submit("k", 3) == 6
 
 
-async def test_a_full_lane_refuses_and_is_nobody_elses_trouble() -> None:
+async def test_batch_full_queue_rejects_only_its_key() -> None:
     kitchen = Kitchen()
     kitchen.gate.clear()
     async with batching(kitchen, most_waiting=2) as batcher, asyncio.TaskGroup() as tasks:
@@ -171,7 +171,7 @@ async def test_a_full_lane_refuses_and_is_nobody_elses_trouble() -> None:
         assert [await each for each in taken] == [0, 2, 4]
 
 
-async def test_nobody_waits_for_a_batcher_that_has_stopped() -> None:
+async def test_batcher_stop_fails_waiting_items() -> None:
     kitchen = Kitchen()
     kitchen.gate.clear()
     async with asyncio.TaskGroup() as tasks:
@@ -183,13 +183,13 @@ async def test_nobody_waits_for_a_batcher_that_has_stopped() -> None:
             await batcher.submit("k", 3)
 
 
-async def test_an_item_that_is_asked_for_before_the_batcher_runs_is_refused() -> None:
+async def test_batcher_not_running_rejects_items() -> None:
     batcher: Batcher[str, int, int] = Batcher(Kitchen().flush, most=1, most_waiting=1)
     with pytest.raises(StoppedError):
         await batcher.submit("k", 1)
 
 
-async def test_a_flush_with_too_few_results_is_a_bug_that_nobody_waits_for() -> None:
+async def test_batch_flush_with_too_few_results_fails_the_items() -> None:
     async def flush(_: str, __: Sequence[int]) -> Sequence[int]:
         return []
 

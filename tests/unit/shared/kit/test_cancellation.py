@@ -11,7 +11,7 @@ async def fail() -> None:
     raise ConnectionError("the other side is gone")
 
 
-async def test_a_loop_that_survives_failures_stops_when_cancelled_during_one() -> None:
+async def test_cancellation_during_task_group_failure_stops_the_loop() -> None:
     passes = 0
 
     async def loop() -> None:
@@ -33,11 +33,11 @@ async def test_a_loop_that_survives_failures_stops_when_cancelled_during_one() -
     assert task.cancelled()
 
 
-async def test_a_task_that_nobody_cancelled_goes_on() -> None:
+async def test_cancellation_check_without_cancel_does_nothing() -> None:
     check_cancellation()
 
 
-async def test_it_is_heard_once_and_then_the_task_is_over() -> None:
+async def test_cancellation_check_raises_once() -> None:
     async def cancelled() -> None:
         task = asyncio.current_task()
         assert task is not None

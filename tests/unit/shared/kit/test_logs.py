@@ -29,7 +29,7 @@ def lines(*, level: str = "info", json_lines: bool = False) -> io.StringIO:
     return stream
 
 
-def test_a_person_reads_a_time_a_level_a_sentence_and_fields() -> None:
+def test_text_log_line_has_time_level_message_and_fields() -> None:
     stream = lines()
     logging.getLogger("any").info("agent connected", extra={"cluster": "local", "epoch": 3})
     assert re.fullmatch(
@@ -38,13 +38,13 @@ def test_a_person_reads_a_time_a_level_a_sentence_and_fields() -> None:
     )
 
 
-def test_a_field_cannot_forge_a_line_or_another_field() -> None:
+def test_text_log_field_cannot_forge_lines_or_fields() -> None:
     stream = lines()
     logging.getLogger("any").info("said", extra={"what": "a b=c\n12:00 ERROR", "nothing": ""})
     assert stream.getvalue().endswith('said  what="a b=c\\n12:00 ERROR" nothing=""\n')
 
 
-def test_a_machine_reads_an_object_a_line() -> None:
+def test_json_log_has_an_object_per_line() -> None:
     stream = lines(json_lines=True)
     logging.getLogger("any").warning("agent gone", extra={"cluster": "local", "level": "forged"})
     line = json.loads(stream.getvalue())
@@ -58,7 +58,7 @@ def test_a_machine_reads_an_object_a_line() -> None:
 
 
 @pytest.mark.parametrize("json_lines", [False, True])
-def test_an_exception_is_logged_whole(json_lines: bool) -> None:  # noqa: FBT001
+def test_log_line_includes_the_traceback(json_lines: bool) -> None:  # noqa: FBT001
     stream = lines(json_lines=json_lines)
     try:
         raise ValueError("the very reason")  # noqa: TRY301
@@ -68,7 +68,7 @@ def test_an_exception_is_logged_whole(json_lines: bool) -> None:  # noqa: FBT001
     assert "Traceback" in stream.getvalue()
 
 
-def test_what_is_below_the_level_is_not_written() -> None:
+def test_log_below_the_level_is_dropped() -> None:
     stream = lines(level="warning")
     logging.getLogger("any").info("not this")
     logging.getLogger("httpx").info("nor this")

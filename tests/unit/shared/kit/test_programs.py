@@ -13,7 +13,7 @@ from shared.kit.programs import run_until_signalled
 ROOT = Path(__file__).parents[4]
 
 
-def test_what_a_program_raises_is_raised_unwrapped() -> None:
+def test_program_exception_is_unwrapped() -> None:
     async def wrapped() -> None:
         raise BaseExceptionGroup("of one", [ExceptionGroup("of one", [KeyError("lone")])])
 
@@ -21,14 +21,14 @@ def test_what_a_program_raises_is_raised_unwrapped() -> None:
         run_until_signalled(wrapped())
 
 
-def test_a_program_that_ends_by_itself_is_over() -> None:
+def test_program_that_ends_returns() -> None:
     async def brief() -> None: ...
 
     run_until_signalled(brief())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_it_and_it_returns(number: signal.Signals) -> None:
+def test_program_signal_cancels_it(number: signal.Signals) -> None:
     text = (
         "import asyncio\n"
         "from shared.kit.programs import run_until_signalled\n"
@@ -51,7 +51,7 @@ def test_a_signal_stops_it_and_it_returns(number: signal.Signals) -> None:
     assert process.returncode == 0
 
 
-def test_a_second_signal_reaches_the_task_that_did_not_heed_the_first() -> None:
+def test_program_second_signal_cancels_all_tasks() -> None:
     text = (
         "import asyncio\n"
         "from shared.kit.programs import run_until_signalled\n"

@@ -12,14 +12,14 @@ instants = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=
 
 
 @given(instants)
-def test_it_is_a_version_7_uuid_of_exactly_that_millisecond(at: datetime) -> None:
+def test_uuid_is_version_7_with_the_given_millisecond(at: datetime) -> None:
     made = new_uuid(at)
     assert (made.version, made.variant) == (7, RFC_4122)
     assert made.int >> 80 == (at - EPOCH) // timedelta(milliseconds=1)
 
 
 @given(instants, st.integers(1, 10**9))
-def test_a_later_one_sorts_later(at: datetime, milliseconds: int) -> None:
+def test_uuid_sorts_by_time(at: datetime, milliseconds: int) -> None:
     try:
         later = at + timedelta(milliseconds=milliseconds)
     except OverflowError:
@@ -27,5 +27,5 @@ def test_a_later_one_sorts_later(at: datetime, milliseconds: int) -> None:
     assert new_uuid(at) < new_uuid(later)
 
 
-def test_no_two_of_one_instant_are_alike() -> None:
+def test_uuids_of_one_millisecond_are_unique() -> None:
     assert len({new_uuid(EPOCH) for _ in range(10_000)}) == 10_000

@@ -9,14 +9,14 @@ FOR_EVER = timedelta(hours=1)
 NOT_AT_ALL = timedelta(0)
 
 
-async def test_a_ring_before_the_wait_is_heard() -> None:
+async def test_wakeup_before_the_wait_is_not_lost() -> None:
     wakeup = Wakeup()
     wakeup.wake()
     async with asyncio.timeout(60):
         await wakeup.wait(FOR_EVER)
 
 
-async def test_many_rings_are_heard_once() -> None:
+async def test_wakeups_coalesce() -> None:
     wakeup = Wakeup()
     wakeup.wake()
     wakeup.wake()
@@ -25,7 +25,7 @@ async def test_many_rings_are_heard_once() -> None:
         assert not await wakeup.wait(NOT_AT_ALL)
 
 
-async def test_a_wait_that_is_cancelled_takes_no_ring_along() -> None:
+async def test_wakeup_survives_a_cancelled_wait() -> None:
     wakeup = Wakeup()
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(wakeup.wait(FOR_EVER))
@@ -36,6 +36,6 @@ async def test_a_wait_that_is_cancelled_takes_no_ring_along() -> None:
         await wakeup.wait(FOR_EVER)
 
 
-async def test_a_bell_that_never_rings_wakes_in_time() -> None:
+async def test_wakeup_wait_times_out() -> None:
     async with asyncio.timeout(60):
         assert not await Wakeup().wait(timedelta(milliseconds=1))

@@ -15,19 +15,19 @@ from shared.model.phases import (
 phases = st.sampled_from(sorted(NEXT))
 
 
-def test_every_phase_has_a_row() -> None:
+def test_phase_table_has_every_phase() -> None:
     assert set(NEXT) == set(Phase) - {Phase.UNKNOWN}
 
 
 @given(phases)
-def test_unknown_phase_is_neither_left_nor_reported(phase: Phase) -> None:
+def test_phase_unknown_has_no_transitions(phase: Phase) -> None:
     for current, reported in ((Phase.UNKNOWN, phase), (phase, Phase.UNKNOWN)):
         if current not in TERMINAL:
             with pytest.raises(UnlawfulPhaseError):
                 advance(current, reported)
 
 
-def test_what_is_terminal_is_what_flyte_calls_so() -> None:
+def test_terminal_phases_match_flyte() -> None:
     assert {
         Phase.SUCCEEDED,
         Phase.FAILED,
@@ -37,31 +37,29 @@ def test_what_is_terminal_is_what_flyte_calls_so() -> None:
     } == TERMINAL
 
 
-def test_only_a_live_attempt_is_tried_again() -> None:
+def test_retry_is_allowed_from_live_phases_only() -> None:
     assert not RETRIED_FROM & TERMINAL
     assert Phase.PAUSED not in RETRIED_FROM
 
 
 @pytest.mark.parametrize("live", sorted(set(NEXT) - TERMINAL), ids=lambda phase: phase.name)
-def test_whatever_lives_can_end_in_every_way_but_recovery(live: Phase) -> None:
+def test_live_phase_may_end_in_any_way_but_recovery(live: Phase) -> None:
     assert TERMINAL - {Phase.RECOVERED} <= NEXT[live]
 
 
 @given(phases, phases)
-def test_terminal_is_final(current: Phase, reported: Phase) -> None:
+def test_terminal_phase_is_final(current: Phase, reported: Phase) -> None:
     if current in TERMINAL:
         assert advance(current, reported) is current
 
 
 @given(phases)
-def test_a_repeated_phase_is_no_news(phase: Phase) -> None:
+def test_repeated_phase_changes_nothing(phase: Phase) -> None:
     assert advance(phase, phase) is phase
 
 
 @given(phases, phases)
-def test_a_phase_follows_if_the_table_says_so_and_is_an_error_otherwise(
-    current: Phase, reported: Phase
-) -> None:
+def test_phase_transition_outside_the_table_is_an_error(current: Phase, reported: Phase) -> None:
     if reported in NEXT[current]:
         assert advance(current, reported) is reported
     elif reported is not current and current not in TERMINAL:
@@ -70,7 +68,7 @@ def test_a_phase_follows_if_the_table_says_so_and_is_an_error_otherwise(
 
 
 @given(st.lists(phases))
-def test_no_history_leads_out_of_an_end_or_back_to_the_queue(reported: list[Phase]) -> None:
+def test_phase_history_never_leaves_terminal_or_returns_to_queued(reported: list[Phase]) -> None:
     current, seen = Phase.QUEUED, [Phase.QUEUED]
     for phase in reported:
         try:

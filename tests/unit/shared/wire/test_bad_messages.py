@@ -63,7 +63,7 @@ BAD_FIELDS: Sequence[tuple[str, str, object]] = [
     BAD_FIELDS,
     ids=[f"{place}={str(value)[:30]!r}" for _, place, value in BAD_FIELDS],
 )
-def test_a_report_is_refused(named: str, place: str, value: object) -> None:
+def test_report_with_invalid_field_is_rejected(named: str, place: str, value: object) -> None:
     report = make_report()
     report.failure.kind = FailureKind.USER
     *path, field = place.split(".")
@@ -80,44 +80,44 @@ def test_event_timestamp_out_of_range_is_refused() -> None:
 
 
 @given(assignments, st.sampled_from(["org", "project", "domain", "run", "action", "run_base"]))
-def test_an_assignment_without_a_name_is_refused(assignment: Assignment, field: str) -> None:
+def test_assignment_without_name_is_rejected(assignment: Assignment, field: str) -> None:
     message = render_assignment(assignment)
     setattr(message, field, "")
     with pytest.raises(BadMessageError, match=field):
         parse_assignment(message)
 
 
-def test_a_digest_of_another_length_is_refused() -> None:
+def test_digest_of_wrong_length_is_rejected() -> None:
     with pytest.raises(BadMessageError, match="spec has 31 bytes"):
         parse_digest(b"d" * 31, "spec")
 
 
-def test_a_lease_of_no_attempt_is_refused() -> None:
+def test_lease_without_attempt_is_rejected() -> None:
     message = render_lease(AN_ATTEMPT, A_LEASE)
     message.ClearField("attempt")
     with pytest.raises(BadMessageError, match=r"attempt\.number"):
         parse_lease(message)
 
 
-def test_an_attempt_id_with_a_long_uuid_is_refused() -> None:
+def test_attempt_id_with_long_uuid_is_rejected() -> None:
     with pytest.raises(BadMessageError, match="17 bytes"):
         parse_attempt_id(assignment_pb2.AttemptId(action_id=b"u" * 17, number=1))
 
 
 @pytest.mark.parametrize("verdict", [0, 9])
-def test_an_unknown_verdict_is_refused(verdict: int) -> None:
+def test_unknown_ack_status_is_rejected(verdict: int) -> None:
     message = render_acknowledgement(Acknowledgement(AN_ATTEMPT, 1, AckStatus.APPLIED))
     message.verdict = verdict
     with pytest.raises(BadMessageError, match=r"acknowledgement\.verdict"):
         parse_acknowledgement(message)
 
 
-def test_a_line_of_an_originator_unknown_here_is_the_systems() -> None:
+def test_log_line_of_unknown_originator_is_system() -> None:
     [line] = parse_log_chunk(call_pb2.LogChunk(lines=[call_pb2.LogLine(originator=7)]))
     assert line.originator is Originator.SYSTEM
 
 
-def test_what_a_task_wrote_is_cut_and_mended_rather_than_refused() -> None:
+def test_report_text_is_truncated_and_cleaned() -> None:
     message = make_report()
     message.message = "ä" * MAX_MESSAGE_BYTES
     message.reason = "a\0reason"
@@ -136,14 +136,14 @@ def test_what_a_task_wrote_is_cut_and_mended_rather_than_refused() -> None:
     assert max(len(event.message) for event in report.events) < 10_000
 
 
-def test_an_address_is_taken_whole_up_to_its_limit() -> None:
+def test_uri_over_the_limit_is_rejected() -> None:
     message = make_report()
     message.output_uri = "u" * MAX_URI_BYTES
     assert parse_report(message).output_uri == message.output_uri
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 50))
-def test_words_are_kept_as_far_as_they_fit(value: str, most: int) -> None:
+def test_text_is_truncated_at_the_limit(value: str, most: int) -> None:
     kept = parse_words(value, most)
     mended = value.replace("\0", "\N{REPLACEMENT CHARACTER}")
     assert mended.startswith(kept)

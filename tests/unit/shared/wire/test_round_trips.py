@@ -30,47 +30,47 @@ from tests.unit.shared.wire import values
 
 
 @given(values.instants)
-def test_instants(at: datetime) -> None:
+def test_timestamp_round_trip(at: datetime) -> None:
     assert from_us(to_us(at)) == at
 
 
 @given(values.attempt_ids)
-def test_attempt_ids(attempt: AttemptId) -> None:
+def test_attempt_id_round_trip(attempt: AttemptId) -> None:
     raw = render_attempt_id(attempt).SerializeToString()
     assert parse_attempt_id(assignment_pb2.AttemptId.FromString(raw)) == attempt
 
 
 @given(values.attempt_ids, values.lease_ids)
-def test_leases(attempt: AttemptId, lease: LeaseId) -> None:
+def test_lease_round_trip(attempt: AttemptId, lease: LeaseId) -> None:
     raw = render_lease(attempt, lease).SerializeToString()
     assert parse_lease(assignment_pb2.Lease.FromString(raw)) == (attempt, lease)
 
 
 @given(values.digests)
-def test_digests(digest: Digest) -> None:
+def test_digest_round_trip(digest: Digest) -> None:
     assert parse_digest(bytes(digest), "digest") == digest
 
 
 @given(values.assignments)
-def test_assignments(assignment: Assignment) -> None:
+def test_assignment_round_trip(assignment: Assignment) -> None:
     raw = render_assignment(assignment).SerializeToString()
     assert parse_assignment(assignment_pb2.Assignment.FromString(raw)) == assignment
 
 
 @given(values.reports)
-def test_reports(report: Report) -> None:
+def test_report_round_trip(report: Report) -> None:
     raw = render_report(report).SerializeToString()
     assert parse_report(report_pb2.Report.FromString(raw)) == report
 
 
 @given(values.acknowledgements)
-def test_acknowledgements(acknowledgement: Acknowledgement) -> None:
+def test_acknowledgement_round_trip(acknowledgement: Acknowledgement) -> None:
     raw = render_acknowledgement(acknowledgement).SerializeToString()
     assert parse_acknowledgement(report_pb2.Acknowledgement.FromString(raw)) == acknowledgement
 
 
 @given(st.lists(values.log_lines, max_size=5), st.integers(0, 2**63))
-def test_log_chunks(lines: Sequence[LogLine], last: int) -> None:
+def test_log_chunk_round_trip(lines: Sequence[LogLine], last: int) -> None:
     raw = render_log_chunk(lines, last).SerializeToString()
     chunk = call_pb2.LogChunk.FromString(raw)
     assert parse_log_chunk(chunk) == lines
