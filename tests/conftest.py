@@ -1,4 +1,4 @@
-"""What every test stands on: real servers, and the rule that no test leaves a task behind."""
+"""Fixtures of all tests: real servers, and a check that no test leaves an asyncio task behind."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,11 +23,11 @@ settings.load_profile("volary")
 
 @pytest.fixture(autouse=True)
 async def no_task_is_left_behind() -> AsyncIterator[None]:
-    """Fail a test whose tasks outlive it; nobody would hear how they end."""
+    """Fail a test whose tasks outlive it: their exceptions would be lost."""
     before = asyncio.all_tasks()
     yield
     left = _left_since(before)
-    for _ in range(10):  # a task that was told to stop may need a turn of the loop to do so
+    for _ in range(10):  # a cancelled task may need an iteration of the event loop to end
         if left:
             await asyncio.sleep(0)
             left = _left_since(before)

@@ -1,7 +1,7 @@
 """
-A pytest plugin: a failed test shows what the programs that it used logged meanwhile.
+Pytest plugin that adds the logs of the programs under test to the report of a failed test.
 
-Whoever starts a program of the system under test calls :func:`follow` with its log. The report
+Code that starts a program of the system under test calls :func:`follow` with its log. The report
 of a failed test then gets a section for each log that grew since the test's setup began: the
 last lines of it. A followed directory stands for the logs of attempts below it.
 """

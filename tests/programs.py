@@ -125,7 +125,7 @@ class Program:
 
 
 def free_ports(count: int, *, host: str = "127.0.0.1") -> list[int]:
-    """Find ports that nobody listens on, all different."""
+    """Return distinct ports that are free."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

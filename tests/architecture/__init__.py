@@ -1,1 +1,1 @@
-"""Rules about the code itself that imports cannot say."""
+"""Architecture tests: rules about the source code beyond import contracts."""

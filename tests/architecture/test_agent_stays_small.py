@@ -1,4 +1,4 @@
-"""The agent runs in customers' clusters: what it loads is counted, and has reasons."""
+"""Limits on the modules that the agent imports, because it runs in customers' clusters."""
 
 import json
 import subprocess

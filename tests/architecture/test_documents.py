@@ -1,4 +1,4 @@
-"""What is written about the code agrees with the code."""
+"""Documentation agrees with the code: paths, links, make targets, test names, generated pages."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every code with which an attempt can fail in a cluster is explained to people."""
+"""The failures page documents every failure code of an attempt in a cluster."""
 
 import re
 from pathlib import Path

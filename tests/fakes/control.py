@@ -1,5 +1,5 @@
 """
-A small control plane: the real link over a real socket, with memory for a store.
+Fake control plane: the real link over a real socket, with an in-memory store.
 
 It hands out what :meth:`assign` gives it as far as the agent's credit goes, acknowledges
 every report, keeps all of them for the test to look at, and lets a test wait for facts.

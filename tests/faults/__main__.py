@@ -1,4 +1,4 @@
-"""``python -m tests.faults``: a storm of as many minutes as asked for, and what came of it."""
+"""``python -m tests.faults``: runs a fault storm for some minutes and prints its result."""
 
 import argparse
 import asyncio
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--kind", action="append", help="of fault, and no others; repeatable")
     parser.add_argument("--keep", type=Path, help="where all that was said is kept")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves nothing behind either
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up on SIGTERM too
     print(f"seed {options.seed}", flush=True)  # noqa: T201
     with (
         tempfile.TemporaryDirectory(prefix="volary-faults-") as home,
@@ -36,7 +36,7 @@ def main() -> None:
         reckoning = asyncio.run(_run(place, server, database, options))
     print(reckoning)  # noqa: T201
     if reckoning.broken:
-        # The same faults in the same order; processes take their own time all the same.
+        # A seed repeats the faults in their order; the timing of processes still varies.
         print(f"again: make faults SEED={options.seed} MINUTES={options.minutes:g}")  # noqa: T201
     sys.exit(bool(reckoning.broken))
 

@@ -1,4 +1,4 @@
-"""The kinds of faults. Each does its harm, waits as long as that takes, and makes it good."""
+"""The kinds of faults. Each injects a fault, waits for its duration, and repairs it."""
 
 import asyncio
 import signal
@@ -14,7 +14,7 @@ from tests.faults.world import REASSIGN_SECONDS, Agent, Program, Replica, World
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """Whom to harm, by chance."""
+    """Chooses the targets of a fault at random."""
 
     world: World
     chance: Random
@@ -78,7 +78,7 @@ async def database_connections_are_killed(harm: Harm) -> None:
 
 
 async def database_is_out_of_reach(harm: Harm) -> None:
-    """For one replica; it refuses what is new, or says nothing to anything."""
+    """Make the database unreachable for one replica: connections refused, or black-holed."""
     proxy = harm.replica().database
     proxy.refuses = True
     if harm.chance.random() < 0.5:
@@ -180,7 +180,7 @@ async def _jump(harm: Harm, program: Program) -> None:
 
 
 async def another_agent_comes(harm: Harm) -> None:
-    """One with the same identity, on another machine, for a while."""
+    """Run a second agent with the same identity for a while."""
     world = harm.world
     if len(world.agents) < 3:
         await world.make_agent("local", "agent-imposter", "--stop-attempts")
@@ -191,7 +191,7 @@ async def another_agent_comes(harm: Harm) -> None:
 
 
 async def cluster_is_given_up(harm: Harm) -> None:
-    """Cut off for so long that its work is begun elsewhere; its agent may even be dead."""
+    """Disconnect a cluster until its leases are reassigned; its agent may be killed as well."""
     agent = harm.agent()
     for link in agent.links:
         link.refuses = True

@@ -1,8 +1,8 @@
 """
-The independent ledger: what the processes themselves say, and when the kernel says they died.
+Independent ledger: starts and ends that processes record, and deaths that the kernel reports.
 
-A process that is killed leaves no note of its end, so each is watched by a descriptor that
-tells of its death in the moment in which it dies.
+A killed process leaves no record of its end, so each is watched by a pidfd, which becomes
+readable at the moment of its death.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ class Ran:
     attempt: AttemptId
     pid: int
     began_at: float  # seconds since 1970, as all times here
-    died_at: float | None = None  # None: it is there
+    died_at: float | None = None  # None: still running
     says_it_ended: bool = False
 
 
 class Ledger:
-    """Watches a file that processes append to, and those processes."""
+    """Follows a file that processes append to, and watches those processes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -53,7 +53,7 @@ class Ledger:
         return any(each.attempt == attempt and each.died_at is None for each in self.ran)
 
     def look(self) -> None:
-        """Read what has been written since the last look."""
+        """Read the lines written since the last call."""
         with self.path.open("rb") as file:
             file.seek(self._offset)
             for line in file:
@@ -103,7 +103,7 @@ def started_twice(ran: Sequence[Ran]) -> Iterator[str]:
 
 
 def overlaps(ran: Sequence[Ran]) -> Iterator[tuple[AttemptId, str]]:
-    """Name attempts of one action that ran at the same time: the earlier one, and how."""
+    """Yield attempts of one action that overlapped: the earlier one, and a description."""
     by_action: dict[ActionId, list[Ran]] = {}
     for each in ran:
         by_action.setdefault(each.attempt.action, []).append(each)

@@ -1,7 +1,7 @@
 """
-What clients ask for while everything breaks: sleeps by the dozen, and processes that sign.
+Client load of the fault tests: many sleep actions, and processes that write to the ledger.
 
-A client keeps asking until it is answered, at one replica or the other, as the SDK does.
+A client retries a call until it succeeds, at either replica, as the SDK does.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _ON_DISCONNECT = "VOLARY_ON_DISCONNECT"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How much is asked for a second."""
+    """Request rates per second."""
 
     sleeps: float = 20.0
     chores: float = 1.0
@@ -44,7 +44,7 @@ class Pace:
 
 @dataclass(slots=True)
 class _Beat:
-    """Moments at random, so many a second, however long it takes to do what is due."""
+    """Poisson arrivals at a rate, independent of the time that the calls take."""
 
     chance: Random
     at: float = field(default_factory=time.monotonic)
@@ -69,7 +69,7 @@ class Load:
         self._places = asyncio.Semaphore(self.pace.calls)
 
     async def run(self) -> None:
-        """Ask until cancelled; calls that are under way then are given up."""
+        """Send requests until cancelled; calls in flight are then abandoned."""
         root = await self._begin()
         async with asyncio.TaskGroup() as calls:
             calls.create_task(self._sleeps(calls, root), name="sleeps")
@@ -77,7 +77,7 @@ class Load:
             calls.create_task(self._victims(calls), name="victims")
 
     async def finish(self) -> None:
-        """Abort the runs whose children were asked for; they would sleep for an hour."""
+        """Abort the parent runs, whose roots would sleep for an hour."""
         for root in self._roots:
             await self._abort(root)
 
@@ -123,7 +123,7 @@ class Load:
         await self._abort(root.run)
 
     async def _begin(self) -> ActionIdentifier:
-        """Make a run whose root sleeps as long as it is let."""
+        """Create a run whose root action sleeps until it is aborted."""
         action = _nap(3600)
         name = f"r{self.chance.getrandbits(48):x}"
         request = CreateRunRequest(
@@ -180,7 +180,7 @@ class Load:
         return self._specs[key]
 
     def _inputs(self, action: ActionRequest) -> str:
-        """Put the inputs where all who have the same find them."""
+        """Write the inputs, shared by all actions with equal inputs; return their URI."""
         body = make_inputs(action.inputs).SerializeToString(deterministic=True)
         path = self.world.blobs / "local" / "inputs" / body.hex()[-80:] / "inputs.pb"
         if not path.exists():

@@ -1,9 +1,9 @@
 """
-A TCP proxy that does what networks do: delays, swallows, cuts, refuses.
+TCP proxy that injects network faults: delay, loss, connection resets, refused connections.
 
-It can cut a connection after so many bytes, or after so many HTTP/2 frames, that is between
-any two frames of the link. And it can do what networks do not, because TCP hides it: bring a
-message of the link twice, or after the one that was said next.
+It can cut a connection after a number of bytes, or after a number of HTTP/2 frames, that is
+between any two frames of the link. It can also do what TCP prevents: duplicate a message of
+the link, or swap it with the next one.
 """
 
 import asyncio
@@ -51,12 +51,12 @@ class Proxy:
         self._tasks = tasks
 
     def cut(self) -> None:
-        """Reset every connection."""
+        """Reset all connections."""
         for pair in list(self._pairs):
             pair.abort()
 
     def heal(self) -> None:
-        """Let everything through from now on; connections that are not whole are cut."""
+        """Stop injecting faults; connections that lost data are cut."""
         lossy = bool(self.swallows_up or self.swallows_down or self.repeats or self.swaps)
         self.swallows_up = self.swallows_down = self.refuses = False
         self.delay = self.repeats = self.swaps = 0.0

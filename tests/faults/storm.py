@@ -1,4 +1,4 @@
-"""A storm: faults one after the other under load, then calm, then the reckoning."""
+"""Fault storm: injects faults under load, waits until all work has ended, checks the invariants."""
 
 import asyncio
 from collections import Counter
@@ -53,7 +53,7 @@ WHERE org = :org AND phase IN ({_TERMINAL}) GROUP BY action_id, attempt HAVING c
 
 @dataclass(slots=True)
 class Reckoning:
-    """What became of everything, and what should not have."""
+    """Result of a storm: counts of outcomes, and the invariants that were violated."""
 
     broken: list[str] = field(default_factory=list)
     asked: int = 0
@@ -72,7 +72,7 @@ async def storm(
     *,
     at_once: int = 2,
 ) -> Reckoning:
-    """Harm the world in these ways, some at once, while it works; ``tell`` hears of each."""
+    """Inject faults, ``at_once`` concurrently, under load; ``tell`` is called for each."""
     load, due = Load(world, chance, pace), iter(kinds)
 
     async def harm() -> None:
@@ -92,7 +92,7 @@ async def storm(
 
 
 async def _reckon(world: World, load: Load, tell: Callable[[str], None]) -> Reckoning:
-    """Wait until all is over, and compare what was said with what was."""
+    """Wait until all work has ended, and compare the control plane's state with the ledger."""
     reckoning = Reckoning(asked=load.asked)
 
     async def children_have_ended() -> bool:
@@ -127,7 +127,7 @@ async def _compare(world: World, load: Load, reckoning: Reckoning) -> None:
     broken = reckoning.broken
     broken += ledger.started_twice(ran)
     broken += ledger.still_running(ran)
-    # What its agent has forgotten may run beside its successor, and only that.
+    # Only an attempt whose lease was lost may overlap its successor.
     broken += [what for attempt, what in ledger.overlaps(ran) if attempt not in lost]
     [clock] = await _rows(world, _CLOCK)
     if abs(clock.behind) > _CLOCK_SECONDS:

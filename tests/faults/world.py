@@ -1,7 +1,7 @@
 """
-Two replicas, two clusters with an agent each, and a proxy on every way between them.
+The system under test: two replicas, two clusters with an agent each, proxies between them.
 
-All of it on this machine, at a pace that lets a cluster be given up in seconds.
+All run on this machine, with timings by which a lost cluster's leases expire in seconds.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ _DISK_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What a world consists of, and at what pace; usually one in which seconds are long."""
+    """The replicas, agents and timings of a world; default timings are seconds."""
 
     replicas: Sequence[OrgName] = (ORG, ORG)  # whose API each is
     agents: Sequence[tuple[OrgName, str]] = ((ORG, "local"), (ORG, "other"))  # of clusters
@@ -64,7 +64,7 @@ class Shape:
 
 @dataclass(slots=True)
 class Program:
-    """A process, through its lives."""
+    """A process and its restarts."""
 
     name: str
     command: Sequence[str]
@@ -244,7 +244,7 @@ class World:
         return True
 
     async def keep_up(self) -> None:
-        """Start again whatever ends though nobody asked for that, as a supervisor does."""
+        """Restart processes that exit unexpectedly, as a supervisor does."""
         while True:
             for program in self.programs:
                 ended = program.process is not None and program.process.returncode is not None
@@ -257,7 +257,7 @@ class World:
         await until(replica.is_ready, f"{name} is ready", at_most=_READY_SECONDS, said=self.said)
 
     def said(self) -> str:
-        """Everything that everybody said last, for a test that failed."""
+        """Return the end of every log, for a failed test."""
         return "\n".join(f"== {each.name}\n{each.said()[-4000:]}" for each in self.programs)
 
 
@@ -265,7 +265,7 @@ class World:
 async def running(
     home: Path, database: DatabaseForTest, superuser_url: str, shape: Shape | None = None
 ) -> AsyncIterator[World]:
-    """Have it all up for the length of a block; nothing of it is left behind."""
+    """Run everything for the length of a block; nothing is left behind."""
     store, ledger = open_database(database.url, pool_size=2), Ledger(home / "ledger.jsonl")
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         shape = shape or Shape()

@@ -1,4 +1,4 @@
-"""A Kubernetes runtime on a test's cluster, tasks for it, and what it tells of them."""
+"""Runs the Kubernetes runtime on a test cluster: creates attempts and records their events."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -77,7 +77,7 @@ class Attempt:
             return await asyncio.shield(self.run)
 
     async def release(self) -> None:
-        """The agent dies: nobody looks after the attempt any more."""
+        """Simulate the agent's death: the attempt is no longer reconciled."""
         self.run.cancel()
         await asyncio.wait([self.run])
 

@@ -23,7 +23,7 @@ class NoKubernetesError(Exception):
 
 
 def find() -> Path:
-    """Give the binary, once whoever builds it is done; NoKubernetesError if nobody does."""
+    """Return the binary once it is built; NoKubernetesError if no build is running."""
     try:
         return _build().find()
     except NotBuiltError as error:

@@ -1,8 +1,8 @@
 """
-What takes minutes to make, and is made once: in ``.cache``, under the digest of its inputs.
+Slow builds, cached in ``.cache`` under the digest of their inputs.
 
-So a stale one is never used, and going back to an older commit makes nothing. It can be begun
-beside other things: whoever wants it meanwhile waits.
+So a stale build is never used, and going back to an older commit rebuilds nothing. A build
+can run in the background; callers that need it meanwhile wait.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ class Build:
     make: Callable[[Path], None]  # given the file to write; NotBuiltError says what is missing
 
     def find(self) -> Path:
-        """Give the file, once whoever makes it is done; NotBuiltError if nobody does."""
+        """Return the file once it is built; NotBuiltError if no build is running."""
         if not self.result.exists() and self.result.parent.is_dir():
             with self._only_maker():
                 pass  # it was being made, or nobody makes it
@@ -90,7 +90,7 @@ class Build:
 
     @contextmanager
     def _only_maker(self) -> Iterator[int]:
-        """Wait until nobody makes it, and see that nobody begins; gives the lock's descriptor."""
+        """Wait for other builds to end and lock out new ones; return the lock's descriptor."""
         lock = os.open(self.result.parent / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -43,7 +43,7 @@ def name_image(program: str) -> str:
 
 
 def find() -> Path:
-    """Give the archive, once whoever builds it is done; NotBuiltError if nobody does."""
+    """Return the archive once it is built; NotBuiltError if no build is running."""
     return _build().find()
 
 

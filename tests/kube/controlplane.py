@@ -64,7 +64,7 @@ class KubeForTests:
         return KubeClient(self.address, self._trust(None), token=token)
 
     def trust(self) -> ssl.SSLContext:
-        """What the administrator shows and believes, for another client."""
+        """Return the administrator's TLS context (client certificate and CA), for another client."""
         return self._trust(self.admin)
 
     def kubeconfig(self, user: str = "kubernetes-admin", groups: Sequence[str] = ()) -> Path:

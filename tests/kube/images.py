@@ -138,7 +138,7 @@ def _python() -> Layer:
 
 
 def _packages(names: Iterable[str]) -> Layer:
-    """Take distributions and what they require, and write their commands anew."""
+    """Copy distributions and their requirements, and rewrite their console scripts."""
     layer = Layer()
     site = _LIBRARY / "site-packages"
     for distribution in _with_requirements(names):

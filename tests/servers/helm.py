@@ -37,7 +37,7 @@ Values = Mapping[str, Any]
 
 
 class HelmError(Exception):
-    """What helm said, when it would not."""
+    """Helm failed; the message is its output."""
 
 
 @dataclass(frozen=True, slots=True)

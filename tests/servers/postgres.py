@@ -3,7 +3,7 @@ Postgres for tests: one server a session, one migrated template a worker, a copy
 
 ``TEST_DATABASE_URL`` names a superuser's database on a server to use instead of starting
 one. Tests connect as the application's role, which row-level security binds; the owner's
-URL is for migrations and for looking behind the curtain.
+URL is for migrations and for reading all orgs' rows.
 """
 
 import asyncio

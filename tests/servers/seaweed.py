@@ -119,7 +119,7 @@ def _process(
 
 
 def _wait_until_ready(server: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
-    """Ask until it answers; it tells nobody when it is ready."""
+    """Poll until it answers; it has no readiness notification."""
     deadline = time.monotonic() + _READY_WITHIN_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:

@@ -22,7 +22,7 @@ _WITHIN_SECONDS = 150
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a command left behind: its exit code, and all that it printed."""
+    """Result of a command: its exit code and its output."""
 
     code: int
     text: str
@@ -61,7 +61,7 @@ class Reachable(Protocol):
 
 class Flyte:
     """
-    Somebody at a terminal with the ``flyte`` package and a home directory of their own.
+    The ``flyte`` command line, with a home directory of its own.
 
     The SDK keeps a cache of uploaded bundles at home, so a home belongs to one stack.
     """

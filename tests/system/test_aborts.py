@@ -1,4 +1,4 @@
-"""What is aborted stops with everything it has started, and stays aborted."""
+"""Abort stops a run or action with everything it has started, and is final."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What cannot be meant is refused with a code and a sentence, and harms nobody else."""
+"""Invalid requests are rejected with a code and a message, without side effects."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

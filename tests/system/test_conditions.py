@@ -1,4 +1,4 @@
-"""A run that waits for somebody's word goes on when it gets it."""
+"""Conditions: a run that waits for a signal continues when it receives one."""
 
 import pytest
 from connectrpc.code import Code
@@ -18,7 +18,7 @@ PAUSED = ActionPhase.ACTION_PHASE_PAUSED
 
 
 async def asked(api: ApiClient, root: ActionIdentifier) -> ActionIdentifier:
-    """Wait until a run asks for somebody's word; name the action that asks."""
+    """Wait until a run waits for a signal; return the name of its condition action."""
     async for answer in api.runs.watch_actions(
         WatchActionsRequest(run_id=root.run), timeout_ms=30_000
     ):

@@ -26,7 +26,7 @@ RESULTS: list[tuple[list[str], list[Value]]] = [
 
 @pytest.fixture(scope="module")
 def reader(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Flyte:
-    """Somebody who tries the examples where they lie."""
+    """The ``flyte`` command, run in the examples' directory."""
     return Flyte(stack, tmp_path_factory.mktemp("home"), place=EXAMPLES)
 
 
@@ -63,7 +63,7 @@ def test_stop_of_the_stack_stops_the_endless_example(own_stack: Stack, tmp_path:
 
 
 def tasks(data: Path) -> list[psutil.Process]:
-    """List those that work in an attempt's directory, whoever their parent is."""
+    """List the processes that run in an attempt's directory, whatever their parent."""
     found = []
     for process in psutil.process_iter():
         try:

@@ -1,4 +1,4 @@
-"""A task that fails says why, to whoever waits for it, in its own words."""
+"""Failures: the error of a task reaches its parent, the user and the API."""
 
 import os
 import signal

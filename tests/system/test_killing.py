@@ -1,4 +1,4 @@
-"""Whatever is killed while a run is under way, the run comes to its end, and nothing runs twice."""
+"""A run survives kills of the agent, the control plane and the stack; no attempt runs twice."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a task prints can be read while it runs, and afterwards."""
+"""Logs: the output of a task is readable while it runs, and afterwards."""
 
 from pathlib import Path
 

@@ -21,7 +21,7 @@ NOT_EMPTY = 3
 
 
 class Operator:
-    """Somebody at a terminal with the ``volary`` command, beside the stack's data directory."""
+    """The ``volary`` command line, used on the stack's data directory."""
 
     def __init__(self, stack: Stack) -> None:
         self._data = stack.data

@@ -1,4 +1,4 @@
-"""What a task finds around it."""
+"""The environment of a task: variables, context, working directory."""
 
 from pathlib import Path
 

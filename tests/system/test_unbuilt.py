@@ -1,4 +1,4 @@
-"""What is not built yet says so, instead of doing half of it or waiting for ever."""
+"""Unimplemented features are rejected with a message, not half-executed or left waiting."""
 
 from pathlib import Path
 

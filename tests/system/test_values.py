@@ -1,4 +1,4 @@
-"""What goes into tasks comes out of them."""
+"""Values: inputs and outputs of tasks are passed unchanged."""
 
 from flyteidl2.common.phase_pb2 import ActionPhase
 

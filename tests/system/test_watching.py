@@ -1,4 +1,4 @@
-"""Those who watch see what is, then what changes, and never miss how it ends."""
+"""Watch streams send the current state, then changes, and always the terminal state."""
 
 import asyncio
 from collections import Counter
@@ -140,7 +140,7 @@ async def test_watch_runs_shows_new_runs(api: ApiClient) -> None:
 
 
 async def test_watch_slow_reader_misses_no_end(api: ApiClient) -> None:
-    """What happens while nobody reads is more than any buffer on the way holds."""
+    """The backlog while the client does not read exceeds every buffer on the way."""
     count = 1500
     async with running_parent(api) as parent:
         slow = api.actions.watch_for_updates(
@@ -157,13 +157,13 @@ async def test_watch_slow_reader_misses_no_end(api: ApiClient) -> None:
 
 async def _enqueue_many(api: ApiClient, template: Any, count: int) -> None:
     """Enqueue so many, and return when all have ended."""
-    door_is_free = asyncio.Semaphore(50)
+    slots = asyncio.Semaphore(50)
 
     async def one(number: int) -> None:
         action = type(template)()
         action.CopyFrom(template)
         action.action_id.name = f"c{number}"
-        async with door_is_free:
+        async with slots:
             await api.actions.enqueue(EnqueueRequest(action=action))
 
     async with asyncio.TaskGroup() as group:

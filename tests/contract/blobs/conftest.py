@@ -68,7 +68,7 @@ async def world(store: BlobStore, database_url: str) -> AsyncIterator[World]:
 
 
 class NoAgents:
-    """Nobody is connected who could follow a log."""
+    """Agent sessions without a connected agent, so that no log can be followed."""
 
     def follow_logs(
         self, org: OrgName, cluster: ClusterName, attempt: AttemptId, after_line: int

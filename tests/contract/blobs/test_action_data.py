@@ -1,4 +1,4 @@
-"""We test what an action's data proxy shows: inputs, outputs, reports, code; and to whom."""
+"""The data proxy returns an action's inputs, outputs, report and code, to its own org only."""
 
 from datetime import datetime
 

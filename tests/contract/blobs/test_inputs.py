@@ -1,4 +1,4 @@
-"""We test inputs sent ahead of their run."""
+"""Inputs uploaded before their run is created."""
 
 import pytest
 from flyteidl2.common.identifier_pb2 import RunIdentifier

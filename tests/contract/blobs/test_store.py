@@ -1,4 +1,4 @@
-"""We test what a store promises, whatever it is made of."""
+"""Contract of the blob store, for directories and S3."""
 
 import asyncio
 import hashlib

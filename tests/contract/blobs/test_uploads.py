@@ -1,4 +1,4 @@
-"""We test uploads as the SDK makes them: ask for a place, PUT, use the URI."""
+"""Uploads as the SDK makes them: request a location, PUT, use the URI."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""The data proxy as it is put together, on a real Postgres and a real store."""
+"""The data proxy with its real dependencies, on a real Postgres and a real store."""
 
 from dataclasses import dataclass, replace
 
@@ -63,7 +63,7 @@ class World:
 
     @property
     def own(self) -> str:
-        """Where the caller's org may write."""
+        """Return the URI prefix to which the caller's org may write."""
         return f"{self.blobs.base}/{ORG}"
 
     async def create_run(self, *, input_uri: str = "", body: bytes = b"") -> RunId:

@@ -1,4 +1,4 @@
-"""What today's code makes of a frame, as plain values that a file can hold."""
+"""Decodes frames with today's code into plain values that can be stored in a file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -20,7 +20,7 @@ from tests.contract.wire.recordings import Frame, twin
 
 
 def meaning(frame: Frame) -> object:
-    """Read a frame as the side does that it was sent to."""
+    """Decode a frame as its receiver does."""
     if isinstance(frame, link_pb2.AgentFrame):
         return plain(_as_control_plane(frame))
     return plain(parse_frame(frame))
@@ -81,7 +81,7 @@ def plain(value: object) -> object:
 
 
 def is_kept(recorded: object, today: object) -> bool:
-    """Whether today's meaning holds all that was meant then; it may hold more."""
+    """Return whether today's meaning contains all of the recorded one; it may have more."""
     if isinstance(recorded, dict) and isinstance(today, dict):
         return all(key in today and is_kept(recorded[key], today[key]) for key in recorded)
     if isinstance(recorded, list) and isinstance(today, list):

@@ -1,4 +1,4 @@
-"""Record the session of this release: a tap between a real agent and a real door."""
+"""Records a session of this release, by a tap between a real agent and a real control plane."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -30,7 +30,7 @@ METHOD = "/volary.agent.v1.LinkService/Connect"
 
 
 class Tap(grpc.GenericRpcHandler):
-    """Hands the bytes of each stream on, both ways, and writes them down in their order."""
+    """Forwards the bytes of each stream in both directions and records them in order."""
 
     def __init__(self, link: str) -> None:
         self.events: list[Event] = []
@@ -41,7 +41,7 @@ class Tap(grpc.GenericRpcHandler):
         self.events.append(Event(by=by, kind=kind, raw=raw))
 
     def cut(self) -> None:
-        """End the stream that stands, without a word to either side."""
+        """Cut the open stream, without notice to either side."""
         self.note(WORLD, "cut")
         self._cut.set()
         self._cut = asyncio.Event()
@@ -79,7 +79,7 @@ class Tap(grpc.GenericRpcHandler):
 
 @asynccontextmanager
 async def tapped(link: LinkUnderTest) -> AsyncIterator[tuple[Tap, str]]:
-    """Serve a way to the door that is listened in on; yields its address."""
+    """Serve a recording proxy in front of the control plane; yields its address."""
     tap = Tap(f"127.0.0.1:{link.port}")
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers((tap,))
@@ -92,7 +92,7 @@ async def tapped(link: LinkUnderTest) -> AsyncIterator[tuple[Tap, str]]:
 
 
 async def record(link: LinkUnderTest, directory: Path) -> Sequence[Event]:
-    """Live through the story, and return it in the order in which it came about."""
+    """Run the scenario, and return its events in order."""
     place = place_of(directory)
     lay_out(place)
     people = People(link, str(place))

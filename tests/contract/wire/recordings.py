@@ -1,9 +1,9 @@
 """
-What a release said, in files: bytes as they were sent, each with a twin for people.
+Recorded frames of releases, in files: the bytes as sent, each with a readable text form.
 
-Ids and places differ each time a session is lived through. They are told apart by their
-bytes, and exchanged for others of the same length: that leaves every frame well-formed,
-whatever else a release has put into it.
+Ids and paths differ between sessions. They are found by their bytes and replaced by others
+of the same length, which leaves every frame well-formed, including fields that this release
+does not know.
 """
 
 import base64
@@ -30,7 +30,7 @@ AGENT, CONTROL, WORLD = "agent", "control plane", "world"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A frame on the wire; or what somebody did beside it, which has no bytes."""
+    """A frame on the wire, or a user's action in the scenario, which has no bytes."""
 
     by: str
     kind: str
@@ -44,7 +44,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Exchanges ids and places of a recording for those of today."""
+    """Replaces the ids and paths of a recording by those of the current session."""
 
     pairs: dict[bytes, bytes] = field(default_factory=dict)
 
@@ -59,12 +59,12 @@ class Exchange:
 
 
 def this_release() -> str:
-    """Name the release at hand, such as 0.1: patches speak the same wire."""
+    """Return the current release, such as 0.1; patch releases share the wire format."""
     return ".".join(metadata.version("volary").split(".")[:2])
 
 
 def releases() -> Sequence[str]:
-    """Name those that are recorded."""
+    """List the recorded releases."""
     return sorted(path.name for path in RECORDED.iterdir())
 
 
@@ -79,7 +79,7 @@ def kind_of(frame: Frame) -> str:
 
 
 def twin(message: Message) -> Mapping[str, object]:
-    """Show a message to people; it is what its bytes say and nothing else."""
+    """Render a message as text; it is derived from the bytes only."""
     return MessageToDict(message, preserving_proto_field_name=True)
 
 
@@ -97,7 +97,7 @@ def load(release: str, name: str) -> Sequence[Event]:
 
 
 def twins(release: str, name: str) -> Sequence[tuple[Event, object]]:
-    """Load frames with their twins."""
+    """Load frames with their text forms."""
     last_reported = json.loads((RECORDED / release / name).read_text())
     pairs = zip(load(release, name), last_reported, strict=True)
     return [(event, each["message"]) for event, each in pairs if event.raw]

@@ -1,8 +1,8 @@
 """
-Play one side of a recorded session to today's other side.
+Replays one side of a recorded session against today's other side.
 
-What the recording says is said; what it heard is waited for, as facts, for today's side
-may batch and time as it likes.
+Recorded frames of that side are sent. Frames that it received are awaited as facts, because
+today's side may batch and time them differently.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ Assignments = dict[str, assignment_pb2.Assignment]
 
 
 class Heard:
-    """What the other side has said on one stream."""
+    """Frames received from the other side on one stream."""
 
     def __init__(self) -> None:
         self.facts: set[Fact] = set()
@@ -44,7 +44,7 @@ class Heard:
 
 
 def streams_of(events: Sequence[Event]) -> Sequence[Sequence[Event]]:
-    """Split a recording where its streams were cut."""
+    """Split a recording into its streams."""
     streams: list[list[Event]] = [[]]
     for event in events:
         if event.by == WORLD and event.kind == "cut":
@@ -55,7 +55,7 @@ def streams_of(events: Sequence[Event]) -> Sequence[Sequence[Event]]:
 
 
 async def play_agent(events: Sequence[Event], link: LinkUnderTest, people: People) -> None:
-    """Be the recorded agent to today's control plane."""
+    """Replay the recorded agent against today's control plane."""
     ids, recorded = Exchange(), _assignments(events)
     for stream in streams_of(events):
         async with calling(link) as agent, asyncio.TaskGroup() as tasks:
@@ -94,7 +94,7 @@ def _assignments(events: Sequence[Event]) -> Assignments:
 
 
 class RecordedControlPlane(grpc.GenericRpcHandler):
-    """Plays the control plane's side of one recorded stream after the other."""
+    """Replays the control plane's side of the recorded streams, one after the other."""
 
     def __init__(self, events: Sequence[Event], exchange: Exchange) -> None:
         self._streams = list(streams_of(events))

@@ -1,4 +1,4 @@
-"""A frame of each kind, with every field set: made from the schema, so that none is missed."""
+"""Sample frames of each kind with every field set, generated from the schema."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The schema of the wire, and what may become of it: it grows."""
+"""The wire schema, and the rules that keep it backward compatible."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -43,7 +43,7 @@ def save(release: str, schema: FileDescriptorSet) -> None:
 
 
 def rules(schema: FileDescriptorSet) -> set[Rule]:
-    """List what must stay: each field's number, name and type, each value, each method."""
+    """List what must not change: each field's number, name and type, each enum value and method."""
     return {rule for file in schema.file for rule in _of_file(file)}
 
 

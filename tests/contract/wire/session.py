@@ -1,5 +1,5 @@
 """
-One story, lived through by a control plane, an agent and the people who use them.
+The recorded scenario: a session of a control plane, an agent and its users.
 
 A run succeeds; another is followed, outlives a broken stream, is aborted, and ends.
 """
@@ -38,7 +38,7 @@ def place_of(directory: Path) -> Path:
 
 
 def lay_out(place: Path) -> None:
-    """Put into the bucket what the story's tasks read."""
+    """Write the blobs that the scenario's tasks read."""
     for run, duration in SLEEPS.items():
         inputs = place / run / "a0" / "inputs.pb"
         inputs.parent.mkdir(parents=True)
@@ -97,7 +97,7 @@ def _control_planes_facts(kind: str, frame: link_pb2.ControlFrame) -> Iterator[F
 
 @dataclass(slots=True)
 class People:
-    """Who begins runs, follows and aborts them; by the names of what they do."""
+    """Users who start, follow and abort runs; each step is addressed by name."""
 
     link: LinkUnderTest
     place: str

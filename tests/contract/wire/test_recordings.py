@@ -1,4 +1,4 @@
-"""What releases said is read as it was meant, and their sessions are lived through again."""
+"""Recorded frames of releases keep their meaning, and their sessions can be replayed."""
 
 import asyncio
 import os

@@ -1,8 +1,8 @@
 """
 Sets the clock of one program: Python loads this at its start where it is on the path.
 
-The machine has one clock, and nobody may set it for a test. So what the program reads off it
-is moved by as many seconds as the test has last written into a file of the program's own.
+The machine's clock is shared and must not be set for a test. So the time that the program
+reads is shifted by the seconds that the test wrote last into a file of this program.
 """
 
 import mmap

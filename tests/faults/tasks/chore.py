@@ -15,7 +15,7 @@ env = flyte.TaskEnvironment(name="faults")
 
 @env.task
 async def chore(ledger: str, milliseconds: int) -> int:
-    """Say that it began, take its time, say that it ended; each in one write."""
+    """Append a start record to the ledger, sleep, append an end record; one write each."""
     _note(ledger, "began")
     await asyncio.sleep(milliseconds / 1000)
     _note(ledger, "ended")

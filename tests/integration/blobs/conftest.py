@@ -51,7 +51,7 @@ class Served:
         )
 
     async def files_change(self, *, begun: bool) -> None:
-        """Wait until there are files (``begun``), or none; a file system calls nobody back."""
+        """Poll until there are files (``begun``), or none."""
         async with asyncio.timeout(60):
             while bool(self.files()) is not begun:  # noqa: ASYNC110
                 await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Where the access key comes from, asked of services that the test plays."""
+"""Sources of the S3 access key, against stub credential services."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ _UNTIL = _NOW + timedelta(hours=1)
 
 
 class _Service(ThreadingHTTPServer):
-    """Gives a key an hour long to whoever shows the right token; counts them."""
+    """Stub service that issues keys valid for an hour for the right token, and counts them."""
 
     given = 0
     form: dict[str, list[str]]

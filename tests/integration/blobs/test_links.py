@@ -1,4 +1,4 @@
-"""We test that a link answers what it allows and refuses the rest with a reason."""
+"""Signed links allow exactly the signed request and reject others with a reason."""
 
 import asyncio
 import hashlib

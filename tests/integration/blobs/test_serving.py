@@ -1,4 +1,4 @@
-"""We test how blobs are served and taken: parts, guards, size, trouble with the disk."""
+"""Serving and receiving blobs: ranges, security headers, size limits, disk errors."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""We test stores that cannot be opened or reached, and what a directory does besides."""
+"""Stores that cannot be opened or reached, and the special rules of directory stores."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Uploads in parts, signed here and sent by others, on a real S3 server."""
+"""Multipart uploads with presigned parts, on a real S3 server."""
 
 import zlib
 from base64 import b64encode
@@ -68,7 +68,9 @@ async def test_multipart_upload_assembles_parts(
         parts.append(Part(sent.headers["etag"], checksum))
 
     await uploads.complete(uri, upload.id, parts)
-    await uploads.complete(uri, upload.id, parts)  # whoever heard no answer says it again
+    await uploads.complete(
+        uri, upload.id, parts
+    )  # retried, as by a client that received no response
 
     assert await store.read(uri, limit=2**23) == _PART + b"the end"
 

@@ -1,4 +1,4 @@
-"""Conditions: a run waits for somebody's word, or for too long."""
+"""Conditions: a run waits for a signal, or until it times out."""
 
 import flyte
 

@@ -34,7 +34,7 @@ async def main(pids: str) -> None:
 
 @env.task
 async def catching(pids: str) -> str:
-    """Outlive a child that somebody else aborts."""
+    """Survive the abort of a child."""
     try:
         await worker(pids, "only")
     except flyte.errors.ActionAbortedError as error:

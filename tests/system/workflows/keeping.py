@@ -45,7 +45,7 @@ def make_synchronously() -> tuple[File, File, Dir]:
 
 @env.task
 async def edit(file: File, hashed: File, directory: Dir) -> list[str]:
-    """Read all, and edit the downloads, as one may: nobody else has them."""
+    """Read all, and edit the downloads, which are private copies."""
     note = Path(await file.download())
     other = Path(await hashed.download())
     third = Path(await directory.download(), "below", "note.txt")

@@ -1,4 +1,4 @@
-"""What a task finds around it: variables, its own names, its working directory."""
+"""The environment of a task: variables, its own names, its working directory."""
 
 import os
 from pathlib import Path

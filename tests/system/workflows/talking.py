@@ -1,4 +1,4 @@
-"""What a task prints is its log."""
+"""Tasks that print: their output is their log."""
 
 import asyncio
 import os

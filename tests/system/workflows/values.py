@@ -1,4 +1,4 @@
-"""What goes in and comes out: several results, dataclasses, lists, dictionaries, none."""
+"""Inputs and outputs: several results, dataclasses, lists, dictionaries, none."""
 
 from dataclasses import dataclass, field
 

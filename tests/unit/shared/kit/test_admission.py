@@ -1,4 +1,4 @@
-"""We test that so many are admitted at a time, in order, and that none blocks the rest for ever."""
+"""The admission limiter admits a limited number in FIFO order; a slow caller's slot expires."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""We test that what waits is done together, that one bad item spoils nobody, and that all end."""
+"""The batcher flushes waiting items together, isolates a bad item, and completes every submit."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

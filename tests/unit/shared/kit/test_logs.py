@@ -1,4 +1,4 @@
-"""What a log line looks like, to a person and to a machine."""
+"""Log line formats: text and JSON."""
 
 import io
 import json

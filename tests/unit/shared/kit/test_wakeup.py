@@ -1,4 +1,4 @@
-"""We test that a bell is heard once however often it rings, and that no ring is lost."""
+"""Wakeups coalesce, and none is lost."""
 
 import asyncio
 from datetime import timedelta

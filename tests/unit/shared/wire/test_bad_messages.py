@@ -10,16 +10,21 @@ from shared.idl.agent.v1 import assignment_pb2, call_pb2, report_pb2
 from shared.model.assignments import Assignment
 from shared.model.logs import Originator
 from shared.model.phases import Phase
-from shared.model.reports import MAX_MESSAGE_BYTES, Acknowledgement, AckStatus, FailureKind, Report
+from shared.model.reports import MAX_MESSAGE_BYTES, FailureKind, Report
 from shared.wire.assignments import parse_assignment, render_assignment
 from shared.wire.errors import BadMessageError
-from shared.wire.ids import parse_attempt_id, parse_digest, parse_lease, render_lease
+from shared.wire.ids import (
+    parse_attempt_id,
+    parse_digest,
+    parse_lease,
+    render_attempt_id,
+    render_lease,
+)
 from shared.wire.logs import parse_log_chunk
 from shared.wire.reports import (
     MAX_EVENTS,
     parse_acknowledgement,
     parse_report,
-    render_acknowledgement,
     render_report,
 )
 from shared.wire.strings import MAX_URI_BYTES, parse_words
@@ -104,10 +109,11 @@ def test_attempt_id_with_long_uuid_is_rejected() -> None:
         parse_attempt_id(assignment_pb2.AttemptId(action_id=b"u" * 17, number=1))
 
 
-@pytest.mark.parametrize("verdict", [0, 9])
-def test_unknown_ack_status_is_rejected(verdict: int) -> None:
-    message = render_acknowledgement(Acknowledgement(AN_ATTEMPT, 1, AckStatus.APPLIED))
-    message.verdict = verdict
+@pytest.mark.parametrize("status", [0, 9])
+def test_unknown_ack_status_is_rejected(status: int) -> None:
+    message = report_pb2.Acknowledgement(
+        attempt=render_attempt_id(AN_ATTEMPT), version=1, verdict=status
+    )
     with pytest.raises(BadMessageError, match=r"acknowledgement\.verdict"):
         parse_acknowledgement(message)
 
