@@ -43,7 +43,7 @@ _PROXY = ProxyAccess(address="volary-proxy.test:8443")
 
 
 class Told:
-    """Remembers what a runtime told of an attempt."""
+    """Records the events that a runtime reports for an attempt."""
 
     def __init__(self) -> None:
         self.all: list[StatusUpdate] = []
@@ -100,7 +100,7 @@ class Agent:
         return self.begun[-1]
 
     async def run(self, job: Job, *, within: float = TIMEOUT_SECONDS) -> StatusUpdate:
-        """Run it to its end."""
+        """Run the attempt to its end."""
         attempt = await self.start(job)
         return await attempt.end(within=within)
 
@@ -185,7 +185,7 @@ async def agent_in(
     lost_after: timedelta = timedelta(minutes=5),
     grace: timedelta = timedelta(seconds=1),
 ) -> AsyncIterator[Agent]:
-    """Have an agent for the length of a block; leaving it lets go of its attempts."""
+    """Run an agent for the length of a block; its attempts are released at the end."""
     clock = SystemClock()
     async with Kube.open(kubeconfig) as kube, asyncio.TaskGroup() as tasks:
         labels = f"{MANAGED_LABEL}=true"

@@ -1,4 +1,4 @@
-"""A certificate authority of a test's own: who is who in the cluster, as files."""
+"""Certificate authority of a test cluster: issues certificates and keys as files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

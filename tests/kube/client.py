@@ -1,5 +1,5 @@
 """
-The Kubernetes API as a test asks it: paths in, JSON out, refusals as ``KubeError``.
+Kubernetes API client for tests: paths in, JSON out, errors as ``KubeError``.
 
 Not the agent's client, on purpose: what the agent did is checked by other means than its own.
 """
@@ -81,13 +81,13 @@ class KubeClient:
         return await self._ask("DELETE", path, params=query)
 
     async def log(self, pod: str, **query: str) -> str:
-        """Read what a pod said so far; ``pod`` is its path."""
+        """Return a pod's log so far; ``pod`` is its path."""
         answer = await self._http.get(f"{pod}/log", params=query)
         _refuse(answer)
         return answer.text
 
     async def watch(self, path: str, *, since: str, **query: str) -> AsyncGenerator[Json]:
-        """Give each change as it comes; KubeError when the server has forgotten ``since``."""
+        """Yield changes; KubeError when the resource version ``since`` has expired."""
         asked = {"watch": "true", "resourceVersion": since, **query}
         timeouts = httpx.Timeout(_ANSWER_WITHIN_SECONDS, read=None)  # the caller's
         async with self._http.stream("GET", path, params=asked, timeout=timeouts) as answer:
@@ -162,7 +162,7 @@ class KubeClient:
 async def wait_until(
     fact: Callable[[], Awaitable[bool]], what: str, *, within: float = _FACT_WITHIN_SECONDS
 ) -> None:
-    """Ask until it is so; AssertionError when that takes too long."""
+    """Poll until the fact holds; AssertionError after a timeout."""
     try:
         async with asyncio.timeout(within):
             while not await fact():  # noqa: ASYNC110 -- the server tells nobody

@@ -44,7 +44,7 @@ _CONTROLLERS_OF_OBJECTS = (
 
 @dataclass(frozen=True, slots=True)
 class KubeForTests:
-    """A running cluster: where it is, how to enter, and its programs, to be mistreated."""
+    """A running cluster: its address, credentials, and programs, which tests may kill."""
 
     address: str
     authority: Authority
@@ -94,7 +94,7 @@ class KubeForTests:
         self.wait_until_ready()
 
     def forget_the_past(self) -> None:
-        """Let no watch resume and no list continue that was begun before: 410, both."""
+        """Expire older watches and list continuations: both get 410 Gone."""
         with httpx.Client(base_url=self.etcd_address, trust_env=False) as etcd:
             status = etcd.post("/v3/maintenance/status", json={}).raise_for_status().json()
             until = {"revision": status["header"]["revision"], "physical": True}

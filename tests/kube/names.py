@@ -1,5 +1,5 @@
 """
-Names of Services, for the pods of one node: what a cluster's DNS answers most.
+DNS server for the pods of one node; resolves the names of Services.
 
 It asks the API server each time, and knows no other name: what is not a Service's is none.
 """

@@ -1,4 +1,4 @@
-"""HTTP by hand: bytes to a socket, and what comes back."""
+"""Raw HTTP client: sends bytes to a socket and reads the answers."""
 
 import asyncio
 import ssl

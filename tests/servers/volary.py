@@ -1,4 +1,4 @@
-"""``volary up`` as a user starts it: a process, with its data in a directory of the test's."""
+"""Runs ``volary up`` as a process, with its data in a directory of the test."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The public API as flyteidl2's own clients see it, and the few questions tests ask most."""
+"""Client of the public API by flyteidl2's own stubs, with helpers for common calls."""
 
 import hashlib
 from base64 import b64encode

@@ -1,4 +1,4 @@
-"""The ``flyte`` command and ``flyte`` scripts as a user runs them: from a clean home."""
+"""Runs the ``flyte`` command and ``flyte`` scripts with a clean home directory."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""One stack a worker with every workflow deployed, and one of its own for who breaks things."""
+"""One stack per worker with every workflow deployed; tests that break it get their own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.system.stack import Stack
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The stack that tests share; who would hurt it takes ``own_stack``."""
+    """The shared stack; tests that kill or break it use ``own_stack``."""
     with Stack(tmp_path_factory.mktemp("stack")).running() as stack:
         yield stack
 

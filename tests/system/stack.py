@@ -1,5 +1,5 @@
 """
-``volary up`` as something that a test kills and starts again.
+Runs ``volary up`` for tests that kill and restart it.
 
 A :class:`Stack` keeps its data directory and its port over its lives, because that is what
 a person's does, and what its tasks remember.
@@ -60,7 +60,7 @@ class Stack:
         self._up.wait_until_up()
 
     def kill(self) -> None:
-        """Kill what serves without a word; whatever it had started is on its own."""
+        """Kill the control plane with SIGKILL; processes that it started keep running."""
         self.up.stop(signal.SIGKILL)
 
     @contextmanager

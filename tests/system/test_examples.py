@@ -1,4 +1,4 @@
-"""The examples do what their first lines say."""
+"""The examples run and return their documented results."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``flyte get`` shows what is there, and says so when it is not."""
+"""``flyte get`` shows runs, actions, tasks and projects, and names missing ones."""
 
 import secrets
 

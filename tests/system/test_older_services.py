@@ -1,5 +1,5 @@
 """
-Tasks whose SDK was not told of ActionsService use Queue and State, and need nothing else.
+Tasks whose SDK is not configured for ActionsService use QueueService and StateService only.
 
 Our agents always tell, so the task's process is started by hand here, in the name of a
 running action.

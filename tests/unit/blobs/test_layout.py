@@ -1,4 +1,4 @@
-"""We test where things lie: the SDK and the agent rely on these very strings."""
+"""Layout of the object store; the SDK and the agent depend on these exact paths."""
 
 import pytest
 
@@ -12,7 +12,7 @@ RUN_BASE = "s3://bucket/base/acme/flights/development/r1"
 ACTION = ActionName("a0")
 
 
-def test_an_attempt_has_a_prefix_of_its_own() -> None:
+def test_layout_attempt_has_its_own_prefix() -> None:
     run_base = layout.run_base(BASE, ORG, RUN)
     first = layout.output_prefix(run_base, ACTION, 1)
     second = layout.output_prefix(run_base, ACTION, 2)
@@ -25,11 +25,11 @@ def test_an_attempt_has_a_prefix_of_its_own() -> None:
     assert layout.log_uri(first) == f"{RUN_BASE}/a0/1/logs.jsonl.gz"
 
 
-def test_a_child_reads_where_its_parent_wrote() -> None:
+def test_layout_child_inputs_are_below_the_run_base() -> None:
     assert layout.input_uri(RUN_BASE, ActionName("child")) == f"{RUN_BASE}/child/inputs.pb"
 
 
-def test_raw_data_lies_with_the_attempt_unless_the_run_says_otherwise() -> None:
+def test_layout_raw_data_prefix_defaults_to_the_attempts() -> None:
     assert layout.raw_data_prefix(RUN_BASE, ACTION, 2) == f"{RUN_BASE}/a0/2/raw"
     elsewhere = layout.raw_data_prefix(RUN_BASE, ACTION, 2, raw_data_base="s3://theirs/raw/")
     assert elsewhere == "s3://theirs/raw/r1/a0/2"
@@ -47,10 +47,10 @@ def test_raw_data_lies_with_the_attempt_unless_the_run_says_otherwise() -> None:
         "",
     ],
 )
-def test_what_is_not_below_the_org_is_not_its_own(uri: str) -> None:
+def test_layout_uri_outside_the_org_is_not_owned(uri: str) -> None:
     assert not layout.belongs_to(BASE, ORG, uri)
 
 
-def test_what_is_below_the_org_is_its_own() -> None:
+def test_layout_uri_below_the_org_is_owned() -> None:
     assert layout.belongs_to(BASE, ORG, layout.run_base(BASE, ORG, RUN))
     assert layout.belongs_to(BASE, ORG, "s3://bucket/base/acme/a..b/x")

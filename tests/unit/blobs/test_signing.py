@@ -1,4 +1,4 @@
-"""We test that a signed link allows what it says, until it says, and nothing else."""
+"""A signed link allows exactly its path, method and terms, until it expires."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -37,7 +37,7 @@ grants = st.builds(
 
 
 def received(link: str) -> tuple[str, dict[str, str]]:
-    """Take a link apart as a server does."""
+    """Parse a link as a server does."""
     url = urlsplit(link)
     return unquote(url.path).removeprefix(f"{PREFIX}/"), dict(parse_qsl(url.query))
 
@@ -54,12 +54,12 @@ def make_grant(method: Method = Method.GET) -> Grant:
 
 
 @given(grants)
-def test_a_link_gives_back_what_was_granted(grant: Grant) -> None:
+def test_signed_link_returns_its_grant(grant: Grant) -> None:
     assert check(sign(grant, KEYS), method=grant.method) == grant
 
 
 @given(grants, grants, st.data())
-def test_no_term_of_one_link_is_good_in_another(
+def test_signed_link_terms_are_not_exchangeable(
     grant: Grant, other: Grant, data: st.DataObject
 ) -> None:
     path, query = received(sign(grant, KEYS))
@@ -80,7 +80,7 @@ def test_no_term_of_one_link_is_good_in_another(
 
 
 @given(grants, st.data())
-def test_no_character_can_be_changed(grant: Grant, data: st.DataObject) -> None:
+def test_signed_link_rejects_any_changed_character(grant: Grant, data: st.DataObject) -> None:
     path, query = received(sign(grant, KEYS))
     term = data.draw(st.sampled_from(sorted(query)))
     position = data.draw(st.integers(0, len(query[term]) - 1))
@@ -93,12 +93,12 @@ def test_no_character_can_be_changed(grant: Grant, data: st.DataObject) -> None:
 
 
 @given(st.text(), st.dictionaries(st.text(), st.text()))
-def test_rubbish_is_refused(path: str, query: dict[str, str]) -> None:
+def test_signed_link_rejects_garbage(path: str, query: dict[str, str]) -> None:
     with pytest.raises(LinkAlteredError):
         verify("GET", path, query, keys=KEYS, now=NOW)
 
 
-def test_a_parameter_of_ones_own_is_refused() -> None:
+def test_signed_link_rejects_extra_parameters() -> None:
     path, query = received(sign(make_grant(), KEYS))
 
     with pytest.raises(LinkAlteredError):
@@ -107,7 +107,7 @@ def test_a_parameter_of_ones_own_is_refused() -> None:
         verify("GET", path, {**query, "download": "1"}, keys=KEYS, now=NOW)
 
 
-def test_a_link_is_good_until_the_second_it_expires() -> None:
+def test_signed_link_is_valid_until_its_expiry() -> None:
     link = sign(make_grant(), KEYS)
 
     check(link, now=NOW + timedelta(minutes=5, seconds=-1))
@@ -115,14 +115,14 @@ def test_a_link_is_good_until_the_second_it_expires() -> None:
         check(link, now=NOW + timedelta(minutes=5))
 
 
-def test_an_altered_link_is_told_so_even_when_it_has_expired() -> None:
+def test_signed_link_altered_and_expired_is_reported_as_altered() -> None:
     path, query = received(sign(make_grant(), KEYS))
 
     with pytest.raises(LinkAlteredError, match="altered"):
         verify("GET", f"{path}x", query, keys=KEYS, now=NOW + timedelta(days=1))
 
 
-def test_a_link_to_read_is_good_for_head_and_nothing_else() -> None:
+def test_signed_link_to_read_allows_get_and_head_only() -> None:
     link = sign(make_grant(), KEYS)
 
     check(link, method="HEAD")
@@ -130,7 +130,7 @@ def test_a_link_to_read_is_good_for_head_and_nothing_else() -> None:
         check(link, method="PUT")
 
 
-def test_a_link_to_write_is_not_one_to_read() -> None:
+def test_signed_link_to_write_does_not_allow_reading() -> None:
     link = sign(make_grant(Method.PUT), KEYS)
 
     for method in ("GET", "HEAD", "DELETE", "POST"):
@@ -138,7 +138,7 @@ def test_a_link_to_write_is_not_one_to_read() -> None:
             check(link, method=method)
 
 
-def test_links_of_a_previous_key_are_taken_until_it_is_dropped() -> None:
+def test_signed_link_of_previous_key_is_valid_until_it_is_dropped() -> None:
     link = sign(make_grant(), SigningKeys(OLD))
 
     check(link, keys=SigningKeys(OURS, previous=(OLD,)))
@@ -146,11 +146,11 @@ def test_links_of_a_previous_key_are_taken_until_it_is_dropped() -> None:
         check(link, keys=SigningKeys(OURS))
 
 
-def test_a_key_is_not_shown() -> None:
+def test_signing_key_repr_hides_the_key() -> None:
     assert "oooo" not in repr(SigningKeys(OURS, previous=(OLD,)))
     assert "pppp" not in repr(SigningKeys(OURS, previous=(OLD,)))
 
 
-def test_a_short_key_is_refused() -> None:
+def test_signing_key_too_short_is_rejected() -> None:
     with pytest.raises(ValueError, match="31 bytes; give 32 or more"):
         SigningKey(b"x" * 31)

@@ -1,4 +1,4 @@
-"""Signatures, against the example in Amazon's documentation of them."""
+"""Signature Version 4, checked against the example in Amazon's documentation."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -12,7 +12,7 @@ _KEY = AccessKey(
 _NOW = datetime(2013, 5, 24, tzinfo=UTC)
 
 
-def test_the_documented_example() -> None:
+def test_sigv4_matches_the_documented_example() -> None:
     signed = presign(
         "GET",
         "https://examplebucket.s3.amazonaws.com/test.txt",
@@ -27,7 +27,7 @@ def test_the_documented_example() -> None:
     )
 
 
-def test_a_session_token_and_a_query_are_part_of_what_is_signed() -> None:
+def test_sigv4_covers_session_token_and_query() -> None:
     key = AccessKey(id="id", secret="secret", session_token="a/b+c=")  # noqa: S106
     signed = presign(
         "PUT",
