@@ -45,7 +45,7 @@ async def test_link_to_missing_blob_is_404(served: Served) -> None:
     for ask in (served.http.get, served.http.head):
         answer = await ask(served.get_link("gone"))
         assert answer.status_code == 404
-    assert "there is no gone" in (await served.http.get(served.get_link("gone"))).text
+    assert "gone does not exist" in (await served.http.get(served.get_link("gone"))).text
 
 
 async def test_link_expired_states_the_expiry_time(served: Served) -> None:
