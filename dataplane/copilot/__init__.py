@@ -1,9 +1,9 @@
 """
-The copilot: brings inputs to a raw container and ships its outputs, over signed URLs.
+Copilot: downloads the inputs of a raw container and uploads its outputs, over signed URLs.
 
-Two containers of one image beside the user's: ``download`` before the task, ``sidecar``
-behind it. It knows no bucket and holds no key to one; what it may read and write is
-decided by whoever signs. Flat: ``cli`` and ``main`` wire, ``inputs`` and ``outputs``
-know Flyte's file layouts, ``transfers`` moves bytes, ``urls`` asks for links, ``waiting``
-sees the task end. It starts in milliseconds: tests count what it imports.
+One image runs as two containers in the user's pod: ``download`` as an init container, and
+``sidecar`` as a native sidecar. It has no bucket credentials; the signer of the URLs decides
+what it may read and write. ``cli`` and ``main`` assemble the programs, ``inputs`` and
+``outputs`` implement Flyte's file layouts, ``transfers`` moves bytes, ``urls`` requests
+links, ``waiting`` detects the task's end. It starts in milliseconds: tests limit its imports.
 """

@@ -1,4 +1,4 @@
-"""``python -m dataplane.copilot``."""
+"""Entry point of ``python -m dataplane.copilot``."""
 
 from dataplane.copilot.cli import main
 

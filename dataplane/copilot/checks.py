@@ -1,4 +1,4 @@
-"""What is checked of bytes on their way, and what a failing file means."""
+"""Verifies transferred bytes, and translates file errors into errors for users."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dataplane.copilot.errors import PassingError, RefusedError, UnfitError
+from dataplane.copilot.errors import InvalidDataError, RefusedError, TransientError
 
 CRC32 = "x-amz-checksum-crc32"
 
@@ -20,7 +20,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Headers(Protocol):
-    """What is asked of an answer here."""
+    """Interface to an HTTP response's status and headers."""
 
     @property
     def status(self) -> int: ...
@@ -29,33 +29,35 @@ class Headers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Which blob it is that is being fetched in parts."""
+    """Size and ETag that identify one version of a blob that is downloaded in parts."""
 
     size: int
     etag: str
 
 
 def read_version(answer: Headers, start: int, uri: str) -> Version:
-    """Return what an answer to a request for bytes from ``start`` on says of the whole."""
+    """Return the blob's version from the response to a range request for bytes from ``start``."""
     etag = answer.header("ETag")
     if answer.status == 206:
         fields = answer.header("Content-Range")
         found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", fields)
         if found is None or int(found[1]) != start:
-            raise RefusedError(f"{uri}: asked for bytes from {start} on, and got {fields!r}")
+            raise RefusedError(
+                f"{uri}: bytes from {start} were requested, the store sent {fields!r}"
+            )
         return Version(int(found[2]), etag)
     if start:
-        raise RefusedError(f"{uri}: the store gives the whole where a part was asked for")
+        raise RefusedError(f"{uri}: the store sent the whole blob where a part was requested")
     length = answer.header("Content-Length")
     return Version(int(length) if length.isdigit() else -1, etag)
 
 
 def known_md5(answer: Headers) -> bytes | None:
     """
-    Return the MD5 of the whole blob, if the store tells it.
+    Return the MD5 of the whole blob, if the response's headers contain it.
 
-    An ETag is one for what was put to S3 in one piece, but not where a key of KMS or of the
-    customer's encrypts it.
+    An ETag of S3 is the MD5 of a blob that was uploaded in one part, unless the blob is
+    encrypted with a KMS key or a customer's key.
     """
     fields = answer.header("Content-MD5") or answer.header("x-ms-blob-content-md5")
     try:
@@ -70,34 +72,35 @@ def known_md5(answer: Headers) -> bytes | None:
     return bytes.fromhex(etag) if re.fullmatch(r"[0-9a-f]{32}", etag) else None
 
 
-def require_md5(desired: bytes | None, found: bytes, uri: str) -> None:
-    if desired is not None and desired != found:
-        raise PassingError(
-            f"{uri} did not arrive as it is kept: its MD5 is {found.hex()}, not {desired.hex()}",
+def require_md5(expected: bytes | None, found: bytes, uri: str) -> None:
+    """Raise a retriable error if the MD5 of the downloaded bytes is not the store's."""
+    if expected is not None and expected != found:
+        raise TransientError(
+            f"{uri} was corrupted in transit: its MD5 is {found.hex()}, not {expected.hex()}",
             tries=_CORRUPT_TRIES,
         )
 
 
-def require_crc32(fields: Headers, desired: str, md5: Callable[[], bytes], uri: str) -> None:
+def require_crc32(fields: Headers, expected: str, md5: Callable[[], bytes], uri: str) -> None:
     """
-    Hold an answer to a PUT to the CRC-32 that was sent.
+    Raise a retriable error if a PUT's response does not confirm the CRC-32 that was sent.
 
-    A store that has checked one repeats it. Of one that does not, its ETag is taken, if that
-    is an MD5; ``md5`` computes what it should be.
+    A store that has verified the CRC-32 returns it. For one that does not, the ETag counts
+    if it is an MD5; ``md5`` computes the expected one.
     """
-    kept = fields.header(CRC32)
-    if kept == desired or (not kept and known_md5(fields) == md5()):
+    stored = fields.header(CRC32)
+    if stored == expected or (not stored and known_md5(fields) == md5()):
         return
-    raise PassingError(
-        f"{uri} did not arrive as it was sent: the store tells the CRC-32 {kept or 'not at all'}"
-        f" and the ETag {fields.header('ETag')}, where {desired} was sent",
+    raise TransientError(
+        f"{uri} was corrupted in transit: the store returned the CRC-32 {stored or '(none)'}"
+        f" and the ETag {fields.header('ETag')}, where {expected} was sent",
         tries=_CORRUPT_TRIES,
     )
 
 
 @contextmanager
 def created(path: Path) -> Iterator[int]:
-    """Open an empty file at ``path`` for writing; UnfitError for what the volume refuses."""
+    """Open an empty file at ``path`` for writing; InvalidDataError if the volume does not allow it."""
     yield from _writable(path, os.O_CREAT | os.O_TRUNC)
 
 
@@ -116,7 +119,7 @@ def _writable(path: Path, flags: int) -> Iterator[int]:
 
 
 def write_all(file: int, chunk: memoryview, at: int) -> int:
-    """Write all of ``chunk`` at an offset; return how much that was."""
+    """Write all of ``chunk`` at the offset ``at``; return the number of bytes."""
     done = 0
     while done < len(chunk):
         done += os.pwrite(file, chunk[done:], at + done)
@@ -125,32 +128,35 @@ def write_all(file: int, chunk: memoryview, at: int) -> int:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Blame the volume for an OSError in the block; the network's are PassingErrors already."""
+    """Translate an OSError of the volume into an InvalidDataError; the network's are translated already."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise UnfitError(
-                f"there is no room for {path}: {error.strerror}; ask for more ephemeral storage",
+            raise InvalidDataError(
+                f"the volume is full, cannot write {path}: {error.strerror}; request more"
+                " ephemeral storage",
                 code="InputNoRoom",
             ) from error
-        raise UnfitError(
+        raise InvalidDataError(
             f"cannot write {path}: {error.strerror}", code="InputUnwritable"
         ) from error
 
 
 @contextmanager
 def opened(path: Path, size: int) -> Iterator[int]:
-    """Open a file that a task has left; UnfitError if it is not what was looked at before."""
+    """Open an output file for reading; InvalidDataError if its size or type has changed since listed."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise UnfitError(f"cannot read {path}: {error.strerror}", code="OutputInvalid") from error
+        raise InvalidDataError(
+            f"cannot read {path}: {error.strerror}", code="OutputInvalid"
+        ) from error
     try:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode) or found.st_size != size:
-            raise UnfitError(
-                f"{path} changed while it was being shipped; let the task end (or write _SUCCESS)"
+            raise InvalidDataError(
+                f"{path} changed while it was being uploaded; let the task end (or write _SUCCESS)"
                 " only when all its outputs are written",
                 code="OutputInvalid",
             )

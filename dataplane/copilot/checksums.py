@@ -1,4 +1,4 @@
-"""Checksums of bytes on their way; computed outside the interpreter's lock."""
+"""Computes MD5 and CRC-32 checksums, without holding the GIL."""
 
 import hashlib
 import zlib
@@ -16,7 +16,7 @@ def md5(chunks: _Chunks) -> bytes:
 
 
 def crc32(chunks: _Chunks) -> str:
-    """Return it as S3 has it; several times as fast as an MD5."""
+    """Return the CRC-32 in S3's form, base64; several times as fast as an MD5."""
     value = 0
     for chunk in chunks:
         value = zlib.crc32(chunk, value)

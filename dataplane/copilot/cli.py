@@ -1,9 +1,10 @@
 """
-``volary-copilot``: parse arguments, call ``main``, leave with its exit code.
+Command line ``volary-copilot``: parses arguments, runs a program, exits with its code.
 
-Argparse, because it is there; a command imports what it needs once it is known. The
-program leaves without finalising the interpreter: a thread that waits for a dead store
-holds nobody up, and no library's farewell changes the exit code.
+Uses argparse, which needs no import beyond the standard library; each command imports its
+modules lazily. The process exits without finalising the interpreter, so that neither a
+thread that waits for a dead store nor a library's exit handler delays the exit or changes
+its code.
 """
 
 import argparse
@@ -27,9 +28,9 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "ready":
-        from dataplane.copilot.readiness import hears_sigterm  # noqa: PLC0415
+        from dataplane.copilot.readiness import handles_sigterm  # noqa: PLC0415
 
-        return 0 if hears_sigterm() else 1
+        return 0 if handles_sigterm() else 1
     from dataplane.copilot.errors import HandoffError  # noqa: PLC0415 - after --help
     from dataplane.copilot.handoff import load_handoff, parse_handoff  # noqa: PLC0415
     from shared.kit import logs  # noqa: PLC0415
@@ -37,14 +38,14 @@ def run(arguments: Sequence[str]) -> int:
     logs.configure(level=options.log_level, json_lines=options.log_json)
     try:
         if options.handoff is None:
-            last_reported = parse_handoff(os.environ.get(HANDOFF_VARIABLE, "").encode())
+            handoff = parse_handoff(os.environ.get(HANDOFF_VARIABLE, "").encode())
         else:
-            last_reported = load_handoff(options.handoff)
-        os.umask(0o022)  # the task, whoever it runs as, has to read what is brought
+            handoff = load_handoff(options.handoff)
+        os.umask(0o022)  # the task may run as any user, and has to read its inputs
         from dataplane.copilot import main as programs  # noqa: PLC0415
 
         programs_by_name = {"download": programs.run_download, "sidecar": programs.run_sidecar}
-        return programs_by_name[options.command](last_reported)
+        return programs_by_name[options.command](handoff)
     except HandoffError as error:
         sys.stderr.write(f"volary-copilot: {error}\n")
         return error.exit_code
@@ -59,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         "--handoff",
         type=Path,
         metavar="FILE",
-        help=f"what to move, and where links come from; without it {HANDOFF_VARIABLE} has it",
+        help=f"JSON file that describes the transfers; default: the variable {HANDOFF_VARIABLE}",
     )
     parser.add_argument("--log-level", choices=_LEVELS, default="info")
-    parser.add_argument("--log-json", action="store_true", help="log a JSON object a line")
+    parser.add_argument("--log-json", action="store_true", help="log one JSON object per line")
     return parser

@@ -1,9 +1,9 @@
 """
-HTTP, as little of it as signed URLs need; the only module that opens sockets.
+Minimal HTTP client for signed URLs; the only module that opens sockets.
 
-Each thread keeps one connection to each server. Nothing is retried here, but for a
-kept connection that the server had closed in the meantime. Redirects are not followed:
-a signature is for one host.
+Each thread keeps one connection per server. Nothing is retried here, except on a kept
+connection that the server had closed when idle. Redirects are not followed: a signature is
+for one host.
 """
 
 import http.client
@@ -18,15 +18,15 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from dataplane.copilot.deadlines import Deadline
-from dataplane.copilot.errors import PassingError, RefusedError
+from dataplane.copilot.errors import RefusedError, TransientError
 
 BUFFER_BYTES = 512 * 1024
-_MOMENT_SECONDS = 0.5
+_MARGIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """``length`` bytes of an open file from ``start`` on, as the body of a request."""
+    """A request body: ``length`` bytes of an open file from ``start`` on."""
 
     file: int
     start: int
@@ -38,7 +38,7 @@ class Slice:
         while at < end:
             count = os.preadv(self.file, [buffer[: min(len(buffer), end - at)]], at)
             if not count:
-                raise RefusedError("the file became shorter while it was being sent")
+                raise RefusedError("the file was truncated while it was being uploaded")
             yield buffer[:count]
             at += count
 
@@ -63,7 +63,7 @@ class _Request:
 
 
 class Answer:
-    """What a server answers; its body is read once, piece by piece."""
+    """A server's response; its body is read once, in chunks."""
 
     def __init__(self, server: str, response: http.client.HTTPResponse) -> None:
         self._server = server
@@ -74,7 +74,7 @@ class Answer:
         return self._response.getheader(name, "")
 
     def chunks(self, buffer: memoryview) -> Iterator[memoryview]:
-        """Give the body through ``buffer``; PassingError if it ends before it should."""
+        """Yield the body's chunks in ``buffer``; TransientError if the body ends early."""
         expected, received = self._response.length, 0
         while True:
             with _breaking(self._server):
@@ -84,7 +84,9 @@ class Answer:
             received += count
             yield buffer[:count]
         if expected is not None and received != expected:
-            raise PassingError(f"{self._server} broke off after {received} of {expected} bytes")
+            raise TransientError(
+                f"{self._server} closed the connection after {received} of {expected} bytes"
+            )
 
     def read(self, limit: int) -> bytes:
         """Return the body, or its first ``limit`` bytes."""
@@ -102,11 +104,11 @@ def _breaking(server: str) -> Iterator[None]:
         yield
     except (OSError, http.client.HTTPException) as error:
         reason = str(error) or type(error).__name__
-        raise PassingError(f"{server} cannot be reached: {reason}") from error
+        raise TransientError(f"{server} cannot be reached: {reason}") from error
 
 
 class Connections:
-    """``ca_file`` is trusted besides the system's certificates."""
+    """Pool of connections, one per thread and server; ``ca_file`` adds to the system's CAs."""
 
     def __init__(
         self,
@@ -126,20 +128,20 @@ class Connections:
 
     @property
     def buffer(self) -> memoryview:
-        """This thread's own, for the length of one call."""
+        """This thread's buffer; valid during one call."""
         if not hasattr(self._mine, "buffer"):
             self._mine.buffer = memoryview(bytearray(BUFFER_BYTES))
         found: memoryview = self._mine.buffer
         return found
 
     @contextmanager
-    def request_link(
+    def request(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | Slice = b""
     ) -> Iterator[Answer]:
         """
-        Send a request; the answer's body is read within the block.
+        Send a request; the response's body has to be read within the block.
 
-        PassingError when the server cannot be reached or breaks off.
+        TransientError if the server cannot be reached or closes the connection early.
         """
         parts = urlsplit(url)
         server = f"{parts.scheme}://{parts.netloc}"
@@ -148,7 +150,7 @@ class Connections:
         connection = kept.pop(server, None)
         response = None
         if connection is not None:
-            with suppress(ConnectionError):  # it was closed while idle, as servers may
+            with suppress(ConnectionError):  # the server closed it while idle
                 response = self._exchange(connection, request)
         if connection is None or response is None:
             with _breaking(server):
@@ -176,7 +178,7 @@ class Connections:
             connection.endheaders()
             self._send(connection, request.body)
         except ConnectionError:
-            # A server that refuses a body answers and closes; its answer says why.
+            # A server that rejects a body responds and closes; its response has the reason.
             with suppress(OSError, http.client.HTTPException):
                 return connection.getresponse()
             connection.close()
@@ -200,11 +202,11 @@ class Connections:
         with os.fdopen(os.dup(body.file), "rb", buffering=0) as file:
             sent = connection.sock.sendfile(file, body.start, body.length)
         if sent != body.length:
-            raise RefusedError("the file became shorter while it was being sent")
+            raise RefusedError("the file was truncated while it was being uploaded")
 
     def _open(self, parts: SplitResult) -> http.client.HTTPConnection:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise RefusedError(f"a link leads to {parts.scheme}://{parts.netloc}: not http(s)")
+            raise RefusedError(f"a link to {parts.scheme}://{parts.netloc} is not http(s)")
         proxy = _proxy_for(parts)
         at = proxy or parts
         port = at.port or (80 if at.scheme == "http" else 443)
@@ -225,8 +227,8 @@ class Connections:
         return connection
 
     def _at_most(self, seconds: float) -> float:
-        """No wait outlasts the deadline by more than a moment; 0 would mean not to wait at all."""
-        return min(seconds, self._deadline.left() + _MOMENT_SECONDS)
+        """Limit a timeout to the deadline plus 0.5 s; a timeout of 0 would mean non-blocking."""
+        return min(seconds, self._deadline.left() + _MARGIN_SECONDS)
 
     def _trust(self) -> ssl.SSLContext:
         with self._tls_lock:
@@ -238,10 +240,10 @@ class Connections:
 
 
 def _proxy_for(parts: SplitResult) -> SplitResult | None:
-    """Return the proxy that the environment names for this address."""
+    """Return the proxy that the environment configures for this address."""
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
-    # Half as much again to import, and rarely needed.
+    # Imported lazily: it adds half to the import time, and is rarely needed.
     from urllib.request import getproxies_environment, proxy_bypass  # noqa: PLC0415
 
     proxies = getproxies_environment()

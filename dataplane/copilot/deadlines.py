@@ -1,15 +1,15 @@
-"""How much time is left; a signal may make it less."""
+"""Deadline of a program, which a signal may shorten."""
 
 import time
 from collections.abc import Callable
 
-from dataplane.copilot.errors import LateError
+from dataplane.copilot.errors import DeadlineError
 
 _SLICE_SECONDS = 0.25
 
 
 class Deadline:
-    """An instant of a monotonic clock, shared by all threads."""
+    """A point in time of a monotonic clock, shared by all threads."""
 
     def __init__(
         self,
@@ -23,27 +23,27 @@ class Deadline:
         self._at = now() + seconds
 
     def shorten(self, seconds: float) -> None:
-        """Allow ``seconds`` from now, if that is less than what is left."""
+        """Move the deadline to ``seconds`` from now, if that is earlier."""
         self._at = min(self._at, self._now() + seconds)
 
     def extend(self, seconds: float) -> None:
-        """Allow ``seconds`` from now at least, to say why the rest did not suffice."""
+        """Move the deadline to ``seconds`` from now, if that is later, to report an error."""
         self._at = max(self._at, self._now() + seconds)
 
     def left(self) -> float:
-        """Return the seconds left; 0 when it is over."""
+        """Return the remaining seconds; 0 once the deadline has passed."""
         return max(0.0, self._at - self._now())
 
     def require(self, doing: str) -> None:
-        """Raise LateError when it is over."""
+        """Raise DeadlineError once the deadline has passed; ``doing`` names the interrupted work."""
         if not self.left():
-            raise LateError(
-                f"the time allowed was over while {doing}; allow more, or give the task less to"
-                " move"
+            raise DeadlineError(
+                f"the deadline passed while {doing}; raise the time limit, or have the task"
+                " transfer less data"
             )
 
     def sleep(self, seconds: float) -> None:
-        """Sleep, but not past the end, wherever that is moved to in the meantime."""
+        """Sleep, but not past the deadline, even if it is moved meanwhile."""
         until = self._now() + seconds
-        while (rest := min(until - self._now(), self.left())) > 0:
-            self._nap(min(rest, _SLICE_SECONDS))
+        while (remaining := min(until - self._now(), self.left())) > 0:
+            self._nap(min(remaining, _SLICE_SECONDS))

@@ -1,4 +1,4 @@
-"""Error documents: what a task says in ``_ERROR``, and what goes to error.pb."""
+"""Reads a task's ``_ERROR`` file, and renders error documents for error.pb."""
 
 import json
 import os
@@ -12,10 +12,10 @@ from shared.model.reports import MAX_MESSAGE_BYTES, Failure, FailureKind
 ERROR = "_ERROR"
 SUCCESS = "_SUCCESS"
 START = "_START"
-MARKS = frozenset({ERROR, SUCCESS, START})
-"""Files in the output directory that are no outputs."""
+MARKER_FILES = frozenset({ERROR, SUCCESS, START})
+"""Marker files in the output directory, which are not outputs."""
 
-_USUAL_CODE = "UserError"
+_DEFAULT_CODE = "UserError"
 _MAX_CODE_CHARACTERS = 100
 _KINDS = {
     FailureKind.USER: ExecutionError.USER,
@@ -26,9 +26,9 @@ _KINDS = {
 
 def load_task_error(path: Path) -> Failure:
     """
-    Read a task's ``_ERROR``: a text, or ``{"message", "code", "recoverable"}`` as JSON.
+    Read a task's ``_ERROR`` file: plain text, or JSON ``{"message", "code", "recoverable"}``.
 
-    It is worth another attempt unless it says otherwise.
+    The failure is recoverable unless the file says otherwise.
     """
     size = path.lstat().st_size
     with checks.opened(path, size) as file:
@@ -40,15 +40,15 @@ def load_task_error(path: Path) -> Failure:
     if not isinstance(fields, dict) or "message" not in fields:
         fields = {"message": text}
     return Failure(
-        code=str(fields.get("code") or _USUAL_CODE)[:_MAX_CODE_CHARACTERS],
+        code=str(fields.get("code") or _DEFAULT_CODE)[:_MAX_CODE_CHARACTERS],
         kind=FailureKind.USER,
-        message=str(fields["message"]) or "the task says that it failed, and not why",
+        message=str(fields["message"]) or "the task failed; its _ERROR file has no message",
         recoverable=fields.get("recoverable", True) is not False,
     )
 
 
 def render_error(failure: Failure) -> bytes:
-    """Return a flyteidl2.core.ErrorDocument."""
+    """Return the failure as a serialised flyteidl2.core.ErrorDocument."""
     message = failure.message.encode()[:MAX_MESSAGE_BYTES].decode(errors="ignore")
     document = ErrorDocument(
         error=ContainerError(

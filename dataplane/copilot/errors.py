@@ -1,34 +1,34 @@
 """
-What can go wrong, and the exit code it gives.
+Errors of the copilot, with their exit codes.
 
 * CopilotError
-    - HandoffError (2): what we were told to do makes no sense; the agent's mistake.
-    - UnfitError (3): what the task was given or has left cannot be taken; the user's.
-    - TransferError (1): a store or the signer did not do its part.
-        - PassingError: it may at the next try.
-        - RefusedError: it will not.
-            - MissingError: there is no such blob.
-    - LateError (1): the time allowed is over.
+    - HandoffError (2): the handoff is invalid; the agent's fault.
+    - InvalidDataError (3): the task's inputs or outputs are invalid; the user's fault.
+    - TransferError (1): a request to a store or to the signer failed.
+        - TransientError: transient; a retry may succeed.
+        - RefusedError: permanent.
+            - MissingError: the blob does not exist.
+    - DeadlineError (1): the deadline has passed.
 
-Anything else is a bug, logged whole, and exits with 1 as well.
+Any other exception is a bug, logged with its traceback, and exits with 1 as well.
 """
 
 from typing import ClassVar
 
 from shared.model.reports import Failure, FailureKind
 
-_THE_SAME_NEXT_TIME = frozenset({"InputInvalid", "InputTooLarge"})
+_PERMANENT_CODES = frozenset({"InputInvalid", "InputTooLarge"})
 
 
 class CopilotError(Exception):
-    """The message names the thing and the remedy."""
+    """Base of the copilot's errors; the message names the object and the remedy."""
 
     exit_code: ClassVar[int] = 1
-    code = "CopilotFailed"  # for machines
-    recoverable = True  # another attempt may do
+    code = "CopilotFailed"  # machine-readable, of the failure
+    recoverable = True  # another attempt may succeed
 
     def failure(self) -> Failure:
-        """Say it as an attempt's failure."""
+        """Return the error as the attempt's failure."""
         return Failure(
             code=self.code,
             kind=FailureKind.SYSTEM,
@@ -38,20 +38,22 @@ class CopilotError(Exception):
 
 
 class HandoffError(CopilotError):
+    """The handoff is invalid; the agent's fault."""
+
     exit_code = 2
     code = "CopilotMisled"
     recoverable = False
 
 
-class UnfitError(CopilotError):
-    """``code`` is ``OutputMissing``, ``OutputInvalid``, ``InputInvalid``, … ."""
+class InvalidDataError(CopilotError):
+    """Inputs or outputs are invalid; ``code`` is ``OutputMissing``, ``InputInvalid``, … ."""
 
     exit_code = 3
 
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.code = code
-        self.recoverable = code not in _THE_SAME_NEXT_TIME
+        self.recoverable = code not in _PERMANENT_CODES
 
     def failure(self) -> Failure:
         return Failure(
@@ -63,14 +65,17 @@ class UnfitError(CopilotError):
 
 
 class TransferError(CopilotError):
+    """A request to a store or to the signer failed."""
+
     code = "TransferFailed"
 
 
-class PassingError(TransferError):
+class TransientError(TransferError):
     """
-    ``after``: the seconds we were asked to wait; None for our own back-off.
+    Transient failure of a request, to be retried.
 
-    ``tries``: how often this may happen to one transfer; None while there is time.
+    ``after``: seconds to wait, from Retry-After; None for exponential back-off.
+    ``tries``: the most tries of one transfer that may fail so; None until the timeout.
     """
 
     def __init__(
@@ -82,13 +87,19 @@ class PassingError(TransferError):
 
 
 class RefusedError(TransferError):
+    """Permanent failure of a request."""
+
     code = "TransferRefused"
     recoverable = False
 
 
 class MissingError(RefusedError):
+    """The requested blob does not exist."""
+
     code = "BlobMissing"
 
 
-class LateError(CopilotError):
+class DeadlineError(CopilotError):
+    """The program's deadline has passed."""
+
     code = "CopilotLate"

@@ -1,5 +1,5 @@
 """
-What the agent tells the copilot: one JSON object, parsed once, at the door.
+Parses the handoff, the JSON object that tells the copilot what to transfer.
 
     {"links":   {"endpoint": "https://…", "token_file": "/…", "ca_file": "/…"},
      "inputs":  {"uri": "s3://…/inputs.pb", "path": "/var/inputs", "format": "JSON",
@@ -8,9 +8,10 @@ What the agent tells the copilot: one JSON object, parsed once, at the door.
                  "path": "/var/outputs", "interface": "<VariableMap, base64>"},
      "limits":  {"value_bytes": 1048576, …}, "seconds": {"whole": 3600, …}}
 
-It may stand in a pod's spec: the token is in a file of its own. ``{"links": {"file":
-"/…"}}`` names links that were signed beforehand. It only grows: what is not known is
-ignored, what is missing has a default, but for addresses.
+It contains no secret, so it may be part of a pod's spec: the token is in a file.
+``{"links": {"file": "/…"}}`` names a file of presigned links. For compatibility between
+releases unknown fields are ignored, and missing fields have defaults, except URIs and
+addresses.
 """
 
 import json
@@ -27,6 +28,7 @@ from dataplane.copilot.errors import HandoffError
 
 _MAX_BYTES = 1024 * 1024
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_KEYS = {"retry": "patience"}  # JSON keys that differ from the fields' names
 _E = TypeVar("_E", bound=Enum)
 _N = TypeVar("_N")
 
@@ -48,7 +50,7 @@ class Layout(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
-    """Where signed URLs come from: ``file``, or ``endpoint`` with a token."""
+    """Source of signed URLs: ``file``, or ``endpoint`` with a token."""
 
     endpoint: str = ""
     token_file: Path | None = None
@@ -58,6 +60,8 @@ class Links:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
+    """URI of inputs.pb, and the directory and layout of the files to write."""
+
     uri: str
     path: Path
     format: Format
@@ -67,36 +71,44 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    prefix: str  # outputs.pb or error.pb goes below it
-    raw_prefix: str  # files and directories go below it
+    """Directory and types of the task's outputs, and the prefixes to upload them to."""
+
+    prefix: str  # of outputs.pb or error.pb
+    raw_prefix: str  # of files and directories
     path: Path
     interface: bytes  # a flyteidl2.core.VariableMap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    value_bytes: int = 1024 * 1024  # of one value that travels inside outputs.pb
+    """Limits of one attempt's inputs and outputs."""
+
+    value_bytes: int = 1024 * 1024  # of one value inside outputs.pb
     document_bytes: int = 32 * 1024 * 1024  # of inputs.pb and outputs.pb
     files: int = 100_000  # of one attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seconds:
-    start: float = 0.0  # until the task has to have left a first file; 0: it need not
-    whole: float = 7 * 24 * 3600.0  # of one command, waiting for the task included
-    grace: float = 3600.0  # from SIGTERM on; half a minute less than the pod's
-    timeouts: float = 300.0  # how long one transfer may go on failing
+    """Timeouts, in seconds."""
+
+    start: float = 0.0  # until the task's first output file; 0: no limit
+    whole: float = 7 * 24 * 3600.0  # of one command, including waiting for the task
+    grace: float = 3600.0  # from SIGTERM; half a minute less than the pod's
+    retry: float = 300.0  # of the retries of one transfer; "patience" in the JSON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handoff:
+    """A parsed handoff."""
+
     links: Links
     inputs: Inputs
     outputs: Outputs
     limits: Limits
     seconds: Seconds
-    parallel: int = 16  # requests at once
-    stay: bool = True  # a sidecar waits for SIGTERM when it is done: the kubelet restarts it else
+    parallel: int = 16  # concurrent requests
+    stay: bool = True  # a sidecar that is done waits for SIGTERM: else the kubelet restarts it
 
 
 def load_handoff(path: Path) -> Handoff:
@@ -108,12 +120,12 @@ def load_handoff(path: Path) -> Handoff:
 
 
 def parse_handoff(text: bytes) -> Handoff:
-    """Raise HandoffError naming the field that is wrong."""
+    """Parse a handoff; HandoffError names the invalid field."""
     if len(text) > _MAX_BYTES:
         raise HandoffError(f"the handoff has {len(text)} bytes, more than {_MAX_BYTES}")
     if not text.strip():
         raise HandoffError(
-            "there is no handoff; give --handoff FILE, or its JSON in the environment"
+            "there is no handoff; pass --handoff FILE, or its JSON in VOLARY_COPILOT_HANDOFF"
         )
     try:
         document = json.loads(text)
@@ -143,7 +155,7 @@ def parse_handoff(text: bytes) -> Handoff:
         limits=_numbers(_Part(document, "limits"), Limits()),
         seconds=_numbers(_Part(document, "seconds"), Seconds()),
         parallel=min(64, max(1, int(whole.number("parallel", 16)))),
-        stay=whole.truth("stay", usual=True),
+        stay=whole.boolean("stay", default=True),
     )
 
 
@@ -155,7 +167,7 @@ def _links(part: "_Part") -> Links:
         raise HandoffError(f"links.endpoint is {endpoint!r}, not an http(s) address")
     host = urlsplit(endpoint).hostname or ""
     if endpoint.startswith("http://") and part.has("token_file") and host not in _LOOPBACK:
-        raise HandoffError(f"links.endpoint is {endpoint!r}: a token travels by https only")
+        raise HandoffError(f"links.endpoint is {endpoint!r}: a token is sent over https only")
     return Links(
         endpoint=endpoint,
         token_file=part.path("token_file", "") if part.has("token_file") else None,
@@ -163,19 +175,19 @@ def _links(part: "_Part") -> Links:
     )
 
 
-def _numbers(part: "_Part", usual: _N) -> _N:
-    """Return ``usual`` with what is said otherwise, each as the kind of number it is."""
+def _numbers(part: "_Part", default: _N) -> _N:
+    """Return ``default`` with the numbers given in ``part``, converted to the fields' types."""
     document = {
-        each.name: type(getattr(usual, each.name))(
-            part.number(each.name, getattr(usual, each.name))
+        each.name: type(getattr(default, each.name))(
+            part.number(_KEYS.get(each.name, each.name), getattr(default, each.name))
         )
-        for each in fields(usual)  # type: ignore[arg-type] # our own two dataclasses
+        for each in fields(default)  # type: ignore[arg-type] # our own two dataclasses
     }
-    return type(usual)(**document)
+    return type(default)(**document)
 
 
 class _Part:
-    """One object within the handoff, read field by field."""
+    """One object within the handoff, with typed accessors that raise HandoffError."""
 
     def __init__(self, whole: Mapping[str, object], name: str, *, required: bool = False) -> None:
         part = whole.get(name, None if required else {})
@@ -187,34 +199,34 @@ class _Part:
     def has(self, name: str) -> bool:
         return self._part.get(name) not in {None, ""}
 
-    def text(self, name: str, usual: str | None = None) -> str:
-        value = self._part.get(name, usual)
-        if not isinstance(value, str) or (not value and usual is None):
-            raise self._wrong(name, value, "a text that is not empty")
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self._part.get(name, default)
+        if not isinstance(value, str) or (not value and default is None):
+            raise self._wrong(name, value, "a non-empty string")
         return value
 
-    def path(self, name: str, usual: str) -> Path:
-        path = Path(self.text(name, usual) or usual)
+    def path(self, name: str, default: str) -> Path:
+        path = Path(self.text(name, default) or default)
         if not path.is_absolute():
             raise self._wrong(name, str(path), "an absolute path")
         return path
 
-    def parse_choice(self, name: str, usual: _E) -> _E:
-        value = self._part.get(name, usual.value)
-        for each in type(usual):
+    def parse_choice(self, name: str, default: _E) -> _E:
+        value = self._part.get(name, default.value)
+        for each in type(default):
             if each.value == value:
                 return each
-        choices = ", ".join(each.value for each in type(usual))
+        choices = ", ".join(each.value for each in type(default))
         raise self._wrong(name, value, f"one of {choices}")
 
-    def number(self, name: str, usual: float) -> float:
-        value = self._part.get(name, usual)
+    def number(self, name: str, default: float) -> float:
+        value = self._part.get(name, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
             raise self._wrong(name, value, "a number of 0 or more")
         return value
 
-    def truth(self, name: str, *, usual: bool) -> bool:
-        value = self._part.get(name, usual)
+    def boolean(self, name: str, *, default: bool) -> bool:
+        value = self._part.get(name, default)
         if not isinstance(value, bool):
             raise self._wrong(name, value, "true or false")
         return value
@@ -226,9 +238,9 @@ class _Part:
         try:
             timestamp = datetime.fromisoformat(text)
         except ValueError as error:
-            raise self._wrong(name, text, "an instant as 2026-01-01T00:00:00Z") from error
+            raise self._wrong(name, text, "a timestamp such as 2026-01-01T00:00:00Z") from error
         if timestamp.tzinfo is None:
-            raise self._wrong(name, text, "an instant with its offset")
+            raise self._wrong(name, text, "a timestamp with its UTC offset")
         return timestamp
 
     def base64(self, name: str) -> bytes:
@@ -238,6 +250,6 @@ class _Part:
         except ValueError as error:
             raise self._wrong(name, text, "base64") from error
 
-    def _wrong(self, name: str, value: object, desired: str) -> HandoffError:
+    def _wrong(self, name: str, value: object, expected: str) -> HandoffError:
         field = f"{self._name}.{name}" if self._name else name
-        return HandoffError(f"the handoff's {field} is {str(value)[:200]!r}; give {desired}")
+        return HandoffError(f"the handoff's {field} is {str(value)[:200]!r}; give {expected}")

@@ -1,7 +1,7 @@
 """
-inputs.pb becomes files below the input directory.
+Downloads inputs.pb and writes its values as files below the input directory.
 
-    x (int) → x                  its text                    (texts)
+    x (int) → x                  its text                    (strings)
     f (File) → f                 the file; f/<its name> as NAMED_DIR
     d (Dir) → d/…                everything below it
     xs (list) → xs/0, xs/1, …    each as if it were alone; files keep their names as NAMED_DIR
@@ -23,9 +23,9 @@ from flyteidl2.task import common_pb2
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
-from dataplane.copilot import checks, handoff, strings
-from dataplane.copilot.errors import UnfitError
-from dataplane.copilot.handoff import Format, Handoff, Layout
+from dataplane.copilot import checks, strings
+from dataplane.copilot.errors import InvalidDataError
+from dataplane.copilot.handoff import Format, Handoff, Inputs, Layout
 from dataplane.copilot.names import file_name, last_of, relative_path
 from dataplane.copilot.transfers import Fetch, Transfers
 from dataplane.copilot.urls import ListedBlob
@@ -34,54 +34,60 @@ _log = logging.getLogger(__name__)
 
 _DOCUMENTS = {Format.PROTO: "inputs.pb", Format.JSON: "inputs.json", Format.YAML: "inputs.yaml"}
 _KICKOFF = "_u_kickoff_time_input_arg"
-"""Names, in the inputs' context, the variable that takes the run's start: there is no SDK here."""
+"""
+Key in the inputs' context that names the variable to set to the run's start time.
+
+Elsewhere the SDK sets it; raw containers have no SDK.
+"""
 
 
-def bring_inputs(last_reported: Handoff, transfers: Transfers) -> None:
-    """Leave all inputs as files; UnfitError if that cannot be."""
-    inputs = parse_inputs(
-        transfers.fetch_bytes(last_reported.inputs.uri, last_reported.limits.document_bytes)
-    )
-    fill_kickoff(inputs, last_reported.inputs)
-    staging = Staging(last_reported.inputs.layout, transfers.list_blobs, last_reported.limits.files)
-    with checks.writing(last_reported.inputs.path):
-        last_reported.inputs.path.mkdir(parents=True, exist_ok=True)
+def download_inputs(handoff: Handoff, transfers: Transfers) -> None:
+    """Download all inputs as files; InvalidDataError if they cannot be represented as files."""
+    inputs = parse_inputs(transfers.fetch_bytes(handoff.inputs.uri, handoff.limits.document_bytes))
+    fill_kickoff(inputs, handoff.inputs)
+    staging = Staging(handoff.inputs.layout, transfers.list_blobs, handoff.limits.files)
+    with checks.writing(handoff.inputs.path):
+        handoff.inputs.path.mkdir(parents=True, exist_ok=True)
     values: dict[str, object] = {}
     for named in inputs.literals:
-        what = f"input {named.name!r}"
+        label = f"input {named.name!r}"
         if named.name in _DOCUMENTS.values():
-            raise UnfitError(f"{what} takes the name of our own; rename it", code="InputInvalid")
-        path = last_reported.inputs.path / file_name(named.name, "an input")
-        values[named.name] = staging.stage(named.value, path, what)
+            raise InvalidDataError(
+                f"{label} has the name of a document that the copilot writes; rename it",
+                code="InputInvalid",
+            )
+        path = handoff.inputs.path / file_name(named.name, "an input")
+        values[named.name] = staging.stage(named.value, path, label)
     transfers.fetch(staging.fetches())
-    _write_documents(last_reported.inputs, inputs, values)
+    _write_documents(handoff.inputs, inputs, values)
 
 
 def parse_inputs(body: bytes) -> common_pb2.Inputs:
     try:
         return common_pb2.Inputs.FromString(body)
     except DecodeError as error:
-        raise UnfitError(
-            f"inputs.pb is no flyteidl2.task.Inputs: {error}", code="InputInvalid"
+        raise InvalidDataError(
+            f"inputs.pb is not a flyteidl2.task.Inputs: {error}", code="InputInvalid"
         ) from error
 
 
-def fill_kickoff(inputs: common_pb2.Inputs, last_reported: handoff.Inputs) -> None:
+def fill_kickoff(inputs: common_pb2.Inputs, settings: Inputs) -> None:
+    """Set the variable that the inputs' context names, if any, to the run's start time."""
     names = [pair.value for pair in inputs.context if pair.key == _KICKOFF]
-    if not names or last_reported.run_started_at is None:
+    if not names or settings.run_started_at is None:
         return
     literal = next((named.value for named in inputs.literals if named.name == names[0]), None)
     if literal is None:
         literal = inputs.literals.add(name=names[0]).value
     literal.Clear()
-    literal.scalar.primitive.datetime.FromDatetime(last_reported.run_started_at)
+    literal.scalar.primitive.datetime.FromDatetime(settings.run_started_at)
 
 
 class Staging:
     """
-    Writes what is small at once, remembers what is to be fetched.
+    Writes small values as files, and collects the blobs to download.
 
-    The literals are changed as it goes: their blobs become local paths.
+    Modifies the literals: the URIs of their blobs become local paths.
     """
 
     def __init__(
@@ -96,39 +102,39 @@ class Staging:
         self._fetches: list[Iterable[Fetch]] = []
 
     def fetches(self) -> Iterator[Fetch]:
-        """Everything to be fetched; directories are listed on the way."""
+        """Iterate over the blobs to download; directories are listed lazily."""
         return chain.from_iterable(self._fetches)
 
-    def stage(self, literal: literals_pb2.Literal, path: Path, what: str) -> object:
-        """Return the value as JSON has it."""
+    def stage(self, literal: literals_pb2.Literal, path: Path, label: str) -> object:
+        """Write or collect the value's files at ``path``; return its JSON representation."""
         match literal.WhichOneof("value"):
             case "scalar":
-                return self._scalar(literal.scalar, path, what)
+                return self._scalar(literal.scalar, path, label)
             case "collection":
-                return self._collection(literal.collection, path, what)
+                return self._collection(literal.collection, path, label)
             case "map":
                 self._make(path)
                 return {
                     key: self.stage(
                         literal.map.literals[key],
-                        path / file_name(key, f"a key of {what}"),
-                        f"{what}[{key!r}]",
+                        path / file_name(key, f"a key of {label}"),
+                        f"{label}[{key!r}]",
                     )
                     for key in sorted(literal.map.literals)
                 }
             case None:
                 return self._write(path, strings.NULL.encode(), None)
             case other:
-                raise _unsupported(what, str(other))
+                raise _unsupported(label, str(other))
 
     def _collection(
-        self, collection: literals_pb2.LiteralCollection, path: Path, what: str
+        self, collection: literals_pb2.LiteralCollection, path: Path, label: str
     ) -> list[object]:
         self._make(path)
         taken: set[str] = set()
         values: list[object] = []
         for index, literal in enumerate(collection.literals):
-            each = f"{what}[{index}]"
+            each = f"{label}[{index}]"
             if self._layout is Layout.NAMED_DIR and _is_file(literal):
                 name = _free(last_of(literal.scalar.blob.uri) or str(index), taken)
                 taken.add(name)
@@ -137,7 +143,7 @@ class Staging:
                 values.append(self.stage(literal, path / str(index), each))
         return values
 
-    def _scalar(self, scalar: literals_pb2.Scalar, path: Path, what: str) -> object:
+    def _scalar(self, scalar: literals_pb2.Scalar, path: Path, label: str) -> object:
         match scalar.WhichOneof("value"):
             case "primitive":
                 text = strings.render_primitive(scalar.primitive)
@@ -147,9 +153,9 @@ class Staging:
                     return self._file(scalar.blob, path)
                 self._make(path)
                 name = last_of(scalar.blob.uri) or path.name
-                return self._file(scalar.blob, path / file_name(name, f"the file of {what}"))
+                return self._file(scalar.blob, path / file_name(name, f"the file of {label}"))
             case "blob" | "schema" | "structured_dataset" as kind:
-                return self._directory(getattr(scalar, kind), path, what)
+                return self._directory(getattr(scalar, kind), path, label)
             case "binary":
                 value = scalar.binary.value
                 return self._write(path, value, b64encode(value).decode())
@@ -159,11 +165,11 @@ class Staging:
             case "error":
                 return self._write(path, scalar.error.message.encode(), scalar.error.message)
             case "union":
-                return self.stage(scalar.union.value, path, what)
+                return self.stage(scalar.union.value, path, label)
             case "none_type" | None:
                 return self._write(path, strings.NULL.encode(), None)
             case other:
-                raise _unsupported(what, str(other))
+                raise _unsupported(label, str(other))
 
     def _file(self, blob: literals_pb2.Blob, path: Path) -> str:
         self._count()
@@ -175,19 +181,19 @@ class Staging:
         self,
         blob: literals_pb2.Blob | literals_pb2.Schema | literals_pb2.StructuredDataset,
         path: Path,
-        what: str,
+        label: str,
     ) -> str:
         self._make(path)
-        self._fetches.append(self._below(blob.uri.rstrip("/"), path, what))
+        self._fetches.append(self._below(blob.uri.rstrip("/"), path, label))
         blob.uri = str(path)
         return str(path)
 
-    def _below(self, uri: str, root: Path, what: str) -> Iterator[Fetch]:
+    def _below(self, uri: str, root: Path, label: str) -> Iterator[Fetch]:
         made: set[Path] = set()
         for blob in self._list_blobs(uri):
             if blob.path.endswith("/") or not blob.path:
-                continue  # a mark that some tools leave for a directory
-            path = root / relative_path(blob.path, what)
+                continue  # a placeholder that some tools create for a directory
+            path = root / relative_path(blob.path, label)
             if path.parent not in made:
                 self._make(path.parent)
                 made.add(path.parent)
@@ -207,8 +213,8 @@ class Staging:
     def _count(self) -> None:
         self._left -= 1
         if self._left < 0:
-            raise UnfitError(
-                "the inputs are more files than are brought here; pack them into an archive",
+            raise InvalidDataError(
+                "the inputs are more files than the limit of the copilot; pack them into an archive",
                 code="InputTooLarge",
             )
 
@@ -231,7 +237,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _json_of(primitive: literals_pb2.Primitive, text: str) -> object:
-    """JSON has no NaN and no infinities: they are texts, as instants and durations are."""
+    """Return a JSON value; NaN, infinities (JSON has none), timestamps and durations are strings."""
     match primitive.WhichOneof("value"):
         case "integer":
             return int(primitive.integer)
@@ -244,30 +250,32 @@ def _json_of(primitive: literals_pb2.Primitive, text: str) -> object:
 
 
 def _number(text: str) -> float:
-    """A Struct knows no integers; what has no fraction is taken for one, as it was given."""
+    """Return an integer for a number without fraction, because a Struct has floats only."""
     number = float(text)
     return int(number) if number.is_integer() else number
 
 
 def _write_documents(
-    last_reported: handoff.Inputs, inputs: common_pb2.Inputs, values: dict[str, object]
+    settings: Inputs, inputs: common_pb2.Inputs, values: dict[str, object]
 ) -> None:
     documents = {Format.PROTO: common_pb2.Inputs(literals=inputs.literals).SerializeToString()}
-    if last_reported.format is Format.JSON:
+    if settings.format is Format.JSON:
         documents[Format.JSON] = json.dumps(values, allow_nan=False).encode()
-    if last_reported.format is Format.YAML:
-        import yaml  # noqa: PLC0415 - the few who ask for it pay for it
+    if settings.format is Format.YAML:
+        import yaml  # noqa: PLC0415 - slow, and rarely needed
 
         documents[Format.YAML] = yaml.safe_dump(
             values, sort_keys=False, allow_unicode=True, encoding="utf-8"
         )
     for kind, body in documents.items():
-        path = last_reported.path / _DOCUMENTS[kind]
+        path = settings.path / _DOCUMENTS[kind]
         with checks.writing(path):
             path.write_bytes(body)
 
 
-def _unsupported(what: str, kind: str) -> UnfitError:
-    return UnfitError(
-        f"{what} is a {kind}, which is not brought to containers", code="InputInvalid"
+def _unsupported(label: str, kind: str) -> InvalidDataError:
+    return InvalidDataError(
+        f"{label} is a {kind}, which cannot be passed to a raw container; use a file or a simple"
+        " type",
+        code="InputInvalid",
     )

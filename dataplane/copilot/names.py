@@ -1,35 +1,35 @@
 """
-Names that come from outside and become files: none leads out of its directory.
+Validates names from outside that become file names, so that none escapes its directory.
 
-Variables, map keys and paths within a blob are a user's words; the last part of a URI is
-another task's.
+Names of variables, map keys and paths within a blob come from users; the last part of a
+URI comes from another task.
 """
 
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from dataplane.copilot.errors import UnfitError
+from dataplane.copilot.errors import InvalidDataError
 
-_MAX_NAME_BYTES = 255  # what file systems take
+_MAX_NAME_BYTES = 255  # the limit of Linux file systems
 _MAX_PATH_BYTES = 4000
 
 
-def file_name(name: str, what: str, *, code: str = "InputInvalid") -> str:
-    """Return ``name`` if it can be that of one file; UnfitError naming ``what`` if not."""
-    reason = _unfit(name)
+def file_name(name: str, label: str, *, code: str = "InputInvalid") -> str:
+    """Return ``name`` if it is a valid file name; InvalidDataError naming ``label`` if not."""
+    reason = _flaw_of(name)
     if reason:
-        raise UnfitError(f"{what} is named {name[:300]!r}, which {reason}", code=code)
+        raise InvalidDataError(f"{label} is named {name[:300]!r}, which {reason}", code=code)
     return name
 
 
-def relative_path(path: str, what: str) -> PurePosixPath:
-    """Return ``path`` if it stays below where it is put; UnfitError if not."""
-    reason = next(filter(None, map(_unfit, path.split("/"))), "")
+def relative_path(path: str, label: str) -> PurePosixPath:
+    """Return ``path`` if it stays within its base directory; InvalidDataError if not."""
+    reason = next(filter(None, map(_flaw_of, path.split("/"))), "")
     if not reason and len(path.encode()) > _MAX_PATH_BYTES:
         reason = f"is longer than {_MAX_PATH_BYTES} bytes"
     if reason:
-        raise UnfitError(
-            f"a file of {what} is named {path[:300]!r}, which {reason}", code="InputInvalid"
+        raise InvalidDataError(
+            f"a file of {label} is named {path[:300]!r}, which {reason}", code="InputInvalid"
         )
     return PurePosixPath(path)
 
@@ -40,13 +40,13 @@ def last_of(uri: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _unfit(name: str) -> str:
+def _flaw_of(name: str) -> str:
     if name in {"", ".", ".."}:
-        return "names no file"
+        return "is not a file name"
     if "/" in name or "\0" in name:
-        return "leads elsewhere; use a name without slashes and NULs"
+        return "leaves its directory; use a name without slashes and NULs"
     if any("\ud800" <= character <= "\udfff" for character in name):
-        return "is no Unicode text"
+        return "is not valid Unicode"
     if len(name.encode()) > _MAX_NAME_BYTES:
-        return f"is longer than the {_MAX_NAME_BYTES} bytes a file system takes"
+        return f"is longer than {_MAX_NAME_BYTES} bytes, the limit of file systems"
     return ""

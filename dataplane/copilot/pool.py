@@ -1,4 +1,4 @@
-"""Work for many threads, where a piece of work may turn out to be more of it."""
+"""Thread pool for work items that may return further work items."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -10,13 +10,13 @@ from typing import Self
 from dataplane.copilot.deadlines import Deadline
 
 Work = Callable[[], "Sequence[Work]"]
-"""Does something and returns what there is still to do."""
+"""A work item; returns further work items."""
 
-_POLL_SECONDS = 0.5  # at the deadline, which a signal may bring nearer
+_POLL_SECONDS = 0.5  # of the deadline, which a signal may shorten
 
 
 class Pool:
-    """Threads, because bodies are read and hashed outside the interpreter's lock."""
+    """Runs work items in threads: bodies are read and hashed without the GIL."""
 
     def __init__(self, parallel: int, deadline: Deadline) -> None:
         self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="transfer")
@@ -36,10 +36,10 @@ class Pool:
 
     def run(self, works: Iterator[Work], doing: str) -> None:
         """
-        Do it all; raise the first error, with nothing more begun after it.
+        Run all work items; raise the first error, and start none after it.
 
-        ``works`` is drawn from while threads are busy, never far ahead. LateError when the
-        deadline passes first.
+        ``works`` is consumed at most two items per thread ahead. DeadlineError if the deadline
+        passes first.
         """
         done: SimpleQueue[Future[Sequence[Work]]] = SimpleQueue()
         begun: set[Future[Sequence[Work]]] = set()

@@ -1,8 +1,9 @@
 """
-Whether the sidecar hears signals yet: the kubelet asks before it starts the task.
+Startup probe of the sidecar: whether its SIGTERM handler is installed.
 
-The first process of a container does not have the signals that it has not asked for; not
-even SIGTERM. A task that ends while its sidecar still starts would end unheard.
+The kubelet starts the task after this probe succeeds. The kernel does not deliver signals
+without a handler to a container's first process, not even SIGTERM, so the sidecar would
+miss the end of a task that ends while the sidecar is still starting.
 """
 
 import signal
@@ -11,8 +12,8 @@ from pathlib import Path
 _STATUS = Path("/proc/1/status")
 
 
-def hears_sigterm(status: Path = _STATUS) -> bool:
-    """Look at the container's first process; ``status`` is as proc(5) has it."""
+def handles_sigterm(status: Path = _STATUS) -> bool:
+    """Whether the process catches SIGTERM; ``status``: its /proc/<pid>/status, see proc(5)."""
     for line in status.read_text().splitlines():
         name, _, value = line.partition(":")
         if name == "SigCgt":

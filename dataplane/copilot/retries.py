@@ -1,8 +1,8 @@
 """
-What is tried again, how often and when; and what an answer's status means for that.
+Retries transfers, and classifies HTTP statuses as transient or permanent.
 
-The only module that knows tenacity. Each try after the first is made with a fresh link by
-those who call: an expired one is the usual reason, and asking costs little.
+The only module that uses tenacity. Callers use a fresh link for each retry: an expired link
+is the usual reason of a failure, and a new one is cheap.
 """
 
 import re
@@ -18,32 +18,32 @@ from tenacity import (
 
 from dataplane.copilot.connections import Answer
 from dataplane.copilot.deadlines import Deadline
-from dataplane.copilot.errors import MissingError, PassingError, RefusedError
+from dataplane.copilot.errors import MissingError, RefusedError, TransientError
 
 _T = TypeVar("_T")
 
 _REASON_BYTES = 4096
-_MOST_SECONDS = 120.0  # a Retry-After beyond this is not kept
-_TRIES = 4  # of what a fresh link should have mended
-_MENDED_BY_A_LINK = frozenset({400, 401, 403})  # some stores say 400 to an expired token
+_MAX_RETRY_AFTER_SECONDS = 120.0  # a longer Retry-After is cut to this
+_TRIES = 4  # after statuses that a fresh link should fix
+_FIXED_BY_FRESH_LINK = frozenset({400, 401, 403})  # some stores answer 400 to an expired token
 _BUSY = frozenset({408, 409, 425, 429})
 _back_off = wait_exponential_jitter(multiplier=0.2, max=15, jitter=0.5)
 
 
 class Retries:
-    """Tries until ``retry_seconds`` of failing are over, or the deadline is."""
+    """Retries with back-off until ``retry_seconds`` or the deadline have passed."""
 
     def __init__(self, deadline: Deadline, *, retry_seconds: float) -> None:
         self._deadline = deadline
         self._retry_seconds = retry_seconds
 
     def run(self, attempt: Callable[[], _T]) -> _T:
-        """Return what ``attempt`` returns; the last PassingError when that is enough."""
+        """Return the result of ``attempt``; raise its last TransientError once retries are used up."""
         return self._retrying()(attempt)
 
     def _retrying(self) -> Retrying:
         return Retrying(
-            retry=retry_if_exception_type(PassingError),
+            retry=retry_if_exception_type(TransientError),
             stop=self._is_enough,
             wait=_wait,
             sleep=self._deadline.sleep,
@@ -60,15 +60,15 @@ class Retries:
 
 
 def raise_for(answer: Answer, failed: str) -> None:
-    """Raise what the status says, if it does not say that all is well; ``failed`` begins it."""
+    """Raise the error for a status that is not 2xx; its message begins with ``failed``."""
     status = answer.status
     if 200 <= status < 300:
         return
     message = f"{failed}: {status} {_reason(answer.read(_REASON_BYTES))}".rstrip()
-    if status in _MENDED_BY_A_LINK:
-        raise PassingError(message, after=0.0, tries=_TRIES)
+    if status in _FIXED_BY_FRESH_LINK:
+        raise TransientError(message, after=0.0, tries=_TRIES)
     if status in _BUSY or status >= 500:
-        raise PassingError(message, after=_seconds(answer.header("Retry-After")))
+        raise TransientError(message, after=_seconds(answer.header("Retry-After")))
     if status == 404:
         raise MissingError(message)
     raise RefusedError(message)
@@ -76,10 +76,10 @@ def raise_for(answer: Answer, failed: str) -> None:
 
 def _reason(body: bytes) -> str:
     """
-    Return what a person can use of an error's body.
+    Return the readable part of an error's body, at most 300 characters, without secrets.
 
-    Stores answer a wrong signature with all that was signed, tokens included: of XML only
-    the code and the message are taken.
+    Stores answer a wrong signature with the signed request, tokens included: of XML only
+    the code and the message are returned.
     """
     text = " ".join(body.decode(errors="replace").split())
     if text.startswith(("<", "\ufeff<")):
@@ -91,18 +91,18 @@ def _wait(state: RetryCallState) -> float:
     after = _error(state).after
     if after is None:
         return _back_off(state)
-    # The first fresh link is tried at once; if that does not help, haste will not either.
+    # Retry at once with the first fresh link, and with back-off after that.
     return after if after or state.attempt_number == 1 else _back_off(state)
 
 
-def _error(state: RetryCallState) -> PassingError:
+def _error(state: RetryCallState) -> TransientError:
     error = state.outcome.exception() if state.outcome else None
-    if not isinstance(error, PassingError):
-        raise TypeError(f"tenacity tries {error!r} again")
+    if not isinstance(error, TransientError):
+        raise TypeError(f"tenacity retries on {error!r}")
     return error
 
 
 def _seconds(retry_after: str) -> float | None:
-    """Take seconds; a date would need a clock that agrees with theirs."""
+    """Parse a Retry-After in seconds; a date is ignored, because the clocks may differ."""
     text = retry_after.strip()
-    return min(float(text), _MOST_SECONDS) if text.isascii() and text.isdigit() else None
+    return min(float(text), _MAX_RETRY_AFTER_SECONDS) if text.isascii() and text.isdigit() else None

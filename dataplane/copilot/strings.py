@@ -1,8 +1,8 @@
 """
-Simple values as text, as they stand in files.
+Renders simple values as text files, and parses them.
 
-Written as Flyte's own copilot writes them; read more generously, because shell scripts
-and many languages write them. Only a string keeps the white space around it.
+Rendered as by Flyte's own copilot; parsed more leniently, because scripts in many languages
+write them. Surrounding white space is kept in strings only.
 """
 
 import re
@@ -19,12 +19,12 @@ from shared.kit.number_format import render_duration, render_float
 
 NULL = "null"
 
-_SECOND = 1_000_000_000  # in nanoseconds, as all durations here
+_SECOND = 1_000_000_000  # nanoseconds, the unit of all durations here
 _UNITS: Mapping[str, int] = {
     "ns": 1,
     "us": 1000,
     "µs": 1000,
-    "\u03bcs": 1000,  # the Greek letter, where the line above has the sign
+    "\u03bcs": 1000,  # the Greek letter; the line above has the micro sign
     "ms": 1_000_000,
     "s": _SECOND,
     "m": 60 * _SECOND,
@@ -57,24 +57,24 @@ def render_primitive(value: literals_pb2.Primitive) -> str:
 
 def parse_simple(kind: int, text: str) -> literals_pb2.Scalar:
     """
-    Return the value of ``text`` as the SimpleType ``kind`` says.
+    Parse ``text`` as a value of the SimpleType ``kind``.
 
-    ValueError says what would have been right.
+    ValueError names the expected form.
     """
     scalar = literals_pb2.Scalar()
     parse = _PARSERS.get(kind)
     if parse is None:
         name = types_pb2.SimpleType.Name(kind)
-        raise ValueError(f"a {name} value cannot be left as a file; use a type that can")
+        raise ValueError(f"a {name} value cannot be written as a file; use another type")
     try:
         parse(scalar, text)
     except (ValueError, OverflowError, InvalidOperation, json_format.ParseError) as error:
-        raise ValueError(f"{_shown(text)} is no {_EXPECTED[kind]}") from error
+        raise ValueError(f"{_shown(text)} is not {_EXPECTED[kind]}") from error
     return scalar
 
 
 def parse_duration(text: str) -> int:
-    """Take Go's ``1h2m3.5s``, Python's ``1 day, 2:03:04`` and ISO 8601's ``P1DT2H``."""
+    """Parse Go's ``1h2m3.5s``, Python's ``1 day, 2:03:04`` or ISO 8601's ``P1DT2H``, to ns."""
     body = text.strip()
     sign = -1 if body.startswith("-") and " day" not in body else 1
     body = body.removeprefix("-" if sign < 0 else "+")
@@ -117,7 +117,7 @@ def _datetime(scalar: literals_pb2.Scalar, text: str) -> None:
     timestamp = Timestamp()
     try:
         timestamp.FromJsonString(text.strip())
-    except ValueError:  # it takes RFC 3339 only
+    except ValueError:  # not RFC 3339
         naive = datetime.fromisoformat(text.strip())
         timestamp.FromDatetime(naive if naive.tzinfo else naive.replace(tzinfo=UTC))
     scalar.primitive.datetime.CopyFrom(timestamp)
@@ -150,13 +150,13 @@ _PARSERS: Mapping[int, Callable[[literals_pb2.Scalar, str], None]] = {
     types_pb2.NONE: _none,
 }
 _EXPECTED: Mapping[int, str] = {
-    types_pb2.INTEGER: "integer of 64 bits",
-    types_pb2.FLOAT: "number",
-    types_pb2.STRING: "text",
-    types_pb2.BOOLEAN: "boolean; write true or false",
-    types_pb2.DATETIME: "instant; write it as 2026-01-01T00:00:00Z",
-    types_pb2.DURATION: "duration; write it as 1h2m3.5s",
-    types_pb2.STRUCT: "JSON object",
+    types_pb2.INTEGER: "a 64-bit integer",
+    types_pb2.FLOAT: "a number",
+    types_pb2.STRING: "a string",
+    types_pb2.BOOLEAN: "a boolean; write true or false",
+    types_pb2.DATETIME: "a timestamp; write it as 2026-01-01T00:00:00Z",
+    types_pb2.DURATION: "a duration; write it as 1h2m3.5s",
+    types_pb2.STRUCT: "a JSON object",
     types_pb2.NONE: "null; leave the file empty",
 }
 

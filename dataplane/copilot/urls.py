@@ -1,9 +1,8 @@
 """
-Signed URLs, and who gives them.
+Sources of signed URLs: a file of presigned links, or a signing endpoint.
 
-``UrlSource`` has two implementations: links that were signed beforehand and stand in a
-file, and an endpoint that signs when asked. The endpoint takes ``POST`` of JSON, with the
-attempt's token as ``Authorization: Bearer …``, below its own address:
+The endpoint accepts ``POST`` of JSON, with the attempt's token as ``Authorization: Bearer
+…``, below its own address:
 
     get       {"uris": [uri, …]}                   {"links": [link, …]}
     list      {"uri": uri, "after": path}          {"blobs": [{"path", "size"}], "more": true}
@@ -15,13 +14,14 @@ attempt's token as ``Authorization: Bearer …``, below its own address:
                "etags": […], "crc32": […]}
     abandon   {"upload": id, "uri"}                {}
 
-A ``link`` is ``{"url", "headers"}`` or ``{"refusal": sentence}``; answers are in the order
-of the questions. An ``upload`` is ``{"upload": id, "part_bytes": n, "checksum": "crc32"}``:
-the blob goes in parts, numbered from 1. Where it names the checksum, which it does only for
-those who have said that they know it, each part's is told as S3 has it: a link to a part is
-for bytes with that CRC-32 only, which its headers repeat. ``list`` gives paths below the URI
-in order, after the path given. ``complete`` and ``abandon`` may be said twice. 401, 403, 408,
-429 and 5xx are asked again, ``Retry-After`` is kept; another 4xx is final, its body the reason.
+A ``link`` is ``{"url", "headers"}`` or ``{"refusal": sentence}``; links are in the order
+of the request. An ``upload`` is ``{"upload": id, "part_bytes": n, "checksum": "crc32"}``:
+the blob is uploaded in parts, numbered from 1. If it names the checksum, which it does only
+for a client that has listed it in ``checksums``, the client sends each part's in S3's form:
+a link to a part is only for bytes with that CRC-32, which its headers repeat. ``list``
+returns paths below the URI in order, after the given path. ``complete`` and ``abandon`` are
+idempotent. 401, 403, 408, 429 and 5xx are retried, after ``Retry-After``; any other 4xx is
+permanent, and its body is the reason.
 """
 
 import json
@@ -33,11 +33,11 @@ from typing import Protocol, TypeVar
 
 from dataplane.copilot.checks import CRC32
 from dataplane.copilot.connections import Connections
-from dataplane.copilot.errors import HandoffError, MissingError, PassingError, RefusedError
+from dataplane.copilot.errors import HandoffError, MissingError, RefusedError, TransientError
 from dataplane.copilot.retries import raise_for
 
 BATCH = 256
-"""How many links are asked for at once."""
+"""Links per request."""
 
 _T = TypeVar("_T")
 _Json = Mapping[str, object]
@@ -46,36 +46,38 @@ _MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A URL that is its own credential, and what has to be sent with it."""
+    """A signed URL, and the headers that have to be sent with it."""
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def crc32(self) -> str:
-        """The checksum that the store holds the body to; "" if the link names none."""
+        """The checksum that the store requires of the body; "" if the link has none."""
         return self.headers.get(CRC32, "")
 
 
 @dataclass(frozen=True, slots=True)
 class NewBlob:
+    """A blob to be uploaded."""
+
     uri: str
     size: int
 
 
 @dataclass(frozen=True, slots=True)
 class PartedUpload:
-    """An upload that has begun and takes parts of ``part_bytes``; the last may be shorter."""
+    """A started multipart upload with parts of ``part_bytes``; the last may be shorter."""
 
     uri: str
     id: str
     part_bytes: int
-    wants_crc32: bool = False  # of each part
+    needs_crc32: bool = False  # of each part
 
 
 @dataclass(frozen=True, slots=True)
 class SentPart:
-    """``crc32`` is the one that its link was for."""
+    """An uploaded part; ``crc32`` is the checksum that its link was signed for."""
 
     etag: str
     crc32: str
@@ -83,12 +85,12 @@ class SentPart:
 
 @dataclass(frozen=True, slots=True)
 class ListedBlob:
-    path: str  # below the URI that was listed, as it came
+    path: str  # relative to the listed URI, not validated
     size: int
 
 
-class Renewable:
-    """A link that many threads use, and that the first to find it wanting has replaced."""
+class RenewableLink:
+    """A link shared by threads; after a transient failure the next use requests a fresh one."""
 
     def __init__(self, request_link: Callable[[], Link], link: Link | None = None) -> None:
         self._request_link = request_link
@@ -96,12 +98,12 @@ class Renewable:
         self._lock = threading.Lock()
 
     def use(self, attempt: Callable[[Link], _T]) -> _T:
-        """Try with the link; after a PassingError the next try has a fresh one."""
+        """Run ``attempt`` with the link; after a TransientError the next use has a fresh one."""
         with self._lock:
             link = self._link = self._link or self._request_link()
         try:
             return attempt(link)
-        except PassingError:
+        except TransientError:
             with self._lock:
                 if self._link is link:
                     self._link = None
@@ -110,15 +112,17 @@ class Renewable:
 
 @dataclass(frozen=True, slots=True)
 class Page:
+    """One page of a listing."""
+
     blobs: Sequence[ListedBlob]
     more: bool
 
 
 class UrlSource(Protocol):
     """
-    RefusedError when something is not to be had, PassingError when not now.
+    Source of signed URLs: RefusedError for permanent failures, TransientError for transient ones.
 
-    Nothing is retried in here. ``list_blobs`` gives what comes after the path ``after``.
+    Implementations do not retry. ``list_blobs`` returns the blobs after the path ``after``.
     """
 
     def links_to_get(self, uris: Sequence[str]) -> list[Link]: ...
@@ -129,11 +133,11 @@ class UrlSource(Protocol):
     def list_blobs(self, uri: str, *, after: str) -> Page: ...
 
 
-class FiledUrls:
+class PresignedUrls:
     """
-    Links from a file, ``{"get": {uri: link}, "put": {…}, "list": {uri: [blob, …]}}``.
+    Presigned links from a file, ``{"get": {uri: link}, "put": {…}, "list": {uri: [blob, …]}}``.
 
-    What is not in it is refused. It cannot renew them, so sign for long enough.
+    RefusedError for a URI without a link. Links cannot be renewed, so sign them for long enough.
     """
 
     def __init__(self, path: Path) -> None:
@@ -141,7 +145,7 @@ class FiledUrls:
             fields = json.loads(path.read_bytes())
             self._links = {verb: dict(fields.get(verb, {})) for verb in ("get", "put", "list")}
         except (OSError, ValueError, AttributeError) as error:
-            raise HandoffError(f"{path} is no file of links: {error}") from error
+            raise HandoffError(f"{path} is not a file of links: {error}") from error
         self._path = path
 
     def links_to_get(self, uris: Sequence[str]) -> list[Link]:
@@ -171,8 +175,8 @@ class FiledUrls:
         return _link(self._links[verb][uri], uri)
 
 
-class AskedUrls:
-    """Links from an endpoint; the token is read anew for each question, as it may rotate."""
+class EndpointUrls:
+    """Links from a signing endpoint; the token is read per request, because it is rotated."""
 
     def __init__(self, endpoint: str, connections: Connections, *, token_file: Path | None) -> None:
         self._endpoint = endpoint
@@ -180,48 +184,48 @@ class AskedUrls:
         self._token_file = token_file
 
     def links_to_get(self, uris: Sequence[str]) -> list[Link]:
-        answer = self._request_link("get", {"uris": list(uris)})
+        answer = self._request("get", {"uris": list(uris)})
         return [_link(fields, uri) for fields, uri in _each(answer, uris)]
 
     def links_to_put(self, blobs: Sequence[NewBlob]) -> list[Link | PartedUpload]:
         payload = [{"uri": blob.uri, "size": blob.size} for blob in blobs]
-        answer = self._request_link("put", {"blobs": payload, "checksums": ["crc32"]})
+        answer = self._request("put", {"blobs": payload, "checksums": ["crc32"]})
         return [
             _upload(fields, blob.uri) if "upload" in fields else _link(fields, blob.uri)
             for fields, blob in _each(answer, blobs)
         ]
 
     def link_to_part(self, upload: PartedUpload, number: int, *, crc32: str) -> Link:
-        sums = {"crc32": [crc32]} if upload.wants_crc32 else {}
-        answer = self._request_link("parts", {**_named(upload), "numbers": [number], **sums})
+        sums = {"crc32": [crc32]} if upload.needs_crc32 else {}
+        answer = self._request("parts", {**_named(upload), "numbers": [number], **sums})
         return next(_link(fields, upload.uri) for fields, _ in _each(answer, [number]))
 
     def complete(self, upload: PartedUpload, parts: Sequence[SentPart]) -> None:
-        sums = {"crc32": [part.crc32 for part in parts]} if upload.wants_crc32 else {}
+        sums = {"crc32": [part.crc32 for part in parts]} if upload.needs_crc32 else {}
         etags = [part.etag for part in parts]
-        self._request_link("complete", {**_named(upload), "etags": etags, **sums})
+        self._request("complete", {**_named(upload), "etags": etags, **sums})
 
     def abandon(self, upload: PartedUpload) -> None:
-        self._request_link("abandon", _named(upload))
+        self._request("abandon", _named(upload))
 
     def list_blobs(self, uri: str, *, after: str) -> Page:
-        answer = self._request_link("list", {"uri": uri, "after": after})
+        answer = self._request("list", {"uri": uri, "after": after})
         blobs = [_listed(blob) for blob in _list_of(answer, "blobs")]
         return Page(blobs, more=bool(answer.get("more")) and bool(blobs))
 
-    def _request_link(self, verb: str, payload: Mapping[str, object]) -> Mapping[str, object]:
+    def _request(self, verb: str, payload: Mapping[str, object]) -> Mapping[str, object]:
         body = json.dumps(payload).encode()
         headers = {"Content-Type": "application/json", **self._authorization()}
         url = f"{self._endpoint}/{verb}"
-        with self._connections.request_link("POST", url, headers=headers, body=body) as answer:
-            raise_for(answer, f"{url} does not answer")
+        with self._connections.request("POST", url, headers=headers, body=body) as answer:
+            raise_for(answer, f"POST {url} failed")
             text = answer.read(_MAX_ANSWER_BYTES)
         try:
             fields = json.loads(text)
         except ValueError as error:
-            raise PassingError(f"{url} answers what is not JSON: {text[:200]!r}") from error
+            raise TransientError(f"the response of {url} is not JSON: {text[:200]!r}") from error
         if not isinstance(fields, dict):
-            raise RefusedError(f"{url} answers what is not a JSON object: {text[:200]!r}")
+            raise RefusedError(f"the response of {url} is not a JSON object: {text[:200]!r}")
         return fields
 
     def _authorization(self) -> dict[str, str]:
@@ -230,7 +234,7 @@ class AskedUrls:
         try:
             token = self._token_file.read_text().strip()
         except OSError as error:
-            raise PassingError(f"cannot read the token file: {error}", tries=5) from error
+            raise TransientError(f"cannot read the token file: {error}", tries=5) from error
         return {"Authorization": f"Bearer {token}"}
 
 
@@ -241,14 +245,14 @@ def _named(upload: PartedUpload) -> dict[str, object]:
 def _each(answer: Mapping[str, object], asked: Sequence[_T]) -> Iterator[tuple[_Json, _T]]:
     links = _list_of(answer, "links")
     if len(links) != len(asked):
-        raise RefusedError(f"{len(asked)} links were asked for and {len(links)} given")
+        raise RefusedError(f"{len(asked)} links were requested, the signer returned {len(links)}")
     yield from zip(links, asked, strict=True)
 
 
 def _list_of(answer: Mapping[str, object], name: str) -> list[_Json]:
     found = answer.get(name)
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise RefusedError(f"the signer's answer has no list of {name!r}")
+        raise RefusedError(f"the signer's response has no list {name!r}")
     return found
 
 
@@ -258,7 +262,7 @@ def _link(fields: _Json, uri: str) -> Link:
         raise error(f"no link to {uri}: {fields['refusal']}")
     url, headers = fields.get("url"), fields.get("headers") or {}
     if not isinstance(url, str) or not isinstance(headers, dict):
-        raise RefusedError(f"the signer's answer has no link to {uri}")
+        raise RefusedError(f"the signer's response has no link to {uri}")
     return Link(url, {str(name): str(value) for name, value in headers.items()})
 
 
@@ -267,12 +271,12 @@ def _upload(fields: _Json, uri: str) -> PartedUpload:
     if not isinstance(part_bytes, int) or part_bytes < 1:
         raise RefusedError(f"the signer's upload of {uri} has no part_bytes")
     return PartedUpload(
-        uri, str(fields["upload"]), part_bytes, wants_crc32=fields.get("checksum") == "crc32"
+        uri, str(fields["upload"]), part_bytes, needs_crc32=fields.get("checksum") == "crc32"
     )
 
 
 def _listed(fields: _Json) -> ListedBlob:
     path, size = fields.get("path"), fields.get("size")
     if not isinstance(path, str) or not isinstance(size, int):
-        raise RefusedError("the signer lists a blob without path or size")
+        raise RefusedError("the signer's listing has a blob without path or size")
     return ListedBlob(path, size)

@@ -1,14 +1,15 @@
 """
-When the task has ended, and how its end is known.
+Waits for the task's end, which is known by a signal or by a marker file.
 
 * SIGTERM: the kubelet sends it to a native sidecar when the task's container has ended,
-  and when the pod is deleted; either way there is nothing more to come. A second one means
-  that nobody waits for what is still under way: leave at once.
-* ``_SUCCESS`` in the output directory: the task says that all outputs are written.
-* ``_ERROR``: the task says that it failed; the file says why.
-* ``_START``, or any other file: it has begun. Asked for only where there is a start limit.
+  and when the pod is deleted; either way no more output follows. At a second signal the
+  sidecar exits at once, without finishing transfers.
+* ``_SUCCESS`` in the output directory: all outputs are written.
+* ``_ERROR``: the task failed; the file contains the reason.
+* ``_START``, or any other file: the task has started. Needed only with a start timeout.
 
-Marks count when they have their names, so write another name first and rename.
+Marker files are read as soon as they have their names, so write them under another name
+and rename them.
 """
 
 import logging
@@ -23,23 +24,25 @@ from typing import NoReturn
 
 from dataplane.copilot.deadlines import Deadline
 from dataplane.copilot.documents import ERROR, SUCCESS
-from dataplane.copilot.errors import LateError
+from dataplane.copilot.errors import DeadlineError
 
 _log = logging.getLogger(__name__)
 
-_POLL_MS = 1000  # whatever we are told of; a notice may be lost
+_POLL_MS = 1000  # because a file notification may be lost
 _STEP_MS = 50
 _EXIT_ON_SIGTERM = 128 + signal.SIGTERM
 
 
 class End(Enum):
+    """Indication of the task's end."""
+
     SIGNAL = auto()
     SUCCESS = auto()
     ERROR = auto()
 
 
 class Signals:
-    """SIGTERM and SIGINT as an event; the second leaves the program, with exit code 143."""
+    """Handler of SIGTERM and SIGINT: the first sets an event, the second exits with code 143."""
 
     def __init__(self, on_first: Callable[[], None]) -> None:
         self.first = threading.Event()
@@ -49,7 +52,7 @@ class Signals:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - its form
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler's signature
         if self.first.is_set():
             leave()
         self.first.set()
@@ -57,15 +60,15 @@ class Signals:
 
 
 def leave() -> NoReturn:
-    """End at once, with whatever is under way; the store keeps no half of a blob."""
-    os.write(2, b"told to stop; leaving at once\n")
+    """Exit at once with code 143; a store discards uploads that are not complete."""
+    os.write(2, b"terminated by a signal, exiting at once\n")
     os._exit(_EXIT_ON_SIGTERM)
 
 
 def await_end(
     outputs: Path, signalled: threading.Event, deadline: Deadline, *, start_seconds: float
 ) -> End:
-    """Return how the task's end was known; LateError if it does not start or end in time."""
+    """Wait for the task's end, return its indication; DeadlineError if it does not start or end in time."""
     start = Deadline(start_seconds) if start_seconds else None
     for _ in _wake_ups(outputs, signalled):
         marks = {entry.name for entry in outputs.iterdir()}
@@ -75,9 +78,9 @@ def await_end(
             return End.SUCCESS
         deadline.require("waiting for the task to end")
         if start is not None and not marks and not start.left():
-            raise LateError(
-                f"the task left nothing in {outputs} within {start_seconds:.0f} s of its sidecar's"
-                " start; let it write _START when it begins, or allow more"
+            raise DeadlineError(
+                f"the task wrote nothing to {outputs} within {start_seconds:.0f} s of its sidecar's"
+                " start; let it write _START when it starts, or raise the start timeout"
             )
         if marks:
             start = None
@@ -85,9 +88,9 @@ def await_end(
 
 
 def _wake_ups(directory: Path, until: threading.Event) -> Iterator[None]:
-    """Give a turn at once, for what happens in the directory, and every second; end by signal."""
+    """Yield at once, at each change of the directory, and every second, until the signal."""
     yield
-    # Slow to import, and the task may have ended already; the download never waits.
+    # Imported lazily: slow, and not needed by ``download`` or if the task has ended already.
     from watchfiles import watch  # noqa: PLC0415
 
     for polling in (None, True):
@@ -105,9 +108,9 @@ def _wake_ups(directory: Path, until: threading.Event) -> Iterator[None]:
                 force_polling=polling,
             ):
                 yield
-        except OSError as error:  # a node has only so many watches for all its pods
+        except OSError as error:  # inotify watches of a node are limited
             if polling:
                 raise
-            _log.warning("cannot watch, polling instead", extra={"reason": str(error)})
+            _log.warning("inotify watch failed, polling instead", extra={"reason": str(error)})
         else:
             return

@@ -58,7 +58,7 @@ async def test_a_line_that_always_alters_is_given_up(pod: Pod, checksums: bool) 
         ended = await pod.sidecar()
 
     assert ended.code == 1
-    assert "cannot ship" in ended.said
+    assert "cannot upload" in ended.said
     assert "400" in ended.said
     assert await pod.get("a0/1/raw/large") is None
     assert await pod.get("a0/1/outputs.pb") is None

@@ -58,7 +58,7 @@ async def test_the_grace_after_sigterm_ends(pod: Pod) -> None:
     error = await pod.error()
     assert error is not None
     assert (error.code, error.kind, error.origin) == ("CopilotLate", 1, 2)
-    assert "shipping outputs" in error.message
+    assert "uploading outputs" in error.message
 
 
 async def test_sigterm_ends_a_download_at_once(pod: Pod) -> None:

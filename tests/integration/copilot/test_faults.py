@@ -118,7 +118,7 @@ async def test_patience_ends(pod: Pod) -> None:
     ended = await pod.download(seconds={"patience": 0.5})
 
     assert ended.code == 1
-    assert "cannot fetch" in ended.said
+    assert "cannot download" in ended.said
     assert "500 as planned" in ended.said
 
 
@@ -285,16 +285,16 @@ async def test_outputs_that_cannot_be_taken_are_told(pod: Pod) -> None:
     (pod.outputs_at / "within/link").symlink_to("/etc")
 
     for name, kind, code, reason in (
-        ("word", simple(INTEGER), "OutputInvalid", "'forty' is no integer"),
+        ("word", simple(INTEGER), "OutputInvalid", "'forty' is not a 64-bit integer"),
         ("long", simple(3), "OutputTooLarge", "declare it as a File"),
         ("folder", FILE_TYPE, "OutputInvalid", "declared as a file"),
         ("word", DIRECTORY_TYPE, "OutputInvalid", "declared as a directory"),
         ("secret", FILE_TYPE, "OutputInvalid", "symbolic link"),
         ("within", DIRECTORY_TYPE, "OutputInvalid", "symbolic link"),
         ("pipe", FILE_TYPE, "OutputInvalid", "neither file nor directory"),
-        ("absent", simple(INTEGER), "OutputMissing", "left no"),
-        ("_ERROR", FILE_TYPE, "OutputInvalid", "a mark of ours"),
-        ("../word", FILE_TYPE, "OutputInvalid", "leads elsewhere"),
+        ("absent", simple(INTEGER), "OutputMissing", "did not write"),
+        ("_ERROR", FILE_TYPE, "OutputInvalid", "a marker file"),
+        ("../word", FILE_TYPE, "OutputInvalid", "leaves its directory"),
     ):
         pod.outputs_wanted = {name: kind}
         ended = await pod.sidecar(limits={"value_bytes": 1000})

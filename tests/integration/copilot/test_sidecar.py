@@ -210,7 +210,7 @@ async def test_a_native_sidecar_stays_until_it_is_told(pod: Pod) -> None:
         ("it broke\n", "UserError", "it broke", True),
         ('{"message": "no", "code": "Bad", "recoverable": false}', "Bad", "no", False),
         ('{"other": 1}', "UserError", '{"other": 1}', True),
-        ("", "UserError", "the task says that it failed, and not why", True),
+        ("", "UserError", "the task failed; its _ERROR file has no message", True),
     ],
 )
 async def test_an_error_that_the_task_tells_is_its_error(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dataplane.copilot import checks, checksums
-from dataplane.copilot.errors import PassingError, RefusedError, UnfitError
+from dataplane.copilot.errors import InvalidDataError, RefusedError, TransientError
 
 MD5 = "5d41402abc4b2a76b9719d911017c592"
 
@@ -55,7 +55,7 @@ def test_an_md5_is_known_only_where_the_store_means_one(said: Said, known: bool)
     ],
 )
 def test_a_store_has_to_say_that_it_has_what_was_sent(said: Said, good: bool) -> None:  # noqa: FBT001
-    with nullcontext() if good else pytest.raises(PassingError, match="did not arrive"):
+    with nullcontext() if good else pytest.raises(TransientError, match="corrupted in transit"):
         checks.require_crc32(
             said, checksums.crc32([b"hel", b"lo"]), lambda: checksums.md5([b"hello"]), "x"
         )
@@ -73,13 +73,13 @@ def test_a_part_that_was_not_asked_for_is_refused(said: str) -> None:
 
 
 def test_the_whole_is_no_part() -> None:
-    with pytest.raises(RefusedError, match="where a part was asked for"):
+    with pytest.raises(RefusedError, match="where a part was requested"):
         checks.read_version(Said(200, Content_Length="100"), 10, "s3://b/x")
 
 
 def test_a_full_volume_is_no_fault_of_the_network() -> None:
     with (
-        pytest.raises(UnfitError, match="ask for more ephemeral storage") as told,
+        pytest.raises(InvalidDataError, match="request more ephemeral storage") as told,
         checks.writing(Path("/var/inputs/x")),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -90,7 +90,7 @@ def test_a_file_that_grows_while_it_is_shipped_is_refused(tmp_path: Path) -> Non
     path = tmp_path / "x"
     path.write_text("longer now")
     with (
-        pytest.raises(UnfitError, match="changed while it was being shipped"),
+        pytest.raises(InvalidDataError, match="changed while it was being uploaded"),
         checks.opened(path, 3),
     ):
         pass
@@ -98,5 +98,5 @@ def test_a_file_that_grows_while_it_is_shipped_is_refused(tmp_path: Path) -> Non
 
 def test_no_symbolic_link_is_opened(tmp_path: Path) -> None:
     (tmp_path / "x").symlink_to("/etc/passwd")
-    with pytest.raises(UnfitError, match="cannot read"), checks.opened(tmp_path / "x", 3):
+    with pytest.raises(InvalidDataError, match="cannot read"), checks.opened(tmp_path / "x", 3):
         pass

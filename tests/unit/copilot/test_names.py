@@ -5,7 +5,7 @@ import os.path
 import pytest
 from hypothesis import given, strategies
 
-from dataplane.copilot.errors import UnfitError
+from dataplane.copilot.errors import InvalidDataError
 from dataplane.copilot.names import file_name, last_of, relative_path
 
 _TEXTS = strategies.text(strategies.sampled_from("a./\0\\ é"), max_size=12)
@@ -15,7 +15,7 @@ _TEXTS = strategies.text(strategies.sampled_from("a./\0\\ é"), max_size=12)
 def test_a_file_lies_in_its_directory_or_is_refused(name: str) -> None:
     try:
         path = f"/var/inputs/{file_name(name, 'an input')}"
-    except UnfitError:
+    except InvalidDataError:
         return
     assert os.path.normpath(path) == path
     assert os.path.dirname(path) == "/var/inputs"  # noqa: PTH120 - Path would tidy it
@@ -25,7 +25,7 @@ def test_a_file_lies_in_its_directory_or_is_refused(name: str) -> None:
 def test_a_path_lies_below_its_directory_or_is_refused(name: str) -> None:
     try:
         path = f"/var/inputs/{relative_path(name, 'an input')}"
-    except UnfitError:
+    except InvalidDataError:
         return
     assert os.path.normpath(path) == path
     assert path.startswith("/var/inputs/")

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dataplane.copilot.readiness import hears_sigterm
+from dataplane.copilot.readiness import handles_sigterm
 
 LISTENING = "import signal; signal.signal(signal.SIGTERM, lambda *_: None); {rest}"
 WAITING = "print('here', flush=True); input()"
@@ -16,7 +16,7 @@ def heard(program: str) -> bool:
         assert process.stdout is not None
         process.stdout.readline()
         try:
-            return hears_sigterm(Path(f"/proc/{process.pid}/status"))
+            return handles_sigterm(Path(f"/proc/{process.pid}/status"))
         finally:
             process.kill()
 

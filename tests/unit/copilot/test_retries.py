@@ -3,7 +3,7 @@
 import pytest
 
 from dataplane.copilot.deadlines import Deadline
-from dataplane.copilot.errors import LateError, PassingError, RefusedError
+from dataplane.copilot.errors import DeadlineError, RefusedError, TransientError
 from dataplane.copilot.pool import Pool, Work
 from dataplane.copilot.retries import Retries
 
@@ -42,7 +42,7 @@ def test_what_passes_is_tried_again() -> None:
     hands = Hands()
     retries = Retries(hands.deadline(100), retry_seconds=100)
 
-    assert retries.run(Failing(PassingError("1"), PassingError("2"))) == 3
+    assert retries.run(Failing(TransientError("1"), TransientError("2"))) == 3
     assert 0 < hands.at < 5
 
 
@@ -50,7 +50,7 @@ def test_a_wait_that_was_asked_for_is_kept() -> None:
     hands = Hands()
     retries = Retries(hands.deadline(100), retry_seconds=100)
 
-    retries.run(Failing(PassingError("busy", after=30.0)))
+    retries.run(Failing(TransientError("busy", after=30.0)))
 
     assert hands.at == pytest.approx(30)
 
@@ -59,9 +59,9 @@ def test_a_fresh_link_is_tried_at_once_and_then_with_care() -> None:
     hands = Hands()
     retries = Retries(hands.deadline(100), retry_seconds=100)
 
-    retries.run(Failing(PassingError("expired", after=0.0)))
+    retries.run(Failing(TransientError("expired", after=0.0)))
     assert hands.at == 0
-    retries.run(Failing(*[PassingError("expired", after=0.0)] * 2))
+    retries.run(Failing(*[TransientError("expired", after=0.0)] * 2))
     assert hands.at > 0
 
 
@@ -73,17 +73,17 @@ def test_what_is_refused_is_not_tried_again() -> None:
 
 
 def test_tries_are_counted_where_they_are_few() -> None:
-    attempt = Failing(*[PassingError("no", tries=4)] * 9)
-    with pytest.raises(PassingError):
+    attempt = Failing(*[TransientError("no", tries=4)] * 9)
+    with pytest.raises(TransientError):
         Retries(Hands().deadline(1000), retry_seconds=1000).run(attempt)
     assert attempt.tries == 4
 
 
 def test_no_wait_outlasts_the_deadline() -> None:
     hands = Hands()
-    with pytest.raises(PassingError):
+    with pytest.raises(TransientError):
         Retries(hands.deadline(5), retry_seconds=1000).run(
-            Failing(*[PassingError("busy", after=60.0)] * 9)
+            Failing(*[TransientError("busy", after=60.0)] * 9)
         )
     assert hands.at == pytest.approx(5)
 
@@ -97,7 +97,7 @@ def test_a_deadline_only_moves_as_it_is_told() -> None:
     assert deadline.left() == 2
     hands.at = 2
     assert deadline.left() == 0
-    with pytest.raises(LateError, match="while dawdling"):
+    with pytest.raises(DeadlineError, match="while dawdling"):
         deadline.require("dawdling")
     deadline.extend(3)
     deadline.require("dawdling")

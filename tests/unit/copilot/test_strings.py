@@ -124,7 +124,7 @@ def test_instants_are_read_as_people_write_them(text: str) -> None:
     ("kind", "text", "wanted"),
     [
         (INTEGER, "1.5", "integer"),
-        (INTEGER, str(2**63), "integer of 64 bits"),
+        (INTEGER, str(2**63), "64-bit integer"),
         (INTEGER, "", "integer"),
         (FLOAT, "many", "number"),
         (BOOLEAN, "maybe", "write true or false"),
