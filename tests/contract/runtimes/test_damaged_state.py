@@ -142,7 +142,7 @@ async def test_unreadable_exit_does_not_undo_a_success(bench: Bench, last_report
 
 @pytest.mark.parametrize("name", ["shim.json", "exit.json"])
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-async def test_sweep_outlives_unreadable_state_and_ends_the_attempt(
+async def test_sweep_quarantines_unreadable_state_and_ends_the_attempt(
     bench: Bench, last_reported: Told, name: str, damage: Callable[[Path], None]
 ) -> None:
     directory = await _begin_and_let_go(bench, last_reported)
@@ -157,7 +157,7 @@ async def test_sweep_outlives_unreadable_state_and_ends_the_attempt(
     assert not directory.path.exists()
 
 
-async def test_task_that_writes_beside_its_working_directory_reaches_no_state(
+async def test_task_writing_outside_its_working_directory_damages_no_state(
     bench: Bench, last_reported: Told
 ) -> None:
     job = shell(bench, "for f in shim exit start; do echo garbage > ../$f.json; done; rm -rf ../*")
@@ -169,7 +169,7 @@ async def test_task_that_writes_beside_its_working_directory_reaches_no_state(
 
 
 @pytest.mark.parametrize("moment", ["running", "before-a-stop"])
-async def test_task_that_stops_its_shim_is_ended_all_the_same(
+async def test_task_that_suspends_its_shim_is_ended(
     bench: Bench, last_reported: Told, moment: str
 ) -> None:
     job = shell(bench, "kill -STOP $PPID; " + ("exit 0" if moment == "running" else "sleep 300"))

@@ -31,14 +31,12 @@ def process(bench: Bench) -> ProcessRuntime:
     return bench.runtime
 
 
-async def test_a_log_that_never_was_is_not_found(bench: Bench) -> None:
+async def test_follow_unknown_attempt_raises_no_log_error(bench: Bench) -> None:
     with pytest.raises(NoLogError):
         await anext(bench.runtime.follow(make_assignment(9).attempt, 0))
 
 
-async def test_two_runtimes_that_start_the_same_attempt_start_it_once(
-    bench: Bench, last_reported: Told
-) -> None:
+async def test_attempt_started_by_two_runtimes_runs_once(bench: Bench, last_reported: Told) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
         runs = [
             tasks.create_task(runtime.run(bench.short, last_reported, asyncio.Event()))
@@ -54,7 +52,7 @@ async def test_two_runtimes_that_start_the_same_attempt_start_it_once(
     assert lines.count("hello") == 1
 
 
-async def test_directories_go_once_they_are_settled_and_old(
+async def test_sweep_removes_old_directories_of_ended_attempts(
     bench: Bench, last_reported: Told
 ) -> None:
     attempt = bench.short.assignment.attempt
@@ -69,9 +67,7 @@ async def test_directories_go_once_they_are_settled_and_old(
         await anext(runtime.follow(attempt, 0))
 
 
-async def test_a_process_nobody_holds_is_ended_by_the_sweep(
-    bench: Bench, last_reported: Told
-) -> None:
+async def test_sweep_stops_process_of_orphaned_attempt(bench: Bench, last_reported: Told) -> None:
     stop = asyncio.Event()
     async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
         run = tasks.create_task(bench.runtime.run(bench.endless, last_reported, stop))
@@ -82,7 +78,7 @@ async def test_a_process_nobody_holds_is_ended_by_the_sweep(
     assert run.result().phase is Phase.ABORTED
 
 
-async def test_a_program_that_is_not_there_is_named(bench: Bench, last_reported: Told) -> None:
+async def test_missing_program_is_named_in_start_failure(bench: Bench, last_reported: Told) -> None:
     job = bench.short
     assert job.task.container is not None
     assert shutil.which("no-such-program") is None
@@ -94,9 +90,7 @@ async def test_a_program_that_is_not_there_is_named(bench: Bench, last_reported:
     assert "no-such-program" in end.failure.message
 
 
-async def test_a_shim_killed_in_its_work_takes_the_task_along(
-    bench: Bench, last_reported: Told
-) -> None:
+async def test_killed_shim_takes_its_task_along(bench: Bench, last_reported: Told) -> None:
     runtime = process(bench)
     async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
         run = tasks.create_task(runtime.run(bench.endless, last_reported, asyncio.Event()))
@@ -111,7 +105,7 @@ async def test_a_shim_killed_in_its_work_takes_the_task_along(
     assert failure.code == "ProcessLost"
 
 
-async def test_what_was_aborted_before_its_shim_came_is_not_started_by_it(
+async def test_shim_does_not_start_attempt_aborted_before(
     bench: Bench, last_reported: Told
 ) -> None:
     """An agent died when it had ordered a shim; the next one is told to stop the attempt."""
@@ -172,7 +166,7 @@ async def test_running_attempt_whose_claim_is_lost_is_killed_and_not_started_aga
 
 
 @pytest.mark.parametrize("boot_id", [None, "an-earlier-one"], ids=["pid-reused", "restarted"])
-async def test_a_session_that_is_anothers_by_now_is_left_alone(
+async def test_process_with_reused_pid_is_not_killed(
     bench: Bench, last_reported: Told, boot_id: str | None
 ) -> None:
     runtime = process(bench)

@@ -14,9 +14,7 @@ async def _until_running(last_reported: Told) -> None:
         pass
 
 
-async def test_an_attempt_runs_to_its_end_and_says_where_its_outputs_are(
-    bench: Bench, last_reported: Told
-) -> None:
+async def test_attempt_succeeds_with_its_output_uri(bench: Bench, last_reported: Told) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
         end = await bench.runtime.run(bench.short, last_reported, asyncio.Event())
 
@@ -24,7 +22,9 @@ async def test_an_attempt_runs_to_its_end_and_says_where_its_outputs_are(
     assert end.output_uri == bench.short.assignment.output_prefix
 
 
-async def test_nothing_told_on_the_way_is_an_end(bench: Bench, last_reported: Told) -> None:
+async def test_status_updates_before_the_end_are_not_terminal(
+    bench: Bench, last_reported: Told
+) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
         await bench.runtime.run(bench.short, last_reported, asyncio.Event())
 
@@ -32,7 +32,7 @@ async def test_nothing_told_on_the_way_is_an_end(bench: Bench, last_reported: To
     assert not any(item.phase in TERMINAL for item in update)
 
 
-async def test_a_stop_ends_it_as_aborted(bench: Bench, last_reported: Told) -> None:
+async def test_stop_aborts_running_attempt(bench: Bench, last_reported: Told) -> None:
     stop = asyncio.Event()
     async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
         run = tasks.create_task(bench.runtime.run(bench.endless, last_reported, stop))
@@ -42,7 +42,7 @@ async def test_a_stop_ends_it_as_aborted(bench: Bench, last_reported: Told) -> N
     assert run.result().phase is Phase.ABORTED
 
 
-async def test_a_stop_that_came_first_is_not_forgotten(bench: Bench, last_reported: Told) -> None:
+async def test_stop_before_run_aborts_attempt(bench: Bench, last_reported: Told) -> None:
     stop = asyncio.Event()
     stop.set()
     async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -51,7 +51,7 @@ async def test_a_stop_that_came_first_is_not_forgotten(bench: Bench, last_report
     assert end.phase is Phase.ABORTED
 
 
-async def test_an_attempt_that_was_let_go_of_can_be_gone_on_with(
+async def test_cancelled_run_is_resumed_by_the_next_agent(
     bench: Bench, last_reported: Told
 ) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
@@ -68,7 +68,7 @@ async def test_an_attempt_that_was_let_go_of_can_be_gone_on_with(
     assert second.result().phase is Phase.ABORTED
 
 
-async def test_an_attempt_that_is_over_ends_the_same_when_run_again(
+async def test_ended_attempt_run_again_has_the_same_result(
     bench: Bench, last_reported: Told
 ) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -78,7 +78,7 @@ async def test_an_attempt_that_is_over_ends_the_same_when_run_again(
     assert again == first
 
 
-async def test_the_log_of_an_attempt_comes_to_an_end(bench: Bench, last_reported: Told) -> None:
+async def test_log_follow_ends_with_the_attempt(bench: Bench, last_reported: Told) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
         await bench.runtime.run(bench.short, last_reported, asyncio.Event())
         chunks = [chunk async for chunk in bench.runtime.follow(bench.short.assignment.attempt, 0)]

@@ -64,9 +64,7 @@ async def address(authority: Authority) -> AsyncIterator[str]:
     await server.stop(grace=None)
 
 
-async def test_a_connector_is_trusted_by_the_authority_that_is_named(
-    address: str, authority: Authority
-) -> None:
+async def test_connector_with_configured_ca_is_trusted(address: str, authority: Authority) -> None:
     client = ConnectorClient(parse_endpoint(f"grpcs://{address}?ca={authority.certificate}"))
     try:
         await client.wait_until_reachable(_SHORTLY)
@@ -75,9 +73,7 @@ async def test_a_connector_is_trusted_by_the_authority_that_is_named(
         await client.close()
 
 
-async def test_a_connector_of_another_authority_is_not_spoken_to(
-    address: str, tmp_path: Path
-) -> None:
+async def test_connector_with_other_ca_is_unavailable(address: str, tmp_path: Path) -> None:
     stranger = Authority(tmp_path / "stranger")
     client = ConnectorClient(parse_endpoint(f"grpcs://{address}?ca={stranger.certificate}"))
     try:
@@ -87,9 +83,7 @@ async def test_a_connector_of_another_authority_is_not_spoken_to(
         await client.close()
 
 
-async def test_what_a_connector_says_of_a_failure_is_cut(
-    address: str, authority: Authority
-) -> None:
+async def test_connector_error_message_is_truncated(address: str, authority: Authority) -> None:
     client = ConnectorClient(parse_endpoint(f"grpcs://{address}?ca={authority.certificate}"))
     try:
         with pytest.raises(ConnectorRefusedError, match="no such table") as refused:
@@ -99,7 +93,7 @@ async def test_what_a_connector_says_of_a_failure_is_cut(
         await client.close()
 
 
-async def test_a_missing_authority_is_named() -> None:
+async def test_missing_ca_file_is_named() -> None:
     client = ConnectorClient(parse_endpoint("grpcs://localhost:1?ca=/no/such.crt"))
     with pytest.raises(ConnectorSettingError, match=r"/no/such\.crt"):
         await client.wait_until_reachable(_SHORTLY)
@@ -122,6 +116,6 @@ def test_addresses(text: str, endpoint: Endpoint) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "host", "http://host:1", "host:1/path", "host:1?ca=/x"])
-def test_what_is_no_address(text: str) -> None:
+def test_invalid_connector_address_is_rejected(text: str) -> None:
     with pytest.raises(ConnectorSettingError, match="is not a connector address"):
         parse_endpoint(text)

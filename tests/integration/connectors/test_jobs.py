@@ -46,7 +46,7 @@ async def _told_until(agent: Agent, phase: Phase) -> list[StatusUpdate]:
     return last_reported
 
 
-async def test_a_job_is_created_watched_and_its_outputs_are_written(
+async def test_job_is_created_watched_and_its_outputs_written(
     agent: Agent, jobs: Jobs, tmp_path: Path
 ) -> None:
     job = make_connector_job(tmp_path, has_container=True, outputs=(Variable("o0", False),))
@@ -89,7 +89,7 @@ async def test_a_job_is_created_watched_and_its_outputs_are_written(
         ("ABORTED", ("AbortedOutside", FailureKind.SYSTEM, True, "because")),
     ],
 )
-async def test_a_job_that_ends_badly_says_why_and_whether_it_may_be_tried_again(
+async def test_failed_job_reports_reason_and_recoverability(
     agent: Agent,
     jobs: Jobs,
     tmp_path: Path,
@@ -101,7 +101,7 @@ async def test_a_job_that_ends_badly_says_why_and_whether_it_may_be_tried_again(
     assert _failure_of(end) == expected
 
 
-async def test_declared_outputs_that_nobody_gave_are_a_failure(
+async def test_missing_declared_outputs_fail_the_attempt(
     agent: Agent, jobs: Jobs, tmp_path: Path
 ) -> None:
     jobs.all_do("SUCCEEDED")
@@ -118,7 +118,7 @@ async def test_a_task_without_outputs_has_an_empty_outputs_file(
     assert _read(f"{end.output_uri}/outputs.pb") == b""
 
 
-async def test_what_the_entry_point_wrote_in_that_service_counts(
+async def test_error_written_by_the_entry_point_fails_the_attempt(
     agent: Agent, jobs: Jobs, tmp_path: Path
 ) -> None:
     job = make_connector_job(tmp_path, has_container=True)
@@ -134,7 +134,7 @@ async def test_what_the_entry_point_wrote_in_that_service_counts(
     assert _failure_of(end)[0] == "ValueError"
 
 
-async def test_a_stop_deletes_the_job_and_sees_it_gone(
+async def test_stop_deletes_job_and_waits_for_its_end(
     agent: Agent, jobs: Jobs, tmp_path: Path
 ) -> None:
     jobs.all_do("RUNNING")
@@ -147,7 +147,7 @@ async def test_a_stop_deletes_the_job_and_sees_it_gone(
     assert jobs.deleted == jobs.created
 
 
-async def test_a_job_that_was_over_before_it_was_stopped_has_ended_by_itself(
+async def test_job_ended_before_stop_keeps_its_result(
     agent: Agent, jobs: Jobs, tmp_path: Path
 ) -> None:
     jobs.all_do("SUCCEEDED")
@@ -173,7 +173,7 @@ async def test_job_that_succeeds_while_it_is_deleted_has_succeeded(
     assert jobs.deleted == jobs.created
 
 
-async def test_a_job_that_overruns_is_deleted(agent: Agent, jobs: Jobs, tmp_path: Path) -> None:
+async def test_job_over_max_runtime_is_deleted(agent: Agent, jobs: Jobs, tmp_path: Path) -> None:
     jobs.all_do("RUNNING")
     job = make_connector_job(tmp_path, max_runtime=timedelta(milliseconds=300))
     async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -184,7 +184,7 @@ async def test_a_job_that_overruns_is_deleted(agent: Agent, jobs: Jobs, tmp_path
     assert jobs.deleted == jobs.created
 
 
-async def test_secrets_are_looked_up_for_every_call_and_never_written_down(
+async def test_secrets_are_read_for_every_call_and_never_stored(
     server: Server, jobs: Jobs, tmp_path: Path
 ) -> None:
     jobs.all_do("SUCCEEDED")
@@ -199,7 +199,7 @@ async def test_secrets_are_looked_up_for_every_call_and_never_written_down(
     assert not any(b"hush-hush" in body for body in _all_below(tmp_path))
 
 
-async def test_a_secret_that_is_missing_is_named(agent: Agent, jobs: Jobs, tmp_path: Path) -> None:
+async def test_missing_secret_is_named(agent: Agent, jobs: Jobs, tmp_path: Path) -> None:
     job = make_connector_job(tmp_path, custom={"secrets": {"token": "service-token"}})
     code, kind, _, message = _failure_of(await agent.run(job))
     assert (code, kind) == ("BadSpec", FailureKind.USER)
@@ -207,16 +207,14 @@ async def test_a_secret_that_is_missing_is_named(agent: Agent, jobs: Jobs, tmp_p
     assert jobs.created == []
 
 
-async def test_a_refusal_to_create_is_the_users_to_read(
-    agent: Agent, jobs: Jobs, tmp_path: Path
-) -> None:
+async def test_refused_creation_is_a_user_failure(agent: Agent, jobs: Jobs, tmp_path: Path) -> None:
     jobs.refuse("the warehouse does not exist")
     code, kind, _, message = _failure_of(await agent.run(make_connector_job(tmp_path)))
     assert (code, kind) == ("ConnectorRefused", FailureKind.USER)
     assert "the warehouse does not exist" in message
 
 
-async def test_its_log_is_followed_while_it_runs_and_for_a_while_after(
+async def test_log_is_followed_during_and_after_the_job(
     agent: Agent, jobs: Jobs, tmp_path: Path
 ) -> None:
     jobs.all_do("RUNNING", message="scanning")

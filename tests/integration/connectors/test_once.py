@@ -27,9 +27,7 @@ from tests.running import until
 TIMEOUT_SECONDS = 90
 
 
-async def test_the_next_agent_goes_on_with_the_same_job(
-    server: Server, jobs: Jobs, tmp_path: Path
-) -> None:
+async def test_next_agent_resumes_the_same_job(server: Server, jobs: Jobs, tmp_path: Path) -> None:
     jobs.all_do("RUNNING")
     job = make_connector_job(tmp_path)
     async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -46,7 +44,7 @@ async def test_the_next_agent_goes_on_with_the_same_job(
     assert jobs.deleted == []
 
 
-async def test_a_creation_of_which_nothing_is_known_is_not_tried_again(
+async def test_unconfirmed_job_creation_is_not_retried(
     server: Server, jobs: Jobs, tmp_path: Path
 ) -> None:
     job = make_connector_job(tmp_path)
@@ -61,7 +59,7 @@ async def test_a_creation_of_which_nothing_is_known_is_not_tried_again(
     assert jobs.created == []
 
 
-async def test_a_stop_is_heard_while_nothing_is_known_of_a_creation(
+async def test_stop_aborts_while_job_creation_is_unconfirmed(
     agent: Agent, jobs: Jobs, tmp_path: Path
 ) -> None:
     job = make_connector_job(tmp_path)
@@ -75,7 +73,7 @@ async def test_a_stop_is_heard_while_nothing_is_known_of_a_creation(
     assert jobs.created == []
 
 
-async def test_an_agent_that_ends_while_a_job_is_created_sees_it_created(
+async def test_agent_shutdown_completes_job_creation(
     server: Server, jobs: Jobs, tmp_path: Path
 ) -> None:
     jobs.all_do("SUCCEEDED")
@@ -96,7 +94,7 @@ async def test_an_agent_that_ends_while_a_job_is_created_sees_it_created(
     assert len(jobs.created) == 1
 
 
-async def test_of_two_agents_at_once_one_creates_and_both_watch(
+async def test_two_agents_create_one_job_and_both_watch_it(
     server: Server, jobs: Jobs, tmp_path: Path
 ) -> None:
     jobs.all_do("SUCCEEDED")
@@ -130,7 +128,7 @@ async def test_a_job_outlives_its_connectors_restart(tmp_path: Path) -> None:
         assert len(server.jobs.created) == 1
 
 
-async def test_nothing_is_begun_while_the_connector_is_away(tmp_path: Path) -> None:
+async def test_job_is_not_claimed_while_connector_is_unavailable(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         job = make_connector_job(tmp_path)
         async with asyncio.timeout(TIMEOUT_SECONDS), agent_of(server.endpoint) as agent:
@@ -149,7 +147,7 @@ async def _is_untouched(job: Job) -> bool:
     return not await store.exists(f"{job.assignment.output_prefix}/connector.begun")
 
 
-async def test_a_stop_is_heard_while_the_connector_is_away(tmp_path: Path) -> None:
+async def test_stop_aborts_while_connector_is_unavailable(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         async with asyncio.timeout(TIMEOUT_SECONDS), agent_of(server.endpoint) as agent:
             server.kill()
@@ -161,7 +159,7 @@ async def test_a_stop_is_heard_while_the_connector_is_away(tmp_path: Path) -> No
             assert run.result().phase is Phase.ABORTED
 
 
-async def test_a_connector_that_stays_away_fails_the_attempt_as_the_systems(
+async def test_unavailable_connector_fails_attempt_as_system_error(
     tmp_path: Path,
 ) -> None:
     with serving(tmp_path) as server:
@@ -182,7 +180,7 @@ async def test_a_connector_that_stays_away_fails_the_attempt_as_the_systems(
     assert (end.failure.code, end.failure.kind) == ("ConnectorLost", FailureKind.SYSTEM)
 
 
-async def test_an_attempt_waits_for_a_connector_that_has_not_been_heard_of_yet(
+async def test_attempt_waits_for_connector_that_has_not_answered_yet(
     tmp_path: Path,
 ) -> None:
     with serving(tmp_path) as server:
@@ -201,13 +199,13 @@ async def test_an_attempt_waits_for_a_connector_that_has_not_been_heard_of_yet(
         assert run.result().phase is Phase.SUCCEEDED, run.result().failure
 
 
-async def test_what_nobody_serves_is_refused_once_all_were_heard(agent: Agent) -> None:
+async def test_unserved_task_type_fails_once_all_connectors_answered(agent: Agent) -> None:
     assert agent.endpoints.task_types == {TASK_TYPE}
     assert agent.endpoints.may_serve(TASK_TYPE)
     assert not agent.endpoints.may_serve("no-such-type")
 
 
-async def test_a_connector_that_goes_away_is_still_known(tmp_path: Path) -> None:
+async def test_task_types_of_unavailable_connector_are_kept(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         async with agent_of(server.endpoint) as agent:
             server.kill()
@@ -229,7 +227,7 @@ class SecretsAway:
         return "hush-hush"
 
 
-async def test_a_job_is_not_given_up_because_its_secrets_cannot_be_read_for_a_moment(
+async def test_job_survives_temporarily_unreadable_secrets(
     server: Server, jobs: Jobs, tmp_path: Path
 ) -> None:
     """It runs: an attempt that failed of that would be tried again beside it."""
@@ -251,7 +249,7 @@ async def test_a_job_is_not_given_up_because_its_secrets_cannot_be_read_for_a_mo
     assert len(jobs.created) == 1
 
 
-async def test_a_job_whose_secret_is_gone_is_the_systems_loss_and_not_the_users_mistake(
+async def test_job_whose_secret_was_deleted_fails_as_system_error(
     server: Server, jobs: Jobs, tmp_path: Path
 ) -> None:
     jobs.all_do("RUNNING")

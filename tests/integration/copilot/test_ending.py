@@ -11,7 +11,7 @@ from tests.integration.copilot.pods import Pod
 INTEGER = 1
 
 
-async def test_what_is_under_way_at_sigterm_is_finished(pod: Pod) -> None:
+async def test_sigterm_lets_transfers_finish(pod: Pod) -> None:
     pod.outputs_wanted = {"f": FILE_TYPE}
     pod.leave("f", "content")
     async with pod.running_sidecar() as sidecar:
@@ -72,7 +72,7 @@ async def test_sigterm_ends_a_download_at_once(pod: Pod) -> None:
     _release(pod)
 
 
-async def test_an_error_told_before_sigterm_counts(pod: Pod) -> None:
+async def test_error_file_written_before_sigterm_is_reported(pod: Pod) -> None:
     pod.outputs_wanted = {"x": simple(INTEGER)}
     pod.leave("x", "1")
     pod.leave("_SUCCESS", "")
@@ -116,7 +116,7 @@ async def test_a_task_that_does_not_end_is_not_waited_for(pod: Pod) -> None:
     assert "waiting for the task to end" in error.message
 
 
-async def test_where_nothing_can_be_watched_it_is_polled(
+async def test_polling_replaces_unavailable_inotify(
     pod: Pod, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHFILES_FORCE_POLLING", "true")

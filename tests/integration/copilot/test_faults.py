@@ -24,7 +24,7 @@ INTEGER = 1
 MIB = 1024 * 1024
 
 
-async def test_an_expired_link_is_replaced(any_pod: Pod) -> None:
+async def test_expired_link_is_replaced(any_pod: Pod) -> None:
     pod = any_pod
     await pod.give(f=file(await pod.put("there/f", b"content")))
     pod.outputs_wanted = {"out": FILE_TYPE}
@@ -111,7 +111,7 @@ async def test_a_body_altered_on_its_way_up_is_sent_again(pod: Pod) -> None:
     assert await pod.get("a0/1/raw/f") == b"content"
 
 
-async def test_patience_ends(pod: Pod) -> None:
+async def test_retry_timeout_ends_a_failing_transfer(pod: Pod) -> None:
     pod.store.plans.extend([Refuse(500)] * 100)
     await pod.give(x=primitive(1))
 
@@ -122,7 +122,7 @@ async def test_patience_ends(pod: Pod) -> None:
     assert "500 as planned" in ended.said
 
 
-async def test_what_a_store_says_is_told_without_secrets(pod: Pod) -> None:
+async def test_store_error_is_reported_without_secrets(pod: Pod) -> None:
     body = (
         "<Error><Code>SignatureDoesNotMatch</Code><Message>It does not match</Message>"
         "<CanonicalRequest>X-Amz-Security-Token=s3cret</CanonicalRequest></Error>"
@@ -149,7 +149,7 @@ async def test_an_input_that_is_gone_is_named(pod: Pod) -> None:
     assert (error.code, error.kind) == ("BlobMissing", 0)
 
 
-async def test_what_the_signer_refuses_is_final(pod: Pod) -> None:
+async def test_signer_refusal_is_not_retried(pod: Pod) -> None:
     await pod.give(f=file("s3://elsewhere/x"))
 
     ended = await pod.download()
@@ -264,7 +264,7 @@ async def test_an_input_with_a_name_that_is_no_files_is_refused(pod: Pod, name: 
     assert (error.code, error.kind, error.origin) == ("InputInvalid", 0, 1)
 
 
-async def test_limits_are_told_with_their_remedy(pod: Pod) -> None:
+async def test_limit_errors_name_the_remedy(pod: Pod) -> None:
     await pod.give(xs=list_of(*[primitive(number) for number in range(20)]), s=primitive("x" * 50))
 
     files = await pod.download(limits={"files": 10})
@@ -275,7 +275,7 @@ async def test_limits_are_told_with_their_remedy(pod: Pod) -> None:
     assert "more than 100 bytes; pass large data as files" in document.said
 
 
-async def test_outputs_that_cannot_be_taken_are_told(pod: Pod) -> None:
+async def test_invalid_outputs_are_reported(pod: Pod) -> None:
     pod.leave("word", "forty")
     pod.leave("long", "x" * 2000)
     pod.leave("folder/a", "")
@@ -307,7 +307,7 @@ async def test_outputs_that_cannot_be_taken_are_told(pod: Pod) -> None:
     assert await pod.get("a0/1/outputs.pb") is None
 
 
-async def test_a_handoff_that_makes_no_sense_is_the_agents_mistake(pod: Pod) -> None:
+async def test_invalid_handoff_exits_with_2(pod: Pod) -> None:
     ended = await pod.download(inputs={"layout": "SIDEWAYS"})
 
     assert ended.code == 2

@@ -161,7 +161,7 @@ async def test_files_and_directories_go_to_any_store(any_pod: Pod) -> None:
     assert parted == (0 if pod.uri("").startswith("file:") else 1)
 
 
-async def test_what_was_shipped_can_be_brought(pod: Pod) -> None:
+async def test_uploaded_outputs_can_be_downloaded_as_inputs(pod: Pod) -> None:
     pod.outputs_wanted = {"d": DIRECTORY_TYPE, "n": LiteralType(collection_type=simple(DURATION))}
     pod.leave("d/a/b", "c")
     pod.leave("n/0", "-1.5h")
@@ -191,7 +191,7 @@ async def test_the_mark_of_success_is_enough(pod: Pod) -> None:
     assert await pod.shipped() == {"x": primitive(1)}
 
 
-async def test_a_native_sidecar_stays_until_it_is_told(pod: Pod) -> None:
+async def test_native_sidecar_stays_until_sigterm(pod: Pod) -> None:
     async with pod.running_sidecar() as sidecar:
         pod.leave("_SUCCESS", "")
         async with asyncio.timeout(60):
@@ -213,7 +213,7 @@ async def test_a_native_sidecar_stays_until_it_is_told(pod: Pod) -> None:
         ("", "UserError", "the task failed; its _ERROR file has no message", True),
     ],
 )
-async def test_an_error_that_the_task_tells_is_its_error(
+async def test_error_file_of_the_task_becomes_error_pb(
     pod: Pod,
     said: str,
     code: str,

@@ -38,7 +38,7 @@ class Said:
         (Said(), False),
     ],
 )
-def test_an_md5_is_known_only_where_the_store_means_one(said: Said, known: bool) -> None:  # noqa: FBT001
+def test_md5_is_known_only_from_headers_that_contain_one(said: Said, known: bool) -> None:  # noqa: FBT001
     assert checks.known_md5(said) == (bytes.fromhex(MD5) if known else None)
 
 
@@ -54,30 +54,30 @@ def test_an_md5_is_known_only_where_the_store_means_one(said: Said, known: bool)
         (Said(), False),
     ],
 )
-def test_a_store_has_to_say_that_it_has_what_was_sent(said: Said, good: bool) -> None:  # noqa: FBT001
+def test_crc32_has_to_be_confirmed_by_the_store(said: Said, good: bool) -> None:  # noqa: FBT001
     with nullcontext() if good else pytest.raises(TransientError, match="corrupted in transit"):
         checks.require_crc32(
             said, checksums.crc32([b"hel", b"lo"]), lambda: checksums.md5([b"hello"]), "x"
         )
 
 
-def test_a_part_tells_of_the_whole() -> None:
+def test_content_range_gives_the_blobs_version() -> None:
     said = Said(206, Content_Range="bytes 10-19/100", ETag='"e"')
     assert checks.read_version(said, 10, "s3://b/x") == checks.Version(100, '"e"')
 
 
 @pytest.mark.parametrize("said", ["bytes 0-9/100", "bytes 10-19/*", "", "lines 10-19/100"])
-def test_a_part_that_was_not_asked_for_is_refused(said: str) -> None:
+def test_unexpected_content_range_is_refused(said: str) -> None:
     with pytest.raises(RefusedError, match="s3://b/x"):
         checks.read_version(Said(206, Content_Range=said), 10, "s3://b/x")
 
 
-def test_the_whole_is_no_part() -> None:
+def test_whole_blob_in_place_of_a_part_is_refused() -> None:
     with pytest.raises(RefusedError, match="where a part was requested"):
         checks.read_version(Said(200, Content_Length="100"), 10, "s3://b/x")
 
 
-def test_a_full_volume_is_no_fault_of_the_network() -> None:
+def test_full_volume_is_a_user_error() -> None:
     with (
         pytest.raises(InvalidDataError, match="request more ephemeral storage") as told,
         checks.writing(Path("/var/inputs/x")),

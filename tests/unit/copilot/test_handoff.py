@@ -15,7 +15,7 @@ LEAST = {
 }
 
 
-def test_addresses_are_enough() -> None:
+def test_handoff_needs_only_addresses() -> None:
     told = parse_handoff(json.dumps(LEAST).encode())
 
     assert told.links.endpoint == "https://door:8443/copilot"
@@ -26,7 +26,7 @@ def test_addresses_are_enough() -> None:
     assert told.stay
 
 
-def test_all_can_be_said_and_more_is_ignored() -> None:
+def test_handoff_reads_all_fields_and_ignores_unknown_ones() -> None:
     said = {
         **LEAST,
         "inputs": {"uri": "x", "format": "YAML", "layout": "NAMED_DIR", "new": 1},
@@ -64,12 +64,12 @@ def test_all_can_be_said_and_more_is_ignored() -> None:
         ({"stay": 1}, "true or false"),
     ],
 )
-def test_what_is_wrong_is_named(change: dict[str, object], reason: str) -> None:
+def test_invalid_handoff_field_is_named(change: dict[str, object], reason: str) -> None:
     with pytest.raises(HandoffError, match=reason):
         parse_handoff(json.dumps({**LEAST, **change}).encode())
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"x" * 2_000_000])
-def test_what_is_no_handoff_is_refused(text: bytes) -> None:
+def test_handoff_that_is_not_a_json_object_is_refused(text: bytes) -> None:
     with pytest.raises(HandoffError):
         parse_handoff(text)

@@ -21,14 +21,14 @@ def heard(program: str) -> bool:
             process.kill()
 
 
-def test_a_process_that_has_not_asked_for_sigterm_does_not_hear_it() -> None:
+def test_sigterm_without_handler_is_not_ready() -> None:
     assert not heard(WAITING)
 
 
-def test_a_process_that_has_asked_for_it_does() -> None:
+def test_sigterm_with_handler_is_ready() -> None:
     assert heard(LISTENING.format(rest=WAITING))
 
 
-def test_sigterm_is_told_from_its_neighbours() -> None:
+def test_sigterm_handler_is_distinguished_from_other_signals() -> None:
     other = f"import signal; signal.signal({signal.SIGALRM.value}, lambda *_: None); {WAITING}"
     assert not heard(other)

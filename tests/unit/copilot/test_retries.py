@@ -38,7 +38,7 @@ class Failing:
         return self.tries
 
 
-def test_what_passes_is_tried_again() -> None:
+def test_transient_error_is_retried() -> None:
     hands = Hands()
     retries = Retries(hands.deadline(100), retry_seconds=100)
 
@@ -46,7 +46,7 @@ def test_what_passes_is_tried_again() -> None:
     assert 0 < hands.at < 5
 
 
-def test_a_wait_that_was_asked_for_is_kept() -> None:
+def test_retry_after_is_respected() -> None:
     hands = Hands()
     retries = Retries(hands.deadline(100), retry_seconds=100)
 
@@ -55,7 +55,7 @@ def test_a_wait_that_was_asked_for_is_kept() -> None:
     assert hands.at == pytest.approx(30)
 
 
-def test_a_fresh_link_is_tried_at_once_and_then_with_care() -> None:
+def test_fresh_link_is_retried_at_once_then_with_back_off() -> None:
     hands = Hands()
     retries = Retries(hands.deadline(100), retry_seconds=100)
 
@@ -65,14 +65,14 @@ def test_a_fresh_link_is_tried_at_once_and_then_with_care() -> None:
     assert hands.at > 0
 
 
-def test_what_is_refused_is_not_tried_again() -> None:
+def test_refused_error_is_not_retried() -> None:
     attempt = Failing(RefusedError("no"))
     with pytest.raises(RefusedError):
         Retries(Hands().deadline(100), retry_seconds=100).run(attempt)
     assert attempt.tries == 1
 
 
-def test_tries_are_counted_where_they_are_few() -> None:
+def test_retries_are_limited_by_tries() -> None:
     attempt = Failing(*[TransientError("no", tries=4)] * 9)
     with pytest.raises(TransientError):
         Retries(Hands().deadline(1000), retry_seconds=1000).run(attempt)
@@ -104,7 +104,7 @@ def test_a_deadline_only_moves_as_it_is_told() -> None:
     assert deadline.left() == 3
 
 
-def test_work_may_turn_out_to_be_more() -> None:
+def test_pool_runs_returned_work_items() -> None:
     done: list[str] = []
 
     def split(name: str, depth: int) -> Work:
@@ -120,7 +120,7 @@ def test_work_may_turn_out_to_be_more() -> None:
     assert len(done) == 1 + 3 + 9 + 1
 
 
-def test_nothing_is_begun_after_the_first_error() -> None:
+def test_pool_starts_nothing_after_the_first_error() -> None:
     begun = 0
 
     def work() -> list[Work]:

@@ -134,6 +134,6 @@ def test_instants_are_read_as_people_write_them(text: str) -> None:
         (NONE, "5", "null"),
     ],
 )
-def test_what_does_not_fit_is_told_with_what_would(kind: int, text: str, wanted: str) -> None:
+def test_unparsable_string_names_the_expected_form(kind: int, text: str, wanted: str) -> None:
     with pytest.raises(ValueError, match=wanted):
         strings.parse_simple(kind, text)

@@ -12,22 +12,22 @@ from dataplane.agent.runtimes.kubernetes.runtime import KubernetesRuntime
 from tests.contract.runtimes.conftest import Bench, Told
 from tests.contract.runtimes.test_runtimes import (
     TIMEOUT_SECONDS,
-    test_a_stop_ends_it_as_aborted,
-    test_a_stop_that_came_first_is_not_forgotten,
-    test_an_attempt_runs_to_its_end_and_says_where_its_outputs_are,
-    test_an_attempt_that_was_let_go_of_can_be_gone_on_with,
-    test_nothing_told_on_the_way_is_an_end,
-    test_the_log_of_an_attempt_comes_to_an_end,
+    test_attempt_succeeds_with_its_output_uri,
+    test_cancelled_run_is_resumed_by_the_next_agent,
+    test_log_follow_ends_with_the_attempt,
+    test_status_updates_before_the_end_are_not_terminal,
+    test_stop_aborts_running_attempt,
+    test_stop_before_run_aborts_attempt,
 )
 from tests.kube.node.runtime.conftest import Begin
 
 __all__ = [
-    "test_a_stop_ends_it_as_aborted",
-    "test_a_stop_that_came_first_is_not_forgotten",
-    "test_an_attempt_runs_to_its_end_and_says_where_its_outputs_are",
-    "test_an_attempt_that_was_let_go_of_can_be_gone_on_with",
-    "test_nothing_told_on_the_way_is_an_end",
-    "test_the_log_of_an_attempt_comes_to_an_end",
+    "test_attempt_succeeds_with_its_output_uri",
+    "test_cancelled_run_is_resumed_by_the_next_agent",
+    "test_log_follow_ends_with_the_attempt",
+    "test_status_updates_before_the_end_are_not_terminal",
+    "test_stop_aborts_running_attempt",
+    "test_stop_before_run_aborts_attempt",
 ]
 
 
