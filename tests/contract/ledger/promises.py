@@ -1,4 +1,4 @@
-"""What a ledger promises, wherever it is written down."""
+"""Contract tests of the ledger, for every journal."""
 
 import asyncio
 import hashlib
@@ -27,7 +27,7 @@ from tests.unit.agent.assignments import NOW, make_assignment, with_lease
 from tests.unit.agent.test_session import WELCOME
 
 Open = Callable[[], AbstractAsyncContextManager[Ledger]]
-"""Opens the one ledger, as it was left; a fixture ``reopen`` gives it."""
+"""Opens the one ledger, as it was left; provided by a fixture ``reopen``."""
 
 FAILED = StatusUpdate(
     phase=Phase.FAILED,
@@ -61,7 +61,7 @@ def with_specs(task: bytes, run: bytes, number: int = 1) -> Assignment:
 
 
 class LedgerPromises:
-    async def test_what_was_accepted_is_there_after_a_restart(self, reopen: Open) -> None:
+    async def test_accepted_attempt_survives_restart(self, reopen: Open) -> None:
         first, second = make_assignment(1), make_assignment(2, parent="a1", attempt=3)
         async with reopen() as ledger:
             await ledger.accept([first, second], {}, NOW)
@@ -70,16 +70,14 @@ class LedgerPromises:
             assert {active.assignment for active in ledger.active.values()} == {first, second}
             assert {active.accepted_at for active in ledger.active.values()} == {NOW}
 
-    async def test_an_assignment_delivered_twice_is_one(self, reopen: Open) -> None:
+    async def test_repeated_assignment_is_one_attempt(self, reopen: Open) -> None:
         assignment = make_assignment()
         async with reopen() as ledger:
             assert len(await ledger.accept([assignment, assignment], {}, NOW)) == 1
             assert len(await ledger.accept([assignment], {}, NOW)) == 0
             assert len(ledger.leases()) == 1
 
-    async def test_an_assignment_delivered_twice_is_known_when_it_is_written(
-        self, reopen: Open
-    ) -> None:
+    async def test_repeated_assignment_waits_until_durable(self, reopen: Open) -> None:
         assignment = make_assignment()
         async with reopen() as ledger, asyncio.TaskGroup() as tasks:
             first = tasks.create_task(ledger.accept([assignment], {}, NOW))
@@ -87,9 +85,7 @@ class LedgerPromises:
             assert await ledger.accept([assignment], {}, NOW) == []
             assert first.done()
 
-    async def test_an_attempt_is_held_at_once_and_may_be_begun_when_it_is_written(
-        self, reopen: Open
-    ) -> None:
+    async def test_attempt_is_active_at_once_and_startable_once_durable(self, reopen: Open) -> None:
         assignment = make_assignment()
         lease = Lease(assignment.attempt, assignment.lease)
         async with reopen() as ledger, asyncio.TaskGroup() as tasks:
@@ -104,7 +100,7 @@ class LedgerPromises:
             assert await ledger.written(lease)
             assert not await ledger.written(Lease(assignment.attempt, make_assignment(2).lease))
 
-    async def test_an_attempt_under_another_lease_is_not_accepted(self, reopen: Open) -> None:
+    async def test_attempt_active_under_other_lease_is_not_accepted(self, reopen: Open) -> None:
         assignment = make_assignment()
         async with reopen() as ledger:
             await ledger.accept([assignment], {}, NOW)
@@ -112,7 +108,7 @@ class LedgerPromises:
             assert await ledger.accept([with_lease(assignment, 99)], {}, NOW) == []
             assert ledger.active[assignment.attempt].assignment == assignment
 
-    async def test_a_forgotten_attempt_is_accepted_under_another_lease(self, reopen: Open) -> None:
+    async def test_forgotten_attempt_is_accepted_under_other_lease(self, reopen: Open) -> None:
         assignment = make_assignment()
         other = with_lease(assignment, 99)
         async with reopen() as ledger:
@@ -126,7 +122,7 @@ class LedgerPromises:
             (active,) = ledger.active.values()
             assert (active.assignment, active.phase) == (other, Phase.INITIALIZING)
 
-    async def test_a_report_is_sendable_only_once_it_is_written(self, reopen: Open) -> None:
+    async def test_report_is_sendable_only_once_durable(self, reopen: Open) -> None:
         attempt = make_assignment().attempt
         async with reopen() as ledger:
             await ledger.accept([make_assignment()], {}, NOW)
@@ -136,20 +132,20 @@ class LedgerPromises:
                 assert ledger.outbox.take() == []
             assert [report.phase for report in ledger.outbox.take()] == [Phase.RUNNING]
 
-    async def test_reports_are_whole_and_said_again_after_a_restart(self, reopen: Open) -> None:
+    async def test_reports_are_complete_and_resent_after_restart(self, reopen: Open) -> None:
         attempt = make_assignment().attempt
         at = NOW + timedelta(microseconds=1)
         async with reopen() as ledger:
             await ledger.accept([make_assignment()], {}, NOW)
             await ledger.record(attempt, [StatusUpdate(phase=Phase.RUNNING), FAILED], at)
-            said = ledger.outbox.take()
+            sent = ledger.outbox.take()
 
         async with reopen() as ledger:
-            assert ledger.outbox.take() == said
+            assert ledger.outbox.take() == sent
             active = ledger.active[attempt]
             assert (active.version, active.phase, active.is_over) == (2, Phase.FAILED, True)
 
-    async def test_news_that_comes_together_is_said_in_order(self, reopen: Open) -> None:
+    async def test_status_updates_recorded_together_keep_their_order(self, reopen: Open) -> None:
         attempt = make_assignment().attempt
         phases = [Phase.INITIALIZING, Phase.RUNNING, Phase.SUCCEEDED]
         async with reopen() as ledger:
@@ -162,7 +158,7 @@ class LedgerPromises:
         async with reopen() as ledger:
             assert [report.version for report in ledger.outbox.take()] == [1, 2, 3]
 
-    async def test_versions_go_on_after_a_restart(self, reopen: Open) -> None:
+    async def test_report_versions_continue_after_restart(self, reopen: Open) -> None:
         attempt = make_assignment().attempt
         async with reopen() as ledger:
             await ledger.accept([make_assignment()], {}, NOW)
@@ -172,7 +168,7 @@ class LedgerPromises:
             await ledger.record(attempt, [StatusUpdate(phase=Phase.SUCCEEDED)], NOW)
             assert [report.version for report in ledger.outbox.take()] == [2]
 
-    async def test_what_is_known_already_is_not_reported_again(self, reopen: Open) -> None:
+    async def test_repeated_status_update_is_not_recorded(self, reopen: Open) -> None:
         attempt = make_assignment().attempt
         async with reopen() as ledger:
             await ledger.accept([make_assignment()], {}, NOW)
@@ -181,9 +177,7 @@ class LedgerPromises:
 
             assert [report.phase for report in ledger.outbox.take()] == [Phase.RUNNING]
 
-    async def test_an_attempt_is_over_when_its_last_report_is_acknowledged(
-        self, reopen: Open
-    ) -> None:
+    async def test_attempt_ends_with_acknowledged_terminal_report(self, reopen: Open) -> None:
         attempt = make_assignment().attempt
         async with reopen() as ledger:
             await ledger.accept([make_assignment()], {}, NOW)
@@ -194,7 +188,7 @@ class LedgerPromises:
             assert await ledger.acknowledge(acknowledged(attempt, 2)) == [attempt]
             assert ledger.leases() == []
 
-    async def test_a_settled_assignment_that_comes_again_is_known_and_not_run(
+    async def test_acknowledged_assignment_repeated_is_known_and_not_run(
         self, reopen: Open
     ) -> None:
         assignment = make_assignment()
@@ -206,7 +200,7 @@ class LedgerPromises:
             assert await ledger.accept([assignment], {}, NOW) == []
             assert ledger.knows(active.lease)
 
-    async def test_nothing_is_said_of_what_was_forgotten(self, reopen: Open) -> None:
+    async def test_forgotten_attempt_is_not_reported(self, reopen: Open) -> None:
         attempt = make_assignment().attempt
         async with reopen() as ledger:
             await ledger.accept([make_assignment()], {}, NOW)
@@ -218,8 +212,8 @@ class LedgerPromises:
         async with reopen() as ledger:
             assert ledger.leases() == []
 
-    async def test_news_goes_out_even_if_whoever_wrote_it_down_is_gone(self, reopen: Open) -> None:
-        """A session that ends in the middle of a stop must not take the attempt's end along."""
+    async def test_report_is_sent_even_if_its_recorder_was_cancelled(self, reopen: Open) -> None:
+        """A session that ends in the middle of a stop must not lose the attempt's end."""
         attempt = make_assignment().attempt
         async with reopen() as ledger:
             await ledger.accept([make_assignment()], {}, NOW)
@@ -231,9 +225,7 @@ class LedgerPromises:
                 recording.cancel()
             await until(lambda: phases_said(ledger) == [Phase.ABORTED])
 
-    async def test_what_was_begun_to_be_accepted_is_accepted_if_the_session_ends(
-        self, reopen: Open
-    ) -> None:
+    async def test_acceptance_completes_if_session_ends(self, reopen: Open) -> None:
         assignment = with_specs(b"task", b"run")
         async with reopen() as ledger:
             async with asyncio.TaskGroup() as tasks:
@@ -248,7 +240,7 @@ class LedgerPromises:
             assert [active.assignment for active in ledger.active.values()] == [assignment]
             assert await ledger.spec(assignment.task_spec) == b"task"
 
-    async def test_specs_are_kept_while_an_attempt_needs_them(self, reopen: Open) -> None:
+    async def test_specs_are_kept_while_needed_by_an_attempt(self, reopen: Open) -> None:
         assignment, unneeded = with_specs(b"task", b"run"), digest_of(b"?")
         specs = {assignment.task_spec: b"task", assignment.run_spec: b"run", unneeded: b"?"}
         async with reopen() as ledger:
@@ -260,7 +252,7 @@ class LedgerPromises:
             assert await ledger.spec(assignment.task_spec) == b"task"
             assert await ledger.spec(assignment.run_spec) == b"run"
 
-    async def test_who_the_agent_is_and_its_last_session_survive(self, reopen: Open) -> None:
+    async def test_agent_id_and_last_session_survive_restart(self, reopen: Open) -> None:
         async with reopen() as ledger:
             agent_id = ledger.agent_id
             await ledger.remember_session(WELCOME, NOW)

@@ -1,4 +1,4 @@
-"""The ledger of one machine keeps the promises of ledgers."""
+"""Runs the ledger's contract tests on the SQLite journal."""
 
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path

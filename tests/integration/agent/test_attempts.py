@@ -1,4 +1,4 @@
-"""One attempt, through a real agent and a real a0: every way in which it can end."""
+"""Tests of one attempt through a real agent and a real a0: every way in which it can end."""
 
 import gzip
 import json
@@ -17,7 +17,7 @@ async def _end_of(world: World, request: ActionRequest) -> Report:
         return await world.control.end_of(await world.assign(request))
 
 
-async def test_a_task_runs_and_its_outputs_are_where_the_report_says(world: World) -> None:
+async def test_task_outputs_are_at_reported_uri(world: World) -> None:
     async with agent(world):
         assignment = await world.assign(
             ActionRequest(task="add_one", inputs={"x": 3}, outputs=["o0"])
@@ -31,7 +31,7 @@ async def test_a_task_runs_and_its_outputs_are_where_the_report_says(world: Worl
     assert phases == [Phase.INITIALIZING, Phase.RUNNING, Phase.SUCCEEDED]
 
 
-async def test_its_log_is_shipped_and_says_that_the_image_is_ignored(world: World) -> None:
+async def test_log_is_shipped_and_notes_ignored_image(world: World) -> None:
     end = await _end_of(world, ActionRequest(task="talk", inputs={"lines": 3}))
 
     lines = [
@@ -40,12 +40,12 @@ async def test_its_log_is_shipped_and_says_that_the_image_is_ignored(world: Worl
     ]
     assert "image ghcr.io/acme/tasks:v1 is ignored" in lines[0]["m"]
     assert lines[0]["o"] == 2
-    said = [line["m"] for line in lines if line["m"].startswith("line ")]
-    assert said == ["line 0", "line 1", "line 2"]
+    printed = [line["m"] for line in lines if line["m"].startswith("line ")]
+    assert printed == ["line 0", "line 1", "line 2"]
     assert [line["t"] for line in lines] == sorted(line["t"] for line in lines)
 
 
-async def test_a_users_failure_is_told_with_its_class_and_message(world: World) -> None:
+async def test_user_failure_is_reported_with_class_and_message(world: World) -> None:
     end = await _end_of(world, ActionRequest(task="fail", inputs={"message": "no such luck"}))
 
     assert end.phase is Phase.FAILED
@@ -56,7 +56,7 @@ async def test_a_users_failure_is_told_with_its_class_and_message(world: World) 
     assert "no such luck" in end.failure.message
 
 
-async def test_a_five_megabyte_error_is_cut_and_the_whole_is_in_the_store(world: World) -> None:
+async def test_large_error_is_cut_and_stored_whole(world: World) -> None:
     end = await _end_of(world, ActionRequest(task="fail_at_length", inputs={"size": 5 * 2**20}))
 
     assert end.failure is not None
@@ -65,7 +65,7 @@ async def test_a_five_megabyte_error_is_cut_and_the_whole_is_in_the_store(world:
     assert world.path(end.failure.full_uri).stat().st_size > 5 * 2**20
 
 
-async def test_a_module_that_does_not_import_is_the_users_to_see(world: World) -> None:
+async def test_import_error_is_user_failure(world: World) -> None:
     end = await _end_of(world, ActionRequest(task="add_one", module="no_such_module"))
 
     assert end.failure is not None
@@ -73,7 +73,7 @@ async def test_a_module_that_does_not_import_is_the_users_to_see(world: World) -
     assert "No module named 'no_such_module'" in end.failure.message
 
 
-async def test_outputs_that_were_declared_and_are_not_there_fail_the_task(world: World) -> None:
+async def test_missing_declared_outputs_fail_the_task(world: World) -> None:
     end = await _end_of(world, ActionRequest(task="leave", outputs=["o0"]))
 
     assert end.phase is Phase.FAILED
@@ -82,7 +82,7 @@ async def test_outputs_that_were_declared_and_are_not_there_fail_the_task(world:
     assert "leaving without a word" in end.failure.message
 
 
-async def test_a_bad_exit_quotes_the_last_lines(world: World) -> None:
+async def test_nonzero_exit_quotes_last_lines(world: World) -> None:
     end = await _end_of(world, ActionRequest(task="exit_badly", outputs=["o0"]))
 
     assert end.failure is not None
@@ -91,7 +91,7 @@ async def test_a_bad_exit_quotes_the_last_lines(world: World) -> None:
     assert "about to exit" in end.failure.message
 
 
-async def test_a_crash_is_the_users(world: World) -> None:
+async def test_crash_is_user_failure(world: World) -> None:
     end = await _end_of(world, ActionRequest(task="crash", outputs=["o0"]))
 
     assert end.failure is not None
@@ -99,7 +99,7 @@ async def test_a_crash_is_the_users(world: World) -> None:
     assert "SIGABRT" in end.failure.message
 
 
-async def test_a_kill_from_outside_is_the_systems(world: World, tmp_path: Path) -> None:
+async def test_kill_from_outside_is_system_failure(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     async with agent(world):
         assignment = await world.assign(
@@ -114,7 +114,7 @@ async def test_a_kill_from_outside_is_the_systems(world: World, tmp_path: Path) 
     assert (end.failure.code, end.failure.kind) == ("Interrupted", FailureKind.SYSTEM)
 
 
-async def test_too_much_memory_is_killed_and_named(world: World) -> None:
+async def test_task_over_memory_limit_is_killed_as_oom(world: World) -> None:
     end = await _end_of(
         world, ActionRequest(task="grow", inputs={"mebibytes": 1000}, memory="300Mi")
     )
@@ -125,7 +125,7 @@ async def test_too_much_memory_is_killed_and_named(world: World) -> None:
     assert "limit of 300 MiB" in end.failure.message
 
 
-async def test_a_task_that_runs_too_long_times_out(world: World) -> None:
+async def test_task_over_max_runtime_times_out(world: World) -> None:
     end = await _end_of(
         world,
         ActionRequest(
@@ -140,7 +140,7 @@ async def test_a_task_that_runs_too_long_times_out(world: World) -> None:
     assert end.failure.code == "MAX_RUNTIME_EXCEEDED"
 
 
-async def test_an_abort_kills_the_whole_family(world: World, tmp_path: Path) -> None:
+async def test_abort_kills_all_descendants(world: World, tmp_path: Path) -> None:
     pids_file = tmp_path / "pids"
     async with agent(world):
         assignment = await world.assign(
@@ -155,7 +155,7 @@ async def test_an_abort_kills_the_whole_family(world: World, tmp_path: Path) -> 
     assert not any(is_running(pid) for pid in pids)
 
 
-async def test_task_that_finishes_after_a_stop_has_succeeded(world: World, tmp_path: Path) -> None:
+async def test_abort_of_task_that_finishes_is_success(world: World, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     async with agent(world):
         assignment = await world.assign(
@@ -169,7 +169,7 @@ async def test_task_that_finishes_after_a_stop_has_succeeded(world: World, tmp_p
     assert world.outputs(assignment)["o0"].scalar.primitive.integer == 7
 
 
-async def test_task_that_ends_by_a_real_time_signal_is_a_user_failure(world: World) -> None:
+async def test_real_time_signal_is_user_failure(world: World) -> None:
     number = signal.SIGRTMIN + 2
     async with agent(world):
         assignment = await world.assign(
@@ -182,7 +182,7 @@ async def test_task_that_ends_by_a_real_time_signal_is_a_user_failure(world: Wor
     assert "SIGRTMIN+2" in end.failure.message
 
 
-async def test_an_abort_does_not_ask_twice(world: World, tmp_path: Path) -> None:
+async def test_abort_sends_sigterm_once(world: World, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     async with agent(world, "--grace-seconds", "0.5"):
         assignment = await world.assign(
@@ -195,9 +195,7 @@ async def test_an_abort_does_not_ask_twice(world: World, tmp_path: Path) -> None
     assert end.phase is Phase.ABORTED
 
 
-async def test_a_stop_that_forgets_ends_the_process_without_a_word(
-    world: World, tmp_path: Path
-) -> None:
+async def test_stop_with_forget_ends_process_without_report(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     async with agent(world):
         assignment = await world.assign(
@@ -211,7 +209,7 @@ async def test_a_stop_that_forgets_ends_the_process_without_a_word(
     assert world.control.reports[assignment.attempt][-1].phase is Phase.RUNNING
 
 
-async def test_a_type_nobody_here_can_run_says_what_it_needs(world: World) -> None:
+async def test_unsupported_task_type_names_its_requirement(world: World) -> None:
     end = await _end_of(
         world, ActionRequest(task="x", type="raw-container", args=["echo", "hello"])
     )

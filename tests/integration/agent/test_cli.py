@@ -35,7 +35,7 @@ def _options(root: Path, **changed: str) -> list[str]:
     return [item for name, value in options.items() for item in (f"--{name}", value)]
 
 
-async def test_a_second_agent_in_one_directory_is_run_and_fail(world: World) -> None:
+async def test_data_directory_refuses_second_agent(world: World) -> None:
     async with agent(world):
         await world.control.until(lambda: world.control.sessions)
         second = await AgentProcess.start(world)
@@ -55,7 +55,7 @@ async def test_unusable_data_directory_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["nowhere", "host:", "host:0", "host:99999", ":8101"])
-async def test_an_address_without_a_port_is_run_and_fail(tmp_path: Path, address: str) -> None:
+async def test_address_without_port_is_refused(tmp_path: Path, address: str) -> None:
     output = await _run_and_fail(*_options(tmp_path, control_plane=address))
 
     assert "is not host:port" in output
@@ -65,7 +65,7 @@ async def test_missing_option_is_named() -> None:
     assert "--control-plane" in await _run_and_fail()
 
 
-async def test_a_ledger_of_a_later_release_is_run_and_fail(tmp_path: Path) -> None:
+async def test_ledger_of_later_release_is_refused(tmp_path: Path) -> None:
     (tmp_path / "agent").mkdir()
     with closing(sqlite3.connect(tmp_path / "agent" / "ledger.sqlite3")) as ledger:
         ledger.execute(f"PRAGMA user_version = {FORMAT + 1}")

@@ -1,4 +1,4 @@
-"""An agent that is killed and does not come back: what may be begun elsewhere ends by itself."""
+"""Tests of an agent that is killed for good: its replaceable attempts end by themselves."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +21,7 @@ def _append(marks: Path) -> ActionRequest:
     return ActionRequest(task="append", inputs={"ledger": str(marks), "seconds": 300})
 
 
-async def test_without_its_agent_what_may_be_replaced_stops_and_the_rest_goes_on(
+async def test_dead_agent_stops_replaceable_attempts_only(
     tmp_path: Path,
 ) -> None:
     async with control_plane() as control:

@@ -1,4 +1,4 @@
-"""Whose an attempt is: nothing starts before it is ours, nothing goes on when it is not."""
+"""Tests of leases: an attempt starts only once confirmed, and ends when its lease is lost."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -32,7 +32,7 @@ def _confirm(assignment: Assignment) -> link_pb2.ControlFrame:
     return link_pb2.ControlFrame(confirmed=assignment_pb2.Confirmed(leases=[lease]))
 
 
-async def test_what_is_not_confirmed_is_not_started(world: World, tmp_path: Path) -> None:
+async def test_unconfirmed_assignment_is_not_started(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     world.control.confirming = False
     async with agent(world):
@@ -51,7 +51,7 @@ async def test_what_is_not_confirmed_is_not_started(world: World, tmp_path: Path
     assert marks.read_text().count("\n") == 1
 
 
-async def test_a_verdict_to_keep_confirms(world: World, tmp_path: Path) -> None:
+async def test_inventory_decision_keep_confirms_attempt(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     world.control.confirming = False
     async with agent(world):
@@ -72,7 +72,7 @@ async def test_unconfirmed_attempt_is_aborted_by_a_stop(
     async with agent(world):
         assignment = await world.assign(_append(marks))
         await world.control.until(lambda: world.control.accepted)
-        if breaks:  # as it does where nothing was heard for some heartbeats
+        if breaks:  # as after a heartbeat timeout
             await world.control.disconnect()
         await world.control.stop(assignment)
         end = await world.control.end_of(assignment)
@@ -81,23 +81,23 @@ async def test_unconfirmed_attempt_is_aborted_by_a_stop(
     assert not marks.exists()
 
 
-async def test_heartbeats_say_what_is_held_and_what_runs(world: World, tmp_path: Path) -> None:
+async def test_heartbeat_counts_active_and_running_attempts(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     world.control.heartbeat = timedelta(milliseconds=200)
     async with agent(world):
         assignment = await world.assign(_append(marks, 300))
-        await world.control.until(lambda: _told(world) == (1, 1))
+        await world.control.until(lambda: _latest_counts(world) == (1, 1))
         await world.control.stop(assignment)
-        await world.control.until(lambda: _told(world) == (0, 0))
+        await world.control.until(lambda: _latest_counts(world) == (0, 0))
 
 
-def _told(world: World) -> tuple[int, int] | None:
-    """What the latest heartbeat says is held, and runs."""
-    said = [session.heartbeat for session in world.control.sessions if session.heartbeats]
-    return (said[-1].held, said[-1].running) if said else None
+def _latest_counts(world: World) -> tuple[int, int] | None:
+    """Return the active and running attempts in the latest heartbeat."""
+    latest = [session.heartbeat for session in world.control.sessions if session.heartbeats]
+    return (latest[-1].held, latest[-1].running) if latest else None
 
 
-async def test_a_stale_report_stops_its_attempt(world: World, tmp_path: Path) -> None:
+async def test_stale_report_stops_its_attempt(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     async with agent(world):
         assignment = world.make(_append(marks, 300))
@@ -112,12 +112,12 @@ async def test_a_stale_report_stops_its_attempt(world: World, tmp_path: Path) ->
 
 
 def _is_running(marks: Path) -> bool:
-    """Whether who has left a mark there lives; a line without its end is none yet."""
+    """Return whether the process that left a mark there is alive; a partial line does not count."""
     text = marks.read_text() if marks.exists() else ""
     return text.endswith("\n") and is_running(int(text))
 
 
-async def test_cut_off_for_long_what_may_be_replaced_is_stopped_and_the_rest_goes_on(
+async def test_disconnected_agent_stops_replaceable_attempts_only(
     tmp_path: Path,
 ) -> None:
     async with control_plane() as control:

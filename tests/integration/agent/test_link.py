@@ -1,4 +1,4 @@
-"""The agent at the link: credit, repeats, disconnections, calls."""
+"""Tests of the agent's link: credit, repeated messages, disconnections, calls."""
 
 import asyncio
 from datetime import timedelta
@@ -23,7 +23,7 @@ def _sleep(seconds: float = 0) -> ActionRequest:
     )
 
 
-async def test_a_thousand_sleeps_of_nothing_all_succeed(world: World) -> None:
+async def test_thousand_inline_sleeps_succeed(world: World) -> None:
     assignments = [world.make(_sleep()) for _ in range(1000)]
     async with agent(world):
         await world.control.assign(*assignments)
@@ -33,7 +33,7 @@ async def test_a_thousand_sleeps_of_nothing_all_succeed(world: World) -> None:
     assert len(world.control.accepted) == 1000
 
 
-async def test_a_sleep_sleeps_and_an_abort_wakes_it(world: World) -> None:
+async def test_abort_wakes_inline_sleep(world: World) -> None:
     async with agent(world):
         hour = asyncio.get_running_loop().time
         begun = hour()
@@ -48,7 +48,7 @@ async def test_a_sleep_sleeps_and_an_abort_wakes_it(world: World) -> None:
     assert woken.phase is Phase.ABORTED
 
 
-async def test_echo_hands_its_inputs_on(world: World) -> None:
+async def test_inline_echo_returns_its_inputs(world: World) -> None:
     request = ActionRequest(task="echo", type="echo", inputs={"x": 5, "y": 7}, outputs=["o0", "o1"])
     async with agent(world):
         assignment = await world.assign(request)
@@ -61,7 +61,7 @@ async def test_echo_hands_its_inputs_on(world: World) -> None:
     assert values == {"o0": 5, "o1": 7}
 
 
-async def test_an_assignment_delivered_twice_runs_once_and_is_accepted_twice(
+async def test_repeated_assignment_runs_once_and_is_accepted_twice(
     world: World, tmp_path: Path
 ) -> None:
     marks = tmp_path / "marks"
@@ -77,7 +77,7 @@ async def test_an_assignment_delivered_twice_runs_once_and_is_accepted_twice(
     assert len(marks.read_text().splitlines()) == 1
 
 
-async def test_a_broken_stream_is_dialled_again_and_work_goes_on(world: World) -> None:
+async def test_broken_stream_reconnects_and_attempts_continue(world: World) -> None:
     async with agent(world):
         await world.control.end_of(await world.assign(_sleep()))
         await world.control.disconnect()
@@ -87,7 +87,7 @@ async def test_a_broken_stream_is_dialled_again_and_work_goes_on(world: World) -
     assert world.control.sessions[1].hello.last_epoch == 1
 
 
-async def test_a_control_plane_that_is_away_is_waited_for(tmp_path: Path) -> None:
+async def test_agent_waits_for_unreachable_control_plane(tmp_path: Path) -> None:
     async with control_plane() as control:
         port = int(control.address.rpartition(":")[2])
         world = World(tmp_path, control)
@@ -103,14 +103,14 @@ async def test_a_control_plane_that_is_away_is_waited_for(tmp_path: Path) -> Non
         await started.stop()
 
 
-async def test_a_control_plane_that_falls_silent_is_left(world: World) -> None:
+async def test_heartbeat_timeout_reconnects_agent(world: World) -> None:
     world.control.heartbeat = timedelta(milliseconds=200)
     world.control.echoing = False
     async with agent(world):
         await world.control.until(lambda: len(world.control.sessions) == 2)
 
 
-async def test_a_refusal_that_is_final_ends_the_agent_with_its_remedy(world: World) -> None:
+async def test_final_rejection_ends_agent_with_remedy(world: World) -> None:
     world.control.refusal = link_pb2.Refusal(
         code="protocol_version", message="upgrade the agent", retry=False
     )
@@ -122,7 +122,7 @@ async def test_a_refusal_that_is_final_ends_the_agent_with_its_remedy(world: Wor
     assert "upgrade the agent" in started.log.read_text()
 
 
-async def test_an_agent_that_was_superseded_comes_back_later(world: World) -> None:
+async def test_superseded_agent_reconnects_later(world: World) -> None:
     async with agent(world) as started:
         await world.control.until(lambda: world.control.sessions)
         refusal = link_pb2.Refusal(code="superseded", message="another one came", retry=True)
@@ -132,7 +132,7 @@ async def test_an_agent_that_was_superseded_comes_back_later(world: World) -> No
     assert "session superseded by another agent" in started.log.read_text()
 
 
-async def test_a_log_is_followed_while_the_task_writes_it(world: World, tmp_path: Path) -> None:
+async def test_log_is_followed_while_task_writes(world: World, tmp_path: Path) -> None:
     go = tmp_path / "go"
     async with agent(world):
         assignment = await world.assign(ActionRequest(task="talk_slowly", inputs={"go": str(go)}))
@@ -148,7 +148,7 @@ async def test_a_log_is_followed_while_the_task_writes_it(world: World, tmp_path
     assert any(line.text == "after" for line in lines)
 
 
-async def test_a_long_log_arrives_whole_chunk_by_chunk_and_from_any_line(world: World) -> None:
+async def test_long_log_is_followed_in_chunks_from_any_line(world: World) -> None:
     async with agent(world):
         assignment = await world.assign(ActionRequest(task="talk", inputs={"lines": 5000}))
         await world.control.end_of(assignment)
@@ -158,12 +158,12 @@ async def test_a_long_log_arrives_whole_chunk_by_chunk_and_from_any_line(world: 
         )
         await world.control.until(lambda: {whole, rest} <= set(world.control.answers))
 
-    said = [line.text for line in world.control.logs[whole] if line.text.startswith("line ")]
-    assert said == [f"line {number}" for number in range(5000)]
+    lines = [line.text for line in world.control.logs[whole] if line.text.startswith("line ")]
+    assert lines == [f"line {number}" for number in range(5000)]
     assert world.control.logs[rest] == world.control.logs[whole][4000:]
 
 
-async def test_a_log_this_agent_never_had_is_not_found(world: World) -> None:
+async def test_log_of_unknown_attempt_is_not_found(world: World) -> None:
     stranger = world.make(_sleep())
     async with agent(world):
         await world.control.until(
@@ -175,9 +175,7 @@ async def test_a_log_this_agent_never_had_is_not_found(world: World) -> None:
     assert world.control.answers[call] == "not_found"
 
 
-async def test_parents_that_fill_every_slot_do_not_starve_their_children(
-    world: World, tmp_path: Path
-) -> None:
+async def test_parents_in_every_slot_do_not_starve_children(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     request = ActionRequest(task="append", inputs={"ledger": str(marks), "seconds": 600})
     parents = [world.make(request) for _ in range(2)]
@@ -193,7 +191,7 @@ async def test_parents_that_fill_every_slot_do_not_starve_their_children(
             await world.control.end_of(parent)
 
 
-async def test_the_agents_token_reaches_no_task(world: World, tmp_path: Path) -> None:
+async def test_agent_token_is_hidden_from_tasks(world: World, tmp_path: Path) -> None:
     description = tmp_path / "description"
     async with agent(world):
         assignment = await world.assign(

@@ -1,6 +1,6 @@
 """
-Whatever bytes a pod sends to its agent's proxy: refused as the pod's, without a traceback, and
-within bounds. No Kubernetes: tokens are taken at their word here.
+Tests of the proxy with garbage from pods: refused as client errors, without a traceback, and
+within bounds. No Kubernetes: tokens are not verified here.
 """
 
 import asyncio
@@ -178,13 +178,13 @@ def requests(caller: Caller) -> Mapping[str, bytes]:
 
 
 async def judge(opened: Opened, request: bytes, caplog: pytest.LogCaptureFixture) -> bytes:
-    """Send a request; nothing that comes back or is logged may look like a bug."""
+    """Send a request; neither the response nor the log may show a server error."""
     caplog.clear()
     async with connected(opened.url, trust=opened.trust) as client:
         await client.send(
             request + b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
         )
-        said = b""
+        received = b""
         while True:  # TLS has no half-closed connections: the last answer is followed by the end
             try:
                 async with asyncio.timeout(0.5):
@@ -193,30 +193,30 @@ async def judge(opened: Opened, request: bytes, caplog: pytest.LogCaptureFixture
                 break
             if not part:
                 break
-            said += part
-    for status in re.findall(rb"HTTP/1.1 (\d{3}) ", said):
-        assert status < b"500" or status == b"501", said
+            received += part
+    for status in re.findall(rb"HTTP/1.1 (\d{3}) ", received):
+        assert status < b"500" or status == b"501", received
     bugs = [record for record in caplog.records if record.exc_info or record.levelno >= 40]
     assert not bugs, (bugs[0].getMessage(), bugs[0].exc_text or bugs[0].exc_info)
-    return said
+    return received
 
 
-async def test_garbage_is_refused_as_the_pods(
+async def test_proxy_refuses_garbage_as_client_error(
     opened: Opened, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     wrong = {}
     for name, request in requests(opened.caller).items():
         try:
-            said = await judge(opened, request, caplog)
+            received = await judge(opened, request, caplog)
             if name in {"a call", "a stream"}:
-                assert b"x-answered: yes" in said.lower()
+                assert b"x-answered: yes" in received.lower()
         except AssertionError as error:
             wrong[name] = str(error)
     assert not wrong
 
 
-async def test_mutated_calls_are_never_bugs(
+async def test_proxy_mutated_calls_never_cause_server_errors(
     opened: Opened, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -234,21 +234,21 @@ async def test_mutated_calls_are_never_bugs(
             raise AssertionError(f"mutation {number}: {bytes(request)!r}") from error
 
 
-async def test_requests_that_are_half_sent_are_ended(
+async def test_proxy_times_out_half_sent_requests(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "HEAD_WITHIN", timedelta(seconds=1))
     async with AsyncExitStack() as clients:
-        said = []
+        received = []
         for half in (b"", b"POST", head_of(UNARY, TOKEN)[:-2]):
             client = await clients.enter_async_context(connected(opened.url, trust=opened.trust))
             await client.send(half)
-            said.append(client.read_to_end())
-        assert all(b" 408 " in each for each in await asyncio.gather(*said))
+            received.append(client.read_to_end())
+        assert all(b" 408 " in each for each in await asyncio.gather(*received))
     await until(lambda: len(opened.api.connections) == 0, "all are closed")
 
 
-async def test_head_that_never_ends_is_refused(opened: Opened) -> None:
+async def test_proxy_refuses_endless_request_head(opened: Opened) -> None:
     async with connected(opened.url, trust=opened.trust) as client:
         taken = await client.send_all(
             [b"POST / HTTP/1.1\r\n", *[b"x-a: " + b"y" * 20_000 + b"\r\n"] * 2_000]
@@ -256,7 +256,7 @@ async def test_head_that_never_ends_is_refused(opened: Opened) -> None:
     assert taken < 8 * 1024 * 1024
 
 
-async def test_connections_from_one_address_are_bounded(
+async def test_proxy_bounds_connections_per_address(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opened.api.connections, "_most_per_address", 3)

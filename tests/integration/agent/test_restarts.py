@@ -1,4 +1,4 @@
-"""The agent dies and comes back: nothing is lost, nothing runs twice, nothing is left over."""
+"""Tests of agents that die and restart: nothing is lost, runs twice or is left over."""
 
 import asyncio
 import os
@@ -26,9 +26,7 @@ def _append(marks: Path, seconds: int) -> ActionRequest:
     )
 
 
-async def test_a_killed_agent_finds_its_attempt_running_and_it_runs_once(
-    world: World, tmp_path: Path
-) -> None:
+async def test_killed_agent_adopts_its_running_attempt(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     first = await AgentProcess.start(world)
     assignment = await world.assign(_append(marks, 4))
@@ -46,9 +44,7 @@ async def test_a_killed_agent_finds_its_attempt_running_and_it_runs_once(
     assert versions == [1, 2, 3]
 
 
-async def test_what_ended_while_no_agent_was_there_is_reported(
-    world: World, tmp_path: Path
-) -> None:
+async def test_attempt_ended_without_agent_is_reported(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     first = await AgentProcess.start(world)
     assignment = await world.assign(_append(marks, 1))
@@ -63,7 +59,7 @@ async def test_what_ended_while_no_agent_was_there_is_reported(
     assert len(marks.read_text().splitlines()) == 1
 
 
-async def test_agents_killed_again_and_again_lose_and_repeat_nothing(
+async def test_repeatedly_killed_agent_loses_and_repeats_nothing(
     world: World, tmp_path: Path
 ) -> None:
     marks = [tmp_path / f"marks{number}" for number in range(6)]
@@ -71,7 +67,7 @@ async def test_agents_killed_again_and_again_lose_and_repeat_nothing(
     assignments = []
     for mark in marks:
         assignments.append(await world.assign(_append(mark, 0)))
-        await asyncio.sleep(0.15)  # so that each is killed at another point of its life
+        await asyncio.sleep(0.15)  # so that each is killed at another point
         await started.kill()
         started = await AgentProcess.start(world)
     try:
@@ -83,7 +79,7 @@ async def test_agents_killed_again_and_again_lose_and_repeat_nothing(
     assert [len(mark.read_text().splitlines()) for mark in marks] == [1] * len(marks)
 
 
-async def test_a_report_nobody_acknowledged_is_said_again_and_counted_once(world: World) -> None:
+async def test_unacknowledged_report_is_resent_and_counted_once(world: World) -> None:
     world.control.acknowledging = False
     async with agent(world):
         assignment = await world.assign(ActionRequest(task="talk", inputs={"lines": 1}))
@@ -98,7 +94,7 @@ async def test_a_report_nobody_acknowledged_is_said_again_and_counted_once(world
     assert len(world.control.reports[assignment.attempt]) == 3
 
 
-async def test_a_shim_that_vanished_is_the_systems_failure_and_leaves_nothing(
+async def test_vanished_shim_is_system_failure_without_leftovers(
     world: World, tmp_path: Path
 ) -> None:
     pids_file = tmp_path / "pids"
@@ -118,9 +114,7 @@ async def test_a_shim_that_vanished_is_the_systems_failure_and_leaves_nothing(
     assert not any(is_running(pid) for pid in family)
 
 
-async def test_an_agent_told_to_stop_leaves_its_attempts_running(
-    world: World, tmp_path: Path
-) -> None:
+async def test_stopped_agent_leaves_attempts_running(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     async with agent(world) as first:
         assignment = await world.assign(_append(marks, 3))
@@ -133,7 +127,7 @@ async def test_an_agent_told_to_stop_leaves_its_attempts_running(
     assert end.phase is Phase.SUCCEEDED, end.failure
 
 
-async def test_an_agent_told_to_take_its_attempts_along_does(world: World, tmp_path: Path) -> None:
+async def test_stopped_agent_with_stop_attempts_stops_them(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     async with agent(world, "--stop-attempts") as first:
         assignment = await world.assign(_append(marks, 300))
@@ -147,26 +141,22 @@ async def test_an_agent_told_to_take_its_attempts_along_does(world: World, tmp_p
     assert (end.failure.code, end.failure.kind) == ("AgentStopped", FailureKind.PREEMPTION)
 
 
-async def test_a_lease_that_went_elsewhere_meanwhile_is_stopped_in_silence(
-    world: World, tmp_path: Path
-) -> None:
+async def test_revoked_lease_is_stopped_without_report(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     first = await AgentProcess.start(world)
     assignment = await world.assign(_append(marks, 300))
     pid = int(await until_file(marks))
     await world.control.phase_of(assignment, Phase.RUNNING)
     await first.kill()
-    said = len(world.control.received)
+    received = len(world.control.received)
 
     world.control.decision_on = lambda _: link_pb2.VerdictOnLease.KIND_FORGET
     async with agent(world):
         await until(lambda: not is_running(pid))
-    assert len(world.control.received) - said <= 2  # what it knew of before it was told
+    assert len(world.control.received) - received <= 2  # reports from before the stop
 
 
-async def test_an_attempt_to_be_stopped_is_stopped_after_the_reconnect(
-    world: World, tmp_path: Path
-) -> None:
+async def test_stop_is_applied_after_reconnect(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     first = await AgentProcess.start(world)
     assignment = await world.assign(_append(marks, 300))

@@ -1,4 +1,4 @@
-"""A task forked of the zygote cannot tell: it finds itself as if started by the shell."""
+"""Tests of warm starts: a task forked from the zygote looks as if started by a shell."""
 
 import json
 import os
@@ -45,7 +45,7 @@ async def _describe(world: World, name: str, **env: str) -> dict[str, Any]:
     return description
 
 
-async def test_a_task_cannot_tell_how_it_was_started(world: World) -> None:
+async def test_warm_start_looks_like_cold_start(world: World) -> None:
     async with agent(world, "--cold"):
         cold = await _describe(world, "of-nothing")
     async with agent(world) as started:
@@ -57,7 +57,7 @@ async def test_a_task_cannot_tell_how_it_was_started(world: World) -> None:
     assert spare == cold
 
 
-async def test_a_spare_made_for_another_environment_is_not_used(world: World) -> None:
+async def test_zygote_spare_of_other_environment_is_not_used(world: World) -> None:
     async with agent(world) as started:
         await _until_warm(started)
         first = await _describe(world, "first", COLOUR="red", LOG_LEVEL="30")
@@ -68,7 +68,7 @@ async def test_a_spare_made_for_another_environment_is_not_used(world: World) ->
     assert "COLOUR" not in second["env"]
 
 
-async def test_what_an_interpreter_reads_at_its_start_is_heeded(world: World) -> None:
+async def test_warm_start_applies_interpreter_variables(world: World) -> None:
     async with agent(world) as started:
         await _until_warm(started)
         plain = await _describe(world, "plain")
@@ -91,7 +91,7 @@ _FIXED_WHEN_LOADED = {
 }
 
 
-async def test_variables_read_when_a_process_is_loaded_are_heeded_warm_as_cold(
+async def test_warm_start_applies_loader_variables(
     world: World,
 ) -> None:
     async def describe_each(how: str) -> dict[str, str]:
@@ -119,7 +119,7 @@ async def test_variables_read_when_a_process_is_loaded_are_heeded_warm_as_cold(
     assert unseen <= {"LANG", "LC_ALL", "PYTHONUTF8"}  # as the machine's, perhaps
 
 
-async def test_variable_of_the_tasks_own_keeps_the_warm_start(world: World) -> None:
+async def test_warm_start_is_kept_with_task_variables(world: World) -> None:
     base = inherited(os.environ)
     spawner = Spawner(base, world.root, SystemClock(), warm=True)
     program = shutil.which("a0", path=base["PATH"])
@@ -136,7 +136,7 @@ async def test_variable_of_the_tasks_own_keeps_the_warm_start(world: World) -> N
             assert spawner._may_fork(_make_start(program, {**base, **env})) is may_fork, env
 
 
-async def test_package_that_starts_threads_leaves_warm_start_on(
+async def test_warm_start_is_kept_with_package_that_starts_threads(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As numpy does, and with it pandas, which the SDK imports where they are installed."""
@@ -165,7 +165,7 @@ async def test_package_that_starts_threads_leaves_warm_start_on(
     assert "msgpack" in left_out
 
 
-async def test_a_zygote_that_died_is_replaced_and_no_task_waits_for_it(world: World) -> None:
+async def test_dead_zygote_is_replaced_without_delaying_tasks(world: World) -> None:
     async with agent(world) as started:
         await _until_warm(started)
         os.kill(_find_zygote(started), signal.SIGKILL)
@@ -174,7 +174,7 @@ async def test_a_zygote_that_died_is_replaced_and_no_task_waits_for_it(world: Wo
         await _describe(world, "afterwards")
 
 
-async def test_tasks_outlive_the_zygote_they_were_forked_of(world: World, tmp_path: Path) -> None:
+async def test_tasks_outlive_their_zygote(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     async with agent(world) as started:
         await _until_warm(started)
@@ -190,7 +190,7 @@ async def test_tasks_outlive_the_zygote_they_were_forked_of(world: World, tmp_pa
     assert end.phase is Phase.SUCCEEDED, end.failure
 
 
-async def test_nothing_of_an_agent_is_left_when_it_has_ended(world: World) -> None:
+async def test_ended_agent_leaves_no_processes(world: World) -> None:
     async with agent(world) as started:
         await _until_warm(started)
         await _describe(world, "one")  # leaves a spare behind
@@ -232,10 +232,10 @@ def _make_start(program: str, env: Mapping[str, str]) -> Start:
     )
 
 
-async def test_an_attempt_that_a_late_shim_has_taken_costs_no_zygote(
+async def test_attempt_taken_by_late_shim_keeps_zygote(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An agent was killed when it had asked for a shim; the next one asks, too."""
+    """An agent was killed after it requested a shim; the next one requests it again."""
     base = inherited(os.environ)
     program = shutil.which("a0", path=base["PATH"])
     assert program is not None

@@ -1,4 +1,4 @@
-"""What the agent's integration tests stand on: a real agent process, real task specs."""
+"""Fixtures of the agent's integration tests: a real agent process, real task specs."""
 
 import asyncio
 import os
@@ -49,7 +49,7 @@ RUN_SPEC = run_pb2.RunSpec()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionRequest:
-    """A task to run, as a test says it."""
+    """A task to run, as a test describes it."""
 
     task: str  # a function of tests/integration/agent/tasks/work.py
     inputs: Mapping[str, int | str | timedelta] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class ActionRequest:
 
 
 class World:
-    """A directory that is the bucket, and a control plane to assign from."""
+    """A directory that is the bucket, and a control plane that assigns attempts."""
 
     def __init__(self, root: Path, control: FakeControl) -> None:
         self.root = root
@@ -83,7 +83,7 @@ class World:
     def make(
         self, request: ActionRequest, *, run: str = "r1", parent: str | None = None
     ) -> Assignment:
-        """Put the inputs where they belong, and return the assignment."""
+        """Write the inputs to the bucket, and return the assignment."""
         action = ActionName(f"a{uuid4().hex[:8]}")
         run_base = f"{self.base}/acme/p/development/{run}"
         directory = self.path(f"{run_base}/{action}")
@@ -201,7 +201,7 @@ class AgentProcess:
 
     @classmethod
     async def dial(cls, address: str, token: str, root: Path, *options: str) -> Self:
-        """Start one that keeps everything below ``root`` and dials ``address``."""
+        """Start an agent that keeps everything below ``root`` and dials ``address``."""
         (root / "token").write_text(token)
         log = root / "agent.log"
         program_logs.follow("agent", log)
@@ -235,7 +235,7 @@ class AgentProcess:
 
 @asynccontextmanager
 async def agent(world: World, *options: str) -> AsyncIterator[AgentProcess]:
-    """Run an agent for the length of a block, and leave nothing of it behind."""
+    """Run an agent within the block, and remove everything it leaves."""
     started = await AgentProcess.start(world, *options)
     async with stopped_afterwards(started):
         yield started
@@ -251,14 +251,14 @@ async def stopped_afterwards(started: AgentProcess) -> AsyncIterator[None]:
 
 
 async def until(fact: Callable[[], bool], *, seconds: float = 60) -> None:
-    """Wait for what other processes do: it can only be looked at again and again."""
+    """Poll until ``fact`` holds: changes by other processes send no event."""
     async with asyncio.timeout(seconds):
         while not fact():  # noqa: ASYNC110 - no event crosses processes
             await asyncio.sleep(0.02)
 
 
 async def until_file(path: Path, *, empty: bool = False) -> str:
-    """Wait until the file is there with a whole line in it; return its text."""
+    """Wait until the file has a complete line; return its text."""
 
     def is_written() -> bool:
         return path.exists() and (empty or path.read_text().endswith("\n"))
@@ -268,6 +268,6 @@ async def until_file(path: Path, *, empty: bool = False) -> str:
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process is there and no zombie."""
+    """Return whether the process exists and is no zombie."""
     fields = read_stat(pid)
     return fields is not None and fields[0] != "Z"

@@ -1,4 +1,4 @@
-"""The agent's own client on the test's API server, and the definition of TaskActions."""
+"""Fixtures: the agent's client on the test's API server, and the CRD of TaskActions."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,13 +24,13 @@ async def kube(kube_api: KubeForTests) -> AsyncIterator[Kube]:
 
 @pytest.fixture
 def place(namespace: str) -> str:
-    """A namespace of the test's own, by name."""
+    """Name of a namespace for this test only."""
     return namespace.rpartition("/")[2]
 
 
 @pytest.fixture
 async def task_actions(api: KubeClient) -> None:
-    """The chart's definition of TaskActions is installed, and stays for the session."""
+    """Install the chart's CRD of TaskActions, for the session."""
     definition = yaml.safe_load(_TASK_ACTIONS.read_text())
     path = f"{_DEFINITIONS}/{definition['metadata']['name']}"
     if not await api.exists(path):

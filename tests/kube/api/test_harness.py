@@ -1,4 +1,4 @@
-"""The API server is real: it validates, watches, forgets, refuses and collects garbage."""
+"""Tests of the test's API server: it validates, watches, compacts, authorizes and collects."""
 
 import asyncio
 from contextlib import aclosing
@@ -17,9 +17,7 @@ _POD = {
 }
 
 
-async def test_a_pod_waits_for_the_kubelet_that_a_test_plays(
-    api: KubeClient, namespace: str
-) -> None:
+async def test_pod_waits_for_the_tests_kubelet(api: KubeClient, namespace: str) -> None:
     pod = await api.create(f"{namespace}/pods", _POD)
     assert pod["status"]["phase"] == "Pending"
 
@@ -27,7 +25,7 @@ async def test_a_pod_waits_for_the_kubelet_that_a_test_plays(
     assert (await api.get(f"{namespace}/pods/one"))["status"]["phase"] == "Running"
 
 
-async def test_a_watch_gives_each_change_once_and_in_order(api: KubeClient, namespace: str) -> None:
+async def test_watch_yields_each_change_once_in_order(api: KubeClient, namespace: str) -> None:
     since = (await api.get(f"{namespace}/secrets"))["metadata"]["resourceVersion"]
     await api.create(f"{namespace}/secrets", {"metadata": {"name": "one"}})
     await api.patch(f"{namespace}/secrets/one", {"metadata": {"labels": {"seen": "yes"}}})
@@ -42,7 +40,7 @@ async def test_a_watch_gives_each_change_once_and_in_order(api: KubeClient, name
     assert seen == ["ADDED", "MODIFIED", "DELETED"]
 
 
-async def test_a_resource_has_a_schema_that_is_enforced_and_a_status_of_its_own(
+async def test_custom_resource_has_schema_and_status_subresource(
     api: KubeClient, namespace: str
 ) -> None:
     await api.create(
@@ -72,7 +70,7 @@ async def test_a_resource_has_a_schema_that_is_enforced_and_a_status_of_its_own(
         )
 
 
-async def test_what_the_server_has_forgotten_is_gone(
+async def test_compacted_resource_version_is_gone(
     api: KubeClient, namespace: str, kube_api: KubeForTests
 ) -> None:
     for name in ("one", "two"):
@@ -90,7 +88,7 @@ async def test_what_the_server_has_forgotten_is_gone(
         await anext(changes)
 
 
-async def test_a_server_that_is_held_up_answers_once_it_is_not(
+async def test_paused_api_server_answers_after_resume(
     api: KubeClient, kube_api: KubeForTests
 ) -> None:
     async with asyncio.TaskGroup() as tasks:
@@ -101,9 +99,7 @@ async def test_a_server_that_is_held_up_answers_once_it_is_not(
     assert answer.result()["gitVersion"].startswith("v1.36.")
 
 
-async def test_a_user_without_a_role_is_refused_and_with_one_is_not(
-    api: KubeClient, namespace: str, kube_api: KubeForTests
-) -> None:
+async def test_user_needs_a_role(api: KubeClient, namespace: str, kube_api: KubeForTests) -> None:
     name = namespace.rpartition("/")[2]
     account = f"system:serviceaccount:{name}:default"
     async with kube_api.client(account) as caller:
@@ -125,15 +121,15 @@ async def test_a_user_without_a_role_is_refused_and_with_one_is_not(
             try:
                 return await caller.list(f"{namespace}/pods") == []
             except KubeError:
-                return False  # the server has yet to hear of its own roles
+                return False  # the server's cache of roles is not up to date yet
 
-        await wait_until(is_let_in, "the role is heard of")
+        await wait_until(is_let_in, "the role takes effect")
         with pytest.raises(KubeError) as refused:
             await caller.create(f"{namespace}/pods", _POD)
         assert refused.value.code == 403
 
 
-async def test_a_service_account_enters_with_a_token(
+async def test_service_account_authenticates_with_token(
     api: KubeClient, namespace: str, kube_api: KubeForTests
 ) -> None:
     issued = await api.create(
@@ -149,7 +145,7 @@ async def test_a_service_account_enters_with_a_token(
     assert review["status"]["userInfo"]["username"] == f"system:serviceaccount:{name}:default"
 
 
-async def test_what_an_owner_leaves_behind_is_collected(api: KubeClient, namespace: str) -> None:
+async def test_owned_objects_are_garbage_collected(api: KubeClient, namespace: str) -> None:
     owner = await api.create(f"{namespace}/configmaps", {"metadata": {"name": "owner"}})
     owned_by = {
         "apiVersion": "v1",

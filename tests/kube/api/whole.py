@@ -1,4 +1,4 @@
-"""All that a customer has but a node: the SDK's calls come as far as the API server."""
+"""Fixtures of a whole installation except for nodes: SDK calls reach the API server."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -19,7 +19,7 @@ _MACHINE = "127.0.0.1"
 
 @asynccontextmanager
 async def places(api: KubeClient, secrets: Mapping[str, str]) -> AsyncIterator[None]:
-    """Have the agent's namespace and that of tasks, with their secrets."""
+    """Create the namespaces of the agent and of tasks, with their secrets."""
     for name in (NAMESPACE, TASKS):
         await api.create(_NAMESPACES, {"metadata": label_namespace(name)})
     secret = {"metadata": {"name": "volary-secrets"}, "stringData": dict(secrets)}
@@ -32,7 +32,7 @@ async def places(api: KubeClient, secrets: Mapping[str, str]) -> AsyncIterator[N
 
 @contextmanager
 def without_a_node(kube: KubeForTests, database: DatabaseForTest, home: Path) -> Iterator[World]:
-    """Have a control plane and a bucket; the agent is the test's to start."""
+    """Start a control plane and a bucket; the test starts the agent."""
     place = SimpleNamespace(network=SimpleNamespace(machine=_MACHINE))
     no_node = cast("NodeForTests", SimpleNamespace(kube=kube, place=place))
     with seaweed.running(_MACHINE) as s3, running(World(home, no_node, s3, database)) as world:

@@ -1,4 +1,4 @@
-"""Values for the agent's tests: valid by default; override what matters."""
+"""Factories of assignments for the agent's tests: valid by default; override what matters."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -41,7 +41,7 @@ def make_assignment(
     task_type: str = "python",
     attempt: int = 1,
 ) -> Assignment:
-    """Assignment ``number``: of an action, an attempt and a lease of its own."""
+    """Return assignment ``number``, with its own action, attempt and lease."""
     action = f"a{number}"
     run_base = f"{base}/acme/p/development/r1"
     return Assignment(

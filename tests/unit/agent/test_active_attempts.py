@@ -5,7 +5,7 @@ from tests.unit.agent.assignments import NOW, make_active
 PULLING = StatusUpdate(phase=Phase.INITIALIZING, reason="Pulling")
 
 
-def test_a_phase_that_is_known_is_no_news() -> None:
+def test_repeated_phase_is_not_reported() -> None:
     active, first = next_report(make_active(), PULLING, NOW)
     assert first is not None
     again, second = next_report(active, PULLING, NOW)
@@ -13,7 +13,7 @@ def test_a_phase_that_is_known_is_no_news() -> None:
     assert again == active
 
 
-def test_another_reason_for_the_same_phase_is_news() -> None:
+def test_repeated_phase_with_new_reason_is_reported() -> None:
     active, _ = next_report(make_active(), PULLING, NOW)
     active, report = next_report(
         active, StatusUpdate(phase=Phase.INITIALIZING, reason="BackOff"), NOW
@@ -22,19 +22,19 @@ def test_another_reason_for_the_same_phase_is_news() -> None:
     assert (report.version, report.reason) == (2, "BackOff")
 
 
-def test_a_known_phase_without_a_reason_is_no_news() -> None:
+def test_repeated_phase_without_reason_is_not_reported() -> None:
     active, _ = next_report(make_active(), PULLING, NOW)
     _, report = next_report(active, StatusUpdate(phase=Phase.INITIALIZING), NOW)
     assert report is None
 
 
-def test_nothing_is_said_of_an_attempt_that_is_over() -> None:
+def test_ended_attempt_is_not_reported_again() -> None:
     active, _ = next_report(make_active(), StatusUpdate(phase=Phase.FAILED), NOW)
     _, report = next_report(active, StatusUpdate(phase=Phase.FAILED, reason="again"), NOW)
     assert report is None
 
 
-def test_what_cannot_follow_is_not_reported() -> None:
+def test_forbidden_phase_transition_is_not_reported() -> None:
     active, _ = next_report(make_active(), StatusUpdate(phase=Phase.RUNNING), NOW)
     _, report = next_report(active, PULLING, NOW)
     assert report is None

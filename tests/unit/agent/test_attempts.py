@@ -1,4 +1,4 @@
-"""What fails inside the agent is ended before that is told; nobody waits for what is let go of."""
+"""Tests of running attempts: agent errors stop them first; released ones are not waited for."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -30,10 +30,10 @@ SPECS = {FIRST.task_spec: b"", FIRST.run_spec: b""}
 
 @dataclass(slots=True)
 class Faulty:
-    """Fails at the first attempt's first go; ends what it is then told to stop as ``end`` says."""
+    """Runtime that fails at the first run of the first attempt; a stopped one ends as ``end``."""
 
     end: Phase = Phase.ABORTED
-    goes: list[tuple[Phase, bool]] = field(default_factory=list)  # told before, stopped
+    goes: list[tuple[Phase, bool]] = field(default_factory=list)  # last reported phase, stopped
 
     async def run(self, job: Job, report_status: ReportStatus, stop: asyncio.Event) -> StatusUpdate:
         self.goes.append((job.last_reported, stop.is_set()))
@@ -61,7 +61,7 @@ def make_attempts(
     [(Phase.ABORTED, Phase.FAILED), (Phase.SUCCEEDED, Phase.SUCCEEDED)],
     ids=["stopped", "was-over"],
 )
-async def test_what_runs_is_ended_before_a_fault_of_ours_is_told(
+async def test_attempt_is_stopped_before_agent_error_is_reported(
     tmp_path: Path, end: Phase, phase: Phase
 ) -> None:
     runtime = Faulty(end=end)
@@ -80,7 +80,7 @@ async def test_what_runs_is_ended_before_a_fault_of_ours_is_told(
 
 
 class Noted:
-    """Notes what it is given; ends it when it is told to."""
+    """Runtime that records its jobs, and ends them when they are stopped."""
 
     def __init__(self) -> None:
         self.goes: list[tuple[str, Phase, bool]] = []
@@ -97,8 +97,8 @@ class Noted:
             yield nothing
 
 
-async def test_what_runs_is_ended_when_nobody_knows_any_more_what_it_is(tmp_path: Path) -> None:
-    """Somebody has removed its spec; of what was not begun nothing has to be ended."""
+async def test_running_attempt_with_missing_spec_is_stopped(tmp_path: Path) -> None:
+    """Its spec was deleted; an attempt that was not started need not be stopped."""
     runtime = Noted()
     async with Ledger.open(tmp_path / "ledger.sqlite3") as ledger:
         held = await ledger.accept([FIRST, SECOND], {}, NOW)
@@ -115,7 +115,7 @@ async def test_what_runs_is_ended_when_nobody_knows_any_more_what_it_is(tmp_path
 
 
 class FullJournal(SqliteJournal):
-    """Has no room for reports."""
+    """Journal that cannot store reports."""
 
     async def record(
         self, reports: Sequence[Report], *, then: Callable[[], None] = lambda: None
@@ -124,10 +124,10 @@ class FullJournal(SqliteJournal):
         raise LedgerError("the disk is full")
 
 
-async def test_an_agent_without_memory_does_not_wait_for_what_it_has_let_go_of(
+async def test_shutdown_with_broken_ledger_does_not_wait_for_released_attempts(
     tmp_path: Path,
 ) -> None:
-    """It was to stop its processes when it ends; it cannot, and the next agent goes on."""
+    """With ``take_along`` it should stop its processes, but cannot; the next agent resumes them."""
     runtime = Faulty()
     async with FullJournal.open(tmp_path / "ledger.sqlite3") as journal:
         ledger = Ledger(journal)

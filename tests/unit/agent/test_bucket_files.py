@@ -1,4 +1,4 @@
-"""Files of a ``file://`` store are copied in and out in tasks, and nowhere else."""
+"""Tests of the SDK plugin that copies files of a ``file://`` store in tasks, and only there."""
 
 import os
 import subprocess
@@ -18,14 +18,14 @@ print("flyte" in sys.modules)
 """
 
 
-def test_sdk_finds_the_plugin() -> None:
+def test_bucket_files_plugin_is_found_by_sdk() -> None:
     [found] = entry_points(group="flyte.plugins.types", name="volary-bucket-files")
 
     assert found.load() is bucket_files.install
 
 
 @pytest.mark.parametrize("run_base", ["", "s3://bucket/acme/p/development/r1"])
-def test_sdk_is_left_alone_outside_a_task_on_a_directory(
+def test_bucket_files_plugin_is_inactive_outside_tasks_on_a_directory(
     run_base: str,
 ) -> None:
     ran = subprocess.run(  # noqa: S603 -- our own interpreter
@@ -39,7 +39,7 @@ def test_sdk_is_left_alone_outside_a_task_on_a_directory(
     assert ran.stdout == "False\n"
 
 
-def test_directory_is_copied_as_a_bucket_holds_it(tmp_path: Path) -> None:
+def test_bucket_files_copy_directory_like_a_bucket(tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "below").mkdir(parents=True)
     (source / "empty").mkdir()

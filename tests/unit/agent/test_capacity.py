@@ -1,4 +1,4 @@
-"""How much more the agent asks for."""
+"""Tests of the capacity that the agent announces."""
 
 from datetime import timedelta
 
@@ -41,24 +41,24 @@ def make_load(
     ],
     ids=["idle", "busy", "arriving", "over", "inline-full", "inline-nearly", "no-memory"],
 )
-def test_room_is_what_the_tightest_bound_leaves(load: Load, expected: int) -> None:
+def test_capacity_is_set_by_tightest_limit(load: Load, expected: int) -> None:
     assert capacity(load, slots=10) == expected
 
 
-def test_when_every_slot_is_taken_and_nothing_moves_one_more_is_asked_for() -> None:
+def test_capacity_is_one_when_all_slots_are_stalled() -> None:
     still = make_load(processes=10, still_for=limits.STALLED_AFTER)
 
     assert capacity(still, slots=10) == 1
     assert capacity(make_load(processes=10), slots=10) == 0
 
 
-def test_even_a_standstill_does_not_ask_for_more_than_memory_allows() -> None:
+def test_capacity_is_zero_below_memory_floor_even_when_stalled() -> None:
     still = make_load(processes=10, still_for=limits.STALLED_AFTER, free_memory=0)
 
     assert capacity(still, slots=10) == 0
 
 
-def test_a_parent_whose_child_runs_here_takes_no_slot() -> None:
+def test_parent_of_running_child_takes_no_slot() -> None:
     parent, child, other = (
         make_assignment(1),
         make_assignment(2, parent="a1"),
@@ -76,7 +76,7 @@ def test_a_parent_whose_child_runs_here_takes_no_slot() -> None:
     assert taken == [(1, 1), (1, 2), (2, 3), (2, 2), (1, 1), (0, 0)]
 
 
-def test_a_child_that_comes_before_its_parent_counts_for_it() -> None:
+def test_child_added_before_parent_frees_parents_slot() -> None:
     slots = Slots()
     slots.add(make_assignment(2, parent="a1"))
     slots.add(make_assignment(1))
@@ -85,5 +85,5 @@ def test_a_child_that_comes_before_its_parent_counts_for_it() -> None:
 
 
 @pytest.mark.parametrize(("memory", "slots"), [(GIB // 2, 4), (16 * GIB, 64), (512 * GIB, 256)])
-def test_slots_go_by_memory(memory: int, slots: int) -> None:
+def test_default_slots_follow_memory(memory: int, slots: int) -> None:
     assert default_slots(memory) == slots

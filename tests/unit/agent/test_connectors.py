@@ -1,4 +1,4 @@
-"""Which attempts are a connector's: by type at first, afterwards by who has begun them."""
+"""Tests of which attempts a connector runs: by task type at first, then by who started them."""
 
 from dataclasses import replace
 
@@ -29,11 +29,11 @@ def suits(
     )
 
 
-def test_a_type_that_nobody_else_runs_may_be_one_of_a_connector_not_heard_yet() -> None:
-    unheard = make_runtime(ConnectorSettings(endpoints=[NOWHERE]))
-    assert suits(unheard, "snowflake")
-    assert suits(unheard, "snowflake", Phase.QUEUED, "ConnectorAway")
-    assert not suits(unheard, "python")
+def test_unknown_task_type_suits_unreached_connector() -> None:
+    unreached = make_runtime(ConnectorSettings(endpoints=[NOWHERE]))
+    assert suits(unreached, "snowflake")
+    assert suits(unreached, "snowflake", Phase.QUEUED, "ConnectorAway")
+    assert not suits(unreached, "python")
     assert not suits(make_runtime(ConnectorSettings()), "snowflake")
 
 
@@ -46,17 +46,17 @@ def test_a_type_that_nobody_else_runs_may_be_one_of_a_connector_not_heard_yet() 
         (Phase.RUNNING, ""),
     ],
 )
-def test_what_was_begun_as_a_pod_stays_one(last_reported: Phase, reason: str) -> None:
-    """An agent that begins anew has not heard its connectors; the pod runs all the same."""
-    unheard = make_runtime(ConnectorSettings(endpoints=[NOWHERE]))
-    assert not suits(unheard, "mine", last_reported, reason)
+def test_attempt_started_as_pod_stays_a_pod(last_reported: Phase, reason: str) -> None:
+    """A restarted agent has not reached its connectors yet; the pod runs regardless."""
+    unreached = make_runtime(ConnectorSettings(endpoints=[NOWHERE]))
+    assert not suits(unreached, "mine", last_reported, reason)
 
 
 @pytest.mark.parametrize(
     ("last_reported", "reason"),
     [(Phase.INITIALIZING, "CreatingJob"), (Phase.RUNNING, "ConnectorRunning")],
 )
-def test_what_a_connector_has_begun_is_no_pod_when_it_is_served_no_longer(
+def test_connector_attempt_stays_with_connector_that_is_gone(
     last_reported: Phase, reason: str
 ) -> None:
     assert suits(make_runtime(ConnectorSettings()), "snowflake", last_reported, reason)

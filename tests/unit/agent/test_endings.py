@@ -1,4 +1,4 @@
-"""A row for every way an attempt can end."""
+"""Tests of the classification of endings, with a row for every way an attempt can end."""
 
 import os
 import signal
@@ -131,7 +131,7 @@ def make_artifacts(
         "real-time-signal",
     ],
 )
-def test_an_end_is_judged(
+def test_classify_covers_every_ending(
     artifacts: AttemptArtifacts, phase: Phase, code: str | None, kind: FailureKind | None
 ) -> None:
     judged, failure = classify(artifacts)
@@ -140,8 +140,8 @@ def test_an_end_is_judged(
     assert (failure and failure.code, failure and failure.kind) == (code, kind)
 
 
-def test_classification_knows_every_wait_status() -> None:
-    """All 65,536 of them, with and without each reason of ours to kill."""
+def test_classify_covers_every_wait_status() -> None:
+    """All 65,536 of them, with and without each reason of the agent to kill."""
     for status, killed_for in product(range(2**16), [None, *KilledFor]):
         ended = parse_wait_status(status)
         phase, failure = classify(
@@ -160,7 +160,7 @@ def test_classification_knows_every_wait_status() -> None:
         assert failure is not None or phase in {Phase.SUCCEEDED, Phase.ABORTED}
 
 
-def test_an_unknown_signal_is_a_user_failure_with_its_number() -> None:
+def test_unknown_signal_is_user_failure_with_its_number() -> None:
     _, failure = classify(make_artifacts(parse_wait_status(signal.SIGRTMIN + 2)))
 
     assert failure is not None
@@ -168,25 +168,25 @@ def test_an_unknown_signal_is_a_user_failure_with_its_number() -> None:
     assert f"signal {signal.SIGRTMIN + 2} (SIGRTMIN+2)" in failure.message
 
 
-def test_an_error_that_says_so_is_not_tried_again() -> None:
+def test_unrecoverable_error_is_not_retried() -> None:
     _, failure = classify(make_artifacts(Exit(code=0), error=make_error(recoverable=False)))
 
     assert failure is not None
     assert not failure.recoverable
 
 
-def test_a_bad_exit_quotes_what_was_said_last() -> None:
+def test_nonzero_exit_quotes_last_log_lines() -> None:
     _, failure = classify(make_artifacts(Exit(code=3)))
 
     assert failure is not None
     assert failure.message.endswith("Its last lines:\nthe last line")
 
 
-def test_a_short_message_is_left_alone() -> None:
+def test_short_message_is_not_cut() -> None:
     assert cut_message("short", "file:///error.pb") == "short"
 
 
-def test_a_long_message_is_cut_between_characters_and_says_where_the_whole_is() -> None:
+def test_long_message_is_cut_between_characters_and_names_full_uri() -> None:
     cut = cut_message("ä" * MAX_MESSAGE_BYTES, "file:///error.pb")
 
     assert len(cut.encode()) <= MAX_MESSAGE_BYTES
@@ -195,7 +195,7 @@ def test_a_long_message_is_cut_between_characters_and_says_where_the_whole_is() 
 
 
 @pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "NOT_FOUND"])
-def test_child_that_the_control_plane_refused_spends_no_retries(code: str) -> None:
+def test_refused_child_action_is_not_retried(code: str) -> None:
     error = TaskError(
         code="RuntimeSystemError",
         message="Controller failed for action c1 (non-retryable RuntimeSystemError): "
@@ -213,7 +213,7 @@ def test_child_that_the_control_plane_refused_spends_no_retries(code: str) -> No
     assert failure.message == error.message
 
 
-def test_child_that_could_not_be_launched_for_now_may_be_retried() -> None:
+def test_child_action_failed_for_now_is_retried() -> None:
     error = TaskError(
         code="RuntimeSystemError",
         message="Action launch failed (UNAVAILABLE): the database does not answer",

@@ -1,4 +1,4 @@
-"""What a task's process is started with."""
+"""Tests of the environment and command line of a task's process."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.unit.agent.assignments import make_assignment, make_job
 ENDPOINT = Endpoint(address="localhost:8100", insecure=True)
 
 
-def test_the_system_says_where_the_action_is() -> None:
+def test_environment_names_the_action() -> None:
     variables = system_variables(make_assignment(3, attempt=2), ENDPOINT)
 
     assert variables["_U_ORG_NAME"] == "acme"
@@ -24,7 +24,7 @@ def test_the_system_says_where_the_action_is() -> None:
     assert variables["FLYTE_ATTEMPT_NUMBER"] == "1"
 
 
-def test_the_run_overrides_the_task_and_the_system_overrides_both() -> None:
+def test_environment_precedence_is_system_run_task() -> None:
     job = make_job(
         env={"MINE": "task", "LOG_LEVEL": "10", "_U_ORG_NAME": "mallory"},
         run_env={"MINE": "run", "ACTION_NAME": "a9"},
@@ -39,25 +39,25 @@ def test_the_run_overrides_the_task_and_the_system_overrides_both() -> None:
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "FLYTE_AWS_ENDPOINT", "HOME", "LC_ALL"])
-def test_what_storage_and_programs_need_is_inherited(name: str) -> None:
+def test_environment_inherits_storage_and_program_variables(name: str) -> None:
     assert inherited({name: "x", "PATH": "/bin"})[name] == "x"
 
 
 @pytest.mark.parametrize(
     "name", ["VOLARY_AGENT_TOKEN_FILE", "DATABASE_URL", "PYTHONPATH", "EAGER_API_KEY", "LD_PRELOAD"]
 )
-def test_nothing_else_is(name: str) -> None:
+def test_environment_inherits_no_other_variables(name: str) -> None:
     assert name not in inherited({name: "x", "PATH": "/bin"})
 
 
-def test_the_agents_own_programs_come_first() -> None:
+def test_environment_path_starts_with_agents_programs() -> None:
     path = inherited({"PATH": "/usr/bin"})["PATH"].split(":")
 
     assert (Path(path[0]) / "a0").exists()
     assert path[-1] == "/usr/bin"
 
 
-def test_every_placeholder_is_filled_in() -> None:
+def test_input_templates_are_all_filled_in() -> None:
     assignment = make_assignment(2, attempt=2)
     prefix = "file:///blobs/acme/p/development/r1/a2"
     args = [
@@ -87,10 +87,10 @@ def test_every_placeholder_is_filled_in() -> None:
     ]
 
 
-def test_the_first_attempt_has_no_checkpoint_before_it() -> None:
+def test_first_attempt_has_no_previous_checkpoint() -> None:
     assert substitute(["{{.prevCheckpointPrefix}}"], make_assignment()) == [""]
 
 
-def test_what_is_filled_in_is_not_filled_in_again() -> None:
-    # A name may look like a placeholder only to someone who looks twice.
+def test_input_template_values_are_not_expanded_again() -> None:
+    # A value that looks like a placeholder must not be expanded in a second pass.
     assert substitute(["{{.input}}{{.runName}}"], make_assignment())[0].endswith("inputs.pbr1")

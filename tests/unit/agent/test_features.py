@@ -1,4 +1,4 @@
-"""What a runtime ignores of what a task asks for is said, by one table for all runtimes."""
+"""Tests of the table of task features that each runtime ignores and reports as ignored."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -75,23 +75,23 @@ ASKED: dict[str, tuple[Change, str, set[RuntimeKind]]] = {
 
 
 @pytest.mark.parametrize(("change", "says", "ignored_by"), ASKED.values(), ids=ASKED)
-def test_ignored_feature_is_said_by_the_runtimes_that_ignore_it(
+def test_ignored_feature_is_listed_by_runtimes_that_ignore_it(
     change: Change, says: str, ignored_by: set[RuntimeKind]
 ) -> None:
     template = TaskTemplate()
     change(template)
     job = make_job(template=template)
 
-    said = {kind: list_ignored(job, kind) for kind in RuntimeKind}
+    ignored = {kind: list_ignored(job, kind) for kind in RuntimeKind}
 
-    assert {kind for kind, user_errors in said.items() if user_errors} == ignored_by
+    assert {kind for kind, user_errors in ignored.items() if user_errors} == ignored_by
     for kind in ignored_by:
-        [sentence] = said[kind]
+        [sentence] = ignored[kind]
         assert says in sentence
         assert "is ignored: " in sentence
 
 
-def test_secrets_and_image_are_said_to_be_ignored_by_local_processes_only() -> None:
+def test_secrets_and_image_are_ignored_by_process_runtime_only() -> None:
     job = make_job()
     assert job.task.container is not None
     container = replace(job.task.container, image="mine:1")
@@ -107,23 +107,23 @@ def test_secrets_and_image_are_said_to_be_ignored_by_local_processes_only() -> N
     assert not list_ignored(job, CONNECTORS)
 
 
-def test_annotations_of_a_run_are_said_to_be_ignored_where_there_is_no_pod() -> None:
+def test_run_annotations_are_ignored_without_pod() -> None:
     job = make_job()
     job.run.spec.annotations.values["owner"] = "me"
 
-    said = {kind: list_ignored(job, kind) for kind in RuntimeKind}
+    ignored = {kind: list_ignored(job, kind) for kind in RuntimeKind}
 
-    assert {kind for kind, user_errors in said.items() if user_errors} == {PROCESS, CONNECTORS}
-    assert "owner" in said[PROCESS][0]
+    assert {kind for kind, user_errors in ignored.items() if user_errors} == {PROCESS, CONNECTORS}
+    assert "owner" in ignored[PROCESS][0]
 
 
 @pytest.mark.parametrize("kind", RuntimeKind)
-def test_task_that_asks_for_nothing_is_told_nothing(kind: RuntimeKind) -> None:
+def test_task_without_features_lists_no_ignored_ones(kind: RuntimeKind) -> None:
     assert not list_ignored(make_job(), kind)
 
 
 @pytest.mark.parametrize("task_type", NEEDED_BY_TYPE)
-def test_task_of_several_processes_is_not_run_as_one_local_process(task_type: str) -> None:
+def test_multi_process_task_is_not_run_by_process_runtime(task_type: str) -> None:
     task = make_job(args=("a0", "--inputs", "x")).task
 
     assert suits_process(replace(task, type="python"))

@@ -1,4 +1,4 @@
-"""The fence of a machine: who looks at it knows until when to run, and errs on the safe side."""
+"""Tests of a machine's fence file: the deadline of replaceable attempts, which fails closed."""
 
 import json
 from pathlib import Path
@@ -8,11 +8,11 @@ import pytest
 from dataplane.agent.runtimes.process.fence import FenceFile
 
 
-def test_a_fence_that_nobody_opened_is_closed(tmp_path: Path) -> None:
+def test_missing_fence_file_is_closed(tmp_path: Path) -> None:
     assert FenceFile(tmp_path / "fence").is_closed
 
 
-def test_it_closes_by_itself(tmp_path: Path) -> None:
+def test_fence_file_closes_at_its_deadline(tmp_path: Path) -> None:
     fence = FenceFile(tmp_path / "fence")
     fence.open_for(60)
     assert not fence.is_closed
@@ -20,7 +20,7 @@ def test_it_closes_by_itself(tmp_path: Path) -> None:
     assert fence.is_closed
 
 
-def test_what_was_allowed_before_a_restart_of_the_machine_is_not_allowed_after(
+def test_fence_file_is_closed_after_reboot(
     tmp_path: Path,
 ) -> None:
     fence = FenceFile(tmp_path / "fence")
@@ -31,12 +31,12 @@ def test_what_was_allowed_before_a_restart_of_the_machine_is_not_allowed_after(
 
 
 @pytest.mark.parametrize("text", ["", "garbage", "null", "[1]", '["a", null]', "{}", "[" * 100_000])
-def test_unreadable_fence_is_closed(tmp_path: Path, text: str) -> None:
+def test_unreadable_fence_file_is_closed(tmp_path: Path, text: str) -> None:
     fence = FenceFile(tmp_path / "fence")
     fence.path.write_text(text)
     assert fence.is_closed
 
 
-def test_fence_that_is_no_file_is_closed(tmp_path: Path) -> None:
+def test_fence_file_that_is_a_directory_is_closed(tmp_path: Path) -> None:
     (tmp_path / "fence").mkdir()
     assert FenceFile(tmp_path / "fence").is_closed

@@ -1,4 +1,4 @@
-"""Frames to messages and back."""
+"""Tests of the conversion of frames to messages and back."""
 
 import hashlib
 from datetime import timedelta
@@ -56,11 +56,11 @@ WIRE_LEASE = render_lease(LEASE.attempt, LEASE.id)
     ],
     ids=["hello", "inventory", "credit", "accepted", "reports", "beat", "chunk", "done", "error"],
 )
-def test_everything_the_agent_says_has_a_frame(message: AgentMessage, kind: str) -> None:
+def test_every_agent_message_has_a_frame(message: AgentMessage, kind: str) -> None:
     assert render_frame(message).WhichOneof("frame") == kind
 
 
-def test_a_welcome_is_read() -> None:
+def test_welcome_frame_is_parsed() -> None:
     frame = link_pb2.ControlFrame(
         welcome=link_pb2.Welcome(epoch=3, protocol=1, heartbeat_ms=5000, cluster="local")
     )
@@ -75,12 +75,12 @@ def test_a_welcome_is_read() -> None:
     [link_pb2.Welcome(epoch=0, heartbeat_ms=1), link_pb2.Welcome(epoch=1)],
     ids=["no-epoch", "no-heartbeat"],
 )
-def test_a_welcome_that_promises_nothing_is_bad(welcome: link_pb2.Welcome) -> None:
+def test_welcome_frame_without_epoch_or_heartbeat_is_rejected(welcome: link_pb2.Welcome) -> None:
     with pytest.raises(BadMessageError, match="welcome"):
         parse_frame(link_pb2.ControlFrame(welcome=welcome))
 
 
-def test_assignments_are_read_with_their_specs() -> None:
+def test_assignments_frame_is_parsed_with_specs() -> None:
     assignment = make_assignment()
     digest = Digest(hashlib.sha256(b"spec").digest())
     frame = link_pb2.ControlFrame(
@@ -93,7 +93,7 @@ def test_assignments_are_read_with_their_specs() -> None:
     assert parse_frame(frame) == Assignments([assignment], {digest: b"spec"})
 
 
-def test_a_spec_that_is_not_what_its_digest_says_is_bad() -> None:
+def test_spec_with_wrong_digest_is_rejected() -> None:
     spec = assignment_pb2.Spec(digest=b"x" * 32, body=b"spec")
     frame = link_pb2.ControlFrame(assignments=assignment_pb2.AssignmentBatch(specs=[spec]))
 
@@ -101,7 +101,7 @@ def test_a_spec_that_is_not_what_its_digest_says_is_bad() -> None:
         parse_frame(frame)
 
 
-def test_stops_and_verdicts_are_read() -> None:
+def test_stops_and_inventory_decisions_are_parsed() -> None:
     stop = link_pb2.Stop(lease=WIRE_LEASE, reason="abort", forget=True)
     stops = link_pb2.ControlFrame(stops=link_pb2.StopBatch(stops=[stop]))
     status = link_pb2.VerdictOnLease(lease=WIRE_LEASE, kind=link_pb2.VerdictOnLease.KIND_FORGET)
@@ -114,7 +114,7 @@ def test_stops_and_verdicts_are_read() -> None:
     assert isinstance(LEASE, Lease)
 
 
-def test_a_verdict_this_release_does_not_know_is_bad() -> None:
+def test_unknown_inventory_decision_is_rejected() -> None:
     status = link_pb2.VerdictOnLease(lease=WIRE_LEASE)
     frame = link_pb2.ControlFrame(verdicts=link_pb2.Verdicts(verdicts=[status]))
 
@@ -122,7 +122,7 @@ def test_a_verdict_this_release_does_not_know_is_bad() -> None:
         parse_frame(frame)
 
 
-def test_standing_wishes_are_read() -> None:
+def test_desired_state_frame_is_parsed() -> None:
     frame = link_pb2.ControlFrame(
         wanted=link_pb2.Wanted(version=2, cordoned=True, reconnect_after_ms=1500)
     )
@@ -132,12 +132,12 @@ def test_standing_wishes_are_read() -> None:
     )
 
 
-def test_a_call_this_release_does_not_know_has_no_wish() -> None:
+def test_unknown_call_has_no_request() -> None:
     message = parse_frame(link_pb2.ControlFrame(call=call_pb2.Call(id=5)))
 
     assert message is not None
     assert getattr(message, "request", "?") is None
 
 
-def test_a_frame_of_a_later_release_is_no_message() -> None:
+def test_frame_of_later_release_is_skipped() -> None:
     assert parse_frame(link_pb2.ControlFrame()) is None

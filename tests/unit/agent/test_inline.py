@@ -1,4 +1,4 @@
-"""Tasks that the agent does itself, and inputs with which it cannot."""
+"""Tests of inline tasks, which the agent runs itself, and of their invalid inputs."""
 
 import asyncio
 from dataclasses import replace
@@ -45,9 +45,7 @@ async def sleep(root: Path, seconds: float, accepted_at: datetime | None = None)
 
 
 @pytest.mark.parametrize("seconds", [10**15, 1e300, float("inf"), float("nan")], ids=str)
-async def test_a_sleep_of_no_length_that_there_is_is_its_authors_mistake(
-    tmp_path: Path, seconds: float
-) -> None:
+async def test_sleep_with_invalid_duration_is_user_failure(tmp_path: Path, seconds: float) -> None:
     end = await sleep(tmp_path, seconds)
 
     assert end.failure is not None
@@ -56,13 +54,11 @@ async def test_a_sleep_of_no_length_that_there_is_is_its_authors_mistake(
 
 
 @pytest.mark.parametrize("seconds", [0, -1, -1e9], ids=str)
-async def test_a_sleep_that_is_over_when_it_begins_ends_well(
-    tmp_path: Path, seconds: float
-) -> None:
+async def test_sleep_in_the_past_succeeds(tmp_path: Path, seconds: float) -> None:
     assert (await sleep(tmp_path, seconds)).phase is Phase.SUCCEEDED
 
 
-async def test_a_sleep_lasts_no_longer_because_the_clock_was_set_back(tmp_path: Path) -> None:
+async def test_sleep_is_not_prolonged_by_clock_set_back(tmp_path: Path) -> None:
     in_an_hour = SystemClock().now() + timedelta(hours=1)
     async with asyncio.timeout(60):
         end = await sleep(tmp_path, 0.01, accepted_at=in_an_hour)

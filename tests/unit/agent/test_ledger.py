@@ -1,4 +1,4 @@
-"""The ledger: on disk before anybody hears of it, and there again after a restart."""
+"""Tests of the SQLite ledger: group commit and format."""
 
 import asyncio
 import sqlite3
@@ -18,7 +18,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.sqlite3"
 
 
-async def test_many_at_once_share_commits_and_all_are_there(path: Path) -> None:
+async def test_ledger_group_commit_keeps_all_attempts(path: Path) -> None:
     assignments = [make_assignment(number) for number in range(1, 1001)]
     async with Ledger.open(path) as ledger:
         await ledger.accept(assignments, {}, NOW)
@@ -33,7 +33,7 @@ async def test_many_at_once_share_commits_and_all_are_there(path: Path) -> None:
         assert len(ledger.active) == 1000
 
 
-async def test_a_ledger_of_another_format_is_refused_with_the_remedy(path: Path) -> None:
+async def test_ledger_of_other_format_is_refused_with_remedy(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version=99")
     connection.close()

@@ -12,21 +12,21 @@ def template(*uris: str) -> tasks_pb2.TaskTemplate:
     return tasks_pb2.TaskTemplate(metadata=tasks_pb2.TaskMetadata(log_links=links))
 
 
-def test_a_link_of_the_task_is_filled_in() -> None:
+def test_log_link_template_is_filled_in() -> None:
     job = make_job(template=template("https://logs/{{.executionProject}}/{{ .podName }}"))
     assert render_log_links(job, POD) == [LogLink("Logs", "https://logs/p/r1-a1-1-abc")]
 
 
-def test_a_link_to_a_pod_is_left_out_where_there_is_none() -> None:
+def test_log_link_to_pod_is_omitted_without_pod() -> None:
     job = make_job(template=template("https://logs/{{.podName}}", "https://logs/{{.runName}}"))
     assert render_log_links(job) == [LogLink("Logs", "https://logs/r1")]
 
 
-def test_a_link_that_asks_for_what_nobody_knows_is_left_out() -> None:
+def test_log_link_with_unknown_placeholder_is_omitted() -> None:
     assert render_log_links(make_job(template=template("https://logs/{{.weather}}")), POD) == []
 
 
-def test_the_clusters_own_links_come_after_the_tasks() -> None:
+def test_log_links_of_cluster_come_after_the_tasks() -> None:
     job = make_job(template=template("https://mine"))
     own = LogLink("Cloud", "https://cloud/{{.namespace}}/{{.actionName}}/{{.attempt}}")
     assert render_log_links(job, POD, [own]) == [

@@ -1,4 +1,4 @@
-"""An attempt's log: written as it comes, cut where it must be, read from any line."""
+"""Tests of an attempt's log: written as it arrives, bounded, read from any line."""
 
 import asyncio
 import gzip
@@ -39,7 +39,7 @@ def texts(path: Path) -> list[str]:
     return [line.text for line in read_all(path)]
 
 
-def test_lines_are_whole_however_they_arrive(path: Path) -> None:
+def test_log_lines_are_complete_however_chunked(path: Path) -> None:
     writer = make_writer(path)
     for piece in (b"one\ntw", b"o\n", b"", b"thr", b"ee"):
         writer.feed(piece)
@@ -49,7 +49,7 @@ def test_lines_are_whole_however_they_arrive(path: Path) -> None:
     assert texts(path) == ["one", "two", "three"]
 
 
-def test_lines_know_when_and_by_whom(path: Path) -> None:
+def test_log_lines_have_time_and_source(path: Path) -> None:
     writer = make_writer(path)
     writer.say("ours")
     writer.feed(b"theirs\n")
@@ -63,7 +63,7 @@ def test_lines_know_when_and_by_whom(path: Path) -> None:
 
 
 @pytest.mark.parametrize("ended", [True, False], ids=["with-its-end", "without-an-end"])
-def test_a_long_line_becomes_several(path: Path, *, ended: bool) -> None:
+def test_long_log_line_is_split(path: Path, *, ended: bool) -> None:
     writer = make_writer(path, line_bytes=10)
     writer.feed(b"x" * 25 + (b"\n" if ended else b""))
     writer.close()
@@ -71,7 +71,7 @@ def test_a_long_line_becomes_several(path: Path, *, ended: bool) -> None:
     assert texts(path) == ["x" * 10, "x" * 10, "x" * 5]
 
 
-def test_what_is_no_text_is_shown_all_the_same(path: Path) -> None:
+def test_log_with_invalid_utf8_is_shown(path: Path) -> None:
     writer = make_writer(path)
     writer.feed(b"\xff\xfe ok\r\n\n")
     writer.close()
@@ -81,7 +81,9 @@ def test_what_is_no_text_is_shown_all_the_same(path: Path) -> None:
 
 @pytest.mark.parametrize("ended", [True, False], ids=["with-its-end", "without-an-end"])
 @pytest.mark.parametrize("line_bytes", range(4, 12))
-def test_long_line_is_cut_between_characters(path: Path, line_bytes: int, *, ended: bool) -> None:
+def test_long_log_line_is_split_between_characters(
+    path: Path, line_bytes: int, *, ended: bool
+) -> None:
     text = "é漢🙂x" * 20
     writer = make_writer(path, line_bytes=line_bytes)
     for byte in text.encode() + (b"\n" if ended else b""):
@@ -92,7 +94,7 @@ def test_long_line_is_cut_between_characters(path: Path, line_bytes: int, *, end
     assert all(len(piece.encode()) <= line_bytes for piece in texts(path))
 
 
-def test_long_line_that_is_no_text_is_cut_all_the_same(path: Path) -> None:
+def test_long_log_line_with_invalid_utf8_is_split(path: Path) -> None:
     writer = make_writer(path, line_bytes=10)
     writer.feed(b"\x80" * 25)
     writer.close()
@@ -101,17 +103,19 @@ def test_long_line_that_is_no_text_is_cut_all_the_same(path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 10**6], ids=["bytes", "pieces", "whole"])
-def test_progress_bar_is_one_line_with_its_last_state(path: Path, size: int) -> None:
-    said = b"".join(b"\rstep %d/3000 " % step + b"#" * 40 for step in range(3001)) + b"\ndone\r\n"
+def test_progress_bar_is_one_log_line_with_last_state(path: Path, size: int) -> None:
+    written = (
+        b"".join(b"\rstep %d/3000 " % step + b"#" * 40 for step in range(3001)) + b"\ndone\r\n"
+    )
     writer = make_writer(path)
-    for start in range(0, len(said), size):
-        writer.feed(said[start : start + size])
+    for start in range(0, len(written), size):
+        writer.feed(written[start : start + size])
     writer.close()
 
     assert texts(path) == ["step 3000/3000 " + "#" * 40, "done"]
 
 
-async def test_packed_log_is_the_log(path: Path) -> None:
+async def test_packed_log_has_same_lines(path: Path) -> None:
     writer = make_writer(path, log_bytes=10**8)
     writer.feed(b"".join(b"line %d\n" % number for number in range(50_000)))
     writer.close()
@@ -121,7 +125,7 @@ async def test_packed_log_is_the_log(path: Path) -> None:
     assert gzip.decompress(await pack_log(path)) == whole
 
 
-async def test_packing_a_log_can_be_cancelled(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_log_packing_can_be_cancelled(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = make_writer(path)
     writer.close()
     packed = threading.Event()
@@ -142,7 +146,7 @@ async def test_packing_a_log_can_be_cancelled(path: Path, monkeypatch: pytest.Mo
     assert pieces > 0
 
 
-def test_a_log_that_grew_too_long_ends_and_says_so(path: Path) -> None:
+def test_log_over_limit_ends_with_a_notice(path: Path) -> None:
     writer = make_writer(path, log_bytes=500)
     for number in range(1000):
         writer.feed(f"line {number}\n".encode())
@@ -155,7 +159,7 @@ def test_a_log_that_grew_too_long_ends_and_says_so(path: Path) -> None:
     assert path.stat().st_size < 700
 
 
-def test_a_log_is_read_on_as_it_grows(path: Path) -> None:
+def test_log_is_followed_as_it_grows(path: Path) -> None:
     writer, reader = make_writer(path), LogReader(path)
     writer.feed(b"one\n")
     first = reader.read(0)
@@ -170,7 +174,7 @@ def test_a_log_is_read_on_as_it_grows(path: Path) -> None:
     assert (first.last_line, second.last_line) == (1, 2)
 
 
-def test_a_log_is_read_from_any_line(path: Path) -> None:
+def test_log_is_read_from_any_line(path: Path) -> None:
     writer = make_writer(path)
     writer.feed(b"".join(f"{number}\n".encode() for number in range(1, 2 * limits.CHUNK_LINES)))
     writer.close()
@@ -180,7 +184,7 @@ def test_a_log_is_read_from_any_line(path: Path) -> None:
     assert lines[-1].text == str(2 * limits.CHUNK_LINES - 1)
 
 
-def test_chunks_have_their_bound(path: Path) -> None:
+def test_log_chunks_are_bounded(path: Path) -> None:
     writer = make_writer(path)
     writer.feed(b"x\n" * (limits.CHUNK_LINES + 1))
     writer.close()
@@ -190,7 +194,7 @@ def test_chunks_have_their_bound(path: Path) -> None:
     assert len(chunk.lines) == limits.CHUNK_LINES
 
 
-def test_the_last_lines_are_the_tasks_own(path: Path) -> None:
+def test_last_log_lines_are_the_tasks_own(path: Path) -> None:
     writer = make_writer(path)
     writer.feed(b"one\ntwo\nthree\n")
     writer.say("ours")

@@ -1,4 +1,4 @@
-"""What the agent reads off its machine."""
+"""Tests of the memory that the agent measures on its machine."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ from dataplane.agent.runtimes import machine
 from tests.fakes.clock import FakeClock
 
 
-def test_free_memory_is_read_again_after_a_moment_or_when_the_clock_was_set_back(
+def test_free_memory_is_reread_after_interval_or_clock_set_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last_reported, clock = tmp_path / "meminfo", FakeClock()

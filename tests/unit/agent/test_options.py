@@ -1,4 +1,4 @@
-"""What an operator says on the command line, or in the environment, is what the agent goes by."""
+"""Tests of the agent's options: command line and environment variables become settings."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -47,7 +47,7 @@ def settings_of(
     return settings.runtime
 
 
-def test_what_is_waited_for_has_a_patience_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pending_timeouts_are_set_by_options(monkeypatch: pytest.MonkeyPatch) -> None:
     options = ("--config-timeout-seconds", "5", "--container-timeout-seconds", "0")
     variables = {
         "IMAGE_TIMEOUT_SECONDS": "600",
@@ -63,7 +63,7 @@ def test_what_is_waited_for_has_a_patience_of_its_own(monkeypatch: pytest.Monkey
     )
 
 
-def test_what_nobody_says_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_settings_match_documentation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings_of(monkeypatch, {}).timeouts == PendingTimeouts(
         image=timedelta(seconds=180),
         config=timedelta(seconds=30),
@@ -81,7 +81,7 @@ def test_what_nobody_says_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> N
         ("--connector-for", "snowflake=grpcs://one"),
     ],
 )
-def test_an_address_of_a_connector_that_is_none_is_refused_with_its_option(
+def test_invalid_connector_address_is_refused_with_its_option(
     monkeypatch: pytest.MonkeyPatch, option: str, value: str
 ) -> None:
     with pytest.raises(click.BadParameter, match="is not a connector address") as refused:
@@ -89,7 +89,7 @@ def test_an_address_of_a_connector_that_is_none_is_refused_with_its_option(
     assert refused.value.param_hint == option
 
 
-def test_connectors_are_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connector_options_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     own = settings_of(
         monkeypatch, {"CONNECTORS": "one:8000, grpcs://two:443"}, "--connector-for", "x=three:1"
     )
@@ -101,7 +101,7 @@ def test_connectors_are_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "no certificate"], ids=["missing", "garbage"])
-def test_certificates_that_cannot_be_read_are_named(
+def test_unreadable_ca_file_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None
 ) -> None:
     path = tmp_path / "ca.pem"
@@ -126,7 +126,7 @@ def test_certificates_that_cannot_be_read_are_named(
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_an_agent_that_cannot_work_says_why_in_a_sentence(
+def test_agent_with_bad_settings_prints_one_sentence(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     async def fail(settings: Settings) -> None:

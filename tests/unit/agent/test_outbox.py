@@ -1,4 +1,4 @@
-"""Reports leave the outbox when they are acknowledged, and not when they are sent."""
+"""Tests of the outbox: reports leave it when they are acknowledged, not when they are sent."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ def acknowledge(report: Report) -> Acknowledgement:
     return Acknowledgement(report.attempt, report.version, AckStatus.APPLIED)
 
 
-def test_reports_are_sent_once_in_a_session_in_their_order() -> None:
+def test_outbox_sends_reports_once_per_session_in_order() -> None:
     outbox = Outbox()
     reports = make_reports(1, Phase.INITIALIZING, Phase.RUNNING)
     outbox.add(reports)
@@ -35,7 +35,7 @@ def test_reports_are_sent_once_in_a_session_in_their_order() -> None:
     assert outbox.take() == []
 
 
-def test_a_new_session_says_again_what_was_not_acknowledged() -> None:
+def test_outbox_resends_unacknowledged_reports_in_new_session() -> None:
     outbox = Outbox()
     first, second = make_reports(1, Phase.INITIALIZING, Phase.RUNNING)
     outbox.add([first, second])
@@ -46,7 +46,7 @@ def test_a_new_session_says_again_what_was_not_acknowledged() -> None:
     assert outbox.take() == [second]
 
 
-def test_only_the_acknowledgement_of_the_last_word_says_that_it_is_over() -> None:
+def test_outbox_ends_attempt_on_acknowledged_terminal_report() -> None:
     outbox = Outbox()
     first, last = make_reports(1, Phase.RUNNING, Phase.SUCCEEDED)
     outbox.add([first, last])
@@ -56,7 +56,7 @@ def test_only_the_acknowledgement_of_the_last_word_says_that_it_is_over() -> Non
     assert not outbox.acknowledge(acknowledge(last))
 
 
-def test_an_acknowledgement_settles_all_versions_before_it() -> None:
+def test_acknowledgement_covers_all_earlier_versions() -> None:
     outbox = Outbox()
     reports = make_reports(1, Phase.INITIALIZING, Phase.RUNNING, Phase.FAILED)
     outbox.add(reports)
@@ -65,7 +65,7 @@ def test_an_acknowledgement_settles_all_versions_before_it() -> None:
     assert outbox.take() == []
 
 
-def test_a_frame_has_its_bound() -> None:
+def test_outbox_frame_is_bounded() -> None:
     outbox = Outbox()
     for number in range(1, limits.FRAME_ITEMS + 11):
         outbox.add(make_reports(number, Phase.RUNNING))
@@ -74,7 +74,7 @@ def test_a_frame_has_its_bound() -> None:
     assert len(outbox.take()) == 10
 
 
-def test_large_reports_make_smaller_frames_and_each_still_goes() -> None:
+def test_outbox_large_reports_make_smaller_frames() -> None:
     outbox = Outbox()
     failure = Failure(code="X", kind=FailureKind.USER, message="x" * (limits.FRAME_BYTES // 3))
     for number in range(1, 8):
@@ -89,7 +89,7 @@ def test_large_reports_make_smaller_frames_and_each_still_goes() -> None:
     assert max(sizes) == 2
 
 
-def test_what_is_in_flight_has_its_bound_and_settling_makes_room() -> None:
+def test_outbox_in_flight_is_bounded_until_acknowledged() -> None:
     outbox = Outbox()
     for number in range(1, limits.REPORTS_IN_FLIGHT + 2):
         outbox.add(make_reports(number, Phase.RUNNING))
@@ -102,7 +102,7 @@ def test_what_is_in_flight_has_its_bound_and_settling_makes_room() -> None:
     assert len(outbox.take()) == 1
 
 
-def test_what_is_dropped_is_not_sent() -> None:
+def test_outbox_does_not_send_dropped_reports() -> None:
     outbox = Outbox()
     reports = make_reports(1, Phase.RUNNING)
     outbox.add(reports)
@@ -112,7 +112,7 @@ def test_what_is_dropped_is_not_sent() -> None:
 
 
 @given(st.lists(st.sampled_from(Phase), max_size=12))
-def test_versions_count_from_one_without_gaps_whatever_happens(phases: list[Phase]) -> None:
+def test_report_versions_count_from_one_without_gaps(phases: list[Phase]) -> None:
     held = make_active()
     reports = []
     for phase in phases:

@@ -1,4 +1,4 @@
-"""What several runtimes can do together, and whose log it is that one asks for."""
+"""Tests of the selection of runtimes: capabilities, and which runtime's log is read."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -19,7 +19,7 @@ ATTEMPT = make_assignment().attempt
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A runtime that has these lines of every attempt's log, and perhaps lost the rest."""
+    """A runtime that has these lines of every attempt's log, and may have lost the rest."""
 
     texts: Sequence[str]
     lost: bool = False
@@ -34,7 +34,7 @@ class Kept:
             raise NoLogError(f"{attempt} is not known")
 
 
-def test_what_an_agent_can_run_is_told_as_it_is_now() -> None:
+def test_capabilities_follow_connectors() -> None:
     listed: set[str] = set()
     runtimes = Runtimes(
         choices=(), unsupported=Kept([]), capabilities=["python", "echo"], found=lambda: listed
@@ -51,24 +51,24 @@ async def read(into: list[str], *runtimes: Kept) -> None:
         into += [line.text for line in chunk.lines]
 
 
-async def test_a_log_is_had_from_whoever_has_it() -> None:
+async def test_log_comes_from_the_runtime_that_has_it() -> None:
     seen: list[str] = []
     await read(seen, Kept([], lost=True), Kept(["one", "two"]), Kept(["other"]))
     assert seen == ["one", "two"]
 
 
-async def test_a_log_that_is_empty_is_nobody_elses() -> None:
+async def test_empty_log_is_not_sought_elsewhere() -> None:
     seen: list[str] = []
     await read(seen, Kept([]), Kept(["other"]))
     assert seen == []
 
 
-async def test_a_log_that_nobody_has_is_none() -> None:
+async def test_log_of_no_runtime_is_not_found() -> None:
     with pytest.raises(NoLogError, match="no log of attempt"):
         await read([], Kept([], lost=True), Kept([], lost=True))
 
 
-async def test_a_log_whose_rest_is_lost_is_not_continued_with_anothers() -> None:
+async def test_truncated_log_is_not_continued_by_another_runtime() -> None:
     seen: list[str] = []
     with pytest.raises(NoLogError):
         await read(seen, Kept(["one"], lost=True), Kept(["a", "b"]))

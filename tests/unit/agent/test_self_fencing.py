@@ -1,4 +1,4 @@
-"""When a cluster that is cut off must let go."""
+"""Tests of self-fencing: when a disconnected agent must stop its replaceable attempts."""
 
 from datetime import timedelta
 
@@ -15,29 +15,29 @@ def seconds(number: float) -> timedelta:
     return timedelta(seconds=number)
 
 
-def test_it_lets_go_when_the_control_plane_said_so() -> None:
+def test_fence_closes_after_announced_time() -> None:
     last_heartbeat = LastHeartbeat(NOW, fence_after=seconds(180), reassign_after=seconds(300))
 
     assert fence_at(last_heartbeat, grace=seconds(10)) == NOW + seconds(180)
 
 
-def test_it_lets_go_early_enough_for_the_grace_to_run_out() -> None:
+def test_fence_closes_early_enough_for_grace() -> None:
     last_heartbeat = LastHeartbeat(NOW, fence_after=seconds(180), reassign_after=seconds(190))
 
     assert fence_at(last_heartbeat, grace=seconds(60)) < NOW + seconds(190 - 60)
 
 
-def test_where_there_is_no_time_at_all_it_lets_go_at_once() -> None:
+def test_fence_closes_at_once_without_time_for_grace() -> None:
     last_heartbeat = LastHeartbeat(NOW, fence_after=seconds(5), reassign_after=seconds(6))
 
     assert fence_at(last_heartbeat, grace=seconds(60)) == NOW
 
 
-def test_contact_is_read_as_it_was_written() -> None:
+def test_last_heartbeat_round_trips() -> None:
     last_heartbeat = LastHeartbeat(NOW, fence_after=seconds(1.5), reassign_after=seconds(300))
     written = {name: str(value) for name, value in render_last_heartbeat(last_heartbeat).items()}
     assert parse_last_heartbeat(written) == last_heartbeat
 
 
-def test_agent_that_never_had_contact_has_none() -> None:
+def test_last_heartbeat_is_none_before_first_session() -> None:
     assert parse_last_heartbeat({}) is None

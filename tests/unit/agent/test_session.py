@@ -1,4 +1,4 @@
-"""The link's table: what may be heard when, and what follows."""
+"""Tests of the session's state machine: allowed messages and their effects."""
 
 from datetime import timedelta
 
@@ -65,19 +65,19 @@ def make_open_session(*, credit: int = 0) -> Session:
     return session
 
 
-def test_every_state_has_a_row() -> None:
+def test_session_table_has_every_state() -> None:
     assert set(NEXT) == set(State)
     assert {event for row in NEXT.values() for event in row} == set(Event)
 
 
-def test_a_session_begins_with_hello() -> None:
+def test_session_starts_with_hello() -> None:
     session, effects = greet(HELLO, NOW)
 
     assert session.state is State.GREETING
     assert effects == [Send(HELLO)]
 
 
-def test_a_welcome_is_answered_with_the_inventory() -> None:
+def test_welcome_is_answered_with_inventory() -> None:
     held = make_active().lease
     session, _ = greet(HELLO, NOW)
     session, effects = receive(session, WELCOME, [held], NOW)
@@ -86,14 +86,14 @@ def test_a_welcome_is_answered_with_the_inventory() -> None:
     assert effects == [HeartbeatAcknowledged(NOW), Send(Inventory([held], last=True))]
 
 
-def test_an_empty_inventory_is_said_too() -> None:
+def test_empty_inventory_is_sent() -> None:
     session, _ = greet(HELLO, NOW)
     _, effects = receive(session, WELCOME, [], NOW)
 
     assert effects == [HeartbeatAcknowledged(NOW), Send(Inventory((), last=True))]
 
 
-def test_a_long_inventory_goes_in_chunks_and_only_the_last_says_so() -> None:
+def test_long_inventory_is_chunked_with_last_marked() -> None:
     held = [make_active(number).lease for number in range(1, 2 * limits.FRAME_ITEMS + 2)]
     session, _ = greet(HELLO, NOW)
     _, effects = receive(session, WELCOME, held, NOW)
@@ -104,7 +104,7 @@ def test_a_long_inventory_goes_in_chunks_and_only_the_last_says_so() -> None:
     assert [lease for c in chunks if isinstance(c, Inventory) for lease in c.leases] == held
 
 
-def test_the_last_verdict_opens_the_session() -> None:
+def test_last_inventory_decision_opens_session() -> None:
     session, _ = greet(HELLO, NOW)
     session, _ = receive(session, WELCOME, [], NOW)
     session, _ = receive(session, InventoryDecisions([], last=False), [], NOW)
@@ -120,7 +120,7 @@ def test_the_last_verdict_opens_the_session() -> None:
     [Assignments([make_assignment()], {}), Acknowledgements([])],
     ids=["assignments", "acknowledgements"],
 )
-def test_no_work_comes_before_the_last_verdict(message: ControlMessage) -> None:
+def test_assignments_before_last_inventory_decision_break_protocol(message: ControlMessage) -> None:
     session, _ = greet(HELLO, NOW)
     session, _ = receive(session, WELCOME, [], NOW)
     session, effects = receive(session, message, [], NOW)
@@ -130,8 +130,8 @@ def test_no_work_comes_before_the_last_verdict(message: ControlMessage) -> None:
     assert effects[0].retry
 
 
-@pytest.mark.parametrize("message", [Stops([]), DesiredState()], ids=["stops", "wanted"])
-def test_wishes_may_overtake_the_verdicts(message: ControlMessage) -> None:
+@pytest.mark.parametrize("message", [Stops([]), DesiredState()], ids=["stops", "desired_state"])
+def test_desired_state_may_precede_inventory_decisions(message: ControlMessage) -> None:
     session, _ = greet(HELLO, NOW)
     session, _ = receive(session, WELCOME, [], NOW)
     session, effects = receive(session, message, [], NOW)
@@ -141,7 +141,7 @@ def test_wishes_may_overtake_the_verdicts(message: ControlMessage) -> None:
 
 
 @pytest.mark.parametrize("state", [State.GREETING, State.OPEN])
-def test_a_refusal_ends_it_and_says_whether_to_come_back(state: State) -> None:
+def test_rejection_ends_session_with_retry_flag(state: State) -> None:
     session = greet(HELLO, NOW)[0] if state is State.GREETING else make_open_session()
     session, effects = receive(session, Rejected("superseded", "another", retry=True), [], NOW)
 
@@ -149,14 +149,14 @@ def test_a_refusal_ends_it_and_says_whether_to_come_back(state: State) -> None:
     assert effects == [End("superseded", "another", retry=True)]
 
 
-def test_a_second_welcome_breaks_the_protocol() -> None:
+def test_second_welcome_breaks_protocol() -> None:
     session, effects = receive(make_open_session(), WELCOME, [], NOW)
 
     assert session.state is State.ENDED
     assert effects == [End("protocol", "the control plane sent welcome while open")]
 
 
-def test_more_assignments_than_credit_break_the_protocol() -> None:
+def test_assignments_beyond_credit_break_protocol() -> None:
     session = make_open_session(credit=1)
     two = Assignments([make_assignment(1), make_assignment(2)], {})
     session, effects = receive(session, two, [], NOW)
@@ -165,7 +165,7 @@ def test_more_assignments_than_credit_break_the_protocol() -> None:
     assert isinstance(effects[0], End)
 
 
-def test_credit_counts_from_the_start_of_the_session() -> None:
+def test_credit_counts_from_session_start() -> None:
     session, total = extend_credit(make_open_session(), 3)
     assert total == 3
     session, _ = receive(session, Assignments([make_assignment()], {}), [], NOW)
@@ -174,14 +174,14 @@ def test_credit_counts_from_the_start_of_the_session() -> None:
     assert total == 4
 
 
-def test_credit_that_is_no_news_is_not_announced_and_never_taken_back() -> None:
+def test_unchanged_credit_is_not_announced_and_never_reduced() -> None:
     session, _ = extend_credit(make_open_session(), 3)
 
     assert extend_credit(session, 3) == (session, None)
     assert extend_credit(session, 1) == (session, None)
 
 
-def test_while_there_is_plenty_of_credit_only_much_more_is_announced() -> None:
+def test_credit_increase_is_not_announced_while_plenty_is_unused() -> None:
     plenty = limits.PLENTY_OF_CREDIT
     session, _ = extend_credit(make_open_session(), plenty)
 
@@ -191,13 +191,13 @@ def test_while_there_is_plenty_of_credit_only_much_more_is_announced() -> None:
     assert extend_credit(session, plenty)[1] == plenty
 
 
-def test_no_credit_is_given_before_the_session_is_open() -> None:
+def test_credit_is_not_announced_before_session_is_open() -> None:
     session, _ = greet(HELLO, NOW)
 
     assert extend_credit(session, 3) == (session, None)
 
 
-def test_heartbeats_are_sent_at_the_pace_of_the_welcome() -> None:
+def test_heartbeats_are_sent_at_announced_interval() -> None:
     session = make_open_session()
     session, effects = tick(session, NOW + BEAT / 4)
     assert effects == []
@@ -208,7 +208,7 @@ def test_heartbeats_are_sent_at_the_pace_of_the_welcome() -> None:
     assert effects == [Send(Heartbeat(number=2, sent_at=NOW + BEAT, held=3, running=2))]
 
 
-def test_silence_ends_the_session_after_three_intervals() -> None:
+def test_session_ends_after_three_missed_heartbeats() -> None:
     session = make_open_session()
     session, effects = tick(session, NOW + 3 * BEAT - timedelta(milliseconds=1))
     assert not any(isinstance(effect, End) for effect in effects)
@@ -218,7 +218,7 @@ def test_silence_ends_the_session_after_three_intervals() -> None:
     assert effects[0].code == "silent"
 
 
-def test_a_clock_that_is_set_back_does_not_prolong_the_silence() -> None:
+def test_heartbeat_timeout_is_not_prolonged_by_clock_set_back() -> None:
     hour = timedelta(hours=1)
     session, _ = tick(make_open_session(), NOW - hour)
     session, effects = tick(session, NOW - hour + BEAT / 2)
@@ -227,7 +227,7 @@ def test_a_clock_that_is_set_back_does_not_prolong_the_silence() -> None:
     assert isinstance(effects[0], End)
 
 
-def test_anything_heard_breaks_the_silence() -> None:
+def test_any_message_resets_heartbeat_timeout() -> None:
     later = NOW + 2 * BEAT
     session, _ = receive(make_open_session(), Heartbeat(number=1, sent_at=later), [], later)
     session, effects = tick(session, NOW + 4 * BEAT)
@@ -235,7 +235,7 @@ def test_anything_heard_breaks_the_silence() -> None:
     assert not any(isinstance(effect, End) for effect in effects)
 
 
-def test_we_are_in_touch_as_of_the_heartbeat_that_was_noted() -> None:
+def test_heartbeat_is_acknowledged_as_of_its_sending_time() -> None:
     session = make_open_session()
     for number in (1, 2, 3):
         session, _ = tick(session, NOW + number * BEAT / 2)
@@ -249,7 +249,7 @@ def test_we_are_in_touch_as_of_the_heartbeat_that_was_noted() -> None:
     assert effects == [HeartbeatAcknowledged(NOW + 3 * BEAT / 2)]
 
 
-def test_heartbeats_nobody_notes_are_not_remembered_for_ever() -> None:
+def test_unacknowledged_heartbeats_are_bounded() -> None:
     session = make_open_session()
     for number in range(1, 3 * limits.HEARTBEATS_UNNOTED):
         at = NOW + number * BEAT
@@ -259,7 +259,7 @@ def test_heartbeats_nobody_notes_are_not_remembered_for_ever() -> None:
     assert len(session.unnoted) == limits.HEARTBEATS_UNNOTED
 
 
-def test_a_greeting_that_does_not_come_to_an_end_is_given_up() -> None:
+def test_greeting_times_out() -> None:
     session, _ = greet(HELLO, NOW)
     _, effects = tick(session, NOW + limits.GREETING_TIMEOUT)
 
@@ -267,7 +267,7 @@ def test_a_greeting_that_does_not_come_to_an_end_is_given_up() -> None:
     assert effects[0].code == "greeting_timeout"
 
 
-def test_a_heartbeat_too_quick_to_keep_is_not_obeyed() -> None:
+def test_heartbeat_interval_has_a_floor() -> None:
     session, _ = greet(HELLO, NOW)
     quick = Welcome(
         **{
@@ -280,7 +280,7 @@ def test_a_heartbeat_too_quick_to_keep_is_not_obeyed() -> None:
     assert session.heartbeat_every == limits.HEARTBEAT_FLOOR
 
 
-def test_a_session_asked_to_reconnect_leaves_when_the_time_has_come() -> None:
+def test_session_ends_at_requested_reconnect_time() -> None:
     desired = DesiredState(version=1, reconnect_after=timedelta(seconds=1))
     session, _ = receive(make_open_session(), desired, [], NOW)
     session, effects = tick(session, NOW + timedelta(milliseconds=900))
@@ -290,7 +290,7 @@ def test_a_session_asked_to_reconnect_leaves_when_the_time_has_come() -> None:
     assert effects == [End("reconnect", "the control plane asked the agent to reconnect")]
 
 
-def test_peer_has_the_greeting_timeout_first_and_some_heartbeats_later() -> None:
+def test_peer_timeout_is_greeting_timeout_then_heartbeats() -> None:
     greeting, _ = greet(HELLO, NOW)
     assert peer_timeout(greeting) == limits.GREETING_TIMEOUT
     opened = make_open_session()

@@ -1,4 +1,4 @@
-"""A ledger that cannot write holds up neither the session nor anything but what it must."""
+"""Tests of the session handler with a slow ledger: it delays only what depends on its writes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
@@ -43,7 +43,7 @@ SPECS = {ASSIGNMENT.task_spec: b"", ASSIGNMENT.run_spec: b""}
 
 
 class SlowJournal(SqliteJournal):
-    """Writes attempts and reports once it may."""
+    """Journal that stores attempts and reports once it is allowed to."""
 
     may_write: asyncio.Event
 
@@ -59,7 +59,7 @@ class SlowJournal(SqliteJournal):
 
 
 class NotedRuntime:
-    """Notes what is begun, and ends it when it is stopped."""
+    """Runtime that records started attempts, and ends them when they are stopped."""
 
     def __init__(self) -> None:
         self.begun: list[AttemptId] = []
@@ -127,7 +127,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield made
 
 
-async def test_assignments_are_taken_while_the_ledger_waits_and_said_when_it_has_written(
+async def test_assignments_are_accepted_once_slow_ledger_has_written(
     world: World,
 ) -> None:
     capacity = world.handler.capacity()
@@ -143,7 +143,7 @@ async def test_assignments_are_taken_while_the_ledger_waits_and_said_when_it_has
     await until(lambda: world.runtime.begun == [ASSIGNMENT.attempt])
 
 
-async def test_what_the_next_session_keeps_is_begun_when_it_is_written(world: World) -> None:
+async def test_kept_assignment_starts_once_ledger_has_written(world: World) -> None:
     await world.handler.take(Assignments([ASSIGNMENT], SPECS))
     await world.handler.end()  # the session has broken
 
@@ -156,11 +156,11 @@ async def test_what_the_next_session_keeps_is_begun_when_it_is_written(world: Wo
     world.journal.may_write.set()
     await until(lambda: world.runtime.begun == [ASSIGNMENT.attempt])
     capacity = world.handler.capacity()
-    await until(lambda: world.accepted() == [LEASE])  # said once more, which does no harm
+    await until(lambda: world.accepted() == [LEASE])  # sent once more, which is harmless
     assert world.handler.capacity() == capacity
 
 
-async def test_what_is_stopped_before_it_is_written_never_begins(world: World) -> None:
+async def test_assignment_stopped_before_ledger_write_never_starts(world: World) -> None:
     await world.handler.take(Assignments([ASSIGNMENT], SPECS))
     await world.handler.take(Stops([Stop(lease=LEASE, reason="abort", forget=False)]))
     assert world.ledger.active[ASSIGNMENT.attempt].phase is Phase.ABORTED
@@ -171,7 +171,7 @@ async def test_what_is_stopped_before_it_is_written_never_begins(world: World) -
     assert ASSIGNMENT.attempt not in world.attempts
 
 
-async def test_what_is_forgotten_before_it_is_written_never_begins(world: World) -> None:
+async def test_assignment_forgotten_before_ledger_write_never_starts(world: World) -> None:
     await world.handler.take(Assignments([ASSIGNMENT], SPECS))
     await world.handler.take(Confirmed([LEASE]))
     await world.handler.take(Stops([Stop(lease=LEASE, reason="verdict", forget=True)]))

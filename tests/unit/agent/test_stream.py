@@ -1,4 +1,4 @@
-"""One session pumped over a pipe that the test holds the other end of."""
+"""Tests of one session over a pipe whose other end the test plays."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -30,7 +30,7 @@ from tests.unit.agent.test_session import BEAT, HELLO, WELCOME
 
 
 class FakePipe:
-    """Both directions as queues; ``stuck`` takes nothing any more."""
+    """Both directions as queues; after ``stuck`` writes block."""
 
     def __init__(self) -> None:
         self.sent: asyncio.Queue[link_pb2.AgentFrame] = asyncio.Queue()
@@ -48,7 +48,7 @@ class FakePipe:
 
 
 class FakeSessionHandler:
-    """Takes everything, has room for three."""
+    """Session handler that accepts everything, with a capacity of three."""
 
     def __init__(self) -> None:
         self.wakeup = Wakeup()
@@ -85,7 +85,7 @@ def make_welcome(*, heartbeat_ms: int = 100) -> link_pb2.ControlFrame:
 LAST_INVENTORY_DECISIONS = link_pb2.ControlFrame(verdicts=link_pb2.Verdicts(last=True))
 
 
-async def test_a_session_says_hello_then_its_inventory_then_its_credit() -> None:
+async def test_stream_sends_hello_inventory_credit() -> None:
     pipe, handler = FakePipe(), FakeSessionHandler()
     pipe.coming.put_nowait(make_welcome())
     pipe.coming.put_nowait(LAST_INVENTORY_DECISIONS)
@@ -99,7 +99,7 @@ async def test_a_session_says_hello_then_its_inventory_then_its_credit() -> None
     assert handler.ended
 
 
-async def test_a_peer_that_reads_nothing_is_left() -> None:
+async def test_stream_ends_when_peer_does_not_read() -> None:
     pipe = FakePipe()
     pipe.coming.put_nowait(make_welcome())
     pipe.coming.put_nowait(LAST_INVENTORY_DECISIONS)
@@ -112,7 +112,7 @@ async def test_a_peer_that_reads_nothing_is_left() -> None:
     assert run.result().code in {"slow", "silent"}
 
 
-async def test_a_bad_frame_ends_the_session_and_says_which_field() -> None:
+async def test_bad_frame_ends_stream_and_names_field() -> None:
     pipe = FakePipe()
     pipe.coming.put_nowait(make_welcome(heartbeat_ms=0))
     async with asyncio.timeout(60):
@@ -122,7 +122,7 @@ async def test_a_bad_frame_ends_the_session_and_says_which_field() -> None:
     assert "welcome.heartbeat_ms" in end.message
 
 
-async def test_a_task_that_ran_a_session_is_not_left_looking_cancelled() -> None:
+async def test_stream_end_leaves_task_uncancelled() -> None:
     pipe = FakePipe()
     pipe.coming.put_nowait(None)
     async with asyncio.timeout(60):
@@ -146,7 +146,7 @@ MESSAGES: Sequence[ControlMessage] = [
 
 
 @given(st.lists(st.sampled_from(MESSAGES), max_size=20), st.integers(0, 3))
-def test_whatever_comes_the_session_keeps_to_its_table(
+def test_stream_follows_session_table_for_any_frames(
     messages: list[ControlMessage], capacity: int
 ) -> None:
     session, _ = greet(HELLO, NOW)

@@ -1,4 +1,4 @@
-"""Specs as the SDK sends them, read as far as the runtimes need them."""
+"""Tests of parsing the SDK's task specs, as far as the runtimes need them."""
 
 from datetime import timedelta
 
@@ -34,17 +34,17 @@ def make_spec(**template: object) -> bytes:
         ("128974848000m", 128974848),
     ],
 )
-def test_a_quantity_is_read_as_kubernetes_reads_it(text: str, amount: int) -> None:
+def test_quantity_is_parsed_like_kubernetes(text: str, amount: int) -> None:
     assert parse_quantity(text) == amount
 
 
 @pytest.mark.parametrize("text", ["", "lots", "1.2.3", "-1Gi", "1 GB", "1e999", "0x10"])
-def test_what_is_no_quantity_is_refused_by_its_text(text: str) -> None:
+def test_invalid_quantity_is_refused_with_its_text(text: str) -> None:
     with pytest.raises(BadSpecError, match="is not an amount of memory"):
         parse_quantity(text)
 
 
-def test_a_plain_task_is_read() -> None:
+def test_plain_task_spec_is_parsed() -> None:
     task = parse_task(
         make_spec(
             id={"name": "env.main"},
@@ -76,7 +76,7 @@ def test_a_plain_task_is_read() -> None:
     assert task.container.memory_limit == 2 * 2**30
 
 
-def test_a_request_without_a_limit_is_the_limit() -> None:
+def test_resource_request_without_limit_is_the_limit() -> None:
     body = make_spec(
         container={"resources": {"requests": [{"name": "MEMORY", "value": "1Gi"}]}},
     )
@@ -86,7 +86,7 @@ def test_a_request_without_a_limit_is_the_limit() -> None:
     assert container.memory_limit == 2**30
 
 
-def test_a_pod_templates_primary_container_is_the_tasks() -> None:
+def test_pod_template_primary_container_is_the_tasks() -> None:
     body = make_spec(
         config={"primary_container_name": "main"},
         k8sPod={
@@ -112,11 +112,11 @@ def test_a_pod_templates_primary_container_is_the_tasks() -> None:
     assert container.memory_limit == 2**30
 
 
-def test_no_timeout_is_no_bound() -> None:
+def test_task_without_timeout_has_none() -> None:
     assert parse_task(make_spec(type="python")).max_runtime is None
 
 
-def test_the_runs_environment_is_read() -> None:
+def test_run_environment_is_parsed() -> None:
     spec = run_pb2.RunSpec()
     spec.envs.values.add(key="LOG_LEVEL", value="10")
 
@@ -124,6 +124,6 @@ def test_the_runs_environment_is_read() -> None:
 
 
 @pytest.mark.parametrize("parse", [parse_task, parse_run_settings])
-def test_what_is_no_message_is_refused(parse: type) -> None:
+def test_spec_that_is_no_message_is_refused(parse: type) -> None:
     with pytest.raises(BadSpecError):
         parse(b"\xff\xff\xff")

@@ -70,7 +70,7 @@ async def grow(mebibytes: int) -> int:
 
 @env.task
 async def spawn(pids: str) -> int:
-    """Start a family: a child in a session of its own, and its child."""
+    """Start a child in its own session, and its child."""
     code = (
         "import subprocess, sys, time; p = subprocess.Popen(['sleep', '300']); "
         f"open({pids!r}, 'a').write(f' {{p.pid}}\\n'); time.sleep(300)"
@@ -93,7 +93,7 @@ async def ignore_sigterm(ready: str) -> int:
 
 @env.task
 async def finish_when_asked(ready: str) -> int:
-    """Take SIGTERM for the word to finish, and finish."""
+    """Finish on SIGTERM."""
     import signal
 
     asked = asyncio.Event()

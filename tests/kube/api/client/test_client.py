@@ -1,4 +1,4 @@
-"""The agent's client on the real API: every verb, every refusal, and no call without an end."""
+"""Tests of the agent's client on a real API server: every verb, every error, timeouts."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def make_pod(place: str, name: str = "one") -> dict[str, Any]:
     return {"metadata": {"namespace": place, "name": name}, "spec": {"containers": [container]}}
 
 
-async def test_an_object_is_made_read_changed_and_deleted(kube: Kube, place: str) -> None:
+async def test_object_is_created_read_patched_and_deleted(kube: Kube, place: str) -> None:
     name = Name(place, "one")
     made = await kube.create(CONFIG_MAP, make_map(place, "one", a="1", b="2"))
     assert name_of(made) == name
@@ -55,7 +55,7 @@ async def test_an_object_is_made_read_changed_and_deleted(kube: Kube, place: str
     assert not await kube.delete(CONFIG_MAP, name)
 
 
-async def test_status_is_written_apart(kube: Kube, place: str) -> None:
+async def test_status_subresource_is_written_separately(kube: Kube, place: str) -> None:
     await kube.create(POD, make_pod(place))
     patch = {"status": {"phase": "Running"}, "spec": {"activeDeadlineSeconds": 5}}
 
@@ -66,7 +66,7 @@ async def test_status_is_written_apart(kube: Kube, place: str) -> None:
     assert kube.requests["patch", "pods/status", 200] == 1
 
 
-async def test_a_list_of_many_pages_is_whole(
+async def test_list_of_many_pages_is_complete(
     kube: Kube, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(5):
@@ -80,7 +80,7 @@ async def test_a_list_of_many_pages_is_whole(
     assert kube.requests["list", "configmaps", 200] == 3
 
 
-async def test_a_list_whose_moment_is_forgotten_between_pages_is_whole_all_the_same(
+async def test_list_that_expires_between_pages_is_complete(
     kube: Kube,
     place: str,
     api: KubeClient,
@@ -108,9 +108,7 @@ async def test_a_list_whose_moment_is_forgotten_between_pages_is_whole_all_the_s
     assert kube.requests["list", "configmaps", 410] == 1
 
 
-async def test_refusals_say_what_the_caller_can_do(
-    kube: Kube, place: str, kube_api: KubeForTests
-) -> None:
+async def test_kube_errors_are_classified(kube: Kube, place: str, kube_api: KubeForTests) -> None:
     one = make_map(place, "one")
     made = await kube.create(CONFIG_MAP, one)
     with pytest.raises(ExistsError):
@@ -133,7 +131,7 @@ async def test_refusals_say_what_the_caller_can_do(
     assert await kube.may("create", POD, part="exec")
 
 
-async def test_another_object_of_the_same_name_is_not_deleted(kube: Kube, place: str) -> None:
+async def test_delete_with_uid_spares_another_object(kube: Kube, place: str) -> None:
     name = Name(place, "one")
     first = await kube.create(CONFIG_MAP, make_map(place, "one"))
     await kube.delete(CONFIG_MAP, name)
@@ -143,7 +141,7 @@ async def test_another_object_of_the_same_name_is_not_deleted(kube: Kube, place:
     assert await kube.delete(CONFIG_MAP, name, uid=second["metadata"]["uid"])
 
 
-async def test_a_watch_gives_each_change_and_ends_as_agreed(kube: Kube, place: str) -> None:
+async def test_watch_yields_each_change_until_its_timeout(kube: Kube, place: str) -> None:
     since = (await kube.list(CONFIG_MAP, namespace=place)).resource_version
     await kube.create(CONFIG_MAP, make_map(place, "one", large="x" * 900_000))
     await kube.delete(CONFIG_MAP, Name(place, "one"))
@@ -159,7 +157,7 @@ async def test_a_watch_gives_each_change_and_ends_as_agreed(kube: Kube, place: s
     )
 
 
-async def test_a_watch_from_what_is_forgotten_says_so(
+async def test_watch_from_expired_version_raises_expired(
     kube: Kube, place: str, kube_api: KubeForTests
 ) -> None:
     since = (await kube.list(CONFIG_MAP, namespace=place)).resource_version
@@ -170,7 +168,7 @@ async def test_a_watch_from_what_is_forgotten_says_so(
         await _watch(kube, place, since)
 
 
-async def test_a_watch_on_which_nobody_speaks_any_more_ends(
+async def test_watch_on_dead_connection_ends(
     kube: Kube, place: str, kube_api: KubeForTests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "WATCH_MARGIN", timedelta(seconds=1))
@@ -184,7 +182,7 @@ async def test_a_watch_on_which_nobody_speaks_any_more_ends(
                 pass
 
 
-async def test_a_call_to_a_server_that_does_not_answer_ends(
+async def test_call_to_unresponsive_server_times_out(
     kube: Kube, place: str, kube_api: KubeForTests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "CALL_TIMEOUT", timedelta(milliseconds=300))
@@ -192,7 +190,7 @@ async def test_a_call_to_a_server_that_does_not_answer_ends(
         await kube.with_retry_timeout(AT_ONCE).create(CONFIG_MAP, make_map(place, "one"))
 
 
-async def test_a_call_waits_for_a_server_that_comes_back(
+async def test_call_is_retried_until_server_is_back(
     kube: Kube, place: str, kube_api: KubeForTests
 ) -> None:
     await kube.create(CONFIG_MAP, make_map(place, "one"))
@@ -205,7 +203,7 @@ async def test_a_call_waits_for_a_server_that_comes_back(
     assert kube.requests["get", "configmaps", 0] > 0
 
 
-async def test_a_token_says_whose_it_is_and_for_whom(
+async def test_token_review_returns_pod_and_audience(
     kube: Kube, place: str, api: KubeClient
 ) -> None:
     pod = await kube.create(POD, make_pod(place))
@@ -238,7 +236,7 @@ async def test_a_token_says_whose_it_is_and_for_whom(
     await wait_until(is_dead, "the token died with its pod")  # the server remembers for 10 s
 
 
-async def test_credentials_that_are_not_accepted_are_named(
+async def test_rejected_credentials_raise_unauthorized(
     kube_api: KubeForTests, tmp_path: Path
 ) -> None:
     text = kube_api.kubeconfig().read_text()
@@ -249,7 +247,7 @@ async def test_credentials_that_are_not_accepted_are_named(
             await kube.list(POD)
 
 
-async def test_a_program_that_gives_tokens_is_asked_again(
+async def test_exec_plugin_token_is_refreshed(
     kube_api: KubeForTests,
     api: KubeClient,
     place: str,
@@ -279,7 +277,7 @@ async def test_a_program_that_gives_tokens_is_asked_again(
         assert not await by_program.may("get", POD)
 
 
-async def test_a_pod_enters_with_its_account_whose_token_is_renewed_in_its_file(
+async def test_service_account_token_is_reread_from_file(
     kube_api: KubeForTests,
     api: KubeClient,
     place: str,
@@ -305,7 +303,7 @@ async def test_a_pod_enters_with_its_account_whose_token_is_renewed_in_its_file(
         assert not await of_pod.may("get", POD)
 
 
-async def test_outside_of_a_cluster_the_remedy_is_named(tmp_path: Path) -> None:
+async def test_missing_cluster_access_names_remedy(tmp_path: Path) -> None:
     with pytest.raises(NoAccessError, match="kubeconfig"):
         async with Kube.open():
             pass
@@ -320,9 +318,7 @@ async def _watch(kube: Kube, place: str, since: str) -> list[Change]:
         return [change async for change in changes if change.object["kind"] == "ConfigMap"]
 
 
-async def test_a_watch_that_is_left_leaves_no_connection_behind(
-    kube_api: KubeForTests, place: str
-) -> None:
+async def test_abandoned_watch_leaves_no_connection(kube_api: KubeForTests, place: str) -> None:
     process, before = psutil.Process(), len(psutil.Process().net_connections("tcp"))
     async with Kube.open(kube_api.kubeconfig()) as kube:
         await kube.create(CONFIG_MAP, make_map(place, "one"))

@@ -1,4 +1,4 @@
-"""One agent leads at a time; another takes over in seconds, however the first one ended."""
+"""Tests of leader election: one leader at a time, and a takeover within seconds."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -24,7 +24,7 @@ SHORT = Terms(
 
 
 class Candidate:
-    """An agent that does nothing but lead, and notes when."""
+    """An agent that only leads, and records when."""
 
     def __init__(self, kube: Kube, place: str, name: str, terms: Terms = SHORT) -> None:
         self.name = name
@@ -49,7 +49,7 @@ class Candidate:
 
 @pytest.fixture
 async def kubes(kube_api: KubeForTests) -> AsyncIterator[list[Kube]]:
-    """Two clients with connections of their own."""
+    """Two clients with separate connections."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(Kube.open(kube_api.kubeconfig())) for _ in range(2)]
 
@@ -60,7 +60,7 @@ async def holder(kube: Kube, place: str) -> str:
 
 
 async def holders(kube: Kube, place: str) -> AsyncGenerator[str]:
-    """Give the Lease's holder at each change from now on, "" when nobody holds it."""
+    """Yield the Lease's holder at each change from now on; "" when it is released."""
     lease = await kube.get(LEASE, Name(place, "agent"))
     version = lease["metadata"]["resourceVersion"]
     async with aclosing(kube.watch(LEASE, namespace=place, since=version)) as changes:
@@ -69,7 +69,7 @@ async def holders(kube: Kube, place: str) -> AsyncGenerator[str]:
                 yield str(change.object["spec"].get("holderIdentity", ""))
 
 
-async def test_one_leads_and_the_other_waits(kubes: list[Kube], place: str) -> None:
+async def test_leader_is_unique_and_standby_waits(kubes: list[Kube], place: str) -> None:
     first, second = Candidate(kubes[0], place, "first"), Candidate(kubes[1], place, "second")
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(candidate.run()) for candidate in (first, second)]
@@ -79,7 +79,7 @@ async def test_one_leads_and_the_other_waits(kubes: list[Kube], place: str) -> N
         )
         assert len(done) == 1
         leader, other = (first, second) if first.leading.is_set() else (second, first)
-        # It is renewed beyond its length, or the other would have it.
+        # Waits beyond the lease duration: without renewals the standby would have taken it.
         renewals = 0
         async with aclosing(holders(kubes[0], place)) as seen:
             async for name in seen:
@@ -90,7 +90,7 @@ async def test_one_leads_and_the_other_waits(kubes: list[Kube], place: str) -> N
             assert leader.election.leads
             assert not other.election.leads
 
-            # Who stops gives it back, or the other would have to wait until it has run out.
+            # The stopped leader releases it, or the standby would wait until it expires.
             running[(first, second).index(leader)].cancel()
             passed = [name async for name in _until(seen, other.name)]
         assert [name for name, _ in groupby(passed) if name != leader.name] == ["", other.name]
@@ -108,10 +108,10 @@ async def _until(names: AsyncGenerator[str], last: str) -> AsyncGenerator[str]:
             return
 
 
-async def test_who_stops_gives_the_lease_back_although_a_renewal_was_cut_short(
+async def test_stopped_leader_releases_lease_despite_cancelled_renewal(
     kubes: list[Kube], place: str
 ) -> None:
-    """The renewal was carried out, and nobody heard of that."""
+    """The renewal was executed, but its answer was lost."""
     lease = Name(place, "agent")
     first = Candidate(kubes[0], place, "first", Terms())
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
@@ -123,7 +123,7 @@ async def test_who_stops_gives_the_lease_back_although_a_renewal_was_cut_short(
     assert await holder(kubes[1], place) == ""
 
 
-async def test_who_is_not_told_why_it_could_not_renew_stops_and_leads_again_later(
+async def test_leader_without_answer_to_renewal_stops_and_leads_again(
     kubes: list[Kube], place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = Candidate(kubes[0], place, "first")
@@ -141,8 +141,10 @@ async def test_who_is_not_told_why_it_could_not_renew_stops_and_leads_again_late
         leading.cancel()
 
 
-async def test_who_cannot_renew_stops_before_another_begins(kubes: list[Kube], place: str) -> None:
-    """The first one's connection falls silent; the second one's does not."""
+async def test_leader_that_cannot_renew_stops_before_next_starts(
+    kubes: list[Kube], place: str
+) -> None:
+    """The first one's connection stops answering; the second one's works."""
     first, second = Candidate(kubes[0], place, "first"), Candidate(kubes[1], place, "second")
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         leading = tasks.create_task(first.run())
@@ -160,12 +162,12 @@ async def test_who_cannot_renew_stops_before_another_begins(kubes: list[Kube], p
         waiting.cancel()
 
 
-def test_terms_let_a_standby_lead_within_ten_seconds() -> None:
+def test_default_terms_let_standby_lead_within_ten_seconds() -> None:
     terms = Terms()
     assert terms.lease_duration + terms.poll_interval < timedelta(seconds=10)
 
 
-async def test_standby_takes_over_from_the_dead_after_their_deadline(
+async def test_standby_takes_over_from_dead_leader_after_its_deadline(
     kubes: list[Kube], place: str
 ) -> None:
     now = asyncio.get_running_loop().time
@@ -180,7 +182,7 @@ async def test_standby_takes_over_from_the_dead_after_their_deadline(
         task.cancel()
 
 
-async def test_who_has_lost_it_waits_and_leads_again(kubes: list[Kube], place: str) -> None:
+async def test_leader_that_lost_lease_waits_and_leads_again(kubes: list[Kube], place: str) -> None:
     first = Candidate(kubes[0], place, "first")
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         task = tasks.create_task(first.run())
@@ -194,7 +196,7 @@ async def test_who_has_lost_it_waits_and_leads_again(kubes: list[Kube], place: s
         task.cancel()
 
 
-async def test_the_next_container_of_the_same_pod_leads_at_once(
+async def test_restarted_container_of_leader_pod_leads_at_once(
     kubes: list[Kube], place: str
 ) -> None:
     await Election(kubes[0], Name(place, "agent"), "pod", SystemClock())._acquire()
@@ -205,7 +207,7 @@ async def test_the_next_container_of_the_same_pod_leads_at_once(
         task.cancel()
 
 
-async def test_a_restarted_api_server_is_survived(
+async def test_leader_survives_restarted_api_server(
     kubes: list[Kube], place: str, kube_api: KubeForTests
 ) -> None:
     first = Candidate(kubes[0], place, "first", Terms())
@@ -218,7 +220,7 @@ async def test_a_restarted_api_server_is_survived(
         task.cancel()
 
 
-async def test_work_that_is_done_ends_the_term(kubes: list[Kube], place: str) -> None:
+async def test_leader_stops_when_its_work_is_done(kubes: list[Kube], place: str) -> None:
     async def work() -> None:
         assert await holder(kubes[0], place) == "first"
 

@@ -1,4 +1,4 @@
-"""Events of an attempt's objects are found by it, bounded, and freed with it."""
+"""Tests of the events informer: found by attempt, bounded, freed with the last waiter."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -44,9 +44,7 @@ async def events(kube: Kube, place: str) -> AsyncIterator[Events]:
         yield made
 
 
-async def test_events_are_found_by_attempt_oldest_first(
-    kube: Kube, place: str, events: Events
-) -> None:
+async def test_events_are_found_by_attempt_in_order(kube: Kube, place: str, events: Events) -> None:
     pod = name_attempt(ONE, place).name
     attempt = str(ONE.attempt)
     with events.notified(attempt) as event:
@@ -59,17 +57,17 @@ async def test_events_are_found_by_attempt_oldest_first(
 
     assert [item["reason"] for item in found] == ["Reason1", "Reason2"]
     assert events.of_attempt(str(TWO.attempt)) == []
-    assert len(events._by_mark) == 0  # freed when nobody waits any more
+    assert len(events._by_mark) == 0  # freed with the last waiter
 
 
-async def test_events_that_came_before_somebody_waits_are_there(kube: Kube, place: str) -> None:
+async def test_events_before_first_waiter_are_kept(kube: Kube, place: str) -> None:
     await kube.create(EVENT, make_event(place, name_attempt(ONE, place).name, 1))
     async with running(Events(kube, namespace=place, clock=SystemClock())) as events:
         with events.notified(str(ONE.attempt)):
             assert [item["reason"] for item in events.of_attempt(str(ONE.attempt))] == ["Reason1"]
 
 
-async def test_of_a_talkative_object_the_latest_are_kept(
+async def test_events_per_attempt_are_bounded_to_the_latest(
     kube: Kube, place: str, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "EVENTS_OF_ATTEMPT", 3)
@@ -83,7 +81,7 @@ async def test_of_a_talkative_object_the_latest_are_kept(
         assert [item["reason"] for item in found] == ["Reason3", "Reason4", "Reason5"]
 
 
-async def test_of_attempts_that_nobody_waits_for_few_are_kept(
+async def test_events_of_attempts_without_waiters_are_bounded(
     kube: Kube, place: str, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "ATTEMPTS_WITH_EVENTS", 2)

@@ -1,4 +1,4 @@
-"""An informer has what the cluster has, whatever becomes of its connection."""
+"""Tests of the informer: its cache follows the cluster through failures of the connection."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -50,7 +50,7 @@ async def running(informer: Informer) -> AsyncIterator[None]:
 async def becomes(
     informer: Informer, attempt: str, fact: Callable[[list[Object]], bool]
 ) -> list[Object]:
-    """Wait as a runtime does: woken, and looking at everything each time."""
+    """Wait as a runtime does: read the full state at each wakeup."""
     async with asyncio.timeout(40):
         with informer.notified(attempt) as event:
             while not fact(objects := list(informer.of_attempt(attempt))):
@@ -59,7 +59,7 @@ async def becomes(
     return objects
 
 
-async def test_what_is_there_and_what_comes_and_goes(kube: Kube, place: str) -> None:
+async def test_informer_follows_creates_and_deletes(kube: Kube, place: str) -> None:
     await kube.create(CONFIG_MAP, make_map(place, "old", "one"))
     await kube.create(CONFIG_MAP, {"metadata": {"name": "strange", "namespace": place}})
     informer = Informer(kube, CONFIG_MAP, namespace=place, labels=MINE, clock=SystemClock())
@@ -80,7 +80,9 @@ async def test_what_is_there_and_what_comes_and_goes(kube: Kube, place: str) -> 
         assert informer.of_attempt("two") == []
 
 
-async def test_only_whom_it_concerns_is_woken(kube: Kube, place: str, informer: Informer) -> None:
+async def test_informer_wakes_only_waiters_of_the_attempt(
+    kube: Kube, place: str, informer: Informer
+) -> None:
     with informer.notified("one") as one, informer.notified("two") as two:
         await kube.create(CONFIG_MAP, make_map(place, "a", "one"))
         await one.wait()
@@ -95,7 +97,7 @@ async def test_only_whom_it_concerns_is_woken(kube: Kube, place: str, informer: 
     assert len(informer.of_attempt("two")) == 1
 
 
-async def test_one_event_may_be_woken_by_several_informers(
+async def test_event_may_be_set_by_several_informers(
     kube: Kube, place: str, informer: Informer
 ) -> None:
     event = asyncio.Event()
@@ -105,14 +107,14 @@ async def test_one_event_may_be_woken_by_several_informers(
         await event.wait()
 
 
-async def test_what_happened_before_what_the_server_remembers_is_seen(
+async def test_informer_relists_after_expired_version(
     kube: Kube,
     place: str,
     informer: Informer,
     kube_api: KubeForTests,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As for an agent that was cut off for long: it asks for what has been forgotten."""
+    """As for an agent that was disconnected for long: its resource version is compacted."""
     await kube.create(CONFIG_MAP, make_map(place, "stays", "one"))
     await kube.create(CONFIG_MAP, make_map(place, "goes", "one"))
     await becomes(informer, "one", lambda found: len(found) == 2)
@@ -136,21 +138,21 @@ async def test_what_happened_before_what_the_server_remembers_is_seen(
     assert len(informer) == 2
 
 
-async def test_a_restarted_server_is_caught_up_with(
+async def test_informer_catches_up_with_restarted_server(
     kube: Kube, place: str, informer: Informer, kube_api: KubeForTests
 ) -> None:
     await kube.create(CONFIG_MAP, make_map(place, "a", "one"))
     await becomes(informer, "one", lambda found: len(found) == 1)
 
     await asyncio.to_thread(kube_api.restart_api_server)
-    assert len(informer) == 1  # nothing is lost because nobody answers
+    assert len(informer) == 1  # the cache stays while the server does not answer
     await kube.create(CONFIG_MAP, make_map(place, "b", "one"))
 
     await becomes(informer, "one", lambda found: len(found) == 2)
     assert informer.problem is None
 
 
-async def test_a_connection_that_falls_silent_is_left(
+async def test_informer_leaves_silent_connection(
     kube: Kube,
     place: str,
     informer: Informer,
@@ -169,10 +171,10 @@ async def test_a_connection_that_falls_silent_is_left(
     await becomes(informer, "one", lambda found: len(found) == 1)
 
 
-async def test_no_change_is_lost_between_watches(
+async def test_informer_loses_no_change_between_watches(
     kube: Kube, place: str, informer: Informer
 ) -> None:
-    """Watches that last a second, and writes all the time."""
+    """Watches that last a second, with writes all the time."""
     for number in range(60):
         await kube.create(CONFIG_MAP, make_map(place, f"m{number}", "one"))
         if number % 2:
@@ -184,7 +186,7 @@ async def test_no_change_is_lost_between_watches(
     assert informer.counts.lists == 1
 
 
-async def test_a_server_that_is_busy_is_asked_again_when_it_says(
+async def test_informer_honours_retry_after(
     kube: Kube, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await kube.create(CONFIG_MAP, make_map(place, "a", "one"))
@@ -206,7 +208,7 @@ async def test_a_server_that_is_busy_is_asked_again_when_it_says(
     assert len(informer.of_attempt("one")) == 1
 
 
-async def test_a_kind_that_the_cluster_does_not_have_is_waited_for(kube: Kube) -> None:
+async def test_informer_waits_for_missing_kind(kube: Kube) -> None:
     informer = Informer(kube, Kind("example.test", "v1", "things", "Thing"), clock=SystemClock())
     async with running(informer):
         async with asyncio.timeout(60):

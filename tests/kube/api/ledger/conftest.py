@@ -1,4 +1,4 @@
-"""A ledger in a cluster that can be closed and opened again."""
+"""Fixtures: a ledger in a cluster, which can be closed and reopened."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

@@ -1,4 +1,4 @@
-"""An agent that dies at a write: just before it is made, or before its answer is heard."""
+"""An agent that dies at a write: just before it, or before it receives the answer."""
 
 import asyncio
 from datetime import timedelta
@@ -10,10 +10,10 @@ from dataplane.agent.kube.transport import Transport
 
 
 class _Dying:
-    def __init__(self, transport: Transport, at_write: int, *, is_heard: bool) -> None:
+    def __init__(self, transport: Transport, at_write: int, *, is_executed: bool) -> None:
         self._transport = transport
         self._left = at_write
-        self._is_heard = is_heard
+        self._is_executed = is_executed
         self.died = asyncio.Event()
         self.requests = transport.requests
 
@@ -23,14 +23,14 @@ class _Dying:
         self._left -= 1
         if self._left > 0:
             return await self._transport.request_json(request, at_most=at_most)
-        if self._left == 0 and self._is_heard:
+        if self._left == 0 and self._is_executed:
             await self._transport.request_json(request, at_most=at_most)
         self.died.set()
         never: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         return await never
 
 
-def make_dying(kube: Kube, at_write: int, *, is_heard: bool) -> tuple[Kube, asyncio.Event]:
-    """Return a client whose n-th write is its last, and what is set when it is made."""
-    dying = _Dying(kube._transport, at_write, is_heard=is_heard)
+def make_dying(kube: Kube, at_write: int, *, is_executed: bool) -> tuple[Kube, asyncio.Event]:
+    """Return a client whose n-th write is its last, and an event that is set at that write."""
+    dying = _Dying(kube._transport, at_write, is_executed=is_executed)
     return Kube(cast("Transport", dying), retry_timeout=None), dying.died

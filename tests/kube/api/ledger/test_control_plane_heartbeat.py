@@ -1,4 +1,4 @@
-"""Every replica's door knows whether what may be begun elsewhere may go on; in doubt it may not."""
+"""Tests of the last heartbeat as every replica's proxy reads it; in doubt it is expired."""
 
 from datetime import timedelta
 
@@ -18,9 +18,7 @@ def make_contacts(kube: Kube, place: str) -> tuple[ControlPlaneHeartbeat, FakeCl
     return ControlPlaneHeartbeat(kube, place, GRACE, clock), clock
 
 
-async def test_what_was_never_read_is_no_contact_and_where_nobody_led_there_needs_none(
-    kube: Kube, place: str
-) -> None:
+async def test_heartbeat_unread_is_expired_and_without_leader_fresh(kube: Kube, place: str) -> None:
     contacts, _ = make_contacts(kube, place)
     assert not contacts.is_fresh()
 
@@ -28,10 +26,10 @@ async def test_what_was_never_read_is_no_contact_and_where_nobody_led_there_need
         await until(contacts.is_fresh)
 
 
-async def test_who_leads_no_longer_goes_by_what_it_knew_last(
+async def test_heartbeat_of_former_leader_is_its_last_known(
     kube: Kube, place: str, open_with: OpenWith
 ) -> None:
-    """It may have lost the Lease because it reaches nobody, and nobody will tell it more."""
+    """It may have lost the Lease because it has no network, and then cannot read a newer one."""
     contacts, clock = make_contacts(kube, place)
     async with open_with(kube) as ledger:
         with contacts.leading(ledger):
@@ -43,7 +41,7 @@ async def test_who_leads_no_longer_goes_by_what_it_knew_last(
     assert not contacts.is_fresh()
 
 
-async def test_a_standby_reads_what_the_leader_wrote_down(
+async def test_heartbeat_of_standby_is_read_from_the_leaders(
     kube: Kube, place: str, open_with: OpenWith
 ) -> None:
     contacts, clock = make_contacts(kube, place)

@@ -1,4 +1,4 @@
-"""Killed at whichever write: what was said stands, and the next agent goes on."""
+"""Tests of an agent killed at each write: sent reports stand, and the next agent resumes."""
 
 import asyncio
 from datetime import timedelta
@@ -28,57 +28,57 @@ FEWEST = 7  # writes: the agent's id, two specs, its TaskAction, the reports, it
 
 
 class World:
-    """What others have heard of the agent, through its lives."""
+    """Reports received from the agent, across its restarts."""
 
     def __init__(self) -> None:
         self.is_accepted = False
         self.is_settled = False
-        self.said: dict[int, Report] = {}
+        self.received: dict[int, Report] = {}
 
     async def live(self, ledger: Ledger) -> None:
-        """Do what is left to do, as an agent and its control plane do."""
+        """Do the remaining steps, as an agent and its control plane do."""
         self.check(ledger)
         await ledger.begin_session()
         await ledger.remember_session(WELCOME, NOW)
         self.hear(ledger)
-        if not self.is_settled:  # or nobody asks for it any more
+        if not self.is_settled:  # else the control plane does not assign it again
             await ledger.accept([ASSIGNMENT], SPECS, NOW)
         self.is_accepted = True
         for phase in PHASES:
             await ledger.record(ATTEMPT, [StatusUpdate(phase=phase)], NOW)
             self.hear(ledger)
         self.is_settled = True
-        await ledger.acknowledge(acknowledged(ATTEMPT, max(self.said)))
+        await ledger.acknowledge(acknowledged(ATTEMPT, max(self.received)))
 
     def hear(self, ledger: Ledger) -> None:
         for report in ledger.outbox.take():
-            assert self.said.setdefault(report.version, report) == report
+            assert self.received.setdefault(report.version, report) == report
 
     def check(self, ledger: Ledger) -> None:
-        """What was said must be known."""
+        """The ledger must have every report that was sent."""
         active = ledger.active.get(ATTEMPT)
         if self.is_settled and active is None:
             return
         if self.is_accepted:
             assert active is not None
-        if self.said:
+        if self.received:
             assert active is not None
-            assert active.version >= max(self.said)
+            assert active.version >= max(self.received)
 
 
-@pytest.mark.parametrize("is_heard", [False, True], ids=["before", "after"])
-async def test_killed_at_each_write_the_next_agent_goes_on(
+@pytest.mark.parametrize("is_executed", [False, True], ids=["before", "after"])
+async def test_agent_killed_at_each_write_is_resumed(
     kube: Kube,
     place: str,
     task_actions: None,
     monkeypatch: pytest.MonkeyPatch,
-    is_heard: bool,  # noqa: FBT001
+    is_executed: bool,  # noqa: FBT001
 ) -> None:
     del task_actions
     monkeypatch.setattr(limits, "CLOSING", AT_ONCE)
     for at_write in count(1):
         world = World()
-        dying, died = make_dying(kube, at_write, is_heard=is_heard)
+        dying, died = make_dying(kube, at_write, is_executed=is_executed)
         async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
             first = tasks.create_task(_live_in(world, dying, place))
             ended = tasks.create_task(died.wait())
@@ -91,10 +91,10 @@ async def test_killed_at_each_write_the_next_agent_goes_on(
 
         async with asyncio.timeout(60):
             await _live_in(world, kube, place)
-            assert [report.phase for report in world.said.values()] == list(PHASES)
-            assert list(world.said) == [1, 2, 3]
+            assert [report.phase for report in world.received.values()] == list(PHASES)
+            assert list(world.received) == [1, 2, 3]
             while (await kube.list(TASK_ACTION, namespace=place)).items:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)  # an agent deletes in time what was settled at its end
+                await asyncio.sleep(0.02)  # ended attempts are deleted eventually
 
 
 async def _live_in(world: World, kube: Kube, place: str) -> None:

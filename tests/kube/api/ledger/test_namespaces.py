@@ -1,4 +1,4 @@
-"""Which namespaces the agent uses: those that are labelled for tasks, and nobody else's."""
+"""Tests of which namespaces the agent uses: only those labelled for its tasks."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -31,7 +31,7 @@ def of_project(project: str, domain: str = "development", org: str = "acme") -> 
 
 
 class Here:
-    """Namespaces whose names begin with that of the test's own."""
+    """Namespaces whose names begin with that of the test's namespace."""
 
     def __init__(self, kube: Kube, place: str) -> None:
         self.kube = kube
@@ -57,7 +57,7 @@ async def here(kube: Kube, place: str, api: KubeClient) -> AsyncIterator[Here]:
             await api.delete(f"{_NAMESPACES}/{found['metadata']['name']}")
 
 
-async def test_a_namespace_that_is_made_enforces_baseline_and_says_whose_it_is(here: Here) -> None:
+async def test_created_namespace_enforces_baseline_and_names_owner(here: Here) -> None:
     name = await here.ensure(of_project("p" * 60))
     metadata = (await here.kube.get(NAMESPACE, Name("", name)))["metadata"]
 
@@ -68,12 +68,12 @@ async def test_a_namespace_that_is_made_enforces_baseline_and_says_whose_it_is(h
     assert await here.ensure(of_project("p" * 60), create=False) == name
 
 
-async def test_long_names_of_projects_have_a_namespace_for_each_domain(here: Here) -> None:
+async def test_namespaces_of_long_project_names_differ_by_domain(here: Here) -> None:
     domains = ("development", "staging", "production")
     assert len({await here.ensure(of_project("p" * 63, domain)) for domain in domains}) == 3
 
 
-async def test_a_namespace_without_the_label_is_not_used(here: Here, api: KubeClient) -> None:
+async def test_namespace_without_label_is_not_used(here: Here, api: KubeClient) -> None:
     name = namespace_of(of_project("theirs"), here.template)
     await api.create(_NAMESPACES, {"metadata": {"name": name}})
     with pytest.raises(UnlabelledNamespaceError, match=f"kubectl label namespace {name}"):
@@ -84,9 +84,7 @@ async def test_a_namespace_without_the_label_is_not_used(here: Here, api: KubeCl
     assert await here.ensure(of_project("theirs")) == name
 
 
-async def test_the_agents_own_namespace_is_not_used_even_with_the_label(
-    here: Here, api: KubeClient
-) -> None:
+async def test_namespace_of_agent_is_not_used_even_with_label(here: Here, api: KubeClient) -> None:
     own = namespace_of(of_project("agents"), here.template)
     labels = {"volary.dev/managed": "true"}
     await api.create(_NAMESPACES, {"metadata": {"name": own, "labels": labels}})
@@ -94,22 +92,22 @@ async def test_the_agents_own_namespace_is_not_used_even_with_the_label(
         await here.ensure(of_project("agents"), own=own)
 
 
-async def test_the_namespace_of_another_org_is_not_used(here: Here) -> None:
+async def test_namespace_of_other_org_is_not_used(here: Here) -> None:
     name = await here.ensure(of_project("same", org="acme"))
     with pytest.raises(ForeignNamespaceError, match=rf"{name} belongs to volary.dev/org=acme"):
         await here.ensure(of_project("same", org="bad"))
 
 
-async def test_a_missing_namespace_that_may_not_be_made_is_asked_for(here: Here) -> None:
+async def test_missing_namespace_without_permission_names_remedy(here: Here) -> None:
     with pytest.raises(NoNamespaceError, match=r"kubectl label namespace .* volary\.dev/managed"):
         await here.ensure(of_project("absent"), create=False)
 
 
-async def test_many_attempts_at_once_read_the_namespace_once(here: Here, api: KubeClient) -> None:
+async def test_namespace_is_read_once_for_many_attempts(here: Here, api: KubeClient) -> None:
     namespaces, assignment = here.open(), of_project("wide")
     name = namespace_of(assignment, here.template)
     await namespaces.ensure(name, assignment)
     await api.delete(f"{_NAMESPACES}/{name}")
-    for _ in range(50):  # from what it knows; else it would find none, and make it again
+    for _ in range(50):  # from its cache; else it would find none, and create it again
         await namespaces.ensure(name, assignment)
     namespaces.forget(name)

@@ -1,4 +1,4 @@
-"""The ledger of a cluster keeps the promises of ledgers."""
+"""Runs the ledger's contract tests on the TaskAction journal."""
 
 import pytest
 

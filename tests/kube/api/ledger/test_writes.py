@@ -1,4 +1,4 @@
-"""What the ledger asks of the API: few writes, each one guarded."""
+"""Tests of the ledger's API writes: few, each guarded by a resource version."""
 
 import asyncio
 from datetime import timedelta
@@ -45,7 +45,7 @@ async def until_deleted(kube: Kube, place: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_an_attempt_costs_one_create_three_patches_and_one_delete(
+async def test_task_action_takes_one_create_three_patches_one_delete(
     kube: Kube, place: str
 ) -> None:
     async with open_ledger(kube, place, retention=timedelta(0)) as ledger:
@@ -62,7 +62,7 @@ async def test_an_attempt_costs_one_create_three_patches_and_one_delete(
     }
 
 
-async def test_news_that_comes_during_a_write_goes_into_the_next(kube: Kube, place: str) -> None:
+async def test_reports_during_a_write_are_batched_into_the_next(kube: Kube, place: str) -> None:
     async with open_ledger(kube, place) as ledger:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(ledger.accept([ASSIGNMENT], {}, NOW))
@@ -74,7 +74,7 @@ async def test_news_that_comes_during_a_write_goes_into_the_next(kube: Kube, pla
     assert task_action_writes(kube) == {"create taskactions": 1, "patch taskactions/status": 1}
 
 
-async def test_a_task_action_is_for_people_to_read(
+async def test_task_action_is_readable_with_kubectl(
     kube: Kube, place: str, kube_api: KubeForTests
 ) -> None:
     async with open_ledger(kube, place) as ledger:
@@ -92,7 +92,7 @@ async def test_a_task_action_is_for_people_to_read(
     ]
 
 
-async def test_what_was_accepted_does_not_change(kube: Kube, place: str) -> None:
+async def test_task_action_spec_is_immutable(kube: Kube, place: str) -> None:
     async with open_ledger(kube, place) as ledger:
         await ledger.accept([ASSIGNMENT], {}, NOW)
 
@@ -102,7 +102,7 @@ async def test_what_was_accepted_does_not_change(kube: Kube, place: str) -> None
         )
 
 
-async def test_somebodys_label_disturbs_nothing(kube: Kube, place: str) -> None:
+async def test_foreign_label_does_not_disturb_task_action_writes(kube: Kube, place: str) -> None:
     name = name_attempt(ASSIGNMENT, place)
     async with open_ledger(kube, place) as ledger:
         await ledger.accept([ASSIGNMENT], {}, NOW)
@@ -112,7 +112,7 @@ async def test_somebodys_label_disturbs_nothing(kube: Kube, place: str) -> None:
     assert (await kube.get(TASK_ACTION, name))["status"]["phase"] == "RUNNING"
 
 
-async def test_what_somebody_deleted_is_written_down_again(kube: Kube, place: str) -> None:
+async def test_deleted_task_action_is_recreated(kube: Kube, place: str) -> None:
     name = name_attempt(ASSIGNMENT, place)
     async with open_ledger(kube, place) as ledger:
         await ledger.accept([ASSIGNMENT], {}, NOW)
@@ -123,7 +123,7 @@ async def test_what_somebody_deleted_is_written_down_again(kube: Kube, place: st
     assert set((await kube.get(TASK_ACTION, name))["status"]["reports"]) == {"1", "2"}
 
 
-async def test_of_two_agents_on_one_ledger_the_second_to_write_ends(kube: Kube, place: str) -> None:
+async def test_second_agent_on_one_ledger_stops_at_its_write(kube: Kube, place: str) -> None:
     async with open_ledger(kube, place) as old:
         await old.accept([ASSIGNMENT], {}, NOW)
         async with open_ledger(kube, place) as new:
@@ -142,7 +142,7 @@ async def test_of_two_agents_on_one_ledger_the_second_to_write_ends(kube: Kube, 
     assert status["phase"] == "SUCCEEDED"
 
 
-async def test_settled_ones_stay_for_people_to_look_at(kube: Kube, place: str) -> None:
+async def test_ended_task_actions_are_kept_for_retention(kube: Kube, place: str) -> None:
     async with open_ledger(kube, place, retention=timedelta(seconds=1)) as ledger:
         await ledger.accept([ASSIGNMENT], {}, NOW)
         await ledger.record(ATTEMPT, [FAILED], NOW)
@@ -151,7 +151,7 @@ async def test_settled_ones_stay_for_people_to_look_at(kube: Kube, place: str) -
         await until_deleted(kube, place)
 
 
-async def test_of_too_many_settled_ones_the_oldest_go_before_their_time(
+async def test_oldest_ended_task_actions_are_deleted_beyond_limit(
     kube: Kube, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "ENDED_TASKACTIONS_KEPT", 1)
@@ -167,7 +167,7 @@ async def test_of_too_many_settled_ones_the_oldest_go_before_their_time(
         await kube.get(TASK_ACTION, name_attempt(make_assignment(3), place))
 
 
-async def test_whoever_is_owned_need_not_ask_for_the_owner(kube: Kube, place: str) -> None:
+async def test_owner_task_action_is_found_without_request(kube: Kube, place: str) -> None:
     async with open_journal(kube, place) as journal:
         await journal.accept([ActiveAttempt(assignment=ASSIGNMENT, accepted_at=NOW)], {})
         name = name_attempt(ASSIGNMENT, place)
@@ -191,7 +191,7 @@ async def test_whoever_is_owned_need_not_ask_for_the_owner(kube: Kube, place: st
         assert found["metadata"]["annotations"] == {"volary.dev/verdict": "{}"}
 
 
-async def test_a_spec_is_written_once_and_cut_if_it_is_large(
+async def test_spec_is_written_once_and_split_if_large(
     kube: Kube, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(specs, "_PIECE_BYTES", 200_000)
@@ -215,7 +215,7 @@ async def test_a_spec_is_written_once_and_cut_if_it_is_large(
         assert await ledger.spec(first.task_spec) == large
 
 
-async def test_a_spec_that_somebody_changed_is_not_used(kube: Kube, place: str) -> None:
+async def test_tampered_spec_is_not_used(kube: Kube, place: str) -> None:
     assignment = with_specs(b"task", b"run")
     async with open_ledger(kube, place) as ledger:
         await ledger.accept([assignment], {assignment.task_spec: b"task"}, NOW)
@@ -230,7 +230,7 @@ async def test_a_spec_that_somebody_changed_is_not_used(kube: Kube, place: str) 
         assert await ledger.spec(assignment.task_spec) is None
 
 
-async def test_a_missing_namespace_is_made_where_that_is_allowed(kube: Kube, place: str) -> None:
+async def test_missing_namespace_is_created_if_allowed(kube: Kube, place: str) -> None:
     template = f"{place}-{{project}}"
     async with open_ledger(kube, place, template=template, create=True) as ledger:
         assert await ledger.accept([ASSIGNMENT], {}, NOW)
@@ -240,10 +240,8 @@ async def test_a_missing_namespace_is_made_where_that_is_allowed(kube: Kube, pla
         await kube.delete(NAMESPACE, Name("", f"{place}-p"))
 
 
-async def test_without_its_namespace_an_attempt_is_kept_in_the_agents(
-    kube: Kube, place: str
-) -> None:
-    """So that it is accepted, and its user told what is missing."""
+async def test_task_action_without_namespace_is_kept_in_the_agents(kube: Kube, place: str) -> None:
+    """So that it is accepted, and its user is informed what is missing."""
     template = f"{place}-{{project}}"
     async with open_ledger(kube, place, template=template) as ledger:
         assert await ledger.accept([ASSIGNMENT], {}, NOW)
@@ -255,7 +253,7 @@ async def test_without_its_namespace_an_attempt_is_kept_in_the_agents(
     assert [obj["metadata"]["namespace"] for obj in listing.items] == [place]
 
 
-async def test_a_server_that_does_not_answer_is_waited_for(
+async def test_ledger_waits_for_unreachable_api_server(
     kube: Kube, place: str, kube_api: KubeForTests
 ) -> None:
     async with asyncio.timeout(60), open_ledger(kube, place) as ledger:
@@ -264,14 +262,14 @@ async def test_a_server_that_does_not_answer_is_waited_for(
                 accepting = tasks.create_task(ledger.accept([ASSIGNMENT], {}, NOW))
                 await asyncio.sleep(0)
                 accepting.cancel()  # its session has ended
-            await ledger.begin_session()  # nobody waits for the API here
+            await ledger.begin_session()  # this must not wait for the API server
         assert ledger.leases()
         assert await ledger.accept([ASSIGNMENT], {}, NOW) == []
         await ledger.record(ATTEMPT, [StatusUpdate(phase=Phase.RUNNING)], NOW)
     assert (await kube.get(TASK_ACTION, name_attempt(ASSIGNMENT, place)))["status"]["reports"]
 
 
-async def test_a_cluster_that_knows_no_task_actions_is_told_the_remedy(
+async def test_cluster_without_task_action_crd_names_remedy(
     kube: Kube, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unknown = TASK_ACTION.__class__("volary.dev", "v9", "taskactions", "TaskAction")

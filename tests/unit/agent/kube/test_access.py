@@ -1,4 +1,4 @@
-"""Ways into a cluster, as far as the surroundings tell them."""
+"""Tests of cluster access: proxies from the environment."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from dataplane.agent.kube import access
 @pytest.mark.parametrize(
     ("exempt", "found"), [("", "http://proxy.test:3128"), ("10.0.0.1,other.test", None)]
 )
-def test_a_proxy_of_the_environment_is_used_but_where_it_is_exempt(
+def test_environment_proxy_is_used_unless_exempt(
     exempt: str, found: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy.test:3128")

@@ -1,4 +1,4 @@
-"""Refusals by what the caller can do, and how long passing ones are waited for."""
+"""Tests of the API's error classes, and of the retry of transient errors."""
 
 from datetime import timedelta
 
@@ -38,7 +38,7 @@ from dataplane.agent.kube.retries import call_with_retries
         (504, "Timeout", BusyError),
     ],
 )
-def test_each_refusal_is_its_own_error(code: int, reason: str, kind: type[KubeError]) -> None:
+def test_kube_error_class_follows_status(code: int, reason: str, kind: type[KubeError]) -> None:
     error = parse_status({"code": code, "reason": reason, "message": "said"})
 
     assert type(error) is kind
@@ -46,7 +46,7 @@ def test_each_refusal_is_its_own_error(code: int, reason: str, kind: type[KubeEr
     assert error.passing == (code in (429, 500, 503, 504))
 
 
-def test_a_busy_server_says_when() -> None:
+def test_busy_error_has_retry_after() -> None:
     by_header = parse_status({"code": 429}, retry_after="3")
     by_body = parse_status({"code": 503, "details": {"retryAfterSeconds": 2}})
     unsaid = parse_status({"code": 429}, retry_after="Wed, 21 Oct 2026 07:28:00 GMT")
@@ -59,7 +59,7 @@ def test_a_busy_server_says_when() -> None:
     assert unsaid.retry_after is None
 
 
-async def test_what_passes_is_tried_again_and_what_does_not_is_raised() -> None:
+async def test_transient_error_is_retried_and_others_raised() -> None:
     answers: list[object] = [UnreachableError("no"), BusyError(503, "", "no"), "done"]
 
     async def call() -> object:
@@ -75,7 +75,7 @@ async def test_what_passes_is_tried_again_and_what_does_not_is_raised() -> None:
         await call_with_retries(call, retry_timeout=None)
 
 
-async def test_patience_ends() -> None:
+async def test_retry_timeout_raises_last_error() -> None:
     calls = 0
 
     async def call() -> None:
@@ -88,7 +88,7 @@ async def test_patience_ends() -> None:
     assert calls == 1
 
 
-async def test_nobody_sleeps_beyond_their_patience_for_a_server_that_asks_for_much() -> None:
+async def test_retry_timeout_limits_server_retry_after() -> None:
     async def call() -> None:
         raise BusyError(429, "TooManyRequests", "no", timedelta(hours=1))
 

@@ -1,10 +1,10 @@
-"""What is kept of objects that come in numbers."""
+"""Tests of field pruning of listed and watched objects."""
 
 from dataplane.agent.kube.field_pruning import prune_fields
 from dataplane.agent.kube.objects import CONFIG_MAP, EVENT, POD
 
 
-def test_of_a_pod_all_is_kept_that_its_end_is_judged_by() -> None:
+def test_pruned_pod_keeps_fields_for_classification() -> None:
     container = {
         "name": "main",
         "image": "a:1",
@@ -35,13 +35,13 @@ def test_of_a_pod_all_is_kept_that_its_end_is_judged_by() -> None:
     }
 
 
-def test_of_a_pod_without_a_spec_what_there_is_is_kept() -> None:
+def test_pruned_pod_without_spec_keeps_the_rest() -> None:
     metadata = {"resourceVersion": "7"}
 
     assert prune_fields(POD, {"metadata": metadata})["metadata"] == metadata
 
 
-def test_of_an_event_nothing_is_kept_that_says_nothing() -> None:
+def test_pruned_event_drops_empty_fields() -> None:
     kept = prune_fields(
         EVENT, {"metadata": {"name": "e"}, "reason": "Pulled", "action": "x", "series": None}
     )
@@ -54,7 +54,7 @@ def test_of_an_event_nothing_is_kept_that_says_nothing() -> None:
     }
 
 
-def test_other_kinds_are_kept_whole() -> None:
+def test_pruning_keeps_other_kinds_whole() -> None:
     data = {"a": ["b"], "c": {"d": "e"}}
 
     assert prune_fields(CONFIG_MAP, {"metadata": {"name": "m"}, "data": data})["data"] == data

@@ -1,4 +1,4 @@
-"""Names for Kubernetes: always valid, never the same for two different texts."""
+"""Tests of Kubernetes names: always valid, never the same for two different texts."""
 
 import string
 
@@ -30,7 +30,7 @@ def render(names: tuple[str, str], template: str = TEMPLATE) -> str:
 @example(("a-b", "c"), ("a", "b-c"))
 @example(("p" * 63, "development"), ("p" * 63, "production"))
 @example(("p" * 62, "development"), ("p" * 62, "staging"))
-def test_two_projects_or_domains_never_share_a_namespace(
+def test_namespace_is_unique_to_project_and_domain(
     first: tuple[str, str], second: tuple[str, str]
 ) -> None:
     assert is_dns_label(render(first))
@@ -38,7 +38,7 @@ def test_two_projects_or_domains_never_share_a_namespace(
 
 
 @given(_NAMES, _NAMES, st.sampled_from(["{project}{domain}", "x-{domain}.{project}", "{org}"]))
-def test_they_do_not_share_one_in_another_template_that_names_both(
+def test_namespace_is_unique_in_other_templates(
     first: tuple[str, str], second: tuple[str, str], template: str
 ) -> None:
     same = template == "{org}" or first == second
@@ -47,7 +47,7 @@ def test_they_do_not_share_one_in_another_template_that_names_both(
 
 
 @given(_NAMES)
-def test_a_name_made_with_a_digest_is_not_another_projects_own(names: tuple[str, str]) -> None:
+def test_namespace_with_digest_is_not_another_projects_name(names: tuple[str, str]) -> None:
     made = render(names)
     for position in [at for at, sign in enumerate(made) if sign == "-"]:
         other = (made[:position], made[position + 1 :])
@@ -55,18 +55,18 @@ def test_a_name_made_with_a_digest_is_not_another_projects_own(names: tuple[str,
             assert render(other) != made
 
 
-def test_the_usual_namespaces_are_called_as_they_always_were() -> None:
+def test_namespace_of_plain_names_is_unchanged() -> None:
     assert render(("flytesnacks", "development")) == "flytesnacks-development"
     assert render(("team-a", "production")) == "team-a-production"
     assert render(("any", "any"), "tasks") == "tasks"
-    assert render(("p", "pre-prod")).startswith("p-pre-prod-")  # else it were project "p-pre"'s
+    assert render(("p", "pre-prod")).startswith("p-pre-prod-")  # "p-pre-prod" is "p-pre"'s
 
 
 @given(_TEXTS, _TEXTS)
 @example("x" * 80, "x" * 81)
 @example("a b", "a/b")
 @example("", "/")
-def test_labels_are_valid_and_different_texts_have_different_ones(first: str, second: str) -> None:
+def test_labels_are_valid_and_unique(first: str, second: str) -> None:
     assert is_label_value(as_label(first))
     assert (as_label(first) == as_label(second)) == (first == second)
     assert is_dns_label(as_dns_label(first))
@@ -74,18 +74,18 @@ def test_labels_are_valid_and_different_texts_have_different_ones(first: str, se
 
 
 @given(_TEXTS)
-def test_a_label_made_of_a_label_is_not_that_label_unless_the_text_was_kept(text: str) -> None:
+def test_label_of_rewritten_label_differs(text: str) -> None:
     if as_label(text) != text:
         assert as_label(as_label(text)) != as_label(text)
 
 
-def test_a_label_that_is_valid_is_kept() -> None:
+def test_valid_label_is_unchanged() -> None:
     assert as_label("Team_A.1") == "Team_A.1"
     assert as_label("") == ""
     assert as_label("a b/ü").startswith("a-b")
 
 
-def test_keys_are_judged_as_kubernetes_judges_them() -> None:
+def test_label_keys_are_validated_like_kubernetes() -> None:
     for key in ("ok", "x/y", "a.b-c/Some_Key.1", "x" * 63, f"{'a' * 253}/x"):
         assert is_label_key(key), key
     wrong = ["", "propriétaire", "größe", "team..x/owner", "x/", "/x", "a/b/c", "-x", "x-", "X/y"]

@@ -1,9 +1,9 @@
-"""Whoever waits for an attempt is woken for it, and nobody else."""
+"""Tests of wakers: they wake the waiters of an attempt, and no others."""
 
 from dataplane.agent.kube.notifiers import Wakers
 
 
-def test_all_who_wait_for_an_attempt_are_woken() -> None:
+def test_wakers_wake_all_waiters_of_attempt() -> None:
     wakers = Wakers()
     with (
         wakers.notified("a") as first,
@@ -19,7 +19,7 @@ def test_all_who_wait_for_an_attempt_are_woken() -> None:
         assert other.is_set()
 
 
-def test_the_last_who_waited_is_noticed() -> None:
+def test_wakers_report_last_waiter_leaving() -> None:
     left: list[str] = []
     wakers = Wakers(left.append)
     with wakers.notified("a"):

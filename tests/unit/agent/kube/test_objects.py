@@ -1,4 +1,4 @@
-"""Names and labels: computed from the attempt, lawful for Kubernetes, never another's."""
+"""Tests of an attempt's names and labels: deterministic, valid for Kubernetes, unique."""
 
 import re
 from dataclasses import replace
@@ -29,9 +29,7 @@ def named(run: str, action: str, project: str = "p", number: int = 1) -> Assignm
 
 
 @given(texts, texts, texts)
-def test_every_attempt_has_a_lawful_name_and_lawful_labels(
-    run: str, action: str, project: str
-) -> None:
+def test_attempt_name_and_labels_are_valid(run: str, action: str, project: str) -> None:
     assignment = named(run, action, project)
     name = name_attempt(assignment, "{project}-{domain}")
 
@@ -45,9 +43,7 @@ def test_every_attempt_has_a_lawful_name_and_lawful_labels(
 
 
 @given(texts, texts)
-def test_the_mark_is_found_in_the_names_of_all_that_is_made_for_an_attempt(
-    run: str, action: str
-) -> None:
+def test_attempt_mark_is_found_in_names_of_its_objects(run: str, action: str) -> None:
     assignment = named(re.sub("[^a-z]", "", run), re.sub("[^a-z]", "", action))
     name = name_attempt(assignment, "one").name
     mark = mark_attempt(str(assignment.attempt))
@@ -56,7 +52,7 @@ def test_the_mark_is_found_in_the_names_of_all_that_is_made_for_an_attempt(
     assert find_mark(name + _OPERATORS_SUFFIX) == mark
 
 
-def test_names_say_whose_they_are_and_differ() -> None:
+def test_attempt_names_are_readable_and_unique() -> None:
     first = name_attempt(named("r1", "a1"), "{org}-{project}")
     assert first.name.startswith("r1-a1-1-")
     assert str(first).startswith("acme-p/r1-a1-1-")
@@ -70,19 +66,19 @@ def test_names_say_whose_they_are_and_differ() -> None:
     assert len({first, *(name_attempt(each, "one") for each in others)}) == 5
 
 
-def test_strangers_have_no_mark() -> None:
+def test_foreign_names_have_no_attempt_mark() -> None:
     assert find_mark("coredns-7d764666f9-abcde") == ""
     assert find_mark("r1-a1") == ""
 
 
-def test_a_name_that_looks_like_a_mark_does_not_hide_the_mark() -> None:
+def test_attempt_mark_is_last_match() -> None:
     assignment = named("r-1", "abcdef123456")
     name = name_attempt(assignment, "one").name
     assert name.startswith("r-1-abcdef123456-")
     assert find_mark(name) == mark_attempt(str(assignment.attempt))
 
 
-def test_an_object_of_an_earlier_release_is_found_by_its_shorter_mark() -> None:
+def test_short_attempt_mark_of_earlier_release_is_found() -> None:
     attempt = str(named("r1", "a1").attempt)
     assert find_mark(f"r1-a1-{short_mark_of(attempt)}") == short_mark_of(attempt)
     assert mark_attempt(attempt).startswith(short_mark_of(attempt))

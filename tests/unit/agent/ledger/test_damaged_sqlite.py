@@ -1,4 +1,4 @@
-"""A damaged ledger costs the attempts that it cannot tell, never the agent."""
+"""Tests of a damaged ledger: it loses the unreadable attempts, and the agent starts."""
 
 import sqlite3
 from contextlib import closing
@@ -64,18 +64,18 @@ async def _held(path: Path) -> set[AttemptId]:
 
 
 @pytest.mark.parametrize("text", ["garbage", "", "[]", "{}", "null", '["a"]', "[" * 100_000])
-async def test_unreadable_assignment_costs_its_own_attempt(path: Path, text: str) -> None:
+async def test_unreadable_assignment_loses_only_its_attempt(path: Path, text: str) -> None:
     spoilt, sound = await _write(path)
     _execute(path, "UPDATE attempts SET assignment = ? WHERE attempt = ?", text, str(spoilt))
 
     assert await _held(path) == {sound}
     assert await _held(path) == {sound}
-    async with Ledger.open(path) as ledger:  # it may come again
+    async with Ledger.open(path) as ledger:  # it may be assigned again
         assert await ledger.accept(_assignments()[:1], {}, NOW)
 
 
 @pytest.mark.parametrize("text", ["garbage", "", "[]", "{}", "null", "[99, 1]"])
-async def test_unreadable_report_costs_its_own_attempt(path: Path, text: str) -> None:
+async def test_unreadable_report_loses_only_its_attempt(path: Path, text: str) -> None:
     spoilt, sound = await _write(path)
     _execute(
         path, "UPDATE reports SET body = ? WHERE attempt = ? AND version = 1", text, str(spoilt)
@@ -84,15 +84,15 @@ async def test_unreadable_report_costs_its_own_attempt(path: Path, text: str) ->
     assert await _held(path) == {sound}
 
 
-async def test_missing_report_costs_its_own_attempt(path: Path) -> None:
-    """The versions of what would follow could not be told."""
+async def test_missing_report_loses_only_its_attempt(path: Path) -> None:
+    """Without it, the versions of later reports would be unknown."""
     spoilt, sound = await _write(path)
     _execute(path, "DELETE FROM reports WHERE attempt = ? AND version = 1", str(spoilt))
 
     assert await _held(path) == {sound}
 
 
-async def test_reports_without_an_attempt_are_set_aside(path: Path) -> None:
+async def test_reports_without_attempt_are_quarantined(path: Path) -> None:
     spoilt, sound = await _write(path)
     _execute(path, "DELETE FROM attempts WHERE attempt = ?", str(spoilt))
 
@@ -103,7 +103,7 @@ async def test_reports_without_an_attempt_are_set_aside(path: Path) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"garbage"])
-async def test_damaged_spec_is_missing_until_it_comes_again(path: Path, body: bytes) -> None:
+async def test_damaged_spec_is_missing_until_stored_again(path: Path, body: bytes) -> None:
     await _write(path)
     _execute(path, "UPDATE specs SET body = ?", body)
 
@@ -113,7 +113,7 @@ async def test_damaged_spec_is_missing_until_it_comes_again(path: Path, body: by
         assert await ledger.spec(SPEC) == BODY
 
 
-async def test_unreadable_facts_are_the_most_careful_ones(path: Path) -> None:
+async def test_unreadable_metadata_has_safe_values(path: Path) -> None:
     await _write(path)
     for name in ("last_epoch", "contact_us", "fence_us", "reassign_us"):
         _execute(path, "INSERT OR REPLACE INTO facts VALUES (?, 'garbage')", name)
@@ -124,7 +124,7 @@ async def test_unreadable_facts_are_the_most_careful_ones(path: Path) -> None:
         assert ledger.last_heartbeat.at == datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def test_contact_that_lacks_a_part_counts_as_long_ago() -> None:
+def test_incomplete_last_heartbeat_counts_as_expired() -> None:
     last_heartbeat = parse_last_heartbeat({"contact_us": str(10**15)})
 
     assert last_heartbeat is not None
@@ -132,7 +132,7 @@ def test_contact_that_lacks_a_part_counts_as_long_ago() -> None:
 
 
 @pytest.mark.parametrize("damage", ["garbage", "cut", "overwritten-page"])
-async def test_damaged_file_is_set_aside_and_a_new_ledger_begun(
+async def test_damaged_ledger_file_is_renamed_and_replaced(
     path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await _write(path)
@@ -145,7 +145,7 @@ async def test_damaged_file_is_set_aside_and_a_new_ledger_begun(
     assert await _write(path)
 
 
-async def test_empty_file_is_a_new_ledger(path: Path) -> None:
+async def test_empty_ledger_file_is_initialized(path: Path) -> None:
     await _write(path)
     _execute(path, "PRAGMA wal_checkpoint(TRUNCATE)")
     _damage(path, "empty")

@@ -1,4 +1,4 @@
-"""Attempts as TaskActions: the same after a round trip, and as the definition has it."""
+"""Tests of the TaskAction codec: round trips, and agreement with the CRD."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -69,7 +69,7 @@ def make_task_action() -> dict[str, Any]:
     return render_entry(HELD, NAME, {"some": "label"}) | {"status": render_status(REPORTS)}
 
 
-def test_an_attempt_is_the_same_after_a_round_trip() -> None:
+def test_task_action_round_trips() -> None:
     assert parse_entry(make_task_action()) == Entry(ASSIGNMENT, HELD.accepted_at, REPORTS)
     assert parse_lease(make_task_action()) == str(ASSIGNMENT.lease)
 
@@ -77,7 +77,7 @@ def test_an_attempt_is_the_same_after_a_round_trip() -> None:
     assert parse_entry(render_entry(first, NAME, {})) == Entry(make_assignment(), NOW, [])
 
 
-def test_reports_are_read_in_the_order_of_their_versions_without_gaps() -> None:
+def test_task_action_reports_are_read_in_version_order_without_gaps() -> None:
     obj = make_task_action()
     report = obj["status"]["reports"]["1"]
     obj["status"]["reports"] = {str(version): report for version in range(11, 0, -1)}
@@ -88,7 +88,7 @@ def test_reports_are_read_in_the_order_of_their_versions_without_gaps() -> None:
         parse_entry(obj)
 
 
-def test_the_status_says_in_short_how_it_stands() -> None:
+def test_task_action_status_summarizes_last_report() -> None:
     status = render_status(REPORTS)
 
     assert (status["phase"], status["reason"]) == ("FAILED", "OOMKilled")
@@ -96,7 +96,7 @@ def test_the_status_says_in_short_how_it_stands() -> None:
     assert len(status["reports"]["2"]["failure"]["message"]) == 2000
 
 
-def test_what_a_newer_agent_added_is_ignored() -> None:
+def test_task_action_fields_of_newer_agent_are_ignored() -> None:
     obj = make_task_action()
     obj["spec"]["colour"] = "blue"
     obj["status"]["reports"]["1"]["mood"] = {"good": True}
@@ -105,7 +105,7 @@ def test_what_a_newer_agent_added_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("field", ["org", "actionId", "lease", "taskSpec", "runStartedAt"])
-def test_what_is_none_of_ours_names_the_field(field: str) -> None:
+def test_foreign_task_action_error_names_the_field(field: str) -> None:
     without, wrong = make_task_action(), make_task_action()
     del without["spec"][field]
     wrong["spec"][field] = 5
@@ -117,7 +117,7 @@ def test_what_is_none_of_ours_names_the_field(field: str) -> None:
             parse_entry(wrong)
 
 
-def test_the_definition_has_every_field_that_is_written() -> None:
+def test_task_action_crd_has_every_written_field() -> None:
     definition = yaml.safe_load(_DEFINITION.read_text())["spec"]
     (version,) = definition["versions"]
     schema = version["schema"]["openAPIV3Schema"]["properties"]
