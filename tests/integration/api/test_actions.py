@@ -71,7 +71,7 @@ def watch(api: ApiUnderTest) -> Any:
     return api.actions.watch_for_updates(WatchForUpdatesRequest(parent_action_id=action_id()))
 
 
-async def test_a_parent_hears_of_its_child_from_enqueueing_to_its_outputs(
+async def test_watch_shows_a_child_from_enqueue_to_its_outputs(
     running: ApiUnderTest,
 ) -> None:
     updates = watch(running)
@@ -91,7 +91,7 @@ async def test_a_parent_hears_of_its_child_from_enqueueing_to_its_outputs(
     assert not ended.HasField("error")
 
 
-async def test_a_restarted_parent_finds_its_children_before_the_sentinel(
+async def test_watch_of_a_restarted_parent_lists_its_children_before_the_sentinel(
     running: ApiUnderTest,
 ) -> None:
     await running.actions.enqueue(enqueue(running, "done"))
@@ -106,7 +106,7 @@ async def test_a_restarted_parent_finds_its_children_before_the_sentinel(
     }
 
 
-async def test_a_child_that_failed_tells_code_kind_and_whether_to_try_again(
+async def test_failed_child_has_code_kind_and_recoverability(
     running: ApiUnderTest,
 ) -> None:
     await running.actions.enqueue(enqueue(running, "c1"))
@@ -124,7 +124,7 @@ async def test_a_child_that_failed_tells_code_kind_and_whether_to_try_again(
     assert update.output_uri.endswith("/r1/c1/1")  # where its error lies, too
 
 
-async def test_enqueueing_the_same_twice_is_the_same_and_other_content_is_refused(
+async def test_enqueue_is_idempotent_and_other_content_is_refused(
     running: ApiUnderTest,
 ) -> None:
     await running.actions.enqueue(enqueue(running, "c1"))
@@ -139,13 +139,13 @@ async def test_enqueueing_the_same_twice_is_the_same_and_other_content_is_refuse
     assert len(await running.claim()) == 1
 
 
-async def test_enqueueing_below_what_is_not_there_is_refused(running: ApiUnderTest) -> None:
+async def test_enqueue_below_an_unknown_parent_is_refused(running: ApiUnderTest) -> None:
     for request in (enqueue(running, "c1", run="r2"), enqueue(running, "c1", parent="nobody")):
         code, _ = await refusal(running.actions.enqueue(request))
         assert code is Code.NOT_FOUND
 
 
-async def test_a_trace_is_over_when_it_is_told_and_names_its_very_file(
+async def test_trace_is_terminal_when_enqueued_and_names_its_file(
     running: ApiUnderTest,
 ) -> None:
     file = f"{running.blobs.base}/{ORG}/p/d/r1/t1/outputs.pb"
@@ -166,7 +166,7 @@ async def test_a_trace_is_over_when_it_is_told_and_names_its_very_file(
     assert details.details.status.duration_ms == 2000
 
 
-async def test_a_condition_waits_for_an_answer_of_its_type(running: ApiUnderTest) -> None:
+async def test_condition_waits_for_a_signal_of_its_type(running: ApiUnderTest) -> None:
     await running.actions.enqueue(enqueue_condition("ask"))
     signal = SignalEventRequest(action_id=action_id("ask"), parent_action_name="a0")
 
@@ -191,7 +191,7 @@ async def test_a_condition_waits_for_an_answer_of_its_type(running: ApiUnderTest
     assert code is Code.FAILED_PRECONDITION
 
 
-async def test_a_signal_to_what_is_no_condition_is_refused(running: ApiUnderTest) -> None:
+async def test_signal_to_another_action_than_a_condition_is_refused(running: ApiUnderTest) -> None:
     request = SignalRequest(action_id=action_id("a0"), parent_action_name="a0")
     request.value.scalar.primitive.boolean = True
 
@@ -201,7 +201,7 @@ async def test_a_signal_to_what_is_no_condition_is_refused(running: ApiUnderTest
     assert "not a condition" in message
 
 
-async def test_an_aborted_child_is_told_to_its_parent(running: ApiUnderTest) -> None:
+async def test_abort_of_a_child_is_sent_to_its_parents_watch(running: ApiUnderTest) -> None:
     await running.actions.enqueue(enqueue(running, "c1"))
     await running.actions.abort(AbortRequest(action_id=action_id("c1"), reason="enough"))
 
@@ -210,7 +210,9 @@ async def test_an_aborted_child_is_told_to_its_parent(running: ApiUnderTest) -> 
     assert update.phase == ActionPhase.ACTION_PHASE_ABORTED
 
 
-async def test_the_older_services_do_the_same(running: ApiUnderTest) -> None:
+async def test_older_services_enqueue_watch_and_abort_as_actions_service_does(
+    running: ApiUnderTest,
+) -> None:
     action = enqueue(running, "c1").action
     updates = running.state.watch(WatchRequest(parent_action_id=action_id()))
     assert await until_sentinel(updates) == []
@@ -304,7 +306,7 @@ class Watched:
         await self._pages.aclose()
 
 
-async def test_a_watched_tree_counts_all_descendants_by_phase(running: ApiUnderTest) -> None:
+async def test_watch_actions_counts_all_descendants_by_phase(running: ApiUnderTest) -> None:
     await running.actions.enqueue(enqueue(running, "c1"))
     watched = Watched(running)
     await watched.until("a0", QUEUED=1)
@@ -319,7 +321,9 @@ async def test_a_watched_tree_counts_all_descendants_by_phase(running: ApiUnderT
     await watched.close()
 
 
-async def test_what_no_longer_meets_the_filter_says_farewell(running: ApiUnderTest) -> None:
+async def test_watch_actions_removes_an_action_that_no_longer_matches_the_filter(
+    running: ApiUnderTest,
+) -> None:
     await running.actions.enqueue(enqueue(running, "c1"))
     queued = Filter(function=Filter.VALUE_IN, field="PHASE", values=["1"])
     watched = Watched(running, queued)

@@ -64,7 +64,7 @@ async def test_the_root_cannot_be_enqueued(api: ApiUnderTest) -> None:
     assert "create a run" in message
 
 
-async def test_what_is_not_there_is_not_found(api: ApiUnderTest) -> None:
+async def test_unknown_objects_are_not_found(api: ApiUnderTest) -> None:
     await api.runs.create_run(create_run())
     calls = [
         api.runs.get_run_details(GetRunDetailsRequest(run_id=run_id("nobody"))),
@@ -153,7 +153,7 @@ async def test_a_task_spec_too_large_to_store_is_refused(api: ApiUnderTest) -> N
     assert "bytes" in message
 
 
-async def test_durations_that_nobody_means_are_refused(api: ApiUnderTest) -> None:
+async def test_durations_out_of_range_are_refused(api: ApiUnderTest) -> None:
     spec = task_spec()
     spec.task_template.metadata.timeout.seconds = -1
 
@@ -163,7 +163,7 @@ async def test_durations_that_nobody_means_are_refused(api: ApiUnderTest) -> Non
     assert message.startswith("timeout")
 
 
-async def test_traces_that_are_not_over_and_conditions_of_odd_types_are_refused(
+async def test_traces_not_ended_and_conditions_of_unknown_types_are_refused(
     api: ApiUnderTest,
 ) -> None:
     await api.runs.create_run(create_run())
@@ -197,7 +197,7 @@ BAD_LISTS: list[dict[str, Any]] = [
 ]
 
 
-async def test_a_list_asked_for_badly_is_refused(api: ApiUnderTest) -> None:
+async def test_malformed_list_request_is_refused(api: ApiUnderTest) -> None:
     for request in BAD_LISTS:
         code, message = await refusal(
             api.runs.list_runs(
@@ -219,7 +219,7 @@ async def test_a_number_too_large_for_its_column_finds_nothing(api: ApiUnderTest
     assert not listed.runs
 
 
-async def test_the_org_of_a_message_is_not_believed(api: ApiUnderTest) -> None:
+async def test_org_of_a_message_is_overwritten_by_the_callers(api: ApiUnderTest) -> None:
     claimed = RunIdentifier(org="somebody-else", project=PROJECT, domain=DOMAIN, name="r1")
     made = await api.runs.create_run(create_run(run_id=claimed))
 
@@ -242,7 +242,7 @@ BAD_BYTES: list[tuple[bytes, dict[str, str], int, str]] = [
 ]
 
 
-async def test_bytes_that_are_no_request_are_answered(api: ApiUnderTest) -> None:
+async def test_malformed_request_bytes_are_refused(api: ApiUnderTest) -> None:
     async with httpx.AsyncClient(base_url=api.url) as http:
         for body, headers, status, words in BAD_BYTES:
             answer = await http.post(CREATE_RUN, content=body, headers=HEADERS | headers)
@@ -251,7 +251,7 @@ async def test_bytes_that_are_no_request_are_answered(api: ApiUnderTest) -> None
             assert words in answer.text
 
 
-async def test_a_header_that_is_not_text_is_answered(api: ApiUnderTest) -> None:
+async def test_header_that_is_not_utf8_is_refused(api: ApiUnderTest) -> None:
     async with httpx.AsyncClient(base_url=api.url) as http:
         answer = await http.post(
             CREATE_RUN,

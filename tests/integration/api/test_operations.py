@@ -38,7 +38,7 @@ def into(queue: str, request: EnqueueRequest) -> EnqueueRequest:
     return request
 
 
-async def test_a_full_queue_refuses_in_the_words_that_the_sdk_backs_off_by(
+async def test_full_queue_refuses_an_enqueue_with_a_code_the_sdk_backs_off_on(
     api: ApiUnderTest, queues: Queues
 ) -> None:
     await queues.set(OPERATOR, "short", QueueChange(depth=1))
@@ -72,7 +72,7 @@ async def test_a_queue_that_is_not_there_is_named(api: ApiUnderTest) -> None:
     assert (code, "nowhere" in sentence) == (Code.NOT_FOUND, True)
 
 
-async def test_the_sdk_hears_which_timeout_it_was(api: ApiUnderTest) -> None:
+async def test_timeout_error_names_the_timeout_that_passed(api: ApiUnderTest) -> None:
     await api.runs.create_run(create_run())
     for name, field in (("waits", "queued_timeout"), ("late", "deadline")):
         spec = task_spec("env.child", version=name)
@@ -90,7 +90,7 @@ async def test_the_sdk_hears_which_timeout_it_was(api: ApiUnderTest) -> None:
     assert codes == {"waits": "QUEUED_TIMEOUT_EXCEEDED", "late": "DEADLINE_EXCEEDED"}
 
 
-async def test_the_page_of_a_run_says_why_each_action_waits(
+async def test_run_page_shows_the_pending_reason_of_each_action(
     api: ApiUnderTest, queues: Queues
 ) -> None:
     await queues.set(OPERATOR, "gpu", QueueChange(pool="gpus"))

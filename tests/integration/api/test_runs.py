@@ -41,7 +41,7 @@ from tests.integration.api.requests import (
 )
 
 
-async def test_a_run_is_created_and_shown_with_all_that_the_sdk_looks_at(api: ApiUnderTest) -> None:
+async def test_created_run_has_the_fields_that_the_sdk_reads(api: ApiUnderTest) -> None:
     made = (await api.runs.create_run(create_run())).run
 
     assert made.action.id.run.org == ORG
@@ -106,7 +106,7 @@ async def test_inline_inputs_are_kept_and_shown(api: ApiUnderTest) -> None:
     assert uris.outputs_uri == ""
 
 
-async def test_offloaded_inputs_of_somebody_else_are_refused(api: ApiUnderTest) -> None:
+async def test_offloaded_inputs_of_another_org_are_refused(api: ApiUnderTest) -> None:
     request = create_run()
     request.offloaded_input_data.uri = f"{api.blobs.base}/acme/../other/inputs.pb"
     request.offloaded_input_data.inputs_hash = "h"
@@ -127,7 +127,7 @@ async def test_a_run_in_an_unknown_project_or_domain_is_refused(api: ApiUnderTes
         assert "nowhere" in message
 
 
-async def test_a_trigger_cannot_be_run_yet_and_the_answer_says_what_can(api: ApiUnderTest) -> None:
+async def test_run_of_a_trigger_is_refused_with_the_remedy(api: ApiUnderTest) -> None:
     request = CreateRunRequest(run_id=run_id())
     request.trigger_name.project, request.trigger_name.domain = PROJECT, DOMAIN
     request.trigger_name.name, request.trigger_name.task_name = "nightly", "env.main"
@@ -248,7 +248,7 @@ async def test_a_watched_run_ends_its_stream_when_it_has_ended(api: ApiUnderTest
     assert updates[0].details.run_spec.max_action_concurrency == 7
 
 
-async def test_a_watch_of_runs_shows_those_there_are_and_then_new_ones(api: ApiUnderTest) -> None:
+async def test_watch_runs_sends_existing_runs_and_then_new_ones(api: ApiUnderTest) -> None:
     await api.runs.create_run(create_run("old"))
     watched = api.runs.watch_runs(WatchRunsRequest(project_id=project_id()))
 
@@ -294,7 +294,7 @@ async def test_runs_are_listed_by_page_filter_and_order(api: ApiUnderTest) -> No
     assert rest.runs[0].labels["team"] == "red"
 
 
-async def test_the_page_that_the_sdk_prints_says_how_the_run_stands(api: ApiUnderTest) -> None:
+async def test_run_page_shows_the_state_of_the_run(api: ApiUnderTest) -> None:
     await api.runs.create_run(create_run())
     await api.finish(
         Phase.FAILED, Failure(code="E", kind=FailureKind.USER, message="<script>alert(1)</script>")

@@ -72,7 +72,7 @@ async def test_every_rpc_that_is_not_built_says_so_by_name(api: ApiUnderTest) ->
         assert f"{method.containing_service.full_name}/{method.name}" in message
 
 
-async def test_nobody_has_to_log_in_and_everybody_is_told_who_they_are(api: ApiUnderTest) -> None:
+async def test_anonymous_callers_get_their_identity_without_a_login(api: ApiUnderTest) -> None:
     who = await api.identity.user_info(UserInfoRequest())
     config = await api.auth.get_public_client_config(GetPublicClientConfigRequest())
     metadata = await api.auth.get_o_auth2_metadata(GetOAuth2MetadataRequest())
@@ -82,7 +82,9 @@ async def test_nobody_has_to_log_in_and_everybody_is_told_who_they_are(api: ApiU
     assert metadata.issuer == "http://public"
 
 
-async def test_everything_is_done_here_but_triggers_inputs(api: ApiUnderTest) -> None:
+async def test_select_cluster_names_no_endpoint_and_refuses_trigger_inputs(
+    api: ApiUnderTest,
+) -> None:
     request = SelectClusterRequest(project_id=project_id())
     request.operation = SelectClusterRequest.OPERATION_UPLOAD_INPUTS
     assert (await api.clusters.select_cluster(request)).cluster_endpoint == ""
@@ -97,7 +99,7 @@ def open_streams(api: ApiUnderTest) -> float:
     return api.metrics.get_sample_value("volary_api_streams", labels) or 0.0
 
 
-async def test_a_watcher_that_hangs_up_is_let_go_of_though_nothing_changes(
+async def test_watch_ends_when_its_client_disconnects_without_a_change(
     api: ApiUnderTest,
 ) -> None:
     await api.runs.create_run(create_run())
@@ -112,7 +114,7 @@ async def test_a_watcher_that_hangs_up_is_let_go_of_though_nothing_changes(
             await asyncio.sleep(0)
 
 
-async def test_when_the_door_closes_watchers_are_told_to_come_again(api: ApiUnderTest) -> None:
+async def test_watch_ends_with_unavailable_when_the_api_stops(api: ApiUnderTest) -> None:
     watched = api.runs.watch_runs(WatchRunsRequest(project_id=project_id()))
     await anext(watched)
 
@@ -125,7 +127,7 @@ async def test_when_the_door_closes_watchers_are_told_to_come_again(api: ApiUnde
         assert "connect again" in message
 
 
-async def test_a_bug_is_logged_whole_and_told_by_request_id(
+async def test_internal_error_is_logged_in_full_and_answered_by_request_id(
     api: ApiUnderTest, caplog: pytest.LogCaptureFixture
 ) -> None:
     await api.database.close()
@@ -144,7 +146,7 @@ async def test_a_bug_is_logged_whole_and_told_by_request_id(
     assert logged.__dict__["request_id"] == "request-7"
 
 
-async def test_every_call_is_one_line_in_the_log_and_one_in_the_count(
+async def test_every_call_is_logged_and_counted_once(
     api: ApiUnderTest, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="controlplane.api")

@@ -36,7 +36,7 @@ async def test_a_deployed_task_is_found_with_its_spec(api: ApiUnderTest) -> None
     assert found.metadata.deployed_by.user.id.subject == "anonymous"
 
 
-async def test_deploying_the_same_again_is_fine_and_another_spec_keeps_the_first(
+async def test_deploy_is_idempotent_and_another_spec_keeps_the_first(
     api: ApiUnderTest,
 ) -> None:
     await api.tasks.deploy_task(deploy(retries=1))
@@ -59,7 +59,7 @@ async def test_an_unknown_task_is_not_found(api: ApiUnderTest) -> None:
     assert "env.nobody" in message
 
 
-async def test_triggers_are_refused_with_a_sentence(api: ApiUnderTest) -> None:
+async def test_deploy_with_triggers_is_refused_with_the_remedy(api: ApiUnderTest) -> None:
     request = deploy()
     trigger = TaskTrigger(name="nightly")
     trigger.spec.active = True

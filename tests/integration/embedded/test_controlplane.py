@@ -49,7 +49,7 @@ def is_ready(port: str) -> bool:
         return False
 
 
-def test_it_migrates_as_the_owner_and_serves_as_the_application(
+def test_controlplane_migrates_as_the_owner_and_serves_as_the_application(
     empty_database: DatabaseForTest, tmp_path: Path
 ) -> None:
     environment = settings(empty_database, tmp_path)

@@ -32,7 +32,7 @@ def running(directory: Path) -> AbstractContextManager[postgres.EmbeddedPostgres
     return postgres.running(directory, password=PASSWORD, settings=postgres.FORGETFUL)
 
 
-def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+def test_postgres_data_survives_a_restart(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         ask(server.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
     with running(tmp_path) as server:
@@ -44,13 +44,13 @@ def test_a_wrong_password_is_refused(tmp_path: Path) -> None:
         ask(server.url(password="battery staple"), "SELECT 1")  # noqa: S106
 
 
-def test_only_we_may_enter_the_socket_directory(tmp_path: Path) -> None:
+def test_postgres_socket_directory_is_private(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         assert server.sockets.stat().st_mode & 0o077 == 0
     assert not server.sockets.exists()
 
 
-def test_a_server_killed_outright_loses_nothing_it_had_committed(tmp_path: Path) -> None:
+def test_postgres_killed_outright_keeps_all_commits(tmp_path: Path) -> None:
     with postgres.running(tmp_path, password=PASSWORD, settings=postgres.DURABLE) as server:
         ask(server.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
         server.process.kill()
@@ -61,7 +61,7 @@ def test_a_server_killed_outright_loses_nothing_it_had_committed(tmp_path: Path)
         assert ask(server.url(), "SELECT count(*) FROM kept") == 1
 
 
-def test_a_pid_file_that_names_a_stranger_is_not_believed(tmp_path: Path) -> None:
+def test_postgres_pid_file_of_another_process_is_ignored(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         lines = (server.data / "postmaster.pid").read_text().splitlines()
     stranger = os.getpid()
@@ -71,13 +71,13 @@ def test_a_pid_file_that_names_a_stranger_is_not_believed(tmp_path: Path) -> Non
         assert ask(server.url(), "SELECT 1") == 1
 
 
-def test_a_server_left_behind_is_stopped_before_ours_starts(tmp_path: Path) -> None:
+def test_postgres_left_running_is_stopped_before_a_new_one_starts(tmp_path: Path) -> None:
     with running(tmp_path) as left, running(tmp_path) as server:
         assert left.process.wait(10) == 0
         assert ask(server.url(), "SELECT 1") == 1
 
 
-def test_a_directory_that_was_half_made_is_made_again(tmp_path: Path) -> None:
+def test_unfinished_postgres_directory_is_initialised_again(tmp_path: Path) -> None:
     (tmp_path / "data.unfinished").mkdir()
     (tmp_path / "data.unfinished" / "PG_VERSION").write_text("18")
     with running(tmp_path) as server:
@@ -134,7 +134,7 @@ if os.geteuid() == 0:
 
 
 @pytest.mark.parametrize("how", WAYS, ids=repr)
-def test_the_server_runs_in_whatever_way_root_is_laid_down(how: postgres.Unprivileged) -> None:
+def test_postgres_runs_with_each_way_of_dropping_root(how: postgres.Unprivileged) -> None:
     with (
         tempfile.TemporaryDirectory() as home,
         postgres.running(Path(home) / "pg", password=PASSWORD, unprivileged=how) as server,
@@ -144,7 +144,7 @@ def test_the_server_runs_in_whatever_way_root_is_laid_down(how: postgres.Unprivi
         assert ask(server.url(), "SELECT 1") == 1
 
 
-def test_a_directory_that_nobody_can_reach_is_refused_with_the_remedy() -> None:
+def test_postgres_directory_without_access_is_refused_with_the_remedy() -> None:
     stranger = postgres.Unprivileged(user=65534)
     with tempfile.TemporaryDirectory() as home:
         closed = Path(home) / "closed"

@@ -32,7 +32,7 @@ def require_gone(up: volary.VolaryUp, family: list[psutil.Process]) -> None:
     assert not alive, f"{[process.cmdline() for process in alive]}\n{up.said()}"
 
 
-def test_it_says_where_it_is_and_that_nobody_logs_in(tmp_path: Path) -> None:
+def test_banner_shows_the_endpoint_and_the_anonymous_warning(tmp_path: Path) -> None:
     with volary.running(tmp_path / "data") as up:
         said = up.said()
     assert f"endpoint   {up.endpoint}" in said
@@ -41,7 +41,7 @@ def test_it_says_where_it_is_and_that_nobody_logs_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_all_of_it(tmp_path: Path, number: signal.Signals) -> None:
+def test_signal_stops_volary_up_and_its_children(tmp_path: Path, number: signal.Signals) -> None:
     with volary.running(tmp_path / "data") as up:
         up.wait_until_said("agent connected")
         family = up.family()
@@ -52,7 +52,7 @@ def test_a_signal_stops_all_of_it(tmp_path: Path, number: signal.Signals) -> Non
     assert "Traceback" not in up.said()
 
 
-def test_killed_outright_it_takes_its_children_along_and_comes_up_again(tmp_path: Path) -> None:
+def test_volary_up_killed_outright_leaves_no_child_and_starts_again(tmp_path: Path) -> None:
     with volary.running(tmp_path / "data") as up:
         up.wait_until_said("agent connected")
         family = up.family()
@@ -63,7 +63,7 @@ def test_killed_outright_it_takes_its_children_along_and_comes_up_again(tmp_path
         up.wait_until_said("agent connected")
 
 
-def test_an_agent_that_dies_is_started_again(tmp_path: Path) -> None:
+def test_agent_that_dies_is_restarted(tmp_path: Path) -> None:
     with volary.running(tmp_path / "data") as up:
         up.wait_until_said("agent connected")
         agents = [child for child in up.family() if "dataplane.agent" in " ".join(child.cmdline())]
@@ -72,7 +72,7 @@ def test_an_agent_that_dies_is_started_again(tmp_path: Path) -> None:
         up.wait_until_said("agent connected", times=2)
 
 
-def test_a_postgres_that_dies_ends_it_with_a_sentence(tmp_path: Path) -> None:
+def test_postgres_that_dies_ends_volary_up_with_an_error(tmp_path: Path) -> None:
     with volary.running(tmp_path / "data") as up:
         psutil.Process(postmaster(up)).kill()
         assert up.process.wait(60) == 1
@@ -84,7 +84,7 @@ def postmaster(up: volary.VolaryUp) -> int:
     return int((up.data / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
 
 
-def test_a_second_one_on_the_same_directory_names_the_first(tmp_path: Path) -> None:
+def test_second_volary_up_on_a_directory_names_the_first(tmp_path: Path) -> None:
     with volary.running(tmp_path / "data") as up:
         said = refused("--data-dir", str(up.data), "--http-port", "0", "--link-port", "0")
     assert f"in use by another volary up (pid {up.process.pid})" in said
@@ -92,7 +92,7 @@ def test_a_second_one_on_the_same_directory_names_the_first(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("option", ["--http-port", "--link-port"])
-def test_a_taken_port_is_named_with_its_option(tmp_path: Path, option: str) -> None:
+def test_port_in_use_is_named_with_its_option(tmp_path: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         free = {"--http-port": "0", "--link-port": "0", option: str(port)}
@@ -109,14 +109,14 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert f"cannot write to {tmp_path / 'file' / 'data'} (Not a directory)" in said
 
 
-def test_a_directory_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
+def test_data_directory_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     (tmp_path / "release").write_text("99.0.0\n")
     said = refused("--data-dir", str(tmp_path))
     assert "last used by Volary 99.0.0" in said
     assert not (tmp_path / "postgres").exists()
 
 
-def test_other_machines_are_refused_while_nobody_logs_in(tmp_path: Path) -> None:
+def test_host_other_than_loopback_is_refused_in_anonymous_mode(tmp_path: Path) -> None:
     said = refused("--data-dir", str(tmp_path), "--host", "0.0.0.0")  # noqa: S104
     assert "0.0.0.0 is not this machine's loopback" in said
 
@@ -130,18 +130,18 @@ def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_pat
     assert "pa55word" not in said
 
 
-def test_two_doors_need_two_ports(tmp_path: Path) -> None:
+def test_http_and_link_port_must_differ(tmp_path: Path) -> None:
     port = str(free_ports(1)[0])
     said = refused("--data-dir", str(tmp_path), "--http-port", port, "--link-port", port)
     assert f"--http-port and --link-port are both {port}" in said
 
 
-def test_a_blob_base_that_is_none_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_malformed_blob_base_is_refused_before_anything_starts(tmp_path: Path) -> None:
     said = refused("--data-dir", str(tmp_path / "data"), "--blob-base", "/tmp/blobs")  # noqa: S108
     assert "--blob-base is '/tmp/blobs', not file:///directory or s3://bucket/prefix" in said
     assert not (tmp_path / "data").exists()
 
 
-def test_it_listens_on_the_other_loopback_too(tmp_path: Path) -> None:
+def test_volary_up_listens_on_ipv6_loopback(tmp_path: Path) -> None:
     with volary.running(tmp_path / "data", "--host", "::1") as up:
         up.wait_until_said("agent connected")

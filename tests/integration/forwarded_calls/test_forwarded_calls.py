@@ -43,7 +43,9 @@ async def first_of(replies: AsyncGenerator[call_pb2.Reply, None]) -> str:
     return reply.log_chunk.lines[0].text
 
 
-async def test_every_reply_comes_once_and_in_order_and_nothing_is_left(replicas: Pair) -> None:
+async def test_forwarded_call_yields_replies_once_in_order_and_leaves_no_rows(
+    replicas: Pair,
+) -> None:
     here, there = replicas
     async with there.connected() as agent, asyncio.TaskGroup() as tasks:
         answer = tasks.create_task(texts(here.ask()))
@@ -53,7 +55,7 @@ async def test_every_reply_comes_once_and_in_order_and_nothing_is_left(replicas:
         assert await here.left() == (0, 0)
 
 
-async def test_an_agent_that_is_here_is_called_without_a_detour(replicas: Pair) -> None:
+async def test_call_to_an_agent_of_this_replica_is_not_forwarded(replicas: Pair) -> None:
     here, _ = replicas
     async with here.connected(deaf=True) as agent, asyncio.TaskGroup() as tasks:
         answer = tasks.create_task(texts(here.ask()))
@@ -64,7 +66,7 @@ async def test_an_agent_that_is_here_is_called_without_a_detour(replicas: Pair) 
         assert await answer == ["at once"]
 
 
-async def test_what_the_agent_refuses_is_handed_on(replicas: Pair) -> None:
+async def test_forwarded_call_passes_on_the_agents_error(replicas: Pair) -> None:
     here, there = replicas
     async with there.connected() as agent, asyncio.TaskGroup() as tasks:
         reply = tasks.create_task(anext(here.ask()))
@@ -74,7 +76,7 @@ async def test_what_the_agent_refuses_is_handed_on(replicas: Pair) -> None:
         assert (await reply).error == refusal
 
 
-async def test_a_slow_reader_holds_up_its_own_call_and_no_other(replicas: Pair) -> None:
+async def test_forwarded_call_with_a_slow_reader_delays_no_other(replicas: Pair) -> None:
     here, there = replicas
     async with there.connected() as agent, aclosing(here.ask()) as slow:
         async with asyncio.TaskGroup() as tasks:
@@ -100,7 +102,9 @@ async def test_a_slow_reader_holds_up_its_own_call_and_no_other(replicas: Pair) 
         assert await texts(slow) == [str(number) for number in range(1, sent)]
 
 
-async def test_a_reader_that_leaves_ends_the_call_at_the_agent(replicas: Pair) -> None:
+async def test_forwarded_call_is_cancelled_at_the_agent_when_its_reader_leaves(
+    replicas: Pair,
+) -> None:
     here, there = replicas
     async with there.connected() as agent:
         asked = here.ask()
@@ -116,7 +120,7 @@ async def test_a_reader_that_leaves_ends_the_call_at_the_agent(replicas: Pair) -
         assert await here.left() == (0, 0)
 
 
-async def test_a_reader_that_was_killed_is_forgotten_by_every_replica_at_once(
+async def test_forwarded_call_of_a_killed_reader_is_deleted_once(
     replicas: Pair,
 ) -> None:
     here, there = replicas
@@ -139,7 +143,7 @@ async def test_a_reader_that_was_killed_is_forgotten_by_every_replica_at_once(
         assert await here.left() == (0, 0)
 
 
-async def test_call_without_an_agent_anywhere_is_unavailable(replicas: Pair) -> None:
+async def test_forwarded_call_without_an_agent_is_unavailable(replicas: Pair) -> None:
     here, _ = replicas
     async with asyncio.timeout(60):
         with pytest.raises(UnavailableError, match="is not connected|does not answer"):
@@ -147,7 +151,7 @@ async def test_call_without_an_agent_anywhere_is_unavailable(replicas: Pair) -> 
     assert await here.left() == (0, 0)
 
 
-async def test_call_that_no_agent_answers_is_unavailable(replicas: Pair) -> None:
+async def test_forwarded_call_that_no_agent_answers_is_unavailable(replicas: Pair) -> None:
     here, there = replicas
     async with there.connected(deaf=True), asyncio.timeout(60):
         with pytest.raises(UnavailableError, match="is not connected|does not answer"):
@@ -155,7 +159,7 @@ async def test_call_that_no_agent_answers_is_unavailable(replicas: Pair) -> None
     assert await here.left() == (0, 0)
 
 
-async def test_the_end_of_the_session_is_the_end_of_its_answers(replicas: Pair) -> None:
+async def test_forwarded_call_ends_with_the_agents_session(replicas: Pair) -> None:
     here, there = replicas
     asked = here.ask()
     async with asyncio.TaskGroup() as tasks:
@@ -170,7 +174,7 @@ async def test_the_end_of_the_session_is_the_end_of_its_answers(replicas: Pair) 
             await anext(asked)
 
 
-async def test_a_newer_session_elsewhere_ends_the_answers_of_the_older(replicas: Pair) -> None:
+async def test_forwarded_call_ends_when_a_newer_session_opens_elsewhere(replicas: Pair) -> None:
     here, there = replicas
     asked = here.ask()
     async with there.connected() as older:
@@ -188,7 +192,7 @@ async def test_a_newer_session_elsewhere_ends_the_answers_of_the_older(replicas:
                 assert await answer == ["0"]
 
 
-async def test_a_session_that_is_not_the_latest_answers_nothing(replicas: Pair) -> None:
+async def test_superseded_session_serves_no_forwarded_call(replicas: Pair) -> None:
     here, there = replicas
     older = await there.sessions.open(ClusterRef(ORG, CLUSTER), FACTS)
     newer = await here.sessions.open(ClusterRef(ORG, CLUSTER), FACTS)
@@ -200,7 +204,7 @@ async def test_a_session_that_is_not_the_latest_answers_nothing(replicas: Pair) 
     assert await there.relays.put(older, relay.id, 1, b"") is Put.NO_CALLER
 
 
-async def test_a_lost_notice_costs_seconds_and_nothing_else(
+async def test_forwarded_call_survives_a_lost_notification(
     replicas: Pair, owner_database_url: str
 ) -> None:
     here, there = replicas
@@ -219,7 +223,7 @@ async def test_a_lost_notice_costs_seconds_and_nothing_else(
     await owner.close()
 
 
-async def test_a_reply_that_is_too_large_ends_its_call_and_no_session(replicas: Pair) -> None:
+async def test_forwarded_reply_that_is_too_large_ends_its_call_only(replicas: Pair) -> None:
     here, there = replicas
     async with there.connected() as agent, asyncio.TaskGroup() as tasks:
         asked = here.ask()
@@ -233,7 +237,7 @@ async def test_a_reply_that_is_too_large_ends_its_call_and_no_session(replicas: 
         assert await again == []
 
 
-async def test_so_many_calls_and_no_more_wait_for_one_agent(replicas: Pair) -> None:
+async def test_forwarded_calls_waiting_for_one_agent_are_bounded(replicas: Pair) -> None:
     here, there = replicas
     async with there.connected(deaf=True):
         for _ in range(MOST_OF_CLUSTER):
@@ -242,7 +246,7 @@ async def test_so_many_calls_and_no_more_wait_for_one_agent(replicas: Pair) -> N
             await here.relays.insert_call(here.relays.new(ORG), CLUSTER, b"")
 
 
-async def test_the_agent_of_another_org_is_another_agent(replicas: Pair) -> None:
+async def test_forwarded_call_reaches_the_agent_of_its_own_org_only(replicas: Pair) -> None:
     here, there = replicas
     async with there.connected(OTHER) as theirs:
         with pytest.raises(UnavailableError):
@@ -253,7 +257,7 @@ async def test_the_agent_of_another_org_is_another_agent(replicas: Pair) -> None
         assert theirs.sent == []
 
 
-async def test_calls_are_all_that_a_crash_of_postgres_may_lose(owner_database_url: str) -> None:
+async def test_only_forwarded_calls_are_in_unlogged_tables(owner_database_url: str) -> None:
     owner = await asyncpg.connect(owner_database_url)
     rows = await owner.fetch(
         "SELECT relname FROM pg_class WHERE relpersistence = 'u' AND relkind = 'r'"

@@ -62,7 +62,7 @@ async def answer(agent: Agent, call: int, **kind: object) -> None:
     await agent.say(reply=call_pb2.Reply(id=call, **kind))  # type: ignore[arg-type]
 
 
-async def test_lines_come_through_as_they_are_said(link: LinkUnderTest) -> None:
+async def test_log_lines_arrive_as_the_agent_sends_them(link: LinkUnderTest) -> None:
     async with calling(link) as agent:
         await agent.open()
         async with reading(link, after_line=41, turns=9) as (reader, _):
@@ -77,7 +77,7 @@ async def test_lines_come_through_as_they_are_said(link: LinkUnderTest) -> None:
         assert reader.raised is None
 
 
-async def test_credit_comes_back_a_chunk_at_a_time_as_they_are_read(link: LinkUnderTest) -> None:
+async def test_call_credit_is_returned_per_chunk_read(link: LinkUnderTest) -> None:
     async with calling(link) as agent:
         await agent.open()
         async with reading(link) as (reader, _):
@@ -97,7 +97,7 @@ async def test_credit_comes_back_a_chunk_at_a_time_as_they_are_read(link: LinkUn
         assert reader.texts == [str(number) for number in range(FIRST_CREDIT)]
 
 
-async def test_an_agent_that_says_more_than_it_may_loses_its_reader_and_nothing_else(
+async def test_call_ends_when_the_agent_exceeds_its_credit(
     link: LinkUnderTest,
 ) -> None:
     async with calling(link) as agent:
@@ -119,7 +119,7 @@ async def test_an_agent_that_says_more_than_it_may_loses_its_reader_and_nothing_
             assert (await agent.hear("call")).call.id != call
 
 
-async def test_a_reader_that_goes_away_cancels_the_call(link: LinkUnderTest) -> None:
+async def test_call_is_cancelled_when_its_reader_leaves(link: LinkUnderTest) -> None:
     async with calling(link) as agent:
         await agent.open()
         async with reading(link) as (reader, task):
@@ -142,7 +142,7 @@ async def test_a_reader_that_goes_away_cancels_the_call(link: LinkUnderTest) -> 
     ("code", "kind"),
     [("not_found", NotFoundError), ("unavailable", UnavailableError), ("?", UnavailableError)],
 )
-async def test_an_agents_refusal_is_told(
+async def test_call_error_of_the_agent_reaches_the_reader(
     link: LinkUnderTest, code: str, kind: type[Exception]
 ) -> None:
     async with calling(link) as agent:
@@ -168,7 +168,7 @@ async def test_a_log_that_cannot_be_read_fails_its_reader_and_not_the_session(
         assert (await agent.hear("call_cancel")).call_cancel.id == call
 
 
-async def test_readers_hear_of_it_when_the_agent_goes_away(link: LinkUnderTest) -> None:
+async def test_open_calls_fail_when_the_agent_disconnects(link: LinkUnderTest) -> None:
     async with calling(link) as agent:
         await agent.open()
         async with reading(link) as (reader, _):
@@ -179,7 +179,7 @@ async def test_readers_hear_of_it_when_the_agent_goes_away(link: LinkUnderTest) 
     assert "away" in str(reader.raised)
 
 
-async def test_nobody_is_asked_where_no_agent_is(link: LinkUnderTest) -> None:
+async def test_call_without_a_connected_agent_is_unavailable(link: LinkUnderTest) -> None:
     async with reading(link) as (reader, _):
         await until(lambda: reader.is_done)
     assert isinstance(reader.raised, UnavailableError)
@@ -189,7 +189,7 @@ async def test_nobody_is_asked_where_no_agent_is(link: LinkUnderTest) -> None:
             await anext(elsewhere)
 
 
-async def test_the_latest_session_is_the_one_that_is_asked(link: LinkUnderTest) -> None:
+async def test_call_goes_to_the_latest_session(link: LinkUnderTest) -> None:
     async with calling(link) as old, calling(link) as new:
         await old.open()
         await new.open()
@@ -197,7 +197,7 @@ async def test_the_latest_session_is_the_one_that_is_asked(link: LinkUnderTest) 
             assert (await new.hear("call")).call.follow_logs.attempt.number == 1
 
 
-async def test_a_reply_that_nobody_asked_for_is_passed_over(link: LinkUnderTest) -> None:
+async def test_reply_to_an_unknown_call_is_ignored(link: LinkUnderTest) -> None:
     async with calling(link) as agent:
         await agent.open()
         await answer(agent, 99, log_chunk=make_chunk("unasked"))

@@ -114,7 +114,7 @@ def strange_frames() -> dict[str, link_pb2.AgentFrame]:
 
 
 @pytest.mark.parametrize("stage", ["first", "greeted", "open"])
-async def test_frame_that_cannot_be_meant_is_no_bug(
+async def test_frame_with_impossible_values_is_not_logged_as_a_bug(
     link: LinkUnderTest, caplog: pytest.LogCaptureFixture, stage: str
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -39,7 +39,7 @@ def make_lease(number: int) -> Lease:
     return AttemptId(ActionId(UUID(int=number)), 1), LeaseId(UUID(int=number))
 
 
-async def test_a_session_begins_with_welcome_and_verdicts(link: LinkUnderTest) -> None:
+async def test_session_begins_with_welcome_and_inventory_decisions(link: LinkUnderTest) -> None:
     async with calling(link) as agent:
         welcome = await agent.greet()
         assert (welcome.epoch, welcome.protocol, welcome.cluster) == (1, 1, "c1")
@@ -62,7 +62,7 @@ async def test_every_session_has_an_epoch_of_its_own(link: LinkUnderTest) -> Non
 @pytest.mark.parametrize(
     "token", [None, "", "another", "x" * 5000], ids=["none", "empty", "another", "long"]
 )
-async def test_whoever_has_no_valid_token_is_told_so_and_need_not_come_back(
+async def test_agent_without_a_valid_token_is_rejected_without_retry(
     link: LinkUnderTest, token: str | None
 ) -> None:
     async with calling(link, token) as agent:
@@ -75,7 +75,7 @@ async def test_whoever_has_no_valid_token_is_told_so_and_need_not_come_back(
     ("oldest", "newest", "remedy"),
     [(7, 9, "upgrade the control plane"), (0, 0, "upgrade the agent")],
 )
-async def test_an_agent_of_another_age_is_told_which_to_upgrade(
+async def test_agent_of_another_protocol_is_rejected_with_the_side_to_upgrade(
     link: LinkUnderTest, oldest: int, newest: int, remedy: str
 ) -> None:
     async with calling(link) as agent:
@@ -86,7 +86,7 @@ async def test_an_agent_of_another_age_is_told_which_to_upgrade(
     assert remedy in message
 
 
-async def test_an_agent_that_speaks_ours_too_is_welcome(link: LinkUnderTest) -> None:
+async def test_agent_that_also_supports_this_protocol_is_accepted(link: LinkUnderTest) -> None:
     async with calling(link) as agent:
         assert (await agent.greet(protocol_min=1, protocol_max=9)).protocol == 1
 
@@ -111,7 +111,7 @@ async def test_the_first_frame_must_be_a_hello(link: LinkUnderTest) -> None:
     ],
     ids=lambda frame: next(iter(frame)),
 )
-async def test_what_comes_out_of_turn_ends_the_session(
+async def test_frame_out_of_order_ends_the_session(
     link: LinkUnderTest, frame: dict[str, object]
 ) -> None:
     async with calling(link) as agent:
@@ -129,7 +129,7 @@ async def test_a_second_inventory_ends_the_session(link: LinkUnderTest) -> None:
         assert (await agent.hear_end())[0] == "protocol"
 
 
-async def test_a_lease_that_is_none_ends_the_session_by_the_name_of_its_field(
+async def test_malformed_lease_ends_the_session_naming_its_field(
     link: LinkUnderTest,
 ) -> None:
     async with calling(link) as agent:
@@ -178,7 +178,7 @@ async def test_an_inventory_without_bound_is_refused(
     assert "10" in message
 
 
-async def test_whoever_says_nothing_is_not_waited_for(
+async def test_silent_agent_times_out_in_the_handshake(
     link: LinkUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("controlplane.link.server.HELLO_TIMEOUT_SECONDS", 0.1)
@@ -190,7 +190,7 @@ async def test_whoever_says_nothing_is_not_waited_for(
         assert (await agent.hear_end())[:2] == ("silent", "the inventory was not complete in time")
 
 
-async def test_a_frame_larger_than_any_is_refused_and_nobody_else_notices(
+async def test_frame_over_the_size_limit_ends_its_session_only(
     link: LinkUnderTest,
 ) -> None:
     async with calling(link) as bystander, calling(link) as agent:
@@ -215,7 +215,9 @@ async def test_a_port_that_is_taken_is_an_error(link: LinkUnderTest) -> None:
         await second.start()
 
 
-async def test_heartbeats_come_and_note_the_agents_own(store: Store, database_url: str) -> None:
+async def test_heartbeats_are_sent_and_acknowledge_the_agents(
+    store: Store, database_url: str
+) -> None:
     async with serving(store, database_url, QUICK) as link, calling(link) as agent:
         await agent.open()
         await agent.say(heartbeat=link_pb2.Heartbeat(number=41, held=2**32 - 1, running=2**32 - 1))
@@ -230,15 +232,13 @@ async def test_heartbeats_come_and_note_the_agents_own(store: Store, database_ur
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-async def test_an_agent_that_falls_silent_is_let_go(store: Store, database_url: str) -> None:
+async def test_session_ends_when_heartbeats_stop(store: Store, database_url: str) -> None:
     async with serving(store, database_url, IMPATIENT) as link, calling(link) as agent:
         await agent.open()
         assert (await agent.hear_end())[0] == "silent"
 
 
-async def test_the_newer_of_two_sessions_wins_and_the_older_is_told(
-    store: Store, database_url: str
-) -> None:
+async def test_newer_session_supersedes_the_older(store: Store, database_url: str) -> None:
     async with serving(store, database_url, QUICK) as link, calling(link) as old:
         await store.create(make_new_run())
         await old.open()
@@ -250,7 +250,7 @@ async def test_the_newer_of_two_sessions_wins_and_the_older_is_told(
             assert "one agent" in message
 
 
-async def test_what_a_superseded_session_says_is_not_written(link: LinkUnderTest) -> None:
+async def test_reports_of_a_superseded_session_are_not_committed(link: LinkUnderTest) -> None:
     run = await link.store.create(make_new_run())
     async with calling(link) as old:
         await old.open()
@@ -265,7 +265,7 @@ async def test_what_a_superseded_session_says_is_not_written(link: LinkUnderTest
     assert await link.store.phase(run) is Phase.RUNNING
 
 
-async def test_a_superseded_session_is_given_no_work(link: LinkUnderTest) -> None:
+async def test_superseded_session_leases_nothing(link: LinkUnderTest) -> None:
     await link.store.create(make_new_run())
     async with calling(link) as old, calling(link) as new:
         await old.open()
@@ -275,7 +275,7 @@ async def test_a_superseded_session_is_given_no_work(link: LinkUnderTest) -> Non
         assert len(await new.take(2)) == 2
 
 
-async def test_a_door_that_closes_sends_its_agents_away_and_waits_for_them(
+async def test_link_service_that_closes_ends_its_sessions_and_waits_for_them(
     store: Store, database_url: str
 ) -> None:
     async with asyncio.TaskGroup() as tasks:

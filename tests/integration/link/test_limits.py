@@ -57,7 +57,7 @@ async def test_connections_above_their_number_are_closed(store: Store, database_
             await agent.open()
 
 
-async def test_connection_that_says_nothing_is_closed(limited: LinkUnderTest) -> None:
+async def test_idle_connection_is_closed(limited: LinkUnderTest) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", limited.port)
     await read_to_end(reader)
     writer.transport.abort()

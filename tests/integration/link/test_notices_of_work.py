@@ -79,7 +79,7 @@ async def commit_reports(agents: dict[str, Agent], claims: Counter[str]) -> None
                     pass  # what was leased to it
 
 
-async def test_notice_of_work_wakes_only_sessions_with_credit_in_its_pool(
+async def test_work_notification_wakes_only_sessions_with_credit_in_its_pool(
     link: LinkUnderTest, agents: dict[str, Agent], claims: Counter[str]
 ) -> None:
     await commit_reports(agents, claims)
@@ -92,7 +92,9 @@ async def test_notice_of_work_wakes_only_sessions_with_credit_in_its_pool(
     assert woken.total() <= 3 * 5
 
 
-async def test_credit_that_comes_after_a_notice_finds_its_work(link: LinkUnderTest) -> None:
+async def test_credit_granted_after_a_work_notification_leases_the_work(
+    link: LinkUnderTest,
+) -> None:
     async with calling(link) as agent:
         await agent.open()
         await agent.be_heard()

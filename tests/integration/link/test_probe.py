@@ -34,7 +34,7 @@ async def _probe(port: int, home: Path, token: str = TOKEN, *, late: bool = Fals
     return await probe(f"127.0.0.1:{port}", Token(file), None, clock, at_most=TIMEOUT_SECONDS)
 
 
-async def test_who_is_known_learns_what_the_link_would_be(
+async def test_probe_with_a_valid_token_returns_the_link_settings(
     link: LinkUnderTest, tmp_path: Path
 ) -> None:
     probed = await _probe(link.port, tmp_path)
@@ -44,12 +44,12 @@ async def test_who_is_known_learns_what_the_link_would_be(
     assert abs(probed.skew) < timedelta(seconds=30)
 
 
-async def test_a_clock_that_is_late_is_seen(link: LinkUnderTest, tmp_path: Path) -> None:
+async def test_probe_reports_a_late_clock(link: LinkUnderTest, tmp_path: Path) -> None:
     probed = await _probe(link.port, tmp_path, late=True)
     assert abs(probed.skew + timedelta(minutes=2)) < timedelta(seconds=30)
 
 
-async def test_the_session_of_the_cluster_goes_on(link: LinkUnderTest, tmp_path: Path) -> None:
+async def test_probe_does_not_end_the_clusters_session(link: LinkUnderTest, tmp_path: Path) -> None:
     async with calling(link) as agent:
         await agent.greet()
         await _probe(link.port, tmp_path)
@@ -57,19 +57,19 @@ async def test_the_session_of_the_cluster_goes_on(link: LinkUnderTest, tmp_path:
         await agent.hear("verdicts")
 
 
-async def test_who_is_not_known_is_refused(link: LinkUnderTest, tmp_path: Path) -> None:
+async def test_probe_with_an_unknown_token_is_refused(link: LinkUnderTest, tmp_path: Path) -> None:
     with pytest.raises(ProbeRefusedError, match="no cluster has this token") as refused:
         await _probe(link.port, tmp_path, "somebody-elses-token")
     assert refused.value.code == "unauthenticated"
 
 
-async def test_nobody_there_is_said_in_time(tmp_path: Path) -> None:
+async def test_probe_of_a_closed_port_fails_in_time(tmp_path: Path) -> None:
     with pytest.raises(ProbeRefusedError) as refused:
         await _probe(free_ports(1)[0], tmp_path)
     assert refused.value.code == "unavailable"
 
 
-async def test_a_token_that_is_not_there_is_named(tmp_path: Path) -> None:
+async def test_probe_without_a_token_is_refused(tmp_path: Path) -> None:
     absent = Token(tmp_path / "absent")
     with pytest.raises(DialError, match="cannot be read"):
         await probe("127.0.0.1:1", absent, None, PacedClock(), at_most=TIMEOUT_SECONDS)

@@ -53,7 +53,7 @@ async def leased(store: Store) -> int:
     return count
 
 
-async def test_no_more_is_sent_than_there_is_credit_for(link: LinkUnderTest) -> None:
+async def test_assignments_never_exceed_the_credit(link: LinkUnderTest) -> None:
     await link.store.create(make_new_run())
     await link.store.enqueue(*(make_new_action(f"b{number}") for number in range(9)))
     async with calling(link) as agent:
@@ -69,7 +69,7 @@ async def test_no_more_is_sent_than_there_is_credit_for(link: LinkUnderTest) -> 
     assert len({each.attempt for each in taken}) == 5
 
 
-async def test_nothing_is_sent_before_credit_is_given(link: LinkUnderTest) -> None:
+async def test_no_assignment_is_sent_before_credit(link: LinkUnderTest) -> None:
     await link.store.create(make_new_run())
     async with calling(link) as agent:
         await agent.open()
@@ -84,7 +84,7 @@ async def test_too_much_credit_at_once_ends_the_session(link: LinkUnderTest) -> 
         assert (await agent.hear_end())[0] == "protocol"
 
 
-async def test_work_that_comes_while_an_agent_waits_reaches_it_at_once(link: LinkUnderTest) -> None:
+async def test_enqueued_work_reaches_a_waiting_agent_at_once(link: LinkUnderTest) -> None:
     async with calling(link) as agent:
         await agent.open()
         await agent.say(credit=link_pb2.Credit(total=10))
@@ -139,7 +139,7 @@ async def test_many_large_specs_go_in_many_frames(link: LinkUnderTest) -> None:
     assert frames >= 3
 
 
-async def test_what_was_accepted_is_confirmed_and_what_was_not_leased_is_gone(
+async def test_accepted_lease_is_confirmed_and_an_unknown_one_is_forgotten(
     link: LinkUnderTest,
 ) -> None:
     await link.store.create(make_new_run())
@@ -155,7 +155,7 @@ async def test_what_was_accepted_is_confirmed_and_what_was_not_leased_is_gone(
         assert (stop.lease, stop.forget) == (leases[1], True)
 
 
-async def test_an_unaccepted_lease_goes_back_and_out_again(link: LinkUnderTest) -> None:
+async def test_unaccepted_lease_is_released_and_leased_again(link: LinkUnderTest) -> None:
     await link.store.create(make_new_run())
     async with calling(link) as agent:
         await agent.open()
@@ -200,7 +200,7 @@ async def test_an_empty_inventory_deletes_nothing(link: LinkUnderTest) -> None:
     assert await link.store.phase(run) is Phase.SUCCEEDED
 
 
-async def test_a_stop_is_told_at_once_and_again_at_every_reconnection(link: LinkUnderTest) -> None:
+async def test_stop_is_sent_at_once_and_at_every_reconnection(link: LinkUnderTest) -> None:
     run = await link.store.create(make_new_run())
     async with calling(link) as agent:
         await agent.open()
@@ -228,7 +228,7 @@ async def test_a_stop_is_told_at_once_and_again_at_every_reconnection(link: Link
     assert await link.store.count("dispatches") == 0
 
 
-async def test_accepting_what_was_aborted_is_answered_by_a_stop_told_before_or_not(
+async def test_acceptance_of_an_aborted_attempt_is_answered_with_a_stop(
     link: LinkUnderTest,
 ) -> None:
     run = await link.store.create(make_new_run())
@@ -304,7 +304,7 @@ async def test_report_is_acknowledged_while_another_run_is_locked(link: LinkUnde
     assert await link.store.phase(locked) is Phase.SUCCEEDED
 
 
-async def test_a_report_whose_answer_was_lost_is_no_news(link: LinkUnderTest) -> None:
+async def test_report_resent_after_a_lost_acknowledgement_is_repeated(link: LinkUnderTest) -> None:
     run = await link.store.create(make_new_run())
     async with calling(link) as agent:
         await agent.open()
@@ -321,7 +321,7 @@ async def test_a_report_whose_answer_was_lost_is_no_news(link: LinkUnderTest) ->
         assert await agent.report(done) == [REPEATED]
 
 
-async def test_a_task_that_writes_odd_things_is_reported_all_the_same(link: LinkUnderTest) -> None:
+async def test_report_with_odd_strings_is_committed(link: LinkUnderTest) -> None:
     run = await link.store.create(make_new_run())
     async with calling(link) as agent:
         await agent.open()
@@ -390,7 +390,7 @@ async def test_more_reports_than_fit_a_commit_are_all_answered(
     assert answered == 100
 
 
-async def test_an_agent_that_does_not_read_is_let_go(
+async def test_session_ends_when_the_agent_does_not_read(
     store: Store, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     timings = LinkTimings(
@@ -415,7 +415,7 @@ async def test_an_agent_that_does_not_read_is_let_go(
     assert "agent session failed" not in caplog.text
 
 
-async def test_work_goes_to_another_session_when_one_breaks_at_once_after_taking_it(
+async def test_work_of_a_broken_session_is_leased_to_another(
     link: LinkUnderTest,
 ) -> None:
     await link.store.create(make_new_run())

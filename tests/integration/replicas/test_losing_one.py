@@ -107,7 +107,7 @@ async def test_a_log_goes_on_when_the_replica_with_the_agent_is_killed(
     assert await whole_log(other, root) == seen
 
 
-async def test_a_replica_that_is_stopped_hands_everything_over(own_world: World) -> None:
+async def test_stopped_replica_hands_over_agents_and_watches(own_world: World) -> None:
     own_world.start_agent(*own_world.replicas)
     [leaving] = [each for each in own_world.replicas if each.has_agent()]
     staying = [each for each in own_world.replicas if each is not leaving]
@@ -163,7 +163,7 @@ async def test_three_replicas_are_restarted_one_after_the_other_under_load(
     assert all("Traceback" not in each.program.said() for each in own_world.replicas)
 
 
-async def test_a_replica_says_that_it_stops_before_it_does(own_world: World) -> None:
+async def test_replica_is_not_ready_before_it_stops(own_world: World) -> None:
     replica, other, _ = own_world.replicas
     replica.program.end()
     replica.program.environment["VOLARY_STOP_DELAY_SECONDS"] = "2"

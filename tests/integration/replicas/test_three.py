@@ -45,7 +45,7 @@ async def test_an_abort_at_one_replica_stops_the_process_of_the_agent_of_another
     assert details.status.phase == ActionPhase.ACTION_PHASE_ABORTED
 
 
-async def test_an_answer_given_at_one_replica_is_seen_at_all(world: World) -> None:
+async def test_signal_at_one_replica_is_watched_at_all(world: World) -> None:
     first, second, third = world.replicas
 
     async def see_it_answered(replica: Replica, root: ActionIdentifier) -> None:
@@ -110,7 +110,9 @@ async def test_a_long_log_comes_whole_and_in_order_through_another_replica(world
     assert (await whole_log(second, root)).splitlines() == live
 
 
-async def test_a_reader_that_hangs_up_leaves_nothing_behind(world: World, tmp_path: Path) -> None:
+async def test_log_reader_that_disconnects_leaves_no_forwarded_call(
+    world: World, tmp_path: Path
+) -> None:
     _, second, _ = world.replicas
     request = ActionRequest(
         task="talk_slowly", inputs={"go": str(tmp_path / "never")}, outputs=["o0"]

@@ -11,12 +11,12 @@ AUTHN = Anonymous(OrgName("acme"))
 
 
 @pytest.mark.parametrize("peer", ["127.0.0.1:1234", "127.8.9.1:80", "::1:80", "[::1]:80", None])
-async def test_this_machine_may_do_everything(peer: str | None) -> None:
+async def test_anonymous_loopback_peer_has_all_permissions(peer: str | None) -> None:
     caller = await AUTHN.authenticate({}, peer)
     assert (caller.org, caller.permissions) == ("acme", EVERYTHING)
 
 
 @pytest.mark.parametrize("peer", ["10.0.0.1:80", "2001:db8::1:80", "nonsense", "", "evil.com:1"])
-async def test_others_are_turned_away(peer: str) -> None:
+async def test_anonymous_refuses_other_machines(peer: str) -> None:
     with pytest.raises(UnauthenticatedError):
         await AUTHN.authenticate({}, peer)

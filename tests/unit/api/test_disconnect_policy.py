@@ -26,7 +26,7 @@ def template(variable: str | None = None, **metadata: Any) -> flyte.PodTemplate:
     return flyte.PodTemplate(pod_spec=spec, **metadata)
 
 
-def test_the_variable_is_read_with_and_without_a_pod_template() -> None:
+def test_disconnect_policy_is_read_from_the_environment_variable() -> None:
     for more in ({}, {"pod_template": template()}):
         assert is_replaceable(env_vars={_VARIABLE: "replace"}, **more)
         assert not is_replaceable(env_vars={_VARIABLE: "keep"}, **more)
@@ -37,7 +37,7 @@ def test_the_variable_is_read_with_and_without_a_pod_template() -> None:
 
 
 @pytest.mark.parametrize("place", ["labels", "annotations"])
-def test_a_label_or_annotation_of_the_pod_template_says_the_same(place: str) -> None:
+def test_disconnect_policy_is_read_from_pod_template_labels_and_annotations(place: str) -> None:
     def say(value: str) -> flyte.PodTemplate:
         metadata: dict[str, Any] = {place: {_KEY: value}}
         return template(**metadata)
@@ -50,13 +50,13 @@ def test_a_label_or_annotation_of_the_pod_template_says_the_same(place: str) -> 
         is_replaceable(pod_template=say("x"))
 
 
-def test_places_that_do_not_agree_are_refused() -> None:
+def test_disconnect_policies_that_differ_are_refused() -> None:
     said = template(annotations={_KEY: "keep"})
     with pytest.raises(InvalidError, match=r"on-disconnect is keep and VOLARY_ON_DISCONNECT is re"):
         is_replaceable(pod_template=said, env_vars={_VARIABLE: "replace"})
 
 
-def test_a_pod_template_of_no_known_form_says_nothing_of_it() -> None:
+def test_malformed_pod_template_sets_no_disconnect_policy() -> None:
     wire = translate_task_to_wire(sdk.make_task(pod_template=template()), sdk._CONTEXT)
     wire.task_template.k8s_pod.pod_spec.update({"containers": ["text", {"name": "primary"}]})
     before = wire.SerializeToString(deterministic=True)

@@ -12,21 +12,23 @@ def refusals(kind: type[Exception] = errors.RequestError) -> set[type[Exception]
     return {each for sub in kind.__subclasses__() for each in {sub, *refusals(sub)}}
 
 
-def test_every_refusal_has_a_code() -> None:
+def test_every_request_error_has_a_connect_code() -> None:
     assert refusals() | {errors.UnavailableError} <= set(CODES)
 
 
-def test_a_refusal_is_told_in_its_own_words() -> None:
+def test_request_error_keeps_its_message() -> None:
     answer = answer_for(errors.NotFoundError("run", "p/d/r"), rpc="x", request_id="1")
     assert (answer.code, answer.message) == (Code.NOT_FOUND, "run p/d/r not found")
 
 
-def test_a_connect_error_is_left_as_it_is() -> None:
+def test_connect_error_is_returned_unchanged() -> None:
     error = ConnectError(Code.ABORTED, "as it is")
     assert answer_for(error, rpc="x", request_id="1") is error
 
 
-def test_a_bug_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_internal_error_is_logged_and_hidden_from_the_caller(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     answer = answer_for(KeyError("password"), rpc="x", request_id="42")
 
     assert answer.code is Code.INTERNAL

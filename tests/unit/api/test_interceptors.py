@@ -66,7 +66,7 @@ async def refused(call: Any) -> ConnectError:
     return raised.value
 
 
-async def test_no_rpc_is_reached_without_its_grant() -> None:
+async def test_rpc_without_its_permission_is_refused() -> None:
     around = interceptors(Granted())
     for service in server.services():
         for method in service.methods:
@@ -84,7 +84,7 @@ async def test_no_rpc_is_reached_without_its_grant() -> None:
             assert access in answer.message
 
 
-async def test_from_elsewhere_only_what_is_public_is_reached() -> None:
+async def test_unauthenticated_caller_reaches_public_rpcs_only() -> None:
     async def told(_caller: Caller, _request: Any) -> UserInfoResponse:
         return UserInfoResponse(subject=_caller.subject)
 
@@ -97,7 +97,7 @@ async def test_from_elsewhere_only_what_is_public_is_reached() -> None:
     assert public == UserInfoResponse()
 
 
-async def test_a_call_takes_no_longer_than_its_caller_would_wait() -> None:
+async def test_call_ends_at_its_callers_timeout() -> None:
     async def hang(_caller: Caller, _request: Any) -> UserInfoResponse:
         await asyncio.Event().wait()
         return UserInfoResponse()
@@ -112,7 +112,7 @@ async def test_a_call_takes_no_longer_than_its_caller_would_wait() -> None:
     assert "try again" in answer.message
 
 
-async def test_what_a_stream_holds_is_let_go_of_when_its_reader_leaves() -> None:
+async def test_stream_is_closed_when_its_reader_leaves() -> None:
     closed = asyncio.Event()
 
     async def watch(_caller: Caller, _request: Any) -> AsyncIterator[UserInfoResponse]:
@@ -131,7 +131,7 @@ async def test_what_a_stream_holds_is_let_go_of_when_its_reader_leaves() -> None
     assert closed.is_set()
 
 
-async def test_a_stream_that_is_refused_midway_says_why() -> None:
+async def test_stream_that_fails_midway_ends_with_its_error() -> None:
     async def watch(_caller: Caller, _request: Any) -> AsyncIterator[UserInfoResponse]:
         yield UserInfoResponse()
         raise NotFoundError("run", "r1")

@@ -8,7 +8,7 @@ from controlplane.core.errors import InvalidError
 from controlplane.core.lists import DEFAULT_LIMIT, Filter, Listing, Order, Test as By
 
 
-def test_nothing_asked_for_is_the_first_usual_page() -> None:
+def test_empty_list_request_is_the_first_page_of_default_size() -> None:
     assert parse_listing(ListRequest()) == Listing(filters=[], orders=[], limit=DEFAULT_LIMIT)
 
 
@@ -19,7 +19,7 @@ def test_every_function_of_a_filter_is_known() -> None:
         assert parsed.field == "name"
 
 
-def test_a_phase_that_the_sdk_took_apart_is_put_together() -> None:
+def test_phase_filter_split_by_the_sdk_is_joined() -> None:
     request = ListRequest(filters=[FilterMessage(field="phase", values="10")])
     assert parse_listing(request).filters == [Filter("phase", By.EQUAL, ["10"])]
 
@@ -50,6 +50,6 @@ def test_strings_of_filters_are_read(given: str, parsed: list[Filter]) -> None:
 
 
 @pytest.mark.parametrize("given", ["state=0", "eq(state)", "like(name,x)", "eq(a b,0)", "x" * 9000])
-def test_strings_that_are_no_filters_are_refused(given: str) -> None:
+def test_malformed_filter_strings_are_refused(given: str) -> None:
     with pytest.raises(InvalidError, match="filters"):
         parse_string_filters(given)

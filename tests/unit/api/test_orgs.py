@@ -60,7 +60,7 @@ def test_orgs_in_lists_are_written() -> None:
     assert [name.org for name in request.names] == ["acme"]
 
 
-def test_what_users_compute_with_is_not_touched() -> None:
+def test_orgs_in_user_data_are_not_overwritten() -> None:
     request = CreateRunRequest()
     literal = request.inputs.literals.add(name="x").value
     literal.artifact_id.key.org = "theirs"
@@ -72,7 +72,7 @@ def test_what_users_compute_with_is_not_touched() -> None:
     assert literal.scalar.generic["org"] == "theirs"
 
 
-def test_equal_specs_are_equal_whoever_sent_them() -> None:
+def test_specs_of_different_senders_are_equal_after_orgs_are_filled() -> None:
     sent = [TaskSpec(short_name="main"), TaskSpec(short_name="main")]
     sent[0].task_template.id.org = "127"
     sent[1].task_template.id.org = "localhost"

@@ -19,14 +19,14 @@ def make_spec(name: str = "env.sub.main") -> TaskSpec:
     return spec
 
 
-def test_facts_are_read() -> None:
+def test_task_info_is_parsed() -> None:
     _, info = parse_task_spec(make_spec())
 
     assert (info.name, info.version, info.task_type) == ("env.sub.main", "v1", "python")
     assert (info.environment, info.function, info.short_name) == ("env", "main", "main")
 
 
-def test_policy_is_read() -> None:
+def test_retry_policy_is_parsed() -> None:
     spec = make_spec()
     metadata = spec.task_template.metadata
     metadata.retries.retries = 3
@@ -50,7 +50,7 @@ def test_policy_is_read() -> None:
     )
 
 
-def test_without_a_policy_nothing_is_tried_again_and_nothing_limited() -> None:
+def test_default_retry_policy_has_no_retries_and_no_timeouts() -> None:
     assert parse_task_spec(make_spec())[0].policy == RetryPolicy()
 
 

@@ -98,11 +98,11 @@ def test_an_action_that_no_longer_matches_is_shown_once_more() -> None:
     assert not later
 
 
-def test_what_never_matched_is_never_shown() -> None:
+def test_action_that_never_matched_is_never_shown() -> None:
     assert not only(Phase.FAILED).apply([row("a0"), row("b", "a0")])
 
 
-def test_what_is_above_a_match_is_shown_though_it_does_not_match() -> None:
+def test_ancestors_of_a_matching_action_are_shown() -> None:
     shown = only(Phase.FAILED).apply([row("a0"), row("b", "a0"), row("c", "b", Phase.FAILED)])
 
     assert {each.row.key.name: each.meets_filter for each in shown} == {
@@ -146,7 +146,7 @@ def histories(draw: st.DrawFn) -> tuple[list[ActionRow], list[list[ActionRow]]]:
 
 
 @given(histories())
-def test_in_whatever_order_news_comes_the_counts_are_of_all_descendants(
+def test_action_tree_counts_all_descendants_in_any_order_of_updates(
     history: tuple[list[ActionRow], list[list[ActionRow]]],
 ) -> None:
     last, batches = history

@@ -24,14 +24,14 @@ def _large() -> UploadInputsRequest:
     return request
 
 
-def test_what_a_large_message_breaks_is_named() -> None:
+def test_large_message_that_breaks_a_rule_is_refused_by_name() -> None:
     request = _large()
     request.project_id.name = ""
     with pytest.raises(InvalidError, match=r"project_id\.name"):
         validate(request)
 
 
-def test_a_large_message_that_breaks_nothing_stays_as_it_was() -> None:
+def test_large_valid_message_is_unchanged_by_validation() -> None:
     request = _large()
     before = request.SerializeToString(deterministic=True)
     validate(request)

@@ -14,7 +14,7 @@ from controlplane.api.wire import MAX_REQUEST_BYTES, BoundedGzip, CheckedCodec
 GZIP = BoundedGzip()
 
 
-def test_what_was_packed_is_unpacked() -> None:
+def test_gzip_round_trips() -> None:
     body = os.urandom(100_000)
     assert GZIP.decompress(GZIP.compress(body)) == body
     assert gzip.decompress(GZIP.compress(body)) == body
@@ -36,7 +36,7 @@ def test_the_largest_request_is_unpacked_and_one_byte_more_is_refused() -> None:
         pytest.param(gzip.compress(b"a") + b"more", id="with more behind it"),
     ],
 )
-def test_what_is_not_one_gzip_stream_is_refused(body: bytes) -> None:
+def test_malformed_gzip_is_refused(body: bytes) -> None:
     with pytest.raises(ConnectError) as raised:
         GZIP.decompress(body)
     assert raised.value.code is Code.INVALID_ARGUMENT

@@ -52,13 +52,13 @@ def test_version_names_what_a_bug_report_needs() -> None:
         assert f"\n{package} " in f"\n{said}"
 
 
-def test_a_setting_that_is_missing_is_a_sentence_and_no_traceback() -> None:
+def test_missing_setting_is_an_error_without_a_traceback() -> None:
     result = CliRunner().invoke(main, ["controlplane", "serve"], env={"VOLARY_DATABASE_URL": ""})
     assert result.exit_code == 1
     assert result.output.startswith("Error: VOLARY_DATABASE_URL is not set")
 
 
-def test_migrating_an_unreachable_database_is_a_sentence_without_its_password() -> None:
+def test_migrate_of_an_unreachable_database_hides_its_password() -> None:
     url = "postgresql://me:pa55word@127.0.0.1:1/nowhere"
     result = CliRunner().invoke(main, ["controlplane", "migrate"], env={"VOLARY_DATABASE_URL": url})
     assert result.exit_code == 1

@@ -25,7 +25,7 @@ def test_durations_are_written_as_people_do(text: str, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "m", "-5", "1.5h", "ten", "9" * 12, "5d"])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_malformed_duration_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter, match="not a duration; write 90s, 10m or 2h"):
         Duration().convert(text, None, None)
 
@@ -41,11 +41,11 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         (timedelta(seconds=-1), "0.0s"),
     ],
 )
-def test_a_span_is_said_in_its_two_largest_units(length: timedelta, words: str) -> None:
+def test_span_is_formatted_in_its_two_largest_units(length: timedelta, words: str) -> None:
     assert span(length) == words
 
 
-def test_never_is_a_time_too() -> None:
+def test_ago_formats_a_missing_time_as_never() -> None:
     assert ago(None, NOW) == "never"
     assert ago(NOW - timedelta(minutes=1), NOW) == "1m 0s ago"
 
@@ -97,7 +97,7 @@ def test_every_command_has_help_of_its_own(command: list[str]) -> None:
     assert "Usage:" in result.output
 
 
-def test_without_a_database_it_is_said_how_to_name_one(tmp_path: Path) -> None:
+def test_missing_database_error_names_the_options(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["cluster", "list", "--data-dir", str(tmp_path)])
     assert result.exit_code == 1
     assert f"no database is running in {tmp_path}" in result.output
@@ -105,7 +105,7 @@ def test_without_a_database_it_is_said_how_to_name_one(tmp_path: Path) -> None:
     assert "VOLARY_DATABASE_URL" in result.output
 
 
-def test_a_database_that_is_away_is_a_sentence_without_its_password() -> None:
+def test_unreachable_database_error_hides_its_password() -> None:
     url = "postgresql://me:pa55word@127.0.0.1:1/nowhere"
     result = CliRunner().invoke(main, ["queue", "list", "--database-url", url])
     assert result.exit_code == 1
@@ -113,7 +113,7 @@ def test_a_database_that_is_away_is_a_sentence_without_its_password() -> None:
     assert "pa55word" not in result.output
 
 
-def test_an_address_that_is_none_is_a_sentence_without_its_password() -> None:
+def test_malformed_database_url_error_hides_its_password() -> None:
     result = CliRunner().invoke(main, ["queue", "list", "--database-url", "me:pa55word@nowhere"])
     assert result.exit_code == 1
     assert result.output.startswith("Error: cannot use the database at")
@@ -121,7 +121,7 @@ def test_an_address_that_is_none_is_a_sentence_without_its_password() -> None:
     assert "pa55word" not in result.output
 
 
-def test_the_database_of_a_directory_is_found_by_its_socket(tmp_path: Path) -> None:
+def test_database_url_of_a_data_directory_uses_its_socket(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "postgres-application").write_text("a/b\n")
     (tmp_path / "postgres" / "data").mkdir(parents=True)
