@@ -146,7 +146,7 @@ async def test_forwarded_call_of_a_killed_reader_is_deleted_once(
 async def test_forwarded_call_without_an_agent_is_unavailable(replicas: Pair) -> None:
     here, _ = replicas
     async with asyncio.timeout(60):
-        with pytest.raises(UnavailableError, match="is not connected|does not answer"):
+        with pytest.raises(UnavailableError, match="is not connected"):
             await anext(here.ask())
     assert await here.left() == (0, 0)
 
@@ -154,7 +154,7 @@ async def test_forwarded_call_without_an_agent_is_unavailable(replicas: Pair) ->
 async def test_forwarded_call_that_no_agent_answers_is_unavailable(replicas: Pair) -> None:
     here, there = replicas
     async with there.connected(deaf=True), asyncio.timeout(60):
-        with pytest.raises(UnavailableError, match="is not connected|does not answer"):
+        with pytest.raises(UnavailableError, match="does not answer"):
             await anext(here.ask())
     assert await here.left() == (0, 0)
 
@@ -170,7 +170,7 @@ async def test_forwarded_call_ends_with_the_agents_session(replicas: Pair) -> No
             assert await first == "while it lasted"
         await there.sessions.close(agent.session)
     async with asyncio.timeout(60):
-        with pytest.raises(UnavailableError, match="is not connected|does not answer"):
+        with pytest.raises(UnavailableError, match="does not answer"):
             await anext(asked)
 
 
@@ -184,7 +184,7 @@ async def test_forwarded_call_ends_when_a_newer_session_opens_elsewhere(replicas
             assert await first == "from the older"
         older.stop_answering()  # it finds out that it is superseded; a test of sessions
         async with here.connected() as newer:
-            with pytest.raises(UnavailableError, match="is not connected|does not answer"):
+            with pytest.raises(UnavailableError, match="does not answer"):
                 await first_of(asked)
             async with asyncio.TaskGroup() as tasks:
                 answer = tasks.create_task(texts(here.ask()))
