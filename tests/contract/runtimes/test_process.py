@@ -1,4 +1,4 @@
-"""What the process runtime promises besides."""
+"""Guarantees of the process runtime beyond those of every runtime."""
 
 import asyncio
 import os

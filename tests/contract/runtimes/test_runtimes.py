@@ -1,4 +1,4 @@
-"""What every runtime promises, held against each of them."""
+"""Guarantees of every runtime, checked on each of them."""
 
 import asyncio
 

@@ -1,5 +1,5 @@
 """
-What running tasks ask, over ActionsService and the older two: enqueue, watch, abort, answer.
+Calls of running tasks over ActionsService and the two older services: enqueue, watch, abort, signal.
 """
 
 import asyncio

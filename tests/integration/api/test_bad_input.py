@@ -1,5 +1,5 @@
 """
-What strangers send: each is refused at the door, with a code and a sentence that says what to
+Malformed requests of unknown clients are refused by the API with a code and a sentence on what to
 change; the door stays up.
 """
 

@@ -1,5 +1,5 @@
 """
-Whatever bytes reach the HTTP port: the answer is the client's fault by its code, never a 500,
+Garbage bytes on the HTTP port are answered with a client error, never a 500,
 and no traceback reaches the log.
 """
 

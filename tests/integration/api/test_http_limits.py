@@ -1,4 +1,4 @@
-"""What one client may hold of the HTTP port, over raw sockets: each refusal names its limit."""
+"""Limits of one client on the HTTP port, over raw sockets: each refusal names its limit."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""A web page cannot reach a control plane through the browser of whoever runs it."""
+"""A web page cannot reach a control plane through the browser of the person who runs it."""
 
 import hashlib
 from base64 import b64encode

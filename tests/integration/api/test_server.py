@@ -1,5 +1,5 @@
 """
-What holds for every call: unbuilt RPCs say so, streams end and are let go of, bugs are told by
+Rules of every call: unbuilt RPCs say so, streams end and are released, bugs are reported by
 request id, every call is logged and counted, probes tell the truth.
 """
 

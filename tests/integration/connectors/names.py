@@ -1,4 +1,4 @@
-"""What the server's process and the tests have to agree about."""
+"""Names shared by the connector server's process and the tests."""
 
 TASK_TYPE = "test-job"
 DIRECTORY_VARIABLE = "TEST_JOBS"

@@ -1,4 +1,4 @@
-"""A job is created once, whoever dies; and a connector may be away."""
+"""A job is created once, whichever process dies; and a connector may be unavailable."""
 
 import asyncio
 from dataclasses import replace

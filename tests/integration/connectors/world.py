@@ -43,7 +43,7 @@ _READY_WITHIN_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """What the test's connector was asked for, and how its jobs do."""
+    """Requests that the test connector received, and the states of its jobs."""
 
     directory: Path
 

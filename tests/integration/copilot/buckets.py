@@ -1,5 +1,5 @@
 """
-Stores as whoever signs for the copilot has them: a directory, S3, Azure.
+Stores as the signer for the copilot has them: a directory, S3, Azure.
 
 Links are real: the directory's are signed by ``controlplane.core.signing`` and answered by
 ``controlplane.web.blobs``, the others' by obstore and by the servers. Only the links to
@@ -219,7 +219,7 @@ class AzureBucket:
         assert answer.is_success, answer.text
 
     async def abandon(self, key: str, upload: str) -> None:
-        """Blocks that nobody commits go by themselves."""
+        """Uncommitted blocks expire by themselves."""
 
     def _put(self, key: str) -> str:
         return str(self.link(Method.PUT, key)["url"])

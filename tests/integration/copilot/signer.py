@@ -1,5 +1,5 @@
 """
-Who signs for the copilot: the endpoint of ``dataplane.copilot.urls``, over a bucket.
+Signs URLs for the copilot: the endpoint of ``dataplane.copilot.urls``, over a bucket.
 
 It does what the agent will do: checks the token, refuses what is not the attempt's, lists,
 signs, begins and completes uploads. What goes wrong is planned: see ``Faults``.
@@ -23,7 +23,7 @@ _PAGE = 500
 
 @dataclass(slots=True)
 class Faults:
-    """What the signer does wrong next, and what it was asked so far."""
+    """Faults that the signer injects next, and the requests it received."""
 
     answers: deque[tuple[int, dict[str, str]]] = field(default_factory=deque)  # instead of links
     expired: int = 0  # this many links are no good any more when they are given

@@ -46,7 +46,7 @@ async def _https(authority: Authority, name: str) -> AsyncIterator[int]:
 
 @contextmanager
 def _deaf() -> Iterator[int]:
-    """Somebody listens, takes nobody in, and says nothing."""
+    """A listener that accepts no connection and sends nothing."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(1)
@@ -76,7 +76,7 @@ async def test_a_name_that_does_not_exist() -> None:
     assert "--there" in found.remedy
 
 
-async def test_a_port_on_which_nobody_listens() -> None:
+async def test_port_without_a_listener_fails() -> None:
     found = await _reach(_place("127.0.0.1", free_ports(1)[0]))
     assert "nothing listens there" in found.text
 
@@ -90,14 +90,14 @@ async def test_a_host_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "firewall" in found.remedy
 
 
-async def test_an_authority_that_nobody_told_us_of(authority: Authority) -> None:
+async def test_certificate_of_an_unknown_authority_fails(authority: Authority) -> None:
     async with _https(authority, "127.0.0.1") as port:
         found = await _reach(_place("127.0.0.1", port))
     assert "certificate that is not trusted" in found.text
     assert "--ca-file" in found.remedy
 
 
-async def test_a_certificate_of_somebody_else(authority: Authority) -> None:
+async def test_certificate_of_another_authority_fails(authority: Authority) -> None:
     async with _https(authority, "elsewhere.example.com") as port:
         found = await _reach(_place("127.0.0.1", port, authority.certificate))
     assert "not trusted" in found.text

@@ -1,4 +1,4 @@
-"""What the doctor says of control planes that know the agent, do not, or are not there."""
+"""Doctor's results for control planes that know the agent, do not, or are not there."""
 
 from datetime import datetime, timedelta
 from pathlib import Path

@@ -24,7 +24,7 @@ ATTEMPT = AttemptId(ActionId(UUID(int=7)), 1)
 
 @dataclass(slots=True)
 class Reader:
-    """Somebody who follows a log, a chunk for each turn they are given."""
+    """A reader that follows a log, one chunk for each turn it is given."""
 
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     texts: list[str] = field(default_factory=list)

@@ -1,5 +1,5 @@
 """
-Whatever an agent, or somebody who is none, sends to the link port: a refusal that says what is
+Garbage on the link port, of agents and of other clients, is refused with what is
 wrong, no traceback in the log, and a port that goes on.
 """
 
@@ -70,7 +70,7 @@ async def test_frame_that_cannot_be_read_is_refused_as_the_agents(
 def strange_frames() -> dict[str, link_pb2.AgentFrame]:
     frame = link_pb2.AgentFrame
     lease = assignment_pb2.Lease(lease_id=b"\xff" * 3)
-    lease_of_nobody = assignment_pb2.Lease(lease_id=bytes(16))
+    unknown_lease = assignment_pb2.Lease(lease_id=bytes(16))
     report = report_pb2.Report(lease_id=b"\xff" * 3, version=2**32 - 1, phase=2**32 - 1)
     whole = render_report(
         Report(
@@ -94,7 +94,7 @@ def strange_frames() -> dict[str, link_pb2.AgentFrame]:
         "a second hello": frame(hello=make_hello()),
         "credit of more than there is": frame(credit=link_pb2.Credit(total=2**64 - 1)),
         "a lease that is none": frame(accepted=assignment_pb2.Accepted(leases=[lease])),
-        "a lease of nobody": frame(accepted=assignment_pb2.Accepted(leases=[lease_of_nobody])),
+        "a lease of nobody": frame(accepted=assignment_pb2.Accepted(leases=[unknown_lease])),
         "a report of nothing": frame(reports=report_pb2.ReportBatch(reports=[report])),
         "an empty report": frame(reports=report_pb2.ReportBatch(reports=[report_pb2.Report()])),
         "a report of nobody": frame(reports=report_pb2.ReportBatch(reports=[whole])),

@@ -1,4 +1,4 @@
-"""What somebody may hold of the link port: connections, time to begin, metadata."""
+"""Limits of one client on the link port: connections, handshake time, metadata."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -62,7 +62,7 @@ async def agents(link: LinkUnderTest) -> AsyncIterator[dict[str, Agent]]:
 
 
 def make_strange() -> assignment_pb2.Accepted:
-    """Accept a lease that is nobody's: it is answered once all before it has been read."""
+    """Accept an unknown lease: it is answered once all frames before it have been read."""
     strange = [(AttemptId(ActionId(uuid4()), 1), LeaseId(uuid4()))]
     return assignment_pb2.Accepted(leases=make_leases(strange))
 

@@ -34,7 +34,7 @@ KEEP = link_pb2.VerdictOnLease.KIND_KEEP
 STOP = link_pb2.VerdictOnLease.KIND_STOP
 FORGET = link_pb2.VerdictOnLease.KIND_FORGET
 APPLIED, REPEATED, STALE = (
-    verdict.value for verdict in (AckStatus.APPLIED, AckStatus.REPEATED, AckStatus.STALE)
+    status.value for status in (AckStatus.APPLIED, AckStatus.REPEATED, AckStatus.STALE)
 )
 
 
@@ -177,8 +177,8 @@ async def test_an_accepted_lease_is_kept_over_a_broken_stream(link: LinkUnderTes
         await agent.accept(assignment)
         assert await agent.report(make_report(assignment, 1, Phase.RUNNING)) == [APPLIED]
     async with calling(link) as agent:
-        [verdict] = await agent.open(lease_of(assignment))
-        assert verdict.kind == KEEP
+        [decision] = await agent.open(lease_of(assignment))
+        assert decision.kind == KEEP
         assert await agent.report(
             make_report(assignment, 1, Phase.RUNNING), make_report(assignment, 2, Phase.SUCCEEDED)
         ) == [REPEATED, APPLIED]
@@ -194,8 +194,8 @@ async def test_an_empty_inventory_deletes_nothing(link: LinkUnderTest) -> None:
     async with calling(link) as agent:
         await agent.open([])
     async with calling(link) as agent:
-        [verdict] = await agent.open(lease_of(assignment))
-        assert verdict.kind == KEEP
+        [decision] = await agent.open(lease_of(assignment))
+        assert decision.kind == KEEP
         assert await agent.report(make_report(assignment, 1, Phase.SUCCEEDED)) == [APPLIED]
     assert await link.store.phase(run) is Phase.SUCCEEDED
 
@@ -216,15 +216,15 @@ async def test_stop_is_sent_at_once_and_at_every_reconnection(link: LinkUnderTes
         )
     for _ in range(2):
         async with calling(link) as agent:
-            [verdict] = await agent.open(lease_of(assignment))
-            assert verdict.kind == STOP
+            [decision] = await agent.open(lease_of(assignment))
+            assert decision.kind == STOP
     async with calling(link) as agent:
         await agent.open(lease_of(assignment))
         [stop] = (await agent.hear("stops")).stops.stops
         assert await agent.report(make_report(assignment, 1, Phase.ABORTED)) == [APPLIED]
     async with calling(link) as agent:
-        [verdict] = await agent.open(lease_of(assignment))
-        assert verdict.kind == FORGET
+        [decision] = await agent.open(lease_of(assignment))
+        assert decision.kind == FORGET
     assert await link.store.count("dispatches") == 0
 
 
@@ -316,8 +316,8 @@ async def test_report_resent_after_a_lost_acknowledgement_is_repeated(link: Link
             while await link.store.phase(run) is not Phase.SUCCEEDED:
                 pass
     async with calling(link) as agent:
-        [verdict] = await agent.open(lease_of(assignment))
-        assert verdict.kind == FORGET
+        [decision] = await agent.open(lease_of(assignment))
+        assert decision.kind == FORGET
         assert await agent.report(done) == [REPEATED]
 
 

@@ -13,7 +13,7 @@ from tests.servers.postgres import DatabaseForTest, PostgresForTests
 def world(
     postgres_server: PostgresForTests, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
-    """Replicas that tests share: the agent is at the first, and nobody is stopped."""
+    """Replicas that tests share: the agent is at the first, and no replica is stopped."""
     home = tmp_path_factory.mktemp("replicas")
     with postgres_server.migrated() as database, running(home, database, replicas=3) as world:
         world.start_agent(world.replicas[0])

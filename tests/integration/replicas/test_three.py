@@ -1,4 +1,4 @@
-"""We test that it is nobody's business to which replica the agent or a client is connected."""
+"""Agents and clients work the same whichever replica they are connected to."""
 
 import asyncio
 from pathlib import Path

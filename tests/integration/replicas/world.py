@@ -46,7 +46,7 @@ class Replica:
         return f"127.0.0.1:{self.link_port}"
 
     def readiness(self) -> int:
-        """What ``/readyz`` answers; 0 when nobody does."""
+        """Return the status code of ``/readyz``; 0 if there is no answer."""
         try:
             with urlopen(f"{self.api.url}/readyz", timeout=5) as answer:  # noqa: S310 -- ours
                 return int(answer.status)

@@ -1,4 +1,4 @@
-"""What a task wants when its cluster is cut off: said by a variable, a label or an annotation."""
+"""Disconnect policy of a task, by a variable, a label or an annotation."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
 """
-What stands before every method: who may, in time, and what is said when not.
+Checks before every method: permission and deadline, and the errors of both.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What lists are asked for, in both of flyteidl2's languages."""
+"""List requests in both of flyteidl2's forms."""
 
 import pytest
 from flyteidl2.common.list_pb2 import Filter as FilterMessage, ListRequest, Sort

@@ -1,4 +1,4 @@
-"""What we need to know of a TaskSpec, and that it is read once."""
+"""Fields read from a TaskSpec, which is parsed once."""
 
 from datetime import timedelta
 

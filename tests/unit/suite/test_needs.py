@@ -1,4 +1,4 @@
-"""What ``make test`` installs before it begins, and what it says of the rest."""
+"""Packages that ``make test`` installs before it begins, and its report of the others."""
 
 import sys
 from pathlib import Path

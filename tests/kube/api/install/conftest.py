@@ -22,7 +22,7 @@ NAME = "volary-agent"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """An agent's release, but for its pods: nobody makes them here."""
+    """An agent's release without its pods: no controller creates them here."""
 
     helm: Helm
     kube: KubeForTests

@@ -207,7 +207,7 @@ async def test_an_operator_is_seen_and_what_is_missing_to_use_it(
     assert "the API server does not serve it" in found.text
 
 
-async def test_a_door_without_a_service(agent: Installed, api: KubeClient) -> None:
+async def test_proxy_without_a_service_fails(agent: Installed, api: KubeClient) -> None:
     await look_until(agent, "permissions", Outcome.OK)
     await api.delete(f"/api/v1/namespaces/{agent.namespace}/services/{NAME}-proxy")
     (found,) = await look(agent, "proxy")

@@ -1,1 +1,1 @@
-"""What plugins build, on an API server that has the operators' own definitions."""
+"""Resources that plugins build, on an API server that has the operators' own definitions."""

@@ -101,7 +101,7 @@ async def test_the_job_of_a_jobset_is_a_job(api: KubeClient, place: str) -> None
 
 
 async def test_the_definitions_are_not_lenient(api: KubeClient, place: str) -> None:
-    """What the tests above rest on: a field that does not exist is refused."""
+    """Premise of the tests above: the API server refuses a field that does not exist."""
     for task in JOBS:
         kind, resource = _build(task, place)
         resource["spec"]["noSuchField"] = 1

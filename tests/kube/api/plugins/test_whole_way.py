@@ -39,7 +39,7 @@ _TIMEOUT_SECONDS = 40
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What the operator of one resource writes into its status."""
+    """Status that the operator of one resource writes."""
 
     running: Mapping[str, Any]
     succeeded: Mapping[str, Any]
@@ -273,7 +273,7 @@ async def test_a_job_that_is_stopped_goes_with_its_pods(world: World, task: str)
     assert await world.pods() == []
 
 
-async def test_a_job_that_nobody_takes_up_says_so_while_it_waits(world: World) -> None:
+async def test_job_without_an_operator_reports_why_it_waits(world: World) -> None:
     job = await world.make("ray")
     async with asyncio.TaskGroup() as tasks:
         run = tasks.create_task(world.run(job))

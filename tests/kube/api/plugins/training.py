@@ -9,4 +9,4 @@ env = ClusteredTaskEnvironment(
 
 @env.task
 async def train() -> None:
-    """Nobody runs this: there is no node."""
+    """Never runs: there is no node."""

@@ -1,4 +1,4 @@
-"""What we call beyond "baseline" is what the API server calls so."""
+"""Pods that we refuse as beyond "baseline" are those that the API server refuses."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a task may ask for, and what it is told of the rest."""
+"""Calls that a task may make through the proxy, and the refusals of all others."""
 
 from collections.abc import Awaitable
 from typing import Any
@@ -197,7 +197,7 @@ async def test_strangers_are_not_told_what_there_is(here: World) -> None:
     assert code is Code.UNAUTHENTICATED
 
 
-async def test_the_door_says_itself_where_to_go_and_how_to_log_in(
+async def test_proxy_answers_select_cluster_and_auth_metadata_itself(
     here: World, control: Control
 ) -> None:
     selected = await ClusterServiceClient(here.url, http_client=here.http()).select_cluster(
@@ -240,7 +240,7 @@ async def test_what_cannot_be_judged_does_not_go_on(
 
 
 async def test_two_ways_to_read_a_call_are_one(here: World, control: Control, pod: Pod) -> None:
-    """What is judged is what goes on, though a header be sent twice."""
+    """The request that is authorized is the one that is forwarded, even if a header is sent twice."""
     control.say("Enqueue", EnqueueResponse())
     async with httpx.AsyncClient(verify=here.trust(), trust_env=False) as http:
         await http.post(

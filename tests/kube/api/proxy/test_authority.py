@@ -85,7 +85,7 @@ async def _presented(port: int, trust: ssl.SSLContext) -> x509.Certificate:
         await writer.wait_closed()
 
 
-async def test_the_certificate_is_renewed_while_the_door_is_open(
+async def test_certificate_is_renewed_while_the_proxy_serves(
     kube_api: KubeForTests, control: Control, tmp_path: Path
 ) -> None:
     clock = _StandingClock(SystemClock().now() - timedelta(hours=36))

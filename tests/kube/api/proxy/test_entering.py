@@ -1,4 +1,4 @@
-"""Who is let in, with tokens that a real API server gives and reviews."""
+"""Authentication with tokens that a real API server issues and reviews."""
 
 import asyncio
 from dataclasses import replace
@@ -46,7 +46,7 @@ async def test_a_pods_call_goes_on_in_the_agents_name(
     assert GetRunDetailsRequest.FromString(seen.text).run_id.name == "r1"
 
 
-async def test_without_a_token_nobody_enters(here: World, control: Control) -> None:
+async def test_request_without_a_token_is_unauthenticated(here: World, control: Control) -> None:
     assert await _ask(here, "") is Code.UNAUTHENTICATED
     assert await _ask(here, "no-token-at-all") is Code.UNAUTHENTICATED
     assert await _ask(here, "x" * 20_000) is Code.UNAUTHENTICATED

@@ -249,7 +249,7 @@ async def _read(stream: AsyncIterator[Any]) -> None:
             pass
 
 
-async def test_a_door_that_stops_sends_its_streams_elsewhere(here: World, control: Control) -> None:
+async def test_stopping_proxy_ends_streams_with_unavailable(here: World, control: Control) -> None:
     """Two replicas have one authority, and either takes any pod's token."""
 
     async def updates() -> AsyncIterator[bytes]:

@@ -67,7 +67,7 @@ if __name__ == "__main__":
 """
 
 
-async def test_nested_tasks_of_the_real_sdk_work_through_the_door(
+async def test_nested_tasks_of_the_sdk_work_through_the_proxy(
     kube_api: KubeForTests, test_database: DatabaseForTest, tmp_path: Path
 ) -> None:
     with running(tmp_path / "world", test_database, replicas=1) as plane:
@@ -81,7 +81,7 @@ async def test_nested_tasks_of_the_real_sdk_work_through_the_door(
             await until(lambda: here.proxy.counts.streams == 0)
 
 
-async def test_a_task_outlives_the_replica_of_the_door_that_it_used(
+async def test_task_outlives_the_proxy_replica_it_used(
     kube_api: KubeForTests, test_database: DatabaseForTest, tmp_path: Path
 ) -> None:
     with running(tmp_path / "world", test_database, replicas=1) as plane:

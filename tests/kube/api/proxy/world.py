@@ -105,7 +105,7 @@ class World:
             running.cancel()
 
     async def pod(self, run: str = "r1", *, action: str = "a0", base: str = "s3://bucket") -> Pod:
-        """Make a pod; nobody runs it."""
+        """Make a pod; no kubelet runs it."""
         assignment = assign(run, action, base)
         name = f"{run}-{action}-{uuid4().hex[:6]}"
         path = f"/api/v1/namespaces/{self.namespace}"

@@ -68,7 +68,7 @@ async def test_a_failure_is_not_told_before_the_pod_is_gone(begin: Begin, kubele
     assert end.failure.code == "NonZeroExit"
 
 
-async def test_an_agent_that_dies_between_a_verdict_and_its_report_leaves_the_verdict(
+async def test_agent_killed_before_its_report_leaves_the_recorded_outcome(
     begin: Begin, kubelet: Kubelet
 ) -> None:
     async with begin() as first:
@@ -88,7 +88,7 @@ async def test_an_agent_that_dies_between_a_verdict_and_its_report_leaves_the_ve
     assert (end.failure.code, end.failure.kind) == ("NonZeroExit", FailureKind.USER)
 
 
-async def test_outputs_of_the_sdk_prove_a_success_that_nobody_saw(
+async def test_outputs_of_the_sdk_prove_an_unobserved_success(
     begin: Begin, kubelet: Kubelet
 ) -> None:
     async with begin() as agent:

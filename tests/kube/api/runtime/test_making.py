@@ -65,7 +65,7 @@ async def test_labels_that_kubernetes_refuses_are_left_out_and_an_event_says_so(
     assert len([event for event in events if event.reason == "LabelsLeftOut"]) == 1
 
 
-async def test_a_pod_of_somebody_else_with_the_same_name_is_left_alone(
+async def test_foreign_pod_with_the_same_name_is_left_alone(
     begin: Begin, api: KubeClient, namespace: str
 ) -> None:
     async with begin() as agent:

@@ -1,4 +1,4 @@
-"""An agent that begins anew goes by what was told: what was made is not made again, nothing else."""
+"""A restarted agent goes by what was reported: existing resources are not created again, nothing else."""
 
 import asyncio
 from collections.abc import AsyncIterator

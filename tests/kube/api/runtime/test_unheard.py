@@ -1,4 +1,4 @@
-"""What the agent has not heard of may be there all the same: a late cache, a lost answer."""
+"""Resources may exist although the agent has not seen them: a late cache, a lost answer."""
 
 import asyncio
 from dataclasses import replace

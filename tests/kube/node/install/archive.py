@@ -1,4 +1,4 @@
-"""What is in the archive of images, layer by layer."""
+"""Contents of the archive of images, layer by layer."""
 
 import json
 import tarfile
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What it runs as, and its own files: those in layers above its base."""
+    """Return its user, and its own files: those in layers above its base."""
 
     config: dict[str, Any]
     sizes: dict[str, int]  # in bytes, by path

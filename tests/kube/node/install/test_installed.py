@@ -118,7 +118,7 @@ async def _has_no_pods(kube: KubeClient, root: ActionIdentifier) -> bool:
 
 
 async def _kill_leader(installation: Installation, kube: KubeClient) -> None:
-    """End it as no pod that is deleted ends: nobody was told. Return when somebody leads."""
+    """End it without notice, unlike a deleted pod. Return when a replica leads."""
     lease = await kube.get(LEASE)
     container = next(
         status["containerID"].removeprefix("containerd://")

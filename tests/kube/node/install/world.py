@@ -44,7 +44,7 @@ _READY_WITHIN = 180.0
 
 @dataclass(slots=True, kw_only=True)
 class Installation:
-    """What the platform engineer has in front of them."""
+    """Machine of the platform engineer who installs the charts."""
 
     home: Path
     node: NodeForTests
@@ -208,7 +208,7 @@ class Installation:
 
     @contextmanager
     def client(self) -> Iterator[ApiClient]:
-        """Enter as whoever may forward ports of the control plane's pods."""
+        """Connect as a person who may forward ports of the control plane's pods."""
         self._forwarded += 1
         command: list[str | Path] = [
             *(binary.find(), "kubectl", f"--kubeconfig={self.node.kube.kubeconfig()}"),
@@ -224,7 +224,7 @@ class Installation:
             yield ApiClient(f"http://127.0.0.1:{found[1]}")
 
     async def said(self, kube: KubeClient) -> str:
-        """What everybody said, for a test that failed."""
+        """Return the logs of all pods, for a test that failed."""
         words = []
         for namespace in (PLANE, AGENTS, TASKS):
             words.append(f"== events of {namespace}\n{await events(kube, namespace)}")
@@ -266,7 +266,7 @@ async def log_of(kube: KubeClient, namespace: str, pod: str, container: str, **q
 
 
 async def events(kube: KubeClient, namespace: str) -> str:
-    """What ``kubectl describe`` ends with, of everything in a namespace."""
+    """Return the events of everything in a namespace, as ``kubectl describe`` ends with them."""
     found = await kube.list(f"/api/v1/namespaces/{namespace}/events")
     return "\n".join(
         f"{each['involvedObject']['name']}: {each['reason']}: {each['message']}" for each in found

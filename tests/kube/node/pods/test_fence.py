@@ -87,7 +87,7 @@ def is_alive(pod: Object) -> bool:
     return any(bool(each.get("started")) for each in pod["status"].get("containerStatuses") or ())
 
 
-async def test_a_task_lives_while_the_door_says_so_and_no_longer(
+async def test_task_runs_while_the_proxy_fence_allows_it(
     node_api: KubeClient, node_namespace: str, proxy: FakeProxy
 ) -> None:
     pod = await start(node_api, node_namespace, proxy)

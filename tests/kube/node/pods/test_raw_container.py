@@ -23,7 +23,7 @@ from tests.servers import seaweed
 from tests.servers.kubernetes import NodeForTests
 from tests.unit.agent.kubernetes.pods.sdk import make_raw
 
-_NOBODY_ASKS = "http://127.0.0.1:9"  # the control plane's address
+_UNUSED = "http://127.0.0.1:9"  # the control plane's address
 _GREET = 'umask 077; printf "Hello, %s!" "$(cat /var/inputs/name)" > /var/outputs/greeting'
 AS_CALLER = flyte.PodTemplate(
     pod_spec=V1PodSpec(
@@ -70,7 +70,7 @@ async def scene(kube_node: NodeForTests, tmp_path: Path) -> AsyncIterator[Scene]
         inputs = Inputs(literals=[NamedLiteral(name="name", value=name)])
         await store.write(assignment.input_uri, inputs.SerializeToString())
         async with world(
-            kube_node.kube, tmp_path, _NOBODY_ASKS, s3=server.options, address=machine
+            kube_node.kube, tmp_path, _UNUSED, s3=server.options, address=machine
         ) as here:
             await here.proxy.authority.publish(here.namespace)
             yield Scene(here, store, assignment)

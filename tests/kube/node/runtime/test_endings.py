@@ -234,7 +234,7 @@ async def test_a_task_that_runs_too_long_is_killed_and_gone(
     assert "begun" in end.failure.message
 
 
-async def test_a_pod_that_somebody_deletes(begin: Begin, node_api: KubeClient) -> None:
+async def test_pod_deleted_from_outside_is_a_failure(begin: Begin, node_api: KubeClient) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("sleep 600")
         attempt = await agent.start(job)

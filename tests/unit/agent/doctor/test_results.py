@@ -51,7 +51,7 @@ def test_a_doubt_is_no_failure() -> None:
     assert not is_well(FOUND)
 
 
-def test_nobody_is_left_without_a_remedy() -> None:
+def test_every_failed_check_names_a_remedy() -> None:
     with pytest.raises(AssertionError):
         CheckResult(about="clock", outcome=Outcome.FAIL, text="wrong")
 

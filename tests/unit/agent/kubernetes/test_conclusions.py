@@ -126,7 +126,7 @@ async def test_a_failure_quotes_the_last_lines(tmp_path: Path) -> None:
     assert update.failure.message == "it was NonZeroExit. Its last lines:\nthe last line"
 
 
-def test_a_verdict_is_read_as_it_was_written() -> None:
+def test_recorded_outcome_round_trips() -> None:
     outcome = replace(
         failed("NonZeroExit"),
         log_uri="s3://bucket/logs.jsonl.gz",
@@ -138,7 +138,7 @@ def test_a_verdict_is_read_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "no json", "{}", '{"failure": 3}', "[]"])
-def test_what_is_no_verdict_is_none(text: str) -> None:
+def test_malformed_recorded_outcome_is_ignored(text: str) -> None:
     assert find_outcome({"metadata": {"annotations": {ANNOTATION: text}}}) is None
 
 

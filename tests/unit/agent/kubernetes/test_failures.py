@@ -167,7 +167,7 @@ def test_the_memory_limit_is_in_the_sentence() -> None:
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Running"])
 def test_a_child_killed_for_memory_puts_a_good_exit_in_doubt(phase: str) -> None:
-    """Nobody knows whether the task noticed; its outputs tell."""
+    """Whether the task noticed is unknown; its outputs tell."""
     other = make_status("proxy", runs())
     main = make_status("main", ended(0, "OOMKilled"))
     seen = observe(make_pod(phase=phase, status={"containerStatuses": [main, other]}))
@@ -258,7 +258,7 @@ def test_a_pod_without_the_primary_container_it_names_fails_at_once() -> None:
 
 
 def being_deleted(code: int, *, seconds_ago: float) -> Object:
-    """Make a pod that somebody asked to go half a minute ago."""
+    """Make a pod whose deletion was requested half a minute ago."""
     metadata = {"deletionTimestamp": ago(0), "deletionGracePeriodSeconds": 30}
     state = ended(code, seconds_ago=seconds_ago)
     return make_pod(phase="Failed" if code else "Succeeded", state=state, metadata=metadata)

@@ -166,7 +166,7 @@ def test_a_failed_pull_is_told_with_its_cause_and_its_image() -> None:
     assert "registry.example/team/train:1" in failure.message
 
 
-def test_patience_with_an_image_begins_with_the_first_failure_not_with_the_pod() -> None:
+def test_image_timeout_starts_at_the_first_failed_pull() -> None:
     placed_long_ago = pending("ErrImagePull", NOT_FOUND)  # ten minutes: a large image
     seen = observe(placed_long_ago, since(1, NOT_FOUND))
 
@@ -188,7 +188,7 @@ def test_a_pod_that_finds_no_node_is_queued_with_the_schedulers_sentence() -> No
     assert (seen.stage, seen.reason, seen.message) == (Stage.QUEUED, "Unschedulable", sentence)
 
 
-def test_a_pod_that_nobody_has_looked_at_is_queued_without_a_reason() -> None:
+def test_unscheduled_pod_without_conditions_is_queued_without_a_reason() -> None:
     seen = observe(make_pod(phase="Pending", placed=False))
 
     assert seen == Observation(

@@ -1,4 +1,4 @@
-"""Where a stream may be ended by somebody else: between two messages, however it is cut."""
+"""A stream may be ended by the proxy between two messages, however its bytes are cut."""
 
 import struct
 

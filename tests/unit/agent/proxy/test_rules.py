@@ -43,7 +43,7 @@ class _NoLineage(RunLineage):
 
 @pytest.mark.parametrize("name", sorted(RPCS))
 async def test_a_message_that_names_nothing_is_about_nothing_of_the_callers(name: str) -> None:
-    """So a rule that looks in the wrong place lets nobody through."""
+    """So a rule that reads the wrong field authorizes no caller."""
     rpc = RPCS[name]
     pod = {
         "metadata": {

@@ -1,1 +1,1 @@
-"""What each task type's resource looks like, and what its status is taken to mean."""
+"""Resource of each task type, and how its status is classified."""

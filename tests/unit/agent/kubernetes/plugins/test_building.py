@@ -1,4 +1,4 @@
-"""What is built of what the SDK's plugins write."""
+"""Resources built from the specs that the SDK's plugins write."""
 
 from dataclasses import replace
 from typing import Any
@@ -69,7 +69,7 @@ def test_the_resource_is_called_as_its_attempt_is(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", SDK_TASKS)
-def test_every_pod_knows_its_action_and_the_door_and_is_known_by_its_labels(task: str) -> None:
+def test_pods_have_action_proxy_and_labels(task: str) -> None:
     for name, pod in _pods_of(task, build(sdk_job(task))).items():
         env = variables(pod, name)
         assert (env["ACTION_NAME"], env["COLOUR"]) == ("a1", "blue")

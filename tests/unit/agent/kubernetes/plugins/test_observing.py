@@ -1,4 +1,4 @@
-"""What operators write into a status, and what the agent makes of it."""
+"""Statuses that operators write, and the agent's observation of them."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -256,7 +256,7 @@ _WORDS = st.text(max_size=12) | st.sampled_from(["Retrying", "SUSPENDING", "Rest
 
 @settings(deadline=None)
 @given(task=st.sampled_from(SDK_TASKS), word=_WORDS, other=_WORDS)
-def test_a_status_that_nobody_knows_is_still_going(task: str, word: str, other: str) -> None:
+def test_unknown_status_counts_as_running(task: str, word: str, other: str) -> None:
     known = {state for _, status, *_ in [*GOING, *SUCCEEDED, *FAILED] for state in _words(status)}
     if {word, other} & known:
         return

@@ -1,4 +1,4 @@
-"""Whatever somebody writes into a spec: it is built, or refused with words for them."""
+"""Any spec of a user is built, or refused with a sentence for them."""
 
 import json
 from copy import deepcopy

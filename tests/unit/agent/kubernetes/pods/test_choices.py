@@ -1,4 +1,4 @@
-"""What an operator says of all pods of a cluster."""
+"""Settings of an operator for all pods of a cluster."""
 
 import json
 

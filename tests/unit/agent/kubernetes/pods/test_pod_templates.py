@@ -342,5 +342,5 @@ def test_building_changes_nothing_that_was_handed_in() -> None:
     assert repr(cluster) == before
 
 
-def test_a_cluster_needs_to_say_no_more_than_where_its_door_is() -> None:
+def test_pod_templates_need_the_proxy_address_alone() -> None:
     assert build(serialise(make_task()), PodTemplates(proxy=PROXY))["kind"] == "Pod"

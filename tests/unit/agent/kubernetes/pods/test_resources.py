@@ -1,4 +1,4 @@
-"""What a container asks for and may use."""
+"""Requests and limits of a container."""
 
 import flyte
 import pytest

@@ -1,4 +1,4 @@
-"""What the SDK in a pod is told: the contract's arguments, variables and files."""
+"""Arguments, variables and files of the SDK's contract in a pod."""
 
 import json
 from collections.abc import Mapping
