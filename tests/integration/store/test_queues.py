@@ -66,10 +66,10 @@ async def test_list_of_queues_counts_the_actions_in_each(store: Store, queues: Q
         ("q" * 64, QueueChange(), "longer than 63"),
         ("default", QueueChange(), "called 'default'"),
         ("q", QueueChange(pool="p/q"), "pool name 'p/q'"),
-        ("q", QueueChange(depth=-1), "depth -1"),
-        ("q", QueueChange(run_concurrency=1_000_001), "run_concurrency 1000001"),
-        ("q", QueueChange(action_concurrency=-5), "action_concurrency -5"),
-        ("q", QueueChange(priority=1_001), "priority 1001"),
+        ("q", QueueChange(depth=-1), "depth is -1"),
+        ("q", QueueChange(run_concurrency=1_000_001), "run_concurrency is 1000001"),
+        ("q", QueueChange(action_concurrency=-5), "action_concurrency is -5"),
+        ("q", QueueChange(priority=1_001), "priority is 1001"),
     ],
 )
 async def test_queue_with_invalid_settings_is_refused(
