@@ -27,7 +27,9 @@ async def test_a_pod_with_the_name_of_an_earlier_release_is_followed_to_its_end(
                 POD, {**pod, "metadata": {**pod["metadata"], "labels": labels}}
             )
             async with asyncio.timeout(40):
-                await changed.wait()
+                while not agent.cluster.pods.of_attempt(attempt_id):  # a list notifies, too
+                    await changed.wait()
+                    changed.clear()
         path = agent.jobs.path(job).replace(name_attempt(job.assignment, place).name, earlier.name)
 
         attempt = await agent.start(replace(job, last_reported=Phase.INITIALIZING))
