@@ -39,7 +39,7 @@ from controlplane.store.clock import StoreClock
 from controlplane.store.database import open_database
 from controlplane.store.notify.notifications import listen
 from controlplane.usecases.actions import Actions
-from controlplane.usecases.agent_sessions import Sessions
+from controlplane.usecases.agent_sessions import AgentSessions
 from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.data import Data
 from controlplane.usecases.explanations import Explanations
@@ -98,7 +98,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     runs = Runs(database, feeds, clock)
     tasks = Tasks(database, clock)
     projects = Projects(database, clock)
-    sessions = Sessions(link_database, clock)
+    agent_sessions = AgentSessions(link_database, clock)
     logs = Logs(actions, blobs, AgentLogs(Agents(live, forwarded_calls, feeds)))
     data = Data(
         blobs,
@@ -141,7 +141,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         limits=settings.http_limits,
     )
     link_service = AgentLinkService(
-        sessions=sessions,
+        agent_sessions=agent_sessions,
         feeds=feeds,
         live=live,
         forwarded_calls=forwarded_calls,
@@ -149,7 +149,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         timings=settings.timings,
         metrics=LinkMetrics(metrics),
     )
-    probes = Probes(sessions, clock, blob_base=blobs.base)
+    probes = Probes(agent_sessions, clock, blob_base=blobs.base)
     link = LinkServer(
         link_service, probes, settings.host, settings.link_port, limits=settings.link_limits
     )
@@ -182,7 +182,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             services.create_task(setting(), name="clock")
             services.create_task(feeds.run(), name="feeds")
             services.create_task(actions.run(), name="enqueues")
-            services.create_task(sessions.run(), name="heartbeats")
+            services.create_task(agent_sessions.run(), name="heartbeats")
             async with asyncio.TaskGroup() as servers:
                 servers.create_task(leases.run(), name="lease expiry")
                 servers.create_task(cascades.run(), name="cascades")

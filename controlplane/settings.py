@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from controlplane.core.addresses import Addresses
 from controlplane.core.link_timings import LinkTimings
-from controlplane.link.limits import LinkLimits
-from controlplane.web.limits import HttpLimits
+from controlplane.link.connection_limits import LinkLimits
+from controlplane.web.http_limits import HttpLimits
 from shared.blobs.options import S3Options
 
 _PREFIX = "VOLARY_"

@@ -15,11 +15,11 @@ from uuid import uuid4
 
 import uvloop
 
-from dataplane.agent.core.messages import AgentMessage, Lease, Welcome, Work
 from dataplane.agent.link.channel import Token
 from dataplane.agent.link.connection import Connection
 from shared.kit.clock import SystemClock
 from shared.kit.wakeup import Wakeup
+from shared.model.link_messages import AgentMessage, Lease, Welcome, Work
 
 
 @dataclass(slots=True)

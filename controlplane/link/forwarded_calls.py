@@ -18,7 +18,7 @@ from controlplane.core.errors import UnavailableError
 from controlplane.core.forwarded_calls import MAX_REPLY_BYTES, ForwardedCallId, ForwardedCallRef
 from controlplane.feeds.feeds import Feeds
 from controlplane.link.live_calls import Calls, Cluster, LiveCalls, is_last
-from controlplane.usecases.agent_sessions import SessionRef
+from controlplane.usecases.agent_sessions import AgentSessionRef
 from controlplane.usecases.forwarded_calls import ForwardedCalls, Put
 from shared.idl.agent.v1 import call_pb2
 from shared.kit.wakeup import Wakeup
@@ -100,7 +100,7 @@ class ForwardedCallServer:
         self._forwarded_calls = forwarded_calls
         self._feeds = feeds
 
-    async def run(self, session: SessionRef) -> None:
+    async def run(self, session: AgentSessionRef) -> None:
         """Serve calls until cancelled; SupersededError when the session is not the latest."""
         cluster = session.cluster
         called = Wakeup()
@@ -118,7 +118,9 @@ class ForwardedCallServer:
                         )
                     await called.wait(CALL_POLL_INTERVAL)
 
-    async def _serve(self, session: SessionRef, forwarded: ForwardedCallId, request: bytes) -> None:
+    async def _serve(
+        self, session: AgentSessionRef, forwarded: ForwardedCallId, request: bytes
+    ) -> None:
         """Serve one call until it ends or its caller stops waiting."""
         arrived, capacity = Wakeup(), Wakeup()
         ref = ForwardedCallRef(session.cluster.org, forwarded)
@@ -140,7 +142,7 @@ class ForwardedCallServer:
             return True  # unknown while the store is unavailable: keep the call running
 
     async def _call_agent(
-        self, session: SessionRef, forwarded: ForwardedCallId, request: bytes, capacity: Wakeup
+        self, session: AgentSessionRef, forwarded: ForwardedCallId, request: bytes, capacity: Wakeup
     ) -> None:
         number = 0
         try:
@@ -156,7 +158,7 @@ class ForwardedCallServer:
 
     async def _put(
         self,
-        session: SessionRef,
+        session: AgentSessionRef,
         forwarded: ForwardedCallId,
         number: int,
         body: bytes,

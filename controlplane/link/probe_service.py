@@ -9,7 +9,7 @@ from controlplane.core.agent_sessions import OLDEST_PROTOCOL, PROTOCOL
 from controlplane.core.errors import UnauthenticatedError, UnavailableError
 from controlplane.core.layout import org_base
 from controlplane.link.handlers import Unreadable
-from controlplane.usecases.agent_sessions import Sessions
+from controlplane.usecases.agent_sessions import AgentSessions
 from shared.idl.agent.v1 import probe_pb2, probe_pb2_grpc
 from shared.kit.clock import Clock
 from shared.wire.timestamps import to_us
@@ -20,8 +20,8 @@ _BEARER = "Bearer "
 class Probes(probe_pb2_grpc.ProbeServiceServicer):
     """Answers probes; checks the caller's token only, and begins or ends no session."""
 
-    def __init__(self, sessions: Sessions, clock: Clock, *, blob_base: str) -> None:
-        self._sessions = sessions
+    def __init__(self, agent_sessions: AgentSessions, clock: Clock, *, blob_base: str) -> None:
+        self._agent_sessions = agent_sessions
         self._clock = clock
         self._blob_base = blob_base
 
@@ -33,7 +33,7 @@ class Probes(probe_pb2_grpc.ProbeServiceServicer):
         if isinstance(request, Unreadable):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(request.error))
         try:
-            cluster = await self._sessions.authenticate(
+            cluster = await self._agent_sessions.authenticate(
                 read_bearer(context.invocation_metadata() or ())
             )
         except UnauthenticatedError as error:

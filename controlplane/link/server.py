@@ -27,14 +27,14 @@ from controlplane.core.errors import UnauthenticatedError, UnavailableError
 from controlplane.core.link_timings import LinkTimings
 from controlplane.feeds.feeds import Feeds
 from controlplane.link import frames
+from controlplane.link.connection_limits import LinkLimits
 from controlplane.link.handlers import Unreadable, add_handlers
-from controlplane.link.limits import LinkLimits
 from controlplane.link.live_calls import LiveCalls
 from controlplane.link.metrics import LinkMetrics
 from controlplane.link.pipe import SessionOverError
 from controlplane.link.probe_service import Probes, read_bearer
 from controlplane.link.session import Session
-from controlplane.usecases.agent_sessions import SessionRef, Sessions, SupersededError
+from controlplane.usecases.agent_sessions import AgentSessionRef, AgentSessions, SupersededError
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.admission import AdmissionLimiter
@@ -98,7 +98,7 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
     def __init__(
         self,
         *,
-        sessions: Sessions,
+        agent_sessions: AgentSessions,
         feeds: Feeds,
         live: LiveCalls,
         forwarded_calls: ForwardedCalls,
@@ -106,7 +106,7 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
         timings: LinkTimings,
         metrics: LinkMetrics,
     ) -> None:
-        self._sessions = sessions
+        self._agent_sessions = agent_sessions
         self._feeds = feeds
         self._live = live
         self._forwarded_calls = forwarded_calls
@@ -174,7 +174,7 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
 
     async def _serve(self, pipe: _GrpcPipe, token: str) -> None:
         try:
-            cluster = await self._sessions.authenticate(token)
+            cluster = await self._agent_sessions.authenticate(token)
         except UnauthenticatedError as error:
             raise SessionOverError("unauthenticated", str(error), retry=False) from error
         try:
@@ -199,7 +199,7 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
                 retry=False,
             )
         async with self._admission.admitted() as handshake_done:
-            session = await self._sessions.open(
+            session = await self._agent_sessions.open(
                 cluster,
                 AgentInfo(
                     agent_id=parse_words(hello.agent_id, MAX_CODE_BYTES),
@@ -216,7 +216,7 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
             log.info("agent connected", extra={**log_fields, "software": software})
             handler = Session(
                 pipe,
-                sessions=self._sessions,
+                agent_sessions=self._agent_sessions,
                 feeds=self._feeds,
                 live=self._live,
                 forwarded_calls=self._forwarded_calls,
@@ -236,11 +236,11 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
                 log.info("agent disconnected", extra=log_fields)
                 await self._close_session(session)
 
-    async def _close_session(self, session: SessionRef) -> None:
+    async def _close_session(self, session: AgentSessionRef) -> None:
         """Record the end of the session; if that fails, missing heartbeats show it later."""
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
-                await self._sessions.close(session)
+                await self._agent_sessions.close(session)
         except (UnavailableError, TimeoutError) as error:
             log.warning("end of agent session not recorded", extra={"error": str(error)})
 

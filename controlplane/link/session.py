@@ -33,7 +33,12 @@ from controlplane.link.forwarded_calls import ForwardedCallServer
 from controlplane.link.live_calls import Calls, LiveCalls
 from controlplane.link.metrics import LinkMetrics
 from controlplane.link.pipe import Pipe, SessionOverError
-from controlplane.usecases.agent_sessions import CommittedReports, HandOut, SessionRef, Sessions
+from controlplane.usecases.agent_sessions import (
+    AgentSessionRef,
+    AgentSessions,
+    CommittedReports,
+    HandOut,
+)
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import link_pb2
 from shared.kit.clock import Clock
@@ -65,7 +70,7 @@ class Session:
         self,
         pipe: Pipe,
         *,
-        sessions: Sessions,
+        agent_sessions: AgentSessions,
         feeds: Feeds,
         live: LiveCalls,
         forwarded_calls: ForwardedCalls,
@@ -74,7 +79,7 @@ class Session:
         metrics: LinkMetrics,
     ) -> None:
         self._pipe = pipe
-        self._sessions = sessions
+        self._agent_sessions = agent_sessions
         self._feeds = feeds
         self._live = live
         self._clock = clock
@@ -111,7 +116,9 @@ class Session:
         self._leaving.set()
         self._work.wake()
 
-    async def run(self, session: SessionRef, protocol: int, on_open: Callable[[], None]) -> None:
+    async def run(
+        self, session: AgentSessionRef, protocol: int, on_open: Callable[[], None]
+    ) -> None:
         """
         Serve the agent until either side ends; raises SessionOverError with the reason.
 
@@ -150,7 +157,7 @@ class Session:
             self._calls.close()
 
     async def _reconcile_inventory(
-        self, session: SessionRef
+        self, session: AgentSessionRef
     ) -> Sequence[tuple[AttemptId, LeaseId, InventoryDecision]]:
         """Read the agent's inventory, and decide on each of its attempts."""
         try:
@@ -158,7 +165,7 @@ class Session:
                 inventory = await self._read_inventory()
         except TimeoutError as error:
             raise SessionOverError("silent", "the inventory was not complete in time") from error
-        decisions = await self._sessions.reconcile_inventory(session, inventory)
+        decisions = await self._agent_sessions.reconcile_inventory(session, inventory)
         log.info(
             "agent inventory reconciled",
             extra={"cluster": session.cluster.name, "holds": len(inventory)},
@@ -243,7 +250,7 @@ class Session:
         except TimeoutError as error:
             raise SessionOverError("slow", "the agent does not read its frames") from error
 
-    async def _commit_reports(self, session: SessionRef) -> None:
+    async def _commit_reports(self, session: AgentSessionRef) -> None:
         while True:
             if not (self._accepted or self._reports):
                 await self._reports_waiting.wait(
@@ -255,7 +262,7 @@ class Session:
             reports = _take(self._reports, REPORTS_PER_COMMIT)
             async with self._commit_lock:
                 # Locked reports go first, so that no report overtakes an earlier one.
-                committed = await self._sessions.commit_reports(
+                committed = await self._agent_sessions.commit_reports(
                     session, accepted, [*self._locked, *reports]
                 )
                 self._locked = committed.locked
@@ -268,7 +275,7 @@ class Session:
                     self._send(frames.render_forget(committed.accepted.not_leased))
                 self._acknowledge(committed)
                 if self._locked:
-                    committed = await self._sessions.settle_locked(session, self._locked)
+                    committed = await self._agent_sessions.settle_locked(session, self._locked)
                     self._locked = committed.locked
                     self._acknowledge(committed)
 
@@ -286,11 +293,11 @@ class Session:
             await self._outgoing.join()
             raise SessionOverError("stopping", "this replica is stopping; connect again")
 
-    async def _hand_out(self, session: SessionRef) -> None:
+    async def _hand_out(self, session: AgentSessionRef) -> None:
         while not self._leaving.is_set():
             most = min(self._credits.room, CLAIM_AT_ONCE)
             self._is_claiming = True
-            found = await self._sessions.hand_out(session, most, self._scheduler)
+            found = await self._agent_sessions.hand_out(session, most, self._scheduler)
             self._send_spec(found.spec)
             self._is_claiming = False
             if found.assignments:
@@ -323,14 +330,14 @@ class Session:
             self._work.wake()  # the cluster may have been uncordoned
         self._spec = spec
 
-    async def _assign(self, session: SessionRef, assignments: Sequence[Assignment]) -> None:
+    async def _assign(self, session: AgentSessionRef, assignments: Sequence[Assignment]) -> None:
         self._credits.spend(len(assignments))
         self._metrics.assignments.inc(len(assignments))
         for start in range(0, len(assignments), ASSIGN_AT_ONCE):
             part = assignments[start : start + ASSIGN_AT_ONCE]
             named = {digest for each in part for digest in (each.task_spec, each.run_spec)}
             missing = named - self._sent_specs
-            specs = await self._sessions.find_specs(session, missing) if missing else {}
+            specs = await self._agent_sessions.find_specs(session, missing) if missing else {}
             for frame in frames.render_assignments(part, specs):
                 self._send(frame)
             self._sent_specs |= missing
@@ -350,7 +357,7 @@ class Session:
         wait = found.next_at - self._clock.now()
         return min(max(wait, RETRY_INTERVAL), POLL_INTERVAL)
 
-    async def _send_heartbeats(self, session: SessionRef) -> None:
+    async def _send_heartbeats(self, session: AgentSessionRef) -> None:
         number = 0
         while True:
             await self._clock.sleep(self._timings.heartbeat)
@@ -368,7 +375,7 @@ class Session:
                 slots=min(self._credits.room, rules.MAX_CREDIT_AHEAD),
                 counted_at=self._counted_at,
             )
-            self._send_spec(await self._sessions.record_heartbeat(session, load))
+            self._send_spec(await self._agent_sessions.record_heartbeat(session, load))
             number += 1
             self._send(frames.render_heartbeat(number, now, noted=heartbeat.number))
 

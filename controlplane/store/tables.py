@@ -354,7 +354,7 @@ clusters = Table(
     Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
     Column("cluster", Text, primary_key=True),
     Column("token_digest", LargeBinary, nullable=False, unique=True),  # SHA-256
-    # Fencing token: grows with every accepted session; writes of an older session are refused.
+    # Fencing token: grows with every accepted agent session; writes of an older one are refused.
     Column("epoch", BigInteger, nullable=False, server_default="0"),
     _text("agent_id"),
     _text("instance_id"),
@@ -369,7 +369,7 @@ clusters = Table(
     Column("held", Integer, nullable=False, server_default="0"),  # by the agent's ledger
     Column("running", Integer, nullable=False, server_default="0"),  # by the agent's runtimes
     Column("slots", Integer, nullable=False, server_default="0"),  # credit last reported
-    _at("counted_at", nullable=True),  # when this session's agent reported these; NULL: not yet
+    _at("counted_at", nullable=True),  # when its agent reported these; NULL: not in this session
     _at("connected_at", nullable=True),
     _at("seen_at", nullable=True),
     # Its last heartbeat on the lease clock, which stands still while no replica serves.

@@ -1,7 +1,7 @@
 """
 Use cases of agents' sessions: open them, claim work, commit reports, record heartbeats.
 
-Every method on a SessionRef checks its epoch in the transaction that writes: a session that a
+Every method on a AgentSessionRef checks its epoch in the transaction that writes: a session that a
 newer one has superseded can no longer write.
 """
 
@@ -44,7 +44,7 @@ class SupersededError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionRef:
+class AgentSessionRef:
     """Identifies a session: its cluster and epoch (fencing token)."""
 
     cluster: ClusterRef
@@ -70,19 +70,19 @@ class CommittedReports:
     locked: Sequence[Report] = ()  # not applied yet: another transaction has locked their runs
 
 
-class Sessions:
+class AgentSessions:
     """Use cases of sessions; ``record_heartbeat`` waits until ``run`` commits it."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._heartbeats: Batcher[OrgName, tuple[SessionRef, AgentLoad], ClusterSpec | None] = (
-            Batcher(
-                self._record_heartbeats,
-                most=HEARTBEATS_PER_COMMIT,
-                most_waiting=MAX_HEARTBEATS_WAITING,
-                shared_fate=(UnavailableError,),
-            )
+        self._heartbeats: Batcher[
+            OrgName, tuple[AgentSessionRef, AgentLoad], ClusterSpec | None
+        ] = Batcher(
+            self._record_heartbeats,
+            most=HEARTBEATS_PER_COMMIT,
+            most_waiting=MAX_HEARTBEATS_WAITING,
+            shared_fate=(UnavailableError,),
         )
 
     async def run(self) -> None:
@@ -100,23 +100,23 @@ class Sessions:
             )
         return cluster
 
-    async def open(self, cluster: ClusterRef, agent: AgentInfo) -> SessionRef:
+    async def open(self, cluster: ClusterRef, agent: AgentInfo) -> AgentSessionRef:
         """Open a session and supersede every older one of the cluster."""
         async with self._database.for_org(cluster.org) as tx:
             now = self._clock.now()
-            epoch = await clusters.open_session(tx, cluster.name, agent, now)
+            epoch = await clusters.open_agent_session(tx, cluster.name, agent, now)
             # Assignments sent on the old stream and not accepted: requeue them.
             if await dispatches.return_unaccepted(tx, cluster.name, now):
                 await notify_own_work(tx)
-        return SessionRef(cluster, epoch)
+        return AgentSessionRef(cluster, epoch)
 
-    async def close(self, session: SessionRef) -> None:
+    async def close(self, session: AgentSessionRef) -> None:
         """Mark the session as closed."""
         async with self._database.for_org(session.cluster.org) as tx:
-            await clusters.close_session(tx, session.cluster.name, session.epoch)
+            await clusters.close_agent_session(tx, session.cluster.name, session.epoch)
 
     async def reconcile_inventory(
-        self, session: SessionRef, inventory: Sequence[tuple[AttemptId, LeaseId]]
+        self, session: AgentSessionRef, inventory: Sequence[tuple[AttemptId, LeaseId]]
     ) -> Sequence[tuple[AttemptId, LeaseId, InventoryDecision]]:
         """
         Decide on the attempts in the agent's inventory, and record the leases it accepts or lacks.
@@ -140,7 +140,9 @@ class Sessions:
             )
         return decide_inventory(inventory, leases)
 
-    async def hand_out(self, session: SessionRef, most: int, scheduler: FairScheduler) -> HandOut:
+    async def hand_out(
+        self, session: AgentSessionRef, most: int, scheduler: FairScheduler
+    ) -> HandOut:
         """
         Lease up to ``most`` waiting attempts to the cluster; if none, list the requested stops.
 
@@ -158,7 +160,7 @@ class Sessions:
             return HandOut(spec=spec, stops=stops, next_at=claimed.next_at)
 
     async def find_specs(
-        self, session: SessionRef, digests: Collection[Digest]
+        self, session: AgentSessionRef, digests: Collection[Digest]
     ) -> Mapping[Digest, bytes]:
         """Return the specs with these digests; unknown ones are left out."""
         async with self._database.for_org(session.cluster.org) as tx:
@@ -166,7 +168,7 @@ class Sessions:
 
     async def commit_reports(
         self,
-        session: SessionRef,
+        session: AgentSessionRef,
         accepted: Collection[tuple[AttemptId, LeaseId]],
         reports: Sequence[Report],
     ) -> CommittedReports:
@@ -195,7 +197,7 @@ class Sessions:
         return CommittedReports(accepted=recorded, acknowledged=acknowledged, locked=locked)
 
     async def settle_locked(
-        self, session: SessionRef, reports: Sequence[Report]
+        self, session: AgentSessionRef, reports: Sequence[Report]
     ) -> CommittedReports:
         """Commit reports whose runs were locked; return them in ``locked`` if they still are."""
         try:
@@ -207,7 +209,7 @@ class Sessions:
             return CommittedReports(accepted=Accepted(), acknowledged=(), locked=reports)
         return CommittedReports(accepted=Accepted(), acknowledged=acknowledged)
 
-    async def record_heartbeat(self, session: SessionRef, load: AgentLoad) -> ClusterSpec:
+    async def record_heartbeat(self, session: AgentSessionRef, load: AgentLoad) -> ClusterSpec:
         """
         Record a heartbeat of the session and return the desired state of its cluster.
 
@@ -230,7 +232,7 @@ class Sessions:
         return spec
 
     async def _record_heartbeats(
-        self, org: OrgName, heartbeats: Sequence[tuple[SessionRef, AgentLoad]]
+        self, org: OrgName, heartbeats: Sequence[tuple[AgentSessionRef, AgentLoad]]
     ) -> Sequence[ClusterSpec | None]:
         """Record the heartbeats whose rows are not locked; None for the others."""
         sessions = [(session.cluster.name, session.epoch, load) for session, load in heartbeats]
@@ -243,7 +245,7 @@ class Sessions:
 
     @asynccontextmanager
     async def _current(
-        self, session: SessionRef, *, lock_timeout: timedelta | None = None
+        self, session: AgentSessionRef, *, lock_timeout: timedelta | None = None
     ) -> AsyncIterator[tuple[OrgTx, ClusterSpec]]:
         """Open a transaction that locks the session as the latest one; SupersededError."""
         async with self._database.for_org(session.cluster.org, lock_timeout=lock_timeout) as tx:

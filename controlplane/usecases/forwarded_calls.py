@@ -13,7 +13,7 @@ from controlplane.store.database import Database
 from controlplane.store.notify import forwarded_calls as store
 from controlplane.store.notify.forwarded_calls import Asked, Put
 from controlplane.store.resources import clusters
-from controlplane.usecases.agent_sessions import SessionRef, SupersededError
+from controlplane.usecases.agent_sessions import AgentSessionRef, SupersededError
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid
 from shared.model.ids import ClusterName, OrgName
@@ -73,7 +73,7 @@ class ForwardedCalls:
         async with self._database.for_org(forwarded.org) as tx:
             await store.end(tx, forwarded.id)
 
-    async def claim(self, session: SessionRef) -> Mapping[ForwardedCallId, bytes]:
+    async def claim(self, session: AgentSessionRef) -> Mapping[ForwardedCallId, bytes]:
         """Claim the calls that wait for this session's agent; return their bodies by id."""
         cluster = session.cluster
         async with self._database.for_org(cluster.org) as tx:
@@ -82,7 +82,7 @@ class ForwardedCalls:
             return await store.claim(tx, cluster.name, session.epoch)
 
     async def put(
-        self, session: SessionRef, forwarded: ForwardedCallId, number: int, body: bytes
+        self, session: AgentSessionRef, forwarded: ForwardedCallId, number: int, body: bytes
     ) -> Put:
         """Store a reply for the caller, unless ``MOST_UNREAD`` replies are still unread."""
         async with self._database.for_org(session.cluster.org) as tx:

@@ -14,7 +14,7 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from controlplane.web.limits import HttpLimits
+from controlplane.web.http_limits import HttpLimits
 from shared.kit.connections import Connections
 
 IDLE_SECONDS = 75

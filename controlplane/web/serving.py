@@ -16,7 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from controlplane.web.connection import IDLE_SECONDS, BoundedConnection
-from controlplane.web.limits import HttpLimits
+from controlplane.web.http_limits import HttpLimits
 from shared.kit.connections import Connections
 
 logger = logging.getLogger(__name__)

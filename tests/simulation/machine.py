@@ -13,10 +13,10 @@ from random import Random
 
 from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.core.endings import AttemptArtifacts, Exit, KilledFor, classify
-from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from shared.kit.clock import Clock
 from shared.model.ids import AttemptId, LeaseId
+from shared.model.link_messages import LogChunk
 from shared.model.phases import Phase
 from tests.simulation.loop import SimLoop
 

@@ -22,7 +22,12 @@ from controlplane.core.queues import ANY_POOL
 from controlplane.loops.periodic import run_periodically
 from controlplane.store.notify.changes import Notification, parse_notification, payloads
 from controlplane.store.resources.clusters import ClusterRef
-from controlplane.usecases.agent_sessions import CommittedReports, HandOut, SessionRef, Sessions
+from controlplane.usecases.agent_sessions import (
+    AgentSessionRef,
+    AgentSessions,
+    CommittedReports,
+    HandOut,
+)
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
@@ -93,7 +98,7 @@ class SimPostgres:
         return self._chance.uniform(0.0005, 0.005) + self._chance.uniform(0, self.slow)
 
 
-class SimSessions(Sessions):
+class SimAgentSessions(AgentSessions):
     """``usecases.agent_sessions`` on the model."""
 
     def __init__(self, postgres: SimPostgres, specs: Mapping[Digest, bytes], clock: Clock) -> None:
@@ -106,26 +111,28 @@ class SimSessions(Sessions):
         named = {each.name: each for each in CLUSTERS}
         return await self._postgres.run(lambda: named[ClusterName(token)])
 
-    async def open(self, cluster: ClusterRef, agent: AgentInfo) -> SessionRef:
+    async def open(self, cluster: ClusterRef, agent: AgentInfo) -> AgentSessionRef:
         del agent
         epoch = await self._postgres.run(lambda: self._store.open_session(cluster.name))
-        return SessionRef(cluster, epoch)
+        return AgentSessionRef(cluster, epoch)
 
-    async def close(self, session: SessionRef) -> None:
+    async def close(self, session: AgentSessionRef) -> None:
         await self._postgres.run(lambda: self._store.close_session(_epoch(session)))
 
     async def reconcile_inventory(
-        self, session: SessionRef, inventory: Sequence[tuple[AttemptId, LeaseId]]
+        self, session: AgentSessionRef, inventory: Sequence[tuple[AttemptId, LeaseId]]
     ) -> Sequence[tuple[AttemptId, LeaseId, InventoryDecision]]:
         return await self._postgres.run(
             lambda: self._store.reconcile_inventory(_epoch(session), inventory)
         )
 
-    async def hand_out(self, session: SessionRef, most: int, scheduler: FairScheduler) -> HandOut:
+    async def hand_out(
+        self, session: AgentSessionRef, most: int, scheduler: FairScheduler
+    ) -> HandOut:
         del scheduler  # the order of work is irrelevant to these invariants
         return await self._postgres.run(lambda: self._hand_out(session, most))
 
-    def _hand_out(self, session: SessionRef, most: int) -> HandOut:
+    def _hand_out(self, session: AgentSessionRef, most: int) -> HandOut:
         claimed: Sequence[Assignment] = ()
         if most:
             claimed = self._store.claim(_epoch(session), most, self._now())
@@ -136,14 +143,14 @@ class SimSessions(Sessions):
         return HandOut(spec=REQUESTS, stops=stops, next_at=next_at)
 
     async def find_specs(
-        self, session: SessionRef, digests: Collection[Digest]
+        self, session: AgentSessionRef, digests: Collection[Digest]
     ) -> Mapping[Digest, bytes]:
         del session
         return await self._postgres.run(lambda: {each: self._specs[each] for each in digests})
 
     async def commit_reports(
         self,
-        session: SessionRef,
+        session: AgentSessionRef,
         accepted: Collection[tuple[AttemptId, LeaseId]],
         reports: Sequence[Report],
     ) -> CommittedReports:
@@ -154,13 +161,13 @@ class SimSessions(Sessions):
         )
         return CommittedReports(accepted=noted, acknowledged=answers)
 
-    async def record_heartbeat(self, session: SessionRef, load: AgentLoad) -> ClusterSpec:
+    async def record_heartbeat(self, session: AgentSessionRef, load: AgentLoad) -> ClusterSpec:
         del load
         await self._postgres.run(lambda: self._store.record_heartbeat(_epoch(session)))
         return REQUESTS
 
 
-def _epoch(session: SessionRef) -> Epoch:
+def _epoch(session: AgentSessionRef) -> Epoch:
     return Epoch(session.cluster.name, session.epoch)
 
 
@@ -170,7 +177,7 @@ class SimRelays(ForwardedCalls):
     def __init__(self, postgres: SimPostgres) -> None:
         self._postgres = postgres
 
-    async def claim(self, session: SessionRef) -> Mapping[ForwardedCallId, bytes]:
+    async def claim(self, session: AgentSessionRef) -> Mapping[ForwardedCallId, bytes]:
         def claim() -> Mapping[ForwardedCallId, bytes]:
             self._postgres.store.require_current(_epoch(session))
             return {}

@@ -43,11 +43,11 @@ from tests.simulation.loop import Node, SimLoop
 from tests.simulation.machine import Machine, Process, SimRuntime, Witness
 from tests.simulation.model import ModelStore
 from tests.simulation.postgres import (
+    SimAgentSessions,
     SimClock,
     SimLeaseExpiry,
     SimPostgres,
     SimRelays,
-    SimSessions,
 )
 from tests.simulation.rows import RUN_SPEC
 from tests.simulation.wire import Context, Wire, WireBrokenError
@@ -79,10 +79,10 @@ class Replica:
     def start(self) -> None:
         world = self._world
         self.node = world.loop.node(self.name)
-        sessions = SimSessions(world.postgres, _SPECS, self.clock)
+        agent_sessions = SimAgentSessions(world.postgres, _SPECS, self.clock)
         feeds = Feeds(cast("Database", None), world.postgres.listen)
         self._proxy = AgentLinkService(
-            sessions=sessions,
+            agent_sessions=agent_sessions,
             feeds=feeds,
             live=LiveCalls(),
             forwarded_calls=SimRelays(world.postgres),

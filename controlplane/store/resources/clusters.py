@@ -1,8 +1,8 @@
 """
-Stores clusters, their agents' sessions and heartbeats.
+Stores clusters, their agent sessions and heartbeats.
 
-Each accepted session takes the next epoch (a fencing token); a transaction of an older session
-finds here that it is superseded, before it writes anything.
+Each accepted agent session takes the next epoch (a fencing token); a transaction of an older
+session finds here that it is superseded, before it writes anything.
 """
 
 from collections.abc import Mapping, Sequence
@@ -105,7 +105,7 @@ async def save_cluster(tx: OrgTx, cluster: ClusterName, digest: bytes, now: date
     await tx.execute(_SAVE, {"cluster": cluster, "digest": digest, "now": now})
 
 
-async def open_session(
+async def open_agent_session(
     tx: OrgTx,
     cluster: ClusterName,
     agent: AgentInfo,
@@ -176,7 +176,7 @@ async def record_heartbeats(
     return {(ClusterName(row.cluster), row.epoch): _parse_spec(row) for row in rows}
 
 
-async def close_session(tx: OrgTx, cluster: ClusterName, epoch: int) -> None:
+async def close_agent_session(tx: OrgTx, cluster: ClusterName, epoch: int) -> None:
     """Record that the session has ended, unless a newer one was opened."""
     await tx.execute(_CLOSED, {"cluster": cluster, "epoch": epoch})
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from dataplane.agent.core.messages import Lease
 from shared.model.assignments import Assignment
+from shared.model.link_messages import Lease
 from shared.model.phases import NEXT, TERMINAL, Phase
 from shared.model.reports import ClusterEvent, Failure, LogLink, Report
 

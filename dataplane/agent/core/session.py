@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.messages import (
+from shared.model.link_messages import (
     Acknowledgements,
     AgentMessage,
     Assignments,

@@ -21,7 +21,6 @@ from uuid import uuid4
 
 from dataplane.agent.core import limits
 from dataplane.agent.core.active_attempts import ActiveAttempt, StatusUpdate, next_report
-from dataplane.agent.core.messages import Lease, Welcome
 from dataplane.agent.core.outbox import Outbox
 from dataplane.agent.core.self_fencing import (
     LastHeartbeat,
@@ -32,6 +31,7 @@ from dataplane.agent.ledger.journal import Journal
 from dataplane.agent.ledger.sqlite import SqliteJournal
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId
+from shared.model.link_messages import Lease, Welcome
 from shared.model.reports import Acknowledgement
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,6 @@ import tenacity
 
 from dataplane.agent.core import limits
 from dataplane.agent.core.errors import SettingsError
-from dataplane.agent.core.messages import Hello
 from dataplane.agent.core.session import End
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.link.channel import DialError, Token, open_channel
@@ -32,6 +31,7 @@ from dataplane.agent.link.stream import Stream
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.cancellation import check_cancellation
 from shared.kit.clock import Clock
+from shared.model.link_messages import Hello
 
 logger = logging.getLogger(__name__)
 

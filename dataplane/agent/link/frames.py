@@ -4,7 +4,9 @@ import hashlib
 from datetime import timedelta
 from typing import assert_never
 
-from dataplane.agent.core.messages import (
+from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2, report_pb2
+from shared.model.ids import Digest
+from shared.model.link_messages import (
     Accepted,
     Acknowledgements,
     AgentMessage,
@@ -33,8 +35,6 @@ from dataplane.agent.core.messages import (
     Stops,
     Welcome,
 )
-from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2, report_pb2
-from shared.model.ids import Digest
 from shared.wire.assignments import parse_assignment
 from shared.wire.errors import BadMessageError
 from shared.wire.ids import (

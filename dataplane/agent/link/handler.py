@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from dataplane.agent.core.messages import AgentMessage, Lease, Welcome, Work
 from shared.kit.wakeup import Wakeup
+from shared.model.link_messages import AgentMessage, Lease, Welcome, Work
 
 
 class SessionHandler(Protocol):

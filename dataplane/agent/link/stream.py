@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Protocol
 
 from dataplane.agent.core import session as sessions
-from dataplane.agent.core.messages import AgentMessage, Credit, Hello, Lease, Welcome
 from dataplane.agent.core.session import (
     Deliver,
     Effect,
@@ -27,6 +26,7 @@ from dataplane.agent.link.frames import parse_frame, render_frame
 from dataplane.agent.link.handler import SessionHandler
 from shared.idl.agent.v1 import link_pb2
 from shared.kit.clock import Clock
+from shared.model.link_messages import AgentMessage, Credit, Hello, Lease, Welcome
 from shared.wire.errors import BadMessageError
 
 logger = logging.getLogger(__name__)

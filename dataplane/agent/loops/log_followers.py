@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.messages import (
+from dataplane.agent.runtimes.protocol import NoLogError
+from shared.kit.wakeup import Wakeup
+from shared.model.ids import AttemptId
+from shared.model.link_messages import (
     Call,
     CallCancel,
     CallCredit,
@@ -23,9 +26,6 @@ from dataplane.agent.core.messages import (
     LogChunk,
     Reply,
 )
-from dataplane.agent.runtimes.protocol import NoLogError
-from shared.kit.wakeup import Wakeup
-from shared.model.ids import AttemptId
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,14 @@ from datetime import datetime
 from dataplane.agent.core import limits
 from dataplane.agent.core.active_attempts import ActiveAttempt, StatusUpdate
 from dataplane.agent.core.capacity import Load, capacity
-from dataplane.agent.core.messages import (
+from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.loops.attempts import Attempts, Reason
+from dataplane.agent.loops.fence import Fence
+from dataplane.agent.loops.log_followers import LogFollowers
+from shared.kit.clock import Clock
+from shared.kit.wakeup import Wakeup
+from shared.model.ids import AttemptId
+from shared.model.link_messages import (
     Accepted,
     Acknowledgements,
     AgentMessage,
@@ -33,13 +40,6 @@ from dataplane.agent.core.messages import (
     Welcome,
     Work,
 )
-from dataplane.agent.ledger.ledger import Ledger
-from dataplane.agent.loops.attempts import Attempts, Reason
-from dataplane.agent.loops.fence import Fence
-from dataplane.agent.loops.log_followers import LogFollowers
-from shared.kit.clock import Clock
-from shared.kit.wakeup import Wakeup
-from shared.model.ids import AttemptId
 from shared.model.phases import Phase
 from shared.model.reports import AckStatus
 

@@ -10,12 +10,12 @@ from google.protobuf.message import DecodeError
 
 from dataplane.agent.core import limits
 from dataplane.agent.core.active_attempts import StatusUpdate
-from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from shared.blobs.errors import BlobError
 from shared.kit.clock import Clock
 from shared.model.ids import AttemptId
+from shared.model.link_messages import LogChunk
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
 

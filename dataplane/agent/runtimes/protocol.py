@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import Protocol
 
 from dataplane.agent.core.active_attempts import StatusUpdate
-from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes.tasks import RunSettings, Task
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId
+from shared.model.link_messages import LogChunk
 from shared.model.phases import Phase
 
 ReportStatus = Callable[[StatusUpdate], Awaitable[None]]

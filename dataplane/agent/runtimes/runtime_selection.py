@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes.features import NEEDED_BY_TYPE
 from dataplane.agent.runtimes.inline import ECHO, SLEEP
 from dataplane.agent.runtimes.protocol import Job, NoLogError, Runtime
 from dataplane.agent.runtimes.tasks import Task
 from shared.model.ids import AttemptId
+from shared.model.link_messages import LogChunk
 
 ENTRY_POINT = "a0"
 INLINE = frozenset({SLEEP, ECHO})

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from dataplane.agent.core.active_attempts import StatusUpdate
-from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes.features import NEEDED_BY_TYPE
 from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from shared.model.ids import AttemptId
+from shared.model.link_messages import LogChunk
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 from dataplane.agent.core.active_attempts import StatusUpdate
-from dataplane.agent.core.messages import Lease
 from dataplane.agent.core.self_fencing import LastHeartbeat
 from dataplane.agent.ledger.ledger import Ledger
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest
+from shared.model.link_messages import Lease
 from shared.model.phases import Phase
 from shared.model.reports import (
     Acknowledgement,

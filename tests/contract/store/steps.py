@@ -17,7 +17,7 @@ from controlplane.store.dispatch.aborts import abort
 from controlplane.store.dispatch.enqueue import Enqueue, enqueue
 from controlplane.store.resources.clusters import ClusterRef
 from controlplane.store.resources.runs import create_run
-from controlplane.usecases.agent_sessions import SessionRef, Sessions, SupersededError
+from controlplane.usecases.agent_sessions import AgentSessionRef, AgentSessions, SupersededError
 from shared.model.ids import ActionId, AttemptId, ClusterName, Digest, LeaseId, RunId
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind, Report
@@ -79,10 +79,10 @@ class Steps:
     known: list[Known] = field(default_factory=list)
     epochs: list[tuple[ClusterName, int]] = field(default_factory=list)
     names: int = 0
-    sessions: Sessions = field(init=False)
+    sessions: AgentSessions = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sessions = Sessions(self.database, self.clock)
+        self.sessions = AgentSessions(self.database, self.clock)
 
     async def create(self) -> tuple[object, object]:
         spec, self.names = self._spec(), self.names + 1
@@ -235,7 +235,7 @@ class Steps:
         for _ in range(16):
             for cluster in connected:
                 latest = self.model.clusters[cluster].epoch
-                session = SessionRef(ClusterRef(ORG, cluster), latest)
+                session = AgentSessionRef(ClusterRef(ORG, cluster), latest)
                 if latest:
                     self.model.record_heartbeat(Epoch(cluster, latest))
                     await self.sessions.record_heartbeat(session, AgentLoad())
@@ -291,10 +291,10 @@ class Steps:
             return expected, answer
         return None, None
 
-    def _session(self) -> tuple[Epoch, SessionRef]:
+    def _session(self) -> tuple[Epoch, AgentSessionRef]:
         """Choose a session, mostly one of the latest."""
         cluster, number = self.chance.choice(self.epochs[-3:])
-        return Epoch(cluster, number), SessionRef(ClusterRef(ORG, cluster), number)
+        return Epoch(cluster, number), AgentSessionRef(ClusterRef(ORG, cluster), number)
 
     def _some(self, most: int) -> list[Known]:
         late = self.known[-8:]

@@ -52,7 +52,7 @@ from controlplane.usecases.tasks import Tasks
 from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
 from controlplane.web.health import Health
-from controlplane.web.limits import HttpLimits
+from controlplane.web.http_limits import HttpLimits
 from controlplane.web.origins import OriginCheck
 from controlplane.web.pages import Pages
 from controlplane.web.serving import HttpServer

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest, WatchRunDetailsRequest
 
-from controlplane.web.limits import HttpLimits
+from controlplane.web.http_limits import HttpLimits
 from tests.integration.api.client import ApiUnderTest, open_api
 from tests.integration.api.requests import create_run, enqueue, run_id
 from tests.integration.api.test_origins import upload_link

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest, WatchRunsRequest
 
-from controlplane.web.limits import HttpLimits
+from controlplane.web.http_limits import HttpLimits
 from tests.integration.api.client import ApiUnderTest, open_api
 from tests.integration.api.requests import create_run, project_id, run_id
 from tests.running import until

@@ -13,7 +13,7 @@ import pytest
 
 from controlplane.link.probe_service import Probes
 from controlplane.store.resources.clusters import save_cluster
-from controlplane.usecases.agent_sessions import Sessions
+from controlplane.usecases.agent_sessions import AgentSessions
 from dataplane.agent.settings import ProcessSettings, Settings
 from shared.idl.agent.v1 import probe_pb2_grpc
 from shared.kit.clock import Clock, SystemClock
@@ -48,7 +48,7 @@ async def answering(
         await save_cluster(tx, CLUSTER, hashlib.sha256(TOKEN.encode()).digest(), NOW)
     clock = clock or SystemClock()
     server = grpc.aio.server()
-    probes = Probes(Sessions(store.database, clock), clock, blob_base=base)
+    probes = Probes(AgentSessions(store.database, clock), clock, blob_base=base)
     probe_pb2_grpc.add_ProbeServiceServicer_to_server(  # type: ignore[no-untyped-call]
         probes, server
     )

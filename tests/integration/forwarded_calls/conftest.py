@@ -18,7 +18,7 @@ from controlplane.store.database import Database, open_database
 from controlplane.store.notify.notifications import listen
 from controlplane.store.resources.clusters import ClusterRef, save_cluster, save_org
 from controlplane.store.tables import relay_replies, relays
-from controlplane.usecases.agent_sessions import SessionRef, Sessions
+from controlplane.usecases.agent_sessions import AgentSessionRef, AgentSessions
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import call_pb2, link_pb2
 from shared.kit.clock import SystemClock
@@ -37,7 +37,7 @@ REQUEST = render_follow_logs(AttemptId(ActionId(new_uuid(NOW)), 1), 0)
 class Stream:
     """An agent at the other end: the frames it was sent, and what it answers."""
 
-    session: SessionRef
+    session: AgentSessionRef
     calls: Calls
     sent: list[link_pb2.ControlFrame]
     answering: "asyncio.Task[None] | None" = None
@@ -82,7 +82,7 @@ class Replica:
     relays: ForwardedCalls
     live: LiveCalls
     agents: Agents
-    sessions: Sessions
+    sessions: AgentSessions
 
     def ask(self, org: OrgName = ORG) -> AsyncGenerator[call_pb2.Reply, None]:
         return self.agents.ask((org, CLUSTER), REQUEST)
@@ -137,7 +137,7 @@ async def replica(database_url: str) -> AsyncIterator[Replica]:
         with feeds.work(ORG, CLUSTER, wakeup):
             await wakeup.wait(timedelta(seconds=5))  # it rings once they listen
         yield Replica(
-            database, feeds, asked, live, Agents(live, asked, feeds), Sessions(database, clock)
+            database, feeds, asked, live, Agents(live, asked, feeds), AgentSessions(database, clock)
         )
     await database.close()
 

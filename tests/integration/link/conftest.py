@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.core.link_timings import LinkTimings
 from controlplane.feeds.feeds import Feeds
+from controlplane.link.connection_limits import LinkLimits
 from controlplane.link.forwarded_calls import Agents
-from controlplane.link.limits import LinkLimits
 from controlplane.link.live_calls import LiveCalls
 from controlplane.link.logs import AgentLogs
 from controlplane.link.metrics import LinkMetrics
@@ -24,7 +24,7 @@ from controlplane.link.probe_service import Probes
 from controlplane.link.server import AgentLinkService, LinkServer
 from controlplane.store.notify.notifications import listen
 from controlplane.store.resources.clusters import save_cluster
-from controlplane.usecases.agent_sessions import Sessions
+from controlplane.usecases.agent_sessions import AgentSessions
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import assignment_pb2, link_pb2, report_pb2
 from shared.model.assignments import Assignment
@@ -195,9 +195,9 @@ async def serving(
     clock, live = PacedClock(), LiveCalls()
     feeds = Feeds(store.database, partial(listen, url))
     relays = ForwardedCalls(store.database, clock)
-    sessions = Sessions(store.database, clock)
+    agent_sessions = AgentSessions(store.database, clock)
     link = AgentLinkService(
-        sessions=sessions,
+        agent_sessions=agent_sessions,
         feeds=feeds,
         live=live,
         forwarded_calls=relays,
@@ -205,12 +205,12 @@ async def serving(
         timings=timings,
         metrics=LinkMetrics(CollectorRegistry()),
     )
-    probes = Probes(sessions, clock, blob_base=BLOB_BASE)
+    probes = Probes(agent_sessions, clock, blob_base=BLOB_BASE)
     server = LinkServer(link, probes, "127.0.0.1", 0, limits=limits)
     await server.start()
     async with (
         running(feeds, at_most=60),
-        running(sessions, at_most=60),
+        running(agent_sessions, at_most=60),
         running(server, at_most=60),
     ):
         yield LinkUnderTest(

@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 
 from controlplane.core.link_timings import LinkTimings
-from controlplane.link.limits import LinkLimits
+from controlplane.link.connection_limits import LinkLimits
 from tests.integration.link.conftest import LinkUnderTest, calling, serving
 from tests.integration.store.conftest import Store
 from tests.running import until

@@ -15,7 +15,7 @@ from controlplane.core.queues import Queue
 from controlplane.store.dispatch import drains
 from controlplane.store.resources.clusters import save_cluster
 from controlplane.store.resources.queues import save_queue
-from controlplane.usecases.agent_sessions import HandOut, SessionRef, Sessions
+from controlplane.usecases.agent_sessions import AgentSessionRef, AgentSessions, HandOut
 from shared.idl.agent.v1 import assignment_pb2, link_pb2
 from shared.model.ids import ActionId, AttemptId, ClusterName, LeaseId
 from tests.factories import NOW, ORG, make_new_run
@@ -28,15 +28,15 @@ CREDIT = link_pb2.Credit(total=100)
 def claims(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count the transactions in which sessions look for work."""
     counted = Counter[str]()
-    hand_out = Sessions.hand_out
+    hand_out = AgentSessions.hand_out
 
     async def counting(
-        self: Sessions, session: SessionRef, most: int, scheduler: FairScheduler
+        self: AgentSessions, session: AgentSessionRef, most: int, scheduler: FairScheduler
     ) -> HandOut:
         counted[session.cluster.name] += 1
         return await hand_out(self, session, most, scheduler)
 
-    monkeypatch.setattr(Sessions, "hand_out", counting)
+    monkeypatch.setattr(AgentSessions, "hand_out", counting)
     return counted
 
 

@@ -16,7 +16,7 @@ from controlplane.loops.partitions import EventPartitions
 from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
 from controlplane.store.dispatch import dispatches
-from controlplane.store.resources.clusters import open_session
+from controlplane.store.resources.clusters import open_agent_session
 from shared.model.assignments import Assignment
 from shared.model.phases import Phase
 from tests.factories import NOW, ORG, make_new_action, make_new_run, make_report
@@ -57,7 +57,7 @@ async def served(store: Store) -> timedelta:
 async def connect(store: Store) -> None:
     async with store.database.for_org(ORG) as tx:
         agent = AgentInfo(agent_id="a", instance_id="i", software="test")
-        await open_session(tx, CLUSTER, agent, NOW)
+        await open_agent_session(tx, CLUSTER, agent, NOW)
 
 
 async def accept(store: Store, leased: Sequence[Assignment]) -> None:

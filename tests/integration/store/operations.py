@@ -9,7 +9,7 @@ from controlplane.core.callers import EVERYTHING, Caller, Subject
 from controlplane.core.clusters import AgentInfo, AgentLoad
 from controlplane.core.fair_scheduler import FairScheduler
 from controlplane.store.resources.clusters import ClusterRef
-from controlplane.usecases.agent_sessions import SessionRef, Sessions
+from controlplane.usecases.agent_sessions import AgentSessionRef, AgentSessions
 from controlplane.usecases.clusters import Clusters
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.queues import Queues
@@ -27,8 +27,8 @@ OPERATOR = Caller(subject=Subject("operator"), org=ORG, name="", permissions=EVE
 class Agent:
     """An agent's session for tests."""
 
-    sessions: Sessions
-    session: SessionRef
+    sessions: AgentSessions
+    session: AgentSessionRef
     clock: FakeClock
     scheduler: FairScheduler = field(default_factory=FairScheduler)
 
@@ -52,7 +52,7 @@ class Operations:
     clusters: Clusters
     queues: Queues
     explanations: Explanations
-    sessions: Sessions
+    sessions: AgentSessions
 
     @classmethod
     @asynccontextmanager
@@ -63,7 +63,7 @@ class Operations:
             clusters=Clusters(store.database, clock),
             queues=Queues(store.database, clock),
             explanations=Explanations(store.database, clock),
-            sessions=Sessions(store.database, clock),
+            sessions=AgentSessions(store.database, clock),
         )
         async with running(operations.sessions):
             yield operations

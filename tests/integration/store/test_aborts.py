@@ -16,7 +16,7 @@ from controlplane.store.notify.changes import lock_runs
 from controlplane.store.resources.clusters import ClusterRef
 from controlplane.store.resources.queues import save_queue
 from controlplane.store.resources.runs import get_change
-from controlplane.usecases.agent_sessions import Sessions
+from controlplane.usecases.agent_sessions import AgentSessions
 from shared.model.ids import ROOT, RunId
 from shared.model.phases import Phase
 from shared.model.reports import AckStatus, FailureKind
@@ -143,7 +143,7 @@ async def test_end_of_a_parent_waits_for_a_concurrent_enqueue_below_it(store: St
 async def test_commit_of_reports_and_abort_do_not_deadlock(store: Store) -> None:
     run = await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"b{number}") for number in range(5)))
-    sessions = Sessions(store.database, FakeClock(NOW))
+    sessions = AgentSessions(store.database, FakeClock(NOW))
     timings = AgentInfo(agent_id="a", instance_id="i", software="test")
     session = await sessions.open(ClusterRef(ORG, CLUSTER), timings)
     held = await store.claim()
@@ -169,7 +169,7 @@ async def test_commit_of_reports_locks_reported_and_accepted_dispatches_in_one_o
 ) -> None:
     await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"b{number}") for number in range(2)))
-    sessions = Sessions(store.database, FakeClock(NOW))
+    sessions = AgentSessions(store.database, FakeClock(NOW))
     timings = AgentInfo(agent_id="a", instance_id="i", software="test")
     session = await sessions.open(ClusterRef(ORG, CLUSTER), timings)
     first, *_, last = sorted(await store.claim(), key=lambda each: each.attempt)
@@ -207,7 +207,7 @@ async def test_claim_and_abort_do_not_deadlock(store: Store) -> None:
 async def test_inventory_and_abort_do_not_deadlock(store: Store) -> None:
     run = await store.create(make_new_run())
     await store.enqueue(*(make_new_action(f"b{number}") for number in range(5)))
-    sessions = Sessions(store.database, FakeClock(NOW))
+    sessions = AgentSessions(store.database, FakeClock(NOW))
     timings = AgentInfo(agent_id="a", instance_id="i", software="test")
     session = await sessions.open(ClusterRef(ORG, CLUSTER), timings)
     held = sorted(await store.claim(), key=lambda each: each.attempt)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from controlplane.core.clusters import AgentInfo, AgentLoad
 from controlplane.core.errors import UnavailableError
 from controlplane.store.resources.clusters import ClusterRef, find_spec, save_cluster
-from controlplane.usecases.agent_sessions import SessionRef, Sessions, SupersededError
+from controlplane.usecases.agent_sessions import AgentSessionRef, AgentSessions, SupersededError
 from shared.kit.clock import SystemClock
 from shared.model.ids import ClusterName
 from tests.factories import NOW, ORG
@@ -22,10 +22,12 @@ OTHER = ClusterName("c2")
 
 
 @asynccontextmanager
-async def two_sessions(store: Store) -> AsyncIterator[tuple[Sessions, SessionRef, SessionRef]]:
+async def two_sessions(
+    store: Store,
+) -> AsyncIterator[tuple[AgentSessions, AgentSessionRef, AgentSessionRef]]:
     async with store.database.for_org(ORG) as tx:
         await save_cluster(tx, OTHER, b"digest-of-c2", NOW)
-    sessions = Sessions(store.database, SystemClock())
+    sessions = AgentSessions(store.database, SystemClock())
     async with running(sessions):
         one, other = [
             await sessions.open(ClusterRef(ORG, name), FACTS) for name in (CLUSTER, OTHER)

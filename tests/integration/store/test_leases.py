@@ -14,7 +14,7 @@ from controlplane.core.link_timings import LinkTimings
 from controlplane.loops import leases as leases_loop
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.store.resources.clusters import ClusterRef, save_cluster
-from controlplane.usecases.agent_sessions import Sessions
+from controlplane.usecases.agent_sessions import AgentSessions
 from shared.model.ids import ClusterName
 from shared.model.phases import Phase
 from tests.factories import NOW, ORG, make_new_action, make_new_run
@@ -41,7 +41,7 @@ async def hold(store: Store, clock: FakeClock, cluster: ClusterName, *, children
     await store.create(replace(new, spec=spec))
     made = (make_new_action(f"n{number}", run=f"of-{cluster}") for number in range(children))
     await store.enqueue(*(replace(each, spec=spec) for each in made))
-    sessions = Sessions(store.database, clock)
+    sessions = AgentSessions(store.database, clock)
     session = await sessions.open(ClusterRef(ORG, cluster), FACTS)
     held = await store.claim(1 + children, cluster=cluster)
     assert len(held) == 1 + children

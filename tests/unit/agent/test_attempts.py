@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from dataplane.agent.core.active_attempts import StatusUpdate
-from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.ledger.sqlite import SqliteJournal
@@ -18,6 +17,7 @@ from dataplane.agent.runtimes.protocol import Job, ReportStatus, Runtime
 from dataplane.agent.runtimes.runtime_selection import Runtimes
 from shared.kit.clock import SystemClock
 from shared.kit.wakeup import Wakeup
+from shared.model.link_messages import LogChunk
 from shared.model.phases import Phase
 from shared.model.reports import Report
 from tests.running import running, until

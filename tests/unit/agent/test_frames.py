@@ -5,7 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from dataplane.agent.core.messages import (
+from dataplane.agent.link.frames import parse_frame, render_frame
+from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2
+from shared.model.ids import Digest
+from shared.model.link_messages import (
     Accepted,
     AgentMessage,
     Assignments,
@@ -25,9 +28,6 @@ from dataplane.agent.core.messages import (
     Stops,
     Welcome,
 )
-from dataplane.agent.link.frames import parse_frame, render_frame
-from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2
-from shared.model.ids import Digest
 from shared.model.logs import LogLine
 from shared.model.phases import Phase
 from shared.wire.assignments import render_assignment

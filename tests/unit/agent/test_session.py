@@ -5,19 +5,6 @@ from datetime import timedelta
 import pytest
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.messages import (
-    Acknowledgements,
-    Assignments,
-    ControlMessage,
-    DesiredState,
-    Heartbeat,
-    Hello,
-    Inventory,
-    InventoryDecisions,
-    Rejected,
-    Stops,
-    Welcome,
-)
 from dataplane.agent.core.session import (
     NEXT,
     Deliver,
@@ -32,6 +19,19 @@ from dataplane.agent.core.session import (
     peer_timeout,
     receive,
     tick,
+)
+from shared.model.link_messages import (
+    Acknowledgements,
+    Assignments,
+    ControlMessage,
+    DesiredState,
+    Heartbeat,
+    Hello,
+    Inventory,
+    InventoryDecisions,
+    Rejected,
+    Stops,
+    Welcome,
 )
 from tests.unit.agent.assignments import NOW, make_active, make_assignment
 

@@ -10,17 +10,6 @@ from pathlib import Path
 import pytest
 
 from dataplane.agent.core.active_attempts import ActiveAttempt, StatusUpdate
-from dataplane.agent.core.messages import (
-    Accepted,
-    Assignments,
-    Confirmed,
-    InventoryDecision,
-    InventoryDecisions,
-    Lease,
-    LogChunk,
-    Stop,
-    Stops,
-)
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.ledger.sqlite import SqliteJournal
 from dataplane.agent.loops.attempts import Attempts
@@ -31,6 +20,17 @@ from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from dataplane.agent.runtimes.runtime_selection import Runtimes
 from shared.kit.wakeup import Wakeup
 from shared.model.ids import AttemptId, Digest
+from shared.model.link_messages import (
+    Accepted,
+    Assignments,
+    Confirmed,
+    InventoryDecision,
+    InventoryDecisions,
+    Lease,
+    LogChunk,
+    Stop,
+    Stops,
+)
 from shared.model.phases import Phase
 from tests.fakes.clock import FakeClock
 from tests.running import until

@@ -6,7 +6,12 @@ from datetime import datetime
 
 from hypothesis import given, strategies as st
 
-from dataplane.agent.core.messages import (
+from dataplane.agent.core.session import NEXT, State, extend_credit, greet, receive, tick
+from dataplane.agent.link.stream import Stream
+from shared.idl.agent.v1 import link_pb2
+from shared.kit.clock import SystemClock
+from shared.kit.wakeup import Wakeup
+from shared.model.link_messages import (
     AgentMessage,
     Assignments,
     ControlMessage,
@@ -19,11 +24,6 @@ from dataplane.agent.core.messages import (
     Welcome,
     Work,
 )
-from dataplane.agent.core.session import NEXT, State, extend_credit, greet, receive, tick
-from dataplane.agent.link.stream import Stream
-from shared.idl.agent.v1 import link_pb2
-from shared.kit.clock import SystemClock
-from shared.kit.wakeup import Wakeup
 from tests.fakes.clock import FakeClock
 from tests.unit.agent.assignments import NOW, make_assignment
 from tests.unit.agent.test_session import BEAT, HELLO, WELCOME

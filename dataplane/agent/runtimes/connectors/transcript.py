@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.core.timestamps import to_us
 from shared.kit.clock import Clock
+from shared.model.link_messages import LogChunk
 from shared.model.logs import LogLine, Originator
 
 

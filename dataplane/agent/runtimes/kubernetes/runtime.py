@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from dataplane.agent.core import limits
 from dataplane.agent.core.active_attempts import StatusUpdate
-from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.kube.objects import POD
 from dataplane.agent.runtimes.kubernetes.cluster import Cluster
 from dataplane.agent.runtimes.kubernetes.live_logs import Tail, View
@@ -19,6 +18,7 @@ from dataplane.agent.runtimes.log_lines import decode_line
 from dataplane.agent.runtimes.protocol import Job, NoLogError, ReportStatus
 from dataplane.agent.runtimes.unsupported import unsupported
 from shared.model.ids import AttemptId
+from shared.model.link_messages import LogChunk
 from shared.model.logs import LogLine
 
 _GZIP = 16 + zlib.MAX_WBITS

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes.log_lines import cut_text, decode_line, encode_line, overwrite
 from shared.kit.clock import Clock
+from shared.model.link_messages import LogChunk
 from shared.model.logs import LogLine, Originator
 
 _PACKING_LEVEL = 1  # the fastest

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 from dataplane.agent.core import limits
 from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.core.endings import PROCESS_LOST, AttemptArtifacts, Exit, classify
-from dataplane.agent.core.messages import LogChunk
 from dataplane.agent.runtimes import artifacts
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.environment import Endpoint, substitute
@@ -38,6 +37,7 @@ from dataplane.agent.runtimes.protocol import Job, NoLogError, ReportStatus
 from shared.blobs.errors import BlobError
 from shared.kit.clock import Clock
 from shared.model.ids import AttemptId
+from shared.model.link_messages import LogChunk
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
 

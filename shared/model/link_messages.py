@@ -1,4 +1,8 @@
-"""Messages of the link as plain dataclasses; ``link.frames`` converts them to protobuf."""
+"""
+Messages of the agent link as plain dataclasses, the same at both ends.
+
+``link.frames`` of either end converts them from and to protobuf.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +23,7 @@ class Lease:
     id: LeaseId
 
 
-# What the agent says.
+# Messages of the agent.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,7 @@ class Reply:
     answer: LogChunk | Done | CallError
 
 
-# What either side says.
+# Messages of either end.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +89,11 @@ class Heartbeat:
     number: int
     sent_at: datetime
     noted: int = 0  # from the control plane: number of the agent's latest heartbeat it recorded
-    held: int = 0  # from us: attempts in the ledger
-    running: int = 0  # from us: attempts the runtimes have
+    held: int = 0  # from the agent: attempts in the ledger
+    running: int = 0  # from the agent: attempts the runtimes have
 
 
-# What the control plane says.
+# Messages of the control plane.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
