@@ -180,7 +180,7 @@ class Interceptors:
         if rpc.access is Access.UNBUILT:
             return caller  # the method refuses; there are no rules for a request that is not served
         if isinstance(rpc.access, Permission):
-            caller.require(rpc.access)
+            caller.require_somewhere(rpc.access)
         fill_org(request, caller.org)
         validate(request)
         return caller

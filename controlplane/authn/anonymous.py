@@ -8,7 +8,7 @@ only check is that the peer is this machine.
 from collections.abc import Mapping
 from ipaddress import ip_address
 
-from controlplane.core.callers import EVERYTHING, Caller, Subject
+from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.errors import UnauthenticatedError
 from shared.model.ids import OrgName
 
@@ -19,7 +19,7 @@ class Anonymous:
     """Authenticates every loopback peer as the same caller."""
 
     def __init__(self, org: OrgName, *, name: str = "Anonymous") -> None:
-        self._caller = Caller(subject=SUBJECT, org=org, name=name, permissions=EVERYTHING)
+        self._caller = Caller(subject=SUBJECT, org=org, name=name, grants=org_wide(EVERYTHING))
 
     async def authenticate(self, _headers: Mapping[str, str], peer: str | None) -> Caller:
         """Return the caller of ``peer``, an "address:port"; UnauthenticatedError elsewhere."""

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from controlplane.cli.operations import CommandContext
 from controlplane.cli.user_errors import user_errors
-from controlplane.core.callers import Caller, Permission, Subject
+from controlplane.core.callers import Caller, Permission, Subject, org_wide
 from controlplane.embedded.connectivity import database_url_of
 from controlplane.embedded.databases import require_usable
 from controlplane.settings import database_addresses
@@ -78,7 +78,7 @@ async def _run(context: CommandContext, work: Callable[[Operator], Awaitable[T]]
         await require_org(database, org)
         return await work(
             Operator(
-                caller=Caller(subject=subject, org=org, name=subject, permissions=MAY),
+                caller=Caller(subject=subject, org=org, name=subject, grants=org_wide(MAY)),
                 clock=clock,
                 clusters=Clusters(database, clock),
                 queues=Queues(database, clock),

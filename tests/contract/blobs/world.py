@@ -14,7 +14,7 @@ from flyteidl2.task.common_pb2 import Inputs, NamedLiteral, Outputs
 
 from controlplane.api.dataproxy import DataProxyService
 from controlplane.core.actions import ActionType, NewAction, NewRun, TraceInfo
-from controlplane.core.callers import EVERYTHING, Caller, Subject
+from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.store.database import Database
 from shared.blobs.store import BlobStore
 from shared.model.assignments import Assignment
@@ -23,7 +23,7 @@ from shared.model.phases import Phase
 from tests.factories import ORG, make_new_action, make_new_run, make_report
 from tests.integration.store.conftest import Store
 
-CALLER = Caller(subject=Subject("ada"), org=ORG, name="Ada", permissions=EVERYTHING)
+CALLER = Caller(subject=Subject("ada"), org=ORG, name="Ada", grants=org_wide(EVERYTHING))
 STRANGER = replace(CALLER, org=OrgName("rival"))
 PROJECT = ProjectIdentifier(organization=ORG, name="p", domain="development")
 

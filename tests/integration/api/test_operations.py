@@ -9,7 +9,7 @@ from flyteidl2.actions.actions_service_pb2 import EnqueueRequest
 from flyteidl2.task.run_pb2 import RunSpec
 from flyteidl2.workflow.run_service_pb2 import GetActionDetailsRequest
 
-from controlplane.core.callers import EVERYTHING, Caller, Subject
+from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.queues import QueueChange
 from controlplane.loops.timeouts import Timeouts
 from controlplane.usecases.queues import Queues
@@ -25,7 +25,7 @@ from tests.integration.api.requests import (
     task_spec,
 )
 
-OPERATOR = Caller(subject=Subject("operator"), org=ORG, name="", permissions=EVERYTHING)
+OPERATOR = Caller(subject=Subject("operator"), org=ORG, name="", grants=org_wide(EVERYTHING))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from controlplane.core.callers import EVERYTHING, Caller, Subject
+from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.feeds.feeds import Feeds
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.notify.notifications import listen
@@ -23,7 +23,7 @@ from tests.running import running
 
 __all__ = ["store"]
 
-CALLER = Caller(subject=Subject("someone"), org=ORG, name="", permissions=EVERYTHING)
+CALLER = Caller(subject=Subject("someone"), org=ORG, name="", grants=org_wide(EVERYTHING))
 
 
 class CountingDatabase(Database):

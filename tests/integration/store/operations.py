@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
-from controlplane.core.callers import EVERYTHING, Caller, Subject
+from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.clusters import AgentInfo, AgentLoad
 from controlplane.core.fair_scheduler import FairScheduler
 from controlplane.store.resources.clusters import ClusterRef
@@ -20,7 +20,7 @@ from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import CLUSTER, Store
 from tests.running import running
 
-OPERATOR = Caller(subject=Subject("operator"), org=ORG, name="", permissions=EVERYTHING)
+OPERATOR = Caller(subject=Subject("operator"), org=ORG, name="", grants=org_wide(EVERYTHING))
 
 
 @dataclass(slots=True)

@@ -258,7 +258,7 @@ async def test_pool_name_is_validated(operations: Operations) -> None:
 
 
 async def test_cluster_operations_need_permission(operations: Operations) -> None:
-    stranger = Caller(subject=OPERATOR.subject, org=ORG, name="", permissions=frozenset())
+    stranger = Caller(subject=OPERATOR.subject, org=ORG, name="")
     clusters: Clusters = operations.clusters
     for request in (clusters.get, clusters.cordon, clusters.uncordon, clusters.drain):
         with pytest.raises(NotAllowedError):

@@ -148,7 +148,7 @@ async def test_queue_is_found_among_more_than_a_page(store: Store, queues: Queue
 
 
 async def test_queue_operations_need_permission(queues: Queues) -> None:
-    stranger = Caller(subject=OPERATOR.subject, org=ORG, name="", permissions=frozenset())
+    stranger = Caller(subject=OPERATOR.subject, org=ORG, name="")
     requests: list[Callable[[], object]] = [
         lambda: queues.list(stranger),
         lambda: queues.set(stranger, "q", QueueChange()),

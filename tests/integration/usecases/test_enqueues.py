@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import TextClause, text
 
 from controlplane.core.actions import NewAction
-from controlplane.core.callers import EVERYTHING, Caller, Subject
+from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.errors import BusyError
 from controlplane.core.queues import Queue
 from controlplane.feeds.feeds import Feeds
@@ -24,7 +24,7 @@ from tests.running import running
 
 __all__ = ["store"]
 
-CALLER = Caller(subject=Subject("someone"), org=ORG, name="", permissions=EVERYTHING)
+CALLER = Caller(subject=Subject("someone"), org=ORG, name="", grants=org_wide(EVERYTHING))
 
 LOCK_RA = text("SELECT 1 FROM runs WHERE run = 'ra' FOR UPDATE")
 LOCK_QUEUE = text("SELECT 1 FROM queues WHERE queue = 'qa' FOR UPDATE")

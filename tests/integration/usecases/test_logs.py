@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.core.callers import EVERYTHING, Caller, Subject
+from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.errors import NotFoundError, UnavailableError
 from controlplane.feeds.feeds import Feeds
 from controlplane.store.notify.notifications import listen
@@ -34,7 +34,7 @@ from tests.running import running, until
 
 __all__ = ["store"]
 
-CALLER = Caller(subject=Subject("someone"), org=ORG, name="", permissions=EVERYTHING)
+CALLER = Caller(subject=Subject("someone"), org=ORG, name="", grants=org_wide(EVERYTHING))
 TEXTS = ["one", "two", "three", "four"]
 
 

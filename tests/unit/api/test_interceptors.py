@@ -19,7 +19,7 @@ from controlplane.api.interceptors import Interceptors, Rpc
 from controlplane.api.metrics import CallMetrics
 from controlplane.api.permissions import PERMISSIONS, Access
 from controlplane.authn.anonymous import Anonymous
-from controlplane.core.callers import Caller, Permission, Subject
+from controlplane.core.callers import Caller, Permission, Subject, org_wide
 from controlplane.core.errors import NotFoundError
 from shared.model.ids import OrgName
 
@@ -31,9 +31,7 @@ class Granted(Anonymous):
 
     def __init__(self, *grants: Permission) -> None:
         super().__init__(ORG)
-        self._caller = Caller(
-            subject=Subject("ada"), org=ORG, name="Ada", permissions=frozenset(grants)
-        )
+        self._caller = Caller(subject=Subject("ada"), org=ORG, name="Ada", grants=org_wide(grants))
 
 
 def context(

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from controlplane.core.actions import RetryPolicy
-from controlplane.core.callers import ANONYMOUS, EVERYTHING, Permission
+from controlplane.core.callers import ANONYMOUS, EVERYTHING, Permission, org_wide
 from controlplane.core.errors import NotAllowedError, NotFoundError, QueueNotFoundError
 from controlplane.core.forwarded_calls import ANSWERED_WITHIN, Standing
 from controlplane.core.link_timings import LinkTimings
@@ -21,7 +21,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def test_caller_without_permission_is_refused_naming_it() -> None:
-    allowed = replace(ANONYMOUS, org=ORG, permissions=EVERYTHING)
+    allowed = replace(ANONYMOUS, org=ORG, grants=org_wide(EVERYTHING))
     for permission in Permission:
         allowed.require(permission)
         with pytest.raises(NotAllowedError, match=permission):
