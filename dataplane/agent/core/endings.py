@@ -4,7 +4,8 @@ Classifies the end of an attempt from its exit status, error.pb and outputs.
 The SDK's entry point exits 0 on a user's failure and writes error.pb, so the error is
 checked before the exit code, and the exit code before the outputs. A process that the agent
 killed ended for the agent's reason, unless it had finished: one that exited with 0 and wrote
-its outputs has succeeded, even if it was being stopped.
+its outputs has succeeded, even if it was being stopped. One that crashed by itself after it
+had written its outputs has succeeded too: native libraries may abort while the interpreter ends.
 
 Classification is total: an end that matches no rule is a user failure with the raw wait status.
 """
@@ -13,11 +14,12 @@ import re
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from dataplane.agent.core import limits
 from shared.model.phases import Phase
-from shared.model.reports import MAX_MESSAGE_BYTES, Failure, FailureKind
+from shared.model.reports import MAX_MESSAGE_BYTES, ClusterEvent, Failure, FailureKind
 
 
 class KilledFor(StrEnum):
@@ -66,6 +68,7 @@ class AttemptArtifacts:
 
 
 PROCESS_LOST = "ProcessLost"
+CRASHED = "Crashed"
 
 CUT_OFF = Failure(
     code="CutOff",
@@ -129,6 +132,8 @@ def classify(artifacts: AttemptArtifacts) -> tuple[Phase, Failure | None]:
             )
         case KilledFor.CUT_OFF:
             return Phase.FAILED, CUT_OFF
+        case None if ended.signal in CRASHES and _is_proven(artifacts):
+            return Phase.SUCCEEDED, None
         case None:
             return _classify_exit(artifacts, ended)
 
@@ -179,13 +184,22 @@ def failure_of_exit(*, code: int | None, signal_number: int | None) -> Failure |
             return Failure(code="EndedBySignal", kind=FailureKind.USER, message=message)
         if signal_number in CRASHES:
             message = f"the task's process crashed with {name}"
-            return Failure(code="Crashed", kind=FailureKind.USER, message=message)
+            return Failure(code=CRASHED, kind=FailureKind.USER, message=message)
         message = f"the task's process was killed from outside with {name}"
         return Failure(code="Interrupted", kind=FailureKind.SYSTEM, message=message)
     if code != 0:
         message = f"the task's process exited with code {code} and left no error.pb"
         return Failure(code="NonZeroExit", kind=FailureKind.USER, message=message)
     return None
+
+
+def event_of_late_crash(crash: Failure, at: datetime) -> ClusterEvent:
+    """Return the event of an attempt that succeeded although its process crashed at its end."""
+    return ClusterEvent(
+        at=at,
+        reason="CrashedAfterOutputs",
+        message=f"{crash.message} after it had written its outputs; the attempt has succeeded",
+    )
 
 
 def name_signal(number: int) -> str:

@@ -23,7 +23,7 @@ from dataplane.agent.runtimes.runtime_selection import (
     RuntimeOption,
     Runtimes,
     is_inline,
-    suits_process,
+    is_python_task,
 )
 from dataplane.agent.runtimes.unsupported import PROCESS, UnsupportedRuntime
 from dataplane.agent.settings import ProcessSettings, Settings
@@ -57,7 +57,7 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
             runtimes = Runtimes(
                 choices=[
                     RuntimeOption(is_inline, InlineRuntime(stores, clock)),
-                    RuntimeOption(lambda job: suits_process(job.task), process),
+                    RuntimeOption(lambda job: is_python_task(job.task), process),
                 ],
                 unsupported=UnsupportedRuntime(PROCESS),
                 capabilities=PROCESS_CAPABILITIES,

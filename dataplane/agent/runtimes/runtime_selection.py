@@ -76,11 +76,11 @@ def starts_with_sdk(task: Task) -> bool:
     return task.container is not None and list(task.container.args[:1]) == [ENTRY_POINT]
 
 
-def suits_process(task: Task) -> bool:
+def is_python_task(task: Task) -> bool:
     """
-    Whether the process runtime can run the task: its container runs the SDK's entry point.
+    Whether the task is one Python process: its container runs the SDK's entry point.
 
-    Tasks that are a cluster of processes (Dask, Ray, …) are excluded, although the SDK's
-    entry point starts each of those.
+    The process runtime can run such a task. Tasks that are a cluster of processes (Dask, Ray,
+    …) are excluded, although the SDK's entry point starts each of those.
     """
     return starts_with_sdk(task) and task.type not in NEEDED_BY_TYPE

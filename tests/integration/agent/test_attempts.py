@@ -99,6 +99,18 @@ async def test_crash_is_user_failure(world: World) -> None:
     assert "SIGABRT" in end.failure.message
 
 
+async def test_crash_after_outputs_is_success_with_event(world: World) -> None:
+    async with agent(world):
+        assignment = await world.assign(ActionRequest(task="crash_at_exit", outputs=["o0"]))
+        end = await world.control.end_of(assignment)
+
+    assert end.phase is Phase.SUCCEEDED, end.failure
+    assert world.outputs(assignment)["o0"].scalar.primitive.integer == 7
+    [event] = end.events
+    assert event.reason == "CrashedAfterOutputs"
+    assert "crashed with SIGABRT after it had written its outputs" in event.message
+
+
 async def test_kill_from_outside_is_system_failure(world: World, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     async with agent(world):

@@ -108,6 +108,32 @@ def make_artifacts(
             "EndedBySignal",
             USER,
         ),
+        (
+            make_artifacts(Exit(signal=signal.SIGABRT), outputs_written=True),
+            Phase.SUCCEEDED,
+            None,
+            None,
+        ),
+        (
+            make_artifacts(Exit(signal=signal.SIGABRT), outputs_written=True, error=make_error()),
+            Phase.FAILED,
+            "ValueError",
+            USER,
+        ),
+        (
+            make_artifacts(Exit(signal=signal.SIGKILL), outputs_written=True),
+            Phase.FAILED,
+            "Interrupted",
+            SYSTEM,
+        ),
+        (
+            make_artifacts(
+                Exit(signal=signal.SIGABRT, killed_for=KilledFor.STOPPED), outputs_written=True
+            ),
+            Phase.ABORTED,
+            None,
+            None,
+        ),
     ],
     ids=[
         "well",
@@ -129,6 +155,10 @@ def make_artifacts(
         "cut-off-when-done",
         "stopped-with-a-good-exit-and-no-outputs",
         "real-time-signal",
+        "crashed-after-its-outputs",
+        "crashed-after-its-outputs-and-error",
+        "killed-after-its-outputs",
+        "stopped-and-crashed-after-its-outputs",
     ],
 )
 def test_classify_covers_every_ending(

@@ -8,7 +8,7 @@ from flyteidl2.core.security_pb2 import OAuth2TokenRequest
 from flyteidl2.core.tasks_pb2 import Resources, TaskTemplate
 
 from dataplane.agent.runtimes.features import NEEDED_BY_TYPE, RuntimeKind, list_ignored
-from dataplane.agent.runtimes.runtime_selection import suits_process
+from dataplane.agent.runtimes.runtime_selection import is_python_task
 from tests.unit.agent.assignments import make_job
 
 PROCESS, PODS, CONNECTORS = RuntimeKind
@@ -126,5 +126,5 @@ def test_task_without_features_lists_no_ignored_ones(kind: RuntimeKind) -> None:
 def test_multi_process_task_is_not_run_by_process_runtime(task_type: str) -> None:
     task = make_job(args=("a0", "--inputs", "x")).task
 
-    assert suits_process(replace(task, type="python"))
-    assert not suits_process(replace(task, type=task_type))
+    assert is_python_task(replace(task, type="python"))
+    assert not is_python_task(replace(task, type=task_type))

@@ -3,18 +3,22 @@ Determine an attempt's final status from the cluster's observation and the task'
 
 The error that the task wrote takes precedence, except where the attempt was stopped: one that
 was preempted, timed out or fenced ended for that reason, whatever it managed to write. A task
-that the kernel killed for memory and that wrote an error failed of its memory.
+that the kernel killed for memory and that wrote an error failed of its memory. A Python task
+that crashed after it had written its outputs has succeeded.
 """
 
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.core.endings import (
+    CRASHED,
     CUT_OFF,
     TaskError,
     cut_message,
+    event_of_late_crash,
     failure_of_error,
     failure_of_no_outputs,
     quote,
@@ -24,7 +28,7 @@ from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.kubernetes.failures import MAX_RUNTIME_EXCEEDED, OOM_KILLED
 from dataplane.agent.runtimes.kubernetes.recorded_outcomes import AckStatus
 from dataplane.agent.runtimes.protocol import Job
-from dataplane.agent.runtimes.runtime_selection import starts_with_sdk
+from dataplane.agent.runtimes.runtime_selection import is_python_task, starts_with_sdk
 from shared.blobs.errors import BlobError
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
@@ -35,16 +39,20 @@ _WITHOUT_OUTPUTS = frozenset({"OutputInvalid", "OutputMissing"})  # the copilot'
 _FINAL = frozenset({MAX_RUNTIME_EXCEEDED, CUT_OFF.code})
 
 
-async def conclude(stores: Stores, job: Job, outcome: AckStatus) -> StatusUpdate:
-    """Return the attempt's final status update."""
+async def conclude(stores: Stores, job: Job, outcome: AckStatus, at: datetime) -> StatusUpdate:
+    """Return the attempt's final status update, which is reported at ``at``."""
     prefix = job.assignment.output_prefix
     try:
         failure = await _classify(stores, job, outcome)
     except BlobError as error:
         message = f"the task's result could not be read from the store: {error}"
         failure = Failure(code="StorageUnavailable", kind=FailureKind.SYSTEM, message=message)
+    events = outcome.events
     if failure is None:
         phase = Phase.SUCCEEDED
+        crash = _find_crash(outcome)
+        if crash is not None:
+            events = [*events, event_of_late_crash(crash, at)]
     elif failure.code == MAX_RUNTIME_EXCEEDED:
         phase = Phase.TIMED_OUT
     else:
@@ -55,7 +63,7 @@ async def conclude(stores: Stores, job: Job, outcome: AckStatus) -> StatusUpdate
         output_uri=prefix if failure is None else "",
         report_uri=await _find_report(stores, job),
         log_uri=outcome.log_uri,
-        events=outcome.events,
+        events=events,
     )
 
 
@@ -91,6 +99,8 @@ async def _classify(stores: Stores, job: Job, outcome: AckStatus) -> Failure | N
         return _quoted(failure, outcome.last_lines)
     if error is not None:
         return _of_memory(failure, error) or failure_of_error(error)
+    if _find_crash(outcome) and is_python_task(job.task) and await _is_proven(stores, job):
+        return None
     if not outcome.ended_well and failure is not None:
         return _quoted(failure, outcome.last_lines)
     if failure is not None:
@@ -99,6 +109,11 @@ async def _classify(stores: Stores, job: Job, outcome: AckStatus) -> Failure | N
     if await artifacts.are_outputs_missing(stores, job):
         return quote(failure_of_no_outputs(job.assignment.output_prefix), outcome.last_lines)
     return None
+
+
+def _find_crash(outcome: AckStatus) -> Failure | None:
+    failure = outcome.failure
+    return failure if failure is not None and failure.code == CRASHED else None
 
 
 def _is_consequence(error: TaskError, outcome: AckStatus) -> bool:

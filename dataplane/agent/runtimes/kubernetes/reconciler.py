@@ -339,7 +339,7 @@ class AttemptReconciler:
         return await self._report_end(outcome)
 
     async def _report_end(self, outcome: AckStatus) -> StatusUpdate:
-        update = await conclude(self._cluster.stores, self._job, outcome)
+        update = await conclude(self._cluster.stores, self._job, outcome, self._cluster.clock.now())
         return replace(update, log_links=self._fresh_links())
 
     async def _capture(self) -> tuple[str, Sequence[str]]:

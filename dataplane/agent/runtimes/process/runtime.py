@@ -10,7 +10,7 @@ An attempt whose state cannot be read is killed and fails; others are not affect
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,15 @@ from urllib.parse import urlsplit
 
 from dataplane.agent.core import limits
 from dataplane.agent.core.active_attempts import StatusUpdate
-from dataplane.agent.core.endings import PROCESS_LOST, AttemptArtifacts, Exit, classify
+from dataplane.agent.core.endings import (
+    CRASHES,
+    PROCESS_LOST,
+    AttemptArtifacts,
+    Exit,
+    classify,
+    event_of_late_crash,
+    failure_of_exit,
+)
 from dataplane.agent.runtimes import artifacts
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.environment import Endpoint, substitute
@@ -39,7 +47,7 @@ from shared.kit.clock import Clock
 from shared.model.ids import AttemptId
 from shared.model.link_messages import LogChunk
 from shared.model.phases import Phase
-from shared.model.reports import Failure, FailureKind
+from shared.model.reports import ClusterEvent, Failure, FailureKind
 
 logger = logging.getLogger(__name__)
 
@@ -297,7 +305,14 @@ class ProcessRuntime:
             output_uri=assignment.output_prefix if phase is Phase.SUCCEEDED else "",
             report_uri=await artifacts.find_report(self._stores, job),
             log_uri=await self._ship_log(job, directory),
+            events=self._note_late_crash(ended) if phase is Phase.SUCCEEDED else (),
         )
+
+    def _note_late_crash(self, ended: Exit | None) -> Sequence[ClusterEvent]:
+        if ended is None:
+            return ()
+        crash = failure_of_exit(code=ended.code, signal_number=ended.signal)
+        return () if crash is None else [event_of_late_crash(crash, self._clock.now())]
 
     async def _add_stored_artifacts(self, job: Job, found: AttemptArtifacts) -> AttemptArtifacts:
         """Add the artifacts in the blob store that classifying the end needs."""
@@ -307,7 +322,7 @@ class ProcessRuntime:
         error = await artifacts.read_error(self._stores, job)
         if error is not None:
             return replace(found, error=error)
-        if ended is None or ended.killed_for is not None:
+        if ended is None or ended.killed_for is not None or ended.signal in CRASHES:
             return replace(found, outputs_written=await artifacts.has_outputs(self._stores, job))
         if ended.code == 0:
             missing = await artifacts.are_outputs_missing(self._stores, job)

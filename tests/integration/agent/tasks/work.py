@@ -4,6 +4,7 @@
 # ruff: noqa: ASYNC110, ASYNC220, ASYNC230, ASYNC240, PLC0415, PTH115, S603, T201
 
 import asyncio
+import atexit
 import json
 import os
 import subprocess
@@ -56,6 +57,12 @@ async def exit_badly() -> int:
 @env.task
 async def crash() -> int:
     os.abort()
+
+
+@env.task
+async def crash_at_exit() -> int:
+    atexit.register(os.abort)
+    return 7
 
 
 @env.task

@@ -35,9 +35,13 @@ def doubted(code: str, kind: FailureKind = USER) -> AckStatus:
     return replace(failed(code, kind), ended_well=True)
 
 
-def make(base: Path, *files: str, args: tuple[str, ...] = ("a0",)) -> Job:
+def make(
+    base: Path, *files: str, args: tuple[str, ...] = ("a0",), task_type: str = "python"
+) -> Job:
     job = make_job(
-        make_assignment(base=f"file://{base}"), args=args, outputs=(Variable("o0", False),)
+        make_assignment(base=f"file://{base}", task_type=task_type),
+        args=args,
+        outputs=(Variable("o0", False),),
     )
     prefix = Path(job.assignment.output_prefix.removeprefix("file://"))
     prefix.mkdir(parents=True)
@@ -59,6 +63,8 @@ def make(base: Path, *files: str, args: tuple[str, ...] = ("a0",)) -> Job:
         (WELL, ["error.pb"], Phase.FAILED, "ValueError"),
         (failed("NonZeroExit"), ["error.pb"], Phase.FAILED, "ValueError"),
         (failed("NonZeroExit"), [], Phase.FAILED, "NonZeroExit"),
+        (failed("Crashed"), [], Phase.FAILED, "Crashed"),
+        (failed("Crashed"), ["error.pb", "outputs.pb"], Phase.FAILED, "ValueError"),
         (failed("Interrupted", SYSTEM), ["outputs.pb"], Phase.FAILED, "Interrupted"),
         (failed("Drained", PREEMPTION), ["error.pb"], Phase.FAILED, "Drained"),
         (failed(CUT_OFF.code, SYSTEM), ["error.pb"], Phase.FAILED, "CutOff"),
@@ -71,7 +77,8 @@ def make(base: Path, *files: str, args: tuple[str, ...] = ("a0",)) -> Job:
         (doubted("DeletedFromOutside", SYSTEM), [], Phase.FAILED, "DeletedFromOutside"),
     ],
     ids=[
-        "well", "no-outputs", "error", "exit-and-error", "exit", "killed-late", "drained", "fenced",
+        "well", "no-outputs", "error", "exit-and-error", "exit", "crash",
+        "crash-and-error", "killed-late", "drained", "fenced",
         "late", "memory", "memory-noticed", "memory-unnoticed", "drained-when-done",
         "drained-in-failing", "gone",
     ],
@@ -79,16 +86,41 @@ def make(base: Path, *files: str, args: tuple[str, ...] = ("a0",)) -> Job:
 async def test_an_end_is_concluded(
     tmp_path: Path, outcome: AckStatus, files: list[str], phase: Phase, code: str | None
 ) -> None:
-    update = await conclude(Stores(SystemClock()), make(tmp_path, *files), outcome)
+    update = await conclude(Stores(SystemClock()), make(tmp_path, *files), outcome, NOW)
 
     assert update.phase is phase
     assert (update.failure and update.failure.code) == code
     assert bool(update.output_uri) is (phase is Phase.SUCCEEDED)
 
 
+async def test_crash_after_outputs_is_success_with_event(tmp_path: Path) -> None:
+    stores = Stores(SystemClock())
+    update = await conclude(stores, make(tmp_path, "outputs.pb"), failed("Crashed"), NOW)
+
+    assert update.phase is Phase.SUCCEEDED
+    [event] = update.events
+    assert (event.at, event.reason) == (NOW, "CrashedAfterOutputs")
+    assert "it was Crashed after it had written its outputs" in event.message
+
+
+@pytest.mark.parametrize(
+    ("task_type", "args"),
+    [("raw-container", ("sh", "-c", "true")), ("python", ("train",)), ("ray", ("a0",))],
+    ids=["raw-container", "another-program", "cluster"],
+)
+async def test_crash_after_outputs_is_failure_of_other_tasks(
+    tmp_path: Path, task_type: str, args: tuple[str, ...]
+) -> None:
+    job = make(tmp_path, "outputs.pb", args=args, task_type=task_type)
+    update = await conclude(Stores(SystemClock()), job, failed("Crashed"), NOW)
+
+    assert update.failure is not None
+    assert (update.failure.code, update.events) == ("Crashed", ())
+
+
 async def test_outputs_prove_nothing_where_the_sdk_does_not_write_them(tmp_path: Path) -> None:
     job = make(tmp_path, "outputs.pb", args=("sh", "-c", "true"))
-    update = await conclude(Stores(SystemClock()), job, doubted("OOMKilled"))
+    update = await conclude(Stores(SystemClock()), job, doubted("OOMKilled"), NOW)
 
     assert update.phase is Phase.FAILED
 
@@ -104,7 +136,7 @@ async def test_a_task_that_failed_is_not_blamed_for_the_outputs_it_did_not_leave
     prefix = Path(job.assignment.output_prefix.removeprefix("file://"))
     (prefix / "error.pb").write_bytes(execution_pb2.ErrorDocument(error=raw).SerializeToString())
 
-    update = await conclude(Stores(SystemClock()), job, outcome)
+    update = await conclude(Stores(SystemClock()), job, outcome, NOW)
 
     assert update.failure is not None
     assert update.failure.code == code
@@ -112,7 +144,7 @@ async def test_a_task_that_failed_is_not_blamed_for_the_outputs_it_did_not_leave
 
 async def test_a_failure_of_memory_quotes_the_task(tmp_path: Path) -> None:
     job = make(tmp_path, "error.pb")
-    update = await conclude(Stores(SystemClock()), job, failed("OOMKilled"))
+    update = await conclude(Stores(SystemClock()), job, failed("OOMKilled"), NOW)
 
     assert update.failure is not None
     assert "no such thing" in update.failure.message
@@ -120,7 +152,7 @@ async def test_a_failure_of_memory_quotes_the_task(tmp_path: Path) -> None:
 
 
 async def test_a_failure_quotes_the_last_lines(tmp_path: Path) -> None:
-    update = await conclude(Stores(SystemClock()), make(tmp_path), failed("NonZeroExit"))
+    update = await conclude(Stores(SystemClock()), make(tmp_path), failed("NonZeroExit"), NOW)
 
     assert update.failure is not None
     assert update.failure.message == "it was NonZeroExit. Its last lines:\nthe last line"
