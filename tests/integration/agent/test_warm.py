@@ -1,9 +1,11 @@
 """Tests of warm starts: a task forked from the zygote looks as if started by a shell."""
 
+import gzip
 import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
 from dataplane.agent.runtimes.process.environment import inherited
+from dataplane.agent.runtimes.process.logs import read_last_lines
 from dataplane.agent.runtimes.process.process_identity import Identity
 from dataplane.agent.runtimes.process.spawner import Spawner
 from shared.kit.clock import SystemClock
@@ -254,3 +257,55 @@ async def test_attempt_taken_by_late_shim_keeps_zygote(
         await until(lambda: following.find_exit() is not None)
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
     assert directory.find_shim() == Identity.of_this_process()
+
+
+_ENDINGS = {
+    "returns": "",
+    "code": "sys.exit(3)",
+    "message": "sys.exit('a last word')",
+    "exception": "raise ValueError('no')",
+    "late_thread": "threading.Timer(0.1, print, ['from a thread']).start()",
+    "abort_at_exit": "atexit.register(os.abort)",
+}
+
+
+@pytest.mark.parametrize("ending", _ENDINGS)
+async def test_warm_start_ends_like_cold_start(tmp_path: Path, ending: str) -> None:
+    """Same exit, same last line; nothing is lost that an interpreter writes when it ends."""
+    program = tmp_path / "bin" / "a0"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import atexit, gzip, os, sys, threading\n"
+        "atexit.register(print, 'at exit')\n"
+        "file, packed = open('open', 'w'), gzip.open('open.gz', 'wt')\n"
+        "file.write('text'), packed.write('text'), print('no newline', end='')\n"
+        f"print()\n{_ENDINGS[ending]}\n"
+    )
+    program.chmod(0o755)
+    base = inherited(os.environ)
+    base["PATH"] = f"{program.parent}:{base['PATH']}"
+    found = []
+    for warm in (False, True):
+        directory = AttemptDirectory(tmp_path / str(warm) / "attempts" / "first")
+        start = _make_start(str(program), base)
+        directory.make(start)
+        spawner = Spawner(base, tmp_path, SystemClock(), warm=warm)
+        async with running(spawner, at_most=60):
+            if warm:
+                await spawner.ready.wait()
+                assert spawner._may_fork(start)
+            assert await spawner.start(directory, start)
+            await until(lambda ended=directory: ended.find_exit() is not None)  # type: ignore[misc]
+        ended = directory.find_exit()
+        assert ended is not None
+        files = [directory.work / "open", directory.work / "open.gz"]
+        found.append(
+            (
+                (ended.code, ended.signal),
+                read_last_lines(directory.log, 100),
+                files[0].read_text(),
+                gzip.decompress(files[1].read_bytes()) if ended.signal is None else None,
+            )
+        )
+    assert found[0] == found[1]

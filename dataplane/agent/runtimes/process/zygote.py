@@ -277,7 +277,11 @@ def _reap() -> None:
 
 
 def become(start: Start) -> None:
-    """Run the program ``start.argv[0]`` in this interpreter, as its ``__main__``."""
+    """
+    Run the program ``start.argv[0]`` in this interpreter, as its ``__main__``.
+
+    The interpreter ends as usual afterwards, which writes what open files still buffer.
+    """
     program = start.argv[0]
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # the interpreter's default
     _set_environment(start.env)
@@ -289,7 +293,12 @@ def become(start: Start) -> None:
     sys.modules["__main__"] = module = types.ModuleType("__main__")
     module.__dict__.update(__file__=program, __builtins__=__builtins__)
     code = compile(Path(program).read_bytes(), program, "exec")
-    exec(code, module.__dict__)  # noqa: S102 - runs the task's program
+    try:
+        exec(code, module.__dict__)  # noqa: S102 - runs the task's program
+    except Exception as error:  # noqa: BLE001 - as the interpreter does
+        frames = error.__traceback__ and error.__traceback__.tb_next  # without this function's
+        sys.excepthook(type(error), error.with_traceback(frames), frames)
+        sys.exit(1)
 
 
 if __name__ == "__main__":
