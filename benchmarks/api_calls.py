@@ -5,6 +5,7 @@ Profiles the API's steps of one Enqueue call, without HTTP and without the datab
 ordinary task, about 2 kB.
 """
 
+import argparse
 import asyncio
 import logging
 from collections.abc import Callable
@@ -84,6 +85,7 @@ async def _time_call(answer: Callable[[Any, Any], Any], request: EnqueueRequest)
 
 
 async def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
     request = make_request()
     body = request.SerializeToString()
     packed = BoundedGzip().compress(body)

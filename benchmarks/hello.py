@@ -2,7 +2,8 @@
 Measures the overhead of a task: ``flyte run`` of a hello task against a bare ``a0``.
 
 The baseline is the same task run with the same command line, without Volary: start Python,
-import the SDK, unpack the code, run, write the outputs.
+import the SDK, unpack the code, run, write the outputs. The task runs with an agent that forks
+it from a process with the SDK loaded (a warm start), and with one that starts Python (cold).
 """
 
 import argparse
@@ -63,31 +64,43 @@ async def _latest(runs: RunServiceClient) -> TaskSpec:
     return details.details.action.task
 
 
-async def measure(stack: Stack, options: argparse.Namespace) -> None:
+async def measure(stack: Stack, cold: Stack, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="volary-hello-") as home:
         Path(home, "hello.py").write_text(_HELLO)
+        Path(home, "cold").mkdir()
         environment = {**os.environ, "HOME": home, "DO_NOT_TRACK": "1"}
+        # The SDK remembers in its home where it has uploaded a bundle, so each stack has its own.
+        with_cold = {**environment, "HOME": str(Path(home, "cold"))}
         flyte = str(Path(sys.executable).with_name("flyte"))
         place = ["--project", PROJECT, "--domain", DOMAIN]
-        run = [
-            flyte, "--endpoint", stack.endpoint, "--insecure", "run", *place, "--follow",
-            "hello.py", "hello",
-        ]  # fmt: skip
-        await _command(run, environment, home)  # warm up, and upload the bundle
-        followed = [await _command(run, environment, home) for _ in range(options.times)]
         version = [flyte, "--version"]
-        client = [await _command(version, environment, home) for _ in range(options.times)]
-        inside = await _phases(stack)
+        followed: list[float] = []
+        client: list[float] = []
+        for number in range(options.times + 1):  # by turns, so that all see the same machine
+            for each, variables in ((stack, environment), (cold, with_cold)):
+                run = [
+                    flyte, "--endpoint", each.endpoint, "--insecure", "run", *place, "--follow",
+                    "hello.py", "hello",
+                ]  # fmt: skip
+                taken = await _command(run, variables, home)
+                if number and each is stack:  # the first uploads the bundle
+                    followed.append(taken)
+            client.append(await _command(version, environment, home))
+        warm_start = (await _phases(stack))[: options.times]
+        cold_start = (await _phases(cold))[: options.times]
         bare = await _bare(stack, environment, home, options.times)
     with table("A hello task", "measure", "median s") as rows:
         rows.add_row("flyte run --follow, to its end", _median(followed))
         rows.add_row("flyte --version (the client's own start)", _median(client))
         rows.add_row("a0 alone, the same command line", _median(bare))
-        rows.add_row("in Volary: run created to run ended", _median(inside))
+        rows.add_row("in Volary, warm start: run created to run ended", _median(warm_start))
+        rows.add_row("in Volary, cold start: run created to run ended", _median(cold_start))
+        ratio = statistics.median(warm_start) / statistics.median(cold_start)
+        rows.add_row("ratio of warm start to cold start", f"{ratio:.2f}")
 
 
 async def _phases(stack: Stack) -> Sequence[float]:
-    """Return the seconds from creation to end of each run so far, by the server's clock."""
+    """Return the seconds from creation to end of each run, the latest first, by the server's clock."""
     runs = RunServiceClient(f"http://{stack.endpoint}")
     scope = ProjectIdentifier(organization="x", name=PROJECT, domain=DOMAIN)
     page = await runs.list_runs(ListRunsRequest(project_id=scope, request=ListRequest(limit=50)))
@@ -153,8 +166,11 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=5, help="how often each is measured")
     options = parser.parse_args()
-    async with running_stack() as stack:
-        await measure(stack, options)
+    async with (
+        running_stack() as stack,
+        running_stack(variables={"VOLARY_AGENT_WARM": "false"}) as cold,
+    ):
+        await measure(stack, cold, options)
 
 
 if __name__ == "__main__":

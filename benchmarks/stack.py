@@ -7,11 +7,12 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 from rich.console import Console
@@ -19,6 +20,9 @@ from rich.table import Table
 
 _UP_SECONDS = 60
 _STOP_SECONDS = 60
+_SOCKETS = 4  # the line of postmaster.pid that names the directory of Postgres's sockets
+RESULTS = "BENCHMARK_RESULTS"
+"""Environment variable: a file to which each table is added, as one line of JSON."""
 PACKAGES = (
     "volary",
     "flyte",
@@ -38,6 +42,18 @@ class Stack:
     endpoint: str  # host:port
     data_directory: Path
     process: psutil.Process
+
+    @property
+    def superuser_url(self) -> str:
+        """
+        URL of the stack's database, for a user whom row-level security does not restrict.
+
+        Read from files that every release has had, so that it works in clones of old commits.
+        """
+        postmaster = self.data_directory / "postgres" / "data" / "postmaster.pid"
+        sockets = quote(postmaster.read_text().splitlines()[_SOCKETS].strip())
+        secret = (self.data_directory / "secrets" / "postgres-superuser").read_text().strip()
+        return f"postgresql://postgres:{quote(secret, safe='')}@/volary?host={sockets}"
 
     def memory_bytes(self) -> "dict[str, int]":
         """Return the resident memory of the control plane and of its agent."""
@@ -65,15 +81,21 @@ def _cpu(process: psutil.Process) -> float:
 
 
 @asynccontextmanager
-async def running_stack(*arguments: str) -> AsyncIterator[Stack]:
-    """Run ``volary up`` in a temporary directory, removed afterwards."""
+async def running_stack(
+    *arguments: str, variables: Mapping[str, str] | None = None
+) -> AsyncIterator[Stack]:
+    """
+    Run ``volary up`` in a temporary directory, removed afterwards.
+
+    ``variables`` are set in its environment, which its agent inherits.
+    """
     with tempfile.TemporaryDirectory(prefix="volary-benchmark-") as home:
         data, log = Path(home, "data"), Path(home, "log")
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "controlplane.cli", "up", "--data-dir", str(data),
                 "--http-port", "0", "--link-port", "0", "--log-level", "warning", *arguments,
-                stdout=output, stderr=output, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                stdout=output, stderr=output, env={**os.environ, "PYTHONUNBUFFERED": "1", **(variables or {})},
             )  # fmt: skip
         try:
             told = await _told(process, data / "up.json", log)
@@ -111,6 +133,10 @@ def table(title: str, *columns: str) -> Iterator[Table]:
     console = Console(width=110)
     console.print(made)
     console.print(_place(), style="dim")
+    if path := os.environ.get(RESULTS):
+        rows = zip(*(column.cells for column in made.columns), strict=True)
+        with Path(path).open("a") as results:
+            results.write(json.dumps({"title": title, "rows": [list(row) for row in rows]}) + "\n")
 
 
 def _place() -> str:

@@ -5,8 +5,8 @@ Many idle agents in one process: the agent's real link with a stub session handl
 file in the directory, each over its own connection.
 """
 
+import argparse
 import asyncio
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -68,5 +68,13 @@ async def run_agents(address: str, tokens: Sequence[Path]) -> None:
             crowd.create_task(connection.run())
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("address", help="host:port of the agents' link")
+    parser.add_argument("directory", type=Path, help="holds one token file for each agent")
+    options = parser.parse_args()
+    uvloop.run(run_agents(options.address, sorted(options.directory.iterdir())))
+
+
 if __name__ == "__main__":
-    uvloop.run(run_agents(sys.argv[1], sorted(Path(sys.argv[2]).iterdir())))
+    main()
