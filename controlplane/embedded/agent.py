@@ -13,12 +13,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from controlplane.embedded import launching
+from shared.kit.backoff import Backoff
 from shared.kit.clock import Clock
 
 _log = logging.getLogger(__name__)
 
-_FIRST_PAUSE = timedelta(seconds=0.5)
-_LONGEST_PAUSE = timedelta(seconds=15)
+_BACKOFF = Backoff(first=timedelta(seconds=0.5), at_most=timedelta(seconds=15), jitter=0)
 _STEADY = timedelta(seconds=60)
 """Uptime after which the restart delay is reset."""
 
@@ -33,18 +33,19 @@ class AgentProcess:
 
     async def run(self) -> None:
         """Keep an agent running until cancelled; then stop it and wait for its exit."""
-        pause = _FIRST_PAUSE
+        exits = 0
         while True:
             begun = self._clock.now()
             code = await self._run_once()
             if self._clock.now() - begun >= _STEADY:
-                pause = _FIRST_PAUSE
+                exits = 0
+            exits += 1
+            pause = _BACKOFF.delay(exits)
             _log.warning(
                 "agent exited; restarting",
                 extra={"code": code, "in_seconds": pause.total_seconds()},
             )
             await self._clock.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _run_once(self) -> int:
         process = await asyncio.create_subprocess_exec(

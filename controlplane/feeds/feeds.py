@@ -20,6 +20,7 @@ from contextlib import (
     suppress,
 )
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
 from prometheus_client import Counter
@@ -32,6 +33,7 @@ from controlplane.store.notify.changes import Notification
 from controlplane.store.resources import actions as store
 from controlplane.store.resources.runs import get_change
 from shared.kit.admission import AdmissionLimiter
+from shared.kit.backoff import Backoff
 from shared.kit.wakeup import Wakeup
 from shared.model.ids import ActionName, ClusterName, OrgName, RunId
 
@@ -50,7 +52,7 @@ MOST_OPENINGS_WAITING = 5_000
 
 _PAGE = 1_000
 _READERS = 4  # concurrent transactions; a run is read by one at a time
-_BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0)
+_BACKOFF = Backoff(first=timedelta(seconds=0.5), at_most=timedelta(seconds=5), jitter=0.5)
 
 Run = tuple[OrgName, RunId]
 Wakeups = dict[Wakeup, None]
@@ -209,8 +211,8 @@ class Feeds:
             except Exception:
                 FAILED_READS.labels("notifications").inc()
                 log.exception("notification listener failed", extra={"in_a_row": failed + 1})
-            await asyncio.sleep(_backoff(failed))
             failed += 1
+            await asyncio.sleep(_BACKOFF.delay(failed).total_seconds())
 
     def _receive(self, notification: Notification | None) -> None:
         if notification is None:
@@ -305,8 +307,9 @@ class Feeds:
         FAILED_READS.labels("changes").inc()
         watched = self._watched.get(key)
         if watched is not None:
-            watched.retry_at = asyncio.get_running_loop().time() + _backoff(watched.failed)
             watched.failed += 1
+            delay = _BACKOFF.delay(watched.failed).total_seconds()
+            watched.retry_at = asyncio.get_running_loop().time() + delay
             self._dirty[key] = None
 
     async def _read_run(self, key: Run) -> None:
@@ -321,10 +324,6 @@ class Feeds:
                     subscription.offer(row)
             watched.failed = 0
             more = len(rows) == _PAGE
-
-
-def _backoff(failed: int) -> float:
-    return _BACKOFF_SECONDS[min(failed, len(_BACKOFF_SECONDS) - 1)]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from datetime import timedelta
 from prometheus_client import Counter
 
 from controlplane.core.errors import UnavailableError
+from shared.kit.backoff import Backoff
 from shared.kit.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ async def run_periodically(
 
     ``pause`` waits for the next pass in place of the clock, at most as long as its argument.
     """
+    backoff = Backoff(first=every, at_most=max(every, LONGEST_BACKOFF), jitter=0)
     failed = 0
     while True:
         try:
@@ -54,13 +56,7 @@ async def run_periodically(
             FAILED_PASSES.labels(name).inc()
             failed += 1
             log.exception("loop pass failed", extra={"pass": name, "in_a_row": failed})
-        await (pause or clock.sleep)(backoff(every, failed))
-
-
-def backoff(every: timedelta, failed: int) -> timedelta:
-    """Return the pause before the next pass after ``failed`` consecutive failures."""
-    doubled: timedelta = every * 2 ** min(failed, 16)
-    return max(every, min(doubled, LONGEST_BACKOFF))
+        await (pause or clock.sleep)(backoff.delay(failed + 1))
 
 
 @contextmanager

@@ -7,18 +7,15 @@ is the usual reason of a failure, and a new one is cheap.
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
 
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    wait_exponential_jitter,
-)
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from dataplane.copilot.connections import Answer
 from dataplane.copilot.deadlines import Deadline
 from dataplane.copilot.errors import MissingError, RefusedError, TransientError
+from shared.kit.backoff import Backoff
 
 _T = TypeVar("_T")
 
@@ -27,7 +24,7 @@ _MAX_RETRY_AFTER_SECONDS = 120.0  # a longer Retry-After is cut to this
 _TRIES = 4  # after statuses that a fresh link should fix
 _FIXED_BY_FRESH_LINK = frozenset({400, 401, 403})  # some stores answer 400 to an expired token
 _BUSY = frozenset({408, 409, 425, 429})
-_back_off = wait_exponential_jitter(multiplier=0.2, max=15, jitter=0.5)
+_BACKOFF = Backoff(first=timedelta(milliseconds=200), at_most=timedelta(seconds=15), jitter=0.5)
 
 
 class Retries:
@@ -90,9 +87,9 @@ def _reason(body: bytes) -> str:
 def _wait(state: RetryCallState) -> float:
     after = _error(state).after
     if after is None:
-        return _back_off(state)
+        return _BACKOFF.wait(state)
     # Retry at once with the first fresh link, and with back-off after that.
-    return after if after or state.attempt_number == 1 else _back_off(state)
+    return after if after or state.attempt_number == 1 else _BACKOFF.wait(state)
 
 
 def _error(state: RetryCallState) -> TransientError:

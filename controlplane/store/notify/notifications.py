@@ -9,17 +9,19 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import timedelta
 
 import asyncpg
 from sqlalchemy import make_url
 
 from controlplane.store.connections import APPLICATION_ROLE
 from controlplane.store.notify.changes import CHANNEL, Notification, parse_notification
+from shared.kit.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
 _PROBE_SECONDS = 15
-_BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+_BACKOFF = Backoff(first=timedelta(seconds=0.1), at_most=timedelta(seconds=5), jitter=0.5)
 
 
 async def listen(url: str) -> AsyncGenerator[Notification | None, None]:
@@ -32,8 +34,8 @@ async def listen(url: str) -> AsyncGenerator[Notification | None, None]:
                     failures = 0
                     yield notification
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-            delay = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
             failures += 1
+            delay = _BACKOFF.delay(failures).total_seconds()
             log.warning(
                 "notification listener disconnected",
                 extra={"error": str(error), "retry_in_s": delay},

@@ -9,7 +9,6 @@ epoch. Intervals are measured by the event loop's monotonic clock.
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from typing import Any
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ConflictError, ExistsError, KubeError, NotFoundError
 from dataplane.agent.kube.objects import LEASE, MANAGED_LABEL, Name, Object
+from shared.kit.backoff import jittered
 from shared.kit.cancellation import check_cancellation
 from shared.kit.clock import Clock
 
@@ -105,7 +105,7 @@ class Election:
                 logger.warning(
                     "lease not read", extra={"lease": str(self._name), "detail": str(error)}
                 )
-            await self._clock.sleep(self._terms.poll_interval * random.uniform(0.7, 1))  # noqa: S311 - spreads load, keeps no secret
+            await self._clock.sleep(jittered(self._terms.poll_interval, 0.3))
 
     def _is_free(self, lease: Object, since: float) -> bool:
         spec = lease.get("spec") or {}

@@ -8,7 +8,6 @@ the next resumes from the last resource version, so a dead connection is noticed
 
 import asyncio
 import logging
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -19,12 +18,13 @@ from dataplane.agent.kube import limits
 from dataplane.agent.kube.client import Change, ChangeKind, Kube
 from dataplane.agent.kube.errors import BusyError, ExpiredError, KubeError, UnreachableError
 from dataplane.agent.kube.objects import Kind, Object
+from shared.kit.backoff import Backoff
 from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)
 
 _SHORT = timedelta(milliseconds=500)  # the shortest watch that we ask for lasts a second
-_DOUBLINGS = 10
+_BACKOFF = Backoff(first=2 * limits.RETRY_FIRST, at_most=limits.RELIST_AT_MOST, jitter=0.5)
 
 
 @dataclass(slots=True)
@@ -133,10 +133,7 @@ class Reflector(ABC):
     async def _pause(self, error: KubeError) -> None:
         self.counts.failures += 1
         self._failures += 1
-        longest = min(
-            limits.RELIST_AT_MOST, limits.RETRY_FIRST * 2 ** min(self._failures, _DOUBLINGS)
-        )
-        pause = longest * random.uniform(0.5, 1)  # noqa: S311 - spreads a storm, keeps no secret
+        pause = _BACKOFF.delay(self._failures)
         if isinstance(error, BusyError) and error.retry_after is not None:
             pause += min(error.retry_after, limits.RETRY_AFTER_AT_MOST)
         await self._clock.sleep(pause)

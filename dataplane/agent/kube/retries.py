@@ -1,16 +1,16 @@
-"""Retries calls with transient errors, with exponential backoff and jitter; nothing else does."""
+"""Retries calls with transient errors; no other module retries single calls."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
 from dataplane.agent.kube import limits
 from dataplane.agent.kube.errors import BusyError, KubeError
+from shared.kit.backoff import Backoff
 
 _T = TypeVar("_T")
-_DOUBLINGS = 10
+_BACKOFF = Backoff(first=limits.RETRY_FIRST, at_most=limits.RETRY_AT_MOST)
 
 
 async def call_with_retries(
@@ -43,9 +43,7 @@ async def call_with_retries(
 
 def _pause(error: KubeError, failures: int) -> timedelta:
     """Return the backoff with jitter, plus the server's Retry-After."""
-    doublings = min(failures - 1, _DOUBLINGS)
-    longest: timedelta = min(limits.RETRY_AT_MOST, limits.RETRY_FIRST * 2**doublings)
-    pause = longest * random.random()  # noqa: S311 - spreads a storm, keeps no secret
+    pause = _BACKOFF.delay(failures)
     if isinstance(error, BusyError) and error.retry_after is not None:
         pause += min(error.retry_after, limits.RETRY_AFTER_AT_MOST)
     return pause

@@ -29,6 +29,7 @@ from dataplane.agent.link.channel import DialError, Token, open_channel
 from dataplane.agent.link.handler import SessionHandler
 from dataplane.agent.link.stream import Stream
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
+from shared.kit.backoff import Backoff, jittered
 from shared.kit.cancellation import check_cancellation
 from shared.kit.clock import Clock
 from shared.model.link_messages import Hello
@@ -36,6 +37,7 @@ from shared.model.link_messages import Hello
 logger = logging.getLogger(__name__)
 
 PROTOCOL = 1
+_BACKOFF = Backoff(first=limits.RECONNECT_FIRST, at_most=limits.RECONNECT_AT_MOST)
 SOFTWARE = "volary-agent 0.1.0"
 
 
@@ -78,15 +80,12 @@ class Connection:
         """Reconnect until cancelled; raise RefusedError if the control plane rejects for good."""
         until_served = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_result(lambda outcome: not outcome.served),
-            wait=tenacity.wait_random_exponential(
-                multiplier=limits.RECONNECT_FIRST.total_seconds(),
-                max=limits.RECONNECT_AT_MOST.total_seconds(),
-            ),
+            wait=_BACKOFF.wait,
             sleep=self._sleep,
         )
         while True:
             await until_served(self._run_session)
-            await self._sleep(random.uniform(0, limits.RECONNECT_SPREAD.total_seconds()))  # noqa: S311 - spreads a storm, keeps no secret
+            await self._clock.sleep(jittered(limits.RECONNECT_SPREAD))
 
     async def _run_session(self) -> _Outcome:
         address = self._addresses[0]

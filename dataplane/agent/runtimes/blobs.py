@@ -10,10 +10,12 @@ import tenacity
 from shared.blobs.errors import BlobOutsideError, BlobStoreError
 from shared.blobs.options import S3Options
 from shared.blobs.store import BlobStore, open_store
+from shared.kit.backoff import Backoff
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
 
 _STORES_OPEN = 64
+_BACKOFF = Backoff(first=timedelta(milliseconds=200), at_most=timedelta(seconds=10))
 _T = TypeVar("_T")
 
 
@@ -53,7 +55,7 @@ class Stores:
         return aiter(
             tenacity.AsyncRetrying(
                 retry=tenacity.retry_if_exception_type(BlobStoreError),
-                wait=tenacity.wait_random_exponential(multiplier=0.2, max=10),
+                wait=_BACKOFF.wait,
                 stop=tenacity.stop_after_delay(at_most.total_seconds()),
                 sleep=sleep,
                 reraise=True,

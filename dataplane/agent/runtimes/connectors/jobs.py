@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -32,6 +31,7 @@ from dataplane.agent.runtimes.connectors.transcript import Transcript
 from dataplane.agent.runtimes.log_links import render_log_links
 from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from shared.blobs.errors import BlobError
+from shared.kit.backoff import Backoff
 from shared.kit.clock import Clock
 from shared.model.phases import TERMINAL, Phase
 from shared.model.reports import Failure, FailureKind, LogLink
@@ -62,8 +62,8 @@ class Pace:
 
     def pause(self, polls: int) -> timedelta:
         """Return the time until the next poll, after ``polls`` polls without a change."""
-        grown = min(self.first * 1.5 ** min(polls, 32), self.at_most)
-        return grown * random.uniform(0.8, 1.2)  # noqa: S311 - spreads calls
+        growing = Backoff(first=self.first, at_most=self.at_most, factor=1.5, jitter=0.3)
+        return growing.delay(polls + 1)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -43,6 +43,7 @@ from dataplane.agent.runtimes.kubernetes.resource import Resource
 from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from dataplane.agent.runtimes.tasks import BadSpecError
 from shared.blobs.errors import BlobError
+from shared.kit.backoff import Backoff
 from shared.model.phases import Phase
 from shared.model.reports import ClusterEvent, Failure, FailureKind, LogLink
 
@@ -55,6 +56,7 @@ _PHASES = {
 }
 
 
+_BACKOFF = Backoff(first=limits.KUBE_QUOTA_RETRY_MIN, at_most=limits.KUBE_QUOTA_RETRY_MAX, jitter=0)
 _UNSEEN_FOR = timedelta(seconds=10)  # after that the reason is reported
 _PASSING = timedelta(seconds=1)  # an image that is on the node, a volume that is at hand
 _ORDINARY = frozenset({"ContainerCreating", "PodInitializing", "Pulling"})
@@ -154,7 +156,7 @@ class AttemptReconciler:
             return _failed(
                 Failure(code="StorageUnavailable", kind=FailureKind.SYSTEM, message=str(error))
             )
-        pause = limits.KUBE_QUOTA_RETRY_MIN
+        rejections = 0
         began = self._cluster.clock.now()
         unanswered = False
         while not self._stop.is_set():
@@ -170,8 +172,8 @@ class AttemptReconciler:
             await self._report_once(
                 Phase.WAITING_FOR_RESOURCES, rejection.reason, rejection.message
             )
-            await self._pause(pause)
-            pause = min(2 * pause, limits.KUBE_QUOTA_RETRY_MAX)
+            rejections += 1
+            await self._pause(_BACKOFF.delay(rejections))
             unanswered = unanswered or rejection.reason == creation_errors.UNAVAILABLE
             if unanswered and self._resource.was_seen():
                 return None  # it was created nevertheless, and may itself use up the quota

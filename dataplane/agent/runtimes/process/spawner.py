@@ -23,13 +23,13 @@ from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
 from dataplane.agent.runtimes.process.fixed_variables import find_fixed
 from dataplane.agent.runtimes.process.shim import STARTED
 from dataplane.agent.runtimes.process.zygote import GREETING_BYTES, PROBE, Greeting
+from shared.kit.backoff import Backoff
 from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-_RESTART_PAUSE_MIN = timedelta(seconds=1)
-_RESTART_PAUSE_MAX = timedelta(seconds=60)
-
+_BACKOFF = Backoff(first=timedelta(seconds=1), at_most=timedelta(seconds=60), jitter=0)
+_STEADY = timedelta(seconds=60)  # uptime of a zygote after which the backoff is reset
 _GREETING_TIMEOUT = timedelta(minutes=2)  # imports from a cold disk take long
 _KILL_TIMEOUT = timedelta(seconds=10)  # from SIGKILL to the end
 
@@ -55,16 +55,16 @@ class Spawner:
         """Keep a zygote running until cancelled; while there is none, starts are cold."""
         if not self._warm:
             return
-        pause = _RESTART_PAUSE_MIN
+        ended = 0
         while True:
             started_at = self._clock.now()
             may_restart = await self._run_zygote()
             if not may_restart:
                 return
-            if self._clock.now() - started_at > _RESTART_PAUSE_MAX:
-                pause = _RESTART_PAUSE_MIN
-            await self._clock.sleep(pause)
-            pause = min(pause * 2, _RESTART_PAUSE_MAX)
+            if self._clock.now() - started_at > _STEADY:
+                ended = 0
+            ended += 1
+            await self._clock.sleep(_BACKOFF.delay(ended))
 
     async def start(self, directory: AttemptDirectory, start: Start) -> bool:
         """
