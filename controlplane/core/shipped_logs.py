@@ -8,8 +8,8 @@ No more than a block is in memory at once, whatever the bucket contains. A line 
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 
+from shared.kit.timestamps import from_us
 from shared.model.logs import LogLine, Originator
 
 MAX_PACKED_BYTES = 64 * 1024**2
@@ -20,11 +20,9 @@ MAX_LINE_BYTES = 1024**2
 BLOCK_BYTES = 64 * 1024
 _PIECE_BYTES = 16 * 1024
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MALFORMED_LINE_ERRORS = (
     AttributeError,
     KeyError,
-    OverflowError,
     RecursionError,
     TypeError,
     ValueError,
@@ -99,6 +97,6 @@ class Unpacking:
 def _decode(lines: Iterable[bytes]) -> Iterator[LogLine]:
     for line in lines:
         record = json.loads(line)
-        at = _EPOCH + timedelta(microseconds=record["t"])
+        at = from_us(record["t"])
         text = record["m"].encode(errors="replace").decode()  # JSON can hold lone surrogates
         yield LogLine(at, text, Originator(record["o"]))

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from controlplane.core.agent_sessions import FrameKind, InventoryDecision, LeaseRecord
 from controlplane.core.clusters import ClusterSpec
 from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2, report_pb2
+from shared.kit.timestamps import to_us
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId
 from shared.model.reports import Acknowledgement
 from shared.wire.assignments import render_assignment
 from shared.wire.ids import render_attempt_id, render_lease
 from shared.wire.reports import render_acknowledgement
-from shared.wire.timestamps import to_us
 
 BATCH_BYTES = 8 * 1024 * 1024
 

@@ -13,7 +13,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from shared.idl.agent.v1 import link_pb2, probe_pb2
-from shared.wire.errors import BadMessageError
+from shared.wire.fields import BadMessageError
 
 _M = TypeVar("_M", bound=Message)
 

@@ -9,7 +9,7 @@ from controlplane.link.frames import render_follow_logs
 from shared.idl.agent.v1 import call_pb2
 from shared.model.ids import AttemptId, ClusterName, OrgName
 from shared.model.logs import LogLine
-from shared.wire.errors import BadMessageError
+from shared.wire.fields import BadMessageError
 from shared.wire.logs import parse_log_chunk
 
 

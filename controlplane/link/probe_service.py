@@ -12,7 +12,7 @@ from controlplane.link.handlers import Unreadable
 from controlplane.usecases.agent_sessions import AgentSessions
 from shared.idl.agent.v1 import probe_pb2, probe_pb2_grpc
 from shared.kit.clock import Clock
-from shared.wire.timestamps import to_us
+from shared.kit.timestamps import to_us
 
 _BEARER = "Bearer "
 

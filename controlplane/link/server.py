@@ -39,8 +39,7 @@ from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.admission import AdmissionLimiter
 from shared.kit.clock import Clock
-from shared.wire.errors import BadMessageError
-from shared.wire.strings import MAX_CODE_BYTES, parse_words
+from shared.wire.fields import MAX_CODE_BYTES, BadMessageError, parse_words
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,7 @@
 """Converts assignments to and from protobuf."""
 
 from shared.idl.agent.v1 import assignment_pb2
+from shared.kit.timestamps import to_us
 from shared.model.assignments import Assignment
 from shared.model.ids import (
     ActionKey,
@@ -11,9 +12,8 @@ from shared.model.ids import (
     RunKey,
     RunName,
 )
-from shared.wire.errors import BadMessageError
+from shared.wire.fields import BadMessageError, parse_timestamp
 from shared.wire.ids import parse_attempt_id, parse_digest, parse_lease_id, render_attempt_id
-from shared.wire.timestamps import from_us, to_us
 
 _REQUIRED = ("org", "project", "domain", "run", "action", "run_base", "output_prefix")
 
@@ -37,7 +37,7 @@ def parse_assignment(message: assignment_pb2.Assignment) -> Assignment:
         output_prefix=message.output_prefix,
         previous_output_prefix=message.previous_output_prefix,
         raw_data_prefix=message.raw_data_prefix,
-        run_started_at=from_us(message.run_started_at_us),
+        run_started_at=parse_timestamp(message.run_started_at_us),
         replaceable=message.replaceable,
     )
 

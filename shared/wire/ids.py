@@ -4,7 +4,7 @@ from uuid import UUID
 
 from shared.idl.agent.v1 import assignment_pb2
 from shared.model.ids import ActionId, AttemptId, Digest, LeaseId
-from shared.wire.errors import BadMessageError
+from shared.wire.fields import BadMessageError
 
 _MAX_NUMBER = 2**31 - 1
 

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from shared.idl.agent.v1 import call_pb2
+from shared.kit.timestamps import to_us
 from shared.model.logs import LogLine, Originator
-from shared.wire.timestamps import from_us, to_us
+from shared.wire.fields import parse_timestamp
 
 
 def parse_log_chunk(message: call_pb2.LogChunk) -> Sequence[LogLine]:
     return [
-        LogLine(from_us(line.at_us), line.text, _parse_originator(line.originator))
+        LogLine(parse_timestamp(line.at_us), line.text, _parse_originator(line.originator))
         for line in message.lines
     ]
 

@@ -1,6 +1,7 @@
 """Converts reports and acknowledgements to and from protobuf."""
 
 from shared.idl.agent.v1 import report_pb2
+from shared.kit.timestamps import to_us
 from shared.model.phases import Phase
 from shared.model.reports import (
     MAX_MESSAGE_BYTES,
@@ -12,10 +13,14 @@ from shared.model.reports import (
     LogLink,
     Report,
 )
-from shared.wire.errors import BadMessageError
+from shared.wire.fields import (
+    MAX_CODE_BYTES,
+    BadMessageError,
+    parse_timestamp,
+    parse_uri,
+    parse_words,
+)
 from shared.wire.ids import parse_attempt_id, parse_lease_id, render_attempt_id
-from shared.wire.strings import MAX_CODE_BYTES, parse_uri, parse_words
-from shared.wire.timestamps import from_us, to_us
 
 MAX_EVENTS = 100
 """Per report; the first ones are kept, since they show how the attempt started."""
@@ -35,7 +40,7 @@ def parse_report(message: report_pb2.Report) -> Report:
         lease=parse_lease_id(message.lease_id),
         version=message.version,
         phase=_parse_phase(message.phase),
-        at=from_us(message.at_us),
+        at=parse_timestamp(message.at_us),
         reason=parse_words(message.reason, MAX_CODE_BYTES),
         message=parse_words(message.message, MAX_MESSAGE_BYTES),
         failure=_parse_failure(message.failure) if message.HasField("failure") else None,
@@ -44,7 +49,7 @@ def parse_report(message: report_pb2.Report) -> Report:
         log_uri=parse_uri(message.log_uri, "report.log_uri"),
         events=[
             ClusterEvent(
-                at=from_us(event.at_us),
+                at=parse_timestamp(event.at_us),
                 reason=parse_words(event.reason, MAX_CODE_BYTES),
                 message=parse_words(event.message, MAX_EVENT_BYTES),
             )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dataplane.agent.core.timestamps import from_us, to_us
+from shared.kit.timestamps import from_us, to_us
 
 _MARGIN = timedelta(seconds=2)  # between the last SIGKILL and the earliest new lease
 _US = timedelta(microseconds=1)

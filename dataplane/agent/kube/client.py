@@ -38,6 +38,7 @@ from dataplane.agent.kube.objects import (
 )
 from dataplane.agent.kube.requests import JSON, MERGE, METADATA_LIST, Request, selectors
 from dataplane.agent.kube.retries import call_with_retries
+from shared.kit.timestamps import render_rfc3339
 
 if TYPE_CHECKING:
     from dataplane.agent.kube.transport import Transport
@@ -255,7 +256,7 @@ class Kube:
         query = {"container": container, "follow": str(follow).lower()}
         query |= {"timestamps": str(timestamps).lower(), "previous": str(previous).lower()}
         if since_time is not None:
-            query["sinceTime"] = since_time.isoformat().replace("+00:00", "Z")
+            query["sinceTime"] = render_rfc3339(since_time)
         if tail_lines is not None:
             query["tailLines"] = str(tail_lines)
         if limit_bytes is not None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from dataplane.agent.kube.client import Kube
@@ -20,6 +20,7 @@ from dataplane.agent.kube.objects import LEASE, MANAGED_LABEL, Name, Object
 from shared.kit.backoff import jittered
 from shared.kit.cancellation import check_cancellation
 from shared.kit.clock import Clock
+from shared.kit.timestamps import render_rfc3339
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ class Election:
     async def _take(self, lease: Object | None) -> float:
         """Write this replica as the holder; return until when that is valid."""
         at = self._time()
-        now = _micro(self._clock.now())
+        now = render_rfc3339(self._clock.now(), "microseconds")
         if lease is None:
             metadata = {
                 "namespace": self._name.namespace,
@@ -215,7 +216,3 @@ class Election:
 
 def _holder(lease: Object) -> str:
     return str((lease.get("spec") or {}).get("holderIdentity") or "")
-
-
-def _micro(at: datetime) -> str:
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

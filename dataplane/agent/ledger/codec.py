@@ -3,7 +3,7 @@
 import json
 from uuid import UUID
 
-from dataplane.agent.core.timestamps import from_us, to_us
+from shared.kit.timestamps import from_us, to_us
 from shared.model.assignments import Assignment
 from shared.model.ids import (
     ActionId,

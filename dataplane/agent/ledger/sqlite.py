@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Self
 
 from dataplane.agent.core.active_attempts import ActiveAttempt
-from dataplane.agent.core.timestamps import from_us, to_us
 from dataplane.agent.ledger import codec
 from dataplane.agent.ledger.database import Database, Statement
 from dataplane.agent.ledger.journal import Contents, Entry
+from shared.kit.timestamps import from_us, to_us
 from shared.model.ids import AttemptId, Digest
 from shared.model.reports import Report
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import assert_never
 
 from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2, report_pb2
+from shared.kit.timestamps import to_us
 from shared.model.ids import Digest
 from shared.model.link_messages import (
     Accepted,
@@ -36,7 +37,7 @@ from shared.model.link_messages import (
     Welcome,
 )
 from shared.wire.assignments import parse_assignment
-from shared.wire.errors import BadMessageError
+from shared.wire.fields import BadMessageError, parse_timestamp
 from shared.wire.ids import (
     parse_attempt_id,
     parse_digest,
@@ -46,7 +47,6 @@ from shared.wire.ids import (
 )
 from shared.wire.logs import render_log_chunk
 from shared.wire.reports import parse_acknowledgement, render_report
-from shared.wire.timestamps import from_us, to_us
 
 
 def render_frame(message: AgentMessage) -> link_pb2.AgentFrame:
@@ -159,7 +159,7 @@ def parse_frame(frame: link_pb2.ControlFrame) -> ControlMessage | None:
         case "heartbeat":
             return Heartbeat(
                 number=frame.heartbeat.number,
-                sent_at=from_us(frame.heartbeat.sent_at_us),
+                sent_at=parse_timestamp(frame.heartbeat.sent_at_us),
                 noted=frame.heartbeat.noted,
             )
         case "call":
@@ -183,7 +183,7 @@ def _parse_welcome(welcome: link_pb2.Welcome) -> Welcome:
         heartbeat_every=timedelta(milliseconds=welcome.heartbeat_ms),
         fence_after=timedelta(milliseconds=welcome.self_fence_ms),
         reassign_after=timedelta(milliseconds=welcome.reassign_after_ms),
-        server_time=from_us(welcome.server_time_us),
+        server_time=parse_timestamp(welcome.server_time_us),
         cluster=welcome.cluster,
     )
 

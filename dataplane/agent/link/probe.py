@@ -9,7 +9,7 @@ import grpc.aio
 from dataplane.agent.link.channel import Token, open_channel
 from shared.idl.agent.v1 import probe_pb2, probe_pb2_grpc
 from shared.kit.clock import Clock
-from shared.wire.timestamps import from_us
+from shared.wire.fields import parse_timestamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ async def probe(
         cluster=reply.cluster,
         protocols=range(reply.protocol_min, reply.protocol_max + 1),
         storage_base=reply.storage_base,
-        skew=asked_at + took / 2 - from_us(reply.server_time_us),
+        skew=asked_at + took / 2 - parse_timestamp(reply.server_time_us),
         took=took,
     )
 

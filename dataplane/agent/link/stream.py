@@ -27,7 +27,7 @@ from dataplane.agent.link.handler import SessionHandler
 from shared.idl.agent.v1 import link_pb2
 from shared.kit.clock import Clock
 from shared.model.link_messages import AgentMessage, Credit, Hello, Lease, Welcome
-from shared.wire.errors import BadMessageError
+from shared.wire.fields import BadMessageError
 
 logger = logging.getLogger(__name__)
 

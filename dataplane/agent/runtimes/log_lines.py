@@ -7,7 +7,7 @@ Every runtime stores and ships this format, so that readers do not depend on the
 import json
 from collections.abc import Iterator
 
-from dataplane.agent.core.timestamps import from_us, to_us
+from shared.kit.timestamps import from_us, to_us
 from shared.model.logs import LogLine, Originator
 
 _CHARACTER_BYTES = 4  # of the longest in UTF-8

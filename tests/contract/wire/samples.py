@@ -9,8 +9,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from shared.idl.agent.v1 import link_pb2
+from shared.kit.timestamps import to_us
 from shared.model.phases import Phase
-from shared.wire.timestamps import to_us
 from tests.contract.wire.meanings import meaning
 from tests.contract.wire.recordings import AGENT, CONTROL, Event
 from tests.factories import NOW

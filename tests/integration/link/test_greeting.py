@@ -14,7 +14,7 @@ from controlplane.link.server import LinkServer
 from shared.idl.agent.v1 import assignment_pb2, link_pb2
 from shared.model.ids import ActionId, AttemptId, LeaseId
 from shared.model.phases import Phase
-from shared.wire.timestamps import from_us
+from shared.wire.fields import parse_timestamp
 from tests.factories import NOW, make_new_action, make_new_run, make_report
 from tests.integration.link.conftest import (
     TIMEOUT_SECONDS,
@@ -45,7 +45,7 @@ async def test_session_begins_with_welcome_and_inventory_decisions(link: LinkUnd
         assert (welcome.epoch, welcome.protocol, welcome.cluster) == (1, 1, "c1")
         assert welcome.heartbeat_ms == 5_000
         assert 0 < welcome.self_fence_ms < welcome.reassign_after_ms
-        assert abs(from_us(welcome.server_time_us) - NOW) < timedelta(minutes=1)
+        assert abs(parse_timestamp(welcome.server_time_us) - NOW) < timedelta(minutes=1)
         await agent.say(inventory=make_inventory([]))
         statuses = (await agent.hear("verdicts")).verdicts
         assert (list(statuses.verdicts), statuses.last) == ([], True)

@@ -31,7 +31,7 @@ from shared.model.link_messages import (
 from shared.model.logs import LogLine
 from shared.model.phases import Phase
 from shared.wire.assignments import render_assignment
-from shared.wire.errors import BadMessageError
+from shared.wire.fields import BadMessageError
 from shared.wire.ids import render_lease
 from tests.unit.agent.assignments import NOW, make_active, make_assignment
 from tests.unit.agent.test_outbox import make_reports

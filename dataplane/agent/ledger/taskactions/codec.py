@@ -6,13 +6,13 @@ ignores fields that it does not know.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from dataplane.agent.core.active_attempts import ActiveAttempt
 from dataplane.agent.kube.objects import TASK_ACTION, Name, Object
 from dataplane.agent.ledger.journal import Entry
+from shared.kit.timestamps import parse_rfc3339, render_rfc3339
 from shared.model.assignments import Assignment
 from shared.model.ids import (
     ActionId,
@@ -44,7 +44,7 @@ def render_entry(active: ActiveAttempt, name: Name, labels: Mapping[str, str]) -
         "kind": TASK_ACTION.name,
         "metadata": {"namespace": name.namespace, "name": name.name, "labels": dict(labels)},
         "spec": _render_assignment(active.assignment)
-        | {"acceptedAt": _render_timestamp(active.accepted_at)},
+        | {"acceptedAt": render_rfc3339(active.accepted_at)},
     }
 
 
@@ -55,7 +55,7 @@ def parse_entry(obj: Object) -> Entry:
         reports = (obj.get("status") or {}).get("reports") or {}
         return Entry(
             assignment,
-            datetime.fromisoformat(spec["acceptedAt"]),
+            parse_rfc3339(spec["acceptedAt"]),
             [  # a gap is a missing key
                 _parse_report(assignment, version, reports[str(version)])
                 for version in range(1, len(reports) + 1)
@@ -103,7 +103,7 @@ def _render_assignment(assignment: Assignment) -> dict[str, Any]:
         "outputPrefix": assignment.output_prefix,
         "previousOutputPrefix": assignment.previous_output_prefix,
         "rawDataPrefix": assignment.raw_data_prefix,
-        "runStartedAt": _render_timestamp(assignment.run_started_at),
+        "runStartedAt": render_rfc3339(assignment.run_started_at),
         "replaceable": assignment.replaceable,
     }
     if assignment.parent is not None:
@@ -128,7 +128,7 @@ def _parse_assignment(spec: Mapping[str, Any]) -> Assignment:
         output_prefix=spec["outputPrefix"],
         previous_output_prefix=spec.get("previousOutputPrefix", ""),
         raw_data_prefix=spec["rawDataPrefix"],
-        run_started_at=datetime.fromisoformat(spec["runStartedAt"]),
+        run_started_at=parse_rfc3339(spec["runStartedAt"]),
         replaceable=bool(spec.get("replaceable", False)),
     )
 
@@ -142,7 +142,7 @@ def _render_report(report: Report) -> dict[str, Any]:
         "logUri": report.log_uri,
         "logLinks": [{"name": link.name, "uri": link.uri} for link in report.log_links],
         "events": [
-            {"at": _render_timestamp(event.at), "reason": event.reason, "message": event.message}
+            {"at": render_rfc3339(event.at), "reason": event.reason, "message": event.message}
             for event in report.events
         ],
     }
@@ -155,7 +155,7 @@ def _render_report(report: Report) -> dict[str, Any]:
             "fullUri": report.failure.full_uri,
         }
     present = {name: value for name, value in fields.items() if value}
-    return {"phase": report.phase.name, "at": _render_timestamp(report.at), **present}
+    return {"phase": report.phase.name, "at": render_rfc3339(report.at), **present}
 
 
 def _parse_report(assignment: Assignment, version: int, fields: Mapping[str, Any]) -> Report:
@@ -165,7 +165,7 @@ def _parse_report(assignment: Assignment, version: int, fields: Mapping[str, Any
         lease=assignment.lease,
         version=version,
         phase=Phase[fields["phase"]],
-        at=datetime.fromisoformat(fields["at"]),
+        at=parse_rfc3339(fields["at"]),
         reason=fields.get("reason", ""),
         message=fields.get("message", ""),
         failure=None
@@ -183,14 +183,10 @@ def _parse_report(assignment: Assignment, version: int, fields: Mapping[str, Any
         log_links=tuple(LogLink(link["name"], link["uri"]) for link in fields.get("logLinks", ())),
         events=tuple(
             ClusterEvent(
-                at=datetime.fromisoformat(event["at"]),
+                at=parse_rfc3339(event["at"]),
                 reason=event["reason"],
                 message=event["message"],
             )
             for event in fields.get("events", ())
         ),
     )
-
-
-def _render_timestamp(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from dataplane.agent.core import limits
-from dataplane.agent.core.timestamps import to_us
 from shared.kit.clock import Clock
+from shared.kit.timestamps import to_us
 from shared.model.link_messages import LogChunk
 from shared.model.logs import LogLine, Originator
 

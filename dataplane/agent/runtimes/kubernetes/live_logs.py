@@ -81,9 +81,9 @@ class Tail:
         try:
             async with aclosing(read(self._kube, source, after=after, follow=True)) as chunks:
                 async for chunk in chunks:
-                    lines = [line for line in chunk if line.parse_timestamp > after]
+                    lines = [line for line in chunk if line.timestamp > after]
                     if lines:
-                        self._read_up_to[source] = lines[-1].parse_timestamp
+                        self._read_up_to[source] = lines[-1].timestamp
                         now = self._clock.now()
                         yield [as_log_line(source, line, now) for line in lines]
         except KubeError as error:
@@ -119,14 +119,12 @@ class Tail:
             async with aclosing(chunks):
                 async for lines in chunks:
                     for line in lines:
-                        size += len(line.text.encode()) + len(line.parse_timestamp) + 2
-                        if line.parse_timestamp > after:
+                        size += len(line.text.encode()) + len(line.timestamp) + 2
+                        if line.timestamp > after:
                             self._count += 1
                             entry = as_log_line(source, line, now)
-                            heapq.heappush(
-                                self._held, (line.parse_timestamp, index, self._count, entry)
-                            )
-                    self._read_up_to[source] = max(after, lines[-1].parse_timestamp)
+                            heapq.heappush(self._held, (line.timestamp, index, self._count, entry))
+                    self._read_up_to[source] = max(after, lines[-1].timestamp)
         except KubeError as error:
             _note(source, error)
         return size > limit - 2 * limits.LINE_BYTES

@@ -44,7 +44,7 @@ class Source:
 class Line:
     """A line with the kubelet's timestamp, as text: it has nanoseconds, and sorts."""
 
-    parse_timestamp: str
+    timestamp: str
     text: str
 
 
@@ -136,7 +136,7 @@ async def capture(kube: Kube, sources: Sequence[Source]) -> Captured:
 
 def as_log_line(source: Source, line: Line, at: datetime) -> LogLine:
     return LogLine(
-        statuses.parse_timestamp(line.parse_timestamp) or at,
+        statuses.parse_timestamp(line.timestamp) or at,
         source.mark + line.text,
         source.originator,
     )
@@ -190,8 +190,8 @@ class _Parser:
             self._rest = b""
 
     def _parse(self, raw: bytes) -> Iterator[Line]:
-        parse_timestamp, space, text = raw.partition(b" ")
-        stamp = _in_utc(parse_timestamp.decode(errors="replace"))
+        timestamp, space, text = raw.partition(b" ")
+        stamp = _in_utc(timestamp.decode(errors="replace"))
         if space and stamp:
             self._timestamp = stamp
         else:
@@ -200,17 +200,17 @@ class _Parser:
             yield Line(self._timestamp, piece.decode(errors="replace"))
 
 
-def _in_utc(parse_timestamp: str) -> str:
+def _in_utc(timestamp: str) -> str:
     """
     Return the timestamp with nine digits and in UTC, so that it sorts as text; "" if
     invalid.
     """
-    at = statuses.parse_timestamp(parse_timestamp)
+    at = statuses.parse_timestamp(timestamp)
     if at is None:
         return ""
-    if len(parse_timestamp) == _NORMAL_LENGTH and parse_timestamp[-1] == "Z":
-        return parse_timestamp
-    fraction = _FRACTION.search(parse_timestamp)
+    if len(timestamp) == _NORMAL_LENGTH and timestamp[-1] == "Z":
+        return timestamp
+    fraction = _FRACTION.search(timestamp)
     digits = (fraction[1] if fraction else "")[:9].ljust(9, "0")
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{digits}Z"
 
@@ -220,9 +220,9 @@ async def _paged(kube: Kube, source: Source) -> AsyncIterator[tuple[str, LogLine
     async with aclosing(read(kube, source)) as chunks:
         async for lines in chunks:
             for line in lines:
-                at = statuses.parse_timestamp(line.parse_timestamp)
+                at = statuses.parse_timestamp(line.timestamp)
                 if at is not None:
-                    yield line.parse_timestamp, as_log_line(source, line, at)
+                    yield line.timestamp, as_log_line(source, line, at)
 
 
 async def _merge(

@@ -9,8 +9,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dataplane.agent.core.timestamps import from_us, to_us
 from dataplane.agent.kube.objects import Object
+from shared.kit.timestamps import from_us, to_us
 from shared.model.reports import ClusterEvent, Failure, FailureKind
 
 ANNOTATION = "volary.dev/verdict"

@@ -6,9 +6,10 @@ and ``failures`` (why it ended badly).
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from dataplane.agent.kube.objects import Object
+from shared.kit.timestamps import parse_rfc3339
 
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 """
@@ -121,14 +122,13 @@ def exited_with_0(pod: Object) -> bool:
 
 
 def parse_timestamp(text: object) -> datetime | None:
-    """Parse a timestamp of the API; its nanoseconds are cut."""
-    if not isinstance(text, str) or not text:
+    """Parse a timestamp of the API; None if there is none, or it is invalid."""
+    if not isinstance(text, str):
         return None
     try:
-        read = datetime.fromisoformat(text)
+        return parse_rfc3339(text)
     except ValueError:
         return None
-    return read if read.tzinfo is not None else read.replace(tzinfo=UTC)
 
 
 def latest(*instants: datetime | None) -> datetime | None:

@@ -1,5 +1,6 @@
 """The cluster's word and the task's own: which counts for more, and what is written down."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,7 +170,12 @@ def test_recorded_outcome_round_trips() -> None:
     assert find_outcome(annotated) == outcome
 
 
-@pytest.mark.parametrize("text", ["", "no json", "{}", '{"failure": 3}', "[]"])
+_OUT_OF_RANGE = json.dumps(
+    {"endedWell": True, "failure": None, "log": "", "lastLines": [], "events": [[2**80, "r", "m"]]}
+)
+
+
+@pytest.mark.parametrize("text", ["", "no json", "{}", '{"failure": 3}', "[]", _OUT_OF_RANGE])
 def test_malformed_recorded_outcome_is_ignored(text: str) -> None:
     assert find_outcome({"metadata": {"annotations": {ANNOTATION: text}}}) is None
 

@@ -12,7 +12,7 @@ from shared.model.logs import Originator
 from shared.model.phases import Phase
 from shared.model.reports import MAX_MESSAGE_BYTES, FailureKind, Report
 from shared.wire.assignments import parse_assignment, render_assignment
-from shared.wire.errors import BadMessageError
+from shared.wire.fields import MAX_URI_BYTES, BadMessageError, parse_timestamp, parse_words
 from shared.wire.ids import (
     parse_attempt_id,
     parse_digest,
@@ -27,8 +27,6 @@ from shared.wire.reports import (
     parse_report,
     render_report,
 )
-from shared.wire.strings import MAX_URI_BYTES, parse_words
-from shared.wire.timestamps import from_us
 from tests.unit.shared.wire.values import A_LEASE, AN_ATTEMPT, assignments
 
 BEYOND_ANY_CALENDAR = 2**62
@@ -36,7 +34,9 @@ BEYOND_ANY_CALENDAR = 2**62
 
 def make_report() -> report_pb2.Report:
     return render_report(
-        Report(attempt=AN_ATTEMPT, lease=A_LEASE, version=1, phase=Phase.FAILED, at=from_us(0))
+        Report(
+            attempt=AN_ATTEMPT, lease=A_LEASE, version=1, phase=Phase.FAILED, at=parse_timestamp(0)
+        )
     )
 
 

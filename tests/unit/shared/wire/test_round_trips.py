@@ -6,11 +6,13 @@ from datetime import datetime
 from hypothesis import given, strategies as st
 
 from shared.idl.agent.v1 import assignment_pb2, call_pb2, report_pb2
+from shared.kit.timestamps import to_us
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId
 from shared.model.logs import LogLine
 from shared.model.reports import Acknowledgement, Report
 from shared.wire.assignments import parse_assignment, render_assignment
+from shared.wire.fields import parse_timestamp
 from shared.wire.ids import (
     parse_attempt_id,
     parse_digest,
@@ -25,13 +27,12 @@ from shared.wire.reports import (
     render_acknowledgement,
     render_report,
 )
-from shared.wire.timestamps import from_us, to_us
 from tests.unit.shared.wire import values
 
 
 @given(values.instants)
 def test_timestamp_round_trip(at: datetime) -> None:
-    assert from_us(to_us(at)) == at
+    assert parse_timestamp(to_us(at)) == at
 
 
 @given(values.attempt_ids)

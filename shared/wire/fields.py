@@ -1,18 +1,24 @@
 """
-Sanitises strings from the wire so that Postgres can store them.
+Parses scalar fields from the wire: strings that Postgres can store, URIs, timestamps.
 
 A task may write anything. Text for people is truncated and its NULs replaced, not rejected,
 because the agent would resend a rejected report for ever. A truncated URI would be another
 URI, so a bad one is rejected.
 """
 
-from shared.wire.errors import BadMessageError
+from datetime import datetime
+
+from shared.kit.timestamps import from_us
 
 MAX_CODE_BYTES = 256
 MAX_URI_BYTES = 2048
 
 _NUL = "\0"  # Postgres text columns reject it
 _INSTEAD = "\N{REPLACEMENT CHARACTER}"
+
+
+class BadMessageError(Exception):
+    """The peer sent an invalid message; the text names the field."""
 
 
 def parse_words(value: str, most: int) -> str:
@@ -31,3 +37,11 @@ def parse_uri(value: str, field: str) -> str:
     if _NUL in value:
         raise BadMessageError(f"{field} contains a NUL character")
     return value
+
+
+def parse_timestamp(us: int) -> datetime:
+    """Return the timestamp of microseconds since 1970; BadMessageError if it is out of range."""
+    try:
+        return from_us(us)
+    except ValueError as error:
+        raise BadMessageError(str(error)) from error
