@@ -95,7 +95,6 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     live = LiveCalls()
 
     actions = Actions(database, feeds, clock)
-    runs = Runs(database, feeds, clock)
     tasks = Tasks(database, clock)
     projects = Projects(database, clock)
     agent_sessions = AgentSessions(link_database, clock)
@@ -108,6 +107,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         keys=keys,
         public_url=settings.public_url,
     )
+    runs = Runs(database, feeds, clock, tasks=tasks, data=data)
 
     authn = Anonymous(OrgName(settings.org))
     public = PublicApi(

@@ -3,15 +3,8 @@
 import hashlib
 from datetime import UTC, datetime
 
-from controlplane.core.actions import (
-    ActionType,
-    NewAction,
-    NewRun,
-    RetryPolicy,
-    Spec,
-    SpecKind,
-    TaskInfo,
-)
+from controlplane.core.actions import ActionType, NewAction, RetryPolicy, Spec, SpecKind, TaskInfo
+from controlplane.core.runs import NewRun
 from shared.model.assignments import Assignment
 from shared.model.ids import (
     ROOT,

@@ -44,7 +44,7 @@ def services(
         "flyteidl2.task.TaskService": TaskService(tasks, data),
         "flyteidl2.workflow.QueueService": QueueService(runs, actions, data),
         "flyteidl2.workflow.RunService": RunService(
-            runs=runs, actions=actions, tasks=tasks, data=data, base=base
+            runs=runs, actions=actions, data=data, base=base
         ),
         "flyteidl2.workflow.StateService": StateService(actions),
     }

@@ -1,5 +1,5 @@
 """
-Actions and runs: enqueue requests, stored rows and details.
+Actions: enqueue requests, stored rows and details.
 
 ``NewAction`` is an enqueue request from an API, ``ActionRow`` is one row of the store as
 watchers and lists see it, ``ActionDetail`` adds the fields that only a single action's page
@@ -7,7 +7,7 @@ needs.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, IntEnum, auto
 
@@ -131,25 +131,6 @@ class RunSource(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewRun:
-    """Request to create a run: its root action, and the settings its actions share."""
-
-    key: ActionKey  # the root's; ``name`` is a0
-    spec: Spec
-    run_spec: Spec
-    info: TaskInfo
-    input_uri: str
-    run_base: str
-    labels: Mapping[str, str] = field(default_factory=dict)
-    source: RunSource = RunSource.UNSPECIFIED
-    cache_key: str = ""
-    queue: str = ""
-    raw_data_base: str = ""  # "": below run_base
-    max_action_concurrency: int = 0  # 0 for no limit
-    started_at: datetime | None = None  # a trigger's scheduled time
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ActionRow:
     """Latest state of one action as lists and watchers see it, with its change number."""
 
@@ -219,14 +200,6 @@ class ActionDetail:
     spec_kind: SpecKind
     spec: bytes
     attempts: Sequence[AttemptDetail]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunDetail:
-    """A run's root action and its RunSpec."""
-
-    root: ActionDetail
-    run_spec: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,10 +228,10 @@ def _marks(timings: ActionTimings) -> Iterable[_Mark]:
         went_back = waiting is not None and waiting.attempt == attempt.number
         yield from _in_order(_marks_of(attempt, waits_from, went_back=went_back))
         waits_from = attempt.ended_at or waits_from
-    if not attempts:
-        yield _Mark(timings.created_at, _WAITS, waits=True)
-    elif waiting is not None and waiting.attempt > attempts[-1].number:
+    if waiting is not None and (not attempts or waiting.attempt > attempts[-1].number):
         yield from _waiting(waiting.attempt, waits_from, waiting.available_at)
+    elif not attempts:
+        yield _Mark(timings.created_at, _WAITS, waits=True)
 
 
 def _marks_of(attempt: AttemptTimings, waits_from: datetime, *, went_back: bool) -> Iterable[_Mark]:
@@ -314,6 +314,12 @@ def _first_blocker(pending_reasons: Sequence[PendingReason]) -> Explanation | No
 
 
 def _backoff(number: int, until: datetime) -> Explanation:
+    if number == 1:  # there is no backoff before the first attempt
+        return Explanation(
+            reason=Reason.STORING_INPUTS,
+            message="The run's inputs are being stored; it starts when they are, or at "
+            f"{until:%Y-%m-%d %H:%M:%S} UTC.",
+        )
     return Explanation(
         reason=Reason.BACKOFF,
         message=f"Attempt {number} starts after {until:%Y-%m-%d %H:%M:%S} UTC, "

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controlplane.core.actions import ActionRow
-
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
@@ -59,30 +57,3 @@ class Listing:
     orders: Sequence[Order] = ()
     limit: int = DEFAULT_LIMIT
     token: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunScope:
-    """Selects runs by project, domain, task and task version; "" matches any."""
-
-    project: str = ""
-    domain: str = ""
-    task_name: str = ""
-    task_version: str = ""
-    trigger_name: str = ""
-    paused_only: bool = False
-
-    def takes(self, root: ActionRow) -> bool:
-        """Return whether a run is in this scope, by the fields of its root action."""
-        if self.trigger_name:
-            return False  # triggers are not built yet, so no run has one
-        run, info = root.key.run, root.info
-        return all(
-            not expected or expected == actual
-            for expected, actual in (
-                (self.project, run.project),
-                (self.domain, run.domain),
-                (self.task_name, info.name),
-                (self.task_version, info.version),
-            )
-        )

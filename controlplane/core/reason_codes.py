@@ -23,6 +23,7 @@ class Reason(StrEnum):
     RUN_LIMIT = "run_limit"
     SIGNAL = "signal"  # a condition waits for its signal
     STOPPING = "stopping"  # a stop is requested, and its cluster has not confirmed it
+    STORING_INPUTS = "storing_inputs"  # its run was created, and its inputs are being stored
     UNKNOWN = "unknown"  # read from a row that a later release wrote
     UNSCHEDULABLE = "unschedulable"  # its cluster's scheduler finds no node for it
     WAITING_FOR_RESOURCES = "waiting_for_resources"

@@ -25,6 +25,7 @@ from controlplane.core.errors import (
     UnavailableError,
 )
 from controlplane.core.projects import require_domain
+from controlplane.core.runs import InputsUpload
 from controlplane.core.signing import Grant, Method, SigningKeys
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.projects import Projects
@@ -70,16 +71,6 @@ class UploadLocation:
     native_url: str  # a path in a directory: the SDK reads some files by paths only
     expires_at: datetime
     headers: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputsUpload:
-    """Inputs uploaded before their run is created."""
-
-    project: ProjectName
-    domain: DomainName
-    body: bytes  # a whole flyteidl2.task.Inputs
-    base: str = ""  # of the run; "": the store's base
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,21 +159,30 @@ class Data:
 
     async def upload_inputs(self, caller: Caller, upload: InputsUpload) -> str:
         """Store inputs under their SHA-256 and return the URI; the run need not exist yet."""
+        uri = self.locate_inputs(caller, upload)
+        await self._require_project(caller, upload.project, upload.domain)
+        await self.store_inputs(uri, upload.body)
+        return uri
+
+    def locate_inputs(self, caller: Caller, upload: InputsUpload) -> str:
+        """Return the URI that inputs get, by their SHA-256; InvalidError if they are too large."""
         caller.require(Permission.BLOB_WRITE)
         if len(upload.body) > MAX_PAYLOAD_BYTES:
             raise InvalidError(
                 f"the inputs have {len(upload.body)} bytes, more than {MAX_PAYLOAD_BYTES};"
                 " pass large data as files"
             )
-        await self._require_project(caller, upload.project, upload.domain)
         digest = hashlib.sha256(upload.body).hexdigest()
         base = upload.base.rstrip("/") or self._store.base
         uri = layout.uploaded_inputs_uri(base, caller.org, upload.project, upload.domain, digest)
         self._require_org(caller, uri)
+        return uri
+
+    async def store_inputs(self, uri: str, body: bytes) -> None:
+        """Write inputs to the URI that ``locate_inputs`` returned, unless they are there."""
         with _map_blob_errors():
             if not await self._store.exists(uri):
-                await self._store.write(uri, upload.body)
-        return uri
+                await self._store.write(uri, body)
 
     async def get_action_data(
         self, caller: Caller, key: ActionKey, *, has_outputs: Callable[[bytes], bool]

@@ -1,11 +1,13 @@
 """Use cases of runs: create, abort, read, list and watch them."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import timedelta
 
-from controlplane.core.actions import ActionDetail, ActionRow, NewRun, Page, RunDetail
+from controlplane.core.actions import ActionDetail, ActionRow, Page
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import (
     AlreadyExistsError,
@@ -13,8 +15,20 @@ from controlplane.core.errors import (
     NotFoundError,
     NotReadyError,
     QueueNotFoundError,
+    RequestError,
+    UnavailableError,
 )
-from controlplane.core.lists import Listing, RunScope
+from controlplane.core.lists import Listing
+from controlplane.core.projects import require_domain
+from controlplane.core.runs import (
+    INPUTS_GRACE,
+    InputsUpload,
+    NewRun,
+    RunDetail,
+    RunRequest,
+    RunScope,
+)
+from controlplane.core.tasks import TaskKey
 from controlplane.feeds.feeds import Feeds
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatch.aborts import abort
@@ -23,16 +37,18 @@ from controlplane.store.resources import (
     lists as store_lists,
     runs as store,
 )
+from controlplane.usecases.data import Data
 from controlplane.usecases.details import refresh
+from controlplane.usecases.tasks import Tasks
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid
 from shared.model.ids import ROOT, RunId, RunKey
 from shared.model.phases import TERMINAL
 
-__all__ = ["RunScope", "Runs"]
-
 log = logging.getLogger(__name__)
 
+INPUTS_TIMEOUT = timedelta(minutes=1)
+"""Timeout of storing a run's inputs; less than ``INPUTS_GRACE``, after which the run starts."""
 FIRST_OF_MANY = 100
 """Runs in the initial snapshot of a watch of many, newest first."""
 MOST_REMEMBERED = 10_000
@@ -42,45 +58,87 @@ MOST_REMEMBERED = 10_000
 class Runs:
     """Use cases of runs."""
 
-    def __init__(self, database: Database, feeds: Feeds, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, feeds: Feeds, clock: Clock, *, tasks: Tasks, data: Data
+    ) -> None:
         self._database = database
         self._feeds = feeds
         self._clock = clock
+        self._tasks = tasks
+        self._data = data
 
-    async def create(self, caller: Caller, new: NewRun) -> ActionRow:
+    async def create(
+        self, caller: Caller, task: TaskKey | bytes, parse: Callable[[bytes], RunRequest]
+    ) -> ActionRow:
         """
-        Create a run; idempotent: a repeated request of the same caller returns the same run.
+        Create a run of ``task`` and return its root action; a refused run stores no inputs.
 
-        NotFoundError (project), NotReadyError (archived), AlreadyExistsError.
+        ``task``: the key of a deployed task, or a serialised TaskSpec. ``parse`` builds the
+        request from the TaskSpec. Idempotent: a repeated request of the same caller returns the
+        same run, and stores its inputs if they are missing.
+
+        NotFoundError (task, project, domain, queue), NotReadyError (code bundle missing, project
+        archived), ExhaustedError (queue full), AlreadyExistsError, UnavailableError.
         """
         caller.require(Permission.RUN_CREATE)
-        now = self._clock.now()
-        key = new.key.run
+        spec = (await self._tasks.get(caller, task)).spec if isinstance(task, TaskKey) else task
+        request = parse(spec)
+        new, inputs = request.new, request.inputs
+        require_domain(new.key.run.domain)
+        await self._data.require_code(caller, request.code_bundle)
+        now = available_at = self._clock.now()
+        if inputs is not None:
+            new = replace(new, input_uri=self._data.locate_inputs(caller, inputs))
+            available_at = now + INPUTS_GRACE
         async with self._database.for_org(caller.org) as tx:
             created, run = await store.create_run(
-                tx, RunId(new_uuid(now)), new, by=caller.subject, now=now
+                tx,
+                RunId(new_uuid(now)),
+                new,
+                by=caller.subject,
+                now=now,
+                available_at=available_at,
             )
-            match created:
-                case store.Created.NO_PROJECT:
-                    raise NotFoundError("project", key.project)
-                case store.Created.ARCHIVED_PROJECT:
-                    raise NotReadyError(
-                        f"project {key.project} is archived; make it active to run in it"
-                    )
-                case store.Created.NO_QUEUE:
-                    raise QueueNotFoundError(new.queue)
-                case store.Created.QUEUE_FULL:
-                    raise ExhaustedError(f"queue {new.queue or 'default'} is full; try again later")
-                case store.Created.TAKEN:
-                    raise AlreadyExistsError(f"there is another run {key}; choose another name")
-                case store.Created.CREATED | store.Created.REPEATED:
-                    pass
-            root = (await store_actions.list_roots(tx, [run]))[0]
+            _require_created(created, new)
+            roots = await store_actions.list_roots(tx, [run])
+        if inputs is not None:
+            roots = await self._store_inputs(caller, run, new, inputs)
         log.info(
             "run created",
-            extra={"run": str(key), "task": new.info.name, "by": caller.subject},
+            extra={"run": str(new.key.run), "task": new.info.name, "by": caller.subject},
         )
-        return root
+        return roots[0]
+
+    async def _store_inputs(
+        self, caller: Caller, run: RunId, new: NewRun, inputs: InputsUpload
+    ) -> Sequence[ActionRow]:
+        """
+        Store the inputs of a run that was created, then let it start; or delete the run.
+
+        The run comes first, so that no inputs are left of a run that is refused. If this
+        replica stops in between, a repeated request or ``INPUTS_GRACE`` lets the run start.
+        """
+        try:
+            async with asyncio.timeout(INPUTS_TIMEOUT.total_seconds()):
+                await self._data.store_inputs(new.input_uri, inputs.body)
+        except (RequestError, UnavailableError, TimeoutError) as error:
+            async with self._database.for_org(caller.org) as tx:
+                await store.discard_run(tx, run, self._clock.now())
+            if isinstance(error, RequestError):
+                raise
+            reason = str(error) or f"it took longer than {INPUTS_TIMEOUT}"
+            log.warning("inputs not stored", extra={"run": str(new.key.run), "reason": reason})
+            raise UnavailableError(
+                f"the inputs of run {new.key.run} could not be stored: {reason}; try again"
+            ) from error
+        async with self._database.for_org(caller.org) as tx:
+            await store.make_available(tx, run, self._clock.now())
+            roots = await store_actions.list_roots(tx, [run])
+        if not roots:
+            raise UnavailableError(
+                f"the inputs of run {new.key.run} could not be stored by another request; try again"
+            )
+        return roots
 
     async def abort(self, caller: Caller, run: RunKey, reason: str) -> None:
         """Abort a run; actions that have ended keep their phase."""
@@ -168,3 +226,21 @@ class Runs:
         if root is None:
             raise NotFoundError("run", key)
         return RunDetail(root=root, run_spec=await store.get_run_spec(tx, run))
+
+
+def _require_created(created: store.Created, new: NewRun) -> None:
+    """Raise the error for a run that was refused."""
+    run = new.key.run
+    match created:
+        case store.Created.NO_PROJECT:
+            raise NotFoundError("project", run.project)
+        case store.Created.ARCHIVED_PROJECT:
+            raise NotReadyError(f"project {run.project} is archived; make it active to run in it")
+        case store.Created.NO_QUEUE:
+            raise QueueNotFoundError(new.queue)
+        case store.Created.QUEUE_FULL:
+            raise ExhaustedError(f"queue {new.queue or 'default'} is full; try again later")
+        case store.Created.TAKEN:
+            raise AlreadyExistsError(f"there is another run {run}; choose another name")
+        case store.Created.CREATED | store.Created.REPEATED:
+            return

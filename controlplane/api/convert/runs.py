@@ -18,13 +18,15 @@ from flyteidl2.workflow.run_service_pb2 import (
 
 from controlplane.api.convert import keys
 from controlplane.api.convert.actions import render_action, render_action_details
+from controlplane.api.convert.data import parse_code_bundle, prepare_inputs
 from controlplane.api.convert.specs import parse_run_spec, parse_task_spec
 from controlplane.api.convert.strings import parse_text, parse_uri
 from controlplane.api.convert.timestamps import parse_timestamp
 from controlplane.core import layout
-from controlplane.core.actions import ActionRow, NewRun, RunDetail, RunSource
+from controlplane.core.actions import ActionRow, RunSource
 from controlplane.core.errors import InvalidError, UnbuiltError
-from controlplane.core.lists import RunScope
+from controlplane.core.runs import InputsUpload, NewRun, RunDetail, RunRequest, RunScope
+from controlplane.core.tasks import TaskKey
 from shared.model.ids import ROOT, ActionKey, OrgName, RunKey, RunName
 
 _NAME_LETTERS = string.digits + string.ascii_lowercase
@@ -43,19 +45,45 @@ def parse_run_key(request: CreateRunRequest) -> RunKey:
     return RunKey(project, domain, RunName("r" + "".join(letters)))
 
 
-def parse_new_run(
-    request: CreateRunRequest,
-    key: RunKey,
-    task: TaskSpec,
-    *,
-    org: OrgName,
-    base: str,
-) -> NewRun:
+def parse_task(request: CreateRunRequest) -> TaskKey | bytes:
+    """Parse the task to run: the key of a deployed one, or a serialised TaskSpec."""
+    match request.WhichOneof("task"):
+        case "task_spec":
+            return bytes(request.task_spec.SerializeToString(deterministic=True))
+        case "task_id":
+            return keys.parse_task(request.task_id)
+        case _:
+            raise UnbuiltError(
+                "triggers are not served by this release; name the task in task_id instead"
+            )
+
+
+def parse_run_request(
+    request: CreateRunRequest, key: RunKey, task_spec: bytes, *, org: OrgName, base: str
+) -> RunRequest:
     """
-    Build a new run of ``task``, without its inputs.
+    Parse the request for a run of a serialised TaskSpec.
 
     ``base`` is the storage prefix below which every org's data lies.
     """
+    task = TaskSpec.FromString(task_spec)
+    new = _parse_new_run(request, key, task, org=org, base=base)
+    code_bundle = parse_code_bundle(task)
+    if request.WhichOneof("input_wrapper") == "offloaded_input_data":
+        uri = parse_offloaded(request, org, base)
+        return RunRequest(new=replace(new, input_uri=uri), code_bundle=code_bundle, inputs=None)
+    inputs = InputsUpload(
+        project=key.project,
+        domain=key.domain,
+        body=prepare_inputs(request.inputs, task).body,
+        base=request.run_spec.run_base_dir,
+    )
+    return RunRequest(new=new, code_bundle=code_bundle, inputs=inputs)
+
+
+def _parse_new_run(
+    request: CreateRunRequest, key: RunKey, task: TaskSpec, *, org: OrgName, base: str
+) -> NewRun:
     settings: RunSpec = request.run_spec
     if settings.relation.relation_type == RelationType.RELATION_TYPE_RECOVER:
         raise UnbuiltError("this release does not recover runs; start a new run of the task")

@@ -173,6 +173,12 @@ def _parse_work(reported: object) -> Sequence[str]:
     return [ANY_POOL] if reported else []
 
 
+async def notify_run(tx: OrgTx, run: RunId, *, work: Sequence[str]) -> None:
+    """Notify of a run that no one was notified of when it was created, and of its pools' work."""
+    for payload in payloads(tx.org, [run], work=work, stops=[]):
+        await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
+
+
 async def notify_work(tx: FleetTx, org: OrgName) -> None:
     """Notify, from a transaction across orgs, that an org has waiting work again."""
     for payload in payloads(org, [], work=[ANY_POOL], stops=[]):

@@ -7,7 +7,8 @@ from sqlalchemy import Select, and_, func, select, text
 
 from controlplane.core.actions import Page
 from controlplane.core.errors import InvalidError
-from controlplane.core.lists import Listing, RunScope
+from controlplane.core.lists import Listing
+from controlplane.core.runs import RunScope
 from controlplane.store.database import OrgTx
 from controlplane.store.resources.filters import Field, numbers, text_field, timestamp_field, uuids
 from controlplane.store.resources.pages import Key, page

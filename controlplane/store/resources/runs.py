@@ -6,10 +6,11 @@ from enum import Enum, auto
 from sqlalchemy import bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 
-from controlplane.core.actions import ActionType, NewRun
+from controlplane.core.actions import ActionType
+from controlplane.core.runs import NewRun
 from controlplane.core.timeouts import due_at
 from controlplane.store.database import OrgTx
-from controlplane.store.notify.changes import Counters, notify
+from controlplane.store.notify.changes import Counters, lock_runs, notify, notify_run
 from controlplane.store.resources.queues import lock_queues
 from controlplane.store.resources.specs import save_specs
 from controlplane.store.statements import statement
@@ -39,8 +40,25 @@ VALUES (:org, :run_id, :run_id, :name, NULL, {ActionType.TASK.value}, :spec, :in
 _INSERT_DISPATCH = statement("""
 INSERT INTO dispatches (org, action_id, run_id, is_root, attempt, queue, pool, urgency, limited,
                         enqueued_at, available_at)
-VALUES (:org, :run_id, :run_id, true, 1, :queue, :pool, :urgency, :limited, :now, :now)
+VALUES (:org, :run_id, :run_id, true, 1, :queue, :pool, :urgency, :limited, :now, :available_at)
 """)
+
+# Only the first attempt of a run whose inputs are being stored is available later.
+_NOT_YET_AVAILABLE = "attempt = 1 AND lease_id IS NULL AND available_at > :now"
+
+_MAKE_AVAILABLE = statement(f"""
+UPDATE dispatches SET available_at = :now
+WHERE org = :org AND action_id = :run_id AND {_NOT_YET_AVAILABLE}
+RETURNING pool
+""")
+
+_DISCARD_DISPATCH = statement(f"""
+DELETE FROM dispatches
+WHERE org = :org AND action_id = :run_id AND {_NOT_YET_AVAILABLE}
+  AND NOT EXISTS (SELECT 1 FROM actions c WHERE c.org = :org AND c.parent_id = :run_id)
+RETURNING action_id
+""")
+_DELETE_ROOT = statement("DELETE FROM actions WHERE org = :org AND id = :run_id")
 
 _DELETE_RUN = statement("DELETE FROM runs WHERE org = :org AND run_id = :run_id")
 
@@ -77,9 +95,20 @@ class Created(Enum):
 
 
 async def create_run(
-    tx: OrgTx, run: RunId, new: NewRun, *, by: str, now: datetime
+    tx: OrgTx,
+    run: RunId,
+    new: NewRun,
+    *,
+    by: str,
+    now: datetime,
+    available_at: datetime | None = None,
 ) -> tuple[Created, RunId]:
-    """Insert a run, its root action and its dispatch; or return why that was refused."""
+    """
+    Insert a run, its root action and its dispatch; or return why that was refused.
+
+    ``available_at``: when its root may start, if that is later than now; then watchers are not
+    notified of the run until ``make_available``, so that it may be discarded.
+    """
     capacities = await lock_queues(tx, [new.queue])
     queue = capacities.find(new.queue)
     if queue is None:
@@ -135,12 +164,31 @@ async def create_run(
             "urgency": -queue.priority,
             "limited": queue.is_limited or new.max_action_concurrency > 0,
             "now": now,
+            "available_at": available_at or now,
         },
     )
-    counters = Counters({run: 0})
-    counters.next(run)
-    await notify(tx, counters, work=[queue.pool])
+    if available_at is None or available_at <= now:
+        counters = Counters({run: 0})
+        counters.next(run)
+        await notify(tx, counters, work=[queue.pool])
     return Created.CREATED, run
+
+
+async def make_available(tx: OrgTx, run: RunId, now: datetime) -> None:
+    """Let the root of a run that was created for later start now; nothing if it may already."""
+    rows = await tx.rows(_MAKE_AVAILABLE, {"run_id": run, "now": now})
+    if rows:
+        await notify_run(tx, run, work=[rows[0].pool])
+
+
+async def discard_run(tx: OrgTx, run: RunId, now: datetime) -> bool:
+    """Delete a run that was created for later and may not start yet; return whether it was."""
+    await lock_runs(tx, [run])
+    if not await tx.rows(_DISCARD_DISPATCH, {"run_id": run, "now": now}):
+        return False
+    await tx.execute(_DELETE_ROOT, {"run_id": run})
+    await tx.execute(_DELETE_RUN, {"run_id": run})
+    return True
 
 
 async def _why_not(tx: OrgTx, run: RunId, new: NewRun, by: str) -> tuple[Created, RunId]:

@@ -13,8 +13,9 @@ from flyteidl2.core.literals_pb2 import Literal, Primitive, Scalar
 from flyteidl2.task.common_pb2 import Inputs, NamedLiteral, Outputs
 
 from controlplane.api.dataproxy import DataProxyService
-from controlplane.core.actions import ActionType, NewAction, NewRun, TraceInfo
+from controlplane.core.actions import ActionType, NewAction, TraceInfo
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
+from controlplane.core.runs import NewRun
 from controlplane.store.database import Database
 from shared.blobs.store import BlobStore
 from shared.model.assignments import Assignment

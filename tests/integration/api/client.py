@@ -160,12 +160,17 @@ class ApiUnderTest:
 
 @asynccontextmanager
 async def open_api(
-    database_url: str, directory: Path, *, limits: HttpLimits | None = None
+    database_url: str,
+    directory: Path,
+    *,
+    limits: HttpLimits | None = None,
+    blobs: BlobStore | None = None,
 ) -> AsyncIterator[ApiUnderTest]:
+    """Serve the API; ``blobs`` is the store of its data, by default one in ``directory``."""
     clock = SystemClock()
     metrics = CollectorRegistry()
     database = open_database(database_url, pool_size=4)
-    blobs = open_store(f"file://{directory}")
+    blobs = blobs or open_store(f"file://{directory}")
     feeds = Feeds(database, partial(listen, database_url))
     keys = SigningKeys(current=SigningKey(b"k" * 32))
     await bootstrap(
@@ -176,11 +181,12 @@ async def open_api(
         cluster=CLUSTER,
         cluster_token="token",  # noqa: S106
     )
-    actions, runs = Actions(database, feeds, clock), Runs(database, feeds, clock)
+    actions = Actions(database, feeds, clock)
     projects, tasks = Projects(database, clock), Tasks(database, clock)
     data = Data(
         blobs, clock, actions=actions, projects=projects, keys=keys, public_url="http://public"
     )
+    runs = Runs(database, feeds, clock, tasks=tasks, data=data)
     agents = Agents(LiveCalls(), ForwardedCalls(database, clock), feeds)
     authn = Anonymous(ORG)
     public = PublicApi(

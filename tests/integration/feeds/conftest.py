@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +15,12 @@ from controlplane.store.database import Database, OrgTx
 from controlplane.store.notify.notifications import listen
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.runs import Runs
+from shared.blobs.store import open_store
 from shared.kit.wakeup import Wakeup
 from shared.model.ids import OrgName
 from tests.factories import NOW, ORG
 from tests.fakes.clock import FakeClock
+from tests.integration.runs import make_runs
 from tests.integration.store.conftest import CLUSTER, Store, store
 from tests.running import running
 
@@ -52,7 +55,7 @@ class World:
 
 
 @pytest.fixture
-async def world(store: Store, database_url: str) -> AsyncIterator[World]:
+async def world(store: Store, database_url: str, tmp_path: Path) -> AsyncIterator[World]:
     reads = CountingDatabase(store.database)
     feeds = Feeds(reads, partial(listen, database_url))
     clock = FakeClock(NOW)
@@ -65,5 +68,5 @@ async def world(store: Store, database_url: str) -> AsyncIterator[World]:
             feeds,
             reads,
             Actions(store.database, feeds, clock),
-            Runs(store.database, feeds, clock),
+            make_runs(store.database, feeds, clock, open_store(f"file://{tmp_path}")),
         )

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy import text
 
 from controlplane.core.actions import ActionRow
-from controlplane.core.lists import RunScope
+from controlplane.core.runs import RunScope
 from controlplane.store.notify.changes import CHANNEL
 from controlplane.store.resources.clusters import save_cluster
 from shared.kit.wakeup import Wakeup

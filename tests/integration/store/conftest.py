@@ -9,8 +9,9 @@ from datetime import datetime
 import pytest
 from sqlalchemy import text
 
-from controlplane.core.actions import ActionDetail, NewAction, NewRun
+from controlplane.core.actions import ActionDetail, NewAction
 from controlplane.core.fair_scheduler import FairScheduler
+from controlplane.core.runs import NewRun
 from controlplane.store.database import Database, open_database
 from controlplane.store.dispatch.aborts import abort
 from controlplane.store.dispatch.claim import claim

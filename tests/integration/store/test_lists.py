@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from controlplane.core.errors import InvalidError
-from controlplane.core.lists import Filter, Listing, Order, RunScope, Test as How
+from controlplane.core.lists import Filter, Listing, Order, Test as How
+from controlplane.core.runs import RunScope
 from controlplane.store.resources import lists
 from controlplane.store.resources.lists import list_actions, list_runs
 from controlplane.store.resources.runs import create_run

@@ -16,7 +16,8 @@ from sqlalchemy import text
 
 from controlplane.core.agent_sessions import LeaseRecord
 from controlplane.core.fair_scheduler import FairScheduler
-from controlplane.core.lists import Listing, RunScope
+from controlplane.core.lists import Listing
+from controlplane.core.runs import RunScope
 from controlplane.store.database import Database, FleetTx, OrgTx, open_database
 from controlplane.store.dispatch import dispatches
 from controlplane.store.dispatch.aborts import abort

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from controlplane.core.actions import NewAction, NewRun, RetryPolicy, Spec
+from controlplane.core.actions import NewAction, RetryPolicy, Spec
+from controlplane.core.runs import NewRun
 from controlplane.core.timeouts import DEADLINE, QUEUED_TIMEOUT
 from controlplane.loops import timeouts as timeouts_loop
 from controlplane.loops.timeouts import Timeouts

@@ -295,6 +295,16 @@ def test_explanation_between_attempts_is_backoff() -> None:
     assert (text.now.reason, text.attempt) == (Reason.BACKOFF, 2)
 
 
+def test_explanation_before_the_first_attempt_is_the_storing_of_inputs() -> None:
+    waits = replace(WAITING, available_at=NOW + 5 * SECOND)
+    text = explain(timings(dispatch=waits), {}, NOW + 4 * SECOND)
+    assert reasons(text) == [(Reason.STORING_INPUTS, 4)]
+    assert text.now.reason is Reason.STORING_INPUTS
+    assert "inputs are being stored" in text.now.message
+    later = explain(timings(dispatch=waits), {}, NOW + 8 * SECOND)
+    assert reasons(later) == [(Reason.STORING_INPUTS, 5), (Reason.FAIRNESS, 3)]
+
+
 def test_explanation_of_ended_action_names_failure_and_unconfirmed_stop() -> None:
     failed = timings(phase=Phase.FAILED, ended_at=NOW, failure=make_failure())
     assert explain(failed, {}, NOW).now.message == "It ended FAILED, Broken: it broke."

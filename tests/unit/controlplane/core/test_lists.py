@@ -3,7 +3,7 @@
 import pytest
 
 from controlplane.core.actions import TaskInfo
-from controlplane.core.lists import RunScope
+from controlplane.core.runs import RunScope
 from tests.unit.controlplane.feeds.test_subscriptions import make_row
 
 ROOT = make_row(1, 1)  # in project p, domain development

@@ -1,0 +1,92 @@
+"""
+Runs: requests to create them, their details, and the scopes that select them.
+
+A run is its root action ``a0``, and the settings that all its actions share.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from controlplane.core.actions import ActionDetail, ActionRow, RunSource, Spec, TaskInfo
+from shared.model.ids import ActionKey, DomainName, ProjectName
+
+INPUTS_GRACE = timedelta(minutes=2)
+"""
+A run is created before its inputs are stored, and starts when they are.
+
+If the replica stops in between, the run starts after this time with the inputs that are there.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """Request to create a run: its root action, and the settings its actions share."""
+
+    key: ActionKey  # the root's; ``name`` is a0
+    spec: Spec
+    run_spec: Spec
+    info: TaskInfo
+    input_uri: str
+    run_base: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    source: RunSource = RunSource.UNSPECIFIED
+    cache_key: str = ""
+    queue: str = ""
+    raw_data_base: str = ""  # "": below run_base
+    max_action_concurrency: int = 0  # 0 for no limit
+    started_at: datetime | None = None  # a trigger's scheduled time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputsUpload:
+    """Inputs to store for a run that need not exist yet."""
+
+    project: ProjectName
+    domain: DomainName
+    body: bytes  # a whole flyteidl2.task.Inputs
+    base: str = ""  # of the run; "": the store's base
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """Request of a caller to create a run, with the code and inputs that the run needs."""
+
+    new: NewRun
+    code_bundle: str  # the address of the task's code; "": all code is in the image
+    inputs: InputsUpload | None  # None: they are stored, at ``new.input_uri``
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunDetail:
+    """A run's root action and its RunSpec."""
+
+    root: ActionDetail
+    run_spec: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunScope:
+    """Selects runs by project, domain, task and task version; "" matches any."""
+
+    project: str = ""
+    domain: str = ""
+    task_name: str = ""
+    task_version: str = ""
+    trigger_name: str = ""
+    paused_only: bool = False
+
+    def takes(self, root: ActionRow) -> bool:
+        """Return whether a run is in this scope, by the fields of its root action."""
+        if self.trigger_name:
+            return False  # triggers are not built yet, so no run has one
+        run, info = root.key.run, root.info
+        return all(
+            not expected or expected == actual
+            for expected, actual in (
+                (self.project, run.project),
+                (self.domain, run.domain),
+                (self.task_name, info.name),
+                (self.task_version, info.version),
+            )
+        )

@@ -1,0 +1,24 @@
+"""Builds the use cases of runs for tests."""
+
+from controlplane.core.signing import SigningKey, SigningKeys
+from controlplane.feeds.feeds import Feeds
+from controlplane.store.database import Database
+from controlplane.usecases.actions import Actions
+from controlplane.usecases.data import Data
+from controlplane.usecases.projects import Projects
+from controlplane.usecases.runs import Runs
+from controlplane.usecases.tasks import Tasks
+from shared.blobs.store import BlobStore
+from shared.kit.clock import Clock
+
+
+def make_runs(database: Database, feeds: Feeds, clock: Clock, blobs: BlobStore) -> Runs:
+    data = Data(
+        blobs,
+        clock,
+        actions=Actions(database, feeds, clock),
+        projects=Projects(database, clock),
+        keys=SigningKeys(current=SigningKey(b"k" * 32)),
+        public_url="http://public",
+    )
+    return Runs(database, feeds, clock, tasks=Tasks(database, clock), data=data)
