@@ -26,6 +26,7 @@ from controlplane.api.validation import validate
 from controlplane.api.wire import BoundedGzip
 from controlplane.authn.anonymous import Anonymous
 from controlplane.core.callers import Caller, Permission
+from shared.kit.clock import SystemClock
 from shared.model.ids import OrgName
 
 _TIMES = 5_000
@@ -89,7 +90,9 @@ async def main() -> None:
     request = make_request()
     body = request.SerializeToString()
     packed = BoundedGzip().compress(body)
-    interceptors = Interceptors(Anonymous(OrgName("acme")), CallMetrics(CollectorRegistry()))
+    interceptors = Interceptors(
+        Anonymous(OrgName("acme")), CallMetrics(CollectorRegistry()), SystemClock()
+    )
 
     async def nothing(_caller: Caller, _request: EnqueueRequest) -> EnqueueResponse:
         return EnqueueResponse()

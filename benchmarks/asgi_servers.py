@@ -39,6 +39,7 @@ from controlplane.core.callers import Caller
 from controlplane.web.app import make_application
 from controlplane.web.health import Health
 from controlplane.web.origins import OriginCheck
+from shared.kit.clock import SystemClock
 from shared.model.ids import OrgName
 
 _APPLICATION = "benchmarks.asgi_servers:make_door"
@@ -70,7 +71,7 @@ def make_app() -> Any:
     nothing = _NothingBehind()
     public = PublicApi(
         {"flyteidl2.actions.ActionsService": nothing},
-        Interceptors(Anonymous(OrgName("acme")), CallMetrics(metrics)),
+        Interceptors(Anonymous(OrgName("acme")), CallMetrics(metrics), SystemClock()),
     )
     return make_application(
         public=public,

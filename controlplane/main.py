@@ -121,7 +121,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             base=blobs.base,
             public_url=settings.public_url,
         ),
-        Interceptors(authn, CallMetrics(metrics)),
+        Interceptors(authn, CallMetrics(metrics), clock),
     )
     health = Health(probe_database, metrics)
     application = make_application(

@@ -22,6 +22,7 @@ from connectrpc.request import RequestContext
 from google.protobuf.message import Message
 
 from controlplane.api.errors import answer_for
+from controlplane.api.live_streams import LiveStreams
 from controlplane.api.metrics import CallMetrics
 from controlplane.api.orgs import fill_org
 from controlplane.api.permissions import Access
@@ -29,6 +30,7 @@ from controlplane.api.streams import closing
 from controlplane.api.validation import validate
 from controlplane.authn.authenticator import Authenticator
 from controlplane.core.callers import ANONYMOUS, Caller, Permission
+from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +45,6 @@ MAX_UNARY_SECONDS = 60.0
 _UNREMARKABLE = frozenset({"ok", Code.CANCELED.value})
 _MAX_LOGGED = 500  # characters of an error message in the log
 _REQUEST_ID = re.compile(r"[\w.:/-]{1,200}", re.ASCII)
-_STOPPING = "this replica of the control plane is stopping; connect again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +113,12 @@ class _Call:
 
 
 class Interceptors:
-    """Wraps methods of services, and tracks the open streams."""
+    """Wraps methods of services; the open streams are in ``streams``."""
 
-    def __init__(self, authn: Authenticator, metrics: CallMetrics) -> None:
+    def __init__(self, authn: Authenticator, metrics: CallMetrics, clock: Clock) -> None:
         self._authn = authn
         self._metrics = metrics
-        self._streams: set[asyncio.Task[Any]] = set()
-        self._ending = asyncio.Event()
+        self.streams = LiveStreams(clock)
 
     def unary(
         self, rpc: Rpc, method: UnaryMethod
@@ -145,12 +145,13 @@ class Interceptors:
         async def answer(request: Message, context: Context) -> AsyncGenerator[Message]:
             call = _Call(rpc, context, self._metrics)
             try:
-                with self._open(rpc):
+                with self._count(rpc), self.streams.open() as stream:
                     async with asyncio.timeout(MAX_UNARY_SECONDS):
                         call.caller = await self._admit(rpc, request, context)
-                    async with closing(method(call.caller, request)) as messages:
-                        async for message in messages:
-                            yield message
+                    with self.streams.of_caller(stream, call.caller):
+                        async with closing(method(call.caller, request)) as messages:
+                            async for message in messages:
+                                yield message
             except (asyncio.CancelledError, GeneratorExit):
                 call.code = Code.CANCELED.value
                 raise
@@ -160,17 +161,6 @@ class Interceptors:
                 call.end(timed=False)
 
         return answer
-
-    def end_streams(self) -> None:
-        """
-        End every stream with UNAVAILABLE, which clients take as "connect again".
-
-        Called before the server stops: if their tasks were merely cancelled, the SDK inside a task
-        would take that for its own cancellation, and stop watching without an error.
-        """
-        self._ending.set()
-        for task in self._streams:
-            task.cancel()
 
     async def _admit(self, rpc: Rpc, request: Message, context: Context) -> Caller:
         """Authenticate the caller, check their permission, and validate the request."""
@@ -186,23 +176,12 @@ class Interceptors:
         return caller
 
     @contextmanager
-    def _open(self, rpc: Rpc) -> Iterator[None]:
-        """Count the stream that the current task serves, and end it when all streams are to end."""
-        task = asyncio.current_task()
-        if self._ending.is_set() or task is None:
-            raise ConnectError(Code.UNAVAILABLE, _STOPPING)
+    def _count(self, rpc: Rpc) -> Iterator[None]:
         gauge = self._metrics.streams(rpc.name)
         gauge.inc()
-        self._streams.add(task)
         try:
             yield
-        except asyncio.CancelledError:
-            if not self._ending.is_set():
-                raise
-            task.uncancel()
-            raise ConnectError(Code.UNAVAILABLE, _STOPPING) from None
         finally:
-            self._streams.discard(task)
             gauge.dec()
 
 

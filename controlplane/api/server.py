@@ -52,13 +52,13 @@ class PublicApi:
 
     def __init__(self, services: Mapping[str, object], interceptors: Interceptors) -> None:
         """Serve ``services`` by their full names; UNIMPLEMENTED for all others."""
-        self._interceptors = interceptors
+        self.streams = interceptors.streams
         self._endpoints = dict(_endpoints(services, interceptors))
         self._application = _Application(self._endpoints)
 
     def end_streams(self) -> None:
         """End every stream with "connect again"; no new stream is opened."""
-        self._interceptors.end_streams()
+        self.streams.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -26,8 +26,9 @@ from joserfc.errors import (
 from joserfc.jwk import ECKey, GuestProtocol
 from joserfc.jwt import ClaimsOption, JWTClaimsRegistry
 
-from controlplane.authn.signing_keys import ALGORITHM, LEEWAY, TOKENS_LIVE_AT_MOST, KeySet
+from controlplane.authn.signing_keys import ALGORITHM, TokenKeySet
 from controlplane.core.callers import Credential, Subject
+from controlplane.core.credentials import ACCESS_TOKENS_LIVE, LEEWAY
 from controlplane.core.errors import UnauthenticatedError
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretText
@@ -72,15 +73,15 @@ class AccessTokens:
 
     def __init__(
         self,
-        keys: KeySet,
+        keys: TokenKeySet,
         clock: Clock,
         *,
         issuer: str,
-        lifetime: timedelta = TOKENS_LIVE_AT_MOST,
+        lifetime: timedelta = ACCESS_TOKENS_LIVE,
     ) -> None:
         """ValueError if tokens would outlive the keys that signed them."""
-        if not timedelta() < lifetime <= TOKENS_LIVE_AT_MOST:
-            raise ValueError(f"access tokens live {TOKENS_LIVE_AT_MOST} at most")
+        if not timedelta() < lifetime <= ACCESS_TOKENS_LIVE:
+            raise ValueError(f"access tokens live {ACCESS_TOKENS_LIVE} at most")
         self._keys = keys
         self._clock = clock
         self._issuer = issuer
@@ -203,7 +204,7 @@ def _parse(claims: Mapping[str, Any]) -> AccessToken:
     if not isinstance(issued, int) or not isinstance(expires, int):
         raise UnauthenticatedError(_MALFORMED)
     # Bounds both times, as the time of issue is not in the future, nor the expiry in the past.
-    if expires - issued > TOKENS_LIVE_AT_MOST.total_seconds():
+    if expires - issued > ACCESS_TOKENS_LIVE.total_seconds():
         raise UnauthenticatedError("the access token is valid for longer than this service issues")
     return AccessToken(
         subject=Subject(claims["sub"]),

@@ -12,6 +12,8 @@ from typing import Any
 
 from joserfc.jwk import ECKey
 
+from controlplane.core.credentials import ACCESS_TOKENS_LIVE, LEEWAY
+
 ALGORITHM = "ES256"
 _CURVE = "P-256"
 
@@ -21,15 +23,12 @@ PUBLISHED_BEFORE = timedelta(hours=1)
 """How long a key is published before it signs: longer than caches of the key set live."""
 JWKS_MAX_AGE = timedelta(minutes=5)
 """How long clients may cache the published key set."""
-TOKENS_LIVE_AT_MOST = timedelta(minutes=15)
-LEEWAY = timedelta(seconds=60)
-"""Difference between clocks that is accepted."""
-KEPT_AFTER = TOKENS_LIVE_AT_MOST + LEEWAY + timedelta(minutes=4)
+KEPT_AFTER = ACCESS_TOKENS_LIVE + LEEWAY + timedelta(minutes=4)
 """How long a retired key stays: until its last token expired, and replicas have read the next."""
 
 
 @dataclass(frozen=True, slots=True)
-class SigningKey:
+class TokenKey:
     """A key pair with the time from which it signs; ``expires_at`` once it has a successor."""
 
     key: ECKey = field(repr=False)
@@ -53,20 +52,20 @@ class NoSigningKeyError(Exception):
     """No key may sign at this time: the keys were not read yet, or all have expired."""
 
 
-class KeySet:
+class TokenKeySet:
     """The keys that this replica knows; replaced as a whole when they were read again."""
 
-    def __init__(self, keys: Sequence[SigningKey] = ()) -> None:
-        self._keys: Mapping[str, SigningKey] = {}
+    def __init__(self, keys: Sequence[TokenKey] = ()) -> None:
+        self._keys: Mapping[str, TokenKey] = {}
         self.replace(keys)
 
-    def replace(self, keys: Sequence[SigningKey]) -> bool:
+    def replace(self, keys: Sequence[TokenKey]) -> bool:
         """Use these keys from now on; return whether a key that was known is gone."""
         known = set(self._keys)
         self._keys = {key.kid: key for key in keys}
         return bool(known - set(self._keys))
 
-    def current(self, now: datetime) -> SigningKey:
+    def current(self, now: datetime) -> TokenKey:
         """Return the key that signs at ``now``: the one that became active last."""
         active = [key for key in self._keys.values() if key.active_from <= now]
         if not active:
@@ -85,25 +84,25 @@ class KeySet:
         return {"keys": [key.public for kid, key in self._keys.items() if self.find(kid, now)]}
 
 
-def make_key(active_from: datetime) -> SigningKey:
+def make_key(active_from: datetime) -> TokenKey:
     """Generate a key pair whose id is its thumbprint (RFC 7638)."""
     key = ECKey.generate_key(_CURVE, auto_kid=True)
-    return SigningKey(key, active_from)
+    return TokenKey(key, active_from)
 
 
-def load_key(private_key: bytes, active_from: datetime, expires_at: datetime | None) -> SigningKey:
+def load_key(private_key: bytes, active_from: datetime, expires_at: datetime | None) -> TokenKey:
     """Load a key pair from what ``dump_key`` returned."""
     key = ECKey.import_key(private_key)
     key.ensure_kid()
-    return SigningKey(key, active_from, expires_at)
+    return TokenKey(key, active_from, expires_at)
 
 
-def dump_key(key: SigningKey) -> bytes:
+def dump_key(key: TokenKey) -> bytes:
     """Return the private key as PKCS 8 in PEM; it is to be sealed before it is stored."""
     return key.key.as_pem(private=True)
 
 
-def is_due(keys: Sequence[SigningKey], now: datetime) -> bool:
+def is_due(keys: Sequence[TokenKey], now: datetime) -> bool:
     """Return whether a successor has to be published now, or a first key."""
     if not keys:
         return True

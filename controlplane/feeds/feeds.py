@@ -11,6 +11,7 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
+    Sequence,
 )
 from contextlib import (
     AbstractContextManager,
@@ -25,6 +26,7 @@ from typing import TypeVar
 
 from prometheus_client import Counter
 
+from controlplane.core.callers import Subject
 from controlplane.core.errors import UnavailableError
 from controlplane.core.forwarded_calls import ForwardedCallId
 from controlplane.feeds.subscriptions import ChangeSubscription, RunsSubscription
@@ -61,6 +63,8 @@ Cluster = tuple[OrgName, ClusterName]
 Key = TypeVar("Key")
 Takes = Callable[[Collection[str]], bool]
 """Returns whether the waiter takes work from one of these pools (or from ``ANY_POOL``)."""
+GrantListener = Callable[[OrgName | None, Sequence[Subject] | None], None]
+"""Receives whose grants changed: subjects of an org; None: anyone's."""
 
 
 @dataclass(eq=False, slots=True)
@@ -108,6 +112,9 @@ class Feeds:
         self._calls: defaultdict[Cluster, Wakeups] = defaultdict(dict)
         self._forwarded: defaultdict[ForwardedCallId, Wakeups] = defaultdict(dict)
         self._cascades: defaultdict[None, Wakeups] = defaultdict(dict)
+        self._revocations: defaultdict[None, Wakeups] = defaultdict(dict)
+        self._signing_keys: defaultdict[None, Wakeups] = defaultdict(dict)
+        self._grant_listeners: dict[GrantListener, None] = {}
 
     async def run(self) -> None:
         """Listen for notifications and read changes until cancelled."""
@@ -200,6 +207,23 @@ class Feeds:
         """Wake ``wakeup`` when an action left a marker for descendants that are still to end."""
         return _registered(self._cascades, None, wakeup)
 
+    def revocations(self, wakeup: Wakeup) -> AbstractContextManager[None]:
+        """Wake ``wakeup`` when a credential was revoked."""
+        return _registered(self._revocations, None, wakeup)
+
+    def signing_keys(self, wakeup: Wakeup) -> AbstractContextManager[None]:
+        """Wake ``wakeup`` when signing keys were added or withdrawn."""
+        return _registered(self._signing_keys, None, wakeup)
+
+    @contextmanager
+    def grants(self, listener: GrantListener) -> Iterator[None]:
+        """Call ``listener`` when grants changed, for the duration of a block."""
+        self._grant_listeners[listener] = None
+        try:
+            yield
+        finally:
+            del self._grant_listeners[listener]
+
     async def _listen(self) -> None:
         failed = 0
         while True:
@@ -240,6 +264,13 @@ class Feeds:
             _wake(self._forwarded, forwarded_call)
         if notification.cascades:
             _wake(self._cascades, None)
+        if notification.revoked:
+            _wake(self._revocations, None)
+        if notification.signing_keys:
+            _wake(self._signing_keys, None)
+        if notification.grants is None or notification.grants:
+            for listener in self._grant_listeners:
+                listener(notification.org, notification.grants)
 
     def _mark_everything_changed(self) -> None:
         """Read every watched run and wake every waiter: notifications may have been lost."""
@@ -256,7 +287,10 @@ class Feeds:
             _wake(self._calls, cluster)
         for forwarded_call in list(self._forwarded):
             _wake(self._forwarded, forwarded_call)
-        _wake(self._cascades, None)
+        for waiting in (self._cascades, self._revocations, self._signing_keys):
+            _wake(waiting, None)
+        for listener in self._grant_listeners:
+            listener(None, None)
 
     def _mark(self, runs: list[Run]) -> None:
         for run in runs:

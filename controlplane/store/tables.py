@@ -1,5 +1,5 @@
 """
-Defines the schema, all tables in one module.
+Defines the schema; the authorization server's tables are in ``credential_tables``.
 
 ``org`` leads every key of tenant data, and row-level security (``migrations``) restricts each of
 these tables to the transaction's org.
@@ -22,7 +22,6 @@ from sqlalchemy import (
     Integer,
     Interval,
     LargeBinary,
-    MetaData,
     SmallInteger,
     Table,
     Text,
@@ -31,27 +30,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from controlplane.store import columns, credential_tables
+from controlplane.store.columns import at as _at, text_column as _text
 from shared.model.phases import TERMINAL
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "ix": "%(table_name)s_%(column_0_N_name)s",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
-    }
-)
+metadata = columns.metadata
+_OTHER_MODULES = (credential_tables,)  # imported, so that the metadata has their tables
 
 LIVE = f"phase NOT IN ({', '.join(str(phase.value) for phase in sorted(TERMINAL))})"
 """SQL for "has not ended", from the phase table."""
-
-
-def _at(name: str, *, nullable: bool = False) -> "Column[object]":
-    return Column(name, DateTime(timezone=True), nullable=nullable)
-
-
-def _text(name: str) -> "Column[str]":
-    return Column(name, Text, nullable=False, server_default="")
 
 
 def _failure() -> "list[Column[object]]":
@@ -455,4 +442,7 @@ control_clock = Table(
     CheckConstraint("single", name="control_clock_has_one_row"),
 )
 
-TENANT_TABLES = tuple(table for table in metadata.sorted_tables if "org" in table.c)
+FLEET_TABLES = tuple(table for table in metadata.sorted_tables if "fleet_only" in table.info)
+TENANT_TABLES = tuple(
+    table for table in metadata.sorted_tables if "org" in table.c and table not in FLEET_TABLES
+)

@@ -14,7 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from controlplane.store import migrations
-from controlplane.store.tables import metadata
+from controlplane.store.tables import FLEET_TABLES, metadata
 from tests.servers.postgres import DatabaseForTest, PostgresForTests
 
 COLUMNS = """
@@ -138,7 +138,9 @@ async def test_role_may_read_and_write_rows_and_nothing_else(
         rights.setdefault(row["table_name"], set()).add(row["privilege_type"])
     assert rights.pop("alembic_version") == {"SELECT"}
     assert rights.pop("control_clock") == {"SELECT", "UPDATE"}
-    assert set(rights) == {table.name for table in metadata.sorted_tables} - {"control_clock"}
+    hidden = {table.name for table in FLEET_TABLES} if role == "volary_app" else set()
+    visible = {table.name for table in metadata.sorted_tables} - {"control_clock"} - hidden
+    assert set(rights) == visible
     assert all(each == {"SELECT", "INSERT", "UPDATE", "DELETE"} for each in rights.values())
 
 

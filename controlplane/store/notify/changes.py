@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from controlplane.core.callers import Subject
 from controlplane.core.forwarded_calls import ForwardedCallId
 from controlplane.core.queues import ANY_POOL
 from controlplane.store.database import FleetTx, OrgTx
@@ -18,6 +19,7 @@ from shared.model.ids import ClusterName, OrgName, RunId
 
 CHANNEL = "volary"
 MAX_PAYLOAD_BYTES = 7_900  # Postgres takes less than 8,000
+_MOST_SUBJECTS = 50  # named in one notification
 
 _NOTIFY = statement("SELECT pg_notify(:channel, :payload)")
 _ADVANCE = statement(f"""
@@ -103,6 +105,9 @@ class Notification:
     called: Sequence[str]  # clusters whose agents have a forwarded call
     relays: Sequence[ForwardedCallId]  # forwarded calls to read again: replies came or were read
     cascades: bool  # a marker was left for the cascade loop
+    revoked: bool = False  # a credential was revoked
+    signing_keys: bool = False  # signing keys were added or withdrawn
+    grants: Sequence[Subject] | None = ()  # whose grants changed; None: anyone's of the org
 
 
 def payloads(
@@ -134,6 +139,9 @@ def _format(
     called: Sequence[str] = (),
     relays: Sequence[str] = (),
     cascades: bool = False,
+    revoked: bool = False,
+    signing_keys: bool = False,
+    grants: Sequence[str] = (),
 ) -> str:
     reported = {
         "o": org,
@@ -143,6 +151,9 @@ def _format(
         "c": called,
         "l": relays,
         "d": int(cascades),
+        "x": int(revoked),
+        "k": int(signing_keys),
+        "g": grants,
     }
     return json.dumps(
         {key: value for key, value in reported.items() if value}, separators=(",", ":")
@@ -154,6 +165,7 @@ def parse_notification(payload: str) -> Notification:
     reported = json.loads(payload)
     runs = reported.get("r", [])
     every = runs == "*"
+    grants = reported.get("g", [])
     return Notification(
         org=OrgName(str(reported["o"])),
         runs=[] if every else [RunId(UUID(hex=run)) for run in runs],
@@ -163,6 +175,9 @@ def parse_notification(payload: str) -> Notification:
         called=[str(cluster) for cluster in reported.get("c", [])],
         relays=[ForwardedCallId(UUID(hex=forwarded)) for forwarded in reported.get("l", [])],
         cascades=bool(reported.get("d")),
+        revoked=bool(reported.get("x")),
+        signing_keys=bool(reported.get("k")),
+        grants=None if grants == "*" else tuple(Subject(str(each)) for each in grants),
     )
 
 
@@ -207,3 +222,28 @@ async def notify_reply(tx: OrgTx, forwarded: ForwardedCallId) -> None:
     await tx.execute(
         _NOTIFY, {"channel": CHANNEL, "payload": _format(tx.org, relays=[forwarded.hex])}
     )
+
+
+async def notify_revoked(tx: OrgTx | FleetTx, org: OrgName) -> None:
+    """Notify every replica that a credential of the org was revoked."""
+    payload = _format(org, revoked=True)
+    await tx.connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
+
+
+async def notify_signing_keys(tx: FleetTx) -> None:
+    """Notify every replica that signing keys were added or withdrawn."""
+    payload = _format(OrgName(""), signing_keys=True)
+    await tx.connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
+
+
+async def notify_grants(tx: OrgTx, subjects: Collection[Subject] = ()) -> None:
+    """
+    Notify every replica that the grants of these subjects changed; of none: of anyone in the org.
+
+    Replicas then read the grants again at the next call, and end the subjects' streams so that
+    clients connect again: a removed role takes effect at once.
+    """
+    named = sorted(set(subjects))
+    few = 0 < len(named) <= _MOST_SUBJECTS
+    payload = _format(tx.org, grants=named if few else "*")
+    await tx.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})

@@ -200,7 +200,7 @@ async def open_api(
             base=blobs.base,
             public_url="http://public",
         ),
-        Interceptors(authn, CallMetrics(metrics)),
+        Interceptors(authn, CallMetrics(metrics), clock),
     )
     application = make_application(
         public=public,

@@ -27,12 +27,13 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from controlplane.store.database import Database, open_database
-from controlplane.store.tables import TENANT_TABLES, metadata
+from controlplane.store.tables import FLEET_TABLES, TENANT_TABLES, metadata
 from shared.model.ids import OrgName
 from tests.servers.postgres import DatabaseForTest, PostgresForTests
 
 OURS, THEIRS = "ours", "theirs"
 NAMES = [table.name for table in TENANT_TABLES]
+OF_FLEET = {table.name for table in FLEET_TABLES}
 OF_STRANGER = {"control_clock"}
 
 
@@ -96,7 +97,9 @@ def _literal(column: "Column[object]", org: str) -> str:
 
 
 def test_every_table_is_a_tenant_table_or_a_known_exception() -> None:
-    assert {table.name for table in metadata.tables.values()} - set(NAMES) == OF_STRANGER
+    assert {table.name for table in metadata.tables.values()} - set(NAMES) == (
+        OF_STRANGER | OF_FLEET
+    )
     for table in TENANT_TABLES:
         assert next(iter(table.primary_key.columns)).name == "org", table.name
 
@@ -108,7 +111,8 @@ async def test_row_level_security_is_on_for_every_table_with_an_org(walled: Wall
         " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')"
         " AND NOT c.relispartition"
     )
-    assert {row["relname"] for row in rows} == set(NAMES)
+    with_org = {table.name for table in FLEET_TABLES if "org" in table.c}
+    assert {row["relname"] for row in rows} == set(NAMES) | with_org
     assert all(row["relrowsecurity"] for row in rows)
 
 
@@ -144,6 +148,14 @@ async def test_transaction_without_an_org_reads_and_writes_nothing(walled: Walle
             assert await walled.application.fetch(f"SELECT 1 FROM {table.name}") == []  # noqa: S608
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
                 await walled.application.execute(_insertion(table, ""))
+
+
+async def test_fleet_tables_cannot_be_read_or_written_by_an_org(walled: Walled) -> None:
+    for table in OF_FLEET:
+        for statement in (f"SELECT 1 FROM {table}", f"DELETE FROM {table}"):  # noqa: S608
+            async with walled.as_org(OURS):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
+                    await walled.application.execute(statement)
 
 
 async def test_org_setting_ends_with_its_transaction(walled: Walled) -> None:

@@ -21,6 +21,7 @@ from controlplane.api.permissions import PERMISSIONS, Access
 from controlplane.authn.anonymous import Anonymous
 from controlplane.core.callers import Caller, Permission, Subject, org_wide
 from controlplane.core.errors import NotFoundError
+from shared.kit.clock import SystemClock
 from shared.model.ids import OrgName
 
 ORG = OrgName("acme")
@@ -47,7 +48,7 @@ def context(
 
 
 def interceptors(authn: Anonymous) -> Interceptors:
-    return Interceptors(authn, CallMetrics(CollectorRegistry()))
+    return Interceptors(authn, CallMetrics(CollectorRegistry()), SystemClock())
 
 
 async def never(_caller: Caller, _request: Any) -> UserInfoResponse:

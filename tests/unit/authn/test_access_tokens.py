@@ -13,7 +13,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from controlplane.authn.access_tokens import AccessToken, AccessTokens
-from controlplane.authn.signing_keys import KeySet, NoSigningKeyError, SigningKey, make_key
+from controlplane.authn.signing_keys import NoSigningKeyError, TokenKey, TokenKeySet, make_key
 from controlplane.core.callers import Credential, Subject
 from controlplane.core.errors import UnauthenticatedError
 from shared.kit.secrets import SecretText
@@ -33,7 +33,7 @@ class Service:
     def __init__(self) -> None:
         self.clock = FakeClock(START)
         self.key = make_key(START)
-        self.keys = KeySet([self.key])
+        self.keys = TokenKeySet([self.key])
         self.tokens = AccessTokens(self.keys, self.clock, issuer=ISSUER)
 
     def issue(self) -> SecretText:
@@ -289,4 +289,4 @@ def test_signing_key_is_shown_without_its_private_half() -> None:
     assert "ECKey" not in repr(key)
     assert "d" not in key.public
     assert set(key.public) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
-    assert isinstance(key, SigningKey)
+    assert isinstance(key, TokenKey)

@@ -7,17 +7,16 @@ import pytest
 from controlplane.authn.signing_keys import (
     JWKS_MAX_AGE,
     KEPT_AFTER,
-    LEEWAY,
     PUBLISHED_BEFORE,
     ROTATE_EVERY,
-    TOKENS_LIVE_AT_MOST,
-    KeySet,
     NoSigningKeyError,
+    TokenKeySet,
     dump_key,
     is_due,
     load_key,
     make_key,
 )
+from controlplane.core.credentials import ACCESS_TOKENS_LIVE, LEEWAY
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -25,19 +24,19 @@ SECOND = timedelta(seconds=1)
 
 def test_key_signs_from_the_time_it_becomes_active() -> None:
     first, second = make_key(START), make_key(START + ROTATE_EVERY)
-    keys = KeySet([second, first])
+    keys = TokenKeySet([second, first])
     assert keys.current(START + ROTATE_EVERY - SECOND) is first
     assert keys.current(START + ROTATE_EVERY) is second
 
 
 def test_key_set_publishes_the_next_key_before_it_signs() -> None:
-    keys = KeySet([make_key(START), make_key(START + ROTATE_EVERY)])
+    keys = TokenKeySet([make_key(START), make_key(START + ROTATE_EVERY)])
     assert len(keys.jwks(START)["keys"]) == 2
 
 
 def test_expired_key_is_neither_published_nor_accepted() -> None:
     key = load_key(dump_key(make_key(START)), START, START + ROTATE_EVERY)
-    keys = KeySet([key])
+    keys = TokenKeySet([key])
     assert keys.find(key.kid, START + ROTATE_EVERY - SECOND) is not None
     assert keys.find(key.kid, START + ROTATE_EVERY) is None
     assert keys.jwks(START + ROTATE_EVERY) == {"keys": []}
@@ -45,7 +44,7 @@ def test_expired_key_is_neither_published_nor_accepted() -> None:
 
 def test_no_key_signs_before_it_is_active() -> None:
     with pytest.raises(NoSigningKeyError):
-        KeySet([make_key(START)]).current(START - SECOND)
+        TokenKeySet([make_key(START)]).current(START - SECOND)
 
 
 def test_key_keeps_its_id_when_it_is_loaded_again() -> None:
@@ -57,7 +56,7 @@ def test_key_keeps_its_id_when_it_is_loaded_again() -> None:
 
 def test_key_set_reports_whether_a_known_key_is_gone() -> None:
     first, second = make_key(START), make_key(START)
-    keys = KeySet([first])
+    keys = TokenKeySet([first])
     assert not keys.replace([first, second])
     assert keys.replace([second])
 
@@ -72,4 +71,4 @@ def test_successor_is_due_in_time_to_be_published() -> None:
 
 def test_rotation_times_cover_caches_and_tokens() -> None:
     assert PUBLISHED_BEFORE > JWKS_MAX_AGE
-    assert KEPT_AFTER > TOKENS_LIVE_AT_MOST + LEEWAY
+    assert KEPT_AFTER > ACCESS_TOKENS_LIVE + LEEWAY

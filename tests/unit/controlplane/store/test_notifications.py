@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given, strategies as st
 
+from controlplane.core.callers import Subject
 from controlplane.core.queues import ANY_POOL
 from controlplane.store.notify.changes import (
     MAX_PAYLOAD_BYTES,
@@ -85,3 +86,15 @@ def test_malformed_notification_is_an_error(nonsense: str) -> None:
 def test_notification_of_the_previous_release_means_work_in_any_pool() -> None:
     assert parse_notification('{"o":"acme","w":1}').work == [ANY_POOL]
     assert parse_notification('{"o":"acme","s":["c"]}').work == []
+
+
+def test_notification_of_an_older_release_names_no_credentials() -> None:
+    notification = parse_notification('{"o":"acme"}')
+    assert not notification.revoked
+    assert not notification.signing_keys
+    assert notification.grants == ()
+
+
+def test_notification_names_subjects_whose_grants_changed() -> None:
+    assert parse_notification('{"o":"acme","g":["user:1"]}').grants == (Subject("user:1"),)
+    assert parse_notification('{"o":"acme","g":"*"}').grants is None

@@ -1,0 +1,25 @@
+"""The schema's metadata, and the columns that many tables have."""
+
+from sqlalchemy import Column, DateTime, MetaData, Text
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    }
+)
+
+FLEET_ONLY = {"fleet_only": True}
+"""``info`` of a table that the role ``volary_app`` has no right on: it is of no single org."""
+
+
+def at(name: str, *, nullable: bool = False) -> "Column[object]":
+    """Create a column for a timestamp with time zone."""
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def text_column(name: str) -> "Column[str]":
+    """Create a text column that is "" by default."""
+    return Column(name, Text, nullable=False, server_default="")

@@ -1,0 +1,1 @@
+"""Rows of the authorization server: signing keys, codes, tokens, revocations."""
