@@ -1,37 +1,26 @@
 """
-Streaming decoder of shipped logs: gzip'd lines of JSON.
+Streaming decoder of shipped logs: gzip'd lines of ``shared.formats.logs``.
 
-No more than a block is in memory at once, whatever the bucket contains. A line is
-``{"t": microseconds since 1970, "m": text, "o": originator}``.
+No more than a block is in memory at once, whatever the bucket contains.
 """
 
-import json
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from shared.kit.timestamps import from_us
-from shared.model.logs import LogLine, Originator
+from shared.formats.logs import MAX_LINE_BYTES, LogDecoder
+from shared.model.logs import LogLine
 
 MAX_PACKED_BYTES = 64 * 1024**2
 MAX_UNPACKED_BYTES = 512 * 1024**2
 """Limit against zip bombs; agents truncate a log at an eighth of that."""
-MAX_LINE_BYTES = 1024**2
-"""Agents cut lines at 16 KiB, which JSON escapes may lengthen sixfold."""
 BLOCK_BYTES = 64 * 1024
 _PIECE_BYTES = 16 * 1024
 
-_MALFORMED_LINE_ERRORS = (
-    AttributeError,
-    KeyError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 class DamagedLogError(Exception):
-    """The log is not in the format that agents ship; the message says what is wrong."""
+    """The log cannot be decompressed; the message says why."""
 
 
 class Unpacking:
@@ -43,6 +32,8 @@ class Unpacking:
         self._gzip = zlib.decompressobj(_GZIP)
         self._unpacked = 0
         self._unfinished = b""
+        self._is_overlong = False  # within a line that is skipped
+        self._decoder = LogDecoder()
 
     def feed(self, packed: bytes) -> Iterator[Sequence[LogLine]]:
         """Yield the lines that ``packed`` completes, block by block; DamagedLogError."""
@@ -62,7 +53,7 @@ class Unpacking:
         """Return the remaining lines after the last feed; DamagedLogError if it is truncated."""
         if not self._gzip.eof:
             raise DamagedLogError("it is truncated")
-        return self._parse([self._unfinished] if self._unfinished else [])
+        return self._decode(self._unfinished) if self._unfinished or self._is_overlong else []
 
     def _unpack(self, packed: bytes) -> bytes:
         try:
@@ -75,28 +66,20 @@ class Unpacking:
         return block
 
     def _take(self, block: bytes) -> Sequence[LogLine]:
-        *lines, unfinished = block.split(b"\n")
-        if lines:
-            lines[0] = self._unfinished + lines[0]
-            self._unfinished = unfinished
-        else:
-            self._unfinished += unfinished
+        *lines, rest = block.split(b"\n")
+        decoded: list[LogLine] = []
+        for line in lines:
+            decoded += self._decode(self._unfinished + line)
+            self._unfinished = b""
+        self._unfinished += rest
         if len(self._unfinished) > MAX_LINE_BYTES:
-            raise DamagedLogError(f"one of its lines is longer than {MAX_LINE_BYTES} bytes")
-        return self._parse(lines)
+            self._is_overlong = True
+            self._unfinished = b""
+        return decoded
 
-    def _parse(self, lines: Sequence[bytes]) -> Sequence[LogLine]:
-        skipped = min(len(lines), self._after_line - self._skipped)
-        self._skipped += skipped
-        try:
-            return list(_decode(lines[skipped:]))
-        except _MALFORMED_LINE_ERRORS as error:
-            raise DamagedLogError("one of its lines is not in the format agents write") from error
-
-
-def _decode(lines: Iterable[bytes]) -> Iterator[LogLine]:
-    for line in lines:
-        record = json.loads(line)
-        at = from_us(record["t"])
-        text = record["m"].encode(errors="replace").decode()  # JSON can hold lone surrogates
-        yield LogLine(at, text, Originator(record["o"]))
+    def _decode(self, raw: bytes) -> Sequence[LogLine]:
+        is_overlong, self._is_overlong = self._is_overlong, False
+        if self._skipped < self._after_line:
+            self._skipped += 1
+            return []
+        return self._decoder.skip() if is_overlong else self._decoder.decode(raw)

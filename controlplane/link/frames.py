@@ -185,7 +185,9 @@ def render_heartbeat(number: int, now: datetime, *, noted: int) -> link_pb2.Cont
 
 def render_follow_logs(attempt: AttemptId, after_line: int) -> call_pb2.Call:
     return call_pb2.Call(
-        follow_logs=call_pb2.FollowLogs(attempt=render_attempt_id(attempt), after_line=after_line)
+        follow_logs=call_pb2.FollowLogs(
+            attempt=render_attempt_id(attempt), after_line=after_line, partial_lines=True
+        )
     )
 
 

@@ -1,6 +1,6 @@
 """Follows logs of attempts by calling their agents, on whichever replica those are connected."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from controlplane.core.errors import NotFoundError, UnavailableError
@@ -8,7 +8,7 @@ from controlplane.link.forwarded_calls import Agents
 from controlplane.link.frames import render_follow_logs
 from shared.idl.agent.v1 import call_pb2
 from shared.model.ids import AttemptId, ClusterName, OrgName
-from shared.model.logs import LogLine
+from shared.model.logs import LogChunk
 from shared.wire.fields import BadMessageError
 from shared.wire.logs import parse_log_chunk
 
@@ -21,9 +21,9 @@ class AgentLogs:
 
     async def follow_logs(
         self, org: OrgName, cluster: ClusterName, attempt: AttemptId, after_line: int
-    ) -> AsyncGenerator[Sequence[LogLine], None]:
+    ) -> AsyncGenerator[LogChunk, None]:
         """
-        Yield lines past ``after_line`` until the attempt is over.
+        Yield lines past ``after_line``, and states of an unfinished one, until the attempt is over.
 
         NotFoundError: the agent has no such log (any more). UnavailableError: no agent.
         """
@@ -39,7 +39,7 @@ class AgentLogs:
                         raise _refused(reply.error, attempt)
 
 
-def _parse_chunk(chunk: call_pb2.LogChunk) -> Sequence[LogLine]:
+def _parse_chunk(chunk: call_pb2.LogChunk) -> LogChunk:
     try:
         return parse_log_chunk(chunk)
     except BadMessageError as error:

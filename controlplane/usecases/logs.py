@@ -2,7 +2,7 @@
 Use cases of logs: streams an attempt's log, live from its agent or shipped from the bucket.
 
 Lines are counted, so that a reader who began with the live log continues in the shipped log at
-the same line.
+the same line. A line that is still being written is shown, and not counted.
 """
 
 import asyncio
@@ -14,13 +14,14 @@ from typing import Protocol
 from controlplane.core.actions import ActionDetail, AttemptDetail
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError, NotFoundError, UnavailableError
+from controlplane.core.followed_logs import ShownLines
 from controlplane.core.layout import belongs_to
 from controlplane.core.shipped_logs import MAX_PACKED_BYTES, DamagedLogError, Unpacking
 from controlplane.usecases.actions import Actions
 from shared.blobs.errors import BlobError, BlobNotFoundError
 from shared.blobs.store import BlobStore
 from shared.model.ids import ActionKey, AttemptId, ClusterName, OrgName
-from shared.model.logs import LogLine, Originator
+from shared.model.logs import LogChunk, LogLine, Originator
 from shared.model.phases import TERMINAL, Phase
 
 POLL_INTERVAL = timedelta(seconds=2)
@@ -32,9 +33,9 @@ class LiveLogs(Protocol):
 
     def follow_logs(
         self, org: OrgName, cluster: ClusterName, attempt: AttemptId, after_line: int
-    ) -> AsyncGenerator[Sequence[LogLine], None]:
+    ) -> AsyncGenerator[LogChunk, None]:
         """
-        Yield lines after ``after_line`` until the attempt ends.
+        Yield lines after ``after_line``, and states of an unfinished one, until the attempt ends.
 
         NotFoundError: the agent has no such log (any more). UnavailableError: the agent is not
         connected.
@@ -59,7 +60,7 @@ class Logs:
         An action aborted between two attempts has a last attempt without a log: then the lines
         are those of the last attempt with a log.
         """
-        seen = 0
+        shown = ShownLines()
         last: ActionDetail | None = None
         tried: object = None  # (phase, cluster) whose live log was read or not found
         found = False
@@ -74,33 +75,35 @@ class Logs:
                     continue  # not leased yet
                 found = True
                 if there.log_uri:
-                    async for lines in self._shipped(caller, there, seen):
-                        yield lines
+                    async for lines in self._shipped(caller, there, shown.count):
+                        if lines_to_show := shown.add_lines(lines):
+                            yield lines_to_show
                     return
                 if there.phase in TERMINAL:
                     break  # it ended without a log
                 if tried == (there.phase, there.cluster):
                     continue
                 try:
-                    async with aclosing(self._live_lines(caller, detail, there, seen)) as live:
-                        async for lines in live:
-                            seen += len(lines)
-                            yield lines
+                    chunks = self._live_chunks(caller, detail, there, shown.count)
+                    async with aclosing(chunks) as live:
+                        async for chunk in live:
+                            if lines := shown.add_chunk(chunk):
+                                yield lines
                 except UnavailableError:
                     continue  # its agent is disconnected; retry after POLL_INTERVAL
                 except NotFoundError:
                     pass  # no log yet: retry in the next phase
                 tried = (there.phase, there.cluster)
-        if last is not None and not seen and (earlier := _earlier_log(last, attempt)):
+        if last is not None and not shown.count and (earlier := _earlier_log(last, attempt)):
             yield [_note(last, attempt, earlier.number)]
             async for lines in self._shipped(caller, earlier, 0):
                 yield lines
         elif not found:
             raise NotFoundError("log of attempt", f"{action}, number {attempt}")
 
-    def _live_lines(
+    def _live_chunks(
         self, caller: Caller, detail: ActionDetail, attempt: AttemptDetail, after_line: int
-    ) -> AsyncGenerator[Sequence[LogLine], None]:
+    ) -> AsyncGenerator[LogChunk, None]:
         id_ = AttemptId(detail.row.id, attempt.number)
         return self._live.follow_logs(caller.org, ClusterName(attempt.cluster), id_, after_line)
 

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId
-from shared.model.logs import LogLine
+from shared.model.logs import LogChunk
 from shared.model.reports import Acknowledgement, Report
 
 
@@ -56,12 +56,6 @@ class Accepted:
 @dataclass(frozen=True, slots=True)
 class Reports:
     reports: Sequence[Report]
-
-
-@dataclass(frozen=True, slots=True)
-class LogChunk:
-    lines: Sequence[LogLine]
-    last_line: int  # the number of the last of them, from 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +166,7 @@ class DesiredState:
 class FollowLogs:
     attempt: AttemptId
     after_line: int
+    partial_lines: bool = False  # whether the caller understands chunks with a partial line
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class FakeControl:
         self.stopped: set[AttemptId] = set()  # asked again of each session, as ours does
         self.accepted: list[tuple[AttemptId, LeaseId]] = []
         self.logs: dict[int, list[LogLine]] = defaultdict(list)
+        self.partial_lines: dict[int, list[str]] = defaultdict(list)
         self.answers: dict[int, str] = {}
         self._specs: dict[Digest, bytes] = {}
         self._waiting: list[Assignment] = []
@@ -92,11 +93,14 @@ class FakeControl:
         stop = link_pb2.Stop(lease=lease, reason="the user aborted it", forget=forget)
         await self.send(link_pb2.ControlFrame(stops=link_pb2.StopBatch(stops=[stop])))
 
-    async def follow(self, attempt: AttemptId, after_line: int = 0) -> int:
+    async def follow(
+        self, attempt: AttemptId, after_line: int = 0, *, partial_lines: bool = False
+    ) -> int:
         self._calls += 1
         follow = call_pb2.FollowLogs(
             attempt=assignment_pb2.AttemptId(action_id=attempt.action.bytes, number=attempt.number),
             after_line=after_line,
+            partial_lines=partial_lines,
         )
         call = call_pb2.Call(id=self._calls, follow_logs=follow)
         await self.send(link_pb2.ControlFrame(call=call))
@@ -233,7 +237,10 @@ class FakeControl:
     async def _take_reply(self, session: FakeSession, reply: call_pb2.Reply) -> None:
         match reply.WhichOneof("answer"):
             case "log_chunk":
-                self.logs[reply.id] += parse_log_chunk(reply.log_chunk)
+                chunk = parse_log_chunk(reply.log_chunk)
+                self.logs[reply.id] += chunk.lines
+                if chunk.partial is not None:
+                    self.partial_lines[reply.id].append(chunk.partial.text)
                 credit = call_pb2.CallCredit(id=reply.id, chunks=1)
                 await session.outgoing.put(link_pb2.ControlFrame(call_credit=credit))
             case "done":

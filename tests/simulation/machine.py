@@ -16,7 +16,7 @@ from dataplane.agent.core.endings import AttemptArtifacts, Exit, KilledFor, clas
 from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from shared.kit.clock import Clock
 from shared.model.ids import AttemptId, LeaseId
-from shared.model.link_messages import LogChunk
+from shared.model.logs import LogChunk
 from shared.model.phases import Phase
 from tests.simulation.loop import SimLoop
 

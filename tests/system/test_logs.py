@@ -53,6 +53,48 @@ async def test_log_is_followed_while_the_task_runs(api: ApiClient, tmp_path: Pat
     assert "after the gate, attempt 0" in seen
 
 
+async def test_progress_bar_is_followed_and_is_one_line_in_the_end(
+    api: ApiClient, tmp_path: Path
+) -> None:
+    bar = tmp_path / "bar"
+    bar.write_text("\r1/3 é漢")
+    root = await api.start("talking.copy_out", source=str(bar))
+
+    shown: list[str] = []
+    async for message in api.tail(root):
+        line = message.removesuffix("\n")
+        if line.endswith("é漢"):
+            shown.append(line)
+        with bar.open("a") as file:
+            match line:
+                case "1/3 é漢":
+                    file.write("\r2/3 é漢")
+                case "2/3 é漢":
+                    file.write("\r3/3 é漢")
+                case "3/3 é漢":
+                    file.write("\nend\n")
+                case _:
+                    pass
+
+    states = ["1/3 é漢", "2/3 é漢", "3/3 é漢"]
+    assert shown == states
+    log = (await api.log(root)).splitlines()
+    assert [line for line in log if line in {*states, "end"}] == ["3/3 é漢", "end"]
+
+
+async def test_prompt_is_followed_before_its_line_ends(api: ApiClient, tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt"
+    prompt.write_text("Name? ")
+    root = await api.start("talking.copy_out", source=str(prompt))
+
+    async for line in api.tail(root):
+        if line == "Name? \n":
+            with prompt.open("a") as file:
+                file.write("Ann\nend\n")
+
+    assert "Name? Ann\n" in await api.log(root)
+
+
 async def test_log_keeps_binary_and_unterminated_lines(api: ApiClient) -> None:
     details = await api.finish("talking.odd")
 

@@ -28,7 +28,6 @@ from shared.model.link_messages import (
     InventoryDecision,
     InventoryDecisions,
     Lease,
-    LogChunk,
     Rejected,
     Reply,
     Reports,
@@ -36,6 +35,7 @@ from shared.model.link_messages import (
     Stops,
     Welcome,
 )
+from shared.model.logs import LogChunk
 from shared.wire.assignments import parse_assignment
 from shared.wire.fields import BadMessageError, parse_timestamp
 from shared.wire.ids import (
@@ -101,8 +101,8 @@ def render_frame(message: AgentMessage) -> link_pb2.AgentFrame:
 
 def _render_reply(reply: Reply) -> call_pb2.Reply:
     match reply.answer:
-        case LogChunk(lines, last_line):
-            return call_pb2.Reply(id=reply.call, log_chunk=render_log_chunk(lines, last_line))
+        case LogChunk():
+            return call_pb2.Reply(id=reply.call, log_chunk=render_log_chunk(reply.answer))
         case Done():
             return call_pb2.Reply(id=reply.call, done=call_pb2.Done())
         case CallError(code, message):
@@ -208,4 +208,5 @@ def _parse_spec(spec: assignment_pb2.Spec) -> tuple[Digest, bytes]:
 def _parse_follow(call: call_pb2.Call) -> FollowLogs | None:
     if call.WhichOneof("wish") != "follow_logs":
         return None
-    return FollowLogs(parse_attempt_id(call.follow_logs.attempt), call.follow_logs.after_line)
+    follow = call.follow_logs
+    return FollowLogs(parse_attempt_id(follow.attempt), follow.after_line, follow.partial_lines)

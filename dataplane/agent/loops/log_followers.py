@@ -23,9 +23,9 @@ from shared.model.link_messages import (
     CallError,
     Done,
     FollowLogs,
-    LogChunk,
     Reply,
 )
+from shared.model.logs import LogChunk
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +100,8 @@ class LogFollowers:
     async def _follow(self, call: int, request: FollowLogs, credit: asyncio.Semaphore) -> None:
         try:
             async for chunk in self._logs.follow(request.attempt, request.after_line):
+                if chunk.partial is not None and not request.partial_lines:
+                    continue  # a control plane that would count it as a line
                 await credit.acquire()
                 self._reply(call, chunk)
             self._reply(call, Done())

@@ -1,14 +1,7 @@
-"""
-Encodes and decodes lines of attempts' logs: ``{"t": microseconds, "m": text, "o": originator}``.
+"""Cuts the output of a task into the lines of its log (``shared.formats.logs``)."""
 
-Every runtime stores and ships this format, so that readers do not depend on the runtime.
-"""
-
-import json
+import codecs
 from collections.abc import Iterator
-
-from shared.kit.timestamps import from_us, to_us
-from shared.model.logs import LogLine, Originator
 
 _CHARACTER_BYTES = 4  # of the longest in UTF-8
 _CONTINUES, _CONTINUES_NO_MORE = 0x80, 0xC0  # bytes that do not begin a character
@@ -41,13 +34,6 @@ def overwrite(raw: bytes) -> bytes:
     return raw.rstrip(b"\r").rpartition(b"\r")[2]
 
 
-def encode_line(line: LogLine) -> bytes:
-    """Return the line as JSON with a newline; unencodable characters become question marks."""
-    fields = {"t": to_us(line.at), "m": line.text, "o": int(line.originator)}
-    text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
-    return text.encode(errors="replace") + b"\n"
-
-
-def decode_line(raw: bytes) -> LogLine:
-    fields = json.loads(raw)
-    return LogLine(from_us(fields["t"]), fields["m"], Originator(fields["o"]))
+def decode_start(raw: bytes) -> str:
+    """Decode the start of a text, without a last character that is incomplete."""
+    return codecs.getincrementaldecoder("utf-8")(errors="replace").decode(raw)

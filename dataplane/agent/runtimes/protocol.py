@@ -17,7 +17,7 @@ from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.runtimes.tasks import RunSettings, Task
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId
-from shared.model.link_messages import LogChunk
+from shared.model.logs import LogChunk
 from shared.model.phases import Phase
 
 ReportStatus = Callable[[StatusUpdate], Awaitable[None]]

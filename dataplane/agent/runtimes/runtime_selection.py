@@ -8,7 +8,7 @@ from dataplane.agent.runtimes.inline import ECHO, SLEEP
 from dataplane.agent.runtimes.protocol import Job, NoLogError, Runtime
 from dataplane.agent.runtimes.tasks import Task
 from shared.model.ids import AttemptId
-from shared.model.link_messages import LogChunk
+from shared.model.logs import LogChunk
 
 ENTRY_POINT = "a0"
 INLINE = frozenset({SLEEP, ECHO})

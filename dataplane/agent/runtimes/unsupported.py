@@ -7,7 +7,7 @@ from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.runtimes.features import NEEDED_BY_TYPE
 from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from shared.model.ids import AttemptId
-from shared.model.link_messages import LogChunk
+from shared.model.logs import LogChunk
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
 

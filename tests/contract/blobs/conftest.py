@@ -1,6 +1,6 @@
 """Every test here runs on a directory and on a real S3 server."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -25,7 +25,7 @@ from controlplane.web.blobs import SignedBlobs
 from shared.blobs.store import BlobStore, open_store
 from shared.kit.clock import SystemClock
 from shared.model.ids import AttemptId, ClusterName, OrgName, ProjectName
-from shared.model.logs import LogLine
+from shared.model.logs import LogChunk
 from tests.contract.blobs.world import World
 from tests.factories import NOW, ORG
 from tests.integration.store.conftest import CLUSTER
@@ -72,5 +72,5 @@ class NoAgents:
 
     def follow_logs(
         self, org: OrgName, cluster: ClusterName, attempt: AttemptId, after_line: int
-    ) -> AsyncGenerator[Sequence[LogLine], None]:
+    ) -> AsyncGenerator[LogChunk, None]:
         raise UnavailableError(f"no agent of {org}/{cluster}: {attempt} from {after_line}")

@@ -52,8 +52,14 @@ def _content(said: FrameKind | None, frame: link_pb2.AgentFrame) -> object:
 
 
 def _answer(reply: call_pb2.Reply) -> Mapping[str, object]:
-    lines = parse_log_chunk(reply.log_chunk) if reply.HasField("log_chunk") else None
-    return {"id": reply.id, "last": is_last(reply), "lines": lines, "error": reply.error}
+    chunk = parse_log_chunk(reply.log_chunk) if reply.HasField("log_chunk") else None
+    return {
+        "id": reply.id,
+        "last": is_last(reply),
+        "lines": chunk and chunk.lines,
+        "partial": chunk and chunk.partial,
+        "error": reply.error,
+    }
 
 
 def plain(value: object) -> object:

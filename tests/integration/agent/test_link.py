@@ -148,6 +148,31 @@ async def test_log_is_followed_while_task_writes(world: World, tmp_path: Path) -
     assert any(line.text == "after" for line in lines)
 
 
+async def test_unfinished_log_line_is_followed_by_control_planes_that_ask_for_it(
+    world: World, tmp_path: Path
+) -> None:
+    bar = tmp_path / "bar"
+    bar.write_text("\rfirst")
+    async with agent(world):
+        assignment = await world.assign(ActionRequest(task="copy_out", inputs={"source": str(bar)}))
+        await world.control.phase_of(assignment, Phase.RUNNING)
+        older = await world.control.follow(assignment.attempt)
+        newer = await world.control.follow(assignment.attempt, partial_lines=True)
+        states = world.control.partial_lines[newer]
+        await world.control.until(lambda: states == ["first"])
+        with bar.open("a") as file:
+            file.write("\rsecond")
+        await world.control.until(lambda: states == ["first", "second"])
+        with bar.open("a") as file:
+            file.write("\nend\n")
+        await world.control.until(lambda: {older, newer} <= set(world.control.answers))
+
+    for call in (older, newer):
+        lines = [line.text for line in world.control.logs[call]]
+        assert [text for text in lines if text in {"first", "second", "end"}] == ["second", "end"]
+    assert world.control.partial_lines[older] == []
+
+
 async def test_long_log_is_followed_in_chunks_from_any_line(world: World) -> None:
     async with agent(world):
         assignment = await world.assign(ActionRequest(task="talk", inputs={"lines": 5000}))

@@ -1,7 +1,7 @@
 """We test what is asked of an agent while its session lasts: a log is followed, at our pace."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -12,7 +12,7 @@ from controlplane.core.errors import NotFoundError, UnavailableError
 from controlplane.link.live_calls import FIRST_CREDIT
 from shared.idl.agent.v1 import call_pb2
 from shared.model.ids import ActionId, AttemptId, ClusterName
-from shared.model.logs import LogLine, Originator
+from shared.model.logs import LogChunk, LogLine, Originator
 from shared.wire.logs import render_log_chunk
 from tests.factories import NOW, ORG
 from tests.integration.link.conftest import TIMEOUT_SECONDS, Agent, LinkUnderTest, calling
@@ -31,11 +31,11 @@ class Reader:
     raised: BaseException | None = None
     is_done: bool = False
 
-    async def read(self, lines: AsyncGenerator[Sequence[LogLine], None]) -> None:
+    async def read(self, lines: AsyncGenerator[LogChunk, None]) -> None:
         try:
             async with aclosing(lines):
                 async for chunk in lines:
-                    self.texts += [line.text for line in chunk]
+                    self.texts += [line.text for line in chunk.lines]
                     await self.turns.acquire()
         except (UnavailableError, NotFoundError) as error:
             self.raised = error
@@ -55,7 +55,7 @@ async def reading(
 
 
 def make_chunk(text: str) -> call_pb2.LogChunk:
-    return render_log_chunk([LogLine(NOW, text, Originator.USER)], 1)
+    return render_log_chunk(LogChunk([LogLine(NOW, text, Originator.USER)], 1))
 
 
 async def answer(agent: Agent, call: int, **kind: object) -> None:
@@ -69,6 +69,7 @@ async def test_log_lines_arrive_as_the_agent_sends_them(link: LinkUnderTest) -> 
             call = (await agent.hear("call")).call
             assert call.follow_logs.after_line == 41
             assert call.follow_logs.attempt.number == 1
+            assert call.follow_logs.partial_lines
             for text in ("one", "two", "three"):
                 await answer(agent, call.id, log_chunk=make_chunk(text))
             await answer(agent, call.id, done=call_pb2.Done())

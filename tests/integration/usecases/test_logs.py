@@ -18,7 +18,7 @@ from controlplane.usecases.actions import Actions
 from controlplane.usecases.logs import Logs
 from shared.blobs.store import BlobStore, open_store
 from shared.model.ids import AttemptId, ClusterName, OrgName
-from shared.model.logs import LogLine
+from shared.model.logs import LogChunk, LogLine
 from shared.model.phases import Phase
 from tests.factories import (
     NOW,
@@ -36,6 +36,7 @@ __all__ = ["store"]
 
 CALLER = Caller(subject=Subject("someone"), org=ORG, name="", grants=org_wide(EVERYTHING))
 TEXTS = ["one", "two", "three", "four"]
+STATE = "\r"  # in a script, begins a state of an unfinished line
 
 
 @dataclass(slots=True)
@@ -47,14 +48,19 @@ class ScriptedAgent:
 
     async def follow_logs(
         self, org: OrgName, cluster: ClusterName, attempt: AttemptId, after_line: int
-    ) -> AsyncGenerator[Sequence[LogLine], None]:
+    ) -> AsyncGenerator[LogChunk, None]:
         assert (org, cluster, attempt.number) == (ORG, "c1", 1)
         self.asked_from.append(after_line)
         said = self.script.pop(0)
         if isinstance(said, Exception):
             raise said
+        line = after_line
         for text in said:
-            yield [LogLine(NOW, text)]
+            if text.startswith(STATE):
+                yield LogChunk([], line, LogLine(NOW, text.removeprefix(STATE)))
+                continue
+            line += 1
+            yield LogChunk([LogLine(NOW, text)], line)
             if text == "(breaks)":
                 raise UnavailableError("it went away")
 
@@ -115,6 +121,36 @@ async def test_log_reader_continues_after_the_agent_reconnects(
         texts = await follow(make_logs(store, feeds, blobs, agent))
     assert texts == ["one", "(breaks)", "three", "four"]
     assert agent.asked_from == [0, 0, 2, 2, 2]
+
+
+async def test_states_of_an_unfinished_line_are_shown_and_not_counted(
+    store: Store,
+    feeds: Feeds,
+    blobs: BlobStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("controlplane.usecases.logs.POLL_INTERVAL", NOW - NOW)
+    await store.create(make_new_run())
+    [assignment] = await store.claim()
+    await store.report(make_report(assignment, 1, Phase.RUNNING))
+    agent = ScriptedAgent(
+        [
+            ["one", "\r1/3", "\r2/3", "(breaks)"],
+            ["\r2/4"],  # the same line of the log, read again
+        ]
+    )
+    uri = await ship(blobs, ["one", "(breaks)", "2/4", "four"])
+
+    async def end() -> None:
+        await until(lambda: not agent.script)
+        done = replace(make_report(assignment, 2, Phase.SUCCEEDED), log_uri=uri)
+        await store.report(done)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(end())
+        texts = await follow(make_logs(store, feeds, blobs, agent))
+    assert texts == ["one", "1/3", "2/3", "(breaks)", "2/4", "four"]
+    assert agent.asked_from == [0, 2]
 
 
 async def test_shipped_log_is_read_from_the_bucket_only(

@@ -29,6 +29,18 @@ async def odd() -> None:
 
 
 @env.task
+async def copy_out(source: str) -> None:
+    """Write what a file holds, as it grows, until it ends with the word "end"."""
+    with Path(source).open(newline="") as file:
+        text = ""
+        while not text.endswith("end\n"):
+            text = file.read()
+            sys.stderr.write(text)
+            sys.stderr.flush()
+            await asyncio.sleep(0.05)
+
+
+@env.task
 async def until(gate: str) -> None:
     """Say one thing, wait for a gate, and say another."""
     print("before the gate", flush=True)

@@ -17,7 +17,7 @@ from dataplane.agent.runtimes.protocol import Job, ReportStatus, Runtime
 from dataplane.agent.runtimes.runtime_selection import Runtimes
 from shared.kit.clock import SystemClock
 from shared.kit.wakeup import Wakeup
-from shared.model.link_messages import LogChunk
+from shared.model.logs import LogChunk
 from shared.model.phases import Phase
 from shared.model.reports import Report
 from tests.running import running, until

@@ -21,14 +21,13 @@ from shared.model.link_messages import (
     InventoryDecision,
     InventoryDecisions,
     Lease,
-    LogChunk,
     Reply,
     Reports,
     Stop,
     Stops,
     Welcome,
 )
-from shared.model.logs import LogLine
+from shared.model.logs import LogChunk, LogLine
 from shared.model.phases import Phase
 from shared.wire.assignments import render_assignment
 from shared.wire.fields import BadMessageError

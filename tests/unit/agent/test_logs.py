@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import os
 import threading
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from dataplane.agent.core import limits
 from dataplane.agent.runtimes.process import logs
 from dataplane.agent.runtimes.process.logs import LogReader, LogWriter, pack_log, read_last_lines
+from shared.formats.logs import DAMAGED, MAX_LINE_BYTES
 from shared.model.logs import LogLine, Originator
 from tests.fakes.clock import FakeClock
 
@@ -33,6 +35,11 @@ def read_all(path: Path, after_line: int = 0) -> list[LogLine]:
 
 def read_raw(path: Path) -> bytes:
     return path.read_bytes()
+
+
+def append(path: Path, raw: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(raw)
 
 
 def texts(path: Path) -> list[str]:
@@ -202,3 +209,168 @@ def test_last_log_lines_are_the_tasks_own(path: Path) -> None:
 
     assert read_last_lines(path, 2) == ["two", "three"]
     assert read_last_lines(path.parent / "none", 2) == []
+
+
+def partial_text(reader: LogReader) -> str | None:
+    chunk = reader.read_partial()
+    assert chunk is None or chunk.lines == []
+    return chunk.partial.text if chunk and chunk.partial else None
+
+
+def test_progress_bar_is_published_in_its_latest_state(path: Path) -> None:
+    writer, reader = make_writer(path), LogReader(path)
+    writer.feed(b"\rstep 1")
+    writer.publish_unfinished()
+    assert partial_text(reader) is None  # its line may be complete in a moment
+    writer.publish_unfinished()
+    assert partial_text(reader) == "step 1"
+
+    for step in range(2, 1000):
+        writer.feed(b"\rstep %d" % step)
+    pending = [writer.has_unpublished]
+    writer.publish_unfinished()
+    pending.append(writer.has_unpublished)
+    assert pending == [True, False]
+    assert partial_text(reader) == "step 999"
+    assert partial_text(reader) is None  # it is no new state
+    writer.close()
+    assert texts(path) == ["step 999"]
+
+
+def test_published_line_is_gone_once_it_is_complete(path: Path) -> None:
+    writer, reader = make_writer(path), LogReader(path)
+    writer.feed(b"one\ntw")
+    writer.publish_unfinished()
+    writer.publish_unfinished()
+    assert partial_text(reader) is None  # the reader has not read the line before it
+    reader.read(0)
+    assert partial_text(reader) == "tw"
+
+    writer.feed(b"o\n")
+    late = LogReader(path)
+    late.read(0)
+    assert partial_text(late) is None
+    writer.publish_unfinished()
+    writer.publish_unfinished()
+    assert partial_text(late) is None
+    writer.close()
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_equal_prompts_of_two_lines_are_both_published(path: Path) -> None:
+    writer, reader = make_writer(path), LogReader(path)
+    shown = []
+    for _ in range(2):
+        writer.feed(b"password: ")
+        writer.publish_unfinished()
+        writer.publish_unfinished()
+        shown.append(partial_text(reader))
+        writer.feed(b"\n")
+        reader.read(0)
+    writer.close()
+
+    assert shown == ["password: "] * 2
+
+
+def test_line_written_in_pieces_is_not_published(path: Path) -> None:
+    writer, reader = make_writer(path), LogReader(path)
+    for _ in range(5):
+        writer.feed(b"half a li")
+        writer.publish_unfinished()
+        writer.feed(b"ne\n")
+        reader.read(0)
+        assert partial_text(reader) is None
+    writer.close()
+
+
+@pytest.mark.parametrize("cut", range(1, len("é漢🙂x".encode()) + 1))
+def test_published_line_has_no_incomplete_character(path: Path, cut: int) -> None:
+    whole = "é漢🙂x"
+    writer, reader = make_writer(path), LogReader(path)
+    writer.feed(b"\r" + whole.encode()[:cut])
+    writer.publish_unfinished()
+    writer.publish_unfinished()
+    writer.close()
+    text = partial_text(reader) or ""
+
+    assert whole.startswith(text)
+
+
+def test_full_disk_only_hides_the_unfinished_line(path: Path) -> None:
+    writer, reader = make_writer(path), LogReader(path)
+    path.with_suffix(".partial").mkdir()  # which cannot be replaced by a file
+    writer.feed(b"step 1")
+    writer.publish_unfinished()
+    writer.publish_unfinished()
+    assert partial_text(reader) is None
+    writer.close()
+
+    assert texts(path) == ["step 1"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["log.jsonl", "log.partial"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"garbage",
+        b"\0" * 5000,
+        b"\xff\xfe\x80",
+        b'{"t":1,"m":"cut he',
+        b"x" * (3 * MAX_LINE_BYTES),
+        b"x\n" * (3 * limits.CHUNK_LINES),
+    ],
+    ids=["words", "nuls", "invalid-utf8", "truncated", "huge", "lines"],
+)
+def test_damaged_part_of_the_log_is_left_out(path: Path, damage: bytes) -> None:
+    writer, reader = make_writer(path), LogReader(path)
+    shown: list[str] = []
+    writer.feed(b"one\n")
+    append(path, damage)
+    while chunk := reader.read(0):  # while it is damaged
+        shown += [line.text for line in chunk.lines]
+    append(path, b"\n")
+    writer.feed(b"two\nthree\n")
+    writer.close()
+    while chunk := reader.read(0):
+        shown += [line.text for line in chunk.lines]
+
+    assert shown == ["one", DAMAGED, "two", "three"]
+    assert texts(path) == shown
+    last = read_raw(path).count(b"\n")
+    assert [line.text for line in read_all(path, after_line=last - 1)] == ["three"]
+    assert read_last_lines(path, 2) == ["two", "three"]
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 5000, b'{"t":1,"m":"cut he'], ids=["nuls", "cut"])
+def test_log_line_written_after_a_power_cut_is_read(path: Path, damage: bytes) -> None:
+    append(path, damage)
+    writer = make_writer(path)
+    writer.feed(b"one\n")
+    writer.close()
+
+    assert texts(path) == [DAMAGED, "one"]
+
+
+async def test_log_replaced_by_a_pipe_is_no_log(path: Path) -> None:
+    os.mkfifo(path)
+
+    assert LogReader(path).read(0) is None
+    assert read_last_lines(path, 5) == []
+    with pytest.raises(FileNotFoundError):
+        await pack_log(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"after_line":0}',
+        b'{"after_line":0,"line":5}',
+        b'{"after_line":0,"line":"x"}',
+    ],
+)
+def test_damaged_unfinished_line_is_not_shown(path: Path, content: bytes) -> None:
+    path.with_suffix(".partial").write_bytes(content)
+    assert LogReader(path).read_partial() is None

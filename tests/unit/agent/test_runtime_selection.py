@@ -10,8 +10,7 @@ from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.runtimes.protocol import Job, NoLogError, ReportStatus
 from dataplane.agent.runtimes.runtime_selection import Logs, Runtimes
 from shared.model.ids import AttemptId
-from shared.model.link_messages import LogChunk
-from shared.model.logs import LogLine
+from shared.model.logs import LogChunk, LogLine
 from tests.unit.agent.assignments import NOW, make_assignment
 
 ATTEMPT = make_assignment().attempt

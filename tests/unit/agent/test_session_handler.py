@@ -27,10 +27,10 @@ from shared.model.link_messages import (
     InventoryDecision,
     InventoryDecisions,
     Lease,
-    LogChunk,
     Stop,
     Stops,
 )
+from shared.model.logs import LogChunk
 from shared.model.phases import Phase
 from tests.fakes.clock import FakeClock
 from tests.running import until

@@ -38,7 +38,7 @@ from dataplane.agent.runtimes.tasks import BadSpecError
 from shared.blobs.errors import BlobError, BlobStoreError
 from shared.kit.clock import Clock
 from shared.model.ids import AttemptId
-from shared.model.link_messages import LogChunk
+from shared.model.logs import LogChunk
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind
 

@@ -2,15 +2,13 @@
 
 import asyncio
 import gzip
-import json
 from collections.abc import AsyncIterator
 from functools import partial
 
 from dataplane.agent.core import limits
+from shared.formats.logs import encode_line
 from shared.kit.clock import Clock
-from shared.kit.timestamps import to_us
-from shared.model.link_messages import LogChunk
-from shared.model.logs import LogLine, Originator
+from shared.model.logs import LogChunk, LogLine, Originator
 
 
 class Transcript:
@@ -57,8 +55,4 @@ class Transcript:
 
     def pack(self) -> bytes:
         """Return the lines gzip'd, in the format of an uploaded log."""
-        encoded = "".join(
-            json.dumps({"t": to_us(line.at), "m": line.text, "o": int(line.originator)}) + "\n"
-            for line in self._lines
-        )
-        return gzip.compress(encoded.encode(), mtime=0)
+        return gzip.compress(b"".join(encode_line(line) for line in self._lines), mtime=0)

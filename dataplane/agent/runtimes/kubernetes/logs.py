@@ -20,7 +20,8 @@ from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import InvalidError, NotFoundError
 from dataplane.agent.kube.objects import Name, Object, name_of
 from dataplane.agent.runtimes.kubernetes import statuses
-from dataplane.agent.runtimes.log_lines import cut_text, encode_line, find_cut, overwrite
+from dataplane.agent.runtimes.log_lines import cut_text, find_cut, overwrite
+from shared.formats.logs import encode_line
 from shared.model.logs import LogLine, Originator
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -176,9 +177,10 @@ class _Parser:
         self._timestamp = ""
 
     def feed(self, data: bytes) -> Iterator[Line]:
-        *whole, self._rest = (self._rest + data).split(b"\n")
+        *whole, rest = (self._rest + data).split(b"\n")
         for raw in whole:
             yield from self._parse(raw)
+        self._rest = _drop_overwritten(rest)
         while len(self._rest) > 2 * limits.LINE_BYTES:
             cut = find_cut(self._rest, limits.LINE_BYTES)
             raw, self._rest = self._rest[:cut], self._rest[cut:]
@@ -198,6 +200,20 @@ class _Parser:
             text = raw  # the rest of a line that was too long
         for piece in cut_text(overwrite(text), limits.LINE_BYTES):
             yield Line(self._timestamp, piece.decode(errors="replace"))
+
+
+def _drop_overwritten(raw: bytes) -> bytes:
+    """
+    Drop the states of a progress bar that later ones have overwritten, so that it is one line.
+
+    Nodes pass the output on in pieces of 16 KiB, however long the line.
+    """
+    ended = len(raw.rstrip(b"\r"))
+    if b"\r" not in raw[:ended]:
+        return raw
+    stamp, space, _ = raw.partition(b" ")
+    prefix = stamp + space if _in_utc(stamp.decode(errors="replace")) else b""
+    return prefix + overwrite(raw) + raw[ended:]
 
 
 def _in_utc(timestamp: str) -> str:

@@ -14,12 +14,11 @@ from dataplane.agent.runtimes.kubernetes.cluster import Cluster
 from dataplane.agent.runtimes.kubernetes.live_logs import Tail, View
 from dataplane.agent.runtimes.kubernetes.plugin import Plugin
 from dataplane.agent.runtimes.kubernetes.reconciler import AttemptReconciler
-from dataplane.agent.runtimes.log_lines import decode_line
 from dataplane.agent.runtimes.protocol import Job, NoLogError, ReportStatus
 from dataplane.agent.runtimes.unsupported import unsupported
+from shared.formats.logs import LogDecoder
 from shared.model.ids import AttemptId
-from shared.model.link_messages import LogChunk
-from shared.model.logs import LogLine
+from shared.model.logs import LogChunk, LogLine
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -109,11 +108,12 @@ class KubernetesRuntime:
         """Yield the lines of a log that is in the store."""
         unpacked = zlib.decompressobj(wbits=_GZIP)
         store = self._cluster.stores.of(known.job.assignment)
+        decoder = LogDecoder()
         rest = b""
         async for packed in await store.stream(known.log_uri):
             raw = await asyncio.to_thread(unpacked.decompress, packed)
             *whole, rest = (rest + raw).split(b"\n")
-            yield [decode_line(line) for line in whole]
+            yield [line for each in whole for line in decoder.decode(each)]
 
     def _remember(self, known: _Known) -> _Known:
         attempt = known.job.assignment.attempt

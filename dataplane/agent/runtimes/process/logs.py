@@ -1,23 +1,33 @@
 """
 Writes, follows and packs the log file of an attempt's process.
 
-The format is that of :mod:`dataplane.agent.runtimes.log_lines`. The shim writes the file,
+The format is that of :mod:`shared.formats.logs`. The shim writes the file,
 the agent follows and uploads it unchanged, so a line's number is its position in the file.
 A long line is split; a log that reaches its size limit ends with a line that says so.
+
+A line that stays unfinished (a progress bar, a prompt) is published in a file of its own, so that
+followers see its current text. The task can damage both files, which costs it those lines only.
 """
 
 import asyncio
 import gzip
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 from dataplane.agent.core import limits
-from dataplane.agent.runtimes.log_lines import cut_text, decode_line, encode_line, overwrite
+from dataplane.agent.runtimes.log_lines import cut_text, decode_start, overwrite
+from dataplane.agent.runtimes.process.state_files import (
+    StateUnreadableError,
+    open_file,
+    read_file,
+    replace_file,
+)
+from shared.formats.logs import MAX_LINE_BYTES, LogDecoder, encode_line
 from shared.kit.clock import Clock
-from shared.model.link_messages import LogChunk
-from shared.model.logs import LogLine, Originator
+from shared.model.logs import LogChunk, LogLine, Originator
 
 _PACKING_LEVEL = 1  # the fastest
 _PACKED_BYTES = 1024 * 1024  # per piece
@@ -31,7 +41,11 @@ class LogWriter:
         self._clock = clock
         self._line_bytes = line_bytes
         self._left = log_bytes
+        self._line = 0  # the number of the last complete line
         self._unfinished = b""
+        self._partial = _PartialFile(path)
+        self._published = b""  # the part of the current line in that file
+        self._line_seen_unfinished: int | None = None
 
     def feed(self, data: bytes) -> None:
         """Append the task's output; its last line may be unfinished."""
@@ -48,9 +62,24 @@ class LogWriter:
         """Append a line of the shim's own."""
         self._write([text], Originator.SYSTEM)
 
+    @property
+    def has_unpublished(self) -> bool:
+        """Whether the current line has text that followers do not see yet."""
+        return bool(self._unfinished) and self._unfinished != self._published and self._left > 0
+
+    def publish_unfinished(self) -> None:
+        """Let followers see the current line, if it was unfinished at the last call too."""
+        seen_before = self._line_seen_unfinished == self._line
+        self._line_seen_unfinished = self._line if self._unfinished else None
+        if seen_before and self.has_unpublished:
+            self._published = self._unfinished
+            text = decode_start(overwrite(self._unfinished))
+            self._partial.write(LogLine(self._clock.now(), text), after_line=self._line)
+
     def close(self) -> None:
         if self._unfinished:
             self.feed(b"\n")
+        self._partial.remove()
         self._file.close()
 
     def _write(self, texts: Sequence[str], originator: Originator) -> None:
@@ -66,10 +95,41 @@ class LogWriter:
                 encoded.append(encode_line(LogLine(at, note, Originator.SYSTEM)))
                 break
             encoded.append(line)
+        self._line += len(encoded)
+        self._published = b""
         try:
             self._file.write(b"".join(encoded))
         except OSError:
             self._left = 0  # a full disk must not stop the task; its log ends here
+
+
+class _PartialFile:
+    """File with the text of a line that is being written; only the latest text is kept."""
+
+    def __init__(self, log: Path) -> None:
+        self._path = log.with_suffix(".partial")
+
+    def write(self, line: LogLine, *, after_line: int) -> None:
+        """Replace the text; ``after_line`` is the number of the last complete line."""
+        content = {"after_line": after_line, "line": encode_line(line).decode()}
+        with suppress(OSError):  # a full disk must not stop the task
+            replace_file(self._path, content, durable=False)
+
+    def read(self, after_line: int) -> LogLine | None:
+        """Return the text, if it is still that of the line after ``after_line``."""
+        try:
+            found = read_file(self._path) or {}
+        except StateUnreadableError:
+            return None
+        line = found.get("line")
+        if found.get("after_line") != after_line or not isinstance(line, str):
+            return None
+        decoded = LogDecoder().decode(line.encode(errors="replace"))
+        return decoded[0] if decoded[0].originator is Originator.USER else None
+
+    def remove(self) -> None:
+        with suppress(OSError):  # it is deleted with its directory
+            self._path.unlink()
 
 
 class LogReader:
@@ -77,56 +137,95 @@ class LogReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._partial = _PartialFile(path)
+        self._last_partial: LogChunk | None = None
+        self._decoder = LogDecoder()
         self._offset = 0
         self._line = 0  # the number of the last line read
+        self._is_overlong = False  # within a line that is skipped
 
     def read(self, after_line: int) -> LogChunk | None:
-        """Return the next lines past ``after_line``, at most one chunk; None at the end."""
+        """
+        Return the next lines past ``after_line``, at most one chunk; None at the end.
+
+        The chunk has no lines if it is a part of the log that is skipped.
+        """
+        try:
+            with open_file(self._path) as file:
+                file.seek(self._offset)
+                return self._read_chunk(file, after_line)
+        except (FileNotFoundError, StateUnreadableError):
+            return None
+
+    def read_partial(self) -> LogChunk | None:
+        """Return the unfinished line at the end of what was read, if its text is new."""
+        line = self._partial.read(self._line)
+        chunk = None if line is None else LogChunk([], self._line, line)
+        if chunk == self._last_partial:
+            return None
+        self._last_partial = chunk
+        return chunk
+
+    def _read_chunk(self, file: BinaryIO, after_line: int) -> LogChunk | None:
         lines: list[LogLine] = []
         size = 0
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            while len(lines) < limits.CHUNK_LINES and size < limits.CHUNK_BYTES:
-                raw = file.readline()
-                if not raw.endswith(b"\n"):
-                    break  # the end, or a line that is being written
-                self._offset += len(raw)
-                self._line += 1
-                if self._line > after_line:
-                    lines.append(decode_line(raw))
-                    size += len(raw)
-        return LogChunk(lines, self._line) if lines else None
+        while len(lines) < limits.CHUNK_LINES and size < limits.CHUNK_BYTES:
+            raw = file.readline(MAX_LINE_BYTES)
+            is_complete = raw.endswith(b"\n")
+            if not (is_complete or len(raw) == MAX_LINE_BYTES or (raw and self._is_overlong)):
+                break  # the end, or a line that is being written
+            size += len(raw)
+            found = self._take(raw, is_complete=is_complete)
+            if self._line > after_line:
+                lines += found
+        self._offset += size
+        return LogChunk(lines, self._line) if size else None
+
+    def _take(self, raw: bytes, *, is_complete: bool) -> Sequence[LogLine]:
+        was_overlong, self._is_overlong = self._is_overlong, not is_complete
+        if not is_complete:
+            return []
+        self._line += 1
+        return self._decoder.skip() if was_overlong else self._decoder.decode(raw)
 
 
 def read_last_lines(path: Path, count: int) -> Sequence[str]:
     """Return the last ``count`` lines of the task's output, within the log's last chunk."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - limits.CHUNK_BYTES))
             raws = file.read().split(b"\n")
-    except FileNotFoundError:
+    except (FileNotFoundError, StateUnreadableError):
         return []
     if size > limits.CHUNK_BYTES:
         raws = raws[1:]  # an incomplete line
-    lines = [decode_line(raw) for raw in raws if raw]
+    decoder = LogDecoder()
+    lines = [line for raw in raws if raw for line in decoder.decode(raw)]
     return [line.text for line in lines if line.originator is Originator.USER][-count:]
 
 
 async def pack_log(path: Path) -> bytes:
     """
-    Return the log gzip'd, for upload; FileNotFoundError if there is none.
+    Return the log gzip'd, for upload; FileNotFoundError if there is none, or no regular file.
 
     Compressed piece by piece, so that a cancellation takes effect after the current piece.
     """
     packed = BytesIO()
     with (
-        path.open("rb") as file,
+        _open_log(path) as file,
         gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=_PACKING_LEVEL, mtime=0) as gz,
     ):
         while await asyncio.to_thread(_pack_piece, file, gz):
             pass
     return packed.getvalue()
+
+
+def _open_log(path: Path) -> BinaryIO:
+    try:
+        return open_file(path)
+    except StateUnreadableError as error:
+        raise FileNotFoundError(str(error)) from error
 
 
 def _pack_piece(file: BinaryIO, gz: gzip.GzipFile) -> bool:

@@ -45,7 +45,7 @@ from dataplane.agent.runtimes.protocol import Job, NoLogError, ReportStatus
 from shared.blobs.errors import BlobError
 from shared.kit.clock import Clock
 from shared.model.ids import AttemptId
-from shared.model.link_messages import LogChunk
+from shared.model.logs import LogChunk
 from shared.model.phases import Phase
 from shared.model.reports import ClusterEvent, Failure, FailureKind
 
@@ -132,9 +132,13 @@ class ProcessRuntime:
         reader = LogReader(directory.log)
         while True:
             over = attempt not in self._running  # read first: no line is written after the end
-            chunk = reader.read(after_line) if directory.log.exists() else None
+            chunk = reader.read(after_line)
+            if chunk is None and not over:
+                chunk = reader.read_partial()
             if chunk is not None:
-                yield chunk
+                if chunk.lines or chunk.partial:
+                    yield chunk
+                await asyncio.sleep(0)  # yield to the event loop, however long the log is
             elif over:
                 return
             else:

@@ -41,6 +41,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _MEMORY_CHECK_INTERVAL = 0.2  # seconds
 _FENCE_CHECK_INTERVAL = 1.0  # seconds
+_PARTIAL_LINE_INTERVAL = 1.0  # seconds between two states of a progress bar that followers see
 _REMNANTS_TIMEOUT = 5.0  # seconds from the task's end
 _SIGKILL_INTERVAL = 0.1  # seconds, to reach processes that were forked meanwhile
 _DRAIN_TIMEOUT = 5.0  # seconds to read the output written before the end
@@ -95,6 +96,7 @@ class _Shim:
         self._stop_requested = False
         self._kill_at = math.inf
         self._end_at = math.inf
+        self._publish_at = 0.0
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._on_stop)
@@ -156,6 +158,7 @@ class _Shim:
                             selector.unregister(self._output)
                     else:
                         os.read(self._wake, 4096)
+                self._publish_unfinished_line()
                 self._check_limits()
         self._kill_remnants()
         self._drain_output()
@@ -171,6 +174,8 @@ class _Shim:
             pause = min(pause, _MEMORY_CHECK_INTERVAL)
         if self._start.fence is not None:
             pause = min(pause, _FENCE_CHECK_INTERVAL)
+        if self._log.has_unpublished:
+            pause = min(pause, self._publish_at - time.monotonic())
         return max(0.0, min(pause, 60.0))
 
     def _reap(self) -> bool:
@@ -198,6 +203,13 @@ class _Shim:
             return True
         self._log.feed(data)
         return bool(data)
+
+    def _publish_unfinished_line(self) -> None:
+        """Let followers of the log see the line that the task is writing, once a second."""
+        now = time.monotonic()
+        if now >= self._publish_at:
+            self._publish_at = now + _PARTIAL_LINE_INTERVAL
+            self._log.publish_unfinished()
 
     def _check_limits(self) -> None:
         now = time.monotonic()

@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 _MAX_BYTES = 16 * 1024 * 1024  # a start order contains a task's whole environment
@@ -31,7 +31,11 @@ class StateUnreadableError(Exception):
 def replace_file(path: Path, content: Mapping[str, object], *, durable: bool) -> None:
     """Write the file atomically; ``durable``: with fsync, so that it survives a power cut."""
     draft = _write_draft(path, content, durable=durable)
-    draft.replace(path)
+    try:
+        draft.replace(path)
+    except OSError:
+        draft.unlink()
+        raise
     if durable:
         _sync_directory(path.parent)
 
@@ -49,23 +53,27 @@ def create_file(path: Path, content: Mapping[str, object]) -> bool:
     return True
 
 
-def read_file(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in the file, None if there is no file; never blocks on a pipe."""
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file to be read; never blocks on a pipe. FileNotFoundError if none."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
     except OSError as error:
         if error.errno in _NOT_A_FILE or isinstance(error, PermissionError):
             raise StateUnreadableError(path, str(error.strerror)) from error
         raise
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise StateUnreadableError(path, "it is not a regular file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            raw = file.read(_MAX_BYTES + 1)
-    finally:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
+        raise StateUnreadableError(path, "it is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_file(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in the file, None if there is no file."""
+    try:
+        with open_file(path) as file:
+            raw = file.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        return None
     if len(raw) > _MAX_BYTES:
         raise StateUnreadableError(path, f"it is larger than {_MAX_BYTES} bytes")
     try:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from shared.idl.agent.v1 import assignment_pb2 as shared_dot_idl_dot_agent_dot_v1_dot_assignment__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eshared/idl/agent/v1/call.proto\x12\x0fvolary.agent.v1\x1a$shared/idl/agent/v1/assignment.proto\"N\n\x04\x43\x61ll\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x32\n\x0b\x66ollow_logs\x18\x02 \x01(\x0b\x32\x1b.volary.agent.v1.FollowLogsH\x00\x42\x06\n\x04wish\"(\n\nCallCredit\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06\x63hunks\x18\x02 \x01(\r\"\x18\n\nCallCancel\x12\n\n\x02id\x18\x01 \x01(\x04\"\xa1\x01\n\x05Reply\x12\n\n\x02id\x18\x01 \x01(\x04\x12.\n\tlog_chunk\x18\x02 \x01(\x0b\x32\x19.volary.agent.v1.LogChunkH\x00\x12%\n\x04\x64one\x18\x03 \x01(\x0b\x32\x15.volary.agent.v1.DoneH\x00\x12+\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1a.volary.agent.v1.CallErrorH\x00\x42\x08\n\x06\x61nswer\"\x06\n\x04\x44one\"*\n\tCallError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"M\n\nFollowLogs\x12+\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1a.volary.agent.v1.AttemptId\x12\x12\n\nafter_line\x18\x02 \x01(\x04\"F\n\x08LogChunk\x12\'\n\x05lines\x18\x01 \x03(\x0b\x32\x18.volary.agent.v1.LogLine\x12\x11\n\tlast_line\x18\x02 \x01(\x04\":\n\x07LogLine\x12\r\n\x05\x61t_us\x18\x01 \x01(\x03\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x12\n\noriginator\x18\x03 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eshared/idl/agent/v1/call.proto\x12\x0fvolary.agent.v1\x1a$shared/idl/agent/v1/assignment.proto\"N\n\x04\x43\x61ll\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x32\n\x0b\x66ollow_logs\x18\x02 \x01(\x0b\x32\x1b.volary.agent.v1.FollowLogsH\x00\x42\x06\n\x04wish\"(\n\nCallCredit\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06\x63hunks\x18\x02 \x01(\r\"\x18\n\nCallCancel\x12\n\n\x02id\x18\x01 \x01(\x04\"\xa1\x01\n\x05Reply\x12\n\n\x02id\x18\x01 \x01(\x04\x12.\n\tlog_chunk\x18\x02 \x01(\x0b\x32\x19.volary.agent.v1.LogChunkH\x00\x12%\n\x04\x64one\x18\x03 \x01(\x0b\x32\x15.volary.agent.v1.DoneH\x00\x12+\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1a.volary.agent.v1.CallErrorH\x00\x42\x08\n\x06\x61nswer\"\x06\n\x04\x44one\"*\n\tCallError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"d\n\nFollowLogs\x12+\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1a.volary.agent.v1.AttemptId\x12\x12\n\nafter_line\x18\x02 \x01(\x04\x12\x15\n\rpartial_lines\x18\x03 \x01(\x08\"q\n\x08LogChunk\x12\'\n\x05lines\x18\x01 \x03(\x0b\x32\x18.volary.agent.v1.LogLine\x12\x11\n\tlast_line\x18\x02 \x01(\x04\x12)\n\x07partial\x18\x03 \x01(\x0b\x32\x18.volary.agent.v1.LogLine\":\n\x07LogLine\x12\r\n\x05\x61t_us\x18\x01 \x01(\x03\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x12\n\noriginator\x18\x03 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,9 +45,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLERROR']._serialized_start=409
   _globals['_CALLERROR']._serialized_end=451
   _globals['_FOLLOWLOGS']._serialized_start=453
-  _globals['_FOLLOWLOGS']._serialized_end=530
-  _globals['_LOGCHUNK']._serialized_start=532
-  _globals['_LOGCHUNK']._serialized_end=602
-  _globals['_LOGLINE']._serialized_start=604
-  _globals['_LOGLINE']._serialized_end=662
+  _globals['_FOLLOWLOGS']._serialized_end=553
+  _globals['_LOGCHUNK']._serialized_start=555
+  _globals['_LOGCHUNK']._serialized_end=668
+  _globals['_LOGLINE']._serialized_start=670
+  _globals['_LOGLINE']._serialized_end=728
 # @@protoc_insertion_point(module_scope)

@@ -54,20 +54,24 @@ class CallError(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class FollowLogs(_message.Message):
-    __slots__ = ("attempt", "after_line")
+    __slots__ = ("attempt", "after_line", "partial_lines")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     AFTER_LINE_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_LINES_FIELD_NUMBER: _ClassVar[int]
     attempt: _assignment_pb2.AttemptId
     after_line: int
-    def __init__(self, attempt: _Optional[_Union[_assignment_pb2.AttemptId, _Mapping]] = ..., after_line: _Optional[int] = ...) -> None: ...
+    partial_lines: bool
+    def __init__(self, attempt: _Optional[_Union[_assignment_pb2.AttemptId, _Mapping]] = ..., after_line: _Optional[int] = ..., partial_lines: _Optional[bool] = ...) -> None: ...
 
 class LogChunk(_message.Message):
-    __slots__ = ("lines", "last_line")
+    __slots__ = ("lines", "last_line", "partial")
     LINES_FIELD_NUMBER: _ClassVar[int]
     LAST_LINE_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
     lines: _containers.RepeatedCompositeFieldContainer[LogLine]
     last_line: int
-    def __init__(self, lines: _Optional[_Iterable[_Union[LogLine, _Mapping]]] = ..., last_line: _Optional[int] = ...) -> None: ...
+    partial: LogLine
+    def __init__(self, lines: _Optional[_Iterable[_Union[LogLine, _Mapping]]] = ..., last_line: _Optional[int] = ..., partial: _Optional[_Union[LogLine, _Mapping]] = ...) -> None: ...
 
 class LogLine(_message.Message):
     __slots__ = ("at_us", "text", "originator")

@@ -137,6 +137,19 @@ async def talk_slowly(go: str) -> int:
 
 
 @env.task
+async def copy_out(source: str) -> int:
+    """Write what a file holds, as it grows, until it ends with the word "end"."""
+    with Path(source).open(newline="") as file:
+        while True:
+            text = file.read()
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            if text.endswith("end\n"):
+                return 0
+            await asyncio.sleep(0.05)
+
+
+@env.task
 async def describe(path: str) -> int:
     """Write down all that a program can see of how it was started."""
     main = sys.modules["__main__"]

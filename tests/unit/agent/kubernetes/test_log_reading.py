@@ -88,6 +88,16 @@ async def test_a_line_that_is_too_long_is_cut_in_pieces() -> None:
     assert max(map(len, found)) <= limits.LINE_BYTES
 
 
+async def test_progress_bar_is_one_log_line_however_long() -> None:
+    states = b"".join(b"\rstep %d/3000 " % step + b"#" * 40 for step in range(3001))
+    body = at(1) + b"begin\n" + at(2) + states + b"\r\n" + at(3) + b"a word\rend"
+    assert len(states) > 4 * limits.LINE_BYTES
+
+    for piece in (7, 16 * 1024, 10**6):
+        found = await captured({"main": body}, piece=piece)
+        assert lines(found) == ["begin", "step 3000/3000 " + "#" * 40, "end"]
+
+
 async def test_the_last_lines_are_bounded() -> None:
     body = b"".join(at(second % 60) + b"y" * 1000 + b"\n" for second in range(40))
     found = await captured({"main": body}, piece=10_000)

@@ -119,7 +119,7 @@ def test_unknown_ack_status_is_rejected(status: int) -> None:
 
 
 def test_log_line_of_unknown_originator_is_system() -> None:
-    [line] = parse_log_chunk(call_pb2.LogChunk(lines=[call_pb2.LogLine(originator=7)]))
+    [line] = parse_log_chunk(call_pb2.LogChunk(lines=[call_pb2.LogLine(originator=7)])).lines
     assert line.originator is Originator.SYSTEM
 
 

@@ -9,7 +9,7 @@ from shared.idl.agent.v1 import assignment_pb2, call_pb2, report_pb2
 from shared.kit.timestamps import to_us
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId
-from shared.model.logs import LogLine
+from shared.model.logs import LogChunk, LogLine
 from shared.model.reports import Acknowledgement, Report
 from shared.wire.assignments import parse_assignment, render_assignment
 from shared.wire.fields import parse_timestamp
@@ -70,9 +70,12 @@ def test_acknowledgement_round_trip(acknowledgement: Acknowledgement) -> None:
     assert parse_acknowledgement(report_pb2.Acknowledgement.FromString(raw)) == acknowledgement
 
 
-@given(st.lists(values.log_lines, max_size=5), st.integers(0, 2**63))
-def test_log_chunk_round_trip(lines: Sequence[LogLine], last: int) -> None:
-    raw = render_log_chunk(lines, last).SerializeToString()
-    chunk = call_pb2.LogChunk.FromString(raw)
-    assert parse_log_chunk(chunk) == lines
-    assert chunk.last_line == last
+@given(
+    st.lists(values.log_lines, max_size=5),
+    st.integers(0, 2**63),
+    st.none() | values.log_lines,
+)
+def test_log_chunk_round_trip(lines: Sequence[LogLine], last: int, partial: LogLine | None) -> None:
+    chunk = LogChunk(lines, last, partial)
+    raw = render_log_chunk(chunk).SerializeToString()
+    assert parse_log_chunk(call_pb2.LogChunk.FromString(raw)) == chunk

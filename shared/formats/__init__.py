@@ -1,0 +1,1 @@
+"""Formats of files that one plane writes and the other reads; no input or output."""
