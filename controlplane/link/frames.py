@@ -1,20 +1,38 @@
-"""Renders the frames the control plane sends (``shared/idl/agent/v1/link.proto``)."""
+"""Converts the agent's frames to messages, and the control plane's messages to frames."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import assert_never
 
-from controlplane.core.agent_sessions import FrameKind, InventoryDecision, LeaseRecord
-from controlplane.core.clusters import ClusterSpec
+from controlplane.core.agent_session_effects import CallReply, Received, Sent
+from controlplane.core.link_protocol import require_frame_size
 from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2, report_pb2
 from shared.kit.timestamps import to_us
-from shared.model.assignments import Assignment
-from shared.model.ids import AttemptId, Digest, LeaseId
-from shared.model.reports import Acknowledgement
+from shared.model.ids import AttemptId
+from shared.model.link_messages import (
+    Accepted,
+    Acknowledgements,
+    Assignments,
+    Confirmed,
+    Credit,
+    DesiredState,
+    Heartbeat,
+    Hello,
+    Inventory,
+    InventoryDecision,
+    InventoryDecisions,
+    Lease,
+    Rejected,
+    Reports,
+    Stops,
+    Welcome,
+)
 from shared.wire.assignments import render_assignment
-from shared.wire.ids import render_attempt_id, render_lease
-from shared.wire.reports import render_acknowledgement
+from shared.wire.fields import MAX_CODE_BYTES, parse_timestamp, parse_words
+from shared.wire.ids import parse_lease, render_attempt_id, render_lease
+from shared.wire.reports import parse_report, render_acknowledgement
 
-BATCH_BYTES = 8 * 1024 * 1024
+MAX_CAPABILITIES = 100
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -25,162 +43,136 @@ _KINDS: Mapping[InventoryDecision, link_pb2.VerdictOnLease.Kind] = {
 }
 
 
-def frame_kind(frame: link_pb2.AgentFrame) -> FrameKind | None:
-    """Return the kind of a frame; None for one of a later release, which is ignored."""
+def parse_frame(frame: link_pb2.AgentFrame) -> Received | None:
+    """
+    Return the message; None for a kind of a later release, which is ignored.
+
+    BadMessageError for an invalid field, ProtocolError for a frame with too many items.
+    """
     match frame.WhichOneof("frame"):
         case "hello":
-            return FrameKind.HELLO
+            return _parse_hello(frame.hello)
         case "inventory":
-            return FrameKind.LAST_INVENTORY if frame.inventory.last else FrameKind.INVENTORY
+            return Inventory(_parse_leases(frame.inventory.leases), frame.inventory.last)
         case "credit":
-            return FrameKind.CREDIT
+            return Credit(frame.credit.total)
         case "accepted":
-            return FrameKind.ACCEPTED
+            return Accepted(_parse_leases(frame.accepted.leases))
         case "reports":
-            return FrameKind.REPORTS
+            require_frame_size(len(frame.reports.reports))
+            return Reports([parse_report(each) for each in frame.reports.reports])
         case "heartbeat":
-            return FrameKind.HEARTBEAT
+            return Heartbeat(
+                number=frame.heartbeat.number,
+                sent_at=parse_timestamp(frame.heartbeat.sent_at_us),
+                held=frame.heartbeat.held,
+                running=frame.heartbeat.running,
+            )
         case "reply":
-            return FrameKind.REPLY
+            return CallReply(frame.reply)
         case _:
             return None
 
 
-def render_welcome(
-    *,
-    epoch: int,
-    protocol: int,
-    cluster: str,
-    heartbeat: timedelta,
-    self_fence: timedelta,
-    reassign_after: timedelta,
-    now: datetime,
-) -> link_pb2.ControlFrame:
-    return link_pb2.ControlFrame(
-        welcome=link_pb2.Welcome(
-            epoch=epoch,
-            protocol=protocol,
-            heartbeat_ms=heartbeat // _MILLISECOND,
-            self_fence_ms=self_fence // _MILLISECOND,
-            reassign_after_ms=reassign_after // _MILLISECOND,
-            server_time_us=to_us(now),
-            cluster=cluster,
-        )
+def _parse_hello(hello: link_pb2.Hello) -> Hello:
+    capabilities = hello.capabilities[:MAX_CAPABILITIES]
+    return Hello(
+        agent_id=parse_words(hello.agent_id, MAX_CODE_BYTES),
+        instance_id=parse_words(hello.instance_id, MAX_CODE_BYTES),
+        protocol_min=hello.protocol_min,
+        protocol_max=hello.protocol_max,
+        software=parse_words(hello.software, MAX_CODE_BYTES),
+        capabilities=[parse_words(each, MAX_CODE_BYTES) for each in capabilities],
+        last_epoch=hello.last_epoch,
     )
 
 
-def render_rejection(code: str, message: str, *, retry: bool) -> link_pb2.ControlFrame:
-    return link_pb2.ControlFrame(refusal=link_pb2.Refusal(code=code, message=message, retry=retry))
+def _parse_leases(leases: Sequence[assignment_pb2.Lease]) -> Sequence[Lease]:
+    require_frame_size(len(leases))
+    return [Lease(*parse_lease(lease)) for lease in leases]
 
 
-def render_inventory_decisions(
-    decisions: Sequence[tuple[AttemptId, LeaseId, InventoryDecision]], *, last: bool
-) -> link_pb2.ControlFrame:
-    return link_pb2.ControlFrame(
-        verdicts=link_pb2.Verdicts(
-            verdicts=[
-                link_pb2.VerdictOnLease(lease=render_lease(attempt, lease), kind=_KINDS[decision])
-                for attempt, lease, decision in decisions
-            ],
-            last=last,
-        )
-    )
-
-
-def render_assignments(
-    assignments: Iterable[Assignment], specs: Mapping[Digest, bytes]
-) -> Iterator[link_pb2.ControlFrame]:
-    """
-    Render assignments with those specs that the session has not sent yet.
-
-    A spec comes in or before the frame that first names it; no frame has many bytes of
-    specs beyond ``BATCH_BYTES``, however many assignments bring a large one each.
-    """
-    unsent = dict(specs)
-    batch: list[Assignment] = []
-    along: dict[Digest, bytes] = {}
-    size = 0
-    for assignment in assignments:
-        named = {assignment.task_spec, assignment.run_spec}
-        new = {digest: unsent.pop(digest) for digest in named if digest in unsent}
-        weight = sum(len(body) for body in new.values())
-        if batch and size + weight > BATCH_BYTES:
-            yield _render_batch(batch, along)
-            batch, along, size = [], {}, 0
-        batch.append(assignment)
-        along |= new
-        size += weight
-    if batch:
-        yield _render_batch(batch, along)
-
-
-def _render_batch(
-    assignments: Iterable[Assignment], specs: Mapping[Digest, bytes]
-) -> link_pb2.ControlFrame:
-    return link_pb2.ControlFrame(
-        assignments=assignment_pb2.AssignmentBatch(
-            specs=[assignment_pb2.Spec(digest=digest, body=body) for digest, body in specs.items()],
-            assignments=[render_assignment(assignment) for assignment in assignments],
-        )
-    )
-
-
-def render_acknowledgements(
-    acknowledgements: Iterable[Acknowledgement],
-) -> link_pb2.ControlFrame:
-    return link_pb2.ControlFrame(
-        acknowledgements=report_pb2.AcknowledgementBatch(
-            acknowledgements=[render_acknowledgement(each) for each in acknowledgements]
-        )
-    )
-
-
-def render_stops(stops: Iterable[LeaseRecord]) -> link_pb2.ControlFrame:
-    return link_pb2.ControlFrame(
-        stops=link_pb2.StopBatch(
-            stops=[
-                link_pb2.Stop(
-                    lease=render_lease(each.attempt, each.lease), reason=each.stop_reason or ""
+def render_frame(message: Sent) -> link_pb2.ControlFrame:
+    match message:
+        case Welcome():
+            return link_pb2.ControlFrame(welcome=_render_welcome(message))
+        case Rejected(code, text, retry):
+            return link_pb2.ControlFrame(
+                refusal=link_pb2.Refusal(code=code, message=text, retry=retry)
+            )
+        case InventoryDecisions():
+            return link_pb2.ControlFrame(verdicts=_render_decisions(message))
+        case Assignments():
+            return link_pb2.ControlFrame(
+                assignments=assignment_pb2.AssignmentBatch(
+                    specs=[
+                        assignment_pb2.Spec(digest=digest, body=body)
+                        for digest, body in message.specs.items()
+                    ],
+                    assignments=[render_assignment(each) for each in message.assignments],
                 )
-                for each in stops
-            ]
-        )
-    )
-
-
-def render_forget(leases: Iterable[tuple[AttemptId, LeaseId]]) -> link_pb2.ControlFrame:
-    """Render stops of attempts no longer leased to the agent, on which it must not report."""
-    return link_pb2.ControlFrame(
-        stops=link_pb2.StopBatch(
-            stops=[
-                link_pb2.Stop(
-                    lease=render_lease(attempt, lease), reason="the lease was released", forget=True
+            )
+        case Acknowledgements(acknowledgements):
+            return link_pb2.ControlFrame(
+                acknowledgements=report_pb2.AcknowledgementBatch(
+                    acknowledgements=[render_acknowledgement(each) for each in acknowledgements]
                 )
-                for attempt, lease in leases
-            ]
-        )
+            )
+        case Stops(stops):
+            return link_pb2.ControlFrame(
+                stops=link_pb2.StopBatch(
+                    stops=[
+                        link_pb2.Stop(
+                            lease=_render_lease(stop.lease), reason=stop.reason, forget=stop.forget
+                        )
+                        for stop in stops
+                    ]
+                )
+            )
+        case Confirmed(leases):
+            return link_pb2.ControlFrame(
+                confirmed=assignment_pb2.Confirmed(leases=[_render_lease(each) for each in leases])
+            )
+        case DesiredState():
+            return link_pb2.ControlFrame(
+                wanted=link_pb2.Wanted(
+                    version=message.version, cordoned=message.cordoned, draining=message.draining
+                )
+            )
+        case Heartbeat():
+            return link_pb2.ControlFrame(
+                heartbeat=link_pb2.Heartbeat(
+                    number=message.number, sent_at_us=to_us(message.sent_at), noted=message.noted
+                )
+            )
+        case _:
+            assert_never(message)
+
+
+def _render_welcome(welcome: Welcome) -> link_pb2.Welcome:
+    return link_pb2.Welcome(
+        epoch=welcome.epoch,
+        protocol=welcome.protocol,
+        heartbeat_ms=welcome.heartbeat_every // _MILLISECOND,
+        self_fence_ms=welcome.fence_after // _MILLISECOND,
+        reassign_after_ms=welcome.reassign_after // _MILLISECOND,
+        server_time_us=to_us(welcome.server_time),
+        cluster=welcome.cluster,
     )
 
 
-def render_confirmed(leases: Iterable[tuple[AttemptId, LeaseId]]) -> link_pb2.ControlFrame:
-    return link_pb2.ControlFrame(
-        confirmed=assignment_pb2.Confirmed(
-            leases=[render_lease(attempt, lease) for attempt, lease in leases]
-        )
+def _render_decisions(message: InventoryDecisions) -> link_pb2.Verdicts:
+    return link_pb2.Verdicts(
+        verdicts=[
+            link_pb2.VerdictOnLease(lease=_render_lease(lease), kind=_KINDS[decision])
+            for lease, decision in message.decisions
+        ],
+        last=message.last,
     )
 
 
-def render_desired_state(spec: ClusterSpec) -> link_pb2.ControlFrame:
-    return link_pb2.ControlFrame(
-        wanted=link_pb2.Wanted(version=spec.version, cordoned=spec.cordoned, draining=spec.draining)
-    )
-
-
-def render_heartbeat(number: int, now: datetime, *, noted: int) -> link_pb2.ControlFrame:
-    """Render a heartbeat; ``noted`` is the agent's latest heartbeat that the store recorded."""
-    return link_pb2.ControlFrame(
-        heartbeat=link_pb2.Heartbeat(number=number, sent_at_us=to_us(now), noted=noted)
-    )
+def _render_lease(lease: Lease) -> assignment_pb2.Lease:
+    return render_lease(lease.attempt, lease.id)
 
 
 def render_follow_logs(attempt: AttemptId, after_line: int) -> call_pb2.Call:

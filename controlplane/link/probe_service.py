@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import grpc
 import grpc.aio
 
-from controlplane.core.agent_sessions import OLDEST_PROTOCOL, PROTOCOL
 from controlplane.core.errors import UnauthenticatedError, UnavailableError
 from controlplane.core.layout import org_base
+from controlplane.core.link_protocol import OLDEST_PROTOCOL, PROTOCOL
 from controlplane.link.handlers import Unreadable
 from controlplane.usecases.agent_sessions import AgentSessions
 from shared.idl.agent.v1 import probe_pb2, probe_pb2_grpc

@@ -14,41 +14,30 @@ from datetime import timedelta
 import grpc
 import grpc.aio
 
-from controlplane.core.agent_sessions import (
-    OLDEST_PROTOCOL,
-    PROTOCOL,
-    FrameKind,
-    ProtocolError,
-    Versions,
-    choose_protocol,
-)
-from controlplane.core.clusters import AgentInfo
 from controlplane.core.errors import UnauthenticatedError, UnavailableError
 from controlplane.core.link_timings import LinkTimings
 from controlplane.feeds.feeds import Feeds
-from controlplane.link import frames
 from controlplane.link.connection_limits import LinkLimits
+from controlplane.link.frames import render_frame
 from controlplane.link.handlers import Unreadable, add_handlers
 from controlplane.link.live_calls import LiveCalls
 from controlplane.link.metrics import LinkMetrics
-from controlplane.link.pipe import SessionOverError
 from controlplane.link.probe_service import Probes, read_bearer
-from controlplane.link.session import Session
+from controlplane.link.session import SessionOverError, SessionStream
 from controlplane.usecases.agent_sessions import AgentSessionRef, AgentSessions, SupersededError
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.admission import AdmissionLimiter
 from shared.kit.clock import Clock
-from shared.wire.fields import MAX_CODE_BYTES, BadMessageError, parse_words
+from shared.model.link_messages import Rejected
+from shared.model.link_session import End
 
 log = logging.getLogger(__name__)
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024
-HELLO_TIMEOUT_SECONDS = 20
 HANDSHAKES_AT_ONCE = 8
 HANDSHAKE_TIMEOUT_SECONDS = 2.0
 REJECTION_TIMEOUT_SECONDS = 2.0
-MAX_CAPABILITIES = 100
 CLOSE_TIMEOUT_SECONDS = 5.0
 LEAVE_A_SECOND = 500
 """Sessions ended per second when this replica stops, so that other replicas can keep up."""
@@ -56,6 +45,10 @@ LEAVE_SECONDS = 3.0
 """Longest that a session is kept when this replica stops; it leases nothing meanwhile."""
 STOP_SECONDS = 6.0
 """Time after which streams that have not ended are cut."""
+
+_SUPERSEDED = End(
+    "superseded", "another agent of this cluster has connected; run one agent for each cluster"
+)
 
 OPTIONS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
@@ -112,7 +105,7 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
         self._clock = clock
         self._timings = timings
         self._metrics = metrics
-        self._open_sessions: dict[Session, None] = {}  # an ordered set
+        self._open_streams: dict[SessionStream, None] = {}  # an ordered set
         self._admission = AdmissionLimiter(
             HANDSHAKES_AT_ONCE, hold_at_most=HANDSHAKE_TIMEOUT_SECONDS
         )
@@ -133,9 +126,9 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
         They end one after the other, so that no replica is overrun; a single one ends at once.
         """
         self._is_closing = True
-        spread = min(len(self._open_sessions) / LEAVE_A_SECOND, LEAVE_SECONDS)
-        for handler in self._open_sessions:
-            handler.leave(after=timedelta(seconds=random.uniform(0, spread)))  # noqa: S311
+        spread = min(len(self._open_streams) / LEAVE_A_SECOND, LEAVE_SECONDS)
+        for stream in self._open_streams:
+            stream.leave(after=timedelta(seconds=random.uniform(0, spread)))  # noqa: S311
 
     async def Connect(  # noqa: N802  # gRPC's name
         self,
@@ -154,84 +147,48 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
         try:
             await self._serve(pipe, token)
         except* SessionOverError as group:
-            await _reject(pipe, _first(group))
+            end = _first_end(group)
+            if end.code == "protocol":
+                log.warning("agent violated the link protocol", extra={"error": end.message})
+            await _reject(pipe, end)
         except* SupersededError:
-            over = SessionOverError(
-                "superseded",
-                "another agent of this cluster has connected; run one agent for each cluster",
-            )
-            await _reject(pipe, over)
-        except* (ProtocolError, BadMessageError) as group:
-            log.warning("agent violated the link protocol", extra={"error": str(_first_of(group))})
-            await _reject(pipe, SessionOverError("protocol", str(_first_of(group))))
+            await _reject(pipe, _SUPERSEDED)
         except* UnavailableError as group:
-            await _reject(pipe, SessionOverError("unavailable", str(_first_of(group))))
+            await _reject(pipe, End("unavailable", str(_first_of(group))))
         except* Exception:
             # A bug: logged in full here; the agent gets no internals.
             log.exception("agent session failed")
-            await _reject(pipe, SessionOverError("internal", "the session failed; connect again"))
+            await _reject(pipe, End("internal", "the session failed; connect again"))
 
     async def _serve(self, pipe: _GrpcPipe, token: str) -> None:
         try:
             cluster = await self._agent_sessions.authenticate(token)
         except UnauthenticatedError as error:
-            raise SessionOverError("unauthenticated", str(error), retry=False) from error
-        try:
-            async with asyncio.timeout(HELLO_TIMEOUT_SECONDS):
-                frame = await pipe.read()
-        except TimeoutError as error:
-            raise SessionOverError(
-                "silent", f"no hello within {HELLO_TIMEOUT_SECONDS} s"
-            ) from error
-        if frame is None or frames.frame_kind(frame) is not FrameKind.HELLO:
-            raise SessionOverError("protocol", "the first frame must be a hello")
-        hello = frame.hello
-        software = parse_words(hello.software, MAX_CODE_BYTES)
-        protocol = choose_protocol(Versions(hello.protocol_min, hello.protocol_max))
-        if protocol is None:
-            older = "the agent" if hello.protocol_max < OLDEST_PROTOCOL else "the control plane"
-            raise SessionOverError(
-                "protocol_version",
-                f"this control plane speaks link protocols {OLDEST_PROTOCOL} to {PROTOCOL}, the "
-                f"agent ({software}) {hello.protocol_min} to {hello.protocol_max}; "
-                f"upgrade {older}",
-                retry=False,
-            )
+            raise SessionOverError(End("unauthenticated", str(error), retry=False)) from error
+        stream = SessionStream(
+            pipe,
+            agent_sessions=self._agent_sessions,
+            feeds=self._feeds,
+            live=self._live,
+            forwarded_calls=self._forwarded_calls,
+            clock=self._clock,
+            timings=self._timings,
+            metrics=self._metrics,
+        )
+        agent = await stream.greet()
         async with self._admission.admitted() as handshake_done:
-            session = await self._agent_sessions.open(
-                cluster,
-                AgentInfo(
-                    agent_id=parse_words(hello.agent_id, MAX_CODE_BYTES),
-                    instance_id=parse_words(hello.instance_id, MAX_CODE_BYTES),
-                    software=software,
-                    protocol=protocol,
-                    capabilities=[
-                        parse_words(each, MAX_CODE_BYTES)
-                        for each in hello.capabilities[:MAX_CAPABILITIES]
-                    ],
-                ),
-            )
+            session = await self._agent_sessions.open(cluster, agent)
             log_fields = {"cluster": cluster.name, "org": cluster.org, "epoch": session.epoch}
-            log.info("agent connected", extra={**log_fields, "software": software})
-            handler = Session(
-                pipe,
-                agent_sessions=self._agent_sessions,
-                feeds=self._feeds,
-                live=self._live,
-                forwarded_calls=self._forwarded_calls,
-                clock=self._clock,
-                timings=self._timings,
-                metrics=self._metrics,
-            )
+            log.info("agent connected", extra={**log_fields, "software": agent.software})
             self._metrics.opened.inc()
-            self._open_sessions[handler] = None
+            self._open_streams[stream] = None
             if self._is_closing:
-                handler.leave(after=timedelta())
+                stream.leave(after=timedelta())
             try:
                 with self._metrics.sessions.track_inprogress():
-                    await handler.run(session, protocol, handshake_done)
+                    await stream.run(session, handshake_done)
             finally:
-                del self._open_sessions[handler]
+                del self._open_streams[stream]
                 log.info("agent disconnected", extra=log_fields)
                 await self._close_session(session)
 
@@ -244,19 +201,20 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
             log.warning("end of agent session not recorded", extra={"error": str(error)})
 
 
-async def _reject(pipe: _GrpcPipe, over: SessionOverError) -> None:
+async def _reject(pipe: _GrpcPipe, end: End) -> None:
     """Send the reason why the session ends, if the stream is still open and is read."""
+    rejected = Rejected(end.code, end.message, end.retry)
     try:
         async with asyncio.timeout(REJECTION_TIMEOUT_SECONDS):
-            await pipe.write(frames.render_rejection(over.code, str(over), retry=over.retry))
+            await pipe.write(render_frame(rejected))
     except (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError, TimeoutError) as error:
-        log.debug("rejection not sent", extra={"code": over.code, "error": str(error)})
+        log.debug("rejection not sent", extra={"code": end.code, "error": str(error)})
 
 
-def _first(group: BaseExceptionGroup[SessionOverError]) -> SessionOverError:
+def _first_end(group: BaseExceptionGroup[SessionOverError]) -> End:
     found = _first_of(group)
     assert isinstance(found, SessionOverError)  # noqa: S101  # except* has selected these
-    return found
+    return found.end
 
 
 def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:

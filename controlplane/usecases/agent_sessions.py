@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from controlplane.core.agent_sessions import InventoryDecision, LeaseRecord, decide_inventory
 from controlplane.core.clusters import AgentInfo, AgentLoad, ClusterSpec
 from controlplane.core.errors import BusyError, UnauthenticatedError, UnavailableError
 from controlplane.core.fair_scheduler import FairScheduler
+from controlplane.core.inventory import LeaseRecord, decide_inventory
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatch import dispatches
 from controlplane.store.dispatch.claim import Claimed, claim
@@ -29,6 +29,7 @@ from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId, OrgName
+from shared.model.link_messages import InventoryDecision
 from shared.model.reports import Acknowledgement, Report
 
 log = logging.getLogger(__name__)

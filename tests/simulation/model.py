@@ -15,7 +15,7 @@ from uuid import UUID
 
 from controlplane.core import attempts as rules
 from controlplane.core.actions import RetryPolicy
-from controlplane.core.agent_sessions import InventoryDecision, LeaseRecord, decide_inventory
+from controlplane.core.inventory import LeaseRecord, decide_inventory
 from controlplane.loops.leases import CLUSTER_LOST, LEASE_LOST
 from controlplane.store.dispatch.cascades import PARENT_ENDED
 from controlplane.store.dispatch.dispatches import Accepted
@@ -31,6 +31,7 @@ from shared.model.ids import (
     Digest,
     LeaseId,
 )
+from shared.model.link_messages import InventoryDecision
 from shared.model.phases import TERMINAL, Phase
 from shared.model.reports import Acknowledgement, AckStatus, Report
 from tests.factories import make_run_key

@@ -12,7 +12,6 @@ from functools import partial
 from random import Random
 from typing import TypeVar
 
-from controlplane.core.agent_sessions import InventoryDecision
 from controlplane.core.clusters import AgentInfo, AgentLoad, ClusterSpec
 from controlplane.core.errors import UnavailableError
 from controlplane.core.fair_scheduler import FairScheduler
@@ -32,6 +31,7 @@ from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, ClusterName, Digest, LeaseId
+from shared.model.link_messages import InventoryDecision
 from shared.model.reports import Report
 from tests.factories import ORG
 from tests.simulation.loop import SimLoop

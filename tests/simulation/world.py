@@ -22,7 +22,6 @@ from controlplane.link.metrics import LinkMetrics
 from controlplane.link.server import AgentLinkService
 from controlplane.store.database import Database
 from controlplane.store.resources.clusters import ClusterRef
-from dataplane.agent.core.session import End
 from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.link.channel import Token
@@ -38,6 +37,7 @@ from dataplane.agent.runtimes.runtime_selection import Runtimes
 from shared.kit.cancellation import check_cancellation
 from shared.kit.wakeup import Wakeup
 from shared.model.ids import Digest
+from shared.model.link_session import End
 from tests.simulation.disk import Disk
 from tests.simulation.loop import Node, SimLoop
 from tests.simulation.machine import Machine, Process, SimRuntime, Witness

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import Row
 
-from controlplane.core.agent_sessions import LeaseRecord
+from controlplane.core.inventory import LeaseRecord
 from controlplane.core.reason_codes import LEASE_RETURNED
 from controlplane.store.database import FleetTx, OrgTx
 from controlplane.store.dispatch.cascades import above

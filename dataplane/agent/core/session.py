@@ -1,90 +1,37 @@
 """
-State machine of one link session: takes a message, returns the new state and effects.
+State machine of the agent's end of a link session: message in, new state and effects out.
 
-All rules of which message is allowed when are here; ``link.stream`` performs the effects
-and decides nothing. A message that the table does not allow ends the session (the peer
+``shared.model.link_session`` has the state table of both ends; ``link.stream`` performs the
+effects and decides nothing. A message that the table does not allow ends the session (the peer
 broke the protocol) and has no other effect.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import Enum, StrEnum, auto
 
 from dataplane.agent.core import limits
 from shared.model.link_messages import (
-    Acknowledgements,
     AgentMessage,
     Assignments,
-    Call,
-    CallCancel,
-    CallCredit,
-    Confirmed,
     ControlMessage,
     DesiredState,
     Heartbeat,
     Hello,
     Inventory,
-    InventoryDecisions,
     Lease,
     Rejected,
-    Stops,
     Welcome,
     Work,
 )
-
-
-class State(Enum):
-    GREETING = auto()  # hello sent
-    RECONCILING_INVENTORY = auto()  # inventory sent; waiting for the last decision on it
-    OPEN = auto()
-    ENDED = auto()
-
-
-class Event(StrEnum):
-    WELCOME = "welcome"
-    REJECTED = "rejection"
-    INVENTORY_DECISIONS = "inventory decisions"
-    LAST_INVENTORY_DECISIONS = "last inventory decisions"
-    HEARTBEAT = "heartbeat"
-    ASSIGNMENTS = "assignments"
-    CONFIRMED = "confirmed"
-    ACKNOWLEDGEMENTS = "acknowledgements"
-    STOPS = "stops"
-    DESIRED_STATE = "desired state"
-    CALL = "call"
-    CALL_CREDIT = "call credit"
-    CALL_CANCEL = "call cancel"
-
-
-# Stops and standing wishes may overtake the verdicts; work may not.
-NEXT: Mapping[State, Mapping[Event, State]] = {
-    State.GREETING: {
-        Event.WELCOME: State.RECONCILING_INVENTORY,
-        Event.REJECTED: State.ENDED,
-    },
-    State.RECONCILING_INVENTORY: {
-        Event.INVENTORY_DECISIONS: State.RECONCILING_INVENTORY,
-        Event.LAST_INVENTORY_DECISIONS: State.OPEN,
-        Event.HEARTBEAT: State.RECONCILING_INVENTORY,
-        Event.STOPS: State.RECONCILING_INVENTORY,
-        Event.DESIRED_STATE: State.RECONCILING_INVENTORY,
-        Event.REJECTED: State.ENDED,
-    },
-    State.OPEN: {
-        Event.ASSIGNMENTS: State.OPEN,
-        Event.CONFIRMED: State.OPEN,
-        Event.ACKNOWLEDGEMENTS: State.OPEN,
-        Event.HEARTBEAT: State.OPEN,
-        Event.STOPS: State.OPEN,
-        Event.DESIRED_STATE: State.OPEN,
-        Event.CALL: State.OPEN,
-        Event.CALL_CREDIT: State.OPEN,
-        Event.CALL_CANCEL: State.OPEN,
-        Event.REJECTED: State.ENDED,
-    },
-    State.ENDED: {},
-}
+from shared.model.link_session import (
+    End,
+    ProtocolError,
+    State,
+    advance,
+    agent_frame,
+    control_frame,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +44,6 @@ class Deliver:
     """Pass the message to the agent's session handler."""
 
     message: Work
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The session is over."""
-
-    code: str
-    message: str
-    retry: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,22 +76,19 @@ class Session:
 
 def greet(hello: Hello, now: datetime) -> tuple[Session, Sequence[Effect]]:
     """Start a session with hello."""
-    session = Session(state=State.GREETING, started_at=now, last_received_at=now, sent_at=now)
-    return session, [Send(hello)]
+    return _send(
+        Session(state=State.GREETING, started_at=now, last_received_at=now, sent_at=now), [hello]
+    )
 
 
 def receive(
     session: Session, message: ControlMessage, held: Sequence[Lease], now: datetime
 ) -> tuple[Session, Sequence[Effect]]:
     """Return the session after ``message``; ``held`` are the leases for the inventory."""
-    event = _event(message)
-    state = NEXT[session.state].get(event)
-    if state is None:
-        return _end(
-            session,
-            "protocol",
-            f"the control plane sent {event} while {session.state.name.lower()}",
-        )
+    try:
+        state = advance(session.state, control_frame(message))
+    except ProtocolError as error:
+        return _end(session, "protocol", str(error))
     session = replace(session, state=state, last_received_at=now)
     match message:
         case Welcome():
@@ -163,10 +98,8 @@ def receive(
                 cluster=message.cluster,
                 heartbeat_every=max(message.heartbeat_every, limits.HEARTBEAT_FLOOR),
             )
-            return session, [
-                HeartbeatAcknowledged(session.started_at),
-                *map(Send, _inventory(held)),
-            ]
+            session, effects = _send(session, _inventory(held))
+            return session, [HeartbeatAcknowledged(session.started_at), *effects]
         case Rejected():
             return session, [End(message.code, message.message, message.retry)]
         case Heartbeat():
@@ -207,12 +140,12 @@ def tick(
         return _end(session, "silent", "the control plane sent nothing within the timeout")
     if session.leave_at is not None and now >= session.leave_at:
         return _end(session, "reconnect", "the control plane asked the agent to reconnect")
-    if session.state is State.GREETING or now - session.sent_at < session.heartbeat_every / 2:
+    if session.state is State.WELCOMING or now - session.sent_at < session.heartbeat_every / 2:
         return session, []
     number = session.heartbeats + 1
     unnoted = (*session.unnoted, (number, now))[-limits.HEARTBEATS_UNNOTED :]
     session = replace(session, heartbeats=number, sent_at=now, unnoted=unnoted)
-    return session, [Send(Heartbeat(number=number, sent_at=now, held=held, running=running))]
+    return _send(session, [Heartbeat(number=number, sent_at=now, held=held, running=running)])
 
 
 def peer_timeout(session: Session) -> timedelta:
@@ -244,6 +177,13 @@ def _note(session: Session, heartbeat: Heartbeat) -> tuple[Session, Sequence[Eff
     return replace(session, unnoted=unnoted), [HeartbeatAcknowledged(noted[-1])] if noted else []
 
 
+def _send(session: Session, messages: Sequence[AgentMessage]) -> tuple[Session, Sequence[Effect]]:
+    state = session.state
+    for message in messages:
+        state = advance(state, agent_frame(message))
+    return replace(session, state=state), [Send(message) for message in messages]
+
+
 def _end(session: Session, code: str, message: str) -> tuple[Session, Sequence[Effect]]:
     return replace(session, state=State.ENDED), [End(code, message)]
 
@@ -254,24 +194,3 @@ def _inventory(held: Sequence[Lease]) -> Sequence[Inventory]:
         for start in range(0, len(held), limits.FRAME_ITEMS)
     ] or [()]
     return [Inventory(chunk, last=at == len(chunks) - 1) for at, chunk in enumerate(chunks)]
-
-
-_EVENT_BY_TYPE: Mapping[type[ControlMessage], Event] = {
-    Welcome: Event.WELCOME,
-    Rejected: Event.REJECTED,
-    Heartbeat: Event.HEARTBEAT,
-    Assignments: Event.ASSIGNMENTS,
-    Confirmed: Event.CONFIRMED,
-    Acknowledgements: Event.ACKNOWLEDGEMENTS,
-    Stops: Event.STOPS,
-    DesiredState: Event.DESIRED_STATE,
-    Call: Event.CALL,
-    CallCredit: Event.CALL_CREDIT,
-    CallCancel: Event.CALL_CANCEL,
-}
-
-
-def _event(message: ControlMessage) -> Event:
-    if isinstance(message, InventoryDecisions):
-        return Event.LAST_INVENTORY_DECISIONS if message.last else Event.INVENTORY_DECISIONS
-    return _EVENT_BY_TYPE[type(message)]

@@ -23,7 +23,6 @@ import tenacity
 
 from dataplane.agent.core import limits
 from dataplane.agent.core.errors import SettingsError
-from dataplane.agent.core.session import End
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.link.channel import DialError, Token, open_channel
 from dataplane.agent.link.handler import SessionHandler
@@ -33,6 +32,7 @@ from shared.kit.backoff import Backoff, jittered
 from shared.kit.cancellation import check_cancellation
 from shared.kit.clock import Clock
 from shared.model.link_messages import Hello
+from shared.model.link_session import End
 
 logger = logging.getLogger(__name__)
 

@@ -16,17 +16,16 @@ from dataplane.agent.core import session as sessions
 from dataplane.agent.core.session import (
     Deliver,
     Effect,
-    End,
     HeartbeatAcknowledged,
     Send,
     Session,
-    State,
 )
 from dataplane.agent.link.frames import parse_frame, render_frame
 from dataplane.agent.link.handler import SessionHandler
 from shared.idl.agent.v1 import link_pb2
 from shared.kit.clock import Clock
 from shared.model.link_messages import AgentMessage, Credit, Hello, Lease, Welcome
+from shared.model.link_session import End, State
 from shared.wire.fields import BadMessageError
 
 logger = logging.getLogger(__name__)

@@ -8,14 +8,13 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from controlplane.core.agent_sessions import FrameKind
-from controlplane.link.frames import frame_kind
+from controlplane.core.agent_session_effects import CallReply
+from controlplane.link.frames import parse_frame as parse_agent_frame
 from controlplane.link.live_calls import is_last
 from dataplane.agent.link.frames import parse_frame
 from shared.idl.agent.v1 import call_pb2, link_pb2
-from shared.wire.ids import parse_lease
+from shared.model.link_session import AgentFrame, agent_frame
 from shared.wire.logs import parse_log_chunk
-from shared.wire.reports import parse_report
 from tests.contract.wire.recordings import Frame, twin
 
 
@@ -27,28 +26,14 @@ def meaning(frame: Frame) -> object:
 
 
 def _as_control_plane(frame: link_pb2.AgentFrame) -> Mapping[str, object]:
-    said = frame_kind(frame)
-    return {"said": said, "content": _content(said, frame)}
-
-
-def _content(said: FrameKind | None, frame: link_pb2.AgentFrame) -> object:
-    match said:
-        case FrameKind.HELLO:
-            return frame.hello
-        case FrameKind.INVENTORY | FrameKind.LAST_INVENTORY:
-            return [parse_lease(lease) for lease in frame.inventory.leases]
-        case FrameKind.CREDIT:
-            return frame.credit
-        case FrameKind.ACCEPTED:
-            return [parse_lease(lease) for lease in frame.accepted.leases]
-        case FrameKind.REPORTS:
-            return [parse_report(report) for report in frame.reports.reports]
-        case FrameKind.HEARTBEAT:
-            return frame.heartbeat
-        case FrameKind.REPLY:
-            return _answer(frame.reply)
+    message = parse_agent_frame(frame)
+    match message:
         case None:
-            return None
+            return {"said": None, "content": None}
+        case CallReply():
+            return {"said": AgentFrame.REPLY, "content": _answer(frame.reply)}
+        case _:
+            return {"said": agent_frame(message), "content": message}
 
 
 def _answer(reply: call_pb2.Reply) -> Mapping[str, object]:

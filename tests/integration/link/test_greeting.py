@@ -157,7 +157,7 @@ async def test_an_inventory_comes_in_chunks_and_heartbeats_may_come_between(
 async def test_a_long_inventory_is_answered_in_pages(
     link: LinkUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controlplane.link.session.DECISIONS_PER_FRAME", 10)
+    monkeypatch.setattr("controlplane.core.agent_sessions.DECISIONS_PER_FRAME", 10)
     async with calling(link) as agent:
         await agent.greet()
         await agent.say(inventory=make_inventory([make_lease(n) for n in range(1, 26)]))
@@ -181,7 +181,7 @@ async def test_an_inventory_without_bound_is_refused(
 async def test_silent_agent_times_out_in_the_handshake(
     link: LinkUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controlplane.link.server.HELLO_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("controlplane.link.session.HELLO_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr("controlplane.link.session.INVENTORY_TIMEOUT_SECONDS", 0.1)
     async with calling(link) as agent:
         assert (await agent.hear_end())[:2] == ("silent", "no hello within 0.1 s")
@@ -281,7 +281,7 @@ async def test_link_service_that_closes_ends_its_sessions_and_waits_for_them(
     async with asyncio.TaskGroup() as tasks:
         async with serving(store, database_url, LinkTimings()) as link:
             hung_up = tasks.create_task(_stay_until_sent_away(link))
-            await until(lambda: bool(link.servicer._open_sessions))
+            await until(lambda: bool(link.servicer._open_streams))
         assert link.servicer._serving == 0
         assert await hung_up == ("stopping", True)
 

@@ -355,7 +355,7 @@ async def test_a_report_that_breaks_its_contract_ends_the_session_by_name(
 async def test_a_frame_of_too_many_items_is_refused(
     link: LinkUnderTest, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr("controlplane.core.agent_sessions.MAX_ITEMS_IN_FRAME", 2)
+    monkeypatch.setattr("controlplane.core.link_protocol.MAX_ITEMS_IN_FRAME", 2)
     async with calling(link) as agent:
         await agent.open()
         if kind == "reports":
@@ -370,8 +370,8 @@ async def test_a_frame_of_too_many_items_is_refused(
 async def test_more_reports_than_fit_a_commit_are_all_answered(
     link: LinkUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("controlplane.link.session.REPORTS_PER_COMMIT", 10)
-    monkeypatch.setattr("controlplane.link.session.MAX_UNCOMMITTED", 20)
+    monkeypatch.setattr("controlplane.core.report_queue.REPORTS_PER_COMMIT", 10)
+    monkeypatch.setattr("controlplane.core.report_queue.MAX_UNCOMMITTED", 20)
     await link.store.create(make_new_run())
     await link.store.enqueue(*(make_new_action(f"b{number}") for number in range(99)))
     async with calling(link) as agent:

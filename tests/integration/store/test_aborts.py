@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
-from controlplane.core.agent_sessions import InventoryDecision
 from controlplane.core.clusters import AgentInfo
 from controlplane.core.queues import Queue
 from controlplane.store.dispatch.aborts import abort
@@ -18,6 +17,7 @@ from controlplane.store.resources.queues import save_queue
 from controlplane.store.resources.runs import get_change
 from controlplane.usecases.agent_sessions import AgentSessions
 from shared.model.ids import ROOT, RunId
+from shared.model.link_messages import InventoryDecision
 from shared.model.phases import Phase
 from shared.model.reports import AckStatus, FailureKind
 from tests.factories import NOW, ORG, make_failure, make_new_action, make_new_run, make_report

@@ -14,8 +14,8 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from controlplane.core.agent_sessions import LeaseRecord
 from controlplane.core.fair_scheduler import FairScheduler
+from controlplane.core.inventory import LeaseRecord
 from controlplane.core.lists import Listing
 from controlplane.core.runs import RunScope
 from controlplane.store.database import Database, FleetTx, OrgTx, open_database

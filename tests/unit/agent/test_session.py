@@ -1,19 +1,16 @@
 """Tests of the session's state machine: allowed messages and their effects."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 
 from dataplane.agent.core import limits
 from dataplane.agent.core.session import (
-    NEXT,
     Deliver,
-    End,
-    Event,
     HeartbeatAcknowledged,
     Send,
     Session,
-    State,
     extend_credit,
     greet,
     peer_timeout,
@@ -23,6 +20,10 @@ from dataplane.agent.core.session import (
 from shared.model.link_messages import (
     Acknowledgements,
     Assignments,
+    Call,
+    CallCancel,
+    CallCredit,
+    Confirmed,
     ControlMessage,
     DesiredState,
     Heartbeat,
@@ -33,6 +34,7 @@ from shared.model.link_messages import (
     Stops,
     Welcome,
 )
+from shared.model.link_session import NEXT, ControlFrame, End, State, control_frame
 from tests.unit.agent.assignments import NOW, make_active, make_assignment
 
 BEAT = timedelta(seconds=5)
@@ -56,24 +58,66 @@ WELCOME = Welcome(
 )
 
 
-def make_open_session(*, credit: int = 0) -> Session:
+def make_session(state: State) -> Session:
+    """Return a session that has reached this state, which is not greeting."""
     session, _ = greet(HELLO, NOW)
-    session, _ = receive(session, WELCOME, [], NOW)
-    session, _ = receive(session, InventoryDecisions([], last=True), [], NOW)
+    if state in (State.RECONCILING_INVENTORY, State.OPEN):
+        session, _ = receive(session, WELCOME, [], NOW)
+    if state is State.OPEN:
+        session, _ = receive(session, InventoryDecisions([], last=True), [], NOW)
+    if state is State.ENDED:
+        session, _ = receive(session, Rejected("no", "no", retry=True), [], NOW)
+    return session
+
+
+def make_open_session(*, credit: int = 0) -> Session:
+    session = make_session(State.OPEN)
     if credit:
         session, _ = extend_credit(session, credit)
     return session
 
 
-def test_session_table_has_every_state() -> None:
-    assert set(NEXT) == set(State)
-    assert {event for row in NEXT.values() for event in row} == set(Event)
+_EACH: Sequence[ControlMessage] = [
+    WELCOME,
+    Rejected("no", "no", retry=True),
+    InventoryDecisions([], last=False),
+    InventoryDecisions([], last=True),
+    Heartbeat(number=1, sent_at=NOW),
+    Assignments([], {}),
+    Confirmed([]),
+    Acknowledgements([]),
+    Stops([]),
+    DesiredState(),
+    Call(1, None),
+    CallCredit(1, 1),
+    CallCancel(1),
+]
+MESSAGES = {control_frame(message): message for message in _EACH}
+
+
+@pytest.mark.parametrize(
+    "state", [State.WELCOMING, State.RECONCILING_INVENTORY, State.OPEN, State.ENDED], ids=str
+)
+@pytest.mark.parametrize("kind", ControlFrame, ids=str)
+def test_session_takes_or_refuses_every_message_in_every_state(
+    state: State, kind: ControlFrame
+) -> None:
+    session = make_session(state)
+    assert session.state is state
+    session, effects = receive(session, MESSAGES[kind], [], NOW)
+    if kind not in NEXT[state]:
+        message = f"the control plane sent {kind.value} while {state.value}"
+        assert (session.state, effects) == (State.ENDED, [End("protocol", message)])
+    elif kind is ControlFrame.WELCOME:  # the inventory is sent at once
+        assert session.state is State.RECONCILING_INVENTORY
+    else:
+        assert session.state is NEXT[state][kind]
 
 
 def test_session_starts_with_hello() -> None:
     session, effects = greet(HELLO, NOW)
 
-    assert session.state is State.GREETING
+    assert session.state is State.WELCOMING
     assert effects == [Send(HELLO)]
 
 
@@ -140,9 +184,9 @@ def test_desired_state_may_precede_inventory_decisions(message: ControlMessage) 
     assert effects == [Deliver(message)]  # type: ignore[arg-type] # one of Work, both
 
 
-@pytest.mark.parametrize("state", [State.GREETING, State.OPEN])
+@pytest.mark.parametrize("state", [State.WELCOMING, State.OPEN])
 def test_rejection_ends_session_with_retry_flag(state: State) -> None:
-    session = greet(HELLO, NOW)[0] if state is State.GREETING else make_open_session()
+    session = make_session(state)
     session, effects = receive(session, Rejected("superseded", "another", retry=True), [], NOW)
 
     assert session.state is State.ENDED
