@@ -5,7 +5,6 @@ connectrpc reads a body whole, decompresses it whole, and only then checks its s
 gzip would make gigabytes of a few kilobytes. Malformed messages would be logged as bugs.
 """
 
-import zlib
 from typing import Any
 
 from connectrpc.code import Code
@@ -15,10 +14,10 @@ from connectrpc.errors import ConnectError
 from google.protobuf.json_format import ParseError, SerializeToJsonError
 from google.protobuf.message import DecodeError, Message
 
+from shared.kit import gzip
+
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 """The SDK sends inputs of up to 10 MiB inline."""
-
-_GZIP = 31  # zlib's wbits for gzip: a window of 15 bits within gzip's frame
 
 
 def too_large() -> ConnectError:
@@ -35,19 +34,17 @@ class BoundedGzip(Compression):
         return "gzip"
 
     def compress(self, data: bytes | bytearray | memoryview) -> bytes:
-        return zlib.compress(data, level=1, wbits=_GZIP)
+        return gzip.compress(data)
 
     def decompress(self, data: bytes | bytearray | memoryview) -> bytes:
-        unpacking = zlib.decompressobj(wbits=_GZIP)
         try:
-            unpacked = unpacking.decompress(data, MAX_REQUEST_BYTES + 1)
-        except zlib.error as error:
-            raise ConnectError(Code.INVALID_ARGUMENT, "the request is not gzip") from error
-        if len(unpacked) > MAX_REQUEST_BYTES:
-            raise too_large()
-        if not unpacking.eof or unpacking.unused_data:
-            raise ConnectError(Code.INVALID_ARGUMENT, "the request is not one whole gzip stream")
-        return unpacked
+            return gzip.decompress(data, at_most=MAX_REQUEST_BYTES)
+        except gzip.GzipTooLargeError as error:
+            raise too_large() from error
+        except gzip.GzipError as error:
+            raise ConnectError(
+                Code.INVALID_ARGUMENT, f"the request cannot be decompressed: {error}"
+            ) from error
 
 
 class _NoCompression(Compression):

@@ -1,6 +1,5 @@
 """Parse and authorize a call's message: decompressed within limits, decoded, checked."""
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from dataplane.agent.proxy.callers import Caller
 from dataplane.agent.proxy.errors import Code, RefusedError
 from dataplane.agent.proxy.rules import Rpc, Scope
 from dataplane.agent.proxy.run_lineage import RunLineage
+from shared.kit import gzip
 
 _UNARY = "application/proto"
 _STREAM = "application/connect+proto"
@@ -92,18 +92,11 @@ def _unpack(body: bytes, encoding: str) -> bytes:
         raise RefusedError(
             Code.UNIMPLEMENTED, f"the encoding {encoding!r} is not supported; use gzip"
         )
-    unpacking = zlib.decompressobj(wbits=31)
     try:
-        unpacked = unpacking.decompress(body, limits.REQUEST_BYTES + 1)
-    except zlib.error as error:
+        return gzip.decompress(body, at_most=limits.REQUEST_BYTES)
+    except gzip.GzipTooLargeError as error:
+        raise too_large(limits.REQUEST_BYTES) from error
+    except gzip.GzipError as error:
         raise RefusedError(
-            Code.INVALID_ARGUMENT, "the content encoding is gzip, but the body is not gzip"
+            Code.INVALID_ARGUMENT, f"the body cannot be decompressed: {error}"
         ) from error
-    if len(unpacked) > limits.REQUEST_BYTES:
-        raise too_large(limits.REQUEST_BYTES)
-    if not unpacking.eof:
-        raise RefusedError(Code.INVALID_ARGUMENT, "the compressed body is truncated")
-    if unpacking.unused_data:
-        # A later reader would see another message than was checked here.
-        raise RefusedError(Code.INVALID_ARGUMENT, "the compressed body has trailing bytes")
-    return unpacked

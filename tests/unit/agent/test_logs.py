@@ -138,11 +138,11 @@ async def test_log_packing_can_be_cancelled(path: Path, monkeypatch: pytest.Monk
     packed = threading.Event()
     pieces = 0
 
-    def pack_without_end(*_: object) -> bool:
+    def pack_without_end(*_: object) -> bytes:
         nonlocal pieces
         pieces += 1
         packed.set()
-        return True
+        return b""
 
     monkeypatch.setattr(logs, "_pack_piece", pack_without_end)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:

@@ -7,11 +7,9 @@ spec is either complete or missing.
 
 import asyncio
 import base64
-import gzip
 import hashlib
 import logging
 import re
-import zlib
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ExistsError, NotFoundError
 from dataplane.agent.kube.objects import AGENT_LABEL, CONFIG_MAP, MANAGED_LABEL, Name
+from shared.kit import gzip
 from shared.model.ids import Digest
 
 logger = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ class Specs:
         async with self._writing:
             if digest in self._stored:
                 return
-            packed = await asyncio.to_thread(gzip.compress, body, 6, mtime=0)
+            packed = await asyncio.to_thread(gzip.compress, body, gzip.SMALLER)
             pieces = [packed[at : at + _PIECE_BYTES] for at in range(0, len(packed), _PIECE_BYTES)]
             for number in reversed(range(len(pieces))):
                 try:
@@ -64,10 +63,10 @@ class Specs:
             packed = _unwrap(first)
             for number in range(1, int(first["metadata"]["annotations"][_PIECES])):
                 packed += _unwrap(await self._kube.get(CONFIG_MAP, self._name(digest, number)))
-            body = await asyncio.to_thread(_unpack, packed)
+            body = await asyncio.to_thread(gzip.decompress, packed, at_most=_SPEC_BYTES)
         except NotFoundError:
             return None
-        except (AttributeError, LookupError, TypeError, ValueError, zlib.error) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, gzip.GzipError) as error:
             await self._discard(digest, repr(error))
             return None
         if hashlib.sha256(body).digest() != digest:
@@ -134,7 +133,3 @@ class Specs:
 
 def _unwrap(obj: Any) -> bytes:
     return base64.b64decode(obj["binaryData"][_KEY])
-
-
-def _unpack(packed: bytes) -> bytes:
-    return zlib.decompressobj(wbits=31).decompress(packed, _SPEC_BYTES)

@@ -183,7 +183,9 @@ class ConnectorRuntime:
             await self._clock.sleep(self._pace.first)
 
     async def _ship(self, job: Job, log: Transcript) -> str:
-        return "" if log.is_empty else await ship_log(self._stores, job, log.pack())
+        if log.is_empty:
+            return ""
+        return await ship_log(self._stores, job, await asyncio.to_thread(log.pack))
 
     @asynccontextmanager
     async def _logging(self, job: Job) -> AsyncIterator[Transcript]:

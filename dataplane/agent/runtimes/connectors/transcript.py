@@ -1,13 +1,13 @@
 """Log of an attempt that a connector runs: messages of the agent and of the connector."""
 
 import asyncio
-import gzip
 from collections.abc import AsyncIterator
 from functools import partial
 
 from dataplane.agent.core import limits
 from shared.formats.logs import encode_line
 from shared.kit.clock import Clock
+from shared.kit.gzip import compress
 from shared.model.logs import LogChunk, LogLine, Originator
 
 
@@ -55,4 +55,4 @@ class Transcript:
 
     def pack(self) -> bytes:
         """Return the lines gzip'd, in the format of an uploaded log."""
-        return gzip.compress(b"".join(encode_line(line) for line in self._lines), mtime=0)
+        return compress(b"".join(encode_line(line) for line in self._lines))

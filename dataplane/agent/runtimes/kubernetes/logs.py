@@ -8,7 +8,6 @@ nodes keep the last ten megabytes or so.
 
 import asyncio
 import re
-import zlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Sequence
 from contextlib import aclosing
@@ -22,9 +21,9 @@ from dataplane.agent.kube.objects import Name, Object, name_of
 from dataplane.agent.runtimes.kubernetes import statuses
 from dataplane.agent.runtimes.log_lines import cut_text, find_cut, overwrite
 from shared.formats.logs import encode_line
+from shared.kit.gzip import Compressor
 from shared.model.logs import LogLine, Originator
 
-_GZIP = 16 + zlib.MAX_WBITS
 _BATCH_LINES = 1024
 _NORMAL_LENGTH = len("2026-06-01T12:00:00.000000000Z")
 _FRACTION = re.compile(r"\.(\d+)")
@@ -116,7 +115,7 @@ async def read(
 
 async def capture(kube: Kube, sources: Sequence[Source]) -> Captured:
     """Read the whole log, bounded; KubeError when the connection breaks."""
-    packer = zlib.compressobj(wbits=_GZIP)
+    packer = Compressor()
     packed: list[bytes] = []
     last: deque[str] = deque(maxlen=limits.LAST_LINES)
     left = limits.LOG_BYTES
@@ -131,7 +130,7 @@ async def capture(kube: Kube, sources: Sequence[Source]) -> Captured:
                 break
     if left == limits.LOG_BYTES:
         return Captured(b"", [])
-    packed.append(packer.flush())
+    packed.append(packer.finish())
     return Captured(b"".join(packed), _bounded(last))
 
 
@@ -266,7 +265,7 @@ async def _merge(
         yield batch
 
 
-def _pack(packer: "zlib._Compress", batch: Sequence[LogLine], left: int) -> tuple[bytes, int]:
+def _pack(packer: Compressor, batch: Sequence[LogLine], left: int) -> tuple[bytes, int]:
     """Return the batch compressed, and its uncompressed size; cut at the remaining capacity."""
     encoded: list[bytes] = []
     size = 0
@@ -277,7 +276,7 @@ def _pack(packer: "zlib._Compress", batch: Sequence[LogLine], left: int) -> tupl
             encoded.append(encode_line(LogLine(line.at, _FULL, Originator.SYSTEM)))
             break
         encoded.append(raw)
-    return packer.compress(b"".join(encoded)), size
+    return packer.feed(b"".join(encoded)), size
 
 
 def _bounded(lines: Collection[str]) -> Sequence[str]:

@@ -1,7 +1,6 @@
 """Run attempts on Kubernetes, one reconciler each, and serve their logs."""
 
 import asyncio
-import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, aclosing
@@ -17,10 +16,11 @@ from dataplane.agent.runtimes.kubernetes.reconciler import AttemptReconciler
 from dataplane.agent.runtimes.protocol import Job, NoLogError, ReportStatus
 from dataplane.agent.runtimes.unsupported import unsupported
 from shared.formats.logs import LogDecoder
+from shared.kit.gzip import Decompressor, GzipError
 from shared.model.ids import AttemptId
 from shared.model.logs import LogChunk, LogLine
 
-_GZIP = 16 + zlib.MAX_WBITS
+_SHIPPED_LOG_BYTES = 2 * limits.LOG_BYTES  # decompressed
 
 
 @dataclass(slots=True)
@@ -106,14 +106,19 @@ class KubernetesRuntime:
 
     async def _read_shipped(self, known: _Known) -> AsyncIterator[Sequence[LogLine]]:
         """Yield the lines of a log that is in the store."""
-        unpacked = zlib.decompressobj(wbits=_GZIP)
+        unpacking = Decompressor(at_most=_SHIPPED_LOG_BYTES)
         store = self._cluster.stores.of(known.job.assignment)
         decoder = LogDecoder()
         rest = b""
-        async for packed in await store.stream(known.log_uri):
-            raw = await asyncio.to_thread(unpacked.decompress, packed)
-            *whole, rest = (rest + raw).split(b"\n")
-            yield [line for each in whole for line in decoder.decode(each)]
+        try:
+            async for packed in await store.stream(known.log_uri):
+                blocks = unpacking.feed(packed)
+                while (raw := await asyncio.to_thread(next, blocks, None)) is not None:
+                    *whole, rest = (rest + raw).split(b"\n")
+                    yield [line for each in whole for line in decoder.decode(each)]
+        except GzipError as error:
+            # The task can write to its output prefix.
+            raise NoLogError(f"the log {known.log_uri} is damaged: {error}") from error
 
     def _remember(self, known: _Known) -> _Known:
         attempt = known.job.assignment.attempt

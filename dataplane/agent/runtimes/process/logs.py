@@ -10,10 +10,8 @@ followers see its current text. The task can damage both files, which costs it t
 """
 
 import asyncio
-import gzip
 from collections.abc import Sequence
 from contextlib import suppress
-from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,9 +25,9 @@ from dataplane.agent.runtimes.process.state_files import (
 )
 from shared.formats.logs import MAX_LINE_BYTES, LogDecoder, encode_line
 from shared.kit.clock import Clock
+from shared.kit.gzip import Compressor
 from shared.model.logs import LogChunk, LogLine, Originator
 
-_PACKING_LEVEL = 1  # the fastest
 _PACKED_BYTES = 1024 * 1024  # per piece
 
 
@@ -211,14 +209,13 @@ async def pack_log(path: Path) -> bytes:
 
     Compressed piece by piece, so that a cancellation takes effect after the current piece.
     """
-    packed = BytesIO()
-    with (
-        _open_log(path) as file,
-        gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=_PACKING_LEVEL, mtime=0) as gz,
-    ):
-        while await asyncio.to_thread(_pack_piece, file, gz):
-            pass
-    return packed.getvalue()
+    packer = Compressor()
+    packed: list[bytes] = []
+    with _open_log(path) as file:
+        while (piece := await asyncio.to_thread(_pack_piece, file, packer)) is not None:
+            packed.append(piece)
+    packed.append(packer.finish())
+    return b"".join(packed)
 
 
 def _open_log(path: Path) -> BinaryIO:
@@ -228,8 +225,7 @@ def _open_log(path: Path) -> BinaryIO:
         raise FileNotFoundError(str(error)) from error
 
 
-def _pack_piece(file: BinaryIO, gz: gzip.GzipFile) -> bool:
-    """Compress the next piece; False at the end."""
+def _pack_piece(file: BinaryIO, packer: Compressor) -> bytes | None:
+    """Compress the next piece; None at the end."""
     piece = file.read(_PACKED_BYTES)
-    gz.write(piece)
-    return bool(piece)
+    return packer.feed(piece) if piece else None
