@@ -5,7 +5,6 @@ A fan-out sends the same TaskSpec thousands of times, so parsed fields are cache
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from controlplane.api.convert.strings import parse_text
 from controlplane.api.convert.timestamps import parse_duration
 from controlplane.core.actions import RetryPolicy, Spec, SpecKind, TaskInfo
 from controlplane.core.errors import InvalidError
+from shared.kit.cache import LruCache
 from shared.model.ids import Digest
 
 MAX_SPEC_BYTES = 4 * 1024 * 1024
@@ -34,7 +34,7 @@ _KEPT = 512
 _MAX_KEPT_BYTES = 64 * 1024  # largest spec that is cached; together at most 32 MiB
 
 _Read = tuple[Spec, TaskInfo]
-_read: OrderedDict[Digest, _Read] = OrderedDict()
+_read: LruCache[Digest, _Read] = LruCache(_KEPT)
 
 
 def parse_task_spec(message: TaskSpec) -> tuple[Spec, TaskInfo]:
@@ -43,7 +43,6 @@ def parse_task_spec(message: TaskSpec) -> tuple[Spec, TaskInfo]:
     digest = _digest(body)
     known = _read.get(digest)
     if known is not None:
-        _read.move_to_end(digest)
         return known
     check_task(message.task_template)
     read = (
@@ -52,8 +51,6 @@ def parse_task_spec(message: TaskSpec) -> tuple[Spec, TaskInfo]:
     )
     if len(body) <= _MAX_KEPT_BYTES:
         _read[digest] = read
-        if len(_read) > _KEPT:
-            _read.popitem(last=False)
     return read
 
 

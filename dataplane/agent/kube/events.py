@@ -8,7 +8,6 @@ waiters the latest ATTEMPTS_WITH_EVENTS are kept, for later waiters.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,6 +23,7 @@ from dataplane.agent.kube.objects import (
     short_mark_of,
 )
 from dataplane.agent.kube.reflector import Reflector
+from shared.kit.cache import LruCache
 from shared.kit.clock import Clock
 
 
@@ -39,9 +39,11 @@ class Events(Reflector):
         lasting: timedelta = limits.WATCH_LASTS,
     ) -> None:
         super().__init__(kube, EVENT, namespace=namespace, clock=clock, lasting=lasting)
-        # By mark, then by the event's own name. The oldest attempt is first.
-        self._by_mark: OrderedDict[str, OrderedDict[str, Object]] = OrderedDict()
         self._wakers = Wakers(on_unused=self._forget)
+        # By mark, then by the event's own name.
+        self._by_mark: LruCache[str, LruCache[str, Object]] = LruCache(
+            limits.ATTEMPTS_WITH_EVENTS, may_evict=lambda mark, _: mark not in self._wakers
+        )
 
     def __repr__(self) -> str:
         return f"<Events attempts={len(self._by_mark)}>"
@@ -51,7 +53,7 @@ class Events(Reflector):
         found = [
             event
             for mark in (mark_attempt(attempt), short_mark_of(attempt))
-            for event in self._by_mark.get(mark, {}).values()
+            for event in (self._by_mark.get(mark) or {}).values()
         ]
         return sorted(found, key=happened_at)
 
@@ -85,21 +87,9 @@ class Events(Reflector):
             return ""
         events = self._by_mark.get(mark)
         if events is None:
-            events = self._by_mark[mark] = OrderedDict()
-            self._evict()
-        name = str(item["metadata"]["name"])
-        events[name] = item
-        events.move_to_end(name)
-        if len(events) > limits.EVENTS_OF_ATTEMPT:
-            events.popitem(last=False)
+            events = self._by_mark[mark] = LruCache(limits.EVENTS_OF_ATTEMPT)
+        events[str(item["metadata"]["name"])] = item
         return mark
-
-    def _evict(self) -> None:
-        if len(self._by_mark) <= limits.ATTEMPTS_WITH_EVENTS:
-            return
-        unattended = next((mark for mark in self._by_mark if mark not in self._wakers), None)
-        if unattended is not None:
-            del self._by_mark[unattended]
 
     def _forget(self, mark: str) -> None:
         self._by_mark.pop(mark, None)

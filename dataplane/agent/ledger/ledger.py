@@ -10,7 +10,6 @@ acknowledgement in between costs no write.
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -29,6 +28,7 @@ from dataplane.agent.core.self_fencing import (
 )
 from dataplane.agent.ledger.journal import Journal
 from dataplane.agent.ledger.sqlite import SqliteJournal
+from shared.kit.cache import LruCache
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId
 from shared.model.link_messages import Lease, Welcome
@@ -44,7 +44,7 @@ class Ledger:
         self._journal = journal
         self._active: dict[AttemptId, ActiveAttempt] = {}
         self._unwritten: dict[LeaseId, asyncio.Event] = {}  # accepted; set when durable
-        self._acknowledged: OrderedDict[AttemptId, LeaseId] = OrderedDict()
+        self._acknowledged: LruCache[AttemptId, LeaseId] = LruCache(limits.ENDED_REMEMBERED)
         self.outbox = Outbox()
         self.agent_id = ""
         self.last_epoch = 0
@@ -166,8 +166,6 @@ class Ledger:
         for attempt in known:
             self.outbox.drop(attempt)
             self._acknowledged[attempt] = self._active.pop(attempt).assignment.lease
-        while len(self._acknowledged) > limits.ENDED_REMEMBERED:
-            self._acknowledged.popitem(last=False)
         if known:
             await self._journal.forget(known)
 

@@ -1,7 +1,6 @@
 """Cache of task and run specs by digest, parsed once for the many attempts that share them."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
@@ -9,6 +8,7 @@ from weakref import WeakValueDictionary
 from dataplane.agent.core import limits
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.runtimes.tasks import RunSettings, Task, parse_run_settings, parse_task
+from shared.kit.cache import LruCache
 from shared.model.ids import Digest
 
 _T = TypeVar("_T")
@@ -34,7 +34,7 @@ class _Parsed(Generic[_T]):
     def __init__(self, ledger: Ledger, parse: Callable[[bytes], _T]) -> None:
         self._ledger = ledger
         self._parse = parse
-        self._by_digest: OrderedDict[Digest, _T] = OrderedDict()
+        self._by_digest: LruCache[Digest, _T] = LruCache(limits.SPECS_PARSED)
         self._reading: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, digest: Digest) -> _T:
@@ -44,7 +44,6 @@ class _Parsed(Generic[_T]):
             async with reading:
                 if digest not in self._by_digest:
                     await self._read(digest)
-        self._by_digest.move_to_end(digest)
         return self._by_digest[digest]
 
     async def _read(self, digest: Digest) -> None:
@@ -52,5 +51,3 @@ class _Parsed(Generic[_T]):
         if body is None:
             raise SpecMissingError(f"the control plane did not send the spec {digest.hex()}")
         self._by_digest[digest] = self._parse(body)
-        if len(self._by_digest) > limits.SPECS_PARSED:
-            self._by_digest.popitem(last=False)

@@ -11,7 +11,6 @@ import logging
 import os
 import ssl
 from base64 import b64decode, b64encode
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -22,6 +21,7 @@ from dataplane.agent.kube.errors import ExistsError, NotFoundError
 from dataplane.agent.kube.objects import CONFIG_MAP, MANAGED_LABEL, SECRET, Name, Object
 from dataplane.agent.proxy import limits
 from dataplane.agent.proxy.certificates import CertificateError, KeyPair, issue, make_authority
+from shared.kit.cache import ExpiringCache
 from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Authority:
         self._pair = pair
         self._places = projects
         self._clock = clock
-        self._published: OrderedDict[str, datetime] = OrderedDict()
+        self._published: ExpiringCache[str, bool] = ExpiringCache(limits.NAMESPACES_KNOWN, clock)
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.context.set_alpn_protocols(["http/1.1"])
         self._until = self._renew()
@@ -81,8 +81,7 @@ class Authority:
 
     async def publish(self, namespace: str) -> None:
         """Write the certificate to trust into the namespace's ConfigMap; KubeError on failure."""
-        now = self._clock.now()
-        if self._published.get(namespace, now) > now:
+        if self._published.get(namespace):
             return
         desired = {CA_KEY: self._pair.certificate.decode()}
         name = Name(namespace, CA_CONFIG_MAP)
@@ -93,10 +92,8 @@ class Authority:
         else:
             if there.get("data") != desired:
                 await self._kube.patch(CONFIG_MAP, name, {"data": desired})
-        self._published[namespace] = now + limits.PUBLISHED_LASTS
-        self._published.move_to_end(namespace)
-        while len(self._published) > limits.NAMESPACES_KNOWN:
-            self._published.popitem(last=False)
+        until = self._clock.now() + limits.PUBLISHED_LASTS
+        self._published.put(namespace, True, until=until)
 
     async def _create(self, name: Name, data: dict[str, str]) -> None:
         try:

@@ -5,33 +5,26 @@ No state is kept about it, so that any replica of the proxy can answer: the run 
 parent, because the SDK sets that when a task starts a run.
 """
 
-from collections import OrderedDict
-from dataclasses import dataclass
-from datetime import datetime
-
 from flyteidl2.common.identifier_pb2 import RunIdentifier
 from flyteidl2.common.run_pb2 import RELATION_TYPE_SPAWN
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest, GetRunDetailsResponse
 
 from dataplane.agent.proxy import limits
 from dataplane.agent.proxy.upstream import Upstream
+from shared.kit.cache import ExpiringCache
 from shared.kit.clock import Clock
 from shared.model.ids import DomainName, ProjectName, RunKey, RunName
 
 _RPC = "flyteidl2.workflow.RunService/GetRunDetails"
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    parent: RunKey | None
-    until: datetime
-
-
 class RunLineage:
     def __init__(self, upstream: Upstream, clock: Clock) -> None:
         self._upstream = upstream
         self._clock = clock
-        self._known: OrderedDict[tuple[str, RunKey], _Known] = OrderedDict()
+        self._parents: ExpiringCache[tuple[str, RunKey], RunKey | None] = ExpiringCache(
+            limits.LINEAGE_CACHE_SIZE, clock
+        )
 
     async def descends(self, run: RunKey, ancestor: RunKey, org: str) -> bool:
         """Return whether ``run`` was started by ``ancestor``, directly or through other runs."""
@@ -45,15 +38,12 @@ class RunLineage:
         return False
 
     async def _parent(self, run: RunKey, org: str) -> RunKey | None:
-        known = self._known.get((org, run))
-        if known is not None and known.until > self._clock.now():
-            return known.parent
-        parent = await self._ask(run, org)
+        try:
+            return self._parents[org, run]
+        except KeyError:
+            parent = await self._ask(run, org)
         lasts = limits.STRANGERS_LAST if parent is None else limits.LINEAGE_TTL
-        self._known[org, run] = _Known(parent, self._clock.now() + lasts)
-        self._known.move_to_end((org, run))
-        while len(self._known) > limits.LINEAGE_CACHE_SIZE:
-            self._known.popitem(last=False)
+        self._parents.put((org, run), parent, until=self._clock.now() + lasts)
         return parent
 
     async def _ask(self, run: RunKey, org: str) -> RunKey | None:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 from base64 import urlsafe_b64decode
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -23,6 +22,7 @@ from dataplane.agent.kube.objects import MANAGED_LABEL, POD, Name, Object
 from dataplane.agent.proxy import limits
 from dataplane.agent.proxy.callers import Caller, identify
 from dataplane.agent.proxy.errors import Code, RefusedError
+from shared.kit.cache import ExpiringCache
 from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Tokens:
         self._kube = kube.with_retry_timeout(limits.REVIEW_TIMEOUT)
         self._pods = pods
         self._clock = clock
-        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._known: ExpiringCache[bytes, _Known] = ExpiringCache(limits.TOKENS_KNOWN, clock)
         self._reviews: dict[bytes, asyncio.Lock] = {}
         self._room = asyncio.Semaphore(limits.REVIEWS_AT_ONCE)
         self.reviews = 0
@@ -64,7 +64,7 @@ class Tokens:
         """Return the caller; RefusedError if the token is invalid, or its pod no longer exists."""
         token = _bearer(authorization)
         mark = hashlib.sha256(token.encode()).digest()
-        known = self._recall(mark)
+        known = self._known.get(mark)
         if known is None:
             known = await self._review_once(mark, token)
         if known.refusal is not None:
@@ -85,30 +85,18 @@ class Tokens:
     def _reject(self, mark: bytes, known: _Known, why: str) -> RefusedError:
         """Cache that the token is invalid, and return the error."""
         refusal = (Code.PERMISSION_DENIED, why)
-        self._remember(mark, replace(known, refusal=refusal))
+        self._known.put(mark, replace(known, refusal=refusal), until=known.until)
         return RefusedError(*refusal)
-
-    def _recall(self, mark: bytes) -> _Known | None:
-        known = self._known.get(mark)
-        if known is None or known.until <= self._clock.now():
-            return None
-        self._known.move_to_end(mark)
-        return known
-
-    def _remember(self, mark: bytes, known: _Known) -> None:
-        self._known[mark] = known
-        while len(self._known) > limits.TOKENS_KNOWN:
-            self._known.popitem(last=False)
 
     async def _review_once(self, mark: bytes, token: str) -> _Known:
         """Review the token; concurrent calls with the same token share one request."""
         lock = self._reviews.setdefault(mark, asyncio.Lock())
         try:
             async with lock:
-                known = self._recall(mark)
+                known = self._known.get(mark)
                 if known is None:
                     known = await self._review(token)
-                    self._remember(mark, known)
+                    self._known.put(mark, known, until=known.until)
                 return known
         finally:
             if not lock.locked():

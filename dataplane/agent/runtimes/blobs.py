@@ -1,6 +1,5 @@
 """Opens the blob store of an assignment, and retries its operations."""
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -11,6 +10,7 @@ from shared.blobs.errors import BlobOutsideError, BlobStoreError
 from shared.blobs.options import S3Options
 from shared.blobs.store import BlobStore, open_store
 from shared.kit.backoff import Backoff
+from shared.kit.cache import LruCache
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
 
@@ -25,20 +25,19 @@ class Stores:
     def __init__(self, clock: Clock, options: S3Options | None = None) -> None:
         self._clock = clock
         self._options = options
-        self._open: OrderedDict[str, BlobStore] = OrderedDict()
+        self._open: LruCache[str, BlobStore] = LruCache(_STORES_OPEN)
 
     def of(self, assignment: Assignment) -> BlobStore:
         """Return the org's store, whose base contains the run's; BlobOutsideError if unusable."""
         run = assignment.key.run
         suffix = f"/{assignment.org}/{run.project}/{run.domain}/{run.name}"
         base = assignment.run_base.rstrip("/").removesuffix(suffix)
-        try:
-            store = self._open.pop(base, None) or open_store(base, self._options)
-        except ValueError as error:
-            raise BlobOutsideError(base, "is not a store that this agent can open") from error
-        self._open[base] = store
-        if len(self._open) > _STORES_OPEN:
-            self._open.popitem(last=False)
+        store = self._open.get(base)
+        if store is None:
+            try:
+                store = self._open[base] = open_store(base, self._options)
+            except ValueError as error:
+                raise BlobOutsideError(base, "is not a store that this agent can open") from error
         return store
 
     async def with_retries(self, attempt: Callable[[], Awaitable[_T]], at_most: timedelta) -> _T:

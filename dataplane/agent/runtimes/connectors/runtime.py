@@ -8,7 +8,6 @@ same time.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -36,6 +35,7 @@ from dataplane.agent.runtimes.features import RuntimeKind, list_ignored
 from dataplane.agent.runtimes.protocol import Job, NoLogError, ReportStatus
 from dataplane.agent.runtimes.tasks import BadSpecError
 from shared.blobs.errors import BlobError, BlobStoreError
+from shared.kit.cache import LruCache
 from shared.kit.clock import Clock
 from shared.model.ids import AttemptId
 from shared.model.logs import LogChunk
@@ -63,7 +63,7 @@ class ConnectorRuntime:
         self._secrets = secrets or requests.NoSecretValues()
         self._pace = pace or Pace()
         self._running: dict[AttemptId, Transcript] = {}
-        self._over: OrderedDict[AttemptId, Transcript] = OrderedDict()
+        self._over: LruCache[AttemptId, Transcript] = LruCache(limits.CONNECTOR_LOGS_KEPT)
 
     def suits(self, job: Job, *, others: Collection[str]) -> bool:
         """
@@ -196,9 +196,6 @@ class ConnectorRuntime:
         finally:
             await log.end()
             self._over[attempt] = self._running.pop(attempt)
-            self._over.move_to_end(attempt)
-            while len(self._over) > limits.CONNECTOR_LOGS_KEPT:
-                self._over.popitem(last=False)
 
 
 def _failed(code: str, kind: FailureKind, message: str) -> StatusUpdate:

@@ -1,7 +1,6 @@
 """Run attempts on Kubernetes, one reconciler each, and serve their logs."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from dataplane.agent.runtimes.kubernetes.reconciler import AttemptReconciler
 from dataplane.agent.runtimes.protocol import Job, NoLogError, ReportStatus
 from dataplane.agent.runtimes.unsupported import unsupported
 from shared.formats.logs import LogDecoder
+from shared.kit.cache import LruCache
 from shared.kit.gzip import Decompressor, GzipError
 from shared.model.ids import AttemptId
 from shared.model.logs import LogChunk, LogLine
@@ -52,7 +52,9 @@ class KubernetesRuntime:
         self._cluster = cluster
         self._by_type = {name: plugin for plugin in plugins for name in plugin.task_types}
         self._default = next(plugin for plugin in plugins if plugin.kind == POD)
-        self._known: OrderedDict[AttemptId, _Known] = OrderedDict()
+        self._known: LruCache[AttemptId, _Known] = LruCache(
+            limits.KUBE_ENDED_REMEMBERED, may_evict=lambda _, known: known.over
+        )
 
     def __repr__(self) -> str:
         running = sum(not known.over for known in self._known.values())
@@ -67,7 +69,7 @@ class KubernetesRuntime:
                 "install the operator that provides it, then restart the agent",
             )
         reconciler = AttemptReconciler(self._cluster, plugin, job, report_status, stop)
-        known = self._remember(_Known(job, reconciler, plugin))
+        known = self._known[job.assignment.attempt] = _Known(job, reconciler, plugin)
         log_uri = ""
         try:
             update = await reconciler.run()
@@ -119,17 +121,6 @@ class KubernetesRuntime:
         except GzipError as error:
             # The task can write to its output prefix.
             raise NoLogError(f"the log {known.log_uri} is damaged: {error}") from error
-
-    def _remember(self, known: _Known) -> _Known:
-        attempt = known.job.assignment.attempt
-        self._known[attempt] = known
-        self._known.move_to_end(attempt)
-        while len(self._known) > limits.KUBE_ENDED_REMEMBERED:
-            oldest = next((one for one, it in self._known.items() if it.over), None)
-            if oldest is None:
-                break
-            del self._known[oldest]
-        return known
 
 
 def _chunks(lines: Sequence[LogLine], *, before: int, after: int) -> Iterator[LogChunk]:
