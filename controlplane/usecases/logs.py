@@ -16,10 +16,10 @@ from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError, NotFoundError, UnavailableError
 from controlplane.core.followed_logs import ShownLines
 from controlplane.core.layout import belongs_to
-from controlplane.core.shipped_logs import MAX_PACKED_BYTES, DamagedLogError, Unpacking
 from controlplane.usecases.actions import Actions
 from shared.blobs.errors import BlobError, BlobNotFoundError
 from shared.blobs.store import BlobStore
+from shared.formats.shipped_logs import MAX_PACKED_BYTES, DamagedLogError, Unpacking
 from shared.model.ids import ActionKey, AttemptId, ClusterName, OrgName
 from shared.model.logs import LogChunk, LogLine, Originator
 from shared.model.phases import TERMINAL, Phase

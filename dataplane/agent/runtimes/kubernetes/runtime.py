@@ -14,13 +14,10 @@ from dataplane.agent.runtimes.kubernetes.plugin import Plugin
 from dataplane.agent.runtimes.kubernetes.reconciler import AttemptReconciler
 from dataplane.agent.runtimes.protocol import Job, NoLogError, ReportStatus
 from dataplane.agent.runtimes.unsupported import unsupported
-from shared.formats.logs import LogDecoder
+from shared.formats.shipped_logs import DamagedLogError, Unpacking
 from shared.kit.cache import LruCache
-from shared.kit.gzip import Decompressor, GzipError
 from shared.model.ids import AttemptId
 from shared.model.logs import LogChunk, LogLine
-
-_SHIPPED_LOG_BYTES = 2 * limits.LOG_BYTES  # decompressed
 
 
 @dataclass(slots=True)
@@ -108,17 +105,15 @@ class KubernetesRuntime:
 
     async def _read_shipped(self, known: _Known) -> AsyncIterator[Sequence[LogLine]]:
         """Yield the lines of a log that is in the store."""
-        unpacking = Decompressor(at_most=_SHIPPED_LOG_BYTES)
+        unpacking = Unpacking(after_line=0)
         store = self._cluster.stores.of(known.job.assignment)
-        decoder = LogDecoder()
-        rest = b""
         try:
             async for packed in await store.stream(known.log_uri):
-                blocks = unpacking.feed(packed)
-                while (raw := await asyncio.to_thread(next, blocks, None)) is not None:
-                    *whole, rest = (rest + raw).split(b"\n")
-                    yield [line for each in whole for line in decoder.decode(each)]
-        except GzipError as error:
+                batches = unpacking.feed(packed)
+                while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+                    yield batch
+            yield unpacking.close()
+        except DamagedLogError as error:
             # The task can write to its output prefix.
             raise NoLogError(f"the log {known.log_uri} is damaged: {error}") from error
 

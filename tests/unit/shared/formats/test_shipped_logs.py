@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, strategies as st
 
-from controlplane.core.shipped_logs import MAX_UNPACKED_BYTES, DamagedLogError, Unpacking
 from shared.formats.logs import DAMAGED, MAX_LINE_BYTES
+from shared.formats.shipped_logs import MAX_UNPACKED_BYTES, DamagedLogError, Unpacking
 
 texts = st.lists(st.text(max_size=300), max_size=60)
 
