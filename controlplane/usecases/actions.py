@@ -30,7 +30,8 @@ from controlplane.core.lists import Listing
 from controlplane.feeds.feeds import Feeds
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatch.aborts import abort
-from controlplane.store.dispatch.enqueue import Enqueue, Enqueued, enqueue
+from controlplane.store.dispatch.admit import Enqueue, Enqueued
+from controlplane.store.dispatch.enqueue import enqueue
 from controlplane.store.resources import actions as store, lists as store_lists
 from controlplane.store.resources.runs import find_run, get_change
 from controlplane.usecases.details import refresh

@@ -30,11 +30,12 @@ def _child(condition: str = "") -> str:
     """
     Return SQL that finds a live child of ``l`` with one probe of dispatches_children.
 
-    A scalar subquery on purpose: EXISTS may be planned as a hash of the whole table.
+    A scalar subquery on purpose: EXISTS may be planned as a hash of the whole table. In the
+    order of the index, because a LIMIT alone may be planned as a scan that ends early.
     """
     return (
         "(SELECT 1 FROM dispatches c WHERE c.org = l.org AND c.parent_id = l.action_id"
-        f" {condition} LIMIT 1)"
+        f" {condition} ORDER BY c.org, c.parent_id, c.lease_id, c.queue, c.available_at LIMIT 1)"
     )
 
 

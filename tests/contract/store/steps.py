@@ -14,7 +14,8 @@ from controlplane.core.link_timings import LinkTimings
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.store.database import Database
 from controlplane.store.dispatch.aborts import abort
-from controlplane.store.dispatch.enqueue import Enqueue, enqueue
+from controlplane.store.dispatch.admit import Enqueue
+from controlplane.store.dispatch.enqueue import enqueue
 from controlplane.store.resources.clusters import ClusterRef
 from controlplane.store.resources.runs import create_run
 from controlplane.usecases.agent_sessions import AgentSessionRef, AgentSessions, SupersededError

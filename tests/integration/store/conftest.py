@@ -14,8 +14,9 @@ from controlplane.core.fair_scheduler import FairScheduler
 from controlplane.core.runs import NewRun
 from controlplane.store.database import Database, open_database
 from controlplane.store.dispatch.aborts import abort
+from controlplane.store.dispatch.admit import Enqueue, Enqueued
 from controlplane.store.dispatch.claim import claim
-from controlplane.store.dispatch.enqueue import Enqueue, Enqueued, enqueue
+from controlplane.store.dispatch.enqueue import enqueue
 from controlplane.store.dispatch.reports import apply_reports
 from controlplane.store.notify.changes import Notification
 from controlplane.store.notify.notifications import listen

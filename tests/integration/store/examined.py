@@ -109,6 +109,22 @@ def examining(database: Database) -> Iterator[Examined]:
         event.remove(engine, "connect", listen)
 
 
+@contextmanager
+def counting_statements(database: Database) -> Iterator[list[str]]:
+    """Collect the statements that ``database`` executes on orgs' rows; each is a round trip."""
+    executed: list[str] = []
+    engine = database._orgs.sync_engine  # there is no public access
+
+    def listen(*arguments: Any) -> None:
+        executed.append(arguments[2])  # connection, cursor, statement, parameters, …
+
+    event.listen(engine, "before_cursor_execute", listen)
+    try:
+        yield executed
+    finally:
+        event.remove(engine, "before_cursor_execute", listen)
+
+
 def _squeeze(sql: str) -> str:
     return " ".join(sql.split())
 

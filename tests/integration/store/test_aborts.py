@@ -9,8 +9,8 @@ from sqlalchemy import text
 from controlplane.core.clusters import AgentInfo
 from controlplane.core.queues import Queue
 from controlplane.store.dispatch.aborts import abort
+from controlplane.store.dispatch.admit import Enqueued
 from controlplane.store.dispatch.dispatches import list_stops
-from controlplane.store.dispatch.enqueue import Enqueued
 from controlplane.store.notify.changes import lock_runs
 from controlplane.store.resources.clusters import ClusterRef
 from controlplane.store.resources.queues import save_queue

@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from controlplane.loops.cascades import Cascades
 from controlplane.store.dispatch import dispatches
+from controlplane.store.dispatch.admit import Enqueued
 from controlplane.store.dispatch.cascades import EXAMINED, PAGE, end_page
-from controlplane.store.dispatch.enqueue import Enqueued
 from controlplane.store.dispatch.timeouts import time_out
 from controlplane.store.notify.changes import Notification
 from controlplane.store.resources.actions import list_changed

@@ -11,8 +11,8 @@ from controlplane.core.actions import NewAction
 from controlplane.core.fair_scheduler import FIRST, LAST, FairScheduler
 from controlplane.core.queues import Queue
 from controlplane.store.dispatch import claim as claims
+from controlplane.store.dispatch.admit import Enqueued
 from controlplane.store.dispatch.claim import claim
-from controlplane.store.dispatch.enqueue import Enqueued
 from controlplane.store.resources.clusters import save_org
 from controlplane.store.resources.queues import save_queue
 from controlplane.store.resources.runs import Created, create_run

@@ -8,7 +8,8 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from controlplane.core.actions import ActionType, ConditionInfo, NewAction, RetryPolicy, TraceInfo
-from controlplane.store.dispatch.enqueue import Enqueue, Enqueued, enqueue
+from controlplane.store.dispatch.admit import Enqueue, Enqueued
+from controlplane.store.dispatch.enqueue import enqueue
 from controlplane.store.resources import runs
 from shared.kit.uuids import new_uuid
 from shared.model.ids import ActionId, RunId

@@ -38,9 +38,9 @@ SIZES = (250, 1_000)
 SMALL_SETS = {
     "clusters._ALL_SEEN",  # clusters of an org whose heartbeats are recorded together
     "changes._LOCK_FREE",  # runs of a batch
-    "enqueue._LOCK_FREE_RUNS",
-    "enqueue._ONLY_CHILDREN",  # requests that a full queue refused
-    "enqueue._WHICH_EXIST",
+    "admit._LOCK_FREE_RUNS",
+    "admit._ONLY_CHILDREN",  # requests that a full queue refused
+    "admit._WHICH_EXIST",
     "concurrency._OF_QUEUES",  # queues and runs with a limit
     "concurrency._OF_RUNS",
     "concurrency._QUEUE_ROOMS",

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from controlplane.store.dispatch.enqueue import Enqueued
+from controlplane.store.dispatch.admit import Enqueued
 from shared.model.ids import ClusterName
 from shared.model.phases import Phase
 from shared.model.reports import AckStatus, FailureKind

@@ -11,7 +11,7 @@ import pytest
 from controlplane.core.fair_scheduler import FairScheduler
 from controlplane.core.pending_reasons import BlockedKind, find
 from controlplane.core.queues import Queue
-from controlplane.store.dispatch.enqueue import Enqueued
+from controlplane.store.dispatch.admit import Enqueued
 from controlplane.store.dispatch.pending_reasons import read_use
 from shared.model.assignments import Assignment
 from shared.model.ids import RunId

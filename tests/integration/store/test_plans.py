@@ -21,9 +21,10 @@ from controlplane.core.runs import RunScope
 from controlplane.store.database import Database, FleetTx, OrgTx, open_database
 from controlplane.store.dispatch import dispatches
 from controlplane.store.dispatch.aborts import abort
+from controlplane.store.dispatch.admit import Enqueue, Enqueued
 from controlplane.store.dispatch.cascades import EXAMINED, PAGE, end_page
 from controlplane.store.dispatch.claim import Claimed, claim
-from controlplane.store.dispatch.enqueue import Enqueue, Enqueued, enqueue
+from controlplane.store.dispatch.enqueue import enqueue
 from controlplane.store.dispatch.reports import apply_reports
 from controlplane.store.dispatch.timeouts import list_due
 from controlplane.store.resources import actions, runs

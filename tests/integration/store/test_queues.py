@@ -15,7 +15,7 @@ from controlplane.core.errors import (
     RequestError,
 )
 from controlplane.core.queues import QueueChange
-from controlplane.store.dispatch.enqueue import Enqueued
+from controlplane.store.dispatch.admit import Enqueued
 from controlplane.usecases.queues import Queues
 from shared.model.ids import RunId
 from shared.model.phases import Phase

@@ -1,0 +1,203 @@
+"""
+First step of enqueueing: locks the runs and queues of a batch, and decides which requests may enter.
+
+With ``skip_locked`` a batch does not wait for a run or queue that another transaction has
+locked: its requests are answered BUSY, so that one locked run delays no other run's actions.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from controlplane.core.actions import ActionType, NewAction
+from controlplane.core.queues import Queue
+from controlplane.store.database import OrgTx
+from controlplane.store.dispatch.concurrency import WAITS_IN_QUEUE
+from controlplane.store.notify.changes import Counters
+from controlplane.store.resources.queues import lock_free_queues, lock_queues
+from controlplane.store.statements import given, statement
+from shared.model.ids import ActionId, RunId, RunKey
+
+
+class Enqueued(Enum):
+    """The answer to one request to enqueue."""
+
+    CREATED = auto()
+    REPEATED = auto()  # the action exists with the same content
+    DIFFERENT = auto()  # the action exists with other content, which stays
+    NO_RUN = auto()
+    NO_PARENT = auto()
+    PARENT_ENDED = auto()
+    NO_QUEUE = auto()
+    QUEUE_FULL = auto()
+    BUSY = auto()  # another transaction has locked its run or queue: retry it in a batch of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueue:
+    id: ActionId  # the id of the action if it is new
+    action: NewAction
+
+
+_RUNS = f"""
+{given(project="text", domain="text", run="text")}
+SELECT r.run_id, r.project, r.domain, r.run, r.change, r.queue, r.max_action_concurrency
+FROM n JOIN runs r
+  ON r.org = n.org AND r.project = n.project AND r.domain = n.domain AND r.run = n.run
+ORDER BY r.run_id FOR UPDATE OF r {{unless_locked}}
+"""
+_LOCK_RUNS = statement(_RUNS.format(unless_locked=""))
+_LOCK_FREE_RUNS = statement(_RUNS.format(unless_locked="SKIP LOCKED"))
+
+_WHICH_EXIST = statement(f"""
+{given(project="text", domain="text", run="text")}
+SELECT r.project, r.domain, r.run
+FROM n JOIN runs r
+  ON r.org = n.org AND r.project = n.project AND r.domain = n.domain AND r.run = n.run
+""")
+
+_ONLY_CHILDREN = statement(f"""
+{given(id="uuid", run_id="uuid", parent="text", queue="text")}
+SELECT n.id, l.action_id AS parent_id
+FROM n
+CROSS JOIN LATERAL (
+    SELECT p.id FROM actions p
+    WHERE p.org = n.org AND p.run_id = n.run_id AND p.name = n.parent LIMIT 1
+) p
+CROSS JOIN LATERAL (
+    SELECT l.org, l.action_id, l.queue FROM dispatches l
+    WHERE l.org = n.org AND l.action_id = p.id AND l.lease_id IS NOT NULL AND l.queue = n.queue
+    LIMIT 1
+) l
+WHERE {WAITS_IN_QUEUE} IS NULL
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedRun:
+    """A run that this transaction has locked, with the settings that its actions inherit."""
+
+    id: RunId
+    queue: str
+    is_limited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that may enter, with its run and its queue."""
+
+    request: Enqueue
+    run: LockedRun
+    queue: Queue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """The requests of a batch that may enter, and why others may not."""
+
+    admitted: Sequence[Admitted]
+    refused: Mapping[ActionId, Enqueued]
+    runs: Mapping[RunKey, LockedRun]
+    counters: Counters
+
+
+async def admit(tx: OrgTx, requests: Sequence[Enqueue], *, skip_locked: bool) -> Admission:
+    """
+    Lock the requests' runs and queues until commit, and use up the queues' depth.
+
+    Refused are requests whose run does not exist (NO_RUN) or is locked (BUSY), and, unless
+    their actions exist already, those whose queue does not exist or is full.
+    """
+    runs, counters = await _lock_runs(tx, requests, skip_locked=skip_locked)
+    refused: dict[ActionId, Enqueued] = {}
+    unknown = [request for request in requests if request.action.key.run not in runs]
+    if unknown:
+        missing = {request.action.key.run for request in unknown}
+        locked_runs = await _find_which_exist(tx, missing) if skip_locked else ()
+        for request in unknown:
+            is_locked = request.action.key.run in locked_runs
+            refused[request.id] = Enqueued.BUSY if is_locked else Enqueued.NO_RUN
+    known = [request for request in requests if request.action.key.run in runs]
+    if not known:
+        return Admission(admitted=(), refused=refused, runs=runs, counters=counters)
+    names = {request.id: _queue_name(request, runs) for request in known}
+    locked_queues: Collection[str] = ()
+    if skip_locked:
+        capacities, locked_queues = await lock_free_queues(tx, names.values())
+    else:
+        capacities = await lock_queues(tx, names.values())
+    admitted: list[Admitted] = []
+    without_slot: list[Admitted] = []
+    for request in known:
+        name = names[request.id]
+        queue = capacities.find(name)
+        if name in locked_queues:
+            refused[request.id] = Enqueued.BUSY
+        elif queue is None:
+            refused[request.id] = Enqueued.NO_QUEUE
+        else:
+            has_slot = request.action.type is not ActionType.TASK or capacities.take(name)
+            entering = Admitted(request, runs[request.action.key.run], queue)
+            (admitted if has_slot else without_slot).append(entering)
+    only_children = await _find_only_children(tx, without_slot)
+    for entering in without_slot:
+        if entering.request.id in only_children:
+            admitted.append(entering)
+        else:
+            refused[entering.request.id] = Enqueued.QUEUE_FULL
+    return Admission(admitted=admitted, refused=refused, runs=runs, counters=counters)
+
+
+def _queue_name(request: Enqueue, runs: Mapping[RunKey, LockedRun]) -> str:
+    return request.action.queue or runs[request.action.key.run].queue
+
+
+async def _lock_runs(
+    tx: OrgTx, requests: Sequence[Enqueue], *, skip_locked: bool
+) -> tuple[Mapping[RunKey, LockedRun], Counters]:
+    rows = await tx.rows(
+        _LOCK_FREE_RUNS if skip_locked else _LOCK_RUNS,
+        _names({request.action.key.run for request in requests}),
+    )
+    found = {
+        RunKey(row.project, row.domain, row.run): LockedRun(
+            id=RunId(row.run_id), queue=row.queue, is_limited=row.max_action_concurrency > 0
+        )
+        for row in rows
+    }
+    return found, Counters({RunId(row.run_id): row.change for row in rows})
+
+
+async def _find_only_children(tx: OrgTx, without_slot: Sequence[Admitted]) -> Collection[ActionId]:
+    """
+    Find the requests that may enter a full queue: one waiting child per active parent in it.
+
+    Otherwise the queue would deadlock: its waiting actions need the parent's slot, and the
+    parent waits for a child that cannot enter.
+    """
+    if not without_slot:
+        return ()
+    rows = await tx.rows(
+        _ONLY_CHILDREN,
+        {
+            "id": [each.request.id for each in without_slot],
+            "run_id": [each.run.id for each in without_slot],
+            "parent": [each.request.action.parent for each in without_slot],
+            "queue": [each.queue.name for each in without_slot],
+        },
+    )
+    return {row.parent_id: ActionId(row.id) for row in rows}.values()
+
+
+async def _find_which_exist(tx: OrgTx, runs: Collection[RunKey]) -> Collection[RunKey]:
+    rows = await tx.rows(_WHICH_EXIST, _names(runs))
+    return {RunKey(row.project, row.domain, row.run) for row in rows}
+
+
+def _names(runs: Collection[RunKey]) -> dict[str, object]:
+    keys = sorted(runs)
+    return {
+        "project": [key.project for key in keys],
+        "domain": [key.domain for key in keys],
+        "run": [key.name for key in keys],
+    }
