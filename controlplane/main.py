@@ -33,7 +33,7 @@ from controlplane.loops.pending_reasons import PendingReasonRecorder
 from controlplane.loops.periodic import FAILED_PASSES, run_periodically
 from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
-from controlplane.settings import Settings
+from controlplane.settings import Settings, SettingsError
 from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import open_database
@@ -47,6 +47,8 @@ from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.runs import Runs
+from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings, open_secret_keys
+from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.tasks import Tasks
 from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
@@ -56,6 +58,7 @@ from controlplane.web.pages import Pages
 from controlplane.web.serving import HttpServer
 from shared.blobs.store import open_store
 from shared.model.ids import ClusterName, OrgName, ProjectName
+from shared.secrets.keyrings import KeyFileError
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +98,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     live = LiveCalls()
 
     actions = Actions(database, feeds, clock)
+    secrets = Secrets(database, clock, read_secret_keys(settings.secret_keys))
     tasks = Tasks(database, clock)
     projects = Projects(database, clock)
     agent_sessions = AgentSessions(link_database, clock)
@@ -117,6 +121,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             logs=logs,
             projects=projects,
             runs=runs,
+            secrets=secrets,
             tasks=tasks,
             base=blobs.base,
             public_url=settings.public_url,
@@ -176,6 +181,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             cluster=ClusterName(settings.cluster),
             cluster_token=settings.cluster_token,
         )
+        await secrets.require_keys()
         await link.start()
         # Nested, so that servers and loops stop before the services they use: calls finish.
         async with asyncio.TaskGroup() as services:
@@ -205,3 +211,11 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     finally:
         for each in (database, link_database, loop_database, probe_database):
             await each.close()
+
+
+def read_secret_keys(settings: SecretKeySettings) -> SecretKeys:
+    """Read the keys of secrets; SettingsError names a file that cannot be used."""
+    try:
+        return open_secret_keys(settings)
+    except KeyFileError as error:
+        raise SettingsError(str(error)) from error

@@ -5,20 +5,23 @@ Only ``main``, ``embedded`` and ``cli`` see a Settings; other packages get singl
 them. Each variable is described in ``docs/settings.md``, and a test compares the two.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from controlplane.core.addresses import Addresses
 from controlplane.core.link_timings import LinkTimings
 from controlplane.link.connection_limits import LinkLimits
+from controlplane.usecases.secret_keys import Keyring, SecretKeySettings
 from controlplane.web.http_limits import HttpLimits
 from shared.blobs.options import S3Options
+from shared.secrets.keyrings import KmsKey
 
 _PREFIX = "VOLARY_"
 _OTHER_PROGRAMS = ("VOLARY_AGENT_",)
@@ -75,6 +78,7 @@ class Settings:
     org: str = "local"
     cluster: str = "local"
     cluster_token: str = field(repr=False)
+    secret_keys: SecretKeySettings = field(default_factory=SecretKeySettings)
     timings: LinkTimings = field(default_factory=LinkTimings)
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.TEXT
@@ -123,12 +127,18 @@ class Settings:
             org=read.optional("ORG", "local", _name),
             cluster=read.optional("CLUSTER", "local", _name),
             cluster_token=read.required("CLUSTER_TOKEN", _token),
+            secret_keys=_read_secret_keys(read),
             timings=_read_timings(read),
             log_level=read.optional("LOG_LEVEL", LogLevel.INFO, _one_of(LogLevel)),
             log_format=read.optional("LOG_FORMAT", LogFormat.TEXT, _one_of(LogFormat)),
         )
         read.require_nothing_unknown()
         return settings
+
+
+def secret_keys(environment: Mapping[str, str]) -> SecretKeySettings:
+    """Return where the keys of secrets are; SettingsError."""
+    return _read_secret_keys(_Reader(environment))
 
 
 def owner_database_url(environment: Mapping[str, str]) -> str:
@@ -223,6 +233,23 @@ def _read_http_limits(read: _Reader) -> HttpLimits:
         head_within=read.optional("HTTP_HEAD_SECONDS", defaults.head_within, _duration),
         body_within=read.optional("HTTP_BODY_SECONDS", defaults.body_within, _duration),
     )
+
+
+def _read_secret_keys(read: _Reader) -> SecretKeySettings:
+    endpoint = read.optional("SECRETS_KMS_ENDPOINT", "", _http_url)
+    arns: Sequence[tuple[str, str]] = read.optional("SECRETS_KMS_KEYS", (), _kms_keys)
+    settings = SecretKeySettings(
+        keyring=read.optional("SECRETS_KEYRING", None, _one_of(Keyring)),
+        key_file=read.optional("SECRETS_KEY_FILE", None, Path),
+        kms_keys=[KmsKey(arn, region, endpoint) for arn, region in arns],
+    )
+    needs = {Keyring.FILE: settings.key_file, Keyring.KMS: settings.kms_keys}
+    if settings.keyring in needs and not needs[settings.keyring]:
+        variable = "KEY_FILE" if settings.keyring is Keyring.FILE else "KMS_KEYS"
+        raise SettingsError(
+            f"{_PREFIX}SECRETS_KEYRING is {settings.keyring}; set {_PREFIX}SECRETS_{variable} too"
+        )
+    return settings
 
 
 def _read_timings(read: _Reader) -> LinkTimings:
@@ -324,6 +351,15 @@ def _name(text: str) -> str:
     if len(text) > 63 or not text.replace("-", "").isalnum() or not text.isascii():
         raise ValueError(f"is {text!r}, not up to 63 letters, digits and dashes")
     return text
+
+
+def _kms_keys(text: str) -> Sequence[tuple[str, str]]:
+    """Parse ARNs of KMS keys, with the region of each."""
+    arns = [each.strip() for each in text.split(",") if each.strip()]
+    parts = [each.split(":") for each in arns]
+    if not all(len(each) == 6 and each[2] == "kms" and each[3] for each in parts):
+        raise ValueError("is not a list of ARNs of AWS KMS keys, separated by commas")
+    return [(arn, each[3]) for arn, each in zip(arns, parts, strict=True)]
 
 
 def _truth(text: str) -> bool:

@@ -110,11 +110,11 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "ListProjects": Permission.PROJECT_READ,
     },
     "flyteidl2.secret.SecretService": {
-        "CreateSecret": Access.UNBUILT,
-        "UpdateSecret": Access.UNBUILT,
-        "GetSecret": Access.UNBUILT,
-        "DeleteSecret": Access.UNBUILT,
-        "ListSecrets": Access.UNBUILT,
+        "CreateSecret": Permission.SECRET_WRITE,
+        "UpdateSecret": Permission.SECRET_WRITE,
+        "GetSecret": Permission.SECRET_READ,
+        "DeleteSecret": Permission.SECRET_WRITE,
+        "ListSecrets": Permission.SECRET_READ,
     },
     "flyteidl2.settings.SettingsService": {
         "GetSettings": Access.UNBUILT,

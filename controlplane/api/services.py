@@ -8,12 +8,14 @@ from controlplane.api.dataproxy import DataProxyService
 from controlplane.api.identity import AuthMetadataService, IdentityService
 from controlplane.api.projects import ProjectService
 from controlplane.api.runs import RunService
+from controlplane.api.secrets import SecretService
 from controlplane.api.tasks import TaskService
 from controlplane.usecases.actions import Actions
 from controlplane.usecases.data import Data
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.runs import Runs
+from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.tasks import Tasks
 
 
@@ -25,6 +27,7 @@ def services(
     projects: Projects,
     data: Data,
     logs: Logs,
+    secrets: Secrets,
     base: str,
     public_url: str,
 ) -> Mapping[str, object]:
@@ -41,6 +44,7 @@ def services(
         "flyteidl2.cluster.ClusterService": ClusterService(),
         "flyteidl2.dataproxy.DataProxyService": DataProxyService(data, tasks, logs),
         "flyteidl2.project.ProjectService": ProjectService(projects),
+        "flyteidl2.secret.SecretService": SecretService(secrets),
         "flyteidl2.task.TaskService": TaskService(tasks, data),
         "flyteidl2.workflow.QueueService": QueueService(runs, actions, data),
         "flyteidl2.workflow.RunService": RunService(

@@ -15,6 +15,7 @@ import click
 from controlplane.cli.clusters import cluster
 from controlplane.cli.explanations import explain
 from controlplane.cli.queues import queue
+from controlplane.cli.secrets import secret
 from controlplane.cli.user_errors import user_errors
 from controlplane.settings import (
     LogFormat,
@@ -171,4 +172,5 @@ def version() -> None:
 
 main.add_command(cluster)
 main.add_command(queue)
+main.add_command(secret)
 main.add_command(explain)

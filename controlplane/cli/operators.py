@@ -17,9 +17,10 @@ from typing import TypeVar
 from controlplane.cli.operations import CommandContext
 from controlplane.cli.user_errors import user_errors
 from controlplane.core.callers import Caller, Permission, Subject, org_wide
-from controlplane.embedded.connectivity import database_url_of
+from controlplane.embedded.connectivity import database_url_of, secrets_key_file_of
 from controlplane.embedded.databases import require_usable
-from controlplane.settings import database_addresses
+from controlplane.main import read_secret_keys
+from controlplane.settings import database_addresses, secret_keys
 from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import open_database
@@ -27,6 +28,8 @@ from controlplane.usecases.bootstrap import require_org
 from controlplane.usecases.clusters import Clusters
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.queues import Queues
+from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings
+from controlplane.usecases.secrets import Secrets
 from shared.kit.clock import Clock
 from shared.model.ids import OrgName
 
@@ -40,6 +43,8 @@ MAY = frozenset(
         Permission.QUEUE_READ,
         Permission.QUEUE_WRITE,
         Permission.RUN_READ,
+        Permission.SECRET_READ,
+        Permission.SECRET_WRITE,
     }
 )
 
@@ -54,16 +59,29 @@ class Operator:
     clock: Clock
     clusters: Clusters
     queues: Queues
+    secrets: Secrets
     explanations: Explanations
 
 
-def run(context: CommandContext, work: Callable[[Operator], Awaitable[T]]) -> T:
-    """Run ``work`` in a new event loop; a ClickException says why it failed."""
+def run(
+    context: CommandContext,
+    work: Callable[[Operator], Awaitable[T]],
+    *,
+    key_file: Path | None = None,
+) -> T:
+    """
+    Run ``work`` in a new event loop; a ClickException says why it failed.
+
+    ``key_file``: the keys of secrets, instead of the configured ones.
+    """
     with user_errors():
-        return asyncio.run(_run(context, work))
+        keys = _secret_keys(context) if key_file is None else SecretKeySettings(key_file=key_file)
+        return asyncio.run(_run(context, work, read_secret_keys(keys)))
 
 
-async def _run(context: CommandContext, work: Callable[[Operator], Awaitable[T]]) -> T:
+async def _run(
+    context: CommandContext, work: Callable[[Operator], Awaitable[T]], keys: SecretKeys
+) -> T:
     addresses = database_addresses(os.environ, _database_url(context))
     await require_usable(addresses.direct)
     await require_fit(addresses)
@@ -82,6 +100,7 @@ async def _run(context: CommandContext, work: Callable[[Operator], Awaitable[T]]
                 clock=clock,
                 clusters=Clusters(database, clock),
                 queues=Queues(database, clock),
+                secrets=Secrets(database, clock, keys),
                 explanations=Explanations(database, clock),
             )
         )
@@ -91,6 +110,17 @@ async def _run(context: CommandContext, work: Callable[[Operator], Awaitable[T]]
 
 def _database_url(context: CommandContext) -> str:
     """Return the database's URL; an explicit data directory overrides the environment."""
-    if context.database_url and context.data_directory is None:
+    if not _is_of_data_directory(context):
         return context.database_url
     return database_url_of(context.data_directory or _DATA_DIRECTORY)
+
+
+def _secret_keys(context: CommandContext) -> SecretKeySettings:
+    if not _is_of_data_directory(context):
+        return secret_keys(os.environ)
+    file = secrets_key_file_of(context.data_directory or _DATA_DIRECTORY)
+    return SecretKeySettings(key_file=file if file.exists() else None)
+
+
+def _is_of_data_directory(context: CommandContext) -> bool:
+    return context.data_directory is not None or not context.database_url

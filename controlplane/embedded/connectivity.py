@@ -1,5 +1,5 @@
 """
-Finds the database of a running ``volary up`` from its data directory.
+Finds the database and keys of a running ``volary up`` from its data directory.
 
 The URL names the server's socket, the control plane's user and the secret in the directory.
 The directory stays locked by ``volary up``: nothing is locked here, and nothing written.
@@ -12,6 +12,7 @@ from controlplane.embedded import databases
 from controlplane.embedded.errors import UpError
 
 DATABASE = "volary"
+SECRETS_KEYS = "secrets-keys"
 _SOCKETS = 4  # the line of postmaster.pid that names the directory of its sockets
 
 
@@ -35,3 +36,8 @@ def database_url_of(root: Path) -> str:
         f"postgresql://{databases.LOGIN}:{quote(password, safe='')}@/{DATABASE}"
         f"?host={quote(sockets)}"
     )
+
+
+def secrets_key_file_of(root: Path) -> Path:
+    """Return the path of the directory's file of keys that seal secrets."""
+    return root.expanduser().absolute() / "secrets" / SECRETS_KEYS

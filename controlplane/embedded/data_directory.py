@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from controlplane.embedded.connectivity import secrets_key_file_of
 from controlplane.embedded.errors import UpError
+from shared.secrets.keyrings import make_aes_key
 
 DEFAULT = Path("~/.volary")
 """One directory that is easy to find, copy and delete; XDG's layout would be three."""
@@ -49,6 +51,13 @@ class DataDirectory:
             made = secrets.token_urlsafe(32)
             _write_secret(path, made)
             return made
+
+    def secrets_key_file(self) -> Path:
+        """Return the file of keys that seal secrets, made with one key at its first use."""
+        path = secrets_key_file_of(self.root)
+        if not path.exists():
+            _write_secret(path, make_aes_key())
+        return path
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from controlplane.embedded.errors import UpError
 from controlplane.main import serve
 from controlplane.settings import LogLevel, Settings, parse_blob_base, require_loopback
 from controlplane.store import migrations
+from controlplane.usecases.secret_keys import SecretKeySettings
 from shared.kit import logs
 from shared.kit.clock import Clock, SystemClock
 from shared.kit.programs import run_until_signalled
@@ -88,6 +89,7 @@ def up(options: UpOptions) -> None:
             blob_signing_key=directory.secret("blob-signing-key").encode(),
             cluster=_CLUSTER,
             cluster_token=directory.secret(_CLUSTER_TOKEN),
+            secret_keys=SecretKeySettings(key_file=directory.secrets_key_file()),
             log_level=options.log_level,
         )
         run_until_signalled(_run(directory, settings, database.server))

@@ -361,7 +361,28 @@ clusters = Table(
     _at("seen_at", nullable=True),
     # Its last heartbeat on the lease clock, which stands still while no replica serves.
     Column("seen_served", Interval, nullable=False, server_default="0"),
+    # Public key of its agent, to which secrets are sealed: a SubjectPublicKeyInfo.
+    Column("secrets_key", LargeBinary, nullable=False, server_default=""),
     _at("created_at"),
+)
+
+# Values as envelopes; project and domain are "" in wider scopes.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("org", Text, ForeignKey("orgs.org"), primary_key=True),
+    Column("project", Text, primary_key=True),
+    Column("domain", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("type", SmallInteger, nullable=False),  # core.secrets.SecretType
+    Column("envelope", LargeBinary, nullable=False),
+    Column("keyring", Text, nullable=False),  # name of the key that opens it, or "clusters"
+    Column("recipients", JSONB, nullable=False, server_default="[]"),  # names of clusters' keys
+    Column("version", BigInteger, nullable=False, server_default="1"),
+    _text("created_by"),
+    _at("created_at"),
+    _at("updated_at"),
+    Index("secrets_image_pull", "org", postgresql_where=text("type = 1")),
 )
 
 # Routing and limits of work; zero is no limit. The queue "" exists without a row.

@@ -24,6 +24,7 @@ def test_servicers_implement_every_rpc_marked_built() -> None:
         projects=nothing,  # type: ignore[arg-type]
         data=nothing,  # type: ignore[arg-type]
         logs=nothing,  # type: ignore[arg-type]
+        secrets=nothing,  # type: ignore[arg-type]
         base="",
         public_url="",
     )

@@ -18,6 +18,7 @@ from flyteidl2.auth.identity_connect import IdentityServiceClient
 from flyteidl2.cluster.service_connect import ClusterServiceClient
 from flyteidl2.dataproxy.dataproxy_service_connect import DataProxyServiceClient
 from flyteidl2.project.project_service_connect import ProjectServiceClient
+from flyteidl2.secret.secret_connect import SecretServiceClient
 from flyteidl2.task.task_service_connect import TaskServiceClient
 from flyteidl2.workflow.queue_service_connect import QueueServiceClient
 from flyteidl2.workflow.run_service_connect import RunServiceClient
@@ -48,6 +49,8 @@ from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.runs import Runs
+from controlplane.usecases.secret_keys import SecretKeys
+from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.tasks import Tasks
 from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
@@ -59,10 +62,12 @@ from controlplane.web.serving import HttpServer
 from shared.blobs.store import BlobStore, open_store
 from shared.kit.clock import SystemClock
 from shared.kit.connections import Connections
+from shared.kit.secrets import SecretBytes
 from shared.model.assignments import Assignment
 from shared.model.ids import ClusterName, OrgName, ProjectName
 from shared.model.phases import Phase
 from shared.model.reports import Failure, LogLink, Report
+from shared.secrets.keyrings import AesKey
 from tests.running import running
 
 ORG = OrgName("acme")
@@ -103,6 +108,10 @@ class ApiUnderTest:
     @property
     def projects(self) -> Any:
         return ProjectServiceClient(self.url)
+
+    @property
+    def secrets(self) -> Any:
+        return SecretServiceClient(self.url)
 
     @property
     def data(self) -> Any:
@@ -197,6 +206,7 @@ async def open_api(
             projects=projects,
             data=data,
             logs=Logs(actions, blobs, AgentLogs(agents)),
+            secrets=Secrets(database, clock, SecretKeys([AesKey(SecretBytes(b"k" * 32))])),
             base=blobs.base,
             public_url="http://public",
         ),

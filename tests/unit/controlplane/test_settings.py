@@ -129,3 +129,22 @@ def test_migration_url_needs_one_database_setting() -> None:
     assert owner_database_url({"VOLARY_DATABASE_URL": "postgresql://a@db/v"}).endswith("/v")
     with pytest.raises(SettingsError, match="VOLARY_DATABASE_URL is not set"):
         owner_database_url({})
+
+
+def test_keyring_without_its_keys_names_the_missing_variable() -> None:
+    for keyring, missing in (("file", "SECRETS_KEY_FILE"), ("kms", "SECRETS_KMS_KEYS")):
+        with pytest.raises(SettingsError, match=missing):
+            Settings.from_environment({**REQUIRED, "VOLARY_SECRETS_KEYRING": keyring})
+
+
+def test_kms_keys_carry_the_region_of_their_arn() -> None:
+    arn = "arn:aws:kms:eu-central-1:123456789012:key/abc"
+
+    settings = Settings.from_environment(
+        {**REQUIRED, "VOLARY_SECRETS_KMS_KEYS": arn, "VOLARY_SECRETS_KMS_ENDPOINT": "http://kms"}
+    )
+
+    (key,) = settings.secret_keys.kms_keys
+    assert (key.region, key.endpoint, key.name) == ("eu-central-1", "http://kms", f"kms:{arn}")
+    with pytest.raises(SettingsError, match="ARN"):
+        Settings.from_environment({**REQUIRED, "VOLARY_SECRETS_KMS_KEYS": "alias/x"})

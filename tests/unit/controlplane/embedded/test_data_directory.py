@@ -1,11 +1,13 @@
 """Data directory of `volary up`: locking, secrets and release check."""
 
+import stat
 from pathlib import Path
 
 import pytest
 
 from controlplane.embedded import data_directory
 from controlplane.embedded.errors import UpError
+from shared.secrets.keyrings import read_aes_keys
 
 
 def test_data_directory_creates_a_secret_once(tmp_path: Path) -> None:
@@ -58,3 +60,12 @@ def test_data_directory_expands_a_tilde(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("HOME", str(tmp_path))
     with data_directory.opened(data_directory.DEFAULT) as directory:
         assert directory.root == tmp_path / ".volary"
+
+
+def test_key_file_of_secrets_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
+    with data_directory.opened(tmp_path / "v") as directory:
+        path = directory.secrets_key_file()
+        keys = read_aes_keys(path)
+
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert read_aes_keys(directory.secrets_key_file()) == keys
