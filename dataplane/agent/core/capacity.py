@@ -14,9 +14,12 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dataplane.agent.core import limits
 from shared.model.assignments import Assignment
 from shared.model.ids import ActionKey
+
+INLINE_AT_ONCE = 2000  # attempts that need no process
+STALLED_AFTER = timedelta(seconds=10)  # no process started or ended: ask for one more
+MEMORY_FLOOR = 256 * 1024 * 1024  # less available than this: start nothing more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +35,11 @@ class Load:
 
 def capacity(load: Load, slots: int) -> int:
     """Return how many more assignments the agent can take now."""
-    if load.free_memory < limits.MEMORY_FLOOR:
+    if load.free_memory < MEMORY_FLOOR:
         return 0
-    by_inline = limits.INLINE_AT_ONCE - load.inline - load.arriving
+    by_inline = INLINE_AT_ONCE - load.inline - load.arriving
     by_process = slots - load.processes - load.arriving
-    if by_process <= 0 and load.arriving == 0 and load.still_for >= limits.STALLED_AFTER:
+    if by_process <= 0 and load.arriving == 0 and load.still_for >= STALLED_AFTER:
         by_process = 1
     return max(0, min(by_inline, by_process))
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import attempt_limits
 from shared.model.phases import Phase
 from shared.model.reports import MAX_MESSAGE_BYTES, ClusterEvent, Failure, FailureKind
 
@@ -244,7 +244,7 @@ def quote(failure: Failure, lines: Sequence[str]) -> Failure:
     message = failure.message
     if not lines:
         return replace(failure, message=f"{message}; it wrote nothing")
-    quoted = "\n".join(lines[-limits.LAST_LINES :])
+    quoted = "\n".join(lines[-attempt_limits.LAST_LINES :])
     budget = max(1, MAX_MESSAGE_BYTES - len(message.encode()) - 40)
     kept = quoted.encode()[-budget:].decode(errors="ignore")
     return replace(failure, message=f"{message}. Its last lines:\n{kept}")

@@ -9,7 +9,7 @@ the control plane ignores repeats.
 from collections import deque
 from collections.abc import Sequence
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import link_limits
 from shared.model.ids import AttemptId
 from shared.model.phases import TERMINAL
 from shared.model.reports import Acknowledgement, Report
@@ -46,12 +46,12 @@ class Outbox:
         size = 0
         while (
             self._unsent
-            and len(taken) < limits.FRAME_ITEMS
-            and self._in_flight < limits.REPORTS_IN_FLIGHT
+            and len(taken) < link_limits.FRAME_ITEMS
+            and self._in_flight < link_limits.REPORTS_IN_FLIGHT
         ):
             report = self._unsent[0]
             size += _size(report)
-            if taken and size > limits.FRAME_BYTES:
+            if taken and size > link_limits.FRAME_BYTES:
                 break
             self._unsent.popleft()
             if report not in self._open.get(report.attempt, ()):

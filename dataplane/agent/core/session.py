@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import link_limits
 from shared.model.link_messages import (
     AgentMessage,
     Assignments,
@@ -66,7 +66,7 @@ class Session:
     sent_at: datetime
     epoch: int = 0  # 0: no welcome received yet
     cluster: str = ""
-    heartbeat_every: timedelta = limits.GREETING_TIMEOUT
+    heartbeat_every: timedelta = link_limits.GREETING_TIMEOUT
     heartbeats: int = 0  # sent
     unnoted: Sequence[tuple[int, datetime]] = ()  # number and time of unacknowledged heartbeats
     received: int = 0  # assignments, counted against the credit
@@ -96,7 +96,7 @@ def receive(
                 session,
                 epoch=message.epoch,
                 cluster=message.cluster,
-                heartbeat_every=max(message.heartbeat_every, limits.HEARTBEAT_FLOOR),
+                heartbeat_every=max(message.heartbeat_every, link_limits.HEARTBEAT_FLOOR),
             )
             session, effects = _send(session, _inventory(held))
             return session, [HeartbeatAcknowledged(session.started_at), *effects]
@@ -134,7 +134,7 @@ def tick(
         sent_at=min(session.sent_at, now),
     )
     if session.state is not State.OPEN:
-        if now - session.started_at >= limits.GREETING_TIMEOUT:
+        if now - session.started_at >= link_limits.GREETING_TIMEOUT:
             return _end(session, "greeting_timeout", "the control plane did not finish greeting")
     elif now - session.last_received_at >= peer_timeout(session):
         return _end(session, "silent", "the control plane sent nothing within the timeout")
@@ -143,7 +143,7 @@ def tick(
     if session.state is State.WELCOMING or now - session.sent_at < session.heartbeat_every / 2:
         return session, []
     number = session.heartbeats + 1
-    unnoted = (*session.unnoted, (number, now))[-limits.HEARTBEATS_UNNOTED :]
+    unnoted = (*session.unnoted, (number, now))[-link_limits.HEARTBEATS_UNNOTED :]
     session = replace(session, heartbeats=number, sent_at=now, unnoted=unnoted)
     return _send(session, [Heartbeat(number=number, sent_at=now, held=held, running=running)])
 
@@ -151,8 +151,8 @@ def tick(
 def peer_timeout(session: Session) -> timedelta:
     """Return how long the peer may send nothing, or read nothing, before the session ends."""
     if session.state is not State.OPEN:
-        return limits.GREETING_TIMEOUT
-    return limits.SILENT_INTERVALS * session.heartbeat_every
+        return link_limits.GREETING_TIMEOUT
+    return link_limits.SILENT_INTERVALS * session.heartbeat_every
 
 
 def extend_credit(session: Session, capacity: int) -> tuple[Session, int | None]:
@@ -166,7 +166,7 @@ def extend_credit(session: Session, capacity: int) -> tuple[Session, int | None]
     if session.state is not State.OPEN or total <= session.credit:
         return session, None
     unused = session.credit - session.received
-    if unused >= limits.PLENTY_OF_CREDIT and 4 * unused >= 3 * capacity:
+    if unused >= link_limits.PLENTY_OF_CREDIT and 4 * unused >= 3 * capacity:
         return session, None
     return replace(session, credit=total), total
 
@@ -190,7 +190,7 @@ def _end(session: Session, code: str, message: str) -> tuple[Session, Sequence[E
 
 def _inventory(held: Sequence[Lease]) -> Sequence[Inventory]:
     chunks = [
-        held[start : start + limits.FRAME_ITEMS]
-        for start in range(0, len(held), limits.FRAME_ITEMS)
+        held[start : start + link_limits.FRAME_ITEMS]
+        for start in range(0, len(held), link_limits.FRAME_ITEMS)
     ] or [()]
     return [Inventory(chunk, last=at == len(chunks) - 1) for at, chunk in enumerate(chunks)]

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from dataplane.agent.kube import limits
+from dataplane.agent.kube import client_limits
 from dataplane.agent.kube.errors import NoAccessError, UnreachableError
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -124,7 +124,7 @@ async def _of_kubeconfig(path: Path) -> Access:
 
 def _is_old(read_at: float) -> bool:
     age = asyncio.get_running_loop().time() - read_at
-    return age >= limits.TOKEN_READ_EVERY.total_seconds()
+    return age >= client_limits.TOKEN_READ_EVERY.total_seconds()
 
 
 def _find_proxy(address: str) -> str | None:

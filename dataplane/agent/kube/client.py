@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dataplane.agent.kube import limits
+from dataplane.agent.kube import client_limits
 from dataplane.agent.kube.errors import (
     ConflictError,
     ExpiredError,
@@ -101,7 +101,7 @@ class Kube:
         cls,
         kubeconfig: Path | None = None,
         *,
-        retry_timeout: timedelta | None = limits.RETRY_TIMEOUT,
+        retry_timeout: timedelta | None = client_limits.RETRY_TIMEOUT,
     ) -> AsyncIterator[Self]:
         """Connect with the kubeconfig or, without one, as the pod's service account."""
         # aiohttp takes a second to import, which agents without a cluster need not pay.
@@ -134,7 +134,7 @@ class Kube:
         """List all, in pages of one snapshot; ``labels`` and ``fields`` are selectors."""
         accept = METADATA_LIST if only_metadata else JSON
         query = selectors(labels, fields)
-        paged = {**query, "limit": str(limits.PAGE_ITEMS)}
+        paged = {**query, "limit": str(client_limits.PAGE_ITEMS)}
         try:
             return await self._list(kind, namespace, paged, accept)
         except ExpiredError:
@@ -210,7 +210,7 @@ class Kube:
         namespace: str = "",
         labels: str = "",
         fields: str = "",
-        lasting: timedelta = limits.WATCH_LASTS,
+        lasting: timedelta = client_limits.WATCH_LASTS,
     ) -> AsyncGenerator[Change, None]:
         """
         Yield each change after ``since``, for about ``lasting``, then end.
@@ -229,7 +229,7 @@ class Kube:
         }
         place = Name(namespace, "")
         request = Request(verb="watch", method="GET", kind=kind, name=place, query=query)
-        silence = timedelta(seconds=seconds) + limits.WATCH_MARGIN
+        silence = timedelta(seconds=seconds) + client_limits.WATCH_MARGIN
         async with self._transport.stream(request, silence=silence) as chunks:
             async for line in _lines(chunks):
                 yield _parse_change(kind, line)
@@ -262,7 +262,7 @@ class Kube:
         if limit_bytes is not None:
             query["limitBytes"] = str(limit_bytes)
         if not follow and silence is None:
-            silence = limits.CALL_TIMEOUT
+            silence = client_limits.CALL_TIMEOUT
         request = Request(verb="get", method="GET", kind=POD, name=pod, part="log", query=query)
         async with self._transport.stream(request, silence=silence) as chunks:
             async for chunk in chunks:
@@ -303,7 +303,7 @@ class Kube:
         nothing = Kind("", "", "", "")
         request = Request(verb="get", method="GET", kind=nothing, name=Name("", ""), at=path)
         return await call_with_retries(
-            lambda: self._transport.request_dated(request, at_most=limits.CALL_TIMEOUT),
+            lambda: self._transport.request_dated(request, at_most=client_limits.CALL_TIMEOUT),
             retry_timeout=self._retry_timeout,
         )
 
@@ -320,7 +320,7 @@ class Kube:
             request = Request(
                 verb="list", method="GET", kind=kind, name=place, query=page_query, accept=accept
             )
-            page = await self._request(request, at_most=limits.LIST_TIMEOUT)
+            page = await self._request(request, at_most=client_limits.LIST_TIMEOUT)
             items += (prune_fields(kind, item) for item in page["items"] or ())
         return Listing(items, str(page["metadata"]["resourceVersion"]))
 
@@ -332,7 +332,7 @@ class Kube:
         )
 
     async def _request(
-        self, request: Request, *, at_most: timedelta = limits.CALL_TIMEOUT
+        self, request: Request, *, at_most: timedelta = client_limits.CALL_TIMEOUT
     ) -> dict[str, Any]:
         return await call_with_retries(
             lambda: self._transport.request_json(request, at_most=at_most),
@@ -360,5 +360,7 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
                 yield bytes(rest)
             rest.clear()
         rest += last
-        if len(rest) > limits.CHANGE_BYTES:
-            raise KubeError(200, "TooLarge", f"a watch event exceeds {limits.CHANGE_BYTES} bytes")
+        if len(rest) > client_limits.CHANGE_BYTES:
+            raise KubeError(
+                200, "TooLarge", f"a watch event exceeds {client_limits.CHANGE_BYTES} bytes"
+            )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
-from dataplane.agent.kube import limits
+from dataplane.agent.kube import client_limits
 from dataplane.agent.kube.client import Change, ChangeKind, Kube
 from dataplane.agent.kube.notifiers import Wakers
 from dataplane.agent.kube.objects import (
@@ -36,13 +36,13 @@ class Events(Reflector):
         *,
         namespace: str = "",
         clock: Clock,
-        lasting: timedelta = limits.WATCH_LASTS,
+        lasting: timedelta = client_limits.WATCH_LASTS,
     ) -> None:
         super().__init__(kube, EVENT, namespace=namespace, clock=clock, lasting=lasting)
         self._wakers = Wakers(on_unused=self._forget)
         # By mark, then by the event's own name.
         self._by_mark: LruCache[str, LruCache[str, Object]] = LruCache(
-            limits.ATTEMPTS_WITH_EVENTS, may_evict=lambda mark, _: mark not in self._wakers
+            client_limits.ATTEMPTS_WITH_EVENTS, may_evict=lambda mark, _: mark not in self._wakers
         )
 
     def __repr__(self) -> str:
@@ -87,7 +87,7 @@ class Events(Reflector):
             return ""
         events = self._by_mark.get(mark)
         if events is None:
-            events = self._by_mark[mark] = LruCache(limits.EVENTS_OF_ATTEMPT)
+            events = self._by_mark[mark] = LruCache(client_limits.EVENTS_OF_ATTEMPT)
         events[str(item["metadata"]["name"])] = item
         return mark
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
-from dataplane.agent.kube import limits
+from dataplane.agent.kube import client_limits
 from dataplane.agent.kube.client import Change, ChangeKind, Kube
 from dataplane.agent.kube.notifiers import Wakers
 from dataplane.agent.kube.objects import ATTEMPT_LABEL, Kind, Name, Object, name_of
@@ -27,7 +27,7 @@ class Informer(Reflector):
         namespace: str = "",
         labels: str = "",
         clock: Clock,
-        lasting: timedelta = limits.WATCH_LASTS,
+        lasting: timedelta = client_limits.WATCH_LASTS,
     ) -> None:
         super().__init__(
             kube, kind, namespace=namespace, labels=labels, clock=clock, lasting=lasting
@@ -85,7 +85,7 @@ class Informer(Reflector):
         elif (attempt := attempt_of(change.object)) in self._wakers:
             deleted = self._deleted.setdefault(attempt, {})
             deleted[name] = change.object
-            while len(deleted) > limits.DELETED_OF_ATTEMPT:
+            while len(deleted) > client_limits.DELETED_OF_ATTEMPT:
                 del deleted[next(iter(deleted))]
         self._wakers.wake({attempt_of(obj) for obj in (was, change.object) if obj is not None})
 

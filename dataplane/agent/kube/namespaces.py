@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 
-from dataplane.agent.kube import limits
+from dataplane.agent.kube import client_limits
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ExistsError, KubeError, NotFoundError
 from dataplane.agent.kube.names import as_label, template_fields
@@ -96,7 +96,7 @@ class Namespaces:
     async def _find(self, name: str, owner: Mapping[str, str]) -> Object:
         at, known = self._seen.get(name, (None, None))
         now = self._clock.now()
-        if at is not None and known is not None and now < at + limits.NAMESPACE_SEEN_FOR:
+        if at is not None and known is not None and now < at + client_limits.NAMESPACE_SEEN_FOR:
             return known
         found = await self._get(name)
         if found is None:

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dataplane.agent.kube import limits
+from dataplane.agent.kube import client_limits
 from dataplane.agent.kube.client import Change, ChangeKind, Kube
 from dataplane.agent.kube.errors import BusyError, ExpiredError, KubeError, UnreachableError
 from dataplane.agent.kube.objects import Kind, Object
@@ -24,7 +24,9 @@ from shared.kit.clock import Clock
 logger = logging.getLogger(__name__)
 
 _SHORT = timedelta(milliseconds=500)  # the shortest watch that we ask for lasts a second
-_BACKOFF = Backoff(first=2 * limits.RETRY_FIRST, at_most=limits.RELIST_AT_MOST, jitter=0.5)
+_BACKOFF = Backoff(
+    first=2 * client_limits.RETRY_FIRST, at_most=client_limits.RELIST_AT_MOST, jitter=0.5
+)
 
 
 @dataclass(slots=True)
@@ -48,7 +50,7 @@ class Reflector(ABC):
         namespace: str = "",
         labels: str = "",
         clock: Clock,
-        lasting: timedelta = limits.WATCH_LASTS,
+        lasting: timedelta = client_limits.WATCH_LASTS,
     ) -> None:
         """``namespace`` "" means all, ``labels`` is a selector, ``lasting`` is a watch's length."""
         self._kube = kube.with_retry_timeout(timedelta(0))  # the loop below retries
@@ -135,5 +137,5 @@ class Reflector(ABC):
         self._failures += 1
         pause = _BACKOFF.delay(self._failures)
         if isinstance(error, BusyError) and error.retry_after is not None:
-            pause += min(error.retry_after, limits.RETRY_AFTER_AT_MOST)
+            pause += min(error.retry_after, client_limits.RETRY_AFTER_AT_MOST)
         await self._clock.sleep(pause)

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from dataplane.agent.kube import limits
+from dataplane.agent.kube import client_limits
 from dataplane.agent.kube.errors import BusyError, KubeError
 from shared.kit.backoff import Backoff
 
 _T = TypeVar("_T")
-_BACKOFF = Backoff(first=limits.RETRY_FIRST, at_most=limits.RETRY_AT_MOST)
+_BACKOFF = Backoff(first=client_limits.RETRY_FIRST, at_most=client_limits.RETRY_AT_MOST)
 
 
 async def call_with_retries(
@@ -45,5 +45,5 @@ def _pause(error: KubeError, failures: int) -> timedelta:
     """Return the backoff with jitter, plus the server's Retry-After."""
     pause = _BACKOFF.delay(failures)
     if isinstance(error, BusyError) and error.retry_after is not None:
-        pause += min(error.retry_after, limits.RETRY_AFTER_AT_MOST)
+        pause += min(error.retry_after, client_limits.RETRY_AFTER_AT_MOST)
     return pause

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import aiohttp
 from yarl import URL
 
-from dataplane.agent.kube import limits
+from dataplane.agent.kube import client_limits
 from dataplane.agent.kube.access import Access, find_access
 from dataplane.agent.kube.errors import KubeError, UnreachableError, parse_status
 from dataplane.agent.kube.requests import Request
@@ -30,7 +30,7 @@ class Transport:
     def __init__(self, access: Access, session: aiohttp.ClientSession) -> None:
         self._access = access
         self._session = session
-        self._under_way = asyncio.Semaphore(limits.CALLS_AT_ONCE)
+        self._under_way = asyncio.Semaphore(client_limits.CALLS_AT_ONCE)
         self.requests: Counter[tuple[str, str, int]] = Counter()
 
     @classmethod
@@ -44,7 +44,7 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": "volary-agent"},
             proxy=access.proxy,
-            read_bufsize=limits.READ_BYTES,
+            read_bufsize=client_limits.READ_BYTES,
         ) as session:
             yield cls(access, session)
 
@@ -57,10 +57,11 @@ class Transport:
     ) -> tuple[dict[str, Any], datetime | None]:
         """Return the response's JSON and its Date header, which is to the second."""
         waiting = aiohttp.ClientTimeout(
-            total=at_most.total_seconds(), sock_connect=limits.CONNECT_TIMEOUT.total_seconds()
+            total=at_most.total_seconds(),
+            sock_connect=client_limits.CONNECT_TIMEOUT.total_seconds(),
         )
         async with self._under_way, self._answered(request, waiting) as answer:
-            body = await _read(answer, limits.ANSWER_BYTES)
+            body = await _read(answer, client_limits.ANSWER_BYTES)
             try:
                 return dict(json.loads(body)), _date(answer.headers.get("Date", ""))
             except ValueError as error:
@@ -72,7 +73,7 @@ class Transport:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Yield the response's bytes as they arrive; UnreachableError after ``silence``."""
         waiting = aiohttp.ClientTimeout(
-            sock_connect=limits.CONNECT_TIMEOUT.total_seconds(),
+            sock_connect=client_limits.CONNECT_TIMEOUT.total_seconds(),
             sock_read=None if silence is None else silence.total_seconds(),
         )
         async with self._answered(request, waiting) as answer:
@@ -151,7 +152,7 @@ async def _read(answer: aiohttp.ClientResponse, at_most: int) -> bytes:
 
 
 async def _error_of(answer: aiohttp.ClientResponse) -> KubeError:
-    text = (await _read(answer, limits.ERROR_BYTES)).decode(errors="replace")
+    text = (await _read(answer, client_limits.ERROR_BYTES)).decode(errors="replace")
     try:
         status = dict(json.loads(text))
     except ValueError:

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from dataplane.agent.core import limits
 from dataplane.agent.ledger.journal import LedgerError
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
+COMMIT_OPERATIONS = 512  # batches written in one transaction
+COMMITS_WAITING = 4096  # batches that may wait for the writing thread
 
 _PRIMARY_CODE = 0xFF  # of an extended result code
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -73,7 +74,7 @@ class Database:
         self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._waiting: queue.SimpleQueue[_Write | _Read | None] = queue.SimpleQueue()
-        self._queue_slots = asyncio.BoundedSemaphore(limits.COMMITS_WAITING)
+        self._queue_slots = asyncio.BoundedSemaphore(COMMITS_WAITING)
 
     @classmethod
     @asynccontextmanager
@@ -118,7 +119,7 @@ class Database:
         first = self._waiting.get()
         while first is not None:
             batch.append(first)
-            if len(batch) == limits.COMMIT_OPERATIONS or self._waiting.empty():
+            if len(batch) == COMMIT_OPERATIONS or self._waiting.empty():
                 return batch
             first = self._waiting.get()
         self._waiting.put(None)  # the end comes after this batch

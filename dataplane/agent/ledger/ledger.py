@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from dataplane.agent.core import limits
 from dataplane.agent.core.active_attempts import ActiveAttempt, StatusUpdate, next_report
 from dataplane.agent.core.outbox import Outbox
 from dataplane.agent.core.self_fencing import (
@@ -36,6 +35,8 @@ from shared.model.reports import Acknowledgement
 
 logger = logging.getLogger(__name__)
 
+ENDED_REMEMBERED = 10_000  # attempts that are over, in case they are assigned again
+
 
 class Ledger:
     """The ledger; create it with :meth:`open`, or from a journal and then :meth:`load` once."""
@@ -44,7 +45,7 @@ class Ledger:
         self._journal = journal
         self._active: dict[AttemptId, ActiveAttempt] = {}
         self._unwritten: dict[LeaseId, asyncio.Event] = {}  # accepted; set when durable
-        self._acknowledged: LruCache[AttemptId, LeaseId] = LruCache(limits.ENDED_REMEMBERED)
+        self._acknowledged: LruCache[AttemptId, LeaseId] = LruCache(ENDED_REMEMBERED)
         self.outbox = Outbox()
         self.agent_id = ""
         self.last_epoch = 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import grpc.aio
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import link_limits
 from dataplane.agent.core.errors import SettingsError
 
 _OPTIONS = (
@@ -17,7 +17,7 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.max_receive_message_length", limits.MAX_FRAME_BYTES),
+    ("grpc.max_receive_message_length", link_limits.MAX_FRAME_BYTES),
     # Connection backs off, with jitter; the channel must not add its own two minutes.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),

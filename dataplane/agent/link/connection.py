@@ -21,7 +21,7 @@ import grpc
 import grpc.aio
 import tenacity
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import link_limits
 from dataplane.agent.core.errors import SettingsError
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.link.channel import DialError, Token, open_channel
@@ -37,7 +37,7 @@ from shared.model.link_session import End
 logger = logging.getLogger(__name__)
 
 PROTOCOL = 1
-_BACKOFF = Backoff(first=limits.RECONNECT_FIRST, at_most=limits.RECONNECT_AT_MOST)
+_BACKOFF = Backoff(first=link_limits.RECONNECT_FIRST, at_most=link_limits.RECONNECT_AT_MOST)
 SOFTWARE = "volary-agent 0.1.0"
 
 
@@ -85,7 +85,7 @@ class Connection:
         )
         while True:
             await until_served(self._run_session)
-            await self._clock.sleep(jittered(limits.RECONNECT_SPREAD))
+            await self._clock.sleep(jittered(link_limits.RECONNECT_SPREAD))
 
     async def _run_session(self) -> _Outcome:
         address = self._addresses[0]

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import link_limits
 from dataplane.agent.runtimes.protocol import NoLogError
 from shared.kit.wakeup import Wakeup
 from shared.model.ids import AttemptId
@@ -61,14 +61,14 @@ class LogFollowers:
             raise RuntimeError("calls are not being served")
         if call.request is None:
             self._reject(call, "unimplemented", "this agent does not know this call; upgrade it")
-        elif len(self._by_call) >= limits.CALLS_AT_ONCE:
+        elif len(self._by_call) >= link_limits.CALLS_AT_ONCE:
             self._reject(
                 call, "resource_exhausted", "the agent serves too many calls; try again later"
             )
         elif call.id in self._by_call:
             self._reject(call, "already_exists", f"call {call.id} is under way")
         else:
-            credit = asyncio.Semaphore(limits.CALL_CREDIT)
+            credit = asyncio.Semaphore(link_limits.CALL_CREDIT)
             task = self._tasks.create_task(
                 self._follow(call.id, call.request, credit), name=f"call {call.id}"
             )

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import link_limits
 from dataplane.agent.core.active_attempts import ActiveAttempt, StatusUpdate
 from dataplane.agent.core.capacity import Load, capacity
 from dataplane.agent.ledger.ledger import Ledger
@@ -145,8 +145,8 @@ class AgentSessionHandler:
     def due(self) -> Sequence[AgentMessage]:
         messages: list[AgentMessage] = []
         if self._accepted:
-            messages.append(Accepted(self._accepted[: limits.FRAME_ITEMS]))
-            del self._accepted[: limits.FRAME_ITEMS]
+            messages.append(Accepted(self._accepted[: link_limits.FRAME_ITEMS]))
+            del self._accepted[: link_limits.FRAME_ITEMS]
         reports = self._ledger.outbox.take()
         if reports:
             messages.append(Reports(reports))

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from dataplane.agent.core import limits
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.runtimes.tasks import RunSettings, Task, parse_run_settings, parse_task
 from shared.kit.cache import LruCache
 from shared.model.ids import Digest
+
+SPECS_PARSED = 512
 
 _T = TypeVar("_T")
 
@@ -34,7 +35,7 @@ class _Parsed(Generic[_T]):
     def __init__(self, ledger: Ledger, parse: Callable[[bytes], _T]) -> None:
         self._ledger = ledger
         self._parse = parse
-        self._by_digest: LruCache[Digest, _T] = LruCache(limits.SPECS_PARSED)
+        self._by_digest: LruCache[Digest, _T] = LruCache(SPECS_PARSED)
         self._reading: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, digest: Digest) -> _T:

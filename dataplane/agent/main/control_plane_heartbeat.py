@@ -10,7 +10,7 @@ from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import KubeError, NotFoundError
 from dataplane.agent.kube.objects import CONFIG_MAP, Name
 from dataplane.agent.ledger.ledger import Ledger
-from dataplane.agent.ledger.taskactions.facts import METADATA_NAME, parse_metadata
+from dataplane.agent.ledger.taskactions.agent_metadata import METADATA_NAME, parse_metadata
 from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)

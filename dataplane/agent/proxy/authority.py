@@ -19,7 +19,7 @@ from dataplane.agent.core.pod_identity import CA_CONFIG_MAP, CA_KEY
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ExistsError, NotFoundError
 from dataplane.agent.kube.objects import CONFIG_MAP, MANAGED_LABEL, SECRET, Name, Object
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.certificates import CertificateError, KeyPair, issue, make_authority
 from shared.kit.cache import ExpiringCache
 from shared.kit.clock import Clock
@@ -41,7 +41,9 @@ class Authority:
         self._pair = pair
         self._places = projects
         self._clock = clock
-        self._published: ExpiringCache[str, bool] = ExpiringCache(limits.NAMESPACES_KNOWN, clock)
+        self._published: ExpiringCache[str, bool] = ExpiringCache(
+            proxy_limits.NAMESPACES_KNOWN, clock
+        )
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self.context.set_alpn_protocols(["http/1.1"])
         self._until = self._renew()
@@ -69,12 +71,12 @@ class Authority:
     async def run(self) -> None:
         """Renew the proxy's certificate in time, until cancelled; open connections stay."""
         while True:
-            await self._clock.sleep(limits.REFRESH_INTERVAL)
+            await self._clock.sleep(proxy_limits.REFRESH_INTERVAL)
             self.run_once()
 
     def run_once(self) -> bool:
         """Renew the certificate if it is due; return whether it was."""
-        if self._until - self._clock.now() > limits.RENEW_BEFORE:
+        if self._until - self._clock.now() > proxy_limits.RENEW_BEFORE:
             return False
         self._until = self._renew()
         return True
@@ -92,7 +94,7 @@ class Authority:
         else:
             if there.get("data") != desired:
                 await self._kube.patch(CONFIG_MAP, name, {"data": desired})
-        until = self._clock.now() + limits.PUBLISHED_LASTS
+        until = self._clock.now() + proxy_limits.PUBLISHED_LASTS
         self._published.put(namespace, True, until=until)
 
     async def _create(self, name: Name, data: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.errors import Code, RefusedError
 
 
@@ -34,7 +34,7 @@ class Bodies:
         body = bytearray()
         try:
             try:
-                async with asyncio.timeout(limits.REQUEST_WITHIN.total_seconds()):
+                async with asyncio.timeout(proxy_limits.REQUEST_WITHIN.total_seconds()):
                     async for chunk in request.content.iter_any():
                         body += chunk
                         self._buffered[pod] += len(chunk)
@@ -52,7 +52,7 @@ class Bodies:
     def _require_capacity(self, pod: str, size: int, limit: int) -> None:
         if size > limit:
             raise too_large(limit)
-        if self._buffered[pod] > limits.BODIES_OF_POD or self.buffered > limits.BODIES:
+        if self._buffered[pod] > proxy_limits.BODIES_OF_POD or self.buffered > proxy_limits.BODIES:
             raise RefusedError(Code.UNAVAILABLE, "too many large calls are in progress; try again")
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from dataplane.agent.core.errors import SettingsError
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 
 
 class CertificateError(SettingsError):
@@ -37,7 +37,7 @@ def make_authority(now: datetime) -> KeyPair:
     # Not the subject of what it signs: that would look self-signed.
     name = _name("volary-proxy authority")
     certificate = (
-        _builder(name, name, key.public_key(), now, now + limits.CA_LASTS)
+        _builder(name, name, key.public_key(), now, now + proxy_limits.CA_LASTS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -55,7 +55,7 @@ def issue(authority: KeyPair, projects: Sequence[str], now: datetime) -> Issued:
         raise CertificateError("the proxy's authority is not a certificate with its key") from error
     if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
         raise CertificateError("the key of the proxy's authority is not an elliptic curve key")
-    until = min(now + limits.CERTIFICATE_LASTS, ca_certificate.not_valid_after_utc)
+    until = min(now + proxy_limits.CERTIFICATE_LASTS, ca_certificate.not_valid_after_utc)
     if until <= now:
         raise CertificateError(
             "the proxy's authority has expired; delete its Secret and restart the agent"
@@ -91,7 +91,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - limits.CLOCK_SKEW)
+        .not_valid_before(now - proxy_limits.CLOCK_SKEW)
         .not_valid_after(until)
     )
 

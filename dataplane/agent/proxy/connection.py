@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from shared.kit.connections import Connections
 
 logger = logging.getLogger(__name__)
@@ -34,10 +34,10 @@ class BoundedHandler(RequestHandler):
             loop=loop,
             access_log=None,  # type: ignore[arg-type]  # none is written
             auto_decompress=False,
-            keepalive_timeout=limits.IDLE_POD.total_seconds(),
-            max_field_size=limits.HEADER_BYTES,
-            max_line_size=limits.HEADER_BYTES,
-            max_headers=limits.HEADERS,
+            keepalive_timeout=proxy_limits.IDLE_POD.total_seconds(),
+            max_field_size=proxy_limits.HEADER_BYTES,
+            max_line_size=proxy_limits.HEADER_BYTES,
+            max_headers=proxy_limits.HEADERS,
         )
         self._connections = connections
         self._address = ""
@@ -74,10 +74,10 @@ class BoundedHandler(RequestHandler):
 
     def _wait_for_head(self, received: int) -> None:
         self._head_bytes += received
-        if self._head_bytes > limits.HEAD_BYTES:
+        if self._head_bytes > proxy_limits.HEAD_BYTES:
             self._reject(
                 "431 Request Header Fields Too Large",
-                f"the request's head is larger than {limits.HEAD_BYTES} bytes",
+                f"the request's head is larger than {proxy_limits.HEAD_BYTES} bytes",
                 "head bytes",
             )
         elif not self._is_expected:
@@ -86,7 +86,7 @@ class BoundedHandler(RequestHandler):
     def expire(self) -> None:
         """Reject a request whose head came too slowly."""
         self._is_expected = False
-        within = limits.HEAD_WITHIN.total_seconds()
+        within = proxy_limits.HEAD_WITHIN.total_seconds()
         self._reject(
             "408 Request Timeout", f"the request's head did not come within {within:g} s", "head"
         )
@@ -108,7 +108,7 @@ class BoundedHandler(RequestHandler):
 
     def _expect(self) -> None:
         self._is_expected = True
-        self._connections.expect(self, self._loop.time() + limits.HEAD_WITHIN.total_seconds())
+        self._connections.expect(self, self._loop.time() + proxy_limits.HEAD_WITHIN.total_seconds())
 
     def _expect_no_more(self) -> None:
         if self._is_expected:

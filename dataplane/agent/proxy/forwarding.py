@@ -15,7 +15,7 @@ from http import HTTPStatus
 import aiohttp
 from aiohttp import web
 
-from dataplane.agent.proxy import limits, local_handlers
+from dataplane.agent.proxy import local_handlers, proxy_limits
 from dataplane.agent.proxy.bodies import Bodies
 from dataplane.agent.proxy.callers import Caller
 from dataplane.agent.proxy.envelopes import Envelopes
@@ -91,14 +91,14 @@ class Proxy:
 
     async def _forward(self, rpc: Rpc, caller: Caller, request: web.Request) -> web.StreamResponse:
         headers = passed_on(request.headers.items())
-        limit = limits.STREAM_REQUEST_BYTES if rpc.is_stream else limits.REQUEST_BYTES
+        limit = proxy_limits.STREAM_REQUEST_BYTES if rpc.is_stream else proxy_limits.REQUEST_BYTES
         async with self._bodies.read(request, limit, pod=caller.uid) as body:
             await authorize(parse(rpc, body, headers), caller, self._lineage)
             sending = self._upstream.send(
                 rpc.name,
                 body,
                 headers={**headers, **introduce(caller, request.remote or "")},
-                within=None if rpc.is_stream else limits.CALL_WITHIN.total_seconds(),
+                within=None if rpc.is_stream else proxy_limits.CALL_WITHIN.total_seconds(),
             )
             async with sending as answer:
                 self._counts.passed(rpc.name)

@@ -11,7 +11,7 @@ from flyteidl2.auth.auth_service_pb2 import (
 from flyteidl2.cluster.payload_pb2 import SelectClusterRequest, SelectClusterResponse
 from google.protobuf.message import Message
 
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.bodies import Bodies
 from dataplane.agent.proxy.errors import Code, RefusedError
 from dataplane.agent.proxy.request_parsing import parse
@@ -46,7 +46,7 @@ _ANSWERS: Mapping[str, Callable[[Any], Message]] = {
 
 
 async def answer(rpc: Rpc, request: web.Request, bodies: Bodies) -> web.Response:
-    async with bodies.read(request, limits.OUR_BYTES) as body:
+    async with bodies.read(request, proxy_limits.OUR_BYTES) as body:
         request_message = parse(rpc, body, passed_on(request.headers.items()))
     fields = _ANSWERS[rpc.name](request_message.message)
     return web.Response(body=fields.SerializeToString(), content_type="application/proto")

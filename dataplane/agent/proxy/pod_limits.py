@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.errors import Code, RefusedError
 
 
 @dataclass(slots=True)
 class _PodUsage:
-    calls: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(limits.CALLS_OF_POD))
+    calls: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(proxy_limits.CALLS_OF_POD)
+    )
     present: int = 0  # calls in progress or waiting
     streams: int = 0
 
@@ -29,7 +31,7 @@ class PodLimits:
     async def call(self, pod: str) -> AsyncIterator[None]:
         """Acquire one of the pod's call slots, waiting for it in order of arrival."""
         with self._line(pod) as line:
-            if line.present >= limits.WAITING_OF_POD:
+            if line.present >= proxy_limits.WAITING_OF_POD:
                 raise RefusedError(
                     Code.RESOURCE_EXHAUSTED,
                     f"{line.present} calls of this task are waiting already; send them more slowly",
@@ -48,7 +50,7 @@ class PodLimits:
     async def stream(self, pod: str) -> AsyncIterator[None]:
         """Count one of the pod's streams."""
         with self._line(pod) as line:
-            if line.streams >= limits.STREAMS_OF_POD:
+            if line.streams >= proxy_limits.STREAMS_OF_POD:
                 raise RefusedError(
                     Code.RESOURCE_EXHAUSTED,
                     f"this task has {line.streams} streams open already; close some of them",
@@ -61,7 +63,7 @@ class PodLimits:
 
     async def _wait(self, line: _PodUsage) -> None:
         try:
-            async with asyncio.timeout(limits.LINE_WITHIN.total_seconds()):
+            async with asyncio.timeout(proxy_limits.LINE_WITHIN.total_seconds()):
                 await line.calls.acquire()
         except TimeoutError as error:
             raise RefusedError(

@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.bodies import too_large
 from dataplane.agent.proxy.callers import Caller
 from dataplane.agent.proxy.errors import Code, RefusedError
@@ -93,9 +93,9 @@ def _unpack(body: bytes, encoding: str) -> bytes:
             Code.UNIMPLEMENTED, f"the encoding {encoding!r} is not supported; use gzip"
         )
     try:
-        return gzip.decompress(body, at_most=limits.REQUEST_BYTES)
+        return gzip.decompress(body, at_most=proxy_limits.REQUEST_BYTES)
     except gzip.GzipTooLargeError as error:
-        raise too_large(limits.REQUEST_BYTES) from error
+        raise too_large(proxy_limits.REQUEST_BYTES) from error
     except gzip.GzipError as error:
         raise RefusedError(
             Code.INVALID_ARGUMENT, f"the body cannot be decompressed: {error}"

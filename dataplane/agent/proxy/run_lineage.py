@@ -9,7 +9,7 @@ from flyteidl2.common.identifier_pb2 import RunIdentifier
 from flyteidl2.common.run_pb2 import RELATION_TYPE_SPAWN
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest, GetRunDetailsResponse
 
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.upstream import Upstream
 from shared.kit.cache import ExpiringCache
 from shared.kit.clock import Clock
@@ -23,12 +23,12 @@ class RunLineage:
         self._upstream = upstream
         self._clock = clock
         self._parents: ExpiringCache[tuple[str, RunKey], RunKey | None] = ExpiringCache(
-            limits.LINEAGE_CACHE_SIZE, clock
+            proxy_limits.LINEAGE_CACHE_SIZE, clock
         )
 
     async def descends(self, run: RunKey, ancestor: RunKey, org: str) -> bool:
         """Return whether ``run`` was started by ``ancestor``, directly or through other runs."""
-        for _ in range(limits.GENERATIONS):
+        for _ in range(proxy_limits.GENERATIONS):
             parent = await self._parent(run, org)
             if parent is None:
                 return False
@@ -42,7 +42,7 @@ class RunLineage:
             return self._parents[org, run]
         except KeyError:
             parent = await self._ask(run, org)
-        lasts = limits.STRANGERS_LAST if parent is None else limits.LINEAGE_TTL
+        lasts = proxy_limits.STRANGERS_LAST if parent is None else proxy_limits.LINEAGE_TTL
         self._parents.put((org, run), parent, until=self._clock.now() + lasts)
         return parent
 

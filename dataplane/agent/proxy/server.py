@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from dataplane.agent.core.pod_identity import COPILOT_PATH, FENCE_PATH
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.authority import Authority
 from dataplane.agent.proxy.connection import BoundedHandler
 from dataplane.agent.proxy.errors import Code, RefusedError
@@ -50,7 +50,9 @@ class ApiProxy:
         self.started = asyncio.Event()
         self.port = 0  # set once started
         self.connections = Connections(
-            "proxy", most=limits.CONNECTIONS, most_per_address=limits.CONNECTIONS_OF_ADDRESS
+            "proxy",
+            most=proxy_limits.CONNECTIONS,
+            most_per_address=proxy_limits.CONNECTIONS_OF_ADDRESS,
         )
 
     async def run(self) -> None:
@@ -59,7 +61,7 @@ class ApiProxy:
             self._application(),
             access_log=None,
             handler_cancellation=True,  # a pod that disconnects frees its slots and buffers
-            shutdown_timeout=limits.STOP_WITHIN.total_seconds(),
+            shutdown_timeout=proxy_limits.STOP_WITHIN.total_seconds(),
         )
         await runner.setup()
         listening = await self._serve(runner)
@@ -86,13 +88,13 @@ class ApiProxy:
             host.strip("[]"),
             int(port),
             ssl=self.authority.context,
-            ssl_handshake_timeout=limits.HANDSHAKE_WITHIN.total_seconds(),
+            ssl_handshake_timeout=proxy_limits.HANDSHAKE_WITHIN.total_seconds(),
             backlog=1024,
         )
 
     def _application(self) -> web.Application:
         application = web.Application(
-            client_max_size=limits.REQUEST_BYTES, middlewares=[_answer_always]
+            client_max_size=proxy_limits.REQUEST_BYTES, middlewares=[_answer_always]
         )
         application.router.add_get(FENCE_PATH, self._fence)
         application.router.add_get("/healthz", _well)

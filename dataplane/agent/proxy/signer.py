@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.bodies import Bodies
 from dataplane.agent.proxy.callers import Caller
 from dataplane.agent.proxy.errors import Code, RefusedError
@@ -67,10 +67,10 @@ class Signer:
         try:
             caller = await self._tokens.admit(request.headers.get("authorization"))
             async with self._lines.call(caller.uid):
-                reading = self._bodies.read(request, limits.MAX_REQUEST_BYTES, pod=caller.uid)
+                reading = self._bodies.read(request, proxy_limits.MAX_REQUEST_BYTES, pod=caller.uid)
                 async with reading as body:
                     request_message = _parse(body)
-                async with asyncio.timeout(limits.STORE_WITHIN.total_seconds()):
+                async with asyncio.timeout(proxy_limits.STORE_WITHIN.total_seconds()):
                     return web.json_response(await self._say(verb, caller, request_message))
         except RefusedError as refusal:
             error = refusal
@@ -98,7 +98,7 @@ class Signer:
         async def link(uri: str) -> Json:
             try:
                 await self._uri_policy.require_read(caller, uri)
-                return {"url": await store.sign_get(uri, limits.LINK_LASTS), "headers": {}}
+                return {"url": await store.sign_get(uri, proxy_limits.LINK_LASTS), "headers": {}}
             except (UriForbiddenError, BlobOutsideError) as refused:
                 return {"refusal": str(refused)}
 
@@ -111,8 +111,10 @@ class Signer:
             raise RefusedError(Code.INVALID_ARGUMENT, "'after' is not a path")
         await self._uri_policy.require_read(caller, uri)
         # One more than is returned, to know whether there is more.
-        found = await self._store(caller).list_below(uri, after=after, limit=limits.PAGE_BLOBS + 1)
-        page = found[: limits.PAGE_BLOBS]
+        found = await self._store(caller).list_below(
+            uri, after=after, limit=proxy_limits.PAGE_BLOBS + 1
+        )
+        page = found[: proxy_limits.PAGE_BLOBS]
         return {
             "blobs": [{"path": blob.path, "size": blob.size} for blob in page],
             "more": len(found) > len(page),
@@ -127,14 +129,17 @@ class Signer:
             uri, size = _text(blob, "uri"), _count(blob, "size")
             try:
                 self._uri_policy.require_written(caller, uri)
-                if size <= limits.WHOLE_BYTES:
-                    return {"url": await store.sign_put(uri, limits.LINK_LASTS), "headers": {}}
+                if size <= proxy_limits.WHOLE_BYTES:
+                    return {
+                        "url": await store.sign_put(uri, proxy_limits.LINK_LASTS),
+                        "headers": {},
+                    }
                 upload = await uploads.begin(uri, crc32=able)
             except (UriForbiddenError, BlobOutsideError) as refused:
                 return {"refusal": str(refused)}
             return {
                 "upload": upload.id,
-                "part_bytes": max(limits.PART_BYTES, -(-size // limits.PARTS)),
+                "part_bytes": max(proxy_limits.PART_BYTES, -(-size // proxy_limits.PARTS)),
                 "checksum": "crc32" if upload.wants_crc32 else "",
             }
 
@@ -145,9 +150,9 @@ class Signer:
 
         async def link(part: tuple[Any, str]) -> Json:
             number, crc32 = part
-            if not isinstance(number, int) or not 1 <= number <= limits.PARTS:
+            if not isinstance(number, int) or not 1 <= number <= proxy_limits.PARTS:
                 return {"refusal": f"{number!r} is no part of an upload"}
-            url = await uploads.sign_part(uri, upload, number, limits.LINK_LASTS, crc32=crc32)
+            url = await uploads.sign_part(uri, upload, number, proxy_limits.LINK_LASTS, crc32=crc32)
             return {"url": url, "headers": {CRC32: crc32} if crc32 else {}}
 
         numbers = _list_of(request_message, "numbers")
@@ -156,7 +161,7 @@ class Signer:
 
     async def _complete(self, caller: Caller, request_message: Json) -> Json:
         uri, upload, uploads = self._named(caller, request_message)
-        etags = _strings(request_message, "etags", at_most=limits.PARTS)
+        etags = _strings(request_message, "etags", at_most=proxy_limits.PARTS)
         crc32s = _crc32s(request_message, len(etags))
         await uploads.complete(
             uri, upload, [Part(*fields) for fields in zip(etags, crc32s, strict=True)]
@@ -213,7 +218,7 @@ async def _each(link: Callable[[_T], Awaitable[_R]], asked: Sequence[_T]) -> lis
     return [task.result() for task in tasks]
 
 
-def _list_of(fields: Json, name: str, *, at_most: int = limits.LINKS_AT_ONCE) -> list[Any]:
+def _list_of(fields: Json, name: str, *, at_most: int = proxy_limits.LINKS_AT_ONCE) -> list[Any]:
     found = fields.get(name)
     if not isinstance(found, list):
         raise RefusedError(Code.INVALID_ARGUMENT, f"the request has no list of {name!r}")
@@ -224,7 +229,7 @@ def _list_of(fields: Json, name: str, *, at_most: int = limits.LINKS_AT_ONCE) ->
     return found
 
 
-def _strings(fields: Json, name: str, *, at_most: int = limits.LINKS_AT_ONCE) -> list[str]:
+def _strings(fields: Json, name: str, *, at_most: int = proxy_limits.LINKS_AT_ONCE) -> list[str]:
     found = _list_of(fields, name, at_most=at_most)
     if not all(isinstance(each, str) for each in found):
         raise RefusedError(Code.INVALID_ARGUMENT, f"{name!r} are not all strings")
@@ -235,7 +240,7 @@ def _crc32s(fields: Json, count: int) -> list[str]:
     """Return one for each of ``count`` parts; "" where the upload has none."""
     if "crc32" not in fields:
         return [""] * count
-    found = _strings(fields, "crc32", at_most=limits.PARTS)
+    found = _strings(fields, "crc32", at_most=proxy_limits.PARTS)
     if len(found) != count or not all(map(_CRC32.fullmatch, found)):
         raise RefusedError(
             Code.INVALID_ARGUMENT, "'crc32' is not one value for each part, in base64"

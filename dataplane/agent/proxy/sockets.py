@@ -4,7 +4,7 @@ import socket
 
 import aiohttp
 
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 
 _PROBES = 2
 
@@ -22,7 +22,7 @@ def enable_keepalive(open_socket: socket.socket) -> None:
     open_socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if not hasattr(socket, "TCP_KEEPIDLE"):
         return
-    each = max(1, int(limits.SILENT_PEER.total_seconds()) // (_PROBES + 1))
+    each = max(1, int(proxy_limits.SILENT_PEER.total_seconds()) // (_PROBES + 1))
     open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, each)
     open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, each)
     open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)

@@ -19,7 +19,7 @@ from dataplane.agent.kube.client import Kube, Reviewed
 from dataplane.agent.kube.errors import KubeError, NotFoundError
 from dataplane.agent.kube.informer import Informer
 from dataplane.agent.kube.objects import MANAGED_LABEL, POD, Name, Object
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.callers import Caller, identify
 from dataplane.agent.proxy.errors import Code, RefusedError
 from shared.kit.cache import ExpiringCache
@@ -27,7 +27,7 @@ from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-_REVIEW_TIMEOUT_SECONDS = limits.REVIEW_TIMEOUT.total_seconds()
+_REVIEW_TIMEOUT_SECONDS = proxy_limits.REVIEW_TIMEOUT.total_seconds()
 _BEARER = "bearer "
 _ACCOUNT = "system:serviceaccount:"
 _TOKENLESS = (
@@ -49,12 +49,12 @@ class Tokens:
     """Turns the Authorization header of a call into the caller."""
 
     def __init__(self, kube: Kube, pods: Informer, clock: Clock) -> None:
-        self._kube = kube.with_retry_timeout(limits.REVIEW_TIMEOUT)
+        self._kube = kube.with_retry_timeout(proxy_limits.REVIEW_TIMEOUT)
         self._pods = pods
         self._clock = clock
-        self._known: ExpiringCache[bytes, _Known] = ExpiringCache(limits.TOKENS_KNOWN, clock)
+        self._known: ExpiringCache[bytes, _Known] = ExpiringCache(proxy_limits.TOKENS_KNOWN, clock)
         self._reviews: dict[bytes, asyncio.Lock] = {}
-        self._room = asyncio.Semaphore(limits.REVIEWS_AT_ONCE)
+        self._room = asyncio.Semaphore(proxy_limits.REVIEWS_AT_ONCE)
         self.reviews = 0
 
     def __repr__(self) -> str:
@@ -76,7 +76,7 @@ class Tokens:
                 mark, known, f"the pod {known.pod} is gone; its token is no longer accepted"
             )
         if (pod["metadata"].get("labels") or {}).get(MANAGED_LABEL) != "true":
-            soon = replace(known, until=self._clock.now() + limits.REJECTION_TTL)
+            soon = replace(known, until=self._clock.now() + proxy_limits.REJECTION_TTL)
             raise self._reject(
                 mark, soon, f"the pod {known.pod} does not belong to an attempt of this agent"
             )
@@ -117,9 +117,9 @@ class Tokens:
         refusal = _reason_against(reviewed)
         if refusal:
             refused = (Code.UNAUTHENTICATED, refusal)
-            return _Known(now + limits.REJECTION_TTL, Name("", ""), "", refused)
+            return _Known(now + proxy_limits.REJECTION_TTL, Name("", ""), "", refused)
         namespace = reviewed.user.removeprefix(_ACCOUNT).partition(":")[0]
-        until = min(now + limits.REVIEW_LASTS, _expiry(token) or now)
+        until = min(now + proxy_limits.REVIEW_LASTS, _expiry(token) or now)
         return _Known(until, Name(namespace, reviewed.pod), reviewed.pod_uid)
 
     async def _pod(self, known: _Known) -> Object | None:
@@ -152,7 +152,7 @@ def _bearer(authorization: str | None) -> str:
     if authorization is None or not authorization.lower().startswith(_BEARER):
         raise RefusedError(Code.UNAUTHENTICATED, _TOKENLESS)
     token = authorization[len(_BEARER) :].strip()
-    if not token or len(token) > limits.TOKEN_BYTES or not token.isascii():
+    if not token or len(token) > proxy_limits.TOKEN_BYTES or not token.isascii():
         raise RefusedError(Code.UNAUTHENTICATED, _TOKENLESS)
     return token
 

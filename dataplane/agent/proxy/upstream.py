@@ -13,7 +13,7 @@ from typing import TypeVar
 import aiohttp
 from google.protobuf.message import DecodeError, Message
 
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.callers import Caller
 from dataplane.agent.proxy.errors import Code, RefusedError
 from dataplane.agent.proxy.sockets import open_keepalive_socket
@@ -72,7 +72,7 @@ class Upstream:
         """Open a session; ``url`` is the control plane's; ``trust``: the accepted certificates."""
         connector = aiohttp.TCPConnector(
             limit=0,  # every pod has its own limits; a shared one could be used up by one pod
-            keepalive_timeout=limits.IDLE_CONNECTION.total_seconds(),
+            keepalive_timeout=proxy_limits.IDLE_CONNECTION.total_seconds(),
             ssl=trust or True,
             socket_factory=open_keepalive_socket,
         )
@@ -101,7 +101,7 @@ class Upstream:
         ``within``: seconds for the whole of it.
         """
         timeout = aiohttp.ClientTimeout(
-            total=within, sock_connect=limits.CONNECT_WITHIN.total_seconds()
+            total=within, sock_connect=proxy_limits.CONNECT_WITHIN.total_seconds()
         )
         try:
             answer = await self._session.post(
@@ -123,7 +123,7 @@ class Upstream:
             rpc,
             request_message.SerializeToString(),
             headers=headers,
-            within=limits.CALL_WITHIN.total_seconds(),
+            within=proxy_limits.CALL_WITHIN.total_seconds(),
         )
         try:
             async with sending as fields:

@@ -14,7 +14,7 @@ from flyteidl2.core.literals_pb2 import Literal
 from flyteidl2.task.common_pb2 import Inputs
 from google.protobuf.message import DecodeError
 
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.callers import Caller
 from dataplane.agent.proxy.errors import Code, RefusedError
 from shared.blobs.errors import BlobError, BlobNotFoundError, BlobStoreError
@@ -46,7 +46,7 @@ class UriPolicy:
                     Code.PERMISSION_DENIED, f"the agent cannot open the store {base}"
                 ) from error
         self._stores[base] = store
-        while len(self._stores) > limits.STORES_OPEN:
+        while len(self._stores) > proxy_limits.STORES_OPEN:
             self._stores.popitem(last=False)
         return store
 
@@ -91,7 +91,9 @@ class UriPolicy:
         finally:
             if not lock.locked():
                 self._reading.pop(uri, None)
-        while len(self._named) > 1 and sum(map(len, self._named.values())) > limits.URIS_KNOWN:
+        while (
+            len(self._named) > 1 and sum(map(len, self._named.values())) > proxy_limits.URIS_KNOWN
+        ):
             self._named.popitem(last=False)
         return named
 
@@ -100,7 +102,7 @@ class UriPolicy:
             return frozenset()  # the URIs that another org's inputs name are not disclosed either
         store = self.store(caller)
         try:
-            body = await store.read(caller.input_uri, limit=limits.INPUTS_BYTES)
+            body = await store.read(caller.input_uri, limit=proxy_limits.INPUTS_BYTES)
             inputs = Inputs.FromString(body)
         except BlobNotFoundError:
             return frozenset()

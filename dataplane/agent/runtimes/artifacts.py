@@ -5,7 +5,7 @@ import logging
 from flyteidl2.core import execution_pb2
 from google.protobuf.message import DecodeError
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import attempt_limits
 from dataplane.agent.core.endings import TaskError
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.protocol import Job
@@ -24,7 +24,8 @@ async def read_error(stores: Stores, job: Job) -> TaskError | None:
     store = stores.of(job.assignment)
     try:
         body = await stores.with_retries(
-            lambda: store.read(uri, limit=limits.ERROR_BYTES), limits.STORAGE_TIMEOUT
+            lambda: store.read(uri, limit=attempt_limits.ERROR_BYTES),
+            attempt_limits.STORAGE_TIMEOUT,
         )
         document = execution_pb2.ErrorDocument.FromString(body)
     except BlobNotFoundError:
@@ -62,7 +63,7 @@ async def find_report(stores: Stores, job: Job) -> str:
         return ""
     uri = f"{job.assignment.output_prefix}/report.html"
     store = stores.of(job.assignment)
-    found = await stores.with_retries(lambda: store.exists(uri), limits.STORAGE_TIMEOUT)
+    found = await stores.with_retries(lambda: store.exists(uri), attempt_limits.STORAGE_TIMEOUT)
     return uri if found else ""
 
 
@@ -70,7 +71,7 @@ async def has_outputs(stores: Stores, job: Job) -> bool:
     """Whether outputs.pb exists: the SDK writes it last, when the task has succeeded."""
     uri = f"{job.assignment.output_prefix}/{OUTPUTS_NAME}"
     store = stores.of(job.assignment)
-    return await stores.with_retries(lambda: store.exists(uri), limits.STORAGE_TIMEOUT)
+    return await stores.with_retries(lambda: store.exists(uri), attempt_limits.STORAGE_TIMEOUT)
 
 
 async def ship_log(stores: Stores, job: Job, packed: bytes) -> str:
@@ -78,7 +79,9 @@ async def ship_log(stores: Stores, job: Job, packed: bytes) -> str:
     uri = log_uri(job)
     try:
         store = stores.of(job.assignment)
-        await stores.with_retries(lambda: store.write(uri, packed), limits.LOG_SHIPPING_TIMEOUT)
+        await stores.with_retries(
+            lambda: store.write(uri, packed), attempt_limits.LOG_SHIPPING_TIMEOUT
+        )
     except BlobError:
         logger.warning("log upload failed", extra={"uri": uri}, exc_info=True)
         return ""

@@ -8,7 +8,7 @@ from flyteidl2.core import literals_pb2
 from flyteidl2.task import common_pb2
 from google.protobuf.message import DecodeError
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import attempt_limits
 from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.protocol import Job, ReportStatus
@@ -119,7 +119,7 @@ class InlineRuntime:
         store = self._stores.of(job.assignment)
         body = outputs.SerializeToString()
         await self._stores.with_retries(
-            lambda: store.write(f"{prefix}/outputs.pb", body), limits.STORAGE_TIMEOUT
+            lambda: store.write(f"{prefix}/outputs.pb", body), attempt_limits.STORAGE_TIMEOUT
         )
         return StatusUpdate(phase=Phase.SUCCEEDED, output_uri=prefix)
 
@@ -127,7 +127,8 @@ class InlineRuntime:
         store = self._stores.of(job.assignment)
         uri = job.assignment.input_uri
         body = await self._stores.with_retries(
-            lambda: store.read(uri, limit=limits.INPUTS_BYTES), limits.STORAGE_TIMEOUT
+            lambda: store.read(uri, limit=attempt_limits.INPUTS_BYTES),
+            attempt_limits.STORAGE_TIMEOUT,
         )
         try:
             return common_pb2.Inputs.FromString(body)

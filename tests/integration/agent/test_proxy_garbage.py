@@ -22,7 +22,7 @@ from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest, WatchRunDet
 from starlette.responses import PlainTextResponse
 
 from dataplane.agent.kube.objects import annotate_attempt
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.authority import Authority
 from dataplane.agent.proxy.bodies import Bodies
 from dataplane.agent.proxy.callers import Caller, identify
@@ -237,7 +237,7 @@ async def test_proxy_mutated_calls_never_cause_server_errors(
 async def test_proxy_times_out_half_sent_requests(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "HEAD_WITHIN", timedelta(seconds=1))
+    monkeypatch.setattr(proxy_limits, "HEAD_WITHIN", timedelta(seconds=1))
     async with AsyncExitStack() as clients:
         received = []
         for half in (b"", b"POST", head_of(UNARY, TOKEN)[:-2]):

@@ -4,8 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from dataplane.agent.core import limits
-from dataplane.agent.core.capacity import Load, Slots, capacity, default_slots
+from dataplane.agent.core.capacity import (
+    INLINE_AT_ONCE,
+    MEMORY_FLOOR,
+    STALLED_AFTER,
+    Load,
+    Slots,
+    capacity,
+    default_slots,
+)
 from tests.unit.agent.assignments import make_assignment
 
 PLENTY = 8 * 2**30
@@ -35,9 +42,9 @@ def make_load(
         (make_load(processes=4), 6),
         (make_load(processes=4, arriving=3), 3),
         (make_load(processes=12), 0),
-        (make_load(inline=limits.INLINE_AT_ONCE), 0),
-        (make_load(inline=limits.INLINE_AT_ONCE - 2), 2),
-        (make_load(free_memory=limits.MEMORY_FLOOR - 1), 0),
+        (make_load(inline=INLINE_AT_ONCE), 0),
+        (make_load(inline=INLINE_AT_ONCE - 2), 2),
+        (make_load(free_memory=MEMORY_FLOOR - 1), 0),
     ],
     ids=["idle", "busy", "arriving", "over", "inline-full", "inline-nearly", "no-memory"],
 )
@@ -46,14 +53,14 @@ def test_capacity_is_set_by_tightest_limit(load: Load, expected: int) -> None:
 
 
 def test_capacity_is_one_when_all_slots_are_stalled() -> None:
-    still = make_load(processes=10, still_for=limits.STALLED_AFTER)
+    still = make_load(processes=10, still_for=STALLED_AFTER)
 
     assert capacity(still, slots=10) == 1
     assert capacity(make_load(processes=10), slots=10) == 0
 
 
 def test_capacity_is_zero_below_memory_floor_even_when_stalled() -> None:
-    still = make_load(processes=10, still_for=limits.STALLED_AFTER, free_memory=0)
+    still = make_load(processes=10, still_for=STALLED_AFTER, free_memory=0)
 
     assert capacity(still, slots=10) == 0
 

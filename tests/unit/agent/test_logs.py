@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import link_limits
 from dataplane.agent.runtimes.process import logs
 from dataplane.agent.runtimes.process.logs import LogReader, LogWriter, pack_log, read_last_lines
 from shared.formats.logs import DAMAGED, MAX_LINE_BYTES
@@ -183,22 +183,24 @@ def test_log_is_followed_as_it_grows(path: Path) -> None:
 
 def test_log_is_read_from_any_line(path: Path) -> None:
     writer = make_writer(path)
-    writer.feed(b"".join(f"{number}\n".encode() for number in range(1, 2 * limits.CHUNK_LINES)))
+    writer.feed(
+        b"".join(f"{number}\n".encode() for number in range(1, 2 * link_limits.CHUNK_LINES))
+    )
     writer.close()
 
-    lines = read_all(path, after_line=limits.CHUNK_LINES + 5)
-    assert lines[0].text == str(limits.CHUNK_LINES + 6)
-    assert lines[-1].text == str(2 * limits.CHUNK_LINES - 1)
+    lines = read_all(path, after_line=link_limits.CHUNK_LINES + 5)
+    assert lines[0].text == str(link_limits.CHUNK_LINES + 6)
+    assert lines[-1].text == str(2 * link_limits.CHUNK_LINES - 1)
 
 
 def test_log_chunks_are_bounded(path: Path) -> None:
     writer = make_writer(path)
-    writer.feed(b"x\n" * (limits.CHUNK_LINES + 1))
+    writer.feed(b"x\n" * (link_limits.CHUNK_LINES + 1))
     writer.close()
     chunk = LogReader(path).read(0)
 
     assert chunk is not None
-    assert len(chunk.lines) == limits.CHUNK_LINES
+    assert len(chunk.lines) == link_limits.CHUNK_LINES
 
 
 def test_last_log_lines_are_the_tasks_own(path: Path) -> None:
@@ -317,7 +319,7 @@ def test_full_disk_only_hides_the_unfinished_line(path: Path) -> None:
         b"\xff\xfe\x80",
         b'{"t":1,"m":"cut he',
         b"x" * (3 * MAX_LINE_BYTES),
-        b"x\n" * (3 * limits.CHUNK_LINES),
+        b"x\n" * (3 * link_limits.CHUNK_LINES),
     ],
     ids=["words", "nuls", "invalid-utf8", "truncated", "huge", "lines"],
 )

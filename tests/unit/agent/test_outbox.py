@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from hypothesis import given, strategies as st
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import link_limits
 from dataplane.agent.core.active_attempts import ActiveAttempt, StatusUpdate, next_report
 from dataplane.agent.core.outbox import Outbox
 from shared.model.phases import Phase
@@ -67,16 +67,16 @@ def test_acknowledgement_covers_all_earlier_versions() -> None:
 
 def test_outbox_frame_is_bounded() -> None:
     outbox = Outbox()
-    for number in range(1, limits.FRAME_ITEMS + 11):
+    for number in range(1, link_limits.FRAME_ITEMS + 11):
         outbox.add(make_reports(number, Phase.RUNNING))
 
-    assert len(outbox.take()) == limits.FRAME_ITEMS
+    assert len(outbox.take()) == link_limits.FRAME_ITEMS
     assert len(outbox.take()) == 10
 
 
 def test_outbox_large_reports_make_smaller_frames() -> None:
     outbox = Outbox()
-    failure = Failure(code="X", kind=FailureKind.USER, message="x" * (limits.FRAME_BYTES // 3))
+    failure = Failure(code="X", kind=FailureKind.USER, message="x" * (link_limits.FRAME_BYTES // 3))
     for number in range(1, 8):
         _, report = next_report(
             make_active(number), StatusUpdate(phase=Phase.FAILED, failure=failure), NOW
@@ -91,12 +91,12 @@ def test_outbox_large_reports_make_smaller_frames() -> None:
 
 def test_outbox_in_flight_is_bounded_until_acknowledged() -> None:
     outbox = Outbox()
-    for number in range(1, limits.REPORTS_IN_FLIGHT + 2):
+    for number in range(1, link_limits.REPORTS_IN_FLIGHT + 2):
         outbox.add(make_reports(number, Phase.RUNNING))
     sent: list[Report] = []
     while taken := outbox.take():
         sent += taken
-    assert len(sent) == limits.REPORTS_IN_FLIGHT
+    assert len(sent) == link_limits.REPORTS_IN_FLIGHT
 
     outbox.acknowledge(acknowledge(sent[0]))
     assert len(outbox.take()) == 1

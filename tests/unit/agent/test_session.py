@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import link_limits
 from dataplane.agent.core.session import (
     Deliver,
     HeartbeatAcknowledged,
@@ -138,7 +138,7 @@ def test_empty_inventory_is_sent() -> None:
 
 
 def test_long_inventory_is_chunked_with_last_marked() -> None:
-    held = [make_active(number).lease for number in range(1, 2 * limits.FRAME_ITEMS + 2)]
+    held = [make_active(number).lease for number in range(1, 2 * link_limits.FRAME_ITEMS + 2)]
     session, _ = greet(HELLO, NOW)
     _, effects = receive(session, WELCOME, held, NOW)
 
@@ -226,7 +226,7 @@ def test_unchanged_credit_is_not_announced_and_never_reduced() -> None:
 
 
 def test_credit_increase_is_not_announced_while_plenty_is_unused() -> None:
-    plenty = limits.PLENTY_OF_CREDIT
+    plenty = link_limits.PLENTY_OF_CREDIT
     session, _ = extend_credit(make_open_session(), plenty)
 
     assert extend_credit(session, plenty * 5 // 4) == (session, None)
@@ -295,17 +295,17 @@ def test_heartbeat_is_acknowledged_as_of_its_sending_time() -> None:
 
 def test_unacknowledged_heartbeats_are_bounded() -> None:
     session = make_open_session()
-    for number in range(1, 3 * limits.HEARTBEATS_UNNOTED):
+    for number in range(1, 3 * link_limits.HEARTBEATS_UNNOTED):
         at = NOW + number * BEAT
         session, _ = tick(session, at)
         session, _ = receive(session, Heartbeat(number=number, sent_at=at), [], at)
 
-    assert len(session.unnoted) == limits.HEARTBEATS_UNNOTED
+    assert len(session.unnoted) == link_limits.HEARTBEATS_UNNOTED
 
 
 def test_greeting_times_out() -> None:
     session, _ = greet(HELLO, NOW)
-    _, effects = tick(session, NOW + limits.GREETING_TIMEOUT)
+    _, effects = tick(session, NOW + link_limits.GREETING_TIMEOUT)
 
     assert isinstance(effects[0], End)
     assert effects[0].code == "greeting_timeout"
@@ -321,7 +321,7 @@ def test_heartbeat_interval_has_a_floor() -> None:
     )
     session, _ = receive(session, quick, [], NOW)
 
-    assert session.heartbeat_every == limits.HEARTBEAT_FLOOR
+    assert session.heartbeat_every == link_limits.HEARTBEAT_FLOOR
 
 
 def test_session_ends_at_requested_reconnect_time() -> None:
@@ -336,6 +336,6 @@ def test_session_ends_at_requested_reconnect_time() -> None:
 
 def test_peer_timeout_is_greeting_timeout_then_heartbeats() -> None:
     greeting, _ = greet(HELLO, NOW)
-    assert peer_timeout(greeting) == limits.GREETING_TIMEOUT
+    assert peer_timeout(greeting) == link_limits.GREETING_TIMEOUT
     opened = make_open_session()
-    assert peer_timeout(opened) == limits.SILENT_INTERVALS * opened.heartbeat_every
+    assert peer_timeout(opened) == link_limits.SILENT_INTERVALS * opened.heartbeat_every

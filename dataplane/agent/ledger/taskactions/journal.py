@@ -28,8 +28,8 @@ from dataplane.agent.kube.objects import (
     name_of,
 )
 from dataplane.agent.ledger.journal import Contents, Entry, LedgerError
-from dataplane.agent.ledger.taskactions import codec, limits
-from dataplane.agent.ledger.taskactions.facts import AgentMetadata
+from dataplane.agent.ledger.taskactions import codec, journal_limits
+from dataplane.agent.ledger.taskactions.agent_metadata import AgentMetadata
 from dataplane.agent.ledger.taskactions.specs import Specs
 from dataplane.agent.ledger.taskactions.writing import Page, Writer
 from shared.kit.clock import Clock
@@ -257,9 +257,9 @@ class TaskActionJournal:
             pause = timedelta(hours=1)
             now = self._clock.now()
             due: list[Page] = []
-            while self._acknowledged and len(due) < limits.DELETES_AT_ONCE:
+            while self._acknowledged and len(due) < journal_limits.DELETES_AT_ONCE:
                 at, page = self._acknowledged[0]
-                if at > now and len(self._acknowledged) <= limits.ENDED_TASKACTIONS_KEPT:
+                if at > now and len(self._acknowledged) <= journal_limits.ENDED_TASKACTIONS_KEPT:
                     pause = at - now
                     break
                 due.append(page)
@@ -324,7 +324,7 @@ class TaskActionJournal:
     async def _finish(self) -> None:
         """Finish unwritten changes within CLOSING; the next agent misses the rest."""
         try:
-            async with asyncio.timeout(limits.CLOSING.total_seconds()):
+            async with asyncio.timeout(journal_limits.CLOSING.total_seconds()):
                 await self._metadata.flush()
                 while self._work:
                     await asyncio.wait(self._work)

@@ -18,7 +18,7 @@ from dataplane.agent.kube.errors import ConflictError, ExistsError, KubeError, N
 from dataplane.agent.kube.namespaces import Namespaces, NoNamespaceError
 from dataplane.agent.kube.objects import TASK_ACTION, Name, Object
 from dataplane.agent.ledger.journal import LedgerError
-from dataplane.agent.ledger.taskactions import codec, limits
+from dataplane.agent.ledger.taskactions import codec, journal_limits
 from shared.kit.clock import Clock
 from shared.model.phases import TERMINAL
 from shared.model.reports import Report
@@ -218,7 +218,7 @@ class Writer:
                     "ledger write refused by the API server, retrying",
                     extra={"detail": str(error)},
                 )
-                await self._clock.sleep(limits.REFUSED_AGAIN_AFTER)
+                await self._clock.sleep(journal_limits.REFUSED_AGAIN_AFTER)
 
 
 class _RefusedError(Exception):
@@ -245,7 +245,7 @@ def _fit(report: Report) -> Report:
     size, kept = 0, []
     for event in reversed(report.events):
         size += len(event.message) + len(event.reason) + 64
-        if size > limits.EVENTS_BYTES:
+        if size > journal_limits.EVENTS_BYTES:
             break
         kept.append(event)
     if len(kept) == len(report.events):

@@ -18,13 +18,13 @@ import grpc
 import grpc.aio
 from flyteidl2.connector import connector_pb2, service_pb2_grpc
 
-from dataplane.agent.core import limits
+from dataplane.agent.runtimes.connectors import connector_limits
 
 _T = TypeVar("_T")
 
 _OPTIONS = (
-    ("grpc.max_receive_message_length", limits.CONNECTOR_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", limits.CONNECTOR_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", connector_limits.MESSAGE_BYTES),
+    ("grpc.max_send_message_length", connector_limits.MESSAGE_BYTES),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
@@ -92,7 +92,7 @@ class ConnectorClient:
         if self._channel is not None:
             await self._channel.close()
 
-    async def wait_until_reachable(self, within: timedelta = limits.CONNECTOR_DIAL_TIMEOUT) -> None:
+    async def wait_until_reachable(self, within: timedelta = connector_limits.DIAL_TIMEOUT) -> None:
         """Wait until the channel is ready; ConnectorUnavailableError after ``within``."""
         try:
             async with asyncio.timeout(within.total_seconds()):
@@ -105,7 +105,7 @@ class ConnectorClient:
 
     async def list_categories(self) -> Sequence[Category]:
         stub = service_pb2_grpc.ConnectorMetadataServiceStub(self._open())
-        timeout = limits.CONNECTOR_GET_TIMEOUT.total_seconds()
+        timeout = connector_limits.GET_TIMEOUT.total_seconds()
         call = stub.ListConnectors(connector_pb2.ListConnectorsRequest(), timeout=timeout)
         answer = await self._call("list its task types", call)
         return [
@@ -116,19 +116,19 @@ class ConnectorClient:
 
     async def create(self, request: connector_pb2.CreateTaskRequest) -> bytes:
         """Create the job; return its resource_meta, the connector's opaque identifier of it."""
-        timeout = limits.CONNECTOR_CREATE_TIMEOUT.total_seconds()
+        timeout = connector_limits.CREATE_TIMEOUT.total_seconds()
         call = self._tasks.CreateTask(request, timeout=timeout)
         answer = await self._call("create the job", call)
         return bytes(answer.resource_meta)
 
     async def get_status(self, request: connector_pb2.GetTaskRequest) -> connector_pb2.Resource:
-        timeout = limits.CONNECTOR_GET_TIMEOUT.total_seconds()
+        timeout = connector_limits.GET_TIMEOUT.total_seconds()
         call = self._tasks.GetTask(request, timeout=timeout)
         answer = await self._call("report the job's status", call)
         return answer.resource
 
     async def delete(self, request: connector_pb2.DeleteTaskRequest) -> None:
-        timeout = limits.CONNECTOR_CREATE_TIMEOUT.total_seconds()
+        timeout = connector_limits.CREATE_TIMEOUT.total_seconds()
         await self._call("delete the job", self._tasks.DeleteTask(request, timeout=timeout))
 
     def _open(self) -> grpc.aio.Channel:

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from flyteidl2.connector import connector_pb2
 from flyteidl2.core import security_pb2
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import attempt_limits
 from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.core.endings import failure_of_error
 from dataplane.agent.runtimes.artifacts import are_outputs_missing, find_report, read_error
-from dataplane.agent.runtimes.connectors import requests
+from dataplane.agent.runtimes.connectors import connector_limits, requests
 from dataplane.agent.runtimes.connectors.client import (
     ConnectorClient,
     ConnectorError,
@@ -54,11 +54,11 @@ class LostJobError(Exception):
 class Pace:
     """Poll intervals of a job, and timeouts of its connector."""
 
-    first: timedelta = limits.CONNECTOR_POLL_MIN
-    at_most: timedelta = limits.CONNECTOR_POLL_MAX
-    unavailable_timeout: timedelta = limits.CONNECTOR_UNAVAILABLE_TIMEOUT
-    dial: timedelta = limits.CONNECTOR_DIAL_TIMEOUT
-    creation_grace: timedelta = limits.CONNECTOR_CREATE_TIMEOUT * 2  # another agent's creation
+    first: timedelta = connector_limits.POLL_MIN
+    at_most: timedelta = connector_limits.POLL_MAX
+    unavailable_timeout: timedelta = connector_limits.UNAVAILABLE_TIMEOUT
+    dial: timedelta = connector_limits.DIAL_TIMEOUT
+    creation_grace: timedelta = connector_limits.CREATE_TIMEOUT * 2  # another agent's creation
 
     def pause(self, polls: int) -> timedelta:
         """Return the time until the next poll, after ``polls`` polls without a change."""
@@ -209,7 +209,7 @@ class RemoteJob:
         elif resource.HasField("outputs") or not self.job.task.outputs:
             store, body = stores.of(self.job.assignment), resource.outputs.SerializeToString()
             await stores.with_retries(
-                lambda: store.write(f"{prefix}/outputs.pb", body), limits.STORAGE_TIMEOUT
+                lambda: store.write(f"{prefix}/outputs.pb", body), attempt_limits.STORAGE_TIMEOUT
             )
         if self.job.task.container is not None:  # it may have run the SDK's entry point
             error = await read_error(stores, self.job)
@@ -252,7 +252,7 @@ class RemoteJob:
         self, receipt: connector_pb2.GetTaskRequest
     ) -> connector_pb2.Resource | None:
         request = requests.get_request(receipt, self.connection)
-        deadline = self.clock.now() + limits.CONNECTOR_DELETE_TIMEOUT
+        deadline = self.clock.now() + connector_limits.DELETE_TIMEOUT
         while self.clock.now() < deadline:
             try:
                 resource = await self.client.get_status(request)

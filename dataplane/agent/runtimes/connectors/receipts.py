@@ -15,8 +15,9 @@ from uuid import uuid4
 from flyteidl2.connector import connector_pb2
 from google.protobuf.message import DecodeError
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import attempt_limits
 from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.connectors import connector_limits
 from dataplane.agent.runtimes.protocol import Job
 from shared.blobs.errors import BlobExistsError, BlobNotFoundError
 
@@ -39,8 +40,8 @@ class Receipts:
         store, uri = self.stores.of(job.assignment), _uri(job, _RECEIPT)
         try:
             body = await self.stores.with_retries(
-                lambda: store.read(uri, limit=limits.CONNECTOR_MESSAGE_BYTES),
-                limits.STORAGE_TIMEOUT,
+                lambda: store.read(uri, limit=connector_limits.MESSAGE_BYTES),
+                attempt_limits.STORAGE_TIMEOUT,
             )
             return connector_pb2.GetTaskRequest.FromString(body)
         except BlobNotFoundError:
@@ -57,11 +58,11 @@ class Receipts:
             await store.write_stream(uri, _once(mark), replace=False)
 
         try:
-            await self.stores.with_retries(claim, limits.STORAGE_TIMEOUT)
+            await self.stores.with_retries(claim, attempt_limits.STORAGE_TIMEOUT)
         except BlobExistsError:
             # Possibly our own claim: a write whose answer was lost is retried.
             found = await self.stores.with_retries(
-                lambda: store.read(uri, limit=_BEGUN_BYTES), limits.STORAGE_TIMEOUT
+                lambda: store.read(uri, limit=_BEGUN_BYTES), attempt_limits.STORAGE_TIMEOUT
             )
             return found == mark
         return True
@@ -69,7 +70,9 @@ class Receipts:
     async def keep(self, job: Job, receipt: connector_pb2.GetTaskRequest) -> None:
         store, uri = self.stores.of(job.assignment), _uri(job, _RECEIPT)
         body = receipt.SerializeToString()
-        await self.stores.with_retries(lambda: store.write(uri, body), limits.STORAGE_TIMEOUT)
+        await self.stores.with_retries(
+            lambda: store.write(uri, body), attempt_limits.STORAGE_TIMEOUT
+        )
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

@@ -8,7 +8,7 @@ from flyteidl2.core import identifier_pb2, security_pb2, tasks_pb2
 from flyteidl2.task import common_pb2
 from google.protobuf import json_format
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import attempt_limits
 from dataplane.agent.kube.objects import label_attempt
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.connectors.client import Category
@@ -41,7 +41,7 @@ async def read_inputs(stores: Stores, job: Job) -> common_pb2.Inputs:
         return common_pb2.Inputs()
     store, uri = stores.of(job.assignment), job.assignment.input_uri
     body = await stores.with_retries(
-        lambda: store.read(uri, limit=limits.INPUTS_BYTES), limits.STORAGE_TIMEOUT
+        lambda: store.read(uri, limit=attempt_limits.INPUTS_BYTES), attempt_limits.STORAGE_TIMEOUT
     )
     return common_pb2.Inputs.FromString(body)
 

@@ -15,11 +15,10 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError
 
-from dataplane.agent.core import limits
 from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.runtimes.artifacts import ship_log
 from dataplane.agent.runtimes.blobs import Stores
-from dataplane.agent.runtimes.connectors import requests
+from dataplane.agent.runtimes.connectors import connector_limits, requests
 from dataplane.agent.runtimes.connectors.client import (
     ConnectorClient,
     ConnectorRefusedError,
@@ -63,7 +62,7 @@ class ConnectorRuntime:
         self._secrets = secrets or requests.NoSecretValues()
         self._pace = pace or Pace()
         self._running: dict[AttemptId, Transcript] = {}
-        self._over: LruCache[AttemptId, Transcript] = LruCache(limits.CONNECTOR_LOGS_KEPT)
+        self._over: LruCache[AttemptId, Transcript] = LruCache(connector_limits.LOGS_KEPT)
 
     def suits(self, job: Job, *, others: Collection[str]) -> bool:
         """

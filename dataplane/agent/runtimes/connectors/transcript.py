@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import link_limits
+from dataplane.agent.runtimes.connectors import connector_limits
 from shared.formats.logs import encode_line
 from shared.kit.clock import Clock
 from shared.kit.gzip import compress
@@ -27,7 +28,7 @@ class Transcript:
     async def say(self, text: str) -> None:
         """Append a line, unless it repeats the last one or the log is full."""
         text = text.strip()
-        if not text or len(self._lines) >= limits.CONNECTOR_LOG_LINES:
+        if not text or len(self._lines) >= connector_limits.LOG_LINES:
             return
         if self._lines and self._lines[-1].text == text:
             return
@@ -44,7 +45,7 @@ class Transcript:
         while True:
             async with self._update:
                 await self._update.wait_for(partial(self._has_lines, after_line))
-            lines = self._lines[after_line : after_line + limits.CHUNK_LINES]
+            lines = self._lines[after_line : after_line + link_limits.CHUNK_LINES]
             if not lines:
                 return
             after_line += len(lines)

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import attempt_limits
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import KubeError
 from dataplane.agent.kube.events import Events
 from dataplane.agent.kube.informer import Informer
 from dataplane.agent.kube.objects import POD, Kind, Object
 from dataplane.agent.runtimes.blobs import Stores
+from dataplane.agent.runtimes.kubernetes import runtime_limits
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
@@ -62,16 +63,18 @@ class Cluster:
     # Called before a pod is created in a namespace: NoNamespaceError if it is not for tasks.
     ensure: Callable[[str, Assignment], Awaitable[None]] = _take_any
     prepare: Callable[[str], Awaitable[None]] = _leave
-    grace: timedelta = limits.STOP_GRACE  # from SIGTERM to SIGKILL, when the agent ends a pod
+    grace: timedelta = (
+        attempt_limits.STOP_GRACE
+    )  # from SIGTERM to SIGKILL, when the agent ends a pod
     # A pod still present this long after its deletion deadline is on a lost node. Its object is
     # removed, and its token with it: a process that still runs there can call nothing.
     lost_after: timedelta = timedelta(minutes=5)
     log_links: Sequence[LogLink] = ()  # the cluster's own, with placeholders
     writes: asyncio.Semaphore = field(
-        default_factory=lambda: asyncio.Semaphore(limits.KUBE_WRITES_AT_ONCE)
+        default_factory=lambda: asyncio.Semaphore(runtime_limits.WRITES_AT_ONCE)
     )
     captures: asyncio.Semaphore = field(
-        default_factory=lambda: asyncio.Semaphore(limits.KUBE_LOGS_AT_ONCE)
+        default_factory=lambda: asyncio.Semaphore(runtime_limits.LOGS_AT_ONCE)
     )
 
     @property

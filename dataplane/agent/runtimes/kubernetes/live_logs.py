@@ -13,10 +13,11 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import attempt_limits
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import KubeError
 from dataplane.agent.kube.objects import Object
+from dataplane.agent.runtimes.kubernetes import runtime_limits
 from dataplane.agent.runtimes.kubernetes.logs import (
     Source,
     as_log_line,
@@ -91,7 +92,7 @@ class Tail:
 
     async def _observe(self, sources: Sequence[Source]) -> Sequence[LogLine]:
         """Read on from all sources; return the lines whose order is final."""
-        complete_until = self._clock.now() - limits.KUBE_LOG_DELAY
+        complete_until = self._clock.now() - runtime_limits.LOG_DELAY
         complete = [f"{complete_until:%Y-%m-%dT%H:%M:%S.%f}000Z"]
         cut: list[Source] = []
         for index, source in enumerate(sources):
@@ -111,7 +112,7 @@ class Tail:
     async def _read_piece(self, index: int, source: Source) -> bool:
         """Read the next piece of one source; return whether more is available."""
         after = self._read_up_to.get(source, "")
-        limit = limits.KUBE_LOG_PIECE * self._pieces
+        limit = runtime_limits.LOG_PIECE * self._pieces
         size = 0
         now = self._clock.now()
         chunks = read(self._kube, source, after=after, limit_bytes=limit)
@@ -127,12 +128,12 @@ class Tail:
                     self._read_up_to[source] = max(after, lines[-1].timestamp)
         except KubeError as error:
             _note(source, error)
-        return size > limit - 2 * limits.LINE_BYTES
+        return size > limit - 2 * attempt_limits.LINE_BYTES
 
     async def _pause(self) -> None:
         """Wait for a change of the attempt, at most until the next poll is due."""
         try:
-            async with asyncio.timeout(limits.KUBE_LOG_POLL.total_seconds()):
+            async with asyncio.timeout(runtime_limits.LOG_POLL.total_seconds()):
                 await self._changed.wait()
         except TimeoutError:
             pass  # the API sends no notification when a log grows

@@ -14,11 +14,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import attempt_limits
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import InvalidError, NotFoundError
 from dataplane.agent.kube.objects import Name, Object, name_of
-from dataplane.agent.runtimes.kubernetes import statuses
+from dataplane.agent.runtimes.kubernetes import runtime_limits, statuses
 from dataplane.agent.runtimes.log_lines import cut_text, find_cut, overwrite
 from shared.formats.logs import encode_line
 from shared.kit.gzip import Compressor
@@ -71,7 +71,7 @@ def list_sources(
         for container in _containers(by_name[name])
         if not begun or _has_begun(by_name[name], container)
     ]
-    return sources[: limits.KUBE_LOG_SOURCES]
+    return sources[: runtime_limits.LOG_SOURCES]
 
 
 async def read(
@@ -97,7 +97,7 @@ async def read(
         since_time=since,
         timestamps=True,
         limit_bytes=limit_bytes,
-        silence=limits.KUBE_LOG_SILENCE if follow else None,
+        silence=runtime_limits.LOG_SILENCE if follow else None,
     )
     parser = _Parser()
     try:
@@ -117,8 +117,8 @@ async def capture(kube: Kube, sources: Sequence[Source]) -> Captured:
     """Read the whole log, bounded; KubeError when the connection breaks."""
     packer = Compressor()
     packed: list[bytes] = []
-    last: deque[str] = deque(maxlen=limits.LAST_LINES)
-    left = limits.LOG_BYTES
+    last: deque[str] = deque(maxlen=attempt_limits.LAST_LINES)
+    left = attempt_limits.LOG_BYTES
     merged = _merge([_paged(kube, source) for source in sources])
     async with aclosing(merged):
         async for batch in merged:
@@ -128,7 +128,7 @@ async def capture(kube: Kube, sources: Sequence[Source]) -> Captured:
             last.extend(line.text for line in batch if line.originator is Originator.USER)
             if left <= 0:
                 break
-    if left == limits.LOG_BYTES:
+    if left == attempt_limits.LOG_BYTES:
         return Captured(b"", [])
     packed.append(packer.finish())
     return Captured(b"".join(packed), _bounded(last))
@@ -180,8 +180,8 @@ class _Parser:
         for raw in whole:
             yield from self._parse(raw)
         self._rest = _drop_overwritten(rest)
-        while len(self._rest) > 2 * limits.LINE_BYTES:
-            cut = find_cut(self._rest, limits.LINE_BYTES)
+        while len(self._rest) > 2 * attempt_limits.LINE_BYTES:
+            cut = find_cut(self._rest, attempt_limits.LINE_BYTES)
             raw, self._rest = self._rest[:cut], self._rest[cut:]
             yield from self._parse(raw)
 
@@ -197,7 +197,7 @@ class _Parser:
             self._timestamp = stamp
         else:
             text = raw  # the rest of a line that was too long
-        for piece in cut_text(overwrite(text), limits.LINE_BYTES):
+        for piece in cut_text(overwrite(text), attempt_limits.LINE_BYTES):
             yield Line(self._timestamp, piece.decode(errors="replace"))
 
 
@@ -282,7 +282,7 @@ def _pack(packer: Compressor, batch: Sequence[LogLine], left: int) -> tuple[byte
 def _bounded(lines: Collection[str]) -> Sequence[str]:
     """Keep as many of the last lines as a pod's recorded outcome may hold."""
     kept: deque[str] = deque()
-    left = limits.KUBE_LAST_LINES_BYTES
+    left = runtime_limits.LAST_LINES_BYTES
     for line in reversed(lines if isinstance(lines, deque) else list(lines)):
         raw = line.encode()[: max(0, left)]
         left -= len(raw) + 1

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import attempt_limits
 from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.kube.errors import KubeError
 from dataplane.agent.kube.objects import POD, Object, name_of
@@ -27,6 +27,7 @@ from dataplane.agent.runtimes.kubernetes import (
     failures,
     input_templates,
     logs,
+    runtime_limits,
     statuses,
 )
 from dataplane.agent.runtimes.kubernetes.cluster import Cluster
@@ -43,7 +44,6 @@ from dataplane.agent.runtimes.kubernetes.resource import Resource
 from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from dataplane.agent.runtimes.tasks import BadSpecError
 from shared.blobs.errors import BlobError
-from shared.kit.backoff import Backoff
 from shared.model.phases import Phase
 from shared.model.reports import ClusterEvent, Failure, FailureKind, LogLink
 
@@ -56,7 +56,6 @@ _PHASES = {
 }
 
 
-_BACKOFF = Backoff(first=limits.KUBE_QUOTA_RETRY_MIN, at_most=limits.KUBE_QUOTA_RETRY_MAX, jitter=0)
 _UNSEEN_FOR = timedelta(seconds=10)  # after that the reason is reported
 _PASSING = timedelta(seconds=1)  # an image that is on the node, a volume that is at hand
 _ORDINARY = frozenset({"ContainerCreating", "PodInitializing", "Pulling"})
@@ -173,7 +172,7 @@ class AttemptReconciler:
                 Phase.WAITING_FOR_RESOURCES, rejection.reason, rejection.message
             )
             rejections += 1
-            await self._pause(_BACKOFF.delay(rejections))
+            await self._pause(runtime_limits.QUOTA_BACKOFF.delay(rejections))
             unanswered = unanswered or rejection.reason == creation_errors.UNAVAILABLE
             if unanswered and self._resource.was_seen():
                 return None  # it was created nevertheless, and may itself use up the quota
@@ -215,7 +214,7 @@ class AttemptReconciler:
             instants = [one for one in desired if one is not None]
             now = self._cluster.clock.now()
             await self._pause(
-                min([limits.KUBE_RECONCILE_INTERVAL, *(one - now for one in instants)])
+                min([runtime_limits.RECONCILE_INTERVAL, *(one - now for one in instants)])
             )
 
     def _observe(self, resource: Object) -> Observation:
@@ -354,7 +353,7 @@ class AttemptReconciler:
                 async with self._cluster.captures:
                     captured = await call_with_retries(
                         lambda: logs.capture(self._cluster.kube, sources),
-                        retry_timeout=limits.LOG_SHIPPING_TIMEOUT,
+                        retry_timeout=attempt_limits.LOG_SHIPPING_TIMEOUT,
                     )
             except KubeError as error:
                 logger.warning(

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
-from dataplane.agent.core import limits
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ExistsError, KubeError, NotFoundError
 from dataplane.agent.kube.namespaces import NoNamespaceError
@@ -27,7 +26,7 @@ from dataplane.agent.kube.objects import (
     name_attempt,
     name_of,
 )
-from dataplane.agent.runtimes.kubernetes import creation_errors, statuses
+from dataplane.agent.runtimes.kubernetes import creation_errors, runtime_limits, statuses
 from dataplane.agent.runtimes.kubernetes.cluster import Cluster
 from dataplane.agent.runtimes.kubernetes.creation_errors import Rejected
 from dataplane.agent.runtimes.kubernetes.recorded_outcomes import (
@@ -123,8 +122,8 @@ class Resource:
             await self._cluster.prepare(self.name.namespace)
             body = await self._owned(kube, built)
             size = len(json.dumps(body))
-            if size > limits.KUBE_OBJECT_BYTES:
-                return creation_errors.too_large(size, limits.KUBE_OBJECT_BYTES)
+            if size > runtime_limits.OBJECT_BYTES:
+                return creation_errors.too_large(size, runtime_limits.OBJECT_BYTES)
             async with self._cluster.writes:
                 made = await kube.create(self.kind, body)
         except ExistsError:
@@ -152,7 +151,7 @@ class Resource:
                 elif at := await self.release_lost(obj):
                     due.append(at)
             now = self._cluster.clock.now()
-            await pause(min([limits.KUBE_RECONCILE_INTERVAL, *(at - now for at in due)]))
+            await pause(min([runtime_limits.RECONCILE_INTERVAL, *(at - now for at in due)]))
 
     async def release_lost(self, obj: Object) -> datetime | None:
         """
@@ -185,7 +184,7 @@ class Resource:
                 return None
             except KubeError as error:
                 self._warn("recorded outcome not read, retrying", error)
-            await self._cluster.clock.sleep(limits.KUBE_RECONCILE_INTERVAL)
+            await self._cluster.clock.sleep(runtime_limits.RECONCILE_INTERVAL)
 
     async def record_outcome(self, outcome: AckStatus) -> None:
         body = {"metadata": {"annotations": {ANNOTATION: render_outcome(outcome)}}}
@@ -268,7 +267,7 @@ class Resource:
             except KubeError as error:
                 self._warn("resource not read, retrying", error)
                 if self._made is None:
-                    await self._cluster.clock.sleep(limits.KUBE_RECONCILE_INTERVAL)
+                    await self._cluster.clock.sleep(runtime_limits.RECONCILE_INTERVAL)
                     continue
                 found = self._made[0]
             if not self._is_own(found):

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, field
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import link_limits
 from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.kube.objects import POD
+from dataplane.agent.runtimes.kubernetes import runtime_limits
 from dataplane.agent.runtimes.kubernetes.cluster import Cluster
 from dataplane.agent.runtimes.kubernetes.live_logs import Tail, View
 from dataplane.agent.runtimes.kubernetes.plugin import Plugin
@@ -50,7 +51,7 @@ class KubernetesRuntime:
         self._by_type = {name: plugin for plugin in plugins for name in plugin.task_types}
         self._default = next(plugin for plugin in plugins if plugin.kind == POD)
         self._known: LruCache[AttemptId, _Known] = LruCache(
-            limits.KUBE_ENDED_REMEMBERED, may_evict=lambda _, known: known.over
+            runtime_limits.ENDED_REMEMBERED, may_evict=lambda _, known: known.over
         )
 
     def __repr__(self) -> str:
@@ -131,7 +132,7 @@ def _chunks(lines: Sequence[LogLine], *, before: int, after: int) -> Iterator[Lo
             continue
         chunk.append(line)
         size += len(line.text)
-        if len(chunk) >= limits.CHUNK_LINES or size >= limits.CHUNK_BYTES:
+        if len(chunk) >= link_limits.CHUNK_LINES or size >= link_limits.CHUNK_BYTES:
             yield LogChunk(chunk, number)
             chunk, size = [], 0
     if chunk:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import link_limits
 from dataplane.agent.runtimes.log_lines import cut_text, decode_start, overwrite
 from dataplane.agent.runtimes.process.state_files import (
     StateUnreadableError,
@@ -167,7 +167,7 @@ class LogReader:
     def _read_chunk(self, file: BinaryIO, after_line: int) -> LogChunk | None:
         lines: list[LogLine] = []
         size = 0
-        while len(lines) < limits.CHUNK_LINES and size < limits.CHUNK_BYTES:
+        while len(lines) < link_limits.CHUNK_LINES and size < link_limits.CHUNK_BYTES:
             raw = file.readline(MAX_LINE_BYTES)
             is_complete = raw.endswith(b"\n")
             if not (is_complete or len(raw) == MAX_LINE_BYTES or (raw and self._is_overlong)):
@@ -192,11 +192,11 @@ def read_last_lines(path: Path, count: int) -> Sequence[str]:
     try:
         with open_file(path) as file:
             size = file.seek(0, 2)
-            file.seek(max(0, size - limits.CHUNK_BYTES))
+            file.seek(max(0, size - link_limits.CHUNK_BYTES))
             raws = file.read().split(b"\n")
     except (FileNotFoundError, StateUnreadableError):
         return []
-    if size > limits.CHUNK_BYTES:
+    if size > link_limits.CHUNK_BYTES:
         raws = raws[1:]  # an incomplete line
     decoder = LogDecoder()
     lines = [line for raw in raws if raw for line in decoder.decode(raw)]

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import attempt_limits
 from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.core.endings import (
     CRASHES,
@@ -71,7 +71,7 @@ class ProcessRuntime:
         endpoint: Endpoint,
         grace: timedelta,
         clock: Clock,
-        shim_margin: timedelta = limits.SHIM_MARGIN,
+        shim_margin: timedelta = attempt_limits.SHIM_MARGIN,
     ) -> None:
         self._root = root
         self._fence = FenceFile(root.with_name("fence"))
@@ -236,8 +236,8 @@ class ProcessRuntime:
             max_runtime_seconds=None if max_runtime is None else max_runtime.total_seconds(),
             memory_limit=container.memory_limit,
             grace_seconds=self._bounds.grace.total_seconds(),
-            line_bytes=limits.LINE_BYTES,
-            log_bytes=limits.LOG_BYTES,
+            line_bytes=attempt_limits.LINE_BYTES,
+            log_bytes=attempt_limits.LOG_BYTES,
             fence=str(self._fence.path) if job.assignment.replaceable else None,
         )
 
@@ -295,7 +295,9 @@ class ProcessRuntime:
         found = AttemptArtifacts(
             exit=ended,
             output_prefix=assignment.output_prefix,
-            last_lines=await asyncio.to_thread(read_last_lines, directory.log, limits.LAST_LINES),
+            last_lines=await asyncio.to_thread(
+                read_last_lines, directory.log, attempt_limits.LAST_LINES
+            ),
             max_runtime_seconds=None
             if job.task.max_runtime is None
             else job.task.max_runtime.total_seconds(),

@@ -18,7 +18,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import attempt_limits
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start
 from dataplane.agent.runtimes.process.fixed_variables import find_fixed
 from dataplane.agent.runtimes.process.shim import STARTED
@@ -108,7 +108,7 @@ class Spawner:
         """Start a shim with ``begin``; return whether it claimed the attempt; TimeoutError."""
         started, ready = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            async with asyncio.timeout(limits.START_TIMEOUT.total_seconds()):
+            async with asyncio.timeout(attempt_limits.START_TIMEOUT.total_seconds()):
                 try:
                     await begin(directory, ready)
                 finally:

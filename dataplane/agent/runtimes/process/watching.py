@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import attempt_limits
 from dataplane.agent.runtimes.environment import ATTEMPT_VARIABLE
 from dataplane.agent.runtimes.process import process_tree
 from dataplane.agent.runtimes.process.directory import AttemptDirectory
@@ -29,8 +29,8 @@ class Bounds:
     """Timeouts of a shim, and the interval at which they are checked."""
 
     grace: timedelta  # the task's, from SIGTERM to SIGKILL
-    margin: timedelta = limits.SHIM_MARGIN  # added for the shim itself
-    check_interval: timedelta = limits.SHIM_LOOK_EVERY
+    margin: timedelta = attempt_limits.SHIM_MARGIN  # added for the shim itself
+    check_interval: timedelta = attempt_limits.SHIM_LOOK_EVERY
 
     @property
     def stop_timeout(self) -> timedelta:
@@ -128,7 +128,7 @@ def kill_all(directory: AttemptDirectory, shim: Identity | None) -> None:
     shims = set(process_tree.list_with_stderr(directory.shim_stderr))
     if shim is not None and shim.holds_pid:
         shims.add(shim.pid)
-    within = limits.ORPHANS_DIE_WITHIN.total_seconds()
+    within = attempt_limits.ORPHANS_DIE_WITHIN.total_seconds()
     until = time.monotonic() + within
     process_tree.kill(
         [pid for pid in shims if shim is None or pid != shim.pid or shim.is_alive], within

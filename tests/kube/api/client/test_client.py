@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from dataplane.agent.kube import access, limits
+from dataplane.agent.kube import access, client_limits
 from dataplane.agent.kube.client import Change, ChangeKind, Kube
 from dataplane.agent.kube.errors import (
     ConflictError,
@@ -71,7 +71,7 @@ async def test_list_of_many_pages_is_complete(
 ) -> None:
     for number in range(5):
         await kube.create(CONFIG_MAP, make_map(place, f"m{number}"))
-    monkeypatch.setattr(limits, "PAGE_ITEMS", 2)
+    monkeypatch.setattr(client_limits, "PAGE_ITEMS", 2)
 
     listing = await kube.list(CONFIG_MAP, namespace=place, labels="of=me")
 
@@ -89,7 +89,7 @@ async def test_list_that_expires_between_pages_is_complete(
 ) -> None:
     for number in range(3):
         await kube.create(CONFIG_MAP, make_map(place, f"m{number}"))
-    monkeypatch.setattr(limits, "PAGE_ITEMS", 1)
+    monkeypatch.setattr(client_limits, "PAGE_ITEMS", 1)
     ask, pages = kube._transport.request_json, 0
 
     async def forget_after_the_first_page(*args: Any, **rest: Any) -> dict[str, Any]:
@@ -171,7 +171,7 @@ async def test_watch_from_expired_version_raises_expired(
 async def test_watch_on_dead_connection_ends(
     kube: Kube, place: str, kube_api: KubeForTests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "WATCH_MARGIN", timedelta(seconds=1))
+    monkeypatch.setattr(client_limits, "WATCH_MARGIN", timedelta(seconds=1))
     since = (await kube.list(CONFIG_MAP, namespace=place)).resource_version
     changes = kube.watch(CONFIG_MAP, namespace=place, since=since, lasting=timedelta(seconds=1))
     await kube.create(CONFIG_MAP, make_map(place, "one"))
@@ -185,7 +185,7 @@ async def test_watch_on_dead_connection_ends(
 async def test_call_to_unresponsive_server_times_out(
     kube: Kube, place: str, kube_api: KubeForTests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "CALL_TIMEOUT", timedelta(milliseconds=300))
+    monkeypatch.setattr(client_limits, "CALL_TIMEOUT", timedelta(milliseconds=300))
     with kube_api.api_server.held_up(), pytest.raises(UnreachableError):
         await kube.with_retry_timeout(AT_ONCE).create(CONFIG_MAP, make_map(place, "one"))
 
@@ -254,7 +254,7 @@ async def test_exec_plugin_token_is_refreshed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "TOKEN_READ_EVERY", AT_ONCE)
+    monkeypatch.setattr(client_limits, "TOKEN_READ_EVERY", AT_ONCE)
     made = await api.create(f"/api/v1/namespaces/{place}/serviceaccounts/default/token", {})
     given = tmp_path / "given"
     version = "client.authentication.k8s.io/v1"
@@ -288,7 +288,7 @@ async def test_service_account_token_is_reread_from_file(
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(address.hostname))
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(address.port))
     monkeypatch.setattr(access, "_ACCOUNT", tmp_path)
-    monkeypatch.setattr(limits, "TOKEN_READ_EVERY", AT_ONCE)
+    monkeypatch.setattr(client_limits, "TOKEN_READ_EVERY", AT_ONCE)
     made = await api.create(f"/api/v1/namespaces/{place}/serviceaccounts/default/token", {})
     (tmp_path / "ca.crt").write_bytes(kube_api.authority.certificate.read_bytes())
     token = tmp_path / "token"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dataplane.agent.kube import limits
+from dataplane.agent.kube import client_limits
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.events import Events
 from dataplane.agent.kube.objects import EVENT, name_attempt
@@ -70,7 +70,7 @@ async def test_events_before_first_waiter_are_kept(kube: Kube, place: str) -> No
 async def test_events_per_attempt_are_bounded_to_the_latest(
     kube: Kube, place: str, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "EVENTS_OF_ATTEMPT", 3)
+    monkeypatch.setattr(client_limits, "EVENTS_OF_ATTEMPT", 3)
     pod, attempt = name_attempt(ONE, place).name, str(ONE.attempt)
     with events.notified(attempt) as event:
         for number in range(6):
@@ -84,7 +84,7 @@ async def test_events_per_attempt_are_bounded_to_the_latest(
 async def test_events_of_attempts_without_waiters_are_bounded(
     kube: Kube, place: str, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "ATTEMPTS_WITH_EVENTS", 2)
+    monkeypatch.setattr(events._by_mark, "_size", 2)
     waited_for = str(ONE.attempt)
     with events.notified(waited_for), events.notified(str(make_assignment(9).attempt)) as last:
         for number in (1, 2, 3, 4, 9):

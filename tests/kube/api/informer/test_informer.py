@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dataplane.agent.kube import limits
+from dataplane.agent.kube import client_limits
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import BusyError, NotFoundError
 from dataplane.agent.kube.informer import Informer
@@ -159,8 +159,8 @@ async def test_informer_leaves_silent_connection(
     kube_api: KubeForTests,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "WATCH_MARGIN", timedelta(seconds=1))
-    monkeypatch.setattr(limits, "CONNECT_TIMEOUT", timedelta(seconds=1))
+    monkeypatch.setattr(client_limits, "WATCH_MARGIN", timedelta(seconds=1))
+    monkeypatch.setattr(client_limits, "CONNECT_TIMEOUT", timedelta(seconds=1))
     failures = informer.counts.failures
     with kube_api.api_server.held_up():
         async with asyncio.timeout(60):  # the watch under way had another margin

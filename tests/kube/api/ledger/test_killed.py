@@ -10,7 +10,7 @@ from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.objects import TASK_ACTION
 from dataplane.agent.ledger.ledger import Ledger
-from dataplane.agent.ledger.taskactions import limits
+from dataplane.agent.ledger.taskactions import journal_limits
 from shared.model.phases import Phase
 from shared.model.reports import Report
 from tests.contract.ledger.promises import acknowledged, with_specs
@@ -75,7 +75,7 @@ async def test_agent_killed_at_each_write_is_resumed(
     is_executed: bool,  # noqa: FBT001
 ) -> None:
     del task_actions
-    monkeypatch.setattr(limits, "CLOSING", AT_ONCE)
+    monkeypatch.setattr(journal_limits, "CLOSING", AT_ONCE)
     for at_write in count(1):
         world = World()
         dying, died = make_dying(kube, at_write, is_executed=is_executed)

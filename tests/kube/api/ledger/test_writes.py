@@ -18,7 +18,7 @@ from dataplane.agent.kube.objects import (
     name_of,
 )
 from dataplane.agent.ledger.journal import LedgerError
-from dataplane.agent.ledger.taskactions import limits, specs
+from dataplane.agent.ledger.taskactions import journal_limits, specs
 from shared.model.phases import Phase
 from tests.contract.ledger.promises import FAILED, acknowledged, digest_of, with_specs
 from tests.kube.api.ledger.conftest import open_journal, open_ledger
@@ -154,7 +154,7 @@ async def test_ended_task_actions_are_kept_for_retention(kube: Kube, place: str)
 async def test_oldest_ended_task_actions_are_deleted_beyond_limit(
     kube: Kube, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "ENDED_TASKACTIONS_KEPT", 1)
+    monkeypatch.setattr(journal_limits, "ENDED_TASKACTIONS_KEPT", 1)
     async with open_ledger(kube, place, retention=timedelta(hours=1)) as ledger:
         for number in (1, 2, 3):
             each = make_assignment(number)

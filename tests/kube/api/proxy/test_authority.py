@@ -12,7 +12,7 @@ from cryptography import x509
 from dataplane.agent.core.pod_identity import CA_CONFIG_MAP, CA_KEY
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.objects import Name
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.authority import Authority
 from dataplane.agent.proxy.certificates import CertificateError
 from shared.kit.clock import SystemClock
@@ -62,12 +62,12 @@ async def test_it_is_published_once_and_put_right_when_changed(
         assert kube.requests["create", "configmaps", 201] == 1
 
         await here.api.patch(path, {"data": {CA_KEY: "changed"}})
-        clock.advance(limits.PUBLISHED_LASTS)
+        clock.advance(proxy_limits.PUBLISHED_LASTS)
         await authority.publish(here.namespace)
         assert (await here.api.get(path))["data"] == there["data"]
 
         await here.api.delete(path)
-        clock.advance(limits.PUBLISHED_LASTS)
+        clock.advance(proxy_limits.PUBLISHED_LASTS)
         await authority.publish(here.namespace)
         assert (await here.api.get(path))["data"] == there["data"]
 

@@ -23,7 +23,7 @@ from flyteidl2.common.identifier_pb2 import ActionIdentifier, RunIdentifier
 from flyteidl2.dataproxy.dataproxy_service_connect import DataProxyServiceClient
 from flyteidl2.dataproxy.dataproxy_service_pb2 import GetActionDataRequest, GetActionDataResponse
 
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from tests.kube.api.proxy.control import Control, envelope, forever
 from tests.kube.api.proxy.world import Pod, World, until, world
 from tests.kube.controlplane import KubeForTests
@@ -207,22 +207,22 @@ async def test_one_pod_that_asks_too_much_leaves_room_for_others(
     async def wait(_: web.Request) -> web.StreamResponse:
         nonlocal arrived
         arrived += 1
-        if arrived <= limits.CALLS_OF_POD:
+        if arrived <= proxy_limits.CALLS_OF_POD:
             await go_on.wait()
         return web.Response(body=b"", content_type="application/proto")
 
     control.answers["Enqueue"] = wait
     request = EnqueueRequest(action=Action(action_id=_ROOT))
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(3 * limits.CALLS_OF_POD):
+        for _ in range(3 * proxy_limits.CALLS_OF_POD):
             tasks.create_task(_actions(here, pod).enqueue(request))
-        await until(lambda: arrived == limits.CALLS_OF_POD)
+        await until(lambda: arrived == proxy_limits.CALLS_OF_POD)
 
         other = await here.pod("r1", action="a1")
         await _actions(here, other).enqueue(request)
-        assert arrived == limits.CALLS_OF_POD + 1, "only the other pod's has come"
+        assert arrived == proxy_limits.CALLS_OF_POD + 1, "only the other pod's has come"
         go_on.set()
-    assert arrived == 3 * limits.CALLS_OF_POD + 1
+    assert arrived == 3 * proxy_limits.CALLS_OF_POD + 1
 
 
 async def test_streams_of_one_pod_are_counted(here: World, control: Control, pod: Pod) -> None:
@@ -235,9 +235,9 @@ async def test_streams_of_one_pod_are_counted(here: World, control: Control, pod
     async with asyncio.TaskGroup() as tasks:
         held = [
             tasks.create_task(_read(actions.watch_for_updates(_WATCH)))
-            for _ in range(limits.STREAMS_OF_POD)
+            for _ in range(proxy_limits.STREAMS_OF_POD)
         ]
-        await until(lambda: here.proxy.counts.streams == limits.STREAMS_OF_POD)
+        await until(lambda: here.proxy.counts.streams == proxy_limits.STREAMS_OF_POD)
         assert (await _end_of(here, pod)).code is Code.RESOURCE_EXHAUSTED
         for each in held:
             each.cancel()

@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 from flyteidl2.task import task_definition_pb2
 
-from dataplane.agent.core import limits
 from dataplane.agent.kube.errors import UnauthorizedError
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.attempts import Attempts
+from dataplane.agent.runtimes.kubernetes import runtime_limits
 from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext
 from dataplane.agent.runtimes.kubernetes.plugins.pod import PodPlugin
 from dataplane.agent.runtimes.kubernetes.runtime import KubernetesRuntime
@@ -132,7 +132,7 @@ class Refused:
 async def test_a_pod_is_not_ended_because_the_next_agent_may_not_ask_at_first(
     begin: Begin, kubelet: Kubelet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "KUBE_RECONCILE_INTERVAL", timedelta(milliseconds=100))
+    monkeypatch.setattr(runtime_limits, "RECONCILE_INTERVAL", timedelta(milliseconds=100))
     async with begin() as first:
         job = await first.jobs.make("true")
         path = first.jobs.path(job)

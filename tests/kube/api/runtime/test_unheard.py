@@ -7,16 +7,16 @@ from typing import Any, cast
 
 import pytest
 
-from dataplane.agent.core import limits
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import UnreachableError
 from dataplane.agent.kube.informer import Informer
 from dataplane.agent.kube.objects import POD
 from dataplane.agent.kube.requests import Request
 from dataplane.agent.kube.transport import Transport
-from dataplane.agent.runtimes.kubernetes import resource
+from dataplane.agent.runtimes.kubernetes import resource, runtime_limits
 from dataplane.agent.runtimes.kubernetes.plugins.pod import PodPlugin
 from dataplane.agent.runtimes.kubernetes.runtime import KubernetesRuntime
+from shared.kit.backoff import Backoff
 from shared.model.phases import Phase
 from tests.kube.api.runtime.conftest import Begin
 from tests.kube.api.runtime.kubelet import Kubelet
@@ -36,7 +36,7 @@ class Deaf(Informer):
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "KUBE_RECONCILE_INTERVAL", timedelta(milliseconds=100))
+    monkeypatch.setattr(runtime_limits, "RECONCILE_INTERVAL", timedelta(milliseconds=100))
     monkeypatch.setattr(resource, "_UNSEEN_FOR", timedelta(milliseconds=100))
 
 
@@ -118,7 +118,8 @@ async def test_an_abort_after_a_creation_that_was_not_answered_leaves_no_pod(
     begin: Begin, api: KubeClient, soon: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del soon
-    monkeypatch.setattr(limits, "KUBE_QUOTA_RETRY_MIN", timedelta(minutes=1))  # it tries no more
+    once = Backoff(first=timedelta(minutes=1), at_most=timedelta(minutes=1))
+    monkeypatch.setattr(runtime_limits, "QUOTA_BACKOFF", once)  # it tries no more
     async with begin() as agent:
         unanswered = Unanswered(agent.cluster.kube._transport)
         deafen(agent, Kube(cast("Transport", unanswered), retry_timeout=timedelta(0)))

@@ -5,10 +5,11 @@ import json
 from collections.abc import AsyncGenerator, Mapping
 from typing import cast
 
-from dataplane.agent.core import limits
+from dataplane.agent.core import attempt_limits
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import NotFoundError
 from dataplane.agent.kube.objects import Name
+from dataplane.agent.runtimes.kubernetes import runtime_limits
 from dataplane.agent.runtimes.kubernetes.logs import Captured, Source, capture, list_sources
 from shared.model.logs import Originator
 from tests.unit.agent.kubernetes.objects import make_pod, make_status, runs, waits
@@ -85,13 +86,13 @@ async def test_a_line_that_is_too_long_is_cut_in_pieces() -> None:
     found = lines(await captured({"main": at(1) + b"x" * 40_000 + b"\n"}, piece=10_000))
 
     assert "".join(found) == "x" * 40_000
-    assert max(map(len, found)) <= limits.LINE_BYTES
+    assert max(map(len, found)) <= attempt_limits.LINE_BYTES
 
 
 async def test_progress_bar_is_one_log_line_however_long() -> None:
     states = b"".join(b"\rstep %d/3000 " % step + b"#" * 40 for step in range(3001))
     body = at(1) + b"begin\n" + at(2) + states + b"\r\n" + at(3) + b"a word\rend"
-    assert len(states) > 4 * limits.LINE_BYTES
+    assert len(states) > 4 * attempt_limits.LINE_BYTES
 
     for piece in (7, 16 * 1024, 10**6):
         found = await captured({"main": body}, piece=piece)
@@ -102,7 +103,7 @@ async def test_the_last_lines_are_bounded() -> None:
     body = b"".join(at(second % 60) + b"y" * 1000 + b"\n" for second in range(40))
     found = await captured({"main": body}, piece=10_000)
 
-    assert 0 < sum(map(len, found.last_lines)) <= limits.KUBE_LAST_LINES_BYTES
+    assert 0 < sum(map(len, found.last_lines)) <= runtime_limits.LAST_LINES_BYTES
 
 
 def test_the_tasks_own_container_comes_first_and_ours_are_not_the_users() -> None:

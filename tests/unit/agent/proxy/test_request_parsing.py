@@ -6,7 +6,7 @@ import struct
 import pytest
 from flyteidl2.actions.actions_service_pb2 import EnqueueRequest, WatchForUpdatesRequest
 
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.errors import Code, RefusedError
 from dataplane.agent.proxy.request_parsing import parse
 from dataplane.agent.proxy.rules import RPCS
@@ -80,7 +80,7 @@ def test_a_packed_body_is_one_and_whole(body: bytes) -> None:
 
 
 def test_what_unpacks_to_too_much_is_not_unpacked() -> None:
-    bomb = gzip.compress(b"\0" * (4 * limits.REQUEST_BYTES))
+    bomb = gzip.compress(b"\0" * (4 * proxy_limits.REQUEST_BYTES))
     with pytest.raises(RefusedError) as refused:
         parse(_CALL, bomb, _PACKED)
     assert refused.value.code is Code.RESOURCE_EXHAUSTED

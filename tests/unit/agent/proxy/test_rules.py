@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dataplane.agent.kube.objects import annotate_attempt
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.callers import identify
 from dataplane.agent.proxy.errors import RefusedError
 from dataplane.agent.proxy.request_parsing import ParsedRequest, authorize
@@ -92,7 +92,7 @@ def test_the_page_for_operators_names_every_service_and_method() -> None:
 
 def test_the_page_for_operators_has_the_bounds() -> None:
     page = _PAGE.read_text()
-    assert f"{limits.STREAMS_OF_POD} streams" in page
-    assert f"{limits.WAITING_OF_POD} waiting calls" in page
-    assert f"{limits.REQUEST_BYTES // 2**20} MiB at once" in page
-    assert f"above {limits.WHOLE_BYTES // 2**20} MiB" in page
+    assert f"{proxy_limits.STREAMS_OF_POD} streams" in page
+    assert f"{proxy_limits.WAITING_OF_POD} waiting calls" in page
+    assert f"{proxy_limits.REQUEST_BYTES // 2**20} MiB at once" in page
+    assert f"above {proxy_limits.WHOLE_BYTES // 2**20} MiB" in page

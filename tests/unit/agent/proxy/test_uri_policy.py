@@ -9,7 +9,7 @@ from flyteidl2.core.literals_pb2 import Literal
 from flyteidl2.task.common_pb2 import Inputs
 
 from dataplane.agent.kube.objects import annotate_attempt
-from dataplane.agent.proxy import limits
+from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.callers import Caller, identify
 from dataplane.agent.proxy.errors import RefusedError
 from dataplane.agent.proxy.uri_policy import UriForbiddenError, UriPolicy
@@ -102,7 +102,7 @@ async def test_inputs_are_read_once_however_many_ask(base: str) -> None:
 async def test_what_is_remembered_of_inputs_is_bounded(
     base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "URIS_KNOWN", 3)
+    monkeypatch.setattr(proxy_limits, "URIS_KNOWN", 3)
     counting = _Counting()
     bounds = UriPolicy(counting.open)
     callers = [_caller(base, number) for number in (1, 2)]

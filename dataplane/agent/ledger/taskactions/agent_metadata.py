@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ExistsError, KubeError, NotFoundError
 from dataplane.agent.kube.objects import AGENT_LABEL, CONFIG_MAP, MANAGED_LABEL, Name, Object
-from dataplane.agent.ledger.taskactions import limits
+from dataplane.agent.ledger.taskactions import journal_limits
 from shared.kit.clock import Clock
 from shared.kit.wakeup import Wakeup
 
@@ -53,7 +53,7 @@ class AgentMetadata:
     async def run(self) -> None:
         """Write changes until cancelled, at most once per METADATA_MIN_INTERVAL."""
         while True:
-            await self._wakeup.wait(at_most=limits.METADATA_MAX_INTERVAL)
+            await self._wakeup.wait(at_most=journal_limits.METADATA_MAX_INTERVAL)
             try:
                 await self.flush()
             except KubeError as error:
@@ -61,7 +61,7 @@ class AgentMetadata:
                     "agent metadata not written, retrying",
                     extra={"config_map": str(self._name), "detail": str(error)},
                 )
-            await self._clock.sleep(limits.METADATA_MIN_INTERVAL)
+            await self._clock.sleep(journal_limits.METADATA_MIN_INTERVAL)
 
     def _note(self, metadata: Mapping[str, str]) -> None:
         update = {name: value for name, value in metadata.items() if self._known.get(name) != value}
