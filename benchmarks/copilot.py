@@ -158,7 +158,7 @@ class Bench:
             env={
                 **os.environ,
                 "AWS_ACCESS_KEY_ID": options.access_key,
-                "AWS_SECRET_ACCESS_KEY": options.secret_key,
+                "AWS_SECRET_ACCESS_KEY": options.secret_key.reveal(),
                 "AWS_DEFAULT_REGION": options.region,
                 "AWS_EC2_METADATA_DISABLED": "true",
             },

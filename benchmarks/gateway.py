@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from shared.blobs.options import S3Options
+from shared.kit.secrets import SecretText
 from tests.servers.seaweed import S3ForTests
 
 _READY_WITHIN_SECONDS = 20
@@ -46,7 +47,7 @@ def running(program: Path, root: Path) -> Iterator[S3ForTests]:
             endpoint=f"http://127.0.0.1:{port}",
             region="us-east-1",
             access_key=_KEY,
-            secret_key=_SECRET,
+            secret_key=SecretText(_SECRET),
             allow_http=True,
         )
         yield S3ForTests(options, server.pid)

@@ -33,7 +33,7 @@ from controlplane.loops.pending_reasons import PendingReasonRecorder
 from controlplane.loops.periodic import FAILED_PASSES, run_periodically
 from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
-from controlplane.settings import Settings, SettingsError
+from controlplane.settings import Settings
 from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import open_database
@@ -57,6 +57,7 @@ from controlplane.web.origins import OriginCheck
 from controlplane.web.pages import Pages
 from controlplane.web.serving import HttpServer
 from shared.blobs.store import open_store
+from shared.kit.settings import SettingsError
 from shared.model.ids import ClusterName, OrgName, ProjectName
 from shared.secrets.keyrings import KeyFileError
 
@@ -77,22 +78,22 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     ``ready`` is called once the HTTP and link ports listen. OSError: an address is taken.
     UnfitDatabaseError: a database address is unusable.
     """
-    addresses = settings.addresses
+    addresses = settings.database.addresses
     await require_fit(addresses)
     pool = partial(
         open_database, addresses.orgs, fleet_url=addresses.fleet, pooled=addresses.pooled
     )
     # Separate pools, so that many clients cannot starve agents, loops or probes.
-    database = pool(pool_size=settings.database_pool_size)
-    link_database = pool(pool_size=settings.link_pool_size)
-    loop_database = pool(pool_size=settings.loop_pool_size)
+    database = pool(pool_size=settings.database.pool_size)
+    link_database = pool(pool_size=settings.database.link_pool_size)
+    loop_database = pool(pool_size=settings.database.loop_pool_size)
     probe_database = pool(pool_size=1)
     clock = StoreClock(loop_database)
     metrics = CollectorRegistry()
     metrics.register(FAILED_PASSES)
     metrics.register(FAILED_READS)
-    blobs = open_store(settings.blob_base, settings.s3)
-    keys = SigningKeys(current=SigningKey(settings.blob_signing_key))
+    blobs = open_store(settings.blobs.base, settings.blobs.s3)
+    keys = SigningKeys(current=SigningKey(settings.blobs.signing_key.reveal().encode()))
     feeds = Feeds(loop_database, partial(listen, addresses.direct), callers=database)
     forwarded_calls = ForwardedCalls(link_database, clock)
     live = LiveCalls()
@@ -109,11 +110,11 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         actions=actions,
         projects=projects,
         keys=keys,
-        public_url=settings.public_url,
+        public_url=settings.listeners.public_url,
     )
     runs = Runs(database, feeds, clock, tasks=tasks, data=data)
 
-    authn = Anonymous(OrgName(settings.org))
+    authn = Anonymous(OrgName(settings.tenant.org))
     public = PublicApi(
         api.services(
             actions=actions,
@@ -124,7 +125,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             secrets=secrets,
             tasks=tasks,
             base=blobs.base,
-            public_url=settings.public_url,
+            public_url=settings.listeners.public_url,
         ),
         Interceptors(authn, CallMetrics(metrics), clock),
     )
@@ -136,12 +137,12 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             *Pages(authn, runs, actions, Explanations(database, clock)).routes(),
             *SignedBlobs(blobs, keys, clock).routes(),
         ],
-        origin_check=OriginCheck(settings.public_url),
+        origin_check=OriginCheck(settings.listeners.public_url),
     )
     http = HttpServer(
         application,
-        settings.host,
-        settings.http_port,
+        settings.listeners.host,
+        settings.listeners.http_port,
         before_stop=public.end_streams,
         limits=settings.http_limits,
     )
@@ -156,7 +157,11 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     )
     probes = Probes(agent_sessions, clock, blob_base=blobs.base)
     link = LinkServer(
-        link_service, probes, settings.host, settings.link_port, limits=settings.link_limits
+        link_service,
+        probes,
+        settings.listeners.host,
+        settings.listeners.link_port,
+        limits=settings.link_limits,
     )
     leases = LeaseExpiry(loop_database, clock, settings.timings)
     cascades = Cascades(loop_database, feeds.cascades, clock, every=timedelta(seconds=5))
@@ -176,10 +181,10 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         await bootstrap(
             database,
             clock,
-            org=OrgName(settings.org),
+            org=OrgName(settings.tenant.org),
             projects=PROJECTS,
-            cluster=ClusterName(settings.cluster),
-            cluster_token=settings.cluster_token,
+            cluster=ClusterName(settings.tenant.cluster),
+            cluster_token=settings.tenant.cluster_token.reveal(),
         )
         await secrets.require_keys()
         await link.start()
@@ -200,14 +205,14 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 servers.create_task(http.run(), name="http")
                 log.info(
                     "control plane serving",
-                    extra={"http": http.port, "link": link.port, "org": settings.org},
+                    extra={"http": http.port, "link": link.port, "org": settings.tenant.org},
                 )
                 ready()
                 try:
                     await asyncio.get_running_loop().create_future()
                 finally:
                     health.stop()
-                    await clock.sleep(settings.stop_delay)
+                    await clock.sleep(settings.listeners.stop_delay)
     finally:
         for each in (database, link_database, loop_database, probe_database):
             await each.close()

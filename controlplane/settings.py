@@ -2,35 +2,49 @@
 Settings of the control plane, read once from environment variables.
 
 Only ``main``, ``embedded`` and ``cli`` see a Settings; other packages get single values from
-them. Each variable is described in ``docs/settings.md``, and a test compares the two.
+them, or declare a group of their own that is a field here. ``docs/settings.md`` is made of the
+declarations.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Mapping
+from dataclasses import field
 from datetime import timedelta
-from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import ip_address
-from pathlib import Path
-from typing import Self, TypeVar
-from urllib.parse import urlsplit
+from typing import Self
 
 from controlplane.core.addresses import Addresses
 from controlplane.core.link_timings import LinkTimings
 from controlplane.link.connection_limits import LinkLimits
-from controlplane.usecases.secret_keys import Keyring, SecretKeySettings
+from controlplane.usecases.secret_keys import SecretKeySettings
 from controlplane.web.http_limits import HttpLimits
 from shared.blobs.options import S3Options
-from shared.secrets.keyrings import KmsKey
+from shared.kit.secrets import SecretText
+from shared.kit.settings import (
+    Given,
+    Kind,
+    SettingsError,
+    find_unknown,
+    kinds,
+    read,
+    setting,
+    settings,
+    variables_of,
+)
 
-_PREFIX = "VOLARY_"
-_OTHER_PROGRAMS = ("VOLARY_AGENT_",)
+PREFIX = "VOLARY_"
+_OTHER_PROGRAMS = ("VOLARY_AGENT_", "VOLARY_UP_", "VOLARY_COPILOT_")
 
-T = TypeVar("T")
+_DATABASE_URL = "VOLARY_DATABASE_URL"
+_FLEET_URL = "VOLARY_FLEET_DATABASE_URL"
+_DIRECT_URL = "VOLARY_DIRECT_DATABASE_URL"
+_OWNER_URL = "VOLARY_OWNER_DATABASE_URL"
 
+_POSTGRES = kinds.secret_url("postgresql", "postgres")
+_POOL = kinds.whole_number(1, 1000, unit="connections")
 
-class SettingsError(Exception):
-    """A setting is missing or invalid; the message names it and the remedy."""
+_log = logging.getLogger(__name__)
 
 
 class LogFormat(StrEnum):
@@ -49,126 +63,232 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """
-    Settings of one control plane; its repr omits database URLs, keys and tokens.
+@settings("Database")
+class DatabaseSettings:
+    url: SecretText = setting(
+        _DATABASE_URL,
+        _POSTGRES,
+        "Postgres 15 or newer: `postgresql://user:password@host:port/name`, or "
+        "`?host=/directory` for a Unix socket. The user must be a member of the roles "
+        "`volary_app` (statements of one org) and `volary_fleet` (statements across orgs), which "
+        "the first migration creates. Use a separate user, neither one of these two roles nor a "
+        "superuser, because superusers bypass row-level security. `volary controlplane check` "
+        "says which grant is missing. The address may be a [pooler](pooler.md)'s.",
+    )
+    fleet_url: SecretText | None = setting(
+        _FLEET_URL,
+        _POSTGRES,
+        "The address for statements across orgs, if they use another user. Then the user of "
+        "`VOLARY_DATABASE_URL` should not be a member of `volary_fleet`, so that no statement of "
+        "an org can take that role.",
+        default=None,
+        default_text="`VOLARY_DATABASE_URL`",
+    )
+    direct_url: SecretText | None = setting(
+        _DIRECT_URL,
+        _POSTGRES,
+        "The address of Postgres itself, if the others are a [pooler](pooler.md)'s: for "
+        "notifications, and for `migrate` unless the owner's address is set.",
+        default=None,
+        default_text="`VOLARY_DATABASE_URL`",
+    )
+    owner_url: SecretText | None = setting(
+        _OWNER_URL,
+        _POSTGRES,
+        "The address for `migrate`: a user that owns the database and may create roles, which "
+        "some releases add.",
+        default=None,
+        default_text="`VOLARY_DIRECT_DATABASE_URL`",
+    )
+    pool_size: int = setting(
+        "VOLARY_DATABASE_POOL_SIZE",
+        _POOL,
+        "Connections to Postgres that one replica keeps for clients' calls.",
+        default=10,
+    )
+    link_pool_size: int = setting(
+        "VOLARY_DATABASE_LINK_POOL_SIZE",
+        _POOL,
+        "Connections for agents' sessions, and 2 more for their handshakes. They are separate "
+        "from the clients' pool, so that neither waits for the other.",
+        default=4,
+    )
+    loop_pool_size: int = setting(
+        "VOLARY_DATABASE_LOOP_POOL_SIZE",
+        _POOL,
+        "Connections for background loops and change feeds, and 2 more for statements across orgs.",
+        default=4,
+    )
 
-    Without logins all peers are the same caller, so ``host`` must be this machine's loopback:
-    SettingsError otherwise.
-    """
+    @property
+    def addresses(self) -> Addresses:
+        return Addresses(
+            orgs=self.url.reveal(),
+            fleet=(self.fleet_url or self.url).reveal(),
+            direct=(self.direct_url or self.url).reveal(),
+        )
 
-    database_url: str = field(repr=False)
-    owner_database_url: str = field(repr=False)
-    fleet_database_url: str = field(default="", repr=False)
-    direct_database_url: str = field(default="", repr=False)
-    database_pool_size: int = 10
-    link_pool_size: int = 4
-    loop_pool_size: int = 4
-    host: str = "127.0.0.1"
-    http_port: int = 8100
-    link_port: int = 8101
-    link_limits: LinkLimits = field(default_factory=LinkLimits)
-    http_limits: HttpLimits = field(default_factory=HttpLimits)
-    stop_delay: timedelta = timedelta()
-    public_url: str = "http://localhost:8100"
-    blob_base: str
-    blob_signing_key: bytes = field(repr=False)
-    s3: S3Options = field(default_factory=S3Options)
-    org: str = "local"
-    cluster: str = "local"
-    cluster_token: str = field(repr=False)
-    secret_keys: SecretKeySettings = field(default_factory=SecretKeySettings)
-    timings: LinkTimings = field(default_factory=LinkTimings)
-    log_level: LogLevel = LogLevel.INFO
-    log_format: LogFormat = LogFormat.TEXT
+    @property
+    def owner_address(self) -> str:
+        """URL for migrations: the owner's, else the direct one (past a pooler), else any."""
+        return (self.owner_url or self.direct_url or self.url).reveal()
+
+
+@settings("Addresses")
+class ListenerSettings:
+    """Without logins all peers are the same caller: SettingsError unless ``host`` is loopback."""
+
+    host: str = setting(
+        "VOLARY_HOST",
+        kinds.text(253, metavar="HOST"),
+        "The address to listen on. There are no logins yet, so only loopback addresses are "
+        "accepted.",
+        default="127.0.0.1",
+    )
+    http_port: int = setting(
+        "VOLARY_HTTP_PORT",
+        kinds.port(),
+        "The SDK, the CLI, browsers, signed blobs, probes. `0` selects a free port. Do not use "
+        "8090: for `localhost:8090` the SDK prints links to another port.",
+        default=8100,
+    )
+    link_port: int = setting(
+        "VOLARY_LINK_PORT",
+        kinds.port(),
+        "Agents (gRPC). `0` selects a free port.",
+        default=8101,
+    )
+    configured_public_url: str | None = setting(
+        "VOLARY_PUBLIC_URL",
+        kinds.http_url(),
+        "The URL at which clients reach the HTTP port. Signed URLs begin with it. Without "
+        "logins, requests must name its host or a loopback name in their `Host` header (421 "
+        "otherwise), and requests from pages of other origins are refused (403).",
+        default=None,
+        default_text="`http://localhost:` and the HTTP port",
+    )
+    stop_delay: timedelta = setting(
+        "VOLARY_STOP_DELAY_SECONDS",
+        kinds.seconds(0, 45),
+        "Time after SIGTERM in which `/readyz` answers 503 and everything is still served. "
+        "Behind a load balancer, the time it takes to notice ([replicas](replicas.md)).",
+        default=timedelta(),
+    )
 
     def __post_init__(self) -> None:
         require_loopback(self.host)
 
     @property
-    def addresses(self) -> Addresses:
-        return _addresses(self.database_url, self.fleet_database_url, self.direct_database_url)
+    def public_url(self) -> str:
+        return self.configured_public_url or f"http://localhost:{self.http_port}"
+
+
+def _parse_blob_base(given: str) -> str:
+    if not given.startswith(("file:///", "s3://")):
+        raise ValueError
+    return given.rstrip("/")
+
+
+BLOB_BASE = Kind(
+    accepts="file:///directory or s3://bucket/prefix", parse=_parse_blob_base, metavar="URI"
+)
+
+
+@settings("Blobs")
+class BlobSettings:
+    base: str = setting(
+        "VOLARY_BLOB_BASE",
+        BLOB_BASE,
+        "The URI below which code, inputs, outputs and reports are stored.",
+    )
+    signing_key: SecretText = setting(
+        "VOLARY_BLOB_SIGNING_KEY",
+        kinds.secret(at_least=32),
+        "Signs the URLs of a `file:` store. The same on every replica.",
+    )
+    s3: S3Options = field(default_factory=S3Options)
+
+
+@settings("Org and cluster", "One of each, while there are no logins.")
+class TenantSettings:
+    org: str = setting("VOLARY_ORG", kinds.name(), "The org of all callers.", default="local")
+    cluster: str = setting(
+        "VOLARY_CLUSTER",
+        kinds.name(),
+        "The cluster whose agent may connect.",
+        default="local",
+    )
+    cluster_token: SecretText = setting(
+        "VOLARY_CLUSTER_TOKEN",
+        kinds.secret(at_least=20),
+        "The token with which that agent authenticates.",
+    )
+
+
+@settings("Logs")
+class LogSettings:
+    level: LogLevel = setting(
+        "VOLARY_LOG_LEVEL",
+        kinds.one_of(LogLevel),
+        "The lowest level that is logged.",
+        default=LogLevel.INFO,
+    )
+    format: LogFormat = setting(
+        "VOLARY_LOG_FORMAT",
+        kinds.one_of(LogFormat),
+        "Text for people, or a JSON object on each line.",
+        default=LogFormat.TEXT,
+    )
+
+
+@settings("Control plane")
+class Settings:
+    """Settings of one control plane; its repr shows no secret."""
+
+    database: DatabaseSettings
+    listeners: ListenerSettings = field(default_factory=ListenerSettings)
+    http_limits: HttpLimits = field(default_factory=HttpLimits)
+    link_limits: LinkLimits = field(default_factory=LinkLimits)
+    timings: LinkTimings = field(default_factory=LinkTimings)
+    blobs: BlobSettings
+    tenant: TenantSettings
+    secret_keys: SecretKeySettings = field(default_factory=SecretKeySettings)
+    log: LogSettings = field(default_factory=LogSettings)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read every ``VOLARY_`` variable; SettingsError names the first invalid one."""
-        read = _Reader(environment)
-        database_url = read.required("DATABASE_URL", _database_url)
-        http_port = read.optional("HTTP_PORT", 8100, _port)
-        settings = cls(
-            database_url=database_url,
-            owner_database_url=read.optional("OWNER_DATABASE_URL", database_url, _database_url),
-            fleet_database_url=read.optional("FLEET_DATABASE_URL", "", _database_url),
-            direct_database_url=read.optional("DIRECT_DATABASE_URL", "", _database_url),
-            database_pool_size=read.optional("DATABASE_POOL_SIZE", 10, _count),
-            link_pool_size=read.optional("DATABASE_LINK_POOL_SIZE", 4, _count),
-            loop_pool_size=read.optional("DATABASE_LOOP_POOL_SIZE", 4, _count),
-            host=read.optional("HOST", "127.0.0.1", str),
-            http_port=http_port,
-            link_port=read.optional("LINK_PORT", 8101, _port),
-            link_limits=LinkLimits(
-                connections=read.optional("LINK_CONNECTIONS", LinkLimits().connections, _many)
-            ),
-            http_limits=_read_http_limits(read),
-            stop_delay=read.optional("STOP_DELAY_SECONDS", timedelta(), _seconds),
-            public_url=read.optional("PUBLIC_URL", f"http://localhost:{http_port}", _http_url),
-            blob_base=read.required("BLOB_BASE", parse_blob_base),
-            blob_signing_key=read.required("BLOB_SIGNING_KEY", _key),
-            s3=S3Options(
-                endpoint=read.optional("S3_ENDPOINT", "", _http_url),
-                region=read.optional("S3_REGION", "", str),
-                access_key=read.optional("S3_ACCESS_KEY", "", str),
-                secret_key=read.optional("S3_SECRET_KEY", "", str),
-                session_token=read.optional("S3_SESSION_TOKEN", "", str),
-                path_style=read.optional("S3_PATH_STYLE", True, _truth),
-                allow_http=read.optional("S3_ALLOW_HTTP", False, _truth),
-            ),
-            org=read.optional("ORG", "local", _name),
-            cluster=read.optional("CLUSTER", "local", _name),
-            cluster_token=read.required("CLUSTER_TOKEN", _token),
-            secret_keys=_read_secret_keys(read),
-            timings=_read_timings(read),
-            log_level=read.optional("LOG_LEVEL", LogLevel.INFO, _one_of(LogLevel)),
-            log_format=read.optional("LOG_FORMAT", LogFormat.TEXT, _one_of(LogFormat)),
+        """Read every variable; SettingsError names each that is missing or invalid."""
+        return read(cls, environment)
+
+
+def warn_of_unknown(environment: Mapping[str, str]) -> None:
+    """Log a warning for each variable that looks like a setting and is none: a misspelt one."""
+    known = variables_of(Settings)
+    for each in find_unknown(environment, known, prefix=PREFIX, others=_OTHER_PROGRAMS):
+        _log.warning(
+            "unknown setting ignored",
+            extra={"variable": each.variable, "nearest": each.nearest or "none"},
         )
-        read.require_nothing_unknown()
-        return settings
-
-
-def secret_keys(environment: Mapping[str, str]) -> SecretKeySettings:
-    """Return where the keys of secrets are; SettingsError."""
-    return _read_secret_keys(_Reader(environment))
 
 
 def owner_database_url(environment: Mapping[str, str]) -> str:
-    """Return the URL for migrations: the owner's, else the direct one (past a pooler), else any."""
-    read = _Reader(environment)
-    owner = read.optional("OWNER_DATABASE_URL", "", _database_url)
-    direct = read.optional("DIRECT_DATABASE_URL", "", _database_url)
-    return owner or direct or read.required("DATABASE_URL", _database_url)
+    """Return the URL for migrations; the owner's alone suffices."""
+    others = [environment.get(each, "") for each in (_DATABASE_URL, _OWNER_URL, _DIRECT_URL)]
+    url = next((each for each in others if each), "")
+    return read(DatabaseSettings, {**environment, _DATABASE_URL: url}).owner_address
 
 
 def database_addresses(environment: Mapping[str, str], database_url: str = "") -> Addresses:
     """
-    Return the addresses of the database; ``database_url`` overrides the environment.
+    Return the addresses of the database; ``database_url``, an option, overrides the environment.
 
     If it differs from the environment's, the fleet and direct URLs of the environment are
     ignored: they belong to another database.
     """
-    read = _Reader(environment)
-    configured = read.optional("DATABASE_URL", "", _database_url)
-    if database_url and database_url != configured:
-        return _addresses(database_url, "", "")
-    return _addresses(
-        read.required("DATABASE_URL", _database_url),
-        read.optional("FLEET_DATABASE_URL", "", _database_url),
-        read.optional("DIRECT_DATABASE_URL", "", _database_url),
-    )
-
-
-def _addresses(orgs: str, fleet: str, direct: str) -> Addresses:
-    return Addresses(orgs=orgs, fleet=fleet or orgs, direct=direct or orgs)
+    if not database_url or database_url == environment.get(_DATABASE_URL):
+        return read(DatabaseSettings, environment).addresses
+    given = {_DATABASE_URL: Given("--database-url", [database_url])}
+    return read(DatabaseSettings, {}, given).addresses
 
 
 def require_loopback(host: str) -> None:
@@ -184,199 +304,3 @@ def require_loopback(host: str) -> None:
         f"{host} is not this machine's loopback: without logins anyone who can connect to Volary "
         "may do anything, so it listens only on loopback; use 127.0.0.1, ::1 or localhost"
     )
-
-
-class _Reader:
-    """Reads variables and records their names, so that a misspelt variable is an error."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-        self._known: set[str] = set()
-
-    def optional(self, name: str, default: T, parse: Callable[[str], T]) -> T:
-        variable = f"{_PREFIX}{name}"
-        self._known.add(variable)
-        text = self._environment.get(variable, "")
-        if not text:
-            return default
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise SettingsError(f"{variable} {error}") from error
-
-    def required(self, name: str, parse: Callable[[str], T]) -> T:
-        value = self.optional(name, None, parse)
-        if value is None:
-            raise SettingsError(f"{_PREFIX}{name} is not set; see docs/settings.md")
-        return value
-
-    def require_nothing_unknown(self) -> None:
-        for name in sorted(self._environment):
-            if name in self._known or not name.startswith(_PREFIX):
-                continue
-            if name.startswith(_OTHER_PROGRAMS):
-                continue
-            near = get_close_matches(name, self._known, n=1)
-            remedy = f"did you mean {near[0]}?" if near else "see docs/settings.md"
-            raise SettingsError(f"{name} is not a setting of the control plane; {remedy}")
-
-
-def _read_http_limits(read: _Reader) -> HttpLimits:
-    defaults = HttpLimits()
-    return HttpLimits(
-        connections=read.optional("HTTP_CONNECTIONS", defaults.connections, _many),
-        connections_per_address=read.optional(
-            "HTTP_CONNECTIONS_PER_ADDRESS", defaults.connections_per_address, _many
-        ),
-        head_bytes=read.optional("HTTP_HEAD_BYTES", defaults.head_bytes, _head_bytes),
-        headers=read.optional("HTTP_HEADERS", defaults.headers, _count),
-        head_within=read.optional("HTTP_HEAD_SECONDS", defaults.head_within, _duration),
-        body_within=read.optional("HTTP_BODY_SECONDS", defaults.body_within, _duration),
-    )
-
-
-def _read_secret_keys(read: _Reader) -> SecretKeySettings:
-    endpoint = read.optional("SECRETS_KMS_ENDPOINT", "", _http_url)
-    arns: Sequence[tuple[str, str]] = read.optional("SECRETS_KMS_KEYS", (), _kms_keys)
-    settings = SecretKeySettings(
-        keyring=read.optional("SECRETS_KEYRING", None, _one_of(Keyring)),
-        key_file=read.optional("SECRETS_KEY_FILE", None, Path),
-        kms_keys=[KmsKey(arn, region, endpoint) for arn, region in arns],
-    )
-    needs = {Keyring.FILE: settings.key_file, Keyring.KMS: settings.kms_keys}
-    if settings.keyring in needs and not needs[settings.keyring]:
-        variable = "KEY_FILE" if settings.keyring is Keyring.FILE else "KMS_KEYS"
-        raise SettingsError(
-            f"{_PREFIX}SECRETS_KEYRING is {settings.keyring}; set {_PREFIX}SECRETS_{variable} too"
-        )
-    return settings
-
-
-def _read_timings(read: _Reader) -> LinkTimings:
-    defaults = LinkTimings()
-    try:
-        return LinkTimings(
-            heartbeat=read.optional("LINK_HEARTBEAT_SECONDS", defaults.heartbeat, _duration),
-            silent_after=read.optional(
-                "LINK_SILENT_AFTER_SECONDS", defaults.silent_after, _duration
-            ),
-            acceptance=read.optional("LINK_ACCEPT_WITHIN_SECONDS", defaults.acceptance, _duration),
-            self_fence=read.optional("LINK_SELF_FENCE_SECONDS", defaults.self_fence, _duration),
-            reassign_after=read.optional(
-                "LINK_REASSIGN_AFTER_SECONDS", defaults.reassign_after, _duration
-            ),
-        )
-    except ValueError as error:
-        raise SettingsError(
-            f"the {_PREFIX}LINK_…_SECONDS contradict each other: {error}"
-        ) from error
-
-
-# Parsers: the text of their ValueError continues after the variable's name and contains no secret.
-
-
-def _database_url(text: str) -> str:
-    if urlsplit(text).scheme not in {"postgresql", "postgres"}:
-        raise ValueError("does not begin with postgresql://")
-    return text
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 <= int(text) <= 65535:
-        raise ValueError(f"is {text!r}, not a port from 0 to 65535")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise ValueError(f"is {text!r}, not a number from 1 to 1000")
-    return int(text)
-
-
-def _many(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
-        raise ValueError(f"is {text!r}, not a number from 1 to 1000000")
-    return int(text)
-
-
-def _head_bytes(text: str) -> int:
-    if not text.isdecimal() or not 4096 <= int(text) <= 1024 * 1024:
-        raise ValueError(f"is {text!r}, not a number of bytes from 4096 to 1048576")
-    return int(text)
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.1 <= seconds <= 86_400:
-        raise ValueError(f"is {text!r}, not a number of seconds from 0.1 to 86400")
-    return timedelta(seconds=seconds)
-
-
-def _seconds(text: str) -> timedelta:
-    if not text.isdecimal() or int(text) > 45:
-        raise ValueError(f"is {text!r}, not a number of seconds from 0 to 45")
-    return timedelta(seconds=int(text))
-
-
-def _http_url(text: str) -> str:
-    url = urlsplit(text)
-    if url.scheme not in {"http", "https"} or not url.netloc:
-        raise ValueError(f"is {text!r}, not an http:// or https:// address")
-    return text.rstrip("/")
-
-
-def parse_blob_base(text: str) -> str:
-    """Return the base URI of a blob store without trailing slashes; ValueError if invalid."""
-    if not text.startswith(("file:///", "s3://")):
-        raise ValueError(f"is {text!r}, not file:///directory or s3://bucket/prefix")
-    return text.rstrip("/")
-
-
-def _key(text: str) -> bytes:
-    if len(text) < 32:
-        raise ValueError("is shorter than 32 characters")
-    return text.encode()
-
-
-def _token(text: str) -> str:
-    if len(text) < 20:
-        raise ValueError("is shorter than 20 characters")
-    return text
-
-
-def _name(text: str) -> str:
-    if len(text) > 63 or not text.replace("-", "").isalnum() or not text.isascii():
-        raise ValueError(f"is {text!r}, not up to 63 letters, digits and dashes")
-    return text
-
-
-def _kms_keys(text: str) -> Sequence[tuple[str, str]]:
-    """Parse ARNs of KMS keys, with the region of each."""
-    arns = [each.strip() for each in text.split(",") if each.strip()]
-    parts = [each.split(":") for each in arns]
-    if not all(len(each) == 6 and each[2] == "kms" and each[3] for each in parts):
-        raise ValueError("is not a list of ARNs of AWS KMS keys, separated by commas")
-    return [(arn, each[3]) for arn, each in zip(arns, parts, strict=True)]
-
-
-def _truth(text: str) -> bool:
-    try:
-        return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-    except KeyError:
-        raise ValueError(f"is {text!r}, neither true nor false") from None
-
-
-_Choice = TypeVar("_Choice", bound=StrEnum)
-
-
-def _one_of(choices: type[_Choice]) -> Callable[[str], _Choice]:
-    def parse(text: str) -> _Choice:
-        try:
-            return choices(text.lower())
-        except ValueError:
-            raise ValueError(f"is {text!r}, not one of {', '.join(choices)}") from None
-
-    return parse

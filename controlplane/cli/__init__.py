@@ -23,6 +23,7 @@ from controlplane.settings import (
     Settings,
     database_addresses,
     owner_database_url,
+    warn_of_unknown,
 )
 
 _PORT = click.IntRange(0, 65535)
@@ -110,7 +111,8 @@ def serve() -> None:
         from shared.kit import logs, programs  # noqa: PLC0415
 
         settings = Settings.from_environment(os.environ)
-        logs.configure(level=settings.log_level, json_lines=settings.log_format is LogFormat.JSON)
+        logs.configure(level=settings.log.level, json_lines=settings.log.format is LogFormat.JSON)
+        warn_of_unknown(os.environ)
         programs.run_until_signalled(program.serve(settings))
 
 

@@ -20,7 +20,7 @@ from controlplane.core.callers import Caller, Permission, Subject, org_wide
 from controlplane.embedded.connectivity import database_url_of, secrets_key_file_of
 from controlplane.embedded.databases import require_usable
 from controlplane.main import read_secret_keys
-from controlplane.settings import database_addresses, secret_keys
+from controlplane.settings import database_addresses
 from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import open_database
@@ -31,6 +31,7 @@ from controlplane.usecases.queues import Queues
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings
 from controlplane.usecases.secrets import Secrets
 from shared.kit.clock import Clock
+from shared.kit.settings import read
 from shared.model.ids import OrgName
 
 T = TypeVar("T")
@@ -117,7 +118,7 @@ def _database_url(context: CommandContext) -> str:
 
 def _secret_keys(context: CommandContext) -> SecretKeySettings:
     if not _is_of_data_directory(context):
-        return secret_keys(os.environ)
+        return read(SecretKeySettings, os.environ)
     file = secrets_key_file_of(context.data_directory or _DATA_DIRECTORY)
     return SecretKeySettings(key_file=file if file.exists() else None)
 

@@ -7,7 +7,7 @@ import click
 
 from controlplane.core.errors import RequestError, UnavailableError, UnfitDatabaseError
 from controlplane.embedded.errors import UpError
-from controlplane.settings import SettingsError
+from shared.kit.settings import SettingsError
 
 
 @contextmanager

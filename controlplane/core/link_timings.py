@@ -1,10 +1,16 @@
 """Timings of the agent link: heartbeat interval and lease timeouts."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.kit.settings import kinds, setting, settings
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_DURATION = kinds.seconds(0.1, 86_400)
+
+
+@settings(
+    "Timings of the agents' link",
+    "Set these five together, and the same on every replica.",
+)
 class LinkTimings:
     """
     Heartbeat interval and lease timeouts of the link.
@@ -13,12 +19,39 @@ class LinkTimings:
     ``reassign_after``. ValueError when the timings contradict each other.
     """
 
-    heartbeat: timedelta = timedelta(seconds=5)
-    silent_after: timedelta = timedelta(seconds=20)
-    acceptance: timedelta = timedelta(seconds=10)
-    """A lease that is not accepted within this time is requeued."""
-    self_fence: timedelta = timedelta(seconds=180)
-    reassign_after: timedelta = timedelta(seconds=300)
+    heartbeat: timedelta = setting(
+        "VOLARY_LINK_HEARTBEAT_SECONDS",
+        _DURATION,
+        "Interval between heartbeats of each end of the link.",
+        default=timedelta(seconds=5),
+    )
+    silent_after: timedelta = setting(
+        "VOLARY_LINK_SILENT_AFTER_SECONDS",
+        _DURATION,
+        "A peer that is silent for this long is disconnected. At least two heartbeats.",
+        default=timedelta(seconds=20),
+    )
+    acceptance: timedelta = setting(
+        "VOLARY_LINK_ACCEPT_WITHIN_SECONDS",
+        _DURATION,
+        "An assignment that its agent has not accepted in this time is assigned again.",
+        default=timedelta(seconds=10),
+    )
+    self_fence: timedelta = setting(
+        "VOLARY_LINK_SELF_FENCE_SECONDS",
+        _DURATION,
+        "An agent that is cut off for this long stops the attempts whose disconnect policy is "
+        "`replace`.",
+        default=timedelta(seconds=180),
+    )
+    reassign_after: timedelta = setting(
+        "VOLARY_LINK_REASSIGN_AFTER_SECONDS",
+        _DURATION,
+        "The leases of these attempts expire when their cluster is silent for this long, and the "
+        "actions start elsewhere. Longer than the fence, by at least the agent's "
+        "`--grace-seconds` and a few seconds.",
+        default=timedelta(seconds=300),
+    )
 
     def __post_init__(self) -> None:
         if not timedelta(0) < 2 * self.heartbeat <= self.silent_after:

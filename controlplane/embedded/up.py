@@ -21,12 +21,23 @@ from controlplane.embedded import agent, banner, data_directory, databases, port
 from controlplane.embedded.data_directory import DataDirectory
 from controlplane.embedded.errors import UpError
 from controlplane.main import serve
-from controlplane.settings import LogLevel, Settings, parse_blob_base, require_loopback
+from controlplane.settings import (
+    BLOB_BASE,
+    BlobSettings,
+    DatabaseSettings,
+    ListenerSettings,
+    LogLevel,
+    LogSettings,
+    Settings,
+    TenantSettings,
+    require_loopback,
+)
 from controlplane.store import migrations
 from controlplane.usecases.secret_keys import SecretKeySettings
 from shared.kit import logs
 from shared.kit.clock import Clock, SystemClock
 from shared.kit.programs import run_until_signalled
+from shared.kit.secrets import SecretText
 
 _log = logging.getLogger(__name__)
 
@@ -64,9 +75,11 @@ def up(options: UpOptions) -> None:
     """
     require_loopback(options.host)
     try:
-        blob_base = parse_blob_base(options.blob_base) if options.blob_base else ""
-    except ValueError as error:
-        raise UpError(f"--blob-base {error}") from error
+        blob_base = BLOB_BASE.parse(options.blob_base) if options.blob_base else ""
+    except ValueError:
+        raise UpError(
+            f"--blob-base is {options.blob_base!r}; set it to {BLOB_BASE.accepts}"
+        ) from None
     logs.configure(level=options.log_level)
     with ExitStack() as stack:
         stack.enter_context(_terminate_as_interrupt())
@@ -78,19 +91,20 @@ def up(options: UpOptions) -> None:
         database = stack.enter_context(_database(directory, options.database_url))
         migrations.upgrade(database.owner_url)
         settings = Settings(
-            database_url=database.url,
-            owner_database_url=database.owner_url,
-            host=options.host,
-            http_port=http_port,
-            link_port=link_port,
-            public_url=f"http://localhost:{http_port}",
-            # Not as_uri(): neither the store nor the SDK decodes its %20.
-            blob_base=blob_base or f"file://{directory.blobs}",
-            blob_signing_key=directory.secret("blob-signing-key").encode(),
-            cluster=_CLUSTER,
-            cluster_token=directory.secret(_CLUSTER_TOKEN),
+            database=DatabaseSettings(
+                url=SecretText(database.url), owner_url=SecretText(database.owner_url)
+            ),
+            listeners=ListenerSettings(host=options.host, http_port=http_port, link_port=link_port),
+            blobs=BlobSettings(
+                # Not as_uri(): neither the store nor the SDK decodes its %20.
+                base=blob_base or f"file://{directory.blobs}",
+                signing_key=SecretText(directory.secret("blob-signing-key")),
+            ),
+            tenant=TenantSettings(
+                cluster=_CLUSTER, cluster_token=SecretText(directory.secret(_CLUSTER_TOKEN))
+            ),
             secret_keys=SecretKeySettings(key_file=directory.secrets_key_file()),
-            log_level=options.log_level,
+            log=LogSettings(level=options.log_level),
         )
         run_until_signalled(_run(directory, settings, database.server))
     _log.info("stopped")
@@ -104,12 +118,12 @@ async def _run(
     ready = asyncio.Event()
     child = agent.AgentProcess(
         agent.command(
-            link=f"{_bracketed(settings.host)}:{settings.link_port}",
+            link=f"{_bracketed(settings.listeners.host)}:{settings.listeners.link_port}",
             # The SDK in a task uses plaintext for the name "localhost".
-            api=f"localhost:{settings.http_port}",
+            api=f"localhost:{settings.listeners.http_port}",
             token_file=directory.secret_file(_CLUSTER_TOKEN),
             directory=directory.agent,
-            log_level=settings.log_level,
+            log_level=settings.log.level,
         ),
         clock,
     )
@@ -151,10 +165,10 @@ def _announced(
 ) -> Iterator[None]:
     """Print the banner for people, and keep ``up.json`` for programs during the block."""
     stack = banner.Stack(
-        http_port=settings.http_port,
+        http_port=settings.listeners.http_port,
         data_directory=directory.root,
-        database="embedded" if server else databases.describe_url(settings.database_url),
-        blobs=settings.blob_base,
+        database="embedded" if server else databases.describe_url(settings.database.url.reveal()),
+        blobs=settings.blobs.base,
     )
     banner.show(stack)
     state_file = directory.root / "up.json"

@@ -1,15 +1,23 @@
 """Limits on the resources that a client of the link port may use, agent or not."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+
+from shared.kit.settings import kinds, setting, settings
 
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("Limits of the agents' link")
 class LinkLimits:
-    connections: int = 8192  # at most; a further one is closed at once
+    connections: int = setting(
+        "VOLARY_LINK_CONNECTIONS",
+        kinds.whole_number(1, 1_000_000, unit="connections"),
+        "The most connections of one replica; one more is closed at once. Each agent has one. A "
+        "connection has 20 s for the HTTP/2 handshake, and is closed after a minute without a "
+        "call; a call may have 16 KiB of metadata.",
+        default=8192,
+    )
     handshake_within: timedelta = timedelta(seconds=20)  # HTTP/2's preface and settings
     idle: timedelta = timedelta(minutes=1)  # of a connection without a call
     streams: int = 16  # of one connection; an agent has one, and a probe now and then

@@ -13,6 +13,8 @@ from pathlib import Path
 from controlplane.core.errors import NotReadyError, UnavailableError
 from controlplane.core.secrets import CLUSTERS, ClusterKey, SealedRow, SecretRow
 from shared.kit.secrets import SecretBytes
+from shared.kit.settings import Kind, kinds, setting, settings
+from shared.kit.settings.paths import path
 from shared.model.secrets import SecretName
 from shared.secrets.envelopes import (
     MAX_SEALERS,
@@ -31,13 +33,57 @@ class Keyring(StrEnum):
     CLUSTERS = "clusters"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretKeySettings:
-    """Where the installation's keys are; ``keyring`` None: the file, else KMS, else none."""
+def _parse_arn(text: str) -> str:
+    parts = text.split(":")
+    if len(parts) != 6 or parts[2] != "kms" or not parts[3]:
+        raise ValueError
+    return text
 
-    keyring: Keyring | None = None
-    key_file: Path | None = None
-    kms_keys: Sequence[KmsKey] = ()
+
+@settings("Keys of secrets", "Without a keyring there are no secrets.")
+class SecretKeySettings:
+    """Where the installation's keys are; ValueError if those of its keyring are missing."""
+
+    keyring: Keyring | None = setting(
+        "VOLARY_SECRETS_KEYRING",
+        kinds.one_of(Keyring),
+        "What seals secrets. With `clusters` only the agents open them, and the control plane "
+        "cannot read what it stores. Keys of the other two still open, so that secrets can be "
+        "sealed again.",
+        default=None,
+        default_text="`file` if there is a key file, else `kms`",
+    )
+    key_file: Path | None = setting(
+        "VOLARY_SECRETS_KEY_FILE",
+        path(),
+        "File of AES-256 keys, one a line, 32 bytes in base64 (`openssl rand -base64 32`). The "
+        "first seals, all of them open.",
+        default=None,
+    )
+    kms_arns: Sequence[str] = setting(
+        "VOLARY_SECRETS_KMS_KEYS",
+        kinds.listing(Kind(accepts="the ARN of an AWS KMS key", parse=_parse_arn, metavar="ARN")),
+        "ARNs of AWS KMS keys; the first seals, all of them open. Credentials are those that the "
+        "AWS SDK finds.",
+        default=(),
+    )
+    kms_endpoint: str = setting(
+        "VOLARY_SECRETS_KMS_ENDPOINT",
+        kinds.http_url(),
+        "Address of KMS, if it is not AWS's own.",
+        default="",
+        default_text="AWS's",
+    )
+
+    def __post_init__(self) -> None:
+        if self.keyring is Keyring.FILE and self.key_file is None:
+            raise ValueError("the keyring file needs keys; set VOLARY_SECRETS_KEY_FILE too")
+        if self.keyring is Keyring.KMS and not self.kms_arns:
+            raise ValueError("the keyring kms needs keys; set VOLARY_SECRETS_KMS_KEYS too")
+
+    @property
+    def kms_keys(self) -> Sequence[KmsKey]:
+        return [KmsKey(arn, arn.split(":")[3], self.kms_endpoint) for arn in self.kms_arns]
 
 
 class UnopenableError(Exception):

@@ -1,52 +1,241 @@
-"""Settings of the agent that an operator may choose. Only ``main`` and ``cli`` read this."""
+"""
+Settings of the agent, read once from options and environment variables.
 
+Only ``main``, ``doctor`` and ``cli`` see a Settings; other packages get single values from them,
+or declare a group of their own that is a field here. The options of ``volary-agent`` and
+``docs/settings.md`` are made of the declarations.
+"""
+
+import logging
+import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import field
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 
-from dataplane.agent.runtimes.connectors.client import Endpoint
+from dataplane.agent.link.channel import is_loopback
+from dataplane.agent.runtimes.connectors.client import ConnectorSettingError, Endpoint
+from dataplane.agent.runtimes.connectors.endpoints import parse_endpoint
 from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
-from dataplane.agent.runtimes.kubernetes.pods import Choices
+from dataplane.agent.runtimes.kubernetes.pods import Choices, ChoicesError, parse_choices
+from shared.kit.settings import (
+    Kind,
+    chosen,
+    find_unknown,
+    kinds,
+    setting,
+    settings,
+    variables_of,
+)
+from shared.kit.settings.paths import directory, path
+
+PREFIX = "VOLARY_AGENT_"
 
 PROXY_SERVICE_NAME = "volary-agent-proxy"
 """Name that the chart gives the in-cluster API proxy's Service."""
 
+TASK_NAMESPACE = "VOLARY_AGENT_TASK_NAMESPACE"
+"""An option of the doctor alone."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_YEAR_SECONDS = 366 * 86_400
+_NAME = kinds.text(253, metavar="NAME")
+
+_log = logging.getLogger(__name__)
+
+
+class LogLevel(StrEnum):
+    """Lowest level that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _parse_endpoint(text: str) -> Endpoint:
+    try:
+        return parse_endpoint(text)
+    except ConnectorSettingError as error:
+        raise ValueError(str(error)) from error
+
+
+def _parse_pods(text: str) -> Choices:
+    try:
+        return parse_choices(text)
+    except ChoicesError as error:
+        raise ValueError(str(error)) from error
+
+
+def _parse_template(text: str) -> str:
+    try:
+        text.format(org="o", project="p", domain="d")
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError("it contains another brace") from error
+    return text
+
+
+def _find_namespace() -> str:
+    try:
+        return _OWN_NAMESPACE.read_text().strip()
+    except OSError as error:
+        raise ValueError("this is no pod, whose namespace would be used") from error
+
+
+_CONNECTOR = Kind(
+    accepts="a connector's address: host:port, or grpcs://host:port for TLS",
+    parse=_parse_endpoint,
+    metavar="ADDRESS",
+)
+
+
+@settings("Process runtime", "Tasks run as processes of the agent's machine.", only_with="process")
 class ProcessSettings:
-    """Settings of the process runtime: tasks run as processes of this machine."""
+    data_dir: Path = setting(
+        "VOLARY_AGENT_DATA_DIR",
+        directory(),
+        "The agent's ledger and its attempts' directories. One agent at a time.",
+    )
+    warm: bool = setting(
+        "VOLARY_AGENT_WARM",
+        kinds.boolean(),
+        "Fork tasks from a process with the SDK loaded.",
+        default=True,
+        off_option="--cold",
+    )
+    stop_attempts: bool = setting(
+        "VOLARY_AGENT_STOP_ATTEMPTS",
+        kinds.boolean(),
+        "When this agent stops, abort its attempts, or leave them to be adopted.",
+        default=False,
+        off_option="--leave-attempts",
+    )
 
-    data_dir: Path
-    public_endpoint: str  # host:port of the API, for tasks
-    public_insecure: bool
-    warm: bool
-    stop_attempts: bool  # abort attempts when the agent stops, instead of leaving them running
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@settings("Kubernetes runtime", "Tasks run as pods of a cluster.", only_with="kubernetes")
 class KubernetesSettings:
-    """Settings of the Kubernetes runtime: tasks run as pods of a cluster."""
+    kubeconfig: Path | None = setting(
+        "VOLARY_AGENT_KUBECONFIG",
+        path(),
+        "How to reach the API server.",
+        default=None,
+        default_text="as the pod's service account",
+    )
+    namespace: str = setting(
+        "VOLARY_AGENT_NAMESPACE",
+        kinds.text(63, metavar="NAME"),
+        "The agent's own namespace.",
+        default_factory=_find_namespace,
+        default_text="the pod's",
+    )
+    namespace_template: str = setting(
+        "VOLARY_AGENT_NAMESPACE_TEMPLATE",
+        Kind(
+            accepts="a name that may contain {org}, {project} and {domain}",
+            parse=_parse_template,
+            metavar="TEMPLATE",
+        ),
+        "Namespace of attempts; may contain `{org}`, `{project}` and `{domain}`.",
+        default="{project}-{domain}",
+    )
+    create_namespaces: bool = setting(
+        "VOLARY_AGENT_CREATE_NAMESPACES",
+        kinds.boolean(),
+        "Create missing namespaces.",
+        default=True,
+        off_option="--no-create-namespaces",
+    )
+    identity: str = setting(
+        "VOLARY_AGENT_IDENTITY",
+        _NAME,
+        "Unique name of this replica in the leader election.",
+        default_factory=socket.gethostname,
+        default_text="the host's name",
+    )
+    lease_name: str = setting(
+        "VOLARY_AGENT_LEASE_NAME",
+        _NAME,
+        "The Lease of the leader election.",
+        default="volary-agent",
+    )
+    proxy_listen: str = setting(
+        "VOLARY_AGENT_PROXY_LISTEN",
+        kinds.host_port(),
+        "Where the API proxy for pods listens.",
+        default="0.0.0.0:8443",
+    )
+    configured_proxy_address: str | None = setting(
+        "VOLARY_AGENT_PROXY_ADDRESS",
+        kinds.host_port(),
+        "Address at which pods reach the API proxy.",
+        default=None,
+        default_text=f"the Service {PROXY_SERVICE_NAME} of the agent's namespace, port 443",
+    )
+    connectors: Sequence[Endpoint] = setting(
+        "VOLARY_AGENT_CONNECTORS",
+        kinds.listing(_CONNECTOR),
+        "Connectors, `host:port` or `grpcs://host:port`, asked for their task types.",
+        default=(),
+    )
+    connector_by_type: Mapping[str, Endpoint] = setting(
+        "VOLARY_AGENT_CONNECTOR_FOR",
+        kinds.pairs("TYPE", _CONNECTOR),
+        "The connector of one task type, even if another one serves it too.",
+        default={},
+    )
+    log_links: Mapping[str, str] = setting(
+        "VOLARY_AGENT_LOG_LINK",
+        kinds.pairs("NAME", kinds.text(2000, metavar="URI")),
+        "A link to the cluster's logs, shown with each attempt; the URI may contain "
+        "`{{.podName}}`, `{{.namespace}}`, `{{.runName}}`, `{{.actionName}}`, `{{.attempt}}`.",
+        default={},
+    )
+    copilot_image: str = setting(
+        "VOLARY_AGENT_COPILOT_IMAGE",
+        kinds.text(1000, metavar="IMAGE"),
+        "Brings the data of raw containers.",
+        default="",
+    )
+    service_account: str = setting(
+        "VOLARY_AGENT_SERVICE_ACCOUNT",
+        _NAME,
+        "Service account of pods whose task sets none.",
+        default="default",
+    )
+    env_from_secret: str = setting(
+        "VOLARY_AGENT_ENV_FROM_SECRET",
+        _NAME,
+        "A Secret of an attempt's namespace whose entries are its variables, such as the "
+        "credentials of a bucket: every task of the namespace can read them. Better: give the "
+        "service account an identity.",
+        default="",
+    )
+    image_pull_secrets: Sequence[str] = setting(
+        "VOLARY_AGENT_IMAGE_PULL_SECRETS",
+        kinds.listing(_NAME),
+        "Secrets of an attempt's namespace with which images are pulled, for every pod.",
+        default=(),
+    )
+    pods: Choices = setting(
+        "VOLARY_AGENT_PODS",
+        Kind(accepts="a JSON object as in docs/pods.md", parse=_parse_pods, metavar="JSON"),
+        "Policy for every pod: defaults, maxima, nodes, labels; [pods](pods.md).",
+        default=Choices(),
+        default_text="no defaults and no maxima",
+    )
+    timeouts: PendingTimeouts = field(default_factory=PendingTimeouts)
+    metrics_listen: str = setting(
+        "VOLARY_AGENT_METRICS_LISTEN",
+        kinds.host_port(),
+        "Serve `/metrics` here.",
+        default="",
+    )
 
-    kubeconfig: Path | None  # None: the pod's own account
-    namespace: str  # the agent's own
-    namespace_template: str  # of attempts: {org}, {project}, {domain}
-    create_namespaces: bool
-    identity: str  # of this replica, among those of the agent
-    lease_name: str
-    connectors: Sequence[Endpoint]  # asked which task types they serve
-    connector_by_type: Mapping[str, Endpoint]  # by task type; these are not asked
-    log_links: Mapping[str, str]  # URI templates of the cluster's log links, by name
-    public_url: str  # http(s)://host:port of the control plane's API
-    proxy_listen: str  # host:port
-    proxy_address: str  # host:port, as pods reach it
-    copilot_image: str
-    service_account: str
-    env_from_secret: str  # "" for none: name of a Secret in the namespace of each attempt
-    image_pull_secrets: Sequence[str]
-    pods: Choices
-    timeouts: PendingTimeouts
-    metrics_listen: str  # "" for none
+    @property
+    def proxy_address(self) -> str:
+        """``host:port``, as pods reach the proxy."""
+        return self.configured_proxy_address or f"{PROXY_SERVICE_NAME}.{self.namespace}.svc:443"
 
     @property
     def proxy_host(self) -> str:
@@ -63,14 +252,87 @@ class KubernetesSettings:
         return PROXY_SERVICE_NAME if name.isdigit() or ":" in name else name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """The agent's settings; ``cli`` says what each means and where it comes from."""
+@settings("Logs")
+class LogSettings:
+    level: LogLevel = setting(
+        "VOLARY_AGENT_LOG_LEVEL",
+        kinds.one_of(LogLevel),
+        "The lowest level that is logged.",
+        default=LogLevel.INFO,
+    )
+    json: bool = setting(
+        "VOLARY_AGENT_LOG_JSON", kinds.boolean(), "Log a JSON object a line.", default=False
+    )
 
-    control_plane: Sequence[str]  # host:port of the link, of one replica or of several
-    token_file: Path
-    ca_file: Path | None
-    slots: int
-    grace: timedelta
-    retention: timedelta
-    runtime: ProcessSettings | KubernetesSettings
+
+@settings("Connection and capacity")
+class Settings:
+    runtime: ProcessSettings | KubernetesSettings = chosen(
+        "VOLARY_AGENT_RUNTIME",
+        {"process": ProcessSettings, "kubernetes": KubernetesSettings},
+        "What attempts run in. The settings of the other runtime have no effect.",
+        default="process",
+    )
+    control_plane: Sequence[str] = setting(
+        "VOLARY_AGENT_CONTROL_PLANE",
+        kinds.listing(kinds.host_port()),
+        "Addresses of the control plane's agent link; several are dialled one after the other.",
+    )
+    token_file: Path = setting(
+        "VOLARY_AGENT_TOKEN_FILE",
+        path(),
+        "File with the cluster's token; read at each connection, so that it can be rotated.",
+    )
+    ca_file: Path | None = setting(
+        "VOLARY_AGENT_CA_FILE",
+        path(),
+        "CA certificates to trust instead of the system's. A loopback address needs no TLS.",
+        default=None,
+        default_text="the system's",
+    )
+    public_endpoint: str = setting(
+        "VOLARY_AGENT_PUBLIC_ENDPOINT",
+        kinds.host_port(),
+        "Address of the control plane's API, for tasks or for the proxy that they call.",
+    )
+    slots: int | None = setting(
+        "VOLARY_AGENT_SLOTS",
+        kinds.whole_number(1, 100_000, unit="slots"),
+        "Concurrent attempts. A soft limit: parents that wait for their children take no slot, "
+        "and while all slots wait one more attempt is requested at a time, as memory allows.",
+        default=None,
+        default_text="1000 pods, or one process for each 256 MiB of memory, 4 to 256",
+    )
+    grace: timedelta = setting(
+        "VOLARY_AGENT_GRACE_SECONDS",
+        kinds.seconds(0, 3600),
+        "From SIGTERM to SIGKILL, when a task is stopped.",
+        default=timedelta(seconds=10),
+    )
+    retention: timedelta = setting(
+        "VOLARY_AGENT_RETENTION_SECONDS",
+        kinds.seconds(0, _YEAR_SECONDS),
+        "How long to keep the directories or TaskActions of ended attempts.",
+        default=timedelta(hours=1),
+    )
+    log: LogSettings = field(default_factory=LogSettings)
+
+    @property
+    def public_insecure(self) -> bool:
+        """Whether the API is called without TLS."""
+        return is_loopback(self.public_endpoint)
+
+    @property
+    def public_url(self) -> str:
+        """``http(s)://host:port`` of the control plane's API."""
+        return f"{'http' if self.public_insecure else 'https'}://{self.public_endpoint}"
+
+
+def warn_of_unknown(environment: Mapping[str, str]) -> None:
+    """Log a warning for each variable that looks like a setting and is none: a misspelt one."""
+    known = [*variables_of(Settings), TASK_NAMESPACE]
+    for each in find_unknown(environment, known, prefix=PREFIX):
+        _log.warning(
+            "unknown setting ignored",
+            extra={"variable": each.variable, "nearest": each.nearest or "none"},
+        )

@@ -63,8 +63,8 @@ class AccessKeys:
         if options.access_key and options.secret_key:
             return AccessKey(
                 id=options.access_key,
-                secret=options.secret_key,
-                session_token=options.session_token,
+                secret=options.secret_key.reveal(),
+                session_token=options.session_token.reveal(),
             )
         if environment.get("AWS_ACCESS_KEY_ID") and environment.get("AWS_SECRET_ACCESS_KEY"):
             return AccessKey(

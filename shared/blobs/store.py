@@ -333,9 +333,9 @@ def _open_bucket(bucket: str, options: S3Options | None) -> S3Store:
     if options.access_key:
         config["access_key_id"] = options.access_key
     if options.secret_key:
-        config["secret_access_key"] = options.secret_key
+        config["secret_access_key"] = options.secret_key.reveal()
     if options.session_token:
-        config["session_token"] = options.session_token
+        config["session_token"] = options.session_token.reveal()
     # obstore reads this from the environment only where no client options are given.
     allowed = os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"1", "true"}
     client: ClientConfig = {**_CLIENT, "allow_http": options.allow_http or allowed}

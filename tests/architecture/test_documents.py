@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import decisions, diagrams
+from scripts import decisions, diagrams, settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -21,6 +21,10 @@ def test_phase_diagram_is_generated_from_the_table() -> None:
 
 def test_index_of_decisions_lists_every_decision() -> None:
     assert decisions.INDEX.read_text() == decisions.render_index(), "run make docs"
+
+
+def test_page_of_settings_is_generated_from_their_declarations() -> None:
+    assert settings.PAGE.read_text() == settings.settings_page(), "run make docs"
 
 
 @pytest.mark.parametrize("fragment", sorted((ROOT / ".changes").iterdir()), ids=lambda p: p.name)

@@ -24,6 +24,7 @@ from urllib.request import urlopen
 import pytest
 
 from shared.blobs.options import S3Options
+from shared.kit.secrets import SecretText
 from tests import program_logs
 from tests.programs import free_ports
 
@@ -58,7 +59,7 @@ def running(address: str = "127.0.0.1") -> Iterator[S3ForTests]:
                     endpoint=f"http://{address}:{s3_port}",
                     region="us-east-1",
                     access_key=_ACCESS_KEY,
-                    secret_key=_SECRET_KEY,
+                    secret_key=SecretText(_SECRET_KEY),
                     allow_http=True,
                 ),
                 server.pid,

@@ -28,7 +28,7 @@ def s3(s3_server: S3ForTests, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "AWS_ENDPOINT_URL": options.endpoint,
         "AWS_REGION": options.region,
         "AWS_ACCESS_KEY_ID": options.access_key,
-        "AWS_SECRET_ACCESS_KEY": options.secret_key,
+        "AWS_SECRET_ACCESS_KEY": options.secret_key.reveal(),
         "AWS_ALLOW_HTTP": "true",
     }
     home = tmp_path_factory.mktemp("s3")

@@ -48,14 +48,11 @@ async def _check_outside(settings: Settings, clock: Clock) -> Sequence[CheckResu
 
     return await _all(
         (controlplane.LINK, link_and_storage),
-        (controlplane.API, lambda: controlplane.check_api(settings, _api_address(settings), clock)),
+        (
+            controlplane.API,
+            lambda: controlplane.check_api(settings, settings.public_endpoint, clock),
+        ),
     )
-
-
-def _api_address(settings: Settings) -> str:
-    if isinstance(settings.runtime, KubernetesSettings):
-        return settings.runtime.public_url.partition("://")[2]
-    return settings.runtime.public_endpoint
 
 
 async def _check_inside(

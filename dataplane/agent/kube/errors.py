@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from dataplane.agent.core.errors import SettingsError
+from shared.kit.settings import SettingsError
 
 
 class NoAccessError(SettingsError):

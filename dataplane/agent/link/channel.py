@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 
 from dataplane.agent.core import link_limits
-from dataplane.agent.core.errors import SettingsError
+from shared.kit.settings import SettingsError
 
 _OPTIONS = (
     # A dead peer is noticed in 30 s even where a firewall drops its FIN or RST.

@@ -22,7 +22,6 @@ import grpc.aio
 import tenacity
 
 from dataplane.agent.core import link_limits
-from dataplane.agent.core.errors import SettingsError
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.link.channel import DialError, Token, open_channel
 from dataplane.agent.link.handler import SessionHandler
@@ -31,6 +30,7 @@ from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.backoff import Backoff, jittered
 from shared.kit.cancellation import check_cancellation
 from shared.kit.clock import Clock
+from shared.kit.settings import SettingsError
 from shared.model.link_messages import Hello
 from shared.model.link_session import End
 

@@ -68,6 +68,7 @@ from shared.model.reports import LogLink
 
 logger = logging.getLogger(__name__)
 
+_SLOTS = 1000
 _OWN_SELECTOR = f"{MANAGED_LABEL}=true"
 
 
@@ -215,6 +216,7 @@ class _Leader:
         return AgentDependencies(
             ledger=ledger,
             runtimes=runtimes,
+            slots=self.settings.slots or _SLOTS,
             logs=Logs([pods, connectors]),
             fenced=self.heartbeat,
             free_memory=lambda: sys.maxsize,  # the Kubernetes scheduler knows the nodes'
@@ -284,7 +286,7 @@ def _site(settings: Settings, runtime_settings: KubernetesSettings) -> Site:
         listen=runtime_settings.proxy_listen,
         projects=[runtime_settings.proxy_host],
         secret=Name(runtime_settings.namespace, runtime_settings.proxy_name),
-        control_plane=runtime_settings.public_url,
+        control_plane=settings.public_url,
         trust=trust,
         credential=lambda: dict(token.metadata()),
     )

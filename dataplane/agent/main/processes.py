@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from dataplane.agent.core.errors import SettingsError
+from dataplane.agent.core.capacity import default_slots
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.sweeper import Sweeper
 from dataplane.agent.main.services import AgentDependencies, run_services
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.environment import Endpoint
 from dataplane.agent.runtimes.inline import InlineRuntime
-from dataplane.agent.runtimes.machine import FreeMemory
+from dataplane.agent.runtimes.machine import FreeMemory, read_total_memory
 from dataplane.agent.runtimes.process.environment import inherited
 from dataplane.agent.runtimes.process.runtime import ProcessRuntime
 from dataplane.agent.runtimes.process.spawner import Spawner
@@ -28,6 +28,7 @@ from dataplane.agent.runtimes.runtime_selection import (
 from dataplane.agent.runtimes.unsupported import PROCESS, UnsupportedRuntime
 from dataplane.agent.settings import ProcessSettings, Settings
 from shared.kit.clock import SystemClock
+from shared.kit.settings import SettingsError
 
 
 class DataDirectoryError(SettingsError):
@@ -47,8 +48,8 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                 stores=stores,
                 base=base,
                 endpoint=Endpoint(
-                    address=runtime_settings.public_endpoint,
-                    insecure=runtime_settings.public_insecure,
+                    address=settings.public_endpoint,
+                    insecure=settings.public_insecure,
                 ),
                 grace=settings.grace,
                 clock=clock,
@@ -66,6 +67,7 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
             dependencies = AgentDependencies(
                 ledger=ledger,
                 runtimes=runtimes,
+                slots=settings.slots or default_slots(read_total_memory()),
                 logs=process,
                 fenced=process,
                 free_memory=FreeMemory(clock),

@@ -24,6 +24,7 @@ class AgentDependencies:
 
     ledger: Ledger
     runtimes: Runtimes
+    slots: int  # concurrent attempts
     logs: Followed
     fenced: Fenced
     free_memory: Callable[[], int]  # bytes available for attempts
@@ -46,7 +47,7 @@ async def run_services(settings: Settings, dependencies: AgentDependencies, cloc
         followers=followers,
         fence=fence,
         wakeup=wakeup,
-        slots=settings.slots,
+        slots=dependencies.slots,
         free_memory=dependencies.free_memory,
         clock=clock,
     )

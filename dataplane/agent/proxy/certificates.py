@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from dataplane.agent.core.errors import SettingsError
 from dataplane.agent.proxy import proxy_limits
+from shared.kit.settings import SettingsError
 
 
 class CertificateError(SettingsError):

@@ -13,6 +13,7 @@ import pytest
 from shared.blobs.errors import BlobStoreError
 from shared.blobs.keys import AccessKeys
 from shared.blobs.options import S3Options
+from shared.kit.secrets import SecretText
 from tests.fakes.clock import FakeClock
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -77,7 +78,7 @@ def service() -> Iterator[_Service]:
 
 async def test_access_key_prefers_options_over_environment() -> None:
     environment = {"AWS_ACCESS_KEY_ID": "env", "AWS_SECRET_ACCESS_KEY": "s"}
-    said = S3Options(access_key="said", secret_key="s")  # noqa: S106
+    said = S3Options(access_key="said", secret_key=SecretText("s"))
     assert (await AccessKeys(said, FakeClock().now, environment).current()).id == "said"
     assert (await AccessKeys(S3Options(), FakeClock().now, environment).current()).id == "env"
 

@@ -9,6 +9,7 @@ import pytest
 from shared.blobs.errors import BlobOutsideError, BlobStoreError
 from shared.blobs.options import S3Options
 from shared.blobs.store import open_store
+from shared.kit.secrets import SecretText
 from tests.servers.seaweed import S3ForTests
 
 SECRET = "hush-hush"  # noqa: S105
@@ -44,7 +45,9 @@ def test_open_store_names_directory_it_cannot_create(tmp_path: Path) -> None:
 
 
 def test_store_repr_hides_secrets() -> None:
-    options = S3Options(access_key="known", secret_key=SECRET, session_token=SECRET)
+    options = S3Options(
+        access_key="known", secret_key=SecretText(SECRET), session_token=SecretText(SECRET)
+    )
 
     assert SECRET not in repr(options)
     assert SECRET not in repr(open_store("s3://bucket/x", options))
@@ -88,7 +91,7 @@ async def test_store_unreachable_is_named() -> None:
         endpoint="http://127.0.0.1:1",
         region="us-east-1",
         access_key="known",
-        secret_key=SECRET,
+        secret_key=SecretText(SECRET),
         allow_http=True,
     )
     store = open_store("s3://bucket/x", options)
@@ -99,7 +102,9 @@ async def test_store_unreachable_is_named() -> None:
 
 
 async def test_store_access_denied_is_reported(s3_server: S3ForTests) -> None:
-    store = open_store(s3_server.new_base(), replace(s3_server.options, secret_key=SECRET))
+    store = open_store(
+        s3_server.new_base(), replace(s3_server.options, secret_key=SecretText(SECRET))
+    )
 
     with pytest.raises(BlobStoreError, match="403 Forbidden"):
         await store.write(store.uri("a"), b"")

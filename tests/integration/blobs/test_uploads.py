@@ -19,6 +19,7 @@ from shared.blobs.options import S3Options
 from shared.blobs.store import BlobStore, open_store
 from shared.blobs.uploads import CRC32, Part, Uploads
 from shared.kit.clock import SystemClock
+from shared.kit.secrets import SecretText
 from tests.servers.http import serving
 from tests.servers.seaweed import S3ForTests
 
@@ -107,7 +108,7 @@ async def test_multipart_upload_without_checksum_support(status: int) -> None:
             endpoint=url,
             region="us-east-1",
             access_key="any",
-            secret_key="any",  # noqa: S106
+            secret_key=SecretText("any"),
             allow_http=True,
         )
         other = open_store("s3://bucket/base", key)
@@ -157,7 +158,7 @@ async def test_multipart_upload_link_expires(
 
 async def test_multipart_upload_with_wrong_key_is_rejected(store: BlobStore) -> None:
     now = SystemClock().now
-    wrong = S3Options(access_key="nobody", secret_key="nothing")  # noqa: S106
+    wrong = S3Options(access_key="nobody", secret_key=SecretText("nothing"))
     with pytest.raises(BlobStoreError, match="could not begin an upload"):
         await Uploads(store, AccessKeys(wrong, now), now).begin(store.uri("any"))
 
@@ -165,7 +166,7 @@ async def test_multipart_upload_with_wrong_key_is_rejected(store: BlobStore) -> 
 async def test_directory_store_has_no_multipart_uploads(tmp_path: object) -> None:
     directory = open_store(f"file://{tmp_path}/blobs")
     now = SystemClock().now
-    key = S3Options(access_key="any", secret_key="any")  # noqa: S106
+    key = S3Options(access_key="any", secret_key=SecretText("any"))
     with pytest.raises(BlobStoreError, match="cannot sign links"):
         await Uploads(directory, AccessKeys(key, now), now).begin(directory.uri("any"))
 

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from dataplane.agent import cli
 from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
 from dataplane.agent.runtimes.kubernetes.pods import Security
-from dataplane.agent.settings import KubernetesSettings
+from dataplane.agent.settings import KubernetesSettings, Settings
+from shared.kit.settings import read, variables_of
 from tests.integration.charts.values import AGENT, put
 from tests.kube.certificates import Authority
 from tests.servers.helm import Helm, HelmError
@@ -149,12 +148,8 @@ def test_every_variable_is_an_option_of_the_agent(helm: Helm, tmp_path: Path) ->
         controlPlane__certificateAuthority__existingConfigMap="ca",
     )
     variables = find(helm.template(CHART, values), "ConfigMap")["data"]
-    options = {f"VOLARY_AGENT_{option.name}".upper() for option in cli.run.params}
-    assert set(variables) <= options
-    with CliRunner().isolation(env=variables):
-        given = dict(cli.run.make_context("run", []).params)
-    del given["log_level"], given["log_json"]
-    settings = cli._settings(**given)
+    assert set(variables) <= set(variables_of(Settings))
+    settings = read(Settings, variables)
     assert settings.slots == 100
     assert isinstance(settings.runtime, KubernetesSettings)
     assert settings.runtime.timeouts == PendingTimeouts(

@@ -87,8 +87,8 @@ def test_a_set_of_values_passes_the_linter_and_is_taken_by_the_control_plane(
     environment = dict(find(objects, "ConfigMap")["data"])
     environment |= {each["name"]: SECRETS[each["name"]] for each in container_of(objects)["env"]}
     settings = Settings.from_environment(environment)
-    assert settings.host == "127.0.0.1"
-    assert settings.log_format is LogFormat.JSON
+    assert settings.listeners.host == "127.0.0.1"
+    assert settings.log.format is LogFormat.JSON
 
 
 REFUSED = {
@@ -130,7 +130,7 @@ def test_it_asks_nothing_of_the_api_server(helm: Helm) -> None:
     for kind in ("Deployment", "Job"):
         pod = find(objects, kind)["spec"]["template"]["spec"]
         assert pod["automountServiceAccountToken"] is False
-        assert pod["enableServiceLinks"] is False  # or VOLARY_…_PORT would be refused
+        assert pod["enableServiceLinks"] is False  # or VOLARY_…_PORT would be read
 
 
 def test_the_service_leads_to_the_front_alone(helm: Helm) -> None:

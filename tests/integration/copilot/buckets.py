@@ -90,7 +90,7 @@ class S3Bucket:
             endpoint=options.endpoint,
             region=options.region,
             access_key_id=options.access_key,
-            secret_access_key=options.secret_key,
+            secret_access_key=options.secret_key.reveal(),
             virtual_hosted_style_request=False,
             client_options={"allow_http": True},
         )
@@ -178,7 +178,7 @@ class S3Bucket:
         names = terms["X-Amz-SignedHeaders"]
         request = f"{method}\n{path}\n{pairs}\n{said}\n{names}\nUNSIGNED-PAYLOAD"
         digest = hashlib.sha256(request.encode()).hexdigest()
-        key_bytes = f"AWS4{self._options.secret_key}".encode()
+        key_bytes = f"AWS4{self._options.secret_key.reveal()}".encode()
         for word in scope.split("/"):
             key_bytes = hmac.digest(key_bytes, word.encode(), "sha256")
         to_sign = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{digest}"

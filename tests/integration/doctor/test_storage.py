@@ -6,6 +6,7 @@ from pathlib import Path
 from dataplane.agent.doctor.results import Outcome
 from dataplane.agent.doctor.storage import PREFIX, try_storage
 from shared.blobs.store import open_store
+from shared.kit.secrets import SecretText
 from tests.programs import free_ports
 from tests.servers.seaweed import S3ForTests
 
@@ -21,7 +22,7 @@ async def test_a_bucket_that_works(s3_server: S3ForTests) -> None:
 
 
 async def test_credentials_that_are_not_taken(s3_server: S3ForTests) -> None:
-    wrong = replace(s3_server.options, secret_key="another")  # noqa: S106
+    wrong = replace(s3_server.options, secret_key=SecretText("another"))
     found = await try_storage(s3_server.new_base(), by_links=True, options=wrong)
     assert [finding.outcome for finding in found] == [Outcome.FAIL]
     assert "another" not in found[0].text

@@ -1,12 +1,12 @@
 """Tests of the agent's options: command line and environment variables become settings."""
 
+import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-import click
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from dataplane.agent import cli
 from dataplane.agent.kube.errors import NoAccessError
@@ -17,7 +17,9 @@ from dataplane.agent.main import pods
 from dataplane.agent.proxy.certificates import CertificateError
 from dataplane.agent.runtimes.connectors.client import Endpoint
 from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
-from dataplane.agent.settings import KubernetesSettings, Settings
+from dataplane.agent.settings import PREFIX, KubernetesSettings, ProcessSettings, Settings
+from shared.kit.settings import SettingsError, read
+from shared.kit.settings.options import given_by
 
 NEEDED = {
     "RUNTIME": "kubernetes",
@@ -34,9 +36,7 @@ def all_settings_of(
     for name, value in {**NEEDED, **variables}.items():
         monkeypatch.setenv(f"VOLARY_AGENT_{name}", value)
     given = cli.run.make_context("volary-agent", list(options)).params
-    return cli._settings(
-        **{name: value for name, value in given.items() if name not in {"log_level", "log_json"}}
-    )
+    return read(Settings, os.environ, given_by(Settings, PREFIX, given))
 
 
 def settings_of(
@@ -84,9 +84,8 @@ def test_default_settings_match_documentation(monkeypatch: pytest.MonkeyPatch) -
 def test_invalid_connector_address_is_refused_with_its_option(
     monkeypatch: pytest.MonkeyPatch, option: str, value: str
 ) -> None:
-    with pytest.raises(click.BadParameter, match="is not a connector address") as refused:
+    with pytest.raises(SettingsError, match=f"^{option} is .*is not a connector address"):
         settings_of(monkeypatch, {}, option, value)
-    assert refused.value.param_hint == option
 
 
 def test_connector_options_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,8 +134,67 @@ def test_agent_with_bad_settings_prints_one_sentence(
 
     monkeypatch.setattr(cli, "run_agent", fail)
     monkeypatch.setattr("dataplane.agent.cli.logs.configure", lambda **_: None)
-    variables = {f"VOLARY_AGENT_{name}": value for name, value in NEEDED.items()}
-    ended = CliRunner().invoke(cli.run, [], env=variables)
+    ended = run(NEEDED)
 
     assert ended.exit_code == 1
     assert ended.output == f"volary-agent: {error}\n"
+
+
+def run(variables: Mapping[str, str], *options: str) -> Result:
+    environment = {f"VOLARY_AGENT_{name}": value for name, value in variables.items()}
+    return CliRunner().invoke(cli.run, options, env=environment)
+
+
+def test_agent_without_settings_names_all_that_are_required() -> None:
+    ended = run({})
+
+    assert ended.exit_code == 2
+    assert [line.partition(" is not set")[0] for line in ended.output.splitlines()[3:]] == [
+        "Error: --data-dir (VOLARY_AGENT_DATA_DIR)",
+        "--control-plane (VOLARY_AGENT_CONTROL_PLANE)",
+        "--token-file (VOLARY_AGENT_TOKEN_FILE)",
+        "--public-endpoint (VOLARY_AGENT_PUBLIC_ENDPOINT)",
+    ]
+
+
+def test_kubernetes_agent_outside_of_a_pod_needs_a_namespace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(SettingsError, match=r"^--namespace \(.*\) is not set, and this is no pod"):
+        settings_of(monkeypatch, {"NAMESPACE": ""})
+
+
+def test_misspelt_variable_of_the_agent_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def stop_at_once(settings: Settings) -> None:
+        del settings
+
+    monkeypatch.setattr(cli, "run_agent", stop_at_once)
+    monkeypatch.setattr("dataplane.agent.cli.logs.configure", lambda **_: None)
+    run({**NEEDED, "GRACE_SECOND": "5", "TASK_NAMESPACE": "of the doctor"})
+
+    unknown = [vars(each) for each in caplog.records if each.msg == "unknown setting ignored"]
+    assert [(each["variable"], each["nearest"]) for each in unknown] == [
+        ("VOLARY_AGENT_GRACE_SECOND", "VOLARY_AGENT_GRACE_SECONDS")
+    ]
+
+
+def test_process_agent_ignores_settings_of_the_kubernetes_runtime(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    variables = {"RUNTIME": "process", "DATA_DIR": str(tmp_path), "PODS": "no json"}
+    assert all_settings_of(monkeypatch, variables, "--cold").runtime == ProcessSettings(
+        data_dir=tmp_path, warm=False
+    )
+
+
+def test_invalid_policy_for_pods_is_refused_naming_its_field(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(SettingsError, match=r"^VOLARY_AGENT_PODS is .*: .*cpus.*; set it to"):
+        settings_of(monkeypatch, {"PODS": '{"cpus": 1}'})
+
+
+def test_policy_for_pods_defaults_to_an_empty_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings_of(monkeypatch, {}) == settings_of(monkeypatch, {"PODS": "{}"})

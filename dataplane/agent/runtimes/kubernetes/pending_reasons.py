@@ -14,18 +14,48 @@ from datetime import datetime, timedelta
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.kubernetes import events, statuses
 from dataplane.agent.runtimes.kubernetes.plugin import Observation, ObservationContext, Stage
+from shared.kit.settings import kinds, setting, settings
 from shared.model.reports import Failure, FailureKind
 
+_DAY_SECONDS = 86_400
+_TIMEOUT = kinds.seconds(0, 30 * _DAY_SECONDS)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@settings("Pods that do not start", only_with="kubernetes")
 class PendingTimeouts:
     """How long to wait for each problem that may pass by itself."""
 
-    image: timedelta = timedelta(minutes=3)  # from the first failed pull
-    container: timedelta = timedelta(minutes=3)  # the runtime of the node cannot start it
-    config: timedelta = timedelta(seconds=30)  # a Secret may still be created
-    volume: timedelta = timedelta(minutes=5)  # mounts are retried every two minutes in the end
-    pending: timedelta | None = None  # total time to start; None: queued timeouts are the user's
+    image: timedelta = setting(
+        "VOLARY_AGENT_IMAGE_TIMEOUT_SECONDS",
+        _TIMEOUT,
+        "From the first failed pull of an image until its pod fails.",
+        default=timedelta(minutes=3),
+    )
+    container: timedelta = setting(
+        "VOLARY_AGENT_CONTAINER_TIMEOUT_SECONDS",
+        _TIMEOUT,
+        "The same if the node cannot create or start a container.",
+        default=timedelta(minutes=3),
+    )
+    config: timedelta = setting(
+        "VOLARY_AGENT_CONFIG_TIMEOUT_SECONDS",
+        _TIMEOUT,
+        "The same if a Secret or ConfigMap of its environment is missing; it may still be created.",
+        default=timedelta(seconds=30),
+    )
+    volume: timedelta = setting(
+        "VOLARY_AGENT_VOLUME_TIMEOUT_SECONDS",
+        _TIMEOUT,
+        "The same if a volume that it mounts is missing; mounts are retried every two minutes in "
+        "the end.",
+        default=timedelta(minutes=5),
+    )
+    pending: timedelta | None = setting(
+        "VOLARY_AGENT_PENDING_TIMEOUT_SECONDS",
+        kinds.seconds_or_unlimited(365 * _DAY_SECONDS),
+        "A pod that does not start within this time fails. 0: no limit.",
+        default=timedelta(minutes=30),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

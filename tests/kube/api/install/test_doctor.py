@@ -14,6 +14,7 @@ from dataplane.agent.doctor.checks import run_checks
 from dataplane.agent.doctor.results import CheckResult, Outcome
 from dataplane.agent.settings import Settings
 from shared.kit.clock import Clock, SystemClock
+from shared.kit.settings import read
 from tests.kube.api.install.conftest import NAME, Installed, installed
 from tests.kube.client import KubeClient, wait_until
 from tests.kube.controlplane import KubeForTests
@@ -40,11 +41,7 @@ async def settings_of(agent: Installed, **changes: str) -> Settings:
         f"VOLARY_AGENT_{name.upper()}": value
         for name, value in {**here, "public_endpoint": nowhere, **changes}.items()
     }
-    with CliRunner().isolation(env=environment):
-        given = dict(cli.run.make_context("run", []).params)
-    for name in ("log_level", "log_json"):
-        del given[name]
-    return cli._settings(**given)
+    return read(Settings, environment)
 
 
 async def look(

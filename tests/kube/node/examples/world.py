@@ -114,7 +114,7 @@ class World:
             "VOLARY_S3_ENDPOINT": options.endpoint,
             "VOLARY_S3_REGION": options.region,
             "VOLARY_S3_ACCESS_KEY": options.access_key,
-            "VOLARY_S3_SECRET_KEY": options.secret_key,
+            "VOLARY_S3_SECRET_KEY": options.secret_key.reveal(),
             "VOLARY_S3_ALLOW_HTTP": "true",
             "VOLARY_CLUSTER_TOKEN": _TOKEN,
             "VOLARY_HTTP_PORT": str(http_port),
@@ -131,7 +131,7 @@ class World:
             "AWS_ENDPOINT_URL": options.endpoint,
             "AWS_REGION": options.region,
             "AWS_ACCESS_KEY_ID": options.access_key,
-            "AWS_SECRET_ACCESS_KEY": options.secret_key,
+            "AWS_SECRET_ACCESS_KEY": options.secret_key.reveal(),
             "AWS_ALLOW_HTTP": "true",
         }
 
@@ -141,7 +141,7 @@ class World:
             **self._aws(),
             "FLYTE_AWS_ENDPOINT": options.endpoint,
             "FLYTE_AWS_ACCESS_KEY_ID": options.access_key,
-            "FLYTE_AWS_SECRET_ACCESS_KEY": options.secret_key,
+            "FLYTE_AWS_SECRET_ACCESS_KEY": options.secret_key.reveal(),
         }
 
 

@@ -74,7 +74,10 @@ class Installation:
                 "blob-signing-key": secrets.token_hex(),
                 "cluster-token": self.cluster_token,
             },
-            "volary-bucket": {"access-key": options.access_key, "secret-key": options.secret_key},
+            "volary-bucket": {
+                "access-key": options.access_key,
+                "secret-key": options.secret_key.reveal(),
+            },
             "volary-tls": {
                 "tls.crt": shows.certificate.read_text(),
                 "tls.key": shows.key.read_text(),
@@ -242,11 +245,11 @@ class Installation:
             "AWS_ENDPOINT_URL": options.endpoint,
             "AWS_REGION": options.region,
             "AWS_ACCESS_KEY_ID": options.access_key,
-            "AWS_SECRET_ACCESS_KEY": options.secret_key,
+            "AWS_SECRET_ACCESS_KEY": options.secret_key.reveal(),
             "AWS_ALLOW_HTTP": "true",
             "FLYTE_AWS_ENDPOINT": options.endpoint,
             "FLYTE_AWS_ACCESS_KEY_ID": options.access_key,
-            "FLYTE_AWS_SECRET_ACCESS_KEY": options.secret_key,
+            "FLYTE_AWS_SECRET_ACCESS_KEY": options.secret_key.reveal(),
         }
 
 

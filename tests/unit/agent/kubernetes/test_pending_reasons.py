@@ -207,7 +207,7 @@ def test_pending_too_long_is_a_failure_of_the_cluster_with_the_last_reason() -> 
 
 
 def test_nothing_is_pending_too_long_where_no_limit_is_set() -> None:
-    seen = observe(pending("ContainerCreating"), timeouts=PendingTimeouts())
+    seen = observe(pending("ContainerCreating"), timeouts=PendingTimeouts(pending=None))
 
     assert seen == Observation(stage=Stage.INITIALIZING, reason="ContainerCreating")
 

@@ -116,7 +116,7 @@ def test_unreachable_database_error_hides_its_password() -> None:
 def test_malformed_database_url_error_hides_its_password() -> None:
     result = CliRunner().invoke(main, ["queue", "list", "--database-url", "me:pa55word@nowhere"])
     assert result.exit_code == 1
-    assert result.output.startswith("Error: cannot use the database at")
+    assert result.output.startswith("Error: --database-url is invalid")
     assert "postgresql" in result.output
     assert "pa55word" not in result.output
 
