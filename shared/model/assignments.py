@@ -1,4 +1,4 @@
-"""Assignments: attempts that the control plane leases to a cluster to run."""
+"""Assignments: what the control plane leases to a cluster to run."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from shared.model.ids import ActionKey, ActionName, AttemptId, Digest, LeaseId, 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """
-    One attempt, leased to one cluster.
+    One attempt of an action, leased to one cluster.
 
     The task spec and the run spec are sent separately, by digest, because thousands of
     assignments share them. URIs are those of the org's object store; every attempt has
@@ -33,3 +33,12 @@ class Assignment:
     # A disconnected agent stops it after its self-fence timeout, since its lease may then go to
     # another cluster.
     replaceable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownAssignment:
+    """An assignment of a kind that this release does not know; nothing else of it is read."""
+
+    attempt: AttemptId
+    lease: LeaseId
+    kind: int  # its number on the wire

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
 
-from shared.model.assignments import Assignment
+from shared.model.assignments import Assignment, UnknownAssignment
 from shared.model.ids import AttemptId, Digest, LeaseId
 from shared.model.logs import LogChunk
 from shared.model.reports import Acknowledgement, Report
@@ -126,6 +126,7 @@ class InventoryDecisions:
 class Assignments:
     assignments: Sequence[Assignment]
     specs: Mapping[Digest, bytes] = field(repr=False)
+    unknown: Sequence[UnknownAssignment] = ()  # of kinds that only a later release knows
 
 
 @dataclass(frozen=True, slots=True)

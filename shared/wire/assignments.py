@@ -1,8 +1,10 @@
 """Converts assignments to and from protobuf."""
 
+from collections.abc import Iterable, Sequence
+
 from shared.idl.agent.v1 import assignment_pb2
 from shared.kit.timestamps import to_us
-from shared.model.assignments import Assignment
+from shared.model.assignments import Assignment, UnknownAssignment
 from shared.model.ids import (
     ActionKey,
     ActionName,
@@ -15,10 +17,33 @@ from shared.model.ids import (
 from shared.wire.fields import BadMessageError, parse_timestamp
 from shared.wire.ids import parse_attempt_id, parse_digest, parse_lease_id, render_attempt_id
 
+_KIND = assignment_pb2.Assignment.Kind
+_ACTIONS = (_KIND.KIND_UNSPECIFIED, _KIND.KIND_ACTION)
 _REQUIRED = ("org", "project", "domain", "run", "action", "run_base", "output_prefix")
 
 
+def parse_assignments(
+    messages: Iterable[assignment_pb2.Assignment],
+) -> tuple[Sequence[Assignment], Sequence[UnknownAssignment]]:
+    """Return the assignments, and those of kinds that this release does not know."""
+    assignments: list[Assignment] = []
+    unknown: list[UnknownAssignment] = []
+    for message in messages:
+        if message.kind in _ACTIONS:
+            assignments.append(parse_assignment(message))
+        else:
+            unknown.append(
+                UnknownAssignment(
+                    attempt=parse_attempt_id(message.attempt),
+                    lease=parse_lease_id(message.lease_id),
+                    kind=message.kind,
+                )
+            )
+    return assignments, unknown
+
+
 def parse_assignment(message: assignment_pb2.Assignment) -> Assignment:
+    """Return the assignment of an action."""
     for name in _REQUIRED:
         if not getattr(message, name):
             raise BadMessageError(f"assignment.{name} is empty")
@@ -63,4 +88,5 @@ def render_assignment(assignment: Assignment) -> assignment_pb2.Assignment:
         raw_data_prefix=assignment.raw_data_prefix,
         run_started_at_us=to_us(assignment.run_started_at),
         replaceable=assignment.replaceable,
+        kind=_KIND.KIND_ACTION,
     )

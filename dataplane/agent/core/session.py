@@ -107,8 +107,9 @@ def receive(
         case DesiredState(reconnect_after=delay):
             session = replace(session, leave_at=None if delay is None else now + delay)
             return session, [Deliver(message)]
-        case Assignments():
-            session = replace(session, received=session.received + len(message.assignments))
+        case Assignments(assignments, unknown=unknown):
+            received = session.received + len(assignments) + len(unknown)
+            session = replace(session, received=received)
             if session.received > session.credit:
                 return _end(
                     session,

@@ -36,7 +36,7 @@ from shared.model.link_messages import (
     Welcome,
 )
 from shared.model.logs import LogChunk
-from shared.wire.assignments import parse_assignment
+from shared.wire.assignments import parse_assignments
 from shared.wire.fields import BadMessageError, parse_timestamp
 from shared.wire.ids import (
     parse_attempt_id,
@@ -126,10 +126,9 @@ def parse_frame(frame: link_pb2.ControlFrame) -> ControlMessage | None:
                 frame.verdicts.last,
             )
         case "assignments":
-            return Assignments(
-                [parse_assignment(item) for item in frame.assignments.assignments],
-                dict(_parse_spec(spec) for spec in frame.assignments.specs),
-            )
+            assignments, unknown = parse_assignments(frame.assignments.assignments)
+            specs = dict(_parse_spec(spec) for spec in frame.assignments.specs)
+            return Assignments(assignments, specs, unknown)
         case "confirmed":
             return Confirmed([Lease(*parse_lease(lease)) for lease in frame.confirmed.leases])
         case "acknowledgements":

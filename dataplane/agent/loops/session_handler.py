@@ -20,6 +20,7 @@ from dataplane.agent.loops.fence import Fence
 from dataplane.agent.loops.log_followers import LogFollowers
 from shared.kit.clock import Clock
 from shared.kit.wakeup import Wakeup
+from shared.model.assignments import UnknownAssignment
 from shared.model.ids import AttemptId
 from shared.model.link_messages import (
     Accepted,
@@ -41,7 +42,7 @@ from shared.model.link_messages import (
     Work,
 )
 from shared.model.phases import Phase
-from shared.model.reports import AckStatus
+from shared.model.reports import AckStatus, Failure, FailureKind, Report
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class AgentSessionHandler:
         self._arriving = 0
         self._unconfirmed: set[AttemptId] = set()
         self._accepted: list[Lease] = []  # not yet sent
+        self._refused: list[Report] = []  # not yet sent; not in the ledger
         self._desired = DesiredState()
 
     def __repr__(self) -> str:
@@ -83,6 +85,7 @@ class AgentSessionHandler:
     async def begin(self) -> Sequence[Lease]:
         await self._attempts.started.wait()
         self._accepted.clear()  # the inventory lists them as well
+        self._refused.clear()  # these are not accepted, so they are assigned again
         await self._ledger.begin_session()
         self._unconfirmed = {
             attempt
@@ -108,6 +111,8 @@ class AgentSessionHandler:
             case Assignments():
                 self._arriving += len(message.assignments)
                 await self._spawn(self._accept(message), "accept")
+                for unknown in message.unknown:
+                    self._refuse(unknown)
             case Confirmed():
                 self._confirm(message.leases)
             case Acknowledgements():
@@ -147,6 +152,9 @@ class AgentSessionHandler:
         if self._accepted:
             messages.append(Accepted(self._accepted[: link_limits.FRAME_ITEMS]))
             del self._accepted[: link_limits.FRAME_ITEMS]
+        if self._refused:
+            messages.append(Reports(self._refused[: link_limits.FRAME_ITEMS]))
+            del self._refused[: link_limits.FRAME_ITEMS]
         reports = self._ledger.outbox.take()
         if reports:
             messages.append(Reports(reports))
@@ -186,6 +194,28 @@ class AgentSessionHandler:
                     extra={"attempt": str(assignment.attempt)},
                 )
         self._wakeup.wake()
+
+    def _refuse(self, unknown: UnknownAssignment) -> None:
+        """Report an assignment of an unknown kind as failed, without accepting it."""
+        logger.error(
+            "assignment refused, its kind is unknown to this release",
+            extra={"attempt": str(unknown.attempt), "kind": unknown.kind},
+        )
+        self._refused.append(
+            Report(
+                attempt=unknown.attempt,
+                lease=unknown.lease,
+                version=1,
+                phase=Phase.FAILED,
+                at=self._clock.now(),
+                failure=Failure(
+                    code="UnknownAssignmentKind",
+                    kind=FailureKind.SYSTEM,
+                    message=f"the agent of this cluster is older than assignments of kind "
+                    f"{unknown.kind}, which the control plane sent; upgrade the agent",
+                ),
+            )
+        )
 
     def _confirm(self, leases: Iterable[Lease]) -> None:
         """Start the attempts that the control plane confirmed."""

@@ -78,9 +78,9 @@ class Tap(grpc.GenericRpcHandler):
 
 
 @asynccontextmanager
-async def tapped(link: LinkUnderTest) -> AsyncIterator[tuple[Tap, str]]:
+async def tapped(link: LinkUnderTest, kind: type[Tap] = Tap) -> AsyncIterator[tuple[Tap, str]]:
     """Serve a recording proxy in front of the control plane; yields its address."""
-    tap = Tap(f"127.0.0.1:{link.port}")
+    tap = kind(f"127.0.0.1:{link.port}")
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers((tap,))
     port = server.add_insecure_port("127.0.0.1:0")

@@ -12,7 +12,7 @@ from shared.idl.agent.v1 import link_pb2
 from shared.kit.timestamps import to_us
 from shared.model.phases import Phase
 from tests.contract.wire.meanings import meaning
-from tests.contract.wire.recordings import AGENT, CONTROL, Event
+from tests.contract.wire.recordings import AGENT, CONTROL, Event, Frame
 from tests.factories import NOW
 
 M = TypeVar("M", bound=Message)
@@ -40,7 +40,25 @@ _VALID: Mapping[str, object] = {
 
 
 def make_samples() -> Sequence[Event]:
-    return [*_samples(AGENT, link_pb2.AgentFrame), *_samples(CONTROL, link_pb2.ControlFrame)]
+    return [
+        *_samples(AGENT, link_pb2.AgentFrame),
+        *_samples(CONTROL, link_pb2.ControlFrame),
+        _sample_without_kinds(),
+    ]
+
+
+def _sample_without_kinds() -> Event:
+    """Return assignments as control planes sent them before assignments had a kind."""
+    frame = link_pb2.ControlFrame()
+    _fill(frame.assignments)
+    for assignment in frame.assignments.assignments:
+        assignment.ClearField("kind")
+    return _event(CONTROL, "assignments", frame)
+
+
+def _event(by: str, kind: str, frame: Frame) -> Event:
+    raw = frame.SerializeToString(deterministic=True)
+    return Event(by=by, kind=kind, raw=raw, means=meaning(frame))
 
 
 def _samples(
@@ -50,12 +68,7 @@ def _samples(
         for choice in range(_choices(getattr(frame(), kind.name))):
             made = frame()
             _fill(getattr(made, kind.name), choice)
-            yield Event(
-                by=by,
-                kind=kind.name,
-                raw=made.SerializeToString(deterministic=True),
-                means=meaning(made),
-            )
+            yield _event(by, kind.name, made)
 
 
 def _choices(message: Message) -> int:

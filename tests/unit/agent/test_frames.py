@@ -7,6 +7,7 @@ import pytest
 
 from dataplane.agent.link.frames import parse_frame, render_frame
 from shared.idl.agent.v1 import assignment_pb2, call_pb2, link_pb2
+from shared.model.assignments import UnknownAssignment
 from shared.model.ids import Digest
 from shared.model.link_messages import (
     Accepted,
@@ -89,7 +90,7 @@ def test_assignments_frame_is_parsed_with_specs() -> None:
         )
     )
 
-    assert parse_frame(frame) == Assignments([assignment], {digest: b"spec"})
+    assert parse_frame(frame) == Assignments([assignment], {digest: b"spec"}, [])
 
 
 def test_spec_with_wrong_digest_is_rejected() -> None:
@@ -140,3 +141,23 @@ def test_unknown_call_has_no_request() -> None:
 
 def test_frame_of_later_release_is_skipped() -> None:
     assert parse_frame(link_pb2.ControlFrame()) is None
+
+
+def test_assignment_of_an_unknown_kind_has_only_its_lease() -> None:
+    known = make_assignment(2)
+    later = assignment_pb2.Assignment(attempt=WIRE_LEASE.attempt, lease_id=WIRE_LEASE.lease_id)
+    later.kind = 7  # type: ignore[assignment] # enums are open
+    batch = assignment_pb2.AssignmentBatch(assignments=[later, render_assignment(known)])
+    parsed = parse_frame(link_pb2.ControlFrame(assignments=batch))
+
+    unknown = UnknownAssignment(attempt=LEASE.attempt, lease=LEASE.id, kind=7)
+    assert parsed == Assignments([known], {}, [unknown])
+
+
+def test_assignment_of_a_release_before_kinds_is_an_action() -> None:
+    earlier = render_assignment(make_assignment())
+    earlier.ClearField("kind")
+    batch = assignment_pb2.AssignmentBatch(assignments=[earlier])
+
+    parsed = parse_frame(link_pb2.ControlFrame(assignments=batch))
+    assert parsed == Assignments([make_assignment()], {}, [])

@@ -17,6 +17,7 @@ from dataplane.agent.core.session import (
     receive,
     tick,
 )
+from shared.model.assignments import UnknownAssignment
 from shared.model.link_messages import (
     Acknowledgements,
     Assignments,
@@ -206,6 +207,15 @@ def test_assignments_beyond_credit_break_protocol() -> None:
     session, effects = receive(session, two, [], NOW)
 
     assert session.state is State.ENDED
+    assert isinstance(effects[0], End)
+
+
+def test_assignments_of_an_unknown_kind_count_against_the_credit() -> None:
+    lease = make_active().lease
+    unknown = UnknownAssignment(attempt=lease.attempt, lease=lease.id, kind=7)
+    session, _ = receive(make_open_session(credit=1), Assignments([], {}, [unknown]), [], NOW)
+    assert session.received == 1
+    session, effects = receive(session, Assignments([], {}, [unknown]), [], NOW)
     assert isinstance(effects[0], End)
 
 

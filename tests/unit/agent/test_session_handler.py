@@ -19,6 +19,7 @@ from dataplane.agent.loops.session_handler import AgentSessionHandler
 from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from dataplane.agent.runtimes.runtime_selection import Runtimes
 from shared.kit.wakeup import Wakeup
+from shared.model.assignments import UnknownAssignment
 from shared.model.ids import AttemptId, Digest
 from shared.model.link_messages import (
     Accepted,
@@ -27,6 +28,7 @@ from shared.model.link_messages import (
     InventoryDecision,
     InventoryDecisions,
     Lease,
+    Reports,
     Stop,
     Stops,
 )
@@ -179,3 +181,28 @@ async def test_assignment_forgotten_before_ledger_write_never_starts(world: Worl
     world.journal.may_write.set()
     await until(lambda: ASSIGNMENT.attempt not in world.attempts)
     assert world.runtime.begun == []
+
+
+async def test_assignment_of_an_unknown_kind_is_reported_failed_and_not_accepted(
+    world: World,
+) -> None:
+    unknown = UnknownAssignment(attempt=ASSIGNMENT.attempt, lease=ASSIGNMENT.lease, kind=7)
+    await world.handler.take(Assignments([], {}, [unknown]))
+    [message] = world.handler.due()
+    assert isinstance(message, Reports)
+    [report] = message.reports
+    assert (report.attempt, report.lease, report.version) == (LEASE.attempt, LEASE.id, 1)
+    assert report.phase is Phase.FAILED
+    assert report.failure is not None
+    assert report.failure.code == "UnknownAssignmentKind"
+    assert "kind 7" in report.failure.message
+    assert ASSIGNMENT.attempt not in world.ledger.active
+    assert world.handler.due() == []
+
+
+async def test_refusals_of_an_ended_session_are_not_sent_in_the_next(world: World) -> None:
+    unknown = UnknownAssignment(attempt=ASSIGNMENT.attempt, lease=ASSIGNMENT.lease, kind=7)
+    await world.handler.take(Assignments([], {}, [unknown]))
+    await world.handler.end()
+    await world.handler.begin()
+    assert world.handler.due() == []

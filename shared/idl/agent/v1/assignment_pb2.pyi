@@ -1,4 +1,5 @@
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -23,7 +24,13 @@ class Spec(_message.Message):
     def __init__(self, digest: _Optional[bytes] = ..., body: _Optional[bytes] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("attempt", "lease_id", "org", "project", "domain", "run", "action", "parent", "task_type", "task_spec", "run_spec", "input_uri", "run_base", "output_prefix", "previous_output_prefix", "raw_data_prefix", "run_started_at_us", "replaceable")
+    __slots__ = ("attempt", "lease_id", "org", "project", "domain", "run", "action", "parent", "task_type", "task_spec", "run_spec", "input_uri", "run_base", "output_prefix", "previous_output_prefix", "raw_data_prefix", "run_started_at_us", "replaceable", "kind")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Assignment.Kind]
+        KIND_ACTION: _ClassVar[Assignment.Kind]
+    KIND_UNSPECIFIED: Assignment.Kind
+    KIND_ACTION: Assignment.Kind
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     LEASE_ID_FIELD_NUMBER: _ClassVar[int]
     ORG_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +49,7 @@ class Assignment(_message.Message):
     RAW_DATA_PREFIX_FIELD_NUMBER: _ClassVar[int]
     RUN_STARTED_AT_US_FIELD_NUMBER: _ClassVar[int]
     REPLACEABLE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
     attempt: AttemptId
     lease_id: bytes
     org: str
@@ -60,7 +68,8 @@ class Assignment(_message.Message):
     raw_data_prefix: str
     run_started_at_us: int
     replaceable: bool
-    def __init__(self, attempt: _Optional[_Union[AttemptId, _Mapping]] = ..., lease_id: _Optional[bytes] = ..., org: _Optional[str] = ..., project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ..., action: _Optional[str] = ..., parent: _Optional[str] = ..., task_type: _Optional[str] = ..., task_spec: _Optional[bytes] = ..., run_spec: _Optional[bytes] = ..., input_uri: _Optional[str] = ..., run_base: _Optional[str] = ..., output_prefix: _Optional[str] = ..., previous_output_prefix: _Optional[str] = ..., raw_data_prefix: _Optional[str] = ..., run_started_at_us: _Optional[int] = ..., replaceable: _Optional[bool] = ...) -> None: ...
+    kind: Assignment.Kind
+    def __init__(self, attempt: _Optional[_Union[AttemptId, _Mapping]] = ..., lease_id: _Optional[bytes] = ..., org: _Optional[str] = ..., project: _Optional[str] = ..., domain: _Optional[str] = ..., run: _Optional[str] = ..., action: _Optional[str] = ..., parent: _Optional[str] = ..., task_type: _Optional[str] = ..., task_spec: _Optional[bytes] = ..., run_spec: _Optional[bytes] = ..., input_uri: _Optional[str] = ..., run_base: _Optional[str] = ..., output_prefix: _Optional[str] = ..., previous_output_prefix: _Optional[str] = ..., raw_data_prefix: _Optional[str] = ..., run_started_at_us: _Optional[int] = ..., replaceable: _Optional[bool] = ..., kind: _Optional[_Union[Assignment.Kind, str]] = ...) -> None: ...
 
 class AssignmentBatch(_message.Message):
     __slots__ = ("specs", "assignments")

@@ -34,6 +34,8 @@ class LinkServiceStub:
     then, in any order and for as long as the stream lasts: Credit, Accepted, Reports,
     Heartbeat, Reply up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
 
+    shared/model/link_session.py has the whole table: which frames are allowed in which state.
+
     The agent authenticates by the call's metadata (`authorization`), not in messages.
     """
 
@@ -58,6 +60,8 @@ class LinkServiceServicer:
     agent   Inventory… (last = true)   control plane   Verdicts (last = true)
     then, in any order and for as long as the stream lasts: Credit, Accepted, Reports,
     Heartbeat, Reply up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
+
+    shared/model/link_session.py has the whole table: which frames are allowed in which state.
 
     The agent authenticates by the call's metadata (`authorization`), not in messages.
     """
@@ -92,6 +96,8 @@ class LinkService:
     agent   Inventory… (last = true)   control plane   Verdicts (last = true)
     then, in any order and for as long as the stream lasts: Credit, Accepted, Reports,
     Heartbeat, Reply up; Assignments, Confirmed, Acknowledgements, Stops, Wanted, Call… down.
+
+    shared/model/link_session.py has the whole table: which frames are allowed in which state.
 
     The agent authenticates by the call's metadata (`authorization`), not in messages.
     """
