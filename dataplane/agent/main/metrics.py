@@ -1,7 +1,7 @@
 """Prometheus metrics of a Kubernetes agent, collected at each scrape."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -13,7 +13,10 @@ from dataplane.agent.kube.election import Election
 from dataplane.agent.kube.events import Events
 from dataplane.agent.kube.informer import Informer
 from dataplane.agent.kube.objects import Kind
+from dataplane.agent.proxy import proxy_limits
+from dataplane.agent.proxy.connection import listen
 from dataplane.agent.proxy.server import ApiProxy
+from shared.kit.connections import Connections
 
 
 class Metrics(Collector):
@@ -33,18 +36,9 @@ class Metrics(Collector):
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
-    async def serve(self, listen: str) -> None:
-        """Answer ``/metrics`` at ``host:port`` until cancelled."""
-        application = web.Application()
-        application.router.add_get("/metrics", self._answer)
-        host, _, port = listen.rpartition(":")
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host.strip("[]"), int(port)).start()
-            await asyncio.get_running_loop().create_future()
-        finally:
-            await runner.cleanup()
+    def render(self) -> bytes:
+        """Return the current values in Prometheus' text format."""
+        return generate_latest(self._registry)
 
     def collect(self) -> Iterable[Metric]:
         leads = GaugeMetricFamily("volary_agent_leads", "Whether this replica leads")
@@ -91,6 +85,39 @@ class Metrics(Collector):
         streams.add_metric([], counts.streams)
         yield streams
 
+
+class MetricsServer:
+    """Answers ``/metrics``, with the API proxy's limits on heads and fewer connections."""
+
+    def __init__(self, address: str, render: Callable[[], bytes]) -> None:
+        """``address`` is ``host:port``; ``render`` returns the page."""
+        self._address = address
+        self._render = render
+        self.connections = Connections(
+            "metrics",
+            most=proxy_limits.METRICS_CONNECTIONS,
+            most_per_address=proxy_limits.METRICS_CONNECTIONS_OF_ADDRESS,
+        )
+        self.started = asyncio.Event()
+        self.port = 0  # set once started
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        application = web.Application()
+        application.router.add_get("/metrics", self._answer)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        try:
+            listening = await listen(runner, self._address, self.connections)
+            self.port = listening.sockets[0].getsockname()[1]
+            self.started.set()
+            try:
+                await self.connections.run()
+            finally:
+                listening.close()
+        finally:
+            await runner.cleanup()
+
     async def _answer(self, _: web.Request) -> web.Response:
-        body = generate_latest(self._registry)
-        return web.Response(body=body, headers={"content-type": "text/plain; version=0.0.4"})
+        headers = {"content-type": "text/plain; version=0.0.4"}
+        return web.Response(body=self._render(), headers=headers)

@@ -34,7 +34,7 @@ from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.ledger.taskactions.journal import TaskActionJournal
 from dataplane.agent.link.channel import DialError, Token
 from dataplane.agent.main.control_plane_heartbeat import ControlPlaneHeartbeat
-from dataplane.agent.main.metrics import Metrics
+from dataplane.agent.main.metrics import Metrics, MetricsServer
 from dataplane.agent.main.services import AgentDependencies, run_services
 from dataplane.agent.proxy.factory import Site, open_proxy
 from dataplane.agent.proxy.server import ApiProxy
@@ -119,9 +119,8 @@ async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> 
                 services.create_task(heartbeat.run(), name="heartbeat reader")
                 services.create_task(proxy.run(), name="proxy")
                 if runtime_settings.metrics_listen:
-                    services.create_task(
-                        metrics.serve(runtime_settings.metrics_listen), name="metrics"
-                    )
+                    server = MetricsServer(runtime_settings.metrics_listen, metrics.render)
+                    services.create_task(server.run(), name="metrics")
                 services.create_task(election.run(leader.lead), name="election")
 
 

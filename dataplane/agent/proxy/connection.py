@@ -1,5 +1,5 @@
 """
-One connection of a pod: aiohttp's, with limits on connections and on requests' headers.
+Connections of the agent's HTTP servers: aiohttp's, with limits on their number and on heads.
 
 aiohttp limits a line, a header and their number, but not their total size, waits for ever for a
 request that has begun, and logs a traceback for bytes that are no request.
@@ -7,6 +7,7 @@ request that has begun, and logs a traceback for bytes that are no request.
 
 import asyncio
 import logging
+import ssl
 from typing import Any
 
 from aiohttp import web
@@ -21,6 +22,32 @@ _REFUSAL = (
     "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n"
     "content-length: {length}\r\nconnection: close\r\n\r\n{sentence}"
 )
+
+
+async def listen(
+    runner: web.AppRunner,
+    address: str,
+    connections: Connections,
+    *,
+    tls: ssl.SSLContext | None = None,
+) -> asyncio.Server:
+    """
+    Listen at ``host:port`` with these limits; the caller runs ``connections`` and cleans up.
+
+    ``runner`` is set up.
+    """
+    server = runner.server
+    assert server is not None  # noqa: S101  # it is set up
+    loop = asyncio.get_running_loop()
+    host, _, port = address.rpartition(":")
+    return await loop.create_server(
+        lambda: BoundedHandler(server, connections=connections, loop=loop),
+        host.strip("[]"),
+        int(port),
+        ssl=tls,
+        ssl_handshake_timeout=proxy_limits.HANDSHAKE_WITHIN.total_seconds() if tls else None,
+        backlog=1024,
+    )
 
 
 class BoundedHandler(RequestHandler):

@@ -21,6 +21,10 @@ IDLE_POD = timedelta(seconds=75)  # between two calls on a connection
 CONNECTIONS = 8192
 CONNECTIONS_OF_ADDRESS = 2048  # a pod's own; where the network hides pods, all those of a node
 
+# The metrics port.
+METRICS_CONNECTIONS = 64
+METRICS_CONNECTIONS_OF_ADDRESS = 16  # several scrapers may share their node's address
+
 # Concurrency of one pod; other pods have as much.
 CALLS_OF_POD = 32  # the SDK has 20 workers; more wait in line
 WAITING_OF_POD = 512  # in that line

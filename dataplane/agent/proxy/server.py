@@ -15,7 +15,7 @@ from aiohttp import web
 from dataplane.agent.core.pod_identity import COPILOT_PATH, FENCE_PATH
 from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.authority import Authority
-from dataplane.agent.proxy.connection import BoundedHandler
+from dataplane.agent.proxy.connection import listen
 from dataplane.agent.proxy.errors import Code, RefusedError
 from dataplane.agent.proxy.forwarding import Proxy
 from dataplane.agent.proxy.metrics import Counts
@@ -64,7 +64,7 @@ class ApiProxy:
             shutdown_timeout=proxy_limits.STOP_WITHIN.total_seconds(),
         )
         await runner.setup()
-        listening = await self._serve(runner)
+        listening = await listen(runner, self._listen, self.connections, tls=self.authority.context)
         try:
             self.port = listening.sockets[0].getsockname()[1]
             self.started.set()
@@ -77,20 +77,6 @@ class ApiProxy:
             listening.close()
             self._proxy.end_streams()
             await runner.cleanup()
-
-    async def _serve(self, runner: web.AppRunner) -> asyncio.Server:
-        server = runner.server
-        assert server is not None  # noqa: S101  # it is set up
-        loop = asyncio.get_running_loop()
-        host, _, port = self._listen.rpartition(":")
-        return await loop.create_server(
-            lambda: BoundedHandler(server, connections=self.connections, loop=loop),
-            host.strip("[]"),
-            int(port),
-            ssl=self.authority.context,
-            ssl_handshake_timeout=proxy_limits.HANDSHAKE_WITHIN.total_seconds(),
-            backlog=1024,
-        )
 
     def _application(self) -> web.Application:
         application = web.Application(
