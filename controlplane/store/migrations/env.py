@@ -1,20 +1,24 @@
 """Runs revisions in a transaction each, under an advisory lock, with a short lock timeout."""
 
 import asyncio
+import time
 
 from alembic import context
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from controlplane.store.migrations.sessions import set_timeouts
 from controlplane.store.tables import metadata
 
 _ADVISORY_LOCK = 0x766F6C617279  # "volary"
+_LOCK_INTERVAL_SECONDS = 0.5
 
 
 def _migrate(connection: Connection) -> None:
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
+    _lock(connection)
     try:
+        # Alembic leaves a transaction that it finds open to us, and then one is all there is.
         context.configure(
             connection=connection,
             target_metadata=metadata,
@@ -23,10 +27,7 @@ def _migrate(connection: Connection) -> None:
                 not (kind == "table" and name is not None and name.startswith("action_events_"))
             ),
         )
-        # A DDL statement that waits for its lock blocks every reader behind it: time out early and
-        # let the operator run it again.
-        connection.execute(text("SET lock_timeout = '4s'"))
-        connection.execute(text("SET statement_timeout = '60s'"))
+        set_timeouts(lambda statement: connection.execute(text(statement)))
         connection.commit()
         with context.begin_transaction():
             context.run_migrations()
@@ -35,6 +36,23 @@ def _migrate(connection: Connection) -> None:
         connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ADVISORY_LOCK})
         connection.commit()
+
+
+def _lock(connection: Connection) -> None:
+    """
+    Wait until no other program migrates; the lock is the session's.
+
+    By trying again: a statement that waits for the lock has a snapshot, for which an index that
+    the other program creates concurrently would wait in turn.
+    """
+    while True:
+        is_ours = connection.scalar(
+            text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_LOCK}
+        )
+        connection.commit()
+        if is_ours:
+            return
+        time.sleep(_LOCK_INTERVAL_SECONDS)
 
 
 async def _run() -> None:

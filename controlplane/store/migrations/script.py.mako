@@ -2,7 +2,8 @@
 ${message}
 
 This revision runs while the release before it still serves: add, do not change or take
-away what that release uses. Indexes on large tables: concurrently, in an autocommit block.
+away what that release uses. An index of an existing table: a revision of its own, with
+``sessions.create_index_concurrently``.
 
 Revision: ${up_revision}, after ${down_revision}.
 """
