@@ -136,9 +136,9 @@ async def _parse(
     """Read the action to be enqueued; InvalidError if it names data outside the caller's org."""
     new = parse_enqueue(message)
     if new.type is ActionType.TASK:  # the SDK sends a placeholder for the others
-        data.require_own(caller, new.input_uri, "input_uri")
+        data.access.require_readable(caller, new.input_uri, "input_uri")
     if new.trace is not None:
-        data.require_own(caller, new.trace.output_uri, "trace.outputs.output_uri")
+        data.access.require_readable(caller, new.trace.output_uri, "trace.outputs.output_uri")
     return await _with_its_error(data, caller, new, message.run_output_base)
 
 

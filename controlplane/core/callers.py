@@ -61,6 +61,11 @@ Scopes = frozenset[tuple[str, str]]
 """Pairs of project and domain; a domain of "" stands for all domains of the project."""
 
 
+def in_scopes(scopes: Scopes | None, project: str, domain: str) -> bool:
+    """Return whether a thing of this project and domain lies in ``scopes``; None takes all."""
+    return scopes is None or (project, "") in scopes or (project, domain) in scopes
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """
@@ -130,6 +135,13 @@ class Caller:
         raise NotAllowedError(
             f"{self.subject} lacks the permission {permission} in {self._place(project, domain)}"
         )
+
+    def require_part(self, permission: Permission, project: str) -> None:
+        """Raise like ``require``, unless the caller holds ``permission`` in one domain at least."""
+        for grant in self.grants:
+            if permission in grant.permissions and grant.project in ("", project):
+                return
+        self.require(permission, project)
 
     def require_somewhere(self, permission: Permission) -> None:
         """Raise NotAllowedError unless the caller holds ``permission`` in any scope."""

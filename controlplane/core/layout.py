@@ -21,7 +21,8 @@ ERROR = "error.pb"
 REPORT = "report.html"
 LOGS = "logs.jsonl.gz"
 
-RESERVED_PROJECTS = frozenset({"uploads"})
+_SHARED_FOLDERS = frozenset({"uploads"})
+RESERVED_PROJECTS = _SHARED_FOLDERS
 """Forbidden project names: their runs would collide with the org's uploads."""
 
 
@@ -34,6 +35,20 @@ def belongs_to(base: str, org: OrgName, uri: str) -> bool:
     """Return whether ``uri`` lies below the org's base and has no ``..`` step."""
     own = f"{org_base(base, org)}/"
     return uri.startswith(own) and ".." not in uri.removeprefix(own).split("/")
+
+
+def scope_of(base: str, org: OrgName, uri: str) -> tuple[str, str]:
+    """
+    Return the project and domain whose data lies at ``uri``; "" for what belongs to all.
+
+    ``uri`` belongs to the org. A path with an empty step belongs to all: a directory store takes
+    it for the path without that step, and so for another project's.
+    """
+    steps = uri.removeprefix(f"{org_base(base, org)}/").split("/")
+    if steps[0] in _SHARED_FOLDERS:
+        steps = steps[1:]
+    project, domain = (*steps, "", "")[:2]
+    return (project, domain) if project not in ("", ".") and domain != "." else ("", "")
 
 
 def is_of_another_org(base: str, org: OrgName, uri: str) -> bool:

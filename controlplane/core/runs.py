@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from controlplane.core.actions import ActionDetail, ActionRow, RunSource, Spec, TaskInfo
+from controlplane.core.callers import Scopes, in_scopes
 from shared.model.ids import ActionKey, DomainName, ProjectName
 
 INPUTS_GRACE = timedelta(minutes=2)
@@ -67,7 +68,11 @@ class RunDetail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunScope:
-    """Selects runs by project, domain, task and task version; "" matches any."""
+    """
+    Selects runs by project, domain, task and task version; "" matches any.
+
+    ``within``: where the caller may read runs, None for the whole org.
+    """
 
     project: str = ""
     domain: str = ""
@@ -75,13 +80,14 @@ class RunScope:
     task_version: str = ""
     trigger_name: str = ""
     paused_only: bool = False
+    within: Scopes | None = None
 
     def takes(self, root: ActionRow) -> bool:
         """Return whether a run is in this scope, by the fields of its root action."""
         if self.trigger_name:
             return False  # triggers are not built yet, so no run has one
         run, info = root.key.run, root.info
-        return all(
+        return in_scopes(self.within, run.project, run.domain) and all(
             not expected or expected == actual
             for expected, actual in (
                 (self.project, run.project),

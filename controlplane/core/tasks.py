@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from controlplane.core.actions import Spec, TaskInfo
+from controlplane.core.callers import Scopes
 from shared.model.ids import DomainName, ProjectName
 
 
@@ -65,10 +66,11 @@ class TaskPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskScope:
-    """Selects tasks; an empty field matches any."""
+    """Selects tasks; an empty field matches any. ``within`` is as in RunScope."""
 
     project: str = ""
     domain: str = ""
     name: str = ""
     deployed_by: str = ""
     is_entrypoint: bool | None = None
+    within: Scopes | None = None

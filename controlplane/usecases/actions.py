@@ -101,7 +101,7 @@ class Actions:
         NotFoundError (run, parent), ConflictError (the parent has ended),
         AlreadyExistsError (same name, other content), UnavailableError.
         """
-        caller.require(Permission.ACTION_ENQUEUE)
+        caller.require(Permission.ACTION_ENQUEUE, new.key.run.project, new.key.run.domain)
         request = Enqueue(ActionId(new_uuid(self._clock.now())), new)
         try:
             answer = await self._submit(caller.org, request)
@@ -137,7 +137,7 @@ class Actions:
 
     async def abort(self, caller: Caller, action: ActionKey, reason: str) -> None:
         """Abort an action and its descendants; actions that have ended keep their phase."""
-        caller.require(Permission.RUN_ABORT)
+        caller.require(Permission.RUN_ABORT, action.run.project, action.run.domain)
         async with self._database.for_org(caller.org) as tx:
             run = await self._run(tx, action.run)
             ended = await abort(
@@ -153,13 +153,13 @@ class Actions:
 
     async def detail(self, caller: Caller, action: ActionKey) -> ActionDetail:
         """Return an action with its spec and attempts; NotFoundError."""
-        caller.require(Permission.ACTION_READ)
+        caller.require(Permission.ACTION_READ, action.run.project, action.run.domain)
         async with self._database.for_org(caller.org) as tx:
             return await self._detail(tx, await self._run(tx, action.run), action)
 
     async def list(self, caller: Caller, run: RunKey, listing: Listing) -> Page:
         """List the actions of a run; NotFoundError."""
-        caller.require(Permission.ACTION_READ)
+        caller.require(Permission.ACTION_READ, run.project, run.domain)
         async with self._database.for_org(caller.org) as tx:
             return await store_lists.list_actions(tx, await self._run(tx, run), listing)
 
@@ -171,7 +171,7 @@ class Actions:
 
         ``at_least_every``: yield it at this interval even if nothing changed.
         """
-        caller.require(Permission.ACTION_READ)
+        caller.require(Permission.ACTION_READ, action.run.project, action.run.domain)
         timeout_seconds = None if at_least_every is None else at_least_every.total_seconds()
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(self._feeds.opening())
@@ -210,7 +210,7 @@ class Actions:
         self, caller: Caller, action: ActionKey, parent: ActionName | None, value: bytes
     ) -> None:
         """Signal a condition; NotReadyError when the action is none, or was signalled before."""
-        caller.require(Permission.RUN_SIGNAL)
+        caller.require(Permission.RUN_SIGNAL, action.run.project, action.run.domain)
         async with self._database.for_org(caller.org) as tx:
             run = await self._run(tx, action.run)
             detail = await self._detail(tx, run, action)
@@ -243,7 +243,7 @@ class Actions:
     async def _watch(
         self, caller: Caller, key: RunKey, parent: ActionName | None
     ) -> AsyncIterator[Sequence[ActionRow] | SnapshotEnd]:
-        caller.require(Permission.ACTION_READ)
+        caller.require(Permission.ACTION_READ, key.project, key.domain)
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(self._feeds.opening())
             async with self._database.for_org(caller.org) as tx:

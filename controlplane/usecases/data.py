@@ -1,9 +1,8 @@
 """
 Use cases of data: uploads, inputs of runs to come, downloads, inputs and outputs of actions.
 
-Payloads are opaque bytes here; ``api.convert.data`` parses them. Nothing outside the caller's
-org is read, written or signed for, whatever URI an action or a task names: pods and users
-write those URIs, so they are not trusted.
+Payloads are opaque bytes here; ``api.convert.data`` parses them. ``blob_access`` decides which
+URIs are read, written or signed for.
 """
 
 import hashlib
@@ -28,6 +27,7 @@ from controlplane.core.projects import require_domain
 from controlplane.core.runs import InputsUpload
 from controlplane.core.signing import Grant, Method, SigningKeys
 from controlplane.usecases.actions import Actions
+from controlplane.usecases.blob_access import BlobAccess
 from controlplane.usecases.projects import Projects
 from shared.blobs.errors import (
     BlobNotFoundError,
@@ -109,6 +109,7 @@ class Data:
         keys: SigningKeys,
         public_url: str,
     ) -> None:
+        self.access = BlobAccess(store.base)
         self._store = store
         self._clock = clock
         self._actions = actions
@@ -123,7 +124,7 @@ class Data:
         Without a root the location is named by the MD5, so that the same file has the same
         location. With a root, an existing file there must be the same: AlreadyExistsError.
         """
-        caller.require(Permission.BLOB_WRITE)
+        caller.require(Permission.BLOB_WRITE, upload.project, upload.domain)
         _check(upload)
         await self._require_project(caller, upload.project, upload.domain)
         by_md5 = b32encode(upload.md5).decode().rstrip("=").lower()
@@ -135,7 +136,7 @@ class Data:
             root=upload.root or by_md5,
             filename=upload.filename or by_md5,
         )
-        self._require_org(caller, uri)
+        self.access.require_location(caller, uri)
         with _map_blob_errors():
             headers = {"Content-MD5": b64encode(upload.md5).decode()}
             if upload.root and not await self._is_there(uri, upload):
@@ -166,7 +167,7 @@ class Data:
 
     def locate_inputs(self, caller: Caller, upload: InputsUpload) -> str:
         """Return the URI that inputs get, by their SHA-256; InvalidError if they are too large."""
-        caller.require(Permission.BLOB_WRITE)
+        caller.require(Permission.BLOB_WRITE, upload.project, upload.domain)
         if len(upload.body) > MAX_PAYLOAD_BYTES:
             raise InvalidError(
                 f"the inputs have {len(upload.body)} bytes, more than {MAX_PAYLOAD_BYTES};"
@@ -175,7 +176,7 @@ class Data:
         digest = hashlib.sha256(upload.body).hexdigest()
         base = upload.base.rstrip("/") or self._store.base
         uri = layout.uploaded_inputs_uri(base, caller.org, upload.project, upload.domain, digest)
-        self._require_org(caller, uri)
+        self.access.require_location(caller, uri)
         return uri
 
     async def store_inputs(self, uri: str, body: bytes) -> None:
@@ -193,7 +194,6 @@ class Data:
         NotFoundError names which of the two is missing. ``has_outputs`` returns whether a task's
         spec declares outputs: a task without outputs need not write an outputs.pb.
         """
-        caller.require(Permission.ACTION_READ)
         detail = await self._actions.detail(caller, key)
         inputs = outputs = None
         inputs_uri, outputs_uri = detail.input_uri, ""
@@ -223,7 +223,7 @@ class Data:
         self, caller: Caller, key: ActionKey, attempt: int, *, expires_in: timedelta
     ) -> Link:
         """Return a link to one attempt's report, which the attempt may still overwrite."""
-        caller.require(Permission.BLOB_READ)
+        caller.require(Permission.BLOB_READ, key.run.project, key.run.domain)
         detail = await self._actions.detail(caller, key)
         found = [one for one in detail.attempts if one.number == attempt]
         if not found:
@@ -245,10 +245,12 @@ class Data:
         if not address or (self._store.signs and not uri.startswith(f"{self._store.base}/")):
             return
         with _map_blob_errors():
-            if layout.belongs_to(self._store.base, caller.org, uri):
+            if self.access.may(caller, Permission.BLOB_READ, uri):
                 if await self._store.exists(uri):
                     return
                 why = "does not exist"
+            elif self.access.is_own(caller, uri):
+                why = "belongs to a project that you may not read"
             else:
                 why = f"is outside {layout.org_base(self._store.base, caller.org)}"
         raise NotReadyError(
@@ -266,7 +268,7 @@ class Data:
         expires_in: timedelta,
     ) -> Link:
         """Return a link to the code bundle that ``bundle_of`` finds in the action's spec."""
-        caller.require(Permission.BLOB_READ)
+        caller.require(Permission.BLOB_READ, key.run.project, key.run.domain)
         detail = await self._actions.detail(caller, key)
         uri = bundle_of(detail.spec) if detail.row.type is ActionType.TASK else ""
         if not uri:
@@ -277,7 +279,7 @@ class Data:
     async def _link(
         self, caller: Caller, uri: str, what: str, key: ActionKey, expires_in: timedelta
     ) -> Link:
-        self._require_org(caller, uri, f"{what} {key}")
+        self.access.require_of_action(caller, uri, what, key)
         with _map_blob_errors():
             if not await self._store.exists(uri):
                 raise NotFoundError(what, key)
@@ -286,7 +288,7 @@ class Data:
             return Link(await self._sign(uri, grant), expires_at)
 
     async def _read(self, caller: Caller, uri: str, what: str, key: ActionKey) -> bytes:
-        self._require_org(caller, uri, f"{what} {key}")
+        self.access.require_of_action(caller, uri, what, key)
         try:
             with _map_blob_errors():
                 return await self._store.read(uri, limit=MAX_PAYLOAD_BYTES)
@@ -297,21 +299,14 @@ class Data:
             raise ExhaustedError(f"the {what} {key} are too large to show: {error}") from error
 
     async def find_error(self, caller: Caller, uri: str) -> bytes | None:
-        """Return the error document at ``uri``; None if it is missing or outside the org."""
-        caller.require(Permission.BLOB_READ)
-        if not layout.belongs_to(self._store.base, caller.org, uri):
+        """Return the error document at ``uri``; None if it is missing or not the caller's to read."""
+        if not self.access.may(caller, Permission.BLOB_READ, uri):
             return None
         try:
             with _map_blob_errors():
                 return await self._store.read(uri, limit=MAX_PAYLOAD_BYTES)
         except (BlobNotFoundError, BlobTooLargeError):
             return None
-
-    def require_own(self, caller: Caller, uri: str, field: str) -> None:
-        """Raise InvalidError, naming ``field``, unless ``uri`` is empty or within the org."""
-        if uri and not layout.belongs_to(self._store.base, caller.org, uri):
-            org_prefix = layout.org_base(self._store.base, caller.org)
-            raise InvalidError(f"{field}: must lie below {org_prefix}/, where this org's data goes")
 
     async def _is_there(self, uri: str, upload: Upload) -> bool:
         """Return whether the same content exists at ``uri``; AlreadyExistsError if other does."""
@@ -348,16 +343,6 @@ class Data:
     ) -> None:
         require_domain(domain)
         await self._projects.get(caller, project)
-
-    def _require_org(self, caller: Caller, uri: str, what: str = "") -> None:
-        if layout.belongs_to(self._store.base, caller.org, uri):
-            return
-        org_prefix = layout.org_base(self._store.base, caller.org)
-        if what:
-            raise NotReadyError(
-                f"the {what} lie at {uri}, outside {org_prefix}; read them there with your own credentials"
-            )
-        raise InvalidError(f"{uri} does not lie below {org_prefix}, where this org's data goes")
 
 
 def _check(upload: Upload) -> None:

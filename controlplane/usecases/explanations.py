@@ -50,14 +50,14 @@ class Explanations:
 
     async def action(self, caller: Caller, action: ActionKey) -> Explained:
         """Explain one action, now and since its enqueue."""
-        caller.require(Permission.ACTION_READ)
+        caller.require(Permission.ACTION_READ, action.run.project, action.run.domain)
         async with self._database.for_org(caller.org) as tx:
             run = await _find_run(tx, action.run)
             return await self._action(tx, run, action)
 
     async def run(self, caller: Caller, run: RunKey) -> ExplainedRun:
         """Explain a run: its root and its pending actions."""
-        caller.require(Permission.RUN_READ)
+        caller.require(Permission.RUN_READ, run.project, run.domain)
         async with self._database.for_org(caller.org) as tx:
             run_id = await _find_run(tx, run)
             root = await self._action(tx, run_id, ActionKey(run, ROOT))

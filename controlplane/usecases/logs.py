@@ -15,8 +15,8 @@ from controlplane.core.actions import ActionDetail, AttemptDetail
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError, NotFoundError, UnavailableError
 from controlplane.core.followed_logs import ShownLines
-from controlplane.core.layout import belongs_to
 from controlplane.usecases.actions import Actions
+from controlplane.usecases.blob_access import BlobAccess
 from shared.blobs.errors import BlobError, BlobNotFoundError
 from shared.blobs.store import BlobStore
 from shared.formats.shipped_logs import MAX_PACKED_BYTES, DamagedLogError, Unpacking
@@ -48,6 +48,7 @@ class Logs:
 
     def __init__(self, actions: Actions, blobs: BlobStore, live: LiveLogs) -> None:
         self._actions = actions
+        self._access = BlobAccess(blobs.base)
         self._blobs = blobs
         self._live = live
 
@@ -75,7 +76,7 @@ class Logs:
                     continue  # not leased yet
                 found = True
                 if there.log_uri:
-                    async for lines in self._shipped(caller, there, shown.count):
+                    async for lines in self._shipped(caller, action, there, shown.count):
                         if lines_to_show := shown.add_lines(lines):
                             yield lines_to_show
                     return
@@ -96,7 +97,7 @@ class Logs:
                 tried = (there.phase, there.cluster)
         if last is not None and not shown.count and (earlier := _earlier_log(last, attempt)):
             yield [_note(last, attempt, earlier.number)]
-            async for lines in self._shipped(caller, earlier, 0):
+            async for lines in self._shipped(caller, action, earlier, 0):
                 yield lines
         elif not found:
             raise NotFoundError("log of attempt", f"{action}, number {attempt}")
@@ -108,13 +109,9 @@ class Logs:
         return self._live.follow_logs(caller.org, ClusterName(attempt.cluster), id_, after_line)
 
     async def _shipped(
-        self, caller: Caller, attempt: AttemptDetail, after_line: int
+        self, caller: Caller, action: ActionKey, attempt: AttemptDetail, after_line: int
     ) -> AsyncIterator[Sequence[LogLine]]:
-        if not belongs_to(self._blobs.base, caller.org, attempt.log_uri):
-            raise InvalidError(
-                f"the log at {attempt.log_uri} lies outside this org's data; read it there with "
-                "your own credentials"
-            )
+        self._access.require_of_action(caller, attempt.log_uri, "log lines of action", action)
         unpacking = Unpacking(after_line)
         try:
             packed = await self._blobs.stream(attempt.log_uri)

@@ -28,14 +28,14 @@ class Projects:
 
     async def update(self, caller: Caller, project: Project) -> None:
         """Overwrite a project's name, description, labels and state (archiving is a state)."""
-        caller.require(Permission.PROJECT_WRITE)
+        caller.require(Permission.PROJECT_WRITE, project.id)
         async with self._database.for_org(caller.org) as tx:
             if not await store.update_project(tx, project, now=self._clock.now()):
                 raise NotFoundError("project", project.id)
 
     async def get(self, caller: Caller, project: ProjectName) -> ProjectRow:
-        """Return a project; NotFoundError."""
-        caller.require(Permission.PROJECT_READ)
+        """Return a project to those who may read one of its domains; NotFoundError."""
+        caller.require_part(Permission.PROJECT_READ, project)
         async with self._database.for_org(caller.org) as tx:
             found = await store.find_project(tx, project)
         if found is None:
@@ -43,11 +43,13 @@ class Projects:
         return found
 
     async def list(self, caller: Caller, listing: Listing) -> ProjectPage:
-        """List projects; archived ones only when a filter names the state."""
-        caller.require(Permission.PROJECT_READ)
+        """List the caller's projects; archived ones only when a filter names the state."""
+        scopes = caller.list_scopes(Permission.PROJECT_READ)
         hide_archived = all(condition.field != "state" for condition in listing.filters)
         async with self._database.for_org(caller.org) as tx:
-            return await store.list_projects(tx, listing, hide_archived=hide_archived)
+            return await store.list_projects(
+                tx, listing, hide_archived=hide_archived, scopes=scopes
+            )
 
     async def require(self, caller: Caller, project: ProjectName, domain: DomainName) -> None:
         """Raise NotFoundError unless the project exists and has the domain."""

@@ -80,11 +80,14 @@ class Runs:
         NotFoundError (task, project, domain, queue), NotReadyError (code bundle missing, project
         archived), ExhaustedError (queue full), AlreadyExistsError, UnavailableError.
         """
-        caller.require(Permission.RUN_CREATE)
+        caller.require_somewhere(Permission.RUN_CREATE)
         spec = (await self._tasks.get(caller, task)).spec if isinstance(task, TaskKey) else task
         request = parse(spec)
         new, inputs = request.new, request.inputs
-        require_domain(new.key.run.domain)
+        key = new.key.run
+        caller.require(Permission.RUN_CREATE, key.project, key.domain)
+        require_domain(key.domain)
+        self._require_access(caller, new)
         await self._data.require_code(caller, request.code_bundle)
         now = available_at = self._clock.now()
         if inputs is not None:
@@ -108,6 +111,15 @@ class Runs:
             extra={"run": str(new.key.run), "task": new.info.name, "by": caller.subject},
         )
         return roots[0]
+
+    def _require_access(self, caller: Caller, new: NewRun) -> None:
+        """Raise unless the caller may write where the run's data goes, and read where it is from."""
+        access = self._data.access
+        access.require_writable(caller, new.run_base, "run_spec.run_base_dir")
+        access.require_raw_data_prefix(
+            caller, new.raw_data_base, "run_spec.raw_data_storage.raw_data_prefix"
+        )
+        access.require_readable(caller, new.input_uri, "offloaded_input_data.uri")
 
     async def _store_inputs(
         self, caller: Caller, run: RunId, new: NewRun, inputs: InputsUpload
@@ -142,7 +154,7 @@ class Runs:
 
     async def abort(self, caller: Caller, run: RunKey, reason: str) -> None:
         """Abort a run; actions that have ended keep their phase."""
-        caller.require(Permission.RUN_ABORT)
+        caller.require(Permission.RUN_ABORT, run.project, run.domain)
         async with self._database.for_org(caller.org) as tx:
             await abort(
                 tx,
@@ -156,19 +168,19 @@ class Runs:
 
     async def detail(self, caller: Caller, run: RunKey) -> RunDetail:
         """Return a run's root action and RunSpec; NotFoundError."""
-        caller.require(Permission.RUN_READ)
+        caller.require(Permission.RUN_READ, run.project, run.domain)
         async with self._database.for_org(caller.org) as tx:
             return await self._detail(tx, await self._run(tx, run), run)
 
     async def list(self, caller: Caller, scope: RunScope, listing: Listing) -> Page:
-        """List the root actions of the runs in a scope."""
-        caller.require(Permission.RUN_READ)
+        """List the root actions of the runs in a scope that the caller may read."""
+        scope = replace(scope, within=caller.list_scopes(Permission.RUN_READ))
         async with self._database.for_org(caller.org) as tx:
             return await store_lists.list_runs(tx, scope, listing)
 
     async def watch_detail(self, caller: Caller, run: RunKey) -> AsyncIterator[RunDetail]:
         """Yield the run now and after each change of its root, until its terminal phase."""
-        caller.require(Permission.RUN_READ)
+        caller.require(Permission.RUN_READ, run.project, run.domain)
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(self._feeds.opening())
             async with self._database.for_org(caller.org) as tx:
@@ -190,7 +202,7 @@ class Runs:
         self, caller: Caller, scope: RunScope
     ) -> AsyncIterator[Sequence[ActionRow]]:
         """Yield the newest runs of ``scope``, then those that change, until cancelled."""
-        caller.require(Permission.RUN_READ)
+        scope = replace(scope, within=caller.list_scopes(Permission.RUN_READ))
         newest = Listing(limit=FIRST_OF_MANY)
         with self._feeds.runs(caller.org) as changes:
             async with self._feeds.opening():

@@ -180,7 +180,10 @@ class Secrets:
         self, caller: Caller, *, project: str, domain: str, limit: int, token: str
     ) -> SecretPage:
         """List the secrets of a scope, and of the scopes within it, that the caller may read."""
-        caller.require_somewhere(Permission.SECRET_READ)
+        if project:  # before its row is read: what the caller may not read does not exist
+            caller.require_part(Permission.SECRET_READ, project)
+        else:
+            caller.require_somewhere(Permission.SECRET_READ)
         parse_scope(project, domain)
         async with self._database.for_org(caller.org) as tx:
             await _require_scope(tx, project, domain, archived=True)

@@ -1,5 +1,7 @@
 """Use cases of deployed tasks: deploy, read and list them."""
 
+from dataclasses import replace
+
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import AlreadyExistsError, NotFoundError, NotReadyError
 from controlplane.core.lists import Listing
@@ -20,7 +22,7 @@ class Tasks:
 
     async def deploy(self, caller: Caller, new: NewTask) -> None:
         """Deploy a version; idempotent. AlreadyExistsError when its spec differs."""
-        caller.require(Permission.TASK_DEPLOY)
+        caller.require(Permission.TASK_DEPLOY, new.key.project, new.key.domain)
         require_domain(new.key.domain)
         async with self._database.for_org(caller.org) as tx:
             project = await project_store.find_project(tx, new.key.project)
@@ -37,7 +39,7 @@ class Tasks:
 
     async def get(self, caller: Caller, key: TaskKey) -> TaskDetail:
         """Return one version of a task; NotFoundError."""
-        caller.require(Permission.TASK_READ)
+        caller.require(Permission.TASK_READ, key.project, key.domain)
         async with self._database.for_org(caller.org) as tx:
             found = await store.find_task(tx, key)
         if found is None:
@@ -52,13 +54,13 @@ class Tasks:
 
     async def list_latest(self, caller: Caller, scope: TaskScope, listing: Listing) -> TaskPage:
         """List the latest version of each task."""
-        caller.require(Permission.TASK_READ)
+        scope = replace(scope, within=caller.list_scopes(Permission.TASK_READ))
         async with self._database.for_org(caller.org) as tx:
             return await store.list_tasks(tx, scope, listing)
 
     async def list_versions(self, caller: Caller, scope: TaskScope, listing: Listing) -> TaskPage:
         """List the versions of one task; NotFoundError when it has none."""
-        caller.require(Permission.TASK_READ)
+        scope = replace(scope, within=caller.list_scopes(Permission.TASK_READ))
         async with self._database.for_org(caller.org) as tx:
             found = await store.list_versions(tx, scope, listing)
         if not found.rows and not listing.filters and not listing.token:

@@ -12,6 +12,7 @@ from controlplane.core.runs import RunScope
 from controlplane.store.database import OrgTx
 from controlplane.store.resources.filters import Field, numbers, text_field, timestamp_field, uuids
 from controlplane.store.resources.pages import Key, page
+from controlplane.store.resources.scopes import within
 from controlplane.store.rows import parse_action
 from controlplane.store.tables import actions, runs
 from shared.model.ids import RunId
@@ -68,7 +69,11 @@ def _field(name: str) -> Field:
 async def list_runs(tx: OrgTx, scope: RunScope, listing: Listing) -> Page:
     """List root actions, newest first by default."""
     # A run's id is its root's: one index look-up, however many actions the run has.
-    query = _select().where(actions.c.id == runs.c.run_id, runs.c.org == tx.org)
+    query = _select().where(
+        actions.c.id == runs.c.run_id,
+        runs.c.org == tx.org,
+        within(scope.within, runs.c.project, runs.c.domain),
+    )
     for column, required in (
         (runs.c.project, scope.project),
         (runs.c.domain, scope.domain),

@@ -6,11 +6,13 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from controlplane.core.callers import Scopes
 from controlplane.core.lists import Listing
 from controlplane.core.projects import Project, ProjectPage, ProjectRow, ProjectState
 from controlplane.store.database import OrgTx
 from controlplane.store.resources.filters import among, numbers, text_field, timestamp_field
 from controlplane.store.resources.pages import Key, page
+from controlplane.store.resources.scopes import within
 from controlplane.store.rows import parse_enum
 from controlplane.store.tables import projects
 from shared.model.ids import ProjectName
@@ -62,9 +64,11 @@ async def find_project(tx: OrgTx, project: ProjectName) -> ProjectRow | None:
     return None if row is None else _parse(row)
 
 
-async def list_projects(tx: OrgTx, listing: Listing, *, hide_archived: bool) -> ProjectPage:
-    """List projects, oldest first by default."""
-    query = select(projects).where(projects.c.org == tx.org)
+async def list_projects(
+    tx: OrgTx, listing: Listing, *, hide_archived: bool, scopes: Scopes | None
+) -> ProjectPage:
+    """List the projects with a domain in ``scopes``, oldest first by default."""
+    query = select(projects).where(projects.c.org == tx.org, within(scopes, projects.c.project))
     if hide_archived:
         query = query.where(projects.c.state != ProjectState.ARCHIVED.value)
     oldest = (Key(timestamp_field(projects.c.created_at)), Key(text_field(projects.c.project)))

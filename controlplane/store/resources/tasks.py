@@ -11,6 +11,7 @@ from controlplane.core.tasks import NewTask, TaskDetail, TaskKey, TaskPage, Task
 from controlplane.store.database import OrgTx
 from controlplane.store.resources.filters import among, booleans, text_field, timestamp_field
 from controlplane.store.resources.pages import Key, page
+from controlplane.store.resources.scopes import within
 from controlplane.store.resources.specs import save_specs
 from controlplane.store.tables import specs, tasks
 from shared.model.ids import Digest, DomainName, ProjectName
@@ -89,7 +90,9 @@ def _of(query: Select[Any], tx: OrgTx, key: TaskKey) -> Select[Any]:
 
 
 def _within(tx: OrgTx, scope: TaskScope) -> Select[Any]:
-    query = select(tasks).where(tasks.c.org == tx.org)
+    query = select(tasks).where(
+        tasks.c.org == tx.org, within(scope.within, tasks.c.project, tasks.c.domain)
+    )
     for column, required in (
         (tasks.c.project, scope.project),
         (tasks.c.domain, scope.domain),

@@ -144,7 +144,7 @@ async def test_upload_inputs_uses_requested_base_within_the_org(world: World) ->
         f"{world.own}-2",
         "s3://theirs/base",
     ):
-        with pytest.raises(InvalidError, match="does not lie below"):
+        with pytest.raises(InvalidError, match="must lie below"):
             await upload(world, make_inputs(x=1), base_dir=base)
 
 

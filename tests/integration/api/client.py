@@ -30,6 +30,7 @@ from controlplane.api.interceptors import Interceptors
 from controlplane.api.metrics import CallMetrics
 from controlplane.api.server import PublicApi
 from controlplane.authn.anonymous import Anonymous
+from controlplane.authn.authenticator import Authenticator
 from controlplane.core.fair_scheduler import FairScheduler
 from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
@@ -174,6 +175,7 @@ async def open_api(
     *,
     limits: HttpLimits | None = None,
     blobs: BlobStore | None = None,
+    authn: Authenticator | None = None,
 ) -> AsyncIterator[ApiUnderTest]:
     """Serve the API; ``blobs`` is the store of its data, by default one in ``directory``."""
     clock = SystemClock()
@@ -197,7 +199,7 @@ async def open_api(
     )
     runs = Runs(database, feeds, clock, tasks=tasks, data=data)
     agents = Agents(LiveCalls(), ForwardedCalls(database, clock), feeds)
-    authn = Anonymous(ORG)
+    authn = authn or Anonymous(ORG)
     public = PublicApi(
         api.services(
             runs=runs,

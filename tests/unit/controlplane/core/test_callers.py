@@ -11,6 +11,7 @@ from controlplane.core.callers import (
     Grant,
     Permission,
     Subject,
+    in_scopes,
     org_wide,
 )
 from controlplane.core.errors import NotAllowedError, NotFoundError
@@ -94,6 +95,22 @@ def test_list_scopes_are_the_scopes_of_the_grants_or_the_whole_org() -> None:
     assert caller(*inside, grant(ABORT)).list_scopes(READ) == frozenset({("p", ""), ("q", "d")})
     assert caller(*inside, grant(READ)).list_scopes(READ) is None
     assert caller(grant(ABORT)).list_scopes(READ) == frozenset()
+
+
+def test_caller_of_one_domain_may_read_what_belongs_to_its_project() -> None:
+    it = caller(grant(READ, project="p", domain="d"))
+    it.require_part(READ, "p")
+    caller(grant(READ)).require_part(READ, "p")
+    with pytest.raises(NotFoundError, match="project other not found"):
+        it.require_part(READ, "other")
+
+
+def test_scopes_hold_whole_projects_and_single_domains() -> None:
+    scopes = frozenset({("p", ""), ("q", "d")})
+    assert in_scopes(scopes, "p", "anything")
+    assert in_scopes(scopes, "q", "d")
+    assert not in_scopes(scopes, "q", "e")
+    assert in_scopes(None, "q", "e")
 
 
 def test_caller_cannot_grant_what_it_lacks() -> None:

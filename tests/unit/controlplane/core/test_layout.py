@@ -64,3 +64,33 @@ def test_uri_of_another_org_does_not_belong_to_the_org(uri: str) -> None:
 def test_uri_outside_the_store_belongs_to_no_org() -> None:
     assert not layout.is_of_another_org(BASE, ORG, "s3://elsewhere/f")
     assert not layout.belongs_to(BASE, ORG, "s3://elsewhere/f")
+
+
+@pytest.mark.parametrize(
+    ("path", "scope"),
+    [
+        ("p/d/r1/a0/1/outputs.pb", ("p", "d")),
+        ("uploads/p/d/root/file", ("p", "d")),
+        ("p/d", ("p", "d")),
+        ("p/", ("p", "")),
+        ("p//d/r1", ("p", "")),
+        ("p", ("p", "")),
+        ("", ("", "")),
+        ("uploads/", ("", "")),
+        ("/p/d/r1", ("", "")),
+        ("./p/d/r1", ("", "")),
+        ("p/./d/r1", ("", "")),
+        ("uploads//p/d/file", ("", "")),
+    ],
+)
+def test_scope_of_a_uri_is_its_project_and_domain(path: str, scope: tuple[str, str]) -> None:
+    assert layout.scope_of(BASE, ORG, f"{BASE}/{ORG}/{path}") == scope
+
+
+def test_scope_of_every_uri_that_is_made_is_its_project_and_domain() -> None:
+    project, domain = ProjectName("p"), DomainName("d")
+    made = (
+        layout.upload_uri(BASE, ORG, project, domain, root="r", filename="f"),
+        layout.uploaded_inputs_uri(BASE, ORG, project, domain, "0" * 64),
+    )
+    assert {layout.scope_of(BASE, ORG, uri) for uri in made} == {(project, domain)}

@@ -21,6 +21,8 @@ ROOT = make_row(1, 1)  # in project p, domain development
         (RunScope(task_version="other"), False),
         (RunScope(project="p", task_version="other"), False),
         (RunScope(trigger_name="nightly"), False),
+        (RunScope(within=frozenset({("p", "development")})), True),
+        (RunScope(within=frozenset({("p", "production"), ("other", "")})), False),
     ],
 )
 def test_run_scope_takes_runs_that_match_all_its_fields(scope: RunScope, *, takes: bool) -> None:

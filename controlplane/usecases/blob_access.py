@@ -1,0 +1,79 @@
+"""
+Decides which URIs a caller may name, and which of an action's URIs it may read.
+
+Pods and users write those URIs, so they are not trusted: nothing outside the caller's org is
+read, written or signed for, and nothing of a project in which the caller lacks the permission.
+"""
+
+from controlplane.core import layout
+from controlplane.core.callers import Caller, Permission
+from controlplane.core.errors import InvalidError, NotReadyError
+from shared.model.ids import ActionKey
+
+
+class BlobAccess:
+    """Checks URIs of one store; ``base`` is the prefix below which every org's data lies."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+
+    def is_own(self, caller: Caller, uri: str) -> bool:
+        """Return whether ``uri`` lies below the prefix of the caller's org."""
+        return layout.belongs_to(self._base, caller.org, uri)
+
+    def may(self, caller: Caller, permission: Permission, uri: str) -> bool:
+        """Return whether the caller holds ``permission`` where ``uri`` lies."""
+        return self.is_own(caller, uri) and caller.may(
+            permission, *layout.scope_of(self._base, caller.org, uri)
+        )
+
+    def require_readable(self, caller: Caller, uri: str, field: str) -> None:
+        """
+        Raise unless ``uri`` is empty or the caller may read it.
+
+        InvalidError, naming ``field``: outside the org. NotFoundError: in a project that the
+        caller may not read.
+        """
+        self._require(caller, Permission.BLOB_READ, uri, field)
+
+    def require_writable(self, caller: Caller, prefix: str, field: str) -> None:
+        """Raise like ``require_readable`` unless the caller may write below ``prefix``."""
+        self._require(caller, Permission.BLOB_WRITE, prefix and f"{prefix.rstrip('/')}/", field)
+
+    def require_raw_data_prefix(self, caller: Caller, prefix: str, field: str) -> None:
+        """Raise like ``require_writable``, but allow prefixes outside the store's base."""
+        if self.is_own(caller, f"{prefix.rstrip('/')}/"):
+            self.require_writable(caller, prefix, field)
+
+    def require_location(self, caller: Caller, uri: str) -> None:
+        """Raise like ``require_writable`` unless the caller may upload to ``uri``."""
+        self._require(caller, Permission.BLOB_WRITE, uri, uri)
+
+    def require_of_action(self, caller: Caller, uri: str, what: str, action: ActionKey) -> None:
+        """
+        Raise NotReadyError unless the caller may read ``uri``, which is the action's ``what``.
+
+        A caller who may read an action may read its data, if that lies in the action's own
+        project and domain; elsewhere they need the permission to read blobs there.
+        """
+        if self.is_own(caller, uri) and (
+            layout.scope_of(self._base, caller.org, uri) == (action.run.project, action.run.domain)
+            or self.may(caller, Permission.BLOB_READ, uri)
+        ):
+            return
+        raise NotReadyError(
+            f"the {what} {action} lie at {uri}, outside {self._org_prefix(caller)} or in a project"
+            " that you may not read; read them there with your own credentials"
+        )
+
+    def _require(self, caller: Caller, permission: Permission, uri: str, field: str) -> None:
+        if not uri:
+            return
+        if not self.is_own(caller, uri):
+            raise InvalidError(
+                f"{field}: must lie below {self._org_prefix(caller)}/, where this org's data goes"
+            )
+        caller.require(permission, *layout.scope_of(self._base, caller.org, uri))
+
+    def _org_prefix(self, caller: Caller) -> str:
+        return layout.org_base(self._base, caller.org)

@@ -1,0 +1,453 @@
+"""
+A caller reaches only what its grants cover: every RPC without a grant, with grants elsewhere,
+with the right one. A project that the caller may not read does not exist for it.
+"""
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from connectrpc.client import ConnectClient
+from connectrpc.code import Code
+from connectrpc.errors import ConnectError
+from connectrpc.method import IdempotencyLevel, MethodInfo
+from flyteidl2.actions import actions_service_pb2 as actions_pb
+from flyteidl2.common.identifier_pb2 import ActionAttemptIdentifier
+from flyteidl2.common.run_pb2 import OffloadedInputData
+from flyteidl2.dataproxy import dataproxy_service_pb2 as data_pb
+from flyteidl2.project import project_service_pb2 as project_pb
+from flyteidl2.secret import payload_pb2 as secret_pb
+from flyteidl2.secret.definition_pb2 import SecretIdentifier
+from flyteidl2.task import run_pb2, task_definition_pb2, task_service_pb2 as task_pb
+from flyteidl2.workflow import (
+    queue_service_pb2 as queue_pb,
+    run_service_pb2 as run_pb,
+    state_service_pb2 as state_pb,
+)
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from controlplane.api import server
+from controlplane.api.permissions import PERMISSIONS
+from controlplane.core.callers import (
+    EVERYTHING,
+    Caller,
+    Grant,
+    Permission,
+    Subject,
+    org_wide,
+)
+from controlplane.core.errors import NotAllowedError, NotFoundError
+from controlplane.core.queues import QueueChange
+from controlplane.usecases.clusters import Clusters
+from controlplane.usecases.explanations import Explanations
+from controlplane.usecases.queues import Queues
+from shared.kit.clock import SystemClock
+from shared.model.ids import ROOT, ActionKey, DomainName, ProjectName, RunKey, RunName
+from shared.model.phases import Phase
+from tests.integration.api.client import CLUSTER, DOMAIN, ORG, PROJECT, ApiUnderTest, open_api
+from tests.integration.api.requests import (
+    action_id,
+    create_run,
+    deploy,
+    enqueue,
+    enqueue_condition,
+    project_id,
+    refusal,
+    run_id,
+    task_id,
+    task_spec,
+)
+
+OTHER = "other"
+IN_PROJECT = (Grant(EVERYTHING, PROJECT),)
+IN_DOMAIN = (Grant(EVERYTHING, PROJECT, DOMAIN),)
+ELSEWHERE = (Grant(EVERYTHING, OTHER),)
+
+
+class Chosen:
+    """Authenticates every call as the caller that the test has chosen."""
+
+    def __init__(self) -> None:
+        self.grants: tuple[Grant, ...] = org_wide(EVERYTHING)
+
+    async def authenticate(self, _headers: Mapping[str, str], _peer: str | None) -> Caller:
+        return caller_with(self.grants)
+
+
+def caller_with(grants: tuple[Grant, ...]) -> Caller:
+    return Caller(subject=Subject("user:ada"), org=ORG, name="Ada", grants=grants)
+
+
+@pytest.fixture
+def chosen() -> Chosen:
+    return Chosen()
+
+
+@pytest.fixture
+async def api(database_url: str, tmp_path: Path, chosen: Chosen) -> AsyncIterator[ApiUnderTest]:
+    """An API with a finished run, a waiting one and a task, and the same in another project."""
+    async with open_api(database_url, tmp_path / "blobs", authn=chosen) as api:
+        await api.projects.create_project(create_project(OTHER))
+        for project in (PROJECT, OTHER):
+            for request in (create_run(), create_run("waiting"), deploy()):
+                if isinstance(request, run_pb.CreateRunRequest):
+                    request.run_id.project = project
+                    await api.runs.create_run(request)
+                else:
+                    request.task_id.project = project
+                    await api.tasks.deploy_task(request)
+        await api.actions.enqueue(enqueue_condition("cond"))
+        yield api
+
+
+def create_project(name: str) -> project_pb.CreateProjectRequest:
+    return project_pb.CreateProjectRequest(project={"id": name, "name": name})
+
+
+def upload() -> data_pb.CreateUploadLocationRequest:
+    return data_pb.CreateUploadLocationRequest(
+        project=PROJECT, domain=DOMAIN, content_md5=b"0" * 16, filename="f"
+    )
+
+
+def secret_id() -> SecretIdentifier:
+    return SecretIdentifier(name="token", project=PROJECT, domain=DOMAIN)
+
+
+def link_to(kind: int) -> data_pb.CreateDownloadLinkRequest:
+    attempt = ActionAttemptIdentifier(action_id=action_id(), attempt=1)
+    return data_pb.CreateDownloadLinkRequest(artifact_type=kind, action_attempt_id=attempt)
+
+
+def older_enqueue(api: ApiUnderTest) -> queue_pb.EnqueueActionRequest:
+    new = enqueue(api, "older").action
+    return queue_pb.EnqueueActionRequest(
+        action_id=new.action_id,
+        parent_action_name="a0",
+        input_uri=new.input_uri,
+        run_output_base=new.run_output_base,
+        task=new.task,
+    )
+
+
+def signal() -> run_pb.SignalEventRequest:
+    payload = run_pb.EventPayload(bool_value=True)
+    return run_pb.SignalEventRequest(
+        action_id=action_id("cond"), parent_action_name="a0", payload=payload
+    )
+
+
+def older_signal() -> actions_pb.SignalRequest:
+    request = actions_pb.SignalRequest(action_id=action_id("cond"), parent_action_name="a0")
+    request.value.scalar.primitive.boolean = True
+    return request
+
+
+Make = Callable[[ApiUnderTest], Message]
+REQUESTS: Mapping[str, Make] = {
+    "ActionsService/Enqueue": lambda api: enqueue(api, "child"),
+    "ActionsService/WatchForUpdates": lambda _: actions_pb.WatchForUpdatesRequest(
+        parent_action_id=action_id()
+    ),
+    "ActionsService/Abort": lambda _: actions_pb.AbortRequest(action_id=action_id("cond")),
+    "ActionsService/Signal": lambda _: older_signal(),
+    "DataProxyService/CreateUploadLocation": lambda _: upload(),
+    "DataProxyService/UploadInputs": lambda _: data_pb.UploadInputsRequest(
+        project_id=project_id(), task_spec=task_spec()
+    ),
+    "DataProxyService/CreateDownloadLink": lambda _: link_to(
+        data_pb.ArtifactType.ARTIFACT_TYPE_REPORT
+    ),
+    "DataProxyService/GetActionData": lambda _: data_pb.GetActionDataRequest(
+        action_id=action_id()
+    ),
+    "DataProxyService/TailLogs": lambda _: data_pb.TailLogsRequest(
+        action_id=action_id(), attempt=1
+    ),
+    "ProjectService/CreateProject": lambda _: create_project("made"),
+    "ProjectService/UpdateProject": lambda _: project_pb.UpdateProjectRequest(
+        project={"id": PROJECT, "name": "Renamed"}
+    ),
+    "ProjectService/GetProject": lambda _: project_pb.GetProjectRequest(id=PROJECT),
+    "ProjectService/ListProjects": lambda _: project_pb.ListProjectsRequest(),
+    "SecretService/CreateSecret": lambda _: secret_pb.CreateSecretRequest(
+        id=secret_id(), secret_spec={"string_value": "s3cr3t"}
+    ),
+    "SecretService/UpdateSecret": lambda _: secret_pb.UpdateSecretRequest(
+        id=secret_id(), secret_spec={"string_value": "other"}
+    ),
+    "SecretService/GetSecret": lambda _: secret_pb.GetSecretRequest(id=secret_id()),
+    "SecretService/ListSecrets": lambda _: secret_pb.ListSecretsRequest(
+        project=PROJECT, domain=DOMAIN
+    ),
+    "SecretService/DeleteSecret": lambda _: secret_pb.DeleteSecretRequest(id=secret_id()),
+    "TaskService/DeployTask": lambda _: deploy(version="v2"),
+    "TaskService/GetTaskDetails": lambda _: task_pb.GetTaskDetailsRequest(task_id=task_id()),
+    "TaskService/ListTasks": lambda _: task_pb.ListTasksRequest(org=ORG),
+    "TaskService/ListVersions": lambda _: task_pb.ListVersionsRequest(
+        task_name=task_definition_pb2.TaskName(project=PROJECT, domain=DOMAIN, name="env.main")
+    ),
+    "QueueService/EnqueueAction": older_enqueue,
+    "QueueService/AbortQueuedRun": lambda _: queue_pb.AbortQueuedRunRequest(run_id=run_id()),
+    "QueueService/AbortQueuedAction": lambda _: queue_pb.AbortQueuedActionRequest(
+        action_id=action_id("cond")
+    ),
+    "RunService/CreateRun": lambda _: create_run("new"),
+    "RunService/AbortRun": lambda _: run_pb.AbortRunRequest(run_id=run_id()),
+    "RunService/GetRunDetails": lambda _: run_pb.GetRunDetailsRequest(run_id=run_id()),
+    "RunService/WatchRunDetails": lambda _: run_pb.WatchRunDetailsRequest(run_id=run_id()),
+    "RunService/GetActionDetails": lambda _: run_pb.GetActionDetailsRequest(
+        action_id=action_id()
+    ),
+    "RunService/WatchActionDetails": lambda _: run_pb.WatchActionDetailsRequest(
+        action_id=action_id()
+    ),
+    "RunService/GetActionData": lambda _: run_pb.GetActionDataRequest(action_id=action_id()),
+    "RunService/ListRuns": lambda _: run_pb.ListRunsRequest(org=ORG),
+    "RunService/WatchRuns": lambda _: run_pb.WatchRunsRequest(org=ORG),
+    "RunService/ListActions": lambda _: run_pb.ListActionsRequest(run_id=run_id()),
+    "RunService/WatchActions": lambda _: run_pb.WatchActionsRequest(run_id=run_id()),
+    "RunService/WatchClusterEvents": lambda _: run_pb.WatchClusterEventsRequest(
+        id=action_id(), attempt=1
+    ),
+    "RunService/AbortAction": lambda _: run_pb.AbortActionRequest(action_id=action_id("cond")),
+    "RunService/SignalEvent": lambda _: signal(),
+    "RunService/GetActionDataURIs": lambda _: run_pb.GetActionDataURIsRequest(
+        action_id=action_id()
+    ),
+    "RunService/GetActionLogContext": lambda _: run_pb.GetActionLogContextRequest(
+        action_id=action_id(), attempt=1
+    ),
+    "StateService/Watch": lambda _: state_pb.WatchRequest(parent_action_id=action_id()),
+}  # fmt: skip
+
+LISTS = frozenset({
+    "ProjectService/ListProjects",
+    "RunService/ListRuns",
+    "RunService/WatchRuns",
+    "TaskService/ListTasks",
+})  # fmt: skip
+"""RPCs that show what the caller may see of what it asks for, and refuse nothing."""
+OF_THE_ORG = frozenset({"ProjectService/CreateProject"})
+"""RPCs that need a grant in the whole org."""
+
+NOT_THERE = (
+    f"project {PROJECT}/{DOMAIN} not found",
+    f"project {PROJECT} not found",
+    f"task {PROJECT}/{DOMAIN}/env.main not found",
+)
+
+SERVED = (None, Code.NOT_FOUND, Code.FAILED_PRECONDITION, Code.ABORTED)
+"""Outcomes of calls that passed the check; the runs have ended, and have no logs or reports."""
+
+RPCS = {
+    f"{service.name}/{method.name}": method
+    for service in server.services()
+    for method in service.methods
+    if isinstance(PERMISSIONS[service.full_name][method.name], Permission)
+}
+
+
+async def call(api: ApiUnderTest, name: str, request: Message) -> Message | None:
+    """Return an RPC's answer, or the first one of a stream; None if it ends without."""
+    method: MethodDescriptor = RPCS[name]
+    info: MethodInfo[Any, Any] = MethodInfo(
+        name=method.name,
+        service_name=method.containing_service.full_name,
+        input=GetMessageClass(method.input_type),
+        output=GetMessageClass(method.output_type),
+        idempotency_level=IdempotencyLevel.UNKNOWN,
+    )
+    client = ConnectClient(api.url)
+    if not method.server_streaming:
+        return await client.execute_unary(request=request, method=info, headers=None)
+    answers = client.execute_server_stream(request=request, method=info, headers=None)
+    return await anext(answers, None)
+
+
+async def first(items: AsyncIterator[Any]) -> Any:
+    return await anext(items)
+
+
+async def outcome(api: ApiUnderTest, name: str, request: Message) -> tuple[Code | None, str]:
+    try:
+        return None, str(await call(api, name, request))
+    except ConnectError as error:
+        return error.code, error.message
+
+
+def test_every_rpc_with_a_permission_has_a_request_here() -> None:
+    assert set(REQUESTS) == set(RPCS)
+
+
+async def test_rpc_without_a_grant_is_refused(api: ApiUnderTest, chosen: Chosen) -> None:
+    chosen.grants = ()
+    for name, request in REQUESTS.items():
+        code, message = await outcome(api, name, request(api))
+        assert code is Code.PERMISSION_DENIED, name
+        assert "lacks the permission" in message
+
+
+async def test_rpc_with_grants_elsewhere_finds_nothing(api: ApiUnderTest, chosen: Chosen) -> None:
+    chosen.grants = ELSEWHERE
+    for name, request in REQUESTS.items():
+        code, message = await outcome(api, name, request(api))
+        if name in LISTS:
+            assert code is None, name
+            assert OTHER in message, name
+            assert PROJECT not in message, name
+        elif name in OF_THE_ORG:
+            assert code is Code.PERMISSION_DENIED, name
+        else:
+            assert code is Code.NOT_FOUND, name
+            assert message in NOT_THERE, name
+
+
+async def test_rpc_with_the_grant_of_its_project_is_served(
+    api: ApiUnderTest, chosen: Chosen
+) -> None:
+    await api.finish()
+    for name, request in REQUESTS.items():
+        chosen.grants = org_wide(EVERYTHING) if name in OF_THE_ORG else IN_PROJECT
+        code, message = await outcome(api, name, request(api))
+        assert code in SERVED, (name, message)
+        assert (code, message) not in [(Code.NOT_FOUND, each) for each in NOT_THERE], name
+
+
+async def test_caller_of_one_domain_sees_its_project_and_nothing_of_other_domains(
+    api: ApiUnderTest, chosen: Chosen
+) -> None:
+    production = create_run("live")
+    production.run_id.domain = "production"
+    await api.runs.create_run(production)
+
+    chosen.grants = IN_DOMAIN
+    projects = (await api.projects.list_projects(project_pb.ListProjectsRequest())).projects
+    runs = (await api.runs.list_runs(run_pb.ListRunsRequest(org=ORG))).runs
+    code, message = await refusal(
+        api.runs.get_run_details(run_pb.GetRunDetailsRequest(run_id=production.run_id))
+    )
+
+    assert [each.id for each in projects.projects] == [PROJECT]
+    assert {(each.action.id.run.project, each.action.id.run.domain) for each in runs} == {
+        (PROJECT, DOMAIN)
+    }
+    assert (code, message) == (Code.NOT_FOUND, f"project {PROJECT}/production not found")
+
+
+async def test_watch_of_runs_leaves_out_those_of_other_projects(
+    api: ApiUnderTest, chosen: Chosen
+) -> None:
+    chosen.grants = ELSEWHERE
+    watched = api.runs.watch_runs(run_pb.WatchRunsRequest(org=ORG))
+    first = await anext(watched)
+    chosen.grants = org_wide(EVERYTHING)
+    await api.runs.create_run(create_run("hidden"))
+    shown = create_run("shown")
+    shown.run_id.project = OTHER
+    await api.runs.create_run(shown)
+    second = await anext(watched)
+    await watched.aclose()
+
+    assert {run.action.id.run.project for run in first.runs} == {OTHER}
+    assert [run.action.id.run.name for run in second.runs] == ["shown"]
+
+
+async def test_caller_cannot_name_data_of_a_project_that_it_may_not_read(
+    api: ApiUnderTest, chosen: Chosen
+) -> None:
+    chosen.grants = IN_PROJECT
+    foreign = f"{api.blobs.base}/{ORG}/{OTHER}/{DOMAIN}"
+    named = enqueue(api, "child")
+    named.action.input_uri = f"{foreign}/r1/a0/inputs.pb"
+    offloaded = OffloadedInputData(uri=f"{foreign}/inputs/x/inputs.pb", inputs_hash="h")
+    storage = run_pb2.RawDataStorage(raw_data_prefix=foreign)
+    bundle = create_run("bundled")
+    bundle.task_spec.task_template.container.args.extend(
+        ["--tgz", f"{api.blobs.base}/{ORG}/uploads/{OTHER}/{DOMAIN}/x/code.tgz"]
+    )
+    for call_ in (
+        api.actions.enqueue(named),
+        api.runs.create_run(create_run("n1", offloaded_input_data=offloaded)),
+        api.runs.create_run(create_run("n2", run_spec=run_pb2.RunSpec(run_base_dir=foreign))),
+        api.runs.create_run(create_run("n3", run_spec=run_pb2.RunSpec(raw_data_storage=storage))),
+    ):
+        assert await refusal(call_) == (Code.NOT_FOUND, f"project {OTHER}/{DOMAIN} not found")
+    code, message = await refusal(api.runs.create_run(bundle))
+    assert code is Code.FAILED_PRECONDITION
+    assert "belongs to a project that you may not read" in message
+
+
+async def test_outputs_that_lie_in_another_project_are_not_shown(
+    api: ApiUnderTest, chosen: Chosen
+) -> None:
+    prefix = f"{api.blobs.base}/{ORG}/{OTHER}/{DOMAIN}/r1/a0/1"
+    await api.blobs.write(f"{prefix}/outputs.pb", b"")
+    for assignment in await api.claim():
+        forged = replace(assignment, output_prefix=prefix)
+        await api.report(forged, Phase.RUNNING, Phase.SUCCEEDED)
+    request = data_pb.GetActionDataRequest(action_id=action_id())
+
+    await api.data.get_action_data(request)
+    chosen.grants = IN_PROJECT
+    code, message = await refusal(api.data.get_action_data(request))
+
+    assert code is Code.FAILED_PRECONDITION
+    assert "in a project that you may not read" in message
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+async def test_page_of_a_run_does_not_exist_for_a_caller_of_another_project(
+    api: ApiUnderTest, chosen: Chosen, accept: str
+) -> None:
+    async with httpx.AsyncClient(base_url=api.url, headers={"accept": accept}) as client:
+        for grants, status in ((IN_PROJECT, 200), (ELSEWHERE, 404), ((), 404)):
+            chosen.grants = grants
+            page = await client.get(f"/v2/domain/{DOMAIN}/project/{PROJECT}/runs/r1")
+            assert page.status_code == status
+
+
+async def test_clusters_and_queues_need_a_grant_in_the_whole_org(api: ApiUnderTest) -> None:
+    clock = SystemClock()
+    clusters, queues = Clusters(api.database, clock), Queues(api.database, clock)
+
+    def calls(caller: Caller) -> list[Coroutine[Any, Any, Any]]:
+        return [
+            clusters.list(caller),
+            clusters.get(caller, CLUSTER),
+            clusters.cordon(caller, CLUSTER),
+            clusters.uncordon(caller, CLUSTER),
+            clusters.move(caller, CLUSTER, "gpu"),
+            clusters.drain(caller, CLUSTER),
+            clusters.stop_rest(caller, CLUSTER),
+            first(clusters.watch_drain(caller, CLUSTER, deadline=timedelta(0))),
+            queues.set(caller, "q", QueueChange()),
+            queues.list(caller),
+            queues.delete(caller, "q", move_to=None),
+        ]
+
+    for grants in ((), IN_PROJECT):
+        for refused in calls(caller_with(grants)):
+            with pytest.raises(NotAllowedError, match=r"in org acme$"):
+                await refused
+    for allowed in calls(caller_with(org_wide(EVERYTHING))):
+        await allowed
+
+
+async def test_explanations_are_given_where_the_caller_may_read(api: ApiUnderTest) -> None:
+    explanations = Explanations(api.database, SystemClock())
+    run = RunKey(ProjectName(PROJECT), DomainName(DOMAIN), RunName("waiting"))
+    await explanations.run(caller_with(IN_DOMAIN), run)
+    await explanations.action(caller_with(IN_DOMAIN), ActionKey(run, ROOT))
+    for refused in (
+        explanations.run(caller_with(ELSEWHERE), run),
+        explanations.action(caller_with(ELSEWHERE), ActionKey(run, ROOT)),
+    ):
+        with pytest.raises(NotFoundError, match=f"project {PROJECT}/{DOMAIN} not found"):
+            await refused
