@@ -83,18 +83,16 @@ def up(
     # would do nothing but log.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     with user_errors():
-        from controlplane.embedded.up import UpOptions, up as run  # noqa: PLC0415
+        from controlplane.embedded.up import up as run  # noqa: PLC0415
 
         run(
-            UpOptions(
-                data_directory=data_dir,
-                host=host,
-                http_port=http_port,
-                link_port=link_port,
-                log_level=log_level,
-                database_url=database_url,
-                blob_base=blob_base,
-            )
+            data_dir=data_dir,
+            host=host,
+            http_port=http_port,
+            link_port=link_port,
+            log_level=log_level,
+            database_url=database_url,
+            blob_base=blob_base,
         )
 
 

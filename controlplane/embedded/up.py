@@ -48,63 +48,57 @@ _POLL_INTERVAL = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UpOptions:
-    """Options of the command line; "" selects the default."""
-
-    data_directory: Path
-    host: str
-    http_port: int
-    link_port: int
-    log_level: LogLevel
-    database_url: str = field(default="", repr=False)
-    blob_base: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Database:
     owner_url: str = field(repr=False)
     url: str = field(repr=False)
     server: postgres.EmbeddedPostgres | None  # None when a URL was given
 
 
-def up(options: UpOptions) -> None:
+def up(
+    *,
+    data_dir: Path,
+    host: str,
+    http_port: int,
+    link_port: int,
+    log_level: LogLevel,
+    database_url: str = "",
+    blob_base: str = "",
+) -> None:
     """
-    Run everything until SIGINT or SIGTERM.
+    Run everything until SIGINT or SIGTERM; "" selects the default.
 
     Raises UpError or SettingsError, with a message for the terminal.
     """
-    require_loopback(options.host)
+    require_loopback(host)
     try:
-        blob_base = BLOB_BASE.parse(options.blob_base) if options.blob_base else ""
+        base = BLOB_BASE.parse(blob_base) if blob_base else ""
     except ValueError:
-        raise UpError(
-            f"--blob-base is {options.blob_base!r}; set it to {BLOB_BASE.accepts}"
-        ) from None
-    logs.configure(level=options.log_level)
+        raise UpError(f"--blob-base is {blob_base!r}; set it to {BLOB_BASE.accepts}") from None
+    logs.configure(level=log_level)
     with ExitStack() as stack:
         stack.enter_context(_terminate_as_interrupt())
-        directory = stack.enter_context(data_directory.opened(options.data_directory))
-        http_port = ports.require_free(options.host, options.http_port, option="--http-port")
-        link_port = ports.require_free(options.host, options.link_port, option="--link-port")
+        directory = stack.enter_context(data_directory.opened(data_dir))
+        http_port = ports.require_free(host, http_port, option="--http-port")
+        link_port = ports.require_free(host, link_port, option="--link-port")
         if http_port == link_port:
             raise UpError(f"--http-port and --link-port are both {http_port}; they must differ")
-        database = stack.enter_context(_database(directory, options.database_url))
+        database = stack.enter_context(_database(directory, database_url))
         migrations.upgrade(database.owner_url)
         settings = Settings(
             database=DatabaseSettings(
                 url=SecretText(database.url), owner_url=SecretText(database.owner_url)
             ),
-            listeners=ListenerSettings(host=options.host, http_port=http_port, link_port=link_port),
+            listeners=ListenerSettings(host=host, http_port=http_port, link_port=link_port),
             blobs=BlobSettings(
                 # Not as_uri(): neither the store nor the SDK decodes its %20.
-                base=blob_base or f"file://{directory.blobs}",
+                base=base or f"file://{directory.blobs}",
                 signing_key=SecretText(directory.secret("blob-signing-key")),
             ),
             tenant=TenantSettings(
                 cluster=_CLUSTER, cluster_token=SecretText(directory.secret(_CLUSTER_TOKEN))
             ),
             secret_keys=SecretKeySettings(key_file=directory.secrets_key_file()),
-            log=LogSettings(level=options.log_level),
+            log=LogSettings(level=log_level),
         )
         run_until_signalled(_run(directory, settings, database.server))
     _log.info("stopped")

@@ -35,7 +35,7 @@ from dataplane.agent.ledger.taskactions.journal import TaskActionJournal
 from dataplane.agent.link.channel import DialError, Token
 from dataplane.agent.main.control_plane_heartbeat import ControlPlaneHeartbeat
 from dataplane.agent.main.metrics import Metrics, MetricsServer
-from dataplane.agent.main.services import AgentDependencies, run_services
+from dataplane.agent.main.services import run_services
 from dataplane.agent.proxy.factory import Site, open_proxy
 from dataplane.agent.proxy.server import ApiProxy
 from dataplane.agent.runtimes.blobs import Stores
@@ -170,13 +170,11 @@ class _Leader:
             ledger = Ledger(journal)
             await ledger.load()
             with self.heartbeat.leading(ledger):
-                await run_services(
-                    self.settings, self._build(ledger, journal, namespaces), self.clock
-                )
+                await self._run_services(ledger, journal, namespaces)
 
-    def _build(
+    async def _run_services(
         self, ledger: Ledger, journal: TaskActionJournal, namespaces: Namespaces
-    ) -> AgentDependencies:
+    ) -> None:
         stores = Stores(self.clock)
         endpoints = Endpoints(self.connectors, self.clock)
         secrets = KubeSecretValues(self.kube, self.runtime_settings.namespace_template, namespaces)
@@ -212,7 +210,9 @@ class _Leader:
             capabilities=[*types, *INLINE, "*"],
             found=lambda: endpoints.task_types,
         )
-        return AgentDependencies(
+        await run_services(
+            self.settings,
+            self.clock,
             ledger=ledger,
             runtimes=runtimes,
             slots=self.settings.slots or _SLOTS,

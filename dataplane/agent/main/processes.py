@@ -10,7 +10,7 @@ from pathlib import Path
 from dataplane.agent.core.capacity import default_slots
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.loops.sweeper import Sweeper
-from dataplane.agent.main.services import AgentDependencies, run_services
+from dataplane.agent.main.services import run_services
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.environment import Endpoint
 from dataplane.agent.runtimes.inline import InlineRuntime
@@ -64,7 +64,9 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                 capabilities=PROCESS_CAPABILITIES,
             )
             sweeper = Sweeper(ledger, process, clock, retention=settings.retention)
-            dependencies = AgentDependencies(
+            await run_services(
+                settings,
+                clock,
                 ledger=ledger,
                 runtimes=runtimes,
                 slots=settings.slots or default_slots(read_total_memory()),
@@ -76,7 +78,6 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                 else None,
                 also={"spawner": spawner.run, "sweeper": sweeper.run},
             )
-            await run_services(settings, dependencies, clock)
 
 
 @contextmanager

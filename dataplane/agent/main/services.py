@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 
 from dataplane.agent.ledger.ledger import Ledger
@@ -18,50 +17,51 @@ from shared.kit.clock import Clock
 from shared.kit.wakeup import Wakeup
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentDependencies:
-    """Dependencies that differ from runtime to runtime."""
+async def run_services(
+    settings: Settings,
+    clock: Clock,
+    *,
+    ledger: Ledger,
+    runtimes: Runtimes,
+    slots: int,
+    logs: Followed,
+    fenced: Fenced,
+    free_memory: Callable[[], int],
+    take_along: timedelta | None = None,
+    also: Mapping[str, Callable[[], Coroutine[None, None, None]]] | None = None,
+) -> None:
+    """
+    Run until cancelled, or until the first service fails.
 
-    ledger: Ledger
-    runtimes: Runtimes
-    slots: int  # concurrent attempts
-    logs: Followed
-    fenced: Fenced
-    free_memory: Callable[[], int]  # bytes available for attempts
-    take_along: timedelta | None = None  # stop attempts when the agent ends, within this time
-    also: Mapping[str, Callable[[], Coroutine[None, None, None]]] = field(default_factory=dict)
-
-
-async def run_services(settings: Settings, dependencies: AgentDependencies, clock: Clock) -> None:
-    """Run until cancelled, or until the first service fails."""
+    ``slots``: concurrent attempts. ``free_memory``: bytes available for attempts.
+    ``take_along``: stop attempts when the agent ends, within this time. ``also``: services of
+    the runtimes, by name.
+    """
     wakeup = Wakeup()
-    ledger = dependencies.ledger
-    attempts = Attempts(
-        ledger, dependencies.runtimes, wakeup, clock, take_along=dependencies.take_along
-    )
-    followers = LogFollowers(dependencies.logs, wakeup)
-    fence = Fence(ledger, attempts, dependencies.fenced, clock, grace=settings.grace)
+    attempts = Attempts(ledger, runtimes, wakeup, clock, take_along=take_along)
+    followers = LogFollowers(logs, wakeup)
+    fence = Fence(ledger, attempts, fenced, clock, grace=settings.grace)
     handler = AgentSessionHandler(
         ledger=ledger,
         attempts=attempts,
         followers=followers,
         fence=fence,
         wakeup=wakeup,
-        slots=dependencies.slots,
-        free_memory=dependencies.free_memory,
+        slots=slots,
+        free_memory=free_memory,
         clock=clock,
     )
     connection = Connection(
         addresses=settings.control_plane,
         token=Token(settings.token_file),
         ca_file=settings.ca_file,
-        capabilities=dependencies.runtimes.list_capabilities,
+        capabilities=runtimes.list_capabilities,
         ledger=ledger,
         handler=handler,
         clock=clock,
     )
     async with asyncio.TaskGroup() as services:
-        for name, run in dependencies.also.items():
+        for name, run in (also or {}).items():
             services.create_task(run(), name=name)
         services.create_task(attempts.run(), name="attempts")
         services.create_task(followers.run(), name="followers")

@@ -26,7 +26,7 @@ from dataplane.agent.core.endings import (
 from dataplane.agent.runtimes import artifacts
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.kubernetes.failures import MAX_RUNTIME_EXCEEDED, OOM_KILLED
-from dataplane.agent.runtimes.kubernetes.recorded_outcomes import AckStatus
+from dataplane.agent.runtimes.kubernetes.recorded_outcomes import AttemptOutcome
 from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.runtime_selection import is_python_task, starts_with_sdk
 from shared.blobs.errors import BlobError
@@ -39,7 +39,7 @@ _WITHOUT_OUTPUTS = frozenset({"OutputInvalid", "OutputMissing"})  # the copilot'
 _FINAL = frozenset({MAX_RUNTIME_EXCEEDED, CUT_OFF.code})
 
 
-async def conclude(stores: Stores, job: Job, outcome: AckStatus, at: datetime) -> StatusUpdate:
+async def conclude(stores: Stores, job: Job, outcome: AttemptOutcome, at: datetime) -> StatusUpdate:
     """Return the attempt's final status update, which is reported at ``at``."""
     prefix = job.assignment.output_prefix
     try:
@@ -88,7 +88,7 @@ async def _find_report(stores: Stores, job: Job) -> str:
         return ""
 
 
-async def _classify(stores: Stores, job: Job, outcome: AckStatus) -> Failure | None:
+async def _classify(stores: Stores, job: Job, outcome: AttemptOutcome) -> Failure | None:
     failure = outcome.failure
     if failure is not None and (failure.kind is FailureKind.PREEMPTION or failure.code in _FINAL):
         if outcome.ended_well and await _is_proven(stores, job):
@@ -111,12 +111,12 @@ async def _classify(stores: Stores, job: Job, outcome: AckStatus) -> Failure | N
     return None
 
 
-def _find_crash(outcome: AckStatus) -> Failure | None:
+def _find_crash(outcome: AttemptOutcome) -> Failure | None:
     failure = outcome.failure
     return failure if failure is not None and failure.code == CRASHED else None
 
 
-def _is_consequence(error: TaskError, outcome: AckStatus) -> bool:
+def _is_consequence(error: TaskError, outcome: AttemptOutcome) -> bool:
     """
     Return whether the copilot's error only follows from the task's own failure.
 

@@ -39,7 +39,7 @@ from dataplane.agent.runtimes.kubernetes.plugin import (
     Plugin,
     Stage,
 )
-from dataplane.agent.runtimes.kubernetes.recorded_outcomes import AckStatus
+from dataplane.agent.runtimes.kubernetes.recorded_outcomes import AttemptOutcome
 from dataplane.agent.runtimes.kubernetes.resource import Resource
 from dataplane.agent.runtimes.protocol import Job, ReportStatus
 from dataplane.agent.runtimes.tasks import BadSpecError
@@ -292,7 +292,7 @@ class AttemptReconciler:
         """Capture the log, delete what still runs, and return the final status."""
         log_uri, last_lines = await self._capture()
         ended_well = seen.stage is Stage.SUCCEEDED
-        outcome = AckStatus(
+        outcome = AttemptOutcome(
             ended_well=ended_well,
             failure=seen.failure,
             log_uri=log_uri,
@@ -307,7 +307,7 @@ class AttemptReconciler:
     async def _conclude_deleted(self) -> StatusUpdate:
         """Classify a resource that another client deleted; it may have ended before that."""
         failure = failures.classify_deleted(self._last, interruptible=self._job.interruptible)
-        outcome = AckStatus(ended_well=True, failure=failure, events=self._fresh_events())
+        outcome = AttemptOutcome(ended_well=True, failure=failure, events=self._fresh_events())
         return await self._delete_and_report(outcome)  # its pods may linger
 
     async def _abort(self) -> StatusUpdate:
@@ -315,7 +315,7 @@ class AttemptReconciler:
         text = self._fresh_events()
         await self._resource.remove(self._cluster.grace, self._wait)
         if await self._was_done():
-            outcome = AckStatus(ended_well=True, failure=None, log_uri=log_uri, events=text)
+            outcome = AttemptOutcome(ended_well=True, failure=None, log_uri=log_uri, events=text)
             update = await self._report_end(outcome)
             if update.phase is Phase.SUCCEEDED:
                 return update
@@ -329,7 +329,7 @@ class AttemptReconciler:
         began = self._begun or any(statuses.began_at(each) is not None for each in self._last)
         return began and await has_succeeded(self._cluster.stores, self._job)
 
-    async def _delete_and_report(self, outcome: AckStatus) -> StatusUpdate:
+    async def _delete_and_report(self, outcome: AttemptOutcome) -> StatusUpdate:
         grace = None if outcome.ended_well else self._cluster.grace
         await self._resource.remove(grace, self._wait)
         pod = self._resource.last_pod()
@@ -339,7 +339,7 @@ class AttemptReconciler:
             outcome = replace(outcome, ended_well=True)
         return await self._report_end(outcome)
 
-    async def _report_end(self, outcome: AckStatus) -> StatusUpdate:
+    async def _report_end(self, outcome: AttemptOutcome) -> StatusUpdate:
         update = await conclude(self._cluster.stores, self._job, outcome, self._cluster.clock.now())
         return replace(update, log_links=self._fresh_links())
 

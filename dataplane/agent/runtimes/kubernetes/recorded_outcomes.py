@@ -17,7 +17,7 @@ ANNOTATION = "volary.dev/verdict"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AckStatus:
+class AttemptOutcome:
     """
     How the attempt ended as the cluster shows it; the task's own error and outputs are in
     the store.
@@ -30,7 +30,7 @@ class AckStatus:
     events: Sequence[ClusterEvent] = ()
 
 
-def render_outcome(outcome: AckStatus) -> str:
+def render_outcome(outcome: AttemptOutcome) -> str:
     failure = outcome.failure
     return json.dumps(
         {
@@ -50,7 +50,7 @@ def render_outcome(outcome: AckStatus) -> str:
     )
 
 
-def find_outcome(owner: Object) -> AckStatus | None:
+def find_outcome(owner: Object) -> AttemptOutcome | None:
     """
     Return the outcome recorded on the TaskAction; None if there is none, or it is another
     attempt's.
@@ -61,7 +61,7 @@ def find_outcome(owner: Object) -> AckStatus | None:
     try:
         parsed = json.loads(text)
         failure = parsed["failure"]
-        return AckStatus(
+        return AttemptOutcome(
             ended_well=bool(parsed["endedWell"]),
             failure=None
             if failure is None

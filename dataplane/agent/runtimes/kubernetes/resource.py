@@ -31,7 +31,7 @@ from dataplane.agent.runtimes.kubernetes.cluster import Cluster
 from dataplane.agent.runtimes.kubernetes.creation_errors import Rejected
 from dataplane.agent.runtimes.kubernetes.recorded_outcomes import (
     ANNOTATION,
-    AckStatus,
+    AttemptOutcome,
     find_outcome,
     render_outcome,
 )
@@ -169,7 +169,7 @@ class Resource:
         await self._delete(obj, 0)
         return None
 
-    async def find_outcome(self) -> AckStatus | None:
+    async def find_outcome(self) -> AttemptOutcome | None:
         """
         Return the outcome that an earlier agent recorded before it began to delete the
         resource.
@@ -186,7 +186,7 @@ class Resource:
                 self._warn("recorded outcome not read, retrying", error)
             await self._cluster.clock.sleep(runtime_limits.RECONCILE_INTERVAL)
 
-    async def record_outcome(self, outcome: AckStatus) -> None:
+    async def record_outcome(self, outcome: AttemptOutcome) -> None:
         body = {"metadata": {"annotations": {ANNOTATION: render_outcome(outcome)}}}
         try:
             async with self._cluster.writes:

@@ -12,7 +12,7 @@ from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.kubernetes.endings import conclude, has_succeeded
 from dataplane.agent.runtimes.kubernetes.recorded_outcomes import (
     ANNOTATION,
-    AckStatus,
+    AttemptOutcome,
     find_outcome,
     render_outcome,
 )
@@ -24,15 +24,15 @@ from shared.model.reports import ClusterEvent, Failure, FailureKind
 from tests.unit.agent.assignments import NOW, make_assignment, make_job
 
 USER, SYSTEM, PREEMPTION = FailureKind.USER, FailureKind.SYSTEM, FailureKind.PREEMPTION
-WELL = AckStatus(ended_well=True, failure=None)
+WELL = AttemptOutcome(ended_well=True, failure=None)
 
 
-def failed(code: str, kind: FailureKind = USER) -> AckStatus:
+def failed(code: str, kind: FailureKind = USER) -> AttemptOutcome:
     failure = Failure(code=code, kind=kind, message=f"it was {code}")
-    return AckStatus(ended_well=False, failure=failure, last_lines=["the last line"])
+    return AttemptOutcome(ended_well=False, failure=failure, last_lines=["the last line"])
 
 
-def doubted(code: str, kind: FailureKind = USER) -> AckStatus:
+def doubted(code: str, kind: FailureKind = USER) -> AttemptOutcome:
     return replace(failed(code, kind), ended_well=True)
 
 
@@ -85,7 +85,7 @@ def make(
     ],
 )  # fmt: skip
 async def test_an_end_is_concluded(
-    tmp_path: Path, outcome: AckStatus, files: list[str], phase: Phase, code: str | None
+    tmp_path: Path, outcome: AttemptOutcome, files: list[str], phase: Phase, code: str | None
 ) -> None:
     update = await conclude(Stores(SystemClock()), make(tmp_path, *files), outcome, NOW)
 
@@ -130,7 +130,7 @@ async def test_outputs_prove_nothing_where_the_sdk_does_not_write_them(tmp_path:
     ("outcome", "code"), [(failed("NonZeroExit"), "NonZeroExit"), (WELL, "OutputMissing")]
 )
 async def test_a_task_that_failed_is_not_blamed_for_the_outputs_it_did_not_leave(
-    tmp_path: Path, outcome: AckStatus, code: str
+    tmp_path: Path, outcome: AttemptOutcome, code: str
 ) -> None:
     job = make(tmp_path, args=("sh", "-c", "exit 3"))
     raw = execution_pb2.ContainerError(code="OutputMissing", message="the task left no x")
