@@ -51,7 +51,7 @@ SET phase = {Phase.TIMED_OUT.value}, ended_at = :now, updated_at = :now, change 
         WHEN s.deadline > interval '0' AND a.created_at + s.deadline <= :now THEN '{DEADLINE}'
         ELSE '{QUEUED_TIMEOUT}' END,
     error_message = CASE
-        WHEN a.type = {ActionType.CONDITION.value} THEN 'Nobody answered the condition in time.'
+        WHEN a.type = {ActionType.CONDITION.value} THEN 'The condition timed out: no answer came in time.'
         WHEN s.deadline > interval '0' AND a.created_at + s.deadline <= :now
         THEN 'The action did not end within its deadline of ' || s.deadline || '.'
         ELSE 'The action waited longer than its max_queued_time of ' || s.queued_timeout || '.'

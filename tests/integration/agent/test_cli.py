@@ -58,7 +58,7 @@ async def test_unusable_data_directory_is_named(tmp_path: Path) -> None:
 async def test_address_without_port_is_refused(tmp_path: Path, address: str) -> None:
     output = await _run_and_fail(*_options(tmp_path, control_plane=address))
 
-    assert "is not host:port" in output
+    assert f"--control-plane is {address!r}; set it to host:port" in output
 
 
 async def test_missing_option_is_named() -> None:
