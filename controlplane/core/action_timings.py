@@ -76,7 +76,7 @@ class DispatchTimings:
 class Ahead:
     """Counts the actions dispatched before this one, each up to ``MOST_AHEAD``."""
 
-    more_urgent: int  # of a higher priority
+    of_higher_priority: int
     of_its_run: int
     beside_it: int  # of other runs, with the same priority
 

@@ -361,10 +361,10 @@ def _explain_reported(reported: ReportedEvent) -> Explanation:
 def _describe_ahead(ahead: Ahead | None) -> str:
     if ahead is None:
         return "It waits for its turn; free capacity is shared round-robin among waiting runs."
-    if not (ahead.more_urgent or ahead.of_its_run or ahead.beside_it):
+    if not (ahead.of_higher_priority or ahead.of_its_run or ahead.beside_it):
         return "It is next; a cluster has a free slot, and gets it within moments."
     return (
-        f"It waits for its turn: {_count(ahead.more_urgent)} of a higher priority and "
+        f"It waits for its turn: {_count(ahead.of_higher_priority)} of a higher priority and "
         f"{_count(ahead.of_its_run)} of its own run go first, and capacity is shared with "
         f"{_count(ahead.beside_it)} of other runs."
     )

@@ -7,8 +7,6 @@ action wait equally long. A run at a concurrency limit is skipped and blocks no 
 
 A parent hands its slot in a limit to its children while it waits for them (``Handover``): when
 a limit has no remaining quota, a child may still start in its parent's slot.
-
-``urgency`` is the negated priority: smaller goes first.
 """
 
 from collections import defaultdict, deque
@@ -59,15 +57,15 @@ class _Search:
 
 @dataclass(slots=True)
 class FairScheduler:
-    """Round-robin cursors by urgency; each claiming session has a scheduler of its own."""
+    """Round-robin cursors by priority; each claiming session has a scheduler of its own."""
 
     _cursors: dict[int, Candidate] = field(default_factory=dict)
     _searches: dict[int, _Search] = field(default_factory=dict)
 
-    def key_ranges(self, urgency: int, sub_queues: Sequence[SubQueue]) -> Sequence[KeyRange]:
+    def key_ranges(self, priority: int, sub_queues: Sequence[SubQueue]) -> Sequence[KeyRange]:
         """Return the key ranges in round-robin order: after the cursor first, up to it last."""
         ordered = sorted(sub_queues)
-        cursor = self._cursors.get(urgency)
+        cursor = self._cursors.get(priority)
         if cursor is None:
             return [KeyRange(sub_queue) for sub_queue in ordered]
         before = [KeyRange(sub_queue) for sub_queue in ordered if sub_queue < cursor.sub_queue]
@@ -81,22 +79,22 @@ class FairScheduler:
             KeyRange(cursor.sub_queue, until=cursor.run),
         ]
 
-    def in_order(self, urgency: int, candidates: Iterable[Candidate]) -> list[Candidate]:
+    def in_order(self, priority: int, candidates: Iterable[Candidate]) -> list[Candidate]:
         """Sort candidates in round-robin order from the cursor."""
-        cursor = self._cursors.get(urgency)
+        cursor = self._cursors.get(priority)
         return sorted(
             set(candidates),
             key=lambda candidate: (cursor is not None and candidate <= cursor, candidate),
         )
 
-    def mark_dispatched(self, urgency: int, candidate: Candidate) -> None:
+    def mark_dispatched(self, priority: int, candidate: Candidate) -> None:
         """Set the cursor: the next round begins after ``candidate``."""
-        self._cursors[urgency] = candidate
-        self._searches.pop(urgency, None)
+        self._cursors[priority] = candidate
+        self._searches.pop(priority, None)
 
     def skip(
         self,
-        urgency: int,
+        priority: int,
         waiting: Sequence[tuple[Candidate, datetime]],
         *,
         page_size: int,
@@ -110,18 +108,18 @@ class FairScheduler:
         candidates behind it: the answer is ``now``, until a whole round found none to dispatch.
         """
         next_at = min((at for _, at in waiting if at > now), default=None)
-        search = self._searches.pop(urgency, None)
+        search = self._searches.pop(priority, None)
         if len(waiting) < page_size:
             return next_at
-        before, last = self._cursors.get(urgency), waiting[-1][0]
-        self._cursors[urgency] = last
+        before, last = self._cursors.get(priority), waiting[-1][0]
+        self._cursors[priority] = last
         if search is None:
-            self._searches[urgency] = _Search(waiting[0][0], next_at)
+            self._searches[priority] = _Search(waiting[0][0], next_at)
             return now
         next_at = min((at for at in (next_at, search.next_at) if at is not None), default=None)
         if before is not None and _is_reached(search.first, before, last):
             return next_at
-        self._searches[urgency] = _Search(search.first, next_at)
+        self._searches[priority] = _Search(search.first, next_at)
         return now
 
     def reset_skips(self) -> None:

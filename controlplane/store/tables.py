@@ -238,7 +238,10 @@ dispatches = Table(
     Column("attempt", Integer, nullable=False),
     _text("queue"),
     _text("pool"),  # clusters of this pool may lease it
-    Column("urgency", SmallInteger, nullable=False, server_default="0"),  # smaller goes first
+    Column("priority", SmallInteger, nullable=False),  # larger goes first
+    # The priority with the sign changed, which the previous release reads and writes. A trigger
+    # keeps both the same until a revision of the next release drops this one.
+    Column("urgency", SmallInteger, nullable=False, server_default="0"),
     # Its run or queue has a limit that must be counted before it is leased.
     Column("limited", Boolean, nullable=False, server_default="false"),
     _at("enqueued_at"),
@@ -255,6 +258,20 @@ dispatches = Table(
     _at("stop_at", nullable=True),  # since when
     # Since when (on the lease clock) its agent, having reported its inventory, does not know it.
     Column("missing_since", Interval),
+    Index(
+        "dispatches_by_priority",
+        "org",
+        "pool",
+        text("priority DESC"),
+        "limited",
+        "queue",
+        "is_root",
+        "run_id",
+        "available_at",
+        "action_id",
+        postgresql_where=text("lease_id IS NULL"),
+    ),
+    # The order of the previous release; goes with ``urgency``.
     Index(
         "dispatches_waiting",
         "org",

@@ -150,7 +150,7 @@ async def test_role_can_create_event_partitions_and_nothing_else(
 ) -> None:
     owner = await asyncpg.connect(test_database.owner_url)
     functions = await owner.fetch(
-        "SELECT p.proname, p.prosecdef, p.proconfig,"
+        "SELECT p.proname, p.prosecdef, p.proconfig, p.prorettype = 'trigger'::regtype AS is_trigger,"
         " has_function_privilege($1, p.oid, 'EXECUTE') AS may FROM pg_proc p"
         " WHERE p.pronamespace = 'public'::regnamespace ORDER BY proname",
         role,
@@ -158,9 +158,14 @@ async def test_role_can_create_event_partitions_and_nothing_else(
     await owner.close()
     assert [row["proname"] for row in functions] == [
         "add_action_events_days",
+        "copy_dispatch_priority",
         "drop_action_events_before",
     ]
     for function in functions:
+        if function["is_trigger"]:
+            assert not function["prosecdef"]
+            assert function["may"] == (role == "volary_owner")
+            continue
         assert function["prosecdef"]
         assert function["proconfig"] == ["search_path=pg_catalog, public"]
         assert function["may"]

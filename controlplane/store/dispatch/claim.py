@@ -43,31 +43,31 @@ from shared.model.phases import Phase
 PAGE_SIZE = 100
 """The minimum of candidates read per round; the next round continues after the last."""
 
-_ORDER = "d.org, d.pool, d.urgency, d.limited, d.queue, d.is_root, d.run_id, d.available_at"
+_ORDER = "d.org, d.pool, d.priority DESC, d.limited, d.queue, d.is_root, d.run_id, d.available_at"
 _WAITS = "d.org = :org AND d.pool = :pool AND d.lease_id IS NULL"
 
 # The sub-queues of the highest priority level, by one index probe each: waiting rows are not
 # scanned.
 _SUB_QUEUES = statement(f"""
 WITH RECURSIVE lanes AS (
-    (SELECT d.urgency, d.limited, d.queue, d.is_root FROM dispatches d
-     WHERE {_WAITS} AND d.urgency > :beyond
+    (SELECT d.priority, d.limited, d.queue, d.is_root FROM dispatches d
+     WHERE {_WAITS} AND d.priority < :below
      ORDER BY {_ORDER} LIMIT 1)
   UNION ALL
     SELECT n.* FROM lanes l CROSS JOIN LATERAL (
-        SELECT d.urgency, d.limited, d.queue, d.is_root FROM dispatches d
-        WHERE {_WAITS} AND d.urgency = l.urgency
+        SELECT d.priority, d.limited, d.queue, d.is_root FROM dispatches d
+        WHERE {_WAITS} AND d.priority = l.priority
           AND (d.limited, d.queue, d.is_root) > (l.limited, l.queue, l.is_root)
         ORDER BY {_ORDER} LIMIT 1
     ) n
 )
-SELECT urgency, limited, queue, is_root FROM lanes LIMIT 5000
+SELECT priority, limited, queue, is_root FROM lanes LIMIT 5000
 """)
 
 # The runs of each key range, in order, and when the first of their actions may be leased.
 _CANDIDATE = f"""
 SELECT d.run_id, d.available_at FROM dispatches d
-WHERE {_WAITS} AND d.urgency = :urgency AND d.limited = n.limited AND d.queue = n.queue
+WHERE {_WAITS} AND d.priority = :priority AND d.limited = n.limited AND d.queue = n.queue
   AND d.is_root = n.is_root AND d.run_id > {{after}} AND d.run_id <= n.until
 ORDER BY {_ORDER} LIMIT 1
 """
@@ -94,7 +94,7 @@ handed AS MATERIALIZED (
 ), picked AS MATERIALIZED (
     SELECT p.* FROM n CROSS JOIN LATERAL (
         SELECT d.org, d.action_id FROM dispatches d
-        WHERE {_WAITS} AND d.urgency = :urgency AND d.limited = n.limited AND d.queue = n.queue
+        WHERE {_WAITS} AND d.priority = :priority AND d.limited = n.limited AND d.queue = n.queue
           AND d.is_root = n.is_root AND d.run_id = n.run_id AND d.available_at <= :now
         ORDER BY {_ORDER}, d.action_id LIMIT n.places FOR UPDATE SKIP LOCKED
     ) p
@@ -103,7 +103,7 @@ handed AS MATERIALIZED (
     SELECT p.* FROM handed h CROSS JOIN LATERAL (
         SELECT d.org, d.action_id FROM dispatches d
         WHERE d.org = h.org AND d.parent_id = h.parent_id AND d.lease_id IS NULL
-          AND d.queue = h.queue AND d.pool = :pool AND d.urgency = :urgency AND d.limited
+          AND d.queue = h.queue AND d.pool = :pool AND d.priority = :priority AND d.limited
           AND d.available_at <= :now AND {no_marker("d.org", "d.run_id")}
         ORDER BY d.org, d.parent_id, d.lease_id, d.queue, d.available_at
         LIMIT 1 FOR UPDATE SKIP LOCKED
@@ -167,13 +167,13 @@ async def claim(
     Only the highest priority level that may start is served: claim again for the next one.
     """
     claimant = _Claimant(tx, cluster, pool, now)
-    urgency = -(2**15)  # below all: a smallint
+    priority = 2**15 - 1  # above all: a smallint
     later: list[datetime] = []
-    while sub_queues := await tx.rows(_SUB_QUEUES, {"pool": pool, "beyond": urgency}):
-        urgency = int(sub_queues[0].urgency)
+    while sub_queues := await tx.rows(_SUB_QUEUES, {"pool": pool, "below": priority}):
+        priority = int(sub_queues[0].priority)
         found = await _claim_level(
             claimant,
-            urgency,
+            priority,
             [SubQueue(row.limited, row.queue, row.is_root) for row in sub_queues],
             scheduler=scheduler,
             most=most,
@@ -187,7 +187,7 @@ async def claim(
 
 async def _claim_level(
     claimant: _Claimant,
-    urgency: int,
+    priority: int,
     sub_queues: Sequence[SubQueue],
     *,
     scheduler: FairScheduler,
@@ -201,20 +201,20 @@ async def _claim_level(
             tx, {sub_queue.queue for sub_queue in sub_queues if sub_queue.limited}, most=most
         )
     key_ranges = scheduler.key_ranges(
-        urgency, [sub_queue for sub_queue in sub_queues if has_quota(sub_queue, queues)]
+        priority, [sub_queue for sub_queue in sub_queues if has_quota(sub_queue, queues)]
     )
     page_size = max(most, PAGE_SIZE)
     waiting = (
-        await _list_candidates(claimant, urgency, key_ranges, page_size=page_size)
+        await _list_candidates(claimant, priority, key_ranges, page_size=page_size)
         if key_ranges
         else []
     )
     ready = [candidate for candidate, available_at in waiting if available_at <= now]
-    handovers, runs = await _limits(claimant, urgency, sub_queues, ready, queues, most=most)
-    candidates = scheduler.in_order(urgency, [*ready, *(each.candidate for each in handovers)])
+    handovers, runs = await _limits(claimant, priority, sub_queues, ready, queues, most=most)
+    candidates = scheduler.in_order(priority, [*ready, *(each.candidate for each in handovers)])
     if len(waiting) == page_size:  # the next round begins after these
         last = waiting[-1][0]
-        known = scheduler.in_order(urgency, [*candidates, last])
+        known = scheduler.in_order(priority, [*candidates, last])
         seen = set(known[: known.index(last) + 1])
         candidates = [candidate for candidate in candidates if candidate in seen]
     shares = allocate(
@@ -225,19 +225,19 @@ async def _claim_level(
         handovers=[each for each in handovers if each.available_at <= now],
     )
     if shares.last is not None:
-        scheduler.mark_dispatched(urgency, shares.last)
-        leased = await _lease(claimant, urgency, shares)
+        scheduler.mark_dispatched(priority, shares.last)
+        leased = await _lease(claimant, priority, shares)
         if leased:
             return Claimed(assignments=leased)
         return Claimed(next_at=now)  # other transactions have locked all of them
     later = [each.available_at for each in handovers if each.available_at > now]
-    next_at = scheduler.skip(urgency, waiting, page_size=page_size, now=now)
+    next_at = scheduler.skip(priority, waiting, page_size=page_size, now=now)
     return Claimed(next_at=min([*later, *([next_at] if next_at else [])], default=None))
 
 
 async def _limits(
     claimant: _Claimant,
-    urgency: int,
+    priority: int,
     sub_queues: Sequence[SubQueue],
     ready: Sequence[Candidate],
     queues: Mapping[str, QueueQuota],
@@ -254,7 +254,7 @@ async def _limits(
         sub_queue.queue for sub_queue in sub_queues if sub_queue.limited and not sub_queue.is_root
     }
     short = {name for name in inner if _is_short(queues.get(name), most)}
-    in_queues = await list_handovers_in_queues(tx, short, pool=claimant.pool, urgency=urgency)
+    in_queues = await list_handovers_in_queues(tx, short, pool=claimant.pool, priority=priority)
     concerned = {
         candidate.run
         for candidate in ready
@@ -265,7 +265,7 @@ async def _limits(
     )
     short_runs = {run for run, quota in runs.items() if quota < most}
     in_runs = await list_handovers_in_runs(
-        tx, short_runs, inner, pool=claimant.pool, urgency=urgency
+        tx, short_runs, inner, pool=claimant.pool, priority=priority
     )
     known = {(each.candidate, each.parent) for each in in_queues}
     return [
@@ -279,7 +279,7 @@ def _is_short(quota: QueueQuota | None, most: int) -> bool:
 
 
 async def _list_candidates(
-    claimant: _Claimant, urgency: int, key_ranges: Sequence[KeyRange], *, page_size: int
+    claimant: _Claimant, priority: int, key_ranges: Sequence[KeyRange], *, page_size: int
 ) -> Sequence[tuple[Candidate, datetime]]:
     rows = await claimant.tx.rows(
         _CANDIDATES,
@@ -288,7 +288,7 @@ async def _list_candidates(
             "after": [each.after for each in key_ranges],
             "until": [each.until for each in key_ranges],
             "pool": claimant.pool,
-            "urgency": urgency,
+            "priority": priority,
             "look": page_size,
         },
     )
@@ -301,7 +301,7 @@ async def _list_candidates(
     ]
 
 
-async def _lease(claimant: _Claimant, urgency: int, shares: Shares) -> Sequence[Assignment]:
+async def _lease(claimant: _Claimant, priority: int, shares: Shares) -> Sequence[Assignment]:
     rows = await claimant.tx.rows(
         _LEASE,
         {
@@ -312,7 +312,7 @@ async def _lease(claimant: _Claimant, urgency: int, shares: Shares) -> Sequence[
             "parent_queues": [each.candidate.sub_queue.queue for each in shares.handovers],
             "cluster": claimant.cluster,
             "pool": claimant.pool,
-            "urgency": urgency,
+            "priority": priority,
             "now": claimant.now,
         },
     )

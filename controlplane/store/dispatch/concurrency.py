@@ -100,7 +100,7 @@ WHERE r.max_action_concurrency > 0
 _FIRST_CHILD = """
 SELECT c.run_id, c.queue, c.available_at FROM dispatches c
 WHERE c.org = l.org AND c.parent_id = l.action_id AND c.lease_id IS NULL AND c.queue = {queue}
-  AND c.pool = :pool AND c.urgency = :urgency AND c.limited
+  AND c.pool = :pool AND c.priority = :priority AND c.limited
 ORDER BY c.org, c.parent_id, c.lease_id, c.queue, c.available_at LIMIT 1
 """
 
@@ -150,22 +150,22 @@ async def count_run_slots(tx: OrgTx, runs: Collection[RunId], *, most: int) -> M
 
 
 async def list_handovers_in_queues(
-    tx: OrgTx, queues: Collection[str], *, pool: str, urgency: int
+    tx: OrgTx, queues: Collection[str], *, pool: str, priority: int
 ) -> Sequence[Handover]:
     """List the parents in these queues whose slot a waiting child of theirs may take."""
     if not queues:
         return []
-    values = {"queue": sorted(queues), "pool": pool, "urgency": urgency}
+    values = {"queue": sorted(queues), "pool": pool, "priority": priority}
     return [_parse(row) for row in await tx.rows(_OF_QUEUES, values)]
 
 
 async def list_handovers_in_runs(
-    tx: OrgTx, runs: Collection[RunId], queues: Collection[str], *, pool: str, urgency: int
+    tx: OrgTx, runs: Collection[RunId], queues: Collection[str], *, pool: str, priority: int
 ) -> Sequence[Handover]:
     """List the parents in these runs whose slot a child that waits in ``queues`` may take."""
     if not (runs and queues):
         return []
-    values = {"run_id": sorted(runs), "queues": sorted(queues), "pool": pool, "urgency": urgency}
+    values = {"run_id": sorted(runs), "queues": sorted(queues), "pool": pool, "priority": priority}
     return [_parse(row) for row in await tx.rows(_OF_RUNS, values)]
 
 

@@ -60,12 +60,12 @@ RETURNING id, parent_id
 # another queue's limit, because the children that it waits for are not in that queue.
 _DISPATCH = statement(f"""
 {given(
-    id="uuid", run_id="uuid", parent_id="uuid", queue="text", pool="text", urgency="smallint",
+    id="uuid", run_id="uuid", parent_id="uuid", queue="text", pool="text", priority="smallint",
     limited="boolean",
 )}, made AS (
-INSERT INTO dispatches (org, action_id, run_id, parent_id, attempt, queue, pool, urgency, limited,
+INSERT INTO dispatches (org, action_id, run_id, parent_id, attempt, queue, pool, priority, limited,
                         enqueued_at, available_at)
-SELECT n.org, n.id, n.run_id, n.parent_id, 1, n.queue, n.pool, n.urgency, n.limited, :now, :now
+SELECT n.org, n.id, n.run_id, n.parent_id, 1, n.queue, n.pool, n.priority, n.limited, :now, :now
 FROM n
 )
 SELECT pool FROM n
@@ -187,7 +187,7 @@ async def dispatch(tx: OrgTx, inserted: Sequence[Inserted], now: datetime) -> Co
             "parent_id": [each.parent for each in tasks],
             "queue": [each.queue.name for each in of],
             "pool": [each.queue.pool for each in of],
-            "urgency": [-each.queue.priority for each in of],
+            "priority": [each.queue.priority for each in of],
             "limited": [each.queue.is_limited or each.run.is_limited for each in of],
             "now": now,
         },

@@ -75,18 +75,31 @@ SELECT attempt, version, at, phase, reason, message, events
 FROM action_events WHERE org = :org AND action_id = :id ORDER BY attempt, version LIMIT 5000
 """)
 
-# A run's part of each sub-queue: a few index probes, however many other runs wait.
-_KEY = "pool, urgency, limited, queue, is_root"
+# A run's part of each sub-queue: a few index probes, however many other runs wait. The next
+# sub-queue is the next of its priority, or the first of the next lower, or of the next pool.
+_KEY = "d.pool, d.priority, d.limited, d.queue, d.is_root"
+_FIRST = """
+SELECT {key}, {step} AS step FROM dispatches d
+WHERE d.org = :org AND d.lease_id IS NULL {which}
+ORDER BY d.org, d.pool, d.priority DESC, d.limited, d.queue, d.is_root LIMIT 1
+"""
+_NEXT = " UNION ALL ".join(
+    f"({_FIRST.format(key=_KEY, step=step, which=f'AND {which}')})"
+    for step, which in enumerate(
+        [
+            """d.pool = l.pool AND d.priority = l.priority
+               AND (d.limited, d.queue, d.is_root) > (l.limited, l.queue, l.is_root)""",
+            "d.pool = l.pool AND d.priority < l.priority",
+            "d.pool > l.pool",
+        ]
+    )
+)
 _OF_RUN = statement(f"""
 WITH RECURSIVE lanes AS (
-    (SELECT {_KEY} FROM dispatches WHERE org = :org AND lease_id IS NULL
-     ORDER BY org, {_KEY} LIMIT 1)
+    ({_FIRST.format(key=_KEY, step=0, which="")})
   UNION ALL
     SELECT n.* FROM lanes l CROSS JOIN LATERAL (
-        SELECT {_KEY} FROM dispatches d WHERE d.org = :org AND d.lease_id IS NULL
-          AND (d.pool, d.urgency, d.limited, d.queue, d.is_root)
-              > (l.pool, l.urgency, l.limited, l.queue, l.is_root)
-        ORDER BY d.org, d.pool, d.urgency, d.limited, d.queue, d.is_root LIMIT 1
+        SELECT * FROM ({_NEXT}) u ORDER BY step LIMIT 1
     ) n
 ), found AS MATERIALIZED (
     (SELECT d.org, d.action_id FROM dispatches d
@@ -94,7 +107,7 @@ WITH RECURSIVE lanes AS (
   UNION ALL
     (SELECT w.* FROM lanes l CROSS JOIN LATERAL (
         SELECT d.org, d.action_id FROM dispatches d
-        WHERE d.org = :org AND d.lease_id IS NULL AND d.pool = l.pool AND d.urgency = l.urgency
+        WHERE d.org = :org AND d.lease_id IS NULL AND d.pool = l.pool AND d.priority = l.priority
           AND d.limited = l.limited AND d.queue = l.queue AND d.is_root = l.is_root
           AND d.run_id = :run_id
         LIMIT :most
@@ -115,13 +128,13 @@ SELECT count(*) FROM (
 ) c
 """
 _DISPATCH_OF = """
-d.urgency = m.urgency AND d.limited = m.limited AND d.queue = m.queue AND d.is_root = m.is_root
+d.priority = m.priority AND d.limited = m.limited AND d.queue = m.queue AND d.is_root = m.is_root
 AND d.run_id = m.run_id AND (d.available_at, d.action_id) < (m.available_at, m.action_id)
 """
 _AHEAD = statement(f"""
-SELECT ({_COUNT.format(which="d.urgency < m.urgency")}) AS more_urgent,
+SELECT ({_COUNT.format(which="d.priority > m.priority")}) AS of_higher_priority,
        ({_COUNT.format(which=_DISPATCH_OF)}) AS of_its_run,
-       ({_COUNT.format(which="d.urgency = m.urgency AND d.run_id <> m.run_id")}) AS beside_it
+       ({_COUNT.format(which="d.priority = m.priority AND d.run_id <> m.run_id")}) AS beside_it
 FROM dispatches m WHERE m.org = :org AND m.action_id = :id AND m.lease_id IS NULL
 """)
 
@@ -165,7 +178,9 @@ async def find_timings(
         return timings, None
     found = waiting[0]
     return timings, Ahead(
-        more_urgent=found.more_urgent, of_its_run=found.of_its_run, beside_it=found.beside_it
+        of_higher_priority=found.of_higher_priority,
+        of_its_run=found.of_its_run,
+        beside_it=found.beside_it,
     )
 
 

@@ -64,7 +64,7 @@ WITH there AS MATERIALIZED (
     ORDER BY d.org, d.action_id FOR UPDATE
 )
 UPDATE dispatches d
-SET queue = :becomes, pool = :pool, urgency = :urgency,
+SET queue = :becomes, pool = :pool, priority = :priority,
     limited = :limited OR r.max_action_concurrency > 0
 FROM there t, runs r
 WHERE d.org = t.org AND d.action_id = t.action_id AND r.org = d.org AND r.run_id = d.run_id
@@ -212,7 +212,7 @@ async def _follow(tx: OrgTx, queue: str, becomes: Queue) -> None:
             "queue": queue,
             "becomes": becomes.name,
             "pool": becomes.pool,
-            "urgency": -becomes.priority,
+            "priority": becomes.priority,
             "limited": becomes.is_limited,
         },
     )

@@ -38,9 +38,9 @@ VALUES (:org, :run_id, :run_id, :name, NULL, {ActionType.TASK.value}, :spec, :in
 """)
 
 _INSERT_DISPATCH = statement("""
-INSERT INTO dispatches (org, action_id, run_id, is_root, attempt, queue, pool, urgency, limited,
+INSERT INTO dispatches (org, action_id, run_id, is_root, attempt, queue, pool, priority, limited,
                         enqueued_at, available_at)
-VALUES (:org, :run_id, :run_id, true, 1, :queue, :pool, :urgency, :limited, :now, :available_at)
+VALUES (:org, :run_id, :run_id, true, 1, :queue, :pool, :priority, :limited, :now, :available_at)
 """)
 
 # Only the first attempt of a run whose inputs are being stored is available later.
@@ -161,7 +161,7 @@ async def create_run(
             "run_id": run,
             "queue": queue.name,
             "pool": queue.pool,
-            "urgency": -queue.priority,
+            "priority": queue.priority,
             "limited": queue.is_limited or new.max_action_concurrency > 0,
             "now": now,
             "available_at": available_at or now,

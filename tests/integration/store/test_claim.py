@@ -294,11 +294,11 @@ async def test_queue_change_of_pool_and_limit_applies_to_waiting_actions(store: 
 async def test_claim_reads_few_rows_of_a_flood(store: Store) -> None:
     await flood(store, await begin(store, "busy"))
     sub_queue = {"limited": [False], "queue": [""], "is_root": [False]}
-    candidate = {**sub_queue, "after": [FIRST], "until": [LAST], "urgency": 0, "look": 100}
+    candidate = {**sub_queue, "after": [FIRST], "until": [LAST], "priority": 0, "look": 100}
     read = 0
     async with store.database.for_org(ORG) as tx:
         for made, values in (
-            (claims._SUB_QUEUES, {"beyond": -(2**15)}),
+            (claims._SUB_QUEUES, {"below": 2**15 - 1}),
             (claims._CANDIDATES, candidate),
         ):
             explained = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {made.text}")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 
 import pytest
 
@@ -175,6 +176,22 @@ async def test_explanation_counts_the_work_that_starts_first(operations: Operati
             "shared with 1 of" in message
             for message in user_errors
         )
+
+
+async def test_explanation_of_a_run_lists_its_actions_in_every_pool_and_priority(
+    operations: Operations,
+) -> None:
+    await operations.store.create(make_new_run())
+    await operations.store.create(make_new_run("other"))
+    for number, (pool, priority) in enumerate(product(("", "x", "y"), (-1, 0, 2))):
+        name = f"q{number}"
+        await operations.queues.set(OPERATOR, name, QueueChange(pool=pool, priority=priority))
+        await operations.store.enqueue(
+            replace(make_new_action(f"n{number}"), queue=name),
+            replace(make_new_action("of-other", run="other"), queue=name),
+        )
+    found = await operations.explanations.run(OPERATOR, make_run_key())
+    assert [each.action.name for each in found.pending] == ["a0", *(f"n{n}" for n in range(9))]
 
 
 async def test_explanation_shows_an_unaccepted_lease(

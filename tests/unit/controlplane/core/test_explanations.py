@@ -142,12 +142,12 @@ def test_explanation_of_each_state_has_its_reason(
 
 
 def test_explanation_of_waiting_action_counts_actions_ahead() -> None:
-    ahead = Ahead(more_urgent=3, of_its_run=0, beside_it=1_001)
+    ahead = Ahead(of_higher_priority=3, of_its_run=0, beside_it=1_001)
     message = explain_dispatch(WAITING, {}, NOW, ahead=ahead).message
     assert "3 of a higher priority" in message
     assert "0 of its own run" in message
     assert "more than 1,000 of other runs" in message
-    none_ahead = Ahead(more_urgent=0, of_its_run=0, beside_it=0)
+    none_ahead = Ahead(of_higher_priority=0, of_its_run=0, beside_it=0)
     assert "It is next" in explain_dispatch(WAITING, {}, NOW, ahead=none_ahead).message
 
 
