@@ -25,6 +25,7 @@ from controlplane.link.live_calls import LiveCalls
 from controlplane.link.logs import AgentLogs
 from controlplane.link.metrics import LinkMetrics
 from controlplane.link.probe_service import Probes
+from controlplane.link.secrets_service import SecretDeliveries
 from controlplane.link.server import AgentLinkService, LinkServer
 from controlplane.loops.cascades import Cascades
 from controlplane.loops.leases import LeaseExpiry
@@ -159,6 +160,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     link = LinkServer(
         link_service,
         probes,
+        SecretDeliveries(agent_sessions, secrets),
         settings.listeners.host,
         settings.listeners.link_port,
         limits=settings.link_limits,

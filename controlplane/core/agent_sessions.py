@@ -144,6 +144,7 @@ class AgentSession:
             software=hello.software,
             protocol=protocol,
             capabilities=hello.capabilities,
+            secrets_key=hello.secrets_key,
         )
         return [OpenSession(agent)]
 

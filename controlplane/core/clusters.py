@@ -32,6 +32,7 @@ class AgentInfo:
     software: str
     protocol: int = 0  # negotiated for the session
     capabilities: Sequence[str] = ()  # task types; "*" for any pod
+    secrets_key: bytes = b""  # public key, to which secrets are sealed; b"" for none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from shared.wire.ids import parse_lease, render_attempt_id, render_lease
 from shared.wire.reports import parse_report, render_acknowledgement
 
 MAX_CAPABILITIES = 100
+MAX_KEY_BYTES = 256  # a longer one is no P-256 key
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -84,6 +85,7 @@ def _parse_hello(hello: link_pb2.Hello) -> Hello:
         software=parse_words(hello.software, MAX_CODE_BYTES),
         capabilities=[parse_words(each, MAX_CODE_BYTES) for each in capabilities],
         last_epoch=hello.last_epoch,
+        secrets_key=hello.secrets_key[:MAX_KEY_BYTES],
     )
 
 

@@ -23,6 +23,7 @@ from controlplane.link.handlers import Unreadable, add_handlers
 from controlplane.link.live_calls import LiveCalls
 from controlplane.link.metrics import LinkMetrics
 from controlplane.link.probe_service import Probes, read_bearer
+from controlplane.link.secrets_service import SecretDeliveries
 from controlplane.link.session import SessionOverError, SessionStream
 from controlplane.usecases.agent_sessions import AgentSessionRef, AgentSessions, SupersededError
 from controlplane.usecases.forwarded_calls import ForwardedCalls
@@ -229,6 +230,7 @@ class LinkServer:
         self,
         service: AgentLinkService,
         probes: Probes,
+        secrets: SecretDeliveries,
         host: str,
         port: int,
         *,
@@ -237,7 +239,12 @@ class LinkServer:
         self._service = service
         limits = limits or LinkLimits()
         self._server = grpc.aio.server(options=[*OPTIONS, *limits.as_options()])
-        add_handlers(self._server, connect=service.Connect, probe=probes.Probe)
+        add_handlers(
+            self._server,
+            connect=service.Connect,
+            probe=probes.Probe,
+            fetch_secrets=secrets.Fetch,
+        )
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.port = port
 

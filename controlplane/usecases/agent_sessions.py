@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controlplane.core.clusters import AgentInfo, AgentLoad, ClusterSpec
@@ -31,6 +31,7 @@ from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId, Digest, LeaseId, OrgName
 from shared.model.link_messages import InventoryDecision
 from shared.model.reports import Acknowledgement, Report
+from shared.secrets.key_pairs import is_public_key
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,12 @@ class AgentSessions:
 
     async def open(self, cluster: ClusterRef, agent: AgentInfo) -> AgentSessionRef:
         """Open a session and supersede every older one of the cluster."""
+        if agent.secrets_key and not is_public_key(agent.secrets_key):
+            # One bad key would prevent sealing to all of the org's clusters.
+            log.warning(
+                "agent announced an invalid key for secrets", extra={"cluster": cluster.name}
+            )
+            agent = replace(agent, secrets_key=b"")
         async with self._database.for_org(cluster.org) as tx:
             now = self._clock.now()
             epoch = await clusters.open_agent_session(tx, cluster.name, agent, now)

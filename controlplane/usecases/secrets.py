@@ -7,7 +7,7 @@ transaction begins, so that no lock waits for a key service.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import (
@@ -42,7 +42,7 @@ from controlplane.usecases.secret_keys import SecretKeys, UnopenableError
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretBytes
 from shared.model.ids import AttemptId, DomainName, LeaseId, OrgName, ProjectName
-from shared.model.secrets import SecretName, list_candidates
+from shared.model.secrets import SealedSecret, SecretName, list_candidates
 from shared.secrets.keyrings import PublicKey
 
 log = logging.getLogger(__name__)
@@ -54,16 +54,6 @@ MAX_DELIVERED_BYTES = 24 * 1024 * 1024
 MAX_IMAGE_PULL = 20
 _UPDATE_TRIES = 5
 _RESEAL_PAGE = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """A secret for an agent; without an envelope, the reason why there is none."""
-
-    asked: str
-    name: SecretName | None = None  # None: no scope has it
-    envelope: bytes = field(default=b"", repr=False)
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +190,7 @@ class Secrets:
 
     async def deliver(
         self, cluster: ClusterRef, attempt: AttemptId, lease: LeaseId, asked: Sequence[str]
-    ) -> Sequence[Delivery]:
+    ) -> Sequence[SealedSecret]:
         """
         Seal the secrets that an attempt asks for to its cluster, in the order asked.
 
@@ -222,7 +212,7 @@ class Secrets:
 
     async def deliver_image_pull(
         self, cluster: ClusterRef, attempt: AttemptId, lease: LeaseId
-    ) -> Sequence[Delivery]:
+    ) -> Sequence[SealedSecret]:
         """Seal the org's image pull secrets to the attempt's cluster, the latest changed first."""
         async with self._database.for_org(cluster.org) as tx:
             await _require_lease(tx, cluster, attempt, lease)
@@ -289,16 +279,16 @@ class Secrets:
             )
         return True
 
-    async def _deliver(self, asked: str, sealed: SealedRow | None, key: ClusterKey) -> Delivery:
+    async def _deliver(self, asked: str, sealed: SealedRow | None, key: ClusterKey) -> SealedSecret:
         if sealed is None:
-            return Delivery(asked=asked)
+            return SealedSecret(asked=asked)
         name = sealed.row.name
         try:
             envelope = await self._keys.deliver(sealed, key)
         except UnopenableError as error:
             log.error("secret not delivered", extra={"org": name.org, "detail": str(error)})  # noqa: TRY400 - not a bug
-            return Delivery(asked=asked, name=name, problem=str(error))
-        return Delivery(asked=asked, name=name, envelope=envelope)
+            return SealedSecret(asked=asked, name=name, problem=str(error))
+        return SealedSecret(asked=asked, name=name, envelope=envelope)
 
 
 async def _require_scope(tx: OrgTx, project: str, domain: str, *, archived: bool = False) -> None:

@@ -35,6 +35,7 @@ class Hello:
     software: str
     capabilities: Sequence[str]
     last_epoch: int
+    secrets_key: bytes = b""  # public key, to which secrets are sealed: SubjectPublicKeyInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Names of secrets: an org's own, one of its domains', or one of its projects' in a domain."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from shared.model.ids import OrgName
 
@@ -27,6 +27,16 @@ class SecretName:
 
     def __str__(self) -> str:
         return f"{self.name} of {self.scope}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedSecret:
+    """A secret for one agent; without an envelope, the reason why there is none."""
+
+    asked: str
+    name: SecretName | None = None  # None: no scope has it
+    envelope: bytes = field(default=b"", repr=False)
+    problem: str = ""
 
 
 def list_candidates(asked: SecretName) -> Sequence[SecretName]:

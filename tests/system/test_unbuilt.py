@@ -6,7 +6,6 @@ import pytest
 from connectrpc.code import Code
 from flyteidl2.actions.actions_service_pb2 import EnqueueRequest
 from flyteidl2.common.phase_pb2 import ActionPhase
-from flyteidl2.core.security_pb2 import Secret
 from flyteidl2.core.types_pb2 import LiteralType, SimpleType
 from flyteidl2.workflow.run_definition_pb2 import ConditionAction, ConditionWebhook
 from google.protobuf.json_format import MessageToDict
@@ -18,7 +17,7 @@ from tests.system.enqueues import make_action, running_parent, sleep_spec
 UNBUILT = Path(__file__).parent / "unbuilt"
 
 
-@pytest.mark.parametrize("kind", ["secret", "trigger", "app"])
+@pytest.mark.parametrize("kind", ["trigger", "app"])
 def test_unimplemented_service_answers_with_a_message(flyte: Flyte, kind: str) -> None:
     said = flyte("get", kind, expect=1)
 
@@ -74,15 +73,6 @@ async def test_ignored_features_are_logged(api: ApiClient) -> None:
     log = await api.log(details.id)
     assert "nvidia-tesla-t4 is ignored" in log
     assert "does not cache results" in log
-
-
-async def test_missing_secret_is_logged(api: ApiClient) -> None:
-    spec = await api.spec("hello.main")
-    spec.task_template.security_context.secrets.append(Secret(group="team", key="token"))
-
-    details = await api.finish(spec)
-
-    assert "team/token" in await api.log(details.id)
 
 
 async def test_pod_template_primary_container_runs(api: ApiClient) -> None:

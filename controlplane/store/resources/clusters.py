@@ -42,6 +42,7 @@ _OPEN_SESSION = statement("""
 UPDATE clusters
 SET epoch = epoch + 1, agent_id = :agent_id, instance_id = :instance_id, software = :software,
     protocol = :protocol, capabilities = :capabilities, counted_at = NULL,
+    secrets_key = :secrets_key,
     connected = true, connected_at = :now, seen_at = :now,
     seen_served = (SELECT served FROM control_clock)
 WHERE org = :org AND cluster = :cluster
@@ -121,6 +122,7 @@ async def open_agent_session(
             "software": agent.software,
             "protocol": agent.protocol,
             "capabilities": list(agent.capabilities),
+            "secrets_key": agent.secrets_key,
             "now": now,
         },
     )

@@ -64,6 +64,7 @@ class Connection:
         ledger: Ledger,
         handler: SessionHandler,
         clock: Clock,
+        secrets_key: bytes = b"",
     ) -> None:
         # A random start, so that not every agent dials the same replica first.
         self._addresses = deque(addresses)
@@ -74,6 +75,7 @@ class Connection:
         self._ledger = ledger
         self._handler = handler
         self._clock = clock
+        self._secrets_key = secrets_key
         self._instance_id = str(uuid4())
 
     async def run(self) -> None:
@@ -131,6 +133,7 @@ class Connection:
             software=SOFTWARE,
             capabilities=self._capabilities(),
             last_epoch=self._ledger.last_epoch,
+            secrets_key=self._secrets_key,
         )
 
     async def _sleep(self, seconds: float) -> None:

@@ -61,6 +61,7 @@ def render_frame(message: AgentMessage) -> link_pb2.AgentFrame:
                     software=message.software,
                     capabilities=message.capabilities,
                     last_epoch=message.last_epoch,
+                    secrets_key=message.secrets_key,
                 )
             )
         case Inventory():

@@ -2,13 +2,15 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 from dataplane.agent.core.capacity import default_slots
 from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.link.channel import Token
+from dataplane.agent.link.secrets import SecretsClient
 from dataplane.agent.loops.sweeper import Sweeper
 from dataplane.agent.main.services import run_services
 from dataplane.agent.runtimes.blobs import Stores
@@ -25,10 +27,13 @@ from dataplane.agent.runtimes.runtime_selection import (
     is_inline,
     is_python_task,
 )
+from dataplane.agent.runtimes.secrets import TaskSecrets
 from dataplane.agent.runtimes.unsupported import PROCESS, UnsupportedRuntime
 from dataplane.agent.settings import ProcessSettings, Settings
 from shared.kit.clock import SystemClock
 from shared.kit.settings import SettingsError
+from shared.secrets.key_pairs import open_private_keys
+from shared.secrets.keyrings import KeyFileError, PrivateKey
 
 
 class DataDirectoryError(SettingsError):
@@ -39,6 +44,7 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
     clock = SystemClock()
     base = inherited(os.environ)
     with _lock(runtime_settings.data_dir):
+        keys = _open_keys(runtime_settings.data_dir / "secrets-key.pem")
         async with Ledger.open(runtime_settings.data_dir / "ledger.sqlite3") as ledger:
             stores = Stores(clock)
             spawner = Spawner(base, runtime_settings.data_dir, clock, warm=runtime_settings.warm)
@@ -53,6 +59,12 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                 ),
                 grace=settings.grace,
                 clock=clock,
+                secrets=TaskSecrets(
+                    SecretsClient(
+                        settings.control_plane, Token(settings.token_file), settings.ca_file
+                    ),
+                    keys,
+                ),
             )
             await process.kill_unheld(ledger.active)
             runtimes = Runtimes(
@@ -73,11 +85,19 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                 logs=process,
                 fenced=process,
                 free_memory=FreeMemory(clock),
+                secrets_key=keys[0].public.der,
                 take_along=settings.grace + timedelta(seconds=10)
                 if runtime_settings.stop_attempts
                 else None,
                 also={"spawner": spawner.run, "sweeper": sweeper.run},
             )
+
+
+def _open_keys(path: Path) -> Sequence[PrivateKey]:
+    try:
+        return open_private_keys(path)
+    except KeyFileError as error:
+        raise DataDirectoryError(str(error)) from error
 
 
 @contextmanager

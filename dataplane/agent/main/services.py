@@ -27,6 +27,7 @@ async def run_services(
     logs: Followed,
     fenced: Fenced,
     free_memory: Callable[[], int],
+    secrets_key: bytes = b"",
     take_along: timedelta | None = None,
     also: Mapping[str, Callable[[], Coroutine[None, None, None]]] | None = None,
 ) -> None:
@@ -34,6 +35,7 @@ async def run_services(
     Run until cancelled, or until the first service fails.
 
     ``slots``: concurrent attempts. ``free_memory``: bytes available for attempts.
+    ``secrets_key``: public key, to which the control plane seals secrets.
     ``take_along``: stop attempts when the agent ends, within this time. ``also``: services of
     the runtimes, by name.
     """
@@ -59,6 +61,7 @@ async def run_services(
         ledger=ledger,
         handler=handler,
         clock=clock,
+        secrets_key=secrets_key,
     )
     async with asyncio.TaskGroup() as services:
         for name, run in (also or {}).items():

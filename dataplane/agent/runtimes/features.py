@@ -76,10 +76,6 @@ def _find_service_account(job: Job) -> str | None:
     return of_run or of_task or None
 
 
-def _find_secrets(job: Job) -> str | None:
-    return ", ".join(job.task.secrets) or None
-
-
 _TABLE: Sequence[_Feature] = (
     _Feature("image", _find_image, _ELSEWHERE),
     _Feature(
@@ -103,12 +99,6 @@ _TABLE: Sequence[_Feature] = (
         "local processes and connector jobs have no pod to annotate",
     ),
     _Feature("the service account", _find_service_account, _PODS),
-    _Feature(
-        "the request for secrets",
-        _find_secrets,
-        _ELSEWHERE,
-        "a local process has neither variables nor files for them; use a Kubernetes cluster",
-    ),
     _Feature(
         "the request for OAuth2 tokens",
         lambda job: _is(job.task.template.security_context.tokens),

@@ -50,7 +50,6 @@ class Task:
     outputs: Sequence[Variable]
     has_report: bool
     max_runtime: timedelta | None
-    secrets: Sequence[str]  # "group/key" of each requested secret, for messages
     template: tasks_pb2.TaskTemplate = field(repr=False)  # unparsed, for Kubernetes' plugins
 
 
@@ -75,7 +74,6 @@ def parse_task(body: bytes) -> Task:
         outputs=_parse_variables(interface.outputs),
         has_report=template.metadata.generates_deck.value,
         max_runtime=template.metadata.timeout.ToTimedelta() or None,
-        secrets=[f"{secret.group}/{secret.key}" for secret in template.security_context.secrets],
         template=template,
     )
 

@@ -32,6 +32,7 @@ _VALID: Mapping[str, object] = {
     "phase": int(Phase.FAILED),
     "verdict": 1,
     "kind": 1,
+    "secrets_key": b"key",
     "originator": 1,
     "protocol_min": 1,
     "protocol_max": 1,

@@ -21,15 +21,20 @@ from controlplane.link.live_calls import LiveCalls
 from controlplane.link.logs import AgentLogs
 from controlplane.link.metrics import LinkMetrics
 from controlplane.link.probe_service import Probes
+from controlplane.link.secrets_service import SecretDeliveries
 from controlplane.link.server import AgentLinkService, LinkServer
 from controlplane.store.notify.notifications import listen
 from controlplane.store.resources.clusters import save_cluster
 from controlplane.usecases.agent_sessions import AgentSessions
 from controlplane.usecases.forwarded_calls import ForwardedCalls
+from controlplane.usecases.secret_keys import SecretKeys
+from controlplane.usecases.secrets import Secrets
 from shared.idl.agent.v1 import assignment_pb2, link_pb2, report_pb2
+from shared.kit.secrets import SecretBytes
 from shared.model.assignments import Assignment
 from shared.model.ids import ActionId, AttemptId, LeaseId
 from shared.model.reports import Report
+from shared.secrets.keyrings import AesKey
 from shared.wire.assignments import parse_assignment
 from shared.wire.ids import render_lease
 from shared.wire.reports import render_report
@@ -68,6 +73,8 @@ class LinkUnderTest:
     logs: AgentLogs
     servicer: AgentLinkService
     probes: Probes
+    deliveries: SecretDeliveries
+    secrets: Secrets
     port: int
 
 
@@ -206,7 +213,9 @@ async def serving(
         metrics=LinkMetrics(CollectorRegistry()),
     )
     probes = Probes(agent_sessions, clock, blob_base=BLOB_BASE)
-    server = LinkServer(link, probes, "127.0.0.1", 0, limits=limits)
+    secrets = Secrets(store.database, clock, SecretKeys([AesKey(SecretBytes(b"k" * 32))]))
+    deliveries = SecretDeliveries(agent_sessions, secrets)
+    server = LinkServer(link, probes, deliveries, "127.0.0.1", 0, limits=limits)
     await server.start()
     async with (
         running(feeds, at_most=60),
@@ -214,7 +223,13 @@ async def serving(
         running(server, at_most=60),
     ):
         yield LinkUnderTest(
-            store, AgentLogs(Agents(live, relays, feeds)), link, probes, server.port
+            store,
+            AgentLogs(Agents(live, relays, feeds)),
+            link,
+            probes,
+            deliveries,
+            secrets,
+            server.port,
         )
 
 

@@ -26,7 +26,7 @@ from shared.kit.clock import SystemClock
 from shared.kit.secrets import SecretBytes
 from shared.model.assignments import Assignment
 from shared.model.ids import ClusterName, LeaseId, OrgName
-from shared.model.secrets import MAX_VALUE_BYTES, SecretName
+from shared.model.secrets import MAX_VALUE_BYTES, SealedSecret, SecretName
 from shared.secrets.envelopes import EnvelopeError, KeyringEnvelopes
 from shared.secrets.key_pairs import make_private_key
 from shared.secrets.keyrings import AesKey, PrivateKey
@@ -72,13 +72,13 @@ async def lease(store: Store, run: str = "r1") -> Assignment:
 
 async def deliver(
     secrets: Secrets, assignment: Assignment, *asked: str, cluster: ClusterName = CLUSTER
-) -> Sequence[usecase.Delivery]:
+) -> Sequence[SealedSecret]:
     return await secrets.deliver(
         ClusterRef(ORG, cluster), assignment.attempt, assignment.lease, asked
     )
 
 
-async def opened(pair: PrivateKey, delivery: usecase.Delivery) -> bytes:
+async def opened(pair: PrivateKey, delivery: SealedSecret) -> bytes:
     assert delivery.name is not None
     value = await KeyringEnvelopes(openers=[pair]).open(delivery.name, delivery.envelope)
     return value.reveal()

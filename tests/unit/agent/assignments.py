@@ -87,7 +87,6 @@ def make_job(
             outputs=outputs,
             has_report=False,
             max_runtime=None,
-            secrets=(),
             template=tasks_pb2.TaskTemplate(type=assignment.task_type)
             if template is None
             else template,

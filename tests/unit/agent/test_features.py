@@ -91,18 +91,17 @@ def test_ignored_feature_is_listed_by_runtimes_that_ignore_it(
         assert "is ignored: " in sentence
 
 
-def test_secrets_and_image_are_ignored_by_process_runtime_only() -> None:
+def test_image_is_ignored_by_process_runtime_only() -> None:
     job = make_job()
     assert job.task.container is not None
     container = replace(job.task.container, image="mine:1")
-    job = replace(job, task=replace(job.task, secrets=["team/token"], container=container))
+    job = replace(job, task=replace(job.task, container=container))
 
-    image, secrets = list_ignored(job, PROCESS)
+    [image] = list_ignored(job, PROCESS)
 
     assert image == (
         "image mine:1 is ignored: this cluster runs tasks as local processes in its own environment"
     )
-    assert "team/token" in secrets
     assert not list_ignored(job, PODS)
     assert not list_ignored(job, CONNECTORS)
 

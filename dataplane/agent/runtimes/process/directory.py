@@ -11,6 +11,7 @@ accident. The task runs as the agent's user and can damage these files; that bre
 attempt only.
 """
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ from dataplane.agent.runtimes.process.state_files import (
     rename_unreadable,
     replace_file,
 )
+from shared.kit.secrets import SecretBytes
 
 _WITHDRAWN = "withdrawn"
 
@@ -74,6 +76,11 @@ class AttemptDirectory:
         return self.path / "shim.txt"
 
     @property
+    def secrets(self) -> Path:
+        """Directory of the task's secret files; exists only while the attempt runs."""
+        return self._work_root / "secrets"
+
+    @property
     def _work_root(self) -> Path:
         return self.path.parent.with_name("work") / self.path.name
 
@@ -99,11 +106,17 @@ class AttemptDirectory:
         path = self.path if self.path.is_dir() else self._work_root
         return path.stat().st_mtime
 
-    def make(self, start: Start) -> None:
-        """Create the directories and write the start order; only the agent's user may read it."""
+    def make(self, start: Start, secrets: Mapping[str, SecretBytes] | None = None) -> None:
+        """
+        Create the directories, and write the secret files and the start order.
+
+        Only the agent's user may read them. ``secrets``: values by path below its directory.
+        """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._work_root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.work.mkdir(exist_ok=True)
+        for name, value in (secrets or {}).items():
+            _write_private(self.secrets, name, value)
         # Not durable: after a power cut an attempt without a claim is started again.
         replace_file(self._order, asdict(start), durable=False)
 
@@ -138,6 +151,7 @@ class AttemptDirectory:
         if not create_file(self._claim, {_WITHDRAWN: asdict(reason)}):
             return isinstance(self.find_claim(), Withdrawn)
         self._order.unlink(missing_ok=True)  # it contains the task's environment
+        self.remove_secrets()
         return True
 
     def find_claim(self) -> Identity | Withdrawn | None:
@@ -205,6 +219,11 @@ class AttemptDirectory:
             rename_unreadable(self._claim)
         create_file(self._claim, {_WITHDRAWN: asdict(reason)})
         self._order.unlink(missing_ok=True)
+        self.remove_secrets()
+
+    def remove_secrets(self) -> None:
+        """Delete the task's secret files, once none of its processes runs. Idempotent."""
+        shutil.rmtree(self.secrets, ignore_errors=True)
 
     def remove(self) -> None:
         """Delete the attempt's directories; files that cannot be deleted stay for the next sweep."""
@@ -222,6 +241,17 @@ class AttemptDirectory:
             if path.is_dir()
         }
         return [cls(root / name) for name in sorted(names)]
+
+
+def _write_private(root: Path, name: str, value: SecretBytes) -> None:
+    """Write a file below ``root``, 0600 in directories of 0700; replaces an earlier one."""
+    path = root / name
+    for directory in reversed([path.parent, *path.parent.parents]):
+        if directory.is_relative_to(root):
+            directory.mkdir(mode=0o700, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(value.reveal())
 
 
 def _number(found: Any) -> int | None:

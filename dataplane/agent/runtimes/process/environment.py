@@ -63,12 +63,18 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     return base
 
 
-def compose_environment(job: Job, base: Mapping[str, str], endpoint: Endpoint) -> dict[str, str]:
-    """Return the complete environment of the attempt's process."""
+def compose_environment(
+    job: Job,
+    base: Mapping[str, str],
+    endpoint: Endpoint,
+    secrets: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Return the complete environment of the attempt's process; secrets are the task's variables."""
     container = job.task.container
     return {
         **base,
         **({} if container is None else container.env),
+        **(secrets or {}),
         **job.run.env,
         **system_variables(job.assignment, endpoint),
     }

@@ -38,10 +38,13 @@ from dataplane.agent.runtimes.process.environment import compose_environment
 from dataplane.agent.runtimes.process.fence import FenceFile
 from dataplane.agent.runtimes.process.logs import LogReader, pack_log, read_last_lines
 from dataplane.agent.runtimes.process.process_identity import Identity
+from dataplane.agent.runtimes.process.secrets import ProcessSecrets, resolve
 from dataplane.agent.runtimes.process.spawner import Spawner
 from dataplane.agent.runtimes.process.state_files import StateUnreadableError
 from dataplane.agent.runtimes.process.watching import Bounds, kill_all, request_stop, wait_for_end
 from dataplane.agent.runtimes.protocol import Job, NoLogError, ReportStatus
+from dataplane.agent.runtimes.secrets import NoSecretSource, SecretError, TaskSecrets
+from dataplane.agent.runtimes.tasks import BadSpecError
 from shared.blobs.errors import BlobError
 from shared.kit.clock import Clock
 from shared.model.ids import AttemptId
@@ -71,6 +74,7 @@ class ProcessRuntime:
         endpoint: Endpoint,
         grace: timedelta,
         clock: Clock,
+        secrets: TaskSecrets | None = None,
         shim_margin: timedelta = attempt_limits.SHIM_MARGIN,
     ) -> None:
         self._root = root
@@ -81,6 +85,7 @@ class ProcessRuntime:
         self._endpoint = endpoint
         self._bounds = Bounds(grace=grace, margin=shim_margin)
         self._clock = clock
+        self._secrets = secrets or TaskSecrets(NoSecretSource())
         self._running: set[AttemptId] = set()
 
     async def run(self, job: Job, report_status: ReportStatus, stop: asyncio.Event) -> StatusUpdate:
@@ -93,6 +98,12 @@ class ProcessRuntime:
             return await self._quarantine(job, directory, error)
         except StartError as error:
             return _failed("StartFailed", str(error))
+        except BadSpecError as error:
+            return _bad_spec(error)
+        except SecretError as error:
+            if stop.is_set():
+                return StatusUpdate(phase=Phase.ABORTED)
+            return StatusUpdate(phase=Phase.FAILED, failure=error.failure)
         except BlobError as error:
             return _failed("StorageUnavailable", str(error))
         finally:
@@ -107,11 +118,14 @@ class ProcessRuntime:
     ) -> StatusUpdate:
         claim = directory.find_claim()
         if claim is None and job.last_reported is not Phase.RUNNING:
+            secrets = ProcessSecrets()
             if not stop.is_set():
                 await report_status(
                     StatusUpdate(phase=Phase.INITIALIZING, reason="StartingProcess")
                 )
-                await self._start(directory, self._prepare(job))
+                secrets = await resolve(job, self._secrets, directory.secrets, stop)
+            if not stop.is_set():
+                await self._start(directory, self._prepare(job, secrets), secrets)
             elif directory.withdraw(Withdrawn()):
                 return StatusUpdate(phase=Phase.ABORTED)
             claim = directory.find_claim()
@@ -198,6 +212,8 @@ class ProcessRuntime:
                 logger.error("killing orphaned attempt", extra=fields)
                 await asyncio.to_thread(kill_all, directory, shim)
             return False
+        if has_ended:
+            await asyncio.to_thread(directory.remove_secrets)
         if self._age(directory) < older_than:
             return False
         if not has_ended:
@@ -215,12 +231,13 @@ class ProcessRuntime:
     def _age(self, directory: AttemptDirectory) -> timedelta:
         return timedelta(seconds=self._clock.now().timestamp() - directory.modified_at)
 
-    def _prepare(self, job: Job) -> Start:
+    def _prepare(self, job: Job, secrets: ProcessSecrets | None = None) -> Start:
+        secrets = secrets or ProcessSecrets()
         container = job.task.container
         if container is None:
             raise StartError(f"task {job.task.name} has no container")
         args = substitute(container.args, job.assignment)
-        environment = compose_environment(job, self._base, self._endpoint)
+        environment = compose_environment(job, self._base, self._endpoint, secrets.env)
         program = shutil.which(args[0], path=environment["PATH"])
         if program is None:
             raise StartError(
@@ -232,7 +249,7 @@ class ProcessRuntime:
         return Start(
             argv=[program, *args[1:]],
             env=environment,
-            notes=list(list_ignored(job, RuntimeKind.PROCESS)),
+            notes=[*list_ignored(job, RuntimeKind.PROCESS), *secrets.notes],
             max_runtime_seconds=None if max_runtime is None else max_runtime.total_seconds(),
             memory_limit=container.memory_limit,
             grace_seconds=self._bounds.grace.total_seconds(),
@@ -241,9 +258,11 @@ class ProcessRuntime:
             fence=str(self._fence.path) if job.assignment.replaceable else None,
         )
 
-    async def _start(self, directory: AttemptDirectory, start: Start) -> None:
+    async def _start(
+        self, directory: AttemptDirectory, start: Start, secrets: ProcessSecrets
+    ) -> None:
         try:
-            await asyncio.to_thread(directory.make, start)
+            await asyncio.to_thread(directory.make, start, secrets.files)
         except OSError as error:
             raise StartError(f"{directory.path} cannot be created: {error}") from error
         if await self._spawner.start(directory, start):
@@ -292,6 +311,7 @@ class ProcessRuntime:
         self, job: Job, directory: AttemptDirectory, ended: Exit | None
     ) -> StatusUpdate:
         assignment = job.assignment
+        await asyncio.to_thread(directory.remove_secrets)
         found = AttemptArtifacts(
             exit=ended,
             output_prefix=assignment.output_prefix,
@@ -353,6 +373,11 @@ def _unreadable(error: StateUnreadableError) -> Withdrawn:
 
 def _failed(code: str, message: str) -> StatusUpdate:
     failure = Failure(code=code, kind=FailureKind.SYSTEM, message=message)
+    return StatusUpdate(phase=Phase.FAILED, failure=failure)
+
+
+def _bad_spec(error: BadSpecError) -> StatusUpdate:
+    failure = Failure(code=error.code, kind=FailureKind.USER, message=str(error), recoverable=False)
     return StatusUpdate(phase=Phase.FAILED, failure=failure)
 
 

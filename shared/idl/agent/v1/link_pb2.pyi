@@ -57,7 +57,7 @@ class ControlFrame(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., verdicts: _Optional[_Union[Verdicts, _Mapping]] = ..., assignments: _Optional[_Union[_assignment_pb2.AssignmentBatch, _Mapping]] = ..., acknowledgements: _Optional[_Union[_report_pb2.AcknowledgementBatch, _Mapping]] = ..., stops: _Optional[_Union[StopBatch, _Mapping]] = ..., wanted: _Optional[_Union[Wanted, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., call_credit: _Optional[_Union[_call_pb2.CallCredit, _Mapping]] = ..., call_cancel: _Optional[_Union[_call_pb2.CallCancel, _Mapping]] = ..., confirmed: _Optional[_Union[_assignment_pb2.Confirmed, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("agent_id", "instance_id", "protocol_min", "protocol_max", "software", "capabilities", "last_epoch")
+    __slots__ = ("agent_id", "instance_id", "protocol_min", "protocol_max", "software", "capabilities", "last_epoch", "secrets_key")
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_MIN_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +65,7 @@ class Hello(_message.Message):
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     LAST_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_KEY_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
     instance_id: str
     protocol_min: int
@@ -72,7 +73,8 @@ class Hello(_message.Message):
     software: str
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     last_epoch: int
-    def __init__(self, agent_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., software: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., last_epoch: _Optional[int] = ...) -> None: ...
+    secrets_key: bytes
+    def __init__(self, agent_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., software: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., last_epoch: _Optional[int] = ..., secrets_key: _Optional[bytes] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("epoch", "protocol", "heartbeat_ms", "self_fence_ms", "reassign_after_ms", "server_time_us", "cluster")
