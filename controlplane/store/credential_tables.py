@@ -6,7 +6,18 @@ Credentials are stored as SHA-256 digests of 256 random bits; private keys are s
 org is known, by the role ``volary_fleet`` alone.
 """
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from controlplane.store.columns import FLEET_ONLY, at, metadata, text_column
@@ -95,6 +106,7 @@ refresh_tokens = Table(
     Column("successor", LargeBinary),
     Index(None, "family_id"),
     Index(None, "used_at"),
+    Index("refresh_tokens_successors", "used_at", postgresql_where=text("successor IS NOT NULL")),
     info=FLEET_ONLY,
 )
 

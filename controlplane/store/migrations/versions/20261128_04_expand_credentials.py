@@ -112,6 +112,12 @@ def upgrade() -> None:
     )
     op.create_index(op.f("refresh_tokens_family_id"), "refresh_tokens", ["family_id"])
     op.create_index(op.f("refresh_tokens_used_at"), "refresh_tokens", ["used_at"])
+    op.create_index(
+        "refresh_tokens_successors",
+        "refresh_tokens",
+        ["used_at"],
+        postgresql_where=sa.text("successor IS NOT NULL"),
+    )
     op.create_table(
         "revocations",
         _text("org"),

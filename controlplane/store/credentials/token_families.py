@@ -1,0 +1,139 @@
+"""
+Stores token families and their refresh tokens, each by its digest.
+
+A token is replaced by one guarded UPDATE, so of several transactions that present it at once
+one replaces it, and the others find its successor.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from controlplane.core.callers import Subject
+from controlplane.core.credentials import CredentialKind
+from controlplane.core.oauth import Login, TokenFamily
+from controlplane.store.credentials.revocations import revoke
+from controlplane.store.database import FleetTx
+from controlplane.store.statements import statement
+from shared.model.ids import OrgName
+
+_FAMILY = "f.family_id, f.org, f.subject, f.client_id, f.expires_at, f.revoked_at"
+
+_INSERT_FAMILY = statement("""
+INSERT INTO token_families (
+    family_id, org, subject, client_id, created_at, used_at, expires_at)
+VALUES (:family_id, :org, :subject, :client_id, :now, :now, :expires_at)
+""")
+_INSERT_TOKEN = statement("""
+INSERT INTO refresh_tokens (digest, family_id, created_at, expires_at)
+VALUES (:digest, :family_id, :now, :expires_at)
+""")
+_REPLACE = statement(f"""
+UPDATE refresh_tokens r SET used_at = :now, successor = :successor
+FROM token_families f
+WHERE r.digest = :digest AND r.used_at IS NULL AND r.expires_at > :now
+  AND f.family_id = r.family_id AND f.client_id = :client_id
+  AND f.revoked_at IS NULL AND f.expires_at > :now
+RETURNING {_FAMILY}
+""")
+_USED = statement("UPDATE token_families SET used_at = :now WHERE family_id = :family_id")
+_FIND = statement(f"""
+SELECT {_FAMILY}, r.used_at AS replaced_at, r.successor, r.expires_at AS token_expires_at
+FROM refresh_tokens r JOIN token_families f ON f.family_id = r.family_id
+WHERE r.digest = :digest
+""")
+_REVOKE = statement(f"""
+UPDATE token_families f SET revoked_at = :now, revoked_because = :because
+WHERE f.family_id = :family_id AND f.revoked_at IS NULL
+RETURNING {_FAMILY}
+""")
+_LIVE = statement(f"""
+SELECT {_FAMILY}, f.created_at, f.used_at FROM token_families f
+WHERE f.org = :org AND f.subject = :subject AND f.revoked_at IS NULL AND f.expires_at > :now
+ORDER BY f.created_at DESC LIMIT 1000
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundToken:
+    """A refresh token's row: its family, and what became of it."""
+
+    family: TokenFamily
+    replaced_at: datetime | None
+    successor: bytes | None  # sealed
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFamily:
+    family: TokenFamily
+    created_at: datetime
+    used_at: datetime
+
+
+async def insert_family(tx: FleetTx, family: TokenFamily, now: datetime) -> None:
+    values = {
+        "family_id": family.id,
+        "org": family.login.org,
+        "subject": family.login.subject,
+        "client_id": family.client_id,
+        "expires_at": family.expires_at,
+        "now": now,
+    }
+    await tx.connection.execute(_INSERT_FAMILY, values)
+
+
+async def insert_token(
+    tx: FleetTx, digest: bytes, family: UUID, expires_at: datetime, now: datetime
+) -> None:
+    values = {"digest": digest, "family_id": family, "expires_at": expires_at, "now": now}
+    await tx.connection.execute(_INSERT_TOKEN, values)
+
+
+async def replace_token(
+    tx: FleetTx, digest: bytes, client_id: str, successor: bytes, now: datetime
+) -> TokenFamily | None:
+    """Mark a valid token as used, with its sealed successor; None if it is not valid any more."""
+    values = {"digest": digest, "client_id": client_id, "successor": successor, "now": now}
+    row = (await tx.connection.execute(_REPLACE, values)).first()
+    if row is None:
+        return None
+    await tx.connection.execute(_USED, {"family_id": row.family_id, "now": now})
+    return _parse(row)
+
+
+async def find_token(tx: FleetTx, digest: bytes) -> FoundToken | None:
+    row = (await tx.connection.execute(_FIND, {"digest": digest})).first()
+    if row is None:
+        return None
+    return FoundToken(_parse(row), row.replaced_at, row.successor, row.token_expires_at)
+
+
+async def revoke_family(tx: FleetTx, family: UUID, because: str, now: datetime) -> bool:
+    """Revoke a login with all its tokens; False if it does not exist or was revoked before."""
+    values = {"family_id": family, "because": because, "now": now}
+    row = (await tx.connection.execute(_REVOKE, values)).first()
+    if row is None:
+        return False
+    await revoke(tx, OrgName(row.org), CredentialKind.LOGIN, str(row.family_id), now)
+    return True
+
+
+async def list_live(tx: FleetTx, login: Login, now: datetime) -> Sequence[LiveFamily]:
+    """List a person's valid logins in an org, newest first; the first thousand."""
+    values = {"org": login.org, "subject": login.subject, "now": now}
+    rows = await tx.connection.execute(_LIVE, values)
+    return [LiveFamily(_parse(row), row.created_at, row.used_at) for row in rows]
+
+
+def _parse(row: "Row[tuple[object, ...]]") -> TokenFamily:
+    return TokenFamily(
+        id=row.family_id,
+        login=Login(OrgName(row.org), Subject(row.subject)),
+        client_id=row.client_id,
+        expires_at=row.expires_at,
+        is_revoked=row.revoked_at is not None,
+    )

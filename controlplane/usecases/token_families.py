@@ -1,0 +1,133 @@
+"""Starts logins by the SDK and CLI, refreshes their tokens, and revokes them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from controlplane.authn.refresh_tokens import make_refresh_token, open_successor, seal_successor
+from controlplane.core.errors import NotFoundError
+from controlplane.core.oauth import (
+    LOGIN_LIVES,
+    REFRESH_TOKEN_LIVES,
+    Login,
+    RefreshStatus,
+    TokenFamily,
+    classify_replaced,
+)
+from controlplane.store.credentials import token_families as store
+from controlplane.store.credentials.token_families import LiveFamily
+from controlplane.store.database import Database, FleetTx
+from shared.kit.clock import Clock
+from shared.kit.secrets import SecretText, digest_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """A family, and the refresh token that its client uses next."""
+
+    family: TokenFamily
+    refresh_token: SecretText
+
+
+class TokenFamilies:
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def start(self, family_id: UUID, login: Login, client_id: str) -> Refreshed:
+        """Start a family for a login, with its first refresh token."""
+        now = self._clock.now()
+        family = TokenFamily(
+            id=family_id, login=login, client_id=client_id, expires_at=now + LOGIN_LIVES
+        )
+        token = make_refresh_token()
+        async with self._database.for_fleet("start a token family") as tx:
+            await store.insert_family(tx, family, now)
+            await self._insert(tx, token, family, now)
+        log.info(
+            "login started",
+            extra={
+                "org": login.org,
+                "subject": login.subject,
+                "client": client_id,
+                "family": str(family_id),
+            },
+        )
+        return Refreshed(family, token)
+
+    async def refresh(self, token: SecretText, client_id: str) -> Refreshed | None:
+        """
+        Replace a refresh token; None if it is not valid.
+
+        The SDK's interceptors refresh concurrently, and a client may not get the answer: for some
+        seconds a replaced token gives the same successor again. A token that is presented later is
+        in two hands, one of them a thief's: the family is revoked.
+        """
+        now = self._clock.now()
+        successor = make_refresh_token()
+        digest = digest_of(token)
+        async with self._database.for_fleet("refresh a token") as tx:
+            family = await store.replace_token(
+                tx, digest, client_id, seal_successor(token, successor), now
+            )
+            if family is not None:
+                await self._insert(tx, successor, family, now)
+                return Refreshed(family, successor)
+            found = await store.find_token(tx, digest)
+            if found is None or found.family.client_id != client_id or found.family.is_revoked:
+                return None
+            status = classify_replaced(found.replaced_at, now)
+            if status is RefreshStatus.REPEATED and found.successor is not None:
+                return Refreshed(found.family, open_successor(token, found.successor))
+            if status is RefreshStatus.REUSED:
+                await self._revoke(tx, found.family.id, "a refresh token was used twice", now)
+        return None
+
+    async def revoke(self, family: UUID, because: str) -> bool:
+        """Revoke a login with all its tokens; False if there is none, or it was revoked before."""
+        async with self._database.for_fleet("revoke a token family") as tx:
+            return await self._revoke(tx, family, because, self._clock.now())
+
+    async def find(self, token: SecretText) -> TokenFamily | None:
+        """Return the family of a refresh token that is valid or was."""
+        async with self._database.for_fleet("find a refresh token") as tx:
+            found = await store.find_token(tx, digest_of(token))
+        return None if found is None else found.family
+
+    async def find_valid(self, token: SecretText) -> tuple[TokenFamily, datetime] | None:
+        """Return the family of a refresh token that may be used, and when the token expires."""
+        async with self._database.for_fleet("find a refresh token") as tx:
+            found = await store.find_token(tx, digest_of(token))
+        now = self._clock.now()
+        if found is None or found.replaced_at is not None or found.family.is_revoked:
+            return None
+        if found.expires_at <= now or found.family.expires_at <= now:
+            return None
+        return found.family, found.expires_at
+
+    async def list_live(self, login: Login) -> Sequence[LiveFamily]:
+        """List a person's logins by the SDK and CLI in an org, newest first."""
+        async with self._database.for_fleet("list token families") as tx:
+            return await store.list_live(tx, login, self._clock.now())
+
+    async def revoke_own(self, login: Login, family: UUID) -> None:
+        """Revoke one of a person's logins; NotFoundError if it is not theirs."""
+        if family not in {live.family.id for live in await self.list_live(login)}:
+            raise NotFoundError("login", family)
+        await self.revoke(family, "its user ended it")
+
+    async def _insert(
+        self, tx: FleetTx, token: SecretText, family: TokenFamily, now: datetime
+    ) -> None:
+        expires_at = min(now + REFRESH_TOKEN_LIVES, family.expires_at)
+        await store.insert_token(tx, digest_of(token), family.id, expires_at, now)
+
+    async def _revoke(self, tx: FleetTx, family: UUID, because: str, now: datetime) -> bool:
+        revoked = await store.revoke_family(tx, family, because, now)
+        if revoked:
+            log.warning("login revoked", extra={"family": str(family), "reason": because})
+        return revoked
