@@ -6,7 +6,6 @@ family, or an API key), which is what can be revoked. It carries no permissions:
 when it is used, so that a removed role takes effect at once.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +29,7 @@ from controlplane.authn.signing_keys import ALGORITHM, TokenKeySet
 from controlplane.core.callers import Credential, Subject
 from controlplane.core.credentials import ACCESS_TOKENS_LIVE, LEEWAY
 from controlplane.core.errors import UnauthenticatedError
+from shared.kit.cache import LruCache
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretText
 from shared.model.ids import OrgName
@@ -86,7 +86,7 @@ class AccessTokens:
         self._clock = clock
         self._issuer = issuer
         self.lifetime = lifetime
-        self._verified: OrderedDict[bytes, AccessToken] = OrderedDict()
+        self._verified: LruCache[bytes, AccessToken] = LruCache(_CACHED)
 
     def issue(
         self, *, subject: Subject, org: OrgName, client_id: str, credential: Credential
@@ -123,12 +123,8 @@ class AccessTokens:
         known = self._verified.get(digest)
         if known is not None:
             self._require_current(known)
-            self._verified.move_to_end(digest)
             return known
-        found = self._verify(token.reveal())
-        self._verified[digest] = found
-        if len(self._verified) > _CACHED:
-            self._verified.popitem(last=False)
+        found = self._verified[digest] = self._verify(token.reveal())
         return found
 
     def forget_verified(self) -> None:

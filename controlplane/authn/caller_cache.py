@@ -1,12 +1,12 @@
 """Remembers what subjects were granted, for seconds, and forgets it when that changes."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from controlplane.core.callers import Caller, Subject
+from shared.kit.cache import LruCache
 from shared.kit.clock import Clock
 from shared.model.ids import OrgName
 
@@ -30,7 +30,7 @@ class CallerCache:
     def __init__(self, resolve: ResolveCaller, clock: Clock) -> None:
         self._resolve = resolve
         self._clock = clock
-        self._known: OrderedDict[_Key, tuple[Caller, datetime]] = OrderedDict()
+        self._known: LruCache[_Key, tuple[Caller, datetime]] = LruCache(_CACHED)
         self._reading: dict[_Key, asyncio.Event] = {}
         self._forgotten = 0  # counts calls of forget
 
@@ -40,7 +40,6 @@ class CallerCache:
         while True:
             known = self._known.get(key)
             if known is not None and self._clock.now() < known[1]:
-                self._known.move_to_end(key)
                 return known[0]
             reading = self._reading.get(key)
             if reading is None:
@@ -67,8 +66,6 @@ class CallerCache:
             # What was read before a change is not kept: that change is known already.
             if forgotten == self._forgotten:
                 self._known[key] = (caller, self._clock.now() + REMEMBERED)
-                if len(self._known) > _CACHED:
-                    self._known.popitem(last=False)
             return caller
         finally:
             self._reading.pop(key).set()

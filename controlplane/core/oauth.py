@@ -68,6 +68,37 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationCode:
+    """The login, client and challenge that an authorization code stands for."""
+
+    login: Login
+    client_id: str
+    redirect_uri: str
+    code_challenge: str  # of the method S256
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PendingDevice:
+    """A device that waits for a person's decision."""
+
+    client_id: str
+    peer: str  # its address
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolledDevice:
+    """A device login as one poll found it; a decided one is deleted by that poll."""
+
+    client_id: str
+    expires_at: datetime
+    approved: bool | None
+    login: Login | None
+    is_too_fast: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenFamily:
     """All tokens that follow from one login by the SDK or CLI; revoked together."""
 
@@ -78,8 +109,17 @@ class TokenFamily:
     is_revoked: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LiveFamily:
+    """A valid login, for the list of a person's logins."""
+
+    family: TokenFamily
+    created_at: datetime
+    used_at: datetime  # when it was last refreshed
+
+
 class RefreshStatus(Enum):
-    """What presenting a refresh token means that is not the latest of its family."""
+    """Meanings of presenting a refresh token that is not the latest of its family."""
 
     REPEATED = auto()  # it was replaced moments ago: the same successor is given again
     REUSED = auto()  # it was replaced before: it may be stolen, so its family is revoked

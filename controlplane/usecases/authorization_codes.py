@@ -1,11 +1,7 @@
 """Issues authorization codes to people's browsers, and redeems each once for a login."""
 
-from controlplane.core.oauth import CODE_LIVES, Login
-from controlplane.store.credentials.authorization_codes import (
-    StoredCode,
-    insert_code,
-    take_code,
-)
+from controlplane.core.oauth import CODE_LIVES, AuthorizationCode, Login
+from controlplane.store.credentials.authorization_codes import insert_code, take_code
 from controlplane.store.database import Database
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretText, digest_of, new_secret
@@ -21,7 +17,7 @@ class AuthorizationCodes:
     ) -> SecretText:
         """Return a code for ``login``; ``code_challenge`` is of the method S256."""
         code, now = new_secret(), self._clock.now()
-        stored = StoredCode(
+        stored = AuthorizationCode(
             login=login,
             client_id=client_id,
             redirect_uri=redirect_uri,
@@ -32,7 +28,7 @@ class AuthorizationCodes:
             await insert_code(tx, digest_of(code), stored, now)
         return code
 
-    async def take(self, code: SecretText, client_id: str) -> StoredCode | None:
+    async def take(self, code: SecretText, client_id: str) -> AuthorizationCode | None:
         """
         Return the login of a valid code of this client, once.
 

@@ -12,10 +12,11 @@ from controlplane.core.oauth import (
     MOST_PENDING_OF_PEER,
     POLL_INTERVAL,
     Login,
+    PendingDevice,
+    PolledDevice,
     normalise_user_code,
 )
 from controlplane.store.credentials import device_codes as store
-from controlplane.store.credentials.device_codes import PendingDevice, Polled
 from controlplane.store.database import Database
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretText, digest_of, new_secret
@@ -28,7 +29,7 @@ _TRIES = 5  # codes are random, so another one is almost certainly free
 
 @dataclass(frozen=True, slots=True)
 class DeviceLogin:
-    """What a device is told: its own code, and the one that it shows to its user."""
+    """The answer to a device: its own code, and the one that it shows to its user."""
 
     device_code: SecretText
     user_code: str = field(repr=False)
@@ -96,7 +97,7 @@ class DeviceCodes:
             extra={"org": login.org, "subject": login.subject, "approved": approved},
         )
 
-    async def poll(self, device_code: SecretText, client_id: str) -> Polled | None:
+    async def poll(self, device_code: SecretText, client_id: str) -> PolledDevice | None:
         """Return the state of a device's login, and end it if it was decided; None: unknown."""
         async with self._database.for_fleet("poll a device login") as tx:
             found = await store.poll(tx, digest_of(device_code), client_id, self._clock.now())

@@ -11,13 +11,13 @@ from controlplane.core.errors import NotFoundError
 from controlplane.core.oauth import (
     LOGIN_LIVES,
     REFRESH_TOKEN_LIVES,
+    LiveFamily,
     Login,
     RefreshStatus,
     TokenFamily,
     classify_replaced,
 )
 from controlplane.store.credentials import token_families as store
-from controlplane.store.credentials.token_families import LiveFamily
 from controlplane.store.database import Database, FleetTx
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretText, digest_of

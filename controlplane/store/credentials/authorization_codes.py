@@ -1,10 +1,9 @@
 """Stores authorization codes by their digest; each is taken once."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from controlplane.core.callers import Subject
-from controlplane.core.oauth import Login
+from controlplane.core.oauth import AuthorizationCode, Login
 from controlplane.store.database import FleetTx
 from controlplane.store.statements import statement
 from shared.model.ids import OrgName
@@ -20,16 +19,7 @@ RETURNING org, subject, client_id, redirect_uri, code_challenge, expires_at
 """)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredCode:
-    login: Login
-    client_id: str
-    redirect_uri: str
-    code_challenge: str  # of the method S256
-    expires_at: datetime
-
-
-async def insert_code(tx: FleetTx, digest: bytes, code: StoredCode, now: datetime) -> None:
+async def insert_code(tx: FleetTx, digest: bytes, code: AuthorizationCode, now: datetime) -> None:
     await tx.connection.execute(
         _INSERT,
         {
@@ -45,12 +35,12 @@ async def insert_code(tx: FleetTx, digest: bytes, code: StoredCode, now: datetim
     )
 
 
-async def take_code(tx: FleetTx, digest: bytes) -> StoredCode | None:
+async def take_code(tx: FleetTx, digest: bytes) -> AuthorizationCode | None:
     """Delete a code and return it: of several transactions at once, one gets it."""
     row = (await tx.connection.execute(_TAKE, {"digest": digest})).first()
     if row is None:
         return None
-    return StoredCode(
+    return AuthorizationCode(
         login=Login(OrgName(row.org), Subject(row.subject)),
         client_id=row.client_id,
         redirect_uri=row.redirect_uri,

@@ -1,10 +1,15 @@
 """Stores logins of devices: polled by the device, decided by a person, taken once."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controlplane.core.callers import Subject
-from controlplane.core.oauth import LONGEST_POLL_INTERVAL, SLOW_DOWN_BY, Login
+from controlplane.core.oauth import (
+    LONGEST_POLL_INTERVAL,
+    SLOW_DOWN_BY,
+    Login,
+    PendingDevice,
+    PolledDevice,
+)
 from controlplane.store.database import FleetTx
 from controlplane.store.statements import statement
 from shared.model.ids import OrgName
@@ -38,26 +43,6 @@ UPDATE device_codes SET polled_at = :now, interval_seconds = :interval_seconds
 WHERE digest = :digest
 """)
 _DELETE = statement("DELETE FROM device_codes WHERE digest = :digest")
-
-
-@dataclass(frozen=True, slots=True)
-class PendingDevice:
-    """A device that waits for a person's decision."""
-
-    client_id: str
-    peer: str
-    asked_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Polled:
-    """A device login as one poll found it; a decided one is deleted by that poll."""
-
-    client_id: str
-    expires_at: datetime
-    approved: bool | None
-    login: Login | None
-    is_too_fast: bool
 
 
 async def count_pending(tx: FleetTx, peer: str, now: datetime) -> int:
@@ -108,7 +93,7 @@ async def decide(
     return (await tx.connection.execute(_DECIDE, values)).first() is not None
 
 
-async def poll(tx: FleetTx, digest: bytes, client_id: str, now: datetime) -> Polled | None:
+async def poll(tx: FleetTx, digest: bytes, client_id: str, now: datetime) -> PolledDevice | None:
     """
     Record a poll; take the login if it was decided. None: unknown, or taken before.
 
@@ -130,7 +115,7 @@ async def poll(tx: FleetTx, digest: bytes, client_id: str, now: datetime) -> Pol
                 _POLLED, {"digest": digest, "now": now, "interval_seconds": seconds}
             )
     login = None if row.org is None else Login(OrgName(row.org), Subject(row.subject))
-    return Polled(
+    return PolledDevice(
         client_id=row.client_id,
         expires_at=row.expires_at,
         approved=row.approved,

@@ -14,7 +14,7 @@ from sqlalchemy import Row
 
 from controlplane.core.callers import Subject
 from controlplane.core.credentials import CredentialKind
-from controlplane.core.oauth import Login, TokenFamily
+from controlplane.core.oauth import LiveFamily, Login, TokenFamily
 from controlplane.store.credentials.revocations import revoke
 from controlplane.store.database import FleetTx
 from controlplane.store.statements import statement
@@ -65,13 +65,6 @@ class FoundToken:
     replaced_at: datetime | None
     successor: bytes | None  # sealed
     expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class LiveFamily:
-    family: TokenFamily
-    created_at: datetime
-    used_at: datetime
 
 
 async def insert_family(tx: FleetTx, family: TokenFamily, now: datetime) -> None:

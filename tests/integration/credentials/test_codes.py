@@ -16,9 +16,9 @@ from controlplane.core.oauth import (
     MOST_PENDING_OF_PEER,
     POLL_INTERVAL,
     Login,
+    PolledDevice,
 )
 from controlplane.loops.expired_credentials import ExpiredCredentials
-from controlplane.store.credentials.device_codes import Polled
 from controlplane.store.database import Database
 from controlplane.usecases.authorization_codes import AuthorizationCodes
 from controlplane.usecases.device_codes import DeviceCodes, DeviceLogin
@@ -46,7 +46,7 @@ async def issue(codes: AuthorizationCodes) -> SecretText:
     )
 
 
-async def poll(devices: DeviceCodes, login: DeviceLogin, client_id: str = "flyte") -> Polled:
+async def poll(devices: DeviceCodes, login: DeviceLogin, client_id: str = "flyte") -> PolledDevice:
     polled = await devices.poll(login.device_code, client_id)
     assert polled is not None
     return polled

@@ -1,0 +1,79 @@
+"""Use cases, tokens and membership that the grants work on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from authlib.oauth2.rfc6749.errors import InvalidGrantError
+
+from controlplane.authn.access_tokens import SCOPE, AccessTokens
+from controlplane.authn.caller_cache import ResolveCaller
+from controlplane.authn.revocations import Revocations
+from controlplane.core.callers import Credential
+from controlplane.core.credentials import CredentialKind
+from controlplane.core.errors import UnauthenticatedError
+from controlplane.core.oauth import Login
+from controlplane.oauth.clients import ApiKeys, CredentialOwner
+from controlplane.oauth.greenlets import wait_for
+from controlplane.usecases.authorization_codes import AuthorizationCodes
+from controlplane.usecases.device_codes import DeviceCodes
+from controlplane.usecases.token_families import Refreshed, TokenFamilies
+from shared.kit.clock import Clock
+
+Tokens = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Use cases and settings of the authorization server; methods run in a greenlet."""
+
+    public_url: str
+    clock: Clock
+    tokens: AccessTokens
+    revocations: Revocations
+    resolve: ResolveCaller
+    codes: AuthorizationCodes
+    devices: DeviceCodes
+    families: TokenFamilies
+    api_keys: ApiKeys
+
+    def require_member(self, login: Login) -> Login:
+        """Return ``login`` if the person is still a member of the org; InvalidGrantError if not."""
+        try:
+            wait_for(self.resolve(login.org, login.subject))
+        except UnauthenticatedError as error:
+            raise InvalidGrantError(
+                "the person who logged in is no member of the org any more"
+            ) from error
+        return login
+
+    def start_family(self, family: UUID, login: Login, client_id: str) -> Tokens:
+        """Start a family, and answer with its first tokens."""
+        return self.tokens_of(wait_for(self.families.start(family, login, client_id)))
+
+    def tokens_of(self, refreshed: Refreshed) -> Tokens:
+        """Answer with an access token and the refresh token; the SDK needs both every time."""
+        family = refreshed.family
+        owner = CredentialOwner(
+            family.login.org,
+            family.login.subject,
+            Credential(CredentialKind.LOGIN, str(family.id)),
+        )
+        answer = self.access_token_of(owner, family.client_id)
+        return {**answer, "refresh_token": refreshed.refresh_token.reveal()}
+
+    def access_token_of(self, owner: CredentialOwner, client_id: str) -> Tokens:
+        """Answer with an access token for a credential's owner."""
+        token = self.tokens.issue(
+            subject=owner.subject,
+            org=owner.org,
+            client_id=client_id,
+            credential=owner.credential,
+        )
+        return {
+            "access_token": token.reveal(),
+            "token_type": "Bearer",
+            "expires_in": int(self.tokens.lifetime.total_seconds()),
+            "scope": SCOPE,
+        }
