@@ -299,7 +299,7 @@ async def test_watch_of_one_action_reads_only_its_attempts_after_a_change(world:
     [assignment] = await world.store.claim()
     reads = CountingDatabase(world.store.database)
     actions = Actions(reads, world.feeds, FakeClock(NOW))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         details = actions.watch_detail(CALLER, make_action_key())
         first = await anext(details)
         opened = reads.opened

@@ -230,7 +230,7 @@ async def test_report_of_a_parent_does_not_wait_for_a_lock_on_its_child(store: S
     lock = text("SELECT 1 FROM dispatches WHERE org = :org AND action_id <> :root FOR UPDATE")
     async with store.database.for_org(ORG) as tx:
         await tx.execute(lock, {"root": root.attempt.action})
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):  # a lock that is waited for is an error long before
             assert await store.report(make_report(root, 1, Phase.SUCCEEDED)) == [AckStatus.APPLIED]
     assert await store.phase(run) is Phase.SUCCEEDED
     assert await make_loop(store).run_once() == 2

@@ -53,6 +53,7 @@ SMALL_SETS = {
     "queues._LOCK_FREE",
     "queues._MOVE_RUNS",
     "queues._WHICH_EXIST",
+    "secrets._FIND",  # secrets that a task names
 }
 """Statements on sets of objects that an org has few of; they have tests of their own."""
 
