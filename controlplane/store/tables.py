@@ -1,5 +1,5 @@
 """
-Defines the schema; the authorization server's tables are in ``credential_tables``.
+Defines the schema; ``identity_tables`` and ``credential_tables`` have those of people and logins.
 
 ``org`` leads every key of tenant data, and row-level security (``migrations``) restricts each of
 these tables to the transaction's org.
@@ -30,12 +30,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from controlplane.store import columns, credential_tables
+from controlplane.store import columns, credential_tables, identity_tables
 from controlplane.store.columns import at as _at, text_column as _text
 from shared.model.phases import TERMINAL
 
 metadata = columns.metadata
-_OTHER_MODULES = (credential_tables,)  # imported, so that the metadata has their tables
+_OTHER_MODULES = (
+    credential_tables,
+    identity_tables,
+)  # imported, so that the metadata has their tables
 
 LIVE = f"phase NOT IN ({', '.join(str(phase.value) for phase in sorted(TERMINAL))})"
 """SQL for "has not ended", from the phase table."""
@@ -57,6 +60,9 @@ orgs = Table(
     metadata,
     Column("org", Text, primary_key=True),
     _at("created_at"),
+    _text("name"),  # for display
+    _text("created_by"),
+    Column("version", BigInteger, nullable=False, server_default="1"),
 )
 
 projects = Table(

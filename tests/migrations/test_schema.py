@@ -138,8 +138,11 @@ async def test_role_may_read_and_write_rows_and_nothing_else(
         rights.setdefault(row["table_name"], set()).add(row["privilege_type"])
     assert rights.pop("alembic_version") == {"SELECT"}
     assert rights.pop("control_clock") == {"SELECT", "UPDATE"}
+    append_only = {"SELECT"} if role == "volary_fleet" else {"SELECT", "INSERT"}
+    assert rights.pop("audit_log") == append_only
     hidden = {table.name for table in FLEET_TABLES} if role == "volary_app" else set()
-    visible = {table.name for table in metadata.sorted_tables} - {"control_clock"} - hidden
+    visible = {table.name for table in metadata.sorted_tables} - hidden
+    visible -= {"control_clock", "audit_log"}
     assert set(rights) == visible
     assert all(each == {"SELECT", "INSERT", "UPDATE", "DELETE"} for each in rights.values())
 
@@ -158,6 +161,7 @@ async def test_role_can_create_event_partitions_and_nothing_else(
     await owner.close()
     assert [row["proname"] for row in functions] == [
         "add_action_events_days",
+        "audit_log_is_append_only",
         "copy_dispatch_priority",
         "drop_action_events_before",
     ]

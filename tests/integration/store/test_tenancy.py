@@ -24,6 +24,7 @@ from sqlalchemy import (
     make_url,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import DBAPIError
 
 from controlplane.store.database import Database, open_database
@@ -35,6 +36,7 @@ OURS, THEIRS = "ours", "theirs"
 NAMES = [table.name for table in TENANT_TABLES]
 OF_FLEET = {table.name for table in FLEET_TABLES}
 OF_STRANGER = {"control_clock"}
+APPEND_ONLY = {"audit_log"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,10 @@ def _literal(column: "Column[object]", org: str) -> str:
             return "'1s'"
         case Text():
             return f"'{uuid4().hex}'"
+        case ARRAY():
+            return "'{}'"
+        case JSONB():
+            return "'{}'"
         case other:
             raise AssertionError(f"{column} is of {other}; say here what to put in it")
 
@@ -121,8 +127,12 @@ async def test_rows_of_another_org_can_neither_be_read_nor_changed(walled: Walle
         async with walled.as_org(OURS):
             seen = await walled.application.fetch(f"SELECT org FROM {table}")  # noqa: S608
             assert [row["org"] for row in seen] == [OURS], table
+            if table in APPEND_ONLY:
+                continue
             updated = await walled.application.execute(f"UPDATE {table} SET org = org")  # noqa: S608
             assert updated == "UPDATE 1", table
+        if table in APPEND_ONLY:
+            continue
         async with walled.as_org(OURS):
             deleted = await walled.application.execute(
                 f"DELETE FROM {table} WHERE org = '{THEIRS}'"  # noqa: S608
@@ -135,11 +145,28 @@ async def test_rows_of_another_org_cannot_be_inserted(walled: Walled) -> None:
         async with walled.as_org(OURS):
             with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
                 await walled.application.execute(_insertion(table, THEIRS))
+        refusal = "permission denied" if table.name in APPEND_ONLY else "row-level security"
         async with walled.as_org(OURS):
-            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match=refusal):
                 await walled.application.execute(
                     f"UPDATE {table.name} SET org = '{THEIRS}'"  # noqa: S608
                 )
+
+
+async def test_rows_of_the_audit_log_can_be_neither_changed_nor_removed(walled: Walled) -> None:
+    changes = (
+        "UPDATE audit_log SET actor = 'another'",
+        "DELETE FROM audit_log",
+        "TRUNCATE audit_log",
+    )
+    for change in changes:
+        for role in ("volary_app", "volary_fleet"):
+            async with walled.as_org(OURS):
+                await walled.application.execute(f"SET LOCAL ROLE {role}")
+                with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
+                    await walled.application.execute(change)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="audit_log is append-only"):
+            await walled.owner.execute(change)
 
 
 async def test_transaction_without_an_org_reads_and_writes_nothing(walled: Walled) -> None:
