@@ -8,6 +8,7 @@ from flyteidl2.auth.auth_service_pb2 import (
 )
 from flyteidl2.auth.identity_pb2 import UserInfoRequest, UserInfoResponse
 
+from controlplane.core import oauth
 from controlplane.core.callers import Caller
 
 
@@ -22,21 +23,44 @@ class AuthMetadataService:
     """
     Serves the metadata that a client fetches before it logs in, anonymously.
 
-    In anonymous mode there is no login, so no endpoint is named. The header's name is set: the SDK
-    uses the field as a header name even if it is empty.
+    Without logins no endpoint is named. The header's name is set all the time: the SDK uses the
+    field as a header name even if it is empty. ``callback``: the redirect address that the SDK is to
+    use; it listens on its port.
     """
 
-    def __init__(self, public_url: str) -> None:
+    def __init__(
+        self, public_url: str, *, has_logins: bool = False, callback: str = oauth.CALLBACK
+    ) -> None:
         self._public_url = public_url
+        self._has_logins = has_logins
+        self._callback = callback
 
     async def get_oauth2_metadata(
         self, _caller: Caller, _request: GetOAuth2MetadataRequest
     ) -> GetOAuth2MetadataResponse:
-        return GetOAuth2MetadataResponse(issuer=self._public_url)
+        if not self._has_logins:
+            return GetOAuth2MetadataResponse(issuer=self._public_url)
+        return GetOAuth2MetadataResponse(
+            issuer=self._public_url,
+            authorization_endpoint=self._public_url + oauth.AUTHORIZE,
+            token_endpoint=self._public_url + oauth.TOKEN,
+            device_authorization_endpoint=self._public_url + oauth.DEVICE,
+            jwks_uri=self._public_url + oauth.JWKS,
+            response_types_supported=["code"],
+            scopes_supported=[oauth.SCOPE],
+            token_endpoint_auth_methods_supported=["client_secret_basic", "none"],
+            code_challenge_methods_supported=["S256"],
+            grant_types_supported=oauth.GRANT_TYPES,
+        )
 
     async def get_public_client_config(
         self, _caller: Caller, _request: GetPublicClientConfigRequest
     ) -> GetPublicClientConfigResponse:
-        return GetPublicClientConfigResponse(
+        config = GetPublicClientConfigResponse(
             authorization_metadata_key="authorization", service_http_endpoint=self._public_url
         )
+        if self._has_logins:
+            config.client_id = oauth.FLYTE.id
+            config.redirect_uri = self._callback
+            config.scopes.append(oauth.SCOPE)
+        return config

@@ -30,16 +30,19 @@ def services(
     secrets: Secrets,
     base: str,
     public_url: str,
+    has_logins: bool = False,
 ) -> Mapping[str, object]:
     """
     Build the services, by their full names.
 
     ``base`` is the storage prefix below which every org's data lies; ``public_url`` is this API's
-    address.
+    address; ``has_logins``: clients log in at the authorization server below it.
     """
     return {
         "flyteidl2.actions.ActionsService": ActionsService(actions, data),
-        "flyteidl2.auth.AuthMetadataService": AuthMetadataService(public_url),
+        "flyteidl2.auth.AuthMetadataService": AuthMetadataService(
+            public_url, has_logins=has_logins
+        ),
         "flyteidl2.auth.IdentityService": IdentityService(),
         "flyteidl2.cluster.ClusterService": ClusterService(),
         "flyteidl2.dataproxy.DataProxyService": DataProxyService(data, tasks, logs),

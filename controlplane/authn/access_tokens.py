@@ -29,13 +29,11 @@ from controlplane.authn.signing_keys import ALGORITHM, TokenKeySet
 from controlplane.core.callers import Credential, Subject
 from controlplane.core.credentials import ACCESS_TOKENS_LIVE, LEEWAY
 from controlplane.core.errors import UnauthenticatedError
+from controlplane.core.oauth import SCOPE
 from shared.kit.cache import LruCache
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretText
 from shared.model.ids import OrgName
-
-SCOPE = "all"
-"""The one scope: a token may do what its subject's roles allow."""
 
 _TYPE = "at+jwt"
 _MAX_CHARACTERS = 4096

@@ -39,6 +39,14 @@ USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 """Letters of a user code: no vowels, so no words; nothing that looks like another."""
 USER_CODE_LENGTH = 8
 
+AUTHORIZE, TOKEN, DEVICE = "/oauth2/authorize", "/oauth2/token", "/oauth2/device"
+REVOKE, INTROSPECT, JWKS = "/oauth2/revoke", "/oauth2/introspect", "/oauth2/jwks"
+"""Paths of the endpoints, below the public URL."""
+DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+GRANT_TYPES = ("authorization_code", "client_credentials", "refresh_token", DEVICE_CODE_GRANT)
+SCOPE = "all"
+"""The one scope: a token may do what its subject's roles allow."""
+
 CALLBACK = "http://localhost:53593/callback"
 """The redirect address that the SDK is told; it may use any other port."""
 

@@ -4,18 +4,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from authlib.oauth2.rfc6749 import ClientMixin
-from authlib.oauth2.rfc8628 import DEVICE_CODE_GRANT_TYPE
 
-from controlplane.authn.access_tokens import SCOPE
 from controlplane.core.callers import Credential, Subject
-from controlplane.core.oauth import PublicClient, is_loopback_callback
+from controlplane.core.oauth import DEVICE_CODE_GRANT, SCOPE, PublicClient, is_loopback_callback
 from controlplane.oauth.greenlets import wait_for
 from shared.kit.secrets import SecretText
 from shared.model.ids import OrgName
 
 API_KEY_PREFIX = "ak-"
 
-_PUBLIC_GRANTS = frozenset({"authorization_code", "refresh_token", DEVICE_CODE_GRANT_TYPE})
+_PUBLIC_GRANTS = frozenset({"authorization_code", "refresh_token", DEVICE_CODE_GRANT})
 _SECRET_METHODS = frozenset({"client_secret_basic", "client_secret_post"})
 
 

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from controlplane.authn.signing_keys import JWKS_MAX_AGE, NoSigningKeyError, TokenKeySet
 from controlplane.core.errors import ExhaustedError, UnavailableError
+from controlplane.core.oauth import DEVICE, INTROSPECT, JWKS, REVOKE, TOKEN
 from controlplane.oauth import metadata
 from controlplane.oauth.greenlets import run_in_greenlet
 from controlplane.oauth.metrics import OAuthMetrics
@@ -28,7 +29,13 @@ from controlplane.oauth.requests import (
     find_basic_credentials,
     read_form,
 )
-from controlplane.oauth.server import DEVICE, INTROSPECTION, REVOCATION, Answer, OAuthServer
+from controlplane.oauth.server import (
+    DEVICE_AUTHORIZATION,
+    INTROSPECTION,
+    REVOCATION,
+    Answer,
+    OAuthServer,
+)
 from shared.kit.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -59,11 +66,11 @@ class Endpoints:
 
     def routes(self) -> list[Route]:
         return [
-            Route(metadata.TOKEN, self._token, methods=["POST"]),
-            Route(metadata.DEVICE, self._endpoint(DEVICE), methods=["POST"]),
-            Route(metadata.REVOKE, self._endpoint(REVOCATION), methods=["POST"]),
-            Route(metadata.INTROSPECT, self._endpoint(INTROSPECTION), methods=["POST"]),
-            Route(metadata.JWKS, self._jwks, methods=["GET"]),
+            Route(TOKEN, self._token, methods=["POST"]),
+            Route(DEVICE, self._endpoint(DEVICE_AUTHORIZATION), methods=["POST"]),
+            Route(REVOKE, self._endpoint(REVOCATION), methods=["POST"]),
+            Route(INTROSPECT, self._endpoint(INTROSPECTION), methods=["POST"]),
+            Route(JWKS, self._jwks, methods=["GET"]),
             *(Route(path, self._metadata, methods=["GET"]) for path in metadata.WELL_KNOWN),
         ]
 

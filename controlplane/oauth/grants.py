@@ -22,8 +22,7 @@ from authlib.oauth2.rfc8628 import (
     SlowDownError,
 )
 
-from controlplane.authn.access_tokens import SCOPE
-from controlplane.core.oauth import AuthorizationCode, Login, PolledDevice, family_of_code
+from controlplane.core.oauth import SCOPE, AuthorizationCode, Login, PolledDevice, family_of_code
 from controlplane.oauth.greenlets import wait_for
 from controlplane.oauth.state import State
 from controlplane.usecases.token_families import Refreshed

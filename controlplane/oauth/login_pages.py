@@ -15,7 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from controlplane.core.errors import NotFoundError, UnavailableError
-from controlplane.oauth import metadata, pages
+from controlplane.core.oauth import AUTHORIZE
+from controlplane.oauth import pages
 from controlplane.oauth.endpoints import peer_of
 from controlplane.oauth.greenlets import run_in_greenlet
 from controlplane.oauth.login_gate import LoginGate, SignedIn
@@ -47,7 +48,7 @@ class LoginPages:
 
     def routes(self) -> list[Route]:
         return [
-            Route(metadata.AUTHORIZE, self._authorize, methods=["GET", "POST"]),
+            Route(AUTHORIZE, self._authorize, methods=["GET", "POST"]),
             Route(DEVICE_PAGE, self._device, methods=["GET", "POST"]),
         ]
 
@@ -67,7 +68,7 @@ class LoginPages:
             return pages.error_page(f"The program sent a wrong request: {error}.")
         except OAuth2Error as error:
             return pages.error_page(f"The program sent a wrong request: {_describe(error)}.")
-        here = f"{metadata.AUTHORIZE}?{request.url.query}"
+        here = f"{AUTHORIZE}?{request.url.query}"
         try:
             signed_in = await self._gate.find_login(request, here)
             if not isinstance(signed_in, SignedIn):

@@ -3,13 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from authlib.oauth2.rfc8628 import DEVICE_CODE_GRANT_TYPE
-
-from controlplane.authn.access_tokens import SCOPE
 from controlplane.authn.signing_keys import ALGORITHM
+from controlplane.core.oauth import (
+    AUTHORIZE,
+    DEVICE,
+    GRANT_TYPES,
+    INTROSPECT,
+    JWKS,
+    REVOKE,
+    SCOPE,
+    TOKEN,
+)
 
-AUTHORIZE, TOKEN, DEVICE = "/oauth2/authorize", "/oauth2/token", "/oauth2/device"
-REVOKE, INTROSPECT, JWKS = "/oauth2/revoke", "/oauth2/introspect", "/oauth2/jwks"
 WELL_KNOWN = (
     "/.well-known/oauth-authorization-server",
     "/.well-known/openid-configuration",
@@ -31,12 +36,7 @@ def describe(public_url: str) -> Mapping[str, Any]:
         "scopes_supported": [SCOPE],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": [
-            "authorization_code",
-            "client_credentials",
-            "refresh_token",
-            DEVICE_CODE_GRANT_TYPE,
-        ],
+        "grant_types_supported": GRANT_TYPES,
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": [*_SECRET, "none"],
         "revocation_endpoint_auth_methods_supported": [*_SECRET, "none"],

@@ -11,10 +11,10 @@ from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from authlib.oauth2.rfc8628 import DeviceAuthorizationEndpoint
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from controlplane.authn.access_tokens import SCOPE, AccessToken
+from controlplane.authn.access_tokens import AccessToken
 from controlplane.core.credentials import CredentialKind
 from controlplane.core.errors import UnauthenticatedError
-from controlplane.core.oauth import PUBLIC_CLIENTS, TokenFamily
+from controlplane.core.oauth import PUBLIC_CLIENTS, SCOPE, TokenFamily
 from controlplane.oauth.clients import API_KEY_PREFIX, ApiKeyClient, Client, PublicClientModel
 from controlplane.oauth.grants import GRANTS
 from controlplane.oauth.greenlets import wait_for
@@ -23,7 +23,11 @@ from controlplane.oauth.state import State
 from controlplane.usecases.device_codes import DeviceLogin
 from shared.kit.secrets import SecretText
 
-DEVICE, REVOCATION, INTROSPECTION = "device_authorization", "revocation", "introspection"
+DEVICE_AUTHORIZATION, REVOCATION, INTROSPECTION = (
+    "device_authorization",
+    "revocation",
+    "introspection",
+)
 
 _NO_STORE = {"cache-control": "no-store", "pragma": "no-cache", "x-content-type-options": "nosniff"}
 

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from authlib.oauth2.rfc6749.errors import InvalidGrantError
 
-from controlplane.authn.access_tokens import SCOPE, AccessTokens
+from controlplane.authn.access_tokens import AccessTokens
 from controlplane.authn.caller_cache import ResolveCaller
 from controlplane.authn.revocations import Revocations
 from controlplane.core.callers import Credential
 from controlplane.core.credentials import CredentialKind
 from controlplane.core.errors import UnauthenticatedError
-from controlplane.core.oauth import Login
+from controlplane.core.oauth import SCOPE, Login
 from controlplane.oauth.clients import ApiKeys, CredentialOwner
 from controlplane.oauth.greenlets import wait_for
 from controlplane.usecases.authorization_codes import AuthorizationCodes
