@@ -49,7 +49,7 @@ class Begun:
 
     def wait(self) -> int:
         try:
-            return _meant(self.process.wait(_WITHIN_SECONDS))
+            return _meant(self.process.wait(_WITHIN_SECONDS), self.text())
         finally:
             self.process.kill()
 
@@ -133,7 +133,8 @@ class Flyte:
             timeout=_WITHIN_SECONDS,
             check=False,
         )
-        said = Said(_meant(done.returncode), done.stdout.decode(errors="replace"))
+        text = done.stdout.decode(errors="replace")
+        said = Said(_meant(done.returncode, text), text)
         assert said.code == expect, f"{command} ended with {said.code}:\n{said.text}"
         return said
 
@@ -144,9 +145,15 @@ def _created(text: str) -> str:
     return found[1]
 
 
-def _meant(code: int) -> int:
-    """Return the exit code that was meant: the SDK's HTTP client may abort a finished program."""
-    return 0 if code == -signal.SIGABRT else code
+def _meant(code: int, text: str) -> int:
+    """
+    Return the exit code that was meant: the SDK's HTTP client may abort a finished program.
+
+    The abort takes the place of the code, so what the program wrote says whether it failed.
+    """
+    if code != -signal.SIGABRT:
+        return code
+    return int("traceback (most recent call last)" in text.lower() or "─ Error" in text)
 
 
 def _program(name: str) -> str:
