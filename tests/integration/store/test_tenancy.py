@@ -287,6 +287,21 @@ async def test_policy_is_a_filter_and_no_index_condition(walled: Walled) -> None
         assert not any("current_setting" in condition for condition in conditions), table.name
 
 
+async def test_statement_finds_rows_by_its_own_org_before_the_policy_filters_them(
+    walled: Walled,
+) -> None:
+    await walled.application.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+    async with walled.as_org(OURS):
+        plan = await walled.application.fetchval(
+            "EXPLAIN (FORMAT JSON) SELECT * FROM actions WHERE org = $1 AND id = gen_random_uuid()",
+            OURS,
+        )
+    [scan] = [json.loads(plan)[0]["Plan"]]
+    assert "org = " in scan["Index Cond"]
+    assert "current_setting" not in scan["Index Cond"]
+    assert "current_setting" in scan["Filter"]
+
+
 def _index_conditions(node: Mapping[str, Any]) -> Iterator[str]:
     if "Index Cond" in node:
         yield node["Index Cond"]
