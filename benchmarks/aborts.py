@@ -139,7 +139,7 @@ async def measure(stack: Stack, options: argparse.Namespace) -> None:
                 milliseconds = f"{1000 * percentile(spent, share):.1f}"
                 rows.add_row(f"Enqueue into another run {measure}", milliseconds)
         rows.add_row("Enqueue into another run, meanwhile, calls", f"{len(during)}")
-        rows.add_row("  refused", f"{pace.refused}")
+        rows.add_row("Enqueue into another run, meanwhile, refused calls", f"{pace.refused}")
 
 
 async def main() -> None:

@@ -48,9 +48,9 @@ async def measure(stack: Stack, options: argparse.Namespace) -> None:
                 name = f"into the free run at {options.rate:.0f}/s, {label}, p{100 * share:.0f} ms"
                 rows.add_row(name, f"{1000 * percentile(spent, share):.1f}")
         rows.add_row("into the free run, meanwhile, calls", f"{len(during)}")
-        rows.add_row("  refused", f"{pace.refused}")
+        rows.add_row("into the free run, meanwhile, refused calls", f"{pace.refused}")
         rows.add_row("into the locked run, calls", f"{len(waiting.take())}")
-        rows.add_row("  refused", f"{waiting.refused}")
+        rows.add_row("into the locked run, refused calls", f"{waiting.refused}")
 
 
 async def main() -> None:

@@ -64,8 +64,9 @@ class Stack:
         return sizes
 
     def cpu_seconds(self) -> "dict[str, float]":
-        """Return the CPU seconds that each process has used so far."""
-        used = {"control plane": _cpu(self.process), "agent": 0.0, "postgres": 0.0}
+        """Return the CPU seconds that each program has used so far, ended processes included."""
+        times = self.process.cpu_times()
+        used = {"control plane": times.user + times.system, "agent": 0.0, "postgres": 0.0}
         for child in self.process.children(recursive=True):
             part = "agent" if "dataplane.agent" in child.cmdline() else "postgres"
             used[part] += _cpu(child)
@@ -73,11 +74,12 @@ class Stack:
 
 
 def _cpu(process: psutil.Process) -> float:
+    """Return the CPU seconds of a process and of its children that have ended."""
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
         return 0.0
-    return float(times.user + times.system)
+    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 @asynccontextmanager
