@@ -14,6 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from dataplane.agent.kube.objects import Name
 from dataplane.agent.link.channel import is_loopback
 from dataplane.agent.runtimes.connectors.client import ConnectorSettingError, Endpoint
 from dataplane.agent.runtimes.connectors.endpoints import parse_endpoint
@@ -250,6 +251,11 @@ class KubernetesSettings:
         """Name of the proxy's Service and of its Secret."""
         name = self.proxy_host.partition(".")[0]
         return PROXY_SERVICE_NAME if name.isdigit() or ":" in name else name
+
+    @property
+    def secrets_key(self) -> Name:
+        """Name of the Secret with the agent's key pair for secrets."""
+        return Name(self.namespace, f"{self.proxy_name}-secrets-key")
 
 
 @settings("Logs")

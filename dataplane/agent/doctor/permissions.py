@@ -43,6 +43,7 @@ class Named(StrEnum):
     PROXY_SERVICE = "proxyService"
     LEASE = "lease"
     PULL_SECRETS = "pullSecrets"
+    SECRETS_KEY = "secretsKey"  # the Secret with the agent's key pair for secrets
     TASK_ACTION_DEFINITION = "taskActionDefinition"
     TASK_SECRETS = "taskSecrets"  # of tasks that name no group
 
@@ -121,6 +122,13 @@ TABLE: Sequence[Rule] = (
     ),
     Rule(
         scope=Scope.HOME,
+        resource="secrets",
+        verbs=("get",),
+        named=Named.SECRETS_KEY,
+        why="the key pair to which the control plane seals secrets",
+    ),
+    Rule(
+        scope=Scope.HOME,
         resource="services",
         verbs=("get",),
         named=Named.PROXY_SERVICE,
@@ -187,12 +195,17 @@ TABLE: Sequence[Rule] = (
         why="the doctor checks that they exist",
     ),
     Rule(
-        feature=Feature.CONNECTORS,
         scope=Scope.TASKS,
         resource="secrets",
         verbs=("get",),
         named=Named.TASK_SECRETS,
-        why="connectors receive the secrets that their tasks name",
+        why="secrets that the control plane does not keep are looked for there",
+    ),
+    Rule(
+        scope=Scope.TASKS,
+        resource="secrets",
+        verbs=("create", "delete"),
+        why="an attempt's secrets are in Secrets of its own, for as long as it runs",
     ),
     # Resources without a namespace.
     Rule(

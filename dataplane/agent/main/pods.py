@@ -33,6 +33,8 @@ from dataplane.agent.kube.objects import (
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.ledger.taskactions.journal import TaskActionJournal
 from dataplane.agent.link.channel import DialError, Token
+from dataplane.agent.link.secrets import SecretsClient
+from dataplane.agent.main.cluster_keys import open_cluster_keys
 from dataplane.agent.main.control_plane_heartbeat import ControlPlaneHeartbeat
 from dataplane.agent.main.metrics import Metrics, MetricsServer
 from dataplane.agent.main.services import run_services
@@ -61,6 +63,7 @@ from dataplane.agent.runtimes.runtime_selection import (
     Runtimes,
     is_inline,
 )
+from dataplane.agent.runtimes.secrets import TaskSecrets
 from dataplane.agent.runtimes.unsupported import KUBERNETES, UnsupportedRuntime
 from dataplane.agent.settings import KubernetesSettings, Settings
 from shared.kit.clock import Clock, SystemClock
@@ -177,8 +180,19 @@ class _Leader:
     ) -> None:
         stores = Stores(self.clock)
         endpoints = Endpoints(self.connectors, self.clock)
-        secrets = KubeSecretValues(self.kube, self.runtime_settings.namespace_template, namespaces)
-        connectors = ConnectorRuntime(endpoints, stores, self.clock, secrets=secrets)
+        keys = await open_cluster_keys(self.kube, self.runtime_settings.secrets_key)
+        settings = self.settings
+        secrets = TaskSecrets(
+            SecretsClient(settings.control_plane, Token(settings.token_file), settings.ca_file),
+            keys,
+        )
+        template = self.runtime_settings.namespace_template
+        connectors = ConnectorRuntime(
+            endpoints,
+            stores,
+            self.clock,
+            secrets=KubeSecretValues(self.kube, template, namespaces, secrets),
+        )
         cluster = Cluster(
             kube=self.kube,
             informers=self.caches.informers,
@@ -190,6 +204,7 @@ class _Leader:
             namespaces=self.runtime_settings.namespace_template,
             ensure=namespaces.ensure,
             prepare=self.proxy.authority.publish,
+            secrets=secrets,
             log_links=[LogLink(name, uri) for name, uri in self.runtime_settings.log_links.items()],
             grace=self.settings.grace,
         )
@@ -218,6 +233,7 @@ class _Leader:
             slots=self.settings.slots or _SLOTS,
             logs=Logs([pods, connectors]),
             fenced=self.heartbeat,
+            secrets_key=keys[0].public.der,
             free_memory=lambda: sys.maxsize,  # the Kubernetes scheduler knows the nodes'
             also={"connectors": endpoints.run} if self.connectors else {},
         )

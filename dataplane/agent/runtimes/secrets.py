@@ -29,6 +29,8 @@ from shared.model.secrets import SealedSecret, SecretName, list_candidates
 from shared.secrets.envelopes import EnvelopeError, KeyringEnvelopes
 from shared.secrets.keyrings import PrivateKey
 
+MAX_VARIABLE_BYTES = 128 * 1024 - 256
+"""Most bytes of a variable's value: Linux limits a string of the environment to 128 KiB."""
 DIRECTORY = "/etc/flyte/secrets"
 """Directory of a task's secret files in a container, fixed by the SDK."""
 

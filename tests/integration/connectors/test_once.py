@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from dataplane.agent.core.secrets import SecretsUnavailableError
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.connectors.receipts import Receipts
-from dataplane.agent.runtimes.connectors.requests import SecretsUnavailableError
 from dataplane.agent.runtimes.protocol import Job
 from shared.kit.clock import SystemClock
 from shared.model.phases import Phase

@@ -17,10 +17,6 @@ from dataplane.agent.runtimes.protocol import Job
 from dataplane.agent.runtimes.tasks import BadSpecError
 
 
-class SecretsUnavailableError(Exception):
-    """The secrets cannot be read now; the same lookup may succeed later."""
-
-
 class SecretValues(Protocol):
     """Interface to the values of the secrets that tasks name."""
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError
 
 from dataplane.agent.core.active_attempts import StatusUpdate
+from dataplane.agent.core.secrets import SecretsUnavailableError
 from dataplane.agent.runtimes.artifacts import ship_log
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.connectors import connector_limits, requests
@@ -90,7 +91,7 @@ class ConnectorRuntime:
             except DecodeError:
                 uri = job.assignment.input_uri
                 update = _failed("BadInputs", FailureKind.USER, f"{uri} is not a valid inputs.pb")
-            except requests.SecretsUnavailableError as error:
+            except SecretsUnavailableError as error:
                 update = _failed("SecretsUnavailable", FailureKind.SYSTEM, str(error))
             except ConnectorSettingError as error:
                 update = _failed("NoConnector", FailureKind.SYSTEM, str(error))
@@ -121,7 +122,7 @@ class ConnectorRuntime:
         receipt = await self._retry(lambda: receipts.find(job), stop, log)
         try:
             connection = await self._retry(lambda: requests.connect(job, self._secrets), stop, log)
-        except (BadSpecError, requests.SecretsUnavailableError) as error:
+        except (BadSpecError, SecretsUnavailableError) as error:
             if receipt is None:
                 raise
             raise lost(f"its job's status can no longer be read; it may run on: {error}") from error
@@ -175,7 +176,7 @@ class ConnectorRuntime:
         while True:
             try:
                 return await attempt()
-            except (BlobStoreError, requests.SecretsUnavailableError) as error:
+            except (BlobStoreError, SecretsUnavailableError) as error:
                 if stop.is_set() or self._clock.now() - since > self._pace.unavailable_timeout:
                     raise
                 await log.say(str(error))

@@ -16,6 +16,7 @@ from dataplane.agent.kube.objects import POD, Kind, Object
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.kubernetes import runtime_limits
 from dataplane.agent.runtimes.kubernetes.pods import PodTemplates
+from dataplane.agent.runtimes.secrets import NoSecretSource, TaskSecrets
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
 from shared.model.ids import AttemptId
@@ -69,6 +70,7 @@ class Cluster:
     # A pod still present this long after its deletion deadline is on a lost node. Its object is
     # removed, and its token with it: a process that still runs there can call nothing.
     lost_after: timedelta = timedelta(minutes=5)
+    secrets: TaskSecrets = field(default_factory=lambda: TaskSecrets(NoSecretSource()))
     log_links: Sequence[LogLink] = ()  # the cluster's own, with placeholders
     writes: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(runtime_limits.WRITES_AT_ONCE)

@@ -24,6 +24,9 @@ from dataplane.agent.kube.namespaces import (
     UnlabelledNamespaceError,
 )
 from dataplane.agent.kube.objects import Kind
+from dataplane.agent.runtimes.secrets import SecretError
+from dataplane.agent.runtimes.tasks import BadSpecError
+from shared.blobs.errors import BlobError
 from shared.model.reports import Failure, FailureKind
 
 _TOO_LARGE = re.compile(r"too large|larger than max", re.IGNORECASE)
@@ -86,6 +89,19 @@ def classify(error: KubeError, kind: Kind) -> Rejected:
             code=error.reason or "KubernetesError", kind=FailureKind.SYSTEM, message=str(error)
         ),
     )
+
+
+def describe(error: BadSpecError | BlobError | SecretError) -> Failure:
+    """Return the failure of an attempt whose resource cannot be built."""
+    match error:
+        case SecretError():
+            return error.failure
+        case BadSpecError():
+            return Failure(
+                code=error.code, kind=FailureKind.USER, message=str(error), recoverable=False
+            )
+        case BlobError():
+            return Failure(code="StorageUnavailable", kind=FailureKind.SYSTEM, message=str(error))
 
 
 def too_large(size: int, at_most: int) -> Rejected:

@@ -30,6 +30,7 @@ from dataplane.agent.runtimes.kubernetes import (
     runtime_limits,
     statuses,
 )
+from dataplane.agent.runtimes.kubernetes.attempt_secrets import PlacedSecrets, place_secrets
 from dataplane.agent.runtimes.kubernetes.cluster import Cluster
 from dataplane.agent.runtimes.kubernetes.endings import conclude, has_succeeded
 from dataplane.agent.runtimes.kubernetes.live_logs import View
@@ -42,6 +43,7 @@ from dataplane.agent.runtimes.kubernetes.plugin import (
 from dataplane.agent.runtimes.kubernetes.recorded_outcomes import AttemptOutcome
 from dataplane.agent.runtimes.kubernetes.resource import Resource
 from dataplane.agent.runtimes.protocol import Job, ReportStatus
+from dataplane.agent.runtimes.secrets import SecretError
 from dataplane.agent.runtimes.tasks import BadSpecError
 from shared.blobs.errors import BlobError
 from shared.model.phases import Phase
@@ -106,14 +108,17 @@ class AttemptReconciler:
             await self._see_all()
             self._resource.recall_name()
             try:
-                return await self._reconcile()
+                update = await self._reconcile()
             except LedgerError:
                 raise  # the agent shuts down; the next one continues
             except Exception:
                 # After an internal error too, no retry may run concurrently with the created
                 # resource.
                 await self._resource.remove(self._cluster.grace, self._wait)
+                await self._resource.remove_secrets()
                 raise
+            await self._resource.remove_secrets()
+            return update
 
     async def _reconcile(self) -> StatusUpdate:
         if self._begun or self._resource.was_seen():
@@ -144,22 +149,17 @@ class AttemptReconciler:
         """Create the resource; return the final status if that is impossible."""
         try:
             job = await input_templates.fill_in(self._cluster.stores, self._job)
-            built = self._build(job)
-        except BadSpecError as error:
-            return _failed(
-                Failure(
-                    code=error.code, kind=FailureKind.USER, message=str(error), recoverable=False
-                )
-            )
-        except BlobError as error:
-            return _failed(
-                Failure(code="StorageUnavailable", kind=FailureKind.SYSTEM, message=str(error))
-            )
+            placed = await place_secrets(self._cluster, job, self._resource.name, self._stop)
+            built = self._build(job, placed)
+        except (BadSpecError, BlobError, SecretError) as error:
+            if self._stop.is_set() and isinstance(error, SecretError):
+                return StatusUpdate(phase=Phase.ABORTED)
+            return _failed(creation_errors.describe(error))
         rejections = 0
         began = self._cluster.clock.now()
         unanswered = False
         while not self._stop.is_set():
-            rejection = await self._resource.make(built)
+            rejection = await self._resource.make(built, placed.objects)
             if rejection is None:
                 return None
             if rejection.failure is not None:
@@ -178,7 +178,7 @@ class AttemptReconciler:
                 return None  # it was created nevertheless, and may itself use up the quota
         return await self._abort() if unanswered else StatusUpdate(phase=Phase.ABORTED)
 
-    def _build(self, job: Job) -> Object:
+    def _build(self, job: Job, placed: PlacedSecrets) -> Object:
         """Build the resource; what was left out of it becomes events of the attempt."""
         at = self._cluster.clock.now()
         remarks: dict[tuple[str, str], ClusterEvent] = {}  # each once, of any number of pods
@@ -188,7 +188,7 @@ class AttemptReconciler:
 
         for sentence in list_ignored(job, RuntimeKind.PODS):
             remark(REASON, sentence)
-        templates = replace(self._cluster.templates, remark=remark)
+        templates = placed.apply(replace(self._cluster.templates, remark=remark))
         built = self._plugin.build(job, self._resource.name, templates)
         self._remarks = list(remarks.values())
         return built

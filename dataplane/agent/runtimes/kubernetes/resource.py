@@ -18,6 +18,7 @@ from dataplane.agent.kube.objects import (
     ATTEMPT_LABEL,
     GRACE_ANNOTATION,
     POD,
+    SECRET,
     TASK_ACTION,
     Kind,
     Name,
@@ -27,6 +28,7 @@ from dataplane.agent.kube.objects import (
     name_of,
 )
 from dataplane.agent.runtimes.kubernetes import creation_errors, runtime_limits, statuses
+from dataplane.agent.runtimes.kubernetes.attempt_secrets import list_secret_names
 from dataplane.agent.runtimes.kubernetes.cluster import Cluster
 from dataplane.agent.runtimes.kubernetes.creation_errors import Rejected
 from dataplane.agent.runtimes.kubernetes.recorded_outcomes import (
@@ -56,6 +58,8 @@ class Resource:
         self._informer = cluster.informers[kind]
         self._in_informer = False  # by the informer, which then sees its deletion as well
         self._made: tuple[Object, datetime] | None = None  # created, and not in the informer yet
+        self._is_new = False  # this agent created it
+        self._made_secrets: set[str] = set()
 
     def recall_name(self) -> None:
         """Take over the name of the existing object: an earlier release used another scheme."""
@@ -112,14 +116,16 @@ class Resource:
             return made
         return await self._get()
 
-    async def make(self, built: Object) -> Rejected | None:
-        """Create the resource once; return why the API server rejects it."""
+    async def make(self, built: Object, secrets: Sequence[Object] = ()) -> Rejected | None:
+        """Create the resource after its ``secrets``, once; return why it is rejected."""
         kube = self._cluster.kube.with_retry_timeout(
             timedelta(0)
         )  # the caller has to react to a stop as well
+        self._is_new = True
         try:
             await self._cluster.ensure(self.name.namespace, self._assignment)
             await self._cluster.prepare(self.name.namespace)
+            await self._make_secrets(kube, secrets)
             body = await self._owned(kube, built)
             size = len(json.dumps(body))
             if size > runtime_limits.OBJECT_BYTES:
@@ -134,6 +140,31 @@ class Resource:
             return creation_errors.classify(error, self.kind)
         self._in_informer, self._made = False, (made, self._cluster.clock.now())
         return None
+
+    async def _make_secrets(self, kube: Kube, secrets: Sequence[Object]) -> None:
+        """Create the attempt's Secrets; one that exists, of an earlier agent, is replaced."""
+        for secret in secrets:
+            name = Name(self.name.namespace, secret["metadata"]["name"])
+            if name.name in self._made_secrets:
+                continue
+            body = await self._owned(kube, secret, name)
+            async with self._cluster.writes:
+                try:
+                    await kube.create(SECRET, body)
+                except ExistsError:
+                    await kube.delete(SECRET, name)
+                    await kube.create(SECRET, body)
+            self._made_secrets.add(name.name)
+
+    async def remove_secrets(self) -> None:
+        """Delete the attempt's Secrets; its TaskAction takes along those that remain."""
+        # Of an attempt that an earlier agent began, it is not known which there are.
+        for name in sorted(self._made_secrets) if self._is_new else list_secret_names(self.name):
+            try:
+                async with self._cluster.writes:
+                    await self._cluster.kube.delete(SECRET, Name(self.name.namespace, name))
+            except KubeError as error:
+                self._warn("Secret of an attempt not deleted, its TaskAction takes it along", error)
 
     async def remove(self, grace: timedelta | None, pause: Pause) -> None:
         """
@@ -195,12 +226,13 @@ class Resource:
         except KubeError as error:
             self._warn("outcome not recorded, an agent restart now would lose it", error)
 
-    async def _owned(self, kube: Kube, built: Object) -> Object:
+    async def _owned(self, kube: Kube, built: Object, name: Name | None = None) -> Object:
         """Add the fields common to all kinds: name, labels, and the TaskAction as owner."""
+        name = name or self.name
         metadata = {
             **built.get("metadata", {}),
-            "name": self.name.name,
-            "namespace": self.name.namespace,
+            "name": name.name,
+            "namespace": name.namespace,
         }
         metadata["labels"] = {**(metadata.get("labels") or {}), **label_attempt(self._assignment)}
         try:

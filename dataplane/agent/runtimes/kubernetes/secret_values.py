@@ -1,27 +1,36 @@
 """
-Read the values of secrets that connector tasks name, in the tasks' namespaces.
+Read the values of secrets that connector tasks name.
 
-The only place where the agent reads a task's Secret: a connector is no pod, and cannot be given
-a reference. Only the Secret for secrets without a group is read.
+Those that the control plane keeps come first, then the keys of ``volary-secrets`` in the task's
+namespace: a connector is no pod, and cannot be given a reference.
 """
 
+import asyncio
 import binascii
 from base64 import b64decode
 
+from dataplane.agent.core.secrets import SecretsUnavailableError
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import KubeError, NotFoundError
 from dataplane.agent.kube.namespaces import Namespaces, NoNamespaceError
 from dataplane.agent.kube.objects import SECRET, Name, namespace_of
-from dataplane.agent.runtimes.connectors.requests import SecretsUnavailableError
 from dataplane.agent.runtimes.kubernetes.pods.secrets import DEFAULT_SECRET
 from dataplane.agent.runtimes.protocol import Job
+from dataplane.agent.runtimes.secrets import NoSecretSource, SecretError, TaskSecrets
 
 
 class KubeSecretValues:
     """Needs the permission to get the Secret of that name, and no other."""
 
-    def __init__(self, kube: Kube, template: str, namespaces: Namespaces) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        template: str,
+        namespaces: Namespaces,
+        secrets: TaskSecrets | None = None,
+    ) -> None:
         """``template`` is that of the tasks' namespaces."""
+        self._secrets = secrets or TaskSecrets(NoSecretSource())
         self._kube = kube
         self._template = template
         self._namespaces = namespaces
@@ -31,6 +40,12 @@ class KubeSecretValues:
         Return the value, None if it does not exist; SecretsUnavailableError if it cannot be
         read.
         """
+        try:
+            kept = await self._secrets.find(job.assignment, [name], asyncio.Event())
+        except SecretError as error:
+            raise SecretsUnavailableError(str(error)) from error
+        if name in kept:
+            return _decode(kept[name].reveal())
         namespace = namespace_of(job.assignment, self._template)
         try:
             await self._namespaces.ensure(namespace, job.assignment)
@@ -45,6 +60,14 @@ class KubeSecretValues:
         if encoded is None:
             return None
         try:
-            return b64decode(encoded, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            return None  # not text, so it cannot be passed to a connector
+            return _decode(b64decode(encoded, validate=True))
+        except binascii.Error:
+            return None
+
+
+def _decode(value: bytes) -> str | None:
+    """Return a value as text; None if it is not text, and cannot be passed to a connector."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None

@@ -12,12 +12,15 @@ from pathlib import Path
 
 from dataplane.agent.runtimes import secrets
 from dataplane.agent.runtimes.protocol import Job
-from dataplane.agent.runtimes.secrets import DIRECTORY, SecretRequest, TaskSecrets
+from dataplane.agent.runtimes.secrets import (
+    DIRECTORY,
+    MAX_VARIABLE_BYTES,
+    SecretRequest,
+    TaskSecrets,
+)
 from shared.kit.secrets import SecretBytes
 
 DIRECTORY_VARIABLE = "FLYTE_SECRETS_DEFAULT_DIR"
-_MAX_STRING = 128 * 1024 - 1
-"""Most bytes of one string of a process's environment: Linux's MAX_ARG_STRLEN."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +46,7 @@ async def resolve(
     secrets.require_all(job.assignment, requests, found)
     files = {path: found[each.key] for each in requests for path in each.paths}
     env = {
-        each.variable: secrets.as_variable(
-            each, found[each.key], most=_MAX_STRING - len(each.variable) - 1
-        )
+        each.variable: secrets.as_variable(each, found[each.key], most=MAX_VARIABLE_BYTES)
         for each in requests
         if each.variable
     }

@@ -18,6 +18,7 @@ NAMES: Mapping[Named | None, str] = {
     Named.PROXY_CERTIFICATE: "volary-proxy",
     Named.PROXY_SERVICE: f"{NAME}-proxy",
     Named.LEASE: NAME,
+    Named.SECRETS_KEY: f"{NAME}-proxy-secrets-key",
     Named.PULL_SECRETS: PULL_SECRET,
     Named.TASK_ACTION_DEFINITION: "taskactions.volary.dev",
     Named.TASK_SECRETS: "volary-secrets",
@@ -114,14 +115,15 @@ async def test_what_would_be_too_much_is_refused(everything: Installed, api: Kub
         allowed = [
             f"{verb} {path}"
             for verb, path in (
-                # Secrets: only those that it is told of, and never all of them.
+                # Secrets: it reads only those that it is told of, and changes none. It creates and
+                # deletes those of attempts, which only the admission policy tells from others.
                 ("list", f"{here}/secrets"),
                 ("watch", f"{there}/secrets"),
                 ("list", "/api/v1/secrets"),
                 ("get", f"{there}/secrets/database"),
                 ("get", f"{here}/secrets/volary-token"),
-                ("create", f"{there}/secrets"),
-                ("delete", f"{here}/secrets/{NAME}-proxy"),
+                ("patch", f"{there}/secrets/database"),
+                ("get", f"{there}/secrets/r1-a0-1-0123456789ab-secrets"),
                 # Whatever would give it more than it has.
                 ("create", f"{rbac}/clusterroles"),
                 ("create", f"{rbac}/namespaces/{home}/rolebindings"),

@@ -60,6 +60,7 @@ class PodTemplates:
     service_account: str = ""  # "": the namespace's default
     env_secret: str = ""  # a Secret of the task's namespace, all keys of which are variables
     image_pull_secrets: Sequence[str] = ()
+    located: secrets.Located = field(default_factory=dict)  # the attempt's own
     defaults: Mapping[str, str] = field(default_factory=lambda: {"cpu": "1", "memory": "1Gi"})
     maxima: Mapping[str, str] = field(default_factory=dict)  # of one container
     security: Security = field(default_factory=Security)
@@ -213,7 +214,9 @@ class PodTemplates:
             "volumes": [identity.volume(self.proxy)],
             "containers": [{"name": primary, "volumeMounts": [identity.mount()]}],
         }
-        files = secrets.as_volume(secrets.read_secrets(template.security_context.secrets))
+        files = secrets.as_volume(
+            secrets.read_secrets(template.security_context.secrets, self.located)
+        )
         if files is not None:
             mount = {"name": files["name"], "mountPath": secrets.DIRECTORY, "readOnly": True}
             yield {
@@ -236,7 +239,7 @@ class PodTemplates:
             yield {"serviceAccountName": account}
 
     def _environment(self, job: Job, own: Iterable[Object]) -> list[Object]:
-        desired = secrets.read_secrets(job.task.template.security_context.secrets)
+        desired = secrets.read_secrets(job.task.template.security_context.secrets, self.located)
         return compose_environment(
             [*own, *secrets.as_variables(desired)],
             job.run.env,

@@ -61,11 +61,18 @@ def test_secrets_as_files_lie_by_group_in_lower_case() -> None:
                 "name": "hub",
                 "items": [
                     {"key": "TOKEN", "path": "Hub/token"},
+                    {"key": "TOKEN", "path": "Hub/TOKEN"},
                     {"key": "OTHER", "path": "Hub/other"},
+                    {"key": "OTHER", "path": "Hub/OTHER"},
                 ],
             }
         },
-        {"secret": {"name": "volary-secrets", "items": [{"key": "Plain", "path": "plain"}]}},
+        {
+            "secret": {
+                "name": "volary-secrets",
+                "items": [{"key": "Plain", "path": "plain"}, {"key": "Plain", "path": "Plain"}],
+            }
+        },
     ]
 
 
