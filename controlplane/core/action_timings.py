@@ -109,4 +109,9 @@ def blocked_scopes(*, pool: str, queue: str, run: str, is_root: bool) -> Sequenc
         if is_root
         else BlockedScope(BlockedKind.RUN, run)
     )
-    return (BlockedScope(BlockedKind.POOL, pool), BlockedScope(BlockedKind.QUEUE, queue), own_scope)
+    return (
+        BlockedScope(BlockedKind.POOL, pool),
+        BlockedScope(BlockedKind.QUEUE, queue),
+        BlockedScope(BlockedKind.WHOLE_RUN, run),
+        own_scope,
+    )

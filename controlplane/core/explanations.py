@@ -36,6 +36,7 @@ from shared.model.phases import TERMINAL, Phase
 _MOST_SEVERE = (
     Reason.NO_CLUSTER,
     Reason.DEADLOCK,
+    Reason.CASCADE,
     Reason.QUEUE_LIMIT,
     Reason.RUN_LIMIT,
     Reason.NO_CREDIT,

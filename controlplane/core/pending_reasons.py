@@ -24,6 +24,7 @@ class BlockedKind(IntEnum):
     QUEUE_RUNS = 3  # its root actions
     RUN = 4  # all its actions but the root; named by its id
     CLUSTER = 5  # actions leased to it
+    WHOLE_RUN = 6  # all its actions; named by its id
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -85,6 +86,15 @@ class RunUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunCascade:
+    """A run in which descendants of an ended action are still to be ended."""
+
+    run: str  # its id
+    action: str  # the name of the one that ended, or of one of several
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OrgUse:
     """Current use of an org's clusters, queues and runs."""
 
@@ -93,6 +103,7 @@ class OrgUse:
     pools: Sequence[str] = ()  # that queues name; those of clusters are in ``members``
     queues: Sequence[QueueUse] = ()
     runs: Sequence[RunUse] = ()
+    cascades: Sequence[RunCascade] = ()
 
 
 def find(use: OrgUse) -> Mapping[BlockedScope, PendingReason]:
@@ -108,6 +119,8 @@ def find(use: OrgUse) -> Mapping[BlockedScope, PendingReason]:
         _add(found, BlockedScope(BlockedKind.QUEUE_RUNS, queue.queue.name), of_queue_runs(queue))
     for run in use.runs:
         _add(found, BlockedScope(BlockedKind.RUN, run.run), of_run(run))
+    for cascade in use.cascades:
+        found[BlockedScope(BlockedKind.WHOLE_RUN, cascade.run)] = of_cascade(cascade)
     return found
 
 
@@ -192,6 +205,16 @@ def of_run(use: RunUse) -> PendingReason | None:
     return PendingReason(
         reason=Reason.RUN_LIMIT,
         message=f"The run is at its limit of running actions: {use.leased} of {use.limit}.",
+    )
+
+
+def of_cascade(cascade: RunCascade) -> PendingReason:
+    """Return that a run starts nothing while descendants of an ended action are being ended."""
+    return PendingReason(
+        reason=Reason.CASCADE,
+        message=f"Action {cascade.action} of the run has ended, and its descendants are being "
+        "aborted; the run starts nothing until that is done, which takes moments.",
+        since=cascade.since,
     )
 
 

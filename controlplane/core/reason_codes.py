@@ -8,6 +8,9 @@ class Reason(StrEnum):
 
     ACCEPTED_NOT_STARTED = "accepted_not_started"  # its agent has reported no start yet
     BACKOFF = "backoff"  # its task's retry policy delays the next attempt
+    CASCADE = (
+        "cascade"  # descendants of an ended action end first; its run starts nothing meanwhile
+    )
     CLUSTER_SILENT = "cluster_silent"  # its cluster has stopped sending heartbeats
     DEADLOCK = "deadlock"  # concurrency limits wait for each other; it does not resolve itself
     ENDED = "ended"

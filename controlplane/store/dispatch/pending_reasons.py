@@ -14,6 +14,7 @@ from controlplane.core.pending_reasons import (
     PendingReason,
     PoolMember,
     QueueUse,
+    RunCascade,
     RunUse,
 )
 from controlplane.core.reason_codes import Reason
@@ -68,7 +69,20 @@ FROM (
 WHERE a.leased >= f.max_action_concurrency
 """
 
-_FLEET = tuple(statement(source) for source in (_MEMBERS, _POOLS, _QUEUES, _RUNS.format(of="")))
+# One marker of each run, by index: a run may have a thousand.
+_CASCADES = """
+SELECT r.org, r.run_id, f.name, f.created_at
+FROM (SELECT DISTINCT org, run_id FROM cascades {of}) r
+CROSS JOIN LATERAL (
+    SELECT a.name, m.created_at FROM cascades m JOIN actions a ON a.org = m.org AND a.id = m.action_id
+    WHERE m.org = r.org AND m.run_id = r.run_id ORDER BY m.org, m.run_id, m.action_id LIMIT 1
+) f
+"""
+
+_FLEET = tuple(
+    statement(source)
+    for source in (_MEMBERS, _POOLS, _QUEUES, _RUNS.format(of=""), _CASCADES.format(of=""))
+)
 _ORG = tuple(
     statement(source)
     for source in (
@@ -76,6 +90,7 @@ _ORG = tuple(
         f"{_POOLS} WHERE org = :org",
         f"{_QUEUES} AND q.org = :org",
         _RUNS.format(of="AND l.org = :org AND l.run_id = ANY(CAST(:run_ids AS uuid[]))"),
+        _CASCADES.format(of="WHERE org = :org AND run_id = ANY(CAST(:run_ids AS uuid[]))"),
     )
 )
 
@@ -210,7 +225,7 @@ def _by_org(rows: _Rows) -> Mapping[OrgName, list[Row[tuple[object, ...]]]]:
 
 
 def _use(org: OrgName, found: Sequence[_Rows]) -> OrgUse:
-    members, pools, queues, runs = found
+    members, pools, queues, runs, cascades = found
     return OrgUse(
         org=org,
         members=[
@@ -231,6 +246,10 @@ def _use(org: OrgName, found: Sequence[_Rows]) -> OrgUse:
         runs=[
             RunUse(run=str(row.run_id), limit=row.max_action_concurrency, leased=row.leased)
             for row in runs
+        ],
+        cascades=[
+            RunCascade(run=str(row.run_id), action=row.name, since=row.created_at)
+            for row in cascades
         ],
     )
 

@@ -16,6 +16,7 @@ from controlplane.core.reason_codes import Reason
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.pending_reasons import PendingReasonRecorder
 from controlplane.store.dispatch import pending_reasons
+from controlplane.store.dispatch.cascades import PAGE, end_page
 from shared.model.ids import ActionKey
 from shared.model.phases import Phase
 from shared.model.reports import Report
@@ -32,6 +33,7 @@ from tests.factories import (
 from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import CLUSTER, Store
 from tests.integration.store.operations import OPERATOR, Operations
+from tests.integration.store.wide import add_children
 
 DAYS = timedelta(days=30)
 
@@ -192,6 +194,32 @@ async def test_explanation_of_a_run_lists_its_actions_in_every_pool_and_priority
         )
     found = await operations.explanations.run(OPERATOR, make_run_key())
     assert [each.action.name for each in found.pending] == ["a0", *(f"n{n}" for n in range(9))]
+
+
+async def test_explanation_names_the_cascade_that_pauses_its_run(
+    operations: Operations, clock: FakeClock, record: PendingReasonRecorder
+) -> None:
+    store = operations.store
+    agent = await operations.connect()
+    run = await store.create(make_new_run())
+    await agent.take()
+    await store.enqueue(make_new_action("wide"), make_new_action("waits"))
+    await add_children(store.database, run, PAGE + 1, parent="wide")
+    await store.abort(run, "wide")
+    assert await agent.take() == []  # the run has a marker
+    why = await explain(operations, "waits")
+    assert why.now.reason is Reason.CASCADE
+    assert "Action wide of the run has ended" in why.now.message
+    await go_on(clock, record, 3)
+
+    async with store.database.for_org(ORG) as tx:
+        while await end_page(tx, run, NOW) is not None:
+            pass
+    await go_on(clock, record, 1)
+    explained = await explain(operations, "waits")
+    assert explained.now.reason is Reason.FAIRNESS
+    assert text(explained) == [(Reason.CASCADE, 3), (Reason.FAIRNESS, 1)]
+    assert [each.key.name for each in await agent.take()] == ["waits"]
 
 
 async def test_explanation_shows_an_unaccepted_lease(

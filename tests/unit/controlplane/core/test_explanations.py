@@ -21,12 +21,15 @@ from controlplane.core.explanations import Explained, explain, explain_dispatch,
 from controlplane.core.pending_reasons import (
     BlockedKind,
     BlockedScope,
+    OrgUse,
     PastPendingReason,
     PendingReason,
+    RunCascade,
+    find,
 )
 from controlplane.core.reason_codes import Reason
 from shared.model.phases import TERMINAL, Phase
-from tests.factories import NOW, make_action_key, make_failure
+from tests.factories import NOW, ORG, make_action_key, make_failure
 
 SECOND = timedelta(seconds=1)
 WAITING = DispatchTimings(
@@ -293,6 +296,18 @@ def test_explanation_between_attempts_is_backoff() -> None:
     text = explain(timings(attempts=[failed], dispatch=waits), {}, NOW + 4 * SECOND)
     assert reasons(text) == [(Reason.RUNNING, 1), (Reason.BACKOFF, 3)]
     assert (text.now.reason, text.attempt) == (Reason.BACKOFF, 2)
+
+
+def test_explanation_of_root_and_child_names_the_cascade_of_their_run() -> None:
+    use = OrgUse(org=ORG, cascades=[RunCascade(run="r", action="n3", since=NOW)])
+    whole_run = BlockedScope(BlockedKind.WHOLE_RUN, "r")
+    blocked = {RUN: pending(Reason.RUN_LIMIT), whole_run: find(use)[whole_run]}
+    for is_root in (True, False):
+        why = explain_dispatch(replace(WAITING, is_root=is_root), blocked, NOW)
+        assert why.reason is Reason.CASCADE
+        assert "Action n3 of the run has ended" in why.message
+    other = explain_dispatch(replace(WAITING, run="other"), blocked, NOW)
+    assert other.reason is Reason.FAIRNESS
 
 
 def test_explanation_before_the_first_attempt_is_the_storing_of_inputs() -> None:
