@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from controlplane.core.actions import (
@@ -34,7 +34,6 @@ from controlplane.store.dispatch.admit import Enqueue, Enqueued
 from controlplane.store.dispatch.enqueue import enqueue
 from controlplane.store.resources import actions as store, lists as store_lists
 from controlplane.store.resources.runs import find_run, get_change
-from controlplane.usecases.details import refresh
 from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid
@@ -335,3 +334,21 @@ class Actions:
 
 def _busy(run: RunKey) -> BusyError:
     return BusyError(f"run {run} or its queue is locked by another transaction; try again")
+
+
+async def refresh(
+    database: Database, org: OrgName, detail: ActionDetail, offered: Sequence[ActionRow]
+) -> ActionDetail:
+    """
+    Return a watched action's details after the changes that its feed offered, oldest first.
+
+    The feed has read the row for all watchers, and a spec is immutable: only a task's attempts
+    are read, and nothing if the change is already included.
+    """
+    row = offered[-1]
+    if row.change <= detail.row.change:
+        return detail
+    if row.type is not ActionType.TASK:
+        return replace(detail, row=row)
+    async with database.for_org(org) as tx:
+        return replace(detail, row=row, attempts=await store.list_attempts(tx, row.id))

@@ -37,8 +37,8 @@ from controlplane.store.resources import (
     lists as store_lists,
     runs as store,
 )
+from controlplane.usecases.actions import refresh
 from controlplane.usecases.data import Data
-from controlplane.usecases.details import refresh
 from controlplane.usecases.tasks import Tasks
 from shared.kit.clock import Clock
 from shared.kit.uuids import new_uuid

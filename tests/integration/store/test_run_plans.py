@@ -1,0 +1,87 @@
+"""Tests that reads and lists of runs and actions use their indexes on large tables."""
+
+from uuid import UUID
+
+from controlplane.core.lists import Listing
+from controlplane.core.runs import RunScope
+from controlplane.store.database import OrgTx
+from controlplane.store.resources import actions, runs
+from controlplane.store.resources.lists import list_actions, list_runs
+from shared.model.ids import (
+    ROOT,
+    ActionName,
+    RunId,
+)
+from tests.factories import make_run_key
+from tests.integration.store.large import WIDE, Large, filled, large
+
+__all__ = ["filled", "large"]
+
+
+async def test_changes_after_a_cursor_are_read_by_index(large: Large) -> None:
+    async def work(tx: OrgTx) -> None:
+        assert len(await actions.list_changed(tx, WIDE, after=99_951, most=1000)) == 50
+
+    (await large.count_pages(work)).assert_few(50 * 10)
+
+
+async def test_page_of_a_snapshot_reads_pages_of_its_rows_only(large: Large) -> None:
+    async def page_of_all(tx: OrgTx) -> None:
+        assert len(await actions.list_by_name(tx, WIDE, after="c5", most=100)) == 100
+
+    async def page_of_children(tx: OrgTx) -> None:
+        found = await actions.list_by_name(tx, WIDE, after="c5", most=100, parent=ROOT)
+        assert len(found) == 100
+
+    async def no_children(tx: OrgTx) -> None:
+        leaf = ActionName("c77")
+        assert await actions.list_by_name(tx, WIDE, after="", most=100, parent=leaf) == []
+
+    (await large.count_pages(page_of_all)).assert_few(100 * 10)
+    (await large.count_pages(page_of_children)).assert_few(100 * 10)
+    (await large.count_pages(no_children)).assert_few(20)
+
+
+async def test_run_and_action_are_found_by_name_by_index(large: Large) -> None:
+    async def work(tx: OrgTx) -> None:
+        run = await runs.find_run(tx, make_run_key("r1"))
+        assert run == WIDE
+        assert await runs.get_change(tx, run)
+        assert await actions.find_detail(tx, run, ActionName("c99999")) is not None
+
+    (await large.count_pages(work)).assert_few(60)
+
+
+async def test_list_of_newest_runs_reads_no_child_actions(large: Large) -> None:
+    async def work(tx: OrgTx) -> None:
+        scope = RunScope(project="p", domain="development")
+        page = await list_runs(tx, scope, Listing(limit=50))
+        assert [row.key.run.name for row in page.rows[:2]] == ["r1", "r2"]
+
+    (await large.count_pages(work)).assert_few(51 * 10)
+
+
+async def test_late_page_of_runs_reads_no_earlier_page(large: Large) -> None:
+    async def work(tx: OrgTx) -> None:
+        scope, token = RunScope(project="p", domain="development"), ""
+        for _ in range(8):
+            page = await list_runs(tx, scope, Listing(limit=200, token=token))
+            token = page.token
+        tokens.append(token)
+
+    async def late(tx: OrgTx) -> None:
+        scope = RunScope(project="p", domain="development")
+        page = await list_runs(tx, scope, Listing(limit=50, token=tokens[0]))
+        assert page.rows[0].key.run.name == "r1601"
+
+    tokens: list[str] = []
+    await large.count_pages(work)
+    (await large.count_pages(late)).assert_few(51 * 10)
+
+
+async def test_list_of_a_small_run_reads_few_pages_beside_a_large_one(large: Large) -> None:
+    async def work(tx: OrgTx) -> None:
+        small = RunId(UUID(int=7))
+        assert len((await list_actions(tx, small, Listing())).rows) == 21
+
+    (await large.count_pages(work)).assert_few(21 * 12)
