@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from controlplane.core.actions import ActionDetail, ActionRow, RunSource, Spec, TaskInfo
 from controlplane.core.callers import Scopes, in_scopes
-from shared.model.ids import ActionKey, DomainName, ProjectName
+from shared.model.ids import ActionKey, DomainName, ProjectName, RunKey
 
 INPUTS_GRACE = timedelta(minutes=2)
 """
@@ -37,6 +37,7 @@ class NewRun:
     raw_data_base: str = ""  # "": below run_base
     max_action_concurrency: int = 0  # 0 for no limit
     started_at: datetime | None = None  # a trigger's scheduled time
+    spawned_by: RunKey | None = None  # the run whose task started it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

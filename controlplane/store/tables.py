@@ -141,8 +141,16 @@ runs = Table(
     _text("created_by"),
     _at("created_at"),
     _at("started_at"),
+    Column("spawned_by", Uuid),  # the run whose task started it
     Index(None, "org", "project", "domain", "run", unique=True),
     Index(None, "org", "project", "domain", text("created_at DESC"), "run_id"),
+    Index(
+        "runs_spawned",
+        "org",
+        "spawned_by",
+        "run_id",
+        postgresql_where=text("spawned_by IS NOT NULL"),
+    ),
     postgresql_with={"fillfactor": "60"},
 )
 

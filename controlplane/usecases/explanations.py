@@ -6,13 +6,13 @@ from uuid import UUID
 
 from controlplane.core.action_timings import DispatchTimings
 from controlplane.core.callers import Caller, Permission
-from controlplane.core.deadlocks import find_deadlocks
+from controlplane.core.deadlocks import find_deadlocks, find_spawn_deadlocks
 from controlplane.core.errors import NotFoundError
 from controlplane.core.explanations import Explained, Explanation, explain, explain_dispatch
 from controlplane.core.pending_reasons import BlockedScope, PendingReason, find
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatch import explanations as store
-from controlplane.store.dispatch.deadlocks import list_kept_limits
+from controlplane.store.dispatch.deadlocks import list_kept_limits, list_spawned_run_limits
 from controlplane.store.dispatch.pending_reasons import read_use
 from controlplane.store.resources.queues import list_full
 from controlplane.store.resources.runs import find_run
@@ -106,5 +106,8 @@ async def _find_run(tx: OrgTx, run: RunKey) -> RunId:
 async def _pending_reasons(
     tx: OrgTx, runs: Collection[RunId]
 ) -> Mapping[BlockedScope, PendingReason]:
-    found = find(await read_use(tx, [str(run) for run in runs]))
-    return {**found, **find_deadlocks(await list_kept_limits(tx))}
+    return {
+        **find(await read_use(tx, [str(run) for run in runs])),
+        **find_deadlocks(await list_kept_limits(tx)),
+        **find_spawn_deadlocks(await list_spawned_run_limits(tx)),
+    }

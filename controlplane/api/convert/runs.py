@@ -27,7 +27,15 @@ from controlplane.core.actions import ActionRow, RunSource
 from controlplane.core.errors import InvalidError, UnbuiltError
 from controlplane.core.runs import InputsUpload, NewRun, RunDetail, RunRequest, RunScope
 from controlplane.core.tasks import TaskKey
-from shared.model.ids import ROOT, ActionKey, OrgName, RunKey, RunName
+from shared.model.ids import (
+    ROOT,
+    ActionKey,
+    DomainName,
+    OrgName,
+    ProjectName,
+    RunKey,
+    RunName,
+)
 
 _NAME_LETTERS = string.digits + string.ascii_lowercase
 _NAME_LENGTH = 20
@@ -102,6 +110,7 @@ def _parse_new_run(
         raw_data_base=_parse_raw_data_base(settings, org, base),
         max_action_concurrency=_parse_concurrency(settings.max_action_concurrency),
         started_at=_parse_start(request),
+        spawned_by=_parse_spawner(settings),
     )
 
 
@@ -226,6 +235,14 @@ def _parse_concurrency(required: int) -> int:
     if required > _MAX_CONCURRENCY:
         raise InvalidError(f"run_spec.max_action_concurrency: at most {_MAX_CONCURRENCY}")
     return required
+
+
+def _parse_spawner(settings: RunSpec) -> RunKey | None:
+    """Parse the run whose task starts this one; it is looked up by name, and need not exist."""
+    if settings.relation.relation_type != RelationType.RELATION_TYPE_SPAWN:
+        return None
+    parent = settings.relation.related_to
+    return RunKey(ProjectName(parent.project), DomainName(parent.domain), RunName(parent.name))
 
 
 def _parse_start(request: CreateRunRequest) -> datetime | None:

@@ -20,9 +20,11 @@ from shared.model.phases import Phase
 _INSERT_RUN = statement("""
 INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base, raw_data_base,
                   labels, source, queue, max_action_concurrency, created_by, created_at,
-                  started_at)
+                  started_at, spawned_by)
 SELECT :org, :run_id, :project, :domain, :run, 1, :run_spec, :run_base, :raw_data_base,
-       :labels, :source, :queue, :max_action_concurrency, :created_by, :now, :started_at
+       :labels, :source, :queue, :max_action_concurrency, :created_by, :now, :started_at,
+       (SELECT p.run_id FROM runs p
+        WHERE p.org = :org AND p.project = :by_project AND p.domain = :by_domain AND p.run = :by_run)
 WHERE EXISTS (SELECT 1 FROM projects WHERE org = :org AND project = :project AND state = 0)
 ON CONFLICT DO NOTHING
 RETURNING run_id
@@ -130,6 +132,9 @@ async def create_run(
         "created_by": by,
         "now": now,
         "started_at": new.started_at or now,
+        "by_project": new.spawned_by.project if new.spawned_by else None,
+        "by_domain": new.spawned_by.domain if new.spawned_by else None,
+        "by_run": new.spawned_by.name if new.spawned_by else None,
     }
     made = (await tx.execute(_INSERT_RUN, values)).one_or_none()
     if made is None:

@@ -9,6 +9,7 @@ from connectrpc.code import Code
 from flyteidl2.common.identifier_pb2 import ProjectIdentifier
 from flyteidl2.common.list_pb2 import Filter, ListRequest, Sort
 from flyteidl2.common.phase_pb2 import ActionPhase
+from flyteidl2.common.run_pb2 import RelationType
 from flyteidl2.task.common_pb2 import Inputs
 from flyteidl2.task.run_pb2 import RunSpec
 from flyteidl2.workflow.run_definition_pb2 import ErrorInfo
@@ -25,6 +26,7 @@ from flyteidl2.workflow.run_service_pb2 import (
     WatchRunDetailsRequest,
     WatchRunsRequest,
 )
+from sqlalchemy import text
 
 from shared.model.phases import Phase
 from shared.model.reports import Failure, FailureKind, LogLink
@@ -104,6 +106,30 @@ async def test_inline_inputs_are_kept_and_shown(api: ApiUnderTest) -> None:
     uris = await api.runs.get_action_data_u_r_is(GetActionDataURIsRequest(action_id=action_id()))
     assert uris.inputs_uri.startswith(api.blobs.base)
     assert uris.outputs_uri == ""
+
+
+async def test_run_that_a_task_starts_records_its_parent(api: ApiUnderTest) -> None:
+    parent = (await api.runs.create_run(create_run("parent"))).run.action.id.run
+    spawned = create_run("spawned")
+    spawned.run_spec.relation.related_to.CopyFrom(parent)
+    spawned.run_spec.relation.relation_type = RelationType.RELATION_TYPE_SPAWN
+    await api.runs.create_run(spawned)
+    rerun = create_run("rerun")
+    rerun.run_spec.relation.related_to.CopyFrom(parent)
+    rerun.run_spec.relation.relation_type = RelationType.RELATION_TYPE_RERUN
+    await api.runs.create_run(rerun)
+    async with api.database.for_org(ORG) as tx:
+        rows = await tx.rows(
+            text(
+                "SELECT r.run, p.run AS parent FROM runs r LEFT JOIN runs p"
+                " ON p.org = r.org AND p.run_id = r.spawned_by ORDER BY r.run"
+            )
+        )
+    assert {row.run: row.parent for row in rows} == {
+        "parent": None,
+        "rerun": None,
+        "spawned": "parent",
+    }
 
 
 async def test_offloaded_inputs_of_another_org_are_refused(api: ApiUnderTest) -> None:

@@ -339,36 +339,3 @@ async def test_pending_reasons_survive_a_clock_that_is_set_back(store: Store) ->
         await pending_reasons.start(tx, full, NOW + timedelta(seconds=5))
         [there] = (await pending_reasons.list_there(tx)).values()
     assert there.began_at == NOW + timedelta(seconds=20)
-
-
-async def test_explanation_names_a_deadlock_of_limits(
-    operations: Operations,
-) -> None:
-    """
-    Two limits deadlock each other.
-
-    The queue's only slot is reserved for child z of the root, which needs the run's only slot;
-    that is reserved for child y of x, which needs the queue's slot.
-    """
-    store = operations.store
-    agent = await operations.connect()
-    await operations.queues.set(OPERATOR, "q", QueueChange(action_concurrency=1))
-    await operations.queues.set(OPERATOR, "other", QueueChange(priority=0))
-    await store.create(replace(make_new_run(), queue="q", max_action_concurrency=1))
-    assert len(await agent.take()) == 1
-    await store.enqueue(replace(make_new_action("x"), queue="other"))
-    assert len(await agent.take()) == 1
-    await store.enqueue(replace(make_new_action("z"), queue="q"))
-    assert (await explain(operations, "z")).now.reason is not Reason.DEADLOCK
-    await store.enqueue(replace(make_new_action("y", parent="x"), queue="q"))
-    assert await agent.take() == []
-    for name in ("z", "y"):
-        why = (await explain(operations, name)).now
-        assert why.reason is Reason.DEADLOCK
-        assert "queue q and run r1" in why.message
-        assert "volary queue set q --action-concurrency" in why.message
-
-    await operations.queues.set(OPERATOR, "q", QueueChange(action_concurrency=2))
-    [went] = await agent.take()
-    assert went.key.name == "y"
-    assert (await explain(operations, "z")).now.reason is not Reason.DEADLOCK
