@@ -89,7 +89,11 @@ class AccessTokens:
     def issue(
         self, *, subject: Subject, org: OrgName, client_id: str, credential: Credential
     ) -> SecretText:
-        """Return a signed token; NoSigningKeyError if no key may sign now."""
+        """
+        Return a signed token; NoSigningKeyError if no key may sign now.
+
+        It expires with its credential, if that is sooner.
+        """
         now = self._clock.now()
         key = self._keys.current(now)
         issued_at = int(now.timestamp())
@@ -104,11 +108,18 @@ class AccessTokens:
             "scope": SCOPE,
             "iat": issued_at,
             "nbf": issued_at,
-            "exp": issued_at + int(self.lifetime.total_seconds()),
+            "exp": issued_at + self.lifetime_of(credential),
             "jti": uuid4().hex,
         }
         header = {"alg": ALGORITHM, "kid": key.kid, "typ": _TYPE}
         return SecretText(jwt.encode(header, claims, key.key, algorithms=[ALGORITHM]))
+
+    def lifetime_of(self, credential: Credential) -> int:
+        """Return for how many seconds a token of this credential is valid, if issued now."""
+        lifetime = self.lifetime
+        if credential.expires_at is not None:
+            lifetime = min(lifetime, credential.expires_at - self._clock.now())
+        return max(int(lifetime.total_seconds()), 0)
 
     def verify(self, token: SecretText) -> AccessToken:
         """

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from controlplane.core.callers import Credential, Subject
 from shared.model.ids import OrgName
 
 
@@ -22,6 +23,15 @@ LEEWAY = timedelta(seconds=60)
 """Difference between clocks that is accepted."""
 REVOCATION_KEPT = ACCESS_TOKENS_LIVE + LEEWAY + timedelta(minutes=4)
 """How long a revocation is kept: no access token of its credential is valid any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialOwner:
+    """A subject, its org, and the credential that it came with."""
+
+    org: OrgName
+    subject: Subject
+    credential: Credential
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,29 +1,18 @@
 """Clients of the authorization server: the SDK and CLI, and API keys of service accounts."""
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from authlib.oauth2.rfc6749 import ClientMixin
 
-from controlplane.core.callers import Credential, Subject
+from controlplane.core.credentials import CredentialOwner
 from controlplane.core.oauth import DEVICE_CODE_GRANT, SCOPE, PublicClient, is_loopback_callback
 from controlplane.oauth.greenlets import wait_for
 from shared.kit.secrets import SecretText
-from shared.model.ids import OrgName
 
 API_KEY_PREFIX = "ak-"
 
 _PUBLIC_GRANTS = frozenset({"authorization_code", "refresh_token", DEVICE_CODE_GRANT})
 _SECRET_METHODS = frozenset({"client_secret_basic", "client_secret_post"})
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialOwner:
-    """A subject, its org, and the credential that it came with."""
-
-    org: OrgName
-    subject: Subject
-    credential: Credential
 
 
 class ApiKeys(Protocol):

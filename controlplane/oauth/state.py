@@ -11,10 +11,10 @@ from controlplane.authn.access_tokens import AccessTokens
 from controlplane.authn.caller_cache import ResolveCaller
 from controlplane.authn.revocations import Revocations
 from controlplane.core.callers import Credential
-from controlplane.core.credentials import CredentialKind
+from controlplane.core.credentials import CredentialKind, CredentialOwner
 from controlplane.core.errors import UnauthenticatedError
 from controlplane.core.oauth import SCOPE, Login
-from controlplane.oauth.clients import ApiKeys, CredentialOwner
+from controlplane.oauth.clients import ApiKeys
 from controlplane.oauth.greenlets import wait_for
 from controlplane.usecases.authorization_codes import AuthorizationCodes
 from controlplane.usecases.device_codes import DeviceCodes
@@ -58,7 +58,7 @@ class State:
         owner = CredentialOwner(
             family.login.org,
             family.login.subject,
-            Credential(CredentialKind.LOGIN, str(family.id)),
+            Credential(CredentialKind.LOGIN, str(family.id), family.expires_at),
         )
         answer = self.access_token_of(owner, family.client_id)
         return {**answer, "refresh_token": refreshed.refresh_token.reveal()}
@@ -74,6 +74,6 @@ class State:
         return {
             "access_token": token.reveal(),
             "token_type": "Bearer",
-            "expires_in": int(self.tokens.lifetime.total_seconds()),
+            "expires_in": self.tokens.lifetime_of(owner.credential),
             "scope": SCOPE,
         }

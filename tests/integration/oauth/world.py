@@ -17,24 +17,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from controlplane.authn.access_tokens import AccessTokens
-from controlplane.authn.bearer_tokens import BearerTokens
-from controlplane.authn.caller_cache import CallerCache
-from controlplane.authn.revocations import Revocations
 from controlplane.authn.sealing import Sealer
-from controlplane.authn.signing_keys import TokenKeySet, make_key
+from controlplane.authn.signing_keys import make_key
 from controlplane.core.callers import EVERYTHING, Caller, Credential, Subject, org_wide
-from controlplane.core.credentials import CredentialKind, Revocation
+from controlplane.core.credentials import CredentialKind, CredentialOwner, Revocation
 from controlplane.core.errors import UnauthenticatedError
 from controlplane.core.oauth import Login
-from controlplane.oauth.clients import CredentialOwner
-from controlplane.oauth.endpoints import Endpoints
+from controlplane.oauth.factory import make_authorization
 from controlplane.oauth.login_gate import SignedIn
-from controlplane.oauth.login_pages import LoginPages
-from controlplane.oauth.metrics import OAuthMetrics
-from controlplane.oauth.rate_limits import RateLimits
-from controlplane.oauth.server import OAuthServer
-from controlplane.oauth.state import State
 from controlplane.store.credentials.revocations import list_revoked
 from controlplane.store.database import Database
 from controlplane.usecases.authorization_codes import AuthorizationCodes
@@ -108,37 +98,26 @@ class World:
 
     def __post_init__(self) -> None:
         self.directory = Directory()
-        self.keys = TokenKeySet([make_key(self.clock.now())])
-        self.tokens = AccessTokens(self.keys, self.clock, issuer=self.public_url)
-        self.revocations = Revocations(self.clock)
-        self.revocations.add([], self.clock.now())
-        self.callers = CallerCache(self.directory.resolve, self.clock)
-        self.authn = BearerTokens(self.tokens, self.revocations, self.callers)
         self.families = TokenFamilies(self.database, self.clock)
         self.devices = DeviceCodes(self.database, Sealer([SecretBytes(b"k" * 32)]), self.clock)
         self.metrics = CollectorRegistry()
         self.gate = FixtureGate()
-        self.limits = RateLimits(self.clock)
-        state = State(
+        self.authorization = make_authorization(
+            self.clock,
             public_url=self.public_url,
-            clock=self.clock,
-            tokens=self.tokens,
-            revocations=self.revocations,
-            resolve=self.directory.resolve,
             codes=AuthorizationCodes(self.database, self.clock),
             devices=self.devices,
             families=self.families,
+            resolve=self.directory.resolve,
             api_keys=self.directory,
+            gate=self.gate,
+            metrics=self.metrics,
         )
-        server = OAuthServer(state)
-        endpoints = Endpoints(
-            server, self.keys, self.limits, OAuthMetrics(self.metrics), self.clock
-        )
-        self.routes: list[BaseRoute] = [
-            *endpoints.routes(),
-            *LoginPages(server, self.gate, self.limits).routes(),
-            *self.gate.routes(),
-        ]
+        self.keys, self.tokens = self.authorization.keys, self.authorization.tokens
+        self.authn, self.revocations = self.authorization.authn, self.authorization.revocations
+        self.keys.replace([make_key(self.clock.now())])
+        self.revocations.add([], self.clock.now())
+        self.routes: list[BaseRoute] = [*self.authorization.routes, *self.gate.routes()]
 
     @cached_property
     def application(self) -> Starlette:

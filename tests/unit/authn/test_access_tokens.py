@@ -234,6 +234,17 @@ def test_access_tokens_cannot_outlive_their_keys(service: Service) -> None:
         )
 
 
+def test_token_expires_with_its_credential(service: Service) -> None:
+    ends = Credential("api_key", "k1", START + timedelta(minutes=5))
+    token = service.tokens.issue(
+        subject=Subject("serviceaccount:1"), org=OrgName("acme"), client_id="k1", credential=ends
+    )
+    assert service.tokens.lifetime_of(ends) == 300
+    assert service.tokens.verify(token).expires_at == ends.expires_at
+    service.clock.advance(timedelta(minutes=10))
+    assert service.tokens.lifetime_of(ends) == 0
+
+
 def test_very_long_credential_is_refused_unread(service: Service) -> None:
     assert "too long" in service.refusal(SecretText("a" * 5000))
 
