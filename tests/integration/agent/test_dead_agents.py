@@ -25,7 +25,7 @@ async def test_dead_agent_stops_replaceable_attempts_only(
     tmp_path: Path,
 ) -> None:
     async with control_plane() as control:
-        control.fence, control.reassign = timedelta(seconds=4), timedelta(seconds=60)
+        control.fence, control.reassign = timedelta(seconds=8), timedelta(seconds=60)
         control.heartbeat = timedelta(milliseconds=200)
         world = World(tmp_path, control)
         replaceable = replace(world.make(_append(tmp_path / "one")), replaceable=True)

@@ -121,7 +121,7 @@ async def test_disconnected_agent_stops_replaceable_attempts_only(
     tmp_path: Path,
 ) -> None:
     async with control_plane() as control:
-        control.fence, control.reassign = timedelta(seconds=2), timedelta(seconds=60)
+        control.fence, control.reassign = timedelta(seconds=6), timedelta(seconds=60)
         control.heartbeat = timedelta(milliseconds=200)
         world = World(tmp_path, control)
         replaceable = replace(world.make(_append(tmp_path / "one", 300)), replaceable=True)

@@ -31,7 +31,7 @@ from tests.integration.store.conftest import Store
 from tests.running import until
 
 QUICK = LinkTimings(heartbeat=timedelta(milliseconds=50))
-IMPATIENT = replace(QUICK, silent_after=timedelta(milliseconds=400))
+IMPATIENT = replace(QUICK, silent_after=timedelta(seconds=2))
 UNKNOWN_FRAME = bytes([0x9A, 0x06, 0x00])  # field 99, empty: of a release to come
 
 

@@ -393,9 +393,7 @@ async def test_more_reports_than_fit_a_commit_are_all_answered(
 async def test_session_ends_when_the_agent_does_not_read(
     store: Store, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    timings = LinkTimings(
-        heartbeat=timedelta(milliseconds=100), silent_after=timedelta(milliseconds=600)
-    )
+    timings = LinkTimings(heartbeat=timedelta(milliseconds=100), silent_after=timedelta(seconds=2))
     await store.create(make_new_run())
     await store.enqueue(
         *(
