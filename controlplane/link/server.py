@@ -24,7 +24,7 @@ from controlplane.link.live_calls import LiveCalls
 from controlplane.link.metrics import LinkMetrics
 from controlplane.link.probe_service import Probes, read_bearer
 from controlplane.link.secrets_service import SecretDeliveries
-from controlplane.link.session import SessionOverError, SessionStream
+from controlplane.link.session import CLOSED, SessionOverError, SessionStream
 from controlplane.usecases.agent_sessions import AgentSessionRef, AgentSessions, SupersededError
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
@@ -39,6 +39,7 @@ MAX_FRAME_BYTES = 32 * 1024 * 1024
 HANDSHAKES_AT_ONCE = 8
 HANDSHAKE_TIMEOUT_SECONDS = 2.0
 REJECTION_TIMEOUT_SECONDS = 2.0
+HANG_UP_TIMEOUT_SECONDS = 5.0
 CLOSE_TIMEOUT_SECONDS = 5.0
 LEAVE_A_SECOND = 500
 """Sessions ended per second when this replica stops, so that other replicas can keep up."""
@@ -70,7 +71,28 @@ class _GrpcPipe:
         self, context: "grpc.aio.ServicerContext[link_pb2.AgentFrame, link_pb2.ControlFrame]"
     ) -> None:
         self._context = context
-        self._is_writing = False
+        self._frames: asyncio.Queue[tuple[link_pb2.ControlFrame, asyncio.Future[None]]] = (
+            asyncio.Queue()
+        )
+
+    async def run(self) -> None:
+        """
+        Write frames, one after the other, until cancelled.
+
+        A frame whose ``write`` was cancelled is written nevertheless: gRPC cannot take it back,
+        and takes no other before it.
+        """
+        while True:
+            frame, written = await self._frames.get()
+            try:
+                await self._context.write(frame)
+            except (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError) as error:
+                log.debug("frame not written", extra={"error": str(error)})
+                if not written.done():
+                    written.set_exception(SessionOverError(CLOSED))
+            else:
+                if not written.done():
+                    written.set_result(None)
 
     async def read(self) -> link_pb2.AgentFrame | None:
         frame: object = await self._context.read()
@@ -79,12 +101,10 @@ class _GrpcPipe:
         return frame if isinstance(frame, link_pb2.AgentFrame) else None  # grpc.aio.EOF
 
     async def write(self, frame: link_pb2.ControlFrame) -> None:
-        """Write a frame; InvalidStateError after a cancelled write, which blocks gRPC's stream."""
-        if self._is_writing:
-            raise asyncio.InvalidStateError("a frame is being written already")
-        self._is_writing = True
-        await self._context.write(frame)
-        self._is_writing = False
+        """Write a frame after those before it; SessionOverError when the call is over."""
+        written = asyncio.get_running_loop().create_future()
+        self._frames.put_nowait((frame, written))
+        await written
 
 
 class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
@@ -137,29 +157,35 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
         context: "grpc.aio.ServicerContext[link_pb2.AgentFrame, link_pb2.ControlFrame]",
     ) -> None:
         self._serving += 1
+        pipe = _GrpcPipe(context)
         try:
-            await self._answer(_GrpcPipe(context), read_bearer(context.invocation_metadata() or ()))
+            async with asyncio.TaskGroup() as tasks:
+                writing = tasks.create_task(pipe.run(), name="link-pipe")
+                await self._answer(pipe, read_bearer(context.invocation_metadata() or ()))
+                writing.cancel()
         finally:
             self._serving -= 1
             self._drained.set()
 
     async def _answer(self, pipe: _GrpcPipe, token: str) -> None:
         """Serve the agent, and send it the reason when the session ends."""
+        ends: list[End] = []
         try:
             await self._serve(pipe, token)
         except* SessionOverError as group:
-            end = _first_end(group)
-            if end.code == "protocol":
-                log.warning("agent violated the link protocol", extra={"error": end.message})
-            await _reject(pipe, end)
+            ends.append(_first_end(group))
         except* SupersededError:
-            await _reject(pipe, _SUPERSEDED)
+            ends.append(_SUPERSEDED)
         except* UnavailableError as group:
-            await _reject(pipe, End("unavailable", str(_first_of(group))))
+            ends.append(End("unavailable", str(_first_of(group))))
         except* Exception:
             # A bug: logged in full here; the agent gets no internals.
             log.exception("agent session failed")
-            await _reject(pipe, End("internal", "the session failed; connect again"))
+            ends.append(End("internal", "the session failed; connect again"))
+        for end in ends[:1]:  # outside the handlers, because they would wrap a cancellation
+            if end.code == "protocol":
+                log.warning("agent violated the link protocol", extra={"error": end.message})
+            await _reject(pipe, end)
 
     async def _serve(self, pipe: _GrpcPipe, token: str) -> None:
         try:
@@ -208,8 +234,23 @@ async def _reject(pipe: _GrpcPipe, end: End) -> None:
     try:
         async with asyncio.timeout(REJECTION_TIMEOUT_SECONDS):
             await pipe.write(render_frame(rejected))
-    except (grpc.RpcError, grpc.aio.UsageError, asyncio.InvalidStateError, TimeoutError) as error:
+    except (SessionOverError, TimeoutError) as error:
         log.debug("rejection not sent", extra={"code": end.code, "error": str(error)})
+        return
+    await _wait_for_hang_up(end)
+
+
+async def _wait_for_hang_up(end: End) -> None:
+    """
+    Keep the call until the agent, which has read the reason, cancels it, which cancels this.
+
+    gRPC's client drops frames that are unread when the status of their call arrives.
+    """
+    try:
+        async with asyncio.timeout(HANG_UP_TIMEOUT_SECONDS):
+            await asyncio.get_running_loop().create_future()
+    except TimeoutError:
+        log.debug("agent did not hang up", extra={"code": end.code})
 
 
 def _first_end(group: BaseExceptionGroup[SessionOverError]) -> End:

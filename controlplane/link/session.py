@@ -50,7 +50,7 @@ FRAMES_AHEAD = 1_000  # frames queued for writing; past that the session ends as
 HELLO_TIMEOUT_SECONDS = 20
 INVENTORY_TIMEOUT_SECONDS = 60.0  # for the whole inventory
 
-_CLOSED = End("closed", "the agent closed the stream")
+CLOSED = End("closed", "the agent closed the stream")
 _SLOW = End("slow", "the agent does not read its frames")
 _STOPPING = End("stopping", "this replica is stopping; connect again")
 
@@ -180,7 +180,7 @@ class SessionStream:
         except (BadMessageError, ProtocolError) as error:
             raise SessionOverError(End("protocol", str(error))) from error
         if frame is None:
-            raise SessionOverError(_CLOSED)
+            raise SessionOverError(CLOSED)
         effects = [] if message is None else self._state.receive(message, self._clock.now())
         for effect in effects:
             if isinstance(effect, End):

@@ -5,7 +5,6 @@ wrong, no traceback in the log, and a port that goes on.
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from random import Random
 from uuid import UUID
 
@@ -40,9 +39,6 @@ def bugs(caplog: pytest.LogCaptureFixture) -> list[tuple[str, object]]:
     ]
 
 
-ATTEMPTS = 10
-
-
 async def end_of(agent: Agent) -> tuple[str, str]:
     """Return how the session ends: with a refusal, or ("", "") for a mere end."""
     try:
@@ -53,35 +49,15 @@ async def end_of(agent: Agent) -> tuple[str, str]:
 
 
 async def end_of_session(link: LinkUnderTest, stage: str, *frames: bytes) -> tuple[str, str]:
-    """
-    Begin a session, send frames, and return how it ends.
-
-    gRPC's client drops the unread messages of a call whose status has arrived, and with them
-    a refusal: then the session is repeated.
-    """
-    end = ("", "")
-    for _ in range(ATTEMPTS):
-        async with calling(link) as agent:
-            if stage == "greeted":
-                await agent.greet()
-            elif stage == "open":
-                await agent.open()
-            end = await _end_after(agent, frames)
-        if end[0]:
-            break
-    return end
-
-
-async def _end_after(agent: Agent, frames: Sequence[bytes]) -> tuple[str, str]:
-    """Send frames, and return how the session ends, which is read meanwhile."""
-    async with asyncio.TaskGroup() as tasks:
-        end = tasks.create_task(end_of(agent))
+    """Begin a session, send frames, and return how it ends."""
+    async with calling(link) as agent:
+        if stage == "greeted":
+            await agent.greet()
+        elif stage == "open":
+            await agent.open()
         for frame in frames:
-            try:
-                await agent.say_bytes(frame)
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                break  # the session has ended
-    return end.result()
+            await agent.say_bytes(frame)
+        return await end_of(agent)
 
 
 @pytest.mark.parametrize("stage", ["first", "greeted", "open"])

@@ -190,6 +190,17 @@ async def test_silent_agent_times_out_in_the_handshake(
         assert (await agent.hear_end())[:2] == ("silent", "the inventory was not complete in time")
 
 
+async def test_rejection_reaches_an_agent_that_still_sends(link: LinkUnderTest) -> None:
+    async with calling(link) as agent:
+        await agent.open()
+        await agent.say(hello=make_hello())
+        for _ in range(10):  # meanwhile the status of the call would have arrived
+            async with calling(link, "another") as other:
+                await other.hear_end()
+        await agent.say(heartbeat=link_pb2.Heartbeat(number=1))
+        assert (await agent.hear_end())[0] == "protocol"
+
+
 async def test_frame_over_the_size_limit_ends_its_session_only(
     link: LinkUnderTest,
 ) -> None:

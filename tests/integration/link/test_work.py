@@ -413,6 +413,22 @@ async def test_session_ends_when_the_agent_does_not_read(
     assert "agent session failed" not in caplog.text
 
 
+async def test_rejection_follows_the_frame_that_is_being_written(link: LinkUnderTest) -> None:
+    await link.store.create(make_new_run())
+    await link.store.enqueue(
+        *(
+            replace(make_new_action(f"b{number}"), spec=make_large_spec(number, 4 * 1024 * 1024))
+            for number in range(20)
+        )
+    )
+    async with calling(link) as agent:
+        await agent.open()
+        await agent.say(credit=link_pb2.Credit(total=21))
+        await agent.hear("assignments")  # the next one does not fit gRPC's buffers
+        await agent.say(credit=link_pb2.Credit(total=2**64 - 1))
+        assert (await agent.hear_end())[0] == "protocol"
+
+
 async def test_work_of_a_broken_session_is_leased_to_another(
     link: LinkUnderTest,
 ) -> None:
