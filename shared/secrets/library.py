@@ -77,7 +77,7 @@ def seal(sealers: Sequence[Key], name: SecretName, value: SecretBytes, version: 
             encryption_context={**_context(name), "version": str(version)},
             algorithm=_SUITE,
         )
-    except AWSEncryptionSDKClientError as error:
+    except (AWSEncryptionSDKClientError, BotoCoreError, ClientError) as error:
         raise KeyUnavailableError(_describe_service(error)) from error
     return bytes(envelope)
 
@@ -98,7 +98,7 @@ def open_envelope(openers: Sequence[Key], name: SecretName, envelope: bytes) -> 
         InvalidTag,
     ) as error:  # altered: these come out of the SDK as they are
         raise _does_not_open(name) from error
-    except AWSEncryptionSDKClientError as error:
+    except (AWSEncryptionSDKClientError, BotoCoreError, ClientError) as error:
         if any(not _is_wrong_key(each) for each in _service_errors(error)):
             raise KeyUnavailableError(_describe_service(error)) from error
         raise _does_not_open(name) from error
