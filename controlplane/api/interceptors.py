@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 from uuid import uuid4
@@ -127,7 +127,7 @@ class Interceptors:
             call = _Call(rpc, context, self._metrics)
             try:
                 async with asyncio.timeout(_timeout_seconds(context)):
-                    call.caller = await self._admit(rpc, request, context)
+                    call.caller = await self._admit(call, request, context)
                     return await method(call.caller, request)
             except asyncio.CancelledError:
                 call.code = Code.CANCELED.value
@@ -147,7 +147,7 @@ class Interceptors:
             try:
                 with self._count(rpc), self.streams.open() as stream:
                     async with asyncio.timeout(MAX_UNARY_SECONDS):
-                        call.caller = await self._admit(rpc, request, context)
+                        call.caller = await self._admit(call, request, context)
                     with self.streams.of_caller(stream, call.caller):
                         async with closing(method(call.caller, request)) as messages:
                             async for message in messages:
@@ -162,11 +162,13 @@ class Interceptors:
 
         return answer
 
-    async def _admit(self, rpc: Rpc, request: Message, context: Context) -> Caller:
+    async def _admit(self, call: _Call, request: Message, context: Context) -> Caller:
         """Authenticate the caller, check their permission, and validate the request."""
+        rpc, peer = call.rpc, context.client_address()
         if rpc.access is Access.PUBLIC:
             return ANONYMOUS
-        caller = await self._authn.authenticate(context.request_headers(), context.client_address())
+        caller = await self._authn.authenticate(context.request_headers(), peer)
+        caller = replace(caller, peer=peer or "", request_id=call.request_id)
         if rpc.access is Access.UNBUILT:
             return caller  # the method refuses; there are no rules for a request that is not served
         if isinstance(rpc.access, Permission):

@@ -106,7 +106,11 @@ class Credential:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """An authenticated subject, the org it speaks for, and what it may do there."""
+    """
+    An authenticated subject, the org it speaks for, and what it may do there.
+
+    ``peer`` ("address:port") and ``request_id`` are those of the call, for the audit log.
+    """
 
     subject: Subject
     org: OrgName
@@ -114,6 +118,8 @@ class Caller:
     email: str = ""
     grants: tuple[Grant, ...] = ()
     credential: Credential | None = None
+    peer: str = ""
+    request_id: str = ""
 
     def may(self, permission: Permission, project: str = "", domain: str = "") -> bool:
         """Return whether the caller holds ``permission`` in the scope; "" means all of it."""

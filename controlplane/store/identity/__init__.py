@@ -1,0 +1,1 @@
+"""Stores orgs, users, members, roles, service accounts, API keys, invitations, the audit log."""

@@ -1,0 +1,129 @@
+"""Rules of orgs, users, roles, keys and invitations."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from controlplane.core import identity
+from controlplane.core.callers import Permission, Subject
+from controlplane.core.errors import ConflictError, InvalidError
+from controlplane.core.roles import OWNER
+from tests.factories import NOW
+
+ID = UUID("0198c0de-0000-7000-8000-000000000001")
+
+
+def test_subjects_name_users_and_service_accounts() -> None:
+    user, account = identity.subject_of_user(ID), identity.subject_of_account(ID)
+    assert (user, account) == (f"user:{ID}", f"serviceaccount:{ID}")
+    assert identity.find_user_id(user) == ID
+    assert identity.find_account_id(account) == ID
+    assert identity.find_user_id(account) is None
+    assert identity.find_account_id(Subject("operator:root")) is None
+    assert identity.find_user_id(Subject("user:nobody")) is None
+
+
+def test_user_and_account_know_their_subject() -> None:
+    user = identity.User(id=identity.UserId(ID), email="", email_verified=False, name="")
+    account = identity.ServiceAccount(
+        id=ID, name="ci", description="", created_by="", created_at=NOW, disabled_at=None, version=1
+    )
+    assert (user.subject, account.subject) == (f"user:{ID}", f"serviceaccount:{ID}")
+
+
+def test_client_id_of_an_api_key_names_it() -> None:
+    key = identity.ApiKey(
+        id=ID,
+        account=ID,
+        name="",
+        created_by="",
+        created_at=NOW,
+        expires_at=None,
+        last_used_at=None,
+        revoked_at=None,
+    )
+    assert key.client_id == f"ak-{ID.hex}"
+    assert identity.find_api_key_id(key.client_id) == ID
+    assert identity.find_api_key_id(str(ID)) is None
+
+
+def test_role_is_built_in_by_its_name() -> None:
+    assert identity.Role(name=OWNER, permissions=frozenset()).is_built_in
+    assert not identity.Role(name="mine", permissions=frozenset()).is_built_in
+
+
+@pytest.mark.parametrize("name", ["Ümlaut", "-a", "a b", "", "a" * 64])
+def test_names_of_roles_and_orgs_are_small_letters(name: str) -> None:
+    with pytest.raises(InvalidError, match="small letters"):
+        identity.parse_role_name(name)
+    with pytest.raises(InvalidError, match="small letters"):
+        identity.parse_org(name)
+
+
+def test_valid_names_are_kept() -> None:
+    assert identity.parse_org("acme-2") == "acme-2"
+    assert identity.parse_role_name("data_team") == "data_team"
+    with pytest.raises(InvalidError, match="built in"):
+        identity.parse_role_name(OWNER)
+
+
+def test_permissions_of_a_role_are_known_ones() -> None:
+    assert identity.parse_permissions(["run:read"]) == {Permission.RUN_READ}
+    with pytest.raises(InvalidError, match=r"unknown permissions a, b; there is action:enqueue"):
+        identity.parse_permissions(["b", "run:read", "a"])
+    with pytest.raises(InvalidError, match="needs a permission"):
+        identity.parse_permissions([])
+
+
+@pytest.mark.parametrize(
+    ("written", "parsed"),
+    [("Ada@Acme.Example ", "Ada@acme.example"), ("a+b@x.io", "a+b@x.io")],
+)
+def test_email_address_has_its_domain_in_lower_case(written: str, parsed: str) -> None:
+    assert identity.parse_email(written) == parsed
+    assert identity.domain_of(parsed) == parsed.rpartition("@")[2]
+
+
+@pytest.mark.parametrize("written", ["", "a", "@x", "a@", "a b@x.io", "a@b@c d", "a\n@x.io"])
+def test_text_that_is_no_email_address_is_refused(written: str) -> None:
+    with pytest.raises(InvalidError, match="not an e-mail address"):
+        identity.parse_email(written)
+    assert identity.domain_of("nobody") == ""
+
+
+def test_addresses_are_the_same_in_any_case() -> None:
+    assert identity.is_same_address("Ada@x.io", "ada@X.io")
+    assert not identity.is_same_address("", "")
+
+
+def test_email_domain_is_one_that_not_everyone_can_have() -> None:
+    assert identity.parse_email_domain("@Acme.Example") == "acme.example"
+    with pytest.raises(InvalidError, match="anyone can have"):
+        identity.parse_email_domain("gmail.com")
+    with pytest.raises(InvalidError, match="not the domain"):
+        identity.parse_email_domain("localhost")
+
+
+def test_texts_for_people_are_one_printable_line() -> None:
+    assert identity.parse_display(" Ada ", "name") == "Ada"
+    for text in ("a\nb", "x" * 257, "a\x1b[31m"):
+        with pytest.raises(InvalidError, match="name: use at most 256 printable"):
+            identity.parse_display(text, "name")
+    assert identity.parse_group("ml team") == "ml team"
+    with pytest.raises(InvalidError, match="group: name it"):
+        identity.parse_group(" ")
+
+
+def test_invitation_lives_up_to_thirty_days() -> None:
+    assert identity.parse_life(timedelta(days=30)) == timedelta(days=30)
+    for life in (timedelta(0), timedelta(days=30, seconds=1)):
+        with pytest.raises(InvalidError, match="up to 30 days"):
+            identity.parse_life(life)
+
+
+def test_stale_version_is_refused_naming_both() -> None:
+    identity.require_version("role r", 3, None)
+    identity.require_version("role r", 3, 3)
+    with pytest.raises(ConflictError, match="role r is at version 3, not 2"):
+        identity.require_version("role r", 3, 2)
