@@ -14,6 +14,7 @@ import click
 
 from controlplane.cli.clusters import cluster
 from controlplane.cli.explanations import explain
+from controlplane.cli.identity import audit, owner_link
 from controlplane.cli.queues import queue
 from controlplane.cli.secrets import secret
 from controlplane.cli.user_errors import user_errors
@@ -174,3 +175,5 @@ main.add_command(cluster)
 main.add_command(queue)
 main.add_command(secret)
 main.add_command(explain)
+main.add_command(owner_link)
+main.add_command(audit)

@@ -27,6 +27,8 @@ from controlplane.store.database import open_database
 from controlplane.usecases.bootstrap import require_org
 from controlplane.usecases.clusters import Clusters
 from controlplane.usecases.explanations import Explanations
+from controlplane.usecases.identity.audit import Audit
+from controlplane.usecases.identity.invitations import Invitations
 from controlplane.usecases.queues import Queues
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings
 from controlplane.usecases.secrets import Secrets
@@ -39,8 +41,10 @@ T = TypeVar("T")
 MAY = frozenset(
     {
         Permission.ACTION_READ,
+        Permission.AUDIT_READ,
         Permission.CLUSTER_READ,
         Permission.CLUSTER_WRITE,
+        Permission.ORG_WRITE,
         Permission.QUEUE_READ,
         Permission.QUEUE_WRITE,
         Permission.RUN_READ,
@@ -62,6 +66,8 @@ class Operator:
     queues: Queues
     secrets: Secrets
     explanations: Explanations
+    invitations: Invitations
+    audit: Audit
 
 
 def run(
@@ -69,19 +75,25 @@ def run(
     work: Callable[[Operator], Awaitable[T]],
     *,
     key_file: Path | None = None,
+    creates_org: bool = False,
 ) -> T:
     """
     Run ``work`` in a new event loop; a ClickException says why it failed.
 
-    ``key_file``: the keys of secrets, instead of the configured ones.
+    ``key_file``: the keys of secrets, instead of the configured ones. ``creates_org``: the org
+    need not exist.
     """
     with user_errors():
         keys = _secret_keys(context) if key_file is None else SecretKeySettings(key_file=key_file)
-        return asyncio.run(_run(context, work, read_secret_keys(keys)))
+        return asyncio.run(_run(context, work, read_secret_keys(keys), creates_org=creates_org))
 
 
 async def _run(
-    context: CommandContext, work: Callable[[Operator], Awaitable[T]], keys: SecretKeys
+    context: CommandContext,
+    work: Callable[[Operator], Awaitable[T]],
+    keys: SecretKeys,
+    *,
+    creates_org: bool,
 ) -> T:
     addresses = database_addresses(os.environ, _database_url(context))
     await require_usable(addresses.direct)
@@ -94,7 +106,8 @@ async def _run(
     subject = Subject(f"operator:{getpass.getuser()}")
     try:
         await clock.set()
-        await require_org(database, org)
+        if not creates_org:
+            await require_org(database, org)
         return await work(
             Operator(
                 caller=Caller(subject=subject, org=org, name=subject, grants=org_wide(MAY)),
@@ -103,6 +116,8 @@ async def _run(
                 queues=Queues(database, clock),
                 secrets=Secrets(database, clock, keys),
                 explanations=Explanations(database, clock),
+                invitations=Invitations(database, clock),
+                audit=Audit(database),
             )
         )
     finally:

@@ -16,6 +16,8 @@ from shared.model.ids import OrgName
 
 UserId = NewType("UserId", UUID)
 
+JOIN_PATH = "/join"
+"""Path of the page where an invitation is accepted."""
 INVITATION_LIFE = timedelta(days=7)
 OWNER_LINK_LIFE = timedelta(minutes=15)
 MAX_INVITATION_LIFE = timedelta(days=30)
@@ -214,6 +216,11 @@ class EmailDomain:
     role: str
     created_by: str
     created_at: datetime
+
+
+def link_to_join(public_url: str, token: SecretText) -> str:
+    """Return the link of an invitation: to the page where it is accepted."""
+    return f"{public_url.rstrip('/')}{JOIN_PATH}?invitation={token.reveal()}"
 
 
 def subject_of_user(user: UUID) -> Subject:

@@ -33,6 +33,7 @@ from controlplane.core.identity import (
     is_same_address,
     parse_email,
     parse_life,
+    parse_org,
 )
 from controlplane.core.lists import Listing
 from controlplane.core.names import parse_domain, parse_project
@@ -110,6 +111,7 @@ class Invitations:
         created before, and that are unused, end.
         """
         caller.require(Permission.ORG_WRITE)
+        parse_org(caller.org)
         now = self._clock.now()
         new = NewInvitation(role=OWNER, life=OWNER_LINK_LIFE)
         invitation = self._invitation(caller, new)

@@ -9,6 +9,7 @@ from controlplane.core import identity
 from controlplane.core.callers import Permission, Subject
 from controlplane.core.errors import ConflictError, InvalidError
 from controlplane.core.roles import OWNER
+from shared.kit.secrets import SecretText
 from tests.factories import NOW
 
 ID = UUID("0198c0de-0000-7000-8000-000000000001")
@@ -46,6 +47,11 @@ def test_client_id_of_an_api_key_names_it() -> None:
     assert key.client_id == f"ak-{ID.hex}"
     assert identity.find_api_key_id(key.client_id) == ID
     assert identity.find_api_key_id(str(ID)) is None
+
+
+def test_link_of_an_invitation_leads_to_the_page_where_it_is_accepted() -> None:
+    link = identity.link_to_join("https://volary.example/", SecretText("t0ken"))
+    assert link == "https://volary.example/join?invitation=t0ken"
 
 
 def test_role_is_built_in_by_its_name() -> None:
