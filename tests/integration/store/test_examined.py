@@ -36,6 +36,7 @@ OTHERS = 20_000
 SIZES = (250, 1_000)
 
 SMALL_SETS = {
+    "accounts._USED",  # API keys that one replica saw in a minute
     "clusters._ALL_SEEN",  # clusters of an org whose heartbeats are recorded together
     "changes._LOCK_FREE",  # runs of a batch
     "admit._LOCK_FREE_RUNS",
