@@ -121,7 +121,7 @@ class Bench:
         meter = _Meter(self._server.pid)
         ended = await self._pod.download()
         taken = meter.read()
-        _require(ended.code, ended.said.encode())
+        _require(ended.code, ended.output.encode())
         _require_same(load.path, self._pod.inputs_at / load.output)
         shutil.rmtree(self._pod.inputs_at)
         return taken
@@ -339,8 +339,8 @@ async def main() -> None:
             part_bytes=options.part_megabytes * _MIB,
         )
         async with serving(Starlette(routes=signer.routes())) as address:
-            told: dict[str, object] = {"parallel": options.parallel}
-            pod = Pod(Path(home), signer, address, words=words, told=told)
+            overrides: dict[str, object] = {"parallel": options.parallel}
+            pod = Pod(Path(home), signer, address, words=words, overrides=overrides)
             bench = Bench(server, pod, options.aws)
             await measure(bench, _loads(Path(home), options), options, name)
 

@@ -104,10 +104,10 @@ def _go_version() -> tuple[int, int]:
     go = shutil.which("go")
     if go is None:
         return 0, 0
-    said = subprocess.run(  # noqa: S603 -- found above
+    output = subprocess.run(  # noqa: S603 -- found above
         [go, "env", "GOVERSION"], capture_output=True, text=True, check=False
     ).stdout
-    found = re.match(r"go(\d+)\.(\d+)", said)
+    found = re.match(r"go(\d+)\.(\d+)", output)
     return (0, 0) if found is None else (int(found[1]), int(found[2]))
 
 

@@ -116,12 +116,12 @@ class Program:
                 raise ProgramError(f"{what}: not within {within:g} s:\n{self.last_words()}")
             time.sleep(0.02)
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Everything it has said, in all its lives."""
         return self.log.read_text(errors="replace")
 
     def last_words(self) -> str:
-        return self.said()[-_LAST_WORDS:]
+        return self.output()[-_LAST_WORDS:]
 
 
 def free_ports(count: int, *, host: str = "127.0.0.1") -> list[int]:

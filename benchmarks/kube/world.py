@@ -92,11 +92,11 @@ class World:
         return _process(self.agent)
 
     def connections(self) -> int:
-        return self.agent.said().count("connected to the control plane")
+        return self.agent.output().count("connected to the control plane")
 
     def terms_lost(self) -> int:
         """Return how often the agent failed to renew its Lease in time and started over."""
-        return self.agent.said().count("leader election lost")
+        return self.agent.output().count("leader election lost")
 
     def cpu_seconds(self) -> Mapping[str, float]:
         """Return the CPU seconds that each process has used so far."""
@@ -157,7 +157,7 @@ async def running(world: World) -> AsyncIterator[Kube]:
             await until(lambda: world.connections() > 0, "the agent is connected")
             yield kube
         except BaseException:
-            print(world.agent.said()[-4000:], world.control.program.said()[-2000:])
+            print(world.agent.output()[-4000:], world.control.program.output()[-2000:])
             raise
         finally:
             for program in (world.agent, world.control.program):

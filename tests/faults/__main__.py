@@ -59,7 +59,7 @@ async def _run(
     async with running(home, database, server.superuser_url) as world:
         reckoning = await storm(world, chance, kinds(), Pace(), tell)
         if reckoning.broken:
-            print(world.said())  # noqa: T201
+            print(world.output())  # noqa: T201
     return reckoning
 
 

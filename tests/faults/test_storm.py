@@ -19,10 +19,10 @@ async def test_fault_storm_loses_and_duplicates_nothing(
     postgres_server: PostgresForTests, test_database: DatabaseForTest, tmp_path: Path
 ) -> None:
     chance = Random(SEED)
-    told: list[str] = []
+    lines: list[str] = []
     async with running(tmp_path / "world", test_database, postgres_server.superuser_url) as world:
         kinds = chance.sample(KINDS, len(KINDS))
-        reckoning = await storm(world, chance, kinds, Pace(), told.append, at_once=3)
-        assert not reckoning.broken, f"{told}: {reckoning}\n{world.said()}"
+        reckoning = await storm(world, chance, kinds, Pace(), lines.append, at_once=3)
+        assert not reckoning.broken, f"{lines}: {reckoning}\n{world.output()}"
     assert reckoning.processes > 5
     assert reckoning.ends["SUCCEEDED"] > 100

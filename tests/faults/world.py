@@ -124,7 +124,7 @@ class Program:
     def _clock(self) -> Path:
         return self.home / f"{self.name}.clock"
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
@@ -254,11 +254,13 @@ class World:
 
     async def until_ready(self, replica: Replica) -> None:
         name = replica.program.name
-        await until(replica.is_ready, f"{name} is ready", at_most=_READY_SECONDS, said=self.said)
+        await until(
+            replica.is_ready, f"{name} is ready", at_most=_READY_SECONDS, output=self.output
+        )
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Return the end of every log, for a failed test."""
-        return "\n".join(f"== {each.name}\n{each.said()[-4000:]}" for each in self.programs)
+        return "\n".join(f"== {each.name}\n{each.output()[-4000:]}" for each in self.programs)
 
 
 @asynccontextmanager

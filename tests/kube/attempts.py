@@ -42,7 +42,7 @@ TIMEOUT_SECONDS = 60
 _PROXY = ProxyAccess(address="volary-proxy.test:8443")
 
 
-class Told:
+class Reported:
     """Records the events that a runtime reports for an attempt."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Told:
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
-    last_reported: Told
+    last_reported: Reported
     stop: asyncio.Event
     run: asyncio.Task[StatusUpdate]
 
@@ -93,7 +93,7 @@ class Agent:
     begun: list[Attempt] = field(default_factory=list)
 
     async def start(self, job: Job) -> Attempt:
-        last_reported, stop = Told(), asyncio.Event()
+        last_reported, stop = Reported(), asyncio.Event()
         run = self.tasks.create_task(self.runtime.run(job, last_reported, stop))
         self.begun.append(Attempt(last_reported=last_reported, stop=stop, run=run))
         await asyncio.sleep(0)  # it is known from its first step on
@@ -157,10 +157,10 @@ class Jobs:
 
     async def own(self, job: Job) -> None:
         """Write the attempt's TaskAction, as the ledger does when it is accepted."""
-        held = ActiveAttempt(assignment=job.assignment, accepted_at=job.accepted_at)
+        active = ActiveAttempt(assignment=job.assignment, accepted_at=job.accepted_at)
         name = name_attempt(job.assignment, self.namespace)
         await self.kube.create(
-            TASK_ACTION, codec.render_entry(held, name, label_attempt(job.assignment))
+            TASK_ACTION, codec.render_entry(active, name, label_attempt(job.assignment))
         )
 
     def leave(self, job: Job, name: str, body: bytes = b"") -> None:

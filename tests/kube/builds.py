@@ -85,8 +85,8 @@ class Build:
 
     def _said(self) -> str:
         """Tell how a maker in the background ended."""
-        said = self._log.read_text(errors="replace").strip() if self._log.exists() else ""
-        return f"It was tried:\n{said[-2000:]}" if said else ""
+        output = self._log.read_text(errors="replace").strip() if self._log.exists() else ""
+        return f"It was tried:\n{output[-2000:]}" if output else ""
 
     @contextmanager
     def _only_maker(self) -> Iterator[int]:

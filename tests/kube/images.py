@@ -190,11 +190,11 @@ def _sources() -> Layer:
 def _libraries(binaries: Iterable[Path]) -> Layer:
     """Find the libraries of binaries that are not beside them already, where they are found."""
     candidates = [binary for binary in binaries if _is_binary(binary)]
-    said = subprocess.run(  # noqa: S603 -- our own arguments
+    output = subprocess.run(  # noqa: S603 -- our own arguments
         ["/usr/bin/ldd", *candidates], capture_output=True, text=True, check=False
     ).stdout  # it complains of each that is static
     within = str(Path(sysconfig.get_path("purelib")))
-    found = {name for name in _LDD.findall(said) if not name.startswith(within)}
+    found = {name for name in _LDD.findall(output) if not name.startswith(within)}
     return Layer({PurePosixPath(name): Path(name) for name in found})
 
 

@@ -308,8 +308,10 @@ def _is_ready(kube: KubeForTests) -> bool:
 
 def free_network() -> Network:
     """Find addresses that no other node on this machine has."""
-    said = _run("ip", "-j", "-4", "address")
-    taken = {address["local"] for link in json.loads(said) for address in link.get("addr_info", ())}
+    output = _run("ip", "-j", "-4", "address")
+    taken = {
+        address["local"] for link in json.loads(output) for address in link.get("addr_info", ())
+    }
     for number in range(secrets.randbelow(200), 256):
         if Network(number).machine not in taken:
             return Network(number)

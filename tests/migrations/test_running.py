@@ -114,8 +114,8 @@ async def test_program_that_waits_to_migrate_does_not_hold_up_a_concurrent_index
         second = await start(test_database, tmp_path)
         await until(lambda: holds(watcher, TRYING), "the other program waits for the first")
         await transaction.commit()
-        said = [await program.communicate() for program in (first, second)]
-        assert [program.returncode for program in (first, second)] == [0, 0], said
+        output = [await program.communicate() for program in (first, second)]
+        assert [program.returncode for program in (first, second)] == [0, 0], output
 
 
 async def test_half_built_index_of_a_failed_migration_is_replaced(

@@ -106,8 +106,8 @@ async def test_concurrent_migrations_are_serialised(
             )
             for _ in range(2)
         ]
-        said = [await program.communicate() for program in both]
-    assert [program.returncode for program in both] == [0, 0], said
+        output = [await program.communicate() for program in both]
+    assert [program.returncode for program in both] == [0, 0], output
     assert await describe(empty_database.owner_url, INDEXES)
 
 

@@ -111,8 +111,8 @@ def _make_container(endpoint: str) -> None:
     headers = {"x-ms-date": date, "x-ms-version": "2023-11-03"}
     named = "".join(f"{name}:{value}\n" for name, value in sorted(headers.items()))
     resource = f"/{_ACCOUNT}/{_ACCOUNT}/{CONTAINER}\nrestype:container"
-    said = "PUT" + "\n" * 12 + named + resource
-    signature = hmac.digest(b64decode(_KEY), said.encode(), "sha256")
+    printed = "PUT" + "\n" * 12 + named + resource
+    signature = hmac.digest(b64decode(_KEY), printed.encode(), "sha256")
     headers["Authorization"] = f"SharedKey {_ACCOUNT}:{b64encode(signature).decode()}"
     url = f"{endpoint}/{_ACCOUNT}/{CONTAINER}?restype=container"
     urlopen(Request(url, method="PUT", headers=headers), timeout=10).close()  # noqa: S310

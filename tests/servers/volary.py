@@ -27,16 +27,16 @@ class VolaryUp:
     log: Path
     endpoint: str = ""  # host:port of the API, once it is up
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Everything it has printed so far, stdout and stderr together."""
         return self.log.read_text(errors="replace")
 
     def wait_until_up(self) -> None:
-        told = self.data / "up.json"
+        status_file = self.data / "up.json"
 
         def is_up() -> bool:
             try:
-                where = json.loads(told.read_text())
+                where = json.loads(status_file.read_text())
             except (FileNotFoundError, json.JSONDecodeError):
                 return False
             if where["pid"] != self.process.pid:  # of one that was killed
@@ -47,14 +47,14 @@ class VolaryUp:
         self.wait_until(is_up, "it is up")
 
     def wait_until_said(self, words: str, *, times: int = 1) -> None:
-        self.wait_until(lambda: self.said().count(words) >= times, f"it says {words!r}")
+        self.wait_until(lambda: self.output().count(words) >= times, f"it says {words!r}")
 
     def wait_until(self, fact: Callable[[], bool], what: str) -> None:
         """Wait for a fact; AssertionError with the whole log when it ends or dawdles first."""
         until = time.monotonic() + _UP_SECONDS
         while not fact():
-            assert self.process.poll() is None, f"ended before {what}:\n{self.said()}"
-            assert time.monotonic() < until, f"{what}: not in time:\n{self.said()}"
+            assert self.process.poll() is None, f"ended before {what}:\n{self.output()}"
+            assert time.monotonic() < until, f"{what}: not in time:\n{self.output()}"
             time.sleep(0.02)
 
     def family(self) -> list[psutil.Process]:
@@ -73,12 +73,12 @@ def start(
     context: Mapping[str, str] | None = None,
 ) -> VolaryUp:
     """Start it on free ports; it may not be up yet, or ever."""
-    said = data.with_name(f"{data.name}.log") if log is None else log
+    output = data.with_name(f"{data.name}.log") if log is None else log
     command = [sys.executable, "-m", "controlplane.cli", "up", "--data-dir", str(data)]
     command += ["--http-port", "0", "--link-port", "0", *options]
-    program_logs.follow("volary up", said)
+    program_logs.follow("volary up", output)
     program_logs.follow("attempt", data / "agent" / "attempts")
-    with said.open("wb") as words:
+    with output.open("wb") as words:
         process = subprocess.Popen(  # noqa: S603
             command,
             cwd=_ROOT,
@@ -86,7 +86,7 @@ def start(
             stderr=words,
             env={**os.environ, **(context or {})},
         )
-    return VolaryUp(process, data, said)
+    return VolaryUp(process, data, output)
 
 
 @contextmanager

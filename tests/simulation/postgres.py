@@ -71,24 +71,24 @@ class SimPostgres:
 
     async def listen(self) -> AsyncGenerator[Notification | None, None]:
         """Yield notifications as a replica receives them; None at first and after each break."""
-        heard: asyncio.Queue[Notification | None] = asyncio.Queue()
-        self._listeners.append(heard)
+        received: asyncio.Queue[Notification | None] = asyncio.Queue()
+        self._listeners.append(received)
         yield None
         while True:
-            yield await heard.get()
+            yield await received.get()
 
     def break_listening(self) -> None:
         """Lose pending notifications; listeners reconnect and read everything."""
-        for heard in self._listeners:
-            while not heard.empty():
-                heard.get_nowait()
-            self._loop.call_in_world(self._loop.time() + 0.2, heard.put_nowait, None)
+        for received in self._listeners:
+            while not received.empty():
+                received.get_nowait()
+            self._loop.call_in_world(self._loop.time() + 0.2, received.put_nowait, None)
 
     def _tell(self) -> None:
-        for heard in self._listeners:
+        for received in self._listeners:
             at = self._loop.time() + self._chance.uniform(0.001, 0.02)
             if not self.is_down:
-                self._loop.call_in_world(at, heard.put_nowait, _NOTICE)
+                self._loop.call_in_world(at, received.put_nowait, _NOTICE)
 
     def _require_up(self) -> None:
         if self.is_down:

@@ -26,7 +26,7 @@ class _Direction(Generic[F]):
     """One direction of a stream. ``None`` in the queue is its end."""
 
     def __init__(self, loop: SimLoop, chance: Random, delay: float) -> None:
-        self.heard: asyncio.Queue[F | None] = asyncio.Queue()
+        self.received: asyncio.Queue[F | None] = asyncio.Queue()
         self.sent = 0
         self.swallows = False
         self.is_cut = False
@@ -62,7 +62,7 @@ class _Direction(Generic[F]):
 
     def _arrive(self, frame: F | None) -> None:
         if not (self.swallows or self.is_cut):
-            self.heard.put_nowait(frame)
+            self.received.put_nowait(frame)
 
 
 class Wire:
@@ -98,7 +98,7 @@ class Wire:
             self.kind[attempt.action_id, attempt.number, report.version] += 1
 
     async def frames(self) -> AsyncIterator[link_pb2.ControlFrame]:
-        while (frame := await self.down.heard.get()) is not None:
+        while (frame := await self.down.received.get()) is not None:
             yield frame
         if self._is_broken:
             raise WireBrokenError
@@ -115,7 +115,7 @@ class Wire:
         return (("authorization", f"Bearer {self._token}"),)
 
     async def read(self) -> object:
-        frame = await self.up.heard.get()
+        frame = await self.up.received.get()
         return None if frame is None else frame
 
     async def write_down(self, frame: link_pb2.ControlFrame) -> None:
@@ -155,7 +155,7 @@ class Wire:
 
     def _break_at_agent(self) -> None:
         self._is_broken = True
-        self.down.heard.put_nowait(None)
+        self.down.received.put_nowait(None)
 
     def _break_at_replica(self) -> None:
         self.on_break()

@@ -21,7 +21,7 @@ _WITHIN_SECONDS = 150
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CommandOutput:
     """Result of a command: its exit code and its output."""
 
     code: int
@@ -86,7 +86,7 @@ class Flyte:
             *("--project", PROJECT, "--domain", DOMAIN, "--output", str(self._config)),
         )
 
-    def __call__(self, *arguments: str, expect: int = 0) -> Said:
+    def __call__(self, *arguments: str, expect: int = 0) -> CommandOutput:
         """Run ``flyte`` with these arguments, at ``place``."""
         return self._run(
             *(_program("flyte"), "--config", str(self._config), "--no-progress", *arguments),
@@ -110,11 +110,11 @@ class Flyte:
 
     def read(self, *arguments: str) -> Any:
         """Run ``flyte get`` with these arguments, and return what it shows as JSON."""
-        said = self("--output-format", "json-raw", "get", *arguments)
+        ended = self("--output-format", "json-raw", "get", *arguments)
         # It is wrapped at spaces, as if it were for people.
-        return json.loads(said.text.replace("\n", " "), strict=False)
+        return json.loads(ended.text.replace("\n", " "), strict=False)
 
-    def script(self, name: str, *arguments: str) -> Said:
+    def script(self, name: str, *arguments: str) -> CommandOutput:
         """Run one of our scripts, which use ``flyte`` as a library."""
         return self._run(sys.executable, str(SCRIPTS / name), self.endpoint, *arguments)
 
@@ -122,7 +122,7 @@ class Flyte:
         """Deploy every workflow, in one go."""
         self("deploy", "--all", "--recursive", "--root-dir", str(WORKFLOWS), str(WORKFLOWS))
 
-    def _run(self, *command: str, expect: int = 0) -> Said:
+    def _run(self, *command: str, expect: int = 0) -> CommandOutput:
         done = subprocess.run(  # noqa: S603 -- our own command line
             command,
             cwd=self._place,
@@ -134,9 +134,9 @@ class Flyte:
             check=False,
         )
         text = done.stdout.decode(errors="replace")
-        said = Said(_meant(done.returncode, text), text)
-        assert said.code == expect, f"{command} ended with {said.code}:\n{said.text}"
-        return said
+        ended = CommandOutput(_meant(done.returncode, text), text)
+        assert ended.code == expect, f"{command} ended with {ended.code}:\n{ended.text}"
+        return ended
 
 
 def _created(text: str) -> str:

@@ -23,7 +23,7 @@ async def processes(pids: Path, *names: str) -> Sequence[psutil.Process]:
 
 
 async def are_gone(running: Sequence[psutil.Process]) -> None:
-    await until(lambda: not any(one.is_running() for one in running), said=lambda: str(running))
+    await until(lambda: not any(one.is_running() for one in running), output=lambda: str(running))
 
 
 async def test_abort_run_kills_every_process(api: ApiClient, flyte: Flyte, tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ async def test_abort_action_raises_in_its_parent(
     flyte("abort", "action", root.run.name, child.id.name, "--reason", "this one")
 
     await are_gone(running)
-    [said] = await api.result(root)
-    assert str(said).startswith("aborted: ")
+    [output] = await api.result(root)
+    assert str(output).startswith("aborted: ")
     assert (await api.details(child.id)).abort_info.reason == "this one"
 
 

@@ -48,10 +48,10 @@ class Journey:
     async def story(self) -> str:
         """Say what was written, and how each attempt ended."""
         names = [self.root, *(child.id for child in await self.api.children(self.root))]
-        told = [
+        messages = [
             str(attempt) for name in names for attempt in (await self.api.details(name)).attempts
         ]
-        return "\n".join([*self.lines(), *told])
+        return "\n".join([*self.lines(), *messages])
 
 
 ONCE = Counter(
@@ -130,7 +130,7 @@ async def test_waiting_script_survives_control_plane_restart(
     flyte("deploy", "talking.py", "env")
     gate = tmp_path / "gate"
     waiting = flyte.begin_script("patient.py", str(gate))
-    await until(lambda: "Created Run" in waiting.text(), said=waiting.text)
+    await until(lambda: "Created Run" in waiting.text(), output=waiting.text)
     api = ApiClient(own_stack.url)
     await api.phase(action_id(waiting.run), ActionPhase.ACTION_PHASE_RUNNING)
 

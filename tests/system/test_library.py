@@ -6,21 +6,21 @@ from tests.system.commands import Flyte
 
 
 def test_script_runs_a_task_and_gets_typed_outputs(flyte: Flyte) -> None:
-    said = flyte.script("waiting.py", "hot")
+    output = flyte.script("waiting.py", "hot")
 
-    assert "Summary ['hot'] True None" in said.text
+    assert "Summary ['hot'] True None" in output.text
 
 
 def test_script_runs_a_deployed_task_and_gets_its_failure(flyte: Flyte) -> None:
-    said = flyte.script("catching.py", "failing.main", "I am a teapot")
+    output = flyte.script("catching.py", "failing.main", "I am a teapot")
 
-    assert "FAILED" in said.text.upper()
-    assert "TeapotError" in said.text
-    assert "I am a teapot" in said.text
+    assert "FAILED" in output.text.upper()
+    assert "TeapotError" in output.text
+    assert "I am a teapot" in output.text
 
 
 @pytest.mark.parametrize("how", ["bundled", "pickled"])
 def test_script_runs_its_own_task(flyte: Flyte, how: str) -> None:
-    said = flyte.script("in_place.py", how, "one", "two")
+    output = flyte.script("in_place.py", how, "one", "two")
 
-    assert "['ONE', 'TWO']" in said.text
+    assert "['ONE', 'TWO']" in output.text

@@ -63,8 +63,8 @@ async def run_by_hand(spec: TaskSpec, action: ActionIdentifier, stack: Stack, pl
         stderr=asyncio.subprocess.STDOUT,
     )
     async with asyncio.timeout(60):
-        said, _ = await process.communicate()
-    return said.decode(errors="replace")
+        output, _ = await process.communicate()
+    return output.decode(errors="replace")
 
 
 def _environment(action: ActionIdentifier, stack: Stack) -> Mapping[str, str]:

@@ -41,8 +41,8 @@ class Operator:
         return done.stdout + done.stderr
 
     def read(self, *arguments: str, expect: int = 0) -> Any:
-        said = self(*arguments, "--output", "json", expect=expect)
-        return json.JSONDecoder().raw_decode(said)[0]  # what is told meanwhile comes after it
+        output = self(*arguments, "--output", "json", expect=expect)
+        return json.JSONDecoder().raw_decode(output)[0]  # what is told meanwhile comes after it
 
     def reasons(self, run: str, action: str = "a0") -> Sequence[str]:
         explained = self.read("explain", f"{run}/{action}")
@@ -89,12 +89,12 @@ async def test_drain_lists_remaining_attempts_until_empty(
     found = operator.read("cluster", "drain", "local")
     assert len(found["remaining"]) == 2
     assert found["attestation"] is None
-    said = operator("cluster", "drain", "local", "--deadline", "1s", expect=NOT_EMPTY)
-    assert "2 leased" in said
-    assert "local is not empty after 1s" in said
+    output = operator("cluster", "drain", "local", "--deadline", "1s", expect=NOT_EMPTY)
+    assert "2 leased" in output
+    assert "local is not empty after 1s" in output
 
-    said = operator("cluster", "drain", "local", "--deadline", "0s", "--stop-rest")
-    assert "local is empty." in said
+    output = operator("cluster", "drain", "local", "--deadline", "0s", "--stop-rest")
+    assert "local is empty." in output
     await are_gone(running)
     [status] = operator.read("cluster", "list")
     assert (status["leased"], status["load"]["held"], status["load"]["running"]) == (0, 0, 0)
@@ -118,8 +118,8 @@ async def test_drain_lists_remaining_attempts_until_empty(
 async def test_queue_dispatches_to_clusters_of_its_pool(
     own_stack: Stack, operator: Operator, flyte: Flyte
 ) -> None:
-    said = operator("queue", "set", "gpu", "--pool", "gpus", "--depth", "10")
-    assert "No cluster serves pool gpus" in said
+    output = operator("queue", "set", "gpu", "--pool", "gpus", "--depth", "10")
+    assert "No cluster serves pool gpus" in output
     flyte("deploy", "hello.py", "env")
     api = ApiClient(own_stack.url)
     root = await api.start("hello.main", run_spec=RunSpec(queue="gpu"))

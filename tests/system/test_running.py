@@ -14,27 +14,27 @@ from tests.system.values import KEPT
 
 
 def test_run_follow_shows_log_and_page(flyte: Flyte) -> None:
-    said = flyte("run", "--follow", "hello.py", "main", "--name", "you")
+    output = flyte("run", "--follow", "hello.py", "main", "--name", "you")
 
-    assert "greeting you" in said.text
-    assert f"http://{flyte.endpoint}/v2/domain/development/project/flytesnacks/runs/" in said.text
+    assert "greeting you" in output.text
+    assert f"http://{flyte.endpoint}/v2/domain/development/project/flytesnacks/runs/" in output.text
 
 
 def test_run_page_is_served(flyte: Flyte) -> None:
-    said = flyte("run", "hello.py", "main")
-    [address] = [word for word in said.text.split() if word.endswith(f"runs/{said.run}")]
+    output = flyte("run", "hello.py", "main")
+    [address] = [word for word in output.text.split() if word.endswith(f"runs/{output.run}")]
 
     answer = httpx.get(address, headers={"Accept": "text/html"}, follow_redirects=True)
 
     assert answer.status_code == 200
-    assert said.run in answer.text
+    assert output.run in answer.text
 
 
 async def test_run_with_a_name(api: ApiClient, flyte: Flyte) -> None:
     name = f"r{secrets.token_hex(6)}"
-    said = flyte("run", "--name", name, "hello.py", "main")
+    output = flyte("run", "--name", name, "hello.py", "main")
 
-    assert said.run == name
+    assert output.run == name
     assert await api.result(action_id(name)) == ["Hello, world!"]
 
 
@@ -50,16 +50,16 @@ def test_run_name_of_another_task_is_rejected(flyte: Flyte) -> None:
     name = f"r{secrets.token_hex(6)}"
     flyte("run", "--name", name, "hello.py", "main")
 
-    said = flyte("run", "--name", name, "hello.py", "main", "--name", "another", expect=1)
+    output = flyte("run", "--name", name, "hello.py", "main", "--name", "another", expect=1)
 
-    assert name in said.text
-    assert "already exists" in said.text
+    assert name in output.text
+    assert "already exists" in output.text
 
 
 async def test_run_deployed_task_without_local_code(api: ApiClient, flyte: Flyte) -> None:
-    said = flyte("run", "deployed-task", "hello.main", "--name", "you")
+    output = flyte("run", "deployed-task", "hello.main", "--name", "you")
 
-    assert await api.result(action_id(said.run)) == ["Hello, you!"]
+    assert await api.result(action_id(output.run)) == ["Hello, you!"]
 
 
 async def test_run_name_is_unique_per_project(api: ApiClient, flyte: Flyte) -> None:
@@ -93,34 +93,34 @@ async def test_deploy_of_changed_version_is_rejected(api: ApiClient) -> None:
 
 
 async def test_run_keeps_env_vars_and_labels(api: ApiClient, flyte: Flyte) -> None:
-    said = flyte(
+    output = flyte(
         *("run", "--env", "FROM_RUN=shell", "--label", "team=ml"),
         *("surroundings.py", "variables", "--names", '["FROM_RUN"]'),
     )
 
-    assert await api.result(action_id(said.run)) == [["shell"]]
+    assert await api.result(action_id(output.run)) == [["shell"]]
 
 
 def test_run_follow_shows_the_failure(flyte: Flyte) -> None:
-    said = flyte("run", "--follow", "failing.py", "main", "--words", "I am a teapot")
+    output = flyte("run", "--follow", "failing.py", "main", "--words", "I am a teapot")
 
-    assert "TeapotError" in said.text
-    assert "I am a teapot" in said.text
+    assert "TeapotError" in output.text
+    assert "I am a teapot" in output.text
 
 
 async def test_run_with_local_file(api: ApiClient, flyte: Flyte) -> None:
-    said = flyte("run", "files.py", "size", "--file", str(WORKFLOWS / "files.py"))
+    output = flyte("run", "files.py", "size", "--file", str(WORKFLOWS / "files.py"))
 
-    assert await api.result(action_id(said.run)) == [(WORKFLOWS / "files.py").stat().st_size]
+    assert await api.result(action_id(output.run)) == [(WORKFLOWS / "files.py").stat().st_size]
 
 
 async def test_run_with_local_directory(api: ApiClient, flyte: Flyte, tmp_path: Path) -> None:
     for number in range(3):
         tmp_path.joinpath(f"{number}.txt").write_text(f"text {number}")
 
-    said = flyte("run", "files.py", "names", "--directory", str(tmp_path))
+    output = flyte("run", "files.py", "names", "--directory", str(tmp_path))
 
-    assert await api.result(action_id(said.run)) == [["0.txt", "1.txt", "2.txt"]]
+    assert await api.result(action_id(output.run)) == [["0.txt", "1.txt", "2.txt"]]
 
 
 async def test_files_and_directories_pass_between_tasks(api: ApiClient) -> None:
@@ -132,18 +132,18 @@ async def test_files_and_directories_pass_between_tasks(api: ApiClient) -> None:
 async def test_rerun_of_a_run(api: ApiClient, flyte: Flyte) -> None:
     first = await api.finish("hello.main", name="you")
 
-    said = flyte("rerun", first.id.run.name)
+    output = flyte("rerun", first.id.run.name)
 
-    assert said.run != first.id.run.name
-    assert await api.result(action_id(said.run)) == ["Hello, you!"]
+    assert output.run != first.id.run.name
+    assert await api.result(action_id(output.run)) == ["Hello, you!"]
 
 
 async def test_rerun_with_another_input(api: ApiClient, flyte: Flyte) -> None:
     first = await api.finish("values.echo", text="one")
 
-    said = flyte("rerun", first.id.run.name, "--text", "two")
+    output = flyte("rerun", first.id.run.name, "--text", "two")
 
-    assert await api.result(action_id(said.run)) == ["two"]
+    assert await api.result(action_id(output.run)) == ["two"]
 
 
 async def test_rerun_of_one_action(api: ApiClient, flyte: Flyte) -> None:
@@ -154,17 +154,17 @@ async def test_rerun_of_one_action(api: ApiClient, flyte: Flyte) -> None:
         if child.metadata.task.short_name == "middle"
     ]
 
-    said = flyte("rerun", first.id.run.name, "--action-name", middle.id.name)
+    output = flyte("rerun", first.id.run.name, "--action-name", middle.id.name)
 
-    assert await api.result(action_id(said.run)) == [10]
+    assert await api.result(action_id(output.run)) == [10]
 
 
 async def test_rerun_of_a_failed_run(api: ApiClient, flyte: Flyte) -> None:
     first = await api.finish("failing.main", words="I am a teapot")
 
-    said = flyte("rerun", first.id.run.name, "--words", "still")
+    output = flyte("rerun", first.id.run.name, "--words", "still")
 
-    again = await api.ended(action_id(said.run))
+    again = await api.ended(action_id(output.run))
     assert again.status.phase == ActionPhase.ACTION_PHASE_FAILED
     assert again.error_info.message == "still"
 

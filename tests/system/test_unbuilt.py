@@ -19,17 +19,17 @@ UNBUILT = Path(__file__).parent / "unbuilt"
 
 @pytest.mark.parametrize("kind", ["trigger", "app"])
 def test_unimplemented_service_answers_with_a_message(flyte: Flyte, kind: str) -> None:
-    said = flyte("get", kind, expect=1)
+    output = flyte("get", kind, expect=1)
 
-    assert "not served by this release of Volary" in said.text
+    assert "not served by this release of Volary" in output.text
 
 
 def test_schedule_is_rejected_as_unimplemented(flyte: Flyte) -> None:
-    said = flyte(
+    output = flyte(
         *("deploy", "--root-dir", str(UNBUILT), str(UNBUILT / "scheduled.py"), "env"), expect=1
     )
 
-    assert "triggers are not served by this release" in said.text
+    assert "triggers are not served by this release" in output.text
 
 
 @pytest.mark.parametrize(

@@ -38,13 +38,13 @@ async def test_text_value_of_a_megabyte_round_trip(api: ApiClient) -> None:
 
 
 def test_get_io_shows_dataclasses_and_multiple_outputs(flyte: Flyte) -> None:
-    said = flyte(
+    output = flyte(
         *("run", "--follow", "values.py", "main"),
         *("--first", '{"celsius": 35.5, "tags": ["hot", "dry"]}'),
         *("--second", '{"celsius": 4, "tags": ["dry"]}'),
     )
 
-    shown = flyte("get", "io", said.run).text
+    shown = flyte("get", "io", output.run).text
     assert "'celsius': 35.5" in shown or "celsius=35.5" in shown
     assert "True" in shown
     assert "None" in shown

@@ -125,24 +125,24 @@ def _parse_on_disconnect(template: TaskTemplate) -> bool:
     The variable is the main container's, with or without a pod template; label and annotation
     are the pod template's. If several are set they must agree.
     """
-    said: dict[str, str] = {}
+    given: dict[str, str] = {}
     if template.WhichOneof("target") == "k8s_pod":
         metadata = template.k8s_pod.metadata
         for place, values in (("label", metadata.labels), ("annotation", metadata.annotations)):
             if ON_DISCONNECT_KEY in values:
-                said[f"the {place} {ON_DISCONNECT_KEY}"] = values[ON_DISCONNECT_KEY]
+                given[f"the {place} {ON_DISCONNECT_KEY}"] = values[ON_DISCONNECT_KEY]
         variables = _variables_of_pod(template)
     else:
         variables = {pair.key: pair.value for pair in template.container.env}
     if ON_DISCONNECT in variables:
-        said[ON_DISCONNECT] = variables[ON_DISCONNECT]
-    for place, value in said.items():
+        given[ON_DISCONNECT] = variables[ON_DISCONNECT]
+    for place, value in given.items():
         if value not in {"keep", "replace"}:
             raise InvalidError(f"{place} is {value!r}; must be keep or replace")
-    if len(set(said.values())) > 1:
-        differing = " and ".join(f"{place} is {value}" for place, value in said.items())
+    if len(set(given.values())) > 1:
+        differing = " and ".join(f"{place} is {value}" for place, value in given.items())
         raise InvalidError(f"{differing}; set them to the same value")
-    return "replace" in said.values()
+    return "replace" in given.values()
 
 
 def _variables_of_pod(template: TaskTemplate) -> dict[str, str]:

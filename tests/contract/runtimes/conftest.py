@@ -33,7 +33,7 @@ class Bench:
     endless: Job
 
 
-class Told:
+class Reported:
     """Remembers what a runtime told of an attempt."""
 
     def __init__(self) -> None:
@@ -96,5 +96,5 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 @pytest.fixture
-def last_reported() -> Told:
-    return Told()
+def last_reported() -> Reported:
+    return Reported()

@@ -19,7 +19,7 @@ from dataplane.agent.runtimes.process.process_identity import (
 from dataplane.agent.runtimes.process.runtime import ProcessRuntime
 from dataplane.agent.runtimes.protocol import Job
 from shared.model.phases import Phase
-from tests.contract.runtimes.conftest import Bench, Told
+from tests.contract.runtimes.conftest import Bench, Reported
 from tests.integration.agent.world import is_running, until
 from tests.unit.agent.assignments import make_assignment, make_job
 
@@ -74,7 +74,7 @@ def shell(bench: Bench, script: str, number: int = 7) -> Job:
     return make_job(make_assignment(number, base=base), args=("sh", "-c", script))
 
 
-async def _begin_and_let_go(bench: Bench, last_reported: Told) -> AttemptDirectory:
+async def _begin_and_let_go(bench: Bench, last_reported: Reported) -> AttemptDirectory:
     """Start an attempt under an agent that ends."""
     async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
         run = tasks.create_task(bench.runtime.run(bench.endless, last_reported, asyncio.Event()))
@@ -92,7 +92,7 @@ def _shim_of(directory: AttemptDirectory) -> Identity:
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 async def test_unreadable_claim_ends_its_attempt_and_is_quarantined(
-    bench: Bench, last_reported: Told, damage: Callable[[Path], None]
+    bench: Bench, last_reported: Reported, damage: Callable[[Path], None]
 ) -> None:
     directory = await _begin_and_let_go(bench, last_reported)
     shim = _shim_of(directory)
@@ -111,7 +111,7 @@ async def test_unreadable_claim_ends_its_attempt_and_is_quarantined(
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 async def test_unreadable_exit_fails_its_attempt(
-    bench: Bench, last_reported: Told, damage: Callable[[Path], None]
+    bench: Bench, last_reported: Reported, damage: Callable[[Path], None]
 ) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
         await bench.runtime.run(bench.short, last_reported, asyncio.Event())
@@ -126,7 +126,9 @@ async def test_unreadable_exit_fails_its_attempt(
     assert "exit.json" in end.failure.message
 
 
-async def test_unreadable_exit_does_not_undo_a_success(bench: Bench, last_reported: Told) -> None:
+async def test_unreadable_exit_does_not_undo_a_success(
+    bench: Bench, last_reported: Reported
+) -> None:
     prefix = bench.short.assignment.output_prefix.removeprefix("file://")
     job = shell(bench, f"touch {prefix}/outputs.pb", number=1)
     async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -143,7 +145,7 @@ async def test_unreadable_exit_does_not_undo_a_success(bench: Bench, last_report
 @pytest.mark.parametrize("name", ["shim.json", "exit.json"])
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 async def test_sweep_quarantines_unreadable_state_and_ends_the_attempt(
-    bench: Bench, last_reported: Told, name: str, damage: Callable[[Path], None]
+    bench: Bench, last_reported: Reported, name: str, damage: Callable[[Path], None]
 ) -> None:
     directory = await _begin_and_let_go(bench, last_reported)
     shim = _shim_of(directory)
@@ -158,7 +160,7 @@ async def test_sweep_quarantines_unreadable_state_and_ends_the_attempt(
 
 
 async def test_task_writing_outside_its_working_directory_damages_no_state(
-    bench: Bench, last_reported: Told
+    bench: Bench, last_reported: Reported
 ) -> None:
     job = shell(bench, "for f in shim exit start; do echo garbage > ../$f.json; done; rm -rf ../*")
     async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -170,7 +172,7 @@ async def test_task_writing_outside_its_working_directory_damages_no_state(
 
 @pytest.mark.parametrize("moment", ["running", "before-a-stop"])
 async def test_task_that_suspends_its_shim_is_ended(
-    bench: Bench, last_reported: Told, moment: str
+    bench: Bench, last_reported: Reported, moment: str
 ) -> None:
     job = shell(bench, "kill -STOP $PPID; " + ("exit 0" if moment == "running" else "sleep 300"))
     stop = asyncio.Event()
@@ -187,7 +189,9 @@ async def test_task_that_suspends_its_shim_is_ended(
     assert run.result().phase is expected, run.result().failure
 
 
-async def test_shim_that_does_not_end_in_time_is_killed(bench: Bench, last_reported: Told) -> None:
+async def test_shim_that_does_not_end_in_time_is_killed(
+    bench: Bench, last_reported: Reported
+) -> None:
     """Here a process that ignores SIGTERM stands for a shim that hangs."""
     runtime = process(bench)
     runtime._bounds = replace(runtime._bounds, margin=timedelta(0))
@@ -214,7 +218,7 @@ async def test_shim_that_does_not_end_in_time_is_killed(bench: Bench, last_repor
 
 
 async def test_withdrawn_attempt_stays_withdrawn_and_its_shim_gets_no_claim(
-    bench: Bench, last_reported: Told
+    bench: Bench, last_reported: Reported
 ) -> None:
     """A shim that has read its order claims the attempt just after it was aborted."""
     runtime, stop = process(bench), asyncio.Event()

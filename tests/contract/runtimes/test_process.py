@@ -18,7 +18,7 @@ from dataplane.agent.runtimes.process.process_identity import (
 from dataplane.agent.runtimes.process.runtime import ProcessRuntime
 from dataplane.agent.runtimes.protocol import NoLogError
 from shared.model.phases import Phase
-from tests.contract.runtimes.conftest import Bench, Told
+from tests.contract.runtimes.conftest import Bench, Reported
 from tests.unit.agent.assignments import make_assignment
 
 pytestmark = pytest.mark.parametrize("bench", ["process"], indirect=True)
@@ -36,7 +36,9 @@ async def test_follow_unknown_attempt_raises_no_log_error(bench: Bench) -> None:
         await anext(bench.runtime.follow(make_assignment(9).attempt, 0))
 
 
-async def test_attempt_started_by_two_runtimes_runs_once(bench: Bench, last_reported: Told) -> None:
+async def test_attempt_started_by_two_runtimes_runs_once(
+    bench: Bench, last_reported: Reported
+) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
         runs = [
             tasks.create_task(runtime.run(bench.short, last_reported, asyncio.Event()))
@@ -53,7 +55,7 @@ async def test_attempt_started_by_two_runtimes_runs_once(bench: Bench, last_repo
 
 
 async def test_sweep_removes_old_directories_of_ended_attempts(
-    bench: Bench, last_reported: Told
+    bench: Bench, last_reported: Reported
 ) -> None:
     attempt = bench.short.assignment.attempt
     async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -67,7 +69,9 @@ async def test_sweep_removes_old_directories_of_ended_attempts(
         await anext(runtime.follow(attempt, 0))
 
 
-async def test_sweep_stops_process_of_orphaned_attempt(bench: Bench, last_reported: Told) -> None:
+async def test_sweep_stops_process_of_orphaned_attempt(
+    bench: Bench, last_reported: Reported
+) -> None:
     stop = asyncio.Event()
     async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
         run = tasks.create_task(bench.runtime.run(bench.endless, last_reported, stop))
@@ -78,7 +82,9 @@ async def test_sweep_stops_process_of_orphaned_attempt(bench: Bench, last_report
     assert run.result().phase is Phase.ABORTED
 
 
-async def test_missing_program_is_named_in_start_failure(bench: Bench, last_reported: Told) -> None:
+async def test_missing_program_is_named_in_start_failure(
+    bench: Bench, last_reported: Reported
+) -> None:
     job = bench.short
     assert job.task.container is not None
     assert shutil.which("no-such-program") is None
@@ -90,7 +96,7 @@ async def test_missing_program_is_named_in_start_failure(bench: Bench, last_repo
     assert "no-such-program" in end.failure.message
 
 
-async def test_killed_shim_takes_its_task_along(bench: Bench, last_reported: Told) -> None:
+async def test_killed_shim_takes_its_task_along(bench: Bench, last_reported: Reported) -> None:
     runtime = process(bench)
     async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as tasks:
         run = tasks.create_task(runtime.run(bench.endless, last_reported, asyncio.Event()))
@@ -106,7 +112,7 @@ async def test_killed_shim_takes_its_task_along(bench: Bench, last_reported: Tol
 
 
 async def test_shim_does_not_start_attempt_aborted_before(
-    bench: Bench, last_reported: Told
+    bench: Bench, last_reported: Reported
 ) -> None:
     """An agent died when it had ordered a shim; the next one is told to stop the attempt."""
     runtime, stop = process(bench), asyncio.Event()
@@ -134,7 +140,7 @@ async def test_shim_does_not_start_attempt_aborted_before(
 
 @pytest.mark.parametrize("prefix", [(), ("env", "-i")], ids=["marked", "without-environment"])
 async def test_running_attempt_whose_claim_is_lost_is_killed_and_not_started_again(
-    bench: Bench, last_reported: Told, prefix: tuple[str, ...]
+    bench: Bench, last_reported: Reported, prefix: tuple[str, ...]
 ) -> None:
     """
     A disk may forget after a power cut, and people remove directories.
@@ -167,7 +173,7 @@ async def test_running_attempt_whose_claim_is_lost_is_killed_and_not_started_aga
 
 @pytest.mark.parametrize("boot_id", [None, "an-earlier-one"], ids=["pid-reused", "restarted"])
 async def test_process_with_reused_pid_is_not_killed(
-    bench: Bench, last_reported: Told, boot_id: str | None
+    bench: Bench, last_reported: Reported, boot_id: str | None
 ) -> None:
     runtime = process(bench)
     stranger = await asyncio.create_subprocess_exec("sleep", "300", start_new_session=True)

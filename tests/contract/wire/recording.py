@@ -53,21 +53,21 @@ class Tap(grpc.GenericRpcHandler):
         assert handler_call_details.method == METHOD
         return grpc.stream_stream_rpc_method_handler(self._connect)
 
-    async def _connect(self, said: AsyncIterator[bytes], agent: Any) -> None:
+    async def _connect(self, output: AsyncIterator[bytes], agent: Any) -> None:
         cut = self._cut
         tokens = [pair for pair in agent.invocation_metadata() if pair[0] == "authorization"]
         async with grpc.aio.insecure_channel(self._proxy) as channel:
             call: Any = channel.stream_stream(METHOD)(metadata=tokens)
             async with asyncio.TaskGroup() as pumps:
-                up = pumps.create_task(self._pump_up(said, call))
+                up = pumps.create_task(self._pump_up(output, call))
                 down = pumps.create_task(self._pump_down(call, agent))
                 await cut.wait()
                 up.cancel()
                 down.cancel()
             call.cancel()
 
-    async def _pump_up(self, said: AsyncIterator[bytes], call: Any) -> None:
-        async for raw in said:
+    async def _pump_up(self, output: AsyncIterator[bytes], call: Any) -> None:
+        async for raw in output:
             self.note(AGENT, kind_of(parse(AGENT, raw)), raw)
             await call.write(raw)
 

@@ -59,15 +59,15 @@ async def play_agent(events: Sequence[Event], link: LinkUnderTest, people: Peopl
     ids, recorded = Exchange(), _assignments(events)
     for stream in streams_of(events):
         async with calling(link) as agent, asyncio.TaskGroup() as tasks:
-            heard = Heard()
+            received = Heard()
 
-            async def listen(call: Any = agent.call, heard: Heard = heard) -> None:
+            async def listen(call: Any = agent.call, received: Heard = received) -> None:
                 while isinstance(frame := await call.read(), link_pb2.ControlFrame):
                     for each in frame.assignments.assignments:
                         before = recorded[each.run]
                         ids.add(before.lease_id, each.lease_id)
                         ids.add(before.attempt.action_id, each.attempt.action_id)
-                    heard.take(facts_of(frame))
+                    received.take(facts_of(frame))
 
             listening = tasks.create_task(listen())
             for event in stream:
@@ -75,7 +75,7 @@ async def play_agent(events: Sequence[Event], link: LinkUnderTest, people: Peopl
                     case "agent":
                         await agent.say_bytes(ids(event.raw))
                     case "control plane":
-                        await heard.until(
+                        await received.until(
                             facts_of(Event(by=CONTROL, kind="", raw=ids(event.raw)).frame)
                         )
                     case _:
@@ -107,12 +107,12 @@ class RecordedControlPlane(grpc.GenericRpcHandler):
             self._connect, request_deserializer=link_pb2.AgentFrame.FromString
         )
 
-    async def _connect(self, said: AsyncIterator[link_pb2.AgentFrame], agent: Any) -> None:
-        stream, heard = self._streams.pop(0), Heard()
+    async def _connect(self, output: AsyncIterator[link_pb2.AgentFrame], agent: Any) -> None:
+        stream, received = self._streams.pop(0), Heard()
 
         async def listen() -> None:
-            async for frame in said:
-                heard.take(facts_of(frame))
+            async for frame in output:
+                received.take(facts_of(frame))
 
         async with asyncio.TaskGroup() as tasks:
             listening = tasks.create_task(listen())
@@ -120,7 +120,7 @@ class RecordedControlPlane(grpc.GenericRpcHandler):
                 if event.by == CONTROL:
                     await agent.write(self._exchange(event.raw))
                 elif event.by == AGENT:
-                    await heard.until(facts_of(event.frame))
+                    await received.until(facts_of(event.frame))
             listening.cancel()
         if not self._streams:
             self.over.set()

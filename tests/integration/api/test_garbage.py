@@ -162,14 +162,14 @@ async def judge(api: ApiUnderTest, request: bytes, caplog: pytest.LogCaptureFixt
     async with connected(api.url) as client:
         if await client.send(request):
             client.writer.write_eof()
-        said = await client.read_to_end()
-    for status in re.findall(rb"HTTP/1.1 (\d{3}) ", said):
-        assert status < b"500" or (status == b"501" and b"unimplemented" in said), said
-    text = said.decode("latin-1").replace('": "', '":"')
+        output = await client.read_to_end()
+    for status in re.findall(rb"HTTP/1.1 (\d{3}) ", output):
+        assert status < b"500" or (status == b"501" and b"unimplemented" in output), output
+    text = output.decode("latin-1").replace('": "', '":"')
     assert not any(bug in text for bug in BUGS), text
     logged = [record for record in caplog.records if record.exc_info or record.levelno >= 40]
     assert not logged, (logged[0].getMessage(), logged[0].exc_text or logged[0].exc_info)
-    return said
+    return output
 
 
 async def test_garbage_is_refused_as_the_clients(
@@ -197,9 +197,9 @@ async def test_garbage_is_refused_as_the_clients(
 async def test_refusal_of_garbage_says_what_is_wrong(
     api: ApiUnderTest, caplog: pytest.LogCaptureFixture, name: str, words: str
 ) -> None:
-    said = await judge(api, GARBAGE[name], caplog)
-    assert b"invalid_argument" in said
-    assert words.encode() in said
+    output = await judge(api, GARBAGE[name], caplog)
+    assert b"invalid_argument" in output
+    assert words.encode() in output
 
 
 async def test_mutated_requests_are_never_bugs(

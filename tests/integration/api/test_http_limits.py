@@ -102,9 +102,9 @@ async def test_requests_that_are_half_sent_are_ended(limited: ApiUnderTest) -> N
         opened = [await clients.enter_async_context(connected(limited.url)) for _ in halves]
         for client, half in zip(opened, halves, strict=True):
             await client.send(half)
-        said = [await client.read_to_end() for client in opened]
-    assert all(b" 408 " in each and b"VOLARY_HTTP_HEAD_SECONDS" in each for each in said)
-    assert said[3].startswith(b"HTTP/1.1 200")
+        output = [await client.read_to_end() for client in opened]
+    assert all(b" 408 " in each and b"VOLARY_HTTP_HEAD_SECONDS" in each for each in output)
+    assert output[3].startswith(b"HTTP/1.1 200")
     await until(lambda: len(limited.connections) == 0, "all are closed")
 
 

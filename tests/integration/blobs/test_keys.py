@@ -39,13 +39,13 @@ class _Answers(BaseHTTPRequestHandler):
             self.send_error(401)
             return
         self.server.given += 1
-        said = {
+        output = {
             "AccessKeyId": f"container-{self.server.given}",
             "SecretAccessKey": "secret",
             "Token": "session",
             "Expiration": _UNTIL.isoformat().replace("+00:00", "Z"),
         }
-        self._say(json.dumps(said))
+        self._say(json.dumps(output))
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -78,8 +78,8 @@ def service() -> Iterator[_Service]:
 
 async def test_access_key_prefers_options_over_environment() -> None:
     environment = {"AWS_ACCESS_KEY_ID": "env", "AWS_SECRET_ACCESS_KEY": "s"}
-    said = S3Options(access_key="said", secret_key=SecretText("s"))
-    assert (await AccessKeys(said, FakeClock().now, environment).current()).id == "said"
+    output = S3Options(access_key="said", secret_key=SecretText("s"))
+    assert (await AccessKeys(output, FakeClock().now, environment).current()).id == "said"
     assert (await AccessKeys(S3Options(), FakeClock().now, environment).current()).id == "env"
 
 

@@ -23,7 +23,7 @@ async def digits(served: Served) -> str:
 
 
 @pytest.mark.parametrize(
-    ("asked", "part", "told"),
+    ("asked", "part", "content_range"),
     [
         ("bytes=2-4", b"234", "bytes 2-4/10"),
         ("bytes=7-", b"789", "bytes 7-9/10"),
@@ -34,12 +34,12 @@ async def digits(served: Served) -> str:
     ],
 )
 async def test_serving_a_range(
-    served: Served, digits: str, asked: str, part: bytes, told: str
+    served: Served, digits: str, asked: str, part: bytes, content_range: str
 ) -> None:
     answer = await served.http.get(digits, headers={"Range": asked})
 
     assert (answer.status_code, answer.content) == (206, part)
-    assert answer.headers["content-range"] == told
+    assert answer.headers["content-range"] == content_range
     assert answer.headers["content-length"] == str(len(part))
 
 

@@ -9,7 +9,7 @@ import pytest
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.connectors.runtime import ConnectorRuntime
 from shared.kit.clock import SystemClock
-from tests.contract.runtimes.conftest import Bench, Told
+from tests.contract.runtimes.conftest import Bench, Reported
 from tests.contract.runtimes.test_runtimes import (  # noqa: F401 - they are run with this bench
     test_attempt_succeeds_with_its_output_uri,
     test_cancelled_run_is_resumed_by_the_next_agent,
@@ -42,5 +42,5 @@ async def bench(server: Server, tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 @pytest.fixture
-def last_reported() -> Told:
-    return Told()
+def last_reported() -> Reported:
+    return Reported()

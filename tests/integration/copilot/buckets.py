@@ -174,9 +174,9 @@ class S3Bucket:
             "X-Amz-SignedHeaders": ";".join(["host", *headers]),
         }
         pairs = "&".join(f"{name}={quote(terms[name], safe='')}" for name in sorted(terms))
-        said = "".join(f"{name}:{text}\n" for name, text in {"host": host, **headers}.items())
+        output = "".join(f"{name}:{text}\n" for name, text in {"host": host, **headers}.items())
         names = terms["X-Amz-SignedHeaders"]
-        request = f"{method}\n{path}\n{pairs}\n{said}\n{names}\nUNSIGNED-PAYLOAD"
+        request = f"{method}\n{path}\n{pairs}\n{output}\n{names}\nUNSIGNED-PAYLOAD"
         digest = hashlib.sha256(request.encode()).hexdigest()
         key_bytes = f"AWS4{self._options.secret_key.reveal()}".encode()
         for word in scope.split("/"):
@@ -195,10 +195,10 @@ class AzureBucket:
 
     def link(self, method: Method, key: str, *, expired: bool = False) -> dict[str, object]:
         url = obstore.sign(self.store, _VERBS[method], key, _HOUR)
-        said: dict[str, object] = {"url": url.replace("sig=", "sig=0") if expired else url}
+        output: dict[str, object] = {"url": url.replace("sig=", "sig=0") if expired else url}
         if method is Method.PUT:
-            said["headers"] = {"x-ms-blob-type": "BlockBlob"}
-        return said
+            output["headers"] = {"x-ms-blob-type": "BlockBlob"}
+        return output
 
     async def begin(self, key: str, *, crc32: bool) -> dict[str, object]:  # noqa: ARG002
         return {"upload": hashlib.sha256(key.encode()).hexdigest()}

@@ -78,7 +78,7 @@ async def tls_pod(tmp_path: Path) -> AsyncIterator[Pod]:
     authority = Authority(tmp_path / "authority")
     identity = authority.issue("store", reached_at=["127.0.0.1"])
     async with directory_pod(tmp_path, identity) as made:
-        made.told = {"links": {"ca_file": str(authority.certificate)}}
+        made.overrides = {"links": {"ca_file": str(authority.certificate)}}
         yield made
 
 

@@ -28,7 +28,7 @@ Running = AbstractAsyncContextManager[asyncio.subprocess.Process]
 @dataclass(frozen=True, slots=True)
 class Ended:
     code: int
-    said: str  # to stderr
+    output: str  # to stderr
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Pod:
     signer: Signer
     address: str
     outputs_wanted: dict[str, LiteralType] = field(default_factory=dict)
-    told: dict[str, object] = field(default_factory=dict)  # over the usual handoff
+    overrides: dict[str, object] = field(default_factory=dict)  # over the usual handoff
     token: str = "token-of-an-attempt"  # noqa: S105
     words: Sequence[str] = ()  # before its command
     environment: dict[str, str] = field(default_factory=dict)  # besides ours
@@ -88,29 +88,29 @@ class Pod:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
 
-    async def download(self, **told: object) -> Ended:
-        process = await self._start("download", told)
+    async def download(self, **overrides: object) -> Ended:
+        process = await self._start("download", overrides)
         return await _end(process)
 
-    async def sidecar(self, **told: object) -> Ended:
+    async def sidecar(self, **overrides: object) -> Ended:
         """Run it over what the task has left already, and end it as the kubelet does."""
-        async with self.running_sidecar(**told) as process:
+        async with self.running_sidecar(**overrides) as process:
             await self.is_waiting(process)
             process.terminate()
             return await _end(process)
 
-    def running_download(self, **told: object) -> Running:
-        return self._running("download", told)
+    def running_download(self, **overrides: object) -> Running:
+        return self._running("download", overrides)
 
-    def running_sidecar(self, **told: object) -> Running:
+    def running_sidecar(self, **overrides: object) -> Running:
         self.outputs_at.mkdir(exist_ok=True)
-        return self._running("sidecar", told)
+        return self._running("sidecar", overrides)
 
     @asynccontextmanager
     async def _running(
-        self, command: str, told: Mapping[str, object]
+        self, command: str, overrides: Mapping[str, object]
     ) -> AsyncIterator[asyncio.subprocess.Process]:
-        process = await self._start(command, told)
+        process = await self._start(command, overrides)
         try:
             yield process
         finally:
@@ -137,17 +137,19 @@ class Pod:
         body = await self.get("a0/1/error.pb")
         return None if body is None else ErrorDocument.FromString(body).error
 
-    async def _start(self, command: str, told: Mapping[str, object]) -> asyncio.subprocess.Process:
+    async def _start(
+        self, command: str, overrides: Mapping[str, object]
+    ) -> asyncio.subprocess.Process:
         token = self.root / "token"
         token.write_text(f"{self.token}\n")
         handoff = self.root / f"{command}.json"
-        handoff.write_text(json.dumps(self._handoff(token, {**self.told, **told})))
+        handoff.write_text(json.dumps(self._handoff(token, {**self.overrides, **overrides})))
         return await asyncio.create_subprocess_exec(
             *self.words, sys.executable, "-m", "dataplane.copilot", command, "--handoff", str(handoff),
             stderr=asyncio.subprocess.PIPE, env={**os.environ, **self.environment},
         )  # fmt: skip
 
-    def _handoff(self, token: Path, told: Mapping[str, object]) -> dict[str, object]:
+    def _handoff(self, token: Path, overrides: Mapping[str, object]) -> dict[str, object]:
         interface = VariableMap()
         for name, kind in self.outputs_wanted.items():
             interface.variables.add(key=name).value.type.CopyFrom(kind)
@@ -161,7 +163,7 @@ class Pod:
                 "interface": b64encode(interface.SerializeToString()).decode(),
             },
         }
-        for name, change in told.items():
+        for name, change in overrides.items():
             before = usual.get(name)
             both = isinstance(before, dict) and isinstance(change, dict)
             usual[name] = {**before, **change} if both else change  # type: ignore[dict-item]
@@ -174,6 +176,6 @@ def _lines(path: Path) -> list[str]:
 
 async def _end(process: asyncio.subprocess.Process) -> Ended:
     async with asyncio.timeout(_TIMEOUT_SECONDS):
-        _, said = await process.communicate()
+        _, output = await process.communicate()
     assert process.returncode is not None
-    return Ended(process.returncode, said.decode())
+    return Ended(process.returncode, output.decode())

@@ -23,7 +23,7 @@ def pod(s3_pod: Pod) -> Pod:
 async def test_the_store_keeps_the_checksums_of_parts(pod: Pod) -> None:
     ended = await pod.sidecar()
 
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert await pod.get("a0/1/raw/large") == _LARGE
     assert (await _checksum(pod)).endswith("-3"), "of three parts' CRC-32s"
 
@@ -33,7 +33,7 @@ async def test_a_signer_that_knows_no_checksums_is_served_by_md5(pod: Pod) -> No
 
     ended = await pod.sidecar()
 
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert await pod.get("a0/1/raw/large") == _LARGE
     assert await _checksum(pod) == ""
 
@@ -45,7 +45,7 @@ async def test_a_part_altered_on_its_way_is_sent_again(pod: Pod, checksums: bool
         pod.environment = {"http_proxy": proxy.address}
         ended = await pod.sidecar()
 
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert proxy.left == 0
     assert await pod.get("a0/1/raw/large") == _LARGE
 
@@ -58,8 +58,8 @@ async def test_a_line_that_always_alters_is_given_up(pod: Pod, checksums: bool) 
         ended = await pod.sidecar()
 
     assert ended.code == 1
-    assert "cannot upload" in ended.said
-    assert "400" in ended.said
+    assert "cannot upload" in ended.output
+    assert "400" in ended.output
     assert await pod.get("a0/1/raw/large") is None
     assert await pod.get("a0/1/outputs.pb") is None
 

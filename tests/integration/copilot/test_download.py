@@ -38,7 +38,7 @@ async def test_simple_values_are_files_of_text(pod: Pod) -> None:
 
     ended = await pod.download()
 
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     texts = {path.name: path.read_bytes() for path in pod.inputs_at.iterdir() if path.suffix == ""}
     assert texts == {
         "whole": b"-7",
@@ -125,7 +125,7 @@ async def test_files_and_directories_come_from_any_store(any_pod: Pod) -> None:
 
     ended = await pod.download()
 
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert (pod.inputs_at / "large").read_bytes() == large
     (pod.inputs_at / "large").unlink()
     folder = {f"deep{odd}{number}/er/file": b"%d" % number for number in range(5)}

@@ -35,7 +35,7 @@ async def test_expired_link_is_replaced(any_pod: Pod) -> None:
     pod.signer.faults.expired = 2
     shipped = await pod.sidecar()
 
-    assert (brought.code, shipped.code) == (0, 0), (brought.said, shipped.said)
+    assert (brought.code, shipped.code) == (0, 0), (brought.output, shipped.output)
     assert (pod.inputs_at / "f").read_bytes() == b"content"
     assert await pod.get("a0/1/raw/out") == b"left"
 
@@ -51,7 +51,7 @@ async def test_one_link_is_asked_for_when_all_parts_find_it_expired(s3_pod: Pod)
     pod.signer.faults.expired = 2
     ended = await pod.download()
 
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert (pod.inputs_at / "f").read_bytes() == large
     assert pod.signer.faults.asked["get"] == usual + 2
 
@@ -63,7 +63,7 @@ async def test_a_link_that_stays_bad_is_given_up(pod: Pod) -> None:
     ended = await pod.download()
 
     assert ended.code == 1
-    assert "this link expired at" in ended.said
+    assert "this link expired at" in ended.output
     assert pod.signer.faults.asked["get"] == 4
 
 
@@ -73,7 +73,7 @@ async def test_a_store_that_is_busy_is_waited_for(pod: Pod) -> None:
 
     ended = await pod.download()
 
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert len(pod.store.requests) == 4
 
 
@@ -85,7 +85,7 @@ async def test_a_body_altered_on_its_way_down_is_fetched_again(pod: Pod) -> None
 
     ended = await pod.download()
 
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert (pod.inputs_at / "f").read_bytes() == body
 
 
@@ -96,7 +96,7 @@ async def test_a_body_broken_off_is_fetched_again(pod: Pod) -> None:
 
     ended = await pod.download()
 
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert (pod.inputs_at / "f").read_bytes() == body
 
 
@@ -107,7 +107,7 @@ async def test_a_body_altered_on_its_way_up_is_sent_again(pod: Pod) -> None:
 
     ended = await pod.sidecar()
 
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert await pod.get("a0/1/raw/f") == b"content"
 
 
@@ -118,8 +118,8 @@ async def test_retry_timeout_ends_a_failing_transfer(pod: Pod) -> None:
     ended = await pod.download(seconds={"patience": 0.5})
 
     assert ended.code == 1
-    assert "cannot download" in ended.said
-    assert "500 as planned" in ended.said
+    assert "cannot download" in ended.output
+    assert "500 as planned" in ended.output
 
 
 async def test_store_error_is_reported_without_secrets(pod: Pod) -> None:
@@ -133,8 +133,8 @@ async def test_store_error_is_reported_without_secrets(pod: Pod) -> None:
     ended = await pod.download()
 
     assert ended.code == 1
-    assert "403 SignatureDoesNotMatch: It does not match" in ended.said
-    assert "s3cret" not in ended.said
+    assert "403 SignatureDoesNotMatch: It does not match" in ended.output
+    assert "s3cret" not in ended.output
 
 
 async def test_an_input_that_is_gone_is_named(pod: Pod) -> None:
@@ -155,7 +155,7 @@ async def test_signer_refusal_is_not_retried(pod: Pod) -> None:
     ended = await pod.download()
 
     assert ended.code == 1
-    assert "s3://elsewhere/x is not below" in ended.said
+    assert "s3://elsewhere/x is not below" in ended.output
     assert pod.signer.faults.asked["get"] == 2
 
 
@@ -174,7 +174,7 @@ async def test_a_token_that_is_dead_is_told(pod: Pod) -> None:
     ended = await pod.download()
 
     assert ended.code == 1
-    assert "401 this token is not good here" in ended.said
+    assert "401 this token is not good here" in ended.output
 
 
 async def test_a_blob_on_the_public_web_needs_no_signer(pod: Pod) -> None:
@@ -207,7 +207,7 @@ async def test_links_may_come_from_a_file(pod: Pod) -> None:
     brought = await pod.download(links={"file": str(path)})
     shipped = await pod.sidecar(links={"file": str(path)})
 
-    assert (brought.code, shipped.code) == (0, 0), (brought.said, shipped.said)
+    assert (brought.code, shipped.code) == (0, 0), (brought.output, shipped.output)
     assert (pod.inputs_at / "d/a/b").read_bytes() == b"2"
     assert await pod.shipped() == {"x": primitive(5)}
     assert not pod.signer.faults.asked
@@ -222,12 +222,12 @@ async def test_certificates_of_the_agents_own_authority_are_trusted(tls_pod: Pod
 
     brought, shipped = await pod.download(), await pod.sidecar()
 
-    assert (brought.code, shipped.code) == (0, 0), (brought.said, shipped.said)
+    assert (brought.code, shipped.code) == (0, 0), (brought.output, shipped.output)
     assert (pod.inputs_at / "f").read_bytes() == body
     assert await pod.get("a0/1/raw/f") == body
     stranger = await pod.download(links={"ca_file": ""}, seconds={"patience": 0.1})
     assert stranger.code == 1
-    assert "CERTIFICATE_VERIFY_FAILED" in stranger.said
+    assert "CERTIFICATE_VERIFY_FAILED" in stranger.output
 
 
 @pytest.mark.parametrize("path", ["../out", "a/../../out", "/etc/out", "a//b", "a/./b", ".."])
@@ -247,8 +247,8 @@ async def test_no_name_leads_out_of_the_inputs(pod: Pod, path: str) -> None:
 
     ended = await pod.download(links={"file": str(links)})
 
-    assert ended.code == 3, ended.said
-    assert repr(path) in ended.said
+    assert ended.code == 3, ended.output
+    assert repr(path) in ended.output
     assert not list(pod.root.rglob("out"))
 
 
@@ -271,8 +271,8 @@ async def test_limit_errors_name_the_remedy(pod: Pod) -> None:
     document = await pod.download(limits={"document_bytes": 100})
 
     assert (files.code, document.code) == (3, 3)
-    assert "pack them into an archive" in files.said
-    assert "more than 100 bytes; pass large data as files" in document.said
+    assert "pack them into an archive" in files.output
+    assert "more than 100 bytes; pass large data as files" in document.output
 
 
 async def test_invalid_outputs_are_reported(pod: Pod) -> None:
@@ -298,12 +298,12 @@ async def test_invalid_outputs_are_reported(pod: Pod) -> None:
     ):
         pod.outputs_wanted = {name: kind}
         ended = await pod.sidecar(limits={"value_bytes": 1000})
-        assert ended.code == 3, ended.said
+        assert ended.code == 3, ended.output
         error = await pod.error()
         assert error is not None
         assert (error.code, error.kind, error.origin) == (code, 1, 1)
         assert reason in error.message
-        assert reason in ended.said
+        assert reason in ended.output
     assert await pod.get("a0/1/outputs.pb") is None
 
 
@@ -311,4 +311,6 @@ async def test_invalid_handoff_exits_with_2(pod: Pod) -> None:
     ended = await pod.download(inputs={"layout": "SIDEWAYS"})
 
     assert ended.code == 2
-    assert "the handoff's inputs.layout is 'SIDEWAYS'; give one of DIRECT, NAMED_DIR" in ended.said
+    assert (
+        "the handoff's inputs.layout is 'SIDEWAYS'; give one of DIRECT, NAMED_DIR" in ended.output
+    )

@@ -65,7 +65,7 @@ async def test_files_of_text_are_simple_values(pod: Pod) -> None:
 
     ended = await pod.sidecar()
 
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert await pod.shipped() == {name: literal for name, (_, _, literal) in left.items()}
     assert list(await pod.shipped()) == list(left), "the interface's order is kept"
     assert await pod.error() is None
@@ -113,7 +113,7 @@ async def test_lists_and_dicts_are_directories_or_json(pod: Pod) -> None:
 
     ended = await pod.sidecar()
 
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     shipped = await pod.shipped()
     assert [_value(each) for each in shipped["xs"].collection.literals] == [0, 1, 9, 10]
     ys = [each.scalar.union.value for each in shipped["ys"].collection.literals]
@@ -147,7 +147,7 @@ async def test_files_and_directories_go_to_any_store(any_pod: Pod) -> None:
 
     ended = await pod.sidecar()
 
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     assert await pod.get("a0/1/raw/f") == b"content"
     assert await pod.get("a0/1/raw/empty") == b""
     assert await pod.get("a0/1/raw/large") == large
@@ -205,7 +205,7 @@ async def test_native_sidecar_stays_until_sigterm(pod: Pod) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "code", "message", "recoverable"),
+    ("output", "code", "message", "recoverable"),
     [
         ("it broke\n", "UserError", "it broke", True),
         ('{"message": "no", "code": "Bad", "recoverable": false}', "Bad", "no", False),
@@ -215,17 +215,17 @@ async def test_native_sidecar_stays_until_sigterm(pod: Pod) -> None:
 )
 async def test_error_file_of_the_task_becomes_error_pb(
     pod: Pod,
-    said: str,
+    output: str,
     code: str,
     message: str,
     recoverable: bool,  # noqa: FBT001
 ) -> None:
     pod.outputs_wanted = {"x": simple(INTEGER)}
-    pod.leave("_ERROR", said)
+    pod.leave("_ERROR", output)
 
     ended = await pod.sidecar()
 
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.output
     error = await pod.error()
     assert error is not None
     assert (error.code, error.message, error.kind) == (code, message, int(recoverable))
@@ -242,7 +242,7 @@ async def test_a_large_upload_that_fails_leaves_no_parts(s3_pod: Pod) -> None:
 
     ended = await pod.sidecar()
 
-    assert ended.code == 1, ended.said
+    assert ended.code == 1, ended.output
     assert pod.signer.faults.asked["abandon"] == 1
     assert isinstance(pod.signer.bucket, S3Bucket)
     assert await pod.signer.bucket.uploads() == []

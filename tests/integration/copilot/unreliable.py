@@ -66,8 +66,8 @@ class _Altered:
     async def __call__(self, message: Message) -> None:
         body = message.get("body", b"")
         if self._md5 and message["type"] == "http.response.start":
-            said = (b"content-md5", self._md5.encode())
-            message = {**message, "headers": [*message["headers"], said]}
+            output = (b"content-md5", self._md5.encode())
+            message = {**message, "headers": [*message["headers"], output]}
         if body and not self._whole:
             await self._send({**message, "body": body[: len(body) // 2], "more_body": True})
             raise ConnectionAbortedError("as planned")

@@ -44,7 +44,7 @@ async def test_revocation_reaches_every_replica_by_notification(
     database: Database, database_url: str
 ) -> None:
     clock = SystemClock()
-    heard: list[asyncio.Queue[Collection[Revocation]]] = []
+    received: list[asyncio.Queue[Collection[Revocation]]] = []
     async with AsyncExitStack() as replicas:
         for _ in range(3):
             revocations, queue = Revocations(clock), asyncio.Queue[Collection[Revocation]]()
@@ -53,9 +53,9 @@ async def test_revocation_reaches_every_replica_by_notification(
             replicas.enter_context(revocations.listening(queue.put_nowait))
             await replicas.enter_async_context(running(feeds, at_most=60))
             await replicas.enter_async_context(running(reader, at_most=60))
-            heard.append(queue)
+            received.append(queue)
         await revoke_login(database, clock)
-        for queue in heard:
+        for queue in received:
             [revocation] = await queue.get()
             assert (revocation.org, revocation.kind, revocation.id) == (ORG, "login", "f1")
 

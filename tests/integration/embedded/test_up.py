@@ -29,15 +29,15 @@ def refused(*options: str) -> str:
 
 def require_gone(up: volary.VolaryUp, family: list[psutil.Process]) -> None:
     _, alive = psutil.wait_procs(family, timeout=60)
-    assert not alive, f"{[process.cmdline() for process in alive]}\n{up.said()}"
+    assert not alive, f"{[process.cmdline() for process in alive]}\n{up.output()}"
 
 
 def test_banner_shows_the_endpoint_and_the_anonymous_warning(tmp_path: Path) -> None:
     with volary.running(tmp_path / "data") as up:
-        said = up.said()
-    assert f"endpoint   {up.endpoint}" in said
-    assert str(tmp_path / "data") in said
-    assert "ANONYMOUS" in said
+        output = up.output()
+    assert f"endpoint   {up.endpoint}" in output
+    assert str(tmp_path / "data") in output
+    assert "ANONYMOUS" in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -49,7 +49,7 @@ def test_signal_stops_volary_up_and_its_children(tmp_path: Path, number: signal.
         assert up.stop(number) == 0
     require_gone(up, family)
     assert not (tmp_path / "data" / "up.json").exists()
-    assert "Traceback" not in up.said()
+    assert "Traceback" not in up.output()
 
 
 def test_volary_up_killed_outright_leaves_no_child_and_starts_again(tmp_path: Path) -> None:
@@ -76,8 +76,8 @@ def test_postgres_that_dies_ends_volary_up_with_an_error(tmp_path: Path) -> None
     with volary.running(tmp_path / "data") as up:
         psutil.Process(postmaster(up)).kill()
         assert up.process.wait(60) == 1
-    assert "the embedded Postgres exited" in up.said()
-    assert "Traceback" not in up.said().partition("Error:")[2]
+    assert "the embedded Postgres exited" in up.output()
+    assert "Traceback" not in up.output().partition("Error:")[2]
 
 
 def postmaster(up: volary.VolaryUp) -> int:
@@ -86,9 +86,9 @@ def postmaster(up: volary.VolaryUp) -> int:
 
 def test_second_volary_up_on_a_directory_names_the_first(tmp_path: Path) -> None:
     with volary.running(tmp_path / "data") as up:
-        said = refused("--data-dir", str(up.data), "--http-port", "0", "--link-port", "0")
-    assert f"in use by another volary up (pid {up.process.pid})" in said
-    assert "--data-dir" in said
+        output = refused("--data-dir", str(up.data), "--http-port", "0", "--link-port", "0")
+    assert f"in use by another volary up (pid {up.process.pid})" in output
+    assert "--data-dir" in output
 
 
 @pytest.mark.parametrize("option", ["--http-port", "--link-port"])
@@ -96,49 +96,51 @@ def test_port_in_use_is_named_with_its_option(tmp_path: Path, option: str) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         free = {"--http-port": "0", "--link-port": "0", option: str(port)}
-        said = refused(
+        output = refused(
             "--data-dir", str(tmp_path / "data"), *(word for pair in free.items() for word in pair)
         )
-    assert f"port {port} of 127.0.0.1 is in use" in said
-    assert option in said
+    assert f"port {port} of 127.0.0.1 is in use" in output
+    assert option in output
 
 
 def test_a_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    said = refused("--data-dir", str(tmp_path / "file" / "data"))
-    assert f"cannot write to {tmp_path / 'file' / 'data'} (Not a directory)" in said
+    output = refused("--data-dir", str(tmp_path / "file" / "data"))
+    assert f"cannot write to {tmp_path / 'file' / 'data'} (Not a directory)" in output
 
 
 def test_data_directory_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     (tmp_path / "release").write_text("99.0.0\n")
-    said = refused("--data-dir", str(tmp_path))
-    assert "last used by Volary 99.0.0" in said
+    output = refused("--data-dir", str(tmp_path))
+    assert "last used by Volary 99.0.0" in output
     assert not (tmp_path / "postgres").exists()
 
 
 def test_host_other_than_loopback_is_refused_in_anonymous_mode(tmp_path: Path) -> None:
-    said = refused("--data-dir", str(tmp_path), "--host", "0.0.0.0")  # noqa: S104
-    assert "0.0.0.0 is not this machine's loopback" in said
+    output = refused("--data-dir", str(tmp_path), "--host", "0.0.0.0")  # noqa: S104
+    assert "0.0.0.0 is not this machine's loopback" in output
 
 
 def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_path: Path) -> None:
-    said = refused(
+    output = refused(
         *("--data-dir", str(tmp_path), "--http-port", "0", "--link-port", "0"),
         *("--database-url", "postgresql://me:pa55word@127.0.0.1:1/nowhere"),
     )
-    assert "cannot use the database at 127.0.0.1:1/nowhere" in said
-    assert "pa55word" not in said
+    assert "cannot use the database at 127.0.0.1:1/nowhere" in output
+    assert "pa55word" not in output
 
 
 def test_http_and_link_port_must_differ(tmp_path: Path) -> None:
     port = str(free_ports(1)[0])
-    said = refused("--data-dir", str(tmp_path), "--http-port", port, "--link-port", port)
-    assert f"--http-port and --link-port are both {port}" in said
+    output = refused("--data-dir", str(tmp_path), "--http-port", port, "--link-port", port)
+    assert f"--http-port and --link-port are both {port}" in output
 
 
 def test_malformed_blob_base_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    said = refused("--data-dir", str(tmp_path / "data"), "--blob-base", "/tmp/blobs")  # noqa: S108
-    assert "--blob-base is '/tmp/blobs'; set it to file:///directory or s3://bucket/prefix" in said
+    output = refused("--data-dir", str(tmp_path / "data"), "--blob-base", "/tmp/blobs")  # noqa: S108
+    assert (
+        "--blob-base is '/tmp/blobs'; set it to file:///directory or s3://bucket/prefix" in output
+    )
     assert not (tmp_path / "data").exists()
 
 

@@ -122,10 +122,10 @@ class Agent:
         await self.say(hello=make_hello(**hello))
         return (await self.hear("welcome")).welcome
 
-    async def open(self, held: Sequence[Lease] = ()) -> Sequence[link_pb2.VerdictOnLease]:
+    async def open(self, held_leases: Sequence[Lease] = ()) -> Sequence[link_pb2.VerdictOnLease]:
         """Greet and take stock; return the verdicts."""
         await self.greet()
-        await self.say(inventory=make_inventory(held))
+        await self.say(inventory=make_inventory(held_leases))
         statuses = (await self.hear("verdicts")).verdicts
         assert statuses.last
         return statuses.verdicts
@@ -188,8 +188,8 @@ def make_leases(leases: Sequence[Lease]) -> list[assignment_pb2.Lease]:
     return [render_lease(attempt, lease) for attempt, lease in leases]
 
 
-def make_inventory(held: Sequence[Lease], *, last: bool = True) -> link_pb2.Inventory:
-    return link_pb2.Inventory(leases=make_leases(held), last=last)
+def make_inventory(held_leases: Sequence[Lease], *, last: bool = True) -> link_pb2.Inventory:
+    return link_pb2.Inventory(leases=make_leases(held_leases), last=last)
 
 
 @asynccontextmanager

@@ -109,7 +109,11 @@ def strange_frames() -> dict[str, link_pb2.AgentFrame]:
         "a reply to no call": frame(reply=call_pb2.Reply(id=2**64 - 1)),
         "a heartbeat of the largest numbers": frame(
             heartbeat=link_pb2.Heartbeat(
-                number=2**63 - 1, sent_at_us=MOST, held=2**31 - 1, running=2**31 - 1, noted=MOST
+                number=2**63 - 1,
+                sent_at_us=MOST,
+                held=2**31 - 1,
+                running=2**31 - 1,
+                noted=MOST,
             )
         ),
         "a heartbeat of the smallest": frame(heartbeat=link_pb2.Heartbeat(sent_at_us=-MOST)),

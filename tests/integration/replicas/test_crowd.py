@@ -53,4 +53,4 @@ async def test_400_watches_opened_at_once_leave_probes_agent_and_loops_alone(
         failed = [float(count) for count in _FAILURES.findall(read(replica, "/metrics"))]
         assert sum(failed) == 0
         assert replica.has_agent()
-        assert replica.program.said().count("agent connected") == 1
+        assert replica.program.output().count("agent connected") == 1

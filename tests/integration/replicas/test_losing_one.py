@@ -127,8 +127,8 @@ async def test_stopped_replica_hands_over_agents_and_watches(own_world: World) -
         assert await watching is Code.UNAVAILABLE
     assert await own_world.retries() == 0
     assert await own_world.longest_wait() < _MOST_SECONDS
-    assert "stopping" in own_world.agent.said()
-    assert "Traceback" not in leaving.program.said()
+    assert "stopping" in own_world.agent.output()
+    assert "Traceback" not in leaving.program.output()
 
 
 async def test_three_replicas_are_restarted_one_after_the_other_under_load(
@@ -160,7 +160,7 @@ async def test_three_replicas_are_restarted_one_after_the_other_under_load(
     assert len(names) > 50
     assert await own_world.retries() == 0
     assert await own_world.longest_wait() < _MOST_SECONDS
-    assert all("Traceback" not in each.program.said() for each in own_world.replicas)
+    assert all("Traceback" not in each.program.output() for each in own_world.replicas)
 
 
 async def test_replica_is_not_ready_before_it_stops(own_world: World) -> None:

@@ -93,9 +93,9 @@ async def test_a_log_is_followed_live_at_every_replica_and_read_there_afterwards
 
     async with asyncio.TaskGroup() as tasks:
         followed = [tasks.create_task(follow(number)) for number in range(3)]
-    [said] = {each.result() for each in followed}
-    assert said.index("before\n") < said.index("after\n")
-    assert {await whole_log(replica, root) for replica in world.replicas} == {said}
+    [output] = {each.result() for each in followed}
+    assert output.index("before\n") < output.index("after\n")
+    assert {await whole_log(replica, root) for replica in world.replicas} == {output}
 
 
 async def test_a_long_log_comes_whole_and_in_order_through_another_replica(world: World) -> None:

@@ -66,8 +66,8 @@ class Replica:
 
     def has_agent(self) -> bool:
         """Whether an agent's stream ends here, by its log."""
-        said = self.program.said()
-        return said.count("agent inventory reconciled") > said.count("agent disconnected")
+        output = self.program.output()
+        return output.count("agent inventory reconciled") > output.count("agent disconnected")
 
 
 class World:
@@ -157,7 +157,7 @@ class World:
             if program is not None and program.is_running:
                 program.end()
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Everything that everybody said, for a test that failed."""
         return "\n".join(
             f"== {path.name}\n{path.read_text(errors='replace')[-6000:]}"
@@ -227,12 +227,12 @@ def condition(root: ActionIdentifier, name: str) -> EnqueueRequest:
 
 
 def wait_until(
-    fact: Callable[[], bool], what: str, *, said: Callable[[], str] = lambda: ""
+    fact: Callable[[], bool], what: str, *, output: Callable[[], str] = lambda: ""
 ) -> None:
     """Wait for what another process does: it can only be looked at again and again."""
     until = time.monotonic() + _WITHIN_SECONDS
     while not fact():
-        assert time.monotonic() < until, f"{what}: not in time\n{said()}"
+        assert time.monotonic() < until, f"{what}: not in time\n{output()}"
         time.sleep(0.02)
 
 

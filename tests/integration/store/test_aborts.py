@@ -146,13 +146,13 @@ async def test_commit_of_reports_and_abort_do_not_deadlock(store: Store) -> None
     sessions = AgentSessions(store.database, FakeClock(NOW))
     timings = AgentInfo(agent_id="a", instance_id="i", software="test")
     session = await sessions.open(ClusterRef(ORG, CLUSTER), timings)
-    held = await store.claim()
-    accepted = [(each.attempt, each.lease) for each in reversed(held)]
+    leased = await store.claim()
+    accepted = [(each.attempt, each.lease) for each in reversed(leased)]
 
     async with asyncio.TaskGroup() as tasks:
         async with store.database.for_org(ORG) as tx:
             await lock_runs(tx, [run])
-            running = [make_report(held[0], 1, Phase.RUNNING)]
+            running = [make_report(leased[0], 1, Phase.RUNNING)]
             assert (await sessions.commit_reports(session, [], running)).locked == running
             acknowledged = tasks.create_task(sessions.settle_locked(session, running))
             await store.until_a_lock_is_waited_for()
@@ -210,17 +210,17 @@ async def test_inventory_and_abort_do_not_deadlock(store: Store) -> None:
     sessions = AgentSessions(store.database, FakeClock(NOW))
     timings = AgentInfo(agent_id="a", instance_id="i", software="test")
     session = await sessions.open(ClusterRef(ORG, CLUSTER), timings)
-    held = sorted(await store.claim(), key=lambda each: each.attempt)
-    accepted = [(each.attempt, each.lease) for each in held]
+    leased = sorted(await store.claim(), key=lambda each: each.attempt)
+    accepted = [(each.attempt, each.lease) for each in leased]
     await sessions.commit_reports(session, accepted, [])
 
     lock = text("SELECT 1 FROM dispatches WHERE org = :org AND action_id = :id FOR UPDATE")
     async with asyncio.TaskGroup() as tasks:
         async with store.database.for_org(ORG) as tx:
-            await tx.execute(lock, {"id": held[0].attempt.action})
+            await tx.execute(lock, {"id": leased[0].attempt.action})
             judged = tasks.create_task(sessions.reconcile_inventory(session, accepted[3:]))
             await store.until_a_lock_is_waited_for()
-            await tx.execute(lock, {"id": held[-1].attempt.action})
+            await tx.execute(lock, {"id": leased[-1].attempt.action})
             assert await abort(tx, run, ROOT, reason="enough", by="someone", now=NOW) == 6
         statuses = await judged
     assert [judgement for _, _, judgement in statuses] == [InventoryDecision.STOP] * 3

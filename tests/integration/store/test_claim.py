@@ -193,11 +193,11 @@ async def test_claim_keeps_the_action_limit_of_a_queue(store: Store) -> None:
     await store.enqueue(*of_queue("narrow", *(make_new_action(f"n{n}") for n in range(10))))
 
     both = await asyncio.gather(*(store.claim(most=5) for _ in range(4)))
-    held = [each for claimed in both for each in claimed]
-    assert len(held) == 3
+    lease_record = [each for claimed in both for each in claimed]
+    assert len(lease_record) == 3
     assert await store.claim() == []
 
-    await end(store, held[0])
+    await end(store, lease_record[0])
     assert len(await store.claim()) == 1
 
 
@@ -206,11 +206,11 @@ async def test_claim_keeps_the_run_limit_of_a_queue(store: Store) -> None:
     for number in range(5):
         await store.create(replace(make_new_run(f"r{number}"), queue="runs"))
     both = await asyncio.gather(*(store.claim(most=5) for _ in range(4)))
-    held = [each for claimed in both for each in claimed]
-    assert len(held) == 2
+    lease_record = [each for claimed in both for each in claimed]
+    assert len(lease_record) == 2
 
     # Actions enqueued by active runs do not count as runs, and may start.
-    [name, *_] = [each.key.run.name for each in held]
+    [name, *_] = [each.key.run.name for each in lease_record]
     await store.enqueue(*of_queue("runs", make_new_action("n", run=name)))
     assert names(await store.claim()) == [f"{name}/n"]
 
@@ -221,9 +221,9 @@ async def test_claim_keeps_the_action_limit_of_a_run_without_its_root(
     await begin(store, "r1", at_once=2)
     await store.enqueue(*(make_new_action(f"n{number}") for number in range(6)))
     both = await asyncio.gather(*(store.claim(most=5) for _ in range(4)))
-    held = [each for claimed in both for each in claimed]
-    assert len(held) == 2
-    await end(store, held[0])
+    lease_record = [each for claimed in both for each in claimed]
+    assert len(lease_record) == 2
+    await end(store, lease_record[0])
     assert len(await store.claim()) == 1
 
 
@@ -251,9 +251,9 @@ async def test_end_of_a_limited_action_notifies_waiting_sessions(store: Store) -
     await make_queue(store, Queue(name="narrow", action_concurrency=1))
     await begin(store, "r1")
     await store.enqueue(*of_queue("narrow", make_new_action("n0"), make_new_action("n1")))
-    [held] = await store.claim()
+    [lease_record] = await store.claim()
     async with store.listening() as received:
-        await end(store, held)
+        await end(store, lease_record)
         assert (await received.get()).work
 
 

@@ -78,7 +78,7 @@ async def test_cordoned_cluster_keeps_its_leases_and_gets_no_more(
 ) -> None:
     agent, store = await operations.connect(), operations.store
     await store.create(make_new_run("r1"))
-    [held] = await agent.take()
+    [lease_record] = await agent.take()
     async with store.listening() as received:
         status = await operations.clusters.cordon(OPERATOR, CLUSTER)
         assert list((await received.get()).stops) == [CLUSTER]  # its session is notified at once
@@ -86,8 +86,8 @@ async def test_cordoned_cluster_keeps_its_leases_and_gets_no_more(
 
     await store.create(make_new_run("r2"))
     assert await agent.take() == []
-    await agent.accept(held)
-    assert await store.report(make_report(held, 1, Phase.SUCCEEDED)) == [AckStatus.APPLIED]
+    await agent.accept(lease_record)
+    assert await store.report(make_report(lease_record, 1, Phase.SUCCEEDED)) == [AckStatus.APPLIED]
 
     await operations.clusters.cordon(OPERATOR, CLUSTER)  # again: no change
     status = await operations.clusters.uncordon(OPERATOR, CLUSTER)
@@ -101,8 +101,8 @@ async def test_drain_returns_unaccepted_leases_and_lists_the_remaining(
     agent, store = await operations.connect(), operations.store
     await store.create(make_new_run())
     await store.enqueue(make_new_action("n1"), make_new_action("n2"))
-    held = {str(each.key.name): each for each in await agent.take()}
-    await agent.accept(held["a0"], held["n1"])
+    lease_record = {str(each.key.name): each for each in await agent.take()}
+    await agent.accept(lease_record["a0"], lease_record["n1"])
     other = ClusterName("c2")
     async with store.database.for_org(ORG) as tx:
         await save_cluster(tx, other, b"other", NOW)
@@ -118,7 +118,7 @@ async def test_drain_returns_unaccepted_leases_and_lists_the_remaining(
     assert await agent.take() == []
 
     # The agent accepts too late the lease that was returned: it may not start the attempt.
-    accepted = [(held["n2"].attempt, held["n2"].lease)]
+    accepted = [(lease_record["n2"].attempt, lease_record["n2"].lease)]
     acknowledged = await agent.sessions.commit_reports(agent.session, accepted, [])
     assert (acknowledged.accepted.confirmed, list(acknowledged.accepted.not_leased)) == (
         [],
@@ -131,13 +131,13 @@ async def test_drain_ends_when_store_ledger_and_runtimes_report_zero(
 ) -> None:
     agent, store = await operations.connect(), operations.store
     await store.create(make_new_run())
-    [held] = await agent.take()
-    await agent.accept(held)
+    [lease_record] = await agent.take()
+    await agent.accept(lease_record)
     await agent.say(held=1, running=1)
     await operations.clusters.drain(OPERATOR, CLUSTER)
 
     async def end() -> None:
-        await store.report(make_report(held, 1, Phase.SUCCEEDED))
+        await store.report(make_report(lease_record, 1, Phase.SUCCEEDED))
 
     async def clean_up() -> None:
         await agent.say(held=0, running=1)
@@ -176,8 +176,8 @@ async def test_drain_deadline_stops_the_remaining_attempts_and_requeues_them(
 ) -> None:
     agent, store = await operations.connect(), operations.store
     run = await store.create(make_new_run(retries=0))
-    [held] = await agent.take()
-    await agent.accept(held)
+    [lease_record] = await agent.take()
+    await agent.accept(lease_record)
     await agent.say(held=1, running=1)
     await operations.clusters.drain(OPERATOR, CLUSTER)
     watch = operations.clusters.watch_drain(
@@ -188,8 +188,8 @@ async def test_drain_deadline_stops_the_remaining_attempts_and_requeues_them(
         stopped.append(found)
         if found.stopped:
             stops = (await agent.sessions.hand_out(agent.session, 0, agent.scheduler)).stops
-            assert [each.lease for each in stops] == [held.lease]
-            aborted = make_report(held, 1, Phase.ABORTED)
+            assert [each.lease for each in stops] == [lease_record.lease]
+            aborted = make_report(lease_record, 1, Phase.ABORTED)
             assert await store.report(aborted) == [AckStatus.APPLIED]
             clock.advance(timedelta(seconds=5))
             await agent.say(held=0, running=0)
@@ -218,11 +218,11 @@ async def test_drained_attempt_that_succeeds_while_it_is_stopped_has_succeeded(
 ) -> None:
     agent, store = await operations.connect(), operations.store
     run = await store.create(make_new_run())
-    [held] = await agent.take()
-    await agent.accept(held)
+    [lease_record] = await agent.take()
+    await agent.accept(lease_record)
     await operations.clusters.drain(OPERATOR, CLUSTER)
     await operations.clusters.stop_rest(OPERATOR, CLUSTER)
-    await store.report(make_report(held, 1, Phase.SUCCEEDED))
+    await store.report(make_report(lease_record, 1, Phase.SUCCEEDED))
     assert await store.phase(run) is Phase.SUCCEEDED
 
 

@@ -86,13 +86,13 @@ async def test_explanation_of_an_ended_run_has_its_seconds_of_waiting(
     await agent.say(held=0, running=0, slots=1)
     await go_on(clock, record, 2)
     assert (await explain(operations)).now.reason is Reason.FAIRNESS
-    [held] = await agent.take()
+    [lease_record] = await agent.take()
     clock.advance(timedelta(seconds=1))
-    await agent.accept(held)
+    await agent.accept(lease_record)
     clock.advance(timedelta(seconds=1))
-    begun = replace(make_report(held, 1, Phase.RUNNING), at=clock.now())
+    begun = replace(make_report(lease_record, 1, Phase.RUNNING), at=clock.now())
     clock.advance(timedelta(seconds=5))
-    ended = replace(make_report(held, 2, Phase.SUCCEEDED), at=clock.now())
+    ended = replace(make_report(lease_record, 2, Phase.SUCCEEDED), at=clock.now())
     await agent.sessions.commit_reports(agent.session, [], [begun, ended])
     clock.advance(timedelta(days=1))
 
@@ -249,12 +249,12 @@ async def test_explanation_shows_reports_of_the_agent(operations: Operations) ->
     store = operations.store
     agent = await operations.connect()
     await store.create(make_new_run(retries=1))
-    [held] = await agent.take()
-    await agent.accept(held)
+    [lease_record] = await agent.take()
+    await agent.accept(lease_record)
     assert (await explain(operations)).now.reason is Reason.ACCEPTED_NOT_STARTED
     pulling = Report(
-        attempt=held.attempt,
-        lease=held.lease,
+        attempt=lease_record.attempt,
+        lease=lease_record.lease,
         version=1,
         phase=Phase.INITIALIZING,
         at=NOW,
@@ -275,9 +275,9 @@ async def test_explanation_names_a_cluster_without_heartbeats_and_since_when(
     store = operations.store
     agent = await operations.connect()
     await store.create(make_new_run())
-    [held] = await agent.take()
-    await agent.accept(held)
-    await store.report(make_report(held, 1, Phase.RUNNING))
+    [lease_record] = await agent.take()
+    await agent.accept(lease_record)
+    await store.report(make_report(lease_record, 1, Phase.RUNNING))
     clock.advance(timedelta(seconds=5))
     await agent.sessions.close(agent.session)
     await go_on(clock, record, 3)

@@ -41,9 +41,9 @@ async def test_heartbeats_of_sessions_are_recorded_in_one_commit_and_return_spec
     async with two_sessions(store) as (sessions, *both):
         touches = (
             sessions.record_heartbeat(
-                session, AgentLoad(held=held, running=0, slots=0, counted_at=NOW)
+                session, AgentLoad(held=leased, running=0, slots=0, counted_at=NOW)
             )
-            for held, session in enumerate(both, 1)
+            for leased, session in enumerate(both, 1)
         )
         assert [requests.takes_work for requests in await asyncio.gather(*touches)] == [True, True]
     async with store.database.for_org(ORG) as tx:
@@ -64,13 +64,13 @@ async def test_heartbeats_skip_a_busy_cluster(store: Store) -> None:
 async def test_heartbeat_of_a_superseded_session_is_refused_among_others(store: Store) -> None:
     async with two_sessions(store) as (sessions, old, other):
         await sessions.open(old.cluster, FACTS)
-        told = await asyncio.gather(
+        results = await asyncio.gather(
             sessions.record_heartbeat(old, AgentLoad()),
             sessions.record_heartbeat(other, AgentLoad()),
             return_exceptions=True,
         )
-    assert isinstance(told[0], SupersededError)
-    assert not isinstance(told[1], BaseException)
+    assert isinstance(results[0], SupersededError)
+    assert not isinstance(results[1], BaseException)
 
 
 async def test_heartbeat_while_the_replica_stops_is_an_unavailable_error(

@@ -43,9 +43,9 @@ async def hold(store: Store, clock: FakeClock, cluster: ClusterName, *, children
     await store.enqueue(*(replace(each, spec=spec) for each in made))
     sessions = AgentSessions(store.database, clock)
     session = await sessions.open(ClusterRef(ORG, cluster), FACTS)
-    held = await store.claim(1 + children, cluster=cluster)
-    assert len(held) == 1 + children
-    await sessions.commit_reports(session, [(each.attempt, each.lease) for each in held], [])
+    leased = await store.claim(1 + children, cluster=cluster)
+    assert len(leased) == 1 + children
+    await sessions.commit_reports(session, [(each.attempt, each.lease) for each in leased], [])
 
 
 async def start_clock(store: Store) -> None:

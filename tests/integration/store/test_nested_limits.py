@@ -102,12 +102,12 @@ async def test_nested_tasks_of_many_runs_end_without_exceeding_the_limit(
             if waits_for[name]:
                 await enqueue(store, *sorted(waits_for[name]), parent=action)
         working = [name for name in leased if not waits_for[name]]
-        held = [
+        lease_record = [
             name
             for name in leased
             if not waits_for[name] & leased.keys()  # else a child has its slot
         ]
-        assert len(held) <= limit
+        assert len(lease_record) <= limit
         for name in working[:1]:
             await end(store, leased.pop(name))
             ended += 1

@@ -74,9 +74,9 @@ async def test_queued_timeout_does_not_apply_to_a_started_attempt(
     store: Store, clock: FakeClock, timeouts: Timeouts
 ) -> None:
     await store.create(run_with(queued_timeout=MINUTE))
-    [held] = await store.claim()
-    await store.report(make_report(held, 1, Phase.WAITING_FOR_RESOURCES))
-    await store.report(make_report(held, 2, Phase.INITIALIZING))
+    [leased] = await store.claim()
+    await store.report(make_report(leased, 1, Phase.WAITING_FOR_RESOURCES))
+    await store.report(make_report(leased, 2, Phase.INITIALIZING))
     clock.advance(2 * MINUTE)
     assert await timeouts.run_once() == 0
 
@@ -85,8 +85,8 @@ async def test_queued_timeout_applies_to_an_attempt_queued_at_its_cluster(
     store: Store, clock: FakeClock, timeouts: Timeouts
 ) -> None:
     run = await store.create(run_with(queued_timeout=MINUTE))
-    [held] = await store.claim()
-    await store.report(make_report(held, 1, Phase.WAITING_FOR_RESOURCES))
+    [leased] = await store.claim()
+    await store.report(make_report(leased, 1, Phase.WAITING_FOR_RESOURCES))
     clock.advance(MINUTE)
     async with store.listening() as received:
         assert await timeouts.run_once() == 1
@@ -94,7 +94,7 @@ async def test_queued_timeout_applies_to_an_attempt_queued_at_its_cluster(
     assert await how_it_ended(store, run) == (Phase.TIMED_OUT, QUEUED_TIMEOUT)
 
     # Its cluster stops it, and it is not retried.
-    assert await store.report(make_report(held, 2, Phase.ABORTED)) == [AckStatus.APPLIED]
+    assert await store.report(make_report(leased, 2, Phase.ABORTED)) == [AckStatus.APPLIED]
     assert await how_it_ended(store, run) == (Phase.TIMED_OUT, QUEUED_TIMEOUT)
     assert await store.count("dispatches") == 0
 
@@ -104,8 +104,8 @@ async def test_queued_timeout_starts_again_with_each_attempt_without_backoff(
 ) -> None:
     policy = {"queued_timeout": MINUTE, "retries": 1, "backoff_base": 10 * MINUTE}
     run = await store.create(run_with(**policy))
-    [held] = await store.claim()
-    await store.report(make_report(held, 1, Phase.FAILED, failure=make_failure()))
+    [leased] = await store.claim()
+    await store.report(make_report(leased, 1, Phase.FAILED, failure=make_failure()))
     clock.advance(10 * MINUTE)
     assert await timeouts.run_once() == 0
     clock.advance(MINUTE)
@@ -119,8 +119,8 @@ async def test_deadline_bounds_all_attempts_and_their_descendants(
     store: Store, clock: FakeClock, timeouts: Timeouts
 ) -> None:
     run = await store.create(run_with(deadline=10 * MINUTE, queued_timeout=MINUTE, retries=9))
-    [held] = await store.claim()
-    await store.report(make_report(held, 1, Phase.RUNNING))
+    [leased] = await store.claim()
+    await store.report(make_report(leased, 1, Phase.RUNNING))
     await store.enqueue(make_new_action("n"))
     clock.advance(9 * MINUTE)
     assert await timeouts.run_once() == 0
@@ -129,7 +129,7 @@ async def test_deadline_bounds_all_attempts_and_their_descendants(
     assert await how_it_ended(store, run) == (Phase.TIMED_OUT, DEADLINE)
     assert await store.phase(run, "n") is Phase.ABORTED
 
-    assert await store.report(make_report(held, 2, Phase.FAILED, failure=make_failure())) == [
+    assert await store.report(make_report(leased, 2, Phase.FAILED, failure=make_failure())) == [
         AckStatus.APPLIED
     ]
     assert await how_it_ended(store, run) == (Phase.TIMED_OUT, DEADLINE)
@@ -139,8 +139,8 @@ async def test_action_that_ended_before_its_timeout_is_not_timed_out(
     store: Store, clock: FakeClock, timeouts: Timeouts
 ) -> None:
     run = await store.create(run_with(deadline=MINUTE))
-    [held] = await store.claim()
-    await store.report(make_report(held, 1, Phase.SUCCEEDED))
+    [leased] = await store.claim()
+    await store.report(make_report(leased, 1, Phase.SUCCEEDED))
     clock.advance(2 * MINUTE)
     assert await timeouts.run_once() == 0
     assert await how_it_ended(store, run) == (Phase.SUCCEEDED, "")

@@ -51,11 +51,11 @@ class ScriptedAgent:
     ) -> AsyncGenerator[LogChunk, None]:
         assert (org, cluster, attempt.number) == (ORG, "c1", 1)
         self.asked_from.append(after_line)
-        said = self.script.pop(0)
-        if isinstance(said, Exception):
-            raise said
+        output = self.script.pop(0)
+        if isinstance(output, Exception):
+            raise output
         line = after_line
-        for text in said:
+        for text in output:
             if text.startswith(STATE):
                 yield LogChunk([], line, LogLine(NOW, text.removeprefix(STATE)))
                 continue
@@ -91,9 +91,9 @@ async def follow(logs: Logs, attempt: int = 1) -> list[str]:
 
 
 async def ship(blobs: BlobStore, texts: Sequence[str]) -> str:
-    said = [json.dumps({"t": 0, "m": text, "o": 1}) for text in texts]
+    output = [json.dumps({"t": 0, "m": text, "o": 1}) for text in texts]
     uri = f"{blobs.base}/{ORG}/log.gz"
-    await blobs.write(uri, gzip.compress("\n".join(said).encode()))
+    await blobs.write(uri, gzip.compress("\n".join(output).encode()))
     return uri
 
 

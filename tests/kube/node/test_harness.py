@@ -9,7 +9,7 @@ from tests.kube.client import Json, KubeClient, wait_until
 from tests.servers.kubernetes import NodeForTests
 
 
-async def test_a_pod_runs_python_and_its_words_are_read(
+async def test_pod_runs_python_and_its_log_is_read(
     node_api: KubeClient, node_namespace: str
 ) -> None:
     await node_api.create(f"{node_namespace}/pods", _pod("import sys; print(sys.version_info[:2])"))
@@ -19,9 +19,7 @@ async def test_a_pod_runs_python_and_its_words_are_read(
     assert await node_api.log(f"{node_namespace}/pods/one") == "(3, 11)\n"
 
 
-async def test_the_image_has_the_sdk_and_our_sources(
-    node_api: KubeClient, node_namespace: str
-) -> None:
+async def test_image_has_the_sdk_and_our_sources(node_api: KubeClient, node_namespace: str) -> None:
     script = "import flyte, dataplane.copilot, shutil; print(shutil.which('a0'))"
     await node_api.create(f"{node_namespace}/pods", _pod(script))
     ended = await node_api.wait_for(f"{node_namespace}/pods/one", _has_ended)
@@ -30,7 +28,7 @@ async def test_the_image_has_the_sdk_and_our_sources(
     assert ended["status"]["phase"] == "Succeeded"
 
 
-async def test_a_job_completes(node_api: KubeClient, node_namespace: str) -> None:
+async def test_job_completes(node_api: KubeClient, node_namespace: str) -> None:
     jobs = node_namespace.replace("/api/v1", "/apis/batch/v1") + "/jobs"
     template = {"spec": _pod("print('done')")["spec"]}
     await node_api.create(jobs, {"metadata": {"name": "one"}, "spec": {"template": template}})
@@ -39,7 +37,7 @@ async def test_a_job_completes(node_api: KubeClient, node_namespace: str) -> Non
     assert {one["type"] for one in job["status"]["conditions"]} >= {"Complete"}
 
 
-async def test_a_pod_that_takes_too_much_memory_is_killed_for_it(
+async def test_pod_over_memory_limit_is_oom_killed(
     node_api: KubeClient, node_namespace: str
 ) -> None:
     pod = _pod("b'x' * 200_000_000")
@@ -51,9 +49,7 @@ async def test_a_pod_that_takes_too_much_memory_is_killed_for_it(
     assert (terminated["reason"], terminated["exitCode"]) == ("OOMKilled", 137)
 
 
-async def test_an_image_that_is_nowhere_is_said_to_be(
-    node_api: KubeClient, node_namespace: str
-) -> None:
+async def test_missing_image_is_reported(node_api: KubeClient, node_namespace: str) -> None:
     pod = _pod("")
     pod["spec"]["containers"][0] |= {"image": "volary.test/nowhere:1", "imagePullPolicy": "Never"}
     await node_api.create(f"{node_namespace}/pods", pod)
@@ -65,7 +61,7 @@ async def test_an_image_that_is_nowhere_is_said_to_be(
     await node_api.wait_for(f"{node_namespace}/pods/one", is_said)
 
 
-async def test_a_command_is_run_in_a_pod(
+async def test_command_is_run_in_a_pod(
     node_api: KubeClient, node_namespace: str, kube_node: NodeForTests
 ) -> None:
     await node_api.create(f"{node_namespace}/pods", _pod("import time; time.sleep(600)"))
@@ -77,7 +73,7 @@ async def test_a_command_is_run_in_a_pod(
     )
 
 
-async def test_a_pod_that_is_deleted_leaves_no_container(
+async def test_deleted_pod_leaves_no_container(
     node_api: KubeClient, node_namespace: str, kube_node: NodeForTests
 ) -> None:
     await node_api.create(f"{node_namespace}/pods", _pod("import time; time.sleep(600)"))
@@ -90,7 +86,7 @@ async def test_a_pod_that_is_deleted_leaves_no_container(
     assert container not in kube_node.place.containers()
 
 
-async def test_a_pod_reaches_the_api_server_by_its_service(
+async def test_pod_reaches_the_api_server_by_its_service(
     node_api: KubeClient, node_namespace: str
 ) -> None:
     script = (
@@ -103,13 +99,13 @@ async def test_a_pod_reaches_the_api_server_by_its_service(
     )
     await node_api.create(f"{node_namespace}/pods", _pod(script))
     ended = await node_api.wait_for(f"{node_namespace}/pods/one", _has_ended)
-    said = await node_api.log(f"{node_namespace}/pods/one")
+    output = await node_api.log(f"{node_namespace}/pods/one")
 
-    assert ended["status"]["phase"] == "Succeeded", said
-    assert json.loads(said)["minor"] == "36"
+    assert ended["status"]["phase"] == "Succeeded", output
+    assert json.loads(output)["minor"] == "36"
 
 
-async def test_a_pod_reaches_a_server_of_the_test(
+async def test_pod_reaches_a_server_of_the_test(
     node_api: KubeClient, node_namespace: str, kube_node: NodeForTests
 ) -> None:
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -125,7 +121,7 @@ async def test_a_pod_reaches_a_server_of_the_test(
     assert await node_api.log(f"{node_namespace}/pods/one") == "b'welcome'\n"
 
 
-async def test_a_test_reaches_a_server_of_a_pod(node_api: KubeClient, node_namespace: str) -> None:
+async def test_test_reaches_a_server_of_a_pod(node_api: KubeClient, node_namespace: str) -> None:
     script = (
         "import socket\n"
         "server = socket.create_server(('', 8000))\n"
@@ -145,7 +141,7 @@ async def test_a_test_reaches_a_server_of_a_pod(node_api: KubeClient, node_names
     await writer.wait_closed()
 
 
-async def test_a_node_that_falls_silent_is_missed_and_welcome_back(
+async def test_node_without_heartbeats_is_not_ready_until_it_returns(
     node_api: KubeClient, kube_node: NodeForTests
 ) -> None:
     path = f"/api/v1/nodes/{nodes.NAME}"

@@ -101,12 +101,12 @@ async def test_running_attempt_with_missing_spec_is_stopped(tmp_path: Path) -> N
     """Its spec was deleted; an attempt that was not started need not be stopped."""
     runtime = Noted()
     async with Ledger.open(tmp_path / "ledger.sqlite3") as ledger:
-        held = await ledger.accept([FIRST, SECOND], {}, NOW)
+        active = await ledger.accept([FIRST, SECOND], {}, NOW)
         await ledger.record(FIRST.attempt, [StatusUpdate(phase=Phase.RUNNING)], NOW)
         attempts = make_attempts(ledger, runtime)
         async with running(attempts):
             await attempts.started.wait()
-            attempts.begin(held)
+            attempts.begin(active)
             await until(lambda: len(attempts) == 0)
 
         assert runtime.goes == [("python", Phase.RUNNING, True)]

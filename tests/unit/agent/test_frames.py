@@ -56,7 +56,7 @@ WIRE_LEASE = render_lease(LEASE.attempt, LEASE.id)
     ],
     ids=["hello", "inventory", "credit", "accepted", "reports", "beat", "chunk", "done", "error"],
 )
-def test_every_agent_message_has_a_frame(message: AgentMessage, kind: str) -> None:
+def test_agent_message_has_a_frame(message: AgentMessage, kind: str) -> None:
     assert render_frame(message).WhichOneof("frame") == kind
 
 

@@ -26,7 +26,7 @@ def test_log_link_with_unknown_placeholder_is_omitted() -> None:
     assert render_log_links(make_job(template=template("https://logs/{{.weather}}")), POD) == []
 
 
-def test_log_links_of_cluster_come_after_the_tasks() -> None:
+def test_log_links_of_cluster_follow_the_tasks() -> None:
     job = make_job(template=template("https://mine"))
     own = LogLink("Cloud", "https://cloud/{{.namespace}}/{{.actionName}}/{{.attempt}}")
     assert render_log_links(job, POD, [own]) == [

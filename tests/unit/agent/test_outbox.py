@@ -13,10 +13,10 @@ from tests.unit.agent.assignments import NOW, make_active
 
 
 def make_reports(number: int, *phases: Phase) -> list[Report]:
-    held = make_active(number)
+    active = make_active(number)
     reports = []
     for phase in phases:
-        held, report = next_report(held, StatusUpdate(phase=phase), NOW)
+        active, report = next_report(active, StatusUpdate(phase=phase), NOW)
         assert report is not None
         reports.append(report)
     return reports
@@ -113,17 +113,17 @@ def test_outbox_does_not_send_dropped_reports() -> None:
 
 @given(st.lists(st.sampled_from(Phase), max_size=12))
 def test_report_versions_count_from_one_without_gaps(phases: list[Phase]) -> None:
-    held = make_active()
+    active = make_active()
     reports = []
     for phase in phases:
-        held, report = next_report(held, StatusUpdate(phase=phase), NOW + timedelta(seconds=1))
+        active, report = next_report(active, StatusUpdate(phase=phase), NOW + timedelta(seconds=1))
         if report is not None:
             reports.append(report)
 
     assert [report.version for report in reports] == list(range(1, len(reports) + 1))
-    assert held == ActiveAttempt(
-        assignment=held.assignment,
-        accepted_at=held.accepted_at,
+    assert active == ActiveAttempt(
+        assignment=active.assignment,
+        accepted_at=active.accepted_at,
         version=len(reports),
         phase=reports[-1].phase if reports else Phase.QUEUED,
     )

@@ -123,12 +123,12 @@ def test_session_starts_with_hello() -> None:
 
 
 def test_welcome_is_answered_with_inventory() -> None:
-    held = make_active().lease
+    active = make_active().lease
     session, _ = greet(HELLO, NOW)
-    session, effects = receive(session, WELCOME, [held], NOW)
+    session, effects = receive(session, WELCOME, [active], NOW)
 
     assert (session.state, session.epoch) == (State.RECONCILING_INVENTORY, 7)
-    assert effects == [HeartbeatAcknowledged(NOW), Send(Inventory([held], last=True))]
+    assert effects == [HeartbeatAcknowledged(NOW), Send(Inventory([active], last=True))]
 
 
 def test_empty_inventory_is_sent() -> None:
@@ -139,14 +139,14 @@ def test_empty_inventory_is_sent() -> None:
 
 
 def test_long_inventory_is_chunked_with_last_marked() -> None:
-    held = [make_active(number).lease for number in range(1, 2 * link_limits.FRAME_ITEMS + 2)]
+    active = [make_active(number).lease for number in range(1, 2 * link_limits.FRAME_ITEMS + 2)]
     session, _ = greet(HELLO, NOW)
-    _, effects = receive(session, WELCOME, held, NOW)
+    _, effects = receive(session, WELCOME, active, NOW)
 
     chunks = [effect.message for effect in effects if isinstance(effect, Send)]
     assert all(isinstance(chunk, Inventory) for chunk in chunks)
     assert [chunk.last for chunk in chunks if isinstance(chunk, Inventory)] == [False, False, True]
-    assert [lease for c in chunks if isinstance(c, Inventory) for lease in c.leases] == held
+    assert [lease for c in chunks if isinstance(c, Inventory) for lease in c.leases] == active
 
 
 def test_last_inventory_decision_opens_session() -> None:

@@ -15,8 +15,8 @@ _VARIABLE = "VOLARY_ON_DISCONNECT"
 _KEY = "volary.dev/on-disconnect"
 
 
-def is_replaceable(**said: Any) -> bool:
-    wire = translate_task_to_wire(sdk.make_task(**said), sdk._CONTEXT)
+def is_replaceable(**output: Any) -> bool:
+    wire = translate_task_to_wire(sdk.make_task(**output), sdk._CONTEXT)
     return parse_task_spec(wire)[0].policy.replaceable
 
 
@@ -51,9 +51,9 @@ def test_disconnect_policy_is_read_from_pod_template_labels_and_annotations(plac
 
 
 def test_disconnect_policies_that_differ_are_refused() -> None:
-    said = template(annotations={_KEY: "keep"})
+    output = template(annotations={_KEY: "keep"})
     with pytest.raises(InvalidError, match=r"on-disconnect is keep and VOLARY_ON_DISCONNECT is re"):
-        is_replaceable(pod_template=said, env_vars={_VARIABLE: "replace"})
+        is_replaceable(pod_template=output, env_vars={_VARIABLE: "replace"})
 
 
 def test_malformed_pod_template_sets_no_disconnect_policy() -> None:

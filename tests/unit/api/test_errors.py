@@ -12,7 +12,7 @@ def refusals(kind: type[Exception] = errors.RequestError) -> set[type[Exception]
     return {each for sub in kind.__subclasses__() for each in {sub, *refusals(sub)}}
 
 
-def test_every_request_error_has_a_connect_code() -> None:
+def test_request_error_has_a_connect_code() -> None:
     assert refusals() | {errors.UnavailableError} <= set(CODES)
 
 

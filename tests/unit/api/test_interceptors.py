@@ -84,15 +84,17 @@ async def test_rpc_without_its_permission_is_refused() -> None:
 
 
 async def test_unauthenticated_caller_reaches_public_rpcs_only() -> None:
-    async def told(_caller: Caller, _request: Any) -> UserInfoResponse:
+    async def user_info(_caller: Caller, _request: Any) -> UserInfoResponse:
         return UserInfoResponse(subject=_caller.subject)
 
     around = interceptors(Anonymous(ORG))
     elsewhere = context(peer="192.0.2.1:80")
 
-    known = await refused(around.unary(Rpc("x", Access.KNOWN), told)(UserInfoRequest(), elsewhere))
+    known = await refused(
+        around.unary(Rpc("x", Access.KNOWN), user_info)(UserInfoRequest(), elsewhere)
+    )
     assert known.code is Code.UNAUTHENTICATED
-    public = await around.unary(Rpc("x", Access.PUBLIC), told)(UserInfoRequest(), elsewhere)
+    public = await around.unary(Rpc("x", Access.PUBLIC), user_info)(UserInfoRequest(), elsewhere)
     assert public == UserInfoResponse()
 
 

@@ -12,7 +12,7 @@ def test_empty_list_request_is_the_first_page_of_default_size() -> None:
     assert parse_listing(ListRequest()) == Listing(filters=[], orders=[], limit=DEFAULT_LIMIT)
 
 
-def test_every_function_of_a_filter_is_known() -> None:
+def test_filter_functions_are_known() -> None:
     for function in FilterMessage.Function.values():
         message = FilterMessage(function=function, field="name", values=["x"])
         (parsed,) = parse_listing(ListRequest(filters=[message])).filters

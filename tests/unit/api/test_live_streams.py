@@ -116,14 +116,14 @@ async def test_streams_of_a_subject_end_when_its_grants_change(streams: LiveStre
         assert (await bob.error()).code is Code.UNAVAILABLE
 
 
-async def test_no_stream_ends_when_notifications_may_have_been_lost(streams: LiveStreams) -> None:
+async def test_streams_survive_lost_notifications(streams: LiveStreams) -> None:
     async with opened(streams, make_caller()) as stream:
         streams.end_changed(None, None)
         await asyncio.sleep(0)
         assert not stream.task.done()
 
 
-async def test_first_reason_to_end_a_stream_is_the_one_told(streams: LiveStreams) -> None:
+async def test_first_reason_to_end_a_stream_is_reported(streams: LiveStreams) -> None:
     async with opened(streams, make_caller()) as stream:
         streams.end_revoked([revocation("f1")])
         streams.close()

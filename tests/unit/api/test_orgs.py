@@ -25,7 +25,7 @@ def test_orgs_are_written_at_every_depth() -> None:
     assert not request.action.HasField("trace")
 
 
-def test_an_org_that_is_a_choice_is_not_chosen_for_the_caller() -> None:
+def test_org_in_a_oneof_is_not_filled_in() -> None:
     by_project = ListRunsRequest()
     by_project.project_id.name = "p"
     by_org = ListRunsRequest(org="")
@@ -46,7 +46,7 @@ def test_plain_orgs_are_written_even_where_none_was_sent() -> None:
     assert request.org == "acme"
 
 
-def test_an_org_identifier_is_named_so() -> None:
+def test_org_identifier_is_overwritten() -> None:
     request = SelectClusterRequest()
     request.org_id.name = "127"
     fill_org(request, "acme")
@@ -83,7 +83,7 @@ def test_specs_of_different_senders_are_equal_after_orgs_are_filled() -> None:
     assert sent[0] == sent[1]
 
 
-def test_a_request_without_any_org_is_left_alone() -> None:
+def test_request_without_org_fields_is_unchanged() -> None:
     request = ListRequest()
     fill_org(request, "acme")
     assert request == ListRequest()

@@ -74,7 +74,7 @@ def names(shown: Sequence[Shown]) -> list[str]:
     return [each.row.key.name for each in shown]
 
 
-def test_a_change_shows_the_action_and_every_one_above_it() -> None:
+def test_change_shows_the_action_and_its_ancestors() -> None:
     tree = ActionTree(meets_all([]))
     tree.apply([row("a0"), row("b", "a0"), row("c", "b"), row("other", "a0")])
 
@@ -84,7 +84,7 @@ def test_a_change_shows_the_action_and_every_one_above_it() -> None:
     assert shown[2].below == {Phase.RUNNING: 2, Phase.SUCCEEDED: 1}
 
 
-def test_an_action_that_no_longer_matches_is_shown_once_more() -> None:
+def test_action_that_stops_matching_is_shown_once_more() -> None:
     tree = only(Phase.RUNNING)
     tree.apply([row("a0", phase=Phase.QUEUED), row("b", "a0")])
 

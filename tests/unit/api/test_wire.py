@@ -21,7 +21,7 @@ def test_gzip_round_trips() -> None:
     assert GZIP.decompress(gzip.compress(b"")) == b""
 
 
-def test_the_largest_request_is_unpacked_and_one_byte_more_is_refused() -> None:
+def test_largest_request_is_decompressed_and_one_byte_more_is_refused() -> None:
     assert len(GZIP.decompress(gzip.compress(bytes(MAX_REQUEST_BYTES)))) == MAX_REQUEST_BYTES
     with pytest.raises(ConnectError) as raised:
         GZIP.decompress(gzip.compress(bytes(MAX_REQUEST_BYTES + 1)))

@@ -149,13 +149,13 @@ async def test_revocations_are_forgotten_when_they_expire(service: Service) -> N
 
 
 async def test_listener_gets_each_revocation_once(service: Service) -> None:
-    heard: list[str] = []
-    with service.revocations.listening(lambda found: heard.extend(each.id for each in found)):
+    received: list[str] = []
+    with service.revocations.listening(lambda found: received.extend(each.id for each in found)):
         service.revoke(LOGIN)
         service.revoke(LOGIN)
         service.revoke(Credential("login", "f2"))
     service.revoke(Credential("login", "f3"))
-    assert heard == ["f1", "f2"]
+    assert received == ["f1", "f2"]
 
 
 async def test_grants_are_read_once_in_some_seconds(service: Service) -> None:

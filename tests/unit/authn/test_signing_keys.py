@@ -42,7 +42,7 @@ def test_expired_key_is_neither_published_nor_accepted() -> None:
     assert keys.jwks(START + ROTATE_EVERY) == {"keys": []}
 
 
-def test_no_key_signs_before_it_is_active() -> None:
+def test_signing_key_is_not_used_before_it_is_active() -> None:
     with pytest.raises(NoSigningKeyError):
         TokenKeySet([make_key(START)]).current(START - SECOND)
 

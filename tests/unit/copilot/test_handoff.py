@@ -16,18 +16,18 @@ LEAST = {
 
 
 def test_handoff_needs_only_addresses() -> None:
-    told = parse_handoff(json.dumps(LEAST).encode())
+    parsed = parse_handoff(json.dumps(LEAST).encode())
 
-    assert told.links.endpoint == "https://door:8443/copilot"
-    assert (told.inputs.path, told.outputs.path) == (Path("/var/inputs"), Path("/var/outputs"))
-    assert (told.inputs.format, told.inputs.layout) == (Format.JSON, Layout.DIRECT)
-    assert told.outputs.prefix == "s3://b/a0/1"
-    assert (told.limits, told.seconds) == (Limits(), Seconds())
-    assert told.stay
+    assert parsed.links.endpoint == "https://door:8443/copilot"
+    assert (parsed.inputs.path, parsed.outputs.path) == (Path("/var/inputs"), Path("/var/outputs"))
+    assert (parsed.inputs.format, parsed.inputs.layout) == (Format.JSON, Layout.DIRECT)
+    assert parsed.outputs.prefix == "s3://b/a0/1"
+    assert (parsed.limits, parsed.seconds) == (Limits(), Seconds())
+    assert parsed.stay
 
 
 def test_handoff_reads_all_fields_and_ignores_unknown_ones() -> None:
-    said = {
+    output = {
         **LEAST,
         "inputs": {"uri": "x", "format": "YAML", "layout": "NAMED_DIR", "new": 1},
         "limits": {"files": 5},
@@ -35,11 +35,11 @@ def test_handoff_reads_all_fields_and_ignores_unknown_ones() -> None:
         "parallel": 1000,
         "stay": False,
     }
-    told = parse_handoff(json.dumps(said).encode())
+    parsed = parse_handoff(json.dumps(output).encode())
 
-    assert (told.inputs.format, told.inputs.layout) == (Format.YAML, Layout.NAMED_DIR)
-    assert (told.limits, told.seconds) == (Limits(files=5), Seconds(start=0.5))
-    assert (told.parallel, told.stay) == (64, False)
+    assert (parsed.inputs.format, parsed.inputs.layout) == (Format.YAML, Layout.NAMED_DIR)
+    assert (parsed.limits, parsed.seconds) == (Limits(files=5), Seconds(start=0.5))
+    assert (parsed.parallel, parsed.stay) == (64, False)
 
 
 @pytest.mark.parametrize(

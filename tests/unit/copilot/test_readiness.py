@@ -9,7 +9,7 @@ LISTENING = "import signal; signal.signal(signal.SIGTERM, lambda *_: None); {res
 WAITING = "print('here', flush=True); input()"
 
 
-def heard(program: str) -> bool:
+def received(program: str) -> bool:
     with subprocess.Popen(  # noqa: S603 -- our own interpreter
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -22,13 +22,13 @@ def heard(program: str) -> bool:
 
 
 def test_sigterm_without_handler_is_not_ready() -> None:
-    assert not heard(WAITING)
+    assert not received(WAITING)
 
 
 def test_sigterm_with_handler_is_ready() -> None:
-    assert heard(LISTENING.format(rest=WAITING))
+    assert received(LISTENING.format(rest=WAITING))
 
 
 def test_sigterm_handler_is_distinguished_from_other_signals() -> None:
     other = f"import signal; signal.signal({signal.SIGALRM.value}, lambda *_: None); {WAITING}"
-    assert not heard(other)
+    assert not received(other)

@@ -79,7 +79,7 @@ def test_retries_are_limited_by_tries() -> None:
     assert attempt.tries == 4
 
 
-def test_no_wait_outlasts_the_deadline() -> None:
+def test_retry_wait_ends_at_the_deadline() -> None:
     hands = Hands()
     with pytest.raises(TransientError):
         Retries(hands.deadline(5), retry_seconds=1000).run(
@@ -88,7 +88,7 @@ def test_no_wait_outlasts_the_deadline() -> None:
     assert hands.at == pytest.approx(5)
 
 
-def test_a_deadline_only_moves_as_it_is_told() -> None:
+def test_deadline_is_shortened_and_extended() -> None:
     hands = Hands()
     deadline = hands.deadline(10)
     deadline.shorten(20)

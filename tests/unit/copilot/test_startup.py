@@ -44,22 +44,22 @@ def modules() -> dict[str, int]:
 
 
 @pytest.mark.parametrize("stranger", sorted(_STRANGERS))
-def test_the_copilot_does_not_load(modules: dict[str, int], stranger: str) -> None:
+def test_copilot_imports_exclude(modules: dict[str, int], stranger: str) -> None:
     assert stranger not in modules, _STRANGERS[stranger]
 
 
-def test_the_copilot_loads_few_modules(modules: dict[str, int]) -> None:
+def test_copilot_imports_few_modules(modules: dict[str, int]) -> None:
     assert len(modules) <= _MOST_MODULES
 
 
-def test_the_copilot_loads_little_source(modules: dict[str, int]) -> None:
+def test_copilot_imports_little_source(modules: dict[str, int]) -> None:
     assert 0 < sum(modules.values()) <= _MOST_SOURCE_BYTES
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["download", "--handoff", "/nowhere"]])
-def test_the_command_line_loads_fewer(arguments: list[str]) -> None:
+def test_copilot_command_line_imports_fewer_modules(arguments: list[str]) -> None:
     words = [sys.executable, "-X", "importtime", "-m", "dataplane.copilot", *arguments]
-    said = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
+    output = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603
 
-    assert "http.client" not in said.stderr
-    assert "google.protobuf" not in said.stderr
+    assert "http.client" not in output.stderr
+    assert "google.protobuf" not in output.stderr

@@ -49,7 +49,7 @@ def _name(called: ast.expr) -> str:
     return called.id if isinstance(called, ast.Name) else ""
 
 
-def test_every_call_is_granted() -> None:
+def test_calls_of_the_agent_are_granted() -> None:
     seen = list(_calls())
     assert len(seen) > 30
     for where, kind, verb, is_status in seen:
@@ -57,7 +57,7 @@ def test_every_call_is_granted() -> None:
         assert (kind.group, resource, verb) in IN_THE_TABLE, f"{where} may not {verb} {resource}"
 
 
-def test_what_is_granted_is_asked_for() -> None:
+def test_granted_permissions_are_used() -> None:
     """Kinds that are passed on as variables, logs and reviews are not seen here."""
     made = {"pods", "pods/log", "tokenreviews", "podtemplates", "events"}
     seen = {

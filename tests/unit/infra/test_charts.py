@@ -37,19 +37,19 @@ def _paths(values: Mapping[str, Any], known: Mapping[str, Any], above: str = "")
 
 
 @pytest.mark.parametrize("chart", NAMES)
-def test_every_value_is_described(chart: str) -> None:
+def test_chart_values_are_described(chart: str) -> None:
     for path, described in _properties(_schema(chart)):
         assert described.get("description", "").endswith("."), path
 
 
 @pytest.mark.parametrize("chart", NAMES)
-def test_every_value_has_a_default_and_every_default_is_a_value(chart: str) -> None:
+def test_chart_values_match_their_defaults(chart: str) -> None:
     known = dict(_properties(_schema(chart)))
     assert set(_paths(_values(chart), known)) == set(known) - {"global"}
 
 
 @pytest.mark.parametrize("chart", NAMES)
-def test_what_is_described_part_by_part_takes_no_other_part(chart: str) -> None:
+def test_chart_value_groups_accept_no_unknown_fields(chart: str) -> None:
     for path, described in _properties(_schema(chart)):
         if "properties" in described:
             assert described["additionalProperties"] is False, path
@@ -58,5 +58,5 @@ def test_what_is_described_part_by_part_takes_no_other_part(chart: str) -> None:
 def test_charts_and_package_are_of_one_release() -> None:
     project = (CHARTS.parents[1] / "pyproject.toml").read_text()
     for chart in NAMES:
-        said = yaml.safe_load((CHARTS / chart / "Chart.yaml").read_text())
-        assert f'version = "{said["appVersion"]}"' in project
+        chart_yaml = yaml.safe_load((CHARTS / chart / "Chart.yaml").read_text())
+        assert f'version = "{chart_yaml["appVersion"]}"' in project

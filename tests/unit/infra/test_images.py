@@ -126,7 +126,7 @@ def _closure(wanted: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("image", PROGRAMS)
-def test_every_version_is_one_that_was_tested(image: str) -> None:
+def test_image_installs_the_tested_versions(image: str) -> None:
     (install,) = _commands(f"{image}-environment")
     assert "--constraint requirements/dev.txt" in install
     assert f"--requirement {image}.txt" in install
@@ -134,7 +134,7 @@ def test_every_version_is_one_that_was_tested(image: str) -> None:
     assert "--no-deps" in install
 
 
-def test_what_is_copied_is_sent_to_the_builder() -> None:
+def test_copied_files_are_in_the_build_context() -> None:
     copied = {
         name
         for line in re.findall(r"^COPY (?!--from)(.*)$", CONTAINERFILE.read_text(), re.MULTILINE)

@@ -6,18 +6,18 @@ from dataplane.agent.doctor.permissions import PLUGINS, TABLE, Feature, rules_of
 from scripts.permissions import PERMISSIONS, permissions
 
 
-def test_the_chart_has_the_table_as_it_is() -> None:
+def test_chart_roles_match_the_permission_table() -> None:
     assert PERMISSIONS.read_text() == permissions(), "run: python -m scripts.permissions"
 
 
-def test_nothing_is_granted_wholesale() -> None:
+def test_roles_grant_no_wildcards() -> None:
     for rule in TABLE:
         assert "*" not in {rule.group, rule.resource, *rule.verbs}
         assert rule.verbs
         assert not {"bind", "escalate", "impersonate", "deletecollection"} & set(rule.verbs)
 
 
-def test_what_has_no_name_yet_cannot_be_granted_by_name() -> None:
+def test_create_is_not_granted_by_resource_name() -> None:
     # The API server knows no name when something is made, listed or watched: such a rule
     # would grant nothing.
     for rule in TABLE:
@@ -25,7 +25,7 @@ def test_what_has_no_name_yet_cannot_be_granted_by_name() -> None:
             assert not {"create", "list", "watch"} & set(rule.verbs), rule
 
 
-def test_verbs_are_in_order_and_said_once() -> None:
+def test_verbs_are_sorted_and_unique() -> None:
     for rule in TABLE:
         assert list(rule.verbs) == sorted(set(rule.verbs)), rule
     keyed = sorted((rule.feature, rule.scope, rule.group, rule.resource) for rule in TABLE)
@@ -42,7 +42,7 @@ def test_secrets_are_read_by_name_alone() -> None:
             assert rule.named is not None
 
 
-def test_a_feature_that_is_not_in_use_grants_nothing() -> None:
+def test_disabled_feature_grants_nothing() -> None:
     plain = list(rules_of([]))
     assert {rule.feature for rule in plain} == {Feature.AGENT}
     for plugin in PLUGINS:

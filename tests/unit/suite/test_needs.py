@@ -38,7 +38,7 @@ def test_program_that_may_not_be_installed_is_named_with_its_cost_and_remedy(
     assert not list(tmp_path.iterdir())
 
 
-def test_failed_installation_shows_what_the_installer_said(tmp_path: Path) -> None:
+def test_failed_installation_shows_the_installers_output(tmp_path: Path) -> None:
     code = "raise SystemExit('no such wheel')"
     [sentence] = install([make_need(tmp_path / "frobnicator", code=code)])
     assert "no such wheel" in sentence

@@ -44,11 +44,11 @@ def world(
         without_a_node(kube_api, database, tmp_path / "world") as world,
     ):
         world.start_agent("--connectors", str(server.endpoint))
-        wait_until(world.control.has_agent, "the agent is connected", said=world.said)
+        wait_until(world.control.has_agent, "the agent is connected", output=world.output)
         yield world
 
 
-async def test_a_task_of_a_connector_runs_in_its_service(
+async def test_connector_task_runs_in_its_service(
     world: World, server: Server, tmp_path: Path
 ) -> None:
     flyte = Flyte(world, tmp_path, place=Path(__file__).parent)
@@ -58,7 +58,7 @@ async def test_a_task_of_a_connector_runs_in_its_service(
     try:
         await client.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED)
     except AssertionError as error:
-        raise AssertionError(world.said()) from error
+        raise AssertionError(world.output()) from error
 
     assert await client.outputs(root) == [42]
     (job,) = server.jobs.created

@@ -66,7 +66,7 @@ async def look_until(agent: Installed, about: str, outcome: Outcome) -> Sequence
     return findings
 
 
-async def test_an_agent_as_installed_has_all_that_it_needs(agent: Installed) -> None:
+async def test_installed_agent_passes_all_checks(agent: Installed) -> None:
     (permissions,) = await look_until(agent, "permissions", Outcome.OK)
     assert "rules that are needed are granted" in permissions.text
     kubernetes = await look_until(agent, "kubernetes", Outcome.OK)
@@ -81,7 +81,7 @@ async def test_an_agent_as_installed_has_all_that_it_needs(agent: Installed) -> 
     assert "yet" in proxy.text  # for no agent has started
 
 
-async def test_an_agent_without_roles_is_told_each_that_it_lacks(
+async def test_missing_roles_are_listed(
     helm: Helm, kube_api: KubeForTests, api: KubeClient
 ) -> None:
     async with installed(helm, kube_api, api, rbac__create=False) as agent:
@@ -97,9 +97,7 @@ async def test_an_agent_without_roles_is_told_each_that_it_lacks(
     assert all("rbac.create" in finding.remedy for finding in found)
 
 
-async def test_a_right_that_was_taken_away_is_named_alone(
-    agent: Installed, api: KubeClient
-) -> None:
+async def test_single_missing_permission_is_named_alone(agent: Installed, api: KubeClient) -> None:
     await look_until(agent, "permissions", Outcome.OK)
     path = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{agent.namespace}.{NAME}-tasks"
     role = await api.get(path)
@@ -109,7 +107,7 @@ async def test_a_right_that_was_taken_away_is_named_alone(
     assert found.text.startswith("may not get pods/log in every namespace")
 
 
-async def test_without_the_definition_it_says_how_to_have_it(
+async def test_missing_task_action_definition_names_its_remedy(
     agent: Installed, api: KubeClient
 ) -> None:
     await look_until(agent, "kubernetes", Outcome.OK)
@@ -126,14 +124,14 @@ async def test_without_the_definition_it_says_how_to_have_it(
         await api.create(DEFINITIONS, {"metadata": metadata, "spec": definition["spec"]})
 
 
-async def test_a_clock_that_is_late_is_told_by_how_much(agent: Installed) -> None:
+async def test_late_clock_is_reported_with_its_skew(agent: Installed) -> None:
     (found,) = await look(agent, "clock", clock=Late())
     assert found.outcome is Outcome.FAIL
     assert "behind the API server's" in found.text
     assert 50 < float(found.text.split()[0]) < 70  # it is late by 60, give or take an answer
 
 
-async def test_an_api_server_that_is_not_there(agent: Installed, tmp_path: Path) -> None:
+async def test_unreachable_api_server_is_reported(agent: Installed, tmp_path: Path) -> None:
     config = json.loads(agent.kubeconfig().read_text())
     config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{free_ports(1)[0]}"
     nowhere = tmp_path / "kubeconfig"
@@ -145,7 +143,7 @@ async def test_an_api_server_that_is_not_there(agent: Installed, tmp_path: Path)
     assert "cannot be used" in found.text
 
 
-async def test_the_namespace_of_all_tasks_and_its_secrets(
+async def test_task_namespace_and_its_secrets_are_checked(
     agent: Installed, api: KubeClient
 ) -> None:
     agent.upgrade(tasks__pullSecrets=["registry"])
@@ -185,7 +183,7 @@ async def test_the_namespace_of_all_tasks_and_its_secrets(
         assert found.outcome is Outcome.OK
 
 
-async def test_an_operator_is_seen_and_what_is_missing_to_use_it(
+async def test_operator_is_found_and_missing_permissions_are_named(
     agent: Installed, api: KubeClient
 ) -> None:
     await look_until(agent, "permissions", Outcome.OK)
@@ -213,7 +211,7 @@ async def test_proxy_without_a_service_fails(agent: Installed, api: KubeClient) 
 
 
 @pytest.mark.parametrize("as_json", [True, False], ids=["for programs", "for people"])
-def test_the_command_says_it_all_and_fails(
+def test_doctor_command_prints_all_results_and_fails(
     kube_api: KubeForTests, tmp_path: Path, *, as_json: bool
 ) -> None:
     done = CliRunner().invoke(
@@ -230,9 +228,9 @@ def test_the_command_says_it_all_and_fails(
     )
     assert done.exit_code == 1
     if as_json:
-        said = json.loads(done.stdout)
-        assert said["well"] is False
-        assert {"about", "outcome", "text", "remedy"} == set(said["findings"][0])
+        output = json.loads(done.stdout)
+        assert output["well"] is False
+        assert {"about", "outcome", "text", "remedy"} == set(output["findings"][0])
     else:
         assert "ok    kubernetes" in done.stdout
         assert "FAIL  control plane" in done.stdout

@@ -24,9 +24,7 @@ async def _try_pod(api: KubeClient, namespace: str, template: dict[str, Any]) ->
     )  # fmt: skip
 
 
-async def test_its_pods_are_admitted_where_only_restricted_ones_are(
-    api: KubeClient, agent: Installed
-) -> None:
+async def test_agent_pods_are_admitted_under_restricted(api: KubeClient, agent: Installed) -> None:
     path = f"/apis/apps/v1/namespaces/{agent.namespace}/deployments/{NAME}"
     template = (await api.get(path))["spec"]["template"]
     pod = await _try_pod(api, agent.namespace, template)
@@ -36,9 +34,7 @@ async def test_its_pods_are_admitted_where_only_restricted_ones_are(
         await _try_pod(api, agent.namespace, template)
 
 
-async def test_the_definition_of_task_actions_comes_with_it(
-    api: KubeClient, agent: Installed
-) -> None:
+async def test_chart_installs_the_task_action_definition(api: KubeClient, agent: Installed) -> None:
     async def are_served() -> bool:
         try:
             return await api.list(f"{path}/taskactions") == []
@@ -49,7 +45,9 @@ async def test_the_definition_of_task_actions_comes_with_it(
     await wait_until(are_served, "TaskActions are served")
 
 
-async def test_an_upgrade_changes_what_the_values_change(api: KubeClient, agent: Installed) -> None:
+async def test_chart_upgrade_changes_what_its_values_change(
+    api: KubeClient, agent: Installed
+) -> None:
     deployment = f"/apis/apps/v1/namespaces/{agent.namespace}/deployments/{NAME}"
     before = await api.get(deployment)
     agent.upgrade(tasks__slots=7, plugins__spark=True, replicas=3)
@@ -85,14 +83,14 @@ TAKEN = ["every plugin", "no roles, no account", "all that tasks may have", "pla
 
 
 @pytest.mark.parametrize("name", TAKEN)
-async def test_every_set_of_values_is_taken(
+async def test_chart_value_sets_are_accepted(
     helm: Helm, kube_api: KubeForTests, api: KubeClient, name: str
 ) -> None:
     async with installed(helm, kube_api, api, **VALUE_SETS[name]) as release:
         assert await _has_deployment(api, release.namespace)
 
 
-async def test_all_tasks_may_be_in_one_namespace_that_is_there(
+async def test_tasks_may_share_one_existing_namespace(
     helm: Helm, kube_api: KubeForTests, api: KubeClient
 ) -> None:
     async with (
@@ -108,7 +106,7 @@ async def _has_deployment(api: KubeClient, namespace: str) -> bool:
     return await api.exists(f"/apis/apps/v1/namespaces/{namespace}/deployments/{NAME}")
 
 
-async def test_the_control_plane_is_installed_once_its_migration_is_done(
+async def test_control_plane_starts_after_its_migration(
     helm: Helm, kube_api: KubeForTests, api: KubeClient
 ) -> None:
     cluster = helm.with_cluster(kube_api.kubeconfig())

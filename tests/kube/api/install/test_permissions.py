@@ -95,7 +95,9 @@ async def _wait_for_roles(who: KubeClient, namespace: str) -> None:
     )
 
 
-async def test_every_call_of_the_table_is_allowed(everything: Installed, api: KubeClient) -> None:
+async def test_calls_of_the_permission_table_are_allowed(
+    everything: Installed, api: KubeClient
+) -> None:
     async with api.namespace() as tasks, everything.client() as agent:
         await _wait_for_roles(agent, tasks)
         refused = [
@@ -106,7 +108,9 @@ async def test_every_call_of_the_table_is_allowed(everything: Installed, api: Ku
     assert not refused
 
 
-async def test_what_would_be_too_much_is_refused(everything: Installed, api: KubeClient) -> None:
+async def test_calls_beyond_the_permission_table_are_refused(
+    everything: Installed, api: KubeClient
+) -> None:
     home = everything.namespace
     rbac = "/apis/rbac.authorization.k8s.io/v1"
     async with api.namespace() as tasks, everything.client() as agent:
@@ -156,7 +160,7 @@ async def test_what_would_be_too_much_is_refused(everything: Installed, api: Kub
     assert not allowed
 
 
-async def test_one_namespace_for_all_tasks_opens_no_other(
+async def test_roles_of_a_single_task_namespace_open_no_other(
     helm: Helm, kube_api: KubeForTests, api: KubeClient
 ) -> None:
     async with (
@@ -178,7 +182,7 @@ async def test_one_namespace_for_all_tasks_opens_no_other(
             assert not await is_allowed(agent, verb, path), f"{verb} {path}"
 
 
-async def test_without_its_roles_the_account_may_nothing(
+async def test_account_without_roles_may_do_nothing(
     helm: Helm, kube_api: KubeForTests, api: KubeClient
 ) -> None:
     async with (
@@ -194,7 +198,7 @@ async def test_without_its_roles_the_account_may_nothing(
     assert not allowed
 
 
-async def test_it_touches_only_what_it_made_itself(everything: Installed, api: KubeClient) -> None:
+async def test_agent_changes_only_its_own_objects(everything: Installed, api: KubeClient) -> None:
     async with api.namespace() as tasks, everything.client() as agent:
         await _wait_for_roles(agent, tasks)
         pods = f"/api/v1/namespaces/{tasks}/pods"

@@ -169,6 +169,6 @@ def _run(command: Sequence[str], place: Path, **env: str) -> str:
             timeout=_FETCHED_WITHIN_SECONDS,
         )
     except (subprocess.SubprocessError, OSError) as error:
-        said = re.sub(r"\s+", " ", str(getattr(error, "stderr", "") or error))[-300:]
-        raise NoDefinitionsError(f"{' '.join(command[:4])} failed: {said}") from error
+        output = re.sub(r"\s+", " ", str(getattr(error, "stderr", "") or error))[-300:]
+        raise NoDefinitionsError(f"{' '.join(command[:4])} failed: {output}") from error
     return done.stdout

@@ -66,9 +66,7 @@ def _collection(kind: Kind, namespace: str) -> str:
 
 
 @pytest.mark.parametrize("task", JOBS)
-async def test_the_resource_is_taken_and_comes_back_as_it_was(
-    api: KubeClient, place: str, task: str
-) -> None:
+async def test_resource_is_accepted_unchanged(api: KubeClient, place: str, task: str) -> None:
     kind, resource = _build(task, place)
     made = await api.create(f"{_collection(kind, place)}?{_STRICTLY}", resource)
     lost = list(_missing(resource["spec"], made["spec"], "spec"))
@@ -77,7 +75,7 @@ async def test_the_resource_is_taken_and_comes_back_as_it_was(
 
 
 @pytest.mark.parametrize("task", JOBS)
-async def test_its_pods_are_pods(api: KubeClient, place: str, task: str) -> None:
+async def test_pod_specs_of_the_resource_are_valid(api: KubeClient, place: str, task: str) -> None:
     _, resource = _build(task, place)
     templates = list(pod_templates(resource["spec"]))
     assert templates
@@ -91,7 +89,7 @@ async def test_its_pods_are_pods(api: KubeClient, place: str, task: str) -> None
         assert list(_missing(template["spec"], made["spec"], "spec")) == []
 
 
-async def test_the_job_of_a_jobset_is_a_job(api: KubeClient, place: str) -> None:
+async def test_job_of_a_jobset_is_valid(api: KubeClient, place: str) -> None:
     _, resource = _build("clustered-task", place)
     (replicated,) = resource["spec"]["replicatedJobs"]
     job = {"metadata": {"name": "workers"}, "spec": replicated["template"]["spec"]}
@@ -100,7 +98,7 @@ async def test_the_job_of_a_jobset_is_a_job(api: KubeClient, place: str) -> None
     assert made["spec"]["podFailurePolicy"]["rules"][0]["action"] == "FailJob"
 
 
-async def test_the_definitions_are_not_lenient(api: KubeClient, place: str) -> None:
+async def test_resource_definitions_are_strict(api: KubeClient, place: str) -> None:
     """Premise of the tests above: the API server refuses a field that does not exist."""
     for task in JOBS:
         kind, resource = _build(task, place)
@@ -109,16 +107,16 @@ async def test_the_definitions_are_not_lenient(api: KubeClient, place: str) -> N
             await api.create(f"{_collection(kind, place)}?{_STRICTLY}", resource)
 
 
-def _missing(said: Any, kept: Any, path: str) -> Iterator[str]:
+def _missing(output: Any, kept: Any, path: str) -> Iterator[str]:
     """Name what was said and was not kept; defaults may have come besides."""
-    if isinstance(said, dict) and isinstance(kept, dict):
-        for name, value in said.items():
+    if isinstance(output, dict) and isinstance(kept, dict):
+        for name, value in output.items():
             if name in kept:
                 yield from _missing(value, kept[name], f"{path}.{name}")
             elif value not in ({}, [], "", None):
                 yield f"{path}.{name}"
-    elif isinstance(said, list) and isinstance(kept, list) and len(said) == len(kept):
-        for number, (one, other) in enumerate(zip(said, kept, strict=True)):
+    elif isinstance(output, list) and isinstance(kept, list) and len(output) == len(kept):
+        for number, (one, other) in enumerate(zip(output, kept, strict=True)):
             yield from _missing(one, other, f"{path}[{number}]")
-    elif said != kept:
-        yield f"{path}: {said!r} became {kept!r}"
+    elif output != kept:
+        yield f"{path}: {output!r} became {kept!r}"

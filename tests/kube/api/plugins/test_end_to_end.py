@@ -35,11 +35,11 @@ def world(
         without_a_node(kube_api, database, tmp_path / "world") as world,
     ):
         world.start_agent()
-        wait_for(world.control.has_agent, "the agent is connected", said=world.said)
+        wait_for(world.control.has_agent, "the agent is connected", output=world.output)
         yield world
 
 
-async def test_a_clustered_task_is_a_jobset_whose_end_is_its_end(
+async def test_clustered_task_ends_with_its_jobset(
     world: World, api: KubeClient, tmp_path: Path
 ) -> None:
     client: ApiClient = world.control.api
@@ -59,7 +59,7 @@ async def test_a_clustered_task_is_a_jobset_whose_end_is_its_end(
         await api.patch(f"{path}/status", {"status": _completed()})
         await client.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED)
     except AssertionError as error:
-        raise AssertionError(world.said()) from error
+        raise AssertionError(world.output()) from error
 
 
 async def _find_jobset(api: KubeClient) -> Json:

@@ -18,7 +18,7 @@ def values(kube: Kube, place: str) -> KubeSecretValues:
     return KubeSecretValues(kube, place, namespaces)
 
 
-async def test_a_value_is_a_key_of_the_secret_for_those_without_a_group(
+async def test_secret_value_is_a_key_of_the_default_secret(
     values: KubeSecretValues, api: KubeClient, namespace: str
 ) -> None:
     data = {"token": b64encode(b"hush").decode(), "binary": b64encode(b"\xff\xfe").decode()}
@@ -29,5 +29,5 @@ async def test_a_value_is_a_key_of_the_secret_for_those_without_a_group(
     assert await values.find(make_job(), "binary") is None
 
 
-async def test_without_the_secret_there_is_no_value(values: KubeSecretValues) -> None:
+async def test_missing_secret_has_no_value(values: KubeSecretValues) -> None:
     assert await values.find(make_job(), "token") is None

@@ -86,7 +86,7 @@ JOBS: Mapping[str, Callable[[], Job]] = {
 
 @pytest.mark.parametrize("cluster", [CLUSTER, CLUSTER_WITH_ALL], ids=["small", "large"])
 @pytest.mark.parametrize("make_job", JOBS.values(), ids=JOBS.keys())
-async def test_each_kind_of_pod_is_accepted(
+async def test_kinds_of_pods_are_accepted(
     make_job: Callable[[], Job], cluster: PodTemplates, api: KubeClient, namespace: str
 ) -> None:
     pod = build_in(namespace, make_job(), cluster)
@@ -104,7 +104,7 @@ def build_in(namespace: str, job: Job, cluster: PodTemplates) -> Object:
     return cluster.build(job, name_attempt(job.assignment, where))
 
 
-async def test_a_role_of_a_distributed_job_is_accepted(api: KubeClient, namespace: str) -> None:
+async def test_role_of_a_distributed_job_is_accepted(api: KubeClient, namespace: str) -> None:
     replica = Replica(role="worker", container_name="pytorch", env={"A": "1"})
     job = serialise(make_task(), replaceable=True)
     where = namespace.rpartition("/")[2]
@@ -114,9 +114,7 @@ async def test_a_role_of_a_distributed_job_is_accepted(api: KubeClient, namespac
     await api.create(f"{namespace}/pods?{STRICTLY}", {"metadata": metadata, "spec": made["spec"]})
 
 
-async def test_a_template_that_the_cluster_keeps_is_laid_below(
-    api: KubeClient, namespace: str
-) -> None:
+async def test_clusters_template_is_merged_below_the_pod(api: KubeClient, namespace: str) -> None:
     containers = [
         {"name": "default", "image": "none", "env": [{"name": "A", "value": "1"}]},
         {"name": "primary", "image": "none", "imagePullPolicy": "Always"},
@@ -140,7 +138,7 @@ async def test_a_template_that_the_cluster_keeps_is_laid_below(
     assert accepted["spec"]["nodeSelector"] == {"pool": "usual"}
 
 
-async def test_no_pod_carries_a_secrets_value(api: KubeClient, namespace: str) -> None:
+async def test_pods_contain_no_secret_values(api: KubeClient, namespace: str) -> None:
     for name in ("volary-secrets", "hub", "bucket-access"):
         await api.create(
             f"{namespace}/secrets",
@@ -153,7 +151,7 @@ async def test_no_pod_carries_a_secrets_value(api: KubeClient, namespace: str) -
         assert VALUE not in json.dumps(accepted)
 
 
-async def test_the_server_is_strict_here(api: KubeClient, namespace: str) -> None:
+async def test_api_server_rejects_unknown_fields(api: KubeClient, namespace: str) -> None:
     pod = build_in(namespace, serialise(make_task()), CLUSTER)
     spec = {**pod["spec"], "noSuchField": 1}
 

@@ -53,7 +53,7 @@ async def refusal(api: KubeClient, namespace: str, spec: dict[str, Any]) -> str:
     return "it is taken"
 
 
-async def test_the_api_server_refuses_what_we_refuse(api: KubeClient, namespace: str) -> None:
+async def test_api_server_refuses_what_the_agent_refuses(api: KubeClient, namespace: str) -> None:
     await enforce(api, namespace, "latest")
     for what, spec in specs().items():
         with pytest.raises(BadSpecError):
@@ -62,7 +62,7 @@ async def test_the_api_server_refuses_what_we_refuse(api: KubeClient, namespace:
         assert any(each in words for each in _REFUSALS), (what, words)
 
 
-async def test_every_pod_of_ours_is_taken_where_baseline_is_enforced(
+async def test_pods_are_accepted_where_baseline_is_enforced(
     api: KubeClient, namespace: str
 ) -> None:
     """The fence of those that may be replaced, and the copilot, among them."""

@@ -36,7 +36,7 @@ async def test_replicas_that_start_at_once_have_one_authority(here: World) -> No
     assert len({each.certificate for each in opened}) == 1
 
 
-async def test_a_secret_that_is_none_is_named_with_its_remedy(here: World) -> None:
+async def test_damaged_authority_secret_is_named_with_its_remedy(here: World) -> None:
     body = {
         "metadata": {"name": "odd"},
         "type": "kubernetes.io/tls",
@@ -47,7 +47,7 @@ async def test_a_secret_that_is_none_is_named_with_its_remedy(here: World) -> No
         await Authority.open(here.kube, Name(here.namespace, "odd"), _PLACES, SystemClock())
 
 
-async def test_it_is_published_once_and_put_right_when_changed(
+async def test_certificate_is_published_once_and_corrected_when_changed(
     here: World, kube_api: KubeForTests
 ) -> None:
     clock = FakeClock(SystemClock().now())

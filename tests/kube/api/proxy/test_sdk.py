@@ -73,8 +73,8 @@ async def test_nested_tasks_of_the_sdk_work_through_the_proxy(
     with running(tmp_path / "world", test_database, replicas=1) as plane:
         url = plane.replicas[0].api.url
         async with world(kube_api, tmp_path, url) as here:
-            said = await _run(plane, here, await here.pod(_RUN), "main")
-            assert "outputs [7]" in said
+            output = await _run(plane, here, await here.pod(_RUN), "main")
+            assert "outputs [7]" in output
             calls = here.proxy.counts.calls
             assert calls["flyteidl2.actions.ActionsService/Enqueue"] == 4  # a trace is one, too
             assert calls["flyteidl2.actions.ActionsService/WatchForUpdates"] >= 1
@@ -98,13 +98,13 @@ async def test_task_outlives_the_proxy_replica_it_used(
                 assert then.proxy.counts.calls["flyteidl2.actions.ActionsService/WatchForUpdates"]
 
 
-async def test_a_task_starts_another_run_and_waits_for_it(
+async def test_task_starts_another_run_and_waits_for_it(
     kube_api: KubeForTests, test_database: DatabaseForTest, tmp_path: Path
 ) -> None:
     with running(tmp_path / "world", test_database, replicas=1) as plane:
         async with world(kube_api, tmp_path, plane.replicas[0].api.url) as here:
-            said = await _run(plane, here, await here.pod(_RUN), "starts")
-            assert "outputs [42]" in said
+            output = await _run(plane, here, await here.pod(_RUN), "starts")
+            assert "outputs [42]" in output
 
 
 async def _run(plane: World, here: Doors, pod: Pod, task: str) -> str:
@@ -143,9 +143,9 @@ async def _start(home: Path, url: str, environment: Mapping[str, str], task: str
         if process.returncode is None:
             process.kill()
             await process.wait()
-    said = out.decode()
-    assert process.returncode == 0, said
-    return said
+    output = out.decode()
+    assert process.returncode == 0, output
+    return output
 
 
 def _agent(plane: World, endpoint: str) -> Program:

@@ -44,7 +44,7 @@ class Scene:
 
     async def copilot(self, command: str, interface: VariableMap) -> None:
         """Run the copilot as the kubelet would; AssertionError unless it ends well."""
-        said = self.pod.assignment
+        output = self.pod.assignment
         (self.home / "token").write_text(self.pod.token)
         handoff = {
             "links": {
@@ -52,10 +52,10 @@ class Scene:
                 "token_file": str(self.home / "token"),
                 "ca_file": str(self.here.ca_file),
             },
-            "inputs": {"uri": said.input_uri, "path": str(self.home / "in")},
+            "inputs": {"uri": output.input_uri, "path": str(self.home / "in")},
             "outputs": {
-                "prefix": said.output_prefix,
-                "raw_prefix": said.raw_data_prefix,
+                "prefix": output.output_prefix,
+                "raw_prefix": output.raw_data_prefix,
                 "path": str(self.home / "out"),
                 "interface": b64encode(interface.SerializeToString()).decode(),
             },
@@ -83,7 +83,7 @@ async def scene(
         yield Scene(here, await here.pod(base=store.base), store, tmp_path)
 
 
-async def test_a_raw_container_gets_its_inputs_and_its_outputs_are_kept(scene: Scene) -> None:
+async def test_signed_links_transfer_inputs_and_outputs(scene: Scene) -> None:
     upload = scene.store.uri("local/uploads/flytesnacks/development/data.bin")
     directory = scene.store.uri("local/uploads/flytesnacks/development/directory")
     await scene.store.write(upload, b"uploaded")
@@ -142,14 +142,14 @@ async def test_parts_have_checksums_where_copilot_and_store_know_them(scene: Sce
 
 
 async def test_written_is_below_the_attempts_own_prefixes_only(scene: Scene) -> None:
-    said = scene.pod.assignment
+    output = scene.pod.assignment
     desired = [
-        f"{said.output_prefix}/outputs.pb",
-        f"{said.raw_data_prefix}/deep/er",
-        f"{said.run_base}/a0/2/outputs.pb",
-        f"{said.output_prefix}-other/x",
-        f"{said.output_prefix}/../2/outputs.pb",
-        said.input_uri,
+        f"{output.output_prefix}/outputs.pb",
+        f"{output.raw_data_prefix}/deep/er",
+        f"{output.run_base}/a0/2/outputs.pb",
+        f"{output.output_prefix}-other/x",
+        f"{output.output_prefix}/../2/outputs.pb",
+        output.input_uri,
         scene.store.uri("first"),
         "s3://another-bucket/x",
         "file:///etc/passwd",
@@ -171,21 +171,21 @@ async def test_written_is_below_the_attempts_own_prefixes_only(scene: Scene) -> 
 
 
 async def test_read_is_the_run_and_what_its_inputs_name(scene: Scene) -> None:
-    said = scene.pod.assignment
+    output = scene.pod.assignment
     inputs = Inputs()
     blobs = inputs.literals.add(name="files").value.collection.literals
     for name in ("local/uploads/one", "elsewhere/two"):
         blobs.add().scalar.blob.uri = scene.store.uri(name)
-    await scene.store.write(said.input_uri, inputs.SerializeToString())
+    await scene.store.write(output.input_uri, inputs.SerializeToString())
     desired = [
-        said.input_uri,
-        f"{said.run_base}/a7/1/raw/x",
+        output.input_uri,
+        f"{output.run_base}/a7/1/raw/x",
         scene.store.uri("local/uploads/one"),
         scene.store.uri("local/uploads/one/below"),
         scene.store.uri("local/uploads/another"),
         scene.store.uri("elsewhere/two"),
-        f"{said.run_base}-other/x",
-        f"{said.run_base}/../other/x",
+        f"{output.run_base}-other/x",
+        f"{output.run_base}/../other/x",
         "s3://another-bucket/x",
     ]
     status, answer = await scene.ask("get", {"uris": desired})
@@ -197,9 +197,7 @@ async def test_read_is_the_run_and_what_its_inputs_name(scene: Scene) -> None:
     assert (status, "nor named by the inputs" in words) == (400, True)
 
 
-async def test_a_directory_is_listed_page_by_page(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_directory_is_listed_by_pages(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dataplane.agent.proxy.limits.PAGE_BLOBS", 2)
     base = f"{scene.pod.assignment.run_base}/a1/1/raw"
     for name in ("a", "b/c", "d"):
@@ -242,7 +240,7 @@ async def test_links_need_a_token_of_a_pod_that_lives(scene: Scene) -> None:
     assert (await scene.ask("get", {"uris": []}))[0] in {401, 403}
 
 
-async def test_a_directory_signs_nothing_and_it_is_said(scene: Scene) -> None:
+async def test_directory_store_is_refused_with_the_reason(scene: Scene) -> None:
     other = await scene.here.pod("r2", base=f"file://{scene.home}/blobs")
     status, words = await scene.ask("get", {"uris": [other.assignment.input_uri]}, other.token)
     assert (status, "need a bucket" in words) == (400, True)

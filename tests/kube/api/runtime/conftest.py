@@ -18,7 +18,7 @@ Begin = Callable[..., AbstractAsyncContextManager[Agent]]
 def begin(kube_api: KubeForTests, place: str, tmp_path: Path, task_actions: None) -> Begin:
     """Return how an agent's life begins, in a namespace of the test's own."""
     del task_actions
-    return lambda **said: agent_in(kube_api.kubeconfig(), place, tmp_path, **said)
+    return lambda **output: agent_in(kube_api.kubeconfig(), place, tmp_path, **output)
 
 
 @pytest.fixture

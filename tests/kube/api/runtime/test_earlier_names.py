@@ -13,7 +13,7 @@ from tests.kube.api.runtime.conftest import Begin
 from tests.kube.api.runtime.kubelet import Kubelet
 
 
-async def test_a_pod_with_the_name_of_an_earlier_release_is_followed_to_its_end(
+async def test_pod_named_by_an_earlier_release_is_followed_to_its_end(
     begin: Begin, kubelet: Kubelet, place: str
 ) -> None:
     async with begin() as agent:
@@ -43,7 +43,7 @@ async def test_a_pod_with_the_name_of_an_earlier_release_is_followed_to_its_end(
     assert [each["metadata"]["name"] for each in pods] == [earlier.name]
 
 
-async def test_an_attempt_stays_in_the_namespace_of_its_task_action(begin: Begin) -> None:
+async def test_attempt_stays_in_the_namespace_of_its_task_action(begin: Begin) -> None:
     class Recorded:
         def __init__(self, namespace: str) -> None:
             self.namespace = namespace

@@ -6,14 +6,14 @@ from tests.kube.api.runtime.kubelet import Kubelet
 from tests.kube.client import Json
 
 
-async def test_a_task_that_asks_for_longer_to_end_has_it(begin: Begin, kubelet: Kubelet) -> None:
+async def test_pod_templates_grace_period_is_kept(begin: Begin, kubelet: Kubelet) -> None:
     main = {"name": "primary", "image": "main:1"}
     pod = {"containers": [main], "terminationGracePeriodSeconds": 77}
 
     assert await seconds_to_end(begin, kubelet, pod) == 77
 
 
-async def test_any_other_has_what_the_cluster_gives(begin: Begin, kubelet: Kubelet) -> None:
+async def test_task_without_a_grace_period_has_the_clusters(begin: Begin, kubelet: Kubelet) -> None:
     assert await seconds_to_end(begin, kubelet, None) == 1
 
 

@@ -29,7 +29,7 @@ from tests.kube.api.ledger.conftest import open_ledger
 from tests.kube.api.runtime.conftest import Begin
 from tests.kube.api.runtime.kubelet import Kubelet
 from tests.kube.api.runtime.quotas import no_pods
-from tests.kube.attempts import Agent, Told
+from tests.kube.attempts import Agent, Reported
 from tests.kube.client import KubeClient, wait_until
 from tests.running import running, until
 
@@ -54,7 +54,7 @@ async def life_of(agent: Agent, place: str) -> AsyncIterator[Life]:
             yield Life(ledger, attempts)
 
 
-async def test_a_quota_is_waited_for_beyond_the_agents_life(
+async def test_wait_for_a_quota_survives_the_agent(
     begin: Begin, api: KubeClient, namespace: str, place: str, kubelet: Kubelet
 ) -> None:
     await no_pods(api, namespace)
@@ -83,7 +83,7 @@ async def test_a_quota_is_waited_for_beyond_the_agents_life(
         await until(lambda: active[attempt].phase is Phase.SUCCEEDED)
 
 
-async def test_a_pod_that_had_no_node_and_is_gone_is_not_made_again(
+async def test_unscheduled_pod_that_is_gone_is_not_created_again(
     begin: Begin, api: KubeClient
 ) -> None:
     """It may have had one, while no agent was there; events of that do not last."""
@@ -129,7 +129,7 @@ class Refused:
         del attempt, obj
 
 
-async def test_a_pod_is_not_ended_because_the_next_agent_may_not_ask_at_first(
+async def test_pod_survives_an_agent_without_permissions(
     begin: Begin, kubelet: Kubelet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime_limits, "RECONCILE_INTERVAL", timedelta(milliseconds=100))
@@ -147,7 +147,7 @@ async def test_a_pod_is_not_ended_because_the_next_agent_may_not_ask_at_first(
         await kubelet.end(path, 0)
         async with asyncio.timeout(60):
             end = await runtime.run(
-                replace(job, last_reported=last_reported.phase), Told(), asyncio.Event()
+                replace(job, last_reported=last_reported.phase), Reported(), asyncio.Event()
             )
 
     assert owners.asked > 2
@@ -160,7 +160,7 @@ class Broken(PodPlugin):
         raise RuntimeError("a fault of ours")
 
 
-async def test_what_was_made_goes_before_a_fault_of_ours_is_told(
+async def test_resource_is_deleted_before_an_agent_error_is_reported(
     begin: Begin, api: KubeClient
 ) -> None:
     async with begin() as agent:
@@ -168,7 +168,7 @@ async def test_what_was_made_goes_before_a_fault_of_ours_is_told(
         runtime = KubernetesRuntime(agent.cluster, [Broken()])
         async with asyncio.timeout(60):
             with pytest.raises(RuntimeError, match="a fault of ours"):
-                await runtime.run(job, Told(), asyncio.Event())
+                await runtime.run(job, Reported(), asyncio.Event())
 
         assert agent.cluster.kube.requests["create", "pods", 201] == 1
         assert not await api.exists(agent.jobs.path(job))

@@ -46,7 +46,7 @@ async def stop_while_it_ends(
     ],
     ids=["done", "stopped in an orderly manner", "killed"],
 )
-async def test_an_aborted_task_of_the_sdk_has_succeeded_if_it_left_its_outputs(
+async def test_aborted_sdk_task_with_outputs_has_succeeded(
     begin: Begin, kubelet: Kubelet, files: tuple[str, ...], code: int, phase: Phase
 ) -> None:
     async with begin() as agent:
@@ -64,7 +64,7 @@ async def test_an_aborted_task_of_the_sdk_has_succeeded_if_it_left_its_outputs(
     ],
     ids=["before it was asked", "without outputs", "badly", "because it was asked"],
 )
-async def test_an_aborted_raw_container_has_succeeded_if_it_ended_before_it_was_asked_to(
+async def test_raw_container_that_ended_before_its_abort_has_succeeded(
     begin: Begin,
     kubelet: Kubelet,
     *,
@@ -90,7 +90,7 @@ async def test_an_aborted_raw_container_has_succeeded_if_it_ended_before_it_was_
     ],
     ids=["done", "without outputs", "killed"],
 )
-async def test_a_task_that_was_done_when_its_time_was_over_has_succeeded(
+async def test_task_that_finished_at_its_max_runtime_has_succeeded(
     begin: Begin, kubelet: Kubelet, code: int, files: tuple[str, ...], phase: Phase
 ) -> None:
     async with begin() as agent:
@@ -108,7 +108,7 @@ async def test_a_task_that_was_done_when_its_time_was_over_has_succeeded(
     assert end.phase is phase
 
 
-async def test_what_was_gone_with_its_outputs_before_the_next_agent_has_succeeded(
+async def test_deleted_pod_with_outputs_has_succeeded_for_the_next_agent(
     begin: Begin,
 ) -> None:
     """Aborted while no agent was there: the next one finds the outputs, and no pod."""

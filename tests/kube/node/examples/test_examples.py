@@ -37,7 +37,7 @@ def world(
     ):
         asyncio.run(world.prepare())
         world.start_agent()
-        wait_until(world.control.has_agent, "the agent is connected", said=world.said)
+        wait_until(world.control.has_agent, "the agent is connected", output=world.output)
         yield world
 
 
@@ -51,7 +51,7 @@ def client(world: World) -> ApiClient:
     return world.control.api
 
 
-async def test_the_cluster_example_does_all_that_its_first_lines_say(
+async def test_cluster_example_does_what_its_docstring_says(
     world: World, flyte: Flyte, client: ApiClient, kube_node: NodeForTests
 ) -> None:
     root = action_id(flyte("run", "cluster.py", "main", "--words", "40").run)
@@ -59,7 +59,7 @@ async def test_the_cluster_example_does_all_that_its_first_lines_say(
     try:
         main = await client.phase(root, ActionPhase.ACTION_PHASE_SUCCEEDED, within_ms=_WITHIN_MS)
     except (AssertionError, ConnectError) as error:
-        raise AssertionError(world.said()) from error
+        raise AssertionError(world.output()) from error
 
     # The secret, the fan-out, what the raw container counted, the attempt that came through.
     assert await client.outputs(root) == ["Hi! 6, 40 words, attempt 1"]

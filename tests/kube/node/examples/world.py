@@ -96,7 +96,7 @@ class World:
             if program.is_running:
                 program.end(signal.SIGTERM)
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Everything that everybody said, for a test that failed."""
         return "\n".join(
             f"== {path.name}\n{path.read_text(errors='replace')[-12000:]}"

@@ -14,7 +14,7 @@ _KINDS = ("pods", "services", "secrets", "configmaps", "leases", "roles", "taska
 _ONE = "app.kubernetes.io/component=agent"
 
 
-async def test_a_token_of_no_cluster_is_named_in_the_pods_status_and_all_can_be_undone(
+async def test_unknown_cluster_token_is_named_in_the_pods_status(
     installation: Installation, kube: KubeClient
 ) -> None:
     await installation.prepare_agent(kube, _HERE, token="a-token-of-no-cluster")  # noqa: S106

@@ -40,7 +40,7 @@ _MOST_MODULES = 260
 
 
 @pytest.mark.parametrize("program", containerfile.PROGRAMS)
-def test_an_image_has_its_program_and_no_more(stocked_node: NodeForTests, program: str) -> None:
+def test_image_has_its_program_and_nothing_else(stocked_node: NodeForTests, program: str) -> None:
     del stocked_node  # skips where there is no archive
     with archive.opened(containerfile.find()) as images:
         image = images.image(containerfile.name_image(program))
@@ -58,10 +58,10 @@ async def test_copilot_image_loads_few_modules_and_all_are_compiled(
     async with kube.namespace() as namespace:
         path = await _run(kube, namespace, "copilot", ["python3", "-c", _TELL_UNCOMPILED])
         await kube.wait_for(path, _has_succeeded)
-        said = json.loads(await kube.log(path))
-    assert said["modules"] <= _MOST_MODULES
-    assert said["uncompiled"] == []
-    assert (said["user"], said["group"]) == (65532, 65532)
+        output = json.loads(await kube.log(path))
+    assert output["modules"] <= _MOST_MODULES
+    assert output["uncompiled"] == []
+    assert (output["user"], output["group"]) == (65532, 65532)
 
 
 async def _run(kube: KubeClient, namespace: str, program: str, command: list[str]) -> str:

@@ -38,21 +38,21 @@ def ada(installation: Installation) -> Flyte:
     return installation.flyte(EXAMPLES)
 
 
-async def test_the_doctor_finds_nothing_wrong_from_inside(
+async def test_doctor_passes_inside_the_cluster(
     installation: Installation, kube: KubeClient
 ) -> None:
     for pod in await installation.pods(kube, AGENTS, "agent"):
-        said = await asyncio.to_thread(installation.doctor, pod["metadata"]["name"])
+        output = await asyncio.to_thread(installation.doctor, pod["metadata"]["name"])
         for words in (
             "accepts this agent as cluster local",
             "rules that are needed are granted",
             "connected to the control plane",
             "signed links work",
         ):
-            assert words in said
+            assert words in output
 
 
-async def test_the_cluster_example_comes_through_though_its_agent_is_killed(
+async def test_cluster_example_survives_a_killed_agent(
     installation: Installation, kube: KubeClient, ada: Flyte
 ) -> None:
     root = await _begin(ada, "cluster.py", "main", "--words", "40")
@@ -65,7 +65,7 @@ async def test_the_cluster_example_comes_through_though_its_agent_is_killed(
                     root, ActionPhase.ACTION_PHASE_SUCCEEDED, within_ms=_WITHIN_MS
                 )
             except (AssertionError, ConnectError) as error:
-                raise AssertionError(f"{error}\n{await installation.said(kube)}") from error
+                raise AssertionError(f"{error}\n{await installation.output(kube)}") from error
             # The secret, the fan-out, what the raw container counted, the second attempt.
             assert await client.outputs(root) == ["Hi! 6, 40 words, attempt 1"]
             assert main.attempts[-1].outputs.report_uri.endswith("/report.html")
@@ -79,7 +79,7 @@ async def test_the_cluster_example_comes_through_though_its_agent_is_killed(
             assert not _REFUSED.findall(answer.text)  # the chart's roles suffice
 
 
-async def test_what_runs_goes_on_while_both_releases_are_upgraded(
+async def test_running_tasks_survive_upgrades_of_both_releases(
     installation: Installation, kube: KubeClient, ada: Flyte
 ) -> None:
     root = await _begin(ada, "endless.py", "main")
@@ -134,7 +134,7 @@ async def _kill_leader(installation: Installation, kube: KubeClient) -> None:
 @pytest.mark.parametrize(
     ("namespace", "program"), [(AGENTS, "agent"), (PLANE, "controlplane")], ids=["agent", "plane"]
 )
-async def test_process_one_is_the_program_and_ends_well_when_told_to(
+async def test_process_one_is_the_program_and_exits_with_0_on_sigterm(
     installation: Installation, kube: KubeClient, namespace: str, program: str
 ) -> None:
     pod = (await installation.pods(kube, namespace, program))[0]["metadata"]["name"]

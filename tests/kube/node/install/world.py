@@ -173,7 +173,7 @@ class Installation:
             try:
                 await wait_until(is_ready, f"{name} is ready", within=_READY_WITHIN)
             except AssertionError as error:
-                raise AssertionError(f"{error}\n{await self.said(kube)}") from None
+                raise AssertionError(f"{error}\n{await self.output(kube)}") from None
 
     async def pods(self, kube: KubeClient, namespace: str, component: str) -> list[Json]:
         """The pods of a release that are not about to go."""
@@ -226,7 +226,7 @@ class Installation:
             assert found
             yield ApiClient(f"http://127.0.0.1:{found[1]}")
 
-    async def said(self, kube: KubeClient) -> str:
+    async def output(self, kube: KubeClient) -> str:
         """Return the logs of all pods, for a test that failed."""
         words = []
         for namespace in (PLANE, AGENTS, TASKS):

@@ -104,7 +104,7 @@ async def test_task_runs_while_the_proxy_fence_allows_it(
     assert at - closed <= proxy.fence.takes
 
 
-async def test_a_task_that_begins_behind_a_closed_fence_hardly_begins(
+async def test_task_behind_a_closed_fence_is_stopped_in_seconds(
     node_api: KubeClient, node_namespace: str, proxy: FakeProxy
 ) -> None:
     proxy.status = "503 Service Unavailable"

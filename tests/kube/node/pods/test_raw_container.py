@@ -77,18 +77,18 @@ async def scene(kube_node: NodeForTests, tmp_path: Path) -> AsyncIterator[Scene]
 
 
 @pytest.mark.parametrize("template", [None, AS_CALLER], ids=["as root", "as somebody"])
-async def test_inputs_come_and_outputs_go_though_the_task_keeps_them_to_itself(
+async def test_raw_containers_inputs_and_outputs_are_transferred(
     scene: Scene, template: flyte.PodTemplate | None
 ) -> None:
-    said = {} if template is None else {"pod_template": template}
-    ended = await scene.run(make_greeting(_GREET, **said))
+    printed = {} if template is None else {"pod_template": template}
+    ended = await scene.run(make_greeting(_GREET, **printed))
 
     assert ended["status"]["phase"] == "Succeeded", ended["status"]
     (output,) = Outputs.FromString(await scene.read("outputs.pb")).literals
     assert output.value.scalar.primitive.string_value == "Hello, pod!"
 
 
-async def test_what_a_task_says_of_its_failure_is_its_error(scene: Scene) -> None:
+async def test_raw_container_error_file_is_its_error(scene: Scene) -> None:
     ended = await scene.run(make_greeting("echo 'no such name' > /var/outputs/_ERROR; exit 3"))
 
     assert ended["status"]["phase"] == "Failed"
@@ -96,9 +96,9 @@ async def test_what_a_task_says_of_its_failure_is_its_error(scene: Scene) -> Non
     assert "no such name" in document.error.message
 
 
-def make_greeting(script: str, **said: object) -> Job:
+def make_greeting(script: str, **printed: object) -> Job:
     return make_raw(
-        image=flyte.Image.from_base(TASK_IMAGE), command=["sh", "-c"], arguments=[script], **said
+        image=flyte.Image.from_base(TASK_IMAGE), command=["sh", "-c"], arguments=[script], **printed
     )
 
 

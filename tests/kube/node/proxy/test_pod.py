@@ -32,7 +32,7 @@ def _has_ended(pod: Json) -> bool:
     return pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
 
 
-async def test_the_sdk_in_a_pod_enters_with_the_kubelets_token(
+async def test_sdk_in_a_pod_authenticates_with_the_kubelets_token(
     kube_node: NodeForTests, tmp_path: Path
 ) -> None:
     machine = kube_node.place.network.machine
@@ -72,11 +72,11 @@ async def test_the_sdk_in_a_pod_enters_with_the_kubelets_token(
         }
         await here.api.create(path, pod)
         await here.api.wait_for(f"{path}/one", _has_ended)
-        said = await here.api.log(f"{path}/one")
+        output = await here.api.log(f"{path}/one")
 
-    assert "run r1" in said, said
-    assert "refused" in said
-    assert "neither its own run" in said
+    assert "run r1" in output, output
+    assert "refused" in output
+    assert "neither its own run" in output
     assert {seen.headers["authorization"] for seen in control.seen} == {f"Bearer {AGENTS_TOKEN}"}
     own = [seen for seen in control.seen if "x-volary-attempt" in seen.headers]
     assert own[0].headers["x-volary-attempt"] == str(assignment.attempt)

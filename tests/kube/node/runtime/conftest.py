@@ -36,4 +36,4 @@ async def begin(
     authority = {"metadata": {"name": "volary-proxy"}, "data": {"ca.crt": "none"}}
     await node_api.create(f"{node_namespace}/configmaps", authority)
     namespace = node_namespace.rpartition("/")[2]
-    return lambda **said: agent_in(kube_node.kube.kubeconfig(), namespace, tmp_path, **said)
+    return lambda **output: agent_in(kube_node.kube.kubeconfig(), namespace, tmp_path, **output)

@@ -9,7 +9,7 @@ import pytest
 from dataplane.agent.core.active_attempts import StatusUpdate
 from dataplane.agent.runtimes.kubernetes.plugins.pod import PodPlugin
 from dataplane.agent.runtimes.kubernetes.runtime import KubernetesRuntime
-from tests.contract.runtimes.conftest import Bench, Told
+from tests.contract.runtimes.conftest import Bench, Reported
 from tests.contract.runtimes.test_runtimes import (
     TIMEOUT_SECONDS,
     test_attempt_succeeds_with_its_output_uri,
@@ -43,12 +43,12 @@ async def bench(begin: Begin) -> AsyncIterator[Bench]:
 
 
 @pytest.fixture
-def last_reported() -> Told:
-    return Told()
+def last_reported() -> Reported:
+    return Reported()
 
 
-async def test_an_attempt_that_is_over_ends_the_same_but_for_what_was_told_before(
-    bench: Bench, last_reported: Told
+async def test_ended_attempt_is_reported_again_but_for_events_and_links(
+    bench: Bench, last_reported: Reported
 ) -> None:
     async with asyncio.timeout(TIMEOUT_SECONDS):
         first = await bench.runtime.run(bench.short, last_reported, asyncio.Event())

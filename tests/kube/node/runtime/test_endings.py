@@ -23,15 +23,15 @@ SOON = PendingTimeouts(
 GREEDY = "b = [b'x' * 1_000_000 for _ in range(500)]"
 
 
-def make_pod(script: str = "true", **said: Any) -> dict[str, Any]:
+def make_pod(script: str = "true", **output: Any) -> dict[str, Any]:
     """Make a pod template of one container; ``said`` of that, or of the pod by ``pod_…``."""
     container = {
         "name": "primary",
         "image": images.TASK_IMAGE,
         "command": ["sh", "-c", script],
-        **{name: value for name, value in said.items() if not name.startswith("pod_")},
+        **{name: value for name, value in output.items() if not name.startswith("pod_")},
     }
-    of_pod = {name[4:]: value for name, value in said.items() if name.startswith("pod_")}
+    of_pod = {name[4:]: value for name, value in output.items() if name.startswith("pod_")}
     return {**of_pod, "containers": [container, *of_pod.get("containers", [])]}
 
 
@@ -48,7 +48,7 @@ async def is_quiet(api: KubeClient, path: str) -> bool:
     return pod["status"]["phase"] in {"Succeeded", "Failed"}
 
 
-async def test_an_exit_with_zero_is_success_and_costs_one_write(begin: Begin) -> None:
+async def test_exit_code_0_is_success_and_costs_one_write(begin: Begin) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("echo hello")
         attempt = await agent.start(job)
@@ -65,7 +65,7 @@ async def test_an_exit_with_zero_is_success_and_costs_one_write(begin: Begin) ->
     assert writes == {("create", "pods"): 1, ("create", "taskactions"): 1}  # that is the test's
 
 
-async def test_an_exit_with_another_code_quotes_the_last_lines(begin: Begin) -> None:
+async def test_nonzero_exit_quotes_last_log_lines(begin: Begin) -> None:
     async with begin() as agent:
         end = await agent.run(await agent.jobs.make("echo one; echo two; exit 3"))
 
@@ -75,7 +75,7 @@ async def test_an_exit_with_another_code_quotes_the_last_lines(begin: Begin) -> 
     assert end.log_uri.endswith("/logs.jsonl.gz")
 
 
-async def test_the_cluster_s_events_are_told_once(begin: Begin) -> None:
+async def test_cluster_events_are_reported_once(begin: Begin) -> None:
     async with begin() as agent:
         attempt = await agent.start(await agent.jobs.make("sleep 1"))
         end = await attempt.end()
@@ -114,7 +114,7 @@ async def test_killed_from_outside(begin: Begin) -> None:
     assert code_of(end) == ("Interrupted", SYSTEM)
 
 
-async def test_an_error_document_counts_for_more_than_the_exit(begin: Begin) -> None:
+async def test_error_document_takes_precedence_over_exit_code(begin: Begin) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("exit 0")
         agent.jobs.leave(job, "error.pb", error_document("ValueError", "no such thing"))
@@ -195,7 +195,7 @@ MOUNT = [{"name": "files", "mountPath": "/files"}]
         "disk",
     ],
 )
-async def test_what_a_pod_template_can_bring_about(
+async def test_failures_caused_by_pod_template(
     begin: Begin, pod: Mapping[str, Any], code: tuple[str, FailureKind], reasons: set[str]
 ) -> None:
     async with begin(timeouts=SOON) as agent:
@@ -207,7 +207,9 @@ async def test_what_a_pod_template_can_bring_about(
     assert end.phase is (Phase.TIMED_OUT if code[0] == "MAX_RUNTIME_EXCEEDED" else Phase.FAILED)
 
 
-async def test_no_node_is_told_with_the_schedulers_words_and_not_for_ever(begin: Begin) -> None:
+async def test_unschedulable_pod_is_reported_with_scheduler_message_and_fails_in_time(
+    begin: Begin,
+) -> None:
     pod = make_pod(pod_nodeSelector={"pool": "none-of-these"})
     async with begin(timeouts=PendingTimeouts(pending=timedelta(seconds=4))) as agent:
         attempt = await agent.start(await agent.jobs.make(pod=pod))
@@ -221,7 +223,7 @@ async def test_no_node_is_told_with_the_schedulers_words_and_not_for_ever(begin:
     assert "0/1 nodes are available" in end.failure.message
 
 
-async def test_a_task_that_runs_too_long_is_killed_and_gone(
+async def test_task_over_max_runtime_is_killed_and_its_pod_deleted(
     begin: Begin, node_api: KubeClient
 ) -> None:
     async with begin() as agent:
@@ -245,7 +247,7 @@ async def test_pod_deleted_from_outside_is_a_failure(begin: Begin, node_api: Kub
     assert code_of(end) == ("DeletedFromOutside", SYSTEM)
 
 
-async def test_a_pod_that_a_drain_evicts(begin: Begin, node_api: KubeClient) -> None:
+async def test_pod_evicted_by_drain_is_preempted(begin: Begin, node_api: KubeClient) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("sleep 600")
         attempt = await agent.start(job)
@@ -263,7 +265,7 @@ async def test_a_pod_that_a_drain_evicts(begin: Begin, node_api: KubeClient) -> 
     assert code_of(end) == ("Drained", PREEMPTION)
 
 
-async def test_the_task_s_end_is_the_end_although_another_container_goes_on(
+async def test_task_ends_while_another_container_still_runs(
     begin: Begin, node_api: KubeClient
 ) -> None:
     other = {"name": "other", "image": images.TASK_IMAGE, "command": ["sleep", "600"]}

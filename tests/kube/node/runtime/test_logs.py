@@ -19,7 +19,7 @@ def read_shipped(uri: str) -> list[str]:
     return [json.loads(line)["m"] for line in gzip.decompress(packed).splitlines()]
 
 
-async def test_a_log_is_followed_from_before_it_begins_to_its_end(begin: Begin) -> None:
+async def test_log_is_followed_from_before_its_start_to_its_end(begin: Begin) -> None:
     async with begin() as agent:
         job = await agent.jobs.make(TALKING)
         attempt = await agent.start(job)
@@ -31,7 +31,7 @@ async def test_a_log_is_followed_from_before_it_begins_to_its_end(begin: Begin) 
     assert [line.at for line in lines] == sorted(line.at for line in lines)
 
 
-async def test_a_line_comes_before_the_log_is_over(begin: Begin) -> None:
+async def test_log_line_arrives_before_the_log_ends(begin: Begin) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("echo begun; sleep 600")
         attempt = await agent.start(job)
@@ -44,7 +44,7 @@ async def test_a_line_comes_before_the_log_is_over(begin: Begin) -> None:
         await attempt.end()
 
 
-async def test_who_was_interrupted_goes_on_after_a_line(begin: Begin) -> None:
+async def test_interrupted_follower_resumes_after_a_line(begin: Begin) -> None:
     async with begin() as agent:
         job = await agent.jobs.make(TALKING)
         attempt = await agent.start(job)
@@ -55,7 +55,7 @@ async def test_who_was_interrupted_goes_on_after_a_line(begin: Begin) -> None:
     assert texts(live) == texts(afterwards) == ["line 4", "line 5"]
 
 
-async def test_what_is_shipped_is_what_was_followed(begin: Begin) -> None:
+async def test_shipped_log_equals_the_followed_one(begin: Begin) -> None:
     other = {
         "name": "other",
         "image": images.TASK_IMAGE,
@@ -76,7 +76,7 @@ async def test_what_is_shipped_is_what_was_followed(begin: Begin) -> None:
     assert {"line 1", "line 5", "[other] beside 1"} <= set(shipped)
 
 
-async def test_a_log_outlives_its_pod(begin: Begin) -> None:
+async def test_log_outlives_its_pod(begin: Begin) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("echo begun; sleep 600")
         attempt = await agent.start(job)

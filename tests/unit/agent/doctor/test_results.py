@@ -35,9 +35,9 @@ def test_people_read_what_to_do_below_what_is_wrong() -> None:
 
 
 def test_programs_read_the_same() -> None:
-    said = json.loads(render_json(FOUND))
-    assert said["well"] is False
-    assert said["findings"][1] == {
+    output = json.loads(render_json(FOUND))
+    assert output["well"] is False
+    assert output["findings"][1] == {
         "about": "storage",
         "outcome": "warn",
         "text": "it signs no links",
@@ -45,13 +45,13 @@ def test_programs_read_the_same() -> None:
     }
 
 
-def test_a_doubt_is_no_failure() -> None:
+def test_inconclusive_check_is_no_failure() -> None:
     assert is_well(FOUND[:2])
     assert is_well([])
     assert not is_well(FOUND)
 
 
-def test_every_failed_check_names_a_remedy() -> None:
+def test_failed_check_names_a_remedy() -> None:
     with pytest.raises(AssertionError):
         CheckResult(about="clock", outcome=Outcome.FAIL, text="wrong")
 
@@ -66,6 +66,6 @@ def test_every_failed_check_names_a_remedy() -> None:
         (31, Outcome.FAIL, "31.0 s ahead of ours"),
     ],
 )
-def test_a_clock_may_be_a_little_wrong(seconds: float, outcome: Outcome, words: str) -> None:
+def test_small_clock_skew_is_tolerated(seconds: float, outcome: Outcome, words: str) -> None:
     found = check_skew(timedelta(seconds=seconds), "ours")
     assert (found.outcome, found.text) == (outcome, words)

@@ -7,7 +7,7 @@ from tests.unit.agent.assignments import NOW
 from tests.unit.agent.kubernetes.objects import ago, make_event, make_pod
 
 
-def test_they_are_told_in_the_order_in_which_they_began() -> None:
+def test_events_are_reported_in_order_of_first_occurrence() -> None:
     last_reported = events.last_reported(
         [
             make_event("Started", "started", seconds_ago=1),
@@ -20,13 +20,13 @@ def test_they_are_told_in_the_order_in_which_they_began() -> None:
     ]
 
 
-def test_what_is_said_of_three_containers_is_told_once() -> None:
+def test_events_of_three_containers_are_reported_once() -> None:
     same = [make_event("Pulled", "present", seconds_ago=second) for second in (3, 7, 5)]
 
     assert [event.at for event in events.last_reported(same)] == [NOW - timedelta(seconds=7)]
 
 
-def test_of_too_many_the_first_and_the_last_are_told() -> None:
+def test_surplus_events_keep_the_first_and_the_last() -> None:
     many = [make_event("Event", f"{number}", seconds_ago=1000 - number) for number in range(200)]
     last_reported = events.last_reported(many)
 
@@ -34,14 +34,14 @@ def test_of_too_many_the_first_and_the_last_are_told() -> None:
     assert (last_reported[0].message, last_reported[-1].message) == ("0", "199")
 
 
-def test_a_long_message_is_cut_between_characters() -> None:
+def test_long_event_message_is_cut_between_characters() -> None:
     (last_reported,) = events.last_reported([make_event("Event", "ä" * 5000)])
 
     assert len(last_reported.message.encode()) <= events.MOST_BYTES
     assert last_reported.message.startswith("ää")
 
 
-def test_the_scheduler_s_events_have_their_own_times() -> None:
+def test_scheduler_events_have_their_own_timestamps() -> None:
     event = {
         **make_event("FailedScheduling", "no node"),
         "firstTimestamp": None,

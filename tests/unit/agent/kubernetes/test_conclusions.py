@@ -84,7 +84,7 @@ def make(
         "drained-in-failing", "gone",
     ],
 )  # fmt: skip
-async def test_an_end_is_concluded(
+async def test_final_status_by_outcome_and_files(
     tmp_path: Path, outcome: AttemptOutcome, files: list[str], phase: Phase, code: str | None
 ) -> None:
     update = await conclude(Stores(SystemClock()), make(tmp_path, *files), outcome, NOW)
@@ -119,7 +119,7 @@ async def test_crash_after_outputs_is_failure_of_other_tasks(
     assert (update.failure.code, update.events) == ("Crashed", ())
 
 
-async def test_outputs_prove_nothing_where_the_sdk_does_not_write_them(tmp_path: Path) -> None:
+async def test_outputs_of_other_programs_prove_no_success(tmp_path: Path) -> None:
     job = make(tmp_path, "outputs.pb", args=("sh", "-c", "true"))
     update = await conclude(Stores(SystemClock()), job, doubted("OOMKilled"), NOW)
 
@@ -129,7 +129,7 @@ async def test_outputs_prove_nothing_where_the_sdk_does_not_write_them(tmp_path:
 @pytest.mark.parametrize(
     ("outcome", "code"), [(failed("NonZeroExit"), "NonZeroExit"), (WELL, "OutputMissing")]
 )
-async def test_a_task_that_failed_is_not_blamed_for_the_outputs_it_did_not_leave(
+async def test_failed_raw_container_is_not_reported_for_missing_outputs(
     tmp_path: Path, outcome: AttemptOutcome, code: str
 ) -> None:
     job = make(tmp_path, args=("sh", "-c", "exit 3"))
@@ -143,7 +143,7 @@ async def test_a_task_that_failed_is_not_blamed_for_the_outputs_it_did_not_leave
     assert update.failure.code == code
 
 
-async def test_a_failure_of_memory_quotes_the_task(tmp_path: Path) -> None:
+async def test_memory_failure_quotes_the_tasks_error(tmp_path: Path) -> None:
     job = make(tmp_path, "error.pb")
     update = await conclude(Stores(SystemClock()), job, failed("OOMKilled"), NOW)
 
@@ -152,7 +152,7 @@ async def test_a_failure_of_memory_quotes_the_task(tmp_path: Path) -> None:
     assert update.failure.full_uri.endswith("/error.pb")
 
 
-async def test_a_failure_quotes_the_last_lines(tmp_path: Path) -> None:
+async def test_failure_quotes_last_log_lines(tmp_path: Path) -> None:
     update = await conclude(Stores(SystemClock()), make(tmp_path), failed("NonZeroExit"), NOW)
 
     assert update.failure is not None
@@ -190,7 +190,7 @@ def test_malformed_recorded_outcome_is_ignored(text: str) -> None:
     ],
     ids=["outputs", "outputs-and-error", "nothing", "another-program"],
 )
-async def test_a_stopped_attempt_that_had_written_its_outputs_has_succeeded(
+async def test_stopped_attempt_with_outputs_has_succeeded(
     tmp_path: Path, files: list[str], args: tuple[str, ...], *, succeeded: bool
 ) -> None:
     job = make(tmp_path, *files, args=args)

@@ -71,7 +71,7 @@ def forbidden(message: str) -> KubeError:
         "busy", "webhook-away", "conflict",
     ],
 )  # fmt: skip
-def test_what_may_be_granted_or_pass_is_waited_for(error: KubeError, reason: str) -> None:
+def test_creation_waits_for_transient_errors(error: KubeError, reason: str) -> None:
     rejection = creation_errors.classify(error, POD)
 
     assert rejection.reason == reason
@@ -109,9 +109,7 @@ def test_what_may_be_granted_or_pass_is_waited_for(error: KubeError, reason: str
         "no-operator",
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_the_resource_is_its_authors(
-    error: KubeError, kind: Kind, code: str
-) -> None:
+def test_invalid_resource_is_user_failure(error: KubeError, kind: Kind, code: str) -> None:
     failure = creation_errors.classify(error, kind).failure
 
     assert failure is not None
@@ -119,7 +117,7 @@ def test_what_is_wrong_with_the_resource_is_its_authors(
     assert not failure.recoverable
 
 
-def test_a_namespace_that_is_going_is_the_clusters() -> None:
+def test_terminating_namespace_is_system_failure() -> None:
     error = forbidden('pods "a" is forbidden: namespace p is being terminated')
     failure = creation_errors.classify(error, POD).failure
 
@@ -127,7 +125,7 @@ def test_a_namespace_that_is_going_is_the_clusters() -> None:
     assert (failure.code, failure.kind) == ("NamespaceTerminating", FailureKind.SYSTEM)
 
 
-def test_a_service_account_is_given_a_while_to_come() -> None:
+def test_creation_waits_a_while_for_missing_service_account() -> None:
     rejection = creation_errors.classify(forbidden('serviceaccount "x" not found'), POD)
     assert rejection.timeouts is not None
 
@@ -135,7 +133,7 @@ def test_a_service_account_is_given_a_while_to_come() -> None:
     assert (failure.code, failure.recoverable) == ("ServiceAccountMissing", False)
 
 
-def test_a_namespace_that_can_be_mended_is_waited_for_and_anothers_is_not() -> None:
+def test_creation_waits_for_unlabelled_namespace_and_fails_for_foreign_one() -> None:
     for error, reason in (
         (NoNamespaceError("create it"), "NamespaceMissing"),
         (UnlabelledNamespaceError("label it"), "NamespaceUnlabelled"),

@@ -134,7 +134,7 @@ ROWS = [
     [row[1:] for row in ROWS],
     ids=[row[0] for row in ROWS],
 )
-def test_an_end_is_told_by_its_row(
+def test_pod_end_is_classified_by_its_row(
     pod: Object, code: str, kind: FailureKind, *, recoverable: bool
 ) -> None:
     seen = observe(pod)
@@ -146,19 +146,19 @@ def test_an_end_is_told_by_its_row(
     assert seen.failure.message
 
 
-def test_an_exit_with_zero_is_success() -> None:
+def test_exit_code_0_is_success() -> None:
     pod = make_pod(phase="Succeeded", state=ended(0))
     assert observe(pod) == Observation(stage=Stage.SUCCEEDED)
 
 
-def test_kubernetes_own_words_are_passed_on() -> None:
+def test_kubernetes_message_is_part_of_the_failure() -> None:
     failure = observe(refused("Evicted", "The node was low on resource: memory.")).failure
 
     assert failure is not None
     assert "The node was low on resource: memory." in failure.message
 
 
-def test_the_memory_limit_is_in_the_sentence() -> None:
+def test_memory_failure_names_the_limit() -> None:
     failure = observe(failed(137, "OOMKilled")).failure
 
     assert failure is not None
@@ -166,7 +166,7 @@ def test_the_memory_limit_is_in_the_sentence() -> None:
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Running"])
-def test_a_child_killed_for_memory_puts_a_good_exit_in_doubt(phase: str) -> None:
+def test_exit_code_0_after_oom_kill_of_child_needs_proof(phase: str) -> None:
     """Whether the task noticed is unknown; its outputs tell."""
     other = make_status("proxy", runs())
     main = make_status("main", ended(0, "OOMKilled"))
@@ -177,7 +177,7 @@ def test_a_child_killed_for_memory_puts_a_good_exit_in_doubt(phase: str) -> None
     assert seen.failure.code == "OOMKilled"
 
 
-def test_a_good_exit_during_an_eviction_is_in_doubt() -> None:
+def test_exit_code_0_during_eviction_needs_proof() -> None:
     pod = disturbed("EvictionByEvictionAPI", code=0)
     seen = observe(pod)
 
@@ -186,7 +186,7 @@ def test_a_good_exit_during_an_eviction_is_in_doubt() -> None:
     assert seen.failure.kind is PREEMPTION
 
 
-def test_a_good_exit_before_an_eviction_is_success() -> None:
+def test_exit_code_0_before_eviction_is_success() -> None:
     pod = make_pod(
         phase="Succeeded",
         state=ended(0, seconds_ago=100),
@@ -195,7 +195,7 @@ def test_a_good_exit_before_an_eviction_is_success() -> None:
     assert observe(pod) == Observation(stage=Stage.SUCCEEDED)
 
 
-def test_a_copilot_that_failed_puts_a_good_exit_in_doubt() -> None:
+def test_exit_code_0_with_failed_copilot_needs_proof() -> None:
     pod = make_pod(
         phase="Succeeded",
         state=ended(0),
@@ -209,14 +209,14 @@ def test_a_copilot_that_failed_puts_a_good_exit_in_doubt() -> None:
     assert seen.failure.code == "CopilotFailed"
 
 
-def test_a_task_is_over_although_another_container_goes_on() -> None:
+def test_task_has_ended_while_another_container_runs() -> None:
     statuses = [make_status("main", ended(3)), make_status("proxy", runs())]
     seen = observe(make_pod(status={"containerStatuses": statuses}))
 
     assert seen.stage is Stage.FAILED
 
 
-def test_a_task_is_not_over_while_its_copilot_ships() -> None:
+def test_task_has_not_ended_while_its_copilot_uploads() -> None:
     pod = make_pod(
         state=ended(0),
         spec={"initContainers": [COPILOT]},
@@ -225,14 +225,14 @@ def test_a_task_is_not_over_while_its_copilot_ships() -> None:
     assert observe(pod) == Observation(stage=Stage.RUNNING)
 
 
-def test_a_lost_node_is_a_preemption_of_a_task_that_may_be_interrupted() -> None:
+def test_lost_node_is_preemption_of_interruptible_task() -> None:
     seen = observe(disturbed("DeletionByPodGC"), interruptible=True)
 
     assert seen.failure is not None
     assert seen.failure.kind is PREEMPTION
 
 
-def test_a_pod_killed_by_the_fence_was_cut_off() -> None:
+def test_pod_killed_by_the_fence_was_cut_off() -> None:
     pod = make_pod(phase="Failed", state=ended(137), spec={"containers": [FENCED]})
     failure = observe(pod, PROBE_FAILED).failure
 
@@ -240,7 +240,7 @@ def test_a_pod_killed_by_the_fence_was_cut_off() -> None:
     assert (failure.code, failure.kind) == ("CutOff", SYSTEM)
 
 
-def test_a_probe_of_the_users_own_is_the_users_own() -> None:
+def test_users_own_failed_probe_is_user_failure() -> None:
     pod = make_pod(phase="Failed", state=ended(137), spec={"containers": [OTHERWISE_LIVE]})
     failure = observe(pod, PROBE_FAILED).failure
 
@@ -248,7 +248,7 @@ def test_a_probe_of_the_users_own_is_the_users_own() -> None:
     assert (failure.code, failure.kind) == ("LivenessProbeFailed", USER)
 
 
-def test_a_pod_without_the_primary_container_it_names_fails_at_once() -> None:
+def test_pod_without_its_primary_container_fails_at_once() -> None:
     annotations = {"kubectl.kubernetes.io/default-container": "primary"}
     seen = observe(make_pod(phase="Pending", metadata={"annotations": annotations}))
 
@@ -265,41 +265,41 @@ def being_deleted(code: int, *, seconds_ago: float) -> Object:
 
 
 @pytest.mark.parametrize("code", [1, 137, 143])
-def test_what_ended_badly_because_others_deleted_it_says_so(code: int) -> None:
+def test_exit_code_after_deletion_is_a_deletion(code: int) -> None:
     failure = observe(being_deleted(code, seconds_ago=5)).failure
 
     assert failure is not None
     assert failure.code == "DeletedFromOutside"
 
 
-def test_what_ended_badly_before_others_deleted_it_ended_by_itself() -> None:
+def test_exit_code_before_deletion_is_the_tasks_own() -> None:
     failure = observe(being_deleted(3, seconds_ago=60)).failure
 
     assert failure is not None
     assert failure.code == "NonZeroExit"
 
 
-def test_what_ended_well_before_others_deleted_it_is_success() -> None:
+def test_exit_code_0_before_deletion_is_success() -> None:
     assert observe(being_deleted(0, seconds_ago=60)) == Observation(stage=Stage.SUCCEEDED)
 
 
-def test_what_others_deleted_was_deleted_from_outside() -> None:
+def test_deleted_pod_was_deleted_from_outside() -> None:
     failure = failures.classify_deleted([make_pod(state=runs())])
 
     assert (failure.code, failure.kind) == ("DeletedFromOutside", SYSTEM)
 
 
-def test_what_was_deleted_for_a_drain_was_drained() -> None:
+def test_pod_deleted_by_drain_was_drained() -> None:
     pod = make_pod(state=runs(), status={"conditions": [disrupted("EvictionByEvictionAPI")]})
 
     assert failures.classify_deleted([pod]).code == "Drained"
 
 
-def test_the_kubelets_copy_of_the_last_words_is_there_when_the_log_is_not() -> None:
+def test_termination_message_replaces_a_missing_log() -> None:
     assert list(failures.last_words(failed(3, message="one\ntwo"))) == ["one", "two"]
 
 
-def test_what_could_not_be_started_never_began() -> None:
+def test_container_that_could_not_start_never_began() -> None:
     state = ended(128, "StartError")
     state["terminated"]["startedAt"] = "1970-01-01T00:00:00Z"  # as kubelets have it
 

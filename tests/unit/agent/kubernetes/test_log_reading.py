@@ -70,7 +70,7 @@ async def test_nanoseconds_and_zones_count() -> None:
     assert lines(await captured({"main": one, "side": two})) == ["[side] earlier", "later"]
 
 
-async def test_a_container_that_has_no_log_is_left_out() -> None:
+async def test_container_without_a_log_is_left_out() -> None:
     found = await capture(
         cast("Kube", FakeLogs({"main": at(1) + b"a\n"})),
         [Source(POD, "gone"), Source(POD, "main")],
@@ -78,11 +78,11 @@ async def test_a_container_that_has_no_log_is_left_out() -> None:
     assert lines(found) == ["a"]
 
 
-async def test_a_log_without_lines_is_not_packed() -> None:
+async def test_empty_log_is_not_uploaded() -> None:
     assert await captured({"main": b""}) == Captured(b"", [])
 
 
-async def test_a_line_that_is_too_long_is_cut_in_pieces() -> None:
+async def test_overlong_log_line_is_split() -> None:
     found = lines(await captured({"main": at(1) + b"x" * 40_000 + b"\n"}, piece=10_000))
 
     assert "".join(found) == "x" * 40_000
@@ -99,14 +99,14 @@ async def test_progress_bar_is_one_log_line_however_long() -> None:
         assert lines(found) == ["begin", "step 3000/3000 " + "#" * 40, "end"]
 
 
-async def test_the_last_lines_are_bounded() -> None:
+async def test_last_log_lines_are_bounded() -> None:
     body = b"".join(at(second % 60) + b"y" * 1000 + b"\n" for second in range(40))
     found = await captured({"main": body}, piece=10_000)
 
     assert 0 < sum(map(len, found.last_lines)) <= runtime_limits.LAST_LINES_BYTES
 
 
-def test_the_tasks_own_container_comes_first_and_ours_are_not_the_users() -> None:
+def test_primary_containers_log_comes_first_and_ours_is_the_systems() -> None:
     init = [{"name": "volary-download", "image": "copilot:1"}]
     pod = make_pod(
         state=runs(),
@@ -119,5 +119,5 @@ def test_the_tasks_own_container_comes_first_and_ours_are_not_the_users() -> Non
     assert (second.mark, second.originator) == ("[volary-download] ", Originator.SYSTEM)
 
 
-def test_a_container_that_has_not_begun_has_nothing_to_read() -> None:
+def test_container_that_has_not_started_has_no_log() -> None:
     assert list_sources([make_pod(state=waits("ContainerCreating"))], None, begun=True) == []

@@ -86,7 +86,7 @@ def since(seconds: float, message: str) -> list[Object]:
         "config", "create", "unheard-of",
     ],
 )  # fmt: skip
-def test_what_may_pass_is_waited_for_and_said(
+def test_transient_pending_reason_is_reported(
     pod: Object, events: list[Object], reason: str
 ) -> None:
     seen = observe(pod, events)
@@ -149,7 +149,7 @@ def test_what_may_pass_is_waited_for_and_said(
         "mount",
     ],
 )  # fmt: skip
-def test_what_does_not_pass_is_a_failure(
+def test_permanent_pending_reason_is_a_failure(
     pod: Object, events: list[Object], code: str, kind: FailureKind, recoverable: int
 ) -> None:
     failure = observe(pod, events).failure
@@ -158,7 +158,7 @@ def test_what_does_not_pass_is_a_failure(
     assert (failure.code, failure.kind, failure.recoverable) == (code, kind, bool(recoverable))
 
 
-def test_a_failed_pull_is_told_with_its_cause_and_its_image() -> None:
+def test_failed_image_pull_is_reported_with_cause_and_image() -> None:
     failure = observe(pending("ImagePullBackOff", BACK_OFF), since(200, NOT_FOUND)).failure
 
     assert failure is not None
@@ -174,7 +174,7 @@ def test_image_timeout_starts_at_the_first_failed_pull() -> None:
     assert seen.observe_again_at == NOW + timedelta(seconds=179)
 
 
-def test_a_pod_that_finds_no_node_is_queued_with_the_schedulers_sentence() -> None:
+def test_unschedulable_pod_is_queued_with_the_schedulers_message() -> None:
     sentence = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
     condition = {
         "type": "PodScheduled",
@@ -206,13 +206,13 @@ def test_pending_too_long_is_a_failure_of_the_cluster_with_the_last_reason() -> 
     assert failure.message.endswith("FailedAttachVolume: the volume is attached elsewhere")
 
 
-def test_nothing_is_pending_too_long_where_no_limit_is_set() -> None:
+def test_pending_pod_without_a_timeout_never_fails() -> None:
     seen = observe(pending("ContainerCreating"), timeouts=PendingTimeouts(pending=None))
 
     assert seen == Observation(stage=Stage.INITIALIZING, reason="ContainerCreating")
 
 
-def test_an_init_container_at_work_is_named() -> None:
+def test_running_init_container_is_named() -> None:
     pod = make_pod(
         phase="Pending",
         state=waits("PodInitializing"),
@@ -223,7 +223,7 @@ def test_an_init_container_at_work_is_named() -> None:
     assert (seen.reason, seen.message) == ("PodInitializing", "init container fetch is running")
 
 
-def test_the_image_of_an_init_container_counts_as_well() -> None:
+def test_init_containers_image_is_checked() -> None:
     pod = make_pod(
         phase="Pending",
         state=waits("PodInitializing"),
@@ -257,7 +257,7 @@ def test_our_own_container_that_does_not_start_is_not_the_users_fault() -> None:
     assert failure.kind is SYSTEM
 
 
-def test_a_started_sidecar_does_not_hold_the_task_up() -> None:
+def test_started_sidecar_does_not_delay_the_task() -> None:
     sidecar = {"name": "proxy", "image": "proxy:1", "restartPolicy": "Always"}
     pod = make_pod(
         phase="Pending",
@@ -269,5 +269,5 @@ def test_a_started_sidecar_does_not_hold_the_task_up() -> None:
     assert observe(pod).reason == "ContainerCreating"
 
 
-def test_a_running_container_is_running() -> None:
+def test_running_container_is_not_pending() -> None:
     assert observe(make_pod(state=runs())) == Observation(stage=Stage.RUNNING)

@@ -17,7 +17,7 @@ def _envelope(flags: int, body: bytes) -> bytes:
     cuts=st.lists(st.integers(1, 40), max_size=60),
     flags=st.sampled_from([0, 1]),
 )
-def test_it_is_between_messages_exactly_when_all_that_began_have_ended(
+def test_envelope_reader_is_between_messages_when_all_have_ended(
     bodies: list[bytes], cuts: list[int], flags: int
 ) -> None:
     stream = b"".join(_envelope(flags, body) for body in bodies)

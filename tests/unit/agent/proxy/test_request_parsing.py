@@ -31,7 +31,7 @@ def _envelope(flags: int, body: bytes) -> bytes:
     return struct.pack(">BI", flags, len(body)) + body
 
 
-def test_a_call_is_understood_packed_and_plain() -> None:
+def test_unary_call_is_parsed_with_and_without_gzip() -> None:
     body = _enqueue().SerializeToString()
     assert parse(_CALL, body, _UNARY_HEADERS).message == _enqueue()
     packed = gzip.compress(body)
@@ -39,7 +39,7 @@ def test_a_call_is_understood_packed_and_plain() -> None:
 
 
 @pytest.mark.parametrize("flags", [0, 1], ids=["plain", "packed"])
-def test_a_stream_begins_with_one_message_in_its_envelope(flags: int) -> None:
+def test_stream_request_is_one_enveloped_message(flags: int) -> None:
     request = WatchForUpdatesRequest()
     request.parent_action_id.name = "a0"
     body = request.SerializeToString()
@@ -58,7 +58,7 @@ def test_a_stream_begins_with_one_message_in_its_envelope(flags: int) -> None:
         _envelope(1, b"not gzip"),
     ],
 )
-def test_a_stream_of_anything_else_is_refused(body: bytes) -> None:
+def test_malformed_stream_request_is_refused(body: bytes) -> None:
     with pytest.raises(RefusedError) as refused:
         parse(_STREAM, body, _STREAM_HEADERS)
     assert refused.value.code is Code.INVALID_ARGUMENT
@@ -73,13 +73,13 @@ def test_a_stream_of_anything_else_is_refused(body: bytes) -> None:
     ],
     ids=["cut short", "two of them", "no message"],
 )
-def test_a_packed_body_is_one_and_whole(body: bytes) -> None:
+def test_damaged_gzip_body_is_refused(body: bytes) -> None:
     with pytest.raises(RefusedError) as refused:
         parse(_CALL, body, _PACKED)
     assert refused.value.code is Code.INVALID_ARGUMENT
 
 
-def test_what_unpacks_to_too_much_is_not_unpacked() -> None:
+def test_gzip_bomb_is_refused() -> None:
     bomb = gzip.compress(b"\0" * (4 * proxy_limits.REQUEST_BYTES))
     with pytest.raises(RefusedError) as refused:
         parse(_CALL, bomb, _PACKED)
@@ -89,7 +89,7 @@ def test_what_unpacks_to_too_much_is_not_unpacked() -> None:
 @pytest.mark.parametrize(
     "kind", ["", "application/json", "application/connect+proto", "application/grpc"]
 )
-def test_a_call_in_another_protocol_is_refused(kind: str) -> None:
+def test_call_in_another_protocol_is_refused(kind: str) -> None:
     with pytest.raises(RefusedError) as refused:
         parse(_CALL, b"", {"content-type": kind})
     assert "application/proto" in refused.value.message

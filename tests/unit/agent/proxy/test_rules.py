@@ -42,7 +42,7 @@ class _NoLineage(RunLineage):
 
 
 @pytest.mark.parametrize("name", sorted(RPCS))
-async def test_a_message_that_names_nothing_is_about_nothing_of_the_callers(name: str) -> None:
+async def test_request_without_identifiers_is_refused(name: str) -> None:
     """So a rule that reads the wrong field authorizes no caller."""
     rpc = RPCS[name]
     pod = {
@@ -62,12 +62,12 @@ async def test_a_message_that_names_nothing_is_about_nothing_of_the_callers(name
 
 
 @pytest.mark.parametrize("name", _OF_OTHERS)
-def test_what_is_not_a_tasks_is_not_in_the_table(name: str) -> None:
+def test_rpcs_not_for_tasks_are_not_in_the_table(name: str) -> None:
     assert name not in RPCS
     assert remedy(name)
 
 
-def test_the_streams_are_those_that_flyteidl2_has() -> None:
+def test_streaming_rpcs_match_flyteidl2() -> None:
     streams = {name.rpartition("/")[2] for name, rpc in RPCS.items() if rpc.is_stream}
     assert streams == {
         "TailLogs",
@@ -80,7 +80,7 @@ def test_the_streams_are_those_that_flyteidl2_has() -> None:
     }
 
 
-def test_the_page_for_operators_names_every_service_and_method() -> None:
+def test_docs_name_every_service_and_method() -> None:
     page = _PAGE.read_text()
     families = ("Abort", "Get", "Watch")
     for name in RPCS:
@@ -90,7 +90,7 @@ def test_the_page_for_operators_names_every_service_and_method() -> None:
             assert method in page, name
 
 
-def test_the_page_for_operators_has_the_bounds() -> None:
+def test_docs_name_the_limits() -> None:
     page = _PAGE.read_text()
     assert f"{proxy_limits.STREAMS_OF_POD} streams" in page
     assert f"{proxy_limits.WAITING_OF_POD} waiting calls" in page

@@ -99,9 +99,7 @@ async def test_inputs_are_read_once_however_many_ask(base: str) -> None:
     assert counting.reads == 1
 
 
-async def test_what_is_remembered_of_inputs_is_bounded(
-    base: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_cache_of_input_uris_is_bounded(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy_limits, "URIS_KNOWN", 3)
     counting = _Counting()
     bounds = UriPolicy(counting.open)
@@ -152,7 +150,7 @@ async def test_steps_out_of_the_run_are_not_followed(base: str) -> None:
         UriPolicy(open_store).require_written(caller, f"{caller.output_prefix}/{steps}another/x")
 
 
-async def test_without_inputs_only_the_run_is_read(base: str) -> None:
+async def test_task_without_inputs_reads_only_its_run(base: str) -> None:
     caller = _caller(base)
     bounds = UriPolicy(open_store)
     await bounds.require_read(caller, f"{caller.run_base}/a7/inputs.pb")
@@ -160,7 +158,7 @@ async def test_without_inputs_only_the_run_is_read(base: str) -> None:
         await bounds.require_read(caller, f"{base}/{caller.org}/x")
 
 
-async def test_inputs_that_are_none_are_said_to_be(base: str) -> None:
+async def test_damaged_inputs_are_reported(base: str) -> None:
     caller = _caller(base)
     await open_store(base).write(caller.input_uri, b"\xff\xff\xff")
     with pytest.raises(RefusedError, match="the inputs are invalid"):

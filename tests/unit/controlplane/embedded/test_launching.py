@@ -18,7 +18,7 @@ if os.geteuid() == 0:
     WAYS.append(Unprivileged(user=65534))
 
 
-def said(command: list[str]) -> str:
+def output(command: list[str]) -> str:
     return subprocess.run(  # noqa: S603
         command, capture_output=True, text=True, timeout=30, check=True
     ).stdout.strip()
@@ -26,12 +26,12 @@ def said(command: list[str]) -> str:
 
 def test_launched_program_gets_its_arguments_unchanged() -> None:
     show = [PYTHON, "-c", "import sys; print(sys.argv[1:])", "--user", "a b", "--"]
-    assert said(launching.command(show)) == "['--user', 'a b', '--']"
+    assert output(launching.command(show)) == "['--user', 'a b', '--']"
 
 
 @pytest.mark.parametrize("how", WAYS, ids=repr)
 def test_launched_program_is_not_root(how: Unprivileged) -> None:
-    assert said(how.command(WHO)) != "0"
+    assert output(how.command(WHO)) != "0"
 
 
 def test_launched_child_dies_with_its_parent(tmp_path: Path) -> None:

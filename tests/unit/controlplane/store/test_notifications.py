@@ -23,9 +23,9 @@ stops = st.lists(st.text(max_size=63), max_size=5, unique=True).map(sorted)
 def read(
     org: OrgName, run_ids: list[RunId], *, work: list[str], stop: list[str]
 ) -> list[Notification]:
-    said = payloads(org, run_ids, work=work, stops=stop)
-    assert all(len(payload.encode()) <= MAX_PAYLOAD_BYTES for payload in said)
-    return [parse_notification(payload) for payload in said]
+    output = payloads(org, run_ids, work=work, stops=stop)
+    assert all(len(payload.encode()) <= MAX_PAYLOAD_BYTES for payload in output)
+    return [parse_notification(payload) for payload in output]
 
 
 @given(org=orgs, run_ids=runs, stop=stops, work=stops)
@@ -40,7 +40,7 @@ def test_notification_that_fits_is_one_payload(
     if not (run_ids or work or stop):
         assert notifications == []
         return
-    said = Notification(
+    output = Notification(
         org=org,
         runs=run_ids,
         every_run=False,
@@ -50,7 +50,7 @@ def test_notification_that_fits_is_one_payload(
         relays=[],
         cascades=False,
     )
-    assert notifications == [said]
+    assert notifications == [output]
 
 
 @pytest.mark.parametrize("run_count", [0, 1, 1000])

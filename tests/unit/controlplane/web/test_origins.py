@@ -98,7 +98,7 @@ def test_foreign_origin_is_refused(origin: str) -> None:
     assert status(host="localhost:8100", origin=origin) == 403
 
 
-def test_every_origin_of_a_request_is_checked() -> None:
+def test_origins_of_a_request_are_checked() -> None:
     own, foreign = (b"origin", b"http://localhost"), (b"origin", b"http://evil.example")
     for origins in ([own, foreign], [foreign, own]):
         refusal = CHECK.find_refusal([(b"host", b"localhost"), *origins])

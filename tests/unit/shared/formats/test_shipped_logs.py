@@ -15,7 +15,9 @@ texts = st.lists(st.text(max_size=300), max_size=60)
 
 
 def pack(*messages: str) -> bytes:
-    lines = [json.dumps({"t": number, "m": said, "o": 1}) for number, said in enumerate(messages)]
+    lines = [
+        json.dumps({"t": number, "m": message, "o": 1}) for number, message in enumerate(messages)
+    ]
     return gzip.compress("".join(f"{line}\n" for line in lines).encode())
 
 

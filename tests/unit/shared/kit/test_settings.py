@@ -171,7 +171,7 @@ def test_settings_that_contradict_each_other_are_named_together() -> None:
     )
 
 
-def test_only_the_chosen_group_of_settings_is_read() -> None:
+def test_settings_of_the_chosen_group_are_read_alone() -> None:
     assert shop(SHOP_STORAGE="Cloud", SHOP_REGION="eu", SHOP_PATH="").storage == Cloud(region="eu")
     assert refused(SHOP_PATH="", SHOP_REGION="eu").startswith("SHOP_PATH is not set")
     assert "set it to one of files, cloud" in refused(SHOP_STORAGE="paper")

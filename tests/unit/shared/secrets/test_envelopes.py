@@ -96,7 +96,7 @@ async def test_key_put_before_an_old_one_seals_and_both_open() -> None:
         await aes(KEY).open(NAME, new)
 
 
-async def test_each_cluster_opens_alone_and_the_sealer_does_not() -> None:
+async def test_envelope_is_opened_by_its_clusters_alone() -> None:
     first, second, stranger = (make_private_key() for _ in range(3))
     sealer = KeyringEnvelopes([first.public, second.public])
 

@@ -53,14 +53,14 @@ def _pods_of(task: str, resource: Any) -> dict[str, Any]:
             }
 
 
-def test_every_task_type_belongs_to_one_plugin() -> None:
+def test_task_type_belongs_to_one_plugin() -> None:
     types = [task_type for plugin in all_plugins() for task_type in plugin.task_types]
     assert len(types) == len(set(types))
     assert {"spark", "ray", "dask", "pytorch", "mpi", "tensorflow", "clustered-task"} < set(types)
 
 
 @pytest.mark.parametrize("task", SDK_TASKS)
-def test_the_resource_is_called_as_its_attempt_is(task: str) -> None:
+def test_resource_is_named_after_its_attempt(task: str) -> None:
     job = sdk_job(task)
     resource, kind = build(job), plugin_of(job).kind
     assert (resource["apiVersion"], resource["kind"]) == (kind.api_version, kind.name)
@@ -142,7 +142,7 @@ def test_ray_is_handed_the_command_and_makes_its_own_cluster() -> None:
     ] == [("cpu", 0, 2, 2), ("gpu", 0, 1, 3)]
 
 
-def test_a_group_of_rays_whose_name_no_pod_can_have_is_refused() -> None:
+def test_ray_group_with_invalid_name_is_refused() -> None:
     template = load_template("ray")
     custom = json_format.MessageToDict(template.custom)
     custom["rayCluster"]["workerGroupSpec"][0]["groupName"] = "cpu_Group"
@@ -239,7 +239,7 @@ def test_pytorch_that_is_not_elastic_has_a_master() -> None:
     assert "elasticPolicy" not in spec
 
 
-def test_clustered_pods_are_told_who_they_are() -> None:
+def test_clustered_pods_have_the_variables_of_their_rank() -> None:
     spec = build(sdk_job("clustered-task"))["spec"]
     (replicated,) = spec["replicatedJobs"]
     assert (replicated["name"], replicated["replicas"]) == ("workers", 1)
@@ -259,7 +259,7 @@ def test_clustered_pods_are_told_who_they_are() -> None:
     assert job["template"]["spec"]["restartPolicy"] == "Never"
 
 
-def test_the_names_of_a_thousand_pods_are_short_enough_for_the_jobset_controller() -> None:
+def test_jobset_name_leaves_room_for_a_thousand_pod_names() -> None:
     job = sdk_job("clustered-task")
     key = replace(job.assignment.key, name=ActionName("a" * 30))
     key = replace(key, run=replace(key.run, name=RunName("r" * 30)))
@@ -267,7 +267,7 @@ def test_the_names_of_a_thousand_pods_are_short_enough_for_the_jobset_controller
     assert len(f"{name}-workers-0-999-abcde") <= 63  # what it asks of the last one
 
 
-def test_a_jobset_begins_anew_as_often_as_the_task_says_and_freely_for_its_nodes() -> None:
+def test_jobset_restarts_as_configured_and_freely_on_host_maintenance() -> None:
     spec = build(sdk_job("clustered-task"))["spec"]
     assert spec["failurePolicy"]["maxRestarts"] == 2
     (rule,) = spec["failurePolicy"]["rules"]
@@ -289,7 +289,7 @@ def test_mpis_launcher_runs_the_task_and_its_workers_wait() -> None:
     assert not container(worker["template"], "mpi").get("args")
 
 
-def test_mpis_workers_run_what_they_are_told_to() -> None:
+def test_mpi_workers_run_their_own_command() -> None:
     custom = mpi_pb2.DistributedMPITrainingTask()
     custom.worker_replicas.replicas = 1
     custom.worker_replicas.command.extend(["/usr/sbin/sshd", "-De"])
@@ -312,7 +312,7 @@ def test_tensorflow_has_the_roles_that_are_asked_for() -> None:
 
 @pytest.mark.parametrize(("task", "field"), [("dask", "workers"), ("pytorch", "workerReplicas"),
                                              ("clustered-task", "replicas")])  # fmt: skip
-def test_a_job_without_workers_is_refused(task: str, field: str) -> None:
+def test_job_without_workers_is_refused(task: str, field: str) -> None:
     template = load_template(task)
     del template.custom.fields[field]
     with pytest.raises(BadSpecError, match="requests 0"):
@@ -331,7 +331,7 @@ def test_nonsense_is_refused_by_name(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", SDK_TASKS)
-def test_what_a_newer_sdk_says_besides_is_left_aside(task: str) -> None:
+def test_unknown_fields_of_a_later_sdk_are_ignored(task: str) -> None:
     template = load_template(task)
     template.custom.update({"inventedLater": {"by": "somebody"}})
     assert build(job_of(template)) == build(sdk_job(task))

@@ -153,7 +153,7 @@ def test_failed(task: str, status: Status, code: str, kind: FailureKind, raw: st
 
 
 @pytest.mark.parametrize(("task", "status", "code", "kind", "raw"), FAILED)
-def test_a_worker_that_ran_out_of_memory_is_the_better_reason(
+def test_workers_memory_failure_is_the_jobs_reason(
     task: str, status: Status, code: str, kind: FailureKind, raw: str
 ) -> None:
     del code, kind, raw
@@ -169,7 +169,7 @@ def test_a_worker_that_ran_out_of_memory_is_the_better_reason(
     assert seen.failure.message.startswith("pod w-1: ")
 
 
-def test_of_two_that_failed_in_one_second_the_one_that_tells_more_is_the_reason() -> None:
+def test_more_specific_of_two_simultaneous_failures_is_the_reason() -> None:
     seen = _observe(
         "pytorch",
         _condition("Failed"),
@@ -180,7 +180,7 @@ def test_of_two_that_failed_in_one_second_the_one_that_tells_more_is_the_reason(
     assert seen.failure.code == "OOMKilled"
 
 
-def test_a_node_that_was_lost_is_not_the_users_fault() -> None:
+def test_lost_node_of_a_worker_is_system_failure() -> None:
     lost = disrupted("DeletionByTaintManager")
     pod = _worker(
         "w-0",
@@ -195,7 +195,7 @@ def test_a_node_that_was_lost_is_not_the_users_fault() -> None:
 
 
 @pytest.mark.parametrize("task", SDK_TASKS)
-def test_a_job_that_waits_for_a_node_says_so(task: str) -> None:
+def test_job_without_a_node_is_pending_with_the_reason(task: str) -> None:
     unplaced = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable",
                 "message": "0/3 nodes are available"}  # fmt: skip
     pod = _worker("w-1", "worker", phase="Pending", placed=False, status={"conditions": [unplaced]})
@@ -208,7 +208,7 @@ def test_a_job_that_waits_for_a_node_says_so(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", ["pytorch", "ray"])
-def test_an_image_that_cannot_be_had_fails_the_job_after_a_while(task: str) -> None:
+def test_missing_image_fails_the_job_after_its_timeout(task: str) -> None:
     backing_off = waits("ImagePullBackOff", "Back-off pulling image")
     pod = _worker("w-0", "worker", phase="Pending", state=backing_off)
     status = _condition("Created") if task == "pytorch" else _ray("Initializing")
@@ -223,7 +223,7 @@ def test_an_image_that_cannot_be_had_fails_the_job_after_a_while(task: str) -> N
 
 
 @pytest.mark.parametrize("task", SDK_TASKS)
-def test_an_operator_that_says_nothing_is_named_after_a_minute(task: str) -> None:
+def test_silent_operator_is_named_after_a_minute(task: str) -> None:
     early = _observe(task, {})
     assert early.observe_again_at == NOW + timedelta(seconds=50)
     seen = _observe(task, {}, after=timedelta(minutes=2))
@@ -240,7 +240,7 @@ def test_an_operator_that_says_nothing_is_named_after_a_minute(task: str) -> Non
         ("pytorch", _condition("Running"), ["master", "worker"]),
     ],
 )
-def test_the_log_that_matters_comes_first(task: str, status: Status, roles: list[str]) -> None:
+def test_main_pods_log_comes_first(task: str, status: Status, roles: list[str]) -> None:
     pods = [_worker(f"p-{number}", role) for number, role in enumerate(roles)]
     seen = _observe(task, status, *reversed(pods))
     assert seen.log_pods == [pod["metadata"]["name"] for pod in pods]

@@ -37,7 +37,7 @@ def pod_specs(node: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("task", SDK_TASKS)
-def test_the_pod_of_a_distributed_task_is_refused_beyond_baseline(task: str) -> None:
+def test_distributed_tasks_pod_beyond_baseline_is_refused(task: str) -> None:
     template = load_template(task)
     if template.WhichOneof("target") == "container":
         pod = {"containers": [{"name": "primary", "image": "i"}], "hostPID": True}
@@ -51,7 +51,7 @@ def test_the_pod_of_a_distributed_task_is_refused_beyond_baseline(task: str) -> 
 
 
 @pytest.mark.parametrize("task", ["ray", "spark"])
-def test_the_pod_of_one_role_is_refused_beyond_baseline(task: str) -> None:
+def test_roles_pod_beyond_baseline_is_refused(task: str) -> None:
     template = load_template(task)
     custom = json_format.MessageToDict(template.custom)
     count = len(list(pod_specs(custom)))
@@ -86,7 +86,7 @@ def test_sparks_configuration_does_not_go_round_the_rules(key: str, message: str
     assert "sparkConf spark.kubernetes." in str(refused.value)
 
 
-def test_the_rest_of_sparks_configuration_is_the_tasks_to_choose() -> None:
+def test_other_spark_configuration_is_kept() -> None:
     conf = {
         "spark.kubernetes.namespaceless": "1",
         "spark.kubernetes.executor.volumes.emptyDir.x.mount.path": "/x",

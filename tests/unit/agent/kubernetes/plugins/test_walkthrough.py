@@ -56,7 +56,7 @@ def example() -> Plugin:
     return made
 
 
-def test_it_builds_and_refuses(example: Plugin) -> None:
+def test_walkthrough_plugin_builds_and_refuses(example: Plugin) -> None:
     job = job_of(make_template("batch", _make_message(3)))
     resource = example.build(job, name_of(job), CLUSTER)
     assert (resource["kind"], resource["spec"]["shards"]) == ("Batch", 3)
@@ -77,7 +77,7 @@ def test_it_builds_and_refuses(example: Plugin) -> None:
         ({"state": "Failed"}, Stage.FAILED),
     ],
 )
-def test_it_observes(example: Plugin, status: dict[str, str], stage: Stage) -> None:
+def test_walkthrough_plugin_observes(example: Plugin, status: dict[str, str], stage: Stage) -> None:
     job = job_of(make_template("batch", _make_message(3)))
     resource = {**example.build(job, name_of(job), CLUSTER), "status": status}
     around = ObservationContext(now=NOW, pods=(), events=())

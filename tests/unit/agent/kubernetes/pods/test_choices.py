@@ -26,7 +26,7 @@ def build_as(raw: object, job: Job) -> Object:
     return build(job, parse_choices(json.dumps(raw)).apply(PodTemplates(proxy=PROXY)))
 
 
-def test_what_is_said_is_done() -> None:
+def test_task_choices_are_parsed() -> None:
     task = make_task(interruptible=True, resources=flyte.Resources(gpu="T4:1"))
     pod = build_as(SAID, serialise(task))
 
@@ -43,7 +43,7 @@ def test_what_is_said_is_done() -> None:
 
 
 @pytest.mark.parametrize("nothing", ["", "{}", '{"interruptible": null}'])
-def test_nothing_need_be_said(nothing: str) -> None:
+def test_task_choices_are_optional(nothing: str) -> None:
     templates = PodTemplates(proxy=PROXY)
 
     assert parse_choices(nothing).apply(templates) == templates
@@ -69,6 +69,6 @@ def test_nothing_need_be_said(nothing: str) -> None:
         ),
     ],
 )
-def test_what_is_not_understood_is_named(raw: str, message: str) -> None:
+def test_unknown_task_choice_is_named(raw: str, message: str) -> None:
     with pytest.raises(ChoicesError, match=message):
         parse_choices(raw)

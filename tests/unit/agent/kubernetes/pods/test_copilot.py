@@ -35,7 +35,7 @@ def handoff_of(container: Object) -> Handoff:
     return parse_handoff(values_of(container)[HANDOFF_VARIABLE].encode())
 
 
-def test_one_container_brings_inputs_and_a_native_sidecar_ships_outputs() -> None:
+def test_copilot_is_an_init_container_and_a_native_sidecar() -> None:
     pod = build(make_raw())
     download, sidecar = pod["spec"]["initContainers"]
 
@@ -61,7 +61,7 @@ def test_they_share_directories_with_the_task_and_nothing_more_than_they_need() 
     assert volume(pod, "volary-inputs")["emptyDir"] == {}
 
 
-def test_the_copilot_understands_what_it_is_handed() -> None:
+def test_copilot_parses_the_handoff() -> None:
     pod = build(make_raw(metadata_format="YAML", file_input_layout="NAMED_DIR"))
     last_reported = handoff_of(init_container(pod, "volary-sidecar"))
 
@@ -86,7 +86,7 @@ def test_the_copilot_understands_what_it_is_handed() -> None:
     assert [entry.key for entry in interface.variables] == ["greeting"]
 
 
-def test_there_is_time_to_ship_outputs_and_then_to_say_why_it_was_not_enough() -> None:
+def test_sidecar_grace_covers_upload_and_its_error() -> None:
     pod = build(make_raw())
     last_reported = handoff_of(init_container(pod, "volary-sidecar"))
 
@@ -94,7 +94,7 @@ def test_there_is_time_to_ship_outputs_and_then_to_say_why_it_was_not_enough() -
     assert build(serialise(make_task()))["spec"]["terminationGracePeriodSeconds"] == 30
 
 
-def test_what_may_be_replaced_has_to_be_shipped_before_it_is() -> None:
+def test_replaceable_task_uploads_before_its_fence_closes() -> None:
     job = make_raw()
     pod = build(replace(job, assignment=replace(job.assignment, replaceable=True)))
     last_reported = handoff_of(init_container(pod, "volary-sidecar"))
@@ -103,7 +103,7 @@ def test_what_may_be_replaced_has_to_be_shipped_before_it_is() -> None:
     assert pod["spec"]["terminationGracePeriodSeconds"] == last_reported.seconds.grace + 35
 
 
-def test_the_sidecar_waits_for_the_longest_of_tasks() -> None:
+def test_sidecar_waits_for_the_longest_tasks() -> None:
     def whole(job: Job) -> float:
         return handoff_of(init_container(build(job), "volary-sidecar")).seconds.whole
 
@@ -111,7 +111,7 @@ def test_the_sidecar_waits_for_the_longest_of_tasks() -> None:
     assert whole(make_raw(timeout=timedelta(hours=2))) == pytest.approx(4 * 3600)
 
 
-def test_the_task_gets_the_command_that_was_written_dollars_and_all() -> None:
+def test_raw_container_command_is_not_expanded() -> None:
     args = main_container(build(make_raw()))["args"]
 
     assert args == [
@@ -121,7 +121,7 @@ def test_the_task_gets_the_command_that_was_written_dollars_and_all() -> None:
     ]
 
 
-def test_the_copilot_is_small_and_has_no_powers_but_to_read_what_the_task_wrote() -> None:
+def test_copilot_container_is_small_and_unprivileged() -> None:
     for container in build(make_raw())["spec"]["initContainers"]:
         assert container["resources"]["requests"] == {"cpu": "100m", "memory": "128Mi"}
         assert container["securityContext"] == {
@@ -141,7 +141,7 @@ def make_raw_pod(security: V1SecurityContext | None = None) -> Job:
     return make_raw(pod_template=flyte.PodTemplate(pod_spec=spec))
 
 
-def test_it_is_the_same_user_as_the_task_where_that_is_said() -> None:
+def test_copilot_runs_as_the_tasks_user() -> None:
     as_caller = make_raw_pod(V1SecurityContext(run_as_user=1000))
     as_stranger = make_raw_pod(V1SecurityContext(run_as_non_root=True))
 
@@ -151,7 +151,7 @@ def test_it_is_the_same_user_as_the_task_where_that_is_said() -> None:
         assert "add" not in security["capabilities"]
 
 
-def test_beside_a_pod_template_the_sdk_leaves_out_the_directories_so_they_are_the_usual() -> None:
+def test_raw_container_with_pod_template_has_the_default_directories() -> None:
     pod = build(make_raw_pod())
     names = [container["name"] for container in pod["spec"]["initContainers"]]
 
@@ -159,11 +159,11 @@ def test_beside_a_pod_template_the_sdk_leaves_out_the_directories_so_they_are_th
     assert handoff_of(init_container(pod, "volary-download")).inputs.path == Path("/var/inputs")
 
 
-def test_a_task_with_an_entry_point_of_the_sdk_needs_no_copilot() -> None:
+def test_sdk_task_has_no_copilot() -> None:
     assert "initContainers" not in build(serialise(make_task()))["spec"]
 
 
-def test_only_the_containers_come_that_have_data_to_move() -> None:
+def test_copilot_containers_exist_only_for_data() -> None:
     def beside(job: Job, cluster: PodTemplates = CLUSTER) -> list[str]:
         return [each["name"] for each in build(job, cluster)["spec"].get("initContainers", [])]
 
@@ -179,7 +179,7 @@ def test_only_the_containers_come_that_have_data_to_move() -> None:
         assert "/var/outputs" in {each["mountPath"] for each in main_container(pod)["volumeMounts"]}
 
 
-def test_a_cluster_without_copilot_says_what_is_missing() -> None:
+def test_raw_container_without_copilot_is_refused_with_the_remedy() -> None:
     with pytest.raises(
         BadSpecError,
         match="no copilot; ask the cluster's operator to set the agent's copilot image",
@@ -203,7 +203,7 @@ def test_directories_that_cannot_be_are_refused(inputs: str, outputs: str, messa
         build(job)
 
 
-def test_a_sidecar_that_would_not_hear_of_the_end_is_refused() -> None:
+def test_pod_that_hides_the_end_from_the_sidecar_is_refused() -> None:
     spec = V1PodSpec(containers=[V1Container(name="primary")], share_process_namespace=True)
     template = flyte.PodTemplate(pod_spec=spec)
 
@@ -212,7 +212,7 @@ def test_a_sidecar_that_would_not_hear_of_the_end_is_refused() -> None:
         build(make_raw(pod_template=template))
 
 
-def test_a_cluster_may_run_the_copilot_otherwise() -> None:
+def test_cluster_settings_change_the_copilot() -> None:
     assert CLUSTER.copilot is not None
     copilot = replace(
         CLUSTER.copilot,

@@ -40,7 +40,7 @@ def raw(value: literals_pb2.Literal) -> str:
     return str(main_container(build(job))["args"][1])
 
 
-def test_only_what_mentions_inputs_needs_them() -> None:
+def test_inputs_are_needed_only_by_templates_that_name_them() -> None:
     assert needs_inputs(asking_for("a", "--name={{.inputs.name}}"))
     assert needs_inputs(asking_for("{{ .Inputs.name }}"))
     assert not needs_inputs(asking_for("/var/inputs/name", "{{.runName}}"))
@@ -81,19 +81,17 @@ def test_values_are_put_where_they_are_mentioned() -> None:
         ),
     ],
 )
-def test_a_value_is_written_as_the_copilot_writes_it(
-    value: literals_pb2.Literal, text: str
-) -> None:
+def test_input_value_is_rendered_as_by_the_copilot(value: literals_pb2.Literal, text: str) -> None:
     assert raw(value) == text
 
 
-def test_a_value_is_neither_filled_in_again_nor_expanded_by_kubernetes() -> None:
+def test_input_value_is_expanded_once() -> None:
     assert raw(primitive(string_value="{{.inputs.x}} $(RUN_NAME)")) == (
         "{{.inputs.x}} $$(RUN_NAME)"
     )
 
 
-def test_a_pod_templates_containers_are_filled_in_too() -> None:
+def test_pod_template_containers_are_expanded() -> None:
     job = make_raw(
         command=["echo"], arguments=["{{.inputs.x}}"], pod_template=flyte.PodTemplate(labels={})
     )
@@ -103,7 +101,7 @@ def test_a_pod_templates_containers_are_filled_in_too() -> None:
     assert main_container(build(filled))["args"] == ["echo", "$$(A)"]
 
 
-def test_what_no_text_stands_for_is_refused_with_a_way_out() -> None:
+def test_input_without_text_form_is_refused_with_the_remedy() -> None:
     binary = literals_pb2.Literal(scalar={"binary": {"value": b"\x00", "tag": "msgpack"}})
 
     with pytest.raises(

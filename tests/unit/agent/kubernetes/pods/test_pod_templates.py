@@ -70,7 +70,7 @@ def in_cluster(spec: dict[str, Any], place: str = "p-development", **more: Any) 
     return replace(CLUSTER, templates={Name(place, "usual"): template}, **more)
 
 
-def test_a_pod_spec_is_kept_and_its_main_container_is_the_tasks() -> None:
+def test_pod_spec_is_kept_and_its_primary_container_is_the_tasks() -> None:
     pod = build(serialise(make_task(pod_template=TEAM_POD, env_vars={"C": "task"})))
     main = main_container(pod, "main")
 
@@ -96,7 +96,7 @@ def test_placeholders_are_filled_in_everywhere_but_the_token_is_for_the_main_con
     assert "env" not in beside
 
 
-def test_labels_and_annotations_come_along_and_none_of_them_is_ours() -> None:
+def test_pod_template_labels_are_kept_except_reserved_ones() -> None:
     metadata = build(serialise(make_task(pod_template=TEAM_POD)))["metadata"]
 
     assert (metadata["labels"]["team"], metadata["labels"]["volary.dev/run"]) == ("blue", "r1")
@@ -104,7 +104,7 @@ def test_labels_and_annotations_come_along_and_none_of_them_is_ours() -> None:
     assert metadata["annotations"]["volary.dev/output-prefix"].startswith("s3://bucket/")
 
 
-def test_a_pod_template_of_labels_alone_is_enough() -> None:
+def test_pod_template_may_have_only_labels() -> None:
     task = make_task(pod_template=flyte.PodTemplate(labels={"queue": "fast"}))
     pod = build(serialise(task))
 
@@ -112,7 +112,7 @@ def test_a_pod_template_of_labels_alone_is_enough() -> None:
     assert main_container(pod)["image"] == IMAGE
 
 
-def test_a_run_labels_its_pods_as_far_as_kubernetes_takes_it() -> None:
+def test_run_labels_valid_in_kubernetes_are_on_its_pods() -> None:
     job = serialise(
         make_task(),
         labels=run_pb2.Labels(values={"team": "a b", "no good key": "x", "volary.dev/run": "r2"}),
@@ -130,7 +130,7 @@ def test_a_run_labels_its_pods_as_far_as_kubernetes_takes_it() -> None:
     assert f"'team={metadata['labels']['team']}'" in remarks["LabelsRewritten"]
 
 
-def test_labels_are_judged_by_kubernetes_own_letters_whoever_says_them() -> None:
+def test_labels_with_letters_kubernetes_refuses_are_dropped() -> None:
     keys = ["propriétaire", "größe", "team..x/owner", "-x", "x" * 64]
     values = {**dict.fromkeys(keys, "v"), "x/y": "c", "ok": "d"}
     remarks: list[str] = []
@@ -144,7 +144,7 @@ def test_labels_are_judged_by_kubernetes_own_letters_whoever_says_them() -> None
     assert remarks == ["LabelsLeftOut"] * 2
 
 
-def test_what_is_said_of_labels_is_short_however_many_there_are() -> None:
+def test_event_about_dropped_labels_is_short() -> None:
     values = {f"ü{number}-{'x' * 100}": "v" for number in range(10_000)}
     remarks: dict[str, str] = {}
     job = serialise(make_task(), labels=run_pb2.Labels(values=values))
@@ -162,7 +162,7 @@ def test_more_annotations_than_an_object_may_have_are_refused() -> None:
         build(job)
 
 
-def test_what_a_cluster_says_of_all_its_pods_is_said() -> None:
+def test_cluster_settings_apply_to_all_pods() -> None:
     cluster = replace(
         CLUSTER,
         labels={"cost": "ml"},
@@ -184,13 +184,13 @@ def test_what_a_cluster_says_of_all_its_pods_is_said() -> None:
     assert pod["spec"]["nodeSelector"] == {"pool": "tasks"}
 
 
-def test_the_autoscaler_leaves_a_task_where_it_is() -> None:
+def test_pods_are_not_moved_by_the_autoscaler() -> None:
     annotations = build(serialise(make_task()))["metadata"]["annotations"]
 
     assert annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
 
 
-def test_an_interruptible_task_may_go_where_it_can_be_interrupted() -> None:
+def test_interruptible_task_tolerates_interruptible_nodes() -> None:
     spot = Placement(
         node_selector={"spot": "true"}, tolerations=[{"key": "spot", "operator": "Exists"}]
     )
@@ -204,7 +204,7 @@ def test_an_interruptible_task_may_go_where_it_can_be_interrupted() -> None:
     assert "nodeSelector" not in build(not_this_time, cluster)["spec"]
 
 
-def test_the_task_lies_over_the_template_that_it_names() -> None:
+def test_task_overrides_the_named_template() -> None:
     cluster = in_cluster(
         {
             "containers": [
@@ -241,7 +241,7 @@ def test_the_task_lies_over_the_template_that_it_names() -> None:
     assert pod["metadata"]["labels"]["from"] == "cluster"
 
 
-def test_a_template_of_the_agents_namespace_is_for_all_namespaces() -> None:
+def test_template_of_the_agents_namespace_serves_all_namespaces() -> None:
     cluster = in_cluster({"priorityClassName": "x"}, "volary", agent_namespace="volary")
 
     assert build(serialise(make_task(pod_template="usual")), cluster)["spec"][
@@ -249,7 +249,7 @@ def test_a_template_of_the_agents_namespace_is_for_all_namespaces() -> None:
     ] == ("x")
 
 
-def test_the_clusters_default_template_is_below_every_pod_that_names_none() -> None:
+def test_default_template_applies_to_pods_that_name_none() -> None:
     cluster = in_cluster({"priorityClassName": "x"}, default_template="usual")
 
     assert build(serialise(make_task()), cluster)["spec"]["priorityClassName"] == "x"
@@ -259,21 +259,21 @@ def test_the_clusters_default_template_is_below_every_pod_that_names_none() -> N
     )
 
 
-def test_a_template_that_is_not_there_is_named() -> None:
+def test_missing_template_is_named() -> None:
     with pytest.raises(
         BadSpecError, match="PodTemplate 'usual' does not exist in the namespace p-development"
     ):
         build(serialise(make_task(pod_template="usual")))
 
 
-def test_the_grace_of_a_template_counts_unless_kubernetes_wrote_it() -> None:
+def test_templates_grace_period_counts_unless_it_is_a_default() -> None:
     task = serialise(make_task(pod_template="usual"))
 
     assert grace(task, in_cluster({"terminationGracePeriodSeconds": 90})) == 90
     assert grace(task, replace(in_cluster({}), grace=CLUSTER.grace * 2)) == 60
 
 
-def test_the_grace_that_a_task_asks_for_is_told_to_whoever_stops_it() -> None:
+def test_requested_grace_period_is_an_annotation() -> None:
     spec = V1PodSpec(containers=[V1Container(name="primary")])
     template = flyte.PodTemplate(pod_spec=spec).with_termination_grace_period(90)
     raw = make_raw(pod_template=template)
@@ -293,7 +293,7 @@ def grace(job: Any, cluster: PodTemplates) -> int:
     return int(build(job, cluster)["spec"]["terminationGracePeriodSeconds"])
 
 
-def test_a_spec_without_the_container_it_is_about_is_refused_by_its_names() -> None:
+def test_spec_without_its_primary_container_is_refused_with_the_names() -> None:
     job = serialise(make_task(pod_template=TEAM_POD))
     lost = with_template(job, k8s_pod=tasks_pb2.K8sPod(primary_container_name="gone"))
 
@@ -301,14 +301,14 @@ def test_a_spec_without_the_container_it_is_about_is_refused_by_its_names() -> N
         build(lost)
 
 
-def test_a_restart_policy_is_refused_in_favour_of_retries() -> None:
+def test_restart_policy_is_refused_in_favour_of_retries() -> None:
     spec = V1PodSpec(containers=[V1Container(name="primary")], restart_policy="OnFailure")
 
     with pytest.raises(BadSpecError, match="restartPolicy is 'OnFailure'; leave it out"):
         build(serialise(make_task(pod_template=flyte.PodTemplate(pod_spec=spec))))
 
 
-def test_a_task_without_container_or_image_is_refused() -> None:
+def test_task_without_container_or_image_is_refused() -> None:
     nothing = tasks_pb2.TaskTemplate(type="sql-task", id={"name": "work.query"})
     job = serialise(make_task())
 
@@ -321,7 +321,7 @@ def test_a_task_without_container_or_image_is_refused() -> None:
         build(replace(job, task=replace(job.task, template=blank)))
 
 
-def test_a_container_may_ask_for_a_port_and_an_architecture() -> None:
+def test_container_port_and_architecture_are_kept() -> None:
     container = tasks_pb2.Container(
         ports=[tasks_pb2.ContainerPort(container_port=80, name="web")],
         architecture=tasks_pb2.Container.ARM64,

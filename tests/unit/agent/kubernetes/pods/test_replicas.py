@@ -22,7 +22,7 @@ from tests.unit.agent.kubernetes.pods.sdk import (
 WORKER = Replica(role="worker")
 
 
-def test_a_role_that_says_nothing_is_the_task_itself() -> None:
+def test_role_without_overrides_is_the_task() -> None:
     job = serialise(make_task(env_vars={"A": "1"}))
     worker, alone = build(job, replica=WORKER), build(job)
 
@@ -31,7 +31,7 @@ def test_a_role_that_says_nothing_is_the_task_itself() -> None:
     assert "name" not in worker["metadata"]
 
 
-def test_every_pod_carries_its_attempt_and_its_role() -> None:
+def test_pods_are_labelled_with_attempt_and_role() -> None:
     metadata = build(serialise(make_task()), replica=WORKER)["metadata"]
 
     assert metadata["labels"]["volary.dev/role"] == "worker"
@@ -39,7 +39,7 @@ def test_every_pod_carries_its_attempt_and_its_role() -> None:
     assert metadata["annotations"]["volary.dev/run"] == "r1"
 
 
-def test_a_role_may_have_its_own_container() -> None:
+def test_role_overrides_the_container() -> None:
     replica = Replica(
         role="launcher",
         container_name="mpi",
@@ -67,7 +67,7 @@ def test_a_role_may_have_its_own_container() -> None:
     assert pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] == "mpi"
 
 
-def test_a_role_may_have_its_own_pod() -> None:
+def test_role_overrides_the_pod() -> None:
     spec = V1PodSpec(
         containers=[V1Container(name="ray-head", image="ray:2"), V1Container(name="b", image="b")],
         node_selector={"pool": "heads"},
@@ -81,7 +81,7 @@ def test_a_role_may_have_its_own_pod() -> None:
     assert pod["spec"]["nodeSelector"] == {"pool": "heads"}
 
 
-def test_all_roles_of_a_replaceable_job_are_fenced() -> None:
+def test_roles_of_a_replaceable_job_are_fenced() -> None:
     job = serialise(make_task(), replaceable=True)
 
     assert "livenessProbe" in main_container(build(job, replica=WORKER))
@@ -91,7 +91,7 @@ def test_roles_have_no_copilot() -> None:
     assert "initContainers" not in build(make_raw(), replica=WORKER)["spec"]
 
 
-def test_the_smaller_parts_are_to_be_had_alone() -> None:
+def test_environment_and_resources_are_built_alone() -> None:
     job = serialise(make_task(env_vars={"A": "1"}))
     asked = tasks_pb2.Resources(
         requests=[tasks_pb2.Resources.ResourceEntry(name=tasks_pb2.Resources.GPU, value="2")]
@@ -105,7 +105,7 @@ def test_the_smaller_parts_are_to_be_had_alone() -> None:
     }
 
 
-def test_a_job_without_a_container_needs_one_in_the_role() -> None:
+def test_job_without_container_needs_one_in_the_role() -> None:
     job = with_template(serialise(make_task()), custom={})
     template = tasks_pb2.TaskTemplate()
     template.CopyFrom(job.task.template)

@@ -28,7 +28,7 @@ def ask(resources: flyte.Resources | None, cluster: PodTemplates = CLUSTER) -> O
     return found
 
 
-def test_a_task_that_asks_for_nothing_gets_the_clusters_defaults() -> None:
+def test_task_without_requests_gets_the_clusters_defaults() -> None:
     modest = PodTemplates(proxy=PROXY, defaults={"cpu": "250m", "memory": "300Mi"})
 
     assert ask(None) == both(cpu="1", memory="1Gi")
@@ -40,20 +40,20 @@ def both(**amounts: str) -> dict[str, dict[str, str]]:
     return {"requests": named, "limits": named}
 
 
-def test_a_request_is_the_limit_too_where_none_is_given() -> None:
+def test_request_without_limit_is_the_limit() -> None:
     asked = flyte.Resources(cpu="500m", memory="2Gi", disk="10Gi")
 
     assert ask(asked) == both(cpu="500m", ephemeral_storage="10Gi", memory="2Gi")
 
 
-def test_a_pair_is_request_and_limit() -> None:
+def test_request_and_limit_are_both_kept() -> None:
     asked = ask(flyte.Resources(cpu=(1, 2), memory=("1Gi", "4Gi")))
 
     assert asked["requests"] == {"cpu": "1", "memory": "1Gi"}
     assert asked["limits"] == {"cpu": "2", "memory": "4Gi"}
 
 
-def test_a_limit_alone_is_the_request_too() -> None:
+def test_limit_without_request_is_the_request() -> None:
     limits = tasks_pb2.Resources(
         limits=[tasks_pb2.Resources.ResourceEntry(name=tasks_pb2.Resources.MEMORY, value="3Gi")]
     )
@@ -74,20 +74,20 @@ def test_a_limit_alone_is_the_request_too() -> None:
         ),
     ],
 )
-def test_what_cannot_be_had_is_refused_not_lowered(asked: flyte.Resources, message: str) -> None:
+def test_request_over_the_clusters_maximum_is_refused(asked: flyte.Resources, message: str) -> None:
     cluster = PodTemplates(proxy=PROXY, maxima={"memory": "32Gi", "cpu": "8"})
 
     with pytest.raises(BadSpecError, match=message):
         ask(asked, cluster)
 
 
-def test_a_default_is_no_more_than_the_cluster_gives() -> None:
+def test_default_is_capped_at_the_clusters_maximum() -> None:
     tiny = PodTemplates(proxy=PROXY, maxima={"memory": "512Mi"})
 
     assert ask(None, tiny) == both(cpu="1", memory="512Mi")
 
 
-def test_a_run_may_have_defaults_and_maxima_of_its_own() -> None:
+def test_run_overrides_defaults_and_maxima() -> None:
     def entries(**amounts: str) -> list[tasks_pb2.Resources.ResourceEntry]:
         names = tasks_pb2.Resources.ResourceName
         return [
@@ -108,7 +108,7 @@ def test_a_run_may_have_defaults_and_maxima_of_its_own() -> None:
         build(greedy)
 
 
-def test_a_gpu_is_the_clusters_resource_and_its_node_is_found_by_label() -> None:
+def test_gpu_is_requested_as_resource_and_selected_by_node_label() -> None:
     pod = build(serialise(make_task(resources=flyte.Resources(gpu="T4:2"))))
 
     asked = main_container(pod)["resources"]
@@ -118,21 +118,21 @@ def test_a_gpu_is_the_clusters_resource_and_its_node_is_found_by_label() -> None
     assert tolerated == {"k8s.amazonaws.com/accelerator", "nvidia.com/gpu"}
 
 
-def test_a_number_of_gpus_is_any_of_them() -> None:
+def test_gpu_count_without_device_selects_any_gpu() -> None:
     pod = build(serialise(make_task(resources=flyte.Resources(gpu=1))))
 
     assert main_container(pod)["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert "nodeSelector" not in pod["spec"]
 
 
-def test_a_part_of_a_gpu_is_found_by_its_size() -> None:
+def test_gpu_partition_is_selected_by_its_size() -> None:
     asked = flyte.Resources(gpu=flyte.GPU("A100", 1, partition="1g.5gb"))
     pod = build(serialise(make_task(resources=asked)))
 
     assert pod["spec"]["nodeSelector"]["k8s.amazonaws.com/gpu-partition-size"] == "1g.5gb"
 
 
-def test_whoever_wants_a_whole_gpu_gets_no_node_with_parts() -> None:
+def test_whole_gpu_excludes_partitioned_nodes() -> None:
     whole = tasks_pb2.ExtendedResources(
         gpu_accelerator=tasks_pb2.GPUAccelerator(device="nvidia-tesla-a100", unpartitioned=True)
     )
@@ -160,13 +160,13 @@ def test_whoever_wants_a_whole_gpu_gets_no_node_with_parts() -> None:
         (flyte.HABANA_GAUDI("Gaudi1"), "habana.ai/gaudi"),
     ],
 )
-def test_each_class_of_devices_is_a_resource(device: flyte.Device, resource: str) -> None:
+def test_device_class_is_a_resource(device: flyte.Device, resource: str) -> None:
     cluster = PodTemplates(proxy=PROXY)
 
     assert resource in ask(flyte.Resources(gpu=device), cluster)["limits"]
 
 
-def test_a_class_that_the_cluster_has_not_is_refused() -> None:
+def test_unknown_device_class_is_refused() -> None:
     cluster = PodTemplates(
         proxy=PROXY, accelerators={"NVIDIA_GPU": Accelerator(resource="nvidia.com/gpu")}
     )
@@ -177,7 +177,7 @@ def test_a_class_that_the_cluster_has_not_is_refused() -> None:
         ask(flyte.Resources(gpu="AppleSilicon"), cluster)
 
 
-def test_a_number_of_gpus_is_whatever_the_cluster_has() -> None:
+def test_gpu_count_uses_the_clusters_gpu_resource() -> None:
     other = PodTemplates(proxy=PROXY, accelerators={"AMD_GPU": Accelerator(resource="amd.com/gpu")})
     none = PodTemplates(proxy=PROXY, accelerators={})
 
@@ -193,7 +193,7 @@ def test_shared_memory_is_a_file_system_in_memory(size: str, written: dict[str, 
     assert volume(pod, "flyte-shm")["emptyDir"] == {"medium": "Memory", **written}
 
 
-def test_a_pod_templates_amounts_are_kept_beside_the_tasks() -> None:
+def test_pod_template_resources_are_merged_with_the_tasks() -> None:
     own = V1ResourceRequirements(
         requests={"example.test/widget": 2, "memory": "1Gi"}, limits={"example.test/widget": "2"}
     )

@@ -19,7 +19,7 @@ from tests.unit.agent.kubernetes.pods.sdk import (
 MOUNT = Path("/etc/flyte/secrets")
 
 
-def test_a_secret_is_a_variable_by_reference() -> None:
+def test_secret_is_a_variable_by_reference() -> None:
     task = make_task(secrets=["my-key", flyte.Secret("PASSWORD", group="Data_Base")])
     env = main_container(build(serialise(task)))["env"]
 
@@ -33,7 +33,7 @@ def test_a_secret_is_a_variable_by_reference() -> None:
     } in env
 
 
-def test_a_variable_is_called_as_the_task_says() -> None:
+def test_secret_variable_has_the_tasks_name() -> None:
     task = make_task(secrets=flyte.Secret("k", as_env_var="OPENAI_API_KEY"))
     names = [entry["name"] for entry in main_container(build(serialise(task)))["env"]]
 
@@ -76,7 +76,7 @@ def test_secrets_as_files_lie_by_group_in_lower_case() -> None:
     ]
 
 
-def test_a_secret_asked_for_twice_is_there_once_and_two_of_one_name_are_refused() -> None:
+def test_repeated_secret_is_set_once_and_conflicting_ones_are_refused() -> None:
     def files(*keys: str) -> int:
         task = make_task(secrets=[flyte.Secret(key, mount=MOUNT) for key in keys])
         (source,) = volume(build(serialise(task)), "volary-secrets")["projected"]["sources"]
@@ -102,7 +102,7 @@ def test_secrets_that_would_be_one_secret_or_one_variable_are_refused() -> None:
         ask(flyte.Secret("api-key"), flyte.Secret("api_key"))
 
 
-def test_a_secret_cannot_pretend_to_be_the_system() -> None:
+def test_secret_cannot_set_system_variables() -> None:
     task = make_task(secrets=flyte.Secret("k", as_env_var="_U_ORG_NAME"))
     env = main_container(build(serialise(task)))["env"]
 
@@ -123,7 +123,7 @@ def test_a_secret_cannot_pretend_to_be_the_system() -> None:
         ({"key": "k", "env_var": "a b"}, "cannot be the variable 'a b'; choose .* as_env_var"),
     ],
 )
-def test_what_names_no_secret_is_refused(secret: dict[str, str], message: str) -> None:
+def test_invalid_secret_name_is_refused(secret: dict[str, str], message: str) -> None:
     raw = security_pb2.SecurityContext(secrets=[security_pb2.Secret(**secret)])
     job = with_template(serialise(make_task()), security_context=raw)
 

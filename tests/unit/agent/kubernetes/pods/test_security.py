@@ -135,7 +135,7 @@ def allowing(name: str) -> PodTemplates:
 
 @pytest.mark.parametrize("listing", ["containers", "initContainers"])
 @pytest.mark.parametrize(("asked", "field", "value"), OF_CONTAINER.values(), ids=OF_CONTAINER)
-def test_a_container_beyond_baseline_is_refused_with_field_and_chart_value(
+def test_container_beyond_baseline_is_refused_with_field_and_chart_value(
     asked: Object, field: str, value: str, listing: str
 ) -> None:
     job = pod_with(asked, listing=listing)
@@ -148,7 +148,7 @@ def test_a_container_beyond_baseline_is_refused_with_field_and_chart_value(
 
 
 @pytest.mark.parametrize(("asked", "field", "value"), OF_POD.values(), ids=OF_POD)
-def test_a_pod_beyond_baseline_is_refused_with_field_and_chart_value(
+def test_pod_beyond_baseline_is_refused_with_field_and_chart_value(
     asked: dict[str, Any], field: str, value: str
 ) -> None:
     job = job_of({"containers": [{"name": "primary", "image": IMAGE}], **asked})
@@ -171,7 +171,7 @@ def test_apparmor_is_not_switched_off_by_an_annotation_of_pod_or_run() -> None:
         assert build(job, allowing("unconfined"))
 
 
-def test_a_named_pod_template_is_held_to_the_same() -> None:
+def test_named_pod_template_beyond_baseline_is_refused() -> None:
     template = {"template": {"spec": {"containers": [], "hostNetwork": True}}}
     name = replace(CLUSTER, default_template="usual")
     cluster = replace(name, templates={Name("p-development", "usual"): template})
@@ -179,7 +179,7 @@ def test_a_named_pod_template_is_held_to_the_same() -> None:
         build(serialise(make_task()), cluster)
 
 
-def test_what_baseline_allows_is_allowed() -> None:
+def test_pod_within_baseline_is_allowed() -> None:
     context = {
         "capabilities": {"add": ["NET_BIND_SERVICE", "CHOWN"], "drop": ["ALL"]},
         "seccompProfile": {"type": "Localhost", "localhostProfile": "p.json"},
@@ -197,7 +197,7 @@ def test_what_baseline_allows_is_allowed() -> None:
     assert build(serialise(make_task(), replaceable=True))  # the fence is a probe with a host
 
 
-def test_only_service_accounts_that_are_listed_may_be_named() -> None:
+def test_unlisted_service_account_is_refused() -> None:
     def of_run(name: str) -> Job:
         identity = security_pb2.Identity(k8s_service_account=name)
         return serialise(
@@ -227,7 +227,7 @@ def test_only_service_accounts_that_are_listed_may_be_named() -> None:
         build(of_run("default"), cluster)
 
 
-def test_a_capability_may_be_allowed_alone() -> None:
+def test_single_capability_may_be_allowed() -> None:
     asked = {"securityContext": {"capabilities": {"add": ["IPC_LOCK"]}}}
     cluster = replace(CLUSTER, security=Security(capabilities=("IPC_LOCK",)))
     assert build(pod_with(asked), cluster)
@@ -236,7 +236,7 @@ def test_a_capability_may_be_allowed_alone() -> None:
         build(pod_with(asked), cluster)
 
 
-def test_the_level_of_namespaces_is_what_the_allowances_leave_of_it() -> None:
+def test_namespace_level_follows_the_allowances() -> None:
     assert Security().level == Security(service_accounts=("*",)).level == "baseline"
     assert Security(host_path=True).level == Security(capabilities=("BPF",)).level == "privileged"
 
@@ -252,7 +252,7 @@ def test_the_level_of_namespaces_is_what_the_allowances_leave_of_it() -> None:
     ],
     ids=["procMount", "seccomp", "SELinux", "AppArmor"],
 )
-def test_a_value_of_no_known_form_is_refused_and_no_fault_of_ours(
+def test_malformed_security_value_is_user_failure(
     asked: Callable[[object], Object], odd: object
 ) -> None:
     with pytest.raises(BadSpecError, match=r"tasks\.security\.unconfined"):
@@ -265,6 +265,6 @@ def test_fields_of_no_known_form_are_left_to_the_api_server(odd: object) -> None
     assert build(job_of({"containers": [main]}))
 
 
-def test_a_truth_of_another_type_is_a_truth() -> None:
+def test_truthy_security_value_counts_as_set() -> None:
     with pytest.raises(BadSpecError, match="privileged is 'yes'"):
         build(pod_with({"securityContext": {"privileged": "yes"}}))

@@ -63,14 +63,14 @@ OF_POD: Mapping[str, tuple[Object, str]] = {
 
 
 @pytest.mark.parametrize(("asked", "message"), OF_CONTAINER.values(), ids=OF_CONTAINER)
-def test_a_container_that_cannot_be_is_refused_by_field(asked: Object, message: str) -> None:
+def test_invalid_container_is_refused_by_field(asked: Object, message: str) -> None:
     for replica in (None, Replica(role="worker")):
         with pytest.raises(BadSpecError, match=message):
             build(pod_with(asked), replica=replica)
 
 
 @pytest.mark.parametrize(("asked", "message"), OF_POD.values(), ids=OF_POD)
-def test_a_pod_that_cannot_be_is_refused_by_field(asked: Object, message: str) -> None:
+def test_invalid_pod_is_refused_by_field(asked: Object, message: str) -> None:
     main = {"containers": [{"name": "primary", "image": IMAGE}]}
     for replica in (None, Replica(role="worker")):
         with pytest.raises(BadSpecError, match=message):
@@ -93,7 +93,7 @@ def test_fields_of_no_known_form_are_refused_or_left_to_the_api_server(odd: obje
             )
 
 
-def test_a_variable_of_the_task_is_judged_without_a_pod_template_too() -> None:
+def test_task_variable_is_validated_without_a_pod_template() -> None:
     with pytest.raises(BadSpecError, match=r"env\.name is 'A=B'"):
         build(serialise(make_task(env_vars={"A=B": "1"})))
     assert build(serialise(make_task(env_vars={"with.dot-and dash": "1"})))

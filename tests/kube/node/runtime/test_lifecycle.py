@@ -15,7 +15,9 @@ from tests.kube.node.runtime.test_endings import code_of, is_quiet, make_pod
 from tests.servers.kubernetes import NodeForTests
 
 
-async def test_an_abort_ends_the_pod_before_it_is_told(begin: Begin, node_api: KubeClient) -> None:
+async def test_abort_is_reported_after_the_pod_has_ended(
+    begin: Begin, node_api: KubeClient
+) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("echo begun; sleep 600")
         attempt = await agent.start(job)
@@ -28,7 +30,7 @@ async def test_an_abort_ends_the_pod_before_it_is_told(begin: Begin, node_api: K
     assert end.log_uri
 
 
-async def test_the_next_agent_goes_on_with_what_runs(begin: Begin, node_api: KubeClient) -> None:
+async def test_next_agent_adopts_running_attempts(begin: Begin, node_api: KubeClient) -> None:
     async with begin() as first:
         job = await first.jobs.make("sleep 3; echo done")
         attempt = await first.start(job)
@@ -49,7 +51,7 @@ async def test_the_next_agent_goes_on_with_what_runs(begin: Begin, node_api: Kub
     assert not before & after
 
 
-async def test_a_pod_on_a_lost_node_is_given_up_once_nothing_of_it_can_speak(
+async def test_pod_on_a_lost_node_is_released_once_it_cannot_report(
     begin: Begin, node_api: KubeClient, kube_node: NodeForTests
 ) -> None:
     pod = make_pod("sleep 600", pod_terminationGracePeriodSeconds=1)

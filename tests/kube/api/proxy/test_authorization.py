@@ -67,9 +67,7 @@ def _enqueue(run: str) -> EnqueueRequest:
     return EnqueueRequest(action=Action(action_id=ActionIdentifier(run=_run(run), name="child")))
 
 
-async def test_a_task_enqueues_into_its_own_run_only(
-    here: World, control: Control, pod: Pod
-) -> None:
+async def test_task_enqueues_into_its_own_run_only(here: World, control: Control, pod: Pod) -> None:
     control.say("Enqueue", EnqueueResponse())
     actions = ActionsServiceClient(here.url, **here.clients(pod.token))
     await actions.enqueue(_enqueue("mine"))
@@ -82,7 +80,7 @@ async def test_a_task_enqueues_into_its_own_run_only(
     assert len(control.seen) == 1
 
 
-async def test_a_stream_of_another_run_is_refused_in_the_streams_own_way(
+async def test_stream_of_another_run_is_refused_as_a_stream(
     here: World, control: Control, pod: Pod
 ) -> None:
     actions = ActionsServiceClient(here.url, **here.clients(pod.token))
@@ -94,9 +92,7 @@ async def test_a_stream_of_another_run_is_refused_in_the_streams_own_way(
     assert control.seen == []
 
 
-async def test_a_run_that_it_started_is_its_own_as_well(
-    here: World, control: Control, pod: Pod
-) -> None:
+async def test_task_may_read_runs_it_started(here: World, control: Control, pod: Pod) -> None:
     spawned = GetRunDetailsResponse()
     spawned.details.run_spec.relation.CopyFrom(
         Relation(related_to=_run("mine"), relation_type=RELATION_TYPE_SPAWN)
@@ -132,9 +128,7 @@ async def test_other_runs_are_not(
     assert code is Code.PERMISSION_DENIED
 
 
-async def test_a_task_starts_runs_where_it_runs_itself(
-    here: World, control: Control, pod: Pod
-) -> None:
+async def test_task_starts_runs_in_its_own_domain(here: World, control: Control, pod: Pod) -> None:
     control.say("CreateRun", CreateRunResponse())
     control.say("GetRunDetails", GetRunDetailsResponse())
     runs = RunServiceClient(here.url, **here.clients(pod.token))
@@ -164,7 +158,7 @@ async def test_uploads_go_where_the_task_runs(here: World, control: Control, pod
     assert code is Code.PERMISSION_DENIED
 
 
-async def test_a_link_to_nothing_of_its_own_is_refused(here: World, pod: Pod) -> None:
+async def test_link_to_foreign_data_is_refused(here: World, pod: Pod) -> None:
     data = DataProxyServiceClient(here.url, **here.clients(pod.token))
     code, _ = await _refusal(data.create_download_link(CreateDownloadLinkRequest()))
     assert code is Code.PERMISSION_DENIED
@@ -179,7 +173,7 @@ async def test_tasks_of_other_projects_may_be_looked_up(
     await tasks.get_task_details(GetTaskDetailsRequest(task_id=desired))
 
 
-async def test_what_is_not_for_tasks_is_refused_with_a_remedy(here: World, pod: Pod) -> None:
+async def test_rpc_not_for_tasks_is_refused_with_the_remedy(here: World, pod: Pod) -> None:
     secrets = SecretServiceClient(here.url, **here.clients(pod.token))
     code, message = await _refusal(secrets.list_secrets(ListSecretsRequest()))
     assert code is Code.PERMISSION_DENIED
@@ -191,7 +185,7 @@ async def test_what_is_not_for_tasks_is_refused_with_a_remedy(here: World, pod: 
     assert "by name" in message
 
 
-async def test_strangers_are_not_told_what_there_is(here: World) -> None:
+async def test_call_with_an_unknown_token_is_unauthenticated(here: World) -> None:
     secrets = SecretServiceClient(here.url, **here.clients("nobody"))
     code, _ = await _refusal(secrets.list_secrets(ListSecretsRequest()))
     assert code is Code.UNAUTHENTICATED
@@ -225,7 +219,7 @@ _GOOD = "application/proto"
     ],
     ids=["JSON", "no message", "no gzip", "another packing", "too large"],
 )
-async def test_what_cannot_be_judged_does_not_go_on(
+async def test_unparseable_call_is_not_forwarded(
     here: World, pod: Pod, headers: dict[str, str], body: bytes, status: int
 ) -> None:
     async with httpx.AsyncClient(verify=here.trust(), trust_env=False) as http:
@@ -239,7 +233,9 @@ async def test_what_cannot_be_judged_does_not_go_on(
     assert not here.proxy.counts.calls
 
 
-async def test_two_ways_to_read_a_call_are_one(here: World, control: Control, pod: Pod) -> None:
+async def test_forwarded_call_is_the_authorized_one(
+    here: World, control: Control, pod: Pod
+) -> None:
     """The request that is authorized is the one that is forwarded, even if a header is sent twice."""
     control.say("Enqueue", EnqueueResponse())
     async with httpx.AsyncClient(verify=here.trust(), trust_env=False) as http:
@@ -265,7 +261,7 @@ async def test_two_ways_to_read_a_call_are_one(here: World, control: Control, po
     assert "cookie" not in seen.headers
 
 
-async def test_only_calls_are_answered(here: World, pod: Pod) -> None:
+async def test_other_http_requests_are_refused(here: World, pod: Pod) -> None:
     async with httpx.AsyncClient(verify=here.trust(), trust_env=False) as http:
         for method, path, status in [
             ("GET", "/flyteidl2.actions.ActionsService/Enqueue", 405),

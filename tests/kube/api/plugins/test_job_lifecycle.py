@@ -174,8 +174,8 @@ class World:
             "restartCount": 0,
             "state": {"terminated": ended},
         }
-        said = {"status": {"phase": "Failed", "containerStatuses": [status]}}
-        await self.api.patch(f"{path}/status", said)
+        output = {"status": {"phase": "Failed", "containerStatuses": [status]}}
+        await self.api.patch(f"{path}/status", output)
 
     async def pods(self) -> list[Json]:
         return await self.api.list(f"/api/v1/namespaces/{self.place}/pods")
@@ -221,7 +221,7 @@ async def world(
 
 
 @pytest.mark.parametrize("task", SDK_TASKS)
-async def test_a_job_is_made_watched_and_ends_well(world: World, task: str) -> None:
+async def test_job_is_created_watched_and_succeeds(world: World, task: str) -> None:
     job = await world.make(task)
     async with asyncio.TaskGroup() as tasks:
         run = tasks.create_task(world.run(job))
@@ -238,9 +238,7 @@ async def test_a_job_is_made_watched_and_ends_well(world: World, task: str) -> N
 
 
 @pytest.mark.parametrize("task", SDK_TASKS)
-async def test_a_job_fails_as_its_worker_did_and_nothing_of_it_is_left(
-    world: World, task: str
-) -> None:
+async def test_job_fails_as_its_worker_and_leaves_nothing(world: World, task: str) -> None:
     job = await world.make(task)
     async with asyncio.TaskGroup() as tasks:
         run = tasks.create_task(world.run(job))
@@ -260,7 +258,7 @@ async def test_a_job_fails_as_its_worker_did_and_nothing_of_it_is_left(
 
 
 @pytest.mark.parametrize("task", SDK_TASKS)
-async def test_a_job_that_is_stopped_goes_with_its_pods(world: World, task: str) -> None:
+async def test_stopped_job_is_deleted_with_its_pods(world: World, task: str) -> None:
     job = await world.make(task)
     async with asyncio.TaskGroup() as tasks:
         run = tasks.create_task(world.run(job))

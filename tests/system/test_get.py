@@ -98,7 +98,7 @@ def test_whoami_shows_the_user(flyte: Flyte) -> None:
     ids=" ".join,
 )
 def test_get_names_the_missing_object(flyte: Flyte, arguments: tuple[str, ...]) -> None:
-    said = flyte(*arguments, expect=1)
+    output = flyte(*arguments, expect=1)
 
-    assert "nobody" in said.text
-    assert "found" in said.text.lower()
+    assert "nobody" in output.text
+    assert "found" in output.text.lower()

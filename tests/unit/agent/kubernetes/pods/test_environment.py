@@ -42,7 +42,7 @@ def envs(**values: str) -> run_pb2.Envs:
     )
 
 
-def test_a_task_is_one_container_that_runs_what_the_sdk_wrote() -> None:
+def test_task_pod_has_one_container_with_the_sdks_command() -> None:
     pod = build(serialise(make_task(), attempt=2))
 
     assert (pod["apiVersion"], pod["kind"]) == ("v1", "Pod")
@@ -72,7 +72,7 @@ def raw(args: list[str]) -> Mapping[str, str]:
     return dict(zip(options[::2], options[1::2], strict=True))
 
 
-def test_every_variable_of_the_contract_is_there() -> None:
+def test_pod_has_the_variables_of_the_contract() -> None:
     values = values_of(main_container(build(serialise(make_task(), attempt=3))))
 
     assert values["_U_ORG_NAME"] == "acme"
@@ -88,13 +88,13 @@ def test_every_variable_of_the_contract_is_there() -> None:
     assert json.loads(values["FLYTE_AUTH_COMMAND"]) == ["cat", "/var/run/volary/token"]
 
 
-def test_nothing_makes_the_sdk_take_an_ordinary_pod_for_a_worker() -> None:
+def test_ordinary_pod_has_no_variables_of_a_worker() -> None:
     values = values_of(main_container(build(serialise(make_task()))))
 
     assert not {"RANK", "TORCHELASTIC_RUN_ID", "FLYTE_CLUSTERED_WORKER"} & set(values)
 
 
-def test_the_run_overrides_the_task_and_the_system_overrides_both() -> None:
+def test_run_variables_override_the_tasks_and_system_variables_override_both() -> None:
     task = make_task(env_vars={"MINE": "task", "LEVEL": "10", "_U_ORG_NAME": "mallory"})
     values = values_of(
         main_container(build(serialise(task, envs=envs(MINE="run", ACTION_NAME="a9"))))
@@ -104,7 +104,7 @@ def test_the_run_overrides_the_task_and_the_system_overrides_both() -> None:
     assert (values["_U_ORG_NAME"], values["ACTION_NAME"]) == ("acme", "a1")
 
 
-def test_each_variable_is_there_once() -> None:
+def test_pod_variables_are_unique() -> None:
     task = make_task(env_vars={"RUN_NAME": "mine", "A": "1"})
     names = [
         entry["name"] for entry in main_container(build(serialise(task, envs=envs(A="2"))))["env"]
@@ -114,7 +114,7 @@ def test_each_variable_is_there_once() -> None:
 
 
 @pytest.mark.parametrize("text", ["$(RUN_NAME)", "$$", "a$b", "$$(RUN_NAME)", "$(", "100$"])
-def test_a_value_arrives_as_it_was_written(text: str) -> None:
+def test_variable_value_is_not_expanded(text: str) -> None:
     task = make_task(env_vars={"MINE": text})
     container = main_container(build(serialise(task, envs=envs(ALSO=text))))
     written = {entry["name"]: entry.get("value", "") for entry in container["env"]}
@@ -135,7 +135,7 @@ def expand(text: str) -> str:
     return expanded
 
 
-def test_a_pod_template_speaks_kubernetes_language_so_its_references_stay() -> None:
+def test_pod_template_references_are_kept() -> None:
     address = V1EnvVarSource(field_ref=V1ObjectFieldSelector(field_path="status.podIP"))
     template = flyte.PodTemplate(
         pod_spec=V1PodSpec(
@@ -157,7 +157,7 @@ def test_a_pod_template_speaks_kubernetes_language_so_its_references_stay() -> N
     assert names.index("RUN_NAME") < names.index("ADDRESS") < names.index("URL")
 
 
-def test_the_token_is_the_kubelets_and_the_certificate_lies_beside_it() -> None:
+def test_pod_mounts_token_and_certificate_of_the_proxy() -> None:
     pod = build(serialise(make_task()))
 
     (mount,) = main_container(pod)["volumeMounts"]
@@ -173,21 +173,21 @@ def test_the_token_is_the_kubelets_and_the_certificate_lies_beside_it() -> None:
     assert certificate == {"configMap": {"name": "volary-proxy"}}
 
 
-def test_the_kubernetes_api_is_none_of_a_tasks_business() -> None:
+def test_pod_has_no_token_of_the_kubernetes_api() -> None:
     spec = build(serialise(make_task()))["spec"]
 
     assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
 
 
-def test_the_bucket_is_reached_by_a_secret_of_which_only_the_name_is_said() -> None:
+def test_bucket_keys_are_referenced_by_secret_name() -> None:
     cluster = PodTemplates(proxy=PROXY, env_secret="bucket-access")  # noqa: S106 - a name
     container = main_container(build(serialise(make_task()), cluster))
 
     assert container["envFrom"] == [{"secretRef": {"name": "bucket-access"}}]
 
 
-def test_who_a_task_runs_as_is_for_the_run_then_the_task_then_the_cluster_to_say() -> None:
+def test_service_account_is_the_runs_then_the_tasks_then_the_clusters() -> None:
     cluster = PodTemplates(
         proxy=PROXY,
         service_account="cluster",
@@ -211,7 +211,7 @@ def test_who_a_task_runs_as_is_for_the_run_then_the_task_then_the_cluster_to_say
     assert said_so["spec"]["serviceAccountName"] == "run"
 
 
-def test_a_task_ends_once_and_its_last_words_are_kept() -> None:
+def test_pod_restarts_nothing_and_keeps_its_last_log_lines() -> None:
     pod = build(serialise(make_task()))
 
     assert pod["spec"]["restartPolicy"] == "Never"
@@ -220,7 +220,7 @@ def test_a_task_ends_once_and_its_last_words_are_kept() -> None:
     assert "activeDeadlineSeconds" not in pod["spec"]  # it would count the image's pull
 
 
-def test_only_a_task_that_may_be_replaced_is_fenced() -> None:
+def test_replaceable_task_is_fenced() -> None:
     assert "livenessProbe" not in main_container(build(serialise(make_task())))
 
     probe = main_container(build(serialise(make_task(), replaceable=True)))["livenessProbe"]
@@ -233,7 +233,7 @@ def test_only_a_task_that_may_be_replaced_is_fenced() -> None:
     assert (probe["periodSeconds"], probe["failureThreshold"]) == (5, 3)
 
 
-def test_what_begins_behind_a_closed_fence_is_stopped_in_seconds() -> None:
+def test_fence_probe_stops_a_started_container_in_seconds() -> None:
     container = main_container(build(serialise(make_task(), replaceable=True)))
     alive, begun = container["livenessProbe"], container["startupProbe"]
 
@@ -241,7 +241,7 @@ def test_what_begins_behind_a_closed_fence_is_stopped_in_seconds() -> None:
     assert (begun["periodSeconds"], begun["timeoutSeconds"], begun["failureThreshold"]) == (1, 1, 3)
 
 
-def test_the_fence_says_how_long_it_takes() -> None:
+def test_fence_delay_covers_probe_and_grace_period() -> None:
     # The kubelet waits for the pod's grace, whatever a probe's, for the last of its containers.
     for job in (serialise(make_task(), replaceable=True), replace(RAW, assignment=REPLACEABLE)):
         pod = build(job)
@@ -254,7 +254,7 @@ def test_the_fence_says_how_long_it_takes() -> None:
         assert FENCE.takes.total_seconds() >= most
 
 
-def test_a_pod_that_wants_longer_than_the_fence_allows_is_refused() -> None:
+def test_pod_with_grace_period_over_the_fences_is_refused() -> None:
     spec = V1PodSpec(containers=[V1Container(name="primary")], termination_grace_period_seconds=120)
     task = make_task(pod_template=flyte.PodTemplate(pod_spec=spec))
 
@@ -265,7 +265,7 @@ def test_a_pod_that_wants_longer_than_the_fence_allows_is_refused() -> None:
         build(serialise(task, replaceable=True))
 
 
-def test_a_probe_in_the_fences_place_is_refused_with_both_ways_out() -> None:
+def test_liveness_probe_of_fenced_pod_is_refused_with_remedies() -> None:
     container = V1Container(name="primary", liveness_probe={"tcpSocket": {"port": 80}})
     template = flyte.PodTemplate(pod_spec=V1PodSpec(containers=[container]))
     task = make_task(pod_template=template)
@@ -275,7 +275,7 @@ def test_a_probe_in_the_fences_place_is_refused_with_both_ways_out() -> None:
         build(serialise(task, replaceable=True))
 
 
-def test_no_privileges_are_gained_by_default() -> None:
+def test_pod_gains_no_privileges_by_default() -> None:
     pod = build(serialise(make_task()), CLUSTER)
 
     assert pod["spec"]["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
@@ -283,7 +283,7 @@ def test_no_privileges_are_gained_by_default() -> None:
     assert "workingDir" not in main_container(pod)
 
 
-def test_a_template_that_needs_privileges_is_not_made_invalid() -> None:
+def test_template_with_allowed_privileges_stays_valid() -> None:
     template = flyte.PodTemplate().allow_fuse(privileged=True)
     cluster = replace(CLUSTER, security=Security(privileged=True, host_path=True, unconfined=True))
     container = main_container(build(serialise(make_task(pod_template=template)), cluster))

@@ -51,9 +51,7 @@ def _update(name: str = "sentinel", size: int = 0) -> WatchForUpdatesResponse:
     return update
 
 
-async def test_what_is_said_arrives_before_more_is_said(
-    here: World, control: Control, pod: Pod
-) -> None:
+async def test_stream_message_is_forwarded_at_once(here: World, control: Control, pod: Pod) -> None:
     more = asyncio.Event()
 
     async def updates() -> AsyncIterator[bytes]:
@@ -69,7 +67,7 @@ async def test_what_is_said_arrives_before_more_is_said(
     assert names == ["first", "second"]
 
 
-async def test_a_slow_reader_slows_the_source_and_fills_no_memory(
+async def test_slow_reader_slows_the_source_in_bounded_memory(
     here: World, control: Control, pod: Pod
 ) -> None:
     sent = 0
@@ -123,7 +121,9 @@ async def test_ten_megabytes_pass_both_ways(here: World, control: Control, pod: 
     assert came.outputs.literals[0].value.scalar.primitive.string_value == large
 
 
-async def test_who_hangs_up_is_hung_up_for(here: World, control: Control, pod: Pod) -> None:
+async def test_upstream_call_is_cancelled_with_the_callers(
+    here: World, control: Control, pod: Pod
+) -> None:
     ended = asyncio.Event()
 
     async def updates() -> AsyncIterator[bytes]:
@@ -149,7 +149,7 @@ async def _end_of(here: World, pod: Pod) -> ConnectError:
     return lost.value
 
 
-async def test_a_stream_that_is_lost_between_two_messages_is_unavailable(
+async def test_stream_lost_between_messages_is_unavailable(
     here: World, control: Control, pod: Pod
 ) -> None:
     async def updates() -> AsyncIterator[bytes]:
@@ -161,7 +161,7 @@ async def test_a_stream_that_is_lost_between_two_messages_is_unavailable(
     assert "connect again" in lost.message
 
 
-async def test_a_stream_that_is_lost_within_a_message_is_not_taken_for_whole(
+async def test_stream_lost_within_a_message_is_an_error(
     here: World, control: Control, pod: Pod
 ) -> None:
     async def updates() -> AsyncIterator[bytes]:
@@ -173,12 +173,12 @@ async def test_a_stream_that_is_lost_within_a_message_is_not_taken_for_whole(
     assert lost.code is not Code.CANCELED, "the SDK would stop watching"
 
 
-async def test_a_refusal_of_the_control_planes_arrives_as_it_is(
+async def test_control_planes_error_is_forwarded_unchanged(
     here: World, control: Control, pod: Pod
 ) -> None:
     async def refuse(_: web.Request) -> web.StreamResponse:
-        said = {"code": "resource_exhausted", "message": "the queue is full"}
-        return web.json_response(said, status=429)
+        output = {"code": "resource_exhausted", "message": "the queue is full"}
+        return web.json_response(output, status=429)
 
     control.answers["Enqueue"] = refuse
     with pytest.raises(ConnectError) as refused:
@@ -187,7 +187,7 @@ async def test_a_refusal_of_the_control_planes_arrives_as_it_is(
     assert refused.value.message == "the queue is full"
 
 
-async def test_without_a_control_plane_calls_are_to_be_tried_again(
+async def test_call_without_control_plane_is_unavailable(
     kube_api: KubeForTests, tmp_path: Path
 ) -> None:
     async with world(kube_api, tmp_path, "http://127.0.0.1:9") as here:
@@ -199,9 +199,7 @@ async def test_without_a_control_plane_calls_are_to_be_tried_again(
         assert (await _end_of(here, pod)).code is Code.UNAVAILABLE
 
 
-async def test_one_pod_that_asks_too_much_leaves_room_for_others(
-    here: World, control: Control, pod: Pod
-) -> None:
+async def test_busy_pod_leaves_capacity_for_others(here: World, control: Control, pod: Pod) -> None:
     arrived, go_on = 0, asyncio.Event()
 
     async def wait(_: web.Request) -> web.StreamResponse:
@@ -233,13 +231,13 @@ async def test_streams_of_one_pod_are_counted(here: World, control: Control, pod
     control.stream("WatchForUpdates", updates)
     actions = _actions(here, pod)
     async with asyncio.TaskGroup() as tasks:
-        held = [
+        open_streams = [
             tasks.create_task(_read(actions.watch_for_updates(_WATCH)))
             for _ in range(proxy_limits.STREAMS_OF_POD)
         ]
         await until(lambda: here.proxy.counts.streams == proxy_limits.STREAMS_OF_POD)
         assert (await _end_of(here, pod)).code is Code.RESOURCE_EXHAUSTED
-        for each in held:
+        for each in open_streams:
             each.cancel()
 
 
@@ -273,7 +271,7 @@ async def test_stopping_proxy_ends_streams_with_unavailable(here: World, control
     assert "connect again" in last_reported[0].message
 
 
-async def test_the_fence_tells_whether_contact_is_fresh(
+async def test_fence_endpoint_follows_the_control_plane_heartbeat(
     kube_api: KubeForTests, control: Control, tmp_path: Path
 ) -> None:
     fresh: Callable[[], bool] = [True, False].pop

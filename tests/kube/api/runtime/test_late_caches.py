@@ -47,7 +47,7 @@ def deafen(agent: Agent, kube: Kube | None = None) -> None:
     agent.runtime = KubernetesRuntime(cluster, [PodPlugin()])
 
 
-async def test_a_pod_that_a_late_cache_has_not_is_gone_on_with(
+async def test_pod_missing_in_a_late_cache_is_adopted(
     begin: Begin, kubelet: Kubelet, soon: None
 ) -> None:
     """A standby takes over in seconds; that its watch is dead it may notice in a minute."""
@@ -70,7 +70,7 @@ async def test_a_pod_that_a_late_cache_has_not_is_gone_on_with(
     assert end.phase is Phase.SUCCEEDED, end.failure
 
 
-async def test_a_failure_is_not_told_before_a_pod_that_a_late_cache_has_not_is_gone(
+async def test_failure_waits_for_a_pod_missing_in_a_late_cache(
     begin: Begin, kubelet: Kubelet, api: KubeClient, soon: None
 ) -> None:
     del soon
@@ -114,7 +114,7 @@ class Unanswered:
         return answer
 
 
-async def test_an_abort_after_a_creation_that_was_not_answered_leaves_no_pod(
+async def test_abort_after_an_unanswered_creation_leaves_no_pod(
     begin: Begin, api: KubeClient, soon: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del soon

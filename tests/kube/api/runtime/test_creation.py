@@ -18,7 +18,7 @@ USER, SYSTEM = FailureKind.USER, FailureKind.SYSTEM
 CONTAINER = {"name": "main", "image": "other:1"}
 
 
-async def test_a_pod_is_owned_by_its_task_action_and_goes_with_it(
+async def test_pod_is_owned_by_its_task_action(
     begin: Begin, api: KubeClient, namespace: str, kubelet: Kubelet
 ) -> None:
     async with begin() as agent:
@@ -80,7 +80,7 @@ async def test_foreign_pod_with_the_same_name_is_left_alone(
     assert (await api.get(path))["metadata"]["uid"] == made["metadata"]["uid"]
 
 
-async def test_a_quota_that_is_used_up_is_waited_for_and_told(
+async def test_exhausted_quota_is_waited_for_and_reported(
     begin: Begin, api: KubeClient, namespace: str, kubelet: Kubelet
 ) -> None:
     await no_pods(api, namespace)
@@ -96,7 +96,7 @@ async def test_a_quota_that_is_used_up_is_waited_for_and_told(
     assert "few" in waiting.message
 
 
-async def test_an_abort_is_heard_while_a_quota_is_waited_for(
+async def test_abort_ends_the_wait_for_a_quota(
     begin: Begin, api: KubeClient, namespace: str
 ) -> None:
     await no_pods(api, namespace)
@@ -145,7 +145,7 @@ class Never:
     ],
     ids=["pod-security", "limit-range", "invalid", "too-large"],
 )
-async def test_what_the_api_server_will_never_take_is_the_authors_to_mend(
+async def test_invalid_pod_is_user_failure(
     begin: Begin, api: KubeClient, namespace: str, case: Never
 ) -> None:
     await case.prepare(api, namespace)
@@ -159,7 +159,7 @@ async def test_what_the_api_server_will_never_take_is_the_authors_to_mend(
     assert not end.failure.recoverable
 
 
-async def test_a_task_that_makes_no_pod_fails_at_once(begin: Begin) -> None:
+async def test_task_without_its_primary_container_fails_at_once(begin: Begin) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("true", pod={"containers": [{**CONTAINER, "name": "other"}]})
         end = await agent.run(job)
@@ -170,9 +170,7 @@ async def test_a_task_that_makes_no_pod_fails_at_once(begin: Begin) -> None:
     assert "primary" in end.failure.message
 
 
-async def test_what_was_begun_and_is_not_there_is_not_begun_again(
-    begin: Begin, api: KubeClient
-) -> None:
+async def test_deleted_pod_is_not_created_again(begin: Begin, api: KubeClient) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("true")
         end = await agent.run(replace(job, last_reported=Phase.RUNNING))

@@ -33,7 +33,7 @@ async def pod(here: World, control: Control) -> Pod:
     return await here.pod()
 
 
-async def test_a_pods_call_goes_on_in_the_agents_name(
+async def test_pods_call_is_forwarded_with_the_agents_token(
     here: World, control: Control, pod: Pod
 ) -> None:
     assert await _ask(here, pod.token) is None
@@ -53,12 +53,12 @@ async def test_request_without_a_token_is_unauthenticated(here: World, control: 
     assert control.seen == []
 
 
-async def test_a_token_for_another_audience_is_refused(here: World, pod: Pod) -> None:
+async def test_token_for_another_audience_is_refused(here: World, pod: Pod) -> None:
     other = await here.token(pod.name, pod.uid, audience="https://kubernetes.default.svc")
     assert await _ask(here, other) is Code.UNAUTHENTICATED
 
 
-async def test_a_token_of_no_pod_is_refused(here: World) -> None:
+async def test_token_of_no_pod_is_refused(here: World) -> None:
     made = await here.api.create(
         f"/api/v1/namespaces/{here.namespace}/serviceaccounts/default/token",
         {"spec": {"audiences": ["volary-proxy"]}},
@@ -66,13 +66,13 @@ async def test_a_token_of_no_pod_is_refused(here: World) -> None:
     assert await _ask(here, made["status"]["token"]) is Code.UNAUTHENTICATED
 
 
-async def test_a_token_is_reviewed_once_however_often_it_is_shown(here: World, pod: Pod) -> None:
+async def test_token_is_reviewed_once(here: World, pod: Pod) -> None:
     answers = await asyncio.gather(*(_ask(here, pod.token) for _ in range(20)))
     assert answers == [None] * 20
     assert here.kube.requests["create", "tokenreviews", 201] == 1
 
 
-async def test_a_deleted_pod_may_not_call_though_its_token_was_good(here: World, pod: Pod) -> None:
+async def test_deleted_pod_may_not_call(here: World, pod: Pod) -> None:
     assert await _ask(here, pod.token) is None
     await here.delete(pod)
     assert await _ask(here, pod.token) is Code.PERMISSION_DENIED
@@ -82,21 +82,19 @@ async def test_a_deleted_pod_may_not_call_though_its_token_was_good(here: World,
     assert here.kube.requests["get", "pods", 404] == gets, "it is asked for once"
 
 
-async def test_a_token_first_shown_after_its_pod_was_deleted_is_refused(
-    here: World, pod: Pod
-) -> None:
+async def test_token_first_used_after_its_pods_deletion_is_refused(here: World, pod: Pod) -> None:
     await here.delete(pod)
     assert await _ask(here, pod.token) is Code.UNAUTHENTICATED
 
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
-async def test_a_pod_that_has_ended_may_not_call(here: World, pod: Pod, phase: str) -> None:
+async def test_ended_pod_may_not_call(here: World, pod: Pod, phase: str) -> None:
     assert await _ask(here, pod.token) is None
     await here.end(pod, phase)
     assert await _ask(here, pod.token) is Code.PERMISSION_DENIED
 
 
-async def test_a_namesake_of_a_deleted_pod_is_another(here: World, pod: Pod) -> None:
+async def test_pod_with_a_deleted_pods_name_is_another_caller(here: World, pod: Pod) -> None:
     assert await _ask(here, pod.token) is None
     await here.delete(pod)
     body = {
@@ -107,7 +105,7 @@ async def test_a_namesake_of_a_deleted_pod_is_another(here: World, pod: Pod) -> 
     assert await _ask(here, pod.token) is Code.PERMISSION_DENIED
 
 
-async def test_a_pod_that_is_not_the_agents_may_not_call(here: World) -> None:
+async def test_pod_of_no_attempt_may_not_call(here: World) -> None:
     body = {
         "metadata": {"name": "stranger"},
         "spec": {"containers": [{"name": "main", "image": "none"}]},

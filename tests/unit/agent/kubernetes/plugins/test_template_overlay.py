@@ -29,7 +29,7 @@ def _lay(spec: dict[str, Any], primary: str = "") -> tuple[tasks_pb2.K8sPod, dic
         (["whatever"], ""),
     ],
 )
-def test_the_container_that_is_meant_is_the_tasks(names: list[str], primary: str) -> None:
+def test_primary_container_gets_the_tasks_fields(names: list[str], primary: str) -> None:
     containers = [{"name": name, "workingDir": f"/{name}"} for name in names]
     laid, spec = _lay({"containers": containers}, primary)
     assert laid.primary_container_name == "primary"
@@ -39,14 +39,14 @@ def test_the_container_that_is_meant_is_the_tasks(names: list[str], primary: str
     assert {each["name"] for each in spec["containers"]} == {"primary", *names[:-1]}
 
 
-def test_without_a_container_it_is_the_tasks_pod_and_more() -> None:
+def test_template_without_container_adds_to_the_tasks_pod() -> None:
     _, spec = _lay({"hostNetwork": True})
     (main,) = spec["containers"]
     assert (spec["hostNetwork"], main["name"]) == (True, "primary")
     assert {"name": "COLOUR", "value": "blue"} in main["env"]
 
 
-def test_containers_of_which_none_is_meant_come_along() -> None:
+def test_template_containers_besides_the_primary_are_kept() -> None:
     _, spec = _lay({"containers": [{"name": "one"}, {"name": "other"}]})
     assert [each["name"] for each in spec["containers"]] == ["primary", "one", "other"]
 

@@ -15,7 +15,7 @@ SIDE = {"name": "side", "image": "side:1"}
 MAIN = {"name": "primary", "image": "main:1"}
 
 
-async def test_what_ended_while_no_agent_was_there_has_ended(
+async def test_attempt_that_ended_without_an_agent_is_reported(
     begin: Begin, kubelet: Kubelet
 ) -> None:
     async with begin() as first:
@@ -33,7 +33,7 @@ async def test_what_ended_while_no_agent_was_there_has_ended(
     assert end.phase is Phase.SUCCEEDED
 
 
-async def test_a_pod_that_was_made_by_an_agent_that_died_at_once_is_taken_over(
+async def test_pod_of_an_agent_that_died_after_creation_is_adopted(
     begin: Begin, kubelet: Kubelet, api: KubeClient
 ) -> None:
     async with begin() as first:
@@ -52,7 +52,7 @@ async def test_a_pod_that_was_made_by_an_agent_that_died_at_once_is_taken_over(
     assert (await api.get(path))["metadata"]["uid"] == uid
 
 
-async def test_a_failure_is_not_told_before_the_pod_is_gone(begin: Begin, kubelet: Kubelet) -> None:
+async def test_failure_is_reported_after_the_pod_is_gone(begin: Begin, kubelet: Kubelet) -> None:
     async with begin() as agent:
         job = await agent.jobs.make(pod={"containers": [MAIN, SIDE]})
         path = agent.jobs.path(job)
@@ -104,7 +104,7 @@ async def test_outputs_of_the_sdk_prove_an_unobserved_success(
     assert end.phase is Phase.SUCCEEDED
 
 
-async def test_an_error_of_the_task_is_told_although_its_pod_is_gone(
+async def test_task_error_is_reported_although_its_pod_is_gone(
     begin: Begin, kubelet: Kubelet
 ) -> None:
     async with begin() as agent:
@@ -121,7 +121,7 @@ async def test_an_error_of_the_task_is_told_although_its_pod_is_gone(
     assert end.failure.code == "ValueError"
 
 
-async def test_each_reason_is_told_once_however_they_alternate(
+async def test_pending_reason_is_reported_once_however_reasons_alternate(
     begin: Begin, kubelet: Kubelet
 ) -> None:
     async with begin() as agent:
@@ -143,7 +143,7 @@ async def test_each_reason_is_told_once_however_they_alternate(
     assert {"ErrImagePull", "ImagePullBackOff"} <= set(reasons)
 
 
-async def test_links_to_logs_are_told_with_the_pods_name(begin: Begin, kubelet: Kubelet) -> None:
+async def test_log_links_name_the_pod(begin: Begin, kubelet: Kubelet) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("true")
         uri = "https://logs.example/{{.namespace}}/{{.podName}}"
@@ -160,7 +160,7 @@ async def test_links_to_logs_are_told_with_the_pods_name(begin: Begin, kubelet: 
     assert list(end.log_links) == []
 
 
-async def test_an_api_server_that_does_not_answer_fails_nothing(
+async def test_unreachable_api_server_fails_no_attempt(
     begin: Begin, kubelet: Kubelet, kube_api: KubeForTests
 ) -> None:
     async with begin() as agent:
@@ -178,7 +178,7 @@ async def test_an_api_server_that_does_not_answer_fails_nothing(
     assert end.phase is Phase.SUCCEEDED
 
 
-async def test_a_server_that_forgets_the_past_is_looked_at_anew(
+async def test_informer_lists_again_after_the_server_lost_its_history(
     begin: Begin, kubelet: Kubelet, kube_api: KubeForTests
 ) -> None:
     async with begin() as agent:
@@ -194,7 +194,7 @@ async def test_a_server_that_forgets_the_past_is_looked_at_anew(
     assert end.phase is Phase.SUCCEEDED
 
 
-async def test_an_abort_before_there_is_a_node_is_quick(begin: Begin, kubelet: Kubelet) -> None:
+async def test_abort_of_an_unscheduled_pod_is_quick(begin: Begin, kubelet: Kubelet) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("true")
         attempt = await agent.start(job)
@@ -206,9 +206,7 @@ async def test_an_abort_before_there_is_a_node_is_quick(begin: Begin, kubelet: K
     assert not await kubelet.api.exists(agent.jobs.path(job))
 
 
-async def test_an_abort_right_after_the_creation_leaves_no_pod(
-    begin: Begin, kubelet: Kubelet
-) -> None:
+async def test_abort_right_after_creation_leaves_no_pod(begin: Begin, kubelet: Kubelet) -> None:
     async with begin() as agent:
         job = await agent.jobs.make("true")
         attempt = await agent.start(job)

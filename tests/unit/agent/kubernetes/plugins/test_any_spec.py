@@ -68,7 +68,7 @@ def _paths(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 @settings(max_examples=80, deadline=None)
 @given(task=st.sampled_from(SDK_TASKS), where=st.integers(0, 10_000), what=_JSON)
-def test_a_spec_with_something_else_in_it(task: str, where: int, what: Any) -> None:
+def test_plugin_builds_or_refuses_any_spec(task: str, where: int, what: Any) -> None:
     template = load_template(task)
     custom = json_format.MessageToDict(template.custom)
     _put(custom, where, what)
@@ -83,7 +83,7 @@ def test_a_spec_with_something_else_in_it(task: str, where: int, what: Any) -> N
 
 @settings(max_examples=80, deadline=None)
 @given(where=st.integers(0, 10_000), what=_JSON)
-def test_a_pod_with_something_else_in_it(where: int, what: Any) -> None:
+def test_plugin_builds_or_refuses_any_pod(where: int, what: Any) -> None:
     template = load_template("dask")
     template.type = "python"
     pod = deepcopy(_POD)
