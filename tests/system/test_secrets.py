@@ -130,9 +130,9 @@ async def test_group_of_a_secret_is_part_of_its_variable(created: Flyte, api: Ap
 
 
 def test_second_creation_is_refused_and_changes_nothing(created: Flyte) -> None:
-    said = created("create", "secret", "My-Key", "--value", "other", expect=1)
+    refused = created("create", "secret", "My-Key", "--value", "other", expect=1)
 
-    assert "already exists" in said.text
+    assert "already exists" in refused.text
 
 
 def test_get_lists_all_secrets_over_pages_without_values(created: Flyte) -> None:
