@@ -15,7 +15,8 @@ class LinkLimits:
         kinds.whole_number(1, 1_000_000, unit="connections"),
         "The most connections of one replica; one more is closed at once. Each agent has one. A "
         "connection has 20 s for the HTTP/2 handshake, and is closed after a minute without a "
-        "call; a call may have 16 KiB of metadata.",
+        "call; a call may have 16 KiB of metadata. There is no limit for each address: set one at "
+        "the load balancer or firewall in front of the port.",
         default=8192,
     )
     handshake_within: timedelta = timedelta(seconds=20)  # HTTP/2's preface and settings
