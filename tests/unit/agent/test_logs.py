@@ -259,6 +259,15 @@ def test_published_line_is_gone_once_it_is_complete(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_erased_progress_bar_is_not_published(path: Path) -> None:
+    writer, reader = make_writer(path), LogReader(path)
+    writer.feed(b"\r")
+    writer.publish_unfinished()
+    writer.publish_unfinished()
+    assert partial_text(reader) is None
+    writer.close()
+
+
 def test_equal_prompts_of_two_lines_are_both_published(path: Path) -> None:
     writer, reader = make_writer(path), LogReader(path)
     shown = []

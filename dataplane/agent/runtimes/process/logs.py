@@ -72,7 +72,8 @@ class LogWriter:
         if seen_before and self.has_unpublished:
             self._published = self._unfinished
             text = decode_start(overwrite(self._unfinished))
-            self._partial.write(LogLine(self._clock.now(), text), after_line=self._line)
+            if text:  # a bar that is being erased has none
+                self._partial.write(LogLine(self._clock.now(), text), after_line=self._line)
 
     def close(self) -> None:
         if self._unfinished:
