@@ -45,7 +45,8 @@ class World:
 
     async def create(self, inputs: InputsUpload | None = INPUTS) -> ActionRow:
         """Create run r1, as CreateRun does."""
-        new = make_new_run()
+        base = f"{self.blobs.base}/{ORG}/p/development/r1"
+        new = replace(make_new_run(), run_base=base, input_uri="")
         return await self.runs.create(
             CALLER, new.spec.body, lambda _: RunRequest(new=new, code_bundle="", inputs=inputs)
         )
