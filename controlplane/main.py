@@ -17,6 +17,8 @@ from controlplane.api.interceptors import Interceptors
 from controlplane.api.metrics import CallMetrics
 from controlplane.api.server import PublicApi
 from controlplane.authn.anonymous import Anonymous
+from controlplane.authn.authenticator import Authenticator
+from controlplane.authn.login_settings import AuthMode
 from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
 from controlplane.feeds.feeds import FAILED_READS, Feeds
@@ -27,6 +29,7 @@ from controlplane.link.metrics import LinkMetrics
 from controlplane.link.probe_service import Probes
 from controlplane.link.secrets_service import SecretDeliveries
 from controlplane.link.server import AgentLinkService, LinkServer
+from controlplane.logins import Logins, make_logins
 from controlplane.loops.cascades import Cascades
 from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.partitions import EventPartitions
@@ -115,7 +118,19 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     )
     runs = Runs(database, feeds, clock, tasks=tasks, data=data)
 
-    authn = Anonymous(OrgName(settings.tenant.org))
+    logins: Logins | None = None
+    authn: Authenticator = Anonymous(OrgName(settings.tenant.org))
+    if settings.logins.mode is AuthMode.OIDC:
+        logins = make_logins(
+            settings.logins,
+            database=database,
+            loop_database=loop_database,
+            feeds=feeds,
+            clock=clock,
+            public_url=settings.listeners.public_url,
+            metrics=metrics,
+        )
+        authn = logins.authn
     public = PublicApi(
         api.services(
             actions=actions,
@@ -127,6 +142,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             tasks=tasks,
             base=blobs.base,
             public_url=settings.listeners.public_url,
+            has_logins=logins is not None,
         ),
         Interceptors(authn, CallMetrics(metrics), clock),
     )
@@ -137,6 +153,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             *health.routes(),
             *Pages(authn, runs, actions, Explanations(database, clock)).routes(),
             *SignedBlobs(blobs, keys, clock).routes(),
+            *([] if logins is None else logins.routes),
         ],
         origin_check=OriginCheck(settings.listeners.public_url),
     )
@@ -189,6 +206,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             cluster_token=settings.tenant.cluster_token.reveal(),
         )
         await secrets.require_keys()
+        if logins is not None:
+            await logins.prepare()
         await link.start()
         # Nested, so that servers and loops stop before the services they use: calls finish.
         async with asyncio.TaskGroup() as services:
@@ -196,6 +215,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             services.create_task(feeds.run(), name="feeds")
             services.create_task(actions.run(), name="enqueues")
             services.create_task(agent_sessions.run(), name="heartbeats")
+            if logins is not None:
+                services.create_task(logins.run(public.streams), name="logins")
             async with asyncio.TaskGroup() as servers:
                 servers.create_task(leases.run(), name="lease expiry")
                 servers.create_task(cascades.run(), name="cascades")

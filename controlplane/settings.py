@@ -14,6 +14,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 from typing import Self
 
+from controlplane.authn.login_settings import LoginSettings
 from controlplane.core.addresses import Addresses
 from controlplane.core.link_timings import LinkTimings
 from controlplane.link.connection_limits import LinkLimits
@@ -252,6 +253,7 @@ class Settings:
     timings: LinkTimings = field(default_factory=LinkTimings)
     blobs: BlobSettings
     tenant: TenantSettings
+    logins: LoginSettings = field(default_factory=LoginSettings)
     secret_keys: SecretKeySettings = field(default_factory=SecretKeySettings)
     log: LogSettings = field(default_factory=LogSettings)
 

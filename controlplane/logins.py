@@ -1,0 +1,133 @@
+"""
+Builds and runs everything that logins need: tokens, the authorization server, its loops.
+
+A part of ``main``, for the mode with logins.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+from starlette.routing import Route
+
+from controlplane.api.live_streams import LiveStreams
+from controlplane.authn.bearer_tokens import BearerTokens
+from controlplane.authn.login_settings import LoginSettings
+from controlplane.feeds.feeds import Feeds
+from controlplane.loops.expired_credentials import ExpiredCredentials
+from controlplane.loops.periodic import run_periodically
+from controlplane.loops.revocations import RevocationReader
+from controlplane.loops.signing_keys import SigningKeyRotation
+from controlplane.oauth.factory import Authorization, make_authorization
+from controlplane.oauth.login_gate import NoLoginPage
+from controlplane.store.database import Database
+from controlplane.usecases.authorization_codes import AuthorizationCodes
+from controlplane.usecases.device_codes import DeviceCodes
+from controlplane.usecases.identity.callers import ApiKeyChecks, Callers
+from controlplane.usecases.signing_keys import SigningKeys
+from controlplane.usecases.token_families import TokenFamilies
+from shared.kit.clock import Clock
+from shared.kit.settings import SettingsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logins:
+    """The authorization server with its loops; ``prepare`` before ``run`` and before serving."""
+
+    authorization: Authorization
+    keys: SigningKeyRotation
+    revocations: RevocationReader
+    expired: ExpiredCredentials
+    api_keys: ApiKeyChecks
+    feeds: Feeds
+    clock: Clock
+
+    @property
+    def authn(self) -> BearerTokens:
+        return self.authorization.authn
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        return self.authorization.routes
+
+    async def prepare(self) -> None:
+        """
+        Read the signing keys and revocations.
+
+        UnfitDatabaseError: the sealing key does not open the signing keys.
+        """
+        await self.keys.run_once()
+        await self.revocations.run_once()
+
+    async def run(self, streams: LiveStreams) -> None:
+        """Run the loops until cancelled; end ``streams`` whose credential or grants are gone."""
+        save_uses = partial(
+            run_periodically,
+            "API key uses",
+            self.api_keys.save_uses,
+            every=timedelta(seconds=30),
+            clock=self.clock,
+        )
+        with ExitStack() as listening:
+            for each in (
+                self.authorization.revocations.listening(streams.end_revoked),
+                self.feeds.grants(self.authorization.callers.forget),
+                self.feeds.grants(streams.end_changed),
+            ):
+                listening.enter_context(each)
+            async with asyncio.TaskGroup() as loops:
+                loops.create_task(self.keys.run(), name="signing keys")
+                loops.create_task(self.revocations.run(), name="revocations")
+                loops.create_task(self.expired.run(), name="expired credentials")
+                loops.create_task(save_uses(), name="API key uses")
+
+
+def make_logins(
+    settings: LoginSettings,
+    *,
+    database: Database,
+    loop_database: Database,
+    feeds: Feeds,
+    clock: Clock,
+    public_url: str,
+    metrics: CollectorRegistry,
+) -> Logins:
+    """Build the authorization server; SettingsError if the sealing keys cannot be read."""
+    try:
+        sealer = settings.make_sealer()
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    api_keys = ApiKeyChecks(database, clock)
+    authorization = make_authorization(
+        clock,
+        public_url=public_url,
+        codes=AuthorizationCodes(database, clock),
+        devices=DeviceCodes(database, sealer, clock),
+        families=TokenFamilies(database, clock),
+        resolve=Callers(database),
+        api_keys=api_keys,
+        gate=NoLoginPage(),
+        metrics=metrics,
+    )
+    keys = SigningKeys(
+        loop_database,
+        sealer,
+        authorization.keys,
+        clock,
+        withdrawn=authorization.tokens.forget_verified,
+    )
+    return Logins(
+        authorization=authorization,
+        keys=SigningKeyRotation(keys, feeds, clock, every=timedelta(seconds=30)),
+        revocations=RevocationReader(
+            loop_database, authorization.revocations, feeds, clock, every=timedelta(seconds=1)
+        ),
+        expired=ExpiredCredentials(loop_database, clock, every=timedelta(minutes=10)),
+        api_keys=api_keys,
+        feeds=feeds,
+        clock=clock,
+    )

@@ -1,0 +1,135 @@
+"""Two replicas with logins, as processes: keys, tokens and revocations are the same on both."""
+
+import base64
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
+from controlplane.core.identity import CreatedApiKey
+from controlplane.store.database import open_database
+from controlplane.usecases.identity.accounts import ServiceAccounts
+from shared.kit.clock import SystemClock
+from shared.model.ids import OrgName
+from tests.integration.replicas.world import context
+from tests.programs import Program, free_ports
+from tests.running import until
+from tests.servers.postgres import DatabaseForTest
+
+ORG = OrgName("local")
+OPERATOR = Caller(subject=Subject("operator:test"), org=ORG, name="", grants=org_wide(EVERYTHING))
+USER_INFO = "/flyteidl2.auth.IdentityService/UserInfo"
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    program: Program
+    url: str
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path)
+
+    def token(self, key: CreatedApiKey) -> httpx.Response:
+        assert key.secret is not None
+        return httpx.post(
+            f"{self.url}/oauth2/token",
+            data={"grant_type": "client_credentials"},
+            auth=httpx.BasicAuth(key.key.client_id, key.secret.reveal()),
+        )
+
+    def whoami(self, token: str) -> httpx.Response:
+        headers = {"authorization": f"Bearer {token}"}
+        return httpx.post(self.url + USER_INFO, json={}, headers=headers)
+
+
+@pytest.fixture
+def replicas(test_database: DatabaseForTest, tmp_path: Path) -> Iterator[list[Replica]]:
+    ports = free_ports(4)
+    sealing_key = base64.b64encode(secrets.token_bytes(32)).decode()
+    made = [
+        Replica(
+            Program(
+                f"replica-{number}",
+                [sys.executable, "-m", "controlplane.cli", "controlplane", "serve"],
+                logs=tmp_path,
+                environment=_environment(test_database, tmp_path, sealing_key, ports, number),
+            ),
+            f"http://localhost:{ports[number]}",
+        )
+        for number in range(2)
+    ]
+    try:
+        for each in made:
+            each.program.start()
+        for each in made:
+            each.program.wait_until(partial(_is_ready, each.url), "ready", within=60)
+        yield made
+    finally:
+        for each in made:
+            if each.program.is_running:
+                each.program.end()
+
+
+def _environment(
+    database: DatabaseForTest, home: Path, sealing_key: str, ports: list[int], number: int
+) -> Mapping[str, str]:
+    return {
+        **context(home),
+        "VOLARY_DATABASE_URL": database.url,
+        "VOLARY_BLOB_BASE": (home / "blobs").as_uri(),
+        "VOLARY_BLOB_SIGNING_KEY": "k" * 32,
+        "VOLARY_CLUSTER_TOKEN": "the-token-of-a-cluster-of-tests",
+        "VOLARY_HTTP_PORT": str(ports[number]),
+        "VOLARY_LINK_PORT": str(ports[2 + number]),
+        "VOLARY_PUBLIC_URL": f"http://localhost:{ports[0]}",
+        "VOLARY_AUTH": "oidc",
+        "VOLARY_SEALING_KEY": sealing_key,
+    }
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _is_refused(replica: Replica, token: str) -> bool:
+    return replica.whoami(token).status_code == 401
+
+
+async def make_key(database: DatabaseForTest) -> tuple[ServiceAccounts, CreatedApiKey]:
+    accounts = ServiceAccounts(open_database(database.url), SystemClock())
+    account = await accounts.create(OPERATOR, "builder", "")
+    return accounts, await accounts.create_key(OPERATOR, account.id, "ci")
+
+
+async def test_replicas_accept_each_others_tokens_until_the_key_is_revoked(
+    replicas: list[Replica], test_database: DatabaseForTest
+) -> None:
+    first, second = replicas
+    assert first.get("/oauth2/jwks").json() == second.get("/oauth2/jwks").json()
+    assert second.whoami("x").status_code == 401
+
+    accounts, key = await make_key(test_database)
+    token = first.token(key).json()["access_token"]
+    answer = second.whoami(token)
+    assert answer.status_code == 200
+    assert answer.json()["subject"].startswith("serviceaccount:")
+
+    await accounts.revoke_key(OPERATOR, key.key.id)
+    assert second.token(key).status_code == 401
+    for replica in replicas:
+        await until(partial(_is_refused, replica, token), "the token is refused")
+
+
+async def test_people_are_told_that_there_is_no_login_page(replicas: list[Replica]) -> None:
+    answer = replicas[0].get("/device")
+    assert answer.status_code == 503
+    assert "use an API key" in answer.text
