@@ -107,7 +107,11 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
         secret = SecretText(code)
         found = wait_for(self.state.codes.take(secret, client.id))
         if found is None:
-            wait_for(self.state.families.revoke(family_of_code(secret), _USED_TWICE))
+            wait_for(
+                self.state.families.revoke(
+                    family_of_code(secret), _USED_TWICE, peer=self.request.peer
+                )
+            )
             raise InvalidGrantError(_USED_CODE)
         return _TakenCode(secret, found)
 
@@ -119,7 +123,7 @@ class AuthorizationCodeGrant(grants.AuthorizationCodeGrant):
 
     def generate_token(self, *, user: Login, **_: object) -> Token:
         family = self.request.authorization_code.family
-        return self.state.start_family(family, user, self.request.client.id)
+        return self.state.start_family(family, user, self.request.client.id, self.request.peer)
 
 
 class _ReplacedToken:
@@ -146,7 +150,9 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):
 
     def authenticate_refresh_token(self, refresh_token: str) -> _ReplacedToken:
         refreshed = wait_for(
-            self.state.families.refresh(SecretText(refresh_token), self.request.client.id)
+            self.state.families.refresh(
+                SecretText(refresh_token), self.request.client.id, peer=self.request.peer
+            )
         )
         if refreshed is None:
             raise InvalidGrantError(_INVALID_TOKEN)
@@ -160,7 +166,7 @@ class RefreshTokenGrant(grants.RefreshTokenGrant):
         try:
             return self.state.require_member(family.login)
         except InvalidGrantError:
-            wait_for(self.state.families.revoke(family.id, _NO_MEMBER))
+            wait_for(self.state.families.revoke(family.id, _NO_MEMBER, peer=self.request.peer))
             raise
 
     def issue_token(self, user: Login, refresh_token: _ReplacedToken) -> Token:
@@ -194,7 +200,11 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
         client_id = self.request.payload.client_id
         polled = wait_for(self.state.devices.poll(secret, client_id))
         if polled is None:
-            wait_for(self.state.families.revoke(family_of_code(secret), _USED_TWICE))
+            wait_for(
+                self.state.families.revoke(
+                    family_of_code(secret), _USED_TWICE, peer=self.request.peer
+                )
+            )
             raise InvalidGrantError(_USED_CODE)
         return _PolledCode(secret, polled)
 
@@ -212,7 +222,7 @@ class DeviceCodeGrant(AuthlibDeviceCodeGrant):
 
     def generate_token(self, *, user: Login, **_: object) -> Token:
         family = self.request.credential.family
-        return self.state.start_family(family, user, self.request.client.id)
+        return self.state.start_family(family, user, self.request.client.id, self.request.peer)
 
 
 class _PolledCode:

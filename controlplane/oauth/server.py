@@ -175,7 +175,6 @@ class _RevocationEndpoint(RevocationEndpoint):
             return None if family is None else _FoundToken(None, family)
 
     def revoke_token(self, token: _FoundToken, request: AuthorizationRequest) -> None:
-        del request
         state: State = self.server.state
         if token.family is not None:
             family = token.family.id
@@ -183,7 +182,7 @@ class _RevocationEndpoint(RevocationEndpoint):
             family = UUID(token.token.credential_id)
         else:
             raise NotRevocableError
-        wait_for(state.families.revoke(family, "its client ended it"))
+        wait_for(state.families.revoke(family, "its client ended it", peer=request.peer))
 
 
 class _IntrospectionEndpoint(IntrospectionEndpoint):

@@ -48,9 +48,10 @@ class State:
             ) from error
         return login
 
-    def start_family(self, family: UUID, login: Login, client_id: str) -> Tokens:
+    def start_family(self, family: UUID, login: Login, client_id: str, peer: str) -> Tokens:
         """Start a family, and answer with its first tokens."""
-        return self.tokens_of(wait_for(self.families.start(family, login, client_id)))
+        started = wait_for(self.families.start(family, login, client_id, peer=peer))
+        return self.tokens_of(started)
 
     def tokens_of(self, refreshed: Refreshed) -> Tokens:
         """Answer with an access token and the refresh token; the SDK needs both every time."""

@@ -1,12 +1,13 @@
 """Starts logins by the SDK and CLI, refreshes their tokens, and revokes them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from controlplane.authn.refresh_tokens import make_refresh_token, open_successor, seal_successor
+from controlplane.core.callers import Caller
 from controlplane.core.errors import NotFoundError
 from controlplane.core.oauth import (
     LOGIN_LIVES,
@@ -19,6 +20,7 @@ from controlplane.core.oauth import (
 )
 from controlplane.store.credentials import token_families as store
 from controlplane.store.database import Database, FleetTx
+from controlplane.usecases.identity.audit import record
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretText, digest_of
 
@@ -38,8 +40,14 @@ class TokenFamilies:
         self._database = database
         self._clock = clock
 
-    async def start(self, family_id: UUID, login: Login, client_id: str) -> Refreshed:
-        """Start a family for a login, with its first refresh token."""
+    async def start(
+        self, family_id: UUID, login: Login, client_id: str, *, peer: str = ""
+    ) -> Refreshed:
+        """
+        Start a family for a login, with its first refresh token.
+
+        ``peer``: the address of the client, for the audit log. No token is given without a record.
+        """
         now = self._clock.now()
         family = TokenFamily(
             id=family_id, login=login, client_id=client_id, expires_at=now + LOGIN_LIVES
@@ -48,6 +56,7 @@ class TokenFamilies:
         async with self._database.for_fleet("start a token family") as tx:
             await store.insert_family(tx, family, now)
             await self._insert(tx, token, family, now)
+        await self._record("login.start", family, peer, {"client": client_id})
         log.info(
             "login started",
             extra={
@@ -59,7 +68,9 @@ class TokenFamilies:
         )
         return Refreshed(family, token)
 
-    async def refresh(self, token: SecretText, client_id: str) -> Refreshed | None:
+    async def refresh(
+        self, token: SecretText, client_id: str, *, peer: str = ""
+    ) -> Refreshed | None:
         """
         Replace a refresh token; None if it is not valid.
 
@@ -83,14 +94,17 @@ class TokenFamilies:
             status = classify_replaced(found.replaced_at, now)
             if status is RefreshStatus.REPEATED and found.successor is not None:
                 return Refreshed(found.family, open_successor(token, found.successor))
-            if status is RefreshStatus.REUSED:
-                await self._revoke(tx, found.family.id, "a refresh token was used twice", now)
+        if status is RefreshStatus.REUSED:
+            await self.revoke(found.family.id, "a refresh token was used twice", peer=peer)
         return None
 
-    async def revoke(self, family: UUID, because: str) -> bool:
+    async def revoke(self, family: UUID, because: str, *, peer: str = "") -> bool:
         """Revoke a login with all its tokens; False if there is none, or it was revoked before."""
         async with self._database.for_fleet("revoke a token family") as tx:
-            return await self._revoke(tx, family, because, self._clock.now())
+            revoked = await self._revoke(tx, family, because, self._clock.now())
+        if revoked is not None:
+            await self._record("login.revoke", revoked, peer, {"reason": because})
+        return revoked is not None
 
     async def find(self, token: SecretText) -> TokenFamily | None:
         """Return the family of a refresh token that is valid or was."""
@@ -126,8 +140,19 @@ class TokenFamilies:
         expires_at = min(now + REFRESH_TOKEN_LIVES, family.expires_at)
         await store.insert_token(tx, digest_of(token), family.id, expires_at, now)
 
-    async def _revoke(self, tx: FleetTx, family: UUID, because: str, now: datetime) -> bool:
+    async def _revoke(
+        self, tx: FleetTx, family: UUID, because: str, now: datetime
+    ) -> TokenFamily | None:
         revoked = await store.revoke_family(tx, family, because, now)
-        if revoked:
+        if revoked is not None:
             log.warning("login revoked", extra={"family": str(family), "reason": because})
         return revoked
+
+    async def _record(
+        self, action: str, family: TokenFamily, peer: str, detail: Mapping[str, str]
+    ) -> None:
+        """Record what happened to a login in its org's audit log, as done by its person."""
+        org, subject = family.login.org, family.login.subject
+        caller = Caller(subject=subject, org=org, name="", peer=peer)
+        async with self._database.for_org(org) as tx:
+            await record(tx, self._clock, caller, action, f"login:{family.id}", detail=detail)

@@ -105,14 +105,16 @@ async def find_token(tx: FleetTx, digest: bytes) -> FoundToken | None:
     return FoundToken(_parse(row), row.replaced_at, row.successor, row.token_expires_at)
 
 
-async def revoke_family(tx: FleetTx, family: UUID, because: str, now: datetime) -> bool:
-    """Revoke a login with all its tokens; False if it does not exist or was revoked before."""
+async def revoke_family(
+    tx: FleetTx, family: UUID, because: str, now: datetime
+) -> TokenFamily | None:
+    """Revoke a login with all its tokens; None if it does not exist or was revoked before."""
     values = {"family_id": family, "because": because, "now": now}
     row = (await tx.connection.execute(_REVOKE, values)).first()
     if row is None:
-        return False
+        return None
     await revoke(tx, OrgName(row.org), CredentialKind.LOGIN, str(row.family_id), now)
-    return True
+    return _parse(row)
 
 
 async def list_live(tx: FleetTx, login: Login, now: datetime) -> Sequence[LiveFamily]:

@@ -143,6 +143,25 @@ async def test_person_lists_and_ends_only_their_own_logins(families: TokenFamili
     assert await refresh(families, token) is not None
 
 
+async def test_login_and_its_end_are_in_the_audit_log(
+    families: TokenFamilies, clock: FakeClock, owner_database_url: str
+) -> None:
+    started = await families.start(uuid4(), ADA, "flyte", peer="192.0.2.1")
+    await families.refresh(started.refresh_token, "flyte")
+    clock.advance(GRACE + SECOND)
+    await families.refresh(started.refresh_token, "flyte", peer="192.0.2.66")
+    owner = await asyncpg.connect(owner_database_url)
+    rows = await owner.fetch(
+        "SELECT org, actor, action, target, peer FROM audit_log ORDER BY number"
+    )
+    await owner.close()
+    target = f"login:{started.family.id}"
+    assert [tuple(row) for row in rows] == [
+        (ORG, ADA.subject, "login.start", target, "192.0.2.1"),
+        (ORG, ADA.subject, "login.revoke", target, "192.0.2.66"),
+    ]
+
+
 async def test_tokens_are_not_stored_in_clear(
     families: TokenFamilies, owner_database_url: str
 ) -> None:
