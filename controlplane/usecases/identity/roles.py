@@ -155,10 +155,10 @@ class Roles:
         now = self._clock.now()
         made = new_uuid(now)
         async with self._database.for_org(caller.org) as tx:
-            permissions = await find_permissions(tx, bound.role, required=True)
-            caller.require_all(permissions, bound.project, bound.domain)
             await _require_project(tx, bound)
             subjects = await _require_principal(tx, bound)
+            permissions = await find_permissions(tx, bound.role, required=True)
+            caller.require_all(permissions, bound.project, bound.domain)
             request = {"binding": str(bound)}
             earlier = await claim_request(tx, request_id, "bind", request, made=made, now=now)
             if earlier is None:
@@ -197,12 +197,16 @@ class Roles:
 async def find_permissions(
     tx: OrgTx, role: str, *, required: bool = False
 ) -> frozenset[Permission]:
-    """Return the permissions of a role; "" has none unless ``required``. NotFoundError."""
+    """
+    Return the permissions of a role, which stays until the transaction ends. NotFoundError.
+
+    "" has none, unless a role is ``required``. Members and accounts are locked before roles.
+    """
     if not role and not required:
         return frozenset()
     if role in BUILT_IN_ROLES:
         return BUILT_IN_ROLES[role]
-    found = await store.find_role(tx, role)
+    found = await store.find_role(tx, role, lock=True)
     if found is None:
         there_are = [*BUILT_IN_ROLES, *(each.name for each in await store.list_roles(tx))]
         raise NotFoundError("role", role, there_are=there_are)
@@ -234,10 +238,10 @@ async def _require_principal(tx: OrgTx, bound: NewBinding) -> Sequence[Subject]:
     """Raise unless the principal exists; return the subjects whose grants change, none: many."""
     match bound.kind:
         case PrincipalKind.USER:
-            if await members.find_member(tx, UserId(_parse_uuid(bound))) is None:
+            if await members.find_member(tx, UserId(_parse_uuid(bound)), lock=True) is None:
                 raise NotFoundError("member", bound.principal)
         case PrincipalKind.SERVICE_ACCOUNT:
-            if await accounts.find_account(tx, _parse_uuid(bound)) is None:
+            if await accounts.find_account(tx, _parse_uuid(bound), lock=True) is None:
                 raise NotFoundError("service account", bound.principal)
         case PrincipalKind.GROUP:
             parse_group(bound.principal)

@@ -201,6 +201,26 @@ async def test_role_may_not_have_what_its_maker_lacks(world: World) -> None:
             await attempt
 
 
+async def test_role_and_member_that_are_removed_while_bound_leave_no_binding_behind(
+    world: World,
+) -> None:
+    for number in range(5):
+        bob = user_of(await world.join(f"bob{number}", ""))
+        name = f"role{number}"
+        await world.roles.create(world.owner, name, ["run:read"])
+        await asyncio.gather(
+            world.roles.bind(world.owner, to_user(bob, name)),
+            world.roles.delete(world.owner, name),
+            world.members.remove(world.owner, bob),
+            return_exceptions=True,
+        )
+    members, _ = await world.members.list(world.owner, ALL)
+    there_are = {each.name for each in await world.roles.list(world.owner)}
+    bindings, _ = await world.roles.list_bindings(world.owner, ALL)
+    assert {each.bound.role for each in bindings} <= there_are
+    assert {each.bound.principal for each in bindings} <= {str(each.user) for each in members}
+
+
 async def test_role_in_use_is_kept_and_built_in_roles_stay(world: World) -> None:
     bob = user_of(await world.join("bob", ""))
     await world.roles.create(world.owner, "reader", ["run:read"], "Reads runs.")
