@@ -13,6 +13,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from controlplane.api import services as api
+from controlplane.api.convert.secrets import list_named_secrets
 from controlplane.api.interceptors import Interceptors
 from controlplane.api.metrics import CallMetrics
 from controlplane.api.server import PublicApi
@@ -103,7 +104,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     live = LiveCalls()
 
     actions = Actions(database, feeds, clock)
-    secrets = Secrets(database, clock, read_secret_keys(settings.secret_keys))
+    secret_keys = read_secret_keys(settings.secret_keys)
+    secrets = Secrets(database, clock, secret_keys, list_named_secrets)
     tasks = Tasks(database, clock)
     projects = Projects(database, clock)
     agent_sessions = AgentSessions(link_database, clock)

@@ -6,7 +6,7 @@ transaction begins, so that no lock waits for a key service.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from controlplane.core.callers import Caller, Permission
@@ -65,10 +65,22 @@ class Resealed:
     left: Sequence[SecretName]
 
 
+def _name_none(_spec: bytes) -> Collection[str]:
+    return ()
+
+
 class Secrets:
     """Use cases of secrets."""
 
-    def __init__(self, database: Database, clock: Clock, keys: SecretKeys) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        keys: SecretKeys,
+        named_in: Callable[[bytes], Collection[str]] = _name_none,
+    ) -> None:
+        """``named_in`` lists the secrets that a task spec names: no others are delivered."""
+        self._named_in = named_in
         self._database = database
         self._clock = clock
         self._keys = keys
@@ -195,13 +207,20 @@ class Secrets:
         Seal the secrets that an attempt asks for to its cluster, in the order asked.
 
         NotFoundError unless the attempt is leased to the cluster; InvalidError and
-        ExhaustedError when it asks for too many or too large ones.
+        ExhaustedError when it asks for too many, too large ones, or any that its task does
+        not name: an agent that was taken over gets no other secrets of the project.
         """
         if len(asked) > MAX_ASKED:
             raise InvalidError(f"a task has at most {MAX_ASKED} secrets, not {len(asked)}")
         async with self._database.for_org(cluster.org) as tx:
-            scope = await _require_lease(tx, cluster, attempt, lease)
-            candidates = {name: _candidates(cluster.org, scope, name) for name in asked}
+            project, domain, spec = await _require_lease(tx, cluster, attempt, lease)
+            named = self._named_in(spec)
+            for name in asked:
+                if name not in named:
+                    raise InvalidError(
+                        f"the task of attempt {attempt} does not name secret {name!r}"
+                    )
+            candidates = {name: _candidates(cluster.org, project, domain, name) for name in asked}
             found = await store.find_secrets(
                 tx, sorted({each for names in candidates.values() for each in names}, key=str)
             )
@@ -313,7 +332,7 @@ async def _find(tx: OrgTx, name: SecretName) -> SealedRow:
 
 async def _require_lease(
     tx: OrgTx, cluster: ClusterRef, attempt: AttemptId, lease: LeaseId
-) -> tuple[ProjectName, DomainName]:
+) -> tuple[ProjectName, DomainName, bytes]:
     scope = await store.find_scope_of_lease(tx, cluster.name, attempt, lease)
     if scope is None:
         raise NotFoundError("attempt", f"{attempt} of cluster {cluster.name}")
@@ -328,9 +347,8 @@ async def _find_key(tx: OrgTx, cluster: ClusterRef) -> ClusterKey:
 
 
 def _candidates(
-    org: OrgName, scope: tuple[ProjectName, DomainName], name: str
+    org: OrgName, project: ProjectName, domain: DomainName, name: str
 ) -> Sequence[SecretName]:
-    project, domain = scope
     return list_candidates(SecretName(org=org, project=project, domain=domain, name=name))
 
 

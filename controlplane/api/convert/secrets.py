@@ -12,6 +12,8 @@ from flyteidl2.secret.definition_pb2 import (
     SecretSpec,
     SecretStatus as SecretStatusMessage,
 )
+from flyteidl2.task.task_definition_pb2 import TaskSpec
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from controlplane.core.errors import InvalidError
@@ -41,6 +43,22 @@ def parse_secret_spec(message: SecretSpec) -> tuple[SecretType, SecretBytes]:
     if kind is SecretType.UNKNOWN:
         raise InvalidError(f"secret_spec.type: {message.type} is not known")
     return kind, SecretBytes(value)
+
+
+def list_named_secrets(body: bytes) -> frozenset[str]:
+    """Return the keys of the secrets that a serialised TaskSpec names, for pods and connectors."""
+    try:
+        template = TaskSpec.FromString(body).task_template
+    except DecodeError:
+        return frozenset()  # a trace or a condition: it has no attempts that read secrets
+    of_connector = template.custom.fields.get("secrets")
+    values = () if of_connector is None else of_connector.struct_value.fields.values()
+    return frozenset(
+        {
+            *(secret.key for secret in template.security_context.secrets),
+            *(value.string_value for value in values if value.string_value),
+        }
+    )
 
 
 def parse_secret_limit(limit: int) -> int:

@@ -66,8 +66,10 @@ ORDER BY org, project, domain, name LIMIT :most
 
 # For the agent that holds the lease, and for no other.
 _SCOPE_OF_LEASE = statement("""
-SELECT r.project, r.domain FROM dispatches d
+SELECT r.project, r.domain, s.body FROM dispatches d
 JOIN runs r ON r.org = d.org AND r.run_id = d.run_id
+JOIN actions a ON a.org = d.org AND a.id = d.action_id
+JOIN specs s ON s.org = a.org AND s.digest = a.spec
 WHERE d.org = :org AND d.action_id = :action_id AND d.attempt = :attempt
   AND d.lease_id = :lease_id AND d.cluster = :cluster
 """)
@@ -207,8 +209,12 @@ async def list_cluster_keys(tx: OrgTx) -> Sequence[ClusterKey]:
 
 async def find_scope_of_lease(
     tx: OrgTx, cluster: ClusterName, attempt: AttemptId, lease: LeaseId
-) -> tuple[ProjectName, DomainName] | None:
-    """Return project and domain of an attempt that is leased to the cluster; None if it is not."""
+) -> tuple[ProjectName, DomainName, bytes] | None:
+    """
+    Return project, domain and task spec of an attempt that is leased to the cluster.
+
+    None if it is not leased to it.
+    """
     rows = await tx.rows(
         _SCOPE_OF_LEASE,
         {
@@ -218,7 +224,9 @@ async def find_scope_of_lease(
             "lease_id": lease,
         },
     )
-    return (ProjectName(rows[0].project), DomainName(rows[0].domain)) if rows else None
+    if not rows:
+        return None
+    return ProjectName(rows[0].project), DomainName(rows[0].domain), bytes(rows[0].body)
 
 
 def _key(name: SecretName) -> dict[str, object]:

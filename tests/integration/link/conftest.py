@@ -213,7 +213,8 @@ async def serving(
         metrics=LinkMetrics(CollectorRegistry()),
     )
     probes = Probes(agent_sessions, clock, blob_base=BLOB_BASE)
-    secrets = Secrets(store.database, clock, SecretKeys([AesKey(SecretBytes(b"k" * 32))]))
+    keys = SecretKeys([AesKey(SecretBytes(b"k" * 32))])
+    secrets = Secrets(store.database, clock, keys, lambda _: {"token", "none"})
     deliveries = SecretDeliveries(agent_sessions, secrets)
     server = LinkServer(link, probes, deliveries, "127.0.0.1", 0, limits=limits)
     await server.start()

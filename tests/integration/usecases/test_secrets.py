@@ -38,6 +38,8 @@ __all__ = ["store"]
 CALLER = Caller(subject=Subject("someone"), org=ORG, name="", grants=org_wide(EVERYTHING))
 KEY, NEW_KEY = AesKey(SecretBytes(b"k" * 32)), AesKey(SecretBytes(b"n" * 32))
 C2 = ClusterName("c2")
+NAMED = frozenset(["token", "old", "new", "mine", *(f"s{number:02}" for number in range(200))])
+"""Secrets that the task of every attempt names."""
 DOCKER = SecretBytes(b'{"auths": {"r": {"auth": "dTpw"}}}')
 
 
@@ -46,7 +48,8 @@ def named(name: str = "token", project: str = "", domain: str = "") -> SecretNam
 
 
 def secrets_of(store: Store, *keys: AesKey, to_clusters: bool = False) -> Secrets:
-    return Secrets(store.database, SystemClock(), SecretKeys(keys, to_clusters=to_clusters))
+    keyring = SecretKeys(keys, to_clusters=to_clusters)
+    return Secrets(store.database, SystemClock(), keyring, lambda _: NAMED)
 
 
 async def create(secrets: Secrets, name: SecretName, value: bytes) -> None:
@@ -139,6 +142,14 @@ async def test_secret_is_refused_to_a_cluster_without_the_lease(store: Store) ->
         )
 
 
+async def test_secret_that_the_task_does_not_name_is_refused(store: Store) -> None:
+    secrets, _, assignment = secrets_of(store, KEY), await announce(store), await lease(store)
+    await create(secrets, named("of-another-task"), b"value")
+
+    with pytest.raises(InvalidError, match="does not name secret 'of-another-task'"):
+        await deliver(secrets, assignment, "token", "of-another-task")
+
+
 async def test_image_pull_secrets_are_delivered_latest_first(store: Store) -> None:
     secrets, pair, assignment = secrets_of(store, KEY), await announce(store), await lease(store)
     for name in ("a", "b"):
@@ -160,7 +171,7 @@ async def test_delivery_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch
 
     assert (await deliver(secrets, assignment, "token"))[0].envelope
     with pytest.raises(InvalidError, match="at most 100"):
-        await deliver(secrets, assignment, *[f"s{number}" for number in range(101)])
+        await deliver(secrets, assignment, *[f"s{number:02}" for number in range(101)])
     monkeypatch.setattr(usecase, "MAX_DELIVERED_BYTES", 1000)
     with pytest.raises(ExhaustedError, match="at most 1000"):
         await deliver(secrets, assignment, "token")
