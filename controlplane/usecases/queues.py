@@ -9,8 +9,8 @@ from controlplane.core.names import parse_pool, parse_queue
 from controlplane.core.queues import Queue, QueueChange, QueueStatus
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.resources import queues as store
-from controlplane.store.resources.queues import Deleted
 from shared.kit.clock import Clock
+from shared.model.ids import ActionId, OrgName
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,11 @@ class Queues:
             return await store.list_queues(tx)
 
     async def set(self, caller: Caller, name: str, change: QueueChange) -> QueueStatus:
-        """Create the queue or change it; waiting actions follow the change at once."""
+        """
+        Create the queue or change it; its actions follow the change page by page.
+
+        If this ends in between, some keep the former settings until the request is repeated.
+        """
         caller.require(Permission.QUEUE_WRITE)
         parse_queue(name)
         if change.pool is not None:
@@ -39,6 +43,8 @@ class Queues:
         async with self._database.for_org(caller.org) as tx:
             queue = change.apply(await store.find_queue(tx, name) or Queue(name=name))
             await store.save_queue(tx, queue, self._clock.now())
+        await self._follow(caller.org, name, name)
+        async with self._database.for_org(caller.org) as tx:
             status = await _get(tx, name)
         log.info("queue set", extra={"queue": name, "by": caller.subject})
         return status
@@ -59,19 +65,35 @@ class Queues:
                 await _get(tx, name)
                 if move_to:
                     await _get(tx, move_to)
-                deleted = await store.delete_queue(tx, name, into=move_to)
-            match deleted:
-                case Deleted.DELETED:
-                    log.info("queue deleted", extra={"queue": name, "by": caller.subject})
-                    return
-                case Deleted.IN_USE:
-                    raise ConflictError(
-                        f"queue {name} is in use; wait until it is empty, or name a queue to move "
-                        "its work to"
-                    )
-                case Deleted.CHANGED:
-                    continue
-        raise ConflictError(f"runs are being created in queue {name} at the same time; try again")
+                deleted = await store.delete_queue(tx, name)
+            if deleted:
+                log.info("queue deleted", extra={"queue": name, "by": caller.subject})
+                return
+            if move_to is None:
+                raise ConflictError(
+                    f"queue {name} is in use; wait until it is empty, or name a queue to move "
+                    "its work to"
+                )
+            await self._move_runs(caller.org, name, move_to)
+            await self._follow(caller.org, name, move_to)
+        raise ConflictError(f"actions enter queue {name} at the same time; try again")
+
+    async def _follow(self, org: OrgName, queue: str, into: str) -> None:
+        """Give the dispatches of ``queue`` the settings of ``into``, a page a transaction."""
+        past: ActionId | None = None
+        while True:
+            async with self._database.for_org(org) as tx:
+                past = await store.follow_page(tx, queue, into, past=past)
+            if past is None:
+                return
+
+    async def _move_runs(self, org: OrgName, queue: str, into: str) -> None:
+        past: ActionId | None = None
+        while True:
+            async with self._database.for_org(org) as tx:
+                past = await store.move_runs_page(tx, queue, into, past=past)
+            if past is None:
+                return
 
 
 async def _get(tx: OrgTx, name: str) -> QueueStatus:

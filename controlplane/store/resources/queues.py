@@ -6,7 +6,7 @@ Entering a queue with a depth limit takes the queue's lock, so that the limit ho
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from enum import Enum, auto
+from uuid import UUID
 
 from sqlalchemy import Row
 
@@ -14,7 +14,7 @@ from controlplane.core.queues import DEFAULT, Queue, QueueCapacities, QueueCapac
 from controlplane.store.database import OrgTx
 from controlplane.store.notify.changes import lock_runs, notify_own_work
 from controlplane.store.statements import given, statement
-from shared.model.ids import RunId
+from shared.model.ids import ActionId, RunId
 
 _COLUMNS = "queue, pool, priority, depth, run_concurrency, action_concurrency"
 
@@ -56,18 +56,36 @@ SET pool = EXCLUDED.pool, priority = EXCLUDED.priority, depth = EXCLUDED.depth,
     action_concurrency = EXCLUDED.action_concurrency
 """)
 
-# Waiting dispatches follow the queue's new settings; leased ones stay as they are, and count
-# against a new limit. In the global lock order of this table.
+PAGE = 1_000
+"""Dispatches that one transaction reads, to find those that follow a queue's settings."""
+
+# Dispatches follow their queue's settings; leased ones count against a new limit. By the primary
+# key, because no index has a queue's dispatches in an order; locked in the global lock order.
 _FOLLOW = statement("""
-WITH there AS MATERIALIZED (
-    SELECT d.org, d.action_id FROM dispatches d WHERE d.org = :org AND d.queue = :queue
-    ORDER BY d.org, d.action_id FOR UPDATE
+WITH page AS MATERIALIZED (
+    SELECT d.org, d.action_id, d.run_id, d.queue FROM dispatches d
+    WHERE d.org = :org AND d.action_id > :past ORDER BY d.org, d.action_id LIMIT :most
+), there AS MATERIALIZED (
+    SELECT d.org, d.action_id, :limited OR r.max_action_concurrency > 0 AS limited
+    FROM page p
+    CROSS JOIN LATERAL (
+        SELECT r.max_action_concurrency FROM runs r
+        WHERE r.org = p.org AND r.run_id = p.run_id LIMIT 1
+    ) r
+    JOIN dispatches d ON d.org = p.org AND d.action_id = p.action_id
+    WHERE p.queue = :queue AND d.queue = :queue
+    ORDER BY d.action_id FOR UPDATE OF d
+), changed AS (
+    UPDATE dispatches d
+    SET queue = :becomes, pool = :pool, priority = :priority, limited = t.limited
+    FROM there t
+    WHERE d.org = t.org AND d.action_id = t.action_id
+      AND (d.queue <> :becomes OR d.pool <> :pool OR d.priority <> :priority
+           OR d.limited <> t.limited)
+    RETURNING 1
 )
-UPDATE dispatches d
-SET queue = :becomes, pool = :pool, priority = :priority,
-    limited = :limited OR r.max_action_concurrency > 0
-FROM there t, runs r
-WHERE d.org = t.org AND d.action_id = t.action_id AND r.org = d.org AND r.run_id = d.run_id
+SELECT (SELECT count(*) FROM changed) AS changed,
+       (SELECT p.action_id FROM page p ORDER BY p.org DESC, p.action_id DESC LIMIT 1) AS past
 """)
 
 _STATUSES = statement("""
@@ -87,9 +105,10 @@ _LOCK_ONE = statement(
     f"SELECT {_COLUMNS} FROM queues WHERE org = :org AND queue = :queue FOR UPDATE"
 )
 
-# A run counts in its queue for as long as its root has a dispatch.
-_RUNS_IN = statement("""
-SELECT run_id FROM dispatches WHERE org = :org AND queue = :queue AND is_root ORDER BY run_id
+# A run counts in its queue for as long as its root, which has the run's id, has a dispatch.
+_PAGE_OF_ROOTS = statement("""
+SELECT d.action_id, d.is_root AND d.queue = :queue AS is_in FROM dispatches d
+WHERE d.org = :org AND d.action_id > :past ORDER BY d.org, d.action_id LIMIT :most
 """)
 _ANY_IN = statement("SELECT 1 FROM dispatches WHERE org = :org AND queue = :queue LIMIT 1")
 
@@ -99,6 +118,8 @@ UPDATE runs r SET queue = :becomes FROM n WHERE r.org = n.org AND r.run_id = n.r
 """)
 
 _DELETE = statement("DELETE FROM queues WHERE org = :org AND queue = :queue")
+
+_START = ActionId(UUID(int=0))
 
 
 async def lock_queues(tx: OrgTx, names: Collection[str]) -> QueueCapacities:
@@ -138,7 +159,7 @@ async def list_full(tx: OrgTx, names: Collection[str]) -> Collection[str]:
 
 
 async def save_queue(tx: OrgTx, queue: Queue, now: datetime) -> None:
-    """Create or change a queue; its waiting dispatches follow the new settings."""
+    """Create or change a queue; then ``follow_page`` makes its dispatches follow."""
     await tx.execute(
         _SAVE,
         {
@@ -151,7 +172,7 @@ async def save_queue(tx: OrgTx, queue: Queue, now: datetime) -> None:
             "now": now,
         },
     )
-    await _follow(tx, queue.name, queue)
+    await notify_own_work(tx)
 
 
 async def find_queue(tx: OrgTx, name: str) -> Queue | None:
@@ -171,42 +192,44 @@ async def find_status(tx: OrgTx, name: str) -> QueueStatus | None:
     return _parse_status(rows[0]) if rows else None
 
 
-class Deleted(Enum):
-    """The result of a request to delete a queue."""
-
-    DELETED = auto()
-    IN_USE = auto()
-    CHANGED = auto()  # an action entered meanwhile: retry
-
-
-async def delete_queue(tx: OrgTx, queue: str, *, into: str | None) -> Deleted:
-    """
-    Delete a queue; its dispatches move ``into`` another queue, if one is given.
-
-    Runs are locked before queues (the global lock order), so a run that enters in between is
-    not moved: the result is CHANGED, and the request has to be repeated.
-    """
-    runs = [RunId(row.run_id) for row in await tx.rows(_RUNS_IN, {"queue": queue})]
-    if runs and into is None:
-        return Deleted.IN_USE
-    await lock_runs(tx, runs)
-    capacities = await lock_queues(tx, [queue] if into is None else [queue, into])
-    becomes = None if into is None else capacities.find(into)
-    if becomes is None:
-        if await tx.rows(_ANY_IN, {"queue": queue}):
-            return Deleted.IN_USE
-    else:
-        now_in = {row.run_id for row in await tx.rows(_RUNS_IN, {"queue": queue})}
-        if not now_in <= set(runs):
-            return Deleted.CHANGED
-        await tx.execute(_MOVE_RUNS, {"run_id": runs, "becomes": becomes.name})
-        await _follow(tx, queue, becomes)
+async def delete_queue(tx: OrgTx, queue: str) -> bool:
+    """Delete a queue unless actions are in it; return whether it was. None enters meanwhile."""
+    await lock_queues(tx, [queue])
+    if await tx.rows(_ANY_IN, {"queue": queue}):
+        return False
     await tx.execute(_DELETE, {"queue": queue})
-    return Deleted.DELETED
+    return True
 
 
-async def _follow(tx: OrgTx, queue: str, becomes: Queue) -> None:
-    await tx.execute(
+async def move_runs_page(
+    tx: OrgTx, queue: str, into: str, *, past: ActionId | None
+) -> ActionId | None:
+    """
+    Make the live runs of a queue enqueue ``into`` another one from now on, in pages of the org.
+
+    Returns the ``past`` of the next page; None after the last.
+    """
+    rows = await tx.rows(_PAGE_OF_ROOTS, {"queue": queue, "past": past or _START, "most": PAGE})
+    runs = [RunId(row.action_id) for row in rows if row.is_in]
+    if runs:
+        await lock_runs(tx, runs)
+        await tx.execute(_MOVE_RUNS, {"run_id": runs, "becomes": into})
+    return ActionId(rows[-1].action_id) if len(rows) == PAGE else None
+
+
+async def follow_page(
+    tx: OrgTx, queue: str, into: str, *, past: ActionId | None
+) -> ActionId | None:
+    """
+    Give dispatches of ``queue`` the settings of the queue ``into``, which may be the same one.
+
+    In pages of the org's dispatches, so that no statement and no lock is long; repeating it
+    changes nothing. Returns the ``past`` of the next page; None after the last.
+    """
+    becomes = (await lock_queues(tx, [into])).find(into)
+    if becomes is None:
+        return None  # it was deleted meanwhile, and its dispatches with it were moved
+    [row] = await tx.rows(
         _FOLLOW,
         {
             "queue": queue,
@@ -214,9 +237,13 @@ async def _follow(tx: OrgTx, queue: str, becomes: Queue) -> None:
             "pool": becomes.pool,
             "priority": becomes.priority,
             "limited": becomes.is_limited,
+            "past": past or _START,
+            "most": PAGE,
         },
     )
-    await notify_own_work(tx)
+    if row.changed:
+        await notify_own_work(tx)
+    return None if row.past is None else ActionId(row.past)
 
 
 def _parse_status(row: Row[tuple[object, ...]]) -> QueueStatus:

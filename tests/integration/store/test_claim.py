@@ -14,7 +14,7 @@ from controlplane.store.dispatch import claim as claims
 from controlplane.store.dispatch.admit import Enqueued
 from controlplane.store.dispatch.claim import claim
 from controlplane.store.resources.clusters import save_org
-from controlplane.store.resources.queues import save_queue
+from controlplane.store.resources.queues import follow_page, save_queue
 from controlplane.store.resources.runs import Created, create_run
 from shared.kit.uuids import new_uuid
 from shared.model.assignments import Assignment
@@ -52,6 +52,7 @@ def of_queue(queue: str, *new: NewAction) -> list[NewAction]:
 async def make_queue(store: Store, queue: Queue) -> None:
     async with store.database.for_org(ORG) as tx:
         await save_queue(tx, queue, NOW)
+        await follow_page(tx, queue.name, queue.name, past=None)
 
 
 async def begin(store: Store, name: str, *, queue: str = "", at_once: int = 0) -> RunId:

@@ -19,6 +19,7 @@ from controlplane.store.dispatch.claim import Claimed, claim
 from controlplane.store.dispatch.enqueue import enqueue
 from controlplane.store.dispatch.reports import apply_reports
 from controlplane.store.dispatch.timeouts import list_due
+from controlplane.store.resources import queues
 from shared.kit.uuids import new_uuid
 from shared.model.ids import (
     ROOT,
@@ -193,3 +194,17 @@ async def test_passes_across_orgs_read_due_rows_only(large: Large) -> None:
         assert list(await list_due(tx, after=after, most=500, now=tomorrow)) == []
 
     (await large.count_pages_of_fleet(conditions)).assert_few(20)
+
+
+async def test_page_of_dispatches_that_follow_their_queue_reads_that_page_only(
+    large: Large,
+) -> None:
+    async def work(tx: OrgTx) -> None:
+        assert await queues.follow_page(tx, "", "", past=None) is not None
+
+    async def move(tx: OrgTx) -> None:
+        assert await queues.move_runs_page(tx, "", "other", past=None) is not None
+
+    (await large.count_pages(work)).assert_few(queues.PAGE * 40)
+    moved = await large.count_pages(move)  # most runs are in the page: their table may be scanned
+    assert sum(moved.pages.values()) <= queues.PAGE * 20

@@ -14,8 +14,9 @@ from controlplane.core.errors import (
     NotFoundError,
     RequestError,
 )
-from controlplane.core.queues import QueueChange
+from controlplane.core.queues import Queue, QueueChange
 from controlplane.store.dispatch.admit import Enqueued
+from controlplane.store.resources.queues import PAGE, follow_page, save_queue
 from controlplane.usecases.queues import Queues
 from shared.model.ids import RunId
 from shared.model.phases import Phase
@@ -23,6 +24,7 @@ from tests.factories import NOW, ORG, make_new_action, make_new_run, make_report
 from tests.fakes.clock import FakeClock
 from tests.integration.store.conftest import Store
 from tests.integration.store.operations import OPERATOR
+from tests.integration.store.wide import add_children
 
 
 @pytest.fixture
@@ -123,6 +125,69 @@ async def test_queue_deletion_moves_its_actions_and_runs(
     assert await store.enqueue(make_new_action("n2")) == [Enqueued.CREATED]  # its run moved too
     assert len(await store.claim()) == 1
     assert await store.phase(run, "n2") is Phase.QUEUED
+
+
+async def count_in(store: Store, queue: str, pool: str) -> int:
+    return await store.count(f"dispatches WHERE queue = '{queue}' AND pool = '{pool}'")
+
+
+async def test_more_actions_than_a_page_follow_a_change_of_their_queue(
+    store: Store, queues: Queues
+) -> None:
+    await queues.set(OPERATOR, "q", QueueChange())
+    run = await run_in(store, "q")
+    await add_children(store.database, run, 2 * PAGE + 1)
+    await queues.set(OPERATOR, "q", QueueChange(pool="first"))
+    assert await count_in(store, "q", "first") == 1  # its children are in the default queue
+    async with store.database.for_org(ORG) as tx:
+        await tx.execute(text("UPDATE dispatches SET queue = 'q'"))
+    await queues.set(OPERATOR, "q", QueueChange(pool="second", priority=7, action_concurrency=1))
+    assert await count_in(store, "q", "second") == 2 * PAGE + 2
+    assert await store.count("dispatches WHERE priority = 7 AND limited") == 2 * PAGE + 2
+
+
+async def test_change_of_a_queue_that_was_interrupted_is_completed_by_repeating_it(
+    store: Store, queues: Queues
+) -> None:
+    await queues.set(OPERATOR, "q", QueueChange())
+    run = await run_in(store, "q")
+    await add_children(store.database, run, PAGE)
+    async with store.database.for_org(ORG) as tx:
+        await tx.execute(text("UPDATE dispatches SET queue = 'q'"))
+    async with store.database.for_org(ORG) as tx:
+        await save_queue(tx, Queue(name="q", pool="other"), NOW)
+        past = await follow_page(tx, "q", "q", past=None)
+        assert past is not None
+    assert await count_in(store, "q", "") == 1
+    await queues.set(OPERATOR, "q", QueueChange())
+    assert await count_in(store, "q", "") == 0
+
+
+async def test_deleted_queue_moves_more_runs_than_a_page(store: Store, queues: Queues) -> None:
+    await queues.set(OPERATOR, "q", QueueChange())
+    await queues.set(OPERATOR, "other", QueueChange(pool="x"))
+    await run_in(store, "q")
+    async with store.database.for_org(ORG) as tx:
+        await tx.execute(
+            text(
+                "INSERT INTO runs (org, run_id, project, domain, run, change, run_spec, run_base,"
+                " queue, created_at, started_at)"
+                " SELECT org, md5('r' || n)::uuid, project, domain, 'r-' || n, 1, run_spec, run_base,"
+                " queue, created_at, started_at FROM runs, generate_series(1, :count) n"
+            ),
+            {"count": PAGE + 1},
+        )
+        await tx.execute(
+            text(
+                "INSERT INTO dispatches (org, action_id, run_id, is_root, attempt, queue, priority,"
+                " enqueued_at, available_at)"
+                " SELECT org, run_id, run_id, true, 1, queue, 0, now(), now() FROM runs"
+                " ON CONFLICT DO NOTHING"
+            )
+        )
+    await queues.delete(OPERATOR, "q", move_to="other")
+    assert await count_in(store, "other", "x") == PAGE + 2
+    assert await store.count("runs WHERE queue = 'other'") == PAGE + 2
 
 
 async def test_unknown_queue_is_refused_with_the_known_names(queues: Queues) -> None:
