@@ -104,15 +104,21 @@ WHERE c.org = l.org AND c.parent_id = l.action_id AND c.lease_id IS NULL AND c.q
 ORDER BY c.org, c.parent_id, c.lease_id, c.queue, c.available_at LIMIT 1
 """
 
+# LATERAL with a LIMIT, so that each queue or run is one range of an index: Postgres joined the
+# leased rows of all queues with the whole set.
 _OF_QUEUES = statement(f"""
 {given(queue="text")}
 SELECT l.action_id AS parent, w.run_id, w.queue, w.available_at, true AS in_queue,
        NOT l.is_root AND {LEASED} IS NULL AS in_run
 FROM n
-JOIN dispatches l
-  ON l.org = n.org AND l.queue = n.queue AND l.lease_id IS NOT NULL AND l.limited
+CROSS JOIN LATERAL (
+    SELECT l.org, l.action_id, l.run_id, l.queue, l.is_root FROM dispatches l
+    WHERE l.org = n.org AND l.queue = n.queue AND l.lease_id IS NOT NULL AND l.limited
+      AND {LEASED_IN_QUEUE} IS NULL
+    ORDER BY l.org, l.queue, l.is_root LIMIT {MOST_HANDOVERS}
+) l
 CROSS JOIN LATERAL ({_FIRST_CHILD.format(queue="l.queue")}) w
-WHERE {LEASED_IN_QUEUE} IS NULL AND {no_marker("l.org", "l.run_id")}
+WHERE {no_marker("l.org", "l.run_id")}
 LIMIT {MOST_HANDOVERS}
 """)
 
@@ -120,7 +126,11 @@ _OF_RUNS = statement(f"""
 {given(run_id="uuid")}
 SELECT l.action_id AS parent, w.run_id, w.queue, w.available_at, false AS in_queue, true AS in_run
 FROM n
-JOIN dispatches l ON l.org = n.org AND l.run_id = n.run_id AND {IN_RUN}
+CROSS JOIN LATERAL (
+    SELECT l.org, l.action_id FROM dispatches l
+    WHERE l.org = n.org AND l.run_id = n.run_id AND {IN_RUN}
+    ORDER BY l.org, l.run_id, l.limited, l.is_root LIMIT {MOST_HANDOVERS}
+) l
 CROSS JOIN unnest(CAST(:queues AS text[])) AS lane (queue)
 CROSS JOIN LATERAL ({_FIRST_CHILD.format(queue="lane.queue")}) w
 WHERE {no_marker("n.org", "n.run_id")}

@@ -95,18 +95,20 @@ class Examined:
 def examining(database: Database) -> Iterator[Examined]:
     """Record the rows examined by the connections that ``database`` opens from here on."""
     seen = Examined()
-    engine = database._orgs.sync_engine  # there is no public access
+    engines = [each.sync_engine for each in (database._orgs, database._fleet)]  # not public
 
     def listen(connection: Any, _record: object) -> None:
         connection.driver_connection.add_log_listener(
             lambda _, reported: seen.take(reported.message)
         )
 
-    event.listen(engine, "connect", listen)
+    for engine in engines:
+        event.listen(engine, "connect", listen)
     try:
         yield seen
     finally:
-        event.remove(engine, "connect", listen)
+        for engine in engines:
+            event.remove(engine, "connect", listen)
 
 
 @contextmanager
