@@ -94,7 +94,9 @@ class AgentSession:
         self._heartbeats_sent = 0
 
     def receive(self, message: Received, now: datetime) -> Sequence[Effect]:
-        """Take a message of the agent."""
+        """Take a message of the agent; ignored when the session has ended."""
+        if self.state is State.ENDED:
+            return []
         kind = AgentFrame.REPLY if isinstance(message, CallReply) else agent_frame(message)
         try:
             self.state = advance(self.state, kind)

@@ -84,7 +84,13 @@ def greet(hello: Hello, now: datetime) -> tuple[Session, Sequence[Effect]]:
 def receive(
     session: Session, message: ControlMessage, held: Sequence[Lease], now: datetime
 ) -> tuple[Session, Sequence[Effect]]:
-    """Return the session after ``message``; ``held`` are the leases for the inventory."""
+    """
+    Return the session after ``message``; ``held`` are the leases for the inventory.
+
+    Messages that were under way when the session ended are ignored.
+    """
+    if session.state is State.ENDED:
+        return session, []
     try:
         state = advance(session.state, control_frame(message))
     except ProtocolError as error:

@@ -49,6 +49,19 @@ HELLO = Hello(
 HELD = [Lease(each.attempt, each.lease) for each in map(make_assignment, range(1, 600))]
 
 
+def test_message_under_way_to_an_agent_that_gave_up_is_ignored() -> None:
+    session, _ = agent.greet(HELLO, NOW)
+    late = NOW + timedelta(hours=1)
+    session, effects = agent.tick(session, late)
+    assert [type(effect) for effect in effects] == [End]
+
+    control = AgentSession(LinkTimings(), late)
+    control.receive(HELLO, late)
+    welcome = next(e.message for e in control.opened(1, "c1", late) if isinstance(e, ControlSend))
+
+    assert agent.receive(session, welcome, [], late) == (session, [])
+
+
 class BothEnds(RuleBasedStateMachine):
     """Frames of each direction arrive in their order; what happens between is any order."""
 
