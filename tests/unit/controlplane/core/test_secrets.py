@@ -66,6 +66,11 @@ def test_secret_value_of_a_bad_size_is_refused(value: bytes) -> None:
         require_value(NAME, SecretType.GENERIC, SecretBytes(value))
 
 
+@pytest.mark.parametrize("value", [b"\xff", b"x" * MAX_VALUE_BYTES])
+def test_generic_secret_may_have_any_bytes_up_to_the_limit(value: bytes) -> None:
+    require_value(NAME, SecretType.GENERIC, SecretBytes(value))
+
+
 @pytest.mark.parametrize(
     "value",
     [b"canary", b"\xff", b"[]", b"{}", b'{"auths": []}', b'{"auths": {"r": 1}}', b"[" * 100_000],
