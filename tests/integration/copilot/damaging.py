@@ -5,6 +5,8 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.servers.tcp import serving
+
 _MIB = 1024 * 1024
 _FIRST = _MIB  # after so many bytes on a connection; what is sent to a signer has fewer
 
@@ -46,8 +48,6 @@ class Damaging:
 @asynccontextmanager
 async def damaging(left: int, *, size: int) -> AsyncIterator[Damaging]:
     proxy = Damaging(left, size)
-    server = await asyncio.start_server(proxy.answer, "127.0.0.1", 0)
-    async with server:
-        host, port = server.sockets[0].getsockname()[:2]
+    async with serving(proxy.answer) as (host, port):
         proxy.address = f"http://{host}:{port}"
         yield proxy

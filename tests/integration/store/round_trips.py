@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from tests.servers.tcp import serving
+
 _WAITED_FOR = frozenset({b"S", b"H", b"Q"})  # Sync, Flush, simple Query: then the client waits
 
 
@@ -28,10 +30,8 @@ async def counting(host: str, port: int, url: str) -> AsyncIterator[RoundTrips]:
             finally:
                 requests.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        found = server.sockets[0].getsockname()[1]
-        made.url = url.replace(f"{host}:{port}", f"127.0.0.1:{found}")
+    async with serving(serve) as (here, found):
+        made.url = url.replace(f"{host}:{port}", f"{here}:{found}")
         yield made
 
 

@@ -198,7 +198,7 @@ async def test_read_is_the_run_and_what_its_inputs_name(scene: Scene) -> None:
 
 
 async def test_directory_is_listed_by_pages(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dataplane.agent.proxy.limits.PAGE_BLOBS", 2)
+    monkeypatch.setattr("dataplane.agent.proxy.proxy_limits.PAGE_BLOBS", 2)
     base = f"{scene.pod.assignment.run_base}/a1/1/raw"
     for name in ("a", "b/c", "d"):
         await scene.store.write(f"{base}/{name}", b"12")
