@@ -23,9 +23,11 @@ WHERE indexrelid = to_regclass('runs_by_test')
 WAITING = """
 SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE phase LIKE 'waiting%'
 """
+# Between two tries for the lock, the last statement of a program is the commit of its first try.
 TRYING = """
 SELECT count(*) > 0 FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%advisory_lock%'
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+  AND (query LIKE '%advisory_lock%' OR state = 'idle' AND query LIKE 'COMMIT%')
 """
 UPGRADE = """
 import sys
@@ -57,12 +59,21 @@ async def upgrade(database: DatabaseForTest, directory: Path, *steps: str) -> No
     await asyncio.to_thread(command.upgrade, config, "head")
 
 
-async def start(database: DatabaseForTest, directory: Path) -> asyncio.subprocess.Process:
-    """Start a program that creates the index."""
-    return await asyncio.create_subprocess_exec(
+@asynccontextmanager
+async def started(
+    database: DatabaseForTest, directory: Path
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start a program that creates the index; kill it at the end, if it has not ended."""
+    program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", UPGRADE, database.owner_url, str(directory)),
         stderr=asyncio.subprocess.PIPE,
     )
+    try:
+        yield program
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.communicate()
 
 
 async def holds(watcher: asyncpg.Connection, query: str) -> bool:
@@ -109,13 +120,13 @@ async def test_program_that_waits_to_migrate_does_not_hold_up_a_concurrent_index
         transaction = writer.transaction()
         await transaction.start()
         await writer.execute("LOCK runs IN ROW EXCLUSIVE MODE")
-        first = await start(test_database, tmp_path)
-        await until(lambda: holds(watcher, WAITING), "the index waits for the transaction")
-        second = await start(test_database, tmp_path)
-        await until(lambda: holds(watcher, TRYING), "the other program waits for the first")
-        await transaction.commit()
-        output = [await program.communicate() for program in (first, second)]
-        assert [program.returncode for program in (first, second)] == [0, 0], output
+        async with started(test_database, tmp_path) as first:
+            await until(lambda: holds(watcher, WAITING), "the index waits for the transaction")
+            async with started(test_database, tmp_path) as second:
+                await until(lambda: holds(watcher, TRYING), "the other program waits for the first")
+                await transaction.commit()
+                output = [await program.communicate() for program in (first, second)]
+                assert [program.returncode for program in (first, second)] == [0, 0], output
 
 
 async def test_half_built_index_of_a_failed_migration_is_replaced(
