@@ -42,7 +42,7 @@ class Permission(StrEnum):
     RUN_CREATE = "run:create"
     RUN_READ = "run:read"
     RUN_SIGNAL = "run:signal"
-    SECRET_READ = "secret:read"  # noqa: S105 — names and types; nobody reads a value
+    SECRET_READ = "secret:read"  # noqa: S105 — names and types; no permission reads a value
     SECRET_WRITE = "secret:write"  # noqa: S105
     SERVICE_ACCOUNT_READ = "service_account:read"
     SERVICE_ACCOUNT_WRITE = "service_account:write"

@@ -41,7 +41,7 @@ class Reason(Enum):
     CUT_OFF = auto()  # no contact for too long: it may be leased to another agent
 
 
-# Nobody wished these away: tried again, they do what they would have done.
+# No one asked for these attempts to stop: a retry does what they would have done.
 _FAILURES = {
     Reason.AGENT_STOPPED: Failure(
         code="AgentStopped",
