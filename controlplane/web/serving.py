@@ -84,6 +84,7 @@ class HttpServer:
                     await asyncio.shield(served)
                 except asyncio.CancelledError:
                     self._before_stop()
+                    self.connections.close()
                     self._server.should_exit = True
                     await served
                     raise

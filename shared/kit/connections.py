@@ -35,6 +35,7 @@ class Connections:
         self._by_address: Counter[str] = Counter()
         self._deadlines: dict[Connection, float] = {}  # the loop's time
         self._refusals: Counter[str] = Counter()  # by limit, since the last log line
+        self._is_closed = False
 
     def __len__(self) -> int:
         return self._count
@@ -43,11 +44,22 @@ class Connections:
         """Count a new connection; return the reason to refuse it, "" to accept it."""
         self._count += 1
         self._by_address[address] += 1
+        if self._is_closed:
+            return "the server is stopping"
         if self._count > self._most:
             return f"{self._most} connections are open already"
         if self._by_address[address] > self._most_per_address:
             return f"{self._most_per_address} connections from {address} are open already"
         return ""
+
+    def close(self) -> None:
+        """
+        Refuse all further connections: the server is stopping.
+
+        A TLS connection is made when its handshake ends, which may be after the listening socket
+        and all known connections are closed; nothing would ever close it.
+        """
+        self._is_closed = True
 
     def leave(self, connection: Connection, address: str) -> None:
         """Stop counting a closed connection, whether it was accepted or refused."""

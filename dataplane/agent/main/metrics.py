@@ -115,6 +115,7 @@ class MetricsServer:
                 await self.connections.run()
             finally:
                 listening.close()
+                self.connections.close()
         finally:
             await runner.cleanup()
 

@@ -75,6 +75,7 @@ class ApiProxy:
         finally:
             self._ending = True
             listening.close()
+            self.connections.close()
             self._proxy.end_streams()
             await runner.cleanup()
 

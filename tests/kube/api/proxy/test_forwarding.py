@@ -1,6 +1,7 @@
 """How calls and streams pass: unbuffered, at the reader's pace, and to an end that is told."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -269,6 +270,27 @@ async def test_stopping_proxy_ends_streams_with_unavailable(here: World, control
     await _actions(here, pod).enqueue(EnqueueRequest(action=Action(action_id=_ROOT)))
     assert last_reported[0].code is Code.UNAVAILABLE
     assert "connect again" in last_reported[0].message
+
+
+async def test_connection_whose_handshake_ends_after_the_stop_is_refused(
+    here: World, control: Control
+) -> None:
+    async with here.second(control.url) as second:
+        reader, writer = await asyncio.open_connection(second.address, second.proxy.port)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = second.trust().wrap_bio(incoming, outgoing, server_hostname=second.address)
+        with suppress(ssl.SSLWantReadError):
+            tls.do_handshake()
+        writer.write(outgoing.read())
+        incoming.write(await reader.read(64 * 1024))  # the server's half of the handshake
+    tls.do_handshake()
+    tls.write(b"GET /healthz HTTP/1.1\r\nhost: proxy\r\n\r\n")
+    writer.write(outgoing.read())
+    incoming.write(await reader.read())
+    writer.close()
+    answer = tls.read().decode()
+    assert answer.startswith("HTTP/1.1 503 ")
+    assert "the server is stopping; try again later" in answer
 
 
 async def test_fence_endpoint_follows_the_control_plane_heartbeat(
