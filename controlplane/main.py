@@ -38,6 +38,7 @@ from controlplane.loops.pending_reasons import PendingReasonRecorder
 from controlplane.loops.periodic import FAILED_PASSES, run_periodically
 from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
+from controlplane.platform import make_platform
 from controlplane.settings import Settings
 from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
@@ -134,18 +135,21 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         )
         authn = logins.authn
     public = PublicApi(
-        api.services(
-            actions=actions,
-            data=data,
-            logs=logs,
-            projects=projects,
-            runs=runs,
-            secrets=secrets,
-            tasks=tasks,
-            base=blobs.base,
-            public_url=settings.listeners.public_url,
-            has_logins=logins is not None,
-        ),
+        {
+            **api.services(
+                actions=actions,
+                data=data,
+                logs=logs,
+                projects=projects,
+                runs=runs,
+                secrets=secrets,
+                tasks=tasks,
+                base=blobs.base,
+                public_url=settings.listeners.public_url,
+                has_logins=logins is not None,
+            ),
+            **make_platform(database, clock, self_service_orgs=settings.logins.self_service_orgs),
+        },
         Interceptors(authn, CallMetrics(metrics), clock),
     )
     health = Health(probe_database, metrics)

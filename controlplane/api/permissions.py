@@ -1,8 +1,8 @@
 """
 Permissions that each RPC requires. Every method of every service has its row.
 
-``tests/architecture`` compares this table with flyteidl2's descriptors, so an RPC that a new
-release of flyteidl2 adds cannot be served, nor refused, by accident.
+``tests/architecture`` compares this table with the descriptors of flyteidl2 and of the platform
+API, so an RPC that a new release of flyteidl2 adds cannot be served, nor refused, by accident.
 """
 
 from collections.abc import Mapping
@@ -198,5 +198,17 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "LaunchFormJsonToLiterals": Access.UNBUILT,
         "TaskSpecToLaunchFormJson": Access.UNBUILT,
         "JsonValuesToLiterals": Access.UNBUILT,
+    },
+    "volary.platform.v1.MemberService": {
+        "GetMember": Permission.MEMBER_READ,
+        "ListMembers": Permission.MEMBER_READ,
+        "UpdateMember": Permission.MEMBER_WRITE,
+        "RemoveMember": Access.KNOWN,  # members may remove themselves
+    },
+    "volary.platform.v1.OrgService": {
+        "CreateOrg": Access.KNOWN,  # every person, unless the operator creates orgs only
+        "GetOrg": Permission.ORG_READ,
+        "UpdateOrg": Permission.ORG_WRITE,
+        "ListOrgs": Access.KNOWN,  # one's own
     },
 }

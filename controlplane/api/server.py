@@ -1,5 +1,5 @@
 """
-Serves every flyteidl2 service in one ASGI application, built from flyteidl2's descriptors.
+Serves flyteidl2's services and Volary's own in one ASGI application, built from their descriptors.
 
 A method that a service class here does not have, and a service that has no class, answer
 UNIMPLEMENTED with a message. flyteidl2's generated applications do the same work, but take
@@ -36,6 +36,7 @@ from controlplane.api.wire import (
 )
 from controlplane.core.callers import Caller
 from controlplane.core.errors import UnbuiltError
+from shared.idl.platform import v1 as platform
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +45,9 @@ Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 
-PREFIX = "/flyteidl2."
-
 
 class PublicApi:
-    """The ASGI application for every path that starts with :data:`PREFIX`."""
+    """The ASGI application for the path of every RPC."""
 
     def __init__(self, services: Mapping[str, object], interceptors: Interceptors) -> None:
         """Serve ``services`` by their full names; UNIMPLEMENTED for all others."""
@@ -133,11 +132,22 @@ class _Exchange:
 
 
 def services() -> Iterator[ServiceDescriptor]:
-    """Yield every service that flyteidl2 has generated server code for."""
+    """Yield the services that flyteidl2 has generated server code for, then the platform's."""
     for module in pkgutil.walk_packages(flyteidl2.__path__, "flyteidl2."):
         if module.name.endswith("_connect"):
-            messages = importlib.import_module(module.name.removesuffix("_connect") + "_pb2")
-            yield from messages.DESCRIPTOR.services_by_name.values()
+            yield from _services_of(module.name.removesuffix("_connect") + "_pb2")
+    yield from platform_services()
+
+
+def platform_services() -> Iterator[ServiceDescriptor]:
+    """Yield the services of ``volary.platform.v1``."""
+    for module in pkgutil.iter_modules(platform.__path__, f"{platform.__name__}."):
+        if module.name.endswith("_pb2"):
+            yield from _services_of(module.name)
+
+
+def _services_of(module: str) -> Iterator[ServiceDescriptor]:
+    yield from importlib.import_module(module).DESCRIPTOR.services_by_name.values()
 
 
 def _endpoints(

@@ -1,6 +1,8 @@
 """
 Validates requests against the rules in flyteidl2's files; names fields and rules to the caller.
 
+Messages of the platform API have no such rules, and bounds of their own.
+
 A rule that cannot be evaluated refuses the request: it never answers 500, and never lets an
 unchecked message through.
 """
@@ -14,6 +16,7 @@ from google.protobuf.message import Message
 from protovalidate import EvaluationError, Validator, Violation
 
 from controlplane.api.numbered_enums import copy_with_numbered_enums
+from controlplane.api.platform.bounds import require_bounded
 from controlplane.core.errors import InvalidError
 
 _MOST_NAMED = 5
@@ -23,12 +26,17 @@ literal of a list, 7 µs each, and a list may have a hundred thousand of them.""
 _PAYLOAD = "flyteidl2.core.Literal"
 """Users' own data. The only rules inside it are about the names of artifacts."""
 
+_PLATFORM = "volary.platform.v1"
+
 _validator = Validator()  # keeps the compiled rules of every type it has validated, by name
 _validator_of_copies = Validator()
 
 
 def validate(message: Message) -> None:
     """Raise InvalidError naming the fields that break a rule, and the rules."""
+    if message.DESCRIPTOR.file.package == _PLATFORM:
+        require_bounded(message)
+        return
     if message.ByteSize() > _LARGE_BYTES:
         message = _copy_without_unvalidated_parts(message)
     violations = _collect_violations(message)

@@ -5,6 +5,7 @@ connectrpc reads a body whole, decompresses it whole, and only then checks its s
 gzip would make gigabytes of a few kilobytes. Malformed messages would be logged as bugs.
 """
 
+import re
 from typing import Any
 
 from connectrpc.code import Code
@@ -15,6 +16,9 @@ from google.protobuf.json_format import ParseError, SerializeToJsonError
 from google.protobuf.message import DecodeError, Message
 
 from shared.kit import gzip
+
+_UNKNOWN_FIELD = re.compile(r'has no field named "([\w.-]{1,64})"')
+"""The only part of a JSON parser's message that is returned: others may quote a value, a secret."""
 
 MAX_REQUEST_BYTES = 16 * 1024 * 1024
 """The SDK sends inputs of up to 10 MiB inline."""
@@ -116,9 +120,11 @@ class CheckedCodec(Codec[Any, Any]):
         try:
             return self._codec.decode(data, message)  # type: ignore[no-any-return]
         except (DecodeError, ParseError, ValueError, RecursionError) as error:
+            unknown = _UNKNOWN_FIELD.search(str(error))
+            because = f": it has no field {unknown[1]!r}" if unknown else ""
             raise ConnectError(
                 Code.INVALID_ARGUMENT,
-                f"the request is not a {message.DESCRIPTOR.full_name}",
+                f"the request is not a {message.DESCRIPTOR.full_name}{because}",
             ) from error
 
 

@@ -50,6 +50,14 @@ class LoginSettings:
         default=None,
     )
 
+    self_service_orgs: bool = setting(
+        "VOLARY_SELF_SERVICE_ORGS",
+        kinds.boolean(),
+        "Every person who logs in may create an org. Otherwise the operator does, with"
+        " `volary owner-link`.",
+        default=True,
+    )
+
     def __post_init__(self) -> None:
         if self.mode is AuthMode.OIDC and not self.keys and self.key_file is None:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Builds the ASGI application: flyteidl2's services, signed blobs, pages, probes."""
+"""Builds the ASGI application: RPCs of both APIs, signed blobs, pages, probes."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from controlplane.web import origins
 from controlplane.web.origins import OriginCheck
 
-RPC_PREFIX = "/flyteidl2."
+RPC_PREFIXES = ("/flyteidl2.", "/volary.platform.")
 
 
 def make_application(
@@ -27,7 +27,7 @@ def make_application(
             raise RuntimeError(f"nothing is served over {scope['type']}")
         # Before any routing: nearly all requests are RPCs, and the application that serves them
         # looks their names up itself.
-        is_rpc = scope["path"].startswith(RPC_PREFIX)
+        is_rpc = scope["path"].startswith(RPC_PREFIXES)
         refusal = origin_check.find_refusal(scope["headers"])
         if refusal is not None:
             await origins.answer(refusal, scope["path"], send, is_rpc=is_rpc)

@@ -1,8 +1,9 @@
-"""Every RPC that flyteidl2 knows has its row in the permission table, and every row its RPC."""
+"""Every RPC of flyteidl2 and of the platform API has its row in the permission table, and every row its RPC."""
 
 from controlplane.api import server, services
 from controlplane.api.permissions import PERMISSIONS, Access
 from controlplane.core.callers import Permission
+from controlplane.platform import make_platform
 
 
 def test_permission_table_has_a_row_for_every_rpc() -> None:
@@ -28,6 +29,7 @@ def test_servicers_implement_every_rpc_marked_built() -> None:
         base="",
         public_url="",
     )
+    served = {**served, **make_platform(nothing, nothing, self_service_orgs=True)}  # type: ignore[arg-type]
     for name, methods in PERMISSIONS.items():
         for method, access in methods.items():
             has = hasattr(served.get(name), server.snake_case(method))
@@ -36,3 +38,13 @@ def test_servicers_implement_every_rpc_marked_built() -> None:
 
 def test_permission_table_is_sorted() -> None:
     assert [permission.value for permission in Permission] == sorted(Permission)
+
+
+def test_list_rpcs_of_the_platform_api_have_pages() -> None:
+    for service in server.platform_services():
+        for method in service.methods:
+            if method.name.startswith("List"):
+                assert {"page_size", "page_token"} <= set(method.input_type.fields_by_name)
+                assert "next_page_token" in method.output_type.fields_by_name
+            if method.name.startswith("Update"):
+                assert "update_mask" in method.input_type.fields_by_name

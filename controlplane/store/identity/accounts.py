@@ -121,10 +121,9 @@ async def count_accounts(tx: OrgTx) -> int:
 
 
 async def list_accounts(tx: OrgTx, listing: Listing) -> tuple[Sequence[ServiceAccount], str]:
-    """List service accounts, oldest first by default."""
-    table = service_accounts
-    oldest = (Key(timestamp_field(table.c.created_at)), Key(uuids(table.c.account_id)))
-    query = select(table).where(table.c.org == tx.org)
+    """List service accounts, oldest first by default: ids sort by the time of creation."""
+    oldest = (Key(uuids(service_accounts.c.account_id)),)
+    query = select(service_accounts).where(service_accounts.c.org == tx.org)
     rows, token = await page(tx, query, _ACCOUNT_FIELDS, listing, oldest)
     return [_parse_account(row) for row in rows], token
 
@@ -171,7 +170,7 @@ async def count_keys(tx: OrgTx) -> int:
 
 async def list_keys(tx: OrgTx, listing: Listing) -> tuple[Sequence[ApiKey], str]:
     """List API keys, oldest first by default."""
-    oldest = (Key(timestamp_field(api_keys.c.created_at)), Key(uuids(api_keys.c.key_id)))
+    oldest = (Key(uuids(api_keys.c.key_id)),)
     query = select(api_keys).where(api_keys.c.org == tx.org)
     rows, token = await page(tx, query, _KEY_FIELDS, listing, oldest)
     return [_parse_key(row) for row in rows], token

@@ -111,10 +111,7 @@ async def count_invitations(tx: OrgTx) -> int:
 
 async def list_invitations(tx: OrgTx, listing: Listing) -> tuple[Sequence[Invitation], str]:
     """List invitations, newest first by default."""
-    newest = (
-        Key(timestamp_field(invitations.c.created_at), ascending=False),
-        Key(uuids(invitations.c.invitation_id)),
-    )
+    newest = (Key(uuids(invitations.c.invitation_id), ascending=False),)
     query = select(invitations).where(invitations.c.org == tx.org)
     rows, token = await page(tx, query, _FIELDS, listing, newest)
     return [_parse(row) for row in rows], token

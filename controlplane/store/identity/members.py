@@ -110,10 +110,10 @@ async def count_members(tx: OrgTx) -> int:
 
 
 async def list_members(tx: OrgTx, listing: Listing) -> tuple[Sequence[Member], str]:
-    """List members, oldest first by default."""
-    oldest = (Key(timestamp_field(members.c.created_at)), Key(uuids(members.c.user_id)))
+    """List members, by default in the order of their ids: the primary key serves every page."""
+    by_id = (Key(uuids(members.c.user_id)),)
     query = select(members).where(members.c.org == tx.org)
-    rows, token = await page(tx, query, _FIELDS, listing, oldest)
+    rows, token = await page(tx, query, _FIELDS, listing, by_id)
     return [_parse(row) for row in rows], token
 
 

@@ -20,7 +20,7 @@ from controlplane.store.identity_tables import (
     role_bindings,
     roles,
 )
-from controlplane.store.resources.filters import among, text_field, timestamp_field, uuids
+from controlplane.store.resources.filters import among, text_field, uuids
 from controlplane.store.resources.pages import Key, page
 from controlplane.store.resources.scopes import within
 
@@ -144,7 +144,7 @@ async def list_bindings(
     query = select(table).where(
         table.c.org == tx.org, within(scopes, table.c.project, table.c.domain)
     )
-    oldest = (Key(timestamp_field(table.c.created_at)), Key(uuids(table.c.binding_id)))
+    oldest = (Key(uuids(table.c.binding_id)),)  # ids sort by the time of creation
     rows, token = await page(tx, query, _FIELDS, listing, oldest)
     return [_parse_binding(row) for row in rows], token
 

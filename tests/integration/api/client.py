@@ -38,6 +38,7 @@ from controlplane.feeds.feeds import Feeds
 from controlplane.link.forwarded_calls import Agents
 from controlplane.link.live_calls import LiveCalls
 from controlplane.link.logs import AgentLogs
+from controlplane.platform import make_platform
 from controlplane.store.database import Database, open_database
 from controlplane.store.dispatch.claim import claim
 from controlplane.store.dispatch.reports import apply_reports
@@ -201,17 +202,20 @@ async def open_api(
     agents = Agents(LiveCalls(), ForwardedCalls(database, clock), feeds)
     authn = authn or Anonymous(ORG)
     public = PublicApi(
-        api.services(
-            runs=runs,
-            actions=actions,
-            tasks=tasks,
-            projects=projects,
-            data=data,
-            logs=Logs(actions, blobs, AgentLogs(agents)),
-            secrets=Secrets(database, clock, SecretKeys([AesKey(SecretBytes(b"k" * 32))])),
-            base=blobs.base,
-            public_url="http://public",
-        ),
+        {
+            **api.services(
+                runs=runs,
+                actions=actions,
+                tasks=tasks,
+                projects=projects,
+                data=data,
+                logs=Logs(actions, blobs, AgentLogs(agents)),
+                secrets=Secrets(database, clock, SecretKeys([AesKey(SecretBytes(b"k" * 32))])),
+                base=blobs.base,
+                public_url="http://public",
+            ),
+            **make_platform(database, clock, self_service_orgs=True),
+        },
         Interceptors(authn, CallMetrics(metrics), clock),
     )
     application = make_application(

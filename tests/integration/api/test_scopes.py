@@ -50,6 +50,7 @@ from controlplane.usecases.queues import Queues
 from shared.kit.clock import SystemClock
 from shared.model.ids import ROOT, ActionKey, DomainName, ProjectName, RunKey, RunName
 from shared.model.phases import Phase
+from tests.integration.api import platform_requests
 from tests.integration.api.client import CLUSTER, DOMAIN, ORG, PROJECT, ApiUnderTest, open_api
 from tests.integration.api.requests import (
     action_id,
@@ -225,6 +226,7 @@ REQUESTS: Mapping[str, Make] = {
         action_id=action_id(), attempt=1
     ),
     "StateService/Watch": lambda _: state_pb.WatchRequest(parent_action_id=action_id()),
+    **platform_requests.REQUESTS,
 }  # fmt: skip
 
 LISTS = frozenset({
@@ -234,7 +236,7 @@ LISTS = frozenset({
     "TaskService/ListTasks",
 })  # fmt: skip
 """RPCs that show what the caller may see of what it asks for, and refuse nothing."""
-OF_THE_ORG = frozenset({"ProjectService/CreateProject"})
+OF_THE_ORG = frozenset({"ProjectService/CreateProject"}) | platform_requests.OF_THE_ORG
 """RPCs that need a grant in the whole org."""
 
 NOT_THERE = (

@@ -1,0 +1,53 @@
+"""OrgService: the caller's org, the orgs that they are a member of, and new ones."""
+
+from controlplane.api.platform.conventions import ListCall, parse_mask, parse_version, render_time
+from controlplane.core.callers import Caller
+from controlplane.core.identity import Org
+from controlplane.usecases.identity.orgs import Orgs
+from shared.idl.platform.v1 import org_pb2 as pb
+
+
+class OrgService:
+    def __init__(self, orgs: Orgs) -> None:
+        self._orgs = orgs
+
+    async def create_org(
+        self, caller: Caller, request: pb.CreateOrgRequest
+    ) -> pb.CreateOrgResponse:
+        org = await self._orgs.create(caller, request.name, request.display_name)
+        return pb.CreateOrgResponse(org=_render(org))
+
+    async def get_org(self, caller: Caller, _request: pb.GetOrgRequest) -> pb.GetOrgResponse:
+        return pb.GetOrgResponse(org=_render(await self._orgs.get(caller)))
+
+    async def update_org(
+        self, caller: Caller, request: pb.UpdateOrgRequest
+    ) -> pb.UpdateOrgResponse:
+        parse_mask(request.update_mask, ["display_name"])
+        org = await self._orgs.rename(
+            caller, request.org.display_name, parse_version(request.org.version)
+        )
+        return pb.UpdateOrgResponse(org=_render(org))
+
+    async def list_orgs(self, caller: Caller, request: pb.ListOrgsRequest) -> pb.ListOrgsResponse:
+        call = ListCall(caller, request)
+        found, after = await self._orgs.list_mine(
+            caller, limit=call.listing.limit, after=call.listing.token
+        )
+        return pb.ListOrgsResponse(
+            orgs=[
+                pb.Membership(name=each.org, display_name=each.display_name, role=each.role)
+                for each in found
+            ],
+            next_page_token=call.next_token(after),
+        )
+
+
+def _render(org: Org) -> pb.Org:
+    return pb.Org(
+        name=org.name,
+        display_name=org.display_name,
+        created_by=org.created_by,
+        created_at=render_time(org.created_at),
+        version=org.version,
+    )

@@ -1,0 +1,1 @@
+"""The platform API, as JSON over HTTP."""

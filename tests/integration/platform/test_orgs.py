@@ -1,0 +1,82 @@
+"""Orgs: one's own and new ones, by plain JSON over HTTP."""
+
+import pytest
+
+from tests.integration.platform.world import RefusedError, World
+
+
+async def test_org_is_read_and_renamed_by_json(world: World) -> None:
+    org = (await world.ada.call("OrgService/GetOrg"))["org"]
+    renamed = await world.ada.call(
+        "OrgService/UpdateOrg",
+        org={"displayName": "Acme Inc.", "version": org["version"]},
+        updateMask="displayName",
+    )
+    assert (org["name"], renamed["org"]["displayName"]) == ("acme", "Acme Inc.")
+    assert int(renamed["org"]["version"]) == int(org["version"]) + 1
+
+
+async def test_update_with_a_stale_version_is_aborted_and_says_to_read_again(world: World) -> None:
+    change = {"org": {"displayName": "A", "version": "1"}, "updateMask": "displayName"}
+    await world.ada.call("OrgService/UpdateOrg", **change)
+    with pytest.raises(RefusedError, match=r"at version 2, not 1: .*read it again") as refused:
+        await world.ada.call("OrgService/UpdateOrg", **change)
+    assert (refused.value.status, refused.value.code) == (409, "aborted")
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        ("name", "update_mask: 'name' cannot be changed; name one of display_name"),
+        ("displayName,createdBy", "update_mask: 'created_by' cannot be changed"),
+        ("", "update_mask: names no field; name one of display_name"),
+    ],
+)
+async def test_update_of_a_field_outside_the_mask_is_refused_and_changes_nothing(
+    world: World, mask: str, message: str
+) -> None:
+    before = await world.ada.call("OrgService/GetOrg")
+    with pytest.raises(RefusedError, match=message) as refused:
+        await world.ada.call(
+            "OrgService/UpdateOrg", org={"displayName": "X", "name": "x"}, updateMask=mask
+        )
+    assert refused.value.code == "invalid_argument"
+    assert await world.ada.call("OrgService/GetOrg") == before
+
+
+async def test_person_creates_an_org_and_lists_their_orgs_in_pages(world: World) -> None:
+    for name in ("a1", "z9"):
+        made = await world.ada.call("OrgService/CreateOrg", name=name, displayName="New")
+        assert made["org"]["createdBy"] == world.ada.subject
+    first = await world.ada.call("OrgService/ListOrgs", pageSize=2)
+    rest = await world.ada.call("OrgService/ListOrgs", pageSize=2, pageToken=first["nextPageToken"])
+    assert [each["name"] for each in [*first["orgs"], *rest["orgs"]]] == ["a1", "acme", "z9"]
+    assert "nextPageToken" not in rest
+    assert [each["role"] for each in first["orgs"]] == ["owner", "owner"]
+
+
+async def test_org_of_another_creator_is_taken(world: World) -> None:
+    with pytest.raises(RefusedError, match="org theirs exists; choose another name") as refused:
+        await world.ada.call("OrgService/CreateOrg", name="theirs")
+    assert refused.value.code == "already_exists"
+
+
+@pytest.mark.parametrize(
+    "name", ["a/b", "..", "a\u202eb", "", "Ä", "a" * 64, "a\n", "a\0b", "x" * 1_000_000]
+)
+async def test_bad_org_name_is_an_invalid_argument(world: World, name: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        await world.ada.call("OrgService/CreateOrg", name=name)
+    assert refused.value.code == "invalid_argument"
+    assert len(refused.value.message) < 500
+
+
+async def test_unknown_field_is_named_without_the_request_s_values(world: World) -> None:
+    with pytest.raises(RefusedError, match="it has no field 'dispalyName'") as refused:
+        await world.ada.call("OrgService/CreateOrg", name="secret-name", dispalyName="x")
+    assert "secret-name" not in refused.value.message
+
+
+async def test_call_without_a_credential_is_unauthenticated(world: World) -> None:
+    answer = await world.http.post("/volary.platform.v1.OrgService/GetOrg", json={})
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
