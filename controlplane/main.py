@@ -56,6 +56,7 @@ from controlplane.usecases.runs import Runs
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings, open_secret_keys
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.tasks import Tasks
+from controlplane.web import tls
 from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
 from controlplane.web.health import Health
@@ -152,7 +153,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         },
         Interceptors(authn, CallMetrics(metrics), clock),
     )
-    health = Health(probe_database, metrics)
+    health = Health(probe_database, metrics, metrics_from=settings.listeners.tls.metrics_from)
     application = make_application(
         public=public,
         routes=[
@@ -162,13 +163,16 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             *([] if logins is None else logins.routes),
         ],
         origin_check=OriginCheck(settings.listeners.public_url),
+        peers=tls.make_peers(settings.listeners.tls),
     )
+    certificate = tls.open_certificate(settings.listeners.tls, clock, metrics)
     http = HttpServer(
         application,
         settings.listeners.host,
         settings.listeners.http_port,
         before_stop=public.end_streams,
         limits=settings.http_limits,
+        tls=None if certificate is None else certificate.context,
     )
     link_service = AgentLinkService(
         agent_sessions=agent_sessions,
@@ -184,7 +188,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         link_service,
         probes,
         SecretDeliveries(agent_sessions, secrets),
-        settings.listeners.host,
+        settings.listeners.link_host,
         settings.listeners.link_port,
         limits=settings.link_limits,
     )
@@ -232,6 +236,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 servers.create_task(stale_calls.run(), name="stale calls")
                 servers.create_task(link.run(), name="link")
                 servers.create_task(http.run(), name="http")
+                if certificate is not None:
+                    servers.create_task(certificate.run(), name="certificate")
                 log.info(
                     "control plane serving",
                     extra={"http": http.port, "link": link.port, "org": settings.tenant.org},

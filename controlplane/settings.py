@@ -14,12 +14,13 @@ from enum import StrEnum
 from ipaddress import ip_address
 from typing import Self
 
-from controlplane.authn.login_settings import LoginSettings
+from controlplane.authn.login_settings import AuthMode, LoginSettings
 from controlplane.core.addresses import Addresses
 from controlplane.core.link_timings import LinkTimings
 from controlplane.link.connection_limits import LinkLimits
 from controlplane.usecases.secret_keys import SecretKeySettings
 from controlplane.web.http_limits import HttpLimits
+from controlplane.web.tls_settings import TlsSettings
 from shared.blobs.options import S3Options
 from shared.kit.secrets import SecretText
 from shared.kit.settings import (
@@ -137,13 +138,15 @@ class DatabaseSettings:
 
 @settings("Addresses")
 class ListenerSettings:
-    """Without logins all peers are the same caller: SettingsError unless ``host`` is loopback."""
+    """SettingsError: ``host`` is not loopback, and requests would be in the clear."""
 
     host: str = setting(
         "VOLARY_HOST",
         kinds.text(253, metavar="HOST"),
-        "The address to listen on. There are no logins yet, so only loopback addresses are "
-        "accepted.",
+        "The address to listen on. Other addresses than loopback need logins (`VOLARY_AUTH=oidc`), "
+        "and TLS (`VOLARY_TLS_CERT_FILE`) or a proxy that ends it "
+        "(`VOLARY_PLAINTEXT_FOR_PROXIES`). The agents' port is then on `127.0.0.1`, as it has no "
+        "TLS yet.",
         default="127.0.0.1",
     )
     http_port: int = setting(
@@ -166,7 +169,7 @@ class ListenerSettings:
         "logins, requests must name its host or a loopback name in their `Host` header (421 "
         "otherwise), and requests from pages of other origins are refused (403).",
         default=None,
-        default_text="`http://localhost:` and the HTTP port",
+        default_text="`http://localhost:` and the HTTP port, with TLS `https://`",
     )
     stop_delay: timedelta = setting(
         "VOLARY_STOP_DELAY_SECONDS",
@@ -176,12 +179,36 @@ class ListenerSettings:
         default=timedelta(),
     )
 
+    tls: TlsSettings = field(default_factory=TlsSettings)
+
     def __post_init__(self) -> None:
-        require_loopback(self.host)
+        url = self.configured_public_url or ""
+        if self.is_encrypted and url.startswith("http://"):
+            raise ValueError(
+                f"VOLARY_PUBLIC_URL is {url}, but clients reach the HTTP port by TLS; set it to an"
+                " https:// address"
+            )
+        if not self.is_encrypted and not is_loopback(self.host):
+            raise ValueError(
+                f"{self.host} is not this machine's loopback, and without TLS access tokens would"
+                " cross the network in the clear; set VOLARY_TLS_CERT_FILE and"
+                " VOLARY_TLS_KEY_FILE, or VOLARY_PLAINTEXT_FOR_PROXIES behind a proxy that ends TLS"
+            )
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether clients reach the HTTP port by TLS, which it or a proxy ends."""
+        return self.tls.files is not None or self.tls.plaintext_for_proxies
 
     @property
     def public_url(self) -> str:
-        return self.configured_public_url or f"http://localhost:{self.http_port}"
+        scheme = "http" if self.tls.files is None else "https"
+        return self.configured_public_url or f"{scheme}://localhost:{self.http_port}"
+
+    @property
+    def link_host(self) -> str:
+        """The address of the agents' port, which has no TLS: loopback only."""
+        return self.host if is_loopback(self.host) else "127.0.0.1"
 
 
 def _parse_blob_base(given: str) -> str:
@@ -257,6 +284,10 @@ class Settings:
     secret_keys: SecretKeySettings = field(default_factory=SecretKeySettings)
     log: LogSettings = field(default_factory=LogSettings)
 
+    def __post_init__(self) -> None:
+        if self.logins.mode is AuthMode.ANONYMOUS:
+            require_loopback(self.listeners.host)
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Read every variable; SettingsError names each that is missing or invalid."""
@@ -293,16 +324,21 @@ def database_addresses(environment: Mapping[str, str], database_url: str = "") -
     return read(DatabaseSettings, {}, given).addresses
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether ``host`` is a loopback address or ``localhost``."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False  # a host name may resolve to any address
+
+
 def require_loopback(host: str) -> None:
     """Raise SettingsError unless ``host`` is a loopback address or ``localhost``."""
-    if host == "localhost":
-        return
-    try:
-        if ip_address(host).is_loopback:
-            return
-    except ValueError:
-        pass  # a host name may resolve to any address
-    raise SettingsError(
-        f"{host} is not this machine's loopback: without logins anyone who can connect to Volary "
-        "may do anything, so it listens only on loopback; use 127.0.0.1, ::1 or localhost"
-    )
+    if not is_loopback(host):
+        raise SettingsError(
+            f"{host} is not this machine's loopback: without logins anyone who can connect to"
+            " Volary may do anything, so it listens only on loopback; use 127.0.0.1, ::1 or"
+            " localhost, or set VOLARY_AUTH=oidc"
+        )

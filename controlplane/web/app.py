@@ -8,19 +8,25 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from controlplane.web import origins
 from controlplane.web.origins import OriginCheck
+from controlplane.web.peers import Peers
 
 RPC_PREFIXES = ("/flyteidl2.", "/volary.platform.")
 
 
 def make_application(
-    *, public: ASGIApp, routes: Sequence[BaseRoute], origin_check: OriginCheck
+    *,
+    public: ASGIApp,
+    routes: Sequence[BaseRoute],
+    origin_check: OriginCheck,
+    peers: Peers | None = None,
 ) -> ASGIApp:
     """
     Route every RPC to ``public``, and other requests by ``routes``.
 
-    A request that ``origin_check`` refuses reaches neither.
+    A request that ``peers`` or ``origin_check`` refuses reaches neither.
     """
     others = Starlette(routes=routes)
+    peers = peers or Peers()
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -28,7 +34,7 @@ def make_application(
         # Before any routing: nearly all requests are RPCs, and the application that serves them
         # looks their names up itself.
         is_rpc = scope["path"].startswith(RPC_PREFIXES)
-        refusal = origin_check.find_refusal(scope["headers"])
+        refusal = peers.find_refusal(scope) or origin_check.find_refusal(scope["headers"])
         if refusal is not None:
             await origins.answer(refusal, scope["path"], send, is_rpc=is_rpc)
         elif is_rpc:

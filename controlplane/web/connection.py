@@ -40,10 +40,18 @@ class _RefusedError(Exception):
 
 
 class BoundedConnection(HttpToolsProtocol):
+    """``is_counted``: ``connections`` has counted it, before its TLS handshake."""
+
     def __init__(
-        self, *uvicorns: Any, limits: HttpLimits, connections: Connections, **more: Any
+        self,
+        *uvicorns: Any,
+        limits: HttpLimits,
+        connections: Connections,
+        is_counted: bool = False,
+        **more: Any,
     ) -> None:
         super().__init__(*uvicorns, **more)
+        self._is_counted = is_counted
         self._limits = limits
         self._connections = connections
         self._address = ""
@@ -60,7 +68,7 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""  # a Unix socket has none
-        reason = self._connections.enter(self._address)
+        reason = "" if self._is_counted else self._connections.enter(self._address)
         if reason:
             limit = "CONNECTIONS_PER_ADDRESS" if "from" in reason else "CONNECTIONS"
             self._error_response(
@@ -266,7 +274,8 @@ class BoundedConnection(HttpToolsProtocol):
         if not may_answer or not self._begun:
             self.transport.close()
             return
-        self.transport.write_eof()
+        if self.transport.can_write_eof():  # not within TLS; the answer has its length
+            self.transport.write_eof()
         self.flow.resume_reading()
         self._expect(_LINGER_SECONDS)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -10,6 +11,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from controlplane.core.errors import UnavailableError
+from controlplane.web.peers import Addresses
+from controlplane.web.tls_settings import LOOPBACK, Network
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +37,17 @@ class Health:
     ``database`` is a separate pool: a probe never waits for connections that callers use.
     """
 
-    def __init__(self, database: Pinged, metrics: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        database: Pinged,
+        metrics: CollectorRegistry,
+        *,
+        metrics_from: Sequence[Network] = LOOPBACK,
+    ) -> None:
+        """``metrics_from``: the addresses that may read metrics, which name RPCs and loads."""
         self._database = database
         self._metrics = metrics
+        self._metrics_from = Addresses(metrics_from)
         self._is_stopping = False
 
     def stop(self) -> None:
@@ -65,7 +76,11 @@ class Health:
             return _not_ready(f"the database has not answered within {PING_SECONDS} s")
         return PlainTextResponse("ready\n")
 
-    async def _metrics_page(self, _request: Request) -> Response:
+    async def _metrics_page(self, request: Request) -> Response:
+        if request.client is None or not self._metrics_from.contains(request.client.host):
+            return PlainTextResponse(
+                "metrics are served to the addresses of VOLARY_METRICS_FROM only\n", status_code=404
+            )
         return Response(generate_latest(self._metrics), media_type=CONTENT_TYPE_LATEST)
 
 

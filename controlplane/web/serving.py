@@ -9,8 +9,9 @@ import contextlib
 import logging
 import resource
 import socket
+import ssl
 from collections.abc import Callable, Iterator
-from functools import partial
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp
 from controlplane.web.connection import IDLE_SECONDS, BoundedConnection
 from controlplane.web.http_limits import HttpLimits
 from shared.kit.connections import Connections
+from shared.kit.tls_listener import TlsListener
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,8 @@ class _Server(uvicorn.Server):
 
 
 class HttpServer:
+    """Serves ``application`` on ``host:port``: by TLS if there is a context for it, or in the clear."""
+
     def __init__(
         self,
         application: ASGIApp,
@@ -44,8 +48,9 @@ class HttpServer:
         *,
         before_stop: Callable[[], None],
         limits: HttpLimits | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        limits = limits or HttpLimits()
+        self._limits = limits = limits or HttpLimits()
         self.connections = Connections(
             "http",
             most=_fit_open_files(limits.connections),
@@ -53,14 +58,21 @@ class HttpServer:
         )
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
+        self.tls: TlsListener | None = None
+        if tls is not None:
+            self.tls = TlsListener(
+                self._socket,
+                tls,
+                self.connections,
+                self._make_tls_connection,
+                handshake_within=limits.head_within.total_seconds(),
+            )
         self._before_stop = before_stop
         self._server = _Server(
             uvicorn.Config(
                 application,
                 access_log=False,
-                http=partial(  # type: ignore[arg-type]  # uvicorn only calls it
-                    BoundedConnection, limits=limits, connections=self.connections
-                ),
+                http=self._make_connection,  # type: ignore[arg-type]  # uvicorn only calls it
                 ws="none",
                 lifespan="off",
                 loop="none",
@@ -72,24 +84,39 @@ class HttpServer:
             )
         )
 
+    def _make_connection(self, **uvicorns: Any) -> asyncio.Protocol:
+        return BoundedConnection(limits=self._limits, connections=self.connections, **uvicorns)
+
+    def _make_tls_connection(self, _alpn: str) -> asyncio.Protocol:
+        return self._make_connection(
+            config=self._server.config,
+            server_state=self._server.server_state,
+            app_state={},
+            is_counted=True,
+        )
+
     async def run(self) -> None:
         """Serve until cancelled; then wait for open calls to end, and stop."""
+        sockets = [self._socket] if self.tls is None else []  # uvicorn accepts, or TlsListener
         try:
             async with asyncio.TaskGroup() as tasks:
-                watching = tasks.create_task(self.connections.run(), name="http connections")
-                served = tasks.create_task(
-                    self._server.serve(sockets=[self._socket]), name="uvicorn"
-                )
+                watching = [tasks.create_task(self.connections.run(), name="http connections")]
+                if self.tls is not None:
+                    watching.append(tasks.create_task(self.tls.run(), name="TLS handshakes"))
+                served = tasks.create_task(self._server.serve(sockets=sockets), name="uvicorn")
                 try:
                     await asyncio.shield(served)
                 except asyncio.CancelledError:
                     self._before_stop()
                     self.connections.close()
+                    for each in watching[1:]:  # nothing would close what they hand over now
+                        each.cancel()
                     self._server.should_exit = True
                     await served
                     raise
                 finally:
-                    watching.cancel()
+                    for each in watching:
+                        each.cancel()
         finally:
             self._socket.close()
 

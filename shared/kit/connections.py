@@ -61,9 +61,14 @@ class Connections:
         """
         self._is_closed = True
 
-    def leave(self, connection: Connection, address: str) -> None:
-        """Stop counting a closed connection, whether it was accepted or refused."""
-        self._deadlines.pop(connection, None)
+    def leave(self, connection: Connection | None, address: str) -> None:
+        """
+        Stop counting a closed connection, whether it was accepted or refused.
+
+        None: one that had no deadline here.
+        """
+        if connection is not None:
+            self._deadlines.pop(connection, None)
         self._count -= 1
         self._by_address[address] -= 1
         if not self._by_address[address]:

@@ -8,11 +8,8 @@ memory only.
 
 import asyncio
 import logging
-import os
-import ssl
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 
 from dataplane.agent.core.pod_identity import CA_CONFIG_MAP, CA_KEY
@@ -20,9 +17,10 @@ from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.errors import ExistsError, NotFoundError
 from dataplane.agent.kube.objects import CONFIG_MAP, MANAGED_LABEL, SECRET, Name, Object
 from dataplane.agent.proxy import proxy_limits
-from dataplane.agent.proxy.certificates import CertificateError, KeyPair, issue, make_authority
 from shared.kit.cache import ExpiringCache
+from shared.kit.certificates import CertificateError, KeyPair, issue, make_authority
 from shared.kit.clock import Clock
+from shared.kit.tls import load_pair, make_server_context
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +42,7 @@ class Authority:
         self._published: ExpiringCache[str, bool] = ExpiringCache(
             proxy_limits.NAMESPACES_KNOWN, clock
         )
-        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.context.set_alpn_protocols(["http/1.1"])
+        self.context = make_server_context(["http/1.1"])
         self._until = self._renew()
 
     def __repr__(self) -> str:
@@ -104,8 +101,14 @@ class Authority:
             await self._kube.patch(CONFIG_MAP, name, {"data": data})
 
     def _renew(self) -> datetime:
-        issued = issue(self._pair, self._places, self._clock.now())
-        _load(self.context, issued.pair)
+        issued = issue(
+            self._pair,
+            "volary-proxy",
+            self._places,
+            self._clock.now(),
+            lasts=proxy_limits.CERTIFICATE_LASTS,
+        )
+        load_pair(self.context, issued.pair)
         logger.info("proxy certificate renewed", extra={"until": issued.until.isoformat()})
         return issued.until
 
@@ -115,7 +118,9 @@ async def _take_or_make(kube: Kube, name: Name, now: datetime) -> KeyPair:
         return _parse(await kube.get(SECRET, name), name)
     except NotFoundError:
         pass
-    made = await asyncio.to_thread(make_authority, now)
+    made = await asyncio.to_thread(
+        make_authority, "volary-proxy authority", now, lasts=proxy_limits.CA_LASTS
+    )
     data = {_CERTIFICATE: made.certificate, _PRIVATE_KEY: made.key}
     secret = {
         **_skeleton(SECRET.name, name),
@@ -148,20 +153,3 @@ def _skeleton(kind: str, name: Name) -> dict[str, object]:
         "labels": {MANAGED_LABEL: "true"},
     }
     return {"apiVersion": "v1", "kind": kind, "metadata": metadata}
-
-
-def _load(context: ssl.SSLContext, pair: KeyPair) -> None:
-    """Load the pair into the context from memory files: the key is never on a disk."""
-    with _memory_file(pair.certificate) as certificate, _memory_file(pair.key) as key:
-        context.load_cert_chain(certificate, key)
-
-
-@contextmanager
-def _memory_file(content: bytes) -> Iterator[str]:
-    descriptor = os.memfd_create("volary-proxy", os.MFD_CLOEXEC)
-    try:
-        with os.fdopen(descriptor, "wb", closefd=False) as file:
-            file.write(content)
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)

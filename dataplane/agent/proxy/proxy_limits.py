@@ -58,7 +58,6 @@ CA_LASTS = timedelta(days=3650)
 CERTIFICATE_LASTS = timedelta(days=2)
 RENEW_BEFORE = timedelta(days=1)
 REFRESH_INTERVAL = timedelta(minutes=10)
-CLOCK_SKEW = timedelta(minutes=10)
 PUBLISHED_LASTS = timedelta(minutes=1)  # before a namespace's ConfigMap is checked again
 NAMESPACES_KNOWN = 4096
 

@@ -26,7 +26,6 @@ from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.authority import Authority
 from dataplane.agent.proxy.bodies import Bodies
 from dataplane.agent.proxy.callers import Caller, identify
-from dataplane.agent.proxy.certificates import make_authority
 from dataplane.agent.proxy.errors import Code, RefusedError
 from dataplane.agent.proxy.forwarding import Proxy
 from dataplane.agent.proxy.metrics import Counts
@@ -38,6 +37,7 @@ from dataplane.agent.proxy.tokens import Tokens
 from dataplane.agent.proxy.upstream import Upstream
 from dataplane.agent.proxy.uri_policy import UriPolicy
 from shared.blobs.store import open_store
+from shared.kit.certificates import make_authority
 from shared.kit.clock import SystemClock
 from tests.running import running, until
 from tests.servers.http import serving
@@ -80,7 +80,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
     pod = {"namespace": "n", "name": "p", "uid": "u"}
     annotations = annotate_attempt(make_assignment(1, base=base))
     caller = identify({"metadata": {**pod, "annotations": annotations}})
-    pair = make_authority(clock.now())
+    pair = make_authority("volary-proxy authority", clock.now(), lasts=timedelta(days=1))
     authority = Authority(cast(Any, None), pair, ["127.0.0.1"], clock)
     tokens = cast(Tokens, _TakenAtTheirWord(caller))
     lines, bodies, counts = PodLimits(), Bodies(), Counts()

@@ -5,6 +5,7 @@ Nothing is running behind it; :meth:`ApiUnderTest.finish` plays the agent throug
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ from controlplane.web.health import Health
 from controlplane.web.http_limits import HttpLimits
 from controlplane.web.origins import OriginCheck
 from controlplane.web.pages import Pages
+from controlplane.web.peers import Peers
 from controlplane.web.serving import HttpServer
 from shared.blobs.store import BlobStore, open_store
 from shared.kit.clock import SystemClock
@@ -177,6 +179,8 @@ async def open_api(
     limits: HttpLimits | None = None,
     blobs: BlobStore | None = None,
     authn: Authenticator | None = None,
+    tls: ssl.SSLContext | None = None,
+    peers: Peers | None = None,
 ) -> AsyncIterator[ApiUnderTest]:
     """Serve the API; ``blobs`` is the store of its data, by default one in ``directory``."""
     clock = SystemClock()
@@ -226,6 +230,7 @@ async def open_api(
             *SignedBlobs(blobs, keys, clock).routes(),
         ],
         origin_check=OriginCheck("http://public"),
+        peers=peers,
     )
     async with asyncio.TaskGroup() as tasks_group:
         background = [
@@ -234,10 +239,10 @@ async def open_api(
         ]
         try:
             http = HttpServer(
-                application, "127.0.0.1", 0, before_stop=public.end_streams, limits=limits
+                application, "127.0.0.1", 0, before_stop=public.end_streams, limits=limits, tls=tls
             )
             async with running(http, at_most=300):
-                url = f"http://127.0.0.1:{http.port}"
+                url = f"http{'' if tls is None else 's'}://127.0.0.1:{http.port}"
                 yield ApiUnderTest(url, public, database, blobs, metrics, http.connections)
         finally:
             for task in background:

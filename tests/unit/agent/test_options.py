@@ -14,10 +14,10 @@ from dataplane.agent.ledger.journal import LedgerError
 from dataplane.agent.link.channel import DialError
 from dataplane.agent.link.connection import RefusedError
 from dataplane.agent.main import pods
-from dataplane.agent.proxy.certificates import CertificateError
 from dataplane.agent.runtimes.connectors.client import Endpoint
 from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
 from dataplane.agent.settings import PREFIX, KubernetesSettings, ProcessSettings, Settings
+from shared.kit.certificates import CertificateError
 from shared.kit.settings import SettingsError, read
 from shared.kit.settings.options import given_by
 

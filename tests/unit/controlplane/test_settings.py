@@ -24,6 +24,12 @@ REQUIRED = {
     "VOLARY_CLUSTER_TOKEN": "t" * 20,
 }
 
+LOGINS = {
+    "VOLARY_AUTH": "oidc",
+    "VOLARY_SEALING_KEY": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=",
+}
+TLS = {"VOLARY_TLS_CERT_FILE": "tls.crt", "VOLARY_TLS_KEY_FILE": "tls.key"}
+
 
 def settings(**changed: str) -> Settings:
     return Settings.from_environment({**REQUIRED, **changed})
@@ -117,6 +123,41 @@ def test_misspelt_setting_is_logged_with_the_nearest_one(
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "volary.example"])  # noqa: S104
 def test_host_setting_outside_loopback_is_refused(host: str) -> None:
     assert "is not this machine's loopback" in refused(VOLARY_HOST=host)
+    assert "VOLARY_AUTH=oidc" in refused(VOLARY_HOST=host, **TLS)
+    assert "VOLARY_TLS_CERT_FILE" in refused(VOLARY_HOST=host, **LOGINS)
+
+
+def test_host_setting_outside_loopback_needs_logins_and_tls() -> None:
+    listeners = settings(VOLARY_HOST="0.0.0.0", **LOGINS, **TLS).listeners  # noqa: S104
+    assert listeners.public_url == "https://localhost:8100"
+    assert listeners.link_host == "127.0.0.1"
+    behind = {"VOLARY_PLAINTEXT_FOR_PROXIES": "true", "VOLARY_TRUSTED_PROXIES": "10.0.0.0/8, ::1"}
+    given = settings(VOLARY_HOST="::", **LOGINS, **behind).listeners
+    assert [str(each) for each in given.tls.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"VOLARY_TLS_CERT_FILE": "tls.crt"}, "VOLARY_TLS_KEY_FILE"),
+        ({"VOLARY_TLS_KEY_FILE": "tls.key"}, "VOLARY_TLS_CERT_FILE"),
+        ({"VOLARY_PLAINTEXT_FOR_PROXIES": "true"}, "set VOLARY_TRUSTED_PROXIES"),
+        ({"VOLARY_TRUSTED_PROXIES": "10.0.0.1/8"}, "an address or a network"),
+        ({**TLS, "VOLARY_PUBLIC_URL": "http://v.example"}, "https:// address"),
+        (
+            {
+                **TLS,
+                "VOLARY_TRUSTED_PROXIES": "10.0.0.1",
+                "VOLARY_PLAINTEXT_FOR_PROXIES": "true",
+            },
+            "unset one of them",
+        ),
+    ],
+)
+def test_tls_settings_that_contradict_each_other_are_refused(
+    changed: Mapping[str, str], complaint: str
+) -> None:
+    assert complaint in refused(**changed)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])

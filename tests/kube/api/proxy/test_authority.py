@@ -14,7 +14,7 @@ from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.objects import Name
 from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.authority import Authority
-from dataplane.agent.proxy.certificates import CertificateError
+from shared.kit.certificates import CertificateError
 from shared.kit.clock import SystemClock
 from tests.fakes.clock import FakeClock
 from tests.kube.api.proxy.control import Control

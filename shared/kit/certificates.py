@@ -1,8 +1,13 @@
-"""Create certificates in memory: the proxy's own authority, and server certificates it signs."""
+"""
+Makes certificates in memory: a private authority, and the server certificates that it signs.
+
+For servers whose clients get the authority's certificate from us: the agent's API proxy, and a
+control plane on one machine. Nothing here reads or writes a file.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 
 from cryptography import x509
@@ -10,8 +15,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from dataplane.agent.proxy import proxy_limits
 from shared.kit.settings import SettingsError
+
+CLOCK_SKEW = timedelta(minutes=10)
+"""Certificates are valid this long before they are made, for clients whose clocks are behind."""
 
 
 class CertificateError(SettingsError):
@@ -32,12 +39,12 @@ class Issued:
     until: datetime
 
 
-def make_authority(now: datetime) -> KeyPair:
+def make_authority(name: str, now: datetime, *, lasts: timedelta) -> KeyPair:
+    """Make an authority; ``name`` is its subject, and must not be that of what it signs."""
     key = ec.generate_private_key(ec.SECP256R1())
-    # Not the subject of what it signs: that would look self-signed.
-    name = _name("volary-proxy authority")
+    subject = _name(name)
     certificate = (
-        _builder(name, name, key.public_key(), now, now + proxy_limits.CA_LASTS)
+        _builder(subject, subject, key.public_key(), now, now + lasts)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -46,29 +53,33 @@ def make_authority(now: datetime) -> KeyPair:
     return KeyPair(_pem(certificate), _key_pem(key))
 
 
-def issue(authority: KeyPair, projects: Sequence[str], now: datetime) -> Issued:
-    """Sign a server certificate for ``projects``, names or addresses; return its whole chain."""
+def issue(
+    authority: KeyPair, subject: str, hosts: Sequence[str], now: datetime, *, lasts: timedelta
+) -> Issued:
+    """
+    Sign a server certificate for ``hosts``, names or addresses; return its whole chain.
+
+    It ends no later than the authority. CertificateError: the authority cannot sign it.
+    """
     try:
         ca_certificate = x509.load_pem_x509_certificate(authority.certificate)
         ca_key = serialization.load_pem_private_key(authority.key, password=None)
     except (ValueError, TypeError) as error:
-        raise CertificateError("the proxy's authority is not a certificate with its key") from error
+        raise CertificateError("the authority is not a certificate with its key") from error
     if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
-        raise CertificateError("the key of the proxy's authority is not an elliptic curve key")
-    until = min(now + proxy_limits.CERTIFICATE_LASTS, ca_certificate.not_valid_after_utc)
+        raise CertificateError("the authority's key is not an elliptic curve key")
+    until = min(now + lasts, ca_certificate.not_valid_after_utc)
     if until <= now:
         raise CertificateError(
-            "the proxy's authority has expired; delete its Secret and restart the agent"
+            "the authority has expired; delete it and restart, and a new one is created"
         )
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
-        _builder(_name("volary-proxy"), ca_certificate.subject, key.public_key(), now, until)
+        _builder(_name(subject), ca_certificate.subject, key.public_key(), now, until)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(
-            x509.SubjectAlternativeName([_place(place) for place in projects]), critical=False
-        )
+        .add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()),
             critical=False,
@@ -91,7 +102,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - proxy_limits.CLOCK_SKEW)
+        .not_valid_before(now - CLOCK_SKEW)
         .not_valid_after(until)
     )
 
@@ -110,11 +121,11 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _place(place: str) -> x509.GeneralName:
+def _host(host: str) -> x509.GeneralName:
     try:
-        return x509.IPAddress(ip_address(place))
+        return x509.IPAddress(ip_address(host))
     except ValueError:
-        return x509.DNSName(place)
+        return x509.DNSName(host)
 
 
 def _name(text: str) -> x509.Name:

@@ -1,0 +1,58 @@
+"""The certificate of the HTTP port: a TLS context that follows its files, with metrics."""
+
+import ssl
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from controlplane.web.peers import Peers
+from controlplane.web.tls_settings import TlsSettings
+from shared.kit.certificate_files import CertificateFiles
+from shared.kit.clock import Clock
+from shared.kit.tls import load_pair, make_server_context
+
+ALPN = ("http/1.1",)
+
+
+class PortCertificate:
+    """``context`` always has the last valid pair of the files, while :meth:`run` runs."""
+
+    def __init__(self, files: CertificateFiles, metrics: CollectorRegistry) -> None:
+        self.context: ssl.SSLContext = make_server_context(ALPN)
+        self._files = files
+        files.listen(lambda pair: load_pair(self.context, pair))
+        _gauge(
+            metrics,
+            "volary_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate of the HTTP port expires",
+            lambda: files.until.timestamp(),  # noqa: PLW0108  # ``until`` changes
+        )
+        _gauge(
+            metrics,
+            "volary_tls_certificate_failed_reloads",
+            "New certificates of the HTTP port that could not be used, since the start",
+            lambda: files.failed_reloads,
+        )
+
+    async def run(self) -> None:
+        """Read the files again when they change, until cancelled."""
+        await self._files.run()
+
+
+def open_certificate(
+    settings: TlsSettings, clock: Clock, metrics: CollectorRegistry
+) -> PortCertificate | None:
+    """Read the certificate's files; None without TLS. CertificateError: they cannot be used."""
+    if settings.files is None:
+        return None
+    return PortCertificate(CertificateFiles(*settings.files, clock), metrics)
+
+
+def make_peers(settings: TlsSettings) -> Peers:
+    return Peers(settings.trusted_proxies, requires_proxy=settings.plaintext_for_proxies)
+
+
+def _gauge(
+    metrics: CollectorRegistry, name: str, description: str, read: Callable[[], float]
+) -> None:
+    Gauge(name, description, registry=metrics).set_function(read)
