@@ -11,8 +11,8 @@ from shared.model.ids import OrgName
 
 Subject = NewType("Subject", str)
 """
-Who acts: "anonymous", "user:<uuid>", "serviceaccount:<uuid>", "attempt:<uuid>", or
-"operator:<login>" for commands that go straight to the database.
+Who acts: "anonymous", "user:<uuid>", "serviceaccount:<uuid>", "attempt:<uuid>", "agent:<cluster>",
+or "operator:<login>" for commands that go straight to the database.
 """
 
 

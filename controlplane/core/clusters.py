@@ -17,6 +17,7 @@ class ClusterSpec:
     cordoned: bool
     draining: bool
     pool: str
+    renew_serial: str = ""  # the certificate that its agent has to renew now
 
     @property
     def takes_work(self) -> bool:
@@ -72,6 +73,8 @@ class ClusterStatus:
     load: AgentLoad
     leased: int  # attempts leased to it, by the control plane's count
     unaccepted: int  # of these, not accepted by its agent yet
+    cloned_at: datetime | None = None  # when two agents with its identity were last seen
+    cloned: str = ""  # which
 
     @property
     def standing(self) -> Standing:

@@ -1,5 +1,5 @@
 """
-Validates names of projects, domains, runs, actions, queues and pools.
+Validates names of projects, domains, runs, actions, queues, clusters and pools.
 
 Names end up in URLs and in object keys. flyteidl2's own rules limit their length; these also
 limit their characters. Each parser raises InvalidError.
@@ -9,7 +9,7 @@ import re
 
 from controlplane.core.errors import InvalidError
 from controlplane.core.layout import RESERVED_PROJECTS
-from shared.model.ids import ActionName, DomainName, ProjectName, RunName
+from shared.model.ids import ActionName, ClusterName, DomainName, ProjectName, RunName
 
 MAX_LABEL = 63
 MAX_RUN_NAME = 30
@@ -55,6 +55,12 @@ def parse_queue(name: str) -> str:
             "queue, which has no limits; choose another name"
         )
     return name
+
+
+def parse_cluster(name: str) -> ClusterName:
+    """Validate the name of a cluster to create."""
+    _check("cluster", name, _LABEL, MAX_LABEL, "small letters, digits and dashes")
+    return ClusterName(name)
 
 
 def parse_pool(name: str) -> str:

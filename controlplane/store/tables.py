@@ -1,5 +1,6 @@
 """
-Defines the schema; ``identity_tables`` and ``credential_tables`` have those of people and logins.
+Defines the schema; ``identity_tables`` and ``credential_tables`` have those of people and logins,
+``agent_tables`` those of agents' identity.
 
 ``org`` leads every key of tenant data, and row-level security (``migrations``) restricts each of
 these tables to the transaction's org.
@@ -30,12 +31,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from controlplane.store import columns, credential_tables, identity_tables
+from controlplane.store import agent_tables, columns, credential_tables, identity_tables
 from controlplane.store.columns import at as _at, text_column as _text
 from shared.model.phases import TERMINAL
 
 metadata = columns.metadata
 _OTHER_MODULES = (
+    agent_tables,
     credential_tables,
     identity_tables,
 )  # imported, so that the metadata has their tables
@@ -394,6 +396,10 @@ clusters = Table(
     Column("seen_served", Interval, nullable=False, server_default="0"),
     # Public key of its agent, to which secrets are sealed: a SubjectPublicKeyInfo.
     Column("secrets_key", LargeBinary, nullable=False, server_default=""),
+    # When two agents with the same identity were last seen, and which; NULL: never.
+    _at("cloned_at", nullable=True),
+    _text("cloned"),
+    _text("renew_serial"),  # the certificate that its agent has to renew now
     _at("created_at"),
 )
 

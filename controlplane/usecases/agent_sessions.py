@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from controlplane.core.agent_identity import Refusal, describe_refusal
 from controlplane.core.clusters import AgentInfo, AgentLoad, ClusterSpec
 from controlplane.core.errors import BusyError, UnauthenticatedError, UnavailableError
 from controlplane.core.fair_scheduler import FairScheduler
@@ -25,6 +26,7 @@ from controlplane.store.notify.changes import notify_own_work
 from controlplane.store.resources import clusters
 from controlplane.store.resources.clusters import ClusterRef
 from controlplane.store.resources.specs import find_specs
+from controlplane.usecases.agents.identities import admit
 from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
@@ -43,6 +45,14 @@ MAX_HEARTBEATS_WAITING = 20_000  # a session has one at a time
 
 class SupersededError(Exception):
     """A newer session of the same cluster has superseded this one."""
+
+
+class RefusedCertificateError(UnauthenticatedError):
+    """The agent's certificate opens no session; ``refusal`` says why."""
+
+    def __init__(self, refusal: Refusal, cluster: str) -> None:
+        super().__init__(describe_refusal(refusal, cluster))
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +112,16 @@ class AgentSessions:
             )
         return cluster
 
-    async def open(self, cluster: ClusterRef, agent: AgentInfo) -> AgentSessionRef:
-        """Open a session and supersede every older one of the cluster."""
+    async def open(
+        self, cluster: ClusterRef, agent: AgentInfo, *, serial: str = ""
+    ) -> AgentSessionRef:
+        """
+        Open a session and supersede every older one of the cluster.
+
+        ``serial``: of the agent's certificate, which this confirms; RefusedCertificateError.
+        """
+        refusal: Refusal | None = None
+        epoch = 0
         if agent.secrets_key and not is_public_key(agent.secrets_key):
             # One bad key would prevent sealing to all of the org's clusters.
             log.warning(
@@ -112,10 +130,15 @@ class AgentSessions:
             agent = replace(agent, secrets_key=b"")
         async with self._database.for_org(cluster.org) as tx:
             now = self._clock.now()
-            epoch = await clusters.open_agent_session(tx, cluster.name, agent, now)
-            # Assignments sent on the old stream and not accepted: requeue them.
-            if await dispatches.return_unaccepted(tx, cluster.name, now):
-                await notify_own_work(tx)
+            if serial:
+                refusal = await admit(tx, self._clock, cluster.name, serial, agent.instance_id)
+            if refusal is None:
+                epoch = await clusters.open_agent_session(tx, cluster.name, agent, now)
+                # Assignments sent on the old stream and not accepted: requeue them.
+                if await dispatches.return_unaccepted(tx, cluster.name, now):
+                    await notify_own_work(tx)
+        if refusal is not None:  # after the commit, which notes a clone
+            raise RefusedCertificateError(refusal, cluster.name)
         return AgentSessionRef(cluster, epoch)
 
     async def close(self, session: AgentSessionRef) -> None:

@@ -111,8 +111,10 @@ class SimAgentSessions(AgentSessions):
         named = {each.name: each for each in CLUSTERS}
         return await self._postgres.run(lambda: named[ClusterName(token)])
 
-    async def open(self, cluster: ClusterRef, agent: AgentInfo) -> AgentSessionRef:
-        del agent
+    async def open(
+        self, cluster: ClusterRef, agent: AgentInfo, *, serial: str = ""
+    ) -> AgentSessionRef:
+        del agent, serial
         epoch = await self._postgres.run(lambda: self._store.open_session(cluster.name))
         return AgentSessionRef(cluster, epoch)
 

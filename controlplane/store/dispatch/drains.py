@@ -142,6 +142,8 @@ def _parse(row: Row[tuple[object, ...]]) -> ClusterStatus:
         ),
         leased=row.leased,
         unaccepted=row.unaccepted,
+        cloned_at=row.cloned_at,
+        cloned=row.cloned,
     )
 
 

@@ -52,7 +52,7 @@ RETURNING epoch
 # FOR SHARE: transactions of one session run concurrently, but none concurrently with the opening
 # of a new session.
 _SPEC = statement("""
-SELECT cordoned, draining_since, wanted_version, pool FROM clusters
+SELECT cordoned, draining_since, wanted_version, pool, renew_serial FROM clusters
 WHERE org = :org AND cluster = :cluster AND epoch = :epoch FOR SHARE
 """)
 
@@ -61,7 +61,7 @@ UPDATE clusters
 SET seen_at = :now, seen_served = (SELECT served FROM control_clock), connected = true,
     held = :held, running = :running, slots = :slots, counted_at = :counted_at
 WHERE org = :org AND cluster = :cluster AND epoch = :epoch
-RETURNING cordoned, draining_since, wanted_version, pool
+RETURNING cordoned, draining_since, wanted_version, pool, renew_serial
 """)
 
 # Skips locked rows, so that one busy cluster does not delay the heartbeats of the others.
@@ -76,7 +76,40 @@ UPDATE clusters c
 SET seen_at = :now, seen_served = (SELECT served FROM control_clock), connected = true,
     held = f.held, running = f.running, slots = f.slots, counted_at = f.counted_at
 FROM free f WHERE c.org = f.org AND c.cluster = f.cluster
-RETURNING c.cluster, c.epoch, c.cordoned, c.draining_since, c.wanted_version, c.pool
+RETURNING c.cluster, c.epoch, c.cordoned, c.draining_since, c.wanted_version, c.pool,
+          c.renew_serial
+""")
+
+_CREATE = statement("""
+INSERT INTO clusters (org, cluster, pool, token_digest, created_at)
+VALUES (:org, :cluster, :pool, :digest, :now) ON CONFLICT DO NOTHING RETURNING cluster
+""")
+
+_COUNT = statement("SELECT count(*) AS number FROM clusters WHERE org = :org")
+
+_LOCK = statement("""
+SELECT cluster FROM clusters WHERE org = :org AND cluster = :cluster FOR UPDATE
+""")
+
+# The epoch fences the session: it can commit nothing from now on.
+_END_IDENTITY = statement("""
+UPDATE clusters
+SET epoch = epoch + 1, connected = false, token_digest = :digest, cloned_at = NULL, cloned = '',
+    renew_serial = ''
+WHERE org = :org AND cluster = :cluster
+""")
+
+_NOTE_CLONE = statement("""
+UPDATE clusters c
+SET cloned_at = :now, cloned = :what, renew_serial = :renew, wanted_version = c.wanted_version + 1
+FROM clusters b
+WHERE c.org = :org AND c.cluster = :cluster AND b.org = c.org AND b.cluster = c.cluster
+RETURNING b.cloned_at
+""")
+
+_CLEAR_RENEWAL = statement("""
+UPDATE clusters SET renew_serial = '', wanted_version = wanted_version + 1
+WHERE org = :org AND cluster = :cluster AND renew_serial <> ''
 """)
 
 _CLOSED = statement("""
@@ -104,6 +137,47 @@ async def list_orgs(tx: FleetTx) -> Sequence[OrgName]:
 async def save_cluster(tx: OrgTx, cluster: ClusterName, digest: bytes, now: datetime) -> None:
     """Create the cluster, or replace its token."""
     await tx.execute(_SAVE, {"cluster": cluster, "digest": digest, "now": now})
+
+
+async def create_cluster(
+    tx: OrgTx, cluster: ClusterName, pool: str, digest: bytes, now: datetime
+) -> bool:
+    """Create a cluster; False if it exists."""
+    values = {"cluster": cluster, "pool": pool, "digest": digest, "now": now}
+    return bool(await tx.rows(_CREATE, values))
+
+
+async def count_clusters(tx: OrgTx) -> int:
+    number: int = (await tx.rows(_COUNT))[0].number
+    return number
+
+
+async def lock_cluster(tx: OrgTx, cluster: ClusterName) -> bool:
+    """Lock a cluster until the end of the transaction; False if it does not exist."""
+    return bool(await tx.rows(_LOCK, {"cluster": cluster}))
+
+
+async def end_identity(tx: OrgTx, cluster: ClusterName, digest: bytes) -> None:
+    """End a cluster's session, and replace the digest of its shared token by one of no token."""
+    await tx.execute(_END_IDENTITY, {"cluster": cluster, "digest": digest})
+
+
+async def note_clone(
+    tx: OrgTx, cluster: ClusterName, what: str, renew_serial: str, now: datetime
+) -> datetime | None:
+    """
+    Note that two agents have the cluster's identity; return when that was last noted.
+
+    The agent with the session has to renew the certificate ``renew_serial``, unless it is "".
+    """
+    values = {"cluster": cluster, "what": what, "renew": renew_serial, "now": now}
+    before: datetime | None = (await tx.rows(_NOTE_CLONE, values))[0].cloned_at
+    return before
+
+
+async def clear_renewal(tx: OrgTx, cluster: ClusterName) -> None:
+    """Note that the cluster's agent has renewed its certificate."""
+    await tx.execute(_CLEAR_RENEWAL, {"cluster": cluster})
 
 
 async def open_agent_session(
@@ -189,4 +263,5 @@ def _parse_spec(row: Row[tuple[object, ...]]) -> ClusterSpec:
         cordoned=row.cordoned,
         draining=row.draining_since is not None,
         pool=row.pool,
+        renew_serial=row.renew_serial,
     )

@@ -9,18 +9,22 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
 from sqlalchemy import event, text
 
+from controlplane.authn.agent_authority import AuthoritySet
 from controlplane.core.callers import Caller
 from controlplane.core.identity import NewBinding, NewInvitation, PrincipalKind
 from controlplane.core.lists import Listing
 from controlplane.core.roles import CONTRIBUTOR, VIEWER
 from controlplane.core.runs import RunScope
 from controlplane.core.tasks import TaskScope
+from controlplane.store.agents import certificates
 from controlplane.store.resources import lists, projects, tasks
+from controlplane.usecases.agents.enrolment import Enrolments
 from shared.model.ids import OrgName
 from tests.factories import ORG
 from tests.integration.identity.conftest import World, user_of
@@ -59,7 +63,12 @@ async def bob(world: World) -> Caller:
         await world.invitations.create(caller, NewInvitation(role=CONTRIBUTOR))
         bound = NewBinding(kind=PrincipalKind.USER, principal=str(user_of(bob)), role="runner")
         await world.roles.bind(caller, bound)
+        await enrolments_of(world).create_cluster(caller, "c1")
     return theirs
+
+
+def enrolments_of(world: World) -> Enrolments:
+    return Enrolments(world.database, world.clock, AuthoritySet())
 
 
 def reads(world: World, caller: Caller) -> Mapping[str, Callable[[], Awaitable[Any]]]:
@@ -76,6 +85,8 @@ def reads(world: World, caller: Caller) -> Mapping[str, Callable[[], Awaitable[A
         "accounts": lambda: world.accounts.list(caller, ALL),
         "keys": lambda: world.accounts.list_keys(caller, ALL),
         "invitations": lambda: world.invitations.list(caller, ALL),
+        "enrolments": lambda: enrolments_of(world).list(caller),
+        "certificates": lambda: of_store(lambda tx: certificates.list_certificates(tx, uuid4())),
         "audit log": lambda: world.audit.list(caller, ALL),
         "chain": lambda: world.audit.verify(caller),
         "projects": lambda: of_store(
@@ -117,6 +128,7 @@ async def test_org_changes_only_its_own_rows_when_the_org_predicates_are_deleted
         await world.orgs.rename(world.owner, "Renamed")
         await world.roles.update(world.owner, "runner", permissions=["task:read"])
         await world.members.remove(world.owner, user_of(bob))
+        await enrolments_of(world).revoke(world.owner, "c1")
         async with world.database.for_org(ORG) as tx:
             for table in ("api_keys", "invitations", "role_bindings", "service_accounts"):
                 await tx.connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608

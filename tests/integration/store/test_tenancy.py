@@ -79,6 +79,8 @@ def _insertion(table: Table, org: str) -> str:
 def _literal(column: "Column[object]", org: str) -> str:
     if column.name == "org":
         return f"'{org}'"
+    if column.name == "cluster":
+        return f"'c-of-{org}'"  # foreign keys refer to rows of the same org
     match column.type:
         case Boolean():
             return "false"

@@ -1,0 +1,1 @@
+"""Stores the identity of agents: authorities, enrolments, certificates."""

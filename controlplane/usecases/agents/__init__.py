@@ -1,0 +1,1 @@
+"""Use cases of agents' identity: authorities, enrolment, certificates."""

@@ -1,0 +1,1 @@
+"""Agents enrol, renew and are revoked: on a real database, and over real TLS."""
