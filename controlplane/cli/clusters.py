@@ -5,15 +5,8 @@ from datetime import timedelta
 
 import click
 
-from controlplane.cli.operations import (
-    CommandContext,
-    Duration,
-    ago,
-    render_fields,
-    span,
-    table,
-    with_context,
-)
+from controlplane.cli.operations import CommandContext, Duration, with_context
+from controlplane.cli.tables import ago, render_fields, span, table
 from controlplane.core.clusters import Attestation, ClusterStatus, LeasedAttempt
 from shared.model.ids import ClusterName
 

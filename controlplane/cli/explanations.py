@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import click
 
-from controlplane.cli.operations import CommandContext, span, table, with_context
+from controlplane.cli.operations import CommandContext, with_context
+from controlplane.cli.tables import span, table
 from controlplane.core import names
 from controlplane.core.errors import InvalidError
 from controlplane.core.explanations import Explained

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -93,52 +93,6 @@ class Duration(click.ParamType[timedelta]):
         if not number.isdecimal() or len(number) > 9:
             self.fail(f"{text!r} is not a duration; write 90s, 10m or 2h", param, ctx)
         return timedelta(seconds=int(number) * (unit or 1))
-
-
-def table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[str]:
-    """Format rows below their titles, each column as wide as its widest cell."""
-    lines = [list(titles), *([_cell(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(titles))]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        yield "  ".join(cells).rstrip()
-
-
-def render_fields(values: Mapping[str, object]) -> Iterable[str]:
-    """Format names and values, one pair a line."""
-    width = max(len(name) for name in values)
-    for name, value in values.items():
-        yield f"{name.ljust(width)}  {_cell(value)}".rstrip()
-
-
-def ago(at: datetime | None, now: datetime) -> str:
-    """Format the time since ``at``, as in "2m 3s ago"."""
-    return "never" if at is None else f"{span(now - at)} ago"
-
-
-def span(length: timedelta) -> str:
-    """Format a duration in its two largest units."""
-    seconds = max(0, int(length.total_seconds()))
-    days, hours, minutes = seconds // 86_400, seconds // 3_600 % 24, seconds // 60 % 60
-    if days:
-        return f"{days}d {hours}h"
-    if hours:
-        return f"{hours}h {minutes}m"
-    if minutes:
-        return f"{minutes}m {seconds % 60}s"
-    return f"{seconds}s" if seconds else f"{max(0.0, length.total_seconds()):.1f}s"
-
-
-def _cell(value: object) -> str:
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case datetime():
-            return value.isoformat(timespec="seconds")
-        case _:
-            return str(value)
 
 
 def _plain(value: object) -> object:

@@ -2,7 +2,8 @@
 
 import click
 
-from controlplane.cli.operations import CommandContext, table, with_context
+from controlplane.cli.operations import CommandContext, with_context
+from controlplane.cli.tables import table
 from controlplane.core.queues import QueueChange, QueueStatus
 
 _LIMIT = click.IntRange(min=0)

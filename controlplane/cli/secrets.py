@@ -11,7 +11,8 @@ from typing import BinaryIO
 
 import click
 
-from controlplane.cli.operations import CommandContext, table, with_context
+from controlplane.cli.operations import CommandContext, with_context
+from controlplane.cli.tables import table
 from controlplane.core.secrets import SecretStatus, SecretType, parse_secret_name
 from shared.kit.secrets import SecretBytes
 from shared.model.ids import OrgName

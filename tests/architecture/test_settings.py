@@ -15,6 +15,10 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = {controlplane.PREFIX: controlplane.Settings, agent.PREFIX: agent.Settings}
 
 OTHERS = {
+    **dict.fromkeys(
+        ("VOLARY_API_KEY", "VOLARY_CA_FILE", "VOLARY_CONTEXT", "VOLARY_URL"),
+        "options of volary's remote commands",
+    ),
     "VOLARY_ATTEMPT": "the runtimes', in a task",
     "VOLARY_COPILOT_HANDOFF": "the copilot's",
     "VOLARY_ON_DISCONNECT": "a task's",

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from controlplane.cli import main
-from controlplane.cli.operations import Duration, _plain as plain, ago, render_fields, span, table
+from controlplane.cli.operations import Duration, _plain as plain
+from controlplane.cli.tables import ago, render_fields, span, table
 from controlplane.embedded.connectivity import database_url_of
 from controlplane.embedded.errors import UpError
 from shared.model.phases import Phase
