@@ -149,7 +149,12 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 public_url=settings.listeners.public_url,
                 has_logins=logins is not None,
             ),
-            **make_platform(database, clock, self_service_orgs=settings.logins.self_service_orgs),
+            **make_platform(
+                database,
+                clock,
+                public_url=settings.listeners.public_url,
+                self_service_orgs=settings.logins.self_service_orgs,
+            ),
         },
         Interceptors(authn, CallMetrics(metrics), clock),
     )

@@ -6,22 +6,46 @@ A part of ``main``.
 
 from collections.abc import Mapping
 
+from controlplane.api.platform.accounts import ApiKeyService, ServiceAccountService
+from controlplane.api.platform.audit import AuditService
+from controlplane.api.platform.invitations import EmailDomainService, InvitationService
 from controlplane.api.platform.members import MemberService
 from controlplane.api.platform.orgs import OrgService
+from controlplane.api.platform.roles import RoleBindingService, RoleService
+from controlplane.api.platform.sessions import SessionService
 from controlplane.store.database import Database
+from controlplane.usecases.identity.accounts import ServiceAccounts
+from controlplane.usecases.identity.audit import Audit
+from controlplane.usecases.identity.invitations import Invitations
 from controlplane.usecases.identity.members import Members
 from controlplane.usecases.identity.orgs import Orgs
+from controlplane.usecases.identity.roles import Roles
+from controlplane.usecases.identity.sessions import Sessions
+from controlplane.usecases.identity.users import Users
+from controlplane.usecases.token_families import TokenFamilies
 from shared.kit.clock import Clock
 
 PACKAGE = "volary.platform.v1"
 
 
 def make_platform(
-    database: Database, clock: Clock, *, self_service_orgs: bool
+    database: Database, clock: Clock, *, public_url: str, self_service_orgs: bool
 ) -> Mapping[str, object]:
     """Build the services; ``self_service_orgs``: every person may create an org."""
+    orgs = Orgs(database, clock, self_service=self_service_orgs)
+    accounts, roles = ServiceAccounts(database, clock), Roles(database, clock)
+    invitations, users = Invitations(database, clock), Users(database, clock)
+    sessions = Sessions(database, TokenFamilies(database, clock))
     served: Mapping[str, object] = {
+        "ApiKeyService": ApiKeyService(accounts, public_url),
+        "AuditService": AuditService(Audit(database)),
+        "EmailDomainService": EmailDomainService(orgs),
+        "InvitationService": InvitationService(invitations, users, public_url),
         "MemberService": MemberService(Members(database, clock)),
-        "OrgService": OrgService(Orgs(database, clock, self_service=self_service_orgs)),
+        "OrgService": OrgService(orgs),
+        "RoleBindingService": RoleBindingService(roles),
+        "RoleService": RoleService(roles),
+        "ServiceAccountService": ServiceAccountService(accounts),
+        "SessionService": SessionService(sessions),
     }
     return {f"{PACKAGE}.{name}": service for name, service in served.items()}

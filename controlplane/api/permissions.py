@@ -199,6 +199,29 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "TaskSpecToLaunchFormJson": Access.UNBUILT,
         "JsonValuesToLiterals": Access.UNBUILT,
     },
+    "volary.platform.v1.ApiKeyService": {
+        "CreateApiKey": Permission.SERVICE_ACCOUNT_WRITE,
+        "GetApiKey": Permission.SERVICE_ACCOUNT_READ,
+        "ListApiKeys": Permission.SERVICE_ACCOUNT_READ,
+        "RevokeApiKey": Permission.SERVICE_ACCOUNT_WRITE,
+        "RotateApiKey": Permission.SERVICE_ACCOUNT_WRITE,
+    },
+    "volary.platform.v1.AuditService": {
+        "ListAuditRecords": Permission.AUDIT_READ,
+        "VerifyAuditLog": Permission.AUDIT_READ,
+    },
+    "volary.platform.v1.EmailDomainService": {
+        "AllowEmailDomain": Permission.ORG_WRITE,
+        "ListEmailDomains": Permission.ORG_READ,
+        "ForbidEmailDomain": Permission.ORG_WRITE,
+    },
+    "volary.platform.v1.InvitationService": {
+        "CreateInvitation": Permission.MEMBER_WRITE,
+        "GetInvitation": Permission.MEMBER_READ,
+        "ListInvitations": Permission.MEMBER_READ,
+        "WithdrawInvitation": Permission.MEMBER_WRITE,
+        "AcceptInvitation": Access.KNOWN,  # the invitation's token is the permission
+    },
     "volary.platform.v1.MemberService": {
         "GetMember": Permission.MEMBER_READ,
         "ListMembers": Permission.MEMBER_READ,
@@ -210,5 +233,30 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "GetOrg": Permission.ORG_READ,
         "UpdateOrg": Permission.ORG_WRITE,
         "ListOrgs": Access.KNOWN,  # one's own
+    },
+    "volary.platform.v1.RoleBindingService": {
+        "CreateRoleBinding": Permission.MEMBER_WRITE,
+        "GetRoleBinding": Permission.MEMBER_READ,
+        "ListRoleBindings": Permission.MEMBER_READ,
+        "DeleteRoleBinding": Permission.MEMBER_WRITE,
+    },
+    "volary.platform.v1.RoleService": {
+        "CreateRole": Permission.ROLE_WRITE,
+        "GetRole": Permission.ROLE_READ,
+        "ListRoles": Permission.ROLE_READ,
+        "UpdateRole": Permission.ROLE_WRITE,
+        "DeleteRole": Permission.ROLE_WRITE,
+        "ListPermissions": Access.KNOWN,  # the same in every org
+    },
+    "volary.platform.v1.ServiceAccountService": {
+        "CreateServiceAccount": Permission.SERVICE_ACCOUNT_WRITE,
+        "GetServiceAccount": Permission.SERVICE_ACCOUNT_READ,
+        "ListServiceAccounts": Permission.SERVICE_ACCOUNT_READ,
+        "UpdateServiceAccount": Permission.SERVICE_ACCOUNT_WRITE,
+        "DeleteServiceAccount": Permission.SERVICE_ACCOUNT_WRITE,
+    },
+    "volary.platform.v1.SessionService": {
+        "ListSessions": Access.KNOWN,  # one's own; a member's with member:write
+        "RevokeSession": Access.KNOWN,
     },
 }

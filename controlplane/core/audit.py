@@ -47,6 +47,15 @@ class AuditPage:
     token: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCheck:
+    """Result of checking a part of the log: up to which record, whether that is the last one."""
+
+    checked_to: int
+    complete: bool
+    broken: "BrokenChain | None" = None
+
+
 @dataclass(frozen=True, slots=True)
 class BrokenChain:
     """The first record at which an org's chain breaks; the number is the one that is expected."""

@@ -1,11 +1,13 @@
 """Orgs, users, members, roles, bindings, service accounts, API keys and invitations."""
 
 import re
+from base64 import b64encode
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NewType
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from controlplane.core.callers import Permission, Subject
@@ -26,6 +28,7 @@ MAX_ROLES = 200
 MAX_BINDINGS = 10_000
 MAX_SERVICE_ACCOUNTS = 1_000
 MAX_API_KEYS = 5_000
+MAX_KEY_OVERLAP = timedelta(days=30)
 MAX_INVITATIONS = 1_000
 MAX_EMAIL_DOMAINS = 100
 
@@ -221,6 +224,13 @@ class EmailDomain:
 def link_to_join(public_url: str, token: SecretText) -> str:
     """Return the link of an invitation: to the page where it is accepted."""
     return f"{public_url.rstrip('/')}{JOIN_PATH}?invitation={token.reveal()}"
+
+
+def encode_api_key(public_url: str, client_id: str, secret: SecretText, org: OrgName) -> SecretText:
+    """Return an API key as the SDK takes it; it connects to port 443 of the host."""
+    host = urlsplit(public_url).hostname or ""
+    parts = f"{host}:{client_id}:{secret.reveal()}:{org}"
+    return SecretText(b64encode(parts.encode()).decode())
 
 
 def subject_of_user(user: UUID) -> Subject:

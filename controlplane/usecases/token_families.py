@@ -98,12 +98,18 @@ class TokenFamilies:
             await self.revoke(found.family.id, "a refresh token was used twice", peer=peer)
         return None
 
-    async def revoke(self, family: UUID, because: str, *, peer: str = "") -> bool:
-        """Revoke a login with all its tokens; False if there is none, or it was revoked before."""
+    async def revoke(
+        self, family: UUID, because: str, *, peer: str = "", by: Caller | None = None
+    ) -> bool:
+        """
+        Revoke a login with all its tokens; False if there is none, or it was revoked before.
+
+        ``by``: who does so, for the audit log; None: its person, from ``peer``.
+        """
         async with self._database.for_fleet("revoke a token family") as tx:
             revoked = await self._revoke(tx, family, because, self._clock.now())
         if revoked is not None:
-            await self._record("login.revoke", revoked, peer, {"reason": because})
+            await self._record("login.revoke", revoked, peer, {"reason": because}, by=by)
         return revoked is not None
 
     async def find(self, token: SecretText) -> TokenFamily | None:
@@ -128,11 +134,14 @@ class TokenFamilies:
         async with self._database.for_fleet("list token families") as tx:
             return await store.list_live(tx, login, self._clock.now())
 
-    async def revoke_own(self, login: Login, family: UUID) -> None:
-        """Revoke one of a person's logins; NotFoundError if it is not theirs."""
+    async def revoke_own(self, login: Login, family: UUID, *, by: Caller | None = None) -> None:
+        """Revoke one of a person's logins, ``by`` them or another; NotFoundError if not theirs."""
         if family not in {live.family.id for live in await self.list_live(login)}:
-            raise NotFoundError("login", family)
-        await self.revoke(family, "its user ended it")
+            raise NotFoundError("session", family)
+        own = by is None or by.subject == login.subject
+        await self.revoke(
+            family, "its user ended it" if own else "an administrator ended it", by=by
+        )
 
     async def _insert(
         self, tx: FleetTx, token: SecretText, family: TokenFamily, now: datetime
@@ -149,10 +158,16 @@ class TokenFamilies:
         return revoked
 
     async def _record(
-        self, action: str, family: TokenFamily, peer: str, detail: Mapping[str, str]
+        self,
+        action: str,
+        family: TokenFamily,
+        peer: str,
+        detail: Mapping[str, str],
+        *,
+        by: Caller | None = None,
     ) -> None:
-        """Record what happened to a login in its org's audit log, as done by its person."""
+        """Record what happened to a login in its org's audit log, as done by its person or ``by``."""
         org, subject = family.login.org, family.login.subject
-        caller = Caller(subject=subject, org=org, name="", peer=peer)
+        caller = by or Caller(subject=subject, org=org, name="", peer=peer)
         async with self._database.for_org(org) as tx:
             await record(tx, self._clock, caller, action, f"login:{family.id}", detail=detail)

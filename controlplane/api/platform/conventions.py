@@ -5,11 +5,12 @@ Conventions that all RPCs of the platform API share: ids, pages, field masks, ve
 """
 
 import hashlib
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol, TypeVar
 from uuid import UUID
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -17,6 +18,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from controlplane.core.callers import Caller
 from controlplane.core.errors import InvalidError
 from controlplane.core.lists import DEFAULT_LIMIT, MAX_LIMIT, Filter, Listing, Test
+
+T = TypeVar("T")
 
 _DIGEST = 16  # hexadecimal digits of the query's digest in a page token
 
@@ -50,6 +53,17 @@ class ListCall:
     def next_token(self, inner: str) -> str:
         """Return the token of the next page; ``inner`` is the use case's, "" at the end."""
         return f"{self._digest}.{inner}" if inner else ""
+
+    def slice(self, items: Sequence[T], key: Callable[[T], str]) -> tuple[Sequence[T], str]:
+        """
+        Return the page of a short list that is there whole, and the token of the next page.
+
+        The items are in the order of their keys, which are unique.
+        """
+        after, limit = self.listing.token, self.listing.limit
+        rest = [item for item in items if key(item) > after]
+        page = rest[:limit]
+        return page, self.next_token(key(page[-1]) if len(rest) > limit else "")
 
     def _parse_token(self, token: str) -> str:
         if not token:
@@ -105,6 +119,14 @@ def parse_time(message: Timestamp, field: str) -> datetime:
     except (ValueError, OverflowError) as error:
         raise InvalidError(f"{field}: is not a timestamp") from error
     return at
+
+
+def parse_duration(message: Duration, field: str) -> timedelta:
+    try:
+        duration: timedelta = message.ToTimedelta()
+    except (ValueError, OverflowError) as error:
+        raise InvalidError(f"{field}: is not a duration") from error
+    return duration
 
 
 def render_time(at: datetime | None) -> Timestamp | None:

@@ -163,6 +163,15 @@ async def revoke_keys(
     return [row.key_id for row in done]
 
 
+async def set_key_end(tx: OrgTx, key: UUID, ends_at: datetime) -> None:
+    """Set when a key ends by itself."""
+    await tx.connection.execute(
+        update(api_keys)
+        .where(api_keys.c.org == tx.org, api_keys.c.key_id == key)
+        .values(expires_at=ends_at)
+    )
+
+
 async def count_keys(tx: OrgTx) -> int:
     query = select(func.count()).where(api_keys.c.org == tx.org)
     return int((await tx.connection.execute(query)).scalar_one())

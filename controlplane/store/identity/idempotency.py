@@ -1,4 +1,8 @@
-"""Makes creates idempotent: the id that a request made is found by the caller's request id."""
+"""
+Makes creates idempotent: the id that a request made is found by the caller's request id.
+
+Request ids of different callers are different: no caller learns of, or blocks, another's.
+"""
 
 import hashlib
 import json
@@ -10,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import bindparam
 from sqlalchemy.dialects.postgresql import JSONB
 
+from controlplane.core.callers import Subject
 from controlplane.core.errors import AlreadyExistsError, InvalidError
 from controlplane.store.database import OrgTx
 from controlplane.store.statements import statement
@@ -31,6 +36,7 @@ _PRUNE = statement("DELETE FROM idempotent_requests WHERE org = :org AND created
 
 async def claim_request(
     tx: OrgTx,
+    subject: Subject,
     request_id: str,
     method: str,
     request: Mapping[str, object],
@@ -39,7 +45,7 @@ async def claim_request(
     now: datetime,
 ) -> UUID | None:
     """
-    Note that this request makes ``made``; return None, or what the same request made before.
+    Note that this request of ``subject`` makes ``made``; return None, or what it made before.
 
     A request that runs at the same time is waited for. "" claims nothing. AlreadyExistsError:
     the request id was used for another request.
@@ -49,12 +55,13 @@ async def claim_request(
     if len(request_id) > _MAX_REQUEST_ID or not request_id.isprintable():
         raise InvalidError(f"request_id: use at most {_MAX_REQUEST_ID} printable characters")
     await tx.execute(_PRUNE, {"before_at": now - KEPT})
+    key = f"{subject} {request_id}"
     content = json.dumps(request, sort_keys=True, default=str).encode()
     digest = hashlib.sha256(content).digest()
     claimed = await tx.execute(
         _CLAIM,
         {
-            "request_id": request_id,
+            "request_id": key,
             "method": method,
             "digest": digest,
             "response": {"id": str(made)},
@@ -63,7 +70,7 @@ async def claim_request(
     )
     if claimed.first() is not None:
         return None
-    found: Any = (await tx.execute(_FIND, {"request_id": request_id})).one()
+    found: Any = (await tx.execute(_FIND, {"request_id": key})).one()
     if (found.method, found.request_digest) != (method, digest):
         raise AlreadyExistsError(
             f"request id {request_id} was used for another request; choose a new one"

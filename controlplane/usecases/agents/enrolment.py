@@ -285,7 +285,13 @@ class Enrolments:
         self, tx: OrgTx, request_id: str, method: str, request: dict[str, object], new: Enrolment
     ) -> JoinToken | None:
         earlier = await claim_request(
-            tx, request_id, method, request, made=new.id, now=new.created_at
+            tx,
+            Subject(new.created_by),
+            request_id,
+            method,
+            request,
+            made=new.id,
+            now=new.created_at,
         )
         if earlier is None:
             return None

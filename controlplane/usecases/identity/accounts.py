@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from controlplane.core.callers import Caller, Permission
@@ -17,6 +17,7 @@ from controlplane.core.errors import (
 )
 from controlplane.core.identity import (
     MAX_API_KEYS,
+    MAX_KEY_OVERLAP,
     MAX_SERVICE_ACCOUNTS,
     ApiKey,
     CreatedApiKey,
@@ -34,7 +35,7 @@ from controlplane.store.notify.changes import notify_grants
 from controlplane.usecases.identity.audit import record
 from controlplane.usecases.identity.roles import require_all_of
 from shared.kit.clock import Clock
-from shared.kit.secrets import digest_of, new_secret
+from shared.kit.secrets import SecretText, digest_of, new_secret
 from shared.kit.uuids import new_uuid
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,13 @@ class ServiceAccounts:
         async with self._database.for_org(caller.org) as tx:
             request = {"name": shown, "description": about}
             earlier = await claim_request(
-                tx, request_id, "service_account.create", request, made=made, now=now
+                tx,
+                caller.subject,
+                request_id,
+                "service_account.create",
+                request,
+                made=made,
+                now=now,
             )
             if earlier is not None:
                 return await _get(tx, earlier)
@@ -174,39 +181,75 @@ class ServiceAccounts:
         caller.require(Permission.SERVICE_ACCOUNT_WRITE)
         shown = parse_display(name, "name")
         now = self._clock.now()
-        if expires_at is not None and expires_at <= now:
-            raise InvalidError("expires_at: lies in the past; choose a later time")
-        key = ApiKey(
-            id=new_uuid(now),
-            account=account_id,
-            name=shown,
-            created_by=caller.subject,
-            created_at=now,
-            expires_at=expires_at,
-            last_used_at=None,
-            revoked_at=None,
-        )
-        secret = new_secret()
+        key, secret = _new_key(caller, account_id, shown, expires_at, now), new_secret()
         async with self._database.for_org(caller.org) as tx:
             account = await _get(tx, account_id, lock=True)
             await require_all_of(tx, caller, account.subject)
             request = {"account": str(account_id), "name": shown, "expires_at": expires_at}
             earlier = await claim_request(
-                tx, request_id, "api_key.create", request, made=key.id, now=now
+                tx, caller.subject, request_id, "api_key.create", request, made=key.id, now=now
             )
             if earlier is not None:
                 return CreatedApiKey(key=await _get_key(tx, earlier), secret=None)
-            if account.disabled_at is not None:
-                raise NotReadyError(f"service account {account.name} is disabled; enable it first")
-            if await store.count_keys(tx) >= MAX_API_KEYS:
-                raise ExhaustedError(f"an org has at most {MAX_API_KEYS} API keys; delete accounts")
-            await store.create_key(tx, key, digest_of(secret))
+            await _create_key(tx, account, key, secret)
             detail = {"account": account.name, "name": shown}
             await record(
                 tx, self._clock, caller, "api_key.create", f"api_key:{key.id}", detail=detail
             )
         log.info("API key created", extra={"key": str(key.id), "by": caller.subject})
         return CreatedApiKey(key=key, secret=secret)
+
+    async def rotate_key(
+        self,
+        caller: Caller,
+        key_id: UUID,
+        *,
+        overlap: timedelta = timedelta(0),
+        expires_at: datetime | None = None,
+        request_id: str = "",
+    ) -> CreatedApiKey:
+        """
+        Create a successor of a key, which ends after ``overlap``; zero revokes it at once.
+
+        A repeated request returns the successor without its secret. NotFoundError,
+        NotAllowedError, NotReadyError (the key has ended, or the account is disabled).
+        """
+        caller.require(Permission.SERVICE_ACCOUNT_WRITE)
+        if not timedelta(0) <= overlap <= MAX_KEY_OVERLAP:
+            raise InvalidError(f"overlap: must be between zero and {MAX_KEY_OVERLAP.days} days")
+        now = self._clock.now()
+        secret = new_secret()
+        async with self._database.for_org(caller.org) as tx:
+            account = await _get(tx, (await _get_key(tx, key_id)).account, lock=True)
+            await require_all_of(tx, caller, account.subject)
+            old = await _get_key(tx, key_id)  # as it is under the account's lock
+            key = _new_key(caller, account.id, old.name, expires_at, now)
+            request = {"key": str(key_id), "overlap": overlap, "expires_at": expires_at}
+            earlier = await claim_request(
+                tx, caller.subject, request_id, "api_key.rotate", request, made=key.id, now=now
+            )
+            if earlier is not None:
+                return CreatedApiKey(key=await _get_key(tx, earlier), secret=None)
+            if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+                raise NotReadyError(f"API key {key_id} has ended; create another one")
+            await _create_key(tx, account, key, secret)
+            if overlap:
+                ends_at = min(now + overlap, old.expires_at or now + overlap)
+                await store.set_key_end(tx, key_id, ends_at)
+            else:
+                await _revoke(tx, await store.revoke_keys(tx, now, key=key_id), now)
+            detail = {"account": account.name, "replaces": str(key_id), "overlap": str(overlap)}
+            await record(
+                tx, self._clock, caller, "api_key.rotate", f"api_key:{key.id}", detail=detail
+            )
+        log.info("API key rotated", extra={"key": str(key.id), "by": caller.subject})
+        return CreatedApiKey(key=key, secret=secret)
+
+    async def get_key(self, caller: Caller, key_id: UUID) -> ApiKey:
+        """Return an API key without its secret; NotFoundError."""
+        caller.require(Permission.SERVICE_ACCOUNT_READ)
+        async with self._database.for_org(caller.org) as tx:
+            return await _get_key(tx, key_id)
 
     async def list_keys(self, caller: Caller, listing: Listing) -> tuple[Sequence[ApiKey], str]:
         """List API keys, revoked ones too; the filter ``account_id`` selects an account's."""
@@ -226,6 +269,31 @@ class ServiceAccounts:
                 await _revoke(tx, revoked, now)
                 await record(tx, self._clock, caller, "api_key.revoke", f"api_key:{key_id}")
             return await _get_key(tx, key_id)
+
+
+def _new_key(
+    caller: Caller, account: UUID, name: str, expires_at: datetime | None, now: datetime
+) -> ApiKey:
+    if expires_at is not None and expires_at <= now:
+        raise InvalidError("expires_at: lies in the past; choose a later time")
+    return ApiKey(
+        id=new_uuid(now),
+        account=account,
+        name=name,
+        created_by=caller.subject,
+        created_at=now,
+        expires_at=expires_at,
+        last_used_at=None,
+        revoked_at=None,
+    )
+
+
+async def _create_key(tx: OrgTx, account: ServiceAccount, key: ApiKey, secret: SecretText) -> None:
+    if account.disabled_at is not None:
+        raise NotReadyError(f"service account {account.name} is disabled; enable it first")
+    if await store.count_keys(tx) >= MAX_API_KEYS:
+        raise ExhaustedError(f"an org has at most {MAX_API_KEYS} API keys; delete accounts")
+    await store.create_key(tx, key, digest_of(secret))
 
 
 async def _revoke(tx: OrgTx, keys: Sequence[UUID], now: datetime) -> None:

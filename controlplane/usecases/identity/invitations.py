@@ -81,6 +81,7 @@ class Invitations:
             now = invitation.created_at
             earlier = await claim_request(
                 tx,
+                caller.subject,
                 request_id,
                 "invitation.create",
                 {"invitation": str(new)},
@@ -132,6 +133,12 @@ class Invitations:
         caller.require(Permission.MEMBER_READ)
         async with self._database.for_org(caller.org) as tx:
             return await store.list_invitations(tx, listing)
+
+    async def get(self, caller: Caller, invitation_id: UUID) -> Invitation:
+        """Return an invitation without its token; NotFoundError."""
+        caller.require(Permission.MEMBER_READ)
+        async with self._database.for_org(caller.org) as tx:
+            return await _get(tx, invitation_id)
 
     async def withdraw(self, caller: Caller, invitation_id: UUID) -> None:
         """Withdraw an invitation; a member who joined by it stays. NotFoundError."""

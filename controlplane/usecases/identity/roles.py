@@ -60,6 +60,17 @@ class Roles:
         built_in = [Role(name=name, permissions=BUILT_IN_ROLES[name]) for name in BUILT_IN_ROLES]
         return [*built_in, *custom]
 
+    async def get(self, caller: Caller, name: str) -> Role:
+        """Return a role, built-in or custom; NotFoundError."""
+        caller.require(Permission.ROLE_READ)
+        if name in BUILT_IN_ROLES:
+            return Role(name=name, permissions=BUILT_IN_ROLES[name])
+        async with self._database.for_org(caller.org) as tx:
+            role = await store.find_role(tx, name)
+        if role is None:
+            raise NotFoundError("role", name[:80])
+        return role
+
     async def create(
         self, caller: Caller, name: str, permissions: Sequence[str], description: str = ""
     ) -> Role:
@@ -143,6 +154,12 @@ class Roles:
         async with self._database.for_org(caller.org) as tx:
             return await store.list_bindings(tx, scopes, listing)
 
+    async def get_binding(self, caller: Caller, binding_id: UUID) -> Binding:
+        """Return a role binding in a scope whose members the caller may read; NotFoundError."""
+        caller.require_somewhere(Permission.MEMBER_READ)
+        async with self._database.for_org(caller.org) as tx:
+            return await _get_binding(tx, caller, binding_id, Permission.MEMBER_READ)
+
     async def bind(self, caller: Caller, bound: NewBinding, *, request_id: str = "") -> Binding:
         """
         Bind a role to a user, a service account or a group; idempotent.
@@ -160,7 +177,9 @@ class Roles:
             permissions = await find_permissions(tx, bound.role, required=True)
             caller.require_all(permissions, bound.project, bound.domain)
             request = {"binding": str(bound)}
-            earlier = await claim_request(tx, request_id, "bind", request, made=made, now=now)
+            earlier = await claim_request(
+                tx, caller.subject, request_id, "bind", request, made=made, now=now
+            )
             if earlier is None:
                 if await store.count_bindings(tx) >= MAX_BINDINGS:
                     raise ExhaustedError(f"an org has at most {MAX_BINDINGS} role bindings")
@@ -180,18 +199,24 @@ class Roles:
         """Remove a role binding; NotFoundError, NotAllowedError."""
         caller.require_somewhere(Permission.MEMBER_WRITE)
         async with self._database.for_org(caller.org) as tx:
-            binding = await store.find_binding(tx, binding_id)
-            if binding is None:
-                raise NotFoundError("role binding", binding_id)
+            binding = await _get_binding(tx, caller, binding_id, Permission.MEMBER_WRITE)
             bound = binding.bound
-            if not caller.may(Permission.MEMBER_WRITE, bound.project, bound.domain):
-                raise NotFoundError("role binding", binding_id)
             permissions = await find_permissions(tx, bound.role)
             caller.require_all(permissions, bound.project, bound.domain)
             await store.remove_binding(tx, binding_id)
             await notify_grants(tx, _subjects(bound))
             target = f"{bound.kind.value}:{bound.principal}"
             await record(tx, self._clock, caller, "role.unbind", target, detail=_detail(bound))
+
+
+async def _get_binding(
+    tx: OrgTx, caller: Caller, binding_id: UUID, permission: Permission
+) -> Binding:
+    """Return a binding in a scope where the caller has the permission; NotFoundError."""
+    binding = await store.find_binding(tx, binding_id)
+    if binding is None or not caller.may(permission, binding.bound.project, binding.bound.domain):
+        raise NotFoundError("role binding", binding_id)
+    return binding
 
 
 async def find_permissions(

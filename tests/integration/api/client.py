@@ -8,7 +8,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,8 @@ class ApiUnderTest:
     blobs: BlobStore
     metrics: CollectorRegistry
     connections: Connections
+    made: dict[str, str] = field(default_factory=dict)
+    """Ids of things that a test has made, by their kind."""
 
     @property
     def runs(self) -> Any:
@@ -218,7 +220,7 @@ async def open_api(
                 base=blobs.base,
                 public_url="http://public",
             ),
-            **make_platform(database, clock, self_service_orgs=True),
+            **make_platform(database, clock, public_url="http://public", self_service_orgs=True),
         },
         Interceptors(authn, CallMetrics(metrics), clock),
     )

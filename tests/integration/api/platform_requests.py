@@ -5,22 +5,107 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from shared.idl.platform.v1 import member_pb2, org_pb2
+from shared.idl.platform.v1 import (
+    audit_pb2,
+    invitation_pb2,
+    member_pb2,
+    org_pb2,
+    role_pb2,
+    service_account_pb2 as account_pb2,
+)
+from tests.integration.api.client import PROJECT, ApiUnderTest
 
-UNKNOWN_USER = "00000000-0000-7000-8000-000000000001"
+UNKNOWN = "00000000-0000-7000-8000-000000000001"
 
-REQUESTS: Mapping[str, Callable[[Any], Message]] = {
-    "MemberService/GetMember": lambda _: member_pb2.GetMemberRequest(user_id=UNKNOWN_USER),
+
+def masked(*paths: str) -> Any:
+    return {"paths": paths}
+
+
+def bind(project: str = PROJECT) -> role_pb2.CreateRoleBindingRequest:
+    return role_pb2.CreateRoleBindingRequest(
+        principal={"group": "readers"}, role="viewer", project=project
+    )
+
+
+def invite(project: str = PROJECT) -> invitation_pb2.CreateInvitationRequest:
+    return invitation_pb2.CreateInvitationRequest(role="viewer", project=project)
+
+
+REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
+    "ApiKeyService/CreateApiKey": lambda _: account_pb2.CreateApiKeyRequest(
+        service_account_id=UNKNOWN
+    ),
+    "ApiKeyService/GetApiKey": lambda _: account_pb2.GetApiKeyRequest(id=UNKNOWN),
+    "ApiKeyService/ListApiKeys": lambda _: account_pb2.ListApiKeysRequest(),
+    "ApiKeyService/RevokeApiKey": lambda _: account_pb2.RevokeApiKeyRequest(id=UNKNOWN),
+    "ApiKeyService/RotateApiKey": lambda _: account_pb2.RotateApiKeyRequest(id=UNKNOWN),
+    "AuditService/ListAuditRecords": lambda _: audit_pb2.ListAuditRecordsRequest(),
+    "AuditService/VerifyAuditLog": lambda _: audit_pb2.VerifyAuditLogRequest(),
+    "EmailDomainService/AllowEmailDomain": lambda _: invitation_pb2.AllowEmailDomainRequest(
+        name="acme.example", role="viewer"
+    ),
+    "EmailDomainService/ListEmailDomains": lambda _: invitation_pb2.ListEmailDomainsRequest(),
+    "EmailDomainService/ForbidEmailDomain": lambda _: invitation_pb2.ForbidEmailDomainRequest(
+        name="acme.example"
+    ),
+    "InvitationService/CreateInvitation": lambda _: invite(),
+    "InvitationService/GetInvitation": lambda api: invitation_pb2.GetInvitationRequest(
+        id=api.made["invitation"]
+    ),
+    "InvitationService/ListInvitations": lambda _: invitation_pb2.ListInvitationsRequest(),
+    "InvitationService/WithdrawInvitation": lambda api: invitation_pb2.WithdrawInvitationRequest(
+        id=api.made["invitation"]
+    ),
+    "MemberService/GetMember": lambda _: member_pb2.GetMemberRequest(user_id=UNKNOWN),
     "MemberService/ListMembers": lambda _: member_pb2.ListMembersRequest(),
     "MemberService/UpdateMember": lambda _: member_pb2.UpdateMemberRequest(
-        member={"user_id": UNKNOWN_USER, "role": "viewer"}, update_mask={"paths": ["role"]}
+        member={"user_id": UNKNOWN, "role": "viewer"}, update_mask=masked("role")
     ),
     "OrgService/GetOrg": lambda _: org_pb2.GetOrgRequest(),
     "OrgService/UpdateOrg": lambda _: org_pb2.UpdateOrgRequest(
-        org={"display_name": "Renamed"}, update_mask={"paths": ["display_name"]}
+        org={"display_name": "Renamed"}, update_mask=masked("display_name")
+    ),
+    "RoleBindingService/CreateRoleBinding": lambda _: bind(),
+    "RoleBindingService/GetRoleBinding": lambda api: role_pb2.GetRoleBindingRequest(
+        id=api.made["role binding"]
+    ),
+    "RoleBindingService/ListRoleBindings": lambda _: role_pb2.ListRoleBindingsRequest(),
+    "RoleBindingService/DeleteRoleBinding": lambda api: role_pb2.DeleteRoleBindingRequest(
+        id=api.made["role binding"]
+    ),
+    "RoleService/CreateRole": lambda _: role_pb2.CreateRoleRequest(
+        name="reader", permissions=["run:read"]
+    ),
+    "RoleService/GetRole": lambda _: role_pb2.GetRoleRequest(name="reader"),
+    "RoleService/ListRoles": lambda _: role_pb2.ListRolesRequest(),
+    "RoleService/UpdateRole": lambda _: role_pb2.UpdateRoleRequest(
+        role={"name": "reader", "description": "Reads"}, update_mask=masked("description")
+    ),
+    "RoleService/DeleteRole": lambda _: role_pb2.DeleteRoleRequest(name="reader"),
+    "ServiceAccountService/CreateServiceAccount": lambda _: account_pb2.CreateServiceAccountRequest(
+        name="ci"
+    ),
+    "ServiceAccountService/GetServiceAccount": lambda _: account_pb2.GetServiceAccountRequest(
+        id=UNKNOWN
+    ),
+    "ServiceAccountService/ListServiceAccounts": lambda _: account_pb2.ListServiceAccountsRequest(),
+    "ServiceAccountService/UpdateServiceAccount": lambda _: account_pb2.UpdateServiceAccountRequest(
+        service_account={"id": UNKNOWN, "name": "cd"}, update_mask=masked("name")
+    ),
+    "ServiceAccountService/DeleteServiceAccount": lambda _: account_pb2.DeleteServiceAccountRequest(
+        id=UNKNOWN
     ),
 }
 
-IN_SCOPES: frozenset[str] = frozenset()
+LISTS = frozenset({"RoleBindingService/ListRoleBindings"})
+"""Those that show what lies in the scopes that the caller may read."""
+IN_SCOPES = LISTS | {
+    "InvitationService/CreateInvitation",
+    "InvitationService/WithdrawInvitation",
+    "RoleBindingService/CreateRoleBinding",
+    "RoleBindingService/GetRoleBinding",
+    "RoleBindingService/DeleteRoleBinding",
+}
 """Those that a grant in a project suffices for."""
 OF_THE_ORG = frozenset(REQUESTS) - IN_SCOPES
