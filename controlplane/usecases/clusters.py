@@ -1,7 +1,7 @@
 """Use cases of clusters: list, cordon, uncordon, drain, and move to a pool."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,6 +12,7 @@ from controlplane.core.names import parse_pool
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatch import drains
 from controlplane.store.dispatch.dispatches import return_unaccepted
+from controlplane.usecases.identity.audit import record
 from shared.kit.clock import Clock
 from shared.model.ids import ClusterName
 
@@ -54,11 +55,11 @@ class Clusters:
 
     async def cordon(self, caller: Caller, name: ClusterName) -> ClusterStatus:
         """Lease no more work to the cluster; it keeps the attempts it has."""
-        return await self._change(caller, name, drains.cordon, "cordoned")
+        return await self._change(caller, name, drains.cordon, "cordon")
 
     async def uncordon(self, caller: Caller, name: ClusterName) -> ClusterStatus:
         """Lease work to a cordoned or drained cluster again."""
-        return await self._change(caller, name, drains.uncordon, "uncordoned")
+        return await self._change(caller, name, drains.uncordon, "uncordon")
 
     async def move(self, caller: Caller, name: ClusterName, pool: str) -> ClusterStatus:
         """Move the cluster to another pool; it keeps the attempts it has."""
@@ -67,7 +68,7 @@ class Clusters:
         async def change(tx: OrgTx, name: ClusterName) -> None:
             await drains.move(tx, name, pool)
 
-        return await self._change(caller, name, change, "moved")
+        return await self._change(caller, name, change, "move", {"pool": pool or "default"})
 
     async def drain(self, caller: Caller, name: ClusterName) -> Draining:
         """
@@ -82,6 +83,7 @@ class Clusters:
             await drains.drain(tx, name, now)
             returned = await return_unaccepted(tx, name, now)
             found = await _inspect(tx, name, returned=returned)
+            await record(tx, self._clock, caller, "cluster.drain", f"cluster:{name}")
         log.info("cluster drain started", extra={"cluster": name, "by": caller.subject})
         return found
 
@@ -94,6 +96,10 @@ class Clusters:
                 tx, name, reason=f"cluster {name} is drained", now=self._clock.now()
             )
             found = await _inspect(tx, name, stopped=stopped)
+            detail = {"attempts": str(stopped)}
+            await record(
+                tx, self._clock, caller, "cluster.stop_attempts", f"cluster:{name}", detail=detail
+            )
         log.info("cluster drain stops attempts", extra={"cluster": name, "by": caller.subject})
         return found
 
@@ -137,14 +143,17 @@ class Clusters:
         caller: Caller,
         name: ClusterName,
         change: Callable[[OrgTx, ClusterName], Awaitable[None]],
-        what: str,
+        verb: str,
+        detail: Mapping[str, str] | None = None,
     ) -> ClusterStatus:
         caller.require(Permission.CLUSTER_WRITE)
         async with self._database.for_org(caller.org) as tx:
             await _get(tx, name)
             await change(tx, name)
             status = await _get(tx, name)
-        log.info("cluster changed", extra={"cluster": name, "what": what, "by": caller.subject})
+            target = f"cluster:{name}"
+            await record(tx, self._clock, caller, f"cluster.{verb}", target, detail=detail)
+        log.info("cluster changed", extra={"cluster": name, "verb": verb, "by": caller.subject})
         return status
 
 

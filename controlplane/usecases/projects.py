@@ -6,6 +6,7 @@ from controlplane.core.lists import Listing
 from controlplane.core.projects import Project, ProjectPage, ProjectRow, require_domain
 from controlplane.store.database import Database
 from controlplane.store.resources import projects as store
+from controlplane.usecases.identity.audit import record
 from shared.kit.clock import Clock
 from shared.model.ids import DomainName, ProjectName
 
@@ -25,6 +26,7 @@ class Projects:
                 raise AlreadyExistsError(
                     f"project {project.id} exists; update it or choose another id"
                 )
+            await record(tx, self._clock, caller, "project.create", f"project:{project.id}")
 
     async def update(self, caller: Caller, project: Project) -> None:
         """Overwrite a project's name, description, labels and state (archiving is a state)."""
@@ -32,6 +34,9 @@ class Projects:
         async with self._database.for_org(caller.org) as tx:
             if not await store.update_project(tx, project, now=self._clock.now()):
                 raise NotFoundError("project", project.id)
+            detail = {"state": project.state.name.lower()}
+            target = f"project:{project.id}"
+            await record(tx, self._clock, caller, "project.update", target, detail=detail)
 
     async def get(self, caller: Caller, project: ProjectName) -> ProjectRow:
         """Return a project to those who may read one of its domains; NotFoundError."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import fields
 
 from controlplane.core.callers import Caller, Permission
 from controlplane.core.errors import ConflictError, InvalidError, NotFoundError
@@ -9,6 +10,7 @@ from controlplane.core.names import parse_pool, parse_queue
 from controlplane.core.queues import Queue, QueueChange, QueueStatus
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.resources import queues as store
+from controlplane.usecases.identity.audit import record
 from shared.kit.clock import Clock
 from shared.model.ids import ActionId, OrgName
 
@@ -43,6 +45,9 @@ class Queues:
         async with self._database.for_org(caller.org) as tx:
             queue = change.apply(await store.find_queue(tx, name) or Queue(name=name))
             await store.save_queue(tx, queue, self._clock.now())
+            await record(
+                tx, self._clock, caller, "queue.set", f"queue:{name}", detail=_detail(change)
+            )
         await self._follow(caller.org, name, name)
         async with self._database.for_org(caller.org) as tx:
             status = await _get(tx, name)
@@ -66,6 +71,11 @@ class Queues:
                 if move_to:
                     await _get(tx, move_to)
                 deleted = await store.delete_queue(tx, name)
+                if deleted:
+                    detail = {} if move_to is None else {"move_to": move_to or "default"}
+                    await record(
+                        tx, self._clock, caller, "queue.delete", f"queue:{name}", detail=detail
+                    )
             if deleted:
                 log.info("queue deleted", extra={"queue": name, "by": caller.subject})
                 return
@@ -94,6 +104,12 @@ class Queues:
                 past = await store.move_runs_page(tx, queue, into, past=past)
             if past is None:
                 return
+
+
+def _detail(change: QueueChange) -> dict[str, str]:
+    """Return what a change sets, by the setting's name."""
+    given = {each.name: getattr(change, each.name) for each in fields(change)}
+    return {name: str(value) for name, value in given.items() if value is not None}
 
 
 async def _get(tx: OrgTx, name: str) -> QueueStatus:

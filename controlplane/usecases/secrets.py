@@ -38,6 +38,7 @@ from controlplane.store.database import Database, OrgTx
 from controlplane.store.resources import secrets as store
 from controlplane.store.resources.clusters import ClusterRef
 from controlplane.store.resources.projects import find_project
+from controlplane.usecases.identity.audit import record
 from controlplane.usecases.secret_keys import SecretKeys, UnopenableError
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretBytes
@@ -130,6 +131,8 @@ class Secrets:
                 raise AlreadyExistsError(
                     f"secret {name} exists; change its value with `volary secret update`"
                 )
+            detail = {"type": kind.name.lower()}
+            await record(tx, self._clock, caller, "secret.create", _target(name), detail=detail)
         log.info("secret created", extra=_fields(caller, name))
 
     async def update(
@@ -158,6 +161,7 @@ class Secrets:
                     recipients=sealed.recipients,
                     changed_at=self._clock.now(),
                 ):
+                    await record(tx, self._clock, caller, "secret.update", _target(name))
                     log.info("secret updated", extra=_fields(caller, name))
                     return
         raise ConflictError(f"secret {name} is being changed by others; try again")
@@ -176,6 +180,7 @@ class Secrets:
         async with self._database.for_org(caller.org) as tx:
             if not await store.delete_secret(tx, name):
                 raise NotFoundError("secret", name)
+            await record(tx, self._clock, caller, "secret.delete", _target(name))
         log.info("secret deleted", extra=_fields(caller, name))
 
     async def list(
@@ -370,6 +375,11 @@ def _status(row: SecretRow, clusters: Sequence[ClusterKey]) -> SecretStatus:
             if each.connected
         ],
     )
+
+
+def _target(name: SecretName) -> str:
+    """Name the secret for the audit log: project and domain are empty where its scope is wider."""
+    return f"secret:{name.project}/{name.domain}/{name.name}"
 
 
 def _fields(caller: Caller, name: SecretName) -> dict[str, str]:
