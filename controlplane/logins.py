@@ -28,6 +28,7 @@ from controlplane.store.database import Database
 from controlplane.usecases.authorization_codes import AuthorizationCodes
 from controlplane.usecases.device_codes import DeviceCodes
 from controlplane.usecases.identity.callers import ApiKeyChecks, Callers
+from controlplane.usecases.running_attempts import READ_EVERY, RunningAttempts
 from controlplane.usecases.signing_keys import SigningKeys
 from controlplane.usecases.token_families import TokenFamilies
 from shared.kit.clock import Clock
@@ -43,6 +44,8 @@ class Logins:
     revocations: RevocationReader
     expired: ExpiredCredentials
     api_keys: ApiKeyChecks
+    attempts: RunningAttempts
+    attempt_authn: BearerTokens  # of the API; ``authn`` accepts no tokens of tasks
     feeds: Feeds
     clock: Clock
 
@@ -72,6 +75,14 @@ class Logins:
             every=timedelta(seconds=30),
             clock=self.clock,
         )
+        read_attempts = partial(
+            run_periodically,
+            "running attempts",
+            self.attempts.refresh,
+            every=READ_EVERY,
+            clock=self.clock,
+        )
+        self.attempts.listen(streams.end_revoked)
         with ExitStack() as listening:
             for each in (
                 self.authorization.revocations.listening(streams.end_revoked),
@@ -84,6 +95,7 @@ class Logins:
                 loops.create_task(self.revocations.run(), name="revocations")
                 loops.create_task(self.expired.run(), name="expired credentials")
                 loops.create_task(save_uses(), name="API key uses")
+                loops.create_task(read_attempts(), name="running attempts")
 
 
 def make_logins(
@@ -120,8 +132,11 @@ def make_logins(
         clock,
         withdrawn=authorization.tokens.forget_verified,
     )
+    attempts = RunningAttempts(database, clock)
     return Logins(
         authorization=authorization,
+        attempts=attempts,
+        attempt_authn=authorization.authn.with_attempts(attempts.find),
         keys=SigningKeyRotation(keys, feeds, clock, every=timedelta(seconds=30)),
         revocations=RevocationReader(
             loop_database, authorization.revocations, feeds, clock, every=timedelta(seconds=1)

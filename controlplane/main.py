@@ -23,6 +23,7 @@ from controlplane.authn.login_settings import AuthMode
 from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
 from controlplane.feeds.feeds import FAILED_READS, Feeds
+from controlplane.link.attempt_tokens_service import AttemptTokenExchange
 from controlplane.link.forwarded_calls import Agents
 from controlplane.link.live_calls import LiveCalls
 from controlplane.link.logs import AgentLogs
@@ -52,6 +53,7 @@ from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
+from controlplane.usecases.running_attempts import AttemptTokens
 from controlplane.usecases.runs import Runs
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings, open_secret_keys
 from controlplane.usecases.secrets import Secrets
@@ -124,6 +126,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
 
     logins: Logins | None = None
     authn: Authenticator = Anonymous(OrgName(settings.tenant.org))
+    api_authn = authn  # accepts tokens of tasks as well
     if settings.logins.mode is AuthMode.OIDC:
         logins = make_logins(
             settings.logins,
@@ -134,7 +137,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             public_url=settings.listeners.public_url,
             metrics=metrics,
         )
-        authn = logins.authn
+        authn, api_authn = logins.authn, logins.attempt_authn
     public = PublicApi(
         {
             **api.services(
@@ -156,7 +159,12 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
                 self_service_orgs=settings.logins.self_service_orgs,
             ),
         },
-        Interceptors(authn, CallMetrics(metrics), clock),
+        Interceptors(
+            api_authn,
+            CallMetrics(metrics),
+            clock,
+            lineage=None if logins is None else logins.attempts,
+        ),
     )
     health = Health(probe_database, metrics, metrics_from=settings.listeners.tls.metrics_from)
     application = make_application(
@@ -195,6 +203,10 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         SecretDeliveries(agent_sessions, secrets),
         settings.listeners.link_host,
         settings.listeners.link_port,
+        tokens=AttemptTokenExchange(
+            agent_sessions,
+            AttemptTokens(link_database, None if logins is None else logins.authorization.tokens),
+        ),
         limits=settings.link_limits,
     )
     leases = LeaseExpiry(loop_database, clock, settings.timings)

@@ -21,6 +21,7 @@ from connectrpc.errors import ConnectError
 from connectrpc.request import RequestContext
 from google.protobuf.message import Message
 
+from controlplane.api.attempt_calls import Lineage, require_own, require_row
 from controlplane.api.errors import answer_for
 from controlplane.api.live_streams import LiveStreams
 from controlplane.api.metrics import CallMetrics
@@ -30,6 +31,7 @@ from controlplane.api.streams import closing
 from controlplane.api.validation import validate
 from controlplane.authn.authenticator import Authenticator
 from controlplane.core.callers import ANONYMOUS, Caller, Permission
+from controlplane.core.errors import NotAllowedError
 from shared.kit.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -115,8 +117,17 @@ class _Call:
 class Interceptors:
     """Wraps methods of services; the open streams are in ``streams``."""
 
-    def __init__(self, authn: Authenticator, metrics: CallMetrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        authn: Authenticator,
+        metrics: CallMetrics,
+        clock: Clock,
+        *,
+        lineage: Lineage | None = None,
+    ) -> None:
+        """``lineage`` is needed if ``authn`` accepts tokens of tasks."""
         self._authn = authn
+        self._lineage = lineage
         self._metrics = metrics
         self.streams = LiveStreams(clock)
 
@@ -169,12 +180,18 @@ class Interceptors:
             return ANONYMOUS
         caller = await self._authn.authenticate(context.request_headers(), peer)
         caller = replace(caller, peer=peer or "", request_id=call.request_id)
+        if caller.attempt is not None:
+            require_row(rpc.name)
         if rpc.access is Access.UNBUILT:
             return caller  # the method refuses; there are no rules for a request that is not served
         if isinstance(rpc.access, Permission):
             caller.require_somewhere(rpc.access)
         fill_org(request, caller.org)
         validate(request)
+        if caller.attempt is not None:
+            if self._lineage is None:
+                raise NotAllowedError("this endpoint takes no calls of tasks")
+            await require_own(caller, caller.attempt, rpc.name, request, self._lineage)
         return caller
 
     @contextmanager

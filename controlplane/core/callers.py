@@ -7,11 +7,11 @@ from enum import StrEnum
 from typing import NewType
 
 from controlplane.core.errors import NotAllowedError, NotFoundError
-from shared.model.ids import OrgName
+from shared.model.ids import ActionKey, AttemptId, OrgName
 
 Subject = NewType("Subject", str)
 """
-Who acts: "anonymous", "user:<uuid>", "serviceaccount:<uuid>", "attempt:<uuid>", "agent:<cluster>",
+Who acts: "anonymous", "user:<uuid>", "serviceaccount:<uuid>", "attempt:<uuid of its action>", "agent:<cluster>",
 or "operator:<login>" for commands that go straight to the database.
 """
 
@@ -104,12 +104,21 @@ class Credential:
     expires_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OwnAttempt:
+    """The running attempt that a task's caller is; it acts on its own run only."""
+
+    action: ActionKey
+    id: AttemptId
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """
     An authenticated subject, the org it speaks for, and what it may do there.
 
     ``peer`` ("address:port") and ``request_id`` are those of the call, for the audit log.
+    ``attempt``: the caller is a task; ``shared.model.task_calls`` has what it may call.
     """
 
     subject: Subject
@@ -118,6 +127,7 @@ class Caller:
     email: str = ""
     grants: tuple[Grant, ...] = ()
     credential: Credential | None = None
+    attempt: OwnAttempt | None = None
     peer: str = ""
     request_id: str = ""
 

@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
-from shared.idl.agent.v1 import link_pb2, probe_pb2, secrets_pb2
+from shared.idl.agent.v1 import attempt_tokens_pb2, link_pb2, probe_pb2, secrets_pb2
 from shared.wire.fields import BadMessageError
 
 _M = TypeVar("_M", bound=Message)
@@ -29,8 +29,10 @@ class Unreadable:
         return BadMessageError(f"the message is not a valid {self._kind}: the frame cannot be read")
 
 
-def add_handlers(server: grpc.aio.Server, *, connect: Any, probe: Any, fetch_secrets: Any) -> None:
-    """Serve Connect, Probe and Fetch; their methods get messages, or :class:`Unreadable`."""
+def add_handlers(
+    server: grpc.aio.Server, *, connect: Any, probe: Any, fetch_secrets: Any, exchange_leases: Any
+) -> None:
+    """Serve the port's RPCs; their methods get messages, or :class:`Unreadable`."""
     link = {
         "Connect": grpc.stream_stream_rpc_method_handler(
             connect,
@@ -52,8 +54,18 @@ def add_handlers(server: grpc.aio.Server, *, connect: Any, probe: Any, fetch_sec
             response_serializer=secrets_pb2.FetchSecretsReply.SerializeToString,
         )
     }
+    attempt_tokens = {
+        "Exchange": grpc.unary_unary_rpc_method_handler(
+            exchange_leases,
+            request_deserializer=_reading(attempt_tokens_pb2.ExchangeRequest),
+            response_serializer=attempt_tokens_pb2.ExchangeReply.SerializeToString,
+        )
+    }
     server.add_generic_rpc_handlers(
         (
+            grpc.method_handlers_generic_handler(
+                "volary.agent.v1.AttemptTokenService", attempt_tokens
+            ),
             grpc.method_handlers_generic_handler("volary.agent.v1.LinkService", link),
             grpc.method_handlers_generic_handler("volary.agent.v1.ProbeService", probes),
             grpc.method_handlers_generic_handler("volary.agent.v1.SecretsService", secrets),

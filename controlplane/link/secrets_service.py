@@ -5,14 +5,8 @@ import logging
 import grpc
 import grpc.aio
 
-from controlplane.core.errors import (
-    ExhaustedError,
-    InvalidError,
-    NotFoundError,
-    RequestError,
-    UnauthenticatedError,
-    UnavailableError,
-)
+from controlplane.core.errors import RequestError, UnavailableError
+from controlplane.link.errors import code_of
 from controlplane.link.handlers import Unreadable
 from controlplane.link.probe_service import read_bearer
 from controlplane.usecases.agent_sessions import AgentSessions
@@ -23,15 +17,6 @@ from shared.wire.ids import parse_attempt_id, parse_lease_id
 from shared.wire.secrets import render_sealed_secret
 
 log = logging.getLogger(__name__)
-
-_CODES: dict[type[Exception], grpc.StatusCode] = {
-    BadMessageError: grpc.StatusCode.INVALID_ARGUMENT,
-    ExhaustedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    InvalidError: grpc.StatusCode.INVALID_ARGUMENT,
-    NotFoundError: grpc.StatusCode.NOT_FOUND,
-    UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
-    UnavailableError: grpc.StatusCode.UNAVAILABLE,
-}
 
 
 class SecretDeliveries(secrets_pb2_grpc.SecretsServiceServicer):
@@ -49,8 +34,7 @@ class SecretDeliveries(secrets_pb2_grpc.SecretsServiceServicer):
         try:
             return await self._fetch(request, read_bearer(context.invocation_metadata() or ()))
         except (BadMessageError, RequestError, UnavailableError) as error:
-            code = next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
-            await context.abort(code, str(error))
+            await context.abort(code_of(error), str(error))
         except Exception:
             # A bug: logged in full here; the agent gets no internals.
             log.exception("secrets not delivered")

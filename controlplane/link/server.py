@@ -17,6 +17,7 @@ import grpc.aio
 from controlplane.core.errors import UnauthenticatedError, UnavailableError
 from controlplane.core.link_timings import LinkTimings
 from controlplane.feeds.feeds import Feeds
+from controlplane.link.attempt_tokens_service import AttemptTokenExchange
 from controlplane.link.connection_limits import LinkLimits
 from controlplane.link.frames import render_frame
 from controlplane.link.handlers import Unreadable, add_handlers
@@ -275,6 +276,7 @@ class LinkServer:
         host: str,
         port: int,
         *,
+        tokens: AttemptTokenExchange,
         limits: LinkLimits | None = None,
     ) -> None:
         self._service = service
@@ -285,6 +287,7 @@ class LinkServer:
             connect=service.Connect,
             probe=probes.Probe,
             fetch_secrets=secrets.Fetch,
+            exchange_leases=tokens.Exchange,
         )
         self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.port = port

@@ -28,6 +28,7 @@ INPUT_URI_ANNOTATION = "volary.dev/input-uri"
 OUTPUT_PREFIX_ANNOTATION = "volary.dev/output-prefix"
 RAW_DATA_PREFIX_ANNOTATION = "volary.dev/raw-data-prefix"
 RUN_BASE_ANNOTATION = "volary.dev/run-base"
+LEASE_ANNOTATION = "volary.dev/lease"
 
 _MAX_NAME = 63 - len("-workers-0-9999-xxxxx")  # operators append such suffixes
 _MARK_DIGITS = 12
@@ -160,6 +161,7 @@ def annotate_attempt(assignment: Assignment) -> dict[str, str]:
         RUN_LABEL: run.name,
         ACTION_LABEL: assignment.key.name,
         ATTEMPT_LABEL: str(assignment.attempt),
+        LEASE_ANNOTATION: str(assignment.lease),
         INPUT_URI_ANNOTATION: assignment.input_uri,
         OUTPUT_PREFIX_ANNOTATION: assignment.output_prefix,
         RAW_DATA_PREFIX_ANNOTATION: assignment.raw_data_prefix,

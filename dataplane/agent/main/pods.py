@@ -32,12 +32,14 @@ from dataplane.agent.kube.objects import (
 )
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.ledger.taskactions.journal import TaskActionJournal
+from dataplane.agent.link.attempt_tokens import AttemptTokens
 from dataplane.agent.link.channel import DialError, Token
 from dataplane.agent.link.secrets import SecretsClient
 from dataplane.agent.main.cluster_keys import open_cluster_keys
 from dataplane.agent.main.control_plane_heartbeat import ControlPlaneHeartbeat
 from dataplane.agent.main.metrics import Metrics, MetricsServer
 from dataplane.agent.main.services import run_services
+from dataplane.agent.proxy.credentials import AttemptCredentials
 from dataplane.agent.proxy.factory import Site, open_proxy
 from dataplane.agent.proxy.server import ApiProxy
 from dataplane.agent.runtimes.blobs import Stores
@@ -89,7 +91,7 @@ async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> 
         heartbeat = ControlPlaneHeartbeat(kube, runtime_settings.namespace, takes, clock)
         caches = _start_informers(kube, plugins, runtime_settings, clock)
         async with open_proxy(
-            _site(settings, runtime_settings),
+            _site(settings, runtime_settings, clock),
             kube=kube,
             pods=caches.pods,
             clock=clock,
@@ -286,7 +288,7 @@ def _start_informers(
     )
 
 
-def _site(settings: Settings, runtime_settings: KubernetesSettings) -> Site:
+def _site(settings: Settings, runtime_settings: KubernetesSettings, clock: Clock) -> Site:
     trust = None
     if settings.ca_file is not None:
         try:
@@ -296,14 +298,16 @@ def _site(settings: Settings, runtime_settings: KubernetesSettings) -> Site:
                 f"the CA file {settings.ca_file} holds no certificates that can be read; check "
                 "--ca-file"
             ) from error
-    token = Token(settings.token_file)
+    tokens = AttemptTokens(
+        settings.control_plane, Token(settings.token_file), settings.ca_file, clock
+    )
     return Site(
         listen=runtime_settings.proxy_listen,
         projects=[runtime_settings.proxy_host],
         secret=Name(runtime_settings.namespace, runtime_settings.proxy_name),
         control_plane=settings.public_url,
         trust=trust,
-        credential=lambda: dict(token.metadata()),
+        credential=AttemptCredentials(tokens.find),
     )
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from dataplane.agent.kube.objects import (
     ACTION_LABEL,
     ATTEMPT_LABEL,
     DOMAIN_LABEL,
     INPUT_URI_ANNOTATION,
+    LEASE_ANNOTATION,
     ORG_LABEL,
     OUTPUT_PREFIX_ANNOTATION,
     PROJECT_LABEL,
@@ -20,9 +22,12 @@ from dataplane.agent.kube.objects import (
 )
 from dataplane.agent.proxy.errors import Code, RefusedError
 from shared.model.ids import (
+    ActionId,
     ActionKey,
     ActionName,
+    AttemptId,
     DomainName,
+    LeaseId,
     OrgName,
     ProjectName,
     RunKey,
@@ -40,7 +45,8 @@ class Caller:
     uid: str
     org: OrgName
     action: ActionKey
-    attempt: str  # an AttemptId as text
+    attempt: AttemptId
+    lease: LeaseId | None  # None: a pod of a release before tokens of tasks
     input_uri: str
     output_prefix: str
     raw_data_prefix: str
@@ -72,7 +78,8 @@ def identify(pod: Object) -> Caller:
             uid=pod["metadata"]["uid"],
             org=OrgName(fields[ORG_LABEL]),
             action=ActionKey(run, ActionName(fields[ACTION_LABEL])),
-            attempt=fields[ATTEMPT_LABEL],
+            attempt=_parse_attempt(fields[ATTEMPT_LABEL]),
+            lease=LeaseId(UUID(fields[LEASE_ANNOTATION])) if LEASE_ANNOTATION in fields else None,
             input_uri=fields[INPUT_URI_ANNOTATION],
             output_prefix=fields[OUTPUT_PREFIX_ANNOTATION],
             raw_data_prefix=fields[RAW_DATA_PREFIX_ANNOTATION],
@@ -83,3 +90,15 @@ def identify(pod: Object) -> Caller:
             Code.PERMISSION_DENIED,
             f"the pod {name} does not belong to an attempt of this agent: it has no annotation {error}",
         ) from error
+    except ValueError as error:
+        raise RefusedError(
+            Code.PERMISSION_DENIED,
+            f"the pod {name} does not belong to an attempt of this agent: its annotation"
+            f" {ATTEMPT_LABEL} or {LEASE_ANNOTATION} is malformed",
+        ) from error
+
+
+def _parse_attempt(text: str) -> AttemptId:
+    """Parse an AttemptId as it is printed; ValueError."""
+    action, _, number = text.rpartition("-")
+    return AttemptId(ActionId(UUID(action)), int(number))

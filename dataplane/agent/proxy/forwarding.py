@@ -23,11 +23,12 @@ from dataplane.agent.proxy.errors import Code, RefusedError
 from dataplane.agent.proxy.metrics import Counts
 from dataplane.agent.proxy.pod_limits import PodLimits
 from dataplane.agent.proxy.request_parsing import authorize, parse
-from dataplane.agent.proxy.rules import RPCS, Rpc, Scope, remedy
+from dataplane.agent.proxy.rules import RPCS, Rpc
 from dataplane.agent.proxy.run_lineage import RunLineage
 from dataplane.agent.proxy.sockets import enable_keepalive
 from dataplane.agent.proxy.tokens import Tokens
 from dataplane.agent.proxy.upstream import Upstream, introduce, passed_back, passed_on
+from shared.model.task_calls import Scope, explain_absence
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +88,7 @@ class Proxy:
         await self._tokens.admit(
             request.headers.get("authorization")
         )  # unauthenticated callers learn nothing
-        raise RefusedError(Code.PERMISSION_DENIED, f"a task may not call {name}; {remedy(name)}")
+        raise RefusedError(Code.PERMISSION_DENIED, explain_absence(name))
 
     async def _forward(self, rpc: Rpc, caller: Caller, request: web.Request) -> web.StreamResponse:
         headers = passed_on(request.headers.items())
@@ -97,6 +98,7 @@ class Proxy:
             sending = self._upstream.send(
                 rpc.name,
                 body,
+                caller,
                 headers={**headers, **introduce(caller, request.remote or "")},
                 within=None if rpc.is_stream else proxy_limits.CALL_WITHIN.total_seconds(),
             )

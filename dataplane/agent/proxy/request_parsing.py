@@ -10,9 +10,16 @@ from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.bodies import too_large
 from dataplane.agent.proxy.callers import Caller
 from dataplane.agent.proxy.errors import Code, RefusedError
-from dataplane.agent.proxy.rules import Rpc, Scope
+from dataplane.agent.proxy.rules import Rpc
 from dataplane.agent.proxy.run_lineage import RunLineage
 from shared.kit import gzip
+from shared.model.task_calls import (
+    Scope,
+    explain_refusal,
+    find_refusal,
+    list_other_runs,
+    refuse_run,
+)
 
 _UNARY = "application/proto"
 _STREAM = "application/connect+proto"
@@ -51,30 +58,17 @@ def parse(rpc: Rpc, body: bytes, headers: Mapping[str, str]) -> ParsedRequest:
 
 async def authorize(request_message: ParsedRequest, caller: Caller, lineage: RunLineage) -> None:
     """Accept a call about the caller's own objects; RefusedError otherwise."""
-    rule = request_message.rpc.rule
-    own = (caller.run.project, caller.run.domain)
-    for project, domain in rule.projects(request_message.message):
-        if (project, domain) != own:
-            raise _reject(
-                request_message,
-                f"{project}/{domain} is not its own project and domain, {own[0]}/{own[1]}",
-            )
-    for run in rule.runs(request_message.message):
-        if run == caller.run:
+    rule, message = request_message.rpc.rule, request_message.message
+    if reason := find_refusal(rule, message, caller.action):
+        raise _reject(request_message, reason)
+    for run in list_other_runs(rule, message, caller.run):
+        if rule.scope is Scope.LINEAGE and await lineage.descends(run, caller):
             continue
-        if rule.scope is Scope.LINEAGE and await lineage.descends(run, caller.run, caller.org):
-            continue
-        raise _reject(
-            request_message, f"{run} is neither its own run, {caller.run}, nor started by it"
-        )
+        raise _reject(request_message, refuse_run(run, caller.run))
 
 
 def _reject(request_message: ParsedRequest, reason: str) -> RefusedError:
-    return RefusedError(
-        Code.PERMISSION_DENIED,
-        f"a task may not call {request_message.rpc.name} for this: {reason};"
-        " call it from outside, with credentials of your own",
-    )
+    return RefusedError(Code.PERMISSION_DENIED, explain_refusal(request_message.rpc.name, reason))
 
 
 def _take_envelope(body: bytes) -> tuple[bytes, bool]:

@@ -10,6 +10,7 @@ from flyteidl2.common.run_pb2 import RELATION_TYPE_SPAWN
 from flyteidl2.workflow.run_service_pb2 import GetRunDetailsRequest, GetRunDetailsResponse
 
 from dataplane.agent.proxy import proxy_limits
+from dataplane.agent.proxy.callers import Caller
 from dataplane.agent.proxy.upstream import Upstream
 from shared.kit.cache import ExpiringCache
 from shared.kit.clock import Clock
@@ -22,34 +23,36 @@ class RunLineage:
     def __init__(self, upstream: Upstream, clock: Clock) -> None:
         self._upstream = upstream
         self._clock = clock
-        self._parents: ExpiringCache[tuple[str, RunKey], RunKey | None] = ExpiringCache(
+        # By the run that asks, too: with logins the control plane answers about its own runs only.
+        self._parents: ExpiringCache[tuple[str, RunKey, RunKey], RunKey | None] = ExpiringCache(
             proxy_limits.LINEAGE_CACHE_SIZE, clock
         )
 
-    async def descends(self, run: RunKey, ancestor: RunKey, org: str) -> bool:
-        """Return whether ``run`` was started by ``ancestor``, directly or through other runs."""
+    async def descends(self, run: RunKey, caller: Caller) -> bool:
+        """Return whether ``run`` was started by the caller's, directly or through other runs."""
         for _ in range(proxy_limits.GENERATIONS):
-            parent = await self._parent(run, org)
+            parent = await self._parent(run, caller)
             if parent is None:
                 return False
-            if parent == ancestor:
+            if parent == caller.run:
                 return True
             run = parent
         return False
 
-    async def _parent(self, run: RunKey, org: str) -> RunKey | None:
+    async def _parent(self, run: RunKey, caller: Caller) -> RunKey | None:
+        key = caller.org, caller.run, run
         try:
-            return self._parents[org, run]
+            return self._parents[key]
         except KeyError:
-            parent = await self._ask(run, org)
+            parent = await self._ask(run, caller)
         lasts = proxy_limits.STRANGERS_LAST if parent is None else proxy_limits.LINEAGE_TTL
-        self._parents.put((org, run), parent, until=self._clock.now() + lasts)
+        self._parents.put(key, parent, until=self._clock.now() + lasts)
         return parent
 
-    async def _ask(self, run: RunKey, org: str) -> RunKey | None:
-        named = RunIdentifier(org=org, project=run.project, domain=run.domain, name=run.name)
+    async def _ask(self, run: RunKey, caller: Caller) -> RunKey | None:
+        named = RunIdentifier(org=caller.org, project=run.project, domain=run.domain, name=run.name)
         answer = await self._upstream.ask(
-            _RPC, GetRunDetailsRequest(run_id=named), GetRunDetailsResponse
+            _RPC, GetRunDetailsRequest(run_id=named), GetRunDetailsResponse, caller
         )
         if answer is None:
             return None

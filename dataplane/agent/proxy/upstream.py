@@ -2,11 +2,11 @@
 Send authorized calls to the control plane's API.
 
 A call is forwarded byte for byte, compressed as it was, but for its headers: few are passed on,
-the pod's token never; the agent's credential and the caller's identity are added.
+the pod's token never; the credential of the caller's attempt is added.
 """
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -18,8 +18,12 @@ from dataplane.agent.proxy.callers import Caller
 from dataplane.agent.proxy.errors import Code, RefusedError
 from dataplane.agent.proxy.sockets import open_keepalive_socket
 
-Credential = Callable[[], Mapping[str, str]]
-"""Returns the headers that authenticate the agent to the control plane, current at each call."""
+Credential = Callable[[Caller], Awaitable[Mapping[str, str]]]
+"""
+Returns the headers that authenticate a caller to the control plane, current at each call.
+
+Raises RefusedError if the control plane does not accept the caller's attempt (any more).
+"""
 
 _PASSED = frozenset(
     {
@@ -91,15 +95,17 @@ class Upstream:
         self,
         rpc: str,
         body: bytes,
+        caller: Caller,
         *,
         headers: Mapping[str, str],
         within: float | None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """
-        Send a call; RefusedError if no response begins.
+        Send a call of ``caller``; RefusedError if no response begins.
 
         ``within``: seconds for the whole of it.
         """
+        credential = await self._credential(caller)
         timeout = aiohttp.ClientTimeout(
             total=within, sock_connect=proxy_limits.CONNECT_WITHIN.total_seconds()
         )
@@ -107,7 +113,7 @@ class Upstream:
             answer = await self._session.post(
                 f"{self._url}/{rpc}",
                 data=body,
-                headers={**headers, **self._credential()},
+                headers={**headers, **credential},
                 timeout=timeout,
                 allow_redirects=False,
             )
@@ -116,12 +122,15 @@ class Upstream:
         async with answer:
             yield answer
 
-    async def ask(self, rpc: str, request_message: Message, answer: type[_M]) -> _M | None:
-        """Send a request of the agent's own; None if the answer is no."""
+    async def ask(
+        self, rpc: str, request_message: Message, answer: type[_M], caller: Caller
+    ) -> _M | None:
+        """Send a request of the agent's own on behalf of ``caller``; None if the answer is no."""
         headers = {"content-type": "application/proto", "connect-protocol-version": "1"}
         sending = self.send(
             rpc,
             request_message.SerializeToString(),
+            caller,
             headers=headers,
             within=proxy_limits.CALL_WITHIN.total_seconds(),
         )
@@ -150,11 +159,11 @@ def passed_on(came: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def introduce(caller: Caller, peer: str) -> dict[str, str]:
-    """Return the headers that tell the control plane who the caller is."""
+    """Return headers about the caller, for logs of what is between; no decision rests on them."""
     return {
         "x-forwarded-for": peer,
         "x-volary-action": str(caller.action),
-        "x-volary-attempt": caller.attempt,
+        "x-volary-attempt": str(caller.attempt),
     }
 
 

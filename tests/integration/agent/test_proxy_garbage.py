@@ -73,6 +73,10 @@ class Opened:
         return f"https://127.0.0.1:{self.api.port}"
 
 
+async def _no_credential(_: object) -> dict[str, str]:
+    return {}
+
+
 @pytest.fixture
 async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
     clock = SystemClock()
@@ -86,7 +90,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
     lines, bodies, counts = PodLimits(), Bodies(), Counts()
     async with (
         serving(PlainTextResponse("", headers={"x-answered": "yes"})) as address,
-        Upstream.open(address, dict) as upstream,
+        Upstream.open(address, _no_credential) as upstream,
     ):
         api = ApiProxy(
             listen="127.0.0.1:0",

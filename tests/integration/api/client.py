@@ -27,6 +27,7 @@ from flyteidl2.workflow.state_service_connect import StateServiceClient
 from prometheus_client import CollectorRegistry
 
 from controlplane.api import services as api
+from controlplane.api.attempt_calls import Lineage
 from controlplane.api.interceptors import Interceptors
 from controlplane.api.metrics import CallMetrics
 from controlplane.api.server import PublicApi
@@ -183,6 +184,7 @@ async def open_api(
     authn: Authenticator | None = None,
     tls: ssl.SSLContext | None = None,
     peers: Peers | None = None,
+    lineage: Lineage | None = None,
 ) -> AsyncIterator[ApiUnderTest]:
     """Serve the API; ``blobs`` is the store of its data, by default one in ``directory``."""
     clock = SystemClock()
@@ -222,7 +224,7 @@ async def open_api(
             ),
             **make_platform(database, clock, public_url="http://public", self_service_orgs=True),
         },
-        Interceptors(authn, CallMetrics(metrics), clock),
+        Interceptors(authn, CallMetrics(metrics), clock, lineage=lineage),
     )
     application = make_application(
         public=public,

@@ -267,7 +267,9 @@ RPCS = {
 }
 
 
-async def call(api: ApiUnderTest, name: str, request: Message) -> Any:
+async def call(
+    api: ApiUnderTest, name: str, request: Message, headers: Mapping[str, str] | None = None
+) -> Any:
     """Return an RPC's answer, or the first one of a stream; None if it ends without."""
     method: MethodDescriptor = RPCS[name]
     info: MethodInfo[Any, Any] = MethodInfo(
@@ -279,8 +281,8 @@ async def call(api: ApiUnderTest, name: str, request: Message) -> Any:
     )
     client = ConnectClient(api.url)
     if not method.server_streaming:
-        return await client.execute_unary(request=request, method=info, headers=None)
-    answers = client.execute_server_stream(request=request, method=info, headers=None)
+        return await client.execute_unary(request=request, method=info, headers=headers)
+    answers = client.execute_server_stream(request=request, method=info, headers=headers)
     return await anext(answers, None)
 
 
@@ -288,9 +290,11 @@ async def first(items: AsyncIterator[Any]) -> Any:
     return await anext(items)
 
 
-async def outcome(api: ApiUnderTest, name: str, request: Message) -> tuple[Code | None, str]:
+async def outcome(
+    api: ApiUnderTest, name: str, request: Message, headers: Mapping[str, str] | None = None
+) -> tuple[Code | None, str]:
     try:
-        return None, str(await call(api, name, request))
+        return None, str(await call(api, name, request, headers))
     except ConnectError as error:
         return error.code, error.message
 

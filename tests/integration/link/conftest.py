@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.core.link_timings import LinkTimings
 from controlplane.feeds.feeds import Feeds
+from controlplane.link.attempt_tokens_service import AttemptTokenExchange
 from controlplane.link.connection_limits import LinkLimits
 from controlplane.link.forwarded_calls import Agents
 from controlplane.link.live_calls import LiveCalls
@@ -27,6 +28,7 @@ from controlplane.store.notify.notifications import listen
 from controlplane.store.resources.clusters import save_cluster
 from controlplane.usecases.agent_sessions import AgentSessions
 from controlplane.usecases.forwarded_calls import ForwardedCalls
+from controlplane.usecases.running_attempts import AttemptTokens
 from controlplane.usecases.secret_keys import SecretKeys
 from controlplane.usecases.secrets import Secrets
 from shared.idl.agent.v1 import assignment_pb2, link_pb2, report_pb2
@@ -74,6 +76,7 @@ class LinkUnderTest:
     servicer: AgentLinkService
     probes: Probes
     deliveries: SecretDeliveries
+    exchange: AttemptTokenExchange
     secrets: Secrets
     port: int
 
@@ -216,7 +219,8 @@ async def serving(
     keys = SecretKeys([AesKey(SecretBytes(b"k" * 32))])
     secrets = Secrets(store.database, clock, keys, lambda _: {"token", "none"})
     deliveries = SecretDeliveries(agent_sessions, secrets)
-    server = LinkServer(link, probes, deliveries, "127.0.0.1", 0, limits=limits)
+    exchange = AttemptTokenExchange(agent_sessions, AttemptTokens(store.database, None))
+    server = LinkServer(link, probes, deliveries, "127.0.0.1", 0, tokens=exchange, limits=limits)
     await server.start()
     async with (
         running(feeds, at_most=60),
@@ -229,6 +233,7 @@ async def serving(
             link,
             probes,
             deliveries,
+            exchange,
             secrets,
             server.port,
         )

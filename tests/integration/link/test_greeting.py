@@ -221,7 +221,14 @@ async def _read_to_the_end(agent: Agent) -> None:
 
 
 async def test_a_port_that_is_taken_is_an_error(link: LinkUnderTest) -> None:
-    second = LinkServer(link.servicer, link.probes, link.deliveries, "127.0.0.1", link.port)
+    second = LinkServer(
+        link.servicer,
+        link.probes,
+        link.deliveries,
+        "127.0.0.1",
+        link.port,
+        tokens=link.exchange,
+    )
     with pytest.raises(OSError, match="cannot listen"):
         await second.start()
 

@@ -18,6 +18,7 @@ from dataplane.agent.runtimes.connectors.client import Endpoint
 from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
 from dataplane.agent.settings import PREFIX, KubernetesSettings, ProcessSettings, Settings
 from shared.kit.certificates import CertificateError
+from shared.kit.clock import SystemClock
 from shared.kit.settings import SettingsError, read
 from shared.kit.settings.options import given_by
 
@@ -109,7 +110,7 @@ def test_unreadable_ca_file_is_named(
     settings = all_settings_of(monkeypatch, {"CA_FILE": str(path)})
     assert isinstance(settings.runtime, KubernetesSettings)
     with pytest.raises(DialError, match=r"ca\.pem.*check --ca-file"):
-        pods._site(settings, settings.runtime)
+        pods._site(settings, settings.runtime, SystemClock())
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,10 @@ async def world(
                     task.cancel()
 
 
+async def _credential(_: object) -> dict[str, str]:
+    return {"authorization": f"Bearer {AGENTS_TOKEN}"}
+
+
 def _site(namespace: str, control_plane: str, *, listen: str, s3: S3Options | None = None) -> Site:
     return Site(
         listen=listen,
@@ -220,7 +224,7 @@ def _site(namespace: str, control_plane: str, *, listen: str, s3: S3Options | No
         secret=Name(namespace, "volary-agent-proxy"),
         control_plane=control_plane,
         trust=None,
-        credential=lambda: {"authorization": f"Bearer {AGENTS_TOKEN}"},
+        credential=_credential,
         s3=s3,
     )
 

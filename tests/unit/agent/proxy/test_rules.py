@@ -9,8 +9,9 @@ from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.callers import identify
 from dataplane.agent.proxy.errors import RefusedError
 from dataplane.agent.proxy.request_parsing import ParsedRequest, authorize
-from dataplane.agent.proxy.rules import RPCS, Scope, remedy
+from dataplane.agent.proxy.rules import RPCS
 from dataplane.agent.proxy.run_lineage import RunLineage
+from shared.model.task_calls import Scope, remedy
 from tests.unit.agent.assignments import make_assignment
 
 _PAGE = Path(__file__).parents[4] / "docs" / "proxy.md"
@@ -36,8 +37,8 @@ class _NoLineage(RunLineage):
     def __init__(self) -> None:
         pass
 
-    async def descends(self, run: object, ancestor: object, org: str) -> bool:
-        del run, ancestor, org
+    async def descends(self, run: object, caller: object) -> bool:
+        del run, caller
         return False
 
 

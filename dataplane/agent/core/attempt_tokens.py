@@ -1,0 +1,27 @@
+"""Access tokens of attempts, for which the agent exchanges their leases at the control plane."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.kit.secrets import SecretText
+
+
+class TokenUnavailableError(Exception):
+    """The control plane does not answer now; the same exchange may succeed later."""
+
+
+class AttemptNotRunningError(Exception):
+    """The control plane has no running attempt with this lease on this cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptToken:
+    """
+    A token of an attempt.
+
+    ``renew_at``: when to exchange the lease again, long before ``expires_at``.
+    """
+
+    text: SecretText = field(repr=False)
+    renew_at: datetime
+    expires_at: datetime

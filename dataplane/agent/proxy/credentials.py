@@ -1,0 +1,40 @@
+"""Authenticates calls that the proxy forwards: each by the access token of the caller's attempt."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from dataplane.agent.core.attempt_tokens import (
+    AttemptNotRunningError,
+    AttemptToken,
+    TokenUnavailableError,
+)
+from dataplane.agent.proxy.callers import Caller
+from dataplane.agent.proxy.errors import Code, RefusedError
+from shared.model.ids import AttemptId, LeaseId
+
+
+class FindToken(Protocol):
+    async def __call__(self, attempt: AttemptId, lease: LeaseId) -> AttemptToken | None:
+        """Return the attempt's token; None if none is needed. AttemptNotRunningError, TokenUnavailableError."""
+        ...
+
+
+class AttemptCredentials:
+    """Returns the headers of a caller's calls to the control plane."""
+
+    def __init__(self, find_token: FindToken) -> None:
+        self._find_token = find_token
+
+    async def __call__(self, caller: Caller) -> Mapping[str, str]:
+        """RefusedError if the attempt does not run any more, or its token cannot be had now."""
+        if caller.lease is None:
+            return {}  # a pod of an earlier release, when there were no tokens of tasks
+        try:
+            token = await self._find_token(caller.attempt, caller.lease)
+        except AttemptNotRunningError as error:
+            raise RefusedError(Code.PERMISSION_DENIED, str(error)) from error
+        except TokenUnavailableError as error:
+            raise RefusedError(
+                Code.UNAVAILABLE, f"the attempt's access token cannot be renewed now: {error}"
+            ) from error
+        return {} if token is None else {"authorization": f"Bearer {token.text.reveal()}"}
