@@ -52,7 +52,7 @@ def _sections(cls: type, *, with_options: bool) -> Iterator[str]:
 
 def _section(group: Group, *, with_options: bool) -> str:
     lines = ["", f"### {group.title}", ""]
-    scope = f"These have an effect with `--runtime {group.only_with}`." if group.only_with else ""
+    scope = f"These have an effect with `{group.only_with}`." if group.only_with else ""
     if introduction := f"{group.introduction} {scope}".strip():
         lines += [introduction, ""]
     first = "Option, variable" if with_options else "Variable"

@@ -20,6 +20,7 @@ from dataplane.agent.runtimes.connectors.client import ConnectorSettingError, En
 from dataplane.agent.runtimes.connectors.endpoints import parse_endpoint
 from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
 from dataplane.agent.runtimes.kubernetes.pods import Choices, ChoicesError, parse_choices
+from dataplane.agent.secret_managers.choice import CHOICES, ManagerSettings
 from shared.kit.settings import (
     Kind,
     chosen,
@@ -91,7 +92,11 @@ _CONNECTOR = Kind(
 )
 
 
-@settings("Process runtime", "Tasks run as processes of the agent's machine.", only_with="process")
+@settings(
+    "Process runtime",
+    "Tasks run as processes of the agent's machine.",
+    only_with="--runtime process",
+)
 class ProcessSettings:
     data_dir: Path = setting(
         "VOLARY_AGENT_DATA_DIR",
@@ -114,7 +119,7 @@ class ProcessSettings:
     )
 
 
-@settings("Kubernetes runtime", "Tasks run as pods of a cluster.", only_with="kubernetes")
+@settings("Kubernetes runtime", "Tasks run as pods of a cluster.", only_with="--runtime kubernetes")
 class KubernetesSettings:
     kubeconfig: Path | None = setting(
         "VOLARY_AGENT_KUBECONFIG",
@@ -320,6 +325,12 @@ class Settings:
         kinds.seconds(0, _YEAR_SECONDS),
         "How long to keep the directories or TaskActions of ended attempts.",
         default=timedelta(hours=1),
+    )
+    secret_manager: ManagerSettings = chosen(
+        "VOLARY_AGENT_SECRET_MANAGER",
+        CHOICES,
+        "Where to look for secrets that the control plane does not have: [secrets](secrets.md).",
+        default="none",
     )
     log: LogSettings = field(default_factory=LogSettings)
 

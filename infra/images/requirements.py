@@ -1,5 +1,10 @@
-"""Writes the requirements of each image from ``pyproject.toml``, one file for each."""
+"""
+Writes the requirements of each image from ``pyproject.toml``, one file for each.
 
+``AGENT_EXTRAS`` names further extras of the agent's, such as ``secrets-vault secrets-gcp``.
+"""
+
+import os
 import tomllib
 from pathlib import Path
 
@@ -7,7 +12,11 @@ project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]
 images = {
     "controlplane": [*project["dependencies"], *extras["controlplane"]],
-    "agent": [*project["dependencies"], *extras["agent"]],
+    "agent": [
+        *project["dependencies"],
+        *extras["agent"],
+        *(each for name in os.environ.get("AGENT_EXTRAS", "").split() for each in extras[name]),
+    ],
     "copilot": extras["copilot"],  # without the dependencies that the other programs share
 }
 for image, requirements in images.items():

@@ -67,6 +67,7 @@ from dataplane.agent.runtimes.runtime_selection import (
 )
 from dataplane.agent.runtimes.secrets import TaskSecrets
 from dataplane.agent.runtimes.unsupported import KUBERNETES, UnsupportedRuntime
+from dataplane.agent.secret_managers.choice import open_reader
 from dataplane.agent.settings import KubernetesSettings, Settings
 from shared.kit.clock import Clock, SystemClock
 from shared.model.reports import LogLink
@@ -184,9 +185,11 @@ class _Leader:
         endpoints = Endpoints(self.connectors, self.clock)
         keys = await open_cluster_keys(self.kube, self.runtime_settings.secrets_key)
         settings = self.settings
+        outside = await asyncio.to_thread(open_reader, settings.secret_manager)
         secrets = TaskSecrets(
             SecretsClient(settings.control_plane, Token(settings.token_file), settings.ca_file),
             keys,
+            outside,
         )
         template = self.runtime_settings.namespace_template
         connectors = ConnectorRuntime(
@@ -237,7 +240,10 @@ class _Leader:
             fenced=self.heartbeat,
             secrets_key=keys[0].public.der,
             free_memory=lambda: sys.maxsize,  # the Kubernetes scheduler knows the nodes'
-            also={"connectors": endpoints.run} if self.connectors else {},
+            also={
+                **({"connectors": endpoints.run} if self.connectors else {}),
+                **({"secret manager": outside.run} if outside else {}),
+            },
         )
 
 

@@ -1,5 +1,6 @@
 """Runs the agent on one machine: attempts are processes, the ledger is a SQLite file."""
 
+import asyncio
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ from dataplane.agent.runtimes.runtime_selection import (
 )
 from dataplane.agent.runtimes.secrets import TaskSecrets
 from dataplane.agent.runtimes.unsupported import PROCESS, UnsupportedRuntime
+from dataplane.agent.secret_managers.choice import open_reader
 from dataplane.agent.settings import ProcessSettings, Settings
 from shared.kit.clock import SystemClock
 from shared.kit.settings import SettingsError
@@ -45,6 +47,7 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
     base = inherited(os.environ)
     with _lock(runtime_settings.data_dir):
         keys = _open_keys(runtime_settings.data_dir / "secrets-key.pem")
+        outside = await asyncio.to_thread(open_reader, settings.secret_manager)
         async with Ledger.open(runtime_settings.data_dir / "ledger.sqlite3") as ledger:
             stores = Stores(clock)
             spawner = Spawner(base, runtime_settings.data_dir, clock, warm=runtime_settings.warm)
@@ -64,6 +67,7 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                         settings.control_plane, Token(settings.token_file), settings.ca_file
                     ),
                     keys,
+                    outside,
                 ),
             )
             await process.kill_unheld(ledger.active)
@@ -89,7 +93,11 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                 take_along=settings.grace + timedelta(seconds=10)
                 if runtime_settings.stop_attempts
                 else None,
-                also={"spawner": spawner.run, "sweeper": sweeper.run},
+                also={
+                    "spawner": spawner.run,
+                    "sweeper": sweeper.run,
+                    **({"secret manager": outside.run} if outside else {}),
+                },
             )
 
 

@@ -8,10 +8,10 @@ attempt. They are kept in no ledger, log or message.
 import asyncio
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from flyteidl2.core import security_pb2
 
@@ -36,6 +36,7 @@ DIRECTORY = "/etc/flyte/secrets"
 
 _KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_T = TypeVar("_T")
 _TRIES = 8
 _BACKOFF = Backoff(first=timedelta(seconds=0.5), at_most=timedelta(seconds=15))
 
@@ -109,6 +110,16 @@ class SecretSource(Protocol):
         """Return the sealed secrets; SecretsUnavailableError, SecretsRefusedError."""
 
 
+class OutsideSecrets(Protocol):
+    """Interface to a secret manager outside of Volary."""
+
+    async def find(self, asked: Iterable[SecretName]) -> Mapping[str, SecretBytes]:
+        """Return values by key; SecretsUnavailableError, SecretsRefusedError."""
+
+    def describe(self, asked: SecretName) -> str:
+        """Return where the secret is looked for."""
+
+
 class NoSecretSource:
     """Has no secret, for agents and tests without a control plane that has some."""
 
@@ -123,62 +134,72 @@ class NoSecretSource:
 
 
 class TaskSecrets:
-    """Fetches the secrets of attempts and opens them with the agent's private keys."""
+    """
+    Finds the secrets of attempts: the control plane's, opened with the agent's private keys,
+    and of a key that it has in no scope the secret manager's.
+    """
 
-    def __init__(self, source: SecretSource, keys: Sequence[PrivateKey] = ()) -> None:
+    def __init__(
+        self,
+        source: SecretSource,
+        keys: Sequence[PrivateKey] = (),
+        outside: OutsideSecrets | None = None,
+    ) -> None:
         self._source = source
+        self._outside = outside
         self._envelopes = KeyringEnvelopes(openers=keys)
 
     async def find(
         self, assignment: Assignment, names: Iterable[str], stop: asyncio.Event
     ) -> Mapping[str, SecretBytes]:
         """
-        Return the values of those of ``names`` that the control plane has.
+        Return the values of those of ``names`` that exist.
 
         SecretError: the values cannot be had, or ``stop`` was set meanwhile.
         """
         asked = sorted(set(names))
         if not asked:
             return {}
-        fetched = await self._fetch(assignment, asked, stop, image_pull=False)
-        return {
+        fetched = await _retry(lambda: self._source.fetch(assignment, asked), stop)
+        found = {
             name: await self._open(assignment, sealed)
             for name in asked
             if (sealed := fetched.by_name.get(name)) is not None and sealed.name is not None
         }
+        outside = self._outside
+        absent = [_name(assignment, name) for name in asked if name not in found]
+        if outside is not None and absent:
+            found |= await _retry(lambda: outside.find(absent), stop)
+        return found
 
     async def find_image_pull(
         self, assignment: Assignment, stop: asyncio.Event
     ) -> Sequence[SecretBytes]:
         """Return the org's image pull secrets, the latest changed first; SecretError."""
-        fetched = await self._fetch(assignment, (), stop, image_pull=True)
+        fetched = await _retry(lambda: self._source.fetch(assignment, (), image_pull=True), stop)
         return [await self._open(assignment, sealed) for sealed in fetched.image_pull]
 
-    async def _fetch(
-        self,
-        assignment: Assignment,
-        names: Sequence[str],
-        stop: asyncio.Event,
-        *,
-        image_pull: bool,
-    ) -> FetchedSecrets:
-        failures = 0
-        while True:
-            try:
-                return await self._source.fetch(assignment, names, image_pull=image_pull)
-            except SecretsRefusedError as error:
-                raise SecretError("SecretRefused", FailureKind.USER, str(error)) from error
-            except SecretsUnavailableError as error:
-                failures += 1
-                if failures == _TRIES or stop.is_set():
-                    raise SecretError(
-                        "SecretsUnavailable", FailureKind.SYSTEM, str(error)
-                    ) from error
-            try:
-                async with asyncio.timeout(_BACKOFF.delay(failures).total_seconds()):
-                    await stop.wait()
-            except TimeoutError:
-                pass  # not stopped: try again
+    def require_all(
+        self, assignment: Assignment, requests: Iterable[SecretRequest], found: Iterable[str]
+    ) -> None:
+        """Raise SecretError for the first request whose secret was not found."""
+        known = set(found)
+        for request in requests:
+            if request.key not in known:
+                raise self.missing(assignment, request.key)
+
+    def missing(self, assignment: Assignment, key: str) -> SecretError:
+        """Return the error of a missing secret: where it was looked for, and how to create it."""
+        run, name = assignment.key.run, _name(assignment, key)
+        scopes = "; ".join(each.scope for each in list_candidates(name))
+        outside = f"; {self._outside.describe(name)}" if self._outside else ""
+        return SecretError(
+            "SecretMissing",
+            FailureKind.USER,
+            f"secret {key!r} was not found in: {scopes}{outside}. Create it with `flyte create "
+            f"secret {shlex.quote(key)} --project {run.project} --domain {run.domain}`, or without "
+            "--project for a wider scope",
+        )
 
     async def _open(self, assignment: Assignment, sealed: SealedSecret) -> SecretBytes:
         name = sealed.name
@@ -196,27 +217,23 @@ class TaskSecrets:
             raise SecretError("SecretUnreadable", FailureKind.SYSTEM, str(error)) from error
 
 
-def require_all(
-    assignment: Assignment, requests: Iterable[SecretRequest], found: Iterable[str]
-) -> None:
-    """Raise SecretError for the first request whose secret was not found."""
-    known = set(found)
-    for request in requests:
-        if request.key not in known:
-            raise missing(assignment, request.key)
-
-
-def missing(assignment: Assignment, key: str) -> SecretError:
-    """Return the error of a missing secret: where it was looked for, and how to create it."""
-    run = assignment.key.run
-    scopes = "; ".join(each.scope for each in list_candidates(_name(assignment, key)))
-    return SecretError(
-        "SecretMissing",
-        FailureKind.USER,
-        f"secret {key!r} was not found in: {scopes}. Create it with `flyte create secret "
-        f"{shlex.quote(key)} --project {run.project} --domain {run.domain}`, or without --project "
-        "for a wider scope",
-    )
+async def _retry(call: Callable[[], Awaitable[_T]], stop: asyncio.Event) -> _T:
+    """Return what ``call`` returns; try again while it raises SecretsUnavailableError."""
+    failures = 0
+    while True:
+        try:
+            return await call()
+        except SecretsRefusedError as error:
+            raise SecretError("SecretRefused", FailureKind.USER, str(error)) from error
+        except SecretsUnavailableError as error:
+            failures += 1
+            if failures == _TRIES or stop.is_set():
+                raise SecretError("SecretsUnavailable", FailureKind.SYSTEM, str(error)) from error
+        try:
+            async with asyncio.timeout(_BACKOFF.delay(failures).total_seconds()):
+                await stop.wait()
+        except TimeoutError:
+            pass  # not stopped: try again
 
 
 def as_variable(request: SecretRequest, value: SecretBytes, *, most: int) -> str:

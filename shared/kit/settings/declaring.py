@@ -42,7 +42,7 @@ class Group:
 
     title: str
     introduction: str
-    only_with: str  # "" or the value of another setting with which these apply
+    only_with: str  # "" or the option with which these apply, "--runtime process"
     settings: Sequence[Setting]
 
 

@@ -66,7 +66,7 @@ def render_default(declared: Setting) -> str:
 def _make_option(declared: Setting, group: Group, prefix: str) -> click.Option:
     option = option_name(declared.variable, prefix)
     names = f"{option}/{declared.off_option}" if declared.off_option else option
-    scope = f"{group.only_with}: " if group.only_with else ""
+    scope = f"{group.only_with.split()[-1]}: " if group.only_with else ""
     default = render_default(declared)
     extra = "required" if declared.is_required else f"default: {default}" if default else ""
     # Markdown's links and code are for docs/settings.md.

@@ -2,7 +2,7 @@
 
 import asyncio
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -243,3 +243,40 @@ def _start() -> Start:
         line_bytes=100,
         log_bytes=100,
     )
+
+
+class Outside:
+    """A secret manager that has these values, of any scope."""
+
+    def __init__(self, values: dict[str, bytes]) -> None:
+        self.values = values
+        self.asked: list[SecretName] = []
+
+    async def find(self, asked: Iterable[SecretName]) -> dict[str, SecretBytes]:
+        self.asked += asked
+        return {
+            each.name: SecretBytes(self.values[each.name])
+            for each in self.asked
+            if each.name in self.values
+        }
+
+    def describe(self, asked: SecretName) -> str:
+        return f"the manager ({asked.name})"
+
+
+async def test_secret_manager_is_asked_for_what_the_control_plane_lacks() -> None:
+    outside = Outside({"key": b"not this", "other": b"the manager's"})
+    found = await TaskSecrets(Source(await sealed(b"value")), [PAIR], outside).find(
+        ASSIGNMENT, ["key", "other", "none"], asyncio.Event()
+    )
+    assert {key: value.reveal() for key, value in found.items()} == {
+        "key": b"value",
+        "other": b"the manager's",
+    }
+    assert [each.name for each in outside.asked] == ["none", "other"]
+    assert {each.project for each in outside.asked} == {ASSIGNMENT.key.run.project}
+
+
+def test_error_of_a_missing_secret_names_the_manager_too() -> None:
+    error = TaskSecrets(Source(FetchedSecrets()), outside=Outside({})).missing(ASSIGNMENT, "key")
+    assert "the org; the manager (key). Create it with" in str(error)

@@ -129,7 +129,7 @@ async def _require_all(
     known = kept.get("data") or {}
     for key in absent:
         if key not in known:
-            failure = secrets.missing(job.assignment, key).failure
+            failure = cluster.secrets.missing(job.assignment, key).failure
             raise SecretError(
                 failure.code,
                 failure.kind,

@@ -21,7 +21,7 @@ _DAY_SECONDS = 86_400
 _TIMEOUT = kinds.seconds(0, 30 * _DAY_SECONDS)
 
 
-@settings("Pods that do not start", only_with="kubernetes")
+@settings("Pods that do not start", only_with="--runtime kubernetes")
 class PendingTimeouts:
     """How long to wait for each problem that may pass by itself."""
 

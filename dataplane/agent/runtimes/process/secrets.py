@@ -43,7 +43,7 @@ async def resolve(
     """
     requests = secrets.read_requests(job.task.template.security_context.secrets)
     found = await task_secrets.find(job.assignment, [each.key for each in requests], stop)
-    secrets.require_all(job.assignment, requests, found)
+    task_secrets.require_all(job.assignment, requests, found)
     files = {path: found[each.key] for each in requests for path in each.paths}
     env = {
         each.variable: secrets.as_variable(each, found[each.key], most=MAX_VARIABLE_BYTES)

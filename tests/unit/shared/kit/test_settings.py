@@ -56,7 +56,7 @@ def _no_home() -> str:
     raise ValueError("there is no home")
 
 
-@settings("Files", only_with="files")
+@settings("Files", only_with="--store files")
 class Files:
     path: str = setting("SHOP_PATH", kinds.text(20), "Where the files are.")
     home: str = setting(
@@ -68,7 +68,7 @@ class Files:
     )
 
 
-@settings("Cloud", only_with="cloud")
+@settings("Cloud", only_with="--store cloud")
 class Cloud:
     region: str = setting(
         "SHOP_REGION",
