@@ -23,7 +23,7 @@ from controlplane.loops.periodic import run_periodically
 from controlplane.loops.revocations import RevocationReader
 from controlplane.loops.signing_keys import SigningKeyRotation
 from controlplane.oauth.factory import Authorization, make_authorization
-from controlplane.oauth.login_gate import NoLoginPage
+from controlplane.people import People, make_people
 from controlplane.store.database import Database
 from controlplane.usecases.authorization_codes import AuthorizationCodes
 from controlplane.usecases.device_codes import DeviceCodes
@@ -46,6 +46,7 @@ class Logins:
     api_keys: ApiKeyChecks
     attempts: RunningAttempts
     attempt_authn: BearerTokens  # of the API; ``authn`` accepts no tokens of tasks
+    people: People
     feeds: Feeds
     clock: Clock
 
@@ -55,7 +56,7 @@ class Logins:
 
     @property
     def routes(self) -> Sequence[Route]:
-        return self.authorization.routes
+        return [*self.authorization.routes, *self.people.routes]
 
     async def prepare(self) -> None:
         """
@@ -96,6 +97,7 @@ class Logins:
                 loops.create_task(self.expired.run(), name="expired credentials")
                 loops.create_task(save_uses(), name="API key uses")
                 loops.create_task(read_attempts(), name="running attempts")
+                loops.create_task(self.people.run(), name="group checks")
 
 
 def make_logins(
@@ -114,15 +116,25 @@ def make_logins(
     except ValueError as error:
         raise SettingsError(str(error)) from error
     api_keys = ApiKeyChecks(database, clock)
+    families = TokenFamilies(database, clock)
+    people = make_people(
+        settings,
+        sealer,
+        database=database,
+        loop_database=loop_database,
+        clock=clock,
+        families=families,
+        public_url=public_url,
+    )
     authorization = make_authorization(
         clock,
         public_url=public_url,
         codes=AuthorizationCodes(database, clock),
         devices=DeviceCodes(database, sealer, clock),
-        families=TokenFamilies(database, clock),
+        families=families,
         resolve=Callers(database),
         api_keys=api_keys,
-        gate=NoLoginPage(),
+        gate=people.gate,
         metrics=metrics,
     )
     keys = SigningKeys(
@@ -143,6 +155,7 @@ def make_logins(
         ),
         expired=ExpiredCredentials(loop_database, clock, every=timedelta(minutes=10)),
         api_keys=api_keys,
+        people=people,
         feeds=feeds,
         clock=clock,
     )

@@ -39,6 +39,7 @@ from controlplane.loops.pending_reasons import PendingReasonRecorder
 from controlplane.loops.periodic import FAILED_PASSES, run_periodically
 from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
+from controlplane.people import LINKED
 from controlplane.platform import make_platform
 from controlplane.settings import Settings
 from controlplane.store.checks import require_fit
@@ -175,6 +176,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             *SignedBlobs(blobs, keys, clock).routes(),
             *([] if logins is None else logins.routes),
         ],
+        linked=() if logins is None else LINKED,
         origin_check=OriginCheck(settings.listeners.public_url),
         peers=tls.make_peers(settings.listeners.tls),
     )

@@ -5,9 +5,17 @@ from enum import StrEnum
 from pathlib import Path
 
 from controlplane.authn.sealing import Sealer, parse_sealing_keys
-from shared.kit.secrets import SecretBytes
+from controlplane.core.errors import InvalidError
+from controlplane.core.identity_providers import (
+    INSTALLATION,
+    Provider,
+    ProviderSettings,
+    parse_issuer,
+)
+from shared.kit.secrets import SecretBytes, SecretText
 from shared.kit.settings import Kind, kinds, setting, settings
 from shared.kit.settings.paths import path
+from shared.model.ids import OrgName
 
 
 class AuthMode(StrEnum):
@@ -58,11 +66,68 @@ class LoginSettings:
         default=True,
     )
 
+    issuer: str | None = setting(
+        "VOLARY_OIDC_ISSUER",
+        kinds.http_url(),
+        "Issuer of an identity provider for the people of every org; orgs can add their own. Its"
+        " redirect address is `VOLARY_PUBLIC_URL` and `/login/callback`. The e-mail addresses that it"
+        " calls verified are believed in every org.",
+        default=None,
+    )
+    client_id: str = setting(
+        "VOLARY_OIDC_CLIENT_ID",
+        kinds.text(500, metavar="ID"),
+        "This installation's client id at that provider.",
+        default="",
+    )
+    client_secret: SecretText | None = setting(
+        "VOLARY_OIDC_CLIENT_SECRET",
+        kinds.secret(at_least=1),
+        "Its client secret; not needed by public clients.",
+        default=None,
+    )
+    provider_name: str = setting(
+        "VOLARY_OIDC_NAME",
+        kinds.text(60, metavar="NAME"),
+        "The name of that provider on the login page.",
+        default="single sign-on",
+    )
+    allow_private_providers: bool = setting(
+        "VOLARY_OIDC_PRIVATE_ADDRESSES",
+        kinds.boolean(),
+        "Identity providers may have private addresses, and plain HTTP. Orgs choose the addresses of"
+        " their providers: with this they can make the control plane send requests into its own"
+        " network.",
+        default=False,
+    )
+
     def __post_init__(self) -> None:
+        if self.issuer is not None and not self.client_id:
+            raise ValueError("VOLARY_OIDC_ISSUER needs VOLARY_OIDC_CLIENT_ID")
         if self.mode is AuthMode.OIDC and not self.keys and self.key_file is None:
             raise ValueError(
                 "logins need a sealing key; set VOLARY_SEALING_KEY or VOLARY_SEALING_KEY_FILE"
             )
+
+    def find_provider(self) -> Provider | None:
+        """Return the installation's own provider; ValueError if its issuer is no https URL."""
+        if self.issuer is None:
+            return None
+        try:
+            issuer = parse_issuer(self.issuer, allow_http=self.allow_private_providers)
+        except InvalidError as error:
+            raise ValueError(f"VOLARY_OIDC_ISSUER: {error}") from error
+        return Provider(
+            id=INSTALLATION,
+            org=OrgName(""),
+            settings=ProviderSettings(
+                name=self.provider_name,
+                issuer=issuer,
+                client_id=self.client_id,
+                scopes=("openid", "email", "profile"),
+            ),
+            client_secret=self.client_secret,
+        )
 
     def make_sealer(self) -> Sealer:
         """Return the sealer; ValueError, with the file's name, if the file has no keys."""

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from controlplane.core.callers import Permission, Subject
 from controlplane.core.errors import ConflictError, InvalidError
-from controlplane.core.roles import BUILT_IN_ROLES
+from controlplane.core.roles import BUILT_IN_ROLES, OWNER
 from shared.kit.secrets import SecretText
 from shared.model.ids import OrgName
 
@@ -31,6 +31,9 @@ MAX_API_KEYS = 5_000
 MAX_KEY_OVERLAP = timedelta(days=30)
 MAX_INVITATIONS = 1_000
 MAX_EMAIL_DOMAINS = 100
+
+OPERATOR = "operator:"
+"""Subjects of commands that go straight to the database begin with it."""
 
 _USER = "user:"
 _SERVICE_ACCOUNT = "serviceaccount:"
@@ -201,6 +204,11 @@ class Invitation:
     expires_at: datetime
     used_at: datetime | None
     used_by: UserId | None
+
+    @property
+    def is_owner_link(self) -> bool:
+        """Whether an operator created it for an owner: it needs no identity provider."""
+        return self.role == OWNER and not self.project and self.created_by.startswith(OPERATOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

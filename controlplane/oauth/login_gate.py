@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
 from controlplane.core.oauth import Login
 from shared.kit.secrets import SecretText
@@ -30,13 +30,3 @@ class LoginGate(Protocol):
         its query, never an address of another host.
         """
         ...
-
-
-class NoLoginPage:
-    """Gate of a control plane without a way for people to log in: programs use API keys."""
-
-    async def find_login(self, request: Request, return_to: str) -> SignedIn | Response:
-        del request, return_to
-        return PlainTextResponse(
-            "People cannot log in at this control plane; use an API key.\n", status_code=503
-        )

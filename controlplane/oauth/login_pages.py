@@ -5,7 +5,6 @@ Nothing is done for a person without a form that they sent: it carries the token
 and comes from a page of this service.
 """
 
-import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +19,7 @@ from controlplane.oauth import pages
 from controlplane.oauth.endpoints import peer_of
 from controlplane.oauth.greenlets import run_in_greenlet
 from controlplane.oauth.login_gate import LoginGate, SignedIn
+from controlplane.oauth.own_forms import require_own_form
 from controlplane.oauth.rate_limits import RateLimits
 from controlplane.oauth.requests import (
     AuthorizationRequest,
@@ -28,14 +28,10 @@ from controlplane.oauth.requests import (
     read_form,
 )
 from controlplane.oauth.server import OAuthServer
-from shared.kit.secrets import SecretText
-
-log = logging.getLogger(__name__)
 
 DEVICE_PAGE = "/device"
 
 _UNAVAILABLE = "The service cannot answer now; try again in a moment."
-_FOREIGN_FORM = "The form did not come from this page, or your session has ended; try again."
 
 
 class LoginPages:
@@ -113,7 +109,7 @@ class LoginPages:
 
     async def _decide(self, request: Request, signed_in: SignedIn) -> Response:
         form = await read_form(request)
-        _require_own_form(request, form.get("csrf_token", ""), signed_in)
+        require_own_form(request, form, signed_in.csrf_token, signed_in.login.subject)
         code, peer = form.get("user_code", ""), peer_of(request)
         # Guessing codes is limited by address and person, before a code is looked up.
         person = f"{signed_in.login.org} {signed_in.login.subject}"
@@ -149,18 +145,8 @@ class LoginPages:
 async def _read_decision(request: Request, signed_in: SignedIn) -> str:
     """Return which button was pressed; BadRequestError if the form is not one of our pages'."""
     form = await read_form(request)
-    _require_own_form(request, form.get("csrf_token", ""), signed_in)
+    require_own_form(request, form, signed_in.csrf_token, signed_in.login.subject)
     return form.get("decision", "")
-
-
-def _require_own_form(request: Request, token: str, signed_in: SignedIn) -> None:
-    site = request.headers.get("sec-fetch-site", "same-origin")
-    if SecretText(token) != signed_in.csrf_token or site != "same-origin":
-        log.warning(
-            "foreign form refused",
-            extra={"path": request.url.path, "subject": signed_in.login.subject, "site": site[:20]},
-        )
-        raise BadRequestError(_FOREIGN_FORM)
 
 
 def _describe(error: OAuth2Error) -> str:

@@ -1,34 +1,15 @@
-"""Pages for people: allow a program to act for them, enter a device's code, errors."""
+"""Pages on which a person logs in a program: allow it, enter a device's code, errors."""
 
-from collections.abc import Mapping
 from html import escape
 from http import HTTPStatus
+from urllib.parse import urlencode
 
 from starlette.responses import HTMLResponse
 
+from controlplane.core.browser_sessions import ORGS
 from controlplane.core.oauth import PUBLIC_CLIENTS, PendingDevice
+from controlplane.oauth.html import form, page, problem, text_field
 from controlplane.oauth.login_gate import SignedIn
-
-# A form's answer redirects to the program on the person's own computer, and browsers hold
-# redirects of forms to form-action as well.
-HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none';"
-        " form-action 'self' http://localhost:*"
-    ),
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-}
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>body{{font:16px/1.5 system-ui;margin:3rem auto;max-width:32rem;padding:0 1rem}}
-button,input{{font:inherit;padding:.4rem .8rem;margin-right:.5rem}}</style>
-<h1>{title}</h1>
-{body}</html>
-"""
 
 
 def error_page(message: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> HTMLResponse:
@@ -39,14 +20,14 @@ def error_page(message: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> HTM
     user waits for ever.
     """
     body = (
-        f"<p>{escape(message)}</p>"
+        f"{problem(message)}"
         "<p>Close this page, stop the command in your terminal (Ctrl-C), and start it again.</p>"
     )
-    return _page("The login cannot go on", body, status)
+    return page("The login cannot go on", body, status=status)
 
 
 def message_page(title: str, message: str) -> HTMLResponse:
-    return _page(title, f"<p>{escape(message)}</p>", HTTPStatus.OK)
+    return page(title, f"<p>{escape(message)}</p>")
 
 
 def consent_page(signed_in: SignedIn, client_id: str, action: str) -> HTMLResponse:
@@ -55,22 +36,18 @@ def consent_page(signed_in: SignedIn, client_id: str, action: str) -> HTMLRespon
         f"<p>{escape(_client_title(client_id))} on this computer asks to act for"
         f" <b>{escape(signed_in.name)}</b> in the org <b>{escape(signed_in.login.org)}</b>.</p>"
         "<p>Allow it only if you have just started it.</p>"
-        + _form(action, signed_in, {}, {"allow": "Allow", "deny": "Deny"})
+        + _decision(action, signed_in, {"allow": "Allow", "deny": "Deny"})
     )
-    return _page("Allow this program?", body, HTTPStatus.OK)
+    return page("Allow this program?", body, footer=_other_org(action))
 
 
 def device_code_page(
-    signed_in: SignedIn, user_code: str = "", problem: str = "", *, status: HTTPStatus
+    signed_in: SignedIn, user_code: str = "", message: str = "", *, status: HTTPStatus
 ) -> HTMLResponse:
     """Ask for the code that a device shows."""
-    shown = f"<p><b>{escape(problem)}</b></p>" if problem else ""
-    entry = (
-        '<p><label>Code shown by the device <input name="user_code" autocomplete="off" autofocus'
-        f' maxlength="20" value="{escape(user_code)}"></label></p>'
-    )
-    body = shown + _form("/device", signed_in, {}, {"find": "Continue"}, entry)
-    return _page("Log in a device", body, status)
+    entry = text_field("user_code", "Code shown by the device", value=user_code, most=20)
+    body = problem(message) + _decision("/device", signed_in, {"find": "Continue"}, entry=entry)
+    return page("Log in a device", body, status=status, footer=_other_org("/device"))
 
 
 def device_consent_page(signed_in: SignedIn, user_code: str, device: PendingDevice) -> HTMLResponse:
@@ -80,11 +57,21 @@ def device_consent_page(signed_in: SignedIn, user_code: str, device: PendingDevi
         f"<p>{escape(_client_title(device.client_id))}, started at {asked} from the address"
         f" {escape(device.peer)}, asks to act for <b>{escape(signed_in.name)}</b> in the org"
         f" <b>{escape(signed_in.login.org)}</b>.</p>"
-        f"<p>It shows the code <b>{escape(user_code)}</b>. Allow it only if you have started it"
-        " yourself: a code that you got in a message logs in its sender.</p>"
-        + _form("/device", signed_in, {"user_code": user_code}, {"allow": "Allow", "deny": "Deny"})
+        f'<p>It shows the code <b class="code">{escape(user_code)}</b>. Allow it only if you have'
+        " started it yourself: a code that you got in a message logs in its sender.</p>"
+        + _decision(
+            "/device",
+            signed_in,
+            {"allow": "Allow", "deny": "Deny"},
+            values={"user_code": user_code},
+        )
     )
-    return _page("Allow this device?", body, HTTPStatus.OK)
+    return page("Allow this device?", body)
+
+
+def _other_org(here: str) -> str:
+    going = f"{ORGS}?{urlencode({'next': here})}"
+    return f'Not in this org? <a href="{escape(going)}">Choose another one.</a>'
 
 
 def _client_title(client_id: str) -> str:
@@ -92,25 +79,12 @@ def _client_title(client_id: str) -> str:
     return client_id if client is None else client.title
 
 
-def _form(
+def _decision(
     action: str,
     signed_in: SignedIn,
-    values: Mapping[str, str],
-    decisions: Mapping[str, str],
+    buttons: dict[str, str],
+    *,
+    values: dict[str, str] | None = None,
     entry: str = "",
 ) -> str:
-    hidden = {"csrf_token": signed_in.csrf_token.reveal(), **values}
-    fields = "".join(
-        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
-        for name, value in hidden.items()
-    )
-    buttons = "".join(
-        f'<button name="decision" value="{escape(value)}">{escape(title)}</button>'
-        for value, title in decisions.items()
-    )
-    return f'<form method="post" action="{escape(action)}">{fields}{entry}{buttons}</form>'
-
-
-def _page(title: str, body: str, status: HTTPStatus) -> HTMLResponse:
-    page = _PAGE.format(title=escape(title), body=body)
-    return HTMLResponse(page, status_code=status, headers=HEADERS)
+    return form(action, signed_in.csrf_token.reveal(), values=values, buttons=buttons, entry=entry)

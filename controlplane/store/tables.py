@@ -1,6 +1,6 @@
 """
-Defines the schema; ``identity_tables`` and ``credential_tables`` have those of people and logins,
-``agent_tables`` those of agents' identity.
+Defines the schema; ``identity_tables``, ``credential_tables`` and ``login_tables`` have those of
+people and logins, ``agent_tables`` those of agents' identity.
 
 ``org`` leads every key of tenant data, and row-level security (``migrations``) restricts each of
 these tables to the transaction's org.
@@ -31,7 +31,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from controlplane.store import agent_tables, columns, credential_tables, identity_tables
+from controlplane.store import (
+    agent_tables,
+    columns,
+    credential_tables,
+    identity_tables,
+    login_tables,
+)
 from controlplane.store.columns import at as _at, text_column as _text
 from shared.model.phases import TERMINAL
 
@@ -40,6 +46,7 @@ _OTHER_MODULES = (
     agent_tables,
     credential_tables,
     identity_tables,
+    login_tables,
 )  # imported, so that the metadata has their tables
 
 LIVE = f"phase NOT IN ({', '.join(str(phase.value) for phase in sorted(TERMINAL))})"

@@ -9,6 +9,7 @@ from uuid import UUID
 from controlplane.authn.refresh_tokens import make_refresh_token, open_successor, seal_successor
 from controlplane.core.callers import Caller
 from controlplane.core.errors import NotFoundError
+from controlplane.core.identity import find_user_id
 from controlplane.core.oauth import (
     LOGIN_LIVES,
     REFRESH_TOKEN_LIVES,
@@ -20,6 +21,7 @@ from controlplane.core.oauth import (
 )
 from controlplane.store.credentials import token_families as store
 from controlplane.store.database import Database, FleetTx
+from controlplane.store.identity import provider_logins
 from controlplane.usecases.identity.audit import record
 from shared.kit.clock import Clock
 from shared.kit.secrets import SecretText, digest_of
@@ -87,6 +89,9 @@ class TokenFamilies:
             )
             if family is not None:
                 await self._insert(tx, successor, family, now)
+                user = find_user_id(family.login.subject)
+                if user is not None:  # so that their groups are read again
+                    await provider_logins.save_seen(tx, user, now, before=now)
                 return Refreshed(family, successor)
             found = await store.find_token(tx, digest)
             if found is None or found.family.client_id != client_id or found.family.is_revoked:

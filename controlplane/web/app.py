@@ -1,6 +1,6 @@
 """Builds the ASGI application: RPCs of both APIs, signed blobs, pages, probes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
@@ -19,11 +19,13 @@ def make_application(
     routes: Sequence[BaseRoute],
     origin_check: OriginCheck,
     peers: Peers | None = None,
+    linked: Collection[str] = (),
 ) -> ASGIApp:
     """
     Route every RPC to ``public``, and other requests by ``routes``.
 
-    A request that ``peers`` or ``origin_check`` refuses reaches neither.
+    A request that ``peers`` or ``origin_check`` refuses reaches neither. ``linked``: paths of pages
+    to which other sites may lead a person.
     """
     others = Starlette(routes=routes)
     peers = peers or Peers()
@@ -34,7 +36,9 @@ def make_application(
         # Before any routing: nearly all requests are RPCs, and the application that serves them
         # looks their names up itself.
         is_rpc = scope["path"].startswith(RPC_PREFIXES)
-        refusal = peers.find_refusal(scope) or origin_check.find_refusal(scope["headers"])
+        refusal = peers.find_refusal(scope) or origin_check.find_refusal(
+            scope["headers"], is_linked=scope["method"] == "GET" and scope["path"] in linked
+        )
         if refusal is not None:
             await origins.answer(refusal, scope["path"], send, is_rpc=is_rpc)
         elif is_rpc:

@@ -5,6 +5,9 @@ Without logins any client of the port may do anything, and a browser on this mac
 it. A page can make its own host name resolve to 127.0.0.1 (DNS rebinding), or simply send
 requests across origins. So every request must name a host of ours, and must not carry another
 site's ``Origin`` or ``Sec-Fetch-Site``. Clients other than browsers send no ``Origin``.
+
+With logins, a person follows links of other sites to some pages: from an identity provider, from
+a message with an invitation. Those pages change nothing when they are opened.
 """
 
 import json
@@ -45,8 +48,15 @@ class OriginCheck:
         self._is_own_host = lru_cache(maxsize=256)(self._find_own_host)
         self._is_own_origin = lru_cache(maxsize=256)(self._find_own_origin)
 
-    def find_refusal(self, headers: Iterable[tuple[bytes, bytes]]) -> Refusal | None:
-        """Return why a request with these headers (names in lower case) is refused; None if not."""
+    def find_refusal(
+        self, headers: Iterable[tuple[bytes, bytes]], *, is_linked: bool = False
+    ) -> Refusal | None:
+        """
+        Return why a request with these headers (names in lower case) is refused; None if not.
+
+        ``is_linked``: a page that changes nothing, and to which other sites may lead a person.
+        """
+        headers = list(headers)
         hosts, origins, site = [], [], b""
         for name, value in headers:
             if name not in _JUDGED:
@@ -75,7 +85,7 @@ class OriginCheck:
                     f"requests of pages from {_quote(origin)} are refused: without logins only"
                     " this control plane's own pages may call it from a browser",
                 )
-        if site.strip().lower() == b"cross-site":
+        if site.strip().lower() == b"cross-site" and not (is_linked and _is_navigation(headers)):
             return Refusal(
                 HTTPStatus.FORBIDDEN,
                 "requests that another site's page makes are refused: without logins only this"
@@ -99,6 +109,13 @@ class OriginCheck:
         scheme, name, port = parsed
         own = (authority[0], authority[1] or _PORTS[scheme])  # a proxy may have terminated TLS
         return parsed == self._public_origin or (name, port) == own
+
+
+def _is_navigation(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return whether a person follows a link in a tab: no frame, no script, no image."""
+    fetch = {name: value.strip().lower() for name, value in headers if name.startswith(b"sec-")}
+    mode, destination = fetch.get(b"sec-fetch-mode"), fetch.get(b"sec-fetch-dest")
+    return mode == b"navigate" and destination == b"document"
 
 
 async def answer(refusal: Refusal, path: str, send: Send, *, is_rpc: bool) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from controlplane.core.oauth import GRACE, USED_TOKENS_KEPT
+from controlplane.core.browser_sessions import IDLE
+from controlplane.core.oauth import GRACE, LOGIN_LIVES, USED_TOKENS_KEPT
 from controlplane.store.database import FleetTx
 from controlplane.store.statements import statement
 
@@ -27,6 +28,17 @@ _DELETIONS = [
     # Their refresh tokens go with them.
     statement(_delete("token_families", "family_id", "expires_at < :now", _FAMILIES)),
     statement(_delete("refresh_tokens", "digest", "used_at < :used_at")),
+    statement(_delete("login_attempts", "digest", "expires_at < :now")),
+    statement(_delete("browser_sessions", "session_id", "expires_at < :now")),
+    statement(_delete("browser_sessions", "session_id", "seen_at < :idle_at")),
+    statement(f"""
+    WITH expired AS MATERIALIZED (
+        SELECT user_id, provider_id FROM provider_logins WHERE seen_at < :inactive_at
+        ORDER BY user_id, provider_id LIMIT {PAGE} FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM provider_logins t USING expired e
+    WHERE t.user_id = e.user_id AND t.provider_id = e.provider_id
+    """),
 ]
 _FORGET_SUCCESSORS = statement(f"""
 WITH past AS MATERIALIZED (
@@ -40,7 +52,13 @@ UPDATE refresh_tokens t SET successor = NULL FROM past p WHERE t.digest = p.dige
 
 async def delete_expired(tx: FleetTx, now: datetime) -> Sequence[int]:
     """Delete a page of each kind, and successors past their grace; return how many of each."""
-    values = {"now": now, "used_at": now - USED_TOKENS_KEPT, "replaced_at": now - GRACE}
+    values = {
+        "now": now,
+        "used_at": now - USED_TOKENS_KEPT,
+        "replaced_at": now - GRACE,
+        "idle_at": now - IDLE,
+        "inactive_at": now - LOGIN_LIVES,
+    }
     counts: list[int] = []
     for each in (*_DELETIONS, _FORGET_SUCCESSORS):
         names = set(each.compile().params)

@@ -20,6 +20,7 @@ from controlplane.store.identity_tables import (
     role_bindings,
     roles,
 )
+from controlplane.store.login_tables import identity_providers
 from controlplane.store.resources.filters import among, text_field, uuids
 from controlplane.store.resources.pages import Key, page
 from controlplane.store.resources.scopes import within
@@ -72,14 +73,36 @@ async def update_role(
 
 
 async def is_role_used(tx: OrgTx, name: str) -> bool:
-    """Return whether a member, a binding, an invitation or an e-mail domain has the role."""
-    tables = (members, role_bindings, invitations, email_domains)
+    """Return whether a member, a binding, an invitation, an e-mail domain or a provider has it."""
+    tables = (members, role_bindings, invitations, email_domains, identity_providers)
     uses = [
         select(table.c.org).where(table.c.org == tx.org, table.c.role == name).limit(1)
         for table in tables
     ]
     found = await tx.connection.execute(union_all(*(each.subquery().select() for each in uses)))
     return found.first() is not None
+
+
+async def list_roles_of_groups(tx: OrgTx) -> Sequence[NewBinding]:
+    """List what is bound to groups, without their names: each role and scope once."""
+    query = (
+        select(role_bindings.c.role, role_bindings.c.project, role_bindings.c.domain)
+        .where(
+            role_bindings.c.org == tx.org,
+            role_bindings.c.principal_kind == PrincipalKind.GROUP.value,
+        )
+        .distinct()
+    )
+    return [
+        NewBinding(
+            kind=PrincipalKind.GROUP,
+            principal="",
+            role=row.role,
+            project=row.project,
+            domain=row.domain,
+        )
+        for row in await tx.connection.execute(query)
+    ]
 
 
 async def delete_role(tx: OrgTx, name: str) -> None:

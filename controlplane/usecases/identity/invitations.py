@@ -21,6 +21,7 @@ from controlplane.core.errors import (
 from controlplane.core.identity import (
     MAX_INVITATIONS,
     MAX_MEMBERS,
+    OPERATOR,
     OWNER_LINK_LIFE,
     CreatedInvitation,
     Invitation,
@@ -120,7 +121,7 @@ class Invitations:
         async with self._database.for_org(caller.org) as tx:
             if await orgs.create_org(tx, "", by=caller.subject, now=now):
                 await record(tx, self._clock, caller, "org.create", f"org:{caller.org}")
-            await store.delete_open_of(tx, "operator:", OWNER)
+            await store.delete_open_of(tx, OPERATOR, OWNER)
             await store.create_invitation(tx, invitation, digest_of(token))
             target = f"invitation:{invitation.id}"
             detail = {"role": OWNER, "by": "owner link"}
@@ -150,6 +151,15 @@ class Invitations:
             await store.delete_invitation(tx, invitation_id)
             target = f"invitation:{invitation_id}"
             await record(tx, self._clock, caller, "invitation.withdraw", target)
+
+    async def find(self, token: SecretText) -> tuple[OrgName, Invitation]:
+        """Return the open invitation of a link, for the page that asks to accept it; NotFoundError."""
+        org = await self.find_org(token)
+        async with self._database.for_org(org) as tx:
+            found = await store.lock_invitation(tx, digest_of(token))
+        if found is None or found.used_at or found.expires_at <= self._clock.now():
+            raise NotFoundError("invitation", "of this link", remedy=_DEAD)
+        return org, found
 
     async def find_org(self, token: SecretText) -> OrgName:
         """Return the org that a link leads to, for the page that asks to accept it; NotFoundError."""
@@ -185,6 +195,47 @@ class Invitations:
             )
         log.info("member joined", extra={"org": org, "user": str(user.id)})
         return org
+
+    async def require_owner_link(self, org: OrgName, token: SecretText) -> None:
+        """Raise NotFoundError unless the token is of an open link that an operator created."""
+        async with self._database.for_org(org) as tx:
+            invitation = await store.lock_invitation(tx, digest_of(token))
+        self._require_open_owner_link(invitation)
+
+    async def use_owner_link(
+        self, user: User, org: OrgName, token: SecretText, *, peer: str = ""
+    ) -> None:
+        """
+        Make the user an owner of the org by an operator's link, which is used up; NotFoundError.
+
+        An owner who comes back with another link stays one.
+        """
+        now = self._clock.now()
+        async with self._database.for_org(org) as tx:
+            invitation = self._require_open_owner_link(
+                await store.lock_invitation(tx, digest_of(token))
+            )
+            await store.use_invitation(tx, invitation.id, user.id, now)
+            if not await members.save_seen(tx, user, None, now):
+                await require_space(tx)
+                await members.add_member(tx, user, OWNER, source="invitation", now=now)
+            else:
+                await members.set_role(tx, user.id, OWNER)
+            await notify_grants(tx, [user.subject])
+            detail = {"invitation": str(invitation.id), "role": OWNER, "by": "owner link"}
+            caller = as_caller(user, org, peer)
+            await record(tx, self._clock, caller, "member.join", f"user:{user.id}", detail=detail)
+        log.info("owner link used", extra={"org": org, "user": str(user.id), "peer": peer})
+
+    def _require_open_owner_link(self, invitation: Invitation | None) -> Invitation:
+        if (
+            invitation is None
+            or not invitation.is_owner_link
+            or invitation.used_at
+            or invitation.expires_at <= self._clock.now()
+        ):
+            raise NotFoundError("invitation", "of this link", remedy=_DEAD)
+        return invitation
 
     async def list_joinable(self, user: User) -> Sequence[Membership]:
         """List the orgs that the user may join by the domain of a verified e-mail address."""

@@ -12,6 +12,7 @@ from controlplane.core.errors import (
 )
 from controlplane.core.identity import (
     MAX_EMAIL_DOMAINS,
+    OPERATOR,
     EmailDomain,
     Membership,
     Org,
@@ -43,6 +44,10 @@ class Orgs:
         self._database = database
         self._clock = clock
         self._self_service = self_service
+
+    @property
+    def is_self_service(self) -> bool:
+        return self._self_service
 
     async def create(self, caller: Caller, name: str, display_name: str = "") -> Org:
         """
@@ -110,14 +115,15 @@ class Orgs:
         Let users with a verified address in ``domain`` join with ``role``.
 
         The caller's own address, as its provider verified it, must be in the domain, so
-        that an org is not opened to a company that is not its own. Idempotent; the role may change.
+        that an org is not opened to a company that is not its own; operators vouch for it
+        themselves. Idempotent; the role may change.
         """
         caller.require(Permission.ORG_WRITE)
         checked = parse_email_domain(domain)
         user_id = find_user_id(caller.subject)
         async with self._database.for_fleet("read the verified address of a user") as fleet:
             user = None if user_id is None else await users.find_user(fleet, user_id)
-        if not _is_of(user, checked):
+        if not caller.subject.startswith(OPERATOR) and not _is_of(user, checked):
             raise NotAllowedError(
                 f"only a member with a verified address in {checked} can let its users join"
             )

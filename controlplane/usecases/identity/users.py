@@ -35,24 +35,41 @@ class Users:
             return await users.find_user(fleet, user)
 
     async def save_groups(
-        self, org: OrgName, user: User, groups: Sequence[str] | None, *, join: bool
+        self,
+        org: OrgName,
+        user: User,
+        groups: Sequence[str] | None,
+        *,
+        join: bool,
+        role: str = "",
     ) -> bool:
         """
         Save what a provider of the org says of a user at a login or refresh.
 
-        Return whether they are a member. ``join``: make them one, without a role of their own.
-        A removed group takes effect at the next call: replicas read the grants again.
+        Return whether they are a member. ``join``: make them one, with ``role``. A removed group
+        takes effect at the next call: replicas read the grants again. Without a change nothing is
+        notified, so that a person's streams go on.
         """
         now = self._clock.now()
         async with self._database.for_org(org) as tx:
-            if await members.save_seen(tx, user, groups, now):
-                await notify_grants(tx, [user.subject])
+            member = await members.find_member(tx, user.id, lock=True)
+            if member is not None:
+                await members.save_seen(tx, user, groups, now)
+                if groups is not None and set(groups) != set(member.groups):
+                    await notify_grants(tx, [user.subject])
                 return True
             if not join:
                 return False
             await require_space(tx)
-            await members.add_member(tx, user, "", source="provider", now=now, groups=groups or ())
+            await members.add_member(
+                tx, user, role, source="provider", now=now, groups=groups or ()
+            )
             await record(
-                tx, self._clock, as_caller(user, org, ""), "member.join", f"user:{user.id}"
+                tx,
+                self._clock,
+                as_caller(user, org, ""),
+                "member.join",
+                f"user:{user.id}",
+                detail={"by": "identity provider", "role": role},
             )
             return True

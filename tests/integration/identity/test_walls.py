@@ -16,8 +16,10 @@ import pytest
 from sqlalchemy import event, text
 
 from controlplane.authn.agent_authority import AuthoritySet
+from controlplane.authn.sealing import Sealer
 from controlplane.core.callers import Caller
 from controlplane.core.identity import NewBinding, NewInvitation, PrincipalKind
+from controlplane.core.identity_providers import ProviderSettings
 from controlplane.core.lists import Listing
 from controlplane.core.roles import CONTRIBUTOR, VIEWER
 from controlplane.core.runs import RunScope
@@ -25,6 +27,8 @@ from controlplane.core.tasks import TaskScope
 from controlplane.store.agents import certificates
 from controlplane.store.resources import lists, projects, tasks
 from controlplane.usecases.agents.enrolment import Enrolments
+from controlplane.usecases.identity.providers import IdentityProviders
+from shared.kit.secrets import SecretBytes
 from shared.model.ids import OrgName
 from tests.factories import ORG
 from tests.integration.identity.conftest import World, user_of
@@ -64,7 +68,15 @@ async def bob(world: World) -> Caller:
         bound = NewBinding(kind=PrincipalKind.USER, principal=str(user_of(bob)), role="runner")
         await world.roles.bind(caller, bound)
         await enrolments_of(world).create_cluster(caller, "c1")
+        settings = ProviderSettings(
+            name=f"login of {caller.org}", issuer="https://provider.example", client_id="volary"
+        )
+        await providers_of(world).create(caller, settings)
     return theirs
+
+
+def providers_of(world: World) -> IdentityProviders:
+    return IdentityProviders(world.database, Sealer([SecretBytes(b"k" * 32)]), world.clock)
 
 
 def enrolments_of(world: World) -> Enrolments:
@@ -87,6 +99,7 @@ def reads(world: World, caller: Caller) -> Mapping[str, Callable[[], Awaitable[A
         "invitations": lambda: world.invitations.list(caller, ALL),
         "enrolments": lambda: enrolments_of(world).list(caller),
         "certificates": lambda: of_store(lambda tx: certificates.list_certificates(tx, uuid4())),
+        "providers": lambda: providers_of(world).list(caller),
         "audit log": lambda: world.audit.list(caller, ALL),
         "chain": lambda: world.audit.verify(caller),
         "projects": lambda: of_store(
@@ -130,7 +143,13 @@ async def test_org_changes_only_its_own_rows_when_the_org_predicates_are_deleted
         await world.members.remove(world.owner, user_of(bob))
         await enrolments_of(world).revoke(world.owner, "c1")
         async with world.database.for_org(ORG) as tx:
-            for table in ("api_keys", "invitations", "role_bindings", "service_accounts"):
+            for table in (
+                "api_keys",
+                "identity_providers",
+                "invitations",
+                "role_bindings",
+                "service_accounts",
+            ):
                 await tx.connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608
     assert predicates.deleted > 10
     assert {name: await read() for name, read in reads(world, bob).items()} == theirs

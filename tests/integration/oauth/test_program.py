@@ -129,7 +129,9 @@ async def test_replicas_accept_each_others_tokens_until_the_key_is_revoked(
         await until(partial(_is_refused, replica, token), "the token is refused")
 
 
-async def test_people_are_told_that_there_is_no_login_page(replicas: list[Replica]) -> None:
+async def test_people_are_led_to_the_login_page_of_any_replica(replicas: list[Replica]) -> None:
     answer = replicas[0].get("/device")
-    assert answer.status_code == 503
-    assert "use an API key" in answer.text
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/login?next=%2Fdevice"
+    for replica in replicas:
+        assert "Org or e-mail address" in replica.get("/login?next=%2Fdevice").text

@@ -1,0 +1,68 @@
+"""Finds the browser session of a request, or leads to the page where one begins."""
+
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from controlplane.authn.caller_cache import ResolveCaller
+from controlplane.core.browser_sessions import (
+    LOGIN,
+    ORGS,
+    BrowserSession,
+    csrf_token_of,
+    parse_return_path,
+)
+from controlplane.core.errors import UnauthenticatedError
+from controlplane.core.oauth import Login
+from controlplane.oauth.login_gate import SignedIn
+from controlplane.oauth.people.cookies import SESSION, find_cookie
+from controlplane.usecases.identity.browser_sessions import BrowserSessions
+from controlplane.usecases.identity.group_checks import GroupChecks
+from shared.kit.secrets import SecretText
+
+
+class BrowserGate:
+    """Gate of people with a browser session, in the org that they have chosen."""
+
+    def __init__(
+        self, sessions: BrowserSessions, checks: GroupChecks, resolve: ResolveCaller
+    ) -> None:
+        self._sessions = sessions
+        self._checks = checks
+        self._resolve = resolve
+
+    async def find_session(self, request: Request) -> tuple[BrowserSession, SecretText] | None:
+        """Return the session of a request's cookie, with its secret."""
+        secret = find_cookie(request, SESSION)
+        if secret is None:
+            return None
+        session = await self._sessions.find(secret)
+        return None if session is None else (session, secret)
+
+    async def find_login(self, request: Request, return_to: str) -> SignedIn | Response:
+        found = await self.find_session(request)
+        # If a check is due, the provider may end the session, so it is read again.
+        if found is not None and await self._checks.check_user(found[0].user.id):
+            found = await self.find_session(request)
+        if found is None:
+            return leading_to(LOGIN, return_to)
+        session, secret = found
+        if not session.org:
+            return leading_to(ORGS, return_to)
+        try:
+            caller = await self._resolve(session.org, session.user.subject)
+        except UnauthenticatedError:  # no member any more
+            return leading_to(ORGS, return_to)
+        return SignedIn(
+            login=Login(session.org, session.user.subject),
+            name=caller.name or session.user.email,
+            csrf_token=csrf_token_of(secret),
+        )
+
+
+def leading_to(page: str, return_to: str) -> Response:
+    """Return a redirect to one of our pages, which leads back to ``return_to``."""
+    query = urlencode({"next": parse_return_path(return_to)})
+    return RedirectResponse(f"{page}?{query}", HTTPStatus.SEE_OTHER)
