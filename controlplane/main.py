@@ -12,6 +12,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
+from controlplane.agents import endpoint_of, make_agent_access
 from controlplane.api import services as api
 from controlplane.api.convert.secrets import list_named_secrets
 from controlplane.api.interceptors import Interceptors
@@ -24,6 +25,7 @@ from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
 from controlplane.feeds.feeds import FAILED_READS, Feeds
 from controlplane.link.attempt_tokens_service import AttemptTokenExchange
+from controlplane.link.enrolment_service import Enrolling
 from controlplane.link.forwarded_calls import Agents
 from controlplane.link.live_calls import LiveCalls
 from controlplane.link.logs import AgentLogs
@@ -113,7 +115,18 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
     secrets = Secrets(database, clock, secret_keys, list_named_secrets)
     tasks = Tasks(database, clock)
     projects = Projects(database, clock)
-    agent_sessions = AgentSessions(link_database, clock)
+    agent_access = make_agent_access(
+        settings.listeners.link_tls,
+        settings.logins,
+        link_database=link_database,
+        loop_database=loop_database,
+        feeds=feeds,
+        clock=clock,
+        metrics=metrics,
+    )
+    agent_sessions = AgentSessions(
+        link_database, clock, None if agent_access is None else agent_access.identities
+    )
     logs = Logs(actions, blobs, AgentLogs(Agents(live, forwarded_calls, feeds)))
     data = Data(
         blobs,
@@ -210,6 +223,17 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             AttemptTokens(link_database, None if logins is None else logins.authorization.tokens),
         ),
         limits=settings.link_limits,
+        tls=None if agent_access is None else agent_access.tls,
+        enrolling=None
+        if agent_access is None
+        else Enrolling(
+            agent_access.enrolments,
+            agent_access.identities,
+            agent_sessions,
+            clock,
+            api_endpoint=endpoint_of(settings.listeners.public_url),
+        ),
+        enrolment_port=settings.listeners.link_tls.enrolment_port,
     )
     leases = LeaseExpiry(loop_database, clock, settings.timings)
     cascades = Cascades(loop_database, feeds.cascades, clock, every=timedelta(seconds=5))
@@ -237,6 +261,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         await secrets.require_keys()
         if logins is not None:
             await logins.prepare()
+        if agent_access is not None:
+            await agent_access.prepare()
         await link.start()
         # Nested, so that servers and loops stop before the services they use: calls finish.
         async with asyncio.TaskGroup() as services:
@@ -246,6 +272,8 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             services.create_task(agent_sessions.run(), name="heartbeats")
             if logins is not None:
                 services.create_task(logins.run(public.streams), name="logins")
+            if agent_access is not None:
+                services.create_task(agent_access.run(), name="agent access")
             async with asyncio.TaskGroup() as servers:
                 servers.create_task(leases.run(), name="lease expiry")
                 servers.create_task(cascades.run(), name="cascades")

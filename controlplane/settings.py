@@ -18,6 +18,7 @@ from controlplane.authn.login_settings import AuthMode, LoginSettings
 from controlplane.core.addresses import Addresses
 from controlplane.core.link_timings import LinkTimings
 from controlplane.link.connection_limits import LinkLimits
+from controlplane.link.tls_settings import LinkTlsSettings
 from controlplane.usecases.secret_keys import SecretKeySettings
 from controlplane.web.http_limits import HttpLimits
 from controlplane.web.tls_settings import TlsSettings
@@ -145,8 +146,8 @@ class ListenerSettings:
         kinds.text(253, metavar="HOST"),
         "The address to listen on. Other addresses than loopback need logins (`VOLARY_AUTH=oidc`), "
         "and TLS (`VOLARY_TLS_CERT_FILE`) or a proxy that ends it "
-        "(`VOLARY_PLAINTEXT_FOR_PROXIES`). The agents' port is then on `127.0.0.1`, as it has no "
-        "TLS yet.",
+        "(`VOLARY_PLAINTEXT_FOR_PROXIES`). The agents' port is then on `127.0.0.1`, unless it has "
+        "TLS (`VOLARY_LINK_TLS_CERT_FILE`).",
         default="127.0.0.1",
     )
     http_port: int = setting(
@@ -180,6 +181,7 @@ class ListenerSettings:
     )
 
     tls: TlsSettings = field(default_factory=TlsSettings)
+    link_tls: LinkTlsSettings = field(default_factory=LinkTlsSettings)
 
     def __post_init__(self) -> None:
         url = self.configured_public_url or ""
@@ -207,8 +209,9 @@ class ListenerSettings:
 
     @property
     def link_host(self) -> str:
-        """The address of the agents' port, which has no TLS: loopback only."""
-        return self.host if is_loopback(self.host) else "127.0.0.1"
+        """The address of the agents' port; loopback only, unless it has TLS."""
+        is_fit = self.link_tls.files is not None or is_loopback(self.host)
+        return self.host if is_fit else "127.0.0.1"
 
 
 def _parse_blob_base(given: str) -> str:

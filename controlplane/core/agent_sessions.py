@@ -147,6 +147,8 @@ class AgentSession:
             protocol=protocol,
             capabilities=hello.capabilities,
             secrets_key=hello.secrets_key,
+            org=hello.org,
+            cluster=hello.cluster,
         )
         return [OpenSession(agent)]
 
@@ -306,7 +308,12 @@ class AgentSession:
         self._spec = spec
         if not is_new:
             return []
-        desired = DesiredState(version=spec.version, cordoned=spec.cordoned, draining=spec.draining)
+        desired = DesiredState(
+            version=spec.version,
+            cordoned=spec.cordoned,
+            draining=spec.draining,
+            renew_serial=spec.renew_serial,
+        )
         return [*self._send(desired), FindWork()]  # the cluster may have been uncordoned
 
     def _send(self, *messages: Sent) -> Sequence[Effect]:

@@ -34,6 +34,8 @@ class AgentInfo:
     protocol: int = 0  # negotiated for the session
     capabilities: Sequence[str] = ()  # task types; "*" for any pod
     secrets_key: bytes = b""  # public key, to which secrets are sealed; b"" for none
+    org: str = ""  # the identity that it takes itself to have; "": it does not say
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,11 @@ import grpc.aio
 
 from controlplane.authn.signing_keys import NoSigningKeyError
 from controlplane.core.errors import RequestError, UnavailableError
+from controlplane.link.credentials import authenticate
 from controlplane.link.errors import code_of
 from controlplane.link.handlers import Unreadable
-from controlplane.link.probe_service import read_bearer
 from controlplane.usecases.agent_sessions import AgentSessions
+from controlplane.usecases.agents.identities import AgentIdentity
 from controlplane.usecases.running_attempts import MAX_EXCHANGED, AttemptTokens
 from shared.idl.agent.v1 import attempt_tokens_pb2, attempt_tokens_pb2_grpc
 from shared.wire.fields import BadMessageError
@@ -32,7 +33,8 @@ class AttemptTokenExchange(attempt_tokens_pb2_grpc.AttemptTokenServiceServicer):
         if isinstance(request, Unreadable):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(request.error))
         try:
-            return await self._exchange(request, read_bearer(context.invocation_metadata() or ()))
+            identity = await authenticate(self._agent_sessions, context)
+            return await self._exchange(request, identity)
         except (BadMessageError, RequestError, UnavailableError) as error:
             await context.abort(code_of(error), str(error))
         except NoSigningKeyError as error:
@@ -43,11 +45,10 @@ class AttemptTokenExchange(attempt_tokens_pb2_grpc.AttemptTokenServiceServicer):
             await context.abort(grpc.StatusCode.INTERNAL, "the control plane failed; see its log")
 
     async def _exchange(
-        self, request: attempt_tokens_pb2.ExchangeRequest, token: str
+        self, request: attempt_tokens_pb2.ExchangeRequest, identity: AgentIdentity
     ) -> attempt_tokens_pb2.ExchangeReply:
-        cluster = await self._agent_sessions.authenticate(token)
         leases = [parse_lease(each) for each in request.leases[: MAX_EXCHANGED + 1]]
-        exchanged = await self._tokens.exchange(cluster, leases)
+        exchanged = await self._tokens.exchange(identity.cluster, leases)
         if exchanged is None:
             return attempt_tokens_pb2.ExchangeReply(needed=False)
         reply = attempt_tokens_pb2.ExchangeReply(needed=True)

@@ -3,6 +3,7 @@
 import grpc
 
 from controlplane.core.errors import (
+    ConflictError,
     ExhaustedError,
     InvalidError,
     NotFoundError,
@@ -13,6 +14,7 @@ from shared.wire.fields import BadMessageError
 
 _CODES: dict[type[Exception], grpc.StatusCode] = {
     BadMessageError: grpc.StatusCode.INVALID_ARGUMENT,
+    ConflictError: grpc.StatusCode.FAILED_PRECONDITION,
     ExhaustedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     InvalidError: grpc.StatusCode.INVALID_ARGUMENT,
     NotFoundError: grpc.StatusCode.NOT_FOUND,

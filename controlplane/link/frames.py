@@ -86,6 +86,8 @@ def _parse_hello(hello: link_pb2.Hello) -> Hello:
         capabilities=[parse_words(each, MAX_CODE_BYTES) for each in capabilities],
         last_epoch=hello.last_epoch,
         secrets_key=hello.secrets_key[:MAX_KEY_BYTES],
+        org=parse_words(hello.org, MAX_CODE_BYTES),
+        cluster=parse_words(hello.cluster, MAX_CODE_BYTES),
     )
 
 
@@ -138,7 +140,10 @@ def render_frame(message: Sent) -> link_pb2.ControlFrame:
         case DesiredState():
             return link_pb2.ControlFrame(
                 wanted=link_pb2.Wanted(
-                    version=message.version, cordoned=message.cordoned, draining=message.draining
+                    version=message.version,
+                    cordoned=message.cordoned,
+                    draining=message.draining,
+                    renew_serial=message.renew_serial,
                 )
             )
         case Heartbeat():

@@ -12,7 +12,13 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
-from shared.idl.agent.v1 import attempt_tokens_pb2, link_pb2, probe_pb2, secrets_pb2
+from shared.idl.agent.v1 import (
+    attempt_tokens_pb2,
+    enrolment_pb2,
+    link_pb2,
+    probe_pb2,
+    secrets_pb2,
+)
 from shared.wire.fields import BadMessageError
 
 _M = TypeVar("_M", bound=Message)
@@ -70,6 +76,25 @@ def add_handlers(
             grpc.method_handlers_generic_handler("volary.agent.v1.ProbeService", probes),
             grpc.method_handlers_generic_handler("volary.agent.v1.SecretsService", secrets),
         )
+    )
+
+
+def add_enrolment_handlers(server: grpc.aio.Server, *, enrol: Any, renew: Any) -> None:
+    """Serve Enrol and Renew, as :func:`add_handlers` does."""
+    enrolment: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        "Enrol": grpc.unary_unary_rpc_method_handler(
+            enrol,
+            request_deserializer=_reading(enrolment_pb2.EnrolRequest),
+            response_serializer=enrolment_pb2.EnrolReply.SerializeToString,
+        ),
+        "Renew": grpc.unary_unary_rpc_method_handler(
+            renew,
+            request_deserializer=_reading(enrolment_pb2.RenewRequest),
+            response_serializer=enrolment_pb2.RenewReply.SerializeToString,
+        ),
+    }
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("volary.agent.v1.EnrolmentService", enrolment),)
     )
 
 

@@ -1,24 +1,21 @@
 """ProbeService: tells an agent whether its link would open, and what it would be given."""
 
-from collections.abc import Iterable
-
 import grpc
 import grpc.aio
 
 from controlplane.core.errors import UnauthenticatedError, UnavailableError
 from controlplane.core.layout import org_base
 from controlplane.core.link_protocol import OLDEST_PROTOCOL, PROTOCOL
+from controlplane.link.credentials import authenticate
 from controlplane.link.handlers import Unreadable
 from controlplane.usecases.agent_sessions import AgentSessions
 from shared.idl.agent.v1 import probe_pb2, probe_pb2_grpc
 from shared.kit.clock import Clock
 from shared.kit.timestamps import to_us
 
-_BEARER = "Bearer "
-
 
 class Probes(probe_pb2_grpc.ProbeServiceServicer):
-    """Answers probes; checks the caller's token only, and begins or ends no session."""
+    """Answers probes; checks the caller's credential only, and begins or ends no session."""
 
     def __init__(self, agent_sessions: AgentSessions, clock: Clock, *, blob_base: str) -> None:
         self._agent_sessions = agent_sessions
@@ -33,9 +30,7 @@ class Probes(probe_pb2_grpc.ProbeServiceServicer):
         if isinstance(request, Unreadable):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(request.error))
         try:
-            cluster = await self._agent_sessions.authenticate(
-                read_bearer(context.invocation_metadata() or ())
-            )
+            cluster = (await authenticate(self._agent_sessions, context)).cluster
         except UnauthenticatedError as error:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
         except UnavailableError as error:
@@ -48,11 +43,3 @@ class Probes(probe_pb2_grpc.ProbeServiceServicer):
             server_time_us=to_us(self._clock.now()),
             storage_base=org_base(self._blob_base, cluster.org),
         )
-
-
-def read_bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """Return the token of a call's metadata, "" if there is none."""
-    for key, value in metadata:
-        if key == "authorization" and isinstance(value, str) and value.startswith(_BEARER):
-            return value.removeprefix(_BEARER)
-    return ""

@@ -6,10 +6,11 @@ import grpc
 import grpc.aio
 
 from controlplane.core.errors import RequestError, UnavailableError
+from controlplane.link.credentials import authenticate
 from controlplane.link.errors import code_of
 from controlplane.link.handlers import Unreadable
-from controlplane.link.probe_service import read_bearer
 from controlplane.usecases.agent_sessions import AgentSessions
+from controlplane.usecases.agents.identities import AgentIdentity
 from controlplane.usecases.secrets import MAX_ASKED, Secrets
 from shared.idl.agent.v1 import secrets_pb2, secrets_pb2_grpc
 from shared.wire.fields import BadMessageError
@@ -32,7 +33,8 @@ class SecretDeliveries(secrets_pb2_grpc.SecretsServiceServicer):
         if isinstance(request, Unreadable):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(request.error))
         try:
-            return await self._fetch(request, read_bearer(context.invocation_metadata() or ()))
+            identity = await authenticate(self._agent_sessions, context)
+            return await self._fetch(request, identity)
         except (BadMessageError, RequestError, UnavailableError) as error:
             await context.abort(code_of(error), str(error))
         except Exception:
@@ -41,9 +43,9 @@ class SecretDeliveries(secrets_pb2_grpc.SecretsServiceServicer):
             await context.abort(grpc.StatusCode.INTERNAL, "the control plane failed; see its log")
 
     async def _fetch(
-        self, request: secrets_pb2.FetchSecretsRequest, token: str
+        self, request: secrets_pb2.FetchSecretsRequest, identity: AgentIdentity
     ) -> secrets_pb2.FetchSecretsReply:
-        cluster = await self._agent_sessions.authenticate(token)
+        cluster = identity.cluster
         attempt, lease = parse_attempt_id(request.attempt), parse_lease_id(request.lease_id)
         names = request.names[: MAX_ASKED + 1]
         reply = secrets_pb2.FetchSecretsReply()

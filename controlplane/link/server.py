@@ -1,8 +1,8 @@
 """
 AgentLinkService, the gRPC service for agents: one bidirectional stream for each session.
 
-The caller is authenticated from the call's metadata before a single frame is read; a
-rejection is a frame, so that it can name the remedy.
+The caller is authenticated by its certificate, or from the call's metadata, before a single frame
+is read; a rejection is a frame, so that it can name the remedy.
 """
 
 import asyncio
@@ -10,23 +10,35 @@ import logging
 import random
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import grpc
 import grpc.aio
 
+from controlplane.core.agent_identity import Refusal
+from controlplane.core.clusters import AgentInfo
 from controlplane.core.errors import UnauthenticatedError, UnavailableError
 from controlplane.core.link_timings import LinkTimings
 from controlplane.feeds.feeds import Feeds
 from controlplane.link.attempt_tokens_service import AttemptTokenExchange
 from controlplane.link.connection_limits import LinkLimits
+from controlplane.link.credentials import authenticate
+from controlplane.link.enrolment_service import Enrolling
 from controlplane.link.frames import render_frame
-from controlplane.link.handlers import Unreadable, add_handlers
+from controlplane.link.handlers import Unreadable, add_enrolment_handlers, add_handlers
 from controlplane.link.live_calls import LiveCalls
 from controlplane.link.metrics import LinkMetrics
-from controlplane.link.probe_service import Probes, read_bearer
+from controlplane.link.probe_service import Probes
 from controlplane.link.secrets_service import SecretDeliveries
 from controlplane.link.session import CLOSED, SessionOverError, SessionStream
-from controlplane.usecases.agent_sessions import AgentSessionRef, AgentSessions, SupersededError
+from controlplane.link.tls import LinkTls
+from controlplane.usecases.agent_sessions import (
+    AgentSessionRef,
+    AgentSessions,
+    RefusedCertificateError,
+    SupersededError,
+)
+from controlplane.usecases.agents.identities import AgentIdentity
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.admission import AdmissionLimiter
@@ -162,17 +174,17 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
         try:
             async with asyncio.TaskGroup() as tasks:
                 writing = tasks.create_task(pipe.run(), name="link-pipe")
-                await self._answer(pipe, read_bearer(context.invocation_metadata() or ()))
+                await self._answer(pipe, context)
                 writing.cancel()
         finally:
             self._serving -= 1
             self._drained.set()
 
-    async def _answer(self, pipe: _GrpcPipe, token: str) -> None:
+    async def _answer(self, pipe: _GrpcPipe, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
         """Serve the agent, and send it the reason when the session ends."""
         ends: list[End] = []
         try:
-            await self._serve(pipe, token)
+            await self._serve(pipe, context)
         except* SessionOverError as group:
             ends.append(_first_end(group))
         except* SupersededError:
@@ -184,15 +196,28 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
             log.exception("agent session failed")
             ends.append(End("internal", "the session failed; connect again"))
         for end in ends[:1]:  # outside the handlers, because they would wrap a cancellation
+            if end is _SUPERSEDED:
+                end = await self._explain_superseded(context)  # noqa: PLW2901
             if end.code == "protocol":
                 log.warning("agent violated the link protocol", extra={"error": end.message})
             await _reject(pipe, end)
 
-    async def _serve(self, pipe: _GrpcPipe, token: str) -> None:
+    async def _explain_superseded(self, context: "grpc.aio.ServicerContext[Any, Any]") -> End:
+        """Return why the session was superseded: a revoked credential, or another session."""
         try:
-            cluster = await self._agent_sessions.authenticate(token)
+            await authenticate(self._agent_sessions, context, opens_session=True)
         except UnauthenticatedError as error:
-            raise SessionOverError(End("unauthenticated", str(error), retry=False)) from error
+            return _unauthenticated(error)
+        except UnavailableError as error:
+            log.debug("end of session not explained", extra={"error": str(error)})
+        return _SUPERSEDED
+
+    async def _serve(self, pipe: _GrpcPipe, context: "grpc.aio.ServicerContext[Any, Any]") -> None:
+        try:
+            identity = await authenticate(self._agent_sessions, context, opens_session=True)
+        except UnauthenticatedError as error:
+            raise SessionOverError(_unauthenticated(error)) from error
+        cluster = identity.cluster
         stream = SessionStream(
             pipe,
             agent_sessions=self._agent_sessions,
@@ -204,8 +229,12 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
             metrics=self._metrics,
         )
         agent = await stream.greet()
+        _require_identity(identity, agent)
         async with self._admission.admitted() as handshake_done:
-            session = await self._agent_sessions.open(cluster, agent)
+            try:
+                session = await self._agent_sessions.open(cluster, agent, serial=identity.serial)
+            except RefusedCertificateError as error:
+                raise SessionOverError(_unauthenticated(error)) from error
             log_fields = {"cluster": cluster.name, "org": cluster.org, "epoch": session.epoch}
             log.info("agent connected", extra={**log_fields, "software": agent.software})
             self._metrics.opened.inc()
@@ -214,7 +243,7 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
                 stream.leave(after=timedelta())
             try:
                 with self._metrics.sessions.track_inprogress():
-                    await stream.run(session, handshake_done)
+                    await stream.run(session, handshake_done, until=identity.expires_at)
             finally:
                 del self._open_streams[stream]
                 log.info("agent disconnected", extra=log_fields)
@@ -227,6 +256,28 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
                 await self._agent_sessions.close(session)
         except (UnavailableError, TimeoutError) as error:
             log.warning("end of agent session not recorded", extra={"error": str(error)})
+
+
+def _unauthenticated(error: UnauthenticatedError) -> End:
+    """Return the end for a refused credential; an agent with a newer certificate tries that."""
+    is_retired = isinstance(error, RefusedCertificateError) and error.refusal is Refusal.RETIRED
+    return End("unauthenticated", str(error), retry=is_retired)
+
+
+def _require_identity(identity: AgentIdentity, agent: AgentInfo) -> None:
+    """Raise SessionOverError if the hello names another cluster than the certificate."""
+    cluster = identity.cluster
+    if agent.cluster and (agent.org, agent.cluster) != (cluster.org, cluster.name):
+        log.warning(
+            "agent claims another identity than its certificate's",
+            extra={"org": cluster.org, "cluster": cluster.name, "claimed": agent.cluster},
+        )
+        text = (
+            f"the agent takes itself to be cluster {agent.cluster} of {agent.org}, and its "
+            f"certificate is cluster {cluster.name}'s of {cluster.org}; its identity was mixed up "
+            "with another's: delete it, and enrol again with a new join token"
+        )
+        raise SessionOverError(End("identity", text, retry=False))
 
 
 async def _reject(pipe: _GrpcPipe, end: End) -> None:
@@ -266,7 +317,11 @@ def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 class LinkServer:
-    """gRPC on ``host:port``; ``start`` raises OSError when the port is taken."""
+    """
+    gRPC on ``host:port``; ``start`` raises OSError when the port is taken.
+
+    With ``tls``, that port demands client certificates, and ``enrolment_port`` takes calls without.
+    """
 
     def __init__(
         self,
@@ -278,8 +333,12 @@ class LinkServer:
         *,
         tokens: AttemptTokenExchange,
         limits: LinkLimits | None = None,
+        tls: LinkTls | None = None,
+        enrolling: Enrolling | None = None,
+        enrolment_port: int = 0,
     ) -> None:
         self._service = service
+        self._tls = tls
         limits = limits or LinkLimits()
         self._server = grpc.aio.server(options=[*OPTIONS, *limits.as_options()])
         add_handlers(
@@ -289,15 +348,29 @@ class LinkServer:
             fetch_secrets=secrets.Fetch,
             exchange_leases=tokens.Exchange,
         )
-        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if enrolling is not None:
+            add_enrolment_handlers(self._server, enrol=enrolling.Enrol, renew=enrolling.Renew)
+        self._host = f"[{host}]" if ":" in host else host
         self.port = port
+        self.enrolment_port = enrolment_port
 
     async def start(self) -> None:
-        try:
-            self.port = self._server.add_insecure_port(self._address)
-        except RuntimeError as error:
-            raise OSError(f"cannot listen on {self._address}") from error
+        if self._tls is None:
+            self.port = self._listen(self.port, None)
+        else:
+            self.port = self._listen(self.port, self._tls.link_credentials())
+            credentials = self._tls.enrolment_credentials()
+            self.enrolment_port = self._listen(self.enrolment_port, credentials)
         await self._server.start()
+
+    def _listen(self, port: int, credentials: grpc.ServerCredentials | None) -> int:
+        address = f"{self._host}:{port}"
+        try:
+            if credentials is None:
+                return self._server.add_insecure_port(address)
+            return self._server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}") from error
 
     async def run(self) -> None:
         """Serve until cancelled; then send the agents away and stop."""

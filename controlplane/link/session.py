@@ -10,7 +10,7 @@ forward to the agent. When one task ends, all end, and the agent connects again.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from controlplane.core.agent_session_effects import (
@@ -51,6 +51,7 @@ HELLO_TIMEOUT_SECONDS = 20
 INVENTORY_TIMEOUT_SECONDS = 60.0  # for the whole inventory
 
 CLOSED = End("closed", "the agent closed the stream")
+_EXPIRED = End("expired", "the agent's certificate has expired and was not renewed")
 _SLOW = End("slow", "the agent does not read its frames")
 _STOPPING = End("stopping", "this replica is stopping; connect again")
 
@@ -123,11 +124,18 @@ class SessionStream:
             end = End("silent", f"no hello within {HELLO_TIMEOUT_SECONDS} s")
             raise SessionOverError(end) from error
 
-    async def run(self, session: AgentSessionRef, on_open: Callable[[], None]) -> None:
+    async def run(
+        self,
+        session: AgentSessionRef,
+        on_open: Callable[[], None],
+        *,
+        until: datetime | None = None,
+    ) -> None:
         """
         Serve the agent until either side ends; raises SessionOverError with the reason.
 
-        ``on_open`` is called once the agent has its inventory decisions.
+        ``on_open`` is called once the agent has its inventory decisions. ``until``: when its
+        certificate expires, which TLS checks at the handshake only.
         """
         cluster = session.cluster
         now = self._clock.now()
@@ -147,6 +155,8 @@ class SessionStream:
                     tasks.create_task(self._send_heartbeats(session), name="link-heartbeat")
                     tasks.create_task(self._call_server.run(session), name="link-forwarded-calls")
                     tasks.create_task(self._leave(), name="link-leave")
+                    if until is not None:
+                        tasks.create_task(self._expire(until), name="link-expire")
         finally:
             self._live.remove((cluster.org, cluster.name), self._calls)
             self._calls.close()
@@ -269,6 +279,10 @@ class SessionStream:
         async with self._commit_lock:
             await self._outgoing.join()
             raise SessionOverError(_STOPPING)
+
+    async def _expire(self, until: datetime) -> None:
+        await self._clock.sleep(max(until - self._clock.now(), timedelta()))
+        raise SessionOverError(_EXPIRED)
 
     async def _hand_out(self, session: AgentSessionRef) -> None:
         while not self._leaving.is_set():

@@ -26,7 +26,7 @@ from controlplane.store.notify.changes import notify_own_work
 from controlplane.store.resources import clusters
 from controlplane.store.resources.clusters import ClusterRef
 from controlplane.store.resources.specs import find_specs
-from controlplane.usecases.agents.identities import admit
+from controlplane.usecases.agents.identities import AgentIdentities, AgentIdentity, admit
 from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.clock import Clock
 from shared.model.assignments import Assignment
@@ -85,9 +85,13 @@ class CommittedReports:
 class AgentSessions:
     """Use cases of sessions; ``record_heartbeat`` waits until ``run`` commits it."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, identities: AgentIdentities | None = None
+    ) -> None:
+        """``identities``: of agents with certificates; None where the link has no TLS."""
         self._database = database
         self._clock = clock
+        self._identities = identities
         self._heartbeats: Batcher[
             OrgName, tuple[AgentSessionRef, AgentLoad], ClusterSpec | None
         ] = Batcher(
@@ -111,6 +115,21 @@ class AgentSessions:
                 "no cluster has this token; configure the agent with its cluster's token"
             )
         return cluster
+
+    @property
+    def takes_certificates(self) -> bool:
+        """Whether agents authenticate by certificates; otherwise by shared tokens."""
+        return self._identities is not None
+
+    async def identify(self, fingerprint: bytes, *, opens_session: bool = False) -> AgentIdentity:
+        """
+        Return whose certificate has this SHA-256; UnauthenticatedError unless it is valid.
+
+        ``opens_session``: a retired one is returned, too: ``open`` decides on it.
+        """
+        if self._identities is None:
+            raise UnauthenticatedError("this control plane takes no certificates")
+        return await self._identities.find(fingerprint, opens_session=opens_session)
 
     async def open(
         self, cluster: ClusterRef, agent: AgentInfo, *, serial: str = ""

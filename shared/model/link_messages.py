@@ -36,6 +36,8 @@ class Hello:
     capabilities: Sequence[str]
     last_epoch: int
     secrets_key: bytes = b""  # public key, to which secrets are sealed: SubjectPublicKeyInfo
+    org: str = ""  # the identity that the agent takes itself to have; "" without a certificate
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ class DesiredState:
     cordoned: bool = False
     draining: bool = False
     reconnect_after: timedelta | None = None
+    renew_serial: str = ""  # the agent's certificate with this serial is to be renewed now
 
 
 @dataclass(frozen=True, slots=True)

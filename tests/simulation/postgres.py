@@ -106,6 +106,7 @@ class SimAgentSessions(AgentSessions):
         self._store = postgres.store
         self._specs = specs
         self._now = clock.now
+        self._identities = None
 
     async def authenticate(self, token: str) -> ClusterRef:
         named = {each.name: each for each in CLUSTERS}

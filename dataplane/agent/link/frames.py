@@ -62,6 +62,8 @@ def render_frame(message: AgentMessage) -> link_pb2.AgentFrame:
                     capabilities=message.capabilities,
                     last_epoch=message.last_epoch,
                     secrets_key=message.secrets_key,
+                    org=message.org,
+                    cluster=message.cluster,
                 )
             )
         case Inventory():
@@ -155,6 +157,7 @@ def parse_frame(frame: link_pb2.ControlFrame) -> ControlMessage | None:
                 cordoned=desired.cordoned,
                 draining=desired.draining,
                 reconnect_after=timedelta(milliseconds=delay) if delay else None,
+                renew_serial=desired.renew_serial,
             )
         case "heartbeat":
             return Heartbeat(

@@ -57,7 +57,7 @@ class ControlFrame(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., verdicts: _Optional[_Union[Verdicts, _Mapping]] = ..., assignments: _Optional[_Union[_assignment_pb2.AssignmentBatch, _Mapping]] = ..., acknowledgements: _Optional[_Union[_report_pb2.AcknowledgementBatch, _Mapping]] = ..., stops: _Optional[_Union[StopBatch, _Mapping]] = ..., wanted: _Optional[_Union[Wanted, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., call: _Optional[_Union[_call_pb2.Call, _Mapping]] = ..., call_credit: _Optional[_Union[_call_pb2.CallCredit, _Mapping]] = ..., call_cancel: _Optional[_Union[_call_pb2.CallCancel, _Mapping]] = ..., confirmed: _Optional[_Union[_assignment_pb2.Confirmed, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("agent_id", "instance_id", "protocol_min", "protocol_max", "software", "capabilities", "last_epoch", "secrets_key")
+    __slots__ = ("agent_id", "instance_id", "protocol_min", "protocol_max", "software", "capabilities", "last_epoch", "secrets_key", "org", "cluster")
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_MIN_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +66,8 @@ class Hello(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     LAST_EPOCH_FIELD_NUMBER: _ClassVar[int]
     SECRETS_KEY_FIELD_NUMBER: _ClassVar[int]
+    ORG_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
     instance_id: str
     protocol_min: int
@@ -74,7 +76,9 @@ class Hello(_message.Message):
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     last_epoch: int
     secrets_key: bytes
-    def __init__(self, agent_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., software: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., last_epoch: _Optional[int] = ..., secrets_key: _Optional[bytes] = ...) -> None: ...
+    org: str
+    cluster: str
+    def __init__(self, agent_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., protocol_min: _Optional[int] = ..., protocol_max: _Optional[int] = ..., software: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., last_epoch: _Optional[int] = ..., secrets_key: _Optional[bytes] = ..., org: _Optional[str] = ..., cluster: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("epoch", "protocol", "heartbeat_ms", "self_fence_ms", "reassign_after_ms", "server_time_us", "cluster")
@@ -175,13 +179,15 @@ class Stop(_message.Message):
     def __init__(self, lease: _Optional[_Union[_assignment_pb2.Lease, _Mapping]] = ..., reason: _Optional[str] = ..., forget: _Optional[bool] = ...) -> None: ...
 
 class Wanted(_message.Message):
-    __slots__ = ("version", "cordoned", "draining", "reconnect_after_ms")
+    __slots__ = ("version", "cordoned", "draining", "reconnect_after_ms", "renew_serial")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CORDONED_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     RECONNECT_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+    RENEW_SERIAL_FIELD_NUMBER: _ClassVar[int]
     version: int
     cordoned: bool
     draining: bool
     reconnect_after_ms: int
-    def __init__(self, version: _Optional[int] = ..., cordoned: _Optional[bool] = ..., draining: _Optional[bool] = ..., reconnect_after_ms: _Optional[int] = ...) -> None: ...
+    renew_serial: str
+    def __init__(self, version: _Optional[int] = ..., cordoned: _Optional[bool] = ..., draining: _Optional[bool] = ..., reconnect_after_ms: _Optional[int] = ..., renew_serial: _Optional[str] = ...) -> None: ...

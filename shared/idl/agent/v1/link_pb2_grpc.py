@@ -36,7 +36,8 @@ class LinkServiceStub:
 
     shared/model/link_session.py has the whole table: which frames are allowed in which state.
 
-    The agent authenticates by the call's metadata (`authorization`), not in messages.
+    The agent authenticates by its client certificate or, without TLS, by the call's metadata
+    (`authorization`), not in messages.
     """
 
     def __init__(self, channel):
@@ -63,7 +64,8 @@ class LinkServiceServicer:
 
     shared/model/link_session.py has the whole table: which frames are allowed in which state.
 
-    The agent authenticates by the call's metadata (`authorization`), not in messages.
+    The agent authenticates by its client certificate or, without TLS, by the call's metadata
+    (`authorization`), not in messages.
     """
 
     def Connect(self, request_iterator, context):
@@ -99,7 +101,8 @@ class LinkService:
 
     shared/model/link_session.py has the whole table: which frames are allowed in which state.
 
-    The agent authenticates by the call's metadata (`authorization`), not in messages.
+    The agent authenticates by its client certificate or, without TLS, by the call's metadata
+    (`authorization`), not in messages.
     """
 
     @staticmethod

@@ -1,0 +1,86 @@
+"""
+Builds what agents with certificates need: authorities, enrolment, TLS of their ports.
+
+A part of ``main``, for a link with TLS.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+from prometheus_client import CollectorRegistry
+
+from controlplane.authn.agent_authority import AuthoritySet
+from controlplane.authn.login_settings import LoginSettings
+from controlplane.feeds.feeds import Feeds
+from controlplane.link.tls import LinkTls
+from controlplane.link.tls_settings import LinkTlsSettings
+from controlplane.loops.agent_authorities import AgentAuthorityRotation
+from controlplane.store.database import Database
+from controlplane.usecases.agents.authorities import AgentAuthorities
+from controlplane.usecases.agents.enrolment import Enrolments
+from controlplane.usecases.agents.identities import AgentIdentities
+from shared.kit.clock import Clock
+from shared.kit.settings import SettingsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentAccess:
+    """Identity of agents; ``prepare`` before the link starts."""
+
+    enrolments: Enrolments
+    identities: AgentIdentities
+    tls: LinkTls
+    rotation: AgentAuthorityRotation
+
+    async def prepare(self) -> None:
+        """Read the authorities. UnfitDatabaseError: the sealing key does not open them."""
+        await self.rotation.run_once()
+
+    async def run(self) -> None:
+        """Follow the authorities and the certificate's files until cancelled."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self.rotation.run(), name="agent authorities")
+            loops.create_task(self.tls.run(), name="link certificate")
+
+
+def make_agent_access(
+    settings: LinkTlsSettings,
+    logins: LoginSettings,
+    *,
+    link_database: Database,
+    loop_database: Database,
+    feeds: Feeds,
+    clock: Clock,
+    metrics: CollectorRegistry,
+) -> AgentAccess | None:
+    """Build it; None without TLS on the link. SettingsError: keys or files cannot be used."""
+    if settings.files is None:
+        return None
+    try:
+        sealer = logins.make_sealer()
+    except ValueError as error:
+        raise SettingsError(
+            f"TLS of the link needs VOLARY_SEALING_KEY, which seals the keys of agents' "
+            f"authorities: {error}"
+        ) from error
+    authorities = AuthoritySet()
+    tls = LinkTls(*settings.files, authorities, clock, metrics)
+    refreshed = AgentAuthorities(
+        loop_database, sealer, authorities, clock, changed=tls.follow_authorities
+    )
+    return AgentAccess(
+        enrolments=Enrolments(link_database, clock, authorities),
+        identities=AgentIdentities(link_database, clock, authorities),
+        tls=tls,
+        rotation=AgentAuthorityRotation(refreshed, feeds, clock, every=timedelta(seconds=30)),
+    )
+
+
+def endpoint_of(url: str) -> str:
+    """Return ``host:port`` of a URL."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
