@@ -8,12 +8,17 @@ from collections.abc import Mapping
 
 from controlplane.api.platform.accounts import ApiKeyService, ServiceAccountService
 from controlplane.api.platform.audit import AuditService
+from controlplane.api.platform.clusters import ClusterService, PoolService
+from controlplane.api.platform.explanations import ExplanationService
 from controlplane.api.platform.invitations import EmailDomainService, InvitationService
 from controlplane.api.platform.members import MemberService
 from controlplane.api.platform.orgs import OrgService
+from controlplane.api.platform.queues import QueueService
 from controlplane.api.platform.roles import RoleBindingService, RoleService
 from controlplane.api.platform.sessions import SessionService
 from controlplane.store.database import Database
+from controlplane.usecases.clusters import Clusters
+from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.identity.accounts import ServiceAccounts
 from controlplane.usecases.identity.audit import Audit
 from controlplane.usecases.identity.invitations import Invitations
@@ -22,6 +27,7 @@ from controlplane.usecases.identity.orgs import Orgs
 from controlplane.usecases.identity.roles import Roles
 from controlplane.usecases.identity.sessions import Sessions
 from controlplane.usecases.identity.users import Users
+from controlplane.usecases.queues import Queues
 from controlplane.usecases.token_families import TokenFamilies
 from shared.kit.clock import Clock
 
@@ -35,14 +41,19 @@ def make_platform(
     orgs = Orgs(database, clock, self_service=self_service_orgs)
     accounts, roles = ServiceAccounts(database, clock), Roles(database, clock)
     invitations, users = Invitations(database, clock), Users(database, clock)
+    clusters = Clusters(database, clock)
     sessions = Sessions(database, TokenFamilies(database, clock))
     served: Mapping[str, object] = {
         "ApiKeyService": ApiKeyService(accounts, public_url),
         "AuditService": AuditService(Audit(database)),
+        "ClusterService": ClusterService(clusters),
         "EmailDomainService": EmailDomainService(orgs),
+        "ExplanationService": ExplanationService(Explanations(database, clock)),
         "InvitationService": InvitationService(invitations, users, public_url),
         "MemberService": MemberService(Members(database, clock)),
         "OrgService": OrgService(orgs),
+        "PoolService": PoolService(clusters),
+        "QueueService": QueueService(Queues(database, clock)),
         "RoleBindingService": RoleBindingService(roles),
         "RoleService": RoleService(roles),
         "ServiceAccountService": ServiceAccountService(accounts),

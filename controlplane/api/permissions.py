@@ -210,10 +210,21 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "ListAuditRecords": Permission.AUDIT_READ,
         "VerifyAuditLog": Permission.AUDIT_READ,
     },
+    "volary.platform.v1.ClusterService": {
+        "GetCluster": Permission.CLUSTER_READ,
+        "ListClusters": Permission.CLUSTER_READ,
+        "UpdateCluster": Permission.CLUSTER_WRITE,
+        "DrainCluster": Permission.CLUSTER_WRITE,
+        "WatchDrain": Permission.CLUSTER_READ,  # to stop attempts at the deadline: cluster:write
+    },
     "volary.platform.v1.EmailDomainService": {
         "AllowEmailDomain": Permission.ORG_WRITE,
         "ListEmailDomains": Permission.ORG_READ,
         "ForbidEmailDomain": Permission.ORG_WRITE,
+    },
+    "volary.platform.v1.ExplanationService": {
+        "ExplainAction": Permission.ACTION_READ,
+        "ListPendingActions": Permission.RUN_READ,
     },
     "volary.platform.v1.InvitationService": {
         "CreateInvitation": Permission.MEMBER_WRITE,
@@ -233,6 +244,16 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "GetOrg": Permission.ORG_READ,
         "UpdateOrg": Permission.ORG_WRITE,
         "ListOrgs": Access.KNOWN,  # one's own
+    },
+    "volary.platform.v1.PoolService": {
+        "ListPools": Permission.CLUSTER_READ,
+    },
+    "volary.platform.v1.QueueService": {
+        "GetQueue": Permission.QUEUE_READ,
+        "ListQueues": Permission.QUEUE_READ,
+        "CreateQueue": Permission.QUEUE_WRITE,
+        "UpdateQueue": Permission.QUEUE_WRITE,
+        "DeleteQueue": Permission.QUEUE_WRITE,
     },
     "volary.platform.v1.RoleBindingService": {
         "CreateRoleBinding": Permission.MEMBER_WRITE,

@@ -28,7 +28,7 @@ def list_(context: CommandContext) -> None:
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
-        found = await operator.clusters.list(operator.caller)
+        found, _ = await operator.clusters.list(operator.caller, limit=1000)
         now = operator.clock.now()
         context.answer(
             found,

@@ -21,7 +21,7 @@ def list_(context: CommandContext) -> None:
     from controlplane.cli import operators  # noqa: PLC0415
 
     async def work(operator: operators.Operator) -> None:
-        found = await operator.queues.list(operator.caller)
+        found, _ = await operator.queues.list(operator.caller, limit=1000)
         context.answer(found, _table(*found))
 
     operators.run(context, work)

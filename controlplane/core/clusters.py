@@ -79,6 +79,11 @@ class ClusterStatus:
     cloned: str = ""  # which
 
     @property
+    def version(self) -> int:
+        """The version for callers: from 1, because 0 compares none."""
+        return self.spec_version + 1
+
+    @property
     def standing(self) -> Standing:
         if self.draining_since is not None:
             return Standing.DRAINING
@@ -87,6 +92,24 @@ class ClusterStatus:
         if self.connected:
             return Standing.READY
         return Standing.NEW if self.seen_at is None else Standing.SILENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterChange:
+    """Change of a cluster's desired state; None keeps a setting."""
+
+    cordoned: bool | None = None  # False ends a drain, too
+    pool: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolStatus:
+    """A pool: the name that clusters and queues share; "" is the default pool."""
+
+    name: str
+    clusters: int
+    ready: int  # of these, connected and taking work
+    queues: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

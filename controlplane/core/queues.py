@@ -28,6 +28,7 @@ class Queue:
     depth: int = 0  # limit of waiting actions
     run_concurrency: int = 0  # limit of leased runs
     action_concurrency: int = 0  # limit of leased actions
+    version: int = 0  # grows with each change; 0 of a queue that is not stored
 
     @property
     def is_limited(self) -> bool:
@@ -64,6 +65,7 @@ class QueueChange:
             depth=_or(self.depth, queue.depth),
             run_concurrency=_or(self.run_concurrency, queue.run_concurrency),
             action_concurrency=_or(self.action_concurrency, queue.action_concurrency),
+            version=queue.version,
         )
 
 

@@ -441,6 +441,7 @@ queues = Table(
     Column("run_concurrency", Integer, nullable=False, server_default="0"),
     Column("action_concurrency", Integer, nullable=False, server_default="0"),
     _at("created_at"),
+    Column("version", BigInteger, nullable=False, server_default="1"),  # grows with each change
 )
 
 # Calls forwarded to the replica that has the agent's stream, and their replies. Unlogged: if

@@ -1,13 +1,22 @@
-"""Use cases of clusters: list, cordon, uncordon, drain, and move to a pool."""
+"""Use cases of clusters and pools: list, cordon, uncordon, drain, and move to a pool."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from controlplane.core.callers import Caller, Permission
-from controlplane.core.clusters import Attestation, ClusterStatus, Emptying, LeasedAttempt
+from controlplane.core.clusters import (
+    Attestation,
+    ClusterChange,
+    ClusterStatus,
+    Emptying,
+    LeasedAttempt,
+    PoolStatus,
+)
 from controlplane.core.errors import ConflictError, NotFoundError
+from controlplane.core.identity import require_version
+from controlplane.core.lists import MAX_LIMIT
 from controlplane.core.names import parse_pool
 from controlplane.store.database import Database, OrgTx
 from controlplane.store.dispatch import drains
@@ -21,6 +30,8 @@ log = logging.getLogger(__name__)
 POLL_INTERVAL = timedelta(seconds=1)
 GRACE = timedelta(minutes=2)
 """Grace period of attempts that were asked to stop after the drain's deadline."""
+
+_MOST_NAMED = 20  # names in an error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +52,27 @@ class Clusters:
         self._database = database
         self._clock = clock
 
-    async def list(self, caller: Caller) -> Sequence[ClusterStatus]:
-        """List the org's clusters."""
+    async def list(
+        self, caller: Caller, *, limit: int = MAX_LIMIT, after: str = ""
+    ) -> tuple[Sequence[ClusterStatus], str]:
+        """List clusters by name; with the name after which the next page begins, or ""."""
         caller.require(Permission.CLUSTER_READ)
         async with self._database.for_org(caller.org) as tx:
-            return await drains.list_clusters(tx)
+            found = await drains.list_clusters(tx, after=after, most=limit + 1)
+        return found[:limit], found[limit - 1].name if len(found) > limit else ""
+
+    async def list_pools(
+        self, caller: Caller, *, limit: int = MAX_LIMIT, after: str | None = None
+    ) -> tuple[Sequence[PoolStatus], str | None]:
+        """
+        List pools by name, the default pool "" first.
+
+        Returns the name after which the next page begins, too; None at the end.
+        """
+        caller.require(Permission.CLUSTER_READ)
+        async with self._database.for_org(caller.org) as tx:
+            found = await drains.list_pools(tx, after=after, most=limit + 1)
+        return found[:limit], found[limit - 1].name if len(found) > limit else None
 
     async def get(self, caller: Caller, name: ClusterName) -> ClusterStatus:
         """Return a cluster's status; NotFoundError lists the existing clusters."""
@@ -55,20 +82,50 @@ class Clusters:
 
     async def cordon(self, caller: Caller, name: ClusterName) -> ClusterStatus:
         """Lease no more work to the cluster; it keeps the attempts it has."""
-        return await self._change(caller, name, drains.cordon, "cordon")
+        return await self.update(caller, name, ClusterChange(cordoned=True))
 
     async def uncordon(self, caller: Caller, name: ClusterName) -> ClusterStatus:
         """Lease work to a cordoned or drained cluster again."""
-        return await self._change(caller, name, drains.uncordon, "uncordon")
+        return await self.update(caller, name, ClusterChange(cordoned=False))
 
     async def move(self, caller: Caller, name: ClusterName, pool: str) -> ClusterStatus:
         """Move the cluster to another pool; it keeps the attempts it has."""
-        parse_pool(pool)
+        return await self.update(caller, name, ClusterChange(pool=pool))
 
-        async def change(tx: OrgTx, name: ClusterName) -> None:
-            await drains.move(tx, name, pool)
+    async def update(
+        self,
+        caller: Caller,
+        name: ClusterName,
+        change: ClusterChange,
+        version: int | None = None,
+    ) -> ClusterStatus:
+        """
+        Change a cluster's desired state; its agent learns of it within moments.
 
-        return await self._change(caller, name, change, "move", {"pool": pool or "default"})
+        NotFoundError, ConflictError (a stale ``version``), InvalidError.
+        """
+        caller.require(Permission.CLUSTER_WRITE)
+        if change.pool is not None:
+            parse_pool(change.pool)
+        async with self._database.for_org(caller.org) as tx:
+            before = await _lock(tx, name)
+            require_version(f"cluster {name}", before.version, version)
+            acts: dict[str, Mapping[str, str]] = {}
+            if change.cordoned and not before.cordoned:
+                await drains.cordon(tx, name)
+                acts["cordon"] = {}
+            elif change.cordoned is False and (before.cordoned or before.draining_since):
+                await drains.uncordon(tx, name)
+                acts["uncordon"] = {}
+            if change.pool is not None and change.pool != before.pool:
+                await drains.move(tx, name, change.pool)
+                acts["move"] = {"pool": change.pool or "default"}
+            after = await _get(tx, name)
+            for verb, detail in acts.items():
+                target = f"cluster:{name}"
+                await record(tx, self._clock, caller, f"cluster.{verb}", target, detail=detail)
+        log.info("cluster changed", extra={"cluster": name, "by": caller.subject})
+        return after
 
     async def drain(self, caller: Caller, name: ClusterName) -> Draining:
         """
@@ -79,11 +136,12 @@ class Clusters:
         caller.require(Permission.CLUSTER_WRITE)
         now = self._clock.now()
         async with self._database.for_org(caller.org) as tx:
-            await _get(tx, name)
+            before = await _lock(tx, name)
             await drains.drain(tx, name, now)
             returned = await return_unaccepted(tx, name, now)
             found = await _inspect(tx, name, returned=returned)
-            await record(tx, self._clock, caller, "cluster.drain", f"cluster:{name}")
+            if before.draining_since is None:
+                await record(tx, self._clock, caller, "cluster.drain", f"cluster:{name}")
         log.info("cluster drain started", extra={"cluster": name, "by": caller.subject})
         return found
 
@@ -118,6 +176,8 @@ class Clusters:
         to end. ConflictError when another caller ends the drain meanwhile.
         """
         caller.require(Permission.CLUSTER_READ)
+        if stop_rest:
+            caller.require(Permission.CLUSTER_WRITE)
         seen = Emptying()
         until = None if deadline is None else self._clock.now() + deadline
         while True:
@@ -138,29 +198,16 @@ class Clusters:
             yield found
             await self._clock.sleep(POLL_INTERVAL)
 
-    async def _change(
-        self,
-        caller: Caller,
-        name: ClusterName,
-        change: Callable[[OrgTx, ClusterName], Awaitable[None]],
-        verb: str,
-        detail: Mapping[str, str] | None = None,
-    ) -> ClusterStatus:
-        caller.require(Permission.CLUSTER_WRITE)
-        async with self._database.for_org(caller.org) as tx:
-            await _get(tx, name)
-            await change(tx, name)
-            status = await _get(tx, name)
-            target = f"cluster:{name}"
-            await record(tx, self._clock, caller, f"cluster.{verb}", target, detail=detail)
-        log.info("cluster changed", extra={"cluster": name, "verb": verb, "by": caller.subject})
-        return status
+
+async def _lock(tx: OrgTx, name: ClusterName) -> ClusterStatus:
+    await drains.lock_cluster(tx, name)
+    return await _get(tx, name)
 
 
 async def _get(tx: OrgTx, name: ClusterName) -> ClusterStatus:
     status = await drains.find_cluster(tx, name)
     if status is None:
-        there_are = [str(each.name) for each in await drains.list_clusters(tx)]
+        there_are = await drains.list_names(tx, most=_MOST_NAMED)
         raise NotFoundError("cluster", name, there_are=there_are)
     return status
 

@@ -64,6 +64,20 @@ class Explanations:
             pending = await store.list_dispatches(tx, run_id, run, most=MOST_PENDING)
             return ExplainedRun(root=root, pending=await self._explain_all(tx, pending))
 
+    async def list_pending(
+        self, caller: Caller, run: RunKey, *, limit: int, after: str = ""
+    ) -> tuple[Sequence[PendingAction], str]:
+        """
+        Explain the run's pending actions by name, and return where the next page begins.
+
+        "" at the end; a page before it may have fewer than ``limit``, or none.
+        """
+        caller.require(Permission.RUN_READ, run.project, run.domain)
+        async with self._database.for_org(caller.org) as tx:
+            run_id = await _find_run(tx, run)
+            found, past = await store.list_dispatches_page(tx, run_id, run, after=after, most=limit)
+            return await self._explain_all(tx, found), past
+
     async def _action(self, tx: OrgTx, run: RunId, action: ActionKey) -> Explained:
         now = self._clock.now()
         found = await store.find_timings(tx, run, action, now)

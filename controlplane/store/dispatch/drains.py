@@ -11,7 +11,13 @@ from datetime import datetime
 
 from sqlalchemy import Row, TextClause
 
-from controlplane.core.clusters import AgentInfo, AgentLoad, ClusterStatus, LeasedAttempt
+from controlplane.core.clusters import (
+    AgentInfo,
+    AgentLoad,
+    ClusterStatus,
+    LeasedAttempt,
+    PoolStatus,
+)
 from controlplane.store.database import OrgTx
 from controlplane.store.notify.changes import notify_cluster
 from controlplane.store.rows import parse_enum, parse_key
@@ -25,12 +31,36 @@ _LEASED_BY = (
     "FROM dispatches d WHERE d.org = c.org AND d.cluster = c.cluster AND d.lease_id IS NOT NULL"
 )
 
-_LIST = statement(f"""
+_STATUSES = f"""
 SELECT c.*, (SELECT count(*) {_LEASED_BY}) AS leased,
        (SELECT count(*) {_LEASED_BY} AND d.accepted_at IS NULL) AS unaccepted
 FROM clusters c
-WHERE c.org = :org AND (:any OR c.cluster = :cluster)
-ORDER BY c.org, c.cluster LIMIT {MOST}
+WHERE c.org = :org AND c.cluster {{which}}
+ORDER BY c.org, c.cluster LIMIT {{most}}
+"""
+_STATUS = statement(_STATUSES.format(which="= :cluster", most=1))
+_STATUS_PAGE = statement(_STATUSES.format(which="> :after", most=":most"))
+_NAMES = statement(
+    "SELECT cluster FROM clusters WHERE org = :org ORDER BY org, cluster LIMIT :most"
+)
+_LOCK = statement(
+    "SELECT 1 FROM clusters WHERE org = :org AND cluster = :cluster FOR NO KEY UPDATE"
+)
+_POOLS = statement("""
+WITH pools AS (
+    SELECT c.pool FROM clusters c WHERE c.org = :org
+  UNION
+    SELECT q.pool FROM queues q WHERE q.org = :org
+  UNION
+    SELECT ''
+)
+SELECT p.pool,
+    (SELECT count(*) FROM clusters c WHERE c.org = :org AND c.pool = p.pool) AS clusters,
+    (SELECT count(*) FROM clusters c
+     WHERE c.org = :org AND c.pool = p.pool AND c.connected AND NOT c.cordoned
+       AND c.draining_since IS NULL) AS ready,
+    (SELECT count(*) FROM queues q WHERE q.org = :org AND q.pool = p.pool) AS queues
+FROM pools p WHERE p.pool > :after OR :first ORDER BY p.pool LIMIT :most
 """)
 
 _SET_SPEC = """
@@ -71,13 +101,33 @@ LIMIT {MOST}
 """)
 
 
-async def list_clusters(tx: OrgTx) -> Sequence[ClusterStatus]:
-    rows = await tx.rows(_LIST, {"any": True, "cluster": ""})
+async def list_clusters(tx: OrgTx, *, after: str = "", most: int) -> Sequence[ClusterStatus]:
+    """List clusters by name."""
+    rows = await tx.rows(_STATUS_PAGE, {"after": after, "most": most})
     return [_parse(row) for row in rows]
 
 
+async def list_names(tx: OrgTx, *, most: int) -> Sequence[str]:
+    """List the names of clusters; the first by the alphabet."""
+    return [row.cluster for row in await tx.rows(_NAMES, {"most": most})]
+
+
+async def list_pools(tx: OrgTx, *, after: str | None, most: int) -> Sequence[PoolStatus]:
+    """List the pools that clusters or queues name, by name; the default pool "" comes first."""
+    values = {"after": after or "", "first": after is None, "most": most}
+    return [
+        PoolStatus(name=row.pool, clusters=row.clusters, ready=row.ready, queues=row.queues)
+        for row in await tx.rows(_POOLS, values)
+    ]
+
+
+async def lock_cluster(tx: OrgTx, cluster: ClusterName) -> None:
+    """Lock a cluster until commit, so that its version does not change meanwhile."""
+    await tx.rows(_LOCK, {"cluster": cluster})
+
+
 async def find_cluster(tx: OrgTx, cluster: ClusterName) -> ClusterStatus | None:
-    rows = await tx.rows(_LIST, {"any": False, "cluster": cluster})
+    rows = await tx.rows(_STATUS, {"cluster": cluster})
     return _parse(rows[0]) if rows else None
 
 

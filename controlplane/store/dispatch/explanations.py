@@ -120,6 +120,27 @@ JOIN actions a ON a.org = d.org AND a.id = d.action_id {_REPORTED}
 LIMIT :most
 """)
 
+EXAMINED = 5_000
+"""Actions that one page reads to find those that have not ended."""
+
+_PAGE_OF_RUN = statement(f"""
+WITH page AS MATERIALIZED (
+    SELECT a.org, a.id, a.name, a.phase FROM actions a
+    WHERE a.org = :org AND a.run_id = :run_id AND a.name > :after
+    ORDER BY a.org, a.run_id, a.name LIMIT {EXAMINED}
+), found AS MATERIALIZED (
+    SELECT p.name, p.phase, d.* FROM page p
+    CROSS JOIN LATERAL (
+        SELECT * FROM dispatches d WHERE d.org = p.org AND d.action_id = p.id LIMIT 1
+    ) d
+    ORDER BY p.name LIMIT :most
+)
+SELECT {_DISPATCH_COLUMNS}, d.name, d.phase, page.examined, page.last
+FROM (SELECT count(*) AS examined, max(name) AS last FROM page) page
+LEFT JOIN found d ON true {_REPORTED}
+ORDER BY d.name
+""")
+
 _COUNT = f"""
 SELECT count(*) FROM (
     SELECT 1 FROM dispatches d
@@ -190,6 +211,21 @@ async def list_dispatches(
     """List the run's dispatches: the leased ones first, then the waiting ones."""
     rows = await tx.rows(_OF_RUN, {"run_id": run_id, "most": most})
     return [_parse_dispatch(row, run) for row in rows]
+
+
+async def list_dispatches_page(
+    tx: OrgTx, run_id: RunId, run: RunKey, *, after: str, most: int
+) -> tuple[Sequence[DispatchTimings], str]:
+    """
+    List the run's dispatches by the names of their actions, and where the next page begins.
+
+    A page may be empty before the last, which has "": it reads ``EXAMINED`` actions at most.
+    """
+    rows = await tx.rows(_PAGE_OF_RUN, {"run_id": run_id, "after": after, "most": most})
+    found = [_parse_dispatch(row, run) for row in rows if row.name is not None]
+    if len(found) == most:
+        return found, rows[-1].name
+    return found, rows[0].last if rows[0].examined == EXAMINED else ""
 
 
 def _clusters(attempts: Sequence[AttemptTimings]) -> set[str]:

@@ -4,7 +4,7 @@ Saves, finds, lists and deletes queues.
 Entering a queue with a depth limit takes the queue's lock, so that the limit holds.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from controlplane.store.notify.changes import lock_runs, notify_own_work
 from controlplane.store.statements import given, statement
 from shared.model.ids import ActionId, RunId
 
-_COLUMNS = "queue, pool, priority, depth, run_concurrency, action_concurrency"
+_COLUMNS = "queue, pool, priority, depth, run_concurrency, action_concurrency, version"
 
 _LOCK = statement(f"""
 SELECT {_COLUMNS} FROM queues WHERE org = :org AND queue = ANY(CAST(:names AS text[]))
@@ -53,7 +53,14 @@ VALUES (:org, :queue, :pool, :priority, :depth, :run_concurrency, :action_concur
 ON CONFLICT (org, queue) DO UPDATE
 SET pool = EXCLUDED.pool, priority = EXCLUDED.priority, depth = EXCLUDED.depth,
     run_concurrency = EXCLUDED.run_concurrency,
-    action_concurrency = EXCLUDED.action_concurrency
+    action_concurrency = EXCLUDED.action_concurrency, version = queues.version + 1
+""")
+
+_INSERT = statement("""
+INSERT INTO queues (org, queue, pool, priority, depth, run_concurrency, action_concurrency,
+                    created_at)
+VALUES (:org, :queue, :pool, :priority, :depth, :run_concurrency, :action_concurrency, :now)
+ON CONFLICT (org, queue) DO NOTHING
 """)
 
 PAGE = 1_000
@@ -88,7 +95,7 @@ SELECT (SELECT count(*) FROM changed) AS changed,
        (SELECT p.action_id FROM page p ORDER BY p.org DESC, p.action_id DESC LIMIT 1) AS past
 """)
 
-_STATUSES = statement("""
+_STATUSES = """
 SELECT q.*,
     (SELECT count(*) FROM dispatches d
      WHERE d.org = q.org AND d.queue = q.queue AND d.queue <> '' AND d.lease_id IS NULL) AS waiting,
@@ -97,9 +104,14 @@ SELECT q.*,
     (SELECT count(*) FROM dispatches d
      WHERE d.org = q.org AND d.queue = q.queue AND d.lease_id IS NOT NULL AND d.is_root) AS runs,
     (SELECT count(*) FROM clusters c WHERE c.org = q.org AND c.pool = q.pool) AS clusters
-FROM queues q WHERE q.org = :org AND (:any OR q.queue = :queue)
-ORDER BY q.org, q.queue LIMIT 1000
-""")
+FROM queues q WHERE q.org = :org AND q.queue {which}
+ORDER BY q.org, q.queue LIMIT {most}
+"""
+_STATUS = statement(_STATUSES.format(which="= :queue", most=1))
+_STATUS_PAGE = statement(_STATUSES.format(which="> :after", most=":most"))
+_NAMES = statement(
+    "SELECT queue FROM queues WHERE org = :org AND queue > :after ORDER BY org, queue LIMIT :most"
+)
 
 _LOCK_ONE = statement(
     f"SELECT {_COLUMNS} FROM queues WHERE org = :org AND queue = :queue FOR UPDATE"
@@ -158,20 +170,15 @@ async def list_full(tx: OrgTx, names: Collection[str]) -> Collection[str]:
     return {row.queue for row in rows}
 
 
+async def insert_queue(tx: OrgTx, queue: Queue, now: datetime) -> bool:
+    """Create a queue; False if one of its name exists."""
+    inserted = await tx.execute(_INSERT, _values(queue, now))
+    return bool(inserted.rowcount)
+
+
 async def save_queue(tx: OrgTx, queue: Queue, now: datetime) -> None:
     """Create or change a queue; then ``follow_page`` makes its dispatches follow."""
-    await tx.execute(
-        _SAVE,
-        {
-            "queue": queue.name,
-            "pool": queue.pool,
-            "priority": queue.priority,
-            "depth": queue.depth,
-            "run_concurrency": queue.run_concurrency,
-            "action_concurrency": queue.action_concurrency,
-            "now": now,
-        },
-    )
+    await tx.execute(_SAVE, _values(queue, now))
     await notify_own_work(tx)
 
 
@@ -181,14 +188,20 @@ async def find_queue(tx: OrgTx, name: str) -> Queue | None:
     return parse_queue(rows[0]) if rows else None
 
 
-async def list_queues(tx: OrgTx) -> Sequence[QueueStatus]:
-    """List the created queues with the number of actions in each; the first thousand."""
-    return [_parse_status(row) for row in await tx.rows(_STATUSES, {"any": True, "queue": ""})]
+async def list_queues(tx: OrgTx, *, after: str = "", most: int) -> Sequence[QueueStatus]:
+    """List created queues by name, with the number of actions in each."""
+    rows = await tx.rows(_STATUS_PAGE, {"after": after, "most": most})
+    return [_parse_status(row) for row in rows]
+
+
+async def list_names(tx: OrgTx, *, most: int) -> Sequence[str]:
+    """List the names of created queues; the first by the alphabet."""
+    return [row.queue for row in await tx.rows(_NAMES, {"after": "", "most": most})]
 
 
 async def find_status(tx: OrgTx, name: str) -> QueueStatus | None:
     """Find a created queue, with the number of actions in it."""
-    rows = await tx.rows(_STATUSES, {"any": False, "queue": name})
+    rows = await tx.rows(_STATUS, {"queue": name})
     return _parse_status(rows[0]) if rows else None
 
 
@@ -246,6 +259,18 @@ async def follow_page(
     return None if row.past is None else ActionId(row.past)
 
 
+def _values(queue: Queue, now: datetime) -> Mapping[str, object]:
+    return {
+        "queue": queue.name,
+        "pool": queue.pool,
+        "priority": queue.priority,
+        "depth": queue.depth,
+        "run_concurrency": queue.run_concurrency,
+        "action_concurrency": queue.action_concurrency,
+        "now": now,
+    }
+
+
 def _parse_status(row: Row[tuple[object, ...]]) -> QueueStatus:
     return QueueStatus(
         queue=parse_queue(row),
@@ -264,4 +289,5 @@ def parse_queue(row: Row[tuple[object, ...]]) -> Queue:
         depth=row.depth,
         run_concurrency=row.run_concurrency,
         action_concurrency=row.action_concurrency,
+        version=row.version,
     )

@@ -7,13 +7,17 @@ from google.protobuf.message import Message
 
 from shared.idl.platform.v1 import (
     audit_pb2,
+    cluster_pb2,
+    explanation_pb2,
     invitation_pb2,
     member_pb2,
     org_pb2,
+    pool_pb2,
+    queue_pb2,
     role_pb2,
     service_account_pb2 as account_pb2,
 )
-from tests.integration.api.client import PROJECT, ApiUnderTest
+from tests.integration.api.client import CLUSTER, DOMAIN, PROJECT, ApiUnderTest
 
 UNKNOWN = "00000000-0000-7000-8000-000000000001"
 
@@ -42,12 +46,27 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "ApiKeyService/RotateApiKey": lambda _: account_pb2.RotateApiKeyRequest(id=UNKNOWN),
     "AuditService/ListAuditRecords": lambda _: audit_pb2.ListAuditRecordsRequest(),
     "AuditService/VerifyAuditLog": lambda _: audit_pb2.VerifyAuditLogRequest(),
+    "ClusterService/GetCluster": lambda _: cluster_pb2.GetClusterRequest(name=CLUSTER),
+    "ClusterService/ListClusters": lambda _: cluster_pb2.ListClustersRequest(),
+    "ClusterService/UpdateCluster": lambda _: cluster_pb2.UpdateClusterRequest(
+        cluster={"name": CLUSTER, "pool": "gpus"}, update_mask=masked("pool")
+    ),
+    "ClusterService/DrainCluster": lambda _: cluster_pb2.DrainClusterRequest(name=CLUSTER),
+    "ClusterService/WatchDrain": lambda _: cluster_pb2.WatchDrainRequest(
+        name=CLUSTER, deadline={"seconds": 0}
+    ),
     "EmailDomainService/AllowEmailDomain": lambda _: invitation_pb2.AllowEmailDomainRequest(
         name="acme.example", role="viewer"
     ),
     "EmailDomainService/ListEmailDomains": lambda _: invitation_pb2.ListEmailDomainsRequest(),
     "EmailDomainService/ForbidEmailDomain": lambda _: invitation_pb2.ForbidEmailDomainRequest(
         name="acme.example"
+    ),
+    "ExplanationService/ExplainAction": lambda _: explanation_pb2.ExplainActionRequest(
+        project=PROJECT, domain=DOMAIN, run="r1", action="a0"
+    ),
+    "ExplanationService/ListPendingActions": lambda _: explanation_pb2.ListPendingActionsRequest(
+        project=PROJECT, domain=DOMAIN, run="r1"
     ),
     "InvitationService/CreateInvitation": lambda _: invite(),
     "InvitationService/GetInvitation": lambda api: invitation_pb2.GetInvitationRequest(
@@ -66,6 +85,14 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "OrgService/UpdateOrg": lambda _: org_pb2.UpdateOrgRequest(
         org={"display_name": "Renamed"}, update_mask=masked("display_name")
     ),
+    "PoolService/ListPools": lambda _: pool_pb2.ListPoolsRequest(),
+    "QueueService/GetQueue": lambda _: queue_pb2.GetQueueRequest(name="gpu"),
+    "QueueService/ListQueues": lambda _: queue_pb2.ListQueuesRequest(),
+    "QueueService/CreateQueue": lambda _: queue_pb2.CreateQueueRequest(queue={"name": "gpu"}),
+    "QueueService/UpdateQueue": lambda _: queue_pb2.UpdateQueueRequest(
+        queue={"name": "gpu", "priority": 1}, update_mask=masked("priority"), allow_missing=True
+    ),
+    "QueueService/DeleteQueue": lambda _: queue_pb2.DeleteQueueRequest(name="gpu"),
     "RoleBindingService/CreateRoleBinding": lambda _: bind(),
     "RoleBindingService/GetRoleBinding": lambda api: role_pb2.GetRoleBindingRequest(
         id=api.made["role binding"]
@@ -101,6 +128,8 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
 LISTS = frozenset({"RoleBindingService/ListRoleBindings"})
 """Those that show what lies in the scopes that the caller may read."""
 IN_SCOPES = LISTS | {
+    "ExplanationService/ExplainAction",
+    "ExplanationService/ListPendingActions",
     "InvitationService/CreateInvitation",
     "InvitationService/WithdrawInvitation",
     "RoleBindingService/CreateRoleBinding",

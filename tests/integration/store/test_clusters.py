@@ -53,7 +53,7 @@ async def test_cluster_status_shows_agent_session_and_load(operations: Operation
     await agent.take()
     await agent.say(held=1, running=0, slots=3)
 
-    [status] = await operations.clusters.list(OPERATOR)
+    [status], _ = await operations.clusters.list(OPERATOR)
     assert (status.name, status.standing, status.epoch) == (CLUSTER, Standing.READY, 1)
     assert (status.agent.software, status.agent.protocol) == ("test 1.0", 1)
     assert status.agent.capabilities == ["python"]

@@ -46,7 +46,7 @@ async def test_queue_is_created_and_changed_in_the_named_fields_only(queues: Que
         0,
         3,
     )
-    [listed] = await queues.list(OPERATOR)
+    [listed], _ = await queues.list(OPERATOR)
     assert listed == changed
 
 
@@ -56,7 +56,7 @@ async def test_list_of_queues_counts_the_actions_in_each(store: Store, queues: Q
     await store.claim()
     await store.enqueue(*(make_new_action(f"n{number}") for number in range(3)))
     await store.claim(most=1)
-    [status] = await queues.list(OPERATOR)
+    [status], _ = await queues.list(OPERATOR)
     assert (status.waiting, status.leased, status.runs, status.clusters) == (2, 2, 1, 1)
 
 
@@ -85,7 +85,7 @@ async def test_empty_queue_is_deleted_and_refuses_enqueues(store: Store, queues:
     await queues.set(OPERATOR, "q", QueueChange())
     await store.create(make_new_run())
     await queues.delete(OPERATOR, "q", move_to=None)
-    assert await queues.list(OPERATOR) == []
+    assert await queues.list(OPERATOR) == ([], "")
     late = replace(make_new_action("n"), queue="q")
     assert await store.enqueue(late) == [Enqueued.NO_QUEUE]
 

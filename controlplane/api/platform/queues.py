@@ -1,0 +1,85 @@
+"""QueueService: queues, with their pool, priority and limits."""
+
+from controlplane.api.platform.conventions import ListCall, parse_mask, parse_version
+from controlplane.core.callers import Caller
+from controlplane.core.queues import QueueChange, QueueStatus
+from controlplane.usecases.queues import Queues
+from shared.idl.platform.v1 import queue_pb2 as pb
+
+_SETTINGS = ("pool", "priority", "depth", "run_concurrency", "action_concurrency")
+
+
+class QueueService:
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
+
+    async def get_queue(self, caller: Caller, request: pb.GetQueueRequest) -> pb.GetQueueResponse:
+        return pb.GetQueueResponse(queue=_render(await self._queues.get(caller, request.name)))
+
+    async def list_queues(
+        self, caller: Caller, request: pb.ListQueuesRequest
+    ) -> pb.ListQueuesResponse:
+        call = ListCall(caller, request)
+        found, after = await self._queues.list(
+            caller, limit=call.listing.limit, after=call.listing.token
+        )
+        return pb.ListQueuesResponse(
+            queues=map(_render, found), next_page_token=call.next_token(after)
+        )
+
+    async def create_queue(
+        self, caller: Caller, request: pb.CreateQueueRequest
+    ) -> pb.CreateQueueResponse:
+        change = _parse_change(request.queue, frozenset(_SETTINGS))
+        made = await self._queues.create(caller, request.queue.name, change)
+        return pb.CreateQueueResponse(queue=_render(made))
+
+    async def update_queue(
+        self, caller: Caller, request: pb.UpdateQueueRequest
+    ) -> pb.UpdateQueueResponse:
+        mask = parse_mask(request.update_mask, _SETTINGS)
+        changed = await self._queues.update(
+            caller,
+            request.queue.name,
+            _parse_change(request.queue, mask),
+            version=parse_version(request.queue.version),
+            allow_missing=request.allow_missing,
+        )
+        return pb.UpdateQueueResponse(queue=_render(changed))
+
+    async def delete_queue(
+        self, caller: Caller, request: pb.DeleteQueueRequest
+    ) -> pb.DeleteQueueResponse:
+        move_to = request.move_to if request.HasField("move_to") else None
+        await self._queues.delete(caller, request.name, move_to=move_to)
+        return pb.DeleteQueueResponse()
+
+
+def _parse_change(queue: pb.Queue, mask: frozenset[str]) -> QueueChange:
+    """Return a change of the settings in ``mask``; the use case checks them."""
+    return QueueChange(
+        pool=queue.pool if "pool" in mask else None,
+        priority=queue.priority if "priority" in mask else None,
+        depth=queue.depth if "depth" in mask else None,
+        run_concurrency=queue.run_concurrency if "run_concurrency" in mask else None,
+        action_concurrency=queue.action_concurrency if "action_concurrency" in mask else None,
+    )
+
+
+def _render(status: QueueStatus) -> pb.Queue:
+    queue = status.queue
+    return pb.Queue(
+        name=queue.name,
+        pool=queue.pool,
+        priority=queue.priority,
+        depth=queue.depth,
+        run_concurrency=queue.run_concurrency,
+        action_concurrency=queue.action_concurrency,
+        version=queue.version,
+        load=pb.QueueLoad(
+            waiting=status.waiting,
+            actions=status.leased,
+            runs=status.runs,
+            clusters=status.clusters,
+        ),
+    )
