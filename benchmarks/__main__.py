@@ -11,6 +11,7 @@ _OTHERS = {
     "api_calls": "the API's steps of one Enqueue call",
     "asgi_servers": "uvicorn, hypercorn and granian under the API",
     "faults": "throughput and fairness while processes are killed",
+    "logins": "calls with a token, revocation, an attack on the token endpoint",
     "kube": "the agent on a Kubernetes API server",
     "turns": "two commits by turns on one machine, with the ratio of each measure",
 }
