@@ -61,7 +61,7 @@ from controlplane.usecases.runs import Runs
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings, open_secret_keys
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.tasks import Tasks
-from controlplane.web import tls
+from controlplane.web import openapi, tls
 from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
 from controlplane.web.health import Health
@@ -187,6 +187,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             *health.routes(),
             *Pages(authn, runs, actions, Explanations(database, clock)).routes(),
             *SignedBlobs(blobs, keys, clock).routes(),
+            *openapi.routes(),
             *([] if logins is None else logins.routes),
         ],
         linked=() if logins is None else LINKED,

@@ -56,6 +56,7 @@ from controlplane.usecases.runs import Runs
 from controlplane.usecases.secret_keys import SecretKeys
 from controlplane.usecases.secrets import Secrets
 from controlplane.usecases.tasks import Tasks
+from controlplane.web import openapi
 from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
 from controlplane.web.health import Health
@@ -232,6 +233,7 @@ async def open_api(
             *Health(database, metrics).routes(),
             *Pages(authn, runs, actions, Explanations(database, clock)).routes(),
             *SignedBlobs(blobs, keys, clock).routes(),
+            *openapi.routes(),
         ],
         origin_check=OriginCheck("http://public"),
         peers=peers,

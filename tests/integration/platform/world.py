@@ -15,8 +15,8 @@ from controlplane.store.identity.grants import resolve_caller
 from controlplane.usecases.identity.users import Users
 from shared.kit.clock import SystemClock
 from shared.model.ids import OrgName
+from tests.integration.platform.openapi import PACKAGE, find_problems
 
-PACKAGE = "volary.platform.v1"
 THEIRS = OrgName("theirs")
 
 
@@ -63,6 +63,9 @@ class Person:
         """Call "OrgService/GetOrg" with the request's fields; return the answer's JSON."""
         answer = await self.post(rpc, request)
         body = answer.json()
+        problems = find_problems(rpc, request, answer)
+        if problems:
+            raise AssertionError(f"{rpc} differs from its OpenAPI document: {problems}")
         if answer.is_success:
             return body
         raise RefusedError(answer.status_code, body["code"], body["message"])
