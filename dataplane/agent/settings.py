@@ -306,6 +306,19 @@ class Settings:
         kinds.host_port(),
         "Address of the control plane's API, for tasks or for the proxy that they call.",
     )
+    public_tls: bool = setting(
+        "VOLARY_AGENT_PUBLIC_TLS",
+        kinds.boolean(),
+        "Call the API with TLS at a loopback address too; at others it always is.",
+        default=False,
+    )
+    public_ca_file: Path | None = setting(
+        "VOLARY_AGENT_PUBLIC_CA_FILE",
+        path(),
+        "CA certificates to trust for the API, if they are others than those of the link.",
+        default=None,
+        default_text="`VOLARY_AGENT_CA_FILE`",
+    )
     slots: int | None = setting(
         "VOLARY_AGENT_SLOTS",
         kinds.whole_number(1, 100_000, unit="slots"),
@@ -337,7 +350,12 @@ class Settings:
     @property
     def public_insecure(self) -> bool:
         """Whether the API is called without TLS."""
-        return is_loopback(self.public_endpoint)
+        return is_loopback(self.public_endpoint) and not self.public_tls
+
+    @property
+    def api_ca_file(self) -> Path | None:
+        """CA certificates to trust for the API; None: the system's."""
+        return self.public_ca_file or self.ca_file
 
     @property
     def public_url(self) -> str:

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from shared.kit.secrets import SecretText
+from shared.model.ids import AttemptId, LeaseId
 
 
 class TokenUnavailableError(Exception):
@@ -25,3 +27,13 @@ class AttemptToken:
     text: SecretText = field(repr=False)
     renew_at: datetime
     expires_at: datetime
+
+
+class FindToken(Protocol):
+    async def __call__(self, attempt: AttemptId, lease: LeaseId) -> AttemptToken | None:
+        """
+        Return the attempt's current token; None if the control plane has no logins.
+
+        AttemptNotRunningError, TokenUnavailableError.
+        """
+        ...

@@ -123,7 +123,7 @@ def _check_answer(address: str, probed: Probed) -> CheckResult:
 
 async def check_api(settings: Settings, address: str, clock: Clock) -> Sequence[CheckResult]:
     """Check the API, to which the API proxy forwards the calls of tasks."""
-    ca = read_ca(settings.ca_file, API)
+    ca = read_ca(settings.api_ca_file, API)
     if isinstance(ca, CheckResult):
         return [ca]
     host, port = split_address(address)
@@ -134,7 +134,7 @@ async def check_api(settings: Settings, address: str, clock: Clock) -> Sequence[
         setting="--public-endpoint (controlPlane.api)",
         ca=ca,
         ca_setting="--ca-file (controlPlane.certificateAuthority)",
-        is_plain=is_loopback(address),
+        is_plain=is_loopback(address) and not settings.public_tls,
     )
     reached = await reach(endpoint, clock)
     if reached.outcome is Outcome.FAIL:

@@ -296,13 +296,14 @@ def _start_informers(
 
 def _site(settings: Settings, runtime_settings: KubernetesSettings, clock: Clock) -> Site:
     trust = None
-    if settings.ca_file is not None:
+    ca_file = settings.api_ca_file
+    if ca_file is not None:
         try:
-            trust = ssl.create_default_context(cafile=settings.ca_file)
+            trust = ssl.create_default_context(cafile=ca_file)
         except OSError as error:  # SSLError is one
             raise DialError(
-                f"the CA file {settings.ca_file} holds no certificates that can be read; check "
-                "--ca-file"
+                f"the CA file {ca_file} holds no certificates that can be read; check "
+                "--ca-file and --public-ca-file"
             ) from error
     tokens = AttemptTokens(
         settings.control_plane, Token(settings.token_file), settings.ca_file, clock

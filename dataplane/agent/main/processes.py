@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dataplane.agent.core.capacity import default_slots
 from dataplane.agent.ledger.ledger import Ledger
+from dataplane.agent.link.attempt_tokens import AttemptTokens
 from dataplane.agent.link.channel import Token
 from dataplane.agent.link.secrets import SecretsClient
 from dataplane.agent.loops.sweeper import Sweeper
@@ -59,6 +60,7 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                 endpoint=Endpoint(
                     address=settings.public_endpoint,
                     insecure=settings.public_insecure,
+                    ca_file=str(settings.api_ca_file.resolve()) if settings.api_ca_file else "",
                 ),
                 grace=settings.grace,
                 clock=clock,
@@ -69,6 +71,9 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                     keys,
                     outside,
                 ),
+                find_token=AttemptTokens(
+                    settings.control_plane, Token(settings.token_file), settings.ca_file, clock
+                ).find,
             )
             await process.kill_unheld(ledger.active)
             runtimes = Runtimes(
@@ -96,6 +101,7 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                 also={
                     "spawner": spawner.run,
                     "sweeper": sweeper.run,
+                    "api tokens": process.tokens.run,
                     **({"secret manager": outside.run} if outside else {}),
                 },
             )

@@ -1,22 +1,14 @@
 """Authenticates calls that the proxy forwards: each by the access token of the caller's attempt."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from dataplane.agent.core.attempt_tokens import (
     AttemptNotRunningError,
-    AttemptToken,
+    FindToken,
     TokenUnavailableError,
 )
 from dataplane.agent.proxy.callers import Caller
 from dataplane.agent.proxy.errors import Code, RefusedError
-from shared.model.ids import AttemptId, LeaseId
-
-
-class FindToken(Protocol):
-    async def __call__(self, attempt: AttemptId, lease: LeaseId) -> AttemptToken | None:
-        """Return the attempt's token; None if none is needed. AttemptNotRunningError, TokenUnavailableError."""
-        ...
 
 
 class AttemptCredentials:

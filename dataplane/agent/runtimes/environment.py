@@ -18,6 +18,7 @@ class Endpoint:
 
     address: str  # host:port
     insecure: bool
+    ca_file: str = ""  # "": the system's CAs
 
 
 def system_variables(assignment: Assignment, endpoint: Endpoint) -> dict[str, str]:

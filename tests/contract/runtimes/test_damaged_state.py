@@ -17,6 +17,7 @@ from dataplane.agent.runtimes.process.process_identity import (
     read_started_ticks,
 )
 from dataplane.agent.runtimes.process.runtime import ProcessRuntime
+from dataplane.agent.runtimes.process.secrets import ProcessSecrets
 from dataplane.agent.runtimes.protocol import Job
 from shared.model.phases import Phase
 from tests.contract.runtimes.conftest import Bench, Reported
@@ -223,7 +224,7 @@ async def test_withdrawn_attempt_stays_withdrawn_and_its_shim_gets_no_claim(
     """A shim that has read its order claims the attempt just after it was aborted."""
     runtime, stop = process(bench), asyncio.Event()
     directory = runtime.directory(bench.endless.assignment.attempt)
-    directory.make(runtime._prepare(bench.endless))
+    directory.make(runtime._prepare(bench.endless, ProcessSecrets()))
     stop.set()
     first = await runtime.run(
         replace(bench.endless, last_reported=Phase.INITIALIZING), last_reported, stop

@@ -16,6 +16,7 @@ from dataplane.agent.runtimes.process.process_identity import (
     read_started_ticks,
 )
 from dataplane.agent.runtimes.process.runtime import ProcessRuntime
+from dataplane.agent.runtimes.process.secrets import ProcessSecrets
 from dataplane.agent.runtimes.protocol import NoLogError
 from shared.model.phases import Phase
 from tests.contract.runtimes.conftest import Bench, Reported
@@ -117,7 +118,7 @@ async def test_shim_does_not_start_attempt_aborted_before(
     """An agent died when it had ordered a shim; the next one is told to stop the attempt."""
     runtime, stop = process(bench), asyncio.Event()
     directory = runtime.directory(bench.endless.assignment.attempt)
-    directory.make(runtime._prepare(bench.endless))
+    directory.make(runtime._prepare(bench.endless, ProcessSecrets()))
     stop.set()
     end = await runtime.run(
         replace(bench.endless, last_reported=Phase.INITIALIZING), last_reported, stop

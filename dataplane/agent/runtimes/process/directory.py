@@ -27,7 +27,7 @@ from dataplane.agent.runtimes.process.state_files import (
     rename_unreadable,
     replace_file,
 )
-from shared.kit.secrets import SecretBytes
+from shared.kit.secrets import SecretBytes, SecretText
 
 _WITHDRAWN = "withdrawn"
 
@@ -75,10 +75,22 @@ class AttemptDirectory:
         """File with the shim's standard error; empty unless the shim failed."""
         return self.path / "shim.txt"
 
+    def read_shim_stderr(self) -> str:
+        """Return the end of what a failed shim wrote."""
+        try:
+            return self.shim_stderr.read_text(errors="replace")[-2000:].strip() or "nothing"
+        except FileNotFoundError:
+            return "nothing"
+
     @property
     def secrets(self) -> Path:
         """Directory of the task's secret files; exists only while the attempt runs."""
         return self._work_root / "secrets"
+
+    @property
+    def token(self) -> Path:
+        """File with the task's access token to the API; exists only while the attempt runs."""
+        return self._work_root / "api-token"
 
     @property
     def _work_root(self) -> Path:
@@ -221,9 +233,17 @@ class AttemptDirectory:
         self._order.unlink(missing_ok=True)
         self.remove_secrets()
 
+    def write_token(self, token: SecretText) -> None:
+        """Replace the task's access token; a reader sees the one before or this one."""
+        self._work_root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = f"{self.token.name}.new"
+        _write_private(self._work_root, fresh, SecretBytes(token.reveal().encode()))
+        (self._work_root / fresh).replace(self.token)
+
     def remove_secrets(self) -> None:
-        """Delete the task's secret files, once none of its processes runs. Idempotent."""
+        """Delete the task's secret files and token, once none of its processes runs. Idempotent."""
         shutil.rmtree(self.secrets, ignore_errors=True)
+        self.token.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Delete the attempt's directories; files that cannot be deleted stay for the next sweep."""

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from dataplane.agent.runtimes.api_environment import api_environment
 from dataplane.agent.runtimes.environment import Endpoint, system_variables
 from dataplane.agent.runtimes.protocol import Job
 
@@ -68,13 +69,25 @@ def compose_environment(
     base: Mapping[str, str],
     endpoint: Endpoint,
     secrets: Mapping[str, str] | None = None,
+    *,
+    token_file: Path | None = None,
 ) -> dict[str, str]:
-    """Return the complete environment of the attempt's process; secrets are the task's variables."""
+    """
+    Return the complete environment of the attempt's process.
+
+    ``secrets`` are the task's variables; ``token_file`` has its access token to an API with TLS.
+    """
     container = job.task.container
+    api: Mapping[str, str] = {}
+    if token_file is not None and not endpoint.insecure:
+        api = api_environment(
+            endpoint.address, ca_file=endpoint.ca_file, token_file=str(token_file)
+        )
     return {
         **base,
         **({} if container is None else container.env),
         **(secrets or {}),
         **job.run.env,
         **system_variables(job.assignment, endpoint),
+        **api,
     }

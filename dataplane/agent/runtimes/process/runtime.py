@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from dataplane.agent.core import attempt_limits
 from dataplane.agent.core.active_attempts import StatusUpdate
+from dataplane.agent.core.attempt_tokens import FindToken
 from dataplane.agent.core.endings import (
     CRASHES,
     PROCESS_LOST,
@@ -33,6 +34,7 @@ from dataplane.agent.runtimes.environment import Endpoint, substitute
 from dataplane.agent.runtimes.features import RuntimeKind, list_ignored
 from dataplane.agent.runtimes.log_links import render_log_links
 from dataplane.agent.runtimes.process import process_tree
+from dataplane.agent.runtimes.process.api_tokens import ApiTokens
 from dataplane.agent.runtimes.process.directory import AttemptDirectory, Start, Withdrawn
 from dataplane.agent.runtimes.process.environment import compose_environment
 from dataplane.agent.runtimes.process.fence import FenceFile
@@ -62,7 +64,7 @@ class StartError(Exception):
 
 
 class ProcessRuntime:
-    """Runs attempts as local processes; their state is below ``root``."""
+    """Runs attempts as local processes below ``root``; ``tokens`` has to be run with it."""
 
     def __init__(
         self,
@@ -75,6 +77,7 @@ class ProcessRuntime:
         grace: timedelta,
         clock: Clock,
         secrets: TaskSecrets | None = None,
+        find_token: FindToken | None = None,
         shim_margin: timedelta = attempt_limits.SHIM_MARGIN,
     ) -> None:
         self._root = root
@@ -86,6 +89,7 @@ class ProcessRuntime:
         self._bounds = Bounds(grace=grace, margin=shim_margin)
         self._clock = clock
         self._secrets = secrets or TaskSecrets(NoSecretSource())
+        self.tokens = ApiTokens(None if endpoint.insecure else find_token, clock)
         self._running: set[AttemptId] = set()
 
     async def run(self, job: Job, report_status: ReportStatus, stop: asyncio.Event) -> StatusUpdate:
@@ -117,26 +121,26 @@ class ProcessRuntime:
         stop: asyncio.Event,
     ) -> StatusUpdate:
         claim = directory.find_claim()
+        secrets = ProcessSecrets()
         if claim is None and job.last_reported is not Phase.RUNNING:
-            secrets = ProcessSecrets()
             if not stop.is_set():
                 await report_status(
                     StatusUpdate(phase=Phase.INITIALIZING, reason="StartingProcess")
                 )
                 secrets = await resolve(job, self._secrets, directory.secrets, stop)
-            if not stop.is_set():
+            if stop.is_set():
+                if directory.withdraw(Withdrawn()):
+                    return StatusUpdate(phase=Phase.ABORTED)
+                claim = directory.find_claim()
+        async with self.tokens.kept(job.assignment, directory):
+            if claim is None and job.last_reported is not Phase.RUNNING:
                 await self._start(directory, self._prepare(job, secrets), secrets)
-            elif directory.withdraw(Withdrawn()):
-                return StatusUpdate(phase=Phase.ABORTED)
-            claim = directory.find_claim()
-        if isinstance(claim, Withdrawn):
-            return (
-                _failed(claim.code, claim.message)
-                if claim.code
-                else StatusUpdate(phase=Phase.ABORTED)
-            )
-        await report_status(StatusUpdate(phase=Phase.RUNNING, log_links=render_log_links(job)))
-        ended = await self._watch(job, directory, claim, stop)
+                claim = directory.find_claim()
+            if isinstance(claim, Withdrawn):
+                directory.remove_secrets()
+                return _withdrawn(claim)
+            await report_status(StatusUpdate(phase=Phase.RUNNING, log_links=render_log_links(job)))
+            ended = await self._watch(job, directory, claim, stop)
         return await self._conclude(job, directory, ended)
 
     async def follow(self, attempt: AttemptId, after_line: int) -> AsyncIterator[LogChunk]:
@@ -231,13 +235,15 @@ class ProcessRuntime:
     def _age(self, directory: AttemptDirectory) -> timedelta:
         return timedelta(seconds=self._clock.now().timestamp() - directory.modified_at)
 
-    def _prepare(self, job: Job, secrets: ProcessSecrets | None = None) -> Start:
-        secrets = secrets or ProcessSecrets()
+    def _prepare(self, job: Job, secrets: ProcessSecrets) -> Start:
         container = job.task.container
         if container is None:
             raise StartError(f"task {job.task.name} has no container")
         args = substitute(container.args, job.assignment)
-        environment = compose_environment(job, self._base, self._endpoint, secrets.env)
+        token_file = self.directory(job.assignment.attempt).token
+        environment = compose_environment(
+            job, self._base, self._endpoint, secrets.env, token_file=token_file
+        )
         program = shutil.which(args[0], path=environment["PATH"])
         if program is None:
             raise StartError(
@@ -268,7 +274,7 @@ class ProcessRuntime:
         if await self._spawner.start(directory, start):
             return
         message = (
-            f"the attempt's process did not start; its shim wrote: {_tail(directory.shim_stderr)}"
+            f"the attempt's process did not start; its shim wrote: {directory.read_shim_stderr()}"
         )
         if directory.withdraw(Withdrawn("StartFailed", message)):
             raise StartError(message)
@@ -371,6 +377,12 @@ def _unreadable(error: StateUnreadableError) -> Withdrawn:
     return Withdrawn("StateUnreadable", message)
 
 
+def _withdrawn(reason: Withdrawn) -> StatusUpdate:
+    if reason.code:
+        return _failed(reason.code, reason.message)
+    return StatusUpdate(phase=Phase.ABORTED)
+
+
 def _failed(code: str, message: str) -> StatusUpdate:
     failure = Failure(code=code, kind=FailureKind.SYSTEM, message=message)
     return StatusUpdate(phase=Phase.FAILED, failure=failure)
@@ -386,10 +398,3 @@ def _make_local(prefix: str) -> None:
     url = urlsplit(prefix)
     if url.scheme in {"", "file"}:
         Path(url.path).mkdir(parents=True, exist_ok=True)
-
-
-def _tail(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")[-2000:].strip() or "nothing"
-    except FileNotFoundError:
-        return "nothing"
