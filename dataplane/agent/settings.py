@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dataplane.agent.kube.objects import Name
 from dataplane.agent.link.channel import is_loopback
+from dataplane.agent.link.enrolment_settings import EnrolmentSettings
 from dataplane.agent.runtimes.connectors.client import ConnectorSettingError, Endpoint
 from dataplane.agent.runtimes.connectors.endpoints import parse_endpoint
 from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
@@ -258,6 +259,11 @@ class KubernetesSettings:
         return PROXY_SERVICE_NAME if name.isdigit() or ":" in name else name
 
     @property
+    def identity_secret(self) -> Name:
+        """Name of the Secret with the agent's certificate and key for the link."""
+        return Name(self.namespace, f"{self.proxy_name}-identity")
+
+    @property
     def secrets_key(self) -> Name:
         """Name of the Secret with the agent's key pair for secrets."""
         return Name(self.namespace, f"{self.proxy_name}-secrets-key")
@@ -289,10 +295,12 @@ class Settings:
         kinds.listing(kinds.host_port()),
         "Addresses of the control plane's agent link; several are dialled one after the other.",
     )
-    token_file: Path = setting(
+    token_file: Path | None = setting(
         "VOLARY_AGENT_TOKEN_FILE",
         path(),
-        "File with the cluster's token; read at each connection, so that it can be rotated.",
+        "File with `VOLARY_CLUSTER_TOKEN`, for a link without client certificates; read at each dial.",
+        default=None,
+        default_text="a certificate of its own",
     )
     ca_file: Path | None = setting(
         "VOLARY_AGENT_CA_FILE",
@@ -301,10 +309,12 @@ class Settings:
         default=None,
         default_text="the system's",
     )
-    public_endpoint: str = setting(
+    configured_public_endpoint: str = setting(
         "VOLARY_AGENT_PUBLIC_ENDPOINT",
         kinds.host_port(),
         "Address of the control plane's API, for tasks or for the proxy that they call.",
+        default="",
+        default_text="the link's first host, port 443",
     )
     public_tls: bool = setting(
         "VOLARY_AGENT_PUBLIC_TLS",
@@ -345,7 +355,24 @@ class Settings:
         "Where to look for secrets that the control plane does not have: [secrets](secrets.md).",
         default="none",
     )
+    enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
     log: LogSettings = field(default_factory=LogSettings)
+
+    def __post_init__(self) -> None:
+        if self.token_file is not None and self.enrolment.join_token_file is not None:
+            raise ValueError(
+                "an agent has a shared token or a certificate; set VOLARY_AGENT_TOKEN_FILE or"
+                " VOLARY_AGENT_JOIN_TOKEN_FILE, not both"
+            )
+
+    @property
+    def public_endpoint(self) -> str:
+        """``host:port`` of the control plane's API."""
+        return self.configured_public_endpoint or self.at_first_host(443)
+
+    def at_first_host(self, port: int) -> str:
+        """Return ``host:port`` with the host of the link's first address."""
+        return f"{self.control_plane[0].rpartition(':')[0]}:{port}"
 
     @property
     def public_insecure(self) -> bool:

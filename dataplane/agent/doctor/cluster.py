@@ -51,6 +51,7 @@ class Patient:
             Named.PROXY_CERTIFICATE: ["volary-proxy"],
             Named.PROXY_SERVICE: [service],
             Named.LEASE: [self.settings.lease_name],
+            Named.IDENTITY: [self.settings.identity_secret.name],
             Named.SECRETS_KEY: [self.settings.secrets_key.name],
             Named.PULL_SECRETS: list(self.settings.image_pull_secrets),
             Named.TASK_ACTION_DEFINITION: [DEFINITION_NAME],

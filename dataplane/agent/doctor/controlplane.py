@@ -10,8 +10,9 @@ import aiohttp
 
 from dataplane.agent.doctor.clocks import check_skew
 from dataplane.agent.doctor.connectivity import Endpoint, reach, read_ca, split_address
+from dataplane.agent.doctor.identity import check_identity
 from dataplane.agent.doctor.results import CheckResult, Outcome, fault, fine, warning
-from dataplane.agent.link.channel import DialError, Token, is_loopback
+from dataplane.agent.link.channel import Credential, DialError, is_loopback
 from dataplane.agent.link.connection import PROTOCOL
 from dataplane.agent.link.probe import Probed, ProbeRefusedError, probe
 from dataplane.agent.settings import Settings
@@ -33,19 +34,24 @@ async def check_replicas(settings: Settings, clock: Clock) -> Answers:
     ca = read_ca(settings.ca_file, LINK)
     if isinstance(ca, CheckResult):
         return Answers(results=[ca], probed=None)
+    own = await check_identity(settings, clock)
+    if own.credential is None:
+        return Answers(results=own.results, probed=None)
     async with asyncio.TaskGroup() as tasks:
         asked = [
-            tasks.create_task(_check_replica(settings, address, ca, clock))
+            tasks.create_task(_check_replica(settings, own.credential, address, ca, clock))
             for address in settings.control_plane
         ]
     answers = [each.result() for each in asked]
     return Answers(
-        results=[result for each in answers for result in each.results],
+        results=[*own.results, *(result for each in answers for result in each.results)],
         probed=next((each.probed for each in answers if each.probed), None),
     )
 
 
-async def _check_replica(settings: Settings, address: str, ca: str | None, clock: Clock) -> Answers:
+async def _check_replica(
+    settings: Settings, credential: Credential, address: str, ca: str | None, clock: Clock
+) -> Answers:
     host, port = split_address(address)
     reached = await reach(
         Endpoint(
@@ -55,16 +61,14 @@ async def _check_replica(settings: Settings, address: str, ca: str | None, clock
             setting="--control-plane (controlPlane.link)",
             ca=ca,
             ca_setting="--ca-file (controlPlane.certificateAuthority)",
-            is_plain=ca is None and is_loopback(address),
+            is_plain=ca is None and credential.key_pair() is None and is_loopback(address),
         ),
         clock,
     )
     if reached.outcome is Outcome.FAIL:
         return Answers(results=[reached], probed=None)
     try:
-        probed = await probe(
-            address, Token(settings.token_file), settings.ca_file, clock, at_most=_ANSWER_WITHIN
-        )
+        probed = await probe(address, credential, settings.ca_file, clock, at_most=_ANSWER_WITHIN)
     except DialError as error:
         refused = fault(LINK, str(error), "mount the Secret of token.existingSecret, and its key")
         return Answers(results=[reached, refused], probed=None)
@@ -82,6 +86,8 @@ async def _check_replica(settings: Settings, address: str, ca: str | None, clock
 
 def _explain_rejection(address: str, error: ProbeRefusedError) -> CheckResult:
     match error.code:
+        case "unauthenticated" if "certificate" in str(error):
+            return fault(LINK, f"{address} refuses this agent: {error}", "enrol it again")
         case "unauthenticated":
             return fault(
                 LINK,

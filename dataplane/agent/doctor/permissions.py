@@ -38,6 +38,7 @@ class Scope(StrEnum):
 class Named(StrEnum):
     """Objects whose names an installation chooses; a rule for them grants access to them alone."""
 
+    IDENTITY = "identity"  # the Secret with the agent's certificate and key for the link
     PROXY_AUTHORITY = "proxyAuthority"  # the Secret with the proxy's certificate authority
     PROXY_CERTIFICATE = "proxyCertificate"  # the ConfigMaps that publish its certificate
     PROXY_SERVICE = "proxyService"
@@ -126,6 +127,13 @@ TABLE: Sequence[Rule] = (
         verbs=("get",),
         named=Named.SECRETS_KEY,
         why="the key pair to which the control plane seals secrets",
+    ),
+    Rule(
+        scope=Scope.HOME,
+        resource="secrets",
+        verbs=("get", "update"),
+        named=Named.IDENTITY,
+        why="the certificate and key by which the control plane knows this agent",
     ),
     Rule(
         scope=Scope.HOME,

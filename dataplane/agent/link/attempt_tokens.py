@@ -14,7 +14,7 @@ from dataplane.agent.core.attempt_tokens import (
     AttemptToken,
     TokenUnavailableError,
 )
-from dataplane.agent.link.channel import DialError, Token, open_channel
+from dataplane.agent.link.channel import Credential, DialError, open_channel
 from shared.idl.agent.v1 import attempt_tokens_pb2, attempt_tokens_pb2_grpc
 from shared.kit.cache import LruCache
 from shared.kit.clock import Clock
@@ -36,7 +36,7 @@ class AttemptTokens:
     """Calls one replica of the control plane after the other; concurrent callers of a lease wait for one call."""
 
     def __init__(
-        self, addresses: Sequence[str], token: Token, ca_file: Path | None, clock: Clock
+        self, addresses: Sequence[str], token: Credential, ca_file: Path | None, clock: Clock
     ) -> None:
         self._addresses = itertools.cycle(addresses)
         self._token = token
@@ -103,7 +103,7 @@ class AttemptTokens:
         request = attempt_tokens_pb2.ExchangeRequest(leases=[render_lease(attempt, lease)])
         try:
             metadata = self._token.metadata()
-            async with open_channel(next(self._addresses), self._ca_file) as channel:
+            async with open_channel(next(self._addresses), self._ca_file, self._token) as channel:
                 stub = attempt_tokens_pb2_grpc.AttemptTokenServiceStub(channel)  # type: ignore[no-untyped-call]
                 reply: attempt_tokens_pb2.ExchangeReply = await stub.Exchange(
                     request, metadata=metadata, timeout=_TIMEOUT.total_seconds()

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import grpc
 import grpc.aio
@@ -26,13 +27,30 @@ _OPTIONS = (
 )
 
 
+SOFTWARE = "volary-agent 0.1.0"
+
+
+class RefusedError(SettingsError):
+    """The control plane rejected this agent for good; the message names the remedy."""
+
+
 class DialError(SettingsError):
     """The control plane cannot be dialled with these settings; the message names the remedy."""
 
 
+class Credential(Protocol):
+    """Proves to the control plane which agent calls: a shared token, or a certificate."""
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return the metadata of a call; DialError."""
+
+    def key_pair(self) -> tuple[bytes, bytes] | None:
+        """Return the client's key and certificate chain, PEM; None without a certificate."""
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
-    """The agent's credential, re-read for each session so that it can be rotated."""
+    """A token that the cluster shares with the control plane; re-read for each session."""
 
     path: Path = field(repr=False)
 
@@ -48,6 +66,9 @@ class Token:
             raise DialError(f"the token file {self.path} holds no token; check --token-file")
         return (("authorization", f"Bearer {text}"),)
 
+    def key_pair(self) -> None:
+        return None
+
 
 def is_loopback(address: str) -> bool:
     """Return whether ``host:port`` can only be this machine."""
@@ -60,9 +81,21 @@ def is_loopback(address: str) -> bool:
         return False  # a host name: it may resolve to anything
 
 
-def open_channel(address: str, ca_file: Path | None = None) -> grpc.aio.Channel:
-    """Open a channel to ``host:port``, with TLS except for a loopback address without a CA."""
-    if ca_file is None and is_loopback(address):
+def open_channel(
+    address: str,
+    ca_file: Path | None = None,
+    credential: Credential | None = None,
+    *,
+    encrypts: bool = False,
+) -> grpc.aio.Channel:
+    """
+    Open a channel to ``host:port`` with TLS.
+
+    Without TLS if the address is a loopback one and there is neither a CA nor a certificate,
+    unless ``encrypts``. Files are read at each dial, so that they can be replaced.
+    """
+    pair = None if credential is None else credential.key_pair()
+    if not encrypts and pair is None and ca_file is None and is_loopback(address):
         return grpc.aio.insecure_channel(address, options=_OPTIONS)
     roots = None
     if ca_file is not None:
@@ -70,6 +103,7 @@ def open_channel(address: str, ca_file: Path | None = None) -> grpc.aio.Channel:
             roots = ca_file.read_bytes()
         except OSError as error:
             raise DialError(f"the CA file {ca_file} cannot be read; check --ca-file") from error
+    key, chain = pair or (None, None)
     return grpc.aio.secure_channel(
-        address, grpc.ssl_channel_credentials(root_certificates=roots), options=_OPTIONS
+        address, grpc.ssl_channel_credentials(roots, key, chain), options=_OPTIONS
     )

@@ -23,14 +23,20 @@ import tenacity
 
 from dataplane.agent.core import link_limits
 from dataplane.agent.ledger.ledger import Ledger
-from dataplane.agent.link.channel import DialError, Token, open_channel
+from dataplane.agent.link.channel import (
+    SOFTWARE,
+    Credential,
+    DialError,
+    RefusedError,
+    open_channel,
+)
 from dataplane.agent.link.handler import SessionHandler
+from dataplane.agent.link.renewal import Renewal, RenewedError
 from dataplane.agent.link.stream import Stream
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.backoff import Backoff, jittered
 from shared.kit.cancellation import check_cancellation
 from shared.kit.clock import Clock
-from shared.kit.settings import SettingsError
 from shared.model.link_messages import Hello
 from shared.model.link_session import End
 
@@ -38,11 +44,7 @@ logger = logging.getLogger(__name__)
 
 PROTOCOL = 1
 _BACKOFF = Backoff(first=link_limits.RECONNECT_FIRST, at_most=link_limits.RECONNECT_AT_MOST)
-SOFTWARE = "volary-agent 0.1.0"
-
-
-class RefusedError(SettingsError):
-    """The control plane rejected this agent for good; the message names the remedy."""
+RENEWED = End("renewed", "the certificate was renewed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,16 @@ class Connection:
         self,
         *,
         addresses: Sequence[str],
-        token: Token,
+        token: Credential,
         ca_file: Path | None,
         capabilities: Callable[[], Sequence[str]],
         ledger: Ledger,
         handler: SessionHandler,
         clock: Clock,
         secrets_key: bytes = b"",
+        renewal: Renewal | None = None,
     ) -> None:
+        """``renewal``: of the certificate, if ``token`` is one."""
         # A random start, so that not every agent dials the same replica first.
         self._addresses = deque(addresses)
         self._addresses.rotate(random.randrange(len(addresses)))  # noqa: S311 - keeps no secret
@@ -76,6 +80,8 @@ class Connection:
         self._handler = handler
         self._clock = clock
         self._secrets_key = secrets_key
+        self._renewal = renewal
+        self._identity = None if renewal is None else renewal.identity
         self._instance_id = str(uuid4())
 
     async def run(self) -> None:
@@ -94,6 +100,16 @@ class Connection:
         self._addresses.rotate(-1)
         end, welcomed = await self._dial(address)
         fields = {"code": end.code, "detail": end.message, "address": address}
+        if end.code == RENEWED.code:
+            logger.info("reconnecting with the renewed certificate", extra=fields)
+            return _Outcome(end, served=True)
+        if (
+            self._identity is not None
+            and not welcomed
+            and self._identity.try_another(is_refused=not end.retry)
+        ):
+            logger.warning("dialling with the other certificate", extra=fields)
+            return _Outcome(end, served=False)
         if not end.retry:
             raise RefusedError(f"the control plane rejected this agent: {end.message}")
         if end.code == "superseded":
@@ -105,7 +121,7 @@ class Connection:
     async def _dial(self, address: str) -> tuple[End, bool]:
         try:
             metadata = self._token.metadata()
-            channel = open_channel(address, self._ca_file)
+            channel = open_channel(address, self._ca_file, self._token)
         except DialError as error:
             return End("dial", str(error)), False
         end = End("unknown", "the call ended without a status")
@@ -114,7 +130,9 @@ class Connection:
             call = stub.Connect(metadata=metadata)
             stream = Stream(_Call(call), self._handler, self._clock)
             try:
-                end = await stream.run(self._hello())
+                end = await self._run_stream(stream, channel)
+            except* RenewedError:
+                end = RENEWED
             except* grpc.aio.AioRpcError as group:
                 end = _describe(group)
             except* asyncio.InvalidStateError:
@@ -123,6 +141,15 @@ class Connection:
                 call.cancel()
         check_cancellation()  # it may have arrived while the stream broke
         return end, stream.welcomed
+
+    async def _run_stream(self, stream: Stream, channel: grpc.aio.Channel) -> End:
+        if self._renewal is None:
+            return await stream.run(self._hello())
+        async with asyncio.TaskGroup() as tasks:
+            renewing = tasks.create_task(self._renewal.run(channel, stream), name="link.renewal")
+            end = await stream.run(self._hello())
+            renewing.cancel()
+        return end
 
     def _hello(self) -> Hello:
         return Hello(
@@ -134,6 +161,8 @@ class Connection:
             capabilities=self._capabilities(),
             last_epoch=self._ledger.last_epoch,
             secrets_key=self._secrets_key,
+            org="" if self._identity is None else self._identity.org,
+            cluster="" if self._identity is None else self._identity.cluster,
         )
 
     async def _sleep(self, seconds: float) -> None:

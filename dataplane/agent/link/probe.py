@@ -6,7 +6,7 @@ from pathlib import Path
 
 import grpc.aio
 
-from dataplane.agent.link.channel import Token, open_channel
+from dataplane.agent.link.channel import Credential, open_channel
 from shared.idl.agent.v1 import probe_pb2, probe_pb2_grpc
 from shared.kit.clock import Clock
 from shared.wire.fields import parse_timestamp
@@ -33,7 +33,7 @@ class ProbeRefusedError(Exception):
 
 
 async def probe(
-    address: str, token: Token, ca_file: Path | None, clock: Clock, *, at_most: timedelta
+    address: str, token: Credential, ca_file: Path | None, clock: Clock, *, at_most: timedelta
 ) -> Probed:
     """
     Probe the replica at ``host:port``. No session begins or ends.
@@ -42,7 +42,7 @@ async def probe(
     could not be reached (``unavailable``, ``deadline_exceeded``).
     """
     metadata = token.metadata()
-    async with open_channel(address, ca_file) as channel:
+    async with open_channel(address, ca_file, token) as channel:
         stub = probe_pb2_grpc.ProbeServiceStub(channel)  # type: ignore[no-untyped-call]
         asked_at = clock.now()
         try:

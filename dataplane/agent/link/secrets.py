@@ -13,7 +13,7 @@ from dataplane.agent.core.secrets import (
     SecretsRefusedError,
     SecretsUnavailableError,
 )
-from dataplane.agent.link.channel import DialError, Token, open_channel
+from dataplane.agent.link.channel import Credential, DialError, open_channel
 from shared.idl.agent.v1 import secrets_pb2, secrets_pb2_grpc
 from shared.model.assignments import Assignment
 from shared.wire.ids import render_attempt_id
@@ -30,7 +30,7 @@ _REFUSED = frozenset({
 class SecretsClient:
     """Calls one replica of the control plane after the other; opens a channel for each call."""
 
-    def __init__(self, addresses: Sequence[str], token: Token, ca_file: Path | None) -> None:
+    def __init__(self, addresses: Sequence[str], token: Credential, ca_file: Path | None) -> None:
         self._addresses = itertools.cycle(addresses)
         self._token = token
         self._ca_file = ca_file
@@ -51,7 +51,7 @@ class SecretsClient:
         )
         try:
             metadata = self._token.metadata()
-            async with open_channel(next(self._addresses), self._ca_file) as channel:
+            async with open_channel(next(self._addresses), self._ca_file, self._token) as channel:
                 stub = secrets_pb2_grpc.SecretsServiceStub(channel)  # type: ignore[no-untyped-call]
                 reply = await stub.Fetch(
                     request, metadata=metadata, timeout=_TIMEOUT.total_seconds()

@@ -24,7 +24,15 @@ from dataplane.agent.link.frames import parse_frame, render_frame
 from dataplane.agent.link.handler import SessionHandler
 from shared.idl.agent.v1 import link_pb2
 from shared.kit.clock import Clock
-from shared.model.link_messages import AgentMessage, Credit, Hello, Lease, Welcome
+from shared.kit.wakeup import Wakeup
+from shared.model.link_messages import (
+    AgentMessage,
+    Credit,
+    DesiredState,
+    Hello,
+    Lease,
+    Welcome,
+)
 from shared.model.link_session import End, State
 from shared.wire.fields import BadMessageError
 
@@ -56,6 +64,9 @@ class Stream:
         self._held: Sequence[Lease] = ()
         self._session: Session | None = None
         self._unsent: deque[AgentMessage] = deque()  # the session's own: a handful
+        self.changed = Wakeup()  # woken by a welcome and by a new desired state
+        self.skew = timedelta()  # how far the control plane's clock is ahead, by its welcome
+        self.renew_serial = ""  # the certificate that the control plane wants renewed
 
     @property
     def welcomed(self) -> bool:
@@ -94,7 +105,12 @@ class Stream:
                 session, message, self._held, self._clock.now()
             )
             if isinstance(message, Welcome):
+                self.skew = message.server_time - self._clock.now()
+                self.changed.wake()
                 await self._handler.welcome(message)
+            elif isinstance(message, DesiredState):
+                self.renew_serial = message.renew_serial
+                self.changed.wake()
             await self._carry_out(effects)
             self._handler.wakeup.wake()
         raise SessionEnded(End("closed", "the control plane closed the stream"))

@@ -33,10 +33,11 @@ from dataplane.agent.kube.objects import (
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.ledger.taskactions.journal import TaskActionJournal
 from dataplane.agent.link.attempt_tokens import AttemptTokens
-from dataplane.agent.link.channel import DialError, Token
+from dataplane.agent.link.channel import Credential, DialError
 from dataplane.agent.link.secrets import SecretsClient
 from dataplane.agent.main.cluster_keys import open_cluster_keys
 from dataplane.agent.main.control_plane_heartbeat import ControlPlaneHeartbeat
+from dataplane.agent.main.identity import SharedIdentity
 from dataplane.agent.main.metrics import Metrics, MetricsServer
 from dataplane.agent.main.services import run_services
 from dataplane.agent.proxy.credentials import AttemptCredentials
@@ -91,8 +92,9 @@ async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> 
         takes = settings.grace if fence is None else max(settings.grace, fence.takes)
         heartbeat = ControlPlaneHeartbeat(kube, runtime_settings.namespace, takes, clock)
         caches = _start_informers(kube, plugins, runtime_settings, clock)
+        identity = SharedIdentity(settings, kube, runtime_settings.identity_secret, clock)
         async with open_proxy(
-            _site(settings, runtime_settings, clock),
+            _site(settings, runtime_settings, identity, clock),
             kube=kube,
             pods=caches.pods,
             clock=clock,
@@ -105,6 +107,7 @@ async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> 
                 plugins=plugins,
                 caches=caches,
                 proxy=proxy,
+                identity=identity,
                 heartbeat=heartbeat,
                 fence=fence,
                 connectors=ConnectorSettings(
@@ -123,6 +126,7 @@ async def run_pods(settings: Settings, runtime_settings: KubernetesSettings) -> 
                     services.create_task(informer.run(), name="informer of pod templates")
                 services.create_task(caches.events.run(), name="informer of events")
                 services.create_task(heartbeat.run(), name="heartbeat reader")
+                services.create_task(identity.run(), name="identity reader")
                 services.create_task(proxy.run(), name="proxy")
                 if runtime_settings.metrics_listen:
                     server = MetricsServer(runtime_settings.metrics_listen, metrics.render)
@@ -150,6 +154,7 @@ class _Leader:
     plugins: Sequence[Plugin]
     caches: _InformerCaches
     proxy: ApiProxy
+    identity: SharedIdentity
     heartbeat: ControlPlaneHeartbeat
     fence: Fence | None
     connectors: ConnectorSettings
@@ -176,7 +181,10 @@ class _Leader:
             ledger = Ledger(journal)
             await ledger.load()
             with self.heartbeat.leading(ledger):
-                await self._run_services(ledger, journal, namespaces)
+                try:
+                    await self._run_services(ledger, journal, namespaces)
+                finally:
+                    self.identity.follow()
 
     async def _run_services(
         self, ledger: Ledger, journal: TaskActionJournal, namespaces: Namespaces
@@ -185,9 +193,10 @@ class _Leader:
         endpoints = Endpoints(self.connectors, self.clock)
         keys = await open_cluster_keys(self.kube, self.runtime_settings.secrets_key)
         settings = self.settings
+        credential = await self.identity.lead()
         outside = await asyncio.to_thread(open_reader, settings.secret_manager)
         secrets = TaskSecrets(
-            SecretsClient(settings.control_plane, Token(settings.token_file), settings.ca_file),
+            SecretsClient(settings.control_plane, credential, settings.ca_file),
             keys,
             outside,
         )
@@ -233,6 +242,7 @@ class _Leader:
         await run_services(
             self.settings,
             self.clock,
+            credential=credential,
             ledger=ledger,
             runtimes=runtimes,
             slots=self.settings.slots or _SLOTS,
@@ -294,7 +304,9 @@ def _start_informers(
     )
 
 
-def _site(settings: Settings, runtime_settings: KubernetesSettings, clock: Clock) -> Site:
+def _site(
+    settings: Settings, runtime_settings: KubernetesSettings, identity: Credential, clock: Clock
+) -> Site:
     trust = None
     ca_file = settings.api_ca_file
     if ca_file is not None:
@@ -305,9 +317,7 @@ def _site(settings: Settings, runtime_settings: KubernetesSettings, clock: Clock
                 f"the CA file {ca_file} holds no certificates that can be read; check "
                 "--ca-file and --public-ca-file"
             ) from error
-    tokens = AttemptTokens(
-        settings.control_plane, Token(settings.token_file), settings.ca_file, clock
-    )
+    tokens = AttemptTokens(settings.control_plane, identity, settings.ca_file, clock)
     return Site(
         listen=runtime_settings.proxy_listen,
         projects=[runtime_settings.proxy_host],

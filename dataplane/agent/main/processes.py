@@ -11,9 +11,10 @@ from pathlib import Path
 from dataplane.agent.core.capacity import default_slots
 from dataplane.agent.ledger.ledger import Ledger
 from dataplane.agent.link.attempt_tokens import AttemptTokens
-from dataplane.agent.link.channel import Token
+from dataplane.agent.link.identity_file import IdentityFile
 from dataplane.agent.link.secrets import SecretsClient
 from dataplane.agent.loops.sweeper import Sweeper
+from dataplane.agent.main.identity import open_credential, with_endpoint
 from dataplane.agent.main.services import run_services
 from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.environment import Endpoint
@@ -48,6 +49,9 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
     base = inherited(os.environ)
     with _lock(runtime_settings.data_dir):
         keys = _open_keys(runtime_settings.data_dir / "secrets-key.pem")
+        store = IdentityFile(runtime_settings.data_dir / "identity.json")
+        credential = await open_credential(settings, store, clock)
+        settings = with_endpoint(settings, credential)
         outside = await asyncio.to_thread(open_reader, settings.secret_manager)
         async with Ledger.open(runtime_settings.data_dir / "ledger.sqlite3") as ledger:
             stores = Stores(clock)
@@ -65,14 +69,12 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                 grace=settings.grace,
                 clock=clock,
                 secrets=TaskSecrets(
-                    SecretsClient(
-                        settings.control_plane, Token(settings.token_file), settings.ca_file
-                    ),
+                    SecretsClient(settings.control_plane, credential, settings.ca_file),
                     keys,
                     outside,
                 ),
                 find_token=AttemptTokens(
-                    settings.control_plane, Token(settings.token_file), settings.ca_file, clock
+                    settings.control_plane, credential, settings.ca_file, clock
                 ).find,
             )
             await process.kill_unheld(ledger.active)
@@ -88,6 +90,7 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
             await run_services(
                 settings,
                 clock,
+                credential=credential,
                 ledger=ledger,
                 runtimes=runtimes,
                 slots=settings.slots or default_slots(read_total_memory()),

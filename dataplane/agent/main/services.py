@@ -5,8 +5,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 
 from dataplane.agent.ledger.ledger import Ledger
-from dataplane.agent.link.channel import Token
+from dataplane.agent.link.channel import Credential
 from dataplane.agent.link.connection import Connection
+from dataplane.agent.link.identity import Identity
+from dataplane.agent.link.renewal import Renewal
 from dataplane.agent.loops.attempts import Attempts
 from dataplane.agent.loops.fence import Fence, Fenced
 from dataplane.agent.loops.log_followers import Followed, LogFollowers
@@ -21,6 +23,7 @@ async def run_services(
     settings: Settings,
     clock: Clock,
     *,
+    credential: Credential,
     ledger: Ledger,
     runtimes: Runtimes,
     slots: int,
@@ -55,13 +58,14 @@ async def run_services(
     )
     connection = Connection(
         addresses=settings.control_plane,
-        token=Token(settings.token_file),
+        token=credential,
         ca_file=settings.ca_file,
         capabilities=runtimes.list_capabilities,
         ledger=ledger,
         handler=handler,
         clock=clock,
         secrets_key=secrets_key,
+        renewal=Renewal(credential, clock) if isinstance(credential, Identity) else None,
     )
     async with asyncio.TaskGroup() as services:
         for name, run in (also or {}).items():

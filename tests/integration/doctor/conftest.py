@@ -14,6 +14,7 @@ import pytest
 from controlplane.link.probe_service import Probes
 from controlplane.store.resources.clusters import save_cluster
 from controlplane.usecases.agent_sessions import AgentSessions
+from dataplane.agent.secret_managers.choice import NoManager
 from dataplane.agent.settings import ProcessSettings, Settings
 from shared.idl.agent.v1 import probe_pb2_grpc
 from shared.kit.clock import Clock, SystemClock
@@ -80,7 +81,7 @@ def make_settings(
         control_plane=address.split(","),
         token_file=token_file,
         ca_file=ca_file,
-        public_endpoint=api,
+        configured_public_endpoint=api,
         slots=1,
         grace=timedelta(seconds=1),
         retention=timedelta(),
@@ -89,6 +90,7 @@ def make_settings(
             warm=False,
             stop_attempts=False,
         ),
+        secret_manager=NoManager(),
     )
 
 

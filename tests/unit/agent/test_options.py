@@ -11,8 +11,7 @@ from click.testing import CliRunner, Result
 from dataplane.agent import cli
 from dataplane.agent.kube.errors import NoAccessError
 from dataplane.agent.ledger.journal import LedgerError
-from dataplane.agent.link.channel import DialError
-from dataplane.agent.link.connection import RefusedError
+from dataplane.agent.link.channel import DialError, RefusedError, Token
 from dataplane.agent.main import pods
 from dataplane.agent.runtimes.connectors.client import Endpoint
 from dataplane.agent.runtimes.kubernetes.pending_reasons import PendingTimeouts
@@ -110,7 +109,7 @@ def test_unreadable_ca_file_is_named(
     settings = all_settings_of(monkeypatch, {"CA_FILE": str(path)})
     assert isinstance(settings.runtime, KubernetesSettings)
     with pytest.raises(DialError, match=r"ca\.pem.*check --ca-file"):
-        pods._site(settings, settings.runtime, SystemClock())
+        pods._site(settings, settings.runtime, Token(Path("none")), SystemClock())
 
 
 @pytest.mark.parametrize(
@@ -153,9 +152,24 @@ def test_agent_without_settings_names_all_that_are_required() -> None:
     assert [line.partition(" is not set")[0] for line in ended.output.splitlines()[3:]] == [
         "Error: --data-dir (VOLARY_AGENT_DATA_DIR)",
         "--control-plane (VOLARY_AGENT_CONTROL_PLANE)",
-        "--token-file (VOLARY_AGENT_TOKEN_FILE)",
-        "--public-endpoint (VOLARY_AGENT_PUBLIC_ENDPOINT)",
     ]
+
+
+def test_agent_takes_one_kind_of_credential(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="set VOLARY_AGENT_TOKEN_FILE or VOLARY_AGENT_JOIN"):
+        settings_of(monkeypatch, {"JOIN_TOKEN_FILE": "join-token"})
+
+
+def test_addresses_of_the_control_plane_follow_from_the_links(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = all_settings_of(
+        monkeypatch,
+        {"CONTROL_PLANE": "volary.example.com:8101,other:8101", "PUBLIC_ENDPOINT": ""},
+    )
+    assert settings.public_endpoint == "volary.example.com:443"
+    chosen = all_settings_of(monkeypatch, {"ENROLMENT": "a:1,b:2"})
+    assert chosen.enrolment.addresses == ["a:1", "b:2"]
 
 
 def test_kubernetes_agent_outside_of_a_pod_needs_a_namespace(

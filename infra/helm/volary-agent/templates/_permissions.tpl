@@ -13,6 +13,7 @@ Takes (dict "root" $ "scope" "home"|"tasks"|"cluster").
       "proxyCertificate" (list "volary-proxy")
       "proxyService" (list (include "agent.proxyName" $root))
       "lease" (list (include "agent.fullname" $root))
+      "identity" (list (printf "%s-identity" (include "agent.proxyName" $root)))
       "secretsKey" (list (printf "%s-secrets-key" (include "agent.proxyName" $root)))
       "pullSecrets" $root.Values.tasks.pullSecrets
       "taskActionDefinition" (list "taskactions.volary.dev")

@@ -18,6 +18,7 @@ NAMES: Mapping[Named | None, str] = {
     Named.PROXY_CERTIFICATE: "volary-proxy",
     Named.PROXY_SERVICE: f"{NAME}-proxy",
     Named.LEASE: NAME,
+    Named.IDENTITY: f"{NAME}-proxy-identity",
     Named.SECRETS_KEY: f"{NAME}-proxy-secrets-key",
     Named.PULL_SECRETS: PULL_SECRET,
     Named.TASK_ACTION_DEFINITION: "taskactions.volary.dev",
