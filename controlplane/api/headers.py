@@ -14,7 +14,7 @@ _MAX_QUOTED = 100  # characters of a header in an error message
 
 
 class Protocol(Enum):
-    NATIVE_GRPC = auto()  # needs HTTP trailers, which no ASGI server here can send
+    NATIVE_GRPC = auto()  # needs HTTP trailers, so HTTP/2
     OTHER = auto()
 
 
@@ -31,7 +31,7 @@ def check(headers: Iterable[tuple[bytes, bytes]]) -> Protocol:
             _require_utf8(name, value)
         if name == b"content-type":
             content_types += 1
-            if value == b"application/grpc" or value.startswith(b"application/grpc+"):
+            if _is_grpc(value):
                 protocol = Protocol.NATIVE_GRPC
         elif name == b"grpc-timeout" and not _TIMEOUT.fullmatch(value):
             raise BadHeaderError(
@@ -42,6 +42,15 @@ def check(headers: Iterable[tuple[bytes, bytes]]) -> Protocol:
     if content_types > 1:
         raise BadHeaderError(f"the call has {content_types} content-type headers; send one")
     return protocol
+
+
+def names_grpc(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return whether a call, however malformed, is one of native gRPC."""
+    return any(name == b"content-type" and _is_grpc(value) for name, value in headers)
+
+
+def _is_grpc(content_type: bytes) -> bool:
+    return content_type == b"application/grpc" or content_type.startswith(b"application/grpc+")
 
 
 def _require_utf8(name: bytes, value: bytes) -> None:

@@ -59,6 +59,9 @@ class LiveStreams:
         self._of_subject: defaultdict[_Key, set[LiveStream]] = defaultdict(set)
         self._is_closed = False
 
+    def __len__(self) -> int:
+        return len(self._streams)
+
     def close(self) -> None:
         """End every stream with "connect again"; open none from now on."""
         self._is_closed = True

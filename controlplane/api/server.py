@@ -14,8 +14,10 @@ import pkgutil
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 import flyteidl2
+from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 from connectrpc.method import IdempotencyLevel, MethodInfo
 from connectrpc.server import ConnectASGIApplication, Endpoint
@@ -40,6 +42,10 @@ from shared.idl.platform import v1 as platform
 
 logger = logging.getLogger(__name__)
 
+_GRPC_STATUS = {Code.INVALID_ARGUMENT: 3, Code.UNIMPLEMENTED: 12}
+_TRAILERS = "http.response.trailers"
+"""The extension of ASGI that a connection has on which gRPC's status can be sent."""
+
 Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
@@ -63,15 +69,23 @@ class PublicApi:
         if scope["type"] != "http":
             raise RuntimeError(f"no RPC is served over {scope['type']}")
         if scope["path"] not in self._endpoints:
-            await _refuse(send, 404, "unimplemented", f"there is no RPC {scope['path'][:200]}")
+            await _refuse(
+                scope, send, 404, Code.UNIMPLEMENTED, f"there is no RPC {scope['path'][:200]}"
+            )
             return
         try:
             protocol = headers.check(scope["headers"])
         except BadHeaderError as error:
-            await _refuse(send, 400, "invalid_argument", str(error))
+            await _refuse(scope, send, 400, Code.INVALID_ARGUMENT, str(error))
             return
-        if protocol is Protocol.NATIVE_GRPC:
-            await _refuse(send, 415, "unimplemented", "use Connect or gRPC-Web on this port")
+        if protocol is Protocol.NATIVE_GRPC and _TRAILERS not in scope.get("extensions", ()):
+            await _refuse(
+                scope,
+                send,
+                415,
+                Code.UNIMPLEMENTED,
+                "use gRPC over HTTP/2, or Connect or gRPC-Web",
+            )
             return
         exchange = _Exchange(receive)
         try:
@@ -198,12 +212,27 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-async def _refuse(send: Send, status: int, code: str, message: str) -> None:
-    """Answer as Connect does; an empty 404 would reach people as "Not Found" without a reason."""
+async def _refuse(scope: Scope, send: Send, status: int, code: Code, message: str) -> None:
+    """Answer as Connect or gRPC does; an empty 404 would reach people without a reason."""
+    if _TRAILERS in scope.get("extensions", ()) and headers.names_grpc(scope["headers"]):
+        await _refuse_grpc(send, code, message)
+        return
     await send({
         "type": "http.response.start",
         "status": status,
         "headers": [(b"content-type", b"application/json")],
     })  # fmt: skip
-    body = json.dumps({"code": code, "message": message}).encode()
+    body = json.dumps({"code": code.value, "message": message}).encode()
     await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse_grpc(send: Send, code: Code, message: str) -> None:
+    trailers = [
+        (b"grpc-status", str(_GRPC_STATUS[code]).encode()),
+        (b"grpc-message", quote(message, safe=" ").encode()),
+    ]
+    content_type = (b"content-type", b"application/grpc")
+    start = {"type": "http.response.start", "status": 200, "headers": [content_type]}
+    await send({**start, "trailers": True})
+    await send({"type": "http.response.body", "body": b""})
+    await send({"type": "http.response.trailers", "headers": trailers})

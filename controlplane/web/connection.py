@@ -14,11 +14,10 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from controlplane.web.http_limits import HttpLimits
+from controlplane.web.http2 import PREFACE, Http2Connection
+from controlplane.web.http_limits import IDLE_SECONDS, HttpLimits
 from shared.kit.connections import Connections
 
-IDLE_SECONDS = 75
-"""Longest pause between two requests; longer than proxies keep idle connections."""
 _MAX_PIPELINED = 32  # requests received before an earlier one was answered
 _MAX_DISCARDED_BYTES = 4 * 1024 * 1024  # read after the answer, then the connection is reset
 _LINGER_SECONDS = 2.0  # for the client of a refused request to stop sending
@@ -39,8 +38,22 @@ class _RefusedError(Exception):
         self.limit = limit
 
 
+class _Reader:
+    """The deadline of a client that has stopped reading an answer; a request's is another."""
+
+    def __init__(self, connection: "BoundedConnection") -> None:
+        self._connection = connection
+
+    def expire(self) -> None:
+        self._connection.cut_unread()
+
+
 class BoundedConnection(HttpToolsProtocol):
-    """``is_counted``: ``connections`` has counted it, before its TLS handshake."""
+    """
+    One connection; one that begins with HTTP/2's preface becomes an :class:`Http2Connection`.
+
+    ``is_counted``: ``connections`` has counted it, before its TLS handshake.
+    """
 
     def __init__(
         self,
@@ -63,6 +76,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._since_body = 0  # bytes since the last body bytes: trailers and the like
         self._discarded = 0
         self._is_expected = False  # has a deadline
+        self._reader = _Reader(self)
         self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -81,13 +95,31 @@ class BoundedConnection(HttpToolsProtocol):
         else:
             self._expect(self._limits.head_within.total_seconds())
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        deadline = self.loop.time() + self._limits.read_within.total_seconds()
+        self._connections.expect(self._reader, deadline)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._connections.expect_no_more(self._reader)
+
+    def cut_unread(self) -> None:
+        """Cut the connection: the client has read nothing for too long."""
+        self._connections.note_refusal("READ_SECONDS")
+        self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.expect_no_more(self._reader)
         self._connections.leave(self, self._address)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
             self._discard(len(data))
+            return
+        if not self._begun and data.startswith(PREFACE):
+            self._become_http2(data)
             return
         try:
             # The usual case first: no more data than a head may have.
@@ -97,6 +129,19 @@ class BoundedConnection(HttpToolsProtocol):
                 self._feed_at_most_a_head(data)
         except _RefusedError as error:
             self._error_response(error)
+
+    def _become_http2(self, data: bytes) -> None:
+        self._expect_no_more()
+        self.connections.discard(self)  # uvicorn's; ours goes on counting it
+        http2 = Http2Connection(
+            config=self.config,
+            server_state=self.server_state,
+            limits=self._limits,
+            connections=self._connections,
+        )
+        self.transport.set_protocol(http2)
+        http2.connection_made(self.transport)
+        http2.data_received(data)
 
     def _feed_at_most_a_head(self, data: bytes) -> None:
         """Feed the parser at most the allowed size of a head, then the rest."""

@@ -4,6 +4,9 @@ from datetime import timedelta
 
 from shared.kit.settings import kinds, setting, settings
 
+IDLE_SECONDS = 75
+"""Longest pause between two requests; longer than proxies keep idle connections."""
+
 _CONNECTIONS = kinds.whole_number(1, 1_000_000, unit="connections")
 _WITHIN = kinds.seconds(0.1, 86_400)
 
@@ -39,7 +42,8 @@ class HttpLimits:
     head_within: timedelta = setting(
         "VOLARY_HTTP_HEAD_SECONDS",
         _WITHIN,
-        "Time for a request's line and headers to be complete, counted from the connection for "
+        "Time for a TLS handshake, and for a request's line and headers to be complete, counted "
+        "from the connection for "
         "the first request and from the first byte for later ones (408 otherwise). Between "
         "requests a connection may be idle for 75 s.",
         default=timedelta(seconds=10),
@@ -52,3 +56,11 @@ class HttpLimits:
         default=timedelta(seconds=60),
     )
     body_bytes_per_second: int = 16 * 1024
+    read_within: timedelta = setting(
+        "VOLARY_HTTP_READ_SECONDS",
+        _WITHIN,
+        "Time in which a client has to read a part of an answer, some 64 KiB, when it has stopped "
+        "reading; then the connection, or the HTTP/2 stream, is cut.",
+        default=timedelta(seconds=60),
+    )
+    streams: int = 250  # of one HTTP/2 connection

@@ -16,8 +16,9 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from controlplane.web.connection import IDLE_SECONDS, BoundedConnection
-from controlplane.web.http_limits import HttpLimits
+from controlplane.web.connection import BoundedConnection
+from controlplane.web.http2 import Http2Connection
+from controlplane.web.http_limits import IDLE_SECONDS, HttpLimits
 from shared.kit.connections import Connections
 from shared.kit.tls_listener import TlsListener
 
@@ -87,7 +88,14 @@ class HttpServer:
     def _make_connection(self, **uvicorns: Any) -> asyncio.Protocol:
         return BoundedConnection(limits=self._limits, connections=self.connections, **uvicorns)
 
-    def _make_tls_connection(self, _alpn: str) -> asyncio.Protocol:
+    def _make_tls_connection(self, alpn: str) -> asyncio.Protocol:
+        if alpn == "h2":
+            return Http2Connection(
+                config=self._server.config,
+                server_state=self._server.server_state,
+                limits=self._limits,
+                connections=self.connections,
+            )
         return self._make_connection(
             config=self._server.config,
             server_state=self._server.server_state,

@@ -11,7 +11,7 @@ from shared.kit.certificate_files import CertificateFiles
 from shared.kit.clock import Clock
 from shared.kit.tls import load_pair, make_server_context
 
-ALPN = ("http/1.1",)
+ALPN = ("h2", "http/1.1")
 
 
 class PortCertificate:

@@ -3,10 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,51 +11,17 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from controlplane.web.http_limits import HttpLimits
 from controlplane.web.tls import PortCertificate
 from shared.kit.certificate_files import CertificateFiles
 from shared.kit.clock import SystemClock
-from tests.integration.api.client import ApiUnderTest, open_api
+from tests.integration.api.client import open_api
 from tests.integration.api.requests import create_run
-from tests.running import running, until
+from tests.integration.network.served import LIMITS, Served
+from tests.running import until
 from tests.servers.raw_http import connected, head_of
-from tests.servers.tls import TlsFiles, make_files
+from tests.servers.tls import make_files
 
 HEALTH = head_of("/healthz", method="GET")
-LIMITS = HttpLimits(
-    connections=40,
-    connections_per_address=20,
-    head_bytes=16 * 1024,
-    head_within=timedelta(seconds=1),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    api: ApiUnderTest
-    files: TlsFiles
-    certificate: PortCertificate
-
-    @property
-    def address(self) -> tuple[str, int]:
-        url = urlsplit(self.api.url)
-        assert url.hostname
-        assert url.port
-        return url.hostname, url.port
-
-
-@pytest.fixture
-async def served(database_url: str, tmp_path: Path) -> AsyncIterator[Served]:
-    files = make_files(tmp_path / "tls")
-    certificate = PortCertificate(
-        CertificateFiles(files.certificate, files.key, SystemClock()), CollectorRegistry()
-    )
-    blobs = tmp_path / "blobs"
-    async with (
-        open_api(database_url, blobs, limits=LIMITS, tls=certificate.context) as api,
-        running(certificate),
-    ):
-        yield Served(api, files, certificate)
 
 
 async def peer_certificate(served: Served) -> bytes:
