@@ -75,13 +75,17 @@ class Examined:
         self.rows.clear()
         self.plans.clear()
 
+    def name_of(self, query: str) -> str | None:
+        """Return the name under which a statement is recorded; None if it is not."""
+        return self._names.get(_squeeze(query))
+
     def take(self, notification: str) -> None:
         """Record a notice; it is ignored unless it is the plan of a statement on a set."""
         _, is_plan, reported = notification.partition("plan:\n")
         if not is_plan:
             return
         explained = json.loads(reported)
-        name = self._names.get(_squeeze(explained["Query Text"]))
+        name = self.name_of(explained["Query Text"])
         if name is None:
             return
         plan = explained["Plan"]
@@ -92,9 +96,9 @@ class Examined:
 
 
 @contextmanager
-def examining(database: Database) -> Iterator[Examined]:
+def examining(database: Database, seen: Examined | None = None) -> Iterator[Examined]:
     """Record the rows examined by the connections that ``database`` opens from here on."""
-    seen = Examined()
+    seen = seen or Examined()
     engines = [each.sync_engine for each in (database._orgs, database._fleet)]  # not public
 
     def listen(connection: Any, _record: object) -> None:
