@@ -1,19 +1,31 @@
-"""Commands of ``volary cluster``: list, show, cordon, uncordon, move and drain clusters."""
+"""Commands of ``volary cluster`` and ``volary pool``: list, show, cordon, move and drain."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Any
 
 import click
 
-from controlplane.cli.operations import CommandContext, Duration, with_context
-from controlplane.cli.tables import ago, render_fields, span, table
-from controlplane.core.clusters import Attestation, ClusterStatus, LeasedAttempt
-from shared.model.ids import ClusterName
+from controlplane.cli.calls import Column, Platform, read, time_of, with_platform
+from controlplane.cli.operations import Duration
+from controlplane.cli.tables import render_fields, span, table
+from controlplane.client.calls import Message
+from controlplane.client.errors import ClientError, RefusedError
 
 NOT_EMPTY = 3
 """Exit code of a drain whose deadline passed before the cluster was empty."""
 
 _NAME = click.argument("name")
+_COLUMNS: Sequence[Column] = (
+    ("CLUSTER", read("name")),
+    ("POOL", read("pool")),
+    ("STATE", read("state")),
+    ("CONNECTED", read("connected", default=False)),
+    ("LAST SEEN", time_of("seenAt")),
+    ("LEASED", read("load.leased", 0)),
+    ("RUNNING", read("load.running", 0)),
+    ("FREE", read("load.slots", 0)),
+)
 
 
 @click.group()
@@ -21,113 +33,101 @@ def cluster() -> None:
     """List clusters; take them out of service and put them back."""
 
 
+@click.group()
+def pool() -> None:
+    """List the pools that clusters and queues name."""
+
+
+@pool.command("list")
+@with_platform
+def list_pools(platform: Platform) -> None:
+    """List the pools; the default pool, which needs no name, comes first."""
+    columns: Sequence[Column] = (
+        ("POOL", read("name", "(default)")),
+        ("CLUSTERS", read("clusters", 0)),
+        ("READY", read("readyClusters", 0)),
+        ("QUEUES", read("queues", 0)),
+    )
+    platform.list("PoolService/ListPools", "pools", columns)
+
+
 @cluster.command("list")
-@with_context
-def list_(context: CommandContext) -> None:
+@with_platform
+def list_(platform: Platform) -> None:
     """List the clusters, with their state, connection and load."""
-    from controlplane.cli import operators  # noqa: PLC0415
-
-    async def work(operator: operators.Operator) -> None:
-        found, _ = await operator.clusters.list(operator.caller, limit=1000)
-        now = operator.clock.now()
-        context.answer(
-            found,
-            table(
-                ("CLUSTER", "POOL", "STATE", "CONNECTED", "LAST SEEN", "LEASED", "RUNNING", "FREE"),
-                [
-                    (
-                        *(each.name, each.pool or "-", each.standing, each.connected),
-                        *(ago(each.seen_at, now), each.leased),
-                        *(each.load.running, each.load.slots),
-                    )
-                    for each in found
-                ],
-            ),
-        )
-
-    operators.run(context, work)
+    platform.list("ClusterService/ListClusters", "clusters", _COLUMNS)
 
 
 @cluster.command()
 @_NAME
-@with_context
-def show(context: CommandContext, name: str) -> None:
+@with_platform
+def show(platform: Platform, name: str) -> None:
     """Show everything about one cluster: its agent, its session, its load."""
-    from controlplane.cli import operators  # noqa: PLC0415
-
-    async def work(operator: operators.Operator) -> None:
-        status = await operator.clusters.get(operator.caller, ClusterName(name))
-        now = operator.clock.now()
-        load, agent = status.load, status.agent
-        context.answer(
-            status,
-            render_fields(
-                {
-                    "cluster": status.name,
-                    "pool": status.pool or None,
-                    "state": status.standing,
-                    "draining since": status.draining_since,
-                    "connected": status.connected,
-                    "last seen": ago(status.seen_at, now),
-                    "session": f"epoch {status.epoch}, began {ago(status.connected_at, now)}",
-                    "agent": agent.software or None,
-                    "installation": agent.agent_id or None,
-                    "instance": agent.instance_id or None,
-                    "protocol": agent.protocol or None,
-                    "runs": ", ".join(agent.capabilities) or None,
-                    "leased": f"{status.leased} ({status.unaccepted} not accepted yet)",
-                    "agent holds": load.held if load.counted_at else "not reported yet",
-                    "agent runs": load.running if load.counted_at else "not reported yet",
-                    "free slots": load.slots,
-                    "desired version": status.spec_version,
-                }
-            ),
-        )
-
-    operators.run(context, work)
+    answer = platform.call("ClusterService/GetCluster", name=name)
+    found = answer["cluster"]
+    agent, load = found.get("agent", {}), found.get("load", {})
+    counted = "countedAt" in load
+    platform.answer(
+        answer,
+        render_fields(
+            {
+                "cluster": found["name"],
+                "pool": found.get("pool"),
+                "state": found["state"],
+                "draining since": time_of("drainingSince")(found),
+                "connected": found.get("connected", False),
+                "last seen": time_of("seenAt")(found),
+                "session": f"epoch {found.get('epoch', 0)}",
+                "session began": time_of("connectedAt")(found),
+                "agent": agent.get("software"),
+                "installation": agent.get("agentId"),
+                "instance": agent.get("instanceId"),
+                "protocol": agent.get("protocol"),
+                "runs": ", ".join(agent.get("capabilities", ())) or None,
+                "leased": f"{load.get('leased', 0)} ({load.get('unaccepted', 0)} not accepted yet)",
+                "agent holds": load.get("held", 0) if counted else "not reported yet",
+                "agent runs": load.get("running", 0) if counted else "not reported yet",
+                "free slots": load.get("slots", 0),
+                "version": found["version"],
+            }
+        ),
+    )
 
 
 @cluster.command()
 @_NAME
-@with_context
-def cordon(context: CommandContext, name: str) -> None:
+@with_platform
+def cordon(platform: Platform, name: str) -> None:
     """Assign no more work to a cluster; it keeps the attempts it has."""
-    from controlplane.cli import operators  # noqa: PLC0415
-
-    async def work(operator: operators.Operator) -> None:
-        status = await operator.clusters.cordon(operator.caller, ClusterName(name))
-        context.answer(status, [f"{name} is cordoned; it holds {_attempts(status.leased)}."])
-
-    operators.run(context, work)
+    answer = _update(platform, name, "cordoned", cordoned=True)
+    leased = answer["cluster"].get("load", {}).get("leased", 0)
+    held = f"{leased or 'no'} attempt{'' if leased == 1 else 's'}"
+    platform.answer(answer, [f"{name} is cordoned; it holds {held}."])
 
 
 @cluster.command()
 @_NAME
-@with_context
-def uncordon(context: CommandContext, name: str) -> None:
+@with_platform
+def uncordon(platform: Platform, name: str) -> None:
     """Assign work to a cluster again, whether it was cordoned or drained."""
-    from controlplane.cli import operators  # noqa: PLC0415
-
-    async def work(operator: operators.Operator) -> None:
-        status = await operator.clusters.uncordon(operator.caller, ClusterName(name))
-        context.answer(status, [f"{name} takes work again."])
-
-    operators.run(context, work)
+    answer = _update(platform, name, "cordoned", cordoned=False)
+    platform.answer(answer, [f"{name} takes work again."])
 
 
 @cluster.command()
 @_NAME
 @click.option("--pool", required=True, help='Name of the pool; "" is the default pool.')
-@with_context
-def move(context: CommandContext, name: str, pool: str) -> None:
+@with_platform
+def move(platform: Platform, name: str, pool: str) -> None:
     """Move a cluster to another pool, whose queues it then serves; it keeps the attempts it has."""
-    from controlplane.cli import operators  # noqa: PLC0415
+    answer = _update(platform, name, "pool", pool=pool)
+    platform.answer(answer, [f"{name} serves {f'pool {pool}' if pool else 'the default pool'}."])
 
-    async def work(operator: operators.Operator) -> None:
-        status = await operator.clusters.move(operator.caller, ClusterName(name), pool)
-        context.answer(status, [f"{name} serves {f'pool {pool}' if pool else 'the default pool'}."])
 
-    operators.run(context, work)
+def _update(platform: Platform, name: str, mask: str, **settings: object) -> Message:
+    return platform.call(
+        "ClusterService/UpdateCluster", cluster={"name": name, **settings}, updateMask=mask
+    )
 
 
 @cluster.command()
@@ -143,60 +143,70 @@ def move(context: CommandContext, name: str, pool: str) -> None:
     is_flag=True,
     help="Stop the remaining attempts (at the deadline, if set); they restart on other clusters.",
 )
-@with_context
+@with_platform
 def drain(
-    context: CommandContext, name: str, *, wait: bool, deadline: timedelta | None, stop_rest: bool
+    platform: Platform, name: str, *, wait: bool, deadline: timedelta | None, stop_rest: bool
 ) -> None:
     """
     Assign no more work, take back attempts that are not accepted yet, and list the rest.
 
     A cluster is empty when the control plane, the agent and its runtimes all count zero.
     """
-    from controlplane.cli import operators  # noqa: PLC0415
-    from controlplane.usecases.clusters import Draining  # noqa: PLC0415
-
-    async def work(operator: operators.Operator) -> Draining:
-        cluster_name = ClusterName(name)
-        found = await operator.clusters.drain(operator.caller, cluster_name)
-        if stop_rest and deadline is None:
-            found = await operator.clusters.stop_rest(operator.caller, cluster_name)
-        if not (wait or deadline is not None):
-            context.answer(found, _progress(found.status, found.remaining))
-            return found
-        printed = ""
-        async for found in operator.clusters.watch_drain(  # keeps the latest
-            operator.caller,
-            cluster_name,
-            deadline=deadline,
-            stop_rest=stop_rest and deadline is not None,
-        ):
-            counts = _counts(found.status)
-            if counts != printed:
-                click.echo(counts, err=True)
-                printed = counts
-        if found.attestation is not None:
-            context.answer(found.attestation, _attest(found.attestation))
-        else:
-            context.answer(found, _progress(found.status, found.remaining))
-        return found
-
-    found = operators.run(context, work)
-    if deadline is not None and found.attestation is None:
+    stop_now = stop_rest and deadline is None
+    answer = platform.call("ClusterService/DrainCluster", name=name, stopAttempts=stop_now)
+    if not (wait or deadline is not None):
+        platform.answer(answer, _progress(answer["drain"]))
+        return
+    for latest in _watch(platform, name, deadline, stop_at_deadline=stop_rest and not stop_now):
+        answer = latest
+    found = answer["drain"]
+    platform.answer(answer, _attest(found) if "attestation" in found else _progress(found))
+    if deadline is not None and "attestation" not in found:
         click.echo(f"Error: {name} is not empty after {span(deadline)}.", err=True)
         raise SystemExit(NOT_EMPTY)
 
 
-def _counts(status: ClusterStatus) -> str:
-    if not status.connected:
-        return f"{status.name}: {status.leased} leased; its agent is not connected"
-    load = status.load
-    reported = f"{load.held} held, {load.running} running" if load.counted_at else "nothing yet"
-    return f"{status.name}: {status.leased} leased; its agent reports: {reported}"
+def _watch(
+    platform: Platform, name: str, deadline: timedelta | None, *, stop_at_deadline: bool
+) -> Iterable[Any]:
+    """Yield the progress of a drain, and print it when it changes."""
+    printed = ""
+    request: dict[str, object] = {"name": name, "stopAttempts": stop_at_deadline}
+    if deadline is not None:
+        request["deadline"] = f"{int(deadline.total_seconds())}s"
+    seen = False
+    try:
+        for answer in platform.stream("ClusterService/WatchDrain", **request):
+            counts = _counts(answer["drain"]["cluster"])
+            if counts != printed:
+                click.echo(counts, err=True)
+                printed = counts
+            seen = True
+            yield answer
+    except RefusedError as error:
+        if error.code != "unavailable" or not seen:
+            raise
+        raise ClientError(
+            f"the control plane stopped telling ({error}). {name} is being drained all the while; "
+            "repeat the command to go on waiting"
+        ) from error
 
 
-def _progress(status: ClusterStatus, remaining: Sequence[LeasedAttempt]) -> Iterable[str]:
-    yield f"{status.name} has been draining since {status.draining_since:%Y-%m-%d %H:%M:%S} UTC."
+def _counts(found: Message) -> str:
+    load = found.get("load", {})
+    leased = load.get("leased", 0)
+    if not found.get("connected", False):
+        return f"{found['name']}: {leased} leased; its agent is not connected"
+    counts = f"{load.get('held', 0)} held, {load.get('running', 0)} running"
+    reported = counts if "countedAt" in load else "nothing yet"
+    return f"{found['name']}: {leased} leased; its agent reports: {reported}"
+
+
+def _progress(found: Message) -> Iterable[str]:
+    status = found["cluster"]
+    yield f"{status['name']} has been draining since {time_of('drainingSince')(status)}."
     yield _counts(status)
+    remaining = found.get("remaining", ())
     if not remaining:
         return
     yield ""
@@ -204,33 +214,34 @@ def _progress(status: ClusterStatus, remaining: Sequence[LeasedAttempt]) -> Iter
         ("RUN", "ACTION", "ATTEMPT", "PHASE", "SINCE", ""),
         [
             (
-                *(each.action.run, each.action.name, each.number),
-                *(each.phase.name.lower(), each.leased_at),
-                "stopping" if each.stop_reason is not None else "",
+                f"{each['project']}/{each['domain']}/{each['run']}",
+                each["action"],
+                each["attempt"],
+                each["phase"],
+                time_of("leasedAt")(each),
+                "stopping" if each.get("stopReason") else "",
             )
             for each in remaining
         ],
     )
-    if len(remaining) < status.leased:
-        yield f"… and {status.leased - len(remaining)} more"
+    more = status.get("load", {}).get("leased", 0) - len(remaining)
+    if more > 0:
+        yield f"… and {more} more"
 
 
-def _attest(attestation: Attestation) -> Iterable[str]:
-    yield f"{attestation.cluster} is empty."
+def _attest(found: Message) -> Iterable[str]:
+    attestation = found["attestation"]
+    yield f"{attestation['cluster']} is empty."
     yield from render_fields(
         {
-            "leased by the control plane": attestation.leased,
-            "held by the agent": attestation.held,
-            "run by its runtimes": attestation.running,
-            "agent": attestation.agent_id or None,
-            "instance": attestation.instance_id or None,
-            "session epoch": attestation.epoch,
-            "draining since": attestation.draining_since,
-            "agent's counts of": attestation.counted_at,
-            "attested at": attestation.attested_at,
+            "leased by the control plane": 0,
+            "held by the agent": 0,
+            "run by its runtimes": 0,
+            "agent": attestation.get("agentId"),
+            "instance": attestation.get("instanceId"),
+            "session epoch": attestation.get("epoch"),
+            "draining since": time_of("drainingSince")(attestation),
+            "agent's counts of": time_of("countedAt")(attestation),
+            "attested at": time_of("attestedAt")(attestation),
         }
     )
-
-
-def _attempts(count: int) -> str:
-    return f"{count} attempt" if count == 1 else f"{count or 'no'} attempts"

@@ -1,12 +1,27 @@
 """
-Commands ``volary owner-link`` and ``volary audit``, straight at the database.
+Commands ``volary owner-link`` and ``volary audit``.
 
-They work while no replica answers, and before anyone can log in.
+The link and the export come straight from the database: they work while no replica answers, and
+before anyone can log in.
 """
+
+from collections.abc import Sequence
 
 import click
 
+from controlplane.cli.calls import Column, Platform, read, time_of, with_platform
 from controlplane.cli.operations import CommandContext, with_context
+from controlplane.client.errors import ClientError
+
+_RECORDS: Sequence[Column] = (
+    ("RECORD", read("number")),
+    ("AT", time_of("at")),
+    ("ACTOR", read("actor")),
+    ("ACTION", read("action")),
+    ("TARGET", read("target")),
+    ("OUTCOME", read("outcome")),
+    ("FROM", read("peer")),
+)
 
 
 @click.command("owner-link")
@@ -42,35 +57,63 @@ def owner_link(context: CommandContext, *, public_url: str) -> None:
 
 @click.group()
 def audit() -> None:
-    """Verify and export the audit log of an org."""
+    """List, verify and export the audit log of an org."""
+
+
+@audit.command("list")
+@click.option("--actor", help="Only acts of this subject, as in user:ID.")
+@click.option("--action", help="Only acts of this kind, as in member.remove.")
+@click.option("--target", help="Only acts on this thing, as in role:reader.")
+@click.option("--since", help="At or after this time.  e.g. 2026-01-31T00:00:00Z")
+@click.option("--until", help="Before this time.")
+@with_platform
+def list_records(
+    platform: Platform,
+    *,
+    actor: str | None,
+    action: str | None,
+    target: str | None,
+    since: str | None,
+    until: str | None,
+) -> None:
+    """List records, newest first."""
+    platform.list(
+        "AuditService/ListAuditRecords",
+        "records",
+        _RECORDS,
+        actor=actor,
+        action=action,
+        target=target,
+        since=since,
+        until=until,
+    )
 
 
 @audit.command()
-@with_context
-def verify(context: CommandContext) -> None:
+@with_platform
+def verify(platform: Platform) -> None:
     """Check that no record was removed or changed; exits with 1 and names the first."""
-    from controlplane.cli import operators  # noqa: PLC0415
-
-    async def work(operator: operators.Operator) -> None:
-        broken = await operator.audit.verify(operator.caller)
+    after = "0"
+    while True:
+        answer = platform.call("AuditService/VerifyAuditLog", after=after)
+        broken = answer.get("broken")
         if broken is not None:
-            raise click.ClickException(
-                f"the audit log of org {context.org} breaks at record {broken.number}: "
-                f"{broken.reason}"
+            if platform.json:
+                platform.answer(answer, ())
+            raise ClientError(
+                f"the audit log breaks at record {broken['number']}: {broken['reason']}"
             )
-        context.answer(
-            {"org": context.org, "intact": True},
-            [f"The audit log of org {context.org} is intact."],
-        )
-
-    operators.run(context, work)
+        if answer.get("complete"):
+            platform.answer(answer, ["The audit log is intact."])
+            return
+        after = answer.get("checkedTo", "0")
 
 
 @audit.command()
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Only records after this one.")
 @with_context
 def export(context: CommandContext, *, after: int) -> None:
-    """Print the records, oldest first, one JSON object a line."""
+    """Print the records from the database, oldest first, one JSON object a line."""
     from controlplane.cli import operators  # noqa: PLC0415
     from controlplane.core.audit import render_json_line  # noqa: PLC0415
 

@@ -1,35 +1,41 @@
 """
-Runs operators' commands: they call the use cases directly on the database.
+Runs operators' commands directly on the database.
 
-The database's secret allows all of this anyway; it works while every replica is down, and it
-needs no endpoint of its own. The database notifies every replica of changes
-(``controlplane/DECISIONS.md``). Takes a second to import: commands import it when called.
+The database's secret allows all of this anyway; it works while every replica is down. The
+database notifies every replica of changes (``controlplane/DECISIONS.md``). Takes a second to
+import: commands import it when called.
 """
 
 import asyncio
 import getpass
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from connectrpc.errors import ConnectError
+
+from controlplane.api.errors import CODES
+from controlplane.api.local_calls import LocalCalls
 from controlplane.cli.operations import CommandContext
 from controlplane.cli.user_errors import user_errors
-from controlplane.core.callers import Caller, Permission, Subject, org_wide
+from controlplane.client.calls import Api, Message
+from controlplane.client.errors import RefusedError
+from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
+from controlplane.core.errors import RequestError
 from controlplane.embedded.connectivity import database_url_of, secrets_key_file_of
 from controlplane.embedded.databases import require_usable
 from controlplane.main import read_secret_keys
+from controlplane.platform import make_platform
 from controlplane.settings import database_addresses
 from controlplane.store.checks import require_fit
 from controlplane.store.clock import StoreClock
-from controlplane.store.database import open_database
+from controlplane.store.database import Database, open_database
 from controlplane.usecases.bootstrap import require_org
-from controlplane.usecases.clusters import Clusters
-from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.identity.audit import Audit
 from controlplane.usecases.identity.invitations import Invitations
-from controlplane.usecases.queues import Queues
 from controlplane.usecases.secret_keys import SecretKeys, SecretKeySettings
 from controlplane.usecases.secrets import Secrets
 from shared.kit.clock import Clock
@@ -38,34 +44,17 @@ from shared.model.ids import OrgName
 
 T = TypeVar("T")
 
-MAY = frozenset(
-    {
-        Permission.ACTION_READ,
-        Permission.AUDIT_READ,
-        Permission.CLUSTER_READ,
-        Permission.CLUSTER_WRITE,
-        Permission.ORG_WRITE,
-        Permission.QUEUE_READ,
-        Permission.QUEUE_WRITE,
-        Permission.RUN_READ,
-        Permission.SECRET_READ,
-        Permission.SECRET_WRITE,
-    }
-)
-
 _DATA_DIRECTORY = Path("~/.volary")
+_PUBLIC_URL = "VOLARY_PUBLIC_URL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
-    """The operator who runs a command, and the use cases available to them."""
+    """The operator who runs a command, and use cases that the platform API does not have."""
 
     caller: Caller
     clock: Clock
-    clusters: Clusters
-    queues: Queues
     secrets: Secrets
-    explanations: Explanations
     invitations: Invitations
     audit: Audit
 
@@ -84,17 +73,74 @@ def run(
     need not exist.
     """
     with user_errors():
-        keys = _secret_keys(context) if key_file is None else SecretKeySettings(key_file=key_file)
-        return asyncio.run(_run(context, work, read_secret_keys(keys), creates_org=creates_org))
+        settings = (
+            _secret_keys(context) if key_file is None else SecretKeySettings(key_file=key_file)
+        )
+        keys = read_secret_keys(settings)
+
+        async def run_work() -> T:
+            async with _connect(context, creates_org=creates_org) as (database, clock):
+                return await work(_operator(context, database, clock, keys))
+
+        return asyncio.run(run_work())
 
 
-async def _run(
-    context: CommandContext,
-    work: Callable[[Operator], Awaitable[T]],
-    keys: SecretKeys,
-    *,
-    creates_org: bool,
-) -> T:
+@contextmanager
+def open_platform(context: CommandContext) -> Iterator[Api]:
+    """Give the platform API as the operator of the database calls it; a ClickException."""
+    with user_errors(), asyncio.Runner() as runner:
+        connection = _connect(context)
+        database, clock = runner.run(connection.__aenter__())
+        try:
+            services = make_platform(
+                database,
+                clock,
+                public_url=os.environ.get(_PUBLIC_URL, "http://localhost:8100"),
+                self_service_orgs=True,
+            )
+            yield _DirectApi(runner, LocalCalls(services, _caller(context)))
+        finally:
+            runner.run(connection.__aexit__(None, None, None))
+
+
+class _DirectApi:
+    """Calls the services in this process, as a client calls them over HTTP."""
+
+    def __init__(self, runner: asyncio.Runner, calls: LocalCalls) -> None:
+        self._runner = runner
+        self._calls = calls
+
+    def call(self, method: str, request: Message) -> Message:
+        with _refusals():
+            return self._runner.run(self._calls.call(method, request))
+
+    def stream(self, method: str, request: Message) -> Iterator[Message]:
+        messages = self._calls.stream(method, request)
+
+        async def following() -> Message | None:
+            return await anext(messages, None)
+
+        with _refusals():
+            while (message := self._runner.run(following())) is not None:
+                yield message
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Raise a refusal of a use case as the client's error, with the API's code."""
+    try:
+        yield
+    except RequestError as error:
+        code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+        raise RefusedError(code.value, str(error)) from error
+    except ConnectError as error:
+        raise RefusedError(error.code.value, error.message) from error
+
+
+@asynccontextmanager
+async def _connect(
+    context: CommandContext, *, creates_org: bool = False
+) -> AsyncIterator[tuple[Database, Clock]]:
     addresses = database_addresses(os.environ, _database_url(context))
     await require_usable(addresses.direct)
     await require_fit(addresses)
@@ -102,26 +148,32 @@ async def _run(
         addresses.orgs, pool_size=2, fleet_url=addresses.fleet, pooled=addresses.pooled
     )
     clock = StoreClock(database)
-    org = OrgName(context.org)
-    subject = Subject(f"operator:{getpass.getuser()}")
     try:
         await clock.set()
         if not creates_org:
-            await require_org(database, org)
-        return await work(
-            Operator(
-                caller=Caller(subject=subject, org=org, name=subject, grants=org_wide(MAY)),
-                clock=clock,
-                clusters=Clusters(database, clock),
-                queues=Queues(database, clock),
-                secrets=Secrets(database, clock, keys),
-                explanations=Explanations(database, clock),
-                invitations=Invitations(database, clock),
-                audit=Audit(database),
-            )
-        )
+            await require_org(database, OrgName(context.org))
+        yield database, clock
     finally:
         await database.close()
+
+
+def _operator(
+    context: CommandContext, database: Database, clock: Clock, keys: SecretKeys
+) -> Operator:
+    return Operator(
+        caller=_caller(context),
+        clock=clock,
+        secrets=Secrets(database, clock, keys),
+        invitations=Invitations(database, clock),
+        audit=Audit(database),
+    )
+
+
+def _caller(context: CommandContext) -> Caller:
+    subject = Subject(f"operator:{getpass.getuser()}")
+    return Caller(
+        subject=subject, org=OrgName(context.org), name=subject, grants=org_wide(EVERYTHING)
+    )
 
 
 def _database_url(context: CommandContext) -> str:

@@ -1,12 +1,26 @@
-"""Commands of ``volary queue``: list, set and delete queues."""
+"""Commands of ``volary queue``: list, show, set and delete queues."""
+
+from collections.abc import Sequence
 
 import click
 
-from controlplane.cli.operations import CommandContext, with_context
+from controlplane.cli.calls import Column, Platform, read, with_platform
 from controlplane.cli.tables import table
-from controlplane.core.queues import QueueChange, QueueStatus
+from controlplane.client.calls import Message
+from controlplane.client.errors import RefusedError
 
 _LIMIT = click.IntRange(min=0)
+_COLUMNS: Sequence[Column] = (
+    ("QUEUE", read("name")),
+    ("POOL", read("pool")),
+    ("PRIORITY", read("priority", 0)),
+    ("WAITING", read("load.waiting", 0)),
+    ("DEPTH", read("depth", 0)),
+    ("RUNS", read("load.runs", 0)),
+    ("RUN LIMIT", read("runConcurrency", 0)),
+    ("ACTIONS", read("load.actions", 0)),
+    ("ACTION LIMIT", read("actionConcurrency", 0)),
+)
 
 
 @click.group()
@@ -15,16 +29,19 @@ def queue() -> None:
 
 
 @queue.command("list")
-@with_context
-def list_(context: CommandContext) -> None:
+@with_platform
+def list_(platform: Platform) -> None:
     """List the queues; 0 is no limit."""
-    from controlplane.cli import operators  # noqa: PLC0415
+    platform.list("QueueService/ListQueues", "queues", _COLUMNS)
 
-    async def work(operator: operators.Operator) -> None:
-        found, _ = await operator.queues.list(operator.caller, limit=1000)
-        context.answer(found, _table(*found))
 
-    operators.run(context, work)
+@queue.command()
+@click.argument("name")
+@with_platform
+def show(platform: Platform, name: str) -> None:
+    """Show a queue."""
+    answer = platform.call("QueueService/GetQueue", name=name)
+    platform.answer(answer, _table(answer["queue"]))
 
 
 @queue.command("set")
@@ -34,9 +51,9 @@ def list_(context: CommandContext) -> None:
 @click.option("--depth", type=_LIMIT, help="Most actions that may wait; 0: no limit.")
 @click.option("--run-concurrency", type=_LIMIT, help="Most runs in progress; 0: no limit.")
 @click.option("--action-concurrency", type=_LIMIT, help="Most actions in progress; 0: no limit.")
-@with_context
+@with_platform
 def set_(
-    context: CommandContext,
+    platform: Platform,
     name: str,
     *,
     pool: str | None,
@@ -46,29 +63,30 @@ def set_(
     action_concurrency: int | None,
 ) -> None:
     """Create a queue, or change the given settings; they apply to waiting actions too."""
-    from controlplane.cli import operators  # noqa: PLC0415
-
-    async def work(operator: operators.Operator) -> None:
-        status = await operator.queues.set(
-            operator.caller,
-            name,
-            QueueChange(
-                pool=pool,
-                priority=priority,
-                depth=depth,
-                run_concurrency=run_concurrency,
-                action_concurrency=action_concurrency,
-            ),
+    given = {
+        "pool": pool,
+        "priority": priority,
+        "depth": depth,
+        "runConcurrency": run_concurrency,
+        "actionConcurrency": action_concurrency,
+    }
+    changed = {field: value for field, value in given.items() if value is not None}
+    if changed:
+        answer = platform.call(
+            "QueueService/UpdateQueue",
+            queue={"name": name, **changed},
+            updateMask=",".join(changed),
+            allowMissing=True,
         )
-        context.answer(status, _table(status))
-        if not status.clusters:
-            pool_text = f"pool {status.queue.pool}" if status.queue.pool else "the default pool"
-            click.echo(
-                f"No cluster serves {pool_text}: actions of this queue wait until one does.",
-                err=True,
-            )
-
-    operators.run(context, work)
+    else:
+        answer = _get_or_create(platform, name)
+    found = answer["queue"]
+    platform.answer(answer, _table(found))
+    if not found.get("load", {}).get("clusters", 0):
+        served = f"pool {found['pool']}" if found.get("pool") else "the default pool"
+        click.echo(
+            f"No cluster serves {served}: actions of this queue wait until one does.", err=True
+        )
 
 
 @queue.command()
@@ -76,32 +94,22 @@ def set_(
 @click.option(
     "--move-to", help='Queue to move its runs and waiting actions to; "" is the default queue.'
 )
-@with_context
-def delete(context: CommandContext, name: str, *, move_to: str | None) -> None:
+@with_platform
+def delete(platform: Platform, name: str, *, move_to: str | None) -> None:
     """Delete a queue; one in use needs --move-to."""
-    from controlplane.cli import operators  # noqa: PLC0415
-
-    async def work(operator: operators.Operator) -> None:
-        await operator.queues.delete(operator.caller, name, move_to=move_to)
-        context.answer({"deleted": name}, [f"Queue {name} is deleted."])
-
-    operators.run(context, work)
+    answer = platform.call("QueueService/DeleteQueue", name=name, moveTo=move_to)
+    platform.answer(answer, [f"Queue {name} is deleted."])
 
 
-def _table(*found: QueueStatus) -> "list[str]":
-    return list(
-        table(
-            (
-                *("QUEUE", "POOL", "PRIORITY", "WAITING", "DEPTH", "RUNS", "RUN LIMIT"),
-                *("ACTIONS", "ACTION LIMIT"),
-            ),
-            [
-                (
-                    *(each.queue.name, each.queue.pool or "-", each.queue.priority),
-                    *(each.waiting, each.queue.depth, each.runs, each.queue.run_concurrency),
-                    *(each.leased, each.queue.action_concurrency),
-                )
-                for each in found
-            ],
-        )
-    )
+def _get_or_create(platform: Platform, name: str) -> Message:
+    try:
+        return platform.call("QueueService/GetQueue", name=name)
+    except RefusedError as error:
+        if error.code != "not_found":
+            raise
+    return platform.call("QueueService/CreateQueue", queue={"name": name})
+
+
+def _table(found: Message) -> list[str]:
+    titles = [title for title, _ in _COLUMNS]
+    return list(table(titles, [[of(found) for _, of in _COLUMNS]]))

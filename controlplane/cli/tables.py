@@ -6,11 +6,37 @@ from datetime import datetime, timedelta
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterable[str]:
     """Format rows below their titles, each column as wide as its widest cell."""
-    lines = [list(titles), *([_cell(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(titles))]
-    for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        yield "  ".join(cells).rstrip()
+    rendered = Rows(titles)
+    yield from rendered.render(rows)
+    yield from rendered.end()
+
+
+class Rows:
+    """A table that is printed page by page; a column grows with the widest cell so far."""
+
+    def __init__(self, titles: Sequence[str]) -> None:
+        self._titles: Sequence[str] | None = titles
+        self._widths = [len(title) for title in titles]
+
+    def render(self, rows: Iterable[Sequence[object]]) -> Iterable[str]:
+        """Format a page; the first one has the titles above it."""
+        lines = [[_cell(cell) for cell in row] for row in rows]
+        if lines:
+            lines = [*self._take_titles(), *lines]
+        for line in lines:
+            self._widths = [
+                max(width, len(cell)) for width, cell in zip(self._widths, line, strict=True)
+            ]
+        for line in lines:
+            yield _render_line(line, self._widths)
+
+    def end(self) -> Iterable[str]:
+        """Format the titles of a table that had no rows."""
+        return [_render_line(line, self._widths) for line in self._take_titles()]
+
+    def _take_titles(self) -> list[list[str]]:
+        titles, self._titles = self._titles, None
+        return [] if titles is None else [list(titles)]
 
 
 def render_fields(values: Mapping[str, object]) -> Iterable[str]:
@@ -36,6 +62,11 @@ def span(length: timedelta) -> str:
     if minutes:
         return f"{minutes}m {seconds % 60}s"
     return f"{seconds}s" if seconds else f"{max(0.0, length.total_seconds()):.1f}s"
+
+
+def _render_line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+    return "  ".join(padded).rstrip()
 
 
 def _cell(value: object) -> str:

@@ -41,6 +41,7 @@ class Choice:
     org: str = ""
     ca_file: str = ""
     api_key: SecretText = _NO_KEY
+    is_by_option: bool = False  # an option of the command names a control plane
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **options: str) -> "Choice":
@@ -53,7 +54,11 @@ class Choice:
             "ca_file": environment.get(CA_FILE, ""),
             **{name: value for name, value in options.items() if value},
         }
-        return cls(**given, api_key=SecretText(environment.get(API_KEY, "")))
+        return cls(
+            **given,
+            api_key=SecretText(environment.get(API_KEY, "")),
+            is_by_option=names_place,
+        )
 
     @property
     def is_remote(self) -> bool:

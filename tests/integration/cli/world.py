@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,11 @@ class Person:
         return stored
 
     async def start(self, *arguments: str, **environment: str) -> asyncio.subprocess.Process:
+        return await self.start_with(asyncio.subprocess.DEVNULL, arguments, environment)
+
+    async def start_with(
+        self, stdin: int, arguments: Sequence[str], environment: Mapping[str, str]
+    ) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "controlplane.cli", *arguments),
             cwd=ROOT,
@@ -54,7 +59,7 @@ class Person:
                 "PYTHONUNBUFFERED": "1",
                 **environment,
             },
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

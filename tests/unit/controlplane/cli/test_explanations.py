@@ -3,26 +3,24 @@
 import pytest
 
 from controlplane.cli.explanations import parse_target
-from controlplane.core.errors import InvalidError
+from controlplane.client.errors import ClientError
 
 
 @pytest.mark.parametrize(
-    ("what", "run", "action"),
+    ("given", "run", "action"),
     [
-        ("r1", "flytesnacks/development/r1", None),
-        ("r1/a0", "flytesnacks/development/r1", "flytesnacks/development/r1/a0"),
-        ("other/production/r1", "other/production/r1", None),
-        ("other/production/r1/a0", "other/production/r1", "other/production/r1/a0"),
+        ("r1", "flytesnacks/development/r1", ""),
+        ("r1/a0", "flytesnacks/development/r1", "a0"),
+        ("other/production/r1", "other/production/r1", ""),
+        ("other/production/r1/a0", "other/production/r1", "a0"),
     ],
 )
-def test_explain_target_is_read(what: str, run: str, action: str | None) -> None:
-    found_run, found_action = parse_target(what, project="flytesnacks", domain="development")
-
-    assert str(found_run) == run
-    assert (None if found_action is None else str(found_action)) == action
+def test_explain_target_is_read(given: str, run: str, action: str) -> None:
+    found, found_action = parse_target(given, project="flytesnacks", domain="development")
+    assert ("/".join(found.values()), found_action) == (run, action)
 
 
-@pytest.mark.parametrize("what", ["a/b/c/d/e", "", "/r1", "other//r1"])
-def test_explain_target_of_another_form_is_refused(what: str) -> None:
-    with pytest.raises(InvalidError):
-        parse_target(what, project="flytesnacks", domain="development")
+@pytest.mark.parametrize("given", ["a/b/c/d/e", "", "/r1", "other//r1", "r1/"])
+def test_explain_target_of_another_form_is_refused(given: str) -> None:
+    with pytest.raises(ClientError, match="is not a run"):
+        parse_target(given, project="flytesnacks", domain="development")

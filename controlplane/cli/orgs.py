@@ -1,0 +1,103 @@
+"""Commands ``volary org`` and ``volary session``."""
+
+from collections.abc import Sequence
+
+import click
+
+from controlplane.cli.calls import Column, Platform, read, time_of, with_platform, yes
+from controlplane.cli.tables import render_fields
+from controlplane.client.calls import Message
+
+_ORGS: Sequence[Column] = (
+    ("ORG", read("name")),
+    ("NAME", read("displayName")),
+    ("ROLE", read("role")),
+)
+_SESSIONS: Sequence[Column] = (
+    ("SESSION", read("id")),
+    ("PROGRAM", read("clientId")),
+    ("STARTED", time_of("createdAt")),
+    ("LAST USED", time_of("usedAt")),
+    ("ENDS", time_of("expiresAt")),
+    ("THIS ONE", read("current", default=False)),
+)
+
+
+@click.group()
+def org() -> None:
+    """Show, rename, create and list orgs."""
+
+
+@org.command()
+@with_platform
+def show(platform: Platform) -> None:
+    """Show the org of the login."""
+    _show(platform, platform.call("OrgService/GetOrg"))
+
+
+@org.command("list")
+@with_platform
+def list_orgs(platform: Platform) -> None:
+    """List the orgs that you are a member of."""
+    platform.list("OrgService/ListOrgs", "orgs", _ORGS)
+
+
+@org.command()
+@click.argument("name")
+@click.option("--display-name", help="Name that people see.")
+@with_platform
+def create(platform: Platform, name: str, *, display_name: str | None) -> None:
+    """Create an org, whose owner you are."""
+    _show(platform, platform.call("OrgService/CreateOrg", name=name, displayName=display_name))
+
+
+@org.command()
+@click.option("--display-name", required=True, help="Name that people see.")
+@with_platform
+def update(platform: Platform, *, display_name: str) -> None:
+    """Rename the org for people; its own name stays."""
+    answer = platform.call(
+        "OrgService/UpdateOrg", org={"displayName": display_name}, updateMask="displayName"
+    )
+    _show(platform, answer)
+
+
+def _show(platform: Platform, answer: Message) -> None:
+    found = answer["org"]
+    platform.answer(
+        answer,
+        render_fields(
+            {
+                "org": found["name"],
+                "name": found.get("displayName"),
+                "created by": found.get("createdBy"),
+                "created": time_of("createdAt")(found),
+                "version": found.get("version"),
+            }
+        ),
+    )
+
+
+@click.group()
+def session() -> None:
+    """List and end logins of people, by the SDK and command lines."""
+
+
+@session.command("list")
+@click.option("--user", "user_id", help="Id of a member, instead of yourself.")
+@with_platform
+def list_sessions(platform: Platform, *, user_id: str | None) -> None:
+    """List logins, newest first."""
+    platform.list("SessionService/ListSessions", "sessions", _SESSIONS, userId=user_id)
+
+
+@session.command()
+@click.argument("id_", metavar="ID")
+@click.option("--user", "user_id", help="Id of the member whose login it is.")
+@yes
+@with_platform
+def revoke(platform: Platform, id_: str, *, user_id: str | None) -> None:
+    """End a login with its tokens and streams, within a second."""
+    platform.confirm(f"End login {id_}?")
+    answer = platform.call("SessionService/RevokeSession", id=id_, userId=user_id)
+    platform.answer(answer, [f"Login {id_} has ended."])
