@@ -14,6 +14,7 @@ Each attempt has a prefix of its own, so that a stale attempt cannot overwrite a
 """
 
 from shared.model.ids import ActionName, DomainName, OrgName, ProjectName, RunKey
+from shared.model.uris import is_below, may_be_below
 
 INPUTS = "inputs.pb"
 OUTPUTS = "outputs.pb"
@@ -32,9 +33,8 @@ def org_base(base: str, org: OrgName) -> str:
 
 
 def belongs_to(base: str, org: OrgName, uri: str) -> bool:
-    """Return whether ``uri`` lies below the org's base and has no ``..`` step."""
-    own = f"{org_base(base, org)}/"
-    return uri.startswith(own) and ".." not in uri.removeprefix(own).split("/")
+    """Return whether ``uri`` lies below the org's base, however a program reads it."""
+    return is_below(uri, org_base(base, org))
 
 
 def scope_of(base: str, org: OrgName, uri: str) -> tuple[str, str]:
@@ -52,8 +52,8 @@ def scope_of(base: str, org: OrgName, uri: str) -> tuple[str, str]:
 
 
 def is_of_another_org(base: str, org: OrgName, uri: str) -> bool:
-    """Return whether ``uri`` lies in our store, but outside the org's prefix."""
-    return f"{uri.rstrip('/')}/".startswith(f"{base}/") and not belongs_to(base, org, f"{uri}/")
+    """Return whether a program could read ``uri`` as a place of our store outside the org's prefix."""
+    return may_be_below(uri, base) and not belongs_to(base, org, f"{uri}/")
 
 
 def run_base(base: str, org: OrgName, run: RunKey) -> str:

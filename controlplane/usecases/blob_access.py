@@ -42,6 +42,8 @@ class BlobAccess:
 
     def require_raw_data_prefix(self, caller: Caller, prefix: str, field: str) -> None:
         """Raise like ``require_writable``, but allow prefixes outside the store's base."""
+        if layout.is_of_another_org(self._base, caller.org, prefix):
+            raise InvalidError(self._describe_outside(caller, field))
         if self.is_own(caller, f"{prefix.rstrip('/')}/"):
             self.require_writable(caller, prefix, field)
 
@@ -70,10 +72,14 @@ class BlobAccess:
         if not uri:
             return
         if not self.is_own(caller, uri):
-            raise InvalidError(
-                f"{field}: must lie below {self._org_prefix(caller)}/, where this org's data goes"
-            )
+            raise InvalidError(self._describe_outside(caller, field))
         caller.require(permission, *layout.scope_of(self._base, caller.org, uri))
+
+    def _describe_outside(self, caller: Caller, field: str) -> str:
+        return (
+            f"{field}: must lie below {self._org_prefix(caller)}/, where this org's data goes,"
+            " without '..', backslashes or percent-encoded separators and dots"
+        )
 
     def _org_prefix(self, caller: Caller) -> str:
         return layout.org_base(self._base, caller.org)

@@ -30,7 +30,7 @@ class Rule:
     """
     Scope of an RPC, and how to extract the objects that a message names.
 
-    ``parents``: actions that have to be the caller's own.
+    ``parents``: actions that have to be the caller's own, if they are of its own run.
     """
 
     scope: Scope
@@ -52,7 +52,7 @@ def find_refusal(rule: Rule, message: Any, own: ActionKey) -> str:
                 f"{project}/{domain} is not its own project and domain, {run.project}/{run.domain}"
             )
     for parent in rule.parents(message):
-        if parent != own:
+        if parent.run == run and parent != own:
             return f"{parent} is not its own action, {own}"
     return ""
 

@@ -19,8 +19,7 @@ from dataplane.agent.proxy.callers import Caller
 from dataplane.agent.proxy.errors import Code, RefusedError
 from shared.blobs.errors import BlobError, BlobNotFoundError, BlobStoreError
 from shared.blobs.store import BlobStore
-
-_STEPS = frozenset({".", ".."})
+from shared.model.uris import is_below
 
 
 class UriForbiddenError(Exception):
@@ -52,12 +51,12 @@ class UriPolicy:
 
     def require_written(self, caller: Caller, uri: str) -> None:
         """Raise UriForbiddenError unless the attempt may write there."""
-        if not any(_is_below(uri, own) for own in (caller.output_prefix, caller.raw_data_prefix)):
+        if not any(is_below(uri, own) for own in (caller.output_prefix, caller.raw_data_prefix)):
             raise UriForbiddenError(
                 f"{uri} is below neither {caller.output_prefix} nor {caller.raw_data_prefix},"
                 " where the attempt may write"
             )
-        if not _is_below(uri, _org(caller)):
+        if not is_below(uri, _org(caller)):
             raise UriForbiddenError(
                 f"{uri} is outside {_org(caller)}, where raw containers of this org write; choose"
                 " a raw_data_storage below it, or leave it out"
@@ -68,11 +67,11 @@ class UriPolicy:
         Raise UriForbiddenError unless the attempt may read it: first of all it must be its
         org's.
         """
-        if _is_below(uri, _org(caller)):
-            if uri == caller.input_uri or _is_below(uri, caller.run_base):
+        if is_below(uri, _org(caller)):
+            if uri == caller.input_uri or is_below(uri, caller.run_base):
                 return
             named = await self._inputs(caller)
-            if uri in named or any(_is_below(uri, each) for each in named):
+            if uri in named or any(is_below(uri, each) for each in named):
                 return
         raise UriForbiddenError(
             f"{uri} is neither below the run {caller.run} nor named by the inputs of the attempt"
@@ -98,7 +97,7 @@ class UriPolicy:
         return named
 
     async def _read_inputs(self, caller: Caller) -> frozenset[str]:
-        if not _is_below(caller.input_uri, _org(caller)):
+        if not is_below(caller.input_uri, _org(caller)):
             return frozenset()  # the URIs that another org's inputs name are not disclosed either
         store = self.store(caller)
         try:
@@ -162,13 +161,3 @@ def _base(caller: Caller) -> str:
 
 def _org(caller: Caller) -> str:
     return f"{_base(caller)}/{caller.org}"
-
-
-def _is_below(uri: str, prefix: str) -> bool:
-    """Return whether ``uri`` lies below ``prefix``, without a ``..`` out of it."""
-    below = f"{prefix.rstrip('/')}/"
-    return (
-        bool(prefix)
-        and uri.startswith(below)
-        and _STEPS.isdisjoint(uri.removeprefix(below).split("/"))
-    )

@@ -38,6 +38,7 @@ class LoginWorld:
         self.authority = Authority(home / "authority")
         self._database = database
         self._http_port, link_port = free_ports(2)
+        self.link = f"127.0.0.1:{link_port}"
         identity = self.authority.issue("server", reached_at=["127.0.0.1"])
         keyring = home / "keyring"
         keyring.write_text(base64.b64encode(secrets.token_bytes(32)).decode())
@@ -154,12 +155,14 @@ class LoginWorld:
 
 
 @contextmanager
-def running(home: Path, database: DatabaseForTest) -> Iterator[LoginWorld]:
+def running(home: Path, database: DatabaseForTest, *, agent: bool = True) -> Iterator[LoginWorld]:
+    """Have the replica up for the length of a block, and the agent unless a test starts it."""
     world = LoginWorld(home, database)
     try:
         world.replica.start()
         world.replica.wait_until(world.is_ready, "ready", within=60)
-        world.agent.start()
+        if agent:
+            world.agent.start()
         yield world
     finally:
         for program in (world.agent, world.replica):

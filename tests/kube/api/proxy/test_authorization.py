@@ -64,7 +64,11 @@ def _run(name: str) -> RunIdentifier:
 
 
 def _enqueue(run: str) -> EnqueueRequest:
-    return EnqueueRequest(action=Action(action_id=ActionIdentifier(run=_run(run), name="child")))
+    return EnqueueRequest(
+        action=Action(
+            action_id=ActionIdentifier(run=_run(run), name="child"), parent_action_name="a0"
+        )
+    )
 
 
 async def test_task_enqueues_into_its_own_run_only(here: World, control: Control, pod: Pod) -> None:
@@ -78,6 +82,20 @@ async def test_task_enqueues_into_its_own_run_only(here: World, control: Control
     assert "theirs is neither its own run" in message
     assert "call it from outside" in message
     assert len(control.seen) == 1
+
+
+async def test_task_enqueues_below_its_own_action_only(
+    here: World, control: Control, pod: Pod
+) -> None:
+    request = _enqueue("mine")
+    request.action.parent_action_name = "a1"
+    actions = ActionsServiceClient(here.url, **here.clients(pod.token))
+
+    code, message = await _refusal(actions.enqueue(request))
+
+    assert code is Code.PERMISSION_DENIED
+    assert "mine/a1 is not its own action" in message
+    assert control.seen == []
 
 
 async def test_stream_of_another_run_is_refused_as_a_stream(

@@ -25,6 +25,7 @@ from dataplane.agent.kube.objects import (
 )
 from dataplane.agent.proxy.factory import Site, open_proxy
 from dataplane.agent.proxy.server import ApiProxy
+from dataplane.agent.proxy.upstream import Credential
 from shared.blobs.options import S3Options
 from shared.kit.clock import Clock, SystemClock
 from shared.model.assignments import Assignment
@@ -104,9 +105,16 @@ class World:
             yield replace(self, proxy=proxy)
             running.cancel()
 
-    async def pod(self, run: str = "r1", *, action: str = "a0", base: str = "s3://bucket") -> Pod:
-        """Make a pod; no kubelet runs it."""
-        assignment = assign(run, action, base)
+    async def pod(
+        self,
+        run: str = "r1",
+        *,
+        action: str = "a0",
+        base: str = "s3://bucket",
+        assignment: Assignment | None = None,
+    ) -> Pod:
+        """Make a pod, of an assignment if one is given; no kubelet runs it."""
+        assignment = assignment or assign(run, action, base)
         name = f"{run}-{action}-{uuid4().hex[:6]}"
         path = f"/api/v1/namespaces/{self.namespace}"
         made = await self.api.create(
@@ -187,6 +195,8 @@ async def world(
     is_fresh: Callable[[], bool] = lambda: True,
     clock: Clock | None = None,
     address: str = "127.0.0.1",
+    credential: Credential | None = None,
+    trust: ssl.SSLContext | None = None,
 ) -> AsyncIterator[World]:
     """Open a door for the length of a block, in a namespace of its own."""
     clock = clock or SystemClock()
@@ -196,6 +206,7 @@ async def world(
         kube = await stack.enter_async_context(Kube.open(kube_api.kubeconfig()))
         informer = Informer(kube, POD, labels=f"{MANAGED_LABEL}=true", clock=clock)
         site = _site(namespace, control_plane, listen=f"{address}:0", s3=s3)
+        site = replace(site, credential=credential or site.credential, trust=trust)
         proxy = await stack.enter_async_context(
             open_proxy(site, kube=kube, pods=informer, clock=clock, is_fresh=is_fresh)
         )

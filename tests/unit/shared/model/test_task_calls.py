@@ -106,7 +106,6 @@ def test_calls_about_its_own_run_and_project_are_a_tasks(name: str, message: Mes
     ("name", "message", "reason"),
     [
         ("Enqueue", enqueue("r1", "a1"), "p/d/r1/a1 is not its own action, p/d/r1/a0"),
-        ("Enqueue", enqueue("r2", "a0"), "p/d/r2/a0 is not its own action, p/d/r1/a0"),
         ("WatchForUpdates", watch("a1"), "p/d/r1/a1 is not its own action, p/d/r1/a0"),
         ("CreateRun", new_run("q"), "q/d is not its own project and domain, p/d"),
         ("CreateRun", new_run("q", named=False), "q/d is not its own project and domain, p/d"),
@@ -117,7 +116,6 @@ def test_calls_about_its_own_run_and_project_are_a_tasks(name: str, message: Mes
     ],
     ids=[
         "child of another action",
-        "child in another run",
         "children of another action",
         "named run elsewhere",
         "run elsewhere",
@@ -134,6 +132,8 @@ def test_calls_about_others_are_refused(name: str, message: Message, reason: str
 def test_runs_of_others_are_listed_so_that_their_lineage_is_looked_up() -> None:
     other = RunKey(RUN.project, RUN.domain, RunName("r2"))
     assert list_other_runs(rule("CreateRun"), new_run(related="r2"), RUN) == [other]
+    assert list_other_runs(rule("Enqueue"), enqueue("r2", "a0"), RUN) == [other]
+    assert find_refusal(rule("Enqueue"), enqueue("r2", "a0"), OWN) == ""
     assert list_other_runs(rule("CreateDownloadLink"), link(run="r2"), RUN) == [other]
     assert refuse_run(other, RUN) == "p/d/r2 is neither its own run, p/d/r1, nor started by it"
 
