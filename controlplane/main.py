@@ -67,6 +67,7 @@ from controlplane.web.blobs import SignedBlobs
 from controlplane.web.health import Health
 from controlplane.web.origins import OriginCheck
 from controlplane.web.pages import Pages
+from controlplane.web.security_headers import SecurityHeaders
 from controlplane.web.serving import HttpServer
 from shared.blobs.store import open_store
 from shared.kit.settings import SettingsError
@@ -192,6 +193,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
         ],
         linked=() if logins is None else LINKED,
         origin_check=OriginCheck(settings.listeners.public_url),
+        security_headers=SecurityHeaders(settings.listeners.public_url),
         peers=tls.make_peers(settings.listeners.tls),
     )
     certificate = tls.open_certificate(settings.listeners.tls, clock, metrics)

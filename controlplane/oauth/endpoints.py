@@ -40,7 +40,7 @@ from shared.kit.clock import Clock
 
 log = logging.getLogger(__name__)
 
-_NO_STORE = {"cache-control": "no-store", "pragma": "no-cache", "x-content-type-options": "nosniff"}
+_NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 _PUBLIC = {"cache-control": f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"}
 _SECRETS = ("refresh_token", "code", "device_code", "token")
 _WAITING = frozenset({"authorization_pending", "slow_down"})

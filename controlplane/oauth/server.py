@@ -29,7 +29,7 @@ DEVICE_AUTHORIZATION, REVOCATION, INTROSPECTION = (
     "introspection",
 )
 
-_NO_STORE = {"cache-control": "no-store", "pragma": "no-cache", "x-content-type-options": "nosniff"}
+_NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 
 
 class Answer(JSONResponse):

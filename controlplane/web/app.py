@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from controlplane.web import origins
 from controlplane.web.origins import OriginCheck
 from controlplane.web.peers import Peers
+from controlplane.web.security_headers import SecurityHeaders
 
 RPC_PREFIXES = ("/flyteidl2.", "/volary.platform.")
 
@@ -18,6 +19,7 @@ def make_application(
     public: ASGIApp,
     routes: Sequence[BaseRoute],
     origin_check: OriginCheck,
+    security_headers: SecurityHeaders | None = None,
     peers: Peers | None = None,
     linked: Collection[str] = (),
 ) -> ASGIApp:
@@ -29,6 +31,7 @@ def make_application(
     """
     others = Starlette(routes=routes)
     peers = peers or Peers()
+    security_headers = security_headers or SecurityHeaders("http://localhost")
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -36,7 +39,9 @@ def make_application(
         # Before any routing: nearly all requests are RPCs, and the application that serves them
         # looks their names up itself.
         is_rpc = scope["path"].startswith(RPC_PREFIXES)
-        refusal = peers.find_refusal(scope) or origin_check.find_refusal(
+        refusal = peers.find_refusal(scope)
+        send = security_headers.add(scope, send, is_rpc=is_rpc)
+        refusal = refusal or origin_check.find_refusal(
             scope["headers"], is_linked=scope["method"] == "GET" and scope["path"] in linked
         )
         if refusal is not None:

@@ -39,7 +39,8 @@ _TYPES = mimetypes.MimeTypes()
 _SHOWN = ("text/", "image/", "application/json", "application/pdf")
 _GUARDS = {
     # Tenants' HTML may run scripts, but in an opaque origin without access to ours.
-    "Content-Security-Policy": "sandbox allow-scripts",
+    "Content-Security-Policy": "sandbox allow-scripts; frame-ancestors 'self'",
+    "X-Frame-Options": "SAMEORIGIN",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",  # the URL is the credential
     "Cache-Control": "private, no-cache",

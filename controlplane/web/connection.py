@@ -349,6 +349,8 @@ def _render(status: HTTPStatus, message: str) -> bytes:
     return (
         f"HTTP/1.1 {status.value} {status.phrase}\r\n"
         "content-type: text/plain; charset=utf-8\r\n"
+        "x-content-type-options: nosniff\r\n"
+        "cache-control: no-store\r\n"
         f"content-length: {len(body)}\r\n"
         "connection: close\r\n\r\n"
     ).encode() + body

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 PATH = "/openapi/platform.v1.json"
-_HEADERS = {"cache-control": "public, max-age=300", "x-content-type-options": "nosniff"}
+_HEADERS = {"cache-control": "public, max-age=300"}
 
 
 def routes() -> list[Route]:

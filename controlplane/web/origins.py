@@ -129,7 +129,7 @@ async def answer(refusal: Refusal, path: str, send: Send, *, is_rpc: bool) -> No
     await send({
         "type": "http.response.start",
         "status": refusal.status.value,
-        "headers": [(b"content-type", kind), (b"x-content-type-options", b"nosniff")],
+        "headers": [(b"content-type", kind)],
     })  # fmt: skip
     await send({"type": "http.response.body", "body": body})
 

@@ -64,6 +64,7 @@ from controlplane.web.http_limits import HttpLimits
 from controlplane.web.origins import OriginCheck
 from controlplane.web.pages import Pages
 from controlplane.web.peers import Peers
+from controlplane.web.security_headers import SecurityHeaders
 from controlplane.web.serving import HttpServer
 from shared.blobs.store import BlobStore, open_store
 from shared.kit.clock import SystemClock
@@ -237,6 +238,7 @@ async def open_api(
         ],
         origin_check=OriginCheck("http://public"),
         peers=peers,
+        security_headers=SecurityHeaders("https://public"),
     )
     async with asyncio.TaskGroup() as tasks_group:
         background = [

@@ -91,7 +91,9 @@ async def test_serving_sandboxes_tenant_files(
 
     assert answer.headers["content-type"] == kind
     assert answer.headers["content-disposition"].startswith(f"{disposition}; filename*=UTF-8''")
-    assert answer.headers["content-security-policy"] == "sandbox allow-scripts"
+    assert (
+        answer.headers["content-security-policy"] == "sandbox allow-scripts; frame-ancestors 'self'"
+    )
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert "content-encoding" not in answer.headers

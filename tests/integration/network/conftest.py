@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from tests.integration.api.client import ApiUnderTest, open_api
 from tests.integration.network.served import Served, serve
 
 
@@ -18,3 +19,9 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 async def served(database_url: str, tmp_path: Path) -> AsyncIterator[Served]:
     async with serve(database_url, tmp_path) as served:
         yield served
+
+
+@pytest.fixture
+async def plain(database_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
+    async with open_api(database_url, tmp_path / "blobs") as api:
+        yield api
