@@ -23,6 +23,7 @@ from controlplane.loops.periodic import run_periodically
 from controlplane.loops.revocations import RevocationReader
 from controlplane.loops.signing_keys import SigningKeyRotation
 from controlplane.oauth.factory import Authorization, make_authorization
+from controlplane.oauth.people.gate import PageGate
 from controlplane.people import People, make_people
 from controlplane.store.database import Database
 from controlplane.usecases.authorization_codes import AuthorizationCodes
@@ -53,6 +54,10 @@ class Logins:
     @property
     def authn(self) -> BearerTokens:
         return self.authorization.authn
+
+    @property
+    def page_gate(self) -> PageGate:
+        return self.people.make_page_gate(self.authn)
 
     @property
     def routes(self) -> Sequence[Route]:

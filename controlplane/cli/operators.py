@@ -25,7 +25,11 @@ from controlplane.client.calls import Api, Message
 from controlplane.client.errors import RefusedError
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.errors import RequestError
-from controlplane.embedded.connectivity import database_url_of, secrets_key_file_of
+from controlplane.embedded.connectivity import (
+    database_url_of,
+    public_url_of,
+    secrets_key_file_of,
+)
 from controlplane.embedded.databases import require_usable
 from controlplane.main import read_secret_keys
 from controlplane.platform import make_platform
@@ -181,6 +185,14 @@ def _database_url(context: CommandContext) -> str:
     if not _is_of_data_directory(context):
         return context.database_url
     return database_url_of(context.data_directory or _DATA_DIRECTORY)
+
+
+def find_public_url(context: CommandContext) -> str:
+    """Return the URL of the directory's ``volary up``, or the one that is usual."""
+    found = None
+    if _is_of_data_directory(context):
+        found = public_url_of(context.data_directory or _DATA_DIRECTORY)
+    return found or "http://localhost:8100"
 
 
 def _secret_keys(context: CommandContext) -> SecretKeySettings:

@@ -54,6 +54,11 @@ _LEVELS = click.Choice(LogLevel, case_sensitive=False)
     default="",
     help="s3://bucket/prefix or file:///directory instead of the data directory's blobs.",
 )
+@click.option(
+    "--login",
+    is_flag=True,
+    help="People and programs log in, over TLS; prints a one-time link for the first owner.",
+)
 def up(
     *,
     data_dir: Path,
@@ -63,6 +68,7 @@ def up(
     log_level: LogLevel,
     database_url: str,
     blob_base: str,
+    login: bool,
 ) -> None:
     """Run everything on this machine, in the foreground, until Ctrl-C."""
     # gRPC reads this when it is imported. Every fork here execs at once, so gRPC's fork handlers
@@ -79,6 +85,7 @@ def up(
             log_level=log_level,
             database_url=database_url,
             blob_base=blob_base,
+            login=login,
         )
 
 

@@ -82,8 +82,14 @@ def command(
     token_file: Path,
     directory: Path,
     log_level: str,
+    ca_file: Path | None = None,
 ) -> list[str]:
-    """Return the command line of an agent; ``link`` and ``api`` are ``host:port``."""
+    """
+    Return the command line of an agent; ``link`` and ``api`` are ``host:port``.
+
+    ``ca_file``: the API has TLS, by this authority.
+    """
+    tls = () if ca_file is None else ("--public-tls", "--public-ca-file", str(ca_file))
     return [
         *(sys.executable, "-m", "dataplane.agent", "run"),
         *("--control-plane", link),
@@ -91,5 +97,6 @@ def command(
         *("--token-file", str(token_file)),
         *("--data-dir", str(directory)),
         *("--log-level", log_level),
+        *tls,
         "--stop-attempts",
     ]

@@ -5,6 +5,7 @@ The URL names the server's socket, the control plane's user and the secret in th
 The directory stays locked by ``volary up``: nothing is locked here, and nothing written.
 """
 
+import json
 from pathlib import Path
 from urllib.parse import quote
 
@@ -36,6 +37,20 @@ def database_url_of(root: Path) -> str:
         f"postgresql://{databases.LOGIN}:{quote(password, safe='')}@/{DATABASE}"
         f"?host={quote(sockets)}"
     )
+
+
+def state_file_of(root: Path) -> Path:
+    """Return the path of the file that a running ``volary up`` keeps for programs."""
+    return root.expanduser().absolute() / "up.json"
+
+
+def public_url_of(root: Path) -> str | None:
+    """Return the URL of a running ``volary up``; None if it is not running."""
+    try:
+        url = json.loads(state_file_of(root).read_text())["url"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(url)
 
 
 def secrets_key_file_of(root: Path) -> Path:

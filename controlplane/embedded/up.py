@@ -17,9 +17,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from controlplane.embedded import agent, banner, data_directory, databases, ports, postgres
+from controlplane.authn.login_settings import LoginSettings
+from controlplane.embedded import agent, banner, data_directory, databases, logins, ports, postgres
+from controlplane.embedded.connectivity import state_file_of
 from controlplane.embedded.data_directory import DataDirectory
 from controlplane.embedded.errors import UpError
+from controlplane.embedded.logins import LoginFiles
 from controlplane.main import serve
 from controlplane.settings import (
     BLOB_BASE,
@@ -63,9 +66,12 @@ def up(
     log_level: LogLevel,
     database_url: str = "",
     blob_base: str = "",
+    login: bool = False,
 ) -> None:
     """
     Run everything until SIGINT or SIGTERM; "" selects the default.
+
+    ``login``: people and programs log in, over TLS, instead of all being the same caller.
 
     Raises UpError or SettingsError, with a message for the terminal.
     """
@@ -84,11 +90,15 @@ def up(
             raise UpError(f"--http-port and --link-port are both {http_port}; they must differ")
         database = stack.enter_context(_database(directory, database_url))
         migrations.upgrade(database.owner_url)
+        files = logins.prepare(directory, SystemClock()) if login else None
         settings = Settings(
             database=DatabaseSettings(
                 url=SecretText(database.url), owner_url=SecretText(database.owner_url)
             ),
-            listeners=ListenerSettings(host=host, http_port=http_port, link_port=link_port),
+            listeners=ListenerSettings(host=host, http_port=http_port, link_port=link_port)
+            if files is None
+            else logins.listeners(files, host=host, http_port=http_port, link_port=link_port),
+            logins=LoginSettings() if files is None else logins.login_settings(directory),
             blobs=BlobSettings(
                 # Not as_uri(): neither the store nor the SDK decodes its %20.
                 base=base or f"file://{directory.blobs}",
@@ -100,12 +110,15 @@ def up(
             secret_keys=SecretKeySettings(key_file=directory.secrets_key_file()),
             log=LogSettings(level=log_level),
         )
-        run_until_signalled(_run(directory, settings, database.server))
+        run_until_signalled(_run(directory, settings, database.server, files))
     _log.info("stopped")
 
 
 async def _run(
-    directory: DataDirectory, settings: Settings, server: postgres.EmbeddedPostgres | None
+    directory: DataDirectory,
+    settings: Settings,
+    server: postgres.EmbeddedPostgres | None,
+    files: LoginFiles | None,
 ) -> None:
     """Run until cancelled; stop in the reverse order."""
     clock = SystemClock()
@@ -118,6 +131,7 @@ async def _run(
             token_file=directory.secret_file(_CLUSTER_TOKEN),
             directory=directory.agent,
             log_level=settings.log.level,
+            ca_file=None if files is None else files.ca_file,
         ),
         clock,
     )
@@ -127,7 +141,8 @@ async def _run(
     ):
         await ready.wait()
         async with _run_in_background(child.run(), name="agent"):
-            with _announced(directory, settings, server):
+            login = None if files is None else await _begin_logins(settings, files, clock)
+            with _announced(directory, settings, server, login):
                 await asyncio.Event().wait()
 
 
@@ -153,9 +168,26 @@ async def _watch(server: postgres.EmbeddedPostgres | None, clock: Clock) -> None
         await clock.sleep(_POLL_INTERVAL)
 
 
+async def _begin_logins(settings: Settings, files: LoginFiles, clock: Clock) -> banner.Login:
+    """Write the configuration of the SDK, and make the link of the first owner."""
+    link = await logins.make_owner_link(settings, clock)
+    logins.write_flyte_config(
+        files, f"localhost:{settings.listeners.http_port}", settings.tenant.org
+    )
+    return banner.Login(
+        url=settings.listeners.public_url,
+        owner_link=link,
+        ca_file=files.ca_file,
+        flyte_config=files.flyte_config,
+    )
+
+
 @contextmanager
 def _announced(
-    directory: DataDirectory, settings: Settings, server: postgres.EmbeddedPostgres | None
+    directory: DataDirectory,
+    settings: Settings,
+    server: postgres.EmbeddedPostgres | None,
+    login: banner.Login | None,
 ) -> Iterator[None]:
     """Print the banner for people, and keep ``up.json`` for programs during the block."""
     stack = banner.Stack(
@@ -163,10 +195,16 @@ def _announced(
         data_directory=directory.root,
         database="embedded" if server else databases.describe_url(settings.database.url.reveal()),
         blobs=settings.blobs.base,
+        login=login,
     )
     banner.show(stack)
-    state_file = directory.root / "up.json"
-    state_file.write_text(json.dumps({"pid": os.getpid(), "endpoint": stack.endpoint}) + "\n")
+    state_file = state_file_of(directory.root)
+    state = {
+        "pid": os.getpid(),
+        "endpoint": stack.endpoint,
+        "url": settings.listeners.public_url,
+    }
+    state_file.write_text(json.dumps(state) + "\n")
     try:
         yield
     finally:

@@ -48,7 +48,7 @@ button.small{padding:.15rem .6rem;font-size:13px;margin:0}
 ul.rows{list-style:none;margin:0 0 1rem;padding:0;border:1px solid var(--line);border-radius:6px}
 ul.rows li{display:flex;gap:1rem;align-items:center;padding:.6rem .8rem;
 border-top:1px solid var(--line)}
-ul.rows li:first-child{border-top:0}ul.rows li>span{flex:1;min-width:0}ul.rows form{margin:0}
+ul.rows li:first-child{border-top:0}ul.rows li>span:first-child{flex:1;min-width:0}ul.rows form{margin:0}
 ul.rows small{display:block;color:var(--quiet);font-size:13px}
 @media (forced-colors:active){button,.button{border:1px solid ButtonText}}
 """

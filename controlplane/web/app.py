@@ -1,6 +1,6 @@
 """Builds the ASGI application: RPCs of both APIs, signed blobs, pages, probes."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
@@ -21,13 +21,13 @@ def make_application(
     origin_check: OriginCheck,
     security_headers: SecurityHeaders | None = None,
     peers: Peers | None = None,
-    linked: Collection[str] = (),
+    is_linked: Callable[[str], bool] = lambda _: False,
 ) -> ASGIApp:
     """
     Route every RPC to ``public``, and other requests by ``routes``.
 
-    A request that ``peers`` or ``origin_check`` refuses reaches neither. ``linked``: paths of pages
-    to which other sites may lead a person.
+    A request that ``peers`` or ``origin_check`` refuses reaches neither. ``is_linked``: whether
+    other sites may lead a person to the page of a path.
     """
     others = Starlette(routes=routes)
     peers = peers or Peers()
@@ -42,7 +42,7 @@ def make_application(
         refusal = peers.find_refusal(scope)
         send = security_headers.add(scope, send, is_rpc=is_rpc)
         refusal = refusal or origin_check.find_refusal(
-            scope["headers"], is_linked=scope["method"] == "GET" and scope["path"] in linked
+            scope["headers"], is_linked=scope["method"] == "GET" and is_linked(scope["path"])
         )
         if refusal is not None:
             await origins.answer(refusal, scope["path"], send, is_rpc=is_rpc)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -73,11 +74,31 @@ class _Content:
     tables: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
 
 
+class PageGate(Protocol):
+    async def find_caller(self, request: Request, return_to: str) -> Caller | Response:
+        """
+        Return who asks, or a response that leads to the login page and back.
+
+        UnauthenticatedError, UnavailableError.
+        """
+
+
+class HeaderGate:
+    """Gate of callers whom an authenticator finds by their headers."""
+
+    def __init__(self, authn: Authenticator) -> None:
+        self._authn = authn
+
+    async def find_caller(self, request: Request, return_to: str) -> Caller | Response:
+        del return_to
+        return await self._authn.authenticate(request.headers, _peer(request))
+
+
 class Pages:
     def __init__(
-        self, authn: Authenticator, runs: Runs, actions: Actions, explanations: Explanations
+        self, gate: PageGate, runs: Runs, actions: Actions, explanations: Explanations
     ) -> None:
-        self._authn = authn
+        self._gate = gate
         self._runs = runs
         self._actions = actions
         self._explanations = explanations
@@ -91,7 +112,10 @@ class Pages:
 
     async def _run(self, request: Request) -> Response:
         try:
-            caller = await self._authn.authenticate(request.headers, _peer(request))
+            here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            caller = await self._gate.find_caller(request, here)
+            if isinstance(caller, Response):
+                return caller
             run = RunKey(
                 names.parse_project(request.path_params["project"]),
                 names.parse_domain(request.path_params["domain"]),

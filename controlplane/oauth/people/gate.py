@@ -6,6 +6,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from controlplane.authn.authenticator import Authenticator
+from controlplane.authn.bearer_tokens import HEADERS
 from controlplane.authn.caller_cache import ResolveCaller
 from controlplane.core.browser_sessions import (
     LOGIN,
@@ -14,8 +16,10 @@ from controlplane.core.browser_sessions import (
     csrf_token_of,
     parse_return_path,
 )
+from controlplane.core.callers import Caller
 from controlplane.core.errors import UnauthenticatedError
 from controlplane.core.oauth import Login
+from controlplane.oauth.endpoints import peer_of
 from controlplane.oauth.login_gate import SignedIn
 from controlplane.oauth.people.cookies import SESSION, find_cookie
 from controlplane.usecases.identity.browser_sessions import BrowserSessions
@@ -66,3 +70,20 @@ def leading_to(page: str, return_to: str) -> Response:
     """Return a redirect to one of our pages, which leads back to ``return_to``."""
     query = urlencode({"next": parse_return_path(return_to)})
     return RedirectResponse(f"{page}?{query}", HTTPStatus.SEE_OTHER)
+
+
+class PageGate:
+    """Gate of pages about runs: people by their session, programs by an access token."""
+
+    def __init__(self, gate: BrowserGate, authn: Authenticator, resolve: ResolveCaller) -> None:
+        self._gate = gate
+        self._authn = authn
+        self._resolve = resolve
+
+    async def find_caller(self, request: Request, return_to: str) -> Caller | Response:
+        if any(name in request.headers for name in HEADERS):
+            return await self._authn.authenticate(request.headers, peer_of(request))
+        signed_in = await self._gate.find_login(request, return_to)
+        if not isinstance(signed_in, SignedIn):
+            return signed_in
+        return await self._resolve(signed_in.login.org, signed_in.login.subject)

@@ -103,7 +103,7 @@ class OrgRoutes:
         if mine:
             body += rows(
                 (
-                    each.display_name,
+                    each.display_name or each.org,
                     f"{each.org} · {each.role or 'by groups and bindings'}",
                     '<span class="quiet" aria-current="true">current</span>'
                     if each.org == session.org and going == HOME
@@ -114,7 +114,11 @@ class OrgRoutes:
         if joinable:
             body += "<h2>Open to your e-mail domain</h2>"
             body += rows(
-                (each.display_name, f"{each.org} · {each.role}", button(each.org, "join", "Join"))
+                (
+                    each.display_name or each.org,
+                    f"{each.org} · {each.role}",
+                    button(each.org, "join", "Join"),
+                )
                 for each in joinable
             )
         if self._orgs.is_self_service:

@@ -62,7 +62,7 @@ from controlplane.web.blobs import SignedBlobs
 from controlplane.web.health import Health
 from controlplane.web.http_limits import HttpLimits
 from controlplane.web.origins import OriginCheck
-from controlplane.web.pages import Pages
+from controlplane.web.pages import HeaderGate, Pages
 from controlplane.web.peers import Peers
 from controlplane.web.security_headers import SecurityHeaders
 from controlplane.web.serving import HttpServer
@@ -232,7 +232,7 @@ async def open_api(
         public=public,
         routes=[
             *Health(database, metrics).routes(),
-            *Pages(authn, runs, actions, Explanations(database, clock)).routes(),
+            *Pages(HeaderGate(authn), runs, actions, Explanations(database, clock)).routes(),
             *SignedBlobs(blobs, keys, clock).routes(),
             *openapi.routes(),
         ],

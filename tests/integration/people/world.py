@@ -18,7 +18,7 @@ from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.identity_providers import Provider, ProviderSettings
 from controlplane.core.lists import Listing
 from controlplane.oauth.factory import Authorization, make_authorization
-from controlplane.people import LINKED, People, make_people
+from controlplane.people import People, is_linked, make_people
 from controlplane.store.database import Database
 from controlplane.usecases.authorization_codes import AuthorizationCodes
 from controlplane.usecases.device_codes import DeviceCodes
@@ -92,7 +92,7 @@ class World:
             public=_no_rpcs,
             routes=[*self.authorization.routes, *self.people.routes],
             origin_check=OriginCheck(PUBLIC_URL),
-            linked=LINKED,
+            is_linked=is_linked,
         )
 
     def operator(self, org: OrgName = ORG) -> Caller:

@@ -1,0 +1,115 @@
+"""``volary up --login``: a newcomer logs in by the printed link, and runs a workflow over TLS."""
+
+import asyncio
+import re
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.async_api import Page
+
+from tests.browsers import chromium, person_at
+from tests.programs import free_ports
+from tests.servers import volary
+
+_ROOT = Path(__file__).parents[2]
+_WITHIN_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[volary.VolaryUp]:
+    [port] = free_ports(1)
+    home = tmp_path_factory.mktemp("login")
+    with volary.running(home / "data", "--login", "--http-port", str(port)) as up:
+        up.wait_until_said("Another link")
+        yield up
+
+
+@pytest.fixture
+async def page(up: volary.VolaryUp, tmp_path: Path) -> AsyncIterator[Page]:
+    """A browser whose person came by another one-time link."""
+    async with chromium() as browser, person_at(browser, tmp_path) as person:
+        await person.page.goto(owner_link(up))
+        await person.page.wait_for_url("**/join")
+        await person.press("Log in by this link")
+        await person.page.wait_for_url("**/orgs")
+        yield person.page
+
+
+def owner_link(up: volary.VolaryUp) -> str:
+    command = [sys.executable, "-m", "controlplane.cli", "owner-link", "--data-dir", str(up.data)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    found = re.search(r"https://localhost:\d+/join\?invitation=\S+", output)
+    assert found is not None, output
+    return found[0]
+
+
+def test_banner_shows_the_link_the_authority_and_the_configuration(up: volary.VolaryUp) -> None:
+    output = up.output()
+    assert re.search(r"https://localhost:\d+/join\?invitation=[\w-]{43}\n", output)
+    assert f"export SSL_CERT_FILE={up.data}/tls/ca.crt" in output
+    assert f"flyte --config {up.data}/flyte.yaml run" in output
+    assert "ANONYMOUS" not in output
+    for secret in ("tls/ca.key", "tls/server.key", "flyte.yaml"):
+        assert (up.data / secret).stat().st_mode & 0o077 == 0
+
+
+def test_port_speaks_tls_of_the_made_up_authority_and_refuses_strangers(
+    up: volary.VolaryUp,
+) -> None:
+    url = f"https://{up.endpoint}"
+    trusting = ssl.create_default_context(cafile=str(up.data / "tls/ca.crt"))
+    with httpx.Client(verify=trusting) as client:
+        assert client.get(f"{url}/readyz").is_success
+        answer = client.post(f"{url}/flyteidl2.auth.IdentityService/UserInfo", json={})
+        assert answer.status_code == 401
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/readyz")
+
+
+async def test_owner_runs_a_workflow_that_the_browser_allowed(
+    up: volary.VolaryUp, page: Page, tmp_path: Path
+) -> None:
+    """The unmodified command line: PKCE in a real browser, then a run whose page it links to."""
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.new && mv {opened}.new {opened}\n')
+    browser.chmod(0o700)
+    process = await asyncio.create_subprocess_exec(
+        *(str(Path(sys.executable).with_name("flyte")), "--config", str(up.data / "flyte.yaml")),
+        *("run", "examples/hello.py", "main", "--name", "you"),
+        cwd=_ROOT,
+        env={
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(tmp_path),
+            "SSL_CERT_FILE": str(up.data / "tls/ca.crt"),
+            "BROWSER": f"{browser} %s",
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+            "COLUMNS": "200",
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(_WITHIN_SECONDS):
+        while not opened.exists():
+            assert process.returncode is None, (await process.communicate())[0].decode()
+            await asyncio.sleep(0.05)
+        await page.goto(opened.read_text().strip())
+        assert "Owner of local" in await page.inner_text("main")
+        await page.get_by_role("button", name="Allow").click()
+        output = (await process.communicate())[0].decode()
+    assert process.returncode == 0, output
+    found = re.search(r"https://localhost:\d+(/v2/domain/[\w/-]+/runs/\w+)", output)
+    assert found is not None, output
+
+    await page.goto(f"https://{up.endpoint}{found[1]}")
+    async with asyncio.timeout(_WITHIN_SECONDS):
+        while "succeeded" not in await page.inner_text("body"):
+            await page.reload()
+    await page.context.clear_cookies()
+    await page.goto(f"https://{up.endpoint}{found[1]}")
+    assert page.url.startswith(f"https://{up.endpoint}/login?next=")
