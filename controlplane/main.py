@@ -260,7 +260,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             org=OrgName(settings.tenant.org),
             projects=PROJECTS,
             cluster=ClusterName(settings.tenant.cluster),
-            cluster_token=settings.tenant.cluster_token.reveal(),
+            cluster_token=settings.tenant.cluster_token,
         )
         await secrets.require_keys()
         if logins is not None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from controlplane.api.platform.accounts import ApiKeyService, ServiceAccountService
 from controlplane.api.platform.audit import AuditService
 from controlplane.api.platform.clusters import ClusterService, PoolService
+from controlplane.api.platform.enrolments import EnrolmentService
 from controlplane.api.platform.explanations import ExplanationService
 from controlplane.api.platform.invitations import EmailDomainService, InvitationService
 from controlplane.api.platform.members import MemberService
@@ -16,7 +17,9 @@ from controlplane.api.platform.orgs import OrgService
 from controlplane.api.platform.queues import QueueService
 from controlplane.api.platform.roles import RoleBindingService, RoleService
 from controlplane.api.platform.sessions import SessionService
+from controlplane.authn.agent_authority import AuthoritySet
 from controlplane.store.database import Database
+from controlplane.usecases.agents.enrolment import Enrolments
 from controlplane.usecases.clusters import Clusters
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.identity.accounts import ServiceAccounts
@@ -48,6 +51,10 @@ def make_platform(
         "AuditService": AuditService(Audit(database)),
         "ClusterService": ClusterService(clusters),
         "EmailDomainService": EmailDomainService(orgs),
+        "EnrolmentService": EnrolmentService(
+            Enrolments(database, clock, AuthoritySet()),
+            clock,  # the link's signs
+        ),
         "ExplanationService": ExplanationService(Explanations(database, clock)),
         "InvitationService": InvitationService(invitations, users, public_url),
         "MemberService": MemberService(Members(database, clock)),

@@ -246,13 +246,16 @@ class TenantSettings:
     cluster: str = setting(
         "VOLARY_CLUSTER",
         kinds.name(),
-        "The cluster whose agent may connect.",
+        "The cluster whose agent may connect with `VOLARY_CLUSTER_TOKEN`.",
         default="local",
     )
-    cluster_token: SecretText = setting(
+    cluster_token: SecretText | None = setting(
         "VOLARY_CLUSTER_TOKEN",
         kinds.secret(at_least=20),
-        "The token with which that agent authenticates.",
+        "The token with which that agent authenticates, where the link has no TLS. With "
+        "`VOLARY_LINK_TLS_CERT_FILE` agents get certificates by `volary cluster create`.",
+        default=None,
+        default_text="no cluster",
     )
 
 

@@ -222,6 +222,13 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "ListEmailDomains": Permission.ORG_READ,
         "ForbidEmailDomain": Permission.ORG_WRITE,
     },
+    "volary.platform.v1.EnrolmentService": {
+        "CreateCluster": Permission.CLUSTER_WRITE,
+        "CreateJoinToken": Permission.CLUSTER_WRITE,
+        "ListEnrolments": Permission.CLUSTER_READ,
+        "AcceptEnrolment": Permission.CLUSTER_WRITE,
+        "RevokeAgent": Permission.CLUSTER_WRITE,
+    },
     "volary.platform.v1.ExplanationService": {
         "ExplainAction": Permission.ACTION_READ,
         "ListPendingActions": Permission.RUN_READ,

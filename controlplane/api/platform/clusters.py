@@ -147,6 +147,8 @@ def _render(status: ClusterStatus) -> pb.Cluster:
             counted_at=render_time(load.counted_at),
         ),
         version=status.version,
+        cloned_at=render_time(status.cloned_at),
+        cloned=status.cloned,
     )
 
 

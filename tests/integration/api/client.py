@@ -69,7 +69,7 @@ from controlplane.web.serving import HttpServer
 from shared.blobs.store import BlobStore, open_store
 from shared.kit.clock import SystemClock
 from shared.kit.connections import Connections
-from shared.kit.secrets import SecretBytes
+from shared.kit.secrets import SecretBytes, SecretText
 from shared.model.assignments import Assignment
 from shared.model.ids import ClusterName, OrgName, ProjectName
 from shared.model.phases import Phase
@@ -201,7 +201,7 @@ async def open_api(
         org=ORG,
         projects=[Project(id=ProjectName(PROJECT), name=PROJECT)],
         cluster=CLUSTER,
-        cluster_token="token",  # noqa: S106
+        cluster_token=SecretText("token"),
     )
     actions = Actions(database, feeds, clock)
     projects, tasks = Projects(database, clock), Tasks(database, clock)

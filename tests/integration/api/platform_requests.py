@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from shared.idl.platform.v1 import (
     audit_pb2,
     cluster_pb2,
+    enrolment_pb2,
     explanation_pb2,
     invitation_pb2,
     member_pb2,
@@ -62,6 +63,15 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     "EmailDomainService/ForbidEmailDomain": lambda _: invitation_pb2.ForbidEmailDomainRequest(
         name="acme.example"
     ),
+    "EnrolmentService/CreateCluster": lambda _: enrolment_pb2.CreateClusterRequest(name="c9"),
+    "EnrolmentService/CreateJoinToken": lambda _: enrolment_pb2.CreateJoinTokenRequest(
+        cluster=CLUSTER
+    ),
+    "EnrolmentService/ListEnrolments": lambda _: enrolment_pb2.ListEnrolmentsRequest(),
+    "EnrolmentService/AcceptEnrolment": lambda _: enrolment_pb2.AcceptEnrolmentRequest(
+        cluster=CLUSTER
+    ),
+    "EnrolmentService/RevokeAgent": lambda _: enrolment_pb2.RevokeAgentRequest(cluster=CLUSTER),
     "ExplanationService/ExplainAction": lambda _: explanation_pb2.ExplainActionRequest(
         project=PROJECT, domain=DOMAIN, run="r1", action="a0"
     ),

@@ -20,6 +20,7 @@ from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.projects import Project
 from controlplane.usecases.bootstrap import bootstrap
 from shared.kit.clock import SystemClock
+from shared.kit.secrets import SecretText
 from shared.model.ids import ClusterName, OrgName, ProjectName
 from tests.integration.api import platform_requests
 from tests.integration.api.client import DOMAIN, ORG, PROJECT, ApiUnderTest, open_api
@@ -72,7 +73,7 @@ async def api(database_url: str, tmp_path: Path) -> AsyncIterator[ApiUnderTest]:
                 Project(id=ProjectName(f"{KNOWN}-project"), name=CANARY),
             ],
             cluster=ClusterName(f"{CANARY}-cluster"),
-            cluster_token="token-of-theirs",  # noqa: S106
+            cluster_token=SecretText("token-of-theirs"),
         )
         await api.runs.create_run(create_run())
         await api.tasks.deploy_task(deploy())

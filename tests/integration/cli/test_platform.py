@@ -17,6 +17,7 @@ from controlplane.store.database import Database
 from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.queues import Queues
 from shared.kit.clock import SystemClock
+from shared.kit.secrets import SecretText
 from shared.model.ids import ClusterName
 from tests.factories import ORG
 from tests.integration.api.client import DOMAIN, PROJECT, open_api
@@ -40,7 +41,7 @@ async def service(database: Database, tmp_path: Path) -> AsyncIterator[Service]:
         org=ORG,
         projects=[],
         cluster=ClusterName("local"),
-        cluster_token="token",  # noqa: S106
+        cluster_token=SecretText("token"),
     )
     services = make_platform(
         database, clock, public_url="https://volary.example", self_service_orgs=True

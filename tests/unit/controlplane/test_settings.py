@@ -56,7 +56,24 @@ def test_public_url_setting_defaults_to_the_http_port() -> None:
     assert given.listeners.public_url == "https://v.example"
 
 
-@pytest.mark.parametrize("name", sorted(REQUIRED))
+def test_tls_of_the_link_takes_both_files_and_leaves_loopback() -> None:
+    assert settings(VOLARY_CLUSTER_TOKEN="").tenant.cluster_token is None
+    message = refused(VOLARY_LINK_TLS_CERT_FILE="/tls.crt")
+    assert "set both VOLARY_LINK_TLS_CERT_FILE and VOLARY_LINK_TLS_KEY_FILE" in message
+    of_http = {
+        "VOLARY_AUTH": "oidc",
+        "VOLARY_SEALING_KEY": "a" * 43 + "=",
+        "VOLARY_HOST": "0.0.0.0",  # noqa: S104
+        "VOLARY_PUBLIC_URL": "https://v.example",
+        "VOLARY_TLS_CERT_FILE": "/tls.crt",
+        "VOLARY_TLS_KEY_FILE": "/tls.key",
+    }
+    assert settings(**of_http).listeners.link_host == "127.0.0.1"
+    of_link = {"VOLARY_LINK_TLS_CERT_FILE": "/tls.crt", "VOLARY_LINK_TLS_KEY_FILE": "/tls.key"}
+    assert settings(**of_http, **of_link).listeners.link_host == "0.0.0.0"  # noqa: S104
+
+
+@pytest.mark.parametrize("name", sorted(set(REQUIRED) - {"VOLARY_CLUSTER_TOKEN"}))
 def test_missing_required_setting_is_named(name: str) -> None:
     assert refused(**{name: ""}).startswith(f"{name} is not set; set it to ")
 

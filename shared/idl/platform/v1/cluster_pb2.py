@@ -27,7 +27,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$shared/idl/platform/v1/cluster.proto\x12\x12volary.platform.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xec\x02\n\x07\x43luster\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x10\n\x08\x63ordoned\x18\x03 \x01(\x08\x12\x32\n\x0e\x64raining_since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05state\x18\x05 \x01(\t\x12\x11\n\tconnected\x18\x06 \x01(\x08\x12\x30\n\x0c\x63onnected_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07seen_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65poch\x18\t \x01(\x03\x12/\n\x05\x61gent\x18\n \x01(\x0b\x32 .volary.platform.v1.ClusterAgent\x12-\n\x04load\x18\x0b \x01(\x0b\x32\x1f.volary.platform.v1.ClusterLoad\x12\x0f\n\x07version\x18\x0c \x01(\x03\"o\n\x0c\x43lusterAgent\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x10\n\x08software\x18\x03 \x01(\t\x12\x10\n\x08protocol\x18\x04 \x01(\x05\x12\x14\n\x0c\x63\x61pabilities\x18\x05 \x03(\t\"\x8f\x01\n\x0b\x43lusterLoad\x12\x0e\n\x06leased\x18\x01 \x01(\x05\x12\x12\n\nunaccepted\x18\x02 \x01(\x05\x12\x0c\n\x04held\x18\x03 \x01(\x05\x12\x0f\n\x07running\x18\x04 \x01(\x05\x12\r\n\x05slots\x18\x05 \x01(\x05\x12.\n\ncounted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"!\n\x11GetClusterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"B\n\x12GetClusterResponse\x12,\n\x07\x63luster\x18\x01 \x01(\x0b\x32\x1b.volary.platform.v1.Cluster\"<\n\x13ListClustersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x14ListClustersResponse\x12-\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x1b.volary.platform.v1.Cluster\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x14UpdateClusterRequest\x12,\n\x07\x63luster\x18\x01 \x01(\x0b\x32\x1b.volary.platform.v1.Cluster\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"E\n\x15UpdateClusterResponse\x12,\n\x07\x63luster\x18\x01 \x01(\x0b\x32\x1b.volary.platform.v1.Cluster\":\n\x13\x44rainClusterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rstop_attempts\x18\x02 \x01(\x08\"@\n\x14\x44rainClusterResponse\x12(\n\x05\x64rain\x18\x01 \x01(\x0b\x32\x19.volary.platform.v1.Drain\"\xc9\x01\n\x05\x44rain\x12,\n\x07\x63luster\x18\x01 \x01(\x0b\x32\x1b.volary.platform.v1.Cluster\x12\x34\n\tremaining\x18\x02 \x03(\x0b\x32!.volary.platform.v1.LeasedAttempt\x12\x10\n\x08returned\x18\x03 \x01(\x05\x12\x0f\n\x07stopped\x18\x04 \x01(\x05\x12\x39\n\x0b\x61ttestation\x18\x05 \x01(\x0b\x32$.volary.platform.v1.DrainAttestation\"\xe2\x01\n\rLeasedAttempt\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12\r\n\x05phase\x18\x06 \x01(\t\x12-\n\tleased_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bstop_reason\x18\t \x01(\t\"\xee\x01\n\x10\x44rainAttestation\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x13\n\x0binstance_id\x18\x04 \x01(\t\x12\x32\n\x0e\x64raining_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncounted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61ttested_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"e\n\x11WatchDrainRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rstop_attempts\x18\x03 \x01(\x08\">\n\x12WatchDrainResponse\x12(\n\x05\x64rain\x18\x01 \x01(\x0b\x32\x19.volary.platform.v1.Drain2\xf8\x03\n\x0e\x43lusterService\x12[\n\nGetCluster\x12%.volary.platform.v1.GetClusterRequest\x1a&.volary.platform.v1.GetClusterResponse\x12\x61\n\x0cListClusters\x12\'.volary.platform.v1.ListClustersRequest\x1a(.volary.platform.v1.ListClustersResponse\x12\x64\n\rUpdateCluster\x12(.volary.platform.v1.UpdateClusterRequest\x1a).volary.platform.v1.UpdateClusterResponse\x12\x61\n\x0c\x44rainCluster\x12\'.volary.platform.v1.DrainClusterRequest\x1a(.volary.platform.v1.DrainClusterResponse\x12]\n\nWatchDrain\x12%.volary.platform.v1.WatchDrainRequest\x1a&.volary.platform.v1.WatchDrainResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$shared/idl/platform/v1/cluster.proto\x12\x12volary.platform.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xab\x03\n\x07\x43luster\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04pool\x18\x02 \x01(\t\x12\x10\n\x08\x63ordoned\x18\x03 \x01(\x08\x12\x32\n\x0e\x64raining_since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05state\x18\x05 \x01(\t\x12\x11\n\tconnected\x18\x06 \x01(\x08\x12\x30\n\x0c\x63onnected_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07seen_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65poch\x18\t \x01(\x03\x12/\n\x05\x61gent\x18\n \x01(\x0b\x32 .volary.platform.v1.ClusterAgent\x12-\n\x04load\x18\x0b \x01(\x0b\x32\x1f.volary.platform.v1.ClusterLoad\x12\x0f\n\x07version\x18\x0c \x01(\x03\x12-\n\tcloned_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63loned\x18\x0e \x01(\t\"o\n\x0c\x43lusterAgent\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x10\n\x08software\x18\x03 \x01(\t\x12\x10\n\x08protocol\x18\x04 \x01(\x05\x12\x14\n\x0c\x63\x61pabilities\x18\x05 \x03(\t\"\x8f\x01\n\x0b\x43lusterLoad\x12\x0e\n\x06leased\x18\x01 \x01(\x05\x12\x12\n\nunaccepted\x18\x02 \x01(\x05\x12\x0c\n\x04held\x18\x03 \x01(\x05\x12\x0f\n\x07running\x18\x04 \x01(\x05\x12\r\n\x05slots\x18\x05 \x01(\x05\x12.\n\ncounted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"!\n\x11GetClusterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"B\n\x12GetClusterResponse\x12,\n\x07\x63luster\x18\x01 \x01(\x0b\x32\x1b.volary.platform.v1.Cluster\"<\n\x13ListClustersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x14ListClustersResponse\x12-\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x1b.volary.platform.v1.Cluster\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x14UpdateClusterRequest\x12,\n\x07\x63luster\x18\x01 \x01(\x0b\x32\x1b.volary.platform.v1.Cluster\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"E\n\x15UpdateClusterResponse\x12,\n\x07\x63luster\x18\x01 \x01(\x0b\x32\x1b.volary.platform.v1.Cluster\":\n\x13\x44rainClusterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rstop_attempts\x18\x02 \x01(\x08\"@\n\x14\x44rainClusterResponse\x12(\n\x05\x64rain\x18\x01 \x01(\x0b\x32\x19.volary.platform.v1.Drain\"\xc9\x01\n\x05\x44rain\x12,\n\x07\x63luster\x18\x01 \x01(\x0b\x32\x1b.volary.platform.v1.Cluster\x12\x34\n\tremaining\x18\x02 \x03(\x0b\x32!.volary.platform.v1.LeasedAttempt\x12\x10\n\x08returned\x18\x03 \x01(\x05\x12\x0f\n\x07stopped\x18\x04 \x01(\x05\x12\x39\n\x0b\x61ttestation\x18\x05 \x01(\x0b\x32$.volary.platform.v1.DrainAttestation\"\xe2\x01\n\rLeasedAttempt\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12\r\n\x05phase\x18\x06 \x01(\t\x12-\n\tleased_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bstop_reason\x18\t \x01(\t\"\xee\x01\n\x10\x44rainAttestation\x12\x0f\n\x07\x63luster\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x13\n\x0binstance_id\x18\x04 \x01(\t\x12\x32\n\x0e\x64raining_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ncounted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x61ttested_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"e\n\x11WatchDrainRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rstop_attempts\x18\x03 \x01(\x08\">\n\x12WatchDrainResponse\x12(\n\x05\x64rain\x18\x01 \x01(\x0b\x32\x19.volary.platform.v1.Drain2\xf8\x03\n\x0e\x43lusterService\x12[\n\nGetCluster\x12%.volary.platform.v1.GetClusterRequest\x1a&.volary.platform.v1.GetClusterResponse\x12\x61\n\x0cListClusters\x12\'.volary.platform.v1.ListClustersRequest\x1a(.volary.platform.v1.ListClustersResponse\x12\x64\n\rUpdateCluster\x12(.volary.platform.v1.UpdateClusterRequest\x1a).volary.platform.v1.UpdateClusterResponse\x12\x61\n\x0c\x44rainCluster\x12\'.volary.platform.v1.DrainClusterRequest\x1a(.volary.platform.v1.DrainClusterResponse\x12]\n\nWatchDrain\x12%.volary.platform.v1.WatchDrainRequest\x1a&.volary.platform.v1.WatchDrainResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,37 +35,37 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shared.idl.platform.v1.clus
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CLUSTER']._serialized_start=160
-  _globals['_CLUSTER']._serialized_end=524
-  _globals['_CLUSTERAGENT']._serialized_start=526
-  _globals['_CLUSTERAGENT']._serialized_end=637
-  _globals['_CLUSTERLOAD']._serialized_start=640
-  _globals['_CLUSTERLOAD']._serialized_end=783
-  _globals['_GETCLUSTERREQUEST']._serialized_start=785
-  _globals['_GETCLUSTERREQUEST']._serialized_end=818
-  _globals['_GETCLUSTERRESPONSE']._serialized_start=820
-  _globals['_GETCLUSTERRESPONSE']._serialized_end=886
-  _globals['_LISTCLUSTERSREQUEST']._serialized_start=888
-  _globals['_LISTCLUSTERSREQUEST']._serialized_end=948
-  _globals['_LISTCLUSTERSRESPONSE']._serialized_start=950
-  _globals['_LISTCLUSTERSRESPONSE']._serialized_end=1044
-  _globals['_UPDATECLUSTERREQUEST']._serialized_start=1046
-  _globals['_UPDATECLUSTERREQUEST']._serialized_end=1163
-  _globals['_UPDATECLUSTERRESPONSE']._serialized_start=1165
-  _globals['_UPDATECLUSTERRESPONSE']._serialized_end=1234
-  _globals['_DRAINCLUSTERREQUEST']._serialized_start=1236
-  _globals['_DRAINCLUSTERREQUEST']._serialized_end=1294
-  _globals['_DRAINCLUSTERRESPONSE']._serialized_start=1296
-  _globals['_DRAINCLUSTERRESPONSE']._serialized_end=1360
-  _globals['_DRAIN']._serialized_start=1363
-  _globals['_DRAIN']._serialized_end=1564
-  _globals['_LEASEDATTEMPT']._serialized_start=1567
-  _globals['_LEASEDATTEMPT']._serialized_end=1793
-  _globals['_DRAINATTESTATION']._serialized_start=1796
-  _globals['_DRAINATTESTATION']._serialized_end=2034
-  _globals['_WATCHDRAINREQUEST']._serialized_start=2036
-  _globals['_WATCHDRAINREQUEST']._serialized_end=2137
-  _globals['_WATCHDRAINRESPONSE']._serialized_start=2139
-  _globals['_WATCHDRAINRESPONSE']._serialized_end=2201
-  _globals['_CLUSTERSERVICE']._serialized_start=2204
-  _globals['_CLUSTERSERVICE']._serialized_end=2708
+  _globals['_CLUSTER']._serialized_end=587
+  _globals['_CLUSTERAGENT']._serialized_start=589
+  _globals['_CLUSTERAGENT']._serialized_end=700
+  _globals['_CLUSTERLOAD']._serialized_start=703
+  _globals['_CLUSTERLOAD']._serialized_end=846
+  _globals['_GETCLUSTERREQUEST']._serialized_start=848
+  _globals['_GETCLUSTERREQUEST']._serialized_end=881
+  _globals['_GETCLUSTERRESPONSE']._serialized_start=883
+  _globals['_GETCLUSTERRESPONSE']._serialized_end=949
+  _globals['_LISTCLUSTERSREQUEST']._serialized_start=951
+  _globals['_LISTCLUSTERSREQUEST']._serialized_end=1011
+  _globals['_LISTCLUSTERSRESPONSE']._serialized_start=1013
+  _globals['_LISTCLUSTERSRESPONSE']._serialized_end=1107
+  _globals['_UPDATECLUSTERREQUEST']._serialized_start=1109
+  _globals['_UPDATECLUSTERREQUEST']._serialized_end=1226
+  _globals['_UPDATECLUSTERRESPONSE']._serialized_start=1228
+  _globals['_UPDATECLUSTERRESPONSE']._serialized_end=1297
+  _globals['_DRAINCLUSTERREQUEST']._serialized_start=1299
+  _globals['_DRAINCLUSTERREQUEST']._serialized_end=1357
+  _globals['_DRAINCLUSTERRESPONSE']._serialized_start=1359
+  _globals['_DRAINCLUSTERRESPONSE']._serialized_end=1423
+  _globals['_DRAIN']._serialized_start=1426
+  _globals['_DRAIN']._serialized_end=1627
+  _globals['_LEASEDATTEMPT']._serialized_start=1630
+  _globals['_LEASEDATTEMPT']._serialized_end=1856
+  _globals['_DRAINATTESTATION']._serialized_start=1859
+  _globals['_DRAINATTESTATION']._serialized_end=2097
+  _globals['_WATCHDRAINREQUEST']._serialized_start=2099
+  _globals['_WATCHDRAINREQUEST']._serialized_end=2200
+  _globals['_WATCHDRAINRESPONSE']._serialized_start=2202
+  _globals['_WATCHDRAINRESPONSE']._serialized_end=2264
+  _globals['_CLUSTERSERVICE']._serialized_start=2267
+  _globals['_CLUSTERSERVICE']._serialized_end=2771
 # @@protoc_insertion_point(module_scope)

@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Cluster(_message.Message):
-    __slots__ = ("name", "pool", "cordoned", "draining_since", "state", "connected", "connected_at", "seen_at", "epoch", "agent", "load", "version")
+    __slots__ = ("name", "pool", "cordoned", "draining_since", "state", "connected", "connected_at", "seen_at", "epoch", "agent", "load", "version", "cloned_at", "cloned")
     NAME_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
     CORDONED_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,8 @@ class Cluster(_message.Message):
     AGENT_FIELD_NUMBER: _ClassVar[int]
     LOAD_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    CLONED_AT_FIELD_NUMBER: _ClassVar[int]
+    CLONED_FIELD_NUMBER: _ClassVar[int]
     name: str
     pool: str
     cordoned: bool
@@ -37,7 +39,9 @@ class Cluster(_message.Message):
     agent: ClusterAgent
     load: ClusterLoad
     version: int
-    def __init__(self, name: _Optional[str] = ..., pool: _Optional[str] = ..., cordoned: _Optional[bool] = ..., draining_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[str] = ..., connected: _Optional[bool] = ..., connected_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., epoch: _Optional[int] = ..., agent: _Optional[_Union[ClusterAgent, _Mapping]] = ..., load: _Optional[_Union[ClusterLoad, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+    cloned_at: _timestamp_pb2.Timestamp
+    cloned: str
+    def __init__(self, name: _Optional[str] = ..., pool: _Optional[str] = ..., cordoned: _Optional[bool] = ..., draining_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[str] = ..., connected: _Optional[bool] = ..., connected_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., epoch: _Optional[int] = ..., agent: _Optional[_Union[ClusterAgent, _Mapping]] = ..., load: _Optional[_Union[ClusterLoad, _Mapping]] = ..., version: _Optional[int] = ..., cloned_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., cloned: _Optional[str] = ...) -> None: ...
 
 class ClusterAgent(_message.Message):
     __slots__ = ("agent_id", "instance_id", "software", "protocol", "capabilities")
