@@ -50,6 +50,7 @@ def is_linked(path: str) -> bool:
 class People:
     gate: BrowserGate
     resolve: ResolveCaller
+    providers: IdentityProviders
     routes: Sequence[Route]
     checks: GroupChecks
     client: OidcClient
@@ -153,6 +154,7 @@ def make_people(
     return People(
         gate=gate,
         resolve=resolve,
+        providers=providers,
         routes=routes,
         checks=checks_in(loop_database),
         client=client,

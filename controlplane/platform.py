@@ -11,6 +11,7 @@ from controlplane.api.platform.audit import AuditService
 from controlplane.api.platform.clusters import ClusterService, PoolService
 from controlplane.api.platform.enrolments import EnrolmentService
 from controlplane.api.platform.explanations import ExplanationService
+from controlplane.api.platform.identity_providers import IdentityProviderService
 from controlplane.api.platform.invitations import EmailDomainService, InvitationService
 from controlplane.api.platform.members import MemberService
 from controlplane.api.platform.orgs import OrgService
@@ -27,6 +28,7 @@ from controlplane.usecases.identity.audit import Audit
 from controlplane.usecases.identity.invitations import Invitations
 from controlplane.usecases.identity.members import Members
 from controlplane.usecases.identity.orgs import Orgs
+from controlplane.usecases.identity.providers import IdentityProviders
 from controlplane.usecases.identity.roles import Roles
 from controlplane.usecases.identity.sessions import Sessions
 from controlplane.usecases.identity.users import Users
@@ -38,9 +40,18 @@ PACKAGE = "volary.platform.v1"
 
 
 def make_platform(
-    database: Database, clock: Clock, *, public_url: str, self_service_orgs: bool
+    database: Database,
+    clock: Clock,
+    *,
+    public_url: str,
+    self_service_orgs: bool,
+    providers: IdentityProviders | None = None,
 ) -> Mapping[str, object]:
-    """Build the services; ``self_service_orgs``: every person may create an org."""
+    """
+    Build the services.
+
+    ``self_service_orgs``: every person may create an org; ``providers``: None without logins.
+    """
     orgs = Orgs(database, clock, self_service=self_service_orgs)
     accounts, roles = ServiceAccounts(database, clock), Roles(database, clock)
     invitations, users = Invitations(database, clock), Users(database, clock)
@@ -56,6 +67,7 @@ def make_platform(
             clock,  # the link's signs
         ),
         "ExplanationService": ExplanationService(Explanations(database, clock)),
+        "IdentityProviderService": IdentityProviderService(providers, public_url),
         "InvitationService": InvitationService(invitations, users, public_url),
         "MemberService": MemberService(Members(database, clock)),
         "OrgService": OrgService(orgs),

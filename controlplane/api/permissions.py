@@ -233,6 +233,13 @@ PERMISSIONS: Mapping[str, Mapping[str, Permission | Access]] = {
         "ExplainAction": Permission.ACTION_READ,
         "ListPendingActions": Permission.RUN_READ,
     },
+    "volary.platform.v1.IdentityProviderService": {
+        "CreateIdentityProvider": Permission.IDENTITY_PROVIDER_WRITE,
+        "GetIdentityProvider": Permission.IDENTITY_PROVIDER_READ,
+        "ListIdentityProviders": Permission.IDENTITY_PROVIDER_READ,
+        "UpdateIdentityProvider": Permission.IDENTITY_PROVIDER_WRITE,
+        "DeleteIdentityProvider": Permission.IDENTITY_PROVIDER_WRITE,
+    },
     "volary.platform.v1.InvitationService": {
         "CreateInvitation": Permission.MEMBER_WRITE,
         "GetInvitation": Permission.MEMBER_READ,

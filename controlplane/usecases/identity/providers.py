@@ -30,6 +30,7 @@ from controlplane.core.identity_providers import (
 )
 from controlplane.store.database import Database, FleetTx, OrgTx
 from controlplane.store.identity import browser_sessions, provider_logins, providers as store, roles
+from controlplane.store.identity.idempotency import claim_request
 from controlplane.store.identity.providers import ProviderRow
 from controlplane.usecases.identity.audit import record
 from controlplane.usecases.identity.roles import find_permissions
@@ -72,8 +73,19 @@ class IdentityProviders:
         async with self._database.for_org(caller.org) as tx:
             return [_describe(row) for row in await store.list_providers(tx)]
 
+    async def get(self, caller: Caller, provider: UUID) -> Provider:
+        """Return a provider of the org without its secret; NotFoundError."""
+        caller.require(Permission.IDENTITY_PROVIDER_READ)
+        async with self._database.for_org(caller.org) as tx:
+            return _describe(await _get(tx, provider))
+
     async def create(
-        self, caller: Caller, settings: ProviderSettings, secret: SecretText | None = None
+        self,
+        caller: Caller,
+        settings: ProviderSettings,
+        secret: SecretText | None = None,
+        *,
+        request_id: str = "",
     ) -> Provider:
         """
         Add a provider to the org; its people log in there from then on.
@@ -96,6 +108,17 @@ class IdentityProviders:
         )
         async with self._database.for_org(caller.org) as tx:
             await self._require_grants(tx, caller, checked)
+            earlier = await claim_request(
+                tx,
+                caller.subject,
+                request_id,
+                "identity_provider.create",
+                {"settings": str(checked)},  # not the secret: the digest would be one of it
+                made=id_,
+                now=now,
+            )
+            if earlier is not None:
+                return _describe(await _get(tx, earlier))
             if await store.count_providers(tx) >= MAX_PROVIDERS:
                 raise ExhaustedError(f"an org has at most {MAX_PROVIDERS} identity providers")
             if not await store.insert_provider(tx, row):
@@ -126,9 +149,7 @@ class IdentityProviders:
         caller.require(Permission.IDENTITY_PROVIDER_WRITE)
         checked = self._parse(settings)
         async with self._database.for_org(caller.org) as tx:
-            row = await store.find_provider(tx, provider, lock=True)
-            if row is None:
-                raise NotFoundError("identity provider", provider)
+            row = await _get(tx, provider, lock=True)
             require_version(f"identity provider {provider}", row.version, version)
             if row.settings.issuer != checked.issuer:
                 raise InvalidError("issuer: it cannot change; create another provider")
@@ -147,9 +168,7 @@ class IdentityProviders:
         """Remove a provider; sessions that began there end, members stay. NotFoundError."""
         caller.require(Permission.IDENTITY_PROVIDER_WRITE)
         async with self._database.for_org(caller.org) as tx:
-            row = await store.find_provider(tx, provider, lock=True)
-            if row is None:
-                raise NotFoundError("identity provider", provider)
+            row = await _get(tx, provider, lock=True)
             await store.delete_provider(tx, provider)
             await self._record(tx, caller, "identity_provider.delete", row)
         await self._end_sessions(provider)
@@ -245,6 +264,13 @@ class IdentityProviders:
         }
         target = f"identity_provider:{row.id}"
         await record(tx, self._clock, caller, action, target, detail=detail)
+
+
+async def _get(tx: OrgTx, provider: UUID, *, lock: bool = False) -> ProviderRow:
+    row = await store.find_provider(tx, provider, lock=lock)
+    if row is None:
+        raise NotFoundError("identity provider", provider)
+    return row
 
 
 async def _end_all(fleet: FleetTx, provider: UUID) -> None:

@@ -33,6 +33,7 @@ from controlplane.api.metrics import CallMetrics
 from controlplane.api.server import PublicApi
 from controlplane.authn.anonymous import Anonymous
 from controlplane.authn.authenticator import Authenticator
+from controlplane.authn.sealing import Sealer
 from controlplane.core.fair_scheduler import FairScheduler
 from controlplane.core.projects import Project
 from controlplane.core.signing import SigningKey, SigningKeys
@@ -50,6 +51,7 @@ from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.data import Data
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
+from controlplane.usecases.identity.providers import IdentityProviders
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.runs import Runs
@@ -224,7 +226,13 @@ async def open_api(
                 base=blobs.base,
                 public_url="http://public",
             ),
-            **make_platform(database, clock, public_url="http://public", self_service_orgs=True),
+            **make_platform(
+                database,
+                clock,
+                public_url="http://public",
+                self_service_orgs=True,
+                providers=IdentityProviders(database, Sealer([SecretBytes(b"k" * 32)]), clock),
+            ),
         },
         Interceptors(authn, CallMetrics(metrics), clock, lineage=lineage),
     )

@@ -10,6 +10,7 @@ from shared.idl.platform.v1 import (
     cluster_pb2,
     enrolment_pb2,
     explanation_pb2,
+    identity_provider_pb2 as provider_pb2,
     invitation_pb2,
     member_pb2,
     org_pb2,
@@ -77,6 +78,25 @@ REQUESTS: Mapping[str, Callable[[ApiUnderTest], Message]] = {
     ),
     "ExplanationService/ListPendingActions": lambda _: explanation_pb2.ListPendingActionsRequest(
         project=PROJECT, domain=DOMAIN, run="r1"
+    ),
+    "IdentityProviderService/CreateIdentityProvider": lambda _: (
+        provider_pb2.CreateIdentityProviderRequest(
+            issuer="https://login.example.com", client_id="volary"
+        )
+    ),
+    "IdentityProviderService/GetIdentityProvider": lambda _: (
+        provider_pb2.GetIdentityProviderRequest(id=UNKNOWN)
+    ),
+    "IdentityProviderService/ListIdentityProviders": lambda _: (
+        provider_pb2.ListIdentityProvidersRequest()
+    ),
+    "IdentityProviderService/UpdateIdentityProvider": lambda _: (
+        provider_pb2.UpdateIdentityProviderRequest(
+            identity_provider={"id": UNKNOWN, "name": "SSO"}, update_mask=masked("name")
+        )
+    ),
+    "IdentityProviderService/DeleteIdentityProvider": lambda _: (
+        provider_pb2.DeleteIdentityProviderRequest(id=UNKNOWN)
     ),
     "InvitationService/CreateInvitation": lambda _: invite(),
     "InvitationService/GetInvitation": lambda api: invitation_pb2.GetInvitationRequest(

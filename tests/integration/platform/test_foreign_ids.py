@@ -28,7 +28,7 @@ from tests.integration.platform.world import THEIRS, Person, World
 
 CANARY = "canary"
 NAMES = ("org", "project", "queue", "role", "user")
-MADE_IDS = ("user", "account", "key", "binding", "invitation", "session")
+MADE_IDS = ("provider", "user", "account", "key", "binding", "invitation", "session")
 REFUSED = {400, 403, 404, 409}
 OWN = {
     "InvitationService/AcceptInvitation": {"token": "x"},
@@ -62,7 +62,14 @@ async def fill(world: World, person: Person) -> Mapping[str, str]:
     invitation = await person.call(
         "InvitationService/CreateInvitation", role="viewer", email=f"{CANARY}@canary.example"
     )
+    provider = await person.call(
+        "IdentityProviderService/CreateIdentityProvider",
+        name=CANARY,
+        issuer="https://canary.example",
+        clientId=CANARY,
+    )
     return {
+        "provider": provider["identityProvider"]["id"],
         "org": person.org,
         "project": f"{CANARY}-project",
         "queue": f"{CANARY}-queue",
@@ -102,7 +109,7 @@ def with_field(request: dict[str, Any], path: Path, value: str) -> dict[str, Any
 def is_id(path: Path) -> bool:
     """Return whether a field names something by an id; deeper ones are parts of answers only."""
     is_named = path[-1] == "id" or path[-1].endswith("Id")
-    return is_named and len(path) <= 2 and path[-1] != "requestId"
+    return is_named and len(path) <= 2 and path[-1] not in {"requestId", "clientId"}
 
 
 async def test_foreign_ids_in_any_field_show_nothing_and_change_nothing(
