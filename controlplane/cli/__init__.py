@@ -15,7 +15,10 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "agent": ("programs:agent", "Run an agent, or its doctor: an alias of volary-agent."),
     "apikey": ("accounts:apikey", "Create, rotate and revoke API keys of service accounts."),
     "audit": ("identity:audit", "List, verify and export the audit log of an org."),
-    "cluster": ("clusters:cluster", "List clusters; take them out of service and put them back."),
+    "cluster": (
+        "clusters:cluster",
+        "Create clusters and admit agents; take clusters out of service.",
+    ),
     "context": ("logins:context", "List and choose the logins that commands use."),
     "controlplane": ("programs:controlplane", "Run the hosted control plane."),
     "email-domain": ("members:email_domain", "Let people of an e-mail domain join the org."),

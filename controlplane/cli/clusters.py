@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from controlplane.cli.calls import Column, Platform, read, time_of, with_platform
+from controlplane.cli.enrolments import COMMANDS
 from controlplane.cli.operations import Duration
 from controlplane.cli.tables import render_fields, span, table
 from controlplane.client.calls import Message
@@ -25,12 +26,17 @@ _COLUMNS: Sequence[Column] = (
     ("LEASED", read("load.leased", 0)),
     ("RUNNING", read("load.running", 0)),
     ("FREE", read("load.slots", 0)),
+    ("CLONED", time_of("clonedAt")),
 )
 
 
 @click.group()
 def cluster() -> None:
-    """List clusters; take them out of service and put them back."""
+    """Create clusters and admit their agents; take clusters out of service and put them back."""
+
+
+for each in COMMANDS:
+    cluster.add_command(each)
 
 
 @click.group()
@@ -89,6 +95,8 @@ def show(platform: Platform, name: str) -> None:
                 "agent runs": load.get("running", 0) if counted else "not reported yet",
                 "free slots": load.get("slots", 0),
                 "version": found["version"],
+                "cloned identity": time_of("clonedAt")(found),
+                "clone": found.get("cloned"),
             }
         ),
     )

@@ -80,6 +80,7 @@ def program(service: Service, person: Person) -> Program:
 
 READS: list[tuple[str, str]] = [
     ("cluster list", "clusters"),
+    ("cluster enrolments", "enrolments"),
     ("pool list", "pools"),
     ("queue list", "queues"),
     ("role list", "roles"),
@@ -99,6 +100,23 @@ READS: list[tuple[str, str]] = [
     ("role show reader", "role"),
     ("audit verify", "complete"),
 ]
+
+
+async def test_agent_is_admitted_and_revoked_by_commands(program: Program) -> None:
+    made = await program.json("cluster", "create", "c2", "--pool", "gpus")
+    assert len(made["joinToken"]) == 43
+    again = await program.run("cluster", "create", "c2")
+    assert "cluster c2 exists" in again.err
+    shown = await program.run("cluster", "join-token", "c2", "--auto-accept")
+    assert "Join token of c2, for one agent, until" in shown.out
+    listed = await program.json("cluster", "enrolments", "c2")
+    assert [each["state"] for each in listed["enrolments"]] == ["open", "open"]
+    refused = await program.run("cluster", "accept", "c2")
+    assert "waiting agent of cluster c2 not found" in refused.err
+    asked = await program.run("cluster", "revoke", "c2")
+    assert "Give --yes" in asked.err
+    await program.run("cluster", "revoke", "c2", "--yes")
+    assert (await program.json("cluster", "enrolments", "c2"))["enrolments"] == []
 
 
 ON_THE_DATABASE = {
