@@ -97,13 +97,11 @@ def test_a_set_of_values_passes_the_linter(helm: Helm, changes: Mapping[str, Any
 
 
 REFUSED = {
-    "no control plane": ({"controlPlane__link": ""}, "/controlPlane/link"),
     "a link with a scheme": (
         {"controlPlane__link": "https://volary.example.com:8101"},
         "/controlPlane/link",
     ),
     "an api without a port": ({"controlPlane__api": "volary.example.com"}, "/controlPlane/api"),
-    "no token": ({"token__existingSecret": ""}, "/token/existingSecret"),
     "a misspelt value": ({"replica": 3}, "replica"),
     "a misspelt plugin": ({"plugins__sparks": True}, "sparks"),
     "a braced word that is none": ({"namespaces__template": "{team}"}, "/namespaces/template"),
@@ -131,6 +129,54 @@ def test_a_value_that_cannot_be_meant_is_refused_and_named(
     with pytest.raises(HelmError, match="don't meet the specifications") as refused:
         helm.template(CHART, put(AGENT, **changes))
     assert named in str(refused.value)
+
+
+JOINING = put(
+    AGENT,
+    controlPlane={"address": "volary.example.com"},
+    token__existingSecret="",
+    joinToken={"existingSecret": "volary-join-token", "key": "token"},
+)
+
+
+def test_join_token_and_address_are_all_that_an_agent_needs(helm: Helm) -> None:
+    objects = helm.template(CHART, JOINING)
+    variables = find(objects, "ConfigMap")["data"]
+    settings = read(Settings, variables)
+    assert settings.control_plane == ["volary.example.com:8101"]
+    assert settings.public_endpoint == "volary.example.com:443"
+    assert settings.enrolment.addresses == ["volary.example.com:8102"]
+    assert settings.token_file is None
+    volume = next(each for each in pod_of(objects)["volumes"] if each["name"] == "token")
+    assert volume["secret"]["secretName"] == "volary-join-token"
+    assert volume["secret"]["optional"] is True  # it may be deleted, and pods still start
+    mount = pod_of(objects)["containers"][0]["volumeMounts"][0]["mountPath"]
+    assert str(settings.enrolment.join_token_file) == f"{mount}/token"
+    assert isinstance(settings.runtime, KubernetesSettings)
+    identity = settings.runtime.identity_secret.name
+    rules = [rule for each in objects if each["kind"] == "Role" for rule in each["rules"]]
+    named = [rule for rule in rules if rule.get("resourceNames") == [identity]]
+    assert [(rule["resources"], rule["verbs"]) for rule in named] == [
+        (["secrets"], ["get", "update"])
+    ]
+    ports = str(find(objects, "NetworkPolicy")["spec"]["egress"])
+    assert all(f"'port': {port}" in ports for port in (8101, 8102, 443))
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"controlPlane": {}}, "give controlPlane.address"),
+        ({"joinToken": {}}, "give joinToken.existingSecret"),
+        ({"token": {"existingSecret": "a"}}, "not both"),
+    ],
+    ids=["no control plane", "no token", "two tokens"],
+)
+def test_agent_without_an_address_or_a_credential_is_refused(
+    helm: Helm, changes: Mapping[str, Any], why: str
+) -> None:
+    with pytest.raises(HelmError, match=why):
+        helm.template(CHART, put(JOINING, **changes))
 
 
 def test_a_name_for_which_the_sdk_would_leave_tls_is_refused(helm: Helm) -> None:

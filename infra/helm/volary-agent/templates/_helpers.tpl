@@ -71,3 +71,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- .Values.namespaces.template -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Addresses of the control plane: as given, or at the default port of its address. */}}
+{{- define "agent.link" -}}
+{{- default (printf "%s:8101" (required "give controlPlane.address: the host of the control plane" (default .Values.controlPlane.link .Values.controlPlane.address))) .Values.controlPlane.link -}}
+{{- end -}}
+
+{{- define "agent.api" -}}
+{{- default (printf "%s:443" (required "give controlPlane.address, or controlPlane.api" (default .Values.controlPlane.api .Values.controlPlane.address))) .Values.controlPlane.api -}}
+{{- end -}}
+
+{{- define "agent.enrolment" -}}
+{{- default (printf "%s:8102" (include "agent.link" . | splitList "," | first | splitList ":" | first)) .Values.controlPlane.enrolment -}}
+{{- end -}}
