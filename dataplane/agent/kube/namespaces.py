@@ -7,7 +7,7 @@ whose Secrets its tasks may mount: project "kube", domain "system".
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from dataplane.agent.kube import client_limits
@@ -54,12 +54,13 @@ class Namespaces:
         template: str,
         create: bool,
         clock: Clock,
-        pod_security: str = "baseline",
+        pod_security: Callable[[str, str], str] = lambda _project, _domain: "baseline",
     ) -> None:
         """
         ``own`` is the agent's namespace; ``create``: whether the agent creates missing namespaces.
 
-        ``pod_security`` is the Pod Security level enforced in those that it creates.
+        ``pod_security`` returns the Pod Security level enforced in those that it creates, for
+        the project and domain whose tasks run there ("": those of any).
         """
         self._kube = kube
         self._own = own
@@ -127,7 +128,9 @@ class Namespaces:
             MANAGED_LABEL: "true",
             AGENT_LABEL: self._own,
             **{key: as_label(value) for key, value in owner.items()},
-            POD_SECURITY: self._pod_security,
+            POD_SECURITY: self._pod_security(
+                owner.get(PROJECT_LABEL, ""), owner.get(DOMAIN_LABEL, "")
+            ),
             POD_SECURITY_VERSION: POD_SECURITY_PIN,
         }
         body = {"metadata": {"name": name, "labels": labels, "annotations": dict(owner)}}

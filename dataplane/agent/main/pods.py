@@ -168,7 +168,7 @@ class _Leader:
             template=self.runtime_settings.namespace_template,
             create=self.runtime_settings.create_namespaces,
             clock=self.clock,
-            pod_security=self.runtime_settings.pods.security.level,
+            pod_security=self.runtime_settings.pods.security.level_in,
         )
         async with TaskActionJournal.open(
             self.kube,
@@ -322,6 +322,7 @@ def _site(
         listen=runtime_settings.proxy_listen,
         projects=[runtime_settings.proxy_host],
         secret=Name(runtime_settings.namespace, runtime_settings.proxy_name),
+        namespaces=runtime_settings.namespace_template,
         control_plane=settings.public_url,
         trust=trust,
         credential=AttemptCredentials(tokens.find),

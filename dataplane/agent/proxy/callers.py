@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
+from dataplane.agent.kube.names import render_namespace
 from dataplane.agent.kube.objects import (
     ACTION_LABEL,
     ATTEMPT_LABEL,
@@ -96,6 +97,22 @@ def identify(pod: Object) -> Caller:
             f"the pod {name} does not belong to an attempt of this agent: its annotation"
             f" {ATTEMPT_LABEL} or {LEASE_ANNOTATION} is malformed",
         ) from error
+
+
+def require_own_namespace(caller: Caller, template: str) -> None:
+    """
+    Raise RefusedError unless tasks of the caller's org, project and domain run in its pod's namespace.
+
+    So who may write pods in one project's namespace cannot act as a task of another project.
+    """
+    run = caller.run
+    values = {"org": caller.org, "project": run.project, "domain": run.domain}
+    if caller.pod.namespace != render_namespace(template, values):
+        raise RefusedError(
+            Code.PERMISSION_DENIED,
+            f"the pod {caller.pod} names {run.project}/{run.domain} of {caller.org} in its"
+            " annotations, whose tasks run in another namespace",
+        )
 
 
 def _parse_attempt(text: str) -> AttemptId:

@@ -34,6 +34,7 @@ class Site:
     listen: str  # host:port; port 0 for any
     projects: Sequence[str]  # names and addresses by which it is reached, for its certificate
     secret: Name  # of its certificate authority
+    namespaces: str  # template of the namespaces of attempts
     control_plane: str  # http(s)://host:port of the API
     trust: ssl.SSLContext | None  # of the control plane's certificate; None: the system's
     credential: Credential
@@ -57,7 +58,7 @@ async def open_proxy(
         return Uploads(store, keys, clock.now)
 
     async with Upstream.open(site.control_plane, site.credential, trust=site.trust) as upstream:
-        tokens = Tokens(kube, pods, clock)
+        tokens = Tokens(kube, pods, clock, namespaces=site.namespaces)
         lines, bodies, counts = PodLimits(), Bodies(), Counts()
         proxy = Proxy(
             tokens=tokens,

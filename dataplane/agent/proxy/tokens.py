@@ -20,7 +20,7 @@ from dataplane.agent.kube.errors import KubeError, NotFoundError
 from dataplane.agent.kube.informer import Informer
 from dataplane.agent.kube.objects import MANAGED_LABEL, POD, Name, Object
 from dataplane.agent.proxy import proxy_limits
-from dataplane.agent.proxy.callers import Caller, identify
+from dataplane.agent.proxy.callers import Caller, identify, require_own_namespace
 from dataplane.agent.proxy.errors import Code, RefusedError
 from shared.kit.cache import ExpiringCache
 from shared.kit.clock import Clock
@@ -48,7 +48,9 @@ class _Known:
 class Tokens:
     """Turns the Authorization header of a call into the caller."""
 
-    def __init__(self, kube: Kube, pods: Informer, clock: Clock) -> None:
+    def __init__(self, kube: Kube, pods: Informer, clock: Clock, *, namespaces: str) -> None:
+        """``namespaces`` is the template of the namespaces of attempts."""
+        self._namespaces = namespaces
         self._kube = kube.with_retry_timeout(proxy_limits.REVIEW_TIMEOUT)
         self._pods = pods
         self._clock = clock
@@ -80,7 +82,9 @@ class Tokens:
             raise self._reject(
                 mark, soon, f"the pod {known.pod} does not belong to an attempt of this agent"
             )
-        return identify(pod)
+        caller = identify(pod)
+        require_own_namespace(caller, self._namespaces)
+        return caller
 
     def _reject(self, mark: bytes, known: _Known, why: str) -> RefusedError:
         """Cache that the token is invalid, and return the error."""

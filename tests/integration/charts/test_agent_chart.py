@@ -61,6 +61,7 @@ VALUE_SETS: Mapping[str, Mapping[str, Any]] = {
                 "hostPath": True,
                 "capabilities": ["IPC_LOCK"],
                 "serviceAccounts": ["etl"],
+                "projects": {"ml": {"privileged": True}, "etl/production": {"hostPorts": True}},
             },
             "slots": 100,
             "pendingTimeoutSeconds": 600,
@@ -210,7 +211,10 @@ def test_every_variable_is_an_option_of_the_agent(helm: Helm, tmp_path: Path) ->
     assert {**pods, "security": None} == {**values["tasks"]["pods"], "security": None}
     assert set(pods["security"]) == set(_SECURITY["properties"])
     assert settings.runtime.pods.security == Security(
-        host_path=True, capabilities=("IPC_LOCK",), service_accounts=("etl",)
+        host_path=True,
+        capabilities=("IPC_LOCK",),
+        service_accounts=("etl",),
+        projects={"ml": Security(privileged=True), "etl/production": Security(host_ports=True)},
     )
     assert settings.runtime.proxy_host == "volary-agent-proxy.volary.svc"
     assert set(settings.runtime.connector_by_type) == {"snowflake", "bigquery"}

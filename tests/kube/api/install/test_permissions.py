@@ -228,6 +228,69 @@ async def test_agent_changes_only_its_own_objects(everything: Installed, api: Ku
         await api.create(f"{pods}?dryRun=All", _pod("others", labelled=False))
 
 
+async def test_service_account_of_tasks_cannot_write_what_identifies_pods(
+    helm: Helm, kube_api: KubeForTests, api: KubeClient
+) -> None:
+    async with (
+        installed(helm, kube_api, api, guard__podCreators=["driver"]) as release,
+        api.namespace() as tasks,
+    ):
+        await api.patch(
+            f"/api/v1/namespaces/{tasks}", {"metadata": {"labels": {"volary.dev/managed": "true"}}}
+        )
+        rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{tasks}"
+        verbs = ["create", "get", "patch"]
+        rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": verbs}]
+        await api.create(f"{rbac}/roles", {"metadata": {"name": "careless"}, "rules": rules})
+        await api.create(
+            f"{rbac}/rolebindings",
+            {
+                "metadata": {"name": "careless"},
+                "roleRef": {
+                    "apiGroup": "rbac.authorization.k8s.io",
+                    "kind": "Role",
+                    "name": "careless",
+                },
+                "subjects": [
+                    {"kind": "ServiceAccount", "name": name, "namespace": tasks}
+                    for name in ("default", "driver")
+                ],
+            },
+        )
+        pods = f"/api/v1/namespaces/{tasks}/pods"
+
+        def account(name: str) -> KubeClient:
+            return kube_api.client(f"system:serviceaccount:{tasks}:{name}")
+
+        del release
+        async with account("default") as task, account("driver") as driver:
+
+            async def is_guarded() -> bool:
+                try:
+                    await task.create(f"{pods}?dryRun=All", _pod("forged", labelled=True))
+                except KubeError as error:
+                    return "may not write labels volary.dev/" in str(error)
+                return False
+
+            await wait_until(is_guarded, "the policy stands")
+            await task.create(pods, _pod("own", labelled=False))
+            await api.create(pods, _pod("attempt", labelled=True))
+            await driver.create(f"{pods}?dryRun=All", _pod("executor", labelled=True))
+            annotated = _pod("forged", labelled=False)
+            annotated["metadata"]["annotations"] = {"volary.dev/lease": "x"}
+            with pytest.raises(KubeError, match="may not write annotations volary"):
+                await task.create(pods, annotated)
+            forged = {"metadata": {"annotations": {"volary.dev/run": "victim"}}}
+            for name in ("own", "attempt"):
+                with pytest.raises(KubeError, match="may not write annotations volary"):
+                    await task.patch(f"{pods}/{name}", forged)
+            with pytest.raises(KubeError, match="may not write labels volary"):
+                await task.patch(
+                    f"{pods}/attempt", {"metadata": {"labels": {"volary.dev/managed": None}}}
+                )
+            await task.patch(f"{pods}/attempt", {"metadata": {"labels": {"theirs": "x"}}})
+
+
 def _pod(name: str, *, labelled: bool) -> dict[str, Any]:
     labels = {"volary.dev/managed": "true"} if labelled else {"app": "theirs"}
     return {

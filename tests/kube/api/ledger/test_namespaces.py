@@ -14,6 +14,7 @@ from dataplane.agent.kube.namespaces import (
     UnlabelledNamespaceError,
 )
 from dataplane.agent.kube.objects import NAMESPACE, Name, namespace_of
+from dataplane.agent.runtimes.kubernetes.pods import Security
 from shared.kit.clock import SystemClock
 from shared.model.assignments import Assignment
 from shared.model.ids import ActionKey, DomainName, OrgName, ProjectName, RunKey, RunName
@@ -38,9 +39,16 @@ class Here:
         self.place = place
         self.template = f"{place}-{{project}}-{{domain}}"
 
-    def open(self, *, own: str = "volary", create: bool = True) -> Namespaces:
+    def open(
+        self, *, own: str = "volary", create: bool = True, security: Security | None = None
+    ) -> Namespaces:
         return Namespaces(
-            self.kube, own=own, template=self.template, create=create, clock=SystemClock()
+            self.kube,
+            own=own,
+            template=self.template,
+            create=create,
+            clock=SystemClock(),
+            pod_security=(security or Security()).level_in,
         )
 
     async def ensure(self, assignment: Assignment, **how: Any) -> str:
@@ -55,6 +63,16 @@ async def here(kube: Kube, place: str, api: KubeClient) -> AsyncIterator[Here]:
     for found in await api.list(_NAMESPACES):
         if found["metadata"]["name"].startswith(f"{place}-"):
             await api.delete(f"{_NAMESPACES}/{found['metadata']['name']}")
+
+
+@pytest.mark.parametrize(("project", "level"), [("ml", "privileged"), ("web", "baseline")])
+async def test_created_namespace_enforces_the_level_of_its_own_project(
+    here: Here, project: str, level: str
+) -> None:
+    security = Security(projects={"ml": Security(host_path=True)})
+    name = await here.ensure(of_project(project), security=security)
+    found = await here.kube.get(NAMESPACE, Name("", name))
+    assert found["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == level
 
 
 async def test_created_namespace_enforces_baseline_and_names_owner(here: Here) -> None:

@@ -233,6 +233,7 @@ def _site(namespace: str, control_plane: str, *, listen: str, s3: S3Options | No
         listen=listen,
         projects=[listen.rpartition(":")[0], "localhost", "door.test"],
         secret=Name(namespace, "volary-agent-proxy"),
+        namespaces=namespace,
         control_plane=control_plane,
         trust=None,
         credential=_credential,

@@ -81,7 +81,7 @@ class SparkPlugin:
             "mainApplicationFile": custom.mainApplicationFile,
             "mainClass": custom.mainClass,
             "arguments": arguments,
-            "sparkConf": _configure(custom, name, pods),
+            "sparkConf": _configure(custom, name, job, pods),
             "hadoopConf": dict(custom.hadoopConf),
             "restartPolicy": {"type": "Never"},
             "driver": {"image": image, "serviceAccount": account, "template": driving},
@@ -144,16 +144,17 @@ def _bare(made: Object, name: str) -> tuple[list[str], str]:
     return list(container.pop("args", [])), str(container["image"])
 
 
-def _require_allowed(conf: Mapping[str, str], pods: PodTemplates) -> None:
+def _require_allowed(conf: Mapping[str, str], job: Job, pods: PodTemplates) -> None:
     """Raise BadSpecError for configuration that bypasses the rules for pods."""
+    allowed = pods.security.of(job.assignment.key.run)
     for key, value in conf.items():
-        if _HOST_PATHS.match(key) and not pods.security.host_path:
+        if _HOST_PATHS.match(key) and not allowed.host_path:
             raise BadSpecError(
                 f"sparkConf {key} mounts files of the node; leave it out, or have"
                 f" {security.CHART}.hostPath set in the values of the agent's chart"
             )
         if _ACCOUNTS.fullmatch(key):
-            pods.security.require_account(value, pods.service_account, f"sparkConf {key}")
+            allowed.require_account(value, pods.service_account, f"sparkConf {key}")
         elif found := _FOREIGN.match(key):
             raise BadSpecError(
                 f"sparkConf {found[0]} applies to the process that submits the application, which is the"
@@ -161,8 +162,10 @@ def _require_allowed(conf: Mapping[str, str], pods: PodTemplates) -> None:
             )
 
 
-def _configure(custom: spark_pb2.SparkJob, name: Name, pods: PodTemplates) -> dict[str, str]:
-    _require_allowed(custom.sparkConf, pods)
+def _configure(
+    custom: spark_pb2.SparkJob, name: Name, job: Job, pods: PodTemplates
+) -> dict[str, str]:
+    _require_allowed(custom.sparkConf, job, pods)
     conf: dict[str, str] = {}
     if custom.executorPath:
         conf["spark.pyspark.python"] = custom.executorPath

@@ -5,7 +5,8 @@ Parse the operator's options for all pods of a cluster: one JSON object in the c
      "template": "usual", "labels": {…}, "annotations": {…},
      "nodeSelector": {…}, "tolerations": […],
      "interruptible": {"nodeSelector": {…}, "tolerations": […]},
-     "security": {"hostPath": true, "capabilities": ["IPC_LOCK"], "serviceAccounts": ["etl"]},
+     "security": {"hostPath": true, "capabilities": ["IPC_LOCK"], "serviceAccounts": ["etl"],
+                  "projects": {"ml": {"privileged": true}, "etl/production": {…}}},
      "accelerators": {"NVIDIA_GPU": {"resource": "nvidia.com/gpu",
                                      "deviceLabel": "…", "partitionLabel": "…"}}}
 
@@ -82,7 +83,7 @@ def _placement(part: "_Part") -> Placement:
     )
 
 
-def _security(part: "_Part") -> Security:
+def _security(part: "_Part", *, is_of_project: bool = False) -> Security:
     return Security(
         privileged=part.flag("privileged"),
         host_path=part.flag("hostPath"),
@@ -92,7 +93,20 @@ def _security(part: "_Part") -> Security:
         unconfined=part.flag("unconfined"),
         capabilities=part.words("capabilities"),
         service_accounts=part.words("serviceAccounts"),
+        projects={} if is_of_project else _projects(part.part("projects")),
     )
+
+
+def _projects(part: "_Part") -> dict[str, Security]:
+    found = {}
+    for scope in part.names():
+        project, slash, domain = scope.partition("/")
+        if not project or (slash and not domain) or "/" in domain:
+            raise ChoicesError(
+                f"{part.name} has the key {scope!r}; write project or project/domain"
+            )
+        found[scope] = _security(part.part(scope), is_of_project=True)
+    return found
 
 
 def _accelerators(part: "_Part") -> dict[str, Accelerator]:

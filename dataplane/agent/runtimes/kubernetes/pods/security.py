@@ -7,12 +7,13 @@ message names the chart's value that would allow it. Each allowance is an operat
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dataplane.agent.kube.objects import Object
 from dataplane.agent.runtimes.pod_spec_parsing import object_in, objects_in
 from dataplane.agent.runtimes.tasks import BadSpecError
+from shared.model.ids import RunKey
 
 CHART = "tasks.security"
 """Path of the fields of ``Security`` in the chart's values."""
@@ -82,14 +83,34 @@ class Security:
     unconfined: bool = False  # without seccomp, AppArmor, SELinux; any sysctl or procMount
     capabilities: Sequence[str] = ()  # beyond the standard's; "*": any
     service_accounts: Sequence[str] = ()  # beyond the cluster's own choice; "*": any
+    # More for tasks of one project, by "project" or "project/domain".
+    projects: Mapping[str, "Security"] = field(default_factory=dict)
 
-    @property
-    def level(self) -> str:
+    def of(self, run: RunKey) -> "Security":
+        """Return what tasks of the run's project and domain may use."""
+        found = self
+        for scope in (run.project, f"{run.project}/{run.domain}"):
+            if more := self.projects.get(scope):
+                found = _add(found, more)
+        return found
+
+    def level_in(self, project: str = "", domain: str = "") -> str:
         """
-        Return the Pod Security level that the API server can enforce in the tasks'
-        namespaces.
+        Return the Pod Security level that the API server can enforce in a namespace.
+
+        ``project`` and ``domain``: whose tasks run in it; "" stands for those of any.
         """
-        allowed = any(getattr(self, each.name) for each in fields(self) if each.name in _RISKS)
+        here = [self]
+        for scope, more in self.projects.items():
+            of_project, _, of_domain = scope.partition("/")
+            if project in {"", of_project} and (not domain or of_domain in {"", domain}):
+                here.append(more)
+        allowed = any(
+            getattr(each, risk.name)
+            for each in here
+            for risk in fields(each)
+            if risk.name in _RISKS
+        )
         return "privileged" if allowed else "baseline"
 
     def require_allowed(self, spec: Object, annotations: Mapping[str, str]) -> None:
@@ -97,12 +118,13 @@ class Security:
         Raise BadSpecError, with field and remedy, if the pod spec requests a forbidden
         privilege.
         """
-        for power, field, value in _asked(spec, annotations):
+        for power, at, value in _asked(spec, annotations):
             if self._allows(power, value):
                 continue
             raise BadSpecError(
-                f"{field} is {value!r}, {_RISKS[power]}; leave it out, or have"
-                f" {CHART}.{_camel(power)} set in the values of the agent's chart"
+                f"{at} is {value!r}, {_RISKS[power]}; leave it out, or have"
+                f" {CHART}.{_camel(power)} set in the values of the agent's chart, or the same in"
+                f" {CHART}.projects for this project"
             )
 
     def _allows(self, power: str, value: Any) -> bool:
@@ -122,6 +144,20 @@ class Security:
             f"{field} is {name!r}, as which no task of this cluster may run; leave it out, or have"
             f" the name added to {CHART}.serviceAccounts in the values of the agent's chart"
         )
+
+
+def _add(one: Security, other: Security) -> Security:
+    """Return what either allows."""
+    return Security(
+        privileged=one.privileged or other.privileged,
+        host_path=one.host_path or other.host_path,
+        host_namespaces=one.host_namespaces or other.host_namespaces,
+        host_ports=one.host_ports or other.host_ports,
+        probe_hosts=one.probe_hosts or other.probe_hosts,
+        unconfined=one.unconfined or other.unconfined,
+        capabilities=(*one.capabilities, *other.capabilities),
+        service_accounts=(*one.service_accounts, *other.service_accounts),
+    )
 
 
 def _asked(spec: Object, annotations: Mapping[str, str]) -> Iterator[tuple[str, str, Any]]:

@@ -100,7 +100,7 @@ class PodTemplates:
         about = named.get("metadata") or {}
         annotations = (self.annotations, about.get("annotations") or {}, own.annotations)
         described = metadata.compose_annotations(job, own.primary, *annotations, remark=self.remark)
-        self.security.require_allowed(spec, described)
+        self.security.of(job.assignment.key.run).require_allowed(spec, described)
         spec = self._complete(spec, own, job)
         spec["restartPolicy"] = "Never" if replica is None else replica.restart_policy
         grace, is_asked_for = self._grace(job, own, named)
@@ -181,7 +181,7 @@ class PodTemplates:
             _settle(container, job)
         for layer in self._layers(job, primary):
             spec = merge(spec, layer)
-        self.security.require_account(
+        self.security.of(job.assignment.key.run).require_account(
             str(spec.get("serviceAccountName") or ""), self.service_account, "serviceAccountName"
         )
         desired = template.extended_resources.gpu_accelerator

@@ -237,8 +237,45 @@ def test_single_capability_may_be_allowed() -> None:
 
 
 def test_namespace_level_follows_the_allowances() -> None:
-    assert Security().level == Security(service_accounts=("*",)).level == "baseline"
-    assert Security(host_path=True).level == Security(capabilities=("BPF",)).level == "privileged"
+    for allowed in (Security(), Security(service_accounts=("*",))):
+        assert allowed.level_in("p", "d") == "baseline"
+    for allowed in (Security(host_path=True), Security(capabilities=("BPF",))):
+        assert allowed.level_in("p", "d") == "privileged"
+
+
+@pytest.mark.parametrize(
+    ("project", "domain", "level"),
+    [
+        ("ml", "development", "privileged"),
+        ("etl", "production", "privileged"),
+        ("etl", "development", "baseline"),
+        ("web", "production", "baseline"),
+        ("ml", "", "privileged"),
+        ("etl", "", "privileged"),  # one namespace for all domains of the project
+        ("", "development", "privileged"),  # one for all projects
+        ("", "", "privileged"),
+    ],
+)
+def test_namespace_level_follows_the_allowances_of_its_own_project(
+    project: str, domain: str, level: str
+) -> None:
+    security = Security(
+        projects={"ml": Security(host_path=True), "etl/production": Security(privileged=True)}
+    )
+    assert security.level_in(project, domain) == level
+
+
+def test_allowance_of_a_project_is_no_other_projects() -> None:
+    volume = {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}
+    main = {"containers": [{"name": "primary", "image": IMAGE}], "serviceAccountName": "etl"}
+    job = job_of({**main, **volume})
+    own = job.assignment.key.run
+    allowed = Security(host_path=True, service_accounts=("etl",))
+    for scope in (own.project, f"{own.project}/{own.domain}"):
+        assert build(job, replace(CLUSTER, security=Security(projects={scope: allowed})))
+    for scope in ("other", f"{own.project}/other", f"other/{own.domain}"):
+        with pytest.raises(BadSpecError, match=r"hostPath.*tasks\.security\.projects"):
+            build(job, replace(CLUSTER, security=Security(projects={scope: allowed})))
 
 
 @pytest.mark.parametrize("odd", [[False], {"a": ["b"]}, 1])
