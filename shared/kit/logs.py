@@ -47,7 +47,7 @@ class Text(logging.Formatter):
         if fields:
             line = f"{line}  {self._paint(fields, '2')}"
         if record.exc_info:
-            line = f"{line}\n{self.formatException(record.exc_info)}"
+            line = f"{line}\n{_indented(self.formatException(record.exc_info))}"
         return line
 
     def _paint(self, text: str, colour: str) -> str:
@@ -80,4 +80,18 @@ def _shown(value: object) -> str:
     """Render a field's value on one line; quoted if it contains spaces, quotes or ``=``."""
     text = str(value)
     plain = text.isprintable() and not any(mark in text for mark in ' "=')
-    return text if plain and text else json.dumps(text, ensure_ascii=False)
+    return text if plain and text else _printable(json.dumps(text, ensure_ascii=False))
+
+
+def _indented(trace: str) -> str:
+    """Indent a traceback: the message of an exception may look like log lines."""
+    return "\n".join(f"  {_printable(line)}" for line in trace.splitlines())
+
+
+def _printable(text: str) -> str:
+    """Escape what a terminal would act upon, or show as another text than it is."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )

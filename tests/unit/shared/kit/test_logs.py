@@ -44,6 +44,22 @@ def test_text_log_field_cannot_forge_lines_or_fields() -> None:
     assert stream.getvalue().endswith('said  what="a b=c\\n12:00 ERROR" nothing=""\n')
 
 
+@pytest.mark.parametrize(
+    "text", ["\x1b[2J", "\x9b2J", "a\u2028b", "\u202eb", "a\x7f", "a\0b", "\ud800"]
+)
+def test_text_log_line_is_printable_whatever_a_field_or_an_exception_contains(text: str) -> None:
+    stream = lines()
+    logging.getLogger("any").info("said", extra={"what": text})
+    try:
+        raise ValueError(f"{text}\n12:00:00.000 ERROR   forged")  # noqa: TRY301
+    except ValueError:
+        logging.getLogger("any").exception("it broke")
+    written = stream.getvalue().splitlines()
+    assert all(line.isprintable() for line in written)
+    assert [line[:2] for line in written].count("  ") == len(written) - 2  # the traceback's
+    assert not any(line.startswith("12:00:00.000 ERROR   forged") for line in written)
+
+
 def test_json_log_has_an_object_per_line() -> None:
     stream = lines(json_lines=True)
     logging.getLogger("any").warning("agent gone", extra={"cluster": "local", "level": "forged"})
