@@ -54,6 +54,7 @@ from controlplane.usecases.bootstrap import bootstrap
 from controlplane.usecases.data import Data
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
+from controlplane.usecases.identity.refusals import Refusals
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.running_attempts import AttemptTokens
@@ -180,6 +181,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             CallMetrics(metrics),
             clock,
             lineage=None if logins is None else logins.attempts,
+            refused=Refusals(database, clock).record,
         ),
     )
     page_gate = HeaderGate(authn) if logins is None else logins.page_gate

@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 Context = RequestContext[Any, Any]
 UnaryMethod = Callable[[Caller, Any], Awaitable[Message]]
+RecordRefusal = Callable[[Caller, str, str], Awaitable[None]]
+"""Records that a call of an RPC was refused, with the answer."""
 StreamMethod = Callable[[Caller, Any], AsyncIterator[Message]]
 
 REQUEST_ID_HEADER = "x-request-id"
@@ -55,6 +57,13 @@ class Rpc:
 
     name: str
     access: Permission | Access
+
+
+def is_administrative(rpc: Rpc) -> bool:
+    """Return whether an RPC administers something: its refusals are in the audit log."""
+    if isinstance(rpc.access, Permission):
+        return rpc.access.endswith(":write") and rpc.access is not Permission.BLOB_WRITE
+    return rpc.access is Access.KNOWN and rpc.name.startswith("volary.platform.")
 
 
 class _Call:
@@ -124,8 +133,15 @@ class Interceptors:
         clock: Clock,
         *,
         lineage: Lineage | None = None,
+        refused: RecordRefusal | None = None,
     ) -> None:
-        """``lineage`` is needed if ``authn`` accepts tokens of tasks."""
+        """
+        Wrap methods with these.
+
+        ``lineage`` is needed if ``authn`` accepts tokens of tasks; ``refused`` records refused
+        calls that administer something.
+        """
+        self._refused = refused
         self._authn = authn
         self._lineage = lineage
         self._metrics = metrics
@@ -144,6 +160,7 @@ class Interceptors:
                 call.code = Code.CANCELED.value
                 raise
             except Exception as error:
+                await self._record_refusal(call, error)
                 raise call.failed(error) from error
             finally:
                 call.end(timed=True)
@@ -180,6 +197,7 @@ class Interceptors:
             return ANONYMOUS
         caller = await self._authn.authenticate(context.request_headers(), peer)
         caller = replace(caller, peer=peer or "", request_id=call.request_id)
+        call.caller = caller  # for the log line, if it is refused below
         if caller.attempt is not None:
             require_row(rpc.name)
         if rpc.access is Access.UNBUILT:
@@ -193,6 +211,14 @@ class Interceptors:
                 raise NotAllowedError("this endpoint takes no calls of tasks")
             await require_own(caller, caller.attempt, rpc.name, request, self._lineage)
         return caller
+
+    async def _record_refusal(self, call: _Call, error: Exception) -> None:
+        caller = call.caller
+        # Tasks are many, and each attempt is a subject of its own: the log line is enough.
+        if self._refused is None or caller is None or caller.attempt is not None:
+            return
+        if isinstance(error, NotAllowedError) and is_administrative(call.rpc):
+            await self._refused(caller, call.rpc.name, str(error))
 
     @contextmanager
     def _count(self, rpc: Rpc) -> Iterator[None]:

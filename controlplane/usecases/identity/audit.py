@@ -34,12 +34,14 @@ async def record(
     target: str,
     *,
     detail: Mapping[str, str] | None = None,
+    outcome: str = "done",
 ) -> None:
     """Append what ``caller`` did (``action``: noun.verb) to the audit log of the org."""
     event = AuditEvent(
         actor=caller.subject,
         action=action,
         target=target,
+        outcome=outcome,
         peer=caller.peer,
         request_id=caller.request_id,
         detail=detail or {},

@@ -52,6 +52,7 @@ from controlplane.usecases.data import Data
 from controlplane.usecases.explanations import Explanations
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from controlplane.usecases.identity.providers import IdentityProviders
+from controlplane.usecases.identity.refusals import Refusals
 from controlplane.usecases.logs import Logs
 from controlplane.usecases.projects import Projects
 from controlplane.usecases.runs import Runs
@@ -234,7 +235,13 @@ async def open_api(
                 providers=IdentityProviders(database, Sealer([SecretBytes(b"k" * 32)]), clock),
             ),
         },
-        Interceptors(authn, CallMetrics(metrics), clock, lineage=lineage),
+        Interceptors(
+            authn,
+            CallMetrics(metrics),
+            clock,
+            lineage=lineage,
+            refused=Refusals(database, clock).record,
+        ),
     )
     application = make_application(
         public=public,

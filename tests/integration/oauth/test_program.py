@@ -12,9 +12,11 @@ import httpx
 import pytest
 
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
-from controlplane.core.identity import CreatedApiKey
+from controlplane.core.identity import CreatedApiKey, NewBinding, PrincipalKind
+from controlplane.core.roles import OWNER, VIEWER
 from controlplane.store.database import open_database
 from controlplane.usecases.identity.accounts import ServiceAccounts
+from controlplane.usecases.identity.roles import Roles
 from shared.kit.clock import SystemClock
 from shared.model.ids import OrgName
 from tests.integration.replicas.world import context
@@ -37,10 +39,13 @@ class Replica:
 
     def token(self, key: CreatedApiKey) -> httpx.Response:
         assert key.secret is not None
+        return self.exchange(key.key.client_id, key.secret.reveal())
+
+    def exchange(self, client_id: str, secret: str) -> httpx.Response:
         return httpx.post(
             f"{self.url}/oauth2/token",
             data={"grant_type": "client_credentials"},
-            auth=httpx.BasicAuth(key.key.client_id, key.secret.reveal()),
+            auth=httpx.BasicAuth(client_id, secret),
         )
 
     def whoami(self, token: str) -> httpx.Response:
@@ -104,6 +109,12 @@ def _is_refused(replica: Replica, token: str) -> bool:
     return replica.whoami(token).status_code == 401
 
 
+def manage(replica: Replica, token: str, rpc: str, **request: object) -> httpx.Response:
+    """Call the platform API."""
+    headers = {"authorization": f"Bearer {token}"}
+    return httpx.post(f"{replica.url}/volary.platform.v1.{rpc}", json=request, headers=headers)
+
+
 async def make_key(database: DatabaseForTest) -> tuple[ServiceAccounts, CreatedApiKey]:
     accounts = ServiceAccounts(open_database(database.url), SystemClock())
     account = await accounts.create(OPERATOR, "builder", "")
@@ -135,3 +146,35 @@ async def test_people_are_led_to_the_login_page_of_any_replica(replicas: list[Re
     assert answer.headers["location"] == "/login?next=%2Fdevice"
     for replica in replicas:
         assert "Org or e-mail address" in replica.get("/login?next=%2Fdevice").text
+
+
+async def test_key_made_by_the_platform_api_is_taken_by_the_other_replica_until_revoked(
+    replicas: list[Replica], test_database: DatabaseForTest
+) -> None:
+    first, second = replicas
+    _, owner_key = await make_key(test_database)
+    bound = NewBinding(
+        kind=PrincipalKind.SERVICE_ACCOUNT, principal=str(owner_key.key.account), role=OWNER
+    )
+    await Roles(open_database(test_database.url), SystemClock()).bind(OPERATOR, bound)
+    owner = first.token(owner_key).json()["access_token"]
+
+    account = manage(first, owner, "ServiceAccountService/CreateServiceAccount", name="ci").json()
+    account_id = account["serviceAccount"]["id"]
+    principal = {"serviceAccountId": account_id}
+    manage(
+        first, owner, "RoleBindingService/CreateRoleBinding", principal=principal, role=VIEWER
+    ).raise_for_status()
+    made = manage(first, owner, "ApiKeyService/CreateApiKey", serviceAccountId=account_id).json()
+    encoded = base64.b64decode(made["secret"]["apiKey"]).decode()
+    host, client_id, secret, org = encoded.split(":")
+    token = second.exchange(client_id, secret).json()["access_token"]
+    assert (host, org) == ("localhost", ORG)
+    assert manage(second, token, "OrgService/GetOrg").json()["org"]["name"] == ORG
+    assert manage(second, token, "OrgService/UpdateOrg").status_code == 403
+
+    key_id = made["apiKey"]["id"]
+    manage(second, owner, "ApiKeyService/RevokeApiKey", id=key_id).raise_for_status()
+    for replica in replicas:
+        await until(partial(_is_refused, replica, token), "the token is refused")
+    assert first.get("/openapi/platform.v1.json").json()["openapi"] == "3.1.0"
