@@ -190,6 +190,12 @@ class ListenerSettings:
                 f"VOLARY_PUBLIC_URL is {url}, but clients reach the HTTP port by TLS; set it to an"
                 " https:// address"
             )
+        link_host = self.link_tls.host
+        if link_host and self.link_tls.files is None and not is_loopback(link_host):
+            raise ValueError(
+                f"VOLARY_LINK_HOST is {link_host}, and without TLS agents' tokens would cross the"
+                " network in the clear; set VOLARY_LINK_TLS_CERT_FILE and VOLARY_LINK_TLS_KEY_FILE"
+            )
         if not self.is_encrypted and not is_loopback(self.host):
             raise ValueError(
                 f"{self.host} is not this machine's loopback, and without TLS access tokens would"
@@ -209,9 +215,9 @@ class ListenerSettings:
 
     @property
     def link_host(self) -> str:
-        """The address of the agents' port; loopback only, unless it has TLS."""
+        """The address of the agents' ports; loopback only, unless they have TLS."""
         is_fit = self.link_tls.files is not None or is_loopback(self.host)
-        return self.host if is_fit else "127.0.0.1"
+        return self.link_tls.host or (self.host if is_fit else "127.0.0.1")
 
 
 def _parse_blob_base(given: str) -> str:

@@ -26,6 +26,13 @@ class LinkTlsSettings:
         "PEM file with the key of that certificate, without a password.",
         default=None,
     )
+    host: str | None = setting(
+        "VOLARY_LINK_HOST",
+        kinds.text(253, metavar="HOST"),
+        "The address on which the agents' ports listen. Other addresses than loopback need TLS.",
+        default=None,
+        default_text="`VOLARY_HOST`, or `127.0.0.1` without TLS",
+    )
     enrolment_port: int = setting(
         "VOLARY_ENROLMENT_PORT",
         kinds.port(),

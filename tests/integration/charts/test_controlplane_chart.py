@@ -141,6 +141,33 @@ def test_the_service_leads_to_the_front_alone(helm: Helm) -> None:
     assert policy["ingress"] == [{"ports": [{"port": 9443}, {"port": 9444}]}]
 
 
+def test_link_with_tls_is_reached_past_the_front(helm: Helm) -> None:
+    objects = helm.template(CHART, put(CONTROL_PLANE, linkTls={"existingSecret": "link-tls"}))
+    ports = {
+        each["name"]: (each["port"], each["targetPort"])
+        for each in find(objects, "Service")["spec"]["ports"]
+    }
+    assert (ports["link"], ports["enrolment"]) == ((8101, 8101), (8102, 8102))
+    container = find(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    named = {each["name"] for each in container["env"]}
+    assert "VOLARY_SEALING_KEY" in named
+    assert "VOLARY_CLUSTER_TOKEN" not in named
+    environment = {
+        **find(objects, "ConfigMap")["data"],
+        "VOLARY_DATABASE_URL": "postgresql://volary@db.example.com/volary",
+        "VOLARY_BLOB_SIGNING_KEY": "k" * 32,
+    }
+    listeners = Settings.from_environment(environment).listeners
+    assert (listeners.host, listeners.link_host) == ("127.0.0.1", "0.0.0.0")  # noqa: S104
+    assert listeners.link_tls.files is not None
+    mount = next(each for each in container["volumeMounts"] if each["name"] == "link-tls")
+    assert str(listeners.link_tls.files[0]) == f"{mount['mountPath']}/tls.crt"
+    allowed = {
+        each["port"] for each in find(objects, "NetworkPolicy")["spec"]["ingress"][0]["ports"]
+    }
+    assert allowed == {8443, 8101, 8102}
+
+
 def test_migrations_come_first_and_use_nothing_of_the_release(helm: Helm) -> None:
     job = find(helm.template(CHART, put(CONTROL_PLANE, migration__ownerKey="owner")), "Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"

@@ -71,6 +71,9 @@ def test_tls_of_the_link_takes_both_files_and_leaves_loopback() -> None:
     assert settings(**of_http).listeners.link_host == "127.0.0.1"
     of_link = {"VOLARY_LINK_TLS_CERT_FILE": "/tls.crt", "VOLARY_LINK_TLS_KEY_FILE": "/tls.key"}
     assert settings(**of_http, **of_link).listeners.link_host == "0.0.0.0"  # noqa: S104
+    on_network = {"VOLARY_LINK_HOST": "0.0.0.0"}  # noqa: S104
+    assert settings(**of_link, **on_network).listeners.link_host == "0.0.0.0"  # noqa: S104
+    assert "VOLARY_LINK_TLS_CERT_FILE" in refused(**on_network)
 
 
 @pytest.mark.parametrize("name", sorted(set(REQUIRED) - {"VOLARY_CLUSTER_TOKEN"}))
