@@ -3,7 +3,7 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from dataplane.agent.runtimes.blobs import Stores
 from dataplane.agent.runtimes.environment import Endpoint
 from dataplane.agent.runtimes.inline import InlineRuntime
 from dataplane.agent.runtimes.machine import FreeMemory, read_total_memory
+from dataplane.agent.runtimes.process import trust
 from dataplane.agent.runtimes.process.environment import inherited
 from dataplane.agent.runtimes.process.runtime import ProcessRuntime
 from dataplane.agent.runtimes.process.spawner import Spawner
@@ -52,6 +53,7 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
         store = IdentityFile(runtime_settings.data_dir / "identity.json")
         credential = await open_credential(settings, store, clock)
         settings = with_endpoint(settings, credential)
+        base |= _trusting(settings, runtime_settings, base)
         outside = await asyncio.to_thread(open_reader, settings.secret_manager)
         async with Ledger.open(runtime_settings.data_dir / "ledger.sqlite3") as ledger:
             stores = Stores(clock)
@@ -108,6 +110,23 @@ async def run_processes(settings: Settings, runtime_settings: ProcessSettings) -
                     **({"secret manager": outside.run} if outside else {}),
                 },
             )
+
+
+def _trusting(
+    settings: Settings, runtime_settings: ProcessSettings, base: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Return the variable by which tasks trust the API's own authority; one that is set stays."""
+    ca_file = settings.api_ca_file
+    if settings.public_insecure or ca_file is None or trust.VARIABLE in base:
+        return {}
+    try:
+        bundle = trust.write_bundle(ca_file, runtime_settings.data_dir / "authorities.pem")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataDirectoryError(
+            f"the CA file {ca_file} cannot be copied to {runtime_settings.data_dir}: {error}; check"
+            " --public-ca-file and --data-dir"
+        ) from error
+    return {} if bundle is None else {trust.VARIABLE: str(bundle.resolve())}
 
 
 def _open_keys(path: Path) -> Sequence[PrivateKey]:

@@ -75,8 +75,7 @@ class LoginWorld:
                 *("--public-ca-file", str(self.authority.certificate)),
             ],
             logs=home,
-            # Its tasks upload code by a library that knows no other way to trust an authority.
-            environment={**context(home), "SSL_CERT_FILE": str(self.authority.certificate)},
+            environment=context(home),
         )
 
     @property
