@@ -13,11 +13,13 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.authn.agent_authority import AuthoritySet
 from controlplane.authn.login_settings import LoginSettings
+from controlplane.core.addresses import Addresses
 from controlplane.feeds.feeds import Feeds
 from controlplane.link.tls import LinkTls
 from controlplane.link.tls_settings import LinkTlsSettings
 from controlplane.loops.agent_authorities import AgentAuthorityRotation
-from controlplane.store.database import Database
+from controlplane.store.clock import StoreClock
+from controlplane.store.database import Database, open_database
 from controlplane.usecases.agents.authorities import AgentAuthorities
 from controlplane.usecases.agents.enrolment import Enrolments
 from controlplane.usecases.agents.identities import AgentIdentities
@@ -76,6 +78,23 @@ def make_agent_access(
         tls=tls,
         rotation=AgentAuthorityRotation(refreshed, feeds, clock, every=timedelta(seconds=30)),
     )
+
+
+async def replace_authorities(settings: LoginSettings, addresses: Addresses) -> str:
+    """Trust a new authority only, on every replica; return its id. SettingsError."""
+    try:
+        sealer = settings.make_sealer()
+    except ValueError as error:
+        raise SettingsError(f"authorities are sealed with VOLARY_SEALING_KEY: {error}") from error
+    database = open_database(
+        addresses.orgs, pool_size=1, fleet_url=addresses.fleet, pooled=addresses.pooled
+    )
+    clock = StoreClock(database)
+    try:
+        await clock.set()
+        return await AgentAuthorities(database, sealer, AuthoritySet(), clock).replace()
+    finally:
+        await database.close()
 
 
 def endpoint_of(url: str) -> str:

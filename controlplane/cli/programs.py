@@ -161,3 +161,26 @@ def version() -> None:
             click.echo(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             click.echo(f"{package} (not installed)")
+
+
+@controlplane.command("replace-agent-authorities")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def replace_agent_authorities(*, yes: bool) -> None:
+    """
+    Trust no certificate authority of agents but a new one, because a key leaked.
+
+    Needs VOLARY_SEALING_KEY. Every agent has to enrol again with a new join token. Without a leak
+    there is nothing to do: authorities rotate by themselves.
+    """
+    if not yes:
+        click.confirm("Every agent is cut off until it enrols again. Go on?", abort=True, err=True)
+    with user_errors():
+        import asyncio  # noqa: PLC0415
+
+        from controlplane.agents import replace_authorities  # noqa: PLC0415
+        from controlplane.authn.login_settings import LoginSettings  # noqa: PLC0415
+        from shared.kit.settings import read  # noqa: PLC0415
+
+        settings = read(LoginSettings, os.environ)
+        authority = asyncio.run(replace_authorities(settings, database_addresses(os.environ)))
+        click.echo(f"Agents are certified by the authority {authority} from now on.")

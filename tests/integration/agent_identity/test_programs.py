@@ -17,6 +17,7 @@ from tests.kube.certificates import Authority
 from tests.programs import Program, free_ports
 from tests.servers.postgres import DatabaseForTest
 
+COMMAND = [sys.executable, "-m", "controlplane.cli"]
 WITHIN_SECONDS = 60
 
 
@@ -42,7 +43,7 @@ class Installation:
         }
         self.program = Program(
             "control plane",
-            [sys.executable, "-m", "controlplane.cli", "controlplane", "serve"],
+            [*COMMAND, "controlplane", "serve"],
             logs=home,
             environment=self.environment,
         )
@@ -57,7 +58,7 @@ class Installation:
     def operate(self, *arguments: str) -> Any:
         """Run ``volary cluster …`` and return its JSON."""
         done = subprocess.run(  # noqa: S603 -- our own arguments
-            [sys.executable, "-m", "controlplane.cli", "cluster", *arguments, "--output", "json"],
+            [*COMMAND, "cluster", *arguments, "--output", "json"],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -118,6 +119,14 @@ def test_agent_joins_with_a_token_and_is_accepted_and_revoked(installation: Inst
         ):
             assert token not in place.read_text(errors="replace"), place
         assert (installation.home / "agent/identity.json").stat().st_mode & 0o777 == 0o600
+        replaced = subprocess.run(  # noqa: S603 -- our own arguments
+            [*COMMAND, "controlplane", "replace-agent-authorities", "--yes"],
+            env=installation.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "from now on" in replaced.stdout, replaced.stderr
         installation.operate("revoke", "c1", "--yes")
         agent.wait_until(
             lambda: "was revoked; enrol again" in agent.output(), "it ends", within=WITHIN_SECONDS
