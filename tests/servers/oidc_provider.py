@@ -19,6 +19,7 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
+from playwright.async_api import Page
 
 from tests.programs import Program, free_ports
 
@@ -49,6 +50,15 @@ class OidcProviderForTests:
         """Start it again after it was killed; it has forgotten its sessions and grants."""
         self.program.start()
         self.program.wait_until(lambda: _answers(self.issuer), "ready", within=60)
+
+    async def log_in_at(self, page: Page, account: str) -> None:
+        """Log in and consent in a real browser that was led here."""
+        await page.wait_for_url(f"{self.issuer}/**")
+        await page.fill("input[name=login]", account)
+        await page.fill("input[name=password]", "any")
+        await page.click("button[type=submit]")
+        await page.wait_for_selector("button[autofocus]")
+        await page.click("button[type=submit]")
 
     async def log_in(self, browser: httpx.AsyncClient, address: str, account: str) -> str:
         """Log in and consent as a person does; return the address that leads back."""

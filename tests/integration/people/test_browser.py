@@ -23,7 +23,7 @@ from controlplane.usecases.identity.providers import IdentityProviders
 from shared.kit.clock import SystemClock
 from shared.kit.secrets import SecretBytes, SecretText
 from shared.model.ids import OrgName
-from tests.browsers import Person, chromium, person_at
+from tests.browsers import chromium, person_at
 from tests.integration.oauth.world import CALLBACK, parameters
 from tests.integration.replicas.world import context
 from tests.programs import Program, free_ports
@@ -113,17 +113,6 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-async def log_in_at(person: Person, provider: OidcProviderForTests, account: str) -> None:
-    """Log in and consent at the provider's own pages."""
-    page = person.page
-    await page.wait_for_url(f"{provider.issuer}/**")
-    await page.fill("input[name=login]", account)
-    await page.fill("input[name=password]", "any")
-    await page.click("button[type=submit]")
-    await page.wait_for_selector("button[autofocus]")
-    await page.click("button[type=submit]")
-
-
 async def test_people_of_two_orgs_log_in_and_see_only_their_own(
     installation: Installation, browser: Browser, tmp_path: Path
 ) -> None:
@@ -154,7 +143,7 @@ async def test_people_of_two_orgs_log_in_and_see_only_their_own(
             await person.picture("login")
             await person.page.get_by_label("Org or e-mail address").fill(org)
             await person.press("Continue")
-            await log_in_at(person, provider_of[org], account)
+            await provider_of[org].log_in_at(person.page, account)
             await person.page.wait_for_url(f"{url}/device?user_code=BCDF-GHJK")
             code = person.page.get_by_label("Code shown by the device")
             assert await code.input_value() == "BCDF-GHJK"

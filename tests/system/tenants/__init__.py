@@ -1,0 +1,1 @@
+"""Two orgs on one control plane: the finish line of tenancy."""
