@@ -20,8 +20,9 @@ from urllib.parse import urlencode, urlsplit
 from controlplane.client.addresses import Address, is_loopback
 from controlplane.client.errors import ClientError, UnreachableError
 
-TIMEOUT_SECONDS = 30.0
-"""For connecting, and for each read."""
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 70.0
+"""For each read: longer than the control plane works on a call, which is a minute."""
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 _JSON = "application/json"
@@ -42,7 +43,7 @@ class Connection:
     """Sends requests to one address, over one connection that is kept open."""
 
     def __init__(
-        self, address: Address, ca_file: Path | None = None, *, timeout: float = TIMEOUT_SECONDS
+        self, address: Address, ca_file: Path | None = None, *, timeout: float = READ_SECONDS
     ) -> None:
         self.address = address
         self._ca_file = ca_file
@@ -118,18 +119,21 @@ class Connection:
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
                 self.close()
         self._open = self._connect()
+        self._open.connect()
+        self._open.sock.settimeout(self._timeout)
         self._open.request(method, path, body, dict(headers))
         return self._open.getresponse()
 
     def _connect(self) -> http.client.HTTPConnection:
         host, port = self.address.host, self.address.port
+        within = min(CONNECT_SECONDS, self._timeout)
         if self.address.is_plain:
-            return http.client.HTTPConnection(host, port, timeout=self._timeout)
+            return http.client.HTTPConnection(host, port, timeout=within)
         context = self._tls()
         proxy = _find_proxy(host)
         if proxy is None:
-            return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=context)
-        connection = http.client.HTTPSConnection(*proxy, timeout=self._timeout, context=context)
+            return http.client.HTTPSConnection(host, port, timeout=within, context=context)
+        connection = http.client.HTTPSConnection(*proxy, timeout=within, context=context)
         connection.set_tunnel(host, port)
         return connection
 

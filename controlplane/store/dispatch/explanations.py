@@ -127,7 +127,7 @@ _PAGE_OF_RUN = statement(f"""
 WITH page AS MATERIALIZED (
     SELECT a.org, a.id, a.name, a.phase FROM actions a
     WHERE a.org = :org AND a.run_id = :run_id AND a.name > :after
-    ORDER BY a.org, a.run_id, a.name LIMIT {EXAMINED}
+    ORDER BY a.org, a.run_id, a.name LIMIT :examined
 ), found AS MATERIALIZED (
     SELECT p.name, p.phase, d.* FROM page p
     CROSS JOIN LATERAL (
@@ -214,18 +214,19 @@ async def list_dispatches(
 
 
 async def list_dispatches_page(
-    tx: OrgTx, run_id: RunId, run: RunKey, *, after: str, most: int
+    tx: OrgTx, run_id: RunId, run: RunKey, *, after: str, most: int, examined: int = EXAMINED
 ) -> tuple[Sequence[DispatchTimings], str]:
     """
     List the run's dispatches by the names of their actions, and where the next page begins.
 
-    A page may be empty before the last, which has "": it reads ``EXAMINED`` actions at most.
+    A page may be empty before the last, which has "": it reads ``examined`` actions at most.
     """
-    rows = await tx.rows(_PAGE_OF_RUN, {"run_id": run_id, "after": after, "most": most})
+    values = {"run_id": run_id, "after": after, "most": most, "examined": examined}
+    rows = await tx.rows(_PAGE_OF_RUN, values)
     found = [_parse_dispatch(row, run) for row in rows if row.name is not None]
     if len(found) == most:
         return found, rows[-1].name
-    return found, rows[0].last if rows[0].examined == EXAMINED else ""
+    return found, rows[0].last if rows[0].examined == examined else ""
 
 
 def _clusters(attempts: Sequence[AttemptTimings]) -> set[str]:

@@ -171,7 +171,11 @@ async def serve(
             ],
             origin_check=OriginCheck(address),
         )
-        yield service
+        try:
+            yield service
+        finally:
+            for event in held.values():  # a test that failed leaves no request that waits
+                event.set()
 
 
 def _free_port() -> int:

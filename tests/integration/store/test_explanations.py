@@ -17,6 +17,7 @@ from controlplane.loops.leases import LeaseExpiry
 from controlplane.loops.pending_reasons import PendingReasonRecorder
 from controlplane.store.dispatch import pending_reasons
 from controlplane.store.dispatch.cascades import PAGE, end_page
+from controlplane.store.dispatch.explanations import list_dispatches_page
 from shared.model.ids import ActionKey
 from shared.model.phases import Phase
 from shared.model.reports import Report
@@ -339,3 +340,25 @@ async def test_pending_reasons_survive_a_clock_that_is_set_back(store: Store) ->
         await pending_reasons.start(tx, full, NOW + timedelta(seconds=5))
         [there] = (await pending_reasons.list_there(tx)).values()
     assert there.began_at == NOW + timedelta(seconds=20)
+
+
+async def test_pending_actions_of_a_wide_run_are_listed_in_bounded_pages(
+    store: Store, operations: Operations
+) -> None:
+    run = await store.create(make_new_run())
+    await add_children(store.database, run, 30, ended=20)
+    pages: list[list[str]] = []
+    after = ""
+    while not pages or after:
+        async with store.database.for_org(ORG) as tx:
+            found, after = await list_dispatches_page(
+                tx, run, make_run_key(), after=after, most=4, examined=6
+            )
+        pages.append([each.action.name for each in found])
+    listed = [name for page in pages for name in page]
+    whole = await operations.explanations.list_pending(OPERATOR, make_run_key(), limit=200)
+    assert listed == [each.action.name for each in whole[0]]
+    assert len(listed) == len(set(listed)) == 11  # the root, and the ten that have not ended
+    assert whole[1] == ""
+    assert max(map(len, pages)) <= 4
+    assert [] in pages  # six that have ended
