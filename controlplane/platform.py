@@ -56,7 +56,7 @@ def make_platform(
     accounts, roles = ServiceAccounts(database, clock), Roles(database, clock)
     invitations, users = Invitations(database, clock), Users(database, clock)
     clusters = Clusters(database, clock)
-    sessions = Sessions(database, TokenFamilies(database, clock))
+    sessions = Sessions(database, clock, TokenFamilies(database, clock))
     served: Mapping[str, object] = {
         "ApiKeyService": ApiKeyService(accounts, public_url),
         "AuditService": AuditService(Audit(database)),

@@ -8,6 +8,11 @@ from controlplane.cli.calls import Column, Platform, read, time_of, with_platfor
 from controlplane.cli.tables import render_fields
 from controlplane.client.calls import Message
 
+
+def _program_of(session: Message) -> str:
+    return str(session.get("clientId") or session.get("browser") or "")
+
+
 _ORGS: Sequence[Column] = (
     ("ORG", read("name")),
     ("NAME", read("displayName")),
@@ -15,7 +20,7 @@ _ORGS: Sequence[Column] = (
 )
 _SESSIONS: Sequence[Column] = (
     ("SESSION", read("id")),
-    ("PROGRAM", read("clientId")),
+    ("PROGRAM OR BROWSER", _program_of),
     ("STARTED", time_of("createdAt")),
     ("LAST USED", time_of("usedAt")),
     ("ENDS", time_of("expiresAt")),

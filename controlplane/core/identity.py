@@ -220,6 +220,20 @@ class CreatedInvitation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A person's session in an org: of a program (``client_id``), or of a browser."""
+
+    id: UUID
+    user: UserId | None
+    client_id: str
+    browser: str
+    peer: str
+    created_at: datetime
+    used_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmailDomain:
     """Users with a verified address in ``domain`` may join with ``role``."""
 

@@ -1,12 +1,13 @@
-"""SessionService: lists and ends the logins of people by the SDK and command lines."""
+"""SessionService: lists and ends the sessions of people, of programs and of browsers."""
 
 from controlplane.api.platform.conventions import ListCall, parse_id, render_time
 from controlplane.core.callers import Caller
 from controlplane.core.credentials import CredentialKind
-from controlplane.core.identity import UserId, find_user_id
-from controlplane.core.oauth import LiveFamily
+from controlplane.core.identity import Session, UserId
 from controlplane.usecases.identity.sessions import Sessions
 from shared.idl.platform.v1 import session_pb2 as pb
+
+_KINDS = frozenset({CredentialKind.LOGIN, CredentialKind.BROWSER_SESSION})
 
 
 class SessionService:
@@ -35,21 +36,22 @@ def _parse_user(text: str) -> UserId | None:
     return UserId(parse_id(text, "user_id")) if text else None
 
 
-def _newest_first(live: LiveFamily) -> str:
+def _newest_first(session: Session) -> str:
     """Return a key that sorts the newest session first."""
-    microseconds = round(live.created_at.timestamp() * 1_000_000)
-    return f"{10**18 - microseconds:019}{live.family.id}"
+    microseconds = round(session.created_at.timestamp() * 1_000_000)
+    return f"{10**18 - microseconds:019}{session.id}"
 
 
-def _render(caller: Caller, live: LiveFamily) -> pb.Session:
-    family = live.family
+def _render(caller: Caller, session: Session) -> pb.Session:
     used = caller.credential
     return pb.Session(
-        id=str(family.id),
-        user_id=str(find_user_id(family.login.subject) or ""),
-        client_id=family.client_id,
-        created_at=render_time(live.created_at),
-        used_at=render_time(live.used_at),
-        expires_at=render_time(family.expires_at),
-        current=used is not None and (used.kind, used.id) == (CredentialKind.LOGIN, str(family.id)),
+        id=str(session.id),
+        user_id=str(session.user or ""),
+        client_id=session.client_id,
+        browser=session.browser,
+        peer=session.peer,
+        created_at=render_time(session.created_at),
+        used_at=render_time(session.used_at),
+        expires_at=render_time(session.expires_at),
+        current=used is not None and used.kind in _KINDS and used.id == str(session.id),
     )

@@ -7,9 +7,11 @@ import pytest
 from controlplane.core.oauth import Login
 from controlplane.core.roles import ADMIN, VIEWER
 from controlplane.store.identity import audit
+from controlplane.usecases.identity.browser_sessions import BrowserSessions
 from controlplane.usecases.token_families import TokenFamilies
 from shared.kit.clock import SystemClock
-from tests.integration.platform.world import Person, RefusedError, World
+from shared.model.ids import OrgName
+from tests.integration.platform.world import THEIRS, Person, RefusedError, World, log_in
 
 
 async def start(world: World, person: Person) -> str:
@@ -63,6 +65,41 @@ async def test_nothing_is_seen_or_ended_of_those_who_outrank_the_caller(world: W
         with pytest.raises(RefusedError, match="not found"):
             await world.eve.call("SessionService/RevokeSession", **request)
     assert await sessions(world.ada) == [session]
+
+
+async def test_browsers_are_listed_and_ended_in_the_org_that_they_have_chosen(
+    world: World,
+) -> None:
+    admin, bob = await world.join("admin", ADMIN), await world.join("bob", VIEWER)
+    browsers = BrowserSessions(world.database, SystemClock())
+
+    async def open_browser(org: OrgName) -> None:
+        await browsers.start(
+            await log_in(world.database, "bob"),
+            org=org,
+            provider=None,
+            peer="192.0.2.7",
+            browser="Firefox",
+            replaces=None,
+        )
+
+    await open_browser(bob.org)
+    await open_browser(THEIRS)
+    program = await start(world, bob)
+    listed = (await bob.call("SessionService/ListSessions"))["sessions"]
+    assert [(each["id"] == program, each.get("browser")) for each in listed] == [
+        (True, None),
+        (False, "Firefox"),
+    ]
+    browser = listed[1]["id"]
+    with pytest.raises(RefusedError, match="not found"):
+        await admin.call("SessionService/RevokeSession", id=browser)
+    await admin.call("SessionService/RevokeSession", id=browser, userId=bob.id)
+    records = await world.ada.call("AuditService/ListAuditRecords", action="session.end")
+    assert await sessions(bob) == [program]
+    assert [(each["actor"], each["target"]) for each in records["records"]] == [
+        (admin.subject, f"session:{browser}")
+    ]
 
 
 async def test_audit_records_are_filtered_and_chained(world: World) -> None:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$shared/idl/platform/v1/session.proto\x12\x12volary.platform.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd7\x01\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x11\n\tclient_id\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07used_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63urrent\x18\x07 \x01(\x08\"M\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"^\n\x14ListSessionsResponse\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.volary.platform.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"3\n\x14RevokeSessionRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"\x17\n\x15RevokeSessionResponse2\xd9\x01\n\x0eSessionService\x12\x61\n\x0cListSessions\x12\'.volary.platform.v1.ListSessionsRequest\x1a(.volary.platform.v1.ListSessionsResponse\x12\x64\n\rRevokeSession\x12(.volary.platform.v1.RevokeSessionRequest\x1a).volary.platform.v1.RevokeSessionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$shared/idl/platform/v1/session.proto\x12\x12volary.platform.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf6\x01\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x11\n\tclient_id\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07used_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63urrent\x18\x07 \x01(\x08\x12\x0f\n\x07\x62rowser\x18\x08 \x01(\t\x12\x0c\n\x04peer\x18\t \x01(\t\"M\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"^\n\x14ListSessionsResponse\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.volary.platform.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"3\n\x14RevokeSessionRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"\x17\n\x15RevokeSessionResponse2\xd9\x01\n\x0eSessionService\x12\x61\n\x0cListSessions\x12\'.volary.platform.v1.ListSessionsRequest\x1a(.volary.platform.v1.ListSessionsResponse\x12\x64\n\rRevokeSession\x12(.volary.platform.v1.RevokeSessionRequest\x1a).volary.platform.v1.RevokeSessionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,15 +33,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shared.idl.platform.v1.sess
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SESSION']._serialized_start=94
-  _globals['_SESSION']._serialized_end=309
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=311
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=388
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=390
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=484
-  _globals['_REVOKESESSIONREQUEST']._serialized_start=486
-  _globals['_REVOKESESSIONREQUEST']._serialized_end=537
-  _globals['_REVOKESESSIONRESPONSE']._serialized_start=539
-  _globals['_REVOKESESSIONRESPONSE']._serialized_end=562
-  _globals['_SESSIONSERVICE']._serialized_start=565
-  _globals['_SESSIONSERVICE']._serialized_end=782
+  _globals['_SESSION']._serialized_end=340
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=342
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=419
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=421
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=515
+  _globals['_REVOKESESSIONREQUEST']._serialized_start=517
+  _globals['_REVOKESESSIONREQUEST']._serialized_end=568
+  _globals['_REVOKESESSIONRESPONSE']._serialized_start=570
+  _globals['_REVOKESESSIONRESPONSE']._serialized_end=593
+  _globals['_SESSIONSERVICE']._serialized_start=596
+  _globals['_SESSIONSERVICE']._serialized_end=813
 # @@protoc_insertion_point(module_scope)
