@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 
+from controlplane.authn.authenticator import Authenticator
 from controlplane.core.signing import Grant, Method, SigningKey, SigningKeys, sign
 from controlplane.web.http_limits import HttpLimits
 from controlplane.web.tls import PortCertificate
@@ -51,7 +52,11 @@ async def put_blob(served: Served, path: str, body: bytes) -> str:
 
 @asynccontextmanager
 async def serve(
-    database_url: str, tmp_path: Path, *, limits: HttpLimits = LIMITS
+    database_url: str,
+    tmp_path: Path,
+    *,
+    limits: HttpLimits = LIMITS,
+    authn: Authenticator | None = None,
 ) -> AsyncIterator[Served]:
     files = make_files(tmp_path / "tls")
     certificate = PortCertificate(
@@ -59,7 +64,7 @@ async def serve(
     )
     blobs = tmp_path / "blobs"
     async with (
-        open_api(database_url, blobs, limits=limits, tls=certificate.context) as api,
+        open_api(database_url, blobs, limits=limits, authn=authn, tls=certificate.context) as api,
         running(certificate),
     ):
         yield Served(api, files, certificate)
