@@ -20,24 +20,37 @@ from shared.model.ids import (
     RunName,
 )
 
+# Each is looked up by full key (LIMIT): a join would read the leased dispatches of whole runs.
+_LEASED = """
+CROSS JOIN LATERAL (
+    SELECT d.org, d.run_id, d.action_id, d.attempt, d.lease_id FROM dispatches d
+    WHERE d.org = n.org AND d.action_id = n.action_id AND {running} LIMIT 1
+) d
+"""
+_IS_RUNNING = "d.lease_id = n.lease_id AND d.accepted_at IS NOT NULL AND d.stop_reason IS NULL"
+
 _RUNNING = f"""
 {given(action_id="uuid", lease_id="uuid")}
 SELECT d.action_id, d.attempt, d.lease_id, r.project, r.domain, r.run, a.name
-FROM n
-JOIN dispatches d ON d.org = n.org AND d.action_id = n.action_id AND d.lease_id = n.lease_id
-JOIN actions a ON a.org = d.org AND a.id = d.action_id
-JOIN runs r ON r.org = d.org AND r.run_id = d.run_id
-WHERE {unestimated("d.accepted_at IS NOT NULL AND d.stop_reason IS NULL{cluster}")}
+FROM n {_LEASED}
+CROSS JOIN LATERAL (
+    SELECT a.name FROM actions a WHERE a.org = d.org AND a.id = d.action_id LIMIT 1
+) a
+CROSS JOIN LATERAL (
+    SELECT r.project, r.domain, r.run FROM runs r
+    WHERE r.org = d.org AND r.run_id = d.run_id LIMIT 1
+) r
 """
-_FIND = statement(_RUNNING.format(cluster=""))
-_FIND_OF_CLUSTER = statement(_RUNNING.format(cluster=" AND d.cluster = :cluster"))
-
-_STILL_RUNNING = statement(f"""
+_FIND = statement(_RUNNING.format(running=unestimated(_IS_RUNNING)))
+_FIND_OF_CLUSTER = statement(
+    _RUNNING.format(running=unestimated(f"{_IS_RUNNING} AND d.cluster = :cluster"))
+)
+_STILL_RUNNING = statement(
+    f"""
 {given(org="text", action_id="uuid", lease_id="uuid")}
-SELECT d.org, d.lease_id FROM n
-JOIN dispatches d ON d.org = n.org AND d.action_id = n.action_id AND d.lease_id = n.lease_id
-WHERE {unestimated("d.accepted_at IS NOT NULL AND d.stop_reason IS NULL")}
-""")
+SELECT d.org, d.lease_id FROM n {_LEASED.format(running=unestimated(_IS_RUNNING))}
+"""
+)
 
 # A run names the run that started it, so the search goes up; a cycle cannot be, but ends too.
 _DESCENDS = statement("""

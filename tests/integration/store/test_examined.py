@@ -11,13 +11,13 @@ from sqlalchemy import text
 
 from controlplane.core.actions import NewAction
 from controlplane.store.database import open_database
-from controlplane.store.dispatch import dispatches, leases
+from controlplane.store.dispatch import dispatches, leases, running_attempts
 from controlplane.store.dispatch.cascades import end_page
 from controlplane.store.dispatch.timeouts import time_out
 from controlplane.store.resources import specs
 from controlplane.store.resources.actions import list_roots
 from shared.model.assignments import Assignment
-from shared.model.ids import ActionId, Digest, RunId
+from shared.model.ids import ActionId, AttemptId, Digest, LeaseId, RunId
 from shared.model.phases import Phase
 from tests.factories import (
     NOW,
@@ -123,6 +123,7 @@ async def run_and_end(store: Store, name: str, size: int) -> None:
     async with store.database.for_org(ORG) as tx:
         await dispatches.accept(tx, CLUSTER, kept, NOW)
         await dispatches.note_missing(tx, CLUSTER, [attempt.action for attempt, _ in kept])
+    await find_running(store, kept)
     await store.report(*(make_report(each, 1, Phase.RUNNING) for each in leased))
     [root] = [each for each in leased if each.parent is None]
     children = [each for each in leased if each.parent is not None]
@@ -146,6 +147,18 @@ async def run_and_end(store: Store, name: str, size: int) -> None:
     await add_children(store.database, run, size)
     await store.report(make_report(root, 2, Phase.SUCCEEDED))
     await end_cascade(store, run)
+
+
+async def find_running(store: Store, leases_: list[tuple[AttemptId, LeaseId]]) -> None:
+    """Find the attempts of these leases, which all run, in each of the ways."""
+    of_org = [(attempt.action, lease) for attempt, lease in leases_]
+    async with store.database.for_org(ORG) as tx:
+        for cluster in (None, CLUSTER):
+            found = await running_attempts.find_running(tx, of_org, cluster=cluster)
+            assert len(found) == len(leases_)
+    async with store.database.for_fleet("test") as fleet:
+        everywhere = [(ORG, action, lease) for action, lease in of_org]
+        assert len(await running_attempts.list_still_running(fleet, everywhere)) == len(leases_)
 
 
 async def abort_and_time_out(store: Store, name: str, size: int) -> None:
