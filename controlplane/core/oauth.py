@@ -59,11 +59,13 @@ class PublicClient:
 
     id: str
     title: str  # shown to the person who allows it
+    takes_errors: bool = False  # its local server has a page for errors; the SDK's waits for ever
 
 
 FLYTE = PublicClient("flyte", "The Flyte command line or SDK")
 PUBLIC_CLIENTS: Mapping[str, PublicClient] = {
-    client.id: client for client in (FLYTE, PublicClient("volary", "The Volary command line"))
+    client.id: client
+    for client in (FLYTE, PublicClient("volary", "The Volary command line", takes_errors=True))
 }
 
 

@@ -5,16 +5,18 @@ Nothing is done for a person without a form that they sent: it carries the token
 and comes from a page of this service.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 from authlib.oauth2 import OAuth2Error
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from controlplane.core.errors import NotFoundError, UnavailableError
-from controlplane.core.oauth import AUTHORIZE
+from controlplane.core.oauth import AUTHORIZE, PUBLIC_CLIENTS
 from controlplane.oauth import pages
 from controlplane.oauth.endpoints import peer_of
 from controlplane.oauth.greenlets import run_in_greenlet
@@ -73,9 +75,7 @@ class LoginPages:
                 return pages.consent_page(signed_in, parameters["client_id"], here)
             decision = await _read_decision(request, signed_in)
             if decision != "allow":
-                return pages.message_page(
-                    "Not allowed", "You can close this page, and stop the command (Ctrl-C)."
-                )
+                return _deny(parameters)
             return await run_in_greenlet(self._grant, asked, signed_in, grant)
         except BadRequestError as error:
             return pages.error_page(str(error))
@@ -147,6 +147,21 @@ async def _read_decision(request: Request, signed_in: SignedIn) -> str:
     form = await read_form(request)
     require_own_form(request, form, signed_in.csrf_token, signed_in.login.subject)
     return form.get("decision", "")
+
+
+def _deny(parameters: Mapping[str, str]) -> Response:
+    """Tell the program that it is not allowed, if it takes errors; its address was checked."""
+    if not PUBLIC_CLIENTS[parameters["client_id"]].takes_errors:
+        return pages.message_page(
+            "Not allowed", "You can close this page, and stop the command (Ctrl-C)."
+        )
+    query = urlencode({
+        "error": "access_denied",
+        "error_description": "it was not allowed in the browser",
+        "state": parameters.get("state", ""),
+    })  # fmt: skip
+    address = f"{parameters['redirect_uri']}?{query}"
+    return RedirectResponse(address, HTTPStatus.SEE_OTHER, headers={"cache-control": "no-store"})
 
 
 def _describe(error: OAuth2Error) -> str:

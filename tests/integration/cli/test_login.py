@@ -49,6 +49,13 @@ async def test_login_in_a_browser_is_kept_for_the_next_commands(
         assert secret not in done.out + done.err
 
 
+async def test_login_that_is_denied_ends_with_a_sentence(service: Service, person: Person) -> None:
+    done = await person.log_in(service.address, decision="deny")
+    assert done.code == 1
+    assert "the login failed: it was not allowed in the browser" in done.err
+    assert not person.config.exists()
+
+
 async def test_machine_without_a_browser_shows_a_code_instead(
     service: Service, person: Person
 ) -> None:

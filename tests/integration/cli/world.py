@@ -67,11 +67,11 @@ class Person:
     async def run(self, *arguments: str, **environment: str) -> Done:
         return await finish(await self.start(*arguments, **environment))
 
-    async def log_in(self, url: str, *options: str) -> Done:
-        """Log in as Ada in a browser that allows everything."""
+    async def log_in(self, url: str, *options: str, decision: str = "allow") -> Done:
+        """Log in as Ada in a browser, who allows or denies it."""
         return await self.run(
             *("login", url, "--ca-file", str(self.authority), *options),
-            BROWSER=f"{sys.executable} -m tests.integration.oauth.browser %s &",
+            BROWSER=f"{sys.executable} -m tests.integration.oauth.browser %s {decision} &",
             SSL_CERT_FILE=str(self.authority),
         )
 

@@ -1,7 +1,8 @@
 """
-Plays a person's browser for the SDK's PKCE login: logs in as Ada, and allows the program.
+Plays a person's browser for a login by PKCE: logs in as Ada, and allows or denies the program.
 
-Run as ``python -m tests.integration.oauth.browser ADDRESS``; SSL_CERT_FILE names the authority.
+Run as ``python -m tests.integration.oauth.browser ADDRESS [deny]``; SSL_CERT_FILE names the
+authority.
 """
 
 import html
@@ -12,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 
-def main(address: str) -> None:
+def main(address: str, decision: str = "allow") -> None:
     with httpx.Client() as browser:
         login = browser.get(address)
         [return_to] = parse_qs(urlsplit(login.headers["location"]).query)["return_to"]
@@ -22,13 +23,13 @@ def main(address: str) -> None:
         page = browser.get(origin + entered.headers["location"])
         [action] = re.findall(r'<form method="post" action="([^"]*)"', page.text)
         fields = dict(re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', page.text))
-        allowed = browser.post(
+        decided = browser.post(
             origin + html.unescape(action),
-            data={**fields, "decision": "allow"},
+            data={**fields, "decision": decision},
             headers={"sec-fetch-site": "same-origin"},
         )
-        browser.get(allowed.headers["location"])
+        browser.get(decided.headers["location"])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -68,6 +68,17 @@ async def test_program_that_is_not_allowed_gets_no_redirect(client: Client) -> N
     assert "location" not in answer.headers
 
 
+async def test_volary_command_that_is_not_allowed_gets_the_error_at_its_own_address(
+    client: Client,
+) -> None:
+    client.http.cookies.set("person", "ada")
+    answer = await client.allow(await client.authorize(client_id="volary"), "deny")
+    address = urlsplit(answer.headers["location"])
+    assert address._replace(query="").geturl() == CALLBACK
+    assert parse_qs(address.query)["error"] == ["access_denied"]
+    assert parse_qs(address.query)["state"] == ["the-state"]
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
