@@ -23,6 +23,10 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "controlplane": ("programs:controlplane", "Run the hosted control plane."),
     "email-domain": ("members:email_domain", "Let people of an e-mail domain join the org."),
     "explain": ("explanations:explain", "Explain the state of a run or an action."),
+    "identity-provider": (
+        "identity_providers:identity_provider",
+        "Configure the identity providers at which people log in.",
+    ),
     "invitation": ("members:invitation", "Invite people to the org, by a link."),
     "login": ("logins:login", "Log in to a control plane."),
     "logout": ("logins:logout", "End a login."),

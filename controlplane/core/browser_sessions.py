@@ -31,7 +31,7 @@ LOGIN, START, CALLBACK, LOGOUT = "/login", "/login/start", "/login/callback", "/
 ORGS, SESSIONS = "/orgs", "/sessions"
 HOME = ORGS
 
-_PATH = re.compile(r"/(?![/\\])[\x21\x23-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a\x7e]*")
+_PATH = re.compile(r"/(?![/\\])[\x21\x24-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a\x7e]*")
 _MAX_PATH = 2_000
 
 

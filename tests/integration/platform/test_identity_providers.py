@@ -105,3 +105,19 @@ async def test_bad_setting_of_a_provider_is_an_invalid_argument(
     with pytest.raises(RefusedError) as refused:
         await create(world, **{field: value})
     assert refused.value.code == "invalid_argument"
+
+
+async def test_provider_with_groups_needs_all_that_is_bound_to_groups(world: World) -> None:
+    """A provider names who is in a group, so its configuration could make one an owner."""
+    await world.ada.call(
+        "RoleBindingService/CreateRoleBinding", principal={"group": "owners"}, role="owner"
+    )
+    permissions = ["identity_provider:read", "identity_provider:write"]
+    await world.ada.call("RoleService/CreateRole", name="logins", permissions=permissions)
+    bob = await world.join("bob", "logins")
+    request = {"name": "Login", "issuer": "https://bob.example", "clientId": "volary"}
+    with pytest.raises(RefusedError, match="cannot grant or take away what it lacks"):
+        await bob.call(
+            "IdentityProviderService/CreateIdentityProvider", **request, groupsClaim="groups"
+        )
+    await bob.call("IdentityProviderService/CreateIdentityProvider", **request)
