@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.authn.login_settings import AuthMode
 from controlplane.settings import LogFormat, Settings
 from tests.integration.charts.values import CONTROL_PLANE, put
 from tests.servers.helm import Helm, HelmError
@@ -15,11 +16,12 @@ SECRETS = {
     "VOLARY_DATABASE_URL": "postgresql://volary:secret@db.example.com:5432/volary",
     "VOLARY_BLOB_SIGNING_KEY": "k" * 32,
     "VOLARY_CLUSTER_TOKEN": "t" * 20,
+    "VOLARY_SEALING_KEY": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=",
     "VOLARY_S3_ACCESS_KEY": "access",
     "VOLARY_S3_SECRET_KEY": "secret",
 }
 
-VALUE_SETS = {
+VALUE_SETS: Mapping[str, Mapping[str, Any]] = {
     "fewest": {},
     "a store that is not Amazon's": {
         "blobs__s3": {
@@ -63,6 +65,11 @@ VALUE_SETS = {
         }
     },
     "one replica": {"replicas": 1},
+    "logins": {
+        "tls": {"existingSecret": "volary-tls"},
+        "linkTls": {"existingSecret": "link-tls"},
+        "front__containers": [],
+    },
 }
 
 
@@ -87,7 +94,9 @@ def test_a_set_of_values_passes_the_linter_and_is_taken_by_the_control_plane(
     environment = dict(find(objects, "ConfigMap")["data"])
     environment |= {each["name"]: SECRETS[each["name"]] for each in container_of(objects)["env"]}
     settings = Settings.from_environment(environment)
-    assert settings.listeners.host == "127.0.0.1"
+    has_logins = settings.logins.mode is AuthMode.OIDC
+    assert has_logins == ("tls" in changes)
+    assert settings.listeners.host == ("0.0.0.0" if has_logins else "127.0.0.1")  # noqa: S104
     assert settings.log.format is LogFormat.JSON
 
 
@@ -98,6 +107,10 @@ REFUSED = {
     "no bucket": ({"blobs__base": ""}, "/blobs/base"),
     "a bucket that is none": ({"blobs__base": "bucket"}, "/blobs/base"),
     "nobody in front": ({"front__containers": []}, "/front/containers"),
+    "logins without TLS on the link": (
+        {"tls": {"existingSecret": "volary-tls"}, "front__containers": []},
+        "/linkTls/existingSecret",
+    ),
     "a front that is no container": ({"front__containers": [{"name": "a"}]}, "image"),
     "an ingress without a host": ({"ingress__enabled": True}, "/ingress/host"),
     "a gateway without a parent": ({"gateway__enabled": True}, "/gateway/parentRefs"),
@@ -139,6 +152,22 @@ def test_the_service_leads_to_the_front_alone(helm: Helm) -> None:
     assert {each["name"]: each["targetPort"] for each in ports} == {"http": 9443, "link": 9444}
     policy = find(objects, "NetworkPolicy")["spec"]
     assert policy["ingress"] == [{"ports": [{"port": 9443}, {"port": 9444}]}]
+
+
+def test_port_with_tls_is_reached_without_a_front(helm: Helm) -> None:
+    objects = helm.template(CHART, put(CONTROL_PLANE, **VALUE_SETS["logins"]))
+    pod = find(objects, "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    ports = {each["name"]: each["targetPort"] for each in find(objects, "Service")["spec"]["ports"]}
+    assert ports == {"http": 8100, "link": 8101, "enrolment": 8102}
+    policy = find(objects, "NetworkPolicy")["spec"]["ingress"][0]["ports"]
+    assert {each["port"] for each in policy} == {8100, 8101, 8102}
+    files = find(objects, "ConfigMap")["data"]
+    mount = next(each for each in container["volumeMounts"] if each["name"] == "tls")
+    assert files["VOLARY_TLS_CERT_FILE"] == f"{mount['mountPath']}/tls.crt"
+    probe = container["readinessProbe"]["exec"]["command"][-1]
+    assert "HTTPSConnection" in probe
+    compile(probe, "probe", "exec")
 
 
 def test_link_with_tls_is_reached_past_the_front(helm: Helm) -> None:

@@ -58,8 +58,14 @@ exec:
     - python3
     - -ISc
     - |
+      {{- if index . 1 }}
+      import http.client, ssl
+      unchecked = ssl._create_unverified_context()
+      asking = http.client.HTTPSConnection("127.0.0.1", 8100, timeout=4, context=unchecked)
+      {{- else }}
       import http.client
       asking = http.client.HTTPConnection("127.0.0.1", 8100, timeout=4)
-      asking.request("GET", {{ . | quote }})
+      {{- end }}
+      asking.request("GET", {{ index . 0 | quote }})
       raise SystemExit(asking.getresponse().status != 200)
 {{- end -}}
