@@ -13,7 +13,9 @@ import pytest
 from playwright.async_api import Page
 
 from tests.browsers import chromium, person_at
+from tests.integration.cli.world import Person, finish, read_until
 from tests.programs import free_ports
+from tests.running import until
 from tests.servers import volary
 
 _ROOT = Path(__file__).parents[2]
@@ -113,3 +115,42 @@ async def test_owner_runs_a_workflow_that_the_browser_allowed(
     await page.context.clear_cookies()
     await page.goto(f"https://{up.endpoint}{found[1]}")
     assert page.url.startswith(f"https://{up.endpoint}/login?next=")
+
+
+async def test_owner_logs_in_the_volary_command_and_ends_its_session(
+    up: volary.VolaryUp, page: Page, tmp_path: Path
+) -> None:
+    """Our own command line: PKCE in a real browser, then commands over the platform API."""
+    person = Person(tmp_path / "home", up.data / "tls/ca.crt")
+    url = f"https://{up.endpoint}"
+    process = await person.start(
+        "login", url, "--ca-file", str(person.authority), BROWSER="true %s"
+    )
+    shown = await read_until(process, r"code_challenge_method=S256\s")
+    opened = re.search(r"https://\S+/oauth2/authorize\S+", shown)
+    assert opened is not None, shown
+    await page.goto(opened[0])
+    assert "The Volary command line" in await page.inner_text("main")
+    await page.get_by_role("button", name="Allow").click()
+    await page.wait_for_url(re.compile(r"http://localhost:\d+/callback"))
+    assert "Logged in" in await page.inner_text("body")
+    done = await finish(process)
+    assert done.code == 0, done.err
+
+    as_json = ("--output", "json")
+    who = (await person.run("whoami", *as_json)).json
+    assert (who["url"], who["org"]) == (url, "local")
+    members = (await person.run("member", "list", "--role", "owner", *as_json)).json["members"]
+    assert f"user:{members[0]['userId']}" == who["subject"]
+    clusters = (await person.run("cluster", "list", *as_json)).json["clusters"]
+    assert [each["name"] for each in clusters] == ["local"]
+
+    sessions = (await person.run("session", "list", *as_json)).json["sessions"]
+    [own] = [each for each in sessions if each.get("current")]
+    assert own["clientId"] == "volary"
+    assert (await person.run("session", "revoke", own["id"], "--yes")).code == 0
+
+    async def has_ended() -> bool:
+        return (await person.run("whoami")).code == 4
+
+    await until(has_ended, "the session has ended")
