@@ -239,6 +239,7 @@ async def serve(settings: Settings, *, ready: Callable[[], None] = lambda: None)
             agent_sessions,
             clock,
             api_endpoint=endpoint_of(settings.listeners.public_url),
+            ca_file=settings.listeners.link_tls.ca_file,
         ),
         enrolment_port=settings.listeners.link_tls.enrolment_port,
     )

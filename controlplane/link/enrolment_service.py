@@ -1,12 +1,15 @@
 """EnrolmentService: gives an agent its first certificate for a join token, and later ones."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
+from cryptography import x509
 
 from controlplane.core.errors import RequestError, UnauthenticatedError, UnavailableError
 from controlplane.link.credentials import authenticate, read_peer
@@ -29,6 +32,17 @@ HOLD_SECONDS = 5.0
 MOST_WAITING = 500
 MAX_TOKEN_CHARACTERS = 200
 ASK_AGAIN_MS = 5_000
+MAX_BUNDLE_BYTES = 64 * 1024
+
+
+def read_bundle(path: Path) -> bytes:
+    """Read PEM certificates; OSError, ValueError."""
+    with path.open("rb") as file:
+        bundle = file.read(MAX_BUNDLE_BYTES + 1)
+    if len(bundle) > MAX_BUNDLE_BYTES:
+        raise ValueError(f"it has more than {MAX_BUNDLE_BYTES} bytes")
+    x509.load_pem_x509_certificates(bundle)
+    return bundle
 
 
 class Enrolling:
@@ -47,12 +61,15 @@ class Enrolling:
         clock: Clock,
         *,
         api_endpoint: str,
+        ca_file: Path | None = None,
     ) -> None:
+        """``ca_file``: CA certificates for agents, by which they verify the link."""
         self._enrolments = enrolments
         self._identities = identities
         self._sessions = sessions
         self._clock = clock
         self._api_endpoint = api_endpoint
+        self._ca_file = ca_file
         self._admission = AdmissionLimiter(AT_ONCE, hold_at_most=HOLD_SECONDS)
 
     async def Enrol(  # noqa: N802  # gRPC's name
@@ -75,6 +92,7 @@ class Enrolling:
                 cluster=enrolled.cluster,
                 server_time_us=to_us(self._clock.now()),
                 api_endpoint=self._api_endpoint,
+                ca_bundle=await self._read_ca_bundle(),
             )
             if enrolled.certificate is None:
                 reply.waiting.key = enrolled.key
@@ -98,8 +116,20 @@ class Enrolling:
                     pem=certificate.pem.encode(), expires_at_us=to_us(certificate.expires_at)
                 ),
                 server_time_us=to_us(self._clock.now()),
+                ca_bundle=await self._read_ca_bundle(),
             )
         raise AssertionError("a failed call is aborted")
+
+    async def _read_ca_bundle(self) -> bytes:
+        """Return the CA certificates for agents; b"" if there are none, or they cannot be used."""
+        if self._ca_file is None:
+            return b""
+        try:
+            return await asyncio.to_thread(read_bundle, self._ca_file)
+        except (OSError, ValueError) as error:
+            fields = {"file": str(self._ca_file), "error": str(error)}
+            log.error("CA certificates for agents not read", extra=fields)  # noqa: TRY400
+            return b""
 
     @asynccontextmanager
     async def _answering(self, context: Any) -> AsyncIterator[None]:

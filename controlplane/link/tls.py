@@ -47,6 +47,10 @@ class LinkTls:
             registry=metrics,
         ).set_function(lambda: self._files.failed_reloads)
 
+    def is_showing(self, certificate: bytes) -> bool:
+        """Return whether new connections are shown this certificate chain (PEM)."""
+        return self._files.pair.certificate == certificate
+
     async def run(self) -> None:
         """Read the files again when they change, until cancelled."""
         await self._files.run()

@@ -26,6 +26,15 @@ class LinkTlsSettings:
         "PEM file with the key of that certificate, without a password.",
         default=None,
     )
+    ca_file: Path | None = setting(
+        "VOLARY_LINK_CA_FILE",
+        path(),
+        "PEM file with the CA certificates by which agents verify the link, if they are private ones; "
+        "several while one replaces another. Agents get them when they enrol and at each renewal, "
+        "once a day: add a new one a day before `VOLARY_LINK_TLS_CERT_FILE` needs it.",
+        default=None,
+        default_text="agents trust their `VOLARY_AGENT_CA_FILE`, or the system's",
+    )
     host: str | None = setting(
         "VOLARY_LINK_HOST",
         kinds.text(253, metavar="HOST"),

@@ -37,6 +37,8 @@ async def check_replicas(settings: Settings, clock: Clock) -> Answers:
     own = await check_identity(settings, clock)
     if own.credential is None:
         return Answers(results=own.results, probed=None)
+    if roots := own.credential.roots():
+        ca = f"{ca or ''}\n{roots.decode()}"
     async with asyncio.TaskGroup() as tasks:
         asked = [
             tasks.create_task(_check_replica(settings, own.credential, address, ca, clock))

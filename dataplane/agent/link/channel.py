@@ -47,6 +47,9 @@ class Credential(Protocol):
     def key_pair(self) -> tuple[bytes, bytes] | None:
         """Return the client's key and certificate chain, PEM; None without a certificate."""
 
+    def roots(self) -> bytes:
+        """Return CA certificates (PEM) that the control plane gave, to trust beside the file's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
@@ -68,6 +71,9 @@ class Token:
 
     def key_pair(self) -> None:
         return None
+
+    def roots(self) -> bytes:
+        return b""
 
 
 def is_loopback(address: str) -> bool:
@@ -97,13 +103,13 @@ def open_channel(
     pair = None if credential is None else credential.key_pair()
     if not encrypts and pair is None and ca_file is None and is_loopback(address):
         return grpc.aio.insecure_channel(address, options=_OPTIONS)
-    roots = None
+    roots = b"" if credential is None else credential.roots()
     if ca_file is not None:
         try:
-            roots = ca_file.read_bytes()
+            roots = ca_file.read_bytes() + b"\n" + roots
         except OSError as error:
             raise DialError(f"the CA file {ca_file} cannot be read; check --ca-file") from error
     key, chain = pair or (None, None)
     return grpc.aio.secure_channel(
-        address, grpc.ssl_channel_credentials(roots, key, chain), options=_OPTIONS
+        address, grpc.ssl_channel_credentials(roots or None, key, chain), options=_OPTIONS
     )

@@ -135,6 +135,7 @@ class Enrolment:
             org=reply.org,
             cluster=reply.cluster,
             api_endpoint=reply.api_endpoint,
+            ca_bundle=reply.ca_bundle,
             certificates=(parse_certificate(document.pending_key, reply.certificate.pem),),
             token_digest=_digest(token),
         )

@@ -58,6 +58,7 @@ class Document:
     org: str = ""
     cluster: str = ""
     api_endpoint: str = ""  # host:port of the control plane's API
+    ca_bundle: bytes = b""  # CA certificates (PEM) of the link, as the control plane gave them
     certificates: tuple[HeldCertificate, ...] = ()
     token_digest: bytes = b""  # of the join token that gave the identity
     pending_key: SecretBytes = field(default_factory=lambda: SecretBytes(b""))
@@ -98,16 +99,24 @@ class Identity:
     def key_pair(self) -> tuple[bytes, bytes] | None:
         return self._chosen.key.reveal(), self._chosen.chain
 
+    def roots(self) -> bytes:
+        return self._document.ca_bundle
+
     async def confirm(self) -> None:
         """Drop the other certificate: the control plane has welcomed the agent with this one."""
         self._refused.clear()
         if len(self._document.certificates) > 1:
             await self._save(replace(self._document, certificates=(self._chosen,)))
 
-    async def add(self, key: SecretBytes, chain: bytes) -> None:
-        """Store a renewed certificate beside the current one, and use it from now on."""
+    async def add(self, key: SecretBytes, chain: bytes, ca_bundle: bytes = b"") -> None:
+        """
+        Store a renewed certificate beside the current one, and use it from now on.
+
+        ``ca_bundle``: CA certificates of the link from now on; b"": as before.
+        """
         renewed = parse_certificate(key, chain)
-        await self._save(replace(self._document, certificates=(renewed, self._chosen)))
+        document = replace(self._document, certificates=(renewed, self._chosen))
+        await self._save(replace(document, ca_bundle=ca_bundle) if ca_bundle else document)
         self._chosen = renewed
 
     def try_another(self, *, is_refused: bool) -> bool:
@@ -175,6 +184,7 @@ def render_document(document: Document) -> bytes:
         "org": document.org,
         "cluster": document.cluster,
         "api_endpoint": document.api_endpoint,
+        "ca_bundle": document.ca_bundle.decode(),
         "certificates": [
             {"key": each.key.reveal().decode(), "chain": each.chain.decode()}
             for each in document.certificates
@@ -194,6 +204,7 @@ def parse_document(raw: bytes, place: str) -> Document:
             org=content["org"],
             cluster=content["cluster"],
             api_endpoint=content["api_endpoint"],
+            ca_bundle=content.get("ca_bundle", "").encode(),
             certificates=tuple(
                 parse_certificate(SecretBytes(each["key"].encode()), each["chain"].encode())
                 for each in content["certificates"]

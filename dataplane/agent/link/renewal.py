@@ -66,7 +66,7 @@ class Renewal:
             enrolment_pb2.RenewRequest(signing_request=make_request(key)),
             timeout=_TIMEOUT.total_seconds(),
         )
-        await self.identity.add(key, reply.certificate.pem)
+        await self.identity.add(key, reply.certificate.pem, reply.ca_bundle)
         self._renewed_at = asyncio.get_running_loop().time()
         logger.info("certificate renewed", extra={"serial": self.identity.chosen.serial})
 

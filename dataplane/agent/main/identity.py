@@ -65,6 +65,9 @@ class SharedIdentity:
     def key_pair(self) -> tuple[bytes, bytes] | None:
         return self._current().key_pair()
 
+    def roots(self) -> bytes:
+        return self._current().roots()
+
     async def lead(self) -> Credential:
         """Return the credential of this replica, which leads from now on; it may enrol."""
         if self._settings.token_file is not None:

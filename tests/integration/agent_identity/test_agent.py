@@ -25,6 +25,7 @@ from dataplane.agent.link.identity import Identity, IdentityError
 from dataplane.agent.link.identity_file import IdentityFile
 from dataplane.agent.link.renewal import Renewal
 from dataplane.agent.link.secrets import SecretsClient
+from shared.kit.certificates import issue, make_authority
 from shared.kit.clock import Clock, SystemClock
 from shared.kit.wakeup import Wakeup
 from shared.model.ids import ClusterName
@@ -245,6 +246,32 @@ async def test_agent_tries_both_certificates_after_it_died_between_two_steps(hom
     restored = await home.enrolment().open()
     with pytest.raises(RefusedError, match="key was copied, or a backup"):
         await home.connection(restored, IdleHandler()).run()
+
+
+async def test_agent_has_the_links_new_authority_before_it_is_needed(
+    home: Home,
+    authority: Authority,
+) -> None:
+    identity = await home.join()
+    assert identity.roots() == b""
+    now, lasts = SystemClock().now(), timedelta(hours=1)
+    later = make_authority("a later authority", now, lasts=lasts)
+    bundle = home.replica.trust.with_name("bundle.crt")
+    async with home.connected(identity), _channel(home, identity) as channel:
+        renewal = Renewal(identity, SystemClock())
+        bundle.write_bytes(b"not a certificate")  # it is logged, and no agent gets it
+        await renewal._renew(channel)
+        assert identity.roots() == b""
+    bundle.write_bytes(authority.certificate.read_bytes() + later.certificate)
+    async with home.connected(identity), _channel(home, identity) as channel:
+        await renewal._renew(channel)
+    assert identity.roots() == bundle.read_bytes()
+    shown = issue(later, "the link", ["127.0.0.1"], now, lasts=lasts).pair
+    for new, old in ((shown.certificate, "link.crt"), (shown.key, "link.key")):
+        home.replica.trust.with_name(old).write_bytes(new)
+    await until(lambda: home.replica.tls.is_showing(shown.certificate), "the new one")
+    async with home.connected(await home.enrolment().open()):  # its --ca-file has the old one only
+        pass
 
 
 async def test_revoked_agent_ends_with_the_remedy_and_enrols_again_with_a_new_token(

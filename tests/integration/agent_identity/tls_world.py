@@ -157,7 +157,14 @@ async def replica_serving(
     secrets = Secrets(
         database, clock, SecretKeys([AesKey(SecretBytes(b"k" * 32))]), lambda _: set()
     )
-    enrolling = Enrolling(enrolments, identities, sessions, clock, api_endpoint=API)
+    enrolling = Enrolling(
+        enrolments,
+        identities,
+        sessions,
+        clock,
+        api_endpoint=API,
+        ca_file=trust.with_name("bundle.crt"),
+    )
     server = LinkServer(
         service,
         Probes(sessions, clock, blob_base="file:///blobs"),

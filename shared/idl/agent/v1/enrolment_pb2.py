@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#shared/idl/agent/v1/enrolment.proto\x12\x0fvolary.agent.v1\"M\n\x0c\x45nrolRequest\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12\x17\n\x0fsigning_request\x18\x02 \x01(\x0c\x12\x10\n\x08software\x18\x03 \x01(\t\"\xc4\x01\n\nEnrolReply\x12\x33\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\x1c.volary.agent.v1.CertificateH\x00\x12+\n\x07waiting\x18\x02 \x01(\x0b\x32\x18.volary.agent.v1.WaitingH\x00\x12\x0b\n\x03org\x18\x03 \x01(\t\x12\x0f\n\x07\x63luster\x18\x04 \x01(\t\x12\x16\n\x0eserver_time_us\x18\x05 \x01(\x03\x12\x14\n\x0c\x61pi_endpoint\x18\x06 \x01(\tB\x08\n\x06result\".\n\x07Waiting\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x16\n\x0e\x61gain_after_ms\x18\x02 \x01(\r\"1\n\x0b\x43\x65rtificate\x12\x0b\n\x03pem\x18\x01 \x01(\x0c\x12\x15\n\rexpires_at_us\x18\x02 \x01(\x03\"\'\n\x0cRenewRequest\x12\x17\n\x0fsigning_request\x18\x01 \x01(\x0c\"W\n\nRenewReply\x12\x31\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\x1c.volary.agent.v1.Certificate\x12\x16\n\x0eserver_time_us\x18\x02 \x01(\x03\x32\x9c\x01\n\x10\x45nrolmentService\x12\x43\n\x05\x45nrol\x12\x1d.volary.agent.v1.EnrolRequest\x1a\x1b.volary.agent.v1.EnrolReply\x12\x43\n\x05Renew\x12\x1d.volary.agent.v1.RenewRequest\x1a\x1b.volary.agent.v1.RenewReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#shared/idl/agent/v1/enrolment.proto\x12\x0fvolary.agent.v1\"M\n\x0c\x45nrolRequest\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12\x17\n\x0fsigning_request\x18\x02 \x01(\x0c\x12\x10\n\x08software\x18\x03 \x01(\t\"\xd7\x01\n\nEnrolReply\x12\x33\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\x1c.volary.agent.v1.CertificateH\x00\x12+\n\x07waiting\x18\x02 \x01(\x0b\x32\x18.volary.agent.v1.WaitingH\x00\x12\x0b\n\x03org\x18\x03 \x01(\t\x12\x0f\n\x07\x63luster\x18\x04 \x01(\t\x12\x16\n\x0eserver_time_us\x18\x05 \x01(\x03\x12\x14\n\x0c\x61pi_endpoint\x18\x06 \x01(\t\x12\x11\n\tca_bundle\x18\x07 \x01(\x0c\x42\x08\n\x06result\".\n\x07Waiting\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x16\n\x0e\x61gain_after_ms\x18\x02 \x01(\r\"1\n\x0b\x43\x65rtificate\x12\x0b\n\x03pem\x18\x01 \x01(\x0c\x12\x15\n\rexpires_at_us\x18\x02 \x01(\x03\"\'\n\x0cRenewRequest\x12\x17\n\x0fsigning_request\x18\x01 \x01(\x0c\"j\n\nRenewReply\x12\x31\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\x1c.volary.agent.v1.Certificate\x12\x16\n\x0eserver_time_us\x18\x02 \x01(\x03\x12\x11\n\tca_bundle\x18\x03 \x01(\x0c\x32\x9c\x01\n\x10\x45nrolmentService\x12\x43\n\x05\x45nrol\x12\x1d.volary.agent.v1.EnrolRequest\x1a\x1b.volary.agent.v1.EnrolReply\x12\x43\n\x05Renew\x12\x1d.volary.agent.v1.RenewRequest\x1a\x1b.volary.agent.v1.RenewReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENROLREQUEST']._serialized_start=56
   _globals['_ENROLREQUEST']._serialized_end=133
   _globals['_ENROLREPLY']._serialized_start=136
-  _globals['_ENROLREPLY']._serialized_end=332
-  _globals['_WAITING']._serialized_start=334
-  _globals['_WAITING']._serialized_end=380
-  _globals['_CERTIFICATE']._serialized_start=382
-  _globals['_CERTIFICATE']._serialized_end=431
-  _globals['_RENEWREQUEST']._serialized_start=433
-  _globals['_RENEWREQUEST']._serialized_end=472
-  _globals['_RENEWREPLY']._serialized_start=474
-  _globals['_RENEWREPLY']._serialized_end=561
-  _globals['_ENROLMENTSERVICE']._serialized_start=564
-  _globals['_ENROLMENTSERVICE']._serialized_end=720
+  _globals['_ENROLREPLY']._serialized_end=351
+  _globals['_WAITING']._serialized_start=353
+  _globals['_WAITING']._serialized_end=399
+  _globals['_CERTIFICATE']._serialized_start=401
+  _globals['_CERTIFICATE']._serialized_end=450
+  _globals['_RENEWREQUEST']._serialized_start=452
+  _globals['_RENEWREQUEST']._serialized_end=491
+  _globals['_RENEWREPLY']._serialized_start=493
+  _globals['_RENEWREPLY']._serialized_end=599
+  _globals['_ENROLMENTSERVICE']._serialized_start=602
+  _globals['_ENROLMENTSERVICE']._serialized_end=758
 # @@protoc_insertion_point(module_scope)

@@ -16,20 +16,22 @@ class EnrolRequest(_message.Message):
     def __init__(self, join_token: _Optional[str] = ..., signing_request: _Optional[bytes] = ..., software: _Optional[str] = ...) -> None: ...
 
 class EnrolReply(_message.Message):
-    __slots__ = ("certificate", "waiting", "org", "cluster", "server_time_us", "api_endpoint")
+    __slots__ = ("certificate", "waiting", "org", "cluster", "server_time_us", "api_endpoint", "ca_bundle")
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
     ORG_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     SERVER_TIME_US_FIELD_NUMBER: _ClassVar[int]
     API_ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    CA_BUNDLE_FIELD_NUMBER: _ClassVar[int]
     certificate: Certificate
     waiting: Waiting
     org: str
     cluster: str
     server_time_us: int
     api_endpoint: str
-    def __init__(self, certificate: _Optional[_Union[Certificate, _Mapping]] = ..., waiting: _Optional[_Union[Waiting, _Mapping]] = ..., org: _Optional[str] = ..., cluster: _Optional[str] = ..., server_time_us: _Optional[int] = ..., api_endpoint: _Optional[str] = ...) -> None: ...
+    ca_bundle: bytes
+    def __init__(self, certificate: _Optional[_Union[Certificate, _Mapping]] = ..., waiting: _Optional[_Union[Waiting, _Mapping]] = ..., org: _Optional[str] = ..., cluster: _Optional[str] = ..., server_time_us: _Optional[int] = ..., api_endpoint: _Optional[str] = ..., ca_bundle: _Optional[bytes] = ...) -> None: ...
 
 class Waiting(_message.Message):
     __slots__ = ("key", "again_after_ms")
@@ -54,9 +56,11 @@ class RenewRequest(_message.Message):
     def __init__(self, signing_request: _Optional[bytes] = ...) -> None: ...
 
 class RenewReply(_message.Message):
-    __slots__ = ("certificate", "server_time_us")
+    __slots__ = ("certificate", "server_time_us", "ca_bundle")
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     SERVER_TIME_US_FIELD_NUMBER: _ClassVar[int]
+    CA_BUNDLE_FIELD_NUMBER: _ClassVar[int]
     certificate: Certificate
     server_time_us: int
-    def __init__(self, certificate: _Optional[_Union[Certificate, _Mapping]] = ..., server_time_us: _Optional[int] = ...) -> None: ...
+    ca_bundle: bytes
+    def __init__(self, certificate: _Optional[_Union[Certificate, _Mapping]] = ..., server_time_us: _Optional[int] = ..., ca_bundle: _Optional[bytes] = ...) -> None: ...
