@@ -7,6 +7,7 @@ request that has begun, and logs a traceback for bytes that are no request.
 
 import asyncio
 import logging
+import socket
 import ssl
 from typing import Any
 
@@ -15,6 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from dataplane.agent.proxy import proxy_limits
 from shared.kit.connections import Connections
+from shared.kit.tls_listener import TlsListener
 
 logger = logging.getLogger(__name__)
 
@@ -24,37 +26,74 @@ _REFUSAL = (
 )
 
 
-async def listen(
-    runner: web.AppRunner,
-    address: str,
-    connections: Connections,
-    *,
-    tls: ssl.SSLContext | None = None,
-) -> asyncio.Server:
+async def listen(runner: web.AppRunner, address: str, connections: Connections) -> asyncio.Server:
     """
-    Listen at ``host:port`` with these limits; the caller runs ``connections`` and cleans up.
+    Listen at ``host:port`` in the clear, with these limits; the caller runs ``connections``.
 
-    ``runner`` is set up.
+    ``runner`` is set up; the caller cleans it up.
     """
-    server = runner.server
-    assert server is not None  # noqa: S101  # it is set up
+    server = _server_of(runner)
     loop = asyncio.get_running_loop()
-    host, _, port = address.rpartition(":")
+    host, port = _split(address)
     return await loop.create_server(
-        lambda: BoundedHandler(server, connections=connections, loop=loop),
-        host.strip("[]"),
-        int(port),
-        ssl=tls,
-        ssl_handshake_timeout=proxy_limits.HANDSHAKE_WITHIN.total_seconds() if tls else None,
-        backlog=1024,
+        lambda: BoundedHandler(server, connections=connections, loop=loop), host, port, backlog=1024
     )
 
 
+def listen_by_tls(
+    runner: web.AppRunner, address: str, connections: Connections, context: ssl.SSLContext
+) -> tuple[TlsListener, int]:
+    """
+    Bind ``host:port`` for TLS; the caller runs the listener and ``connections``.
+
+    ``connections`` counts handshakes that are under way. Returns the port, too.
+    """
+    server = _server_of(runner)
+    loop = asyncio.get_running_loop()
+    host, port = _split(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=1024)
+    listening.setblocking(False)
+    listener = TlsListener(
+        listening,
+        context,
+        connections,
+        lambda _alpn: BoundedHandler(server, connections=connections, loop=loop, is_counted=True),
+        handshake_within=proxy_limits.HANDSHAKE_WITHIN.total_seconds(),
+    )
+    return listener, int(listening.getsockname()[1])
+
+
+def _server_of(runner: web.AppRunner) -> web.Server:
+    server = runner.server
+    assert server is not None  # noqa: S101  # it is set up
+    return server
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 class BoundedHandler(RequestHandler):
-    __slots__ = ("_address", "_connections", "_head_bytes", "_is_expected", "_payload")
+    """``is_counted``: ``connections`` has counted it, before its TLS handshake."""
+
+    __slots__ = (
+        "_address",
+        "_connections",
+        "_head_bytes",
+        "_is_counted",
+        "_is_expected",
+        "_payload",
+    )
 
     def __init__(
-        self, server: web.Server, *, connections: Connections, loop: asyncio.AbstractEventLoop
+        self,
+        server: web.Server,
+        *,
+        connections: Connections,
+        loop: asyncio.AbstractEventLoop,
+        is_counted: bool = False,
     ) -> None:
         super().__init__(
             server,
@@ -67,6 +106,7 @@ class BoundedHandler(RequestHandler):
             max_headers=proxy_limits.HEADERS,
         )
         self._connections = connections
+        self._is_counted = is_counted
         self._address = ""
         self._head_bytes = 0  # of an incomplete head
         self._is_expected = False  # a head with a deadline is expected
@@ -76,7 +116,7 @@ class BoundedHandler(RequestHandler):
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         self._address = peer[0] if isinstance(peer, tuple) else ""
-        reason = self._connections.enter(self._address)
+        reason = "" if self._is_counted else self._connections.enter(self._address)
         if reason:
             self._reject("503 Service Unavailable", f"{reason}; try again later", "connections")
         else:

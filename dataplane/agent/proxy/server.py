@@ -15,7 +15,7 @@ from aiohttp import web
 from dataplane.agent.core.pod_identity import COPILOT_PATH, FENCE_PATH
 from dataplane.agent.proxy import proxy_limits
 from dataplane.agent.proxy.authority import Authority
-from dataplane.agent.proxy.connection import listen
+from dataplane.agent.proxy.connection import listen_by_tls
 from dataplane.agent.proxy.errors import Code, RefusedError
 from dataplane.agent.proxy.forwarding import Proxy
 from dataplane.agent.proxy.metrics import Counts
@@ -64,17 +64,18 @@ class ApiProxy:
             shutdown_timeout=proxy_limits.STOP_WITHIN.total_seconds(),
         )
         await runner.setup()
-        listening = await listen(runner, self._listen, self.connections, tls=self.authority.context)
+        listener, self.port = listen_by_tls(
+            runner, self._listen, self.connections, self.authority.context
+        )
         try:
-            self.port = listening.sockets[0].getsockname()[1]
             self.started.set()
             logger.info("proxy listening", extra={"listen": self._listen, "port": self.port})
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.authority.run(), name="proxy certificate")
                 tasks.create_task(self.connections.run(), name="proxy connections")
+                tasks.create_task(listener.run(), name="proxy handshakes")
         finally:
             self._ending = True
-            listening.close()
             self.connections.close()
             self._proxy.end_streams()
             await runner.cleanup()

@@ -274,5 +274,23 @@ async def test_proxy_bounds_connections_per_address(
     async with AsyncExitStack() as clients:
         for _ in range(3):
             await clients.enter_async_context(connected(opened.url, trust=opened.trust))
-        async with connected(opened.url, trust=opened.trust) as one_more:
-            assert b" 503 " in await one_more.read_to_end()
+        with pytest.raises(ConnectionError):  # no handshake for one too many
+            async with connected(opened.url, trust=opened.trust):
+                pass
+
+
+async def test_proxy_counts_half_open_handshakes_per_address(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opened.api.connections, "_most_per_address", 3)
+    plain = opened.url.replace("https", "http")
+    async with AsyncExitStack() as clients:
+        for _ in range(20):
+            await clients.enter_async_context(connected(plain))
+        await until(lambda: len(opened.api.connections) == 3, "one address has no more")
+        other = await clients.enter_async_context(
+            connected(opened.url, source="127.0.0.2", trust=opened.trust)
+        )
+        await other.send(head_of("/healthz", method="GET"))
+        assert (await other.read_answer()).status == 200
+    await until(lambda: len(opened.api.connections) == 0, "all are closed")

@@ -272,9 +272,7 @@ async def test_stopping_proxy_ends_streams_with_unavailable(here: World, control
     assert "connect again" in last_reported[0].message
 
 
-async def test_connection_whose_handshake_ends_after_the_stop_is_refused(
-    here: World, control: Control
-) -> None:
+async def test_handshake_under_way_at_the_stop_is_ended(here: World, control: Control) -> None:
     async with here.second(control.url) as second:
         reader, writer = await asyncio.open_connection(second.address, second.proxy.port)
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -283,14 +281,9 @@ async def test_connection_whose_handshake_ends_after_the_stop_is_refused(
             tls.do_handshake()
         writer.write(outgoing.read())
         incoming.write(await reader.read(64 * 1024))  # the server's half of the handshake
-    tls.do_handshake()
-    tls.write(b"GET /healthz HTTP/1.1\r\nhost: proxy\r\n\r\n")
-    writer.write(outgoing.read())
-    incoming.write(await reader.read())
+    with suppress(ConnectionError):  # reset, or closed
+        assert await reader.read() == b""
     writer.close()
-    answer = tls.read().decode()
-    assert answer.startswith("HTTP/1.1 503 ")
-    assert "the server is stopping; try again later" in answer
 
 
 async def test_fence_endpoint_follows_the_control_plane_heartbeat(
