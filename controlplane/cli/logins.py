@@ -71,7 +71,7 @@ def login(
 
     with client_errors():
         file = ContextFile(config_file(os.environ))
-        file.read()  # a file that cannot be used is found before the person has logged in
+        file.require_usable()  # rather than after the person has logged in
         if name:
             parse_name(name)
         address = parse_address(url)

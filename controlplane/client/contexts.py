@@ -92,6 +92,12 @@ class ContextFile:
                 "in again with `volary login`"
             ) from error
 
+    def require_usable(self) -> None:
+        """Raise ClientError if the file cannot be read, or its directory not be written."""
+        self.read()
+        with self._lock(self.path.with_name("config.lock")):
+            pass
+
     def change(self, change: Callable[[Contexts], Contexts]) -> Contexts:
         """Replace the file by what ``change`` makes of it; programs take turns."""
         with self._lock(self.path.with_name("config.lock")):

@@ -176,6 +176,13 @@ async def test_second_login_replaces_the_first_and_ends_it(
     assert await families.find_valid(SecretText(second["refresh_token"])) is not None
 
 
+async def test_login_that_could_not_be_kept_is_not_begun(service: Service, person: Person) -> None:
+    done = await person.run("login", service.address, XDG_CONFIG_HOME="/proc")
+    assert done.code == 1
+    assert "/proc/volary/config.lock cannot be made" in done.err
+    assert service.requests == {}
+
+
 async def test_login_to_another_org_than_the_named_one_is_not_kept(
     service: Service, person: Person
 ) -> None:
