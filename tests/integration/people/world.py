@@ -48,6 +48,7 @@ class World:
     database: Database
     clock: FakeClock
     self_service: bool = True
+    installation: OidcProviderForTests | None = None  # the operator's provider
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def __post_init__(self) -> None:
@@ -56,6 +57,10 @@ class World:
             keys=[SecretBytes(b"k" * 32)],
             allow_private_providers=True,
             self_service_orgs=self.self_service,
+            issuer=None if self.installation is None else self.installation.issuer,
+            client_id="" if self.installation is None else self.installation.client_id,
+            client_secret=SecretText(SECRET),
+            provider_name="the company login",
         )
         self.sealer = settings.make_sealer()
         self.families = TokenFamilies(self.database, self.clock)
