@@ -23,10 +23,10 @@ _STYLE = """
 body{margin:0;min-height:100vh;background:var(--ground);color:var(--text);
 font:15px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
 header,main,footer{max-width:34rem;margin:0 auto;padding:0 1rem}
-header{display:flex;gap:1rem;align-items:center;padding-top:8vh;padding-bottom:1rem}
+header{display:flex;flex-wrap:wrap;gap:.5rem 1rem;align-items:center;padding-top:8vh;padding-bottom:1rem}
 header .mark{font-weight:600;color:var(--text);text-decoration:none;font-size:16px;margin-right:auto}
 header .mark svg{width:18px;height:18px;vertical-align:-3px;margin-right:.5rem}
-header form{margin:0}
+header form{margin:0}header .mark,header nav,button.small{white-space:nowrap}
 main>section{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:1.5rem}
 h1{font-size:20px;line-height:1.3;margin:0 0 .75rem}
 h2{font-size:14px;margin:1.5rem 0 .5rem;color:var(--quiet);font-weight:600}

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
+from controlplane.authn.sealing import Sealer
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.queues import QueueChange
 from controlplane.platform import make_platform
 from controlplane.store.database import Database
 from controlplane.usecases.bootstrap import bootstrap
+from controlplane.usecases.identity.providers import IdentityProviders
 from controlplane.usecases.queues import Queues
 from shared.kit.clock import SystemClock
-from shared.kit.secrets import SecretText
+from shared.kit.secrets import SecretBytes, SecretText
 from shared.model.ids import ClusterName
 from tests.factories import ORG
 from tests.integration.api.client import DOMAIN, PROJECT, open_api
@@ -44,7 +46,11 @@ async def service(database: Database, tmp_path: Path) -> AsyncIterator[Service]:
         cluster_token=SecretText("token"),
     )
     services = make_platform(
-        database, clock, public_url="https://volary.example", self_service_orgs=True
+        database,
+        clock,
+        public_url="https://volary.example",
+        self_service_orgs=True,
+        providers=IdentityProviders(database, Sealer([SecretBytes(b"k" * 32)]), clock),
     )
     async with serve(database, tmp_path, services) as service:
         yield service
@@ -89,6 +95,7 @@ READS: list[tuple[str, str]] = [
     ("member list", "members"),
     ("invitation list", "invitations"),
     ("email-domain list", "emailDomains"),
+    ("identity-provider list", "identityProviders"),
     ("service-account list", "serviceAccounts"),
     ("apikey list", "apiKeys"),
     ("session list", "sessions"),
@@ -209,6 +216,24 @@ async def test_api_key_is_printed_alone_for_a_variable(program: Program) -> None
     assert (host, org) == ("volary.example", ORG)
     assert client_id.startswith("ak-")
     assert secret not in done.err
+
+
+async def test_identity_provider_is_added_disabled_and_removed(
+    program: Program, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("canary-7d20\n")
+    create = ["identity-provider", "create", "https://login.acme.example", "--client-id", "volary"]
+    made = await program.run(*create, "--client-secret-file", str(secret), "--role", "viewer")
+    assert made.code == 0, made
+    assert "https://volary.example/login/callback" in made.out
+    [provider] = (await program.json("identity-provider", "list"))["identityProviders"]
+    assert (provider["clientId"], provider["role"]) == ("volary", "viewer")
+    disabled = await program.run("identity-provider", "update", provider["id"], "--disabled")
+    assert "is disabled" in disabled.out
+    removed = await program.run("identity-provider", "delete", provider["id"], "--yes")
+    assert "was removed" in removed.out
+    assert "canary" not in made.out + str(provider) + disabled.out + removed.out
 
 
 async def test_long_list_is_read_in_pages(program: Program, database: Database) -> None:
