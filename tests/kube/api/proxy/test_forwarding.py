@@ -113,7 +113,7 @@ async def test_ten_megabytes_pass_both_ways(here: World, control: Control, pod: 
     control.say("GetActionData", answer)
 
     await _actions(here, pod).enqueue(
-        EnqueueRequest(action=Action(action_id=_ROOT, input_uri=large))
+        EnqueueRequest(action=Action(action_id=_ROOT, parent_action_name="a0", input_uri=large))
     )
     data = DataProxyServiceClient(here.url, **here.clients(pod.token))
     came = await data.get_action_data(GetActionDataRequest(action_id=_ROOT))
@@ -183,7 +183,9 @@ async def test_control_planes_error_is_forwarded_unchanged(
 
     control.answers["Enqueue"] = refuse
     with pytest.raises(ConnectError) as refused:
-        await _actions(here, pod).enqueue(EnqueueRequest(action=Action(action_id=_ROOT)))
+        await _actions(here, pod).enqueue(
+            EnqueueRequest(action=Action(action_id=_ROOT, parent_action_name="a0"))
+        )
     assert refused.value.code is Code.RESOURCE_EXHAUSTED
     assert refused.value.message == "the queue is full"
 
@@ -194,7 +196,9 @@ async def test_call_without_control_plane_is_unavailable(
     async with world(kube_api, tmp_path, "http://127.0.0.1:9") as here:
         pod = await here.pod()
         with pytest.raises(ConnectError) as refused:
-            await _actions(here, pod).enqueue(EnqueueRequest(action=Action(action_id=_ROOT)))
+            await _actions(here, pod).enqueue(
+                EnqueueRequest(action=Action(action_id=_ROOT, parent_action_name="a0"))
+            )
         assert refused.value.code is Code.UNAVAILABLE
         assert "try again" in refused.value.message
         assert (await _end_of(here, pod)).code is Code.UNAVAILABLE
@@ -211,14 +215,15 @@ async def test_busy_pod_leaves_capacity_for_others(here: World, control: Control
         return web.Response(body=b"", content_type="application/proto")
 
     control.answers["Enqueue"] = wait
-    request = EnqueueRequest(action=Action(action_id=_ROOT))
+    request = EnqueueRequest(action=Action(action_id=_ROOT, parent_action_name="a0"))
     async with asyncio.TaskGroup() as tasks:
         for _ in range(3 * proxy_limits.CALLS_OF_POD):
             tasks.create_task(_actions(here, pod).enqueue(request))
         await until(lambda: arrived == proxy_limits.CALLS_OF_POD)
 
         other = await here.pod("r1", action="a1")
-        await _actions(here, other).enqueue(request)
+        others = EnqueueRequest(action=Action(action_id=_ROOT, parent_action_name="a1"))
+        await _actions(here, other).enqueue(others)
         assert arrived == proxy_limits.CALLS_OF_POD + 1, "only the other pod's has come"
         go_on.set()
     assert arrived == 3 * proxy_limits.CALLS_OF_POD + 1
@@ -267,7 +272,9 @@ async def test_stopping_proxy_ends_streams_with_unavailable(here: World, control
         assert second.proxy.authority.certificate == here.proxy.authority.certificate
         tasks.create_task(watch(second, pod))
         await until(lambda: second.proxy.counts.streams == 1)
-    await _actions(here, pod).enqueue(EnqueueRequest(action=Action(action_id=_ROOT)))
+    await _actions(here, pod).enqueue(
+        EnqueueRequest(action=Action(action_id=_ROOT, parent_action_name="a0"))
+    )
     assert last_reported[0].code is Code.UNAVAILABLE
     assert "connect again" in last_reported[0].message
 
