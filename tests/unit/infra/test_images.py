@@ -95,7 +95,23 @@ def test_everything_that_is_imported_is_installed(
     if image == "copilot":
         # Of shared.kit.programs, .settings.options and .certificates, which it does not import.
         missing -= {"uvloop", "click", "cryptography"}
+    if image == "agent":
+        missing -= {"azure", "hvac"}  # clients of secret managers: the next test
     assert not missing
+
+
+def test_agent_image_has_the_clients_of_the_secret_managers_that_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AGENT_EXTRAS", "secrets-azure secrets-vault")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    runpy.run_path(str(ROOT / "infra/images/requirements.py"))
+    asked = (tmp_path / "agent.txt").read_text()
+    assert "hvac" in asked
+    assert "azure-keyvault-secrets" in asked
+    assert "google-cloud-secret-manager" not in asked
+    assert "hvac" not in (tmp_path / "controlplane.txt").read_text()
 
 
 def _imports(path: Path) -> Iterator[str]:
