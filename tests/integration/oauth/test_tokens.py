@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from itertools import count
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -10,10 +11,11 @@ from hypothesis import HealthCheck, given, settings, strategies
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from controlplane.core.attempt_callers import CLIENT_ID, credential_of, subject_of
 from controlplane.core.errors import UnauthenticatedError
 from controlplane.core.oauth import GRACE
 from shared.kit.secrets import SecretText
-from shared.model.ids import OrgName
+from shared.model.ids import ActionId, LeaseId, OrgName
 from tests.factories import ORG
 from tests.fakes.clock import FakeClock
 from tests.integration.oauth.world import ADA, API_KEY, API_SECRET, SERVICE, Client, World
@@ -205,6 +207,21 @@ async def test_introspection_says_nothing_of_revoked_tokens(client: Client, worl
     await world.read_revocations()
     for token in (tokens["access_token"], tokens["refresh_token"]):
         assert (await introspect(client, token)).json() == {"active": False}
+
+
+async def test_token_of_a_task_is_neither_introspected_nor_accepted_outside_the_api(
+    client: Client, world: World
+) -> None:
+    """Its validity follows from its attempt, which only the API looks up."""
+    token = world.tokens.issue(
+        subject=subject_of(ActionId(uuid4())),
+        org=ORG,
+        client_id=CLIENT_ID,
+        credential=credential_of(LeaseId(uuid4())),
+    )
+    assert (await introspect(client, token.reveal())).json() == {"active": False}
+    with pytest.raises(UnauthenticatedError, match="calls the API only"):
+        await world.authn.authenticate({"authorization": f"Bearer {token.reveal()}"}, None)
 
 
 async def test_introspection_is_for_confidential_clients_only(client: Client) -> None:
