@@ -10,12 +10,15 @@ import grpc
 import grpc.aio
 import pyqwest
 import pytest
+from flyte_controller_base import Action, BaseController
+from flyteidl2.common.phase_pb2 import ACTION_PHASE_SUCCEEDED
 from flyteidl2.workflow import run_service_pb2 as runs
 from flyteidl2.workflow.run_service_connect import RunServiceClient
 from google.rpc.status_pb2 import Status
 
+from shared.model.phases import Phase
 from tests.integration.api.client import open_api
-from tests.integration.api.requests import create_run, project_id, run_id
+from tests.integration.api.requests import action_id, create_run, project_id, run_id, task_spec
 from tests.integration.network.served import Served
 from tests.running import until
 
@@ -67,6 +70,41 @@ async def test_sdk_transport_uses_one_http2_connection(served: Served) -> None:
     assert len(served.api.connections) == 1  # by HTTP/1.1 the stream would have one to itself
     await watched.aclose()
     await until(lambda: len(served.api.api.streams) == 0, "the stream has ended")
+
+
+async def test_rust_controller_of_the_sdk_runs_an_action(database_url: str, tmp_path: Path) -> None:
+    async with open_api(database_url, tmp_path / "blobs") as api:
+        await api.runs.create_run(create_run())
+        (root,) = await api.claim()
+        await api.report(root, Phase.RUNNING)
+        base = f"{api.blobs.base}/acme/flytesnacks/development/r1"
+        controller: Any = BaseController(endpoint=api.url.replace("127.0.0.1", "localhost"))
+        action: Any = Action.from_task(
+            sub_action_id_bytes=action_id("c1").SerializeToString(),
+            parent_action_name="a0",
+            group_data=None,
+            task_spec_bytes=task_spec().SerializeToString(),
+            inputs_uri=f"{base}/c1/inputs.pb",
+            run_output_base=base,
+            cache_key=None,
+            queue=None,
+        )
+
+        async def submit() -> Any:
+            return await controller.submit_action(action)
+
+        async with asyncio.TaskGroup() as tasks:
+            submitted = tasks.create_task(submit())
+
+            async def end_what_waits() -> bool:
+                await api.finish()
+                return submitted.done()
+
+            await until(end_what_waits, "the controller has seen the action's end")
+        assert submitted.result().phase_value == ACTION_PHASE_SUCCEEDED
+        await controller.finalize_parent_action(
+            run_id_bytes=run_id().SerializeToString(), parent_action_name="a0"
+        )
 
 
 @pytest.mark.parametrize("compression", [None, grpc.Compression.Gzip])
