@@ -52,6 +52,7 @@ def _last_words(pod: Json) -> str:
 def _to_uninstall() -> list[str]:
     """Read the page's commands for one namespace; others would meet other tests."""
     section = _PAGE.read_text().partition("## Uninstalling")[2].partition("\n## ")[0]
+    section = section.replace("\\\n", " ")  # a command that goes on in the next line
     lines = [line.strip() for line in section.splitlines() if line.startswith("    ")]
     commands = [line for line in lines if " --namespace volary " in line]
     assert len(commands) == 4, commands
