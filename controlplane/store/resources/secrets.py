@@ -11,11 +11,12 @@ from controlplane.core.callers import Scopes
 from controlplane.core.lists import Listing
 from controlplane.core.secrets import ClusterKey, SealedRow, SecretRow, SecretType
 from controlplane.store.database import FleetTx, OrgTx
+from controlplane.store.dispatch_tables import clusters
 from controlplane.store.resources.filters import among, text_field
 from controlplane.store.resources.pages import Key, page
 from controlplane.store.rows import parse_enum
 from controlplane.store.statements import given, statement
-from controlplane.store.tables import clusters, secrets
+from controlplane.store.tables import secrets
 from shared.model.ids import AttemptId, ClusterName, DomainName, LeaseId, OrgName, ProjectName
 from shared.model.secrets import SecretName
 

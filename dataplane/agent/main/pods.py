@@ -13,6 +13,7 @@ import ssl
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from dataplane.agent.kube.client import Kube
 from dataplane.agent.kube.election import Election
@@ -41,6 +42,7 @@ from dataplane.agent.main.identity import SharedIdentity
 from dataplane.agent.main.metrics import Metrics, MetricsServer
 from dataplane.agent.main.services import run_services
 from dataplane.agent.proxy.credentials import AttemptCredentials
+from dataplane.agent.proxy.errors import Code, RefusedError
 from dataplane.agent.proxy.factory import Site, open_proxy
 from dataplane.agent.proxy.server import ApiProxy
 from dataplane.agent.runtimes.blobs import Stores
@@ -325,8 +327,16 @@ def _site(
         namespaces=runtime_settings.namespace_template,
         control_plane=settings.public_url,
         trust=trust,
-        credential=AttemptCredentials(tokens.find),
+        credential=AttemptCredentials(tokens.find, partial(_agent_headers, identity)),
     )
+
+
+def _agent_headers(identity: Credential) -> Mapping[str, str]:
+    """Return the shared token, if the agent has one in place of a certificate; RefusedError."""
+    try:
+        return dict(identity.metadata())
+    except DialError as error:
+        raise RefusedError(Code.UNAVAILABLE, str(error)) from error
 
 
 def _pod_templates(

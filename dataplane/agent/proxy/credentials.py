@@ -1,6 +1,6 @@
 """Authenticates calls that the proxy forwards: each by the access token of the caller's attempt."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from dataplane.agent.core.attempt_tokens import (
     AttemptNotRunningError,
@@ -14,13 +14,20 @@ from dataplane.agent.proxy.errors import Code, RefusedError
 class AttemptCredentials:
     """Returns the headers of a caller's calls to the control plane."""
 
-    def __init__(self, find_token: FindToken) -> None:
+    def __init__(
+        self, find_token: FindToken, agent_headers: Callable[[], Mapping[str, str]]
+    ) -> None:
+        """
+        ``agent_headers``: the agent's own, for a control plane without logins: a front proxy may
+        ask for them. RefusedError.
+        """
         self._find_token = find_token
+        self._agent_headers = agent_headers
 
     async def __call__(self, caller: Caller) -> Mapping[str, str]:
         """RefusedError if the attempt does not run any more, or its token cannot be had now."""
         if caller.lease is None:
-            return {}  # a pod of an earlier release, when there were no tokens of tasks
+            return self._agent_headers()  # a pod of an earlier release has no token
         try:
             token = await self._find_token(caller.attempt, caller.lease)
         except AttemptNotRunningError as error:
@@ -29,4 +36,6 @@ class AttemptCredentials:
             raise RefusedError(
                 Code.UNAVAILABLE, f"the attempt's access token cannot be renewed now: {error}"
             ) from error
-        return {} if token is None else {"authorization": f"Bearer {token.text.reveal()}"}
+        if token is None:
+            return self._agent_headers()
+        return {"authorization": f"Bearer {token.text.reveal()}"}

@@ -15,9 +15,9 @@ from controlplane.link.forwarded_calls import Agents, ForwardedCallServer
 from controlplane.link.frames import render_follow_logs
 from controlplane.link.live_calls import FIRST_CREDIT, Calls, LiveCalls
 from controlplane.store.database import Database, open_database
+from controlplane.store.dispatch_tables import relay_replies, relays
 from controlplane.store.notify.notifications import listen
 from controlplane.store.resources.clusters import ClusterRef, save_cluster, save_org
-from controlplane.store.tables import relay_replies, relays
 from controlplane.usecases.agent_sessions import AgentSessionRef, AgentSessions
 from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import call_pb2, link_pb2

@@ -3,7 +3,7 @@
 import base64
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 from controlplane.core.callers import EVERYTHING, Caller, Subject, org_wide
 from controlplane.core.identity import CreatedApiKey, NewBinding, PrincipalKind
 from controlplane.core.roles import OWNER, VIEWER
-from controlplane.store.database import open_database
+from controlplane.store.database import Database, open_database
 from controlplane.usecases.identity.accounts import ServiceAccounts
 from controlplane.usecases.identity.roles import Roles
 from shared.kit.clock import SystemClock
@@ -115,20 +115,27 @@ def manage(replica: Replica, token: str, rpc: str, **request: object) -> httpx.R
     return httpx.post(f"{replica.url}/volary.platform.v1.{rpc}", json=request, headers=headers)
 
 
-async def make_key(database: DatabaseForTest) -> tuple[ServiceAccounts, CreatedApiKey]:
-    accounts = ServiceAccounts(open_database(database.url), SystemClock())
+@pytest.fixture
+async def database(test_database: DatabaseForTest) -> AsyncIterator[Database]:
+    opened = open_database(test_database.url)
+    yield opened
+    await opened.close()
+
+
+async def make_key(database: Database) -> tuple[ServiceAccounts, CreatedApiKey]:
+    accounts = ServiceAccounts(database, SystemClock())
     account = await accounts.create(OPERATOR, "builder", "")
     return accounts, await accounts.create_key(OPERATOR, account.id, "ci")
 
 
 async def test_replicas_accept_each_others_tokens_until_the_key_is_revoked(
-    replicas: list[Replica], test_database: DatabaseForTest
+    replicas: list[Replica], database: Database
 ) -> None:
     first, second = replicas
     assert first.get("/oauth2/jwks").json() == second.get("/oauth2/jwks").json()
     assert second.whoami("x").status_code == 401
 
-    accounts, key = await make_key(test_database)
+    accounts, key = await make_key(database)
     token = first.token(key).json()["access_token"]
     answer = second.whoami(token)
     assert answer.status_code == 200
@@ -149,14 +156,14 @@ async def test_people_are_led_to_the_login_page_of_any_replica(replicas: list[Re
 
 
 async def test_key_made_by_the_platform_api_is_taken_by_the_other_replica_until_revoked(
-    replicas: list[Replica], test_database: DatabaseForTest
+    replicas: list[Replica], database: Database
 ) -> None:
     first, second = replicas
-    _, owner_key = await make_key(test_database)
+    _, owner_key = await make_key(database)
     bound = NewBinding(
         kind=PrincipalKind.SERVICE_ACCOUNT, principal=str(owner_key.key.account), role=OWNER
     )
-    await Roles(open_database(test_database.url), SystemClock()).bind(OPERATOR, bound)
+    await Roles(database, SystemClock()).bind(OPERATOR, bound)
     owner = first.token(owner_key).json()["access_token"]
 
     account = manage(first, owner, "ServiceAccountService/CreateServiceAccount", name="ci").json()

@@ -149,7 +149,7 @@ async def stage(
             kube_api,
             tmp_path,
             plane.url,
-            credential=AttemptCredentials(tokens.find),
+            credential=AttemptCredentials(tokens.find, dict),
             trust=plane.trust,
         ) as doors:
             yield Stage(plane, doors, database)

@@ -94,3 +94,7 @@ def test_cluster_standing_follows_from_its_status(
 def test_cluster_takes_work_unless_cordoned_or_draining(*, cordoned: bool, draining: bool) -> None:
     spec = ClusterSpec(version=1, cordoned=cordoned, draining=draining, pool="")
     assert spec.takes_work is not (cordoned or draining)
+
+
+def test_version_for_callers_is_never_the_one_that_compares_none() -> None:
+    assert [replace(EMPTY, spec_version=each).version for each in (0, 1)] == [1, 2]

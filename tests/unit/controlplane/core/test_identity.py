@@ -1,5 +1,7 @@
 """Rules of orgs, users, roles, keys and invitations."""
 
+from base64 import b64decode
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -10,6 +12,7 @@ from controlplane.core.callers import Permission, Subject
 from controlplane.core.errors import ConflictError, InvalidError
 from controlplane.core.roles import OWNER
 from shared.kit.secrets import SecretText
+from shared.model.ids import OrgName
 from tests.factories import NOW
 
 ID = UUID("0198c0de-0000-7000-8000-000000000001")
@@ -133,3 +136,32 @@ def test_stale_version_is_refused_naming_both() -> None:
     identity.require_version("role r", 3, 3)
     with pytest.raises(ConflictError, match="role r is at version 3, not 2"):
         identity.require_version("role r", 3, 2)
+
+
+def test_owner_link_is_an_invitation_that_an_operator_made_for_an_owner() -> None:
+    link = identity.Invitation(
+        id=ID,
+        role=OWNER,
+        email="",
+        project="",
+        domain="",
+        created_by="operator:root",
+        created_at=NOW,
+        expires_at=NOW,
+        used_at=None,
+        used_by=None,
+    )
+    assert link.is_owner_link
+    for other in (
+        replace(link, role="viewer"),
+        replace(link, project="p"),
+        replace(link, created_by=f"user:{ID}"),
+    ):
+        assert not other.is_owner_link
+
+
+def test_api_key_has_the_form_that_the_sdk_takes() -> None:
+    key = identity.encode_api_key(
+        "https://volary.example:8443", "ak-1", SecretText("secret"), OrgName("acme")
+    )
+    assert b64decode(key.reveal()).decode() == "volary.example:ak-1:secret:acme"

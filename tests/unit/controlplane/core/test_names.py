@@ -8,6 +8,7 @@ from controlplane.core.errors import InvalidError
 from controlplane.core.layout import RESERVED_PROJECTS
 from controlplane.core.names import (
     parse_action,
+    parse_cluster,
     parse_domain,
     parse_pool,
     parse_project,
@@ -26,6 +27,7 @@ from controlplane.core.names import (
         (parse_run, "r" * 30),
         (parse_action, "A.b_c-1"),
         (parse_queue, "gpu-1"),
+        (parse_cluster, "eu-1"),
         (parse_pool, "gpu-1"),
         (parse_pool, ""),
     ],

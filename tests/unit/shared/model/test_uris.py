@@ -76,3 +76,7 @@ def test_place_of_the_store_is_found_however_it_is_spelt(uri: str, base: str) ->
 def test_places_of_other_stores_are_not_of_this_one(uri: str) -> None:
     assert not may_be_below(uri, "s3://bucket/volary")
     assert not may_be_below(uri, "file:///srv/blobs")
+
+
+def test_uri_that_is_encoded_again_and_again_is_decoded_a_few_times_only() -> None:
+    assert not may_be_below("s3://volary/acme%" + "25" * 40 + "2fx", S3)
