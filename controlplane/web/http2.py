@@ -220,7 +220,7 @@ class Http2Connection(asyncio.Protocol):
         else:
             self._count_control_frame()
         if stream is None or not stream.receive_body(event.data or b"", length):
-            self.acknowledge(event.stream_id or 0, length)  # nobody reads it
+            self.acknowledge(event.stream_id or 0, length)  # it is discarded
 
     def _reset(self, event: StreamReset) -> None:
         stream = self._streams.get(event.stream_id or 0)

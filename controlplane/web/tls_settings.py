@@ -40,7 +40,7 @@ class TlsSettings:
         "VOLARY_TRUSTED_PROXIES",
         _NETWORKS,
         "Addresses of load balancers and proxies in front of the HTTP port. Their "
-        "`X-Forwarded-For` and `X-Forwarded-Proto` are believed, nobody else's: the audit log and "
+        "`X-Forwarded-For` and `X-Forwarded-Proto` are believed, no others: the audit log and "
         "the limits of credential endpoints then have the client's address. A network that is too "
         "large lets its clients claim any address.",
         default=(),

@@ -6,6 +6,7 @@ fan-out that name one secret cost a few calls, without a cache that would delay 
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from dataplane.agent.core.secrets import SecretsRefusedError, SecretsUnavailableError
@@ -13,6 +14,8 @@ from dataplane.agent.secret_managers.protocol import SecretManager
 from shared.kit.batching import Batcher, OverfullError, StoppedError
 from shared.kit.secrets import SecretBytes
 from shared.model.secrets import MAX_VALUE_BYTES, SecretName, list_candidates
+
+logger = logging.getLogger(__name__)
 
 _MOST_WAITING = 10_000  # ids
 
@@ -84,7 +87,17 @@ class SecretReader:
         found: dict[str, SecretBytes] = {}
         for start in range(0, len(distinct), most):
             page = distinct[start : start + most]
-            found |= await asyncio.to_thread(self._manager.read, page)
+            try:
+                found |= await asyncio.to_thread(self._manager.read, page)
+            except SecretsUnavailableError as error:
+                # The call was for attempts of several projects: only the log may name the ids.
+                logger.warning(
+                    "secret manager unavailable",
+                    extra={"manager": self._manager.title, "detail": str(error)},
+                )
+                raise SecretsUnavailableError(
+                    f"{self._manager.title} cannot be read now; see the agent's log"
+                ) from error
         for secret_id, value in found.items():
             if len(value.reveal()) > MAX_VALUE_BYTES:
                 raise SecretsRefusedError(
