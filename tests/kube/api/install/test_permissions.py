@@ -232,12 +232,12 @@ async def test_service_account_of_tasks_cannot_write_what_identifies_pods(
     helm: Helm, kube_api: KubeForTests, api: KubeClient
 ) -> None:
     async with (
-        installed(helm, kube_api, api, guard__podCreators=["driver"]) as release,
+        installed(helm, kube_api, api, guard__podCreators=["driver"]),
         api.namespace() as tasks,
     ):
-        # Of this agent: those of other tests have stricter policies.
-        labels = {"volary.dev/managed": "true", "volary.dev/agent": release.namespace}
-        await api.patch(f"/api/v1/namespaces/{tasks}", {"metadata": {"labels": labels}})
+        await api.patch(
+            f"/api/v1/namespaces/{tasks}", {"metadata": {"labels": {"volary.dev/managed": "true"}}}
+        )
         rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{tasks}"
         verbs = ["create", "get", "patch"]
         rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": verbs}]
@@ -271,10 +271,19 @@ async def test_service_account_of_tasks_cannot_write_what_identifies_pods(
                     return "may not write labels volary.dev/" in str(error)
                 return False
 
+            async def is_trusted() -> bool:
+                try:
+                    await driver.create(f"{pods}?dryRun=All", _pod("executor", labelled=True))
+                except KubeError:
+                    return False
+                return True
+
+            # The API server enforces the policy of an uninstalled release for a moment longer.
+            await wait_until(is_trusted, "earlier policies are gone")
             await wait_until(is_guarded, "the policy stands")
+            assert await is_trusted()
             await task.create(pods, _pod("own", labelled=False))
             await api.create(pods, _pod("attempt", labelled=True))
-            await driver.create(f"{pods}?dryRun=All", _pod("executor", labelled=True))
             annotated = _pod("forged", labelled=False)
             annotated["metadata"]["annotations"] = {"volary.dev/lease": "x"}
             with pytest.raises(KubeError, match="may not write annotations volary"):
