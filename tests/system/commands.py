@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests import program_logs
+from tests.sdk_exits import intended_exit_code
 
 WORKFLOWS = Path(__file__).parent / "workflows"
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -49,7 +49,7 @@ class Begun:
 
     def wait(self) -> int:
         try:
-            return _meant(self.process.wait(_WITHIN_SECONDS), self.text())
+            return intended_exit_code(self.process.wait(_WITHIN_SECONDS), self.text())
         finally:
             self.process.kill()
 
@@ -134,7 +134,7 @@ class Flyte:
             check=False,
         )
         text = done.stdout.decode(errors="replace")
-        ended = CommandOutput(_meant(done.returncode, text), text)
+        ended = CommandOutput(intended_exit_code(done.returncode, text), text)
         assert ended.code == expect, f"{command} ended with {ended.code}:\n{ended.text}"
         return ended
 
@@ -143,17 +143,6 @@ def _created(text: str) -> str:
     found = _CREATED.search(text)
     assert found, f"no run was created:\n{text}"
     return found[1]
-
-
-def _meant(code: int, text: str) -> int:
-    """
-    Return the exit code that was meant: the SDK's HTTP client may abort a finished program.
-
-    The abort takes the place of the code, so what the program wrote says whether it failed.
-    """
-    if code != -signal.SIGABRT:
-        return code
-    return int("traceback (most recent call last)" in text.lower() or "─ Error" in text)
 
 
 def _program(name: str) -> str:

@@ -28,6 +28,7 @@ from controlplane.web.origins import OriginCheck
 from shared.kit.clock import SystemClock
 from tests.integration.oauth.world import World
 from tests.kube.certificates import Authority
+from tests.sdk_exits import intended_exit_code
 from tests.servers.http import serving
 
 ROOT = Path(__file__).parents[3]
@@ -121,7 +122,8 @@ async def finish(process: asyncio.subprocess.Process, given: str = "") -> tuple[
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return process.returncode or 0, output.decode()
+    text = output.decode()
+    return intended_exit_code(process.returncode or 0, text), text
 
 
 @asynccontextmanager

@@ -30,6 +30,7 @@ from tests.browsers import Person
 from tests.integration.replicas.world import context
 from tests.kube.certificates import Authority
 from tests.programs import Program, free_ports
+from tests.sdk_exits import intended_exit_code
 from tests.servers import oidc_provider
 from tests.servers.oidc_provider import ADA, SECRET, OidcProviderForTests
 from tests.servers.postgres import DatabaseForTest
@@ -215,7 +216,10 @@ async def finish(process: asyncio.subprocess.Process) -> str:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert process.returncode == 0, (output + (errors or b"")).decode()
+    text = (output + (errors or b"")).decode()
+    code = process.returncode
+    assert code is not None
+    assert intended_exit_code(code, text) == 0, f"ended with {code}: {text}"
     return output.decode()
 
 

@@ -13,6 +13,7 @@ from tests.integration.replicas.world import TOKEN, World, context, running
 from tests.kube.api.proxy.world import Pod, World as Doors, until, world
 from tests.kube.controlplane import KubeForTests
 from tests.programs import Program
+from tests.sdk_exits import intended_exit_code
 from tests.servers.postgres import DatabaseForTest
 from tests.system.commands import DOMAIN, PROJECT
 
@@ -144,7 +145,9 @@ async def _start(home: Path, url: str, environment: Mapping[str, str], task: str
             process.kill()
             await process.wait()
     output = out.decode()
-    assert process.returncode == 0, output
+    code = process.returncode
+    assert code is not None
+    assert intended_exit_code(code, output) == 0, f"ended with {code}: {output}"
     return output
 
 
