@@ -21,11 +21,13 @@ from controlplane.usecases.agents.identities import AgentIdentities
 from shared.idl.agent.v1 import enrolment_pb2
 from shared.kit.admission import AdmissionLimiter
 from shared.kit.clock import Clock
+from shared.kit.outside_logs import OutsideLog
 from shared.kit.secrets import SecretText
 from shared.kit.timestamps import to_us
 from shared.wire.fields import MAX_CODE_BYTES, BadMessageError, parse_words
 
 log = logging.getLogger(__name__)
+outside = OutsideLog(log)
 
 AT_ONCE = 4
 HOLD_SECONDS = 5.0
@@ -144,7 +146,7 @@ class Enrolling:
             code = code_of(error)
             if code is grpc.StatusCode.UNAUTHENTICATED:
                 fields = {"peer": read_peer(context), "error": str(error)}
-                log.warning("agent enrolment refused", extra=fields)
+                outside.warning("agent enrolment refused", extra=fields)
             await context.abort(code, str(error))
         except grpc.aio.AbortError:
             raise

@@ -43,10 +43,12 @@ from controlplane.usecases.forwarded_calls import ForwardedCalls
 from shared.idl.agent.v1 import link_pb2, link_pb2_grpc
 from shared.kit.admission import AdmissionLimiter
 from shared.kit.clock import Clock
+from shared.kit.outside_logs import OutsideLog
 from shared.model.link_messages import Rejected
 from shared.model.link_session import End
 
 log = logging.getLogger(__name__)
+outside = OutsideLog(log)
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 HANDSHAKES_AT_ONCE = 8
@@ -199,7 +201,7 @@ class AgentLinkService(link_pb2_grpc.LinkServiceServicer):
             if end is _SUPERSEDED:
                 end = await self._explain_superseded(context)  # noqa: PLW2901
             if end.code == "protocol":
-                log.warning("agent violated the link protocol", extra={"error": end.message})
+                outside.warning("agent violated the link protocol", extra={"error": end.message})
             await _reject(pipe, end)
 
     async def _explain_superseded(self, context: "grpc.aio.ServicerContext[Any, Any]") -> End:
@@ -268,7 +270,7 @@ def _require_identity(identity: AgentIdentity, agent: AgentInfo) -> None:
     """Raise SessionOverError if the hello names another cluster than the certificate."""
     cluster = identity.cluster
     if agent.cluster and (agent.org, agent.cluster) != (cluster.org, cluster.name):
-        log.warning(
+        outside.warning(
             "agent claims another identity than its certificate's",
             extra={"org": cluster.org, "cluster": cluster.name, "claimed": agent.cluster},
         )

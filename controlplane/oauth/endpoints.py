@@ -37,8 +37,10 @@ from controlplane.oauth.server import (
     OAuthServer,
 )
 from shared.kit.clock import Clock
+from shared.kit.outside_logs import OutsideLog
 
 log = logging.getLogger(__name__)
+outside = OutsideLog(log)
 
 _NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 _PUBLIC = {"cache-control": f"public, max-age={int(JWKS_MAX_AGE.total_seconds())}"}
@@ -111,7 +113,7 @@ class Endpoints:
         wait = self._limits.admit(peer, credential)
         if wait:
             self._metrics.ended(endpoint, "slow_down")
-            log.info("credential endpoint limited", extra={"endpoint": endpoint, "peer": peer})
+            outside.info("credential endpoint limited", extra={"endpoint": endpoint, "peer": peer})
             return too_many(wait)
         try:
             response = await run_in_greenlet(create, asked)
@@ -133,7 +135,7 @@ class Endpoints:
             self._limits.succeeded(peer, credential)
         elif outcome not in _WAITING:
             self._limits.failed(peer, credential)
-            log.info(
+            outside.info(
                 "credential refused",
                 extra={"endpoint": endpoint, "outcome": outcome, "peer": peer},
             )

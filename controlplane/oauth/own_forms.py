@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from starlette.requests import Request
 
 from controlplane.oauth.requests import BadRequestError
+from shared.kit.outside_logs import OutsideLog
 from shared.kit.secrets import SecretText
 
 log = logging.getLogger(__name__)
+outside = OutsideLog(log)
 
 _FOREIGN_FORM = "The form did not come from this page, or your session has ended; try again."
 
@@ -23,7 +25,7 @@ def require_own_form(
     """
     site = request.headers.get("sec-fetch-site", "same-origin")
     if SecretText(form.get("csrf_token", "")) != expected or site != "same-origin":
-        log.warning(
+        outside.warning(
             "foreign form refused",
             extra={"path": request.url.path, "subject": subject, "site": site[:20]},
         )

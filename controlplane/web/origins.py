@@ -22,7 +22,10 @@ from urllib.parse import urlsplit
 
 from starlette.types import Send
 
+from shared.kit.outside_logs import OutsideLog
+
 logger = logging.getLogger(__name__)
+outside = OutsideLog(logger)
 
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?")
 _JUDGED = frozenset({b"host", b"origin", b"sec-fetch-site"})
@@ -120,7 +123,7 @@ def _is_navigation(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 async def answer(refusal: Refusal, path: str, send: Send, *, is_rpc: bool) -> None:
     """Send a refusal: as a Connect error for an RPC, as plain text otherwise."""
-    logger.info("request refused", extra={"path": path[:200], "answer": refusal.message})
+    outside.info("request refused", extra={"path": path[:200], "answer": refusal.message})
     if is_rpc:
         kind = b"application/json"
         body = json.dumps({"code": "permission_denied", "message": refusal.message}).encode()

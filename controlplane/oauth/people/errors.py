@@ -20,8 +20,10 @@ from controlplane.core.errors import (
 from controlplane.core.identity_providers import LoginError
 from controlplane.oauth.html import link, page, problem
 from controlplane.oauth.requests import BadRequestError
+from shared.kit.outside_logs import OutsideLog
 
 log = logging.getLogger(__name__)
+outside = OutsideLog(log)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -41,7 +43,7 @@ def with_error_pages(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except LoginError as error:
-            log.info("login failed", extra={"path": request.url.path, "why": str(error)})
+            outside.info("login failed", extra={"path": request.url.path, "why": str(error)})
             status = HTTPStatus.BAD_REQUEST
             if error.is_temporary:
                 status = HTTPStatus.SERVICE_UNAVAILABLE

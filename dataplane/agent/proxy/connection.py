@@ -16,9 +16,11 @@ from aiohttp.web_protocol import RequestHandler
 
 from dataplane.agent.proxy import proxy_limits
 from shared.kit.connections import Connections
+from shared.kit.outside_logs import OutsideLog
 from shared.kit.tls_listener import TlsListener
 
 logger = logging.getLogger(__name__)
+outside = OutsideLog(logger)
 
 _REFUSAL = (
     "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n"
@@ -168,7 +170,7 @@ class BoundedHandler(RequestHandler):
         """Answer bytes that are no request, without a traceback: the fault is the client's."""
         if status >= 500:
             return super().handle_error(request, status, exc, message)
-        logger.info("request refused", extra={"peer": self._address, "detail": str(exc)[:200]})
+        outside.info("request refused", extra={"peer": self._address, "detail": str(exc)[:200]})
         response = web.Response(status=status, text=f"not an HTTP/1.1 request: {message}\n")
         response.force_close()
         return response
