@@ -17,7 +17,7 @@ from controlplane.core.addresses import Addresses
 from controlplane.feeds.feeds import Feeds
 from controlplane.link.tls import LinkTls
 from controlplane.link.tls_settings import LinkTlsSettings
-from controlplane.loops.agent_authorities import AgentAuthorityRotation
+from controlplane.loops.key_rotation import KeyRotation
 from controlplane.store.clock import StoreClock
 from controlplane.store.database import Database, open_database
 from controlplane.usecases.agents.authorities import AgentAuthorities
@@ -34,7 +34,7 @@ class AgentAccess:
     enrolments: Enrolments
     identities: AgentIdentities
     tls: LinkTls
-    rotation: AgentAuthorityRotation
+    rotation: KeyRotation
 
     async def prepare(self) -> None:
         """Read the authorities. UnfitDatabaseError: the sealing key does not open them."""
@@ -76,7 +76,9 @@ def make_agent_access(
         enrolments=Enrolments(link_database, clock, authorities),
         identities=AgentIdentities(link_database, clock, authorities),
         tls=tls,
-        rotation=AgentAuthorityRotation(refreshed, feeds, clock, every=timedelta(seconds=30)),
+        rotation=KeyRotation(
+            "agent authorities", refreshed, feeds, clock, every=timedelta(seconds=30)
+        ),
     )
 
 

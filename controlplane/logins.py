@@ -19,9 +19,9 @@ from controlplane.authn.bearer_tokens import BearerTokens
 from controlplane.authn.login_settings import LoginSettings
 from controlplane.feeds.feeds import Feeds
 from controlplane.loops.expired_credentials import ExpiredCredentials
+from controlplane.loops.key_rotation import KeyRotation
 from controlplane.loops.periodic import run_periodically
 from controlplane.loops.revocations import RevocationReader
-from controlplane.loops.signing_keys import SigningKeyRotation
 from controlplane.oauth.factory import Authorization, make_authorization
 from controlplane.oauth.people.gate import PageGate
 from controlplane.people import People, make_people
@@ -41,7 +41,7 @@ class Logins:
     """The authorization server with its loops; ``prepare`` before ``run`` and before serving."""
 
     authorization: Authorization
-    keys: SigningKeyRotation
+    keys: KeyRotation
     revocations: RevocationReader
     expired: ExpiredCredentials
     api_keys: ApiKeyChecks
@@ -154,7 +154,7 @@ def make_logins(
         authorization=authorization,
         attempts=attempts,
         attempt_authn=authorization.authn.with_attempts(attempts.find),
-        keys=SigningKeyRotation(keys, feeds, clock, every=timedelta(seconds=30)),
+        keys=KeyRotation("signing keys", keys, feeds, clock, every=timedelta(seconds=30)),
         revocations=RevocationReader(
             loop_database, authorization.revocations, feeds, clock, every=timedelta(seconds=1)
         ),
