@@ -16,6 +16,7 @@ from controlplane.core.errors import (
     NotReadyError,
 )
 from controlplane.core.identity import (
+    KEEP_ENDED_KEYS,
     MAX_API_KEYS,
     MAX_KEY_OVERLAP,
     MAX_SERVICE_ACCOUNTS,
@@ -292,7 +293,12 @@ async def _create_key(tx: OrgTx, account: ServiceAccount, key: ApiKey, secret: S
     if account.disabled_at is not None:
         raise NotReadyError(f"service account {account.name} is disabled; enable it first")
     if await store.count_keys(tx) >= MAX_API_KEYS:
-        raise ExhaustedError(f"an org has at most {MAX_API_KEYS} API keys; delete accounts")
+        await store.delete_ended_keys(tx, key.created_at - KEEP_ENDED_KEYS, at_most=MAX_API_KEYS)
+        if await store.count_keys(tx) >= MAX_API_KEYS:
+            raise ExhaustedError(
+                f"an org has at most {MAX_API_KEYS} API keys, with those that were revoked or "
+                f"ended in the last {KEEP_ENDED_KEYS.days} days; delete accounts, or revoke keys"
+            )
     await store.create_key(tx, key, digest_of(secret))
 
 

@@ -10,6 +10,7 @@ from controlplane.core.callers import Permission
 from controlplane.core.errors import (
     AlreadyExistsError,
     ConflictError,
+    ExhaustedError,
     InvalidError,
     NotAllowedError,
     NotFoundError,
@@ -19,6 +20,7 @@ from controlplane.core.identity import NewBinding, PrincipalKind, ServiceAccount
 from controlplane.core.lists import Listing
 from controlplane.core.roles import ADMIN, CONTRIBUTOR, OWNER
 from controlplane.store.credentials.revocations import list_revoked
+from controlplane.usecases.identity import accounts
 from shared.kit.secrets import SecretText
 from tests.factories import NOW, ORG
 from tests.integration.identity.conftest import World
@@ -160,3 +162,23 @@ async def test_uses_of_keys_are_saved_together(world: World) -> None:
     assert await world.keys.save_uses() == 0
     after, _ = await world.accounts.list_keys(world.owner, Listing())
     assert {each.last_used_at for each in after} == {world.clock.now()}
+
+
+async def test_keys_that_ended_a_week_ago_leave_room_for_new_ones(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "MAX_API_KEYS", 3)
+    account = await world.accounts.create(world.owner, "ci")
+    kept = await world.accounts.create_key(world.owner, account.id, "kept")
+    revoked = await world.accounts.create_key(world.owner, account.id, "revoked")
+    await world.accounts.create_key(
+        world.owner, account.id, "short", expires_at=NOW + timedelta(hours=1)
+    )
+    await world.accounts.revoke_key(world.owner, revoked.key.id)
+    world.clock.advance(timedelta(days=7))
+    with pytest.raises(ExhaustedError, match="revoke keys"):
+        await world.accounts.create_key(world.owner, account.id, "too early")
+    world.clock.advance(timedelta(hours=2))
+    new = await world.accounts.create_key(world.owner, account.id, "new")
+    listed, _ = await world.accounts.list_keys(world.owner, Listing(limit=10))
+    assert [key.id for key in listed] == [kept.key.id, new.key.id]
