@@ -11,7 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import httpcore2
 import httpx2
@@ -21,6 +21,13 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0
 
 _NAT64 = IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+# What ``ipaddress`` counts as global, at least in older Pythons.
+_NOT_PUBLIC = (
+    IPv4Network("168.63.129.16/32"),  # Azure's metadata, from inside of its machines
+    IPv4Network("192.88.99.0/24"),
+    IPv6Network("3fff::/20"),
+)
 _MAX_TRIED = 4
 
 
@@ -42,7 +49,13 @@ def is_public(address: str) -> bool:
             parsed = parsed.sixtofour
         elif parsed in _NAT64:
             parsed = IPv4Address(int(parsed) & 0xFFFFFFFF)
-    return parsed.is_global and not parsed.is_multicast
+    if isinstance(parsed, IPv6Address) and parsed not in _GLOBAL_UNICAST:
+        return False  # site-local, and other forms in which IPv4 addresses can be written
+    return (
+        parsed.is_global
+        and not parsed.is_multicast
+        and not any(parsed in each for each in _NOT_PUBLIC)
+    )
 
 
 class _GuardedBackend(httpcore2.AsyncNetworkBackend):

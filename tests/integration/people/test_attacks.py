@@ -367,7 +367,8 @@ async def test_provider_that_is_slow_delays_no_other(
         "0.0.0.0",  # noqa: S104
         "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1%eth0", "fd00::1",
         "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe",
-        "2002:7f00:1::", "ff02::1",
+        "2002:7f00:1::", "ff02::1", "fec0::1", "::127.0.0.1", "::ffff:0:7f00:1",
+        "64:ff9b:1::7f00:1", "5f00::1", "3fff::1", "192.88.99.1", "168.63.129.16",
     ],
 )  # fmt: skip
 def test_addresses_of_the_installations_network_are_not_public(address: str) -> None:
