@@ -10,6 +10,7 @@ had written its outputs has succeeded too: native libraries may abort while the 
 Classification is total: an end that matches no rule is a user failure with the raw wait status.
 """
 
+import errno
 import re
 import signal
 from collections.abc import Sequence
@@ -65,6 +66,7 @@ class AttemptArtifacts:
     last_lines: Sequence[str] = ()
     max_runtime_seconds: float | None = None
     memory_limit: int | None = None
+    directory_name: str = ""  # of the attempt's directory, if it lies on the agent's own disk
 
 
 PROCESS_LOST = "ProcessLost"
@@ -77,6 +79,7 @@ CUT_OFF = Failure(
     "it may be retried on another cluster",
 )
 
+_NO_ROOM = f"[Errno {errno.ENOSPC}]"  # as Python begins the message of an OSError
 _SDK_SYSTEM_ERROR = "RuntimeSystemError"
 _REFUSED_CHILD = re.compile(r"Action launch failed \((?:INVALID_ARGUMENT|NOT_FOUND)\)")
 
@@ -102,7 +105,7 @@ def classify(artifacts: AttemptArtifacts) -> tuple[Phase, Failure | None]:
         if _is_proven(artifacts):
             return Phase.SUCCEEDED, None
         if artifacts.error is not None:
-            return Phase.FAILED, failure_of_error(artifacts.error)
+            return Phase.FAILED, _failure_of_task(artifacts, artifacts.error)
         return Phase.FAILED, Failure(
             code=PROCESS_LOST,
             kind=FailureKind.SYSTEM,
@@ -145,7 +148,7 @@ def _is_proven(artifacts: AttemptArtifacts) -> bool:
 
 def _classify_exit(artifacts: AttemptArtifacts, ended: Exit) -> tuple[Phase, Failure | None]:
     if artifacts.error is not None:
-        return Phase.FAILED, failure_of_error(artifacts.error)
+        return Phase.FAILED, _failure_of_task(artifacts, artifacts.error)
     if ended.code is None and ended.signal is None:
         failure: Failure | None = _failure_of_status(ended.wait_status)
     else:
@@ -155,6 +158,26 @@ def _classify_exit(artifacts: AttemptArtifacts, ended: Exit) -> tuple[Phase, Fai
     if failure is None:
         return Phase.SUCCEEDED, None
     return Phase.FAILED, quote(failure, artifacts.last_lines)
+
+
+def _failure_of_task(artifacts: AttemptArtifacts, error: TaskError) -> Failure:
+    """
+    Return the failure that error.pb describes, with what it says of the agent's disk.
+
+    A task that finds no room in its attempt's directory, where the SDK unpacks its code before it
+    begins, fails for want of the machine's disk, as a pod that is evicted from a full node.
+    """
+    failure = failure_of_error(error)
+    name = artifacts.directory_name
+    if not (name and name in error.message and _NO_ROOM in error.message):
+        return failure
+    return replace(
+        failure,
+        code="DiskFull",
+        kind=FailureKind.SYSTEM,
+        message=cut_message(f"the agent's disk is full: {error.message}", error.uri),
+        recoverable=True,
+    )
 
 
 def failure_of_error(error: TaskError) -> Failure:

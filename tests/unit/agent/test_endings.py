@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -256,3 +257,28 @@ def test_child_action_failed_for_now_is_retried() -> None:
 
     assert failure is not None
     assert (failure.kind, failure.recoverable) == (SYSTEM, True)
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "kind"),
+    [
+        ("/data/work/01a2-1/work/.bundle.part", "DiskFull", SYSTEM),
+        ("/mnt/mine/model.bin", "ValueError", USER),
+    ],
+)
+def test_full_disk_of_the_agent_is_a_failure_of_the_machine_and_no_other_disk(
+    path: str, code: str, kind: FailureKind
+) -> None:
+    error = replace(make_error(), message=f"[Errno 28] No space left on device: '{path}'")
+    artifacts = replace(make_artifacts(Exit(code=0), error=error), directory_name="01a2-1")
+    phase, failure = classify(artifacts)
+    assert failure is not None
+    assert (phase, failure.code, failure.kind) == (Phase.FAILED, code, kind)
+    assert path in failure.message
+
+
+def test_disk_is_not_blamed_where_the_attempt_has_no_directory_on_it() -> None:
+    error = replace(make_error(), message="[Errno 28] No space left on device: '/data/x'")
+    _, failure = classify(make_artifacts(Exit(code=0), error=error))
+    assert failure is not None
+    assert failure.kind is USER

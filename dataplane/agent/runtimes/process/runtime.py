@@ -316,11 +316,11 @@ class ProcessRuntime:
     async def _conclude(
         self, job: Job, directory: AttemptDirectory, ended: Exit | None
     ) -> StatusUpdate:
-        assignment = job.assignment
         await asyncio.to_thread(directory.remove_secrets)
         found = AttemptArtifacts(
             exit=ended,
-            output_prefix=assignment.output_prefix,
+            output_prefix=job.assignment.output_prefix,
+            directory_name=directory.path.name,
             last_lines=await asyncio.to_thread(
                 read_last_lines, directory.log, attempt_limits.LAST_LINES
             ),
@@ -334,7 +334,7 @@ class ProcessRuntime:
         return StatusUpdate(
             phase=phase,
             failure=failure,
-            output_uri=assignment.output_prefix if phase is Phase.SUCCEEDED else "",
+            output_uri=job.assignment.output_prefix if phase is Phase.SUCCEEDED else "",
             report_uri=await artifacts.find_report(self._stores, job),
             log_uri=await self._ship_log(job, directory),
             events=self._note_late_crash(ended) if phase is Phase.SUCCEEDED else (),
